@@ -1,0 +1,1 @@
+//! The brake on crash loops.

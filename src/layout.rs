@@ -1,0 +1,69 @@
+//! Where things lie on a host: one place that knows every path.
+//!
+//! Everything hangs below `root` (`/` in life, a temporary folder in tests), and below the user's
+//! own folders for `--user`. Nothing here touches the file system.
+
+use std::path::{Path, PathBuf};
+
+/// Whose systemd: PID 1 or a user's own manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The system manager.
+    System,
+    /// `systemd --user`.
+    User,
+}
+
+/// The folders of one scope, see file-hierarchy(7) and systemd.unit(5) for the ones of systemd.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Whose folders these are.
+    pub scope: Scope,
+    /// Where the ecosystem files of installed apps lie, the strongest first.
+    pub apps: Vec<PathBuf>,
+    /// Where `rsgen install` pins units.
+    pub units: PathBuf,
+    /// What does not survive a boot: locks, progress, counters.
+    pub run: PathBuf,
+    /// The worker's path as units name it.
+    pub worker: PathBuf,
+    /// The command's path as units name it.
+    pub command: PathBuf,
+}
+
+impl Layout {
+    /// The system's folders below `root`; the programs are named without it, because units are
+    /// read by a systemd whose root it is.
+    #[must_use]
+    pub fn system(root: &Path) -> Self {
+        Self {
+            scope: Scope::System,
+            apps: ["etc/rsgen", "run/rsgen", "usr/lib/rsgen"]
+                .map(|d| root.join(d))
+                .to_vec(),
+            units: root.join("etc/systemd/system"),
+            run: root.join("run/rsgen"),
+            worker: "/usr/lib/rsgen/rsgen-worker".into(),
+            command: "/usr/bin/rsgen".into(),
+        }
+    }
+
+    /// A user's folders: `config` is `$XDG_CONFIG_HOME`, `run` is `$XDG_RUNTIME_DIR`.
+    #[must_use]
+    pub fn user(config: &Path, run: &Path) -> Self {
+        Self {
+            scope: Scope::User,
+            apps: vec![config.join("rsgen")],
+            units: config.join("systemd/user"),
+            run: run.join("rsgen"),
+            worker: "/usr/lib/rsgen/rsgen-worker".into(),
+            command: "/usr/bin/rsgen".into(),
+        }
+    }
+
+    /// The folder of one app's lock, progress and counters.
+    #[must_use]
+    pub fn state(&self, app: &str) -> PathBuf {
+        self.run.join(app)
+    }
+}

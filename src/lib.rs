@@ -1,0 +1,12 @@
+//! The rooms of rsgen; ARCHITECTURE.md draws them and says who may import whom.
+//!
+//! Data flows one way: `ecosystem → plan → unit → generate`, and for a reload
+//! `command → systemd → (in the cluster unit) cluster → walk → systemd`.
+
+pub mod brake;
+pub mod cluster;
+pub mod layout;
+pub mod sys;
+pub mod systemd;
+pub mod walk;
+pub mod worker;
