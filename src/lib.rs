@@ -5,8 +5,10 @@
 
 pub mod brake;
 pub mod cluster;
+pub mod ecosystem;
 pub mod layout;
 pub mod sys;
 pub mod systemd;
+pub mod unit;
 pub mod walk;
 pub mod worker;
