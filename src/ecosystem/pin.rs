@@ -60,6 +60,41 @@ pub fn pin(
     Ok(write(table, &app.name))
 }
 
+/// The text of an installed app with the keys of a drop-in over its own.
+///
+/// # Errors
+/// When the drop-in is no TOML; the app's own text is checked by its reader.
+pub fn overlay(text: &str, drop_in: &str) -> Result<String, String> {
+    let added: DocumentMut = drop_in
+        .parse()
+        .map_err(|e: toml_edit::TomlError| e.message().to_owned())?;
+    let Ok(mut document) = text.parse::<DocumentMut>() else {
+        return Ok(text.to_owned());
+    };
+    if let Some(table) = document
+        .get_mut(APPS)
+        .and_then(Item::as_array_of_tables_mut)
+        .and_then(|t| t.get_mut(0))
+    {
+        merge(table, added.as_table());
+    }
+    Ok(document.to_string())
+}
+
+fn merge(table: &mut Table, added: &Table) {
+    for (key, item) in added {
+        match (
+            table.get_mut(key).and_then(Item::as_table_mut),
+            item.as_table(),
+        ) {
+            (Some(inner), Some(more)) => merge(inner, more),
+            _ => {
+                table.insert(key, item.clone());
+            }
+        }
+    }
+}
+
 /// The tables of apps may be written `[[apps]]` or `apps = [{ … }]`.
 fn table_at(document: &DocumentMut, index: usize) -> Option<Table> {
     match document.get(APPS)? {
