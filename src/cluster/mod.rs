@@ -1,1 +1,75 @@
-//! The commands of the cluster unit.
+//! What the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped
+//! and ended, see the templates.
+//!
+//! None of these decides what an instance is; that is in the units. Each looks at systemd, does one
+//! thing and ends. A job that waits for another job's end would wait for ever if systemd ordered the
+//! two: there is no ordering between the cluster unit and its instances, and there must be none.
+
+mod ended;
+mod progress;
+mod reload;
+mod start;
+mod stop;
+mod verdict;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+pub use ended::{Ended, ended};
+pub use reload::{ReloadError, reload};
+pub use start::{StartError, start};
+pub use stop::{Stopped, stop, stopped};
+
+use crate::systemd::{Error, Manager};
+use crate::walk;
+
+/// The app whose units these are.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its name.
+    pub app: String,
+    /// Its folder below `/run/rsgen`.
+    pub state: PathBuf,
+}
+
+/// How often states are looked at while something is awaited.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Cluster {
+    fn unit(&self) -> String {
+        format!("{}.service", self.app)
+    }
+
+    fn socket(&self) -> String {
+        format!("{}.socket", self.app)
+    }
+
+    fn instance(&self, number: u32) -> String {
+        format!("{}@{number}.service", self.app)
+    }
+
+    fn deaths(&self, number: u32) -> PathBuf {
+        self.state.join(format!("{number}.deaths"))
+    }
+
+    /// The numbers of all loaded instances.
+    fn numbers(&self, manager: &mut dyn Manager) -> Result<Vec<u32>, Error> {
+        let units = manager.units(&format!("{}@*.service", self.app))?;
+        Ok(units
+            .iter()
+            .filter_map(|u| walk::number_of(&self.app, &u.name))
+            .collect())
+    }
+}
+
+/// Tells systemd how it goes, and asks for time: what hangs is ended by the unit's own time-out.
+fn notify(status: &str, at_most: Duration) {
+    let micros = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
+    // Run by hand there is nobody to tell.
+    let _ = sd_notify::notify(&[
+        NotifyState::Status(status),
+        NotifyState::ExtendTimeoutUsec(micros),
+    ]);
+}

@@ -5,9 +5,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use crate::cluster;
+use crate::brake::Policy;
+use crate::cluster::{self, Cluster, Ended, Stopped};
 use crate::ecosystem::values::{Instances, OnFailure, parse_time};
 use crate::output::Failure;
+use crate::walk::{self, Plan};
 
 /// Arguments of `rsgen unit`.
 #[derive(Debug, Args)]
@@ -52,6 +54,8 @@ enum Step {
         min_uptime: Duration,
         #[arg(long)]
         max_restarts: u32,
+        #[arg(long, action = clap::ArgAction::Set)]
+        autorestart: bool,
     },
 }
 
@@ -64,7 +68,113 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn run(_context: &mut Context, arguments: Unit) -> Result<(), Failure> {
-    let _ = arguments.step;
-    Err(Failure::failed("not wired"))
+pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure> {
+    match arguments.step {
+        Step::Start { app, instances } => start(context, &app, instances),
+        Step::Reload {
+            app,
+            instances,
+            surge,
+            parallel,
+            settle,
+            on_failure,
+            step_timeout,
+        } => {
+            let plan = Plan {
+                instances: instances.resolve(context.host.cpus),
+                canary: surge > 0,
+                parallel,
+                settle,
+                on_failure: match on_failure {
+                    OnFailure::Abort => walk::OnFailure::Abort,
+                    OnFailure::Restart => walk::OnFailure::Restart,
+                },
+                step: step_timeout,
+                app,
+            };
+            reload(context, &plan)
+        }
+        Step::Stop { app } => stop(context, &app),
+        Step::Stopped { app } => {
+            let cluster = cluster(context, &app);
+            Ok(cluster::stopped(context.manager()?, &cluster)?)
+        }
+        Step::Ended {
+            app,
+            number,
+            min_uptime,
+            max_restarts,
+            autorestart,
+        } => {
+            let policy = Policy {
+                min_uptime,
+                max_restarts,
+                backoff: None,
+            };
+            ended(context, &app, number, autorestart, &policy)
+        }
+    }
+}
+
+fn cluster(context: &Context, app: &str) -> Cluster {
+    Cluster {
+        app: app.to_owned(),
+        state: context.layout.state(app),
+    }
+}
+
+fn start(context: &mut Context, app: &str, instances: Instances) -> Result<(), Failure> {
+    let cluster = cluster(context, app);
+    let wanted = instances.resolve(context.host.cpus);
+    let ready = cluster::start(context.manager()?, &cluster, wanted)
+        .map_err(|e| Failure::failed(e.to_string()))?;
+    context.printer.line(format!("{ready} of {wanted} serving"));
+    Ok(())
+}
+
+fn reload(context: &mut Context, plan: &Plan) -> Result<(), Failure> {
+    // A stop in the middle of a walk: what is done is done, nothing more is touched.
+    crate::sys::exit_on_sigterm();
+    let cluster = cluster(context, &plan.app);
+    let printer = context.printer;
+    cluster::reload(context.manager()?, &cluster, plan, &mut |line| {
+        printer.line(line)
+    })
+    .map_err(|e| Failure::failed(e.to_string()))
+}
+
+fn stop(context: &mut Context, app: &str) -> Result<(), Failure> {
+    let cluster = cluster(context, app);
+    match cluster::stop(context.manager()?, &cluster)? {
+        Stopped::Clean => Ok(()),
+        Stopped::Failed(why) => Err(Failure::failed(why)),
+    }
+}
+
+fn ended(
+    context: &mut Context,
+    app: &str,
+    number: u32,
+    autorestart: bool,
+    policy: &Policy,
+) -> Result<(), Failure> {
+    let cluster = cluster(context, app);
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let end = Ended {
+        number,
+        autorestart,
+        result: var("SERVICE_RESULT"),
+        code: var("EXIT_CODE"),
+        status: var("EXIT_STATUS"),
+    };
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map(Duration::from)
+        .unwrap_or_default();
+    Ok(cluster::ended(
+        context.manager()?,
+        &cluster,
+        &end,
+        policy,
+        now,
+    )?)
 }

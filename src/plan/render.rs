@@ -67,6 +67,7 @@ struct Instance<'a> {
     kill_signal: &'a str,
     kill_timeout: String,
     start_timeout: String,
+    autorestart: bool,
     restart: &'a str,
     restart_delay: String,
     min_uptime: String,
@@ -171,6 +172,7 @@ fn instance<'a>(
         kill_signal: &app.lifecycle.kill_signal,
         kill_timeout: show_time(app.lifecycle.kill_timeout),
         start_timeout: show_time(start_timeout(app)),
+        autorestart: app.lifecycle.autorestart,
         restart: if app.lifecycle.autorestart {
             "always"
         } else {

@@ -1,0 +1,67 @@
+//! The lock of a walk and the file in which it tells its progress.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::Cluster;
+use crate::walk::{Event, Failed};
+
+/// Held during a walk; it dies with its holder.
+pub(super) struct Lock {
+    _file: Flock<File>,
+}
+
+impl Lock {
+    /// Takes the lock, or `None` when another walk of this app has it.
+    pub(super) fn take(cluster: &Cluster) -> io::Result<Option<Self>> {
+        fs::create_dir_all(&cluster.state)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o644)
+            .open(cluster.state.join("lock"))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Some(Self { _file: file })),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, e)) => Err(e.into()),
+        }
+    }
+}
+
+/// One JSON object a line: the event's own fields, `text` for people, and what a failure means.
+pub(super) struct Progress {
+    file: File,
+}
+
+impl Progress {
+    /// A new file in the place of the last walk's, so that a reader sees which is which.
+    pub(super) fn begin(cluster: &Cluster) -> io::Result<Self> {
+        let temporary = cluster.state.join("walk.jsonl-new");
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&temporary)?;
+        fs::rename(&temporary, cluster.state.join("walk.jsonl"))?;
+        Ok(Self { file })
+    }
+
+    pub(super) fn tell(&mut self, event: &Event, failure: Option<&Failed>) {
+        let Ok(mut value) = serde_json::to_value(event) else {
+            return;
+        };
+        if let Some(object) = value.as_object_mut() {
+            object.insert("text".into(), event.to_string().into());
+            if let Some(failed) = failure {
+                object.insert("untouched".into(), failed.untouched.into());
+                object.insert("timed_out".into(), failed.timed_out.into());
+            }
+        }
+        // A full /run costs the reader the progress, not the walk.
+        let _ = self.file.write_all(format!("{value}\n").as_bytes());
+    }
+}
