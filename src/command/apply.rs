@@ -19,8 +19,6 @@ use crate::unit::name;
 pub(super) struct Prepared {
     pub(super) app: App,
     pub(super) changes: Vec<Change>,
-    /// Nothing of it was there before.
-    pub(super) fresh: bool,
     /// Its addresses before and after, where they differ: a socket cannot change them while it listens.
     pub(super) readdressed: Option<(String, String)>,
 }
@@ -118,7 +116,6 @@ pub(super) fn prepare_units(
     let readdressed = readdressed(layout, &app, &old, &new);
     let changes = diff::changes(&old, &new);
     Ok(Prepared {
-        fresh: old.is_empty(),
         changes,
         app,
         readdressed,

@@ -1,7 +1,7 @@
 //! Queues jobs and tells what becomes of them while they run.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use super::apply::{self, Prepared};

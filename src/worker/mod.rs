@@ -1,1 +1,94 @@
-//! The worker.
+//! The worker: takes the sockets of one instance, prepares the handover and becomes the program.
+//!
+//! After exec nothing of it is left in the program's process, so main PID, exit status, signals and
+//! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process
+//! stays beside it. One thread, no bus, no clap.
+
+pub mod address;
+mod arguments;
+mod channel;
+mod helper;
+mod replace;
+mod sockets;
+mod start;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+pub use arguments::Run;
+
+/// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
+const CANNOT_EXECUTE: u8 = 203;
+
+/// Why no program was started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line is not one that units write.
+    #[error("{0}")]
+    Usage(String),
+    /// The brake on crash loops holds.
+    #[error("{0}")]
+    Errored(String),
+    /// The sockets are missing or of no use.
+    #[error("{0}")]
+    Sockets(String),
+    /// The kernel refused a step of the handover.
+    #[error("{step}: {source}{}", hint(source))]
+    Kernel {
+        /// What was being done.
+        step: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The program cannot be executed.
+    #[error("`{program}` cannot be executed: {source}")]
+    Exec {
+        /// Its name.
+        program: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => {
+            "; another seccomp listener is above this unit: write `handover = \"fds\"`"
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            "; the unit forbids it: allow `seccomp` and `pidfd_getfd` in SystemCallFilter=, or write `handover = \"fds\"`"
+        }
+        Some(libc::EINVAL | libc::ENOSYS) => {
+            "; this kernel is too old for `handover = \"bind\"` (5.9), write `\"fds\"`"
+        }
+        _ => "",
+    }
+}
+
+impl Error {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Errored(_) => crate::brake::ERRORED,
+            Self::Exec { .. } => CANNOT_EXECUTE,
+            Self::Sockets(_) | Self::Kernel { .. } => 1,
+        }
+    }
+}
+
+/// Runs the worker; returns only an exit status for what went wrong.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let error = match arguments::parse(arguments) {
+        Ok(run) => start::start(&run),
+        Err(error) => error,
+    };
+    say(3, &error.to_string());
+    error.status()
+}
+
+/// One line for the journal, with its priority, see sd-daemon(3).
+fn say(priority: u8, text: &str) {
+    // Without a standard error there is nobody to tell.
+    let _ = std::io::stderr().write_all(format!("<{priority}>rsgen: {text}\n").as_bytes());
+}

@@ -1,0 +1,154 @@
+//! Processes: the helper's clone, descriptors and memory of others, privileges of our own.
+
+#![expect(unsafe_code, reason = "system calls without a safe wrapper")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// CAP_SYS_PTRACE, see capabilities(7).
+const CAP_SYS_PTRACE: libc::c_ulong = 19;
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Which side of [`clone_sibling`] this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The process that called.
+    Caller(
+        /// The sibling's PID.
+        i32,
+    ),
+    /// The new one.
+    Sibling,
+}
+
+/// Makes a copy of this process that is its sibling: a program that waits for all its children never
+/// meets it. Plain clone(2), because `RestrictNamespaces=` forbids clone3.
+///
+/// # Errors
+/// Those of clone(2). Only for a process with one thread.
+pub fn clone_sibling() -> io::Result<Side> {
+    let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM this is a fork. There is one thread, so no lock is held by another.
+    match check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
+        0 => Ok(Side::Sibling),
+        pid => Ok(Side::Caller(i32::try_from(pid).unwrap_or(0))),
+    }
+}
+
+fn prctl(option: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the options of this module take numbers, not pointers.
+    check(libc::c_long::from(unsafe {
+        libc::prctl(option, a, b, 0, 0)
+    }))
+    .map(|_| ())
+}
+
+/// Nobody but root may look into this process, see `PR_SET_DUMPABLE` of prctl(2).
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn hide() -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0, 0)
+}
+
+/// No exec grants privileges any more: what an unprivileged seccomp filter needs.
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn no_new_privileges() -> io::Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+}
+
+/// Lets another process read this one where Yama would not; without Yama there is nothing to let.
+pub fn allow_tracer(pid: i32) {
+    let _ = prctl(
+        libc::PR_SET_PTRACER,
+        libc::c_ulong::try_from(pid).unwrap_or(0),
+        0,
+    );
+}
+
+/// Takes CAP_SYS_PTRACE out of what an exec would pass on.
+pub fn drop_ambient_ptrace() {
+    let lower = libc::c_ulong::try_from(libc::PR_CAP_AMBIENT_LOWER).unwrap_or(0);
+    // Not having it is as good.
+    let _ = prctl(libc::PR_CAP_AMBIENT, lower, CAP_SYS_PTRACE);
+}
+
+/// The descriptor of a process, which cannot become another's.
+///
+/// # Errors
+/// `ESRCH` when it is gone.
+pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    Ok(own(fd))
+}
+
+/// A copy of another process's descriptor.
+///
+/// # Errors
+/// `EBADF` when it has none of that number, `EPERM` when it may not be looked into.
+pub fn descriptor_of(process: BorrowedFd<'_>, fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
+    Ok(own(fd))
+}
+
+fn own(fd: libc::c_long) -> OwnedFd {
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).unwrap_or(-1)) }
+}
+
+/// Reads another process's memory into `buffer`; all of it or an error.
+///
+/// # Errors
+/// `EFAULT`, `EPERM`, `ESRCH`.
+pub fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> io::Result<()> {
+    let base = usize::try_from(address).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let length = buffer.len();
+    let mut local = [io::IoSliceMut::new(buffer)];
+    let remote = [nix::sys::uio::RemoteIoVec { base, len: length }];
+    let read =
+        nix::sys::uio::process_vm_readv(nix::unistd::Pid::from_raw(pid), &mut local, &remote)?;
+    if read == length {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Moves a descriptor out of the way of the small numbers that programs use.
+///
+/// # Errors
+/// `EMFILE` when the limit on descriptors is below `at_least`.
+pub fn raise(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let raised = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, at_least) };
+    Ok(own(check(libc::c_long::from(raised))?))
+}
+
+/// Makes `target` a copy of `fd`, whatever it was.
+///
+/// # Errors
+/// `EBADF` when `target` is beyond the limit on descriptors.
+pub fn place(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: numbers only; the caller sees to it that nothing of its own is at `target`.
+    let placed = unsafe { libc::dup3(fd.as_raw_fd(), target, libc::O_CLOEXEC) };
+    Ok(own(check(libc::c_long::from(placed))?))
+}
+
+/// Closes a range of descriptors, both ends included.
+pub fn close_range(first: u32, last: u32) {
+    if first <= last {
+        // SAFETY: the caller owns none of them any more. Before 5.9 they stay open, which costs memory only.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+}

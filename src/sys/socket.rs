@@ -1,0 +1,103 @@
+//! What a socket is, whatever it is.
+
+#![expect(
+    unsafe_code,
+    reason = "socket options without a safe wrapper, any kind of address"
+)]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The numbers of socket(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// `AF_…`
+    pub domain: i32,
+    /// `SOCK_…`
+    pub kind: i32,
+    /// `IPPROTO_…`
+    pub protocol: i32,
+}
+
+/// Of every address on Linux, see `struct sockaddr_storage`.
+pub const LONGEST_ADDRESS: usize = size_of::<libc::sockaddr_storage>();
+
+fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let mut value: i32 = 0;
+    let mut length = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
+    // SAFETY: the kernel writes at most `length` bytes, the size of `value`.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(value)
+    }
+}
+
+/// A number option of a socket.
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    option(fd, level, name)
+}
+
+/// What kind of socket it is.
+///
+/// # Errors
+/// `ENOTSOCK` for anything else.
+pub fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
+    Ok(Shape {
+        domain: option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?,
+        kind: option(fd, libc::SOL_SOCKET, libc::SO_TYPE)?,
+        protocol: option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
+    })
+}
+
+/// The address a socket is bound to, as its bytes.
+///
+/// # Errors
+/// Those of getsockname(2).
+pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    // SAFETY: all zeroes is a valid, empty address.
+    let mut storage: libc::sockaddr_storage = unsafe { zeroed() };
+    let mut length = libc::socklen_t::try_from(LONGEST_ADDRESS).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes, the size of `storage`.
+    let result =
+        unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut storage).cast(), &raw mut length) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let length = usize::try_from(length).unwrap_or(0).min(LONGEST_ADDRESS);
+    // SAFETY: `storage` is plain bytes and at least `length` long.
+    Ok(unsafe { std::slice::from_raw_parts((&raw const storage).cast::<u8>(), length) }.to_vec())
+}
+
+/// Adds a descriptor to an epoll set, or takes it out, see epoll_ctl(2).
+///
+/// # Errors
+/// Those of epoll_ctl(2).
+pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, add: Option<(u32, u64)>) -> io::Result<()> {
+    let (operation, (events, data)) = match add {
+        Some(event) => (libc::EPOLL_CTL_ADD, event),
+        None => (libc::EPOLL_CTL_DEL, (0, 0)),
+    };
+    let mut event = libc::epoll_event { events, u64: data };
+    // SAFETY: `event` lives through the call.
+    let result =
+        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Node's IPC channel: one JSON value a line, see `subprocess.send()` in Node's documentation.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use crate::sys::exec;
+
+/// A line longer than this is no word of PM2's.
+const LONGEST: usize = 4096;
+
+/// Makes the channel; the program's end stays open and is named in its environment.
+pub(super) fn open(environment: &mut Vec<(OsString, OsString)>) -> std::io::Result<OwnedFd> {
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?;
+    exec::set_close_on_exec(theirs.as_fd(), false)?;
+    environment.push((
+        "NODE_CHANNEL_FD".into(),
+        theirs.as_raw_fd().to_string().into(),
+    ));
+    environment.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
+    // It is the program's from here on.
+    let _ = theirs.into_raw_fd();
+    Ok(ours)
+}
+
+/// Finds `"ready"` among the lines that a program sends; everything else is accepted and ignored.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    line: Vec<u8>,
+    skipping: bool,
+}
+
+impl Lines {
+    /// Takes in bytes; whether one of the lines they end was `"ready"`.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
+        let mut ready = false;
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    ready |= !self.skipping && self.line == b"\"ready\"";
+                    self.line.clear();
+                    self.skipping = false;
+                }
+                _ if self.line.len() >= LONGEST => self.skipping = true,
+                byte => self.line.push(*byte),
+            }
+        }
+        ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+
+    #[test]
+    fn only_the_word_ready_alone_is_ready() {
+        let mut lines = Lines::default();
+        assert!(!lines.push(b"{\"type\":\"ready\"}\n\"rea"));
+        assert!(lines.push(b"dy\"\n"));
+        assert!(!lines.push(&[b'x'; 10_000]));
+        assert!(!lines.push(b"\n\"other\"\n"));
+        assert!(lines.push(b"\"ready\"\n"));
+    }
+}

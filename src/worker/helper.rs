@@ -1,0 +1,260 @@
+//! The helper: a small process beside the program that hands the sockets over and tells READY.
+//!
+//! It is the program's sibling, not its child, has one thread, blocks every signal, and ends when no
+//! process under the filter is left. It trusts nothing that it reads of the program: whatever is not
+//! exactly a bind to a declared address goes on in the kernel untouched.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use sd_notify::NotifyState;
+
+use super::arguments::{Handover, Ready, Run};
+use super::channel::Lines;
+use super::replace::{ABOVE, Caller, Outcome, Replacer, above};
+use super::say;
+use super::sockets::Listener;
+use crate::sys::seccomp::{self, Kind};
+use crate::sys::{exec, process};
+
+/// What the helper is there for.
+pub(super) struct Duty<'a> {
+    pub(super) run: &'a Run,
+    /// The main process of the unit.
+    pub(super) main: u32,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) channel: Option<OwnedFd>,
+}
+
+/// Hands the filter's listener to the helper.
+pub(super) fn send(to: &OwnedFd, listener: &OwnedFd) -> std::io::Result<()> {
+    let fds = [listener.as_raw_fd()];
+    sendmsg::<()>(
+        to.as_raw_fd(),
+        &[IoSlice::new(b"l")],
+        &[ControlMessage::ScmRights(&fds)],
+        MsgFlags::empty(),
+        None,
+    )?;
+    Ok(())
+}
+
+fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
+    let mut word = [0; 1];
+    let mut buffer = [IoSliceMut::new(&mut word)];
+    let mut space = nix::cmsg_space!(i32);
+    let message = recvmsg::<()>(
+        from.as_raw_fd(),
+        &mut buffer,
+        Some(&mut space),
+        MsgFlags::MSG_CMSG_CLOEXEC,
+    )?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control
+            && let Some(fd) = fds.first()
+        {
+            return process::raise(exec::passed(*fd)?, 3);
+        }
+    }
+    Err(std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Serves until the program is gone. Never returns: this process is not the worker any more.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "the helper has no caller to return to"
+)]
+pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
+    let status = match Helper::begin(duty, worker).and_then(Helper::run) {
+        Ok(()) => 0,
+        Err(e) => {
+            say(3, &format!("the helper cannot go on: {e}"));
+            1
+        }
+    };
+    std::process::exit(status)
+}
+
+/// `ABOVE - 1` as close_range(2) takes it.
+const ABOVE_LAST: u32 = 511;
+
+struct Helper<'a> {
+    run: &'a Run,
+    filter: Option<OwnedFd>,
+    channel: Option<(OwnedFd, Lines)>,
+    program: OwnedFd,
+    replacer: Replacer,
+    ready: bool,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Helper<'a> {
+    fn begin(duty: Duty<'a>, worker: OwnedFd) -> std::io::Result<Self> {
+        // The signals of the unit are the program's.
+        SigSet::all().thread_block()?;
+        process::hide()?;
+        raise_limit();
+        let filter = match duty.run.handover {
+            Handover::Bind => Some(above(receive(&worker)?)),
+            Handover::Fds => None,
+        };
+        let program = above(process::pidfd(i32::try_from(duty.main).unwrap_or(0))?);
+        let channel = duty.channel.map(above);
+        let replacer = Replacer::new(duty.listeners);
+        nix::unistd::write(&worker, b"k")?;
+        drop(worker);
+        // Whoever waits for the end of the program's output must not wait for the helper.
+        process::close_range(0, 1);
+        if program.as_raw_fd() >= ABOVE {
+            // Everything of ours is up there: what is left below was the worker's.
+            process::close_range(3, ABOVE_LAST);
+        }
+        let awaited = matches!(duty.run.ready, Ready::Listen | Ready::Message);
+        Ok(Self {
+            run: duty.run,
+            filter,
+            channel: channel.map(|fd| (fd, Lines::default())),
+            program,
+            replacer,
+            ready: !awaited,
+            deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
+        })
+    }
+
+    fn run(mut self) -> std::io::Result<()> {
+        loop {
+            let (call, message, gone) = self.wait()?;
+            if gone {
+                return Ok(());
+            }
+            if call {
+                self.call()?;
+            }
+            if message {
+                self.message();
+            }
+            if self.deadline.is_some_and(|d| Instant::now() >= d) {
+                self.deadline = None;
+                self.too_late();
+            }
+        }
+    }
+
+    /// Waits for a call, a message, the program's end or the deadline.
+    fn wait(&self) -> std::io::Result<(bool, bool, bool)> {
+        let time = self.deadline.map_or(PollTimeout::NONE, |d| {
+            let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let nothing = self.program.as_fd();
+        let first = self.filter.as_ref().map_or(nothing, AsFd::as_fd);
+        let second = self.channel.as_ref().map_or(nothing, |(fd, _)| fd.as_fd());
+        let mut fds = [
+            PollFd::new(first, PollFlags::POLLIN),
+            PollFd::new(second, PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, time) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let events = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
+        let [first, second] = [events(&fds[0]), events(&fds[1])];
+        let ended = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        // The filter hangs up when nobody is under it; without one, the main process's end is the end.
+        let gone = if self.filter.is_some() {
+            first.intersects(ended)
+        } else {
+            first.contains(PollFlags::POLLIN)
+        };
+        let call = self.filter.is_some() && first.contains(PollFlags::POLLIN);
+        Ok((
+            call,
+            self.channel.is_some() && !second.is_empty(),
+            gone && !call,
+        ))
+    }
+
+    fn call(&mut self) -> std::io::Result<()> {
+        let Some(filter) = self.filter.as_ref().map(AsFd::as_fd) else {
+            return Ok(());
+        };
+        let Some(call) = seccomp::receive(filter)? else {
+            return Ok(());
+        };
+        let outcome = match Caller::of(&call) {
+            Ok(caller) => match call.kind {
+                Kind::Bind => self.replacer.bind(filter, &call, &caller),
+                Kind::Listen => self.replacer.listen(&call, &caller),
+            },
+            // Not to be looked into: the program has its way, and the reason is told once.
+            Err(e) => {
+                self.replacer.note(&format!("the program cannot be looked into ({e}): its sockets stay its own; write `handover = \"fds\"`"));
+                Outcome::Untouched
+            }
+        };
+        // The caller may have died in the meantime; then there is nobody to answer.
+        let _ = match outcome {
+            Outcome::Untouched => seccomp::go_on(filter, call.id),
+            Outcome::Done => seccomp::answer(filter, call.id, 0),
+            Outcome::Refused(errno) => seccomp::answer(filter, call.id, errno),
+        };
+        if self.run.ready == Ready::Listen && self.replacer.all_served() {
+            self.tell_ready();
+        }
+        Ok(())
+    }
+
+    fn message(&mut self) {
+        let Some((fd, lines)) = &mut self.channel else {
+            return;
+        };
+        let mut buffer = [0; 1024];
+        match nix::unistd::read(&*fd, &mut buffer) {
+            Ok(n) if n > 0 => {
+                if lines.push(buffer.get(..n).unwrap_or_default()) {
+                    self.tell_ready();
+                }
+            }
+            // The program closed its end.
+            _ => self.channel = None,
+        }
+    }
+
+    fn tell_ready(&mut self) {
+        if self.ready {
+            return;
+        }
+        self.ready = true;
+        self.deadline = None;
+        if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
+            say(
+                3,
+                &format!("systemd cannot be told that the program is ready: {e}"),
+            );
+        }
+    }
+
+    /// The unit's own time-out ends it a moment later; this line says why.
+    fn too_late(&self) {
+        let waited = self.run.listen_timeout.as_secs_f64();
+        let why = match self.run.ready {
+            Ready::Message => "the program did not send 'ready'".to_owned(),
+            _ => self.replacer.missing(),
+        };
+        say(3, &format!("not ready after {waited} s: {why}"));
+    }
+}
+
+/// Room for descriptors of the program's own numbers.
+fn raise_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // With the lower limit fewer programs can be helped, but most.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16), hard);
+    }
+}

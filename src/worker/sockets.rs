@@ -1,0 +1,77 @@
+//! The sockets that systemd passed, see sd_listen_fds(3).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use listenfd::ListenFd;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::Error;
+use super::address::Address;
+use crate::sys::exec;
+use crate::sys::socket::{self, Shape};
+
+/// One of them.
+pub(super) struct Listener {
+    pub(super) fd: BorrowedFd<'static>,
+    pub(super) shape: Shape,
+    pub(super) address: Address,
+}
+
+/// Takes them; none is an error, and so is one that is no socket.
+pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
+    // Takes the variables out of the environment, so that no child mistakes them for its own.
+    let mut passed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..passed.len() {
+        let Ok(Some(fd)) = passed.take_raw_fd(index) else {
+            continue;
+        };
+        let listener = examine(fd).map_err(|e| {
+            Error::Sockets(format!("descriptor {fd} of {app}.socket is of no use: {e}"))
+        })?;
+        listeners.push(listener);
+    }
+    if listeners.is_empty() {
+        return Err(Error::Sockets(format!(
+            "systemd passed no socket; start it with `systemctl restart {app}.socket {app}.service`"
+        )));
+    }
+    Ok(listeners)
+}
+
+fn examine(fd: i32) -> std::io::Result<Listener> {
+    let fd = exec::passed(fd)?;
+    let shape = socket::shape(fd)?;
+    let address = Address::from_bytes(&socket::name(fd)?).ok_or_else(|| {
+        std::io::Error::other("it is bound to no address that can be handed over")
+    })?;
+    make_nonblocking(fd)?;
+    Ok(Listener { fd, shape, address })
+}
+
+/// The listener is one open file description for all instances: blocking, it would hang every event
+/// loop that loses the race for a connection.
+fn make_nonblocking(fd: BorrowedFd<'_>) -> std::io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    if !flags.contains(OFlag::O_NONBLOCK) {
+        fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    }
+    Ok(())
+}
+
+/// Lets exec pass the sockets on, for a program that speaks the protocol itself.
+pub(super) fn keep_open(listeners: &[Listener]) -> std::io::Result<()> {
+    listeners
+        .iter()
+        .try_for_each(|l| exec::set_close_on_exec(l.fd, false))
+}
+
+/// The number that `LISTEN_FDS` has to say.
+pub(super) fn count(listeners: &[Listener]) -> String {
+    listeners
+        .iter()
+        .map(|l| l.fd.as_raw_fd())
+        .max()
+        .map_or(0, |m| m - 2)
+        .to_string()
+}
