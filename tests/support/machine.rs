@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, is_gone};
 use crate::load::{Failure, Traffic};
 use crate::output::{Output, Running};
 use crate::poll::{wait_for, wait_until};
@@ -35,7 +35,6 @@ pub enum PowerLoss {
 pub struct Machine {
     release: Release,
     keeper: Keeper,
-    nspawn: u32,
     console: Console,
 }
 
@@ -62,7 +61,6 @@ impl Machine {
         Self {
             release,
             keeper: Keeper::start(&name, &room, &lower),
-            nspawn: 0,
             console,
         }
     }
@@ -95,16 +93,10 @@ impl Machine {
             thread::available_parallelism().map_or(1, usize::from) - 1
         );
         let order = format!("boot {}", cpus.unwrap_or(&all));
-        self.nspawn = self
-            .keeper
-            .order(&order)
-            .parse()
-            .expect("the pid of systemd-nspawn");
+        self.keeper.order(&order);
         let booted = wait_for(BOOT, "PID 1 of the machine", || {
-            if is_gone(self.nspawn) {
-                return Some(None);
-            }
-            init_of(self.nspawn).map(Some)
+            let init = self.keeper.init();
+            (init.is_some() || self.keeper.nspawn().is_none()).then_some(init)
         });
         let Some(init) = booted else {
             panic!("systemd-nspawn gave up: {}", self.boot_messages());
@@ -121,7 +113,9 @@ impl Machine {
     pub fn power_off(&mut self, how: PowerLoss) {
         if how == PowerLoss::Clean {
             self.run(&["systemctl", "poweroff"]);
-            wait_until(BOOT, "the machine to power off", || is_gone(self.nspawn));
+            wait_until(BOOT, "the machine to power off", || {
+                is_gone(self.console.init)
+            });
         }
         self.keeper.order("cut");
     }
@@ -308,25 +302,4 @@ fn demand_means() {
             "real machines need `{program}`: run `make deps` or install {package}"
         );
     }
-}
-
-/// PID 1 as the host numbers it: the child of nspawn that is number 1 in there.
-fn init_of(nspawn: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
-    children
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .find(|pid: &u32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            status
-                .lines()
-                .any(|l| l.starts_with("NSpid:") && l.split_whitespace().last() == Some("1"))
-        })
-}
-
-/// Whether a child of the keeper has ended, collected or not.
-fn is_gone(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
