@@ -23,6 +23,8 @@ pub struct Layout {
     pub apps: Vec<PathBuf>,
     /// Where `rsgen install` pins units.
     pub units: PathBuf,
+    /// Where packages and administrators of this boot keep units.
+    pub vendor_units: Vec<PathBuf>,
     /// What does not survive a boot: locks, progress, counters.
     pub run: PathBuf,
     /// The worker's path as units name it.
@@ -42,6 +44,14 @@ impl Layout {
                 .map(|d| root.join(d))
                 .to_vec(),
             units: root.join("etc/systemd/system"),
+            vendor_units: [
+                "run/systemd/system",
+                "usr/local/lib/systemd/system",
+                "usr/lib/systemd/system",
+                "lib/systemd/system",
+            ]
+            .map(|d| root.join(d))
+            .to_vec(),
             run: root.join("run/rsgen"),
             worker: "/usr/lib/rsgen/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
@@ -55,10 +65,24 @@ impl Layout {
             scope: Scope::User,
             apps: vec![config.join("rsgen")],
             units: config.join("systemd/user"),
+            vendor_units: vec!["/etc/systemd/user".into(), "/usr/lib/systemd/user".into()],
             run: run.join("rsgen"),
             worker: "/usr/lib/rsgen/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
         }
+    }
+
+    /// The calling user's folders; `None` when the environment names neither them nor a home.
+    #[must_use]
+    pub fn of_caller() -> Option<Self> {
+        let var = |name: &str| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let config = var("XDG_CONFIG_HOME").or_else(|| Some(var("HOME")?.join(".config")))?;
+        let run = var("XDG_RUNTIME_DIR")?;
+        Some(Self::user(&config, &run))
     }
 
     /// The folder of one app's lock, progress and counters.

@@ -5,8 +5,12 @@
 
 pub mod brake;
 pub mod cluster;
+pub mod ecosystem;
+pub mod generate;
 pub mod layout;
+pub mod plan;
 pub mod sys;
 pub mod systemd;
+pub mod unit;
 pub mod walk;
 pub mod worker;

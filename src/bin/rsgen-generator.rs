@@ -1,2 +1,56 @@
-//! See the library.
-fn main() {}
+//! `rsgen-generator`: run by systemd at boot and at every daemon-reload, see systemd.generator(7).
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use rsgen::generate;
+use rsgen::layout::Layout;
+use rsgen::plan::Host;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    // An initrd has no apps; its generators run again on the host.
+    if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|v| v == "1") {
+        return ExitCode::SUCCESS;
+    }
+    let Some(out) = arguments.next().map(PathBuf::from) else {
+        say("it is run by systemd, with the folder to write to");
+        return ExitCode::from(2);
+    };
+    let Some(layout) = layout(Path::new(&program)) else {
+        say("neither $XDG_CONFIG_HOME nor $HOME says where the apps are");
+        return ExitCode::FAILURE;
+    };
+    let problems = generate::run(&layout, &out, Host::of_this_machine());
+    problems.iter().for_each(|p| say(p));
+    if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The same program serves both managers; the folder it lies in says which.
+fn layout(program: &Path) -> Option<Layout> {
+    let user = program
+        .parent()
+        .is_some_and(|d| d.ends_with("user-generators"));
+    if !user {
+        let root = std::env::var_os("RSGEN_GENERATOR_ROOT").unwrap_or_else(|| "/".into());
+        return Some(Layout::system(Path::new(&root)));
+    }
+    Layout::of_caller()
+}
+
+/// The journal may not run yet: the kernel's ring buffer keeps the line until it does.
+fn say(line: &str) {
+    let line = format!("<3>rsgen-generator[{}]: {line}\n", std::process::id());
+    let kmsg = std::fs::OpenOptions::new().write(true).open("/dev/kmsg");
+    let written = kmsg.and_then(|mut k| k.write_all(line.as_bytes()));
+    if written.is_err() {
+        // Nobody is left to tell.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}

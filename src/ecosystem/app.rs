@@ -1,0 +1,115 @@
+//! An app as it is meant: every value checked, every default in place.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::values::{Handover, Instances, Listen, OnFailure, Ready};
+
+/// How the program is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The script or program: absolute, or a name that `$PATH` knows.
+    pub script: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What runs the script; none for a program that runs itself.
+    pub interpreter: Option<String>,
+    /// Arguments of the interpreter.
+    pub interpreter_args: Vec<String>,
+    /// The working directory; `None` until it was resolved against the file's folder.
+    pub cwd: Option<String>,
+}
+
+impl Program {
+    /// The whole command line, the program first.
+    #[must_use]
+    pub fn command_line(&self) -> Vec<String> {
+        let mut line = Vec::new();
+        if let Some(interpreter) = &self.interpreter {
+            line.push(interpreter.clone());
+            line.extend(self.interpreter_args.iter().cloned());
+        }
+        line.push(self.script.clone());
+        line.extend(self.args.iter().cloned());
+        line
+    }
+}
+
+/// When instances start, stop and are given up; all times as systemd.service(5) means them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// The signal that asks an instance to end, e.g. `SIGINT`.
+    pub kill_signal: String,
+    /// From that signal to SIGKILL.
+    pub kill_timeout: Duration,
+    /// From start to READY; its end is a failure.
+    pub listen_timeout: Duration,
+    /// Between a death and the next start.
+    pub restart_delay: Duration,
+    /// Whether an instance that ended is started again.
+    pub autorestart: bool,
+    /// Dying sooner than this after READY is a quick death.
+    pub min_uptime: Duration,
+    /// So many quick deaths in a row, and the instance is given up as errored.
+    pub max_restarts: u32,
+}
+
+/// How a reload walks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    /// Extra instances that serve while others are replaced: 0 or 1.
+    pub surge: u32,
+    /// Instances replaced at a time.
+    pub parallel: u32,
+    /// How long a new instance must stay up before the next is touched.
+    pub settle: Duration,
+    /// After an instance failed twice.
+    pub on_failure: OnFailure,
+}
+
+/// Directives passed through to the units, as they are: `(directive, value)`.
+pub type Directives = Vec<(String, String)>;
+
+/// One app of an ecosystem file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// The name of its units.
+    pub name: String,
+    /// Where the app's table or name stands in the text.
+    pub span: Range<usize>,
+    /// How it is started.
+    pub program: Program,
+    /// Where `script` stands in the text.
+    pub script_span: Range<usize>,
+    /// How many.
+    pub instances: Instances,
+    /// The variable that tells an instance its number; none if unwanted.
+    pub instance_var: Option<String>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// Files of further variables, absolute once resolved.
+    pub env_file: Vec<String>,
+    /// `User=`
+    pub user: Option<String>,
+    /// `Group=`
+    pub group: Option<String>,
+    /// The shared sockets; never empty.
+    pub listen: Vec<Listen>,
+    /// Where `listen` stands in the text.
+    pub listen_span: Range<usize>,
+    /// How the program gets them.
+    pub handover: Handover,
+    /// What makes an instance READY.
+    pub ready: Ready,
+    /// Starting, stopping, giving up.
+    pub lifecycle: Lifecycle,
+    /// Reloading.
+    pub rollout: Rollout,
+    /// `[Unit]` of the instances.
+    pub unit: Directives,
+    /// `[Service]` of the instances.
+    pub service: Directives,
+    /// `[Socket]` of the socket.
+    pub socket: Directives,
+}

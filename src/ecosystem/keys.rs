@@ -1,0 +1,479 @@
+//! The keys of one `[[apps]]` table: names and meaning are PM2's where PM2 has one.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::app::{App, Directives, Lifecycle, Program, Rollout};
+use super::diagnostic::{Diagnostic, nearest};
+use super::pm2;
+use super::read::{Fields, Found, Value, integer, scalar, split_help};
+use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready};
+use crate::unit::directive::{self, Section};
+use crate::unit::{escape, name};
+
+/// Every key of an app, in the order in which the manual lists them.
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "script",
+    "args",
+    "cwd",
+    "interpreter",
+    "interpreter_args",
+    "instances",
+    "instance_var",
+    "env",
+    "env_file",
+    "user",
+    "group",
+    "listen",
+    "handover",
+    "ready",
+    "kill_signal",
+    "kill_timeout",
+    "listen_timeout",
+    "restart_delay",
+    "autorestart",
+    "min_uptime",
+    "max_restarts",
+    "surge",
+    "parallel",
+    "settle",
+    "on_failure",
+    "unit",
+    "service",
+    "socket",
+];
+
+/// Whether an app has such a key.
+pub(super) fn is_key(word: &str) -> bool {
+    KEYS.contains(&word)
+}
+
+/// Reads one app; `None` when what every later check needs is missing.
+pub(super) fn read(
+    table: &DeTable<'_>,
+    span: Range<usize>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<App> {
+    let mut f = Fields::new(table, faults);
+    let script = required(&mut f, "script", &span, "\"server.js\"");
+    let named = read_name(&mut f, &span, script.as_ref());
+    let (listen, listen_span) = read_listen(&mut f, &span);
+    let (handover, ready) = read_handover(&mut f);
+    let app = App {
+        program: read_program(&mut f, script.as_ref()),
+        script_span: script.as_ref().map_or(span.clone(), |s| s.span.clone()),
+        instances: read_instances(&mut f).unwrap_or(Instances::Exactly(1)),
+        instance_var: read_instance_var(&mut f),
+        env: read_env(&mut f),
+        env_file: read_env_file(&mut f),
+        user: read_account(&mut f, "user"),
+        group: read_account(&mut f, "group"),
+        handover,
+        ready,
+        lifecycle: read_lifecycle(&mut f),
+        rollout: read_rollout(&mut f),
+        unit: read_directives(&mut f, "unit", Section::Unit),
+        service: read_directives(&mut f, "service", Section::Service),
+        socket: read_directives(&mut f, "socket", Section::Socket),
+        name: named.as_ref().map(|n| n.value.clone()).unwrap_or_default(),
+        span: named.as_ref().map_or(span, |n| n.span.clone()),
+        listen,
+        listen_span,
+    };
+    f.finish("an app", pm2::advice);
+    (named.is_some() && script.is_some()).then_some(app)
+}
+
+fn required(
+    f: &mut Fields<'_, '_>,
+    key: &'static str,
+    span: &Range<usize>,
+    example: &str,
+) -> Option<Found<String>> {
+    if f.value(key).is_none() {
+        f.faults.push(
+            Diagnostic::error(span.clone(), format!("this app has no `{key}`"))
+                .help(format!("add `{key} = {example}`")),
+        );
+        return None;
+    }
+    let found = f.string(key, example)?;
+    if found.value.is_empty() {
+        f.faults.push(
+            Diagnostic::error(found.span, format!("`{key}` is empty"))
+                .help(format!("write it as in `{key} = {example}`")),
+        );
+        return None;
+    }
+    Some(found)
+}
+
+// PM2's default: the script's file name without its extension.
+fn read_name(
+    f: &mut Fields<'_, '_>,
+    span: &Range<usize>,
+    script: Option<&Found<String>>,
+) -> Option<Found<String>> {
+    let given = if f.value("name").is_some() {
+        f.string("name", "\"web\"")
+    } else {
+        let stem = std::path::Path::new(&script?.value)
+            .file_stem()?
+            .to_str()?
+            .to_owned();
+        Some(Found {
+            value: stem,
+            span: span.clone(),
+        })
+    }?;
+    if let Err(fault) = name::check(&given.value) {
+        f.faults.push(split_help(given.span, &fault));
+        return None;
+    }
+    Some(given)
+}
+
+fn read_program(f: &mut Fields<'_, '_>, script: Option<&Found<String>>) -> Program {
+    let script = script.map(|s| s.value.clone()).unwrap_or_default();
+    let args = f.words("args").unwrap_or_default();
+    let interpreter_args = f.words("interpreter_args").unwrap_or_default();
+    let cwd = f
+        .string("cwd", "\"/srv/web\"")
+        .and_then(|cwd| clean_path(f, "cwd", cwd));
+    let interpreter = match f.string("interpreter", "\"node\"") {
+        Some(given) if given.value == "none" || given.value.is_empty() => None,
+        Some(given) => Some(given.value),
+        None => by_extension(&script).map(str::to_owned),
+    };
+    Program {
+        script,
+        args,
+        interpreter,
+        interpreter_args,
+        cwd,
+    }
+}
+
+fn clean_path(f: &mut Fields<'_, '_>, key: &str, path: Found<String>) -> Option<String> {
+    if path.value.is_empty() || !escape::fits_path(&path.value) {
+        let fault = format!(
+            "`{key}` is `{}`, which no unit can hold",
+            path.value.escape_debug()
+        );
+        f.faults.push(Diagnostic::error(path.span, fault).help(
+            "rename the path: no control characters, no blank at its ends, no backslash at its end",
+        ));
+        return None;
+    }
+    Some(path.value)
+}
+
+fn by_extension(script: &str) -> Option<&'static str> {
+    match std::path::Path::new(script).extension()?.to_str()? {
+        "js" | "cjs" | "mjs" => Some("node"),
+        "py" => Some("python3"),
+        "rb" => Some("ruby"),
+        "sh" => Some("bash"),
+        _ => None,
+    }
+}
+
+fn read_instances(f: &mut Fields<'_, '_>) -> Option<Instances> {
+    let value = f.value("instances")?;
+    let parsed = match (integer(value), value.get_ref().as_str()) {
+        (Some(number), _) => Instances::from_number(number),
+        (None, Some(text)) => text.parse(),
+        (None, None) => Err("`instances` is no number: write a number, `\"max\"`, or `-1` for one fewer than the CPUs".into()),
+    };
+    parsed
+        .map_err(|e| f.faults.push(split_help(value.span(), &e)))
+        .ok()
+}
+
+fn read_instance_var(f: &mut Fields<'_, '_>) -> Option<String> {
+    let Some(given) = f.string("instance_var", "\"INSTANCE\"") else {
+        return Some("NODE_APP_INSTANCE".into());
+    };
+    if given.value.is_empty() {
+        return None;
+    }
+    check_variable(f, &given.value, &given.span)?;
+    Some(given.value)
+}
+
+fn check_variable(f: &mut Fields<'_, '_>, name: &str, span: &Range<usize>) -> Option<()> {
+    let good = !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !good {
+        f.faults.push(
+            Diagnostic::error(
+                span.clone(),
+                format!("`{}` is no name of a variable", name.escape_debug()),
+            )
+            .help("use letters, digits and `_`, and begin with a letter"),
+        );
+        return None;
+    }
+    Some(())
+}
+
+fn read_env(f: &mut Fields<'_, '_>) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for (key, (span, value)) in f.map("env") {
+        let Some(text) = scalar(value) else {
+            f.faults.push(
+                Diagnostic::error(value.span(), format!("`{key}` is no single value"))
+                    .help("write a string, a number, true or false"),
+            );
+            continue;
+        };
+        if !escape::fits_environment(&text) {
+            f.faults.push(
+                Diagnostic::error(value.span(), format!("`{key}` holds a control character"))
+                    .help("systemd passes only tabs and newlines on; put the value into a file"),
+            );
+        } else if check_variable(f, &key, &span).is_some() {
+            warn_of_secret(f, &key, &span);
+            env.insert(key, text);
+        }
+    }
+    env
+}
+
+fn warn_of_secret(f: &mut Fields<'_, '_>, key: &str, span: &Range<usize>) {
+    const TELLING: &[&str] = &[
+        "PASSWORD",
+        "PASSWD",
+        "SECRET",
+        "TOKEN",
+        "API_KEY",
+        "APIKEY",
+        "PRIVATE_KEY",
+    ];
+    let upper = key.to_uppercase();
+    if TELLING.iter().any(|t| upper.contains(t)) {
+        f.faults.push(
+            Diagnostic::warning(span.clone(), format!("`{key}` looks like a secret, and every user of the system can read a unit"))
+                .help("put it into an `env_file` that only root can read, or pass `LoadCredential` in `[apps.service]`"),
+        );
+    }
+}
+
+fn read_env_file(f: &mut Fields<'_, '_>) -> Vec<String> {
+    let mut files = Vec::new();
+    for file in f.list("env_file", "\".env\"").unwrap_or_default() {
+        // EnvironmentFile= expands wildcards.
+        if file.value.contains(['*', '?', '[']) {
+            f.faults.push(
+                Diagnostic::error(file.span, "`env_file` holds a wildcard")
+                    .help("name each file, in a list"),
+            );
+        } else if let Some(path) = clean_path(f, "env_file", file) {
+            files.push(path);
+        }
+    }
+    files
+}
+
+// The strict rule of systemd for user and group names, see its USER_NAMES document.
+fn read_account(f: &mut Fields<'_, '_>, key: &'static str) -> Option<String> {
+    let value = f.value(key)?;
+    let text = scalar(value).unwrap_or_default();
+    let good = text.len() <= 31
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if !good {
+        f.faults.push(
+            Diagnostic::error(
+                value.span(),
+                format!("`{}` is no {key}", text.escape_debug()),
+            )
+            .help(format!(
+                "write the name of a {key} of this system, or its number"
+            )),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+fn read_listen(f: &mut Fields<'_, '_>, span: &Range<usize>) -> (Vec<Listen>, Range<usize>) {
+    let Some(value) = f.value("listen") else {
+        f.faults.push(
+            Diagnostic::error(span.clone(), "this app has no `listen`")
+                .help("add the address that its instances share, e.g. `listen = 3000`"),
+        );
+        return (Vec::new(), span.clone());
+    };
+    let mut listen: Vec<Listen> = Vec::new();
+    for found in f.list("listen", "3000").unwrap_or_default() {
+        let Some(address) = f.parse::<Listen>(&found.value, &found.span) else {
+            continue;
+        };
+        if listen
+            .iter()
+            .any(|l| l.collides(&address) && !both_families(l, &address))
+        {
+            f.faults.push(
+                Diagnostic::error(
+                    found.span,
+                    format!("`{address}` is covered by an address before it"),
+                )
+                .help("leave it out"),
+            );
+        } else {
+            listen.push(address);
+        }
+    }
+    if value.get_ref().as_array().is_some_and(|a| a.is_empty()) {
+        f.faults.push(
+            Diagnostic::error(value.span(), "`listen` is empty")
+                .help("add the address that its instances share, e.g. `listen = 3000`"),
+        );
+    }
+    (listen, value.span())
+}
+
+/// `0.0.0.0` and `[::]` of one port: two sockets, one for each family.
+fn both_families(a: &Listen, b: &Listen) -> bool {
+    matches!((&a.place, &b.place), (Place::Address(a), Place::Address(b)) if a.is_ipv4() != b.is_ipv4())
+}
+
+fn read_handover(f: &mut Fields<'_, '_>) -> (Handover, Ready) {
+    let handover = f.parsed("handover", "\"bind\"").unwrap_or(Handover::Bind);
+    let default = match handover {
+        Handover::Bind => Ready::Listen,
+        Handover::Fds => Ready::Exec,
+    };
+    let span = f.value("ready").map(toml::Spanned::span);
+    let ready = f.parsed("ready", "\"listen\"").unwrap_or(default);
+    if let (Handover::Fds, Ready::Listen, Some(span)) = (handover, ready, span) {
+        f.faults.push(
+            Diagnostic::error(span, "`ready = \"listen\"` needs `handover = \"bind\"`")
+                .help("a program that is given its sockets never calls listen; write `ready = \"notify\"` if it calls sd_notify, else `\"exec\"`"),
+        );
+    }
+    (handover, ready)
+}
+
+const SIGNALS: &[&str] = &[
+    "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL",
+    "SIGABRT",
+];
+
+fn read_signal(f: &mut Fields<'_, '_>) -> Option<String> {
+    let given = f.string("kill_signal", "\"SIGTERM\"")?;
+    let upper = given.value.to_uppercase();
+    let name = if upper.starts_with("SIG") {
+        upper
+    } else {
+        format!("SIG{upper}")
+    };
+    if !SIGNALS.contains(&name.as_str()) {
+        f.faults.push(
+            Diagnostic::error(
+                given.span,
+                format!(
+                    "`{}` is no signal that stops a program",
+                    given.value.escape_debug()
+                ),
+            )
+            .help(format!("write one of {}", SIGNALS.join(", "))),
+        );
+        return None;
+    }
+    Some(name)
+}
+
+fn read_lifecycle(f: &mut Fields<'_, '_>) -> Lifecycle {
+    Lifecycle {
+        kill_signal: read_signal(f).unwrap_or_else(|| "SIGINT".into()),
+        kill_timeout: f
+            .positive_time("kill_timeout")
+            .unwrap_or(Duration::from_secs(5)),
+        listen_timeout: f
+            .positive_time("listen_timeout")
+            .unwrap_or(Duration::from_secs(30)),
+        // Never 0: systemd would restart a crashing program without any pause.
+        restart_delay: f
+            .time("restart_delay")
+            .unwrap_or_default()
+            .max(Duration::from_millis(100)),
+        autorestart: f.boolean("autorestart").unwrap_or(true),
+        min_uptime: f.time("min_uptime").unwrap_or(Duration::from_secs(1)),
+        max_restarts: f.number("max_restarts", 1..10_000).unwrap_or(16),
+    }
+}
+
+fn read_rollout(f: &mut Fields<'_, '_>) -> Rollout {
+    Rollout {
+        surge: f.number("surge", 0..2).unwrap_or(1),
+        parallel: f.number("parallel", 1..1025).unwrap_or(1),
+        settle: f.time("settle").unwrap_or(Duration::from_secs(1)),
+        on_failure: f
+            .parsed("on_failure", "\"abort\"")
+            .unwrap_or(OnFailure::Abort),
+    }
+}
+
+fn read_directives(f: &mut Fields<'_, '_>, key: &'static str, section: Section) -> Directives {
+    let mut directives = Vec::new();
+    for (name, (span, value)) in f.map(key) {
+        if let Some(why) = directive::refusal(section, &name) {
+            f.faults.push(split_help(span, &why));
+            continue;
+        }
+        if !directive::is_extension(&name) && !directive::known(section).any(|(d, _)| d == name) {
+            let help = nearest(&name, directive::known(section).map(|(d, _)| d)).map_or_else(
+                || "see systemd.directives(7)".to_owned(),
+                |d| format!("did you mean `{d}`?"),
+            );
+            f.faults.push(
+                Diagnostic::error(
+                    span,
+                    format!("`{}` is no directive of this section", name.escape_debug()),
+                )
+                .help(help),
+            );
+            continue;
+        }
+        for text in directive_values(f, &name, value) {
+            directives.push((name.clone(), text));
+        }
+    }
+    directives
+}
+
+fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec<String> {
+    let one = |v: Value<'_>| match v.get_ref() {
+        DeValue::Boolean(true) => Some("yes".to_owned()),
+        DeValue::Boolean(false) => Some("no".to_owned()),
+        _ => scalar(v),
+    };
+    let elements: Vec<Value<'_>> = match value.get_ref().as_array() {
+        Some(list) => list.iter().collect(),
+        None => vec![value],
+    };
+    let mut texts = Vec::new();
+    for element in elements {
+        let Some(text) = one(element) else {
+            f.faults.push(
+                Diagnostic::error(element.span(), format!("`{name}` is no single value"))
+                    .help("write a string, a number, true or false, or a list of them"),
+            );
+            continue;
+        };
+        match directive::check_value(&text) {
+            Ok(()) => texts.push(text),
+            Err(fault) => f.faults.push(split_help(element.span(), &fault)),
+        }
+    }
+    texts
+}

@@ -1,0 +1,22 @@
+//! What the user wrote: the text of an ecosystem file becomes checked [`App`]s.
+//!
+//! `text → TOML with spans → App`, every fault on the way a [`Diagnostic`] of one [`Report`]. Pure
+//! but for [`resolve`], which looks at the file system through a [`resolve::Probe`] that its caller
+//! supplies.
+
+pub mod app;
+pub mod diagnostic;
+mod keys;
+mod parse;
+pub mod pin;
+mod pm2;
+mod read;
+pub mod resolve;
+pub mod values;
+
+pub use app::App;
+pub use diagnostic::{Diagnostic, Report, Severity};
+pub use parse::parse;
+
+/// The key under which an ecosystem file lists its apps.
+pub const APPS: &str = "apps";

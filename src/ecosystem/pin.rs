@@ -1,0 +1,248 @@
+//! The text of one installed app: the user's own, comments kept, with absolute paths.
+
+use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
+
+use super::APPS;
+use super::app::App;
+use super::values::Instances;
+
+const HEADER: &str = "# An app installed with `rsgen install`; ";
+
+/// The installed text of `app`, which was resolved, out of the file it stands in at `index`.
+///
+/// # Errors
+/// When the text is not the one the app was read from.
+pub fn pin(
+    text: &str,
+    index: usize,
+    app: &App,
+    instances: Option<Instances>,
+) -> Result<String, String> {
+    let document: DocumentMut = text.parse().map_err(|e| format!("{e}"))?;
+    let mut table = table_at(&document, index).ok_or("the file changed while it was read")?;
+    set(&mut table, "name", app.name.as_str().into(), true);
+    set(
+        &mut table,
+        "script",
+        app.program.script.as_str().into(),
+        true,
+    );
+    set(
+        &mut table,
+        "cwd",
+        app.program.cwd.as_deref().unwrap_or("/").into(),
+        true,
+    );
+    if let Some(interpreter) = &app.program.interpreter {
+        set(
+            &mut table,
+            "interpreter",
+            interpreter.as_str().into(),
+            interpreter.contains('/'),
+        );
+    }
+    if !app.env_file.is_empty() {
+        set(
+            &mut table,
+            "env_file",
+            app.env_file.iter().collect::<Array>().into(),
+            true,
+        );
+    }
+    if let Some(instances) = instances {
+        let shown = match instances {
+            Instances::Max => Value::from("max"),
+            Instances::Fewer(n) => Value::from(-i64::from(n)),
+            Instances::Exactly(n) => Value::from(i64::from(n)),
+        };
+        set(&mut table, "instances", shown, true);
+    }
+    Ok(write(table, &app.name))
+}
+
+/// The text of an installed app with the keys of a drop-in over its own.
+///
+/// # Errors
+/// When the drop-in is no TOML; the app's own text is checked by its reader.
+pub fn overlay(text: &str, drop_in: &str) -> Result<String, String> {
+    let added: DocumentMut = drop_in
+        .parse()
+        .map_err(|e: toml_edit::TomlError| e.message().to_owned())?;
+    let Ok(mut document) = text.parse::<DocumentMut>() else {
+        return Ok(text.to_owned());
+    };
+    if let Some(table) = document
+        .get_mut(APPS)
+        .and_then(Item::as_array_of_tables_mut)
+        .and_then(|t| t.get_mut(0))
+    {
+        merge(table, added.as_table());
+    }
+    Ok(document.to_string())
+}
+
+fn merge(table: &mut Table, added: &Table) {
+    for (key, item) in added {
+        match (
+            table.get_mut(key).and_then(Item::as_table_mut),
+            item.as_table(),
+        ) {
+            (Some(inner), Some(more)) => merge(inner, more),
+            _ => {
+                table.insert(key, item.clone());
+            }
+        }
+    }
+}
+
+/// The tables of apps may be written `[[apps]]` or `apps = [{ … }]`.
+fn table_at(document: &DocumentMut, index: usize) -> Option<Table> {
+    match document.get(APPS)? {
+        Item::ArrayOfTables(tables) => tables.get(index).cloned(),
+        Item::Value(Value::Array(list)) => list
+            .get(index)?
+            .as_inline_table()
+            .cloned()
+            .map(toml_edit::InlineTable::into_table),
+        _ => None,
+    }
+}
+
+// A value that is already right keeps its place, its comment and the way it is written.
+fn set(table: &mut Table, key: &str, new: Value, insert: bool) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) if same(old, &new) => {}
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = new;
+            *old.decor_mut() = decor;
+        }
+        None if insert => {
+            table.insert(key, value(new));
+        }
+        None => {}
+    }
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => a.value() == b.value(),
+        (Value::Integer(a), Value::Integer(b)) => a.value() == b.value(),
+        _ => false,
+    }
+}
+
+fn write(mut table: Table, name: &str) -> String {
+    renumber(&mut table, &mut 1);
+    let prefix = table
+        .decor()
+        .prefix()
+        .and_then(|p| p.as_str())
+        .unwrap_or("");
+    let comment: Vec<&str> = prefix
+        .trim_matches('\n')
+        .lines()
+        .filter(|l| !l.starts_with(HEADER))
+        .collect();
+    let comment = comment.join("\n");
+    let comment = comment.trim_start_matches('\n');
+    table.decor_mut().set_prefix(if comment.is_empty() {
+        String::new()
+    } else {
+        format!("{comment}\n")
+    });
+    let mut tables = toml_edit::ArrayOfTables::new();
+    tables.push(table);
+    let mut document = DocumentMut::new();
+    document.insert(APPS, Item::ArrayOfTables(tables));
+    format!("{HEADER}after a change here, run `rsgen reload {name}`.\n\n{document}")
+}
+
+// Tables are printed in the order of their positions, which are those of the file they come from.
+fn renumber(table: &mut Table, next: &mut isize) {
+    table.set_position(Some(*next));
+    *next += 1;
+    for (_, item) in table.iter_mut() {
+        if let Item::Table(inner) = item {
+            renumber(inner, next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::parse;
+
+    const TEXT: &str = r#"
+# our shop
+[[apps]]
+script = "server.js" # the server
+listen = 3000
+
+[apps.env]
+# mind the gap
+MODE = "production"
+
+# second
+[[apps]]
+name = "api"
+script = "/srv/api.py"
+instances = 2
+listen = 3001
+[apps.service]
+MemoryMax = "1G"
+"#;
+
+    fn pinned(index: usize, instances: Option<Instances>) -> String {
+        let (mut apps, report) = parse("eco.toml", TEXT);
+        assert!(!report.has_errors(), "{}", report.render(false));
+        let mut app = apps.remove(index);
+        app.program.cwd = Some("/srv".into());
+        if !app.program.script.starts_with('/') {
+            app.program.script = format!("/srv/{}", app.program.script);
+        }
+        pin(TEXT, index, &app, instances).unwrap()
+    }
+
+    #[test]
+    fn an_app_keeps_its_comments_and_gets_absolute_paths() {
+        let text = pinned(0, None);
+        for line in [
+            "# our shop",
+            "script = \"/srv/server.js\" # the server",
+            "name = \"server\"",
+            "cwd = \"/srv\"",
+            "# mind the gap",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("api"), "{text}");
+    }
+
+    #[test]
+    fn what_was_pinned_reads_back_as_the_same_app() {
+        for index in [0, 1] {
+            let (mut again, report) = parse("web.toml", &pinned(index, None));
+            assert!(!report.has_errors(), "{}", report.render(false));
+            let again = again.remove(0);
+            let (apps, _) = parse("eco.toml", TEXT);
+            assert_eq!(again.env, apps[index].env);
+            assert_eq!(again.service, apps[index].service);
+            assert_eq!(again.instances, apps[index].instances);
+            let repinned = pin(&pinned(index, None), 0, &again, None).unwrap();
+            assert_eq!(
+                repinned.matches("# An app installed").count(),
+                1,
+                "{repinned}"
+            );
+            assert_eq!(repinned, pinned(index, None));
+        }
+    }
+
+    #[test]
+    fn the_command_lines_number_of_instances_is_written_down() {
+        assert!(pinned(1, Some(Instances::Max)).contains("instances = \"max\""));
+        assert!(pinned(0, Some(Instances::Fewer(1))).contains("instances = -1"));
+    }
+}

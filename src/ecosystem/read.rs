@@ -1,0 +1,293 @@
+//! Takes the keys of one TOML table, typed, and notes everything that is wrong on the way.
+//!
+//! A wrong value never stops the reading: it leaves a diagnostic and counts as absent, so that one
+//! look at the file finds all its faults. What was not asked for by [`Fields::finish`] is unknown.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, nearest};
+use super::values::{LONGEST, parse_time};
+
+pub(super) type Value<'a> = &'a Spanned<DeValue<'a>>;
+
+/// A value and where it stands.
+pub(super) struct Found<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// One table being read.
+pub(super) struct Fields<'a, 'd> {
+    entries: &'a DeTable<'a>,
+    asked: Vec<&'static str>,
+    /// Where faults are noted.
+    pub(super) faults: &'d mut Vec<Diagnostic>,
+}
+
+impl<'a, 'd> Fields<'a, 'd> {
+    pub(super) fn new(entries: &'a DeTable<'a>, faults: &'d mut Vec<Diagnostic>) -> Self {
+        Self {
+            entries,
+            asked: Vec::new(),
+            faults,
+        }
+    }
+
+    /// The value as it stands.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.asked.push(key);
+        self.entries.get(key)
+    }
+
+    /// Notes that the value at `key` is not what it should be.
+    fn mismatch(&mut self, key: &str, value: Value<'a>, wanted: &str, example: &str) {
+        let kind = with_article(value.get_ref().type_str());
+        self.faults.push(
+            Diagnostic::error(value.span(), format!("`{key}` is {kind}, not {wanted}"))
+                .help(format!("write it as in `{key} = {example}`")),
+        );
+    }
+
+    pub(super) fn string(&mut self, key: &'static str, example: &str) -> Option<Found<String>> {
+        let value = self.value(key)?;
+        let Some(text) = value.get_ref().as_str() else {
+            self.mismatch(key, value, "a string", example);
+            return None;
+        };
+        self.clean(key, text, &value.span())?;
+        Some(Found {
+            value: text.to_owned(),
+            span: value.span(),
+        })
+    }
+
+    // A NUL byte ends a string for the kernel: nothing after it could ever arrive.
+    fn clean(&mut self, key: &str, text: &str, span: &Range<usize>) -> Option<()> {
+        if text.contains('\0') {
+            self.faults.push(
+                Diagnostic::error(span.clone(), format!("`{key}` holds a NUL character"))
+                    .help("remove it: neither arguments nor the environment can carry one"),
+            );
+            return None;
+        }
+        Some(())
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        if let Some(b) = value.get_ref().as_bool() {
+            return Some(b);
+        }
+        self.mismatch(key, value, "true or false", "true");
+        None
+    }
+
+    pub(super) fn number(&mut self, key: &'static str, range: Range<i64>) -> Option<u32> {
+        let value = self.value(key)?;
+        let Some(number) = integer(value) else {
+            self.mismatch(key, value, "a number", "1");
+            return None;
+        };
+        if !range.contains(&number) {
+            self.faults.push(
+                Diagnostic::error(value.span(), format!("`{key}` is `{number}`, out of range"))
+                    .help(format!(
+                        "write a number from {} to {}",
+                        range.start,
+                        range.end - 1
+                    )),
+            );
+            return None;
+        }
+        u32::try_from(number).ok()
+    }
+
+    /// A word that its type knows how to read.
+    pub(super) fn parsed<T: FromStr<Err = String>>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+    ) -> Option<T> {
+        let Found { value, span } = self.string(key, example)?;
+        self.parse(&value, &span)
+    }
+
+    pub(super) fn parse<T: FromStr<Err = String>>(
+        &mut self,
+        text: &str,
+        span: &Range<usize>,
+    ) -> Option<T> {
+        text.parse()
+            .map_err(|e: String| self.faults.push(split_help(span.clone(), &e)))
+            .ok()
+    }
+
+    pub(super) fn time(&mut self, key: &'static str) -> Option<Duration> {
+        let value = self.value(key)?;
+        if let Some(number) = integer(value) {
+            let time = u64::try_from(number)
+                .map(Duration::from_millis)
+                .ok()
+                .filter(|t| *t <= LONGEST);
+            if time.is_none() {
+                let fault = format!("`{key}` is `{number}` milliseconds, out of range");
+                self.faults.push(
+                    Diagnostic::error(value.span(), fault).help("write 0 or more, at most 30 days"),
+                );
+            }
+            return time;
+        }
+        let Some(text) = value.get_ref().as_str() else {
+            self.mismatch(key, value, "a time", "\"5s\"");
+            return None;
+        };
+        parse_time(text)
+            .map_err(|e| self.faults.push(split_help(value.span(), &e)))
+            .ok()
+    }
+
+    /// A time that is not nothing: systemd takes 0 for "for ever".
+    pub(super) fn positive_time(&mut self, key: &'static str) -> Option<Duration> {
+        let time = self.time(key)?;
+        if time.is_zero() {
+            let span = self.entries.get(key)?.span();
+            self.faults.push(
+                Diagnostic::error(
+                    span,
+                    format!("`{key}` is 0, which systemd takes for \"no limit\""),
+                )
+                .help("write how long it may take, e.g. `\"5s\"`"),
+            );
+            return None;
+        }
+        Some(time)
+    }
+
+    /// A list of strings, or one string that is split as a shell splits words.
+    pub(super) fn words(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let value = self.value(key)?;
+        if let Some(text) = value.get_ref().as_str() {
+            self.clean(key, text, &value.span())?;
+            let words = shlex::split(text);
+            if words.is_none() {
+                self.faults.push(
+                    Diagnostic::error(
+                        value.span(),
+                        format!("`{key}` has a quote that is never closed"),
+                    )
+                    .help("close it, or write a list: each element is one argument, as it is"),
+                );
+            }
+            return words;
+        }
+        self.strings(key, value, "[\"--port\", \"3000\"]")
+    }
+
+    /// A list of strings, or one string.
+    pub(super) fn list(&mut self, key: &'static str, example: &str) -> Option<Vec<Found<String>>> {
+        let value = self.value(key)?;
+        if value.get_ref().is_array() {
+            let elements = value.get_ref().as_array()?;
+            return elements
+                .iter()
+                .map(|e| self.element(key, e, example))
+                .collect();
+        }
+        Some(vec![self.element(key, value, example)?])
+    }
+
+    fn strings(&mut self, key: &str, value: Value<'a>, example: &str) -> Option<Vec<String>> {
+        let Some(elements) = value.get_ref().as_array() else {
+            self.mismatch(key, value, "a string or a list of strings", example);
+            return None;
+        };
+        elements
+            .iter()
+            .map(|e| Some(self.element(key, e, example)?.value))
+            .collect()
+    }
+
+    // Numbers are taken as they are written: `args = ["--port", 3000]` has one meaning only.
+    fn element(&mut self, key: &str, value: Value<'a>, example: &str) -> Option<Found<String>> {
+        let Some(text) = scalar(value) else {
+            self.mismatch(key, value, "a string", example);
+            return None;
+        };
+        self.clean(key, &text, &value.span())?;
+        Some(Found {
+            value: text,
+            span: value.span(),
+        })
+    }
+
+    /// A table whose keys are the user's own, in the order of the keys.
+    pub(super) fn map(&mut self, key: &'static str) -> BTreeMap<String, (Range<usize>, Value<'a>)> {
+        let Some(value) = self.value(key) else {
+            return BTreeMap::new();
+        };
+        let Some(table) = value.get_ref().as_table() else {
+            self.mismatch(key, value, "a table", "{ KEY = \"value\" }");
+            return BTreeMap::new();
+        };
+        table
+            .iter()
+            .map(|(k, v)| (k.get_ref().to_string(), (k.span(), v)))
+            .collect()
+    }
+
+    /// Notes every key that nobody asked for. `advice` knows foreign keys by name.
+    pub(super) fn finish(self, place: &str, advice: impl Fn(&str) -> Option<String>) {
+        for (key, _) in self.entries {
+            let name: &str = key.get_ref();
+            if self.asked.contains(&name) {
+                continue;
+            }
+            let fault = Diagnostic::error(key.span(), format!("unknown key `{name}` in {place}"));
+            let help =
+                advice(name).unwrap_or_else(|| match nearest(name, self.asked.iter().copied()) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => format!("known keys are {}", self.asked.join(", ")),
+                });
+            self.faults.push(fault.help(help));
+        }
+    }
+}
+
+/// An error of the form `what is wrong: what to write` as message and help.
+pub(super) fn split_help(span: Range<usize>, text: &str) -> Diagnostic {
+    match text.split_once(": ") {
+        Some((message, help)) => Diagnostic::error(span, message).help(help),
+        None => Diagnostic::error(span, text),
+    }
+}
+
+pub(super) fn integer(value: Value<'_>) -> Option<i64> {
+    let integer = value.get_ref().as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// Strings, numbers and booleans as the text they stand for.
+pub(super) fn scalar(value: Value<'_>) -> Option<String> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Boolean(b) => Some(b.to_string()),
+        DeValue::Float(f) => Some(f.as_str().to_owned()),
+        DeValue::Integer(_) => integer(value).map(|i| i.to_string()),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+fn with_article(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {kind}")
+}

@@ -1,0 +1,278 @@
+//! Makes an app independent of the folder and the shell it was installed from.
+//!
+//! Relative paths become absolute against the file's folder, programs are looked for, accounts are
+//! checked. Links stay links: a release that is switched by a link is found anew at each start.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use super::app::App;
+use super::diagnostic::{Diagnostic, nearest};
+
+/// What has to be known of a system; a fake in tests.
+pub trait Probe {
+    /// Whether a file is there.
+    fn is_file(&self, path: &Path) -> bool;
+    /// Whether a folder is there.
+    fn is_dir(&self, path: &Path) -> bool;
+    /// The names in a folder.
+    fn names(&self, dir: &Path) -> Vec<String>;
+    /// The caller's `$PATH`.
+    fn search_path(&self) -> Vec<PathBuf>;
+    /// Whether there is such a user, by name or number.
+    fn has_user(&self, user: &str) -> bool;
+    /// Whether there is such a group, by name or number.
+    fn has_group(&self, group: &str) -> bool;
+}
+
+/// Where systemd looks for programs of its own accord, see `$PATH` in systemd.exec(5).
+const SYSTEM_PATH: &[&str] = &[
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+
+/// Resolves an app of a file in `folder`; what cannot be resolved is added to `faults`.
+pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let cwd = normal(&folder.join(app.program.cwd.as_deref().unwrap_or("")));
+    if !probe.is_dir(&cwd) {
+        faults.push(
+            Diagnostic::error(
+                app.span.clone(),
+                format!("the working directory `{}` does not exist", cwd.display()),
+            )
+            .help("create it, or change `cwd`"),
+        );
+    }
+    resolve_script(app, &cwd, probe, faults);
+    resolve_interpreter(app, probe, faults);
+    for file in &mut app.env_file {
+        *file = show(&normal(&cwd.join(&*file)));
+    }
+    app.program.cwd = Some(show(&cwd));
+    check_accounts(app, probe, faults);
+}
+
+fn resolve_script(app: &mut App, cwd: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let script = app.program.script.clone();
+    let path = normal(&cwd.join(&script));
+    if probe.is_file(&path) {
+        app.program.script = show(&path);
+        return;
+    }
+    let found = (!script.contains('/') && app.program.interpreter.is_none())
+        .then(|| find(&script, &app.env, probe))
+        .flatten();
+    if let Some(found) = found {
+        app.program.script = found;
+        return;
+    }
+    let fault = Diagnostic::error(
+        app.script_span.clone(),
+        format!("the script `{}` does not exist", path.display()),
+    );
+    let names = probe.names(path.parent().unwrap_or(cwd));
+    let wanted = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
+    faults.push(match nearest(wanted, names.iter().map(String::as_str)) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault.help("write its path from the ecosystem file's folder, or from `cwd`"),
+    });
+}
+
+fn resolve_interpreter(app: &mut App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let Some(interpreter) = app.program.interpreter.clone() else {
+        return;
+    };
+    let found = if interpreter.contains('/') {
+        probe
+            .is_file(Path::new(&interpreter))
+            .then_some(interpreter.clone())
+    } else {
+        find(&interpreter, &app.env, probe)
+    };
+    match found {
+        Some(found) => app.program.interpreter = Some(found),
+        None => faults.push(
+            Diagnostic::error(
+                app.script_span.clone(),
+                format!("the interpreter `{interpreter}` is not there"),
+            )
+            .help("install it, or write its absolute path as `interpreter`"),
+        ),
+    }
+}
+
+/// A program by name: the bare name where systemd finds it by itself, so that an upgrade that moves
+/// it is followed; else its absolute path.
+fn find(name: &str, env: &BTreeMap<String, String>, probe: &dyn Probe) -> Option<String> {
+    let search = match env.get("PATH") {
+        Some(own) => own.split(':').map(PathBuf::from).collect(),
+        None => probe.search_path(),
+    };
+    let own = env.contains_key("PATH");
+    let system = SYSTEM_PATH.iter().map(PathBuf::from).collect::<Vec<_>>();
+    if own && search.iter().any(|dir| probe.is_file(&dir.join(name))) {
+        return Some(name.to_owned());
+    }
+    // The caller's own choice first: nvm and its kin put theirs before the system's.
+    let found = search
+        .iter()
+        .chain(&system)
+        .find(|dir| dir.is_absolute() && probe.is_file(&dir.join(name)))?;
+    if system.contains(found) {
+        Some(name.to_owned())
+    } else {
+        Some(show(&found.join(name)))
+    }
+}
+
+fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let dynamic = app
+        .service
+        .iter()
+        .any(|(d, v)| d == "DynamicUser" && matches!(v.as_str(), "yes" | "true" | "1" | "on"));
+    if let Some(user) = app.user.as_ref().filter(|u| !dynamic && !probe.has_user(u)) {
+        faults.push(
+            Diagnostic::error(app.span.clone(), format!("there is no user `{user}`"))
+                .help("create it with `adduser --system`, or change `user`"),
+        );
+    }
+    if let Some(group) = app
+        .group
+        .as_ref()
+        .filter(|g| !dynamic && !probe.has_group(g))
+    {
+        faults.push(
+            Diagnostic::error(app.span.clone(), format!("there is no group `{group}`"))
+                .help("create it with `addgroup --system`, or change `group`"),
+        );
+    }
+}
+
+/// Without `.` and `..`, which systemd refuses, and without following links.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+// Ecosystem files are UTF-8 and `folder` was checked to be: nothing is lost here.
+fn show(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::parse;
+
+    struct Fake(Vec<&'static str>);
+
+    impl Probe for Fake {
+        fn is_file(&self, path: &Path) -> bool {
+            self.0.iter().any(|p| Path::new(p) == path)
+        }
+        fn is_dir(&self, path: &Path) -> bool {
+            self.0.iter().any(|p| Path::new(p).starts_with(path))
+        }
+        fn names(&self, _: &Path) -> Vec<String> {
+            vec!["server.js".into()]
+        }
+        fn search_path(&self) -> Vec<PathBuf> {
+            vec!["/home/me/.nvm/bin".into(), "/usr/bin".into()]
+        }
+        fn has_user(&self, user: &str) -> bool {
+            user == "www"
+        }
+        fn has_group(&self, _: &str) -> bool {
+            false
+        }
+    }
+
+    fn resolved(text: &str, files: &[&'static str]) -> (App, Vec<String>) {
+        let (mut apps, report) = parse("eco.toml", text);
+        assert!(!report.has_errors(), "{}", report.render(false));
+        let mut faults = Vec::new();
+        let mut app = apps.remove(0);
+        resolve(
+            &mut app,
+            Path::new("/srv/web"),
+            &Fake(files.to_vec()),
+            &mut faults,
+        );
+        (
+            app,
+            faults
+                .into_iter()
+                .map(|f| format!("{}: {}", f.message, f.help.unwrap_or_default()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn relative_paths_become_absolute_against_the_files_folder() {
+        let (app, faults) = resolved(
+            "[[apps]]\nscript = \"./src/../server.js\"\nlisten = 1\nenv_file = \".env\"",
+            &["/srv/web/server.js", "/usr/bin/node"],
+        );
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(app.program.command_line(), ["node", "/srv/web/server.js"]);
+        assert_eq!(app.program.cwd.as_deref(), Some("/srv/web"));
+        assert_eq!(app.env_file, ["/srv/web/.env"]);
+    }
+
+    #[test]
+    fn an_interpreter_outside_the_systems_path_is_named_in_full() {
+        let (app, _) = resolved(
+            "[[apps]]\nscript = \"server.js\"\nlisten = 1",
+            &[
+                "/srv/web/server.js",
+                "/home/me/.nvm/bin/node",
+                "/usr/bin/node",
+            ],
+        );
+        assert_eq!(
+            app.program.interpreter.as_deref(),
+            Some("/home/me/.nvm/bin/node")
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_the_nearest_that_is() {
+        let (_, faults) = resolved(
+            "[[apps]]\nscript = \"sever.js\"\nlisten = 1\nuser = \"nobdy\"\ninterpreter = \"/opt/node\"",
+            &["/srv/web/server.js"],
+        );
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(
+            faults[0].contains("/srv/web/sever.js")
+                && faults[0].contains("did you mean `server.js`")
+        );
+        assert!(faults[1].contains("/opt/node"));
+        assert!(faults[2].contains("nobdy"));
+    }
+
+    #[test]
+    fn a_program_without_a_script_is_found_by_its_name() {
+        let (app, faults) = resolved(
+            "[[apps]]\nscript = \"caddy\"\nargs = \"run\"\nlisten = 1",
+            &["/usr/bin/caddy", "/srv/web/x"],
+        );
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(app.program.command_line(), ["caddy", "run"]);
+    }
+}

@@ -1,0 +1,144 @@
+//! Files of units: what of ours is there, and changing it all or not at all.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::layout::Layout;
+use crate::plan::diff::{Change, Content};
+use crate::plan::{self};
+use crate::unit::name;
+
+/// How every unit of ours begins.
+const MARK: &str = "# Written by rsgen for ";
+
+/// Whether a unit file was written by rsgen; what is not is never touched.
+#[must_use]
+pub fn is_ours(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARK))
+}
+
+/// The files of a folder with this extension, sorted; none where there is no folder.
+#[must_use]
+pub fn list(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == extension))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// What of an app is pinned: its units, instance links and enablement, by absolute path.
+#[must_use]
+pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
+    let mut found = BTreeMap::new();
+    for unit in [name::socket(app), name::cluster(app), name::template(app)] {
+        let path = layout.units.join(unit);
+        if is_ours(&path) {
+            insert(&mut found, path);
+        }
+    }
+    let (_, template) = plan::instance_link(app, 0);
+    for path in list(&layout.units.join(plan::wants_dir(app)), "service") {
+        // An administrator's own wish in that folder is not ours to take away.
+        if fs::read_link(&path).is_ok_and(|target| target == template) {
+            insert(&mut found, path);
+        }
+    }
+    for link in plan::enable_links(app, layout.scope).into_keys() {
+        insert(&mut found, layout.units.join(link));
+    }
+    found
+}
+
+fn insert(found: &mut BTreeMap<PathBuf, Content>, path: PathBuf) {
+    if let Some(content) = content(&path) {
+        found.insert(path, content);
+    }
+}
+
+/// What a path holds, if anything that can be read.
+#[must_use]
+pub fn content(path: &Path) -> Option<Content> {
+    match fs::read_link(path) {
+        Ok(target) => Some(Content::Link(target)),
+        Err(_) => fs::read_to_string(path).ok().map(Content::File),
+    }
+}
+
+/// Makes the changes, all or none.
+///
+/// # Errors
+/// The path that could not be written; everything is then as it was.
+pub fn apply(changes: &[Change]) -> Result<(), String> {
+    for (done, change) in changes.iter().enumerate() {
+        if let Err(e) = put(&change.path, change.new.as_ref()) {
+            undo(changes.get(..done).unwrap_or_default());
+            return Err(format!("{}: {e}", change.path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Takes changes back, as far as that goes.
+pub fn undo(changes: &[Change]) {
+    for change in changes.iter().rev() {
+        // The way there worked a moment ago; should the way back fail, the other files still count.
+        let _ = put(&change.path, change.old.as_ref());
+    }
+}
+
+fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
+    match content {
+        None => match fs::remove_file(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => {
+                // An empty `app.service.wants` is no use to anybody; a full one stays.
+                let _ = path
+                    .parent()
+                    .filter(|p| p.extension().is_some_and(|e| e == "wants"))
+                    .map(fs::remove_dir);
+                result
+            }
+        },
+        Some(Content::File(text)) => write_new(path, text),
+        Some(Content::Link(target)) => {
+            let temporary = beside(path)?;
+            let _ = fs::remove_file(&temporary);
+            std::os::unix::fs::symlink(target, &temporary)?;
+            fs::rename(&temporary, path)
+        }
+    }
+}
+
+/// Writes a file so that a reader, and a host that loses power, sees the old text or the new.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = beside(path)?;
+    let mut file = File::create(&temporary)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed
+}
+
+/// A name in the same folder that systemd does not take for a unit.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    fs::create_dir_all(parent)?;
+    Ok(parent.join(format!(".{}.rsgen-new", name.to_string_lossy())))
+}

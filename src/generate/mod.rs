@@ -1,0 +1,192 @@
+//! The generator: sizes every app for this machine and writes the units of those that are not pinned.
+//!
+//! Runs at boot and at every daemon-reload, see systemd.generator(7): no bus, no threads, nothing
+//! written but below its output folder and `/run/rsgen`. systemd closes a listening socket for good
+//! when its unit is missing for a single daemon-reload, so a fault here never takes away what was
+//! there: a file that no longer parses, or is gone, is replaced by the text that was last good.
+
+pub mod files;
+pub mod sources;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::ecosystem::values::Instances;
+use crate::layout::Layout;
+use crate::plan::{self, Host, UnitSet};
+use crate::unit::name;
+use sources::Source;
+
+/// The text of an app as it was when it last parsed, in its state folder.
+const GOOD: &str = "good.toml";
+
+/// Generates into `out`, the first of the three folders that systemd names. Returns what went wrong,
+/// one line each; an app with a fault of its own never keeps the others from their units.
+#[must_use]
+pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
+    let mut problems = Vec::new();
+    let pinned = pinned_apps(layout);
+    for (app, instances) in &pinned {
+        if let Err(e) = size(layout, out, app, instances.resolve(host.cpus)) {
+            problems.push(format!("{app}: cannot be sized: {e}"));
+        }
+    }
+    let (sources, faults) = sources::all(layout);
+    problems.extend(faults);
+    for source in &sources {
+        if !pinned.contains_key(&source.app)
+            && let Err(e) = generate(layout, out, source, host, &mut problems)
+        {
+            problems.push(format!("{}: {e}", source.path.display()));
+        }
+    }
+    for app in forgotten(layout, &sources) {
+        let path = layout.state(&app).join(GOOD);
+        let source = Source { app, path };
+        if !pinned.contains_key(&source.app)
+            && let Err(e) = generate(layout, out, &source, host, &mut problems)
+        {
+            problems.push(format!("{}: {e}", source.path.display()));
+        }
+    }
+    problems
+}
+
+/// Apps whose units are ordinary files, with the number they were asked for.
+#[must_use]
+pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
+    let mut apps = BTreeMap::new();
+    for dir in std::iter::once(&layout.units).chain(&layout.vendor_units) {
+        for path in files::list(dir, "service") {
+            let Ok(text) = fs::read_to_string(&path) else {
+                continue;
+            };
+            if let Some((app, instances)) = marked(&text) {
+                apps.entry(app).or_insert(instances);
+            }
+        }
+    }
+    apps
+}
+
+/// What `[X-rsgen]` of a cluster unit says: the app and its number of instances.
+fn marked(text: &str) -> Option<(String, Instances)> {
+    let section = text.split_once("\n[X-rsgen]\n")?.1;
+    let value = |key: &str| {
+        section
+            .lines()
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
+    };
+    Some((value("App")?.to_owned(), value("Instances")?.parse().ok()?))
+}
+
+/// Adds the links that this machine's number needs beyond the pinned ones.
+fn size(layout: &Layout, out: &Path, app: &str, number: u32) -> io::Result<()> {
+    for i in 0..number {
+        let (path, target) = plan::instance_link(app, i);
+        let is_pinned = std::iter::once(&layout.units)
+            .chain(&layout.vendor_units)
+            .any(|dir| dir.join(&path).symlink_metadata().is_ok());
+        if !is_pinned {
+            link(&out.join(path), &target)?;
+        }
+    }
+    Ok(())
+}
+
+fn generate(
+    layout: &Layout,
+    out: &Path,
+    source: &Source,
+    host: Host,
+    problems: &mut Vec<String>,
+) -> Result<(), String> {
+    if let Some(foreign) = foreign_unit(layout, &source.app) {
+        return Err(format!("the name is taken by {}", foreign.display()));
+    }
+    let good = layout.state(&source.app).join(GOOD);
+    let (text, app) = match sources::load(layout, source) {
+        Ok(loaded) => loaded,
+        Err(fault) => {
+            let last = Source {
+                app: source.app.clone(),
+                path: good.clone(),
+            };
+            let Ok(loaded) = sources::load_plain(&last) else {
+                return Err(fault);
+            };
+            problems.push(format!(
+                "{fault}; its units are those of the text that was last good"
+            ));
+            loaded
+        }
+    };
+    let set = plan::units(&app, Some(&source.path), layout, host)?;
+    write(out, &set).map_err(|e| e.to_string())?;
+    let enabled = UnitSet {
+        links: plan::enable_links(&app.name, layout.scope),
+        ..UnitSet::default()
+    };
+    write(out, &enabled).map_err(|e| e.to_string())?;
+    if source.path != good && fs::read_to_string(&good).ok().as_ref() != Some(&text) {
+        // Without it the next fault costs this app its units: worth a word, not a failure.
+        if let Err(e) = files::write_new(&good, &text) {
+            problems.push(format!("{}: {e}", good.display()));
+        }
+    }
+    Ok(())
+}
+
+/// A unit that bears one of the app's names without being ours.
+#[must_use]
+pub fn foreign_unit(layout: &Layout, app: &str) -> Option<PathBuf> {
+    let names = [name::cluster(app), name::socket(app), name::template(app)];
+    std::iter::once(&layout.units)
+        .chain(&layout.vendor_units)
+        .flat_map(|dir| names.iter().map(move |n| dir.join(n)))
+        .find(|path| path.symlink_metadata().is_ok() && !files::is_ours(path))
+}
+
+/// Apps of this boot whose file is gone: removing it does not stop what runs. Masked ones are meant.
+fn forgotten(layout: &Layout, sources: &[Source]) -> Vec<String> {
+    let known = |app: &str| sources.iter().any(|s| s.app == app) || sources::is_masked(layout, app);
+    let Ok(entries) = fs::read_dir(&layout.run) else {
+        return Vec::new();
+    };
+    let mut apps: Vec<String> = entries
+        .flatten()
+        .filter(|e| e.path().join(GOOD).is_file())
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|app| !known(app))
+        .collect();
+    apps.sort();
+    apps
+}
+
+/// Writes a set of units below a folder.
+///
+/// # Errors
+/// The first path that cannot be written.
+pub fn write(dir: &Path, set: &UnitSet) -> io::Result<()> {
+    for (path, text) in &set.files {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        fs::write(path, text)?;
+    }
+    for (path, target) in &set.links {
+        link(&dir.join(path), target)?;
+    }
+    Ok(())
+}
+
+fn link(path: &Path, target: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match std::os::unix::fs::symlink(target, path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,179 @@
+//! Where the ecosystem files of installed apps lie, which one counts, and what drop-ins add to it.
+//!
+//! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc
+//! before /run before /usr/lib, and a link to /dev/null means that there is no such app.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use crate::ecosystem::{self, App, Diagnostic, Report};
+use crate::layout::Layout;
+use crate::unit::name;
+
+/// The file that counts for an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The app's name, which is the file's.
+    pub app: String,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// The file of every app that is not masked, by name, and what is wrong with names.
+#[must_use]
+pub fn all(layout: &Layout) -> (Vec<Source>, Vec<String>) {
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for path in layout.apps.iter().flat_map(|dir| files::list(dir, "toml")) {
+        let Some(app) = path.file_stem().and_then(|s| s.to_str()).map(str::to_owned) else {
+            continue;
+        };
+        match name::check(&app) {
+            Ok(()) => {
+                found.entry(app).or_insert(path);
+            }
+            Err(e) => problems.push(format!("{}: {e}", path.display())),
+        }
+    }
+    let sources = found
+        .into_iter()
+        .filter(|(_, path)| !is_null(path))
+        .map(|(app, path)| Source { app, path })
+        .collect();
+    (sources, problems)
+}
+
+/// The file of one app.
+#[must_use]
+pub fn find(layout: &Layout, app: &str) -> Option<Source> {
+    let path = layout
+        .apps
+        .iter()
+        .map(|d| d.join(format!("{app}.toml")))
+        .find(|p| p.symlink_metadata().is_ok())?;
+    (!is_null(&path)).then(|| Source {
+        app: app.to_owned(),
+        path,
+    })
+}
+
+/// Whether an app is masked.
+#[must_use]
+pub fn is_masked(layout: &Layout, app: &str) -> bool {
+    let mut paths = layout.apps.iter().map(|d| d.join(format!("{app}.toml")));
+    paths
+        .find(|p| p.symlink_metadata().is_ok())
+        .is_some_and(|p| is_null(&p))
+}
+
+fn is_null(path: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
+}
+
+/// The app of a file with its drop-ins, and the text they make together.
+///
+/// # Errors
+/// One line that names the file and what is wrong first.
+pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), String> {
+    match read(layout, source) {
+        Ok((text, app, _)) => Ok((text, app)),
+        Err(report) => Err(one_line(&report)),
+    }
+}
+
+/// As [`load`], without drop-ins.
+pub(super) fn load_plain(source: &Source) -> Result<(String, App), String> {
+    let text = fs::read_to_string(&source.path).map_err(|e| e.to_string())?;
+    let (text, app, _) = check(source, text).map_err(|r| one_line(&r))?;
+    Ok((text, app))
+}
+
+/// The app of a file with its drop-ins, all that is to be said about it included.
+///
+/// # Errors
+/// The report, which has at least one error.
+pub fn read(layout: &Layout, source: &Source) -> Result<(String, App, Report), Report> {
+    let shown = source.path.display().to_string();
+    let unreadable = |path: &Path, e: &dyn std::fmt::Display| {
+        Report::new(
+            path.display().to_string(),
+            "",
+            vec![Diagnostic::error(
+                0..0,
+                format!("the file cannot be read: {e}"),
+            )],
+        )
+    };
+    let mut text = fs::read_to_string(&source.path).map_err(|e| unreadable(&source.path, &e))?;
+    for drop_in in drop_ins(layout, &source.app) {
+        let added = fs::read_to_string(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
+        text = ecosystem::pin::overlay(&text, &added).map_err(|e| {
+            Report::new(
+                drop_in.display().to_string(),
+                &added,
+                vec![Diagnostic::error(
+                    0..0,
+                    format!("the drop-in for {shown} is of no use: {e}"),
+                )],
+            )
+        })?;
+    }
+    check(source, text)
+}
+
+fn check(source: &Source, text: String) -> Result<(String, App, Report), Report> {
+    let (mut apps, mut report) = ecosystem::parse(&source.path.display().to_string(), &text);
+    if !report.has_errors() {
+        let wrong = match apps.as_slice() {
+            [app] if app.name == source.app => None,
+            [app] => Some((
+                app.span.clone(),
+                format!(
+                    "the file is called `{}.toml`, its app `{}`",
+                    source.app, app.name
+                ),
+            )),
+            [_, second, ..] => Some((
+                second.span.clone(),
+                "an installed file holds one app".to_owned(),
+            )),
+            [] => Some((0..0, "the file lists no app".to_owned())),
+        };
+        if let Some((span, message)) = wrong {
+            let fault = Diagnostic::error(span, message)
+                .help("give each app a file of its own, called as the app");
+            report = Report::new(report.path, &text, vec![fault]);
+        }
+    }
+    match apps.pop() {
+        Some(app) if !report.has_errors() => Ok((text, app, report)),
+        _ => Err(report),
+    }
+}
+
+/// The drop-ins of an app by file name; of two with one name the stronger folder's counts.
+fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
+    let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    for path in layout
+        .apps
+        .iter()
+        .flat_map(|d| files::list(&d.join(format!("{app}.toml.d")), "toml"))
+    {
+        if let Some(file) = path.file_name() {
+            found.entry(file.to_owned()).or_insert(path);
+        }
+    }
+    found.into_values().filter(|p| !is_null(p)).collect()
+}
+
+fn one_line(report: &Report) -> String {
+    let first = report
+        .located()
+        .find(|l| l.severity == ecosystem::Severity::Error);
+    match first {
+        Some(l) => format!("{}:{}:{}: {}", l.file, l.line, l.column, l.message),
+        None => format!("{}: unusable", report.path),
+    }
+}

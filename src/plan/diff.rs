@@ -1,0 +1,126 @@
+//! What is there against what should be: the changes, and how people are shown them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
+
+/// What a path holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file with this text.
+    File(String),
+    /// A link to this target.
+    Link(PathBuf),
+}
+
+/// One path that is to change; `None` is absence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Absolute.
+    pub path: PathBuf,
+    /// What is there.
+    pub old: Option<Content>,
+    /// What should be.
+    pub new: Option<Content>,
+}
+
+/// The changes that lead from `old` to `new`, in the order of their paths.
+#[must_use]
+pub fn changes(old: &BTreeMap<PathBuf, Content>, new: &BTreeMap<PathBuf, Content>) -> Vec<Change> {
+    let mut paths: Vec<&PathBuf> = old.keys().chain(new.keys()).collect();
+    paths.sort();
+    paths.dedup();
+    paths
+        .into_iter()
+        .filter(|p| old.get(*p) != new.get(*p))
+        .map(|p| Change {
+            path: p.clone(),
+            old: old.get(p).cloned(),
+            new: new.get(p).cloned(),
+        })
+        .collect()
+}
+
+impl Change {
+    /// `create`, `change` or `remove`.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match (&self.old, &self.new) {
+            (None, _) => "create",
+            (_, None) => "remove",
+            _ => "change",
+        }
+    }
+
+    /// The change as a unified diff.
+    #[must_use]
+    pub fn unified(&self) -> String {
+        let (old, new) = (text(self.old.as_ref()), text(self.new.as_ref()));
+        let name = |there: bool| {
+            if there {
+                self.path.display().to_string()
+            } else {
+                "/dev/null".into()
+            }
+        };
+        TextDiff::from_lines(&old, &new)
+            .unified_diff()
+            .context_radius(3)
+            .header(&name(self.old.is_some()), &name(self.new.is_some()))
+            .to_string()
+    }
+}
+
+fn text(content: Option<&Content>) -> String {
+    match content {
+        None => String::new(),
+        Some(Content::File(text)) => text.clone(),
+        Some(Content::Link(target)) => format!("-> {}\n", target.display()),
+    }
+}
+
+/// The listening addresses of a socket unit's text, in order.
+#[must_use]
+pub fn addresses(socket_unit: &str) -> Vec<&str> {
+    socket_unit
+        .lines()
+        .filter(|l| l.starts_with("ListenStream=") || l.starts_with("ListenDatagram="))
+        .collect()
+}
+
+/// Whether a path is one that this change set takes away or writes anew.
+#[must_use]
+pub fn touches(changes: &[Change], path: &Path) -> bool {
+    changes.iter().any(|c| c.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_a_change() {
+        let file = |t: &str| Content::File(t.into());
+        let old = BTreeMap::from([
+            ("/a".into(), file("1\n")),
+            ("/b".into(), file("2\n")),
+            ("/c".into(), file("3\n")),
+        ]);
+        let new = BTreeMap::from([
+            ("/a".into(), file("1\n")),
+            ("/b".into(), file("x\n")),
+            ("/d".into(), Content::Link("../y".into())),
+        ]);
+        let found = changes(&old, &new);
+        let verbs: Vec<_> = found
+            .iter()
+            .map(|c| (c.verb(), c.path.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            verbs,
+            [("change", "/b"), ("remove", "/c"), ("create", "/d")]
+        );
+        assert!(found[0].unified().contains("-2\n+x\n"));
+    }
+}

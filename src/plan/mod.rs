@@ -1,0 +1,110 @@
+//! From an app to its units: which files and links, with which text. Pure.
+//!
+//! One renderer serves `install`, `generate` and the generator, so that they cannot disagree.
+
+pub mod diff;
+mod render;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use render::instance_step;
+
+use crate::ecosystem::App;
+use crate::layout::{Layout, Scope};
+use crate::unit::name;
+
+/// What has to be known of the machine to fit units to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Host {
+    /// CPUs that this system may use: affinity and quota counted.
+    pub cpus: u32,
+    /// Whether the Yama module restricts ptrace(2).
+    pub yama: bool,
+}
+
+impl Host {
+    /// What the calling process sees: its affinity and the quota of its control groups count.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let scope =
+            std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+        Self {
+            cpus: u32::try_from(cpus).unwrap_or(1),
+            yama: !matches!(scope.trim(), "" | "0"),
+        }
+    }
+}
+
+/// A set of unit files and links, by their path below a unit folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnitSet {
+    /// Path and text.
+    pub files: BTreeMap<PathBuf, String>,
+    /// Path and target.
+    pub links: BTreeMap<PathBuf, PathBuf>,
+}
+
+/// The units of one app: the socket, the cluster unit, the template and a link for each instance.
+///
+/// `source` becomes `SourcePath=` and has to exist on the host, or systemd warns at every command
+/// that units changed on disk.
+///
+/// # Errors
+/// When a template cannot be rendered.
+pub fn units(
+    app: &App,
+    source: Option<&Path>,
+    layout: &Layout,
+    host: Host,
+) -> Result<UnitSet, String> {
+    let rendered = render::render(app, source, layout, host).map_err(|e| e.to_string())?;
+    let mut set = UnitSet::default();
+    set.files
+        .insert(name::socket(&app.name).into(), rendered.socket);
+    set.files
+        .insert(name::cluster(&app.name).into(), rendered.cluster);
+    set.files
+        .insert(name::template(&app.name).into(), rendered.template);
+    for number in 0..app.instances.resolve(host.cpus) {
+        let (path, target) = instance_link(&app.name, number);
+        set.links.insert(path, target);
+    }
+    Ok(set)
+}
+
+/// The link by which the cluster unit wants an instance.
+#[must_use]
+pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
+    let path = wants_dir(app).join(name::instance(app, number));
+    (path, Path::new("..").join(name::template(app)))
+}
+
+/// The folder of those links.
+#[must_use]
+pub fn wants_dir(app: &str) -> PathBuf {
+    format!("{}.wants", name::cluster(app)).into()
+}
+
+/// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
+#[must_use]
+pub fn enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
+    let wants = |target: &str, unit: String| {
+        (
+            Path::new(&format!("{target}.wants")).join(&unit),
+            Path::new("..").join(unit),
+        )
+    };
+    BTreeMap::from([
+        wants("sockets.target", name::socket(app)),
+        wants(boot_target(scope), name::cluster(app)),
+    ])
+}
+
+fn boot_target(scope: Scope) -> &'static str {
+    match scope {
+        Scope::System => "multi-user.target",
+        Scope::User => "default.target",
+    }
+}

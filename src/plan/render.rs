@@ -1,0 +1,233 @@
+//! The templates and what goes into them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use askama::Template;
+use askama::filters::Safe;
+
+use super::{Host, boot_target};
+use crate::ecosystem::App;
+use crate::ecosystem::app::Directives;
+use crate::ecosystem::values::{Handover, Listen, Place, Ready, SocketKind, show_time};
+use crate::layout::{Layout, Scope};
+use crate::unit::escape::{assignment, command_line};
+
+/// 190 is the worker's own word for an instance that is given up. The others are systemd's: it could
+/// not even run the worker, and no restart will change that. See systemd.exec(5).
+const PREVENT: &str = "190 200 201 202 203 204 205 206 207 208 209 210 211 212 213 214 215 216 217 218 219 220 221 222 223 224 225 226 227 228 229 230 231 232 233 234 235 236 237 238 239 240 241 242 243";
+
+pub(super) struct Rendered {
+    pub(super) socket: String,
+    pub(super) cluster: String,
+    pub(super) template: String,
+}
+
+#[derive(Template)]
+#[template(path = "app.socket", ext = "socket")]
+struct Socket<'a> {
+    name: &'a str,
+    source: Option<String>,
+    listen: &'a [Listen],
+    split_families: bool,
+    socket: &'a Directives,
+}
+
+#[derive(Template)]
+#[template(path = "cluster.service", ext = "service")]
+struct Cluster<'a> {
+    name: &'a str,
+    source: Option<String>,
+    command: String,
+    instances: String,
+    surge: u32,
+    parallel: u32,
+    settle: String,
+    on_failure: String,
+    step_timeout: String,
+    start_timeout: String,
+    stop_timeout: String,
+    wanted_by: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "instance.service", ext = "service")]
+struct Instance<'a> {
+    name: &'a str,
+    source: Option<String>,
+    root: &'a str,
+    command: String,
+    exec_start: Safe<String>,
+    cwd: &'a str,
+    user: Option<&'a str>,
+    group: Option<&'a str>,
+    instance_var: Option<&'a str>,
+    env: Vec<Safe<String>>,
+    env_file: &'a [String],
+    kill_signal: &'a str,
+    kill_timeout: String,
+    start_timeout: String,
+    restart: &'a str,
+    restart_delay: String,
+    min_uptime: String,
+    max_restarts: u32,
+    prevent: &'a str,
+    no_new_privileges: bool,
+    ptrace: bool,
+    unit: &'a Directives,
+    service: &'a Directives,
+}
+
+pub(super) fn render(
+    app: &App,
+    source: Option<&Path>,
+    layout: &Layout,
+    host: Host,
+) -> askama::Result<Rendered> {
+    let source = source.map(|s| s.to_string_lossy().into_owned());
+    let command = match layout.scope {
+        Scope::System => format!("{} unit", layout.command.display()),
+        Scope::User => format!("{} --user unit", layout.command.display()),
+    };
+    Ok(Rendered {
+        socket: socket(app, source.clone()).render()?,
+        cluster: cluster(app, source.clone(), command.clone(), layout.scope).render()?,
+        template: instance(app, source, command, layout, host).render()?,
+    })
+}
+
+fn socket(app: &App, source: Option<String>) -> Socket<'_> {
+    Socket {
+        name: &app.name,
+        source,
+        listen: &app.listen,
+        split_families: splits_families(&app.listen),
+        socket: &app.socket,
+    }
+}
+
+/// Whether `[::]` and an IPv4 address share a port: then `[::]` must leave IPv4 alone.
+fn splits_families(listen: &[Listen]) -> bool {
+    let addresses = || {
+        listen.iter().filter_map(|l| match l.place {
+            Place::Address(address) => Some(address),
+            Place::Port(_) | Place::Path(_) => None,
+        })
+    };
+    addresses().any(|a| a.is_ipv6() && addresses().any(|b| b.is_ipv4() && a.port() == b.port()))
+}
+
+/// What one step of a reload may take: stop the old instance, start the new one until it is READY.
+#[must_use]
+pub fn instance_step(app: &App) -> Duration {
+    app.lifecycle.kill_timeout + app.lifecycle.listen_timeout + app.lifecycle.restart_delay + SLACK
+}
+
+/// For systemd's own work around a step.
+const SLACK: Duration = Duration::from_secs(10);
+
+fn cluster(app: &App, source: Option<String>, command: String, scope: Scope) -> Cluster<'_> {
+    Cluster {
+        name: &app.name,
+        source,
+        command,
+        instances: app.instances.to_string(),
+        surge: app.rollout.surge,
+        parallel: app.rollout.parallel,
+        settle: show_time(app.rollout.settle),
+        on_failure: app.rollout.on_failure.to_string(),
+        step_timeout: show_time(instance_step(app)),
+        start_timeout: show_time(instance_step(app)),
+        stop_timeout: show_time(app.lifecycle.kill_timeout * 2 + SLACK),
+        wanted_by: boot_target(scope),
+    }
+}
+
+fn instance<'a>(
+    app: &'a App,
+    source: Option<String>,
+    command: String,
+    layout: &Layout,
+    host: Host,
+) -> Instance<'a> {
+    let bind = app.handover == Handover::Bind;
+    let foreign_user = app.user.as_deref().is_some_and(|u| u != "root" && u != "0");
+    Instance {
+        name: &app.name,
+        source,
+        root: if layout.scope == Scope::System {
+            "+"
+        } else {
+            ""
+        },
+        command,
+        exec_start: exec_start(app, layout),
+        cwd: app.program.cwd.as_deref().unwrap_or("/"),
+        user: app.user.as_deref(),
+        group: app.group.as_deref(),
+        instance_var: app.instance_var.as_deref(),
+        env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
+        env_file: &app.env_file,
+        kill_signal: &app.lifecycle.kill_signal,
+        kill_timeout: show_time(app.lifecycle.kill_timeout),
+        start_timeout: show_time(start_timeout(app)),
+        restart: if app.lifecycle.autorestart {
+            "always"
+        } else {
+            "no"
+        },
+        restart_delay: show_time(app.lifecycle.restart_delay),
+        min_uptime: show_time(app.lifecycle.min_uptime),
+        max_restarts: app.lifecycle.max_restarts,
+        prevent: PREVENT,
+        no_new_privileges: bind,
+        ptrace: bind && foreign_user && host.yama && layout.scope == Scope::System,
+        unit: &app.unit,
+        service: &app.service,
+    }
+}
+
+/// Where the worker keeps the time itself it speaks first: it knows what the program did instead.
+fn start_timeout(app: &App) -> Duration {
+    let worker_first = matches!(app.ready, Ready::Listen | Ready::Message);
+    app.lifecycle.listen_timeout
+        + if worker_first {
+            Duration::from_secs(5)
+        } else {
+            Duration::ZERO
+        }
+}
+
+fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
+    let worker = layout.worker.to_string_lossy();
+    let before = command_line([&worker, "run", "--app", &app.name]).0;
+    let state = match layout.scope {
+        Scope::System => command_line([&*layout.state(&app.name).to_string_lossy()]).0,
+        Scope::User => format!("%t/rsgen/{}", app.name),
+    };
+    let flags = [
+        format!("--handover={}", app.handover),
+        format!("--ready={}", app.ready),
+        format!(
+            "--listen-timeout={}",
+            show_time(app.lifecycle.listen_timeout)
+        ),
+        format!("--min-uptime={}", show_time(app.lifecycle.min_uptime)),
+        format!("--max-restarts={}", app.lifecycle.max_restarts),
+        "--".to_owned(),
+    ];
+    let program = app.program.command_line();
+    let after = command_line(flags.iter().chain(&program).map(String::as_str)).0;
+    Safe(format!("{before} --instance=%i --state={state} {after}"))
+}
+
+impl Listen {
+    /// The directive of systemd.socket(5) for this kind of socket.
+    #[must_use]
+    pub fn directive(&self) -> &'static str {
+        match self.kind {
+            SocketKind::Stream => "ListenStream",
+            SocketKind::Datagram => "ListenDatagram",
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The directives that a user may pass through, and why some are refused.
+//!
+//! The list in `directives.txt` says which directive a section has and since which systemd, so that
+//! a typing error is caught here: systemd itself only warns about names it does not know.
+
+/// A section of a unit file that takes directives from the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// `[Unit]` of the instances.
+    Unit,
+    /// `[Service]` of the instances.
+    Service,
+    /// `[Socket]` of the socket.
+    Socket,
+}
+
+impl Section {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "Unit",
+            Self::Service => "Service",
+            Self::Socket => "Socket",
+        }
+    }
+}
+
+/// The first systemd that knows every directive marked with it in the list.
+pub const BASELINE: u32 = 249;
+
+/// Every directive of a section with the systemd that brought it.
+pub fn known(section: Section) -> impl Iterator<Item = (&'static str, u32)> {
+    include_str!("directives.txt")
+        .lines()
+        .filter_map(move |line| {
+            let mut words = line.split(' ');
+            let (place, directive, since) = (words.next()?, words.next()?, words.next()?);
+            (place == section.name()).then_some((directive, since.parse().ok()?))
+        })
+}
+
+/// Whether this is an `X-` key, which systemd leaves to others, see systemd.unit(5).
+#[must_use]
+pub fn is_extension(directive: &str) -> bool {
+    directive.strip_prefix("X-").is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    })
+}
+
+/// Why a directive cannot be passed through, if so: `what is wrong: what to write`.
+#[must_use]
+pub fn refusal(section: Section, directive: &str) -> Option<String> {
+    let why = match (section, directive) {
+        (
+            Section::Service,
+            "ExecStart" | "ExecStop" | "ExecReload" | "Type" | "NotifyAccess" | "Sockets"
+            | "NonBlocking",
+        ) => "the handover of the socket and the reload are built on it",
+        (Section::Service, "RestartPreventExitStatus") => "the end of a crash loop is told by it",
+        (Section::Service, "RestartMode") => {
+            "`direct` hides the verdict of a start from the reload"
+        }
+        (Section::Service, "WorkingDirectory") => "write `cwd`",
+        (Section::Service, "User") => "write `user`",
+        (Section::Service, "Group") => "write `group`",
+        (Section::Service, "KillSignal") => "write `kill_signal`",
+        (Section::Service, "TimeoutStopSec" | "TimeoutSec") => "write `kill_timeout`",
+        (Section::Service, "TimeoutStartSec") => "write `listen_timeout`",
+        (Section::Service, "RestartSec") => "write `restart_delay`",
+        (Section::Service, "Restart") => "write `autorestart`",
+        (
+            Section::Unit | Section::Service,
+            "StartLimitIntervalSec" | "StartLimitInterval" | "StartLimitBurst",
+        ) => {
+            "one instance that hits a start limit closes the shared socket; `max_restarts` is the brake"
+        }
+        (Section::Socket, "TriggerLimitIntervalSec" | "TriggerLimitBurst") => {
+            "a trigger limit closes the port while instances crash"
+        }
+        (Section::Socket, "Service" | "Accept" | "FileDescriptorName" | "FlushPending") => {
+            "all instances share this socket by it"
+        }
+        (Section::Socket, d) if d.starts_with("Listen") => "write `listen`",
+        (Section::Unit, "SourcePath" | "PartOf") => "the units hang together by it",
+        _ => return None,
+    };
+    Some(format!("`{directive}` cannot be set here: {why}"))
+}
+
+/// Whether a value can stand on its line without beginning another one.
+///
+/// # Errors
+/// `what is wrong: what to write`.
+pub fn check_value(value: &str) -> Result<(), String> {
+    if let Some(c) = value.chars().find(|c| c.is_control()) {
+        return Err(format!(
+            "the value holds the control character `{}`: a directive is one line; write a list for several lines",
+            c.escape_debug()
+        ));
+    }
+    if value.ends_with('\\') {
+        return Err(
+            "the value ends in a backslash: it would join the next line to this one".into(),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_knows_each_section() {
+        let has = |section, name: &str| known(section).any(|(d, _)| d == name);
+        assert!(has(Section::Service, "MemoryMax"));
+        assert!(has(Section::Unit, "Description"));
+        assert!(has(Section::Socket, "Backlog"));
+        assert!(!has(Section::Unit, "MemoryMax"));
+    }
+
+    #[test]
+    fn what_would_break_the_cluster_is_refused_and_the_key_for_it_named() {
+        assert!(
+            refusal(Section::Service, "User")
+                .unwrap()
+                .contains("write `user`")
+        );
+        assert!(
+            refusal(Section::Socket, "ListenStream")
+                .unwrap()
+                .contains("write `listen`")
+        );
+        assert!(refusal(Section::Unit, "StartLimitBurst").is_some());
+        assert_eq!(refusal(Section::Service, "MemoryMax"), None);
+    }
+
+    #[test]
+    fn a_value_stays_on_its_line() {
+        assert!(check_value("1G").is_ok());
+        assert!(check_value("1G\nExecStart=/bin/evil").is_err());
+        assert!(check_value("1G\\").is_err());
+    }
+}

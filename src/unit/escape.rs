@@ -1,0 +1,192 @@
+//! Quoting: how a value of the user's gets into a unit without becoming part of its syntax.
+//!
+//! Templates escape every value with [`UnitEscaper`] unless it comes from [`word`], [`command_line`]
+//! or [`assignment`], which quote for their place. The rules are those of systemd.syntax(7)
+//! ("Quoting"), systemd.unit(5) ("Specifiers") and systemd.service(5) ("Command lines").
+
+use std::fmt::{self, Write};
+
+use askama::filters::Safe;
+
+/// Doubles `%` and neutralises what could end a line: the default of every template.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UnitEscaper;
+
+impl askama::filters::Escaper for UnitEscaper {
+    fn write_escaped_str<W: Write>(&self, mut dest: W, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '%' => dest.write_str("%%")?,
+                // No value may hold these outside quotes; validation has refused them already.
+                c if c.is_control() => dest.write_char(' ')?,
+                c => dest.write_char(c)?,
+            }
+        }
+        // A backslash at the end of a line would join the next one to it.
+        if text.ends_with('\\') {
+            dest.write_char(' ')
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What surrounds a word decides what is special in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// `ExecStart=`: `$` starts a variable.
+    Command,
+    /// `Environment=`: `$` is a character like any other.
+    Environment,
+}
+
+fn quote(text: &str, place: Place) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    let mut bare = !text.is_empty();
+    for c in text.chars() {
+        match c {
+            '%' => quoted.push_str("%%"),
+            '$' if place == Place::Command => quoted.push_str("$$"),
+            '"' | '\\' => {
+                bare = false;
+                quoted.push('\\');
+                quoted.push(c);
+            }
+            '\n' => {
+                bare = false;
+                quoted.push_str("\\n");
+            }
+            '\t' => {
+                bare = false;
+                quoted.push_str("\\t");
+            }
+            c if c.is_ascii_control() => {
+                bare = false;
+                // Writing into a String cannot fail.
+                let _ = write!(quoted, "\\x{:02x}", u32::from(c));
+            }
+            c => {
+                bare &= c.is_ascii_alphanumeric()
+                    || "/._-:=,+@".contains(c)
+                    || !c.is_ascii() && !c.is_whitespace() && !c.is_control();
+                quoted.push(c);
+            }
+        }
+    }
+    if bare {
+        quoted
+    } else {
+        format!("\"{quoted}\"")
+    }
+}
+
+/// One word of a command line, as it arrives in `argv`.
+#[must_use]
+pub fn word(text: &str) -> Safe<String> {
+    Safe(quote(text, Place::Command))
+}
+
+/// A whole command line.
+#[must_use]
+pub fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> Safe<String> {
+    let words: Vec<String> = words
+        .into_iter()
+        .map(|w| quote(w, Place::Command))
+        .collect();
+    Safe(words.join(" "))
+}
+
+/// `KEY=value` for `Environment=`.
+#[must_use]
+pub fn assignment(key: &str, value: &str) -> Safe<String> {
+    Safe(quote(&format!("{key}={value}"), Place::Environment))
+}
+
+/// Whether a variable can be set with `Environment=` at all, see environ(7) and `env_value_is_valid`
+/// of systemd: of the control characters it accepts the tab and the newline.
+#[must_use]
+pub fn fits_environment(value: &str) -> bool {
+    !value
+        .chars()
+        .any(|c| c.is_control() && c != '\t' && c != '\n')
+}
+
+/// Whether a path can stand behind `WorkingDirectory=` and its like, which know no quoting.
+#[must_use]
+pub fn fits_path(path: &str) -> bool {
+    !path.chars().any(char::is_control) && !path.ends_with('\\') && path.trim() == path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use askama::filters::Escaper;
+    use proptest::prelude::*;
+
+    /// systemd's own rules read backwards: unquotes one line into words.
+    fn unquote(line: &str, place: Place) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        let mut chars = line.chars().peekable();
+        while let Some(c) = chars.next() {
+            let last = words.last_mut().unwrap();
+            match c {
+                '"' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                '\\' => match chars.next().unwrap() {
+                    'n' => last.push('\n'),
+                    't' => last.push('\t'),
+                    'x' => {
+                        let hex: String = [chars.next().unwrap(), chars.next().unwrap()]
+                            .iter()
+                            .collect();
+                        last.push(char::from(u8::from_str_radix(&hex, 16).unwrap()));
+                    }
+                    c => last.push(c),
+                },
+                '%' => last.push(chars.next().filter(|c| *c == '%').expect("a specifier")),
+                '$' if place == Place::Command => {
+                    last.push(chars.next().filter(|c| *c == '$').expect("a variable"));
+                }
+                c => last.push(c),
+            }
+        }
+        words
+    }
+
+    proptest! {
+        #[test]
+        fn a_command_line_arrives_word_by_word(words in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5)) {
+            let line = command_line(words.iter().map(String::as_str)).0;
+            prop_assert!(!line.contains('\n'));
+            prop_assert!(!line.ends_with('\\'));
+            prop_assert_eq!(unquote(&line, Place::Command), words);
+        }
+
+        #[test]
+        fn an_assignment_stays_one_word(value in "[^\u{0}]{0,40}") {
+            let line = assignment("KEY", &value).0;
+            prop_assert!(!line.contains('\n'));
+            prop_assert_eq!(unquote(&line, Place::Environment), vec![format!("KEY={value}")]);
+        }
+
+        #[test]
+        fn an_escaped_value_ends_no_line_and_holds_no_specifier(value in any::<String>()) {
+            let mut out = String::new();
+            UnitEscaper.write_escaped_str(&mut out, &value).unwrap();
+            prop_assert!(!out.chars().any(char::is_control));
+            prop_assert!(!out.ends_with('\\'));
+            prop_assert!(out.matches('%').count() % 2 == 0);
+        }
+    }
+
+    #[test]
+    fn plain_words_stay_as_a_person_would_write_them() {
+        assert_eq!(word("/srv/web/server.js").0, "/srv/web/server.js");
+        assert_eq!(word("--port=3000").0, "--port=3000");
+        assert_eq!(word("").0, "\"\"");
+        assert_eq!(word(";").0, "\";\"");
+        assert_eq!(word("100%").0, "100%%");
+        assert_eq!(assignment("A", "$HOME b").0, "\"A=$HOME b\"");
+    }
+}
