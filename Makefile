@@ -43,7 +43,7 @@ machines: deps
 
 bench: deps
 	cargo build --locked --release
-	cargo bench --locked
+	cargo bench --locked --bench startup
 
 lint:
 	cargo fmt --all --check
