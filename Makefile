@@ -2,7 +2,7 @@
 
 # Where cargo puts what it builds, and which build `install` takes.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-PROFILE ?= dev
+PROFILE ?= release
 BUILD ?= $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PREFIX ?= /usr
 DESTDIR ?=
@@ -11,6 +11,7 @@ bin = $(DESTDIR)$(PREFIX)/bin
 lib = $(DESTDIR)$(PREFIX)/lib
 share = $(DESTDIR)$(PREFIX)/share
 
+.NOTPARALLEL:
 .PHONY: help build demo test unit machines bench lint deps install
 
 help:
@@ -20,8 +21,8 @@ help:
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
 	@echo 'make bench    what the generator and the worker cost'
-	@echo 'make build    the programs; PROFILE=release for those to install'
-	@echo 'make install  PREFIX=/usr DESTDIR=, from BUILD=target/release'
+	@echo 'make build    the programs, for `make install`'
+	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
 	@echo 'make deps     the Debian packages that all of this needs, where missing'
 
 build:
@@ -76,4 +77,9 @@ install:
 	done
 	for page in packaging/man/*.[1-8]; do \
 		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
+	done
+	for file in bash-completion/completions/rsgen zsh/site-functions/_rsgen \
+		fish/vendor_completions.d/rsgen.fish; do \
+		[ ! -e "packaging/completions/$${file##*/}" ] || \
+		install -D -m 644 "packaging/completions/$${file##*/}" "$(share)/$$file"; \
 	done

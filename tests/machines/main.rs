@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         harness::keeps_its_disk_through_a_power_cycle,
         harness::sees_as_many_cpus_as_it_is_given,
         harness::serves_traffic_from_outside,
+        harness::serves_traffic_on_a_socket_file,
         harness::has_rsgen_where_make_installs_it,
     ])
 }

@@ -5,6 +5,7 @@
 
 mod cli;
 mod http;
+mod message;
 mod report;
 
 use std::fs::File;
@@ -41,6 +42,16 @@ impl Traffic {
     /// own, without rest.
     pub fn on_port(port: u16, clients: usize) -> Self {
         let request = Request::get(Target::Tcp(([127, 0, 0, 1], port).into()));
+        Self {
+            request,
+            clients,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// The same at a socket in the machine's file system.
+    pub fn on_socket(machine: &Machine, path: &str, clients: usize) -> Self {
+        let request = Request::get(Target::Unix(machine.path_from_outside(path)));
         Self {
             request,
             clients,

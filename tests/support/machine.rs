@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,7 +48,7 @@ struct Console {
 impl Machine {
     /// Mounts a new disk; the machine is off. Panics where real machines cannot be had.
     pub fn new(release: Release) -> Self {
-        demand_means();
+        means().unwrap_or_else(|why| panic!("{why}"));
         let lower = release.root();
         let room = machines_dir().join("room");
         fs::create_dir_all(&room).expect("an empty folder to mount on");
@@ -210,6 +210,12 @@ impl Machine {
         self.in_network(|| Traffic::on_port(port, 1).request.ask())
     }
 
+    /// A path in the machine as the host sees it. Absolute links on its way would lead back to the
+    /// host: for sockets below /run, not for reading files.
+    pub(crate) fn path_from_outside(&self, path: &str) -> PathBuf {
+        Path::new(&format!("/proc/{}/root", self.console.init)).join(path.trim_start_matches('/'))
+    }
+
     /// The machine's network namespace, for setns(2).
     pub(crate) fn network(&self) -> File {
         File::open(format!("/proc/{}/ns/net", self.console.init)).expect("the machine is up")
@@ -282,24 +288,26 @@ impl Console {
     }
 }
 
-/// Real machines or a failure: a test that quietly tests nothing is worse than none.
-fn demand_means() {
-    assert!(
-        nix::unistd::geteuid().is_root(),
-        "real machines need root: run `sudo make test`"
-    );
+/// Whether real machines can be had here; if not, what to do about it.
+pub(crate) fn means() -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("real machines need root: run `sudo make test`".to_owned());
+    }
+    let folders = ["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin"];
     for (program, package) in [
         ("systemd-nspawn", "systemd-container"),
         ("mmdebstrap", "mmdebstrap"),
         ("nsenter", "util-linux"),
         ("make", "make"),
     ] {
-        let found = ["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin"]
+        if !folders
             .iter()
-            .any(|folder| Path::new(folder).join(program).exists());
-        assert!(
-            found,
-            "real machines need `{program}`: run `make deps` or install {package}"
-        );
+            .any(|folder| Path::new(folder).join(program).exists())
+        {
+            return Err(format!(
+                "real machines need `{program}`: run `make deps` or install {package}"
+            ));
+        }
     }
+    Ok(())
 }

@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::release::Release;
 
 /// A behaviour and the code that sees to it.
@@ -81,6 +81,14 @@ pub fn main(specs: &[Spec]) -> ExitCode {
         "\nrunning {} tests on machines with a real systemd",
         jobs.len()
     );
+    // A run that tests nothing must not look like one that does: no means, no success.
+    if let Err(why) = machine::means() {
+        println!(
+            "\nerror: {why}\n\ntest result: FAILED. 0 passed; {} failed\n",
+            jobs.len()
+        );
+        return ExitCode::from(101);
+    }
     keep_messages();
     let done = run(jobs, options.lanes);
     report(&done, others.len(), start.elapsed())
