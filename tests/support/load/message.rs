@@ -1,7 +1,7 @@
 //! As much of RFC 9112 as it takes to know where an answer ends.
 
-#[derive(Debug, PartialEq, Eq)]
 /// How the end of a body is told.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(usize),
     Chunked,
