@@ -1,1 +1,251 @@
-//! The brake on crash loops.
+//! The brake on crash loops: how often an instance died too soon, and what follows from it.
+//!
+//! systemd's own start limit cannot be used: an instance that hits it fails the shared socket. So
+//! what ends a run (`rsgen unit ended`, as root) counts in a file, and what begins the next one (the
+//! worker, as any user, in any sandbox) reads it. A file that cannot be read counts as no deaths.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// The worker's exit status for an instance that is given up; `RestartPreventExitStatus=` names it.
+pub const ERRORED: u8 = 190;
+
+/// After the end of a crash loop, a new start is held back until so long after the last death.
+const COOL_DOWN: Duration = Duration::from_secs(15);
+
+/// Quick deaths in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deaths {
+    /// How many.
+    pub count: u32,
+    /// When the last was, on CLOCK_BOOTTIME.
+    pub last: Duration,
+    /// Whether the instance was given up; each further start is one trial.
+    pub errored: bool,
+    /// How the last one died, for people.
+    pub reason: String,
+}
+
+/// When an instance is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Living so long after READY makes up for every death before.
+    pub min_uptime: Duration,
+    /// So many quick deaths in a row are the end.
+    pub max_restarts: u32,
+    /// The first pause before a restart; it grows by half with each death, up to 15 s.
+    pub backoff: Option<Duration>,
+}
+
+/// What to do before a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start.
+    Go,
+    /// Start after this time.
+    Wait(Duration),
+    /// Do not start; why, for people.
+    Errored(String),
+}
+
+impl Deaths {
+    /// Reads the file of an instance; `None` when there is none that can be read.
+    #[must_use]
+    pub fn load(path: &Path) -> Option<Self> {
+        let text = fs::read_to_string(path).ok()?;
+        let (numbers, reason) = text.split_once('\n')?;
+        let mut numbers = numbers.split(' ');
+        Some(Self {
+            count: numbers.next()?.parse().ok()?,
+            last: Duration::from_micros(numbers.next()?.parse().ok()?),
+            errored: numbers.next()? == "errored",
+            reason: reason.trim_end().to_owned(),
+        })
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn store(&self, path: &Path) -> io::Result<()> {
+        let state = if self.errored { "errored" } else { "trying" };
+        let reason: String = self
+            .reason
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let text = format!(
+            "{} {} {state}\n{reason}\n",
+            self.count,
+            self.last.as_micros()
+        );
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let temporary = path.with_extension("deaths-new");
+        fs::write(&temporary, text)?;
+        fs::rename(&temporary, path)
+    }
+
+    /// The state after one more death, `uptime` after READY (zero for never READY).
+    #[must_use]
+    pub fn after(
+        previous: Option<Self>,
+        uptime: Duration,
+        now: Duration,
+        reason: String,
+        policy: &Policy,
+    ) -> Self {
+        let before = previous.filter(|_| uptime < policy.min_uptime);
+        let errored = before.as_ref().is_some_and(|d| d.errored);
+        let count = before
+            .map_or(0, |d| d.count)
+            .saturating_add(u32::from(uptime < policy.min_uptime));
+        Self {
+            count,
+            last: now,
+            errored,
+            reason,
+        }
+    }
+
+    /// The state after the worker gave up: each further start is one trial.
+    #[must_use]
+    pub fn given_up(self, policy: &Policy) -> Self {
+        Self {
+            count: policy.max_restarts.saturating_sub(1),
+            errored: true,
+            ..self
+        }
+    }
+
+    /// What to do before the next start.
+    #[must_use]
+    pub fn verdict(&self, policy: &Policy, now: Duration) -> Verdict {
+        if self.count >= policy.max_restarts {
+            let plural = if policy.max_restarts == 1 {
+                "quick death"
+            } else {
+                "quick deaths in a row"
+            };
+            return Verdict::Errored(format!(
+                "errored after {} {plural}, the last: {}",
+                policy.max_restarts, self.reason
+            ));
+        }
+        let pause = if self.errored {
+            COOL_DOWN
+        } else {
+            self.pause(policy)
+        };
+        match pause.checked_sub(now.saturating_sub(self.last)) {
+            Some(left) if !left.is_zero() => Verdict::Wait(left),
+            _ => Verdict::Go,
+        }
+    }
+
+    fn pause(&self, policy: &Policy) -> Duration {
+        let Some(first) = policy.backoff.filter(|_| self.count > 0) else {
+            return Duration::ZERO;
+        };
+        let mut pause = first.min(COOL_DOWN);
+        for _ in 1..self.count {
+            pause = (pause * 3 / 2).min(COOL_DOWN);
+        }
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        min_uptime: Duration::from_secs(1),
+        max_restarts: 3,
+        backoff: None,
+    };
+    const NOW: Duration = Duration::from_secs(1000);
+
+    fn die(previous: Option<Deaths>, uptime_ms: u64) -> Deaths {
+        Deaths::after(
+            previous,
+            Duration::from_millis(uptime_ms),
+            NOW,
+            "exited with status 1".into(),
+            &POLICY,
+        )
+    }
+
+    #[test]
+    fn quick_deaths_in_a_row_end_it_and_a_long_life_makes_up_for_them() {
+        let two = die(Some(die(None, 0)), 10);
+        assert_eq!(two.verdict(&POLICY, NOW), Verdict::Go);
+        let Verdict::Errored(why) = die(Some(two.clone()), 0).verdict(&POLICY, NOW) else {
+            panic!("goes on")
+        };
+        assert!(
+            why.contains("3 quick deaths") && why.contains("exited with status 1"),
+            "{why}"
+        );
+        assert_eq!(die(Some(two), 5000).count, 0);
+    }
+
+    #[test]
+    fn after_the_end_each_start_is_one_trial_and_waits_for_the_cool_down() {
+        let given_up = die(None, 0).given_up(&POLICY);
+        assert_eq!(
+            given_up.verdict(&POLICY, NOW + Duration::from_secs(5)),
+            Verdict::Wait(Duration::from_secs(10))
+        );
+        assert_eq!(
+            given_up.verdict(&POLICY, NOW + Duration::from_secs(16)),
+            Verdict::Go
+        );
+        assert!(matches!(
+            die(Some(given_up.clone()), 0).verdict(&POLICY, NOW),
+            Verdict::Errored(_)
+        ));
+        assert!(!die(Some(given_up), 2000).errored);
+    }
+
+    #[test]
+    fn the_pause_grows_by_half_up_to_fifteen_seconds() {
+        let policy = Policy {
+            backoff: Some(Duration::from_millis(100)),
+            max_restarts: 100,
+            ..POLICY
+        };
+        let pause = |count| {
+            Deaths {
+                count,
+                ..Deaths::default()
+            }
+            .pause(&policy)
+        };
+        assert_eq!(pause(1), Duration::from_millis(100));
+        assert_eq!(pause(3), Duration::from_millis(225));
+        assert_eq!(pause(50), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn the_file_reads_back_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web/0.deaths");
+        let deaths = Deaths {
+            reason: "a\nb".into(),
+            ..die(None, 0)
+        };
+        deaths.store(&path).unwrap();
+        assert_eq!(
+            Deaths::load(&path).unwrap(),
+            Deaths {
+                reason: "a b".into(),
+                ..deaths
+            }
+        );
+        assert_eq!(Deaths::load(Path::new("/nowhere")), None);
+    }
+}

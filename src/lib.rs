@@ -5,9 +5,11 @@
 
 pub mod brake;
 pub mod cluster;
+pub mod command;
 pub mod ecosystem;
 pub mod generate;
 pub mod layout;
+pub mod output;
 pub mod plan;
 pub mod sys;
 pub mod systemd;

@@ -1,2 +1,7 @@
-//! See the library.
-fn main() {}
+//! `rsgen`: the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rsgen::command::main()
+}

@@ -16,7 +16,7 @@ pub mod values;
 
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use parse::parse;
+pub use parse::{collision, parse};
 
 /// The key under which an ecosystem file lists its apps.
 pub const APPS: &str = "apps";

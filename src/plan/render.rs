@@ -90,9 +90,9 @@ pub(super) fn render(
         Scope::User => format!("{} --user unit", layout.command.display()),
     };
     Ok(Rendered {
-        socket: socket(app, source.clone()).render()?,
-        cluster: cluster(app, source.clone(), command.clone(), layout.scope).render()?,
-        template: instance(app, source, command, layout, host).render()?,
+        socket: finished(socket(app, source.clone()).render()?),
+        cluster: finished(cluster(app, source.clone(), command.clone(), layout.scope).render()?),
+        template: finished(instance(app, source, command, layout, host).render()?),
     })
 }
 
@@ -230,4 +230,10 @@ impl Listen {
             SocketKind::Datagram => "ListenDatagram",
         }
     }
+}
+
+// askama takes the last newline of a template for the editor's.
+fn finished(mut text: String) -> String {
+    text.push('\n');
+    text
 }

@@ -1,0 +1,184 @@
+//! Queues jobs and tells what becomes of them while they run.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
+use std::time::{Duration, Instant};
+
+use super::apply::{self, Prepared};
+use super::context::Context;
+use super::state;
+use crate::output::{Exit, Failure};
+use crate::systemd::{self, ActiveState, Job, JobResult, Verb};
+use crate::unit::name;
+
+/// How often the progress of a walk is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// A job that waits this long is not going to end; systemd's own time-outs are far below.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// One job from start to end, in silence. A unit that is not loaded has nothing to stop.
+pub(super) fn job(context: &mut Context, verb: Verb, unit: &str) -> Result<(), Failure> {
+    let manager = context.manager()?;
+    let job = match manager.queue(verb, unit) {
+        Err(systemd::Error::NoSuchUnit { .. }) if verb == Verb::Stop => return Ok(()),
+        job => job?,
+    };
+    match manager.wait(&job, LONGEST)? {
+        JobResult::Done | JobResult::Skipped => Ok(()),
+        result => Err(failed(context, verb, unit, result)),
+    }
+}
+
+/// Starts an app and waits until it serves.
+pub(super) fn start(context: &mut Context, app: &str) -> Result<(), Failure> {
+    context.printer.progress(format!("{app}: starting"));
+    state::forget_deaths(&context.layout, app, None);
+    job(context, Verb::Start, &name::cluster(app))
+}
+
+/// Restarts an app, all instances at once; its port stays open.
+pub(super) fn restart(context: &mut Context, app: &str) -> Result<(), Failure> {
+    context.printer.progress(format!("{app}: restarting"));
+    state::forget_deaths(&context.layout, app, None);
+    job(context, Verb::Restart, &name::cluster(app))
+}
+
+/// Walks: the cluster unit does it, this tells its progress. Ending this leaves the walk alone.
+pub(super) fn reload(context: &mut Context, app: &str) -> Result<(), Failure> {
+    let unit = name::cluster(app);
+    if context.manager()?.unit(&unit)?.active != ActiveState::Active {
+        return start(context, app);
+    }
+    context.printer.progress(format!("{app}: reloading"));
+    state::forget_deaths(&context.layout, app, None);
+    let mut progress = Progress::open(context, app);
+    let job = context.manager()?.queue(Verb::Reload, &unit)?;
+    let result = watch(context, &job, &mut progress)?;
+    match result {
+        JobResult::Done => Ok(()),
+        result => Err(progress
+            .failure(app)
+            .unwrap_or_else(|| failed(context, Verb::Reload, &unit, result))),
+    }
+}
+
+fn watch(context: &mut Context, job: &Job, progress: &mut Progress) -> Result<JobResult, Failure> {
+    let end = Instant::now() + LONGEST;
+    loop {
+        let result = context.manager()?.wait(job, TICK);
+        progress.tell(context);
+        match result {
+            Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// The walk's progress file, read as it grows.
+struct Progress {
+    path: std::path::PathBuf,
+    /// The walk before this one: its lines are old news.
+    before: Option<u64>,
+    reader: Option<BufReader<File>>,
+    last: Option<serde_json::Value>,
+}
+
+impl Progress {
+    fn open(context: &Context, app: &str) -> Self {
+        let path = context.layout.state(app).join("walk.jsonl");
+        let before = inode(&path);
+        Self {
+            path,
+            before,
+            reader: None,
+            last: None,
+        }
+    }
+
+    fn tell(&mut self, context: &Context) {
+        if self.reader.is_none() && inode(&self.path) != self.before {
+            self.reader = File::open(&self.path).ok().map(BufReader::new);
+        }
+        let Some(reader) = &mut self.reader else {
+            return;
+        };
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+            if !line.ends_with('\n') {
+                // Half a line: it is read whole the next time.
+                let back = i64::try_from(line.len()).unwrap_or(0);
+                let _ = reader.seek_relative(-back);
+                break;
+            }
+            if let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) {
+                if let Some(text) = event.get("text").and_then(|t| t.as_str()) {
+                    context.printer.progress(format!("  {text}"));
+                }
+                self.last = Some(event);
+            }
+            line.clear();
+        }
+    }
+
+    /// What the walk said last, if it ended badly.
+    fn failure(&self, app: &str) -> Option<Failure> {
+        let last = self.last.as_ref()?;
+        let text = last.get("text")?.as_str()?;
+        let timed_out = last
+            .get("timed_out")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false);
+        let exit = if timed_out {
+            Exit::TimedOut
+        } else {
+            Exit::Failed
+        };
+        let untouched = last
+            .get("untouched")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false);
+        let failure = Failure {
+            untouched,
+            ..Failure::new(exit, format!("{app}: {text}"))
+        };
+        Some(failure.help(format!("see `journalctl -t {app} -n 50`")))
+    }
+}
+
+fn inode(path: &std::path::Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().ok().map(|m| m.ino())
+}
+
+/// After a walk that touched no instance: puts the old units back, so that a restart runs the old.
+pub(super) fn keep_old(context: &mut Context, prepared: &Prepared, failure: Failure) -> Failure {
+    if prepared.changes.is_empty() || !failure.untouched {
+        return failure;
+    }
+    match apply::roll_back(context, prepared) {
+        Ok(()) => {
+            context.printer.progress(format!(
+                "{}: the units are again those that run",
+                prepared.app.name
+            ));
+            failure
+        }
+        Err(e) => failure.help(format!(
+            "the old units could not be put back: {}",
+            e.message
+        )),
+    }
+}
+
+fn failed(context: &mut Context, verb: Verb, unit: &str, result: JobResult) -> Failure {
+    let state = context.manager().ok().and_then(|m| m.unit(unit).ok());
+    let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
+    let exit = if result == JobResult::Timeout {
+        Exit::TimedOut
+    } else {
+        Exit::Failed
+    };
+    Failure::new(exit, format!("{verb} of {unit} ended as `{result}`{why}")).help(format!(
+        "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
+    ))
+}

@@ -1,0 +1,111 @@
+//! What the words on the command line stand for: apps, instances, all, or those of a file.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use super::arguments::Targets;
+use super::context::Context;
+use super::selection::Input;
+use crate::ecosystem::{self, diagnostic};
+use crate::generate::{self, sources};
+use crate::layout::Layout;
+use crate::output::{Exit, Failure};
+
+/// One thing to work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A whole app.
+    App(String),
+    /// One instance.
+    Instance(String, u32),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(app) => f.write_str(app),
+            Self::Instance(app, number) => write!(f, "{app}@{number}"),
+        }
+    }
+}
+
+/// Every app of this host, pinned or generated.
+pub(super) fn known(layout: &Layout) -> Vec<String> {
+    let (sources, _) = sources::all(layout);
+    let apps: BTreeSet<String> = generate::pinned_apps(layout)
+        .into_keys()
+        .chain(sources.into_iter().map(|s| s.app))
+        .collect();
+    apps.into_iter().collect()
+}
+
+/// Resolves every word; one that stands for nothing fails before anything is done.
+pub(super) fn resolve(context: &Context, arguments: &Targets) -> Result<Vec<Target>, Failure> {
+    let known = known(&context.layout);
+    let mut found: Vec<Target> = Vec::new();
+    for word in &arguments.targets {
+        for target in one(word, arguments, &known)? {
+            if !found.contains(&target) {
+                found.push(target);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn one(word: &str, arguments: &Targets, known: &[String]) -> Result<Vec<Target>, Failure> {
+    if word == "all" {
+        return Ok(known.iter().cloned().map(Target::App).collect());
+    }
+    if is_file(word) {
+        return of_file(Path::new(word), &arguments.only, known);
+    }
+    if let Some((app, number)) = word.split_once('@') {
+        let number = number.trim_end_matches(".service").parse().map_err(|_| {
+            Failure::new(Exit::Usage, format!("`{word}` is no instance"))
+                .help("write one as `APP@0`")
+        })?;
+        return Ok(vec![Target::Instance(installed(app, known)?, number)]);
+    }
+    Ok(vec![Target::App(installed(word, known)?)])
+}
+
+fn is_file(word: &str) -> bool {
+    word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
+}
+
+fn of_file(path: &Path, only: &[String], known: &[String]) -> Result<Vec<Target>, Failure> {
+    let input = Input::read(path)?;
+    let (apps, report) = ecosystem::parse(&input.shown, &input.text);
+    if report.has_errors() {
+        return Err(Failure::invalid(report));
+    }
+    if let Some(missing) = only.iter().find(|o| !apps.iter().any(|a| a.name == **o)) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("`{}` has no app `{missing}`", input.shown),
+        ));
+    }
+    apps.into_iter()
+        .filter(|a| only.is_empty() || only.contains(&a.name))
+        .map(|a| Ok(Target::App(installed(&a.name, known)?)))
+        .collect()
+}
+
+fn installed(word: &str, known: &[String]) -> Result<String, Failure> {
+    let name = word.strip_suffix(".service").unwrap_or(word);
+    if known.iter().any(|k| k == name) {
+        return Ok(name.to_owned());
+    }
+    let failure = Failure::failed(format!("no app `{name}` is installed"));
+    Err(
+        match diagnostic::nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => {
+                failure.help("install one with `rsgen install ecosystem.toml`")
+            }
+            None => failure.help(format!("installed are {}", known.join(", "))),
+        },
+    )
+}

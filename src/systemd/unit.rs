@@ -1,0 +1,153 @@
+//! What there is to know of a unit, from the properties of its two interfaces.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A unit's state, see systemctl(1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ActiveState {
+    /// Running, or for the cluster unit: started.
+    Active,
+    /// Active, and its reload runs.
+    Reloading,
+    /// Stopped.
+    #[default]
+    Inactive,
+    /// Ended badly, and not to be started again by itself.
+    Failed,
+    /// On its way up, waiting for a restart included.
+    Activating,
+    /// On its way down.
+    Deactivating,
+}
+
+impl ActiveState {
+    /// From the word of the property; an unknown one counts as inactive.
+    #[must_use]
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "active" => Self::Active,
+            "reloading" | "refreshing" => Self::Reloading,
+            "failed" => Self::Failed,
+            "activating" | "maintenance" => Self::Activating,
+            "deactivating" => Self::Deactivating,
+            _ => Self::Inactive,
+        }
+    }
+}
+
+impl fmt::Display for ActiveState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Reloading => "reloading",
+            Self::Inactive => "inactive",
+            Self::Failed => "failed",
+            Self::Activating => "activating",
+            Self::Deactivating => "deactivating",
+        })
+    }
+}
+
+/// A unit in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brief {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub active: ActiveState,
+    /// Whether a job is queued or running for it.
+    pub has_job: bool,
+}
+
+/// The job that a unit has just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// Its object path.
+    pub path: String,
+    /// `start`, `stop`, `restart`, `reload`, …
+    pub kind: String,
+}
+
+/// A unit. Times are CLOCK_MONOTONIC, microseconds in systemd's properties; zero means never.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name.
+    pub name: String,
+    /// `loaded`, `not-found`, `masked`, …
+    pub load: String,
+    /// Its state.
+    pub active: ActiveState,
+    /// Its finer state, e.g. `running`, `auto-restart`.
+    pub sub: String,
+    /// Why it failed: `success`, `exit-code`, `timeout`, …
+    pub result: String,
+    /// The program; 0 for none.
+    pub main_pid: u32,
+    /// The job it has now.
+    pub job: Option<QueuedJob>,
+    /// How the last main process ended: a `CLD_` code of waitid(2), 0 for not at all.
+    pub exit_code: i32,
+    /// Its exit status or signal.
+    pub exit_status: i32,
+    /// Of this run, for the journal.
+    pub invocation: String,
+    /// Automatic restarts so far.
+    pub n_restarts: u32,
+    /// When it last became active, and when it last left inactivity.
+    pub active_enter: Duration,
+    /// When it last left inactivity.
+    pub inactive_exit: Duration,
+    /// When the last main process ended.
+    pub main_exit: Duration,
+    /// What it says of itself.
+    pub status_text: String,
+    /// Whether its file changed since systemd read it.
+    pub need_daemon_reload: bool,
+    /// Memory of its control group in bytes, where that is counted.
+    pub memory_current: Option<u64>,
+    /// Processor time of its control group in nanoseconds, where that is counted.
+    pub cpu_usage_nsec: Option<u64>,
+}
+
+/// `CLD_KILLED` and `CLD_DUMPED` of waitid(2).
+const KILLED: i32 = 2;
+const DUMPED: i32 = 3;
+
+impl Unit {
+    /// Whether it serves.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.active, ActiveState::Active | ActiveState::Reloading)
+    }
+
+    /// Whether it has ended and will not come back by itself.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.active, ActiveState::Inactive | ActiveState::Failed)
+    }
+
+    /// Why it is as it is, for people.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match (self.result.as_str(), self.exit_code) {
+            ("timeout", _) => "timed out".into(),
+            ("exit-code", _) if self.exit_status == 190 => {
+                "errored: too many quick deaths in a row".into()
+            }
+            ("success" | "exit-code", 1) => format!("exited with status {}", self.exit_status),
+            (_, KILLED | DUMPED) => format!("killed by signal {}", self.exit_status),
+            ("" | "success", _) => self.active.to_string(),
+            (result, _) => result.to_owned(),
+        }
+    }
+
+    /// How long it has been active.
+    #[must_use]
+    pub fn active_for(&self) -> Duration {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+            .map(Duration::from)
+            .unwrap_or_default();
+        now.saturating_sub(self.active_enter)
+    }
+}

@@ -1,0 +1,106 @@
+//! Ecosystem files and the units they become, side by side: reviewers read unit files, not Rust.
+//!
+//! A case is a folder of `tests/golden`. `RSGEN_BLESS=1 cargo test --test golden` writes the
+//! expected units anew; that systemd itself finds no fault with them is a test on the machines.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rsgen::ecosystem;
+use rsgen::generate;
+use rsgen::layout::Layout;
+use rsgen::plan::{self, Host, UnitSet};
+
+const HOST: Host = Host {
+    cpus: 4,
+    yama: true,
+};
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn rendered(case: &Path) -> UnitSet {
+    let text = fs::read_to_string(case.join("ecosystem.toml")).unwrap();
+    let (apps, report) = ecosystem::parse("ecosystem.toml", &text);
+    assert!(!report.has_errors(), "{}", report.render(false));
+    let layout = Layout::system(Path::new("/"));
+    let mut all = UnitSet::default();
+    for app in &apps {
+        let source = format!("/etc/rsgen/{}.toml", app.name);
+        let set = plan::units(app, Some(Path::new(&source)), &layout, HOST).unwrap();
+        all.files.extend(set.files);
+        all.links.extend(set.links);
+    }
+    all
+}
+
+/// A folder as path → text; a link is shown by its target.
+fn tree(folder: &Path, below: &Path, found: &mut BTreeMap<PathBuf, String>) {
+    for entry in fs::read_dir(folder.join(below))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let path = below.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            tree(folder, &path, found);
+        } else if let Ok(target) = fs::read_link(entry.path()) {
+            found.insert(path, format!("-> {}", target.display()));
+        } else {
+            found.insert(path, fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_case_renders_to_its_expected_units() {
+    let bless = std::env::var_os("RSGEN_BLESS").is_some();
+    for case in cases() {
+        let set = rendered(&case);
+        let expected = case.join("expected");
+        if bless {
+            let _ = fs::remove_dir_all(&expected);
+            generate::write(&expected, &set).unwrap();
+        }
+        let mut wanted = BTreeMap::new();
+        tree(&expected, Path::new(""), &mut wanted);
+        let mut got = set.files;
+        got.extend(
+            set.links
+                .into_iter()
+                .map(|(p, t)| (p, format!("-> {}", t.display()))),
+        );
+        for (path, text) in &wanted {
+            assert_eq!(
+                got.get(path),
+                Some(text),
+                "{}: {}",
+                case.display(),
+                path.display()
+            );
+        }
+        assert_eq!(got.len(), wanted.len(), "{}", case.display());
+    }
+}
+
+#[test]
+fn no_value_of_the_users_becomes_a_line_of_its_own() {
+    let set = rendered(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hostile-values"));
+    for text in set.files.values() {
+        assert!(
+            !text
+                .lines()
+                .any(|l| l.starts_with("User=") || l.starts_with("ExecStart=/bin/evil")),
+            "{text}"
+        );
+        assert!(!text.lines().any(|l| l.ends_with('\\')), "{text}");
+    }
+}
