@@ -64,12 +64,12 @@ impl Demo {
     }
 
     fn install(&mut self) {
-        title("A Node server that knows nothing of clusters, and three facts about it");
+        title("A Node server that knows nothing of clusters, and its ecosystem file");
         self.machine.write("/srv/web/server.js", SERVER);
         self.machine.write("/srv/web/ecosystem.toml", ECOSYSTEM);
         show("/srv/web/server.js", SERVER);
         show("/srv/web/ecosystem.toml", ECOSYSTEM);
-        self.rsgen("install /srv/web/ecosystem.toml", 0);
+        self.rsgen("install /srv/web/ecosystem.toml", 0).ok();
         self.rsgen("list", 0);
     }
 
