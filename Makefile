@@ -1,0 +1,85 @@
+# What a contributor types. `make test` is everything that has to hold.
+
+# Where cargo puts what it builds, and which build `install` takes.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROFILE ?= release
+BUILD ?= $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+PREFIX ?= /usr
+DESTDIR ?=
+
+bin = $(DESTDIR)$(PREFIX)/bin
+lib = $(DESTDIR)$(PREFIX)/lib
+share = $(DESTDIR)$(PREFIX)/share
+
+.NOTPARALLEL:
+.PHONY: help build demo test unit machines bench lint deps install
+
+help:
+	@echo 'make demo     a cluster on a machine of its own: installed, loaded, reloaded, broken'
+	@echo 'make test     everything: lints, unit tests, real machines with systemd 252 and 257'
+	@echo 'make lint     formatting and lints'
+	@echo 'make unit     the tests that need no machine'
+	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
+	@echo 'make bench    what the generator and the worker cost'
+	@echo 'make build    the programs, for `make install`'
+	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
+	@echo 'make deps     the Debian packages that all of this needs, where missing'
+
+build:
+	cargo build --locked --profile $(PROFILE)
+
+demo: deps
+	cargo build --locked --quiet
+	cargo run --locked --quiet --example demo
+
+# In this order: what is quick to fail comes first.
+test: deps lint unit machines
+
+unit:
+	cargo test --locked --workspace --lib --bins
+	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
+
+machines: deps
+	cargo test --locked --test machines -- $(FILTER)
+
+bench: deps
+	cargo build --locked --release
+	cargo bench --locked --bench startup
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Programs and the Debian packages they come in.
+NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs \
+	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux
+
+deps:
+	@missing=; for need in $(NEEDS); do \
+		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need#*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "installing$$missing"; \
+		$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# Takes what `make build` has left and builds nothing, so it can run as another user.
+install:
+	install -D -m 755 $(BUILD)/rsgen $(bin)/rsgen
+	install -D -m 755 $(BUILD)/rsgen-worker $(lib)/rsgen/rsgen-worker
+	install -D -m 755 $(BUILD)/rsgen-generator $(lib)/systemd/system-generators/rsgen-generator
+	mkdir -p $(lib)/systemd/user-generators
+	ln -sf ../system-generators/rsgen-generator $(lib)/systemd/user-generators/rsgen-generator
+	for conf in units/*.conf; do \
+		[ ! -e "$$conf" ] || install -D -m 644 "$$conf" "$(lib)/tmpfiles.d/$${conf##*/}"; \
+	done
+	for page in packaging/man/*.[1-8]; do \
+		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
+	done
+	for file in bash-completion/completions/rsgen zsh/site-functions/_rsgen \
+		fish/vendor_completions.d/rsgen.fish; do \
+		[ ! -e "packaging/completions/$${file##*/}" ] || \
+		install -D -m 644 "packaging/completions/$${file##*/}" "$(share)/$$file"; \
+	done

@@ -1,0 +1,1 @@
+throw new Error('this build crashes at its start');

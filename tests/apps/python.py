@@ -1,0 +1,16 @@
+#!/usr/bin/python3
+# Python's own server, one request at a time: python3 -m http.server with an answer of its own.
+import http.server, os
+
+class Whoami(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = f"{os.environ.get('NODE_APP_INSTANCE')} {os.getpid()}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+http.server.HTTPServer(("", 3000), Whoami).serve_forever()

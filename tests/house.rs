@@ -1,0 +1,356 @@
+//! The rules of the house, see CONTRIBUTING.md, and who may import whom, see ARCHITECTURE.md.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be read cannot be judged")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const FILE: usize = 400;
+const FUNCTION: usize = 60;
+
+/// What each room of `src` may import besides itself; `command` and `bin` may import anything.
+const LAW: &[(&str, &[&str])] = &[
+    ("brake", &[]),
+    ("cluster", &["walk", "systemd", "brake", "layout"]),
+    ("ecosystem", &["unit", "layout"]),
+    ("generate", &["plan", "ecosystem", "unit", "layout"]),
+    ("layout", &[]),
+    (
+        "output",
+        &["ecosystem", "generate", "layout", "plan", "systemd", "unit"],
+    ),
+    ("plan", &["ecosystem", "unit", "layout"]),
+    ("sys", &[]),
+    ("systemd", &["layout"]),
+    ("unit", &["layout"]),
+    ("walk", &["systemd"]),
+    ("worker", &["sys", "brake"]),
+];
+
+/// A text file of the project.
+struct Source {
+    /// Below the project's folder.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_rust(&self) -> bool {
+        Path::new(&self.path).extension().is_some_and(|e| e == "rs")
+    }
+
+    /// Lines with their numbers and without their comments.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate();
+        lines.map(|(i, line)| (i + 1, line.split("//").next().unwrap_or_default()))
+    }
+
+    /// The room of `src` that it belongs to: `src/walk/mod.rs` and `src/brake.rs` alike.
+    fn room(&self) -> Option<&str> {
+        let below = self.path.strip_prefix("src/")?;
+        let room = below.split('/').next()?;
+        Some(room.strip_suffix(".rs").unwrap_or(room))
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(ROOT)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // `.git` is a file in a linked worktree.
+            if name == "target" || name == ".git" {
+                continue;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let path = path
+                    .strip_prefix(ROOT)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(found.iter().any(|s| s.path == "src/lib.rs"));
+    found
+}
+
+/// All breaches in one message: they are mended together.
+fn assert_none(rule: &str, breaches: &[String]) {
+    assert!(breaches.is_empty(), "{rule}:\n  {}", breaches.join("\n  "));
+}
+
+/// Breaches of a rule about lines of Rust code.
+fn in_code(allowed: impl Fn(&str) -> bool, breach: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|s| s.is_rust() && !allowed(&s.path))
+    {
+        for (number, line) in source.code().filter(|(_, line)| breach(line)) {
+            found.push(format!("{}:{number}: {}", source.path, line.trim()));
+        }
+    }
+    found
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+fn is_this(path: &str) -> bool {
+    path == "tests/house.rs"
+}
+
+#[test]
+fn files_are_short() {
+    let mut long = Vec::new();
+    for source in sources().iter().filter(|s| s.is_rust()) {
+        let lines = source.text.lines().count();
+        if lines > FILE {
+            long.push(format!("{}: {lines} lines", source.path));
+        }
+    }
+    assert_none("a file has at most 400 lines", &long);
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    let mut long = Vec::new();
+    for source in sources().iter().filter(|s| s.is_rust()) {
+        for (name, lines) in functions(&source.text).filter(|(_, lines)| *lines > FUNCTION) {
+            long.push(format!("{}: `{name}` has {lines} lines", source.path));
+        }
+    }
+    assert_none("a function has at most 60 lines", &long);
+}
+
+/// Names and lengths, by the way rustfmt lays functions out: `}` stands below `fn`.
+fn functions(text: &str) -> impl Iterator<Item = (String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let Some((before, after)) = line.split_once("fn ") else {
+            continue;
+        };
+        let indent: String = before.chars().take_while(|c| *c == ' ').collect();
+        let qualifiers = [
+            "pub",
+            "pub(crate)",
+            "pub(super)",
+            "const",
+            "async",
+            "unsafe",
+            "extern",
+        ];
+        if before
+            .split_whitespace()
+            .any(|w| !qualifiers.contains(&w) && !w.starts_with('"'))
+        {
+            continue;
+        }
+        let end = lines
+            .iter()
+            .skip(start)
+            .position(|l| *l == format!("{indent}}}"));
+        let name = words(after).next().unwrap_or_default().to_owned();
+        found.extend(end.map(|length| (name, length + 1)));
+    }
+    found.into_iter()
+}
+
+#[test]
+fn unsafe_code_lives_in_sys() {
+    let in_sys = |path: &str| path.starts_with("src/sys/") || is_this(path);
+    let found = in_code(in_sys, |line| words(line).any(|w| w == "unsafe"));
+    assert_none("`unsafe` belongs into src/sys", &found);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let later = ["todo", "fixme", "xxx", "dbg"];
+    let mut found = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|s| s.is_rust() && !is_this(&s.path))
+    {
+        for (number, line) in source.text.lines().enumerate() {
+            if words(line).any(|w| later.contains(&w.to_lowercase().as_str())) {
+                found.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
+            }
+        }
+    }
+    assert_none("do it now or drop it", &found);
+}
+
+#[test]
+fn every_test_runs() {
+    let found = in_code(is_this, |line| line.contains("#[ignore"));
+    assert_none("no test is ignored", &found);
+}
+
+#[test]
+fn tests_poll_instead_of_sleeping() {
+    let not_a_test = |path: &str| path.starts_with("src/") || path == "tests/support/poll.rs";
+    let sleeps = |line: &str| line.contains("sleep(");
+    let found = in_code(|path| not_a_test(path) || is_this(path), sleeps);
+    assert_none("wait with testbed::wait_until", &found);
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|s| s.is_rust()) {
+        let Some(room) = source
+            .room()
+            .filter(|r| !["bin", "command", "lib"].contains(r))
+        else {
+            continue;
+        };
+        let Some((_, may)) = LAW.iter().find(|(name, _)| *name == room) else {
+            found.push(format!("{}: `{room}` is no known room", source.path));
+            continue;
+        };
+        for import in imports(source) {
+            if import != room && !may.contains(&import.as_str()) {
+                found.push(format!("{}: imports `{import}`", source.path));
+            }
+        }
+    }
+    assert_none("see the rooms in ARCHITECTURE.md", &found);
+}
+
+#[test]
+fn every_room_is_on_the_map() {
+    let map = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap();
+    let missing = LAW.iter().filter(|(room, _)| {
+        !map.contains(&format!("`src/{room}/`")) && !map.contains(&format!("`src/{room}.rs`"))
+    });
+    let missing: Vec<String> = missing.map(|(room, _)| (*room).to_owned()).collect();
+    assert_none("describe in ARCHITECTURE.md", &missing);
+}
+
+/// The rooms that a file names, in `crate::room` and in `crate::{room, room}`.
+fn imports(source: &Source) -> BTreeSet<String> {
+    let code: String = source.code().flat_map(|(_, line)| [line, "\n"]).collect();
+    let mut rooms = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let group = rest.strip_prefix('{').and_then(|inner| {
+            let mut depth = 1;
+            let end = inner.find(|c| {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                depth == 0
+            });
+            inner.get(..end?)
+        });
+        match group {
+            Some(group) => rooms.extend(heads(group)),
+            None => rooms.extend(words(rest).next().map(ToOwned::to_owned)),
+        }
+    }
+    // Macros and items of the crate itself have other names than rooms.
+    rooms.retain(|r| LAW.iter().any(|(room, _)| room == r) || r == "command");
+    rooms
+}
+
+/// The first word of each member of a `use` group.
+fn heads(group: &str) -> Vec<String> {
+    let mut depth = 0;
+    let members = group.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    members
+        .filter_map(|m| words(m.trim()).next().map(ToOwned::to_owned))
+        .collect()
+}
+
+#[test]
+fn reads_imports_in_every_form() {
+    let text = "use crate::{walk::{self, Step}, brake};\nuse crate::layout::Layout; // crate::unit";
+    let source = Source {
+        path: "src/cluster/mod.rs".to_owned(),
+        text: text.to_owned(),
+    };
+    assert_eq!(
+        imports(&source),
+        ["brake", "layout", "walk"].map(String::from).into()
+    );
+    assert_eq!(source.room(), Some("cluster"));
+    let brake = Source {
+        path: "src/brake.rs".to_owned(),
+        text: String::new(),
+    };
+    assert_eq!(brake.room(), Some("brake"));
+}
+
+#[test]
+fn the_changelog_knows_this_version() {
+    let text = fs::read_to_string(Path::new(ROOT).join("CHANGELOG.md")).unwrap();
+    let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&heading), "CHANGELOG.md has no `{heading}`");
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    let mut found = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|s| s.path != "Cargo.lock" && !is_this(&s.path))
+    {
+        for (number, line) in source
+            .text
+            .lines()
+            .enumerate()
+            .filter(|(_, l)| is_foreign(l))
+        {
+            found.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
+        }
+    }
+    assert_none(
+        "a reader of the project cannot know what this speaks of",
+        &found,
+    );
+}
+
+/// Paths of a builder's machine, numbers of tickets, words about whoever wrote it.
+fn is_foreign(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    let foreign = [
+        "/work/",
+        "../shared",
+        "design.md",
+        "systemd.md",
+        "style.md",
+        "contract.md",
+    ];
+    let path = foreign.iter().any(|f| {
+        lower.match_indices(f).any(|(at, _)| {
+            !lower[..at].ends_with(|c: char| c.is_alphanumeric() || "}/._-".contains(c))
+        })
+    });
+    let ticket = line.match_indices('#').any(|(at, _)| {
+        let alone = line[..at].ends_with([' ', '(']) || at == 0;
+        alone && line[at + 1..].starts_with(|c: char| c.is_ascii_digit())
+    });
+    path || ticket || words(&lower).any(|w| w == "subagent" || w == "agents")
+}
+
+#[test]
+fn knows_what_is_foreign() {
+    for line in ["see /work/notes", "fixes #12", "(#3)", "`DESIGN.md`"] {
+        assert!(is_foreign(line), "{line}");
+    }
+    for line in ["workdir=$room/work", "target/work/x", "# 12 words", "a#12"] {
+        assert!(!is_foreign(line), "{line}");
+    }
+}

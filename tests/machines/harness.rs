@@ -1,0 +1,128 @@
+//! The harness itself: a spec on a harness that lies would prove nothing.
+
+use std::time::Duration;
+
+use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) fn boots_a_whole_system(machine: &mut Machine) {
+    assert_eq!(
+        machine.run(&["systemctl", "is-system-running"]).text(),
+        "running"
+    );
+    assert_eq!(machine.systemd_version(), machine.release().systemd());
+    assert_eq!(
+        machine
+            .sh("cat; echo out; echo err >&2; exit 3")
+            .exits(3)
+            .stdout,
+        "out\n"
+    );
+    assert_eq!(machine.state("dbus.socket"), "active");
+}
+
+pub(crate) fn leaves_nothing_on_the_host(machine: &mut Machine) {
+    let here = format!("/srv/testbed-{}", std::process::id());
+    machine.write(&here, "written in the machine");
+    assert_eq!(machine.read(&here), "written in the machine");
+    assert!(!std::path::Path::new(&here).exists());
+
+    let second = Machine::boot(machine.release());
+    second.run(&["test", "-e", &here]).exits(1);
+    assert_ne!(second.in_network(network), network());
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let before = mounts();
+    drop(second);
+    assert_eq!(mounts(), before, "a machine's mounts are its own");
+}
+
+/// What tells one network from another.
+fn network() -> Option<std::path::PathBuf> {
+    std::fs::read_link("/proc/thread-self/ns/net").ok()
+}
+
+pub(crate) fn keeps_its_disk_through_a_power_cycle(machine: &mut Machine) {
+    machine.write(
+        "/etc/systemd/system/hello.service",
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=touch /run/hello\n\
+         [Install]\nWantedBy=multi-user.target\n",
+    );
+    machine.systemctl(&["enable", "hello.service"]).ok();
+    for how in [PowerLoss::Clean, PowerLoss::Cut] {
+        machine.run(&["test", "-e", "/run/hello"]).exits(1);
+        machine.power_cycle(how);
+        machine.wait_state("hello.service", "active", SOON);
+        machine.run(&["rm", "/run/hello"]).ok();
+    }
+}
+
+pub(crate) fn sees_as_many_cpus_as_it_is_given(machine: &mut Machine) {
+    machine.power_off(PowerLoss::Cut);
+    machine.power_on(Some("0"));
+    let seen = machine
+        .run(&["systemd-run", "--quiet", "--wait", "--pipe", "nproc"])
+        .ok();
+    assert_eq!(seen.text(), "1");
+}
+
+pub(crate) fn serves_traffic_from_outside(machine: &mut Machine) {
+    let script = machine.write_app("node4.js", "/srv/app");
+    machine
+        .sh(&format!(
+            "systemd-run --quiet --unit app -E NODE_APP_INSTANCE=7 node {script}"
+        ))
+        .ok();
+    wait_until(SOON, "the server to answer", || machine.get(3000).is_ok());
+
+    let load = Load::start(machine, &Traffic::on_port(3000, 4).expect("7 "));
+    load.wait_answered(200);
+    let report = load.stop();
+    report.assert_nothing_lost();
+    assert_eq!(
+        report.with(&format!("7 {}", machine.main_pid("app"))),
+        report.ok
+    );
+
+    let load = Load::start(machine, &Traffic::on_port(3000, 2).keep_alive().post(1000));
+    load.wait_answered(200);
+    machine.systemctl(&["kill", "-s", "KILL", "app"]).ok();
+    wait_until(SOON, "the traffic to notice", || load.failed() > 0);
+    let report = load.stop();
+    assert!(report.lost > 0 && report.lost < report.sent, "{report}");
+}
+
+pub(crate) fn has_rsgen_where_make_installs_it(machine: &mut Machine) {
+    for path in [
+        "/usr/bin/rsgen",
+        "/usr/lib/rsgen/rsgen-worker",
+        "/usr/lib/systemd/system-generators/rsgen-generator",
+        "/usr/lib/systemd/user-generators/rsgen-generator",
+    ] {
+        machine.run(&["test", "-x", path]).ok();
+    }
+}
+
+pub(crate) fn serves_traffic_on_a_socket_file(machine: &mut Machine) {
+    let server = "require('http').createServer((q, a) => a.end('hi')).listen('/run/app.sock')";
+    machine
+        .run(&[
+            "systemd-run",
+            "--quiet",
+            "--unit",
+            "app",
+            "node",
+            "-e",
+            server,
+        ])
+        .ok();
+    wait_until(SOON, "the socket", || {
+        machine.run(&["test", "-S", "/run/app.sock"]).status == 0
+    });
+    let load = Load::start(
+        machine,
+        &Traffic::on_socket(machine, "/run/app.sock", 2).expect("hi"),
+    );
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+}

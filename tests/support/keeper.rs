@@ -1,0 +1,165 @@
+//! The process that keeps a machine, see `keeper.sh` for why it is a process.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::poll::wait_for;
+
+const SCRIPT: &str = include_str!("keeper.sh");
+/// Where cgroups of machines may lie, as `keeper.sh` puts them.
+const HIERARCHIES: [&str; 3] = [
+    "/sys/fs/cgroup",
+    "/sys/fs/cgroup/unified",
+    "/sys/fs/cgroup/systemd",
+];
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running keeper; dropping it ends the machine and waits until nothing is left of it.
+pub(crate) struct Keeper {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: Receiver<String>,
+    room: PathBuf,
+}
+
+impl Keeper {
+    /// Mounts the disk of a machine, an overlay of `lower`; `room` is an empty folder to mount on.
+    pub(crate) fn start(name: &str, room: &Path, lower: &Path) -> Self {
+        sweep();
+        // Its own session: a Ctrl-C on the terminal must not reach it before its work is done.
+        let mut child = Command::new("setsid")
+            .args(["unshare", "--mount", "--propagation", "private"])
+            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["sh", "-c", SCRIPT, "keeper"])
+            .arg(name)
+            .args([room, lower])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`setsid unshare` starts");
+        let orders = child.stdin.take();
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let (sender, answers) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let keeper = Self {
+            child,
+            orders,
+            answers,
+            room: room.to_owned(),
+        };
+        assert_eq!(keeper.answer("mounting its disk"), "ready");
+        keeper
+    }
+
+    /// Sends one order, waits for the answer.
+    pub(crate) fn order(&mut self, order: &str) -> String {
+        let orders = self.orders.as_mut().expect("orders end with the keeper");
+        writeln!(orders, "{order}").expect("the keeper takes orders");
+        self.answer(order)
+    }
+
+    fn answer(&self, what: &str) -> String {
+        self.answers
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|e| panic!("the machine's keeper failed at `{what}`: {e}"))
+    }
+
+    /// PID 1 of the machine as it is numbered here: inside two more pid namespaces, the keeper's
+    /// and the machine's own, and the first in there.
+    pub(crate) fn init(&self) -> Option<u32> {
+        let nspawn = self.nspawn()?;
+        children(nspawn).into_iter().find(|pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status
+                .lines()
+                .find_map(|l| l.strip_prefix("NSpid:"))
+                .is_some_and(|numbers| {
+                    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+                    numbers.len() >= 3 && numbers.last() == Some(&"1")
+                })
+        })
+    }
+
+    /// The running systemd-nspawn: the child of the keeper, which is the child of unshare(1).
+    pub(crate) fn nspawn(&self) -> Option<u32> {
+        let keeper = children(self.child.id()).into_iter().next()?;
+        children(keeper).into_iter().find(|&pid| !is_gone(pid))
+    }
+
+    /// A path below the machine's room, as seen from here: the mounts are the keeper's own.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        let room = self
+            .room
+            .strip_prefix("/")
+            .expect("the room's path is absolute");
+        Path::new("/proc")
+            .join(self.child.id().to_string())
+            .join("root")
+            .join(room)
+            .join(below)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if thread::panicking() {
+            let _ = self.child.wait();
+            return;
+        }
+        wait_for(PATIENCE, "the machine's keeper to end", || {
+            self.child.try_wait().ok().flatten()
+        });
+    }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// Whether a process has ended, collected or not.
+pub(crate) fn is_gone(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+/// Removes the empty cgroups of keepers that were killed themselves. The pid of a machine's owner
+/// is in its name.
+fn sweep() {
+    for hierarchy in HIERARCHIES {
+        for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name
+                .strip_prefix("rsgen-")
+                .and_then(|rest| rest.split_once('-'));
+            if owner.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
+                remove_cgroup(&entry.path());
+            }
+        }
+    }
+}
+
+/// What is still populated stays: the kernel refuses.
+fn remove_cgroup(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(path);
+}

@@ -1,0 +1,69 @@
+# Keeps one machine: its disk, its cgroup and its systemd-nspawn.
+#
+#   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER
+#
+# Lives in namespaces of its own: its mounts and every process of the machine end with it, whatever
+# it is that ends it, and as the disk is a tmpfs, nothing stays behind. Takes orders on standard
+# input, one a line, and answers each with one line. The end of standard input, which is also the
+# end of its owner however that came about, switches the machine off.
+set -eu
+name=$1 room=$2 lower=$3
+nspawn=
+
+# systemd-nspawn --keep-unit makes `payload` below its own cgroup: without a cgroup for each,
+# machines that run side by side would share their units' cgroups. The second hierarchy is there
+# on hosts in hybrid mode only.
+hierarchies=/sys/fs/cgroup
+if [ -e /sys/fs/cgroup/unified ]; then
+    hierarchies='/sys/fs/cgroup/unified /sys/fs/cgroup/systemd'
+fi
+
+disk() {
+    mount -t tmpfs -o mode=755 "$name" "$room"
+    cd "$room"
+    mkdir upper work merged
+    mount -t overlay -o "lowerdir=$lower,upperdir=$room/upper,workdir=$room/work" "$name" merged
+    # What the host happens to run is no part of a test. Once only: after a power cycle the links
+    # that a spec has made must still be there.
+    rm -f merged/etc/systemd/system/multi-user.target.wants/* \
+        merged/etc/systemd/system/timers.target.wants/*
+}
+
+boot() { # CPUS
+    for hierarchy in $hierarchies; do
+        mkdir -p "$hierarchy/$name"
+    done
+    # shellcheck disable=SC2016,SC2086
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 setsid sh -euc '
+        cpus=$1 name=$2
+        shift 2
+        for hierarchy; do echo $$ >"$hierarchy/$name/cgroup.procs"; done
+        exec taskset -c "$cpus" systemd-nspawn -q -D merged -M "$name" \
+            --register=no --keep-unit --private-network --link-journal=no \
+            --system-call-filter="pidfd_getfd kcmp process_vm_readv" -b
+        ' sh "$1" "$name" $hierarchies </dev/null >console 2>&1 &
+    nspawn=$!
+}
+
+# Killing nspawn alone would leave the machine's PID 1 running.
+switch_off() {
+    [ -n "$nspawn" ] || return 0
+    set -- $hierarchies
+    echo 1 >"$1/$name/cgroup.kill"
+    wait "$nspawn" 2>/dev/null || true
+    nspawn=
+    until grep -q 'populated 0' "$1/$name/cgroup.events"; do :; done
+    for hierarchy in $hierarchies; do
+        find "$hierarchy/$name" -depth -type d -exec rmdir {} \;
+    done
+}
+
+disk
+echo ready
+while read -r order argument; do
+    case $order in
+    boot) boot "$argument" && echo booting ;;
+    cut) switch_off && echo off ;;
+    esac
+done
+switch_off

@@ -1,0 +1,21 @@
+//! Machines with a real systemd, and load, for the tests of rsgen.
+//!
+//! [`Machine`] is a whole Debian of its own, booted in about a second; [`Load`] is the traffic it
+//! has to serve meanwhile; [`runner`] runs specs, each on a fresh machine of every [`Release`].
+//! Everything here reports by panicking, for it is the spec that fails then. Nothing here ever
+//! touches the systemd of the host.
+
+mod keeper;
+pub mod load;
+mod machine;
+mod output;
+mod poll;
+mod release;
+pub mod runner;
+mod systemctl;
+
+pub use load::{Load, Traffic};
+pub use machine::{Machine, PowerLoss};
+pub use output::{Output, Running};
+pub use poll::{nap, wait_for, wait_until};
+pub use release::{Release, build_dir};

@@ -1,0 +1,198 @@
+//! Traffic for a machine, honest about every request: nothing is tried twice in silence.
+//!
+//! Clients are threads of this process that have entered the machine's network, so they live
+//! through whatever the machine does to itself.
+
+mod cli;
+mod http;
+mod message;
+mod report;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::machine::Machine;
+use crate::poll::{nap, wait_until};
+
+pub use cli::main;
+pub use http::{Failure, Loss, Request, Target};
+pub use report::{Lost, Report};
+
+use http::Client;
+use report::Tally;
+
+/// How much of what.
+#[derive(Debug, Clone)]
+pub struct Traffic {
+    /// What each client asks for, again and again.
+    pub request: Request,
+    /// How many ask at the same time.
+    pub clients: usize,
+    /// How long a client rests between an answer and its next request.
+    pub pause: Duration,
+}
+
+impl Traffic {
+    /// `clients` that ask for `/` at a port of the machine, each request on a connection of its
+    /// own, without rest.
+    pub fn on_port(port: u16, clients: usize) -> Self {
+        let request = Request::get(Target::Tcp(([127, 0, 0, 1], port).into()));
+        Self {
+            request,
+            clients,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// The same at a socket in the machine's file system.
+    pub fn on_socket(machine: &Machine, path: &str, clients: usize) -> Self {
+        let request = Request::get(Target::Unix(machine.path_from_outside(path)));
+        Self {
+            request,
+            clients,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// The same at another path.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.request.path);
+        self
+    }
+
+    /// Each client keeps its connection for as long as the server does.
+    #[must_use]
+    pub fn keep_alive(mut self) -> Self {
+        self.request.keep_alive = true;
+        self
+    }
+
+    /// Sends a body of so many bytes with each request.
+    #[must_use]
+    pub fn post(mut self, bytes: usize) -> Self {
+        self.request.post = Some(bytes);
+        self
+    }
+
+    /// Counts an answer as wrong unless this is in it.
+    #[must_use]
+    pub fn expect(mut self, part: &str) -> Self {
+        self.request.expect = Some(part.to_owned());
+        self
+    }
+
+    /// Lets each client rest between requests.
+    #[must_use]
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+}
+
+/// Traffic that flows.
+pub struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<Tally>>,
+    start: Instant,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    answered: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Load {
+    /// Lets the traffic flow into a machine.
+    pub fn start(machine: &Machine, traffic: &Traffic) -> Self {
+        Self::flow(traffic, || Some(machine.network()))
+    }
+
+    /// Lets the traffic flow from where this process is.
+    pub fn start_here(traffic: &Traffic) -> Self {
+        Self::flow(traffic, || None)
+    }
+
+    fn flow(traffic: &Traffic, network: impl Fn() -> Option<File>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let start = Instant::now();
+        let clients = (0..traffic.clients)
+            .map(|_| {
+                let (shared, traffic, network) = (shared.clone(), traffic.clone(), network());
+                thread::spawn(move || client(&shared, traffic, network, start))
+            })
+            .collect();
+        Self {
+            shared,
+            clients,
+            start,
+        }
+    }
+
+    /// How many requests were answered up to now.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// How many requests have failed up to now.
+    pub fn failed(&self) -> u64 {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `count` more requests have been answered.
+    #[track_caller]
+    pub fn wait_answered(&self, count: u64) {
+        let goal = self.answered() + count;
+        wait_until(
+            Duration::from_secs(30),
+            &format!("{count} more answers"),
+            || self.answered() >= goal,
+        );
+    }
+
+    /// Ends it, letting every request that is on its way come to its end.
+    pub fn stop(self) -> Report {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let tallies = self
+            .clients
+            .into_iter()
+            .map(|c| c.join().expect("a client ends well"));
+        Report::of(tallies.collect(), self.start.elapsed())
+    }
+}
+
+fn client(shared: &Shared, traffic: Traffic, network: Option<File>, start: Instant) -> Tally {
+    if let Some(network) = network {
+        setns(network, CloneFlags::CLONE_NEWNET).expect("the machine's network");
+    }
+    let mut tally = Tally::default();
+    let mut client = Client::new(traffic.request);
+    while !shared.stop.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        match client.ask() {
+            Ok(body) => {
+                tally.answered(body, asked.elapsed());
+                shared.answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(failure) => {
+                tally.failed(failure, asked - start, asked.elapsed());
+                shared.failed.fetch_add(1, Ordering::Relaxed);
+                // A refusal comes back in microseconds: without a rest one short outage would
+                // count thousands of times and take the CPU that ends it.
+                nap(Duration::from_millis(5));
+            }
+        }
+        if !traffic.pause.is_zero() {
+            nap(traffic.pause);
+        }
+    }
+    tally.reconnected = client.reconnected;
+    tally
+}

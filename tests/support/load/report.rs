@@ -1,0 +1,193 @@
+//! What became of the requests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::http::{Failure, Loss};
+
+/// How many lost requests a report tells one by one.
+const TOLD: usize = 50;
+
+/// What one client has seen.
+#[derive(Default)]
+pub(super) struct Tally {
+    latencies: Vec<Duration>,
+    bodies: BTreeMap<String, u64>,
+    losses: BTreeMap<Loss, u64>,
+    told: Vec<Lost>,
+    pub(super) reconnected: u64,
+}
+
+impl Tally {
+    pub(super) fn answered(&mut self, body: String, took: Duration) {
+        self.latencies.push(took);
+        *self.bodies.entry(body).or_default() += 1;
+    }
+
+    pub(super) fn failed(&mut self, failure: Failure, asked: Duration, took: Duration) {
+        *self.losses.entry(failure.loss).or_default() += 1;
+        if self.told.len() < TOLD {
+            let (loss, detail) = (failure.loss, failure.detail);
+            self.told.push(Lost {
+                at_ms: millis(asked),
+                after_ms: millis(took),
+                loss,
+                detail,
+            });
+        }
+    }
+}
+
+/// One lost request.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lost {
+    /// When it was sent, in milliseconds since the traffic began.
+    pub at_ms: f64,
+    /// How long until it was lost, in milliseconds.
+    pub after_ms: f64,
+    /// How it was lost.
+    pub loss: Loss,
+    /// In the system's words.
+    pub detail: String,
+}
+
+/// What became of all requests.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered as they should be.
+    pub ok: u64,
+    /// Requests that were not.
+    pub lost: u64,
+    /// How many were lost in which way.
+    pub losses: BTreeMap<Loss, u64>,
+    /// Kept connections that the server ended between two requests, as it may.
+    pub reconnected: u64,
+    /// How long the traffic flowed, in seconds.
+    pub seconds: f64,
+    /// Answers a second.
+    pub rate: f64,
+    /// Half of all answers took no longer, in milliseconds.
+    pub p50_ms: f64,
+    /// Of a hundred answers one took longer, in milliseconds.
+    pub p99_ms: f64,
+    /// The slowest answer, in milliseconds.
+    pub max_ms: f64,
+    /// How often each body came.
+    pub bodies: BTreeMap<String, u64>,
+    /// The first lost requests.
+    pub first_lost: Vec<Lost>,
+}
+
+impl Report {
+    pub(super) fn of(tallies: Vec<Tally>, took: Duration) -> Self {
+        let mut all = Tally::default();
+        for tally in tallies {
+            all.latencies.extend(tally.latencies);
+            all.told.extend(tally.told);
+            all.reconnected += tally.reconnected;
+            add(&mut all.bodies, tally.bodies);
+            add(&mut all.losses, tally.losses);
+        }
+        all.latencies.sort_unstable();
+        all.told.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
+        all.told.truncate(TOLD);
+        let (ok, lost) = (all.latencies.len() as u64, all.losses.values().sum());
+        Self {
+            sent: ok + lost,
+            ok,
+            lost,
+            losses: all.losses,
+            reconnected: all.reconnected,
+            seconds: took.as_secs_f64(),
+            rate: ok as f64 / took.as_secs_f64(),
+            p50_ms: percentile(&all.latencies, 50),
+            p99_ms: percentile(&all.latencies, 99),
+            max_ms: percentile(&all.latencies, 100),
+            bodies: all.bodies,
+            first_lost: all.told,
+        }
+    }
+
+    /// Panics unless every request was answered, and there were some.
+    #[track_caller]
+    pub fn assert_nothing_lost(&self) -> &Self {
+        assert!(self.ok > 0, "no request was answered: {self}");
+        assert!(self.lost == 0, "requests were lost: {self}");
+        self
+    }
+
+    /// How many of the answers had this in them.
+    pub fn with(&self, part: &str) -> u64 {
+        self.bodies
+            .iter()
+            .filter(|(body, _)| body.contains(part))
+            .map(|(_, n)| n)
+            .sum()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
+    for (key, count) in more {
+        *sums.entry(key).or_default() += count;
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// The nearest rank, of sorted values; 0 where there are none.
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .map_or(0.0, millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_nearest_rank() {
+        let values: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        let ranks = [1, 50, 99, 100].map(|p| percentile(&values, p));
+        assert!(
+            ranks
+                .iter()
+                .zip([2.0, 100.0, 198.0, 200.0])
+                .all(|(a, b)| (a - b).abs() < 1e-9)
+        );
+        assert!(percentile(&[], 99).abs() < 1e-9);
+    }
+
+    #[test]
+    fn counts_every_request_once() {
+        let mut a = Tally::default();
+        a.answered("0".to_owned(), Duration::from_millis(1));
+        a.answered("1".to_owned(), Duration::from_millis(3));
+        let mut b = Tally::default();
+        let refused = Failure {
+            loss: Loss::Refused,
+            detail: "no".to_owned(),
+        };
+        b.failed(refused, Duration::from_millis(7), Duration::ZERO);
+        let report = Report::of(vec![a, b], Duration::from_secs(2));
+        assert_eq!((report.sent, report.ok, report.lost), (3, 2, 1));
+        assert_eq!(report.losses, BTreeMap::from([(Loss::Refused, 1)]));
+        assert_eq!((report.with("0"), report.bodies.len()), (1, 2));
+        assert!((report.rate - 1.0).abs() < 1e-9);
+    }
+}

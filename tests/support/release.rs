@@ -1,0 +1,115 @@
+//! The systems that machines run, and where their roots come from.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What is in a root that mmdebstrap builds, beyond Debian's minimum.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps";
+/// To be raised with `PACKAGES`: names the folder of a root.
+const REVISION: u32 = 1;
+
+/// A Debian with its systemd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// bookworm, systemd 252.
+    Debian12,
+    /// trixie, systemd 257.
+    Debian13,
+}
+
+impl Release {
+    /// Every release that rsgen is tested on.
+    pub const ALL: [Self; 2] = [Self::Debian12, Self::Debian13];
+
+    /// The major version of its systemd.
+    pub fn systemd(self) -> u32 {
+        match self {
+            Self::Debian12 => 252,
+            Self::Debian13 => 257,
+        }
+    }
+
+    fn codename(self) -> &'static str {
+        match self {
+            Self::Debian12 => "bookworm",
+            Self::Debian13 => "trixie",
+        }
+    }
+
+    /// The folder whose overlay a machine boots: the host's own root where that is this release,
+    /// else one that is built now, once, and kept.
+    pub(crate) fn root(self) -> PathBuf {
+        if self == Self::Debian12 && host_is_debian12() {
+            return "/".into();
+        }
+        let kept = machines_dir().join(format!("{self}.{REVISION}"));
+        let lock = File::create(machines_dir().join(format!("{self}.lock"))).expect("a lock file");
+        lock.lock().expect("a lock on the root's folder");
+        if !kept.exists() {
+            build(self.codename(), &kept);
+        }
+        kept
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Debian12 => "debian12",
+            Self::Debian13 => "debian13",
+        })
+    }
+}
+
+fn host_is_debian12() -> bool {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let has = |line| text.lines().any(|l| l == line);
+    has("ID=debian") && has("VERSION_ID=\"12\"") && Path::new("/usr/bin/node").exists()
+}
+
+/// Builds under another name, in a mount namespace of its own: a build that was killed leaves
+/// neither a half root nor mounts.
+fn build(codename: &str, kept: &Path) {
+    let half = kept.with_extension("half");
+    if half.exists() {
+        fs::remove_dir_all(&half).expect("the remains of a killed build go away");
+    }
+    let built = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+        ])
+        .arg(format!("--include={PACKAGES}"))
+        .arg(codename)
+        .arg(&half)
+        .status();
+    assert!(
+        built.as_ref().is_ok_and(std::process::ExitStatus::success),
+        "mmdebstrap could not build a root of Debian {codename} ({built:?}); \
+         it needs root, the package mmdebstrap and a Debian mirror"
+    );
+    fs::rename(&half, kept).expect("a finished root gets its name");
+}
+
+/// Where cargo has put the programs of this build: `target/debug`, whoever named it what.
+pub fn build_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("a program knows its own path");
+    // target/debug/deps/machines-0123456789abcdef, target/debug/examples/demo
+    exe.ancestors()
+        .nth(2)
+        .expect("cargo's target folder")
+        .to_owned()
+}
+
+/// Where roots are kept, next to the builds: target/machines.
+pub(crate) fn machines_dir() -> PathBuf {
+    let dir = build_dir().with_file_name("machines");
+    fs::create_dir_all(&dir).expect("a folder for machines in cargo's target folder");
+    dir
+}

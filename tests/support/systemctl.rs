@@ -1,0 +1,57 @@
+//! What systemd says about units, in the words specs use.
+
+use std::time::Duration;
+
+use crate::machine::Machine;
+use crate::output::Output;
+use crate::poll::wait_until;
+
+impl Machine {
+    /// `systemctl …`.
+    pub fn systemctl(&self, arguments: &[&str]) -> Output {
+        let mut argv = vec!["systemctl"];
+        argv.extend(arguments);
+        self.run(&argv)
+    }
+
+    /// One property of a unit as `systemctl show` prints it, or of the manager when `unit` is empty.
+    pub fn property(&self, unit: &str, name: &str) -> String {
+        let mut argv = vec!["show", "--value", "-p", name];
+        argv.extend((!unit.is_empty()).then_some(unit));
+        self.systemctl(&argv).ok().text().to_owned()
+    }
+
+    /// `active`, `failed`, `activating` …
+    pub fn state(&self, unit: &str) -> String {
+        self.property(unit, "ActiveState")
+    }
+
+    /// The pid of the unit's main process as the machine numbers it; 0 when there is none.
+    pub fn main_pid(&self, unit: &str) -> u32 {
+        self.property(unit, "MainPID").parse().expect("a pid")
+    }
+
+    /// Waits until the unit is in this state.
+    #[track_caller]
+    pub fn wait_state(&self, unit: &str, state: &str, limit: Duration) {
+        wait_until(limit, &format!("`{unit}` to be {state}"), || {
+            self.state(unit) == state
+        });
+    }
+
+    /// The messages of a unit in this boot, without time and name.
+    pub fn journal(&self, unit: &str) -> String {
+        self.run(&["journalctl", "-b", "-o", "cat", "-u", unit])
+            .ok()
+            .stdout
+    }
+
+    /// The major version of the systemd that runs.
+    pub fn systemd_version(&self) -> u32 {
+        let text = self.property("", "Version");
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        digits
+            .parse()
+            .expect("systemd's version starts with a number")
+    }
+}
