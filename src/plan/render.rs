@@ -202,7 +202,8 @@ fn start_timeout(app: &App) -> Duration {
 
 fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
     let worker = layout.worker.to_string_lossy();
-    let before = command_line([&worker, "run", "--app", &app.name]).0;
+    let app_argument = format!("--app={}", app.name);
+    let before = command_line([&worker, "run", &app_argument]).0;
     let state = match layout.scope {
         Scope::System => command_line([&*layout.state(&app.name).to_string_lossy()]).0,
         Scope::User => format!("%t/rsgen/{}", app.name),

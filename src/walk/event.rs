@@ -95,6 +95,8 @@ pub enum Event {
     Stopped {
         /// Its number.
         number: u32,
+        /// Whether it was the canary.
+        canary: bool,
     },
     /// Every instance is new.
     Done {

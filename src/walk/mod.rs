@@ -281,7 +281,8 @@ impl Walk<'_> {
         }
         for (number, job) in jobs {
             self.manager.wait(&job, self.plan.step)?;
-            self.witness.tell(&Event::Stopped { number });
+            let canary = self.plan.canary && number == self.plan.instances;
+            self.witness.tell(&Event::Stopped { number, canary });
         }
         for number in numbers {
             self.witness.forget(*number);
