@@ -20,7 +20,7 @@ const COOL_DOWN: Duration = Duration::from_secs(15);
 pub struct Deaths {
     /// How many.
     pub count: u32,
-    /// When the last was, on CLOCK_BOOTTIME.
+    /// When the last was, on `CLOCK_BOOTTIME`.
     pub last: Duration,
     /// Whether the instance was given up; each further start is one trial.
     pub errored: bool,

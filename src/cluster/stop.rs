@@ -11,7 +11,7 @@ use super::{Cluster, LOOK, notify};
 use crate::systemd::{Error, Manager, Verb};
 
 /// Longer than any instance's own time-outs allow.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 const EXTENSION: Duration = Duration::from_secs(30);
 
 /// How the stop is to be told.

@@ -116,8 +116,8 @@ pub(super) fn prepare_units(
     let readdressed = readdressed(layout, &app, &old, &new);
     let changes = diff::changes(&old, &new);
     Ok(Prepared {
-        changes,
         app,
+        changes,
         readdressed,
     })
 }
@@ -150,10 +150,10 @@ pub(super) fn show(context: &Context, prepared: &[Prepared], diff: bool) {
         if diff {
             context.printer.line(change.unified().trim_end());
         } else if context.printer.verbose
-            || !change
+            || change
                 .path
                 .parent()
-                .is_some_and(|d| d.extension().is_some_and(|e| e == "wants"))
+                .is_none_or(|d| d.extension().is_none_or(|e| e != "wants"))
         {
             context
                 .printer

@@ -14,7 +14,7 @@ use crate::unit::name;
 /// How often the progress of a walk is looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// A job that waits this long is not going to end; systemd's own time-outs are far below.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// One job from start to end, in silence. A unit that is not loaded has nothing to stop.
 pub(super) fn job(context: &mut Context, verb: Verb, unit: &str) -> Result<(), Failure> {

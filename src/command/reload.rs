@@ -35,7 +35,7 @@ pub(super) fn run(context: &mut Context, arguments: &Reload) -> Result<(), Failu
             Target::App(app) => reload(context, app)?,
             // One instance alone: nothing to walk, the others serve meanwhile.
             Target::Instance(app, number) => {
-                follow::job(context, Verb::Restart, &name::instance(app, *number))?
+                follow::job(context, Verb::Restart, &name::instance(app, *number))?;
             }
         }
         reloaded.push(target.to_string());
@@ -69,7 +69,7 @@ fn reload(context: &mut Context, app: &str) -> Result<(), Failure> {
     // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
     match &prepared {
         Some(change) if !change.changes.is_empty() => {
-            apply::write(context, std::slice::from_ref(change))?
+            apply::write(context, std::slice::from_ref(change))?;
         }
         _ => context.manager()?.daemon_reload()?,
     }

@@ -20,13 +20,13 @@ pub(super) struct Unit {
 
 #[derive(Debug, Subcommand)]
 enum Step {
-    /// ExecStart= of the cluster unit
+    /// `ExecStart`= of the cluster unit
     Start {
         app: String,
         #[arg(long, allow_hyphen_values = true)]
         instances: Instances,
     },
-    /// ExecReload= of the cluster unit
+    /// `ExecReload`= of the cluster unit
     Reload {
         app: String,
         #[arg(long, allow_hyphen_values = true)]
@@ -42,11 +42,11 @@ enum Step {
         #[arg(long, value_parser = time)]
         step_timeout: Duration,
     },
-    /// ExecStop= of the cluster unit
+    /// `ExecStop`= of the cluster unit
     Stop { app: String },
-    /// ExecStopPost= of the cluster unit
+    /// `ExecStopPost`= of the cluster unit
     Stopped { app: String },
-    /// ExecStopPost= of an instance
+    /// `ExecStopPost`= of an instance
     Ended {
         app: String,
         number: u32,
@@ -138,7 +138,7 @@ fn reload(context: &mut Context, plan: &Plan) -> Result<(), Failure> {
     let cluster = cluster(context, &plan.app);
     let printer = context.printer;
     cluster::reload(context.manager()?, &cluster, plan, &mut |line| {
-        printer.line(line)
+        printer.line(line);
     })
     .map_err(|e| Failure::failed(e.to_string()))
 }

@@ -121,7 +121,7 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 /// Beyond this systemd's own arithmetic is of no use to anybody.
-pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_hours(720);
 
 fn micros_of(unit: &str) -> Option<u64> {
     Some(match unit {
@@ -395,7 +395,7 @@ mod tests {
     fn times_are_systemds_or_a_number_of_milliseconds() {
         assert_eq!(parse_time("1600ms"), Ok(Duration::from_millis(1600)));
         assert_eq!(parse_time("1min 30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_time("2 h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_time("2 h"), Ok(Duration::from_hours(2)));
         for wrong in [
             "",
             "5",

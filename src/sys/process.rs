@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// CAP_SYS_PTRACE, see capabilities(7).
+/// `CAP_SYS_PTRACE`, see capabilities(7).
 const CAP_SYS_PTRACE: libc::c_ulong = 19;
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
@@ -75,7 +75,7 @@ pub fn allow_tracer(pid: i32) {
     );
 }
 
-/// Takes CAP_SYS_PTRACE out of what an exec would pass on.
+/// Takes `CAP_SYS_PTRACE` out of what an exec would pass on.
 pub fn drop_ambient_ptrace() {
     let lower = libc::c_ulong::try_from(libc::PR_CAP_AMBIENT_LOWER).unwrap_or(0);
     // Not having it is as good.

@@ -1,5 +1,5 @@
 //! seccomp(2) user notification: a filter that sends `bind` and `listen` to a listener, and the
-//! listener's side, see seccomp_unotify(2).
+//! listener's side, see `seccomp_unotify(2)`.
 
 #![expect(unsafe_code, reason = "system calls without a safe wrapper")]
 

@@ -82,10 +82,10 @@ pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(unsafe { std::slice::from_raw_parts((&raw const storage).cast::<u8>(), length) }.to_vec())
 }
 
-/// Adds a descriptor to an epoll set, or takes it out, see epoll_ctl(2).
+/// Adds a descriptor to an epoll set, or takes it out, see `epoll_ctl(2)`.
 ///
 /// # Errors
-/// Those of epoll_ctl(2).
+/// Those of `epoll_ctl(2)`.
 pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, add: Option<(u32, u64)>) -> io::Result<()> {
     let (operation, (events, data)) = match add {
         Some(event) => (libc::EPOLL_CTL_ADD, event),

@@ -69,7 +69,7 @@ pub struct QueuedJob {
     pub kind: String,
 }
 
-/// A unit. Times are CLOCK_MONOTONIC, microseconds in systemd's properties; zero means never.
+/// A unit. Times are `CLOCK_MONOTONIC`, microseconds in systemd's properties; zero means never.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unit {
     /// Its name.

@@ -176,7 +176,7 @@ mod tests {
             UnitEscaper.write_escaped_str(&mut out, &value).unwrap();
             prop_assert!(!out.chars().any(char::is_control));
             prop_assert!(!out.ends_with('\\'));
-            prop_assert!(out.matches('%').count() % 2 == 0);
+            prop_assert!(out.matches('%').count().is_multiple_of(2));
         }
     }
 

@@ -130,7 +130,7 @@ impl fmt::Display for Event {
                 write!(f, "instance {number}: {}; once more", failed.why)
             }
             Self::RestartingAll => f.write_str("restarting every instance at once"),
-            Self::Stopped { number } => {
+            Self::Stopped { number, .. } => {
                 write!(f, "instance {number}: stopped, it was one too many")
             }
             Self::Done { instances } => write!(f, "done: {instances} of {instances} replaced"),

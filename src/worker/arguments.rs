@@ -12,7 +12,7 @@ use crate::brake::Policy;
 pub enum Handover {
     /// At `bind`.
     Bind,
-    /// As sd_listen_fds(3) has it.
+    /// As `sd_listen_fds(3)` has it.
     Fds,
 }
 

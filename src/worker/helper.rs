@@ -81,7 +81,7 @@ pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
     std::process::exit(status)
 }
 
-/// `ABOVE - 1` as close_range(2) takes it.
+/// `ABOVE - 1` as `close_range(2)` takes it.
 const ABOVE_LAST: u32 = 511;
 
 struct Helper<'a> {

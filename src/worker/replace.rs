@@ -298,7 +298,7 @@ fn read_address(call: &Call, caller: &Caller) -> Option<Address> {
     Address::from_bytes(bytes)
 }
 
-/// Every registration of a descriptor in the program's epoll sets, see proc_pid_fdinfo(5).
+/// Every registration of a descriptor in the program's epoll sets, see `proc_pid_fdinfo(5)`.
 fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
     let mut found = Vec::new();
     for epoll in caller.numbers("anon_inode:[eventpoll]") {

@@ -1,4 +1,4 @@
-//! The sockets that systemd passed, see sd_listen_fds(3).
+//! The sockets that systemd passed, see `sd_listen_fds(3)`.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
