@@ -3,6 +3,8 @@
 //! A case is a folder of `tests/golden`. `RSGEN_BLESS=1 cargo test --test golden` writes the
 //! expected units anew; that systemd itself finds no fault with them is a test on the machines.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -24,7 +24,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let problems = generate::run(&layout, &out, Host::of_this_machine());
-    problems.iter().for_each(|p| say(p));
+    for problem in &problems {
+        say(problem);
+    }
     if problems.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -29,6 +29,10 @@ pub(super) struct Arguments {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct Global {
     /// Work on the calling user's own systemd
     #[arg(long, global = true)]

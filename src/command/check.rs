@@ -31,7 +31,7 @@ pub(super) fn run(context: &mut Context, arguments: &Check) -> Result<(), Failur
     let reports = arguments
         .files
         .iter()
-        .map(|f| examine(&Input::read(f)?, version))
+        .map(|f| Ok(examine(&Input::read(f)?, version)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let valid = !reports.iter().any(Report::has_errors);
     for report in &reports {
@@ -67,7 +67,7 @@ pub(super) fn run(context: &mut Context, arguments: &Check) -> Result<(), Failur
     })
 }
 
-fn examine(input: &Input, version: Option<u32>) -> Result<Report, Failure> {
+fn examine(input: &Input, version: Option<u32>) -> Report {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     for app in &mut apps {
@@ -81,7 +81,7 @@ fn examine(input: &Input, version: Option<u32>) -> Result<Report, Failure> {
             faults.extend(too_new(app, section, directives, version));
         }
     }
-    Ok(Report::new(&input.shown, &input.text, faults))
+    Report::new(&input.shown, &input.text, faults)
 }
 
 /// systemd itself only warns, in its journal, about a directive that it does not know yet.

@@ -161,7 +161,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {
         ActiveState::Activating => "starting",
         ActiveState::Deactivating => "stopping",
         ActiveState::Failed => "errored",
-        _ => "stopped",
+        ActiveState::Inactive => "stopped",
     };
     let last = deaths
         .filter(|_| !online)

@@ -1,17 +1,17 @@
 //! The keys of one `[[apps]]` table: names and meaning are PM2's where PM2 has one.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::app::{App, Directives, Lifecycle, Program, Rollout};
-use super::diagnostic::{Diagnostic, nearest};
+use super::app::{App, Lifecycle, Program, Rollout};
+use super::diagnostic::Diagnostic;
 use super::pm2;
-use super::read::{Fields, Found, Value, integer, scalar, split_help};
+use super::read::{Fields, Found, integer, scalar, split_help};
+use super::tables::{check_variable, read_directives, read_env};
 use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready};
-use crate::unit::directive::{self, Section};
+use crate::unit::directive::Section;
 use crate::unit::{escape, name};
 
 /// Every key of an app, in the order in which the manual lists them.
@@ -205,65 +205,6 @@ fn read_instance_var(f: &mut Fields<'_, '_>) -> Option<String> {
     Some(given.value)
 }
 
-fn check_variable(f: &mut Fields<'_, '_>, name: &str, span: &Range<usize>) -> Option<()> {
-    let good = !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !good {
-        f.faults.push(
-            Diagnostic::error(
-                span.clone(),
-                format!("`{}` is no name of a variable", name.escape_debug()),
-            )
-            .help("use letters, digits and `_`, and begin with a letter"),
-        );
-        return None;
-    }
-    Some(())
-}
-
-fn read_env(f: &mut Fields<'_, '_>) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    for (key, (span, value)) in f.map("env") {
-        let Some(text) = scalar(value) else {
-            f.faults.push(
-                Diagnostic::error(value.span(), format!("`{key}` is no single value"))
-                    .help("write a string, a number, true or false"),
-            );
-            continue;
-        };
-        if !escape::fits_environment(&text) {
-            f.faults.push(
-                Diagnostic::error(value.span(), format!("`{key}` holds a control character"))
-                    .help("systemd passes only tabs and newlines on; put the value into a file"),
-            );
-        } else if check_variable(f, &key, &span).is_some() {
-            warn_of_secret(f, &key, &span);
-            env.insert(key, text);
-        }
-    }
-    env
-}
-
-fn warn_of_secret(f: &mut Fields<'_, '_>, key: &str, span: &Range<usize>) {
-    const TELLING: &[&str] = &[
-        "PASSWORD",
-        "PASSWD",
-        "SECRET",
-        "TOKEN",
-        "API_KEY",
-        "APIKEY",
-        "PRIVATE_KEY",
-    ];
-    let upper = key.to_uppercase();
-    if TELLING.iter().any(|t| upper.contains(t)) {
-        f.faults.push(
-            Diagnostic::warning(span.clone(), format!("`{key}` looks like a secret, and every user of the system can read a unit"))
-                .help("put it into an `env_file` that only root can read, or pass `LoadCredential` in `[apps.service]`"),
-        );
-    }
-}
-
 fn read_env_file(f: &mut Fields<'_, '_>) -> Vec<String> {
     let mut files = Vec::new();
     for file in f.list("env_file", "\".env\"").unwrap_or_default() {
@@ -421,59 +362,4 @@ fn read_rollout(f: &mut Fields<'_, '_>) -> Rollout {
             .parsed("on_failure", "\"abort\"")
             .unwrap_or(OnFailure::Abort),
     }
-}
-
-fn read_directives(f: &mut Fields<'_, '_>, key: &'static str, section: Section) -> Directives {
-    let mut directives = Vec::new();
-    for (name, (span, value)) in f.map(key) {
-        if let Some(why) = directive::refusal(section, &name) {
-            f.faults.push(split_help(span, &why));
-            continue;
-        }
-        if !directive::is_extension(&name) && !directive::known(section).any(|(d, _)| d == name) {
-            let help = nearest(&name, directive::known(section).map(|(d, _)| d)).map_or_else(
-                || "see systemd.directives(7)".to_owned(),
-                |d| format!("did you mean `{d}`?"),
-            );
-            f.faults.push(
-                Diagnostic::error(
-                    span,
-                    format!("`{}` is no directive of this section", name.escape_debug()),
-                )
-                .help(help),
-            );
-            continue;
-        }
-        for text in directive_values(f, &name, value) {
-            directives.push((name.clone(), text));
-        }
-    }
-    directives
-}
-
-fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec<String> {
-    let one = |v: Value<'_>| match v.get_ref() {
-        DeValue::Boolean(true) => Some("yes".to_owned()),
-        DeValue::Boolean(false) => Some("no".to_owned()),
-        _ => scalar(v),
-    };
-    let elements: Vec<Value<'_>> = match value.get_ref().as_array() {
-        Some(list) => list.iter().collect(),
-        None => vec![value],
-    };
-    let mut texts = Vec::new();
-    for element in elements {
-        let Some(text) = one(element) else {
-            f.faults.push(
-                Diagnostic::error(element.span(), format!("`{name}` is no single value"))
-                    .help("write a string, a number, true or false, or a list of them"),
-            );
-            continue;
-        };
-        match directive::check_value(&text) {
-            Ok(()) => texts.push(text),
-            Err(fault) => f.faults.push(split_help(element.span(), &fault)),
-        }
-    }
-    texts
 }

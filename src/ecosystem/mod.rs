@@ -7,11 +7,13 @@
 pub mod app;
 pub mod diagnostic;
 mod keys;
+pub mod listen;
 mod parse;
 pub mod pin;
 mod pm2;
 mod read;
 pub mod resolve;
+mod tables;
 pub mod values;
 
 pub use app::App;

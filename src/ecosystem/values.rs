@@ -3,11 +3,10 @@
 //! Every type here says in its error what it accepts. Pure: no file is looked at.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
+pub use super::listen::{Listen, Place, SocketKind};
 
 /// How many instances: PM2's `instances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,160 +147,6 @@ pub fn show_time(time: Duration) -> String {
     }
 }
 
-/// The kind of socket an address stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SocketKind {
-    /// `ListenStream=`
-    Stream,
-    /// `ListenDatagram=`
-    Datagram,
-}
-
-/// Where a socket listens, see systemd.socket(5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A port alone: every address, of both families where the system has both.
-    Port(u16),
-    /// An address and a port.
-    Address(SocketAddr),
-    /// A path in the file system.
-    Path(String),
-}
-
-/// One address of `listen`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// Stream or datagram.
-    pub kind: SocketKind,
-    /// Where.
-    pub place: Place,
-}
-
-impl Listen {
-    /// The address as `ListenStream=` and `ListenDatagram=` write it.
-    #[must_use]
-    pub fn address(&self) -> String {
-        match &self.place {
-            Place::Port(port) => port.to_string(),
-            Place::Address(address) => address.to_string(),
-            Place::Path(path) => path.clone(),
-        }
-    }
-
-    /// Whether two sockets at these addresses cannot both exist.
-    #[must_use]
-    pub fn collides(&self, other: &Self) -> bool {
-        match (self.ip(), other.ip()) {
-            (Some((a, port)), Some((b, other_port))) => {
-                self.kind == other.kind && port == other_port && overlap(a, b)
-            }
-            (None, None) => self.place == other.place,
-            _ => false,
-        }
-    }
-
-    // `None` as the address stands for a port alone.
-    fn ip(&self) -> Option<(Option<IpAddr>, u16)> {
-        match &self.place {
-            Place::Port(port) => Some((None, *port)),
-            Place::Address(address) => Some((Some(address.ip()), address.port())),
-            Place::Path(_) => None,
-        }
-    }
-}
-
-fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
-    let wide = |ip: IpAddr| ip.is_unspecified();
-    match (a, b) {
-        (None, _) | (_, None) => true,
-        // A dual-stack [::] takes the port of every IPv4 address, too.
-        (Some(a), Some(b)) if a.is_ipv4() != b.is_ipv4() => {
-            (a.is_ipv6() && wide(a)) || (b.is_ipv6() && wide(b))
-        }
-        (Some(a), Some(b)) => a == b || wide(a) || wide(b),
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind == SocketKind::Datagram {
-            f.write_str("udp:")?;
-        }
-        f.write_str(&self.address())
-    }
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, rest) = match text.split_once(':') {
-            Some(("udp", rest)) => (SocketKind::Datagram, rest),
-            Some(("tcp", rest)) => (SocketKind::Stream, rest),
-            _ => (SocketKind::Stream, text),
-        };
-        let place = if rest.starts_with('/') {
-            Place::Path(checked_socket_path(rest)?)
-        } else if let Ok(port) = rest.parse::<u16>() {
-            Place::Port(port)
-        } else if let Ok(address) = rest.parse::<SocketAddr>() {
-            Place::Address(address)
-        } else {
-            return Err(not_an_address(text, rest));
-        };
-        let port = match &place {
-            Place::Port(port) => Some(*port),
-            Place::Address(address) => Some(address.port()),
-            Place::Path(_) => None,
-        };
-        if port == Some(0) {
-            return Err(format!(
-                "`{text}` asks for any free port: an address that is shared must be a known one"
-            ));
-        }
-        Ok(Self { kind, place })
-    }
-}
-
-fn checked_socket_path(path: &str) -> Result<String, String> {
-    // sun_path of unix(7) holds 108 bytes with its end.
-    if path.len() > 107 {
-        return Err(format!(
-            "the socket path is {} bytes long; unix(7) allows 107",
-            path.len()
-        ));
-    }
-    if path.ends_with('/')
-        || path
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-    {
-        return Err(format!(
-            "`{}` cannot be the path of a socket",
-            path.escape_debug()
-        ));
-    }
-    Ok(path.to_owned())
-}
-
-fn not_an_address(text: &str, rest: &str) -> String {
-    let port = rest.rsplit(':').next().and_then(|p| p.parse::<u16>().ok());
-    match (rest.rsplit_once(':'), port) {
-        (Some(("localhost", _)), Some(port)) => {
-            format!(
-                "`{text}` is a name, not an address: write `127.0.0.1:{port}` or `[::1]:{port}`"
-            )
-        }
-        (Some(("" | "*", _)), Some(port)) => {
-            format!("`{text}` has no address: write `{port}` for every address")
-        }
-        _ => format!(
-            "`{text}` is no address: write `3000`, `127.0.0.1:3000`, `[::1]:3000`, `/run/app.sock` or `udp:5353`"
-        ),
-    }
-}
-
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -414,46 +259,5 @@ mod tests {
                 parse_time(time).unwrap_or_default()
             );
         }
-    }
-
-    #[test]
-    fn addresses_are_those_of_systemd_socket() {
-        for (text, directive) in [
-            ("3000", "3000"),
-            ("127.0.0.1:3000", "127.0.0.1:3000"),
-            ("[::1]:3000", "[::1]:3000"),
-            ("/run/app.sock", "/run/app.sock"),
-            ("udp:5353", "5353"),
-        ] {
-            let listen: Listen = text.parse().unwrap();
-            assert_eq!(listen.address(), directive);
-            assert_eq!(listen.to_string(), text);
-        }
-        for wrong in [
-            "",
-            "0",
-            "70000",
-            "localhost:3000",
-            ":3000",
-            "a b",
-            "/run/a b",
-            "/run/",
-            "udp:",
-        ] {
-            assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn addresses_collide_when_the_kernel_would_refuse_the_second() {
-        let collide = |a: &str, b: &str| a.parse::<Listen>().unwrap().collides(&b.parse().unwrap());
-        assert!(collide("3000", "127.0.0.1:3000"));
-        assert!(collide("0.0.0.0:3000", "127.0.0.1:3000"));
-        assert!(collide("[::]:3000", "0.0.0.0:3000"));
-        assert!(collide("/run/a", "/run/a"));
-        assert!(!collide("127.0.0.1:3000", "127.0.0.2:3000"));
-        assert!(!collide("3000", "udp:3000"));
-        assert!(!collide("0.0.0.0:3000", "[::1]:3000"));
-        assert!(!collide("3000", "3001"));
     }
 }

@@ -26,6 +26,10 @@ pub enum Colour {
 
 /// Where everything goes that a command has to say.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Printer {
     colour: bool,
     quiet: bool,
@@ -110,10 +114,11 @@ impl Printer {
             ),
         };
         if let Some(help) = &failure.help {
-            text.push_str(&format!(
-                "\n{}: {help}",
+            text = format!(
+                "{text}
+{}: {help}",
                 style("help", AnsiColor::Cyan, paint)
-            ));
+            );
         }
         write(&mut std::io::stderr().lock(), &text);
         self.json(&failure.as_json());

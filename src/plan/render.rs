@@ -30,7 +30,7 @@ struct Socket<'a> {
     source: Option<String>,
     listen: &'a [Listen],
     split_families: bool,
-    socket: &'a Directives,
+    directives: &'a Directives,
 }
 
 #[derive(Template)]
@@ -61,7 +61,7 @@ struct Instance<'a> {
     cwd: &'a str,
     user: Option<&'a str>,
     group: Option<&'a str>,
-    instance_var: Option<&'a str>,
+    number_in: Option<&'a str>,
     env: Vec<Safe<String>>,
     env_file: &'a [String],
     kill_signal: &'a str,
@@ -103,7 +103,7 @@ fn socket(app: &App, source: Option<String>) -> Socket<'_> {
         source,
         listen: &app.listen,
         split_families: splits_families(&app.listen),
-        socket: &app.socket,
+        directives: &app.socket,
     }
 }
 
@@ -166,7 +166,7 @@ fn instance<'a>(
         cwd: app.program.cwd.as_deref().unwrap_or("/"),
         user: app.user.as_deref(),
         group: app.group.as_deref(),
-        instance_var: app.instance_var.as_deref(),
+        number_in: app.instance_var.as_deref(),
         env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
         env_file: &app.env_file,
         kill_signal: &app.lifecycle.kill_signal,

@@ -340,7 +340,11 @@ fn number(properties: &Properties, key: &str) -> Option<u64> {
 
 fn invocation(properties: &Properties) -> String {
     let bytes: Vec<u8> = get(properties, "InvocationID").unwrap_or_default();
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    // A unit that never ran has none.
+    <[u8; 16]>::try_from(bytes).map_or_else(
+        |_| String::new(),
+        |id| format!("{:032x}", u128::from_be_bytes(id)),
+    )
 }
 
 fn no_bus(error: &zbus::Error) -> Error {

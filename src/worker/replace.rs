@@ -207,9 +207,9 @@ impl Replacer {
         let mut deaf = false;
         for fd in caller.numbers(&format!("socket:[{old}]")) {
             let watches = watches(caller, fd, old);
-            watches
-                .iter()
-                .for_each(|watch| forget(watch, theirs.as_fd(), fd));
+            for watch in &watches {
+                forget(watch, theirs.as_fd(), fd);
+            }
             let replaced = seccomp::replace(filter, call.id, source, fd, caller.closes_on_exec(fd));
             // The descriptor that is bound decides; of its copies it does not.
             if let Err(e) = replaced
