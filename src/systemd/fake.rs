@@ -1,19 +1,25 @@
 //! A systemd of a test: units that start, fail or hang as their test says, and no time that passes.
+//!
+//! A job ends when it is waited for, or with the next pause; until then its unit has it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
+use super::{ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 
 /// What the next start of a unit comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// READY.
     Works,
-    /// It exits with status 1 before it is READY.
+    /// It exits with status 1 before it is READY, and is to be started again.
     Fails,
-    /// It is never READY.
+    /// It is given up: nothing starts it again.
+    GivesUp,
+    /// It is never READY, and systemd ends it.
     Hangs,
+    /// Its job does not even end.
+    Stuck,
     /// READY, and gone with the next pause.
     DiesLater,
 }
@@ -24,11 +30,13 @@ pub struct Fake {
     units: BTreeMap<String, Unit>,
     starts: BTreeMap<String, VecDeque<Start>>,
     doomed: Vec<String>,
+    /// Starts that have not come to anything yet, by the path of their job.
+    pending: BTreeMap<String, String>,
     ended: BTreeMap<String, JobResult>,
     next: u32,
     /// Every job, in order: `restart web@0.service`.
     pub log: Vec<String>,
-    /// The fewest units that were READY at once, of those running at the beginning.
+    /// The fewest units that were READY at once.
     pub fewest_ready: usize,
 }
 
@@ -51,6 +59,27 @@ impl Fake {
     pub fn script(&mut self, unit: &str, starts: &[Start]) {
         self.starts
             .insert(unit.to_owned(), starts.iter().copied().collect());
+    }
+
+    /// Puts a unit into any state.
+    pub fn set(&mut self, unit: Unit) {
+        self.units.insert(unit.name.clone(), unit);
+    }
+
+    /// Gives a unit a job of a kind, as if somebody else had queued it.
+    pub fn busy(&mut self, unit: &str, kind: &str) {
+        let path = format!("/job/other/{unit}");
+        let state = self.units.entry(unit.to_owned()).or_insert_with(|| Unit {
+            name: unit.to_owned(),
+            ..Unit::default()
+        });
+        state.job = Some(QueuedJob {
+            path: path.clone(),
+            kind: kind.to_owned(),
+        });
+        if kind == "start" {
+            self.pending.insert(path, unit.to_owned());
+        }
     }
 
     /// The units that are READY.
@@ -84,7 +113,7 @@ impl Fake {
         self.fewest_ready = self.fewest_ready.min(self.ready().len());
     }
 
-    fn start(&mut self, unit: &str) -> JobResult {
+    fn start(&mut self, unit: &str) -> Option<JobResult> {
         self.next += 1;
         let pid = self.next;
         let how = self
@@ -95,16 +124,25 @@ impl Fake {
         match how {
             Start::Works => self.put(unit, ActiveState::Active, "success", pid),
             Start::Fails => self.put(unit, ActiveState::Activating, "exit-code", 0),
+            Start::GivesUp => self.put(unit, ActiveState::Failed, "exit-code", 0),
             Start::Hangs => self.put(unit, ActiveState::Activating, "timeout", 0),
+            Start::Stuck => return None,
             Start::DiesLater => {
                 self.put(unit, ActiveState::Active, "success", pid);
                 self.doomed.push(unit.to_owned());
             }
         }
-        match how {
-            Start::Fails => JobResult::Failed,
-            Start::Hangs => JobResult::Timeout,
+        Some(match how {
             Start::Works | Start::DiesLater => JobResult::Done,
+            _ => JobResult::Failed,
+        })
+    }
+
+    fn finish(&mut self, path: &str) {
+        if let Some(unit) = self.pending.remove(path)
+            && let Some(result) = self.start(&unit)
+        {
+            self.ended.insert(path.to_owned(), result);
         }
     }
 }
@@ -129,27 +167,40 @@ impl Manager for Fake {
             .map(|u| Brief {
                 name: u.name.clone(),
                 active: u.active,
-                has_job: u.job.is_some(),
+                sub: u.sub.clone(),
+                job: u.job.clone(),
             })
             .collect())
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
         self.log.push(format!("{verb} {unit}"));
-        let result = match verb {
+        let path = format!("/job/{}", self.log.len());
+        match verb {
+            Verb::Start | Verb::Restart => {
+                // A job that is replaced never ends.
+                self.pending.retain(|_, other| other != unit);
+                if verb == Verb::Restart || self.pid(unit) == 0 {
+                    self.put(unit, ActiveState::Activating, "success", 0);
+                    self.pending.insert(path.clone(), unit.to_owned());
+                    if let Some(state) = self.units.get_mut(unit) {
+                        state.job = Some(QueuedJob {
+                            path: path.clone(),
+                            kind: "start".into(),
+                        });
+                    }
+                } else {
+                    self.ended.insert(path.clone(), JobResult::Done);
+                }
+            }
             Verb::Stop => {
                 self.put(unit, ActiveState::Inactive, "success", 0);
-                JobResult::Done
+                self.ended.insert(path.clone(), JobResult::Done);
             }
-            Verb::Restart => {
-                self.put(unit, ActiveState::Inactive, "success", 0);
-                self.start(unit)
+            Verb::Reload => {
+                self.ended.insert(path.clone(), JobResult::Done);
             }
-            Verb::Start => self.start(unit),
-            Verb::Reload => JobResult::Done,
-        };
-        let path = format!("/job/{}", self.log.len());
-        self.ended.insert(path.clone(), result);
+        }
         Ok(Job {
             path,
             unit: unit.to_owned(),
@@ -157,6 +208,7 @@ impl Manager for Fake {
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
+        self.finish(&job.path);
         let gone = Error::TimedOut {
             what: job.unit.clone(),
             after: at_most,
@@ -179,6 +231,9 @@ impl Manager for Fake {
     fn pause(&mut self, _: Duration) {
         for unit in std::mem::take(&mut self.doomed) {
             self.put(&unit, ActiveState::Activating, "exit-code", 0);
+        }
+        for path in self.pending.keys().cloned().collect::<Vec<_>>() {
+            self.finish(&path);
         }
     }
 }

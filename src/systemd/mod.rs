@@ -133,6 +133,23 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The next step for whoever reads it, if there is one.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::NoBus { .. } => Some(
+                "see that systemd is PID 1 and `systemctl status dbus` is active; for --user, that \
+                 DBUS_SESSION_BUS_ADDRESS is set, as in a login",
+            ),
+            Self::AccessDenied { .. } => Some("run it as root, or allow it in polkit(8)"),
+            Self::NoSuchUnit { .. } => Some("see `systemctl list-units --all`"),
+            Self::TimedOut { .. } => Some("see `systemctl list-jobs` for what it waits for"),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
 /// The part of systemd's manager that rsgen uses.
 pub trait Manager {
     /// All that is to be known of a unit; one that does not exist is `not-found` and inactive.

@@ -56,8 +56,24 @@ pub struct Brief {
     pub name: String,
     /// Its state.
     pub active: ActiveState,
-    /// Whether a job is queued or running for it.
-    pub has_job: bool,
+    /// Its finer state, e.g. `running`, `auto-restart`.
+    pub sub: String,
+    /// The job it has now.
+    pub job: Option<QueuedJob>,
+}
+
+impl Brief {
+    /// Whether it serves.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.active, ActiveState::Active | ActiveState::Reloading)
+    }
+
+    /// Whether it has ended and will not come back by itself.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.active, ActiveState::Inactive | ActiveState::Failed)
+    }
 }
 
 /// The job that a unit has just now.
@@ -67,6 +83,20 @@ pub struct QueuedJob {
     pub path: String,
     /// `start`, `stop`, `restart`, `reload`, …
     pub kind: String,
+}
+
+impl QueuedJob {
+    /// Whether the unit is to stop and stay so.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        self.kind == "stop"
+    }
+
+    /// Whether the unit stops only to be started again. Once it is down, systemd calls the job `start`.
+    #[must_use]
+    pub fn is_restart(&self) -> bool {
+        matches!(self.kind.as_str(), "restart" | "try-restart")
+    }
 }
 
 /// A unit. Times are `CLOCK_MONOTONIC`, microseconds in systemd's properties; zero means never.

@@ -1,0 +1,168 @@
+//! One connection to one systemd, made anew when the bus goes away under it.
+//!
+//! Every call blocks its thread; nothing runs in between, and nothing else may call
+//! [`zbus::block_on`] from within.
+
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use zbus::{Connection, MatchRule, Message, MessageStream};
+
+use super::super::Error;
+use super::error::{explain, is_passing, is_without_systemd, no_bus};
+use super::{MANAGER, PATH, SERVICE};
+use crate::layout::Scope;
+
+/// systemd answers at once, but for a daemon-reload, which runs every generator; all others wait
+/// for it to end.
+const ANSWER: Duration = Duration::from_secs(90);
+/// A bus that nobody serves any more still takes connections, systemd holds its socket: at a
+/// shutdown nothing would ever answer.
+const HELLO: Duration = Duration::from_secs(10);
+/// How long a bus or a systemd that went away may take to come back.
+const ABSENCE: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// A connection that listens to the ends of jobs.
+pub(super) struct Link {
+    scope: Scope,
+    connection: Connection,
+    removed: MessageStream,
+}
+
+impl Link {
+    /// Where systemd runs, a bus without it is one that has just been restarted.
+    pub(super) fn connect(scope: Scope) -> Result<Self, Error> {
+        let patience = if Path::new("/run/systemd/system").exists() {
+            HELLO
+        } else {
+            Duration::ZERO
+        };
+        let start = Instant::now();
+        loop {
+            match open(scope) {
+                Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(AGAIN),
+                Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
+                Ok((connection, removed)) => {
+                    return Ok(Self {
+                        scope,
+                        connection,
+                        removed,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Calls a method of systemd, again for a while when it is away. A job queued twice is one job.
+    pub(super) fn call<B>(
+        &mut self,
+        path: &str,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Result<Message, Error>
+    where
+        B: serde::Serialize + zbus::wire::DynamicType,
+    {
+        let end = Instant::now() + ABSENCE;
+        loop {
+            let reply = zbus::block_on(self.connection.call_method(
+                Some(SERVICE),
+                path,
+                Some(interface),
+                method,
+                body,
+            ));
+            match reply {
+                Err(e) if is_passing(&e) && Instant::now() < end => self.recover(),
+                reply => return reply.map_err(|e| explain(&e)),
+            }
+        }
+    }
+
+    /// A new connection in the place of one that broke; if there is none yet, the next call tries.
+    fn recover(&mut self) {
+        if let Ok((connection, removed)) = open(self.scope) {
+            self.connection = connection;
+            self.removed = removed;
+        }
+        std::thread::sleep(AGAIN);
+    }
+
+    /// The next `JobRemoved`, or `None` after so long. A broken connection says nothing either: the
+    /// next call mends it.
+    pub(super) fn signal(&mut self, at_most: Duration) -> Option<Message> {
+        let stream = &mut self.removed;
+        let next = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx));
+        match zbus::block_on(race(next, at_most)) {
+            Some(Some(Ok(message))) => Some(message),
+            Some(_) => {
+                std::thread::sleep(AGAIN.min(at_most));
+                None
+            }
+            None => None,
+        }
+    }
+}
+
+/// Why there is no connection.
+enum Absent {
+    /// The bus is there, systemd not yet.
+    Passing(Error),
+    /// Anything else.
+    Lasting(Error),
+}
+
+fn open(scope: Scope) -> Result<(Connection, MessageStream), Absent> {
+    match zbus::block_on(race(dial(scope), HELLO)) {
+        Some(Ok(opened)) => Ok(opened),
+        Some(Err(e)) if is_without_systemd(&e) => Err(Absent::Passing(no_bus(&e))),
+        Some(Err(e)) => Err(Absent::Lasting(no_bus(&e))),
+        None => Err(Absent::Lasting(Error::NoBus {
+            reason: "the bus takes connections and does not answer".into(),
+        })),
+    }
+}
+
+/// The stream is there before systemd is told to send signals, and that before the first job: none
+/// can be missed.
+async fn dial(scope: Scope) -> zbus::Result<(Connection, MessageStream)> {
+    let builder = match scope {
+        Scope::System => zbus::connection::Builder::system(),
+        Scope::User => zbus::connection::Builder::session(),
+    };
+    let connection = builder.method_timeout(ANSWER).build().await?;
+    let rule = MatchRule::builder()
+        .msg_type(zbus::message::Type::Signal)
+        .sender(SERVICE)
+        .interface(MANAGER)
+        .member("JobRemoved")
+        .build()?;
+    let stream = MessageStream::for_match_rule(rule, &connection, None).await?;
+    connection
+        .call_method(Some(SERVICE), PATH, Some(MANAGER), "Subscribe", &())
+        .await?;
+    Ok((connection, stream))
+}
+
+/// What a future comes to, or `None` when it takes longer.
+async fn race<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = pin!(sleep(at_most));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+async fn sleep(time: Duration) {
+    if let Ok(runtime) = zruntime::SharedRuntime::current() {
+        runtime.sleep(time).await;
+    }
+}

@@ -1,0 +1,240 @@
+//! The D-Bus client, on zbus; the one folder that knows it.
+//!
+//! `JobRemoved` is subscribed to before the first job is queued and its signals are kept by path,
+//! so that a job that ends before anybody waits for it is not lost. Properties are read anew at
+//! each question. A bus that restarts, a daemon-reload and a daemon-reexec are sat out.
+
+mod error;
+mod link;
+mod properties;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use zbus::OwnedObjectPath;
+
+use super::unit::{ActiveState, Brief, QueuedJob, Unit};
+use super::{Error, Job, JobResult, Manager, Verb};
+use crate::layout::Scope;
+use error::explain;
+use link::Link;
+use properties::{Properties, get, read_unit, text};
+
+const SERVICE: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
+const JOB: &str = "org.freedesktop.systemd1.Job";
+
+/// A lost signal is noticed by looking at the job itself this often.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// One row of `ListUnitsByPatterns`.
+type Row = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    OwnedObjectPath,
+    u32,
+    String,
+    OwnedObjectPath,
+);
+
+/// A connection to one systemd.
+pub(super) struct Bus {
+    link: Link,
+    ended: HashMap<String, JobResult>,
+}
+
+impl Bus {
+    pub(super) fn connect(scope: Scope) -> Result<Self, Error> {
+        Ok(Self {
+            link: Link::connect(scope)?,
+            ended: HashMap::new(),
+        })
+    }
+
+    fn call<B, R>(
+        &mut self,
+        path: &str,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Result<R, Error>
+    where
+        B: serde::Serialize + zbus::wire::DynamicType,
+        R: serde::de::DeserializeOwned + zbus::Type,
+    {
+        let reply = self.link.call(path, interface, method, body)?;
+        reply.body().deserialize().map_err(|e| explain(&e))
+    }
+
+    fn properties(&mut self, path: &str, interface: &str) -> Result<Properties, Error> {
+        self.call(
+            path,
+            "org.freedesktop.DBus.Properties",
+            "GetAll",
+            &interface,
+        )
+    }
+
+    fn queued(&mut self, properties: &Properties) -> Option<QueuedJob> {
+        let (id, path): (u32, OwnedObjectPath) = get(properties, "Job")?;
+        if id == 0 {
+            return None;
+        }
+        // The job may have ended since: then the unit has none.
+        let job = self.properties(&path, JOB).ok()?;
+        Some(QueuedJob {
+            path: path.to_string(),
+            kind: text(&job, "JobType"),
+        })
+    }
+
+    /// Takes in signals for at most so long, and returns at the first.
+    fn listen(&mut self, at_most: Duration) {
+        let Some(message) = self.link.signal(at_most) else {
+            return;
+        };
+        let arguments: Result<(u32, OwnedObjectPath, String, String), _> =
+            message.body().deserialize();
+        if let Ok((_, path, _, result)) = arguments {
+            self.ended
+                .insert(path.to_string(), JobResult::from_word(&result));
+        }
+    }
+
+    /// Whether a job is still there; after a lost signal only this tells.
+    fn exists(&mut self, job: &Job) -> Result<bool, Error> {
+        match self.properties(&job.path, JOB) {
+            Ok(_) => Ok(true),
+            Err(Error::Refused { .. } | Error::NoSuchUnit { .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The verdict without the signal: what the unit itself says.
+    fn guess(&mut self, job: &Job) -> Result<JobResult, Error> {
+        let unit = self.unit(&job.unit)?;
+        let good = unit.is_ready() || unit.active == ActiveState::Inactive;
+        Ok(if good {
+            JobResult::Done
+        } else {
+            JobResult::Failed
+        })
+    }
+}
+
+impl Manager for Bus {
+    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
+        let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &name)?;
+        let unit = self.properties(&path, UNIT)?;
+        let service = if name.ends_with(".service") {
+            self.properties(&path, SERVICE_UNIT)?
+        } else {
+            Properties::new()
+        };
+        let job = self.queued(&unit);
+        Ok(read_unit(name, &unit, &service, job))
+    }
+
+    fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
+        let none: [&str; 0] = [];
+        let rows: Vec<Row> = self.call(
+            PATH,
+            MANAGER,
+            "ListUnitsByPatterns",
+            &(&none[..], &[pattern][..]),
+        )?;
+        let brief = |row: Row| Brief {
+            name: row.0,
+            active: ActiveState::from_word(&row.3),
+            sub: row.4,
+            job: (row.7 != 0).then(|| QueuedJob {
+                path: row.9.to_string(),
+                kind: row.8,
+            }),
+        };
+        Ok(rows.into_iter().map(brief).collect())
+    }
+
+    fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
+        let method = match verb {
+            Verb::Start => "StartUnit",
+            Verb::Stop => "StopUnit",
+            Verb::Restart => "RestartUnit",
+            Verb::Reload => "ReloadUnit",
+        };
+        let path: OwnedObjectPath = self
+            .call(PATH, MANAGER, method, &(unit, "replace"))
+            .map_err(|e| match e {
+                Error::NoSuchUnit { .. } => Error::NoSuchUnit {
+                    unit: unit.to_owned(),
+                },
+                e => e,
+            })?;
+        Ok(Job {
+            path: path.to_string(),
+            unit: unit.to_owned(),
+        })
+    }
+
+    fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
+        let start = Instant::now();
+        let mut looked = start;
+        loop {
+            if let Some(result) = self.ended.remove(&job.path) {
+                return Ok(result);
+            }
+            let Some(left) = at_most.checked_sub(start.elapsed()) else {
+                let what = format!("the job for {}", job.unit);
+                return Err(Error::TimedOut {
+                    what,
+                    after: at_most,
+                });
+            };
+            self.listen(left.min(LOOK));
+            if self.ended.contains_key(&job.path) || looked.elapsed() < LOOK {
+                continue;
+            }
+            looked = Instant::now();
+            if !self.exists(job)? {
+                // Its signal may be in the socket still; if not, it went to a connection or a
+                // systemd that is no more.
+                self.listen(Duration::from_millis(50));
+                return match self.ended.remove(&job.path) {
+                    Some(result) => Ok(result),
+                    None => self.guess(job),
+                };
+            }
+        }
+    }
+
+    fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
+        match self.link.call(PATH, MANAGER, "ResetFailedUnit", &unit) {
+            Ok(_) | Err(Error::NoSuchUnit { .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn daemon_reload(&mut self) -> Result<(), Error> {
+        self.link.call(PATH, MANAGER, "Reload", &()).map(|_| ())
+    }
+
+    fn version(&mut self) -> Result<u32, Error> {
+        let properties = self.properties(PATH, MANAGER)?;
+        let version = text(&properties, "Version");
+        let digits: String = version
+            .chars()
+            .skip_while(|c| !c.is_ascii_digit())
+            .take_while(char::is_ascii_digit)
+            .collect();
+        digits.parse().map_err(|_| Error::Refused {
+            reason: format!("its version is `{version}`"),
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Units from the properties of their two interfaces, see org.freedesktop.systemd1(5).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use zbus::OwnedVariant;
+
+use super::super::unit::{ActiveState, QueuedJob, Unit};
+
+/// All properties of one interface.
+pub(super) type Properties = HashMap<String, OwnedVariant>;
+
+pub(super) fn read_unit(
+    name: &str,
+    unit: &Properties,
+    service: &Properties,
+    job: Option<QueuedJob>,
+) -> Unit {
+    let micros =
+        |properties: &Properties, key| Duration::from_micros(number(properties, key).unwrap_or(0));
+    // systemd writes "not counted" as the largest number.
+    let counted = |key| number(service, key).filter(|n| *n != u64::MAX);
+    Unit {
+        name: name.to_owned(),
+        load: text(unit, "LoadState"),
+        active: ActiveState::from_word(&text(unit, "ActiveState")),
+        sub: text(unit, "SubState"),
+        result: text(service, "Result"),
+        main_pid: get(service, "MainPID").unwrap_or(0),
+        job,
+        exit_code: get(service, "ExecMainCode").unwrap_or(0),
+        exit_status: get(service, "ExecMainStatus").unwrap_or(0),
+        invocation: invocation(unit),
+        n_restarts: get(service, "NRestarts").unwrap_or(0),
+        active_enter: micros(unit, "ActiveEnterTimestampMonotonic"),
+        inactive_exit: micros(unit, "InactiveExitTimestampMonotonic"),
+        main_exit: micros(service, "ExecMainExitTimestampMonotonic"),
+        status_text: text(service, "StatusText"),
+        need_daemon_reload: get(unit, "NeedDaemonReload").unwrap_or(false),
+        memory_current: counted("MemoryCurrent"),
+        cpu_usage_nsec: counted("CPUUsageNSec"),
+    }
+}
+
+pub(super) fn get<T: TryFrom<OwnedVariant>>(properties: &Properties, key: &str) -> Option<T> {
+    T::try_from(properties.get(key)?.try_clone().ok()?).ok()
+}
+
+pub(super) fn text(properties: &Properties, key: &str) -> String {
+    get(properties, key).unwrap_or_default()
+}
+
+fn number(properties: &Properties, key: &str) -> Option<u64> {
+    get(properties, key)
+}
+
+fn invocation(properties: &Properties) -> String {
+    let bytes: Vec<u8> = get(properties, "InvocationID").unwrap_or_default();
+    // A unit that never ran has none.
+    <[u8; 16]>::try_from(bytes).map_or_else(
+        |_| String::new(),
+        |id| format!("{:032x}", u128::from_be_bytes(id)),
+    )
+}
