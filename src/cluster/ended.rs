@@ -71,7 +71,8 @@ pub fn ended(
             return Ok(());
         }
     }
-    if unit.job.as_ref().is_some_and(|j| j.kind != "stop")
+    // A run that is given up may end in the middle of its start: that job is lost with it.
+    if requested && unit.job.as_ref().is_some_and(|j| j.kind != "stop")
         || somebody_serves(manager, cluster, end.number)?
     {
         return Ok(());
@@ -126,7 +127,6 @@ fn somebody_serves(manager: &mut dyn Manager, cluster: &Cluster, but: u32) -> Re
         let unit = manager.unit(&cluster.instance(number))?;
         let going = unit.job.as_ref().is_some_and(|j| j.kind == "stop")
             || unit.active == ActiveState::Deactivating
-                && unit.job.is_none()
                 && u8::try_from(unit.exit_status).is_ok_and(is_final_status);
         if !unit.is_gone() && !going || unit.is_gone() && unit.job.is_some() {
             return Ok(true);

@@ -66,10 +66,15 @@ impl Cluster {
 
 /// Tells systemd how it goes, and asks for time: what hangs is ended by the unit's own time-out.
 fn notify(status: &str, at_most: Duration) {
-    let micros = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
     // Run by hand there is nobody to tell.
-    let _ = sd_notify::notify(&[
-        NotifyState::Status(status),
-        NotifyState::ExtendTimeoutUsec(micros),
-    ]);
+    let _ = sd_notify::notify(&[NotifyState::Status(status), extension(at_most)]);
+}
+
+/// Asks for time, and leaves what was last told as it is.
+fn extend(at_most: Duration) {
+    let _ = sd_notify::notify(&[extension(at_most)]);
+}
+
+fn extension(at_most: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX))
 }

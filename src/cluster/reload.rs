@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::progress::{Lock, Progress};
-use super::{Cluster, notify};
+use super::{Cluster, extend, notify};
 use crate::systemd::Manager;
 use crate::walk::{self, Event, Failed, Plan, Witness};
 
@@ -65,7 +65,7 @@ struct Teller<'a> {
 impl Witness for Teller<'_> {
     fn step(&mut self, at_most: Duration) {
         self.at_most = at_most;
-        notify("", at_most);
+        extend(at_most);
     }
 
     fn tell(&mut self, event: &Event) {

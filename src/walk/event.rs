@@ -130,6 +130,7 @@ impl fmt::Display for Event {
                 write!(f, "instance {number}: {}; once more", failed.why)
             }
             Self::RestartingAll => f.write_str("restarting every instance at once"),
+            Self::Stopped { canary: true, .. } => f.write_str("canary: stopped"),
             Self::Stopped { number, .. } => {
                 write!(f, "instance {number}: stopped, it was one too many")
             }

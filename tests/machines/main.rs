@@ -2,10 +2,14 @@
 
 mod cluster;
 mod crash;
+mod faults;
 mod harness;
+mod install;
 mod interrupted;
 mod power;
 mod reload;
+mod sizing;
+mod values;
 
 use std::process::ExitCode;
 
@@ -45,5 +49,25 @@ fn main() -> ExitCode {
         crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
         crash::killed_ones_come_back,
         crash::what_systemd_cannot_execute_is_not_tried_again,
+        faults::of_an_installed_app_take_nothing_away,
+        faults::of_a_generated_apps_file_take_nothing_away,
+        install::twice_is_once,
+        install::a_dry_run_shows_the_difference_and_changes_nothing,
+        install::a_changed_file_is_shown_and_applied_by_a_walk,
+        install::a_change_whose_canary_fails_is_taken_back,
+        install::an_address_is_moved_only_when_told,
+        install::without_permission_it_says_so_and_does_nothing,
+        install::a_name_or_an_address_that_is_taken_is_refused,
+        install::uninstall_removes_what_install_wrote_and_nothing_else,
+        install::several_apps_some_of_them_and_a_script_alone,
+        install::an_unprivileged_user_serves_port_80,
+        sizing::four_instances_answer_on_one_port_with_their_numbers,
+        sizing::the_command_line_beats_the_file,
+        sizing::after_a_boot_it_serves_and_fits_the_machine,
+        sizing::a_bigger_machine_gets_more_than_was_pinned,
+        sizing::a_file_that_a_package_drops_is_an_app,
+        values::arrive_byte_for_byte,
+        values::or_are_refused,
+        values::make_units_without_fault,
     ])
 }
