@@ -119,14 +119,14 @@ pub(crate) fn arrive_byte_for_byte(machine: &mut Machine) {
             "V{i} {value:?} is not in {told:.2000}"
         );
     }
-    let argv: Vec<String> = values
+    let words: Vec<String> = values
         .iter()
         .map(String::as_str)
         .chain(["\u{1}\u{7f}"])
         .map(|v| format!("\"{}\"", hex(v)))
         .collect();
     assert!(
-        told.contains(&format!("\"argv\":[{}]", argv.join(","))),
+        told.contains(&format!("\"argv\":[{}]", words.join(","))),
         "{told:.2000}"
     );
 }
