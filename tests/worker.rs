@@ -15,7 +15,11 @@ mod stage;
 mod attacks;
 #[path = "worker/binding.rs"]
 mod binding;
+#[path = "worker/kinds.rs"]
+mod kinds;
 #[path = "worker/life.rs"]
 mod life;
 #[path = "worker/programs.rs"]
 mod programs;
+#[path = "worker/readiness.rs"]
+mod readiness;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 
 use super::replace::above;
 use crate::sys::process;
@@ -44,6 +45,11 @@ impl Caller {
             .filter(|e| fs::read_link(e.path()).is_ok_and(|l| l.as_os_str() == link))
             .filter_map(|e| e.file_name().to_str()?.parse().ok())
             .collect()
+    }
+
+    /// A path of the program's as others can look it up.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        Path::new(&format!("/proc/{}/cwd", self.pid)).join(path)
     }
 
     /// What /proc says of a descriptor.

@@ -91,8 +91,9 @@ struct Helper<'a> {
     channel: Option<(OwnedFd, Lines)>,
     /// The main process, where no filter tells its end.
     program: Option<OwnedFd>,
-    replacer: Replacer,
+    replacer: Replacer<'a>,
     ready: bool,
+    served: Option<Instant>,
     deadline: Option<Instant>,
 }
 
@@ -111,7 +112,7 @@ impl<'a> Helper<'a> {
             None => Some(above(process::pidfd(duty.main)?)),
         };
         let channel = duty.channel.map(above);
-        let replacer = Replacer::new(duty.listeners);
+        let replacer = Replacer::new(&duty.run.app, duty.listeners);
         nix::unistd::write(&worker, b"k")?;
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper.
@@ -129,6 +130,7 @@ impl<'a> Helper<'a> {
             program,
             replacer,
             ready: !awaited,
+            served: None,
             deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
         })
     }
@@ -137,6 +139,7 @@ impl<'a> Helper<'a> {
         loop {
             let (call, message, gone) = self.wait()?;
             if gone {
+                self.explain_end();
                 return Ok(());
             }
             if call {
@@ -213,8 +216,11 @@ impl<'a> Helper<'a> {
             Outcome::Done => seccomp::answer(filter, call.id, 0),
             Outcome::Refused(errno) => seccomp::answer(filter, call.id, errno),
         };
-        if self.run.ready == Ready::Listen && self.replacer.all_served() {
-            self.tell_ready();
+        if self.replacer.all_served() {
+            self.served.get_or_insert_with(Instant::now);
+            if self.run.ready == Ready::Listen {
+                self.tell_ready();
+            }
         }
         Ok(())
     }
@@ -249,14 +255,27 @@ impl<'a> Helper<'a> {
         }
     }
 
+    /// A program that sleeps in accept(2) is told `EAGAIN` instead, and most end then.
+    fn explain_end(&mut self) {
+        self.replacer.tell_refusal();
+        let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
+        if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
+            say(
+                5,
+                "the program ended as soon as it listened; if it waits for connections in accept itself, write `service.NonBlocking = \"no\"`",
+            );
+        }
+    }
+
     /// The unit's own time-out ends it a moment later; this line says why.
-    fn too_late(&self) {
+    fn too_late(&mut self) {
         let waited = self.run.listen_timeout.as_secs_f64();
         let why = match self.run.ready {
             Ready::Message => "the program did not send 'ready'".to_owned(),
             _ => self.replacer.missing(),
         };
         say(3, &format!("not ready after {waited} s: {why}"));
+        self.replacer.tell_refusal();
     }
 }
 

@@ -8,6 +8,7 @@ pub mod address;
 mod arguments;
 mod caller;
 mod channel;
+mod entry;
 mod epoll;
 mod helper;
 mod replace;

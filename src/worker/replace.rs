@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use super::address::{self, Address, Match};
 use super::caller::Caller;
-use super::epoll;
 use super::say;
 use super::sockets::Listener;
+use super::{entry, epoll};
 use crate::sys::process;
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket::{self, LONGEST_ADDRESS, Shape};
@@ -24,13 +26,18 @@ pub(super) enum Outcome {
 }
 
 /// The listeners and what was done with them.
-pub(super) struct Replacer {
+pub(super) struct Replacer<'a> {
+    app: &'a str,
     listeners: Vec<(Shape, Address)>,
     sources: Vec<OwnedFd>,
     inodes: Vec<u64>,
+    entries: Vec<Option<(u64, u64)>>,
     handed: Vec<bool>,
     served: Vec<bool>,
-    refused: bool,
+    /// What to tell about a bind that was refused, should the program not come to serve.
+    refused: Option<String>,
+    /// The program's own socket was a blocking one, systemd's is not.
+    blocking: bool,
     elsewhere: Option<Address>,
     noted: Vec<String>,
 }
@@ -44,15 +51,18 @@ pub(super) fn above(fd: OwnedFd) -> OwnedFd {
     process::raise(fd.as_fd(), ABOVE).unwrap_or(fd)
 }
 
-impl Replacer {
-    pub(super) fn new(listeners: Vec<Listener>) -> Self {
+impl<'a> Replacer<'a> {
+    pub(super) fn new(app: &'a str, listeners: Vec<Listener>) -> Self {
         let mut new = Self {
+            app,
             listeners: Vec::new(),
             sources: Vec::new(),
             inodes: Vec::new(),
+            entries: Vec::new(),
             handed: vec![false; listeners.len()],
             served: vec![false; listeners.len()],
-            refused: false,
+            refused: None,
+            blocking: false,
             elsewhere: None,
             noted: Vec::new(),
         };
@@ -69,6 +79,8 @@ impl Replacer {
             if let Ok(fd) = raised {
                 new.sources.push(fd);
                 new.inodes.push(inode);
+                new.entries
+                    .push(entry::path(&listener.address).and_then(entry::identity));
                 new.listeners.push((listener.shape, listener.address));
             }
         }
@@ -88,6 +100,18 @@ impl Replacer {
         self.served.iter().all(|s| *s)
     }
 
+    /// Whether the program may sleep in accept(2), which this socket does not let it do.
+    pub(super) fn may_not_sleep(&self) -> bool {
+        self.blocking
+    }
+
+    /// Says what it was refused, if it does not serve; once.
+    pub(super) fn tell_refusal(&mut self) {
+        if let Some(text) = self.refused.take_if(|_| !self.served.iter().all(|s| *s)) {
+            say(3, &text);
+        }
+    }
+
     /// Why it is not ready.
     pub(super) fn missing(&self) -> String {
         let open = self
@@ -97,9 +121,7 @@ impl Replacer {
             .find(|(_, served)| !**served);
         let declared = open.map(|((_, a), _)| a.to_string()).unwrap_or_default();
         match &self.elsewhere {
-            _ if self.refused => {
-                "the address of the other family was refused, see above".to_owned()
-            }
+            _ if self.refused.is_some() => "its bind was refused".to_owned(),
             Some(address) => format!(
                 "the program listens on {address}, declared is {declared}; write `listen = \"{}\"`",
                 address.as_listen()
@@ -120,6 +142,7 @@ impl Replacer {
         let Some(wanted) = read_address(call, caller) else {
             return Outcome::Untouched;
         };
+        let wanted = self.as_declared(wanted, caller);
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
@@ -134,6 +157,25 @@ impl Replacer {
                 Outcome::Untouched
             }
         }
+    }
+
+    /// A relative path, or one through a link, is the declared one when it leads there.
+    fn as_declared(&self, wanted: Address, caller: &Caller) -> Address {
+        let Some(path) = entry::path(&wanted).map(|p| caller.path(p)) else {
+            return wanted;
+        };
+        let mut addresses = self.listeners.iter().map(|(_, address)| address);
+        let declared =
+            addresses.find(|a| entry::path(a).is_some_and(|own| entry::is_same(own, &path)));
+        declared.cloned().unwrap_or(wanted)
+    }
+
+    /// Whether the socket's file, there at the start, was removed by the program since.
+    fn is_unlinked(&self, index: usize) -> bool {
+        let before = self.entries.get(index).copied().flatten();
+        let path = self.listeners.get(index).and_then(|(_, a)| entry::path(a));
+        path.zip(before)
+            .is_some_and(|(path, before)| entry::identity(path) != Some(before))
     }
 
     fn hand_over(
@@ -152,7 +194,13 @@ impl Replacer {
         if self::inode(theirs.as_fd()).is_ok_and(|i| i == inode) {
             return Outcome::Done;
         }
+        if self.is_unlinked(index) {
+            let path = self.listeners.get(index).and_then(|(_, a)| entry::path(a));
+            self.refused = path.map(|path| entry::advice(path, self.app));
+            return Outcome::Refused(libc::EADDRNOTAVAIL);
+        }
         let source = source.as_fd();
+        self.blocking |= settle_blocking(theirs.as_fd(), source);
         let lost = lost_options(theirs.as_fd(), source);
         let old = self::inode(theirs.as_fd()).unwrap_or(0);
         let mut deaf = false;
@@ -206,14 +254,11 @@ impl Replacer {
             .get(index)
             .map(|(_, a)| a.to_string())
             .unwrap_or_default();
-        say(
-            3,
-            &format!(
-                "the program binds {wanted}, declared is {declared}; write `listen = \"{}\"`",
-                wanted.as_listen()
-            ),
-        );
-        self.refused = true;
+        // Node takes IPv4 then, and all is well.
+        self.refused = Some(format!(
+            "the program binds {wanted}, declared is {declared}; write `listen = \"{}\"`, or both in a list if it binds both",
+            wanted.as_listen()
+        ));
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
@@ -231,6 +276,21 @@ impl Replacer {
         mark(&mut self.served, index);
         Outcome::Done
     }
+}
+
+/// Whether the program's socket waits and systemd's does not. Units have `NonBlocking=yes`; where the
+/// user has it off, for a program that sleeps in accept(2), an event loop must not find the socket so:
+/// it would hang when it loses the race for a connection.
+fn settle_blocking(theirs: BorrowedFd<'_>, source: BorrowedFd<'_>) -> bool {
+    let flags = |fd| fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+    let (Ok(theirs), Ok(ours)) = (flags(theirs), flags(source)) else {
+        return false;
+    };
+    let [theirs, waits] = [theirs, ours].map(|f| !f.contains(OFlag::O_NONBLOCK));
+    if waits && !theirs {
+        let _ = fcntl(source, FcntlArg::F_SETFL(ours | OFlag::O_NONBLOCK));
+    }
+    theirs && !waits
 }
 
 fn mark(flags: &mut [bool], index: usize) {

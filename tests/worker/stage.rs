@@ -110,6 +110,15 @@ impl Stage {
         self
     }
 
+    /// As with `NonBlocking=no`.
+    pub(crate) fn blocking(self) -> Self {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        for socket in &self.sockets {
+            fcntl(socket, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        }
+        self
+    }
+
     /// One more argument of the worker.
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
@@ -275,6 +284,15 @@ impl Instance {
         self
     }
 
+    /// Waits for READY or the end, whichever comes first.
+    #[track_caller]
+    pub(crate) fn ready_or_ended(mut self) -> Self {
+        wait_until(SOON, "READY or the end", || {
+            self.notified().is_some_and(|m| m.contains("READY=1")) || self.try_wait().is_some()
+        });
+        self
+    }
+
     /// Waits until the output has this text.
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) -> &mut Self {
@@ -323,6 +341,11 @@ impl Instance {
         pids.filter(is_helper).map(Pid::from_raw).collect()
     }
 
+    /// What the helper has used of a CPU.
+    pub(crate) fn helper_ticks(&self) -> u64 {
+        cpu_ticks(self.helpers()[0])
+    }
+
     /// Waits until no helper is left: one that has ended has no command line any more.
     #[track_caller]
     pub(crate) fn no_helper(&self) {
@@ -338,6 +361,18 @@ impl Drop for Instance {
             eprintln!("--- output of {}:\n{}", self.app, self.output());
         }
     }
+}
+
+/// User and system time in hundredths of a second, see `proc_pid_stat(5)`.
+fn cpu_ticks(pid: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// Asks once at a port of this address; the answer's body.
