@@ -87,7 +87,7 @@ fn every_command_is_in_the_readme_and_every_command_there_exists() {
         let shown =
             text.contains(&format!("`rsgen {word}")) || text.contains(&format!("# rsgen {word}"));
         assert!(
-            !shown || commands.contains(word),
+            word.is_empty() || !shown || commands.contains(word),
             "`rsgen {word}` does not exist"
         );
     }
