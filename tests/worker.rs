@@ -8,6 +8,8 @@
     reason = "a stage that cannot be set fails its test, and tells what was said on it"
 )]
 
+#[path = "worker/instance.rs"]
+mod instance;
 #[path = "worker/stage.rs"]
 mod stage;
 

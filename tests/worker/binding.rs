@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::stage::{Stage, ask};
+use crate::instance::ask;
+use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
 

@@ -3,7 +3,8 @@
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-use crate::stage::{SOON, Stage, ask, exchange};
+use crate::instance::{SOON, ask, exchange};
+use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
 
@@ -203,13 +204,13 @@ for i in range(3):
     if os.fork() == 0:
         s = tcp(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         s.bind(('127.0.0.1', PORT)); s.listen()
-        print('worker', i, flush=True)
+        os.write(1, b'worker %d;' % i)
         serve(s, 'worker')
 while True: signal.pause()",
         )
         .ready();
     for i in 0..3 {
-        instance.says(&format!("worker {i}\n"));
+        instance.says(&format!("worker {i};"));
     }
     assert_eq!(instance.ask().unwrap(), "worker");
 }

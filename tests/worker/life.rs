@@ -6,7 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::sys::signal::Signal;
 use testbed::wait_until;
 
-use crate::stage::{SOON, Stage};
+use crate::instance::SOON;
+use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
 const SERVE: &str = "s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); serve(s)";
@@ -85,29 +86,8 @@ s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); print('bound', flush=True); 
     let before = instance.helper_ticks();
     testbed::nap(std::time::Duration::from_millis(300));
     assert!(instance.helper_ticks() - before < 10, "the helper spins");
-    kill_servers(&instance.folder().join("notify"));
+    instance.kill_all();
     instance.no_helper();
-}
-
-/// Ends the processes with this `NOTIFY_SOCKET`, but for the helper: those a test left behind.
-fn kill_servers(notify: &std::path::Path) {
-    let wanted = format!("NOTIFY_SOCKET={}", notify.display());
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|p| p.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        if comm.trim() != "rsgen-worker"
-            && environ.split(|b| *b == 0).any(|v| v == wanted.as_bytes())
-        {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::stage::{Stage, ask};
+use crate::instance::ask;
+use crate::stage::Stage;
 
 const NODE: &str = "
     const server = require('http').createServer((q, a) => a.end('hello'));

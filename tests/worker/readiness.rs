@@ -2,7 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::stage::{Instance, Stage};
+use crate::instance::Instance;
+use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
@@ -86,7 +87,7 @@ process.on('disconnect', () => require('http').createServer((q, a) => a.end('hel
     .listen(Number(process.env.PORT), '127.0.0.1', () => console.log('listens')));",
         )
         .ready();
-    testbed::wait_until(crate::stage::SOON, "an answer", || {
+    testbed::wait_until(crate::instance::SOON, "an answer", || {
         instance.output().contains("listens")
     });
     let before = instance.helper_ticks();
@@ -157,6 +158,6 @@ fn exec_is_ready_at_once() {
     let instance = Stage::on(LOOPBACK)
         .argument("--ready=exec")
         .start(&["sleep", "60"]);
-    let told = testbed::wait_for(crate::stage::SOON, "READY", || instance.notified());
+    let told = testbed::wait_for(crate::instance::SOON, "READY", || instance.notified());
     assert_eq!(told.trim(), "READY=1");
 }
