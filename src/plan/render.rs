@@ -75,6 +75,8 @@ struct Instance<'a> {
     prevent: &'a str,
     no_new_privileges: bool,
     ptrace: bool,
+    /// What the user's own filters must let through after all: `(directive, value)`.
+    needed: Vec<(&'static str, &'static str)>,
     unit: &'a Directives,
     service: &'a Directives,
 }
@@ -184,9 +186,27 @@ fn instance<'a>(
         prevent: PREVENT,
         no_new_privileges: bind,
         ptrace: bind && foreign_user && host.yama && layout.scope == Scope::System,
+        needed: needed(app),
         unit: &app.unit,
         service: &app.service,
     }
+}
+
+/// System calls of the handover that are in no group of an ordinary service, see `systemd-analyze
+/// syscall-filter`, and the socket of sd_notify(3). A later line adds to a list of what is allowed and
+/// takes away from one of what is forbidden, see systemd.exec(5).
+fn needed(app: &App) -> Vec<(&'static str, &'static str)> {
+    let calls = (app.handover == Handover::Bind).then_some((
+        "SystemCallFilter",
+        "seccomp pidfd_open pidfd_getfd process_vm_readv",
+    ));
+    let families = (app.ready != Ready::Notify).then_some(("RestrictAddressFamilies", "AF_UNIX"));
+    let is_set = |directive: &str| {
+        let lines = app.service.iter().filter(|(d, _)| d == directive);
+        lines.last().is_some_and(|(_, value)| !value.is_empty())
+    };
+    let candidates = [calls, families].into_iter().flatten();
+    candidates.filter(|(d, _)| is_set(d)).collect()
 }
 
 /// Where the worker keeps the time itself it speaks first: it knows what the program did instead.

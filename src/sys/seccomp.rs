@@ -27,7 +27,7 @@ pub struct Call {
     /// By which it is answered.
     pub id: u64,
     /// The calling thread, in the listener's PID namespace.
-    pub thread: i32,
+    pub thread: u32,
     /// Which call.
     pub kind: Kind,
     /// Its first argument.
@@ -110,6 +110,28 @@ pub fn install(shortest: u32) -> io::Result<OwnedFd> {
     })
 }
 
+/// Whether this process may use seccomp(2), and has it with user notifications.
+///
+/// # Errors
+/// `EOPNOTSUPP` on a kernel before 5.0, `ENOSYS` or `EPERM` under a filter.
+pub fn probe() -> io::Result<()> {
+    let action = SECCOMP_RET_USER_NOTIF;
+    // SAFETY: `action` is the number that this operation reads.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0,
+            &raw const action,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 fn seccomp(flags: libc::c_ulong, program: &libc::sock_fprog) -> io::Result<OwnedFd> {
     // SAFETY: `program` points to a filter that lives through the call, which copies it.
     let fd = unsafe {
@@ -160,7 +182,7 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
     );
     Ok(Some(Call {
         id: notification.id,
-        thread: i32::try_from(notification.pid).unwrap_or(0),
+        thread: notification.pid,
         kind: if listen { Kind::Listen } else { Kind::Bind },
         fd,
         address,

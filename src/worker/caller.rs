@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::replace::above;
 use crate::sys::process;
-use crate::sys::seccomp::Call;
 
 /// A process of the program.
 pub(super) struct Caller {
@@ -16,10 +15,10 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// The one whose thread this is.
-    pub(super) fn of(call: &Call) -> io::Result<Self> {
+    /// The one that has this thread.
+    pub(super) fn of(thread: u32) -> io::Result<Self> {
         // The notification names a thread; a pidfd is of a whole process.
-        let status = fs::read_to_string(format!("/proc/{}/status", call.thread))?;
+        let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
         let pid = status
             .lines()
             .find_map(|l| l.strip_prefix("Tgid:")?.trim().parse().ok());

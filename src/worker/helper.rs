@@ -17,6 +17,7 @@ use sd_notify::NotifyState;
 use super::arguments::{Handover, Ready, Run};
 use super::caller::Caller;
 use super::channel::Lines;
+use super::rehearsal;
 use super::replace::{ABOVE, Outcome, Replacer, above};
 use super::say;
 use super::sockets::Listener;
@@ -72,7 +73,8 @@ fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
     reason = "the helper has no caller to return to"
 )]
 pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
-    let status = match Helper::begin(duty, worker).and_then(Helper::run) {
+    let ran = Helper::begin(duty, worker).and_then(|helper| helper.map_or(Ok(()), Helper::run));
+    let status = match ran {
         Ok(()) => 0,
         Err(e) => {
             say(3, &format!("the helper cannot go on: {e}"));
@@ -98,13 +100,19 @@ struct Helper<'a> {
 }
 
 impl<'a> Helper<'a> {
-    fn begin(duty: Duty<'a>, worker: OwnedFd) -> std::io::Result<Self> {
+    fn begin(duty: Duty<'a>, worker: OwnedFd) -> std::io::Result<Option<Self>> {
         // The signals of the unit are the program's.
         SigSet::all().thread_block()?;
         process::hide()?;
         raise_limit();
         let filter = match duty.run.handover {
-            Handover::Bind => Some(above(receive(&worker)?)),
+            Handover::Bind => {
+                let known = duty.listeners.first().map_or(0, |l| l.fd.as_raw_fd());
+                if !rehearsal::play(&worker, duty.main, known)? {
+                    return Ok(None);
+                }
+                Some(above(receive(&worker)?))
+            }
             Handover::Fds => None,
         };
         let program = match filter {
@@ -113,7 +121,6 @@ impl<'a> Helper<'a> {
         };
         let channel = duty.channel.map(above);
         let replacer = Replacer::new(&duty.run.app, duty.listeners);
-        nix::unistd::write(&worker, b"k")?;
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper.
         process::close_range(0, 1);
@@ -123,7 +130,7 @@ impl<'a> Helper<'a> {
             process::close_range(3, ABOVE_LAST);
         }
         let awaited = matches!(duty.run.ready, Ready::Listen | Ready::Message);
-        Ok(Self {
+        Ok(Some(Self {
             run: duty.run,
             filter,
             channel: channel.map(|fd| (fd, Lines::default())),
@@ -132,7 +139,7 @@ impl<'a> Helper<'a> {
             ready: !awaited,
             served: None,
             deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
-        })
+        }))
     }
 
     fn run(mut self) -> std::io::Result<()> {
@@ -199,7 +206,7 @@ impl<'a> Helper<'a> {
         let Some(call) = seccomp::receive(filter)? else {
             return Ok(());
         };
-        let outcome = match Caller::of(&call) {
+        let outcome = match Caller::of(call.thread) {
             Ok(caller) => match call.kind {
                 Kind::Bind => self.replacer.bind(filter, &call, &caller),
                 Kind::Listen => self.replacer.listen(&call, &caller),
@@ -248,9 +255,14 @@ impl<'a> Helper<'a> {
         self.ready = true;
         self.deadline = None;
         if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
+            let cure = match e.raw_os_error() {
+                Some(libc::EAFNOSUPPORT) => "; add AF_UNIX to `RestrictAddressFamilies=`",
+                Some(libc::ENOENT | libc::EACCES) => "; the unit hides /run/systemd/notify",
+                _ => "",
+            };
             say(
                 3,
-                &format!("systemd cannot be told that the program is ready: {e}"),
+                &format!("systemd cannot be told that the program is ready: {e}{cure}"),
             );
         }
     }

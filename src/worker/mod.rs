@@ -11,6 +11,7 @@ mod channel;
 mod entry;
 mod epoll;
 mod helper;
+mod rehearsal;
 mod replace;
 mod sockets;
 mod start;
@@ -35,6 +36,9 @@ pub enum Error {
     /// The sockets are missing or of no use.
     #[error("{0}")]
     Sockets(String),
+    /// The unit forbids the handover.
+    #[error("{0}")]
+    Forbidden(String),
     /// The kernel refused a step of the handover.
     #[error("{step}: {source}{}", hint(source))]
     Kernel {
@@ -59,8 +63,9 @@ fn hint(error: &std::io::Error) -> &'static str {
             "; another seccomp listener is above this unit: write `handover = \"fds\"`"
         }
         Some(libc::EACCES | libc::EPERM) => {
-            "; the unit forbids it: allow `seccomp` and `pidfd_getfd` in SystemCallFilter=, or write `handover = \"fds\"`"
+            "; the unit forbids it, see `NoNewPrivileges=` and `SystemCallFilter=`, or write `handover = \"fds\"`"
         }
+        Some(libc::EAGAIN) => "; it is one more process: raise `LimitNPROC=`, or `TasksMax=`",
         Some(libc::EINVAL | libc::ENOSYS) => {
             "; this kernel is too old for `handover = \"bind\"` (5.9), write `\"fds\"`"
         }
@@ -74,7 +79,7 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Errored(_) => crate::brake::ERRORED,
             Self::Exec { .. } => CANNOT_EXECUTE,
-            Self::Sockets(_) | Self::Kernel { .. } => 1,
+            Self::Sockets(_) | Self::Forbidden(_) | Self::Kernel { .. } => 1,
         }
     }
 }

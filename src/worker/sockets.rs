@@ -18,6 +18,7 @@ pub(super) struct Listener {
 
 /// Takes them; none is an error, and so is one that is no socket.
 pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
+    let meant_for = std::env::var("LISTEN_PID").unwrap_or_default();
     // Takes the variables out of the environment, so that no child mistakes them for its own.
     let mut passed = ListenFd::from_env();
     let mut listeners = Vec::new();
@@ -32,6 +33,12 @@ pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
             return Err(Error::Sockets(entry::advice(path, app)));
         }
         listeners.push(listener);
+    }
+    let own = std::process::id().to_string();
+    if listeners.is_empty() && !meant_for.is_empty() && meant_for != own {
+        return Err(Error::Sockets(format!(
+            "systemd passed the sockets to process {meant_for}, and this one is {own}, as `PrivatePIDs=` has it; leave that out"
+        )));
     }
     if listeners.is_empty() {
         return Err(Error::Sockets(format!(

@@ -1,16 +1,16 @@
 //! The worker's story: brake, sockets, handover, exec.
 
 use std::ffi::OsString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use sd_notify::NotifyState;
 
 use super::arguments::{Handover, Ready, Run};
 use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
-use super::{Error, channel};
+use super::{Error, channel, rehearsal};
 use crate::brake::{Deaths, Verdict};
 use crate::sys::process::{self, Side};
 use crate::sys::{exec, seccomp};
@@ -124,32 +124,21 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
             drop(theirs);
             drop(channel);
             if run.handover == Handover::Bind {
-                filter(&listeners, helper, &ours)?;
+                rehearsal::watch(&ours, helper)?;
+                filter(&listeners, &ours)
+            } else {
+                rehearsal::wait(&ours)
             }
-            wait_for(&ours)
         }
     }
 }
 
-fn filter(listeners: &[Listener], helper: i32, to_helper: &OwnedFd) -> Result<(), Error> {
+fn filter(listeners: &[Listener], to_helper: &OwnedFd) -> Result<(), Error> {
     process::no_new_privileges().map_err(kernel("no_new_privs cannot be set"))?;
-    process::allow_tracer(helper);
     process::drop_ambient_ptrace();
     let unix = listeners.iter().any(|l| l.shape.domain == libc::AF_UNIX);
     let shortest = if unix { 0 } else { INET_ADDRESS };
     let listener =
         seccomp::install(shortest).map_err(kernel("the handover's seccomp filter is refused"))?;
     helper::send(to_helper, &listener).map_err(kernel("the helper cannot be told"))
-}
-
-/// Until the helper says so, a bind of the program would wait for nobody.
-fn wait_for(helper: &OwnedFd) -> Result<(), Error> {
-    let mut word = [0; 1];
-    match recv(helper.as_raw_fd(), &mut word, MsgFlags::empty()) {
-        Ok(1) => Ok(()),
-        Ok(_) => Err(Error::Sockets(
-            "the helper ended before it began; its reason stands above".into(),
-        )),
-        Err(e) => Err(kernel("the helper does not answer")(e.into())),
-    }
 }

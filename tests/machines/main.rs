@@ -13,6 +13,7 @@ mod install;
 mod interrupted;
 mod power;
 mod reload;
+mod sandbox;
 mod sizing;
 mod values;
 
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         sizing::after_a_boot_it_serves_and_fits_the_machine,
         sizing::a_bigger_machine_gets_more_than_was_pinned,
         sizing::a_file_that_a_package_drops_is_an_app,
+        sandbox::explore,
         values::arrive_byte_for_byte,
         values::or_are_refused,
         values::make_units_without_fault,

@@ -185,6 +185,23 @@ impl Machine {
         path
     }
 
+    /// Copies a file or a folder of the host. Not to `/run` or `/tmp` of a machine that is up: they
+    /// are no part of its disk.
+    pub fn copy(&self, from: &Path, to: &str) {
+        let to = self.keeper.path("merged").join(to.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().expect("a file lies in a folder")).expect("a folder");
+        let copied = Command::new("cp")
+            .args([
+                "--archive",
+                "--no-target-directory",
+                "--no-preserve=ownership",
+            ])
+            .args([from, &to])
+            .output()
+            .expect("`cp` starts");
+        assert!(copied.status.success(), "`cp` failed: {copied:?}");
+    }
+
     /// The text of a file.
     pub fn read(&self, path: &str) -> String {
         self.run(&["cat", path]).ok().stdout

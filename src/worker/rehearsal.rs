@@ -1,0 +1,101 @@
+//! The handover rehearsed on the worker itself, before there is a program: what the unit or the kernel
+//! forbids comes out here, with a reason, and not in the middle of somebody's bind.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::Error;
+use super::caller::Caller;
+use crate::sys::{process, seccomp};
+
+/// Lies at the same address in the helper, which is a copy of the worker.
+static WORD: [u8; 8] = *b"handover";
+
+/// The calls that a filter of the unit must allow.
+pub(super) const CALLS: &str = "seccomp pidfd_open pidfd_getfd process_vm_readv";
+
+/// The helper's part: does to the worker what it will do to the program. A filter of the unit may kill
+/// it on the way. Whether all went well; if not, the worker says so.
+pub(super) fn play(worker: &OwnedFd, main: u32, known: RawFd) -> io::Result<bool> {
+    // The worker opens up to its helper first, see `PR_SET_PTRACER`.
+    receive(worker)?;
+    let result = try_all(main, known);
+    let errno = result
+        .as_ref()
+        .map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+    send(worker.as_raw_fd(), &errno.to_ne_bytes(), MsgFlags::empty())?;
+    Ok(result.is_ok())
+}
+
+fn try_all(main: u32, known: RawFd) -> io::Result<()> {
+    seccomp::probe()?;
+    let caller = Caller::of(main)?;
+    caller.descriptor(known)?;
+    let address = u64::try_from(std::ptr::from_ref(&WORD).addr()).unwrap_or(0);
+    let mut word = [0; WORD.len()];
+    process::read_memory(caller.pid, address, &mut word)?;
+    if word == WORD {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// The worker's part: lets the helper begin, and hears how it went.
+pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
+    process::allow_tracer(pid);
+    let kernel = |step| {
+        move |e: nix::Error| Error::Kernel {
+            step,
+            source: e.into(),
+        }
+    };
+    send(helper.as_raw_fd(), b"b", MsgFlags::empty()).map_err(kernel("the helper is gone"))?;
+    let mut answer = [0; 4];
+    let length = recv(helper.as_raw_fd(), &mut answer, MsgFlags::empty())
+        .map_err(kernel("the helper does not answer"))?;
+    match i32::from_ne_bytes(answer) {
+        _ if length == 0 => Err(Error::Forbidden(format!(
+            "the unit's SystemCallFilter= kills the handover; let `{CALLS}` through as well, or write `handover = \"fds\"`"
+        ))),
+        0 => Ok(()),
+        errno => Err(Error::Forbidden(reason(&io::Error::from_raw_os_error(
+            errno,
+        )))),
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let cure = if !std::path::Path::new("/proc/self/status").exists() {
+        "the unit hides /proc".to_owned()
+    } else if yama.trim().parse().is_ok_and(|scope: u32| scope > 0) {
+        format!(
+            "`kernel.yama.ptrace_scope` is {}: write `service.AmbientCapabilities = \"CAP_SYS_PTRACE\"`",
+            yama.trim()
+        )
+    } else {
+        format!("let `{CALLS}` through SystemCallFilter=")
+    };
+    format!("the program cannot be looked into ({error}): {cure}, or write `handover = \"fds\"`")
+}
+
+/// Waits until the helper has what it needs and closes its end.
+pub(super) fn wait(helper: &OwnedFd) -> Result<(), Error> {
+    let mut nothing = [0; 1];
+    let ended = recv(helper.as_raw_fd(), &mut nothing, MsgFlags::empty());
+    ended.map(drop).map_err(|e| Error::Kernel {
+        step: "the helper does not answer",
+        source: e.into(),
+    })
+}
+
+fn receive(from: &OwnedFd) -> io::Result<()> {
+    let mut word = [0; 1];
+    match recv(from.as_raw_fd(), &mut word, MsgFlags::empty())? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
