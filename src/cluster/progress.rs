@@ -65,3 +65,20 @@ impl Progress {
         let _ = self.file.write_all(format!("{value}\n").as_bytes());
     }
 }
+
+/// Keeps the number of the canary beyond a killed walk.
+pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
+    let path = cluster.state.join("canary");
+    // Lost, it costs one instance too many until the end of the next walk.
+    let _ = match number {
+        Some(number) => fs::write(path, number.to_string()),
+        None => fs::remove_file(path),
+    };
+}
+
+pub(super) fn canary(cluster: &Cluster) -> Option<u32> {
+    fs::read_to_string(cluster.state.join("canary"))
+        .ok()?
+        .parse()
+        .ok()
+}

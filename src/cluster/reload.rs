@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::progress::{Lock, Progress};
+use super::progress::{self, Lock, Progress};
 use super::{Cluster, notify};
 use crate::systemd::Manager;
 use crate::walk::{self, Event, Failed, Plan, Witness};
@@ -23,7 +23,7 @@ pub enum ReloadError {
     State(String, std::io::Error),
     /// The walk failed.
     #[error("{}", .0)]
-    Walk(Failed),
+    Walk(Box<Failed>),
 }
 
 /// Walks. `say` gets a line for each step.
@@ -51,7 +51,7 @@ pub fn reload(
         for line in last_words(&failed) {
             (teller.say)(&format!("  {line}"));
         }
-        ReloadError::Walk(failed)
+        ReloadError::Walk(Box::new(failed))
     })
 }
 
@@ -81,6 +81,14 @@ impl Witness for Teller<'_> {
     fn forget(&mut self, number: u32) {
         // Not being there is the usual case.
         let _ = std::fs::remove_file(self.cluster.deaths(number));
+    }
+
+    fn remember_canary(&mut self, number: Option<u32>) {
+        progress::remember_canary(self.cluster, number);
+    }
+
+    fn canary_left(&mut self) -> Option<u32> {
+        progress::canary(self.cluster)
     }
 }
 
