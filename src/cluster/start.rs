@@ -180,7 +180,8 @@ fn none_serves(
 fn stop_surplus(manager: &mut dyn Manager, cluster: &Cluster, wanted: u32) -> Result<(), Error> {
     progress::remember_canary(cluster, None);
     for (number, brief) in cluster.instances(manager)? {
-        if number >= wanted && !brief.is_gone() {
+        // A restart in the middle of a walk restarts the canary too: for a moment it is gone, with a job.
+        if number >= wanted && (!brief.is_gone() || brief.job.is_some()) {
             manager.queue(Verb::Stop, &brief.name)?;
         }
     }

@@ -79,6 +79,15 @@ fn start_starts_what_the_links_did_not_and_stops_what_is_too_much() {
 }
 
 #[test]
+fn start_stops_a_canary_that_a_restart_is_about_to_start_again() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.busy("web@1.service", "start");
+    assert_eq!(bench.start(1), Ok(1));
+    assert_eq!(bench.fake.log, ["stop web@1.service"]);
+    assert_eq!(bench.fake.ready(), ["web@0.service"]);
+}
+
+#[test]
 fn start_waits_for_the_jobs_of_the_links_and_queues_none_of_its_own_for_them() {
     let mut bench = Bench::running(&[]);
     bench.fake.busy("web@0.service", "start");
