@@ -84,7 +84,7 @@ fn notify(status: &str, at_most: Duration) {
     let _ = sd_notify::notify(&[NotifyState::Status(status), extension(at_most)]);
 }
 
-/// Asks for time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`.
+/// Asks for time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`, and leaves what was last told as it is.
 fn extend(at_most: Duration) {
     let _ = sd_notify::notify(&[extension(at_most)]);
 }

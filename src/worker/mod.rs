@@ -6,7 +6,9 @@
 
 pub mod address;
 mod arguments;
+mod caller;
 mod channel;
+mod epoll;
 mod helper;
 mod replace;
 mod sockets;

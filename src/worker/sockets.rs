@@ -45,6 +45,8 @@ fn examine(fd: i32) -> std::io::Result<Listener> {
     let address = Address::from_bytes(&socket::name(fd)?).ok_or_else(|| {
         std::io::Error::other("it is bound to no address that can be handed over")
     })?;
+    // Passed on to a program that binds by itself, it would be a copy that nobody knows of.
+    exec::set_close_on_exec(fd, true)?;
     make_nonblocking(fd)?;
     Ok(Listener { fd, shape, address })
 }

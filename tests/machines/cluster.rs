@@ -1,0 +1,87 @@
+//! What several topics share: an app that is installed, and looks at its units.
+
+use std::time::Duration;
+
+use testbed::{Machine, wait_until};
+
+/// Longer than anything here may take.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Where the app of a spec lies.
+pub(crate) const ECOSYSTEM: &str = "/srv/web/ecosystem.toml";
+
+/// Installs one of `tests/apps` as `web` on port 3000, with more lines for its table.
+pub(crate) fn install(machine: &Machine, app: &str, instances: &str, more: &str) {
+    machine.write_app(app, "/srv/web");
+    write_ecosystem(machine, app, instances, more);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+}
+
+pub(crate) fn write_ecosystem(machine: &Machine, app: &str, instances: &str, more: &str) {
+    let text = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"{app}\"\nlisten = 3000\ninstances = {instances}\n{more}\n"
+    );
+    machine.write(ECOSYSTEM, &text);
+}
+
+/// Changes a word of the deployed app.
+pub(crate) fn deploy(machine: &Machine, app: &str, from: &str, to: &str) {
+    let path = format!("/srv/web/{app}");
+    let text = machine.read(&path);
+    assert!(text.contains(from), "{from} is not in {text}");
+    machine.write(&path, &text.replace(from, to));
+}
+
+/// Main PIDs of the first so many instances.
+pub(crate) fn pids(machine: &Machine, count: u32) -> Vec<u32> {
+    (0..count)
+        .map(|i| machine.main_pid(&format!("web@{i}.service")))
+        .collect()
+}
+
+/// The instances that systemd has loaded and that are not inactive, e.g. `web@0.service active`.
+pub(crate) fn instances(machine: &Machine) -> Vec<String> {
+    let list = machine.systemctl(&[
+        "list-units",
+        "--plain",
+        "--no-legend",
+        "--all",
+        "web@*.service",
+    ]);
+    let mut found: Vec<String> = list
+        .text()
+        .lines()
+        .filter_map(|l| {
+            let words: Vec<&str> = l.split_whitespace().collect();
+            let (unit, active) = (words.first()?, words.get(2)?);
+            (*active != "inactive").then(|| format!("{unit} {active}"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Asserts that exactly so many instances are active, and that nothing has failed.
+pub(crate) fn assert_exactly(machine: &Machine, count: u32) {
+    let wanted: Vec<String> = (0..count)
+        .map(|i| format!("web@{i}.service active"))
+        .collect();
+    wait_until(SOON, "the instances to settle", || {
+        instances(machine) == wanted
+    });
+    assert_eq!(
+        machine
+            .systemctl(&["--failed", "--plain", "--no-legend"])
+            .text(),
+        ""
+    );
+}
+
+/// The inode of the listener on port 3000; none when nobody listens.
+pub(crate) fn listener(machine: &Machine) -> Option<String> {
+    let sockets = machine.run(&["ss", "-Hltne", "sport = :3000"]).ok();
+    let line = sockets.text().lines().next()?.to_owned();
+    line.split_whitespace()
+        .find(|w| w.starts_with("ino:"))
+        .map(str::to_owned)
+}

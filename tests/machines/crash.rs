@@ -1,0 +1,156 @@
+//! Instances that die: the port stays open, the others serve, and the end is told.
+
+use std::time::{Duration, Instant};
+
+use testbed::{Load, Machine, Traffic, wait_until};
+
+use crate::cluster::{SOON, assert_exactly, deploy, install, listener, pids, write_ecosystem};
+
+const ONLY_ONE: &str =
+    "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+
+pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Machine) {
+    install(
+        machine,
+        "graceful.js",
+        "4",
+        "max_restarts = 60\nrestart_delay = \"900ms\"",
+    );
+    let inode = listener(machine);
+    let load = Load::start(
+        machine,
+        &Traffic::on_port(3000, 4).pause(Duration::from_millis(2)),
+    );
+    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    machine
+        .systemctl(&["kill", "-s", "KILL", "web@1.service"])
+        .ok();
+    let start = Instant::now();
+    wait_until(Duration::from_mins(2), "it to be given up", || {
+        machine.state("web@1.service") == "failed"
+    });
+    assert!(
+        start.elapsed() > Duration::from_secs(50),
+        "it looped for a minute: {:?}",
+        start.elapsed()
+    );
+    load.wait_answered(100);
+    let report = load.stop();
+    assert_eq!(listener(machine), inode, "the port never closed");
+    // The one that was killed takes down what it was answering; nothing is ever refused.
+    assert!(report.to_string().find("Refused").is_none(), "{report}");
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(
+        list.stdout.contains("errored") && list.stdout.contains("exited with status 1"),
+        "{}",
+        list.stdout
+    );
+    let json = machine.run(&["rsgen", "list", "--json"]).ok();
+    assert!(
+        json.stdout.contains("\"status\": \"errored\""),
+        "{}",
+        json.stdout
+    );
+    assert_eq!(machine.state("web.service"), "active");
+    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    assert!(
+        journal
+            .stdout
+            .contains("errored after 60 quick deaths in a row"),
+        "{}",
+        journal.stdout
+    );
+
+    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open(
+    machine: &mut Machine,
+) {
+    machine.write_app("graceful.js", "/srv/web");
+    deploy(
+        machine,
+        "graceful.js",
+        "const http",
+        "throw new Error('a bug');\nconst http",
+    );
+    write_ecosystem(machine, "graceful.js", "4", "");
+    let told = machine
+        .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
+        .exits(1);
+    assert!(told.stderr.contains("web.service"), "{told:?}");
+    machine.systemctl(&["start", "web"]).exits(1);
+    assert_eq!(machine.state("web.service"), "failed");
+    assert_eq!(
+        machine.run(&["systemctl", "is-system-running"]).text(),
+        "degraded"
+    );
+    assert!(listener(machine).is_some());
+    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "max_restarts = 3");
+    deploy(
+        machine,
+        "graceful.js",
+        "const http",
+        "throw new Error('a bug');\nconst http",
+    );
+    machine
+        .systemctl(&["kill", "-s", "KILL", "web@0.service", "web@1.service"])
+        .ok();
+    wait_until(SOON, "the cluster unit to fail", || {
+        machine.state("web.service") == "failed"
+    });
+    let journal = machine
+        .run(&["journalctl", "-u", "web.service", "-o", "cat"])
+        .ok();
+    assert!(
+        journal
+            .stdout
+            .contains("no instance is left: exited with status 1"),
+        "{}",
+        journal.stdout
+    );
+    assert!(listener(machine).is_some(), "the port stays open");
+    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn killed_ones_come_back(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let before = pids(machine, 2);
+    machine
+        .systemctl(&["kill", "-s", "KILL", "web@0.service"])
+        .ok();
+    wait_until(SOON, "a new process", || {
+        let pid = machine.main_pid("web@0.service");
+        pid != before[0] && pid != 0 && machine.state("web@0.service") == "active"
+    });
+    assert_exactly(machine, 2);
+    assert_eq!(machine.main_pid("web@1.service"), before[1]);
+}
+
+pub(crate) fn what_systemd_cannot_execute_is_not_tried_again(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine.run(&["mv", "/srv/web", "/srv/elsewhere"]).ok();
+    machine.systemctl(&["restart", "web"]).exits(1);
+    assert_eq!(machine.state("web@0.service"), "failed");
+    assert_eq!(machine.property("web@0.service", "NRestarts"), "0");
+    assert_eq!(machine.state("web.service"), "failed");
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(
+        list.stdout.contains("errored") && list.stdout.contains("200"),
+        "{}",
+        list.stdout
+    );
+    machine.run(&["mv", "/srv/elsewhere", "/srv/web"]).ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
+}

@@ -1,0 +1,86 @@
+//! What happens in the middle of a walk, and what it leaves.
+
+use testbed::{Load, Machine, Traffic, wait_until};
+
+use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
+
+/// Begins a reload and returns when its first instance is being replaced.
+fn begin(machine: &Machine, command: &[&str]) -> testbed::Running {
+    let before = pids(machine, 1);
+    let reload = machine.spawn(command);
+    wait_until(SOON, "the walk to be in its middle", || {
+        pids(machine, 1) != before
+    });
+    assert_eq!(machine.state("web.service"), "reloading");
+    reload
+}
+
+pub(crate) fn a_restart_in_the_middle_leaves_exactly_n(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let reload = begin(machine, &["systemctl", "reload", "web"]);
+    let inode = listener(machine);
+    machine.systemctl(&["restart", "web"]).ok();
+    let _ = reload.wait();
+    assert_exactly(machine, 4);
+    assert_eq!(listener(machine), inode);
+    assert!(machine.get(3000).is_ok());
+}
+
+pub(crate) fn a_stop_in_the_middle_leaves_none(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let reload = begin(machine, &["rsgen", "reload", "web"]);
+    machine.systemctl(&["stop", "web"]).ok();
+    assert_eq!(instances(machine), Vec::<String>::new());
+    let _ = reload.wait().exits(1);
+    wait_until(SOON, "the port to close", || listener(machine).is_none());
+    assert_exactly(machine, 0);
+}
+
+pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    let reload = begin(machine, &["rsgen", "reload", "web"]);
+    machine.sh("pkill -KILL -f 'rsgen [u]nit reload'").ok();
+    let _ = reload.wait().exits(1);
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 4);
+    load.stop().assert_nothing_lost();
+}
+
+pub(crate) fn a_killed_command_leaves_the_walk_alone(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let before = pids(machine, 4);
+    let reload = begin(machine, &["rsgen", "reload", "web"]);
+    machine.sh("pkill -KILL -f 'rsgen [r]eload web'").ok();
+    let _ = reload.wait();
+    wait_until(SOON, "the walk to end", || {
+        machine.state("web.service") == "active"
+    });
+    assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn a_daemon_reload_in_the_middle_is_survived(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    let reload = begin(machine, &["rsgen", "reload", "web"]);
+    machine.systemctl(&["daemon-reload"]).ok();
+    let _ = reload.wait().ok();
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn a_daemon_reexec_in_the_middle_is_survived(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let before = pids(machine, 4);
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    let reload = begin(machine, &["rsgen", "reload", "web"]);
+    machine.systemctl(&["daemon-reexec"]).ok();
+    let _ = reload.wait();
+    wait_until(SOON, "the walk to end", || {
+        machine.state("web.service") == "active"
+    });
+    load.stop().assert_nothing_lost();
+    assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_exactly(machine, 4);
+}

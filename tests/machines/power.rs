@@ -1,0 +1,103 @@
+//! Starting, stopping, restarting, and the first connection.
+
+use std::time::Duration;
+
+use testbed::{Load, Machine, Traffic, wait_until};
+
+use crate::cluster::{SOON, assert_exactly, deploy, install, instances, listener, pids};
+
+pub(crate) fn a_restart_keeps_the_listener(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    let inode = listener(machine);
+    assert!(inode.is_some());
+    let load = Load::start(machine, &Traffic::on_port(3000, 10));
+    load.wait_answered(100);
+    let before = pids(machine, 4);
+    machine.systemctl(&["restart", "web"]).ok();
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+    assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_eq!(listener(machine), inode);
+    machine.run(&["rsgen", "restart", "web"]).ok();
+    assert_eq!(listener(machine), inode);
+}
+
+pub(crate) fn seven_quick_restarts_close_nothing(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let inode = listener(machine);
+    for _ in 0..7 {
+        machine.systemctl(&["restart", "web"]).ok();
+    }
+    assert_exactly(machine, 2);
+    assert_eq!(listener(machine), inode);
+}
+
+pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    deploy(
+        machine,
+        "graceful.js",
+        "() => server.close(() => process.exit(0))",
+        "() => setTimeout(() => process.exit(0), 2000)",
+    );
+    crate::cluster::write_ecosystem(machine, "graceful.js", "3", "");
+    machine
+        .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
+        .ok();
+    for command in [&["systemctl", "stop", "web"][..], &["rsgen", "stop", "web"]] {
+        let stopped = machine.run(command).ok();
+        assert!(
+            stopped.took >= Duration::from_millis(1900),
+            "it waited for the instances"
+        );
+        assert_eq!(instances(machine), Vec::<String>::new());
+        wait_until(Duration::from_secs(2), "the port to close", || {
+            listener(machine).is_none()
+        });
+        assert_exactly(machine, 0);
+        machine.systemctl(&["start", "web"]).ok();
+        assert_exactly(machine, 3);
+        assert!(machine.get(3000).is_ok());
+    }
+}
+
+pub(crate) fn the_first_connection_starts_the_cluster(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    machine.systemctl(&["start", "web.socket"]).ok();
+    assert_exactly(machine, 0);
+    assert!(machine.get(3000).unwrap_or_default().contains("instance"));
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn instances_stopped_by_hand_do_not_swallow_connections(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine
+        .systemctl(&["stop", "web@0.service", "web@1.service"])
+        .ok();
+    wait_until(SOON, "the cluster unit to follow", || {
+        machine.state("web.service") == "inactive"
+    });
+    assert!(machine.get(3000).unwrap_or_default().contains("instance"));
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn one_instance_is_stopped_started_and_restarted_by_its_name(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let before = pids(machine, 2);
+    machine.run(&["rsgen", "stop", "web@1"]).ok();
+    assert_exactly(machine, 1);
+    machine.run(&["rsgen", "start", "web@1"]).ok();
+    machine.run(&["rsgen", "restart", "web@0"]).ok();
+    assert_exactly(machine, 2);
+    assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
+}
+
+pub(crate) fn stopping_the_socket_stops_the_app(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine.systemctl(&["stop", "web.socket"]).ok();
+    wait_until(SOON, "all to be gone", || instances(machine).is_empty());
+    assert_exactly(machine, 0);
+    machine.systemctl(&["start", "web"]).ok();
+    assert_exactly(machine, 2);
+}

@@ -1,0 +1,184 @@
+//! The rolling reload: what is replaced, in which order, and what a bad version touches.
+
+use testbed::{Load, Machine, Traffic, wait_until};
+
+use crate::cluster::{SOON, assert_exactly, deploy, install, instances, pids, write_ecosystem};
+
+fn load(machine: &Machine) -> Load {
+    let load = Load::start(machine, &Traffic::on_port(3000, 10));
+    load.wait_answered(200);
+    load
+}
+
+pub(crate) fn replaces_every_instance_in_order_and_loses_nothing(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "");
+    for command in [
+        &["systemctl", "reload-or-restart", "web"][..],
+        &["rsgen", "reload", "web"],
+    ] {
+        let before = pids(machine, 4);
+        let load = load(machine);
+        deploy(machine, "graceful.js", "version ", "version 1");
+        let reload = machine.spawn(command);
+        let mut order: Vec<usize> = Vec::new();
+        let mut fewest = 4;
+        let mut status = String::new();
+        while !reload.is_over() {
+            let active = instances(machine)
+                .iter()
+                .filter(|l| l.ends_with(" active"))
+                .count();
+            fewest = fewest.min(active);
+            let now = pids(machine, 4);
+            let new = |i: &usize| now[*i] != before[*i] && !order.contains(i);
+            let changed: Vec<usize> = (0..4).filter(new).collect();
+            order.extend(changed);
+            let text = machine.property("web.service", "StatusText");
+            if text.starts_with("instance ") {
+                status = text;
+            }
+        }
+        let _ = reload.wait().ok();
+        load.wait_answered(200);
+        let report = load.stop();
+        report.assert_nothing_lost();
+        assert_eq!(order, [0, 1, 2, 3], "in order");
+        assert!(fewest >= 4, "{fewest} were ready");
+        assert!(!status.is_empty(), "the progress is the unit's status");
+        assert!(report.with("version 11") > 0, "the new code serves");
+        assert_exactly(machine, 4);
+    }
+}
+
+pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let told = machine.run(&["rsgen", "reload", "web"]).ok();
+    let lines = [
+        "canary: ready",
+        "instance 0: ready",
+        "instance 1: ready",
+        "canary: stopped",
+        "done: 2 of 2 replaced",
+    ];
+    let places: Vec<usize> = lines.iter().filter_map(|l| told.stdout.find(l)).collect();
+    assert_eq!(places.len(), lines.len(), "{}", told.stdout);
+    assert!(places.is_sorted(), "{}", told.stdout);
+}
+
+pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "listen_timeout = \"3s\"");
+    let before = pids(machine, 4);
+    let load = load(machine);
+    for (bad, status, why) in [
+        (
+            "throw new Error('a bug in the new version');",
+            1,
+            "exited with status 1",
+        ),
+        ("setInterval(() => {}, 1000); return;", 5, "timed out"),
+    ] {
+        deploy(
+            machine,
+            "graceful.js",
+            "const http",
+            &format!("{bad}\nconst http"),
+        );
+        let told = machine.run(&["rsgen", "reload", "web"]).exits(status);
+        assert!(
+            told.stdout.contains(why) && told.stderr.contains("every instance still serves"),
+            "{told:?}"
+        );
+        machine.run(&["systemctl", "reload", "web"]).exits(1);
+        assert_eq!(pids(machine, 4), before);
+        assert_exactly(machine, 4);
+        deploy(machine, "graceful.js", &format!("{bad}\n"), "");
+    }
+    let journal = machine
+        .run(&["journalctl", "-u", "web.service", "-o", "cat"])
+        .ok();
+    assert!(
+        journal.stdout.contains("a bug in the new version"),
+        "{}",
+        journal.stdout
+    );
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+
+    deploy(machine, "graceful.js", "version 1", "version 2");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(machine.get(3000).unwrap_or_default().contains("version 2"));
+}
+
+pub(crate) fn works_ten_times_in_a_row(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0");
+    let load = load(machine);
+    for _ in 0..10 {
+        let before = pids(machine, 2);
+        machine.systemctl(&["reload", "web"]).ok();
+        let after = pids(machine, 2);
+        assert!(
+            after.iter().all(|p| !before.contains(p)),
+            "{before:?} {after:?}"
+        );
+    }
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn an_instance_that_fails_twice_stops_it_and_the_rest_keep_their_version(
+    machine: &mut Machine,
+) {
+    install(machine, "graceful.js", "4", "");
+    let before = pids(machine, 4);
+    let crash =
+        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+    deploy(machine, "graceful.js", "const http", crash);
+    let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(told.stderr.contains("instance 1 failed twice"), "{told:?}");
+    assert_eq!(pids(machine, 4)[2..], before[2..]);
+    assert_ne!(pids(machine, 4)[0], before[0]);
+    deploy(machine, "graceful.js", crash, "const http");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn brings_the_number_of_instances_to_what_the_file_says(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "settle = 0");
+    for count in [2, 3] {
+        write_ecosystem(machine, "graceful.js", &count.to_string(), "settle = 0");
+        machine
+            .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
+            .ok();
+        assert_exactly(machine, count);
+    }
+}
+
+pub(crate) fn starts_an_app_that_is_stopped(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn two_at_once_both_end_well(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let load = load(machine);
+    let first = machine.spawn(&["rsgen", "reload", "web"]);
+    wait_until(SOON, "the first walk", || {
+        machine.state("web.service") == "reloading"
+    });
+    let second = machine.spawn(&["systemctl", "reload", "web"]);
+    let _ = first.wait().ok();
+    let _ = second.wait().ok();
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn takes_several_at_a_time_and_goes_without_a_canary_when_told(machine: &mut Machine) {
+    install(machine, "graceful.js", "4", "surge = 0\nparallel = 2");
+    let before = pids(machine, 4);
+    let told = machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(!told.stdout.contains("canary"), "{}", told.stdout);
+    assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_exactly(machine, 4);
+}
