@@ -43,7 +43,10 @@ impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.number {
             Some(_) if self.canary => write!(f, "the canary failed: {}", self.why)?,
-            Some(number) => write!(f, "instance {number} failed: {}", self.why)?,
+            Some(number) if self.others == Others::Restarted => {
+                write!(f, "instance {number} failed: {}", self.why)?;
+            }
+            Some(number) => write!(f, "instance {number} failed twice: {}", self.why)?,
             None => f.write_str(&self.why)?,
         }
         f.write_str(match self.others {

@@ -171,7 +171,7 @@ fn without_a_canary_each_instance_has_to_settle() {
     let failed = result.unwrap_err();
     assert_eq!(
         failed.to_string(),
-        "instance 0 failed: ready, and then exited with status 1; the instances after it are as they were"
+        "instance 0 failed twice: ready, and then exited with status 1; the instances after it are as they were"
     );
     assert_eq!(fake.ready(), &ALL[1..]);
     assert!(notes.lines.iter().all(|l| !l.contains("canary")));
