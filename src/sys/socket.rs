@@ -101,3 +101,36 @@ pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, add: Option<(u32, u64)>)
         Ok(())
     }
 }
+
+/// Nothing that comes reaches the socket any more, see `SO_ATTACH_FILTER` in socket(7).
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut code = libc::sock_filter {
+        code: u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap_or(0),
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut code,
+    };
+    let length = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
+    // SAFETY: the kernel copies the one instruction that `program` points to during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

@@ -252,7 +252,7 @@ impl<'a> Helper<'a> {
 }
 
 /// Room for descriptors of the program's own numbers.
-fn raise_limit() {
+pub(super) fn raise_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // With the lower limit fewer programs can be helped, but most.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16), hard);

@@ -319,7 +319,7 @@ fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
 }
 
 /// `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
-fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
+pub(super) fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
     let words: Vec<&str> = line
         .split([' ', ':', '\t'])
         .filter(|w| !w.is_empty())
@@ -336,7 +336,7 @@ fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
 }
 
 // epoll knows a registration by number and file, so ours has to have the program's number.
-fn at_number<R>(
+pub(super) fn at_number<R>(
     source: BorrowedFd<'_>,
     number: RawFd,
     act: impl FnOnce(BorrowedFd<'_>) -> R,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crash;
+mod drain;
 mod harness;
 mod interrupted;
 mod power;
@@ -45,5 +46,9 @@ fn main() -> ExitCode {
         crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
         crash::killed_ones_come_back,
         crash::what_systemd_cannot_execute_is_not_tried_again,
+        drain::a_program_with_an_event_loop_loses_nothing,
+        drain::a_program_that_polls_loses_nothing,
+        drain::a_program_with_threads_in_accept_loses_nothing,
+        drain::a_program_of_many_processes_loses_nothing,
     ])
 }
