@@ -59,6 +59,28 @@ pub fn set_mask(tid: i32, mask: u64) -> io::Result<()> {
     })
 }
 
+/// Where a stopped thread has its `struct rseq`, see `PTRACE_GET_RSEQ_CONFIGURATION` in ptrace(2); `None`
+/// when it has none.
+///
+/// # Errors
+/// `EIO` before Linux 5.13, `ESRCH` when it is not stopped, or gone.
+pub fn rseq(tid: i32) -> io::Result<Option<u64>> {
+    // `struct ptrace_rseq_configuration`: the address, then four numbers.
+    let mut configuration = [0_u64; 3];
+    // SAFETY: the kernel writes at most as many bytes as it is told, the size of `configuration`.
+    let result = unsafe {
+        libc::ptrace(
+            libc::PTRACE_GET_RSEQ_CONFIGURATION,
+            tid,
+            ptr::without_provenance_mut::<libc::c_void>(size_of_val(&configuration)),
+            (&raw mut configuration).cast::<libc::c_void>(),
+        )
+    };
+    check(result)?;
+    let [address, ..] = configuration;
+    Ok((address != 0).then_some(address))
+}
+
 /// Registers of no thread.
 #[cfg(test)]
 #[must_use]

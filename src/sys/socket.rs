@@ -7,7 +7,7 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The numbers of socket(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,4 +133,21 @@ pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// `SIOCGSKNS`, see <linux/sockios.h>.
+const NETWORK_OF: libc::Ioctl = 0x894c;
+
+/// The network namespace that a socket belongs to.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`.
+pub fn network(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), NETWORK_OF) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }

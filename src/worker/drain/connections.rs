@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-use super::super::address::Address;
-use super::diag::{Connection, Diag, Traffic};
+use super::diag::Traffic;
+use super::listener::Listener;
 
 /// A connection that was answered and is quiet for so long waits for a next request.
 const QUIET: Duration = Duration::from_secs(1);
@@ -23,19 +23,15 @@ pub(super) struct Count {
     pub(super) idle: usize,
 }
 
-/// Counts the connections of these addresses that descriptors of the instance lead to.
+/// Counts the connections of these listeners that descriptors of the instance lead to.
 ///
 /// # Errors
 /// When the kernel does not tell.
-pub(super) fn count(
-    diag: &Diag,
-    addresses: &[Address],
-    sockets: &HashSet<u64>,
-) -> io::Result<Count> {
+pub(super) fn count(listeners: &[Listener], sockets: &HashSet<u64>) -> io::Result<Count> {
     let mut count = Count::default();
     let mut seen = HashSet::new();
-    for address in addresses {
-        for connection in list(diag, address)? {
+    for listener in listeners {
+        for connection in listener.connections()? {
             if !sockets.contains(&connection.inode) || !seen.insert(connection.inode) {
                 continue;
             }
@@ -47,18 +43,6 @@ pub(super) fn count(
         }
     }
     Ok(count)
-}
-
-fn list(diag: &Diag, address: &Address) -> io::Result<Vec<Connection>> {
-    let family = |number: i32| u8::try_from(number).unwrap_or(0);
-    match address {
-        Address::Path(path) => diag.unix(path),
-        Address::Inet(address) if address.is_ipv4() => {
-            diag.tcp(family(libc::AF_INET), address.port())
-        }
-        // A listener of both families has connections of both, and IPv4 ones are listed as IPv6.
-        Address::Inet(address) => diag.tcp(family(libc::AF_INET6), address.port()),
-    }
 }
 
 fn is_idle(traffic: Traffic) -> bool {

@@ -1,4 +1,4 @@
-//! Connections as the kernel lists them, see sock_diag(7): /proc/net/tcp takes seconds under load.
+//! Connections as the kernel lists them, see `sock_diag(7)`: /proc/net/tcp takes seconds under load.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -51,7 +51,25 @@ pub(super) struct Traffic {
     pub(super) since_sent: Duration,
 }
 
-/// Asks the kernel.
+/// Which sockets of a port are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum States {
+    /// Connections, until both ends have closed.
+    Connected,
+    /// Listeners: of these `unread` is the number of connections that wait to be accepted.
+    Listening,
+}
+
+impl States {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Connected => 0xfff & !(1 << TCP_CLOSE | 1 << TCP_LISTEN | 1 << TCP_TIME_WAIT),
+            Self::Listening => 1 << TCP_LISTEN,
+        }
+    }
+}
+
+/// Asks the kernel, about the network that this thread was in when it was opened.
 pub(super) struct Diag {
     socket: OwnedFd,
 }
@@ -67,15 +85,14 @@ impl Diag {
         Ok(Self { socket })
     }
 
-    /// The connections of a TCP port.
-    pub(super) fn tcp(&self, family: u8, port: u16) -> io::Result<Vec<Connection>> {
-        let states = !(1 << TCP_CLOSE | 1 << TCP_LISTEN | 1 << TCP_TIME_WAIT) & 0xfff;
+    /// The sockets of a TCP port. A port of both families has connections of both, listed as IPv6.
+    pub(super) fn tcp(&self, family: u8, port: u16, states: States) -> io::Result<Vec<Connection>> {
         let mut request = header(HEADER + 56);
         request.extend([family, 6, 1 << (INFO - 1), 0]);
-        request.extend(u32::to_ne_bytes(states));
+        request.extend(states.bits().to_ne_bytes());
         request.extend(port.to_be_bytes());
         request.resize(HEADER + 56, 0);
-        self.ask(&request, |message| inet(message))
+        self.ask(&request, inet)
     }
 
     /// The connections of a listener in the file system.
@@ -217,7 +234,10 @@ mod tests {
         client.write_all(b"more").unwrap();
 
         let inet = libc::AF_INET.to_ne_bytes()[0];
-        let found = Diag::open().unwrap().tcp(inet, port).unwrap();
+        let found = Diag::open()
+            .unwrap()
+            .tcp(inet, port, States::Connected)
+            .unwrap();
         let inode = fstat(&server).unwrap().st_ino;
         let [connection] = found.as_slice() else {
             panic!("one connection: {found:?}");
@@ -226,6 +246,18 @@ mod tests {
         let traffic = connection.traffic.unwrap();
         assert_eq!((traffic.received, traffic.sent, traffic.unread), (7, 6, 4));
         assert!(traffic.since_sent < Duration::from_mins(1), "{traffic:?}");
+    }
+
+    #[test]
+    fn connections_that_wait_to_be_accepted_are_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _clients = [TcpStream::connect(address), TcpStream::connect(address)];
+        let inet = libc::AF_INET.to_ne_bytes()[0];
+        let found = Diag::open()
+            .unwrap()
+            .tcp(inet, address.port(), States::Listening);
+        assert_eq!(found.unwrap()[0].traffic.unwrap().unread, 2);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod arguments;
 mod connections;
 mod diag;
+mod listener;
 mod registers;
 mod silence;
 mod survey;
@@ -17,23 +18,19 @@ mod unit;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sd_notify::NotifyState;
 
-use super::address::Address;
 use super::{Error, say};
-use crate::sys::socket;
-use arguments::Drain;
+use arguments::{Drain, Way};
 use connections::Count;
-use diag::Diag;
-use silence::Listener;
+use listener::Listener;
 use survey::Process;
 
 /// Between two looks at the connections.
@@ -59,9 +56,11 @@ struct Instance<'a> {
     folder: PathBuf,
     manager: HashSet<u64>,
     listeners: Vec<Listener>,
-    addresses: Vec<Address>,
     signals: SignalFd,
-    refused: HashSet<i32>,
+    /// Processes that nothing more can be done about.
+    settled: HashSet<i32>,
+    /// So many looks are left after which another instance may have to be woken.
+    nudges: u32,
 }
 
 impl<'a> Instance<'a> {
@@ -85,9 +84,9 @@ impl<'a> Instance<'a> {
             folder,
             manager: survey::sockets_of_manager()?,
             listeners: Vec::new(),
-            addresses: Vec::new(),
             signals,
-            refused: HashSet::new(),
+            settled: HashSet::new(),
+            nudges: 0,
         })
     }
 
@@ -100,35 +99,44 @@ impl<'a> Instance<'a> {
         if self.listeners.is_empty() {
             return Ok(());
         }
-        let diag = Diag::open()?;
         let mut deadline = start + self.drain.timeout;
-        let mut asked = false;
+        let mut pause = LOOK;
         let mut empty = 0;
         loop {
-            let count = connections::count(&diag, &self.addresses, &self.sockets())?;
+            let count = connections::count(&self.listeners, &self.sockets())?;
             // One that was accepted a moment ago may have had no descriptor at the first look.
             empty = if count.busy == 0 { empty + 1 } else { 0 };
             if empty == 2 {
                 return Ok(());
             }
             let waited = start.elapsed();
-            if !asked && waited > Duration::from_secs(1) {
-                asked = true;
+            if pause == LOOK && waited > Duration::from_secs(1) {
+                pause = LOOK_LATER;
                 if is_shutting_down() {
                     deadline = deadline.min(start + AT_SHUTDOWN);
                 }
-                let status = format!("draining, {} connections are busy", count.busy);
+                let status = format!("draining, busy connections: {}", count.busy);
                 tell(&[NotifyState::Status(&status)]);
             }
             if Instant::now() >= deadline {
                 overdue(count, waited);
                 return Ok(());
             }
-            if self.is_cut_short(if asked { LOOK_LATER } else { LOOK }) {
+            if self.is_cut_short(pause) {
                 return Ok(());
             }
+            tracee::let_go();
+            self.nudge();
             // A child made since may have bound anew.
             self.silence();
+        }
+    }
+
+    /// Twice, with a look between: a connection may come while a process is being silenced.
+    fn nudge(&mut self) {
+        if self.nudges > 0 {
+            self.nudges -= 1;
+            self.listeners.iter().for_each(Listener::nudge);
         }
     }
 
@@ -153,19 +161,28 @@ impl<'a> Instance<'a> {
     /// Keeps every process of the instance from accepting.
     fn silence(&mut self) {
         for process in self.processes() {
-            if self.refused.contains(&process.pid) {
+            if self.settled.contains(&process.pid) {
                 continue;
             }
             self.learn(&process);
-            if let Err(e) = silence::silence(&process, &self.listeners, self.drain.way) {
-                self.refused.insert(process.pid);
-                let pid = process.pid;
-                say(
-                    4,
-                    &format!("process {pid} goes on accepting until it is stopped: {e}"),
-                );
-            } else if self.drain.way == arguments::Way::Epoll {
-                self.refused.insert(process.pid);
+            let pid = process.pid;
+            match silence::silence(&process, &self.listeners, self.drain.way) {
+                Ok(done) => {
+                    if done.woken {
+                        self.nudges = 2;
+                    }
+                    // It keeps its descriptor, so the next look would find it again.
+                    if done.held && self.drain.way == Way::Epoll {
+                        self.settled.insert(pid);
+                    }
+                }
+                Err(e) => {
+                    self.settled.insert(pid);
+                    say(
+                        4,
+                        &format!("process {pid} goes on accepting until it is stopped: {e}"),
+                    );
+                }
             }
         }
     }
@@ -174,25 +191,9 @@ impl<'a> Instance<'a> {
     fn learn(&mut self, process: &Process) {
         for found in process.sockets() {
             let known = self.listeners.iter().any(|l| l.inode == found.inode);
-            if known || !self.manager.contains(&found.inode) {
-                continue;
+            if !known && self.manager.contains(&found.inode) {
+                self.listeners.extend(Listener::of(process, found));
             }
-            let Ok(fd) = process.descriptor(found.fd) else {
-                continue;
-            };
-            if socket::number(fd.as_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN).ok() != Some(1) {
-                continue;
-            }
-            let (Ok(shape), Ok(name)) = (socket::shape(fd.as_fd()), socket::name(fd.as_fd()))
-            else {
-                continue;
-            };
-            self.listeners.push(Listener {
-                inode: found.inode,
-                shape,
-                blocking: is_blocking(&fd),
-            });
-            self.addresses.extend(Address::from_bytes(&name));
         }
     }
 
@@ -202,11 +203,6 @@ impl<'a> Instance<'a> {
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         poll(&mut fds, pause).is_ok_and(|n| n > 0)
     }
-}
-
-fn is_blocking(fd: &OwnedFd) -> bool {
-    let flags = fcntl(fd, FcntlArg::F_GETFL).unwrap_or_default();
-    !OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK)
 }
 
 fn overdue(count: Count, waited: Duration) {

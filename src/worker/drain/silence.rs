@@ -13,17 +13,11 @@ use nix::sys::socket::{Backlog, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen}
 
 use super::super::replace::at_number;
 use super::arguments::Way;
+use super::listener::Listener;
 use super::registers;
 use super::survey::{Process, Socket, Thread, Watch};
 use super::tracee::{self, Tracee};
 use crate::sys::socket::{self, Shape};
-
-/// A listener of the instance that systemd holds as well.
-pub(super) struct Listener {
-    pub(super) inode: u64,
-    pub(super) shape: Shape,
-    pub(super) blocking: bool,
-}
 
 /// A descriptor of the process for it.
 #[derive(Clone, Copy)]
@@ -37,12 +31,21 @@ const ATTEMPTS: usize = 3;
 const ROUNDS: u32 = 3;
 const ROUND: Duration = Duration::from_millis(2);
 
+/// What there was to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Done {
+    /// Some descriptor led to a listener.
+    pub(super) held: bool,
+    /// An epoll set may have been woken for a connection that it does not accept any more.
+    pub(super) woken: bool,
+}
+
 /// Silences one process; `Ok` means that no descriptor of it leads to the listeners any more, or that
 /// with [`Way::Epoll`] no epoll set of it does.
 ///
 /// # Errors
 /// What stood in the way.
-pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io::Result<()> {
+pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io::Result<Done> {
     let held: Vec<Held<'_>> = process
         .sockets()
         .into_iter()
@@ -52,18 +55,28 @@ pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io
         })
         .collect();
     if held.is_empty() {
-        return Ok(());
+        return Ok(Done::default());
     }
+    let exclusive = |h: &Held<'_>| {
+        let watches = process.watches(h.socket);
+        watches
+            .iter()
+            .any(|w| w.events & libc::EPOLLEXCLUSIVE.cast_unsigned() != 0)
+    };
+    let done = Done {
+        held: true,
+        woken: held.iter().any(exclusive),
+    };
     if way == Way::Epoll {
-        return forget_all(process, &held);
+        return forget_all(process, &held).map(|()| done);
     }
     match replace_all(process, &held) {
         Ok(()) => {
             kick(process, &held);
-            Ok(())
+            Ok(done)
         }
         // The program may watch with poll(2) or wait in accept(2): then this is not enough, and says so.
-        Err(e) => forget_all(process, &held).map_err(|_| e),
+        Err(e) => forget_all(process, &held).map(|()| done).map_err(|_| e),
     }
 }
 
@@ -72,23 +85,24 @@ fn replace_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
         return Err(io::Error::other(why));
     }
     let gate = tracee::gate(process.pid)?;
-    let mut threads = process.threads();
-    threads.sort_by_key(|t| registers::cost(t.waits));
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
-    for thread in threads.iter().take(ATTEMPTS) {
-        let mut tracee = match Tracee::stop(thread) {
-            Ok(tracee) => tracee,
-            Err(e) => {
-                failure = e;
-                continue;
-            }
+    for attempt in 0..ATTEMPTS {
+        let mut threads = process.threads();
+        threads.sort_by_key(|t| registers::cost(t.waits));
+        let Some(thread) = threads.get(attempt % threads.len().max(1)) else {
+            break;
         };
-        let done = held
-            .iter()
-            .try_for_each(|h| replace(process, *h, &mut tracee, gate));
-        // Only a thread that died meanwhile cannot be let go.
-        let _ = tracee.release();
-        return done;
+        match Tracee::stop(thread) {
+            Ok(mut tracee) => {
+                let done = held
+                    .iter()
+                    .try_for_each(|h| replace(process, *h, &mut tracee, gate));
+                // Only a thread that died meanwhile cannot be let go.
+                let _ = tracee.release();
+                return done;
+            }
+            Err(e) => failure = e,
+        }
     }
     Err(failure)
 }
@@ -127,7 +141,9 @@ fn replace(process: &Process, held: Held<'_>, tracee: &mut Tracee, gate: u64) ->
         };
         let with = [word(number), word(socket.fd), word(close_on_exec), 0, 0, 0];
         tracee.call(gate, libc::SYS_dup3, with)?;
-        watches.iter().for_each(|w| register(process, &dead, w));
+        for watch in &watches {
+            register(process, &dead, watch);
+        }
         Ok(())
     };
     let done = swap();

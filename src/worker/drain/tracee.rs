@@ -21,6 +21,8 @@ use crate::sys::ptrace;
 /// A thread that does not stop in this time is let alone.
 const PATIENCE: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_micros(50);
+/// The place of `rseq_cs` in `struct rseq`.
+const RSEQ_CS: u64 = 8;
 /// `PTRACE_EVENT_STOP`
 const STOPPED: i32 = 128;
 /// Results from here on are errors, see syscall(2).
@@ -62,6 +64,9 @@ impl Tracee {
         let saved = trace::getregs(tid)?;
         if !registers::is_native(&saved) {
             return Err(io::Error::other("its code is not this machine's own"));
+        }
+        if thread.waits.is_none() && is_restartable(thread.tid) {
+            return Err(io::Error::other("it is in a restartable sequence"));
         }
         Ok(Self {
             tid,
@@ -134,6 +139,29 @@ impl Tracee {
     }
 }
 
+/// Whether the thread may be in a sequence that the kernel restarts when it is interrupted, see rseq(2):
+/// it would not notice that our calls did. Only in one that waits in a call it cannot be.
+fn is_restartable(tid: i32) -> bool {
+    let Ok(Some(area)) = ptrace::rseq(tid) else {
+        return false;
+    };
+    let mut sequence = [0; 8];
+    let memory = File::open(format!("/proc/{tid}/mem"));
+    let read = memory.and_then(|m| m.read_exact_at(&mut sequence, area + RSEQ_CS));
+    read.is_err() || sequence != [0; 8]
+}
+
+/// Lets go what did not stop in time and has stopped since.
+pub(super) fn let_go() {
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    while let Ok(status) = waitpid(None, Some(flags)) {
+        let Some(tid) = status.pid() else {
+            return;
+        };
+        let _ = trace::detach(tid, None);
+    }
+}
+
 fn wait_stopped(tid: Pid) -> io::Result<()> {
     loop {
         match wait(tid)? {
@@ -194,6 +222,11 @@ fn find(code: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::process::{Child, Command, Stdio};
+
+    use testbed::wait_until;
+
     use super::*;
 
     #[test]
@@ -205,6 +238,55 @@ mod tests {
         code.extend(GATE);
         assert_eq!(find(&code), Some(8));
         assert_eq!(find(&[0; 16]), None);
-        gate(i32::try_from(std::process::id()).unwrap()).unwrap();
+    }
+
+    fn thread(child: &Child) -> Thread {
+        let pid = i32::try_from(child.id()).unwrap();
+        let process = super::super::survey::Process::open(pid).unwrap();
+        process.threads().pop().unwrap()
+    }
+
+    #[test]
+    fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
+        let mut cat = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until(Duration::from_secs(10), "cat to read", || {
+            thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
+        });
+        for _ in 0..3 {
+            let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+            let gate = gate(tracee.thread.tid).unwrap();
+            let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+            assert_eq!(pid, u64::from(cat.id()));
+            let refused = tracee.call(gate, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
+            assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EBADF));
+            tracee.release().unwrap();
+        }
+        cat.stdin.take().unwrap().write_all(b"still here").unwrap();
+        let mut said = String::new();
+        cat.stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, "still here");
+        assert!(cat.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_signal_that_comes_meanwhile_comes_afterwards() {
+        let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
+        let gate = gate(tracee.thread.tid).unwrap();
+        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        nix::sys::signal::kill(tracee.tid, nix::sys::signal::SIGUSR1).unwrap();
+        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        tracee.release().unwrap();
+        let ended = sleeper.wait().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
+        assert_eq!(signal, Some(libc::SIGUSR1));
     }
 }
