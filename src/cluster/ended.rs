@@ -1,14 +1,17 @@
 //! `ExecStopPost=` of an instance: counts quick deaths, and speaks for the cluster when it was the last.
 //!
 //! An active cluster unit with nobody behind its socket would swallow connections in silence: the
-//! socket waits for a unit that is active already. So the last instance has the cluster stopped.
+//! socket waits for a unit that is active already. So the last instance has the cluster stopped, by a
+//! stop that leaves a verdict behind: with it the port stays open, and the next connection is the
+//! next try.
 
 use std::time::Duration;
 
-use super::Cluster;
+use super::serving::is_final_status;
 use super::verdict::{self, Verdict};
+use super::{Cluster, serving};
 use crate::brake::{Deaths, ERRORED, Policy};
-use crate::systemd::{ActiveState, Error, Manager, Unit, Verb};
+use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// The end of one run, as systemd puts it into the environment, see systemd.exec(5).
 #[derive(Debug, Clone, Default)]
@@ -45,10 +48,6 @@ impl Ended {
     }
 }
 
-fn is_final_status(status: u8) -> bool {
-    status == ERRORED || (200..=243).contains(&status)
-}
-
 /// Notes the end of an instance.
 ///
 /// # Errors
@@ -61,29 +60,43 @@ pub fn ended(
     now: Duration,
 ) -> Result<(), Error> {
     let unit = manager.unit(&cluster.instance(end.number))?;
-    let requested = unit
-        .job
-        .as_ref()
-        .is_some_and(|j| matches!(j.kind.as_str(), "stop" | "restart" | "try-restart"));
+    let job = unit.job.as_ref();
+    if job.is_some_and(QueuedJob::is_restart) {
+        return Ok(());
+    }
+    let requested = job.is_some_and(QueuedJob::is_stop);
     if !requested {
+        // A job called `start` is the one that has just failed.
         count(cluster, end, &unit, policy, now);
         if !end.is_final() {
             return Ok(());
         }
     }
-    if unit.job.as_ref().is_some_and(|j| j.kind != "stop")
-        || somebody_serves(manager, cluster, end.number)?
-    {
+    speak_for_the_cluster(manager, cluster, end, requested)
+}
+
+fn speak_for_the_cluster(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    end: &Ended,
+    requested: bool,
+) -> Result<(), Error> {
+    let leader = manager.unit(&cluster.unit())?;
+    if let Some(job) = leader.job {
+        // Before this instance is gone, or a connection would start the cluster in place of the stop.
+        if job.is_stop() && verdict::read(cluster).is_none() {
+            manager.queue(Verb::Stop, &cluster.socket())?;
+        }
         return Ok(());
     }
-    let leader = manager.unit(&cluster.unit())?;
-    if leader.active != ActiveState::Active || leader.job.is_some() {
+    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(end.number))?
+    {
         return Ok(());
     }
     let why = if requested {
         Verdict::Idle
     } else {
-        Verdict::Failed(format!("no instance is left: {}", last_words(cluster, end)))
+        Verdict::Failed(format!("no instance is left: {}", cause(cluster, end)))
     };
     // Without the note the cluster would end as stopped by hand, and close its port.
     if verdict::write(cluster, &why).is_ok() {
@@ -92,10 +105,11 @@ pub fn ended(
     Ok(())
 }
 
-fn last_words(cluster: &Cluster, end: &Ended) -> String {
+/// Of one that was given up, how it died, not how the worker ended.
+fn cause(cluster: &Cluster, end: &Ended) -> String {
     let known = Deaths::load(&cluster.deaths(end.number)).map(|d| d.reason);
     known
-        .filter(|_| end.is_errored())
+        .filter(|reason| end.is_errored() && !reason.is_empty())
         .unwrap_or_else(|| end.reason())
 }
 
@@ -117,71 +131,5 @@ fn uptime(unit: &Unit) -> Duration {
         unit.main_exit.saturating_sub(unit.active_enter)
     } else {
         Duration::ZERO
-    }
-}
-
-/// Whether any other instance serves or is on its way to.
-fn somebody_serves(manager: &mut dyn Manager, cluster: &Cluster, but: u32) -> Result<bool, Error> {
-    for number in cluster.numbers(manager)?.into_iter().filter(|n| *n != but) {
-        let unit = manager.unit(&cluster.instance(number))?;
-        let going = unit.job.as_ref().is_some_and(|j| j.kind == "stop")
-            || unit.active == ActiveState::Deactivating
-                && unit.job.is_none()
-                && u8::try_from(unit.exit_status).is_ok_and(is_final_status);
-        if !unit.is_gone() && !going || unit.is_gone() && unit.job.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::systemd::fake::Fake;
-
-    const POLICY: Policy = Policy {
-        min_uptime: Duration::from_secs(1),
-        max_restarts: 3,
-        backoff: None,
-    };
-
-    fn end(status: &str) -> Ended {
-        Ended {
-            number: 0,
-            result: "exit-code".into(),
-            code: "exited".into(),
-            status: status.into(),
-            autorestart: true,
-        }
-    }
-
-    #[test]
-    fn a_crash_is_counted_and_the_cluster_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster {
-            app: "web".into(),
-            state: folder.path().into(),
-        };
-        let mut fake = Fake::running(&["web.service"]);
-        ended(&mut fake, &cluster, &end("1"), &POLICY, Duration::ZERO).unwrap();
-        assert_eq!(Deaths::load(&cluster.deaths(0)).unwrap().count, 1);
-        assert_eq!(fake.log, Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster {
-            app: "web".into(),
-            state: folder.path().into(),
-        };
-        let mut fake = Fake::running(&["web.service", "web@1.service"]);
-        ended(&mut fake, &cluster, &end("190"), &POLICY, Duration::ZERO).unwrap();
-        assert_eq!(fake.log, Vec::<String>::new(), "another instance serves");
-        fake.queue(Verb::Stop, "web@1.service").unwrap();
-        ended(&mut fake, &cluster, &end("190"), &POLICY, Duration::ZERO).unwrap();
-        assert_eq!(fake.log.last().unwrap(), "stop web.service");
-        assert!(matches!(verdict::read(&cluster), Some(Verdict::Failed(_))));
     }
 }

@@ -6,15 +6,21 @@
 //! two: there is no ordering between the cluster unit and its instances, and there must be none.
 
 mod ended;
+mod hold_off;
+mod journal;
 mod progress;
 mod reload;
+mod serving;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
 pub use ended::{Ended, ended};
@@ -22,7 +28,7 @@ pub use reload::{ReloadError, reload};
 pub use start::{StartError, start};
 pub use stop::{Stopped, stop, stopped};
 
-use crate::systemd::{Error, Manager};
+use crate::systemd::{Brief, Error, Manager, QueuedJob};
 use crate::walk;
 
 /// The app whose units these are.
@@ -36,6 +42,8 @@ pub struct Cluster {
 
 /// How often states are looked at while something is awaited.
 const LOOK: Duration = Duration::from_millis(50);
+/// The time asked for with each sign of life; what hangs is ended by systemd after it.
+const EXTENSION: Duration = Duration::from_secs(30);
 
 impl Cluster {
     fn unit(&self) -> String {
@@ -54,22 +62,40 @@ impl Cluster {
         self.state.join(format!("{number}.deaths"))
     }
 
-    /// The numbers of all loaded instances.
-    fn numbers(&self, manager: &mut dyn Manager) -> Result<Vec<u32>, Error> {
+    /// All loaded instances with their numbers.
+    fn instances(&self, manager: &mut dyn Manager) -> Result<Vec<(u32, Brief)>, Error> {
         let units = manager.units(&format!("{}@*.service", self.app))?;
         Ok(units
-            .iter()
-            .filter_map(|u| walk::number_of(&self.app, &u.name))
+            .into_iter()
+            .filter_map(|u| Some((walk::number_of(&self.app, &u.name)?, u)))
             .collect())
+    }
+
+    /// The job of the cluster unit.
+    fn job(&self, manager: &mut dyn Manager) -> Result<Option<QueuedJob>, Error> {
+        let units = manager.units(&self.unit())?;
+        Ok(units.into_iter().find_map(|u| u.job))
     }
 }
 
 /// Tells systemd how it goes, and asks for time: what hangs is ended by the unit's own time-out.
 fn notify(status: &str, at_most: Duration) {
-    let micros = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
     // Run by hand there is nobody to tell.
-    let _ = sd_notify::notify(&[
-        NotifyState::Status(status),
-        NotifyState::ExtendTimeoutUsec(micros),
-    ]);
+    let _ = sd_notify::notify(&[NotifyState::Status(status), extension(at_most)]);
+}
+
+/// Asks for time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`, and leaves what was last told as it is.
+fn extend(at_most: Duration) {
+    let _ = sd_notify::notify(&[extension(at_most)]);
+}
+
+fn extension(at_most: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX))
+}
+
+/// Since boot, sleep included.
+fn now() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(Duration::from)
+        .unwrap_or_default()
 }

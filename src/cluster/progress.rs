@@ -1,13 +1,14 @@
-//! The lock of a walk and the file in which it tells its progress.
+//! The lock of a walk, and the files in which it tells its progress.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Cluster;
-use crate::walk::{Event, Failed};
+use crate::walk::{Event, Failed, Plan};
 
 /// Held during a walk; it dies with its holder.
 pub(super) struct Lock {
@@ -64,4 +65,41 @@ impl Progress {
         // A full /run costs the reader the progress, not the walk.
         let _ = self.file.write_all(format!("{value}\n").as_bytes());
     }
+}
+
+/// Notes a walk that replaced every instance, by when it began.
+pub(super) fn done(cluster: &Cluster, began: Duration, plan: &Plan) {
+    // Lost, it costs one walk too many.
+    let _ = fs::write(
+        cluster.state.join("walk.done"),
+        format!("{} {plan:?}", began.as_micros()),
+    );
+}
+
+/// Whether a walk by the same plan began after `asked`, and succeeded: it did all that was asked for.
+pub(super) fn is_done_since(cluster: &Cluster, asked: Duration, plan: &Plan) -> bool {
+    let note = fs::read_to_string(cluster.state.join("walk.done")).unwrap_or_default();
+    note.split_once(' ').is_some_and(|(began, done)| {
+        began
+            .parse()
+            .is_ok_and(|began: u128| asked.as_micros() < began)
+            && done == format!("{plan:?}")
+    })
+}
+
+/// Keeps the number of the canary beyond a killed walk.
+pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
+    let path = cluster.state.join("canary");
+    // Lost, it costs one instance too many until the end of the next walk.
+    let _ = match number {
+        Some(number) => fs::write(path, number.to_string()),
+        None => fs::remove_file(path),
+    };
+}
+
+pub(super) fn canary(cluster: &Cluster) -> Option<u32> {
+    fs::read_to_string(cluster.state.join("canary"))
+        .ok()?
+        .parse()
+        .ok()
 }

@@ -1,21 +1,23 @@
 //! `ExecReload=` of the cluster unit: the walk, told to systemd, the journal and the progress file.
 //!
-//! A second reload that systemd queued walks again: it may have been asked for because of a version
-//! that the first walk did not see. A stop in the middle sends SIGTERM: the walk then touches nothing
-//! more and ends well, or the stop would leave the unit failed.
+//! systemd runs one reload of a unit at a time and makes all that are asked for meanwhile into one
+//! more. That one walks again: the version it was asked for may be one that the walk before it saw on
+//! half of the instances only. Walks started by hand wait for each other; one that waited while
+//! another began *and* ended well has nothing left to do. A stop in the middle sends SIGTERM: the
+//! walk then touches nothing more and ends well, or the stop would leave the unit failed.
 
-use std::process::Command;
 use std::time::Duration;
 
-use super::progress::{Lock, Progress};
-use super::{Cluster, notify};
-use crate::systemd::Manager;
+use super::progress::{self, Lock, Progress};
+use super::verdict::{self, Verdict};
+use super::{Cluster, EXTENSION, LOOK, extend, journal, notify, now, serving};
+use crate::systemd::{Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
 
 /// Why a reload did not end with every instance new.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// Another walk of this app runs.
+    /// Another walk of this app runs, and does not end.
     #[error("another reload of `{0}` is under way")]
     Busy(String),
     /// The state folder cannot be used.
@@ -23,8 +25,11 @@ pub enum ReloadError {
     State(String, std::io::Error),
     /// The walk failed.
     #[error("{}", .0)]
-    Walk(Failed),
+    Walk(Box<Failed>),
 }
+
+/// A walk is waited for so long.
+const PATIENCE: Duration = Duration::from_mins(30);
 
 /// Walks. `say` gets a line for each step.
 ///
@@ -36,23 +41,64 @@ pub fn reload(
     plan: &Plan,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), ReloadError> {
-    let state = |e| ReloadError::State(cluster.state.display().to_string(), e);
-    let Some(_lock) = Lock::take(cluster).map_err(state)? else {
-        return Err(ReloadError::Busy(cluster.app.clone()));
-    };
-    let progress = Progress::begin(cluster).map_err(state)?;
+    let asked = now();
+    let _lock = lock(manager, cluster)?;
+    if progress::is_done_since(cluster, asked, plan) {
+        say("a reload that began after this one was asked for has replaced every instance");
+        return Ok(());
+    }
+    let began = now();
+    let progress = Progress::begin(cluster).map_err(|e| state(cluster, e))?;
     let mut teller = Teller {
         cluster,
         progress,
         say,
         at_most: plan.step,
     };
-    walk::walk(manager, plan, &mut teller).map_err(|failed| {
-        for line in last_words(&failed) {
-            (teller.say)(&format!("  {line}"));
+    match walk::walk(manager, plan, &mut teller) {
+        Ok(()) => {
+            progress::done(cluster, began, plan);
+            Ok(())
         }
-        ReloadError::Walk(failed)
-    })
+        Err(failed) => {
+            for line in journal::last_words(&failed.invocation) {
+                (teller.say)(&format!("  {line}"));
+            }
+            end_if_nobody_serves(manager, cluster, &failed);
+            Err(ReloadError::Walk(Box::new(failed)))
+        }
+    }
+}
+
+fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {
+    ReloadError::State(cluster.state.display().to_string(), error)
+}
+
+fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadError> {
+    let end = now() + PATIENCE;
+    loop {
+        if let Some(lock) = Lock::take(cluster).map_err(|e| state(cluster, e))? {
+            return Ok(lock);
+        }
+        if now() > end {
+            return Err(ReloadError::Busy(cluster.app.clone()));
+        }
+        notify("waiting for another reload", EXTENSION);
+        manager.pause(LOOK);
+    }
+}
+
+/// The end of the last instance leaves the cluster to us while we run.
+fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, failed: &Failed) {
+    // What cannot be asked is not known to be dead.
+    if serving::anybody(manager, cluster, None).unwrap_or(true) {
+        return;
+    }
+    let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
+    if verdict::write(cluster, &why).is_ok() {
+        // It takes the place of this very reload, which is at its end. If it fails, the reload does so too.
+        let _ = manager.queue(Verb::Stop, &cluster.unit());
+    }
 }
 
 struct Teller<'a> {
@@ -65,7 +111,7 @@ struct Teller<'a> {
 impl Witness for Teller<'_> {
     fn step(&mut self, at_most: Duration) {
         self.at_most = at_most;
-        notify("", at_most);
+        extend(at_most);
     }
 
     fn tell(&mut self, event: &Event) {
@@ -82,34 +128,12 @@ impl Witness for Teller<'_> {
         // Not being there is the usual case.
         let _ = std::fs::remove_file(self.cluster.deaths(number));
     }
-}
 
-/// The last lines that the failed run wrote to the journal.
-fn last_words(failed: &Failed) -> Vec<String> {
-    if failed.invocation.is_empty() {
-        return Vec::new();
+    fn remember_canary(&mut self, number: Option<u32>) {
+        progress::remember_canary(self.cluster, number);
     }
-    let this_run = format!("_SYSTEMD_INVOCATION_ID={}", failed.invocation);
-    let output = Command::new("journalctl")
-        .args(["--sync", "--quiet"])
-        .status()
-        .and_then(|_| {
-            Command::new("journalctl")
-                .args([
-                    &this_run,
-                    "--lines=10",
-                    "--output=cat",
-                    "--quiet",
-                    "--no-pager",
-                ])
-                .output()
-        });
-    // Without a journal there are no last words; the reason has been told.
-    let Ok(output) = output else {
-        return Vec::new();
-    };
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(str::to_owned)
-        .collect()
+
+    fn canary_left(&mut self) -> Option<u32> {
+        progress::canary(self.cluster)
+    }
 }

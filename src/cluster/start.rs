@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Cluster, LOOK, notify, verdict};
-use crate::systemd::{Error, Manager, Unit, Verb};
+use super::{Cluster, EXTENSION, LOOK, hold_off, journal, notify, progress, verdict};
+use crate::brake::{Deaths, ERRORED};
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 
 /// The instances came to nothing, or systemd could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,110 +22,168 @@ pub enum StartError {
     Systemd(#[from] Error),
 }
 
-/// How one instance is doing on its way up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Ready,
-    /// It failed at least once and may yet come up.
-    Retrying,
-    Failed,
-    Pending,
-}
+/// A sign of life is sent this often; well below what it asks for.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// systemd gives this much more time with each look; a hung start ends by itself.
-const EXTENSION: Duration = Duration::from_secs(30);
-
-/// Waits for the first verdict on every instance; returns how many serve.
+/// Waits for the first verdict on every instance, the result of its job; returns how many serve.
+/// `say` gets a line for each that does not.
 ///
 /// As long as none serves it waits for those that still try: a database may come up later than the
 /// app. The worker's brake ends that.
 ///
 /// # Errors
 /// [`StartError::NoneServes`] when all have failed for good.
-pub fn start(manager: &mut dyn Manager, cluster: &Cluster, wanted: u32) -> Result<u32, StartError> {
+pub fn start(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    wanted: u32,
+    say: &mut dyn FnMut(&str),
+) -> Result<u32, StartError> {
     verdict::take(cluster);
     stop_surplus(manager, cluster, wanted)?;
-    let mut asked = vec![false; usize::try_from(wanted).unwrap_or(0)];
+    for job in first_jobs(manager, cluster, wanted)? {
+        outwait(manager, cluster, wanted, job)?;
+    }
     loop {
-        let mut states = Vec::new();
-        let mut units = Vec::new();
-        for (number, asked) in (0..wanted).zip(&mut asked) {
-            let unit = manager.unit(&cluster.instance(number))?;
-            // More than the links ask for: this machine's number was another when they were made.
-            if unit.is_gone() && unit.job.is_none() && unit.result != "exit-code" && !*asked {
-                *asked = true;
-                manager.queue(Verb::Start, &unit.name)?;
-                states.push(State::Pending);
-            } else {
-                states.push(state(&unit));
+        let instances = wanted_of(manager, cluster, wanted)?;
+        let ready = tell(&instances, wanted);
+        if ready > 0 || wanted == 0 {
+            hold_off::forget(cluster);
+            for unit in failed(manager, &instances)? {
+                say(&format!(
+                    "{} does not serve: {}",
+                    unit.name,
+                    why(cluster, &unit)
+                ));
             }
-            units.push(unit);
+            return Ok(ready);
         }
-        let count = |s: State| states.iter().filter(|x| **x == s).count();
-        let ready = u32::try_from(count(State::Ready)).unwrap_or(u32::MAX);
-        notify(&format!("{ready} of {wanted} serving"), EXTENSION);
-        if count(State::Pending) == 0 {
-            if ready > 0 || wanted == 0 {
-                return Ok(ready);
-            }
-            if count(State::Retrying) == 0 {
-                return Err(StartError::NoneServes {
-                    wanted,
-                    reasons: reasons(&units),
-                });
-            }
+        if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
+            return Err(none_serves(manager, cluster, wanted, &instances, say)?);
         }
         manager.pause(LOOK);
     }
 }
 
-fn state(unit: &Unit) -> State {
-    // An active instance with a job is about to be restarted.
-    if unit.is_ready() && unit.job.is_none() {
-        State::Ready
-    } else if unit.job.is_some() {
-        State::Pending
-    } else if unit.is_gone() {
-        State::Failed
-    } else {
-        State::Retrying
+/// The wanted instances that are loaded.
+fn wanted_of(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    wanted: u32,
+) -> Result<Vec<Brief>, Error> {
+    let mut all = cluster.instances(manager)?;
+    all.retain(|(number, _)| *number < wanted);
+    all.sort_by_key(|(number, _)| *number);
+    Ok(all.into_iter().map(|(_, brief)| brief).collect())
+}
+
+/// The jobs whose results are the first verdicts. The links have queued most of them; what has none
+/// and does not run is started here: this machine's number may have been another when the links
+/// were made.
+fn first_jobs(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    wanted: u32,
+) -> Result<Vec<Job>, Error> {
+    let known = wanted_of(manager, cluster, wanted)?;
+    let mut jobs = Vec::new();
+    for number in 0..wanted {
+        let unit = cluster.instance(number);
+        let brief = known.iter().find(|b| b.name == unit);
+        let job = brief.and_then(|b| b.job.as_ref());
+        // What is up, or tries again by itself, has had its verdict.
+        let is_alive = brief.is_some_and(|b| b.is_ready() || b.active == ActiveState::Activating);
+        match job {
+            Some(job) if !job.is_stop() => jobs.push(Job {
+                path: job.path.clone(),
+                unit,
+            }),
+            None if is_alive => {}
+            _ => jobs.push(manager.queue(Verb::Start, &unit)?),
+        }
+    }
+    Ok(jobs)
+}
+
+/// Waits for a job, and for the one that took its place. systemd's time-outs for the instance bound it.
+fn outwait(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    wanted: u32,
+    mut job: Job,
+) -> Result<(), Error> {
+    loop {
+        let result = match manager.wait(&job, HEARTBEAT) {
+            Err(Error::TimedOut { .. }) => None,
+            result => Some(result?),
+        };
+        let instances = wanted_of(manager, cluster, wanted)?;
+        tell(&instances, wanted);
+        match result {
+            None => {}
+            Some(JobResult::Canceled) => {
+                let next = instances.into_iter().find(|i| i.name == job.unit);
+                match next.and_then(|i| i.job).filter(|j| j.path != job.path) {
+                    Some(other) => job.path = other.path,
+                    None => return Ok(()),
+                }
+            }
+            Some(_) => return Ok(()),
+        }
     }
 }
 
-fn reasons(units: &[Unit]) -> String {
-    let mut reasons: Vec<String> = units.iter().map(Unit::why).collect();
+fn tell(instances: &[Brief], wanted: u32) -> u32 {
+    let ready = instances.iter().filter(|i| i.is_ready()).count();
+    notify(&format!("{ready} of {wanted} serving"), EXTENSION);
+    u32::try_from(ready).unwrap_or(u32::MAX)
+}
+
+fn failed(manager: &mut dyn Manager, instances: &[Brief]) -> Result<Vec<Unit>, Error> {
+    let failed = instances.iter().filter(|i| !i.is_ready());
+    failed.map(|i| manager.unit(&i.name)).collect()
+}
+
+/// Why an instance does not serve. Of one that was given up, how it died, not how the worker ended.
+fn why(cluster: &Cluster, unit: &Unit) -> String {
+    let number = crate::walk::number_of(&cluster.app, &unit.name);
+    let deaths = number.and_then(|n| Deaths::load(&cluster.deaths(n)));
+    match deaths {
+        Some(deaths) if unit.exit_status == i32::from(ERRORED) => {
+            format!("{}, the last: {}", unit.why(), deaths.reason)
+        }
+        _ => unit.why(),
+    }
+}
+
+fn none_serves(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    wanted: u32,
+    instances: &[Brief],
+    say: &mut dyn FnMut(&str),
+) -> Result<StartError, Error> {
+    let units = failed(manager, instances)?;
+    for line in journal::last_words(units.first().map_or("", |u| &u.invocation)) {
+        say(&format!("  {line}"));
+    }
+    let mut reasons: Vec<String> = units.iter().map(|u| why(cluster, u)).collect();
     reasons.sort();
     reasons.dedup();
-    reasons.join("; ")
+    Ok(StartError::NoneServes {
+        wanted,
+        reasons: reasons.join("; "),
+    })
 }
 
 /// Stops instances beyond the wanted number: a smaller machine, a canary of a killed walk.
 fn stop_surplus(manager: &mut dyn Manager, cluster: &Cluster, wanted: u32) -> Result<(), Error> {
-    for number in cluster.numbers(manager)? {
-        let name = cluster.instance(number);
-        if number >= wanted && !manager.unit(&name)?.is_gone() {
-            manager.queue(Verb::Stop, &name)?;
+    progress::remember_canary(cluster, None);
+    for (number, brief) in cluster.instances(manager)? {
+        // A restart in the middle of a walk restarts the canary too: for a moment it is gone, with a job.
+        if number >= wanted && (!brief.is_gone() || brief.job.is_some()) {
+            manager.queue(Verb::Stop, &brief.name)?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::systemd::fake::Fake;
-
-    fn cluster() -> Cluster {
-        Cluster {
-            app: "web".into(),
-            state: "/nowhere".into(),
-        }
-    }
-
-    #[test]
-    fn it_starts_what_the_links_did_not_and_stops_what_is_too_much() {
-        let mut fake = Fake::running(&["web@0.service", "web@2.service"]);
-        assert_eq!(start(&mut fake, &cluster(), 2).unwrap(), 2);
-        assert_eq!(fake.ready(), ["web@0.service", "web@1.service"]);
-    }
 }

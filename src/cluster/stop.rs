@@ -1,18 +1,21 @@
 //! `ExecStop=` and `ExecStopPost=` of the cluster unit.
 //!
-//! Both look at the unit's own job. On `stop`, they wait for the instances to be gone and then have
-//! the socket stopped; on `restart` they return at once and the port stays open. systemd skips
-//! `ExecStop=` when it stops a unit in the middle of a reload, so the second does the work of both.
+//! Both look at the unit's own job. On `stop`, they have the socket stopped and wait for the instances
+//! to be gone; on `restart` they return at once and the port stays open. systemd skips `ExecStop=`
+//! when it stops a unit in the middle of a start or a reload, so the second does the work of both.
+//!
+//! The socket's job waits for those of the instances, which are ordered after it. It has to be queued
+//! before the first of them is gone all the same: from then on systemd takes a connection for a
+//! reason to start the cluster again, in the place of the stop, unless the socket is to be stopped.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, LOOK, notify};
-use crate::systemd::{Error, Manager, Verb};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify, now};
+use crate::systemd::{Error, Manager, QueuedJob, Verb};
 
 /// Longer than any instance's own time-outs allow.
 const LONGEST: Duration = Duration::from_mins(10);
-const EXTENSION: Duration = Duration::from_secs(30);
 
 /// How the stop is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub fn stop(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Stopped, Err
         None => {}
     }
     if is_stopping(manager, cluster)? {
-        wait_until_gone(manager, cluster)?;
+        close(manager, cluster)?;
     }
     Ok(Stopped::Clean)
 }
@@ -45,34 +48,57 @@ pub fn stop(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Stopped, Err
 /// When systemd cannot be asked.
 pub fn stopped(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
     // After a verdict the port stays open: the next connection is the next try.
-    if verdict::take(cluster).is_some() || !is_stopping(manager, cluster)? {
+    if verdict::take(cluster).is_some() {
         return Ok(());
     }
-    wait_until_gone(manager, cluster)?;
-    manager.queue(Verb::Stop, &cluster.socket())?;
+    let unit = manager.unit(&cluster.unit())?;
+    let mut job = unit.job;
+    let failed = !matches!(unit.result.as_str(), "" | "success");
+    if failed && !job.as_ref().is_some_and(is_asked_for) {
+        stop_trying(manager, cluster)?;
+        let pause = hold_off::after_failure(cluster, now());
+        job = hold_off::wait(manager, cluster, pause)?;
+    }
+    if job.is_some_and(|j| j.is_stop()) {
+        close(manager, cluster)?;
+        // systemd stops a socket after its service, that is after this: too late for who waits for
+        // the stop of the cluster and then expects the port to be free.
+        let closing = manager.queue(Verb::StopAlone, &cluster.socket())?;
+        manager.wait(&closing, EXTENSION)?;
+    }
     Ok(())
 }
 
-fn is_stopping(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
-    Ok(manager
-        .unit(&cluster.unit())?
-        .job
-        .is_some_and(|j| j.kind == "stop"))
+fn is_asked_for(job: &QueuedJob) -> bool {
+    job.is_stop() || job.is_restart()
 }
 
-fn wait_until_gone(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
-    let end = Instant::now() + LONGEST;
-    while Instant::now() < end {
-        let mut left = 0;
-        for number in cluster.numbers(manager)? {
-            let unit = manager.unit(&cluster.instance(number))?;
-            left += u32::from(!unit.is_gone());
-        }
+/// Whether the cluster is being stopped, and not only to be started again.
+pub(super) fn is_stopping(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
+    Ok(cluster.job(manager)?.is_some_and(|j| j.is_stop()))
+}
+
+fn close(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+    manager.queue(Verb::Stop, &cluster.socket())?;
+    let end = now() + LONGEST;
+    while now() < end && is_stopping(manager, cluster)? {
+        let instances = cluster.instances(manager)?;
+        let left = instances.iter().filter(|(_, i)| !i.is_gone()).count();
         if left == 0 {
             break;
         }
         notify(&format!("waiting for {left} to finish"), EXTENSION);
         manager.pause(LOOK);
+    }
+    Ok(())
+}
+
+/// The start was given up, so what still tries to must too; whoever came up in the last moment serves.
+fn stop_trying(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+    for (_, instance) in cluster.instances(manager)? {
+        if !instance.is_gone() && !instance.is_ready() {
+            manager.queue(Verb::Stop, &instance.name)?;
+        }
     }
     Ok(())
 }

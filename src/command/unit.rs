@@ -126,8 +126,13 @@ fn cluster(context: &Context, app: &str) -> Cluster {
 fn start(context: &mut Context, app: &str, instances: Instances) -> Result<(), Failure> {
     let cluster = cluster(context, app);
     let wanted = instances.resolve(context.host.cpus);
-    let ready = cluster::start(context.manager()?, &cluster, wanted)
-        .map_err(|e| Failure::failed(e.to_string()))?;
+    // A stop in the middle of a start is no failure of the cluster.
+    crate::sys::exit_on_sigterm();
+    let printer = context.printer;
+    let ready = cluster::start(context.manager()?, &cluster, wanted, &mut |line| {
+        printer.line(line);
+    })
+    .map_err(|e| Failure::failed(e.to_string()))?;
     context.printer.line(format!("{ready} of {wanted} serving"));
     Ok(())
 }

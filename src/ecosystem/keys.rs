@@ -15,7 +15,7 @@ use crate::unit::directive::Section;
 use crate::unit::{escape, name};
 
 /// Every key of an app, in the order in which the manual lists them.
-pub(super) const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "name",
     "script",
     "args",

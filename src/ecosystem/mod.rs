@@ -18,6 +18,7 @@ pub mod values;
 
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};
+pub use keys::KEYS;
 pub use parse::{collision, parse};
 
 /// The key under which an ecosystem file lists its apps.

@@ -86,7 +86,7 @@ pub fn drop_ambient_ptrace() {
 ///
 /// # Errors
 /// `ESRCH` when it is gone.
-pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: numbers only.
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     Ok(own(fd))
@@ -111,11 +111,12 @@ fn own(fd: libc::c_long) -> OwnedFd {
 ///
 /// # Errors
 /// `EFAULT`, `EPERM`, `ESRCH`.
-pub fn read_memory(pid: i32, address: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<()> {
     let base = usize::try_from(address).map_err(|_| io::ErrorKind::InvalidInput)?;
     let length = buffer.len();
     let mut local = [io::IoSliceMut::new(buffer)];
     let remote = [nix::sys::uio::RemoteIoVec { base, len: length }];
+    let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
     let read =
         nix::sys::uio::process_vm_readv(nix::unistd::Pid::from_raw(pid), &mut local, &remote)?;
     if read == length {
@@ -143,6 +144,48 @@ pub fn place(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: numbers only; the caller sees to it that nothing of its own is at `target`.
     let placed = unsafe { libc::dup3(fd.as_raw_fd(), target, libc::O_CLOEXEC) };
     Ok(own(check(libc::c_long::from(placed))?))
+}
+
+/// Closes a descriptor that nothing owns: one that came by number.
+pub fn close(fd: BorrowedFd<'_>) {
+    if let Ok(number) = u32::try_from(fd.as_raw_fd()) {
+        close_range(number, number);
+    }
+}
+
+/// Takes over a descriptor that came in a message, see `SCM_RIGHTS` in unix(7).
+#[must_use]
+pub fn received(fd: RawFd) -> OwnedFd {
+    own(fd.into())
+}
+
+/// Does something in a child, whose table of descriptors is a copy, and waits for it.
+///
+/// # Errors
+/// The errno of `act`, or that of clone(2). Only for a process with one thread.
+pub fn in_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // SAFETY: a fork; there is one thread, so no lock is held by another.
+    let pid = check(unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            libc::c_long::from(libc::SIGCHLD),
+            0,
+            0,
+            0,
+            0,
+        )
+    })?;
+    if pid == 0 {
+        let errno = act().map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+        // SAFETY: ends this child without running anything of the parent's.
+        unsafe { libc::_exit(errno) };
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap_or(0));
+    match nix::sys::wait::waitpid(pid, None)? {
+        nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),
+        nix::sys::wait::WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
+        _ => Err(io::ErrorKind::Other.into()),
+    }
 }
 
 /// Closes a range of descriptors, both ends included.

@@ -82,6 +82,22 @@ pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(unsafe { std::slice::from_raw_parts((&raw const storage).cast::<u8>(), length) }.to_vec())
 }
 
+/// Binds a socket, whoever else holds it, to a free port of the loopback of its family.
+///
+/// # Errors
+/// Those of bind(2).
+pub fn bind_loopback(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    use nix::sys::socket::{SockaddrIn, SockaddrIn6, bind};
+    use std::net::{Ipv6Addr, SocketAddrV6};
+    if ipv6 {
+        let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0);
+        bind(fd.as_raw_fd(), &SockaddrIn6::from(address))?;
+    } else {
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+    }
+    Ok(())
+}
+
 /// Adds a descriptor to an epoll set, or takes it out, see `epoll_ctl(2)`.
 ///
 /// # Errors

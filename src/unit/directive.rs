@@ -52,8 +52,7 @@ pub fn refusal(section: Section, directive: &str) -> Option<String> {
     let why = match (section, directive) {
         (
             Section::Service,
-            "ExecStart" | "ExecStop" | "ExecReload" | "Type" | "NotifyAccess" | "Sockets"
-            | "NonBlocking",
+            "ExecStart" | "ExecStop" | "ExecReload" | "Type" | "NotifyAccess" | "Sockets",
         ) => "the handover of the socket and the reload are built on it",
         (Section::Service, "RestartPreventExitStatus") => "the end of a crash loop is told by it",
         (Section::Service, "RestartMode") => {

@@ -4,6 +4,18 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// What a failure means for the instances that it does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Others {
+    /// Whatever served before the walk serves still, unchanged.
+    Untouched,
+    /// Those after it run what they ran.
+    AsTheyWere,
+    /// All were restarted at once.
+    Restarted,
+}
+
 /// Why a walk or a step of it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failed {
@@ -13,10 +25,16 @@ pub struct Failed {
     pub canary: bool,
     /// For people.
     pub why: String,
+    /// systemd's word for how the unit ended, `Result=` of systemctl(1); empty if it was no unit.
+    pub result: String,
+    /// The exit status or the signal of its main process.
+    pub exit_status: i32,
     /// Whether it was not READY in time.
     pub timed_out: bool,
     /// Whether every instance that served before still does, unchanged.
     pub untouched: bool,
+    /// What became of the others.
+    pub others: Others,
     /// The failed run, for the journal.
     pub invocation: String,
 }
@@ -24,22 +42,21 @@ pub struct Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.number {
-            Some(_) if self.canary => {
-                write!(
-                    f,
-                    "the canary failed: {}; every instance still serves what it served",
-                    self.why
-                )
+            Some(_) if self.canary => write!(f, "the canary failed: {}", self.why)?,
+            Some(number) if self.others == Others::Restarted => {
+                write!(f, "instance {number} failed: {}", self.why)?;
             }
-            Some(number) => {
-                write!(
-                    f,
-                    "instance {number} failed twice: {}; the instances after it are as they were",
-                    self.why
-                )
-            }
-            None => f.write_str(&self.why),
+            Some(number) => write!(f, "instance {number} failed twice: {}", self.why)?,
+            None => f.write_str(&self.why)?,
         }
+        f.write_str(match self.others {
+            Others::Untouched => "; every instance still serves what it served",
+            Others::AsTheyWere if self.number.is_some() => {
+                "; the instances after it are as they were"
+            }
+            Others::AsTheyWere => "; the instances not yet replaced are as they were",
+            Others::Restarted => ", after all instances were restarted",
+        })
     }
 }
 
@@ -65,6 +82,8 @@ pub enum Event {
         number: u32,
         /// Its main process.
         pid: u32,
+        /// From its start until it had settled.
+        took_ms: u64,
     },
     /// An instance is drained, stopped and started again.
     Replacing {
@@ -81,6 +100,8 @@ pub enum Event {
         old_pid: u32,
         /// Its main process now.
         pid: u32,
+        /// From the stop of the old process to READY of the new, a second chance included.
+        took_ms: u64,
     },
     /// It failed and gets its second chance.
     Retrying {
@@ -97,11 +118,15 @@ pub enum Event {
         number: u32,
         /// Whether it was the canary.
         canary: bool,
+        /// The drain and the stop.
+        took_ms: u64,
     },
     /// Every instance is new.
     Done {
         /// How many there are.
         instances: u32,
+        /// The whole walk.
+        took_ms: u64,
     },
     /// The walk ended early.
     Aborted {
@@ -120,21 +145,54 @@ impl fmt::Display for Event {
             } => write!(f, "replacing {instances} instances, a canary first"),
             Self::Begun { instances, .. } => write!(f, "replacing {instances} instances"),
             Self::CanaryStarting { .. } => f.write_str("canary: starting"),
-            Self::CanaryReady { pid, .. } => write!(f, "canary: ready (pid {pid})"),
+            Self::CanaryReady { pid, took_ms, .. } => {
+                write!(f, "canary: ready after {} (pid {pid})", Span(*took_ms))
+            }
             Self::Replacing { number, old_pid: 0 } => write!(f, "instance {number}: starting"),
             Self::Replacing { number, old_pid } => {
                 write!(f, "instance {number}: replacing pid {old_pid}")
             }
-            Self::Ready { number, pid, .. } => write!(f, "instance {number}: ready (pid {pid})"),
+            Self::Ready {
+                number,
+                pid,
+                took_ms,
+                ..
+            } => {
+                write!(
+                    f,
+                    "instance {number}: ready after {} (pid {pid})",
+                    Span(*took_ms)
+                )
+            }
             Self::Retrying { number, failed } => {
                 write!(f, "instance {number}: {}; once more", failed.why)
             }
             Self::RestartingAll => f.write_str("restarting every instance at once"),
+            Self::Stopped { canary: true, .. } => f.write_str("canary: stopped"),
             Self::Stopped { number, .. } => {
                 write!(f, "instance {number}: stopped, it was one too many")
             }
-            Self::Done { instances } => write!(f, "done: {instances} of {instances} replaced"),
+            Self::Done { instances, took_ms } => {
+                write!(
+                    f,
+                    "done: {instances} of {instances} replaced in {}",
+                    Span(*took_ms)
+                )
+            }
             Self::Aborted { failed } => write!(f, "{failed}"),
+        }
+    }
+}
+
+/// Milliseconds as people read them.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ms @ ..1000 => write!(f, "{ms} ms"),
+            ms @ ..60_000 => write!(f, "{}.{} s", ms / 1000, ms % 1000 / 100),
+            ms => write!(f, "{} min {} s", ms / 60_000, ms / 1000 % 60),
         }
     }
 }

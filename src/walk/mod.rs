@@ -1,17 +1,18 @@
 //! The rolling reload: the canary, then every instance in order, each after the one before is READY.
 //!
-//! A state machine over [`Manager`]: no file, no bus, no clock of its own. Every step is told as an
-//! [`Event`]; what was not seen to work is never told as done.
+//! A state machine over [`Manager`]: no file, no bus. Every step is told as an [`Event`]; what was
+//! not seen to work is never told as done.
 
 mod event;
+mod step;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use event::{Event, Failed};
+pub use event::{Event, Failed, Others};
 
-use crate::systemd::{Error, Job, JobResult, Manager, Unit, Verb};
+use crate::systemd::{Manager, Unit};
 
 /// What a failure of one instance, twice in a row, leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,8 @@ pub struct Plan {
     pub canary: bool,
     /// Instances replaced at a time, at least one.
     pub parallel: u32,
-    /// How long the canary must stay up before an instance that serves is touched.
+    /// How long the canary must stay up before an instance that serves is touched. Without a canary,
+    /// each instance must before the next is touched.
     pub settle: Duration,
     /// What follows a failure.
     pub on_failure: OnFailure,
@@ -49,10 +51,11 @@ pub trait Witness {
     fn tell(&mut self, event: &Event);
     /// Asked to forget the quick deaths of an instance: it gets a new start.
     fn forget(&mut self, number: u32);
+    /// Asked to remember the canary until there is none, beyond the end of this process.
+    fn remember_canary(&mut self, number: Option<u32>);
+    /// The canary of a walk that was killed.
+    fn canary_left(&mut self) -> Option<u32>;
 }
-
-/// How often a settling canary is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Walks.
 ///
@@ -67,7 +70,8 @@ pub fn walk(
         manager,
         plan,
         witness,
-        touched: false,
+        canary: None,
+        others: Others::Untouched,
     }
     .run()
 }
@@ -76,16 +80,28 @@ struct Walk<'a> {
     manager: &'a mut dyn Manager,
     plan: &'a Plan,
     witness: &'a mut dyn Witness,
-    /// Whether an instance that served was touched.
-    touched: bool,
+    /// The canary while there is one.
+    canary: Option<u32>,
+    /// What has happened to the others so far.
+    others: Others,
+}
+
+/// An instance on its way up.
+struct Rising {
+    number: u32,
+    old_pid: u32,
+    job: crate::systemd::Job,
+    since: Instant,
 }
 
 impl Walk<'_> {
     fn run(mut self) -> Result<(), Failed> {
+        let since = Instant::now();
         let result = self.all();
         match &result {
             Ok(()) => self.witness.tell(&Event::Done {
                 instances: self.plan.instances,
+                took_ms: milliseconds(since),
             }),
             Err(failed) => self.witness.tell(&Event::Aborted {
                 failed: failed.clone(),
@@ -99,229 +115,179 @@ impl Walk<'_> {
             instances: self.plan.instances,
             canary: self.plan.canary,
         });
+        self.stop_left_canary().map_err(|e| self.bus(&e))?;
         if self.plan.canary {
-            self.canary()?;
+            self.start_canary()?;
         }
         let numbers: Vec<u32> = (0..self.plan.instances).collect();
         let at_a_time = usize::try_from(self.plan.parallel.max(1)).unwrap_or(1);
-        for chunk in numbers.chunks(at_a_time) {
-            if let Err(failed) = self.replace(chunk) {
-                return self.give_up(failed);
-            }
+        let replaced = numbers
+            .chunks(at_a_time)
+            .try_for_each(|chunk| self.replace(chunk))
+            .and_then(|()| self.confirm(&numbers));
+        match replaced {
+            Ok(()) => self.stop_surplus().map_err(|e| self.bus(&e)),
+            Err(failed) => self.give_up(failed),
         }
-        self.stop_surplus().map_err(|e| self.bus(&e))
     }
 
-    fn canary(&mut self) -> Result<(), Failed> {
-        let number = self.plan.instances;
+    fn start_canary(&mut self) -> Result<(), Failed> {
+        let number = self.free_number()?;
+        let since = Instant::now();
+        self.canary = Some(number);
+        self.witness.remember_canary(self.canary);
         self.witness.tell(&Event::CanaryStarting { number });
-        let started = self
+        let settled = self
             .fresh(number)
-            .and_then(|job| self.verdict(number, &job, 0));
-        let settled = started.and_then(|unit| self.settle(number, &unit));
+            .and_then(|job| self.verdict(number, &job, 0))
+            .and_then(|unit| self.settle(number, unit));
         match settled {
-            Ok(pid) => {
-                self.witness.tell(&Event::CanaryReady { number, pid });
+            Ok(unit) => {
+                self.witness.tell(&Event::CanaryReady {
+                    number,
+                    pid: unit.main_pid,
+                    took_ms: milliseconds(since),
+                });
                 Ok(())
             }
             Err(failed) => {
                 // It failed already; that stopping it fails as well changes nothing for the others.
-                let _ = self.stop(&[number]);
+                let _ = self.stop_canary();
                 Err(failed)
             }
         }
     }
 
-    /// The canary has to stay up for a while: many programs die just after they began to listen.
-    fn settle(&mut self, number: u32, ready: &Unit) -> Result<u32, Failed> {
-        let mut left = self.plan.settle;
-        while !left.is_zero() {
-            let pause = left.min(LOOK);
-            self.manager.pause(pause);
-            left = left.saturating_sub(pause);
-            let unit = self.look(number)?;
-            if !unit.is_ready() || unit.main_pid != ready.main_pid {
-                return Err(self.failed(number, &unit, JobResult::Failed));
-            }
-        }
-        Ok(ready.main_pid)
-    }
-
-    /// Replaces some instances at once, each with a second chance.
+    /// Replaces some instances at once, each with a second chance. All of them are waited for, also
+    /// when one fails: what becomes of them has to be known before the canary goes.
     fn replace(&mut self, numbers: &[u32]) -> Result<(), Failed> {
-        let mut jobs = Vec::new();
+        let mut rising = Vec::new();
         for number in numbers {
-            let old = self.look(*number)?.main_pid;
+            let old_pid = self.look(*number)?.main_pid;
             self.witness.tell(&Event::Replacing {
                 number: *number,
-                old_pid: old,
+                old_pid,
             });
-            self.touched |= old != 0;
-            jobs.push((*number, old, self.fresh(*number)?));
-        }
-        for (number, old, job) in jobs {
-            let unit = match self.verdict(number, &job, old) {
-                Ok(unit) => unit,
-                Err(first) => self.again(number, first)?,
-            };
-            self.witness.tell(&Event::Ready {
-                number,
-                old_pid: old,
-                pid: unit.main_pid,
+            if old_pid != 0 {
+                self.others = Others::AsTheyWere;
+            }
+            let since = Instant::now();
+            rising.push(Rising {
+                number: *number,
+                old_pid,
+                job: self.fresh(*number)?,
+                since,
             });
         }
+        let mut first_failure = Ok(());
+        for one in &rising {
+            match self.bring_up(one) {
+                Err(failed) if failed.number.is_none() => return Err(failed),
+                Err(failed) => first_failure = first_failure.and(Err(failed)),
+                Ok(()) => {}
+            }
+        }
+        first_failure
+    }
+
+    fn bring_up(&mut self, one: &Rising) -> Result<(), Failed> {
+        let unit = match self.proven(one.number, &one.job, one.old_pid) {
+            Ok(unit) => unit,
+            Err(first) => self.again(one.number, first)?,
+        };
+        self.witness.tell(&Event::Ready {
+            number: one.number,
+            old_pid: one.old_pid,
+            pid: unit.main_pid,
+            took_ms: milliseconds(one.since),
+        });
         Ok(())
     }
 
+    /// READY, and where no canary has shown that the new version stays up, settled.
+    fn proven(
+        &mut self,
+        number: u32,
+        job: &crate::systemd::Job,
+        old_pid: u32,
+    ) -> Result<Unit, Failed> {
+        let unit = self.verdict(number, job, old_pid)?;
+        if self.canary.is_some() {
+            return Ok(unit);
+        }
+        self.settle(number, unit)
+    }
+
+    /// The classic restart of one instance.
     fn again(&mut self, number: u32, first: Failed) -> Result<Unit, Failed> {
+        if first.number.is_none() {
+            return Err(first);
+        }
         self.witness.tell(&Event::Retrying {
             number,
             failed: first,
         });
         let job = self.fresh(number)?;
-        self.verdict(number, &job, 0)
+        self.proven(number, &job, 0)
+    }
+
+    /// An instance that died since it was READY has failed as well.
+    fn confirm(&mut self, numbers: &[u32]) -> Result<(), Failed> {
+        for number in numbers {
+            let unit = self.look(*number)?;
+            if unit.is_ready() {
+                continue;
+            }
+            let since = Instant::now();
+            let failed = self.failed(*number, &unit, None);
+            let unit = self.again(*number, failed)?;
+            self.witness.tell(&Event::Ready {
+                number: *number,
+                old_pid: 0,
+                pid: unit.main_pid,
+                took_ms: milliseconds(since),
+            });
+        }
+        Ok(())
     }
 
     fn give_up(&mut self, failed: Failed) -> Result<(), Failed> {
-        if self.plan.on_failure == OnFailure::Restart {
+        if self.plan.on_failure == OnFailure::Restart && failed.number.is_some() {
             return self.restart_all();
         }
-        // The rest keep what they run. The canary goes: a walk leaves N instances, not N + 1.
-        let _ = self.stop_surplus();
+        // The rest keep what they run, those too many included. The canary goes: it was one extra.
+        let _ = self.stop_canary();
         Err(failed)
     }
 
     /// What PM2 calls the classic restart, for the whole app.
     fn restart_all(&mut self) -> Result<(), Failed> {
         self.witness.tell(&Event::RestartingAll);
+        self.others = Others::Restarted;
+        let since = Instant::now();
         let mut jobs = Vec::new();
         for number in 0..self.plan.instances {
             jobs.push((number, self.fresh(number)?));
         }
-        let mut worst = None;
+        let mut result = Ok(());
         for (number, job) in jobs {
             match self.verdict(number, &job, 0) {
                 Ok(unit) => self.witness.tell(&Event::Ready {
                     number,
                     old_pid: 0,
                     pid: unit.main_pid,
+                    took_ms: milliseconds(since),
                 }),
-                Err(failed) => worst = Some(failed),
+                Err(failed) => result = result.and(Err(failed)),
             }
         }
         self.stop_surplus().map_err(|e| self.bus(&e))?;
-        worst.map_or(Ok(()), Err)
+        result
     }
+}
 
-    /// Queues a restart with a clean slate; one that does not run is started by it.
-    fn fresh(&mut self, number: u32) -> Result<Job, Failed> {
-        self.witness.step(self.plan.step);
-        self.witness.forget(number);
-        let unit = self.unit(number);
-        self.manager
-            .reset_failed(&unit)
-            .and_then(|()| self.manager.queue(Verb::Restart, &unit))
-            .map_err(|e| self.bus(&e))
-    }
-
-    /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out.
-    fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<Unit, Failed> {
-        let result = match self.manager.wait(job, self.plan.step) {
-            Ok(result) => result,
-            Err(Error::TimedOut { .. }) => JobResult::Timeout,
-            Err(e) => return Err(self.bus(&e)),
-        };
-        if result == JobResult::Canceled {
-            self.outlast_others(number)?;
-        }
-        let unit = self.look(number)?;
-        let new = unit.main_pid != 0 && unit.main_pid != old_pid;
-        let good = matches!(
-            result,
-            JobResult::Done | JobResult::Canceled | JobResult::Skipped
-        );
-        if good && unit.is_ready() && new {
-            Ok(unit)
-        } else {
-            Err(self.failed(number, &unit, result))
-        }
-    }
-
-    /// Somebody else's job took the place of ours: what it leads to counts.
-    fn outlast_others(&mut self, number: u32) -> Result<(), Failed> {
-        let mut left = self.plan.step;
-        while self.look(number)?.job.is_some() && !left.is_zero() {
-            self.manager.pause(LOOK);
-            left = left.saturating_sub(LOOK);
-        }
-        Ok(())
-    }
-
-    /// Stops every instance beyond the wanted number, the canary included.
-    fn stop_surplus(&mut self) -> Result<(), Error> {
-        let running = self
-            .manager
-            .units(&format!("{}@*.service", self.plan.app))?;
-        let surplus: Vec<u32> = running
-            .iter()
-            .filter_map(|brief| number_of(&self.plan.app, &brief.name))
-            .filter(|number| *number >= self.plan.instances)
-            .collect();
-        self.stop(&surplus)
-    }
-
-    fn stop(&mut self, numbers: &[u32]) -> Result<(), Error> {
-        let mut jobs = Vec::new();
-        for number in numbers {
-            self.witness.step(self.plan.step);
-            let unit = self.unit(*number);
-            if !self.manager.unit(&unit)?.is_gone() {
-                jobs.push((*number, self.manager.queue(Verb::Stop, &unit)?));
-            }
-        }
-        for (number, job) in jobs {
-            self.manager.wait(&job, self.plan.step)?;
-            let canary = self.plan.canary && number == self.plan.instances;
-            self.witness.tell(&Event::Stopped { number, canary });
-        }
-        for number in numbers {
-            self.witness.forget(*number);
-            let unit = self.unit(*number);
-            self.manager.reset_failed(&unit)?;
-        }
-        Ok(())
-    }
-
-    fn look(&mut self, number: u32) -> Result<Unit, Failed> {
-        let unit = self.unit(number);
-        self.manager.unit(&unit).map_err(|e| self.bus(&e))
-    }
-
-    fn unit(&self, number: u32) -> String {
-        format!("{}@{number}.service", self.plan.app)
-    }
-
-    fn failed(&self, number: u32, unit: &Unit, result: JobResult) -> Failed {
-        Failed {
-            number: Some(number),
-            canary: number >= self.plan.instances,
-            why: unit.why(),
-            timed_out: result == JobResult::Timeout || unit.result == "timeout",
-            untouched: !self.touched,
-            invocation: unit.invocation.clone(),
-        }
-    }
-
-    fn bus(&self, error: &Error) -> Failed {
-        Failed {
-            number: None,
-            canary: false,
-            why: error.to_string(),
-            timed_out: false,
-            untouched: !self.touched,
-            invocation: String::new(),
-        }
-    }
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The number of an instance by its unit's name.

@@ -4,20 +4,31 @@ use std::time::Duration;
 
 use super::*;
 use crate::systemd::fake::{Fake, Start};
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Verb};
 
 #[derive(Default)]
 struct Notes {
     lines: Vec<String>,
     forgotten: Vec<u32>,
+    canary: Option<u32>,
+    longest: Duration,
 }
 
 impl Witness for Notes {
-    fn step(&mut self, _: Duration) {}
+    fn step(&mut self, at_most: Duration) {
+        self.longest = self.longest.max(at_most);
+    }
     fn tell(&mut self, event: &Event) {
         self.lines.push(event.to_string());
     }
     fn forget(&mut self, number: u32) {
         self.forgotten.push(number);
+    }
+    fn remember_canary(&mut self, number: Option<u32>) {
+        self.canary = number;
+    }
+    fn canary_left(&mut self) -> Option<u32> {
+        self.canary
     }
 }
 
@@ -45,6 +56,13 @@ fn run(fake: &mut Fake, plan: &Plan) -> (Result<(), Failed>, Notes) {
     (walk(fake, plan, &mut notes), notes)
 }
 
+impl Notes {
+    fn line(&self, start: &str) -> usize {
+        let found = self.lines.iter().position(|l| l.starts_with(start));
+        found.unwrap_or_else(|| panic!("no `{start}` in {:?}", self.lines))
+    }
+}
+
 fn pids(fake: &Fake) -> Vec<u32> {
     ALL.iter().map(|u| fake.pid(u)).collect()
 }
@@ -64,7 +82,14 @@ fn the_canary_goes_first_then_every_instance_in_order_and_the_canary_is_stopped(
     ];
     assert_eq!(fake.log, order.map(|o| format!("{o}.service")));
     assert_eq!(fake.ready(), ALL);
-    assert_eq!(notes.lines.last().unwrap(), "done: 4 of 4 replaced");
+    assert!(
+        notes
+            .lines
+            .last()
+            .unwrap()
+            .starts_with("done: 4 of 4 replaced")
+    );
+    assert_eq!(notes.canary, None);
 }
 
 #[test]
@@ -73,15 +98,11 @@ fn with_a_canary_never_fewer_than_n_are_ready() {
     run(&mut fake, &plan()).0.unwrap();
     assert_eq!(fake.fewest_ready, 4);
     let mut fake = Fake::running(&ALL);
-    run(
-        &mut fake,
-        &Plan {
-            canary: false,
-            ..plan()
-        },
-    )
-    .0
-    .unwrap();
+    let bare = Plan {
+        canary: false,
+        ..plan()
+    };
+    run(&mut fake, &bare).0.unwrap();
     assert_eq!(fake.fewest_ready, 3);
 }
 
@@ -105,13 +126,7 @@ fn an_instance_gets_a_second_chance() {
     fake.script("web@1.service", &[Start::Fails]);
     let (result, notes) = run(&mut fake, &plan());
     assert_eq!(result, Ok(()));
-    assert!(
-        notes
-            .lines
-            .contains(&"instance 1: exited with status 1; once more".to_owned()),
-        "{:?}",
-        notes.lines
-    );
+    notes.line("instance 1: exited with status 1; once more");
 }
 
 #[test]
@@ -132,77 +147,168 @@ fn an_instance_that_fails_twice_ends_the_walk_and_the_rest_keep_what_they_run() 
 fn with_on_failure_restart_the_whole_app_is_restarted_at_once() {
     let mut fake = Fake::running(&ALL);
     fake.script("web@1.service", &[Start::Fails, Start::Fails]);
-    assert_eq!(
-        run(
-            &mut fake,
-            &Plan {
-                on_failure: OnFailure::Restart,
-                ..plan()
-            }
-        )
-        .0,
-        Ok(())
-    );
+    let restart = Plan {
+        on_failure: OnFailure::Restart,
+        ..plan()
+    };
+    assert_eq!(run(&mut fake, &restart).0, Ok(()));
     assert_eq!(fake.ready(), ALL);
+
+    fake.script("web@1.service", &[Start::Fails, Start::Fails, Start::Fails]);
+    let failed = run(&mut fake, &restart).0.unwrap_err();
+    assert_eq!((failed.number, failed.others), (Some(1), Others::Restarted));
+}
+
+#[test]
+fn without_a_canary_each_instance_has_to_settle() {
+    let mut fake = Fake::running(&ALL);
+    let bare = Plan {
+        canary: false,
+        ..plan()
+    };
+    fake.script("web@0.service", &[Start::DiesLater, Start::DiesLater]);
+    let (result, notes) = run(&mut fake, &bare);
+    let failed = result.unwrap_err();
+    assert_eq!(
+        failed.to_string(),
+        "instance 0 failed twice: ready, and then exited with status 1; the instances after it are as they were"
+    );
+    assert_eq!(fake.ready(), &ALL[1..]);
+    assert!(notes.lines.iter().all(|l| !l.contains("canary")));
+}
+
+#[test]
+fn one_that_died_since_it_was_ready_is_not_told_as_replaced() {
+    let mut fake = Fake::running(&ALL);
+    let hasty = Plan {
+        canary: false,
+        settle: Duration::ZERO,
+        ..plan()
+    };
+    fake.script("web@3.service", &[Start::Fails, Start::Works]);
+    assert_eq!(run(&mut fake, &hasty).0, Ok(()));
+    let mut killer = Killer(Fake::running(&ALL), "web@0.service");
+    let mut notes = Notes::default();
+    walk(&mut killer, &hasty, &mut notes).unwrap();
+    notes.line("instance 0: exited with status 1; once more");
+    assert_eq!(killer.0.ready(), ALL);
+}
+
+#[test]
+fn a_job_that_never_ends_is_a_failure_in_time() {
+    let mut fake = Fake::running(&ALL);
+    fake.script("web@4.service", &[Start::Stuck]);
+    let failed = run(&mut fake, &plan()).0.unwrap_err();
+    assert!(failed.canary && failed.timed_out && failed.untouched);
+    assert_eq!(failed.why, "not ready within 10s");
+    assert_eq!(fake.ready(), ALL);
+}
+
+#[test]
+fn every_wait_is_announced_with_its_bound() {
+    let mut fake = Fake::running(&ALL);
+    let slow = Plan {
+        settle: Duration::from_mins(1),
+        ..plan()
+    };
+    let (_, notes) = run(&mut fake, &slow);
+    assert!(notes.longest >= slow.settle);
 }
 
 #[test]
 fn the_number_of_instances_is_brought_to_what_is_wanted() {
     let mut fake = Fake::running(&ALL);
-    run(
-        &mut fake,
-        &Plan {
-            instances: 2,
-            ..plan()
-        },
-    )
-    .0
-    .unwrap();
+    let two = Plan {
+        instances: 2,
+        ..plan()
+    };
+    run(&mut fake, &two).0.unwrap();
     assert_eq!(fake.ready(), &ALL[..2]);
     run(&mut fake, &plan()).0.unwrap();
     assert_eq!(fake.ready(), ALL);
 }
 
 #[test]
-fn a_canary_left_by_a_killed_walk_is_replaced_and_stopped() {
+fn a_canary_takes_no_number_of_an_instance_that_serves() {
+    let mut fake = Fake::running(&ALL);
+    let before = pids(&fake);
+    let two = Plan {
+        instances: 2,
+        ..plan()
+    };
+    fake.script("web@4.service", &[Start::Fails]);
+    let failed = run(&mut fake, &two).0.unwrap_err();
+    assert!(failed.canary && failed.untouched);
+    assert_eq!(pids(&fake), before);
+
+    fake.script("web@1.service", &[Start::Fails, Start::Fails]);
+    let failed = run(&mut fake, &two).0.unwrap_err();
+    assert_eq!(failed.number, Some(1));
+    assert_eq!(
+        pids(&fake)[2..],
+        before[2..],
+        "too many, but they serve what they served"
+    );
+}
+
+#[test]
+fn a_canary_left_by_a_killed_walk_is_stopped_first() {
     let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
-    let left = fake.pid("web@4.service");
+    let mut notes = Notes {
+        canary: Some(4),
+        ..Notes::default()
+    };
+    fake.script("web@4.service", &[Start::Fails]);
+    walk(&mut fake, &plan(), &mut notes).unwrap_err();
+    assert_eq!(fake.log[0], "stop web@4.service");
+    assert_eq!(fake.ready(), ALL, "also when the new one fails");
+    assert_eq!(notes.canary, None);
+
+    // Since then it has become one of the wanted: it serves.
+    let mut fake = Fake::running(&ALL);
+    let mut notes = Notes {
+        canary: Some(3),
+        ..Notes::default()
+    };
+    walk(&mut fake, &plan(), &mut notes).unwrap();
+    assert!(!fake.log.contains(&"stop web@3.service".to_owned()));
+}
+
+#[test]
+fn one_beyond_the_wanted_that_no_walk_left_is_stopped_at_the_end() {
+    let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
     run(&mut fake, &plan()).0.unwrap();
     assert_eq!(fake.ready(), ALL);
-    assert_ne!(left, 0);
+    assert_eq!(fake.log[0], "restart web@5.service");
 }
 
 #[test]
 fn parallel_takes_so_many_at_a_time() {
     let mut fake = Fake::running(&ALL);
-    let (result, notes) = run(
-        &mut fake,
-        &Plan {
-            parallel: 3,
-            ..plan()
-        },
-    );
+    let three = Plan {
+        parallel: 3,
+        ..plan()
+    };
+    let (result, notes) = run(&mut fake, &three);
     assert_eq!(result, Ok(()));
-    let first_ready = notes
-        .lines
-        .iter()
-        .position(|l| l.starts_with("instance 0: ready"))
-        .unwrap();
-    let third = notes
-        .lines
-        .iter()
-        .position(|l| l.starts_with("instance 2: replacing"))
-        .unwrap();
-    let fourth = notes
-        .lines
-        .iter()
-        .position(|l| l.starts_with("instance 3: replacing"))
-        .unwrap();
-    assert!(
-        third < first_ready && first_ready < fourth,
-        "{:?}",
-        notes.lines
-    );
+    let first_ready = notes.line("instance 0: ready");
+    assert!(notes.line("instance 2: replacing") < first_ready);
+    assert!(first_ready < notes.line("instance 3: replacing"));
+    assert_eq!(fake.fewest_ready, 2, "the canary and instance 3");
+}
+
+#[test]
+fn when_one_of_several_at_a_time_fails_the_others_are_waited_for() {
+    let mut fake = Fake::running(&ALL);
+    let two = Plan {
+        parallel: 2,
+        ..plan()
+    };
+    fake.script("web@0.service", &[Start::Fails, Start::Fails]);
+    let (result, notes) = run(&mut fake, &two);
+    assert_eq!(result.unwrap_err().number, Some(0));
+    assert!(notes.line("instance 1: ready") < notes.line("canary: stopped"));
+    assert_eq!(fake.ready(), &ALL[1..]);
 }
 
 #[test]
@@ -210,4 +316,62 @@ fn every_instance_it_starts_begins_with_a_clean_slate() {
     let mut fake = Fake::running(&ALL);
     let (_, notes) = run(&mut fake, &plan());
     assert_eq!(notes.forgotten, [4, 0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn events_have_stable_names_for_scripts() {
+    let ready = Event::Ready {
+        number: 1,
+        old_pid: 7,
+        pid: 8,
+        took_ms: 1234,
+    };
+    let json = serde_json::to_string(&ready).unwrap();
+    assert_eq!(
+        json,
+        r#"{"event":"ready","number":1,"old_pid":7,"pid":8,"took_ms":1234}"#
+    );
+    assert_eq!(ready.to_string(), "instance 1: ready after 1.2 s (pid 8)");
+}
+
+/// A systemd where one instance dies when the last one is replaced.
+struct Killer(Fake, &'static str);
+
+impl Manager for Killer {
+    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
+        self.0.unit(name)
+    }
+    fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
+        self.0.units(pattern)
+    }
+    fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
+        let job = self.0.queue(verb, unit)?;
+        if unit == "web@3.service" {
+            let dead = Unit {
+                name: self.1.into(),
+                active: ActiveState::Activating,
+                result: "exit-code".into(),
+                exit_code: 1,
+                exit_status: 1,
+                ..Unit::default()
+            };
+            self.0.set(dead);
+        }
+        Ok(job)
+    }
+    fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
+        self.0.wait(job, at_most)
+    }
+    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
+        self.0.cut_short(unit)
+    }
+    fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
+        self.0.reset_failed(unit)
+    }
+    fn daemon_reload(&mut self) -> Result<(), Error> {
+        self.0.daemon_reload()
+    }
+    fn version(&mut self) -> Result<u32, Error> {
+        self.0.version()
+    }
 }

@@ -51,6 +51,12 @@ impl Address {
         }
     }
 
+    /// Whether it is one of IPv6.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        matches!(self, Self::Inet(SocketAddr::V6(_)))
+    }
+
     /// How `listen =` writes it.
     #[must_use]
     pub fn as_listen(&self) -> String {
@@ -89,31 +95,30 @@ pub fn find(listeners: &[(Shape, Address)], shape: Shape, wanted: &Address) -> M
     if wanted.family() != shape.domain {
         return Match::Other;
     }
-    let same = |(s, _): &&(usize, &(Shape, Address))| *s < listeners.len();
-    let alike = listeners
-        .iter()
-        .enumerate()
-        .filter(|(_, (s, _))| s.kind == shape.kind);
-    let candidates: Vec<(usize, &(Shape, Address))> =
-        alike.filter(|(_, (_, a))| same_place(a, wanted)).collect();
-    if let Some((i, _)) = candidates
-        .iter()
-        .find(|(_, (_, a))| a == wanted)
-        .or_else(|| candidates.iter().find(same))
-    {
-        return Match::Listener(*i);
+    let exact = |(s, a): &(Shape, Address)| alike(*s, shape) && a == wanted;
+    let wide = |(s, a): &(Shape, Address)| alike(*s, shape) && same_place(a, wanted);
+    let position = listeners.iter().position(exact);
+    if let Some(index) = position.or_else(|| listeners.iter().position(wide)) {
+        return Match::Listener(index);
     }
     let port = |a: &Address| match a {
         Address::Inet(address) => Some(address.port()),
         Address::Path(_) => None,
     };
     let crossed = listeners.iter().position(|(s, a)| {
-        s.kind == shape.kind
+        alike(*s, shape)
             && port(a).is_some()
             && port(a) == port(wanted)
             && a.family() != wanted.family()
     });
     crossed.map_or(Match::Other, Match::WrongFamily)
+}
+
+/// Whether a listener can stand in for a socket of this shape. Go asks for MPTCP, and takes TCP where
+/// there is none.
+fn alike(listener: Shape, own: Shape) -> bool {
+    let fallback = (listener.protocol, own.protocol) == (libc::IPPROTO_TCP, libc::IPPROTO_MPTCP);
+    listener.kind == own.kind && (listener.protocol == own.protocol || fallback)
 }
 
 fn same_place(listener: &Address, wanted: &Address) -> bool {

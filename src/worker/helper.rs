@@ -15,12 +15,13 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use sd_notify::NotifyState;
 
 use super::arguments::{Handover, Ready, Run};
+use super::caller::Caller;
 use super::channel::Lines;
-use super::replace::{ABOVE, Caller, Outcome, Replacer, above};
+use super::replace::{ABOVE, Outcome, Replacer, above};
 use super::say;
 use super::sockets::Listener;
+use crate::sys::process;
 use crate::sys::seccomp::{self, Kind};
-use crate::sys::{exec, process};
 
 /// What the helper is there for.
 pub(super) struct Duty<'a> {
@@ -58,7 +59,7 @@ fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
         if let ControlMessageOwned::ScmRights(fds) = control
             && let Some(fd) = fds.first()
         {
-            return process::raise(exec::passed(*fd)?, 3);
+            return Ok(process::received(*fd));
         }
     }
     Err(std::io::ErrorKind::UnexpectedEof.into())
@@ -88,9 +89,11 @@ struct Helper<'a> {
     run: &'a Run,
     filter: Option<OwnedFd>,
     channel: Option<(OwnedFd, Lines)>,
-    program: OwnedFd,
-    replacer: Replacer,
+    /// The main process, where no filter tells its end.
+    program: Option<OwnedFd>,
+    replacer: Replacer<'a>,
     ready: bool,
+    served: Option<Instant>,
     deadline: Option<Instant>,
 }
 
@@ -104,14 +107,18 @@ impl<'a> Helper<'a> {
             Handover::Bind => Some(above(receive(&worker)?)),
             Handover::Fds => None,
         };
-        let program = above(process::pidfd(i32::try_from(duty.main).unwrap_or(0))?);
+        let program = match filter {
+            Some(_) => None,
+            None => Some(above(process::pidfd(duty.main)?)),
+        };
         let channel = duty.channel.map(above);
-        let replacer = Replacer::new(duty.listeners);
+        let replacer = Replacer::new(&duty.run.app, duty.listeners);
         nix::unistd::write(&worker, b"k")?;
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper.
         process::close_range(0, 1);
-        if program.as_raw_fd() >= ABOVE {
+        let first = filter.as_ref().or(program.as_ref());
+        if first.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
             // Everything of ours is up there: what is left below was the worker's.
             process::close_range(3, ABOVE_LAST);
         }
@@ -123,6 +130,7 @@ impl<'a> Helper<'a> {
             program,
             replacer,
             ready: !awaited,
+            served: None,
             deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
         })
     }
@@ -131,6 +139,7 @@ impl<'a> Helper<'a> {
         loop {
             let (call, message, gone) = self.wait()?;
             if gone {
+                self.explain_end();
                 return Ok(());
             }
             if call {
@@ -152,32 +161,35 @@ impl<'a> Helper<'a> {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
-        let nothing = self.program.as_fd();
-        let first = self.filter.as_ref().map_or(nothing, AsFd::as_fd);
-        let second = self.channel.as_ref().map_or(nothing, |(fd, _)| fd.as_fd());
-        let mut fds = [
-            PollFd::new(first, PollFlags::POLLIN),
-            PollFd::new(second, PollFlags::POLLIN),
-        ];
+        let channel = self.channel.as_ref().map(|(fd, _)| fd);
+        let watched = [self.filter.as_ref(), self.program.as_ref(), channel];
+        let mut fds: Vec<PollFd<'_>> = watched
+            .iter()
+            .flatten()
+            .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+            .collect();
         match poll(&mut fds, time) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
-        let events = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
-        let [first, second] = [events(&fds[0]), events(&fds[1])];
-        let ended = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        // The filter hangs up when nobody is under it; without one, the main process's end is the end.
-        let gone = if self.filter.is_some() {
-            first.intersects(ended)
-        } else {
-            first.contains(PollFlags::POLLIN)
+        let mut events = fds
+            .iter()
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let mut of = |watched: bool| {
+            let empty = PollFlags::empty();
+            if watched {
+                events.next().unwrap_or(empty)
+            } else {
+                empty
+            }
         };
-        let call = self.filter.is_some() && first.contains(PollFlags::POLLIN);
-        Ok((
-            call,
-            self.channel.is_some() && !second.is_empty(),
-            gone && !call,
-        ))
+        let filter = of(self.filter.is_some());
+        let program = of(self.program.is_some());
+        let message = !of(channel.is_some()).is_empty();
+        let call = filter.contains(PollFlags::POLLIN);
+        // The filter hangs up when nobody is under it; without one, the main process's end is the end.
+        let gone = !program.is_empty() || (!filter.is_empty() && !call);
+        Ok((call, message, gone))
     }
 
     fn call(&mut self) -> std::io::Result<()> {
@@ -204,8 +216,11 @@ impl<'a> Helper<'a> {
             Outcome::Done => seccomp::answer(filter, call.id, 0),
             Outcome::Refused(errno) => seccomp::answer(filter, call.id, errno),
         };
-        if self.run.ready == Ready::Listen && self.replacer.all_served() {
-            self.tell_ready();
+        if self.replacer.all_served() {
+            self.served.get_or_insert_with(Instant::now);
+            if self.run.ready == Ready::Listen {
+                self.tell_ready();
+            }
         }
         Ok(())
     }
@@ -240,21 +255,36 @@ impl<'a> Helper<'a> {
         }
     }
 
+    /// A program that sleeps in accept(2) is told `EAGAIN` instead, and most end then.
+    fn explain_end(&mut self) {
+        self.replacer.tell_refusal();
+        let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
+        if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
+            say(
+                5,
+                "the program ended as soon as it listened; if it waits for connections in accept itself, write `service.NonBlocking = \"no\"`",
+            );
+        }
+    }
+
     /// The unit's own time-out ends it a moment later; this line says why.
-    fn too_late(&self) {
+    fn too_late(&mut self) {
         let waited = self.run.listen_timeout.as_secs_f64();
         let why = match self.run.ready {
             Ready::Message => "the program did not send 'ready'".to_owned(),
             _ => self.replacer.missing(),
         };
         say(3, &format!("not ready after {waited} s: {why}"));
+        self.replacer.tell_refusal();
     }
 }
 
 /// Room for descriptors of the program's own numbers.
 pub(super) fn raise_limit() {
+    const ROOM: u64 = 1 << 16;
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // With the lower limit fewer programs can be helped, but most.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16), hard);
+        // Only root may raise the hard limit. With the lower one the helper makes do.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, ROOM, hard.max(ROOM))
+            .or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     }
 }

@@ -6,8 +6,11 @@
 
 pub mod address;
 mod arguments;
+mod caller;
 mod channel;
 mod drain;
+mod entry;
+mod epoll;
 mod helper;
 mod replace;
 mod sockets;

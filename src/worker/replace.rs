@@ -1,18 +1,18 @@
 //! Puts systemd's socket in the place of the program's own, in the middle of its bind(2).
-//!
-//! The registrations of the old socket in the program's epoll sets are put on the new one, or its
-//! event loop would never hear of a connection: epoll knows a descriptor by its file.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use super::address::{self, Address, Match};
+use super::caller::Caller;
 use super::say;
 use super::sockets::Listener;
+use super::{entry, epoll};
+use crate::sys::process;
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket::{self, LONGEST_ADDRESS, Shape};
-use crate::sys::{exec, process};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,69 +25,19 @@ pub(super) enum Outcome {
     Refused(i32),
 }
 
-/// The process that called.
-pub(super) struct Caller {
-    pid: i32,
-    process: OwnedFd,
-}
-
-impl Caller {
-    pub(super) fn of(call: &Call) -> io::Result<Self> {
-        // The notification names a thread; a pidfd is of a whole process.
-        let status = fs::read_to_string(format!("/proc/{}/status", call.thread))?;
-        let pid = status
-            .lines()
-            .find_map(|l| l.strip_prefix("Tgid:")?.trim().parse().ok());
-        let pid = pid.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self {
-            pid,
-            process: process::pidfd(pid)?,
-        })
-    }
-
-    fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
-        process::descriptor_of(self.process.as_fd(), fd).map(above)
-    }
-
-    /// The numbers of its descriptors whose link in /proc reads so.
-    fn numbers(&self, link: &str) -> Vec<RawFd> {
-        let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
-            return Vec::new();
-        };
-        entries
-            .flatten()
-            .filter(|e| fs::read_link(e.path()).is_ok_and(|l| l.as_os_str() == link))
-            .filter_map(|e| e.file_name().to_str()?.parse().ok())
-            .collect()
-    }
-
-    fn info(&self, fd: RawFd) -> String {
-        fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.pid)).unwrap_or_default()
-    }
-
-    fn closes_on_exec(&self, fd: RawFd) -> bool {
-        let info = self.info(fd);
-        let flags = info
-            .lines()
-            .find_map(|l| i32::from_str_radix(l.strip_prefix("flags:")?.trim(), 8).ok());
-        flags.is_none_or(|f| f & libc::O_CLOEXEC != 0)
-    }
-}
-
-/// An epoll set of the program that watches one of its sockets.
-struct Watch {
-    epoll: OwnedFd,
-    events: u32,
-    data: u64,
-}
-
 /// The listeners and what was done with them.
-pub(super) struct Replacer {
+pub(super) struct Replacer<'a> {
+    app: &'a str,
     listeners: Vec<(Shape, Address)>,
     sources: Vec<OwnedFd>,
     inodes: Vec<u64>,
+    entries: Vec<Option<(u64, u64)>>,
+    handed: Vec<bool>,
     served: Vec<bool>,
-    refused: bool,
+    /// What to tell about a bind that was refused, should the program not come to serve.
+    refused: Option<String>,
+    /// The program's own socket was a blocking one, systemd's is not.
+    blocking: bool,
     elsewhere: Option<Address>,
     noted: Vec<String>,
 }
@@ -101,23 +51,36 @@ pub(super) fn above(fd: OwnedFd) -> OwnedFd {
     process::raise(fd.as_fd(), ABOVE).unwrap_or(fd)
 }
 
-impl Replacer {
-    pub(super) fn new(listeners: Vec<Listener>) -> Self {
+impl<'a> Replacer<'a> {
+    pub(super) fn new(app: &'a str, listeners: Vec<Listener>) -> Self {
         let mut new = Self {
+            app,
             listeners: Vec::new(),
             sources: Vec::new(),
             inodes: Vec::new(),
+            entries: Vec::new(),
+            handed: vec![false; listeners.len()],
             served: vec![false; listeners.len()],
-            refused: false,
+            refused: None,
+            blocking: false,
             elsewhere: None,
             noted: Vec::new(),
         };
         for listener in listeners {
-            let raised =
-                process::raise(listener.fd, ABOVE).or_else(|_| process::raise(listener.fd, 3));
-            if let (Ok(fd), Ok(inode)) = (raised, inode(listener.fd)) {
+            let Ok(inode) = inode(listener.fd) else {
+                continue;
+            };
+            let raised = process::raise(listener.fd, ABOVE).or_else(|_| {
+                let raised = process::raise(listener.fd, 3);
+                // Under a limit so low, each descriptor counts.
+                process::close(listener.fd);
+                raised
+            });
+            if let Ok(fd) = raised {
                 new.sources.push(fd);
                 new.inodes.push(inode);
+                new.entries
+                    .push(entry::path(&listener.address).and_then(entry::identity));
                 new.listeners.push((listener.shape, listener.address));
             }
         }
@@ -137,6 +100,18 @@ impl Replacer {
         self.served.iter().all(|s| *s)
     }
 
+    /// Whether the program may sleep in accept(2), which this socket does not let it do.
+    pub(super) fn may_not_sleep(&self) -> bool {
+        self.blocking
+    }
+
+    /// Says what it was refused, if it does not serve; once.
+    pub(super) fn tell_refusal(&mut self) {
+        if let Some(text) = self.refused.take_if(|_| !self.served.iter().all(|s| *s)) {
+            say(3, &text);
+        }
+    }
+
     /// Why it is not ready.
     pub(super) fn missing(&self) -> String {
         let open = self
@@ -146,9 +121,7 @@ impl Replacer {
             .find(|(_, served)| !**served);
         let declared = open.map(|((_, a), _)| a.to_string()).unwrap_or_default();
         match &self.elsewhere {
-            _ if self.refused => {
-                "the address of the other family was refused, see above".to_owned()
-            }
+            _ if self.refused.is_some() => "its bind was refused".to_owned(),
             Some(address) => format!(
                 "the program listens on {address}, declared is {declared}; write `listen = \"{}\"`",
                 address.as_listen()
@@ -169,12 +142,13 @@ impl Replacer {
         let Some(wanted) = read_address(call, caller) else {
             return Outcome::Untouched;
         };
+        let wanted = self.as_declared(wanted, caller);
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
         match address::find(&self.listeners, shape, &wanted) {
             Match::Listener(index) => self.hand_over(filter, call, caller, &theirs, index),
-            Match::WrongFamily(index) => self.wrong_family(index, &wanted),
+            Match::WrongFamily(index) => self.wrong_family(index, &wanted, &theirs),
             Match::Other => {
                 let is_server = !matches!(&wanted, Address::Inet(a) if a.port() == 0);
                 if is_server && self.elsewhere.is_none() && shape.kind == libc::SOCK_STREAM {
@@ -183,6 +157,25 @@ impl Replacer {
                 Outcome::Untouched
             }
         }
+    }
+
+    /// A relative path, or one through a link, is the declared one when it leads there.
+    fn as_declared(&self, wanted: Address, caller: &Caller) -> Address {
+        let Some(path) = entry::path(&wanted).map(|p| caller.path(p)) else {
+            return wanted;
+        };
+        let mut addresses = self.listeners.iter().map(|(_, address)| address);
+        let declared =
+            addresses.find(|a| entry::path(a).is_some_and(|own| entry::is_same(own, &path)));
+        declared.cloned().unwrap_or(wanted)
+    }
+
+    /// Whether the socket's file, there at the start, was removed by the program since.
+    fn is_unlinked(&self, index: usize) -> bool {
+        let before = self.entries.get(index).copied().flatten();
+        let path = self.listeners.get(index).and_then(|(_, a)| entry::path(a));
+        path.zip(before)
+            .is_some_and(|(path, before)| entry::identity(path) != Some(before))
     }
 
     fn hand_over(
@@ -201,14 +194,20 @@ impl Replacer {
         if self::inode(theirs.as_fd()).is_ok_and(|i| i == inode) {
             return Outcome::Done;
         }
+        if self.is_unlinked(index) {
+            let path = self.listeners.get(index).and_then(|(_, a)| entry::path(a));
+            self.refused = path.map(|path| entry::advice(path, self.app));
+            return Outcome::Refused(libc::EADDRNOTAVAIL);
+        }
         let source = source.as_fd();
+        self.blocking |= settle_blocking(theirs.as_fd(), source);
         let lost = lost_options(theirs.as_fd(), source);
         let old = self::inode(theirs.as_fd()).unwrap_or(0);
         let mut deaf = false;
         for fd in caller.numbers(&format!("socket:[{old}]")) {
-            let watches = watches(caller, fd, old);
+            let watches = epoll::watches(caller, fd, old);
             for watch in &watches {
-                forget(watch, theirs.as_fd(), fd);
+                watch.forget(theirs.as_fd(), fd);
             }
             let replaced = seccomp::replace(filter, call.id, source, fd, caller.closes_on_exec(fd));
             // The descriptor that is bound decides; of its copies it does not.
@@ -218,7 +217,7 @@ impl Replacer {
                 self.note(&format!("the socket cannot be handed over: {e}"));
                 return Outcome::Refused(libc::EADDRNOTAVAIL);
             }
-            deaf |= !watches.iter().all(|watch| register(watch, source, fd));
+            deaf |= !watches.iter().all(|watch| watch.register(source, fd));
         }
         if deaf {
             self.note(
@@ -231,22 +230,22 @@ impl Replacer {
                 lost.join(", ")
             ));
         }
-        let is_datagram = self
-            .listeners
-            .get(index)
-            .is_some_and(|(s, _)| s.kind == libc::SOCK_DGRAM);
-        if is_datagram && let Some(served) = self.served.get_mut(index) {
-            *served = true;
+        mark(&mut self.handed, index);
+        let listener = self.listeners.get(index);
+        if listener.is_some_and(|(s, _)| s.kind == libc::SOCK_DGRAM) {
+            mark(&mut self.served, index);
         }
         Outcome::Done
     }
 
-    fn wrong_family(&mut self, index: usize, wanted: &Address) -> Outcome {
-        // A program that serves already binds the other family of its port, too: that is answered well
-        // and leads nowhere, as the declared socket takes what comes.
-        if self.served.iter().any(|s| *s) {
+    fn wrong_family(&mut self, index: usize, wanted: &Address, theirs: &OwnedFd) -> Outcome {
+        // Many programs bind the port in both families. One that has the declared socket gets the
+        // other one on a free port of the loopback: it must be able to listen and wait there.
+        if self.handed.get(index).is_some_and(|h| *h)
+            && socket::bind_loopback(theirs.as_fd(), wanted.is_ipv6()).is_ok()
+        {
             self.note(&format!(
-                "{wanted} is left without a socket: only the declared addresses are served"
+                "{wanted} stays without clients, since it is not declared; to have both, write both in `listen`"
             ));
             return Outcome::Done;
         }
@@ -255,14 +254,11 @@ impl Replacer {
             .get(index)
             .map(|(_, a)| a.to_string())
             .unwrap_or_default();
-        say(
-            3,
-            &format!(
-                "the program binds {wanted}, declared is {declared}; write `listen = \"{}\"`",
-                wanted.as_listen()
-            ),
-        );
-        self.refused = true;
+        // Node takes IPv4 then, and all is well.
+        self.refused = Some(format!(
+            "the program binds {wanted}, declared is {declared}; write `listen = \"{}\"`, or both in a list if it binds both",
+            wanted.as_listen()
+        ));
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
@@ -277,10 +273,29 @@ impl Replacer {
         let Some(index) = self.inodes.iter().position(|i| *i == inode) else {
             return Outcome::Untouched;
         };
-        if let Some(served) = self.served.get_mut(index) {
-            *served = true;
-        }
+        mark(&mut self.served, index);
         Outcome::Done
+    }
+}
+
+/// Whether the program's socket waits and systemd's does not. Units have `NonBlocking=yes`; where the
+/// user has it off, for a program that sleeps in accept(2), an event loop must not find the socket so:
+/// it would hang when it loses the race for a connection.
+fn settle_blocking(theirs: BorrowedFd<'_>, source: BorrowedFd<'_>) -> bool {
+    let flags = |fd| fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+    let (Ok(theirs), Ok(ours)) = (flags(theirs), flags(source)) else {
+        return false;
+    };
+    let [theirs, waits] = [theirs, ours].map(|f| !f.contains(OFlag::O_NONBLOCK));
+    if waits && !theirs {
+        let _ = fcntl(source, FcntlArg::F_SETFL(ours | OFlag::O_NONBLOCK));
+    }
+    theirs && !waits
+}
+
+fn mark(flags: &mut [bool], index: usize) {
+    if let Some(flag) = flags.get_mut(index) {
+        *flag = true;
     }
 }
 
@@ -296,72 +311,6 @@ fn read_address(call: &Call, caller: &Caller) -> Option<Address> {
     let bytes = bytes.get_mut(..length)?;
     process::read_memory(caller.pid, call.address, bytes).ok()?;
     Address::from_bytes(bytes)
-}
-
-/// Every registration of a descriptor in the program's epoll sets, see `proc_pid_fdinfo(5)`.
-fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
-    let mut found = Vec::new();
-    for epoll in caller.numbers("anon_inode:[eventpoll]") {
-        for line in caller.info(epoll).lines().filter(|l| l.starts_with("tfd:")) {
-            let Some((events, data)) = registration(line, fd, inode) else {
-                continue;
-            };
-            if let Ok(epoll) = caller.descriptor(epoll) {
-                found.push(Watch {
-                    epoll,
-                    events,
-                    data,
-                });
-            }
-        }
-    }
-    found
-}
-
-/// `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
-pub(super) fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
-    let words: Vec<&str> = line
-        .split([' ', ':', '\t'])
-        .filter(|w| !w.is_empty())
-        .collect();
-    let value = |key: &str| {
-        words
-            .windows(2)
-            .find_map(|w| (*w.first()? == key).then(|| w.get(1).copied())?)
-    };
-    let hex = |key: &str| u64::from_str_radix(value(key)?, 16).ok();
-    let same = value("tfd")?.parse::<RawFd>().ok()? == fd && hex("ino").is_none_or(|i| i == inode);
-    same.then_some(())?;
-    Some((u32::try_from(hex("events")?).ok()?, hex("data")?))
-}
-
-// epoll knows a registration by number and file, so ours has to have the program's number.
-pub(super) fn at_number<R>(
-    source: BorrowedFd<'_>,
-    number: RawFd,
-    act: impl FnOnce(BorrowedFd<'_>) -> R,
-) -> Option<R> {
-    let is_ours = exec::passed(number).is_ok();
-    if is_ours {
-        return None;
-    }
-    let placed = process::place(source, number).ok()?;
-    Some(act(placed.as_fd()))
-}
-
-fn forget(watch: &Watch, theirs: BorrowedFd<'_>, fd: RawFd) {
-    // A registration that stays is one of a socket that nobody holds: epoll drops it by itself.
-    let _ = at_number(theirs, fd, |placed| {
-        socket::watch(watch.epoll.as_fd(), placed, None)
-    });
-}
-
-fn register(watch: &Watch, source: BorrowedFd<'_>, fd: RawFd) -> bool {
-    let event = Some((watch.events, watch.data));
-    at_number(source, fd, |placed| {
-        socket::watch(watch.epoll.as_fd(), placed, event)
-    })
-    .is_some_and(|r| r.is_ok())
 }
 
 /// Options that people set for a reason and that went with the old socket.
@@ -390,17 +339,4 @@ fn lost_options(theirs: BorrowedFd<'_>, ours: BorrowedFd<'_>) -> Vec<&'static st
         .filter(|(level, name, _)| differs(*level, *name))
         .map(|(_, _, text)| *text)
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::registration;
-
-    #[test]
-    fn a_registration_is_read_as_proc_writes_it() {
-        let line = "tfd:       18 events:       19 data:               12  pos:0 ino:1f3a sdev:8";
-        assert_eq!(registration(line, 18, 0x1f3a), Some((0x19, 0x12)));
-        assert_eq!(registration(line, 19, 0x1f3a), None);
-        assert_eq!(registration(line, 18, 1), None);
-    }
 }

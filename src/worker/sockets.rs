@@ -3,10 +3,9 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use listenfd::ListenFd;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::Error;
 use super::address::Address;
+use super::{Error, entry};
 use crate::sys::exec;
 use crate::sys::socket::{self, Shape};
 
@@ -29,6 +28,9 @@ pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
         let listener = examine(fd).map_err(|e| {
             Error::Sockets(format!("descriptor {fd} of {app}.socket is of no use: {e}"))
         })?;
+        if let Some(path) = entry::path(&listener.address).filter(|p| entry::is_gone(p)) {
+            return Err(Error::Sockets(entry::advice(path, app)));
+        }
         listeners.push(listener);
     }
     if listeners.is_empty() {
@@ -45,18 +47,9 @@ fn examine(fd: i32) -> std::io::Result<Listener> {
     let address = Address::from_bytes(&socket::name(fd)?).ok_or_else(|| {
         std::io::Error::other("it is bound to no address that can be handed over")
     })?;
-    make_nonblocking(fd)?;
+    // Passed on to a program that binds by itself, it would be a copy that nobody knows of.
+    exec::set_close_on_exec(fd, true)?;
     Ok(Listener { fd, shape, address })
-}
-
-/// The listener is one open file description for all instances: blocking, it would hang every event
-/// loop that loses the race for a connection.
-fn make_nonblocking(fd: BorrowedFd<'_>) -> std::io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    if !flags.contains(OFlag::O_NONBLOCK) {
-        fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    }
-    Ok(())
 }
 
 /// Lets exec pass the sockets on, for a program that speaks the protocol itself.

@@ -126,7 +126,7 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
             if run.handover == Handover::Bind {
                 filter(&listeners, helper, &ours)?;
             }
-            Ok(())
+            wait_for(&ours)
         }
     }
 }
@@ -139,11 +139,13 @@ fn filter(listeners: &[Listener], helper: i32, to_helper: &OwnedFd) -> Result<()
     let shortest = if unix { 0 } else { INET_ADDRESS };
     let listener =
         seccomp::install(shortest).map_err(kernel("the handover's seccomp filter is refused"))?;
-    helper::send(to_helper, &listener).map_err(kernel("the helper cannot be told"))?;
-    drop(listener);
-    // Until the helper says so, a bind of the program would wait for nobody.
+    helper::send(to_helper, &listener).map_err(kernel("the helper cannot be told"))
+}
+
+/// Until the helper says so, a bind of the program would wait for nobody.
+fn wait_for(helper: &OwnedFd) -> Result<(), Error> {
     let mut word = [0; 1];
-    match recv(to_helper.as_raw_fd(), &mut word, MsgFlags::empty()) {
+    match recv(helper.as_raw_fd(), &mut word, MsgFlags::empty()) {
         Ok(1) => Ok(()),
         Ok(_) => Err(Error::Sockets(
             "the helper ended before it began; its reason stands above".into(),

@@ -40,7 +40,7 @@ pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
     install(machine, "graceful.js", "4", "");
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
-    machine.sh("pkill -KILL -f 'rsgen unit reload'").ok();
+    machine.sh("pkill -KILL -f 'rsgen [u]nit reload'").ok();
     let _ = reload.wait().exits(1);
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
@@ -51,7 +51,7 @@ pub(crate) fn a_killed_command_leaves_the_walk_alone(machine: &mut Machine) {
     install(machine, "graceful.js", "4", "");
     let before = pids(machine, 4);
     let reload = begin(machine, &["rsgen", "reload", "web"]);
-    machine.sh("pkill -KILL -f 'rsgen reload web'").ok();
+    machine.sh("pkill -KILL -f 'rsgen [r]eload web'").ok();
     let _ = reload.wait();
     wait_until(SOON, "the walk to end", || {
         machine.state("web.service") == "active"

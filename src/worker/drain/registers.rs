@@ -124,7 +124,7 @@ mod machine {
 mod machine {
     use super::Resume;
 
-    /// `svc #0`
+    /// `svc 0`
     pub(in super::super) const GATE: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
     /// The call's number.
     const NUMBER: usize = 8;
@@ -188,6 +188,7 @@ mod tests {
 
     const FOREVER: u64 = 0xffff_ffff;
 
+    #[expect(clippy::unnecessary_wraps, reason = "a thread may wait for nothing")]
     fn epoll(time: u64) -> Option<(i64, [u64; 6])> {
         Some((libc::SYS_epoll_pwait, [5, 0x7000, 1024, time, 0, 0]))
     }

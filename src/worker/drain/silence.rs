@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{Backlog, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen};
 
-use super::super::replace::at_number;
+use super::super::epoll;
 use super::arguments::Way;
 use super::listener::Listener;
 use super::registers;
@@ -172,13 +172,11 @@ fn deaden(dead: &OwnedFd, shape: Shape) -> io::Result<()> {
 /// The event loop finds its registration where it left it, so that it can change or delete it. Where
 /// that fails it merely has none, as after a close.
 fn register(process: &Process, dead: &OwnedFd, watch: &Watch) {
-    let Ok(epoll) = process.descriptor(watch.epoll) else {
+    let Ok(set) = process.descriptor(watch.epoll) else {
         return;
     };
     let event = Some((watch.events, watch.data));
-    at_number(dead.as_fd(), watch.fd, |placed| {
-        let _ = socket::watch(epoll.as_fd(), placed, event);
-    });
+    let _ = epoll::control(set.as_fd(), dead.as_fd(), watch.fd, event);
 }
 
 /// The way without stopping anything: its epoll sets are told from here to forget the listener.
@@ -187,11 +185,8 @@ fn forget_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
     for Held { socket, .. } in held {
         let live = process.descriptor(socket.fd)?;
         for watch in process.watches(*socket) {
-            let epoll = process.descriptor(watch.epoll)?;
-            let done = at_number(live.as_fd(), watch.fd, |placed| {
-                socket::watch(epoll.as_fd(), placed, None)
-            });
-            done.unwrap_or_else(|| Err(io::ErrorKind::AddrInUse.into()))?;
+            let set = process.descriptor(watch.epoll)?;
+            epoll::control(set.as_fd(), live.as_fd(), watch.fd, None)?;
             forgotten += 1;
         }
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use super::super::replace::{above, registration};
+use super::super::epoll::registration;
+use super::super::replace::above;
 use crate::sys::process;
 
 /// One process of the instance. Its number cannot become another's while this lives.
@@ -32,7 +33,7 @@ pub(super) struct Watch {
 
 impl Process {
     pub(super) fn open(pid: i32) -> io::Result<Self> {
-        let handle = above(process::pidfd(pid)?);
+        let handle = above(process::pidfd(pid.cast_unsigned())?);
         Ok(Self { pid, handle })
     }
 

@@ -225,7 +225,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::process::{Child, Command, Stdio};
 
-    use testbed::wait_until;
+    use testbed::{wait_for, wait_until};
 
     use super::*;
 
@@ -243,7 +243,9 @@ mod tests {
     fn thread(child: &Child) -> Thread {
         let pid = i32::try_from(child.id()).unwrap();
         let process = super::super::survey::Process::open(pid).unwrap();
-        process.threads().pop().unwrap()
+        wait_for(Duration::from_secs(10), "a thread to trace", || {
+            process.threads().pop()
+        })
     }
 
     #[test]
@@ -279,6 +281,9 @@ mod tests {
     #[test]
     fn a_signal_that_comes_meanwhile_comes_afterwards() {
         let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+        wait_until(Duration::from_secs(10), "sleep to sleep", || {
+            thread(&sleeper).waits.is_some()
+        });
         let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
         let gate = gate(tracee.thread.tid).unwrap();
         tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();

@@ -1,0 +1,106 @@
+//! The brake on a cluster that cannot start: a connection that waits at the socket would start it
+//! again at once, for ever, and start limits cannot be used (one that is hit closes the port).
+//!
+//! The end of a failed start is held back, and with it the next. Only while somebody knocks: a person
+//! who starts a broken app hears of it at once.
+
+use std::fs;
+use std::time::Duration;
+
+use super::{Cluster, LOOK, notify};
+use crate::systemd::{Error, Manager, QueuedJob};
+
+/// Failures further apart are none in a row.
+const IN_A_ROW: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_secs(15);
+/// More than is held back at once.
+const EXTENSION: Duration = Duration::from_secs(10);
+
+/// After a successful start.
+pub(super) fn forget(cluster: &Cluster) {
+    // Not being there is the usual case.
+    let _ = fs::remove_file(cluster.state.join("failures"));
+}
+
+/// Counts one more failed start; how long the next should be held back.
+pub(super) fn after_failure(cluster: &Cluster, now: Duration) -> Duration {
+    let path = cluster.state.join("failures");
+    let count = 1 + earlier(&fs::read_to_string(&path).unwrap_or_default(), now);
+    let note = fs::create_dir_all(&cluster.state)
+        .and_then(|()| fs::write(&path, format!("{count} {}", now.as_micros())));
+    // What cannot be counted must not run away either.
+    if note.is_err() { LONGEST } else { pause(count) }
+}
+
+fn earlier(note: &str, now: Duration) -> u32 {
+    let parsed = note
+        .split_once(' ')
+        .and_then(|(count, at)| Some((count.parse().ok()?, at.parse().ok()?)));
+    match parsed {
+        Some((count, at)) if now.saturating_sub(Duration::from_micros(at)) < IN_A_ROW => count,
+        _ => 0,
+    }
+}
+
+/// Nothing after the first failure, then a second, doubled with each.
+fn pause(count: u32) -> Duration {
+    match count {
+        0 | 1 => Duration::ZERO,
+        _ => Duration::from_secs(1 << (count - 2).min(4)).min(LONGEST),
+    }
+}
+
+/// Holds back; returns the job for which it ended early, if one stops the unit.
+pub(super) fn wait(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    pause: Duration,
+) -> Result<Option<QueuedJob>, Error> {
+    let mut left = pause;
+    while !left.is_zero() {
+        manager.pause(LOOK);
+        left = left.saturating_sub(LOOK);
+        let job = cluster.job(manager)?;
+        if job.as_ref().is_some_and(|j| j.is_stop() || j.is_restart()) {
+            return Ok(job);
+        }
+        if !somebody_knocks(manager, cluster)? {
+            break;
+        }
+        let status = format!("no instance started; the next try in {} s", left.as_secs());
+        notify(&status, EXTENSION);
+    }
+    Ok(None)
+}
+
+/// A socket whose connections nobody takes is `running`, one that waits for them `listening`.
+fn somebody_knocks(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
+    let sockets = manager.units(&cluster.socket())?;
+    Ok(sockets.iter().any(|s| s.sub == "running"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_in_a_row_are_held_back_longer_and_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Cluster {
+            app: "web".into(),
+            state: folder.path().into(),
+        };
+        let mut now = Duration::from_secs(1000);
+        let mut held = Vec::new();
+        for _ in 0..7 {
+            let pause = after_failure(&cluster, now);
+            held.push(pause.as_secs());
+            now += pause;
+        }
+        assert_eq!(held, [0, 1, 2, 4, 8, 15, 15]);
+        now += IN_A_ROW;
+        assert_eq!(after_failure(&cluster, now), Duration::ZERO);
+        forget(&cluster);
+        assert_eq!(after_failure(&cluster, now), Duration::ZERO);
+    }
+}

@@ -1,0 +1,321 @@
+//! The commands of the cluster unit on a systemd of the test.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::verdict::{self, Verdict};
+use super::*;
+use crate::brake::{Deaths, Policy};
+use crate::systemd::fake::{Fake, Start};
+use crate::systemd::{ActiveState, Unit, Verb};
+use crate::walk::{OnFailure, Plan};
+
+const POLICY: Policy = Policy {
+    min_uptime: Duration::from_secs(1),
+    max_restarts: 3,
+    backoff: None,
+};
+
+struct Bench {
+    cluster: Cluster,
+    fake: Fake,
+    said: Vec<String>,
+    _folder: TempDir,
+}
+
+impl Bench {
+    fn running(units: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            cluster: Cluster {
+                app: "web".into(),
+                state: folder.path().into(),
+            },
+            fake: Fake::running(units),
+            said: Vec::new(),
+            _folder: folder,
+        }
+    }
+
+    fn start(&mut self, wanted: u32) -> Result<u32, String> {
+        let said = &mut self.said;
+        let mut say = |line: &str| said.push(line.to_owned());
+        start(&mut self.fake, &self.cluster, wanted, &mut say).map_err(|e| e.to_string())
+    }
+
+    fn ended(&mut self, number: u32, status: &str) {
+        let end = Ended {
+            number,
+            result: "exit-code".into(),
+            code: "exited".into(),
+            status: status.into(),
+            autorestart: true,
+        };
+        ended(&mut self.fake, &self.cluster, &end, &POLICY, Duration::ZERO).unwrap();
+    }
+
+    /// The cluster unit as it is between its end and what follows.
+    fn cluster_ends(&mut self, result: &str, job: &str) {
+        self.fake.set(Unit {
+            name: "web.service".into(),
+            active: ActiveState::Deactivating,
+            result: result.into(),
+            ..Unit::default()
+        });
+        self.fake.busy("web.service", job);
+    }
+
+    fn deaths(&self, number: u32) -> u32 {
+        Deaths::load(&self.cluster.deaths(number)).map_or(0, |d| d.count)
+    }
+}
+
+#[test]
+fn start_starts_what_the_links_did_not_and_stops_what_is_too_much() {
+    let mut bench = Bench::running(&["web@0.service", "web@2.service"]);
+    assert_eq!(bench.start(2), Ok(2));
+    assert_eq!(bench.fake.ready(), ["web@0.service", "web@1.service"]);
+}
+
+#[test]
+fn start_stops_a_canary_that_a_restart_is_about_to_start_again() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.busy("web@1.service", "start");
+    assert_eq!(bench.start(1), Ok(1));
+    assert_eq!(bench.fake.log, ["stop web@1.service"]);
+    assert_eq!(bench.fake.ready(), ["web@0.service"]);
+}
+
+#[test]
+fn start_waits_for_the_jobs_of_the_links_and_queues_none_of_its_own_for_them() {
+    let mut bench = Bench::running(&[]);
+    bench.fake.busy("web@0.service", "start");
+    bench.fake.busy("web@1.service", "start");
+    assert_eq!(bench.start(2), Ok(2));
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+}
+
+#[test]
+fn one_that_serves_is_enough_and_the_others_are_named() {
+    let mut bench = Bench::running(&[]);
+    bench.fake.script("web@1.service", &[Start::Fails]);
+    assert_eq!(bench.start(3), Ok(2));
+    assert_eq!(
+        bench.said,
+        ["web@1.service does not serve: exited with status 1"]
+    );
+}
+
+#[test]
+fn when_all_are_given_up_the_start_fails_and_says_why_once() {
+    let mut bench = Bench::running(&[]);
+    for unit in ["web@0.service", "web@1.service"] {
+        bench.fake.script(unit, &[Start::GivesUp]);
+    }
+    assert_eq!(
+        bench.start(2),
+        Err("none of 2 instances serves: exited with status 1".into())
+    );
+}
+
+#[test]
+fn start_forgets_the_verdict_and_the_canary_of_before() {
+    let mut bench = Bench::running(&["web@1.service"]);
+    verdict::write(&bench.cluster, &Verdict::Idle).unwrap();
+    progress::remember_canary(&bench.cluster, Some(1));
+    assert_eq!(bench.start(1), Ok(1));
+    assert_eq!(verdict::read(&bench.cluster), None);
+    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(bench.fake.ready(), ["web@0.service"]);
+}
+
+#[test]
+fn a_crash_is_counted_and_the_cluster_left_alone() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.ended(0, "1");
+    assert_eq!(bench.deaths(0), 1);
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+}
+
+#[test]
+fn a_crash_on_the_way_up_is_counted_although_its_job_is_there() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.fake.busy("web@0.service", "start");
+    bench.ended(0, "1");
+    assert_eq!(bench.deaths(0), 1);
+}
+
+#[test]
+fn what_is_stopped_or_restarted_on_purpose_is_no_death() {
+    let mut bench = Bench::running(&["web.service", "web@1.service"]);
+    for job in ["stop", "restart", "try-restart"] {
+        bench.fake.busy("web@0.service", job);
+        bench.ended(0, "0");
+    }
+    assert_eq!(bench.deaths(0), 0);
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+}
+
+#[test]
+fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
+    let mut bench = Bench::running(&["web.service", "web@1.service"]);
+    bench.fake.busy("web@0.service", "start");
+    bench.ended(0, "190");
+    assert_eq!(
+        bench.fake.log,
+        Vec::<String>::new(),
+        "another instance serves"
+    );
+    bench.fake.queue(Verb::Stop, "web@1.service").unwrap();
+    bench.ended(0, "190");
+    assert_eq!(bench.fake.log.last().unwrap(), "stop web.service");
+    assert!(matches!(
+        verdict::read(&bench.cluster),
+        Some(Verdict::Failed(_))
+    ));
+    let told = stop(&mut bench.fake, &bench.cluster).unwrap();
+    assert!(matches!(told, Stopped::Failed(why) if why.starts_with("no instance is left: ")));
+
+    bench.cluster_ends("exit-code", "stop");
+    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    assert!(!bench.fake.log.contains(&"stop web.socket".to_owned()));
+    assert_eq!(verdict::read(&bench.cluster), None);
+}
+
+#[test]
+fn two_that_end_for_good_at_once_do_not_wait_for_each_other() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.fake.set(Unit {
+        name: "web@1.service".into(),
+        active: ActiveState::Deactivating,
+        exit_status: 203,
+        ..Unit::default()
+    });
+    bench.ended(0, "203");
+    assert_eq!(bench.fake.log, ["stop web.service"]);
+}
+
+#[test]
+fn the_last_one_stopped_by_hand_leaves_the_port_open_and_nothing_failed() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.fake.busy("web@0.service", "stop");
+    bench.ended(0, "0");
+    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
+    assert_eq!(
+        stop(&mut bench.fake, &bench.cluster).unwrap(),
+        Stopped::Clean
+    );
+    bench.cluster_ends("success", "stop");
+    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    assert_eq!(bench.fake.log, ["stop web.service"]);
+}
+
+#[test]
+fn an_instance_that_goes_with_its_cluster_has_the_socket_stopped_first() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.cluster_ends("success", "stop");
+    bench.fake.busy("web@0.service", "stop");
+    bench.ended(0, "0");
+    assert_eq!(bench.fake.log, ["stop web.socket"]);
+}
+
+#[test]
+fn stop_closes_the_port_and_restart_does_not() {
+    let mut bench = Bench::running(&[]);
+    let stop_twice = ["stop web.socket", "stop web.socket"];
+    for (job, log, log_post) in [
+        ("restart", &[][..], &[][..]),
+        ("stop", &stop_twice[..1], &stop_twice[..]),
+    ] {
+        bench.cluster_ends("success", job);
+        stop(&mut bench.fake, &bench.cluster).unwrap();
+        assert_eq!(bench.fake.log, log);
+        bench.fake.log.clear();
+        stopped(&mut bench.fake, &bench.cluster).unwrap();
+        assert_eq!(bench.fake.log, log_post);
+    }
+}
+
+#[test]
+fn a_failed_start_leaves_the_port_open_and_ends_what_still_tries() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.set(Unit {
+        name: "web@1.service".into(),
+        active: ActiveState::Activating,
+        sub: "auto-restart".into(),
+        ..Unit::default()
+    });
+    bench.cluster_ends("timeout", "start");
+    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    assert_eq!(bench.fake.log, ["stop web@1.service"]);
+}
+
+#[test]
+fn a_stop_that_a_start_overtook_touches_nothing() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.cluster_ends("success", "start");
+    stop(&mut bench.fake, &bench.cluster).unwrap();
+    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+}
+
+fn plan() -> Plan {
+    Plan {
+        app: "web".into(),
+        instances: 1,
+        canary: false,
+        parallel: 1,
+        settle: Duration::ZERO,
+        on_failure: OnFailure::Abort,
+        step: Duration::from_secs(10),
+    }
+}
+
+#[test]
+fn a_walk_that_leaves_nobody_ends_the_cluster_with_a_verdict() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let gives_up = [Start::GivesUp, Start::GivesUp];
+    bench.fake.script("web@0.service", &gives_up);
+    let mut told = Vec::new();
+    let error = reload(&mut bench.fake, &bench.cluster, &plan(), &mut |line| {
+        told.push(line.to_owned());
+    })
+    .unwrap_err();
+    assert!(matches!(error, ReloadError::Walk(failed) if failed.number == Some(0)));
+    assert_eq!(bench.fake.log.last().unwrap(), "stop web.service");
+    assert!(verdict::read(&bench.cluster).is_some());
+}
+
+#[test]
+fn a_reload_is_skipped_only_after_one_that_began_later_and_did_the_same() {
+    let bench = Bench::running(&[]);
+    let second = Duration::from_secs(1);
+    assert!(!progress::is_done_since(&bench.cluster, second, &plan()));
+    progress::done(&bench.cluster, second * 2, &plan());
+    assert!(progress::is_done_since(&bench.cluster, second, &plan()));
+    assert!(!progress::is_done_since(
+        &bench.cluster,
+        second * 3,
+        &plan()
+    ));
+    let more = Plan {
+        instances: 2,
+        ..plan()
+    };
+    assert!(!progress::is_done_since(&bench.cluster, second, &more));
+}
+
+#[test]
+fn every_step_is_a_line_of_json_with_a_text_for_people() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    reload(&mut bench.fake, &bench.cluster, &plan(), &mut |_| {}).unwrap();
+    let text = std::fs::read_to_string(bench.cluster.state.join("walk.jsonl")).unwrap();
+    let names: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .inspect(|event| assert!(event["text"].is_string(), "{event}"))
+        .map(|event| event["event"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["begun", "replacing", "ready", "done"]);
+}

@@ -1,0 +1,68 @@
+//! The process that called, and what can be read of it in /proc.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use super::replace::above;
+use crate::sys::process;
+use crate::sys::seccomp::Call;
+
+/// A process of the program.
+pub(super) struct Caller {
+    pub(super) pid: u32,
+    process: OwnedFd,
+}
+
+impl Caller {
+    /// The one whose thread this is.
+    pub(super) fn of(call: &Call) -> io::Result<Self> {
+        // The notification names a thread; a pidfd is of a whole process.
+        let status = fs::read_to_string(format!("/proc/{}/status", call.thread))?;
+        let pid = status
+            .lines()
+            .find_map(|l| l.strip_prefix("Tgid:")?.trim().parse().ok());
+        let pid = pid.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self {
+            pid,
+            process: process::pidfd(pid)?,
+        })
+    }
+
+    /// A copy of its descriptor.
+    pub(super) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
+        process::descriptor_of(self.process.as_fd(), fd).map(above)
+    }
+
+    /// The numbers of its descriptors whose link in /proc reads so.
+    pub(super) fn numbers(&self, link: &str) -> Vec<RawFd> {
+        let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter(|e| fs::read_link(e.path()).is_ok_and(|l| l.as_os_str() == link))
+            .filter_map(|e| e.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
+    /// A path of the program's as others can look it up.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        Path::new(&format!("/proc/{}/cwd", self.pid)).join(path)
+    }
+
+    /// What /proc says of a descriptor.
+    pub(super) fn info(&self, fd: RawFd) -> String {
+        fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.pid)).unwrap_or_default()
+    }
+
+    /// Whether exec closes the descriptor.
+    pub(super) fn closes_on_exec(&self, fd: RawFd) -> bool {
+        let info = self.info(fd);
+        let flags = info
+            .lines()
+            .find_map(|l| i32::from_str_radix(l.strip_prefix("flags:")?.trim(), 8).ok());
+        flags.is_none_or(|f| f & libc::O_CLOEXEC != 0)
+    }
+}

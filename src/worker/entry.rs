@@ -1,0 +1,54 @@
+//! Socket files: whether two paths mean the same one, and whether it is still there.
+//!
+//! Many programs unlink their socket before bind, or at their end. systemd never makes it again, so
+//! that all goes on as before but for the clients, who find nobody.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use super::address::Address;
+
+/// Folders that `PrivateTmp=` and `ProtectHome=` hide: a file missing there says nothing.
+const HIDDEN: &[&str] = &["/tmp", "/var/tmp", "/home", "/root", "/run/user"];
+
+/// The path of a socket in the file system.
+pub(super) fn path(address: &Address) -> Option<&Path> {
+    match address {
+        Address::Path(bytes) => Some(Path::new(OsStr::from_bytes(bytes))),
+        Address::Inet(_) => None,
+    }
+}
+
+/// Whether two paths name the same entry of the same folder, whatever is there now.
+pub(super) fn is_same(a: &Path, b: &Path) -> bool {
+    let folder = |path: &Path| {
+        let found = path.parent()?.metadata().ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    a.file_name() == b.file_name() && folder(a).is_some_and(|f| Some(f) == folder(b))
+}
+
+/// The file's identity, while it is a socket.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = path.symlink_metadata().ok()?;
+    found
+        .file_type()
+        .is_socket()
+        .then(|| (found.dev(), found.ino()))
+}
+
+/// Whether a socket file was removed, as far as can be told from in here.
+pub(super) fn is_gone(path: &Path) -> bool {
+    let hidden = HIDDEN.iter().any(|folder| path.starts_with(folder));
+    !hidden && identity(path).is_none() && path.parent().is_some_and(Path::exists)
+}
+
+/// What to do about it.
+pub(super) fn advice(path: &Path, app: &str) -> String {
+    format!(
+        "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `service.BindPaths = \"{0}\"` or keep it in a folder that the program cannot write to, then `systemctl restart {app}.socket {app}.service`",
+        path.display()
+    )
+}

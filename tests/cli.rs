@@ -1,0 +1,148 @@
+//! The command line where it needs no systemd: what it says, and its exit statuses.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("server.js"), "").unwrap();
+        fs::write(folder.path().join("ecosystem.toml"), text).unwrap();
+        Self(folder)
+    }
+
+    fn rsgen(&self, arguments: &[&str]) -> Output {
+        // No bus, wherever this runs.
+        Command::new(env!("CARGO_BIN_EXE_rsgen"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
+            .output()
+            .unwrap()
+    }
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const GOOD: &str = "[[apps]]\nname = \"rsgen-test-app\"\nscript = \"server.js\"\ninterpreter = \"none\"\nlisten = 3000\n";
+
+#[test]
+fn all_faults_are_told_at_once_with_their_place_and_remedy() {
+    let folder = Folder::with(
+        "[[apps]]\nnme = \"web\"\nscript = \"sever.js\"\ninterpreter = \"none\"\nlisten = \"localhost:3000\"\nkill_timeout = \"5\"\nexec_mode = \"cluster\"\n\
+         [apps.service]\nMemoryMx = \"1G\"\n\n[[apps]]\nname = \"a b\"\nscript = \"server.js\"\nlisten = 70000\n",
+    );
+    let output = folder.rsgen(&["check"]);
+    assert_eq!(status(&output), 3);
+    let told = stderr(&output);
+    for part in [
+        "ecosystem.toml:2:1",
+        "did you mean `name`?",
+        "sever.js",
+        "did you mean `server.js`?",
+        "127.0.0.1:3000",
+        "has no unit",
+        "leave it out",
+        "did you mean `MemoryMax`?",
+        "cannot be the name of a unit",
+        "ecosystem.toml:14:10",
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}
+
+#[test]
+fn json_has_the_same_faults_for_scripts() {
+    let folder = Folder::with("[[apps]]\nscript = \"server.js\"\nlisten = 0\n");
+    let output = folder.rsgen(&["check", "--json"]);
+    assert_eq!(status(&output), 3);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["valid"], false);
+    assert_eq!(json["diagnostics"][0]["line"], 3);
+    assert_eq!(json["diagnostics"][0]["column"], 10);
+}
+
+#[test]
+fn exit_statuses_are_those_of_the_manual() {
+    let folder = Folder::with(GOOD);
+    for (arguments, wanted) in [
+        (&["check"][..], 0),
+        (&["check", "nowhere.toml"], 3),
+        (&["check", "--nonsense"], 2),
+        (&["nonsense"], 2),
+        (&["install", "server.js"], 2),
+        (&["install", "--only", "other"], 2),
+        (&["install", "--dry-run"], 0),
+        (&["install"], 4),
+        (&["reload", "rsgen-no-such-app"], 1),
+        (&["--help"], 0),
+        (&["--version"], 0),
+    ] {
+        let output = folder.rsgen(arguments);
+        assert_eq!(
+            status(&output),
+            wanted,
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_shows_a_diff_and_writes_nothing() {
+    let folder = Folder::with(GOOD);
+    let output = folder.rsgen(&["install", "--dry-run", "-i", "-1"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("+instances = -1")
+            && told.contains("+++ /etc/systemd/system/rsgen-test-app@.service"),
+        "{told}"
+    );
+    assert!(!std::path::Path::new("/etc/rsgen/rsgen-test-app.toml").exists());
+}
+
+#[test]
+fn generate_writes_units_and_links_and_twice_is_once() {
+    let folder = Folder::with(&format!("{GOOD}instances = 2\n"));
+    for _ in 0..2 {
+        assert_eq!(status(&folder.rsgen(&["generate", "-o", "out"])), 0);
+    }
+    let out = folder.0.path().join("out");
+    assert!(
+        fs::read_to_string(out.join("rsgen-test-app.socket"))
+            .unwrap()
+            .contains("ListenStream=3000")
+    );
+    assert!(
+        fs::read_link(out.join("rsgen-test-app.service.wants/rsgen-test-app@1.service")).is_ok()
+    );
+    assert!(
+        !fs::read_to_string(out.join("rsgen-test-app.service"))
+            .unwrap()
+            .contains("SourcePath=")
+    );
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let folder = Folder::with(GOOD);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rsgen"))
+        .args(["install", "--dry-run"])
+        .current_dir(folder.0.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}

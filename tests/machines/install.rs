@@ -1,0 +1,255 @@
+//! `rsgen install` and `uninstall`: what they write, what they leave alone, and that twice is once.
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{
+    ECOSYSTEM, SOON, assert_exactly, deploy, install, listener, pids, write_ecosystem,
+};
+
+pub(crate) fn twice_is_once(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let before = pids(machine, 2);
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
+    let json = machine.run(&["rsgen", "install", ECOSYSTEM, "--json"]).ok();
+    assert!(
+        json.stdout.contains("\"changed\": false") && json.stdout.contains("\"version\": 1"),
+        "{}",
+        json.stdout
+    );
+    assert_eq!(pids(machine, 2), before);
+    assert_eq!(
+        machine
+            .run(&["systemctl", "is-enabled", "web.service", "web.socket"])
+            .text(),
+        "enabled\nenabled"
+    );
+}
+
+pub(crate) fn a_dry_run_shows_the_difference_and_changes_nothing(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "2", "");
+    let told = machine
+        .run(&["rsgen", "install", ECOSYSTEM, "--dry-run"])
+        .ok();
+    assert!(
+        told.stdout.contains("+++ /etc/systemd/system/web.socket")
+            && told.stdout.contains("+ListenStream=3000"),
+        "{}",
+        told.stdout
+    );
+    machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
+    assert_eq!(machine.state("web.service"), "inactive");
+}
+
+pub(crate) fn a_changed_file_is_shown_and_applied_by_a_walk(machine: &mut Machine) {
+    install(machine, "echo.js", "2", "");
+    let before = pids(machine, 2);
+    write_ecosystem(machine, "echo.js", "2", "env = { COLOUR = \"green\" }");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert!(
+        told.stdout
+            .contains("change /etc/systemd/system/web@.service"),
+        "{}",
+        told.stdout
+    );
+    assert!(told.stdout.contains("instance 1: ready"), "{}", told.stdout);
+    assert!(
+        machine
+            .get(3000)
+            .unwrap_or_default()
+            .contains("\"COLOUR\":\"677265656e\"")
+    );
+    assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
+}
+
+pub(crate) fn a_change_whose_canary_fails_is_taken_back(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let before = pids(machine, 2);
+    let unit = machine.read("/etc/systemd/system/web@.service");
+    write_ecosystem(
+        machine,
+        "graceful.js",
+        "2",
+        "interpreter_args = \"--no-such-option\"",
+    );
+    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert_eq!(machine.read("/etc/systemd/system/web@.service"), unit);
+    assert_eq!(pids(machine, 2), before);
+    machine.systemctl(&["restart", "web@0.service"]).ok();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn an_address_is_moved_only_when_told(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let before = (
+        pids(machine, 2),
+        listener(machine),
+        machine.read("/etc/systemd/system/web.socket"),
+    );
+    let text = machine.read(ECOSYSTEM).replace("3000", "3001");
+    machine.write(ECOSYSTEM, &text);
+    let refused = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert!(
+        refused.stderr.contains("--replace-listener"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        before,
+        (
+            pids(machine, 2),
+            listener(machine),
+            machine.read("/etc/systemd/system/web.socket")
+        )
+    );
+    deploy(machine, "graceful.js", "3000", "3001");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM, "--replace-listener"])
+        .ok();
+    assert!(machine.get(3001).is_ok());
+    assert_eq!(listener(machine), None);
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn without_permission_it_says_so_and_does_nothing(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "2", "");
+    let told = machine
+        .run(&[
+            "setpriv",
+            "--reuid=65534",
+            "--clear-groups",
+            "rsgen",
+            "install",
+            ECOSYSTEM,
+        ])
+        .exits(4);
+    assert!(
+        told.stderr.contains("only root may install"),
+        "{}",
+        told.stderr
+    );
+    machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
+    install(machine, "graceful.js", "2", "");
+    let before = pids(machine, 2);
+    for command in ["reload", "restart", "stop", "uninstall"] {
+        machine
+            .run(&[
+                "setpriv",
+                "--reuid=65534",
+                "--clear-groups",
+                "rsgen",
+                command,
+                "web",
+            ])
+            .exits(4);
+    }
+    assert_eq!(pids(machine, 2), before);
+}
+
+pub(crate) fn a_name_or_an_address_that_is_taken_is_refused(machine: &mut Machine) {
+    machine.write(
+        "/etc/systemd/system/web.service",
+        "[Service]\nExecStart=/bin/true\n",
+    );
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "2", "");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert!(
+        told.stderr.contains("not of rsgen's making"),
+        "{}",
+        told.stderr
+    );
+    machine.run(&["rm", "/etc/systemd/system/web.service"]).ok();
+    install(machine, "graceful.js", "2", "");
+    machine.write(
+        "/srv/web/other.toml",
+        "[[apps]]\nname = \"other\"\nscript = \"graceful.js\"\nlisten = \"127.0.0.1:3000\"\n",
+    );
+    let told = machine
+        .run(&["rsgen", "install", "/srv/web/other.toml"])
+        .exits(3);
+    assert!(
+        told.stderr.contains("and so does `web`") && told.stderr.contains("other.toml:4:10"),
+        "{}",
+        told.stderr
+    );
+}
+
+pub(crate) fn uninstall_removes_what_install_wrote_and_nothing_else(machine: &mut Machine) {
+    let files = |m: &Machine| {
+        m.sh("cd /etc && find rsgen systemd/system \\( -type f -o -type l \\) | sort")
+            .stdout
+    };
+    let before = files(machine);
+    install(machine, "graceful.js", "2", "");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    assert_eq!(files(machine), before);
+    assert_eq!(listener(machine), None);
+    machine.run(&["rsgen", "uninstall", "web"]).exits(1);
+
+    install(machine, "graceful.js", "2", "");
+    machine.write(
+        "/etc/systemd/system/web@.service.d/override.conf",
+        "[Service]\nNice=5\n",
+    );
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    assert!(
+        machine
+            .read("/etc/systemd/system/web@.service.d/override.conf")
+            .contains("Nice=5")
+    );
+}
+
+pub(crate) fn several_apps_some_of_them_and_a_script_alone(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let two = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\n\n# the other\n[[apps]]\nname = \"api\"\nscript = \"graceful.js\"\nlisten = 3001\n";
+    machine.write(ECOSYSTEM, two);
+    machine.sh("cd /srv/web && sed 's/3000/3001/' graceful.js > api.js && sed -i '/api/,$s/graceful/api/' ecosystem.toml").ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM, "--only", "api"])
+        .ok();
+    assert_eq!(machine.state("web.service"), "inactive");
+    assert!(machine.get(3001).is_ok());
+    assert!(machine.read("/etc/rsgen/api.toml").contains("# the other"));
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert!(machine.get(3000).is_ok());
+    machine
+        .run(&["rsgen", "reload", ECOSYSTEM, "--only", "web"])
+        .ok();
+    machine.run(&["rsgen", "uninstall", "all"]).ok();
+    machine
+        .run(&[
+            "rsgen",
+            "install",
+            "/srv/web/graceful.js",
+            "--listen",
+            "3000",
+            "-i",
+            "2",
+            "--name",
+            "web",
+        ])
+        .ok();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn an_unprivileged_user_serves_port_80(machine: &mut Machine) {
+    machine.write_app("echo.js", "/srv/web");
+    deploy(machine, "echo.js", "3000", "80");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"echo.js\"\nlisten = 80\ninstances = 2\nuser = \"nobody\"\n";
+    machine.write(ECOSYSTEM, text);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    wait_until(SOON, "an answer", || machine.get(80).is_ok());
+    assert!(
+        machine
+            .get(80)
+            .unwrap_or_default()
+            .contains("\"uid\":65534")
+    );
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 2);
+}

@@ -1,0 +1,25 @@
+//! The worker as systemd runs it, without systemd: sockets by number, `NOTIFY_SOCKET` a socket of the
+//! test, the program an unmodified one. Needs root, Node, Python and a C compiler.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a stage that cannot be set fails its test, and tells what was said on it"
+)]
+
+#[path = "worker/stage.rs"]
+mod stage;
+
+#[path = "worker/attacks.rs"]
+mod attacks;
+#[path = "worker/binding.rs"]
+mod binding;
+#[path = "worker/kinds.rs"]
+mod kinds;
+#[path = "worker/life.rs"]
+mod life;
+#[path = "worker/programs.rs"]
+mod programs;
+#[path = "worker/readiness.rs"]
+mod readiness;

@@ -1,0 +1,256 @@
+//! What a bind does, and what it leaves alone.
+
+use std::net::TcpListener;
+
+use crate::stage::{Stage, ask};
+
+const LOOPBACK: &str = "127.0.0.1";
+
+#[test]
+fn to_bind_twice_is_to_bind_once() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+s = tcp()
+says('first', lambda: s.bind(('127.0.0.1', PORT)))
+says('again', lambda: s.bind(('127.0.0.1', PORT)))
+t = tcp()
+says('other', lambda: t.bind(('127.0.0.1', PORT)))
+s.listen(); t.listen(); s.close()
+serve(t)",
+        )
+        .ready();
+    instance.says("first ok\nagain ok\nother ok\n");
+    assert_eq!(instance.ask().unwrap(), "hello");
+}
+
+#[test]
+fn a_closed_listener_can_be_bound_again() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+for i in range(3):
+    s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); s.close()
+s = tcp()
+says('again', lambda: s.bind(('127.0.0.1', PORT)))
+s.listen()
+serve(s)",
+        )
+        .ready();
+    instance.says("again ok");
+    assert_eq!(instance.ask().unwrap(), "hello");
+}
+
+#[test]
+fn other_ports_are_the_programs_own() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+free = tcp(); free.bind(('127.0.0.1', 0)); free.listen()
+print('free', free.getsockname()[1], flush=True)
+known = tcp()
+taken = free.getsockname()
+says('taken', lambda: known.bind(taken))
+free.close()
+says('known', lambda: known.bind(taken))
+known.listen()
+s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen()
+threading.Thread(target=serve, args=(known, 'other'), daemon=True).start()
+serve(s)",
+        )
+        .ready();
+    instance.says("taken EADDRINUSE\nknown ok\n");
+    let output = instance.output();
+    let free = output.lines().find_map(|l| l.strip_prefix("free "));
+    let free: u16 = free.unwrap().parse().unwrap();
+    assert_eq!(ask(([127, 0, 0, 1], free)).unwrap(), "other");
+    assert_eq!(instance.ask().unwrap(), "hello");
+}
+
+#[test]
+fn the_name_of_the_socket_is_the_listeners() {
+    let stage = Stage::on("0.0.0.0");
+    let port = stage.port();
+    stage
+        .python(
+            "
+s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen()
+print('name', *s.getsockname(), flush=True)
+serve(s)",
+        )
+        .ready()
+        .says(&format!("name 0.0.0.0 {port}\n"));
+}
+
+#[test]
+fn the_backlog_of_one_instance_changes_no_listener() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let before = backlog(port);
+    assert!(before > 1);
+    let instance = Stage::over(&listener)
+        .python("s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(1); serve(s)")
+        .ready();
+    assert_eq!(instance.ask().unwrap(), "hello");
+    assert_eq!(backlog(port), before);
+}
+
+/// As ss(8) shows it for a listening socket.
+fn backlog(port: u16) -> u32 {
+    let filter = format!("sport = :{port}");
+    let shown = std::process::Command::new("ss")
+        .args(["-Hltn", &filter])
+        .output()
+        .unwrap();
+    let line = String::from_utf8(shown.stdout).unwrap();
+    line.split_whitespace().nth(2).unwrap().parse().unwrap()
+}
+
+#[test]
+fn close_on_exec_stays_as_the_program_has_it() {
+    Stage::on(LOOPBACK)
+        .python(
+            "
+a, b = tcp(), tcp()
+b.set_inheritable(True)
+a.bind(('127.0.0.1', PORT)); b.bind(('127.0.0.1', PORT)); a.listen()
+print('inheritable', a.get_inheritable(), b.get_inheritable(), flush=True)
+serve(a)",
+        )
+        .ready()
+        .says("inheritable False True");
+}
+
+#[test]
+fn an_event_loop_that_knew_the_socket_before_bind_hears_of_connections() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+s = tcp(); s.setblocking(False)
+loop = select.epoll()
+loop.register(s, select.EPOLLIN)
+s.bind(('127.0.0.1', PORT)); s.listen()
+for fd, events in loop.poll(20):
+    print('event', fd == s.fileno(), events, flush=True)
+c, _ = s.accept(); c.setblocking(True); c.recv(1000)
+c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nepoll'); c.close()
+says('modify', lambda: loop.modify(s, 0))
+says('remove', lambda: loop.unregister(s))",
+        )
+        .ready();
+    assert_eq!(instance.ask().unwrap(), "epoll");
+    instance.says("event True 1\nmodify ok\nremove ok\n");
+}
+
+#[test]
+fn copies_of_the_descriptor_are_the_listener_too() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+s = tcp()
+copy = s.dup()
+loop = select.epoll(); loop.register(copy, select.EPOLLIN)
+s.bind(('127.0.0.1', PORT)); s.listen(); s.close()
+print('copy', loop.poll(20)[0][0] == copy.fileno(), flush=True)
+serve(copy)",
+        )
+        .ready();
+    assert_eq!(instance.ask().unwrap(), "hello");
+    instance.says("copy True");
+}
+
+/// What is said when a program binds IPv4 and IPv6 is declared.
+fn other_family(port: u16) -> String {
+    format!(
+        "<3>rsgen: the program binds 0.0.0.0:{port}, declared is [::]:{port}; write `listen = \"0.0.0.0:{port}\"`, or both in a list if it binds both\n"
+    )
+}
+
+#[test]
+fn the_other_family_is_refused_with_the_line_that_mends_it() {
+    let stage = Stage::on("::");
+    let port = stage.port();
+    let mut instance = stage.python("tcp().bind(('0.0.0.0', PORT))");
+    assert_eq!(instance.status(), 1);
+    instance.no_helper();
+    let output = instance.output();
+    assert!(
+        output.contains("Cannot assign requested address") && output.ends_with(&other_family(port)),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_program_that_goes_on_without_its_address_is_named() {
+    let stage = Stage::on("::").argument("--listen-timeout=2s");
+    let port = stage.port();
+    let mut instance =
+        stage.python("s = tcp(); says('bind', lambda: s.bind(('0.0.0.0', PORT))); signal.pause()");
+    instance.says("bind EADDRNOTAVAIL");
+    instance.says("not ready after 2 s: its bind was refused");
+    instance.says(&other_family(port));
+}
+
+#[test]
+fn a_wrong_port_is_named() {
+    let mut instance = Stage::on(LOOPBACK)
+        .argument("--listen-timeout=500ms")
+        .python(
+            "
+s = tcp(); s.bind(('127.0.0.1', 0)); s.listen()
+wrong = s.getsockname()[1]; s.close()
+s = tcp(); s.bind(('127.0.0.1', wrong)); s.listen()
+print('wrong', wrong, flush=True)
+signal.pause()",
+        );
+    instance.says("not ready after 0.5 s");
+    let output = instance.output();
+    let wrong = output
+        .lines()
+        .find_map(|l| l.strip_prefix("wrong "))
+        .unwrap();
+    instance.says(&format!(
+        "the program listens on 127.0.0.1:{wrong}, declared is"
+    ));
+    instance.says(&format!("write `listen = \"127.0.0.1:{wrong}\"`"));
+}
+
+#[test]
+fn a_program_that_never_binds_is_named() {
+    let stage = Stage::on(LOOPBACK);
+    let port = stage.port();
+    let mut instance = stage
+        .argument("--listen-timeout=200ms")
+        .start(&["sleep", "60"]);
+    instance.says(&format!(
+        "<3>rsgen: not ready after 0.2 s: the program never listened on 127.0.0.1:{port}\n"
+    ));
+    assert_eq!(instance.notified(), None);
+}
+
+#[test]
+fn without_a_socket_nothing_starts() {
+    let mut instance = Stage::bare().start(&["echo", "started"]);
+    assert_eq!(instance.status(), 1);
+    instance.says("<3>rsgen: systemd passed no socket; start it with `systemctl restart ");
+    assert!(!instance.output().contains("started"));
+}
+
+#[test]
+fn ten_thousand_binds_in_a_loop() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+for i in range(10000):
+    s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); s.close()
+s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen()
+print('done', len(os.listdir('/proc/self/fd')), flush=True)
+serve(s)",
+        )
+        .ready();
+    instance.says("done ");
+    assert_eq!(instance.ask().unwrap(), "hello");
+    let helper = instance.helpers()[0];
+    let open = std::fs::read_dir(format!("/proc/{helper}/fd")).unwrap();
+    assert!(open.count() < 10, "the helper keeps descriptors");
+}

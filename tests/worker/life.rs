@@ -1,0 +1,328 @@
+//! The instance as a process: all that systemd and users see of it is the program's own.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::sys::signal::Signal;
+use testbed::wait_until;
+
+use crate::stage::{SOON, Stage};
+
+const LOOPBACK: &str = "127.0.0.1";
+const SERVE: &str = "s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); serve(s)";
+
+#[test]
+fn the_exit_status_is_the_programs() {
+    let mut instance = Stage::on(LOOPBACK).start(&["sh", "-c", "exit 42"]);
+    assert_eq!(instance.status(), 42);
+    instance.no_helper();
+}
+
+#[test]
+fn the_program_is_the_main_process_and_gets_the_signals() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(&format!(
+            "
+def stop(number, frame):
+    print('got', number, flush=True)
+    sys.exit(9)
+signal.signal(signal.SIGUSR1, stop)
+print('pid', os.getpid(), flush=True)
+{SERVE}"
+        ))
+        .ready();
+    instance.says(&format!("pid {}\n", instance.pid()));
+    instance.signal(Signal::SIGUSR1);
+    assert_eq!(instance.status(), 9);
+    instance.says("got 10\n");
+    instance.no_helper();
+}
+
+#[test]
+fn a_deadly_signal_is_the_end_of_the_program_and_of_the_helper() {
+    for (signal, status) in [
+        (Signal::SIGKILL, 128 + 9),
+        (Signal::SIGTERM, 128 + 15),
+        (Signal::SIGABRT, 128 + 6),
+    ] {
+        let mut instance = Stage::on(LOOPBACK).python(SERVE).ready();
+        assert_eq!(instance.helpers().len(), 1);
+        instance.signal(signal);
+        assert_eq!(instance.status(), status);
+        instance.no_helper();
+    }
+}
+
+#[test]
+fn no_signal_reaches_the_helper() {
+    let instance = Stage::on(LOOPBACK).python(SERVE).ready();
+    let helper = instance.helpers()[0];
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+    ] {
+        nix::sys::signal::kill(helper, signal).unwrap();
+    }
+    assert_eq!(instance.ask().unwrap(), "hello");
+    assert_eq!(instance.helpers(), [helper]);
+}
+
+#[test]
+fn the_helper_stays_for_children_and_sleeps_without_the_main_process() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+if os.fork(): signal.pause()
+s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); print('bound', flush=True); serve(s)",
+        )
+        .ready();
+    instance.signal(Signal::SIGTERM);
+    assert_eq!(instance.status(), 128 + 15);
+    instance.says("bound");
+    assert_eq!(instance.ask().unwrap(), "hello");
+    let before = instance.helper_ticks();
+    testbed::nap(std::time::Duration::from_millis(300));
+    assert!(instance.helper_ticks() - before < 10, "the helper spins");
+    kill_servers(&instance.folder().join("notify"));
+    instance.no_helper();
+}
+
+/// Ends the processes with this `NOTIFY_SOCKET`, but for the helper: those a test left behind.
+fn kill_servers(notify: &std::path::Path) {
+    let wanted = format!("NOTIFY_SOCKET={}", notify.display());
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|p| p.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if comm.trim() != "rsgen-worker"
+            && environ.split(|b| *b == 0).any(|v| v == wanted.as_bytes())
+        {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_helper_is_small() {
+    let instance = Stage::on(LOOPBACK).python(SERVE).ready();
+    let helper = instance.helpers()[0];
+    let text = std::fs::read_to_string(format!("/proc/{helper}/smaps_rollup")).unwrap();
+    let private = |key: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(key)).unwrap();
+        line.trim_end_matches("kB").trim().parse::<u32>().unwrap()
+    };
+    let kib = private("Private_Clean:") + private("Private_Dirty:");
+    println!("{kib} KiB private");
+    assert!(kib < 1024, "{kib} KiB private");
+}
+
+#[test]
+fn arguments_and_environment_arrive_byte_for_byte() {
+    let odd = OsString::from_vec(b"caf\xe9 \xff\x01 --x=y".to_vec());
+    let program = "
+print('arguments', [os.fsencode(a) for a in sys.argv[1:]], flush=True)
+print('odd', os.environb[b'ODD'], os.environb[b'NAME\\xff'], os.environb[b'EMPTY'], flush=True)
+print('systemd', sorted(k for k in os.environ if k.startswith('LISTEN_') or k.startswith('NODE_CHANNEL')), flush=True)
+print('notify', os.environ['NOTIFY_SOCKET'], flush=True)
+print('open', sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1], flush=True)
+print('blocked', [l for l in open('/proc/self/status') if l.startswith('SigBlk')], flush=True)
+";
+    let text = format!("import os, sys\n{program}");
+    let words: Vec<&OsStr> = vec![
+        "/usr/bin/python3".as_ref(),
+        "-c".as_ref(),
+        text.as_ref(),
+        &odd,
+        "".as_ref(),
+        "--".as_ref(),
+        "%i $HOME".as_ref(),
+    ];
+    let mut instance = Stage::on(LOOPBACK)
+        .env("ODD", odd.clone())
+        .env(OsStr::from_bytes(b"NAME\xff"), "value")
+        .env("EMPTY", "")
+        .start(&words);
+    assert_eq!(instance.status(), 0);
+    instance.says(
+        r"arguments [b'caf\xe9 \xff\x01 --x=y', b'', b'--', b'%i $HOME']
+odd b'caf\xe9 \xff\x01 --x=y' b'value' b''
+systemd []
+",
+    );
+    let notify = instance.folder().join("notify");
+    instance.says(&format!("notify {}\n", notify.display()));
+    instance.says("open [0, 1, 2]\n");
+    instance.says("blocked ['SigBlk:\\t0000000000000000\\n']\n");
+}
+
+#[test]
+fn fds_are_passed_on_as_systemd_passes_them() {
+    let mut instance = Stage::on(LOOPBACK)
+        .argument("--handover=fds")
+        .argument("--ready=exec")
+        .python(
+            "
+print('pid', os.environ['LISTEN_PID'] == str(os.getpid()), 'fds', os.environ['LISTEN_FDS'], 'names', os.environ['LISTEN_FDNAMES'], flush=True)
+print('seccomp', [l.split()[1] for l in open('/proc/self/status') if l.startswith('Seccomp:')], flush=True)
+s = socket.socket(fileno=3)
+serve(s)",
+        )
+        .ready();
+    instance.says("pid True fds 1 names a\nseccomp ['0']\n");
+    assert_eq!(instance.ask().unwrap(), "hello");
+    assert_eq!(instance.helpers(), []);
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_one_line_and_203() {
+    for (program, why) in [
+        ("/nowhere/server", "No such file or directory (os error 2)"),
+        ("no-such-program", "No such file or directory (os error 2)"),
+        ("/etc/passwd", "Permission denied (os error 13)"),
+        ("/tmp", "Permission denied (os error 13)"),
+    ] {
+        let mut instance = Stage::on(LOOPBACK).start(&[program]);
+        assert_eq!(instance.status(), 203);
+        assert_eq!(
+            instance.output(),
+            format!("<3>rsgen: `{program}` cannot be executed: {why}\n")
+        );
+        instance.no_helper();
+    }
+}
+
+#[test]
+fn the_program_is_found_in_its_path() {
+    let mut instance = Stage::on(LOOPBACK)
+        .env("PATH", "/nowhere:/etc:/usr/bin:/bin")
+        .start(&["sh", "-c", "exit 6"]);
+    assert_eq!(instance.status(), 6);
+}
+
+#[test]
+fn the_brake_goes_waits_and_gives_up() {
+    let deaths = |count: u32, ago: u64| {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+        let last = std::time::Duration::from(now).as_micros() - u128::from(ago) * 1000;
+        let stage = Stage::on(LOOPBACK).argument("--max-restarts=3");
+        let path = stage.folder().join("0.deaths");
+        std::fs::write(
+            path,
+            format!("{count} {last} trying\nexited with status 1\n"),
+        )
+        .unwrap();
+        stage
+    };
+    let mut goes = deaths(2, 0).start(&["true"]);
+    assert_eq!(goes.status(), 0);
+
+    let start = std::time::Instant::now();
+    let mut waits = deaths(1, 0).argument("--backoff=400ms").start(&["true"]);
+    assert_eq!(waits.status(), 0);
+    assert!(start.elapsed().as_millis() >= 390, "it did not wait");
+    let told = waits.notified().unwrap();
+    assert!(
+        told.contains("STATUS=waiting") && told.contains("EXTEND_TIMEOUT_USEC="),
+        "{told}"
+    );
+
+    let mut errored = deaths(3, 0).start(&["echo", "started"]);
+    assert_eq!(errored.status(), 190);
+    let output = errored.output();
+    assert!(
+        output.starts_with("<3>rsgen: errored after 3 quick deaths in a row, the last: exited with status 1; fix it, then `rsgen reload stage-")
+            && output.lines().count() == 1,
+        "{output}"
+    );
+    assert_eq!(errored.helpers(), []);
+}
+
+#[test]
+fn killed_in_the_middle_of_binds() {
+    for round in 0..20 {
+        let instance = Stage::on(LOOPBACK).python(
+            "
+print('go', flush=True)
+while True:
+    s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); s.close()",
+        );
+        let mut instance = instance.ready();
+        testbed::nap(std::time::Duration::from_micros(round * 37));
+        instance.signal(Signal::SIGKILL);
+        assert_eq!(instance.status(), 128 + 9);
+        instance.no_helper();
+    }
+}
+
+#[test]
+fn exec_in_the_middle_of_binds() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+round = int(os.environ.get('ROUND', 0))
+def work():
+    while True:
+        s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); s.close()
+for _ in range(3): threading.Thread(target=work, daemon=True).start()
+select.select([], [], [], 0.01)
+if round < 10:
+    os.environ['ROUND'] = str(round + 1)
+    os.execv(sys.executable, sys.orig_argv)
+print('round', round, flush=True)
+s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen()
+serve(s)",
+        )
+        .ready();
+    instance.says("round 10\n");
+    assert_eq!(instance.ask().unwrap(), "hello");
+}
+
+#[test]
+fn eight_descriptors_are_enough() {
+    // The last one as anybody but root has it: the helper cannot raise it.
+    let without = "ulimit -n 8; set -- setpriv --bounding-set -sys_resource \"$@\"";
+    for limit in ["ulimit -S -n 8", "ulimit -n 8", without] {
+        let mut instance = Stage::on(LOOPBACK)
+            .before(limit)
+            .python(
+                "
+import resource
+print('limit', resource.getrlimit(resource.RLIMIT_NOFILE)[0], flush=True)
+s = tcp(); e = select.epoll(); e.register(s, select.EPOLLIN)
+s.bind(('127.0.0.1', PORT)); s.listen(); e.poll(20)
+serve(s)",
+            )
+            .ready();
+        instance.says("limit 8\n");
+        assert_eq!(instance.ask().unwrap(), "hello");
+    }
+}
+
+#[test]
+fn the_output_ends_with_the_program() {
+    let mut instance = Stage::on(LOOPBACK).python(SERVE).ready();
+    let helper = instance.helpers()[0];
+    let output = instance.folder().join("output");
+    // Standard error stays for its own lines, which the test does not wait for.
+    let holds = || {
+        let links = std::fs::read_dir(format!("/proc/{helper}/fd")).unwrap();
+        let paths = links.map(|l| l.unwrap().path());
+        paths
+            .filter(|p| std::fs::read_link(p).is_ok_and(|l| l == output))
+            .count()
+    };
+    wait_until(SOON, "the helper to let go of standard output", || {
+        holds() == 1
+    });
+    instance.signal(Signal::SIGTERM);
+    instance.status();
+    wait_until(SOON, "the helper to end", || instance.helpers().is_empty());
+}
