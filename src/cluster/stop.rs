@@ -61,6 +61,10 @@ pub fn stopped(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error
     }
     if job.is_some_and(|j| j.is_stop()) {
         close(manager, cluster)?;
+        // systemd stops a socket after its service, that is after this: too late for who waits for
+        // the stop of the cluster and then expects the port to be free.
+        let closing = manager.queue(Verb::StopAlone, &cluster.socket())?;
+        manager.wait(&closing, EXTENSION)?;
     }
     Ok(())
 }

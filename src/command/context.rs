@@ -61,6 +61,10 @@ impl From<systemd::Error> for Failure {
             systemd::Error::TimedOut { .. } => Exit::TimedOut,
             _ => Exit::Failed,
         };
-        Failure::new(exit, error.to_string())
+        let failure = Failure::new(exit, error.to_string());
+        match error.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
     }
 }

@@ -36,6 +36,34 @@ pub(super) fn start(context: &mut Context, app: &str) -> Result<(), Failure> {
     job(context, Verb::Start, &name::cluster(app))
 }
 
+/// Stops an app, its port last. It is the socket's job that takes the cluster along: as long as it
+/// waits, systemd starts nothing for a connection that comes when the first instances are gone.
+pub(super) fn stop(context: &mut Context, app: &str) -> Result<(), Failure> {
+    cut_short(context, &format!("{app}@*.service"))?;
+    job(context, Verb::Stop, &name::socket(app))?;
+    job(context, Verb::Stop, &name::cluster(app))
+}
+
+/// Stops one instance.
+pub(super) fn stop_instance(context: &mut Context, app: &str, number: u32) -> Result<(), Failure> {
+    let unit = name::instance(app, number);
+    cut_short(context, &unit)?;
+    job(context, Verb::Stop, &unit)
+}
+
+/// Who asks a second time does not want to wait for the drains that the first time has begun. A walk
+/// drains by restarts, and those are let be.
+fn cut_short(context: &mut Context, pattern: &str) -> Result<(), Failure> {
+    let manager = context.manager()?;
+    for unit in manager.units(pattern)? {
+        let is_stopping = unit.job.as_ref().is_some_and(systemd::QueuedJob::is_stop);
+        if is_stopping && unit.sub == "stop" {
+            manager.cut_short(&unit.name)?;
+        }
+    }
+    Ok(())
+}
+
 /// Restarts an app, all instances at once; its port stays open.
 pub(super) fn restart(context: &mut Context, app: &str) -> Result<(), Failure> {
     context.printer.progress(format!("{app}: restarting"));

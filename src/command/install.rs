@@ -12,7 +12,7 @@ use super::list;
 use super::selection::{self, Input};
 use crate::ecosystem::values::{Instances, Listen};
 use crate::output::{Exit, Failure};
-use crate::systemd::{ActiveState, Verb};
+use crate::systemd::ActiveState;
 use crate::unit::name;
 
 /// Arguments of `rsgen install`.
@@ -186,8 +186,7 @@ fn refuse_readdressing(prepared: &[Prepared], arguments: &Install) -> Result<(),
 /// Writes and applies; whether any process was touched.
 fn carry_out(context: &mut Context, prepared: &[Prepared], changed: bool) -> Result<bool, Failure> {
     for p in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        follow::job(context, Verb::Stop, &name::cluster(&p.app.name))?;
-        follow::job(context, Verb::Stop, &name::socket(&p.app.name))?;
+        follow::stop(context, &p.app.name)?;
     }
     if changed {
         apply::write(context, prepared)?;

@@ -41,14 +41,8 @@ pub(super) fn start(context: &mut Context, arguments: &Power) -> Result<(), Fail
 
 pub(super) fn stop(context: &mut Context, arguments: &Power) -> Result<(), Failure> {
     each(context, arguments, "stop", |context, target| match target {
-        // The socket last: stopped first, it would refuse what the instances still could answer.
-        Target::App(app) => {
-            follow::job(context, Verb::Stop, &name::cluster(app))?;
-            follow::job(context, Verb::Stop, &name::socket(app))
-        }
-        Target::Instance(app, number) => {
-            follow::job(context, Verb::Stop, &name::instance(app, *number))
-        }
+        Target::App(app) => follow::stop(context, app),
+        Target::Instance(app, number) => follow::stop_instance(context, app, *number),
     })
 }
 

@@ -13,9 +13,12 @@ pub(super) fn forget_deaths(layout: &Layout, app: &str, number: Option<u32>) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
+        // Of the whole app, how often it failed to start as well.
         if wanted
             .as_ref()
-            .map_or(name.ends_with(".deaths"), |w| *w == name)
+            .map_or(name == "failures" || name.ends_with(".deaths"), |w| {
+                *w == name
+            })
         {
             // Gone already is as good.
             let _ = fs::remove_file(entry.path());

@@ -12,8 +12,6 @@ use super::targets::{self, Target};
 use crate::generate::files;
 use crate::output::{Exit, Failure};
 use crate::plan::diff::Change;
-use crate::systemd::Verb;
-use crate::unit::name;
 
 /// Arguments of `rsgen uninstall`.
 #[derive(Debug, Args)]
@@ -54,8 +52,7 @@ fn uninstall(context: &mut Context, app: &str, dry_run: bool) -> Result<Vec<Chan
     let changes = removals(context, app)?;
     if !dry_run {
         context.require_permission("uninstall")?;
-        follow::job(context, Verb::Stop, &name::cluster(app))?;
-        follow::job(context, Verb::Stop, &name::socket(app))?;
+        follow::stop(context, app)?;
         files::apply(&changes).map_err(Failure::failed)?;
         state::remove(&context.layout, app);
         context.manager()?.daemon_reload()?;

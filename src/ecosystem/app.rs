@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::values::{Handover, Instances, Listen, OnFailure, Ready};
+use super::values::{Drain, Handover, Instances, Listen, OnFailure, Ready};
 
 /// How the program is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub struct Lifecycle {
     pub kill_signal: String,
     /// From that signal to SIGKILL.
     pub kill_timeout: Duration,
+    /// What comes before that signal.
+    pub drain: Drain,
+    /// For so long the connections of an instance may finish.
+    pub drain_timeout: Duration,
     /// From start to READY; its end is a failure.
     pub listen_timeout: Duration,
     /// Between a death and the next start.
@@ -53,6 +57,18 @@ pub struct Lifecycle {
     pub min_uptime: Duration,
     /// So many quick deaths in a row, and the instance is given up as errored.
     pub max_restarts: u32,
+}
+
+impl Lifecycle {
+    /// The longest that a stop takes: the drain, the stop signal, SIGKILL.
+    #[must_use]
+    pub fn longest_stop(&self) -> Duration {
+        let drain = match self.drain {
+            Drain::Off => Duration::ZERO,
+            Drain::Auto | Drain::Epoll => self.drain_timeout,
+        };
+        drain + self.kill_timeout * 2
+    }
 }
 
 /// How a reload walks.

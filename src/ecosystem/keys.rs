@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::pm2;
 use super::read::{Fields, Found, integer, scalar, split_help};
 use super::tables::{check_variable, read_directives, read_env};
-use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready};
+use super::values::{Drain, Handover, Instances, Listen, OnFailure, Place, Ready};
 use crate::unit::directive::Section;
 use crate::unit::{escape, name};
 
@@ -33,6 +33,8 @@ pub const KEYS: &[&str] = &[
     "ready",
     "kill_signal",
     "kill_timeout",
+    "drain",
+    "drain_timeout",
     "listen_timeout",
     "restart_delay",
     "autorestart",
@@ -339,6 +341,10 @@ fn read_lifecycle(f: &mut Fields<'_, '_>) -> Lifecycle {
         kill_timeout: f
             .positive_time("kill_timeout")
             .unwrap_or(Duration::from_secs(5)),
+        drain: f.parsed("drain", "\"auto\"").unwrap_or(Drain::Auto),
+        drain_timeout: f
+            .positive_time("drain_timeout")
+            .unwrap_or(Duration::from_secs(10)),
         listen_timeout: f
             .positive_time("listen_timeout")
             .unwrap_or(Duration::from_secs(30)),

@@ -202,6 +202,18 @@ words! {
 }
 
 words! {
+    /// How an instance is kept from accepting before it is stopped.
+    Drain {
+        /// A dead socket takes the listener's place in the program, and its connections finish.
+        Auto = "auto",
+        /// The same without stopping a thread of the program: its epoll sets forget the listener.
+        Epoll = "epoll",
+        /// Not at all: the stop signal comes at once.
+        Off = "off",
+    }
+}
+
+words! {
     /// What a reload does after an instance failed twice.
     OnFailure {
         /// Stop there; the rest keep the version they run.

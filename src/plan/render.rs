@@ -9,7 +9,7 @@ use askama::filters::Safe;
 use super::{Host, boot_target};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
-use crate::ecosystem::values::{Handover, Listen, Place, Ready, SocketKind, show_time};
+use crate::ecosystem::values::{Drain, Handover, Listen, Place, Ready, SocketKind, show_time};
 use crate::layout::{Layout, Scope};
 use crate::unit::escape::{assignment, command_line};
 
@@ -58,6 +58,8 @@ struct Instance<'a> {
     root: &'a str,
     command: String,
     exec_start: Safe<String>,
+    worker: String,
+    drain: Option<String>,
     cwd: &'a str,
     user: Option<&'a str>,
     group: Option<&'a str>,
@@ -123,7 +125,10 @@ fn splits_families(listen: &[Listen]) -> bool {
 /// What one step of a reload may take: stop the old instance, start the new one until it is READY.
 #[must_use]
 pub fn instance_step(app: &App) -> Duration {
-    app.lifecycle.kill_timeout + app.lifecycle.listen_timeout + app.lifecycle.restart_delay + SLACK
+    app.lifecycle.longest_stop()
+        + app.lifecycle.listen_timeout
+        + app.lifecycle.restart_delay
+        + SLACK
 }
 
 /// For systemd's own work around a step.
@@ -141,7 +146,7 @@ fn cluster(app: &App, source: Option<String>, command: String, scope: Scope) -> 
         on_failure: app.rollout.on_failure.to_string(),
         step_timeout: show_time(instance_step(app)),
         start_timeout: show_time(instance_step(app)),
-        stop_timeout: show_time(app.lifecycle.kill_timeout * 2 + SLACK),
+        stop_timeout: show_time(app.lifecycle.longest_stop() + SLACK),
         wanted_by: boot_target(scope),
     }
 }
@@ -165,6 +170,8 @@ fn instance<'a>(
         },
         command,
         exec_start: exec_start(app, layout),
+        worker: layout.worker.to_string_lossy().into_owned(),
+        drain: drain(app),
         cwd: app.program.cwd.as_deref().unwrap_or("/"),
         user: app.user.as_deref(),
         group: app.group.as_deref(),
@@ -242,6 +249,13 @@ fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
     let program = app.program.command_line();
     let after = command_line(flags.iter().chain(&program).map(String::as_str)).0;
     Safe(format!("{before} --instance=%i --state={state} {after}"))
+}
+
+/// What comes before the stop signal. Its own time: systemd is asked for more than `TimeoutStopSec=`.
+fn drain(app: &App) -> Option<String> {
+    let life = &app.lifecycle;
+    let timeout = show_time(life.drain_timeout);
+    (life.drain != Drain::Off).then(|| format!("--timeout={timeout} --way={}", life.drain))
 }
 
 impl Listen {

@@ -3,6 +3,7 @@
 
 pub mod exec;
 pub mod process;
+pub mod ptrace;
 mod quit;
 pub mod seccomp;
 pub mod socket;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The numbers of socket(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,4 +116,54 @@ pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, add: Option<(u32, u64)>)
     } else {
         Ok(())
     }
+}
+
+/// Nothing that comes reaches the socket any more, see `SO_ATTACH_FILTER` in socket(7).
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut code = libc::sock_filter {
+        code: u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap_or(0),
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut code,
+    };
+    let length = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
+    // SAFETY: the kernel copies the one instruction that `program` points to during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// `SIOCGSKNS`, see <linux/sockios.h>.
+const NETWORK_OF: libc::Ioctl = 0x894c;
+
+/// The network namespace that a socket belongs to.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`.
+pub fn network(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), NETWORK_OF) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }

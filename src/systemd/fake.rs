@@ -193,7 +193,7 @@ impl Manager for Fake {
                     self.ended.insert(path.clone(), JobResult::Done);
                 }
             }
-            Verb::Stop => {
+            Verb::Stop | Verb::StopAlone => {
                 self.put(unit, ActiveState::Inactive, "success", 0);
                 self.ended.insert(path.clone(), JobResult::Done);
             }
@@ -205,6 +205,11 @@ impl Manager for Fake {
             path,
             unit: unit.to_owned(),
         })
+    }
+
+    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
+        self.log.push(format!("cut short {unit}"));
+        Ok(())
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {

@@ -20,6 +20,9 @@ pub enum Verb {
     Start,
     /// Stop it.
     Stop,
+    /// Stop it at once, though units are to be stopped before it: mode `ignore-dependencies` of
+    /// systemctl(1). For what runs inside the stop of such a unit.
+    StopAlone,
     /// Stop and start it, or start it.
     Restart,
     /// Run its `ExecReload=`.
@@ -30,7 +33,7 @@ impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Start => "start",
-            Self::Stop => "stop",
+            Self::Stop | Self::StopAlone => "stop",
             Self::Restart => "restart",
             Self::Reload => "reload",
         })
@@ -169,6 +172,12 @@ pub trait Manager {
     /// # Errors
     /// When the unit does not exist or systemd refuses.
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error>;
+
+    /// Asks the command that a unit runs just now, its `ExecStop=` for one, to end.
+    ///
+    /// # Errors
+    /// When systemd refuses; a unit that runs no command has none to end.
+    fn cut_short(&mut self, unit: &str) -> Result<(), Error>;
 
     /// Waits for the end of a job queued here.
     ///

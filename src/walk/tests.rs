@@ -362,6 +362,9 @@ impl Manager for Killer {
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
         self.0.wait(job, at_most)
     }
+    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
+        self.0.cut_short(unit)
+    }
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
         self.0.reset_failed(unit)
     }

@@ -120,7 +120,7 @@ fn set(run: &mut Run, key: &str, value: &str) -> Option<()> {
 }
 
 /// The times that the templates write: one number, one unit.
-fn time(text: &str) -> Option<Duration> {
+pub(super) fn time(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -18,39 +18,42 @@ impl Watch {
     /// Takes out the program's own socket, which has this number.
     pub(super) fn forget(&self, theirs: BorrowedFd<'_>, number: RawFd) {
         // A registration that stays is one of a socket that nobody holds: epoll drops it by itself.
-        let _ = self.control(theirs, number, None);
+        let _ = control(self.epoll.as_fd(), theirs, number, None);
     }
 
     /// Puts in systemd's socket under the same number; whether that was possible.
     pub(super) fn register(&self, source: BorrowedFd<'_>, number: RawFd) -> bool {
-        self.control(source, number, Some((self.events, self.data)))
-            .is_ok()
+        let event = Some((self.events, self.data));
+        control(self.epoll.as_fd(), source, number, event).is_ok()
     }
+}
 
-    /// epoll knows a registration by number and file, so ours has to have the program's number.
-    fn control(
-        &self,
-        file: BorrowedFd<'_>,
-        number: RawFd,
-        event: Option<(u32, u64)>,
-    ) -> io::Result<()> {
-        if file.as_raw_fd() == number {
-            return socket::watch(self.epoll.as_fd(), file, event);
-        }
-        if exec::passed(number).is_err() {
-            let placed = process::place(file, number)?;
-            return socket::watch(self.epoll.as_fd(), placed.as_fd(), event);
-        }
-        // Something of ours has the number. A child has a table of its own.
-        process::in_child(|| {
-            let taken = [number, file.as_raw_fd()];
-            let spare = [0, 1, 2].into_iter().find(|n| !taken.contains(n));
-            let spare = spare.unwrap_or(0);
-            let epoll = process::place(self.epoll.as_fd(), spare)?;
-            let placed = process::place(file, number)?;
-            socket::watch(epoll.as_fd(), placed.as_fd(), event)
-        })
+/// Changes the registration of a file under a number that is the program's; `None` deletes it. epoll knows a
+/// registration by number and file, so ours has to have the program's number.
+///
+/// # Errors
+/// Those of `epoll_ctl(2)`, or no descriptor to spare.
+pub(super) fn control(
+    epoll: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    number: RawFd,
+    event: Option<(u32, u64)>,
+) -> io::Result<()> {
+    if file.as_raw_fd() == number {
+        return socket::watch(epoll, file, event);
     }
+    if exec::passed(number).is_err() {
+        let placed = process::place(file, number)?;
+        return socket::watch(epoll, placed.as_fd(), event);
+    }
+    // Something of ours has the number. A child has a table of its own.
+    process::in_child(|| {
+        let taken = [number, file.as_raw_fd()];
+        let spare = [0, 1, 2].into_iter().find(|n| !taken.contains(n));
+        let epoll = process::place(epoll, spare.unwrap_or(0))?;
+        let placed = process::place(file, number)?;
+        socket::watch(epoll.as_fd(), placed.as_fd(), event)
+    })
 }
 
 /// Every registration of a descriptor in the program's epoll sets, see `proc_pid_fdinfo(5)`.
@@ -74,7 +77,7 @@ pub(super) fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
 }
 
 /// `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
-fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
+pub(super) fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
     let words: Vec<&str> = line
         .split([' ', ':', '\t'])
         .filter(|w| !w.is_empty())

@@ -292,7 +292,7 @@ impl<'a> Helper<'a> {
 }
 
 /// Room for descriptors of the program's own numbers.
-fn raise_limit() {
+pub(super) fn raise_limit() {
     const ROOM: u64 = 1 << 16;
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Only root may raise the hard limit. With the lower one the helper makes do.

@@ -8,6 +8,7 @@ pub mod address;
 mod arguments;
 mod caller;
 mod channel;
+mod drain;
 mod entry;
 mod epoll;
 mod helper;
@@ -84,12 +85,20 @@ impl Error {
     }
 }
 
-/// Runs the worker; returns only an exit status for what went wrong.
+/// Runs the worker. `run` returns only what went wrong; after `drain` the stop goes on in any case.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
-    let error = match arguments::parse(arguments) {
-        Ok(run) => start::start(&run),
-        Err(error) => error,
+    let mut arguments = arguments.peekable();
+    let error = if arguments.next_if(|a| a == "drain").is_some() {
+        match drain::run(arguments) {
+            Ok(()) => return 0,
+            Err(error) => error,
+        }
+    } else {
+        match arguments::parse(arguments) {
+            Ok(run) => start::start(&run),
+            Err(error) => error,
+        }
     };
     say(3, &error.to_string());
     error.status()

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod drain;
 mod faults;
 mod harness;
 mod install;
@@ -19,62 +20,121 @@ mod values;
 
 use std::process::ExitCode;
 
+use testbed::runner::Spec;
+use testbed::specs;
+
 fn main() -> ExitCode {
-    testbed::runner::main(testbed::specs![
-        harness::boots_a_whole_system,
-        harness::leaves_nothing_on_the_host,
-        harness::keeps_its_disk_through_a_power_cycle,
-        harness::sees_as_many_cpus_as_it_is_given,
-        harness::serves_traffic_from_outside,
-        harness::serves_traffic_on_a_socket_file,
-        harness::has_rsgen_where_make_installs_it,
-        reload::replaces_every_instance_in_order_and_loses_nothing,
-        reload::tells_its_progress_line_by_line,
-        reload::a_build_that_crashes_or_is_never_ready_touches_nothing,
-        reload::works_ten_times_in_a_row,
-        reload::an_instance_that_fails_twice_stops_it_and_the_rest_keep_their_version,
-        reload::brings_the_number_of_instances_to_what_the_file_says,
-        reload::starts_an_app_that_is_stopped,
-        reload::two_at_once_both_end_well,
-        reload::takes_several_at_a_time_and_goes_without_a_canary_when_told,
-        interrupted::a_restart_in_the_middle_leaves_exactly_n,
-        interrupted::a_stop_in_the_middle_leaves_none,
-        interrupted::a_killed_walk_is_finished_by_the_next,
-        interrupted::a_killed_command_leaves_the_walk_alone,
-        interrupted::a_daemon_reload_in_the_middle_is_survived,
-        interrupted::a_daemon_reexec_in_the_middle_is_survived,
-        power::a_restart_keeps_the_listener,
-        power::seven_quick_restarts_close_nothing,
-        power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
-        power::the_first_connection_starts_the_cluster,
-        power::instances_stopped_by_hand_do_not_swallow_connections,
-        power::one_instance_is_stopped_started_and_restarted_by_its_name,
-        power::stopping_the_socket_stops_the_app,
-        crash::one_that_loops_is_given_up_and_the_others_serve,
-        crash::all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open,
-        crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
-        crash::killed_ones_come_back,
-        crash::what_systemd_cannot_execute_is_not_tried_again,
-        faults::of_an_installed_app_take_nothing_away,
-        faults::of_a_generated_apps_file_take_nothing_away,
-        install::twice_is_once,
-        install::a_dry_run_shows_the_difference_and_changes_nothing,
-        install::a_changed_file_is_shown_and_applied_by_a_walk,
-        install::a_change_whose_canary_fails_is_taken_back,
-        install::an_address_is_moved_only_when_told,
-        install::without_permission_it_says_so_and_does_nothing,
-        install::a_name_or_an_address_that_is_taken_is_refused,
-        install::uninstall_removes_what_install_wrote_and_nothing_else,
-        install::several_apps_some_of_them_and_a_script_alone,
-        install::an_unprivileged_user_serves_port_80,
-        sizing::four_instances_answer_on_one_port_with_their_numbers,
-        sizing::the_command_line_beats_the_file,
-        sizing::after_a_boot_it_serves_and_fits_the_machine,
-        sizing::a_bigger_machine_gets_more_than_was_pinned,
-        sizing::a_file_that_a_package_drops_is_an_app,
-        sandbox::explore,
-        values::arrive_byte_for_byte,
-        values::or_are_refused,
-        values::make_units_without_fault,
-    ])
+    testbed::runner::main(
+        &[
+            HARNESS,
+            RELOAD,
+            INTERRUPTED,
+            POWER,
+            CRASH,
+            DRAIN,
+            FAULTS,
+            INSTALL,
+            SANDBOX,
+            SIZING,
+            VALUES,
+        ]
+        .concat(),
+    )
 }
+
+const HARNESS: &[Spec] = specs![
+    harness::boots_a_whole_system,
+    harness::leaves_nothing_on_the_host,
+    harness::keeps_its_disk_through_a_power_cycle,
+    harness::sees_as_many_cpus_as_it_is_given,
+    harness::serves_traffic_from_outside,
+    harness::serves_traffic_on_a_socket_file,
+    harness::has_rsgen_where_make_installs_it,
+];
+
+const RELOAD: &[Spec] = specs![
+    reload::replaces_every_instance_in_order_and_loses_nothing,
+    reload::tells_its_progress_line_by_line,
+    reload::a_build_that_crashes_or_is_never_ready_touches_nothing,
+    reload::works_ten_times_in_a_row,
+    reload::an_instance_that_fails_twice_stops_it_and_the_rest_keep_their_version,
+    reload::brings_the_number_of_instances_to_what_the_file_says,
+    reload::starts_an_app_that_is_stopped,
+    reload::two_at_once_both_end_well,
+    reload::takes_several_at_a_time_and_goes_without_a_canary_when_told,
+];
+
+const INTERRUPTED: &[Spec] = specs![
+    interrupted::a_restart_in_the_middle_leaves_exactly_n,
+    interrupted::a_stop_in_the_middle_leaves_none,
+    interrupted::a_killed_walk_is_finished_by_the_next,
+    interrupted::a_killed_command_leaves_the_walk_alone,
+    interrupted::a_daemon_reload_in_the_middle_is_survived,
+    interrupted::a_daemon_reexec_in_the_middle_is_survived,
+];
+
+const POWER: &[Spec] = specs![
+    power::a_restart_keeps_the_listener,
+    power::seven_quick_restarts_close_nothing,
+    power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
+    power::a_stop_under_load_stays_a_stop,
+    power::the_first_connection_starts_the_cluster,
+    power::instances_stopped_by_hand_do_not_swallow_connections,
+    power::one_instance_is_stopped_started_and_restarted_by_its_name,
+    power::stopping_the_socket_stops_the_app,
+];
+
+const CRASH: &[Spec] = specs![
+    crash::one_that_loops_is_given_up_and_the_others_serve,
+    crash::all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open,
+    crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
+    crash::killed_ones_come_back,
+    crash::what_systemd_cannot_execute_is_not_tried_again,
+];
+
+const DRAIN: &[Spec] = specs![
+    drain::a_program_with_an_event_loop_loses_nothing,
+    drain::a_program_that_polls_loses_nothing,
+    drain::a_program_with_threads_in_accept_loses_nothing,
+    drain::a_program_of_many_processes_loses_nothing,
+    drain::an_event_loop_is_drained_without_being_stopped,
+    drain::a_request_that_takes_long_is_finished,
+    drain::one_that_takes_too_long_is_cut_and_said,
+    drain::a_connection_that_waits_for_nothing_does_not_hold_it_up,
+    drain::a_second_request_to_stop_cuts_it_short,
+    drain::nothing_is_accepted_any_more,
+];
+
+const FAULTS: &[Spec] = specs![
+    faults::of_an_installed_app_take_nothing_away,
+    faults::of_a_generated_apps_file_take_nothing_away,
+];
+
+const INSTALL: &[Spec] = specs![
+    install::twice_is_once,
+    install::a_dry_run_shows_the_difference_and_changes_nothing,
+    install::a_changed_file_is_shown_and_applied_by_a_walk,
+    install::a_change_whose_canary_fails_is_taken_back,
+    install::an_address_is_moved_only_when_told,
+    install::without_permission_it_says_so_and_does_nothing,
+    install::a_name_or_an_address_that_is_taken_is_refused,
+    install::uninstall_removes_what_install_wrote_and_nothing_else,
+    install::several_apps_some_of_them_and_a_script_alone,
+    install::an_unprivileged_user_serves_port_80,
+];
+
+const SANDBOX: &[Spec] = specs![sandbox::explore,];
+
+const SIZING: &[Spec] = specs![
+    sizing::four_instances_answer_on_one_port_with_their_numbers,
+    sizing::the_command_line_beats_the_file,
+    sizing::after_a_boot_it_serves_and_fits_the_machine,
+    sizing::a_bigger_machine_gets_more_than_was_pinned,
+    sizing::a_file_that_a_package_drops_is_an_app,
+];
+
+const VALUES: &[Spec] = specs![
+    values::arrive_byte_for_byte,
+    values::or_are_refused,
+    values::make_units_without_fault,
+];

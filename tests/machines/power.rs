@@ -51,13 +51,25 @@ pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &
             "it waited for the instances"
         );
         assert_eq!(instances(machine), Vec::<String>::new());
-        wait_until(Duration::from_secs(2), "the port to close", || {
-            listener(machine).is_none()
-        });
+        assert_eq!(listener(machine), None, "the port is closed by then");
         assert_exactly(machine, 0);
         machine.systemctl(&["start", "web"]).ok();
         assert_exactly(machine, 3);
         assert!(machine.get(3000).is_ok());
+    }
+}
+
+pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
+    install(machine, "plain.js", "4", "");
+    for command in ["systemctl stop web", "rsgen stop web"].repeat(4) {
+        let load = Load::start(machine, &Traffic::on_port(3000, 20));
+        load.wait_answered(100);
+        machine.sh(command).ok();
+        assert_eq!(instances(machine), Vec::<String>::new(), "{command}");
+        assert_eq!(listener(machine), None, "{command}");
+        let _ = load.stop();
+        assert_exactly(machine, 0);
+        machine.systemctl(&["start", "web"]).ok();
     }
 }
 

@@ -165,22 +165,33 @@ impl Manager for Bus {
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
         let method = match verb {
             Verb::Start => "StartUnit",
-            Verb::Stop => "StopUnit",
+            Verb::Stop | Verb::StopAlone => "StopUnit",
             Verb::Restart => "RestartUnit",
             Verb::Reload => "ReloadUnit",
         };
-        let path: OwnedObjectPath = self
-            .call(PATH, MANAGER, method, &(unit, "replace"))
-            .map_err(|e| match e {
-                Error::NoSuchUnit { .. } => Error::NoSuchUnit {
-                    unit: unit.to_owned(),
-                },
-                e => e,
-            })?;
+        let mode = match verb {
+            Verb::StopAlone => "ignore-dependencies",
+            _ => "replace",
+        };
+        let path: OwnedObjectPath =
+            self.call(PATH, MANAGER, method, &(unit, mode))
+                .map_err(|e| match e {
+                    Error::NoSuchUnit { .. } => Error::NoSuchUnit {
+                        unit: unit.to_owned(),
+                    },
+                    e => e,
+                })?;
         Ok(Job {
             path: path.to_string(),
             unit: unit.to_owned(),
         })
+    }
+
+    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
+        match self.call(PATH, MANAGER, "KillUnit", &(unit, "control", libc::SIGTERM)) {
+            Err(Error::Refused { .. } | Error::NoSuchUnit { .. }) | Ok(()) => Ok(()),
+            Err(e) => Err(e),
+        }
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {

@@ -1,0 +1,98 @@
+//! `rsgen-worker drain`, as the template of an instance writes it.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::super::Error;
+use super::super::arguments::time;
+
+/// How the instance is kept from accepting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A dead socket takes the listener's place in the program.
+    Auto,
+    /// The program's epoll sets forget the listener, and the program is never stopped for it.
+    Epoll,
+}
+
+/// What to drain, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Drain {
+    pub(super) app: String,
+    pub(super) instance: u32,
+    pub(super) timeout: Duration,
+    pub(super) way: Way,
+}
+
+/// Reads what stands after `drain`.
+pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, Error> {
+    let mut drain = Drain {
+        app: String::new(),
+        instance: 0,
+        timeout: Duration::from_secs(10),
+        way: Way::Auto,
+    };
+    for argument in arguments {
+        let text = argument.to_str().unwrap_or_default();
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        set(&mut drain, key, value).ok_or_else(|| {
+            Error::Usage(format!(
+                "`{text}` is no argument of `drain`; it is run by the units of rsgen, see rsgen(1)"
+            ))
+        })?;
+    }
+    if drain.app.is_empty() {
+        return Err(Error::Usage(
+            "`drain` is told no app; it is run by the units of rsgen, see rsgen(1)".into(),
+        ));
+    }
+    Ok(drain)
+}
+
+fn set(drain: &mut Drain, key: &str, value: &str) -> Option<()> {
+    match key {
+        "--app" => value.clone_into(&mut drain.app),
+        "--instance" => drain.instance = value.parse().ok()?,
+        "--timeout" => drain.timeout = time(value)?,
+        "--way" => {
+            drain.way = match value {
+                "auto" => Way::Auto,
+                "epoll" => Way::Epoll,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Drain, Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn it_reads_what_the_template_writes() {
+        let drain = parsed("--app=web --instance=3 --timeout=2500ms --way=epoll").unwrap();
+        assert_eq!(
+            drain,
+            Drain {
+                app: "web".into(),
+                instance: 3,
+                timeout: Duration::from_millis(2500),
+                way: Way::Epoll
+            }
+        );
+        assert_eq!(parsed("--app=web").unwrap().way, Way::Auto);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for line in ["", "--instance=1", "--app=web --way=off", "--app=web now"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Before the stop signal: the instance takes no new connection and finishes those it has.
+//!
+//! Run by `ExecStop=`, as root and outside the sandbox of the unit, so it looks only at what systemd put
+//! into the control group of its own instance, and changes nothing but descriptors that systemd holds as
+//! well. Whatever fails is told in one line, and the stop goes on: a drain never keeps a unit from
+//! stopping.
+
+mod arguments;
+mod connections;
+mod diag;
+mod listener;
+mod registers;
+mod silence;
+mod survey;
+mod tracee;
+mod unit;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use sd_notify::NotifyState;
+
+use super::{Error, say};
+use arguments::{Drain, Way};
+use connections::Count;
+use listener::Listener;
+use survey::Process;
+
+/// Between two looks at the connections.
+const LOOK: Duration = Duration::from_millis(20);
+/// The same once it has taken a while.
+const LOOK_LATER: Duration = Duration::from_millis(100);
+/// systemd is asked for this much more time than the drain takes for itself.
+const MARGIN: Duration = Duration::from_secs(5);
+/// A machine that goes down is not kept up for longer.
+const AT_SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// Drains one instance; what could not be done is said, and never a failure of the stop.
+pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
+    let drain = arguments::parse(arguments)?;
+    if let Err(e) = Instance::begin(&drain).and_then(|mut instance| instance.drain()) {
+        say(4, &format!("stops without a drain: {e}"));
+    }
+    Ok(())
+}
+
+struct Instance<'a> {
+    drain: &'a Drain,
+    folder: PathBuf,
+    manager: HashSet<u64>,
+    listeners: Vec<Listener>,
+    signals: SignalFd,
+    /// Processes that nothing more can be done about.
+    settled: HashSet<i32>,
+    /// So many looks are left after which another instance may have to be woken.
+    nudges: u32,
+}
+
+impl<'a> Instance<'a> {
+    fn begin(drain: &'a Drain) -> io::Result<Self> {
+        let folder = unit::folder(&drain.app, drain.instance)?;
+        // A thread of the program must never be left in the middle of a call of ours.
+        let mut ends = SigSet::empty();
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+            Signal::SIGQUIT,
+        ] {
+            ends.add(signal);
+        }
+        ends.thread_block()?;
+        let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        super::helper::raise_limit();
+        Ok(Self {
+            drain,
+            folder,
+            manager: survey::sockets_of_manager()?,
+            listeners: Vec::new(),
+            signals,
+            settled: HashSet::new(),
+            nudges: 0,
+        })
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let start = Instant::now();
+        tell(&[NotifyState::ExtendTimeoutUsec(micros(
+            self.drain.timeout + MARGIN,
+        ))]);
+        self.silence();
+        if self.listeners.is_empty() {
+            return Ok(());
+        }
+        let mut deadline = start + self.drain.timeout;
+        let mut pause = LOOK;
+        let mut empty = 0;
+        loop {
+            let count = connections::count(&self.listeners, &self.sockets())?;
+            // One that was accepted a moment ago may have had no descriptor at the first look.
+            empty = if count.busy == 0 { empty + 1 } else { 0 };
+            if empty == 2 {
+                return Ok(());
+            }
+            let waited = start.elapsed();
+            if pause == LOOK && waited > Duration::from_secs(1) {
+                pause = LOOK_LATER;
+                if is_shutting_down() {
+                    deadline = deadline.min(start + AT_SHUTDOWN);
+                }
+                let status = format!("draining, busy connections: {}", count.busy);
+                tell(&[NotifyState::Status(&status)]);
+            }
+            if Instant::now() >= deadline {
+                overdue(count, waited);
+                return Ok(());
+            }
+            if self.is_cut_short(pause) {
+                return Ok(());
+            }
+            tracee::let_go();
+            self.nudge();
+            // A child made since may have bound anew.
+            self.silence();
+        }
+    }
+
+    /// Twice, with a look between: a connection may come while a process is being silenced.
+    fn nudge(&mut self) {
+        if self.nudges > 0 {
+            self.nudges -= 1;
+            self.listeners.iter().for_each(Listener::nudge);
+        }
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        unit::processes(&self.folder)
+            .into_iter()
+            .filter(|pid| *pid != own)
+            .filter_map(|pid| Process::open(pid).ok())
+            .filter(|p| !p.is_helper())
+            .collect()
+    }
+
+    fn sockets(&self) -> HashSet<u64> {
+        self.processes()
+            .iter()
+            .flat_map(Process::sockets)
+            .map(|s| s.inode)
+            .collect()
+    }
+
+    /// Keeps every process of the instance from accepting.
+    fn silence(&mut self) {
+        for process in self.processes() {
+            if self.settled.contains(&process.pid) {
+                continue;
+            }
+            self.learn(&process);
+            let pid = process.pid;
+            match silence::silence(&process, &self.listeners, self.drain.way) {
+                Ok(done) => {
+                    if done.woken {
+                        self.nudges = 2;
+                    }
+                    // It keeps its descriptor, so the next look would find it again.
+                    if done.held && self.drain.way == Way::Epoll {
+                        self.settled.insert(pid);
+                    }
+                }
+                Err(e) => {
+                    self.settled.insert(pid);
+                    say(
+                        4,
+                        &format!("process {pid} goes on accepting until it is stopped: {e}"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Notes the listeners of a process that systemd holds, too.
+    fn learn(&mut self, process: &Process) {
+        for found in process.sockets() {
+            let known = self.listeners.iter().any(|l| l.inode == found.inode);
+            if !known && self.manager.contains(&found.inode) {
+                self.listeners.extend(Listener::of(process, found));
+            }
+        }
+    }
+
+    /// Waits a moment; true when a signal asks to stop at once.
+    fn is_cut_short(&self, pause: Duration) -> bool {
+        let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
+        poll(&mut fds, pause).is_ok_and(|n| n > 0)
+    }
+}
+
+fn overdue(count: Count, waited: Duration) {
+    let seconds = waited.as_secs();
+    let busy = count.busy;
+    say(
+        4,
+        &format!(
+            "stops with {busy} connections busy after {seconds} s; `drain_timeout` gives them more time"
+        ),
+    );
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    // Run by hand there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Asks the manager, which answers root and its own user without a bus, see systemctl(1).
+fn is_shutting_down() -> bool {
+    let scope = if nix::unistd::getppid().as_raw() == 1 {
+        "--system"
+    } else {
+        "--user"
+    };
+    let systemctl = Path::new("/usr/bin/systemctl");
+    let answer = std::process::Command::new(systemctl)
+        .args([scope, "is-system-running"])
+        .stderr(std::process::Stdio::null())
+        .output();
+    answer.is_ok_and(|a| a.stdout.starts_with(b"stopping"))
+}

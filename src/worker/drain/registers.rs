@@ -1,0 +1,250 @@
+//! The registers of a stopped thread, as far as a system call goes; one part for each machine.
+//!
+//! Pure: nothing here stops or reads a thread.
+
+/// A call that the interrupt of a tracer ends with `EINTR`, where only a signal should.
+const LEAKS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_rt_sigtimedwait,
+];
+
+/// The epoll calls with a time in milliseconds in their fourth argument.
+const TIMED: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+];
+
+const EINTR: u64 = (-4i64).cast_unsigned();
+
+/// How a call that a tracer interrupted has to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// The kernel sees to it.
+    AsIs,
+    /// It is made once more, with the same arguments.
+    Again,
+    /// It returns 0, its time being over early: made again it would wait for the whole time.
+    Nothing,
+}
+
+/// What becomes of a call that waited with these arguments and now shows this result.
+pub(super) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
+    let Some((number, arguments)) = waited.filter(|(n, _)| LEAKS.contains(n)) else {
+        return Resume::AsIs;
+    };
+    if result != EINTR {
+        return Resume::AsIs;
+    }
+    let [_, _, _, time, ..] = arguments;
+    // The kernel takes the low half, -1 is for ever.
+    if TIMED.contains(&number) && time & 0x8000_0000 == 0 {
+        Resume::Nothing
+    } else {
+        Resume::Again
+    }
+}
+
+/// How little a thread in this call notices of a stop: the less the better.
+pub(super) fn cost(waits: Option<(i64, [u64; 6])>) -> u32 {
+    match waits {
+        Some((number, _)) if number == libc::SYS_io_uring_enter => 4,
+        Some((number, [_, _, _, time, ..])) if LEAKS.contains(&number) => {
+            if TIMED.contains(&number) && time & 0x8000_0000 != 0 {
+                1
+            } else {
+                2
+            }
+        }
+        Some(_) => 0,
+        None => 3,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod machine {
+    use super::Resume;
+
+    /// `syscall`
+    pub(in super::super) const GATE: &[u8] = &[0x0f, 0x05];
+    /// The kernel restarts nothing for a thread that is in no call.
+    const NO_CALL: u64 = u64::MAX;
+
+    /// All of them.
+    pub(in super::super) type Registers = libc::user_regs_struct;
+
+    pub(in super::super) fn result(of: &Registers) -> u64 {
+        of.rax
+    }
+
+    /// About to make a call at the gate.
+    pub(in super::super) fn calling(
+        of: &Registers,
+        gate: u64,
+        number: i64,
+        with: [u64; 6],
+    ) -> Registers {
+        let mut new = *of;
+        [new.rdi, new.rsi, new.rdx, new.r10, new.r8, new.r9] = with;
+        new.rax = number.cast_unsigned();
+        new.orig_rax = NO_CALL;
+        new.rip = gate;
+        new
+    }
+
+    /// As it has to be when the thread goes on.
+    pub(in super::super) fn resumed(of: &Registers, how: Resume, _first: u64) -> Registers {
+        let mut new = *of;
+        match how {
+            Resume::AsIs => {}
+            Resume::Again => {
+                new.rax = of.orig_rax;
+                new.rip = of.rip.wrapping_sub(2);
+                new.orig_rax = NO_CALL;
+            }
+            Resume::Nothing => new.rax = 0,
+        }
+        new
+    }
+
+    /// Whether its code is this machine's own, not 32-bit.
+    pub(in super::super) fn is_native(of: &Registers) -> bool {
+        of.cs == 0x33
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod machine {
+    use super::Resume;
+
+    /// `svc 0`
+    pub(in super::super) const GATE: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
+    /// The call's number.
+    const NUMBER: usize = 8;
+    /// Set in 32-bit code.
+    const PSR_MODE32: u64 = 0x10;
+
+    /// All of them.
+    pub(in super::super) type Registers = libc::user_regs_struct;
+
+    pub(in super::super) fn result(of: &Registers) -> u64 {
+        let [first, ..] = of.regs;
+        first
+    }
+
+    /// About to make a call at the gate.
+    pub(in super::super) fn calling(
+        of: &Registers,
+        gate: u64,
+        number: i64,
+        with: [u64; 6],
+    ) -> Registers {
+        let mut new = *of;
+        for (register, value) in new.regs.iter_mut().zip(with) {
+            *register = value;
+        }
+        if let Some(register) = new.regs.get_mut(NUMBER) {
+            *register = number.cast_unsigned();
+        }
+        new.pc = gate;
+        new
+    }
+
+    /// As it has to be when the thread goes on. The result has overwritten the first argument.
+    pub(in super::super) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
+        let mut new = *of;
+        let value = match how {
+            Resume::AsIs => return new,
+            Resume::Again => {
+                new.pc = of.pc.wrapping_sub(4);
+                first
+            }
+            Resume::Nothing => 0,
+        };
+        if let Some(register) = new.regs.first_mut() {
+            *register = value;
+        }
+        new
+    }
+
+    /// Whether its code is this machine's own, not 32-bit.
+    pub(in super::super) fn is_native(of: &Registers) -> bool {
+        of.pstate & PSR_MODE32 == 0
+    }
+}
+
+pub(super) use machine::{GATE, Registers, calling, is_native, result, resumed};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOREVER: u64 = 0xffff_ffff;
+
+    #[expect(clippy::unnecessary_wraps, reason = "a thread may wait for nothing")]
+    fn epoll(time: u64) -> Option<(i64, [u64; 6])> {
+        Some((libc::SYS_epoll_pwait, [5, 0x7000, 1024, time, 0, 0]))
+    }
+
+    #[test]
+    fn a_call_that_leaks_the_interrupt_is_made_again() {
+        assert_eq!(resume(epoll(FOREVER), EINTR), Resume::Again);
+        assert_eq!(resume(epoll(u64::MAX), EINTR), Resume::Again);
+        let accept = Some((libc::SYS_accept4, [3, 0, 0, 0, 0, 0]));
+        assert_eq!(resume(accept, EINTR), Resume::Again);
+    }
+
+    #[test]
+    fn one_that_waits_for_a_time_is_told_that_it_is_over() {
+        assert_eq!(resume(epoll(30_000), EINTR), Resume::Nothing);
+    }
+
+    #[test]
+    fn all_else_is_the_kernels() {
+        let futex = Some((libc::SYS_futex, [0; 6]));
+        assert_eq!(resume(futex, EINTR), Resume::AsIs);
+        assert_eq!(resume(epoll(FOREVER), 1), Resume::AsIs);
+        assert_eq!(resume(None, EINTR), Resume::AsIs);
+    }
+
+    #[test]
+    fn a_thread_that_notices_nothing_is_preferred() {
+        let futex = Some((libc::SYS_futex, [0; 6]));
+        assert!(cost(futex) < cost(epoll(FOREVER)));
+        assert!(cost(epoll(FOREVER)) < cost(epoll(30_000)));
+        assert!(cost(epoll(30_000)) < cost(None));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn registers_of_x86_64() {
+        let mut own = crate::sys::ptrace::blank();
+        (own.rax, own.orig_rax, own.rip) = (EINTR, 232, 0x1002);
+        let again = resumed(&own, Resume::Again, 0);
+        assert_eq!((again.rax, again.rip), (232, 0x1000));
+        let nothing = resumed(&own, Resume::Nothing, 0);
+        assert_eq!((nothing.rax, nothing.rip), (0, 0x1002));
+        let call = calling(&own, 0x7000, 33, [1, 2, 3, 4, 5, 6]);
+        assert_eq!((call.rax, call.rip, call.rdi, call.r10), (33, 0x7000, 1, 4));
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[test]
+    fn registers_of_aarch64() {
+        let mut own = crate::sys::ptrace::blank();
+        (own.regs[0], own.pc) = (EINTR, 0x1004);
+        let again = resumed(&own, Resume::Again, 7);
+        assert_eq!((again.regs[0], again.pc), (7, 0x1000));
+        let nothing = resumed(&own, Resume::Nothing, 7);
+        assert_eq!((nothing.regs[0], nothing.pc), (0, 0x1004));
+        let call = calling(&own, 0x7000, 33, [1, 2, 3, 4, 5, 6]);
+        assert_eq!((call.regs[8], call.pc, call.regs[5]), (33, 0x7000, 6));
+    }
+}

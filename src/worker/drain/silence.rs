@@ -1,0 +1,220 @@
+//! Keeps a process from accepting: a dead listener takes the place of the live one.
+//!
+//! The live one is shared with the other instances and with systemd, so nothing is done to the socket
+//! itself. The program keeps its descriptor, of the same family and type, watched by the same epoll sets;
+//! it just never becomes readable again.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::sys::socket::{Backlog, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen};
+
+use super::super::epoll;
+use super::arguments::Way;
+use super::listener::Listener;
+use super::registers;
+use super::survey::{Process, Socket, Thread, Watch};
+use super::tracee::{self, Tracee};
+use crate::sys::socket::{self, Shape};
+
+/// A descriptor of the process for it.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    socket: Socket,
+    listener: &'a Listener,
+}
+
+/// So many threads are asked to stop before the process is given up.
+const ATTEMPTS: usize = 3;
+const ROUNDS: u32 = 3;
+const ROUND: Duration = Duration::from_millis(2);
+
+/// What there was to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Done {
+    /// Some descriptor led to a listener.
+    pub(super) held: bool,
+    /// An epoll set may have been woken for a connection that it does not accept any more.
+    pub(super) woken: bool,
+}
+
+/// Silences one process; `Ok` means that no descriptor of it leads to the listeners any more, or that
+/// with [`Way::Epoll`] no epoll set of it does.
+///
+/// # Errors
+/// What stood in the way.
+pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io::Result<Done> {
+    let held: Vec<Held<'_>> = process
+        .sockets()
+        .into_iter()
+        .filter_map(|socket| {
+            let listener = listeners.iter().find(|l| l.inode == socket.inode)?;
+            Some(Held { socket, listener })
+        })
+        .collect();
+    if held.is_empty() {
+        return Ok(Done::default());
+    }
+    let exclusive = |h: &Held<'_>| {
+        let watches = process.watches(h.socket);
+        watches
+            .iter()
+            .any(|w| w.events & libc::EPOLLEXCLUSIVE.cast_unsigned() != 0)
+    };
+    let done = Done {
+        held: true,
+        woken: held.iter().any(exclusive),
+    };
+    if way == Way::Epoll {
+        return forget_all(process, &held).map(|()| done);
+    }
+    match replace_all(process, &held) {
+        Ok(()) => {
+            kick(process, &held);
+            Ok(done)
+        }
+        // The program may watch with poll(2) or wait in accept(2): then this is not enough, and says so.
+        Err(e) => forget_all(process, &held).map(|()| done).map_err(|_| e),
+    }
+}
+
+fn replace_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
+    if let Some(why) = process.untouchable() {
+        return Err(io::Error::other(why));
+    }
+    let gate = tracee::gate(process.pid)?;
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for attempt in 0..ATTEMPTS {
+        let mut threads = process.threads();
+        threads.sort_by_key(|t| registers::cost(t.waits));
+        let Some(thread) = threads.get(attempt % threads.len().max(1)) else {
+            break;
+        };
+        match Tracee::stop(thread) {
+            Ok(mut tracee) => {
+                let done = held
+                    .iter()
+                    .try_for_each(|h| replace(process, *h, &mut tracee, gate));
+                // Only a thread that died meanwhile cannot be let go.
+                let _ = tracee.release();
+                return done;
+            }
+            Err(e) => failure = e,
+        }
+    }
+    Err(failure)
+}
+
+/// Puts a dead listener over one descriptor.
+fn replace(process: &Process, held: Held<'_>, tracee: &mut Tracee, gate: u64) -> io::Result<()> {
+    let Held { socket, listener } = held;
+    let word = |number: i32| u64::from(number.cast_unsigned());
+    let shape = listener.shape;
+    let flags = if listener.blocking {
+        0
+    } else {
+        libc::SOCK_NONBLOCK
+    };
+    let kind = word(shape.kind | flags | libc::SOCK_CLOEXEC);
+    let with = [word(shape.domain), kind, word(shape.protocol), 0, 0, 0];
+    let number = tracee.call(gate, libc::SYS_socket, with)?;
+    let mut swap = || {
+        let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidData)?;
+        let dead = process.descriptor(number)?;
+        deaden(&dead, shape)?;
+        // First out of the epoll sets: once its descriptor is gone a registration cannot be named.
+        let watches = process.watches(socket);
+        for watch in &watches {
+            let delete = u64::from(libc::EPOLL_CTL_DEL.cast_unsigned());
+            let with = [word(watch.epoll), delete, word(watch.fd), 0, 0, 0];
+            match tracee.call(gate, libc::SYS_epoll_ctl, with) {
+                Err(e) if e.raw_os_error() != Some(libc::ENOENT) => return Err(e),
+                _ => {}
+            }
+        }
+        let close_on_exec = if process.closes_on_exec(socket.fd) {
+            libc::O_CLOEXEC
+        } else {
+            0
+        };
+        let with = [word(number), word(socket.fd), word(close_on_exec), 0, 0, 0];
+        tracee.call(gate, libc::SYS_dup3, with)?;
+        for watch in &watches {
+            register(process, &dead, watch);
+        }
+        Ok(())
+    };
+    let done = swap();
+    let _ = tracee.call(gate, libc::SYS_close, [number, 0, 0, 0, 0, 0]);
+    done
+}
+
+/// Makes a listener that nobody reaches of a socket of the program: loopback, some port, and a filter
+/// that drops whatever comes. From here, through our own descriptor of it: no filter of the program
+/// is on the way, and no address has to be written into its memory.
+fn deaden(dead: &OwnedFd, shape: Shape) -> io::Result<()> {
+    socket::drop_everything(dead.as_fd())?;
+    let raw = dead.as_raw_fd();
+    // In a network of its own the loopback may be down: then listen(2) chooses an address.
+    let _ = match shape.domain {
+        libc::AF_INET => bind(raw, &SockaddrIn::new(127, 0, 0, 1, 0)),
+        libc::AF_INET6 => {
+            let loopback = std::net::SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 0, 0, 0);
+            bind(raw, &SockaddrIn6::from(loopback))
+        }
+        _ => bind(raw, &UnixAddr::new_unnamed()),
+    };
+    Ok(listen(dead, Backlog::new(1)?)?)
+}
+
+/// The event loop finds its registration where it left it, so that it can change or delete it. Where
+/// that fails it merely has none, as after a close.
+fn register(process: &Process, dead: &OwnedFd, watch: &Watch) {
+    let Ok(set) = process.descriptor(watch.epoll) else {
+        return;
+    };
+    let event = Some((watch.events, watch.data));
+    let _ = epoll::control(set.as_fd(), dead.as_fd(), watch.fd, event);
+}
+
+/// The way without stopping anything: its epoll sets are told from here to forget the listener.
+fn forget_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
+    let mut forgotten = 0;
+    for Held { socket, .. } in held {
+        let live = process.descriptor(socket.fd)?;
+        for watch in process.watches(*socket) {
+            let set = process.descriptor(watch.epoll)?;
+            epoll::control(set.as_fd(), live.as_fd(), watch.fd, None)?;
+            forgotten += 1;
+        }
+    }
+    if forgotten == 0 {
+        return Err(io::Error::other("no epoll set of it watches the listener"));
+    }
+    Ok(())
+}
+
+/// Threads that wait in accept(2) hold the live listener: interrupted, they look again. One that was
+/// on its way into the call at the first round waits in it at a later one.
+fn kick(process: &Process, held: &[Held<'_>]) {
+    let waits = |thread: &Thread| {
+        thread.waits.is_some_and(|(number, [fd, ..])| {
+            matches!(number, libc::SYS_accept | libc::SYS_accept4)
+                && held
+                    .iter()
+                    .any(|h| u64::try_from(h.socket.fd) == Ok(fd & 0xffff_ffff))
+        })
+    };
+    let mut kicked = HashSet::new();
+    for _round in 0..ROUNDS {
+        for thread in process.threads().iter().filter(|t| waits(t)) {
+            if kicked.insert(thread.tid) {
+                // A thread that cannot be stopped ends here, or has gone on by itself.
+                let _ = Tracee::stop(thread).and_then(Tracee::release);
+            }
+        }
+        std::thread::sleep(ROUND);
+    }
+}

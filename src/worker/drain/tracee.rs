@@ -1,0 +1,297 @@
+//! One stopped thread of the program, made to run system calls of ours, see ptrace(2).
+//!
+//! The calls are made at a `syscall` instruction that is in the program's memory already, so not one
+//! byte of it is written. Signals wait meanwhile. When the thread goes on its registers are what they
+//! were, and a call that it was waiting in goes on, too.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::ptrace::{self as trace, Options};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::registers::{self, GATE, Registers, Resume};
+use super::survey::{Thread, field};
+use crate::sys::ptrace;
+
+/// A thread that does not stop in this time is let alone.
+const PATIENCE: Duration = Duration::from_millis(500);
+const STEP: Duration = Duration::from_micros(50);
+/// The place of `rseq_cs` in `struct rseq`.
+const RSEQ_CS: u64 = 8;
+/// `PTRACE_EVENT_STOP`
+const STOPPED: i32 = 128;
+/// Results from here on are errors, see syscall(2).
+const ERRORS: u64 = (-4095i64).cast_unsigned();
+
+/// A stopped thread.
+pub(super) struct Tracee {
+    tid: Pid,
+    thread: Thread,
+    saved: Registers,
+    mask: u64,
+    called: bool,
+}
+
+impl Tracee {
+    /// Stops a thread.
+    ///
+    /// # Errors
+    /// `EPERM` where it may not be traced, `TimedOut` when it does not stop.
+    pub(super) fn stop(thread: &Thread) -> io::Result<Self> {
+        let tid = Pid::from_raw(thread.tid);
+        let options = Options::PTRACE_O_TRACESYSGOOD;
+        // Privileged tracers may put filters aside; the calls made here are harmless to most anyway.
+        trace::seize(tid, options | ptrace::without_seccomp())
+            .or_else(|_| trace::seize(tid, options))?;
+        match Self::begin(tid, thread) {
+            Ok(tracee) => Ok(tracee),
+            Err(e) => {
+                // Works for one that has stopped; any other goes on when this process ends.
+                let _ = trace::detach(tid, None);
+                Err(e)
+            }
+        }
+    }
+
+    fn begin(tid: Pid, thread: &Thread) -> io::Result<Self> {
+        trace::interrupt(tid)?;
+        wait_stopped(tid)?;
+        let saved = trace::getregs(tid)?;
+        if !registers::is_native(&saved) {
+            return Err(io::Error::other("its code is not this machine's own"));
+        }
+        if thread.waits.is_none() && is_restartable(thread.tid) {
+            return Err(io::Error::other("it is in a restartable sequence"));
+        }
+        Ok(Self {
+            tid,
+            thread: thread.clone(),
+            saved,
+            mask: ptrace::mask(thread.tid)?,
+            called: false,
+        })
+    }
+
+    /// Makes a system call in the thread.
+    ///
+    /// # Errors
+    /// Those of the call, and `ESRCH` when the thread is gone.
+    pub(super) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
+        if !self.called {
+            // A signal would begin its handler with the registers of our call.
+            ptrace::set_mask(self.tid.as_raw(), u64::MAX)?;
+            self.called = true;
+        }
+        let calling = registers::calling(&self.saved, gate, number, with);
+        trace::setregs(self.tid, calling)?;
+        for _edge in ["entry", "exit"] {
+            trace::syscall(self.tid, None)?;
+            while !matches!(wait(self.tid)?, WaitStatus::PtraceSyscall(_)) {
+                trace::syscall(self.tid, None)?;
+            }
+        }
+        match registers::result(&trace::getregs(self.tid)?) {
+            error if error >= ERRORS => Err(io::Error::from_raw_os_error(
+                i32::try_from(error.wrapping_neg()).unwrap_or(libc::EIO),
+            )),
+            result => Ok(result),
+        }
+    }
+
+    /// Lets the thread go on as if nothing had been.
+    ///
+    /// # Errors
+    /// `ESRCH` when it is gone.
+    pub(super) fn release(self) -> io::Result<()> {
+        if self.called {
+            // The kernel restarts an interrupted call only on its way out of a stop of this kind.
+            trace::interrupt(self.tid)?;
+            trace::cont(self.tid, None)?;
+            wait_stopped(self.tid)?;
+            ptrace::set_mask(self.tid.as_raw(), self.mask)?;
+        }
+        // With a signal on its way the call has to end by it, as always.
+        let how = if self.has_signal() {
+            Resume::AsIs
+        } else {
+            registers::resume(self.thread.waits, registers::result(&self.saved))
+        };
+        let first = self.thread.waits.map_or(0, |(_, [first, ..])| first);
+        if self.called || how != Resume::AsIs {
+            trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
+        }
+        Ok(trace::detach(self.tid, None)?)
+    }
+
+    fn has_signal(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.tid)).unwrap_or_default();
+        let set = |key| {
+            field(&status, key)
+                .and_then(|v| u64::from_str_radix(&v, 16).ok())
+                .unwrap_or(0)
+        };
+        (set("SigPnd:") | set("ShdPnd:")) & !self.mask != 0
+    }
+}
+
+/// Whether the thread may be in a sequence that the kernel restarts when it is interrupted, see rseq(2):
+/// it would not notice that our calls did. Only in one that waits in a call it cannot be.
+fn is_restartable(tid: i32) -> bool {
+    let Ok(Some(area)) = ptrace::rseq(tid) else {
+        return false;
+    };
+    let mut sequence = [0; 8];
+    let memory = File::open(format!("/proc/{tid}/mem"));
+    let read = memory.and_then(|m| m.read_exact_at(&mut sequence, area + RSEQ_CS));
+    read.is_err() || sequence != [0; 8]
+}
+
+/// Lets go what did not stop in time and has stopped since.
+pub(super) fn let_go() {
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    while let Ok(status) = waitpid(None, Some(flags)) {
+        let Some(tid) = status.pid() else {
+            return;
+        };
+        let _ = trace::detach(tid, None);
+    }
+}
+
+fn wait_stopped(tid: Pid) -> io::Result<()> {
+    loop {
+        match wait(tid)? {
+            WaitStatus::PtraceEvent(_, _, STOPPED) => return Ok(()),
+            // A signal was on its way already.
+            WaitStatus::Stopped(_, signal) => trace::cont(tid, signal)?,
+            _ => trace::cont(tid, None)?,
+        }
+    }
+}
+
+/// The next stop of the thread.
+fn wait(tid: Pid) -> io::Result<WaitStatus> {
+    let start = Instant::now();
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    while start.elapsed() < PATIENCE {
+        match waitpid(tid, Some(flags))? {
+            WaitStatus::StillAlive => std::thread::sleep(STEP),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Errno::ESRCH.into()),
+            stop => return Ok(stop),
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// The address of an instruction that makes system calls: in the vDSO, which every program has.
+///
+/// # Errors
+/// Where it is missing, or the memory may not be read.
+pub(super) fn gate(pid: i32) -> io::Result<u64> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let (start, end) = vdso(&maps).ok_or_else(|| io::Error::other("it has no vDSO"))?;
+    let length = usize::try_from(end.saturating_sub(start))
+        .unwrap_or(0)
+        .min(1 << 20);
+    let mut code = vec![0; length];
+    File::open(format!("/proc/{pid}/mem"))?.read_exact_at(&mut code, start)?;
+    let at = find(&code).ok_or_else(|| io::Error::other("its vDSO makes no system calls"))?;
+    Ok(start + at)
+}
+
+fn vdso(maps: &str) -> Option<(u64, u64)> {
+    let line = maps.lines().find(|l| l.ends_with("[vdso]"))?;
+    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    Some((hex(start)?, hex(end)?))
+}
+
+fn find(code: &[u8]) -> Option<u64> {
+    // Where instructions have one size, only their beginnings count; else any byte may begin one.
+    let step = if cfg!(target_arch = "aarch64") { 4 } else { 1 };
+    let at = code
+        .windows(GATE.len())
+        .step_by(step)
+        .position(|w| w == GATE)?;
+    u64::try_from(at * step).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::process::{Child, Command, Stdio};
+
+    use testbed::{wait_for, wait_until};
+
+    use super::*;
+
+    #[test]
+    fn the_gate_is_found_in_the_vdso() {
+        let maps =
+            "7f01-7f02 r--p 0 00:00 0 [vvar]\n7ffd1000-7ffd3000 r-xp 00000000 00:00 0   [vdso]\n";
+        assert_eq!(vdso(maps), Some((0x7ffd_1000, 0x7ffd_3000)));
+        let mut code = vec![0; 8];
+        code.extend(GATE);
+        assert_eq!(find(&code), Some(8));
+        assert_eq!(find(&[0; 16]), None);
+    }
+
+    fn thread(child: &Child) -> Thread {
+        let pid = i32::try_from(child.id()).unwrap();
+        let process = super::super::survey::Process::open(pid).unwrap();
+        wait_for(Duration::from_secs(10), "a thread to trace", || {
+            process.threads().pop()
+        })
+    }
+
+    #[test]
+    fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
+        let mut cat = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until(Duration::from_secs(10), "cat to read", || {
+            thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
+        });
+        for _ in 0..3 {
+            let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+            let gate = gate(tracee.thread.tid).unwrap();
+            let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+            assert_eq!(pid, u64::from(cat.id()));
+            let refused = tracee.call(gate, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
+            assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EBADF));
+            tracee.release().unwrap();
+        }
+        cat.stdin.take().unwrap().write_all(b"still here").unwrap();
+        let mut said = String::new();
+        cat.stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, "still here");
+        assert!(cat.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_signal_that_comes_meanwhile_comes_afterwards() {
+        let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+        wait_until(Duration::from_secs(10), "sleep to sleep", || {
+            thread(&sleeper).waits.is_some()
+        });
+        let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
+        let gate = gate(tracee.thread.tid).unwrap();
+        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        nix::sys::signal::kill(tracee.tid, nix::sys::signal::SIGUSR1).unwrap();
+        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        tracee.release().unwrap();
+        let ended = sleeper.wait().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
+        assert_eq!(signal, Some(libc::SIGUSR1));
+    }
+}

@@ -1,0 +1,20 @@
+# Threads that wait in accept, as a program of the old school has them.
+import os, socket, threading, time
+
+def serve(listener):
+    while True:
+        connection, _ = listener.accept()
+        connection.settimeout(None)
+        connection.recv(65536)
+        time.sleep(0.02)
+        body = f"pid {os.getpid()}".encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        connection.close()
+
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("", 3000))
+listener.listen(128)
+listener.settimeout(None)
+for _ in range(8):
+    threading.Thread(target=serve, args=(listener,)).start()

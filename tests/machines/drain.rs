@@ -1,0 +1,153 @@
+//! Before an instance is stopped it takes no new connection and finishes those it has, whatever the
+//! program is and however it waits.
+
+#![expect(clippy::unwrap_used, reason = "a spec that cannot connect has failed")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use testbed::{Load, Machine, Traffic, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, pids};
+
+/// Installs two instances of a program, with more lines for its table.
+fn deploy(machine: &Machine, script: &str, more: &str) {
+    let is_python = Path::new(script).extension().is_some_and(|e| e == "py");
+    let listen = if is_python { "0.0.0.0:3000" } else { "3000" };
+    machine.write_app(script, "/srv/web");
+    let text = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"{script}\"\nlisten = \"{listen}\"\n\
+         instances = 2\nsettle = 0\n{more}\n"
+    );
+    machine.write(ECOSYSTEM, &text);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+}
+
+/// Reloads four times under twenty clients, each request on a connection of its own.
+fn loses_nothing(machine: &Machine, script: &str, more: &str) {
+    deploy(machine, script, more);
+    let load = Load::start(machine, &Traffic::on_port(3000, 20));
+    load.wait_answered(200);
+    for _ in 0..4 {
+        machine.systemctl(&["reload", "web"]).ok();
+        load.wait_answered(50);
+    }
+    load.stop().assert_nothing_lost();
+    let journal = machine.journal("web@*");
+    assert!(!journal.contains("without a drain"), "{journal}");
+    assert!(!journal.contains("goes on accepting"), "{journal}");
+}
+
+pub(crate) fn a_program_with_an_event_loop_loses_nothing(machine: &mut Machine) {
+    loses_nothing(machine, "plain.js", "");
+}
+
+pub(crate) fn a_program_that_polls_loses_nothing(machine: &mut Machine) {
+    loses_nothing(machine, "python.py", "");
+}
+
+pub(crate) fn a_program_with_threads_in_accept_loses_nothing(machine: &mut Machine) {
+    loses_nothing(machine, "threads.py", "");
+}
+
+pub(crate) fn a_program_of_many_processes_loses_nothing(machine: &mut Machine) {
+    loses_nothing(machine, "prefork.py", "");
+}
+
+pub(crate) fn an_event_loop_is_drained_without_being_stopped(machine: &mut Machine) {
+    loses_nothing(machine, "plain.js", "drain = \"epoll\"");
+}
+
+/// Asks on a connection that stays open.
+fn ask(machine: &Machine, path: &str) -> TcpStream {
+    let mut stream = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: web\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+/// The next answer, or what there is of it at the end of the connection.
+fn answer(stream: &mut TcpStream) -> String {
+    let (mut answer, mut byte) = (String::new(), [0]);
+    while !(answer.contains("pid ") && answer.ends_with("\r\n0\r\n\r\n")) {
+        match stream.read(&mut byte) {
+            Ok(1) => answer.push(char::from(byte[0])),
+            _ => break,
+        }
+    }
+    answer
+}
+
+/// Waits until systemd has begun to stop an instance.
+fn wait_stopping(machine: &Machine) {
+    wait_until(SOON, "the drain", || {
+        (0..2).all(|i| machine.property(&format!("web@{i}.service"), "SubState") == "stop")
+    });
+}
+
+pub(crate) fn a_request_that_takes_long_is_finished(machine: &mut Machine) {
+    deploy(machine, "pace.js", "");
+    let mut slow = ask(machine, "/3000");
+    for command in ["restart", "stop"] {
+        machine.systemctl(&[command, "web"]).ok();
+        let answer = answer(&mut slow);
+        assert!(answer.contains("200 OK"), "{command}: {answer}");
+        if command == "restart" {
+            slow = ask(machine, "/3000");
+        }
+    }
+}
+
+pub(crate) fn one_that_takes_too_long_is_cut_and_said(machine: &mut Machine) {
+    deploy(machine, "pace.js", "drain_timeout = \"2s\"");
+    let mut slow = ask(machine, "/60000");
+    machine.systemctl(&["stop", "web"]).ok();
+    assert_eq!(answer(&mut slow), "");
+    let journal = machine.journal("web@*");
+    assert!(
+        journal.contains("`drain_timeout` gives them more time"),
+        "{journal}"
+    );
+    assert!(!journal.contains("SIGKILL"), "{journal}");
+}
+
+pub(crate) fn a_connection_that_waits_for_nothing_does_not_hold_it_up(machine: &mut Machine) {
+    deploy(machine, "pace.js", "drain_timeout = \"50s\"");
+    let mut idle = ask(machine, "/0");
+    assert!(answer(&mut idle).contains("200 OK"));
+    let stop = machine.spawn(&["systemctl", "stop", "web"]);
+    wait_until(Duration::from_secs(10), "the stop", || stop.is_over());
+    let _ = stop.wait().ok();
+}
+
+pub(crate) fn a_second_request_to_stop_cuts_it_short(machine: &mut Machine) {
+    deploy(machine, "pace.js", "drain_timeout = \"50s\"");
+    let before = pids(machine, 2);
+    let _slow = ask(machine, "/60000");
+    let stop = machine.spawn(&["systemctl", "stop", "web"]);
+    wait_until(SOON, "the idle instance to be gone", || {
+        pids(machine, 2).contains(&0)
+    });
+    assert!(pids(machine, 2).iter().any(|p| before.contains(p)));
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    let _ = stop.wait().ok();
+}
+
+pub(crate) fn nothing_is_accepted_any_more(machine: &mut Machine) {
+    deploy(machine, "pace.js", "drain_timeout = \"50s\"");
+    let before = pids(machine, 2);
+    let slow: Vec<TcpStream> = (0..20).map(|_| ask(machine, "/4000")).collect();
+    let restart = machine.spawn(&["systemctl", "restart", "web"]);
+    wait_stopping(machine);
+    // It is answered by those that come after.
+    let later = answer(&mut ask(machine, "/0"));
+    assert!(later.contains("200 OK"), "{later}");
+    assert!(!before.iter().any(|p| later.contains(&format!("pid {p}"))));
+    for mut stream in slow {
+        assert!(answer(&mut stream).contains("200 OK"));
+    }
+    let _ = restart.wait().ok();
+}
