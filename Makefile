@@ -20,7 +20,7 @@ help:
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
-	@echo 'make bench    what the generator and the worker cost'
+	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
 	@echo 'make deps     the Debian packages that all of this needs, where missing'
@@ -45,13 +45,15 @@ machines: deps
 bench: deps
 	cargo build --locked --release
 	cargo bench --locked --bench startup
+	npm install --silent --no-fund --no-audit --prefix $(TARGET)/bench pm2@7.0.4
+	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo bench --locked --bench pm2
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Programs and the Debian packages they come in.
-NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs \
+NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux
 
 deps:

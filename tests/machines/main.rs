@@ -76,6 +76,7 @@ const POWER: &[Spec] = specs![
     power::seven_quick_restarts_close_nothing,
     power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
     power::a_stop_under_load_stays_a_stop,
+    power::a_start_may_take_longer_than_one_step,
     power::the_first_connection_starts_the_cluster,
     power::instances_stopped_by_hand_do_not_swallow_connections,
     power::one_instance_is_stopped_started_and_restarted_by_its_name,

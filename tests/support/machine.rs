@@ -185,6 +185,14 @@ impl Machine {
         path
     }
 
+    /// Copies a file or folder of the host; `to` must not exist yet.
+    pub fn copy_in(&self, from: &Path, to: &str) {
+        let to = self.keeper.path("merged").join(to.trim_start_matches('/'));
+        let copied = Command::new("cp").arg("-a").args([from, &to]).output();
+        let copied = copied.expect("`cp` starts");
+        assert!(copied.status.success(), "`cp` failed: {copied:?}");
+    }
+
     /// The text of a file.
     pub fn read(&self, path: &str) -> String {
         self.run(&["cat", path]).ok().stdout
