@@ -17,7 +17,10 @@ pub(super) struct Completions {
 }
 
 pub(super) fn run(arguments: &Completions) -> Result<(), Failure> {
-    let shell: Shell = arguments.shell.parse().map_err(|e: String| Failure::failed(e))?;
+    let shell: Shell = arguments
+        .shell
+        .parse()
+        .map_err(|e: String| Failure::failed(e))?;
     // A pipe that was closed means that the reader has seen enough.
     let _ = io::stdout().write_all(&script(shell));
     Ok(())

@@ -1,7 +1,7 @@
 //! `rsgen pages`: writes the manual pages and completions that a package ships.
 //!
 //! The program knows its own command line, so what it writes cannot disagree with `--help`. It is run
-//! by `make build`, is hidden, and needs neither systemd nor permissions.
+//! by `make install`, is hidden, and needs neither systemd nor permissions.
 
 use std::fs;
 use std::io;
@@ -18,10 +18,17 @@ use crate::output::Failure;
 /// Arguments of `rsgen pages`.
 #[derive(Debug, Args)]
 pub(super) struct Pages {
-    /// The folder to write `man` and `completions` into
+    /// The folder to write below, as /usr/share is
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }
+
+/// Where each shell looks for what packages bring.
+const COMPLETIONS: &[(Shell, &str)] = &[
+    (Shell::Bash, "bash-completion/completions/rsgen"),
+    (Shell::Zsh, "zsh/site-functions/_rsgen"),
+    (Shell::Fish, "fish/vendor_completions.d/rsgen.fish"),
+];
 
 /// What rsgen(1) says beyond `--help`, in the words of man(7).
 const MORE: &str = r#".SH "EXIT STATUS"
@@ -73,25 +80,28 @@ pub(super) fn run(arguments: &Pages) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("{}: {e}", arguments.folder.display())))
 }
 
-fn write(folder: &Path) -> io::Result<()> {
-    let (man, scripts) = (folder.join("man"), folder.join("completions"));
-    fs::create_dir_all(&man)?;
-    fs::create_dir_all(&scripts)?;
+fn write(share: &Path) -> io::Result<()> {
     let mut whole = Arguments::command().disable_help_subcommand(true);
     whole.build();
-    fs::write(man.join("rsgen.1"), page(&whole, MORE, &see(&whole))?)?;
+    put(
+        share,
+        "man/man1/rsgen.1",
+        &page(&whole, MORE, &see(&whole))?,
+    )?;
     for command in shown(&whole) {
-        let text = page(command, "", ".BR rsgen (1)\n")?;
-        fs::write(man.join(format!("rsgen-{}.1", command.get_name())), text)?;
+        let path = format!("man/man1/rsgen-{}.1", command.get_name());
+        put(share, &path, &page(command, "", ".BR rsgen (1)\n")?)?;
     }
-    for (shell, file) in [
-        (Shell::Bash, "rsgen"),
-        (Shell::Zsh, "_rsgen"),
-        (Shell::Fish, "rsgen.fish"),
-    ] {
-        fs::write(scripts.join(file), completions::script(shell))?;
+    for (shell, path) in COMPLETIONS {
+        put(share, path, &completions::script(*shell))?;
     }
     Ok(())
+}
+
+fn put(share: &Path, path: &str, text: &[u8]) -> io::Result<()> {
+    let path = share.join(path);
+    fs::create_dir_all(path.parent().unwrap_or(share))?;
+    fs::write(path, text)
 }
 
 fn shown(whole: &Command) -> impl Iterator<Item = &Command> {
