@@ -78,10 +78,9 @@ install:
 		[ ! -e "$$conf" ] || install -D -m 644 "$$conf" "$(lib)/tmpfiles.d/$${conf##*/}"; \
 	done
 	for page in packaging/man/*.[1-8]; do \
-		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
+		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done
-	for file in bash-completion/completions/rsgen zsh/site-functions/_rsgen \
-		fish/vendor_completions.d/rsgen.fish; do \
-		[ ! -e "packaging/completions/$${file##*/}" ] || \
-		install -D -m 644 "packaging/completions/$${file##*/}" "$(share)/$$file"; \
-	done
+	$(BUILD)/rsgen pages $(share)
+	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
+
+include packaging/packages.mk

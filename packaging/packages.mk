@@ -1,0 +1,61 @@
+# Debian and RPM packages, and the release; included by the Makefile.
+#
+# Both packages hold what `make install` installs. A package is a function of the source and of
+# SOURCE_DATE_EPOCH: two builds of one commit are the same bytes, see `make reproducible`.
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
+# The time in packages: of the commit, or in a tree without git of the newest entry of the changelog.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+# What packages are made of and where they land. `dev` is what tests install.
+STAGE = $(BUILD)/stage
+PACKAGES ?= $(BUILD)/packages
+PROFILE_DIR = $(notdir $(BUILD))
+
+# Made when missing, at these versions, for this tree alone.
+TOOLS = $(abspath $(TARGET))/tools
+CARGO_DEB = 3.8.0
+CARGO_GENERATE_RPM = 0.21.1
+CARGO_CYCLONEDX = 0.5.9
+CARGO_DENY = 0.20.2
+# $(call tool,NAME,VERSION): not optimised, they work for seconds and compile for minutes.
+tool = [ "$$(sed -n 's/.*"$(1) \([^ ]*\) .*/\1/p' $(TOOLS)/.crates.toml 2>/dev/null)" = $(2) ] || \
+	CARGO_TARGET_DIR=$(TOOLS)/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false RUSTFLAGS= \
+	cargo install --quiet --locked --root $(TOOLS) --version $(2) $(1)
+
+.PHONY: stage deb rpm packages lint-packages reproducible release checks
+
+doc = $(STAGE)/usr/share/doc/rsgen
+# Everything below one folder, as it lies on a host. Builds nothing: `make deb` does that first.
+stage:
+	rm -rf $(STAGE)
+	mkdir -p $(doc)/examples
+	$(MAKE) --silent install DESTDIR=$(STAGE) PREFIX=/usr
+	strip --remove-section=.comment $(STAGE)/usr/bin/rsgen $(STAGE)/usr/lib/rsgen/rsgen-worker $(STAGE)/usr/lib/systemd/system-generators/*
+	gzip -9n $(STAGE)/usr/share/man/man*/*
+	install -m 644 README.md $(doc)
+	install -D -m 644 packaging/deb/lintian-overrides $(STAGE)/usr/share/lintian/overrides/rsgen
+	install -m 644 packaging/examples/*.toml packaging/polkit/* $(doc)/examples
+	packaging/changelog <CHANGELOG.md | gzip -9n >$(doc)/changelog.Debian.gz
+
+deb rpm: $(if $(NO_BUILD),,build)
+	@$(MAKE) --silent stage
+	@mkdir -p $(PACKAGES)
+	@$(MAKE) --silent .$@
+
+.deb:
+	@$(call tool,cargo-deb,$(CARGO_DEB))
+	$(TOOLS)/bin/cargo-deb --quiet --no-build --no-strip --profile $(PROFILE) --output $(PACKAGES)/
+
+.rpm:
+	@$(call tool,cargo-generate-rpm,$(CARGO_GENERATE_RPM))
+	$(TOOLS)/bin/cargo-generate-rpm --profile $(PROFILE_DIR) --target-dir $(TARGET) --source-date $$SOURCE_DATE_EPOCH \
+		--output $(PACKAGES)/
+
+packages: deb rpm
+
+# Every finding of lintian and rpmlint fails; what is meant is excused, with its reason, in
+# packaging/deb/lintian-overrides and packaging/rpm/rpmlint.toml.
+lint-packages:
+	lintian --allow-root --tag-display-limit 0 --fail-on error,warning \
+		$(PACKAGES)/rsgen_$(VERSION)-1_*.deb
+	rpmlint --strict --config packaging/rpm/rpmlint.toml $(PACKAGES)/rsgen-$(VERSION)-1.*.rpm
