@@ -22,7 +22,7 @@ tool = [ "$$(sed -n 's/.*"$(1) \([^ ]*\) .*/\1/p' $(TOOLS)/.crates.toml 2>/dev/n
 	CARGO_TARGET_DIR=$(TOOLS)/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false RUSTFLAGS= \
 	cargo install --quiet --locked --root $(TOOLS) --version $(2) $(1)
 
-.PHONY: stage deb rpm packages lint-packages reproducible release checks
+.PHONY: stage package-tools .deb .rpm deb rpm packages lint-packages reproducible release checks
 
 doc = $(STAGE)/usr/share/doc/rsgen
 # Everything below one folder, as it lies on a host. Builds nothing: `make deb` does that first.
@@ -37,19 +37,23 @@ stage:
 	install -m 644 packaging/examples/*.toml packaging/polkit/* $(doc)/examples
 	packaging/changelog <CHANGELOG.md | gzip -9n >$(doc)/changelog.Debian.gz
 
-deb rpm: $(if $(NO_BUILD),,build)
+package-tools:
+	@$(call tool,cargo-deb,$(CARGO_DEB))
+	@$(call tool,cargo-generate-rpm,$(CARGO_GENERATE_RPM))
+
+# NO_BUILD=1 takes what cargo has built; VERSION=0.0.1 calls it another version, for tests of upgrades.
+deb rpm: package-tools $(if $(NO_BUILD),,build)
 	@$(MAKE) --silent stage
 	@mkdir -p $(PACKAGES)
 	@$(MAKE) --silent .$@
 
 .deb:
-	@$(call tool,cargo-deb,$(CARGO_DEB))
-	$(TOOLS)/bin/cargo-deb --quiet --no-build --no-strip --profile $(PROFILE) --output $(PACKAGES)/
+	$(TOOLS)/bin/cargo-deb --quiet --no-build --no-strip --profile $(PROFILE) --deb-version $(VERSION)-1 $(if $(filter dev,$(PROFILE)),--fast) \
+		--output $(PACKAGES)/
 
 .rpm:
-	@$(call tool,cargo-generate-rpm,$(CARGO_GENERATE_RPM))
-	$(TOOLS)/bin/cargo-generate-rpm --profile $(PROFILE_DIR) --target-dir $(TARGET) --source-date $$SOURCE_DATE_EPOCH \
-		--output $(PACKAGES)/
+	$(TOOLS)/bin/cargo-generate-rpm --profile $(PROFILE_DIR) $(if $(filter dev,$(PROFILE)),--payload-compress gzip) --target-dir $(TARGET) --source-date $$SOURCE_DATE_EPOCH \
+		--set-metadata 'version = "$(VERSION)"' --output $(PACKAGES)/
 
 packages: deb rpm
 
