@@ -23,6 +23,7 @@ help:
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
+	@echo 'make deb rpm  the packages; make release: those, and all that a release needs'
 	@echo 'make deps     the Debian packages that all of this needs, where missing'
 
 build:
@@ -35,11 +36,11 @@ demo: deps
 # In this order: what is quick to fail comes first.
 test: deps lint unit machines
 
-unit:
+unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps
+machines: deps package-tools
 	cargo test --locked --test machines -- $(FILTER)
 
 bench: deps
@@ -54,7 +55,8 @@ lint:
 
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
-	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux
+	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
+	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint
 
 deps:
 	@missing=; for need in $(NEEDS); do \

@@ -22,6 +22,12 @@ tool = [ "$$(sed -n 's/.*"$(1) \([^ ]*\) .*/\1/p' $(TOOLS)/.crates.toml 2>/dev/n
 	CARGO_TARGET_DIR=$(TOOLS)/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false RUSTFLAGS= \
 	cargo install --quiet --locked --root $(TOOLS) --version $(2) $(1)
 
+# Nothing of where it was built is in what is shipped.
+ifeq ($(PROFILE),release)
+build bench: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/rsgen \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+endif
+
 .PHONY: stage package-tools .deb .rpm deb rpm packages lint-packages reproducible release checks
 
 doc = $(STAGE)/usr/share/doc/rsgen
@@ -63,3 +69,28 @@ lint-packages:
 	lintian --allow-root --tag-display-limit 0 --fail-on error,warning \
 		$(PACKAGES)/rsgen_$(VERSION)-1_*.deb
 	rpmlint --strict --config packaging/rpm/rpmlint.toml $(PACKAGES)/rsgen-$(VERSION)-1.*.rpm
+
+# The same commit, built in two places, is the same bytes. Two release builds: minutes.
+COPIES = $(abspath $(TARGET))/reproducible
+reproducible:
+	rm -rf $(COPIES)
+	for copy in $(COPIES)/one $(COPIES)/another/place; do \
+		mkdir -p $$copy && git archive HEAD | tar -x -C $$copy && \
+		$(MAKE) --silent -C $$copy packages TOOLS=$(TOOLS) PACKAGES=$$copy/packages TARGET=$$copy/target \
+			CARGO_TARGET_DIR=$$copy/target || exit 1; \
+	done
+	cd $(COPIES)/one/packages && for package in *; do \
+		cmp $$package ../../another/place/packages/$$package && sha256sum $$package || exit 1; \
+	done
+
+# What a release is made of, in one folder. DRAFT=1 rehearses it: an entry of the changelog without a
+# date and changes that are not committed are then said, but let pass.
+DIST = $(TARGET)/dist
+release: deps
+	@$(call tool,cargo-deny,$(CARGO_DENY))
+	@$(call tool,cargo-cyclonedx,$(CARGO_CYCLONEDX))
+	DRAFT=$(DRAFT) ADVISORIES=$(ADVISORIES) packaging/release check $(VERSION) $(TOOLS)/bin
+	rm -rf $(DIST)
+	$(MAKE) packages PACKAGES=$(DIST)
+	$(MAKE) lint-packages PACKAGES=$(DIST)
+	packaging/release bundle $(VERSION) $(TOOLS)/bin $(DIST) $(STAGE)
