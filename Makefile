@@ -83,6 +83,7 @@ install:
 		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done
 	$(BUILD)/rsgen pages $(share)
+	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
 
 include packaging/packages.mk
