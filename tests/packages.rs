@@ -129,6 +129,17 @@ fn the_debian_package_says_what_it_needs_and_what_is_new() {
 }
 
 #[test]
+fn a_release_needs_its_entry_in_the_changelog() {
+    let told = run("packaging/release", &["check", "9.9.9", "/nonexistent"]);
+    assert_eq!(told.status.code(), Some(1));
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        told.contains("Cargo.toml says 9.9.9, CHANGELOG.md begins with"),
+        "{told}"
+    );
+}
+
+#[test]
 fn example_ecosystem_files_are_valid() {
     let mut seen = 0;
     for entry in fs::read_dir(source().join("packaging/examples")).unwrap() {

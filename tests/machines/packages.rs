@@ -63,13 +63,7 @@ pub(crate) fn bring_what_units_and_people_need(machine: &mut Machine) {
     ] {
         machine.run(&["test", "-f", file]).ok();
     }
-    machine
-        .run(&[
-            "test",
-            "-x",
-            "/usr/lib/systemd/user-generators/rsgen-generator",
-        ])
-        .ok();
+    generates_for_users(&machine);
     // What is unpacked is what was packed.
     assert_eq!(machine.run(&["dpkg", "--verify", "rsgen"]).ok().text(), "");
     machine.run(&["test", "-d", "/run/rsgen"]).ok();
@@ -78,6 +72,19 @@ pub(crate) fn bring_what_units_and_people_need(machine: &mut Machine) {
         completions.stdout,
         machine.read("/usr/share/bash-completion/completions/rsgen")
     );
+}
+
+/// The generator of user managers is there, and knows by its folder whose apps it is to look for.
+fn generates_for_users(machine: &Machine) {
+    machine.write(
+        "/root/.config/rsgen/mine.toml",
+        "[[apps]]\nname = \"mine\"\nscript = \"/bin/true\"\ncwd = \"/\"\nlisten = 4000\n",
+    );
+    let generate = "mkdir -p /tmp/run /tmp/out && \
+                    XDG_RUNTIME_DIR=/tmp/run /usr/lib/systemd/user-generators/rsgen-generator /tmp/out /tmp/out /tmp/out";
+    machine.sh(generate).ok();
+    let wanted = machine.read("/tmp/out/default.target.wants/mine.service");
+    assert!(wanted.contains("App=mine"), "{wanted}");
 }
 
 pub(crate) fn an_upgrade_under_load_touches_no_instance(machine: &mut Machine) {
@@ -165,6 +172,7 @@ pub(crate) fn of_rpm_are_installed_upgraded_verified_and_erased(machine: &mut Ma
     assert_eq!(installed.text(), format!("rsgen-{VERSION}-1.x86_64"));
     assert_eq!(rpm_run(&["--verify", "rsgen"]).ok().text(), "");
 
+    generates_for_users(&machine);
     refuses(&machine, &["rpm", "--erase", "rsgen"]);
     machine.run(&["rsgen", "uninstall", "all"]).ok();
     rpm_run(&["--erase", "rsgen"]).ok();
