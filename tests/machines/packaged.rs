@@ -39,6 +39,25 @@ fn upgrade_under_load(machine: &Machine, example: &str, port: u16) {
     serves(machine, port, &format!("{example}, version 2.0"));
 }
 
+/// dpkg says so, and what serves goes on serving; the version before is installed again.
+fn a_version_that_crashes_is_refused(machine: &Machine) {
+    let server = "/pkg/packages/server.js";
+    machine.write(server, "throw new Error('a bug');\n");
+    machine
+        .run(&["/pkg/packages/build-units", "3.0", "/pkg"])
+        .ok();
+    let load = Load::start(
+        machine,
+        &Traffic::on_port(3001, 5).expect("units, version 2.0"),
+    );
+    machine
+        .run(&["dpkg", "-i", "/pkg/hello-units_3.0_all.deb"])
+        .exits(1);
+    install(machine, "units", "2.0");
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+}
+
 /// Purges the example; nothing of its app is left.
 fn purge(machine: &Machine, package: &str) {
     machine.run(&["dpkg", "--purge", package]).ok();
@@ -70,6 +89,7 @@ pub(crate) fn units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc(
             .contains("hello-units")
     );
     upgrade_under_load(&machine, "units", 3001);
+    a_version_that_crashes_is_refused(&machine);
 
     let units = "/etc/systemd/system/hello-units";
     machine.write(
