@@ -47,6 +47,8 @@ pub struct Lifecycle {
     pub drain: Drain,
     /// For so long the connections of an instance may finish.
     pub drain_timeout: Duration,
+    /// Whether Node programs let their keep-alive connections end in a drain.
+    pub preload: bool,
     /// From start to READY; its end is a failure.
     pub listen_timeout: Duration,
     /// Between a death and the next start.

@@ -35,6 +35,7 @@ pub const KEYS: &[&str] = &[
     "kill_timeout",
     "drain",
     "drain_timeout",
+    "preload",
     "listen_timeout",
     "restart_delay",
     "autorestart",
@@ -345,6 +346,7 @@ fn read_lifecycle(f: &mut Fields<'_, '_>) -> Lifecycle {
         drain_timeout: f
             .positive_time("drain_timeout")
             .unwrap_or(Duration::from_secs(10)),
+        preload: f.boolean("preload").unwrap_or(true),
         listen_timeout: f
             .positive_time("listen_timeout")
             .unwrap_or(Duration::from_secs(30)),

@@ -1,6 +1,7 @@
 //! `rsgen-worker drain`, as the template of an instance writes it.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Error;
@@ -20,6 +21,8 @@ pub(super) enum Way {
 pub(super) struct Drain {
     pub(super) app: String,
     pub(super) instance: u32,
+    /// The state folder of the app.
+    pub(super) state: PathBuf,
     pub(super) timeout: Duration,
     pub(super) way: Way,
 }
@@ -29,6 +32,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, 
     let mut drain = Drain {
         app: String::new(),
         instance: 0,
+        state: PathBuf::new(),
         timeout: Duration::from_secs(10),
         way: Way::Auto,
     };
@@ -53,6 +57,7 @@ fn set(drain: &mut Drain, key: &str, value: &str) -> Option<()> {
     match key {
         "--app" => value.clone_into(&mut drain.app),
         "--instance" => drain.instance = value.parse().ok()?,
+        "--state" => drain.state = value.into(),
         "--timeout" => drain.timeout = time(value)?,
         "--way" => {
             drain.way = match value {
@@ -76,12 +81,15 @@ mod tests {
 
     #[test]
     fn it_reads_what_the_template_writes() {
-        let drain = parsed("--app=web --instance=3 --timeout=2500ms --way=epoll").unwrap();
+        let drain =
+            parsed("--app=web --instance=3 --state=/run/rsgen/web --timeout=2500ms --way=epoll")
+                .unwrap();
         assert_eq!(
             drain,
             Drain {
                 app: "web".into(),
                 instance: 3,
+                state: "/run/rsgen/web".into(),
                 timeout: Duration::from_millis(2500),
                 way: Way::Epoll
             }

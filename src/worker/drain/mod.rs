@@ -27,7 +27,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sd_notify::NotifyState;
 
-use super::{Error, say};
+use super::{Error, preload, say};
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
@@ -95,6 +95,8 @@ impl<'a> Instance<'a> {
         tell(&[NotifyState::ExtendTimeoutUsec(micros(
             self.drain.timeout + MARGIN,
         ))]);
+        // Where it cannot be given, keep-alive connections end with the program.
+        let word = preload::Word::give(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
         if self.listeners.is_empty() {
             return Ok(());
@@ -105,7 +107,12 @@ impl<'a> Instance<'a> {
         loop {
             let count = connections::count(&self.listeners, &self.sockets())?;
             // One that was accepted a moment ago may have had no descriptor at the first look.
-            empty = if count.busy == 0 { empty + 1 } else { 0 };
+            let is_held = word.as_ref().is_ok_and(|word| self.holds(word));
+            empty = if count.busy == 0 && !is_held {
+                empty + 1
+            } else {
+                0
+            };
             if empty == 2 {
                 return Ok(());
             }
@@ -148,6 +155,13 @@ impl<'a> Instance<'a> {
             .filter_map(|pid| Process::open(pid).ok())
             .filter(|p| !p.is_helper())
             .collect()
+    }
+
+    /// Whether a program says that it has connections still, whatever they look like.
+    fn holds(&self, word: &preload::Word) -> bool {
+        self.processes()
+            .iter()
+            .any(|process| process.holds(|link| word.is(link)))
     }
 
     fn sockets(&self) -> HashSet<u64> {
