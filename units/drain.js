@@ -31,10 +31,15 @@ if (path && isMainThread) {
 function watch(attempts) {
   try {
     const name = basename(path);
+    let drains = false;
     const watcher = require('fs').watch(dirname(path), { persistent: false }, (event, changed) => {
-      if (changed === name) {
-        watcher.close();
+      if (changed === name && !drains) {
+        drains = true;
         drain();
+      } else if (changed === `${name}.shutdown`) {
+        // As PM2 sends it, without its channel: that would keep the program alive.
+        watcher.close();
+        process.emit('message', 'shutdown');
       }
     });
     watcher.on('error', () => {});

@@ -223,10 +223,15 @@ fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
         format!("--max-restarts={}", app.lifecycle.max_restarts),
         format!(
             "--preload={}",
-            app.lifecycle.preload && app.lifecycle.drain != Drain::Off
+            drain(app, layout).is_some() && app.lifecycle.preload
         ),
-        "--".to_owned(),
     ];
+    let backoff = app
+        .lifecycle
+        .backoff
+        .map(|b| format!("--backoff={}", show_time(b)));
+    let flags = flags.into_iter().chain(backoff).chain(["--".to_owned()]);
+    let flags: Vec<String> = flags.collect();
     let program = app.program.command_line();
     let after = command_line(flags.iter().chain(&program).map(String::as_str)).0;
     Safe(format!("{before} --instance=%i --state={state} {after}"))
@@ -244,8 +249,17 @@ fn drain(app: &App, layout: &Layout) -> Option<String> {
     let life = &app.lifecycle;
     let timeout = show_time(life.drain_timeout);
     let state = state(app, layout);
-    (life.drain != Drain::Off)
-        .then(|| format!("--state={state} --timeout={timeout} --way={}", life.drain))
+    let message = if life.message {
+        format!(" --message={}", show_time(life.kill_timeout))
+    } else {
+        String::new()
+    };
+    (life.drain != Drain::Off || life.message).then(|| {
+        format!(
+            "--state={state} --timeout={timeout} --way={}{message}",
+            life.drain
+        )
+    })
 }
 
 impl Listen {

@@ -79,16 +79,29 @@ fn word_of_drain(state: &Path, app: &str, instance: u32) -> PathBuf {
     folder.join(format!("{app}@{instance}"))
 }
 
-/// Word that the instance drains, given for as long as this lives.
+/// Word that the instance drains, or that it shuts down; given for as long as this lives.
 pub(super) struct Word(PathBuf);
 
 impl Word {
-    /// Gives it.
+    /// That it drains.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub(super) fn give(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        let path = word_of_drain(state, app, instance);
+    pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+        Self::give(word_of_drain(state, app, instance))
+    }
+
+    /// PM2's message `shutdown`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+        let mut path = word_of_drain(state, app, instance).into_os_string();
+        path.push(".shutdown");
+        Self::give(path.into())
+    }
+
+    fn give(path: PathBuf) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -168,8 +181,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("web");
         let file = folder.path().join("drain/web@0");
-        std::mem::forget(Word::give(&state, "web", 0).unwrap());
-        let word = Word::give(&state, "web", 0).unwrap();
+        std::mem::forget(Word::drain(&state, "web", 0).unwrap());
+        let word = Word::drain(&state, "web", 0).unwrap();
         assert!(file.exists());
         drop(word);
         assert!(!file.exists());

@@ -110,6 +110,20 @@ pub(crate) fn a_node_program_keeps_options_of_its_own(machine: &mut Machine) {
     assert_eq!(without.text().trim(), "NODE_OPTIONS=--title=mine");
 }
 
+pub(crate) fn a_node_program_is_sent_the_message_shutdown(machine: &mut Machine) {
+    deploy(
+        machine,
+        "message.js",
+        "shutdown_with_message = true\nkill_signal = \"SIGTERM\"",
+    );
+    let mut slow = ask(machine, "/1500");
+    let stop = machine.systemctl(&["stop", "web"]).ok();
+    assert!(answer(&mut slow).contains("200 OK"), "first it drains");
+    assert!(stop.took < Duration::from_secs(5), "{:?}", stop.took);
+    let said = machine.read("/tmp/said");
+    assert_eq!(said, "shutdown\nshutdown\n", "and no signal");
+}
+
 pub(crate) fn an_event_loop_is_drained_without_being_stopped(machine: &mut Machine) {
     loses_nothing(machine, "plain.js", "drain = \"epoll\"");
 }

@@ -45,10 +45,24 @@ const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 /// Drains one instance; what could not be done is said, and never a failure of the stop.
 pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let drain = arguments::parse(arguments)?;
-    if let Err(e) = Instance::begin(&drain).and_then(|mut instance| instance.drain()) {
-        say(4, &format!("stops without a drain: {e}"));
+    let mut instance = match Instance::begin(&drain) {
+        Ok(instance) => instance,
+        Err(e) => {
+            without(&e);
+            return Ok(());
+        }
+    };
+    if drain.way != Way::Off {
+        instance.drain().unwrap_or_else(|e| without(&e));
+    }
+    if let Some(time) = drain.message {
+        instance.send_shutdown(time);
     }
     Ok(())
+}
+
+fn without(error: &io::Error) {
+    say(4, &format!("stops without a drain: {error}"));
 }
 
 struct Instance<'a> {
@@ -93,10 +107,10 @@ impl<'a> Instance<'a> {
     fn drain(&mut self) -> io::Result<()> {
         let start = Instant::now();
         tell(&[NotifyState::ExtendTimeoutUsec(micros(
-            self.drain.timeout + MARGIN,
+            self.drain.timeout + self.drain.message.unwrap_or_default() + MARGIN,
         ))]);
         // Where it cannot be given, keep-alive connections end with the program.
-        let word = preload::Word::give(&self.drain.state, &self.drain.app, self.drain.instance);
+        let word = preload::Word::drain(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
         if self.listeners.is_empty() {
             return Ok(());
@@ -136,6 +150,22 @@ impl<'a> Instance<'a> {
             self.nudge();
             // A child made since may have bound anew.
             self.silence();
+        }
+    }
+
+    /// Sends the message, and gives the program its time to end by itself.
+    fn send_shutdown(&self, time: Duration) {
+        let main = std::env::var("MAINPID").ok().and_then(|p| p.parse().ok());
+        let drain = self.drain;
+        let Ok(_word) = preload::Word::shutdown(&drain.state, &drain.app, drain.instance) else {
+            return;
+        };
+        tell(&[NotifyState::ExtendTimeoutUsec(micros(time + MARGIN))]);
+        let end = Instant::now() + time;
+        while Instant::now() < end && !self.is_cut_short(LOOK) {
+            if !self.processes().iter().any(|p| Some(p.pid) == main) {
+                break;
+            }
         }
     }
 
