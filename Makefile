@@ -40,7 +40,7 @@ unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps package-tools
+machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
 
 bench: deps
@@ -55,6 +55,7 @@ lint:
 
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
+	go:golang-go ruby:ruby openssl:openssl cc:gcc \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
 	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint
 
@@ -62,6 +63,8 @@ deps:
 	@missing=; for need in $(NEEDS); do \
 		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need#*:}"; \
 	done; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	ruby -e 'require "webrick"' 2>/dev/null || missing="$$missing ruby ruby-webrick"; \
 	if [ -n "$$missing" ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \
@@ -88,3 +91,4 @@ install:
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
 
 include packaging/packages.mk
+include tests/programs/programs.mk
