@@ -20,9 +20,10 @@ help:
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
-	@echo 'make bench    what the generator and the worker cost'
+	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
+	@echo 'make deb rpm  the packages; make release: those, and all that a release needs'
 	@echo 'make deps     the Debian packages that all of this needs, where missing'
 
 build:
@@ -35,29 +36,35 @@ demo: deps
 # In this order: what is quick to fail comes first.
 test: deps lint unit machines
 
-unit:
+unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps
+machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
 
 bench: deps
 	cargo build --locked --release
 	cargo bench --locked --bench startup
+	npm install --silent --no-fund --no-audit --prefix $(TARGET)/bench pm2@7.0.4
+	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo bench --locked --bench pm2
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Programs and the Debian packages they come in.
-NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs \
-	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux
+NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
+	go:golang-go ruby:ruby openssl:openssl cc:gcc \
+	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
+	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint
 
 deps:
 	@missing=; for need in $(NEEDS); do \
 		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need#*:}"; \
 	done; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	ruby -e 'require "webrick"' 2>/dev/null || missing="$$missing ruby ruby-webrick"; \
 	if [ -n "$$missing" ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \
@@ -69,6 +76,7 @@ deps:
 install:
 	install -D -m 755 $(BUILD)/rsgen $(bin)/rsgen
 	install -D -m 755 $(BUILD)/rsgen-worker $(lib)/rsgen/rsgen-worker
+	install -D -m 644 units/drain.js $(lib)/rsgen/drain.js
 	install -D -m 755 $(BUILD)/rsgen-generator $(lib)/systemd/system-generators/rsgen-generator
 	mkdir -p $(lib)/systemd/user-generators
 	ln -sf ../system-generators/rsgen-generator $(lib)/systemd/user-generators/rsgen-generator
@@ -76,10 +84,11 @@ install:
 		[ ! -e "$$conf" ] || install -D -m 644 "$$conf" "$(lib)/tmpfiles.d/$${conf##*/}"; \
 	done
 	for page in packaging/man/*.[1-8]; do \
-		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
+		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done
-	for file in bash-completion/completions/rsgen zsh/site-functions/_rsgen \
-		fish/vendor_completions.d/rsgen.fish; do \
-		[ ! -e "packaging/completions/$${file##*/}" ] || \
-		install -D -m 644 "packaging/completions/$${file##*/}" "$(share)/$$file"; \
-	done
+	$(BUILD)/rsgen pages $(share)
+	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
+	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
+
+include packaging/packages.mk
+include tests/programs/programs.mk

@@ -4,11 +4,13 @@
 mod apply;
 mod arguments;
 mod check;
+mod completions;
 mod context;
 mod follow;
 mod generate;
 mod install;
 mod list;
+mod pages;
 mod power;
 mod probe;
 mod reload;
@@ -59,9 +61,12 @@ fn run(context: &mut Context, command: Command) -> Result<(), Failure> {
         Command::Start(a) => power::start(context, &a),
         Command::Stop(a) => power::stop(context, &a),
         Command::Restart(a) => power::restart(context, &a),
+        Command::Reset(a) => power::reset(context, &a),
         Command::List(a) => list::run(context, &a),
         Command::Check(a) => check::run(context, &a),
         Command::Generate(a) => generate::run(context, &a),
+        Command::Completions(a) => completions::run(&a),
+        Command::Pages(a) => pages::run(&a),
         Command::Unit(a) => unit::run(context, a),
     }
 }

@@ -154,10 +154,18 @@ fn not_an_address(text: &str, rest: &str) -> String {
         (Some(("" | "*", _)), Some(port)) => {
             format!("`{text}` has no address: write `{port}` for every address")
         }
+        // Digits that are no u16.
+        _ if is_number(rest.rsplit(':').next().unwrap_or_default()) => {
+            format!("`{text}` has no valid port: ports go from 1 to 65535")
+        }
         _ => format!(
             "`{text}` is no address: write `3000`, `127.0.0.1:3000`, `[::1]:3000`, `/run/app.sock` or `udp:5353`"
         ),
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -189,6 +197,14 @@ mod tests {
             "udp:",
         ] {
             assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_beyond_the_last_is_said_to_be_one() {
+        for text in ["70000", "127.0.0.1:65536", "udp:99999"] {
+            let why = text.parse::<Listen>().unwrap_err();
+            assert!(why.contains("ports go from 1 to 65535"), "{why}");
         }
     }
 

@@ -12,7 +12,10 @@ mod faults;
 mod harness;
 mod install;
 mod interrupted;
+mod packaged;
+mod packages;
 mod power;
+mod programs;
 mod reload;
 mod sandbox;
 mod sizing;
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     testbed::runner::main(
         &[
             HARNESS,
+            PROGRAMS,
             RELOAD,
             INTERRUPTED,
             POWER,
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
             INSTALL,
             SANDBOX,
             SIZING,
+            PACKAGES,
             VALUES,
         ]
         .concat(),
@@ -78,6 +83,7 @@ const POWER: &[Spec] = specs![
     power::seven_quick_restarts_close_nothing,
     power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
     power::a_stop_under_load_stays_a_stop,
+    power::a_start_may_take_longer_than_one_step,
     power::the_first_connection_starts_the_cluster,
     power::instances_stopped_by_hand_do_not_swallow_connections,
     power::one_instance_is_stopped_started_and_restarted_by_its_name,
@@ -88,6 +94,7 @@ const CRASH: &[Spec] = specs![
     crash::one_that_loops_is_given_up_and_the_others_serve,
     crash::all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open,
     crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
+    crash::the_pause_grows_when_told,
     crash::killed_ones_come_back,
     crash::what_systemd_cannot_execute_is_not_tried_again,
 ];
@@ -97,6 +104,10 @@ const DRAIN: &[Spec] = specs![
     drain::a_program_that_polls_loses_nothing,
     drain::a_program_with_threads_in_accept_loses_nothing,
     drain::a_program_of_many_processes_loses_nothing,
+    drain::a_node_program_loses_nothing_on_connections_that_are_kept,
+    drain::a_session_of_http2_is_told_to_end,
+    drain::a_node_program_keeps_options_of_its_own,
+    drain::a_node_program_is_sent_the_message_shutdown,
     drain::an_event_loop_is_drained_without_being_stopped,
     drain::a_request_that_takes_long_is_finished,
     drain::one_that_takes_too_long_is_cut_and_said,
@@ -123,7 +134,7 @@ const INSTALL: &[Spec] = specs![
     install::an_unprivileged_user_serves_port_80,
 ];
 
-const SANDBOX: &[Spec] = specs![sandbox::explore,];
+const SANDBOX: &[Spec] = specs![sandbox::is_what_the_page_says,];
 
 const SIZING: &[Spec] = specs![
     sizing::four_instances_answer_on_one_port_with_their_numbers,
@@ -133,8 +144,35 @@ const SIZING: &[Spec] = specs![
     sizing::a_file_that_a_package_drops_is_an_app,
 ];
 
+const PACKAGES: &[Spec] = specs![
+    packages::bring_what_units_and_people_need,
+    packages::an_upgrade_under_load_touches_no_instance,
+    packages::are_not_removed_while_an_app_is_installed_and_then_leave_nothing,
+    packages::of_rpm_are_installed_upgraded_verified_and_erased,
+    packaged::units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc,
+    packaged::an_ecosystem_file_of_a_package_is_an_app_that_etc_changes_and_masks,
+    packaged::a_file_alone_is_an_app_as_soon_as_it_is_unpacked,
+];
+
 const VALUES: &[Spec] = specs![
     values::arrive_byte_for_byte,
     values::or_are_refused,
     values::make_units_without_fault,
+];
+
+const PROGRAMS: &[Spec] = specs![
+    programs::node_http,
+    programs::node_express,
+    programs::node_fastify_as_a_module,
+    programs::node_net,
+    programs::node_https,
+    programs::node_dgram,
+    programs::python_asyncio,
+    programs::python_uvicorn,
+    programs::python_gunicorn_with_workers,
+    programs::go_static,
+    programs::rust_axum,
+    programs::c_with_a_blocking_accept,
+    programs::ruby_webrick,
+    programs::nothing_is_left_of_a_thousand_starts,
 ];

@@ -73,6 +73,39 @@ pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
     }
 }
 
+/// What it needs comes up late, a database say: until then it ends at once.
+pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let server = machine.read("/srv/web/graceful.js");
+    let patient = "if (!require('fs').existsSync('/srv/web/database')) process.exit(1);\n";
+    machine.write("/srv/web/graceful.js", &format!("{patient}{server}"));
+    crate::cluster::write_ecosystem(
+        machine,
+        "graceful.js",
+        "2",
+        "listen_timeout = \"1s\"\nkill_timeout = \"1s\"\ndrain = \"off\"\nmax_restarts = 1000",
+    );
+    let install = machine.spawn(&["rsgen", "install", crate::cluster::ECOSYSTEM]);
+    let shown = |property| machine.property("web.service", property);
+    wait_until(SOON, "the start", || shown("ActiveState") == "activating");
+    let step = shown("TimeoutStartUSec");
+    let seconds = step.split(['.', 's']).next();
+    let seconds: u64 = seconds.and_then(|s| s.parse().ok()).unwrap_or(0);
+    assert!((5..20).contains(&seconds), "{step}");
+    let began = std::time::Instant::now();
+    wait_until(
+        Duration::from_secs(seconds + 20),
+        "longer than a step",
+        || {
+            assert_eq!(shown("ActiveState"), "activating");
+            began.elapsed() > Duration::from_secs(seconds + 3)
+        },
+    );
+    machine.write("/srv/web/database", "");
+    let _ = install.wait().ok();
+    assert_exactly(machine, 2);
+}
+
 pub(crate) fn the_first_connection_starts_the_cluster(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "");
     machine.run(&["rsgen", "stop", "web"]).ok();

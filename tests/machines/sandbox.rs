@@ -1,48 +1,116 @@
-//! x
+//! What docs/sandboxing.md says of every sandbox, tried.
 
-use crate::cluster::{ECOSYSTEM, SOON};
+use std::fmt::Write;
+use std::fs;
+
 use testbed::{Machine, wait_until};
 
-fn tried(machine: &Machine, app: &str, lines: &str) -> String {
-    machine.write_app("node4.js", "/srv/web");
-    machine.write_app("python.py", "/srv/web");
-    let (script, listen) = if app == "python" {
-        ("python.py", "0.0.0.0:3000")
-    } else {
-        ("node4.js", "3000")
-    };
-    machine.write(ECOSYSTEM, &format!("[[apps]]\nname = \"web\"\nscript = \"{script}\"\nlisten = \"{listen}\"\ninstances = 1\nmax_restarts = 2\nlisten_timeout = \"5s\"\n{lines}\n"));
-    machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q; systemctl reset-failed");
-    let out = machine.sh(&format!(
-        "timeout 60 rsgen install --replace-listener {ECOSYSTEM}"
-    ));
-    let ok = machine.get(3000);
-    let journal =
-        machine.sh("journalctl -q -o cat -t web | grep rsgen: | sort | uniq -c | head -5");
-    let units = machine.sh("journalctl -q -o cat -u web@0 | sort | uniq -c| head -6");
-    let r = format!(
-        "==== {} [{app}] {lines:?}\n  install {} get {ok:?}\n{}\n{}{}\n",
-        machine.release(),
-        out.status,
-        if out.status == 0 && ok.is_ok() {
-            ""
-        } else {
-            &out.stderr
-        },
-        if out.status == 0 { "" } else { &journal.stdout },
-        if out.status == 0 { "" } else { &units.stdout }
-    );
-    machine.sh("rsgen uninstall web; systemctl stop web.socket web; systemctl reset-failed");
-    wait_until(SOON, "gone", || machine.get(3000).is_err());
-    r
+use crate::cluster::{ECOSYSTEM, SOON};
+
+/// A line of the page's table.
+struct Row {
+    directives: Vec<String>,
+    /// What the journal says when it does not work.
+    words: Option<String>,
+    since: u32,
 }
 
-pub(crate) fn explore(machine: &mut Machine) {
-    let list = std::fs::read_to_string("/tmp/h-w/list").unwrap();
-    let mut all = String::new();
-    for line in list.lines().filter(|l| !l.is_empty()) {
-        let (app, lines) = line.split_once(' ').unwrap();
-        all.push_str(&tried(machine, app, &lines.replace(';', "\n")));
-        std::fs::write(format!("/tmp/h-w/out.{}", machine.release()), &all).unwrap();
+fn rows() -> Vec<Row> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandboxing.md");
+    let page = fs::read_to_string(page).unwrap_or_else(|e| panic!("{page}: {e}"));
+    let table = page.lines().skip_while(|l| !l.starts_with("| ---"));
+    table.skip(1).filter_map(row).collect()
+}
+
+fn row(line: &str) -> Option<Row> {
+    let (directives, outcome) = line.strip_prefix("| ")?.split_once(" | ")?;
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let since = outcome
+        .split_once("(since ")
+        .and_then(|(_, v)| v.split_once(')')?.0.parse().ok());
+    Some(Row {
+        directives: quoted(directives),
+        words: (!outcome.starts_with("works")).then(|| quoted(outcome).concat()),
+        since: since.unwrap_or(0),
+    })
+}
+
+/// `[apps.service]`, where a directive that comes twice has a list.
+fn table(directives: &[String]) -> String {
+    let mut lines = String::from("[apps.service]\n");
+    let pairs: Vec<(&str, &str)> = directives
+        .iter()
+        .filter_map(|d| d.split_once('='))
+        .collect();
+    for (at, (key, _)) in pairs.iter().enumerate() {
+        let values: Vec<&str> = pairs
+            .iter()
+            .filter(|(k, _)| k == key)
+            .map(|(_, v)| *v)
+            .collect();
+        if pairs.iter().position(|(k, _)| k == key) == Some(at) {
+            let _ = writeln!(lines, "{key} = {values:?}");
+        }
+    }
+    lines
+}
+
+pub(crate) fn is_what_the_page_says(machine: &mut Machine) {
+    machine.write_app("python.py", "/srv/web");
+    let mut wrong = String::new();
+    let rows = rows();
+    assert!(rows.len() > 30, "the page has lost its table");
+    for row in rows
+        .iter()
+        .filter(|r| r.since <= machine.release().systemd())
+    {
+        if let Err(why) = tried(machine, row) {
+            let _ = writeln!(wrong, "{}: {why}", row.directives.join(" "));
+        }
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+        machine.run(&["systemctl", "reset-failed"]);
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
+    let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\n\
+               max_restarts = 2\nlisten_timeout = \"5s\"\ndrain_timeout = \"2s\"\n";
+    machine.write(ECOSYSTEM, &format!("{app}{}", table(&row.directives)));
+    machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
+    let install = machine.run(&["rsgen", "install", ECOSYSTEM]);
+    let journal = || {
+        let lines =
+            machine.sh("journalctl -q -o cat -t web -t python3 | grep -v serving | sort -u");
+        lines.text().to_owned()
+    };
+    match &row.words {
+        None if install.status != 0 => Err(format!("does not start: {}", journal())),
+        None => {
+            machine
+                .get(3000)
+                .map_err(|e| format!("does not answer: {e:?}"))?;
+            machine.systemctl(&["restart", "web@0"]).ok();
+            let journal = journal();
+            match journal.contains("drain") {
+                true => Err(format!("does not drain: {journal}")),
+                false => Ok(()),
+            }
+        }
+        Some(_) if install.status == 0 => Err("works".into()),
+        Some(words) => {
+            wait_until(SOON, "it to be given up", || {
+                machine.state("web@0.service") == "failed"
+            });
+            let journal = journal();
+            let said = !words.is_empty() && journal.contains(words.as_str());
+            said.then_some(()).ok_or(format!("says: {journal}"))
+        }
     }
 }

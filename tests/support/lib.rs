@@ -9,6 +9,7 @@ mod keeper;
 pub mod load;
 mod machine;
 mod output;
+pub mod packages;
 mod poll;
 mod release;
 pub mod runner;

@@ -185,20 +185,11 @@ impl Machine {
         path
     }
 
-    /// Copies a file or a folder of the host. Not to `/run` or `/tmp` of a machine that is up: they
-    /// are no part of its disk.
-    pub fn copy(&self, from: &Path, to: &str) {
+    /// Copies a file or folder of the host; `to` must not exist yet.
+    pub fn copy_in(&self, from: &Path, to: &str) {
         let to = self.keeper.path("merged").join(to.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().expect("a file lies in a folder")).expect("a folder");
-        let copied = Command::new("cp")
-            .args([
-                "--archive",
-                "--no-target-directory",
-                "--no-preserve=ownership",
-            ])
-            .args([from, &to])
-            .output()
-            .expect("`cp` starts");
+        let copied = Command::new("cp").arg("-a").args([from, &to]).output();
+        let copied = copied.expect("`cp` starts");
         assert!(copied.status.success(), "`cp` failed: {copied:?}");
     }
 

@@ -3,6 +3,7 @@
 //! Every call blocks its thread; nothing runs in between, and nothing else may call
 //! [`zbus::block_on`] from within.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::{Pin, pin};
@@ -32,6 +33,8 @@ pub(super) struct Link {
     scope: Scope,
     connection: Connection,
     removed: MessageStream,
+    /// Came while an answer was awaited.
+    heard: VecDeque<Message>,
 }
 
 impl Link {
@@ -52,6 +55,7 @@ impl Link {
                         scope,
                         connection,
                         removed,
+                        heard: VecDeque::new(),
                     });
                 }
             }
@@ -71,14 +75,10 @@ impl Link {
     {
         let end = Instant::now() + ABSENCE;
         loop {
-            let reply = zbus::block_on(self.connection.call_method(
-                Some(SERVICE),
-                path,
-                Some(interface),
-                method,
-                body,
-            ));
-            match reply {
+            let answer =
+                self.connection
+                    .call_method(Some(SERVICE), path, Some(interface), method, body);
+            match zbus::block_on(hearing(&mut self.removed, &mut self.heard, answer)) {
                 Err(e) if is_passing(&e) && Instant::now() < end => self.recover(),
                 reply => return reply.map_err(|e| explain(&e)),
             }
@@ -97,6 +97,9 @@ impl Link {
     /// The next `JobRemoved`, or `None` after so long. A broken connection says nothing either: the
     /// next call mends it.
     pub(super) fn signal(&mut self, at_most: Duration) -> Option<Message> {
+        if let Some(message) = self.heard.pop_front() {
+            return Some(message);
+        }
         let stream = &mut self.removed;
         let next = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx));
         match zbus::block_on(race(next, at_most)) {
@@ -148,6 +151,23 @@ async fn dial(scope: Scope) -> zbus::Result<(Connection, MessageStream)> {
         .call_method(Some(SERVICE), PATH, Some(MANAGER), "Subscribe", &())
         .await?;
     Ok((connection, stream))
+}
+
+/// What a future comes to, with the stream emptied meanwhile: zbus reads nothing more, answers included,
+/// when a stream is full.
+async fn hearing<F: Future>(
+    stream: &mut MessageStream,
+    heard: &mut VecDeque<Message>,
+    future: F,
+) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(Ok(message))) = Pin::new(&mut *stream).poll_next(cx) {
+            heard.push_back(message);
+        }
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// What a future comes to, or `None` when it takes longer.

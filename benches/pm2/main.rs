@@ -1,0 +1,182 @@
+//! rsgen beside PM2, and beside the bare program, on one machine in one run. Machines differ, ratios do
+//! not: all stand ready on ports of their own and get the same load in turns.
+
+#![expect(clippy::print_stdout, reason = "a benchmark reports")]
+
+mod contender;
+mod table;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use testbed::load::Report;
+use testbed::{Load, Machine, Release, Traffic, nap};
+
+use contender::{Contender, Kind};
+use table::{Row, print};
+
+/// The same load is given to each so many times, in turns.
+const ROUNDS: usize = 5;
+/// For so long each time.
+const ROUND: Duration = Duration::from_secs(2);
+/// So many reloads under load.
+const RELOADS: usize = 5;
+const CLIENTS: usize = 20;
+
+fn main() -> ExitCode {
+    // `cargo test --benches` asks for no measurement.
+    if !std::env::args().any(|a| a == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let mut machine = Machine::with_rsgen(Release::Debian12);
+    if let Err(why) = contender::prepare(&machine) {
+        println!("error: {why}");
+        return ExitCode::FAILURE;
+    }
+    let contenders = Contender::all();
+    for contender in &contenders {
+        contender.start(&machine);
+    }
+    println!(
+        "{CLIENTS} clients on the same machine, {ROUNDS} rounds of {} s in turns, medians.\n",
+        ROUND.as_secs()
+    );
+    throughput(&machine, &contenders);
+    evenness(&machine, &contenders);
+    reloads(&machine, &contenders);
+    memory(&machine, &contenders);
+    machine.power_off(testbed::PowerLoss::Clean);
+    ExitCode::SUCCESS
+}
+
+/// Requests a second and how long they took.
+fn throughput(machine: &Machine, contenders: &[Contender]) {
+    for (title, keep_alive) in [("One connection per request", false), ("Keep-alive", true)] {
+        let mut reports: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
+        for _ in 0..ROUNDS {
+            for (contender, reports) in contenders.iter().zip(&mut reports) {
+                reports.push(contender.load(machine, CLIENTS, keep_alive, ROUND));
+            }
+        }
+        let bare = median(reports.first().into_iter().flatten().map(|r| r.rate));
+        let rows = contenders.iter().zip(&reports).map(|(contender, reports)| {
+            let rate = median(reports.iter().map(|r| r.rate));
+            let lost: u64 = reports.iter().map(|r| r.lost).sum();
+            Row::new(contender.name)
+                .cell(format!("{rate:.0}/s"))
+                .cell(format!("{:.2}", rate / bare))
+                .cell(format!(
+                    "{:.2} ms",
+                    median(reports.iter().map(|r| r.p50_ms))
+                ))
+                .cell(format!(
+                    "{:.2} ms",
+                    median(reports.iter().map(|r| r.p99_ms))
+                ))
+                .cell(lost.to_string())
+        });
+        let heads = ["", "rate", "to bare", "p50", "p99", "failed"];
+        print(title, &heads, rows.collect());
+    }
+}
+
+/// Which share of the requests each instance got, in percent.
+fn evenness(machine: &Machine, contenders: &[Contender]) {
+    let clusters = || contenders.iter().filter(|c| c.instances > 1);
+    let rows = clusters().map(|contender| {
+        let each = contender.load(machine, CLIENTS, false, ROUND);
+        let few = contender.load(machine, 8, true, ROUND);
+        let many = contender.load(machine, 200, true, ROUND);
+        [each, few, many]
+            .iter()
+            .fold(Row::new(contender.name), |row, report| {
+                row.cell(shares(report, contender.instances))
+            })
+    });
+    let heads = ["", "per request", "8 keep-alive", "200 keep-alive"];
+    print("Share of each instance, in %", &heads, rows.collect());
+}
+
+fn shares(report: &Report, instances: usize) -> String {
+    let mut shares: Vec<u64> = report
+        .bodies
+        .values()
+        .map(|n| n * 100 / report.ok.max(1))
+        .collect();
+    shares.resize(instances.max(shares.len()), 0);
+    shares.sort_unstable_by(|a, b| b.cmp(a));
+    let shares: Vec<String> = shares.iter().map(u64::to_string).collect();
+    shares.join(" ")
+}
+
+/// What a reload costs who asks meanwhile. Every request takes 20 ms.
+fn reloads(machine: &Machine, contenders: &[Contender]) {
+    let mut rows = Vec::new();
+    for contender in contenders.iter().filter(|c| c.kind != Kind::Bare) {
+        for (clients, keep_alive) in [("per request", false), ("keep-alive", true)] {
+            let traffic = Traffic::on_port(contender.port, CLIENTS).path("/20");
+            let traffic = if keep_alive {
+                traffic.keep_alive()
+            } else {
+                traffic
+            };
+            let load = Load::start(machine, &traffic);
+            load.wait_answered(100);
+            let times = (0..RELOADS).map(|_| {
+                let start = Instant::now();
+                contender.reload(machine);
+                let took = start.elapsed();
+                nap(Duration::from_millis(500));
+                took.as_secs_f64()
+            });
+            let took = median(times.collect::<Vec<_>>().into_iter());
+            let report = load.stop();
+            let losses: Vec<String> = report
+                .losses
+                .iter()
+                .map(|(l, n)| format!("{n} {l:?}"))
+                .collect();
+            rows.push(
+                Row::new(contender.name)
+                    .cell(clients.to_owned())
+                    .cell(format!("{took:.1} s"))
+                    .cell(report.sent.to_string())
+                    .cell(report.lost.to_string())
+                    .cell(losses.join(", ").to_lowercase())
+                    .cell(format!("{:.0} ms", report.max_ms)),
+            );
+        }
+    }
+    let heads = [
+        "",
+        "clients",
+        "one reload",
+        "requests",
+        "failed",
+        "how",
+        "slowest",
+    ];
+    print(&format!("{RELOADS} reloads under load"), &heads, rows);
+}
+
+/// What stays in memory beside the program, as each shares its pages with others.
+fn memory(machine: &Machine, contenders: &[Contender]) {
+    let rows = contenders
+        .iter()
+        .filter(|c| c.kind != Kind::Bare)
+        .map(|contender| {
+            let kilobytes = contender.overhead(machine);
+            Row::new(contender.name).cell(format!("{:.1} MB", kilobytes / 1024.0))
+        });
+    print(
+        "Memory of the manager",
+        &["", "resident (PSS)"],
+        rows.collect(),
+    );
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
