@@ -19,7 +19,7 @@ use crate::unit::name;
 /// Arguments of `rsgen install`.
 #[derive(Debug, Args)]
 pub(super) struct Install {
-    /// An ecosystem file, or a script together with --listen
+    /// An ecosystem file (`-` is standard input), or a script together with --listen
     #[arg(value_name = "FILE|SCRIPT", default_value = "ecosystem.toml")]
     file: PathBuf,
     /// How many instances: a number, `max` for every CPU, -1 for all but one
@@ -127,7 +127,8 @@ fn foresee(context: &mut Context, prepared: &[Prepared]) -> Result<Json, Failure
 }
 
 fn input(arguments: &Install) -> Result<Input, Failure> {
-    let is_script = arguments.file.extension().is_none_or(|e| e != "toml");
+    let is_script = arguments.file.extension().is_none_or(|e| e != "toml")
+        && arguments.file != Path::new(selection::STANDARD_INPUT);
     if !is_script {
         if !arguments.listen.is_empty() || arguments.name.is_some() || !arguments.args.is_empty() {
             return Err(Failure::new(

@@ -8,6 +8,7 @@
 mod keeper;
 pub mod load;
 mod machine;
+mod network;
 mod output;
 mod poll;
 mod release;
@@ -16,6 +17,7 @@ mod systemctl;
 
 pub use load::{Load, Traffic};
 pub use machine::{Machine, PowerLoss};
+pub use network::Network;
 pub use output::{Output, Running};
 pub use poll::{nap, wait_for, wait_until};
 pub use release::{Release, build_dir};

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is in a root that mmdebstrap builds, beyond Debian's minimum.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,\
+    openssh-server,haproxy,python3-apt";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 1;
+const REVISION: u32 = 3;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,95 @@
+//! A release over three hosts behind a load balancer, under load.
+
+use testbed::Output;
+
+use crate::fleet::Fleet;
+
+const PLAYBOOK: &str = "rsgen.rsgen.rolling";
+const VARIABLES: &str = "{\"app_name\": \"web\", \"app_config\": {\"script\": \"server.js\", \
+    \"listen\": 3000, \"instances\": 2, \"user\": \"www-data\"}}";
+
+/// A build that closes as Node's documentation tells, and says its version.
+fn release(fleet: &Fleet, version: &str) -> String {
+    let text =
+        include_str!("../apps/graceful.js").replace("version 1", &format!("version {version}"));
+    write_release(fleet, version, &text)
+}
+
+fn write_release(fleet: &Fleet, version: &str, text: &str) -> String {
+    let file = fleet.write(&format!("builds/{version}/server.js"), text);
+    file.parent().expect("a folder").display().to_string()
+}
+
+fn roll(fleet: &Fleet, version: &str, source: &str) -> Output {
+    let version = format!("app_version={version}");
+    let source = format!("app_source={source}");
+    fleet.play(PLAYBOOK, &["-e", VARIABLES, "-e", &version, "-e", &source])
+}
+
+fn pids(fleet: &Fleet) -> Vec<Vec<u32>> {
+    fleet.hosts.iter().map(|h| h.pids()).collect()
+}
+
+#[test]
+fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
+    let fleet = Fleet::of(3);
+    let first = release(&fleet, "1");
+    roll(&fleet, "1", &first).ok();
+    fleet.wait_balanced();
+
+    let load = fleet.load(10);
+    load.wait_answered(300);
+    let before = pids(&fleet);
+    let second = release(&fleet, "2");
+    let told = roll(&fleet, "2", &second).ok();
+    load.wait_answered(300);
+    let report = load.stop();
+    report.assert_nothing_lost();
+    assert!(
+        report.with("version 1") > 0 && report.with("version 2") > 0,
+        "{report}"
+    );
+    for (host, before) in fleet.hosts.iter().zip(&before) {
+        assert!(fleet.ask(host).contains("version 2"), "{told}");
+        assert!(host.pids().iter().all(|p| !before.contains(p)), "{told}");
+    }
+    println!(
+        "rolled over 3 hosts in {:.1} s: {} requests, {} lost",
+        told.took.as_secs_f64(),
+        report.sent,
+        report.lost
+    );
+
+    let before = pids(&fleet);
+    let again = roll(&fleet, "2", &second).ok();
+    assert_eq!(again.stdout.matches("changed=0").count(), 3, "{again}");
+    assert_eq!(pids(&fleet), before);
+
+    let load = fleet.load(10);
+    load.wait_answered(300);
+    let crash = write_release(&fleet, "3", include_str!("../apps/crash.js"));
+    let refused = roll(&fleet, "3", &crash)
+        .exits(2)
+        .says("the canary failed: exited with status 1; every instance still serves what it served")
+        .says("this build crashes at its start");
+    for untouched in ["web2", "web3"] {
+        assert!(!refused.stdout.contains(untouched), "{refused}");
+    }
+    load.wait_answered(300);
+    let report = load.stop();
+    report.assert_nothing_lost();
+    assert_eq!(report.with("version 2"), report.ok);
+    assert_eq!(pids(&fleet), before, "{refused}");
+    println!(
+        "refused at the first of 3 hosts in {:.1} s: {} requests, {} lost",
+        refused.took.as_secs_f64(),
+        report.sent,
+        report.lost
+    );
+
+    let third = release(&fleet, "4");
+    roll(&fleet, "4", &third).ok();
+    for host in &fleet.hosts {
+        assert!(fleet.ask(host).contains("version 4"));
+    }
+}
