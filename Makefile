@@ -23,6 +23,7 @@ help:
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
+	@echo 'make deb rpm  the packages; make release: those, and all that a release needs'
 	@echo 'make deps     the Debian packages that all of this needs, where missing'
 
 build:
@@ -35,11 +36,11 @@ demo: deps
 # In this order: what is quick to fail comes first.
 test: deps lint unit machines
 
-unit:
+unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps
+machines: deps package-tools
 	cargo test --locked --test machines -- $(FILTER)
 
 bench: deps
@@ -54,7 +55,8 @@ lint:
 
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
-	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux
+	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
+	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint
 
 deps:
 	@missing=; for need in $(NEEDS); do \
@@ -78,10 +80,10 @@ install:
 		[ ! -e "$$conf" ] || install -D -m 644 "$$conf" "$(lib)/tmpfiles.d/$${conf##*/}"; \
 	done
 	for page in packaging/man/*.[1-8]; do \
-		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
+		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done
-	for file in bash-completion/completions/rsgen zsh/site-functions/_rsgen \
-		fish/vendor_completions.d/rsgen.fish; do \
-		[ ! -e "packaging/completions/$${file##*/}" ] || \
-		install -D -m 644 "packaging/completions/$${file##*/}" "$(share)/$$file"; \
-	done
+	$(BUILD)/rsgen pages $(share)
+	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
+	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
+
+include packaging/packages.mk

@@ -146,3 +146,23 @@ fn a_reader_that_went_away_is_no_error() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_package_generates_for_the_host_that_it_will_be_unpacked_on() {
+    let folder = Folder::with("");
+    let lib = folder.0.path().join("root/usr/lib/hello");
+    fs::create_dir_all(&lib).unwrap();
+    fs::write(lib.join("server"), "").unwrap();
+    let text = "[[apps]]\nname = \"hello\"\nscript = \"server\"\nlisten = 3000\nuser = \"_rsgen-nobody\"\n";
+    fs::write(lib.join("ecosystem.toml"), text).unwrap();
+    let file = "root/usr/lib/hello/ecosystem.toml";
+    assert_eq!(status(&folder.rsgen(&["generate", "-o", "out", file])), 3);
+    let output = folder.rsgen(&["generate", "--root", "root", "-o", "out", file]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let unit = fs::read_to_string(folder.0.path().join("out/hello@.service")).unwrap();
+    assert!(unit.contains("WorkingDirectory=/usr/lib/hello\n"), "{unit}");
+    assert!(unit.contains(" /usr/lib/hello/server"), "{unit}");
+    let output = folder.rsgen(&["generate", "--root", "out", "-o", "out", file]);
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("is not below"));
+}

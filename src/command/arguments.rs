@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, generate, install, list, power, reload, uninstall, unit};
+use super::{check, completions, generate, install, list, pages, power, reload, uninstall, unit};
 use crate::output::Colour;
 
 /// PM2's cluster mode for every language, on systemd alone.
@@ -72,6 +72,11 @@ pub(super) enum Command {
     Check(check::Check),
     /// Write the units of an ecosystem file into a folder, for packages
     Generate(generate::Generate),
+    /// Print what a shell needs to complete this command line
+    Completions(completions::Completions),
+    /// Write the manual pages and completions for a package
+    #[command(hide = true)]
+    Pages(pages::Pages),
     /// What the units themselves run
     #[command(hide = true)]
     Unit(unit::Unit),

@@ -71,7 +71,7 @@ fn examine(input: &Input, version: Option<u32>) -> Report {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     for app in &mut apps {
-        resolve::resolve(app, &input.folder, &probe::Host, &mut faults);
+        resolve::resolve(app, &input.folder, &probe::Host::default(), &mut faults);
         let tables = [
             (Section::Unit, &app.unit),
             (Section::Service, &app.service),

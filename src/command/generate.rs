@@ -20,6 +20,9 @@ pub(super) struct Generate {
     /// The folder to write the units into
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// The folder that will be `/` of the host, as in a package's build; the file lies below it
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -28,7 +31,10 @@ struct Json {
 }
 
 pub(super) fn run(context: &mut Context, arguments: &Generate) -> Result<(), Failure> {
-    let input = Input::read(&arguments.file.file)?;
+    let mut input = Input::read(&arguments.file.file)?;
+    if let Some(root) = &arguments.root {
+        input = input.below(root)?;
+    }
     let mut files = Vec::new();
     for selected in selection::select(context, &input, &arguments.file.only, None)? {
         let set = plan::units(&selected.app, None, &context.layout, context.host)

@@ -199,6 +199,7 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
         shown: "the command line".into(),
         text: document.to_string(),
         folder,
+        root: None,
     })
 }
 

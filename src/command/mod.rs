@@ -4,11 +4,13 @@
 mod apply;
 mod arguments;
 mod check;
+mod completions;
 mod context;
 mod follow;
 mod generate;
 mod install;
 mod list;
+mod pages;
 mod power;
 mod probe;
 mod reload;
@@ -63,6 +65,8 @@ fn run(context: &mut Context, command: Command) -> Result<(), Failure> {
         Command::List(a) => list::run(context, &a),
         Command::Check(a) => check::run(context, &a),
         Command::Generate(a) => generate::run(context, &a),
+        Command::Completions(a) => completions::run(&a),
+        Command::Pages(a) => pages::run(&a),
         Command::Unit(a) => unit::run(context, a),
     }
 }

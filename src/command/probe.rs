@@ -6,16 +6,28 @@ use nix::unistd::{Group, User};
 
 use crate::ecosystem::resolve::Probe;
 
-/// This host.
-pub(super) struct Host;
+/// This host, or one that is being put together in a folder of it.
+#[derive(Default)]
+pub(super) struct Host {
+    /// What will be `/` of that host.
+    pub(super) root: Option<PathBuf>,
+}
+
+impl Host {
+    /// Below the root first; what a package depends on is there where it is built.
+    fn any(&self, path: &Path, is: fn(&Path) -> bool) -> bool {
+        let below = |root: &PathBuf| is(&root.join(path.strip_prefix("/").unwrap_or(path)));
+        self.root.as_ref().is_some_and(below) || is(path)
+    }
+}
 
 impl Probe for Host {
     fn is_file(&self, path: &Path) -> bool {
-        path.is_file()
+        self.any(path, Path::is_file)
     }
 
     fn is_dir(&self, path: &Path) -> bool {
-        path.is_dir()
+        self.any(path, Path::is_dir)
     }
 
     fn names(&self, dir: &Path) -> Vec<String> {
@@ -35,10 +47,15 @@ impl Probe for Host {
     }
 
     fn has_user(&self, user: &str) -> bool {
-        user.parse::<u32>().is_ok() || User::from_name(user).is_ok_and(|u| u.is_some())
+        // A package makes its accounts when it is installed.
+        self.root.is_some()
+            || user.parse::<u32>().is_ok()
+            || User::from_name(user).is_ok_and(|u| u.is_some())
     }
 
     fn has_group(&self, group: &str) -> bool {
-        group.parse::<u32>().is_ok() || Group::from_name(group).is_ok_and(|g| g.is_some())
+        self.root.is_some()
+            || group.parse::<u32>().is_ok()
+            || Group::from_name(group).is_ok_and(|g| g.is_some())
     }
 }

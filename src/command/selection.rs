@@ -24,6 +24,8 @@ pub(super) struct Input {
     pub(super) shown: String,
     pub(super) text: String,
     pub(super) folder: PathBuf,
+    /// What will be `/` where the app runs, when that is not this host.
+    pub(super) root: Option<PathBuf>,
 }
 
 impl Input {
@@ -50,6 +52,7 @@ impl Input {
             shown,
             text,
             folder: utf8_folder(&absolute)?,
+            root: None,
         })
     }
 
@@ -64,7 +67,24 @@ impl Input {
             shown: "standard input".into(),
             text,
             folder: utf8_folder(&inside)?,
+            root: None,
         })
+    }
+
+    /// Meant for a host that is being put together in a folder.
+    pub(super) fn below(mut self, root: &Path) -> Result<Self, Failure> {
+        let root = std::path::absolute(root)
+            .map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", root.display())))?;
+        let inside = self.folder.strip_prefix(&root).map_err(|_| {
+            Failure::new(
+                Exit::Usage,
+                format!("`{}` is not below `{}`", self.shown, root.display()),
+            )
+            .help("put the ecosystem file where it will lie in the package")
+        })?;
+        self.folder = Path::new("/").join(inside);
+        self.root = Some(root);
+        Ok(self)
     }
 }
 
@@ -107,12 +127,17 @@ pub(super) fn select(
         .enumerate()
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .collect();
+    let host = probe::Host {
+        root: input.root.clone(),
+    };
     for (_, app) in &mut picked {
-        resolve::resolve(app, &input.folder, &probe::Host, &mut faults);
+        resolve::resolve(app, &input.folder, &host, &mut faults);
         if let Some(instances) = instances {
             app.instances = instances;
         }
-        check_against_installed(context, app, &mut faults);
+        if input.root.is_none() {
+            check_against_installed(context, app, &mut faults);
+        }
     }
     let report = Report::new(&input.shown, &input.text, faults);
     if report.has_errors() {

@@ -241,6 +241,17 @@ impl<'a, 'd> Fields<'a, 'd> {
             .collect()
     }
 
+    /// What was asked for, each once.
+    fn known(&self) -> Vec<&'static str> {
+        let mut known: Vec<&str> = Vec::new();
+        for key in &self.asked {
+            if !known.contains(key) {
+                known.push(key);
+            }
+        }
+        known
+    }
+
     /// Notes every key that nobody asked for. `advice` knows foreign keys by name.
     pub(super) fn finish(self, place: &str, advice: impl Fn(&str) -> Option<String>) {
         for (key, _) in self.entries {
@@ -252,7 +263,7 @@ impl<'a, 'd> Fields<'a, 'd> {
             let help =
                 advice(name).unwrap_or_else(|| match nearest(name, self.asked.iter().copied()) {
                     Some(known) => format!("did you mean `{known}`?"),
-                    None => format!("known keys are {}", self.asked.join(", ")),
+                    None => format!("known keys are {}", self.known().join(", ")),
                 });
             self.faults.push(fault.help(help));
         }

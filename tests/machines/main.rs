@@ -12,6 +12,8 @@ mod faults;
 mod harness;
 mod install;
 mod interrupted;
+mod packaged;
+mod packages;
 mod power;
 mod reload;
 mod sizing;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
             FAULTS,
             INSTALL,
             SIZING,
+            PACKAGES,
             VALUES,
         ]
         .concat(),
@@ -130,6 +133,16 @@ const SIZING: &[Spec] = specs![
     sizing::after_a_boot_it_serves_and_fits_the_machine,
     sizing::a_bigger_machine_gets_more_than_was_pinned,
     sizing::a_file_that_a_package_drops_is_an_app,
+];
+
+const PACKAGES: &[Spec] = specs![
+    packages::bring_what_units_and_people_need,
+    packages::an_upgrade_under_load_touches_no_instance,
+    packages::are_not_removed_while_an_app_is_installed_and_then_leave_nothing,
+    packages::of_rpm_are_installed_upgraded_verified_and_erased,
+    packaged::units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc,
+    packaged::an_ecosystem_file_of_a_package_is_an_app_that_etc_changes_and_masks,
+    packaged::a_file_alone_is_an_app_as_soon_as_it_is_unpacked,
 ];
 
 const VALUES: &[Spec] = specs![

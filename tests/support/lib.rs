@@ -10,6 +10,7 @@ pub mod load;
 mod machine;
 mod network;
 mod output;
+pub mod packages;
 mod poll;
 mod release;
 pub mod runner;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is in a root that mmdebstrap builds, beyond Debian's minimum.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,\
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,\
     openssh-server,haproxy,python3-apt";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,10 @@ impl fmt::Display for Release {
 fn host_is_debian12() -> bool {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let has = |line| text.lines().any(|l| l == line);
-    has("ID=debian") && has("VERSION_ID=\"12\"") && Path::new("/usr/bin/node").exists()
+    has("ID=debian")
+        && has("VERSION_ID=\"12\"")
+        && Path::new("/usr/bin/node").exists()
+        && Path::new("/usr/bin/rpm").exists()
 }
 
 /// Builds under another name, in a mount namespace of its own: a build that was killed leaves

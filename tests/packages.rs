@@ -1,0 +1,199 @@
+//! The packages as files: what is in them, what linters say, that they are the same bytes each time.
+//!
+//! What they do on a machine is in `tests/machines/packages.rs`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use testbed::build_dir;
+use testbed::packages::{Packages, make, packages, source};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn this() -> Packages {
+    packages(VERSION)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .current_dir(source())
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}; run `make deps`"))
+}
+
+fn stdout(program: &str, arguments: &[&str]) -> String {
+    let output = run(program, arguments);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Files and links of a package, without the documents that only packages have.
+fn content(list: &str) -> BTreeSet<String> {
+    let only_in_packages = [
+        "/usr/share/doc/",
+        "/usr/share/lintian/",
+        "/usr/share/licenses/",
+    ];
+    list.lines()
+        .map(|l| l.trim_start_matches('.').trim_end_matches(".gz").to_owned())
+        .filter(|l| !l.ends_with('/') && !only_in_packages.iter().any(|p| l.starts_with(p)))
+        .collect()
+}
+
+#[test]
+fn both_hold_what_make_install_installs() {
+    let root = tempfile::tempdir().unwrap();
+    let build = format!("BUILD={}", build_dir().display());
+    let dest = format!("DESTDIR={}", root.path().display());
+    stdout("make", &["--silent", "install", &build, &dest]);
+    let find = ["-C", root.path().to_str().unwrap(), "-c", "."];
+    let tar = Command::new("tar").args(find).output().unwrap();
+    let list = root.path().with_extension("tar");
+    fs::write(&list, tar.stdout).unwrap();
+    let installed = content(&stdout("tar", &["-tf", list.to_str().unwrap()]));
+    fs::remove_file(&list).unwrap();
+
+    let archive = list.with_extension("data");
+    let deb = run(
+        "dpkg-deb",
+        &["--fsys-tarfile", this().deb.to_str().unwrap()],
+    );
+    fs::write(&archive, deb.stdout).unwrap();
+    let in_deb = content(&stdout("tar", &["-tf", archive.to_str().unwrap()]));
+    fs::remove_file(&archive).unwrap();
+    assert_eq!(in_deb, installed);
+    let in_rpm = stdout("rpm", &["-qlp", this().rpm.to_str().unwrap()]);
+    assert_eq!(content(&in_rpm), installed);
+    assert!(installed.len() > 15, "{installed:?}");
+}
+
+#[test]
+fn lintian_and_rpmlint_find_nothing_that_is_not_excused() {
+    let found = run(
+        "make",
+        &[
+            "--silent",
+            "lint-packages",
+            &format!("PACKAGES={}", this().folder.display()),
+        ],
+    );
+    let told = String::from_utf8_lossy(&found.stdout);
+    assert!(
+        found.status.success(),
+        "{told}{}",
+        String::from_utf8_lossy(&found.stderr)
+    );
+    // Excused are findings that exist: an excuse for nothing hides the next fault.
+    assert!(!told.contains("unused-override"), "{told}");
+}
+
+#[test]
+fn twice_is_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    // In this order: both are put together in one stage.
+    let first = this();
+    let again = make(VERSION, folder.path());
+    for (a, b) in [(&first.deb, &again.deb), (&first.rpm, &again.rpm)] {
+        assert!(
+            fs::read(a).unwrap() == fs::read(b).unwrap(),
+            "{} differs",
+            a.display()
+        );
+    }
+}
+
+#[test]
+fn the_debian_package_says_what_it_needs_and_what_is_new() {
+    let deb = this().deb;
+    let field = |name| stdout("dpkg-deb", &["-f", deb.to_str().unwrap(), name]);
+    assert_eq!(field("Version").trim(), format!("{VERSION}-1"));
+    let needs = field("Depends");
+    assert!(
+        needs.contains("systemd (>= 249)") && needs.contains("libc6 (>= "),
+        "{needs}"
+    );
+    let changelog = Command::new("packaging/changelog")
+        .current_dir(source())
+        .stdin(fs::File::open(source().join("CHANGELOG.md")).unwrap())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(changelog.stdout).unwrap();
+    assert!(text.starts_with(&format!("rsgen ({VERSION}-1) ")), "{text}");
+    assert!(text.lines().all(|l| l.len() <= 80), "{text}");
+}
+
+#[test]
+fn a_release_needs_its_entry_in_the_changelog() {
+    let told = run("packaging/release", &["check", "9.9.9", "/nonexistent"]);
+    assert_eq!(told.status.code(), Some(1));
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        told.contains("Cargo.toml says 9.9.9, CHANGELOG.md begins with"),
+        "{told}"
+    );
+}
+
+#[test]
+fn example_ecosystem_files_are_valid() {
+    let mut seen = 0;
+    for entry in fs::read_dir(source().join("packaging/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let (_, report) = rsgen::ecosystem::parse(&path.display().to_string(), &text);
+            assert!(!report.has_errors(), "{}", report.render(false));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2);
+}
+
+/// What `packaging/may-be-removed` says of a system: its exit status and the apps it names.
+fn may_be_removed(root: &Path) -> (i32, String) {
+    let script = source().join("packaging/may-be-removed");
+    let told = Command::new(script).arg(root).output().unwrap();
+    (
+        told.status.code().unwrap(),
+        String::from_utf8(told.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_removal_is_refused_for_every_kind_of_app_and_for_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |p: &str| root.path().join(p);
+    assert_eq!(may_be_removed(root.path()).0, 0);
+    for dir in [
+        "etc/rsgen/web.toml.d",
+        "run/rsgen/web",
+        "usr/lib/rsgen",
+        "etc/systemd/system",
+    ] {
+        fs::create_dir_all(path(dir)).unwrap();
+    }
+    fs::write(path("usr/lib/rsgen/rsgen-worker"), "").unwrap();
+    fs::write(path("etc/rsgen/web.toml.d/more.toml"), "").unwrap();
+    fs::write(path("run/rsgen/web/good.toml"), "").unwrap();
+    fs::write(path("etc/systemd/system/other.service"), "[Service]\n").unwrap();
+    symlink("/dev/null", path("etc/rsgen/masked.toml")).unwrap();
+    assert_eq!(may_be_removed(root.path()), (0, String::new()));
+
+    for app in [
+        "etc/rsgen/web.toml",
+        "usr/lib/rsgen/web.toml",
+        "etc/systemd/system/web.service",
+    ] {
+        fs::write(path(app), "[[apps]]\n[X-rsgen]\nApp=web\n").unwrap();
+        let (status, told) = may_be_removed(root.path());
+        assert_eq!(status, 1);
+        assert!(told.contains(&format!("  /{app}\n")), "{told}");
+        assert!(told.contains("run `rsgen uninstall all`"), "{told}");
+        fs::remove_file(path(app)).unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! The manual pages, the completions, `--help` and the program say the same.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rsgen::ecosystem;
+
+fn rsgen(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_rsgen"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a package ships below /usr/share.
+fn share() -> tempfile::TempDir {
+    let share = tempfile::tempdir().unwrap();
+    rsgen(&["pages", share.path().to_str().unwrap()]);
+    share
+}
+
+/// The subcommands of `--help`.
+fn commands() -> Vec<String> {
+    let help = rsgen(&["--help"]);
+    let list = help.split("Commands:").nth(1).unwrap();
+    let list = list.split("Options:").next().unwrap();
+    list.lines()
+        .filter_map(|l| l.strip_prefix("  ")?.split(' ').next())
+        .filter(|w| !w.is_empty() && *w != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Words that begin with `--`, however a text decorates them.
+fn long_options(text: &str) -> BTreeSet<String> {
+    let plain = text.replace("\\-", "-");
+    plain
+        .match_indices("--")
+        .filter(|(at, _)| !plain[..*at].ends_with('-'))
+        .map(|(at, _)| {
+            let word = plain[at + 2..].split(|c: char| !c.is_ascii_lowercase() && c != '-');
+            word.into_iter().next().unwrap().to_owned()
+        })
+        .filter(|option| !option.is_empty())
+        .collect()
+}
+
+fn section<'a>(page: &'a str, title: &str) -> &'a str {
+    let rest = page.split(&format!(".SH {title}\n")).nth(1).unwrap();
+    rest.split("\n.SH ").next().unwrap()
+}
+
+#[test]
+fn every_command_has_a_page_with_the_options_of_its_help_and_no_other_page_exists() {
+    let share = share();
+    let folder = share.path().join("man/man1");
+    let mut expected: BTreeSet<String> = BTreeSet::from(["rsgen.1".to_owned()]);
+    for command in commands() {
+        let name = format!("rsgen-{command}.1");
+        let page = fs::read_to_string(folder.join(&name)).unwrap();
+        let help = rsgen(&[&command, "--help"]);
+        let (_, options) = help.split_once("Options:").unwrap();
+        assert_eq!(
+            long_options(section(&page, "OPTIONS")),
+            long_options(&help[..help.len() - options.len()])
+                .into_iter()
+                .chain(long_options(options))
+                .collect(),
+            "{name}"
+        );
+        let about = help.lines().next().unwrap().replace('-', "\\-");
+        assert!(page.contains(about.split('\'').next().unwrap()), "{name}");
+        expected.insert(name);
+    }
+    let pages = fs::read_dir(&folder).unwrap();
+    let found: BTreeSet<String> = pages
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_first_page_names_every_command_and_exit_status() {
+    let share = share();
+    let page = fs::read_to_string(share.path().join("man/man1/rsgen.1")).unwrap();
+    for command in commands() {
+        assert!(page.contains(&format!("rsgen\\-{command}")), "{command}");
+    }
+    let help = rsgen(&["--help"]);
+    let (options, statuses) = help.split_once("Exit status: ").unwrap();
+    assert_eq!(
+        long_options(section(&page, "OPTIONS")),
+        long_options(options)
+    );
+    let documented: Vec<&str> = section(&page, "\"EXIT STATUS\"")
+        .lines()
+        .filter_map(|l| l.strip_prefix(".B "))
+        .collect();
+    let words = statuses.split_whitespace();
+    let told: Vec<&str> = words.filter(|w| w.parse::<u8>().is_ok()).collect();
+    assert_eq!(documented, told);
+}
+
+#[test]
+fn the_page_of_the_ecosystem_file_names_every_key_and_no_other() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/man/rsgen.toml.5");
+    let page = fs::read_to_string(page).unwrap();
+    let named: Vec<&str> = section(&page, "KEYS")
+        .split(".TP\n.B ")
+        .skip(1)
+        .map(|entry| entry.lines().next().unwrap())
+        .collect();
+    assert_eq!(named, ecosystem::KEYS);
+    let example = section(&page, "EXAMPLES").replace("\\-", "-");
+    let example = example.split(".EX\n").nth(1).unwrap();
+    let example = example.split(".EE").next().unwrap();
+    let (apps, report) = ecosystem::parse("rsgen.toml(5)", example);
+    assert!(
+        !report.has_errors() && apps.len() == 1,
+        "{}",
+        report.render(false)
+    );
+}
+
+#[test]
+fn pages_that_are_referred_to_exist() {
+    let share = share();
+    let own = |name: &str, section: &str| {
+        let file = format!("{name}.{section}");
+        share.path().join("man/man1").join(&file).exists()
+            || Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("packaging/man")
+                .join(&file)
+                .exists()
+    };
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let mut seen = 0;
+    for template in fs::read_dir(templates).unwrap() {
+        let text = fs::read_to_string(template.unwrap().path()).unwrap();
+        for line in text
+            .lines()
+            .filter_map(|l| l.strip_prefix("Documentation=man:"))
+        {
+            let (name, section) = line.trim_end_matches(')').split_once('(').unwrap();
+            assert!(own(name, section), "{line}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3);
+}
+
+#[test]
+fn completions_know_every_command_and_are_what_packages_ship() {
+    let share = share();
+    for (shell, file) in [
+        ("bash", "bash-completion/completions/rsgen"),
+        ("zsh", "zsh/site-functions/_rsgen"),
+        ("fish", "fish/vendor_completions.d/rsgen.fish"),
+    ] {
+        let script = rsgen(&["completions", shell]);
+        assert_eq!(fs::read_to_string(share.path().join(file)).unwrap(), script);
+        for command in commands() {
+            assert!(script.contains(&command), "{shell}: {command}");
+        }
+    }
+    let bash = share.path().join("bash-completion/completions/rsgen");
+    let line = format!(
+        "source {}; COMP_WORDS=(rsgen rel); COMP_CWORD=1; _rsgen rsgen rel rsgen; echo \"${{COMPREPLY[@]}}\"",
+        bash.display()
+    );
+    let completed = Command::new("bash").args(["-c", &line]).output().unwrap();
+    assert_eq!(String::from_utf8(completed.stdout).unwrap(), "reload\n");
+}
+
+#[test]
+fn the_schema_for_editors_knows_the_same_keys_and_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/ecosystem.schema.json");
+    let schema: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let properties = &schema["properties"]["apps"]["items"]["properties"];
+    let keys: BTreeSet<&str> = properties
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(keys, ecosystem::KEYS.iter().copied().collect());
+    let mut seen = 0;
+    for (key, property) in properties.as_object().unwrap() {
+        let words = property["enum"].as_array().into_iter().flatten();
+        for word in words.chain(property.get("default")) {
+            let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{key} = {word}\n");
+            let (_, report) = ecosystem::parse("schema", &text);
+            assert!(!report.has_errors(), "{}", report.render(false));
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
