@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use testbed::packages::packages;
 use testbed::{Load, Machine, Network, Output, Release, Traffic, build_dir, wait_until};
 
 /// Longer than anything but a playbook may take.
@@ -106,7 +107,7 @@ impl Fleet {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/ansible");
         self.tool("ansible-galaxy", &["collection", "build", source])
             .ok();
-        let built = "rsgen-rsgen-0.1.0.tar.gz";
+        let built = concat!("rsgen-rsgen-", env!("CARGO_PKG_VERSION"), ".tar.gz");
         let arguments = ["collection", "install", "--offline", built, "-p", "."];
         self.tool("ansible-galaxy", &arguments).ok();
     }
@@ -132,7 +133,8 @@ impl Fleet {
 
     /// `ansible-playbook …` from the controlling machine.
     pub(crate) fn play(&self, playbook: &str, arguments: &[&str]) -> Output {
-        let deb = format!("rsgen_package_file={}", self.package().display());
+        let package = packages(env!("CARGO_PKG_VERSION")).deb;
+        let deb = format!("rsgen_package_file={}", package.display());
         let all = [&[playbook, "-e", &deb], arguments].concat();
         self.tool("ansible-playbook", &all)
     }
@@ -168,18 +170,10 @@ impl Fleet {
         }
     }
 
-    /// A Debian package of what cargo has built, as plain as can be.
-    fn package(&self) -> PathBuf {
-        let package = self.room.path().join("rsgen.deb");
-        if !package.exists() {
-            pack(&self.room.path().join("package"), &package);
-        }
-        package
-    }
-
     /// Traffic through the load balancer, from somebody on the network.
     pub(crate) fn load(&self, clients: usize) -> Load {
-        let traffic = Traffic::on_address(self.front, clients).pause(Duration::from_millis(2));
+        // Enough to notice, and little enough to leave the CPUs to those who work.
+        let traffic = Traffic::on_address(self.front, clients).pause(Duration::from_millis(10));
         Load::start_in(&self.network, &traffic)
     }
 
@@ -239,23 +233,4 @@ fn balance(balancer: &Machine, hosts: &[Host]) {
     }
     balancer.write("/etc/haproxy/haproxy.cfg", &text);
     balancer.systemctl(&["start", "haproxy"]).ok();
-}
-
-fn pack(stage: &Path, package: &Path) {
-    let control = "Package: rsgen\nVersion: 0.1.0\nArchitecture: amd64\nDepends: systemd\n\
-                   Maintainer: the tests <root@localhost>\nDescription: what cargo has built\n";
-    fs::create_dir_all(stage.join("DEBIAN")).expect("a folder");
-    fs::write(stage.join("DEBIAN/control"), control).expect("a file");
-    let run = |command: &mut Command| {
-        let done = command.output().expect("a command starts");
-        assert!(done.status.success(), "{done:?}");
-    };
-    run(Command::new("make")
-        .args(["--silent", "install", "PREFIX=/usr"])
-        .arg(format!("BUILD={}", build_dir().display()))
-        .arg(format!("DESTDIR={}", stage.display()))
-        .current_dir(env!("CARGO_MANIFEST_DIR")));
-    run(Command::new("dpkg-deb")
-        .args(["--root-owner-group", "-Znone", "--build"])
-        .args([stage, package]));
 }

@@ -37,7 +37,7 @@ fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
     roll(&fleet, "1", &first).ok();
     fleet.wait_balanced();
 
-    let load = fleet.load(10);
+    let load = fleet.load(8);
     load.wait_answered(300);
     let before = pids(&fleet);
     let second = release(&fleet, "2");
@@ -65,7 +65,7 @@ fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
     assert_eq!(again.stdout.matches("changed=0").count(), 3, "{again}");
     assert_eq!(pids(&fleet), before);
 
-    let load = fleet.load(10);
+    let load = fleet.load(8);
     load.wait_answered(300);
     let crash = write_release(&fleet, "3", include_str!("../apps/crash.js"));
     let refused = roll(&fleet, "3", &crash)
@@ -86,10 +86,4 @@ fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
         report.sent,
         report.lost
     );
-
-    let third = release(&fleet, "4");
-    roll(&fleet, "4", &third).ok();
-    for host in &fleet.hosts {
-        assert!(fleet.ask(host).contains("version 4"));
-    }
 }

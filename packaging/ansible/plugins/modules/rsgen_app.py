@@ -127,6 +127,7 @@ log:
 
 import json
 import os
+import re
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
@@ -187,6 +188,11 @@ def toml_string(text):
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def toml_key(key):
+    """A key, bare where TOML lets it be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_string(key)
+
+
 def toml_value(value):
     """A value on one line."""
     if isinstance(value, bool):
@@ -196,7 +202,7 @@ def toml_value(value):
     if isinstance(value, (list, tuple)):
         return "[%s]" % ", ".join(toml_value(v) for v in value)
     if isinstance(value, dict):
-        return "{ %s }" % ", ".join("%s = %s" % (toml_string(k), toml_value(v)) for k, v in sorted(value.items()))
+        return "{ %s }" % ", ".join("%s = %s" % (toml_key(k), toml_value(v)) for k, v in sorted(value.items()))
     return toml_string(str(value))
 
 
@@ -215,10 +221,10 @@ def toml_app(config):
         tables["env"] = {k: variable(v) for k, v in tables["env"].items() if v is not None}
     lines = ["[[apps]]"]
     for key in sorted(keys, key=lambda k: (k != "name", k != "script", k)):
-        lines.append("%s = %s" % (key, toml_value(keys[key])))
+        lines.append("%s = %s" % (toml_key(key), toml_value(keys[key])))
     for table in (t for t in TABLES if t in tables):
         lines += ["", "[apps.%s]" % table]
-        lines += ["%s = %s" % (toml_string(k), toml_value(v)) for k, v in sorted(tables[table].items())]
+        lines += ["%s = %s" % (toml_key(k), toml_value(v)) for k, v in sorted(tables[table].items())]
     return "\n".join(lines) + "\n"
 
 
