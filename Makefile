@@ -20,6 +20,7 @@ help:
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
+	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible'
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
@@ -34,7 +35,7 @@ demo: deps
 	cargo run --locked --quiet --example demo
 
 # In this order: what is quick to fail comes first.
-test: deps lint unit machines
+test: deps lint lint-ansible unit machines fleet
 
 unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
@@ -56,12 +57,13 @@ lint:
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
-	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint
+	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client
 
 deps:
 	@missing=; for need in $(NEEDS); do \
 		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need#*:}"; \
 	done; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -n "$$missing" ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \
@@ -86,4 +88,4 @@ install:
 	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
 
-include packaging/packages.mk
+include packaging/packages.mk packaging/ansible.mk

@@ -112,13 +112,14 @@ impl Fleet {
         self.tool("ansible-galaxy", &arguments).ok();
     }
 
+    /// Connections are shared in this folder alone: another fleet has the same addresses.
     fn settings(&self) -> String {
         let room = self.room.path().display();
         format!(
-            "[defaults]\ninventory = inventory\ncollections_path = {room}\nhome = {room}/.ansible\n\
+            "[defaults]\ninventory = inventory\ncollections_path = {room}\n\
              remote_user = root\nprivate_key_file = {room}/key\ninterpreter_python = /usr/bin/python3\n\
              nocows = true\ngathering = smart\n\
-             [ssh_connection]\npipelining = true\n\
+             [ssh_connection]\npipelining = true\ncontrol_path_dir = {room}/cp\n\
              ssh_args = -F none -o UserKnownHostsFile={room}/known_hosts -o ControlMaster=auto -o ControlPersist=5s\n"
         )
     }
@@ -155,6 +156,7 @@ impl Fleet {
                 .args(arguments)
                 .current_dir(room)
                 .env("ANSIBLE_CONFIG", room.join("ansible.cfg"))
+                .env("ANSIBLE_HOME", room.join(".ansible"))
                 .env("LC_ALL", "C.UTF-8")
                 .env("NO_COLOR", "1")
                 .output()

@@ -6,7 +6,7 @@ use crate::fleet::Fleet;
 
 const PLAYBOOK: &str = "rsgen.rsgen.rolling";
 const VARIABLES: &str = "{\"app_name\": \"web\", \"app_config\": {\"script\": \"server.js\", \
-    \"listen\": 3000, \"instances\": 2, \"user\": \"www-data\"}}";
+    \"listen\": 3000, \"instances\": 2, \"user\": \"www-data\"}, \"app_health_retries\": 2}";
 
 /// A build that closes as Node's documentation tells, and says its version.
 fn release(fleet: &Fleet, version: &str) -> String {
@@ -86,4 +86,14 @@ fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
         report.sent,
         report.lost
     );
+
+    // It starts, but it does not do its work: the second host is not touched before that is known.
+    let sick = include_str!("../apps/graceful.js").replace(
+        "response.end(hello)",
+        "{ response.statusCode = 500; response.end(hello); }",
+    );
+    let sick = write_release(&fleet, "4", &sick);
+    let stopped = roll(&fleet, "4", &sick).exits(2).says("HTTP Error 500");
+    assert!(!stopped.stdout.contains("web2"), "{stopped}");
+    assert_eq!(pids(&fleet)[1..], before[1..], "{stopped}");
 }

@@ -67,7 +67,7 @@ attributes:
     description: Shows the ecosystem file and the units. Of secrets only the names are shown.
     support: full
 author:
-  - The authors of rsgen (@rsgen)
+  - The authors of rsgen (!UNKNOWN)
 """
 
 EXAMPLES = r"""
