@@ -60,8 +60,9 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// So many hosts that are up and let root in by key, without rsgen and without an app.
-    pub(crate) fn of(count: u8) -> Self {
+    /// So many hosts that are up and let root in by key, without rsgen and without an app; lines of
+    /// variables for the inventory.
+    pub(crate) fn of(count: u8, variables: &str) -> Self {
         let network = Network::new();
         let room = tempfile::tempdir().expect("a folder");
         let key = make_key(room.path());
@@ -88,12 +89,12 @@ impl Fleet {
             network,
             room,
         };
-        fleet.prepare_control();
+        fleet.prepare_control(variables);
         fleet
     }
 
     /// What a person would have beside the playbooks: an inventory, known hosts, the collection.
-    fn prepare_control(&self) {
+    fn prepare_control(&self, variables: &str) {
         let mut known = String::new();
         let mut inventory = String::from("[web]\n");
         for host in &self.hosts {
@@ -102,6 +103,11 @@ impl Fleet {
             inventory.push_str(&format!("{} ansible_host={}\n", host.name, host.address));
         }
         self.write("known_hosts", &known);
+        let package = packages(env!("CARGO_PKG_VERSION")).deb;
+        inventory.push_str(&format!(
+            "[web:vars]\nrsgen_package_file={}\n{variables}",
+            package.display()
+        ));
         self.write("inventory", &inventory);
         self.write("ansible.cfg", &self.settings());
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/ansible");
@@ -134,14 +140,12 @@ impl Fleet {
 
     /// `ansible-playbook …` from the controlling machine.
     pub(crate) fn play(&self, playbook: &str, arguments: &[&str]) -> Output {
-        let package = packages(env!("CARGO_PKG_VERSION")).deb;
-        let deb = format!("rsgen_package_file={}", package.display());
-        let all = [&[playbook, "-e", &deb], arguments].concat();
+        let all = [&[playbook], arguments].concat();
         self.tool("ansible-playbook", &all)
     }
 
     /// One of the programs of the virtual environment that `make ansible` makes.
-    fn tool(&self, program: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> Output {
         let bin = build_dir().with_file_name("ansible").join("bin");
         assert!(
             bin.join(program).exists(),

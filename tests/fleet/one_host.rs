@@ -54,6 +54,14 @@ const REMOVE: &str = "\
       rsgen_app_state: absent
 ";
 
+const REMOVE_RSGEN: &str = "\
+- hosts: all
+  gather_facts: false
+  roles:
+    - role: rsgen.rsgen.rsgen
+      rsgen_state: absent
+";
+
 /// What a play says at its end.
 #[track_caller]
 fn recap(output: &Output, part: &str) {
@@ -71,7 +79,7 @@ fn hex(text: &str) -> String {
 
 #[test]
 fn what_the_roles_say_is_what_they_do() {
-    let fleet = Fleet::of(1);
+    let fleet = Fleet::of(1, "");
     let host = &fleet.hosts[0];
     let machine = &host.machine;
     machine.write_app("echo.js", "/srv/web");
@@ -126,6 +134,7 @@ fn what_the_roles_say_is_what_they_do() {
     a_change(&fleet, &before);
     what_fails(&fleet);
     in_place(&fleet);
+    ecosystem_file(&fleet);
     removal(&fleet);
 }
 
@@ -179,6 +188,31 @@ fn in_place(fleet: &Fleet) {
     refused.exits(2).says("70000");
 }
 
+/// One that lies on the host.
+fn ecosystem_file(fleet: &Fleet) {
+    let machine = &fleet.hosts[0].machine;
+    let module = "rsgen.rsgen.rsgen_app";
+    let source = "src=/srv/web/ecosystem.toml name=web";
+    let run = |more: &[&str]| {
+        fleet.tool(
+            "ansible",
+            &[&["web1", "-m", module, "-a", source], more].concat(),
+        )
+    };
+    run(&["--check"])
+        .ok()
+        .says("the app's files are not there yet")
+        .says("CHANGED");
+    run(&[]).exits(2).says("cannot be read");
+    let text = machine
+        .read("/etc/rsgen/web.toml")
+        .replace("instances = 2", "instances = 3");
+    machine.write("/srv/web/ecosystem.toml", &text);
+    run(&[]).ok().says("CHANGED");
+    assert_eq!(machine.state("web@2.service"), "active");
+    run(&[]).ok().says("SUCCESS");
+}
+
 fn removal(fleet: &Fleet) {
     let machine = &fleet.hosts[0].machine;
     fleet.write("remove.yml", REMOVE);
@@ -193,5 +227,8 @@ fn removal(fleet: &Fleet) {
     ] {
         assert!(!exists(machine, path), "{path} is still there");
     }
+    fleet.write("remove_rsgen.yml", REMOVE_RSGEN);
+    recap(&fleet.play("remove_rsgen.yml", &[]).ok(), "changed=1");
+    assert!(!exists(machine, "/usr/bin/rsgen"));
     recap(&fleet.play("remove.yml", &[]).ok(), "changed=0");
 }

@@ -4,9 +4,11 @@ use testbed::Output;
 
 use crate::fleet::Fleet;
 
-const PLAYBOOK: &str = "rsgen.rsgen.rolling";
-const VARIABLES: &str = "{\"app_name\": \"web\", \"app_config\": {\"script\": \"server.js\", \
-    \"listen\": 3000, \"instances\": 2, \"user\": \"www-data\"}, \"app_health_retries\": 2}";
+const VARIABLES: &str = "\
+app_name=web
+app_config={\"script\": \"server.js\", \"listen\": 3000, \"instances\": 2, \"user\": \"www-data\"}
+app_health_retries=2
+";
 
 /// A build that closes as Node's documentation tells, and says its version.
 fn release(fleet: &Fleet, version: &str) -> String {
@@ -20,10 +22,14 @@ fn write_release(fleet: &Fleet, version: &str, text: &str) -> String {
     file.parent().expect("a folder").display().to_string()
 }
 
-fn roll(fleet: &Fleet, version: &str, source: &str) -> Output {
+fn play(fleet: &Fleet, playbook: &str, version: &str, source: &str) -> Output {
     let version = format!("app_version={version}");
     let source = format!("app_source={source}");
-    fleet.play(PLAYBOOK, &["-e", VARIABLES, "-e", &version, "-e", &source])
+    fleet.play(playbook, &["-e", &version, "-e", &source])
+}
+
+fn roll(fleet: &Fleet, version: &str, source: &str) -> Output {
+    play(fleet, "rsgen.rsgen.rolling", version, source)
 }
 
 fn pids(fleet: &Fleet) -> Vec<Vec<u32>> {
@@ -32,9 +38,9 @@ fn pids(fleet: &Fleet) -> Vec<Vec<u32>> {
 
 #[test]
 fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
-    let fleet = Fleet::of(3);
+    let fleet = Fleet::of(3, VARIABLES);
     let first = release(&fleet, "1");
-    roll(&fleet, "1", &first).ok();
+    play(&fleet, "rsgen.rsgen.one_host", "1", &first).ok();
     fleet.wait_balanced();
 
     let load = fleet.load(8);

@@ -51,6 +51,7 @@ const HARNESS: &[Spec] = specs![
     harness::serves_traffic_from_outside,
     harness::serves_traffic_on_a_socket_file,
     harness::has_rsgen_where_make_installs_it,
+    harness::are_joined_by_a_network_of_their_own,
 ];
 
 const RELOAD: &[Spec] = specs![
