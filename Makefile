@@ -75,6 +75,7 @@ deps:
 install:
 	install -D -m 755 $(BUILD)/rsgen $(bin)/rsgen
 	install -D -m 755 $(BUILD)/rsgen-worker $(lib)/rsgen/rsgen-worker
+	install -D -m 644 units/drain.js $(lib)/rsgen/drain.js
 	install -D -m 755 $(BUILD)/rsgen-generator $(lib)/systemd/system-generators/rsgen-generator
 	mkdir -p $(lib)/systemd/user-generators
 	ln -sf ../system-generators/rsgen-generator $(lib)/systemd/user-generators/rsgen-generator

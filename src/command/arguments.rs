@@ -65,6 +65,8 @@ pub(super) enum Command {
     Stop(power::Power),
     /// Stop and start apps or instances at once; see reload for one by one
     Restart(power::Power),
+    /// Forget how often instances have died, so that those given up may be started again
+    Reset(power::Power),
     /// List apps and their instances
     #[command(visible_alias = "ls")]
     List(list::List),

@@ -62,6 +62,7 @@ fn run(context: &mut Context, command: Command) -> Result<(), Failure> {
         Command::Start(a) => power::start(context, &a),
         Command::Stop(a) => power::stop(context, &a),
         Command::Restart(a) => power::restart(context, &a),
+        Command::Reset(a) => power::reset(context, &a),
         Command::List(a) => list::run(context, &a),
         Command::Check(a) => check::run(context, &a),
         Command::Generate(a) => generate::run(context, &a),

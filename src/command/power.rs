@@ -1,4 +1,4 @@
-//! `rsgen start`, `stop`, `restart`: what systemctl does, by the names of apps.
+//! `rsgen start`, `stop`, `restart`, `reset`: what systemctl does, by the names of apps.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::output::Failure;
 use crate::systemd::Verb;
 use crate::unit::name;
 
-/// Arguments of `rsgen start`, `stop` and `restart`.
+/// Arguments of `rsgen start`, `stop`, `restart` and `reset`.
 #[derive(Debug, Args)]
 pub(super) struct Power {
     #[command(flatten)]
@@ -59,6 +59,29 @@ pub(super) fn restart(context: &mut Context, arguments: &Power) -> Result<(), Fa
             }
         },
     )
+}
+
+/// Forgets crash loops: the worker's count of deaths, and systemd's `failed`.
+pub(super) fn reset(context: &mut Context, arguments: &Power) -> Result<(), Failure> {
+    each(context, arguments, "reset", |context, target| {
+        let (app, number) = match target {
+            Target::App(app) => (app, None),
+            Target::Instance(app, number) => (app, Some(*number)),
+        };
+        state::forget_deaths(&context.layout, app, number);
+        let manager = context.manager()?;
+        let units = if let Some(number) = number {
+            vec![name::instance(app, number)]
+        } else {
+            let instances = manager.units(&format!("{app}@*.service"))?;
+            let instances = instances.into_iter().map(|unit| unit.name);
+            instances.chain([name::cluster(app)]).collect()
+        };
+        for unit in units {
+            manager.reset_failed(&unit)?;
+        }
+        Ok(())
+    })
 }
 
 fn each(

@@ -47,6 +47,11 @@ pub struct Lifecycle {
     pub drain: Drain,
     /// For so long the connections of an instance may finish.
     pub drain_timeout: Duration,
+    /// Whether Node programs let their keep-alive connections end in a drain.
+    pub preload: bool,
+    /// Whether they get the message `shutdown` after the drain, and `kill_timeout` to act on it, before
+    /// the signal.
+    pub message: bool,
     /// From start to READY; its end is a failure.
     pub listen_timeout: Duration,
     /// Between a death and the next start.
@@ -57,6 +62,8 @@ pub struct Lifecycle {
     pub min_uptime: Duration,
     /// So many quick deaths in a row, and the instance is given up as errored.
     pub max_restarts: u32,
+    /// The first pause after a quick death; each is half as long again as the one before, up to 15 s.
+    pub backoff: Option<Duration>,
 }
 
 impl Lifecycle {
@@ -67,7 +74,12 @@ impl Lifecycle {
             Drain::Off => Duration::ZERO,
             Drain::Auto | Drain::Epoll => self.drain_timeout,
         };
-        drain + self.kill_timeout * 2
+        let message = if self.message {
+            self.kill_timeout
+        } else {
+            Duration::ZERO
+        };
+        drain + message + self.kill_timeout * 2
     }
 }
 

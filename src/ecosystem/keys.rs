@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::app::{App, Lifecycle, Program, Rollout};
+use super::app::{App, Program, Rollout};
 use super::diagnostic::Diagnostic;
+use super::lifecycle;
 use super::pm2;
 use super::read::{Fields, Found, integer, scalar, split_help};
 use super::tables::{check_variable, read_directives, read_env};
-use super::values::{Drain, Handover, Instances, Listen, OnFailure, Place, Ready};
+use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready};
 use crate::unit::directive::Section;
 use crate::unit::{escape, name};
 
@@ -35,11 +36,14 @@ pub const KEYS: &[&str] = &[
     "kill_timeout",
     "drain",
     "drain_timeout",
+    "preload",
+    "shutdown_with_message",
     "listen_timeout",
     "restart_delay",
     "autorestart",
     "min_uptime",
     "max_restarts",
+    "exp_backoff_restart_delay",
     "surge",
     "parallel",
     "settle",
@@ -76,7 +80,7 @@ pub(super) fn read(
         group: read_account(&mut f, "group"),
         handover,
         ready,
-        lifecycle: read_lifecycle(&mut f),
+        lifecycle: lifecycle::read(&mut f),
         rollout: read_rollout(&mut f),
         unit: read_directives(&mut f, "unit", Section::Unit),
         service: read_directives(&mut f, "service", Section::Service),
@@ -304,59 +308,6 @@ fn read_handover(f: &mut Fields<'_, '_>) -> (Handover, Ready) {
         );
     }
     (handover, ready)
-}
-
-const SIGNALS: &[&str] = &[
-    "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL",
-    "SIGABRT",
-];
-
-fn read_signal(f: &mut Fields<'_, '_>) -> Option<String> {
-    let given = f.string("kill_signal", "\"SIGTERM\"")?;
-    let upper = given.value.to_uppercase();
-    let name = if upper.starts_with("SIG") {
-        upper
-    } else {
-        format!("SIG{upper}")
-    };
-    if !SIGNALS.contains(&name.as_str()) {
-        f.faults.push(
-            Diagnostic::error(
-                given.span,
-                format!(
-                    "`{}` is no signal that stops a program",
-                    given.value.escape_debug()
-                ),
-            )
-            .help(format!("write one of {}", SIGNALS.join(", "))),
-        );
-        return None;
-    }
-    Some(name)
-}
-
-fn read_lifecycle(f: &mut Fields<'_, '_>) -> Lifecycle {
-    Lifecycle {
-        kill_signal: read_signal(f).unwrap_or_else(|| "SIGINT".into()),
-        kill_timeout: f
-            .positive_time("kill_timeout")
-            .unwrap_or(Duration::from_secs(5)),
-        drain: f.parsed("drain", "\"auto\"").unwrap_or(Drain::Auto),
-        drain_timeout: f
-            .positive_time("drain_timeout")
-            .unwrap_or(Duration::from_secs(10)),
-        listen_timeout: f
-            .positive_time("listen_timeout")
-            .unwrap_or(Duration::from_secs(30)),
-        // Never 0: systemd would restart a crashing program without any pause.
-        restart_delay: f
-            .time("restart_delay")
-            .unwrap_or_default()
-            .max(Duration::from_millis(100)),
-        autorestart: f.boolean("autorestart").unwrap_or(true),
-        min_uptime: f.time("min_uptime").unwrap_or(Duration::from_secs(1)),
-        max_restarts: f.number("max_restarts", 1..10_000).unwrap_or(16),
-    }
 }
 
 fn read_rollout(f: &mut Fields<'_, '_>) -> Rollout {

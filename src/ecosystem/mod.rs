@@ -7,6 +7,7 @@
 pub mod app;
 pub mod diagnostic;
 mod keys;
+mod lifecycle;
 pub mod listen;
 mod parse;
 pub mod pin;

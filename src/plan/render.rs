@@ -59,7 +59,7 @@ struct Instance<'a> {
     command: String,
     exec_start: Safe<String>,
     worker: String,
-    drain: Option<String>,
+    drain: Option<Safe<String>>,
     cwd: &'a str,
     user: Option<&'a str>,
     group: Option<&'a str>,
@@ -169,7 +169,7 @@ fn instance<'a>(
         command,
         exec_start: exec_start(app, layout),
         worker: layout.worker.to_string_lossy().into_owned(),
-        drain: drain(app),
+        drain: drain(app, layout).map(Safe),
         cwd: app.program.cwd.as_deref().unwrap_or("/"),
         user: app.user.as_deref(),
         group: app.group.as_deref(),
@@ -211,10 +211,7 @@ fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
     let worker = layout.worker.to_string_lossy();
     let app_argument = format!("--app={}", app.name);
     let before = command_line([&worker, "run", &app_argument]).0;
-    let state = match layout.scope {
-        Scope::System => command_line([&*layout.state(&app.name).to_string_lossy()]).0,
-        Scope::User => format!("%t/rsgen/{}", app.name),
-    };
+    let state = state(app, layout);
     let flags = [
         format!("--handover={}", app.handover),
         format!("--ready={}", app.ready),
@@ -224,18 +221,45 @@ fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
         ),
         format!("--min-uptime={}", show_time(app.lifecycle.min_uptime)),
         format!("--max-restarts={}", app.lifecycle.max_restarts),
-        "--".to_owned(),
+        format!(
+            "--preload={}",
+            drain(app, layout).is_some() && app.lifecycle.preload
+        ),
     ];
+    let backoff = app
+        .lifecycle
+        .backoff
+        .map(|b| format!("--backoff={}", show_time(b)));
+    let flags = flags.into_iter().chain(backoff).chain(["--".to_owned()]);
+    let flags: Vec<String> = flags.collect();
     let program = app.program.command_line();
     let after = command_line(flags.iter().chain(&program).map(String::as_str)).0;
     Safe(format!("{before} --instance=%i --state={state} {after}"))
 }
 
+fn state(app: &App, layout: &Layout) -> String {
+    match layout.scope {
+        Scope::System => command_line([&*layout.state(&app.name).to_string_lossy()]).0,
+        Scope::User => format!("%t/rsgen/{}", app.name),
+    }
+}
+
 /// What comes before the stop signal. Its own time: systemd is asked for more than `TimeoutStopSec=`.
-fn drain(app: &App) -> Option<String> {
+fn drain(app: &App, layout: &Layout) -> Option<String> {
     let life = &app.lifecycle;
     let timeout = show_time(life.drain_timeout);
-    (life.drain != Drain::Off).then(|| format!("--timeout={timeout} --way={}", life.drain))
+    let state = state(app, layout);
+    let message = if life.message {
+        format!(" --message={}", show_time(life.kill_timeout))
+    } else {
+        String::new()
+    };
+    (life.drain != Drain::Off || life.message).then(|| {
+        format!(
+            "--state={state} --timeout={timeout} --way={}{message}",
+            life.drain
+        )
+    })
 }
 
 impl Listen {

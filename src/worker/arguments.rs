@@ -46,6 +46,8 @@ pub struct Run {
     pub listen_timeout: Duration,
     /// When the instance is given up.
     pub brake: Policy,
+    /// Whether Node programs are told when they drain.
+    pub preload: bool,
     /// The program and its arguments.
     pub program: Vec<OsString>,
 }
@@ -72,6 +74,7 @@ pub(super) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Run
             max_restarts: 16,
             backoff: None,
         },
+        preload: false,
         program: Vec::new(),
     };
     for argument in arguments.by_ref() {
@@ -113,6 +116,7 @@ fn set(run: &mut Run, key: &str, value: &str) -> Option<()> {
         "--listen-timeout" => run.listen_timeout = time(value)?,
         "--min-uptime" => run.brake.min_uptime = time(value)?,
         "--max-restarts" => run.brake.max_restarts = value.parse().ok()?,
+        "--preload" => run.preload = value.parse().ok()?,
         "--backoff" => run.brake.backoff = Some(time(value)?),
         _ => return None,
     }

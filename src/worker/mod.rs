@@ -12,6 +12,7 @@ mod drain;
 mod entry;
 mod epoll;
 mod helper;
+mod preload;
 mod replace;
 mod sockets;
 mod start;

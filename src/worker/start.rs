@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use super::arguments::{Handover, Ready, Run};
 use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
-use super::{Error, channel};
+use super::{Error, channel, preload};
 use crate::brake::{Deaths, Verdict};
 use crate::sys::process::{self, Side};
 use crate::sys::{exec, seccomp};
@@ -60,6 +60,7 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
     if run.handover == Handover::Bind || channel.is_some() {
         hand_over(run, listeners, channel)?;
     }
+    preload::add(&mut environment, run);
     if run.ready == Ready::Exec {
         // Run by hand there is nobody to tell.
         let _ = sd_notify::notify(&[NotifyState::Ready]);

@@ -66,6 +66,29 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
     assert_exactly(machine, 4);
 }
 
+pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
+    let more = "max_restarts = 6\nexp_backoff_restart_delay = \"200ms\"";
+    install(machine, "graceful.js", "2", more);
+    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    let start = Instant::now();
+    machine
+        .systemctl(&["kill", "-s", "KILL", "web@1.service"])
+        .ok();
+    wait_until(SOON, "it to be given up", || {
+        machine.state("web@1.service") == "failed"
+    });
+    // Half as long again each time: 200, 300, 450, 675 and 1012 ms.
+    let pauses = Duration::from_millis(2637);
+    assert!(start.elapsed() > pauses, "{:?}", start.elapsed());
+
+    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    machine.run(&["rsgen", "reset", "web@1"]).ok();
+    assert_eq!(machine.state("web@1.service"), "inactive");
+    let begun = machine.systemctl(&["start", "web@1.service"]).ok();
+    assert!(begun.took < Duration::from_secs(10), "{:?}", begun.took);
+    assert_exactly(machine, 2);
+}
+
 pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open(
     machine: &mut Machine,
 ) {

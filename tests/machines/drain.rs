@@ -56,6 +56,74 @@ pub(crate) fn a_program_of_many_processes_loses_nothing(machine: &mut Machine) {
     loses_nothing(machine, "prefork.py", "");
 }
 
+pub(crate) fn a_node_program_loses_nothing_on_connections_that_are_kept(machine: &mut Machine) {
+    deploy(machine, "pace.js", "");
+    let load = Load::start(machine, &Traffic::on_port(3000, 20).path("/5").keep_alive());
+    load.wait_answered(200);
+    for _ in 0..4 {
+        let took = machine.systemctl(&["reload", "web"]).ok().took;
+        assert!(took < Duration::from_secs(15), "{took:?}: they end");
+        load.wait_answered(50);
+    }
+    load.stop().assert_nothing_lost();
+}
+
+/// A session of HTTP/2 is told to end, and its open stream is answered.
+pub(crate) fn a_session_of_http2_is_told_to_end(machine: &mut Machine) {
+    deploy(machine, "http2.js", "");
+    machine.write_app("http2-client.js", "/srv/web");
+    let client = machine.spawn(&["node", "/srv/web/http2-client.js"]);
+    wait_until(SOON, "the client to have its first answer", || {
+        machine.run(&["test", "-e", "/tmp/asked"]).status == 0
+    });
+    machine.systemctl(&["restart", "web"]).ok();
+    let said = client.wait().ok();
+    assert_eq!(
+        said.text().trim(),
+        "200 goaway 0 200 close",
+        "{}",
+        said.text()
+    );
+}
+
+pub(crate) fn a_node_program_keeps_options_of_its_own(machine: &mut Machine) {
+    deploy(
+        machine,
+        "pace.js",
+        "env = { NODE_OPTIONS = \"--title=mine\" }\ninterpreter_args = \"--no-warnings\"",
+    );
+    let options = |pid| {
+        machine
+            .sh(&format!(
+                "tr '\\0' '\\n' </proc/{pid}/environ | grep NODE_OPTIONS"
+            ))
+            .ok()
+    };
+    let with = options(pids(machine, 1)[0]);
+    assert_eq!(
+        with.text().trim(),
+        "NODE_OPTIONS=--title=mine --require=/usr/lib/rsgen/drain.js"
+    );
+    let more = "env = { NODE_OPTIONS = \"--title=mine\" }\npreload = false";
+    deploy(machine, "pace.js", more);
+    let without = options(pids(machine, 1)[0]);
+    assert_eq!(without.text().trim(), "NODE_OPTIONS=--title=mine");
+}
+
+pub(crate) fn a_node_program_is_sent_the_message_shutdown(machine: &mut Machine) {
+    deploy(
+        machine,
+        "message.js",
+        "shutdown_with_message = true\nkill_signal = \"SIGTERM\"",
+    );
+    let mut slow = ask(machine, "/1500");
+    let stop = machine.systemctl(&["stop", "web"]).ok();
+    assert!(answer(&mut slow).contains("200 OK"), "first it drains");
+    assert!(stop.took < Duration::from_secs(5), "{:?}", stop.took);
+    let said = machine.read("/tmp/said");
+    assert_eq!(said, "shutdown\nshutdown\n", "and no signal");
+}
+
 pub(crate) fn an_event_loop_is_drained_without_being_stopped(machine: &mut Machine) {
     loses_nothing(machine, "plain.js", "drain = \"epoll\"");
 }

@@ -91,6 +91,7 @@ const CRASH: &[Spec] = specs![
     crash::one_that_loops_is_given_up_and_the_others_serve,
     crash::all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open,
     crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
+    crash::the_pause_grows_when_told,
     crash::killed_ones_come_back,
     crash::what_systemd_cannot_execute_is_not_tried_again,
 ];
@@ -100,6 +101,10 @@ const DRAIN: &[Spec] = specs![
     drain::a_program_that_polls_loses_nothing,
     drain::a_program_with_threads_in_accept_loses_nothing,
     drain::a_program_of_many_processes_loses_nothing,
+    drain::a_node_program_loses_nothing_on_connections_that_are_kept,
+    drain::a_session_of_http2_is_told_to_end,
+    drain::a_node_program_keeps_options_of_its_own,
+    drain::a_node_program_is_sent_the_message_shutdown,
     drain::an_event_loop_is_drained_without_being_stopped,
     drain::a_request_that_takes_long_is_finished,
     drain::one_that_takes_too_long_is_cut_and_said,

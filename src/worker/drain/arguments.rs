@@ -1,6 +1,7 @@
 //! `rsgen-worker drain`, as the template of an instance writes it.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Error;
@@ -13,6 +14,8 @@ pub(super) enum Way {
     Auto,
     /// The program's epoll sets forget the listener, and the program is never stopped for it.
     Epoll,
+    /// It is not.
+    Off,
 }
 
 /// What to drain, and for how long.
@@ -20,8 +23,12 @@ pub(super) enum Way {
 pub(super) struct Drain {
     pub(super) app: String,
     pub(super) instance: u32,
+    /// The state folder of the app.
+    pub(super) state: PathBuf,
     pub(super) timeout: Duration,
     pub(super) way: Way,
+    /// Then the program is sent the message `shutdown`, and has so much time to act on it.
+    pub(super) message: Option<Duration>,
 }
 
 /// Reads what stands after `drain`.
@@ -29,8 +36,10 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, 
     let mut drain = Drain {
         app: String::new(),
         instance: 0,
+        state: PathBuf::new(),
         timeout: Duration::from_secs(10),
         way: Way::Auto,
+        message: None,
     };
     for argument in arguments {
         let text = argument.to_str().unwrap_or_default();
@@ -53,11 +62,14 @@ fn set(drain: &mut Drain, key: &str, value: &str) -> Option<()> {
     match key {
         "--app" => value.clone_into(&mut drain.app),
         "--instance" => drain.instance = value.parse().ok()?,
+        "--state" => drain.state = value.into(),
         "--timeout" => drain.timeout = time(value)?,
+        "--message" => drain.message = Some(time(value)?),
         "--way" => {
             drain.way = match value {
                 "auto" => Way::Auto,
                 "epoll" => Way::Epoll,
+                "off" => Way::Off,
                 _ => return None,
             }
         }
@@ -76,14 +88,18 @@ mod tests {
 
     #[test]
     fn it_reads_what_the_template_writes() {
-        let drain = parsed("--app=web --instance=3 --timeout=2500ms --way=epoll").unwrap();
+        let drain =
+            parsed("--app=web --instance=3 --state=/run/rsgen/web --timeout=2500ms --way=epoll --message=5s")
+                .unwrap();
         assert_eq!(
             drain,
             Drain {
                 app: "web".into(),
                 instance: 3,
+                state: "/run/rsgen/web".into(),
                 timeout: Duration::from_millis(2500),
-                way: Way::Epoll
+                way: Way::Epoll,
+                message: Some(Duration::from_secs(5)),
             }
         );
         assert_eq!(parsed("--app=web").unwrap().way, Way::Auto);
@@ -91,7 +107,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for line in ["", "--instance=1", "--app=web --way=off", "--app=web now"] {
+        for line in ["", "--instance=1", "--app=web --way=none", "--app=web now"] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

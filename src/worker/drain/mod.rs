@@ -27,7 +27,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sd_notify::NotifyState;
 
-use super::{Error, say};
+use super::{Error, preload, say};
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
@@ -45,10 +45,24 @@ const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 /// Drains one instance; what could not be done is said, and never a failure of the stop.
 pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let drain = arguments::parse(arguments)?;
-    if let Err(e) = Instance::begin(&drain).and_then(|mut instance| instance.drain()) {
-        say(4, &format!("stops without a drain: {e}"));
+    let mut instance = match Instance::begin(&drain) {
+        Ok(instance) => instance,
+        Err(e) => {
+            without(&e);
+            return Ok(());
+        }
+    };
+    if drain.way != Way::Off {
+        instance.drain().unwrap_or_else(|e| without(&e));
+    }
+    if let Some(time) = drain.message {
+        instance.send_shutdown(time);
     }
     Ok(())
+}
+
+fn without(error: &io::Error) {
+    say(4, &format!("stops without a drain: {error}"));
 }
 
 struct Instance<'a> {
@@ -93,8 +107,10 @@ impl<'a> Instance<'a> {
     fn drain(&mut self) -> io::Result<()> {
         let start = Instant::now();
         tell(&[NotifyState::ExtendTimeoutUsec(micros(
-            self.drain.timeout + MARGIN,
+            self.drain.timeout + self.drain.message.unwrap_or_default() + MARGIN,
         ))]);
+        // Where it cannot be given, keep-alive connections end with the program.
+        let word = preload::Word::drain(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
         if self.listeners.is_empty() {
             return Ok(());
@@ -105,7 +121,12 @@ impl<'a> Instance<'a> {
         loop {
             let count = connections::count(&self.listeners, &self.sockets())?;
             // One that was accepted a moment ago may have had no descriptor at the first look.
-            empty = if count.busy == 0 { empty + 1 } else { 0 };
+            let is_held = word.as_ref().is_ok_and(|word| self.holds(word));
+            empty = if count.busy == 0 && !is_held {
+                empty + 1
+            } else {
+                0
+            };
             if empty == 2 {
                 return Ok(());
             }
@@ -132,6 +153,22 @@ impl<'a> Instance<'a> {
         }
     }
 
+    /// Sends the message, and gives the program its time to end by itself.
+    fn send_shutdown(&self, time: Duration) {
+        let main = std::env::var("MAINPID").ok().and_then(|p| p.parse().ok());
+        let drain = self.drain;
+        let Ok(_word) = preload::Word::shutdown(&drain.state, &drain.app, drain.instance) else {
+            return;
+        };
+        tell(&[NotifyState::ExtendTimeoutUsec(micros(time + MARGIN))]);
+        let end = Instant::now() + time;
+        while Instant::now() < end && !self.is_cut_short(LOOK) {
+            if !self.processes().iter().any(|p| Some(p.pid) == main) {
+                break;
+            }
+        }
+    }
+
     /// Twice, with a look between: a connection may come while a process is being silenced.
     fn nudge(&mut self) {
         if self.nudges > 0 {
@@ -148,6 +185,13 @@ impl<'a> Instance<'a> {
             .filter_map(|pid| Process::open(pid).ok())
             .filter(|p| !p.is_helper())
             .collect()
+    }
+
+    /// Whether a program says that it has connections still, whatever they look like.
+    fn holds(&self, word: &preload::Word) -> bool {
+        self.processes()
+            .iter()
+            .any(|process| process.holds(|link| word.is(link)))
     }
 
     fn sockets(&self) -> HashSet<u64> {

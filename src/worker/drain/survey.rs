@@ -53,6 +53,12 @@ impl Process {
         name(&self.pid.to_string()).is_some_and(|n| Some(n) == name("self"))
     }
 
+    /// Whether a descriptor has a link that is looked for.
+    pub(super) fn holds(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        let links = links(self.pid).unwrap_or_default();
+        links.iter().any(|(_, link)| is_it(link))
+    }
+
     pub(super) fn sockets(&self) -> Vec<Socket> {
         sockets(self.pid).unwrap_or_default()
     }

@@ -1,0 +1,190 @@
+//! Lets the keep-alive connections of Node programs end when the instance drains, see `units/drain.js`.
+//!
+//! Such a connection ends by itself only when its client wants that, and from outside nobody can tell the
+//! client. Word of the drain is a file in a folder that only root writes and that the program watches:
+//! a descriptor would not reach the children of `npm start`, and a signal may be the program's own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::arguments::Run;
+
+/// Where the program finds the path of the file.
+const VARIABLE: &str = "RSGEN_DRAIN";
+/// Node itself and what starts it.
+const NODES: &[&str] = &[
+    "node", "nodejs", "npm", "npx", "yarn", "pnpm", "tsx", "ts-node",
+];
+/// Longer first lines are cut by the kernel as well, see execve(2).
+const FIRST_LINE: usize = 256;
+
+/// Adds to the environment what Node needs; nothing for any other program.
+pub(super) fn add(environment: &mut Vec<(OsString, OsString)>, run: &Run) {
+    let script = std::env::current_exe().map(|worker| worker.with_file_name("drain.js"));
+    let Some(script) = script.ok().filter(|s| run.preload && File::open(s).is_ok()) else {
+        return;
+    };
+    if run.program.first().is_some_and(|p| is_node(Path::new(p))) {
+        let word = word_of_drain(&run.state, &run.app, run.instance);
+        extend(environment, &run.program, &script, word);
+    }
+}
+
+fn extend(
+    environment: &mut Vec<(OsString, OsString)>,
+    program: &[OsString],
+    script: &Path,
+    word: PathBuf,
+) {
+    let known = environment.iter().position(|(k, _)| k == "NODE_OPTIONS");
+    let own = known.and_then(|at| environment.get(at));
+    let own = own.map(|(_, value)| value.clone()).unwrap_or_default();
+    // Node's permission model forbids the file, and with it the start. Its options are separated by spaces.
+    let is_restricted = |text: &OsStr| text.to_string_lossy().contains("-permission");
+    if is_restricted(&own) || program.iter().any(|a| is_restricted(a)) {
+        return;
+    }
+    let mut options = own;
+    if !options.is_empty() {
+        options.push(" ");
+    }
+    options.push("--require=");
+    options.push(script);
+    environment.retain(|(key, _)| key != "NODE_OPTIONS");
+    environment.push(("NODE_OPTIONS".into(), options));
+    environment.push((VARIABLE.into(), word.into()));
+}
+
+fn is_node(program: &Path) -> bool {
+    let named = |name: &OsStr| name.to_str().is_some_and(|n| NODES.contains(&n));
+    program.file_name().is_some_and(named) || interpreter(program).is_some_and(|i| named(&i))
+}
+
+/// The name of the interpreter in the first line of a script.
+fn interpreter(program: &Path) -> Option<OsString> {
+    let mut start = [0; FIRST_LINE];
+    let length = File::open(program).ok()?.read(&mut start).ok()?;
+    let text = String::from_utf8_lossy(start.get(..length)?).into_owned();
+    let line = text.lines().next()?.strip_prefix("#!")?.to_owned();
+    line.split_whitespace()
+        .map(|word| Path::new(word).file_name().unwrap_or_default().to_owned())
+        .find(|name| name != "env" && !name.to_string_lossy().starts_with('-'))
+}
+
+/// The file whose change means that this instance drains.
+fn word_of_drain(state: &Path, app: &str, instance: u32) -> PathBuf {
+    let folder = state.parent().unwrap_or(state).join("drain");
+    folder.join(format!("{app}@{instance}"))
+}
+
+/// Word that the instance drains, or that it shuts down; given for as long as this lives.
+pub(super) struct Word(PathBuf);
+
+impl Word {
+    /// That it drains.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+        Self::give(word_of_drain(state, app, instance))
+    }
+
+    /// PM2's message `shutdown`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+        let mut path = word_of_drain(state, app, instance).into_os_string();
+        path.push(".shutdown");
+        Self::give(path.into())
+    }
+
+    fn give(path: PathBuf) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        // One that was left by a killed drain is no news to anybody.
+        let _ = fs::remove_file(&path);
+        File::create_new(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Word {
+    /// Whether a descriptor with this link in /proc leads to it: the program has it open as long as it
+    /// still has connections.
+    pub(super) fn is(&self, link: &str) -> bool {
+        Path::new(link) == self.0
+    }
+}
+
+impl Drop for Word {
+    fn drop(&mut self) {
+        // It lies in /run, and the next drain removes it, too.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extended(own: &str, program: &[&str]) -> Vec<(OsString, OsString)> {
+        let mut environment = vec![("A".into(), "b".into())];
+        if !own.is_empty() {
+            environment.push(("NODE_OPTIONS".into(), own.into()));
+        }
+        let program: Vec<OsString> = program.iter().map(OsString::from).collect();
+        let word = word_of_drain(Path::new("/run/rsgen/web"), "web", 3);
+        extend(&mut environment, &program, Path::new("/lib/drain.js"), word);
+        environment
+    }
+
+    #[test]
+    fn options_of_the_programs_own_stay() {
+        let environment = extended("--max-old-space-size=64 --require=\"/a b.js\"", &["node"]);
+        let options = "--max-old-space-size=64 --require=\"/a b.js\" --require=/lib/drain.js";
+        let wanted = [
+            ("A", "b"),
+            ("NODE_OPTIONS", options),
+            ("RSGEN_DRAIN", "/run/rsgen/drain/web@3"),
+        ]
+        .map(|(k, v)| (OsString::from(k), OsString::from(v)));
+        assert_eq!(environment, wanted);
+    }
+
+    #[test]
+    fn a_program_under_nodes_permission_model_is_let_alone() {
+        assert_eq!(extended("", &["node", "--permission", "a.js"]).len(), 1);
+        assert_eq!(extended("--experimental-permission", &["node"]).len(), 2);
+    }
+
+    #[test]
+    fn node_is_known_by_its_name_or_by_the_first_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = |line: &str| {
+            let path = folder.path().join("script");
+            fs::write(&path, line).unwrap();
+            is_node(&path)
+        };
+        assert!(is_node(Path::new("/opt/node20/bin/node")) && is_node(Path::new("npm")));
+        assert!(!is_node(Path::new("/usr/bin/python3")) && !is_node(Path::new("nodemon2")));
+        assert!(script("#!/usr/bin/env node\n") && script("#!/usr/bin/env -S node --a\n"));
+        assert!(script("#!/usr/bin/node\n"));
+        assert!(!script("#!/bin/sh\nnode server.js\n") && !script("node"));
+    }
+
+    #[test]
+    fn word_is_given_anew_and_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("web");
+        let file = folder.path().join("drain/web@0");
+        std::mem::forget(Word::drain(&state, "web", 0).unwrap());
+        let word = Word::drain(&state, "web", 0).unwrap();
+        assert!(file.exists());
+        drop(word);
+        assert!(!file.exists());
+    }
+}

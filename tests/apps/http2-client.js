@@ -1,0 +1,16 @@
+// One session, one quick and one slow request; says in which order things happen to it.
+const session = require('http2').connect('http://127.0.0.1:3000');
+const said = [];
+session.once('goaway', (code) => said.push('goaway', code));
+session.on('close', () => console.log([...said, 'close'].join(' ')));
+session.on('error', (error) => said.push(error.code));
+const ask = (path, then) => {
+  const stream = session.request({ ':path': path });
+  stream.on('response', (headers) => said.push(headers[':status']));
+  stream.on('error', (error) => said.push(error.code));
+  stream.on('end', then).resume();
+};
+ask('/0', () => {
+  ask('/3000', () => {});
+  require('fs').writeFileSync('/tmp/asked', '');
+});
