@@ -3,7 +3,6 @@
 # Ansible and its linter in a virtual environment, at the versions of requirements.txt.
 ANSIBLE = $(abspath $(TARGET))/ansible
 COLLECTION = $(abspath $(TARGET))/lint-ansible/ansible_collections/rsgen/rsgen
-
 .PHONY: ansible lint-ansible fleet
 
 ansible: deps $(ANSIBLE)/requirements.txt
@@ -14,12 +13,13 @@ $(ANSIBLE)/requirements.txt: packaging/ansible/requirements.txt
 	cp $< $@
 
 # In a copy: the linter leaves files, and looks for the collection where Ansible would.
+lint-ansible: export ANSIBLE_COLLECTIONS_PATH = $(abspath $(TARGET))/lint-ansible
+lint-ansible: export ANSIBLE_HOME = $(ANSIBLE)/home
 lint-ansible: ansible
 	rm -rf $(COLLECTION)
 	mkdir -p $(dir $(COLLECTION))
 	cp -a packaging/ansible $(COLLECTION)
-	cd $(COLLECTION) && PATH="$(ANSIBLE)/bin:$$PATH" ANSIBLE_HOME=$(ANSIBLE)/home \
-		ANSIBLE_COLLECTIONS_PATH=$(abspath $(TARGET))/lint-ansible ansible-lint --strict
+	cd $(COLLECTION) && PATH="$(ANSIBLE)/bin:$$PATH" ansible-lint --strict
 
 # Playbooks from a person's machine to three hosts behind a load balancer.
 fleet: ansible package-tools

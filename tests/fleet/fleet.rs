@@ -1,4 +1,4 @@
-//! Three machines with sshd behind a fourth with HAProxy, and somebody with Ansible on their network.
+//! Three machines with sshd behind a fourth that balances the load, and somebody with Ansible on their network.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +19,7 @@ const PLAY: &str = "150";
 const HAPROXY: &str = "\
 global
     maxconn 1000
+    stats socket /run/haproxy.sock
 defaults
     mode http
     timeout connect 5s
@@ -46,6 +47,12 @@ impl Host {
     pub(crate) fn pids(&self) -> Vec<u32> {
         let pid = |i| self.machine.main_pid(&format!("web@{i}.service"));
         (0..2).map(pid).collect()
+    }
+
+    /// One answer of it, past the load balancer.
+    pub(crate) fn ask(&self) -> String {
+        let answer = self.machine.get(PORT);
+        answer.unwrap_or_else(|e| panic!("{}: {e:?}", self.name))
     }
 }
 
@@ -95,19 +102,18 @@ impl Fleet {
 
     /// What a person would have beside the playbooks: an inventory, known hosts, the collection.
     fn prepare_control(&self, variables: &str) {
-        let mut known = String::new();
-        let mut inventory = String::from("[web]\n");
-        for host in &self.hosts {
-            let key = host.machine.read("/etc/ssh/ssh_host_ed25519_key.pub");
-            known.push_str(&format!("{} {key}", host.address));
-            inventory.push_str(&format!("{} ansible_host={}\n", host.name, host.address));
-        }
+        let each =
+            |line: &dyn Fn(&Host) -> String| -> String { self.hosts.iter().map(line).collect() };
+        let known = each(&|h| {
+            let key = h.machine.read("/etc/ssh/ssh_host_ed25519_key.pub");
+            format!("{} {key}", h.address)
+        });
         self.write("known_hosts", &known);
+        let hosts = each(&|h| format!("{} ansible_host={}\n", h.name, h.address));
         let package = packages(env!("CARGO_PKG_VERSION")).deb;
-        inventory.push_str(&format!(
-            "[web:vars]\nrsgen_package_file={}\n{variables}",
-            package.display()
-        ));
+        let package = package.display();
+        let inventory =
+            format!("[web]\n{hosts}[web:vars]\nrsgen_package_file={package}\n{variables}");
         self.write("inventory", &inventory);
         self.write("ansible.cfg", &self.settings());
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/ansible");
@@ -196,13 +202,6 @@ impl Fleet {
                 == wanted
         });
     }
-
-    /// One answer of one host, past the load balancer.
-    pub(crate) fn ask(&self, host: &Host) -> String {
-        host.machine
-            .get(PORT)
-            .unwrap_or_else(|e| panic!("{}: {e:?}", host.name))
-    }
 }
 
 fn make_key(room: &Path) -> String {
@@ -227,16 +226,9 @@ fn open_ssh(machine: &Machine, key: &str) {
 }
 
 fn balance(balancer: &Machine, hosts: &[Host]) {
-    let mut text = HAPROXY.replace(
-        "maxconn 1000\n",
-        "maxconn 1000\n    stats socket /run/haproxy.sock\n",
-    );
-    for host in hosts {
-        text.push_str(&format!(
-            "    server {} {}:{PORT}\n",
-            host.name, host.address
-        ));
-    }
+    let server = |h: &Host| format!("    server {} {}:{PORT}\n", h.name, h.address);
+    let servers: String = hosts.iter().map(server).collect();
+    let text = format!("{HAPROXY}{servers}");
     balancer.write("/etc/haproxy/haproxy.cfg", &text);
     balancer.systemctl(&["start", "haproxy"]).ok();
 }

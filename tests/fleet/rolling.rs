@@ -2,7 +2,7 @@
 
 use testbed::Output;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Host};
 
 const VARIABLES: &str = "\
 app_name=web
@@ -33,7 +33,7 @@ fn roll(fleet: &Fleet, version: &str, source: &str) -> Output {
 }
 
 fn pids(fleet: &Fleet) -> Vec<Vec<u32>> {
-    fleet.hosts.iter().map(|h| h.pids()).collect()
+    fleet.hosts.iter().map(Host::pids).collect()
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_release_loses_no_request_and_a_bad_one_stops_at_the_first_host() {
         "{report}"
     );
     for (host, before) in fleet.hosts.iter().zip(&before) {
-        assert!(fleet.ask(host).contains("version 2"), "{told}");
+        assert!(host.ask().contains("version 2"), "{told}");
         assert!(host.pids().iter().all(|p| !before.contains(p)), "{told}");
     }
     println!(
