@@ -3,6 +3,7 @@
 # Ansible and its linter in a virtual environment, at the versions of requirements.txt.
 ANSIBLE = $(abspath $(TARGET))/ansible
 COLLECTION = $(abspath $(TARGET))/lint-ansible/ansible_collections/rsgen/rsgen
+
 .PHONY: ansible lint-ansible fleet
 
 ansible: deps $(ANSIBLE)/requirements.txt
