@@ -41,7 +41,7 @@ unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps package-tools
+machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
 
 bench: deps
@@ -56,6 +56,7 @@ lint:
 
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
+	go:golang-go ruby:ruby openssl:openssl cc:gcc \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
 	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client
 
@@ -64,6 +65,10 @@ deps:
 		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need#*:}"; \
 	done; \
 	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+<<<<<<< HEAD
+=======
+	ruby -e 'require "webrick"' 2>/dev/null || missing="$$missing ruby ruby-webrick"; \
+>>>>>>> main
 	if [ -n "$$missing" ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \
@@ -89,4 +94,9 @@ install:
 	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
 
+<<<<<<< HEAD
 include packaging/packages.mk packaging/ansible.mk
+=======
+include packaging/packages.mk
+include tests/programs/programs.mk
+>>>>>>> main

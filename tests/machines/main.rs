@@ -15,6 +15,7 @@ mod interrupted;
 mod packaged;
 mod packages;
 mod power;
+mod programs;
 mod reload;
 mod sizing;
 mod values;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     testbed::runner::main(
         &[
             HARNESS,
+            PROGRAMS,
             RELOAD,
             INTERRUPTED,
             POWER,
@@ -155,4 +157,21 @@ const VALUES: &[Spec] = specs![
     values::arrive_byte_for_byte,
     values::or_are_refused,
     values::make_units_without_fault,
+];
+
+const PROGRAMS: &[Spec] = specs![
+    programs::node_http,
+    programs::node_express,
+    programs::node_fastify_as_a_module,
+    programs::node_net,
+    programs::node_https,
+    programs::node_dgram,
+    programs::python_asyncio,
+    programs::python_uvicorn,
+    programs::python_gunicorn_with_workers,
+    programs::go_static,
+    programs::rust_axum,
+    programs::c_with_a_blocking_accept,
+    programs::ruby_webrick,
+    programs::nothing_is_left_of_a_thousand_starts,
 ];

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is in a root that mmdebstrap builds, beyond Debian's minimum.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,\
-    openssh-server,haproxy,python3-apt";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
+    ruby-webrick,openssh-server,haproxy,python3-apt";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 4;
+const REVISION: u32 = 5;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,7 @@ fn host_is_debian12() -> bool {
         && has("VERSION_ID=\"12\"")
         && Path::new("/usr/bin/node").exists()
         && Path::new("/usr/bin/rpm").exists()
+        && Path::new("/usr/bin/ruby").exists()
 }
 
 /// Builds under another name, in a mount namespace of its own: a build that was killed leaves

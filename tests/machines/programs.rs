@@ -1,0 +1,211 @@
+//! Servers as people have them, none of them changed: four instances each, reloaded again and again under
+//! load, and not one request lost.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use testbed::{Load, Machine, Traffic, build_dir, wait_until};
+
+use crate::cluster::{SOON, assert_exactly};
+
+/// So many reloads each; `RELOADS=20` for a long look.
+const RELOADS: u32 = 3;
+
+fn reloads() -> u32 {
+    let given = std::env::var("RELOADS").ok();
+    given.and_then(|n| n.parse().ok()).unwrap_or(RELOADS)
+}
+
+/// Installs four instances of a program, from the lines of its table.
+fn install(machine: &Machine, lines: &str) {
+    let made = build_dir().with_file_name("programs");
+    assert!(made.join(".made").exists(), "`make programs` makes them");
+    if machine.run(&["test", "-e", "/srv/programs"]).status != 0 {
+        machine.copy_in(Path::new(&made), "/srv/programs");
+    }
+    let text = format!(
+        "[[apps]]\nname = \"web\"\ninstances = 4\nsettle = 0\ncwd = \"/srv/programs\"\n{lines}\n"
+    );
+    machine.write("/srv/programs/ecosystem.toml", &text);
+    machine
+        .run(&["rsgen", "install", "/srv/programs/ecosystem.toml"])
+        .ok();
+    assert_exactly(machine, 4);
+}
+
+/// Twenty clients, each request on a connection of its own or on one that is kept.
+fn loses_nothing(machine: &Machine, lines: &str, keep_alive: bool) {
+    install(machine, lines);
+    let traffic = Traffic::on_port(3000, 20);
+    let traffic = if keep_alive {
+        traffic.keep_alive()
+    } else {
+        traffic
+    };
+    let load = Load::start(machine, &traffic);
+    load.wait_answered(100);
+    for _ in 0..reloads() {
+        machine.run(&["rsgen", "reload", "web"]).ok();
+        load.wait_answered(20);
+    }
+    load.stop().assert_nothing_lost();
+}
+
+fn node(machine: &Machine, script: &str) {
+    let lines = format!("script = \"{script}\"\nlisten = 3000");
+    loses_nothing(machine, &lines, false);
+    loses_nothing(machine, &lines, true);
+}
+
+pub(crate) fn node_http(machine: &mut Machine) {
+    node(machine, "http.js");
+}
+
+pub(crate) fn node_express(machine: &mut Machine) {
+    node(machine, "express.js");
+}
+
+pub(crate) fn node_fastify_as_a_module(machine: &mut Machine) {
+    node(machine, "fastify.mjs");
+}
+
+pub(crate) fn node_net(machine: &mut Machine) {
+    loses_nothing(machine, "script = \"net.js\"\nlisten = 3000", false);
+}
+
+pub(crate) fn node_https(machine: &mut Machine) {
+    install(machine, "script = \"https.js\"\nlisten = 3000");
+    for connections in ["each", "keep-alive"] {
+        machine.sh("rm -f /tmp/end /tmp/answered").ok();
+        let client = machine.spawn(&["node", "/srv/programs/https-client.js", connections]);
+        wait_until(SOON, "the first answers", || {
+            let answered = machine.run(&["cat", "/tmp/answered"]);
+            answered.text().parse().is_ok_and(|n: u32| n > 100)
+        });
+        for _ in 0..reloads() {
+            machine.run(&["rsgen", "reload", "web"]).ok();
+        }
+        machine.write("/tmp/end", "");
+        let said = client.wait().ok();
+        let is_clean = said.text().starts_with("{\"answered\":") && !said.text().contains(',');
+        assert!(is_clean, "{connections}: {}", said.text());
+    }
+}
+
+/// There is no connection to drain, but the socket stays, so that nothing is ever refused.
+pub(crate) fn node_dgram(machine: &mut Machine) {
+    install(
+        machine,
+        "script = \"dgram.js\"\nlisten = \"udp:0.0.0.0:3000\"",
+    );
+    let mut instances = std::collections::BTreeSet::new();
+    let mut ask = |machine: &Machine| {
+        let answer = machine.in_network(|| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+            socket.connect("127.0.0.1:3000")?;
+            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+            socket.send(b"hello")?;
+            let mut answer = [0; 64];
+            let length = socket.recv(&mut answer)?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer[..length]).into_owned())
+        });
+        instances.extend(answer.as_ref().ok().cloned());
+        answer
+    };
+    for _ in 0..reloads() {
+        let reload = machine.spawn(&["rsgen", "reload", "web"]);
+        while !reload.is_over() {
+            let answer = ask(machine);
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+        let _ = reload.wait().ok();
+    }
+    assert!(instances.len() >= 4, "{instances:?}");
+}
+
+pub(crate) fn python_asyncio(machine: &mut Machine) {
+    let lines = "script = \"asyncio_server.py\"\nlisten = \"0.0.0.0:3000\"";
+    loses_nothing(machine, lines, false);
+}
+
+/// One that comes from the registry of Python.
+fn python(machine: &Machine, module: &str, args: &str) {
+    let lines = format!(
+        "script = \"/usr/bin/python3\"\nargs = \"-m {module} {args}\"\nlisten = \"0.0.0.0:3000\"\n\
+         env = {{ PYTHONPATH = \"/srv/programs/python\" }}"
+    );
+    loses_nothing(machine, &lines, false);
+}
+
+pub(crate) fn python_uvicorn(machine: &mut Machine) {
+    let args = "web:asgi --host 0.0.0.0 --port 3000 --no-access-log";
+    python(machine, "uvicorn", args);
+}
+
+pub(crate) fn python_gunicorn_with_workers(machine: &mut Machine) {
+    python(
+        machine,
+        "gunicorn",
+        "web:wsgi --bind 0.0.0.0:3000 --workers 2 --threads 4",
+    );
+}
+
+pub(crate) fn go_static(machine: &mut Machine) {
+    loses_nothing(machine, "script = \"go\"\nlisten = 3000", false);
+}
+
+pub(crate) fn rust_axum(machine: &mut Machine) {
+    loses_nothing(
+        machine,
+        "script = \"tokio\"\nlisten = \"0.0.0.0:3000\"",
+        false,
+    );
+}
+
+/// It waits in accept itself, and its journal says that it needs the last line.
+const C: &str = "script = \"c\"\nlisten = \"0.0.0.0:3000\"\nenv = { PORT = \"3000\" }\n\
+                 service = { NonBlocking = \"no\" }";
+
+pub(crate) fn c_with_a_blocking_accept(machine: &mut Machine) {
+    loses_nothing(machine, C, false);
+}
+
+pub(crate) fn ruby_webrick(machine: &mut Machine) {
+    loses_nothing(
+        machine,
+        "script = \"server.rb\"\nlisten = \"0.0.0.0:3000\"",
+        false,
+    );
+}
+
+/// What a program keeps after it was started and killed a thousand times over.
+pub(crate) fn nothing_is_left_of_a_thousand_starts(machine: &mut Machine) {
+    let lines = format!("{C}\nmax_restarts = 9999\ndrain = \"off\"");
+    install(machine, &lines);
+    let before = traces(machine);
+    let start = Instant::now();
+    let mut starts = 0;
+    while starts < 1000 && start.elapsed() < Duration::from_mins(4) {
+        machine.sh("systemctl kill -s KILL 'web@*.service'").ok();
+        wait_until(SOON, "all to be up again", || {
+            machine
+                .systemctl(&["is-active", "web@0", "web@1", "web@2", "web@3"])
+                .status
+                == 0
+        });
+        starts += 4;
+    }
+    assert!(starts >= 100, "only {starts} in {:?}", start.elapsed());
+    machine.run(&["rsgen", "reset", "web"]).ok();
+    assert_exactly(machine, 4);
+    assert_eq!(traces(machine), before, "after {starts} starts");
+}
+
+/// Processes, control groups, files in /run/rsgen, and what PID 1 has open for the app.
+fn traces(machine: &Machine) -> String {
+    let count = "ps -e -o comm= | grep -c -E '^(c|rsgen.*)$'; \
+                 find /sys/fs/cgroup/system.slice -name 'web@*' | wc -l; \
+                 find /run/rsgen -type f | grep -v -E '[.]deaths$' | sort; \
+                 find /proc/1/fd -lname 'socket:*' | wc -l";
+    machine.sh(count).text().to_owned()
+}
