@@ -65,10 +65,7 @@ deps:
 		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%:*}" >/dev/null || missing="$$missing $${need#*:}"; \
 	done; \
 	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
-<<<<<<< HEAD
-=======
 	ruby -e 'require "webrick"' 2>/dev/null || missing="$$missing ruby ruby-webrick"; \
->>>>>>> main
 	if [ -n "$$missing" ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \
@@ -94,9 +91,5 @@ install:
 	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
 
-<<<<<<< HEAD
 include packaging/packages.mk packaging/ansible.mk
-=======
-include packaging/packages.mk
 include tests/programs/programs.mk
->>>>>>> main
