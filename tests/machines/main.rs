@@ -53,6 +53,7 @@ const HARNESS: &[Spec] = specs![
     harness::serves_traffic_from_outside,
     harness::serves_traffic_on_a_socket_file,
     harness::has_rsgen_where_make_installs_it,
+    harness::are_joined_by_a_network_of_their_own,
 ];
 
 const RELOAD: &[Spec] = specs![
@@ -130,6 +131,8 @@ const INSTALL: &[Spec] = specs![
     install::uninstall_removes_what_install_wrote_and_nothing_else,
     install::several_apps_some_of_them_and_a_script_alone,
     install::an_unprivileged_user_serves_port_80,
+    install::json_tells_what_becomes_of_files_and_processes,
+    install::a_walk_that_ended_half_way_is_finished_by_the_next_install,
 ];
 
 const SIZING: &[Spec] = specs![

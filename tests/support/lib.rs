@@ -8,6 +8,7 @@
 mod keeper;
 pub mod load;
 mod machine;
+mod network;
 mod output;
 pub mod packages;
 mod poll;
@@ -17,6 +18,7 @@ mod systemctl;
 
 pub use load::{Load, Traffic};
 pub use machine::{Machine, PowerLoss};
+pub use network::Network;
 pub use output::{Output, Running};
 pub use poll::{nap, wait_for, wait_until};
 pub use release::{Release, build_dir};
