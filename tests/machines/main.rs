@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod docs;
 mod drain;
 mod faults;
 mod harness;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             SIZING,
             PACKAGES,
             VALUES,
+            DOCS,
         ]
         .concat(),
     )
@@ -171,4 +173,17 @@ const PROGRAMS: &[Spec] = specs![
     programs::c_with_a_blocking_accept,
     programs::ruby_webrick,
     programs::nothing_is_left_of_a_thousand_starts,
+];
+
+const DOCS: &[Spec] = specs![
+    docs::the_readme,
+    docs::the_quick_start,
+    docs::the_ecosystem_file,
+    docs::the_reload,
+    docs::the_handover,
+    docs::the_security_model,
+    docs::the_troubleshooting,
+    docs::the_way_from_pm2,
+    docs::the_way_from_units,
+    docs::the_way_from_supervisord,
 ];
