@@ -266,6 +266,8 @@ fn the_picture_and_the_page_name_every_event_of_the_walk_and_the_page_no_other()
         .nth(1)
         .unwrap()
         .lines()
+        .skip(1)
+        .take_while(|l| l.starts_with('|'))
         .filter_map(|l| l.strip_prefix("| `")?.split('`').next())
         .map(str::to_owned)
         .collect();
