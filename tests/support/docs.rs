@@ -83,7 +83,12 @@ fn empty() -> Block {
 }
 
 fn comment(line: &str) -> Option<&str> {
-    Some(line.trim().strip_prefix("<!--")?.strip_suffix("-->")?.trim())
+    Some(
+        line.trim()
+            .strip_prefix("<!--")?
+            .strip_suffix("-->")?
+            .trim(),
+    )
 }
 
 fn note(block: &mut Block, comment: &str, line: usize) {
@@ -269,10 +274,19 @@ mod tests {
     #[test]
     fn numbers_and_times_may_differ_and_nothing_else() {
         for (shown, written) in [
-            ("ready after 812 ms (pid 185)", "ready after 1.0 s (pid 97021)"),
-            ("web  0  online  116  0s  52.5M", "web 0 online 9116 12s  48.1M"),
+            (
+                "ready after 812 ms (pid 185)",
+                "ready after 1.0 s (pid 97021)",
+            ),
+            (
+                "web  0  online  116  0s  52.5M",
+                "web 0 online 9116 12s  48.1M",
+            ),
             ("  a  b ", "a b"),
-            ("Nov … web[116]: hello", "Nov 23 20:44:01 host web[7116]: hello"),
+            (
+                "Nov … web[116]: hello",
+                "Nov 23 20:44:01 host web[7116]: hello",
+            ),
             ("… online", "x online"),
         ] {
             assert!(is_alike(shown, written), "{shown} / {written}");
