@@ -327,9 +327,10 @@ fn source() -> String {
     let mut folders = vec![Path::new(ROOT).join("src")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => text.push_str(&fs::read_to_string(path).unwrap_or_default()),
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                text.push_str(&fs::read_to_string(path).unwrap());
             }
         }
     }

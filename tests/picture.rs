@@ -22,8 +22,11 @@ const HEAD: usize = 84;
 const GAP: usize = 26;
 const INSTANCES: u32 = 2;
 
-/// What becomes of a walk when these starts come to this.
-const WALKS: &[(&str, OnFailure, &[(&str, &[Start])])] = &[
+/// What the next starts of units come to.
+type Starts = &'static [(&'static str, &'static [Start])];
+
+/// Walks that go differently, and their titles.
+const WALKS: &[(&str, OnFailure, Starts)] = &[
     ("a version that works", OnFailure::Abort, &[]),
     (
         "a version that does not start",
@@ -48,10 +51,10 @@ const WALKS: &[(&str, OnFailure, &[(&str, &[Start])])] = &[
 ];
 
 const STYLE: &str = "\
-text { font: 12px sans-serif; fill: #222 } .title { font-weight: bold } .event { font-size: 11px }
-line { stroke: #888; stroke-dasharray: 2 3 } rect { stroke: none }
-.old { fill: #7aa6d8 } .rising { fill: #e8c65a } .new { fill: #6fb56f } .failed { fill: #d9706a }
-@media (prefers-color-scheme: dark) { text { fill: #ddd } }";
+text { font: 12px sans-serif; fill: black } .title { font-weight: bold } .event { font-size: 11px }
+line { stroke: gray; stroke-dasharray: 2 3 } rect { stroke: none }
+.old { fill: cornflowerblue } .rising { fill: gold } .new { fill: mediumseagreen } .failed { fill: indianred }
+@media (prefers-color-scheme: dark) { text { fill: gainsboro } }";
 
 /// What an instance is between two events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Witness for Notes {
     }
 }
 
-fn events(on_failure: OnFailure, starts: &[(&str, &[Start])]) -> Vec<Event> {
+fn events(on_failure: OnFailure, starts: Starts) -> Vec<Event> {
     let mut fake = Fake::running(&["web@0.service", "web@1.service"]);
     for (unit, starts) in starts {
         fake.script(unit, starts);
@@ -117,7 +120,7 @@ fn events(on_failure: OnFailure, starts: &[(&str, &[Start])]) -> Vec<Event> {
 /// The name that scripts read.
 fn name(event: &Event) -> String {
     let json = serde_json::to_value(event).unwrap();
-    json["event"].as_str().unwrap().to_owned()
+    json.get("event").unwrap().as_str().unwrap().to_owned()
 }
 
 /// What an event changes. A new kind of event does not compile here until it has its place.

@@ -5,15 +5,9 @@
 //!
 //! - `<!-- file: /srv/web/server.js -->`: the next block is written there.
 //! - `<!-- run: sed … -->`: done in silence; it has to succeed.
-//! - `<!-- soon -->`: what the next block's commands show is awaited, not there at once.
 //! - `<!-- not run: reason -->`: the next block cannot be run; the tests know every such reason.
 
-use std::time::Duration;
-
 use crate::machine::Machine;
-use crate::poll::wait_until;
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// A block between two fences.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +22,6 @@ pub struct Block {
     pub file: Option<String>,
     /// What comes before it.
     pub before: Vec<String>,
-    /// Whether its output is awaited.
-    pub soon: bool,
     /// Why it is not run.
     pub not_run: Option<String>,
 }
@@ -77,7 +69,6 @@ fn empty() -> Block {
         text: String::new(),
         file: None,
         before: Vec::new(),
-        soon: false,
         not_run: None,
     }
 }
@@ -96,7 +87,6 @@ fn note(block: &mut Block, comment: &str, line: usize) {
         Some(("file", path)) => block.file = Some(path.to_owned()),
         Some(("run", script)) => block.before.push(script.to_owned()),
         Some(("not run", why)) => block.not_run = Some(why.to_owned()),
-        _ if comment == "soon" => block.soon = true,
         _ => panic!("line {line}: `{comment}` says nothing to the tests"),
     }
 }
@@ -159,14 +149,8 @@ pub fn follow(machine: &Machine, page: &str, text: &str) {
                 to.clone_into(&mut folder);
                 continue;
             }
-            if block.soon {
-                wait_until(SOON, &format!("{place} to show what it shows"), || {
-                    run(machine, &folder, status, &step).is_ok()
-                });
-            } else {
-                status = run(machine, &folder, status, &step)
-                    .unwrap_or_else(|why| panic!("{place}: {why}"));
-            }
+            status =
+                run(machine, &folder, status, &step).unwrap_or_else(|why| panic!("{place}: {why}"));
         }
     }
 }
