@@ -19,7 +19,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("docs/packaging.md", "tests/machines/packaged.rs does it"),
     (
         "docs/quick-start.md",
-        "needs a network, tests/packages.rs does it",
+        "builds the project; tests/machines/packages.rs installs it",
     ),
 ];
 

@@ -157,6 +157,10 @@ pub fn follow(machine: &Machine, page: &str, text: &str) {
 
 /// Runs one command; its status, or what is not as the page has it.
 fn run(machine: &Machine, folder: &str, before: i32, step: &Step) -> Result<i32, String> {
+    if step.command.contains("journalctl") {
+        // What was written a moment ago may not be there yet.
+        machine.run(&["journalctl", "--sync"]).ok();
+    }
     let script = format!("cd {folder}\n(exit {before})\n{}", step.command);
     let output = machine.run(&["sh", "-c", &format!("{{ {script}\n}} 2>&1")]);
     if step.fails == (output.status == 0) {
