@@ -33,7 +33,7 @@ pub struct Step {
     pub command: String,
     /// What the page shows below it.
     pub shown: Vec<String>,
-    /// Whether it ends as it should with another status than 0: it shows an error.
+    /// Whether it ends as it should with another status than 0: it shows an error, or `echo $?` that status.
     pub fails: bool,
 }
 
@@ -114,10 +114,19 @@ impl Block {
                 (None, None) => panic!("line {}: begins without a command", self.line),
             }
         }
-        for step in &mut steps {
-            step.fails = step.shown.iter().any(|l| l.starts_with("error"));
+        let asked: Vec<bool> = steps.iter().skip(1).map(Step::asks_for_failure).collect();
+        for (index, step) in steps.iter_mut().enumerate() {
+            let error = step.shown.iter().any(|l| l.starts_with("error"));
+            step.fails = error || asked.get(index).is_some_and(|a| *a);
         }
         steps
+    }
+}
+
+impl Step {
+    /// Whether it shows that the command before it has failed.
+    fn asks_for_failure(&self) -> bool {
+        self.command == "echo $?" && self.shown != ["0"]
     }
 }
 
@@ -248,6 +257,8 @@ mod tests {
 
     #[test]
     fn a_page_is_read_as_its_reader_would() {
+        let asked = blocks("```console\n# one\n# echo $?\n1\n```\n")[0].steps();
+        assert_eq!((asked[0].fails, asked[1].fails), (true, false));
         let page = "<!-- file: /a -->\n```toml\nx = 1\n```\n<!-- run: true -->\n```console\n# one\nshown\n$ two\nerror: no\n```\n";
         let found = blocks(page);
         assert_eq!(found[0].file.as_deref(), Some("/a"));
