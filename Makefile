@@ -57,7 +57,7 @@ lint:
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	go:golang-go ruby:ruby openssl:openssl cc:gcc \
-	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
+	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
 	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client
 
 deps:

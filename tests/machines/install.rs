@@ -65,6 +65,22 @@ pub(crate) fn a_changed_file_is_shown_and_applied_by_a_walk(machine: &mut Machin
     assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
 }
 
+pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
+    machine.write("/etc/rsgen/web.toml.d/50-local.toml", "instances = 3\n");
+    install(machine, "graceful.js", "1", "");
+    assert_exactly(machine, 3);
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
+    machine.write("/etc/rsgen/web.toml.d/50-local.toml", "instances = \n");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(3)
+        .says("the drop-in for /etc/rsgen/web.toml is of no use");
+    assert_exactly(machine, 3);
+}
+
 pub(crate) fn a_change_whose_canary_fails_is_taken_back(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "");
     let before = pids(machine, 2);

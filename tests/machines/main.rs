@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod docs;
 mod drain;
 mod faults;
 mod harness;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             SIZING,
             PACKAGES,
             VALUES,
+            DOCS,
         ]
         .concat(),
     )
@@ -124,6 +126,7 @@ const INSTALL: &[Spec] = specs![
     install::twice_is_once,
     install::a_dry_run_shows_the_difference_and_changes_nothing,
     install::a_changed_file_is_shown_and_applied_by_a_walk,
+    install::drop_ins_count_from_the_first_install_on,
     install::a_change_whose_canary_fails_is_taken_back,
     install::an_address_is_moved_only_when_told,
     install::without_permission_it_says_so_and_does_nothing,
@@ -174,4 +177,17 @@ const PROGRAMS: &[Spec] = specs![
     programs::c_with_a_blocking_accept,
     programs::ruby_webrick,
     programs::nothing_is_left_of_a_thousand_starts,
+];
+
+const DOCS: &[Spec] = specs![
+    docs::the_readme,
+    docs::the_quick_start,
+    docs::the_ecosystem_file,
+    docs::the_reload,
+    docs::the_handover,
+    docs::the_security_model,
+    docs::the_troubleshooting,
+    docs::the_way_from_pm2,
+    docs::the_way_from_units,
+    docs::the_way_from_supervisord,
 ];

@@ -5,6 +5,7 @@
 //! Everything here reports by panicking, for it is the spec that fails then. Nothing here ever
 //! touches the systemd of the host.
 
+pub mod docs;
 mod keeper;
 pub mod load;
 mod machine;
