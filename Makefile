@@ -20,6 +20,7 @@ help:
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
+	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible'
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
@@ -34,7 +35,7 @@ demo: deps
 	cargo run --locked --quiet --example demo
 
 # In this order: what is quick to fail comes first.
-test: deps lint unit machines
+test: deps lint lint-ansible unit machines fleet
 
 unit: deps package-tools
 	cargo test --locked --workspace --lib --bins
@@ -56,8 +57,8 @@ lint:
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	go:golang-go ruby:ruby openssl:openssl cc:gcc \
-	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux \
-	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint
+	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
+	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client
 
 deps:
 	@missing=; for need in $(NEEDS); do \
@@ -90,5 +91,5 @@ install:
 	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
 
-include packaging/packages.mk
+include packaging/packages.mk packaging/ansible.mk
 include tests/programs/programs.mk

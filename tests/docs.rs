@@ -1,12 +1,56 @@
-//! The README and the program say the same.
+//! The README, the pages of docs/ and the program say the same. tests/machines/docs.rs runs their commands.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use rsgen::ecosystem;
+use testbed::docs::{self, Block};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Every block of commands that is not run: where, and why not.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("README.md", "builds the project; the tests are part of it"),
+    ("docs/packaging.md", "tests/machines/packages.rs does it"),
+    ("docs/packaging.md", "tests/machines/packaged.rs does it"),
+    (
+        "docs/quick-start.md",
+        "builds the project; tests/machines/packages.rs installs it",
+    ),
+];
+
+/// Pages that are linked before they are there.
+const COMING: &[&str] = &["docs/sandboxing.md"];
+
+/// The README and every page of docs/, by their paths.
+fn pages() -> BTreeMap<String, String> {
+    let folder = Path::new(ROOT).join("docs");
+    let names = fs::read_dir(folder).unwrap();
+    names
+        .map(|e| format!("docs/{}", e.unwrap().file_name().to_str().unwrap()))
+        .filter(|path| Path::new(path).extension().is_some_and(|e| e == "md"))
+        .chain(["README.md".to_owned()])
+        .map(|path| {
+            let text = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// Whether somebody reading it would type it.
+fn shows_commands(block: &Block) -> bool {
+    let ours = ["rsgen ", "systemctl ", "journalctl "];
+    let bare = |line: &str| line.trim_start_matches(['#', '$', ' ']).to_owned();
+    block.is_commands()
+        || block
+            .text
+            .lines()
+            .any(|l| ours.iter().any(|o| bare(l).starts_with(o)))
+}
 
 fn readme() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -115,24 +159,227 @@ fn the_exit_statuses_are_those_of_the_help() {
     assert!(squeezed(&readme()).contains(&statuses), "{statuses}");
 }
 
-#[test]
-fn every_ecosystem_file_in_the_readme_is_valid() {
-    let text = readme();
-    let mut seen = 0;
-    for block in text.split("```toml\n").skip(1) {
-        let block = block.split("```").next().unwrap();
-        let whole = if block.contains("[[apps]]") {
-            block.to_owned()
-        } else {
-            format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{block}")
-        };
-        let (apps, report) = ecosystem::parse("README.md", &whole);
-        assert!(
-            !report.has_errors() && apps.len() == 1,
-            "{}",
-            report.render(false)
-        );
-        seen += 1;
+/// The text of a block as an ecosystem file; `/srv/bad` is there to be wrong.
+fn as_ecosystem_file(block: &Block) -> Option<String> {
+    const SHORTEST: &str = "[[apps]]\nscript = \"x\"\nlisten = 1\n";
+    let path = block.file.as_deref().unwrap_or_default();
+    if path.starts_with("/srv/bad/") {
+        return None;
     }
-    assert!(seen >= 2);
+    if path.contains(".toml.d/") {
+        return Some(ecosystem::pin::overlay(SHORTEST, &block.text).unwrap());
+    }
+    let whole = block.text.contains("[[apps]]");
+    let before = if whole { "" } else { SHORTEST };
+    Some(format!("{before}{}", block.text))
+}
+
+#[test]
+fn every_ecosystem_file_is_valid() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        let blocks = docs::blocks(&text);
+        let files = blocks.iter().filter(|b| b.language == "toml");
+        for text in files.filter_map(as_ecosystem_file) {
+            let (apps, report) = ecosystem::parse(&page, &text);
+            assert!(
+                !report.has_errors() && !apps.is_empty(),
+                "{}",
+                report.render(false)
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 12, "{seen}");
+}
+
+#[test]
+fn every_command_shown_is_run_or_excused() {
+    let specs = fs::read_to_string(Path::new(ROOT).join("tests/machines/docs.rs")).unwrap();
+    let mut excused = Vec::new();
+    for (page, text) in pages() {
+        let mut runs = false;
+        for block in docs::blocks(&text).iter().filter(|b| shows_commands(b)) {
+            if let Some(why) = &block.not_run {
+                excused.push((page.clone(), why.clone()));
+                continue;
+            }
+            assert!(
+                block.is_commands(),
+                "{page}:{}: commands are in blocks of `console`, so that they are run",
+                block.line
+            );
+            assert!(!block.steps().is_empty(), "{page}:{}", block.line);
+            runs = true;
+        }
+        assert!(
+            !runs || specs.contains(&format!("\"{page}\"")),
+            "{page} has commands and no spec in tests/machines/docs.rs"
+        );
+    }
+    let known: Vec<(String, String)> = NOT_RUN
+        .iter()
+        .map(|(page, why)| ((*page).to_owned(), (*why).to_owned()))
+        .collect();
+    assert_eq!(excused, known, "blocks that say `not run`, and NOT_RUN");
+}
+
+/// What GitHub makes of a heading.
+fn anchor(heading: &str) -> String {
+    let text: String = heading
+        .trim_start_matches('#')
+        .trim()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .collect();
+    text.to_lowercase().replace(' ', "-")
+}
+
+/// The targets of links outside of blocks.
+fn links(text: &str) -> Vec<String> {
+    let prose = text.split("```").step_by(2).collect::<String>();
+    prose
+        .split("](")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for (page, text) in pages() {
+        for link in links(&text) {
+            let (file, place) = link.split_once('#').unwrap_or((&link, ""));
+            let folder = Path::new(&page).parent().unwrap();
+            let target = match file {
+                "" => page.clone(),
+                file => folder.join(file).to_str().unwrap().to_owned(),
+            };
+            if COMING.contains(&target.as_str()) {
+                continue;
+            }
+            let there = fs::read_to_string(Path::new(ROOT).join(&target))
+                .unwrap_or_else(|e| panic!("{page}: {link}: {e}"));
+            let found = there
+                .lines()
+                .any(|l| l.starts_with('#') && anchor(l) == place);
+            assert!(place.is_empty() || found, "{page}: {link}");
+        }
+    }
+}
+
+#[test]
+fn the_index_names_every_page() {
+    let pages = pages();
+    for page in pages.keys().filter_map(|p| p.strip_prefix("docs/")) {
+        assert!(
+            page == "README.md" || pages["docs/README.md"].contains(&format!("({page})")),
+            "{page}"
+        );
+    }
+}
+
+/// The first cells of the tables with this heading.
+fn cells<'a>(text: &'a str, heading: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    text.split(heading).skip(1).flat_map(|table| {
+        let rows = table.lines().skip(2).take_while(|l| l.starts_with('|'));
+        rows.map(|l| l.trim_matches('|').split(" | ").map(str::trim).collect())
+    })
+}
+
+/// The words in backticks of a cell.
+fn words(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_page_of_the_ecosystem_file_has_every_key_once() {
+    let pages = pages();
+    let mut named: Vec<&str> = cells(
+        &pages["docs/ecosystem.md"],
+        "| key | default | what it is |",
+    )
+    .flat_map(|row| words(row[0]))
+    .collect();
+    named.sort_unstable();
+    let mut known = ecosystem::KEYS.to_vec();
+    known.sort_unstable();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn what_is_the_same_in_pm2_is_a_key_and_what_is_not_is_none() {
+    let pages = pages();
+    let mut seen = 0;
+    for row in cells(&pages["docs/from-pm2.md"], "| PM2 | here | |") {
+        for attribute in words(row[0]) {
+            let same = row[1] == "the same";
+            assert_eq!(ecosystem::KEYS.contains(&attribute), same, "{attribute}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+/// All of src/, with strings over several lines in one.
+fn source() -> String {
+    let mut text = String::new();
+    let mut folders = vec![Path::new(ROOT).join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut parts = text.replace("\\\"", "\"").replace("{{", "{");
+    while let Some(at) = parts.find("\\\n") {
+        let rest = parts[at + 2..].trim_start().to_owned();
+        parts.truncate(at);
+        parts.push_str(&rest);
+    }
+    parts
+}
+
+#[test]
+fn every_message_of_the_troubleshooting_is_one_of_the_program() {
+    let (pages, source) = (pages(), source());
+    let mut seen = 0;
+    for row in cells(
+        &pages["docs/troubleshooting.md"],
+        "| message | cause | remedy |",
+    ) {
+        let message = row[0].trim_matches(['`', ' ']);
+        for part in message.split('…').filter(|p| p.trim().len() > 3) {
+            let part = part.trim();
+            assert!(source.contains(part), "`{part}` of `{message}`");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn every_command_and_option_of_the_pages_exists() {
+    let commands = commands();
+    let all: String = commands.iter().map(|c| help(&[c])).collect();
+    for (page, text) in pages() {
+        for shown in ["`rsgen ", "# rsgen ", "$ rsgen "] {
+            for line in text.split(shown).skip(1) {
+                let line = line.split(['`', '\n']).next().unwrap();
+                let command = line.split(' ').next().unwrap();
+                let hidden = ["unit", "pages"].contains(&command) || command.starts_with('-');
+                assert!(hidden || commands.contains(command), "{page}: rsgen {line}");
+                for option in line.split(' ').filter(|w| w.starts_with("--")) {
+                    let option = option.split('=').next().unwrap();
+                    assert!(
+                        all.contains(option) || option == "--version",
+                        "{page}: rsgen {line}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::selection::Selected;
 use crate::ecosystem::App;
+use crate::generate::sources::{self, Source};
 use crate::generate::{self, files};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
@@ -58,7 +59,15 @@ pub(super) fn prepare(
     selected: Selected,
 ) -> Result<Prepared, Failure> {
     let Selected { app, pinned } = selected;
-    let source = app_file(layout, &app.name);
+    let path = app_file(layout, &app.name);
+    let source = Source {
+        app: app.name,
+        path,
+    };
+    // A reload and the next boot read the file so: its units are to be the same from the beginning.
+    let (_, app, _) =
+        sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
+    let source = source.path;
     let mut prepared = prepare_units(layout, host, app, &source)?;
     for (link, target) in plan::enable_links(&prepared.app.name, layout.scope) {
         let path = layout.units.join(link);

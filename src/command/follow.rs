@@ -74,7 +74,8 @@ pub(super) fn restart(context: &mut Context, app: &str) -> Result<(), Failure> {
 /// Walks: the cluster unit does it, this tells its progress. Ending this leaves the walk alone.
 pub(super) fn reload(context: &mut Context, app: &str) -> Result<(), Failure> {
     let unit = name::cluster(app);
-    if context.manager()?.unit(&unit)?.active != ActiveState::Active {
+    let active = context.manager()?.unit(&unit)?.active;
+    if !matches!(active, ActiveState::Active | ActiveState::Reloading) {
         return start(context, app);
     }
     context.printer.progress(format!("{app}: reloading"));

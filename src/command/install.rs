@@ -10,15 +10,16 @@ use super::context::Context;
 use super::follow;
 use super::list;
 use super::selection::{self, Input};
+use super::step::Step;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::output::{Exit, Failure};
-use crate::systemd::ActiveState;
+use crate::systemd::Verb;
 use crate::unit::name;
 
 /// Arguments of `rsgen install`.
 #[derive(Debug, Args)]
 pub(super) struct Install {
-    /// An ecosystem file, or a script together with --listen
+    /// An ecosystem file (`-` is standard input), or a script together with --listen
     #[arg(value_name = "FILE|SCRIPT", default_value = "ecosystem.toml")]
     file: PathBuf,
     /// How many instances: a number, `max` for every CPU, -1 for all but one
@@ -44,12 +45,37 @@ pub(super) struct Install {
     args: Vec<String>,
 }
 
+/// What was done, or with `--dry-run` would be, as scripts read it.
 #[derive(Serialize)]
 struct Json {
+    /// Whether a file or a process is not what it was.
     changed: bool,
     dry_run: bool,
     changes: Vec<JsonChange>,
     apps: Vec<String>,
+    /// The apps that did not run.
+    started: Vec<String>,
+    /// The apps whose instances were replaced one by one.
+    reloaded: Vec<String>,
+}
+
+impl Json {
+    fn new(prepared: &[Prepared], steps: &[Step], dry_run: bool) -> Self {
+        let names = |wanted: Step| {
+            let with = prepared.iter().zip(steps).filter(|(_, s)| **s == wanted);
+            with.map(|(p, _)| p.app.name.clone()).collect()
+        };
+        let changes = prepared.iter().flat_map(|p| &p.changes);
+        Self {
+            changed: prepared.iter().any(|p| !p.changes.is_empty())
+                || steps.iter().any(|s| *s != Step::Nothing),
+            dry_run,
+            changes: changes.map(|c| JsonChange::new(c, dry_run)).collect(),
+            apps: prepared.iter().map(|p| p.app.name.clone()).collect(),
+            started: names(Step::Start),
+            reloaded: names(Step::Reload),
+        }
+    }
 }
 
 pub(super) fn run(context: &mut Context, arguments: &Install) -> Result<(), Failure> {
@@ -60,41 +86,49 @@ pub(super) fn run(context: &mut Context, arguments: &Install) -> Result<(), Fail
         .into_iter()
         .map(|s| apply::prepare(&layout, host, s))
         .collect::<Result<_, _>>()?;
-    let changed = prepared.iter().any(|p| !p.changes.is_empty());
-    let json = Json {
-        changed,
-        dry_run: arguments.dry_run,
-        changes: prepared
-            .iter()
-            .flat_map(|p| &p.changes)
-            .map(|c| JsonChange::new(c, arguments.dry_run))
-            .collect(),
-        apps: prepared.iter().map(|p| p.app.name.clone()).collect(),
-    };
     apply::show(context, &prepared, arguments.dry_run);
-    if arguments.dry_run {
-        if !changed {
-            context.printer.line("nothing to do");
-        }
-        context.printer.json(&json);
-        return Ok(());
-    }
-    context.require_permission("install")?;
-    context.manager()?;
     refuse_readdressing(&prepared, arguments)?;
-    let done = carry_out(context, &prepared, changed)?;
-    if !changed && !done {
+    let json = if arguments.dry_run {
+        foresee(context, &prepared)?
+    } else {
+        context.require_permission("install")?;
+        context.manager()?;
+        let steps = carry_out(context, &prepared)?;
+        Json::new(&prepared, &steps, false)
+    };
+    if !json.changed {
         context.printer.line("nothing to do");
     }
     context.printer.json(&json);
-    if !context.printer.json {
+    if !arguments.dry_run && !context.printer.json {
         list::print(context, &json.apps)?;
     }
     Ok(())
 }
 
+/// What would be done. Units can be looked at where no systemd runs, as when an image is built; what
+/// would become of processes is then not told.
+fn foresee(context: &mut Context, prepared: &[Prepared]) -> Result<Json, Failure> {
+    let steps = match context.manager() {
+        Ok(_) => prepared
+            .iter()
+            .map(|p| Step::of(context, p))
+            .collect::<Result<_, _>>()?,
+        Err(_) => Vec::new(),
+    };
+    let json = Json::new(prepared, &steps, true);
+    for app in &json.started {
+        context.printer.line(format!("{app}: would start"));
+    }
+    for app in &json.reloaded {
+        context.printer.line(format!("{app}: would reload"));
+    }
+    Ok(json)
+}
+
 fn input(arguments: &Install) -> Result<Input, Failure> {
-    let is_script = arguments.file.extension().is_none_or(|e| e != "toml");
+    let is_script = arguments.file.extension().is_none_or(|e| e != "toml")
+        && arguments.file != Path::new(selection::STANDARD_INPUT);
     if !is_script {
         if !arguments.listen.is_empty() || arguments.name.is_some() || !arguments.args.is_empty() {
             return Err(Failure::new(
@@ -184,33 +218,20 @@ fn refuse_readdressing(prepared: &[Prepared], arguments: &Install) -> Result<(),
     }
 }
 
-/// Writes and applies; whether any process was touched.
-fn carry_out(context: &mut Context, prepared: &[Prepared], changed: bool) -> Result<bool, Failure> {
+/// Writes and applies; what was done to the processes of each.
+fn carry_out(context: &mut Context, prepared: &[Prepared]) -> Result<Vec<Step>, Failure> {
     for p in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        follow::stop(context, &p.app.name)?;
+        follow::job(context, Verb::Stop, &name::cluster(&p.app.name))?;
+        follow::job(context, Verb::Stop, &name::socket(&p.app.name))?;
     }
-    if changed {
+    if prepared.iter().any(|p| !p.changes.is_empty()) {
         apply::write(context, prepared)?;
     }
-    let mut touched = false;
+    let mut steps = Vec::new();
     for p in prepared {
-        touched |= bring_up(context, p)?;
+        let step = Step::of(context, p)?;
+        step.take(context, p)?;
+        steps.push(step);
     }
-    Ok(touched)
-}
-
-fn bring_up(context: &mut Context, prepared: &Prepared) -> Result<bool, Failure> {
-    let app = &prepared.app;
-    let unit = context.manager()?.unit(&name::cluster(&app.name))?;
-    if unit.active != ActiveState::Active {
-        follow::start(context, &app.name)?;
-        return Ok(true);
-    }
-    if prepared.changes.is_empty() {
-        return Ok(false);
-    }
-    if let Err(failure) = follow::reload(context, &app.name) {
-        return Err(follow::keep_old(context, prepared, failure));
-    }
-    Ok(true)
+    Ok(steps)
 }

@@ -16,6 +16,7 @@ mod probe;
 mod reload;
 mod selection;
 mod state;
+mod step;
 mod targets;
 mod uninstall;
 mod unit;

@@ -9,6 +9,9 @@ use crate::ecosystem::{self, App, Diagnostic, Report, Severity, pin, resolve};
 use crate::generate::sources;
 use crate::output::{Exit, Failure};
 
+/// The file name that means standard input.
+pub(super) const STANDARD_INPUT: &str = "-";
+
 /// An app that is to be installed.
 pub(super) struct Selected {
     pub(super) app: App,
@@ -26,8 +29,12 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Reads an ecosystem file.
+    /// Reads an ecosystem file, or standard input when its name is `-`; relative paths in that start
+    /// from the current folder.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new(STANDARD_INPUT) {
+            return Self::from_standard_input();
+        }
         let shown = path.display().to_string();
         let absolute = std::path::absolute(path)
             .map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
@@ -45,6 +52,21 @@ impl Input {
             shown,
             text,
             folder: utf8_folder(&absolute)?,
+            root: None,
+        })
+    }
+
+    fn from_standard_input() -> Result<Self, Failure> {
+        let text = std::io::read_to_string(std::io::stdin()).map_err(|e| {
+            Failure::new(Exit::Invalid, format!("standard input cannot be read: {e}"))
+                .help("write an ecosystem file to it, as UTF-8")
+        })?;
+        let inside = std::path::absolute("ecosystem.toml")
+            .map_err(|e| Failure::new(Exit::Usage, format!("the current folder: {e}")))?;
+        Ok(Self {
+            shown: "standard input".into(),
+            text,
+            folder: utf8_folder(&inside)?,
             root: None,
         })
     }

@@ -95,32 +95,35 @@ pub(super) fn load_plain(source: &Source) -> Result<(String, App), String> {
 /// # Errors
 /// The report, which has at least one error.
 pub fn read(layout: &Layout, source: &Source) -> Result<(String, App, Report), Report> {
-    let shown = source.path.display().to_string();
-    let unreadable = |path: &Path, e: &dyn std::fmt::Display| {
-        Report::new(
-            path.display().to_string(),
-            "",
-            vec![Diagnostic::error(
-                0..0,
-                format!("the file cannot be read: {e}"),
-            )],
-        )
-    };
-    let mut text = fs::read_to_string(&source.path).map_err(|e| unreadable(&source.path, &e))?;
+    let text = fs::read_to_string(&source.path).map_err(|e| unreadable(&source.path, &e))?;
+    with_drop_ins(layout, source, text)
+}
+
+/// As [`read`], with the text that the file is going to have.
+///
+/// # Errors
+/// The report, which has at least one error.
+pub fn with_drop_ins(
+    layout: &Layout,
+    source: &Source,
+    mut text: String,
+) -> Result<(String, App, Report), Report> {
+    let shown = source.path.display();
     for drop_in in drop_ins(layout, &source.app) {
         let added = fs::read_to_string(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
         text = ecosystem::pin::overlay(&text, &added).map_err(|e| {
-            Report::new(
-                drop_in.display().to_string(),
-                &added,
-                vec![Diagnostic::error(
-                    0..0,
-                    format!("the drop-in for {shown} is of no use: {e}"),
-                )],
-            )
+            let fault = format!("the drop-in for {shown} is of no use: {e}");
+            let faults = vec![Diagnostic::error(0..0, fault)];
+            Report::new(drop_in.display().to_string(), &added, faults)
         })?;
     }
     check(source, text)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Report {
+    let fault = format!("the file cannot be read: {error}");
+    let faults = vec![Diagnostic::error(0..0, fault)];
+    Report::new(path.display().to_string(), "", faults)
 }
 
 fn check(source: &Source, text: String) -> Result<(String, App, Report), Report> {

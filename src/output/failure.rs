@@ -42,6 +42,7 @@ pub(super) struct Json<'a> {
     error: &'a str,
     status: u8,
     help: Option<&'a str>,
+    untouched: bool,
     diagnostics: Vec<crate::ecosystem::diagnostic::Located<'a>>,
 }
 
@@ -91,6 +92,7 @@ impl Failure {
             error: &self.message,
             status: self.exit as u8,
             help: self.help.as_deref(),
+            untouched: self.untouched,
             diagnostics: self.report.iter().flat_map(|r| r.located()).collect(),
         }
     }

@@ -98,12 +98,15 @@ impl Walk<'_> {
     fn beyond(&mut self) -> Result<Vec<u32>, Error> {
         let pattern = format!("{}@*.service", self.plan.app);
         let loaded = self.manager.units(&pattern)?;
-        Ok(loaded
+        let mut numbers: Vec<u32> = loaded
             .iter()
             .filter(|brief| !brief.is_gone() || brief.job.is_some())
             .filter_map(|brief| number_of(&self.plan.app, &brief.name))
             .filter(|number| *number >= self.plan.instances)
-            .collect())
+            .collect();
+        // systemd lists units in no order.
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// Stops every instance beyond the wanted number, the canary included.

@@ -126,3 +126,22 @@ pub(crate) fn serves_traffic_on_a_socket_file(machine: &mut Machine) {
     load.wait_answered(100);
     load.stop().assert_nothing_lost();
 }
+
+pub(crate) fn are_joined_by_a_network_of_their_own(machine: &mut Machine) {
+    let interfaces = || std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    let count = interfaces().lines().count();
+    let network = testbed::Network::new();
+    let second = Machine::boot(machine.release());
+    network.plug(machine, 11);
+    let address = network.plug(&second, 12);
+    let server = ["systemd-run", "python3", "-m", "http.server", "8000"];
+    second.run(&server).ok();
+    let ask = format!("import urllib.request as u; u.urlopen('http://{address}:8000/')");
+    testbed::wait_until(
+        crate::cluster::SOON,
+        "an answer of the other machine",
+        || machine.run(&["python3", "-c", &ask]).status == 0,
+    );
+    assert!(network.within(|| std::net::TcpStream::connect((address, 8000)).is_ok()));
+    assert_eq!(interfaces().lines().count(), count, "on the host");
+}

@@ -65,6 +65,22 @@ pub(crate) fn a_changed_file_is_shown_and_applied_by_a_walk(machine: &mut Machin
     assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
 }
 
+pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
+    machine.write("/etc/rsgen/web.toml.d/50-local.toml", "instances = 3\n");
+    install(machine, "graceful.js", "1", "");
+    assert_exactly(machine, 3);
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
+    machine.write("/etc/rsgen/web.toml.d/50-local.toml", "instances = \n");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(3)
+        .says("the drop-in for /etc/rsgen/web.toml is of no use");
+    assert_exactly(machine, 3);
+}
+
 pub(crate) fn a_change_whose_canary_fails_is_taken_back(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "");
     let before = pids(machine, 2);
@@ -252,4 +268,68 @@ pub(crate) fn an_unprivileged_user_serves_port_80(machine: &mut Machine) {
     );
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 2);
+}
+
+pub(crate) fn json_tells_what_becomes_of_files_and_processes(machine: &mut Machine) {
+    let json = |arguments: &[&str], status| {
+        let argv = [&["rsgen", "install", ECOSYSTEM, "--json"], arguments].concat();
+        let told = machine.run(&argv).exits(status);
+        told.stdout.split_whitespace().collect::<String>()
+    };
+    let has = |text: &str, parts: &[&str]| {
+        for part in parts {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    };
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "2", "");
+    let starts = [
+        "\"changed\":true",
+        "\"started\":[\"web\"]",
+        "\"reloaded\":[]",
+    ];
+    has(&json(&["--dry-run"], 0), &starts);
+    has(&json(&[], 0), &starts);
+    let nothing = ["\"changed\":false", "\"started\":[]", "\"reloaded\":[]"];
+    has(&json(&["--dry-run"], 0), &nothing);
+    has(&json(&[], 0), &nothing);
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    has(&json(&["--dry-run"], 0), &starts);
+    has(&json(&[], 0), &starts);
+    write_ecosystem(machine, "graceful.js", "2", "env = { A = \"1\" }");
+    let reloads = [
+        "\"changed\":true",
+        "\"started\":[]",
+        "\"reloaded\":[\"web\"]",
+    ];
+    has(&json(&["--dry-run"], 0), &reloads);
+    has(&json(&[], 0), &reloads);
+    write_ecosystem(
+        machine,
+        "graceful.js",
+        "2",
+        "interpreter_args = \"--no-such-option\"",
+    );
+    has(&json(&[], 1), &["\"untouched\":true", "thecanaryfailed"]);
+}
+
+pub(crate) fn a_walk_that_ended_half_way_is_finished_by_the_next_install(machine: &mut Machine) {
+    install(machine, "graceful.js", "3", "");
+    let before = pids(machine, 3);
+    let crash =
+        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+    deploy(machine, "graceful.js", "const http", crash);
+    write_ecosystem(machine, "graceful.js", "3", "env = { A = \"1\" }");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert_eq!(pids(machine, 3)[2], before[2]);
+    deploy(machine, "graceful.js", crash, "const http");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("3 of 3 replaced");
+    assert_ne!(pids(machine, 3)[2], before[2]);
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
 }

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod docs;
 mod drain;
 mod faults;
 mod harness;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             SIZING,
             PACKAGES,
             VALUES,
+            DOCS,
         ]
         .concat(),
     )
@@ -55,6 +57,7 @@ const HARNESS: &[Spec] = specs![
     harness::serves_traffic_from_outside,
     harness::serves_traffic_on_a_socket_file,
     harness::has_rsgen_where_make_installs_it,
+    harness::are_joined_by_a_network_of_their_own,
 ];
 
 const RELOAD: &[Spec] = specs![
@@ -125,6 +128,7 @@ const INSTALL: &[Spec] = specs![
     install::twice_is_once,
     install::a_dry_run_shows_the_difference_and_changes_nothing,
     install::a_changed_file_is_shown_and_applied_by_a_walk,
+    install::drop_ins_count_from_the_first_install_on,
     install::a_change_whose_canary_fails_is_taken_back,
     install::an_address_is_moved_only_when_told,
     install::without_permission_it_says_so_and_does_nothing,
@@ -132,6 +136,8 @@ const INSTALL: &[Spec] = specs![
     install::uninstall_removes_what_install_wrote_and_nothing_else,
     install::several_apps_some_of_them_and_a_script_alone,
     install::an_unprivileged_user_serves_port_80,
+    install::json_tells_what_becomes_of_files_and_processes,
+    install::a_walk_that_ended_half_way_is_finished_by_the_next_install,
 ];
 
 const SANDBOX: &[Spec] = specs![sandbox::is_what_the_page_says,];
@@ -175,4 +181,17 @@ const PROGRAMS: &[Spec] = specs![
     programs::c_with_a_blocking_accept,
     programs::ruby_webrick,
     programs::nothing_is_left_of_a_thousand_starts,
+];
+
+const DOCS: &[Spec] = specs![
+    docs::the_readme,
+    docs::the_quick_start,
+    docs::the_ecosystem_file,
+    docs::the_reload,
+    docs::the_handover,
+    docs::the_security_model,
+    docs::the_troubleshooting,
+    docs::the_way_from_pm2,
+    docs::the_way_from_units,
+    docs::the_way_from_supervisord,
 ];

@@ -5,9 +5,11 @@
 //! Everything here reports by panicking, for it is the spec that fails then. Nothing here ever
 //! touches the systemd of the host.
 
+pub mod docs;
 mod keeper;
 pub mod load;
 mod machine;
+mod network;
 mod output;
 pub mod packages;
 mod poll;
@@ -17,6 +19,7 @@ mod systemctl;
 
 pub use load::{Load, Traffic};
 pub use machine::{Machine, PowerLoss};
+pub use network::Network;
 pub use output::{Output, Running};
 pub use poll::{nap, wait_for, wait_until};
 pub use release::{Release, build_dir};

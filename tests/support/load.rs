@@ -9,6 +9,7 @@ mod message;
 mod report;
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, setns};
 
 use crate::machine::Machine;
+use crate::network::Network;
 use crate::poll::{nap, wait_until};
 
 pub use cli::main;
@@ -41,7 +43,12 @@ impl Traffic {
     /// `clients` that ask for `/` at a port of the machine, each request on a connection of its
     /// own, without rest.
     pub fn on_port(port: u16, clients: usize) -> Self {
-        let request = Request::get(Target::Tcp(([127, 0, 0, 1], port).into()));
+        Self::on_address(([127, 0, 0, 1], port).into(), clients)
+    }
+
+    /// The same at any address.
+    pub fn on_address(address: SocketAddr, clients: usize) -> Self {
+        let request = Request::get(Target::Tcp(address));
         Self {
             request,
             clients,
@@ -113,6 +120,11 @@ impl Load {
     /// Lets the traffic flow into a machine.
     pub fn start(machine: &Machine, traffic: &Traffic) -> Self {
         Self::flow(traffic, || Some(machine.network()))
+    }
+
+    /// Lets the traffic flow from somebody on a network of machines.
+    pub fn start_in(network: &Network, traffic: &Traffic) -> Self {
+        Self::flow(traffic, || Some(network.namespace()))
     }
 
     /// Lets the traffic flow from where this process is.

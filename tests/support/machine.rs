@@ -224,6 +224,11 @@ impl Machine {
         Path::new(&format!("/proc/{}/root", self.console.init)).join(path.trim_start_matches('/'))
     }
 
+    /// PID 1 of the machine as it is numbered here.
+    pub(crate) fn init(&self) -> u32 {
+        self.console.init
+    }
+
     /// The machine's network namespace, for setns(2).
     pub(crate) fn network(&self) -> File {
         File::open(format!("/proc/{}/ns/net", self.console.init)).expect("the machine is up")

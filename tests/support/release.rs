@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is in a root that mmdebstrap builds, beyond Debian's minimum.
-const PACKAGES: &str =
-    "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,ruby-webrick";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
+    ruby-webrick,openssh-server,haproxy,python3-apt,curl";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 3;
+const REVISION: u32 = 6;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,446 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Brings an app of rsgen to the state that is asked for, and says truthfully what changed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rsgen_app
+short_description: Run a server program as a cluster of instances on systemd
+version_added: "0.1.0"
+description:
+  - Installs, changes, reloads and removes apps with C(rsgen).
+  - A change is applied by a rolling reload, which starts a canary first. A version that does not start
+    fails the task with C(rsgen)'s reason, and every instance still serves what it served.
+  - A second run with the same options changes nothing.
+options:
+  state:
+    description:
+      - V(present) installs the app, starts it, and applies what has changed.
+      - V(reloaded) replaces the instances one by one, whether anything has changed or not.
+      - V(absent) stops the app and removes what was installed, the file of its secrets included.
+    type: str
+    choices: [present, reloaded, absent]
+    default: present
+  name:
+    description:
+      - Name of the app, and of its units.
+      - With O(src) or O(content), only this app of the file.
+    type: str
+  config:
+    description:
+      - The keys of one app as an ecosystem file has them. O(name) is added.
+      - Secrets do not belong here, since every user can read units. Use O(secrets).
+    type: dict
+  content:
+    description: The text of an ecosystem file.
+    type: str
+  src:
+    description: The path of an ecosystem file on the host.
+    type: path
+  chdir:
+    description: The folder where relative paths in O(config) and O(content) start.
+    type: path
+    default: /
+  secrets:
+    description:
+      - Variables that only root may read. They are written to O(env_file) with mode 0600, and the app reads that file.
+      - Another value is applied by a rolling reload. If its canary fails, the file gets its old content back.
+      - Can be used with O(config) only. An ecosystem file names its own C(env_file).
+    type: dict
+  env_file:
+    description: Where O(secrets) are written. The default is C(/etc/rsgen/NAME.env).
+    type: path
+  replace_listener:
+    description: Whether the app may move to another address. It then does not serve for a moment.
+    type: bool
+    default: false
+  executable:
+    description: The path of C(rsgen), where it is not in the search path.
+    type: path
+attributes:
+  check_mode:
+    description: Tells what would change, and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows the ecosystem file and the units. Of secrets only the names are shown.
+    support: full
+author:
+  - The authors of rsgen (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Four instances behind port 3000
+  rsgen.rsgen.rsgen_app:
+    name: web
+    config:
+      script: server.js
+      cwd: /srv/web/releases/1.2.0
+      listen: 3000
+      instances: 4
+      user: www-data
+    secrets:
+      DATABASE_PASSWORD: "{{ database_password }}"
+
+- name: The apps of an ecosystem file that a package brought
+  rsgen.rsgen.rsgen_app:
+    src: /srv/shop/ecosystem.toml
+
+- name: No longer here
+  rsgen.rsgen.rsgen_app:
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+changes:
+  description: The files that were changed, or in check mode would be.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"action": "create", "path": "/etc/systemd/system/web.socket"}]
+started:
+  description: The apps that did not run before.
+  returned: success
+  type: list
+  elements: str
+reloaded:
+  description: The apps whose instances were replaced one by one.
+  returned: success
+  type: list
+  elements: str
+rc:
+  description: The exit status of C(rsgen). 3 is an invalid ecosystem file, 5 an app that was not ready in time.
+  returned: failure
+  type: int
+untouched:
+  description: Whether every instance that served before still serves the same.
+  returned: failure
+  type: bool
+log:
+  description: What the app wrote last.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+import json
+import os
+import re
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+INVALID = 3
+TABLES = ("env", "unit", "service", "socket")
+
+
+class Refused(Exception):
+    """What rsgen said when it did not do what it was asked."""
+
+    def __init__(self, rc, answer, stderr):
+        super().__init__()
+        self.rc = rc
+        self.untouched = bool(answer.get("untouched"))
+        errors = [d for d in answer.get("diagnostics", []) if d.get("severity") == "error"]
+        self.message = answer.get("error") or stderr.strip() or "rsgen ended with status %d" % rc
+        for error in errors:
+            place = "line %s: %s" % (error["line"], error["message"])
+            self.message += "; %s" % place
+            if error.get("help"):
+                self.message += " (%s)" % error["help"]
+        if answer.get("help"):
+            self.message += "; %s" % answer["help"]
+
+
+class Rsgen:
+    """The command."""
+
+    def __init__(self, module, path):
+        self.module = module
+        self.path = path
+
+    def run(self, *arguments, text=None):
+        """Runs a subcommand, returns what it says in JSON."""
+        rc, out, err = self.module.run_command(
+            [self.path, *arguments, "--json"],
+            data=text,
+            binary_data=False,
+            cwd=self.module.params["chdir"] if text is not None else None,
+        )
+        try:
+            answer = json.loads(out)
+        except ValueError:
+            answer = {}
+        if rc != 0:
+            raise Refused(rc, answer, err)
+        return answer
+
+    def log(self, app):
+        """What the app wrote last."""
+        rc, out, _err = self.module.run_command(["journalctl", "-t", app, "-n", "20", "-o", "cat", "--no-pager"])
+        return out.splitlines() if rc == 0 else []
+
+
+def toml_string(text):
+    """A basic string of TOML, which is one of JSON but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_key(key):
+    """A key, bare where TOML lets it be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_string(key)
+
+
+def toml_value(value):
+    """A value on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ", ".join(toml_value(v) for v in value)
+    if isinstance(value, dict):
+        return "{ %s }" % ", ".join("%s = %s" % (toml_key(k), toml_value(v)) for k, v in sorted(value.items()))
+    return toml_string(str(value))
+
+
+def variable(value):
+    """The value of a variable as a program reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def toml_app(config):
+    """An ecosystem file of one app; always the same text for the same keys."""
+    keys = {k: v for k, v in config.items() if v is not None}
+    tables = {k: keys.pop(k) for k in TABLES if isinstance(keys.get(k), dict)}
+    if "env" in tables:
+        tables["env"] = {k: variable(v) for k, v in tables["env"].items() if v is not None}
+    lines = ["[[apps]]"]
+    for key in sorted(keys, key=lambda k: (k != "name", k != "script", k)):
+        lines.append("%s = %s" % (toml_key(key), toml_value(keys[key])))
+    for table in (t for t in TABLES if t in tables):
+        lines += ["", "[apps.%s]" % table]
+        lines += ["%s = %s" % (toml_key(k), toml_value(v)) for k, v in sorted(tables[table].items())]
+    return "\n".join(lines) + "\n"
+
+
+class Secrets:
+    """The file of an app's secrets, see EnvironmentFile= in systemd.exec(5)."""
+
+    MODE = 0o600
+
+    def __init__(self, module, path, values):
+        self.module = module
+        self.path = path
+        self.new = self.text(values)
+        self.old = None
+        self.right_mode = True
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                self.old = file.read()
+            found = os.stat(path)
+            self.right_mode = found.st_mode & 0o7777 == self.MODE and found.st_uid == 0
+
+    @property
+    def stale(self):
+        """Whether what the app has read is not what it should have."""
+        return self.new != self.old
+
+    @property
+    def changed(self):
+        return self.stale or not self.right_mode
+
+    @staticmethod
+    def text(values):
+        lines = []
+        for name, value in sorted(values.items()):
+            value = variable(value)
+            for special in '\\"$`':
+                value = value.replace(special, "\\" + special)
+            lines.append('%s="%s"\n' % (name, value))
+        return "".join(lines)
+
+    def write(self, text):
+        """In the place of the old file at once; nobody else can read it at any moment."""
+        folder = os.path.dirname(self.path)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".rsgen-")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            os.fchmod(file.fileno(), self.MODE)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, self.path)
+
+    def put(self):
+        if self.changed:
+            self.write(self.new)
+
+    def put_back(self):
+        if self.old is None:
+            os.unlink(self.path)
+        else:
+            self.write(self.old)
+
+    def change(self):
+        return {"action": "create" if self.old is None else "change", "path": self.path}
+
+    def diff(self):
+        """The names of what differs, never a value."""
+        old, new = set((self.old or "").splitlines()), set(self.new.splitlines())
+        shown = {
+            "before": "".join("%s=(secret)\n" % line.split("=", 1)[0] for line in sorted(old - new)),
+            "after": "".join("%s=(another secret)\n" % line.split("=", 1)[0] for line in sorted(new - old)),
+            "before_header": self.path,
+            "after_header": self.path,
+        }
+        return shown
+
+
+class App:
+    """What the module is asked for."""
+
+    def __init__(self, module, rsgen):
+        self.module = module
+        self.rsgen = rsgen
+        self.name = module.params["name"]
+        self.secrets = None
+        self.text = module.params["content"]
+        config = module.params["config"]
+        if config is not None:
+            config = dict(config, name=self.name)
+            if module.params["secrets"] is not None:
+                self.secrets = Secrets(module, self.env_file(), module.params["secrets"])
+                files = config.get("env_file") or []
+                files = [files] if isinstance(files, str) else list(files)
+                config["env_file"] = [*files, self.secrets.path]
+            self.text = toml_app(config)
+
+    def env_file(self):
+        return self.module.params["env_file"] or "/etc/rsgen/%s.env" % self.name
+
+    def install(self, *more):
+        arguments = ["install", "-" if self.text is not None else self.module.params["src"]]
+        if self.name:
+            arguments += ["--only", self.name]
+        if self.module.params["replace_listener"]:
+            arguments.append("--replace-listener")
+        return self.rsgen.run(*arguments, *more, text=self.text)
+
+    def present(self):
+        plan = self.plan()
+        result = {key: plan[key] for key in ("changed", "changes", "started", "reloaded")}
+        result["diff"] = [{"prepared": change.pop("diff")} for change in plan["changes"] if "diff" in change]
+        if self.secrets and self.secrets.changed:
+            result["changed"] = True
+            result["changes"].append(self.secrets.change())
+            result["diff"].append(self.secrets.diff())
+            if self.secrets.stale and self.name not in result["started"] + result["reloaded"]:
+                result["reloaded"].append(self.name)
+        if result["changed"] and not self.module.check_mode:
+            self.apply(result)
+        return result
+
+    def apply(self, result):
+        if self.secrets:
+            self.secrets.put()
+        try:
+            done = self.install()
+            walked = done["started"] + done["reloaded"]
+            if self.secrets and self.secrets.stale and self.name not in walked:
+                done["reloaded"] += self.rsgen.run("reload", self.name)["reloaded"]
+        except Refused as refused:
+            # What still serves has to come back the same after its next restart.
+            if self.secrets and self.secrets.stale and refused.untouched:
+                self.secrets.put_back()
+            raise
+        result.update(started=done["started"], reloaded=done["reloaded"])
+
+    def plan(self):
+        try:
+            return self.install("--dry-run")
+        except Refused as refused:
+            if not (self.module.check_mode and refused.rc == INVALID and self.is_to_come()):
+                raise
+            self.module.warn("the app's files are not there yet: %s" % refused.message)
+            apps = [self.name] if self.name else []
+            return {"changed": True, "changes": [], "started": [], "reloaded": apps}
+
+    def is_to_come(self):
+        """Whether something is missing that tasks before this one would have made."""
+        config = self.module.params["config"]
+        if config is None:
+            return self.text is None and not os.path.exists(self.module.params["src"])
+        folder = os.path.join(self.module.params["chdir"], config.get("cwd") or "")
+        return not os.path.exists(os.path.join(folder, config.get("script") or ""))
+
+    def reloaded(self):
+        if not self.module.check_mode:
+            self.rsgen.run("reload", self.name)
+        return {"changed": True, "changes": [], "started": [], "reloaded": [self.name]}
+
+    def absent(self):
+        result = {"changed": False, "changes": [], "started": [], "reloaded": []}
+        known = [app["name"] for app in self.rsgen.run("list")["apps"]] if self.rsgen.path else []
+        if self.name in known:
+            more = ["--dry-run"] if self.module.check_mode else []
+            result["changes"] = self.rsgen.run("uninstall", self.name, *more)["changes"]
+        path = self.env_file()
+        if os.path.exists(path):
+            result["changes"].append({"action": "remove", "path": path})
+            if not self.module.check_mode:
+                os.unlink(path)
+        result["changed"] = bool(result["changes"])
+        result["diff"] = [{"prepared": "remove %s\n" % change["path"]} for change in result["changes"]]
+        return result
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "reloaded", "absent"], "default": "present"},
+            "name": {"type": "str"},
+            "config": {"type": "dict"},
+            "content": {"type": "str"},
+            "src": {"type": "path"},
+            "chdir": {"type": "path", "default": "/"},
+            "secrets": {"type": "dict", "no_log": True},
+            "env_file": {"type": "path"},
+            "replace_listener": {"type": "bool", "default": False},
+            "executable": {"type": "path"},
+        },
+        mutually_exclusive=[["config", "content", "src"], ["secrets", "content"], ["secrets", "src"]],
+        required_if=[
+            ["state", "present", ["config", "content", "src"], True],
+            ["state", "reloaded", ["name"]],
+            ["state", "absent", ["name"]],
+        ],
+        required_by={"config": ["name"], "secrets": ["name"]},
+        supports_check_mode=True,
+    )
+    state = module.params["state"]
+    path = module.params["executable"] or module.get_bin_path("rsgen")
+    if not path and state != "absent":
+        if module.check_mode:
+            module.warn("rsgen is not installed yet, so what it would do is not known")
+            module.exit_json(changed=True, changes=[], started=[], reloaded=[])
+        module.fail_json(msg="rsgen is not installed on this host; add the role rsgen.rsgen.rsgen before this")
+    rsgen = Rsgen(module, path)
+    try:
+        result = getattr(App(module, rsgen), state)()
+    except Refused as refused:
+        module.fail_json(
+            msg=refused.message,
+            rc=refused.rc,
+            untouched=refused.untouched,
+            log=rsgen.log(module.params["name"]) if module.params["name"] else [],
+        )
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

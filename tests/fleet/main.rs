@@ -1,0 +1,11 @@
+//! The Ansible collection on a fleet: machines with sshd behind a load balancer, and playbooks from outside.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a test that looks beyond the end, or cannot go on, has failed"
+)]
+
+mod fleet;
+mod one_host;
+mod rolling;

@@ -1,0 +1,235 @@
+//! The roles and the module on one host: what they say is what they do.
+
+use testbed::{Machine, Output};
+
+use crate::fleet::Fleet;
+
+const PLAYBOOK: &str = "\
+- hosts: all
+  gather_facts: false
+  roles:
+    - role: rsgen.rsgen.rsgen
+    - role: rsgen.rsgen.rsgen_app
+      rsgen_app_name: web
+      rsgen_app_config:
+        script: echo.js
+        cwd: /srv/web
+        listen: 3000
+        instances: 2
+        user: www-data
+        env: { COLOUR: \"{{ colour | default('blue') }}\", LEVEL: 3 }
+        interpreter_args: \"{{ node | default([]) }}\"
+        service: { MemoryMax: 300M }
+      rsgen_app_secrets:
+        PASSWORD: \"{{ password | default('a\\\"b\\\\c$d`e') }}\"
+";
+
+const IN_PLACE: &str = "\
+- hosts: all
+  gather_facts: false
+  pre_tasks:
+    - name: Something that the app reads at its start
+      ansible.builtin.copy: { content: \"{{ limits }}\", dest: /srv/web/limits, mode: '0644' }
+      notify: Reload rsgen app
+  roles:
+    - role: rsgen.rsgen.rsgen_app
+      rsgen_app_name: web
+      rsgen_app_template: web.toml.j2
+";
+
+const TEMPLATE: &str = "\
+[[apps]]
+name = \"web\"
+script = \"/srv/web/echo.js\"
+listen = {{ port | default(3000) }}
+instances = 2
+";
+
+const REMOVE: &str = "\
+- hosts: all
+  gather_facts: false
+  roles:
+    - role: rsgen.rsgen.rsgen_app
+      rsgen_app_name: web
+      rsgen_app_state: absent
+";
+
+const REMOVE_RSGEN: &str = "\
+- hosts: all
+  gather_facts: false
+  roles:
+    - role: rsgen.rsgen.rsgen
+      rsgen_state: absent
+";
+
+/// What a play says at its end.
+#[track_caller]
+fn recap(output: &Output, part: &str) {
+    let line = output.stdout.lines().rev().find(|l| l.starts_with("web1 "));
+    assert!(line.is_some_and(|l| l.contains(part)), "{part}: {output}");
+}
+
+fn exists(machine: &Machine, path: &str) -> bool {
+    machine.run(&["test", "-e", path]).status == 0
+}
+
+fn hex(text: &str) -> String {
+    let digits: Vec<String> = text.bytes().map(|b| format!("{b:02x}")).collect();
+    digits.concat()
+}
+
+#[test]
+fn what_the_roles_say_is_what_they_do() {
+    let fleet = Fleet::of(1, "");
+    let host = &fleet.hosts[0];
+    let machine = &host.machine;
+    machine.write_app("echo.js", "/srv/web");
+    fleet.write("app.yml", PLAYBOOK);
+
+    // Nothing is there yet, rsgen itself included.
+    let told = fleet.play("app.yml", &["--check", "--diff"]).ok();
+    told.clone().says("rsgen is not installed yet");
+    assert!(!exists(machine, "/usr/bin/rsgen"), "{told}");
+
+    let told = fleet.play("app.yml", &["--diff", "-vvv"]).ok();
+    told.clone()
+        .says("+ListenStream=3000")
+        .says("PASSWORD=(another secret)");
+    assert!(!told.stdout.contains("a\\\"b"), "a secret is shown: {told}");
+    let answer = host.ask();
+    for part in [hex("blue"), hex("3"), hex("a\"b\\c$d`e")] {
+        assert!(answer.contains(&part), "{part} is not in {answer}");
+    }
+    assert_eq!(
+        machine
+            .run(&["stat", "-c", "%a %U", "/etc/rsgen/web.env"])
+            .text(),
+        "600 root"
+    );
+    assert!(
+        !machine
+            .sh("cat /etc/systemd/system/web* /etc/rsgen/web.toml 2>/dev/null")
+            .stdout
+            .contains("PASSWORD")
+    );
+
+    let before = host.pids();
+    recap(&fleet.play("app.yml", &[]).ok(), "changed=0");
+    let told = fleet
+        .play(
+            "app.yml",
+            &[
+                "--check",
+                "--diff",
+                "-e",
+                "colour=green",
+                "-e",
+                "password=new",
+            ],
+        )
+        .ok();
+    recap(&told, "changed=1");
+    told.says("-COLOUR = \"blue\"").says("PASSWORD=(secret)");
+    assert_eq!(host.pids(), before);
+
+    a_change(&fleet, &before);
+    what_fails(&fleet);
+    in_place(&fleet);
+    ecosystem_file(&fleet);
+    removal(&fleet);
+}
+
+/// Another secret is a rolling reload, and no more than one.
+fn a_change(fleet: &Fleet, before: &[u32]) {
+    let host = &fleet.hosts[0];
+    let told = fleet.play("app.yml", &["-e", "password=new"]).ok();
+    recap(&told, "changed=1");
+    assert!(host.pids().iter().all(|p| !before.contains(p)), "{told}");
+    assert!(host.ask().contains(&hex("new")), "{told}");
+}
+
+/// A version that does not start changes nothing, its secrets included, and says why.
+fn what_fails(fleet: &Fleet) {
+    let host = &fleet.hosts[0];
+    let before = host.pids();
+    let bad = [
+        "-e",
+        "{\"node\": [\"--no-such-option\"], \"password\": \"newer\"}",
+    ];
+    let told = fleet.play("app.yml", &bad).exits(2);
+    told.clone()
+        .says("the canary failed")
+        .says("bad option: --no-such-option");
+    assert_eq!(host.pids(), before, "{told}");
+    assert!(host.machine.read("/etc/rsgen/web.env").contains("\"new\""));
+    recap(
+        &fleet.play("app.yml", &["-e", "password=new"]).ok(),
+        "changed=0",
+    );
+}
+
+/// From a template; a handler reloads what was changed under the app.
+fn in_place(fleet: &Fleet) {
+    let host = &fleet.hosts[0];
+    fleet.write("in_place.yml", IN_PLACE);
+    fleet.write("templates/web.toml.j2", TEMPLATE);
+    fleet.play("in_place.yml", &["-e", "limits=1"]).ok();
+    let before = host.pids();
+    recap(
+        &fleet.play("in_place.yml", &["-e", "limits=1"]).ok(),
+        "changed=0",
+    );
+    assert_eq!(host.pids(), before);
+    let told = fleet.play("in_place.yml", &["-e", "limits=2"]).ok();
+    recap(&told, "changed=2");
+    assert!(host.pids().iter().all(|p| !before.contains(p)), "{told}");
+    let refused = fleet.play("in_place.yml", &["-e", "limits=2", "-e", "port=3001"]);
+    refused.exits(2).says("moving it to 3001 closes 3000 first");
+    let refused = fleet.play("in_place.yml", &["-e", "limits=2", "-e", "port=70000"]);
+    refused.exits(2).says("70000");
+}
+
+/// One that lies on the host.
+fn ecosystem_file(fleet: &Fleet) {
+    let machine = &fleet.hosts[0].machine;
+    let module = "rsgen.rsgen.rsgen_app";
+    let source = "src=/srv/web/ecosystem.toml name=web";
+    let run = |more: &[&str]| {
+        fleet.tool(
+            "ansible",
+            &[&["web1", "-m", module, "-a", source], more].concat(),
+        )
+    };
+    run(&["--check"])
+        .ok()
+        .says("the app's files are not there yet")
+        .says("CHANGED");
+    run(&[]).exits(2).says("cannot be read");
+    let text = machine
+        .read("/etc/rsgen/web.toml")
+        .replace("instances = 2", "instances = 3");
+    machine.write("/srv/web/ecosystem.toml", &text);
+    run(&[]).ok().says("CHANGED");
+    assert_eq!(machine.state("web@2.service"), "active");
+    run(&[]).ok().says("SUCCESS");
+}
+
+fn removal(fleet: &Fleet) {
+    let machine = &fleet.hosts[0].machine;
+    fleet.write("remove.yml", REMOVE);
+    let told = fleet.play("remove.yml", &["--check", "--diff"]).ok();
+    recap(&told, "changed=1");
+    assert!(exists(machine, "/etc/systemd/system/web.socket"), "{told}");
+    recap(&fleet.play("remove.yml", &[]).ok(), "changed=1");
+    for path in [
+        "/etc/systemd/system/web.socket",
+        "/etc/rsgen/web.toml",
+        "/etc/rsgen/web.env",
+    ] {
+        assert!(!exists(machine, path), "{path} is still there");
+    }
+    fleet.write("remove_rsgen.yml", REMOVE_RSGEN);
+    recap(&fleet.play("remove_rsgen.yml", &[]).ok(), "changed=1");
+    assert!(!exists(machine, "/usr/bin/rsgen"));
+    recap(&fleet.play("remove.yml", &[]).ok(), "changed=0");
+}

@@ -1,0 +1,55 @@
+//! The documentation does what it says: each page's commands, in order, on a machine of their own.
+//!
+//! What a page may leave out, and how it says so, is in `testbed::docs`; tests/docs.rs sees to it that
+//! every page with commands has a spec here.
+
+use std::fs;
+use std::path::Path;
+
+use testbed::{Machine, docs};
+
+fn follow(machine: &Machine, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{page}: {e}"));
+    docs::follow(machine, page, &text);
+}
+
+pub(crate) fn the_readme(machine: &mut Machine) {
+    follow(machine, "README.md");
+}
+
+pub(crate) fn the_quick_start(machine: &mut Machine) {
+    follow(machine, "docs/quick-start.md");
+}
+
+pub(crate) fn the_ecosystem_file(machine: &mut Machine) {
+    follow(machine, "docs/ecosystem.md");
+}
+
+pub(crate) fn the_reload(machine: &mut Machine) {
+    follow(machine, "docs/reload.md");
+}
+
+pub(crate) fn the_handover(machine: &mut Machine) {
+    follow(machine, "docs/handover.md");
+}
+
+pub(crate) fn the_security_model(machine: &mut Machine) {
+    follow(machine, "docs/security.md");
+}
+
+pub(crate) fn the_troubleshooting(machine: &mut Machine) {
+    follow(machine, "docs/troubleshooting.md");
+}
+
+pub(crate) fn the_way_from_pm2(machine: &mut Machine) {
+    follow(machine, "docs/from-pm2.md");
+}
+
+pub(crate) fn the_way_from_units(machine: &mut Machine) {
+    follow(machine, "docs/from-units.md");
+}
+
+pub(crate) fn the_way_from_supervisord(machine: &mut Machine) {
+    follow(machine, "docs/from-supervisord.md");
+}
