@@ -14,7 +14,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The app's port, on each host and at the load balancer.
 const PORT: u16 = 3000;
 /// A playbook ends within so many seconds, see timeout(1).
-const PLAY: &str = "150";
+const PLAY: &str = "300";
 
 const HAPROXY: &str = "\
 global
