@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::context::Context;
 use super::probe;
 use super::selection::Input;
+use crate::ecosystem::values::Handover;
 use crate::ecosystem::{self, Diagnostic, Report, Severity, diagnostic::Located, resolve};
 use crate::output::{Exit, Failure};
+use crate::sys::seccomp;
 use crate::unit::directive::{self, Section};
 
 /// Arguments of `rsgen check`.
@@ -72,6 +74,7 @@ fn examine(input: &Input, version: Option<u32>) -> Report {
     let mut faults = report.diagnostics;
     for app in &mut apps {
         resolve::resolve(app, &input.folder, &probe::Host::default(), &mut faults);
+        faults.extend(cannot_hand_over(app));
         let tables = [
             (Section::Unit, &app.unit),
             (Section::Service, &app.service),
@@ -82,6 +85,18 @@ fn examine(input: &Input, version: Option<u32>) -> Report {
         }
     }
     Report::new(&input.shown, &input.text, faults)
+}
+
+/// The kernel is asked, not guessed by its version: a distribution may have left it out.
+fn cannot_hand_over(app: &ecosystem::App) -> Option<Diagnostic> {
+    let Err(error) = (app.handover == Handover::Bind).then(seccomp::probe)? else {
+        return None;
+    };
+    let message = format!(
+        "`handover = \"bind\"` cannot work here: seccomp(2) has no user notifications ({error})"
+    );
+    let help = "it needs Linux 5.9; a program that speaks sd_listen_fds(3) needs only `handover = \"fds\"`";
+    Some(Diagnostic::warning(app.span.clone(), message).help(help))
 }
 
 /// systemd itself only warns, in its journal, about a directive that it does not know yet.

@@ -140,7 +140,10 @@ const INSTALL: &[Spec] = specs![
     install::a_walk_that_ended_half_way_is_finished_by_the_next_install,
 ];
 
-const SANDBOX: &[Spec] = specs![sandbox::is_what_the_page_says,];
+const SANDBOX: &[Spec] = specs![
+    sandbox::is_what_the_page_says,
+    sandbox::a_kernel_that_cannot_is_told_by_check,
+];
 
 const SIZING: &[Spec] = specs![
     sizing::four_instances_answer_on_one_port_with_their_numbers,

@@ -82,6 +82,36 @@ pub(crate) fn is_what_the_page_says(machine: &mut Machine) {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+/// As on a kernel that was built without it.
+pub(crate) fn a_kernel_that_cannot_is_told_by_check(machine: &mut Machine) {
+    machine.write_app("python.py", "/srv/web");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = 3000\n";
+    machine.write(ECOSYSTEM, app);
+    let check = |filter: &str, file: &str| {
+        let run = [
+            "systemd-run",
+            "--quiet",
+            "--wait",
+            "--pipe",
+            "--collect",
+            filter,
+            "rsgen",
+            "check",
+            file,
+        ];
+        machine.run(&run).ok().stderr
+    };
+    let without = "--property=SystemCallFilter=~seccomp:ENOSYS";
+    let told = check(without, ECOSYSTEM);
+    assert!(
+        told.contains("`handover = \"bind\"` cannot work here"),
+        "{told}"
+    );
+    assert_eq!(check("--property=Nice=0", ECOSYSTEM), "");
+    machine.write("/srv/web/fds.toml", &format!("{app}handover = \"fds\"\n"));
+    assert_eq!(check(without, "/srv/web/fds.toml"), "");
+}
+
 fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
     let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\n\
                max_restarts = 2\nlisten_timeout = \"5s\"\ndrain_timeout = \"2s\"\n";
