@@ -66,6 +66,7 @@ deps:
 	done; \
 	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	ruby -e 'require "webrick"' 2>/dev/null || missing="$$missing ruby ruby-webrick"; \
+	[ -e /usr/lib/systemd/user/dbus.socket ] || missing="$$missing dbus-user-session"; \
 	if [ -n "$$missing" ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \

@@ -20,6 +20,7 @@ mod programs;
 mod reload;
 mod sandbox;
 mod sizing;
+mod user;
 mod values;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             SANDBOX,
             SIZING,
             PACKAGES,
+            USER,
             VALUES,
             DOCS,
         ]
@@ -198,3 +200,5 @@ const DOCS: &[Spec] = specs![
     docs::the_way_from_units,
     docs::the_way_from_supervisord,
 ];
+
+const USER: &[Spec] = specs![user::an_ordinary_user_has_a_cluster];

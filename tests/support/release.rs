@@ -7,9 +7,9 @@ use std::process::Command;
 
 /// What is in a root that mmdebstrap builds, beyond Debian's minimum.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
-    ruby-webrick,openssh-server,haproxy,python3-apt,curl";
+    ruby-webrick,openssh-server,haproxy,python3-apt,curl,dbus-user-session";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 6;
+const REVISION: u32 = 7;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
