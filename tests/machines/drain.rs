@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use testbed::{Load, Machine, Traffic, wait_until};
+use testbed::{Load, Machine, Traffic, nap, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, pids};
 
@@ -83,6 +83,35 @@ pub(crate) fn a_session_of_http2_is_told_to_end(machine: &mut Machine) {
         "200 goaway 0 200 close",
         "{}",
         said.text()
+    );
+}
+
+/// From outside one that is silent looks like one that waits for nothing; the program knows better.
+pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mut Machine) {
+    deploy(machine, "upgrade.js", "drain_timeout = \"5s\"");
+    let mut socket = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut says = |text: &str, end: &str| {
+        socket.write_all(text.as_bytes()).unwrap();
+        let (mut heard, mut bytes) = (String::new(), [0; 512]);
+        while !heard.ends_with(end) {
+            let length = socket.read(&mut bytes).unwrap();
+            assert!(length > 0, "it was cut after {heard:?}");
+            heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+        heard
+    };
+    let upgrade = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    assert!(says(upgrade, "\r\n\r\n").contains("101 Switching"));
+    let restart = machine.spawn(&["systemctl", "restart", "web"]);
+    // Longer than a connection has to be quiet to count as idle.
+    nap(Duration::from_millis(2500));
+    assert_eq!(says("still here", "here"), "still here");
+    let restarted = restart.wait().ok();
+    let took = restarted.took.as_secs();
+    assert!(
+        (4..20).contains(&took),
+        "{took} s: cut when the time is over"
     );
 }
 

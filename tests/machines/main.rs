@@ -13,6 +13,7 @@ mod faults;
 mod harness;
 mod install;
 mod interrupted;
+mod own;
 mod packaged;
 mod packages;
 mod power;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             PROGRAMS,
             RELOAD,
             INTERRUPTED,
+            OWN,
             POWER,
             CRASH,
             DRAIN,
@@ -111,6 +113,7 @@ const DRAIN: &[Spec] = specs![
     drain::a_program_of_many_processes_loses_nothing,
     drain::a_node_program_loses_nothing_on_connections_that_are_kept,
     drain::a_session_of_http2_is_told_to_end,
+    drain::an_upgraded_connection_is_left_until_the_time_is_over,
     drain::a_node_program_keeps_options_of_its_own,
     drain::a_node_program_is_sent_the_message_shutdown,
     drain::an_event_loop_is_drained_without_being_stopped,
@@ -202,3 +205,5 @@ const DOCS: &[Spec] = specs![
 ];
 
 const USER: &[Spec] = specs![user::an_ordinary_user_has_a_cluster];
+
+const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
