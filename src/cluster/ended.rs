@@ -67,8 +67,13 @@ pub fn ended(
     let requested = job.is_some_and(QueuedJob::is_stop);
     if !requested {
         // A job called `start` is the one that has just failed.
-        count(cluster, end, &unit, policy, now);
-        if !end.is_final() {
+        let deaths = count(cluster, end, &unit, policy, now);
+        // A worker whose sandbox hides /run does not see the count and would go on for ever.
+        let is_unseen = deaths.count > policy.max_restarts;
+        if is_unseen {
+            manager.queue(Verb::Stop, &unit.name)?;
+        }
+        if !end.is_final() && !is_unseen {
             return Ok(());
         }
     }
@@ -113,7 +118,7 @@ fn cause(cluster: &Cluster, end: &Ended) -> String {
         .unwrap_or_else(|| end.reason())
 }
 
-fn count(cluster: &Cluster, end: &Ended, unit: &Unit, policy: &Policy, now: Duration) {
+fn count(cluster: &Cluster, end: &Ended, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
     let path = cluster.deaths(end.number);
     let before = Deaths::load(&path);
     let deaths = if end.is_errored() {
@@ -123,6 +128,7 @@ fn count(cluster: &Cluster, end: &Ended, unit: &Unit, policy: &Policy, now: Dura
     };
     // A count that is lost costs a few more restarts, nothing else.
     let _ = deaths.store(&path);
+    deaths
 }
 
 /// From READY to the end; zero for a run that never was READY.

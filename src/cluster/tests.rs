@@ -221,6 +221,21 @@ fn an_instance_that_goes_with_its_cluster_has_the_socket_stopped_first() {
 }
 
 #[test]
+fn a_loop_that_the_worker_does_not_see_ends_all_the_same() {
+    let mut bench = Bench::running(&["web@1.service"]);
+    for _ in 0..POLICY.max_restarts {
+        bench.ended(0, "1");
+    }
+    assert!(
+        bench.fake.log.is_empty(),
+        "the worker's turn: {:?}",
+        bench.fake.log
+    );
+    bench.ended(0, "1");
+    assert_eq!(bench.fake.log, ["stop web@0.service"]);
+}
+
+#[test]
 fn stop_closes_the_port_and_restart_does_not() {
     let mut bench = Bench::running(&[]);
     let stop_twice = ["stop web.socket", "stop web.socket"];

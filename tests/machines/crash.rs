@@ -26,7 +26,7 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
     let start = Instant::now();
-    wait_until(Duration::from_mins(2), "it to be given up", || {
+    wait_until(Duration::from_mins(4), "it to be given up", || {
         machine.state("web@1.service") == "failed"
     });
     assert!(

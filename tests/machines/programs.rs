@@ -9,7 +9,7 @@ use testbed::{Load, Machine, Traffic, build_dir, wait_until};
 use crate::cluster::{SOON, assert_exactly};
 
 /// So many reloads each; `RELOADS=20` for a long look.
-const RELOADS: u32 = 3;
+const RELOADS: u32 = 2;
 
 fn reloads() -> u32 {
     let given = std::env::var("RELOADS").ok();
