@@ -1,11 +1,27 @@
 // Loaded into Node programs by NODE_OPTIONS, to let their keep-alive connections end when the instance
 // drains. Until then it is one watch of a folder and one of servers that begin to listen: nothing of
 // Node is replaced, and no request passes through it.
+// Written as Node 8 reads it: a program of that age must start, even if it is not helped.
 'use strict';
 
-const channels = require('diagnostics_channel');
 const { basename, dirname } = require('path');
-const { isMainThread } = require('worker_threads');
+
+/** A module of Node's own, or nothing where it is too old. */
+function builtin(name) {
+  try {
+    return require(name);
+  } catch (error) {
+    return {};
+  }
+}
+
+/** `diagnostics_channel` of Node 18.7 and later, without its exceptions before. */
+function subscribe(channel, listener) {
+  const channels = builtin('diagnostics_channel');
+  if (channels.subscribe) {
+    channels.subscribe(channel, listener);
+  }
+}
 
 /** From then on a connection without a request is closed, in milliseconds after the drain began. */
 const IDLE = 1000;
@@ -14,10 +30,10 @@ const IDLE = 1000;
 const sessions = new Set();
 
 const path = process.env.RSGEN_DRAIN;
-if (path && isMainThread) {
+if (path && builtin('worker_threads').isMainThread !== false) {
   // Node 20 and later; before, HTTP/2 ends without a word.
-  channels.subscribe?.('tracing:net.server.listen:asyncStart', ({ server }) => {
-    if (/^Http2(Secure)?Server$/.test(server?.constructor?.name)) {
+  subscribe('tracing:net.server.listen:asyncStart', ({ server }) => {
+    if (server && /^Http2(Secure)?Server$/.test(server.constructor.name)) {
       server.on('session', (session) => {
         sessions.add(session);
         session.once('close', () => sessions.delete(session));
@@ -35,7 +51,11 @@ function watch(attempts) {
     const watcher = require('fs').watch(dirname(path), { persistent: false }, (event, changed) => {
       if (changed === name && !drains) {
         drains = true;
-        drain();
+        try {
+          drain();
+        } catch (error) {
+          // Handles of a program's own may be anything; its last requests are worth more than this.
+        }
       } else if (changed === `${name}.shutdown`) {
         // As PM2 sends it, without its channel: that would keep the program alive.
         watcher.close();
@@ -54,13 +74,13 @@ function drain() {
   const { Server } = require('http');
   const servers = new Set();
   // Answers from now on say that their connection ends with them.
-  channels.subscribe?.('http.server.request.start', ({ response, server }) => {
+  subscribe('http.server.request.start', ({ response, server }) => {
     servers.add(server);
     response.shouldKeepAlive = false;
   });
-  for (const handle of process._getActiveHandles?.() ?? []) {
+  for (const handle of handles()) {
     // https has a class of its own that closes connections in the same way.
-    const server = handle.server ?? handle;
+    const server = handle.server || handle;
     if (server instanceof Server || server.constructor.name === 'Server') {
       servers.add(server);
     }
@@ -82,14 +102,14 @@ function hold(servers) {
   let word;
   try {
     word = openSync(path);
-  } catch {
+  } catch (error) {
     return;
   }
   const start = Date.now();
   const timer = setInterval(() => {
     // A connection that was used a moment ago may have its next request on the way: that is answered first.
     if (Date.now() - start > IDLE) {
-      servers.forEach((server) => server.closeIdleConnections?.());
+      servers.forEach((server) => server.closeIdleConnections && server.closeIdleConnections());
     }
     if (sessions.size === 0 && !connections().some((socket) => servers.has(socket.server))) {
       closeSync(word);
@@ -99,5 +119,9 @@ function hold(servers) {
 }
 
 function connections() {
-  return (process._getActiveHandles?.() ?? []).filter((handle) => handle.server);
+  return handles().filter((handle) => handle.server);
+}
+
+function handles() {
+  return process._getActiveHandles ? process._getActiveHandles() : [];
 }

@@ -55,6 +55,11 @@ pub fn check(name: &str) -> Result<(), String> {
     if name == "all" {
         return Err("`all` stands for every app on the command line: choose another name".into());
     }
+    if name == "drain" {
+        return Err(
+            "`drain` is where drains of all apps give their word: choose another name".into(),
+        );
+    }
     Ok(())
 }
 
@@ -104,6 +109,7 @@ mod tests {
             "a\nb",
             "%i",
             "all",
+            "drain",
             &"x".repeat(201),
         ] {
             assert!(check(bad).is_err(), "{bad}");

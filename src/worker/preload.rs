@@ -50,7 +50,8 @@ fn extend(
     if !options.is_empty() {
         options.push(" ");
     }
-    options.push("--require=");
+    // Before Node 12 the form with `=` is no option, and the program does not start.
+    options.push("--require ");
     options.push(script);
     environment.retain(|(key, _)| key != "NODE_OPTIONS");
     environment.push(("NODE_OPTIONS".into(), options));
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn options_of_the_programs_own_stay() {
         let environment = extended("--max-old-space-size=64 --require=\"/a b.js\"", &["node"]);
-        let options = "--max-old-space-size=64 --require=\"/a b.js\" --require=/lib/drain.js";
+        let options = "--max-old-space-size=64 --require=\"/a b.js\" --require /lib/drain.js";
         let wanted = [
             ("A", "b"),
             ("NODE_OPTIONS", options),
@@ -153,6 +154,21 @@ mod tests {
         ]
         .map(|(k, v)| (OsString::from(k), OsString::from(v)));
         assert_eq!(environment, wanted);
+    }
+
+    /// What an old Node cannot read it does not start with.
+    #[test]
+    fn the_script_is_written_as_node_8_reads_it() {
+        let script = include_str!("../../units/drain.js");
+        for new in [
+            "?.", "??", "catch {", "async ", "...", "matchAll", "import ",
+        ] {
+            assert!(!script.contains(new), "{new}");
+        }
+        for line in script.lines().filter(|l| l.contains("require(")) {
+            let known = ["'path'", "'fs'", "'http'", "(name)"];
+            assert!(known.iter().any(|k| line.contains(k)), "{line}");
+        }
     }
 
     #[test]

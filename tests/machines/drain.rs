@@ -131,7 +131,7 @@ pub(crate) fn a_node_program_keeps_options_of_its_own(machine: &mut Machine) {
     let with = options(pids(machine, 1)[0]);
     assert_eq!(
         with.text().trim(),
-        "NODE_OPTIONS=--title=mine --require=/usr/lib/rsgen/drain.js"
+        "NODE_OPTIONS=--title=mine --require /usr/lib/rsgen/drain.js"
     );
     let more = "env = { NODE_OPTIONS = \"--title=mine\" }\npreload = false";
     deploy(machine, "pace.js", more);

@@ -71,6 +71,8 @@ struct Instance<'a> {
     manager: HashSet<u64>,
     listeners: Vec<Listener>,
     signals: SignalFd,
+    /// When the drain is over whatever there is left.
+    end: Instant,
     /// Processes that nothing more can be done about.
     settled: HashSet<i32>,
     /// So many looks are left after which another instance may have to be woken.
@@ -99,6 +101,7 @@ impl<'a> Instance<'a> {
             manager: survey::sockets_of_manager()?,
             listeners: Vec::new(),
             signals,
+            end: Instant::now() + drain.timeout,
             settled: HashSet::new(),
             nudges: 0,
         })
@@ -115,7 +118,6 @@ impl<'a> Instance<'a> {
         if self.listeners.is_empty() {
             return Ok(());
         }
-        let mut deadline = start + self.drain.timeout;
         let mut pause = LOOK;
         let mut empty = 0;
         loop {
@@ -134,12 +136,12 @@ impl<'a> Instance<'a> {
             if pause == LOOK && waited > Duration::from_secs(1) {
                 pause = LOOK_LATER;
                 if is_shutting_down() {
-                    deadline = deadline.min(start + AT_SHUTDOWN);
+                    self.end = self.end.min(start + AT_SHUTDOWN);
                 }
                 let status = format!("draining, busy connections: {}", count.busy);
                 tell(&[NotifyState::Status(&status)]);
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= self.end {
                 overdue(count, waited);
                 return Ok(());
             }
@@ -208,6 +210,10 @@ impl<'a> Instance<'a> {
             if self.settled.contains(&process.pid) {
                 continue;
             }
+            // A program that forks without end must not hold up its own stop.
+            if Instant::now() >= self.end {
+                return;
+            }
             self.learn(&process);
             let pid = process.pid;
             match silence::silence(&process, &self.listeners, self.drain.way) {
@@ -216,10 +222,12 @@ impl<'a> Instance<'a> {
                         self.nudges = 2;
                     }
                     // It keeps its descriptor, so the next look would find it again.
-                    if done.held && self.drain.way == Way::Epoll {
+                    if done.forgotten {
                         self.settled.insert(pid);
                     }
                 }
+                // It ended meanwhile.
+                Err(_) if process.sockets().is_empty() => {}
                 Err(e) => {
                     self.settled.insert(pid);
                     say(

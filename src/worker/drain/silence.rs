@@ -36,6 +36,8 @@ const ROUND: Duration = Duration::from_millis(2);
 pub(super) struct Done {
     /// Some descriptor led to a listener.
     pub(super) held: bool,
+    /// They still do, but no epoll set of it watches them any more.
+    pub(super) forgotten: bool,
     /// An epoll set may have been woken for a connection that it does not accept any more.
     pub(super) woken: bool,
 }
@@ -65,10 +67,15 @@ pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io
     };
     let done = Done {
         held: true,
+        forgotten: false,
         woken: held.iter().any(exclusive),
     };
+    let forgotten = Done {
+        forgotten: true,
+        ..done
+    };
     if way == Way::Epoll {
-        return forget_all(process, &held).map(|()| done);
+        return forget_all(process, &held).map(|()| forgotten);
     }
     match replace_all(process, &held) {
         Ok(()) => {
@@ -76,7 +83,9 @@ pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io
             Ok(done)
         }
         // The program may watch with poll(2) or wait in accept(2): then this is not enough, and says so.
-        Err(e) => forget_all(process, &held).map(|()| done).map_err(|_| e),
+        Err(e) => forget_all(process, &held)
+            .map(|()| forgotten)
+            .map_err(|_| e),
     }
 }
 
