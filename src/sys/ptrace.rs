@@ -1,4 +1,5 @@
-//! What ptrace(2) has beyond nix: the signal mask of a stopped thread, and seccomp put aside.
+//! What ptrace(2) has beyond nix: the signal mask of a stopped thread, seccomp put aside, and stops at
+//! real-time signals, which nix takes for an error.
 
 #![expect(unsafe_code, reason = "requests of ptrace(2) without a safe wrapper")]
 
@@ -15,6 +16,75 @@ const MASK_BYTES: usize = 8;
 #[must_use]
 pub fn without_seccomp() -> Options {
     Options::from_bits_retain(libc::PTRACE_O_SUSPEND_SECCOMP)
+}
+
+/// What became of a traced thread, see "Stopped states" in ptrace(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal is about to arrive.
+    Signal(i32),
+    /// It enters or leaves a system call; with `PTRACE_O_TRACESYSGOOD`.
+    Syscall,
+    /// One of the `PTRACE_EVENT_` stops.
+    Event(i32),
+    /// It has ended.
+    Gone,
+}
+
+impl Stop {
+    fn of(status: i32) -> Self {
+        if !libc::WIFSTOPPED(status) {
+            return Self::Gone;
+        }
+        match (libc::WSTOPSIG(status), status >> 16) {
+            (signal, 0) if signal == libc::SIGTRAP | 0x80 => Self::Syscall,
+            (signal, 0) => Self::Signal(signal),
+            (_, event) => Self::Event(event),
+        }
+    }
+}
+
+/// The next stop of a thread that is traced from here, or of any with `None`, and the thread; `None` when
+/// there is none yet.
+///
+/// # Errors
+/// `ECHILD` when there is nothing to wait for.
+pub fn stopped(tid: Option<i32>) -> io::Result<Option<(i32, Stop)>> {
+    let mut status = 0;
+    let flags = libc::__WALL | libc::WNOHANG;
+    // SAFETY: the kernel writes one number.
+    let tid = unsafe { libc::waitpid(tid.unwrap_or(-1), &raw mut status, flags) };
+    check(libc::c_long::from(tid))?;
+    Ok((tid != 0).then(|| (tid, Stop::of(status))))
+}
+
+/// Lets a thread run to its next stop; at a stop of [`Stop::Signal`] with the signal, or 0 for none.
+///
+/// # Errors
+/// `ESRCH` when it is not stopped, or gone.
+pub fn go_on(tid: i32, signal: i32) -> io::Result<()> {
+    send(libc::PTRACE_CONT, tid, signal)
+}
+
+/// Traces it no more, and lets it run; the signal as with [`go_on`].
+///
+/// # Errors
+/// `ESRCH` when it is not stopped, or gone.
+pub fn let_go(tid: i32, signal: i32) -> io::Result<()> {
+    send(libc::PTRACE_DETACH, tid, signal)
+}
+
+fn send(request: libc::c_uint, tid: i32, signal: i32) -> io::Result<()> {
+    let signal = usize::try_from(signal).unwrap_or(0);
+    // SAFETY: both arguments are numbers here, the kernel looks at no memory of ours.
+    check(unsafe {
+        libc::ptrace(
+            request,
+            tid,
+            ptr::null_mut::<libc::c_void>(),
+            ptr::without_provenance_mut::<libc::c_void>(signal),
+        )
+    })
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {

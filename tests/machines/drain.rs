@@ -6,9 +6,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use testbed::{Load, Machine, Traffic, nap, wait_until};
+use testbed::{Load, Machine, Traffic, nap, wait_for, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, pids};
 
@@ -178,11 +178,31 @@ fn answer(stream: &mut TcpStream) -> String {
     answer
 }
 
-/// Waits until systemd has begun to stop an instance.
-fn wait_stopping(machine: &Machine) {
-    wait_until(SOON, "the drain", || {
-        (0..2).all(|i| machine.property(&format!("web@{i}.service"), "SubState") == "stop")
-    });
+pub(crate) fn a_program_with_a_filter_of_its_own_is_not_killed_by_it(machine: &mut Machine) {
+    loses_nothing(machine, "jail.py", "handover = \"fds\"");
+    let journal = machine.journal("web@*");
+    assert!(!journal.contains("status=31/SYS"), "{journal}");
+}
+
+/// Where no thread can be stopped the epoll sets are changed, and once that is done it is done.
+pub(crate) fn a_program_that_is_traced_loses_nothing(machine: &mut Machine) {
+    deploy(machine, "plain.js", "");
+    machine.write_app("tracer.py", "/srv");
+    let load = Load::start(machine, &Traffic::on_port(3000, 20));
+    load.wait_answered(200);
+    for pid in pids(machine, 2) {
+        let tracer = format!("setsid python3 /srv/tracer.py {pid} </dev/null >/dev/null 2>&1 &");
+        machine.sh(&tracer).ok();
+        wait_until(SOON, "the tracer", || {
+            let status = machine.read(&format!("/proc/{pid}/status"));
+            !status.contains("TracerPid:\t0\n")
+        });
+    }
+    machine.systemctl(&["reload", "web"]).ok();
+    load.wait_answered(50);
+    load.stop().assert_nothing_lost();
+    let journal = machine.journal("web@*");
+    assert!(!journal.contains("goes on accepting"), "{journal}");
 }
 
 pub(crate) fn a_request_that_takes_long_is_finished(machine: &mut Machine) {
@@ -235,14 +255,24 @@ pub(crate) fn a_second_request_to_stop_cuts_it_short(machine: &mut Machine) {
 
 pub(crate) fn nothing_is_accepted_any_more(machine: &mut Machine) {
     deploy(machine, "pace.js", "drain_timeout = \"50s\"");
-    let before = pids(machine, 2);
+    let before: Vec<String> = pids(machine, 2)
+        .iter()
+        .map(|p| format!("pid {p}"))
+        .collect();
     let slow: Vec<TcpStream> = (0..20).map(|_| ask(machine, "/4000")).collect();
     let restart = machine.spawn(&["systemctl", "restart", "web"]);
-    wait_stopping(machine);
-    // It is answered by those that come after.
-    let later = answer(&mut ask(machine, "/0"));
-    assert!(later.contains("200 OK"), "{later}");
-    assert!(!before.iter().any(|p| later.contains(&format!("pid {p}"))));
+    // Those that serve do so for seconds yet; once they drain, those that come after answer.
+    let waited = wait_for(SOON, "a request that is not accepted", || {
+        let start = Instant::now();
+        let answer = answer(&mut ask(machine, "/0"));
+        assert!(answer.contains("200 OK"), "{answer}");
+        let is_later = !before.iter().any(|pid| answer.contains(pid));
+        is_later.then(|| start.elapsed())
+    });
+    assert!(
+        waited > Duration::from_secs(1),
+        "accepted until the end: {waited:?}"
+    );
     for mut stream in slow {
         assert!(answer(&mut stream).contains("200 OK"));
     }

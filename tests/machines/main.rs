@@ -117,6 +117,8 @@ const DRAIN: &[Spec] = specs![
     drain::a_node_program_keeps_options_of_its_own,
     drain::a_node_program_is_sent_the_message_shutdown,
     drain::an_event_loop_is_drained_without_being_stopped,
+    drain::a_program_with_a_filter_of_its_own_is_not_killed_by_it,
+    drain::a_program_that_is_traced_loses_nothing,
     drain::a_request_that_takes_long_is_finished,
     drain::one_that_takes_too_long_is_cut_and_said,
     drain::a_connection_that_waits_for_nothing_does_not_hold_it_up,

@@ -39,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const LOOK_LATER: Duration = Duration::from_millis(100);
 /// systemd is asked for this much more time than the drain takes for itself.
 const MARGIN: Duration = Duration::from_secs(5);
+/// Processes are silenced for so long beyond the end of a short drain.
+const GRACE: Duration = Duration::from_secs(1);
 /// A machine that goes down is not kept up for longer.
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 
@@ -73,6 +75,8 @@ struct Instance<'a> {
     signals: SignalFd,
     /// When the drain is over whatever there is left.
     end: Instant,
+    /// The seccomp filters of a process that has none of its own.
+    filters: Option<u32>,
     /// Processes that nothing more can be done about.
     settled: HashSet<i32>,
     /// So many looks are left after which another instance may have to be woken.
@@ -82,6 +86,7 @@ struct Instance<'a> {
 impl<'a> Instance<'a> {
     fn begin(drain: &'a Drain) -> io::Result<Self> {
         let folder = unit::folder(&drain.app, drain.instance)?;
+        let filters = filters(&folder);
         // A thread of the program must never be left in the middle of a call of ours.
         let mut ends = SigSet::empty();
         for signal in [
@@ -102,6 +107,7 @@ impl<'a> Instance<'a> {
             listeners: Vec::new(),
             signals,
             end: Instant::now() + drain.timeout,
+            filters,
             settled: HashSet::new(),
             nudges: 0,
         })
@@ -211,12 +217,12 @@ impl<'a> Instance<'a> {
                 continue;
             }
             // A program that forks without end must not hold up its own stop.
-            if Instant::now() >= self.end {
+            if Instant::now() >= self.end + GRACE {
                 return;
             }
             self.learn(&process);
             let pid = process.pid;
-            match silence::silence(&process, &self.listeners, self.drain.way) {
+            match silence::silence(&process, &self.listeners, self.drain.way, self.filters) {
                 Ok(done) => {
                     if done.woken {
                         self.nudges = 2;
@@ -254,6 +260,20 @@ impl<'a> Instance<'a> {
         let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         poll(&mut fds, pause).is_ok_and(|n| n > 0)
+    }
+}
+
+/// The unit's and the handover's: the helper is under the former, and the program under one more. With no
+/// helper there may be one of the unit's that is not told from one of the program's.
+fn filters(folder: &Path) -> Option<u32> {
+    let helper = unit::processes(folder)
+        .into_iter()
+        .filter(|pid| i32::try_from(std::process::id()) != Ok(*pid))
+        .filter_map(|pid| Process::open(pid).ok())
+        .find(Process::is_helper);
+    match helper {
+        Some(helper) => helper.filters().map(|f| f + 1),
+        None => survey::own_filters(),
     }
 }
 

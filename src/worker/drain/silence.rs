@@ -43,11 +43,17 @@ pub(super) struct Done {
 }
 
 /// Silences one process; `Ok` means that no descriptor of it leads to the listeners any more, or that
-/// with [`Way::Epoll`] no epoll set of it does.
+/// with [`Way::Epoll`] no epoll set of it does. A process under no more seccomp filters than `filters`
+/// has none of its own.
 ///
 /// # Errors
 /// What stood in the way.
-pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io::Result<Done> {
+pub(super) fn silence(
+    process: &Process,
+    listeners: &[Listener],
+    way: Way,
+    filters: Option<u32>,
+) -> io::Result<Done> {
     let held: Vec<Held<'_>> = process
         .sockets()
         .into_iter()
@@ -77,7 +83,7 @@ pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io
     if way == Way::Epoll {
         return forget_all(process, &held).map(|()| forgotten);
     }
-    match replace_all(process, &held) {
+    match replace_all(process, &held, filters) {
         Ok(()) => {
             kick(process, &held);
             Ok(done)
@@ -89,11 +95,13 @@ pub(super) fn silence(process: &Process, listeners: &[Listener], way: Way) -> io
     }
 }
 
-fn replace_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
+fn replace_all(process: &Process, held: &[Held<'_>], filters: Option<u32>) -> io::Result<()> {
     if let Some(why) = process.untouchable() {
         return Err(io::Error::other(why));
     }
     let gate = tracee::gate(process.pid)?;
+    // A filter may kill a program for a call that it never makes itself.
+    let has_own = filters.is_some_and(|f| process.filters().is_some_and(|own| own > f));
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for attempt in 0..ATTEMPTS {
         let mut threads = process.threads();
@@ -102,6 +110,10 @@ fn replace_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
             break;
         };
         match Tracee::stop(thread) {
+            Ok(tracee) if has_own && !tracee.unfiltered => {
+                let _ = tracee.release();
+                return Err(io::Error::other("it has a seccomp filter of its own"));
+            }
             Ok(mut tracee) => {
                 let done = held
                     .iter()

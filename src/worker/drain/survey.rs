@@ -107,6 +107,11 @@ impl Process {
             .collect()
     }
 
+    /// How many seccomp filters it is under.
+    pub(super) fn filters(&self) -> Option<u32> {
+        filters(&self.pid.to_string())
+    }
+
     /// Why it must not be stopped, if so: another tracer has it, or its system calls are few.
     pub(super) fn untouchable(&self) -> Option<&'static str> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
@@ -115,6 +120,16 @@ impl Process {
         }
         (field(&status, "Seccomp:")? == "1").then_some("it is in seccomp's strict mode")
     }
+}
+
+/// How many seccomp filters this process is under; none before Linux 5.9, which does not tell.
+pub(super) fn own_filters() -> Option<u32> {
+    filters("self")
+}
+
+fn filters(process: &str) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    field(&status, "Seccomp_filters:")?.parse().ok()
 }
 
 /// A value of a file of `key value` lines.

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self as trace, Options};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::registers::{self, GATE, Registers, Resume};
 use super::survey::{Thread, field};
-use crate::sys::ptrace;
+use crate::sys::ptrace::{self, Stop};
 
 /// A thread that does not stop in this time is let alone.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -35,6 +35,10 @@ pub(super) struct Tracee {
     saved: Registers,
     mask: u64,
     called: bool,
+    /// A signal that nothing holds back, and that came in the middle of a call.
+    owed: Option<i32>,
+    /// Its seccomp filters are put aside.
+    pub(super) unfiltered: bool,
 }
 
 impl Tracee {
@@ -45,10 +49,12 @@ impl Tracee {
     pub(super) fn stop(thread: &Thread) -> io::Result<Self> {
         let tid = Pid::from_raw(thread.tid);
         let options = Options::PTRACE_O_TRACESYSGOOD;
-        // Privileged tracers may put filters aside; the calls made here are harmless to most anyway.
-        trace::seize(tid, options | ptrace::without_seccomp())
-            .or_else(|_| trace::seize(tid, options))?;
-        match Self::begin(tid, thread) {
+        // Not in a container: there the tracer is under a filter itself.
+        let unfiltered = trace::seize(tid, options | ptrace::without_seccomp()).is_ok();
+        if !unfiltered {
+            trace::seize(tid, options)?;
+        }
+        match Self::begin(tid, thread, unfiltered) {
             Ok(tracee) => Ok(tracee),
             Err(e) => {
                 // Works for one that has stopped; any other goes on when this process ends.
@@ -58,7 +64,7 @@ impl Tracee {
         }
     }
 
-    fn begin(tid: Pid, thread: &Thread) -> io::Result<Self> {
+    fn begin(tid: Pid, thread: &Thread, unfiltered: bool) -> io::Result<Self> {
         trace::interrupt(tid)?;
         wait_stopped(tid)?;
         let saved = trace::getregs(tid)?;
@@ -74,6 +80,8 @@ impl Tracee {
             saved,
             mask: ptrace::mask(thread.tid)?,
             called: false,
+            owed: None,
+            unfiltered,
         })
     }
 
@@ -91,7 +99,12 @@ impl Tracee {
         trace::setregs(self.tid, calling)?;
         for _edge in ["entry", "exit"] {
             trace::syscall(self.tid, None)?;
-            while !matches!(wait(self.tid)?, WaitStatus::PtraceSyscall(_)) {
+            loop {
+                match wait(self.tid)? {
+                    Stop::Syscall => break,
+                    Stop::Signal(signal) => self.owed = Some(signal),
+                    _ => {}
+                }
                 trace::syscall(self.tid, None)?;
             }
         }
@@ -125,7 +138,11 @@ impl Tracee {
         if self.called || how != Resume::AsIs {
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
-        Ok(trace::detach(self.tid, None)?)
+        trace::detach(self.tid, None)?;
+        if let Some(Ok(signal)) = self.owed.map(Signal::try_from) {
+            kill(self.tid, signal)?;
+        }
+        Ok(())
     }
 
     fn has_signal(&self) -> bool {
@@ -153,35 +170,36 @@ fn is_restartable(tid: i32) -> bool {
 
 /// Lets go what did not stop in time and has stopped since.
 pub(super) fn let_go() {
-    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
-    while let Ok(status) = waitpid(None, Some(flags)) {
-        let Some(tid) = status.pid() else {
-            return;
+    while let Ok(Some((tid, stop))) = ptrace::stopped(None) {
+        let signal = match stop {
+            Stop::Signal(signal) => signal,
+            _ => 0,
         };
-        let _ = trace::detach(tid, None);
+        // Only one that has ended cannot be let go.
+        let _ = ptrace::let_go(tid, signal);
     }
 }
 
 fn wait_stopped(tid: Pid) -> io::Result<()> {
     loop {
-        match wait(tid)? {
-            WaitStatus::PtraceEvent(_, _, STOPPED) => return Ok(()),
-            // A signal was on its way already.
-            WaitStatus::Stopped(_, signal) => trace::cont(tid, signal)?,
-            _ => trace::cont(tid, None)?,
-        }
+        let signal = match wait(tid)? {
+            Stop::Event(STOPPED) => return Ok(()),
+            // It was on its way already.
+            Stop::Signal(signal) => signal,
+            _ => 0,
+        };
+        ptrace::go_on(tid.as_raw(), signal)?;
     }
 }
 
 /// The next stop of the thread.
-fn wait(tid: Pid) -> io::Result<WaitStatus> {
+fn wait(tid: Pid) -> io::Result<Stop> {
     let start = Instant::now();
-    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
     while start.elapsed() < PATIENCE {
-        match waitpid(tid, Some(flags))? {
-            WaitStatus::StillAlive => std::thread::sleep(STEP),
-            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Errno::ESRCH.into()),
-            stop => return Ok(stop),
+        match ptrace::stopped(Some(tid.as_raw()))? {
+            None => std::thread::sleep(STEP),
+            Some((_, Stop::Gone)) => return Err(Errno::ESRCH.into()),
+            Some((_, stop)) => return Ok(stop),
         }
     }
     Err(io::ErrorKind::TimedOut.into())
@@ -287,11 +305,62 @@ mod tests {
         let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
         let gate = gate(tracee.thread.tid).unwrap();
         tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
-        nix::sys::signal::kill(tracee.tid, nix::sys::signal::SIGUSR1).unwrap();
+        kill(tracee.tid, Signal::SIGUSR1).unwrap();
         tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
         tracee.release().unwrap();
         let ended = sleeper.wait().unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
         assert_eq!(signal, Some(libc::SIGUSR1));
+    }
+
+    #[test]
+    fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
+        let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+        wait_until(Duration::from_secs(10), "sleep to sleep", || {
+            thread(&sleeper).waits.is_some()
+        });
+        let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
+        let tid = tracee.tid;
+        let gate = gate(tid.as_raw()).unwrap();
+        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        kill(tid, Signal::SIGSTOP).unwrap();
+        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        tracee.release().unwrap();
+        wait_until(Duration::from_secs(10), "it to be stopped", || {
+            state(tid).starts_with('T')
+        });
+        kill(tid, Signal::SIGKILL).unwrap();
+        sleeper.wait().unwrap();
+    }
+
+    fn state(tid: Pid) -> String {
+        let status = fs::read_to_string(format!("/proc/{tid}/status"));
+        field(&status.unwrap(), "State:").unwrap()
+    }
+
+    /// Programs with timers of POSIX and glibc itself use them, and wait for them.
+    #[test]
+    fn a_real_time_signal_that_is_on_its_way_arrives() {
+        let script = "trap 'kill $!; exit 7' RTMIN+3; sleep 60 & wait";
+        let mut sleeper = Command::new("bash").args(["-c", script]).spawn().unwrap();
+        wait_until(Duration::from_secs(10), "bash to wait", || {
+            thread(&sleeper)
+                .waits
+                .is_some_and(|(n, _)| n == libc::SYS_wait4)
+        });
+        let sleeping = thread(&sleeper);
+        let tid = Pid::from_raw(sleeping.tid);
+        trace::seize(tid, Options::PTRACE_O_TRACESYSGOOD).unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", "RTMIN+3", &sleeper.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        wait_until(Duration::from_secs(10), "it to be on its way", || {
+            state(tid).starts_with('t')
+        });
+        Tracee::begin(tid, &sleeping, false)
+            .and_then(Tracee::release)
+            .unwrap();
+        assert_eq!(sleeper.wait().unwrap().code(), Some(7));
     }
 }
