@@ -12,7 +12,7 @@ lib = $(DESTDIR)$(PREFIX)/lib
 share = $(DESTDIR)$(PREFIX)/share
 
 .NOTPARALLEL:
-.PHONY: help build demo test unit machines bench lint deps install
+.PHONY: help build demo test unit machines kernel fuzz bench lint deps install
 
 help:
 	@echo 'make demo     a cluster on a machine of its own: installed, loaded, reloaded, broken'
@@ -20,6 +20,8 @@ help:
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
+	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama'
+	@echo 'make fuzz     looks for a value that becomes syntax of a unit; SECONDS=60'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible'
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
@@ -43,6 +45,25 @@ unit: deps package-tools
 
 machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
+
+# Not part of `make test`: a machine without KVM takes an hour for it.
+kernel: NEEDS += qemu-system-x86_64:qemu-system-x86 cpio:cpio
+kernel: deps
+	cargo build --locked --bins --example load
+	cargo test --locked --test kernel
+
+# SECONDS of each target; what it finds lands in $(TARGET)/fuzz, and belongs into tests/injection.rs.
+SECONDS ?= 60
+CARGO_FUZZ = 0.13.2
+fuzz: NEEDS += g++:g++
+fuzz: deps
+	@$(call tool,cargo-fuzz,$(CARGO_FUZZ))
+	@mkdir -p $(TARGET)/fuzz/text $(TARGET)/fuzz/values
+	for case in tests/golden/*/ecosystem.toml; do cp $$case $(TARGET)/fuzz/text/$$(echo $$case | tr / -); done
+	for claim in text values; do \
+		$(TOOLS)/bin/cargo-fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir $(abspath $(TARGET))/fuzz/build $$claim \
+			$(abspath $(TARGET))/fuzz/$$claim -- -max_total_time=$(SECONDS) -artifact_prefix=$(abspath $(TARGET))/fuzz/ || exit 1; \
+	done
 
 bench: deps
 	cargo build --locked --release

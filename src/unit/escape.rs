@@ -122,52 +122,22 @@ mod tests {
     use super::*;
     use askama::filters::Escaper;
     use proptest::prelude::*;
-
-    /// systemd's own rules read backwards: unquotes one line into words.
-    fn unquote(line: &str, place: Place) -> Vec<String> {
-        let mut words = vec![String::new()];
-        let mut quoted = false;
-        let mut chars = line.chars().peekable();
-        while let Some(c) = chars.next() {
-            let last = words.last_mut().unwrap();
-            match c {
-                '"' => quoted = !quoted,
-                ' ' if !quoted => words.push(String::new()),
-                '\\' => match chars.next().unwrap() {
-                    'n' => last.push('\n'),
-                    't' => last.push('\t'),
-                    'x' => {
-                        let hex: String = [chars.next().unwrap(), chars.next().unwrap()]
-                            .iter()
-                            .collect();
-                        last.push(char::from(u8::from_str_radix(&hex, 16).unwrap()));
-                    }
-                    c => last.push(c),
-                },
-                '%' => last.push(chars.next().filter(|c| *c == '%').expect("a specifier")),
-                '$' if place == Place::Command => {
-                    last.push(chars.next().filter(|c| *c == '$').expect("a variable"));
-                }
-                c => last.push(c),
-            }
-        }
-        words
-    }
+    use testbed::unit::{Dollar, words};
 
     proptest! {
         #[test]
-        fn a_command_line_arrives_word_by_word(words in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5)) {
-            let line = command_line(words.iter().map(String::as_str)).0;
+        fn a_command_line_arrives_word_by_word(given in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5)) {
+            let line = command_line(given.iter().map(String::as_str)).0;
             prop_assert!(!line.contains('\n'));
             prop_assert!(!line.ends_with('\\'));
-            prop_assert_eq!(unquote(&line, Place::Command), words);
+            prop_assert_eq!(words(&line, Dollar::Variable), Ok(given));
         }
 
         #[test]
         fn an_assignment_stays_one_word(value in "[^\u{0}]{0,40}") {
             let line = assignment("KEY", &value).0;
             prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(unquote(&line, Place::Environment), vec![format!("KEY={value}")]);
+            prop_assert_eq!(words(&line, Dollar::Plain), Ok(vec![format!("KEY={value}")]));
         }
 
         #[test]

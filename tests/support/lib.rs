@@ -16,10 +16,11 @@ mod poll;
 mod release;
 pub mod runner;
 mod systemctl;
+pub mod unit;
 
 pub use load::{Load, Traffic};
 pub use machine::{Machine, PowerLoss};
 pub use network::Network;
 pub use output::{Output, Running};
 pub use poll::{nap, wait_for, wait_until};
-pub use release::{Release, build_dir};
+pub use release::{Release, build_dir, machines_dir};

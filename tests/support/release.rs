@@ -41,7 +41,7 @@ impl Release {
 
     /// The folder whose overlay a machine boots: the host's own root where that is this release,
     /// else one that is built now, once, and kept.
-    pub(crate) fn root(self) -> PathBuf {
+    pub fn root(self) -> PathBuf {
         if self == Self::Debian12 && host_is_debian12() {
             return "/".into();
         }
@@ -113,7 +113,7 @@ pub fn build_dir() -> PathBuf {
 }
 
 /// Where roots are kept, next to the builds: target/machines.
-pub(crate) fn machines_dir() -> PathBuf {
+pub fn machines_dir() -> PathBuf {
     let dir = build_dir().with_file_name("machines");
     fs::create_dir_all(&dir).expect("a folder for machines in cargo's target folder");
     dir

@@ -1,0 +1,187 @@
+//! What holds for every ecosystem file there can be: nothing in it becomes a line, a specifier or a word of a unit that
+//! was not meant to be one. Tried by `tests/injection.rs` with values at random, and by the fuzzer.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use rsgen::ecosystem::{self, App};
+use rsgen::layout::Layout;
+use rsgen::plan::{self, Host};
+use testbed::unit::{Directive, Dollar, read, words};
+
+const HOST: Host = Host {
+    cpus: 4,
+    yama: true,
+};
+const TEMPLATES: [(&str, &str); 3] = [
+    (".socket", include_str!("../../templates/app.socket")),
+    (
+        "@.service",
+        include_str!("../../templates/instance.service"),
+    ),
+    (".service", include_str!("../../templates/cluster.service")),
+];
+
+/// Any text is a fault that is told, or apps whose units say what it says.
+pub(crate) fn of_any_text(text: &str) {
+    let (apps, report) = ecosystem::parse("ecosystem.toml", text);
+    assert!(!report.render(false).is_empty() || !report.has_errors());
+    if !report.has_errors() {
+        apps.iter().for_each(of_an_app);
+    }
+}
+
+/// The units of an app hold what the app says, and beyond it only what the templates do.
+pub(crate) fn of_an_app(app: &App) {
+    let layout = Layout::system(Path::new("/"));
+    let source = Path::new("/etc/rsgen/app.toml");
+    let units =
+        plan::units(app, Some(source), &layout, HOST).expect("units of an app without fault");
+    for (path, text) in &units.files {
+        let unit = path.to_string_lossy();
+        let directives = read(text).unwrap_or_else(|why| panic!("{unit}: {why}\n{text}"));
+        let allowed = allowed(app, &unit);
+        for d in &directives {
+            let place = (d.section.clone(), d.key.clone());
+            assert!(
+                allowed.contains(&place),
+                "{unit}: {d:?} is not in its template\n{text}"
+            );
+        }
+        if unit.ends_with("@.service") {
+            of_an_instance(app, &directives);
+        }
+    }
+}
+
+/// Sections and keys that a unit may have: those of its template, and the user's own directives.
+fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
+    let (ending, template) = TEMPLATES
+        .into_iter()
+        .find(|(ending, _)| unit.ends_with(ending))
+        .expect("a template");
+    let mut section = "";
+    let mut allowed = BTreeSet::new();
+    for line in template.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, _)) = line
+            .split_once('=')
+            .filter(|_| !line.starts_with(['#', '{']))
+        {
+            allowed.insert((section.to_owned(), key.to_owned()));
+        }
+    }
+    let mut own = |section: &str, keys: &[(String, String)]| {
+        allowed.extend(
+            keys.iter()
+                .map(|(key, _)| (section.to_owned(), key.clone())),
+        );
+    };
+    match ending {
+        ".socket" => {
+            own("Socket", &app.socket);
+            own(
+                "Socket",
+                &[
+                    ("ListenStream".to_owned(), String::new()),
+                    ("ListenDatagram".to_owned(), String::new()),
+                ],
+            );
+        }
+        "@.service" => {
+            own("Unit", &app.unit);
+            own("Service", &app.service);
+        }
+        _ => {}
+    }
+    allowed
+}
+
+fn of_an_instance(app: &App, directives: &[Directive]) {
+    let values = |key: &str| -> Vec<&str> {
+        let of_service = directives
+            .iter()
+            .filter(|d| d.section == "Service" && d.key == key);
+        of_service.map(|d| d.value.as_str()).collect()
+    };
+    let [start] = values("ExecStart")[..] else {
+        panic!("one ExecStart=: {directives:?}");
+    };
+    let start = words(start, Dollar::Variable).expect("a command line");
+    let program = app.program.command_line();
+    assert!(
+        start.ends_with(&program),
+        "{start:?} does not end in {program:?}"
+    );
+    assert_eq!(
+        start.iter().position(|w| w == "--"),
+        Some(start.len() - program.len() - 1)
+    );
+
+    let mut env: Vec<String> = app
+        .env
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    env.extend(app.instance_var.iter().map(|name| format!("{name}=%i")));
+    let mut said = Vec::new();
+    for value in values("Environment") {
+        // Those of the user's own directives are as they are.
+        if !app
+            .service
+            .iter()
+            .any(|(key, own)| key == "Environment" && own.trim() == value)
+        {
+            said.extend(words(value, Dollar::Plain).expect("an assignment"));
+        }
+    }
+    env.sort();
+    said.sort();
+    assert_eq!(said, env);
+
+    let plain = |key: &str| values(key).first().map(|v| v.replace("%%", "%"));
+    assert_eq!(plain("User"), app.user);
+    assert_eq!(plain("Group"), app.group);
+    if let Some(cwd) = &app.program.cwd {
+        assert_eq!(plain("WorkingDirectory").as_ref(), Some(cwd));
+    }
+}
+
+/// An ecosystem file with values of any kind wherever one can stand.
+pub(crate) fn file(values: &[String]) -> String {
+    let mut values = values.iter().map(|v| quoted(v)).cycle();
+    let mut next = || values.next().unwrap_or_else(|| "\"\"".to_owned());
+    format!(
+        "[[apps]]\nname = \"web\"\nlisten = 3000\nscript = {}\nargs = [{}, {}]\ninterpreter = {}\ncwd = {}\nuser = {}\n\
+         env.A = {}\nenv.B = {}\nunit.Description = {}\nservice.X-Own = {}\nsocket.SmackLabel = {}\n",
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next()
+    )
+}
+
+/// A string of TOML, whatever is in it.
+fn quoted(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                // Writing into a String cannot fail.
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}

@@ -1,0 +1,75 @@
+//! No value of an ecosystem file gets out of its place in a unit: what `tests/fuzz` searches for hours, at random here.
+
+#![expect(clippy::expect_used, reason = "a claim that does not hold")]
+
+#[path = "fuzz/claims.rs"]
+mod claims;
+
+use proptest::prelude::*;
+
+/// What means something to systemd or to a shell, more often than other text.
+fn value() -> impl Strategy<Value = String> {
+    let sharp = prop::sample::select(vec![
+        "%",
+        "%i",
+        "%%",
+        "$",
+        "$$",
+        "${A}",
+        "\"",
+        "'",
+        "\\",
+        "\\n",
+        "\n",
+        "\r",
+        "\t",
+        "\0",
+        ";",
+        " ",
+        "=",
+        "#",
+        "[Service]",
+        "\nUser=root",
+        "\u{85}",
+        "\u{2028}",
+        "\u{7f}",
+        "@",
+        "-",
+        "+",
+        "!",
+        ":",
+        "|",
+        "é",
+    ]);
+    let piece =
+        prop_oneof![3 => sharp.prop_map(str::to_owned), 1 => "[a-z/]{1,4}", 1 => any::<String>()];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_value_becomes_syntax(values in prop::collection::vec(value(), 11)) {
+        claims::of_any_text(&claims::file(&values));
+    }
+
+    /// With all of them hostile most files are refused; one at a time gets further.
+    #[test]
+    fn no_single_value_becomes_syntax(value in value(), place in 0..11_usize) {
+        let mut values = vec!["a".to_owned(); 11];
+        values[place] = value;
+        claims::of_any_text(&claims::file(&values));
+    }
+
+    #[test]
+    fn any_text_at_all_is_units_or_faults(text in any::<String>()) {
+        claims::of_any_text(&text);
+    }
+}
+
+#[test]
+fn values_that_mean_nothing_are_accepted() {
+    let (apps, report) =
+        rsgen::ecosystem::parse("ecosystem.toml", &claims::file(&["a".to_owned()]));
+    assert!(!report.has_errors(), "{}", report.render(false));
+    claims::of_an_app(&apps[0]);
+}
