@@ -12,6 +12,7 @@ mod drain;
 mod entry;
 mod epoll;
 mod helper;
+mod inherited;
 mod preload;
 mod rehearsal;
 mod replace;

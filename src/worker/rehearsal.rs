@@ -67,15 +67,24 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
     }
 }
 
+/// How much Yama restricts ptrace(2), from 0, not at all, to 3; 0 without Yama.
+pub(super) fn yama() -> u32 {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    scope.trim().parse().unwrap_or(0)
+}
+
 fn reason(error: &io::Error) -> String {
-    let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let yama = yama();
+    // The manager of a user has no capability to give, and beyond 2 none helps.
+    let has_cure = (1..=2).contains(&yama) && nix::unistd::getppid().as_raw() == 1;
     let cure = if !std::path::Path::new("/proc/self/status").exists() {
         "the unit hides /proc".to_owned()
-    } else if yama.trim().parse().is_ok_and(|scope: u32| scope > 0) {
+    } else if has_cure {
         format!(
-            "`kernel.yama.ptrace_scope` is {}: write `service.AmbientCapabilities = \"CAP_SYS_PTRACE\"`",
-            yama.trim()
+            "`kernel.yama.ptrace_scope` is {yama}: write `service.AmbientCapabilities = \"CAP_SYS_PTRACE\"`"
         )
+    } else if yama > 0 {
+        format!("`kernel.yama.ptrace_scope` is {yama}: lower it")
     } else {
         format!("let `{CALLS}` through SystemCallFilter=")
     };

@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use super::arguments::{Handover, Ready, Run};
 use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
-use super::{Error, channel, preload, rehearsal};
+use super::{Error, channel, inherited, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
 use crate::sys::process::{self, Side};
 use crate::sys::{exec, seccomp};
@@ -42,6 +42,7 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
     hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
     let listeners = sockets::take(&run.app)?;
+    inherited::note(run, &listeners);
     let mut environment: Environment = std::env::vars_os()
         .filter(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")))
         .collect();

@@ -40,7 +40,7 @@ boot() { # CPUS
         for hierarchy; do echo $$ >"$hierarchy/$name/cgroup.procs"; done
         exec taskset -c "$cpus" systemd-nspawn -q -D merged -M "$name" \
             --register=no --keep-unit --private-network --link-journal=no \
-            --system-call-filter="pidfd_getfd kcmp process_vm_readv" -b
+            --system-call-filter="pidfd_getfd kcmp process_vm_readv" --capability=CAP_WAKE_ALARM -b
         ' sh "$1" "$name" $hierarchies </dev/null >console 2>&1 &
     nspawn=$!
 }

@@ -24,8 +24,14 @@ pub(super) struct Listener {
 
 impl Listener {
     /// From a socket of the process; `None` for one that does not listen.
-    pub(super) fn of(process: &Process, found: Socket) -> Option<Self> {
-        let fd = process.descriptor(found.fd).ok()?;
+    ///
+    /// # Errors
+    /// `EPERM` when the process may not be looked into, `EBADF` when it has closed it since.
+    pub(super) fn of(process: &Process, found: Socket) -> io::Result<Option<Self>> {
+        Ok(Self::of_descriptor(&process.descriptor(found.fd)?, found))
+    }
+
+    fn of_descriptor(fd: &OwnedFd, found: Socket) -> Option<Self> {
         let listens = socket::number(fd.as_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
         if listens.ok()? != 1 {
             return None;
@@ -36,7 +42,7 @@ impl Listener {
         Some(Self {
             inode: found.inode,
             shape: socket::shape(fd.as_fd()).ok()?,
-            blocking: is_blocking(&fd),
+            blocking: is_blocking(fd),
             address: Address::from_bytes(&socket::name(fd.as_fd()).ok()?)?,
             diag: Diag::open().ok()?,
         })

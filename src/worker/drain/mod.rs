@@ -11,7 +11,7 @@ mod diag;
 mod listener;
 mod registers;
 mod silence;
-mod survey;
+pub(super) mod survey;
 mod tracee;
 mod unit;
 
@@ -27,7 +27,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sd_notify::NotifyState;
 
-use super::{Error, preload, say};
+use super::{Error, inherited, preload, rehearsal, say};
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
@@ -64,7 +64,11 @@ pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error
 }
 
 fn without(error: &io::Error) {
-    say(4, &format!("stops without a drain: {error}"));
+    let why = match (error.raw_os_error(), rehearsal::yama()) {
+        (Some(libc::EPERM), scope @ 1..) => format!("; `kernel.yama.ptrace_scope` is {scope}"),
+        _ => String::new(),
+    };
+    say(4, &format!("stops without a drain: {error}{why}"));
 }
 
 struct Instance<'a> {
@@ -72,6 +76,8 @@ struct Instance<'a> {
     folder: PathBuf,
     manager: HashSet<u64>,
     listeners: Vec<Listener>,
+    /// Why some listener was not to be looked at.
+    blind: Option<io::Error>,
     signals: SignalFd,
     /// When the drain is over whatever there is left.
     end: Instant,
@@ -103,8 +109,9 @@ impl<'a> Instance<'a> {
         Ok(Self {
             drain,
             folder,
-            manager: survey::sockets_of_manager()?,
+            manager: inherited::sockets(&drain.state, drain.instance)?,
             listeners: Vec::new(),
+            blind: None,
             signals,
             end: Instant::now() + drain.timeout,
             filters,
@@ -122,7 +129,7 @@ impl<'a> Instance<'a> {
         let word = preload::Word::drain(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
         if self.listeners.is_empty() {
-            return Ok(());
+            return self.blind.take().map_or(Ok(()), Err);
         }
         let mut pause = LOOK;
         let mut empty = 0;
@@ -250,7 +257,10 @@ impl<'a> Instance<'a> {
         for found in process.sockets() {
             let known = self.listeners.iter().any(|l| l.inode == found.inode);
             if !known && self.manager.contains(&found.inode) {
-                self.listeners.extend(Listener::of(process, found));
+                match Listener::of(process, found) {
+                    Ok(listener) => self.listeners.extend(listener),
+                    Err(e) => self.blind = Some(e),
+                }
             }
         }
     }

@@ -153,6 +153,14 @@ fn links(pid: i32) -> io::Result<Vec<(RawFd, String)>> {
         .collect())
 }
 
+/// The inodes of the sockets that a process has open.
+///
+/// # Errors
+/// When it may not be looked into, or is gone.
+pub(in super::super) fn inodes(pid: i32) -> io::Result<HashSet<u64>> {
+    Ok(sockets(pid)?.into_iter().map(|s| s.inode).collect())
+}
+
 fn sockets(pid: i32) -> io::Result<Vec<Socket>> {
     Ok(links(pid)?
         .into_iter()
@@ -165,16 +173,6 @@ fn sockets(pid: i32) -> io::Result<Vec<Socket>> {
             Some(Socket { fd, inode })
         })
         .collect())
-}
-
-/// The sockets that the service manager holds: those of its socket units are among them.
-///
-/// # Errors
-/// When the manager may not be looked into.
-pub(super) fn sockets_of_manager() -> io::Result<HashSet<u64>> {
-    // The commands of a unit are children of their manager, of PID 1 or of the user's own.
-    let manager = nix::unistd::getppid().as_raw();
-    Ok(sockets(manager)?.into_iter().map(|s| s.inode).collect())
 }
 
 /// What a thread does.

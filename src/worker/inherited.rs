@@ -1,0 +1,71 @@
+//! Which sockets are systemd's: they came by inheritance, and go on when the instance ends.
+//!
+//! Root asks the manager itself, whatever an instance says. A user's own manager may have a capability more than its
+//! services (`CAP_WAKE_ALARM` since systemd 254), and then it may not be looked into: there the worker notes what it was
+//! handed, in a folder of that user's, and the drain has no more rights than whoever could write there.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::fstat;
+use nix::unistd::{geteuid, getppid};
+
+use super::arguments::Run;
+use super::drain::survey;
+use super::sockets::Listener;
+
+/// Notes the sockets that an instance was handed. Only a user's own manager has a state folder that it could be
+/// written to; any other can be asked.
+pub(super) fn note(run: &Run, listeners: &[Listener]) {
+    if geteuid().is_root() {
+        return;
+    }
+    let inodes = listeners
+        .iter()
+        .filter_map(|l| fstat(l.fd).ok())
+        .map(|s| s.st_ino.to_string());
+    let text = inodes.collect::<Vec<_>>().join("\n");
+    let path = path(&run.state, run.instance);
+    let _ = path.parent().map(fs::create_dir_all);
+    // In a unit of the system the folder is root's.
+    let _ = fs::write(path, text);
+}
+
+fn path(state: &Path, instance: u32) -> PathBuf {
+    state.join(format!("{instance}.sockets"))
+}
+
+/// The inodes of the sockets that the manager of this unit holds; more than those of the instance.
+///
+/// # Errors
+/// When it may not be looked into, and nothing was noted.
+pub(super) fn sockets(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
+    // The commands of a unit are children of their manager, of PID 1 or of the user's own.
+    let manager = getppid().as_raw();
+    // Its standard input, which every manager has.
+    if let Err(e) = fs::read_link(format!("/proc/{manager}/fd/0")) {
+        return noted(&path(state, instance)).map_err(|_| e);
+    }
+    survey::inodes(manager)
+}
+
+fn noted(path: &Path) -> io::Result<HashSet<u64>> {
+    let text = fs::read_to_string(path)?;
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_known_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), 3);
+        assert!(noted(&path).is_err());
+        fs::write(&path, "17\n4026531840\nnonsense\n").unwrap();
+        assert_eq!(noted(&path).unwrap(), HashSet::from([17, 4_026_531_840]));
+    }
+}
