@@ -159,7 +159,8 @@ fn instance<'a>(
     host: Host,
 ) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
-    let foreign_user = app.user.as_deref().is_some_and(|u| u != "root" && u != "0");
+    let foreign_user =
+        is_dynamic(app) || app.user.as_deref().is_some_and(|u| u != "root" && u != "0");
     Instance {
         name: &app.name,
         source,
@@ -197,6 +198,18 @@ fn instance<'a>(
         unit: &app.unit,
         service: &app.service,
     }
+}
+
+/// Whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
+fn is_dynamic(app: &App) -> bool {
+    let mut lines = app.service.iter().rev();
+    let last = lines.find(|(directive, _)| directive == "DynamicUser");
+    last.is_some_and(|(_, value)| {
+        matches!(
+            value.to_lowercase().as_str(),
+            "1" | "yes" | "y" | "true" | "t" | "on"
+        )
+    })
 }
 
 /// System calls of the handover that are in no group of an ordinary service, see `systemd-analyze
