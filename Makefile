@@ -71,9 +71,12 @@ bench: deps
 	npm install --silent --no-fund --no-audit --prefix $(TARGET)/bench pm2@7.0.4
 	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo bench --locked --bench pm2
 
+# The other processor that rsgen is for, where the compiler has its library: `rustup target add`.
+OTHER = $(if $(filter x86_64,$(shell uname -m)),aarch64,x86_64)-unknown-linux-gnu
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@! [ -d "$$(rustc --print target-libdir --target $(OTHER))" ] || cargo check --locked --target $(OTHER)
 
 # Programs and the Debian packages they come in.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \

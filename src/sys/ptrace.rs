@@ -11,6 +11,9 @@ use nix::sys::ptrace::Options;
 /// A kernel's `sigset_t` has 64 signals.
 const MASK_BYTES: usize = 8;
 
+/// `PTRACE_GET_RSEQ_CONFIGURATION`, which libc has for x86-64 alone.
+const GET_RSEQ: libc::c_uint = 0x420f;
+
 /// The thread's seccomp filters do not apply while it is traced, see `PTRACE_O_SUSPEND_SECCOMP` in
 /// ptrace(2). It needs `CAP_SYS_ADMIN` and a tracer that is under no filter itself.
 #[must_use]
@@ -140,7 +143,7 @@ pub fn rseq(tid: i32) -> io::Result<Option<u64>> {
     // SAFETY: the kernel writes at most as many bytes as it is told, the size of `configuration`.
     let result = unsafe {
         libc::ptrace(
-            libc::PTRACE_GET_RSEQ_CONFIGURATION,
+            GET_RSEQ,
             tid,
             ptr::without_provenance_mut::<libc::c_void>(size_of_val(&configuration)),
             (&raw mut configuration).cast::<libc::c_void>(),
