@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// The last lines that one run of a unit wrote; none without a journal.
-pub(super) fn last_words(invocation: &str) -> Vec<String> {
+pub(crate) fn last_words(invocation: &str) -> Vec<String> {
     if invocation.is_empty() {
         return Vec::new();
     }

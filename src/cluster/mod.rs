@@ -7,7 +7,7 @@
 
 mod ended;
 mod hold_off;
-mod journal;
+pub(crate) mod journal;
 mod progress;
 mod reload;
 mod serving;

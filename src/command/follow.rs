@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::apply::{self, Prepared};
 use super::context::Context;
 use super::state;
+use crate::cluster::journal;
 use crate::output::{Exit, Failure};
 use crate::systemd::{self, ActiveState, Job, JobResult, Verb};
 use crate::unit::name;
@@ -201,6 +202,10 @@ pub(super) fn keep_old(context: &mut Context, prepared: &Prepared, failure: Fail
 
 fn failed(context: &mut Context, verb: Verb, unit: &str, result: JobResult) -> Failure {
     let state = context.manager().ok().and_then(|m| m.unit(unit).ok());
+    let words = state.as_ref().map(|u| journal::last_words(&u.invocation));
+    for line in words.unwrap_or_default() {
+        context.printer.progress(line);
+    }
     let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
     let exit = if result == JobResult::Timeout {
         Exit::TimedOut
