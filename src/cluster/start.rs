@@ -164,7 +164,12 @@ fn none_serves(
     say: &mut dyn FnMut(&str),
 ) -> Result<StartError, Error> {
     let units = failed(manager, instances)?;
-    for line in journal::last_words(units.first().map_or("", |u| &u.invocation)) {
+    let words = units.first().map(|unit| match unit.exit_status {
+        // The last run was the worker's alone, and those before it have the reason.
+        status if status == i32::from(ERRORED) => journal::last_words_of_any(&unit.name),
+        _ => journal::last_words(&unit.invocation),
+    });
+    for line in words.unwrap_or_default() {
         say(&format!("  {line}"));
     }
     let mut reasons: Vec<String> = units.iter().map(|u| why(cluster, u)).collect();
