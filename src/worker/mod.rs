@@ -21,11 +21,15 @@ mod start;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 
 pub use arguments::Run;
 
 /// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
 const CANNOT_EXECUTE: u8 = 203;
+
+/// The exit status for file systems that are not as they must be: restarting is no use either.
+const NO_NAMESPACE: u8 = 226;
 
 /// Why no program was started.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,12 @@ pub enum Error {
     /// The unit forbids the handover.
     #[error("{0}")]
     Forbidden(String),
+    /// The unit hides systemd. Its commands are hidden from it as well, so that nobody would count the restarts.
+    #[error(
+        "the unit hides {path}, so systemd cannot be told READY: write `service.BindPaths = \"{path} /run/rsgen /run/dbus\"`",
+        path = .0.display()
+    )]
+    Hidden(PathBuf),
     /// The kernel refused a step of the handover.
     #[error("{step}: {source}{}", hint(source))]
     Kernel {
@@ -82,6 +92,7 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Errored(_) => crate::brake::ERRORED,
             Self::Exec { .. } => CANNOT_EXECUTE,
+            Self::Hidden(_) => NO_NAMESPACE,
             Self::Sockets(_) | Self::Forbidden(_) | Self::Kernel { .. } => 1,
         }
     }

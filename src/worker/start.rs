@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -39,6 +40,7 @@ pub(super) fn start(run: &Run) -> Error {
 }
 
 fn prepare(run: &Run) -> Result<Environment, Error> {
+    look_for_manager()?;
     hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
     let listeners = sockets::take(&run.app)?;
@@ -71,6 +73,16 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
 
 fn kernel(step: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Kernel { step, source }
+}
+
+/// Without a way to say READY every start would end in a time-out.
+fn look_for_manager() -> Result<(), Error> {
+    let socket = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
+    // Run by hand there is nobody to tell, and an abstract address, with an `@`, has no file.
+    match socket.filter(|path| path.is_absolute() && !path.exists()) {
+        Some(path) => Err(Error::Hidden(path)),
+        None => Ok(()),
+    }
 }
 
 /// The brake on crash loops: goes on, waits, or gives up.
