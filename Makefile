@@ -46,7 +46,7 @@ unit: deps package-tools
 machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
 
-# Not part of `make test`: a machine without KVM takes an hour for it.
+# Not part of `make test`: emulated it takes ten minutes.
 kernel: NEEDS += qemu-system-x86_64:qemu-system-x86 cpio:cpio
 kernel: deps
 	cargo build --locked --bins --example load
