@@ -7,6 +7,7 @@
 
 mod arguments;
 mod connections;
+mod dead;
 mod diag;
 mod listener;
 mod registers;
@@ -229,7 +230,8 @@ impl<'a> Instance<'a> {
             }
             self.learn(&process);
             let pid = process.pid;
-            match silence::silence(&process, &self.listeners, self.drain.way, self.filters) {
+            let Drain { way, state, .. } = self.drain;
+            match silence::silence(&process, &self.listeners, *way, self.filters, state) {
                 Ok(done) => {
                     if done.woken {
                         self.nudges = 2;

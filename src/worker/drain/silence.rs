@@ -6,18 +6,17 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
-
-use nix::sys::socket::{Backlog, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen};
 
 use super::super::epoll;
 use super::arguments::Way;
+use super::dead;
 use super::listener::Listener;
 use super::registers;
 use super::survey::{Process, Socket, Thread, Watch};
 use super::tracee::{self, Tracee};
-use crate::sys::socket::{self, Shape};
 
 /// A descriptor of the process for it.
 #[derive(Clone, Copy)]
@@ -44,7 +43,7 @@ pub(super) struct Done {
 
 /// Silences one process; `Ok` means that no descriptor of it leads to the listeners any more, or that
 /// with [`Way::Epoll`] no epoll set of it does. A process under no more seccomp filters than `filters`
-/// has none of its own.
+/// has none of its own. `folder` is one for [`dead::make`].
 ///
 /// # Errors
 /// What stood in the way.
@@ -53,6 +52,7 @@ pub(super) fn silence(
     listeners: &[Listener],
     way: Way,
     filters: Option<u32>,
+    folder: &Path,
 ) -> io::Result<Done> {
     let held: Vec<Held<'_>> = process
         .sockets()
@@ -83,7 +83,7 @@ pub(super) fn silence(
     if way == Way::Epoll {
         return forget_all(process, &held).map(|()| forgotten);
     }
-    match replace_all(process, &held, filters) {
+    match replace_all(process, &held, filters, folder) {
         Ok(()) => {
             kick(process, &held);
             Ok(done)
@@ -95,7 +95,12 @@ pub(super) fn silence(
     }
 }
 
-fn replace_all(process: &Process, held: &[Held<'_>], filters: Option<u32>) -> io::Result<()> {
+fn replace_all(
+    process: &Process,
+    held: &[Held<'_>],
+    filters: Option<u32>,
+    folder: &Path,
+) -> io::Result<()> {
     if let Some(why) = process.untouchable() {
         return Err(io::Error::other(why));
     }
@@ -117,7 +122,7 @@ fn replace_all(process: &Process, held: &[Held<'_>], filters: Option<u32>) -> io
             Ok(mut tracee) => {
                 let done = held
                     .iter()
-                    .try_for_each(|h| replace(process, *h, &mut tracee, gate));
+                    .try_for_each(|h| replace(process, *h, &mut tracee, gate, folder));
                 // Only a thread that died meanwhile cannot be let go.
                 let _ = tracee.release();
                 return done;
@@ -129,7 +134,13 @@ fn replace_all(process: &Process, held: &[Held<'_>], filters: Option<u32>) -> io
 }
 
 /// Puts a dead listener over one descriptor.
-fn replace(process: &Process, held: Held<'_>, tracee: &mut Tracee, gate: u64) -> io::Result<()> {
+fn replace(
+    process: &Process,
+    held: Held<'_>,
+    tracee: &mut Tracee,
+    gate: u64,
+    folder: &Path,
+) -> io::Result<()> {
     let Held { socket, listener } = held;
     let word = |number: i32| u64::from(number.cast_unsigned());
     let shape = listener.shape;
@@ -144,7 +155,7 @@ fn replace(process: &Process, held: Held<'_>, tracee: &mut Tracee, gate: u64) ->
     let mut swap = || {
         let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidData)?;
         let dead = process.descriptor(number)?;
-        deaden(&dead, shape)?;
+        dead::make(&dead, shape, folder)?;
         // First out of the epoll sets: once its descriptor is gone a registration cannot be named.
         let watches = process.watches(socket);
         for watch in &watches {
@@ -170,24 +181,6 @@ fn replace(process: &Process, held: Held<'_>, tracee: &mut Tracee, gate: u64) ->
     let done = swap();
     let _ = tracee.call(gate, libc::SYS_close, [number, 0, 0, 0, 0, 0]);
     done
-}
-
-/// Makes a listener that nobody reaches of a socket of the program: loopback, some port, and a filter
-/// that drops whatever comes. From here, through our own descriptor of it: no filter of the program
-/// is on the way, and no address has to be written into its memory.
-fn deaden(dead: &OwnedFd, shape: Shape) -> io::Result<()> {
-    socket::drop_everything(dead.as_fd())?;
-    let raw = dead.as_raw_fd();
-    // In a network of its own the loopback may be down: then listen(2) chooses an address.
-    let _ = match shape.domain {
-        libc::AF_INET => bind(raw, &SockaddrIn::new(127, 0, 0, 1, 0)),
-        libc::AF_INET6 => {
-            let loopback = std::net::SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 0, 0, 0);
-            bind(raw, &SockaddrIn6::from(loopback))
-        }
-        _ => bind(raw, &UnixAddr::new_unnamed()),
-    };
-    Ok(listen(dead, Backlog::new(1)?)?)
 }
 
 /// The event loop finds its registration where it left it, so that it can change or delete it. Where
