@@ -206,6 +206,9 @@ const DOCS: &[Spec] = specs![
     docs::the_way_from_supervisord,
 ];
 
-const USER: &[Spec] = specs![user::an_ordinary_user_has_a_cluster];
+const USER: &[Spec] = specs![
+    user::an_ordinary_user_has_a_cluster,
+    user::one_whose_threads_wait_in_accept_is_drained_as_well,
+];
 
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];

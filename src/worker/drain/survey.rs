@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use super::super::epoll::registration;
 use super::super::replace::above;
@@ -44,13 +45,15 @@ impl Process {
 
     /// Whether it is a helper of the handover: it keeps the listener for binds that may come.
     pub(super) fn is_helper(&self) -> bool {
-        let name = |link: &str| {
-            let path = fs::read_link(format!("/proc/{link}/exe")).ok()?;
-            // A package that was upgraded since leaves " (deleted)" behind the name.
-            let name = path.file_name()?.to_str()?.to_owned();
-            Some(name.trim_end_matches(" (deleted)").to_owned())
-        };
-        name(&self.pid.to_string()).is_some_and(|n| Some(n) == name("self"))
+        let link = |process: &str| fs::read_link(format!("/proc/{process}/exe"));
+        let name = |process: &str| fs::read_to_string(format!("/proc/{process}/comm")).ok();
+        let pid = self.pid.to_string();
+        match link(&pid) {
+            Ok(path) => link("self").is_ok_and(|own| program(&path) == program(&own)),
+            // It hides from all but root. Who takes its name to be left out keeps from its own drain alone.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => name(&pid) == name("self"),
+            Err(_) => false,
+        }
     }
 
     /// Whether a descriptor has a link that is looked for.
@@ -120,6 +123,12 @@ impl Process {
         }
         (field(&status, "Seccomp:")? == "1").then_some("it is in seccomp's strict mode")
     }
+}
+
+/// The file's name; a package that was upgraded since leaves " (deleted)" behind it.
+fn program(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    Some(name.trim_end_matches(" (deleted)"))
 }
 
 /// How many seccomp filters this process is under; none before Linux 5.9, which does not tell.
