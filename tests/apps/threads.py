@@ -1,5 +1,5 @@
-# Threads that wait in accept, as a program of the old school has them.
-import os, socket, threading, time
+# Threads that wait in accept, as a program of the old school has them; on a socket file if it is told one.
+import os, socket, sys, threading, time
 
 def serve(listener):
     while True:
@@ -11,9 +11,9 @@ def serve(listener):
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         connection.close()
 
-listener = socket.socket()
+listener = socket.socket(socket.AF_UNIX if sys.argv[1:] else socket.AF_INET)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(("", 3000))
+listener.bind(sys.argv[1] if sys.argv[1:] else ("", 3000))
 listener.listen(128)
 listener.settimeout(None)
 for _ in range(8):

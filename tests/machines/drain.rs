@@ -28,7 +28,11 @@ fn deploy(machine: &Machine, script: &str, more: &str) {
 /// Reloads four times under twenty clients, each request on a connection of its own.
 fn loses_nothing(machine: &Machine, script: &str, more: &str) {
     deploy(machine, script, more);
-    let load = Load::start(machine, &Traffic::on_port(3000, 20));
+    reload_under(machine, &Traffic::on_port(3000, 20));
+}
+
+fn reload_under(machine: &Machine, traffic: &Traffic) {
+    let load = Load::start(machine, traffic);
     load.wait_answered(200);
     for _ in 0..4 {
         machine.systemctl(&["reload", "web"]).ok();
@@ -50,6 +54,20 @@ pub(crate) fn a_program_that_polls_loses_nothing(machine: &mut Machine) {
 
 pub(crate) fn a_program_with_threads_in_accept_loses_nothing(machine: &mut Machine) {
     loses_nothing(machine, "threads.py", "");
+}
+
+pub(crate) fn one_that_listens_on_a_file_loses_nothing(machine: &mut Machine) {
+    let path = "/run/web.sock";
+    let app = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"threads.py\"\nargs = [\"{path}\"]\nlisten = \"{path}\"\n\
+         instances = 2\nsettle = 0\nservice.NonBlocking = \"no\"\n"
+    );
+    machine.write_app("threads.py", "/srv/web");
+    machine.write(ECOSYSTEM, &app);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    reload_under(machine, &Traffic::on_socket(machine, path, 20));
+    let left = machine.run(&["find", "/run/rsgen", "-name", "*.dead"]);
+    assert_eq!(left.ok().text(), "");
 }
 
 pub(crate) fn a_program_of_many_processes_loses_nothing(machine: &mut Machine) {
