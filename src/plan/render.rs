@@ -290,8 +290,8 @@ fn drain(app: &App, layout: &Layout) -> Option<String> {
     };
     (life.drain != Drain::Off || life.message).then(|| {
         format!(
-            "--state={state} --timeout={timeout} --way={}{message}",
-            life.drain
+            "--state={state} --handover={} --timeout={timeout} --way={}{message}",
+            app.handover, life.drain
         )
     })
 }

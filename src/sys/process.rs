@@ -16,28 +16,41 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     }
 }
 
-/// Which side of [`clone_sibling`] this is.
+/// Which side of [`clone_sibling`] or [`clone_child`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The process that called.
     Caller(
-        /// The sibling's PID.
+        /// The new one's PID.
         i32,
     ),
     /// The new one.
-    Sibling,
+    New,
 }
 
 /// Makes a copy of this process that is its sibling: a program that waits for all its children never
-/// meets it. Plain clone(2), because `RestrictNamespaces=` forbids clone3.
+/// meets it.
 ///
 /// # Errors
 /// Those of clone(2). Only for a process with one thread.
 pub fn clone_sibling() -> io::Result<Side> {
-    let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    clone(libc::CLONE_PARENT)
+}
+
+/// Makes a copy of this process that is its child.
+///
+/// # Errors
+/// Those of clone(2). Only for a process with one thread.
+pub fn clone_child() -> io::Result<Side> {
+    clone(0)
+}
+
+/// Plain clone(2), because `RestrictNamespaces=` forbids clone3.
+fn clone(flags: libc::c_int) -> io::Result<Side> {
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
     // SAFETY: without CLONE_VM this is a fork. There is one thread, so no lock is held by another.
     match check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
-        0 => Ok(Side::Sibling),
+        0 => Ok(Side::New),
         pid => Ok(Side::Caller(i32::try_from(pid).unwrap_or(0))),
     }
 }
@@ -164,23 +177,14 @@ pub fn received(fd: RawFd) -> OwnedFd {
 /// # Errors
 /// The errno of `act`, or that of clone(2). Only for a process with one thread.
 pub fn in_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // SAFETY: a fork; there is one thread, so no lock is held by another.
-    let pid = check(unsafe {
-        libc::syscall(
-            libc::SYS_clone,
-            libc::c_long::from(libc::SIGCHLD),
-            0,
-            0,
-            0,
-            0,
-        )
-    })?;
-    if pid == 0 {
-        let errno = act().map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
-        // SAFETY: ends this child without running anything of the parent's.
-        unsafe { libc::_exit(errno) };
-    }
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap_or(0));
+    let pid = match clone_child()? {
+        Side::New => {
+            let errno = act().map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+            // SAFETY: ends this child without running anything of the parent's.
+            unsafe { libc::_exit(errno) };
+        }
+        Side::Caller(pid) => nix::unistd::Pid::from_raw(pid),
+    };
     match nix::sys::wait::waitpid(pid, None)? {
         nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),
         nix::sys::wait::WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),

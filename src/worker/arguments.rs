@@ -97,13 +97,7 @@ fn set(run: &mut Run, key: &str, value: &str) -> Option<()> {
         "--app" => value.clone_into(&mut run.app),
         "--instance" => run.instance = value.parse().ok()?,
         "--state" => run.state = value.into(),
-        "--handover" => {
-            run.handover = match value {
-                "bind" => Handover::Bind,
-                "fds" => Handover::Fds,
-                _ => return None,
-            }
-        }
+        "--handover" => run.handover = handover(value)?,
         "--ready" => {
             run.ready = match value {
                 "listen" => Ready::Listen,
@@ -121,6 +115,15 @@ fn set(run: &mut Run, key: &str, value: &str) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// `bind` or `fds`.
+pub(super) fn handover(text: &str) -> Option<Handover> {
+    match text {
+        "bind" => Some(Handover::Bind),
+        "fds" => Some(Handover::Fds),
+        _ => None,
+    }
 }
 
 /// The times that the templates write: one number, one unit.

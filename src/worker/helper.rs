@@ -17,11 +17,12 @@ use sd_notify::NotifyState;
 use super::arguments::{Handover, Ready, Run};
 use super::caller::Caller;
 use super::channel::Lines;
+use super::drain::deputy::{self, Deputy};
 use super::rehearsal;
 use super::replace::{ABOVE, Outcome, Replacer, above};
 use super::say;
 use super::sockets::Listener;
-use crate::sys::process;
+use crate::sys::process::{self, Side};
 use crate::sys::seccomp::{self, Kind};
 
 /// What the helper is there for.
@@ -67,11 +68,6 @@ fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
 }
 
 /// Serves until the program is gone. Never returns: this process is not the worker any more.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::exit,
-    reason = "the helper has no caller to return to"
-)]
 pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
     let ran = Helper::begin(duty, worker).and_then(|helper| helper.map_or(Ok(()), Helper::run));
     let status = match ran {
@@ -81,7 +77,23 @@ pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
             1
         }
     };
+    end(status)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "the helper has no caller to return to"
+)]
+fn end(status: i32) -> ! {
     std::process::exit(status)
+}
+
+/// What there is to do.
+struct Events {
+    call: bool,
+    message: bool,
+    asked: bool,
 }
 
 /// `ABOVE - 1` as `close_range(2)` takes it.
@@ -93,6 +105,7 @@ struct Helper<'a> {
     channel: Option<(OwnedFd, Lines)>,
     /// The main process, where no filter tells its end.
     program: Option<OwnedFd>,
+    deputy: Option<Deputy>,
     replacer: Replacer<'a>,
     ready: bool,
     served: Option<Instant>,
@@ -120,6 +133,7 @@ impl<'a> Helper<'a> {
             None => Some(above(process::pidfd(duty.main)?)),
         };
         let channel = duty.channel.map(above);
+        let deputy = deputy::is_needed().then(|| Deputy::begin(duty.run).ok());
         let replacer = Replacer::new(&duty.run.app, duty.listeners);
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper.
@@ -135,6 +149,7 @@ impl<'a> Helper<'a> {
             filter,
             channel: channel.map(|fd| (fd, Lines::default())),
             program,
+            deputy: deputy.flatten(),
             replacer,
             ready: !awaited,
             served: None,
@@ -144,16 +159,18 @@ impl<'a> Helper<'a> {
 
     fn run(mut self) -> std::io::Result<()> {
         loop {
-            let (call, message, gone) = self.wait()?;
-            if gone {
+            let Some(events) = self.wait()? else {
                 self.explain_end();
                 return Ok(());
-            }
-            if call {
+            };
+            if events.call {
                 self.call()?;
             }
-            if message {
+            if events.message {
                 self.message();
+            }
+            if events.asked {
+                self.deputise();
             }
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
                 self.deadline = None;
@@ -162,41 +179,68 @@ impl<'a> Helper<'a> {
         }
     }
 
-    /// Waits for a call, a message, the program's end or the deadline.
-    fn wait(&self) -> std::io::Result<(bool, bool, bool)> {
+    /// Waits for any of the events, or the deadline; `None` is the end of the program.
+    fn wait(&self) -> std::io::Result<Option<Events>> {
         let time = self.deadline.map_or(PollTimeout::NONE, |d| {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
-        let channel = self.channel.as_ref().map(|(fd, _)| fd);
-        let watched = [self.filter.as_ref(), self.program.as_ref(), channel];
+        let watched = [
+            self.filter.as_ref().map(AsFd::as_fd),
+            self.program.as_ref().map(AsFd::as_fd),
+            self.channel.as_ref().map(|(fd, _)| fd.as_fd()),
+            self.deputy.as_ref().map(Deputy::watched),
+        ];
         let mut fds: Vec<PollFd<'_>> = watched
             .iter()
             .flatten()
-            .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
             .collect();
         match poll(&mut fds, time) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
-        let mut events = fds
-            .iter()
-            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-        let mut of = |watched: bool| {
-            let empty = PollFlags::empty();
-            if watched {
-                events.next().unwrap_or(empty)
-            } else {
-                empty
-            }
-        };
-        let filter = of(self.filter.is_some());
-        let program = of(self.program.is_some());
-        let message = !of(channel.is_some()).is_empty();
+        let mut polled = fds.iter();
+        let [filter, program, channel, deputy] = watched.map(|fd| {
+            let polled = fd.and_then(|_| polled.next()).and_then(PollFd::revents);
+            polled.unwrap_or(PollFlags::empty())
+        });
         let call = filter.contains(PollFlags::POLLIN);
         // The filter hangs up when nobody is under it; without one, the main process's end is the end.
         let gone = !program.is_empty() || (!filter.is_empty() && !call);
-        Ok((call, message, gone))
+        Ok((!gone).then_some(Events {
+            call,
+            message: !channel.is_empty(),
+            asked: !deputy.is_empty(),
+        }))
+    }
+
+    /// Has a child drain for the command of the unit.
+    fn deputise(&mut self) {
+        let Some(deputy) = &mut self.deputy else {
+            return;
+        };
+        let asked = match deputy.accept() {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return,
+            // It would be told of the same one again and again.
+            Err(_) => {
+                self.deputy = None;
+                return;
+            }
+        };
+        match process::clone_child() {
+            Ok(Side::Caller(child)) => deputy.made(child),
+            Ok(Side::New) => {
+                // Only the helper itself answers the program: with it gone, nothing must seem to.
+                self.filter = None;
+                self.channel = None;
+                deputy::act(self.run, asked);
+                end(0)
+            }
+            // Who asked finds the connection closed.
+            Err(_) => {}
+        }
     }
 
     fn call(&mut self) -> std::io::Result<()> {

@@ -46,13 +46,17 @@ pub(super) fn sockets(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
     let manager = getppid().as_raw();
     // Its standard input, which every manager has.
     if let Err(e) = fs::read_link(format!("/proc/{manager}/fd/0")) {
-        return noted(&path(state, instance)).map_err(|_| e);
+        return noted(state, instance).map_err(|_| e);
     }
     survey::inodes(manager)
 }
 
-fn noted(path: &Path) -> io::Result<HashSet<u64>> {
-    let text = fs::read_to_string(path)?;
+/// Those that were noted.
+///
+/// # Errors
+/// When nothing was.
+pub(super) fn noted(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
+    let text = fs::read_to_string(path(state, instance))?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
@@ -63,9 +67,9 @@ mod tests {
     #[test]
     fn what_was_noted_is_known_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let path = path(folder.path(), 3);
-        assert!(noted(&path).is_err());
-        fs::write(&path, "17\n4026531840\nnonsense\n").unwrap();
-        assert_eq!(noted(&path).unwrap(), HashSet::from([17, 4_026_531_840]));
+        assert!(noted(folder.path(), 3).is_err());
+        fs::write(path(folder.path(), 3), "17\n4026531840\nnonsense\n").unwrap();
+        let noted = noted(folder.path(), 3);
+        assert_eq!(noted.unwrap(), HashSet::from([17, 4_026_531_840]));
     }
 }

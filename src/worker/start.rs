@@ -9,6 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use sd_notify::NotifyState;
 
 use super::arguments::{Handover, Ready, Run};
+use super::drain::deputy;
 use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
 use super::{Error, channel, inherited, preload, rehearsal};
@@ -60,7 +61,7 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
         }
         _ => None,
     };
-    if run.handover == Handover::Bind || channel.is_some() {
+    if run.handover == Handover::Bind || channel.is_some() || deputy::is_needed() {
         hand_over(run, listeners, channel)?;
     }
     preload::add(&mut environment, run);
@@ -124,7 +125,7 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
     .map_err(|e| kernel("no socket pair")(e.into()))?;
     let main = std::process::id();
     match process::clone_sibling().map_err(kernel("no helper can be made"))? {
-        Side::Sibling => {
+        Side::New => {
             drop(ours);
             let duty = Duty {
                 run,
@@ -141,6 +142,7 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
                 rehearsal::watch(&ours, helper)?;
                 filter(&listeners, &ours)
             } else {
+                process::allow_tracer(helper);
                 rehearsal::wait(&ours)
             }
         }

@@ -64,11 +64,11 @@ is_refused() { # WHAT SCRIPT LINES
 }
 
 # It serves and is reloaded, and says that requests may be lost then.
-cannot_drain() { # WHAT SCRIPT LINES
+cannot_drain() { # WHAT SCRIPT LINES [WORDS]
     write "$2" "$3"
     journalctl --rotate --vacuum-time=1s >/dev/null 2>&1
     manager rsgen "install $folder/ecosystem.toml" >/dev/null && manager rsgen 'reload web' >/dev/null &&
-        journalctl -b -o cat | grep "stops without a drain.*kernel.yama.ptrace_scope. is $scope" >/dev/null
+        journalctl -b -o cat | grep "${4:-stops without a drain}.*kernel.yama.ptrace_scope. is $scope" >/dev/null
     verdict $? "$1"
     manager rsgen 'uninstall web' >/dev/null
 }
@@ -109,11 +109,13 @@ for scope in 1 2 0 3; do
 
     owner=worker folder=/home/worker
     case $scope in
-    0)
+    0 | 1)
         loses_nothing 'below systemd --user, a program that binds' plain.js "$listen"
+        loses_nothing 'below systemd --user, threads in accept' threads.py "$v4\nservice.NonBlocking = \"no\""
         loses_nothing 'below systemd --user, one with the socket passed' jail.py "$fds"
+        [ $scope = 0 ] ||
+            cannot_drain 'below systemd --user, children of the program go on, and say so' prefork.py "$v4" 'goes on accepting'
         ;;
-    1) cannot_drain 'below systemd --user, one that binds is not drained, and says so' plain.js "$listen" ;;
     2)
         is_refused 'below systemd --user, one that binds is refused' plain.js "$listen"
         cannot_drain 'below systemd --user, one with the socket passed is not drained, and says so' jail.py "$fds"

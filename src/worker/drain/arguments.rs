@@ -1,11 +1,12 @@
 //! `rsgen-worker drain`, as the template of an instance writes it.
 
 use std::ffi::OsString;
+use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Error;
-use super::super::arguments::time;
+use super::super::arguments::{Handover, handover, time};
 
 /// How the instance is kept from accepting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,16 @@ pub(super) enum Way {
     Off,
 }
 
+impl Display for Way {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Epoll => "epoll",
+            Self::Off => "off",
+        })
+    }
+}
+
 /// What to drain, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Drain {
@@ -25,6 +36,8 @@ pub(super) struct Drain {
     pub(super) instance: u32,
     /// The state folder of the app.
     pub(super) state: PathBuf,
+    /// How the program got its sockets, which says how many seccomp filters it is under.
+    pub(super) handover: Handover,
     pub(super) timeout: Duration,
     pub(super) way: Way,
     /// Then the program is sent the message `shutdown`, and has so much time to act on it.
@@ -37,6 +50,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, 
         app: String::new(),
         instance: 0,
         state: PathBuf::new(),
+        handover: Handover::Bind,
         timeout: Duration::from_secs(10),
         way: Way::Auto,
         message: None,
@@ -63,6 +77,7 @@ fn set(drain: &mut Drain, key: &str, value: &str) -> Option<()> {
         "--app" => value.clone_into(&mut drain.app),
         "--instance" => drain.instance = value.parse().ok()?,
         "--state" => drain.state = value.into(),
+        "--handover" => drain.handover = handover(value)?,
         "--timeout" => drain.timeout = time(value)?,
         "--message" => drain.message = Some(time(value)?),
         "--way" => {
@@ -89,7 +104,7 @@ mod tests {
     #[test]
     fn it_reads_what_the_template_writes() {
         let drain =
-            parsed("--app=web --instance=3 --state=/run/rsgen/web --timeout=2500ms --way=epoll --message=5s")
+            parsed("--app=web --instance=3 --state=/run/rsgen/web --handover=fds --timeout=2500ms --way=epoll --message=5s")
                 .unwrap();
         assert_eq!(
             drain,
@@ -97,6 +112,7 @@ mod tests {
                 app: "web".into(),
                 instance: 3,
                 state: "/run/rsgen/web".into(),
+                handover: Handover::Fds,
                 timeout: Duration::from_millis(2500),
                 way: Way::Epoll,
                 message: Some(Duration::from_secs(5)),

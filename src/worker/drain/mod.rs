@@ -8,6 +8,7 @@
 mod arguments;
 mod connections;
 mod dead;
+pub(super) mod deputy;
 mod diag;
 mod listener;
 mod registers;
@@ -19,7 +20,7 @@ mod unit;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sd_notify::NotifyState;
 
+use super::arguments::Handover;
 use super::{Error, inherited, preload, rehearsal, say};
 use arguments::{Drain, Way};
 use connections::Count;
@@ -48,14 +50,14 @@ const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 /// Drains one instance; what could not be done is said, and never a failure of the stop.
 pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let drain = arguments::parse(arguments)?;
-    let mut instance = match Instance::begin(&drain) {
+    let mut instance = match Instance::begin(&drain, None) {
         Ok(instance) => instance,
         Err(e) => {
             without(&e);
             return Ok(());
         }
     };
-    if drain.way != Way::Off {
+    if drain.way != Way::Off && !deputy::ask(&instance) {
         instance.drain().unwrap_or_else(|e| without(&e));
     }
     if let Some(time) = drain.message {
@@ -65,11 +67,17 @@ pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error
 }
 
 fn without(error: &io::Error) {
-    let why = match (error.raw_os_error(), rehearsal::yama()) {
-        (Some(libc::EPERM), scope @ 1..) => format!("; `kernel.yama.ptrace_scope` is {scope}"),
-        _ => String::new(),
-    };
-    say(4, &format!("stops without a drain: {error}{why}"));
+    say(4, &format!("stops without a drain: {}", reason(error)));
+}
+
+/// The error, and what lies behind it where that is known.
+fn reason(error: &io::Error) -> String {
+    match (error.kind(), rehearsal::yama()) {
+        (io::ErrorKind::PermissionDenied, scope @ 1..) => {
+            format!("{error}; `kernel.yama.ptrace_scope` is {scope}")
+        }
+        _ => error.to_string(),
+    }
 }
 
 struct Instance<'a> {
@@ -80,6 +88,8 @@ struct Instance<'a> {
     /// Why some listener was not to be looked at.
     blind: Option<io::Error>,
     signals: SignalFd,
+    /// Whom the helper drains for; when that one is gone the drain is cut short.
+    asked: Option<OwnedFd>,
     /// When the drain is over whatever there is left.
     end: Instant,
     /// The seccomp filters of a process that has none of its own.
@@ -91,9 +101,9 @@ struct Instance<'a> {
 }
 
 impl<'a> Instance<'a> {
-    fn begin(drain: &'a Drain) -> io::Result<Self> {
+    fn begin(drain: &'a Drain, asked: Option<OwnedFd>) -> io::Result<Self> {
         let folder = unit::folder(&drain.app, drain.instance)?;
-        let filters = filters(&folder);
+        let filters = filters(&folder, drain.handover);
         // A thread of the program must never be left in the middle of a call of ours.
         let mut ends = SigSet::empty();
         for signal in [
@@ -107,13 +117,18 @@ impl<'a> Instance<'a> {
         ends.thread_block()?;
         let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         super::helper::raise_limit();
+        let manager = match asked {
+            Some(_) => inherited::noted(&drain.state, drain.instance)?,
+            None => inherited::sockets(&drain.state, drain.instance)?,
+        };
         Ok(Self {
             drain,
             folder,
-            manager: inherited::sockets(&drain.state, drain.instance)?,
+            manager,
             listeners: Vec::new(),
             blind: None,
             signals,
+            asked,
             end: Instant::now() + drain.timeout,
             filters,
             settled: HashSet::new(),
@@ -245,9 +260,10 @@ impl<'a> Instance<'a> {
                 Err(_) if process.sockets().is_empty() => {}
                 Err(e) => {
                     self.settled.insert(pid);
+                    let why = reason(&e);
                     say(
                         4,
-                        &format!("process {pid} goes on accepting until it is stopped: {e}"),
+                        &format!("process {pid} goes on accepting until it is stopped: {why}"),
                     );
                 }
             }
@@ -267,24 +283,28 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Waits a moment; true when a signal asks to stop at once.
+    /// Waits a moment; true when it is to stop at once.
     fn is_cut_short(&self, pause: Duration) -> bool {
-        let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let asked = self.asked.as_ref();
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(asked.map(|fd| PollFd::new(fd.as_fd(), PollFlags::empty())));
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         poll(&mut fds, pause).is_ok_and(|n| n > 0)
     }
 }
 
-/// The unit's and the handover's: the helper is under the former, and the program under one more. With no
-/// helper there may be one of the unit's that is not told from one of the program's.
-fn filters(folder: &Path) -> Option<u32> {
+/// The unit's and the handover's: the helper is under the former, and the program that binds under one more. With
+/// no helper there may be one of the unit's that is not told from one of the program's.
+fn filters(folder: &Path, handover: Handover) -> Option<u32> {
     let helper = unit::processes(folder)
         .into_iter()
         .filter(|pid| i32::try_from(std::process::id()) != Ok(*pid))
         .filter_map(|pid| Process::open(pid).ok())
         .find(Process::is_helper);
     match helper {
-        Some(helper) => helper.filters().map(|f| f + 1),
+        Some(helper) => helper
+            .filters()
+            .map(|f| f + u32::from(handover == Handover::Bind)),
         None => survey::own_filters(),
     }
 }
