@@ -176,7 +176,8 @@ pub(crate) fn an_event_loop_is_drained_without_being_stopped(machine: &mut Machi
 }
 
 /// Asks on a connection that stays open.
-fn ask(machine: &Machine, path: &str) -> TcpStream {
+/// Sends a request, and does not wait for its answer.
+pub(crate) fn ask(machine: &Machine, path: &str) -> TcpStream {
     let mut stream = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
     stream.set_read_timeout(Some(SOON)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: web\r\n\r\n");

@@ -210,6 +210,8 @@ const DOCS: &[Spec] = specs![
 const USER: &[Spec] = specs![
     user::an_ordinary_user_has_a_cluster,
     user::one_whose_threads_wait_in_accept_is_drained_as_well,
+    user::under_yama_the_helper_drains,
+    user::the_helpers_drain_is_cut_short_as_well,
 ];
 
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];

@@ -3,6 +3,7 @@
 use testbed::{Load, Machine, Output, Traffic, wait_until};
 
 use crate::cluster::SOON;
+use crate::drain::ask;
 
 /// Runs a command in a login of an ordinary user.
 fn run(machine: &Machine, command: &str) -> Output {
@@ -19,14 +20,18 @@ fn run(machine: &Machine, command: &str) -> Output {
     ])
 }
 
-/// An app of an ordinary user, reloaded under load.
-fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
+fn deploy(machine: &Machine, script: &str, lines: &str) {
     machine.write_app(script, "/home/worker");
     let app = format!(
         "[[apps]]\nname = \"web\"\nscript = \"{script}\"\ninstances = 2\nsettle = 0\n{lines}\n"
     );
     machine.write("/home/worker/ecosystem.toml", &app);
     run(machine, "rsgen --user install ecosystem.toml").ok();
+}
+
+/// An app of an ordinary user, reloaded under load.
+fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
+    deploy(machine, script, lines);
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
     load.wait_answered(100);
     for _ in 0..3 {
@@ -63,4 +68,51 @@ pub(crate) fn one_whose_threads_wait_in_accept_is_drained_as_well(machine: &mut 
     log_in(machine);
     let lines = "listen = \"0.0.0.0:3000\"\nservice.NonBlocking = \"no\"";
     loses_nothing(machine, "threads.py", lines);
+}
+
+/// Has rsgen take the kernel for one with Yama. That it then forbids what Yama forbids is for `make kernel`.
+fn pretend_yama(machine: &Machine) {
+    machine
+        .sh(
+            "cp -r /proc/sys/kernel /run/kernel 2>/dev/null; mkdir /run/kernel/yama
+             echo 1 >/run/kernel/yama/ptrace_scope && mount --bind /run/kernel /proc/sys/kernel",
+        )
+        .ok();
+}
+
+/// The PIDs of the worker's processes: those that another of them made, or the others.
+fn workers(machine: &Machine, are_children: bool) -> Vec<String> {
+    let said = machine.sh("ps -eo pid=,ppid=,comm= | grep rsgen-worker");
+    let words = |line: &str| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        Some((words.next()?, words.next()?))
+    };
+    let all: Vec<(String, String)> = said.text().lines().filter_map(words).collect();
+    let is_child = |parent: &String| all.iter().any(|(pid, _)| pid == parent);
+    let found = all.iter().filter(|(_, p)| is_child(p) == are_children);
+    found.map(|(pid, _)| pid.clone()).collect()
+}
+
+pub(crate) fn under_yama_the_helper_drains(machine: &mut Machine) {
+    log_in(machine);
+    pretend_yama(machine);
+    loses_nothing(machine, "plain.js", "listen = 3000");
+    loses_nothing(machine, "jail.py", "listen = 3000\nhandover = \"fds\"");
+    run(machine, "rsgen --user uninstall web").ok();
+    assert!(workers(machine, true).is_empty() && workers(machine, false).is_empty());
+}
+
+pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
+    log_in(machine);
+    pretend_yama(machine);
+    deploy(machine, "pace.js", "listen = 3000\ndrain_timeout = \"50s\"");
+    let _slow = ask(machine, "/60000");
+    run(machine, "systemctl --user --no-block stop web").ok();
+    wait_until(SOON, "a child of a helper", || {
+        workers(machine, true).len() == 1
+    });
+    run(machine, "rsgen --user stop web").ok();
+    wait_until(SOON, "an end of it all", || {
+        workers(machine, false).is_empty()
+    });
 }
