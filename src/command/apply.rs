@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::context::Context;
+use super::limits;
 use super::selection::Selected;
 use crate::ecosystem::App;
 use crate::generate::sources::{self, Source};
@@ -68,6 +69,9 @@ pub(super) fn prepare(
     let (_, app, _) =
         sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
     let source = source.path;
+    if let Some(limit) = limits::of(layout, &app.name).into_iter().next() {
+        return Err(Failure::failed(limit.message).help(limit.help));
+    }
     let mut prepared = prepare_units(layout, host, app, &source)?;
     for (link, target) in plan::enable_links(&prepared.app.name, layout.scope) {
         let path = layout.units.join(link);

@@ -6,10 +6,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
+use super::limits;
 use super::probe;
 use super::selection::Input;
 use crate::ecosystem::values::Handover;
 use crate::ecosystem::{self, Diagnostic, Report, Severity, diagnostic::Located, resolve};
+use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::sys::seccomp;
 use crate::unit::directive::{self, Section};
@@ -30,10 +32,11 @@ struct Json<'a> {
 
 pub(super) fn run(context: &mut Context, arguments: &Check) -> Result<(), Failure> {
     let version = systemd_version(context);
+    let layout = context.layout.clone();
     let reports = arguments
         .files
         .iter()
-        .map(|f| Ok(examine(&Input::read(f)?, version)))
+        .map(|f| Ok(examine(&Input::read(f)?, &layout, version)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let valid = !reports.iter().any(Report::has_errors);
     for report in &reports {
@@ -69,12 +72,17 @@ pub(super) fn run(context: &mut Context, arguments: &Check) -> Result<(), Failur
     })
 }
 
-fn examine(input: &Input, version: Option<u32>) -> Report {
+fn examine(input: &Input, layout: &Layout, version: Option<u32>) -> Report {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     for app in &mut apps {
         resolve::resolve(app, &input.folder, &probe::Host::default(), &mut faults);
         faults.extend(cannot_hand_over(app));
+        faults.extend(
+            limits::of(layout, &app.name)
+                .into_iter()
+                .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
+        );
         let tables = [
             (Section::Unit, &app.unit),
             (Section::Service, &app.service),

@@ -9,6 +9,7 @@ mod context;
 mod follow;
 mod generate;
 mod install;
+mod limits;
 mod list;
 mod pages;
 mod power;

@@ -81,6 +81,49 @@ pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
     assert_exactly(machine, 3);
 }
 
+/// What systemd makes of a drop-in, and what rsgen does, wherever it lies.
+pub(crate) fn a_drop_in_that_brings_a_limit_back_is_refused(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let app = "[[apps]]\nname = \"my-web\"\nscript = \"graceful.js\"\nlisten = 3000\n";
+    machine.write(ECOSYSTEM, app);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let start = "[Unit]\nStartLimitIntervalSec=33\n";
+    let trigger = "[Socket]\nTriggerLimitIntervalSec=33\n";
+    let cases = [
+        ("service.d", start, true),
+        ("my-.service.d", start, true),
+        ("my-@.service.d", start, true),
+        ("my-web.service.d", start, true),
+        ("my-web@.service.d", start, true),
+        ("my-web-.service.d", start, false),
+        ("web@.service.d", start, false),
+        ("socket.d", trigger, true),
+        ("my-web.socket.d", trigger, true),
+    ];
+    for (folder, text, counts) in cases {
+        let folder = format!("/etc/systemd/system/{folder}");
+        machine.write(&format!("{folder}/50-limit.conf"), text);
+        machine.run(&["systemctl", "daemon-reload"]).ok();
+        let asked = "systemctl show my-web.service my-web@0.service my-web.socket \
+                     --property=StartLimitIntervalUSec --property=TriggerLimitIntervalUSec";
+        let systemds = machine.sh(asked).ok().text().contains("=33s");
+        assert_eq!(systemds, counts, "{folder}");
+        let status = if counts { 3 } else { 0 };
+        machine.run(&["rsgen", "check", ECOSYSTEM]).exits(status);
+        machine.run(&["rm", "-r", &folder]).ok();
+    }
+    let all = "/etc/systemd/system/service.d/50-limit.conf";
+    machine.write(all, start);
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let place = format!("{all}:2 gives `my-web.service` a limit again");
+    assert!(told.stderr.contains(&place), "{}", told.stderr);
+    for unit in ["my-web.service", "my-web@.service"] {
+        let remedy = format!("/etc/systemd/system/{unit}.d/zz-no-limit.conf");
+        machine.write(&remedy, "[Unit]\nStartLimitIntervalSec=0\n");
+    }
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+}
+
 pub(crate) fn a_change_whose_canary_fails_is_taken_back(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "");
     let before = pids(machine, 2);

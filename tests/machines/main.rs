@@ -137,6 +137,7 @@ const INSTALL: &[Spec] = specs![
     install::a_dry_run_shows_the_difference_and_changes_nothing,
     install::a_changed_file_is_shown_and_applied_by_a_walk,
     install::drop_ins_count_from_the_first_install_on,
+    install::a_drop_in_that_brings_a_limit_back_is_refused,
     install::a_change_whose_canary_fails_is_taken_back,
     install::an_address_is_moved_only_when_told,
     install::without_permission_it_says_so_and_does_nothing,

@@ -1,0 +1,204 @@
+//! Drop-ins that bring a start limit or a trigger limit back: an instance that hits one closes the port of all.
+//!
+//! The units say that there is none. A drop-in for all services of a host, which systemd reads after them, may
+//! not mean them, and nobody would know before the first crash.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::layout::Layout;
+
+/// A limit that is in force, and how to be rid of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+/// A kind of unit, and the directives of its limit: the interval under any name of it, then the number.
+struct Kind {
+    suffix: &'static str,
+    intervals: &'static [&'static str],
+    number: &'static str,
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        suffix: "service",
+        intervals: &["StartLimitIntervalSec", "StartLimitInterval"],
+        number: "StartLimitBurst",
+    },
+    Kind {
+        suffix: "socket",
+        intervals: &["TriggerLimitIntervalSec"],
+        number: "TriggerLimitBurst",
+    },
+];
+
+/// The limits of an app's units, whatever has them.
+pub(super) fn of(layout: &Layout, app: &str) -> Vec<Limit> {
+    let found = KINDS.iter().flat_map(|kind| {
+        let names = match kind.suffix {
+            "service" => vec![app.to_owned(), format!("{app}@")],
+            _ => vec![app.to_owned()],
+        };
+        names
+            .into_iter()
+            .filter_map(|name| limit(layout, &name, kind))
+    });
+    found.collect()
+}
+
+fn limit(layout: &Layout, name: &str, kind: &Kind) -> Option<Limit> {
+    let mut interval = None;
+    let mut number = None;
+    for path in drop_ins(layout, name, kind.suffix).values() {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        for (at, line) in text.lines().enumerate() {
+            let Some((directive, value)) = line.split_once('=') else {
+                continue;
+            };
+            let (directive, value) = (directive.trim(), value.trim());
+            if kind.intervals.contains(&directive) {
+                interval = Some((path.clone(), at + 1, line.trim().to_owned(), is_zero(value)));
+            } else if directive == kind.number {
+                number = Some(is_zero(value));
+            }
+        }
+    }
+    let (path, line, text, _) = interval.filter(|(.., zero)| !zero && number != Some(true))?;
+    let unit = format!("{name}.{}", kind.suffix);
+    let own = layout.units.join(format!("{unit}.d/zz-no-limit.conf"));
+    let section = if kind.suffix == "service" {
+        "Unit"
+    } else {
+        "Socket"
+    };
+    let directive = kind.intervals.first().copied().unwrap_or_default();
+    Some(Limit {
+        message: format!(
+            "{}:{line} gives `{unit}` a limit again, `{text}`: an instance that hits it closes the port of all",
+            path.display()
+        ),
+        help: format!(
+            "remove the line, or write `[{section}]` and `{directive}=0` into {}",
+            own.display()
+        ),
+    })
+}
+
+fn is_zero(value: &str) -> bool {
+    let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    !number.is_empty() && number.trim().chars().all(|c| c == '0')
+}
+
+/// The drop-ins of a unit in the order in which systemd reads them: by name, the first folder that has it, see
+/// systemd.unit(5).
+fn drop_ins(layout: &Layout, name: &str, suffix: &str) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    for folder in folders(name, suffix) {
+        for parent in std::iter::once(&layout.units).chain(&layout.vendor_units) {
+            for entry in fs::read_dir(parent.join(&folder))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let path = entry.path();
+                if path.extension().is_some_and(|e| e == "conf")
+                    && let Some(name) = path.file_name().and_then(|n| n.to_str())
+                {
+                    found.entry(name.to_owned()).or_insert_with(|| path.clone());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The unit's own folder, those of the names that it begins with up to a `-`, and that of its kind.
+fn folders(name: &str, suffix: &str) -> Vec<PathBuf> {
+    let is_template = name.ends_with('@');
+    let stem = name.trim_end_matches('@');
+    let mut prefixes: Vec<String> = stem
+        .match_indices('-')
+        .filter_map(|(at, _)| stem.get(..=at))
+        .map(|prefix| format!("{prefix}{}", if is_template { "@" } else { "" }))
+        .collect();
+    prefixes.reverse();
+    let named = std::iter::once(name.to_owned()).chain(prefixes);
+    let named = named.map(|n| format!("{n}.{suffix}.d"));
+    let all = named.chain(std::iter::once(format!("{suffix}.d")));
+    all.map(|folder| Path::new(&folder).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Limit>) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let limits = of(&Layout::system(root.path()), "my-web");
+        (root, limits)
+    }
+
+    const LIMIT: &str = "[Unit]\n# for all\nStartLimitIntervalSec=30\nStartLimitBurst=3\n";
+
+    #[test]
+    fn one_for_all_services_is_found_with_its_place() {
+        let (root, limits) = host(&[("usr/lib/systemd/system/service.d/10-all.conf", LIMIT)]);
+        let path = root
+            .path()
+            .join("usr/lib/systemd/system/service.d/10-all.conf");
+        assert_eq!(limits.len(), 2, "the cluster's and the instances'");
+        let start = format!("{}:3 gives `my-web.service` a limit again", path.display());
+        assert!(limits[0].message.starts_with(&start), "{limits:?}");
+        assert!(
+            limits[1].message.contains("`my-web@.service`"),
+            "{limits:?}"
+        );
+        assert!(
+            limits[1].help.contains("`StartLimitIntervalSec=0`"),
+            "{limits:?}"
+        );
+        assert!(
+            limits[1]
+                .help
+                .ends_with("/etc/systemd/system/my-web@.service.d/zz-no-limit.conf")
+        );
+    }
+
+    #[test]
+    fn what_is_read_later_counts() {
+        let all = ("usr/lib/systemd/system/service.d/10-all.conf", LIMIT);
+        let none = "[Unit]\nStartLimitIntervalSec = 0s\n";
+        let later = |name| host(&[all, (name, none)]).1.len();
+        assert_eq!(
+            later("etc/systemd/system/my-web@.service.d/zz-no-limit.conf"),
+            1
+        );
+        assert_eq!(later("etc/systemd/system/service.d/zz.conf"), 0);
+        assert_eq!(later("etc/systemd/system/service.d/10-all.conf"), 0);
+        assert_eq!(
+            later("etc/systemd/system/my-web@.service.d/00-early.conf"),
+            2
+        );
+        assert_eq!(later("etc/systemd/system/other@.service.d/zz.conf"), 2);
+    }
+
+    #[test]
+    fn a_number_of_zero_is_no_limit_and_a_name_begins_with_others() {
+        let none = "[Unit]\nStartLimitInterval=1min\nStartLimitBurst=0\n";
+        assert_eq!(host(&[("etc/systemd/system/service.d/a.conf", none)]).1, []);
+        let prefix = host(&[("run/systemd/system/my-@.service.d/a.conf", LIMIT)]);
+        assert_eq!(prefix.1.len(), 1);
+        let socket = "[Socket]\nTriggerLimitIntervalSec=2s\n";
+        let socket = host(&[("etc/systemd/system/socket.d/a.conf", socket)]).1;
+        assert!(socket[0].message.contains("`my-web.socket`"), "{socket:?}");
+    }
+}
