@@ -13,6 +13,8 @@ const MASK_BYTES: usize = 8;
 
 /// `PTRACE_GET_RSEQ_CONFIGURATION`, which libc has for x86-64 alone.
 const GET_RSEQ: libc::c_uint = 0x420f;
+/// `PTRACE_GET_SYSCALL_INFO`, likewise.
+const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 
 /// The thread's seccomp filters do not apply while it is traced, see `PTRACE_O_SUSPEND_SECCOMP` in
 /// ptrace(2). It needs `CAP_SYS_ADMIN` and a tracer that is under no filter itself.
@@ -67,6 +69,37 @@ pub fn stopped(tid: Option<i32>) -> io::Result<Option<(i32, Stop)>> {
 /// `ESRCH` when it is not stopped, or gone.
 pub fn go_on(tid: i32, signal: i32) -> io::Result<()> {
     send(libc::PTRACE_CONT, tid, signal)
+}
+
+/// The same, to the beginning or the end of its next system call.
+///
+/// # Errors
+/// `ESRCH` when it is not stopped, or gone.
+pub fn to_call(tid: i32, signal: i32) -> io::Result<()> {
+    send(libc::PTRACE_SYSCALL, tid, signal)
+}
+
+/// The system call that a thread stopped at the beginning of, and its arguments; `None` at any other stop. See
+/// `PTRACE_GET_SYSCALL_INFO` in ptrace(2).
+///
+/// # Errors
+/// `EIO` before Linux 5.3, `ESRCH` when it is not stopped, or gone.
+pub fn entered(tid: i32) -> io::Result<Option<(i64, [u64; 6])>> {
+    const ENTRY: u64 = 1;
+    // `struct ptrace_syscall_info`: the kind in the first byte, two addresses, the number, the arguments.
+    let mut information = [0_u64; 10];
+    // SAFETY: the kernel writes at most as many bytes as it is told, the size of `information`.
+    let result = unsafe {
+        libc::ptrace(
+            GET_SYSCALL_INFO,
+            tid,
+            ptr::without_provenance_mut::<libc::c_void>(size_of_val(&information)),
+            (&raw mut information).cast::<libc::c_void>(),
+        )
+    };
+    check(result)?;
+    let [kind, _, _, number, arguments @ ..] = information;
+    Ok((kind & 0xff == ENTRY).then_some((number.cast_signed(), arguments)))
 }
 
 /// Traces it no more, and lets it run; the signal as with [`go_on`].

@@ -121,14 +121,26 @@ pub fn bind_loopback(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds a descriptor to an epoll set, or takes it out, see `epoll_ctl(2)`.
+/// What becomes of a registration in an epoll set, with its events and its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// There is one more.
+    Add(u32, u64),
+    /// It has others.
+    Modify(u32, u64),
+    /// There is none.
+    Delete,
+}
+
+/// Changes an epoll set, see `epoll_ctl(2)`.
 ///
 /// # Errors
 /// Those of `epoll_ctl(2)`.
-pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, add: Option<(u32, u64)>) -> io::Result<()> {
-    let (operation, (events, data)) = match add {
-        Some(event) => (libc::EPOLL_CTL_ADD, event),
-        None => (libc::EPOLL_CTL_DEL, (0, 0)),
+pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, change: Change) -> io::Result<()> {
+    let (operation, events, data) = match change {
+        Change::Add(events, data) => (libc::EPOLL_CTL_ADD, events, data),
+        Change::Modify(events, data) => (libc::EPOLL_CTL_MOD, events, data),
+        Change::Delete => (libc::EPOLL_CTL_DEL, 0, 0),
     };
     let mut event = libc::epoll_event { events, u64: data };
     // SAFETY: `event` lives through the call.

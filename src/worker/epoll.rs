@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::caller::Caller;
+use crate::sys::socket::Change;
 use crate::sys::{exec, process, socket};
 
 /// An epoll set of the program that watches one of its sockets.
@@ -18,18 +19,18 @@ impl Watch {
     /// Takes out the program's own socket, which has this number.
     pub(super) fn forget(&self, theirs: BorrowedFd<'_>, number: RawFd) {
         // A registration that stays is one of a socket that nobody holds: epoll drops it by itself.
-        let _ = control(self.epoll.as_fd(), theirs, number, None);
+        let _ = control(self.epoll.as_fd(), theirs, number, Change::Delete);
     }
 
     /// Puts in systemd's socket under the same number; whether that was possible.
     pub(super) fn register(&self, source: BorrowedFd<'_>, number: RawFd) -> bool {
-        let event = Some((self.events, self.data));
+        let event = Change::Add(self.events, self.data);
         control(self.epoll.as_fd(), source, number, event).is_ok()
     }
 }
 
-/// Changes the registration of a file under a number that is the program's; `None` deletes it. epoll knows a
-/// registration by number and file, so ours has to have the program's number.
+/// Changes the registration of a file under a number that is the program's. epoll knows a registration by number and
+/// file, so ours has to have the program's number.
 ///
 /// # Errors
 /// Those of `epoll_ctl(2)`, or no descriptor to spare.
@@ -37,14 +38,14 @@ pub(super) fn control(
     epoll: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
     number: RawFd,
-    event: Option<(u32, u64)>,
+    change: Change,
 ) -> io::Result<()> {
     if file.as_raw_fd() == number {
-        return socket::watch(epoll, file, event);
+        return socket::watch(epoll, file, change);
     }
     if exec::passed(number).is_err() {
         let placed = process::place(file, number)?;
-        return socket::watch(epoll, placed.as_fd(), event);
+        return socket::watch(epoll, placed.as_fd(), change);
     }
     // Something of ours has the number. A child has a table of its own.
     process::in_child(|| {
@@ -52,7 +53,7 @@ pub(super) fn control(
         let spare = [0, 1, 2].into_iter().find(|n| !taken.contains(n));
         let epoll = process::place(epoll, spare.unwrap_or(0))?;
         let placed = process::place(file, number)?;
-        socket::watch(epoll.as_fd(), placed.as_fd(), event)
+        socket::watch(epoll.as_fd(), placed.as_fd(), change)
     })
 }
 

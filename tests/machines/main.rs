@@ -185,6 +185,7 @@ const PROGRAMS: &[Spec] = specs![
     programs::node_net,
     programs::node_https,
     programs::node_dgram,
+    programs::python_with_datagrams,
     programs::python_asyncio,
     programs::python_uvicorn,
     programs::python_gunicorn_with_workers,

@@ -1,7 +1,12 @@
 //! Servers as people have them, none of them changed: four instances each, reloaded again and again under
 //! load, and not one request lost.
 
+#![expect(clippy::unwrap_used, reason = "a client that cannot ask has failed")]
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use testbed::{Load, Machine, Traffic, build_dir, wait_until};
@@ -92,35 +97,66 @@ pub(crate) fn node_https(machine: &mut Machine) {
     }
 }
 
-/// There is no connection to drain, but the socket stays, so that nothing is ever refused.
-pub(crate) fn node_dgram(machine: &mut Machine) {
-    install(
-        machine,
-        "script = \"dgram.js\"\nlisten = \"udp:0.0.0.0:3000\"",
-    );
-    let mut instances = std::collections::BTreeSet::new();
-    let mut ask = |machine: &Machine| {
-        let answer = machine.in_network(|| {
-            let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// Twenty clients that each send a datagram when the one before was answered, while all is reloaded.
+fn answers_every_datagram(machine: &Machine, lines: &str) {
+    install(machine, lines);
+    let sockets = machine.in_network(|| {
+        let socket = |_| {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
             socket.connect("127.0.0.1:3000")?;
             socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-            socket.send(b"hello")?;
-            let mut answer = [0; 64];
-            let length = socket.recv(&mut answer)?;
-            Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer[..length]).into_owned())
-        });
-        instances.extend(answer.as_ref().ok().cloned());
-        answer
-    };
-    for _ in 0..reloads() {
-        let reload = machine.spawn(&["rsgen", "reload", "web"]);
-        while !reload.is_over() {
-            let answer = ask(machine);
-            assert!(answer.is_ok(), "{answer:?}");
+            Ok(socket)
+        };
+        (0..20).map(socket).collect::<std::io::Result<Vec<_>>>()
+    });
+    let is_over = &AtomicBool::new(false);
+    let instances = std::thread::scope(|scope| {
+        let clients: Vec<_> = sockets
+            .unwrap()
+            .into_iter()
+            .map(|socket| scope.spawn(move || ask_until(&socket, is_over)))
+            .collect();
+        for _ in 0..reloads() {
+            machine.run(&["rsgen", "reload", "web"]).ok();
         }
-        let _ = reload.wait().ok();
-    }
+        is_over.store(true, Ordering::Relaxed);
+        let answered = clients.into_iter().flat_map(|c| c.join().unwrap());
+        answered.collect::<BTreeSet<_>>()
+    });
     assert!(instances.len() >= 4, "{instances:?}");
+    let journal = machine.journal("web@*");
+    assert!(!journal.contains("goes on accepting"), "{journal}");
+}
+
+/// Who answered; one that is not answered is a failure.
+fn ask_until(socket: &UdpSocket, is_over: &AtomicBool) -> BTreeSet<String> {
+    let mut instances = BTreeSet::new();
+    let mut number = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let asked = number.to_string();
+        socket.send(asked.as_bytes()).unwrap();
+        let mut answer = [0; 64];
+        let length = socket.recv(&mut answer);
+        let length = length.unwrap_or_else(|e| panic!("datagram {number} has no answer: {e}"));
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        let (pid, echo) = answer.split_once(' ').unwrap();
+        assert_eq!(echo, asked);
+        instances.insert(pid.to_owned());
+        number += 1;
+    }
+    instances
+}
+
+const DATAGRAMS: &str = "listen = \"udp:0.0.0.0:3000\"";
+
+pub(crate) fn node_dgram(machine: &mut Machine) {
+    answers_every_datagram(machine, &format!("script = \"dgram.js\"\n{DATAGRAMS}"));
+}
+
+/// It waits in recvfrom itself, and answers one after the other.
+pub(crate) fn python_with_datagrams(machine: &mut Machine) {
+    let lines = "script = \"datagrams.py\"\nservice.NonBlocking = \"no\"";
+    answers_every_datagram(machine, &format!("{lines}\n{DATAGRAMS}"));
 }
 
 pub(crate) fn python_asyncio(machine: &mut Machine) {

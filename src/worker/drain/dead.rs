@@ -1,4 +1,4 @@
-//! Makes a listener that nobody reaches of a socket of the program.
+//! Makes a listener that nobody reaches of a socket of the program, or a socket for datagrams that gets none.
 //!
 //! From here, through our own descriptor of it: no filter of the program is on the way, and no address has to be
 //! written into its memory.
@@ -28,6 +28,9 @@ pub(super) fn make(dead: &OwnedFd, shape: Shape, folder: &Path) -> io::Result<()
         let _ = socket::bind_loopback(dead.as_fd(), ipv6);
     } else {
         bind_nowhere(dead, folder)?;
+    }
+    if shape.kind == libc::SOCK_DGRAM {
+        return Ok(());
     }
     Ok(listen(dead, Backlog::new(1)?)?)
 }

@@ -23,7 +23,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// From a socket of the process; `None` for one that does not listen.
+    /// From a socket of the process; `None` for one that neither listens nor takes datagrams.
     ///
     /// # Errors
     /// `EPERM` when the process may not be looked into, `EBADF` when it has closed it since.
@@ -32,8 +32,9 @@ impl Listener {
     }
 
     fn of_descriptor(fd: &OwnedFd, found: Socket) -> Option<Self> {
+        let shape = socket::shape(fd.as_fd()).ok()?;
         let listens = socket::number(fd.as_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-        if listens.ok()? != 1 {
+        if listens.ok()? != 1 && shape.kind != libc::SOCK_DGRAM {
             return None;
         }
         // With PrivateNetwork= the commands of a unit are in another network than its socket; an
@@ -41,11 +42,16 @@ impl Listener {
         let _ = socket::network(fd.as_fd()).map(|network| setns(network, CloneFlags::CLONE_NEWNET));
         Some(Self {
             inode: found.inode,
-            shape: socket::shape(fd.as_fd()).ok()?,
+            shape,
             blocking: is_blocking(fd),
             address: Address::from_bytes(&socket::name(fd.as_fd()).ok()?)?,
             diag: Diag::open().ok()?,
         })
+    }
+
+    /// Whether there are no connections at all.
+    pub(super) fn takes_datagrams(&self) -> bool {
+        self.shape.kind == libc::SOCK_DGRAM
     }
 
     /// Every connection that came by it, those of other instances included.
@@ -54,6 +60,7 @@ impl Listener {
     /// When the kernel does not tell.
     pub(super) fn connections(&self) -> io::Result<Vec<Connection>> {
         match &self.address {
+            _ if self.takes_datagrams() => Ok(Vec::new()),
             Address::Path(path) => self.diag.unix(path),
             Address::Inet(address) => {
                 self.diag

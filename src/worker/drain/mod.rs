@@ -7,6 +7,7 @@
 
 mod arguments;
 mod connections;
+mod datagrams;
 mod dead;
 pub(super) mod deputy;
 mod diag;
@@ -44,6 +45,8 @@ const LOOK_LATER: Duration = Duration::from_millis(100);
 const MARGIN: Duration = Duration::from_secs(5);
 /// Processes are silenced for so long beyond the end of a short drain.
 const GRACE: Duration = Duration::from_secs(1);
+/// Datagrams that were taken are answered in this time: no connection tells whether they were.
+const ANSWERS: Duration = Duration::from_secs(1);
 /// A machine that goes down is not kept up for longer.
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 
@@ -92,6 +95,8 @@ struct Instance<'a> {
     asked: Option<OwnedFd>,
     /// When the drain is over whatever there is left.
     end: Instant,
+    /// Until then datagrams that were taken may be answered.
+    answers: Instant,
     /// The seccomp filters of a process that has none of its own.
     filters: Option<u32>,
     /// Processes that nothing more can be done about.
@@ -130,6 +135,7 @@ impl<'a> Instance<'a> {
             signals,
             asked,
             end: Instant::now() + drain.timeout,
+            answers: Instant::now(),
             filters,
             settled: HashSet::new(),
             nudges: 0,
@@ -153,7 +159,8 @@ impl<'a> Instance<'a> {
             let count = connections::count(&self.listeners, &self.sockets())?;
             // One that was accepted a moment ago may have had no descriptor at the first look.
             let is_held = word.as_ref().is_ok_and(|word| self.holds(word));
-            empty = if count.busy == 0 && !is_held {
+            let is_answering = Instant::now() < self.answers;
+            empty = if count.busy == 0 && !is_held && !is_answering {
                 empty + 1
             } else {
                 0
@@ -276,7 +283,12 @@ impl<'a> Instance<'a> {
             let known = self.listeners.iter().any(|l| l.inode == found.inode);
             if !known && self.manager.contains(&found.inode) {
                 match Listener::of(process, found) {
-                    Ok(listener) => self.listeners.extend(listener),
+                    Ok(listener) => {
+                        if listener.as_ref().is_some_and(Listener::takes_datagrams) {
+                            self.answers = Instant::now() + ANSWERS;
+                        }
+                        self.listeners.extend(listener);
+                    }
                     Err(e) => self.blind = Some(e),
                 }
             }

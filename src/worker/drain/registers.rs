@@ -114,6 +114,13 @@ mod machine {
         new
     }
 
+    /// With another first argument.
+    pub(in super::super) fn with_first(of: &Registers, argument: u64) -> Registers {
+        let mut new = *of;
+        new.rdi = argument;
+        new
+    }
+
     /// Whether its code is this machine's own, not 32-bit.
     pub(in super::super) fn is_native(of: &Registers) -> bool {
         of.cs == 0x33
@@ -174,13 +181,22 @@ mod machine {
         new
     }
 
+    /// With another first argument.
+    pub(in super::super) fn with_first(of: &Registers, argument: u64) -> Registers {
+        let mut new = *of;
+        if let Some(register) = new.regs.first_mut() {
+            *register = argument;
+        }
+        new
+    }
+
     /// Whether its code is this machine's own, not 32-bit.
     pub(in super::super) fn is_native(of: &Registers) -> bool {
         of.pstate & PSR_MODE32 == 0
     }
 }
 
-pub(super) use machine::{GATE, Registers, calling, is_native, result, resumed};
+pub(super) use machine::{GATE, Registers, calling, is_native, result, resumed, with_first};
 
 #[cfg(test)]
 mod tests {
@@ -231,6 +247,8 @@ mod tests {
         assert_eq!((again.rax, again.rip), (232, 0x1000));
         let nothing = resumed(&own, Resume::Nothing, 0);
         assert_eq!((nothing.rax, nothing.rip), (0, 0x1002));
+        let with = with_first(&again, 9);
+        assert_eq!((with.rdi, with.rip), (9, 0x1000));
         let call = calling(&own, 0x7000, 33, [1, 2, 3, 4, 5, 6]);
         assert_eq!((call.rax, call.rip, call.rdi, call.r10), (33, 0x7000, 1, 4));
     }
@@ -244,6 +262,8 @@ mod tests {
         assert_eq!((again.regs[0], again.pc), (7, 0x1000));
         let nothing = resumed(&own, Resume::Nothing, 7);
         assert_eq!((nothing.regs[0], nothing.pc), (0, 0x1004));
+        let with = with_first(&again, 9);
+        assert_eq!((with.regs[0], with.pc), (9, 0x1000));
         let call = calling(&own, 0x7000, 33, [1, 2, 3, 4, 5, 6]);
         assert_eq!((call.regs[8], call.pc, call.regs[5]), (33, 0x7000, 6));
     }

@@ -7,24 +7,64 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::epoll;
 use super::arguments::Way;
-use super::dead;
 use super::listener::Listener;
 use super::registers;
 use super::survey::{Process, Socket, Thread, Watch};
 use super::tracee::{self, Tracee};
+use super::{datagrams, dead};
+use crate::sys::socket::Change;
 
 /// A descriptor of the process for it.
 #[derive(Clone, Copy)]
-struct Held<'a> {
-    socket: Socket,
-    listener: &'a Listener,
+pub(super) struct Held<'a> {
+    pub(super) socket: Socket,
+    pub(super) listener: &'a Listener,
 }
 
+/// How a process is made to act.
+pub(super) struct Gate {
+    /// Where in its memory, see [`tracee::gate`].
+    address: u64,
+    /// A filter may kill a program for a call that it never makes itself.
+    has_own_filter: bool,
+    /// One for [`dead::make`].
+    folder: PathBuf,
+}
+
+impl Gate {
+    /// Of a process that is under no more seccomp filters than `filters` when it has none of its own.
+    ///
+    /// # Errors
+    /// Why it must not be stopped, or what forbids to look.
+    fn of(process: &Process, filters: Option<u32>, folder: &Path) -> io::Result<Self> {
+        if let Some(why) = process.untouchable() {
+            return Err(io::Error::other(why));
+        }
+        Ok(Self {
+            address: tracee::gate(process.pid)?,
+            has_own_filter: filters.is_some_and(|f| process.filters().is_some_and(|own| own > f)),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Whether a stopped thread may make calls.
+    ///
+    /// # Errors
+    /// When a filter of its own stands in the way.
+    pub(super) fn permits(&self, tracee: &Tracee) -> io::Result<()> {
+        if self.has_own_filter && !tracee.unfiltered {
+            return Err(io::Error::other("it has a seccomp filter of its own"));
+        }
+        Ok(())
+    }
+}
+
+const UNWATCHED: &str = "no epoll set of it watches the listener";
 /// So many threads are asked to stop before the process is given up.
 const ATTEMPTS: usize = 3;
 const ROUNDS: u32 = 3;
@@ -33,9 +73,7 @@ const ROUND: Duration = Duration::from_millis(2);
 /// What there was to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Done {
-    /// Some descriptor led to a listener.
-    pub(super) held: bool,
-    /// They still do, but no epoll set of it watches them any more.
+    /// Descriptors still lead to a listener, but no epoll set of it watches them any more.
     pub(super) forgotten: bool,
     /// An epoll set may have been woken for a connection that it does not accept any more.
     pub(super) woken: bool,
@@ -54,17 +92,28 @@ pub(super) fn silence(
     filters: Option<u32>,
     folder: &Path,
 ) -> io::Result<Done> {
-    let held: Vec<Held<'_>> = process
-        .sockets()
-        .into_iter()
-        .filter_map(|socket| {
-            let listener = listeners.iter().find(|l| l.inode == socket.inode)?;
-            Some(Held { socket, listener })
-        })
-        .collect();
-    if held.is_empty() {
+    let held = process.sockets().into_iter().filter_map(|socket| {
+        let listener = listeners.iter().find(|l| l.inode == socket.inode)?;
+        Some(Held { socket, listener })
+    });
+    let (datagrams, streams): (Vec<Held<'_>>, Vec<Held<'_>>) =
+        held.partition(|h| h.listener.takes_datagrams());
+    let gate = || match way {
+        Way::Auto => Gate::of(process, filters, folder),
+        Way::Epoll | Way::Off => Err(io::Error::other(UNWATCHED)),
+    };
+    datagrams::silence(process, &datagrams, gate)?;
+    if streams.is_empty() {
         return Ok(Done::default());
     }
+    silence_streams(process, &streams, gate)
+}
+
+fn silence_streams(
+    process: &Process,
+    held: &[Held<'_>],
+    gate: impl FnOnce() -> io::Result<Gate>,
+) -> io::Result<Done> {
     let exclusive = |h: &Held<'_>| {
         let watches = process.watches(h.socket);
         watches
@@ -72,41 +121,26 @@ pub(super) fn silence(
             .any(|w| w.events & libc::EPOLLEXCLUSIVE.cast_unsigned() != 0)
     };
     let done = Done {
-        held: true,
-        forgotten: false,
         woken: held.iter().any(exclusive),
+        ..Done::default()
     };
-    let forgotten = Done {
-        forgotten: true,
-        ..done
-    };
-    if way == Way::Epoll {
-        return forget_all(process, &held).map(|()| forgotten);
-    }
-    match replace_all(process, &held, filters, folder) {
+    match gate().and_then(|gate| replace_all(process, held, &gate)) {
         Ok(()) => {
-            kick(process, &held);
+            kick(process, held);
             Ok(done)
         }
         // The program may watch with poll(2) or wait in accept(2): then this is not enough, and says so.
-        Err(e) => forget_all(process, &held)
-            .map(|()| forgotten)
-            .map_err(|_| e),
+        Err(e) => {
+            forget_all(process, held).map_err(|_| e)?;
+            Ok(Done {
+                forgotten: true,
+                ..done
+            })
+        }
     }
 }
 
-fn replace_all(
-    process: &Process,
-    held: &[Held<'_>],
-    filters: Option<u32>,
-    folder: &Path,
-) -> io::Result<()> {
-    if let Some(why) = process.untouchable() {
-        return Err(io::Error::other(why));
-    }
-    let gate = tracee::gate(process.pid)?;
-    // A filter may kill a program for a call that it never makes itself.
-    let has_own = filters.is_some_and(|f| process.filters().is_some_and(|own| own > f));
+fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate) -> io::Result<()> {
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for attempt in 0..ATTEMPTS {
         let mut threads = process.threads();
@@ -115,14 +149,11 @@ fn replace_all(
             break;
         };
         match Tracee::stop(thread) {
-            Ok(tracee) if has_own && !tracee.unfiltered => {
-                let _ = tracee.release();
-                return Err(io::Error::other("it has a seccomp filter of its own"));
-            }
             Ok(mut tracee) => {
-                let done = held
-                    .iter()
-                    .try_for_each(|h| replace(process, *h, &mut tracee, gate, folder));
+                let done = gate.permits(&tracee).and_then(|()| {
+                    held.iter()
+                        .try_for_each(|h| replace(process, *h, &mut tracee, gate))
+                });
                 // Only a thread that died meanwhile cannot be let go.
                 let _ = tracee.release();
                 return done;
@@ -134,13 +165,21 @@ fn replace_all(
 }
 
 /// Puts a dead listener over one descriptor.
-fn replace(
+///
+/// # Errors
+/// Those of the calls that it takes.
+pub(super) fn replace(
     process: &Process,
     held: Held<'_>,
     tracee: &mut Tracee,
-    gate: u64,
-    folder: &Path,
+    gate: &Gate,
 ) -> io::Result<()> {
+    let Gate {
+        address: gate,
+        folder,
+        ..
+    } = gate;
+    let gate = *gate;
     let Held { socket, listener } = held;
     let word = |number: i32| u64::from(number.cast_unsigned());
     let shape = listener.shape;
@@ -189,7 +228,7 @@ fn register(process: &Process, dead: &OwnedFd, watch: &Watch) {
     let Ok(set) = process.descriptor(watch.epoll) else {
         return;
     };
-    let event = Some((watch.events, watch.data));
+    let event = Change::Add(watch.events, watch.data);
     let _ = epoll::control(set.as_fd(), dead.as_fd(), watch.fd, event);
 }
 
@@ -200,12 +239,12 @@ fn forget_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
         let live = process.descriptor(socket.fd)?;
         for watch in process.watches(*socket) {
             let set = process.descriptor(watch.epoll)?;
-            epoll::control(set.as_fd(), live.as_fd(), watch.fd, None)?;
+            epoll::control(set.as_fd(), live.as_fd(), watch.fd, Change::Delete)?;
             forgotten += 1;
         }
     }
     if forgotten == 0 {
-        return Err(io::Error::other("no epoll set of it watches the listener"));
+        return Err(io::Error::other(UNWATCHED));
     }
     Ok(())
 }

@@ -200,12 +200,17 @@ impl Thread {
         if !matches!(state, 'S' | 'R' | 'T') {
             return None;
         }
-        let waits = fs::read_to_string(format!("/proc/{tid}/syscall"));
         Some(Self {
             tid,
-            waits: waits.ok().and_then(|text| waiting(&text)),
+            waits: waits(tid),
         })
     }
+}
+
+/// The system call that a thread waits in, or that a stop interrupted, and its arguments.
+pub(super) fn waits(tid: i32) -> Option<(i64, [u64; 6])> {
+    let text = fs::read_to_string(format!("/proc/{tid}/syscall"));
+    text.ok().and_then(|text| waiting(&text))
 }
 
 /// `202 0x7f… 0x80 0x0 0x0 0x0 0x0 0x7ffd… 0x7f…`, see `proc_pid_syscall(5)`.

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::registers::{self, GATE, Registers, Resume};
-use super::survey::{Thread, field};
+use super::survey::{self, Thread, field};
 use crate::sys::ptrace::{self, Stop};
 
 /// A thread that does not stop in this time is let alone.
@@ -85,16 +85,77 @@ impl Tracee {
         })
     }
 
+    /// Lets the thread run until it makes a call that is looked for, and takes that back; whether it came to one in
+    /// time. When the thread goes on it makes the call.
+    ///
+    /// # Errors
+    /// `ESRCH` when it is gone.
+    pub(super) fn run_to(&mut self, is_it: impl Fn(i64, [u64; 6]) -> bool) -> io::Result<bool> {
+        let start = Instant::now();
+        let mut signal = 0;
+        let (how, first) = self.resume();
+        if how != Resume::AsIs {
+            trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
+        }
+        while start.elapsed() < PATIENCE {
+            ptrace::to_call(self.tid.as_raw(), signal)?;
+            signal = match wait(self.tid) {
+                Ok(Stop::Signal(signal)) => signal,
+                Ok(_) => 0,
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                    trace::interrupt(self.tid)?;
+                    wait_stopped(self.tid)?;
+                    break;
+                }
+                Err(e) => return Err(e),
+            };
+            if let Some((number, arguments)) = ptrace::entered(self.tid.as_raw())?
+                && is_it(number, arguments)
+            {
+                let [first, ..] = arguments;
+                return self.take_back(first).map(|()| true);
+            }
+        }
+        if signal != 0 {
+            self.owed = Some(signal);
+        }
+        self.saved = trace::getregs(self.tid)?;
+        self.thread.waits = survey::waits(self.tid.as_raw());
+        Ok(false)
+    }
+
+    /// Has the call that was just entered fail, with no descriptor to act on, and goes back to before it.
+    fn take_back(&mut self, first: u64) -> io::Result<()> {
+        self.mask = ptrace::mask(self.tid.as_raw())?;
+        self.hold_signals()?;
+        let entered = trace::getregs(self.tid)?;
+        trace::setregs(self.tid, registers::with_first(&entered, u64::MAX))?;
+        // Only at a stop beyond the call all registers are the program's, see ptrace(2).
+        trace::interrupt(self.tid)?;
+        trace::cont(self.tid, None)?;
+        wait_stopped(self.tid)?;
+        let failed = trace::getregs(self.tid)?;
+        let again = registers::resumed(&failed, Resume::Again, first);
+        self.saved = registers::with_first(&again, first);
+        self.thread.waits = None;
+        Ok(())
+    }
+
+    /// A signal would begin its handler with registers that are not the program's.
+    fn hold_signals(&mut self) -> io::Result<()> {
+        if !self.called {
+            self.called = true;
+            ptrace::set_mask(self.tid.as_raw(), u64::MAX)?;
+        }
+        Ok(())
+    }
+
     /// Makes a system call in the thread.
     ///
     /// # Errors
     /// Those of the call, and `ESRCH` when the thread is gone.
     pub(super) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
-        if !self.called {
-            // A signal would begin its handler with the registers of our call.
-            ptrace::set_mask(self.tid.as_raw(), u64::MAX)?;
-            self.called = true;
-        }
+        self.hold_signals()?;
         let calling = registers::calling(&self.saved, gate, number, with);
         trace::setregs(self.tid, calling)?;
         for _edge in ["entry", "exit"] {
@@ -128,13 +189,7 @@ impl Tracee {
             wait_stopped(self.tid)?;
             ptrace::set_mask(self.tid.as_raw(), self.mask)?;
         }
-        // With a signal on its way the call has to end by it, as always.
-        let how = if self.has_signal() {
-            Resume::AsIs
-        } else {
-            registers::resume(self.thread.waits, registers::result(&self.saved))
-        };
-        let first = self.thread.waits.map_or(0, |(_, [first, ..])| first);
+        let (how, first) = self.resume();
         if self.called || how != Resume::AsIs {
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
@@ -143,6 +198,17 @@ impl Tracee {
             kill(self.tid, signal)?;
         }
         Ok(())
+    }
+
+    /// How the call goes on that the stop interrupted, and its first argument.
+    fn resume(&self) -> (Resume, u64) {
+        // With a signal on its way the call has to end by it, as always.
+        let how = if self.has_signal() {
+            Resume::AsIs
+        } else {
+            registers::resume(self.thread.waits, registers::result(&self.saved))
+        };
+        (how, self.thread.waits.map_or(0, |(_, [first, ..])| first))
     }
 
     fn has_signal(&self) -> bool {
@@ -188,6 +254,8 @@ fn wait_stopped(tid: Pid) -> io::Result<()> {
             Stop::Signal(signal) => signal,
             _ => 0,
         };
+        // Any other stop takes the request for one back.
+        trace::interrupt(tid)?;
         ptrace::go_on(tid.as_raw(), signal)?;
     }
 }
@@ -239,128 +307,4 @@ fn find(code: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::process::{Child, Command, Stdio};
-
-    use testbed::{wait_for, wait_until};
-
-    use super::*;
-
-    #[test]
-    fn the_gate_is_found_in_the_vdso() {
-        let maps =
-            "7f01-7f02 r--p 0 00:00 0 [vvar]\n7ffd1000-7ffd3000 r-xp 00000000 00:00 0   [vdso]\n";
-        assert_eq!(vdso(maps), Some((0x7ffd_1000, 0x7ffd_3000)));
-        let mut code = vec![0; 8];
-        code.extend(GATE);
-        assert_eq!(find(&code), Some(8));
-        assert_eq!(find(&[0; 16]), None);
-    }
-
-    fn thread(child: &Child) -> Thread {
-        let pid = i32::try_from(child.id()).unwrap();
-        let process = super::super::survey::Process::open(pid).unwrap();
-        wait_for(Duration::from_secs(10), "a thread to trace", || {
-            process.threads().pop()
-        })
-    }
-
-    #[test]
-    fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
-        let mut cat = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        wait_until(Duration::from_secs(10), "cat to read", || {
-            thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
-        });
-        for _ in 0..3 {
-            let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
-            let gate = gate(tracee.thread.tid).unwrap();
-            let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
-            assert_eq!(pid, u64::from(cat.id()));
-            let refused = tracee.call(gate, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
-            assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EBADF));
-            tracee.release().unwrap();
-        }
-        cat.stdin.take().unwrap().write_all(b"still here").unwrap();
-        let mut said = String::new();
-        cat.stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        assert_eq!(said, "still here");
-        assert!(cat.wait().unwrap().success());
-    }
-
-    #[test]
-    fn a_signal_that_comes_meanwhile_comes_afterwards() {
-        let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
-        wait_until(Duration::from_secs(10), "sleep to sleep", || {
-            thread(&sleeper).waits.is_some()
-        });
-        let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
-        let gate = gate(tracee.thread.tid).unwrap();
-        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
-        kill(tracee.tid, Signal::SIGUSR1).unwrap();
-        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
-        tracee.release().unwrap();
-        let ended = sleeper.wait().unwrap();
-        let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
-        assert_eq!(signal, Some(libc::SIGUSR1));
-    }
-
-    #[test]
-    fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
-        let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
-        wait_until(Duration::from_secs(10), "sleep to sleep", || {
-            thread(&sleeper).waits.is_some()
-        });
-        let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
-        let tid = tracee.tid;
-        let gate = gate(tid.as_raw()).unwrap();
-        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
-        kill(tid, Signal::SIGSTOP).unwrap();
-        tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
-        tracee.release().unwrap();
-        wait_until(Duration::from_secs(10), "it to be stopped", || {
-            state(tid).starts_with('T')
-        });
-        kill(tid, Signal::SIGKILL).unwrap();
-        sleeper.wait().unwrap();
-    }
-
-    fn state(tid: Pid) -> String {
-        let status = fs::read_to_string(format!("/proc/{tid}/status"));
-        field(&status.unwrap(), "State:").unwrap()
-    }
-
-    /// Programs with timers of POSIX and glibc itself use them, and wait for them.
-    #[test]
-    fn a_real_time_signal_that_is_on_its_way_arrives() {
-        let script = "trap 'kill $!; exit 7' RTMIN+3; sleep 60 & wait";
-        let mut sleeper = Command::new("bash").args(["-c", script]).spawn().unwrap();
-        wait_until(Duration::from_secs(10), "bash to wait", || {
-            thread(&sleeper)
-                .waits
-                .is_some_and(|(n, _)| n == libc::SYS_wait4)
-        });
-        let sleeping = thread(&sleeper);
-        let tid = Pid::from_raw(sleeping.tid);
-        trace::seize(tid, Options::PTRACE_O_TRACESYSGOOD).unwrap();
-        let sent = Command::new("kill")
-            .args(["-s", "RTMIN+3", &sleeper.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-        wait_until(Duration::from_secs(10), "it to be on its way", || {
-            state(tid).starts_with('t')
-        });
-        Tracee::begin(tid, &sleeping, false)
-            .and_then(Tracee::release)
-            .unwrap();
-        assert_eq!(sleeper.wait().unwrap().code(), Some(7));
-    }
-}
+mod tests;

@@ -1,0 +1,164 @@
+//! The tracee, tried on programs that every machine has.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use testbed::{wait_for, wait_until};
+
+use super::*;
+
+#[test]
+fn the_gate_is_found_in_the_vdso() {
+    let maps =
+        "7f01-7f02 r--p 0 00:00 0 [vvar]\n7ffd1000-7ffd3000 r-xp 00000000 00:00 0   [vdso]\n";
+    assert_eq!(vdso(maps), Some((0x7ffd_1000, 0x7ffd_3000)));
+    let mut code = vec![0; 8];
+    code.extend(GATE);
+    assert_eq!(find(&code), Some(8));
+    assert_eq!(find(&[0; 16]), None);
+}
+
+fn thread(child: &Child) -> Thread {
+    let pid = i32::try_from(child.id()).unwrap();
+    let process = super::super::survey::Process::open(pid).unwrap();
+    wait_for(Duration::from_secs(10), "a thread to trace", || {
+        process.threads().pop()
+    })
+}
+
+#[test]
+fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
+    let mut cat = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until(Duration::from_secs(10), "cat to read", || {
+        thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
+    });
+    for _ in 0..3 {
+        let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+        let gate = gate(tracee.thread.tid).unwrap();
+        let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        assert_eq!(pid, u64::from(cat.id()));
+        let refused = tracee.call(gate, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EBADF));
+        tracee.release().unwrap();
+    }
+    cat.stdin.take().unwrap().write_all(b"still here").unwrap();
+    let mut said = String::new();
+    cat.stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "still here");
+    assert!(cat.wait().unwrap().success());
+}
+
+/// Runs it to its next read, which it then makes as if nothing had been.
+#[test]
+fn it_is_stopped_where_it_is_about_to_make_a_call() {
+    let mut cat = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until(Duration::from_secs(10), "cat to read", || {
+        thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
+    });
+    let reads = |number, [fd, ..]: [u64; 6]| number == libc::SYS_read && fd == 0;
+    for text in ["one ", "two"] {
+        let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+        assert!(!tracee.run_to(|_, _| false).unwrap());
+        tracee.release().unwrap();
+        let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+        assert!(tracee.run_to(reads).unwrap());
+        let gate = gate(tracee.thread.tid).unwrap();
+        let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        assert_eq!(pid, u64::from(cat.id()));
+        tracee.release().unwrap();
+        cat.stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+    }
+    drop(cat.stdin.take());
+    let mut said = String::new();
+    cat.stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "one two");
+    assert!(cat.wait().unwrap().success());
+}
+
+#[test]
+fn a_signal_that_comes_meanwhile_comes_afterwards() {
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    wait_until(Duration::from_secs(10), "sleep to sleep", || {
+        thread(&sleeper).waits.is_some()
+    });
+    let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
+    let gate = gate(tracee.thread.tid).unwrap();
+    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    kill(tracee.tid, Signal::SIGUSR1).unwrap();
+    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    tracee.release().unwrap();
+    let ended = sleeper.wait().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
+    assert_eq!(signal, Some(libc::SIGUSR1));
+}
+
+#[test]
+fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    wait_until(Duration::from_secs(10), "sleep to sleep", || {
+        thread(&sleeper).waits.is_some()
+    });
+    let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
+    let tid = tracee.tid;
+    let gate = gate(tid.as_raw()).unwrap();
+    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    kill(tid, Signal::SIGSTOP).unwrap();
+    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    tracee.release().unwrap();
+    wait_until(Duration::from_secs(10), "it to be stopped", || {
+        state(tid).starts_with('T')
+    });
+    kill(tid, Signal::SIGKILL).unwrap();
+    sleeper.wait().unwrap();
+}
+
+fn state(tid: Pid) -> String {
+    let status = fs::read_to_string(format!("/proc/{tid}/status"));
+    field(&status.unwrap(), "State:").unwrap()
+}
+
+/// Programs with timers of POSIX and glibc itself use them, and wait for them.
+#[test]
+fn a_real_time_signal_that_is_on_its_way_arrives() {
+    let script = "trap 'kill $!; exit 7' RTMIN+3; sleep 60 & wait";
+    let mut sleeper = Command::new("bash").args(["-c", script]).spawn().unwrap();
+    wait_until(Duration::from_secs(10), "bash to wait", || {
+        thread(&sleeper)
+            .waits
+            .is_some_and(|(n, _)| n == libc::SYS_wait4)
+    });
+    let sleeping = thread(&sleeper);
+    let tid = Pid::from_raw(sleeping.tid);
+    trace::seize(tid, Options::PTRACE_O_TRACESYSGOOD).unwrap();
+    let sent = Command::new("kill")
+        .args(["-s", "RTMIN+3", &sleeper.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    wait_until(Duration::from_secs(10), "it to be on its way", || {
+        state(tid).starts_with('t')
+    });
+    Tracee::begin(tid, &sleeping, false)
+        .and_then(Tracee::release)
+        .unwrap();
+    assert_eq!(sleeper.wait().unwrap().code(), Some(7));
+}
