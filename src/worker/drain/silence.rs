@@ -102,11 +102,13 @@ pub(super) fn silence(
         Way::Auto => Gate::of(process, filters, folder),
         Way::Epoll | Way::Off => Err(io::Error::other(UNWATCHED)),
     };
-    datagrams::silence(process, &datagrams, gate)?;
-    if streams.is_empty() {
-        return Ok(Done::default());
-    }
-    silence_streams(process, &streams, gate)
+    let heard = datagrams::silence(process, &datagrams, gate);
+    let done = if streams.is_empty() {
+        Ok(Done::default())
+    } else {
+        silence_streams(process, &streams, gate)
+    };
+    heard.and(done)
 }
 
 fn silence_streams(
