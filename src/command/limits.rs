@@ -3,9 +3,9 @@
 //! The units say that there is none. A drop-in for all services of a host, which systemd reads after them, may
 //! not mean them, and nobody would know before the first crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::layout::Layout;
 
@@ -19,35 +19,51 @@ pub(super) struct Limit {
 /// A kind of unit, and the directives of its limit: the interval under any name of it, then the number.
 struct Kind {
     suffix: &'static str,
+    section: &'static str,
     intervals: &'static [&'static str],
     number: &'static str,
 }
 
-const KINDS: &[Kind] = &[
-    Kind {
-        suffix: "service",
-        intervals: &["StartLimitIntervalSec", "StartLimitInterval"],
-        number: "StartLimitBurst",
-    },
-    Kind {
-        suffix: "socket",
-        intervals: &["TriggerLimitIntervalSec"],
-        number: "TriggerLimitBurst",
-    },
-];
+const SERVICE: Kind = Kind {
+    suffix: "service",
+    section: "Unit",
+    intervals: &["StartLimitIntervalSec", "StartLimitInterval"],
+    number: "StartLimitBurst",
+};
+const SOCKET: Kind = Kind {
+    suffix: "socket",
+    section: "Socket",
+    intervals: &["TriggerLimitIntervalSec"],
+    number: "TriggerLimitBurst",
+};
 
 /// The limits of an app's units, whatever has them.
 pub(super) fn of(layout: &Layout, app: &str) -> Vec<Limit> {
-    let found = KINDS.iter().flat_map(|kind| {
-        let names = match kind.suffix {
-            "service" => vec![app.to_owned(), format!("{app}@")],
-            _ => vec![app.to_owned()],
-        };
-        names
-            .into_iter()
-            .filter_map(|name| limit(layout, &name, kind))
-    });
-    found.collect()
+    let cluster = [app.to_owned(), format!("{app}@")];
+    let names = cluster.into_iter().chain(instances(layout, app));
+    let mut found: Vec<Limit> = names
+        .filter_map(|name| limit(layout, &name, &SERVICE))
+        .collect();
+    found.extend(limit(layout, app, &SOCKET));
+    found
+}
+
+/// The instances that have drop-ins of their own.
+fn instances(layout: &Layout, app: &str) -> BTreeSet<String> {
+    let entries =
+        unit_folders(layout).flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    let names = entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok());
+    let start = format!("{app}@");
+    names
+        .filter_map(|name| name.strip_suffix(".service.d").map(str::to_owned))
+        .filter(|name| name.starts_with(&start) && *name != start)
+        .collect()
+}
+
+fn unit_folders(layout: &Layout) -> impl Iterator<Item = &PathBuf> {
+    std::iter::once(&layout.units).chain(&layout.vendor_units)
 }
 
 fn limit(layout: &Layout, name: &str, kind: &Kind) -> Option<Limit> {
@@ -70,11 +86,7 @@ fn limit(layout: &Layout, name: &str, kind: &Kind) -> Option<Limit> {
     let (path, line, text, _) = interval.filter(|(.., zero)| !zero && number != Some(true))?;
     let unit = format!("{name}.{}", kind.suffix);
     let own = layout.units.join(format!("{unit}.d/zz-no-limit.conf"));
-    let section = if kind.suffix == "service" {
-        "Unit"
-    } else {
-        "Socket"
-    };
+    let section = kind.section;
     let directive = kind.intervals.first().copied().unwrap_or_default();
     Some(Limit {
         message: format!(
@@ -98,7 +110,7 @@ fn is_zero(value: &str) -> bool {
 fn drop_ins(layout: &Layout, name: &str, suffix: &str) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for folder in folders(name, suffix) {
-        for parent in std::iter::once(&layout.units).chain(&layout.vendor_units) {
+        for parent in unit_folders(layout) {
             for entry in fs::read_dir(parent.join(&folder))
                 .into_iter()
                 .flatten()
@@ -116,20 +128,22 @@ fn drop_ins(layout: &Layout, name: &str, suffix: &str) -> BTreeMap<String, PathB
     found
 }
 
-/// The unit's own folder, those of the names that it begins with up to a `-`, and that of its kind.
-fn folders(name: &str, suffix: &str) -> Vec<PathBuf> {
-    let is_template = name.ends_with('@');
-    let stem = name.trim_end_matches('@');
-    let mut prefixes: Vec<String> = stem
-        .match_indices('-')
-        .filter_map(|(at, _)| stem.get(..=at))
-        .map(|prefix| format!("{prefix}{}", if is_template { "@" } else { "" }))
-        .collect();
-    prefixes.reverse();
-    let named = std::iter::once(name.to_owned()).chain(prefixes);
-    let named = named.map(|n| format!("{n}.{suffix}.d"));
-    let all = named.chain(std::iter::once(format!("{suffix}.d")));
-    all.map(|folder| Path::new(&folder).to_owned()).collect()
+/// The unit's own folder, that of its template, those of the names that it begins with up to a `-`, and that of its
+/// kind.
+fn folders(name: &str, suffix: &str) -> Vec<String> {
+    let stem = name.split('@').next().unwrap_or(name);
+    let at = if name == stem { "" } else { "@" };
+    let prefixes = stem.match_indices('-').rev();
+    let prefixes = prefixes.filter_map(|(end, _)| stem.get(..=end));
+    let mut names = vec![name.to_owned()];
+    names.extend(
+        std::iter::once(stem)
+            .chain(prefixes)
+            .map(|n| format!("{n}{at}")),
+    );
+    let mut folders: Vec<String> = names.iter().map(|n| format!("{n}.{suffix}.d")).collect();
+    folders.push(format!("{suffix}.d"));
+    folders
 }
 
 #[cfg(test)]
@@ -195,6 +209,8 @@ mod tests {
     fn a_number_of_zero_is_no_limit_and_a_name_begins_with_others() {
         let none = "[Unit]\nStartLimitInterval=1min\nStartLimitBurst=0\n";
         assert_eq!(host(&[("etc/systemd/system/service.d/a.conf", none)]).1, []);
+        let own = host(&[("etc/systemd/system/my-web@3.service.d/a.conf", LIMIT)]).1;
+        assert!(own.len() == 1 && own[0].message.contains("`my-web@3.service`"));
         let prefix = host(&[("run/systemd/system/my-@.service.d/a.conf", LIMIT)]);
         assert_eq!(prefix.1.len(), 1);
         let socket = "[Socket]\nTriggerLimitIntervalSec=2s\n";

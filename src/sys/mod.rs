@@ -9,3 +9,12 @@ pub mod seccomp;
 pub mod socket;
 
 pub use quit::exit_on_sigterm;
+
+/// What the kernel returned, or its error.
+fn check<N: Default + PartialOrd>(result: N) -> std::io::Result<N> {
+    if result < N::default() {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

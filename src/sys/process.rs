@@ -5,16 +5,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use super::check;
+
 /// `CAP_SYS_PTRACE`, see capabilities(7).
 const CAP_SYS_PTRACE: libc::c_ulong = 19;
-
-fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}
 
 /// Which side of [`clone_sibling`] or [`clone_child`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,8 @@ use std::ptr;
 
 use nix::sys::ptrace::Options;
 
+use super::check;
+
 /// A kernel's `sigset_t` has 64 signals.
 const MASK_BYTES: usize = 8;
 
@@ -59,7 +61,7 @@ pub fn stopped(tid: Option<i32>) -> io::Result<Option<(i32, Stop)>> {
     let flags = libc::__WALL | libc::WNOHANG;
     // SAFETY: the kernel writes one number.
     let tid = unsafe { libc::waitpid(tid.unwrap_or(-1), &raw mut status, flags) };
-    check(libc::c_long::from(tid))?;
+    check(tid)?;
     Ok((tid != 0).then(|| (tid, Stop::of(status))))
 }
 
@@ -87,18 +89,7 @@ pub fn to_call(tid: i32, signal: i32) -> io::Result<()> {
 pub fn entered(tid: i32) -> io::Result<Option<(i64, [u64; 6])>> {
     const ENTRY: u64 = 1;
     // `struct ptrace_syscall_info`: the kind in the first byte, two addresses, the number, the arguments.
-    let mut information = [0_u64; 10];
-    // SAFETY: the kernel writes at most as many bytes as it is told, the size of `information`.
-    let result = unsafe {
-        libc::ptrace(
-            GET_SYSCALL_INFO,
-            tid,
-            ptr::without_provenance_mut::<libc::c_void>(size_of_val(&information)),
-            (&raw mut information).cast::<libc::c_void>(),
-        )
-    };
-    check(result)?;
-    let [kind, _, _, number, arguments @ ..] = information;
+    let [kind, _, _, number, arguments @ ..] = fetch::<10>(GET_SYSCALL_INFO, tid)?;
     Ok((kind & 0xff == ENTRY).then_some((number.cast_signed(), arguments)))
 }
 
@@ -121,14 +112,22 @@ fn send(request: libc::c_uint, tid: i32, signal: i32) -> io::Result<()> {
             ptr::without_provenance_mut::<libc::c_void>(signal),
         )
     })
+    .map(drop)
 }
 
-fn check(result: libc::c_long) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+/// A structure of numbers, as far as the kernel fills it.
+fn fetch<const N: usize>(request: libc::c_uint, tid: i32) -> io::Result<[u64; N]> {
+    let mut words = [0; N];
+    // SAFETY: the kernel writes at most as many bytes as it is told, the size of `words`.
+    check(unsafe {
+        libc::ptrace(
+            request,
+            tid,
+            ptr::without_provenance_mut::<libc::c_void>(size_of_val(&words)),
+            (&raw mut words).cast::<libc::c_void>(),
+        )
+    })?;
+    Ok(words)
 }
 
 /// The signals that a stopped thread blocks.
@@ -146,7 +145,7 @@ pub fn mask(tid: i32) -> io::Result<u64> {
             (&raw mut mask).cast::<libc::c_void>(),
         )
     };
-    check(result).map(|()| mask)
+    check(result).map(|_| mask)
 }
 
 /// Sets them.
@@ -163,6 +162,7 @@ pub fn set_mask(tid: i32, mask: u64) -> io::Result<()> {
             (&raw const mask).cast_mut().cast::<libc::c_void>(),
         )
     })
+    .map(drop)
 }
 
 /// Where a stopped thread has its `struct rseq`, see `PTRACE_GET_RSEQ_CONFIGURATION` in ptrace(2); `None`
@@ -172,18 +172,7 @@ pub fn set_mask(tid: i32, mask: u64) -> io::Result<()> {
 /// `EIO` before Linux 5.13, `ESRCH` when it is not stopped, or gone.
 pub fn rseq(tid: i32) -> io::Result<Option<u64>> {
     // `struct ptrace_rseq_configuration`: the address, then four numbers.
-    let mut configuration = [0_u64; 3];
-    // SAFETY: the kernel writes at most as many bytes as it is told, the size of `configuration`.
-    let result = unsafe {
-        libc::ptrace(
-            GET_RSEQ,
-            tid,
-            ptr::without_provenance_mut::<libc::c_void>(size_of_val(&configuration)),
-            (&raw mut configuration).cast::<libc::c_void>(),
-        )
-    };
-    check(result)?;
-    let [address, ..] = configuration;
+    let [address, ..] = fetch::<3>(GET_RSEQ, tid)?;
     Ok((address != 0).then_some(address))
 }
 

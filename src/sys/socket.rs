@@ -9,6 +9,8 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::check;
+
 /// The numbers of socket(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -36,11 +38,7 @@ fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
             &raw mut length,
         )
     };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(value)
-    }
+    check(result).map(|_| value)
 }
 
 /// A number option of a socket.
@@ -56,22 +54,14 @@ pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
 /// # Errors
 /// Those of setsockopt(2).
 pub fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
-    // SAFETY: the kernel reads `length` bytes, the size of `value`.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            length,
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    set(fd, level, name, &value)
+}
+
+fn set<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
+    let value = std::ptr::from_ref(value).cast();
+    // SAFETY: the kernel reads `length` bytes, the size of the value, and what it points to lives through the call.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
 }
 
 /// What kind of socket it is.
@@ -97,9 +87,7 @@ pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     // SAFETY: the kernel writes at most `length` bytes, the size of `storage`.
     let result =
         unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut storage).cast(), &raw mut length) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(result)?;
     let length = usize::try_from(length).unwrap_or(0).min(LONGEST_ADDRESS);
     // SAFETY: `storage` is plain bytes and at least `length` long.
     Ok(unsafe { std::slice::from_raw_parts((&raw const storage).cast::<u8>(), length) }.to_vec())
@@ -146,11 +134,7 @@ pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, change: Change) -> io::R
     // SAFETY: `event` lives through the call.
     let result =
         unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    check(result).map(drop)
 }
 
 /// Nothing that comes reaches the socket any more, see `SO_ATTACH_FILTER` in socket(7).
@@ -168,22 +152,7 @@ pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
         len: 1,
         filter: &raw mut code,
     };
-    let length = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
-    // SAFETY: the kernel copies the one instruction that `program` points to during the call.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast(),
-            length,
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 /// `SIOCGSKNS`, see <linux/sockios.h>.
@@ -196,9 +165,7 @@ const NETWORK_OF: libc::Ioctl = 0x894c;
 pub fn network(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the request takes no argument.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), NETWORK_OF) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(result)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }

@@ -95,6 +95,7 @@ pub(crate) fn a_drop_in_that_brings_a_limit_back_is_refused(machine: &mut Machin
         ("my-@.service.d", start, true),
         ("my-web.service.d", start, true),
         ("my-web@.service.d", start, true),
+        ("my-web@0.service.d", start, true),
         ("my-web-.service.d", start, false),
         ("web@.service.d", start, false),
         ("socket.d", trigger, true),

@@ -22,10 +22,10 @@ const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE.cast_unsigned();
 ///
 /// # Errors
 /// What stood in the way.
-pub(super) fn silence(
+pub(super) fn silence<'a>(
     process: &Process,
     held: &[Held<'_>],
-    gate: impl FnOnce() -> io::Result<Gate>,
+    gate: impl FnOnce() -> io::Result<Gate<'a>>,
 ) -> io::Result<()> {
     let mut others = Vec::new();
     for one in held {
@@ -60,11 +60,15 @@ fn mute(process: &Process, held: &Held<'_>) -> io::Result<bool> {
 
 /// Puts dead sockets in their places when the program is about to receive: then it has answered what it took. Only
 /// of a program with one thread can that be said.
-fn take(process: &Process, held: &[Held<'_>], gate: &Gate) -> io::Result<()> {
+fn take(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Result<()> {
     let threads = process.threads();
     let [thread] = threads.as_slice() else {
         return Ok(());
     };
+    // It has nothing to answer, and may not receive for long.
+    if thread.waits.is_some_and(|(call, _)| RESTS.contains(&call)) {
+        return Ok(());
+    }
     let mut tracee = Tracee::stop(thread)?;
     let done = gate.permits(&tracee).and_then(|()| {
         if tracee.run_to(|number, arguments| receives(held, number, arguments))? {
@@ -84,6 +88,25 @@ const RECEIVES: &[i64] = &[
     libc::SYS_recvmsg,
     libc::SYS_recvmmsg,
     libc::SYS_read,
+];
+
+/// Calls that a program makes when it has nothing to do.
+const RESTS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_select,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_pause,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_rt_sigsuspend,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
 ];
 
 fn receives(held: &[Held<'_>], number: i64, [fd, ..]: [u64; 6]) -> bool {

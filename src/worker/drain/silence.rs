@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::epoll;
@@ -27,28 +27,28 @@ pub(super) struct Held<'a> {
 }
 
 /// How a process is made to act.
-pub(super) struct Gate {
+pub(super) struct Gate<'a> {
     /// Where in its memory, see [`tracee::gate`].
     address: u64,
     /// A filter may kill a program for a call that it never makes itself.
     has_own_filter: bool,
     /// One for [`dead::make`].
-    folder: PathBuf,
+    folder: &'a Path,
 }
 
-impl Gate {
+impl<'a> Gate<'a> {
     /// Of a process that is under no more seccomp filters than `filters` when it has none of its own.
     ///
     /// # Errors
     /// Why it must not be stopped, or what forbids to look.
-    fn of(process: &Process, filters: Option<u32>, folder: &Path) -> io::Result<Self> {
+    fn of(process: &Process, filters: Option<u32>, folder: &'a Path) -> io::Result<Self> {
         if let Some(why) = process.untouchable() {
             return Err(io::Error::other(why));
         }
         Ok(Self {
             address: tracee::gate(process.pid)?,
             has_own_filter: filters.is_some_and(|f| process.filters().is_some_and(|own| own > f)),
-            folder: folder.to_owned(),
+            folder,
         })
     }
 
@@ -111,10 +111,10 @@ pub(super) fn silence(
     heard.and(done)
 }
 
-fn silence_streams(
+fn silence_streams<'a>(
     process: &Process,
     held: &[Held<'_>],
-    gate: impl FnOnce() -> io::Result<Gate>,
+    gate: impl FnOnce() -> io::Result<Gate<'a>>,
 ) -> io::Result<Done> {
     let exclusive = |h: &Held<'_>| {
         let watches = process.watches(h.socket);
@@ -142,7 +142,7 @@ fn silence_streams(
     }
 }
 
-fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate) -> io::Result<()> {
+fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Result<()> {
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for attempt in 0..ATTEMPTS {
         let mut threads = process.threads();
@@ -174,14 +174,8 @@ pub(super) fn replace(
     process: &Process,
     held: Held<'_>,
     tracee: &mut Tracee,
-    gate: &Gate,
+    gate: &Gate<'_>,
 ) -> io::Result<()> {
-    let Gate {
-        address: gate,
-        folder,
-        ..
-    } = gate;
-    let gate = *gate;
     let Held { socket, listener } = held;
     let word = |number: i32| u64::from(number.cast_unsigned());
     let shape = listener.shape;
@@ -192,17 +186,17 @@ pub(super) fn replace(
     };
     let kind = word(shape.kind | flags | libc::SOCK_CLOEXEC);
     let with = [word(shape.domain), kind, word(shape.protocol), 0, 0, 0];
-    let number = tracee.call(gate, libc::SYS_socket, with)?;
+    let number = tracee.call(gate.address, libc::SYS_socket, with)?;
     let mut swap = || {
         let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidData)?;
         let dead = process.descriptor(number)?;
-        dead::make(&dead, shape, folder)?;
+        dead::make(&dead, shape, gate.folder)?;
         // First out of the epoll sets: once its descriptor is gone a registration cannot be named.
         let watches = process.watches(socket);
         for watch in &watches {
             let delete = u64::from(libc::EPOLL_CTL_DEL.cast_unsigned());
             let with = [word(watch.epoll), delete, word(watch.fd), 0, 0, 0];
-            match tracee.call(gate, libc::SYS_epoll_ctl, with) {
+            match tracee.call(gate.address, libc::SYS_epoll_ctl, with) {
                 Err(e) if e.raw_os_error() != Some(libc::ENOENT) => return Err(e),
                 _ => {}
             }
@@ -213,14 +207,14 @@ pub(super) fn replace(
             0
         };
         let with = [word(number), word(socket.fd), word(close_on_exec), 0, 0, 0];
-        tracee.call(gate, libc::SYS_dup3, with)?;
+        tracee.call(gate.address, libc::SYS_dup3, with)?;
         for watch in &watches {
             register(process, &dead, watch);
         }
         Ok(())
     };
     let done = swap();
-    let _ = tracee.call(gate, libc::SYS_close, [number, 0, 0, 0, 0, 0]);
+    let _ = tracee.call(gate.address, libc::SYS_close, [number, 0, 0, 0, 0, 0]);
     done
 }
 

@@ -117,7 +117,10 @@ impl Tracee {
             }
         }
         if signal != 0 {
-            self.owed = Some(signal);
+            // Its handler begins, and the thread stops there.
+            trace::interrupt(self.tid)?;
+            ptrace::go_on(self.tid.as_raw(), signal)?;
+            wait_stopped(self.tid)?;
         }
         self.saved = trace::getregs(self.tid)?;
         self.thread.waits = survey::waits(self.tid.as_raw());

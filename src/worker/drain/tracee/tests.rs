@@ -1,6 +1,6 @@
 //! The tracee, tried on programs that every machine has.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 use testbed::{wait_for, wait_until};
@@ -26,9 +26,9 @@ fn thread(child: &Child) -> Thread {
     })
 }
 
-#[test]
-fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
-    let mut cat = Command::new("cat")
+/// A program that waits for something to repeat.
+fn cat() -> Child {
+    let cat = Command::new("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -36,6 +36,24 @@ fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
     wait_until(Duration::from_secs(10), "cat to read", || {
         thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
     });
+    cat
+}
+
+fn write(cat: &mut Child, text: &str) {
+    let input = cat.stdin.as_mut().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+}
+
+/// All that it has repeated.
+fn end(cat: Child) -> String {
+    let ended = cat.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[test]
+fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
+    let mut cat = cat();
     for _ in 0..3 {
         let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
         let gate = gate(tracee.thread.tid).unwrap();
@@ -45,28 +63,14 @@ fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EBADF));
         tracee.release().unwrap();
     }
-    cat.stdin.take().unwrap().write_all(b"still here").unwrap();
-    let mut said = String::new();
-    cat.stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(said, "still here");
-    assert!(cat.wait().unwrap().success());
+    write(&mut cat, "still here");
+    assert_eq!(end(cat), "still here");
 }
 
 /// Runs it to its next read, which it then makes as if nothing had been.
 #[test]
 fn it_is_stopped_where_it_is_about_to_make_a_call() {
-    let mut cat = Command::new("cat")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until(Duration::from_secs(10), "cat to read", || {
-        thread(&cat).waits.is_some_and(|(n, _)| n == libc::SYS_read)
-    });
+    let mut cat = cat();
     let reads = |number, [fd, ..]: [u64; 6]| number == libc::SYS_read && fd == 0;
     for text in ["one ", "two"] {
         let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
@@ -78,21 +82,9 @@ fn it_is_stopped_where_it_is_about_to_make_a_call() {
         let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
         assert_eq!(pid, u64::from(cat.id()));
         tracee.release().unwrap();
-        cat.stdin
-            .as_mut()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        write(&mut cat, text);
     }
-    drop(cat.stdin.take());
-    let mut said = String::new();
-    cat.stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(said, "one two");
-    assert!(cat.wait().unwrap().success());
+    assert_eq!(end(cat), "one two");
 }
 
 #[test]
