@@ -1,9 +1,11 @@
 # What a contributor types. `make test` is everything that has to hold.
 
-# Where cargo puts what it builds, and which build `install` takes.
+# Where cargo puts what it builds, and which build `install` takes. The target has a folder of its own because
+# .cargo/config.toml names it.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 PROFILE ?= release
-BUILD ?= $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+BUILD ?= $(TARGET)/$(HOST)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PREFIX ?= /usr
 DESTDIR ?=
 
@@ -30,7 +32,7 @@ help:
 	@echo 'make deps     the Debian packages that all of this needs, where missing'
 
 build:
-	cargo build --locked --profile $(PROFILE)
+	cargo $(CARGO_FLAGS) build --locked --profile $(PROFILE)
 
 demo: deps
 	cargo build --locked --quiet
@@ -66,10 +68,10 @@ fuzz: deps
 	done
 
 bench: deps
-	cargo build --locked --release
-	cargo bench --locked --bench startup
+	cargo $(CARGO_FLAGS) build --locked --release
+	cargo $(CARGO_FLAGS) bench --locked --bench startup
 	npm install --silent --no-fund --no-audit --prefix $(TARGET)/bench pm2@7.0.4
-	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo bench --locked --bench pm2
+	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo $(CARGO_FLAGS) bench --locked --bench pm2
 
 # The other processor that rsgen is for, where the compiler has its library: `rustup target add`.
 OTHER = $(if $(filter x86_64,$(shell uname -m)),aarch64,x86_64)-unknown-linux-gnu

@@ -8,7 +8,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 # What packages are made of and where they land. `dev` is what tests install.
 STAGE = $(BUILD)/stage
-PACKAGES ?= $(BUILD)/packages
+PACKAGES ?= $(TARGET)/$(PROFILE_DIR)/packages
 PROFILE_DIR = $(notdir $(BUILD))
 
 # Made when missing, at these versions, for this tree alone.
@@ -17,15 +17,17 @@ CARGO_DEB = 3.8.0
 CARGO_GENERATE_RPM = 0.21.1
 CARGO_CYCLONEDX = 0.5.9
 CARGO_DENY = 0.20.2
-# $(call tool,NAME,VERSION): not optimised, they work for seconds and compile for minutes.
+# $(call tool,NAME,VERSION): not optimised, they work for seconds and compile for minutes. Away from here, where
+# .cargo/config.toml does not count.
 tool = [ "$$(sed -n 's/.*"$(1) \([^ ]*\) .*/\1/p' $(TOOLS)/.crates.toml 2>/dev/null)" = $(2) ] || \
-	CARGO_TARGET_DIR=$(TOOLS)/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false RUSTFLAGS= \
-	cargo install --quiet --locked --root $(TOOLS) --version $(2) $(1)
+	{ cd / && CARGO_TARGET_DIR=$(TOOLS)/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false RUSTFLAGS= \
+	cargo install --quiet --locked --root $(TOOLS) --version $(2) $(1); }
 
-# Nothing of where it was built is in what is shipped.
+# Nothing of where it was built is in what is shipped. These go beside the flags of .cargo/config.toml: `RUSTFLAGS`
+# would go in their place.
 ifeq ($(PROFILE),release)
-build bench: export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=/rsgen \
-	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+build bench: CARGO_FLAGS = --config 'build.rustflags = ["--remap-path-prefix=$(CURDIR)=/rsgen", \
+	"--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
 endif
 
 .PHONY: stage package-tools .deb .rpm deb rpm packages lint-packages reproducible release checks

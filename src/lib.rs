@@ -3,6 +3,7 @@
 //! Data flows one way: `ecosystem → plan → unit → generate`, and for a reload
 //! `command → systemd → (in the cluster unit) cluster → walk → systemd`.
 
+pub mod begin;
 pub mod brake;
 pub mod cluster;
 pub mod command;

@@ -12,6 +12,7 @@ const FUNCTION: usize = 60;
 
 /// What each room of `src` may import besides itself; `command` and `bin` may import anything.
 const LAW: &[(&str, &[&str])] = &[
+    ("begin", &["sys"]),
     ("brake", &[]),
     ("cluster", &["walk", "systemd", "brake", "layout"]),
     ("ecosystem", &["unit", "layout"]),
@@ -26,7 +27,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("systemd", &["layout"]),
     ("unit", &["layout"]),
     ("walk", &["systemd"]),
-    ("worker", &["sys", "brake"]),
+    ("worker", &["sys", "begin", "brake"]),
 ];
 
 /// A text file of the project.

@@ -1,18 +1,26 @@
 //! `rsgen-generator`: run by systemd at boot and at every daemon-reload, see systemd.generator(7).
 
+#[cfg(not(target_feature = "crt-static"))]
+compile_error!(
+    "rsgen has to be linked statically: build with `-C target-feature=+crt-static`, as .cargo/config.toml does"
+);
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rsgen::begin;
 use rsgen::generate;
 use rsgen::layout::Layout;
 use rsgen::plan::Host;
+use rsgen::sys::entry;
 
 fn main() -> ExitCode {
+    begin::as_generator();
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     // An initrd has no apps; its generators run again on the host.
-    if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|v| v == "1") {
+    if entry::value("SYSTEMD_IN_INITRD").is_some_and(|v| v == "1") {
         return ExitCode::SUCCESS;
     }
     let Some(out) = arguments.next().map(PathBuf::from) else {
@@ -40,7 +48,7 @@ fn layout(program: &Path) -> Option<Layout> {
         .parent()
         .is_some_and(|d| d.ends_with("user-generators"));
     if !user {
-        let root = std::env::var_os("RSGEN_GENERATOR_ROOT").unwrap_or_else(|| "/".into());
+        let root = entry::value("RSGEN_GENERATOR_ROOT").unwrap_or_else(|| "/".into());
         return Some(Layout::system(Path::new(&root)));
     }
     Layout::of_caller()

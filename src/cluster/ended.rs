@@ -7,45 +7,57 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::serving::is_final_status;
 use super::verdict::{self, Verdict};
 use super::{Cluster, serving};
 use crate::brake::{Deaths, ERRORED, Policy};
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
-/// The end of one run, as systemd puts it into the environment, see systemd.exec(5).
-#[derive(Debug, Clone, Default)]
+/// An instance whose run has ended. How, systemd is asked: it says so in variables as well
+/// (`$EXIT_STATUS`, see systemd.exec(5)), but `Environment=` and `EnvironmentFile=` go over those.
+#[derive(Debug, Clone, Copy)]
 pub struct Ended {
     /// Which instance.
     pub number: u32,
-    /// `$SERVICE_RESULT`
-    pub result: String,
-    /// `$EXIT_CODE`: `exited`, `killed`, `dumped`.
-    pub code: String,
-    /// `$EXIT_STATUS`: a number or the name of a signal.
-    pub status: String,
     /// Whether systemd starts it again by itself.
     pub autorestart: bool,
 }
 
 impl Ended {
-    fn is_errored(&self) -> bool {
-        self.code == "exited" && self.status == ERRORED.to_string()
-    }
-
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
-    fn is_final(&self) -> bool {
-        !self.autorestart || self.code == "exited" && self.status.parse().is_ok_and(is_final_status)
+    fn is_final(self, unit: &Unit) -> bool {
+        !self.autorestart || exit_status(unit).is_some_and(is_final_status)
     }
+}
 
-    fn reason(&self) -> String {
-        match (self.result.as_str(), self.code.as_str()) {
-            ("timeout", _) => "it was not ready, or not gone, in time".into(),
-            (_, "exited") => format!("exited with status {}", self.status),
-            (_, "killed" | "dumped") => format!("killed by SIG{}", self.status),
-            (result, _) => result.to_owned(),
+/// The status of a main process that exited by itself.
+fn exit_status(unit: &Unit) -> Option<u8> {
+    (unit.exit_code == libc::CLD_EXITED).then(|| u8::try_from(unit.exit_status).ok())?
+}
+
+fn is_errored(unit: &Unit) -> bool {
+    exit_status(unit) == Some(ERRORED)
+}
+
+fn reason(unit: &Unit) -> String {
+    match (unit.result.as_str(), unit.exit_code) {
+        ("timeout", _) => "it was not ready, or not gone, in time".into(),
+        (_, libc::CLD_EXITED) => format!("exited with status {}", unit.exit_status),
+        (_, libc::CLD_KILLED | libc::CLD_DUMPED) => {
+            format!("killed by {}", signal(unit.exit_status))
         }
+        (result, _) => result.to_owned(),
     }
+}
+
+fn signal(number: i32) -> String {
+    Signal::try_from(number).map_or_else(
+        // A real-time signal, see signal(7).
+        |_| format!("signal {number}"),
+        |signal| signal.as_str().to_owned(),
+    )
 }
 
 /// Notes the end of an instance.
@@ -55,7 +67,7 @@ impl Ended {
 pub fn ended(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    end: &Ended,
+    end: Ended,
     policy: &Policy,
     now: Duration,
 ) -> Result<(), Error> {
@@ -67,23 +79,24 @@ pub fn ended(
     let requested = job.is_some_and(QueuedJob::is_stop);
     if !requested {
         // A job called `start` is the one that has just failed.
-        let deaths = count(cluster, end, &unit, policy, now);
+        let deaths = count(cluster, end.number, &unit, policy, now);
         // A worker whose sandbox hides /run does not see the count and would go on for ever.
         let is_unseen = deaths.count > policy.max_restarts;
         if is_unseen {
             manager.queue(Verb::Stop, &unit.name)?;
         }
-        if !end.is_final() && !is_unseen {
+        if !end.is_final(&unit) && !is_unseen {
             return Ok(());
         }
     }
-    speak_for_the_cluster(manager, cluster, end, requested)
+    speak_for_the_cluster(manager, cluster, &unit, end.number, requested)
 }
 
 fn speak_for_the_cluster(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    end: &Ended,
+    ended: &Unit,
+    number: u32,
     requested: bool,
 ) -> Result<(), Error> {
     let leader = manager.unit(&cluster.unit())?;
@@ -94,14 +107,16 @@ fn speak_for_the_cluster(
         }
         return Ok(());
     }
-    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(end.number))?
-    {
+    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(number))? {
         return Ok(());
     }
     let why = if requested {
         Verdict::Idle
     } else {
-        Verdict::Failed(format!("no instance is left: {}", cause(cluster, end)))
+        Verdict::Failed(format!(
+            "no instance is left: {}",
+            cause(cluster, ended, number)
+        ))
     };
     // Without the note the cluster would end as stopped by hand, and close its port.
     if verdict::write(cluster, &why).is_ok() {
@@ -111,20 +126,20 @@ fn speak_for_the_cluster(
 }
 
 /// Of one that was given up, how it died, not how the worker ended.
-fn cause(cluster: &Cluster, end: &Ended) -> String {
-    let known = Deaths::load(&cluster.deaths(end.number)).map(|d| d.reason);
+fn cause(cluster: &Cluster, ended: &Unit, number: u32) -> String {
+    let known = Deaths::load(&cluster.deaths(number)).map(|d| d.reason);
     known
-        .filter(|reason| end.is_errored() && !reason.is_empty())
-        .unwrap_or_else(|| end.reason())
+        .filter(|reason| is_errored(ended) && !reason.is_empty())
+        .unwrap_or_else(|| reason(ended))
 }
 
-fn count(cluster: &Cluster, end: &Ended, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
-    let path = cluster.deaths(end.number);
+fn count(cluster: &Cluster, number: u32, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
+    let path = cluster.deaths(number);
     let before = Deaths::load(&path);
-    let deaths = if end.is_errored() {
+    let deaths = if is_errored(unit) {
         before.unwrap_or_default().given_up(policy)
     } else {
-        Deaths::after(before, uptime(unit), now, end.reason(), policy)
+        Deaths::after(before, uptime(unit), now, reason(unit), policy)
     };
     // A count that is lost costs a few more restarts, nothing else.
     let _ = deaths.store(&path);

@@ -44,15 +44,20 @@ impl Bench {
         start(&mut self.fake, &self.cluster, wanted, &mut say).map_err(|e| e.to_string())
     }
 
-    fn ended(&mut self, number: u32, status: &str) {
+    fn ended(&mut self, number: u32, status: i32) {
+        let name = format!("web@{number}.service");
+        let unit = Unit {
+            result: "exit-code".into(),
+            exit_code: libc::CLD_EXITED,
+            exit_status: status,
+            ..self.fake.unit(&name).unwrap()
+        };
         let end = Ended {
             number,
-            result: "exit-code".into(),
-            code: "exited".into(),
-            status: status.into(),
             autorestart: true,
         };
-        ended(&mut self.fake, &self.cluster, &end, &POLICY, Duration::ZERO).unwrap();
+        self.fake.set(unit);
+        ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();
     }
 
     /// The cluster unit as it is between its end and what follows.
@@ -133,7 +138,7 @@ fn start_forgets_the_verdict_and_the_canary_of_before() {
 #[test]
 fn a_crash_is_counted_and_the_cluster_left_alone() {
     let mut bench = Bench::running(&["web.service"]);
-    bench.ended(0, "1");
+    bench.ended(0, 1);
     assert_eq!(bench.deaths(0), 1);
     assert_eq!(bench.fake.log, Vec::<String>::new());
 }
@@ -142,7 +147,7 @@ fn a_crash_is_counted_and_the_cluster_left_alone() {
 fn a_crash_on_the_way_up_is_counted_although_its_job_is_there() {
     let mut bench = Bench::running(&["web.service"]);
     bench.fake.busy("web@0.service", "start");
-    bench.ended(0, "1");
+    bench.ended(0, 1);
     assert_eq!(bench.deaths(0), 1);
 }
 
@@ -151,7 +156,7 @@ fn what_is_stopped_or_restarted_on_purpose_is_no_death() {
     let mut bench = Bench::running(&["web.service", "web@1.service"]);
     for job in ["stop", "restart", "try-restart"] {
         bench.fake.busy("web@0.service", job);
-        bench.ended(0, "0");
+        bench.ended(0, 0);
     }
     assert_eq!(bench.deaths(0), 0);
     assert_eq!(bench.fake.log, Vec::<String>::new());
@@ -161,14 +166,14 @@ fn what_is_stopped_or_restarted_on_purpose_is_no_death() {
 fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
     let mut bench = Bench::running(&["web.service", "web@1.service"]);
     bench.fake.busy("web@0.service", "start");
-    bench.ended(0, "190");
+    bench.ended(0, 190);
     assert_eq!(
         bench.fake.log,
         Vec::<String>::new(),
         "another instance serves"
     );
     bench.fake.queue(Verb::Stop, "web@1.service").unwrap();
-    bench.ended(0, "190");
+    bench.ended(0, 190);
     assert_eq!(bench.fake.log.last().unwrap(), "stop web.service");
     assert!(matches!(
         verdict::read(&bench.cluster),
@@ -192,7 +197,7 @@ fn two_that_end_for_good_at_once_do_not_wait_for_each_other() {
         exit_status: 203,
         ..Unit::default()
     });
-    bench.ended(0, "203");
+    bench.ended(0, 203);
     assert_eq!(bench.fake.log, ["stop web.service"]);
 }
 
@@ -200,7 +205,7 @@ fn two_that_end_for_good_at_once_do_not_wait_for_each_other() {
 fn the_last_one_stopped_by_hand_leaves_the_port_open_and_nothing_failed() {
     let mut bench = Bench::running(&["web.service"]);
     bench.fake.busy("web@0.service", "stop");
-    bench.ended(0, "0");
+    bench.ended(0, 0);
     assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
     assert_eq!(
         stop(&mut bench.fake, &bench.cluster).unwrap(),
@@ -216,7 +221,7 @@ fn an_instance_that_goes_with_its_cluster_has_the_socket_stopped_first() {
     let mut bench = Bench::running(&["web.service"]);
     bench.cluster_ends("success", "stop");
     bench.fake.busy("web@0.service", "stop");
-    bench.ended(0, "0");
+    bench.ended(0, 0);
     assert_eq!(bench.fake.log, ["stop web.socket"]);
 }
 
@@ -224,14 +229,14 @@ fn an_instance_that_goes_with_its_cluster_has_the_socket_stopped_first() {
 fn a_loop_that_the_worker_does_not_see_ends_all_the_same() {
     let mut bench = Bench::running(&["web@1.service"]);
     for _ in 0..POLICY.max_restarts {
-        bench.ended(0, "1");
+        bench.ended(0, 1);
     }
     assert!(
         bench.fake.log.is_empty(),
         "the worker's turn: {:?}",
         bench.fake.log
     );
-    bench.ended(0, "1");
+    bench.ended(0, 1);
     assert_eq!(bench.fake.log, ["stop web@0.service"]);
 }
 

@@ -29,11 +29,13 @@ use clap::Parser;
 use arguments::{Arguments, Command};
 use context::Context;
 
+use crate::begin;
 use crate::output::{Failure, Printer};
 
 /// Parses the command line, runs it, prints one failure, returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
+    begin();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) => {
@@ -52,6 +54,21 @@ pub fn main() -> ExitCode {
             printer.failure(&failure);
             ExitCode::from(failure.exit as u8)
         }
+    }
+}
+
+/// Before anything is parsed: also a message about a wrong argument is printed in an environment.
+fn begin() {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let flags = arguments
+        .iter()
+        .take_while(|a| a.as_encoded_bytes().starts_with(b"-"));
+    let is_users = flags.clone().any(|a| a == "--user");
+    match arguments.get(flags.count()) {
+        Some(command) if command != "unit" => begin::as_command(),
+        Some(_) if !is_users => begin::as_root(),
+        Some(_) => begin::as_user(),
+        None => begin::as_command(),
     }
 }
 

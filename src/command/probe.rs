@@ -1,8 +1,7 @@
 //! The file system as an ecosystem file sees it.
 
 use std::path::{Path, PathBuf};
-
-use nix::unistd::{Group, User};
+use std::process::{Command, Stdio};
 
 use crate::ecosystem::resolve::Probe;
 
@@ -48,14 +47,25 @@ impl Probe for Host {
 
     fn has_user(&self, user: &str) -> bool {
         // A package makes its accounts when it is installed.
-        self.root.is_some()
-            || user.parse::<u32>().is_ok()
-            || User::from_name(user).is_ok_and(|u| u.is_some())
+        self.root.is_some() || user.parse::<u32>().is_ok() || is_listed("passwd", user)
     }
 
     fn has_group(&self, group: &str) -> bool {
-        self.root.is_some()
-            || group.parse::<u32>().is_ok()
-            || Group::from_name(group).is_ok_and(|g| g.is_some())
+        self.root.is_some() || group.parse::<u32>().is_ok() || is_listed("group", group)
     }
+}
+
+/// Whether a database of nsswitch.conf(5) has an entry, asked by getent(1): its modules are loaded at run time, and a
+/// program that is linked statically must not do that.
+fn is_listed(database: &str, name: &str) -> bool {
+    const NOT_FOUND: i32 = 2;
+    let asked = Command::new("/usr/bin/getent")
+        .env_clear()
+        .args([database, "--", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    // Without an answer systemd has the last word, at the start.
+    asked.map_or(true, |status| status.code() != Some(NOT_FOUND))
 }

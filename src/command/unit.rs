@@ -164,13 +164,9 @@ fn ended(
     policy: &Policy,
 ) -> Result<(), Failure> {
     let cluster = cluster(context, app);
-    let var = |name: &str| std::env::var(name).unwrap_or_default();
     let end = Ended {
         number,
         autorestart,
-        result: var("SERVICE_RESULT"),
-        code: var("EXIT_CODE"),
-        status: var("EXIT_STATUS"),
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)
@@ -178,7 +174,7 @@ fn ended(
     Ok(cluster::ended(
         context.manager()?,
         &cluster,
-        &end,
+        end,
         policy,
         now,
     )?)

@@ -1,6 +1,7 @@
 //! Every unsafe block and raw system call, each with its SAFETY comment; nothing else. The functions
 //! are as small as the call they wrap, and none of them decides anything.
 
+pub mod entry;
 pub mod exec;
 pub mod process;
 pub mod ptrace;

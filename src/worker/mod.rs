@@ -25,6 +25,8 @@ use std::path::PathBuf;
 
 pub use arguments::Run;
 
+use crate::begin;
+
 /// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
 const CANNOT_EXECUTE: u8 = 203;
 
@@ -108,6 +110,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Err(error) => error,
         }
     } else {
+        begin::as_worker();
         match arguments::parse(arguments) {
             Ok(run) => start::start(&run),
             Err(error) => error,

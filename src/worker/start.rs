@@ -15,7 +15,7 @@ use super::sockets::{self, Listener};
 use super::{Error, channel, inherited, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
 use crate::sys::process::{self, Side};
-use crate::sys::{exec, seccomp};
+use crate::sys::{entry, exec, seccomp};
 
 /// A `sockaddr_in` has 16 bytes; only unix addresses are shorter.
 const INET_ADDRESS: u32 = 16;
@@ -46,7 +46,8 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
     let names = std::env::var_os("LISTEN_FDNAMES");
     let listeners = sockets::take(&run.app)?;
     inherited::note(run, &listeners);
-    let mut environment: Environment = std::env::vars_os()
+    let mut environment: Environment = entry::environment()
+        .into_iter()
         .filter(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")))
         .collect();
     if run.handover == Handover::Fds {

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use testbed::packages::packages;
-use testbed::{Load, Machine, Network, Output, Release, Traffic, build_dir, wait_until};
+use testbed::{Load, Machine, Network, Output, Release, Traffic, target_dir, wait_until};
 
 /// Longer than anything but a playbook may take.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -152,7 +152,7 @@ impl Fleet {
 
     /// One of the programs of the virtual environment that `make ansible` makes.
     pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> Output {
-        let bin = build_dir().with_file_name("ansible").join("bin");
+        let bin = target_dir().join("ansible").join("bin");
         assert!(
             bin.join(program).exists(),
             "there is no `{program}`: run `make ansible`"

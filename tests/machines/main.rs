@@ -9,6 +9,7 @@ mod cluster;
 mod crash;
 mod docs;
 mod drain;
+mod environment;
 mod faults;
 mod harness;
 mod install;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             POWER,
             CRASH,
             DRAIN,
+            ENVIRONMENT,
             FAULTS,
             INSTALL,
             SANDBOX,
@@ -62,6 +64,12 @@ const HARNESS: &[Spec] = specs![
     harness::serves_traffic_on_a_socket_file,
     harness::has_rsgen_where_make_installs_it,
     harness::are_joined_by_a_network_of_their_own,
+];
+
+const ENVIRONMENT: &[Spec] = specs![
+    environment::never_reaches_what_runs_as_root,
+    environment::finds_no_capability_in_the_worker,
+    environment::nor_do_the_mask_and_the_limits_of_the_unit,
 ];
 
 const RELOAD: &[Spec] = specs![

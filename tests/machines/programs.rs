@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use testbed::{Load, Machine, Traffic, build_dir, wait_until};
+use testbed::{Load, Machine, Traffic, target_dir, wait_until};
 
 use crate::cluster::{SOON, assert_exactly};
 
@@ -23,7 +23,7 @@ fn reloads() -> u32 {
 
 /// Installs four instances of a program, from the lines of its table.
 fn install(machine: &Machine, lines: &str) {
-    let made = build_dir().with_file_name("programs");
+    let made = target_dir().join("programs");
     assert!(made.join(".made").exists(), "`make programs` makes them");
     if machine.run(&["test", "-e", "/srv/programs"]).status != 0 {
         machine.copy_in(Path::new(&made), "/srv/programs");

@@ -18,5 +18,5 @@ $(PROGRAMS)/.made: $(program_sources)
 	CGO_ENABLED=0 GO111MODULE=off go build -o $(PROGRAMS)/go tests/programs/server.go
 	$(CC) -static -O2 -o $(PROGRAMS)/c tests/apps/accept.c
 	cargo build --quiet --locked --release --manifest-path tests/programs/tokio/Cargo.toml --target-dir $(TARGET)/tokio
-	cp $(TARGET)/tokio/release/tokio-server $(PROGRAMS)/tokio
+	cp $(TARGET)/tokio/$(HOST)/release/tokio-server $(PROGRAMS)/tokio
 	touch $@

@@ -23,4 +23,4 @@ pub use machine::{Machine, PowerLoss};
 pub use network::Network;
 pub use output::{Output, Running};
 pub use poll::{nap, wait_for, wait_until};
-pub use release::{Release, build_dir, machines_dir};
+pub use release::{Release, build_dir, machines_dir, target_dir};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use crate::release::build_dir;
+use crate::release::{build_dir, target_dir};
 
 /// A Debian package and an RPM of one version, and the folder that they lie in.
 #[derive(Debug, Clone)]
@@ -43,10 +43,7 @@ pub fn make(version: &str, folder: &Path) -> Packages {
         .args([format!("PROFILE={profile}"), format!("VERSION={version}")])
         .arg(format!("BUILD={}", build.display()))
         .arg(format!("PACKAGES={}", folder.display()))
-        .env(
-            "CARGO_TARGET_DIR",
-            build.parent().expect("cargo's target folder"),
-        )
+        .env("CARGO_TARGET_DIR", target_dir())
         // What a `make test` around this was told is not meant for this one.
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")

@@ -102,19 +102,27 @@ fn build(codename: &str, kept: &Path) {
     fs::rename(&half, kept).expect("a finished root gets its name");
 }
 
-/// Where cargo has put the programs of this build: `target/debug`, whoever named it what.
+/// Where cargo has put the programs of this build: `target/x86_64-unknown-linux-gnu/debug`, whoever named it what.
 pub fn build_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("a program knows its own path");
-    // target/debug/deps/machines-0123456789abcdef, target/debug/examples/demo
+    // …/debug/deps/machines-0123456789abcdef, …/debug/examples/demo
     exe.ancestors()
         .nth(2)
         .expect("cargo's target folder")
         .to_owned()
 }
 
+/// Where everything lies that is built for all kinds of builds: `target`.
+pub fn target_dir() -> PathBuf {
+    let build = build_dir();
+    // The folder of a build lies in that of its target.
+    let target = build.ancestors().nth(2);
+    target.expect("cargo's target folder").to_owned()
+}
+
 /// Where roots are kept, next to the builds: target/machines.
 pub fn machines_dir() -> PathBuf {
-    let dir = build_dir().with_file_name("machines");
+    let dir = target_dir().join("machines");
     fs::create_dir_all(&dir).expect("a folder for machines in cargo's target folder");
     dir
 }

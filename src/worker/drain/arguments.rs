@@ -44,6 +44,22 @@ pub(super) struct Drain {
     pub(super) message: Option<Duration>,
 }
 
+impl Drain {
+    /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
+    pub(super) fn is_systems(&self) -> bool {
+        self.state.starts_with("/run/rsgen")
+    }
+
+    /// The manager, as systemctl(1) names it.
+    pub(super) fn scope(&self) -> &'static str {
+        if self.is_systems() {
+            "--system"
+        } else {
+            "--user"
+        }
+    }
+}
+
 /// Reads what stands after `drain`.
 pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, Error> {
     let mut drain = Drain {

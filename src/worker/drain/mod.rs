@@ -23,6 +23,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -32,6 +33,7 @@ use sd_notify::NotifyState;
 
 use super::arguments::Handover;
 use super::{Error, inherited, preload, rehearsal, say};
+use crate::begin;
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
@@ -53,6 +55,11 @@ const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 /// Drains one instance; what could not be done is said, and never a failure of the stop.
 pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let drain = arguments::parse(arguments)?;
+    if drain.is_systems() {
+        begin::as_root();
+    } else {
+        begin::as_user();
+    }
     let mut instance = match Instance::begin(&drain, None) {
         Ok(instance) => instance,
         Err(e) => {
@@ -171,7 +178,7 @@ impl<'a> Instance<'a> {
             let waited = start.elapsed();
             if pause == LOOK && waited > Duration::from_secs(1) {
                 pause = LOOK_LATER;
-                if is_shutting_down() {
+                if is_shutting_down(self.drain.scope()) {
                     self.end = self.end.min(start + AT_SHUTDOWN);
                 }
                 let status = format!("draining, busy connections: {}", count.busy);
@@ -342,16 +349,19 @@ fn micros(time: Duration) -> u32 {
 }
 
 /// Asks the manager, which answers root and its own user without a bus, see systemctl(1).
-fn is_shutting_down() -> bool {
-    let scope = if nix::unistd::getppid().as_raw() == 1 {
-        "--system"
-    } else {
-        "--user"
-    };
-    let systemctl = Path::new("/usr/bin/systemctl");
-    let answer = std::process::Command::new(systemctl)
+fn is_shutting_down(scope: &str) -> bool {
+    // That program is linked dynamically: with nothing in its environment nothing of an app's is loaded into it.
+    let mut systemctl = Command::new("/usr/bin/systemctl");
+    systemctl.env_clear();
+    if scope == "--user"
+        && let Some(folder) = std::env::var_os("XDG_RUNTIME_DIR")
+    {
+        systemctl.env("XDG_RUNTIME_DIR", folder);
+    }
+    let answer = systemctl
         .args([scope, "is-system-running"])
-        .stderr(std::process::Stdio::null())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
         .output();
     answer.is_ok_and(|a| a.stdout.starts_with(b"stopping"))
 }

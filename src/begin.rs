@@ -1,0 +1,106 @@
+//! The first act of each program: what it takes over from whoever started it.
+//!
+//! systemd starts the commands of a unit in the environment, working directory and file mode mask of the
+//! app, and with its resource limits, also those commands that run as root (`+`, see `ExecStart=` in
+//! systemd.service(5)). A variable of the app even goes over one that systemd itself sets, such as
+//! `NOTIFY_SOCKET` or `MAINPID`. So the libraries of a program see only the variables that its
+//! function here names, and what decides how root acts is in the command line or asked of systemd.
+
+use std::ffi::OsStr;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+
+use crate::sys::{entry, process};
+
+/// Where the system manager takes notifications, see `manager_setup_notify` in src/core/manager.c of systemd.
+const NOTIFY_SOCKET: &str = "/run/systemd/notify";
+
+/// What a person's terminal and session decide.
+const SESSION: &[&str] = &[
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLORTERM",
+    "COLUMNS",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "HOME",
+    "LINES",
+    "NO_COLOR",
+    "PATH",
+    "TERM",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+
+/// Below a user's own manager: that user's folders and sockets, which decide nothing about anybody else.
+const USER: &[&str] = &[
+    "DBUS_SESSION_BUS_ADDRESS",
+    "HOME",
+    "NOTIFY_SOCKET",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+
+/// The protocols of `sd_listen_fds(3)` and `sd_notify(3)`, which a worker speaks with the rights of its app.
+const WORKER: &[&str] = &[
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+];
+
+/// Called by a person, or by a script of one.
+pub fn as_command() {
+    keep(SESSION);
+}
+
+/// The command of a unit of the system, as root.
+pub fn as_root() {
+    entry::tell("NOTIFY_SOCKET", OsStr::new(NOTIFY_SOCKET));
+    settle();
+}
+
+/// The command of a unit of a user's own manager.
+pub fn as_user() {
+    keep(USER);
+    settle();
+}
+
+/// Started by systemd as a generator, see systemd.generator(7).
+pub fn as_generator() {
+    keep(USER);
+    settle();
+}
+
+/// The worker, before it becomes the program. Mask, limits and folder are the program's.
+pub fn as_worker() {
+    keep(WORKER);
+}
+
+fn keep(names: &[&str]) {
+    for (name, value) in entry::environment() {
+        if let Some(name) = name.to_str().filter(|n| names.contains(n)) {
+            entry::tell(name, &value);
+        }
+    }
+}
+
+/// The working directory, the mask, descriptors and limits are nobody's any more.
+fn settle() {
+    // A folder of the app would be where relative names are looked up, and would be kept busy.
+    let _ = nix::unistd::chdir("/");
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    process::close_range(3, u32::MAX);
+    // A limit that ends a command in the middle would be the app's say in what is written. Only root may raise
+    // hard limits; for anybody else those of the unit stay.
+    for resource in [
+        Resource::RLIMIT_AS,
+        Resource::RLIMIT_CPU,
+        Resource::RLIMIT_DATA,
+        Resource::RLIMIT_FSIZE,
+    ] {
+        let _ = setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY);
+    }
+    // No memory of root is left in a file.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+}
