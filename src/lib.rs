@@ -12,6 +12,7 @@ pub mod generate;
 pub mod layout;
 pub mod output;
 pub mod plan;
+pub mod procfs;
 pub mod sys;
 pub mod systemd;
 pub mod unit;

@@ -27,7 +27,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("systemd", &["layout"]),
     ("unit", &["layout"]),
     ("walk", &["systemd"]),
-    ("worker", &["sys", "begin", "brake"]),
+    ("procfs", &[]),
+    ("worker", &["sys", "begin", "brake", "procfs"]),
 ];
 
 /// A text file of the project.

@@ -89,7 +89,36 @@ pub fn drop_ambient_ptrace() {
     let _ = prctl(libc::PR_CAP_AMBIENT, lower, CAP_SYS_PTRACE);
 }
 
-/// The descriptor of a process, which cannot become another's.
+/// Sends a signal to a thread of a process, never to one of another process that has got its number, see tgkill(2).
+///
+/// # Errors
+/// `ESRCH` when the process has no such thread.
+pub fn signal_thread(pid: i32, tid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) }).map(drop)
+}
+
+/// Sends a signal to the process of a pidfd, see `pidfd_send_signal(2)`.
+///
+/// # Errors
+/// `ESRCH` when it is gone.
+pub fn signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: numbers, and no structure: the kernel makes the one of kill(2).
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            none,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// The descriptor of a process. A signal by it reaches that process or nobody. Its number may become another's when the
+/// process is gone.
 ///
 /// # Errors
 /// `ESRCH` when it is gone.
@@ -174,8 +203,7 @@ pub fn in_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let pid = match clone_child()? {
         Side::New => {
             let errno = act().map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
-            // SAFETY: ends this child without running anything of the parent's.
-            unsafe { libc::_exit(errno) };
+            end(errno);
         }
         Side::Caller(pid) => nix::unistd::Pid::from_raw(pid),
     };
@@ -184,6 +212,12 @@ pub fn in_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         nix::sys::wait::WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
         _ => Err(io::ErrorKind::Other.into()),
     }
+}
+
+/// Ends this process at once, running nothing that was copied from its parent, see _exit(2).
+pub fn end(status: i32) -> ! {
+    // SAFETY: ends this process without running anything.
+    unsafe { libc::_exit(status) }
 }
 
 /// Closes a range of descriptors, both ends included.

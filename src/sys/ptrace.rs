@@ -81,17 +81,78 @@ pub fn to_call(tid: i32, signal: i32) -> io::Result<()> {
     send(libc::PTRACE_SYSCALL, tid, signal)
 }
 
-/// The system call that a thread stopped at the beginning of, and its arguments; `None` at any other stop. See
+/// A system call as the kernel is about to make it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// `SYS_…`
+    pub number: i64,
+    /// All six, used or not.
+    pub arguments: [u64; 6],
+    /// Behind the instruction that made it.
+    pub instruction: u64,
+    /// `AUDIT_ARCH_…`, for a number means different calls in different ones.
+    pub architecture: u32,
+}
+
+/// The system call that a thread stopped at the beginning of; `None` at any other stop. See
 /// `PTRACE_GET_SYSCALL_INFO` in ptrace(2).
 ///
 /// # Errors
 /// `EIO` before Linux 5.3, `ESRCH` when it is not stopped, or gone.
-pub fn entered(tid: i32) -> io::Result<Option<(i64, [u64; 6])>> {
+pub fn entered(tid: i32) -> io::Result<Option<Entry>> {
     const ENTRY: u64 = 1;
-    // `struct ptrace_syscall_info`: the kind in the first byte, two addresses, the number, the arguments.
-    let [kind, _, _, number, arguments @ ..] = fetch::<10>(GET_SYSCALL_INFO, tid)?;
-    Ok((kind & 0xff == ENTRY).then_some((number.cast_signed(), arguments)))
+    // `struct ptrace_syscall_info`: the kind in the first byte and the architecture in the second half, then the
+    // instruction and the stack, the number, the arguments.
+    let [kind, instruction, _, number, arguments @ ..] = fetch::<10>(GET_SYSCALL_INFO, tid)?;
+    let entry = Entry {
+        number: number.cast_signed(),
+        arguments,
+        instruction,
+        architecture: u32::try_from(kind >> 32).unwrap_or(0),
+    };
+    Ok((kind & 0xff == ENTRY).then_some(entry))
 }
+
+/// Has the call that was just entered be none, whatever it was, see "Syscall-stops" in ptrace(2) and
+/// `NT_ARM_SYSTEM_CALL` in `include/uapi/linux/elf.h` of the kernel.
+///
+/// # Errors
+/// `ESRCH` when it is not stopped, or gone.
+pub fn void(tid: i32) -> io::Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut registers = nix::sys::ptrace::getregs(nix::unistd::Pid::from_raw(tid))?;
+        registers.orig_rax = u64::MAX;
+        nix::sys::ptrace::setregs(nix::unistd::Pid::from_raw(tid), registers)?;
+        Ok(())
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        const NT_ARM_SYSTEM_CALL: usize = 0x404;
+        let mut none: libc::c_int = -1;
+        let mut vector = libc::iovec {
+            iov_base: (&raw mut none).cast(),
+            iov_len: size_of_val(&none),
+        };
+        // SAFETY: the kernel reads the vector and the number that it leads to, which live through the call.
+        check(unsafe {
+            libc::ptrace(
+                libc::PTRACE_SETREGSET,
+                tid,
+                ptr::without_provenance_mut::<libc::c_void>(NT_ARM_SYSTEM_CALL),
+                (&raw mut vector).cast::<libc::c_void>(),
+            )
+        })
+        .map(drop)
+    }
+}
+
+/// Of this machine's own calls.
+pub const ARCHITECTURE: u32 = if cfg!(target_arch = "aarch64") {
+    0xc000_00b7
+} else {
+    0xc000_003e
+};
 
 /// Traces it no more, and lets it run; the signal as with [`go_on`].
 ///

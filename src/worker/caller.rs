@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use super::replace::above;
+use crate::procfs;
 use crate::sys::process;
 
 /// A process of the program.
@@ -19,9 +20,7 @@ impl Caller {
     pub(super) fn of(thread: u32) -> io::Result<Self> {
         // The notification names a thread; a pidfd is of a whole process.
         let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
-        let pid = status
-            .lines()
-            .find_map(|l| l.strip_prefix("Tgid:")?.trim().parse().ok());
+        let pid = procfs::field(&status, "Tgid:").and_then(|pid| pid.parse().ok());
         let pid = pid.ok_or(io::ErrorKind::NotFound)?;
         Ok(Self {
             pid,
@@ -58,10 +57,6 @@ impl Caller {
 
     /// Whether exec closes the descriptor.
     pub(super) fn closes_on_exec(&self, fd: RawFd) -> bool {
-        let info = self.info(fd);
-        let flags = info
-            .lines()
-            .find_map(|l| i32::from_str_radix(l.strip_prefix("flags:")?.trim(), 8).ok());
-        flags.is_none_or(|f| f & libc::O_CLOEXEC != 0)
+        procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::caller::Caller;
+use crate::procfs;
 use crate::sys::socket::Change;
 use crate::sys::{exec, process, socket};
 
@@ -62,7 +63,7 @@ pub(super) fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
     let mut found = Vec::new();
     for epoll in caller.numbers("anon_inode:[eventpoll]") {
         for line in caller.info(epoll).lines().filter(|l| l.starts_with("tfd:")) {
-            let Some((events, data)) = registration(line, fd, inode) else {
+            let Some((events, data)) = procfs::registration(line, fd, inode) else {
                 continue;
             };
             if let Ok(epoll) = caller.descriptor(epoll) {
@@ -75,34 +76,4 @@ pub(super) fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
         }
     }
     found
-}
-
-/// `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
-pub(super) fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
-    let words: Vec<&str> = line
-        .split([' ', ':', '\t'])
-        .filter(|w| !w.is_empty())
-        .collect();
-    let value = |key: &str| {
-        words
-            .windows(2)
-            .find_map(|w| (*w.first()? == key).then(|| w.get(1).copied())?)
-    };
-    let hex = |key: &str| u64::from_str_radix(value(key)?, 16).ok();
-    let same = value("tfd")?.parse::<RawFd>().ok()? == fd && hex("ino").is_none_or(|i| i == inode);
-    same.then_some(())?;
-    Some((u32::try_from(hex("events")?).ok()?, hex("data")?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::registration;
-
-    #[test]
-    fn a_registration_is_read_as_proc_writes_it() {
-        let line = "tfd:       18 events:       19 data:               12  pos:0 ino:1f3a sdev:8";
-        assert_eq!(registration(line, 18, 0x1f3a), Some((0x19, 0x12)));
-        assert_eq!(registration(line, 19, 0x1f3a), None);
-        assert_eq!(registration(line, 18, 1), None);
-    }
 }

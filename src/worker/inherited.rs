@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::fstat;
-use nix::unistd::{geteuid, getppid};
+use nix::unistd::geteuid;
 
 use super::arguments::Run;
-use super::drain::survey;
+use super::drain::process;
 use super::sockets::Listener;
 
 /// Notes the sockets that an instance was handed. Only a user's own manager has a state folder that it could be
@@ -41,14 +41,12 @@ fn path(state: &Path, instance: u32) -> PathBuf {
 ///
 /// # Errors
 /// When it may not be looked into, and nothing was noted.
-pub(super) fn sockets(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
-    // The commands of a unit are children of their manager, of PID 1 or of the user's own.
-    let manager = getppid().as_raw();
+pub(super) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
     // Its standard input, which every manager has.
     if let Err(e) = fs::read_link(format!("/proc/{manager}/fd/0")) {
         return noted(state, instance).map_err(|_| e);
     }
-    survey::inodes(manager)
+    process::inodes(manager)
 }
 
 /// Those that were noted.

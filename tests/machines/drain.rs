@@ -26,7 +26,7 @@ fn deploy(machine: &Machine, script: &str, more: &str) {
 }
 
 /// Reloads four times under twenty clients, each request on a connection of its own.
-fn loses_nothing(machine: &Machine, script: &str, more: &str) {
+pub(crate) fn loses_nothing(machine: &Machine, script: &str, more: &str) {
     deploy(machine, script, more);
     reload_under(machine, &Traffic::on_port(3000, 20));
 }

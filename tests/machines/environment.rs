@@ -36,7 +36,7 @@ time.sleep(20)
 
 /// Compiles a C file of `tests/apps` into a file of the machine.
 pub(crate) fn compile(machine: &Machine, source: &str, flags: &[&str], to: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     let made = folder.path().join("made");
     let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");
     let mut cc = Command::new("cc");

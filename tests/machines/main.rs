@@ -22,6 +22,7 @@ mod programs;
 mod reload;
 mod sandbox;
 mod sizing;
+mod tracing;
 mod user;
 mod values;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             SANDBOX,
             SIZING,
             PACKAGES,
+            TRACING,
             USER,
             VALUES,
             DOCS,
@@ -70,6 +72,15 @@ const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,
     environment::finds_no_capability_in_the_worker,
     environment::nor_do_the_mask_and_the_limits_of_the_unit,
+];
+
+const TRACING: &[Spec] = specs![
+    tracing::opens_no_sandbox_while_a_datagram_is_awaited,
+    tracing::opens_no_sandbox_for_a_gate_that_is_rewritten,
+    tracing::puts_filters_aside_for_the_calls_of_a_drain,
+    tracing::ends_in_time_for_a_gate_that_cannot_be_executed,
+    tracing::ends_in_time_for_more_descriptors_than_it_can_see_to,
+    tracing::ends_in_time_when_what_drains_hangs,
 ];
 
 const RELOAD: &[Spec] = specs![

@@ -88,11 +88,22 @@ impl Machine {
     /// Boots, and waits until everything that belongs to the boot has been started. With `cpus`
     /// (as for taskset(1): `0`, `0-1`) the machine sees only those.
     pub fn power_on(&mut self, cpus: Option<&str>) {
+        self.boot_as("boot", cpus);
+    }
+
+    /// Off, and on again as a machine that is no container: its processes are under no seccomp filter of systemd-nspawn,
+    /// see `SYSTEMD_SECCOMP` in docs/ENVIRONMENT.md of systemd.
+    pub fn power_on_unfiltered(&mut self) {
+        self.power_off(PowerLoss::Cut);
+        self.boot_as("boot-unfiltered", None);
+    }
+
+    fn boot_as(&mut self, order: &str, cpus: Option<&str>) {
         let all = format!(
             "0-{}",
             thread::available_parallelism().map_or(1, usize::from) - 1
         );
-        let order = format!("boot {}", cpus.unwrap_or(&all));
+        let order = format!("{order} {}", cpus.unwrap_or(&all));
         self.keeper.order(&order);
         let booted = wait_for(BOOT, "PID 1 of the machine", || {
             let init = self.keeper.init();

@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::super::epoll;
+use super::process::Process;
 use super::silence::{Gate, Held, replace};
-use super::survey::Process;
 use super::tracee::Tracee;
 use crate::sys::socket::Change;
 
@@ -45,7 +45,7 @@ fn mute(process: &Process, held: &Held<'_>) -> io::Result<bool> {
     let watches = process.watches(held.socket);
     let told = watches.iter().filter(|w| w.events & READABLE != 0);
     for watch in told {
-        let live = process.descriptor(held.socket.fd)?;
+        let live = process.socket(held.socket)?;
         let set = process.descriptor(watch.epoll)?;
         // Such a one cannot be changed, see epoll_ctl(2).
         let change = if watch.events & EXCLUSIVE == 0 {
@@ -69,7 +69,7 @@ fn take(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Result<()>
     if thread.waits.is_some_and(|(call, _)| RESTS.contains(&call)) {
         return Ok(());
     }
-    let mut tracee = Tracee::stop(thread)?;
+    let mut tracee = Tracee::stop(process, gate.means.unit, thread)?;
     let done = gate.permits(&tracee).and_then(|()| {
         if tracee.run_to(|number, arguments| receives(held, number, arguments))? {
             held.iter()

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::sys::socket::{Backlog, UnixAddr, bind, listen};
+use nix::sys::socket::{Backlog, SockaddrStorage, UnixAddr, bind, getpeername, listen};
 
 use crate::sys::socket::{self, Shape};
 
@@ -20,6 +20,11 @@ const NEAREST: i32 = 255;
 /// # Errors
 /// When the kernel forbids a step, or a unix socket finds no place in the folder.
 pub(super) fn make(dead: &OwnedFd, shape: Shape, folder: &Path) -> io::Result<()> {
+    // Another thread of the program may have put something else into its place meanwhile, and who shares that with
+    // the program is a stranger.
+    if socket::shape(dead.as_fd())? != shape || is_in_use(dead)? {
+        return Err(nix::Error::EBADF.into());
+    }
     if matches!(shape.domain, libc::AF_INET | libc::AF_INET6) {
         let ipv6 = shape.domain == libc::AF_INET6;
         // Some kernels let only root attach a filter.
@@ -33,6 +38,16 @@ pub(super) fn make(dead: &OwnedFd, shape: Shape, folder: &Path) -> io::Result<()
         return Ok(());
     }
     Ok(listen(dead, Backlog::new(1)?)?)
+}
+
+/// Whether it has an address or a peer already.
+fn is_in_use(dead: &OwnedFd) -> io::Result<bool> {
+    let listens = socket::number(dead.as_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 1;
+    let has_peer = getpeername::<SockaddrStorage>(dead.as_raw_fd()).is_ok();
+    // Of a fresh socket the address has no port, or no path.
+    let name = socket::name(dead.as_fd())?;
+    let is_bound = name.get(2..4).is_some_and(|port| port != [0, 0]);
+    Ok(listens || has_peer || is_bound)
 }
 
 fn drop_what_is_far(dead: &OwnedFd, ipv6: bool) -> io::Result<()> {
@@ -67,7 +82,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, getsockname};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockname};
 
     use super::*;
 

@@ -22,7 +22,7 @@ use super::super::arguments::Run;
 use super::super::rehearsal;
 use super::super::replace::above;
 use super::arguments::{self, Drain};
-use super::{GRACE, Instance, MARGIN, without};
+use super::{GRACE, Instance, without};
 use crate::sys::process;
 
 /// No request is longer.
@@ -107,7 +107,7 @@ pub(in super::super) fn act(run: &Run, mut asked: UnixStream) {
     let Ok(connection) = asked.try_clone() else {
         return;
     };
-    Instance::begin(&drain, Some(connection.into()))
+    Instance::begin(&drain, getppid().as_raw(), Some(connection.into()))
         .and_then(|mut instance| instance.drain())
         .unwrap_or_else(|e| without(&e));
     // Who does not wait any more has stopped the instance.
@@ -142,7 +142,7 @@ pub(super) fn ask(instance: &Instance<'_>) -> bool {
 }
 
 fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> bool {
-    let end = Instant::now() + drain.timeout + GRACE + MARGIN;
+    let end = Instant::now() + drain.timeout + GRACE + GRACE;
     let micros = drain.timeout.as_micros();
     let how = format!("--timeout={micros}us --way={}\n", drain.way);
     if helper.write_all(how.as_bytes()).is_err() {

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::super::address::Address;
 use super::diag::{Connection, Diag, States};
-use super::survey::{Process, Socket};
+use super::process::{Process, Socket};
 use crate::sys::socket::{self, Shape};
 
 /// One of the instance's listeners.
@@ -28,7 +28,7 @@ impl Listener {
     /// # Errors
     /// `EPERM` when the process may not be looked into, `EBADF` when it has closed it since.
     pub(super) fn of(process: &Process, found: Socket) -> io::Result<Option<Self>> {
-        Ok(Self::of_descriptor(&process.descriptor(found.fd)?, found))
+        Ok(Self::of_descriptor(&process.socket(found)?, found))
     }
 
     fn of_descriptor(fd: &OwnedFd, found: Socket) -> Option<Self> {

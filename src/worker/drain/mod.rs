@@ -6,15 +6,16 @@
 //! stopping.
 
 mod arguments;
+mod bounded;
 mod connections;
 mod datagrams;
 mod dead;
 pub(super) mod deputy;
 mod diag;
 mod listener;
+pub(super) mod process;
 mod registers;
 mod silence;
-pub(super) mod survey;
 mod tracee;
 mod unit;
 
@@ -22,13 +23,12 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::getppid;
 use sd_notify::NotifyState;
 
 use super::arguments::Handover;
@@ -37,13 +37,17 @@ use crate::begin;
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
-use survey::Process;
+use process::Process;
+use silence::Means;
+use unit::Unit;
 
 /// Between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
 /// The same once it has taken a while.
 const LOOK_LATER: Duration = Duration::from_millis(100);
-/// systemd is asked for this much more time than the drain takes for itself.
+/// The child has so much longer than the drain takes for itself.
+const BEYOND: Duration = Duration::from_secs(2);
+/// systemd is asked for this much more, so that it is not the one to end it.
 const MARGIN: Duration = Duration::from_secs(5);
 /// Processes are silenced for so long beyond the end of a short drain.
 const GRACE: Duration = Duration::from_secs(1);
@@ -60,12 +64,18 @@ pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error
     } else {
         begin::as_user();
     }
-    let mut instance = match Instance::begin(&drain, None) {
+    // The commands of a unit are children of their manager, of PID 1 or of the user's own.
+    let manager = getppid().as_raw();
+    let time = drain.timeout + drain.message.unwrap_or_default();
+    tell(&[NotifyState::ExtendTimeoutUsec(micros(time + MARGIN))]);
+    bounded::within(time + BEYOND, || work(&drain, manager)).unwrap_or_else(|e| without(&e));
+    Ok(())
+}
+
+fn work(drain: &Drain, manager: i32) {
+    let mut instance = match Instance::begin(drain, manager, None) {
         Ok(instance) => instance,
-        Err(e) => {
-            without(&e);
-            return Ok(());
-        }
+        Err(e) => return without(&e),
     };
     if drain.way != Way::Off && !deputy::ask(&instance) {
         instance.drain().unwrap_or_else(|e| without(&e));
@@ -73,7 +83,6 @@ pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error
     if let Some(time) = drain.message {
         instance.send_shutdown(time);
     }
-    Ok(())
 }
 
 fn without(error: &io::Error) {
@@ -92,7 +101,10 @@ fn reason(error: &io::Error) -> String {
 
 struct Instance<'a> {
     drain: &'a Drain,
-    folder: PathBuf,
+    unit: Unit,
+    /// The manager's number.
+    parent: i32,
+    /// Sockets that systemd holds.
     manager: HashSet<u64>,
     listeners: Vec<Listener>,
     /// Why some listener was not to be looked at.
@@ -113,29 +125,19 @@ struct Instance<'a> {
 }
 
 impl<'a> Instance<'a> {
-    fn begin(drain: &'a Drain, asked: Option<OwnedFd>) -> io::Result<Self> {
-        let folder = unit::folder(&drain.app, drain.instance)?;
-        let filters = filters(&folder, drain.handover);
-        // A thread of the program must never be left in the middle of a call of ours.
-        let mut ends = SigSet::empty();
-        for signal in [
-            Signal::SIGTERM,
-            Signal::SIGINT,
-            Signal::SIGHUP,
-            Signal::SIGQUIT,
-        ] {
-            ends.add(signal);
-        }
-        ends.thread_block()?;
-        let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    fn begin(drain: &'a Drain, parent: i32, asked: Option<OwnedFd>) -> io::Result<Self> {
+        let unit = Unit::of_own(&drain.app, drain.instance)?;
+        let filters = filters(&unit, drain.handover);
+        let signals = bounded::signals()?;
         super::helper::raise_limit();
         let manager = match asked {
             Some(_) => inherited::noted(&drain.state, drain.instance)?,
-            None => inherited::sockets(&drain.state, drain.instance)?,
+            None => inherited::sockets(parent, &drain.state, drain.instance)?,
         };
         Ok(Self {
             drain,
-            folder,
+            unit,
+            parent,
             manager,
             listeners: Vec::new(),
             blind: None,
@@ -151,9 +153,6 @@ impl<'a> Instance<'a> {
 
     fn drain(&mut self) -> io::Result<()> {
         let start = Instant::now();
-        tell(&[NotifyState::ExtendTimeoutUsec(micros(
-            self.drain.timeout + self.drain.message.unwrap_or_default() + MARGIN,
-        ))]);
         // Where it cannot be given, keep-alive connections end with the program.
         let word = preload::Word::drain(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
@@ -200,18 +199,27 @@ impl<'a> Instance<'a> {
 
     /// Sends the message, and gives the program its time to end by itself.
     fn send_shutdown(&self, time: Duration) {
-        let main = std::env::var("MAINPID").ok().and_then(|p| p.parse().ok());
+        let main = self.main();
         let drain = self.drain;
         let Ok(_word) = preload::Word::shutdown(&drain.state, &drain.app, drain.instance) else {
             return;
         };
-        tell(&[NotifyState::ExtendTimeoutUsec(micros(time + MARGIN))]);
         let end = Instant::now() + time;
         while Instant::now() < end && !self.is_cut_short(LOOK) {
             if !self.processes().iter().any(|p| Some(p.pid) == main) {
                 break;
             }
         }
+    }
+
+    /// The main process: the first that the manager started. `$MAINPID` says so as well, but a variable of the app goes
+    /// over it.
+    fn main(&self) -> Option<i32> {
+        let processes = self.processes();
+        let began = processes
+            .iter()
+            .filter_map(|p| Some((p.began_for(self.parent)?, p.pid)));
+        began.min().map(|(_, pid)| pid)
     }
 
     /// Twice, with a look between: a connection may come while a process is being silenced.
@@ -222,12 +230,11 @@ impl<'a> Instance<'a> {
         }
     }
 
+    /// Those of the program: not this one and its parent, nor the helper.
     fn processes(&self) -> Vec<Process> {
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        unit::processes(&self.folder)
-            .into_iter()
-            .filter(|pid| *pid != own)
-            .filter_map(|pid| Process::open(pid).ok())
+        let numbers = self.unit.numbers().into_iter();
+        numbers
+            .filter_map(|pid| Process::open(pid, &self.unit).ok())
             .filter(|p| !p.is_helper())
             .collect()
     }
@@ -259,8 +266,14 @@ impl<'a> Instance<'a> {
             }
             self.learn(&process);
             let pid = process.pid;
-            let Drain { way, state, .. } = self.drain;
-            match silence::silence(&process, &self.listeners, *way, self.filters, state) {
+            let means = Means {
+                unit: &self.unit,
+                way: self.drain.way,
+                filters: self.filters,
+                folder: &self.drain.state,
+                end: self.end + GRACE,
+            };
+            match silence::silence(&process, &self.listeners, means) {
                 Ok(done) => {
                     if done.woken {
                         self.nudges = 2;
@@ -314,17 +327,22 @@ impl<'a> Instance<'a> {
 
 /// The unit's and the handover's: the helper is under the former, and the program that binds under one more. With
 /// no helper there may be one of the unit's that is not told from one of the program's.
-fn filters(folder: &Path, handover: Handover) -> Option<u32> {
-    let helper = unit::processes(folder)
+fn filters(unit: &Unit, handover: Handover) -> Option<u32> {
+    let own = [
+        std::process::id(),
+        nix::unistd::getppid().as_raw().cast_unsigned(),
+    ];
+    let helper = unit
+        .numbers()
         .into_iter()
-        .filter(|pid| i32::try_from(std::process::id()) != Ok(*pid))
-        .filter_map(|pid| Process::open(pid).ok())
+        .filter(|pid| !own.contains(&pid.cast_unsigned()))
+        .filter_map(|pid| Process::open(pid, unit).ok())
         .find(Process::is_helper);
     match helper {
         Some(helper) => helper
             .filters()
             .map(|f| f + u32::from(handover == Handover::Bind)),
-        None => survey::own_filters(),
+        None => process::own_filters(),
     }
 }
 

@@ -8,14 +8,15 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::epoll;
 use super::arguments::Way;
 use super::listener::Listener;
+use super::process::{Process, Socket, Thread, Watch};
 use super::registers;
-use super::survey::{Process, Socket, Thread, Watch};
 use super::tracee::{self, Tracee};
+use super::unit::Unit;
 use super::{datagrams, dead};
 use crate::sys::socket::Change;
 
@@ -26,29 +27,51 @@ pub(super) struct Held<'a> {
     pub(super) listener: &'a Listener,
 }
 
+/// What the processes of an instance are silenced with.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    /// Whose processes they are.
+    pub(super) unit: &'a Unit,
+    pub(super) way: Way,
+    /// A process under no more seccomp filters than these has none of its own.
+    pub(super) filters: Option<u32>,
+    /// One for [`dead::make`].
+    pub(super) folder: &'a Path,
+    /// No process is worked on for longer, however much there is to do.
+    pub(super) end: Instant,
+}
+
+impl Means<'_> {
+    fn is_over(&self) -> io::Result<()> {
+        if Instant::now() < self.end {
+            Ok(())
+        } else {
+            Err(io::Error::other("it has too many descriptors"))
+        }
+    }
+}
+
 /// How a process is made to act.
 pub(super) struct Gate<'a> {
     /// Where in its memory, see [`tracee::gate`].
     address: u64,
     /// A filter may kill a program for a call that it never makes itself.
     has_own_filter: bool,
-    /// One for [`dead::make`].
-    folder: &'a Path,
+    pub(super) means: Means<'a>,
 }
 
 impl<'a> Gate<'a> {
-    /// Of a process that is under no more seccomp filters than `filters` when it has none of its own.
-    ///
     /// # Errors
-    /// Why it must not be stopped, or what forbids to look.
-    fn of(process: &Process, filters: Option<u32>, folder: &'a Path) -> io::Result<Self> {
+    /// Why the process must not be stopped, or what forbids to look.
+    fn of(process: &Process, means: Means<'a>) -> io::Result<Self> {
         if let Some(why) = process.untouchable() {
             return Err(io::Error::other(why));
         }
+        let is_more = |f| process.filters().is_some_and(|own| own > f);
         Ok(Self {
-            address: tracee::gate(process.pid)?,
-            has_own_filter: filters.is_some_and(|f| process.filters().is_some_and(|own| own > f)),
-            folder,
+            address: tracee::gate(process)?,
+            has_own_filter: means.filters.is_some_and(is_more),
+            means,
         })
     }
 
@@ -56,7 +79,7 @@ impl<'a> Gate<'a> {
     ///
     /// # Errors
     /// When a filter of its own stands in the way.
-    pub(super) fn permits(&self, tracee: &Tracee) -> io::Result<()> {
+    pub(super) fn permits(&self, tracee: &Tracee<'_>) -> io::Result<()> {
         if self.has_own_filter && !tracee.unfiltered {
             return Err(io::Error::other("it has a seccomp filter of its own"));
         }
@@ -80,17 +103,14 @@ pub(super) struct Done {
 }
 
 /// Silences one process; `Ok` means that no descriptor of it leads to the listeners any more, or that
-/// with [`Way::Epoll`] no epoll set of it does. A process under no more seccomp filters than `filters`
-/// has none of its own. `folder` is one for [`dead::make`].
+/// with [`Way::Epoll`] no epoll set of it does.
 ///
 /// # Errors
 /// What stood in the way.
 pub(super) fn silence(
     process: &Process,
     listeners: &[Listener],
-    way: Way,
-    filters: Option<u32>,
-    folder: &Path,
+    means: Means<'_>,
 ) -> io::Result<Done> {
     let held = process.sockets().into_iter().filter_map(|socket| {
         let listener = listeners.iter().find(|l| l.inode == socket.inode)?;
@@ -98,15 +118,15 @@ pub(super) fn silence(
     });
     let (datagrams, streams): (Vec<Held<'_>>, Vec<Held<'_>>) =
         held.partition(|h| h.listener.takes_datagrams());
-    let gate = || match way {
-        Way::Auto => Gate::of(process, filters, folder),
+    let gate = || match means.way {
+        Way::Auto => Gate::of(process, means),
         Way::Epoll | Way::Off => Err(io::Error::other(UNWATCHED)),
     };
     let heard = datagrams::silence(process, &datagrams, gate);
     let done = if streams.is_empty() {
         Ok(Done::default())
     } else {
-        silence_streams(process, &streams, gate)
+        silence_streams(process, &streams, means, gate)
     };
     heard.and(done)
 }
@@ -114,6 +134,7 @@ pub(super) fn silence(
 fn silence_streams<'a>(
     process: &Process,
     held: &[Held<'_>],
+    means: Means<'_>,
     gate: impl FnOnce() -> io::Result<Gate<'a>>,
 ) -> io::Result<Done> {
     let exclusive = |h: &Held<'_>| {
@@ -128,12 +149,12 @@ fn silence_streams<'a>(
     };
     match gate().and_then(|gate| replace_all(process, held, &gate)) {
         Ok(()) => {
-            kick(process, held);
+            kick(process, held, means);
             Ok(done)
         }
         // The program may watch with poll(2) or wait in accept(2): then this is not enough, and says so.
         Err(e) => {
-            forget_all(process, held).map_err(|_| e)?;
+            forget_all(process, held, means).map_err(|_| e)?;
             Ok(Done {
                 forgotten: true,
                 ..done
@@ -150,7 +171,7 @@ fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Res
         let Some(thread) = threads.get(attempt % threads.len().max(1)) else {
             break;
         };
-        match Tracee::stop(thread) {
+        match Tracee::stop(process, gate.means.unit, thread) {
             Ok(mut tracee) => {
                 let done = gate.permits(&tracee).and_then(|()| {
                     held.iter()
@@ -173,9 +194,10 @@ fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Res
 pub(super) fn replace(
     process: &Process,
     held: Held<'_>,
-    tracee: &mut Tracee,
+    tracee: &mut Tracee<'_>,
     gate: &Gate<'_>,
 ) -> io::Result<()> {
+    gate.means.is_over()?;
     let Held { socket, listener } = held;
     let word = |number: i32| u64::from(number.cast_unsigned());
     let shape = listener.shape;
@@ -190,7 +212,7 @@ pub(super) fn replace(
     let mut swap = || {
         let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidData)?;
         let dead = process.descriptor(number)?;
-        dead::make(&dead, shape, gate.folder)?;
+        dead::make(&dead, shape, gate.means.folder)?;
         // First out of the epoll sets: once its descriptor is gone a registration cannot be named.
         let watches = process.watches(socket);
         for watch in &watches {
@@ -229,10 +251,11 @@ fn register(process: &Process, dead: &OwnedFd, watch: &Watch) {
 }
 
 /// The way without stopping anything: its epoll sets are told from here to forget the listener.
-fn forget_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
+fn forget_all(process: &Process, held: &[Held<'_>], means: Means<'_>) -> io::Result<()> {
     let mut forgotten = 0;
     for Held { socket, .. } in held {
-        let live = process.descriptor(socket.fd)?;
+        means.is_over()?;
+        let live = process.socket(*socket)?;
         for watch in process.watches(*socket) {
             let set = process.descriptor(watch.epoll)?;
             epoll::control(set.as_fd(), live.as_fd(), watch.fd, Change::Delete)?;
@@ -247,7 +270,7 @@ fn forget_all(process: &Process, held: &[Held<'_>]) -> io::Result<()> {
 
 /// Threads that wait in accept(2) hold the live listener: interrupted, they look again. One that was
 /// on its way into the call at the first round waits in it at a later one.
-fn kick(process: &Process, held: &[Held<'_>]) {
+fn kick(process: &Process, held: &[Held<'_>], means: Means<'_>) {
     let waits = |thread: &Thread| {
         thread.waits.is_some_and(|(number, [fd, ..])| {
             matches!(number, libc::SYS_accept | libc::SYS_accept4)
@@ -259,9 +282,9 @@ fn kick(process: &Process, held: &[Held<'_>]) {
     let mut kicked = HashSet::new();
     for _round in 0..ROUNDS {
         for thread in process.threads().iter().filter(|t| waits(t)) {
-            if kicked.insert(thread.tid) {
+            if kicked.insert(thread.tid) && means.is_over().is_ok() {
                 // A thread that cannot be stopped ends here, or has gone on by itself.
-                let _ = Tracee::stop(thread).and_then(Tracee::release);
+                let _ = Tracee::stop(process, means.unit, thread).and_then(Tracee::release);
             }
         }
         std::thread::sleep(ROUND);

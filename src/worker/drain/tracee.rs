@@ -4,32 +4,47 @@
 //! byte of it is written. Signals wait meanwhile. When the thread goes on its registers are what they
 //! were, and a call that it was waiting in goes on, too.
 
-use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self as trace, Options};
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::process::{Process, Thread};
 use super::registers::{self, GATE, Registers, Resume};
-use super::survey::{self, Thread, field};
-use crate::sys::ptrace::{self, Stop};
+use super::unit::Unit;
+use crate::procfs;
+use crate::sys::process;
+use crate::sys::ptrace::{self, Entry, Stop};
 
 /// A thread that does not stop in this time is let alone.
 const PATIENCE: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_micros(50);
+/// Of the instruction of a system call.
+const GATE_LENGTH: u64 = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 /// The place of `rseq_cs` in `struct rseq`.
 const RSEQ_CS: u64 = 8;
 /// `PTRACE_EVENT_STOP`
 const STOPPED: i32 = 128;
 /// Results from here on are errors, see syscall(2).
 const ERRORS: u64 = (-4095i64).cast_unsigned();
+/// What a thread is traced with, but for the one moment of [`Tracee::call`].
+const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD;
+/// Signals that no mask holds back when the thread's own instruction causes them. Of ours: then the gate is none.
+const FAULTS: &[i32] = &[
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGSEGV,
+    libc::SIGSYS,
+    libc::SIGTRAP,
+];
 
 /// A stopped thread.
-pub(super) struct Tracee {
+pub(super) struct Tracee<'a> {
+    process: &'a Process,
     tid: Pid,
     thread: Thread,
     saved: Registers,
@@ -37,25 +52,34 @@ pub(super) struct Tracee {
     called: bool,
     /// A signal that nothing holds back, and that came in the middle of a call.
     owed: Option<i32>,
-    /// Its seccomp filters are put aside.
+    /// Its seccomp filters can be put aside.
     pub(super) unfiltered: bool,
 }
 
-impl Tracee {
-    /// Stops a thread.
+impl<'a> Tracee<'a> {
+    /// Stops a thread of the process. A thread that turns out to be another's, of a process that got its number, goes on
+    /// as if nothing had been.
     ///
     /// # Errors
-    /// `EPERM` where it may not be traced, `TimedOut` when it does not stop.
-    pub(super) fn stop(thread: &Thread) -> io::Result<Self> {
+    /// `EPERM` where it may not be traced, `TimedOut` when it does not stop, `ESRCH` when it is not of the unit.
+    pub(super) fn stop(process: &'a Process, unit: &Unit, thread: &Thread) -> io::Result<Self> {
         let tid = Pid::from_raw(thread.tid);
-        let options = Options::PTRACE_O_TRACESYSGOOD;
-        // Not in a container: there the tracer is under a filter itself.
-        let unfiltered = trace::seize(tid, options | ptrace::without_seccomp()).is_ok();
-        if !unfiltered {
-            trace::seize(tid, options)?;
+        if !process.owns(thread.tid, unit) {
+            return Err(Errno::ESRCH.into());
         }
-        match Self::begin(tid, thread, unfiltered) {
-            Ok(tracee) => Ok(tracee),
+        trace::seize(tid, OPTIONS)?;
+        match Self::begin(process, tid, thread) {
+            Ok(mut tracee) if process.owns(thread.tid, unit) => {
+                tracee.unfiltered = tracee.can_be_unfiltered();
+                Ok(tracee)
+            }
+            Ok(mut stranger) => {
+                let own = format!("/proc/{tid}/syscall");
+                let own = std::fs::read_to_string(own).unwrap_or_default();
+                stranger.thread.waits = procfs::waiting(&own);
+                let _ = stranger.release();
+                Err(Errno::ESRCH.into())
+            }
             Err(e) => {
                 // Works for one that has stopped; any other goes on when this process ends.
                 let _ = trace::detach(tid, None);
@@ -64,25 +88,34 @@ impl Tracee {
         }
     }
 
-    fn begin(tid: Pid, thread: &Thread, unfiltered: bool) -> io::Result<Self> {
+    fn begin(process: &'a Process, tid: Pid, thread: &Thread) -> io::Result<Self> {
         trace::interrupt(tid)?;
         wait_stopped(tid)?;
         let saved = trace::getregs(tid)?;
         if !registers::is_native(&saved) {
             return Err(io::Error::other("its code is not this machine's own"));
         }
-        if thread.waits.is_none() && is_restartable(thread.tid) {
+        if thread.waits.is_none() && is_restartable(process, thread.tid) {
             return Err(io::Error::other("it is in a restartable sequence"));
         }
         Ok(Self {
+            process,
             tid,
             thread: thread.clone(),
             saved,
             mask: ptrace::mask(thread.tid)?,
             called: false,
             owed: None,
-            unfiltered,
+            unfiltered: false,
         })
+    }
+
+    /// Whether the kernel lets this process put filters aside. In a container it does not: there the tracer is under a
+    /// filter itself.
+    fn can_be_unfiltered(&self) -> bool {
+        let can = trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp()).is_ok();
+        // The thread has not moved in between.
+        can && trace::setoptions(self.tid, OPTIONS).is_ok()
     }
 
     /// Lets the thread run until it makes a call that is looked for, and takes that back; whether it came to one in
@@ -109,10 +142,11 @@ impl Tracee {
                 }
                 Err(e) => return Err(e),
             };
-            if let Some((number, arguments)) = ptrace::entered(self.tid.as_raw())?
-                && is_it(number, arguments)
+            if let Some(entry) = ptrace::entered(self.tid.as_raw())?
+                && entry.architecture == ptrace::ARCHITECTURE
+                && is_it(entry.number, entry.arguments)
             {
-                let [first, ..] = arguments;
+                let [first, ..] = entry.arguments;
                 return self.take_back(first).map(|()| true);
             }
         }
@@ -123,7 +157,7 @@ impl Tracee {
             wait_stopped(self.tid)?;
         }
         self.saved = trace::getregs(self.tid)?;
-        self.thread.waits = survey::waits(self.tid.as_raw());
+        self.thread.waits = self.process.waits(self.tid.as_raw());
         Ok(false)
     }
 
@@ -153,31 +187,62 @@ impl Tracee {
         Ok(())
     }
 
-    /// Makes a system call in the thread.
+    /// Makes a system call in the thread, and no other one. The arguments are numbers: nothing that they mean can be
+    /// changed by the other threads of the program.
     ///
     /// # Errors
-    /// Those of the call, and `ESRCH` when the thread is gone.
+    /// Those of the call, `ESRCH` when the thread is gone, and whatever was made of the gate since it was looked for.
     pub(super) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
         self.hold_signals()?;
         let calling = registers::calling(&self.saved, gate, number, with);
         trace::setregs(self.tid, calling)?;
-        for _edge in ["entry", "exit"] {
-            trace::syscall(self.tid, None)?;
-            loop {
-                match wait(self.tid)? {
-                    Stop::Syscall => break,
-                    Stop::Signal(signal) => self.owed = Some(signal),
-                    _ => {}
-                }
-                trace::syscall(self.tid, None)?;
-            }
+        let wanted = Entry {
+            number,
+            arguments: with,
+            instruction: gate.wrapping_add(GATE_LENGTH),
+            architecture: ptrace::ARCHITECTURE,
+        };
+        self.run_to_edge()?;
+        if ptrace::entered(self.tid.as_raw())? != Some(wanted) {
+            // The memory of the gate is the program's, who may have written to it. Its own call would be made with
+            // arguments of ours, so none is made.
+            ptrace::void(self.tid.as_raw())?;
+            self.run_to_edge()?;
+            return Err(io::Error::other("its vDSO makes other calls"));
         }
+        // From the stop at the entry of the call to the one at its end the thread runs no instruction of its own, and
+        // the filters are asked after the former, see `syscall_trace_enter` in `kernel/entry/common.c`.
+        if self.unfiltered {
+            trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp())?;
+        }
+        let done = self.run_to_edge();
+        if self.unfiltered {
+            trace::setoptions(self.tid, OPTIONS)?;
+        }
+        done?;
         match registers::result(&trace::getregs(self.tid)?) {
             error if error >= ERRORS => Err(io::Error::from_raw_os_error(
                 i32::try_from(error.wrapping_neg()).unwrap_or(libc::EIO),
             )),
             result => Ok(result),
         }
+    }
+
+    /// Lets the thread run to the beginning of a system call, or from there to its end.
+    fn run_to_edge(&mut self) -> io::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            trace::syscall(self.tid, None)?;
+            match wait(self.tid)? {
+                Stop::Syscall => return Ok(()),
+                Stop::Signal(signal) if FAULTS.contains(&signal) => {
+                    return Err(io::Error::other("its vDSO cannot be executed"));
+                }
+                Stop::Signal(signal) => self.owed = Some(signal),
+                _ => {}
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// Lets the thread go on as if nothing had been.
@@ -197,10 +262,10 @@ impl Tracee {
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
         trace::detach(self.tid, None)?;
-        if let Some(Ok(signal)) = self.owed.map(Signal::try_from) {
-            kill(self.tid, signal)?;
+        match self.owed {
+            Some(signal) => process::signal_thread(self.process.pid, self.tid.as_raw(), signal),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// How the call goes on that the stop interrupted, and its first argument.
@@ -215,10 +280,10 @@ impl Tracee {
     }
 
     fn has_signal(&self) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.tid)).unwrap_or_default();
+        let status = self.process.text(&format!("task/{}/status", self.tid));
         let set = |key| {
-            field(&status, key)
-                .and_then(|v| u64::from_str_radix(&v, 16).ok())
+            procfs::field(&status, key)
+                .and_then(|v| u64::from_str_radix(v, 16).ok())
                 .unwrap_or(0)
         };
         (set("SigPnd:") | set("ShdPnd:")) & !self.mask != 0
@@ -227,13 +292,14 @@ impl Tracee {
 
 /// Whether the thread may be in a sequence that the kernel restarts when it is interrupted, see rseq(2):
 /// it would not notice that our calls did. Only in one that waits in a call it cannot be.
-fn is_restartable(tid: i32) -> bool {
+fn is_restartable(process: &Process, tid: i32) -> bool {
     let Ok(Some(area)) = ptrace::rseq(tid) else {
         return false;
     };
     let mut sequence = [0; 8];
-    let memory = File::open(format!("/proc/{tid}/mem"));
-    let read = memory.and_then(|m| m.read_exact_at(&mut sequence, area + RSEQ_CS));
+    let read = process
+        .memory()
+        .and_then(|m| m.read_exact_at(&mut sequence, area + RSEQ_CS));
     read.is_err() || sequence != [0; 8]
 }
 
@@ -280,23 +346,16 @@ fn wait(tid: Pid) -> io::Result<Stop> {
 ///
 /// # Errors
 /// Where it is missing, or the memory may not be read.
-pub(super) fn gate(pid: i32) -> io::Result<u64> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let (start, end) = vdso(&maps).ok_or_else(|| io::Error::other("it has no vDSO"))?;
-    let length = usize::try_from(end.saturating_sub(start))
-        .unwrap_or(0)
-        .min(1 << 20);
+pub(super) fn gate(process: &Process) -> io::Result<u64> {
+    /// Of two pages at most.
+    const LARGEST: u64 = 1 << 16;
+    let maps = process.text("maps");
+    let (start, end) = procfs::vdso(&maps).ok_or_else(|| io::Error::other("it has no vDSO"))?;
+    let length = usize::try_from(end.saturating_sub(start).min(LARGEST)).unwrap_or(0);
     let mut code = vec![0; length];
-    File::open(format!("/proc/{pid}/mem"))?.read_exact_at(&mut code, start)?;
+    process.memory()?.read_exact_at(&mut code, start)?;
     let at = find(&code).ok_or_else(|| io::Error::other("its vDSO makes no system calls"))?;
     Ok(start + at)
-}
-
-fn vdso(maps: &str) -> Option<(u64, u64)> {
-    let line = maps.lines().find(|l| l.ends_with("[vdso]"))?;
-    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    Some((hex(start)?, hex(end)?))
 }
 
 fn find(code: &[u8]) -> Option<u64> {

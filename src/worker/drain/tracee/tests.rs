@@ -5,22 +5,28 @@ use std::process::{Child, Command, Stdio};
 
 use testbed::{wait_for, wait_until};
 
+use nix::sys::signal::{Signal, kill};
+
 use super::*;
 
 #[test]
 fn the_gate_is_found_in_the_vdso() {
-    let maps =
-        "7f01-7f02 r--p 0 00:00 0 [vvar]\n7ffd1000-7ffd3000 r-xp 00000000 00:00 0   [vdso]\n";
-    assert_eq!(vdso(maps), Some((0x7ffd_1000, 0x7ffd_3000)));
     let mut code = vec![0; 8];
     code.extend(GATE);
     assert_eq!(find(&code), Some(8));
     assert_eq!(find(&[0; 16]), None);
 }
 
+fn process(child: &Child) -> Process {
+    Process::of_test(i32::try_from(child.id()).unwrap()).unwrap()
+}
+
+fn stop<'a>(process: &'a Process, child: &Child) -> Tracee<'a> {
+    Tracee::stop(process, &Unit::of_this_process(), &thread(child)).unwrap()
+}
+
 fn thread(child: &Child) -> Thread {
-    let pid = i32::try_from(child.id()).unwrap();
-    let process = super::super::survey::Process::open(pid).unwrap();
+    let process = process(child);
     wait_for(Duration::from_secs(10), "a thread to trace", || {
         process.threads().pop()
     })
@@ -54,9 +60,10 @@ fn end(cat: Child) -> String {
 #[test]
 fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
     let mut cat = cat();
+    let process = process(&cat);
     for _ in 0..3 {
-        let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
-        let gate = gate(tracee.thread.tid).unwrap();
+        let mut tracee = stop(&process, &cat);
+        let gate = gate(&process).unwrap();
         let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
         assert_eq!(pid, u64::from(cat.id()));
         let refused = tracee.call(gate, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
@@ -71,14 +78,15 @@ fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
 #[test]
 fn it_is_stopped_where_it_is_about_to_make_a_call() {
     let mut cat = cat();
+    let process = process(&cat);
     let reads = |number, [fd, ..]: [u64; 6]| number == libc::SYS_read && fd == 0;
     for text in ["one ", "two"] {
-        let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+        let mut tracee = stop(&process, &cat);
         assert!(!tracee.run_to(|_, _| false).unwrap());
         tracee.release().unwrap();
-        let mut tracee = Tracee::stop(&thread(&cat)).unwrap();
+        let mut tracee = stop(&process, &cat);
         assert!(tracee.run_to(reads).unwrap());
-        let gate = gate(tracee.thread.tid).unwrap();
+        let gate = gate(&process).unwrap();
         let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
         assert_eq!(pid, u64::from(cat.id()));
         tracee.release().unwrap();
@@ -93,8 +101,9 @@ fn a_signal_that_comes_meanwhile_comes_afterwards() {
     wait_until(Duration::from_secs(10), "sleep to sleep", || {
         thread(&sleeper).waits.is_some()
     });
-    let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
-    let gate = gate(tracee.thread.tid).unwrap();
+    let process = process(&sleeper);
+    let mut tracee = stop(&process, &sleeper);
+    let gate = gate(&process).unwrap();
     tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
     kill(tracee.tid, Signal::SIGUSR1).unwrap();
     tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
@@ -110,9 +119,10 @@ fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
     wait_until(Duration::from_secs(10), "sleep to sleep", || {
         thread(&sleeper).waits.is_some()
     });
-    let mut tracee = Tracee::stop(&thread(&sleeper)).unwrap();
+    let process = process(&sleeper);
+    let mut tracee = stop(&process, &sleeper);
     let tid = tracee.tid;
-    let gate = gate(tid.as_raw()).unwrap();
+    let gate = gate(&process).unwrap();
     tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
     kill(tid, Signal::SIGSTOP).unwrap();
     tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
@@ -125,8 +135,10 @@ fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
 }
 
 fn state(tid: Pid) -> String {
-    let status = fs::read_to_string(format!("/proc/{tid}/status"));
-    field(&status.unwrap(), "State:").unwrap()
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status"));
+    procfs::field(&status.unwrap(), "State:")
+        .unwrap()
+        .to_owned()
 }
 
 /// Programs with timers of POSIX and glibc itself use them, and wait for them.
@@ -149,8 +161,53 @@ fn a_real_time_signal_that_is_on_its_way_arrives() {
     wait_until(Duration::from_secs(10), "it to be on its way", || {
         state(tid).starts_with('t')
     });
-    Tracee::begin(tid, &sleeping, false)
+    let process = process(&sleeper);
+    Tracee::begin(&process, tid, &sleeping)
         .and_then(Tracee::release)
         .unwrap();
     assert_eq!(sleeper.wait().unwrap().code(), Some(7));
+}
+
+/// The same thread number in a process that was looked at before it ended.
+#[test]
+fn a_thread_of_a_stranger_goes_on_untouched() {
+    let mut cat = cat();
+    let mut gone = Command::new("true").spawn().unwrap();
+    let process = process(&gone);
+    gone.wait().unwrap();
+    let refused = Tracee::stop(&process, &Unit::of_this_process(), &thread(&cat));
+    assert_eq!(refused.err().unwrap().raw_os_error(), Some(libc::ESRCH));
+    write(&mut cat, "untouched");
+    assert_eq!(end(cat), "untouched");
+}
+
+/// The memory of the gate is the program's: what it makes of that is never called.
+#[test]
+fn a_gate_that_makes_another_call_makes_none() {
+    let cat = cat();
+    let process = process(&cat);
+    let mut tracee = stop(&process, &cat);
+    let gate = gate(&process).unwrap();
+    let wanted = tracee.call(gate, libc::SYS_getppid, [0; 6]).unwrap();
+    // A call whose arguments are not those that were asked for, as if another thread had changed the instructions.
+    let refused = tracee.call(gate.wrapping_add(GATE_LENGTH), libc::SYS_getppid, [0; 6]);
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(
+        tracee.call(gate, libc::SYS_getppid, [0; 6]).unwrap(),
+        wanted
+    );
+    tracee.release().unwrap();
+    assert_eq!(end(cat), "");
+}
+
+#[test]
+fn a_gate_that_cannot_be_executed_ends_at_once() {
+    let cat = cat();
+    let process = process(&cat);
+    let mut tracee = stop(&process, &cat);
+    let began = Instant::now();
+    assert!(tracee.call(0x1000, libc::SYS_getpid, [0; 6]).is_err());
+    assert!(began.elapsed() < PATIENCE);
+    tracee.release().unwrap();
+    assert_eq!(end(cat), "");
 }

@@ -1,0 +1,244 @@
+//! What the files of /proc say, see proc(5). Pure: texts in, facts out.
+//!
+//! A program chooses some of these words itself: its name, those of its files and mappings, and how many there
+//! are. So each line is read by its place, never by what it ends or begins with, and what is not exactly as the
+//! kernel writes it is nothing.
+
+use std::os::fd::RawFd;
+
+/// A value of a file of `key value` lines, such as `/proc/PID/status`. The kernel escapes what a program puts into such
+/// a file, so a line is one of its own.
+#[must_use]
+pub fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    Some(text.lines().find_map(|l| l.strip_prefix(key))?.trim())
+}
+
+/// The inode of a descriptor's link that leads to a socket: `socket:[61]`.
+#[must_use]
+pub fn socket(link: &str) -> Option<u64> {
+    let inode = link.strip_prefix("socket:[")?.strip_suffix(']')?;
+    inode.parse().ok()
+}
+
+/// The flags of open(2) in a descriptor's `fdinfo`.
+#[must_use]
+pub fn flags(info: &str) -> Option<i32> {
+    i32::from_str_radix(field(info, "flags:")?, 8).ok()
+}
+
+/// A registration in the `fdinfo` of an epoll set, its events and its data, if it is one of this descriptor and
+/// socket: `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
+#[must_use]
+pub fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
+    let words: Vec<&str> = line
+        .split([' ', ':', '\t'])
+        .filter(|w| !w.is_empty())
+        .collect();
+    let value = |key: &str| {
+        words
+            .windows(2)
+            .find_map(|w| (*w.first()? == key).then(|| w.get(1).copied())?)
+    };
+    let hex = |key: &str| u64::from_str_radix(value(key)?, 16).ok();
+    let same = value("tfd")?.parse::<RawFd>().ok()? == fd && hex("ino").is_none_or(|i| i == inode);
+    same.then_some(())?;
+    Some((u32::try_from(hex("events")?).ok()?, hex("data")?))
+}
+
+/// The state of a thread in its `stat`, and when it began, in ticks since boot. The second field is the program's name,
+/// which may hold anything, parentheses included.
+#[must_use]
+pub fn stat(text: &str) -> Option<(char, u64)> {
+    /// Of the fields behind the name, `starttime` is the 20th.
+    const STARTED: usize = 19;
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_whitespace().collect();
+    let state = fields.first()?.chars().next()?;
+    Some((state, fields.get(STARTED)?.parse().ok()?))
+}
+
+/// The parent in a `stat`.
+#[must_use]
+pub fn parent(text: &str) -> Option<i32> {
+    text.rsplit_once(") ")?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+/// The system call that a thread waits in, and its arguments: `202 0x7f… 0x80 0x0 0x0 0x0 0x0 0x7ffd… 0x7f…`, see
+/// `proc_pid_syscall(5)`.
+#[must_use]
+pub fn waiting(text: &str) -> Option<(i64, [u64; 6])> {
+    let mut words = text.split_whitespace();
+    let number = words.next()?.parse().ok().filter(|n| *n >= 0)?;
+    let mut arguments = [0; 6];
+    for argument in &mut arguments {
+        *argument = u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()?;
+    }
+    Some((number, arguments))
+}
+
+/// Where the kernel's vDSO lies in a process, by its `maps`. A file may be called so as well, and may even have the
+/// inode 0; of the kernel's own mappings neither inode nor device nor folder is told.
+#[must_use]
+pub fn vdso(maps: &str) -> Option<(u64, u64)> {
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    maps.lines().find_map(|line| {
+        let mut words = line.splitn(6, ' ');
+        let (place, rights, offset) = (words.next()?, words.next()?, words.next()?);
+        let (device, inode, name) = (words.next()?, words.next()?, words.next()?);
+        let is_kernels = offset == "00000000" && device == "00:00" && inode == "0";
+        let is_it = is_kernels && rights == "r-xp" && name.trim_start_matches(' ') == "[vdso]";
+        is_it.then_some(())?;
+        let (start, end) = place.split_once('-')?;
+        Some((hex(start)?, hex(end)?)).filter(|(start, end)| start < end)
+    })
+}
+
+/// A hierarchy of control groups, see cgroups(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tree {
+    /// Version 2.
+    Unified,
+    /// The one of systemd's own where version 1 is in use.
+    Systemd,
+}
+
+/// A place in one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Which hierarchy.
+    pub tree: Tree,
+    /// The path in it, from `/`.
+    pub path: String,
+}
+
+impl Group {
+    /// The group of a unit, if the process with this `/proc/PID/cgroup` is in it; a delegated unit runs its commands
+    /// in a group below it.
+    #[must_use]
+    pub fn of_unit(text: &str, unit: &str) -> Option<Self> {
+        places(text).find_map(|(tree, path)| {
+            let path = path.strip_suffix("/.control").unwrap_or(path);
+            let is_it = path.rsplit('/').next()? == unit;
+            is_it.then(|| Self {
+                tree,
+                path: path.to_owned(),
+            })
+        })
+    }
+
+    /// Whether the process with this `/proc/PID/cgroup` is in the group, or in one below it.
+    #[must_use]
+    pub fn holds(&self, text: &str) -> bool {
+        places(text).any(|(tree, path)| {
+            let below = path.strip_prefix(self.path.as_str());
+            tree == self.tree && below.is_some_and(|b| b.is_empty() || b.starts_with('/'))
+        })
+    }
+}
+
+fn places(text: &str) -> impl Iterator<Item = (Tree, &str)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, tree, path) = (fields.next()?, fields.next()?, fields.next()?);
+        match tree {
+            "" => Some((Tree::Unified, path)),
+            "name=systemd" => Some((Tree::Systemd, path)),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_is_read_as_proc_writes_it() {
+        let line = "tfd:       18 events:       19 data:               12  pos:0 ino:1f3a sdev:8";
+        assert_eq!(registration(line, 18, 0x1f3a), Some((0x19, 0x12)));
+        assert_eq!(registration(line, 19, 0x1f3a), None);
+        assert_eq!(registration(line, 18, 1), None);
+    }
+
+    #[test]
+    fn a_waiting_thread_names_its_call() {
+        assert_eq!(
+            waiting("288 0x3 0x7ffc 0x10 0x80000 0x0 0x0 0x7ffd 0x7f00\n"),
+            Some((288, [3, 0x7ffc, 16, 0x80000, 0, 0]))
+        );
+        assert_eq!(waiting("running\n"), None);
+        assert_eq!(waiting("-1 0x7ffd 0x7f00\n"), None);
+    }
+
+    #[test]
+    fn a_name_with_parentheses_is_no_state() {
+        let text = "7 (a) R 1 (b) S 3 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9";
+        assert_eq!((stat(text), parent(text)), (Some(('S', 4711)), Some(3)));
+        assert_eq!(stat("7 (a"), None);
+    }
+
+    #[test]
+    fn only_the_kernels_own_mapping_is_the_vdso() {
+        let kernels = "7ffd1000-7ffd3000 r-xp 00000000 00:00 0                          [vdso]";
+        let others = [
+            "7f01-7f02 r-xp 00000000 00:2f 61                         /srv/[vdso]",
+            "7f01-7f02 r-xp 00000000 00:2f 0                          /srv/x [vdso]",
+            "7f01-7f02 r-xp 00000000 00:00 0                          /srv/x [vdso]",
+            "7f01-7f02 r-xp 00000000 00:00 0                          [anon:[vdso]",
+            "7f01-7f02 r-xp 00000000 00:01 0                          [vdso]",
+            "7f01-7f02 rwxp 00000000 00:00 0                          [vdso]",
+            "7f01-7f02 r--p 00000000 00:00 0                          [vvar]",
+            "7f03-7f02 r-xp 00000000 00:00 0                          [vdso]",
+        ];
+        for other in others {
+            assert_eq!(vdso(other), None, "{other}");
+            let found = vdso(&format!("{other}\n{kernels}\n"));
+            assert_eq!(found, Some((0x7ffd_1000, 0x7ffd_3000)), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_group_is_the_instances() {
+        let own = "1:name=systemd:/system.slice/x.service\n0::/system.slice/system-web.slice/web@3.service\n";
+        let path = "/system.slice/system-web.slice/web@3.service";
+        let group = Group {
+            tree: Tree::Unified,
+            path: path.into(),
+        };
+        assert_eq!(Group::of_unit(own, "web@3.service").as_ref(), Some(&group));
+        let delegated = format!("0::{path}/.control\n");
+        assert_eq!(Group::of_unit(&delegated, "web@3.service"), Some(group));
+    }
+
+    #[test]
+    fn no_other_group_is_taken_for_it() {
+        for own in [
+            "0::/system.slice/xweb@3.service\n",
+            "0::/system.slice/web@3.service/child\n",
+            "0::/\n",
+            "4:memory:/web@3.service\n",
+        ] {
+            assert_eq!(Group::of_unit(own, "web@3.service"), None, "{own}");
+        }
+    }
+
+    #[test]
+    fn a_group_holds_what_is_in_it_and_below() {
+        let group = Group {
+            tree: Tree::Unified,
+            path: "/a/web@3.service".into(),
+        };
+        assert!(group.holds("0::/a/web@3.service\n") && group.holds("0::/a/web@3.service/b\n"));
+        for other in [
+            "0::/a/web@3.servicex\n",
+            "0::/a\n",
+            "1:name=systemd:/a/web@3.service\n",
+        ] {
+            assert!(!group.holds(other), "{other}");
+        }
+    }
+}
