@@ -26,12 +26,12 @@ EXIT_STATUS=0
 ";
 /// Requests that do not end, so that a drain lasts until its time-out.
 const SLOW: &str = "
-import socket, time
+import signal, socket
 held = [socket.create_connection(('127.0.0.1', 3000)) for _ in range(20)]
 for connection in held:
     connection.sendall(b'GET / HTTP/1.1\\r\\nHost')
 open('/run/held', 'w')
-time.sleep(20)
+signal.pause()
 ";
 
 /// Compiles a C file of `tests/apps` into a file of the machine.

@@ -96,10 +96,10 @@ pub(crate) fn ends_in_time_for_more_descriptors_than_it_can_see_to(machine: &mut
 /// A child of the drain that does not move any more, as one is that waits in the kernel.
 pub(crate) fn ends_in_time_when_what_drains_hangs(machine: &mut Machine) {
     escape(machine, "", "0.0.0.0:3000", "");
-    let client = "import socket, time
+    let client = "import signal, socket
 held = socket.create_connection(('127.0.0.1', 3000))
 open('/run/held', 'w')
-time.sleep(60)";
+signal.pause()";
     let _client = machine.spawn(&["python3", "-c", client]);
     wait_until(SOON, "a connection", || {
         machine.run(&["test", "-e", "/run/held"]).status == 0
