@@ -9,3 +9,4 @@
 mod fleet;
 mod one_host;
 mod rolling;
+mod secrets;

@@ -31,7 +31,8 @@ options:
   config:
     description:
       - The keys of one app as an ecosystem file has them. O(name) is added.
-      - Secrets do not belong here, since every user can read units. Use O(secrets).
+      - Secrets do not belong here, since every user can read units. Use O(secrets). Of a variable in C(env) whose name
+        sounds like one the task warns, and masks the value.
     type: dict
   content:
     description: The text of an ecosystem file.
@@ -46,11 +47,16 @@ options:
   secrets:
     description:
       - Variables that only root may read. They are written to O(env_file) with mode 0600, and the app reads that file.
+      - No part of a value is shown. Lines of a secret are masked in the last words of an app that failed, too.
       - Another value is applied by a rolling reload. If its canary fails, the file gets its old content back.
       - Can be used with O(config) only. An ecosystem file names its own C(env_file).
     type: dict
   env_file:
-    description: Where O(secrets) are written. The default is C(/etc/rsgen/NAME.env).
+    description:
+      - Where O(secrets) are written. The default is C(/etc/rsgen/NAME.env).
+      - What is there has to be a regular file with one name. A link is not followed, neither here nor in the place of
+        a folder where another user than root could have made it; the task fails instead.
+      - Of a folder where somebody else may write the task warns, and of a file in it no name is shown.
     type: path
   replace_listener:
     description: Whether the app may move to another address. It then does not serve for a moment.
@@ -64,7 +70,11 @@ attributes:
     description: Tells what would change, and changes nothing.
     support: full
   diff_mode:
-    description: Shows the ecosystem file and the units. Of secrets only the names are shown.
+    description:
+      - Shows the ecosystem file and the units, which every user of the host may read. A value of O(config) or of an
+        ecosystem file whose name sounds like a secret is left out of their lines.
+      - Of secrets the names that are removed, added or changed are shown, and C((changed)) where a file has a line
+        that is not surely a variable. No value, no comment and no such line is shown.
     support: full
 author:
   - The authors of rsgen (!UNKNOWN)
@@ -128,12 +138,17 @@ log:
 import json
 import os
 import re
-import tempfile
+import stat
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rsgen.rsgen.plugins.module_utils import variables
+from ansible_collections.rsgen.rsgen.plugins.module_utils.place import MODE, Place, Unsafe, trusted
+
 INVALID = 3
 TABLES = ("env", "unit", "service", "socket")
+# Shorter lines of a secret are masked as a whole value alone: as parts they would be in every other word.
+SHORTEST = 4
 
 
 class Refused(Exception):
@@ -144,7 +159,9 @@ class Refused(Exception):
         self.rc = rc
         self.untouched = bool(answer.get("untouched"))
         errors = [d for d in answer.get("diagnostics", []) if d.get("severity") == "error"]
-        self.message = answer.get("error") or stderr.strip() or "rsgen ended with status %d" % rc
+        # Below its first line there would be lines of the file that is wrong.
+        said = stderr.strip().split("\n", 1)[0]
+        self.message = answer.get("error") or said or "rsgen ended with status %d" % rc
         for error in errors:
             place = "line %s: %s" % (error["line"], error["message"])
             self.message += "; %s" % place
@@ -152,6 +169,12 @@ class Refused(Exception):
                 self.message += " (%s)" % error["help"]
         if answer.get("help"):
             self.message += "; %s" % answer["help"]
+
+
+def hide(module, values):
+    """Has Ansible mask these values wherever they are said, by the app's own log too, and line by line."""
+    for value in values.values():
+        module.no_log_values.update(line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST)
 
 
 class Rsgen:
@@ -231,19 +254,34 @@ def toml_app(config):
 class Secrets:
     """The file of an app's secrets, see EnvironmentFile= in systemd.exec(5)."""
 
-    MODE = 0o600
-
     def __init__(self, module, path, values):
-        self.module = module
-        self.path = path
-        self.new = self.text(values)
-        self.old = None
-        self.right_mode = True
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                self.old = file.read()
-            found = os.stat(path)
-            self.right_mode = found.st_mode & 0o7777 == self.MODE and found.st_uid == 0
+        self.place = Place(path)
+        values = {name: variable(value) for name, value in values.items()}
+        hide(module, values)
+        try:
+            self.text = variables.written(values)
+        except ValueError as error:
+            raise Unsafe("secrets: %s" % error) from error
+        self.new = self.text.encode()
+        found = self.place.read()
+        self.old, self.status = found or (None, None)
+        hide(module, self.known() or {})
+        if self.place.doubt:
+            module.warn(
+                "env_file: %s, so somebody else can put another file or a link in the place of `%s`, which systemd reads as "
+                "root; use a folder of root's, such as /etc/rsgen" % (self.place.doubt, path)
+            )
+
+    def known(self):
+        """The variables that were there, or None: of another user's file, or one that was put there, nothing is shown."""
+        if self.old is None:
+            return {}
+        if self.place.doubt or not trusted(self.status.st_uid):
+            return None
+        try:
+            return variables.read(self.old.decode())
+        except UnicodeDecodeError:
+            return None
 
     @property
     def stale(self):
@@ -252,53 +290,35 @@ class Secrets:
 
     @property
     def changed(self):
-        return self.stale or not self.right_mode
+        return self.stale or self.mode() != self.mode(wanted=True)
 
-    @staticmethod
-    def text(values):
-        lines = []
-        for name, value in sorted(values.items()):
-            value = variable(value)
-            for special in '\\"$`':
-                value = value.replace(special, "\\" + special)
-            lines.append('%s="%s"\n' % (name, value))
-        return "".join(lines)
-
-    def write(self, text):
-        """In the place of the old file at once; nobody else can read it at any moment."""
-        folder = os.path.dirname(self.path)
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".rsgen-")
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            os.fchmod(file.fileno(), self.MODE)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, self.path)
+    def mode(self, wanted=False):
+        if wanted:
+            return "mode %04o, owner %d\n" % (MODE, os.geteuid())
+        return "mode %04o, owner %d\n" % (self.status.st_mode & 0o7777, self.status.st_uid) if self.status else ""
 
     def put(self):
         if self.changed:
-            self.write(self.new)
+            self.place.write(self.new)
 
     def put_back(self):
         if self.old is None:
-            os.unlink(self.path)
+            self.place.remove()
         else:
-            self.write(self.old)
+            self.place.write(self.old)
 
     def change(self):
-        return {"action": "create" if self.old is None else "change", "path": self.path}
+        return {"action": "create" if self.old is None else "change", "path": self.place.path}
 
     def diff(self):
-        """The names of what differs, never a value."""
-        old, new = set((self.old or "").splitlines()), set(self.new.splitlines())
-        shown = {
-            "before": "".join("%s=(secret)\n" % line.split("=", 1)[0] for line in sorted(old - new)),
-            "after": "".join("%s=(another secret)\n" % line.split("=", 1)[0] for line in sorted(new - old)),
-            "before_header": self.path,
-            "after_header": self.path,
-        }
-        return shown
+        """The names of what differs as far as they are sure, never a value."""
+        before = after = ""
+        if self.stale:
+            before, after = variables.difference(self.known(), variables.read(self.text))
+        if self.status and self.mode() != self.mode(wanted=True):
+            before, after = self.mode() + before, self.mode(wanted=True) + after
+        path = self.place.path
+        return {"before": before, "after": after, "before_header": path, "after_header": path}
 
 
 class App:
@@ -313,12 +333,24 @@ class App:
         config = module.params["config"]
         if config is not None:
             config = dict(config, name=self.name)
+            self.warn_of_telling(config.get("env"))
             if module.params["secrets"] is not None:
                 self.secrets = Secrets(module, self.env_file(), module.params["secrets"])
                 files = config.get("env_file") or []
                 files = [files] if isinstance(files, str) else list(files)
-                config["env_file"] = [*files, self.secrets.path]
+                config["env_file"] = [*files, self.secrets.place.path]
             self.text = toml_app(config)
+
+        source = module.params["src"]
+        if source and os.path.exists(source) and not os.path.isfile(source):
+            raise Unsafe("`%s` is no regular file, so it is no ecosystem file" % source)
+
+    def warn_of_telling(self, env):
+        """What everybody may read on the host need not be in the logs of who runs Ansible."""
+        found = {n: variable(v) for n, v in env.items() if variables.TELLING.fullmatch(n)} if isinstance(env, dict) else {}
+        hide(self.module, found)
+        for name in sorted(found):
+            self.module.warn("env: `%s` looks like a secret, and every user of the host can read a unit; use secrets" % name)
 
     def env_file(self):
         return self.module.params["env_file"] or "/etc/rsgen/%s.env" % self.name
@@ -334,7 +366,7 @@ class App:
     def present(self):
         plan = self.plan()
         result = {key: plan[key] for key in ("changed", "changes", "started", "reloaded")}
-        result["diff"] = [{"prepared": change.pop("diff")} for change in plan["changes"] if "diff" in change]
+        result["diff"] = [{"prepared": variables.veiled(change.pop("diff"))} for change in plan["changes"] if "diff" in change]
         if self.secrets and self.secrets.changed:
             result["changed"] = True
             result["changes"].append(self.secrets.change())
@@ -385,15 +417,18 @@ class App:
 
     def absent(self):
         result = {"changed": False, "changes": [], "started": [], "reloaded": []}
+        place = Place(self.env_file())
+        entry = place.entry()
+        if entry and stat.S_ISDIR(entry.st_mode):
+            raise Unsafe("`%s` is a directory, where the file of secrets would be; remove it" % place.path)
         known = [app["name"] for app in self.rsgen.run("list")["apps"]] if self.rsgen.path else []
         if self.name in known:
             more = ["--dry-run"] if self.module.check_mode else []
             result["changes"] = self.rsgen.run("uninstall", self.name, *more)["changes"]
-        path = self.env_file()
-        if os.path.exists(path):
-            result["changes"].append({"action": "remove", "path": path})
+        if entry:
+            result["changes"].append({"action": "remove", "path": place.path})
             if not self.module.check_mode:
-                os.unlink(path)
+                place.remove()
         result["changed"] = bool(result["changes"])
         result["diff"] = [{"prepared": "remove %s\n" % change["path"]} for change in result["changes"]]
         return result
@@ -432,6 +467,8 @@ def main():
     rsgen = Rsgen(module, path)
     try:
         result = getattr(App(module, rsgen), state)()
+    except Unsafe as unsafe:
+        module.fail_json(msg=str(unsafe))
     except Refused as refused:
         module.fail_json(
             msg=refused.message,

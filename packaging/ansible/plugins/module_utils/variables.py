@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Files of variables as EnvironmentFile= of systemd.exec(5) has them: written so that systemd reads every
+value back, and read only as far as there is no doubt about what is a name and what is a secret."""
+
+from __future__ import annotations
+
+import re
+
+# A variable of an ecosystem file that rsgen takes for a secret.
+TELLING = re.compile(r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)\w*", re.ASCII | re.IGNORECASE)
+ASSIGNED = re.compile(r"(%s\"?[ \t]*=[ \t]*).+" % TELLING.pattern, TELLING.flags)
+
+# What systemd passes on. It ignores an assignment with another name, and tells the journal its value.
+NAME = re.compile(r"(?![0-9#;])[!-<>-~]+")
+
+QUOTED = r"""'[^']*'|"(?:[^"\\]|\\.)*\""""
+# A quote amid a bare value, and a bare value that is empty or begins with `=`, are in no expression: the
+# last line of something in base64 looks like these.
+BARE = r"""(?:[^\s'"\\=]|\\.)(?:[^\r\n'"\\]|\\.)*"""
+ASSIGNMENT = re.compile(
+    r"([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:((?:%s)(?:[ \t]*(?:%s))*)[ \t]*|(%s))(?:[\r\n]|\Z)"
+    % (QUOTED, QUOTED, BARE),
+    re.DOTALL,
+)
+PIECE = re.compile(QUOTED, re.DOTALL)
+SPACE = re.compile(r"\s*", re.ASCII)
+# A comment that ends with a backslash goes on in the next line, or not: systemd 254 changed that.
+COMMENT = re.compile(r"[#;](?:[^\\\r\n]|\\[^\r\n])*(?:[\r\n]|\Z)")
+
+
+def written(values):
+    """The text of a file with these variables.
+
+    Raises ValueError, whose text holds nothing of what was given.
+    """
+    lines = []
+    for name, value in sorted(values.items()):
+        if not NAME.fullmatch(name):
+            # What was meant as a value may stand where a name is expected: then not even that is shown.
+            shown = "`%s`" % name if re.fullmatch(r"[\w .-]{1,40}", name, re.ASCII) else "a name"
+            raise ValueError("%s is no name that systemd passes on; write letters, digits and `_`, no digit first" % shown)
+        if "\0" in value or re.search("[\ud800-\udfff]", value):
+            raise ValueError("the value of `%s` is no text: it holds a NUL, or what UTF-8 cannot say" % name)
+        for special in '\\"$`':
+            value = value.replace(special, "\\" + special)
+        lines.append('%s="%s"\n' % (name, value))
+    return "".join(lines)
+
+
+def read(text):
+    """The variables of a file, or None where any part of the text is not surely a variable or a comment."""
+    if "\0" in text:
+        return None
+    found = {}
+    at = SPACE.match(text).end()
+    while at < len(text):
+        match = COMMENT.match(text, at) or ASSIGNMENT.match(text, at)
+        if match is None:
+            return None
+        if match.re is ASSIGNMENT:
+            name, quoted, bare = match.groups()
+            found[name] = unquoted(quoted) if quoted is not None else unescaped(bare)
+        at = SPACE.match(text, match.end()).end()
+    return found
+
+
+def unquoted(text):
+    """What systemd makes of one quoted piece after the other."""
+    pieces = []
+    for piece in PIECE.findall(text):
+        inner = piece[1:-1]
+        if piece[0] == '"':
+            inner = re.sub(r'\\(?:([\\"$`])|\n)', lambda m: m.group(1) or "", inner)
+        pieces.append(inner)
+    return "".join(pieces)
+
+
+def unescaped(text):
+    """What systemd makes of a value without quotes."""
+    whole = re.sub(r"\\(.)", lambda m: "" if m.group(1) in "\r\n" else m.group(1), text, flags=re.DOTALL)
+    return whole.rstrip(" \t")
+
+
+def veiled(diff):
+    """A diff of units and ecosystem files without the values of variables that sound like secrets."""
+    return ASSIGNED.sub(r"\1(hidden)", diff)
+
+
+def difference(old, new):
+    """The names of what is removed, added or changed, as two texts for a diff; never a value.
+
+    Each may be None, where the names are not known for sure.
+    """
+    if old is None or new is None or old == new:
+        return "", "(changed)\n"
+    before = [name for name in sorted(old) if new.get(name) != old[name]]
+    after = [name for name in sorted(new) if old.get(name) != new[name]]
+    return (
+        "".join("%s=(secret)\n" % name for name in before),
+        "".join("%s=(another secret)\n" % name for name in after),
+    )
