@@ -24,7 +24,7 @@ help:
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
 	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama'
 	@echo 'make fuzz     looks for a value that becomes syntax of a unit; SECONDS=60'
-	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible'
+	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
 	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
@@ -39,7 +39,7 @@ demo: deps
 	cargo run --locked --quiet --example demo
 
 # In this order: what is quick to fail comes first.
-test: deps lint lint-ansible unit machines fleet
+test: deps lint lint-ansible unit unit-ansible machines fleet
 
 unit: deps package-tools
 	cargo test --locked --workspace --lib --bins

@@ -4,7 +4,7 @@
 ANSIBLE = $(abspath $(TARGET))/ansible
 COLLECTION = $(abspath $(TARGET))/lint-ansible/ansible_collections/rsgen/rsgen
 
-.PHONY: ansible lint-ansible fleet
+.PHONY: ansible collection lint-ansible unit-ansible fleet
 
 ansible: deps $(ANSIBLE)/requirements.txt
 
@@ -13,14 +13,20 @@ $(ANSIBLE)/requirements.txt: packaging/ansible/requirements.txt
 	$(ANSIBLE)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp $< $@
 
-# In a copy: the linter leaves files, and looks for the collection where Ansible would.
-lint-ansible: export ANSIBLE_COLLECTIONS_PATH = $(abspath $(TARGET))/lint-ansible
-lint-ansible: export ANSIBLE_HOME = $(ANSIBLE)/home
-lint-ansible: ansible
+# A copy where Ansible would look for it, for the linter leaves files.
+collection:
 	rm -rf $(COLLECTION)
 	mkdir -p $(dir $(COLLECTION))
 	cp -a packaging/ansible $(COLLECTION)
+
+lint-ansible: export ANSIBLE_COLLECTIONS_PATH = $(abspath $(TARGET))/lint-ansible
+lint-ansible: export ANSIBLE_HOME = $(ANSIBLE)/home
+lint-ansible: ansible collection
 	cd $(COLLECTION) && PATH="$(ANSIBLE)/bin:$$PATH" ansible-lint --strict
+
+# What the module may show, and where it writes. As root: files of other users are a part of it.
+unit-ansible: ansible collection
+	cd $(COLLECTION) && PYTHONPATH=$(abspath $(TARGET))/lint-ansible $(ANSIBLE)/bin/python -m unittest discover --start-directory tests/unit
 
 # Playbooks from a person's machine to three hosts behind a load balancer.
 fleet: ansible package-tools

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What of a file of variables may be shown, and that systemd reads what is written."""
+
+import unittest
+
+from ansible_collections.rsgen.rsgen.plugins.module_utils import variables
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\nQUJDRA==\n-----END PRIVATE KEY-----\n"
+
+
+class Reading(unittest.TestCase):
+    def reads(self, text, expected):
+        self.assertEqual(variables.read(text), expected, text)
+
+    def test_reads_what_systemd_reads(self):
+        self.reads("", {})
+        self.reads("# a comment\n\n ; another\nA=1\n", {"A": "1"})
+        self.reads("A = two words  \nB='3'", {"A": "two words", "B": "3"})
+        self.reads("A=1\\\n2\nB=x\\ y\n", {"A": "12", "B": "x y"})
+        self.reads('A="1\\\n2\\"\\$\\n"\n', {"A": '12"$\\n'})
+        self.reads('A="one"\'two\' "three"\n', {"A": "onetwothree"})
+        self.reads("A='%s'\nB=\"%s\"\n" % (PEM, PEM), {"A": PEM, "B": PEM})
+        self.reads("A=1\nA=2\n", {"A": "2"})
+        self.reads("A=1\r\nB=2\r\n", {"A": "1", "B": "2"})
+
+    def test_what_is_written_is_read(self):
+        values = {"A": 'a"b\\c$d`e', "B": PEM, "C": "", "D": " x ", "E": "# ;=\\\n'"}
+        self.reads(variables.written(values), values)
+
+    def test_doubts(self):
+        for text in [
+            "A=%s" % PEM,
+            "A=MIIEvQIB\nQUJDRA==\n",
+            "A=MIIEvQIB\nQUJDRA=\n",
+            "A=1\nno assignment\n",
+            "export A=1\n",
+            "A B=1\n",
+            "1A=1\n",
+            'A="open\nB=1\n',
+            "A='open\n",
+            'A=1"\n2"\n',
+            'A="1"2\n',
+            "# goes on, or not \\\nA=1\n",
+            "A=1\0\n",
+            "=1\n",
+        ]:
+            self.reads(text, None)
+
+    def test_a_long_file_takes_no_time(self):
+        for text in ['A="' + '\\"' * 200000, "A=" + " " * 200000 + '"', 'A="" ' + " " * 200000 + "x", "#" + "\\x" * 200000 + "\\"]:
+            self.reads(text, None)
+
+
+class Writing(unittest.TestCase):
+    def test_refuses_what_systemd_would_log_and_shows_nothing_of_it(self):
+        for name in ["", "1A", "A=hush", "A\nhush", "#A", ";A", "hush: hush", "Ä"]:
+            with self.assertRaises(ValueError) as refused:
+                variables.written({name: "hush"})
+            self.assertNotIn("hush", str(refused.exception))
+        for value in ["hu\0sh", "hush\ud800"]:
+            with self.assertRaises(ValueError) as refused:
+                variables.written({"A": value})
+            self.assertNotIn("hu", str(refused.exception))
+
+    def test_names_a_wrong_name(self):
+        with self.assertRaisesRegex(ValueError, "`1A`"):
+            variables.written({"1A": "hush"})
+
+
+class Showing(unittest.TestCase):
+    def test_shows_the_names_that_differ(self):
+        shown = variables.difference({"A": "1", "B": "2", "C": PEM}, {"A": "1", "C": "3", "D": "4"})
+        self.assertEqual(shown, ("B=(secret)\nC=(secret)\n", "C=(another secret)\nD=(another secret)\n"))
+
+    def test_shows_nothing_in_doubt(self):
+        for old, new in [(None, {"A": "1"}), ({"A": "1"}, None), ({"A": "1"}, {"A": "1"})]:
+            self.assertEqual(variables.difference(old, new), ("", "(changed)\n"))
+
+    def test_veils_what_sounds_like_a_secret(self):
+        diff = '-Environment="DB_PASSWORD=hu sh"\n+api_key = "hush"\n+Environment=MY_TOKEN=hush\n Environment=A=1\n'
+        veiled = variables.veiled(diff)
+        self.assertNotIn("hu", veiled)
+        self.assertIn(" Environment=A=1\n", veiled)
+        self.assertEqual(veiled.count("(hidden)"), 3)
+        self.assertEqual(variables.veiled("LoadCredential=token:/etc/token\n"), "LoadCredential=token:/etc/token\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
