@@ -10,6 +10,7 @@ mod crash;
 mod docs;
 mod drain;
 mod environment;
+mod env_files;
 mod faults;
 mod harness;
 mod install;
@@ -195,6 +196,7 @@ const VALUES: &[Spec] = specs![
     values::arrive_byte_for_byte,
     values::or_are_refused,
     values::make_units_without_fault,
+    env_files::are_known_as_systemd_knows_them,
 ];
 
 const PROGRAMS: &[Spec] = specs![

@@ -11,15 +11,15 @@ TELLING = re.compile(r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)\
 ASSIGNED = re.compile(r"(%s\"?[ \t]*=[ \t]*).+" % TELLING.pattern, TELLING.flags)
 
 # What systemd passes on. It ignores an assignment with another name, and tells the journal its value.
-NAME = re.compile(r"(?![0-9#;])[!-<>-~]+")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 QUOTED = r"""'[^']*'|"(?:[^"\\]|\\.)*\""""
 # A quote amid a bare value, and a bare value that is empty or begins with `=`, are in no expression: the
 # last line of something in base64 looks like these.
 BARE = r"""(?:[^\s'"\\=]|\\.)(?:[^\r\n'"\\]|\\.)*"""
 ASSIGNMENT = re.compile(
-    r"([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:((?:%s)(?:[ \t]*(?:%s))*)[ \t]*|(%s))(?:[\r\n]|\Z)"
-    % (QUOTED, QUOTED, BARE),
+    r"(%s)[ \t]*=[ \t]*(?:((?:%s)(?:[ \t]*(?:%s))*)[ \t]*|(%s))(?:[\r\n]|\Z)"
+    % (NAME.pattern, QUOTED, QUOTED, BARE),
     re.DOTALL,
 )
 PIECE = re.compile(QUOTED, re.DOTALL)

@@ -47,6 +47,7 @@ options:
   secrets:
     description:
       - Variables that only root may read. They are written to O(env_file) with mode 0600, and the app reads that file.
+      - Names are of letters, digits and C(_). Others are refused, since systemd ignores them and logs their values.
       - No part of a value is shown. Lines of a secret are masked in the last words of an app that failed, too.
       - Another value is applied by a rolling reload. If its canary fails, the file gets its old content back.
       - Can be used with O(config) only. An ecosystem file names its own C(env_file).
