@@ -16,5 +16,6 @@ pub mod procfs;
 pub mod sys;
 pub mod systemd;
 pub mod unit;
+pub mod visible;
 pub mod walk;
 pub mod worker;

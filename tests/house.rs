@@ -14,21 +14,33 @@ const FUNCTION: usize = 60;
 const LAW: &[(&str, &[&str])] = &[
     ("begin", &["sys"]),
     ("brake", &[]),
-    ("cluster", &["walk", "systemd", "brake", "layout"]),
-    ("ecosystem", &["unit", "layout"]),
+    (
+        "cluster",
+        &["walk", "systemd", "brake", "layout", "visible"],
+    ),
+    ("ecosystem", &["unit", "layout", "visible"]),
     ("generate", &["plan", "ecosystem", "unit", "layout"]),
     ("layout", &[]),
     (
         "output",
-        &["ecosystem", "generate", "layout", "plan", "systemd", "unit"],
+        &[
+            "ecosystem",
+            "generate",
+            "layout",
+            "plan",
+            "systemd",
+            "unit",
+            "visible",
+        ],
     ),
-    ("plan", &["ecosystem", "unit", "layout"]),
+    ("plan", &["ecosystem", "unit", "layout", "visible"]),
     ("sys", &[]),
     ("systemd", &["layout"]),
     ("unit", &["layout"]),
+    ("visible", &[]),
     ("walk", &["systemd"]),
     ("procfs", &[]),
-    ("worker", &["sys", "begin", "brake", "procfs"]),
+    ("worker", &["sys", "begin", "brake", "procfs", "visible"]),
 ];
 
 /// A text file of the project.

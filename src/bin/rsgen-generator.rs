@@ -14,6 +14,7 @@ use rsgen::generate;
 use rsgen::layout::Layout;
 use rsgen::plan::Host;
 use rsgen::sys::entry;
+use rsgen::visible::Visible;
 
 fn main() -> ExitCode {
     begin::as_generator();
@@ -56,6 +57,7 @@ fn layout(program: &Path) -> Option<Layout> {
 
 /// The journal may not run yet: the kernel's ring buffer keeps the line until it does.
 fn say(line: &str) {
+    let line = Visible::line(line);
     let line = format!("<3>rsgen-generator[{}]: {line}\n", std::process::id());
     let kmsg = std::fs::OpenOptions::new().write(true).open("/dev/kmsg");
     let written = kmsg.and_then(|mut k| k.write_all(line.as_bytes()));

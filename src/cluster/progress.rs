@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Cluster;
+use crate::visible;
 use crate::walk::{Event, Failed, Plan};
 
 /// Held during a walk; it dies with its holder.
@@ -62,8 +63,9 @@ impl Progress {
                 object.insert("timed_out".into(), failed.timed_out.into());
             }
         }
+        let line = visible::json(&value.to_string()) + "\n";
         // A full /run costs the reader the progress, not the walk.
-        let _ = self.file.write_all(format!("{value}\n").as_bytes());
+        let _ = self.file.write_all(line.as_bytes());
     }
 }
 

@@ -161,7 +161,7 @@ fn readdressed(
 pub(super) fn show(context: &Context, prepared: &[Prepared], diff: bool) {
     for change in prepared.iter().flat_map(|p| &p.changes) {
         if diff {
-            context.printer.line(change.unified().trim_end());
+            context.printer.line(change.shown());
         } else if context.printer.verbose
             || change
                 .path

@@ -11,6 +11,7 @@ use crate::generate::sources;
 use crate::output::{Failure, table};
 use crate::systemd::{ActiveState, Unit};
 use crate::unit::name;
+use crate::visible::Visible;
 
 /// Arguments of `rsgen list`.
 #[derive(Debug, Args)]
@@ -84,15 +85,15 @@ pub(super) fn print(context: &mut Context, apps: &[String]) -> Result<(), Failur
         rows.extend(status.instances.iter().map(|i| row(context, &status, i)));
         if status.instances.is_empty() {
             rows.push(vec![
-                status.name,
+                status.name.into(),
                 "-".into(),
-                status.active_state,
-                "-".into(),
-                "-".into(),
+                status.active_state.into(),
                 "-".into(),
                 "-".into(),
-                status.listen.join(" "),
-                String::new(),
+                "-".into(),
+                "-".into(),
+                status.listen.join(" ").into(),
+                "".into(),
             ]);
         }
     }
@@ -103,23 +104,23 @@ pub(super) fn print(context: &mut Context, apps: &[String]) -> Result<(), Failur
     Ok(())
 }
 
-fn row(context: &Context, app: &AppStatus, instance: &InstanceStatus) -> Vec<String> {
+fn row(context: &Context, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
     let colour = match instance.status {
         "online" => AnsiColor::Green,
         "errored" => AnsiColor::Red,
         _ => AnsiColor::Yellow,
     };
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let or_dash = |text: Option<String>| text.map_or_else(|| "-".into(), Visible::from);
     vec![
-        app.name.clone(),
-        instance.number.to_string(),
+        (&app.name).into(),
+        instance.number.to_string().into(),
         context.printer.paint(instance.status, colour),
         or_dash(instance.pid.map(|p| p.to_string())),
         or_dash(instance.uptime_seconds.map(table::span)),
-        instance.restarts.to_string(),
+        instance.restarts.to_string().into(),
         or_dash(instance.memory_bytes.map(table::bytes)),
-        app.listen.join(" "),
-        instance.reason.clone().unwrap_or_default(),
+        app.listen.join(" ").into(),
+        instance.reason.as_deref().unwrap_or_default().into(),
     ]
 }
 

@@ -8,6 +8,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
+use crate::visible::Visible;
+
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,7 +126,7 @@ impl Report {
 
     /// The report as people read it.
     #[must_use]
-    pub fn render(&self, colour: bool) -> String {
+    pub fn render(&self, colour: bool) -> Visible {
         let renderer = if colour {
             Renderer::styled()
         } else {
@@ -135,7 +137,7 @@ impl Report {
             .iter()
             .map(|d| self.render_one(&renderer, d))
             .collect();
-        blocks.join("\n\n")
+        Visible::composed(blocks.join("\n\n"))
     }
 
     fn render_one(&self, renderer: &Renderer, diagnostic: &Diagnostic) -> String {
@@ -143,15 +145,28 @@ impl Report {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let annotation = AnnotationKind::Primary.span(self.clamp(&diagnostic.span));
-        let snippet = Snippet::source(&self.text)
-            .path(&self.path)
-            .annotation(annotation);
-        let mut group = level.primary_title(&diagnostic.message).element(snippet);
+        let (text, span) = self.shown(&diagnostic.span);
+        let snippet = Snippet::source(text)
+            .path(Visible::line(&self.path).to_string())
+            .annotation(AnnotationKind::Primary.span(span));
+        let message = Visible::line(&diagnostic.message).to_string();
+        let mut group = level.primary_title(message).element(snippet);
         if let Some(help) = &diagnostic.help {
-            group = group.element(Level::HELP.message(help));
+            group = group.element(Level::HELP.message(Visible::line(help).to_string()));
         }
         renderer.render(&[group])
+    }
+
+    /// The text as it is shown, and where the span is in there.
+    fn shown(&self, span: &Range<usize>) -> (String, Range<usize>) {
+        let span = self.clamp(span);
+        let show = |part: Option<&str>| Visible::lines(part.unwrap_or("")).to_string();
+        let mut text = show(self.text.get(..span.start));
+        let start = text.len();
+        text.push_str(&show(self.text.get(span.clone())));
+        let end = text.len();
+        text.push_str(&show(self.text.get(span.end..)));
+        (text, start..end)
     }
 
     // A span of a whole table would draw half the file: only its first line is shown.
@@ -189,10 +204,35 @@ mod tests {
             text,
             vec![Diagnostic::error(16..17, "`name` is an integer").help("write a string")],
         );
-        let shown = report.render(false);
+        let shown = report.render(false).to_string();
         assert!(shown.contains("eco.toml:2:8"), "{shown}");
         assert!(shown.contains("name = 3"), "{shown}");
         assert!(shown.contains("help: write a string"), "{shown}");
+    }
+
+    #[test]
+    fn nothing_of_the_file_or_its_name_is_obeyed_by_a_terminal() {
+        let text = "a = 1 # \u{9b}2J\u{202e}\nb\u{1b}[2J = 2\n";
+        let at = text.find("b\u{1b}").unwrap();
+        let fault = Diagnostic::error(at..at + 5, "no `b\u{1b}[2J`\nerror: x").help("\u{200f}");
+        let report = Report::new("e\u{1b}c\n.toml", text, vec![fault]);
+        let shown = report.render(false).to_string();
+        for part in [
+            r"e\x1bc\x0a.toml:2:1",
+            r"no `b\x1b[2J`\x0aerror: x",
+            r"b\x1b[2J = 2",
+            r"\u{200f}",
+        ] {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
+        assert!(shown.contains("\n  | ^^^^^^^^\n"), "{shown}");
+        let first = Report::new("e.toml", text, vec![Diagnostic::error(0..1, "x")]);
+        assert!(
+            first
+                .render(false)
+                .to_string()
+                .contains(r"# \u{9b}2J\u{202e}")
+        );
     }
 
     #[test]

@@ -166,10 +166,7 @@ fn read_program(f: &mut Fields<'_, '_>, script: Option<&Found<String>>) -> Progr
 
 fn clean_path(f: &mut Fields<'_, '_>, key: &str, path: Found<String>) -> Option<String> {
     if path.value.is_empty() || !escape::fits_path(&path.value) {
-        let fault = format!(
-            "`{key}` is `{}`, which no unit can hold",
-            path.value.escape_debug()
-        );
+        let fault = format!("`{key}` is `{}`, which no unit can hold", path.value);
         f.faults.push(Diagnostic::error(path.span, fault).help(
             "rename the path: no control characters, no blank at its ends, no backslash at its end",
         ));
@@ -238,11 +235,7 @@ fn read_account(f: &mut Fields<'_, '_>, key: &'static str) -> Option<String> {
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     if !good {
         f.faults.push(
-            Diagnostic::error(
-                value.span(),
-                format!("`{}` is no {key}", text.escape_debug()),
-            )
-            .help(format!(
+            Diagnostic::error(value.span(), format!("`{text}` is no {key}")).help(format!(
                 "write the name of a {key} of this system, or its number"
             )),
         );

@@ -24,10 +24,7 @@ fn read_signal(f: &mut Fields<'_, '_>) -> Option<String> {
         f.faults.push(
             Diagnostic::error(
                 given.span,
-                format!(
-                    "`{}` is no signal that stops a program",
-                    given.value.escape_debug()
-                ),
+                format!("`{}` is no signal that stops a program", given.value),
             )
             .help(format!("write one of {}", SIGNALS.join(", "))),
         );

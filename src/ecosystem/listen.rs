@@ -135,10 +135,7 @@ fn checked_socket_path(path: &str) -> Result<String, String> {
             .chars()
             .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
     {
-        return Err(format!(
-            "`{}` cannot be the path of a socket",
-            path.escape_debug()
-        ));
+        return Err(format!("`{path}` cannot be the path of a socket"));
     }
     Ok(path.to_owned())
 }

@@ -21,11 +21,8 @@ pub(super) fn check_variable(
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !good {
         f.faults.push(
-            Diagnostic::error(
-                span.clone(),
-                format!("`{}` is no name of a variable", name.escape_debug()),
-            )
-            .help("use letters, digits and `_`, and begin with a letter"),
+            Diagnostic::error(span.clone(), format!("`{name}` is no name of a variable"))
+                .help("use letters, digits and `_`, and begin with a letter"),
         );
         return None;
     }
@@ -91,11 +88,8 @@ pub(super) fn read_directives(
                 |d| format!("did you mean `{d}`?"),
             );
             f.faults.push(
-                Diagnostic::error(
-                    span,
-                    format!("`{}` is no directive of this section", name.escape_debug()),
-                )
-                .help(help),
+                Diagnostic::error(span, format!("`{name}` is no directive of this section"))
+                    .help(help),
             );
             continue;
         }

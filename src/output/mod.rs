@@ -1,6 +1,7 @@
 //! How the command line speaks: text for people, JSON for scripts, and one way to fail.
 //!
-//! Only this room and `command` print. A reader that went away is no error.
+//! Only this room and `command` print, and what they print has been made visible: see [`Visible`]. A reader
+//! that went away is no error.
 
 mod failure;
 pub mod table;
@@ -11,6 +12,8 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 pub use failure::{Exit, Failure};
+
+use crate::visible::{self, Visible};
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -69,22 +72,22 @@ impl Printer {
     }
 
     /// A line of the result.
-    pub fn line(&self, text: impl AsRef<str>) {
+    pub fn line(&self, text: impl Into<Visible>) {
         if !self.json {
-            write(&mut std::io::stdout().lock(), text.as_ref());
+            write(&mut std::io::stdout().lock(), text.into().as_str());
         }
     }
 
     /// A line on the way to the result; `--quiet` leaves it out.
-    pub fn progress(&self, text: impl AsRef<str>) {
+    pub fn progress(&self, text: impl Into<Visible>) {
         if !self.quiet {
             self.line(text);
         }
     }
 
     /// A line that is not the result and must not be lost.
-    pub fn warning(&self, text: impl AsRef<str>) {
-        write(&mut std::io::stderr().lock(), text.as_ref());
+    pub fn warning(&self, text: impl Into<Visible>) {
+        write(&mut std::io::stderr().lock(), text.into().as_str());
     }
 
     /// The result as scripts read it.
@@ -95,7 +98,7 @@ impl Printer {
                 object.insert("version".into(), JSON_VERSION.into());
             }
             let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-            write(&mut std::io::stdout().lock(), &text);
+            write(&mut std::io::stdout().lock(), &visible::json(&text));
         }
     }
 
@@ -105,38 +108,36 @@ impl Printer {
             return;
         }
         let paint = self.colour && std::io::stderr().is_terminal();
-        let mut text = match &failure.report {
+        let text = match &failure.report {
             Some(report) => report.render(paint),
-            None => format!(
-                "{}: {}",
-                style("error", AnsiColor::Red, paint),
-                failure.message
-            ),
+            None => labelled("error", AnsiColor::Red, &failure.message, paint),
         };
+        self.warning(text);
         if let Some(help) = &failure.help {
-            text = format!(
-                "{text}
-{}: {help}",
-                style("help", AnsiColor::Cyan, paint)
-            );
+            self.warning(labelled("help", AnsiColor::Cyan, help, paint));
         }
-        write(&mut std::io::stderr().lock(), &text);
         self.json(&failure.as_json());
     }
 
     /// Text in a colour, where colours are wanted.
     #[must_use]
-    pub fn paint(&self, text: &str, colour: AnsiColor) -> String {
+    pub fn paint(&self, text: &str, colour: AnsiColor) -> Visible {
         style(text, colour, self.colour)
     }
 }
 
-fn style(text: &str, colour: AnsiColor, paint: bool) -> String {
+fn labelled(label: &str, colour: AnsiColor, text: &str, paint: bool) -> Visible {
+    let label = style(label, colour, paint);
+    Visible::composed(format!("{label}: {}", Visible::line(text)))
+}
+
+fn style(text: &str, colour: AnsiColor, paint: bool) -> Visible {
+    let text = Visible::line(text);
     if !paint {
-        return text.to_owned();
+        return text;
     }
     let style = Style::new().fg_color(Some(colour.into())).bold();
-    format!("{style}{text}{style:#}")
+    Visible::composed(format!("{style}{text}{style:#}"))
 }
 
 // A closed pipe means that the reader has seen enough.

@@ -2,9 +2,11 @@
 
 use comfy_table::{Table, presets};
 
+use crate::visible::Visible;
+
 /// A table without rules, one blank line's worth of air between columns.
 #[must_use]
-pub fn render(header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub fn render(header: &[&str], rows: Vec<Vec<Visible>>) -> Visible {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
@@ -16,10 +18,8 @@ pub fn render(header: &[&str], rows: Vec<Vec<String>>) -> String {
         table.add_row(row);
     }
     let text = table.to_string();
-    text.lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    Visible::composed(lines.join("\n"))
 }
 
 /// Columns of the terminal; none when nobody looks.

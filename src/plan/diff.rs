@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
+use crate::visible::Visible;
+
 /// What a path holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -53,13 +55,28 @@ impl Change {
         }
     }
 
-    /// The change as a unified diff.
+    /// The change as a unified diff, byte for byte.
     #[must_use]
     pub fn unified(&self) -> String {
-        let (old, new) = (text(self.old.as_ref()), text(self.new.as_ref()));
+        self.diff(str::to_owned, str::to_owned)
+    }
+
+    /// The change as people are shown it. No two texts are shown alike, so that no difference is lost.
+    #[must_use]
+    pub fn shown(&self) -> Visible {
+        let diff = self.diff(
+            |name| Visible::line(name).to_string(),
+            |text| Visible::lines(text).to_string(),
+        );
+        Visible::composed(diff.trim_end().to_owned())
+    }
+
+    fn diff(&self, name: fn(&str) -> String, show: fn(&str) -> String) -> String {
+        let old = show(&text(self.old.as_ref()));
+        let new = show(&text(self.new.as_ref()));
         let name = |there: bool| {
             if there {
-                self.path.display().to_string()
+                name(&self.path.display().to_string())
             } else {
                 "/dev/null".into()
             }
@@ -122,5 +139,21 @@ mod tests {
             [("change", "/b"), ("remove", "/c"), ("create", "/d")]
         );
         assert!(found[0].unified().contains("-2\n+x\n"));
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown_as_a_difference_and_not_obeyed() {
+        let file = |t: &str| Some(Content::File(t.into()));
+        let change = Change {
+            path: "/a\u{1b}\nb".into(),
+            old: file("x\\x1b\n"),
+            new: file("x\u{1b}\n"),
+        };
+        let shown = change.shown().to_string();
+        assert!(
+            shown.starts_with("--- /a\\x1b\\x0ab\n+++ /a\\x1b\\x0ab\n"),
+            "{shown}"
+        );
+        assert!(shown.ends_with("-x\\\\x1b\n+x\\x1b"), "{shown}");
     }
 }

@@ -23,7 +23,6 @@ const SUFFIXES: &[&str] = &[
 /// # Errors
 /// `what is wrong: what to write`.
 pub fn check(name: &str) -> Result<(), String> {
-    let shown = name.escape_debug();
     if name.is_empty() {
         return Err("the name is empty: write a short word, e.g. `web`".into());
     }
@@ -35,7 +34,7 @@ pub fn check(name: &str) -> Result<(), String> {
     }
     if let Some(suffix) = SUFFIXES.iter().find(|s| name.ends_with(**s)) {
         return Err(format!(
-            "`{shown}` ends in `{suffix}`: leave it out, it is added by itself"
+            "`{name}` ends in `{suffix}`: leave it out, it is added by itself"
         ));
     }
     if let Some(c) = name
@@ -43,13 +42,12 @@ pub fn check(name: &str) -> Result<(), String> {
         .find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c))
     {
         return Err(format!(
-            "`{shown}` cannot be the name of a unit because of `{}`: use letters, digits, `_`, `-` and `.`",
-            c.escape_debug()
+            "`{name}` cannot be the name of a unit because of `{c}`: use letters, digits, `_`, `-` and `.`"
         ));
     }
     if name.starts_with(['-', '.']) {
         return Err(format!(
-            "`{shown}` cannot be the name of a unit: start it with a letter or a digit"
+            "`{name}` cannot be the name of a unit: start it with a letter or a digit"
         ));
     }
     if name == "all" {

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 pub use arguments::Run;
 
 use crate::begin;
+use crate::visible::{self, Visible};
 
 /// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
 const CANNOT_EXECUTE: u8 = 203;
@@ -120,8 +121,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     error.status()
 }
 
+/// Characters of a line: the journal makes a new one, with a priority of its own, of what is beyond 48 KiB.
+const LONGEST: usize = 4000;
+
 /// One line for the journal, with its priority, see sd-daemon(3).
 fn say(priority: u8, text: &str) {
+    let text = Visible::line(&visible::cut(text, LONGEST));
     // Without a standard error there is nobody to tell.
     let _ = std::io::stderr().write_all(format!("<{priority}>rsgen: {text}\n").as_bytes());
 }

@@ -16,6 +16,7 @@ use super::{Error, channel, inherited, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
 use crate::sys::process::{self, Side};
 use crate::sys::{entry, exec, seccomp};
+use crate::visible::Visible;
 
 /// A `sockaddr_in` has 16 bytes; only unix addresses are shorter.
 const INET_ADDRESS: u32 = 16;
@@ -100,9 +101,11 @@ fn hold(run: &Run) -> Result<(), Error> {
         Verdict::Go => Ok(()),
         Verdict::Wait(pause) => {
             let status = format!("waiting {}s after: {}", pause.as_secs(), deaths.reason);
+            // A newline would begin another assignment.
+            let status = Visible::line(&status);
             let micros = u32::try_from((pause + MARGIN).as_micros()).unwrap_or(u32::MAX);
             let _ = sd_notify::notify(&[
-                NotifyState::Status(&status),
+                NotifyState::Status(status.as_str()),
                 NotifyState::ExtendTimeoutUsec(micros),
             ]);
             std::thread::sleep(pause);

@@ -26,7 +26,9 @@ const TEMPLATES: [(&str, &str); 3] = [
 /// Any text is a fault that is told, or apps whose units say what it says.
 pub(crate) fn of_any_text(text: &str) {
     let (apps, report) = ecosystem::parse("ecosystem.toml", text);
-    assert!(!report.render(false).is_empty() || !report.has_errors());
+    let shown = report.render(false).to_string();
+    assert!(!shown.is_empty() || !report.has_errors());
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'));
     if !report.has_errors() {
         apps.iter().for_each(of_an_app);
     }

@@ -1,0 +1,274 @@
+//! Text from outside, made visible before anybody sees it: no terminal obeys it, and no line of it begins another.
+//!
+//! Programs, files, names and arguments say what they like. What a terminal or the journal would obey is written as
+//! `\x1b` (ASCII) or `\u{9b}`. Colours are ours alone: a text is made visible first and painted after it, so that no
+//! escape sequence ever has to be told from a good one. Pure; what is shown where is no matter of this room.
+
+use std::fmt::{self, Write};
+
+/// Text that may be shown as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Visible(String);
+
+impl Visible {
+    /// One line, whatever is in the text.
+    #[must_use]
+    pub fn line(text: &str) -> Self {
+        Self(show(text, false))
+    }
+
+    /// A text that has lines.
+    #[must_use]
+    pub fn lines(text: &str) -> Self {
+        Self(show(text, true))
+    }
+
+    /// A line that another program of ours has made visible, as it wrote it: escapes are not escaped again.
+    #[must_use]
+    pub fn again(line: &str) -> Self {
+        let mut shown = String::with_capacity(line.len());
+        for c in line.chars() {
+            push(&mut shown, c, false);
+        }
+        Self(shown)
+    }
+
+    /// Put together of visible parts, and of colours and lines of our own.
+    #[must_use]
+    pub fn composed(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Visible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Visible {
+    fn from(text: &str) -> Self {
+        Self::line(text)
+    }
+}
+
+impl From<&String> for Visible {
+    fn from(text: &String) -> Self {
+        Self::line(text)
+    }
+}
+
+impl From<String> for Visible {
+    fn from(text: String) -> Self {
+        Self::line(&text)
+    }
+}
+
+/// JSON as serde writes it, with what it leaves in strings, DEL, C1 and marks of direction, written as `\u009b`.
+#[must_use]
+pub fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        // The only newlines are between values.
+        if is_obeyed(c) && c != '\n' {
+            // Writing into a String cannot fail.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// At most so many characters; that there were more is shown by `…`.
+#[must_use]
+pub fn cut(text: &str, at_most: usize) -> String {
+    let mut rest = text.chars();
+    let mut short: String = rest.by_ref().take(at_most).collect();
+    if rest.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// The control characters but the tab, and what turns the direction of a line or ends one in Unicode.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() && c != '\t'
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_escaped(c: char, has_lines: bool) -> bool {
+    is_obeyed(c) && !(has_lines && c == '\n')
+}
+
+/// Behind a backslash.
+fn escape(c: char) -> String {
+    if c.is_ascii() {
+        format!("x{:02x}", u32::from(c))
+    } else {
+        format!("u{{{:x}}}", u32::from(c))
+    }
+}
+
+fn push(shown: &mut String, c: char, has_lines: bool) {
+    if is_escaped(c, has_lines) {
+        shown.push('\\');
+        shown.push_str(&escape(c));
+    } else {
+        shown.push(c);
+    }
+}
+
+/// Backslashes are doubled where they could be taken for an escape, in front of one or of what looks like one, and
+/// nowhere else: units are full of them. So each text is shown in a way of its own.
+fn show(text: &str, has_lines: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            push(&mut shown, c, has_lines);
+            continue;
+        }
+        let after = rest.as_str().trim_start_matches('\\');
+        let mut count = 1 + rest.as_str().len() - after.len();
+        let is_next_escaped = after.starts_with(|next| is_escaped(next, has_lines));
+        if is_next_escaped || looks_escaped(after) {
+            count *= 2;
+        }
+        shown.extend(std::iter::repeat_n('\\', count));
+        rest = after.chars();
+    }
+    shown
+}
+
+/// Whether a text goes on as it does behind the backslash of an escape of ours.
+fn looks_escaped(after: &str) -> bool {
+    let digits = if let Some(digits) = after.strip_prefix('x') {
+        digits.get(..2)
+    } else if let Some(digits) = after.strip_prefix("u{") {
+        let end = digits.bytes().take(5).position(|b| b == b'}');
+        end.and_then(|end| digits.get(..end))
+    } else {
+        None
+    };
+    digits
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .and_then(char::from_u32)
+        .is_some_and(|c| is_obeyed(c) && after.starts_with(&escape(c)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Back to what was shown: of the backslashes in front of an escape each second counts.
+    fn read(shown: &str) -> String {
+        let mut text = String::new();
+        let mut rest = shown.chars();
+        while let Some(c) = rest.next() {
+            let after = rest.as_str().trim_start_matches('\\');
+            let count = 1 + rest.as_str().len() - after.len();
+            if c != '\\' {
+                text.push(c);
+                continue;
+            }
+            rest = after.chars();
+            if !looks_escaped(after) {
+                text.extend(std::iter::repeat_n('\\', count));
+                continue;
+            }
+            text.extend(std::iter::repeat_n('\\', count / 2));
+            if count % 2 == 1 {
+                let hex: String = after
+                    .chars()
+                    .skip(1)
+                    .skip_while(|c| *c == '{')
+                    .take_while(char::is_ascii_hexdigit)
+                    .take(if after.starts_with('x') { 2 } else { 4 })
+                    .collect();
+                let code = u32::from_str_radix(&hex, 16).unwrap();
+                let c = char::from_u32(code).unwrap();
+                text.push(c);
+                rest = after[escape(c).len()..].chars();
+            }
+        }
+        text
+    }
+
+    /// Whatever there is, and often what escapes are made of.
+    fn texts() -> impl Strategy<Value = String> {
+        const PARTS: &[&str] = &[
+            "\\", "\u{1b}", "x1b", "\n", "x0a", "u{9b}", "\u{9b}", "u{", "}", "x", "\u{202e}",
+        ];
+        let part = prop_oneof![
+            3 => prop::sample::select(PARTS).prop_map(str::to_owned),
+            1 => any::<char>().prop_map(String::from),
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_it_is_obeyed_and_each_text_is_shown_in_a_way_of_its_own(text in texts()) {
+            let line = Visible::line(&text);
+            prop_assert!(!line.as_str().contains(is_obeyed));
+            prop_assert_eq!(&read(line.as_str()), &text);
+            let lines = Visible::lines(&text);
+            prop_assert!(!lines.as_str().contains(|c| is_obeyed(c) && c != '\n'));
+            prop_assert_eq!(lines.as_str().matches('\n').count(), text.matches('\n').count());
+            prop_assert_eq!(&read(lines.as_str()), &text);
+            prop_assert!(!Visible::again(&text).as_str().contains(is_obeyed));
+            prop_assert_eq!(Visible::again(line.as_str()), line);
+        }
+
+        #[test]
+        fn json_says_the_same_and_nothing_of_it_is_obeyed(text in texts()) {
+            let shown = json(&serde_json::to_string_pretty(&[&text]).unwrap());
+            prop_assert!(!shown.contains(|c| is_obeyed(c) && c != '\n'));
+            let [read]: [String; 1] = serde_json::from_str(&shown).unwrap();
+            prop_assert_eq!(read, text);
+        }
+    }
+
+    #[test]
+    fn ordinary_text_is_shown_as_it_is() {
+        for text in [
+            "größe\t日本 👩‍💻",
+            r"C:\new \x20 \x2d\\",
+            r"\u{20} \u{",
+            "😀\\",
+        ] {
+            assert_eq!(Visible::line(text).as_str(), text);
+        }
+        assert_eq!(Visible::lines("a\nb\\\nc").as_str(), "a\nb\\\nc");
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_seen() {
+        let shown = |text| Visible::line(text).to_string();
+        assert_eq!(
+            shown("a\u{1b}]52;c;x\u{7}\r\n"),
+            r"a\x1b]52;c;x\x07\x0d\x0a"
+        );
+        assert_eq!(
+            shown("\u{7f}\u{9b}2J\u{202e}\u{2028}"),
+            r"\x7f\u{9b}2J\u{202e}\u{2028}"
+        );
+        assert_eq!(shown(r"\x1b"), r"\\x1b");
+        assert_eq!(shown("\\\u{1b}"), r"\\\x1b");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        assert_eq!(cut("größe", 5), "größe");
+        assert_eq!(cut("größer", 5), "größe…");
+    }
+}
