@@ -26,6 +26,8 @@ pub struct Deaths {
     pub errored: bool,
     /// How the last one died, for people.
     pub reason: String,
+    /// The run that died, for the journal; empty where it is not known.
+    pub invocation: String,
 }
 
 /// When an instance is given up.
@@ -55,13 +57,16 @@ impl Deaths {
     #[must_use]
     pub fn load(path: &Path) -> Option<Self> {
         let text = fs::read_to_string(path).ok()?;
-        let (numbers, reason) = text.split_once('\n')?;
-        let mut numbers = numbers.split(' ');
+        let mut lines = text.split('\n');
+        let mut numbers = lines.next()?.split(' ');
+        let reason = lines.next()?;
         Some(Self {
             count: numbers.next()?.parse().ok()?,
             last: Duration::from_micros(numbers.next()?.parse().ok()?),
             errored: numbers.next()? == "errored",
             reason: reason.trim_end().to_owned(),
+            // An older version wrote none.
+            invocation: lines.next().unwrap_or_default().to_owned(),
         })
     }
 
@@ -77,9 +82,10 @@ impl Deaths {
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
         let text = format!(
-            "{} {} {state}\n{reason}\n",
+            "{} {} {state}\n{reason}\n{}\n",
             self.count,
-            self.last.as_micros()
+            self.last.as_micros(),
+            self.invocation
         );
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -108,6 +114,7 @@ impl Deaths {
             last: now,
             errored,
             reason,
+            invocation: String::new(),
         }
     }
 
@@ -236,9 +243,13 @@ mod tests {
         let path = folder.path().join("web/0.deaths");
         let deaths = Deaths {
             reason: "a\nb".into(),
+            invocation: "0123456789abcdef0123456789abcdef".into(),
             ..die(None, 0)
         };
         deaths.store(&path).unwrap();
+        // Older versions read the first two lines as these have always been.
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("1 1000000000 trying\na b\n"), "{text}");
         assert_eq!(
             Deaths::load(&path).unwrap(),
             Deaths {
@@ -247,5 +258,12 @@ mod tests {
             }
         );
         assert_eq!(Deaths::load(Path::new("/nowhere")), None);
+        fs::write(&path, "2 7 trying\nkilled by SIGKILL\n").unwrap();
+        let older = Deaths::load(&path).unwrap();
+        assert_eq!(
+            (older.count, older.reason.as_str()),
+            (2, "killed by SIGKILL")
+        );
+        assert_eq!(older.invocation, "");
     }
 }

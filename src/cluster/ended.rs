@@ -139,7 +139,10 @@ fn count(cluster: &Cluster, number: u32, unit: &Unit, policy: &Policy, now: Dura
     let deaths = if is_errored(unit) {
         before.unwrap_or_default().given_up(policy)
     } else {
-        Deaths::after(before, uptime(unit), now, reason(unit), policy)
+        Deaths {
+            invocation: unit.invocation.clone(),
+            ..Deaths::after(before, uptime(unit), now, reason(unit), policy)
+        }
     };
     // A count that is lost costs a few more restarts, nothing else.
     let _ = deaths.store(&path);

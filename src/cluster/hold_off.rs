@@ -89,6 +89,7 @@ mod tests {
         let cluster = Cluster {
             app: "web".into(),
             state: folder.path().into(),
+            scope: crate::layout::Scope::System,
         };
         let mut now = Duration::from_secs(1000);
         let mut held = Vec::new();

@@ -1,44 +1,216 @@
 //! The last words of a run that failed, from the journal.
+//!
+//! Programs write there what they like and as much as they like, and other users' programs do so under any name of a
+//! unit: only a few short lines are read, and only those that came from the unit itself. Nothing here waits for long.
 
-use std::process::Command;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::geteuid;
+
+use crate::layout::Scope;
+use crate::visible;
+
+/// By its path: who calls us may have put another one before it.
+const JOURNALCTL: &str = "/usr/bin/journalctl";
+/// Lines.
+const MOST: usize = 10;
+/// Characters of a line.
+const LONGEST: usize = 500;
+/// What is read at most, of one who writes without end.
+const BYTES: usize = 16 << 20;
+/// Each call of journalctl may take so long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The last lines that one run of a unit wrote; none without a journal.
-pub(crate) fn last_words(invocation: &str) -> Vec<String> {
+pub(super) fn last_words(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
     if invocation.is_empty() {
         return Vec::new();
     }
-    read(&[&format!("_SYSTEMD_INVOCATION_ID={invocation}")])
-}
-
-/// The last lines that a unit of this manager's or of a user's wrote, whichever run they are of.
-pub(super) fn last_words_of_any(unit: &str) -> Vec<String> {
-    let (system, user) = (
-        format!("_SYSTEMD_UNIT={unit}"),
-        format!("_SYSTEMD_USER_UNIT={unit}"),
-    );
-    read(&[&system, "+", &user])
-}
-
-fn read(matches: &[&str]) -> Vec<String> {
     // What was written a moment ago may be on its way still; without the right to sync it is late.
-    let _ = Command::new("journalctl")
-        .args(["--sync", "--quiet"])
-        .status();
-    let output = Command::new("journalctl")
-        .args(matches)
-        .args([
-            "--boot",
-            "--lines=10",
-            "--output=cat",
-            "--quiet",
-            "--no-pager",
-        ])
-        .output();
-    let Ok(output) = output else {
+    tail(JOURNALCTL, &["--sync", "--quiet"], PATIENCE);
+    let matches = matches(scope, unit, invocation);
+    let mut arguments = vec![
+        "--boot",
+        "--lines=10",
+        "--output=cat",
+        "--quiet",
+        "--no-pager",
+    ];
+    arguments.extend(matches.iter().map(String::as_str));
+    tail(JOURNALCTL, &arguments, PATIENCE)
+}
+
+/// Fields that all have to be there, see systemd.journal-fields(7).
+///
+/// The invocation alone says nothing: of what a user's own manager runs, journald reads it from a folder of that
+/// user's. The unit is that of the control group, and is `user@UID.service` for all that such a manager runs.
+fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
+    let mut matches = vec![format!("_SYSTEMD_INVOCATION_ID={invocation}")];
+    match scope {
+        Scope::System => matches.push(format!("_SYSTEMD_UNIT={unit}")),
+        Scope::User => matches.extend([
+            format!("_SYSTEMD_USER_UNIT={unit}"),
+            format!("_UID={}", geteuid()),
+        ]),
+    }
+    matches
+}
+
+/// The last lines that a program prints, which gets nothing of our environment. It is ended after `patience`.
+fn tail(program: &str, arguments: &[&str], patience: Duration) -> Vec<String> {
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else {
         return Vec::new();
     };
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    let end = Instant::now() + patience;
+    let lines = child.stdout.take().map(|out| last_lines(out, end));
+    put_away(&mut child);
+    lines.unwrap_or_default()
+}
+
+fn last_lines(mut out: ChildStdout, end: Instant) -> Vec<String> {
+    let mut lines = Lines::default();
+    let mut left = BYTES;
+    let mut buffer = [0; 1 << 14];
+    while left > 0 && is_readable(&out, end) {
+        match out.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                left = left.saturating_sub(count);
+                lines.add(buffer.get(..count).unwrap_or_default());
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    lines.end()
+}
+
+fn is_readable(out: &ChildStdout, end: Instant) -> bool {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(out.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(count) => return count > 0,
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Ends what has not ended. One that the kernel does not let go is not waited for: it goes with its unit.
+fn put_away(child: &mut Child) {
+    let _ = child.kill();
+    for _ in 0..100 {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The last few lines of what was read, each cut.
+#[derive(Default)]
+struct Lines {
+    whole: VecDeque<String>,
+    /// The beginning of the line that has not ended yet.
+    open: Vec<u8>,
+}
+
+impl Lines {
+    /// Bytes of a line that are kept: never fewer than the characters that are shown.
+    const KEPT: usize = 4 * (LONGEST + 1);
+
+    fn add(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            let text = part.strip_suffix(b"\n");
+            let room = Self::KEPT.saturating_sub(self.open.len());
+            self.open.extend(text.unwrap_or(part).iter().take(room));
+            if text.is_some() {
+                self.close();
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        let line = String::from_utf8_lossy(&self.open);
+        self.whole.push_back(visible::cut(&line, LONGEST));
+        self.open.clear();
+        if self.whole.len() > MOST {
+            self.whole.pop_front();
+        }
+    }
+
+    fn end(mut self) -> Vec<String> {
+        if !self.open.is_empty() {
+            self.close();
+        }
+        self.whole.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str, patience: Duration) -> Vec<String> {
+        tail("/bin/sh", &["-c", script], patience)
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_and_each_is_cut() {
+        let lines = shell(
+            "seq 1 2000; printf %02000d 7; echo; printf '\\377end'",
+            SOON,
+        );
+        assert_eq!(lines.len(), MOST);
+        assert_eq!(lines[0], "1993");
+        assert_eq!(lines[8], format!("{}…", "0".repeat(LONGEST)));
+        assert_eq!(lines[9], "\u{fffd}end");
+    }
+
+    #[test]
+    fn one_that_writes_without_end_or_not_at_all_is_not_waited_for() {
+        assert_eq!(shell("exec yes", SOON), ["y"; MOST]);
+        let zeros = shell("exec tr '\\0' é </dev/zero", SOON);
+        assert_eq!(zeros.len(), 1);
+        assert!(zeros[0].len() < Lines::KEPT);
+        let begun = Instant::now();
+        let lines = shell("echo before; exec sleep 100", Duration::from_millis(300));
+        assert_eq!(lines, ["before"]);
+        assert!(begun.elapsed() < SOON);
+        assert_eq!(tail("/nonexistent", &[], SOON), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_of_our_environment_reaches_it() {
+        assert_eq!(tail("/usr/bin/env", &[], SOON), [""; 0]);
+    }
+
+    #[test]
+    fn the_unit_is_matched_in_the_field_that_is_its_own_managers() {
+        let system = matches(Scope::System, "web@0.service", "ab");
+        assert_eq!(
+            system,
+            ["_SYSTEMD_INVOCATION_ID=ab", "_SYSTEMD_UNIT=web@0.service"]
+        );
+        let own = format!("_UID={}", geteuid());
+        let user = matches(Scope::User, "web@0.service", "ab");
+        assert_eq!(user[1..], ["_SYSTEMD_USER_UNIT=web@0.service", &own]);
+    }
 }

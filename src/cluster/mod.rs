@@ -7,7 +7,7 @@
 
 mod ended;
 mod hold_off;
-pub(crate) mod journal;
+mod journal;
 mod progress;
 mod reload;
 mod serving;
@@ -28,7 +28,10 @@ pub use reload::{ReloadError, reload};
 pub use start::{StartError, start};
 pub use stop::{Stopped, stop, stopped};
 
-use crate::systemd::{Brief, Error, Manager, QueuedJob};
+use crate::brake::{Deaths, ERRORED};
+use crate::layout::Scope;
+use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit};
+use crate::visible::Visible;
 use crate::walk;
 
 /// The app whose units these are.
@@ -38,6 +41,8 @@ pub struct Cluster {
     pub app: String,
     /// Its folder below `/run/rsgen`.
     pub state: PathBuf,
+    /// Whose units they are.
+    pub scope: Scope,
 }
 
 /// How often states are looked at while something is awaited.
@@ -62,6 +67,20 @@ impl Cluster {
         self.state.join(format!("{number}.deaths"))
     }
 
+    /// The last words of an instance or of the cluster unit: of the run that died. Where an instance was
+    /// given up, its last run was the worker's alone.
+    pub(crate) fn last_words(&self, unit: &Unit) -> Vec<String> {
+        self.words_of_the_dead(&unit.name, unit.exit_status, &unit.invocation)
+    }
+
+    fn words_of_the_dead(&self, unit: &str, exit_status: i32, invocation: &str) -> Vec<String> {
+        let number = walk::number_of(&self.app, unit).filter(|_| exit_status == i32::from(ERRORED));
+        let died = number
+            .and_then(|number| Deaths::load(&self.deaths(number)))
+            .map(|deaths| deaths.invocation);
+        journal::last_words(self.scope, unit, died.as_deref().unwrap_or(invocation))
+    }
+
     /// All loaded instances with their numbers.
     fn instances(&self, manager: &mut dyn Manager) -> Result<Vec<(u32, Brief)>, Error> {
         let units = manager.units(&format!("{}@*.service", self.app))?;
@@ -81,7 +100,11 @@ impl Cluster {
 /// Tells systemd how it goes, and asks for time: what hangs is ended by the unit's own time-out.
 fn notify(status: &str, at_most: Duration) {
     // Run by hand there is nobody to tell.
-    let _ = sd_notify::notify(&[NotifyState::Status(status), extension(at_most)]);
+    let _ = sd_notify::notify(&[
+        // A newline would begin another assignment.
+        NotifyState::Status(Visible::line(status).as_str()),
+        extension(at_most),
+    ]);
 }
 
 /// Asks for time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`, and leaves what was last told as it is.

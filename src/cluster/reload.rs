@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::progress::{self, Lock, Progress};
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, extend, journal, notify, now, serving};
+use super::{Cluster, EXTENSION, LOOK, extend, notify, now, serving};
 use crate::systemd::{Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
 
@@ -61,13 +61,21 @@ pub fn reload(
             Ok(())
         }
         Err(failed) => {
-            for line in journal::last_words(&failed.invocation) {
+            for line in last_words(cluster, &failed) {
                 (teller.say)(&format!("  {line}"));
             }
             end_if_nobody_serves(manager, cluster, &failed);
             Err(ReloadError::Walk(Box::new(failed)))
         }
     }
+}
+
+fn last_words(cluster: &Cluster, failed: &Failed) -> Vec<String> {
+    let Some(number) = failed.number else {
+        return Vec::new();
+    };
+    let unit = cluster.instance(number);
+    cluster.words_of_the_dead(&unit, failed.exit_status, &failed.invocation)
 }
 
 fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cluster, EXTENSION, LOOK, hold_off, journal, notify, progress, verdict};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
 use crate::brake::{Deaths, ERRORED};
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 
@@ -164,11 +164,7 @@ fn none_serves(
     say: &mut dyn FnMut(&str),
 ) -> Result<StartError, Error> {
     let units = failed(manager, instances)?;
-    let words = units.first().map(|unit| match unit.exit_status {
-        // The last run was the worker's alone, and those before it have the reason.
-        status if status == i32::from(ERRORED) => journal::last_words_of_any(&unit.name),
-        _ => journal::last_words(&unit.invocation),
-    });
+    let words = units.first().map(|unit| cluster.last_words(unit));
     for line in words.unwrap_or_default() {
         say(&format!("  {line}"));
     }

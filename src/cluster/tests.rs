@@ -31,6 +31,7 @@ impl Bench {
             cluster: Cluster {
                 app: "web".into(),
                 state: folder.path().into(),
+                scope: crate::layout::Scope::System,
             },
             fake: Fake::running(units),
             said: Vec::new(),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use super::apply::{self, Prepared};
 use super::context::Context;
 use super::state;
-use crate::cluster::journal;
+use crate::cluster::Cluster;
 use crate::output::{Exit, Failure};
-use crate::systemd::{self, ActiveState, Job, JobResult, Verb};
+use crate::systemd::{self, ActiveState, Job, JobResult, Unit, Verb};
 use crate::unit::name;
+use crate::visible::Visible;
 
 /// How often the progress of a walk is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -202,8 +203,11 @@ pub(super) fn keep_old(context: &mut Context, prepared: &Prepared, failure: Fail
 
 fn failed(context: &mut Context, verb: Verb, unit: &str, result: JobResult) -> Failure {
     let state = context.manager().ok().and_then(|m| m.unit(unit).ok());
-    let words = state.as_ref().map(|u| journal::last_words(&u.invocation));
-    for line in words.unwrap_or_default() {
+    for line in state
+        .as_ref()
+        .map(|u| last_words(context, u))
+        .unwrap_or_default()
+    {
         context.printer.progress(line);
     }
     let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
@@ -215,4 +219,25 @@ fn failed(context: &mut Context, verb: Verb, unit: &str, result: JobResult) -> F
     Failure::new(exit, format!("{verb} of {unit} ended as `{result}`{why}")).help(format!(
         "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
     ))
+}
+
+fn last_words(context: &Context, unit: &Unit) -> Vec<Visible> {
+    let stem = unit.name.strip_suffix(".service").unwrap_or(&unit.name);
+    let (app, is_instance) = match stem.split_once('@') {
+        Some((app, _)) => (app, true),
+        None => (stem, false),
+    };
+    let cluster = Cluster {
+        app: app.to_owned(),
+        state: context.layout.state(app),
+        scope: context.layout.scope,
+    };
+    let words = cluster.last_words(unit);
+    // The cluster unit's lines are our own: they have been made visible on their way to the journal.
+    let show = if is_instance {
+        Visible::line
+    } else {
+        Visible::again
+    };
+    words.iter().map(|line| show(line)).collect()
 }

@@ -120,6 +120,7 @@ fn cluster(context: &Context, app: &str) -> Cluster {
     Cluster {
         app: app.to_owned(),
         state: context.layout.state(app),
+        scope: context.layout.scope,
     }
 }
 

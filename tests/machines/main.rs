@@ -22,6 +22,7 @@ mod power;
 mod programs;
 mod reload;
 mod sandbox;
+mod shown;
 mod sizing;
 mod tracing;
 mod user;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             FAULTS,
             INSTALL,
             SANDBOX,
+            SHOWN,
             SIZING,
             PACKAGES,
             TRACING,
@@ -172,6 +174,19 @@ const INSTALL: &[Spec] = specs![
 const SANDBOX: &[Spec] = specs![
     sandbox::is_what_the_page_says,
     sandbox::a_kernel_that_cannot_is_told_by_check,
+];
+
+const SHOWN: &[Spec] = specs![
+    shown::the_last_words_of_a_start_are_made_visible,
+    shown::the_last_words_of_a_reload_are_made_visible,
+    shown::a_reason_in_the_list_is_made_visible,
+    shown::names_and_values_are_made_visible,
+    shown::worker_and_generator_write_one_line_for_each_fault,
+    shown::colours_are_those_of_rsgen_alone,
+    shown::a_user_sees_the_words_of_an_app_of_the_users_own,
+    shown::a_users_unit_of_the_same_name_has_no_say_in_a_start,
+    shown::a_forged_invocation_has_no_say_in_a_reload,
+    shown::a_journal_that_hangs_or_floods_holds_nothing_up,
 ];
 
 const SIZING: &[Spec] = specs![

@@ -6,7 +6,7 @@ use crate::cluster::SOON;
 use crate::drain::ask;
 
 /// Runs a command in a login of an ordinary user.
-fn run(machine: &Machine, command: &str) -> Output {
+pub(crate) fn run(machine: &Machine, command: &str) -> Output {
     let login =
         "XDG_RUNTIME_DIR=/run/user/1500 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1500/bus";
     machine.run(&[
@@ -42,7 +42,7 @@ fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
     load.stop().assert_nothing_lost();
 }
 
-fn log_in(machine: &Machine) {
+pub(crate) fn log_in(machine: &Machine) {
     machine
         .sh("useradd --create-home --uid 1500 worker && systemctl start user@1500")
         .ok();

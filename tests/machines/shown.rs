@@ -1,0 +1,278 @@
+//! What rsgen shows is harmless: whatever a program, a name or a file says, no terminal and no journal obeys it.
+
+use std::time::Duration;
+
+use testbed::{Machine, Output, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, deploy, install, write_ecosystem};
+use crate::user;
+
+/// What `rude.js` prints, made visible.
+const RUDE: &str = r"rude \x1b]52;c;ZXZpbA==\x07\x1b[2J\u{9b}2J\x0d\x7f\u{202e}backwards";
+
+/// Before the server, so that it dies as `rude.js` does.
+const TURNS_RUDE: &str = "require('/srv/web/rude.js');\nconst http";
+
+/// Whether a terminal would do something other than to show it.
+fn is_obeyed(c: char) -> bool {
+    let of_lines = c == '\n' || c == '\t';
+    c.is_control() && !of_lines
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[track_caller]
+fn assert_harmless(output: &Output) {
+    for text in [&output.stdout, &output.stderr] {
+        assert!(!text.contains(is_obeyed), "{text:?} of {}", output.command);
+    }
+}
+
+/// All that rsgen wrote to the journal as the cluster unit, with each line's priority.
+fn journal_of_the_cluster(machine: &Machine) -> Output {
+    let fields = "--output-fields=MESSAGE,PRIORITY";
+    let json = machine.run(&[
+        "journalctl",
+        "-a",
+        "-o",
+        "json",
+        fields,
+        "_SYSTEMD_UNIT=web.service",
+    ]);
+    json.ok()
+}
+
+/// No control character in there, and nothing that is urgent because a program said so.
+#[track_caller]
+fn assert_harmless_journal(machine: &Machine) {
+    let said = journal_of_the_cluster(machine);
+    assert!(
+        !said.stdout.contains("\\u001b") && !said.stdout.contains("\\u009b"),
+        "{said}"
+    );
+    // A message of bytes that are no text is a list of numbers in there.
+    assert!(!said.stdout.contains("\"MESSAGE\":["), "{said}");
+    assert!(!said.stdout.contains("\"PRIORITY\":\"0\""), "{said}");
+    assert_harmless(&said);
+}
+
+pub(crate) fn the_last_words_of_a_start_are_made_visible(machine: &mut Machine) {
+    machine.write_app("rude.js", "/srv/web");
+    write_ecosystem(machine, "rude.js", "1", "max_restarts = 2");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert_harmless(&told);
+    let told = told.says(RUDE).says("  <0>forged");
+    // Made visible once, by whoever saw it first.
+    assert!(!told.stdout.contains(r"\\x1b"), "{told}");
+    assert_harmless_journal(machine);
+    assert_harmless(&machine.run(&["rsgen", "list"]).ok().says("errored"));
+    let json = machine.run(&["rsgen", "start", "web", "--json"]).exits(1);
+    assert_harmless(&json);
+}
+
+pub(crate) fn the_last_words_of_a_reload_are_made_visible(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine.write_app("rude.js", "/srv/web");
+    deploy(machine, "graceful.js", "const http", TURNS_RUDE);
+    let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert_harmless(&told.says("the canary failed"));
+    let said = journal_of_the_cluster(machine);
+    // JSON doubles each backslash.
+    assert!(said.stdout.contains(&RUDE.replace('\\', r"\\")), "{said}");
+    assert_harmless_journal(machine);
+    assert_harmless(&machine.run(&["cat", "/run/rsgen/web/walk.jsonl"]).ok());
+}
+
+pub(crate) fn a_reason_in_the_list_is_made_visible(machine: &mut Machine) {
+    machine.write_app("rude.js", "/srv/web");
+    write_ecosystem(machine, "rude.js", "1", "max_restarts = 2");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let reason = "it said \u{1b}[2J\u{9b}2J\u{202e}so";
+    machine.write(
+        "/run/rsgen/web/0.deaths",
+        &format!("1 1 errored\n{reason}\n"),
+    );
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert_harmless(&list.says(r"it said \x1b[2J\u{9b}2J\u{202e}so"));
+    assert_harmless(&machine.run(&["rsgen", "list", "--json"]).ok().says("u202e"));
+}
+
+pub(crate) fn names_and_values_are_made_visible(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let named = "/srv/web/a\u{1b}[2J\u{9b}\u{202e}\nb.toml";
+    let text = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nenv.A = \"\u{202e}x\"\n";
+    machine.write(named, text);
+    let shown = r"/srv/web/a\x1b[2J\u{9b}\u{202e}\x0ab.toml";
+    assert_harmless(&machine.run(&["rsgen", "check", named]).ok().says(shown));
+    let diff = machine.run(&["rsgen", "install", "--dry-run", named]).ok();
+    assert_harmless(&diff.says(r"A=\u{202e}x"));
+
+    let unknown_key = "\"a\\u001bb\" = 1 # \u{9b}2J\u{202e}";
+    machine.write(named, &format!("{text}{unknown_key}\n"));
+    let faults = machine.run(&["rsgen", "check", named]).exits(3).says(shown);
+    assert_harmless(&faults.says(r"# \u{9b}2J\u{202e}").says(r"a\x1bb"));
+    assert_harmless(&machine.run(&["rsgen", "check", "--json", named]).exits(3));
+
+    let evil = "\u{1b}]0;x\u{7}\u{202e}\nerror: no";
+    for arguments in [
+        &["stop", evil][..],
+        &["list", evil],
+        &["check", evil],
+        &[evil],
+        &["list", &format!("--{evil}")],
+        &["install", "-i", evil, "x.js"],
+        &["install", "--listen", evil, "x.js"],
+        &["--color", evil, "list"],
+    ] {
+        let told = machine.run(&[&["rsgen"], arguments].concat());
+        assert_harmless(&told);
+        assert!(!told.stderr.contains("\nerror: no"), "{told}");
+        assert!(
+            told.to_string().contains(r"\x1b]0;x\x07\u{202e}\x0a"),
+            "{told}"
+        );
+    }
+}
+
+pub(crate) fn worker_and_generator_write_one_line_for_each_fault(machine: &mut Machine) {
+    let evil = "--x\n<0>forged\u{1b}[2J\u{9b}2J";
+    let told = machine
+        .run(&["/usr/lib/rsgen/rsgen-worker", "run", evil])
+        .exits(2);
+    assert_harmless(&told);
+    assert_eq!(told.stderr.lines().count(), 1, "{told}");
+    let line = r"<3>rsgen: `--x\x0a<0>forged\x1b[2J\u{9b}2J` is no argument";
+    assert!(told.stderr.starts_with(line), "{told}");
+    let long = "x".repeat(100_000);
+    let told = machine
+        .run(&["/usr/lib/rsgen/rsgen-worker", "run", &long])
+        .exits(2);
+    assert!(told.stderr.len() < 48 << 10 && told.stderr.ends_with("…\n"));
+
+    machine.write("/etc/rsgen/a\u{1b}[2J\n<0>forged.toml", "");
+    let generator = "/usr/lib/systemd/system-generators/rsgen-generator /run/out /run/out /run/out";
+    // Where there is a ring buffer of the kernel, the lines would go there.
+    let told = machine.sh(&format!(
+        "mkdir /run/out; rm -f /dev/kmsg; mkdir /dev/kmsg; {generator}"
+    ));
+    assert_harmless(&told);
+    let lines: Vec<&str> = told.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{told}");
+    assert!(lines[0].starts_with("<3>rsgen-generator["), "{told}");
+    assert!(lines[0].contains(r"a\x1b[2J\x0a<0>forged.toml: "), "{told}");
+}
+
+pub(crate) fn colours_are_those_of_rsgen_alone(machine: &mut Machine) {
+    install(machine, "graceful.js", "1", "");
+    let list = machine.run(&["rsgen", "--color", "always", "list"]).ok();
+    list.says("\u{1b}[1m\u{1b}[32monline\u{1b}[0m");
+    let text = "[[apps]]\nname = \"web\"\n\"\\u001b[32mgreen\" = 1\n";
+    machine.write("/root/green.toml", text);
+    let check = machine.run(&["rsgen", "--color", "always", "check", "/root/green.toml"]);
+    let told = check.exits(3).says("\u{1b}[1m").says(r"`\x1b[32mgreen`");
+    assert!(!told.stderr.contains("\u{1b}[32mgreen"), "{told:?}");
+}
+
+pub(crate) fn a_user_sees_the_words_of_an_app_of_the_users_own(machine: &mut Machine) {
+    user::log_in(machine);
+    machine.write_app("rude.js", "/home/worker");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"rude.js\"\nlisten = 3000\ninstances = 1\nmax_restarts = 2\n";
+    machine.write("/home/worker/ecosystem.toml", app);
+    let told = user::run(machine, "rsgen --user install ecosystem.toml").exits(1);
+    assert_harmless(&told.says(RUDE));
+}
+
+/// What an ordinary user runs as `web@N.service`: its words, under the invocation of the app's own unit.
+fn pretender(number: u32) -> String {
+    let unit = format!("web@{number}.service");
+    format!(
+        "#!/bin/sh
+while :; do
+    ln -sfn \"$(systemctl show -P InvocationID {unit})\" \"$XDG_RUNTIME_DIR/systemd/units/invocation:{unit}\"
+    systemd-cat -t web echo words of a pretender
+    sleep 0.1
+done
+"
+    )
+}
+
+fn pretend(machine: &Machine, number: u32) {
+    user::log_in(machine);
+    machine.write("/home/worker/pretender", &pretender(number));
+    machine.write(
+        "/home/worker/.config/systemd/user/web@.service",
+        "[Service]\nExecStart=/bin/sh /home/worker/pretender\n",
+    );
+    machine
+        .run(&["chown", "-R", "worker:", "/home/worker"])
+        .ok();
+    user::run(
+        machine,
+        &format!("systemctl --user start web@{number}.service"),
+    )
+    .ok();
+}
+
+fn has_forged(machine: &Machine, invocation: &str) -> bool {
+    let forged = format!("_SYSTEMD_INVOCATION_ID={invocation}");
+    let words = machine.run(&["journalctl", "-o", "cat", &forged, "_UID=1500"]);
+    words.stdout.contains("words of a pretender")
+}
+
+pub(crate) fn a_users_unit_of_the_same_name_has_no_say_in_a_start(machine: &mut Machine) {
+    pretend(machine, 0);
+    machine.write_app("rude.js", "/srv/web");
+    write_ecosystem(
+        machine,
+        "rude.js",
+        "1",
+        "max_restarts = 2\nrestart_delay = \"1s\"",
+    );
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert!(!told.to_string().contains("pretender"), "{told}");
+    told.says(RUDE);
+    let fields = "--output-fields=_SYSTEMD_UNIT";
+    let of_user = "_SYSTEMD_USER_UNIT=web@0.service";
+    let carried = machine
+        .run(&["journalctl", "-o", "json", fields, of_user])
+        .ok();
+    let is_told_apart = |line: &str| line.contains("\"_SYSTEMD_UNIT\":\"user@1500.service\"");
+    assert!(carried.text().lines().all(is_told_apart), "{carried}");
+    assert!(!carried.text().is_empty());
+}
+
+pub(crate) fn a_forged_invocation_has_no_say_in_a_reload(machine: &mut Machine) {
+    install(machine, "graceful.js", "1", "");
+    pretend(machine, 1);
+    machine.write_app("rude.js", "/srv/web");
+    let dies_later = "setTimeout(() => require('/srv/web/rude.js'), 4000);\n";
+    machine.write("/srv/web/graceful.js", dies_later);
+    let reload = machine.spawn(&["rsgen", "reload", "web"]);
+    let mut canary = String::new();
+    wait_until(SOON, "the canary", || {
+        canary = machine.property("web@1.service", "InvocationID");
+        !canary.is_empty()
+    });
+    assert_harmless(&reload.wait().exits(1));
+    wait_until(Duration::from_secs(5), "the forged words", || {
+        has_forged(machine, &canary)
+    });
+    let said = journal_of_the_cluster(machine);
+    assert!(!said.stdout.contains("pretender"), "{said}");
+    assert!(said.stdout.contains("backwards"), "{said}");
+}
+
+pub(crate) fn a_journal_that_hangs_or_floods_holds_nothing_up(machine: &mut Machine) {
+    machine.write_app("rude.js", "/srv/web");
+    write_ecosystem(machine, "rude.js", "1", "max_restarts = 1");
+    for program in ["exec sleep 100", "exec yes", "exec tr '\\0' x </dev/zero"] {
+        machine.write("/root/journalctl", &format!("#!/bin/sh\n{program}\n"));
+        machine
+            .sh("chmod +x /root/journalctl && mount --bind /root/journalctl /usr/bin/journalctl")
+            .ok();
+        let told = machine.run(&["rsgen", "install", ECOSYSTEM]);
+        machine.sh("umount /usr/bin/journalctl").ok();
+        let told = told.exits(1);
+        assert!(told.took < Duration::from_mins(1), "{told}");
+        assert!(told.stdout.len() < 20_000, "{} bytes", told.stdout.len());
+    }
+}
