@@ -4,10 +4,10 @@
 //! what ends a run (`rsgen unit ended`, as root) counts in a file, and what begins the next one (the
 //! worker, as any user, in any sandbox) reads it. A file that cannot be read counts as no deaths.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
+
+use crate::state::Entry;
 
 /// The worker's exit status for an instance that is given up; `RestartPreventExitStatus=` names it.
 pub const ERRORED: u8 = 190;
@@ -55,8 +55,8 @@ pub enum Verdict {
 impl Deaths {
     /// Reads the file of an instance; `None` when there is none that can be read.
     #[must_use]
-    pub fn load(path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path).ok()?;
+    pub fn load(file: &Entry) -> Option<Self> {
+        let text = file.read().ok()?;
         let mut lines = text.split('\n');
         let mut numbers = lines.next()?.split(' ');
         let reason = lines.next()?;
@@ -74,7 +74,7 @@ impl Deaths {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn store(&self, path: &Path) -> io::Result<()> {
+    pub fn store(&self, file: &Entry) -> io::Result<()> {
         let state = if self.errored { "errored" } else { "trying" };
         let reason: String = self
             .reason
@@ -87,12 +87,7 @@ impl Deaths {
             self.last.as_micros(),
             self.invocation
         );
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let temporary = path.with_extension("deaths-new");
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, path)
+        file.write(&text)
     }
 
     /// The state after one more death, `uptime` after READY (zero for never READY).
@@ -167,7 +162,10 @@ impl Deaths {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::state::Name;
 
     const POLICY: Policy = Policy {
         min_uptime: Duration::from_secs(1),
@@ -240,26 +238,27 @@ mod tests {
     #[test]
     fn the_file_reads_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("web/0.deaths");
+        let file = Entry::new(&folder.path().join("web"), Name::Deaths(0));
         let deaths = Deaths {
             reason: "a\nb".into(),
             invocation: "0123456789abcdef0123456789abcdef".into(),
             ..die(None, 0)
         };
-        deaths.store(&path).unwrap();
+        deaths.store(&file).unwrap();
         // Older versions read the first two lines as these have always been.
-        let text = fs::read_to_string(&path).unwrap();
+        let text = file.read().unwrap();
         assert!(text.starts_with("1 1000000000 trying\na b\n"), "{text}");
         assert_eq!(
-            Deaths::load(&path).unwrap(),
+            Deaths::load(&file).unwrap(),
             Deaths {
                 reason: "a b".into(),
                 ..deaths
             }
         );
-        assert_eq!(Deaths::load(Path::new("/nowhere")), None);
-        fs::write(&path, "2 7 trying\nkilled by SIGKILL\n").unwrap();
-        let older = Deaths::load(&path).unwrap();
+        let nowhere = Entry::new(Path::new("/nowhere/web"), Name::Deaths(0));
+        assert_eq!(Deaths::load(&nowhere), None);
+        file.write("2 7 trying\nkilled by SIGKILL\n").unwrap();
+        let older = Deaths::load(&file).unwrap();
         assert_eq!(
             (older.count, older.reason.as_str()),
             (2, "killed by SIGKILL")

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod output;
 pub mod plan;
 pub mod procfs;
+pub mod state;
 pub mod sys;
 pub mod systemd;
 pub mod unit;

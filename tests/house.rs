@@ -13,13 +13,16 @@ const FUNCTION: usize = 60;
 /// What each room of `src` may import besides itself; `command` and `bin` may import anything.
 const LAW: &[(&str, &[&str])] = &[
     ("begin", &["sys"]),
-    ("brake", &[]),
+    ("brake", &["state"]),
     (
         "cluster",
-        &["walk", "systemd", "brake", "layout", "visible"],
+        &["walk", "systemd", "brake", "state", "layout", "visible"],
     ),
     ("ecosystem", &["unit", "layout", "visible"]),
-    ("generate", &["plan", "ecosystem", "unit", "layout"]),
+    (
+        "generate",
+        &["plan", "ecosystem", "state", "unit", "layout"],
+    ),
     ("layout", &[]),
     (
         "output",
@@ -34,13 +37,17 @@ const LAW: &[(&str, &[&str])] = &[
         ],
     ),
     ("plan", &["ecosystem", "unit", "layout", "visible"]),
+    ("procfs", &[]),
+    ("state", &[]),
     ("sys", &[]),
     ("systemd", &["layout"]),
     ("unit", &["layout"]),
     ("visible", &[]),
     ("walk", &["systemd"]),
-    ("procfs", &[]),
-    ("worker", &["sys", "begin", "brake", "procfs", "visible"]),
+    (
+        "worker",
+        &["sys", "begin", "brake", "procfs", "state", "visible"],
+    ),
 ];
 
 /// A text file of the project.

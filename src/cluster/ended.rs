@@ -134,8 +134,8 @@ fn cause(cluster: &Cluster, ended: &Unit, number: u32) -> String {
 }
 
 fn count(cluster: &Cluster, number: u32, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
-    let path = cluster.deaths(number);
-    let before = Deaths::load(&path);
+    let file = cluster.deaths(number);
+    let before = Deaths::load(&file);
     let deaths = if is_errored(unit) {
         before.unwrap_or_default().given_up(policy)
     } else {
@@ -145,7 +145,7 @@ fn count(cluster: &Cluster, number: u32, unit: &Unit, policy: &Policy, now: Dura
         }
     };
     // A count that is lost costs a few more restarts, nothing else.
-    let _ = deaths.store(&path);
+    let _ = deaths.store(&file);
     deaths
 }
 

@@ -4,10 +4,10 @@
 //! The end of a failed start is held back, and with it the next. Only while somebody knocks: a person
 //! who starts a broken app hears of it at once.
 
-use std::fs;
 use std::time::Duration;
 
 use super::{Cluster, LOOK, notify};
+use crate::state::Name;
 use crate::systemd::{Error, Manager, QueuedJob};
 
 /// Failures further apart are none in a row.
@@ -19,15 +19,14 @@ const EXTENSION: Duration = Duration::from_secs(10);
 /// After a successful start.
 pub(super) fn forget(cluster: &Cluster) {
     // Not being there is the usual case.
-    let _ = fs::remove_file(cluster.state.join("failures"));
+    let _ = cluster.file(Name::Failures).remove();
 }
 
 /// Counts one more failed start; how long the next should be held back.
 pub(super) fn after_failure(cluster: &Cluster, now: Duration) -> Duration {
-    let path = cluster.state.join("failures");
-    let count = 1 + earlier(&fs::read_to_string(&path).unwrap_or_default(), now);
-    let note = fs::create_dir_all(&cluster.state)
-        .and_then(|()| fs::write(&path, format!("{count} {}", now.as_micros())));
+    let file = cluster.file(Name::Failures);
+    let count = 1 + earlier(&file.read().unwrap_or_default(), now);
+    let note = file.write(&format!("{count} {}", now.as_micros()));
     // What cannot be counted must not run away either.
     if note.is_err() { LONGEST } else { pause(count) }
 }
@@ -88,7 +87,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster {
             app: "web".into(),
-            state: folder.path().into(),
+            state: folder.path().join("web"),
             scope: crate::layout::Scope::System,
         };
         let mut now = Duration::from_secs(1000);

@@ -30,6 +30,7 @@ pub use stop::{Stopped, stop, stopped};
 
 use crate::brake::{Deaths, ERRORED};
 use crate::layout::Scope;
+use crate::state::{Entry, Name};
 use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit};
 use crate::visible::Visible;
 use crate::walk;
@@ -63,8 +64,12 @@ impl Cluster {
         format!("{}@{number}.service", self.app)
     }
 
-    fn deaths(&self, number: u32) -> PathBuf {
-        self.state.join(format!("{number}.deaths"))
+    fn file(&self, name: Name) -> Entry {
+        Entry::new(&self.state, name)
+    }
+
+    fn deaths(&self, number: u32) -> Entry {
+        self.file(Name::Deaths(number))
     }
 
     /// The last words of an instance or of the cluster unit: of the run that died. Where an instance was

@@ -1,37 +1,13 @@
-//! The lock of a walk, and the files in which it tells its progress.
+//! The files in which a walk tells its progress.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
-
 use super::Cluster;
+use crate::state::Name;
 use crate::visible;
 use crate::walk::{Event, Failed, Plan};
-
-/// Held during a walk; it dies with its holder.
-pub(super) struct Lock {
-    _file: Flock<File>,
-}
-
-impl Lock {
-    /// Takes the lock, or `None` when another walk of this app has it.
-    pub(super) fn take(cluster: &Cluster) -> io::Result<Option<Self>> {
-        fs::create_dir_all(&cluster.state)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o644)
-            .open(cluster.state.join("lock"))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Some(Self { _file: file })),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, e)) => Err(e.into()),
-        }
-    }
-}
 
 /// One JSON object a line: the event's own fields, `text` for people, and what a failure means.
 pub(super) struct Progress {
@@ -41,14 +17,7 @@ pub(super) struct Progress {
 impl Progress {
     /// A new file in the place of the last walk's, so that a reader sees which is which.
     pub(super) fn begin(cluster: &Cluster) -> io::Result<Self> {
-        let temporary = cluster.state.join("walk.jsonl-new");
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&temporary)?;
-        fs::rename(&temporary, cluster.state.join("walk.jsonl"))?;
+        let file = cluster.file(Name::Walk).begin()?;
         Ok(Self { file })
     }
 
@@ -72,15 +41,13 @@ impl Progress {
 /// Notes a walk that replaced every instance, by when it began.
 pub(super) fn done(cluster: &Cluster, began: Duration, plan: &Plan) {
     // Lost, it costs one walk too many.
-    let _ = fs::write(
-        cluster.state.join("walk.done"),
-        format!("{} {plan:?}", began.as_micros()),
-    );
+    let note = format!("{} {plan:?}", began.as_micros());
+    let _ = cluster.file(Name::Done).write(&note);
 }
 
 /// Whether a walk by the same plan began after `asked`, and succeeded: it did all that was asked for.
 pub(super) fn is_done_since(cluster: &Cluster, asked: Duration, plan: &Plan) -> bool {
-    let note = fs::read_to_string(cluster.state.join("walk.done")).unwrap_or_default();
+    let note = cluster.file(Name::Done).read().unwrap_or_default();
     note.split_once(' ').is_some_and(|(began, done)| {
         began
             .parse()
@@ -91,17 +58,14 @@ pub(super) fn is_done_since(cluster: &Cluster, asked: Duration, plan: &Plan) -> 
 
 /// Keeps the number of the canary beyond a killed walk.
 pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
-    let path = cluster.state.join("canary");
+    let file = cluster.file(Name::Canary);
     // Lost, it costs one instance too many until the end of the next walk.
     let _ = match number {
-        Some(number) => fs::write(path, number.to_string()),
-        None => fs::remove_file(path),
+        Some(number) => file.write(&number.to_string()),
+        None => file.remove(),
     };
 }
 
 pub(super) fn canary(cluster: &Cluster) -> Option<u32> {
-    fs::read_to_string(cluster.state.join("canary"))
-        .ok()?
-        .parse()
-        .ok()
+    cluster.file(Name::Canary).read().ok()?.parse().ok()
 }

@@ -8,9 +8,10 @@
 
 use std::time::Duration;
 
-use super::progress::{self, Lock, Progress};
+use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, now, serving};
+use crate::state::Lock;
 use crate::systemd::{Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
 
@@ -85,7 +86,7 @@ fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {
 fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadError> {
     let end = now() + PATIENCE;
     loop {
-        if let Some(lock) = Lock::take(cluster).map_err(|e| state(cluster, e))? {
+        if let Some(lock) = Lock::take(&cluster.state).map_err(|e| state(cluster, e))? {
             return Ok(lock);
         }
         if now() > end {
@@ -134,7 +135,7 @@ impl Witness for Teller<'_> {
 
     fn forget(&mut self, number: u32) {
         // Not being there is the usual case.
-        let _ = std::fs::remove_file(self.cluster.deaths(number));
+        let _ = self.cluster.deaths(number).remove();
     }
 
     fn remember_canary(&mut self, number: Option<u32>) {

@@ -30,7 +30,7 @@ impl Bench {
         Self {
             cluster: Cluster {
                 app: "web".into(),
-                state: folder.path().into(),
+                state: folder.path().join("web"),
                 scope: crate::layout::Scope::System,
             },
             fake: Fake::running(units),
@@ -331,7 +331,7 @@ fn a_reload_is_skipped_only_after_one_that_began_later_and_did_the_same() {
 fn every_step_is_a_line_of_json_with_a_text_for_people() {
     let mut bench = Bench::running(&["web.service", "web@0.service"]);
     reload(&mut bench.fake, &bench.cluster, &plan(), &mut |_| {}).unwrap();
-    let text = std::fs::read_to_string(bench.cluster.state.join("walk.jsonl")).unwrap();
+    let text = bench.cluster.file(Name::Walk).read().unwrap();
     let names: Vec<String> = text
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())

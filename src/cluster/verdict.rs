@@ -2,11 +2,10 @@
 //!
 //! `ended` writes it and queues the stop, `ExecStop=` reads it, `ExecStopPost=` takes it away.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use super::Cluster;
+use crate::state::Name;
 
 /// Why the cluster unit is stopped though nobody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,21 +16,16 @@ pub(super) enum Verdict {
     Idle,
 }
 
-fn path(cluster: &Cluster) -> PathBuf {
-    cluster.state.join("verdict")
-}
-
 pub(super) fn write(cluster: &Cluster, verdict: &Verdict) -> io::Result<()> {
-    fs::create_dir_all(&cluster.state)?;
     let text = match verdict {
         Verdict::Failed(why) => format!("failed {why}\n"),
         Verdict::Idle => "idle\n".to_owned(),
     };
-    fs::write(path(cluster), text)
+    cluster.file(Name::Verdict).write(&text)
 }
 
 pub(super) fn read(cluster: &Cluster) -> Option<Verdict> {
-    let text = fs::read_to_string(path(cluster)).ok()?;
+    let text = cluster.file(Name::Verdict).read().ok()?;
     Some(match text.trim_end().strip_prefix("failed ") {
         Some(why) => Verdict::Failed(why.to_owned()),
         None => Verdict::Idle,
@@ -42,6 +36,6 @@ pub(super) fn read(cluster: &Cluster) -> Option<Verdict> {
 pub(super) fn take(cluster: &Cluster) -> Option<Verdict> {
     let verdict = read(cluster);
     // Not being there is the usual case.
-    let _ = fs::remove_file(path(cluster));
+    let _ = cluster.file(Name::Verdict).remove();
     verdict
 }

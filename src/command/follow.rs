@@ -9,6 +9,7 @@ use super::context::Context;
 use super::state;
 use crate::cluster::Cluster;
 use crate::output::{Exit, Failure};
+use crate::state::{Entry, Name};
 use crate::systemd::{self, ActiveState, Job, JobResult, Unit, Verb};
 use crate::unit::name;
 use crate::visible::Visible;
@@ -107,7 +108,7 @@ fn watch(context: &mut Context, job: &Job, progress: &mut Progress) -> Result<Jo
 
 /// The walk's progress file, read as it grows.
 struct Progress {
-    path: std::path::PathBuf,
+    walk: Entry,
     /// The walk before this one: its lines are old news.
     before: Option<u64>,
     reader: Option<BufReader<File>>,
@@ -116,10 +117,10 @@ struct Progress {
 
 impl Progress {
     fn open(context: &Context, app: &str) -> Self {
-        let path = context.layout.state(app).join("walk.jsonl");
-        let before = inode(&path);
+        let walk = Entry::new(&context.layout.state(app), Name::Walk);
+        let before = walk.open().ok().and_then(|file| inode(&file));
         Self {
-            path,
+            walk,
             before,
             reader: None,
             last: None,
@@ -127,8 +128,10 @@ impl Progress {
     }
 
     fn tell(&mut self, context: &Context) {
-        if self.reader.is_none() && inode(&self.path) != self.before {
-            self.reader = File::open(&self.path).ok().map(BufReader::new);
+        if self.reader.is_none() {
+            let file = self.walk.open().ok();
+            let newer = file.filter(|file| inode(file) != self.before);
+            self.reader = newer.map(BufReader::new);
         }
         let Some(reader) = &mut self.reader else {
             return;
@@ -176,9 +179,9 @@ impl Progress {
     }
 }
 
-fn inode(path: &std::path::Path) -> Option<u64> {
+fn inode(file: &File) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
-    path.metadata().ok().map(|m| m.ino())
+    file.metadata().ok().map(|m| m.ino())
 }
 
 /// After a walk that touched no instance: puts the old units back, so that a restart runs the old.

@@ -9,6 +9,7 @@ use super::targets;
 use crate::brake::Deaths;
 use crate::generate::sources;
 use crate::output::{Failure, table};
+use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Unit};
 use crate::unit::name;
 use crate::visible::Visible;
@@ -140,7 +141,7 @@ fn status(context: &mut Context, app: &str) -> Result<AppStatus, Failure> {
             .and_then(|r| r.strip_prefix('@')?.strip_suffix(".service")?.parse().ok());
         let Some(number) = number else { continue };
         let unit = manager.unit(&brief.name)?;
-        let deaths = Deaths::load(&state.join(format!("{number}.deaths")));
+        let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)));
         instances.push(instance(number, unit, deaths));
     }
     instances.sort_by_key(|i| i.number);

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
@@ -15,6 +15,7 @@ use nix::unistd::geteuid;
 use super::arguments::Run;
 use super::drain::process;
 use super::sockets::Listener;
+use crate::state::{Entry, Name};
 
 /// Notes the sockets that an instance was handed. Only a user's own manager has a state folder that it could be
 /// written to; any other can be asked.
@@ -27,14 +28,12 @@ pub(super) fn note(run: &Run, listeners: &[Listener]) {
         .filter_map(|l| fstat(l.fd).ok())
         .map(|s| s.st_ino.to_string());
     let text = inodes.collect::<Vec<_>>().join("\n");
-    let path = path(&run.state, run.instance);
-    let _ = path.parent().map(fs::create_dir_all);
     // In a unit of the system the folder is root's.
-    let _ = fs::write(path, text);
+    let _ = file(&run.state, run.instance).write(&text);
 }
 
-fn path(state: &Path, instance: u32) -> PathBuf {
-    state.join(format!("{instance}.sockets"))
+fn file(state: &Path, instance: u32) -> Entry {
+    Entry::new(state, Name::Sockets(instance))
 }
 
 /// The inodes of the sockets that the manager of this unit holds; more than those of the instance.
@@ -54,7 +53,7 @@ pub(super) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<H
 /// # Errors
 /// When nothing was.
 pub(super) fn noted(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
-    let text = fs::read_to_string(path(state, instance))?;
+    let text = file(state, instance).read()?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
@@ -65,9 +64,11 @@ mod tests {
     #[test]
     fn what_was_noted_is_known_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(noted(folder.path(), 3).is_err());
-        fs::write(path(folder.path(), 3), "17\n4026531840\nnonsense\n").unwrap();
-        let noted = noted(folder.path(), 3);
+        let state = folder.path().join("web");
+        assert!(noted(&state, 3).is_err());
+        let text = "17\n4026531840\nnonsense\n";
+        file(&state, 3).write(text).unwrap();
+        let noted = noted(&state, 3);
         assert_eq!(noted.unwrap(), HashSet::from([17, 4_026_531_840]));
     }
 }

@@ -5,11 +5,12 @@
 //! a descriptor would not reach the children of `npm start`, and a signal may be the program's own.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::arguments::Run;
+use crate::state::{self, Folder};
 
 /// Where the program finds the path of the file.
 const VARIABLE: &str = "RSGEN_DRAIN";
@@ -76,12 +77,15 @@ fn interpreter(program: &Path) -> Option<OsString> {
 
 /// The file whose change means that this instance drains.
 fn word_of_drain(state: &Path, app: &str, instance: u32) -> PathBuf {
-    let folder = state.parent().unwrap_or(state).join("drain");
-    folder.join(format!("{app}@{instance}"))
+    state::drain(state).join(format!("{app}@{instance}"))
 }
 
 /// Word that the instance drains, or that it shuts down; given for as long as this lives.
-pub(super) struct Word(PathBuf);
+pub(super) struct Word {
+    path: PathBuf,
+    folder: Folder,
+    name: String,
+}
 
 impl Word {
     /// That it drains.
@@ -89,7 +93,7 @@ impl Word {
     /// # Errors
     /// When the folder cannot be written.
     pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(word_of_drain(state, app, instance))
+        Self::give(state, format!("{app}@{instance}"))
     }
 
     /// PM2's message `shutdown`.
@@ -97,19 +101,21 @@ impl Word {
     /// # Errors
     /// When the folder cannot be written.
     pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        let mut path = word_of_drain(state, app, instance).into_os_string();
-        path.push(".shutdown");
-        Self::give(path.into())
+        Self::give(state, format!("{app}@{instance}.shutdown"))
     }
 
-    fn give(path: PathBuf) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
+    fn give(state: &Path, name: String) -> io::Result<Self> {
+        let path = state::drain(state);
+        let folder = Folder::make(&path)?;
         // One that was left by a killed drain is no news to anybody.
-        let _ = fs::remove_file(&path);
-        File::create_new(&path)?;
-        Ok(Self(path))
+        folder.remove(&name)?;
+        // The program has to be able to open it whenever it hears of it.
+        folder.put(&name, "")?;
+        Ok(Self {
+            path: path.join(&name),
+            folder,
+            name,
+        })
     }
 }
 
@@ -117,19 +123,21 @@ impl Word {
     /// Whether a descriptor with this link in /proc leads to it: the program has it open as long as it
     /// still has connections.
     pub(super) fn is(&self, link: &str) -> bool {
-        Path::new(link) == self.0
+        Path::new(link) == self.path
     }
 }
 
 impl Drop for Word {
     fn drop(&mut self) {
         // It lies in /run, and the next drain removes it, too.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.folder.remove(&self.name);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn extended(own: &str, program: &[&str]) -> Vec<(OsString, OsString)> {

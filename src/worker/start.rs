@@ -14,6 +14,7 @@ use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
 use super::{Error, channel, inherited, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
+use crate::state::{Entry, Name};
 use crate::sys::process::{self, Side};
 use crate::sys::{entry, exec, seccomp};
 use crate::visible::Visible;
@@ -90,8 +91,8 @@ fn look_for_manager() -> Result<(), Error> {
 
 /// The brake on crash loops: goes on, waits, or gives up.
 fn hold(run: &Run) -> Result<(), Error> {
-    let path = run.state.join(format!("{}.deaths", run.instance));
-    let Some(deaths) = Deaths::load(&path) else {
+    let file = Entry::new(&run.state, Name::Deaths(run.instance));
+    let Some(deaths) = Deaths::load(&file) else {
         return Ok(());
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)

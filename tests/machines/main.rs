@@ -24,6 +24,7 @@ mod reload;
 mod sandbox;
 mod shown;
 mod sizing;
+mod state;
 mod tracing;
 mod user;
 mod values;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             SANDBOX,
             SHOWN,
             SIZING,
+            STATE,
             PACKAGES,
             TRACING,
             USER,
@@ -195,6 +197,12 @@ const SIZING: &[Spec] = specs![
     sizing::after_a_boot_it_serves_and_fits_the_machine,
     sizing::a_bigger_machine_gets_more_than_was_pinned,
     sizing::a_file_that_a_package_drops_is_an_app,
+];
+
+const STATE: &[Spec] = specs![
+    state::whoever_holds_what_may_be_opened_does_not_delay_a_reload,
+    state::the_umask_of_an_app_is_not_that_of_its_state,
+    state::what_others_planted_before_an_upgrade_is_cleared_away,
 ];
 
 const PACKAGES: &[Spec] = specs![

@@ -193,9 +193,9 @@ fn the_brake_goes_waits_and_gives_up() {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
         let last = std::time::Duration::from(now).as_micros() - u128::from(ago) * 1000;
         let stage = Stage::on(LOOPBACK).argument("--max-restarts=3");
-        let path = stage.folder().join("0.deaths");
+        std::fs::create_dir_all(stage.state()).unwrap();
         std::fs::write(
-            path,
+            stage.state().join("0.deaths"),
             format!("{count} {last} trying\nexited with status 1\n"),
         )
         .unwrap();

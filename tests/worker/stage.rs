@@ -138,6 +138,11 @@ impl Stage {
         self.folder.path()
     }
 
+    /// The state folder of the app, which nobody has made yet.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("rsgen").join(&self.app)
+    }
+
     pub(crate) fn python(self, program: &str) -> Instance {
         let text = format!("{PRELUDE}{program}");
         self.start(&["/usr/bin/python3", "-c", &text])
@@ -178,7 +183,7 @@ impl Stage {
             "{moves}{CLOSE}{listen}exec </dev/null >>\"$OUTPUT\" 2>&1\nunset OUTPUT\n{}exec \"$@\"",
             self.before
         );
-        let state = format!("--state={}", self.folder.path().display());
+        let state = format!("--state={}", self.state().display());
         let mut command = Command::new("bash");
         command
             .args(["-c", &script, "bash", WORKER, "run", "--instance=0", &state])

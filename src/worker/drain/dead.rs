@@ -3,13 +3,13 @@
 //! From here, through our own descriptor of it: no filter of the program is on the way, and no address has to be
 //! written into its memory.
 
-use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::socket::{Backlog, SockaddrStorage, UnixAddr, bind, getpeername, listen};
 
+use crate::state::{Folder, Name};
 use crate::sys::socket::{self, Shape};
 
 /// No connection comes from so near, unless somebody asks for it: packets begin with 64, see ip(7).
@@ -62,22 +62,18 @@ fn drop_what_is_far(dead: &OwnedFd, ipv6: bool) -> io::Result<()> {
 /// No filter keeps a connection from a unix socket, and an abstract name is for every user to find. A file that is
 /// gone before anybody listens is not.
 fn bind_nowhere(dead: &OwnedFd, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let folder = File::open(folder)?;
-    // However long the path of the folder is, an address is not.
-    let path = PathBuf::from(format!(
-        "/proc/self/fd/{}/{}.dead",
-        folder.as_raw_fd(),
-        std::process::id()
-    ));
+    let folder = Folder::make(folder)?;
+    let name = Name::Dead(std::process::id());
     // Of a drain that was killed.
-    let _ = fs::remove_file(&path);
-    bind(dead.as_raw_fd(), &UnixAddr::new(&path)?)?;
-    fs::remove_file(&path)
+    folder.remove(&name.to_string())?;
+    // However long the path of the folder is, an address is not.
+    bind(dead.as_raw_fd(), &UnixAddr::new(&folder.path_of(name))?)?;
+    folder.remove(&name.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::{SocketAddr, TcpStream};
     use std::os::unix::net::UnixStream;
     use std::time::Duration;

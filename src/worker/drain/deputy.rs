@@ -7,11 +7,10 @@
 //! is drained.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,6 +22,7 @@ use super::super::rehearsal;
 use super::super::replace::above;
 use super::arguments::{self, Drain};
 use super::{GRACE, Instance, without};
+use crate::state::{Folder, Name};
 use crate::sys::process;
 
 /// No request is longer.
@@ -38,10 +38,6 @@ pub(in super::super) fn is_needed() -> bool {
     is_users && rehearsal::yama() == 1
 }
 
-fn path(state: &Path, instance: u32) -> PathBuf {
-    state.join(format!("{instance}.helper"))
-}
-
 /// The helper's side.
 pub(in super::super) struct Deputy {
     listener: UnixListener,
@@ -55,11 +51,13 @@ impl Deputy {
     /// # Errors
     /// When the state folder cannot be written; then that command does what it can by itself, and says so.
     pub(in super::super) fn begin(run: &Run) -> io::Result<Self> {
-        let path = path(&run.state, run.instance);
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        let folder = Folder::make(&run.state)?;
+        let name = Name::Helper(run.instance);
         // Of the instance before.
-        let _ = fs::remove_file(&path);
-        let listener = UnixListener::from(above(UnixListener::bind(path)?.into()));
+        folder.remove(&name.to_string())?;
+        let listener = UnixListener::bind(folder.path_of(name))?;
+        folder.close_to_others(name)?;
+        let listener = UnixListener::from(above(listener.into()));
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
@@ -137,7 +135,9 @@ pub(super) fn ask(instance: &Instance<'_>) -> bool {
     if geteuid().is_root() {
         return false;
     }
-    let helper = UnixStream::connect(path(&drain.state, drain.instance));
+    let name = Name::Helper(drain.instance);
+    let helper =
+        Folder::look(&drain.state).and_then(|folder| UnixStream::connect(folder.path_of(name)));
     helper.is_ok_and(|helper| converse(helper, drain, instance.signals.as_fd()))
 }
 

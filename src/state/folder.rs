@@ -1,0 +1,394 @@
+//! A folder below `/run/rsgen`, held by a descriptor: what is done in it is done in the folder that was looked at.
+
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+use super::Name;
+
+/// Of folders; units/rsgen.conf has the same.
+const FOLDER: Mode = Mode::from_bits_truncate(0o755);
+/// Of files: everybody reads them.
+const FILE: Mode = Mode::from_bits_truncate(0o644);
+/// Of what is for its owner alone.
+pub(super) const OWN: Mode = Mode::from_bits_truncate(0o600);
+/// Whoever may write besides the owner.
+const OTHERS_WRITE: u32 = 0o022;
+/// What was planted is removed, and somebody may be removing it at the same time.
+pub(super) const ATTEMPTS: u32 = 8;
+/// Nothing takes so long from its beginning to its place.
+const ABANDONED: Duration = Duration::from_mins(1);
+
+/// Makes names of this process's differ.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The folder of an app, or the one for words of drains.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens it for writing, and makes it where there is none: its own mode and owner and those of all that is in
+    /// it are then as they must be, and so is the folder above.
+    ///
+    /// # Errors
+    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] where another user's folder is meant to be.
+    pub fn make(path: &Path) -> io::Result<Self> {
+        Self::to_write(path, true)
+    }
+
+    /// As [`Folder::make`], where there is one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where there is none.
+    pub fn mend(path: &Path) -> io::Result<Self> {
+        Self::to_write(path, false)
+    }
+
+    /// Puts right the folder of all apps, where there is one. `path` is `/run/rsgen`.
+    ///
+    /// # Errors
+    /// As [`Folder::make`].
+    pub fn mend_all(path: &Path) -> io::Result<()> {
+        let (run, name) = path
+            .parent()
+            .zip(path.file_name())
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        match open_dir(run).and_then(|run| upper(&run, name, false)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn to_write(path: &Path, is_made: bool) -> io::Result<Self> {
+        let (run, above, name) = parts(path)?;
+        let above = upper(&run, above, is_made)?;
+        let folder = own_folder(&above, name, is_made)?;
+        sweep(&folder.fd);
+        Ok(Self(folder.fd))
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] also when others may have written there.
+    pub fn look(path: &Path) -> io::Result<Self> {
+        let (run, above, name) = parts(path)?;
+        let look = |dir: &OwnedFd, name: &OsStr| {
+            let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let fd = openat(dir, name, how, Mode::empty())?;
+            if is_trusted(&fstat(&fd)?) {
+                Ok(fd)
+            } else {
+                Err(foreign())
+            }
+        };
+        Ok(Self(look(&look(&run, above)?, name)?))
+    }
+
+    /// Removes the folder of an app with all that is in it.
+    ///
+    /// # Errors
+    /// Those of the file system; not being there is as good.
+    pub fn discard(path: &Path) -> io::Result<()> {
+        let (run, above, name) = parts(path)?;
+        match upper(&run, above, false) {
+            Ok(above) => displace(&above, name),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] also for a link, a FIFO, or a file that others may have written.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        let how = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let fd = match self.open_as(name, how) {
+            Err(Errno::ELOOP | Errno::ENXIO) => return Err(foreign()),
+            fd => fd?,
+        };
+        let stat = fstat(&fd)?;
+        // Of one that was replaced a moment ago no link is left.
+        if is_regular(&stat) && is_trusted(&stat) && stat.st_nlink <= 1 {
+            Ok(fd.into())
+        } else {
+            Err(foreign())
+        }
+    }
+
+    pub(super) fn open_as(&self, name: &str, how: OFlag) -> nix::Result<OwnedFd> {
+        openat(&self.0, name, how | OFlag::O_CLOEXEC, OWN)
+    }
+
+    /// Puts a file in the place of whatever has this name; the file, to be written on.
+    ///
+    /// # Errors
+    /// Those of the file system; nothing has changed then.
+    pub fn put(&self, name: &str, text: &str) -> io::Result<File> {
+        let temporary = temporary(name);
+        let placed = self.fill(&temporary, text).and_then(|file| {
+            let name = OsStr::new(name);
+            match renameat(&self.0, temporary.as_str(), &self.0, name) {
+                Err(Errno::EISDIR) => {
+                    displace(&self.0, name)?;
+                    renameat(&self.0, temporary.as_str(), &self.0, name)?;
+                }
+                renamed => renamed?,
+            }
+            Ok(file)
+        });
+        if placed.is_err() {
+            let _ = unlinkat(&self.0, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        placed
+    }
+
+    fn fill(&self, name: &str, text: &str) -> io::Result<File> {
+        // Of a process that had this one's number and was killed.
+        displace(&self.0, OsStr::new(name))?;
+        let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let fd = openat(&self.0, name, how | OFlag::O_CLOEXEC, FILE)?;
+        set_mode(&fd, &fstat(&fd)?, FILE)?;
+        let mut file = File::from(fd);
+        file.write_all(text.as_bytes())?;
+        Ok(file)
+    }
+
+    /// Removes what has this name; not being there is as good.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        displace(&self.0, OsStr::new(name))
+    }
+
+    /// The names of all that is in it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let names = names(&self.0)?.into_iter();
+        Ok(names.filter_map(|name| name.into_string().ok()).collect())
+    }
+
+    /// A path to something in this very folder, for calls that take no descriptor; as long as this lives.
+    #[must_use]
+    pub fn path_of(&self, name: Name) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()))
+    }
+
+    /// Keeps everybody else from what has this name, which is no link.
+    ///
+    /// # Errors
+    /// Those of chmod(2).
+    pub fn close_to_others(&self, name: Name) -> io::Result<()> {
+        let name = name.to_string();
+        let follow = FchmodatFlags::FollowSymlink;
+        Ok(fchmodat(&self.0, name.as_str(), OWN, follow)?)
+    }
+
+    pub(super) fn stat(&self, name: &str) -> nix::Result<FileStat> {
+        fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+}
+
+/// `/run`, opened as it is, and two names below it.
+fn parts(path: &Path) -> io::Result<(OwnedFd, &OsStr, &OsStr)> {
+    let above = path.parent();
+    let names = above.and_then(Path::file_name).zip(path.file_name());
+    let (above, (upper, name)) = above.zip(names).ok_or(io::ErrorKind::InvalidInput)?;
+    let run = open_dir(above.parent().unwrap_or(Path::new("")))?;
+    Ok((run, upper, name))
+}
+
+fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let is_here = path.as_os_str().is_empty();
+    let path = if is_here { Path::new(".") } else { path };
+    Ok(open(path, how, Mode::empty())?)
+}
+
+/// The folder of all apps.
+fn upper(run: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<OwnedFd> {
+    let opened = own_folder(run, name, is_made)?;
+    // Others put their files there only while they could; what root puts there is whose root likes.
+    if opened.was_open {
+        for name in names(&opened.fd)? {
+            let stat = fstatat(&opened.fd, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+            if stat.is_ok_and(|stat| !is_ours(&stat)) {
+                displace(&opened.fd, OsStr::from_bytes(name.to_bytes()))?;
+            }
+        }
+    }
+    Ok(opened.fd)
+}
+
+struct Opened {
+    fd: OwnedFd,
+    /// Whether others could write there before.
+    was_open: bool,
+}
+
+/// A folder that is ours and that nobody else writes to, in the place of whatever is there.
+fn own_folder(dir: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<Opened> {
+    let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    for _ in 0..ATTEMPTS {
+        match openat(dir, name, how, Mode::empty()) {
+            Ok(fd) => {
+                let stat = fstat(&fd)?;
+                if is_ours(&stat) {
+                    return put_right(fd, &stat);
+                }
+            }
+            Err(Errno::ENOENT) if is_made => {
+                match mkdirat(dir, name, FOLDER) {
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(e) => return Err(e.into()),
+                }
+                continue;
+            }
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {}
+            Err(e) => return Err(e.into()),
+        }
+        displace(dir, name)?;
+    }
+    Err(Errno::EBUSY.into())
+}
+
+fn put_right(fd: OwnedFd, stat: &FileStat) -> io::Result<Opened> {
+    // As /tmp: meant for everybody, so it is no folder of ours and must stay as it is.
+    if stat.st_mode & Mode::S_ISVTX.bits() != 0 {
+        let fault = "the folder for state belongs to everybody";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
+    }
+    set_mode(&fd, stat, FOLDER)?;
+    Ok(Opened {
+        fd,
+        was_open: stat.st_mode & OTHERS_WRITE != 0,
+    })
+}
+
+fn set_mode(fd: &impl AsFd, stat: &FileStat, mode: Mode) -> io::Result<()> {
+    if stat.st_mode & 0o7777 != mode.bits() {
+        fchmod(fd, mode)?;
+    }
+    Ok(())
+}
+
+/// Removes what a folder of ours has and should not, and gives the rest the modes that it has to have. What cannot be
+/// removed is none of it for a reader, and is in the way of a writer at most.
+fn sweep(dir: &OwnedFd) {
+    for name in names(dir).unwrap_or_default() {
+        let Ok(stat) = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let bytes = name.to_bytes();
+        // Whether one of ours is replaced is for whoever takes it.
+        let is_lock = bytes == Name::Lock.to_string().as_bytes() && is_ours(&stat);
+        let is_abandoned = is_temporary(bytes) && age(&stat) > ABANDONED;
+        if is_abandoned || !is_lock && !is_sound(&stat) {
+            let _ = displace(dir, OsStr::from_bytes(bytes));
+        } else if !is_lock && is_regular(&stat) && stat.st_mode & 0o7777 != FILE.bits() {
+            // Nobody else can have put another file there meanwhile.
+            let _ = fchmodat(dir, name.as_c_str(), FILE, FchmodatFlags::FollowSymlink);
+        }
+    }
+}
+
+fn names(dir: &OwnedFd) -> io::Result<Vec<CString>> {
+    let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut open = Dir::openat(dir, ".", how, Mode::empty())?;
+    let names = open.iter().flatten().map(|e| e.file_name().to_owned());
+    Ok(names
+        .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
+        .collect())
+}
+
+/// Takes whatever has a name away from it. A folder that cannot be emptied, because its owner goes on filling it, is
+/// out of the way at least.
+pub(super) fn displace(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        // Not even with a capability to do so: a unit may have given that to a program of anybody's.
+        Ok(stat) if !geteuid().is_root() && !is_ours(&stat) => return Err(Errno::EACCES.into()),
+        Ok(_) => {}
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    }
+    match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        Err(e) => return Err(e.into()),
+    }
+    for _ in 0..ATTEMPTS {
+        let aside = temporary("removed");
+        match renameat(dir, name, dir, aside.as_str()) {
+            Ok(()) => {
+                let aside = format!("/proc/self/fd/{}/{aside}", dir.as_raw_fd());
+                let _ = fs::remove_dir_all(aside);
+                return Ok(());
+            }
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(Errno::EBUSY.into())
+}
+
+/// A name that nothing else has.
+fn temporary(name: &str) -> String {
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!(".{name}.{}-{count}-new", std::process::id())
+}
+
+fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(b"-new")
+}
+
+fn age(stat: &FileStat) -> Duration {
+    let changed = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().saturating_sub(changed)
+}
+
+/// Whoever writes here is root, or the user whose own folder this is.
+pub(super) fn is_ours(stat: &FileStat) -> bool {
+    stat.st_uid == geteuid().as_raw()
+}
+
+pub(super) fn is_regular(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFREG
+}
+
+/// Of root, if nobody else could write it; or the reader's own, which lies in a folder that nobody else enters,
+/// see `$XDG_RUNTIME_DIR` in environment.d(5), and may have been made with any umask.
+fn is_trusted(stat: &FileStat) -> bool {
+    match stat.st_uid {
+        0 => stat.st_mode & OTHERS_WRITE == 0,
+        uid => uid == geteuid().as_raw(),
+    }
+}
+
+/// What may stay. What others could write says what others like, even when it is root's.
+fn is_sound(stat: &FileStat) -> bool {
+    is_ours(stat) && (!is_regular(stat) || is_trusted(stat) && stat.st_nlink <= 1)
+}
+
+fn foreign() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        "what is there is not of rsgen's making",
+    )
+}

@@ -1,0 +1,147 @@
+//! The state below /run/rsgen is root's: whatever other users plant there, hold or read, nothing comes of it.
+
+use std::time::Duration;
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{SOON, assert_exactly, install, pids};
+
+/// Where the state of the app lies.
+const STATE: &str = "/run/rsgen/web";
+/// A file of root's that others would like to change.
+const VICTIM: &str = "/etc/victim";
+const UNTOUCHED: &str = "as root wrote it\n";
+
+/// Opens and locks whatever may be opened below /run/rsgen, says so and stays.
+const HOLDER: &str = r#"
+import fcntl, os, signal
+held = []
+for folder, _, files in os.walk("/run/rsgen"):
+    for path in [folder] + [os.path.join(folder, name) for name in files]:
+        try:
+            held.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            print(path, error)
+open("/tmp/held", "w").close()
+signal.pause()
+"#;
+
+/// Runs a shell script as a user who has nothing to do with rsgen; what it may not do, it does not.
+fn as_nobody(machine: &Machine, script: &str) {
+    machine.run(&["runuser", "-u", "nobody", "--", "sh", "-c", script]);
+}
+
+fn is_there(machine: &Machine, path: &str) -> bool {
+    machine.run(&["test", "-e", path]).status == 0
+}
+
+/// Kills an instance; returns when it is there again and its death was counted.
+fn die(machine: &Machine) {
+    let before = pids(machine, 1);
+    let counted = || machine.sh(&format!("stat -c %i {STATE}/0.deaths")).stdout;
+    let last = counted();
+    machine
+        .systemctl(&["kill", "-s", "KILL", "--kill-whom=main", "web@0.service"])
+        .ok();
+    wait_until(SOON, "the death to be counted", || {
+        counted() != last
+            && machine.state("web@0.service") == "active"
+            && pids(machine, 1) != before
+    });
+}
+
+/// What below /run/rsgen is not root's alone: others could write it, or it is theirs.
+fn astray(machine: &Machine) -> String {
+    let found =
+        "find /run/rsgen '(' -not -user root -o -perm /022 -not -type l ')' -printf '%M %u %p\\n'";
+    machine.sh(found).ok().stdout
+}
+
+fn reload(machine: &Machine) {
+    let told = machine
+        .run(&["timeout", "60", "rsgen", "reload", "web"])
+        .ok();
+    assert!(told.took < Duration::from_secs(50), "{told}");
+}
+
+pub(crate) fn whoever_holds_what_may_be_opened_does_not_delay_a_reload(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0");
+    reload(machine);
+    machine.write("/srv/holder.py", HOLDER);
+    // As it is, and then as an older version left it.
+    for before in ["true", "umask 022; rm -f lock; : >lock; chmod 644 lock"] {
+        machine.sh(&format!("cd {STATE}; {before}")).ok();
+        machine
+            .sh("rm -f /tmp/held; systemd-run -q --uid=nobody --unit=holder python3 /srv/holder.py")
+            .ok();
+        wait_until(SOON, "all to be held", || is_there(machine, "/tmp/held"));
+        let was = pids(machine, 2);
+        reload(machine);
+        assert!(pids(machine, 2).iter().all(|pid| !was.contains(pid)));
+        machine.systemctl(&["stop", "holder"]).ok();
+        assert_eq!(
+            machine.sh(&format!("stat -c %a {STATE}/lock")).text(),
+            "600"
+        );
+    }
+    let public = "head -c 1 /run/rsgen/web/walk.jsonl >/tmp/read";
+    as_nobody(machine, public);
+    assert_eq!(machine.read("/tmp/read"), "{");
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn the_umask_of_an_app_is_not_that_of_its_state(machine: &mut Machine) {
+    machine.write(VICTIM, UNTOUCHED);
+    for umask in ["0000", "0777"] {
+        install(
+            machine,
+            "graceful.js",
+            "2",
+            &format!("[apps.service]\nUMask = {umask:?}"),
+        );
+        machine.sh(&format!("rm -rf {STATE}")).ok();
+        die(machine);
+        let plant = format!(
+            "cd {STATE}; for name in 0.deaths-new 0.deaths canary verdict; do ln -sf {VICTIM} $name; done"
+        );
+        as_nobody(machine, &plant);
+        die(machine);
+        assert_eq!(machine.read(VICTIM), UNTOUCHED);
+        let modes = format!("stat -c %a {STATE} {STATE}/0.deaths | xargs");
+        assert_eq!(machine.sh(&modes).text(), "755 644", "UMask={umask}");
+        assert_eq!(astray(machine), "");
+    }
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mut Machine) {
+    machine.write(VICTIM, UNTOUCHED);
+    install(machine, "graceful.js", "2", "settle = 0");
+    // As the older version made it for an app with `UMask=0000`.
+    machine
+        .sh(&format!(
+            "rm -rf {STATE}; umask 0; mkdir {STATE}; cd {STATE}; echo '1 1 trying\nwhy' >1.deaths"
+        ))
+        .ok();
+    let plant = format!(
+        "cd {STATE} && echo '99 1 errored\nplanted' >0.deaths && mkfifo lock canary && mkdir -p walk.jsonl/a/b &&
+         for name in 0.deaths-new 1.deaths-new walk.jsonl-new walk.done verdict failures; do ln -s {VICTIM} $name; done"
+    );
+    as_nobody(machine, &plant);
+    assert!(
+        is_there(machine, &format!("{STATE}/walk.jsonl/a/b")),
+        "planted"
+    );
+    die(machine);
+    assert!(
+        machine.read(&format!("{STATE}/0.deaths")).starts_with("1 "),
+        "counted anew"
+    );
+    reload(machine);
+    die(machine);
+    assert_eq!(machine.read(VICTIM), UNTOUCHED);
+    assert_eq!(astray(machine), "");
+    assert_eq!(machine.sh(&format!("stat -c %a {STATE}")).text(), "755");
+    assert_exactly(machine, 2);
+}
