@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -230,4 +230,69 @@ fn nothing_is_written_in_an_initrd() {
         .unwrap();
     assert!(status.success());
     assert_eq!(root.written(), set([]));
+}
+
+fn problems(root: &Root) -> Vec<String> {
+    let layout = rsgen::layout::Layout::system(root.folder.path());
+    let host = rsgen::plan::Host::of_this_machine();
+    rsgen::generate::run(&layout, &root.path("out"), host)
+}
+
+#[test]
+fn what_is_no_regular_file_is_a_fault_in_one_line_and_nobody_waits_for_it() {
+    let root = Root::new();
+    root.write("etc/rsgen/web.toml", WEB);
+    let all = nix::sys::stat::Mode::from_bits_truncate(0o666);
+    for pipe in ["etc/rsgen/pipe.toml", "etc/systemd/system/other.service"] {
+        nix::unistd::mkfifo(&root.path(pipe), all).unwrap();
+    }
+    symlink("/dev/zero", root.path("etc/rsgen/endless.toml")).unwrap();
+    fs::create_dir(root.path("etc/rsgen/folder.toml")).unwrap();
+    let huge = fs::File::create(root.path("etc/rsgen/huge.toml")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    let problems = problems(&root);
+    for (file, fault) in [
+        ("endless", "it is not a regular file"),
+        ("folder", "it is not a regular file"),
+        ("huge", "it is longer than 4096 KiB"),
+        ("pipe", "it is not a regular file"),
+    ] {
+        let path = root.path("etc/rsgen").join(format!("{file}.toml"));
+        let of = |p: &&String| p.contains(&path.display().to_string()) && p.contains(fault);
+        assert_eq!(problems.iter().filter(of).count(), 1, "{problems:?}");
+    }
+    assert!(problems.len() == 4 && problems.iter().all(|p| p.lines().count() == 1));
+    assert!(root.path("out/web.socket").exists());
+}
+
+#[test]
+fn the_last_good_text_is_used_from_a_folder_that_an_older_version_left_open() {
+    let root = Root::new();
+    root.write("etc/rsgen/web.toml", WEB);
+    assert_eq!(problems(&root), Vec::<String>::new());
+    for folder in ["run/rsgen", "run/rsgen/web"] {
+        fs::set_permissions(root.path(folder), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let sockets = || root.path("out/web.socket").exists();
+    for fault in ["[[apps", ""] {
+        root.write("etc/rsgen/web.toml", fault);
+        if fault.is_empty() {
+            fs::remove_file(root.path("etc/rsgen/web.toml")).unwrap();
+        }
+        fs::remove_dir_all(root.path("out")).unwrap();
+        let _ = problems(&root);
+        assert!(sockets(), "{fault}");
+    }
+    let mode = fs::metadata(root.path("run/rsgen/web")).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
+#[test]
+fn a_link_in_the_place_of_the_last_good_text_is_not_followed() {
+    let root = Root::new();
+    fs::create_dir_all(root.path("run/rsgen/web")).unwrap();
+    symlink(root.path("elsewhere"), root.path("run/rsgen/web/good.toml")).unwrap();
+    root.write("elsewhere", WEB);
+    assert_eq!(problems(&root), Vec::<String>::new());
+    assert!(!root.path("out/web.socket").exists());
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use crate::generate::files;
 use crate::layout::Layout;
 
 /// A limit that is in force, and how to be rid of it.
@@ -70,7 +71,7 @@ fn limit(layout: &Layout, name: &str, kind: &Kind) -> Option<Limit> {
     let mut interval = None;
     let mut number = None;
     for path in drop_ins(layout, name, kind.suffix).values() {
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = files::read(path).unwrap_or_default();
         for (at, line) in text.lines().enumerate() {
             let Some((directive, value)) = line.split_once('=') else {
                 continue;

@@ -1,22 +1,52 @@
 //! Files of units: what of ours is there, and changing it all or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
 use crate::plan::diff::{Change, Content};
 use crate::plan::{self};
+use crate::state;
 use crate::unit::name;
 
 /// How every unit of ours begins.
 const MARK: &str = "# Written by rsgen for ";
 
+/// More than fits an app or a unit.
+const LONGEST: u64 = 4 << 20;
+
+/// The text of a file of an app, or of a unit. Links lead where they lead, but only a regular file is read: who looks
+/// at all apps must not wait for a FIFO, or read a device.
+///
+/// # Errors
+/// Those of the file system, and when it is something else, or too long.
+pub fn read(path: &Path) -> io::Result<String> {
+    // To open a device may do something already.
+    is_regular(&fs::metadata(path)?)?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    is_regular(&file.metadata()?)?;
+    state::text(file, LONGEST)
+}
+
+fn is_regular(found: &fs::Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let fault = "it is not a regular file";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, fault))
+}
+
 /// Whether a unit file was written by rsgen; what is not is never touched.
 #[must_use]
 pub fn is_ours(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARK))
+    read(path).is_ok_and(|text| text.starts_with(MARK))
 }
 
 /// The files of a folder with this extension, sorted; none where there is no folder.
@@ -68,7 +98,7 @@ fn insert(found: &mut BTreeMap<PathBuf, Content>, path: PathBuf) {
 pub fn content(path: &Path) -> Option<Content> {
     match fs::read_link(path) {
         Ok(target) => Some(Content::Link(target)),
-        Err(_) => fs::read_to_string(path).ok().map(Content::File),
+        Err(_) => read(path).ok().map(Content::File),
     }
 }
 

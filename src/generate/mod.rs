@@ -13,20 +13,23 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::ecosystem::App;
 use crate::ecosystem::values::Instances;
 use crate::layout::Layout;
 use crate::plan::{self, Host, UnitSet};
+use crate::state::{Entry, Folder, Name};
 use crate::unit::name;
 use sources::Source;
-
-/// The text of an app as it was when it last parsed, in its state folder.
-const GOOD: &str = "good.toml";
 
 /// Generates into `out`, the first of the three folders that systemd names. Returns what went wrong,
 /// one line each; an app with a fault of its own never keeps the others from their units.
 #[must_use]
 pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     let mut problems = Vec::new();
+    // Before anything in there is taken for an app.
+    if let Err(e) = Folder::mend_all(&layout.run) {
+        problems.push(format!("{}: {e}", layout.run.display()));
+    }
     let pinned = pinned_apps(layout);
     for (app, instances) in &pinned {
         if let Err(e) = size(layout, out, app, instances.resolve(host.cpus)) {
@@ -43,7 +46,7 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
         }
     }
     for app in forgotten(layout, &sources) {
-        let path = layout.state(&app).join(GOOD);
+        let path = good(layout, &app).path();
         let source = Source { app, path };
         if !pinned.contains_key(&source.app)
             && let Err(e) = generate(layout, out, &source, host, &mut problems)
@@ -60,7 +63,7 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     let mut apps = BTreeMap::new();
     for dir in std::iter::once(&layout.units).chain(&layout.vendor_units) {
         for path in files::list(dir, "service") {
-            let Ok(text) = fs::read_to_string(&path) else {
+            let Ok(text) = files::read(&path) else {
                 continue;
             };
             if let Some((app, instances)) = marked(&text) {
@@ -106,15 +109,18 @@ fn generate(
     if let Some(foreign) = foreign_unit(layout, &source.app) {
         return Err(format!("the name is taken by {}", foreign.display()));
     }
-    let good = layout.state(&source.app).join(GOOD);
-    let (text, app) = match sources::load(layout, source) {
+    let good = good(layout, &source.app);
+    let is_good = source.path == good.path();
+    let loaded = if is_good {
+        let text = good.read().map_err(|e| e.to_string())?;
+        sources::load_text(layout, source, text)
+    } else {
+        sources::load(layout, source)
+    };
+    let (text, app) = match loaded {
         Ok(loaded) => loaded,
         Err(fault) => {
-            let last = Source {
-                app: source.app.clone(),
-                path: good.clone(),
-            };
-            let Ok(loaded) = sources::load_plain(&last) else {
+            let Ok(loaded) = last_good(layout, &source.app) else {
                 return Err(fault);
             };
             problems.push(format!(
@@ -130,13 +136,30 @@ fn generate(
         ..UnitSet::default()
     };
     write(out, &enabled).map_err(|e| e.to_string())?;
-    if source.path != good && fs::read_to_string(&good).ok().as_ref() != Some(&text) {
+    if !is_good && good.read().ok().as_ref() != Some(&text) {
         // Without it the next fault costs this app its units: worth a word, not a failure.
-        if let Err(e) = files::write_new(&good, &text) {
-            problems.push(format!("{}: {e}", good.display()));
+        if let Err(e) = good.write(&text) {
+            problems.push(format!("{}: {e}", good.path().display()));
         }
     }
     Ok(())
+}
+
+/// The text of an app as it was when it last parsed, in its state folder.
+fn good(layout: &Layout, app: &str) -> Entry {
+    Entry::new(&layout.state(app), Name::Good)
+}
+
+fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
+    // An older version may have left a folder that is not to be believed as it is.
+    let _ = Folder::mend(&layout.state(app));
+    let good = good(layout, app);
+    let source = Source {
+        app: app.to_owned(),
+        path: good.path(),
+    };
+    let text = good.read().map_err(|e| e.to_string())?;
+    sources::load_plain(&source, text)
 }
 
 /// A unit that bears one of the app's names without being ours.
@@ -157,9 +180,10 @@ fn forgotten(layout: &Layout, sources: &[Source]) -> Vec<String> {
     };
     let mut apps: Vec<String> = entries
         .flatten()
-        .filter(|e| e.path().join(GOOD).is_file())
         .filter_map(|e| e.file_name().into_string().ok())
-        .filter(|app| !known(app))
+        .filter(|app| !known(app) && name::check(app).is_ok() && !app.ends_with(".toml.d"))
+        .filter(|app| good(layout, app).path().symlink_metadata().is_ok())
+        .filter(|app| Folder::mend(&layout.state(app)).is_ok() && good(layout, app).open().is_ok())
         .collect();
     apps.sort();
     apps

@@ -83,9 +83,18 @@ pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), String> {
     }
 }
 
-/// As [`load`], without drop-ins.
-pub(super) fn load_plain(source: &Source) -> Result<(String, App), String> {
-    let text = fs::read_to_string(&source.path).map_err(|e| e.to_string())?;
+/// As [`load`], with this text in the place of the file's.
+pub(super) fn load_text(
+    layout: &Layout,
+    source: &Source,
+    text: String,
+) -> Result<(String, App), String> {
+    let (text, app, _) = with_drop_ins(layout, source, text).map_err(|r| one_line(&r))?;
+    Ok((text, app))
+}
+
+/// As [`load_text`], without drop-ins.
+pub(super) fn load_plain(source: &Source, text: String) -> Result<(String, App), String> {
     let (text, app, _) = check(source, text).map_err(|r| one_line(&r))?;
     Ok((text, app))
 }
@@ -95,7 +104,7 @@ pub(super) fn load_plain(source: &Source) -> Result<(String, App), String> {
 /// # Errors
 /// The report, which has at least one error.
 pub fn read(layout: &Layout, source: &Source) -> Result<(String, App, Report), Report> {
-    let text = fs::read_to_string(&source.path).map_err(|e| unreadable(&source.path, &e))?;
+    let text = files::read(&source.path).map_err(|e| unreadable(&source.path, &e))?;
     with_drop_ins(layout, source, text)
 }
 
@@ -110,7 +119,7 @@ pub fn with_drop_ins(
 ) -> Result<(String, App, Report), Report> {
     let shown = source.path.display();
     for drop_in in drop_ins(layout, &source.app) {
-        let added = fs::read_to_string(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
+        let added = files::read(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
         text = ecosystem::pin::overlay(&text, &added).map_err(|e| {
             let fault = format!("the drop-in for {shown} is of no use: {e}");
             let faults = vec![Diagnostic::error(0..0, fault)];

@@ -203,6 +203,7 @@ const STATE: &[Spec] = specs![
     state::whoever_holds_what_may_be_opened_does_not_delay_a_reload,
     state::the_umask_of_an_app_is_not_that_of_its_state,
     state::what_others_planted_before_an_upgrade_is_cleared_away,
+    state::a_pipe_in_the_place_of_an_apps_file_hangs_nobody,
 ];
 
 const PACKAGES: &[Spec] = specs![

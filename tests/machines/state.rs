@@ -145,3 +145,19 @@ pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mu
     assert_eq!(machine.sh(&format!("stat -c %a {STATE}")).text(), "755");
     assert_exactly(machine, 2);
 }
+
+pub(crate) fn a_pipe_in_the_place_of_an_apps_file_hangs_nobody(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    machine
+        .sh("mkdir -p /etc/rsgen/web.toml.d; ln -s /dev/zero /etc/rsgen/endless.toml; truncate -s 1T /etc/rsgen/huge.toml
+             mkfifo /etc/rsgen/pipe.toml /etc/rsgen/web.toml.d/more.toml /etc/systemd/system/other.service")
+        .ok();
+    // systemd gives a generator 90 seconds.
+    let reloaded = machine
+        .run(&["timeout", "80", "systemctl", "daemon-reload"])
+        .ok();
+    assert!(reloaded.took < Duration::from_secs(40), "{reloaded}");
+    let listed = machine.run(&["timeout", "60", "rsgen", "list"]).ok();
+    listed.says("web").says("pipe").says("endless").says("huge");
+    assert_exactly(machine, 2);
+}
