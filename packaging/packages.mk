@@ -7,7 +7,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
 # The time in packages: of the commit, or in a tree without git of the newest entry of the changelog.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 # What packages are made of and where they land. `dev` is what tests install.
-STAGE = $(BUILD)/stage
+STAGE = $(TARGET)/$(PROFILE_DIR)/stage
 PACKAGES ?= $(TARGET)/$(PROFILE_DIR)/packages
 PROFILE_DIR = $(notdir $(BUILD))
 
