@@ -1,5 +1,7 @@
 //! What every command needs: whose systemd, which folders, where to print.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::arguments::Global;
 use crate::layout::{Layout, Scope};
 use crate::output::{Exit, Failure, Printer};
@@ -17,10 +19,12 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(global: &Global, printer: Printer) -> Result<Self, Failure> {
         let layout = if global.user {
-            Layout::of_caller().ok_or_else(|| {
+            let layout = Layout::of_caller().ok_or_else(|| {
                 Failure::new(Exit::Unreachable, "there is no user session here")
                     .help("log in as that user, or set XDG_RUNTIME_DIR and HOME")
-            })?
+            })?;
+            refuse_foreign(&layout)?;
+            layout
         } else {
             Layout::system("/".as_ref())
         };
@@ -51,6 +55,28 @@ impl Context {
             .help("run it with sudo, or add --user for apps of your own"));
         }
         Ok(())
+    }
+}
+
+/// As root in the session of somebody else, as with `sudo -E`: that user's links would be followed and that user's bus
+/// believed, with the rights of root.
+fn refuse_foreign(layout: &Layout) -> Result<(), Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let folders = [&layout.run, &layout.units];
+    let foreign = folders.into_iter().find_map(|folder| {
+        let mut above = folder.ancestors();
+        let (there, found) = above.find_map(|f| Some((f, f.metadata().ok()?)))?;
+        (found.uid() != 0).then_some(there)
+    });
+    match foreign {
+        None => Ok(()),
+        Some(folder) => Err(Failure::new(
+            Exit::Unreachable,
+            format!("`{}` is of another user", folder.display()),
+        )
+        .help("run it as that user, or leave --user out for apps of the system")),
     }
 }
 
