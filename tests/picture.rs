@@ -22,31 +22,35 @@ const HEAD: usize = 84;
 const GAP: usize = 26;
 const INSTANCES: u32 = 2;
 
-/// What the next starts of units come to.
-type Starts = &'static [(&'static str, &'static [Start])];
+/// What the units will do.
+type Prepare = fn(&mut Fake);
 
 /// Walks that go differently, and their titles.
-const WALKS: &[(&str, OnFailure, Starts)] = &[
-    ("a version that works", OnFailure::Abort, &[]),
-    (
-        "a version that does not start",
-        OnFailure::Abort,
-        &[("web@2.service", &[Start::Fails])],
-    ),
-    (
-        "an instance that fails once",
-        OnFailure::Abort,
-        &[("web@1.service", &[Start::Fails])],
-    ),
+const WALKS: &[(&str, OnFailure, Prepare)] = &[
+    ("a version that works", OnFailure::Abort, |_| {}),
+    ("a version that does not start", OnFailure::Abort, |fake| {
+        fake.script("web@2.service", &[Start::Fails]);
+    }),
+    ("an instance that fails once", OnFailure::Abort, |fake| {
+        fake.script("web@1.service", &[Start::Fails]);
+    }),
     (
         "an instance that fails twice, on_failure = \"abort\"",
         OnFailure::Abort,
-        &[("web@1.service", &[Start::Fails, Start::Fails])],
+        |fake| fake.script("web@1.service", &[Start::Fails, Start::Fails]),
     ),
     (
         "an instance that fails twice, on_failure = \"restart\"",
         OnFailure::Restart,
-        &[("web@1.service", &[Start::Fails, Start::Fails])],
+        |fake| fake.script("web@1.service", &[Start::Fails, Start::Fails]),
+    ),
+    (
+        "an instance that does not end, and one whose job is cancelled",
+        OnFailure::Abort,
+        |fake| {
+            fake.cling("web@0.service");
+            fake.cancel("web@1.service", 1);
+        },
     ),
 ];
 
@@ -98,11 +102,9 @@ impl Witness for Notes {
     }
 }
 
-fn events(on_failure: OnFailure, starts: Starts) -> Vec<Event> {
+fn events(on_failure: OnFailure, prepare: Prepare) -> Vec<Event> {
     let mut fake = Fake::running(&["web@0.service", "web@1.service"]);
-    for (unit, starts) in starts {
-        fake.script(unit, starts);
-    }
+    prepare(&mut fake);
     let plan = Plan {
         app: "web".into(),
         instances: INSTANCES,
@@ -111,6 +113,7 @@ fn events(on_failure: OnFailure, starts: Starts) -> Vec<Event> {
         settle: Duration::from_secs(1),
         on_failure,
         step: Duration::from_secs(10),
+        longest_stop: Duration::from_secs(3),
     };
     let mut notes = Notes::default();
     let _ = walk::walk(&mut fake, &plan, &mut notes);
@@ -126,7 +129,10 @@ fn name(event: &Event) -> String {
 /// What an event changes. A new kind of event does not compile here until it has its place.
 fn change(lanes: &mut BTreeMap<u32, State>, event: &Event) {
     match event {
-        Event::Begun { .. } | Event::Done { .. } => {}
+        Event::Begun { .. }
+        | Event::Done { .. }
+        | Event::Canceled { .. }
+        | Event::Killed { .. } => {}
         Event::CanaryStarting { number }
         | Event::Replacing { number, .. }
         | Event::Retrying { number, .. } => {
@@ -208,7 +214,7 @@ fn draw(out: &mut String, top: usize, title: &str, events: &[Event]) -> usize {
 fn picture() -> String {
     let walks: Vec<_> = WALKS
         .iter()
-        .map(|(title, on_failure, starts)| (*title, events(*on_failure, starts)))
+        .map(|(title, on_failure, prepare)| (*title, events(*on_failure, *prepare)))
         .collect();
     let longest = walks.iter().map(|(_, e)| e.len()).max().unwrap();
     let mut body = String::new();
@@ -259,7 +265,7 @@ fn the_picture_and_the_page_name_every_event_of_the_walk_and_the_page_no_other()
         .collect();
     let drawn: BTreeSet<String> = WALKS
         .iter()
-        .flat_map(|(_, on_failure, starts)| events(*on_failure, starts))
+        .flat_map(|(_, on_failure, prepare)| events(*on_failure, *prepare))
         .map(|e| name(&e))
         .collect();
     assert_eq!(drawn, known);

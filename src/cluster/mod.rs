@@ -25,7 +25,7 @@ use sd_notify::NotifyState;
 
 pub use ended::{Ended, ended};
 pub use reload::{ReloadError, reload};
-pub use start::{StartError, start};
+pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};
 
 use crate::brake::{Deaths, ERRORED};
@@ -50,6 +50,8 @@ pub struct Cluster {
 const LOOK: Duration = Duration::from_millis(50);
 /// The time asked for with each sign of life; what hangs is ended by systemd after it.
 const EXTENSION: Duration = Duration::from_secs(30);
+/// So often a job is asked for again that somebody else's cancelled.
+const AGAIN: usize = 5;
 
 impl Cluster {
     fn unit(&self) -> String {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
+use super::{AGAIN, Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
 use crate::brake::{Deaths, ERRORED};
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
+use crate::walk::Overdue;
 
 /// The instances came to nothing, or systemd could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,34 +24,55 @@ pub enum StartError {
 }
 
 /// A sign of life is sent this often; well below what it asks for.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What is to be started, and how long that may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// How many instances there shall be.
+    pub wanted: u32,
+    /// The longest that the stop of an old instance takes by the app's own bounds.
+    pub longest_stop: Duration,
+    /// How long the first that serves waits for the others.
+    pub patience: Duration,
+}
 
 /// Waits for the first verdict on every instance, the result of its job; returns how many serve.
 /// `say` gets a line for each that does not.
 ///
 /// As long as none serves it waits for those that still try: a database may come up later than the
-/// app. The worker's brake ends that.
+/// app. The worker's brake ends that. Once one serves the others are waited for no longer than
+/// `patience`: a program may ask systemd for more time without end.
 ///
 /// # Errors
 /// [`StartError::NoneServes`] when all have failed for good.
 pub fn start(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    wanted: u32,
+    start: Start,
     say: &mut dyn FnMut(&str),
 ) -> Result<u32, StartError> {
+    let wanted = start.wanted;
     verdict::take(cluster);
     stop_surplus(manager, cluster, wanted)?;
-    for job in first_jobs(manager, cluster, wanted)? {
-        outwait(manager, cluster, wanted, job)?;
+    let jobs = first_jobs(manager, cluster, wanted)?;
+    let mut watch = Watch {
+        manager,
+        cluster,
+        start,
+        say,
+        overdue: Overdue::new(&cluster.app, start.longest_stop),
+        served: None,
+    };
+    for job in jobs {
+        watch.outwait(job)?;
     }
     loop {
-        let instances = wanted_of(manager, cluster, wanted)?;
-        let ready = tell(&instances, wanted);
+        let (instances, ready) = watch.look()?;
         if ready > 0 || wanted == 0 {
             hold_off::forget(cluster);
-            for unit in failed(manager, &instances)? {
-                say(&format!(
+            for unit in failed(watch.manager, &instances)? {
+                (watch.say)(&format!(
                     "{} does not serve: {}",
                     unit.name,
                     why(cluster, &unit)
@@ -59,9 +81,88 @@ pub fn start(
             return Ok(ready);
         }
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
+            let Watch { manager, say, .. } = watch;
             return Err(none_serves(manager, cluster, wanted, &instances, say)?);
         }
-        manager.pause(LOOK);
+        watch.manager.pause(LOOK);
+    }
+}
+
+/// The instances while they come up.
+struct Watch<'a> {
+    manager: &'a mut dyn Manager,
+    cluster: &'a Cluster,
+    start: Start,
+    say: &'a mut dyn FnMut(&str),
+    overdue: Overdue,
+    /// Since when any of them serves.
+    served: Option<Duration>,
+}
+
+impl Watch<'_> {
+    /// The wanted instances, and how many of them serve. Those of before that do not end are killed.
+    fn look(&mut self) -> Result<(Vec<Brief>, u32), Error> {
+        let instances = wanted_of(self.manager, self.cluster, self.start.wanted)?;
+        let ready = tell(&instances, self.start.wanted);
+        if ready > 0 && self.served.is_none() {
+            self.served = Some(self.manager.now());
+        }
+        for killed in self.overdue.look(self.manager)? {
+            (self.say)(&killed.to_string());
+        }
+        Ok((instances, ready))
+    }
+
+    fn is_patient(&mut self) -> bool {
+        let now = self.manager.now();
+        self.served.is_none_or(|at| now < at + self.start.patience)
+    }
+
+    /// Waits for a job, and for the one that took its place.
+    fn outwait(&mut self, mut job: Job) -> Result<(), Error> {
+        let mut left = AGAIN;
+        while self.is_patient() {
+            let result = match self.manager.wait(&job, HEARTBEAT) {
+                Err(Error::TimedOut { .. }) => None,
+                result => Some(result?),
+            };
+            let (instances, _) = self.look()?;
+            match result {
+                None => continue,
+                Some(JobResult::Canceled) => {}
+                Some(_) => return Ok(()),
+            }
+            let now = instances.into_iter().find(|i| i.name == job.unit);
+            if let Some(other) = now.and_then(|i| i.job).filter(|j| j.path != job.path) {
+                job.path = other.path;
+                continue;
+            }
+            // All jobs of systemd were thrown away: this one is asked for again.
+            if !self.is_left_behind(&job.unit)? || left == 0 {
+                return Ok(());
+            }
+            left -= 1;
+            job = self.manager.queue(Verb::Start, &job.unit)?;
+        }
+        Ok(())
+    }
+
+    /// Where an instance comes to without its job: whether it is down, and nobody wants it to be.
+    fn is_left_behind(&mut self, unit: &str) -> Result<bool, Error> {
+        while self.is_patient() {
+            let (instances, _) = self.look()?;
+            let brief = instances.into_iter().find(|i| i.name == unit);
+            if brief
+                .as_ref()
+                .is_some_and(|i| i.job.is_some() || i.is_moving())
+            {
+                self.manager.pause(LOOK);
+                continue;
+            }
+            return Ok(brief.is_none_or(|i| i.is_gone())
+                && !super::stop::is_stopping(self.manager, self.cluster)?);
+        }
+        Ok(false)
     }
 }
 
@@ -91,8 +192,9 @@ fn first_jobs(
         let unit = cluster.instance(number);
         let brief = known.iter().find(|b| b.name == unit);
         let job = brief.and_then(|b| b.job.as_ref());
-        // What is up, or tries again by itself, has had its verdict.
-        let is_alive = brief.is_some_and(|b| b.is_ready() || b.active == ActiveState::Activating);
+        // What is up, or tries again by itself, has had its verdict. What moves without a job has lost it.
+        let is_alive = brief
+            .is_some_and(|b| b.is_ready() || b.active == ActiveState::Activating && !b.is_moving());
         match job {
             Some(job) if !job.is_stop() => jobs.push(Job {
                 path: job.path.clone(),
@@ -103,34 +205,6 @@ fn first_jobs(
         }
     }
     Ok(jobs)
-}
-
-/// Waits for a job, and for the one that took its place. systemd's time-outs for the instance bound it.
-fn outwait(
-    manager: &mut dyn Manager,
-    cluster: &Cluster,
-    wanted: u32,
-    mut job: Job,
-) -> Result<(), Error> {
-    loop {
-        let result = match manager.wait(&job, HEARTBEAT) {
-            Err(Error::TimedOut { .. }) => None,
-            result => Some(result?),
-        };
-        let instances = wanted_of(manager, cluster, wanted)?;
-        tell(&instances, wanted);
-        match result {
-            None => {}
-            Some(JobResult::Canceled) => {
-                let next = instances.into_iter().find(|i| i.name == job.unit);
-                match next.and_then(|i| i.job).filter(|j| j.path != job.path) {
-                    Some(other) => job.path = other.path,
-                    None => return Ok(()),
-                }
-            }
-            Some(_) => return Ok(()),
-        }
-    }
 }
 
 fn tell(instances: &[Brief], wanted: u32) -> u32 {

@@ -11,10 +11,11 @@
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, hold_off, notify, now};
-use crate::systemd::{Error, Manager, QueuedJob, Verb};
+use super::{AGAIN, Cluster, EXTENSION, LOOK, hold_off, notify, now};
+use crate::systemd::{Error, JobResult, Manager, QueuedJob, Verb};
+use crate::walk::Overdue;
 
-/// Longer than any instance's own time-outs allow.
+/// For what has not begun to stop: it waits for units that were ordered before it by hand.
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// How the stop is to be told.
@@ -26,27 +27,38 @@ pub enum Stopped {
     Failed(String),
 }
 
-/// `ExecStop=`.
+/// `ExecStop=`. Instances that do not end though a stop by the app's own bounds takes no more than
+/// `longest` are killed; `say` gets a line for each.
 ///
 /// # Errors
 /// When systemd cannot be asked.
-pub fn stop(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Stopped, Error> {
+pub fn stop(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    longest: Duration,
+    say: &mut dyn FnMut(&str),
+) -> Result<Stopped, Error> {
     match verdict::read(cluster) {
         Some(Verdict::Failed(why)) => return Ok(Stopped::Failed(why)),
         Some(Verdict::Idle) => return Ok(Stopped::Clean),
         None => {}
     }
     if is_stopping(manager, cluster)? {
-        close(manager, cluster)?;
+        close(manager, cluster, longest, say)?;
     }
     Ok(Stopped::Clean)
 }
 
-/// `ExecStopPost=`, also after a start that failed.
+/// `ExecStopPost=`, also after a start that failed; `longest` and `say` as for [`stop`].
 ///
 /// # Errors
 /// When systemd cannot be asked.
-pub fn stopped(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+pub fn stopped(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    longest: Duration,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
     // After a verdict the port stays open: the next connection is the next try.
     if verdict::take(cluster).is_some() {
         return Ok(());
@@ -60,13 +72,23 @@ pub fn stopped(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error
         job = hold_off::wait(manager, cluster, pause)?;
     }
     if job.is_some_and(|j| j.is_stop()) {
-        close(manager, cluster)?;
-        // systemd stops a socket after its service, that is after this: too late for who waits for
-        // the stop of the cluster and then expects the port to be free.
-        let closing = manager.queue(Verb::StopAlone, &cluster.socket())?;
-        manager.wait(&closing, EXTENSION)?;
+        close(manager, cluster, longest, say)?;
+        close_port(manager, cluster)?;
     }
     Ok(())
+}
+
+/// systemd stops a socket after its service, that is after this: too late for who waits for the stop of
+/// the cluster and then expects the port to be free.
+fn close_port(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+    for _ in 0..=AGAIN {
+        let closing = manager.queue(Verb::StopAlone, &cluster.socket())?;
+        if manager.wait(&closing, EXTENSION)? != JobResult::Canceled {
+            return Ok(());
+        }
+    }
+    let what = format!("the stop of `{}`", cluster.socket());
+    Err(Error::Canceled { what })
 }
 
 fn is_asked_for(job: &QueuedJob) -> bool {
@@ -78,14 +100,23 @@ pub(super) fn is_stopping(manager: &mut dyn Manager, cluster: &Cluster) -> Resul
     Ok(cluster.job(manager)?.is_some_and(|j| j.is_stop()))
 }
 
-fn close(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+fn close(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    longest: Duration,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
     manager.queue(Verb::Stop, &cluster.socket())?;
-    let end = now() + LONGEST;
-    while now() < end && is_stopping(manager, cluster)? {
+    let mut overdue = Overdue::new(&cluster.app, longest);
+    let end = manager.now() + LONGEST.max(longest.saturating_mul(2));
+    while manager.now() < end && is_stopping(manager, cluster)? {
         let instances = cluster.instances(manager)?;
         let left = instances.iter().filter(|(_, i)| !i.is_gone()).count();
         if left == 0 {
             break;
+        }
+        for killed in overdue.look(manager)? {
+            say(&killed.to_string());
         }
         notify(&format!("waiting for {left} to finish"), EXTENSION);
         manager.pause(LOOK);

@@ -1,5 +1,7 @@
 //! The commands of the cluster unit on a systemd of the test.
 
+mod jobs;
+
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -7,7 +9,7 @@ use tempfile::TempDir;
 use super::verdict::{self, Verdict};
 use super::*;
 use crate::brake::{Deaths, Policy};
-use crate::systemd::fake::{Fake, Start};
+use crate::systemd::fake::{self, Fake};
 use crate::systemd::{ActiveState, Unit, Verb};
 use crate::walk::{OnFailure, Plan};
 
@@ -16,6 +18,8 @@ const POLICY: Policy = Policy {
     max_restarts: 3,
     backoff: None,
 };
+
+const LONGEST: Duration = Duration::from_secs(3);
 
 struct Bench {
     cluster: Cluster,
@@ -42,7 +46,24 @@ impl Bench {
     fn start(&mut self, wanted: u32) -> Result<u32, String> {
         let said = &mut self.said;
         let mut say = |line: &str| said.push(line.to_owned());
-        start(&mut self.fake, &self.cluster, wanted, &mut say).map_err(|e| e.to_string())
+        let how = Start {
+            wanted,
+            longest_stop: LONGEST,
+            patience: Duration::from_mins(1),
+        };
+        super::start(&mut self.fake, &self.cluster, how, &mut say).map_err(|e| e.to_string())
+    }
+
+    fn stop(&mut self) -> Stopped {
+        let said = &mut self.said;
+        let mut say = |line: &str| said.push(line.to_owned());
+        super::stop(&mut self.fake, &self.cluster, LONGEST, &mut say).unwrap()
+    }
+
+    fn stopped(&mut self) {
+        let said = &mut self.said;
+        let mut say = |line: &str| said.push(line.to_owned());
+        super::stopped(&mut self.fake, &self.cluster, LONGEST, &mut say).unwrap();
     }
 
     fn ended(&mut self, number: u32, status: i32) {
@@ -105,7 +126,7 @@ fn start_waits_for_the_jobs_of_the_links_and_queues_none_of_its_own_for_them() {
 #[test]
 fn one_that_serves_is_enough_and_the_others_are_named() {
     let mut bench = Bench::running(&[]);
-    bench.fake.script("web@1.service", &[Start::Fails]);
+    bench.fake.script("web@1.service", &[fake::Start::Fails]);
     assert_eq!(bench.start(3), Ok(2));
     assert_eq!(
         bench.said,
@@ -117,7 +138,7 @@ fn one_that_serves_is_enough_and_the_others_are_named() {
 fn when_all_are_given_up_the_start_fails_and_says_why_once() {
     let mut bench = Bench::running(&[]);
     for unit in ["web@0.service", "web@1.service"] {
-        bench.fake.script(unit, &[Start::GivesUp]);
+        bench.fake.script(unit, &[fake::Start::GivesUp]);
     }
     assert_eq!(
         bench.start(2),
@@ -180,11 +201,11 @@ fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
         verdict::read(&bench.cluster),
         Some(Verdict::Failed(_))
     ));
-    let told = stop(&mut bench.fake, &bench.cluster).unwrap();
+    let told = bench.stop();
     assert!(matches!(told, Stopped::Failed(why) if why.starts_with("no instance is left: ")));
 
     bench.cluster_ends("exit-code", "stop");
-    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    bench.stopped();
     assert!(!bench.fake.log.contains(&"stop web.socket".to_owned()));
     assert_eq!(verdict::read(&bench.cluster), None);
 }
@@ -208,12 +229,9 @@ fn the_last_one_stopped_by_hand_leaves_the_port_open_and_nothing_failed() {
     bench.fake.busy("web@0.service", "stop");
     bench.ended(0, 0);
     assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
-    assert_eq!(
-        stop(&mut bench.fake, &bench.cluster).unwrap(),
-        Stopped::Clean
-    );
+    assert_eq!(bench.stop(), Stopped::Clean);
     bench.cluster_ends("success", "stop");
-    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    bench.stopped();
     assert_eq!(bench.fake.log, ["stop web.service"]);
 }
 
@@ -250,10 +268,10 @@ fn stop_closes_the_port_and_restart_does_not() {
         ("stop", &stop_twice[..1], &stop_twice[..]),
     ] {
         bench.cluster_ends("success", job);
-        stop(&mut bench.fake, &bench.cluster).unwrap();
+        bench.stop();
         assert_eq!(bench.fake.log, log);
         bench.fake.log.clear();
-        stopped(&mut bench.fake, &bench.cluster).unwrap();
+        bench.stopped();
         assert_eq!(bench.fake.log, log_post);
     }
 }
@@ -268,7 +286,7 @@ fn a_failed_start_leaves_the_port_open_and_ends_what_still_tries() {
         ..Unit::default()
     });
     bench.cluster_ends("timeout", "start");
-    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    bench.stopped();
     assert_eq!(bench.fake.log, ["stop web@1.service"]);
 }
 
@@ -276,8 +294,8 @@ fn a_failed_start_leaves_the_port_open_and_ends_what_still_tries() {
 fn a_stop_that_a_start_overtook_touches_nothing() {
     let mut bench = Bench::running(&["web@0.service"]);
     bench.cluster_ends("success", "start");
-    stop(&mut bench.fake, &bench.cluster).unwrap();
-    stopped(&mut bench.fake, &bench.cluster).unwrap();
+    bench.stop();
+    bench.stopped();
     assert_eq!(bench.fake.log, Vec::<String>::new());
 }
 
@@ -290,13 +308,14 @@ fn plan() -> Plan {
         settle: Duration::ZERO,
         on_failure: OnFailure::Abort,
         step: Duration::from_secs(10),
+        longest_stop: Duration::from_secs(3),
     }
 }
 
 #[test]
 fn a_walk_that_leaves_nobody_ends_the_cluster_with_a_verdict() {
     let mut bench = Bench::running(&["web.service", "web@0.service"]);
-    let gives_up = [Start::GivesUp, Start::GivesUp];
+    let gives_up = [fake::Start::GivesUp, fake::Start::GivesUp];
     bench.fake.script("web@0.service", &gives_up);
     let mut told = Vec::new();
     let error = reload(&mut bench.fake, &bench.cluster, &plan(), &mut |line| {

@@ -13,23 +13,108 @@ use crate::state::{Entry, Name};
 use crate::systemd::{self, ActiveState, Job, JobResult, Unit, Verb};
 use crate::unit::name;
 use crate::visible::Visible;
+use crate::walk::Overdue;
 
+/// How often it is looked whether an instance does not end.
+const GLANCE: Duration = Duration::from_secs(1);
 /// How often the progress of a walk is looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// A job that waits this long is not going to end; systemd's own time-outs are far below.
 const LONGEST: Duration = Duration::from_hours(1);
+/// What `canceled`, systemd's word for the end of a job, says.
+const CANCELLED: &str = "cancelled by another job of systemd";
+
+/// So often a job is asked for again that somebody else's cancelled.
+const AGAIN: usize = 3;
 
 /// One job from start to end, in silence. A unit that is not loaded has nothing to stop.
 pub(super) fn job(context: &mut Context, verb: Verb, unit: &str) -> Result<(), Failure> {
-    let manager = context.manager()?;
-    let job = match manager.queue(verb, unit) {
-        Err(systemd::Error::NoSuchUnit { .. }) if verb == Verb::Stop => return Ok(()),
-        job => job?,
-    };
-    match manager.wait(&job, LONGEST)? {
-        JobResult::Done | JobResult::Skipped => Ok(()),
-        result => Err(failed(context, verb, unit, result)),
+    let before = context.manager()?.unit(unit)?.invocation;
+    let mut overdue = watch_over(context, unit)?;
+    for left in (0..=AGAIN).rev() {
+        let job = match context.manager()?.queue(verb, unit) {
+            Err(systemd::Error::NoSuchUnit { .. }) if verb == Verb::Stop => return Ok(()),
+            job => job?,
+        };
+        let result = end(context, &job, &mut overdue)?;
+        match result {
+            JobResult::Done | JobResult::Skipped => return Ok(()),
+            JobResult::Canceled => {}
+            result => return Err(failed(context, verb, unit, result)),
+        }
+        let now = settled(context, unit, &mut overdue)?;
+        let is_done = match verb {
+            Verb::Stop | Verb::StopAlone => now.is_gone(),
+            Verb::Restart => now.is_ready() && now.invocation != before,
+            Verb::Start | Verb::Reload => now.is_ready(),
+        };
+        // With a job in its place somebody wants something else.
+        if now.job.is_some() || left == 0 {
+            return Err(failed(context, verb, unit, result));
+        }
+        if is_done {
+            return Ok(());
+        }
+        tell_again(context, verb, unit);
     }
+    Ok(())
+}
+
+/// Nobody but this command waits for the end of a single instance, which may not come by itself.
+fn watch_over(context: &mut Context, unit: &str) -> Result<Option<Overdue>, Failure> {
+    let Some((app, _)) = unit.split_once('@') else {
+        return Ok(None);
+    };
+    let cluster = context.manager()?.unit(&name::cluster(app))?;
+    Ok(Some(Overdue::new(app, cluster.stop_timeout)))
+}
+
+fn end_overdue(context: &mut Context, overdue: &mut Option<Overdue>) -> Result<(), Failure> {
+    let printer = context.printer;
+    if let Some(overdue) = overdue {
+        for killed in overdue.look(context.manager()?)? {
+            printer.progress(killed.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// How a job ends.
+fn end(
+    context: &mut Context,
+    job: &Job,
+    overdue: &mut Option<Overdue>,
+) -> Result<JobResult, Failure> {
+    let end = Instant::now() + LONGEST;
+    loop {
+        match context.manager()?.wait(job, GLANCE) {
+            Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
+            result => return Ok(result?),
+        }
+        end_overdue(context, overdue)?;
+    }
+}
+
+/// Where a unit comes to without its job, which was cancelled, or the job that took its place.
+fn settled(
+    context: &mut Context,
+    unit: &str,
+    overdue: &mut Option<Overdue>,
+) -> Result<systemd::Unit, Failure> {
+    let end = Instant::now() + LONGEST;
+    loop {
+        let now = context.manager()?.unit(unit)?;
+        if now.job.is_some() || !now.is_moving() || Instant::now() > end {
+            return Ok(now);
+        }
+        end_overdue(context, overdue)?;
+        context.manager()?.pause(TICK);
+    }
+}
+
+fn tell_again(context: &Context, verb: Verb, unit: &str) {
+    let line = format!("{verb} of {unit} was {CANCELLED}; asked for again");
+    context.printer.progress(line);
 }
 
 /// Starts an app and waits until it serves.
@@ -83,14 +168,47 @@ pub(super) fn reload(context: &mut Context, app: &str) -> Result<(), Failure> {
     }
     context.printer.progress(format!("{app}: reloading"));
     state::forget_deaths(&context.layout, app, None);
-    let mut progress = Progress::open(context, app);
-    let job = context.manager()?.queue(Verb::Reload, &unit)?;
-    let result = watch(context, &job, &mut progress)?;
-    match result {
-        JobResult::Done => Ok(()),
-        result => Err(progress
-            .failure(app)
-            .unwrap_or_else(|| failed(context, Verb::Reload, &unit, result))),
+    for left in (0..=AGAIN).rev() {
+        let mut progress = Progress::open(context, app);
+        let job = context.manager()?.queue(Verb::Reload, &unit)?;
+        match watch(context, &job, &mut progress)? {
+            JobResult::Done => return Ok(()),
+            JobResult::Canceled => {
+                if let Some(end) = outlast(context, app, &mut progress)? {
+                    return end;
+                }
+            }
+            result => {
+                let failure = progress.failure(app);
+                return Err(failure.unwrap_or_else(|| failed(context, Verb::Reload, &unit, result)));
+            }
+        }
+        let now = context.manager()?.unit(&unit)?;
+        if now.active != ActiveState::Active || now.job.is_some() || left == 0 {
+            break;
+        }
+        tell_again(context, Verb::Reload, &unit);
+    }
+    Err(failed(context, Verb::Reload, &unit, JobResult::Canceled))
+}
+
+/// The job of a walk was cancelled. The walk itself goes on, unless it had not begun or was ended: then
+/// nothing is known of its end.
+fn outlast(
+    context: &mut Context,
+    app: &str,
+    progress: &mut Progress,
+) -> Result<Option<Result<(), Failure>>, Failure> {
+    let line = format!("{app}: the job of the reload was {CANCELLED}");
+    context.printer.progress(line);
+    let end = Instant::now() + LONGEST;
+    loop {
+        let unit = context.manager()?.unit(&name::cluster(app))?;
+        progress.tell(context);
+        if unit.active != ActiveState::Reloading || Instant::now() > end {
+            return Ok(progress.end(app));
+        }
+        context.manager()?.pause(TICK);
     }
 }
 
@@ -154,9 +272,22 @@ impl Progress {
         }
     }
 
-    /// What the walk said last, if it ended badly.
+    fn last_is(&self, event: &str) -> bool {
+        let last = self.last.as_ref().and_then(|last| last.get("event"));
+        last.is_some_and(|name| name == event)
+    }
+
+    /// How the walk ended, if it did.
+    fn end(&self, app: &str) -> Option<Result<(), Failure>> {
+        if self.last_is("done") {
+            return Some(Ok(()));
+        }
+        self.failure(app).map(Err)
+    }
+
+    /// What the walk said last, if it ended badly. One that was killed has not said why.
     fn failure(&self, app: &str) -> Option<Failure> {
-        let last = self.last.as_ref()?;
+        let last = self.last.as_ref().filter(|_| self.last_is("aborted"))?;
         let text = last.get("text")?.as_str()?;
         let timed_out = last
             .get("timed_out")
@@ -219,7 +350,11 @@ fn failed(context: &mut Context, verb: Verb, unit: &str, result: JobResult) -> F
     } else {
         Exit::Failed
     };
-    Failure::new(exit, format!("{verb} of {unit} ended as `{result}`{why}")).help(format!(
+    let how = match result {
+        JobResult::Canceled => format!("was {CANCELLED}"),
+        result => format!("ended as `{result}`"),
+    };
+    Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(format!(
         "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
     ))
 }

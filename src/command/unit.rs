@@ -9,6 +9,7 @@ use crate::brake::Policy;
 use crate::cluster::{self, Cluster, Ended, Stopped};
 use crate::ecosystem::values::{Instances, OnFailure, parse_time};
 use crate::output::Failure;
+use crate::unit::name;
 use crate::walk::{self, Plan};
 
 /// Arguments of `rsgen unit`.
@@ -25,6 +26,10 @@ enum Step {
         app: String,
         #[arg(long, allow_hyphen_values = true)]
         instances: Instances,
+        #[arg(long, value_parser = time)]
+        step_timeout: Option<Duration>,
+        #[command(flatten)]
+        bound: Bound,
     },
     /// `ExecReload`= of the cluster unit
     Reload {
@@ -41,11 +46,21 @@ enum Step {
         on_failure: OnFailure,
         #[arg(long, value_parser = time)]
         step_timeout: Duration,
+        #[command(flatten)]
+        bound: Bound,
     },
     /// `ExecStop`= of the cluster unit
-    Stop { app: String },
+    Stop {
+        app: String,
+        #[command(flatten)]
+        bound: Bound,
+    },
     /// `ExecStopPost`= of the cluster unit
-    Stopped { app: String },
+    Stopped {
+        app: String,
+        #[command(flatten)]
+        bound: Bound,
+    },
     /// `ExecStopPost`= of an instance
     Ended {
         app: String,
@@ -59,6 +74,26 @@ enum Step {
     },
 }
 
+/// What the stop of an instance takes by the app's own bounds.
+#[derive(Debug, Args)]
+struct Bound {
+    #[arg(long, value_parser = time)]
+    longest_stop: Option<Duration>,
+}
+
+impl Bound {
+    /// Units of an older version do not name it; the time-out of their cluster unit is a little above it.
+    fn longest_stop(&self, context: &mut Context, app: &str) -> Result<Duration, Failure> {
+        Ok(match self.longest_stop {
+            Some(longest) => longest,
+            None => context.manager()?.unit(&name::cluster(app))?.stop_timeout,
+        })
+    }
+}
+
+/// Units of an older version do not say how long the first instance that serves waits for the others.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 // Units write 0 without a unit, which is the one number that needs none.
 fn time(text: &str) -> Result<Duration, String> {
     if text == "0" {
@@ -70,7 +105,19 @@ fn time(text: &str) -> Result<Duration, String> {
 
 pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure> {
     match arguments.step {
-        Step::Start { app, instances } => start(context, &app, instances),
+        Step::Start {
+            app,
+            instances,
+            step_timeout,
+            bound,
+        } => {
+            let how = cluster::Start {
+                wanted: instances.resolve(context.host.cpus),
+                longest_stop: bound.longest_stop(context, &app)?,
+                patience: step_timeout.unwrap_or(PATIENCE),
+            };
+            start(context, &app, how)
+        }
         Step::Reload {
             app,
             instances,
@@ -79,7 +126,9 @@ pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure>
             settle,
             on_failure,
             step_timeout,
+            bound,
         } => {
+            let longest_stop = bound.longest_stop(context, &app)?;
             let plan = Plan {
                 instances: instances.resolve(context.host.cpus),
                 canary: surge > 0,
@@ -90,15 +139,13 @@ pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure>
                     OnFailure::Restart => walk::OnFailure::Restart,
                 },
                 step: step_timeout,
+                longest_stop,
                 app,
             };
             reload(context, &plan)
         }
-        Step::Stop { app } => stop(context, &app),
-        Step::Stopped { app } => {
-            let cluster = cluster(context, &app);
-            Ok(cluster::stopped(context.manager()?, &cluster)?)
-        }
+        Step::Stop { app, bound } => stop(context, &app, &bound),
+        Step::Stopped { app, bound } => stopped(context, &app, &bound),
         Step::Ended {
             app,
             number,
@@ -124,16 +171,16 @@ fn cluster(context: &Context, app: &str) -> Cluster {
     }
 }
 
-fn start(context: &mut Context, app: &str, instances: Instances) -> Result<(), Failure> {
+fn start(context: &mut Context, app: &str, how: cluster::Start) -> Result<(), Failure> {
     let cluster = cluster(context, app);
-    let wanted = instances.resolve(context.host.cpus);
     // A stop in the middle of a start is no failure of the cluster.
     crate::sys::exit_on_sigterm();
     let printer = context.printer;
-    let ready = cluster::start(context.manager()?, &cluster, wanted, &mut |line| {
+    let ready = cluster::start(context.manager()?, &cluster, how, &mut |line| {
         printer.line(line);
     })
     .map_err(|e| Failure::failed(e.to_string()))?;
+    let wanted = how.wanted;
     context.printer.line(format!("{ready} of {wanted} serving"));
     Ok(())
 }
@@ -149,12 +196,28 @@ fn reload(context: &mut Context, plan: &Plan) -> Result<(), Failure> {
     .map_err(|e| Failure::failed(e.to_string()))
 }
 
-fn stop(context: &mut Context, app: &str) -> Result<(), Failure> {
+fn stop(context: &mut Context, app: &str, bound: &Bound) -> Result<(), Failure> {
     let cluster = cluster(context, app);
-    match cluster::stop(context.manager()?, &cluster)? {
+    let longest = bound.longest_stop(context, app)?;
+    let printer = context.printer;
+    let mut say = |line: &str| printer.line(line);
+    match cluster::stop(context.manager()?, &cluster, longest, &mut say)? {
         Stopped::Clean => Ok(()),
         Stopped::Failed(why) => Err(Failure::failed(why)),
     }
+}
+
+fn stopped(context: &mut Context, app: &str, bound: &Bound) -> Result<(), Failure> {
+    let cluster = cluster(context, app);
+    let longest = bound.longest_stop(context, app)?;
+    let printer = context.printer;
+    let mut say = |line: &str| printer.line(line);
+    Ok(cluster::stopped(
+        context.manager()?,
+        &cluster,
+        longest,
+        &mut say,
+    )?)
 }
 
 fn ended(

@@ -1,6 +1,7 @@
 //! A systemd of a test: units that start, fail or hang as their test says, and no time that passes.
 //!
-//! A job ends when it is waited for, or with the next pause; until then its unit has it.
+//! A job ends when it is waited for, or with the next pause; until then its unit has it. Time passes
+//! by pauses, and by waits for jobs that do not end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -33,6 +34,13 @@ pub struct Fake {
     /// Starts that have not come to anything yet, by the path of their job.
     pending: BTreeMap<String, String>,
     ended: BTreeMap<String, JobResult>,
+    /// Units that do not end, and what was asked of them meanwhile: the path of the job and its verb.
+    clinging: BTreeMap<String, Option<(String, Verb)>>,
+    /// So many jobs of a unit are cancelled by somebody.
+    cancels: BTreeMap<String, u32>,
+    /// Whose next job is cancelled by a stop that somebody asks for.
+    stops: Vec<String>,
+    clock: Duration,
     next: u32,
     /// Every job, in order: `restart web@0.service`.
     pub log: Vec<String>,
@@ -59,6 +67,22 @@ impl Fake {
     pub fn script(&mut self, unit: &str, starts: &[Start]) {
         self.starts
             .insert(unit.to_owned(), starts.iter().copied().collect());
+    }
+
+    /// Has a unit that runs not end until it is killed, once.
+    pub fn cling(&mut self, unit: &str) {
+        self.clinging.insert(unit.to_owned(), None);
+    }
+
+    /// Has the next jobs of a unit be cancelled by somebody who throws all jobs away.
+    pub fn cancel(&mut self, unit: &str, times: u32) {
+        self.cancels.insert(unit.to_owned(), times);
+    }
+
+    /// Has somebody stop a unit in the place of its next job.
+    pub fn stop_instead(&mut self, unit: &str) {
+        self.cancel(unit, 1);
+        self.stops.push(unit.to_owned());
     }
 
     /// Puts a unit into any state.
@@ -113,6 +137,14 @@ impl Fake {
         self.fewest_ready = self.fewest_ready.min(self.ready().len());
     }
 
+    /// It has failed, and waits for its next start.
+    fn put_off(&mut self, unit: &str, result: &str) {
+        self.put(unit, ActiveState::Activating, result, 0);
+        if let Some(state) = self.units.get_mut(unit) {
+            state.sub = "auto-restart".into();
+        }
+    }
+
     fn start(&mut self, unit: &str) -> Option<JobResult> {
         self.next += 1;
         let pid = self.next;
@@ -123,9 +155,9 @@ impl Fake {
             .unwrap_or(Start::Works);
         match how {
             Start::Works => self.put(unit, ActiveState::Active, "success", pid),
-            Start::Fails => self.put(unit, ActiveState::Activating, "exit-code", 0),
+            Start::Fails => self.put_off(unit, "exit-code"),
             Start::GivesUp => self.put(unit, ActiveState::Failed, "exit-code", 0),
-            Start::Hangs => self.put(unit, ActiveState::Activating, "timeout", 0),
+            Start::Hangs => self.put_off(unit, "timeout"),
             Start::Stuck => return None,
             Start::DiesLater => {
                 self.put(unit, ActiveState::Active, "success", pid);
@@ -136,6 +168,52 @@ impl Fake {
             Start::Works | Start::DiesLater => JobResult::Done,
             _ => JobResult::Failed,
         })
+    }
+
+    /// Whether a job comes to nothing: one that was to be restarted is down by then.
+    fn is_cancelled(&mut self, verb: Verb, unit: &str, path: &str) -> bool {
+        let Some(left) = self.cancels.get_mut(unit).filter(|left| **left > 0) else {
+            return false;
+        };
+        *left -= 1;
+        if matches!(verb, Verb::Start | Verb::Restart) {
+            self.put(unit, ActiveState::Inactive, "success", 0);
+        }
+        if self.stops.iter().any(|other| other == unit) {
+            self.busy(unit, "stop");
+        }
+        self.ended.insert(path.to_owned(), JobResult::Canceled);
+        true
+    }
+
+    /// Whether a job waits for a unit that does not end.
+    fn is_stuck(&mut self, verb: Verb, unit: &str, path: &str) -> bool {
+        let pid = self.pid(unit);
+        if pid == 0 || !matches!(verb, Verb::Stop | Verb::Restart) {
+            return false;
+        }
+        let Some(asked) = self.clinging.get_mut(unit) else {
+            return false;
+        };
+        *asked = Some((path.to_owned(), verb));
+        self.put(unit, ActiveState::Deactivating, "success", pid);
+        true
+    }
+
+    fn stop(&mut self, unit: &str, path: &str) {
+        self.put(unit, ActiveState::Inactive, "success", 0);
+        self.ended.insert(path.to_owned(), JobResult::Done);
+    }
+
+    fn restart(&mut self, unit: &str, path: &str) {
+        self.put(unit, ActiveState::Activating, "success", 0);
+        self.pending.insert(path.to_owned(), unit.to_owned());
+        if let Some(state) = self.units.get_mut(unit) {
+            state.job = Some(QueuedJob {
+                path: path.to_owned(),
+                kind: "start".into(),
+            });
+        }
     }
 
     fn finish(&mut self, path: &str) {
@@ -176,39 +254,43 @@ impl Manager for Fake {
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
         self.log.push(format!("{verb} {unit}"));
         let path = format!("/job/{}", self.log.len());
+        let job = Job {
+            path: path.clone(),
+            unit: unit.to_owned(),
+        };
+        if self.is_cancelled(verb, unit, &path) || self.is_stuck(verb, unit, &path) {
+            return Ok(job);
+        }
         match verb {
             Verb::Start | Verb::Restart => {
                 // A job that is replaced never ends.
                 self.pending.retain(|_, other| other != unit);
                 if verb == Verb::Restart || self.pid(unit) == 0 {
-                    self.put(unit, ActiveState::Activating, "success", 0);
-                    self.pending.insert(path.clone(), unit.to_owned());
-                    if let Some(state) = self.units.get_mut(unit) {
-                        state.job = Some(QueuedJob {
-                            path: path.clone(),
-                            kind: "start".into(),
-                        });
-                    }
+                    self.restart(unit, &path);
                 } else {
-                    self.ended.insert(path.clone(), JobResult::Done);
+                    self.ended.insert(path, JobResult::Done);
                 }
             }
-            Verb::Stop | Verb::StopAlone => {
-                self.put(unit, ActiveState::Inactive, "success", 0);
-                self.ended.insert(path.clone(), JobResult::Done);
-            }
+            Verb::Stop | Verb::StopAlone => self.stop(unit, &path),
             Verb::Reload => {
-                self.ended.insert(path.clone(), JobResult::Done);
+                self.ended.insert(path, JobResult::Done);
             }
         }
-        Ok(Job {
-            path,
-            unit: unit.to_owned(),
-        })
+        Ok(job)
     }
 
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
         self.log.push(format!("cut short {unit}"));
+        Ok(())
+    }
+
+    fn kill(&mut self, unit: &str) -> Result<(), Error> {
+        self.log.push(format!("kill {unit}"));
+        match self.clinging.remove(unit).flatten() {
+            Some((path, Verb::Restart)) => self.restart(unit, &path),
+            Some((path, _)) => self.stop(unit, &path),
+            None => self.put(unit, ActiveState::Failed, "signal", 0),
+        }
         Ok(())
     }
 
@@ -218,7 +300,11 @@ impl Manager for Fake {
             what: job.unit.clone(),
             after: at_most,
         };
-        self.ended.remove(&job.path).ok_or(gone)
+        let result = self.ended.remove(&job.path).ok_or(gone);
+        if result.is_err() {
+            self.clock += at_most;
+        }
+        result
     }
 
     fn reset_failed(&mut self, _: &str) -> Result<(), Error> {
@@ -233,9 +319,19 @@ impl Manager for Fake {
         Ok(252)
     }
 
-    fn pause(&mut self, _: Duration) {
+    fn now(&mut self) -> Duration {
+        self.clock
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.clock += time;
+        for unit in &self.stops {
+            if let Some(state) = self.units.get_mut(unit) {
+                state.job.take_if(|job| job.is_stop());
+            }
+        }
         for unit in std::mem::take(&mut self.doomed) {
-            self.put(&unit, ActiveState::Activating, "exit-code", 0);
+            self.put_off(&unit, "exit-code");
         }
         for path in self.pending.keys().cloned().collect::<Vec<_>>() {
             self.finish(&path);

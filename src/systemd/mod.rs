@@ -10,6 +10,8 @@ mod unit;
 use std::fmt;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
+
 use crate::layout::Scope;
 pub use unit::{ActiveState, Brief, QueuedJob, Unit};
 
@@ -55,7 +57,7 @@ pub struct Job {
 pub enum JobResult {
     /// As asked.
     Done,
-    /// Another job took its place.
+    /// Another job took its place, or all jobs were thrown away.
     Canceled,
     /// The job's own time-out.
     Timeout,
@@ -128,6 +130,12 @@ pub enum Error {
         /// How long.
         after: Duration,
     },
+    /// Another job took the place of one, or all jobs were thrown away (mode `flush` of systemctl(1)).
+    #[error("{what} was cancelled by another job of systemd")]
+    Canceled {
+        /// What was asked for.
+        what: String,
+    },
     /// systemd's own words.
     #[error("systemd refused: {reason}")]
     Refused {
@@ -148,6 +156,9 @@ impl Error {
             Self::AccessDenied { .. } => Some("run it as root, or allow it in polkit(8)"),
             Self::NoSuchUnit { .. } => Some("see `systemctl list-units --all`"),
             Self::TimedOut { .. } => Some("see `systemctl list-jobs` for what it waits for"),
+            Self::Canceled { .. } => {
+                Some("run it again; `systemctl list-jobs` shows what is queued")
+            }
             Self::Refused { .. } => None,
         }
     }
@@ -179,6 +190,12 @@ pub trait Manager {
     /// When systemd refuses; a unit that runs no command has none to end.
     fn cut_short(&mut self, unit: &str) -> Result<(), Error>;
 
+    /// Sends SIGKILL to every process of a unit, whatever it does just now.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked; a unit without processes has none to kill.
+    fn kill(&mut self, unit: &str) -> Result<(), Error>;
+
     /// Waits for the end of a job queued here.
     ///
     /// # Errors
@@ -202,6 +219,13 @@ pub trait Manager {
     /// # Errors
     /// When systemd cannot be asked.
     fn version(&mut self) -> Result<u32, Error>;
+
+    /// Since boot, sleep included; a fake has a time of its own.
+    fn now(&mut self) -> Duration {
+        clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map(Duration::from)
+            .unwrap_or_default()
+    }
 
     /// Waits without doing anything: a fake lets no time pass.
     fn pause(&mut self, time: Duration) {

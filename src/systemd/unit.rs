@@ -74,6 +74,22 @@ impl Brief {
     pub fn is_gone(&self) -> bool {
         matches!(self.active, ActiveState::Inactive | ActiveState::Failed)
     }
+
+    /// Whether it is on its way up or down.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        is_moving(self.active, &self.sub)
+    }
+}
+
+/// Whether a unit comes to another state by itself, with no job of its own; one that waits for its next
+/// automatic start does so for as long as it is told.
+fn is_moving(active: ActiveState, sub: &str) -> bool {
+    match active {
+        ActiveState::Activating => !sub.starts_with("auto-restart"),
+        ActiveState::Deactivating => true,
+        _ => false,
+    }
 }
 
 /// The job that a unit has just now.
@@ -130,6 +146,8 @@ pub struct Unit {
     pub inactive_exit: Duration,
     /// When the last main process ended.
     pub main_exit: Duration,
+    /// `TimeoutStopUSec=`: how long each step of its stop may take before systemd ends it.
+    pub stop_timeout: Duration,
     /// What it says of itself.
     pub status_text: String,
     /// Whether its file changed since systemd read it.
@@ -155,6 +173,12 @@ impl Unit {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self.active, ActiveState::Inactive | ActiveState::Failed)
+    }
+
+    /// Whether it is on its way up or down.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        is_moving(self.active, &self.sub)
     }
 
     /// Why it is as it is, for people.

@@ -110,6 +110,22 @@ pub enum Event {
         /// How it failed.
         failed: Failed,
     },
+    /// Somebody else's job cancelled the one of this step, which is asked for again.
+    Canceled {
+        /// Its number.
+        number: u32,
+        /// Whether it is the canary.
+        canary: bool,
+    },
+    /// It did not end by itself, and every process of it was killed.
+    Killed {
+        /// Its number.
+        number: u32,
+        /// Whether it was the canary.
+        canary: bool,
+        /// How long it had been waited for.
+        after_ms: u64,
+    },
     /// Every instance is restarted at once, as the app asks for after a failure.
     RestartingAll,
     /// An instance beyond the wanted number, or the canary, is gone.
@@ -167,6 +183,21 @@ impl fmt::Display for Event {
             Self::Retrying { number, failed } => {
                 write!(f, "instance {number}: {}; once more", failed.why)
             }
+            Self::Canceled { number, canary } => write!(
+                f,
+                "{}: its job was cancelled by another job of systemd; asked for again",
+                Who(*number, *canary)
+            ),
+            Self::Killed {
+                number,
+                canary,
+                after_ms,
+            } => write!(
+                f,
+                "{}: did not end within {} s: killed",
+                Who(*number, *canary),
+                after_ms / 1000
+            ),
             Self::RestartingAll => f.write_str("restarting every instance at once"),
             Self::Stopped { canary: true, .. } => f.write_str("canary: stopped"),
             Self::Stopped { number, .. } => {
@@ -180,6 +211,18 @@ impl fmt::Display for Event {
                 )
             }
             Self::Aborted { failed } => write!(f, "{failed}"),
+        }
+    }
+}
+
+/// An instance by its number, or the canary.
+struct Who(u32, bool);
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(_, true) => f.write_str("canary"),
+            Self(number, _) => write!(f, "instance {number}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! not seen to work is never told as done.
 
 mod event;
+mod overdue;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use event::{Event, Failed, Others};
+pub use overdue::{Killed, Overdue};
 
 use crate::systemd::{Manager, Unit};
 
@@ -41,6 +43,8 @@ pub struct Plan {
     pub on_failure: OnFailure,
     /// The bound of one step: stop an instance and start it until READY.
     pub step: Duration,
+    /// The longest that the stop of an instance takes by the app's own bounds.
+    pub longest_stop: Duration,
 }
 
 /// What a walk does to the world outside systemd.
@@ -72,6 +76,7 @@ pub fn walk(
         witness,
         canary: None,
         others: Others::Untouched,
+        overdue: Overdue::new(&plan.app, plan.longest_stop),
     }
     .run()
 }
@@ -84,6 +89,8 @@ struct Walk<'a> {
     canary: Option<u32>,
     /// What has happened to the others so far.
     others: Others,
+    /// Those that do not end by themselves.
+    overdue: Overdue,
 }
 
 /// An instance on its way up.

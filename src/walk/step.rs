@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::{Event, Failed, Walk, milliseconds, number_of};
-use crate::systemd::{Error, Job, JobResult, Unit, Verb};
+use crate::systemd::{ActiveState, Error, Job, JobResult, QueuedJob, Unit, Verb};
 
 /// How often a settling canary is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// What the bound told to the witness exceeds our own by: ours shall be the one that is met.
 const MARGIN: Duration = Duration::from_secs(5);
+/// While a job is awaited, instances that do not end are looked for this often.
+const GLANCE: Duration = Duration::from_secs(1);
+/// So often a job is asked for again that somebody else's cancelled.
+const AGAIN: usize = 5;
 
 impl Walk<'_> {
     /// Queues a restart with a clean slate; one that does not run is started by it.
@@ -22,43 +26,105 @@ impl Walk<'_> {
             .map_err(|e| self.bus(&e))
     }
 
-    /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out.
+    /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out. A job
+    /// that somebody else's job cancelled is asked for again.
     pub(super) fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<Unit, Failed> {
+        let mut job = job.clone();
+        let mut left = AGAIN;
+        loop {
+            let result = self.outcome(number, &job).map_err(|e| self.bus(&e))?;
+            let canceled = result == Some(JobResult::Canceled);
+            let replaced = canceled && self.outlast_others(number)?;
+            let unit = self.look(number)?;
+            let new = unit.main_pid != 0 && unit.main_pid != old_pid;
+            let good = matches!(
+                result,
+                Some(JobResult::Done | JobResult::Canceled | JobResult::Skipped)
+            );
+            if good && unit.is_ready() && new {
+                return Ok(unit);
+            }
+            if !canceled || replaced || left == 0 || !self.is_wanted()? {
+                return Err(self.unproven(number, &unit, result));
+            }
+            left -= 1;
+            self.witness.tell(&Event::Canceled {
+                number,
+                canary: self.canary == Some(number),
+            });
+            job = self.fresh(number)?;
+        }
+    }
+
+    /// How a job ends; `None` when it does not within a step. An instance that does not end is killed,
+    /// and the step begins anew.
+    fn outcome(&mut self, number: u32, job: &Job) -> Result<Option<JobResult>, Error> {
         self.announce(self.plan.step);
-        let result = match self.manager.wait(job, self.plan.step) {
-            Ok(result) => Some(result),
-            Err(Error::TimedOut { .. }) => None,
-            Err(e) => return Err(self.bus(&e)),
-        };
-        if result == Some(JobResult::Canceled) {
-            self.outlast_others(number)?;
+        let mut end = self.manager.now() + self.plan.step;
+        loop {
+            let left = end.saturating_sub(self.manager.now());
+            match self.manager.wait(job, left.min(GLANCE)) {
+                Err(Error::TimedOut { .. }) => {}
+                result => return result.map(Some),
+            }
+            if self.end_overdue()?.contains(&number) {
+                self.announce(self.plan.step);
+                end = self.manager.now() + self.plan.step;
+            }
+            if self.manager.now() >= end {
+                return Ok(None);
+            }
         }
-        let unit = self.look(number)?;
-        let new = unit.main_pid != 0 && unit.main_pid != old_pid;
-        let good = matches!(
-            result,
-            Some(JobResult::Done | JobResult::Canceled | JobResult::Skipped)
-        );
-        if good && unit.is_ready() && new {
-            return Ok(unit);
+    }
+
+    /// Kills the instances that do not end, and returns which these were.
+    fn end_overdue(&mut self) -> Result<Vec<u32>, Error> {
+        let killed = self.overdue.look(self.manager)?;
+        for one in &killed {
+            self.witness.tell(&Event::Killed {
+                number: one.number,
+                canary: self.canary == Some(one.number),
+                after_ms: u64::try_from(one.after.as_millis()).unwrap_or(u64::MAX),
+            });
         }
-        let mut failed = self.failed(number, &unit, result);
+        Ok(killed.iter().map(|one| one.number).collect())
+    }
+
+    /// After the end of a job that was cancelled: whether somebody else's job took its place, what that
+    /// one leads to counts. Where all jobs were thrown away the instance goes on to where it was going.
+    fn outlast_others(&mut self, number: u32) -> Result<bool, Failed> {
+        self.announce(self.plan.step);
+        let end = self.manager.now() + self.plan.step;
+        let mut replaced = false;
+        loop {
+            let unit = self.look(number)?;
+            replaced |= unit.job.is_some();
+            let is_settled = unit.job.is_none() && !unit.is_moving();
+            if is_settled || self.manager.now() >= end {
+                return Ok(replaced);
+            }
+            self.end_overdue().map_err(|e| self.bus(&e))?;
+            self.manager.pause(LOOK);
+        }
+    }
+
+    /// Whether the cluster is to go on. A stop or restart of it ends this walk at any moment.
+    fn is_wanted(&mut self) -> Result<bool, Failed> {
+        let cluster = format!("{}.service", self.plan.app);
+        let units = self.manager.units(&cluster).map_err(|e| self.bus(&e))?;
+        let is_ending = |job: &QueuedJob| job.is_stop() || job.is_restart();
+        Ok(units.iter().all(|unit| {
+            unit.active != ActiveState::Deactivating && !unit.job.as_ref().is_some_and(is_ending)
+        }))
+    }
+
+    fn unproven(&self, number: u32, unit: &Unit, result: Option<JobResult>) -> Failed {
+        let mut failed = self.failed(number, unit, result);
         if result.is_none() {
             failed.timed_out = true;
             failed.why = format!("not ready within {:?}", self.plan.step);
         }
-        Err(failed)
-    }
-
-    /// Somebody else's job took the place of ours: what it leads to counts.
-    fn outlast_others(&mut self, number: u32) -> Result<(), Failed> {
-        self.announce(self.plan.step);
-        let mut left = self.plan.step;
-        while self.look(number)?.job.is_some() && !left.is_zero() {
-            self.manager.pause(LOOK);
-            left = left.saturating_sub(LOOK);
-        }
-        Ok(())
+        failed
     }
 
     /// It has to stay up for a while: many programs die just after they began to listen.
@@ -146,8 +212,7 @@ impl Walk<'_> {
             }
         }
         for (number, job) in jobs {
-            self.announce(self.plan.step);
-            self.manager.wait(&job, self.plan.step)?;
+            self.see_gone(number, job)?;
             self.witness.tell(&Event::Stopped {
                 number,
                 canary: self.canary == Some(number),
@@ -160,6 +225,23 @@ impl Walk<'_> {
             self.manager.reset_failed(&unit)?;
         }
         Ok(())
+    }
+
+    /// Waits for the end of a stop, which is asked for again when somebody else's job cancelled it.
+    fn see_gone(&mut self, number: u32, mut job: Job) -> Result<(), Error> {
+        for _ in 0..=AGAIN {
+            let result = self.outcome(number, &job)?.ok_or_else(|| Error::TimedOut {
+                what: format!("the stop of `{}`", job.unit),
+                after: self.plan.step,
+            })?;
+            if result != JobResult::Canceled || self.manager.unit(&job.unit)?.is_gone() {
+                return Ok(());
+            }
+            job = self.manager.queue(Verb::Stop, &job.unit)?;
+        }
+        Err(Error::Canceled {
+            what: format!("the stop of `{}`", job.unit),
+        })
     }
 
     fn announce(&mut self, at_most: Duration) {
@@ -178,7 +260,13 @@ impl Walk<'_> {
     pub(super) fn failed(&self, number: u32, unit: &Unit, job: Option<JobResult>) -> Failed {
         // Where the unit itself did not fail, only the job knows what did.
         let why = match job {
-            Some(job @ (JobResult::Dependency | JobResult::Canceled | JobResult::Timeout)) => {
+            Some(JobResult::Canceled) => {
+                format!(
+                    "{}; its job was cancelled by another job of systemd",
+                    unit.why()
+                )
+            }
+            Some(job @ (JobResult::Dependency | JobResult::Timeout)) => {
                 format!("{}; its job ended as `{job}`", unit.why())
             }
             _ => unit.why(),

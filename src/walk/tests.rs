@@ -1,5 +1,7 @@
 //! The walk on a systemd of the test: what is touched, in which order, and what is left alone.
 
+mod jobs;
+
 use std::time::Duration;
 
 use super::*;
@@ -48,6 +50,7 @@ fn plan() -> Plan {
         settle: Duration::from_secs(1),
         on_failure: OnFailure::Abort,
         step: Duration::from_secs(10),
+        longest_stop: Duration::from_secs(3),
     }
 }
 
@@ -364,6 +367,15 @@ impl Manager for Killer {
     }
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
         self.0.cut_short(unit)
+    }
+    fn kill(&mut self, unit: &str) -> Result<(), Error> {
+        self.0.kill(unit)
+    }
+    fn now(&mut self) -> Duration {
+        self.0.now()
+    }
+    fn pause(&mut self, time: Duration) {
+        self.0.pause(time);
     }
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
         self.0.reset_failed(unit)

@@ -15,6 +15,7 @@ mod faults;
 mod harness;
 mod install;
 mod interrupted;
+mod jobs;
 mod own;
 mod packaged;
 mod packages;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             PROGRAMS,
             RELOAD,
             INTERRUPTED,
+            JOBS,
             OWN,
             POWER,
             CRASH,
@@ -107,6 +109,18 @@ const INTERRUPTED: &[Spec] = specs![
     interrupted::a_killed_command_leaves_the_walk_alone,
     interrupted::a_daemon_reload_in_the_middle_is_survived,
     interrupted::a_daemon_reexec_in_the_middle_is_survived,
+];
+
+const JOBS: &[Spec] = specs![
+    jobs::an_app_that_asks_for_time_without_end_is_stopped_in_time,
+    jobs::one_instance_of_it_is_stopped_in_time_too,
+    jobs::a_reload_and_a_restart_replace_it,
+    jobs::the_machine_goes_down_in_time_with_it,
+    jobs::with_units_of_an_older_version_it_is_stopped_as_well,
+    jobs::one_that_asks_for_time_at_its_start_holds_up_nobody,
+    jobs::a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing,
+    jobs::a_walk_goes_on_when_its_own_job_is_cancelled_once,
+    jobs::starts_and_stops_whose_jobs_are_cancelled_come_to_their_end,
 ];
 
 const POWER: &[Spec] = specs![

@@ -82,6 +82,14 @@ impl Bus {
         )
     }
 
+    /// One that has no such process is refused, and there is nothing to be done.
+    fn signal(&mut self, unit: &str, whom: &str, signal: i32) -> Result<(), Error> {
+        match self.call(PATH, MANAGER, "KillUnit", &(unit, whom, signal)) {
+            Err(Error::Refused { .. } | Error::NoSuchUnit { .. }) | Ok(()) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     fn queued(&mut self, properties: &Properties) -> Option<QueuedJob> {
         let (id, path): (u32, OwnedObjectPath) = get(properties, "Job")?;
         if id == 0 {
@@ -188,10 +196,11 @@ impl Manager for Bus {
     }
 
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
-        match self.call(PATH, MANAGER, "KillUnit", &(unit, "control", libc::SIGTERM)) {
-            Err(Error::Refused { .. } | Error::NoSuchUnit { .. }) | Ok(()) => Ok(()),
-            Err(e) => Err(e),
-        }
+        self.signal(unit, "control", libc::SIGTERM)
+    }
+
+    fn kill(&mut self, unit: &str) -> Result<(), Error> {
+        self.signal(unit, "all", libc::SIGKILL)
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {

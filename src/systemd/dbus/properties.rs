@@ -35,6 +35,7 @@ pub(super) fn read_unit(
         active_enter: micros(unit, "ActiveEnterTimestampMonotonic"),
         inactive_exit: micros(unit, "InactiveExitTimestampMonotonic"),
         main_exit: micros(service, "ExecMainExitTimestampMonotonic"),
+        stop_timeout: micros(service, "TimeoutStopUSec"),
         status_text: text(service, "StatusText"),
         need_daemon_reload: get(unit, "NeedDaemonReload").unwrap_or(false),
         memory_current: counted("MemoryCurrent"),

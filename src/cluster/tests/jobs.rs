@@ -1,0 +1,105 @@
+//! Instances that do not end, and jobs that somebody else's job cancels.
+
+use super::*;
+
+impl Bench {
+    /// Has an instance be on its way down, and stay so until it is killed.
+    fn falls(&mut self, unit: &str) {
+        self.fake.set(Unit {
+            name: unit.into(),
+            active: ActiveState::Deactivating,
+            main_pid: 7,
+            ..Unit::default()
+        });
+    }
+
+    fn killed(&self) -> usize {
+        let kills = self.fake.log.iter().filter(|l| l.starts_with("kill "));
+        kills.count()
+    }
+}
+
+#[test]
+fn a_stop_kills_what_does_not_end_and_says_so() {
+    let words = "web@0 did not end within 8 s: killed";
+    let mut bench = Bench::running(&[]);
+    bench.falls("web@0.service");
+    bench.cluster_ends("success", "stop");
+    assert_eq!(bench.stop(), Stopped::Clean);
+    assert_eq!((bench.killed(), &*bench.said), (1, &[words.to_owned()][..]));
+
+    // A stop in the middle of a walk comes here alone.
+    let mut bench = Bench::running(&[]);
+    bench.falls("web@0.service");
+    bench.cluster_ends("success", "stop");
+    bench.stopped();
+    assert_eq!((bench.killed(), &*bench.said), (1, &[words.to_owned()][..]));
+}
+
+#[test]
+fn a_restart_kills_what_does_not_end_and_starts_it() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.cling("web@0.service");
+    bench.fake.queue(Verb::Restart, "web@0.service").unwrap();
+    bench.fake.log.clear();
+    assert_eq!(bench.start(1), Ok(1));
+    assert!(bench.fake.log.contains(&"kill web@0.service".to_owned()));
+    assert_eq!(bench.said, ["web@0 did not end within 8 s: killed"]);
+}
+
+#[test]
+fn one_that_is_never_ready_holds_up_nobody_when_another_serves() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.script("web@1.service", &[fake::Start::Stuck]);
+    assert_eq!(bench.start(2), Ok(1));
+    assert_eq!(
+        bench.said,
+        ["web@1.service does not serve: activating"],
+        "at its start it is not killed: it may need the time"
+    );
+    assert_eq!(bench.killed(), 0);
+}
+
+#[test]
+fn a_start_that_was_cancelled_is_asked_for_again() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.cancel("web@1.service", 3);
+    assert_eq!(bench.start(2), Ok(2));
+    assert_eq!(bench.said, Vec::<String>::new());
+
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.cancel("web@1.service", 100);
+    assert_eq!(bench.start(2), Ok(1));
+    assert_eq!(bench.said, ["web@1.service does not serve: inactive"]);
+}
+
+#[test]
+fn one_whose_job_was_cancelled_before_anybody_looked_is_waited_for() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.set(Unit {
+        name: "web@1.service".into(),
+        active: ActiveState::Activating,
+        sub: "start".into(),
+        ..Unit::default()
+    });
+    assert_eq!(bench.start(2), Ok(2));
+    assert_eq!(bench.fake.log, ["start web@1.service"]);
+}
+
+#[test]
+fn a_start_whose_cluster_is_being_stopped_is_not_asked_for_again() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.cluster_ends("success", "stop");
+    bench.fake.cancel("web@1.service", 1);
+    assert_eq!(bench.start(2), Ok(1));
+    assert_eq!(bench.fake.log, ["start web@1.service"]);
+}
+
+#[test]
+fn the_port_is_closed_although_its_job_was_cancelled() {
+    let mut bench = Bench::running(&["web.socket"]);
+    bench.cluster_ends("success", "stop");
+    bench.fake.cancel("web.socket", 2);
+    bench.stopped();
+    assert_eq!(bench.fake.ready(), Vec::<&str>::new());
+}

@@ -1,0 +1,216 @@
+//! Time that an app asks for without end, and jobs that somebody else's job cancels.
+
+use std::time::Duration;
+
+use testbed::{Load, Machine, Output, PowerLoss, Traffic, wait_until};
+
+use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
+
+/// Such a stop takes three seconds by itself, and is ended after eight.
+const QUICK: &str = "drain_timeout = \"1s\"\nkill_timeout = \"1s\"\nsettle = \"100ms\"";
+/// Far less than the minute for which the app asks each second.
+const IN_TIME: Duration = Duration::from_secs(30);
+
+fn in_time(machine: &Machine, command: &[&str]) -> Output {
+    let done = machine.run(command).ok();
+    assert!(done.took < IN_TIME, "{done}");
+    done
+}
+
+/// Those that had to be killed have failed, as systemd says of every program that it kills at last.
+fn assert_gone(machine: &Machine) {
+    let left = instances(machine);
+    assert!(left.iter().all(|i| i.ends_with(" failed")), "{left:?}");
+    assert_eq!(listener(machine), None);
+    machine.run(&["pgrep", "-f", "[c]lings"]).exits(1);
+    assert_eq!(machine.state("web.service"), "inactive");
+}
+
+pub(crate) fn an_app_that_asks_for_time_without_end_is_stopped_in_time(machine: &mut Machine) {
+    install(machine, "clings.py", "2", QUICK);
+    for command in [
+        &["systemctl", "stop", "web"][..],
+        &["rsgen", "stop", "web"],
+        &["systemctl", "stop", "web.socket"],
+    ] {
+        in_time(machine, command);
+        assert_gone(machine);
+        machine.systemctl(&["start", "web"]).ok();
+        assert_exactly(machine, 2);
+    }
+    let journal = machine.journal("web.service");
+    assert!(
+        journal.contains("web@0 did not end within 8 s: killed"),
+        "{journal}"
+    );
+    in_time(machine, &["rsgen", "uninstall", "web"]);
+    assert_gone(machine);
+}
+
+pub(crate) fn one_instance_of_it_is_stopped_in_time_too(machine: &mut Machine) {
+    install(machine, "clings.py", "2", QUICK);
+    let before = pids(machine, 2);
+    in_time(machine, &["rsgen", "restart", "web@1"]).says("did not end within");
+    in_time(machine, &["rsgen", "stop", "web@0"]).says("did not end within");
+    assert_eq!(machine.state("web@0.service"), "failed");
+    assert_eq!(machine.state("web@1.service"), "active");
+    assert_ne!(machine.main_pid("web@1.service"), before[1]);
+}
+
+pub(crate) fn a_reload_and_a_restart_replace_it(machine: &mut Machine) {
+    install(machine, "clings.py", "2", QUICK);
+    let load = Load::start(machine, &Traffic::on_port(3000, 2));
+    let before = pids(machine, 2);
+    let told = machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(told.took < 4 * IN_TIME, "{told}");
+    let told = told.says("instance 0: did not end within 8 s: killed");
+    let _ = told.says("done: 2 of 2 replaced");
+    assert_exactly(machine, 2);
+    assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
+    // What it had taken and not answered went with it; nobody was refused.
+    let report = load.stop();
+    assert!(!report.to_string().contains("Refused"), "{report}");
+
+    let before = pids(machine, 2);
+    in_time(machine, &["systemctl", "restart", "web"]);
+    assert_exactly(machine, 2);
+    assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
+}
+
+pub(crate) fn the_machine_goes_down_in_time_with_it(machine: &mut Machine) {
+    install(machine, "clings.py", "2", QUICK);
+    // No later than a minute, or this fails.
+    machine.power_cycle(PowerLoss::Clean);
+    assert_exactly(machine, 2);
+}
+
+/// Units that an older version pinned say nothing of the longest stop.
+pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut Machine) {
+    install(machine, "clings.py", "2", QUICK);
+    machine
+        .sh("sed -i -E 's/ --longest-stop=[^ ]+//; /^ExecStart=/s/ --step-timeout=[^ ]+//' /etc/systemd/system/web.service && systemctl daemon-reload")
+        .ok();
+    let unit = machine.read("/etc/systemd/system/web.service");
+    assert!(!unit.contains("--longest-stop"), "{unit}");
+    machine.systemctl(&["reload", "web"]).ok();
+    assert_exactly(machine, 2);
+    in_time(machine, &["systemctl", "stop", "web"]);
+    assert_gone(machine);
+}
+
+pub(crate) fn one_that_asks_for_time_at_its_start_holds_up_nobody(machine: &mut Machine) {
+    let lines = format!("{QUICK}\nready = \"notify\"\nlisten_timeout = \"2s\"");
+    install(machine, "clings.py", "3", &lines);
+    machine.systemctl(&["stop", "web"]).ok();
+    machine.write("/srv/web/late-1", "");
+    let started = machine.systemctl(&["start", "web"]).ok();
+    assert!(started.took < 2 * IN_TIME, "{started}");
+    let journal = machine.journal("web.service");
+    assert!(
+        journal.contains("web@1.service does not serve: activating"),
+        "{journal}"
+    );
+    assert!(machine.get(3000).is_ok());
+    in_time(machine, &["systemctl", "stop", "web"]);
+    assert_gone(machine);
+}
+
+/// What somebody may do who may start `other.service` and nothing else.
+fn cancel_all(machine: &Machine) {
+    machine
+        .run(&[
+            "busctl",
+            "call",
+            "org.freedesktop.systemd1",
+            "/org/freedesktop/systemd1",
+            "org.freedesktop.systemd1.Manager",
+            "StartUnit",
+            "ss",
+            "other.service",
+            "flush",
+        ])
+        .ok();
+}
+
+fn write_other(machine: &Machine) {
+    let other = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
+    machine.write("/etc/systemd/system/other.service", other);
+    machine.systemctl(&["daemon-reload"]).ok();
+}
+
+/// Runs a command, and cancels every job there is again and again meanwhile.
+fn cancelled(machine: &Machine, command: &[&str]) -> Output {
+    let running = machine.spawn(command);
+    while !running.is_over() {
+        cancel_all(machine);
+    }
+    running.wait()
+}
+
+const WORDS: &str = "cancelled by another job of systemd";
+
+pub(crate) fn a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing(
+    machine: &mut Machine,
+) {
+    write_other(machine);
+    install(machine, "graceful.js", "4", "settle = \"300ms\"");
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    load.wait_answered(100);
+    let before = pids(machine, 4);
+    let told = cancelled(machine, &["rsgen", "reload", "web"]).says(WORDS);
+    if told.status == 0 {
+        assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    } else {
+        assert!(told.stderr.contains(WORDS), "{told}");
+        machine.run(&["rsgen", "reload", "web"]).ok();
+    }
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn a_walk_goes_on_when_its_own_job_is_cancelled_once(machine: &mut Machine) {
+    write_other(machine);
+    install(machine, "graceful.js", "2", "settle = \"1s\"");
+    for command in [
+        &["rsgen", "reload", "web"][..],
+        &["systemctl", "reload", "web"],
+    ] {
+        let before = pids(machine, 2);
+        let running = machine.spawn(command);
+        wait_until(SOON, "the canary to be up", || {
+            machine.state("web@2.service") == "active"
+        });
+        cancel_all(machine);
+        let told = running.wait();
+        if command[0] == "rsgen" {
+            let _ = told.ok().says(WORDS).says("done: 2 of 2 replaced");
+        }
+        wait_until(SOON, "the walk to end", || {
+            machine.state("web.service") == "active"
+        });
+        assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
+        assert_exactly(machine, 2);
+    }
+}
+
+pub(crate) fn starts_and_stops_whose_jobs_are_cancelled_come_to_their_end(machine: &mut Machine) {
+    write_other(machine);
+    install(machine, "graceful.js", "4", "");
+    for _ in 0..3 {
+        let told = cancelled(machine, &["rsgen", "stop", "web"]);
+        if told.status != 0 {
+            assert!(told.stderr.contains(WORDS), "{told}");
+            machine.run(&["rsgen", "stop", "web"]).ok();
+        }
+        assert_gone(machine);
+        for verb in ["start", "restart"] {
+            let told = cancelled(machine, &["rsgen", verb, "web"]);
+            if told.status != 0 {
+                assert!(told.stderr.contains(WORDS), "{told}");
+                machine.run(&["rsgen", "start", "web"]).ok();
+            }
+            assert_exactly(machine, 4);
+        }
+    }
+}
