@@ -10,6 +10,37 @@ use super::check;
 /// `CAP_SYS_PTRACE`, see capabilities(7).
 const CAP_SYS_PTRACE: libc::c_ulong = 19;
 
+/// The same in a set of capabilities, which [`CapabilitySets`] has in its first element.
+const PTRACE_BIT: u32 = 1 << 19;
+
+/// `_LINUX_CAPABILITY_VERSION_3`, see capget(2).
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// `struct __user_cap_header_struct` of capget(2).
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+impl CapabilityHeader {
+    fn of_this_thread() -> Self {
+        Self {
+            version: CAPABILITY_VERSION,
+            pid: 0,
+        }
+    }
+}
+
+/// `struct __user_cap_data_struct` of capget(2).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilitySets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
 /// Which side of [`clone_sibling`] or [`clone_child`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -82,11 +113,42 @@ pub fn allow_tracer(pid: i32) {
     );
 }
 
-/// Takes `CAP_SYS_PTRACE` out of what an exec would pass on.
+/// Takes `CAP_SYS_PTRACE` out of what an exec would pass on: the ambient set, and the inheritable one
+/// that systemd raises with it.
 pub fn drop_ambient_ptrace() {
-    let lower = libc::c_ulong::try_from(libc::PR_CAP_AMBIENT_LOWER).unwrap_or(0);
+    let number = |option: libc::c_int| libc::c_ulong::try_from(option).unwrap_or(0);
+    let lower = number(libc::PR_CAP_AMBIENT_LOWER);
     // Not having it is as good.
     let _ = prctl(libc::PR_CAP_AMBIENT, lower, CAP_SYS_PTRACE);
+    // A filter of the unit may kill who calls capset(2): a child tries first.
+    if is_inheritable() && in_child(uninherit).is_ok() {
+        let _ = uninherit();
+    }
+}
+
+fn is_inheritable() -> bool {
+    capabilities().is_ok_and(|sets| sets.iter().any(|set| set.inheritable & PTRACE_BIT != 0))
+}
+
+/// Takes `CAP_SYS_PTRACE` out of the inheritable set, and leaves the others as they are.
+fn uninherit() -> io::Result<()> {
+    let mut sets = capabilities()?;
+    if let Some(first) = sets.first_mut() {
+        first.inheritable &= !PTRACE_BIT;
+    }
+    let mut header = CapabilityHeader::of_this_thread();
+    // SAFETY: header and sets are those of capset(2), and live on.
+    let set = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) };
+    check(set).map(drop)
+}
+
+/// The capabilities of this thread, 32 of them in each element, see capget(2).
+fn capabilities() -> io::Result<[CapabilitySets; 2]> {
+    let mut sets = [CapabilitySets::default(); 2];
+    let mut header = CapabilityHeader::of_this_thread();
+    // SAFETY: header and sets are those of capget(2), which fills two of the latter in version 3.
+    let got = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
+    check(got).map(|_| sets)
 }
 
 /// Sends a signal to a thread of a process, never to one of another process that has got its number, see tgkill(2).
