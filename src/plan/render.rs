@@ -49,6 +49,7 @@ struct Cluster<'a> {
     start_timeout: String,
     stop_timeout: String,
     wanted_by: &'a str,
+    sandboxed: bool,
 }
 
 #[derive(Template)]
@@ -150,6 +151,8 @@ fn cluster(app: &App, source: Option<String>, command: String, scope: Scope) -> 
         start_timeout: show_time(instance_step(app)),
         stop_timeout: show_time(app.lifecycle.longest_stop() + SLACK),
         wanted_by: boot_target(scope),
+        // A manager without privileges can make none of the namespaces.
+        sandboxed: scope == Scope::System,
     }
 }
 
