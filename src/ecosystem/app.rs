@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::values::{Drain, Handover, Instances, Listen, OnFailure, Ready};
+use super::values::{Drain, Handover, Instances, Listen, OnFailure, Ready, Sandbox};
 
 /// How the program is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,16 @@ pub struct Rollout {
 /// Directives passed through to the units, as they are: `(directive, value)`.
 pub type Directives = Vec<(String, String)>;
 
+/// A value of systemd's as a boolean, if it is one; see systemd.syntax(7).
+#[must_use]
+pub fn boolean(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 /// One app of an ecosystem file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
@@ -118,10 +128,16 @@ pub struct App {
     pub env: BTreeMap<String, String>,
     /// Files of further variables, absolute once resolved.
     pub env_file: Vec<String>,
+    /// Where `env_file` stands in the text.
+    pub env_file_span: Range<usize>,
     /// `User=`
     pub user: Option<String>,
     /// `Group=`
     pub group: Option<String>,
+    /// Where `user` stands in the text; where there is none, the app.
+    pub user_span: Range<usize>,
+    /// Which directives the units have of their own accord.
+    pub sandbox: Sandbox,
     /// The shared sockets; never empty.
     pub listen: Vec<Listen>,
     /// Where `listen` stands in the text.
@@ -138,6 +154,31 @@ pub struct App {
     pub unit: Directives,
     /// `[Service]` of the instances.
     pub service: Directives,
+    /// Where each directive of `service` stands in the text.
+    pub service_spans: BTreeMap<String, Range<usize>>,
     /// `[Socket]` of the socket.
     pub socket: Directives,
+}
+
+impl App {
+    /// What the user's own table says of a directive of `[Service]` last: for one that is no list, what holds.
+    #[must_use]
+    pub fn service_value(&self, directive: &str) -> Option<&str> {
+        let mut lines = self.service.iter().rev();
+        let last = lines.find(|(name, _)| name == directive)?;
+        Some(&last.1)
+    }
+
+    /// Whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        self.service_value("DynamicUser").and_then(boolean) == Some(true)
+    }
+
+    /// Whether an app of the system runs as root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        let named = self.user.as_deref();
+        !self.is_dynamic() && named.is_none_or(|user| user == "root" || user == "0")
+    }
 }

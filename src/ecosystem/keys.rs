@@ -11,7 +11,7 @@ use super::lifecycle;
 use super::pm2;
 use super::read::{Fields, Found, integer, scalar, split_help};
 use super::tables::{check_variable, read_directives, read_env};
-use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready};
+use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready, Sandbox};
 use crate::unit::directive::Section;
 use crate::unit::{escape, name};
 
@@ -29,6 +29,7 @@ pub const KEYS: &[&str] = &[
     "env_file",
     "user",
     "group",
+    "sandbox",
     "listen",
     "handover",
     "ready",
@@ -69,6 +70,7 @@ pub(super) fn read(
     let named = read_name(&mut f, &span, script.as_ref());
     let (listen, listen_span) = read_listen(&mut f, &span);
     let (handover, ready) = read_handover(&mut f);
+    let span = named.as_ref().map_or(span, |n| n.span.clone());
     let app = App {
         program: read_program(&mut f, script.as_ref()),
         script_span: script.as_ref().map_or(span.clone(), |s| s.span.clone()),
@@ -76,22 +78,37 @@ pub(super) fn read(
         instance_var: read_instance_var(&mut f),
         env: read_env(&mut f),
         env_file: read_env_file(&mut f),
+        env_file_span: place(&mut f, "env_file", &span),
+        user_span: place(&mut f, "user", &span),
         user: read_account(&mut f, "user"),
         group: read_account(&mut f, "group"),
+        sandbox: f
+            .parsed("sandbox", "\"default\"")
+            .unwrap_or(Sandbox::Default),
         handover,
         ready,
         lifecycle: lifecycle::read(&mut f),
         rollout: read_rollout(&mut f),
         unit: read_directives(&mut f, "unit", Section::Unit),
         service: read_directives(&mut f, "service", Section::Service),
+        service_spans: f
+            .map("service")
+            .into_iter()
+            .map(|(name, (span, _))| (name, span))
+            .collect(),
         socket: read_directives(&mut f, "socket", Section::Socket),
         name: named.as_ref().map(|n| n.value.clone()).unwrap_or_default(),
-        span: named.as_ref().map_or(span, |n| n.span.clone()),
+        span,
         listen,
         listen_span,
     };
     f.finish("an app", pm2::advice);
     (named.is_some() && script.is_some()).then_some(app)
+}
+
+/// Where a key's value stands, or the app where it has none.
+fn place(f: &mut Fields<'_, '_>, key: &'static str, app: &Range<usize>) -> Range<usize> {
+    f.value(key).map_or(app.clone(), toml::Spanned::span)
 }
 
 fn required(

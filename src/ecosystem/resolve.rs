@@ -133,10 +133,7 @@ fn find(name: &str, env: &BTreeMap<String, String>, probe: &dyn Probe) -> Option
 }
 
 fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
-    let dynamic = app
-        .service
-        .iter()
-        .any(|(d, v)| d == "DynamicUser" && matches!(v.as_str(), "yes" | "true" | "1" | "on"));
+    let dynamic = app.is_dynamic();
     if let Some(user) = app.user.as_ref().filter(|u| !dynamic && !probe.has_user(u)) {
         faults.push(
             Diagnostic::error(app.span.clone(), format!("there is no user `{user}`"))

@@ -214,6 +214,18 @@ words! {
 }
 
 words! {
+    /// The sandbox around the program.
+    Sandbox {
+        /// What no ordinary server misses, for one that does not run as root.
+        Default = "default",
+        /// Much more, whoever it runs as.
+        Strict = "strict",
+        /// None but that of the user's own directives.
+        Off = "off",
+    }
+}
+
+words! {
     /// What a reload does after an instance failed twice.
     OnFailure {
         /// Stop there; the rest keep the version they run.

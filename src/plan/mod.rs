@@ -4,11 +4,13 @@
 
 pub mod diff;
 mod render;
+mod sandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use render::instance_step;
+pub use sandbox::directives as sandbox_directives;
 
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use askama::filters::Safe;
 
-use super::{Host, boot_target};
+use super::{Host, boot_target, sandbox};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::ecosystem::values::{Drain, Handover, Listen, Place, Ready, SocketKind, show_time};
@@ -79,6 +79,7 @@ struct Instance<'a> {
     prevent: &'a str,
     no_new_privileges: bool,
     ptrace: bool,
+    sandbox: Vec<(&'static str, String)>,
     /// What the user's own filters must let through after all: `(directive, value)`.
     needed: Vec<(&'static str, &'static str)>,
     unit: &'a Directives,
@@ -164,8 +165,6 @@ fn instance<'a>(
     host: Host,
 ) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
-    let foreign_user =
-        is_dynamic(app) || app.user.as_deref().is_some_and(|u| u != "root" && u != "0");
     Instance {
         name: &app.name,
         source,
@@ -198,38 +197,23 @@ fn instance<'a>(
         max_restarts: app.lifecycle.max_restarts,
         prevent: PREVENT,
         no_new_privileges: bind,
-        ptrace: bind && foreign_user && host.yama && layout.scope == Scope::System,
+        ptrace: sandbox::needs_ptrace(app, host) && !app.is_root() && layout.scope == Scope::System,
+        sandbox: sandbox::lines(app, layout.scope, host),
         needed: needed(app),
         unit: &app.unit,
         service: &app.service,
     }
 }
 
-/// Whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
-fn is_dynamic(app: &App) -> bool {
-    let mut lines = app.service.iter().rev();
-    let last = lines.find(|(directive, _)| directive == "DynamicUser");
-    last.is_some_and(|(_, value)| {
-        matches!(
-            value.to_lowercase().as_str(),
-            "1" | "yes" | "y" | "true" | "t" | "on"
-        )
-    })
-}
-
-/// System calls of the handover that are in no group of an ordinary service, see `systemd-analyze
-/// syscall-filter`, and the socket of `sd_notify(3)`. A later line adds to a list of what is allowed and
+/// System calls of the handover, and the socket of `sd_notify(3)`. A later line adds to a list of what is allowed and
 /// takes away from one of what is forbidden, see systemd.exec(5).
 fn needed(app: &App) -> Vec<(&'static str, &'static str)> {
-    let calls = (app.handover == Handover::Bind).then_some((
-        "SystemCallFilter",
-        "seccomp pidfd_open pidfd_getfd process_vm_readv",
-    ));
+    let calls =
+        (app.handover == Handover::Bind).then_some(("SystemCallFilter", sandbox::HANDOVER_CALLS));
     let families = (app.ready != Ready::Notify).then_some(("RestrictAddressFamilies", "AF_UNIX"));
     let is_set = |directive: &str| {
-        let mut lines = app.service.iter().rev();
-        let last = lines.find(|(d, _)| d == directive);
-        last.is_some_and(|(_, value)| !value.is_empty())
+        let last = app.service_value(directive);
+        last.is_some_and(|value| !value.is_empty())
     };
     let candidates = [calls, families].into_iter().flatten();
     candidates.filter(|(d, _)| is_set(d)).collect()

@@ -95,6 +95,8 @@ fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
         "@.service" => {
             own("Unit", &app.unit);
             own("Service", &app.service);
+            let sandbox = plan::sandbox_directives().map(|name| (name.to_owned(), String::new()));
+            own("Service", &sandbox.collect::<Vec<_>>());
         }
         _ => {}
     }

@@ -21,15 +21,19 @@ fn reloads() -> u32 {
     given.and_then(|n| n.parse().ok()).unwrap_or(RELOADS)
 }
 
+/// Both sandboxes that there are; docs/sandboxing.md says that all of these run in either.
+const SANDBOXES: [&str; 2] = ["default", "strict"];
+
 /// Installs four instances of a program, from the lines of its table.
-fn install(machine: &Machine, lines: &str) {
+fn install(machine: &Machine, sandbox: &str, lines: &str) {
     let made = target_dir().join("programs");
     assert!(made.join(".made").exists(), "`make programs` makes them");
     if machine.run(&["test", "-e", "/srv/programs"]).status != 0 {
         machine.copy_in(Path::new(&made), "/srv/programs");
     }
     let text = format!(
-        "[[apps]]\nname = \"web\"\ninstances = 4\nsettle = 0\ncwd = \"/srv/programs\"\n{lines}\n"
+        "[[apps]]\nname = \"web\"\ninstances = 4\nsettle = 0\ncwd = \"/srv/programs\"\n\
+         user = \"www-data\"\nsandbox = {sandbox:?}\n{lines}\n"
     );
     machine.write("/srv/programs/ecosystem.toml", &text);
     machine
@@ -40,7 +44,13 @@ fn install(machine: &Machine, lines: &str) {
 
 /// Twenty clients, each request on a connection of its own or on one that is kept.
 fn loses_nothing(machine: &Machine, lines: &str, keep_alive: bool) {
-    install(machine, lines);
+    for sandbox in SANDBOXES {
+        loses_nothing_in(machine, sandbox, lines, keep_alive);
+    }
+}
+
+fn loses_nothing_in(machine: &Machine, sandbox: &str, lines: &str, keep_alive: bool) {
+    install(machine, sandbox, lines);
     let traffic = Traffic::on_port(3000, 20);
     let traffic = if keep_alive {
         traffic.keep_alive()
@@ -58,8 +68,8 @@ fn loses_nothing(machine: &Machine, lines: &str, keep_alive: bool) {
 
 fn node(machine: &Machine, script: &str) {
     let lines = format!("script = \"{script}\"\nlisten = 3000");
-    loses_nothing(machine, &lines, false);
-    loses_nothing(machine, &lines, true);
+    loses_nothing_in(machine, "default", &lines, false);
+    loses_nothing_in(machine, "strict", &lines, true);
 }
 
 pub(crate) fn node_http(machine: &mut Machine) {
@@ -79,8 +89,8 @@ pub(crate) fn node_net(machine: &mut Machine) {
 }
 
 pub(crate) fn node_https(machine: &mut Machine) {
-    install(machine, "script = \"https.js\"\nlisten = 3000");
-    for connections in ["each", "keep-alive"] {
+    for (connections, sandbox) in ["each", "keep-alive"].into_iter().zip(SANDBOXES) {
+        install(machine, sandbox, "script = \"https.js\"\nlisten = 3000");
         machine.sh("rm -f /tmp/end /tmp/answered").ok();
         let client = machine.spawn(&["node", "/srv/programs/https-client.js", connections]);
         wait_until(SOON, "the first answers", || {
@@ -99,7 +109,13 @@ pub(crate) fn node_https(machine: &mut Machine) {
 
 /// Twenty clients that each send a datagram when the one before was answered, while all is reloaded.
 fn answers_every_datagram(machine: &Machine, lines: &str) {
-    install(machine, lines);
+    for sandbox in SANDBOXES {
+        install(machine, sandbox, lines);
+        answers_while_reloaded(machine);
+    }
+}
+
+fn answers_while_reloaded(machine: &Machine) {
     let sockets = machine.in_network(|| {
         let socket = |_| {
             let socket = UdpSocket::bind("127.0.0.1:0")?;
@@ -217,7 +233,7 @@ pub(crate) fn ruby_webrick(machine: &mut Machine) {
 /// What a program keeps after it was started and killed a thousand times over.
 pub(crate) fn nothing_is_left_of_a_thousand_starts(machine: &mut Machine) {
     let lines = format!("{C}\nmax_restarts = 9999\ndrain = \"off\"");
-    install(machine, &lines);
+    install(machine, "strict", &lines);
     let before = traces(machine);
     let start = Instant::now();
     let mut starts = 0;

@@ -1,0 +1,279 @@
+//! The sandbox that a unit has of its own accord: the directives of each word of the key `sandbox`.
+//!
+//! A directive that the user's own table has is left out altogether: lists would merge, see systemd.exec(5).
+
+use super::Host;
+use crate::ecosystem::App;
+use crate::ecosystem::app::boolean;
+use crate::ecosystem::values::{Handover, Sandbox};
+use crate::layout::Scope;
+
+type Line = (&'static str, String);
+
+/// What a server misses nowhere. Seccomp filters all, which a manager without privileges can set as well.
+const FILTERS: &[(&str, &str)] = &[
+    ("LockPersonality", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("SystemCallArchitectures", "native"),
+    (
+        "RestrictAddressFamilies",
+        "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    ),
+];
+
+/// The rest of that, for which systemd makes namespaces.
+const DEFAULT: &[(&str, &str)] = &[
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectControlGroups", "yes"),
+];
+
+/// As [`FILTERS`], for those who ask for more.
+const STRICT_FILTERS: &[(&str, &str)] = &[("RestrictNamespaces", "yes"), ("UMask", "0027")];
+
+/// As [`DEFAULT`], for those who ask for more.
+const STRICT: &[(&str, &str)] = &[
+    // Allows a device, and by that forbids all others: none for those who did not ask.
+    ("ProtectClock", "yes"),
+    ("PrivateTmp", "yes"),
+    ("PrivateDevices", "yes"),
+    ("ProtectSystem", "full"),
+    ("ProtectHome", "read-only"),
+    ("ProtectProc", "invisible"),
+];
+
+/// System calls of the handover that are in no group of an ordinary service, see `systemd-analyze
+/// syscall-filter`.
+pub(super) const HANDOVER_CALLS: &str = "seccomp pidfd_open pidfd_getfd process_vm_readv";
+
+/// Every directive that a sandbox can have.
+pub fn directives() -> impl Iterator<Item = &'static str> {
+    let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
+    let more = [
+        "CapabilityBoundingSet",
+        "SystemCallFilter",
+        "SystemCallErrorNumber",
+        "RemoveIPC",
+    ];
+    tables.into_iter().map(|(name, _)| name).chain(more)
+}
+
+/// The lines of an app's sandbox, but those that its own table has.
+pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
+    let all = match (app.sandbox, scope) {
+        (Sandbox::Off, _) => Vec::new(),
+        // As root it may be one that mounts, loads modules or changes owners.
+        (Sandbox::Default, Scope::System) if app.is_root() => Vec::new(),
+        (Sandbox::Default, Scope::System) => {
+            [capabilities(app, host), of(&[FILTERS, DEFAULT])].concat()
+        }
+        (Sandbox::Strict, Scope::System) => {
+            let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
+            [capabilities(app, host), tables, calls(app), ipc(app)].concat()
+        }
+        // The drain is inside the sandbox there, and no list of calls has what it needs.
+        (Sandbox::Default, Scope::User) => of(&[FILTERS]),
+        (Sandbox::Strict, Scope::User) => of(&[FILTERS, STRICT_FILTERS]),
+    };
+    let is_free = |directive: &str| {
+        !app.service_spans.contains_key(directive) && !contradicts(app, directive)
+    };
+    all.into_iter().filter(|(d, _)| is_free(d)).collect()
+}
+
+fn of(tables: &[&[(&'static str, &str)]]) -> Vec<Line> {
+    let lines = tables.iter().flat_map(|table| table.iter());
+    lines.map(|(d, v)| (*d, (*v).to_owned())).collect()
+}
+
+/// What takes away what the user's own table gives by another directive.
+fn contradicts(app: &App, directive: &str) -> bool {
+    let given = |other: &str| app.service_value(other).filter(|value| !value.is_empty());
+    match directive {
+        "ProtectControlGroups" => given("Delegate").is_some_and(|v| boolean(v) != Some(false)),
+        "RestrictRealtime" => given("CPUSchedulingPolicy").is_some(),
+        // A filter of the user's own says itself what it does.
+        "SystemCallErrorNumber" => app.service_value("SystemCallFilter").is_some(),
+        _ => false,
+    }
+}
+
+/// No capability but those that the unit gives: systemd does not start what is to have others.
+fn capabilities(app: &App, host: Host) -> Vec<Line> {
+    let mut given: Vec<&str> = Vec::new();
+    for (_, value) in app
+        .service
+        .iter()
+        .filter(|(d, _)| d == "AmbientCapabilities")
+    {
+        match value.as_str() {
+            "" => given.clear(),
+            // Which these are depends on the kernel.
+            value if value.starts_with('~') => return Vec::new(),
+            value => given.push(value),
+        }
+    }
+    if needs_ptrace(app, host) {
+        given.push("CAP_SYS_PTRACE");
+    }
+    vec![("CapabilityBoundingSet", given.join(" "))]
+}
+
+/// Whether the helper needs a capability to look into the program, see `ptrace_scope` of ptrace(2).
+pub(super) fn needs_ptrace(app: &App, host: Host) -> bool {
+    app.handover == Handover::Bind && host.yama
+}
+
+fn calls(app: &App) -> Vec<Line> {
+    let more = if app.handover == Handover::Bind {
+        HANDOVER_CALLS
+    } else {
+        ""
+    };
+    let value = format!("@system-service {more}");
+    vec![
+        ("SystemCallFilter", value.trim_end().to_owned()),
+        ("SystemCallErrorNumber", "EPERM".to_owned()),
+    ]
+}
+
+/// systemd removes what belongs to the user, and refuses to do so for root.
+fn ipc(app: &App) -> Vec<Line> {
+    let lines = (!app.is_root()).then(|| ("RemoveIPC", "yes".to_owned()));
+    lines.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::parse;
+
+    const HOST: Host = Host {
+        cpus: 2,
+        yama: false,
+    };
+
+    fn sandbox_of(keys: &str, scope: Scope, host: Host) -> Vec<String> {
+        let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{keys}");
+        let (apps, report) = parse("eco.toml", &text);
+        assert!(!report.has_errors(), "{}", report.render(false));
+        let lines = apps.iter().flat_map(|app| lines(app, scope, host));
+        lines.map(|(d, v)| format!("{d}={v}")).collect()
+    }
+
+    fn of_system(keys: &str) -> Vec<String> {
+        sandbox_of(keys, Scope::System, HOST)
+    }
+
+    #[test]
+    fn no_line_is_of_another_directive() {
+        for keys in ["user = \"www\"", "user = \"www\"\nsandbox = \"strict\""] {
+            let lines = of_system(keys);
+            let named: Vec<&str> = lines.iter().filter_map(|l| l.split('=').next()).collect();
+            let unknown = named.iter().find(|name| !directives().any(|d| d == **name));
+            assert_eq!(unknown, None, "{keys}");
+        }
+    }
+
+    #[test]
+    fn by_default_those_are_sandboxed_that_do_not_run_as_root() {
+        for keys in [
+            "",
+            "user = \"root\"",
+            "user = 0",
+            "user = \"www\"\nsandbox = \"off\"",
+        ] {
+            assert_eq!(of_system(keys), Vec::<String>::new(), "{keys}");
+        }
+        for keys in ["user = \"www\"", "service.DynamicUser = true", "user = 33"] {
+            let lines = of_system(keys);
+            assert!(
+                lines.contains(&"CapabilityBoundingSet=".to_owned()),
+                "{keys}: {lines:?}"
+            );
+            assert!(
+                !lines.iter().any(|l| l.starts_with("ProtectSystem")),
+                "{lines:?}"
+            );
+        }
+        assert!(of_system("sandbox = \"strict\"").contains(&"ProtectSystem=full".to_owned()));
+    }
+
+    #[test]
+    fn a_directive_of_the_users_own_takes_the_place_of_ours() {
+        let own = "user = \"www\"\nservice = { RestrictAddressFamilies = \"AF_UNIX\", LockPersonality = false, CapabilityBoundingSet = [] }";
+        let lines = of_system(own);
+        for directive in [
+            "RestrictAddressFamilies",
+            "LockPersonality",
+            "CapabilityBoundingSet",
+        ] {
+            assert!(!lines.iter().any(|l| l.starts_with(directive)), "{lines:?}");
+        }
+        let filter = of_system("sandbox = \"strict\"\nservice.SystemCallFilter = \"~@debug\"");
+        assert!(
+            !filter
+                .iter()
+                .any(|l| l.starts_with("SystemCall") && !l.ends_with("=native")),
+            "{filter:?}"
+        );
+    }
+
+    #[test]
+    fn what_the_unit_gives_is_not_taken_away() {
+        let bounds = |keys: &str, host: Host| {
+            let lines = sandbox_of(&format!("user = \"www\"\n{keys}"), Scope::System, host);
+            let line = lines
+                .iter()
+                .find_map(|l| l.strip_prefix("CapabilityBoundingSet="));
+            line.map(str::to_owned)
+        };
+        let yama = Host { yama: true, ..HOST };
+        let ambient = "service.AmbientCapabilities = [\"CAP_NET_RAW\", \"CAP_KILL\"]";
+        assert_eq!(bounds("", yama).as_deref(), Some("CAP_SYS_PTRACE"));
+        assert_eq!(bounds("handover = \"fds\"", yama).as_deref(), Some(""));
+        assert_eq!(
+            bounds(ambient, HOST).as_deref(),
+            Some("CAP_NET_RAW CAP_KILL")
+        );
+        assert_eq!(
+            bounds("service.AmbientCapabilities = \"~CAP_KILL\"", HOST),
+            None
+        );
+        let delegates = of_system("user = \"www\"\nservice.Delegate = true");
+        assert!(
+            !delegates
+                .iter()
+                .any(|l| l.starts_with("ProtectControlGroups")),
+            "{delegates:?}"
+        );
+    }
+
+    #[test]
+    fn a_users_own_manager_gets_what_it_can_do_without_privileges() {
+        for word in ["default", "strict"] {
+            let lines = sandbox_of(&format!("sandbox = \"{word}\""), Scope::User, HOST);
+            let needs_privileges = |l: &String| {
+                l.starts_with("Protect") || l.starts_with("Private") || l.starts_with("Cap")
+            };
+            assert!(
+                !lines.is_empty() && !lines.iter().any(needs_privileges),
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_oldest_systemd_knows_every_directive() {
+        use crate::unit::directive::{BASELINE, Section, known};
+        for directive in directives() {
+            let since = known(Section::Service)
+                .find(|(d, _)| *d == directive)
+                .map(|(_, s)| s);
+            assert_eq!(since, Some(BASELINE), "{directive}");
+        }
+    }
+}
