@@ -76,23 +76,33 @@ fn examine(input: &Input, layout: &Layout, version: Option<u32>) -> Report {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     for app in &mut apps {
-        resolve::resolve(app, &input.folder, &probe::Host::default(), &mut faults);
-        faults.extend(cannot_hand_over(app));
+        let host = probe::Host {
+            root: None,
+            scope: layout.scope,
+        };
+        resolve::resolve(app, &input.folder, &host, &mut faults);
+        faults.extend(not_here(app, version));
         faults.extend(
             limits::of(layout, &app.name)
                 .into_iter()
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
         );
-        let tables = [
-            (Section::Unit, &app.unit),
-            (Section::Service, &app.service),
-            (Section::Socket, &app.socket),
-        ];
-        for (section, directives) in tables {
-            faults.extend(too_new(app, section, directives, version));
-        }
     }
     Report::new(&input.shown, &input.text, faults)
+}
+
+/// What an app asks for and this host does not have.
+pub(super) fn not_here(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnostic> {
+    let mut faults: Vec<Diagnostic> = cannot_hand_over(app).into_iter().collect();
+    let tables = [
+        (Section::Unit, &app.unit),
+        (Section::Service, &app.service),
+        (Section::Socket, &app.socket),
+    ];
+    for (section, directives) in tables {
+        faults.extend(too_new(app, section, directives, version));
+    }
+    faults
 }
 
 /// The kernel is asked, not guessed by its version: a distribution may have left it out.
@@ -140,7 +150,7 @@ fn too_new(
         .collect()
 }
 
-fn systemd_version(context: &mut Context) -> Option<u32> {
+pub(super) fn systemd_version(context: &mut Context) -> Option<u32> {
     // Without a systemd to ask, the file can still be checked.
     context.manager().ok()?.version().ok()
 }

@@ -1,15 +1,18 @@
 //! The file system as an ecosystem file sees it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::ecosystem::resolve::Probe;
+use crate::ecosystem::resolve::{Account, Entry, Probe};
+use crate::layout::Scope;
 
 /// This host, or one that is being put together in a folder of it.
-#[derive(Default)]
 pub(super) struct Host {
     /// What will be `/` of that host.
     pub(super) root: Option<PathBuf>,
+    /// Whose apps are looked at.
+    pub(super) scope: Scope,
 }
 
 impl Host {
@@ -52,6 +55,39 @@ impl Probe for Host {
 
     fn has_group(&self, group: &str) -> bool {
         self.root.is_some() || group.parse::<u32>().is_ok() || is_listed("group", group)
+    }
+
+    fn is_system(&self) -> bool {
+        self.scope == Scope::System
+    }
+
+    fn entry(&self, path: &Path) -> Option<Entry> {
+        // Whose the files of a package are is not to be seen where it is built.
+        let found = self
+            .root
+            .is_none()
+            .then(|| path.symlink_metadata().ok())??;
+        Some(Entry {
+            owner: found.uid(),
+            group: found.gid(),
+            mode: found.mode() & 0o7777,
+            link: std::fs::read_link(path).ok(),
+        })
+    }
+
+    fn name(&self, account: Account) -> String {
+        // Only to be read by people: no other source of accounts is asked.
+        let (file, number) = match account {
+            Account::User(number) => ("/etc/passwd", number.to_string()),
+            Account::Group(number) => ("/etc/group", number.to_string()),
+        };
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let name = text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)? == number).then(|| name.to_owned())
+        });
+        name.unwrap_or(number)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::check;
 use super::context::Context;
 use super::probe;
 use crate::ecosystem::values::Instances;
@@ -103,7 +104,7 @@ pub(super) fn utf8_folder(absolute: &Path) -> Result<PathBuf, Failure> {
 
 /// Parses, resolves and picks. Warnings are printed; errors are the failure.
 pub(super) fn select(
-    context: &Context,
+    context: &mut Context,
     input: &Input,
     only: &[String],
     instances: Option<Instances>,
@@ -129,7 +130,9 @@ pub(super) fn select(
         .collect();
     let host = probe::Host {
         root: input.root.clone(),
+        scope: context.layout.scope,
     };
+    let version = check::systemd_version(context);
     for (_, app) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
         if let Some(instances) = instances {
@@ -137,6 +140,7 @@ pub(super) fn select(
         }
         if input.root.is_none() {
             check_against_installed(context, app, &mut faults);
+            faults.extend(check::not_here(app, version));
         }
     }
     let report = Report::new(&input.shown, &input.text, faults);
@@ -161,7 +165,9 @@ pub(super) fn warn(context: &Context, report: &Report) {
         .iter()
         .any(|d| d.severity == Severity::Warning)
     {
-        context.printer.warning(report.render(false));
+        context
+            .printer
+            .warning(report.render(context.printer.colour()));
     }
 }
 

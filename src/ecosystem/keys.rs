@@ -12,6 +12,7 @@ use super::pm2;
 use super::read::{Fields, Found, integer, scalar, split_help};
 use super::tables::{check_variable, read_directives, read_env};
 use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready, Sandbox};
+use super::variables;
 use crate::unit::directive::Section;
 use crate::unit::{escape, name};
 
@@ -222,6 +223,9 @@ fn read_instance_var(f: &mut Fields<'_, '_>) -> Option<String> {
         return None;
     }
     check_variable(f, &given.value, &given.span)?;
+    if let Some(why) = variables::refusal(&given.value) {
+        f.faults.push(split_help(given.span, &why));
+    }
     Some(given.value)
 }
 

@@ -12,10 +12,12 @@ pub mod listen;
 mod parse;
 pub mod pin;
 mod pm2;
+mod reach;
 mod read;
 pub mod resolve;
 mod tables;
 pub mod values;
+mod variables;
 
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};

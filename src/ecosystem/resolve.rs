@@ -8,6 +8,29 @@ use std::path::{Component, Path, PathBuf};
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
+use super::reach;
+
+/// What there is at a path, a link for itself; see inode(7).
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The number of its owner.
+    pub owner: u32,
+    /// The number of its group.
+    pub group: u32,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Where it leads, if it is a link.
+    pub link: Option<PathBuf>,
+}
+
+/// The number of an account.
+#[derive(Debug, Clone, Copy)]
+pub enum Account {
+    /// Of a user.
+    User(u32),
+    /// Of a group.
+    Group(u32),
+}
 
 /// What has to be known of a system; a fake in tests.
 pub trait Probe {
@@ -23,6 +46,12 @@ pub trait Probe {
     fn has_user(&self, user: &str) -> bool;
     /// Whether there is such a group, by name or number.
     fn has_group(&self, group: &str) -> bool;
+    /// Whether the apps are the system's: root reads their files and starts their programs.
+    fn is_system(&self) -> bool;
+    /// What there is at a path; nothing is known of a host that is being put together.
+    fn entry(&self, path: &Path) -> Option<Entry>;
+    /// The name of an account, or its number.
+    fn name(&self, account: Account) -> String;
 }
 
 /// Where systemd looks for programs of its own accord, see `$PATH` in systemd.exec(5).
@@ -54,6 +83,7 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     }
     app.program.cwd = Some(show(&cwd));
     check_accounts(app, probe, faults);
+    reach::warn(app, probe, faults);
 }
 
 fn resolve_script(app: &mut App, cwd: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
@@ -197,6 +227,15 @@ mod tests {
         }
         fn has_group(&self, _: &str) -> bool {
             false
+        }
+        fn is_system(&self) -> bool {
+            false
+        }
+        fn entry(&self, _: &Path) -> Option<Entry> {
+            None
+        }
+        fn name(&self, _: Account) -> String {
+            String::new()
         }
     }
 

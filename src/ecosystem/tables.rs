@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use super::app::Directives;
 use super::diagnostic::{Diagnostic, nearest};
 use super::read::{Fields, Value, scalar, split_help};
+use super::variables;
 use crate::unit::directive::{self, Section};
 use crate::unit::escape;
 
@@ -46,6 +47,7 @@ pub(super) fn read_env(f: &mut Fields<'_, '_>) -> BTreeMap<String, String> {
             );
         } else if check_variable(f, &key, &span).is_some() {
             warn_of_secret(f, &key, &span);
+            f.faults.extend(variables::warning(&key, &span));
             env.insert(key, text);
         }
     }
@@ -94,10 +96,24 @@ pub(super) fn read_directives(
             continue;
         }
         for text in directive_values(f, &name, value) {
+            if name == "Environment" {
+                f.faults.extend(of_assignments(&text, &span));
+            }
             directives.push((name.clone(), text));
         }
     }
     directives
+}
+
+/// What there is to say of the variables that `Environment=` sets.
+fn of_assignments(text: &str, span: &Range<usize>) -> Vec<Diagnostic> {
+    let assignments = text
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='));
+    let names = assignments.map(|(name, _)| name.trim_start_matches(['"', '\'']));
+    names
+        .filter_map(|name| variables::warning(name, span))
+        .collect()
 }
 
 fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec<String> {

@@ -1,0 +1,146 @@
+//! Variables that mean something to more than the program: to systemd, to the loader of every process
+//! of a unit, to whoever asks for the bus.
+
+use std::ops::Range;
+
+use super::diagnostic::Diagnostic;
+
+/// Who goes by a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// systemd's protocols, see "Environment Variables Set or Propagated" in systemd.exec(5).
+    Protocol,
+    /// Of these the worker lets none but its own through, see `sd_listen_fds(3)`.
+    Sockets,
+    /// What loads code, see ld.so(8).
+    Loader,
+    /// Clients of D-Bus.
+    Bus,
+}
+
+const PROTOCOL: &[&str] = &[
+    "EXIT_CODE",
+    "EXIT_STATUS",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "MAINPID",
+    "MANAGERPID",
+    "NOTIFY_SOCKET",
+    "SERVICE_RESULT",
+    "SYSTEMD_EXEC_PID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+/// Not all that begins with `LD_`: others name their variables so as well.
+const LOADER: &[&str] = &[
+    "BASH_ENV",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "LD_AUDIT",
+    "LD_DEBUG_OUTPUT",
+    "LD_LIBRARY_PATH",
+    "LD_ORIGIN_PATH",
+    "LD_PRELOAD",
+    "LD_PROFILE",
+    "LD_PROFILE_OUTPUT",
+    "LOCPATH",
+];
+
+fn reader(name: &str) -> Option<Reader> {
+    match name {
+        _ if name.starts_with("LISTEN_") => Some(Reader::Sockets),
+        _ if PROTOCOL.contains(&name) => Some(Reader::Protocol),
+        _ if LOADER.contains(&name) => Some(Reader::Loader),
+        "DBUS_SYSTEM_BUS_ADDRESS" => Some(Reader::Bus),
+        _ => None,
+    }
+}
+
+/// What to say of a variable that the unit sets. Files that have it have worked: no error.
+pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
+    let (message, help) = match reader(name)? {
+        Reader::Protocol => (
+            format!("`{name}` takes the place of a variable that systemd sets"),
+            "give it another name: the commands of the unit go by what systemd says there",
+        ),
+        Reader::Sockets => (
+            format!("`{name}` does not reach the program"),
+            "give it another name: those with `LISTEN_` belong to sd_listen_fds(3)",
+        ),
+        Reader::Loader => (
+            format!("`{name}` decides which code every process of the unit loads"),
+            "name only what root alone may write, folders above it included; or set it in a script that starts the program",
+        ),
+        Reader::Bus => (
+            format!("`{name}` decides which bus every process of the unit asks"),
+            "set it in a script that starts the program",
+        ),
+    };
+    Some(Diagnostic::warning(span.clone(), message).help(help))
+}
+
+/// Why the number of an instance cannot be told by a variable: no file that does so has ever worked.
+pub(super) fn refusal(name: &str) -> Option<String> {
+    let why = match reader(name)? {
+        Reader::Protocol | Reader::Sockets => "systemd's",
+        Reader::Loader => "the loader's",
+        Reader::Bus => "D-Bus's",
+    };
+    Some(format!(
+        "`{name}` is {why} own variable: choose another name, e.g. `INSTANCE`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ecosystem::{Report, Severity, parse};
+
+    fn told(keys: &str) -> Report {
+        parse(
+            "eco.toml",
+            &format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{keys}"),
+        )
+        .1
+    }
+
+    #[test]
+    fn a_variable_that_others_go_by_is_told_with_its_place() {
+        for name in [
+            "LD_PRELOAD",
+            "EXIT_STATUS",
+            "LISTEN_ADDR",
+            "DBUS_SYSTEM_BUS_ADDRESS",
+        ] {
+            for keys in [
+                format!("env.{name} = \"1\""),
+                format!("service.Environment = ['\"{name}=1 2\"', \"A=b\"]"),
+            ] {
+                let report = told(&keys);
+                let said: Vec<_> = report.located().map(|l| (l.severity, l.line)).collect();
+                assert_eq!(said, [(Severity::Warning, 4)], "{keys}");
+            }
+        }
+        for name in [
+            "LD_SDK_KEY",
+            "MALLOC_ARENA_MAX",
+            "NODE_OPTIONS",
+            "ENV",
+            "PORT",
+        ] {
+            let report = told(&format!("env.{name} = \"1\""));
+            assert!(report.diagnostics.is_empty(), "{}", report.render(false));
+        }
+    }
+
+    #[test]
+    fn an_instance_is_not_told_its_number_by_such_a_variable() {
+        for name in ["LD_PRELOAD", "NOTIFY_SOCKET", "LISTEN_FDS"] {
+            assert!(
+                told(&format!("instance_var = \"{name}\"")).has_errors(),
+                "{name}"
+            );
+        }
+        assert!(!told("instance_var = \"WORKER\"").has_errors());
+    }
+}
