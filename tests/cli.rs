@@ -63,7 +63,7 @@ fn all_faults_are_told_at_once_with_their_place_and_remedy() {
 
 #[test]
 fn json_has_the_same_faults_for_scripts() {
-    let folder = Folder::with("[[apps]]\nscript = \"server.js\"\nlisten = 0\n");
+    let folder = Folder::with("[[apps]]\nscript = \"server.js\"\nlisten = 0\nuser = 0\n");
     let output = folder.rsgen(&["check", "--json"]);
     assert_eq!(status(&output), 3);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

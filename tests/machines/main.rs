@@ -11,6 +11,7 @@ mod docs;
 mod drain;
 mod env_files;
 mod environment;
+mod exposure;
 mod faults;
 mod harness;
 mod install;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
             INSTALL,
             SANDBOX,
             SHOWN,
+            EXPOSURE,
             SIZING,
             STATE,
             PACKAGES,
@@ -190,6 +192,18 @@ const INSTALL: &[Spec] = specs![
 const SANDBOX: &[Spec] = specs![
     sandbox::is_what_the_page_says,
     sandbox::a_kernel_that_cannot_is_told_by_check,
+    sandbox::the_units_own_leaves_out_what_the_page_says,
+];
+
+const EXPOSURE: &[Spec] = specs![
+    exposure::is_what_the_page_says,
+    exposure::a_directive_of_ones_own_takes_the_place_of_the_sandboxs,
+    exposure::the_program_has_no_capability_of_the_helpers,
+    exposure::a_filter_that_forbids_to_drop_it_is_survived,
+    exposure::the_worker_sees_the_brake_from_within,
+    exposure::the_cluster_unit_gets_by_with_little,
+    exposure::the_cluster_unit_may_not_touch_the_rest,
+    exposure::settings_that_reach_too_far_are_told_by_check_and_install,
 ];
 
 const SHOWN: &[Spec] = specs![
@@ -270,6 +284,7 @@ const DOCS: &[Spec] = specs![
 
 const USER: &[Spec] = specs![
     user::an_ordinary_user_has_a_cluster,
+    user::a_sandbox_needs_no_privileges,
     user::one_whose_threads_wait_in_accept_is_drained_as_well,
     user::under_yama_the_helper_drains,
     user::the_helpers_drain_is_cut_short_as_well,

@@ -15,34 +15,48 @@ struct Row {
     since: u32,
 }
 
-fn rows() -> Vec<Row> {
+/// The cells of the page's table with this heading.
+pub(crate) fn table(heading: &str) -> Vec<Vec<String>> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandboxing.md");
     let page = fs::read_to_string(page).unwrap_or_else(|e| panic!("{page}: {e}"));
-    let table = page.lines().skip_while(|l| !l.starts_with("| ---"));
-    table.skip(1).filter_map(row).collect()
-}
-
-fn row(line: &str) -> Option<Row> {
-    let (directives, outcome) = line.strip_prefix("| ")?.split_once(" | ")?;
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
+    let rows = page.lines().skip_while(|line| *line != heading).skip(2);
+    let rows = rows.take_while(|line| line.starts_with("| "));
+    rows.map(|row| {
+        row.trim_matches(['|', ' '])
+            .split(" | ")
             .map(str::to_owned)
             .collect()
-    };
+    })
+    .collect()
+}
+
+fn rows() -> Vec<Row> {
+    let cells = table("| directives | what happens |");
+    cells
+        .iter()
+        .map(|cells| row(&cells[0], &cells[1]))
+        .collect()
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> Vec<String> {
+    let parts = text.split('`').skip(1).step_by(2);
+    parts.map(str::to_owned).collect()
+}
+
+fn row(directives: &str, outcome: &str) -> Row {
     let since = outcome
         .split_once("(since ")
         .and_then(|(_, v)| v.split_once(')')?.0.parse().ok());
-    Some(Row {
+    Row {
         directives: quoted(directives),
         words: (!outcome.starts_with("works")).then(|| quoted(outcome).concat()),
         since: since.unwrap_or(0),
-    })
+    }
 }
 
 /// `[apps.service]`, where a directive that comes twice has a list.
-fn table(directives: &[String]) -> String {
+fn own_table(directives: &[String]) -> String {
     let account = directives.iter().find_map(|d| d.strip_prefix("User="));
     let account = account.map(|user| format!("user = {user:?}\n"));
     let mut lines = account.unwrap_or_default() + "[apps.service]\n";
@@ -85,7 +99,8 @@ pub(crate) fn is_what_the_page_says(machine: &mut Machine) {
 /// As on a kernel that was built without it.
 pub(crate) fn a_kernel_that_cannot_is_told_by_check(machine: &mut Machine) {
     machine.write_app("python.py", "/srv/web");
-    let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = 3000\n";
+    let app =
+        "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = 3000\nuser = \"nobody\"\n";
     machine.write(ECOSYSTEM, app);
     let check = |filter: &str, file: &str| {
         let run = [
@@ -115,7 +130,7 @@ pub(crate) fn a_kernel_that_cannot_is_told_by_check(machine: &mut Machine) {
 fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
     let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\n\
                max_restarts = 2\nlisten_timeout = \"5s\"\ndrain_timeout = \"2s\"\n";
-    machine.write(ECOSYSTEM, &format!("{app}{}", table(&row.directives)));
+    machine.write(ECOSYSTEM, &format!("{app}{}", own_table(&row.directives)));
     machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
     let install = machine.run(&["rsgen", "install", ECOSYSTEM]);
     let journal = || {
@@ -143,4 +158,87 @@ fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
             said.then_some(()).ok_or(format!("says: {journal}"))
         }
     }
+}
+
+/// What a program of the page's table does before it serves, in Python.
+const DOES: &[(&str, &str)] = &[
+    (
+        "makes namespaces of its own, as Chromium does for its sandbox",
+        "libc = ctypes.CDLL(None, use_errno=True)\n\
+         if os.fork() == 0:\n    os._exit(0 if libc.unshare(0x70000000) == 0 and libc.chroot(b'/proc/self/fdinfo') == 0 else 1)\n\
+         assert os.wait()[1] == 0",
+    ),
+    (
+        "uses a socket or a file that another program has in /tmp",
+        "open('/tmp/shared').read()",
+    ),
+    (
+        "uses a device, as a graphics card",
+        "os.open('/dev/fuse', os.O_RDWR)",
+    ),
+    ("writes below /usr or /etc", "open('/etc/web/note', 'w')"),
+    ("writes below /home", "open('/home/web/note', 'w')"),
+    (
+        "shares files that it makes with others",
+        "open(f'/srv/open/{os.getpid()}', 'w')\nassert os.stat(f'/srv/open/{os.getpid()}').st_mode & 4",
+    ),
+    (
+        "sends packets of its own",
+        "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    ),
+    ("becomes another user", "os.setuid(7)"),
+];
+
+/// Each without what the page says that it needs, and with it.
+pub(crate) fn the_units_own_leaves_out_what_the_page_says(machine: &mut Machine) {
+    let rows = table("| a program that | with | needs in `[apps.service]` |");
+    machine
+        .sh(
+            "mkdir -p /etc/web /home/web /srv/open && chown www-data /etc/web /home/web /srv/open
+             echo >/tmp/shared && chmod 644 /tmp/shared
+             test -e /dev/fuse || mknod /dev/fuse c 10 229; chmod 666 /dev/fuse",
+        )
+        .ok();
+    let mut wrong = String::new();
+    for cells in &rows {
+        let does = DOES.iter().find(|(what, _)| *what == cells[0]);
+        let (_, does) = does.unwrap_or_else(|| panic!("`{}` is not tried", cells[0]));
+        let word = quoted(&cells[1]).concat();
+        for (needs, is_well) in [(Vec::new(), false), (quoted(&cells[2]), true)] {
+            if starts(machine, does, &word, &needs) != is_well {
+                let _ = writeln!(
+                    wrong,
+                    "{} {needs:?}: {}",
+                    cells[0],
+                    machine.journal("web@0.service")
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert_eq!(rows.len(), DOES.len());
+}
+
+fn starts(machine: &Machine, does: &str, word: &str, needs: &[String]) -> bool {
+    let python = machine.write_app("python.py", "/srv/web");
+    let server = machine.read(&python);
+    machine.write(
+        &python,
+        &format!("import ctypes, os, socket\n{does}\n{server}"),
+    );
+    let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\nmax_restarts = 1\n\
+               drain = \"off\"\n";
+    let user = if does.contains("setuid") {
+        "root"
+    } else {
+        "www-data"
+    };
+    let lines = format!("user = {user:?}\nsandbox = {word:?}\n{}", own_table(needs));
+    machine.write(ECOSYSTEM, &format!("{app}{lines}"));
+    machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
+    let install = machine.run(&["rsgen", "install", ECOSYSTEM]);
+    let is_well = install.status == 0 && machine.get(3000).is_ok();
+    machine.run(&["rsgen", "uninstall", "web"]);
+    machine.run(&["systemctl", "reset-failed"]);
+    is_well
 }

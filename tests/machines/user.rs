@@ -63,6 +63,19 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     assert_eq!(left.text(), "");
 }
 
+/// The drain is in the sandbox here, and systemd is asked from within as well.
+pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
+    log_in(machine);
+    let lines = "listen = 3000\nsandbox = \"strict\"";
+    loses_nothing(machine, "plain.js", lines);
+    let shown =
+        "systemctl --user show web@0 --property=RestrictNamespaces --property=LockPersonality";
+    let shown = run(machine, shown);
+    assert_eq!(shown.text(), "LockPersonality=yes\nRestrictNamespaces=yes");
+    let journal = run(machine, "journalctl --user -t web -o cat").ok();
+    assert!(!journal.text().contains("drain"), "{}", journal.text());
+}
+
 /// No epoll set forgets these: the drain has to have each of the threads look again.
 pub(crate) fn one_whose_threads_wait_in_accept_is_drained_as_well(machine: &mut Machine) {
     log_in(machine);

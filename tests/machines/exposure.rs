@@ -1,0 +1,185 @@
+//! What the units' own sandboxes are worth, what they leave in peace, and what an app's settings reach.
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, write_ecosystem};
+use crate::sandbox::table;
+
+const DEFAULT: &str = "user = \"www-data\"";
+const STRICT: &str = "user = \"www-data\"\nsandbox = \"strict\"";
+const ROOT: &str = "sandbox = \"strict\"";
+
+fn install(machine: &Machine, app: &str, lines: &str) {
+    machine.write_app(app, "/srv/web");
+    write_ecosystem(machine, app, "1", lines);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+}
+
+/// As `systemd-analyze security` has it.
+fn exposure(machine: &Machine, unit: &str) -> f64 {
+    let said = machine.run(&["systemd-analyze", "security", "--no-pager", unit]);
+    let told = said.text().lines().last().unwrap_or_default();
+    let figure = told.split(": ").nth(1).and_then(|w| w.split(' ').next());
+    let figure = figure.and_then(|w| w.parse().ok());
+    figure.unwrap_or_else(|| panic!("no figure in {said:?}"))
+}
+
+pub(crate) fn is_what_the_page_says(machine: &mut Machine) {
+    let mut figures = Vec::new();
+    for lines in [DEFAULT, STRICT, ROOT] {
+        install(machine, "graceful.js", lines);
+        figures.push(exposure(machine, "web@0.service"));
+    }
+    figures.push(exposure(machine, "web.service"));
+    let [default, strict, _, cluster] = figures.as_slice() else {
+        panic!("{figures:?}")
+    };
+    let within = *default <= 5.0 && *strict <= 2.0 && *cluster <= 5.0;
+    assert!(within, "{figures:?}");
+    let rows = table("| unit | 252 | 257 |");
+    let column = if machine.release().systemd() == 252 {
+        1
+    } else {
+        2
+    };
+    let written: Vec<f64> = rows
+        .iter()
+        .map(|cells| cells[column].parse().unwrap_or_default())
+        .collect();
+    assert_eq!(written, figures);
+}
+
+pub(crate) fn a_directive_of_ones_own_takes_the_place_of_the_sandboxs(machine: &mut Machine) {
+    let own = "[apps.service]\nRestrictAddressFamilies = \"AF_UNIX AF_INET6 AF_VSOCK\"\nProtectHome = false\n\
+               AmbientCapabilities = \"CAP_NET_RAW\"";
+    install(machine, "graceful.js", &format!("{STRICT}\n{own}"));
+    let shown = |property| machine.property("web@0.service", property);
+    let mut families: Vec<String> = shown("RestrictAddressFamilies")
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    families.sort();
+    assert_eq!(families, ["AF_INET6", "AF_UNIX", "AF_VSOCK"]);
+    assert_eq!(shown("ProtectHome"), "no");
+    assert_eq!(shown("CapabilityBoundingSet"), "cap_net_raw");
+    assert_eq!(shown("ProtectSystem"), "full");
+}
+
+/// Where Yama restricts ptrace(2), the helper has a capability that is not meant for the program.
+pub(crate) fn the_program_has_no_capability_of_the_helpers(machine: &mut Machine) {
+    let gives = "[apps.service]\nAmbientCapabilities = \"CAP_SYS_PTRACE\"";
+    for word in ["default", "strict", "off"] {
+        let lines = format!("{DEFAULT}\nsandbox = {word:?}\n{gives}");
+        install(machine, "graceful.js", &lines);
+        let status = format!("/proc/{}/status", machine.main_pid("web@0.service"));
+        let status = machine.read(&status);
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            let none = format!("{set}:\t{:016x}\n", 0);
+            assert!(status.contains(&none), "{word}: {status}");
+        }
+    }
+}
+
+/// Who calls capset(2) under this filter is killed, and none of that is worth a program that does not start.
+pub(crate) fn a_filter_that_forbids_to_drop_it_is_survived(machine: &mut Machine) {
+    machine.write_app("python.py", "/srv/web");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\nsandbox = \"off\"\n\
+               [apps.service]\nSystemCallFilter = [\"@system-service\", \"~@privileged\"]\n\
+               AmbientCapabilities = \"CAP_SYS_PTRACE\"\n";
+    machine.write(
+        ECOSYSTEM,
+        &app.replace("listen", &format!("{DEFAULT}\nlisten")),
+    );
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_exactly(machine, 1);
+}
+
+/// It counts the deaths that a command of root's has written down, whatever umask the unit has.
+pub(crate) fn the_worker_sees_the_brake_from_within(machine: &mut Machine) {
+    let lines = format!("{STRICT}\nmax_restarts = 3");
+    machine.write("/srv/web/crash.js", "throw new Error('a bug');");
+    write_ecosystem(machine, "crash.js", "1", &lines);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let said = machine.journal("web@0.service");
+    assert!(
+        said.contains("errored after 3 quick deaths in a row"),
+        "{said}"
+    );
+}
+
+/// Nothing but the bus, the journal and its own folder, which need not be there and stays.
+pub(crate) fn the_cluster_unit_gets_by_with_little(machine: &mut Machine) {
+    machine.sh("systemctl mask --now polkit.service; rm -rf /run/rsgen");
+    machine
+        .systemctl(&["set-property", "--runtime", "system.slice", "CPUQuota=100%"])
+        .ok();
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "1", DEFAULT);
+    machine.run(&["rsgen", "install", ECOSYSTEM, "-q"]).ok();
+    machine.systemctl(&["restart", "web"]).ok();
+    assert_exactly(machine, 1);
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    machine.sh("rm -rf /run/rsgen").ok();
+    machine.systemctl(&["reload", "web"]).ok();
+    machine.systemctl(&["stop", "web"]).ok();
+    let left = machine
+        .sh("stat -c '%a %U %n' /run/rsgen /run/rsgen/web")
+        .ok();
+    assert_eq!(left.text(), "755 root /run/rsgen\n755 root /run/rsgen/web");
+    wait_until(SOON, "the cluster to be gone", || {
+        machine.state("web.service") == "inactive"
+    });
+}
+
+/// What stands in the way is taken away for the one command alone.
+pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
+    install(machine, "graceful.js", DEFAULT);
+    let tried = "for file in /etc/x /run/x /usr/x /root/x /tmp/x /run/rsgen/other; do echo >$file && echo wrote $file; done; \
+                 ls /root /home; \
+                 python3 -c 'import socket; socket.socket()' || echo no network";
+    machine.write("/srv/try", &format!("#!/bin/sh\n{tried}\nexit 0\n"));
+    let drop_in = "[Service]\nExecStartPre=/bin/sh /srv/try\n";
+    machine.write("/etc/systemd/system/web.service.d/try.conf", drop_in);
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["restart", "web"]).ok();
+    let said = machine
+        .run(&["journalctl", "-u", "web.service", "-o", "cat"])
+        .ok();
+    let wrote: Vec<&str> = said
+        .text()
+        .lines()
+        .filter(|l| l.starts_with("wrote "))
+        .collect();
+    assert_eq!(wrote, ["wrote /run/rsgen/other"], "{}", said.text());
+    assert!(said.text().contains("no network"), "{}", said.text());
+}
+
+pub(crate) fn settings_that_reach_too_far_are_told_by_check_and_install(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    machine.write("/srv/web/.env", "A=b\n");
+    let lines = "env_file = \".env\"\nenv = { LD_PRELOAD = \"\" }\nservice.StandardError = \"append:/tmp/log\"";
+    write_ecosystem(machine, "graceful.js", "1", lines);
+    let told = |command: &str| machine.run(&["rsgen", command, ECOSYSTEM]).ok().stderr;
+    let said = told("check");
+    for part in [
+        "`web` runs as root\n --> /srv/web/ecosystem.toml:2:8",
+        "`LD_PRELOAD` decides which code",
+        "`/tmp` may be written by everybody",
+        "/srv/web/ecosystem.toml:8:9",
+    ] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert!(!said.contains("is read by root"), "{said}");
+    machine.sh("chown www-data /srv/web").ok();
+    let said = told("check");
+    let weak = "`/srv/web/.env` is read by root at each start, and `/srv/web` may be written by its owner `www-data`";
+    assert!(
+        said.contains(weak) && said.contains("ecosystem.toml:6:12"),
+        "{said}"
+    );
+    assert_eq!(told("install"), said);
+    machine.sh("chown root /srv/web").ok();
+    let good = format!("{DEFAULT}\nenv_file = \".env\"");
+    write_ecosystem(machine, "graceful.js", "1", &good);
+    assert_eq!(told("check") + &told("install"), "");
+}
