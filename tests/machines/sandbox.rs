@@ -228,12 +228,13 @@ fn starts(machine: &Machine, does: &str, word: &str, needs: &[String]) -> bool {
     );
     let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\nmax_restarts = 1\n\
                drain = \"off\"\n";
+    // With `User=root` systemd 257 keeps CAP_SETUID for itself.
     let user = if does.contains("setuid") {
-        "root"
+        ""
     } else {
-        "www-data"
+        "user = \"www-data\"\n"
     };
-    let lines = format!("user = {user:?}\nsandbox = {word:?}\n{}", own_table(needs));
+    let lines = format!("{user}sandbox = {word:?}\n{}", own_table(needs));
     machine.write(ECOSYSTEM, &format!("{app}{lines}"));
     machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
     let install = machine.run(&["rsgen", "install", ECOSYSTEM]);
