@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use nix::sys::stat::{Mode, umask};
 
 use super::context::Context;
 use crate::brake::Policy;
@@ -105,8 +104,6 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure> {
-    // A unit's `UMask=` holds for what it runs as root as well, and the worker has to read what is written here.
-    umask(Mode::from_bits_truncate(0o022));
     match arguments.step {
         Step::Start {
             app,
