@@ -164,7 +164,8 @@ fn silence_streams<'a>(
 }
 
 fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Result<()> {
-    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    // As of one that waits for a child of vfork(2).
+    let mut failure = io::Error::other("no thread of it can be stopped");
     for attempt in 0..ATTEMPTS {
         let mut threads = process.threads();
         threads.sort_by_key(|t| registers::cost(t.waits));
