@@ -14,6 +14,7 @@ mod environment;
 mod exposure;
 mod faults;
 mod harness;
+mod hostile;
 mod install;
 mod interrupted;
 mod jobs;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             DRAIN,
             ENVIRONMENT,
             FAULTS,
+            HOSTILE,
             INSTALL,
             SANDBOX,
             SHOWN,
@@ -170,6 +172,15 @@ const DRAIN: &[Spec] = specs![
 const FAULTS: &[Spec] = specs![
     faults::of_an_installed_app_take_nothing_away,
     faults::of_a_generated_apps_file_take_nothing_away,
+];
+
+const HOSTILE: &[Spec] = specs![
+    hostile::a_stranger_with_the_number_of_a_thread_is_left_alone,
+    hostile::whatever_a_program_makes_of_itself_its_stop_is_short,
+    hostile::a_socket_that_others_share_is_never_made_a_dead_one,
+    hostile::a_helper_is_out_of_reach_of_its_programs_user,
+    hostile::a_helper_stays_small_whatever_is_sent_to_it,
+    hostile::a_full_queue_loses_nothing,
 ];
 
 const INSTALL: &[Spec] = specs![

@@ -1,0 +1,13 @@
+# Ready by Node's channel, on which it then sends one line of 512 MiB.
+import os, signal, socket
+
+channel = int(os.environ["NODE_CHANNEL_FD"])
+listener = socket.socket()
+listener.bind(("", 3000))
+listener.listen(5)
+os.write(channel, b'"ready"\n')
+left, piece = 512 << 20, b"x" * (1 << 20)
+while left:
+    left -= os.write(channel, piece[:left])
+open("/srv/web/sent", "w").close()
+signal.pause()

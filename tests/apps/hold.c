@@ -1,0 +1,154 @@
+/* Programs that want their stop to last, or to harm somebody with it. The port is the second argument.
+ *   stopped   stops itself
+ *   vfork     waits for a child that has its memory, and never becomes another program
+ *   no-vdso   has no vDSO
+ *   forks     lives in a child of a child of a child, each for a moment
+ *   accept    has 1,500 threads in accept
+ *   swap      puts a socket that it got from somebody else over every descriptor that is new
+ *   shuffle   puts that one and the listener over each other */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int listener;
+
+static void serve(int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 100))
+		exit(1);
+}
+
+static void *answer(void *unused)
+{
+	static const char text[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+
+	for (;;) {
+		char request[4096];
+		int fd = accept(listener, NULL, NULL);
+		if (fd < 0)
+			continue;
+		read(fd, request, sizeof request);
+		write(fd, text, sizeof text - 1);
+		close(fd);
+	}
+	return unused;
+}
+
+static void forget_vdso(void)
+{
+	char line[256];
+	unsigned long start, end;
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	while (fgets(line, sizeof line, maps))
+		if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			munmap((void *)start, end - start);
+	fclose(maps);
+}
+
+static void fork_on(void)
+{
+	for (;;) {
+		pid_t child = fork();
+		if (child > 0)
+			_exit(0);
+		usleep(500);
+	}
+}
+
+/* The socket of another service, which gives it to whoever asks. */
+static int receive(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/srv/share" };
+	char byte, space[CMSG_SPACE(sizeof(int))];
+	struct iovec bytes = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = space,
+				  .msg_controllen = sizeof space };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) || recvmsg(fd, &message, 0) != 1)
+		exit(3);
+	close(fd);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+	return fd;
+}
+
+static void *shuffle(void *unused)
+{
+	int shared = receive(), kept = dup(listener);
+
+	for (;;) {
+		dup2(shared, listener);
+		dup2(kept, listener);
+		dup2(shared, kept);
+		dup2(listener, kept);
+	}
+	return unused;
+}
+
+static void *swap(void *unused)
+{
+	int shared = fcntl(receive(), F_DUPFD, 100), first = dup(0);
+
+	/* The next socket of this process gets this number, whoever makes it. */
+	close(first);
+	for (;;)
+		if (fcntl(first, F_GETFD) >= 0) {
+			dup2(shared, first);
+			usleep(2000);
+			close(first);
+		}
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argv[1];
+	pthread_t thread;
+	pthread_attr_t small;
+	struct rlimit many = { 4096, 4096 };
+
+	serve(atoi(argv[2]));
+	if (!strcmp(how, "stopped")) {
+		kill(getpid(), SIGSTOP);
+	} else if (!strcmp(how, "vfork")) {
+		if (vfork() == 0)
+			for (;;)
+				pause();
+	} else if (!strcmp(how, "no-vdso")) {
+		forget_vdso();
+	} else if (!strcmp(how, "forks")) {
+		/* The main process stays, for with it the unit would end. */
+		if (fork() == 0)
+			fork_on();
+	} else if (!strcmp(how, "accept")) {
+		/* Each has a number for what it accepts already. */
+		setrlimit(RLIMIT_NOFILE, &many);
+		pthread_attr_init(&small);
+		pthread_attr_setstacksize(&small, 1 << 16);
+		for (int i = 0; i < 1500; i++)
+			if (pthread_create(&thread, &small, answer, NULL))
+				exit(2);
+	} else if (!strcmp(how, "swap") || !strcmp(how, "shuffle")) {
+		struct pollfd ready = { .fd = listener, .events = POLLIN };
+		pthread_create(&thread, NULL, strcmp(how, "swap") ? shuffle : swap, NULL);
+		for (;;)
+			poll(&ready, 1, -1);
+	}
+	answer(NULL);
+}
