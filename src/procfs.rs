@@ -5,44 +5,59 @@
 //! kernel writes it is nothing.
 
 use std::os::fd::RawFd;
+use std::str::FromStr;
 
 /// A value of a file of `key value` lines, such as `/proc/PID/status`. The kernel escapes what a program puts into such
 /// a file, so a line is one of its own.
 #[must_use]
 pub fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    Some(text.lines().find_map(|l| l.strip_prefix(key))?.trim())
+    Some(lines(text).find_map(|l| l.strip_prefix(key))?.trim())
+}
+
+/// The lines as the kernel ends them. `str::lines` would take a carriage return off the end of a name.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n')
+}
+
+/// A decimal number of the kernel's: digits alone, where Rust would take a sign as well.
+fn decimal<N: FromStr>(text: &str) -> Option<N> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
+}
+
+/// The same in hexadecimal.
+fn hex(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_number.then(|| u64::from_str_radix(text, 16).ok())?
 }
 
 /// The inode of a descriptor's link that leads to a socket: `socket:[61]`.
 #[must_use]
 pub fn socket(link: &str) -> Option<u64> {
-    let inode = link.strip_prefix("socket:[")?.strip_suffix(']')?;
-    inode.parse().ok()
+    decimal(link.strip_prefix("socket:[")?.strip_suffix(']')?)
 }
 
 /// The flags of open(2) in a descriptor's `fdinfo`.
 #[must_use]
 pub fn flags(info: &str) -> Option<i32> {
-    i32::from_str_radix(field(info, "flags:")?, 8).ok()
+    let flags = field(info, "flags:")?;
+    let is_number = flags.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| i32::from_str_radix(flags, 8).ok())?
 }
 
 /// A registration in the `fdinfo` of an epoll set, its events and its data, if it is one of this descriptor and
 /// socket: `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
 #[must_use]
 pub fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
-    let words: Vec<&str> = line
-        .split([' ', ':', '\t'])
-        .filter(|w| !w.is_empty())
-        .collect();
-    let value = |key: &str| {
-        words
-            .windows(2)
-            .find_map(|w| (*w.first()? == key).then(|| w.get(1).copied())?)
-    };
-    let hex = |key: &str| u64::from_str_radix(value(key)?, 16).ok();
-    let same = value("tfd")?.parse::<RawFd>().ok()? == fd && hex("ino").is_none_or(|i| i == inode);
-    same.then_some(())?;
-    Some((u32::try_from(hex("events")?).ok()?, hex("data")?))
+    let (number, rest) = line.strip_prefix("tfd:")?.split_once(" events:")?;
+    let (events, rest) = rest.split_once(" data:")?;
+    let (data, rest) = rest.trim_start_matches(' ').split_once(' ')?;
+    let (_, rest) = rest.split_once(" ino:")?;
+    let (ino, _) = rest.split_once(' ')?;
+    let is_it = decimal::<RawFd>(number.trim_start_matches(' '))? == fd && hex(ino)? == inode;
+    is_it.then_some(())?;
+    let events = hex(events.trim_start_matches(' '))?;
+    Some((u32::try_from(events).ok()?, hex(data)?))
 }
 
 /// The state of a thread in its `stat`, and when it began, in ticks since boot. The second field is the program's name,
@@ -52,19 +67,14 @@ pub fn stat(text: &str) -> Option<(char, u64)> {
     /// Of the fields behind the name, `starttime` is the 20th.
     const STARTED: usize = 19;
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_whitespace().collect();
-    let state = fields.first()?.chars().next()?;
-    Some((state, fields.get(STARTED)?.parse().ok()?))
+    let state = fields.first()?.parse().ok()?;
+    Some((state, decimal(fields.get(STARTED)?)?))
 }
 
 /// The parent in a `stat`.
 #[must_use]
 pub fn parent(text: &str) -> Option<i32> {
-    text.rsplit_once(") ")?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    decimal(text.rsplit_once(") ")?.1.split_whitespace().nth(1)?)
 }
 
 /// The system call that a thread waits in, and its arguments: `202 0x7f… 0x80 0x0 0x0 0x0 0x0 0x7ffd… 0x7f…`, see
@@ -72,20 +82,21 @@ pub fn parent(text: &str) -> Option<i32> {
 #[must_use]
 pub fn waiting(text: &str) -> Option<(i64, [u64; 6])> {
     let mut words = text.split_whitespace();
-    let number = words.next()?.parse().ok().filter(|n| *n >= 0)?;
+    // That of one in no call is -1.
+    let number = decimal(words.next()?)?;
     let mut arguments = [0; 6];
     for argument in &mut arguments {
-        *argument = u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()?;
+        *argument = hex(words.next()?.strip_prefix("0x")?)?;
     }
-    Some((number, arguments))
+    // The stack and the place stand behind them.
+    (words.count() == 2).then_some((number, arguments))
 }
 
 /// Where the kernel's vDSO lies in a process, by its `maps`. A file may be called so as well, and may even have the
 /// inode 0; of the kernel's own mappings neither inode nor device nor folder is told.
 #[must_use]
 pub fn vdso(maps: &str) -> Option<(u64, u64)> {
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    maps.lines().find_map(|line| {
+    lines(maps).find_map(|line| {
         let mut words = line.splitn(6, ' ');
         let (place, rights, offset) = (words.next()?, words.next()?, words.next()?);
         let (device, inode, name) = (words.next()?, words.next()?, words.next()?);
@@ -141,7 +152,7 @@ impl Group {
 }
 
 fn places(text: &str) -> impl Iterator<Item = (Tree, &str)> {
-    text.lines().filter_map(|line| {
+    lines(text).filter_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (_, tree, path) = (fields.next()?, fields.next()?, fields.next()?);
         match tree {
@@ -162,6 +173,17 @@ mod tests {
         assert_eq!(registration(line, 18, 0x1f3a), Some((0x19, 0x12)));
         assert_eq!(registration(line, 19, 0x1f3a), None);
         assert_eq!(registration(line, 18, 1), None);
+        assert_eq!(registration(&format!("x {line}"), 18, 0x1f3a), None);
+    }
+
+    #[test]
+    fn a_number_has_no_sign() {
+        assert_eq!(socket("socket:[61]"), Some(61));
+        assert_eq!(socket("socket:[+61]"), None);
+        assert_eq!(flags("pos:\t0\nflags:\t02000002\n"), Some(0o2_000_002));
+        assert_eq!(flags("flags:\t-02\n"), None);
+        assert_eq!(waiting("+3 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n"), None);
+        assert_eq!(waiting("3 0x0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n"), None);
     }
 
     #[test]
@@ -193,6 +215,8 @@ mod tests {
             "7f01-7f02 rwxp 00000000 00:00 0                          [vdso]",
             "7f01-7f02 r--p 00000000 00:00 0                          [vvar]",
             "7f03-7f02 r-xp 00000000 00:00 0                          [vdso]",
+            "+7f01-7f02 r-xp 00000000 00:00 0                         [vdso]",
+            "7f01-7f02 r-xp 00000000 00:00 0                          [vdso]\r",
         ];
         for other in others {
             assert_eq!(vdso(other), None, "{other}");
@@ -221,6 +245,7 @@ mod tests {
             "0::/system.slice/web@3.service/child\n",
             "0::/\n",
             "4:memory:/web@3.service\n",
+            "0::/system.slice/web@3.service\r\n",
         ] {
             assert_eq!(Group::of_unit(own, "web@3.service"), None, "{own}");
         }
@@ -235,6 +260,7 @@ mod tests {
         assert!(group.holds("0::/a/web@3.service\n") && group.holds("0::/a/web@3.service/b\n"));
         for other in [
             "0::/a/web@3.servicex\n",
+            "0::/a/web@3.service\r\n",
             "0::/a\n",
             "1:name=systemd:/a/web@3.service\n",
         ] {
