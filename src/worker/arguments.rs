@@ -53,7 +53,10 @@ pub struct Run {
 }
 
 /// Reads `run --app=web … -- program args`.
-pub(super) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Run, Error> {
+///
+/// # Errors
+/// [`Error::Usage`] when it is not what units write.
+pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Run, Error> {
     let usage = |text: &str| {
         Error::Usage(format!(
             "{text}; it is run by the units of rsgen, see rsgen(1)"

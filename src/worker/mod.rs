@@ -5,10 +5,10 @@
 //! stays beside it. One thread, no bus, no clap.
 
 pub mod address;
-mod arguments;
+pub mod arguments;
 mod caller;
 mod channel;
-mod drain;
+pub mod drain;
 mod entry;
 mod epoll;
 mod helper;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::Error;
-use super::super::arguments::{Handover, handover, time};
+use super::super::arguments::{Handover, Run, handover, time};
 
 /// How the instance is kept from accepting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub enum Way {
     /// A dead socket takes the listener's place in the program.
     Auto,
     /// The program's epoll sets forget the listener, and the program is never stopped for it.
@@ -31,17 +31,21 @@ impl Display for Way {
 
 /// What to drain, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Drain {
-    pub(super) app: String,
-    pub(super) instance: u32,
+pub struct Drain {
+    /// The app.
+    pub app: String,
+    /// The number of the instance.
+    pub instance: u32,
     /// The state folder of the app.
-    pub(super) state: PathBuf,
+    pub state: PathBuf,
     /// How the program got its sockets, which says how many seccomp filters it is under.
-    pub(super) handover: Handover,
-    pub(super) timeout: Duration,
-    pub(super) way: Way,
+    pub handover: Handover,
+    /// The drain is over by then, whatever is left.
+    pub timeout: Duration,
+    /// How the instance is kept from accepting.
+    pub way: Way,
     /// Then the program is sent the message `shutdown`, and has so much time to act on it.
-    pub(super) message: Option<Duration>,
+    pub message: Option<Duration>,
 }
 
 impl Drain {
@@ -58,10 +62,20 @@ impl Drain {
             "--user"
         }
     }
+
+    /// How the helper is asked for it, see [`of_request`].
+    #[must_use]
+    pub fn request(&self) -> String {
+        let micros = self.timeout.as_micros();
+        format!("--timeout={micros}us --way={}\n", self.way)
+    }
 }
 
 /// Reads what stands after `drain`.
-pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, Error> {
+///
+/// # Errors
+/// [`Error::Usage`] when it is not what units write.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, Error> {
     let mut drain = Drain {
         app: String::new(),
         instance: 0,
@@ -86,6 +100,23 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Drain, 
         ));
     }
     Ok(drain)
+}
+
+/// Reads what the helper of an instance is asked. The instance is the helper's own; only how it drains is asked.
+///
+/// # Errors
+/// [`Error::Usage`] when there is no such way, or no such time.
+pub fn of_request(run: &Run, line: &str) -> Result<Drain, Error> {
+    let words = line.trim_end().split(' ');
+    let words = words.filter(|w| w.starts_with("--timeout=") || w.starts_with("--way="));
+    let app = format!("--app={}", run.app);
+    let asked = std::iter::once(app.as_str()).chain(words);
+    Ok(Drain {
+        instance: run.instance,
+        state: run.state.clone(),
+        handover: run.handover,
+        ..parse(asked.map(OsString::from))?
+    })
 }
 
 fn set(drain: &mut Drain, key: &str, value: &str) -> Option<()> {

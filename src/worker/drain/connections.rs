@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-use super::diag::Traffic;
+use super::answers::Traffic;
 use super::listener::Listener;
 
 /// A connection that was answered and is quiet for so long waits for a next request.

@@ -6,7 +6,6 @@
 //! the state folder, which is the user's own, and makes a child that drains. Whoever asks has no say in what
 //! is drained.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -112,21 +111,11 @@ pub(in super::super) fn act(run: &Run, mut asked: UnixStream) {
     let _ = asked.write_all(DONE);
 }
 
-/// The instance is the helper's own; only how it drains is asked.
 fn read(run: &Run, asked: &UnixStream) -> io::Result<Drain> {
     asked.set_read_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(asked.take(LONGEST)).read_line(&mut line)?;
-    let words = line.trim_end().split(' ').map(str::to_owned);
-    let words = words.filter(|w| w.starts_with("--timeout=") || w.starts_with("--way="));
-    let app = std::iter::once(format!("--app={}", run.app));
-    let drain = arguments::parse(app.chain(words).map(OsString::from));
-    Ok(Drain {
-        instance: run.instance,
-        state: run.state.clone(),
-        handover: run.handover,
-        ..drain.map_err(io::Error::other)?
-    })
+    arguments::of_request(run, &line).map_err(io::Error::other)
 }
 
 /// Has the helper drain, and waits until it has; whether there is one that did.
@@ -143,9 +132,7 @@ pub(super) fn ask(instance: &Instance<'_>) -> bool {
 
 fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> bool {
     let end = Instant::now() + drain.timeout + GRACE + GRACE;
-    let micros = drain.timeout.as_micros();
-    let how = format!("--timeout={micros}us --way={}\n", drain.way);
-    if helper.write_all(how.as_bytes()).is_err() {
+    if helper.write_all(drain.request().as_bytes()).is_err() {
         return false;
     }
     loop {
@@ -176,6 +163,8 @@ fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> b
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::super::arguments::Way;
     use super::*;
 

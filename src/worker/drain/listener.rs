@@ -9,7 +9,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, setns};
 
 use super::super::address::Address;
-use super::diag::{Connection, Diag, States};
+use super::answers::Connection;
+use super::diag::{Diag, States};
 use super::process::{Process, Socket};
 use crate::sys::socket::{self, Shape};
 

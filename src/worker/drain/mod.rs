@@ -5,7 +5,8 @@
 //! well. Whatever fails is told in one line, and the stop goes on: a drain never keeps a unit from
 //! stopping.
 
-mod arguments;
+pub mod answers;
+pub mod arguments;
 mod bounded;
 mod connections;
 mod datagrams;

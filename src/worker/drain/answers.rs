@@ -1,0 +1,149 @@
+//! The answers of `sock_diag(7)`: bytes in, connections out. Pure.
+//!
+//! What is not whole is nothing: no length that stands in a message leads beyond its end, or back to its beginning.
+
+use std::time::Duration;
+
+/// `struct nlmsghdr`
+pub(super) const HEADER: usize = 16;
+/// `INET_DIAG_INFO`, a `struct tcp_info`
+pub(super) const INFO: u16 = 2;
+/// `struct inet_diag_msg`
+const INET_MESSAGE: usize = 72;
+/// `struct unix_diag_msg`
+const UNIX_MESSAGE: usize = 16;
+/// `UNIX_DIAG_NAME`
+const NAME: u16 = 0;
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The socket's, as descriptors in /proc name it; 0 when no descriptor leads to it.
+    pub inode: u64,
+    /// What was seen of it; none where the kernel does not tell.
+    pub traffic: Option<Traffic>,
+}
+
+/// Bytes that went over it, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Not read yet by the program.
+    pub unread: u32,
+    /// Not acknowledged yet by the peer.
+    pub unsent: u32,
+    /// In all.
+    pub received: u64,
+    /// In all, what had to be sent again included.
+    pub sent: u64,
+    /// Since it received something the last time.
+    pub since_received: Duration,
+    /// Since it sent something the last time, or was accepted.
+    pub since_sent: Duration,
+}
+
+/// The messages of netlink(7) in a datagram, each with its kind, up to the first that is not whole.
+pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (kind, message, next) = split(bytes)?;
+        bytes = next;
+        Some((kind, message))
+    })
+}
+
+/// The number of the error that a message of the kind `NLMSG_ERROR` tells.
+#[must_use]
+pub fn errno(message: &[u8]) -> Option<i32> {
+    array(message, 0).map(|n| i32::from_ne_bytes(n).wrapping_neg())
+}
+
+/// One message of netlink(7): its kind, what is in it, and what stands behind it.
+fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let length = usize::try_from(u32::from_ne_bytes(array(bytes, 0)?)).ok()?;
+    let kind = u16::from_ne_bytes(array(bytes, 4)?);
+    let message = bytes.get(HEADER..length)?;
+    let next = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((kind, message, next))
+}
+
+/// An attribute of it, see rtnetlink(7).
+fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16::from_ne_bytes(array(bytes, 0)?));
+        if u16::from_ne_bytes(array(bytes, 2)?) == wanted {
+            return bytes.get(4..length);
+        }
+        bytes = bytes.get(length.max(4).next_multiple_of(4)..)?;
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_ne_bytes)
+}
+
+/// A `struct inet_diag_msg` and its `struct tcp_info`.
+#[must_use]
+pub fn inet(message: &[u8]) -> Option<Connection> {
+    let inode = u64::from(number(message, 68)?);
+    let queues = (number(message, 56)?, number(message, 60)?);
+    let info = attribute(message.get(INET_MESSAGE..)?, INFO);
+    Some(Connection {
+        inode,
+        traffic: info.and_then(|i| traffic(queues, i)),
+    })
+}
+
+fn traffic((unread, unsent): (u32, u32), info: &[u8]) -> Option<Traffic> {
+    let since = |at| Some(Duration::from_millis(number(info, at)?.into()));
+    let bytes = |at| array(info, at).map(u64::from_ne_bytes);
+    Some(Traffic {
+        unread,
+        unsent,
+        since_sent: since(44)?,
+        since_received: since(52)?,
+        // tcpi_bytes_received, tcpi_bytes_sent; the latter since Linux 4.19.
+        received: bytes(128)?,
+        sent: bytes(200)?,
+    })
+}
+
+/// A `struct unix_diag_msg`: an accepted socket has its listener's name.
+#[must_use]
+pub fn unix(message: &[u8], path: &[u8]) -> Option<Connection> {
+    let inode = u64::from(number(message, 4)?);
+    let name = attribute(message.get(UNIX_MESSAGE..)?, NAME)?;
+    let name = name.split(|b| *b == 0).next()?;
+    (name == path).then_some(Connection {
+        inode,
+        traffic: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_cut_short_is_none() {
+        assert_eq!(split(&[1, 0, 0]), None);
+        assert_eq!(split(&[200; 20]), None);
+        assert_eq!(inet(&[0; 71]), None);
+        assert_eq!(attribute(&[0; 8], 2), None);
+    }
+
+    #[test]
+    fn one_that_is_shorter_than_its_header_is_the_end() {
+        for length in [0_u8, 1, 15] {
+            let mut bytes = [0; 64];
+            bytes[0] = length;
+            assert_eq!(messages(&bytes).count(), 0, "{length}");
+        }
+        assert_eq!(
+            messages(&[&[16, 0, 0, 0][..], &[0; 12]].concat()).count(),
+            1
+        );
+    }
+}
