@@ -74,15 +74,17 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     apps
 }
 
-/// What `[X-rsgen]` of a cluster unit says: the app and its number of instances.
-fn marked(text: &str) -> Option<(String, Instances)> {
+/// What `[X-rsgen]` of a cluster unit says: the app and its number of instances. Links are made by that name, so it is
+/// one that an app can have.
+#[must_use]
+pub fn marked(text: &str) -> Option<(String, Instances)> {
     let section = text.split_once("\n[X-rsgen]\n")?.1;
     let value = |key: &str| {
-        section
-            .lines()
-            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
+        let mut lines = section.lines().take_while(|l| !l.starts_with('['));
+        lines.find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
     };
-    Some((value("App")?.to_owned(), value("Instances")?.parse().ok()?))
+    let app = value("App").filter(|app| name::check(app).is_ok())?;
+    Some((app.to_owned(), value("Instances")?.parse().ok()?))
 }
 
 /// Adds the links that this machine's number needs beyond the pinned ones.
@@ -212,5 +214,21 @@ fn link(path: &Path, target: &Path) -> io::Result<()> {
     match std::os::unix::fs::symlink(target, path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_names_what_can_be_an_app_in_its_own_section() {
+        let marked = |lines: &str| marked(&format!("[Service]\n\n[X-rsgen]\n{lines}"));
+        let web = Some(("web".to_owned(), Instances::Exactly(4)));
+        assert_eq!(marked("App=web\nInstances=4\n"), web);
+        assert_eq!(marked("App=web\n[Other]\nInstances=4\n"), None);
+        for app in ["", "../../web", "/etc/web", "a b"] {
+            assert_eq!(marked(&format!("App={app}\nInstances=4\n")), None, "{app}");
+        }
     }
 }
