@@ -15,6 +15,9 @@ pub const ERRORED: u8 = 190;
 /// After the end of a crash loop, a new start is held back until so long after the last death.
 const COOL_DOWN: Duration = Duration::from_secs(15);
 
+/// Characters of a line of the file: one that is too long to be read would count as no deaths.
+const LONGEST: usize = 1000;
+
 /// Quick deaths in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deaths {
@@ -56,7 +59,12 @@ impl Deaths {
     /// Reads the file of an instance; `None` when there is none that can be read.
     #[must_use]
     pub fn load(file: &Entry) -> Option<Self> {
-        let text = file.read().ok()?;
+        Self::parse(&file.read().ok()?)
+    }
+
+    /// Reads the text of such a file.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.split('\n');
         let mut numbers = lines.next()?.split(' ');
         let reason = lines.next()?;
@@ -75,19 +83,17 @@ impl Deaths {
     /// # Errors
     /// Those of the file system.
     pub fn store(&self, file: &Entry) -> io::Result<()> {
+        file.write(&self.text())
+    }
+
+    /// The text of such a file. Of what it reads back to the time is in whole microseconds, and the words are one line
+    /// each, of at most [`LONGEST`] characters; blanks at the end of the reason are gone.
+    #[must_use]
+    pub fn text(&self) -> String {
         let state = if self.errored { "errored" } else { "trying" };
-        let reason: String = self
-            .reason
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        let text = format!(
-            "{} {} {state}\n{reason}\n{}\n",
-            self.count,
-            self.last.as_micros(),
-            self.invocation
-        );
-        file.write(&text)
+        let last = u64::try_from(self.last.as_micros()).unwrap_or(u64::MAX);
+        let (reason, invocation) = (line(&self.reason), line(&self.invocation));
+        format!("{} {last} {state}\n{reason}\n{invocation}\n", self.count)
     }
 
     /// The state after one more death, `uptime` after READY (zero for never READY).
@@ -154,10 +160,22 @@ impl Deaths {
         };
         let mut pause = first.min(COOL_DOWN);
         for _ in 1..self.count {
-            pause = (pause * 3 / 2).min(COOL_DOWN);
+            let longer = (pause * 3 / 2).min(COOL_DOWN);
+            // It stays at that, and there may be four thousand million deaths in the file.
+            if longer == pause {
+                break;
+            }
+            pause = longer;
         }
         pause
     }
+}
+
+fn line(words: &str) -> String {
+    let words = words.chars().take(LONGEST);
+    words
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -233,6 +251,46 @@ mod tests {
         assert_eq!(pause(1), Duration::from_millis(100));
         assert_eq!(pause(3), Duration::from_millis(225));
         assert_eq!(pause(50), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn no_number_of_deaths_takes_long_to_look_at() {
+        for (backoff, after) in [(0, 0), (1, 15), (20_000, 15)] {
+            let policy = Policy {
+                backoff: Some(Duration::from_millis(backoff)),
+                max_restarts: u32::MAX,
+                ..POLICY
+            };
+            let deaths = Deaths {
+                count: u32::MAX - 1,
+                last: Duration::MAX,
+                ..Deaths::default()
+            };
+            let pause = Duration::from_secs(after);
+            assert_eq!(deaths.pause(&policy), pause);
+            let go = (pause == Duration::ZERO).then_some(Verdict::Go);
+            let verdict = deaths.verdict(&policy, NOW);
+            assert_eq!(verdict, go.unwrap_or(Verdict::Wait(pause)));
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_whatever_it_is() {
+        let deaths = Deaths {
+            last: Duration::MAX,
+            reason: "é".repeat(1 << 16),
+            invocation: "a\nb".into(),
+            ..die(None, 0)
+        };
+        let found = Deaths::parse(&deaths.text()).unwrap();
+        assert_eq!(
+            (found.count, found.last),
+            (1, Duration::from_micros(u64::MAX))
+        );
+        assert_eq!(
+            (found.reason, found.invocation),
+            ("é".repeat(LONGEST), "a b".into())
+        );
     }
 
     #[test]

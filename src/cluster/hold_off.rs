@@ -25,10 +25,16 @@ pub(super) fn forget(cluster: &Cluster) {
 /// Counts one more failed start; how long the next should be held back.
 pub(super) fn after_failure(cluster: &Cluster, now: Duration) -> Duration {
     let file = cluster.file(Name::Failures);
-    let count = 1 + earlier(&file.read().unwrap_or_default(), now);
+    let count = failures(&file.read().unwrap_or_default(), now);
     let note = file.write(&format!("{count} {}", now.as_micros()));
     // What cannot be counted must not run away either.
     if note.is_err() { LONGEST } else { pause(count) }
+}
+
+/// How many failures in a row this one makes, by the note on those before.
+#[must_use]
+pub fn failures(note: &str, now: Duration) -> u32 {
+    earlier(note, now).saturating_add(1)
 }
 
 fn earlier(note: &str, now: Duration) -> u32 {
@@ -41,8 +47,9 @@ fn earlier(note: &str, now: Duration) -> u32 {
     }
 }
 
-/// Nothing after the first failure, then a second, doubled with each.
-fn pause(count: u32) -> Duration {
+/// Nothing after the first failure, then a second, doubled with each, up to 15 s.
+#[must_use]
+pub fn pause(count: u32) -> Duration {
     match count {
         0 | 1 => Duration::ZERO,
         _ => Duration::from_secs(1 << (count - 2).min(4)).min(LONGEST),
@@ -81,6 +88,14 @@ fn somebody_knocks(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_number_of_failures_is_too_large() {
+        let now = Duration::from_secs(1000);
+        let most = format!("{} {}", u32::MAX, u64::MAX);
+        assert_eq!(failures(&most, now), u32::MAX);
+        assert_eq!(pause(u32::MAX), LONGEST);
+    }
 
     #[test]
     fn failures_in_a_row_are_held_back_longer_and_longer() {

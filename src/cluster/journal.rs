@@ -3,7 +3,6 @@
 //! Programs write there what they like and as much as they like, and other users' programs do so under any name of a
 //! unit: only a few short lines are read, and only those that came from the unit itself. Nothing here waits for long.
 
-use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -13,15 +12,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
+use super::lines::Lines;
 use crate::layout::Scope;
-use crate::visible;
 
 /// By its path: who calls us may have put another one before it.
 const JOURNALCTL: &str = "/usr/bin/journalctl";
-/// Lines.
-const MOST: usize = 10;
-/// Characters of a line.
-const LONGEST: usize = 500;
 /// What is read at most, of one who writes without end.
 const BYTES: usize = 16 << 20;
 /// Each call of journalctl may take so long.
@@ -122,48 +117,9 @@ fn put_away(child: &mut Child) {
     }
 }
 
-/// The last few lines of what was read, each cut.
-#[derive(Default)]
-struct Lines {
-    whole: VecDeque<String>,
-    /// The beginning of the line that has not ended yet.
-    open: Vec<u8>,
-}
-
-impl Lines {
-    /// Bytes of a line that are kept: never fewer than the characters that are shown.
-    const KEPT: usize = 4 * (LONGEST + 1);
-
-    fn add(&mut self, bytes: &[u8]) {
-        for part in bytes.split_inclusive(|b| *b == b'\n') {
-            let text = part.strip_suffix(b"\n");
-            let room = Self::KEPT.saturating_sub(self.open.len());
-            self.open.extend(text.unwrap_or(part).iter().take(room));
-            if text.is_some() {
-                self.close();
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        let line = String::from_utf8_lossy(&self.open);
-        self.whole.push_back(visible::cut(&line, LONGEST));
-        self.open.clear();
-        if self.whole.len() > MOST {
-            self.whole.pop_front();
-        }
-    }
-
-    fn end(mut self) -> Vec<String> {
-        if !self.open.is_empty() {
-            self.close();
-        }
-        self.whole.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::lines::{LONGEST, MOST};
     use super::*;
 
     const SOON: Duration = Duration::from_secs(20);
@@ -189,7 +145,7 @@ mod tests {
         assert_eq!(shell("exec yes", SOON), ["y"; MOST]);
         let zeros = shell("exec tr '\\0' é </dev/zero", SOON);
         assert_eq!(zeros.len(), 1);
-        assert!(zeros[0].len() < Lines::KEPT);
+        assert!(zeros[0].chars().count() <= LONGEST + 1);
         let begun = Instant::now();
         let lines = shell("echo before; exec sleep 100", Duration::from_millis(300));
         assert_eq!(lines, ["before"]);

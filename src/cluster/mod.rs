@@ -6,16 +6,17 @@
 //! two: there is no ordering between the cluster unit and its instances, and there must be none.
 
 mod ended;
-mod hold_off;
+pub mod hold_off;
 mod journal;
-mod progress;
+pub mod lines;
+pub mod progress;
 mod reload;
 mod serving;
 mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub mod verdict;
 
 use std::path::PathBuf;
 use std::time::Duration;

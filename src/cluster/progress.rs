@@ -41,13 +41,24 @@ impl Progress {
 /// Notes a walk that replaced every instance, by when it began.
 pub(super) fn done(cluster: &Cluster, began: Duration, plan: &Plan) {
     // Lost, it costs one walk too many.
-    let note = format!("{} {plan:?}", began.as_micros());
-    let _ = cluster.file(Name::Done).write(&note);
+    let _ = cluster.file(Name::Done).write(&note(began, plan));
 }
 
 /// Whether a walk by the same plan began after `asked`, and succeeded: it did all that was asked for.
 pub(super) fn is_done_since(cluster: &Cluster, asked: Duration, plan: &Plan) -> bool {
     let note = cluster.file(Name::Done).read().unwrap_or_default();
+    is_noted(&note, asked, plan)
+}
+
+/// The note on a walk that succeeded.
+#[must_use]
+pub fn note(began: Duration, plan: &Plan) -> String {
+    format!("{} {plan:?}", began.as_micros())
+}
+
+/// Whether a note is on a walk by this plan that began later.
+#[must_use]
+pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     note.split_once(' ').is_some_and(|(began, done)| {
         began
             .parse()

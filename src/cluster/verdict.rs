@@ -9,27 +9,41 @@ use crate::state::Name;
 
 /// Why the cluster unit is stopped though nobody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// The last instance failed for good: the cluster unit must end as failed.
     Failed(String),
     /// The last instance was stopped by hand: the next connection may start the cluster again.
     Idle,
 }
 
+impl Verdict {
+    /// The text of the note.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Failed(why) => format!("failed {why}\n"),
+            Self::Idle => "idle\n".to_owned(),
+        }
+    }
+
+    /// Reads such a text; blanks at its end are none of the reason's.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim_end();
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("failed", why) => Self::Failed(why.to_owned()),
+            _ => Self::Idle,
+        }
+    }
+}
+
 pub(super) fn write(cluster: &Cluster, verdict: &Verdict) -> io::Result<()> {
-    let text = match verdict {
-        Verdict::Failed(why) => format!("failed {why}\n"),
-        Verdict::Idle => "idle\n".to_owned(),
-    };
-    cluster.file(Name::Verdict).write(&text)
+    cluster.file(Name::Verdict).write(&verdict.text())
 }
 
 pub(super) fn read(cluster: &Cluster) -> Option<Verdict> {
     let text = cluster.file(Name::Verdict).read().ok()?;
-    Some(match text.trim_end().strip_prefix("failed ") {
-        Some(why) => Verdict::Failed(why.to_owned()),
-        None => Verdict::Idle,
-    })
+    Some(Verdict::parse(&text))
 }
 
 /// Reads it and takes it away.
@@ -38,4 +52,18 @@ pub(super) fn take(cluster: &Cluster) -> Option<Verdict> {
     // Not being there is the usual case.
     let _ = cluster.file(Name::Verdict).remove();
     verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_without_a_reason_is_one() {
+        let failed = |why: &str| Verdict::Failed(why.to_owned());
+        assert_eq!(Verdict::parse(&failed("").text()), failed(""));
+        assert_eq!(Verdict::parse(&failed(" why").text()), failed(" why"));
+        assert_eq!(Verdict::parse(&Verdict::Idle.text()), Verdict::Idle);
+        assert_eq!(Verdict::parse("failedly"), Verdict::Idle);
+    }
 }
