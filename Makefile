@@ -23,7 +23,7 @@ help:
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
 	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama'
-	@echo 'make fuzz     looks for a value that becomes syntax of a unit; SECONDS=60'
+	@echo 'make fuzz     looks for input that breaks a claim of tests/fuzz; SECONDS=60, CLAIMS=proc for some'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
 	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
 	@echo 'make build    the programs, for `make install`'
@@ -54,15 +54,18 @@ kernel: deps
 	cargo build --locked --bins --example load
 	cargo test --locked --test kernel
 
-# SECONDS of each target; what it finds lands in $(TARGET)/fuzz, and belongs into tests/injection.rs.
+# SECONDS of each target; what it finds lands in $(TARGET)/fuzz, and belongs into a test beside what is mended.
 SECONDS ?= 60
+CLAIMS = text values proc diag request shown state
 CARGO_FUZZ = 0.13.2
 fuzz: NEEDS += g++:g++
 fuzz: deps
 	@$(call tool,cargo-fuzz,$(CARGO_FUZZ))
-	@mkdir -p $(TARGET)/fuzz/text $(TARGET)/fuzz/values
+	@mkdir -p $(addprefix $(TARGET)/fuzz/,$(CLAIMS))
 	for case in tests/golden/*/ecosystem.toml; do cp $$case $(TARGET)/fuzz/text/$$(echo $$case | tr / -); done
-	for claim in text values; do \
+	@# To begin with, files of /proc behind four numbers.
+	for file in cgroup maps stat status; do { printf %032d 0; cat /proc/self/$$file; } >$(TARGET)/fuzz/proc/$$file; done
+	for claim in $(CLAIMS); do \
 		$(TOOLS)/bin/cargo-fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir $(abspath $(TARGET))/fuzz/build $$claim \
 			$(abspath $(TARGET))/fuzz/$$claim -- -max_total_time=$(SECONDS) -artifact_prefix=$(abspath $(TARGET))/fuzz/ || exit 1; \
 	done

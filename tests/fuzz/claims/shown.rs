@@ -1,0 +1,60 @@
+//! What holds for text of a program's on its way to a terminal, the journal and systemd: none of it is obeyed, and of
+//! one who writes without end a few lines are left.
+
+use rsgen::cluster::lines::{LONGEST, Lines, MOST};
+use rsgen::visible::{self, Visible};
+
+/// The text is read in pieces of so many bytes.
+pub(crate) fn of_any_bytes(bytes: &[u8], piece: u8) {
+    let mut read = Lines::default();
+    let pieces = bytes.chunks(usize::from(piece).max(1));
+    pieces.for_each(|piece| read.add(piece));
+    let read = read.end();
+    assert!(read.len() <= MOST);
+    assert_eq!(read, last_lines(bytes));
+    for line in &read {
+        assert!(line.chars().count() <= LONGEST + 1 && !line.contains('\n'));
+    }
+
+    let text = String::from_utf8_lossy(bytes);
+    of_any_text(&text);
+    let middle = text.floor_char_boundary(text.len() / 2);
+    let (one, other) = text.split_at(middle);
+    assert!(one == other || Visible::line(one) != Visible::line(other));
+    assert!(one == other || Visible::lines(one) != Visible::lines(other));
+}
+
+/// The same without minding how much there is.
+fn last_lines(bytes: &[u8]) -> Vec<String> {
+    let mut lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
+    lines.pop_if(|open| open.is_empty());
+    let last = lines.into_iter().rev().take(MOST).rev();
+    last.map(|line| visible::cut(&String::from_utf8_lossy(line), LONGEST))
+        .collect()
+}
+
+fn of_any_text(text: &str) {
+    let line = Visible::line(text);
+    assert!(!line.as_str().contains(is_obeyed), "{line:?}");
+    assert_eq!(Visible::again(line.as_str()), line);
+    let again = Visible::again(text);
+    assert!(!again.as_str().contains(is_obeyed), "{again:?}");
+    let lines = Visible::lines(text);
+    let is_one = |c| is_obeyed(c) && c != '\n';
+    assert!(!lines.as_str().contains(is_one), "{lines:?}");
+    assert_eq!(
+        lines.as_str().matches('\n').count(),
+        text.matches('\n').count()
+    );
+    assert!(!visible::json(text).contains(is_one));
+    let short = visible::cut(text, 7);
+    assert!(short == text || text.starts_with(short.strip_suffix('…').expect("a mark")));
+    assert!(short.chars().count() <= 8);
+}
+
+/// Beside the tab: control characters, and of Unicode marks of direction and ends of lines.
+fn is_obeyed(c: char) -> bool {
+    let marks = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}'];
+    let turns = ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);
+    c != '\t' && (c.is_control() || marks.contains(&c) || turns)
+}

@@ -1,0 +1,8 @@
+//! Any bytes as what a program has written.
+
+#![no_main]
+
+#[path = "claims/shown.rs"]
+mod claims;
+
+libfuzzer_sys::fuzz_target!(|input: (u8, &[u8])| claims::of_any_bytes(input.1, input.0));

@@ -1,0 +1,110 @@
+//! What root reads of others says what it says and nothing more: what `tests/fuzz` searches for hours, at random here.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a claim that does not hold"
+)]
+
+#[path = "fuzz/claims/diag.rs"]
+mod diag;
+#[path = "fuzz/claims/proc.rs"]
+mod proc;
+#[path = "fuzz/claims/request.rs"]
+mod request;
+#[path = "fuzz/claims/shown.rs"]
+mod shown;
+#[path = "fuzz/claims/state.rs"]
+mod state;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// What the kernel writes into files of /proc, and the carriage return, which ends no line there.
+const PROC: &str = "tfd:| events:| data:| pos:0 ino:|socket:[|]|flags:|+|-|0x|) |(| S |[vdso]| r-xp 00000000 00:00 0 \
+    |7f00-7f01|\r|\n0::/a/web@3.service\
+    |\n7f00-7f01 r-xp 00000000 00:00 0 [vdso]|\n7f00-7f01 r-xp 00000000 fd:01 61 [vdso]\
+    |\\012|0::|1:name=systemd:|4:memory:|/a/web@3.service|/.control| (deleted)|\nTracerPid:\t0";
+
+/// What we write, and what a terminal obeys.
+const WORDS: &str = "failed|idle|errored|trying|\n[X-rsgen]\n|App=|web|../|Instances=|max|--timeout=|--way=|--app=\
+    |--message=|--state=|off|us|min|4294967295|18446744073709551615\
+    |\u{1b}|\\x1b|\u{9b}|\u{202e}|\u{61c}|\u{2028}|\u{85}|\t";
+
+/// What one of the readers looks for, more often than other text.
+fn text() -> impl Strategy<Value = String> {
+    let of = |words: &'static str| select(words.split('|').collect::<Vec<_>>());
+    let piece = prop_oneof![
+        2 => of(PROC).prop_map(str::to_owned),
+        2 => of(WORDS).prop_map(str::to_owned),
+        3 => of(" |\n|/|:|0|61").prop_map(str::to_owned),
+        1 => "[0-9a-f]{1,8}",
+        1 => any::<String>(),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// Any number, and often one of the ends.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        0..99_u64,
+        select(vec![u64::MAX, u64::MAX - 1, 1 << 32, (1 << 32) - 1])
+    ]
+}
+
+fn numbers() -> impl Strategy<Value = [u64; 4]> {
+    [number(), number(), number(), number()]
+}
+
+/// Messages and attributes that begin with lengths which may be right, and with kinds that are looked for.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let length = (0..300_u16).prop_map(|n| n.to_ne_bytes().to_vec());
+    let kind = (0..3_u16).prop_map(|n| n.to_ne_bytes().to_vec());
+    let some = prop::collection::vec(any::<u8>(), 0..99);
+    let none = (0..220_usize).prop_map(|n| vec![0; n]);
+    let line = text().prop_map(String::into_bytes);
+    let piece = prop_oneof![3 => length, 3 => kind, 1 => some, 1 => none, 1 => line];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn a_program_says_nothing_in_the_kernels_place(text in text(), numbers in numbers()) {
+        proc::of_any_text(&text, numbers);
+    }
+
+    #[test]
+    fn no_answer_is_read_beyond_its_end(bytes in bytes(), path in bytes(), inode in any::<u32>()) {
+        diag::of_any_bytes(&bytes, &path, inode);
+    }
+
+    #[test]
+    fn nobody_has_a_say_in_what_is_drained(text in text(), micros in number()) {
+        request::of_any_text(&text, micros);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_is_obeyed(bytes in bytes(), piece in any::<u8>()) {
+        shown::of_any_bytes(&bytes, piece);
+    }
+
+    #[test]
+    fn no_file_of_the_state_holds_anything_up(text in text(), numbers in numbers()) {
+        state::of_any_text(&text, numbers);
+    }
+}
+
+/// A program that writes lines longer, and more of them, than pieces at random make.
+#[test]
+fn a_few_short_lines_are_left_of_many_long_ones() {
+    let long = ["é".repeat(700), "😀".repeat(501), "x\u{fffd}".repeat(400)]
+        .join("\n")
+        .repeat(5);
+    let mut bytes = long.into_bytes();
+    for piece in [1, 7, 255] {
+        shown::of_any_bytes(&bytes, piece);
+        bytes.extend([0xff, 0xf0, 0x9f, b'\n']);
+        bytes.extend([0xf0; 3000]);
+    }
+}
