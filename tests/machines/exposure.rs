@@ -134,7 +134,7 @@ pub(crate) fn the_cluster_unit_gets_by_with_little(machine: &mut Machine) {
 /// What stands in the way is taken away for the one command alone.
 pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
     install(machine, "graceful.js", DEFAULT);
-    let tried = "for file in /etc/x /run/x /usr/x /root/x /tmp/x /run/rsgen/other; do echo >$file && echo wrote $file; done; \
+    let tried = "for file in /etc/x /run/x /usr/x /root/x /tmp/x /run/rsgen/other /run/rsgen/web/own; do echo >$file && echo wrote $file; done; \
                  ls /root /home; \
                  python3 -c 'import socket; socket.socket()' || echo no network";
     machine.write("/srv/try", &format!("#!/bin/sh\n{tried}\nexit 0\n"));
@@ -150,8 +150,18 @@ pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
         .lines()
         .filter(|l| l.starts_with("wrote "))
         .collect();
-    assert_eq!(wrote, ["wrote /run/rsgen/other"], "{}", said.text());
+    assert_eq!(wrote, ["wrote /run/rsgen/web/own"], "{}", said.text());
     assert!(said.text().contains("no network"), "{}", said.text());
+}
+
+/// `systemctl clean` removes what a unit calls its own.
+pub(crate) fn the_state_of_one_app_is_not_that_of_another(machine: &mut Machine) {
+    install(machine, "graceful.js", DEFAULT);
+    machine.write("/run/rsgen/other/verdict", "idle");
+    machine.systemctl(&["stop", "web"]).ok();
+    machine.systemctl(&["clean", "web"]).ok();
+    let left = machine.sh("cd /run/rsgen && ls -d *").ok();
+    assert_eq!(left.text(), "drain\nother");
 }
 
 pub(crate) fn settings_that_reach_too_far_are_told_by_check_and_install(machine: &mut Machine) {

@@ -214,6 +214,7 @@ const EXPOSURE: &[Spec] = specs![
     exposure::the_worker_sees_the_brake_from_within,
     exposure::the_cluster_unit_gets_by_with_little,
     exposure::the_cluster_unit_may_not_touch_the_rest,
+    exposure::the_state_of_one_app_is_not_that_of_another,
     exposure::settings_that_reach_too_far_are_told_by_check_and_install,
 ];
 
