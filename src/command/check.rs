@@ -45,7 +45,7 @@ pub(super) fn run(context: &mut Context, arguments: &Check) -> Result<(), Failur
         } else if !context.printer.json {
             context
                 .printer
-                .warning(report.render(context.printer.colour()));
+                .warning(report.render(context.printer.paints_errors()));
         }
     }
     context.printer.json(&Json {

@@ -167,7 +167,7 @@ pub(super) fn warn(context: &Context, report: &Report) {
     {
         context
             .printer
-            .warning(report.render(context.printer.colour()));
+            .warning(report.render(context.printer.paints_errors()));
     }
 }
 

@@ -65,10 +65,10 @@ impl Printer {
         }
     }
 
-    /// Whether colours are wanted.
+    /// Whether colours are wanted in what goes to standard error.
     #[must_use]
-    pub fn colour(&self) -> bool {
-        self.colour
+    pub fn paints_errors(&self) -> bool {
+        self.colour && std::io::stderr().is_terminal()
     }
 
     /// A line of the result.
@@ -107,7 +107,7 @@ impl Printer {
         if failure.message.is_empty() {
             return;
         }
-        let paint = self.colour && std::io::stderr().is_terminal();
+        let paint = self.paints_errors();
         let text = match &failure.report {
             Some(report) => report.render(paint),
             None => labelled("error", AnsiColor::Red, &failure.message, paint),
