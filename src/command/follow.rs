@@ -48,16 +48,16 @@ pub(super) fn job(context: &mut Context, verb: Verb, unit: &str) -> Result<(), F
             Verb::Restart => now.is_ready() && now.invocation != before,
             Verb::Start | Verb::Reload => now.is_ready(),
         };
+        if is_done && now.job.is_none() {
+            return Ok(());
+        }
         // With a job in its place somebody wants something else.
         if now.job.is_some() || left == 0 {
-            return Err(failed(context, verb, unit, result));
-        }
-        if is_done {
-            return Ok(());
+            break;
         }
         tell_again(context, verb, unit);
     }
-    Ok(())
+    Err(failed(context, verb, unit, JobResult::Canceled))
 }
 
 /// Nobody but this command waits for the end of a single instance, which may not come by itself.
