@@ -35,6 +35,7 @@ use sd_notify::NotifyState;
 use super::arguments::Handover;
 use super::{Error, inherited, preload, rehearsal, say};
 use crate::begin;
+use crate::sys::entry;
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
@@ -373,7 +374,8 @@ fn is_shutting_down(scope: &str) -> bool {
     let mut systemctl = Command::new("/usr/bin/systemctl");
     systemctl.env_clear();
     if scope == "--user"
-        && let Some(folder) = std::env::var_os("XDG_RUNTIME_DIR")
+        // The helper's child has begun as a worker, whose libraries do not see it.
+        && let Some(folder) = entry::value("XDG_RUNTIME_DIR")
     {
         systemctl.env("XDG_RUNTIME_DIR", folder);
     }
