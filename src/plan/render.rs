@@ -125,13 +125,18 @@ fn splits_families(listen: &[Listen]) -> bool {
     addresses().any(|a| a.is_ipv6() && addresses().any(|b| b.is_ipv4() && a.port() == b.port()))
 }
 
+/// The longest that a stop takes: systemd gives each command of the user's own the time of a phase.
+fn longest_stop(app: &App) -> Duration {
+    let is_own = |directive: &str| matches!(directive, "ExecStop" | "ExecStopPost");
+    let own = app.service.iter().filter(|(d, _)| is_own(d)).count();
+    let own = u32::try_from(own).unwrap_or(u32::MAX);
+    app.lifecycle.longest_stop() + app.lifecycle.kill_timeout.saturating_mul(own)
+}
+
 /// What one step of a reload may take: stop the old instance, start the new one until it is READY.
 #[must_use]
 pub fn instance_step(app: &App) -> Duration {
-    app.lifecycle.longest_stop()
-        + app.lifecycle.listen_timeout
-        + app.lifecycle.restart_delay
-        + SLACK
+    longest_stop(app) + app.lifecycle.listen_timeout + app.lifecycle.restart_delay + SLACK
 }
 
 /// For systemd's own work around a step.
@@ -148,9 +153,9 @@ fn cluster(app: &App, source: Option<String>, command: String, scope: Scope) -> 
         settle: show_time(app.rollout.settle),
         on_failure: app.rollout.on_failure.to_string(),
         step_timeout: show_time(instance_step(app)),
-        longest_stop: show_time(app.lifecycle.longest_stop()),
+        longest_stop: show_time(longest_stop(app)),
         start_timeout: show_time(instance_step(app)),
-        stop_timeout: show_time(app.lifecycle.longest_stop() + SLACK),
+        stop_timeout: show_time(longest_stop(app) + SLACK),
         wanted_by: boot_target(scope),
         // A manager without privileges can make none of the namespaces.
         sandboxed: scope == Scope::System,

@@ -130,10 +130,8 @@ fn strings() -> Vec<&'static OsStr> {
     found
 }
 
-/// Lets the libraries of this process see a variable.
-///
-/// # Safety
-/// Only while the process has one thread, see setenv(3).
+/// Lets the libraries of this process see a variable. For the beginning of a program, while it has one thread, see
+/// setenv(3).
 pub fn tell(name: &str, value: &OsStr) {
     #[expect(clippy::disallowed_methods, reason = "the one place")]
     // SAFETY: called at the beginning of `main`, before there is a second thread.

@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use sd_notify::NotifyState;
 
 use super::arguments::{Handover, Ready, Run};
-use super::drain::deputy;
+use super::drain::{self, deputy};
 use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
 use super::{Error, channel, inherited, preload, rehearsal};
@@ -64,7 +64,8 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
         }
         _ => None,
     };
-    if run.handover == Handover::Bind || channel.is_some() || deputy::is_needed() {
+    let is_needed = || deputy::is_needed() || drain::process::is_witness_needed();
+    if run.handover == Handover::Bind || channel.is_some() || is_needed() {
         hand_over(run, listeners, channel)?;
     }
     preload::add(&mut environment, run);

@@ -1,4 +1,5 @@
-# Threads that wait in accept, as a program of the old school has them; on a socket file if it is told one.
+# Threads that wait in accept, as a program of the old school has them; on a socket file if it is told one, or on a
+# descriptor that it was passed.
 import os, socket, sys, threading, time
 
 def serve(listener):
@@ -11,10 +12,13 @@ def serve(listener):
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         connection.close()
 
-listener = socket.socket(socket.AF_UNIX if sys.argv[1:] else socket.AF_INET)
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(sys.argv[1] if sys.argv[1:] else ("", 3000))
-listener.listen(128)
+if sys.argv[1:] == ["3"]:
+    listener = socket.socket(fileno=3)
+else:
+    listener = socket.socket(socket.AF_UNIX if sys.argv[1:] else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(sys.argv[1] if sys.argv[1:] else ("", 3000))
+    listener.listen(128)
 listener.settimeout(None)
 for _ in range(8):
     threading.Thread(target=serve, args=(listener,)).start()

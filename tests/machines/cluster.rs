@@ -18,8 +18,13 @@ pub(crate) fn install(machine: &Machine, app: &str, instances: &str, more: &str)
 }
 
 pub(crate) fn write_ecosystem(machine: &Machine, app: &str, instances: &str, more: &str) {
+    let user = if more.contains("user = ") {
+        ""
+    } else {
+        "user = \"www-data\"\n"
+    };
     let text = format!(
-        "[[apps]]\nname = \"web\"\nscript = \"{app}\"\nlisten = 3000\ninstances = {instances}\n{more}\n"
+        "[[apps]]\nname = \"web\"\nscript = \"{app}\"\nlisten = 3000\ninstances = {instances}\n{user}{more}\n"
     );
     machine.write(ECOSYSTEM, &text);
 }

@@ -19,7 +19,7 @@ fn deploy(machine: &Machine, script: &str, more: &str) {
     machine.write_app(script, "/srv/web");
     let text = format!(
         "[[apps]]\nname = \"web\"\nscript = \"{script}\"\nlisten = \"{listen}\"\n\
-         instances = 2\nsettle = 0\n{more}\n"
+         user = \"www-data\"\ninstances = 2\nsettle = 0\n{more}\n"
     );
     machine.write(ECOSYSTEM, &text);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
@@ -54,6 +54,14 @@ pub(crate) fn a_program_that_polls_loses_nothing(machine: &mut Machine) {
 
 pub(crate) fn a_program_with_threads_in_accept_loses_nothing(machine: &mut Machine) {
     loses_nothing(machine, "threads.py", "");
+}
+
+/// In a container, where nobody may put the filters of its sandbox aside.
+pub(crate) fn one_whose_threads_were_passed_the_socket_loses_nothing(machine: &mut Machine) {
+    let lines = "handover = \"fds\"\nargs = [\"3\"]\nservice.NonBlocking = \"no\"";
+    loses_nothing(machine, "threads.py", lines);
+    let journal = machine.journal("web@*");
+    assert!(!journal.contains("goes on accepting"), "{journal}");
 }
 
 pub(crate) fn one_that_listens_on_a_file_loses_nothing(machine: &mut Machine) {

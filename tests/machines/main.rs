@@ -152,6 +152,7 @@ const DRAIN: &[Spec] = specs![
     drain::a_program_with_an_event_loop_loses_nothing,
     drain::a_program_that_polls_loses_nothing,
     drain::a_program_with_threads_in_accept_loses_nothing,
+    drain::one_whose_threads_were_passed_the_socket_loses_nothing,
     drain::one_that_listens_on_a_file_loses_nothing,
     drain::a_program_of_many_processes_loses_nothing,
     drain::a_node_program_loses_nothing_on_connections_that_are_kept,

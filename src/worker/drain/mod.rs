@@ -121,7 +121,7 @@ struct Instance<'a> {
     /// The seccomp filters of a process that has none of its own.
     filters: Option<u32>,
     /// Processes that nothing more can be done about.
-    settled: HashSet<i32>,
+    settled: HashSet<(i32, u64)>,
     /// So many looks are left after which another instance may have to be woken.
     nudges: u32,
 }
@@ -259,7 +259,7 @@ impl<'a> Instance<'a> {
     /// Keeps every process of the instance from accepting.
     fn silence(&mut self) {
         for process in self.processes() {
-            if self.settled.contains(&process.pid) {
+            if self.settled.contains(&process.identity()) {
                 continue;
             }
             // A program that forks without end must not hold up its own stop.
@@ -282,13 +282,13 @@ impl<'a> Instance<'a> {
                     }
                     // It keeps its descriptor, so the next look would find it again.
                     if done.forgotten {
-                        self.settled.insert(pid);
+                        self.settled.insert(process.identity());
                     }
                 }
                 // It ended meanwhile.
                 Err(_) if process.sockets().is_empty() => {}
                 Err(e) => {
-                    self.settled.insert(pid);
+                    self.settled.insert(process.identity());
                     let why = reason(&e);
                     say(
                         4,

@@ -243,6 +243,12 @@ impl Process {
         (procfs::field(&status, "Seccomp:")? == "1").then_some("it is in seccomp's strict mode")
     }
 
+    /// Its number and when it began: no other process has both.
+    pub(super) fn identity(&self) -> (i32, u64) {
+        let began = procfs::stat(&self.text("stat")).map(|(_, began)| began);
+        (self.pid, began.unwrap_or_default())
+    }
+
     /// When it began, in ticks since boot, if it is a child of this parent.
     pub(super) fn began_for(&self, parent: i32) -> Option<u64> {
         let stat = self.text("stat");
@@ -259,7 +265,20 @@ fn program(path: &Path) -> Option<&str> {
 
 /// How many seccomp filters this process is under.
 pub(super) fn own_filters() -> Option<u32> {
-    filters(&fs::read_to_string("/proc/self/status").ok()?)
+    filters_of("self")
+}
+
+fn filters_of(process: &str) -> Option<u32> {
+    filters(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+}
+
+/// Whether a worker leaves a process behind that is under the filters of the unit and no more: in a container nobody can put
+/// filters aside, so the drain has to tell those of the unit, which let its calls through, from those of the program.
+pub(in super::super) fn is_witness_needed() -> bool {
+    /// There in every container, see the Container Interface of systemd.
+    const CONTAINER: &str = "/run/systemd/container";
+    let (own, first) = (own_filters(), filters_of("1"));
+    Path::new(CONTAINER).exists() && own.is_some_and(|own| own > 0 && Some(own) != first)
 }
 
 fn filters(status: &str) -> Option<u32> {

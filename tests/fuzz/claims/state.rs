@@ -141,6 +141,7 @@ fn a_walk_is_noted_by_its_plan(text: &str, [began, asked, instances, settle]: [u
         settle: time(settle, began),
         on_failure: OnFailure::Abort,
         step: Duration::from_secs(30),
+        longest_stop: time(settle, began),
     };
     let (began, asked) = (time(began, settle), time(asked, settle));
     let note = progress::note(began, &plan);

@@ -9,6 +9,8 @@ import re
 # A variable of an ecosystem file that rsgen takes for a secret.
 TELLING = re.compile(r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)\w*", re.ASCII | re.IGNORECASE)
 ASSIGNED = re.compile(r"(%s\"?[ \t]*=[ \t]*).+" % TELLING.pattern, TELLING.flags)
+# A line of a diff whose meaning is known: empty, a comment, the header of a table, an assignment.
+LINE = re.compile(r"""[ +-][ \t]*(?:\#.*|;.*|\[.*|"?[A-Za-z_][\w.-]*"?[ \t]*=[ \t]*(?:[^=\s].*)?)?\s*$""", re.ASCII)
 
 # What systemd passes on. It ignores an assignment with another name, and tells the journal its value.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -82,8 +84,32 @@ def unescaped(text):
 
 
 def veiled(diff):
-    """A diff of units and ecosystem files without the values of variables that sound like secrets."""
-    return ASSIGNED.sub(r"\1(hidden)", diff)
+    """A diff of units and ecosystem files without the values of variables that sound like secrets.
+
+    A line that is surely no assignment, header or comment may stand amid a value of several lines, and is left out.
+    """
+    shown = []
+    # What ends the value of several lines that the old text and the new one are in.
+    ends = {"-": None, "+": None}
+    for line in diff.splitlines(True):
+        if line.startswith(("--- ", "+++ ", "@@ ")):
+            ends = {"-": None, "+": None}
+            shown.append(line)
+            continue
+        sides = "-+" if line[:1] == " " else line[:1]
+        inside = [side for side in sides if ends.get(side)]
+        for side in inside:
+            if ends[side] in line:
+                ends[side] = None
+        veil = ASSIGNED.sub(r"\1(hidden)", line)
+        if inside or not LINE.match(line):
+            veil = line[:1] + "(hidden)\n"
+        elif veil != line:
+            for quotes in ('"""', "'''"):
+                if line.count(quotes) % 2:
+                    ends.update(dict.fromkeys(sides, quotes))
+        shown.append(veil)
+    return "".join(shown)
 
 
 def difference(old, new):

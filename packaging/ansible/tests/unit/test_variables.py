@@ -82,7 +82,20 @@ class Showing(unittest.TestCase):
         self.assertNotIn("hu", veiled)
         self.assertIn(" Environment=A=1\n", veiled)
         self.assertEqual(veiled.count("(hidden)"), 3)
-        self.assertEqual(variables.veiled("LoadCredential=token:/etc/token\n"), "LoadCredential=token:/etc/token\n")
+        self.assertEqual(variables.veiled(" LoadCredential=token:/etc/token\n"), " LoadCredential=token:/etc/token\n")
+
+    def test_veils_every_line_of_a_value_of_several(self):
+        diff = (
+            "--- a\n+++ b\n@@ -1,4 +1,4 @@\n [apps.env]\n-DB_PASSWORD = \"\"\"\n-hush = 1\n-hush\"\"\"\n"
+            "+DB_PASSWORD = \"\"\"\n+hush = 2\n+hush\"\"\"\n PORT = 3000\n"
+            "@@ -9,2 +9,2 @@\n hushhushhush\n-hushhu==\n+hush=\n Nice=5\n"
+        )
+        veiled = variables.veiled(diff)
+        self.assertNotIn("hush\"", veiled)
+        self.assertNotIn("hush = ", veiled)
+        self.assertNotIn("hushhu", veiled)
+        for line in [" PORT = 3000\n", " [apps.env]\n", " Nice=5\n", "@@ -9,2 +9,2 @@\n"]:
+            self.assertIn(line, veiled)
 
 
 if __name__ == "__main__":
