@@ -213,3 +213,28 @@ pub(crate) fn starts_and_stops_whose_jobs_are_cancelled_come_to_their_end(machin
         }
     }
 }
+
+/// What every user may do: send a signal to one who is on the bus, as if a job had ended.
+const FORGE: &str = "
+bus=/org/freedesktop/systemd1
+while :; do
+    for job in $(systemctl list-jobs --no-legend 'web@*' | awk '{ print $1 }'); do
+        for name in $(busctl list --unique --no-legend | awk '$3 == \"rsgen\" { print $1 }'); do
+            busctl emit --destination=$name $bus org.freedesktop.systemd1.Manager JobRemoved \
+                uoss $job $bus/job/$job web@2.service failed && touch /tmp/forged
+        done
+    done
+done
+";
+
+pub(crate) fn nobody_but_systemd_says_that_one_has_ended(machine: &mut Machine) {
+    install(machine, "slow.js", "2", "settle = \"100ms\"");
+    let forger = machine.spawn(&["runuser", "-u", "nobody", "--", "sh", "-c", FORGE]);
+    machine
+        .run(&["rsgen", "reload", "web"])
+        .ok()
+        .says("done: 2 of 2 replaced");
+    drop(forger);
+    machine.run(&["test", "-e", "/tmp/forged"]).ok();
+    assert_exactly(machine, 2);
+}

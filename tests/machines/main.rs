@@ -120,6 +120,7 @@ const JOBS: &[Spec] = specs![
     jobs::one_instance_of_it_is_stopped_in_time_too,
     jobs::a_reload_and_a_restart_replace_it,
     jobs::the_machine_goes_down_in_time_with_it,
+    jobs::nobody_but_systemd_says_that_one_has_ended,
     jobs::with_units_of_an_older_version_it_is_stopped_as_well,
     jobs::one_that_asks_for_time_at_its_start_holds_up_nobody,
     jobs::a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing,

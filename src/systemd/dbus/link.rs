@@ -37,6 +37,23 @@ pub(super) struct Link {
     removed: MessageStream,
     /// Came while an answer was awaited.
     heard: VecDeque<Message>,
+    /// Who gave the last answer.
+    systemd: Answerer,
+}
+
+/// systemd's own name on the bus, such as `:1.3`. The bus sends a signal that is addressed to us whoever it is from, and
+/// zbus compares no sender that is asked for by the name of a service: any user could end a job for us. An answer comes
+/// from nobody but who was asked.
+struct Answerer(Option<String>);
+
+impl Answerer {
+    fn of(answer: &Message) -> Self {
+        Self(answer.header().sender().map(ToString::to_string))
+    }
+
+    fn sent(&self, message: &Message) -> bool {
+        self.0.is_some() && Self::of(message).0 == self.0
+    }
 }
 
 impl Link {
@@ -52,12 +69,13 @@ impl Link {
             match open(scope) {
                 Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(AGAIN),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
-                Ok((connection, removed)) => {
+                Ok((connection, removed, systemd)) => {
                     return Ok(Self {
                         scope,
                         connection,
                         removed,
                         heard: VecDeque::new(),
+                        systemd,
                     });
                 }
             }
@@ -80,18 +98,29 @@ impl Link {
             let answer =
                 self.connection
                     .call_method(Some(SERVICE), path, Some(interface), method, body);
-            match zbus::block_on(hearing(&mut self.removed, &mut self.heard, answer)) {
+            let heard = |message: Message| {
+                if self.systemd.sent(&message) {
+                    self.heard.push_back(message);
+                }
+            };
+            match zbus::block_on(hearing(&mut self.removed, heard, answer)) {
                 Err(e) if is_passing(&e) && Instant::now() < end => self.recover(),
-                reply => return reply.map_err(|e| explain(&e)),
+                Err(e) => return Err(explain(&e)),
+                Ok(reply) => {
+                    // After a daemon-reexec it has another name.
+                    self.systemd = Answerer::of(&reply);
+                    return Ok(reply);
+                }
             }
         }
     }
 
     /// A new connection in the place of one that broke; if there is none yet, the next call tries.
     fn recover(&mut self) {
-        if let Ok((connection, removed)) = open(self.scope) {
+        if let Ok((connection, removed, systemd)) = open(self.scope) {
             self.connection = connection;
             self.removed = removed;
+            self.systemd = systemd;
         }
         std::thread::sleep(AGAIN);
     }
@@ -105,7 +134,7 @@ impl Link {
         let stream = &mut self.removed;
         let next = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx));
         match zbus::block_on(race(next, at_most)) {
-            Some(Some(Ok(message))) => Some(message),
+            Some(Some(Ok(message))) => Some(message).filter(|m| self.systemd.sent(m)),
             Some(_) => {
                 std::thread::sleep(AGAIN.min(at_most));
                 None
@@ -115,6 +144,8 @@ impl Link {
     }
 }
 
+type Opened = (Connection, MessageStream, Answerer);
+
 /// Why there is no connection.
 enum Absent {
     /// The bus is there, systemd not yet.
@@ -123,7 +154,7 @@ enum Absent {
     Lasting(Error),
 }
 
-fn open(scope: Scope) -> Result<(Connection, MessageStream), Absent> {
+fn open(scope: Scope) -> Result<Opened, Absent> {
     match zbus::block_on(race(dial(scope), HELLO)) {
         Some(Ok(opened)) => Ok(opened),
         Some(Err(e)) if is_without_systemd(&e) => Err(Absent::Passing(no_bus(&e))),
@@ -136,7 +167,7 @@ fn open(scope: Scope) -> Result<(Connection, MessageStream), Absent> {
 
 /// The stream is there before systemd is told to send signals, and that before the first job: none
 /// can be missed.
-async fn dial(scope: Scope) -> zbus::Result<(Connection, MessageStream)> {
+async fn dial(scope: Scope) -> zbus::Result<Opened> {
     let builder = match scope {
         // Whoever calls: an address in the environment would be somebody's who is not root.
         Scope::System => zbus::connection::Builder::address(SYSTEM_BUS),
@@ -150,23 +181,23 @@ async fn dial(scope: Scope) -> zbus::Result<(Connection, MessageStream)> {
         .member("JobRemoved")
         .build()?;
     let stream = MessageStream::for_match_rule(rule, &connection, None).await?;
-    connection
+    let answer = connection
         .call_method(Some(SERVICE), PATH, Some(MANAGER), "Subscribe", &())
         .await?;
-    Ok((connection, stream))
+    Ok((connection, stream, Answerer::of(&answer)))
 }
 
 /// What a future comes to, with the stream emptied meanwhile: zbus reads nothing more, answers included,
 /// when a stream is full.
 async fn hearing<F: Future>(
     stream: &mut MessageStream,
-    heard: &mut VecDeque<Message>,
+    mut heard: impl FnMut(Message),
     future: F,
 ) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
         while let Poll::Ready(Some(Ok(message))) = Pin::new(&mut *stream).poll_next(cx) {
-            heard.push_back(message);
+            heard(message);
         }
         future.as_mut().poll(cx)
     })
