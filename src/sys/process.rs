@@ -151,15 +151,6 @@ fn capabilities() -> io::Result<[CapabilitySets; 2]> {
     check(got).map(|_| sets)
 }
 
-/// Sends a signal to a thread of a process, never to one of another process that has got its number, see tgkill(2).
-///
-/// # Errors
-/// `ESRCH` when the process has no such thread.
-pub fn signal_thread(pid: i32, tid: i32, signal: i32) -> io::Result<()> {
-    // SAFETY: numbers only.
-    check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) }).map(drop)
-}
-
 /// Sends a signal to the process of a pidfd, see `pidfd_send_signal(2)`.
 ///
 /// # Errors

@@ -88,6 +88,7 @@ const ENVIRONMENT: &[Spec] = specs![
 const TRACING: &[Spec] = specs![
     tracing::opens_no_sandbox_while_a_datagram_is_awaited,
     tracing::opens_no_sandbox_for_a_gate_that_is_rewritten,
+    tracing::runs_no_code_of_a_program_that_it_becomes,
     tracing::puts_filters_aside_for_the_calls_of_a_drain,
     tracing::ends_in_time_for_a_gate_that_cannot_be_executed,
     tracing::ends_in_time_for_more_descriptors_than_it_can_see_to,

@@ -54,6 +54,25 @@ pub(crate) fn opens_no_sandbox_for_a_gate_that_is_rewritten(machine: &mut Machin
     assert_no_escape(machine);
 }
 
+/// A drain leaves alone what a program has become since it was looked at: that may have more rights.
+pub(crate) fn runs_no_code_of_a_program_that_it_becomes(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    let flags = ["-O1", "-static", "-no-pie", "-w"];
+    for file in ["/srv/web/becomes", "/srv/web/more"] {
+        compile(machine, "becomes.c", &flags, file);
+    }
+    machine.write(LOOT, "");
+    machine
+        .sh("chmod 4755 /srv/web/more; chmod 666 /srv/loot")
+        .ok();
+    let text = "[[apps]]\nname = \"web\"\nscript = \"becomes\"\nlisten = \"udp:0.0.0.0:3000\"\n\
+                handover = \"fds\"\nuser = \"nobody\"\nsandbox = \"off\"\ndrain_timeout = \"2s\"\n";
+    machine.write(ECOSYSTEM, text);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine.systemctl(&["stop", "web.service"]).ok();
+    assert_eq!(machine.read(LOOT), "became root\n");
+}
+
 /// Of a program whose own filter would kill it for a call of the drain's.
 pub(crate) fn puts_filters_aside_for_the_calls_of_a_drain(machine: &mut Machine) {
     machine.power_on_unfiltered();

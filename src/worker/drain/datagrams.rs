@@ -70,10 +70,10 @@ fn take(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Result<()>
         return Ok(());
     }
     let mut tracee = Tracee::stop(process, gate.means.unit, thread)?;
-    let done = gate.permits(&tracee).and_then(|()| {
+    let done = gate.address(process, &tracee).and_then(|at| {
         if tracee.run_to(|number, arguments| receives(held, number, arguments))? {
             held.iter()
-                .try_for_each(|h| replace(process, *h, &mut tracee, gate))?;
+                .try_for_each(|h| replace(process, *h, &mut tracee, at, gate.means))?;
         }
         Ok(())
     });

@@ -91,6 +91,14 @@ impl Process {
         poll(&mut ended, PollTimeout::ZERO) == Ok(0)
     }
 
+    /// Sends a signal to this process, whoever has its number by now.
+    ///
+    /// # Errors
+    /// `ESRCH` when it is gone.
+    pub(super) fn signal(&self, signal: i32) -> io::Result<()> {
+        process::signal(self.handle.as_fd(), signal)
+    }
+
     /// Whether a thread that has been stopped is one of this process, and of the unit still. A traced thread keeps its
     /// number until it is let go, so what holds now holds for as long as it is stopped.
     pub(super) fn owns(&self, tid: i32, unit: &Unit) -> bool {

@@ -53,8 +53,6 @@ impl Means<'_> {
 
 /// How a process is made to act.
 pub(super) struct Gate<'a> {
-    /// Where in its memory, see [`tracee::gate`].
-    address: u64,
     /// A filter may kill a program for a call that it never makes itself.
     has_own_filter: bool,
     pub(super) means: Means<'a>,
@@ -67,23 +65,24 @@ impl<'a> Gate<'a> {
         if let Some(why) = process.untouchable() {
             return Err(io::Error::other(why));
         }
+        // Without one nothing is stopped in vain.
+        tracee::gate(process)?;
         let is_more = |f| process.filters().is_some_and(|own| own > f);
         Ok(Self {
-            address: tracee::gate(process)?,
             has_own_filter: means.filters.is_some_and(is_more),
             means,
         })
     }
 
-    /// Whether a stopped thread may make calls.
+    /// Where in its memory a stopped thread may make calls.
     ///
     /// # Errors
-    /// When a filter of its own stands in the way.
-    pub(super) fn permits(&self, tracee: &Tracee<'_>) -> io::Result<()> {
+    /// When a filter of its own stands in the way, and those of [`tracee::gate`].
+    pub(super) fn address(&self, process: &Process, tracee: &Tracee<'_>) -> io::Result<u64> {
         if self.has_own_filter && !tracee.unfiltered {
             return Err(io::Error::other("it has a seccomp filter of its own"));
         }
-        Ok(())
+        tracee::gate(process)
     }
 }
 
@@ -174,9 +173,9 @@ fn replace_all(process: &Process, held: &[Held<'_>], gate: &Gate<'_>) -> io::Res
         };
         match Tracee::stop(process, gate.means.unit, thread) {
             Ok(mut tracee) => {
-                let done = gate.permits(&tracee).and_then(|()| {
+                let done = gate.address(process, &tracee).and_then(|at| {
                     held.iter()
-                        .try_for_each(|h| replace(process, *h, &mut tracee, gate))
+                        .try_for_each(|h| replace(process, *h, &mut tracee, at, gate.means))
                 });
                 // Only a thread that died meanwhile cannot be let go.
                 let _ = tracee.release();
@@ -196,10 +195,13 @@ pub(super) fn replace(
     process: &Process,
     held: Held<'_>,
     tracee: &mut Tracee<'_>,
-    gate: &Gate<'_>,
+    gate: u64,
+    means: Means<'_>,
 ) -> io::Result<()> {
-    gate.means.is_over()?;
+    means.is_over()?;
     let Held { socket, listener } = held;
+    // It may have become another program before it was stopped.
+    process.socket(socket)?;
     let word = |number: i32| u64::from(number.cast_unsigned());
     let shape = listener.shape;
     let flags = if listener.blocking {
@@ -209,17 +211,17 @@ pub(super) fn replace(
     };
     let kind = word(shape.kind | flags | libc::SOCK_CLOEXEC);
     let with = [word(shape.domain), kind, word(shape.protocol), 0, 0, 0];
-    let number = tracee.call(gate.address, libc::SYS_socket, with)?;
+    let number = tracee.call(gate, libc::SYS_socket, with)?;
     let mut swap = || {
         let number = i32::try_from(number).map_err(|_| io::ErrorKind::InvalidData)?;
         let dead = process.descriptor(number)?;
-        dead::make(&dead, shape, gate.means.folder)?;
+        dead::make(&dead, shape, means.folder)?;
         // First out of the epoll sets: once its descriptor is gone a registration cannot be named.
         let watches = process.watches(socket);
         for watch in &watches {
             let delete = u64::from(libc::EPOLL_CTL_DEL.cast_unsigned());
             let with = [word(watch.epoll), delete, word(watch.fd), 0, 0, 0];
-            match tracee.call(gate.address, libc::SYS_epoll_ctl, with) {
+            match tracee.call(gate, libc::SYS_epoll_ctl, with) {
                 Err(e) if e.raw_os_error() != Some(libc::ENOENT) => return Err(e),
                 _ => {}
             }
@@ -230,14 +232,14 @@ pub(super) fn replace(
             0
         };
         let with = [word(number), word(socket.fd), word(close_on_exec), 0, 0, 0];
-        tracee.call(gate.address, libc::SYS_dup3, with)?;
+        tracee.call(gate, libc::SYS_dup3, with)?;
         for watch in &watches {
             register(process, &dead, watch);
         }
         Ok(())
     };
     let done = swap();
-    let _ = tracee.call(gate.address, libc::SYS_close, [number, 0, 0, 0, 0, 0]);
+    let _ = tracee.call(gate, libc::SYS_close, [number, 0, 0, 0, 0, 0]);
     done
 }
 

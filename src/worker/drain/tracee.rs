@@ -16,7 +16,6 @@ use super::process::{Process, Thread};
 use super::registers::{self, GATE, Registers, Resume};
 use super::unit::Unit;
 use crate::procfs;
-use crate::sys::process;
 use crate::sys::ptrace::{self, Entry, Stop};
 
 /// A thread that does not stop in this time is let alone.
@@ -31,7 +30,7 @@ const STOPPED: i32 = 128;
 /// Results from here on are errors, see syscall(2).
 const ERRORS: u64 = (-4095i64).cast_unsigned();
 /// What a thread is traced with, but for the one moment of [`Tracee::call`].
-const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD;
+const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD.union(Options::PTRACE_O_TRACEEXEC);
 /// Signals that no mask holds back when the thread's own instruction causes them. Of ours: then the gate is none.
 const FAULTS: &[i32] = &[
     libc::SIGBUS,
@@ -134,6 +133,7 @@ impl<'a> Tracee<'a> {
             ptrace::to_call(self.tid.as_raw(), signal)?;
             signal = match wait(self.tid) {
                 Ok(Stop::Signal(signal)) => signal,
+                Ok(Stop::Event(libc::PTRACE_EVENT_EXEC)) => return Err(self.became_another()),
                 Ok(_) => 0,
                 Err(e) if e.kind() == io::ErrorKind::TimedOut => {
                     trace::interrupt(self.tid)?;
@@ -159,6 +159,13 @@ impl<'a> Tracee<'a> {
         self.saved = trace::getregs(self.tid)?;
         self.thread.waits = self.process.waits(self.tid.as_raw());
         Ok(false)
+    }
+
+    /// An exec has taken place. What is known of the program is of the one before: where its gate is, its registers, and
+    /// whose rights it has, for the file may be setuid.
+    fn became_another(&mut self) -> io::Error {
+        self.thread.waits = None;
+        became_another()
     }
 
     /// Has the call that was just entered fail, with no descriptor to act on, and goes back to before it.
@@ -263,7 +270,8 @@ impl<'a> Tracee<'a> {
         }
         trace::detach(self.tid, None)?;
         match self.owed {
-            Some(signal) => process::signal_thread(self.process.pid, self.tid.as_raw(), signal),
+            // Only what no mask holds back, which stops or ends a whole process.
+            Some(signal) => self.process.signal(signal),
             None => Ok(()),
         }
     }
@@ -319,6 +327,7 @@ fn wait_stopped(tid: Pid) -> io::Result<()> {
     loop {
         let signal = match wait(tid)? {
             Stop::Event(STOPPED) => return Ok(()),
+            Stop::Event(libc::PTRACE_EVENT_EXEC) => return Err(became_another()),
             // It was on its way already.
             Stop::Signal(signal) => signal,
             _ => 0,
@@ -327,6 +336,10 @@ fn wait_stopped(tid: Pid) -> io::Result<()> {
         trace::interrupt(tid)?;
         ptrace::go_on(tid.as_raw(), signal)?;
     }
+}
+
+fn became_another() -> io::Error {
+    io::Error::other("it has become another program")
 }
 
 /// The next stop of the thread.
@@ -342,7 +355,8 @@ fn wait(tid: Pid) -> io::Result<Stop> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// The address of an instruction that makes system calls: in the vDSO, which every program has.
+/// The address of an instruction that makes system calls: in the vDSO, which every program has. It holds as long as a
+/// thread of the process is stopped: until then the process may become another program.
 ///
 /// # Errors
 /// Where it is missing, or the memory may not be read.
