@@ -40,7 +40,7 @@ fn read_as_root(file: &str, span: &Range<usize>, probe: &dyn Probe) -> Option<Di
         "`{file}` is read by root at each start, and {}",
         spot.told(probe)
     );
-    let help = "that decides the environment of the unit, and can have root read another file: keep it where only root may write, as in /etc";
+    let help = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place have systemd wait for ever, and the machine with it: keep it where only root may write, as in /etc";
     Some(Diagnostic::warning(span.clone(), message).help(help))
 }
 
