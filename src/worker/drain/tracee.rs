@@ -49,6 +49,8 @@ pub(super) struct Tracee<'a> {
     saved: Registers,
     mask: u64,
     called: bool,
+    /// A call of ours has begun and was not seen to end. Its filters may be put aside.
+    is_underway: bool,
     /// A signal that nothing holds back, and that came in the middle of a call.
     owed: Option<i32>,
     /// Its seccomp filters can be put aside.
@@ -73,8 +75,8 @@ impl<'a> Tracee<'a> {
                 Ok(tracee)
             }
             Ok(mut stranger) => {
-                let own = format!("/proc/{tid}/syscall");
-                let own = std::fs::read_to_string(own).unwrap_or_default();
+                let own = std::fs::read_to_string(format!("/proc/{tid}/syscall"));
+                let own = own.unwrap_or_default();
                 stranger.thread.waits = procfs::waiting(&own);
                 let _ = stranger.release();
                 Err(Errno::ESRCH.into())
@@ -104,6 +106,7 @@ impl<'a> Tracee<'a> {
             saved,
             mask: ptrace::mask(thread.tid)?,
             called: false,
+            is_underway: false,
             owed: None,
             unfiltered: false,
         })
@@ -133,7 +136,10 @@ impl<'a> Tracee<'a> {
             ptrace::to_call(self.tid.as_raw(), signal)?;
             signal = match wait(self.tid) {
                 Ok(Stop::Signal(signal)) => signal,
-                Ok(Stop::Event(libc::PTRACE_EVENT_EXEC)) => return Err(self.became_another()),
+                Ok(Stop::Event(libc::PTRACE_EVENT_EXEC)) => {
+                    self.thread.waits = None;
+                    return Err(became_another());
+                }
                 Ok(_) => 0,
                 Err(e) if e.kind() == io::ErrorKind::TimedOut => {
                     trace::interrupt(self.tid)?;
@@ -159,13 +165,6 @@ impl<'a> Tracee<'a> {
         self.saved = trace::getregs(self.tid)?;
         self.thread.waits = self.process.waits(self.tid.as_raw());
         Ok(false)
-    }
-
-    /// An exec has taken place. What is known of the program is of the one before: where its gate is, its registers, and
-    /// whose rights it has, for the file may be setuid.
-    fn became_another(&mut self) -> io::Error {
-        self.thread.waits = None;
-        became_another()
     }
 
     /// Has the call that was just entered fail, with no descriptor to act on, and goes back to before it.
@@ -200,6 +199,7 @@ impl<'a> Tracee<'a> {
     /// # Errors
     /// Those of the call, `ESRCH` when the thread is gone, and whatever was made of the gate since it was looked for.
     pub(super) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
+        self.finish()?;
         self.hold_signals()?;
         let calling = registers::calling(&self.saved, gate, number, with);
         trace::setregs(self.tid, calling)?;
@@ -222,17 +222,30 @@ impl<'a> Tracee<'a> {
         if self.unfiltered {
             trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp())?;
         }
-        let done = self.run_to_edge();
-        if self.unfiltered {
-            trace::setoptions(self.tid, OPTIONS)?;
-        }
-        done?;
+        self.is_underway = true;
+        self.run_to_edge()?;
+        self.finish()?;
         match registers::result(&trace::getregs(self.tid)?) {
             error if error >= ERRORS => Err(io::Error::from_raw_os_error(
                 i32::try_from(error.wrapping_neg()).unwrap_or(libc::EIO),
             )),
             result => Ok(result),
         }
+    }
+
+    /// Sees to the end of a call, which a program can make last: a descriptor that lingers is in the place of the one that
+    /// is closed. The stop there takes an interrupt back: let on without a look it would run, its filters put aside.
+    fn finish(&mut self) -> io::Result<()> {
+        if !self.is_underway {
+            return Ok(());
+        }
+        if trace::setoptions(self.tid, OPTIONS).is_err() {
+            trace::interrupt(self.tid)?;
+            wait(self.tid)?;
+            trace::setoptions(self.tid, OPTIONS)?;
+        }
+        self.is_underway = false;
+        Ok(())
     }
 
     /// Lets the thread run to the beginning of a system call, or from there to its end.
@@ -256,7 +269,8 @@ impl<'a> Tracee<'a> {
     ///
     /// # Errors
     /// `ESRCH` when it is gone.
-    pub(super) fn release(self) -> io::Result<()> {
+    pub(super) fn release(mut self) -> io::Result<()> {
+        self.finish()?;
         if self.called {
             // The kernel restarts an interrupted call only on its way out of a stop of this kind.
             trace::interrupt(self.tid)?;
@@ -338,6 +352,7 @@ fn wait_stopped(tid: Pid) -> io::Result<()> {
     }
 }
 
+/// What is known is of the program before: its gate and registers, and whose rights it has.
 fn became_another() -> io::Error {
     io::Error::other("it has become another program")
 }
@@ -355,8 +370,7 @@ fn wait(tid: Pid) -> io::Result<Stop> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// The address of an instruction that makes system calls: in the vDSO, which every program has. It holds as long as a
-/// thread of the process is stopped: until then the process may become another program.
+/// The address of an instruction that makes system calls, in the vDSO; it holds while a thread of the process is stopped.
 ///
 /// # Errors
 /// Where it is missing, or the memory may not be read.

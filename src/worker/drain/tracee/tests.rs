@@ -74,6 +74,23 @@ fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
     assert_eq!(end(cat), "still here");
 }
 
+/// Left alone it would run on with registers and filters that are not its own, once it is interrupted.
+#[test]
+fn a_call_that_lasts_is_ended_before_the_thread_goes_on() {
+    let mut cat = cat();
+    let process = process(&cat);
+    let mut tracee = stop(&process, &cat);
+    let gate = gate(&process).unwrap();
+    let lasting = tracee.call(gate, libc::SYS_ppoll, [0; 6]);
+    assert_eq!(lasting.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    assert_eq!(pid, u64::from(cat.id()));
+    assert!(tracee.call(gate, libc::SYS_ppoll, [0; 6]).is_err());
+    tracee.release().unwrap();
+    write(&mut cat, "still here");
+    assert_eq!(end(cat), "still here");
+}
+
 /// Runs it to its next read, which it then makes as if nothing had been.
 #[test]
 fn it_is_stopped_where_it_is_about_to_make_a_call() {
