@@ -53,6 +53,7 @@ pub(super) const HANDOVER_CALLS: &str = "seccomp pidfd_open pidfd_getfd process_
 pub fn directives() -> impl Iterator<Item = &'static str> {
     let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
     let more = [
+        "NoNewPrivileges",
         "CapabilityBoundingSet",
         "SystemCallFilter",
         "SystemCallErrorNumber",
@@ -78,10 +79,15 @@ pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
         (Sandbox::Default, Scope::User) => of(&[FILTERS]),
         (Sandbox::Strict, Scope::User) => of(&[FILTERS, STRICT_FILTERS]),
     };
+    // With filters systemd sees to it anyway, see `NoNewPrivileges=` in systemd.exec(5), but does not show it. With
+    // `bind` the unit says so already.
+    let says_so = !all.is_empty() && app.handover == Handover::Fds;
+    let new = says_so.then(|| ("NoNewPrivileges", "yes".to_owned()));
+    let all = new.into_iter().chain(all);
     let is_free = |directive: &str| {
         !app.service_spans.contains_key(directive) && !contradicts(app, directive)
     };
-    all.into_iter().filter(|(d, _)| is_free(d)).collect()
+    all.filter(|(d, _)| is_free(d)).collect()
 }
 
 fn of(tables: &[&[(&'static str, &str)]]) -> Vec<Line> {
