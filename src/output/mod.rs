@@ -35,6 +35,8 @@ pub enum Colour {
 )]
 pub struct Printer {
     colour: bool,
+    /// The same of what goes to standard error.
+    paints_errors: bool,
     quiet: bool,
     /// Results as JSON on standard output, nothing else there.
     pub json: bool,
@@ -49,16 +51,16 @@ impl Printer {
     /// What the global options ask for.
     #[must_use]
     pub fn new(colour: Colour, quiet: bool, json: bool, verbose: bool) -> Self {
-        let colour = match colour {
+        let paints = |is_terminal: bool| match colour {
             Colour::Always => true,
             Colour::Never => false,
             Colour::Auto => {
-                std::io::stdout().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             }
         };
         Self {
-            colour,
+            colour: paints(std::io::stdout().is_terminal()),
+            paints_errors: paints(std::io::stderr().is_terminal()),
             quiet,
             json,
             verbose,
@@ -68,7 +70,7 @@ impl Printer {
     /// Whether colours are wanted in what goes to standard error.
     #[must_use]
     pub fn paints_errors(&self) -> bool {
-        self.colour && std::io::stderr().is_terminal()
+        self.paints_errors
     }
 
     /// A line of the result.
