@@ -202,6 +202,11 @@ pub(crate) fn starts_and_stops_whose_jobs_are_cancelled_come_to_their_end(machin
             assert!(told.stderr.contains(WORDS), "{told}");
             machine.run(&["rsgen", "stop", "web"]).ok();
         }
+        // A stop whose job was cancelled goes on, and nobody can wait for it any more.
+        wait_until(SOON, "instances to end", || {
+            let left = instances(machine);
+            left.iter().all(|i| i.ends_with(" failed"))
+        });
         assert_gone(machine);
         for verb in ["start", "restart"] {
             let told = cancelled(machine, &["rsgen", verb, "web"]);
