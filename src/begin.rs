@@ -16,7 +16,7 @@ use crate::sys::{entry, process};
 /// Where the system manager takes notifications, see `manager_setup_notify` in src/core/manager.c of systemd.
 const NOTIFY_SOCKET: &str = "/run/systemd/notify";
 
-/// What a person's terminal and session decide.
+/// Variables by which a person's terminal and session decide how a command looks and whose manager it asks.
 const SESSION: &[&str] = &[
     "CLICOLOR",
     "CLICOLOR_FORCE",

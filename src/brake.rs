@@ -161,7 +161,7 @@ impl Deaths {
         let mut pause = first.min(COOL_DOWN);
         for _ in 1..self.count {
             let longer = (pause * 3 / 2).min(COOL_DOWN);
-            // It stays at that, and there may be four thousand million deaths in the file.
+            // The pause stays at that, and the file may tell of four thousand million deaths.
             if longer == pause {
                 break;
             }

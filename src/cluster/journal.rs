@@ -17,7 +17,7 @@ use crate::layout::Scope;
 
 /// By its path: who calls us may have put another one before it.
 const JOURNALCTL: &str = "/usr/bin/journalctl";
-/// What is read at most, of one who writes without end.
+/// The most that is read of a program that writes without end.
 const BYTES: usize = 16 << 20;
 /// Each call of journalctl may take so long.
 const PATIENCE: Duration = Duration::from_secs(5);

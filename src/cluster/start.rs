@@ -26,7 +26,7 @@ pub enum StartError {
 /// A sign of life is sent this often; well below what it asks for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What is to be started, and how long that may take.
+/// The instances to be started, and how long that may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
     /// How many instances there shall be.
