@@ -1,7 +1,8 @@
 //! Runs specs: every spec on every release, each on a fresh machine with rsgen installed.
 //!
-//! Prints what cargo's own harness prints. A machine takes about a second to boot, which is less
-//! than it would take to clean up a used one, and nothing one spec does can reach another.
+//! libtest-mimic reads the arguments and prints, so that cargo, nextest and editors list, filter and run specs as
+//! they do tests of any other crate. A machine takes about a second to boot, which is less than it would take to
+//! clean up a used one, and nothing one spec does can reach another.
 //!
 //! ```ignore
 //! fn main() -> std::process::ExitCode {
@@ -11,13 +12,13 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{Write, stdout};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::machine::{self, Machine};
 use crate::release::Release;
@@ -39,6 +40,8 @@ macro_rules! specs {
     };
 }
 
+/// A spec on a release.
+#[derive(Clone, Copy)]
 struct Job {
     spec: Spec,
     release: Release,
@@ -50,134 +53,71 @@ impl Job {
     }
 }
 
-struct Done {
+/// A spec that held, and the systemd it held on.
+struct Held {
     name: String,
     release: Release,
     systemd: u32,
     took: Duration,
-    failure: Option<String>,
 }
 
+/// What has held so far, filled in by the threads that run specs.
+type Record = Arc<Mutex<Vec<Held>>>;
+
 thread_local! {
-    /// The message of a panic on this thread, kept for the report.
+    /// Whether this thread is in the middle of a spec, and the message of the panic that ended it.
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// The whole of a test program: reads its arguments, runs, reports.
 pub fn main(specs: &[Spec]) -> ExitCode {
-    let options = Options::read(std::env::args().skip(1));
-    let all = Release::ALL
-        .iter()
-        .flat_map(|&release| specs.iter().map(move |&spec| Job { spec, release }));
-    let (jobs, others): (Vec<_>, Vec<_>) = all.partition(|job| options.wants(&job.name()));
-    if options.list {
-        for job in &jobs {
-            println!("{}: test", job.name());
-        }
-        return ExitCode::SUCCESS;
-    }
-    let start = Instant::now();
-    println!(
-        "\nrunning {} tests on machines with a real systemd",
-        jobs.len()
-    );
+    let mut arguments = Arguments::from_args();
+    // Most of a spec is waiting, and two machines leave two processors half idle.
+    let lanes = || thread::available_parallelism().map_or(2, usize::from) + 1;
+    arguments.test_threads.get_or_insert_with(lanes);
     // A run that tests nothing must not look like one that does: no means, no success.
-    if let Err(why) = machine::means() {
-        println!(
-            "\nerror: {why}\n\ntest result: FAILED. 0 passed; {} failed\n",
-            jobs.len()
-        );
+    if let (false, Err(why)) = (arguments.list, machine::means()) {
+        eprintln!("error: {why}");
         return ExitCode::from(101);
     }
     keep_messages();
-    let done = run(jobs, options.lanes);
-    report(&done, others.len(), start.elapsed())
+    let record = Record::default();
+    let trials = trials(specs, &record);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        tell(&record.lock().expect("the record"));
+    }
+    conclusion.exit_code()
 }
 
-struct Options {
-    filters: Vec<String>,
-    skip: Vec<String>,
-    exact: bool,
-    list: bool,
-    lanes: usize,
-}
-
-impl Options {
-    /// As cargo's own harness understands them; what it knows and we have no use for is ignored.
-    fn read(mut arguments: impl Iterator<Item = String>) -> Self {
-        // Most of a spec is waiting, and two machines leave two processors half idle.
-        let lanes = thread::available_parallelism().map_or(2, usize::from) + 1;
-        let mut options = Self {
-            filters: vec![],
-            skip: vec![],
-            exact: false,
-            list: false,
-            lanes,
-        };
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--exact" => options.exact = true,
-                "--list" => options.list = true,
-                "--skip" => options.skip.extend(arguments.next()),
-                "--test-threads" => {
-                    let given = arguments.next().and_then(|n| n.parse().ok());
-                    options.lanes = given.unwrap_or(lanes).max(1);
-                }
-                flag if flag.starts_with('-') => {}
-                filter => options.filters.push(filter.to_owned()),
-            }
-        }
-        options
-    }
-
-    fn wants(&self, name: &str) -> bool {
-        let hit = |f: &String| {
-            if self.exact {
-                name == f
-            } else {
-                name.contains(f.as_str())
-            }
-        };
-        (self.filters.is_empty() || self.filters.iter().any(hit)) && !self.skip.iter().any(hit)
-    }
+fn trials(specs: &[Spec], record: &Record) -> Vec<Trial> {
+    let all = Release::ALL
+        .into_iter()
+        .flat_map(|release| specs.iter().map(move |&spec| Job { spec, release }));
+    let trial = |job: Job| {
+        let record = Arc::clone(record);
+        Trial::test(job.name(), move || run(&job, &record))
+    };
+    all.map(trial).collect()
 }
 
 /// Panics of specs are told in the report, in one piece; those of other threads at once.
 fn keep_messages() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if thread::current().name() == Some("lane") {
-            MESSAGE.with_borrow_mut(|kept| *kept = Some(info.to_string()));
-        } else {
+        let in_a_spec = MESSAGE.with_borrow_mut(|kept| {
+            kept.as_mut()
+                .map(|message| *message = info.to_string())
+                .is_some()
+        });
+        if !in_a_spec {
             usual(info);
         }
     }));
 }
 
-fn run(jobs: Vec<Job>, lanes: usize) -> Vec<Done> {
-    let queue = Mutex::new(VecDeque::from(jobs));
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..lanes {
-            let lane = thread::Builder::new().name("lane".to_owned());
-            let work = || {
-                while let Some(job) = take(&queue) {
-                    let one = run_one(&job);
-                    tell(&one);
-                    done.lock().expect("results").push(one);
-                }
-            };
-            lane.spawn_scoped(scope, work).expect("a thread starts");
-        }
-    });
-    done.into_inner().expect("results")
-}
-
-fn take(queue: &Mutex<VecDeque<Job>>) -> Option<Job> {
-    queue.lock().expect("queue").pop_front()
-}
-
-fn run_one(job: &Job) -> Done {
+fn run(job: &Job, record: &Record) -> Result<(), Failed> {
+    MESSAGE.set(Some(String::new()));
     let start = Instant::now();
     let mut machine = None;
     let mut systemd = 0;
@@ -187,83 +127,45 @@ fn run_one(job: &Job) -> Done {
         (job.spec.check)(machine);
     }));
     let failure = ended.is_err().then(|| {
-        let message = MESSAGE.take().unwrap_or_default();
+        let message = MESSAGE.with_borrow(Clone::clone).unwrap_or_default();
         // The machine itself may be what is broken: a diagnosis must not hide the message.
         let look = || machine.as_ref().map(Machine::diagnosis);
         let diagnosis = panic::catch_unwind(AssertUnwindSafe(look)).ok().flatten();
         format!("{message}\n\n{}", diagnosis.unwrap_or_default())
     });
     let gone = panic::catch_unwind(AssertUnwindSafe(|| drop(machine)));
-    let failure = failure.or_else(|| gone.is_err().then(|| MESSAGE.take().unwrap_or_default()));
-    Done {
+    let message = MESSAGE.take().unwrap_or_default();
+    if let Some(failure) = failure.or_else(|| gone.is_err().then_some(message)) {
+        return Err(failure.into());
+    }
+    record.lock().expect("the record").push(Held {
         name: job.name(),
         release: job.release,
         systemd,
         took: start.elapsed(),
-        failure,
-    }
+    });
+    Ok(())
 }
 
-fn tell(done: &Done) {
-    let verdict = if done.failure.is_none() {
-        "ok"
-    } else {
-        "FAILED"
-    };
-    // One write, for other lanes print as well. Nobody may be reading any more.
-    let _ = writeln!(stdout(), "test {} ... {verdict}", done.name);
-}
-
-fn report(done: &[Done], filtered: usize, took: Duration) -> ExitCode {
-    let failed: Vec<&Done> = done.iter().filter(|d| d.failure.is_some()).collect();
-    if !failed.is_empty() {
-        println!("\nfailures:\n");
-        for one in &failed {
-            println!(
-                "---- {} ----\n{}\n",
-                one.name,
-                one.failure.as_deref().unwrap_or_default()
-            );
-        }
-        println!("failures:");
-        for one in &failed {
-            println!("    {}", one.name);
-        }
-    }
-    println!();
+/// Says which systemd the specs were really seen to hold on, and which took longest.
+#[expect(
+    clippy::print_stdout,
+    reason = "the report of a test program, read by `.ci/run`"
+)]
+fn tell(held: &[Held]) {
     for release in Release::ALL {
-        tell_release(release, done);
+        let here = || held.iter().filter(|h| h.release == release);
+        if let Some(one) = here().next() {
+            let number = here().count();
+            println!("real systemd {}: {number} passed on {release}", one.systemd);
+        }
     }
-    let slowest = done.iter().max_by_key(|d| d.took);
-    if let Some(one) = slowest {
-        println!("slowest: {} with {:.1} s", one.name, one.took.as_secs_f64());
-    }
-    println!(
-        "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {filtered} filtered out; \
-         finished in {:.2}s\n",
-        if failed.is_empty() { "ok" } else { "FAILED" },
-        done.len() - failed.len(),
-        failed.len(),
-        took.as_secs_f64(),
-    );
-    if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(101)
+    let mut slowest: Vec<&Held> = held.iter().collect();
+    slowest.sort_by_key(|h| std::cmp::Reverse(h.took));
+    for one in slowest.iter().take(SLOWEST) {
+        println!("{:6.1} s {}", one.took.as_secs_f64(), one.name);
     }
 }
 
-/// The line that says in which systemd the specs were really seen to hold.
-fn tell_release(release: Release, done: &[Done]) {
-    let passed: Vec<&Done> = done
-        .iter()
-        .filter(|d| d.release == release && d.failure.is_none())
-        .collect();
-    if let Some(one) = passed.first() {
-        println!(
-            "real systemd {}: {} passed on {release}",
-            one.systemd,
-            passed.len()
-        );
-    }
-}
+/// How many of the slowest specs are shown.
+const SLOWEST: usize = 5;
