@@ -30,9 +30,21 @@ const ABSENCE: Duration = Duration::from_secs(15);
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How a connection is made: to a bus, and in tests to the other end of a socket pair.
+pub(super) type Dial = Box<dyn Fn() -> zbus::connection::Builder<'static>>;
+
+/// Dials the bus of a scope. That of the system has its fixed address: one in the environment would be somebody's who
+/// is not root.
+pub(super) fn bus(scope: Scope) -> Dial {
+    match scope {
+        Scope::System => Box::new(|| zbus::connection::Builder::address(SYSTEM_BUS)),
+        Scope::User => Box::new(zbus::connection::Builder::session),
+    }
+}
+
 /// A connection that listens to the ends of jobs.
 pub(super) struct Link {
-    scope: Scope,
+    dial: Dial,
     connection: Connection,
     removed: MessageStream,
     /// Came while an answer was awaited.
@@ -58,7 +70,7 @@ impl Answerer {
 
 impl Link {
     /// Where systemd runs, a bus without it is one that has just been restarted.
-    pub(super) fn connect(scope: Scope) -> Result<Self, Error> {
+    pub(super) fn connect(dial: Dial) -> Result<Self, Error> {
         let patience = if Path::new("/run/systemd/system").exists() {
             HELLO
         } else {
@@ -66,12 +78,12 @@ impl Link {
         };
         let start = Instant::now();
         loop {
-            match open(scope) {
+            match open(&dial) {
                 Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(AGAIN),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
                 Ok((connection, removed, systemd)) => {
                     return Ok(Self {
-                        scope,
+                        dial,
                         connection,
                         removed,
                         heard: VecDeque::new(),
@@ -117,7 +129,7 @@ impl Link {
 
     /// A new connection in the place of one that broke; if there is none yet, the next call tries.
     fn recover(&mut self) {
-        if let Ok((connection, removed, systemd)) = open(self.scope) {
+        if let Ok((connection, removed, systemd)) = open(&self.dial) {
             self.connection = connection;
             self.removed = removed;
             self.systemd = systemd;
@@ -154,8 +166,8 @@ enum Absent {
     Lasting(Error),
 }
 
-fn open(scope: Scope) -> Result<Opened, Absent> {
-    match zbus::block_on(race(dial(scope), HELLO)) {
+fn open(dial: &Dial) -> Result<Opened, Absent> {
+    match zbus::block_on(race(subscribe(dial()), HELLO)) {
         Some(Ok(opened)) => Ok(opened),
         Some(Err(e)) if is_without_systemd(&e) => Err(Absent::Passing(no_bus(&e))),
         Some(Err(e)) => Err(Absent::Lasting(no_bus(&e))),
@@ -167,12 +179,7 @@ fn open(scope: Scope) -> Result<Opened, Absent> {
 
 /// The stream is there before systemd is told to send signals, and that before the first job: none
 /// can be missed.
-async fn dial(scope: Scope) -> zbus::Result<Opened> {
-    let builder = match scope {
-        // Whoever calls: an address in the environment would be somebody's who is not root.
-        Scope::System => zbus::connection::Builder::address(SYSTEM_BUS),
-        Scope::User => zbus::connection::Builder::session(),
-    };
+async fn subscribe(builder: zbus::connection::Builder<'static>) -> zbus::Result<Opened> {
     let connection = builder.method_timeout(ANSWER).build().await?;
     let rule = MatchRule::builder()
         .msg_type(zbus::message::Type::Signal)

@@ -7,6 +7,8 @@
 mod error;
 mod link;
 mod properties;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -52,8 +54,12 @@ pub(super) struct Bus {
 
 impl Bus {
     pub(super) fn connect(scope: Scope) -> Result<Self, Error> {
+        Self::dial(link::bus(scope))
+    }
+
+    fn dial(dial: link::Dial) -> Result<Self, Error> {
         Ok(Self {
-            link: Link::connect(scope)?,
+            link: Link::connect(dial)?,
             ended: HashMap::new(),
         })
     }

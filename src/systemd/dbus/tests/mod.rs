@@ -1,0 +1,320 @@
+//! The client against the other end of a real connection.
+
+mod systemd;
+
+use std::time::Duration;
+
+use zbus::Variant;
+
+use super::Bus;
+use crate::systemd::{ActiveState, Error, Job, JobResult, Manager, QueuedJob, Verb};
+use systemd::{Instead, Removed, STRANGER, SYSTEMD, Shared, THE_JOB};
+
+const UNIT: &str = "web@0.service";
+/// Long enough on a busy machine; what is waited for comes at once.
+const LONG: Duration = Duration::from_secs(20);
+
+fn start(bus: &mut Bus) -> Job {
+    bus.queue(Verb::Start, UNIT).unwrap()
+}
+
+fn ended(sender: &'static str, result: &'static str) -> Removed {
+    Removed {
+        sender,
+        job: THE_JOB,
+        result,
+    }
+}
+
+#[test]
+fn queues_each_job_as_systemctl_does() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    for verb in [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload] {
+        bus.queue(verb, UNIT).unwrap();
+    }
+    let job = bus.queue(Verb::StopAlone, UNIT).unwrap();
+    assert_eq!((job.unit.as_str(), job.path.as_str()), (UNIT, THE_JOB));
+    let log = [
+        "Subscribe",
+        "StartUnit web@0.service replace",
+        "StopUnit web@0.service replace",
+        "RestartUnit web@0.service replace",
+        "ReloadUnit web@0.service replace",
+        "StopUnit web@0.service ignore-dependencies",
+    ];
+    assert_eq!(systemd.lock().log, log);
+}
+
+#[test]
+fn ends_a_command_with_sigterm_and_all_processes_with_sigkill() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    bus.cut_short(UNIT).unwrap();
+    bus.kill(UNIT).unwrap();
+    let log = [
+        "Subscribe",
+        "KillUnit web@0.service control 15",
+        "KillUnit web@0.service all 9",
+    ];
+    assert_eq!(systemd.lock().log, log);
+}
+
+#[test]
+fn a_unit_without_processes_is_killed_already() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    for name in [
+        "org.freedesktop.systemd1.NoSuchUnit",
+        "org.freedesktop.systemd1.UnitInactive",
+    ] {
+        instead(&systemd, "KillUnit", &[Instead::Error(name)]);
+        assert_eq!(bus.kill(UNIT), Ok(()), "{name}");
+    }
+    let denied = Instead::Error("org.freedesktop.DBus.Error.AccessDenied");
+    instead(&systemd, "KillUnit", &[denied]);
+    assert!(matches!(bus.kill(UNIT), Err(Error::AccessDenied { .. })));
+}
+
+/// A signal may come ahead of the answer that names its job.
+#[test]
+fn knows_how_a_job_ended_before_anybody_waited_for_it() {
+    for (word, result) in [
+        ("done", JobResult::Done),
+        ("failed", JobResult::Failed),
+        ("canceled", JobResult::Canceled),
+        ("timeout", JobResult::Timeout),
+        ("dependency", JobResult::Dependency),
+        ("skipped", JobResult::Skipped),
+        ("frozen", JobResult::Other),
+    ] {
+        let systemd = Shared::default();
+        let mut bus = systemd.connect().unwrap();
+        systemd.lock().jobs = vec![THE_JOB];
+        signals(&systemd, vec![ended(SYSTEMD, word)]);
+        let job = start(&mut bus);
+        assert_eq!(bus.wait(&job, LONG), Ok(result), "{word}");
+    }
+}
+
+/// zbus stops reading when a stream is full, answers included.
+#[test]
+fn hears_an_answer_behind_more_signals_than_a_stream_holds() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let other = Removed {
+        job: "/org/freedesktop/systemd1/job/1",
+        ..ended(SYSTEMD, "failed")
+    };
+    let mut many = vec![other; 500];
+    many.push(ended(SYSTEMD, "done"));
+    signals(&systemd, many);
+    systemd.lock().jobs = vec![THE_JOB];
+    let job = start(&mut bus);
+    assert_eq!(bus.wait(&job, LONG), Ok(JobResult::Done));
+}
+
+#[test]
+fn believes_nobody_but_systemd_that_a_job_has_ended() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    systemd.lock().jobs = vec![THE_JOB];
+    signals(&systemd, vec![ended(STRANGER, "failed")]);
+    let job = start(&mut bus);
+    let short = Duration::from_millis(300);
+    assert!(matches!(bus.wait(&job, short), Err(Error::TimedOut { .. })));
+}
+
+/// The signal of a job went to a connection, or to a systemd, that is no more.
+#[test]
+fn takes_the_state_of_the_unit_when_a_job_is_gone_without_a_signal() {
+    for (state, result) in [
+        ("active", JobResult::Done),
+        ("reloading", JobResult::Done),
+        ("inactive", JobResult::Done),
+        ("failed", JobResult::Failed),
+        ("activating", JobResult::Failed),
+        ("deactivating", JobResult::Failed),
+    ] {
+        let systemd = Shared::default();
+        let mut bus = systemd.connect().unwrap();
+        systemd.lock().unit.insert("ActiveState", state.into());
+        let job = start(&mut bus);
+        assert_eq!(bus.wait(&job, LONG), Ok(result), "{state}");
+    }
+}
+
+/// A bus that restarts, a systemd that re-executes itself.
+#[test]
+fn asks_again_while_systemd_is_away_for_a_moment() {
+    for name in [
+        "org.freedesktop.DBus.Error.NoReply",
+        "org.freedesktop.DBus.Error.NameHasNoOwner",
+        "org.freedesktop.DBus.Error.ServiceUnknown",
+        "org.freedesktop.DBus.Error.Disconnected",
+        "org.freedesktop.DBus.Error.Spawn.ChildExited",
+    ] {
+        let systemd = Shared::default();
+        let mut bus = systemd.connect().unwrap();
+        instead(&systemd, "StartUnit", &[Instead::Error(name)]);
+        let queued = bus.queue(Verb::Start, UNIT);
+        assert!(queued.is_ok(), "{name}: {queued:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_ends_is_made_anew_and_hears_signals_again() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    instead(&systemd, "StartUnit", &[Instead::End, Instead::End]);
+    signals(&systemd, vec![ended(SYSTEMD, "failed")]);
+    systemd.lock().jobs = vec![THE_JOB];
+    let job = start(&mut bus);
+    assert_eq!(bus.wait(&job, LONG), Ok(JobResult::Failed));
+    let systemd = systemd.lock();
+    assert_eq!(systemd.connections, 3);
+    let subscribed = systemd.log.iter().filter(|l| *l == "Subscribe").count();
+    assert_eq!(subscribed, 3);
+}
+
+#[test]
+fn what_systemd_refuses_is_asked_once() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let mut refused = |name| {
+        instead(&systemd, "StartUnit", &[Instead::Error(name)]);
+        bus.queue(Verb::Start, UNIT).unwrap_err()
+    };
+    let no_such = Error::NoSuchUnit { unit: UNIT.into() };
+    assert_eq!(refused("org.freedesktop.systemd1.NoSuchUnit"), no_such);
+    assert_eq!(refused("org.freedesktop.systemd1.LoadFailed"), no_such);
+    let reason = "as the test says".to_owned();
+    let denied = Error::AccessDenied {
+        reason: reason.clone(),
+    };
+    assert_eq!(refused("org.freedesktop.DBus.Error.AccessDenied"), denied);
+    let interactive = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
+    assert_eq!(refused(interactive), denied);
+    let masked = Error::Refused { reason };
+    assert_eq!(refused("org.freedesktop.systemd1.UnitMasked"), masked);
+    assert_eq!(systemd.lock().connections, 1);
+}
+
+#[test]
+fn a_unit_that_is_not_loaded_has_no_failure_to_forget() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let unknown = Instead::Error("org.freedesktop.systemd1.NoSuchUnit");
+    instead(&systemd, "ResetFailedUnit", &[unknown]);
+    assert_eq!(bus.reset_failed(UNIT), Ok(()));
+    let denied = Instead::Error("org.freedesktop.DBus.Error.AccessDenied");
+    instead(&systemd, "ResetFailedUnit", &[denied]);
+    assert!(bus.reset_failed(UNIT).is_err());
+}
+
+#[test]
+fn reads_a_unit_from_its_properties() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    {
+        let mut systemd = systemd.lock();
+        systemd.jobs = vec![THE_JOB];
+        let path = zbus::ObjectPath::try_from(THE_JOB).unwrap();
+        systemd.unit.extend([
+            ("SubState", Variant::from("running")),
+            ("Job", Variant::from((7_u32, path))),
+            ("InvocationID", Variant::from(vec![0xab_u8; 16])),
+            (
+                "ActiveEnterTimestampMonotonic",
+                Variant::from(1_500_000_u64),
+            ),
+            ("NeedDaemonReload", Variant::from(true)),
+        ]);
+        systemd.service.extend([
+            ("Result", Variant::from("exit-code")),
+            ("MainPID", Variant::from(42_u32)),
+            ("ExecMainCode", Variant::from(1_i32)),
+            ("ExecMainStatus", Variant::from(3_i32)),
+            ("NRestarts", Variant::from(5_u32)),
+            ("TimeoutStopUSec", Variant::from(90_000_000_u64)),
+            ("StatusText", Variant::from("serving")),
+            ("MemoryCurrent", Variant::from(4096_u64)),
+            ("CPUUsageNSec", Variant::from(u64::MAX)),
+        ]);
+    }
+    let unit = bus.unit(UNIT).unwrap();
+    assert_eq!(
+        (unit.load.as_str(), unit.active),
+        ("loaded", ActiveState::Active)
+    );
+    assert_eq!(
+        (unit.sub.as_str(), unit.result.as_str()),
+        ("running", "exit-code")
+    );
+    assert_eq!((unit.main_pid, unit.n_restarts), (42, 5));
+    assert_eq!((unit.exit_code, unit.exit_status), (1, 3));
+    assert_eq!(unit.invocation, "ab".repeat(16));
+    assert_eq!(unit.active_enter, Duration::from_millis(1500));
+    assert_eq!(unit.stop_timeout, Duration::from_secs(90));
+    assert_eq!(unit.status_text, "serving");
+    assert!(unit.need_daemon_reload);
+    // systemd writes "not counted" as the largest number.
+    assert_eq!(
+        (unit.memory_current, unit.cpu_usage_nsec),
+        (Some(4096), None)
+    );
+    let job = QueuedJob {
+        path: THE_JOB.into(),
+        kind: "start".into(),
+    };
+    assert_eq!(unit.job, Some(job));
+}
+
+/// The job ended between the two questions.
+#[test]
+fn a_unit_whose_job_is_gone_by_now_has_none() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let path = zbus::ObjectPath::try_from(THE_JOB).unwrap();
+    let job = Variant::from((7_u32, path));
+    systemd.lock().unit.insert("Job", job);
+    assert_eq!(bus.unit(UNIT).unwrap().job, None);
+}
+
+#[test]
+fn reads_the_version_whatever_a_distribution_adds_to_it() {
+    for (word, version) in [
+        ("252.39-1~deb12u2", 252),
+        ("257", 257),
+        ("v262-1.fc45", 262),
+        ("systemd 249 (249.11-0ubuntu3)", 249),
+    ] {
+        let systemd = Shared::default();
+        systemd.lock().version = word;
+        let mut bus = systemd.connect().unwrap();
+        assert_eq!(bus.version(), Ok(version), "{word}");
+    }
+    let systemd = Shared::default();
+    systemd.lock().version = "rawhide";
+    let mut bus = systemd.connect().unwrap();
+    assert!(matches!(bus.version(), Err(Error::Refused { reason }) if reason.contains("rawhide")));
+}
+
+#[test]
+fn a_bus_that_is_not_there_says_so() {
+    let refused = Bus::dial(Box::new(|| {
+        zbus::connection::Builder::address("unix:path=/nowhere/bus")
+    }));
+    assert!(matches!(refused.err(), Some(Error::NoBus { .. })));
+}
+
+/// Has systemd do something else at the next calls of a method.
+fn instead(systemd: &Shared, method: &'static str, what: &[Instead]) {
+    let what = what.iter().cloned().collect();
+    systemd.lock().instead.insert(method, what);
+}
+
+/// Has signals precede the answer to the next `StartUnit`.
+fn signals(systemd: &Shared, all: Vec<Removed>) {
+    systemd.lock().signals.insert("StartUnit", all);
+}

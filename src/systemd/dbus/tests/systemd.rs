@@ -1,0 +1,199 @@
+//! The other end of a peer-to-peer connection: answers as systemd does on a bus, with its name in each message.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use futures_core::Stream;
+use zbus::connection::Builder;
+use zbus::message::Type;
+use zbus::{Guid, Message, MessageStream, ObjectPath, Variant};
+
+use super::super::{Bus, JOB, MANAGER, PATH, UNIT};
+use crate::systemd::Error;
+
+/// The name on the bus of systemd, and of somebody else.
+pub(super) const SYSTEMD: &str = ":1.3";
+pub(super) const STRANGER: &str = ":1.66";
+
+/// What happens in the place of an answer, once.
+#[derive(Clone)]
+pub(super) enum Instead {
+    /// The bus or systemd answers with an error of this name.
+    Error(&'static str),
+    /// The connection ends.
+    End,
+}
+
+/// A `JobRemoved`, see org.freedesktop.systemd1(5).
+#[derive(Clone)]
+pub(super) struct Removed {
+    pub(super) sender: &'static str,
+    pub(super) job: &'static str,
+    pub(super) result: &'static str,
+}
+
+/// A systemd that knows one unit, `web@0.service`, and does as its test says.
+pub(super) struct Systemd {
+    /// The properties of its two interfaces.
+    pub(super) unit: HashMap<&'static str, Variant<'static>>,
+    pub(super) service: HashMap<&'static str, Variant<'static>>,
+    /// The jobs that have not ended.
+    pub(super) jobs: Vec<&'static str>,
+    /// The version, as the manager's property has it.
+    pub(super) version: &'static str,
+    /// What to do instead of answering the next calls of a method.
+    pub(super) instead: HashMap<&'static str, VecDeque<Instead>>,
+    /// The signals that precede the answer to a method.
+    pub(super) signals: HashMap<&'static str, Vec<Removed>>,
+    /// Every call but those that only ask: `StartUnit web@0.service replace`.
+    pub(super) log: Vec<String>,
+    /// How many connections there were.
+    pub(super) connections: u32,
+}
+
+/// The one job that this systemd gives out.
+pub(super) const THE_JOB: &str = "/org/freedesktop/systemd1/job/7";
+
+impl Default for Systemd {
+    fn default() -> Self {
+        Self {
+            unit: HashMap::from([
+                ("LoadState", "loaded".into()),
+                ("ActiveState", "active".into()),
+            ]),
+            service: HashMap::new(),
+            jobs: Vec::new(),
+            version: "252.39-1~deb12u2",
+            instead: HashMap::new(),
+            signals: HashMap::new(),
+            log: Vec::new(),
+            connections: 0,
+        }
+    }
+}
+
+/// A systemd that is shared with the threads that answer for it.
+#[derive(Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Systemd>>);
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Systemd> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client whose every connection ends here.
+    pub(super) fn connect(&self) -> Result<Bus, Error> {
+        let shared = self.clone();
+        Bus::dial(Box::new(move || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let shared = shared.clone();
+            shared.lock().connections += 1;
+            thread::spawn(move || zbus::block_on(serve(theirs, &shared)));
+            Builder::unix_stream(ours).p2p()
+        }))
+    }
+}
+
+async fn serve(stream: UnixStream, shared: &Shared) {
+    let server = Builder::unix_stream(stream).server(Guid::generate()).p2p();
+    let mut calls = server.build_message_stream().await.unwrap();
+    let connection: zbus::Connection = (&calls).into();
+    while let Some(call) = next(&mut calls).await {
+        if call.message_type() != Type::MethodCall {
+            continue;
+        }
+        let answers = shared.lock().answer(&call);
+        let Some(answers) = answers else {
+            drop(connection.close().await);
+            return;
+        };
+        for message in answers {
+            if connection.send(&message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn next(calls: &mut MessageStream) -> Option<Message> {
+    poll_fn(|cx| Pin::new(&mut *calls).poll_next(cx))
+        .await?
+        .ok()
+}
+
+impl Systemd {
+    /// Signals, then the answer; nothing where the connection ends.
+    fn answer(&mut self, call: &Message) -> Option<Vec<Message>> {
+        let header = call.header();
+        let method = header.member().unwrap().to_string();
+        let instead = self.instead.get_mut(method.as_str());
+        match instead.and_then(VecDeque::pop_front) {
+            Some(Instead::End) => return None,
+            Some(Instead::Error(name)) => return Some(vec![refuse(call, name)]),
+            None => {}
+        }
+        let signals = self.signals.remove(method.as_str()).unwrap_or_default();
+        let mut messages: Vec<Message> = signals.iter().map(signal).collect();
+        messages.push(self.reply(call, &method));
+        Some(messages)
+    }
+
+    fn reply(&mut self, call: &Message, method: &str) -> Message {
+        let reply = Message::method_return(&call.header()).sender(SYSTEMD);
+        match method {
+            "GetAll" => return self.properties(call),
+            "LoadUnit" => {
+                return reply
+                    .build(&ObjectPath::try_from("/unit").unwrap())
+                    .unwrap();
+            }
+            "StartUnit" | "StopUnit" | "RestartUnit" | "ReloadUnit" => {
+                let (unit, mode): (String, String) = call.body().deserialize().unwrap();
+                self.log.push(format!("{method} {unit} {mode}"));
+                return reply
+                    .build(&ObjectPath::try_from(THE_JOB).unwrap())
+                    .unwrap();
+            }
+            "KillUnit" => {
+                let (unit, whom, signal): (String, String, i32) =
+                    call.body().deserialize().unwrap();
+                self.log.push(format!("{method} {unit} {whom} {signal}"));
+            }
+            _ => self.log.push(method.to_owned()),
+        }
+        reply.build(&()).unwrap()
+    }
+
+    fn properties(&self, call: &Message) -> Message {
+        let header = call.header();
+        let path = header.path().unwrap().to_string();
+        let interface: String = call.body().deserialize().unwrap();
+        let manager = HashMap::from([("Version", Variant::from(self.version))]);
+        let job = HashMap::from([("JobType", Variant::from("start"))]);
+        let properties = match interface.as_str() {
+            MANAGER if path == PATH => &manager,
+            JOB if self.jobs.contains(&path.as_str()) => &job,
+            JOB => return refuse(call, "org.freedesktop.DBus.Error.UnknownObject"),
+            UNIT => &self.unit,
+            _ => &self.service,
+        };
+        let reply = Message::method_return(&header).sender(SYSTEMD);
+        reply.build(properties).unwrap()
+    }
+}
+
+fn refuse(call: &Message, name: &str) -> Message {
+    let error = Message::error(&call.header(), name).sender(SYSTEMD);
+    error.build(&"as the test says").unwrap()
+}
+
+fn signal(removed: &Removed) -> Message {
+    let signal = Message::signal(PATH, MANAGER, "JobRemoved").sender(removed.sender);
+    let path = ObjectPath::try_from(removed.job).unwrap();
+    let body = (7_u32, path, "web@0.service", removed.result);
+    signal.build(&body).unwrap()
+}
