@@ -18,6 +18,7 @@ const LAW: &[(&str, &[&str])] = &[
         "cluster",
         &["walk", "systemd", "brake", "state", "layout", "visible"],
     ),
+    ("drain", &["sys", "begin", "peer", "state", "worker"]),
     ("ecosystem", &["unit", "layout", "visible"]),
     (
         "generate",
@@ -36,6 +37,7 @@ const LAW: &[(&str, &[&str])] = &[
             "visible",
         ],
     ),
+    ("peer", &["procfs", "sys"]),
     ("plan", &["ecosystem", "unit", "layout", "visible"]),
     ("procfs", &[]),
     ("state", &[]),
@@ -46,7 +48,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("walk", &["systemd"]),
     (
         "worker",
-        &["sys", "begin", "brake", "procfs", "state", "visible"],
+        &["sys", "begin", "brake", "drain", "peer", "state", "visible"],
     ),
 ];
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use super::address::Address;
+use crate::peer::address::Address;
 
 /// Folders that `PrivateTmp=` and `ProtectHome=` hide: a file missing there says nothing.
 const HIDDEN: &[&str] = &["/tmp", "/var/tmp", "/home", "/root", "/run/user"];

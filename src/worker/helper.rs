@@ -15,13 +15,14 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use sd_notify::NotifyState;
 
 use super::arguments::{Handover, Ready, Run};
-use super::caller::Caller;
 use super::channel::Lines;
-use super::drain::deputy::{self, Deputy};
 use super::rehearsal;
-use super::replace::{ABOVE, Outcome, Replacer, above};
+use super::replace::{Outcome, Replacer};
 use super::say;
 use super::sockets::Listener;
+use crate::drain::deputy::{self, Deputy};
+use crate::peer::caller::Caller;
+use crate::peer::descriptors::{ABOVE, above};
 use crate::sys::process::{self, Side};
 use crate::sys::seccomp::{self, Kind};
 
@@ -336,7 +337,7 @@ impl<'a> Helper<'a> {
 }
 
 /// Room for descriptors of the program's own numbers.
-pub(super) fn raise_limit() {
+pub(crate) fn raise_limit() {
     const ROOM: u64 = 1 << 16;
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Only root may raise the hard limit. With the lower one the helper makes do.

@@ -13,8 +13,8 @@ use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
 
 use super::arguments::Run;
-use super::drain::process;
 use super::sockets::Listener;
+use crate::peer::process;
 use crate::state::{Entry, Name};
 
 /// Notes the sockets that an instance was handed. Only a user's own manager has a state folder that it could be
@@ -40,7 +40,7 @@ fn file(state: &Path, instance: u32) -> Entry {
 ///
 /// # Errors
 /// When it may not be looked into, and nothing was noted.
-pub(super) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
+pub(crate) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
     // Its standard input, which every manager has.
     if let Err(e) = fs::read_link(format!("/proc/{manager}/fd/0")) {
         return noted(state, instance).map_err(|_| e);
@@ -52,7 +52,7 @@ pub(super) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<H
 ///
 /// # Errors
 /// When nothing was.
-pub(super) fn noted(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
+pub(crate) fn noted(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
     let text = file(state, instance).read()?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }

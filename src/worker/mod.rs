@@ -4,17 +4,13 @@
 //! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process
 //! stays beside it. One thread, no bus, no clap.
 
-pub mod address;
 pub mod arguments;
-mod caller;
 mod channel;
-pub mod drain;
 mod entry;
-mod epoll;
-mod helper;
-mod inherited;
-mod preload;
-mod rehearsal;
+pub(crate) mod helper;
+pub(crate) mod inherited;
+pub(crate) mod preload;
+pub(crate) mod rehearsal;
 mod replace;
 mod sockets;
 mod start;
@@ -26,6 +22,7 @@ use std::path::PathBuf;
 pub use arguments::Run;
 
 use crate::begin;
+use crate::drain;
 use crate::visible::{self, Visible};
 
 /// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
@@ -125,7 +122,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
 const LONGEST: usize = 4000;
 
 /// One line for the journal, with its priority, see sd-daemon(3).
-fn say(priority: u8, text: &str) {
+pub(crate) fn say(priority: u8, text: &str) {
     let text = Visible::line(&visible::cut(text, LONGEST));
     // Without a standard error there is nobody to tell.
     let _ = std::io::stderr().write_all(format!("<{priority}>rsgen: {text}\n").as_bytes());

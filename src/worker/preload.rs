@@ -81,7 +81,7 @@ fn word_of_drain(state: &Path, app: &str, instance: u32) -> PathBuf {
 }
 
 /// Word that the instance drains, or that it shuts down; given for as long as this lives.
-pub(super) struct Word {
+pub(crate) struct Word {
     path: PathBuf,
     folder: Folder,
     name: String,
@@ -92,7 +92,7 @@ impl Word {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+    pub(crate) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
         Self::give(state, format!("{app}@{instance}"))
     }
 
@@ -100,7 +100,7 @@ impl Word {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+    pub(crate) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
         Self::give(state, format!("{app}@{instance}.shutdown"))
     }
 
@@ -122,7 +122,7 @@ impl Word {
 impl Word {
     /// Whether a descriptor with this link in /proc leads to it: the program has it open as long as it
     /// still has connections.
-    pub(super) fn is(&self, link: &str) -> bool {
+    pub(crate) fn is(&self, link: &str) -> bool {
         Path::new(link) == self.path
     }
 }

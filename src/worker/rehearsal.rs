@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::Error;
-use super::caller::Caller;
+use crate::peer::caller::Caller;
 use crate::sys::{process, seccomp};
 
 /// Lies at the same address in the helper, which is a copy of the worker.
@@ -68,7 +68,7 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
 }
 
 /// How much Yama restricts ptrace(2), from 0, not at all, to 3; 0 without Yama.
-pub(super) fn yama() -> u32 {
+pub(crate) fn yama() -> u32 {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     scope.trim().parse().unwrap_or(0)
 }

@@ -1,15 +1,17 @@
 //! Puts systemd's socket in the place of the program's own, in the middle of its bind(2).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::address::{self, Address, Match};
-use super::caller::Caller;
+use super::entry;
 use super::say;
 use super::sockets::Listener;
-use super::{entry, epoll};
+use crate::peer::address::{self, Address, Match};
+use crate::peer::caller::Caller;
+use crate::peer::descriptors::ABOVE;
+use crate::peer::epoll;
 use crate::sys::process;
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket::{self, LONGEST_ADDRESS, Shape};
@@ -40,15 +42,6 @@ pub(super) struct Replacer<'a> {
     blocking: bool,
     elsewhere: Option<Address>,
     noted: Vec<String>,
-}
-
-/// Descriptors of our own lie from here on, those of programs mostly below: a registration in an
-/// epoll set can only be made from a descriptor of the same number.
-pub(super) const ABOVE: RawFd = 512;
-
-/// Moves a descriptor up; under a low limit it stays where it is.
-pub(super) fn above(fd: OwnedFd) -> OwnedFd {
-    process::raise(fd.as_fd(), ABOVE).unwrap_or(fd)
 }
 
 impl<'a> Replacer<'a> {

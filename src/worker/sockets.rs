@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use listenfd::ListenFd;
 
-use super::address::Address;
 use super::{Error, entry};
+use crate::peer::address::Address;
 use crate::sys::exec;
 use crate::sys::socket::{self, Shape};
 

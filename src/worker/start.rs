@@ -9,11 +9,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use sd_notify::NotifyState;
 
 use super::arguments::{Handover, Ready, Run};
-use super::drain::{self, deputy};
 use super::helper::{self, Duty};
 use super::sockets::{self, Listener};
 use super::{Error, channel, inherited, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
+use crate::drain::deputy;
+use crate::peer::process::is_witness_needed;
 use crate::state::{Entry, Name};
 use crate::sys::process::{self, Side};
 use crate::sys::{entry, exec, seccomp};
@@ -64,7 +65,7 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
         }
         _ => None,
     };
-    let is_needed = || deputy::is_needed() || drain::process::is_witness_needed();
+    let is_needed = || deputy::is_needed() || is_witness_needed();
     if run.handover == Handover::Bind || channel.is_some() || is_needed() {
         hand_over(run, listeners, channel)?;
     }

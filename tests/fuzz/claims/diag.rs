@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rsgen::worker::drain::answers::{self, Traffic};
+use rsgen::drain::answers::{self, Traffic};
 
 const HEADER: usize = 16;
 const INET: usize = 72;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::procfs::{Group, Tree};
 
 /// The control group of an instance.
-pub(super) struct Unit {
+pub(crate) struct Unit {
     group: Group,
     folder: PathBuf,
 }
@@ -20,7 +20,7 @@ impl Unit {
     ///
     /// # Errors
     /// When this process is in no group of that unit.
-    pub(super) fn of_own(app: &str, instance: u32) -> io::Result<Self> {
+    pub(crate) fn of_own(app: &str, instance: u32) -> io::Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let unit = format!("{app}@{instance}.service");
         let group = Group::of_unit(&own, &unit)
@@ -43,13 +43,13 @@ impl Unit {
     }
 
     /// Whether the process with this `/proc/PID/cgroup` is one of the unit.
-    pub(super) fn holds(&self, cgroup: &str) -> bool {
+    pub(crate) fn holds(&self, cgroup: &str) -> bool {
         self.group.holds(cgroup)
     }
 
     /// The number of every process in the group and in those below it. By the time that one is looked at it may be
     /// another's.
-    pub(super) fn numbers(&self) -> Vec<i32> {
+    pub(crate) fn numbers(&self) -> Vec<i32> {
         let mut found = Vec::new();
         collect(&self.folder, &mut found);
         found
@@ -57,7 +57,7 @@ impl Unit {
 
     /// A unit that nothing is in.
     #[cfg(test)]
-    pub(super) fn of_test(folder: &Path) -> Self {
+    pub(crate) fn of_test(folder: &Path) -> Self {
         Self {
             group: Group {
                 tree: Tree::Unified,
@@ -69,7 +69,7 @@ impl Unit {
 
     /// The group of a test, as if it were a unit's.
     #[cfg(test)]
-    pub(super) fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
         let place = own
             .lines()

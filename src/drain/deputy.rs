@@ -16,13 +16,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{geteuid, getppid};
 
-use super::super::arguments::Run;
-use super::super::rehearsal;
-use super::super::replace::above;
 use super::arguments::{self, Drain};
 use super::{GRACE, Instance, without};
+use crate::peer::descriptors::above;
 use crate::state::{Folder, Name};
 use crate::sys::process;
+use crate::worker::arguments::Run;
+use crate::worker::rehearsal;
 
 /// No request is longer.
 const LONGEST: u64 = 256;
@@ -32,13 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DONE: &[u8] = b"done\n";
 
 /// Whether the drain of this unit can look into the program only by way of the helper.
-pub(in super::super) fn is_needed() -> bool {
+pub(crate) fn is_needed() -> bool {
     let is_users = !geteuid().is_root() && getppid().as_raw() != 1;
     is_users && rehearsal::yama() == 1
 }
 
 /// The helper's side.
-pub(in super::super) struct Deputy {
+pub(crate) struct Deputy {
     listener: UnixListener,
     /// The child that drains, until it has ended.
     child: Option<OwnedFd>,
@@ -49,7 +49,7 @@ impl Deputy {
     ///
     /// # Errors
     /// When the state folder cannot be written; then that command does what it can by itself, and says so.
-    pub(in super::super) fn begin(run: &Run) -> io::Result<Self> {
+    pub(crate) fn begin(run: &Run) -> io::Result<Self> {
         let folder = Folder::make(&run.state)?;
         let name = Name::Helper(run.instance);
         // Of the instance before.
@@ -65,7 +65,7 @@ impl Deputy {
     }
 
     /// What becomes readable when there is something to do.
-    pub(in super::super) fn watched(&self) -> BorrowedFd<'_> {
+    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
         let child = self.child.as_ref().map(AsFd::as_fd);
         child.unwrap_or_else(|| self.listener.as_fd())
     }
@@ -74,7 +74,7 @@ impl Deputy {
     ///
     /// # Errors
     /// When nobody can be heard.
-    pub(in super::super) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
+    pub(crate) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
         if self.child.take().is_some() {
             let _ = waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL));
             return Ok(None);
@@ -87,13 +87,13 @@ impl Deputy {
     }
 
     /// Notes the child that was made for it.
-    pub(in super::super) fn made(&mut self, child: i32) {
+    pub(crate) fn made(&mut self, child: i32) {
         self.child = process::pidfd(child.cast_unsigned()).ok().map(above);
     }
 }
 
 /// The child's side: drains the instance, and says so to who asked.
-pub(in super::super) fn act(run: &Run, mut asked: UnixStream) {
+pub(crate) fn act(run: &Run, mut asked: UnixStream) {
     // The helper has neither input nor output, and a command of ours would find its pipes there.
     for _number in [0, 1] {
         let _ = File::open("/dev/null").map(IntoRawFd::into_raw_fd);
@@ -165,12 +165,12 @@ fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> b
 mod tests {
     use std::ffi::OsString;
 
-    use super::super::arguments::Way;
     use super::*;
+    use crate::drain::arguments::Way;
 
     fn run() -> Run {
         let line = "run --app=web --instance=3 --state=/run/rsgen/web --handover=fds -- program";
-        super::super::super::arguments::parse(line.split(' ').map(OsString::from)).unwrap()
+        crate::worker::arguments::parse(line.split(' ').map(OsString::from)).unwrap()
     }
 
     fn drain() -> Drain {

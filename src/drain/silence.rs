@@ -10,14 +10,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::epoll;
 use super::arguments::Way;
 use super::listener::Listener;
-use super::process::{Process, Socket, Thread, Watch};
-use super::registers;
-use super::tracee::{self, Tracee};
-use super::unit::Unit;
 use super::{datagrams, dead};
+use crate::peer::epoll;
+use crate::peer::process::{Process, Socket, Thread, Watch};
+use crate::peer::registers;
+use crate::peer::tracee::{self, Tracee};
+use crate::peer::unit::Unit;
 use crate::sys::socket::Change;
 
 /// A descriptor of the process for it.

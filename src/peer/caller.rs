@@ -5,19 +5,19 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use super::replace::above;
+use super::descriptors::above;
 use crate::procfs;
 use crate::sys::process;
 
 /// A process of the program.
-pub(super) struct Caller {
-    pub(super) pid: u32,
+pub(crate) struct Caller {
+    pub(crate) pid: u32,
     process: OwnedFd,
 }
 
 impl Caller {
     /// The one that has this thread.
-    pub(super) fn of(thread: u32) -> io::Result<Self> {
+    pub(crate) fn of(thread: u32) -> io::Result<Self> {
         // The notification names a thread; a pidfd is of a whole process.
         let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
         let pid = procfs::field(&status, "Tgid:").and_then(|pid| pid.parse().ok());
@@ -29,12 +29,12 @@ impl Caller {
     }
 
     /// A copy of its descriptor.
-    pub(super) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
+    pub(crate) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
         process::descriptor_of(self.process.as_fd(), fd).map(above)
     }
 
     /// The numbers of its descriptors whose link in /proc reads so.
-    pub(super) fn numbers(&self, link: &str) -> Vec<RawFd> {
+    pub(crate) fn numbers(&self, link: &str) -> Vec<RawFd> {
         let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
             return Vec::new();
         };
@@ -46,17 +46,17 @@ impl Caller {
     }
 
     /// A path of the program's as others can look it up.
-    pub(super) fn path(&self, path: &Path) -> PathBuf {
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
         Path::new(&format!("/proc/{}/cwd", self.pid)).join(path)
     }
 
     /// What /proc says of a descriptor.
-    pub(super) fn info(&self, fd: RawFd) -> String {
+    pub(crate) fn info(&self, fd: RawFd) -> String {
         fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.pid)).unwrap_or_default()
     }
 
     /// Whether exec closes the descriptor.
-    pub(super) fn closes_on_exec(&self, fd: RawFd) -> bool {
+    pub(crate) fn closes_on_exec(&self, fd: RawFd) -> bool {
         procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 }

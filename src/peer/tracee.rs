@@ -42,7 +42,7 @@ const FAULTS: &[i32] = &[
 ];
 
 /// A stopped thread.
-pub(super) struct Tracee<'a> {
+pub(crate) struct Tracee<'a> {
     process: &'a Process,
     tid: Pid,
     thread: Thread,
@@ -54,7 +54,7 @@ pub(super) struct Tracee<'a> {
     /// A signal that nothing holds back, and that came in the middle of a call.
     owed: Option<i32>,
     /// Its seccomp filters can be put aside.
-    pub(super) unfiltered: bool,
+    pub(crate) unfiltered: bool,
 }
 
 impl<'a> Tracee<'a> {
@@ -63,7 +63,7 @@ impl<'a> Tracee<'a> {
     ///
     /// # Errors
     /// `EPERM` where it may not be traced, `TimedOut` when it does not stop, `ESRCH` when it is not of the unit.
-    pub(super) fn stop(process: &'a Process, unit: &Unit, thread: &Thread) -> io::Result<Self> {
+    pub(crate) fn stop(process: &'a Process, unit: &Unit, thread: &Thread) -> io::Result<Self> {
         let tid = Pid::from_raw(thread.tid);
         if !process.owns(thread.tid, unit) {
             return Err(Errno::ESRCH.into());
@@ -125,7 +125,7 @@ impl<'a> Tracee<'a> {
     ///
     /// # Errors
     /// `ESRCH` when it is gone.
-    pub(super) fn run_to(&mut self, is_it: impl Fn(i64, [u64; 6]) -> bool) -> io::Result<bool> {
+    pub(crate) fn run_to(&mut self, is_it: impl Fn(i64, [u64; 6]) -> bool) -> io::Result<bool> {
         let start = Instant::now();
         let mut signal = 0;
         let (how, first) = self.resume();
@@ -198,7 +198,7 @@ impl<'a> Tracee<'a> {
     ///
     /// # Errors
     /// Those of the call, `ESRCH` when the thread is gone, and whatever was made of the gate since it was looked for.
-    pub(super) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
+    pub(crate) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
         self.finish()?;
         self.hold_signals()?;
         let calling = registers::calling(&self.saved, gate, number, with);
@@ -269,7 +269,7 @@ impl<'a> Tracee<'a> {
     ///
     /// # Errors
     /// `ESRCH` when it is gone.
-    pub(super) fn release(mut self) -> io::Result<()> {
+    pub(crate) fn release(mut self) -> io::Result<()> {
         self.finish()?;
         if self.called {
             // The kernel restarts an interrupted call only on its way out of a stop of this kind.
@@ -326,7 +326,7 @@ fn is_restartable(process: &Process, tid: i32) -> bool {
 }
 
 /// Lets go what did not stop in time and has stopped since.
-pub(super) fn let_go() {
+pub(crate) fn let_go() {
     while let Ok(Some((tid, stop))) = ptrace::stopped(None) {
         let signal = match stop {
             Stop::Signal(signal) => signal,
@@ -374,7 +374,7 @@ fn wait(tid: Pid) -> io::Result<Stop> {
 ///
 /// # Errors
 /// Where it is missing, or the memory may not be read.
-pub(super) fn gate(process: &Process) -> io::Result<u64> {
+pub(crate) fn gate(process: &Process) -> io::Result<u64> {
     /// Of two pages at most.
     const LARGEST: u64 = 1 << 16;
     let maps = process.text("maps");

@@ -7,10 +7,10 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::super::epoll;
-use super::process::Process;
 use super::silence::{Gate, Held, replace};
-use super::tracee::Tracee;
+use crate::peer::epoll;
+use crate::peer::process::Process;
+use crate::peer::tracee::Tracee;
 use crate::sys::socket::Change;
 
 /// What tells an event loop of a datagram.

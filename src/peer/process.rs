@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstat};
 
-use super::super::replace::above;
+use super::descriptors::above;
 use super::unit::Unit;
 use crate::procfs;
 use crate::sys::process;
@@ -23,34 +23,34 @@ use crate::sys::process;
 const LONGEST: u64 = 8 << 20;
 
 /// A process of the instance.
-pub(super) struct Process {
-    pub(super) pid: i32,
+pub(crate) struct Process {
+    pub(crate) pid: i32,
     handle: OwnedFd,
     folder: OwnedFd,
 }
 
 /// A descriptor that is a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) fd: RawFd,
-    pub(super) inode: u64,
+pub(crate) struct Socket {
+    pub(crate) fd: RawFd,
+    pub(crate) inode: u64,
 }
 
 /// A registration of a socket in an epoll set of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Watch {
-    pub(super) epoll: RawFd,
-    pub(super) fd: RawFd,
-    pub(super) events: u32,
-    pub(super) data: u64,
+pub(crate) struct Watch {
+    pub(crate) epoll: RawFd,
+    pub(crate) fd: RawFd,
+    pub(crate) events: u32,
+    pub(crate) data: u64,
 }
 
 /// What a thread does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Thread {
-    pub(super) tid: i32,
+pub(crate) struct Thread {
+    pub(crate) tid: i32,
     /// The system call that it waits in, and its arguments; none while it runs.
-    pub(super) waits: Option<(i64, [u64; 6])>,
+    pub(crate) waits: Option<(i64, [u64; 6])>,
 }
 
 impl Process {
@@ -58,7 +58,7 @@ impl Process {
     ///
     /// # Errors
     /// `ESRCH` when it is gone, or is not one of the unit.
-    pub(super) fn open(pid: i32, unit: &Unit) -> io::Result<Self> {
+    pub(crate) fn open(pid: i32, unit: &Unit) -> io::Result<Self> {
         let found = Self::any(pid)?;
         // It lived all the while if it does now, and so the folder is its.
         if unit.holds(&found.text("cgroup")) && found.is_alive() {
@@ -82,7 +82,7 @@ impl Process {
 
     /// A process of whatever unit.
     #[cfg(test)]
-    pub(super) fn of_test(pid: i32) -> io::Result<Self> {
+    pub(crate) fn of_test(pid: i32) -> io::Result<Self> {
         Self::any(pid)
     }
 
@@ -95,13 +95,13 @@ impl Process {
     ///
     /// # Errors
     /// `ESRCH` when it is gone.
-    pub(super) fn signal(&self, signal: i32) -> io::Result<()> {
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
         process::signal(self.handle.as_fd(), signal)
     }
 
     /// Whether a thread that has been stopped is one of this process, and of the unit still. A traced thread keeps its
     /// number until it is let go, so what holds now holds for as long as it is stopped.
-    pub(super) fn owns(&self, tid: i32, unit: &Unit) -> bool {
+    pub(crate) fn owns(&self, tid: i32, unit: &Unit) -> bool {
         // Only threads of the process are found in there, see `proc_task_lookup` in `fs/proc/base.c` of the kernel.
         let group = self.text(&format!("task/{tid}/cgroup"));
         unit.holds(&group) && self.is_alive()
@@ -113,7 +113,7 @@ impl Process {
     }
 
     /// What a file of the process says; nothing when it cannot be read.
-    pub(super) fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         let mut bytes = Vec::new();
         let file = File::open(self.path(name)).map(|f| f.take(LONGEST));
         // What could be read of a file that ends in an error counts: it names fewer descriptors, or none.
@@ -125,7 +125,7 @@ impl Process {
     ///
     /// # Errors
     /// `EACCES` when it may not be looked into.
-    pub(super) fn memory(&self) -> io::Result<File> {
+    pub(crate) fn memory(&self) -> io::Result<File> {
         File::open(self.path("mem"))
     }
 
@@ -133,7 +133,7 @@ impl Process {
     ///
     /// # Errors
     /// `EBADF` when it has closed it, `EPERM` when it may not be looked into.
-    pub(super) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
+    pub(crate) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
         process::descriptor_of(self.handle.as_fd(), fd).map(above)
     }
 
@@ -141,7 +141,7 @@ impl Process {
     ///
     /// # Errors
     /// Those of [`Process::descriptor`]; `EBADF` when it leads elsewhere by now.
-    pub(super) fn socket(&self, socket: Socket) -> io::Result<OwnedFd> {
+    pub(crate) fn socket(&self, socket: Socket) -> io::Result<OwnedFd> {
         let fd = self.descriptor(socket.fd)?;
         if fstat(&fd)?.st_ino == socket.inode {
             Ok(fd)
@@ -152,7 +152,7 @@ impl Process {
 
     /// Whether it is a helper of the handover: it keeps the listener for binds that may come. A program that imitates
     /// the helper's name exempts only itself, from its own drain.
-    pub(super) fn is_helper(&self) -> bool {
+    pub(crate) fn is_helper(&self) -> bool {
         let own = fs::read_link("/proc/self/exe");
         match fs::read_link(self.path("exe")) {
             Ok(path) => own.is_ok_and(|own| program(&path) == program(&own)),
@@ -165,11 +165,11 @@ impl Process {
     }
 
     /// Whether a descriptor has a link that is looked for.
-    pub(super) fn holds(&self, is_it: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn holds(&self, is_it: impl Fn(&str) -> bool) -> bool {
         self.links().iter().any(|(_, link)| is_it(link))
     }
 
-    pub(super) fn sockets(&self) -> Vec<Socket> {
+    pub(crate) fn sockets(&self) -> Vec<Socket> {
         let links = self.links().into_iter();
         links
             .filter_map(|(fd, link)| {
@@ -184,7 +184,7 @@ impl Process {
     }
 
     /// Where its epoll sets watch this socket, see `proc_pid_fdinfo(5)`.
-    pub(super) fn watches(&self, socket: Socket) -> Vec<Watch> {
+    pub(crate) fn watches(&self, socket: Socket) -> Vec<Watch> {
         let is_set = |link: &String| link == "anon_inode:[eventpoll]";
         let links = self.links().into_iter();
         let sets = links.filter(|(_, link)| is_set(link));
@@ -207,7 +207,7 @@ impl Process {
         lines.filter_map(watch).collect()
     }
 
-    pub(super) fn closes_on_exec(&self, fd: RawFd) -> bool {
+    pub(crate) fn closes_on_exec(&self, fd: RawFd) -> bool {
         procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 
@@ -215,7 +215,7 @@ impl Process {
         self.text(&format!("fdinfo/{fd}"))
     }
 
-    pub(super) fn threads(&self) -> Vec<Thread> {
+    pub(crate) fn threads(&self) -> Vec<Thread> {
         let entries = fs::read_dir(self.path("task")).into_iter().flatten();
         let tids = entries
             .flatten()
@@ -233,17 +233,17 @@ impl Process {
     }
 
     /// The system call that a thread waits in, or that a stop interrupted, and its arguments.
-    pub(super) fn waits(&self, tid: i32) -> Option<(i64, [u64; 6])> {
+    pub(crate) fn waits(&self, tid: i32) -> Option<(i64, [u64; 6])> {
         procfs::waiting(&self.text(&format!("task/{tid}/syscall")))
     }
 
     /// How many seccomp filters it is under; none before Linux 5.9, which does not tell.
-    pub(super) fn filters(&self) -> Option<u32> {
+    pub(crate) fn filters(&self) -> Option<u32> {
         filters(&self.text("status"))
     }
 
     /// Why it must not be stopped, if so: another tracer has it, or its system calls are few.
-    pub(super) fn untouchable(&self) -> Option<&'static str> {
+    pub(crate) fn untouchable(&self) -> Option<&'static str> {
         let status = self.text("status");
         if procfs::field(&status, "TracerPid:").is_some_and(|t| t != "0") {
             return Some("another process traces it");
@@ -252,13 +252,13 @@ impl Process {
     }
 
     /// Its number and when it began: no other process has both.
-    pub(super) fn identity(&self) -> (i32, u64) {
+    pub(crate) fn identity(&self) -> (i32, u64) {
         let began = procfs::stat(&self.text("stat")).map(|(_, began)| began);
         (self.pid, began.unwrap_or_default())
     }
 
     /// When it began, in ticks since boot, if it is a child of this parent.
-    pub(super) fn began_for(&self, parent: i32) -> Option<u64> {
+    pub(crate) fn began_for(&self, parent: i32) -> Option<u64> {
         let stat = self.text("stat");
         let (_, began) = procfs::stat(&stat)?;
         (procfs::parent(&stat)? == parent).then_some(began)
@@ -272,7 +272,7 @@ fn program(path: &Path) -> Option<&str> {
 }
 
 /// How many seccomp filters this process is under.
-pub(super) fn own_filters() -> Option<u32> {
+pub(crate) fn own_filters() -> Option<u32> {
     filters_of("self")
 }
 
@@ -282,7 +282,7 @@ fn filters_of(process: &str) -> Option<u32> {
 
 /// Whether a worker leaves a process behind that is under the filters of the unit and no more: in a container nobody can put
 /// filters aside, so the drain has to tell those of the unit, which let its calls through, from those of the program.
-pub(in super::super) fn is_witness_needed() -> bool {
+pub(crate) fn is_witness_needed() -> bool {
     /// There in every container, see the Container Interface of systemd.
     const CONTAINER: &str = "/run/systemd/container";
     let (own, first) = (own_filters(), filters_of("1"));
@@ -308,7 +308,7 @@ fn links(folder: &Path) -> io::Result<Vec<(RawFd, String)>> {
 ///
 /// # Errors
 /// When it may not be looked into, or is gone.
-pub(in super::super) fn inodes(pid: i32) -> io::Result<HashSet<u64>> {
+pub(crate) fn inodes(pid: i32) -> io::Result<HashSet<u64>> {
     let links = links(Path::new(&format!("/proc/{pid}/fd")))?;
     Ok(links
         .iter()

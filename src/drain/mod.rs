@@ -11,14 +11,10 @@ mod bounded;
 mod connections;
 mod datagrams;
 mod dead;
-pub(super) mod deputy;
+pub(crate) mod deputy;
 mod diag;
 mod listener;
-pub(super) mod process;
-mod registers;
 mod silence;
-mod tracee;
-mod unit;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -32,16 +28,17 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::getppid;
 use sd_notify::NotifyState;
 
-use super::arguments::Handover;
-use super::{Error, inherited, preload, rehearsal, say};
 use crate::begin;
+use crate::peer::process::{self, Process};
+use crate::peer::tracee;
+use crate::peer::unit::Unit;
 use crate::sys::entry;
+use crate::worker::arguments::Handover;
+use crate::worker::{Error, helper, inherited, preload, rehearsal, say};
 use arguments::{Drain, Way};
 use connections::Count;
 use listener::Listener;
-use process::Process;
 use silence::Means;
-use unit::Unit;
 
 /// Between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
@@ -59,7 +56,7 @@ const ANSWERS: Duration = Duration::from_secs(1);
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// Drains one instance; what could not be done is said, and never a failure of the stop.
-pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
+pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let drain = arguments::parse(arguments)?;
     if drain.is_systems() {
         begin::as_root();
@@ -131,7 +128,7 @@ impl<'a> Instance<'a> {
         let unit = Unit::of_own(&drain.app, drain.instance)?;
         let filters = filters(&unit, drain.handover);
         let signals = bounded::signals()?;
-        super::helper::raise_limit();
+        helper::raise_limit();
         let manager = match asked {
             Some(_) => inherited::noted(&drain.state, drain.instance)?,
             None => inherited::sockets(parent, &drain.state, drain.instance)?,

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::Error;
-use super::super::arguments::{Handover, Run, handover, time};
+use crate::worker::Error;
+use crate::worker::arguments::{Handover, Run, handover, time};
 
 /// How the instance is kept from accepting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

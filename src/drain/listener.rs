@@ -8,10 +8,10 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, setns};
 
-use super::super::address::Address;
 use super::answers::Connection;
 use super::diag::{Diag, States};
-use super::process::{Process, Socket};
+use crate::peer::address::Address;
+use crate::peer::process::{Process, Socket};
 use crate::sys::socket::{self, Shape};
 
 /// One of the instance's listeners.

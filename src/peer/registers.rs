@@ -26,7 +26,7 @@ const EINTR: u64 = (-4i64).cast_unsigned();
 
 /// How a call that a tracer interrupted has to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resume {
+pub(crate) enum Resume {
     /// The kernel sees to it.
     AsIs,
     /// It is made once more, with the same arguments.
@@ -36,7 +36,7 @@ pub(super) enum Resume {
 }
 
 /// What becomes of a call that waited with these arguments and now shows this result.
-pub(super) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
+pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
     let Some((number, arguments)) = waited.filter(|(n, _)| LEAKS.contains(n)) else {
         return Resume::AsIs;
     };
@@ -53,7 +53,7 @@ pub(super) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
 }
 
 /// How little a thread in this call notices of a stop: the less the better.
-pub(super) fn cost(waits: Option<(i64, [u64; 6])>) -> u32 {
+pub(crate) fn cost(waits: Option<(i64, [u64; 6])>) -> u32 {
     match waits {
         Some((number, _)) if number == libc::SYS_io_uring_enter => 4,
         Some((number, [_, _, _, time, ..])) if LEAKS.contains(&number) => {
@@ -73,24 +73,19 @@ mod machine {
     use super::Resume;
 
     /// `syscall`
-    pub(in super::super) const GATE: &[u8] = &[0x0f, 0x05];
+    pub(crate) const GATE: &[u8] = &[0x0f, 0x05];
     /// The kernel restarts nothing for a thread that is in no call.
     const NO_CALL: u64 = u64::MAX;
 
     /// All of them.
-    pub(in super::super) type Registers = libc::user_regs_struct;
+    pub(crate) type Registers = libc::user_regs_struct;
 
-    pub(in super::super) fn result(of: &Registers) -> u64 {
+    pub(crate) fn result(of: &Registers) -> u64 {
         of.rax
     }
 
     /// About to make a call at the gate.
-    pub(in super::super) fn calling(
-        of: &Registers,
-        gate: u64,
-        number: i64,
-        with: [u64; 6],
-    ) -> Registers {
+    pub(crate) fn calling(of: &Registers, gate: u64, number: i64, with: [u64; 6]) -> Registers {
         let mut new = *of;
         [new.rdi, new.rsi, new.rdx, new.r10, new.r8, new.r9] = with;
         new.rax = number.cast_unsigned();
@@ -100,7 +95,7 @@ mod machine {
     }
 
     /// As it has to be when the thread goes on.
-    pub(in super::super) fn resumed(of: &Registers, how: Resume, _first: u64) -> Registers {
+    pub(crate) fn resumed(of: &Registers, how: Resume, _first: u64) -> Registers {
         let mut new = *of;
         match how {
             Resume::AsIs => {}
@@ -115,14 +110,14 @@ mod machine {
     }
 
     /// With another first argument.
-    pub(in super::super) fn with_first(of: &Registers, argument: u64) -> Registers {
+    pub(crate) fn with_first(of: &Registers, argument: u64) -> Registers {
         let mut new = *of;
         new.rdi = argument;
         new
     }
 
     /// Whether its code is this machine's own, not 32-bit.
-    pub(in super::super) fn is_native(of: &Registers) -> bool {
+    pub(crate) fn is_native(of: &Registers) -> bool {
         of.cs == 0x33
     }
 }
@@ -132,27 +127,22 @@ mod machine {
     use super::Resume;
 
     /// `svc 0`
-    pub(in super::super) const GATE: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
+    pub(crate) const GATE: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
     /// The call's number.
     const NUMBER: usize = 8;
     /// Set in 32-bit code.
     const PSR_MODE32: u64 = 0x10;
 
     /// All of them.
-    pub(in super::super) type Registers = libc::user_regs_struct;
+    pub(crate) type Registers = libc::user_regs_struct;
 
-    pub(in super::super) fn result(of: &Registers) -> u64 {
+    pub(crate) fn result(of: &Registers) -> u64 {
         let [first, ..] = of.regs;
         first
     }
 
     /// About to make a call at the gate.
-    pub(in super::super) fn calling(
-        of: &Registers,
-        gate: u64,
-        number: i64,
-        with: [u64; 6],
-    ) -> Registers {
+    pub(crate) fn calling(of: &Registers, gate: u64, number: i64, with: [u64; 6]) -> Registers {
         let mut new = *of;
         for (register, value) in new.regs.iter_mut().zip(with) {
             *register = value;
@@ -165,7 +155,7 @@ mod machine {
     }
 
     /// As it has to be when the thread goes on. The result has overwritten the first argument.
-    pub(in super::super) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
+    pub(crate) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
         let mut new = *of;
         let value = match how {
             Resume::AsIs => return new,
@@ -182,7 +172,7 @@ mod machine {
     }
 
     /// With another first argument.
-    pub(in super::super) fn with_first(of: &Registers, argument: u64) -> Registers {
+    pub(crate) fn with_first(of: &Registers, argument: u64) -> Registers {
         let mut new = *of;
         if let Some(register) = new.regs.first_mut() {
             *register = argument;
@@ -191,12 +181,12 @@ mod machine {
     }
 
     /// Whether its code is this machine's own, not 32-bit.
-    pub(in super::super) fn is_native(of: &Registers) -> bool {
+    pub(crate) fn is_native(of: &Registers) -> bool {
         of.pstate & PSR_MODE32 == 0
     }
 }
 
-pub(super) use machine::{GATE, Registers, calling, is_native, result, resumed, with_first};
+pub(crate) use machine::{GATE, Registers, calling, is_native, result, resumed, with_first};
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use crate::sys::socket::Change;
 use crate::sys::{exec, process, socket};
 
 /// An epoll set of the program that watches one of its sockets.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     epoll: OwnedFd,
     events: u32,
     data: u64,
@@ -18,13 +18,13 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Takes out the program's own socket, which has this number.
-    pub(super) fn forget(&self, theirs: BorrowedFd<'_>, number: RawFd) {
+    pub(crate) fn forget(&self, theirs: BorrowedFd<'_>, number: RawFd) {
         // A registration that stays is one of a socket that nobody holds: epoll drops it by itself.
         let _ = control(self.epoll.as_fd(), theirs, number, Change::Delete);
     }
 
     /// Puts in systemd's socket under the same number; whether that was possible.
-    pub(super) fn register(&self, source: BorrowedFd<'_>, number: RawFd) -> bool {
+    pub(crate) fn register(&self, source: BorrowedFd<'_>, number: RawFd) -> bool {
         let event = Change::Add(self.events, self.data);
         control(self.epoll.as_fd(), source, number, event).is_ok()
     }
@@ -35,7 +35,7 @@ impl Watch {
 ///
 /// # Errors
 /// Those of `epoll_ctl(2)`, or no descriptor to spare.
-pub(super) fn control(
+pub(crate) fn control(
     epoll: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
     number: RawFd,
@@ -59,7 +59,7 @@ pub(super) fn control(
 }
 
 /// Every registration of a descriptor in the program's epoll sets, see `proc_pid_fdinfo(5)`.
-pub(super) fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
+pub(crate) fn watches(caller: &Caller, fd: RawFd, inode: u64) -> Vec<Watch> {
     let mut found = Vec::new();
     for epoll in caller.numbers("anon_inode:[eventpoll]") {
         for line in caller.info(epoll).lines().filter(|l| l.starts_with("tfd:")) {
