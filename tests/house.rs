@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read cannot be judged")]
 
+#[path = "house/owners.rs"]
+mod owners;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,9 @@ const LAW: &[(&str, &[&str])] = &[
     ("brake", &["state"]),
     (
         "cluster",
-        &["walk", "systemd", "brake", "state", "layout", "visible"],
+        &[
+            "walk", "systemd", "brake", "state", "unit", "layout", "visible",
+        ],
     ),
     ("drain", &["sys", "begin", "peer", "state", "worker"]),
     ("ecosystem", &["unit", "layout", "visible"]),
@@ -45,10 +50,12 @@ const LAW: &[(&str, &[&str])] = &[
     ("systemd", &["layout"]),
     ("unit", &["layout"]),
     ("visible", &[]),
-    ("walk", &["systemd"]),
+    ("walk", &["systemd", "unit"]),
     (
         "worker",
-        &["sys", "begin", "brake", "drain", "peer", "state", "visible"],
+        &[
+            "sys", "begin", "brake", "drain", "peer", "state", "unit", "visible",
+        ],
     ),
 ];
 

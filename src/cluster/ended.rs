@@ -71,7 +71,7 @@ pub fn ended(
     policy: &Policy,
     now: Duration,
 ) -> Result<(), Error> {
-    let unit = manager.unit(&cluster.instance(end.number))?;
+    let unit = manager.unit(&cluster.units().instance(end.number))?;
     let job = unit.job.as_ref();
     if job.is_some_and(QueuedJob::is_restart) {
         return Ok(());
@@ -99,11 +99,11 @@ fn speak_for_the_cluster(
     number: u32,
     requested: bool,
 ) -> Result<(), Error> {
-    let leader = manager.unit(&cluster.unit())?;
+    let leader = manager.unit(&cluster.units().cluster())?;
     if let Some(job) = leader.job {
         // Before this instance is gone, or a connection would start the cluster in place of the stop.
         if job.is_stop() && verdict::read(cluster).is_none() {
-            manager.queue(Verb::Stop, &cluster.socket())?;
+            cluster.stop_sockets(manager)?;
         }
         return Ok(());
     }
@@ -120,7 +120,7 @@ fn speak_for_the_cluster(
     };
     // Without the note the cluster would end as stopped by hand, and close its port.
     if verdict::write(cluster, &why).is_ok() {
-        manager.queue(Verb::Stop, &cluster.unit())?;
+        manager.queue(Verb::Stop, &cluster.units().cluster())?;
     }
     Ok(())
 }

@@ -81,8 +81,13 @@ pub(super) fn wait(
 
 /// A socket whose connections nobody takes is `running`, one that waits for them `listening`.
 fn somebody_knocks(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
-    let sockets = manager.units(&cluster.socket())?;
-    Ok(sockets.iter().any(|s| s.sub == "running"))
+    for socket in cluster.units().sockets() {
+        let found = manager.units(&socket)?;
+        if found.iter().any(|s| s.sub == "running") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -32,9 +32,9 @@ pub use stop::{Stopped, stop, stopped};
 use crate::brake::{Deaths, ERRORED};
 use crate::layout::Scope;
 use crate::state::{Entry, Name};
-use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit};
+use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit, Verb};
+use crate::unit::name::Units;
 use crate::visible::Visible;
-use crate::walk;
 
 /// The app whose units these are.
 #[derive(Debug, Clone)]
@@ -55,16 +55,9 @@ const EXTENSION: Duration = Duration::from_secs(30);
 const AGAIN: usize = 5;
 
 impl Cluster {
-    fn unit(&self) -> String {
-        format!("{}.service", self.app)
-    }
-
-    fn socket(&self) -> String {
-        format!("{}.socket", self.app)
-    }
-
-    fn instance(&self, number: u32) -> String {
-        format!("{}@{number}.service", self.app)
+    /// The names of its units.
+    fn units(&self) -> Units<'_> {
+        Units::of(&self.app)
     }
 
     fn file(&self, name: Name) -> Entry {
@@ -82,7 +75,10 @@ impl Cluster {
     }
 
     fn words_of_the_dead(&self, unit: &str, exit_status: i32, invocation: &str) -> Vec<String> {
-        let number = walk::number_of(&self.app, unit).filter(|_| exit_status == i32::from(ERRORED));
+        let number = self
+            .units()
+            .number(unit)
+            .filter(|_| exit_status == i32::from(ERRORED));
         let died = number
             .and_then(|number| Deaths::load(&self.deaths(number)))
             .map(|deaths| deaths.invocation);
@@ -91,16 +87,25 @@ impl Cluster {
 
     /// All loaded instances with their numbers.
     fn instances(&self, manager: &mut dyn Manager) -> Result<Vec<(u32, Brief)>, Error> {
-        let units = manager.units(&format!("{}@*.service", self.app))?;
+        let names = self.units();
+        let units = manager.units(&names.instances())?;
         Ok(units
             .into_iter()
-            .filter_map(|u| Some((walk::number_of(&self.app, &u.name)?, u)))
+            .filter_map(|u| Some((names.number(&u.name)?, u)))
             .collect())
+    }
+
+    /// Queues a stop of every socket. From then on systemd starts the cluster for no connection.
+    fn stop_sockets(&self, manager: &mut dyn Manager) -> Result<(), Error> {
+        let sockets = self.units().sockets();
+        sockets
+            .iter()
+            .try_for_each(|socket| manager.queue(Verb::Stop, socket).map(|_| ()))
     }
 
     /// The job of the cluster unit.
     fn job(&self, manager: &mut dyn Manager) -> Result<Option<QueuedJob>, Error> {
-        let units = manager.units(&self.unit())?;
+        let units = manager.units(&self.units().cluster())?;
         Ok(units.into_iter().find_map(|u| u.job))
     }
 }

@@ -75,7 +75,7 @@ fn last_words(cluster: &Cluster, failed: &Failed) -> Vec<String> {
     let Some(number) = failed.number else {
         return Vec::new();
     };
-    let unit = cluster.instance(number);
+    let unit = cluster.units().instance(number);
     cluster.words_of_the_dead(&unit, failed.exit_status, &failed.invocation)
 }
 
@@ -106,7 +106,7 @@ fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, failed: &F
     let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
     if verdict::write(cluster, &why).is_ok() {
         // It takes the place of this very reload, which is at its end. If it fails, the reload does so too.
-        let _ = manager.queue(Verb::Stop, &cluster.unit());
+        let _ = manager.queue(Verb::Stop, &cluster.units().cluster());
     }
 }
 

@@ -189,7 +189,7 @@ fn first_jobs(
     let known = wanted_of(manager, cluster, wanted)?;
     let mut jobs = Vec::new();
     for number in 0..wanted {
-        let unit = cluster.instance(number);
+        let unit = cluster.units().instance(number);
         let brief = known.iter().find(|b| b.name == unit);
         let job = brief.and_then(|b| b.job.as_ref());
         // What is up, or tries again by itself, has had its verdict. What moves without a job has lost it.
@@ -220,7 +220,7 @@ fn failed(manager: &mut dyn Manager, instances: &[Brief]) -> Result<Vec<Unit>, E
 
 /// Why an instance does not serve. Of one that was given up, how it died, not how the worker ended.
 fn why(cluster: &Cluster, unit: &Unit) -> String {
-    let number = crate::walk::number_of(&cluster.app, &unit.name);
+    let number = cluster.units().number(&unit.name);
     let deaths = number.and_then(|n| Deaths::load(&cluster.deaths(n)));
     match deaths {
         Some(deaths) if unit.exit_status == i32::from(ERRORED) => {

@@ -63,7 +63,7 @@ pub fn stopped(
     if verdict::take(cluster).is_some() {
         return Ok(());
     }
-    let unit = manager.unit(&cluster.unit())?;
+    let unit = manager.unit(&cluster.units().cluster())?;
     let mut job = unit.job;
     let failed = !matches!(unit.result.as_str(), "" | "success");
     if failed && !job.as_ref().is_some_and(is_asked_for) {
@@ -73,21 +73,23 @@ pub fn stopped(
     }
     if job.is_some_and(|j| j.is_stop()) {
         close(manager, cluster, longest, say)?;
-        close_port(manager, cluster)?;
+        for socket in cluster.units().sockets() {
+            close_port(manager, &socket)?;
+        }
     }
     Ok(())
 }
 
 /// systemd stops a socket after its service, that is after this: too late for who waits for the stop of
 /// the cluster and then expects the port to be free.
-fn close_port(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+fn close_port(manager: &mut dyn Manager, socket: &str) -> Result<(), Error> {
     for _ in 0..=AGAIN {
-        let closing = manager.queue(Verb::StopAlone, &cluster.socket())?;
+        let closing = manager.queue(Verb::StopAlone, socket)?;
         if manager.wait(&closing, EXTENSION)? != JobResult::Canceled {
             return Ok(());
         }
     }
-    let what = format!("the stop of `{}`", cluster.socket());
+    let what = format!("the stop of `{socket}`");
     Err(Error::Canceled { what })
 }
 
@@ -106,7 +108,7 @@ fn close(
     longest: Duration,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    manager.queue(Verb::Stop, &cluster.socket())?;
+    cluster.stop_sockets(manager)?;
     let mut overdue = Overdue::new(&cluster.app, longest);
     let end = manager.now() + LONGEST.max(longest.saturating_mul(2));
     while manager.now() < end && is_stopping(manager, cluster)? {

@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::plan::diff::{self, Change, Content};
 use crate::plan::{self, Host};
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// What becomes of one app.
 pub(super) struct Prepared {
@@ -141,20 +141,27 @@ fn readdressed(
     old: &BTreeMap<PathBuf, Content>,
     new: &BTreeMap<PathBuf, Content>,
 ) -> Option<(String, String)> {
-    let path = layout.units.join(name::socket(&app.name));
-    let (Some(Content::File(old)), Some(Content::File(new))) = (old.get(&path), new.get(&path))
-    else {
+    let sockets = Units::of(&app.name).sockets();
+    let paths: Vec<PathBuf> = sockets.iter().map(|s| layout.units.join(s)).collect();
+    let (old, new) = (addresses(&paths, old), addresses(&paths, new));
+    // Without a socket unit there is nothing to move.
+    if old.is_empty() || new.is_empty() || old == new {
         return None;
+    }
+    let show = |lines: &[&str]| {
+        let addresses = lines.iter().filter_map(|l| l.split_once('='));
+        addresses.map(|(_, a)| a).collect::<Vec<_>>().join(", ")
     };
-    let (old, new) = (diff::addresses(old), diff::addresses(new));
-    let show = |a: Vec<&str>| {
-        a.into_iter()
-            .filter_map(|l| l.split_once('='))
-            .map(|(_, v)| v.to_owned())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    (old != new).then(|| (show(old), show(new)))
+    Some((show(&old), show(&new)))
+}
+
+/// The listening addresses of these socket units, as their files have them.
+fn addresses<'a>(sockets: &[PathBuf], units: &'a BTreeMap<PathBuf, Content>) -> Vec<&'a str> {
+    let texts = sockets.iter().filter_map(|path| match units.get(path) {
+        Some(Content::File(text)) => Some(text),
+        _ => None,
+    });
+    texts.flat_map(|text| diff::addresses(text)).collect()
 }
 
 /// Shows the changes: a line for each file, or with `diff` the text.

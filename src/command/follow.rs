@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::output::{Exit, Failure};
 use crate::state::{Entry, Name};
 use crate::systemd::{self, ActiveState, Job, JobResult, Unit, Verb};
-use crate::unit::name;
+use crate::unit::name::{Member, Units, parse};
 use crate::visible::Visible;
 use crate::walk::Overdue;
 
@@ -65,7 +65,7 @@ fn watch_over(context: &mut Context, unit: &str) -> Result<Option<Overdue>, Fail
     let Some((app, _)) = unit.split_once('@') else {
         return Ok(None);
     };
-    let cluster = context.manager()?.unit(&name::cluster(app))?;
+    let cluster = context.manager()?.unit(&Units::of(app).cluster())?;
     Ok(Some(Overdue::new(app, cluster.stop_timeout)))
 }
 
@@ -121,20 +121,23 @@ fn tell_again(context: &Context, verb: Verb, unit: &str) {
 pub(super) fn start(context: &mut Context, app: &str) -> Result<(), Failure> {
     context.printer.progress(format!("{app}: starting"));
     state::forget_deaths(&context.layout, app, None);
-    job(context, Verb::Start, &name::cluster(app))
+    job(context, Verb::Start, &Units::of(app).cluster())
 }
 
 /// Stops an app, its port last. It is the socket's job that takes the cluster along: as long as it
 /// waits, systemd starts nothing for a connection that comes when the first instances are gone.
 pub(super) fn stop(context: &mut Context, app: &str) -> Result<(), Failure> {
-    cut_short(context, &format!("{app}@*.service"))?;
-    job(context, Verb::Stop, &name::socket(app))?;
-    job(context, Verb::Stop, &name::cluster(app))
+    let units = Units::of(app);
+    cut_short(context, &units.instances())?;
+    for socket in units.sockets() {
+        job(context, Verb::Stop, &socket)?;
+    }
+    job(context, Verb::Stop, &units.cluster())
 }
 
 /// Stops one instance.
 pub(super) fn stop_instance(context: &mut Context, app: &str, number: u32) -> Result<(), Failure> {
-    let unit = name::instance(app, number);
+    let unit = Units::of(app).instance(number);
     cut_short(context, &unit)?;
     job(context, Verb::Stop, &unit)
 }
@@ -156,12 +159,12 @@ fn cut_short(context: &mut Context, pattern: &str) -> Result<(), Failure> {
 pub(super) fn restart(context: &mut Context, app: &str) -> Result<(), Failure> {
     context.printer.progress(format!("{app}: restarting"));
     state::forget_deaths(&context.layout, app, None);
-    job(context, Verb::Restart, &name::cluster(app))
+    job(context, Verb::Restart, &Units::of(app).cluster())
 }
 
 /// Walks: the cluster unit does it, this tells its progress. Ending this leaves the walk alone.
 pub(super) fn reload(context: &mut Context, app: &str) -> Result<(), Failure> {
-    let unit = name::cluster(app);
+    let unit = Units::of(app).cluster();
     let active = context.manager()?.unit(&unit)?.active;
     if !matches!(active, ActiveState::Active | ActiveState::Reloading) {
         return start(context, app);
@@ -203,7 +206,7 @@ fn outlast(
     context.printer.progress(line);
     let end = Instant::now() + LONGEST;
     loop {
-        let unit = context.manager()?.unit(&name::cluster(app))?;
+        let unit = context.manager()?.unit(&Units::of(app).cluster())?;
         progress.tell(context);
         if unit.active != ActiveState::Reloading || Instant::now() > end {
             return Ok(progress.end(app));
@@ -360,11 +363,10 @@ fn failed(context: &mut Context, verb: Verb, unit: &str, result: JobResult) -> F
 }
 
 fn last_words(context: &Context, unit: &Unit) -> Vec<Visible> {
-    let stem = unit.name.strip_suffix(".service").unwrap_or(&unit.name);
-    let (app, is_instance) = match stem.split_once('@') {
-        Some((app, _)) => (app, true),
-        None => (stem, false),
+    let Some((app, member)) = parse(&unit.name) else {
+        return Vec::new();
     };
+    let is_instance = matches!(member, Member::Instance(_));
     let cluster = Cluster {
         app: app.to_owned(),
         state: context.layout.state(app),

@@ -14,7 +14,7 @@ use super::step::Step;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::output::{Exit, Failure};
 use crate::systemd::Verb;
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// Arguments of `rsgen install`.
 #[derive(Debug, Args)]
@@ -221,8 +221,11 @@ fn refuse_readdressing(prepared: &[Prepared], arguments: &Install) -> Result<(),
 /// Writes and applies; what was done to the processes of each.
 fn carry_out(context: &mut Context, prepared: &[Prepared]) -> Result<Vec<Step>, Failure> {
     for p in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        follow::job(context, Verb::Stop, &name::cluster(&p.app.name))?;
-        follow::job(context, Verb::Stop, &name::socket(&p.app.name))?;
+        let units = Units::of(&p.app.name);
+        follow::job(context, Verb::Stop, &units.cluster())?;
+        for socket in units.sockets() {
+            follow::job(context, Verb::Stop, &socket)?;
+        }
     }
     if prepared.iter().any(|p| !p.changes.is_empty()) {
         apply::write(context, prepared)?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::generate::files;
 use crate::layout::Layout;
+use crate::unit::name::Units;
 
 /// A limit that is in force, and how to be rid of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,26 +41,25 @@ const SOCKET: Kind = Kind {
 
 /// The limits of an app's units, whatever has them.
 pub(super) fn of(layout: &Layout, app: &str) -> Vec<Limit> {
-    let cluster = [app.to_owned(), format!("{app}@")];
-    let names = cluster.into_iter().chain(instances(layout, app));
-    let mut found: Vec<Limit> = names
-        .filter_map(|name| limit(layout, &name, &SERVICE))
-        .collect();
-    found.extend(limit(layout, app, &SOCKET));
-    found
+    let units = Units::of(app);
+    let services = [units.cluster(), units.template()].into_iter();
+    let services = services.chain(instances(layout, units));
+    let services = services.filter_map(|unit| limit(layout, &unit, &SERVICE));
+    let sockets = units.sockets().into_iter();
+    let sockets = sockets.filter_map(|unit| limit(layout, &unit, &SOCKET));
+    services.chain(sockets).collect()
 }
 
 /// The instances that have drop-ins of their own.
-fn instances(layout: &Layout, app: &str) -> BTreeSet<String> {
+fn instances(layout: &Layout, units: Units) -> BTreeSet<String> {
     let entries =
         unit_folders(layout).flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
     let names = entries
         .flatten()
         .filter_map(|e| e.file_name().into_string().ok());
-    let start = format!("{app}@");
     names
-        .filter_map(|name| name.strip_suffix(".service.d").map(str::to_owned))
-        .filter(|name| name.starts_with(&start) && *name != start)
+        .filter_map(|name| name.strip_suffix(".d").map(str::to_owned))
+        .filter(|unit| units.number(unit).is_some())
         .collect()
 }
 
@@ -67,10 +67,10 @@ fn unit_folders(layout: &Layout) -> impl Iterator<Item = &PathBuf> {
     std::iter::once(&layout.units).chain(&layout.vendor_units)
 }
 
-fn limit(layout: &Layout, name: &str, kind: &Kind) -> Option<Limit> {
+fn limit(layout: &Layout, unit: &str, kind: &Kind) -> Option<Limit> {
     let mut interval = None;
     let mut number = None;
-    for path in drop_ins(layout, name, kind.suffix).values() {
+    for path in drop_ins(layout, unit, kind.suffix).values() {
         let text = files::read(path).unwrap_or_default();
         for (at, line) in text.lines().enumerate() {
             let Some((directive, value)) = line.split_once('=') else {
@@ -85,7 +85,6 @@ fn limit(layout: &Layout, name: &str, kind: &Kind) -> Option<Limit> {
         }
     }
     let (path, line, text, _) = interval.filter(|(.., zero)| !zero && number != Some(true))?;
-    let unit = format!("{name}.{}", kind.suffix);
     let own = layout.units.join(format!("{unit}.d/zz-no-limit.conf"));
     let section = kind.section;
     let directive = kind.intervals.first().copied().unwrap_or_default();
@@ -108,9 +107,9 @@ fn is_zero(value: &str) -> bool {
 
 /// The drop-ins of a unit in the order in which systemd reads them: by name, the first folder that has it, see
 /// systemd.unit(5).
-fn drop_ins(layout: &Layout, name: &str, suffix: &str) -> BTreeMap<String, PathBuf> {
+fn drop_ins(layout: &Layout, unit: &str, suffix: &str) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
-    for folder in folders(name, suffix) {
+    for folder in folders(unit, suffix) {
         for parent in unit_folders(layout) {
             for entry in fs::read_dir(parent.join(&folder))
                 .into_iter()
@@ -131,7 +130,9 @@ fn drop_ins(layout: &Layout, name: &str, suffix: &str) -> BTreeMap<String, PathB
 
 /// The unit's own folder, that of its template, those of the names that it begins with up to a `-`, and that of its
 /// kind.
-fn folders(name: &str, suffix: &str) -> Vec<String> {
+fn folders(unit: &str, suffix: &str) -> Vec<String> {
+    let name = unit.strip_suffix(suffix).unwrap_or(unit);
+    let name = name.strip_suffix('.').unwrap_or(name);
     let stem = name.split('@').next().unwrap_or(name);
     let at = if name == stem { "" } else { "@" };
     let prefixes = stem.match_indices('-').rev();

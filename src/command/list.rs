@@ -11,7 +11,7 @@ use crate::generate::sources;
 use crate::output::{Failure, table};
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Unit};
-use crate::unit::name;
+use crate::unit::name::Units;
 use crate::visible::Visible;
 
 /// Arguments of `rsgen list`.
@@ -132,14 +132,13 @@ fn status(context: &mut Context, app: &str) -> Result<AppStatus, Failure> {
         .unwrap_or_default();
     let state = context.layout.state(app);
     let manager = context.manager()?;
-    let cluster = manager.unit(&name::cluster(app))?;
+    let units = Units::of(app);
+    let cluster = manager.unit(&units.cluster())?;
     let mut instances = Vec::new();
-    for brief in manager.units(&format!("{app}@*.service"))? {
-        let number = brief
-            .name
-            .strip_prefix(app)
-            .and_then(|r| r.strip_prefix('@')?.strip_suffix(".service")?.parse().ok());
-        let Some(number) = number else { continue };
+    for brief in manager.units(&units.instances())? {
+        let Some(number) = units.number(&brief.name) else {
+            continue;
+        };
         let unit = manager.unit(&brief.name)?;
         let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)));
         instances.push(instance(number, unit, deaths));

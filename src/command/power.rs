@@ -10,7 +10,7 @@ use super::state;
 use super::targets::{self, Target};
 use crate::output::Failure;
 use crate::systemd::Verb;
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// Arguments of `rsgen start`, `stop`, `restart` and `reset`.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) fn start(context: &mut Context, arguments: &Power) -> Result<(), Fail
             Target::App(app) => follow::start(context, app),
             Target::Instance(app, number) => {
                 state::forget_deaths(&context.layout, app, Some(*number));
-                follow::job(context, Verb::Start, &name::instance(app, *number))
+                follow::job(context, Verb::Start, &Units::of(app).instance(*number))
             }
         },
     )
@@ -55,7 +55,7 @@ pub(super) fn restart(context: &mut Context, arguments: &Power) -> Result<(), Fa
             Target::App(app) => follow::restart(context, app),
             Target::Instance(app, number) => {
                 state::forget_deaths(&context.layout, app, Some(*number));
-                follow::job(context, Verb::Restart, &name::instance(app, *number))
+                follow::job(context, Verb::Restart, &Units::of(app).instance(*number))
             }
         },
     )
@@ -70,12 +70,13 @@ pub(super) fn reset(context: &mut Context, arguments: &Power) -> Result<(), Fail
         };
         state::forget_deaths(&context.layout, app, number);
         let manager = context.manager()?;
+        let names = Units::of(app);
         let units = if let Some(number) = number {
-            vec![name::instance(app, number)]
+            vec![names.instance(number)]
         } else {
-            let instances = manager.units(&format!("{app}@*.service"))?;
+            let instances = manager.units(&names.instances())?;
             let instances = instances.into_iter().map(|unit| unit.name);
-            instances.chain([name::cluster(app)]).collect()
+            instances.chain([names.cluster()]).collect()
         };
         for unit in units {
             manager.reset_failed(&unit)?;

@@ -12,7 +12,7 @@ use super::targets::{self, Target};
 use crate::generate::{self, sources};
 use crate::output::Failure;
 use crate::systemd::Verb;
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// Arguments of `rsgen reload`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(super) fn run(context: &mut Context, arguments: &Reload) -> Result<(), Failu
             Target::App(app) => reload(context, app)?,
             // One instance alone: nothing to walk, the others serve meanwhile.
             Target::Instance(app, number) => {
-                follow::job(context, Verb::Restart, &name::instance(app, *number))?;
+                follow::job(context, Verb::Restart, &Units::of(app).instance(*number))?;
             }
         }
         reloaded.push(target.to_string());

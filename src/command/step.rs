@@ -6,7 +6,7 @@ use super::follow;
 use super::state;
 use crate::output::Failure;
 use crate::systemd::ActiveState;
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// What has to be done so that the instances are what the files say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Step {
     /// The step that an app needs; looks only.
     pub(super) fn of(context: &mut Context, prepared: &Prepared) -> Result<Self, Failure> {
         let app = &prepared.app.name;
-        let unit = context.manager()?.unit(&name::cluster(app))?;
+        let unit = context.manager()?.unit(&Units::of(app).cluster())?;
         let up = matches!(unit.active, ActiveState::Active | ActiveState::Reloading);
         if !up || prepared.readdressed.is_some() {
             return Ok(Self::Start);

@@ -11,6 +11,7 @@ use crate::ecosystem::{self, diagnostic};
 use crate::generate::{self, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
+use crate::unit::name::{Member, parse_service};
 
 /// One thing to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +62,16 @@ fn one(word: &str, arguments: &Targets, known: &[String]) -> Result<Vec<Target>,
     if is_file(word) {
         return of_file(Path::new(word), &arguments.only, known);
     }
-    if let Some((app, number)) = word.split_once('@') {
-        let number = number.trim_end_matches(".service").parse().map_err(|_| {
-            Failure::new(Exit::Usage, format!("`{word}` is no instance"))
-                .help("write one as `APP@0`")
-        })?;
-        return Ok(vec![Target::Instance(installed(app, known)?, number)]);
-    }
-    Ok(vec![Target::App(installed(word, known)?)])
+    let target = match parse_service(word) {
+        Some((app, Member::Cluster)) => Target::App(installed(app, known)?),
+        Some((app, Member::Instance(number))) => Target::Instance(installed(app, known)?, number),
+        _ if word.contains('@') => {
+            let failure = Failure::new(Exit::Usage, format!("`{word}` is no instance"));
+            return Err(failure.help("write one as `APP@0`"));
+        }
+        _ => Target::App(installed(word, known)?),
+    };
+    Ok(vec![target])
 }
 
 fn is_file(word: &str) -> bool {
@@ -93,8 +96,7 @@ fn of_file(path: &Path, only: &[String], known: &[String]) -> Result<Vec<Target>
         .collect()
 }
 
-fn installed(word: &str, known: &[String]) -> Result<String, Failure> {
-    let name = word.strip_suffix(".service").unwrap_or(word);
+fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
     if known.iter().any(|k| k == name) {
         return Ok(name.to_owned());
     }

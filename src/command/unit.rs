@@ -9,7 +9,7 @@ use crate::brake::Policy;
 use crate::cluster::{self, Cluster, Ended, Stopped};
 use crate::ecosystem::values::{Instances, OnFailure, parse_time};
 use crate::output::Failure;
-use crate::unit::name;
+use crate::unit::name::Units;
 use crate::walk::{self, Plan};
 
 /// Arguments of `rsgen unit`.
@@ -86,7 +86,12 @@ impl Bound {
     fn longest_stop(&self, context: &mut Context, app: &str) -> Result<Duration, Failure> {
         Ok(match self.longest_stop {
             Some(longest) => longest,
-            None => context.manager()?.unit(&name::cluster(app))?.stop_timeout,
+            None => {
+                context
+                    .manager()?
+                    .unit(&Units::of(app).cluster())?
+                    .stop_timeout
+            }
         })
     }
 }

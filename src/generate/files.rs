@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::plan::diff::{Change, Content};
 use crate::plan::{self};
 use crate::state;
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// How every unit of ours begins.
 const MARK: &str = "# Written by rsgen for ";
@@ -68,7 +68,7 @@ pub fn list(dir: &Path, extension: &str) -> Vec<PathBuf> {
 #[must_use]
 pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
     let mut found = BTreeMap::new();
-    for unit in [name::socket(app), name::cluster(app), name::template(app)] {
+    for unit in Units::of(app).files() {
         let path = layout.units.join(unit);
         if is_ours(&path) {
             insert(&mut found, path);

@@ -18,7 +18,7 @@ use crate::ecosystem::values::Instances;
 use crate::layout::Layout;
 use crate::plan::{self, Host, UnitSet};
 use crate::state::{Entry, Folder, Name};
-use crate::unit::name;
+use crate::unit::name::{self, Units};
 use sources::Source;
 
 /// Generates into `out`, the first of the three folders that systemd names. Returns what went wrong,
@@ -167,7 +167,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
 /// A unit that bears one of the app's names without being ours.
 #[must_use]
 pub fn foreign_unit(layout: &Layout, app: &str) -> Option<PathBuf> {
-    let names = [name::cluster(app), name::socket(app), name::template(app)];
+    let names = Units::of(app).files();
     std::iter::once(&layout.units)
         .chain(&layout.vendor_units)
         .flat_map(|dir| names.iter().map(move |n| dir.join(n)))

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::procfs::{Group, Tree};
+use crate::unit::name::Units;
 
 /// The control group of an instance.
 pub(crate) struct Unit {
@@ -22,7 +23,7 @@ impl Unit {
     /// When this process is in no group of that unit.
     pub(crate) fn of_own(app: &str, instance: u32) -> io::Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
-        let unit = format!("{app}@{instance}.service");
+        let unit = Units::of(app).instance(instance);
         let group = Group::of_unit(&own, &unit)
             .ok_or_else(|| io::Error::other(format!("this process does not belong to `{unit}`")))?;
         let roots: &[&str] = match group.tree {

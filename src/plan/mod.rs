@@ -14,7 +14,7 @@ pub use sandbox::directives as sandbox_directives;
 
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
-use crate::unit::name;
+use crate::unit::name::Units;
 
 /// What has to be known of the machine to fit units to it.
 #[derive(Debug, Clone, Copy)]
@@ -62,13 +62,16 @@ pub fn units(
     host: Host,
 ) -> Result<UnitSet, String> {
     let rendered = render::render(app, source, layout, host).map_err(|e| e.to_string())?;
-    let mut set = UnitSet::default();
-    set.files
-        .insert(name::socket(&app.name).into(), rendered.socket);
-    set.files
-        .insert(name::cluster(&app.name).into(), rendered.cluster);
-    set.files
-        .insert(name::template(&app.name).into(), rendered.template);
+    let names = Units::of(&app.name);
+    let files = [
+        (names.socket(), rendered.socket),
+        (names.cluster(), rendered.cluster),
+        (names.template(), rendered.template),
+    ];
+    let mut set = UnitSet {
+        files: files.map(|(name, text)| (name.into(), text)).into(),
+        links: BTreeMap::new(),
+    };
     for number in 0..app.instances.resolve(host.cpus) {
         let (path, target) = instance_link(&app.name, number);
         set.links.insert(path, target);
@@ -79,14 +82,15 @@ pub fn units(
 /// The link by which the cluster unit wants an instance.
 #[must_use]
 pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
-    let path = wants_dir(app).join(name::instance(app, number));
-    (path, Path::new("..").join(name::template(app)))
+    let names = Units::of(app);
+    let path = wants_dir(app).join(names.instance(number));
+    (path, Path::new("..").join(names.template()))
 }
 
 /// The folder of those links.
 #[must_use]
 pub fn wants_dir(app: &str) -> PathBuf {
-    format!("{}.wants", name::cluster(app)).into()
+    Units::of(app).wants().into()
 }
 
 /// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
@@ -98,10 +102,12 @@ pub fn enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
             Path::new("..").join(unit),
         )
     };
-    BTreeMap::from([
-        wants("sockets.target", name::socket(app)),
-        wants(boot_target(scope), name::cluster(app)),
-    ])
+    let names = Units::of(app);
+    let sockets = names.sockets().into_iter();
+    sockets
+        .map(|socket| wants("sockets.target", socket))
+        .chain([wants(boot_target(scope), names.cluster())])
+        .collect()
 }
 
 fn boot_target(scope: Scope) -> &'static str {

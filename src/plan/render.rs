@@ -12,6 +12,7 @@ use crate::ecosystem::app::Directives;
 use crate::ecosystem::values::{Drain, Handover, Listen, Place, Ready, SocketKind, show_time};
 use crate::layout::{Layout, Scope};
 use crate::unit::escape::{assignment, command_line};
+use crate::unit::name::Units;
 
 /// 190 is the worker's own word for an instance that is given up. The others are systemd's: it could
 /// not even run the worker, and no restart will change that. See systemd.exec(5).
@@ -27,6 +28,7 @@ pub(super) struct Rendered {
 #[template(path = "app.socket", ext = "socket")]
 struct Socket<'a> {
     name: &'a str,
+    units: Units<'a>,
     source: Option<String>,
     listen: &'a [Listen],
     split_families: bool,
@@ -37,6 +39,8 @@ struct Socket<'a> {
 #[template(path = "cluster.service", ext = "service")]
 struct Cluster<'a> {
     name: &'a str,
+    units: Units<'a>,
+    sockets: String,
     source: Option<String>,
     command: String,
     instances: String,
@@ -56,6 +60,8 @@ struct Cluster<'a> {
 #[template(path = "instance.service", ext = "service")]
 struct Instance<'a> {
     name: &'a str,
+    units: Units<'a>,
+    sockets: String,
     source: Option<String>,
     root: &'a str,
     command: String,
@@ -107,6 +113,7 @@ pub(super) fn render(
 fn socket(app: &App, source: Option<String>) -> Socket<'_> {
     Socket {
         name: &app.name,
+        units: Units::of(&app.name),
         source,
         listen: &app.listen,
         split_families: splits_families(&app.listen),
@@ -143,8 +150,11 @@ pub fn instance_step(app: &App) -> Duration {
 const SLACK: Duration = Duration::from_secs(10);
 
 fn cluster(app: &App, source: Option<String>, command: String, scope: Scope) -> Cluster<'_> {
+    let units = Units::of(&app.name);
     Cluster {
         name: &app.name,
+        units,
+        sockets: units.sockets().join(" "),
         source,
         command,
         instances: app.instances.to_string(),
@@ -170,8 +180,11 @@ fn instance<'a>(
     host: Host,
 ) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
+    let units = Units::of(&app.name);
     Instance {
         name: &app.name,
+        units,
+        sockets: units.sockets().join(" "),
         source,
         root: if layout.scope == Scope::System {
             "+"

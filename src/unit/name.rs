@@ -1,5 +1,5 @@
 //! Names of units, see systemd.unit(5): an app's name becomes `NAME.service`, `NAME.socket` and
-//! `NAME@N.service`.
+//! `NAME@N.service`, and back. No other file makes or splits such a name.
 
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
 const LONGEST: usize = 200;
@@ -55,39 +55,201 @@ pub fn check(name: &str) -> Result<(), String> {
     }
     if name == "drain" {
         return Err(
-            "`drain` is where drains of all apps give their word: choose another name".into(),
+            "`drain` is reserved for the folder `/run/rsgen/drain`: choose another name".into(),
         );
     }
     Ok(())
 }
 
-/// `NAME.service`: the cluster unit.
-#[must_use]
-pub fn cluster(app: &str) -> String {
-    format!("{app}.service")
+/// The names of an app's units. Where all its sockets are meant, that is [`Units::sockets`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Units<'a> {
+    app: &'a str,
 }
 
-/// `NAME.socket`.
-#[must_use]
-pub fn socket(app: &str) -> String {
-    format!("{app}.socket")
+impl<'a> Units<'a> {
+    /// Those of the app with this name.
+    #[must_use]
+    pub const fn of(app: &'a str) -> Self {
+        Self { app }
+    }
+
+    /// `NAME.service`: the cluster unit.
+    #[must_use]
+    pub fn cluster(self) -> String {
+        format!("{}.service", self.app)
+    }
+
+    /// `NAME.socket`: the unit of all addresses that the app listens on.
+    #[must_use]
+    pub fn socket(self) -> String {
+        format!("{}.socket", self.app)
+    }
+
+    /// Every socket unit of the app.
+    #[must_use]
+    pub fn sockets(self) -> Vec<String> {
+        vec![self.socket()]
+    }
+
+    /// `NAME@.service`: the template of the instances.
+    #[must_use]
+    pub fn template(self) -> String {
+        format!("{}@.service", self.app)
+    }
+
+    /// `NAME@N.service`.
+    #[must_use]
+    pub fn instance(self, number: u32) -> String {
+        format!("{}@{number}.service", self.app)
+    }
+
+    /// A glob for the instances that are loaded, see `ListUnitsByPatterns` in org.freedesktop.systemd1(5). The
+    /// names that match and are no instances have no [`Units::number`].
+    #[must_use]
+    pub fn instances(self) -> String {
+        format!("{}@*.service", self.app)
+    }
+
+    /// Every unit that is a file: the sockets, the cluster unit and the template.
+    #[must_use]
+    pub fn files(self) -> Vec<String> {
+        let mut files = self.sockets();
+        files.extend([self.cluster(), self.template()]);
+        files
+    }
+
+    /// `NAME.service.wants`: the folder of links by which the cluster unit wants its instances.
+    #[must_use]
+    pub fn wants(self) -> String {
+        format!("{}.wants", self.cluster())
+    }
+
+    /// The command line that starts the app anew, its sockets included.
+    #[must_use]
+    pub fn restart(self) -> String {
+        format!(
+            "systemctl restart {} {}",
+            self.sockets().join(" "),
+            self.cluster()
+        )
+    }
+
+    /// The number of the instance with this name; `None` for any other unit.
+    #[must_use]
+    pub fn number(self, unit: &str) -> Option<u32> {
+        match parse(unit) {
+            Some((app, Member::Instance(number))) if app == self.app => Some(number),
+            _ => None,
+        }
+    }
 }
 
-/// `NAME@.service`: the template of the instances.
-#[must_use]
-pub fn template(app: &str) -> String {
-    format!("{app}@.service")
+/// One of an app's units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// `NAME.service`.
+    Cluster,
+    /// `NAME.socket`.
+    Socket,
+    /// `NAME@.service`.
+    Template,
+    /// `NAME@N.service`.
+    Instance(u32),
 }
 
-/// `NAME@N.service`.
+/// The app and the unit of it that a name belongs to, if an app can have such a unit at all.
 #[must_use]
-pub fn instance(app: &str, number: u32) -> String {
-    format!("{app}@{number}.service")
+pub fn parse(unit: &str) -> Option<(&str, Member)> {
+    match unit.strip_suffix(".socket") {
+        Some(app) => is_name(app).then_some((app, Member::Socket)),
+        None => of_stem(unit.strip_suffix(".service")?),
+    }
+}
+
+/// As [`parse`], for a service as systemctl(1) takes it: without `.service`, if so wished.
+#[must_use]
+pub fn parse_service(word: &str) -> Option<(&str, Member)> {
+    of_stem(word.strip_suffix(".service").unwrap_or(word))
+}
+
+fn of_stem(stem: &str) -> Option<(&str, Member)> {
+    let (app, member) = match stem.split_once('@') {
+        None => (stem, Member::Cluster),
+        Some((app, "")) => (app, Member::Template),
+        Some((app, number)) => (app, Member::Instance(canonical(number)?)),
+    };
+    is_name(app).then_some((app, member))
+}
+
+/// A number as it stands in a name: `web@07.service` is another unit than `web@7.service`, and none of ours.
+fn canonical(text: &str) -> Option<u32> {
+    let number: u32 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+fn is_name(app: &str) -> bool {
+    check(app).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_says_whose_unit_it_is(app in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", number in any::<u32>()) {
+            prop_assume!(check(&app).is_ok());
+            let units = Units::of(&app);
+            let member = |unit: &str| {
+                parse(unit).filter(|(of, _)| *of == app).map(|(_, member)| member)
+            };
+            prop_assert_eq!(member(&units.cluster()), Some(Member::Cluster));
+            prop_assert_eq!(member(&units.template()), Some(Member::Template));
+            prop_assert_eq!(member(&units.instance(number)), Some(Member::Instance(number)));
+            prop_assert_eq!(units.number(&units.instance(number)), Some(number));
+            for socket in units.sockets() {
+                prop_assert_eq!(member(&socket), Some(Member::Socket));
+            }
+        }
+
+        #[test]
+        fn only_the_names_that_are_made_are_read(unit in "(web|we|-b|)@?(0|7|07|\\+7|-1|4294967296|x|)(\\.service|\\.socket|\\.timer|)") {
+            let made = parse(&unit).map(|(app, member)| {
+                let units = Units::of(app);
+                match member {
+                    Member::Cluster => units.cluster(),
+                    Member::Socket => units.socket(),
+                    Member::Template => units.template(),
+                    Member::Instance(number) => units.instance(number),
+                }
+            });
+            prop_assert!(made.is_none_or(|made| made == unit));
+        }
+    }
+
+    #[test]
+    fn an_instance_of_another_app_has_no_number_here() {
+        let web = Units::of("web");
+        assert_eq!(web.number("web@3.service"), Some(3));
+        for other in [
+            "web2@3.service",
+            "my-web@3.service",
+            "web@.service",
+            "web@x.service",
+            "web@03.service",
+            "web.service",
+            "web@3.socket",
+            "web@3",
+        ] {
+            assert_eq!(web.number(other), None, "{other}");
+        }
+        assert_eq!(parse_service("web@3"), Some(("web", Member::Instance(3))));
+        assert_eq!(parse_service("web"), Some(("web", Member::Cluster)));
+        assert_eq!(parse_service("web@x"), None);
+    }
 
     #[test]
     fn only_what_systemd_takes_as_a_unit_name_is_a_name() {

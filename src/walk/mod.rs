@@ -15,6 +15,7 @@ pub use event::{Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
 
 use crate::systemd::{Manager, Unit};
+use crate::unit::name::Units;
 
 /// What a failure of one instance, twice in a row, leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,11 @@ struct Rising {
 }
 
 impl Walk<'_> {
+    /// The names of the app's units.
+    fn units(&self) -> Units<'_> {
+        Units::of(&self.plan.app)
+    }
+
     fn run(mut self) -> Result<(), Failed> {
         let since = Instant::now();
         let result = self.all();
@@ -295,14 +301,4 @@ impl Walk<'_> {
 
 fn milliseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The number of an instance by its unit's name.
-#[must_use]
-pub fn number_of(app: &str, unit: &str) -> Option<u32> {
-    unit.strip_prefix(app)?
-        .strip_prefix('@')?
-        .strip_suffix(".service")?
-        .parse()
-        .ok()
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::number_of;
 use crate::systemd::{ActiveState, Error, Manager};
+use crate::unit::name::Units;
 
 /// What systemd may take beyond the app's own bounds, at least.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -82,8 +82,9 @@ impl Overdue {
         self.next = now + GLANCE;
         let mut killed = Vec::new();
         let mut still = BTreeMap::new();
-        for brief in manager.units(&format!("{}@*.service", self.app))? {
-            let Some(number) = number_of(&self.app, &brief.name) else {
+        let names = Units::of(&self.app);
+        for brief in manager.units(&names.instances())? {
+            let Some(number) = names.number(&brief.name) else {
                 continue;
             };
             if brief.active != ActiveState::Deactivating {

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Event, Failed, Walk, milliseconds, number_of};
+use super::{Event, Failed, Walk, milliseconds};
 use crate::systemd::{ActiveState, Error, Job, JobResult, QueuedJob, Unit, Verb};
+use crate::unit::name::Units;
 
 /// How often a settling canary is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -110,7 +111,7 @@ impl Walk<'_> {
 
     /// Whether the cluster is to go on. A stop or restart of it ends this walk at any moment.
     fn is_wanted(&mut self) -> Result<bool, Failed> {
-        let cluster = format!("{}.service", self.plan.app);
+        let cluster = self.units().cluster();
         let units = self.manager.units(&cluster).map_err(|e| self.bus(&e))?;
         let is_ending = |job: &QueuedJob| job.is_stop() || job.is_restart();
         Ok(units.iter().all(|unit| {
@@ -162,12 +163,12 @@ impl Walk<'_> {
 
     /// The instances beyond the wanted number that are there or on their way.
     fn beyond(&mut self) -> Result<Vec<u32>, Error> {
-        let pattern = format!("{}@*.service", self.plan.app);
-        let loaded = self.manager.units(&pattern)?;
+        let names = Units::of(&self.plan.app);
+        let loaded = self.manager.units(&names.instances())?;
         let mut numbers: Vec<u32> = loaded
             .iter()
             .filter(|brief| !brief.is_gone() || brief.job.is_some())
-            .filter_map(|brief| number_of(&self.plan.app, &brief.name))
+            .filter_map(|brief| names.number(&brief.name))
             .filter(|number| *number >= self.plan.instances)
             .collect();
         // systemd lists units in no order.
@@ -254,7 +255,7 @@ impl Walk<'_> {
     }
 
     fn unit(&self, number: u32) -> String {
-        format!("{}@{number}.service", self.plan.app)
+        self.units().instance(number)
     }
 
     pub(super) fn failed(&self, number: u32, unit: &Unit, job: Option<JobResult>) -> Failed {

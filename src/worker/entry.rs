@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::peer::address::Address;
+use crate::unit::name::Units;
 
 /// Folders that `PrivateTmp=` and `ProtectHome=` hide: a file missing there says nothing.
 const HIDDEN: &[&str] = &["/tmp", "/var/tmp", "/home", "/root", "/run/user"];
@@ -48,7 +49,8 @@ pub(super) fn is_gone(path: &Path) -> bool {
 /// What to do about it.
 pub(super) fn advice(path: &Path, app: &str) -> String {
     format!(
-        "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `service.BindPaths = \"{0}\"` or keep it in a folder that the program cannot write to, then `systemctl restart {app}.socket {app}.service`",
-        path.display()
+        "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `service.BindPaths = \"{0}\"` or keep it in a folder that the program cannot write to, then `{1}`",
+        path.display(),
+        Units::of(app).restart()
     )
 }

@@ -8,6 +8,7 @@ use super::{Error, entry};
 use crate::peer::address::Address;
 use crate::sys::exec;
 use crate::sys::socket::{self, Shape};
+use crate::unit::name::Units;
 
 /// One of them.
 pub(super) struct Listener {
@@ -27,7 +28,8 @@ pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
             continue;
         };
         let listener = examine(fd).map_err(|e| {
-            Error::Sockets(format!("descriptor {fd} of {app}.socket is of no use: {e}"))
+            let sockets = Units::of(app).sockets().join(", ");
+            Error::Sockets(format!("descriptor {fd} of {sockets} is of no use: {e}"))
         })?;
         if let Some(path) = entry::path(&listener.address).filter(|p| entry::is_gone(p)) {
             return Err(Error::Sockets(entry::advice(path, app)));
@@ -42,7 +44,8 @@ pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
     }
     if listeners.is_empty() {
         return Err(Error::Sockets(format!(
-            "systemd passed no socket; start it with `systemctl restart {app}.socket {app}.service`"
+            "systemd passed no socket; start it with `{}`",
+            Units::of(app).restart()
         )));
     }
     Ok(listeners)

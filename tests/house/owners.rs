@@ -1,0 +1,34 @@
+//! Formats that have one owner each: no other file of `src` writes or reads them.
+
+use super::{assert_none, sources};
+
+/// Lines of `src`, but those of the owner and of tests, that have one of these in them.
+fn outside(owner: &str, patterns: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources() {
+        let is_code = source.path.starts_with("src/") && source.is_rust();
+        // Tests write out what they expect.
+        let is_test = source.path.ends_with("tests.rs") || source.path.contains("/tests/");
+        if !is_code || is_test || source.path.starts_with(owner) {
+            continue;
+        }
+        let code = source
+            .code()
+            .take_while(|(_, l)| !l.contains("mod tests {"));
+        let breaches = code.filter(|(_, line)| patterns.iter().any(|p| line.contains(p)));
+        found.extend(breaches.map(|(i, l)| format!("{}:{i}: {}", source.path, l.trim())));
+    }
+    found
+}
+
+#[test]
+fn names_of_units_are_made_and_split_in_one_place() {
+    let made = ["}.service", "}.socket\"", "}.socket ", "@.service", "@*"];
+    let split = [
+        "_suffix(\".service",
+        "_suffix(\".socket",
+        "strip_prefix('@')",
+    ];
+    let found = outside("src/unit/name.rs", &[&made[..], &split].concat());
+    assert_none("ask `unit::name::Units`, or `unit::name::parse`", &found);
+}
