@@ -124,12 +124,8 @@ impl Witness for Teller<'_> {
     }
 
     fn tell(&mut self, event: &Event) {
-        let failure = match event {
-            Event::Aborted { failed } => Some(failed),
-            _ => None,
-        };
         notify(&event.to_string(), self.at_most);
-        self.progress.tell(event, failure);
+        self.progress.tell(event);
         (self.say)(&event.to_string());
     }
 

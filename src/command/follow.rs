@@ -13,7 +13,7 @@ use crate::state::{Entry, Name};
 use crate::systemd::{self, ActiveState, Job, JobResult, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
 use crate::visible::Visible;
-use crate::walk::Overdue;
+use crate::walk::{Overdue, Record};
 
 /// How often it is looked whether an instance does not end.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -233,7 +233,7 @@ struct Progress {
     /// The walk before this one: its lines are old news.
     before: Option<u64>,
     reader: Option<BufReader<File>>,
-    last: Option<serde_json::Value>,
+    last: Option<Record>,
 }
 
 impl Progress {
@@ -265,49 +265,34 @@ impl Progress {
                 let _ = reader.seek_relative(-back);
                 break;
             }
-            if let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) {
-                if let Some(text) = event.get("text").and_then(|t| t.as_str()) {
-                    context.printer.progress(format!("  {text}"));
-                }
-                self.last = Some(event);
+            if let Some(record) = Record::parse(&line) {
+                context.printer.progress(format!("  {}", record.text));
+                self.last = Some(record);
             }
             line.clear();
         }
     }
 
-    fn last_is(&self, event: &str) -> bool {
-        let last = self.last.as_ref().and_then(|last| last.get("event"));
-        last.is_some_and(|name| name == event)
-    }
-
     /// How the walk ended, if it did.
     fn end(&self, app: &str) -> Option<Result<(), Failure>> {
-        if self.last_is("done") {
+        if self.last.as_ref().is_some_and(Record::is_done) {
             return Some(Ok(()));
         }
         self.failure(app).map(Err)
     }
 
-    /// What the walk said last, if it ended badly. One that was killed has not said why.
+    /// The failure that ended the walk. A walk that was killed has not told one.
     fn failure(&self, app: &str) -> Option<Failure> {
-        let last = self.last.as_ref().filter(|_| self.last_is("aborted"))?;
-        let text = last.get("text")?.as_str()?;
-        let timed_out = last
-            .get("timed_out")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(false);
-        let exit = if timed_out {
+        let last = self.last.as_ref()?;
+        let failed = last.failure()?;
+        let exit = if failed.timed_out {
             Exit::TimedOut
         } else {
             Exit::Failed
         };
-        let untouched = last
-            .get("untouched")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(false);
         let failure = Failure {
-            untouched,
-            ..Failure::new(exit, format!("{app}: {text}"))
+            untouched: failed.untouched,
+            ..Failure::new(exit, format!("{app}: {}", last.text))
         };
         Some(failure.help(format!("see `journalctl -t {app} -n 50`")))
     }

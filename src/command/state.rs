@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::layout::Layout;
 use crate::state::{self, Entry, Folder, Name};
+use crate::walk::Record;
 
 /// Forgets the quick deaths of one instance or of all: somebody has looked at them.
 pub(super) fn forget_deaths(layout: &Layout, app: &str, number: Option<u32>) {
@@ -30,11 +31,8 @@ pub(super) fn is_half_walked(layout: &Layout, app: &str, active_for: Duration) -
         return false;
     }
     let text = walk.read().unwrap_or_default();
-    let last = text.lines().last().unwrap_or_default();
-    let last: serde_json::Value = serde_json::from_str(last).unwrap_or_default();
-    match last.get("event").and_then(|e| e.as_str()) {
-        Some("done") => false,
-        Some("aborted") => last.get("untouched") != Some(&true.into()),
-        _ => true,
-    }
+    let Some(last) = text.lines().last().and_then(Record::parse) else {
+        return true;
+    };
+    !last.is_done() && !last.failure().is_some_and(|failed| failed.untouched)
 }

@@ -1,41 +1,47 @@
-//! What a walk tells: stable names for scripts, one line each for people.
+//! The events of a walk: names that scripts can rely on, and one line of text for people.
+//!
+//! The JSON of an event is an interface. Fields may be added; a reader ignores those that it does not know, and takes
+//! the default for one that an older version did not write.
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// What a failure means for the instances that it does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The state of the instances that a failure does not name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Others {
-    /// Whatever served before the walk serves still, unchanged.
+    /// Every instance that served before the walk still serves, unchanged.
     Untouched,
-    /// Those after it run what they ran.
-    AsTheyWere,
-    /// All were restarted at once.
+    /// All instances were restarted at once.
     Restarted,
+    /// The instances that come after the failed one run what they ran. A word of a newer version is read as this one.
+    #[default]
+    #[serde(other)]
+    AsTheyWere,
 }
 
-/// Why a walk or a step of it failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Why a walk or a step of one failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Failed {
-    /// The instance, if it was one.
+    /// The instance that failed, if it was one.
     pub number: Option<u32>,
     /// Whether that was the canary.
     pub canary: bool,
-    /// For people.
+    /// The reason, for people.
     pub why: String,
-    /// systemd's word for how the unit ended, `Result=` of systemctl(1); empty if it was no unit.
+    /// `Result=` of the unit, see systemctl(1); empty if no unit failed.
     pub result: String,
-    /// The exit status or the signal of its main process.
+    /// The exit status of its main process, or the number of the signal that ended it.
     pub exit_status: i32,
     /// Whether it was not READY in time.
     pub timed_out: bool,
     /// Whether every instance that served before still does, unchanged.
     pub untouched: bool,
-    /// What became of the others.
+    /// What became of the other instances.
     pub others: Others,
-    /// The failed run, for the journal.
+    /// The invocation ID of the failed run, by which the journal finds its lines.
     pub invocation: String,
 }
 
@@ -61,92 +67,92 @@ impl fmt::Display for Failed {
 }
 
 /// One step of a walk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// The walk begins.
     Begun {
-        /// How many instances there shall be.
+        /// How many instances there will be.
         instances: u32,
         /// Whether a canary goes first.
         canary: bool,
     },
     /// The extra instance starts from the new version.
     CanaryStarting {
-        /// Its number.
+        /// The number of the canary.
         number: u32,
     },
-    /// It is READY and stayed up.
+    /// The canary is READY and stayed up.
     CanaryReady {
-        /// Its number.
+        /// The number of the canary.
         number: u32,
-        /// Its main process.
+        /// The PID of its main process.
         pid: u32,
-        /// From its start until it had settled.
+        /// Milliseconds from its start until it had settled.
         took_ms: u64,
     },
     /// An instance is drained, stopped and started again.
     Replacing {
-        /// Its number.
+        /// The number of the instance.
         number: u32,
-        /// Its main process until now, 0 for none.
+        /// The PID of its main process until now, 0 for none.
         old_pid: u32,
     },
-    /// It is READY again.
+    /// An instance is READY again.
     Ready {
-        /// Its number.
+        /// The number of the instance.
         number: u32,
-        /// Its main process before.
+        /// The PID of its main process before.
         old_pid: u32,
-        /// Its main process now.
+        /// The PID of its main process now.
         pid: u32,
-        /// From the stop of the old process to READY of the new, a second chance included.
+        /// Milliseconds from the stop of the old process to READY of the new one, a second attempt included.
         took_ms: u64,
     },
-    /// It failed and gets its second chance.
+    /// An instance failed and is started a second time.
     Retrying {
-        /// Its number.
+        /// The number of the instance.
         number: u32,
-        /// How it failed.
+        /// The first failure.
         failed: Failed,
     },
-    /// Somebody else's job cancelled the one of this step, which is asked for again.
+    /// Another job of systemd cancelled the one of this step, which is queued again.
     Canceled {
-        /// Its number.
+        /// The number of the instance.
         number: u32,
         /// Whether it is the canary.
         canary: bool,
     },
-    /// It did not end by itself, and every process of it was killed.
+    /// An instance did not end by itself, and all of its processes were killed.
     Killed {
-        /// Its number.
+        /// The number of the instance.
         number: u32,
         /// Whether it was the canary.
         canary: bool,
-        /// How long it had been waited for.
+        /// Milliseconds that the walk had waited for its end.
         after_ms: u64,
     },
-    /// Every instance is restarted at once, as the app asks for after a failure.
+    /// Every instance is restarted at once, which is what `on_failure = "restart"` asks for.
     RestartingAll,
     /// An instance beyond the wanted number, or the canary, is gone.
     Stopped {
-        /// Its number.
+        /// The number of the instance.
         number: u32,
         /// Whether it was the canary.
         canary: bool,
-        /// The drain and the stop.
+        /// Milliseconds that the drain and the stop took.
         took_ms: u64,
     },
     /// Every instance is new.
     Done {
         /// How many there are.
         instances: u32,
-        /// The whole walk.
+        /// Milliseconds that the whole walk took.
         took_ms: u64,
     },
     /// The walk ended early.
     Aborted {
-        /// Why.
+        /// The reason.
         #[serde(rename = "failure")]
         failed: Failed,
     },
@@ -227,7 +233,7 @@ impl fmt::Display for Who {
     }
 }
 
-/// Milliseconds as people read them.
+/// Milliseconds, shown as people read a time.
 struct Span(u64);
 
 impl fmt::Display for Span {

@@ -5,6 +5,7 @@
 
 mod event;
 mod overdue;
+mod record;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use event::{Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
+pub use record::Record;
 
 use crate::systemd::{Manager, Unit};
 use crate::unit::name::Units;
