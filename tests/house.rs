@@ -42,7 +42,7 @@ const LAW: &[(&str, &[&str])] = &[
             "visible",
         ],
     ),
-    ("peer", &["procfs", "sys"]),
+    ("peer", &["procfs", "sys", "unit"]),
     ("plan", &["ecosystem", "unit", "layout", "visible"]),
     ("procfs", &[]),
     ("state", &[]),
