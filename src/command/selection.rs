@@ -152,7 +152,7 @@ pub(super) fn select(
         .into_iter()
         .map(|(index, app)| {
             let pinned = pin::pin(&input.text, index, &app, instances)
-                .map_err(|e| Failure::new(Exit::Invalid, e))?;
+                .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
             Ok(Selected { app, pinned })
         })
         .collect()

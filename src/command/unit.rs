@@ -9,6 +9,7 @@ use crate::brake::Policy;
 use crate::cluster::{self, Cluster, Ended, Stopped};
 use crate::ecosystem::values::{Instances, OnFailure, parse_time};
 use crate::output::Failure;
+use crate::unit::Fault;
 use crate::unit::name::Units;
 use crate::walk::{self, Plan};
 
@@ -100,7 +101,7 @@ impl Bound {
 const PATIENCE: Duration = Duration::from_mins(10);
 
 // Units write 0 without a unit, which is the one number that needs none.
-fn time(text: &str) -> Result<Duration, String> {
+fn time(text: &str) -> Result<Duration, Fault> {
     if text == "0" {
         Ok(Duration::ZERO)
     } else {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
+use crate::unit::Fault;
 use crate::visible::Visible;
 
 /// How much it matters.
@@ -50,6 +51,12 @@ impl Diagnostic {
             severity: Severity::Warning,
             ..Self::error(span, message)
         }
+    }
+
+    /// The fault of a value that stands there.
+    #[must_use]
+    pub fn of(span: Range<usize>, fault: Fault) -> Self {
+        Self::error(span, fault.message).help(fault.help)
     }
 
     /// Adds the remedy.

@@ -9,12 +9,12 @@ use super::app::{App, Program, Rollout};
 use super::diagnostic::Diagnostic;
 use super::lifecycle;
 use super::pm2;
-use super::read::{Fields, Found, integer, scalar, split_help};
+use super::read::{Fields, Found, integer, scalar};
 use super::tables::{check_variable, read_directives, read_env};
 use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready, Sandbox};
 use super::variables;
 use crate::unit::directive::Section;
-use crate::unit::{escape, name};
+use crate::unit::{Fault, escape, name};
 
 /// Every key of an app, in the order in which the manual lists them.
 pub const KEYS: &[&str] = &[
@@ -154,10 +154,7 @@ fn read_name(
             span: span.clone(),
         })
     }?;
-    if let Err(fault) = name::check(&given.value) {
-        f.faults.push(split_help(given.span, &fault));
-        return None;
-    }
+    f.note(&given.span, name::check(&given.value))?;
     Some(given)
 }
 
@@ -208,11 +205,12 @@ fn read_instances(f: &mut Fields<'_, '_>) -> Option<Instances> {
     let parsed = match (integer(value), value.get_ref().as_str()) {
         (Some(number), _) => Instances::from_number(number),
         (None, Some(text)) => text.parse(),
-        (None, None) => Err("`instances` is no number: write a number, `\"max\"`, or `-1` for one fewer than the CPUs".into()),
+        (None, None) => Err(Fault::new(
+            "`instances` is no number",
+            "write a number, `\"max\"`, or `-1` for one fewer than the CPUs",
+        )),
     };
-    parsed
-        .map_err(|e| f.faults.push(split_help(value.span(), &e)))
-        .ok()
+    f.note(&value.span(), parsed)
 }
 
 fn read_instance_var(f: &mut Fields<'_, '_>) -> Option<String> {
@@ -223,8 +221,8 @@ fn read_instance_var(f: &mut Fields<'_, '_>) -> Option<String> {
         return None;
     }
     check_variable(f, &given.value, &given.span)?;
-    if let Some(why) = variables::refusal(&given.value) {
-        f.faults.push(split_help(given.span, &why));
+    if let Some(fault) = variables::refusal(&given.value) {
+        f.faults.push(Diagnostic::of(given.span, fault));
     }
     Some(given.value)
 }

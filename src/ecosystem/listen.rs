@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::unit::Fault;
+
 /// The kind of socket an address stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,9 +93,9 @@ impl fmt::Display for Listen {
 }
 
 impl FromStr for Listen {
-    type Err = String;
+    type Err = Fault;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Fault> {
         let (kind, rest) = match text.split_once(':') {
             Some(("udp", rest)) => (SocketKind::Datagram, rest),
             Some(("tcp", rest)) => (SocketKind::Stream, rest),
@@ -114,20 +116,21 @@ impl FromStr for Listen {
             Place::Path(_) => None,
         };
         if port == Some(0) {
-            return Err(format!(
-                "`{text}` asks for any free port: an address that is shared must be a known one"
+            return Err(Fault::new(
+                format!("`{text}` asks for any free port"),
+                "write a port: an address that is shared must be a known one",
             ));
         }
         Ok(Self { kind, place })
     }
 }
 
-fn checked_socket_path(path: &str) -> Result<String, String> {
+fn checked_socket_path(path: &str) -> Result<String, Fault> {
     // sun_path of unix(7) holds 108 bytes with its end.
     if path.len() > 107 {
-        return Err(format!(
-            "the socket path is {} bytes long; unix(7) allows 107",
-            path.len()
+        return Err(Fault::new(
+            format!("the socket path is {} bytes long", path.len()),
+            "choose a shorter one: unix(7) allows 107",
         ));
     }
     if path.ends_with('/')
@@ -135,28 +138,33 @@ fn checked_socket_path(path: &str) -> Result<String, String> {
             .chars()
             .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
     {
-        return Err(format!("`{path}` cannot be the path of a socket"));
+        return Err(Fault::new(
+            format!("`{path}` cannot be the path of a socket"),
+            "name a file, without blanks, backslashes or control characters",
+        ));
     }
     Ok(path.to_owned())
 }
 
-fn not_an_address(text: &str, rest: &str) -> String {
+fn not_an_address(text: &str, rest: &str) -> Fault {
     let port = rest.rsplit(':').next().and_then(|p| p.parse::<u16>().ok());
     match (rest.rsplit_once(':'), port) {
-        (Some(("localhost", _)), Some(port)) => {
-            format!(
-                "`{text}` is a name, not an address: write `127.0.0.1:{port}` or `[::1]:{port}`"
-            )
-        }
-        (Some(("" | "*", _)), Some(port)) => {
-            format!("`{text}` has no address: write `{port}` for every address")
-        }
+        (Some(("localhost", _)), Some(port)) => Fault::new(
+            format!("`{text}` is a name, not an address"),
+            format!("write `127.0.0.1:{port}` or `[::1]:{port}`"),
+        ),
+        (Some(("" | "*", _)), Some(port)) => Fault::new(
+            format!("`{text}` has no address"),
+            format!("write `{port}` for every address"),
+        ),
         // Digits that are no u16.
-        _ if is_number(rest.rsplit(':').next().unwrap_or_default()) => {
-            format!("`{text}` has no valid port: ports go from 1 to 65535")
-        }
-        _ => format!(
-            "`{text}` is no address: write `3000`, `127.0.0.1:3000`, `[::1]:3000`, `/run/app.sock` or `udp:5353`"
+        _ if is_number(rest.rsplit(':').next().unwrap_or_default()) => Fault::new(
+            format!("`{text}` has no valid port"),
+            "ports go from 1 to 65535",
+        ),
+        _ => Fault::new(
+            format!("`{text}` is no address"),
+            "write `3000`, `127.0.0.1:3000`, `[::1]:3000`, `/run/app.sock` or `udp:5353`",
         ),
     }
 }
@@ -201,7 +209,7 @@ mod tests {
     fn a_port_beyond_the_last_is_said_to_be_one() {
         for text in ["70000", "127.0.0.1:65536", "udp:99999"] {
             let why = text.parse::<Listen>().unwrap_err();
-            assert!(why.contains("ports go from 1 to 65535"), "{why}");
+            assert!(why.help.contains("ports go from 1 to 65535"), "{why}");
         }
     }
 

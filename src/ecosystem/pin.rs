@@ -4,7 +4,9 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use super::APPS;
 use super::app::App;
+use super::diagnostic::Diagnostic;
 use super::values::Instances;
+use crate::unit::Fault;
 
 const HEADER: &str = "# An app installed with `rsgen install`; ";
 
@@ -17,9 +19,15 @@ pub fn pin(
     index: usize,
     app: &App,
     instances: Option<Instances>,
-) -> Result<String, String> {
-    let document: DocumentMut = text.parse().map_err(|e| format!("{e}"))?;
-    let mut table = table_at(&document, index).ok_or("the file changed while it was read")?;
+) -> Result<String, Fault> {
+    let changed = || {
+        Fault::new(
+            "the file changed while it was read",
+            "run the command again",
+        )
+    };
+    let document: DocumentMut = text.parse().map_err(|_| changed())?;
+    let mut table = table_at(&document, index).ok_or_else(changed)?;
     set(&mut table, "name", app.name.as_str().into(), true);
     set(
         &mut table,
@@ -63,11 +71,12 @@ pub fn pin(
 /// The text of an installed app with the keys of a drop-in over its own.
 ///
 /// # Errors
-/// When the drop-in is no TOML; the app's own text is checked by its reader.
-pub fn overlay(text: &str, drop_in: &str) -> Result<String, String> {
-    let added: DocumentMut = drop_in
-        .parse()
-        .map_err(|e: toml_edit::TomlError| e.message().to_owned())?;
+/// When the drop-in is no TOML, with the place in the drop-in; the app's own text is checked by its reader.
+pub fn overlay(text: &str, drop_in: &str) -> Result<String, Diagnostic> {
+    let added: DocumentMut = drop_in.parse().map_err(|e: toml_edit::TomlError| {
+        Diagnostic::error(e.span().unwrap_or(0..0), e.message())
+            .help("this is no TOML; see https://toml.io for its syntax")
+    })?;
     let Ok(mut document) = text.parse::<DocumentMut>() else {
         return Ok(text.to_owned());
     };

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::values::{LONGEST, parse_time};
+use crate::unit::Fault;
 
 pub(super) type Value<'a> = &'a Spanned<DeValue<'a>>;
 
@@ -109,7 +110,7 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 
     /// A word that its type knows how to read.
-    pub(super) fn parsed<T: FromStr<Err = String>>(
+    pub(super) fn parsed<T: FromStr<Err = Fault>>(
         &mut self,
         key: &'static str,
         example: &str,
@@ -118,14 +119,18 @@ impl<'a, 'd> Fields<'a, 'd> {
         self.parse(&value, &span)
     }
 
-    pub(super) fn parse<T: FromStr<Err = String>>(
+    /// What was read of the value that stands at a place; the fault is noted.
+    pub(super) fn note<T>(&mut self, span: &Range<usize>, read: Result<T, Fault>) -> Option<T> {
+        read.map_err(|fault| self.faults.push(Diagnostic::of(span.clone(), fault)))
+            .ok()
+    }
+
+    pub(super) fn parse<T: FromStr<Err = Fault>>(
         &mut self,
         text: &str,
         span: &Range<usize>,
     ) -> Option<T> {
-        text.parse()
-            .map_err(|e: String| self.faults.push(split_help(span.clone(), &e)))
-            .ok()
+        self.note(span, text.parse())
     }
 
     pub(super) fn time(&mut self, key: &'static str) -> Option<Duration> {
@@ -147,9 +152,7 @@ impl<'a, 'd> Fields<'a, 'd> {
             self.mismatch(key, value, "a time", "\"5s\"");
             return None;
         };
-        parse_time(text)
-            .map_err(|e| self.faults.push(split_help(value.span(), &e)))
-            .ok()
+        self.note(&value.span(), parse_time(text))
     }
 
     /// A time that is not nothing: systemd takes 0 for "for ever".
@@ -270,14 +273,6 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 }
 
-/// An error of the form `what is wrong: what to write` as message and help.
-pub(super) fn split_help(span: Range<usize>, text: &str) -> Diagnostic {
-    match text.split_once(": ") {
-        Some((message, help)) => Diagnostic::error(span, message).help(help),
-        None => Diagnostic::error(span, text),
-    }
-}
-
 pub(super) fn integer(value: Value<'_>) -> Option<i64> {
     let integer = value.get_ref().as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
@@ -301,4 +296,57 @@ fn with_article(kind: &str) -> String {
         "a"
     };
     format!("{article} {kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ecosystem::parse;
+
+    /// What would break an error that was taken apart as a text.
+    const VALUES: &[&str] = &[
+        "http: 3000",
+        "a: b: c",
+        ": ",
+        "a`: `b",
+        "`",
+        "a\nhelp: do this",
+        "x\ty",
+        "",
+    ];
+
+    #[test]
+    fn a_fault_shows_the_whole_value_and_a_remedy_whatever_the_value_holds() {
+        for key in [
+            "name",
+            "instances",
+            "instance_var",
+            "user",
+            "listen",
+            "handover",
+            "kill_signal",
+            "kill_timeout",
+            "env.\"VALUE\"",
+        ] {
+            for value in VALUES {
+                // As a basic string of TOML, whose escapes are among Rust's.
+                let line = match key.strip_suffix("\"VALUE\"") {
+                    Some(table) => format!("{table}{value:?} = 1"),
+                    None => format!("{key} = {value:?}"),
+                };
+                let others = "script = \"x\"\nlisten = 1\nname = \"x\"".split('\n');
+                let others: Vec<&str> = others.filter(|other| !other.starts_with(key)).collect();
+                let (_, report) = parse(
+                    "eco.toml",
+                    &format!("[[apps]]\n{}\n{line}", others.join("\n")),
+                );
+                let is_default = key == "instance_var" && value.is_empty();
+                for fault in &report.diagnostics {
+                    let quoted = fault.message.contains(&format!("`{value}`"));
+                    assert!(quoted || value.is_empty(), "{line}: {}", fault.message);
+                    assert!(fault.help.is_some(), "{line}: {}", fault.message);
+                }
+                assert_eq!(report.has_errors(), !is_default, "{line}");
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::app::Directives;
 use super::diagnostic::{Diagnostic, nearest};
-use super::read::{Fields, Value, scalar, split_help};
+use super::read::{Fields, Value, scalar};
 use super::variables;
 use crate::unit::directive::{self, Section};
 use crate::unit::escape;
@@ -80,8 +80,8 @@ pub(super) fn read_directives(
 ) -> Directives {
     let mut directives = Vec::new();
     for (name, (span, value)) in f.map(key) {
-        if let Some(why) = directive::refusal(section, &name) {
-            f.faults.push(split_help(span, &why));
+        if let Some(fault) = directive::refusal(section, &name) {
+            f.faults.push(Diagnostic::of(span, fault));
             continue;
         }
         if !directive::is_extension(&name) && !directive::known(section).any(|(d, _)| d == name) {
@@ -135,9 +135,10 @@ fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec
             );
             continue;
         };
-        match directive::check_value(&text) {
-            Ok(()) => texts.push(text),
-            Err(fault) => f.faults.push(split_help(element.span(), &fault)),
+        if f.note(&element.span(), directive::check_value(&text))
+            .is_some()
+        {
+            texts.push(text);
         }
     }
     texts

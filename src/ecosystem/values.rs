@@ -6,6 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::diagnostic::nearest;
+use crate::unit::Fault;
+
 pub use super::listen::{Listen, Place, SocketKind};
 
 /// How many instances: PM2's `instances`.
@@ -27,16 +30,14 @@ impl Instances {
     ///
     /// # Errors
     /// When the number is beyond what makes sense.
-    pub fn from_number(number: i64) -> Result<Self, String> {
+    pub fn from_number(number: i64) -> Result<Self, Fault> {
         match u32::try_from(number.unsigned_abs()) {
-            Ok(n) if n > MOST_INSTANCES => Err(format!(
-                "`{number}` instances is out of range (at most {MOST_INSTANCES})"
-            )),
             Ok(0) => Ok(Self::Max),
-            Ok(n) if number < 0 => Ok(Self::Fewer(n)),
-            Ok(n) => Ok(Self::Exactly(n)),
-            Err(_) => Err(format!(
-                "`{number}` instances is out of range (at most {MOST_INSTANCES})"
+            Ok(n) if n <= MOST_INSTANCES && number < 0 => Ok(Self::Fewer(n)),
+            Ok(n) if n <= MOST_INSTANCES => Ok(Self::Exactly(n)),
+            _ => Err(Fault::new(
+                format!("`{number}` instances is out of range"),
+                format!("write a number up to {MOST_INSTANCES}"),
             )),
         }
     }
@@ -63,14 +64,17 @@ impl fmt::Display for Instances {
 }
 
 impl FromStr for Instances {
-    type Err = String;
+    type Err = Fault;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Fault> {
         if text == "max" {
             return Ok(Self::Max);
         }
         let number = text.parse().map_err(|_| {
-            format!("`{text}` is no number of instances: write a number, `max`, or `-1` for one fewer than the CPUs")
+            Fault::new(
+                format!("`{text}` is no number of instances"),
+                "write a number, `max`, or `-1` for one fewer than the CPUs",
+            )
         })?;
         Self::from_number(number)
     }
@@ -80,15 +84,19 @@ impl FromStr for Instances {
 ///
 /// # Errors
 /// Says what is accepted.
-pub fn parse_time(text: &str) -> Result<Duration, String> {
+pub fn parse_time(text: &str) -> Result<Duration, Fault> {
     let wrong = || {
-        format!(
-            "`{text}` is no time: write it as systemd does (`1600ms`, `5s`, `2min`) or as a bare number of milliseconds"
+        Fault::new(
+            format!("`{text}` is no time"),
+            "write it as systemd does (`1600ms`, `5s`, `2min`) or as a bare number of milliseconds",
         )
     };
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!(
-            "`\"{text}\"` has no unit: PM2 means milliseconds, systemd seconds; write `{text}` without quotes, or `\"{text}ms\"`, `\"{text}s\"`"
+        return Err(Fault::new(
+            format!("`\"{text}\"` has no unit"),
+            format!(
+                "PM2 means milliseconds, systemd seconds; write `{text}` without quotes, or `\"{text}ms\"`, `\"{text}s\"`"
+            ),
         ));
     }
     let mut rest = text.trim();
@@ -113,7 +121,10 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
         rest = next.trim_start();
     }
     if total > LONGEST {
-        Err(format!("`{text}` is too long: at most 30 days"))
+        Err(Fault::new(
+            format!("`{text}` is too long"),
+            "write at most 30 days",
+        ))
     } else {
         Ok(total)
     }
@@ -165,16 +176,27 @@ macro_rules! words {
         }
 
         impl FromStr for $name {
-            type Err = String;
+            type Err = Fault;
 
-            fn from_str(text: &str) -> Result<Self, String> {
+            fn from_str(text: &str) -> Result<Self, Fault> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("`{text}` is none of `{}`", Self::WORDS.join("`, `"))),
+                    _ => Err(no_word(text, Self::WORDS)),
                 }
             }
         }
     };
+}
+
+fn no_word(text: &str, words: &[&str]) -> Fault {
+    let help = match nearest(text, words.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write one of these words".to_owned(),
+    };
+    Fault::new(
+        format!("`{text}` is none of `{}`", words.join("`, `")),
+        help,
+    )
 }
 
 words! {

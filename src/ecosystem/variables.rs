@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
+use crate::unit::Fault;
 
 /// Who goes by a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +82,15 @@ pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
 }
 
 /// Why the number of an instance cannot be told by a variable: no file that does so has ever worked.
-pub(super) fn refusal(name: &str) -> Option<String> {
+pub(super) fn refusal(name: &str) -> Option<Fault> {
     let why = match reader(name)? {
         Reader::Protocol | Reader::Sockets => "systemd's",
         Reader::Loader => "the loader's",
         Reader::Bus => "D-Bus's",
     };
-    Some(format!(
-        "`{name}` is {why} own variable: choose another name, e.g. `INSTANCE`"
+    Some(Fault::new(
+        format!("`{name}` is {why} own variable"),
+        "choose another name, e.g. `INSTANCE`",
     ))
 }
 

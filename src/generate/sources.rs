@@ -120,10 +120,9 @@ pub fn with_drop_ins(
     let shown = source.path.display();
     for drop_in in drop_ins(layout, &source.app) {
         let added = files::read(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
-        text = ecosystem::pin::overlay(&text, &added).map_err(|e| {
-            let fault = format!("the drop-in for {shown} is of no use: {e}");
-            let faults = vec![Diagnostic::error(0..0, fault)];
-            Report::new(drop_in.display().to_string(), &added, faults)
+        text = ecosystem::pin::overlay(&text, &added).map_err(|mut fault| {
+            fault.message = format!("the drop-in for {shown} is of no use: {}", fault.message);
+            Report::new(drop_in.display().to_string(), &added, vec![fault])
         })?;
     }
     check(source, text)

@@ -3,6 +3,8 @@
 //! The list in `directives.txt` says which directive a section has and since which systemd, so that
 //! a typing error is caught here: systemd itself only warns about names it does not know.
 
+use super::Fault;
+
 /// A section of a unit file that takes directives from the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
@@ -46,10 +48,10 @@ pub fn is_extension(directive: &str) -> bool {
     })
 }
 
-/// Why a directive cannot be passed through, if so: `what is wrong: what to write`.
+/// Why a directive cannot be passed through, if so.
 #[must_use]
-pub fn refusal(section: Section, directive: &str) -> Option<String> {
-    let why = match (section, directive) {
+pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
+    let help = match (section, directive) {
         (
             Section::Service,
             "ExecStart" | "ExecStop" | "ExecReload" | "Type" | "NotifyAccess" | "Sockets",
@@ -82,24 +84,31 @@ pub fn refusal(section: Section, directive: &str) -> Option<String> {
         (Section::Unit, "SourcePath" | "PartOf") => "the units hang together by it",
         _ => return None,
     };
-    Some(format!("`{directive}` cannot be set here: {why}"))
+    Some(Fault::new(
+        format!("`{directive}` cannot be set here"),
+        help,
+    ))
 }
 
 /// Whether a value can stand on its line without beginning another one.
 ///
 /// # Errors
-/// `what is wrong: what to write`.
-pub fn check_value(value: &str) -> Result<(), String> {
+/// When it cannot.
+pub fn check_value(value: &str) -> Result<(), Fault> {
     if let Some(c) = value.chars().find(|c| c.is_control()) {
-        return Err(format!(
-            "the value holds the control character `{}`: a directive is one line; write a list for several lines",
-            c.escape_debug()
+        return Err(Fault::new(
+            format!(
+                "the value holds the control character `{}`",
+                c.escape_debug()
+            ),
+            "a directive is one line; write a list for several lines",
         ));
     }
     if value.ends_with('\\') {
-        return Err(
-            "the value ends in a backslash: it would join the next line to this one".into(),
-        );
+        return Err(Fault::new(
+            "the value ends in a backslash",
+            "remove the backslash: it would join the next line to this one",
+        ));
     }
     Ok(())
 }
@@ -122,11 +131,13 @@ mod tests {
         assert!(
             refusal(Section::Service, "User")
                 .unwrap()
+                .help
                 .contains("write `user`")
         );
         assert!(
             refusal(Section::Socket, "ListenStream")
                 .unwrap()
+                .help
                 .contains("write `listen`")
         );
         assert!(refusal(Section::Unit, "StartLimitBurst").is_some());

@@ -1,7 +1,10 @@
-//! What systemd reads: names, quoting, directives. Pure; nothing here knows an app or a file.
+//! What systemd reads: names, quoting, directives; and the fault of a value that cannot become part of that. Pure;
+//! nothing here knows an app or a file.
 
 pub mod directive;
 pub mod escape;
+mod fault;
 pub mod name;
 
 pub use escape::UnitEscaper;
+pub use fault::Fault;

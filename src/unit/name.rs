@@ -1,6 +1,8 @@
 //! Names of units, see systemd.unit(5): an app's name becomes `NAME.service`, `NAME.socket` and
 //! `NAME@N.service`, and back. No other file makes or splits such a name.
 
+use super::Fault;
+
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
 const LONGEST: usize = 200;
 
@@ -21,42 +23,52 @@ const SUFFIXES: &[&str] = &[
 /// Checks that units can be called by this name.
 ///
 /// # Errors
-/// `what is wrong: what to write`.
-pub fn check(name: &str) -> Result<(), String> {
+/// When they cannot.
+pub fn check(name: &str) -> Result<(), Fault> {
     if name.is_empty() {
-        return Err("the name is empty: write a short word, e.g. `web`".into());
+        return Err(Fault::new(
+            "the name is empty",
+            "write a short word, e.g. `web`",
+        ));
     }
     if name.len() > LONGEST {
-        return Err(format!(
-            "the name is {} bytes long: at most {LONGEST} fit a unit name",
-            name.len()
+        return Err(Fault::new(
+            format!("the name is {} bytes long", name.len()),
+            format!("at most {LONGEST} fit a unit name"),
         ));
     }
     if let Some(suffix) = SUFFIXES.iter().find(|s| name.ends_with(**s)) {
-        return Err(format!(
-            "`{name}` ends in `{suffix}`: leave it out, it is added by itself"
+        return Err(Fault::new(
+            format!("`{name}` ends in `{suffix}`"),
+            "leave the ending out, rsgen adds it",
         ));
     }
     if let Some(c) = name
         .chars()
         .find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c))
     {
-        return Err(format!(
-            "`{name}` cannot be the name of a unit because of `{c}`: use letters, digits, `_`, `-` and `.`"
+        return Err(Fault::new(
+            format!("`{name}` cannot be the name of a unit because of `{c}`"),
+            "use letters, digits, `_`, `-` and `.`",
         ));
     }
     if name.starts_with(['-', '.']) {
-        return Err(format!(
-            "`{name}` cannot be the name of a unit: start it with a letter or a digit"
+        return Err(Fault::new(
+            format!("`{name}` cannot be the name of a unit"),
+            "start it with a letter or a digit",
         ));
     }
     if name == "all" {
-        return Err("`all` stands for every app on the command line: choose another name".into());
+        return Err(Fault::new(
+            "`all` stands for every app on the command line",
+            "choose another name",
+        ));
     }
     if name == "drain" {
-        return Err(
-            "`drain` is reserved for the folder `/run/rsgen/drain`: choose another name".into(),
-        );
+        return Err(Fault::new(
+            "`drain` is reserved for the folder `/run/rsgen/drain`",
+            "choose another name",
+        ));
     }
     Ok(())
 }
