@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::values::{Drain, Handover, Instances, Listen, OnFailure, Ready, Sandbox};
+use crate::unit::{self, Assigned};
 
 /// How the program is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,16 +100,6 @@ pub struct Rollout {
 /// Directives passed through to the units, as they are: `(directive, value)`.
 pub type Directives = Vec<(String, String)>;
 
-/// A value of systemd's as a boolean, if it is one; see systemd.syntax(7).
-#[must_use]
-pub fn boolean(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
-}
-
 /// One app of an ecosystem file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
@@ -161,18 +152,16 @@ pub struct App {
 }
 
 impl App {
-    /// What the user's own table says of a directive of `[Service]` last: for one that is no list, what holds.
+    /// What the user's own table assigns to a directive of `[Service]`.
     #[must_use]
-    pub fn service_value(&self, directive: &str) -> Option<&str> {
-        let mut lines = self.service.iter().rev();
-        let last = lines.find(|(name, _)| name == directive)?;
-        Some(&last.1)
+    pub fn assigned(&self, directive: &str) -> Assigned<'_> {
+        unit::assigned(&self.service, directive)
     }
 
     /// Whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
-        self.service_value("DynamicUser").and_then(boolean) == Some(true)
+        self.assigned("DynamicUser").boolean() == Some(true)
     }
 
     /// Whether an app of the system runs as root.

@@ -3,6 +3,8 @@
 //! systemd opens these files as root, at each start and by their names. Whoever may write to one of
 //! the folders on the way decides what is found there.
 
+mod directives;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::ops::Range;
@@ -28,10 +30,7 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     for file in &app.env_file {
         faults.extend(read_as_root(file, &app.env_file_span, probe));
     }
-    for (directive, value) in &app.service {
-        let span = app.service_spans.get(directive).unwrap_or(&app.span);
-        faults.extend(of_directive(directive, value, span, probe));
-    }
+    directives::warn(app, probe, faults);
 }
 
 fn read_as_root(file: &str, span: &Range<usize>, probe: &dyn Probe) -> Option<Diagnostic> {
@@ -124,85 +123,6 @@ fn parts(path: &Path) -> VecDeque<OsString> {
         _ => None,
     });
     named.collect()
-}
-
-/// Where `+` commands, which run as root, look for themselves and what they load. A sandbox that puts
-/// something there puts it there for them as well.
-const SYSTEM: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr"];
-
-fn of_directive(
-    directive: &str,
-    value: &str,
-    span: &Range<usize>,
-    probe: &dyn Probe,
-) -> Option<Diagnostic> {
-    let spot = match directive {
-        "RootDirectory" => root(value, probe)?,
-        "RootImage" => weak_spot(absolute(value)?, probe)?,
-        "EnvironmentFile" => return read_as_root(absolute(value)?.to_str()?, span, probe),
-        "LoadCredential" | "LoadCredentialEncrypted" => {
-            return read_as_root(absolute(value.split_once(':')?.1)?.to_str()?, span, probe);
-        }
-        "ExtensionImages" | "ExtensionDirectories" => mounted(value, |_| true, probe)?,
-        "MountImages" | "BindPaths" | "BindReadOnlyPaths" => mounted(value, is_of_system, probe)?,
-        "PIDFile" => weak_spot(absolute(value)?.parent()?, probe)?,
-        "StandardOutput" | "StandardError" | "StandardInput" => {
-            let file = value
-                .split_once(':')
-                .filter(|(way, _)| matches!(*way, "file" | "append" | "truncate"));
-            weak_spot(absolute(file?.1)?.parent()?, probe)?
-        }
-        _ => return None,
-    };
-    let help = match directive {
-        "PIDFile" | "StandardOutput" | "StandardError" | "StandardInput" => {
-            "systemd opens the file as root, and a link in its place leads to any other: keep it where only root may write, as in /var/log"
-        }
-        _ => {
-            "commands of this unit that run as root find themselves and their libraries there: let nobody but root write to it"
-        }
-    };
-    let message = format!(
-        "`{directive}` is in the hands of others: {}",
-        spot.told(probe)
-    );
-    Some(Diagnostic::warning(span.clone(), message).help(help))
-}
-
-/// A path that systemd takes as it stands: a specifier can be anything.
-fn absolute(value: &str) -> Option<&Path> {
-    let path = value.trim_start_matches('-').trim_matches('"');
-    (path.starts_with('/') && !path.contains('%')).then_some(Path::new(path))
-}
-
-/// A folder that becomes `/`, with the folders of it that programs are loaded from.
-fn root(value: &str, probe: &dyn Probe) -> Option<Spot> {
-    let root = absolute(value)?;
-    let inside = || {
-        SYSTEM.iter().find_map(|folder| {
-            let path = root.join(folder.trim_start_matches('/'));
-            let entry = probe.entry(&path).filter(|e| e.link.is_none())?;
-            Some(Spot {
-                by: entry.writer()?,
-                path,
-            })
-        })
-    };
-    weak_spot(root, probe).or_else(inside)
-}
-
-/// The first of several `source:destination` whose source others may write.
-fn mounted(value: &str, counts: fn(&Path) -> bool, probe: &dyn Probe) -> Option<Spot> {
-    value.split_whitespace().find_map(|word| {
-        let mut fields = word.trim_matches('"').split(':');
-        let source = absolute(fields.next()?)?;
-        let destination = fields.next().map_or(source, Path::new);
-        counts(destination).then(|| weak_spot(source, probe))?
-    })
-}
-
-fn is_of_system(path: &Path) -> bool {
-    path == Path::new("/") || SYSTEM.iter().any(|folder| path.starts_with(folder))
 }
 
 #[cfg(test)]
@@ -385,6 +305,10 @@ mod tests {
             "StandardOutput = \"append:/var/log\"",
             "StandardOutput = \"journal\"",
             "EnvironmentFile = \"/var/%i/env\"",
+            // What a later assignment takes back is not in force.
+            "RootDirectory = [\"/srv/web\", \"\"]",
+            "EnvironmentFile = [\"/var/own/env\", \"\"]",
+            "StandardOutput = [\"append:/var/own/log\", \"journal\"]",
         ] {
             assert_eq!(told_of_www(&format!("service.{good}"), &fake), "", "{good}");
         }

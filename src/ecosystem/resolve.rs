@@ -303,6 +303,37 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_systemd_makes_itself_need_not_exist() {
+        let faults = |value: &str| {
+            let keys = "script = \"caddy\"\nlisten = 1\nuser = \"ghost\"";
+            let text = format!("[[apps]]\n{keys}\nservice.DynamicUser = {value}");
+            resolved(&text, &["/usr/bin/caddy", "/srv/web/x"]).1
+        };
+        for value in [
+            "true",
+            "\"y\"",
+            "\"t\"",
+            "\"True\"",
+            "1",
+            "[false, true]",
+            "[true, \"maybe\"]",
+        ] {
+            assert_eq!(faults(value), Vec::<String>::new(), "{value}");
+        }
+        for value in [
+            "false",
+            "[true, false]",
+            "[\"yes\", \"N\"]",
+            "\"maybe\"",
+            "[]",
+        ] {
+            let said = faults(value);
+            assert_eq!(said.len(), 1, "{value}: {said:?}");
+            assert!(said[0].contains("there is no user `ghost`"), "{said:?}");
+        }
+    }
+
+    #[test]
     fn a_program_without_a_script_is_found_by_its_name() {
         let (app, faults) = resolved(
             "[[apps]]\nscript = \"caddy\"\nargs = \"run\"\nlisten = 1",

@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, nearest};
 use super::read::{Fields, Value, scalar};
 use super::variables;
 use crate::unit::directive::{self, Section};
-use crate::unit::escape;
+use crate::unit::{self, escape};
 
 pub(super) fn check_variable(
     f: &mut Fields<'_, '_>,
@@ -95,7 +95,13 @@ pub(super) fn read_directives(
             );
             continue;
         }
-        for text in directive_values(f, &name, value) {
+        let values = directive_values(f, &name, value);
+        if let Some(fault) = directive::reset_refusal(section, &name)
+            && values.iter().any(|text| text.trim().is_empty())
+        {
+            f.faults.push(Diagnostic::of(span.clone(), fault));
+        }
+        for text in values {
             if name == "Environment" {
                 f.faults.extend(of_assignments(&text, &span));
             }
@@ -107,12 +113,10 @@ pub(super) fn read_directives(
 
 /// What there is to say of the variables that `Environment=` sets.
 fn of_assignments(text: &str, span: &Range<usize>) -> Vec<Diagnostic> {
-    let assignments = text
-        .split_whitespace()
-        .filter_map(|word| word.split_once('='));
-    let names = assignments.map(|(name, _)| name.trim_start_matches(['"', '\'']));
-    names
-        .filter_map(|name| variables::warning(name, span))
+    let words = unit::words(text);
+    let assignments = words.iter().filter_map(|word| word.split_once('='));
+    assignments
+        .filter_map(|(name, _)| variables::warning(name, span))
         .collect()
 }
 
@@ -142,4 +146,21 @@ fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec
         }
     }
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ecosystem::parse;
+
+    #[test]
+    fn a_command_of_the_units_own_cannot_be_emptied() {
+        let is_refused = |value: &str| {
+            let keys = format!("script = \"x\"\nlisten = 1\nservice.ExecStopPost = {value}");
+            parse("eco.toml", &format!("[[apps]]\n{keys}"))
+                .1
+                .has_errors()
+        };
+        assert!(is_refused("\"\"") && is_refused("[\" \", \"/bin/true\"]"));
+        assert!(!is_refused("\"/bin/true\"") && !is_refused("[]"));
+    }
 }

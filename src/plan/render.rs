@@ -134,8 +134,7 @@ fn splits_families(listen: &[Listen]) -> bool {
 
 /// The longest that a stop takes: systemd gives each command of the user's own the time of a phase.
 fn longest_stop(app: &App) -> Duration {
-    let is_own = |directive: &str| matches!(directive, "ExecStop" | "ExecStopPost");
-    let own = app.service.iter().filter(|(d, _)| is_own(d)).count();
+    let own = app.assigned("ExecStopPost").list().len();
     let own = u32::try_from(own).unwrap_or(u32::MAX);
     app.lifecycle.longest_stop() + app.lifecycle.kill_timeout.saturating_mul(own)
 }
@@ -229,10 +228,7 @@ fn needed(app: &App) -> Vec<(&'static str, &'static str)> {
     let calls =
         (app.handover == Handover::Bind).then_some(("SystemCallFilter", sandbox::HANDOVER_CALLS));
     let families = (app.ready != Ready::Notify).then_some(("RestrictAddressFamilies", "AF_UNIX"));
-    let is_set = |directive: &str| {
-        let last = app.service_value(directive);
-        last.is_some_and(|value| !value.is_empty())
-    };
+    let is_set = |directive: &str| !app.assigned(directive).list().is_empty();
     let candidates = [calls, families].into_iter().flatten();
     candidates.filter(|(d, _)| is_set(d)).collect()
 }

@@ -4,9 +4,9 @@
 
 use super::Host;
 use crate::ecosystem::App;
-use crate::ecosystem::app::boolean;
 use crate::ecosystem::values::{Handover, Sandbox};
 use crate::layout::Scope;
+use crate::unit;
 
 type Line = (&'static str, String);
 
@@ -97,30 +97,31 @@ fn of(tables: &[&[(&'static str, &str)]]) -> Vec<Line> {
 
 /// What takes away what the user's own table gives by another directive.
 fn contradicts(app: &App, directive: &str) -> bool {
-    let given = |other: &str| app.service_value(other).filter(|value| !value.is_empty());
     match directive {
-        "ProtectControlGroups" => given("Delegate").is_some_and(|v| boolean(v) != Some(false)),
-        "RestrictRealtime" => given("CPUSchedulingPolicy").is_some(),
+        "ProtectControlGroups" => delegates(app),
+        "RestrictRealtime" => app.assigned("CPUSchedulingPolicy").one().is_some(),
         // A filter of the user's own says itself what it does.
-        "SystemCallErrorNumber" => app.service_value("SystemCallFilter").is_some(),
+        "SystemCallErrorNumber" => app.assigned("SystemCallFilter").is_named(),
         _ => false,
     }
+}
+
+/// Whether the unit has a control group of its own to write to: a boolean, or the controllers that it gets, see
+/// `Delegate=` in systemd.resource-control(5).
+fn delegates(app: &App) -> bool {
+    let last = app.assigned("Delegate").one();
+    last.is_some_and(|value| unit::boolean(value) != Some(false))
 }
 
 /// No capability but those that the unit gives: systemd does not start what is to have others.
 fn capabilities(app: &App, host: Host) -> Vec<Line> {
     let mut given: Vec<&str> = Vec::new();
-    for (_, value) in app
-        .service
-        .iter()
-        .filter(|(d, _)| d == "AmbientCapabilities")
-    {
-        match value.as_str() {
-            "" => given.clear(),
-            // Which these are depends on the kernel.
-            value if value.starts_with('~') => return Vec::new(),
-            value => given.push(value),
+    for value in app.assigned("AmbientCapabilities").list() {
+        // Which these are depends on the kernel.
+        if value.starts_with('~') {
+            return Vec::new();
         }
+        given.push(value);
     }
     if needs_ptrace(app, host) {
         given.push("CAP_SYS_PTRACE");

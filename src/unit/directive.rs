@@ -90,6 +90,17 @@ pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
     ))
 }
 
+/// Why a directive cannot be assigned an empty value, if so: that takes away what the unit itself says.
+#[must_use]
+pub fn reset_refusal(section: Section, directive: &str) -> Option<Fault> {
+    (section == Section::Service && directive == "ExecStopPost").then(|| {
+        Fault::new(
+            "`ExecStopPost` cannot be emptied here",
+            "leave the empty value out: the brake on crash loops is a command of this directive",
+        )
+    })
+}
+
 /// Whether a value can stand on its line without beginning another one.
 ///
 /// # Errors
@@ -127,7 +138,38 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_the_cluster_is_refused_and_the_key_for_it_named() {
+    fn what_the_cluster_is_built_on_is_refused_in_its_section_and_nothing_else_is() {
+        for (section, refused) in [
+            (
+                Section::Unit,
+                "SourcePath PartOf StartLimitIntervalSec StartLimitInterval StartLimitBurst",
+            ),
+            (
+                Section::Service,
+                "ExecStart ExecStop ExecReload Type NotifyAccess Sockets RestartPreventExitStatus RestartMode \
+                 WorkingDirectory User Group KillSignal TimeoutStopSec TimeoutSec TimeoutStartSec RestartSec Restart \
+                 StartLimitIntervalSec StartLimitInterval StartLimitBurst",
+            ),
+            (
+                Section::Socket,
+                "TriggerLimitIntervalSec TriggerLimitBurst Service Accept FileDescriptorName FlushPending \
+                 ListenStream ListenDatagram ListenFIFO",
+            ),
+        ] {
+            for name in refused.split_whitespace() {
+                let fault = refusal(section, name);
+                assert!(fault.is_some_and(|f| f.message.contains(name)), "{name}");
+            }
+            for free in ["MemoryMax", "After", "Backlog", "ExecStopPost"] {
+                assert_eq!(refusal(section, free), None, "{free}");
+            }
+        }
+        assert_eq!(refusal(Section::Service, "PartOf"), None);
+        assert_eq!(refusal(Section::Socket, "User"), None);
+    }
+
+    #[test]
+    fn the_key_to_write_instead_is_named() {
         assert!(
             refusal(Section::Service, "User")
                 .unwrap()
