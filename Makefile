@@ -80,6 +80,8 @@ bench: deps
 OTHER = $(if $(filter x86_64,$(shell uname -m)),aarch64,x86_64)-unknown-linux-gnu
 lint:
 	cargo fmt --all --check
+	@# rustfmt does not find modules that a macro declares.
+	rustfmt --edition 2024 --check src/command/*.rs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@! [ -d "$$(rustc --print target-libdir --target $(OTHER))" ] || cargo check --locked --target $(OTHER)
 

@@ -32,15 +32,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("layout", &[]),
     (
         "output",
-        &[
-            "ecosystem",
-            "generate",
-            "layout",
-            "plan",
-            "systemd",
-            "unit",
-            "visible",
-        ],
+        &["ecosystem", "plan", "systemd", "visible", "walk"],
     ),
     ("peer", &["procfs", "sys", "unit"]),
     ("plan", &["ecosystem", "unit", "layout", "visible"]),

@@ -1,28 +1,40 @@
-//! From apps that are meant to files on the host: what would change, and changing it.
+//! The files of apps on the host: what installing an app would change, and the change itself.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::context::Context;
 use super::limits;
 use super::selection::Selected;
 use crate::ecosystem::App;
 use crate::generate::sources::{self, Source};
 use crate::generate::{self, files};
 use crate::layout::Layout;
-use crate::output::{Exit, Failure};
+use crate::output::{Failure, Notice, Sink};
 use crate::plan::diff::{self, Change, Content};
 use crate::plan::{self, Host};
+use crate::systemd::Manager;
 use crate::unit::name::Units;
 
-/// What becomes of one app.
+/// An app and the changes of its files that are not made yet.
 pub(super) struct Prepared {
-    pub(super) app: App,
+    /// The name of the app.
+    pub(super) app: String,
     pub(super) changes: Vec<Change>,
-    /// Its addresses before and after, where they differ: a socket cannot change them while it listens.
+    /// The addresses of the app before and after, where they differ: a socket cannot change them while it listens.
     pub(super) readdressed: Option<(String, String)>,
+}
+
+impl Prepared {
+    /// An app whose files stay as they are.
+    pub(super) fn unchanged(app: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            changes: Vec::new(),
+            readdressed: None,
+        }
+    }
 }
 
 /// A change as scripts read it.
@@ -44,7 +56,7 @@ impl JsonChange {
     }
 }
 
-/// The installed file of an app: the first folder is the administrator's.
+/// The installed file of an app, in the administrator's folder, which is the first.
 pub(super) fn app_file(layout: &Layout, app: &str) -> PathBuf {
     layout
         .apps
@@ -53,7 +65,7 @@ pub(super) fn app_file(layout: &Layout, app: &str) -> PathBuf {
         .unwrap_or_default()
 }
 
-/// What installing an app would change.
+/// The changes that installing an app makes.
 pub(super) fn prepare(
     layout: &Layout,
     host: Host,
@@ -65,7 +77,7 @@ pub(super) fn prepare(
         app: app.name,
         path,
     };
-    // A reload and the next boot read the file so: its units are to be the same from the beginning.
+    // A reload and the next boot read the file with its drop-ins. The units are the same from the first install on.
     let (_, app, _) =
         sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
     let source = source.path;
@@ -73,7 +85,7 @@ pub(super) fn prepare(
         return Err(Failure::failed(limit.message).help(limit.help));
     }
     let mut prepared = prepare_units(layout, host, app, &source)?;
-    for (link, target) in plan::enable_links(&prepared.app.name, layout.scope) {
+    for (link, target) in plan::enable_links(&prepared.app, layout.scope) {
         let path = layout.units.join(link);
         let old = files::content(&path);
         let new = Some(Content::Link(target));
@@ -96,7 +108,7 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// What would change in the pinned units of an app, its enablement left as it is.
+/// The changes of the pinned units of an app. Whether it is enabled does not change.
 pub(super) fn prepare_units(
     layout: &Layout,
     host: Host,
@@ -126,12 +138,10 @@ pub(super) fn prepare_units(
     for link in plan::enable_links(&app.name, layout.scope).into_keys() {
         old.remove(&layout.units.join(link));
     }
-    let readdressed = readdressed(layout, &app, &old, &new);
-    let changes = diff::changes(&old, &new);
     Ok(Prepared {
-        app,
-        changes,
-        readdressed,
+        readdressed: readdressed(layout, &app, &old, &new),
+        changes: diff::changes(&old, &new),
+        app: app.name,
     })
 }
 
@@ -164,44 +174,33 @@ fn addresses<'a>(sockets: &[PathBuf], units: &'a BTreeMap<PathBuf, Content>) -> 
     texts.flat_map(|text| diff::addresses(text)).collect()
 }
 
-/// Shows the changes: a line for each file, or with `diff` the text.
-pub(super) fn show(context: &Context, prepared: &[Prepared], diff: bool) {
+/// Tells the changes: a line for each file, or with `diff` its text.
+pub(super) fn show(sink: &dyn Sink, prepared: &[Prepared], diff: bool) {
     for change in prepared.iter().flat_map(|p| &p.changes) {
-        if diff {
-            context.printer.line(change.shown());
-        } else if context.printer.verbose
-            || change
-                .path
-                .parent()
-                .is_none_or(|d| d.extension().is_none_or(|e| e != "wants"))
-        {
-            context
-                .printer
-                .progress(format!("{} {}", change.verb(), change.path.display()));
-        }
+        sink.notice(&if diff {
+            Notice::Diff(change)
+        } else {
+            Notice::Changed(change)
+        });
     }
 }
 
-/// Writes the changes of all apps, all or none, and has systemd read them.
-pub(super) fn write(context: &mut Context, prepared: &[Prepared]) -> Result<(), Failure> {
-    let changes: Vec<Change> = prepared
-        .iter()
-        .flat_map(|p| p.changes.iter().cloned())
-        .collect();
-    files::apply(&changes).map_err(|e| {
-        Failure::new(Exit::Failed, format!("nothing was changed, because of {e}"))
+/// Makes changes, all or none, and has systemd read the files.
+pub(super) fn write(manager: &mut dyn Manager, changes: &[Change]) -> Result<(), Failure> {
+    files::apply(changes).map_err(|e| {
+        Failure::failed(format!("nothing was changed, because of {e}"))
             .help("see that the file system is writable and not full")
     })?;
-    if let Err(e) = context.manager()?.daemon_reload() {
-        files::undo(&changes);
+    if let Err(e) = manager.daemon_reload() {
+        files::undo(changes);
         return Err(e.into());
     }
     Ok(())
 }
 
-/// Puts back what [`write`] changed of one app, so that what still runs also restarts as it was.
-pub(super) fn roll_back(context: &mut Context, prepared: &Prepared) -> Result<(), Failure> {
-    files::undo(&prepared.changes);
-    context.manager()?.daemon_reload()?;
+/// Takes back what [`write`] changed for one app, so that its instances restart as the version that runs.
+pub(super) fn roll_back(manager: &mut dyn Manager, changes: &[Change]) -> Result<(), Failure> {
+    files::undo(changes);
+    manager.daemon_reload()?;
     Ok(())
 }

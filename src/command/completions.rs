@@ -1,14 +1,15 @@
-//! `rsgen completions`: what a shell needs to complete the command line.
+//! `rsgen completions`: the script by which a shell completes the command line.
 
 use std::io::{self, Write};
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::arguments::Arguments;
-use crate::output::Failure;
+use super::context::Context;
+use super::subcommand::{Manual, Subcommand};
+use crate::output::{Exit, Failure};
 
-/// Arguments of `rsgen completions`.
+/// Print what a shell needs to complete this command line
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// The shell that is to read it
@@ -16,19 +17,27 @@ pub(super) struct Completions {
     shell: String,
 }
 
-pub(super) fn run(arguments: &Completions) -> Result<(), Failure> {
-    let shell: Shell = arguments
-        .shell
-        .parse()
-        .map_err(|e: String| Failure::failed(e))?;
-    // A pipe that was closed means that the reader has seen enough.
-    let _ = io::stdout().write_all(&script(shell));
-    Ok(())
+impl Subcommand for Completions {
+    const MANUAL: Manual = Manual {
+        exits: &[Exit::Done, Exit::Usage],
+        examples: &[(
+            "rsgen completions bash",
+            "Prints the script for bash(1). The packages of rsgen have installed it already.",
+        )],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let shell: Shell = self.shell.parse().map_err(|e: String| Failure::failed(e))?;
+        let command = (context.command_line)().command;
+        // A pipe that was closed means that the reader has seen enough.
+        let _ = io::stdout().write_all(&script(shell, command));
+        Ok(())
+    }
 }
 
 /// The whole script for a shell.
-pub(super) fn script(shell: Shell) -> Vec<u8> {
+pub(super) fn script(shell: Shell, mut command: clap::Command) -> Vec<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "rsgen", &mut text);
+    clap_complete::generate(shell, &mut command, "rsgen", &mut text);
     text
 }

@@ -1,24 +1,31 @@
-//! What every command needs: whose systemd, which folders, where to print.
+//! One run of the command line: the systemd that it is for, the folders, and the sink of its output.
 
 use std::os::unix::fs::MetadataExt;
 
-use super::arguments::Global;
+use super::jobs::Jobs;
+use super::subcommand::CommandLine;
 use crate::layout::{Layout, Scope};
-use crate::output::{Exit, Failure, Printer};
+use crate::output::{Exit, Failure, Sink};
 use crate::plan::Host;
 use crate::systemd::{self, Manager};
 
-/// One run of the command line.
-pub(super) struct Context {
+/// The values that the global options decide. A subcommand takes from it what each of its functions needs.
+pub(super) struct Context<'a> {
     pub(super) layout: Layout,
     pub(super) host: Host,
-    pub(super) printer: Printer,
+    pub(super) sink: &'a dyn Sink,
+    /// Describes the whole command line.
+    pub(super) command_line: fn() -> CommandLine,
     manager: Option<Box<dyn Manager>>,
 }
 
-impl Context {
-    pub(super) fn new(global: &Global, printer: Printer) -> Result<Self, Failure> {
-        let layout = if global.user {
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        is_users: bool,
+        sink: &'a dyn Sink,
+        command_line: fn() -> CommandLine,
+    ) -> Result<Self, Failure> {
+        let layout = if is_users {
             let layout = Layout::of_caller().ok_or_else(|| {
                 Failure::new(Exit::Unreachable, "there is no user session here")
                     .help("log in as that user, or set XDG_RUNTIME_DIR and HOME")
@@ -31,21 +38,36 @@ impl Context {
         Ok(Self {
             layout,
             host: Host::of_this_machine(),
-            printer,
+            sink,
+            command_line,
             manager: None,
         })
     }
 
     /// systemd, connected at the first use.
     pub(super) fn manager(&mut self) -> Result<&mut dyn Manager, Failure> {
+        Ok(self.jobs()?.manager)
+    }
+
+    /// systemd's jobs for the apps of this run.
+    pub(super) fn jobs(&mut self) -> Result<Jobs<'_>, Failure> {
         let manager = match self.manager.take() {
             Some(manager) => manager,
             None => systemd::connect(self.layout.scope)?,
         };
-        Ok(self.manager.insert(manager).as_mut())
+        Ok(Jobs {
+            manager: self.manager.insert(manager).as_mut(),
+            layout: &self.layout,
+            sink: self.sink,
+        })
     }
 
-    /// Refuses before anything is touched when the caller may not write the system's units.
+    /// The version of systemd; `None` where there is no systemd to ask, as when an image is built.
+    pub(super) fn systemd_version(&mut self) -> Option<u32> {
+        self.manager().ok()?.version().ok()
+    }
+
+    /// Refuses, before anything is touched, a caller who may not write the system's units.
     pub(super) fn require_permission(&self, what: &str) -> Result<(), Failure> {
         if self.layout.scope == Scope::System && !nix::unistd::geteuid().is_root() {
             return Err(Failure::new(
@@ -58,8 +80,8 @@ impl Context {
     }
 }
 
-/// As root in the session of somebody else, as with `sudo -E`: that user's links would be followed and that user's bus
-/// believed, with the rights of root.
+/// Refuses to run as root in the session of another user, as with `sudo -E`: root would follow that user's links and
+/// trust that user's bus.
 fn refuse_foreign(layout: &Layout) -> Result<(), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());

@@ -5,18 +5,23 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::arguments::FileAndOnly;
 use super::context::Context;
-use super::selection::{self, Input};
+use super::input::Input;
+use super::selection::{self, Wanted};
+use super::subcommand::{Manual, Subcommand};
 use crate::generate;
-use crate::output::Failure;
+use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan;
 
-/// Arguments of `rsgen generate`.
+/// Write the units of an ecosystem file into a folder, for packages
 #[derive(Debug, Args)]
 pub(super) struct Generate {
-    #[command(flatten)]
-    file: FileAndOnly,
+    /// The ecosystem file
+    #[arg(value_name = "FILE", default_value = "ecosystem.toml")]
+    file: PathBuf,
+    /// Only these apps of the file
+    #[arg(long, value_name = "APP", value_delimiter = ',')]
+    only: Vec<String>,
     /// The folder to write the units into
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -25,32 +30,54 @@ pub(super) struct Generate {
     root: Option<PathBuf>,
 }
 
+/// The files that were written, as scripts read them.
 #[derive(Serialize)]
-struct Json {
+struct Generated {
     files: Vec<String>,
 }
 
-pub(super) fn run(context: &mut Context, arguments: &Generate) -> Result<(), Failure> {
-    let mut input = Input::read(&arguments.file.file)?;
-    if let Some(root) = &arguments.root {
-        input = input.below(root)?;
+impl Shown for Generated {}
+
+impl Subcommand for Generate {
+    const MANUAL: Manual = Manual {
+        exits: &[Exit::Done, Exit::Failed, Exit::Usage, Exit::Invalid],
+        examples: &[
+            (
+                "rsgen generate --output units ecosystem.toml",
+                "Writes the units of all apps of the file.",
+            ),
+            (
+                "rsgen generate --root debian/hello -o debian/hello/usr/lib/systemd/system \
+                 debian/hello/usr/lib/hello/ecosystem.toml",
+                "Writes units for the host on which a package will be unpacked, while the package is built.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let mut input = Input::read(&self.file)?;
+        if let Some(root) = &self.root {
+            input = input.below(root)?;
+        }
+        let version = context.systemd_version();
+        let wanted = Wanted {
+            input: &input,
+            only: &self.only,
+            instances: None,
+        };
+        let mut files = Vec::new();
+        for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
+            let set = plan::units(&selected.app, None, &context.layout, context.host)
+                .map_err(Failure::failed)?;
+            generate::write(&self.output, &set)
+                .map_err(|e| Failure::failed(format!("{}: {e}", self.output.display())))?;
+            let paths = set.files.keys().chain(set.links.keys());
+            files.extend(paths.map(|p| self.output.join(p).display().to_string()));
+        }
+        for file in &files {
+            context.sink.notice(&Notice::Written(file));
+        }
+        context.sink.answer(&Generated { files });
+        Ok(())
     }
-    let mut files = Vec::new();
-    for selected in selection::select(context, &input, &arguments.file.only, None)? {
-        let set = plan::units(&selected.app, None, &context.layout, context.host)
-            .map_err(Failure::failed)?;
-        generate::write(&arguments.output, &set)
-            .map_err(|e| Failure::failed(format!("{}: {e}", arguments.output.display())))?;
-        files.extend(
-            set.files
-                .keys()
-                .chain(set.links.keys())
-                .map(|p| arguments.output.join(p).display().to_string()),
-        );
-    }
-    for file in &files {
-        context.printer.progress(file);
-    }
-    context.printer.json(&Json { files });
-    Ok(())
 }

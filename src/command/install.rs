@@ -3,20 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Serialize;
 
-use super::apply::{self, JsonChange, Prepared};
+use super::apply::{self, Prepared};
 use super::context::Context;
-use super::follow;
+use super::deploy::{self, Goal};
+use super::input::{self, Input};
 use super::list;
-use super::selection::{self, Input};
-use super::step::Step;
+use super::power;
+use super::selection::{self, Wanted};
+use super::subcommand::{Manual, Subcommand};
 use crate::ecosystem::values::{Instances, Listen};
 use crate::output::{Exit, Failure};
-use crate::systemd::Verb;
-use crate::unit::name::Units;
 
-/// Arguments of `rsgen install`.
+/// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
 pub(super) struct Install {
     /// An ecosystem file (`-` is standard input), or a script together with --listen
@@ -45,90 +44,59 @@ pub(super) struct Install {
     args: Vec<String>,
 }
 
-/// What was done, or with `--dry-run` would be, as scripts read it.
-#[derive(Serialize)]
-struct Json {
-    /// Whether a file or a process is not what it was.
-    changed: bool,
-    dry_run: bool,
-    changes: Vec<JsonChange>,
-    apps: Vec<String>,
-    /// The apps that did not run.
-    started: Vec<String>,
-    /// The apps whose instances were replaced one by one.
-    reloaded: Vec<String>,
-}
+impl Subcommand for Install {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            (
+                "rsgen install server.js --listen 3000 -i max",
+                "Runs one instance of the script for each CPU, all of them behind port 3000.",
+            ),
+            (
+                "rsgen install --dry-run ecosystem.toml",
+                "Shows what installing the file would change.",
+            ),
+            (
+                "rsgen install ecosystem.toml --only web",
+                "Installs one app of the file, or brings it up to the file.",
+            ),
+        ],
+    };
 
-impl Json {
-    fn new(prepared: &[Prepared], steps: &[Step], dry_run: bool) -> Self {
-        let names = |wanted: Step| {
-            let with = prepared.iter().zip(steps).filter(|(_, s)| **s == wanted);
-            with.map(|(p, _)| p.app.name.clone()).collect()
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let input = input(&self)?;
+        let wanted = Wanted {
+            input: &input,
+            only: &self.only,
+            instances: self.instances,
         };
-        let changes = prepared.iter().flat_map(|p| &p.changes);
-        Self {
-            changed: prepared.iter().any(|p| !p.changes.is_empty())
-                || steps.iter().any(|s| *s != Step::Nothing),
-            dry_run,
-            changes: changes.map(|c| JsonChange::new(c, dry_run)).collect(),
-            apps: prepared.iter().map(|p| p.app.name.clone()).collect(),
-            started: names(Step::Start),
-            reloaded: names(Step::Reload),
+        let version = context.systemd_version();
+        let prepared = selection::select(&wanted, &context.layout, version, context.sink)?
+            .into_iter()
+            .map(|selected| apply::prepare(&context.layout, context.host, selected))
+            .collect::<Result<Vec<_>, _>>()?;
+        apply::show(context.sink, &prepared, self.dry_run);
+        refuse_readdressing(&prepared, self.replace_listener)?;
+        if self.dry_run {
+            let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared)?;
+            context.sink.answer(&outcome);
+            return Ok(());
         }
-    }
-}
-
-pub(super) fn run(context: &mut Context, arguments: &Install) -> Result<(), Failure> {
-    let input = input(arguments)?;
-    let selected = selection::select(context, &input, &arguments.only, arguments.instances)?;
-    let (layout, host) = (context.layout.clone(), context.host);
-    let prepared: Vec<Prepared> = selected
-        .into_iter()
-        .map(|s| apply::prepare(&layout, host, s))
-        .collect::<Result<_, _>>()?;
-    apply::show(context, &prepared, arguments.dry_run);
-    refuse_readdressing(&prepared, arguments)?;
-    let json = if arguments.dry_run {
-        foresee(context, &prepared)?
-    } else {
         context.require_permission("install")?;
-        context.manager()?;
-        let steps = carry_out(context, &prepared)?;
-        Json::new(&prepared, &steps, false)
-    };
-    if !json.changed {
-        context.printer.line("nothing to do");
+        let outcome = deploy::deploy(&mut context.jobs()?, &prepared, Goal::Current)?;
+        context.sink.answer(&outcome);
+        if !context.sink.is_for_scripts() {
+            let layout = context.layout.clone();
+            let listing = list::listing(context.manager()?, &layout, &outcome.apps)?;
+            context.sink.answer(&listing);
+        }
+        Ok(())
     }
-    context.printer.json(&json);
-    if !arguments.dry_run && !context.printer.json {
-        list::print(context, &json.apps)?;
-    }
-    Ok(())
-}
-
-/// What would be done. Units can be looked at where no systemd runs, as when an image is built; what
-/// would become of processes is then not told.
-fn foresee(context: &mut Context, prepared: &[Prepared]) -> Result<Json, Failure> {
-    let steps = match context.manager() {
-        Ok(_) => prepared
-            .iter()
-            .map(|p| Step::of(context, p))
-            .collect::<Result<_, _>>()?,
-        Err(_) => Vec::new(),
-    };
-    let json = Json::new(prepared, &steps, true);
-    for app in &json.started {
-        context.printer.line(format!("{app}: would start"));
-    }
-    for app in &json.reloaded {
-        context.printer.line(format!("{app}: would reload"));
-    }
-    Ok(json)
 }
 
 fn input(arguments: &Install) -> Result<Input, Failure> {
     let is_script = arguments.file.extension().is_none_or(|e| e != "toml")
-        && arguments.file != Path::new(selection::STANDARD_INPUT);
+        && arguments.file != Path::new(input::STANDARD_INPUT);
     if !is_script {
         if !arguments.listen.is_empty() || arguments.name.is_some() || !arguments.args.is_empty() {
             return Err(Failure::new(
@@ -149,11 +117,11 @@ fn input(arguments: &Install) -> Result<Input, Failure> {
     script_as_file(arguments)
 }
 
-/// What an ecosystem file for this one script would say.
+/// An ecosystem file for one script, made of the command line.
 fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
     let absolute = std::path::absolute(&arguments.file)
         .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
-    let folder = selection::utf8_folder(&absolute)?;
+    let folder = input::utf8_folder(&absolute)?;
     let file = absolute
         .file_name()
         .and_then(|f| f.to_str())
@@ -203,38 +171,18 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
     })
 }
 
-// systemd drops a listening socket whose address changes, and says nothing.
-fn refuse_readdressing(prepared: &[Prepared], arguments: &Install) -> Result<(), Failure> {
+/// Refuses to move an app to another address unless told to: systemd drops a listening socket whose address changes, and
+/// says nothing.
+fn refuse_readdressing(prepared: &[Prepared], replace_listener: bool) -> Result<(), Failure> {
     let moved = prepared
         .iter()
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));
     match moved {
-        Some((p, (old, new))) if !arguments.replace_listener => Err(Failure::failed(format!(
+        Some((p, (old, new))) if !replace_listener => Err(Failure::failed(format!(
             "`{}` listens on {old}; moving it to {new} closes {old} first",
-            p.app.name
+            p.app
         ))
         .help("add --replace-listener to do that, with a moment without service")),
         _ => Ok(()),
     }
-}
-
-/// Writes and applies; what was done to the processes of each.
-fn carry_out(context: &mut Context, prepared: &[Prepared]) -> Result<Vec<Step>, Failure> {
-    for p in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        let units = Units::of(&p.app.name);
-        follow::job(context, Verb::Stop, &units.cluster())?;
-        for socket in units.sockets() {
-            follow::job(context, Verb::Stop, &socket)?;
-        }
-    }
-    if prepared.iter().any(|p| !p.changes.is_empty()) {
-        apply::write(context, prepared)?;
-    }
-    let mut steps = Vec::new();
-    for p in prepared {
-        let step = Step::of(context, p)?;
-        step.take(context, p)?;
-        steps.push(step);
-    }
-    Ok(steps)
 }

@@ -1,29 +1,33 @@
-//! `rsgen list`: every app and how each of its instances is.
+//! `rsgen list`: every app, and the state of each of its instances.
 
 use anstyle::AnsiColor;
 use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
+use super::subcommand::{Manual, Subcommand};
 use super::targets;
 use crate::brake::Deaths;
 use crate::generate::sources;
-use crate::output::{Failure, table};
+use crate::layout::Layout;
+use crate::output::{Exit, Failure, Shown, Style, table};
 use crate::state::{Entry, Name};
-use crate::systemd::{ActiveState, Unit};
+use crate::systemd::{ActiveState, Manager, Unit};
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// Arguments of `rsgen list`.
+/// List apps and their instances
 #[derive(Debug, Args)]
+#[command(visible_alias = "ls")]
 pub(super) struct List {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Json {
+/// The apps as scripts read them.
+#[derive(Debug, Serialize)]
+pub(super) struct Listing {
     apps: Vec<AppStatus>,
 }
 
@@ -31,14 +35,14 @@ struct Json {
 #[derive(Debug, Serialize)]
 struct AppStatus {
     name: String,
-    /// Of the cluster unit, as systemd calls it.
+    /// `ActiveState=` of the cluster unit.
     active_state: String,
     listen: Vec<String>,
     ready: usize,
     instances: Vec<InstanceStatus>,
 }
 
-/// One instance as scripts read it; what is not known is null.
+/// One instance as scripts read it; a value that is not known is null.
 #[derive(Debug, Serialize)]
 struct InstanceStatus {
     number: u32,
@@ -50,62 +54,85 @@ struct InstanceStatus {
     restarts: u32,
     memory_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
-    /// Why it is not online.
+    /// The reason for which the instance is not online.
     reason: Option<String>,
 }
 
-pub(super) fn run(context: &mut Context, arguments: &List) -> Result<(), Failure> {
-    let known = targets::known(&context.layout);
-    let apps: Vec<String> = if arguments.apps.is_empty() {
-        known
-    } else {
-        arguments.apps.clone()
+impl Subcommand for List {
+    const MANUAL: Manual = Manual {
+        exits: &[Exit::Done, Exit::Failed, Exit::Usage, Exit::Unreachable],
+        examples: &[
+            ("rsgen list", "Shows every app and its instances."),
+            ("rsgen list --json", "Prints the same as JSON."),
+        ],
     };
-    if context.printer.json {
-        let apps = apps
-            .iter()
-            .map(|a| status(context, a))
-            .collect::<Result<_, _>>()?;
-        context.printer.json(&Json { apps });
-        return Ok(());
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let apps = if self.apps.is_empty() {
+            targets::known(&context.layout)
+        } else {
+            self.apps
+        };
+        // Where there is no app, systemd need not be asked.
+        let listing = if apps.is_empty() {
+            Listing { apps: Vec::new() }
+        } else {
+            let layout = context.layout.clone();
+            listing(context.manager()?, &layout, &apps)?
+        };
+        context.sink.answer(&listing);
+        Ok(())
     }
-    if apps.is_empty() {
-        context
-            .printer
-            .line("no app is installed; begin with `rsgen install ecosystem.toml`");
-        return Ok(());
-    }
-    print(context, &apps)
 }
 
-/// The table of these apps.
-pub(super) fn print(context: &mut Context, apps: &[String]) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    for app in apps {
-        let status = status(context, app)?;
-        rows.extend(status.instances.iter().map(|i| row(context, &status, i)));
-        if status.instances.is_empty() {
-            rows.push(vec![
-                status.name.into(),
-                "-".into(),
-                status.active_state.into(),
-                "-".into(),
-                "-".into(),
-                "-".into(),
-                "-".into(),
-                status.listen.join(" ").into(),
-                "".into(),
-            ]);
+/// The state of these apps.
+pub(super) fn listing(
+    manager: &mut dyn Manager,
+    layout: &Layout,
+    apps: &[String],
+) -> Result<Listing, Failure> {
+    let apps = apps.iter().map(|app| status(manager, layout, app));
+    Ok(Listing {
+        apps: apps.collect::<Result<_, _>>()?,
+    })
+}
+
+impl Shown for Listing {
+    fn shown(&self, style: Style) -> Option<Visible> {
+        if self.apps.is_empty() {
+            return Some("no app is installed; begin with `rsgen install ecosystem.toml`".into());
         }
+        let header = [
+            "APP", "#", "STATUS", "PID", "UPTIME", "RESTARTS", "MEMORY", "LISTEN", "",
+        ];
+        let rows = self.apps.iter().flat_map(|app| app.rows(style));
+        Some(table::render(&header, rows.collect()))
     }
-    let header = [
-        "APP", "#", "STATUS", "PID", "UPTIME", "RESTARTS", "MEMORY", "LISTEN", "",
-    ];
-    context.printer.line(table::render(&header, rows));
-    Ok(())
 }
 
-fn row(context: &Context, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
+impl AppStatus {
+    /// A row for each instance, or one for the app if there is none.
+    fn rows(&self, style: Style) -> Vec<Vec<Visible>> {
+        if !self.instances.is_empty() {
+            let rows = self.instances.iter().map(|i| row(style, self, i));
+            return rows.collect();
+        }
+        let dash = || Visible::from("-");
+        vec![vec![
+            (&self.name).into(),
+            dash(),
+            (&self.active_state).into(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            self.listen.join(" ").into(),
+            "".into(),
+        ]]
+    }
+}
+
+fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
     let colour = match instance.status {
         "online" => AnsiColor::Green,
         "errored" => AnsiColor::Red,
@@ -115,7 +142,7 @@ fn row(context: &Context, app: &AppStatus, instance: &InstanceStatus) -> Vec<Vis
     vec![
         (&app.name).into(),
         instance.number.to_string().into(),
-        context.printer.paint(instance.status, colour),
+        style.paint(instance.status, colour),
         or_dash(instance.pid.map(|p| p.to_string())),
         or_dash(instance.uptime_seconds.map(table::span)),
         instance.restarts.to_string().into(),
@@ -125,13 +152,12 @@ fn row(context: &Context, app: &AppStatus, instance: &InstanceStatus) -> Vec<Vis
     ]
 }
 
-fn status(context: &mut Context, app: &str) -> Result<AppStatus, Failure> {
-    let listen = sources::find(&context.layout, app)
-        .and_then(|s| sources::load(&context.layout, &s).ok())
+fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppStatus, Failure> {
+    let listen = sources::find(layout, app)
+        .and_then(|s| sources::load(layout, &s).ok())
         .map(|(_, a)| a.listen.iter().map(ToString::to_string).collect())
         .unwrap_or_default();
-    let state = context.layout.state(app);
-    let manager = context.manager()?;
+    let state = layout.state(app);
     let units = Units::of(app);
     let cluster = manager.unit(&units.cluster())?;
     let mut instances = Vec::new();
@@ -188,7 +214,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {
     }
 }
 
-/// Where control groups do not count memory, what proc(5) says of the main process.
+/// The resident memory of the main process by proc(5), for hosts whose control groups do not count memory.
 fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;

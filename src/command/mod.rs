@@ -1,46 +1,112 @@
-//! The command line: one file for each subcommand, which holds its arguments, its work and what it
-//! prints.
+//! The command line: one file for each subcommand, and one row for it below.
 
 mod apply;
-mod arguments;
-mod check;
-mod completions;
 mod context;
+mod deploy;
 mod follow;
-mod generate;
-mod install;
+mod host_probe;
+mod input;
+mod jobs;
 mod limits;
-mod list;
-mod pages;
+mod options;
 mod power;
-mod probe;
-mod reload;
 mod selection;
 mod state;
-mod step;
+mod subcommand;
+mod tail;
 mod targets;
-mod uninstall;
-mod unit;
+mod unsupported;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, Command};
 use context::Context;
+use options::Global;
+use subcommand::{CommandLine, Manual, Subcommand};
 
 use crate::begin;
-use crate::output::{Failure, Printer};
+use crate::output::{self, Exit, Failure};
 use crate::visible::Visible;
+
+/// Declares the file of each subcommand and the type in it that is the subcommand; the file has the subcommand's name.
+macro_rules! subcommands {
+    ($($file:ident::$Type:ident,)*) => {
+        $(mod $file;)*
+
+        #[derive(Debug, clap::Subcommand)]
+        enum Command {
+            $(#[command(name = stringify!($file))] $Type($file::$Type),)*
+        }
+
+        impl Command {
+            fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+                match self {
+                    $(Self::$Type(subcommand) => subcommand.run(context),)*
+                }
+            }
+        }
+
+        const MANUALS: &[(&str, Manual)] = &[
+            $((stringify!($file), <$file::$Type as Subcommand>::MANUAL),)*
+        ];
+    };
+}
+
+// In the order of `--help`.
+subcommands! {
+    install::Install,
+    uninstall::Uninstall,
+    reload::Reload,
+    start::Start,
+    stop::Stop,
+    restart::Restart,
+    reset::Reset,
+    list::List,
+    check::Check,
+    generate::Generate,
+    completions::Completions,
+    pages::Pages,
+    unit::Unit,
+}
+
+/// PM2's cluster mode for every language, on systemd alone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rsgen",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = exit_statuses()
+)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn exit_statuses() -> String {
+    let statuses = Exit::ALL.map(|exit| format!("{} {}", exit as u8, exit.meaning()));
+    format!("Exit status: {}.", statuses.join(", "))
+}
+
+fn command_line() -> CommandLine {
+    CommandLine {
+        command: Arguments::command(),
+        manuals: MANUALS,
+    }
+}
 
 /// Parses the command line, runs it, prints one failure, returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
     begin(&given);
-    let arguments = match parse(given) {
+    let Arguments { global, command } = match parse(given) {
         Ok(arguments) => arguments,
         Err(e) => {
             // Help and version are errors to clap; only real ones have status 2.
@@ -49,19 +115,19 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    let global = &arguments.global;
-    let printer = Printer::new(global.color, global.quiet, global.json, global.verbose);
-    match Context::new(&arguments.global, printer).and_then(|mut c| run(&mut c, arguments.command))
-    {
+    let sink = output::sink(global.color, global.quiet, global.json, global.verbose);
+    let done = Context::new(global.user, sink.as_ref(), command_line)
+        .and_then(|mut context| command.run(&mut context));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            printer.failure(&failure);
+            sink.failure(&failure);
             ExitCode::from(failure.exit as u8)
         }
     }
 }
 
-/// Before anything is parsed: also a message about a wrong argument is printed in an environment.
+/// Settles the environment before anything is parsed, since clap's messages depend on it, too.
 fn begin(given: &[OsString]) {
     let mut arguments = given.iter().skip(1);
     let is_flag = |a: &&OsString| a.as_encoded_bytes().starts_with(b"-");
@@ -74,7 +140,8 @@ fn begin(given: &[OsString]) {
     }
 }
 
-/// An error speaks of arguments as they may be shown: clap paints its messages, so it has to be told before.
+/// Parses arguments so that an error repeats them only as they may be shown. clap colours its messages, so the
+/// arguments have to be made visible before it makes one.
 fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
     let shown: Vec<OsString> = given.iter().map(visible).collect();
     let is_shown = shown == given;
@@ -82,7 +149,7 @@ fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
         if is_shown {
             return error;
         }
-        // What is wrong is wrong without control characters as well; if not, it is told without colours.
+        // The visible arguments are usually wrong as well. If they are not, the first message is given without colours.
         Arguments::try_parse_from(shown).err().unwrap_or_else(|| {
             let text = Visible::lines(&error.to_string()).to_string();
             let message = text.strip_prefix("error: ").unwrap_or(&text);
@@ -91,7 +158,7 @@ fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
     })
 }
 
-/// Bytes that are no text stay, for clap refuses them; it never repeats them.
+/// An argument made visible. Bytes that are not UTF-8 stay: clap refuses them and never repeats them.
 fn visible(argument: &OsString) -> OsString {
     let mut shown = Vec::with_capacity(argument.len());
     for chunk in argument.as_bytes().utf8_chunks() {
@@ -101,20 +168,29 @@ fn visible(argument: &OsString) -> OsString {
     OsString::from_vec(shown)
 }
 
-fn run(context: &mut Context, command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Install(a) => install::run(context, &a),
-        Command::Uninstall(a) => uninstall::run(context, &a),
-        Command::Reload(a) => reload::run(context, &a),
-        Command::Start(a) => power::start(context, &a),
-        Command::Stop(a) => power::stop(context, &a),
-        Command::Restart(a) => power::restart(context, &a),
-        Command::Reset(a) => power::reset(context, &a),
-        Command::List(a) => list::run(context, &a),
-        Command::Check(a) => check::run(context, &a),
-        Command::Generate(a) => generate::run(context, &a),
-        Command::Completions(a) => completions::run(&a),
-        Command::Pages(a) => pages::run(&a),
-        Command::Unit(a) => unit::run(context, a),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_a_command_line_of_its_subcommand() {
+        for (name, manual) in MANUALS {
+            for (example, _) in manual.examples {
+                let words = shlex::split(example).unwrap();
+                let parsed = Arguments::command().try_get_matches_from(&words);
+                let matches = parsed.unwrap_or_else(|e| panic!("{example}: {e}"));
+                assert_eq!(matches.subcommand_name(), Some(*name), "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_subcommand_has_a_manual_unless_it_is_hidden() {
+        let command = Arguments::command();
+        for (name, manual) in MANUALS {
+            let subcommand = command.find_subcommand(name).unwrap();
+            let is_described = !manual.examples.is_empty() && manual.exits.contains(&Exit::Usage);
+            assert_eq!(is_described, !subcommand.is_hide_set(), "{name}");
+        }
     }
 }

@@ -3,78 +3,92 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::apply;
-use super::arguments::Targets;
+use super::apply::{self, Prepared};
 use super::context::Context;
-use super::follow;
+use super::deploy::{self, Goal};
+use super::options::Targets;
+use super::power;
 use super::selection;
+use super::subcommand::{Manual, Subcommand};
 use super::targets::{self, Target};
 use crate::generate::{self, sources};
-use crate::output::Failure;
+use crate::layout::Layout;
+use crate::output::{Failure, Shown, Sink};
+use crate::plan::Host;
 use crate::systemd::Verb;
 use crate::unit::name::Units;
 
-/// Arguments of `rsgen reload`.
+/// Replace the instances of apps one by one, losing no request
 #[derive(Debug, Args)]
 pub(super) struct Reload {
     #[command(flatten)]
     targets: Targets,
 }
 
+/// The targets that were reloaded, as scripts read them.
 #[derive(Serialize)]
-struct Json {
+struct Reloaded {
     reloaded: Vec<String>,
 }
 
-pub(super) fn run(context: &mut Context, arguments: &Reload) -> Result<(), Failure> {
-    let targets = targets::resolve(context, &arguments.targets)?;
-    context.require_permission("reload")?;
-    let mut reloaded = Vec::new();
-    for target in targets {
-        match &target {
-            Target::App(app) => reload(context, app)?,
-            // One instance alone: nothing to walk, the others serve meanwhile.
-            Target::Instance(app, number) => {
-                follow::job(context, Verb::Restart, &Units::of(app).instance(*number))?;
+impl Shown for Reloaded {}
+
+impl Subcommand for Reload {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            ("rsgen reload web", "Replaces all instances of an app."),
+            (
+                "rsgen reload ecosystem.toml --only web,api",
+                "Replaces all instances of two apps of the file.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let targets = targets::resolve(&context.layout, &self.targets)?;
+        context.require_permission("reload")?;
+        let mut reloaded = Vec::new();
+        for target in targets {
+            match &target {
+                Target::App(app) => {
+                    let prepared = prepare(&context.layout, context.host, context.sink, app)?;
+                    let prepared = std::slice::from_ref(&prepared);
+                    deploy::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
+                }
+                // With one instance alone there is nothing to walk; the others serve meanwhile.
+                Target::Instance(app, number) => {
+                    let unit = Units::of(app).instance(*number);
+                    context.jobs()?.run(Verb::Restart, &unit)?;
+                }
             }
+            reloaded.push(target.to_string());
         }
-        reloaded.push(target.to_string());
+        context.sink.answer(&Reloaded { reloaded });
+        Ok(())
     }
-    context.printer.json(&Json { reloaded });
-    Ok(())
 }
 
-/// Brings the units up to the app's file, then walks.
-fn reload(context: &mut Context, app: &str) -> Result<(), Failure> {
-    let mut prepared = None;
-    if let Some(source) = sources::find(&context.layout, app) {
-        let (_, parsed, report) =
-            sources::read(&context.layout, &source).map_err(Failure::invalid)?;
-        selection::warn(context, &report);
-        if generate::pinned_apps(&context.layout).contains_key(app) {
-            let change = apply::prepare_units(&context.layout, context.host, parsed, &source.path)?;
-            if let Some((old, new)) = &change.readdressed {
-                return Err(Failure::failed(format!(
-                    "`{app}` listens on {old}; a reload cannot move it to {new}"
-                ))
-                .help(format!(
-                    "run `rsgen install {} --replace-listener`",
-                    source.path.display()
-                )));
-            }
-            apply::show(context, std::slice::from_ref(&change), false);
-            prepared = Some(change);
-        }
+/// The changes that bring the pinned units of an app up to its file. An app without pinned units has none.
+fn prepare(layout: &Layout, host: Host, sink: &dyn Sink, app: &str) -> Result<Prepared, Failure> {
+    let Some(source) = sources::find(layout, app) else {
+        return Ok(Prepared::unchanged(app));
+    };
+    let (_, parsed, report) = sources::read(layout, &source).map_err(Failure::invalid)?;
+    selection::warn(sink, &report);
+    if !generate::pinned_apps(layout).contains_key(app) {
+        return Ok(Prepared::unchanged(app));
     }
-    // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
-    match &prepared {
-        Some(change) if !change.changes.is_empty() => {
-            apply::write(context, std::slice::from_ref(change))?;
-        }
-        _ => context.manager()?.daemon_reload()?,
+    let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
+    if let Some((old, new)) = &prepared.readdressed {
+        return Err(Failure::failed(format!(
+            "`{app}` listens on {old}; a reload cannot move it to {new}"
+        ))
+        .help(format!(
+            "run `rsgen install {} --replace-listener`",
+            source.path.display()
+        )));
     }
-    follow::reload(context, app).map_err(|failure| match &prepared {
-        Some(change) => follow::keep_old(context, change, failure),
-        None => failure,
-    })
+    apply::show(sink, std::slice::from_ref(&prepared), false);
+    Ok(prepared)
 }

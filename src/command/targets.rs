@@ -1,19 +1,18 @@
-//! What the words on the command line stand for: apps, instances, all, or those of a file.
+//! The targets on the command line: apps, instances, `all`, or the apps of a file.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::arguments::Targets;
-use super::context::Context;
-use super::selection::Input;
+use super::input::Input;
+use super::options::Targets;
 use crate::ecosystem::{self, diagnostic};
 use crate::generate::{self, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::unit::name::{Member, parse_service};
 
-/// One thing to work on.
+/// An app or an instance to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// A whole app.
@@ -41,9 +40,9 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
     apps.into_iter().collect()
 }
 
-/// Resolves every word; one that stands for nothing fails before anything is done.
-pub(super) fn resolve(context: &Context, arguments: &Targets) -> Result<Vec<Target>, Failure> {
-    let known = known(&context.layout);
+/// Resolves every word; a word without a meaning fails before anything is done.
+pub(super) fn resolve(layout: &Layout, arguments: &Targets) -> Result<Vec<Target>, Failure> {
+    let known = known(layout);
     let mut found: Vec<Target> = Vec::new();
     for word in &arguments.targets {
         for target in one(word, arguments, &known)? {

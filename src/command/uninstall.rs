@@ -1,19 +1,21 @@
-//! `rsgen uninstall`: stops apps and removes exactly what install wrote.
+//! `rsgen uninstall`: stops apps and removes exactly the files that install wrote.
 
 use clap::Args;
 use serde::Serialize;
 
 use super::apply::{self, JsonChange};
-use super::arguments::Targets;
 use super::context::Context;
-use super::follow;
+use super::options::Targets;
+use super::power;
 use super::state;
+use super::subcommand::{Manual, Subcommand};
 use super::targets::{self, Target};
 use crate::generate::files;
-use crate::output::{Exit, Failure};
+use crate::layout::Layout;
+use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan::diff::Change;
 
-/// Arguments of `rsgen uninstall`.
+/// Stop apps and remove what install wrote
 #[derive(Debug, Args)]
 pub(super) struct Uninstall {
     #[command(flatten)]
@@ -23,51 +25,67 @@ pub(super) struct Uninstall {
     dry_run: bool,
 }
 
+/// The files that were removed, or with `--dry-run` would be, as scripts read them.
 #[derive(Serialize)]
-struct Json {
+struct Uninstalled {
     dry_run: bool,
     changes: Vec<JsonChange>,
 }
 
-pub(super) fn run(context: &mut Context, arguments: &Uninstall) -> Result<(), Failure> {
-    let mut changes = Vec::new();
-    for target in targets::resolve(context, &arguments.targets)? {
-        let Target::App(app) = target else {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("`{target}` is one instance; an app is uninstalled as a whole"),
-            ));
-        };
-        changes.extend(uninstall(context, &app, arguments.dry_run)?);
+impl Shown for Uninstalled {}
+
+impl Subcommand for Uninstall {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            (
+                "rsgen uninstall web",
+                "Stops the app and removes its units and its installed file.",
+            ),
+            (
+                "rsgen uninstall --dry-run all",
+                "Lists the files that would be removed.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let mut changes = Vec::new();
+        for target in targets::resolve(&context.layout, &self.targets)? {
+            let Target::App(app) = target else {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("`{target}` is one instance; an app is uninstalled as a whole"),
+                ));
+            };
+            changes.extend(uninstall(context, &app, self.dry_run)?);
+        }
+        context.sink.answer(&Uninstalled {
+            dry_run: self.dry_run,
+            changes: changes.iter().map(|c| JsonChange::new(c, false)).collect(),
+        });
+        Ok(())
     }
-    let changes = changes.iter().map(|c| JsonChange::new(c, false)).collect();
-    context.printer.json(&Json {
-        dry_run: arguments.dry_run,
-        changes,
-    });
-    Ok(())
 }
 
-fn uninstall(context: &mut Context, app: &str, dry_run: bool) -> Result<Vec<Change>, Failure> {
-    let changes = removals(context, app)?;
+fn uninstall(context: &mut Context<'_>, app: &str, dry_run: bool) -> Result<Vec<Change>, Failure> {
+    let changes = removals(&context.layout, app)?;
     if !dry_run {
         context.require_permission("uninstall")?;
-        follow::stop(context, app)?;
+        context.jobs()?.stop(app)?;
         files::apply(&changes).map_err(Failure::failed)?;
         state::remove(&context.layout, app);
         context.manager()?.daemon_reload()?;
     }
     for change in &changes {
-        context
-            .printer
-            .progress(format!("remove {}", change.path.display()));
+        context.sink.notice(&Notice::Removed(&change.path));
     }
     Ok(changes)
 }
 
-fn removals(context: &Context, app: &str) -> Result<Vec<Change>, Failure> {
-    let mut paths = files::installed(&context.layout, app);
-    let file = apply::app_file(&context.layout, app);
+fn removals(layout: &Layout, app: &str) -> Result<Vec<Change>, Failure> {
+    let mut paths = files::installed(layout, app);
+    let file = apply::app_file(layout, app);
     if let Some(content) = files::content(&file) {
         paths.insert(file, content);
     }

@@ -1,20 +1,22 @@
-//! `rsgen unit …`: what the units themselves run. Not for people: hidden, and free to change.
+//! `rsgen unit …`: the commands of the units. The subcommand is hidden: people do not type it, and it may change.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::context::Context;
+use super::subcommand::{self, Manual};
 use crate::brake::Policy;
 use crate::cluster::{self, Cluster, Ended, Stopped};
 use crate::ecosystem::values::{Instances, OnFailure, parse_time};
-use crate::output::Failure;
+use crate::output::{Failure, Notice};
 use crate::unit::Fault;
 use crate::unit::name::Units;
 use crate::walk::{self, Plan};
 
-/// Arguments of `rsgen unit`.
+/// What the units themselves run
 #[derive(Debug, Args)]
+#[command(hide = true)]
 pub(super) struct Unit {
     #[command(subcommand)]
     step: Step,
@@ -84,7 +86,7 @@ struct Bound {
 
 impl Bound {
     /// Units of an older version do not name it; the time-out of their cluster unit is a little above it.
-    fn longest_stop(&self, context: &mut Context, app: &str) -> Result<Duration, Failure> {
+    fn longest_stop(&self, context: &mut Context<'_>, app: &str) -> Result<Duration, Failure> {
         Ok(match self.longest_stop {
             Some(longest) => longest,
             None => {
@@ -109,7 +111,15 @@ fn time(text: &str) -> Result<Duration, Fault> {
     }
 }
 
-pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure> {
+impl subcommand::Subcommand for Unit {
+    const MANUAL: Manual = Manual::NONE;
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        run(context, self)
+    }
+}
+
+fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
     match arguments.step {
         Step::Start {
             app,
@@ -169,7 +179,7 @@ pub(super) fn run(context: &mut Context, arguments: Unit) -> Result<(), Failure>
     }
 }
 
-fn cluster(context: &Context, app: &str) -> Cluster {
+fn cluster(context: &Context<'_>, app: &str) -> Cluster {
     Cluster {
         app: app.to_owned(),
         state: context.layout.state(app),
@@ -177,47 +187,47 @@ fn cluster(context: &Context, app: &str) -> Cluster {
     }
 }
 
-fn start(context: &mut Context, app: &str, how: cluster::Start) -> Result<(), Failure> {
+fn start(context: &mut Context<'_>, app: &str, how: cluster::Start) -> Result<(), Failure> {
     let cluster = cluster(context, app);
     // A stop in the middle of a start is no failure of the cluster.
     crate::sys::exit_on_sigterm();
-    let printer = context.printer;
+    let sink = context.sink;
     let ready = cluster::start(context.manager()?, &cluster, how, &mut |line| {
-        printer.line(line);
+        sink.notice(&Notice::Said(line));
     })
     .map_err(|e| Failure::failed(e.to_string()))?;
     let wanted = how.wanted;
-    context.printer.line(format!("{ready} of {wanted} serving"));
+    sink.notice(&Notice::Said(&format!("{ready} of {wanted} serving")));
     Ok(())
 }
 
-fn reload(context: &mut Context, plan: &Plan) -> Result<(), Failure> {
+fn reload(context: &mut Context<'_>, plan: &Plan) -> Result<(), Failure> {
     // A stop in the middle of a walk: what is done is done, nothing more is touched.
     crate::sys::exit_on_sigterm();
     let cluster = cluster(context, &plan.app);
-    let printer = context.printer;
+    let sink = context.sink;
     cluster::reload(context.manager()?, &cluster, plan, &mut |line| {
-        printer.line(line);
+        sink.notice(&Notice::Said(line));
     })
     .map_err(|e| Failure::failed(e.to_string()))
 }
 
-fn stop(context: &mut Context, app: &str, bound: &Bound) -> Result<(), Failure> {
+fn stop(context: &mut Context<'_>, app: &str, bound: &Bound) -> Result<(), Failure> {
     let cluster = cluster(context, app);
     let longest = bound.longest_stop(context, app)?;
-    let printer = context.printer;
-    let mut say = |line: &str| printer.line(line);
+    let sink = context.sink;
+    let mut say = |line: &str| sink.notice(&Notice::Said(line));
     match cluster::stop(context.manager()?, &cluster, longest, &mut say)? {
         Stopped::Clean => Ok(()),
         Stopped::Failed(why) => Err(Failure::failed(why)),
     }
 }
 
-fn stopped(context: &mut Context, app: &str, bound: &Bound) -> Result<(), Failure> {
+fn stopped(context: &mut Context<'_>, app: &str, bound: &Bound) -> Result<(), Failure> {
     let cluster = cluster(context, app);
     let longest = bound.longest_stop(context, app)?;
-    let printer = context.printer;
-    let mut say = |line: &str| printer.line(line);
+    let sink = context.sink;
+    let mut say = |line: &str| sink.notice(&Notice::Said(line));
     Ok(cluster::stopped(
         context.manager()?,
         &cluster,
@@ -227,7 +237,7 @@ fn stopped(context: &mut Context, app: &str, bound: &Bound) -> Result<(), Failur
 }
 
 fn ended(
-    context: &mut Context,
+    context: &mut Context<'_>,
     app: &str,
     number: u32,
     autorestart: bool,

@@ -1,8 +1,10 @@
-//! Why a command did not do what it was asked, and the exit status that tells scripts.
+//! The reason for which a command did not do what it was asked, and the exit status by which scripts know it.
 
 use serde::Serialize;
 
+use super::Shown;
 use crate::ecosystem::Report;
+use crate::ecosystem::diagnostic::Located;
 
 /// The exit statuses, which are an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,28 +24,56 @@ pub enum Exit {
     TimedOut = 5,
 }
 
-/// A failure as people and scripts are told of it.
+/// A failure as a command tells it.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// The exit status.
     pub exit: Exit,
-    /// Lower case, no full stop.
+    /// One line: lower case, no full stop. Empty when everything has been said already.
     pub message: String,
-    /// What to do.
+    /// The next step.
     pub help: Option<String>,
     /// Whether every instance that served before still serves the same.
     pub untouched: bool,
-    /// For an invalid file: everything that is wrong with it.
+    /// The faults of an invalid file.
     pub report: Option<Box<Report>>,
 }
 
+/// A failure as scripts read it.
 #[derive(Serialize)]
-pub(super) struct Json<'a> {
+pub(super) struct JsonFailure<'a> {
     error: &'a str,
     status: u8,
     help: Option<&'a str>,
     untouched: bool,
-    diagnostics: Vec<crate::ecosystem::diagnostic::Located<'a>>,
+    diagnostics: Vec<Located<'a>>,
+}
+
+impl Shown for JsonFailure<'_> {}
+
+impl Exit {
+    /// Every exit status, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Invalid,
+        Self::Unreachable,
+        Self::TimedOut,
+    ];
+
+    /// The meaning of the exit status, as `--help` and the manual pages give it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "the operation failed",
+            Self::Usage => "the command line is wrong",
+            Self::Invalid => "the ecosystem file is invalid",
+            Self::Unreachable => "systemd cannot be reached or permission is missing",
+            Self::TimedOut => "timed out waiting for ready",
+        }
+    }
 }
 
 impl Failure {
@@ -73,22 +103,22 @@ impl Failure {
         }
     }
 
-    /// Adds what to do.
+    /// Adds the next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Leaves the exit status only: everything has been said.
+    /// Leaves only the exit status, since everything has been said.
     #[must_use]
     pub fn silent(mut self) -> Self {
         self.message.clear();
         self
     }
 
-    pub(super) fn as_json(&self) -> Json<'_> {
-        Json {
+    pub(super) fn as_json(&self) -> JsonFailure<'_> {
+        JsonFailure {
             error: &self.message,
             status: self.exit as u8,
             help: self.help.as_deref(),

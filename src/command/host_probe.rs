@@ -1,4 +1,4 @@
-//! The file system as an ecosystem file sees it.
+//! The files and accounts of a host, against which an ecosystem file is resolved.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use crate::ecosystem::resolve::{Account, Entry, Probe};
 use crate::layout::Scope;
 
 /// This host, or one that is being put together in a folder of it.
-pub(super) struct Host {
-    /// What will be `/` of that host.
+pub(super) struct HostProbe {
+    /// The folder that will be `/` of the other host.
     pub(super) root: Option<PathBuf>,
-    /// Whose apps are looked at.
+    /// The manager whose apps are resolved.
     pub(super) scope: Scope,
 }
 
-impl Host {
-    /// Below the root first; what a package depends on is there where it is built.
+impl HostProbe {
+    /// Looks below the root first, then on this host: a package's dependencies are installed where it is built.
     fn any(&self, path: &Path, is: fn(&Path) -> bool) -> bool {
         let below = |root: &PathBuf| is(&root.join(path.strip_prefix("/").unwrap_or(path)));
         self.root.as_ref().is_some_and(below) || is(path)
     }
 }
 
-impl Probe for Host {
+impl Probe for HostProbe {
     fn is_file(&self, path: &Path) -> bool {
         self.any(path, Path::is_file)
     }
@@ -49,7 +49,7 @@ impl Probe for Host {
     }
 
     fn has_user(&self, user: &str) -> bool {
-        // A package makes its accounts when it is installed.
+        // A package creates its accounts when it is installed.
         self.root.is_some() || user.parse::<u32>().is_ok() || is_listed("passwd", user)
     }
 
@@ -62,7 +62,7 @@ impl Probe for Host {
     }
 
     fn entry(&self, path: &Path) -> Option<Entry> {
-        // Whose the files of a package are is not to be seen where it is built.
+        // While a package is built, its files do not have their owners yet.
         let found = self
             .root
             .is_none()
@@ -76,7 +76,7 @@ impl Probe for Host {
     }
 
     fn name(&self, account: Account) -> String {
-        // Only to be read by people: no other source of accounts is asked.
+        // The name is only shown, so the files are enough: no other source of accounts is asked.
         let (file, number) = match account {
             Account::User(number) => ("/etc/passwd", number.to_string()),
             Account::Group(number) => ("/etc/group", number.to_string()),
@@ -91,8 +91,8 @@ impl Probe for Host {
     }
 }
 
-/// Whether a database of nsswitch.conf(5) has an entry, asked by getent(1): its modules are loaded at run time, and a
-/// program that is linked statically must not do that.
+/// Whether a database of nsswitch.conf(5) has an entry. getent(1) is asked because the modules of the database are loaded
+/// at run time, which a statically linked program must not do.
 fn is_listed(database: &str, name: &str) -> bool {
     const NOT_FOUND: i32 = 2;
     let asked = Command::new("/usr/bin/getent")
@@ -102,6 +102,6 @@ fn is_listed(database: &str, name: &str) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    // Without an answer systemd has the last word, at the start.
+    // Without an answer the account is assumed to exist; systemd checks it at the start.
     asked.map_or(true, |status| status.code() != Some(NOT_FOUND))
 }

@@ -1,0 +1,166 @@
+//! From the files of apps to their processes: writes what changes, then starts or reloads what has to be.
+
+use serde::Serialize;
+
+use super::apply::{self, JsonChange, Prepared};
+use super::jobs::Jobs;
+use super::state;
+use crate::output::{Failure, Notice, Shown, Style};
+use crate::plan::diff::Change;
+use crate::systemd::{ActiveState, Verb};
+use crate::unit::name::Units;
+use crate::visible::Visible;
+
+/// The state that a deployment leaves the instances in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The instances are what the files say: one that is already is not touched.
+    Current,
+    /// Every instance is a new process.
+    Fresh,
+}
+
+/// What has to be done to the processes of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// The instances are what the files say.
+    Nothing,
+    /// The app is not active.
+    Start,
+    /// The instances are of another version, or some of them may be.
+    Reload,
+}
+
+/// What was done, or with `--dry-run` would be, as scripts read it.
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome {
+    /// Whether a file or a process is not what it was.
+    changed: bool,
+    dry_run: bool,
+    changes: Vec<JsonChange>,
+    pub(super) apps: Vec<String>,
+    /// The apps that were not active.
+    started: Vec<String>,
+    /// The apps whose instances were replaced one by one.
+    reloaded: Vec<String>,
+}
+
+impl Outcome {
+    fn new(prepared: &[Prepared], actions: &[Action], dry_run: bool) -> Self {
+        let names = |wanted: Action| {
+            let with = prepared.iter().zip(actions).filter(|(_, a)| **a == wanted);
+            with.map(|(p, _)| p.app.clone()).collect()
+        };
+        let changes = prepared.iter().flat_map(|p| &p.changes);
+        Self {
+            changed: prepared.iter().any(|p| !p.changes.is_empty())
+                || actions.iter().any(|a| *a != Action::Nothing),
+            dry_run,
+            changes: changes.map(|c| JsonChange::new(c, dry_run)).collect(),
+            apps: prepared.iter().map(|p| p.app.clone()).collect(),
+            started: names(Action::Start),
+            reloaded: names(Action::Reload),
+        }
+    }
+}
+
+impl Shown for Outcome {
+    fn shown(&self, _: Style) -> Option<Visible> {
+        if !self.changed {
+            return Some("nothing to do".into());
+        }
+        // What was done has been told while it was done.
+        if !self.dry_run {
+            return None;
+        }
+        let started = self.started.iter().map(|app| format!("{app}: would start"));
+        let reloaded = self
+            .reloaded
+            .iter()
+            .map(|app| format!("{app}: would reload"));
+        let lines: Vec<String> = started.chain(reloaded).collect();
+        (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))
+    }
+}
+
+/// Writes the changes of all apps, all or none, and then brings their instances to the goal, one app after the other.
+pub(super) fn deploy(
+    jobs: &mut Jobs<'_>,
+    prepared: &[Prepared],
+    goal: Goal,
+) -> Result<Outcome, Failure> {
+    for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
+        let units = Units::of(&moved.app);
+        jobs.run(Verb::Stop, &units.cluster())?;
+        for socket in units.sockets() {
+            jobs.run(Verb::Stop, &socket)?;
+        }
+    }
+    let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
+    if !changes.is_empty() {
+        apply::write(jobs.manager, &changes)?;
+    } else if goal == Goal::Fresh {
+        // A file that is not pinned takes effect through the generator, which systemd runs now.
+        jobs.manager.daemon_reload()?;
+    }
+    let mut actions = Vec::new();
+    for prepared in prepared {
+        let action = needed(jobs, prepared, goal)?;
+        match action {
+            Action::Nothing => {}
+            Action::Start => jobs.start(&prepared.app)?,
+            Action::Reload => jobs
+                .reload(&prepared.app)
+                .map_err(|failure| keep_old(jobs, prepared, failure))?,
+        }
+        actions.push(action);
+    }
+    Ok(Outcome::new(prepared, &actions, false))
+}
+
+/// What [`deploy`] would do. Without a systemd to ask, as when an image is built, only the changes of the files are known.
+pub(super) fn foresee(
+    jobs: Option<&mut Jobs<'_>>,
+    prepared: &[Prepared],
+) -> Result<Outcome, Failure> {
+    let mut actions = Vec::new();
+    if let Some(jobs) = jobs {
+        for prepared in prepared {
+            actions.push(needed(jobs, prepared, Goal::Current)?);
+        }
+    }
+    Ok(Outcome::new(prepared, &actions, true))
+}
+
+fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
+    let unit = jobs.manager.unit(&Units::of(&prepared.app).cluster())?;
+    let is_up = matches!(unit.active, ActiveState::Active | ActiveState::Reloading);
+    if !is_up || prepared.readdressed.is_some() {
+        return Ok(Action::Start);
+    }
+    // Files that are already there do not mean that every instance has them: a walk may have stopped half-way.
+    let is_current = prepared.changes.is_empty()
+        && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
+    Ok(if goal == Goal::Current && is_current {
+        Action::Nothing
+    } else {
+        Action::Reload
+    })
+}
+
+/// After a walk that touched no instance, puts the old units back, so that a restart runs the old version.
+fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failure {
+    if prepared.changes.is_empty() || !failure.untouched {
+        return failure;
+    }
+    match apply::roll_back(jobs.manager, &prepared.changes) {
+        Ok(()) => {
+            jobs.sink.notice(&Notice::PutBack(&prepared.app));
+            failure
+        }
+        Err(e) => failure.help(format!(
+            "the old units could not be put back: {}",
+            e.message
+        )),
+    }
+}

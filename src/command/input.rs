@@ -1,0 +1,92 @@
+//! The text of an ecosystem file, and the place from which its relative paths start.
+
+use std::path::{Path, PathBuf};
+
+use crate::output::{Exit, Failure};
+
+/// The file name that means standard input.
+pub(super) const STANDARD_INPUT: &str = "-";
+
+/// An ecosystem file that was read.
+pub(super) struct Input {
+    /// The name by which messages call the file.
+    pub(super) shown: String,
+    pub(super) text: String,
+    /// The folder that relative paths start from.
+    pub(super) folder: PathBuf,
+    /// The folder that will be `/` where the app runs, if the app does not run on this host.
+    pub(super) root: Option<PathBuf>,
+}
+
+impl Input {
+    /// Reads an ecosystem file, or standard input when its name is `-`, in which relative paths start from the current
+    /// folder.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new(STANDARD_INPUT) {
+            return Self::from_standard_input();
+        }
+        let shown = path.display().to_string();
+        let absolute = std::path::absolute(path)
+            .map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let failure = Failure::new(Exit::Invalid, format!("`{shown}` cannot be read: {e}"));
+            match e.kind() {
+                std::io::ErrorKind::NotFound => {
+                    failure.help("name an ecosystem file, or a script with `--listen`")
+                }
+                std::io::ErrorKind::InvalidData => failure.help("save it as UTF-8"),
+                _ => failure,
+            }
+        })?;
+        Ok(Self {
+            shown,
+            text,
+            folder: utf8_folder(&absolute)?,
+            root: None,
+        })
+    }
+
+    fn from_standard_input() -> Result<Self, Failure> {
+        let text = std::io::read_to_string(std::io::stdin()).map_err(|e| {
+            Failure::new(Exit::Invalid, format!("standard input cannot be read: {e}"))
+                .help("write an ecosystem file to it, as UTF-8")
+        })?;
+        let inside = std::path::absolute("ecosystem.toml")
+            .map_err(|e| Failure::new(Exit::Usage, format!("the current folder: {e}")))?;
+        Ok(Self {
+            shown: "standard input".into(),
+            text,
+            folder: utf8_folder(&inside)?,
+            root: None,
+        })
+    }
+
+    /// The same file, for a host whose files are put together below a folder.
+    pub(super) fn below(mut self, root: &Path) -> Result<Self, Failure> {
+        let root = std::path::absolute(root)
+            .map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", root.display())))?;
+        let inside = self.folder.strip_prefix(&root).map_err(|_| {
+            Failure::new(
+                Exit::Usage,
+                format!("`{}` is not below `{}`", self.shown, root.display()),
+            )
+            .help("put the ecosystem file where it will lie in the package")
+        })?;
+        self.folder = Path::new("/").join(inside);
+        self.root = Some(root);
+        Ok(self)
+    }
+}
+
+/// The folder of a file, if TOML can hold the folder's name.
+pub(super) fn utf8_folder(absolute: &Path) -> Result<PathBuf, Failure> {
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    if folder.to_str().is_none() {
+        return Err(Failure::new(
+            Exit::Invalid,
+            format!("the folder `{}` is not named in UTF-8", folder.display()),
+        )
+        .help("rename it: neither TOML nor units can hold such a name"));
+    }
+    Ok(folder.to_owned())
+}

@@ -1,0 +1,226 @@
+//! systemd's jobs, from the moment they are queued until they end.
+//!
+//! Whatever happens to a job is told as a [`Notice`]; nothing is printed here.
+
+use std::time::{Duration, Instant};
+
+use super::state;
+use crate::cluster::Cluster;
+use crate::layout::Layout;
+use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
+use crate::systemd::{self, Job, JobResult, Manager, QueuedJob, Unit, Verb};
+use crate::unit::name::{Member, Units, parse};
+use crate::visible::Visible;
+use crate::walk::Overdue;
+
+/// The interval at which an instance is checked for not ending.
+const GLANCE: Duration = Duration::from_secs(1);
+/// The interval at which a unit without a job is looked at, and the progress of a walk is read.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+/// The longest wait for a job. systemd's own time-outs are far below: a job that takes longer is not going to end.
+pub(super) const LONGEST: Duration = Duration::from_hours(1);
+/// The number of times that a job is queued again after another job has cancelled it.
+pub(super) const AGAIN: usize = 3;
+
+/// The jobs of the apps of one layout.
+pub(super) struct Jobs<'a> {
+    pub(super) manager: &'a mut dyn Manager,
+    pub(super) layout: &'a Layout,
+    pub(super) sink: &'a dyn Sink,
+}
+
+impl Jobs<'_> {
+    /// Starts an app and waits until it serves.
+    pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
+        self.sink.notice(&Notice::Starting(app));
+        state::forget_deaths(self.layout, app, None);
+        self.run(Verb::Start, &Units::of(app).cluster())
+    }
+
+    /// Restarts an app, all instances at once; its port stays open.
+    pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
+        self.sink.notice(&Notice::Restarting(app));
+        state::forget_deaths(self.layout, app, None);
+        self.run(Verb::Restart, &Units::of(app).cluster())
+    }
+
+    /// Stops an app, its port last. The socket's job takes the cluster along: as long as that job waits, systemd starts
+    /// nothing for a connection that comes after the first instances are gone.
+    pub(super) fn stop(&mut self, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        self.cut_short(&units.instances())?;
+        for socket in units.sockets() {
+            self.run(Verb::Stop, &socket)?;
+        }
+        self.run(Verb::Stop, &units.cluster())
+    }
+
+    /// Starts one instance.
+    pub(super) fn start_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
+        state::forget_deaths(self.layout, app, Some(number));
+        self.run(Verb::Start, &Units::of(app).instance(number))
+    }
+
+    /// Restarts one instance.
+    pub(super) fn restart_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
+        state::forget_deaths(self.layout, app, Some(number));
+        self.run(Verb::Restart, &Units::of(app).instance(number))
+    }
+
+    /// Stops one instance.
+    pub(super) fn stop_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
+        let unit = Units::of(app).instance(number);
+        self.cut_short(&unit)?;
+        self.run(Verb::Stop, &unit)
+    }
+
+    /// Ends the drains of units that are being stopped already: a user who asks for a stop a second time does not want
+    /// to wait for them. A walk drains by restarts, whose drains go on.
+    fn cut_short(&mut self, pattern: &str) -> Result<(), Failure> {
+        for unit in self.manager.units(pattern)? {
+            let is_stopping = unit.job.as_ref().is_some_and(QueuedJob::is_stop);
+            if is_stopping && unit.sub == "stop" {
+                self.manager.cut_short(&unit.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a job and waits for its end. A unit that is not loaded has nothing to stop.
+    pub(super) fn run(&mut self, verb: Verb, unit: &str) -> Result<(), Failure> {
+        let before = self.manager.unit(unit)?.invocation;
+        let mut overdue = self.watch_over(unit)?;
+        for left in (0..=AGAIN).rev() {
+            let job = match self.manager.queue(verb, unit) {
+                Err(systemd::Error::NoSuchUnit { .. }) if verb == Verb::Stop => return Ok(()),
+                job => job?,
+            };
+            match self.end(&job, &mut overdue)? {
+                JobResult::Done | JobResult::Skipped => return Ok(()),
+                JobResult::Canceled => {}
+                result => return Err(self.failed(verb, unit, result)),
+            }
+            let now = self.settled(unit, &mut overdue)?;
+            match after_cancel(verb, &now, &before) {
+                Next::Done => return Ok(()),
+                Next::Again if left > 0 => self.sink.notice(&Notice::QueuedAgain(verb, unit)),
+                Next::Again | Next::GiveUp => break,
+            }
+        }
+        Err(self.failed(verb, unit, JobResult::Canceled))
+    }
+
+    /// The bound on the end of a single instance, which nothing but this command waits for and which may not come by
+    /// itself. For other units, the commands of the cluster unit do the same.
+    fn watch_over(&mut self, unit: &str) -> Result<Option<Overdue>, Failure> {
+        let Some((app, Member::Instance(_))) = parse(unit) else {
+            return Ok(None);
+        };
+        let cluster = self.manager.unit(&Units::of(app).cluster())?;
+        Ok(Some(Overdue::new(app, cluster.stop_timeout)))
+    }
+
+    fn end_overdue(&mut self, overdue: &mut Option<Overdue>) -> Result<(), Failure> {
+        if let Some(overdue) = overdue {
+            for killed in overdue.look(self.manager)? {
+                self.sink.notice(&Notice::Killed(&killed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of a job.
+    fn end(&mut self, job: &Job, overdue: &mut Option<Overdue>) -> Result<JobResult, Failure> {
+        let end = Instant::now() + LONGEST;
+        loop {
+            match self.manager.wait(job, GLANCE) {
+                Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
+                result => return Ok(result?),
+            }
+            self.end_overdue(overdue)?;
+        }
+    }
+
+    /// The state that a unit comes to after its job was cancelled, or in which another job has taken its place.
+    fn settled(&mut self, unit: &str, overdue: &mut Option<Overdue>) -> Result<Unit, Failure> {
+        let end = Instant::now() + LONGEST;
+        loop {
+            let now = self.manager.unit(unit)?;
+            if now.job.is_some() || !now.is_moving() || Instant::now() > end {
+                return Ok(now);
+            }
+            self.end_overdue(overdue)?;
+            self.manager.pause(TICK);
+        }
+    }
+
+    /// The failure for a job that ended badly, after the last words of the unit.
+    pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
+        let state = self.manager.unit(unit).ok();
+        for line in state
+            .iter()
+            .flat_map(|state| last_words(self.layout, state))
+        {
+            self.sink.notice(&Notice::LastWord(&line));
+        }
+        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
+        let exit = if result == JobResult::Timeout {
+            Exit::TimedOut
+        } else {
+            Exit::Failed
+        };
+        let how = match result {
+            JobResult::Canceled => format!("was {CANCELLED}"),
+            result => format!("ended as `{result}`"),
+        };
+        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(format!(
+            "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
+        ))
+    }
+}
+
+/// The step that follows the cancellation of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The unit is where the job would have brought it.
+    Done,
+    /// The job is queued again.
+    Again,
+    /// Another job is queued for the unit: somebody wants something else.
+    GiveUp,
+}
+
+/// Decides by the unit as it is now, and by its invocation ID before the job was queued.
+fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
+    let is_done = match verb {
+        Verb::Stop | Verb::StopAlone => now.is_gone(),
+        Verb::Restart => now.is_ready() && now.invocation != before,
+        Verb::Start | Verb::Reload => now.is_ready(),
+    };
+    match now.job {
+        Some(_) => Next::GiveUp,
+        None if is_done => Next::Done,
+        None => Next::Again,
+    }
+}
+
+/// The lines that the last run of a unit has written last.
+fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
+    let Some((app, member)) = parse(&unit.name) else {
+        return Vec::new();
+    };
+    let is_instance = matches!(member, Member::Instance(_));
+    let cluster = Cluster {
+        app: app.to_owned(),
+        state: layout.state(app),
+        scope: layout.scope,
+    };
+    let words = cluster.last_words(unit);
+    // The lines of the cluster unit are rsgen's own, and were made visible on their way to the journal.
+    let show = if is_instance {
+        Visible::line
+    } else {
+        Visible::again
+    };
+    words.iter().map(|line| show(line)).collect()
+}

@@ -1,0 +1,40 @@
+//! Options and arguments that several subcommands share.
+
+use clap::Args;
+
+use crate::output::Colour;
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
+pub(super) struct Global {
+    /// Work on the calling user's own systemd
+    #[arg(long, global = true)]
+    pub(super) user: bool,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Print the result only
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: Colour,
+}
+
+/// The apps and instances that a subcommand works on.
+#[derive(Debug, Args)]
+pub(super) struct Targets {
+    /// App names, instances as APP@N, `all`, or ecosystem files
+    #[arg(required = true, value_name = "TARGET")]
+    pub(super) targets: Vec<String>,
+    /// Of an ecosystem file, only these apps
+    #[arg(long, value_name = "APP", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
+}

@@ -1,0 +1,53 @@
+//! `rsgen reset`: forgets crash loops, both the worker's count of deaths and systemd's `failed`.
+
+use clap::Args;
+
+use super::context::Context;
+use super::options::Targets;
+use super::power;
+use super::state;
+use super::subcommand::{Manual, Subcommand};
+use super::targets::Target;
+use crate::output::Failure;
+use crate::unit::name::Units;
+
+/// Forget how often instances have died, so that those given up may be started again
+#[derive(Debug, Args)]
+pub(super) struct Reset {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+impl Subcommand for Reset {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            (
+                "rsgen reset web",
+                "Lets all instances of an app be started again.",
+            ),
+            ("rsgen reset web@0", "Lets one instance be started again."),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        power::each(context, &self.targets, "reset", |jobs, target| {
+            let (app, number) = match target {
+                Target::App(app) => (app, None),
+                Target::Instance(app, number) => (app, Some(*number)),
+            };
+            state::forget_deaths(jobs.layout, app, number);
+            let units = if let Some(number) = number {
+                vec![Units::of(app).instance(number)]
+            } else {
+                let instances = jobs.manager.units(&Units::of(app).instances())?;
+                let instances = instances.into_iter().map(|unit| unit.name);
+                instances.chain([Units::of(app).cluster()]).collect()
+            };
+            for unit in units {
+                jobs.manager.reset_failed(&unit)?;
+            }
+            Ok(())
+        })
+    }
+}

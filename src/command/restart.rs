@@ -1,0 +1,42 @@
+//! `rsgen restart`: restarts apps or instances at once. `rsgen reload` does it one by one.
+
+use clap::Args;
+
+use super::context::Context;
+use super::options::Targets;
+use super::power;
+use super::subcommand::{Manual, Subcommand};
+use super::targets::Target;
+use crate::output::Failure;
+
+/// Stop and start apps or instances at once; see reload for one by one
+#[derive(Debug, Args)]
+pub(super) struct Restart {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+impl Subcommand for Restart {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            (
+                "rsgen restart web",
+                "Restarts all instances of an app at once; its port stays open.",
+            ),
+            ("rsgen restart web@0", "Restarts one instance."),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        power::each(
+            context,
+            &self.targets,
+            "restart",
+            |jobs, target| match target {
+                Target::App(app) => jobs.restart(app),
+                Target::Instance(app, number) => jobs.restart_instance(app, *number),
+            },
+        )
+    }
+}

@@ -1,0 +1,39 @@
+//! `rsgen start`: starts apps or instances and waits until they serve.
+
+use clap::Args;
+
+use super::context::Context;
+use super::options::Targets;
+use super::power;
+use super::subcommand::{Manual, Subcommand};
+use super::targets::Target;
+use crate::output::Failure;
+
+/// Start apps or instances
+#[derive(Debug, Args)]
+pub(super) struct Start {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+impl Subcommand for Start {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            ("rsgen start web", "Starts all instances of an app."),
+            ("rsgen start web@1", "Starts one instance."),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        power::each(
+            context,
+            &self.targets,
+            "start",
+            |jobs, target| match target {
+                Target::App(app) => jobs.start(app),
+                Target::Instance(app, number) => jobs.start_instance(app, *number),
+            },
+        )
+    }
+}

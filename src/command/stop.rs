@@ -1,0 +1,42 @@
+//! `rsgen stop`: stops apps or instances, and waits until they are gone.
+
+use clap::Args;
+
+use super::context::Context;
+use super::options::Targets;
+use super::power;
+use super::subcommand::{Manual, Subcommand};
+use super::targets::Target;
+use crate::output::Failure;
+
+/// Stop apps or instances
+#[derive(Debug, Args)]
+pub(super) struct Stop {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+impl Subcommand for Stop {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            (
+                "rsgen stop web",
+                "Stops all instances of an app and closes its port.",
+            ),
+            ("rsgen stop all", "Stops every app."),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        power::each(
+            context,
+            &self.targets,
+            "stop",
+            |jobs, target| match target {
+                Target::App(app) => jobs.stop(app),
+                Target::Instance(app, number) => jobs.stop_instance(app, *number),
+            },
+        )
+    }
+}

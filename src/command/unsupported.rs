@@ -1,0 +1,65 @@
+//! Settings of an app that this host does not support.
+
+use crate::ecosystem::values::Handover;
+use crate::ecosystem::{self, Diagnostic};
+use crate::sys::seccomp;
+use crate::unit::directive::{self, Section};
+
+/// The warnings about an app on this host; `version` is systemd's.
+pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnostic> {
+    let mut faults: Vec<Diagnostic> = cannot_hand_over(app).into_iter().collect();
+    let tables = [
+        (Section::Unit, &app.unit),
+        (Section::Service, &app.service),
+        (Section::Socket, &app.socket),
+    ];
+    for (section, directives) in tables {
+        faults.extend(too_new(app, section, directives, version));
+    }
+    faults
+}
+
+/// Asks the kernel itself: its version does not tell whether a distribution has left a feature out.
+fn cannot_hand_over(app: &ecosystem::App) -> Option<Diagnostic> {
+    let Err(error) = (app.handover == Handover::Bind).then(seccomp::probe)? else {
+        return None;
+    };
+    let message = format!(
+        "`handover = \"bind\"` cannot work here: seccomp(2) has no user notifications ({error})"
+    );
+    let help = "it needs Linux 5.9; a program that speaks sd_listen_fds(3) needs only `handover = \"fds\"`";
+    Some(Diagnostic::warning(app.span.clone(), message).help(help))
+}
+
+/// Directives that this systemd does not know yet. systemd itself only warns about them, in the journal.
+fn too_new(
+    app: &ecosystem::App,
+    section: Section,
+    directives: &ecosystem::app::Directives,
+    version: Option<u32>,
+) -> Vec<Diagnostic> {
+    let Some(version) = version else {
+        return Vec::new();
+    };
+    let since = |name: &str| {
+        directive::known(section)
+            .find(|(d, _)| *d == name)
+            .map(|(_, since)| since)
+    };
+    directives
+        .iter()
+        .filter_map(|(name, _)| {
+            Some((
+                name,
+                since(name).filter(|s| *s > version.max(directive::BASELINE))?,
+            ))
+        })
+        .map(|(name, since)| {
+            Diagnostic::warning(
+                app.span.clone(),
+                format!("`{name}` is ignored by systemd {version}"),
+            )
+            .help(format!("it needs systemd {since}"))
+        })
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! What happens while a command works, one value for each thing that is told.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::ecosystem::Report;
+use crate::plan::diff::Change;
+use crate::systemd::Verb;
+use crate::visible::Visible;
+use crate::walk::{Killed, Record};
+
+/// How a cancelled job is worded: `canceled` is systemd's result of it.
+pub const CANCELLED: &str = "cancelled by another job of systemd";
+
+/// How much a notice matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Printed with `--verbose`.
+    Detail,
+    /// Printed, but not with `--quiet`.
+    Progress,
+    /// Always printed: part of the result.
+    Result,
+}
+
+/// One thing that has happened, or is about to.
+#[derive(Debug, Clone, Copy)]
+pub enum Notice<'a> {
+    /// A file or link that is written or removed, by its path.
+    Changed(&'a Change),
+    /// A change that a dry run leaves undone, as a diff.
+    Diff(&'a Change),
+    /// A file or link that `rsgen uninstall` removes.
+    Removed(&'a Path),
+    /// A file or link that `rsgen generate` has written.
+    Written(&'a str),
+    /// An ecosystem file without faults.
+    Good(&'a str),
+    /// The faults of an ecosystem file that is only checked.
+    Faults(&'a Report),
+    /// An app is started.
+    Starting(&'a str),
+    /// An app is restarted, all instances at once.
+    Restarting(&'a str),
+    /// The walk of an app is queued.
+    Reloading(&'a str),
+    /// A line of the walk's progress file.
+    Walked(&'a Record),
+    /// An instance that did not end by itself.
+    Killed(&'a Killed),
+    /// A job was cancelled and is queued again.
+    QueuedAgain(Verb, &'a str),
+    /// The job of an app's walk was cancelled; the walk itself may go on.
+    WalkCancelled(&'a str),
+    /// A line that a program which failed has written last.
+    LastWord(&'a Visible),
+    /// The units of an app were put back, since no instance runs the new ones.
+    PutBack(&'a str),
+    /// A verb was carried out on an app or an instance.
+    Done(&'a str, &'a str),
+    /// A line of a command that a unit runs.
+    Said(&'a str),
+}
+
+impl Notice<'_> {
+    /// How much the notice matters.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Diff(_) | Self::Said(_) => Level::Result,
+            Self::Changed(change) if is_wanted(&change.path) => Level::Detail,
+            _ => Level::Progress,
+        }
+    }
+
+    /// The notice as people read it.
+    #[must_use]
+    pub fn text(&self) -> Visible {
+        match self {
+            Self::Diff(change) => change.shown(),
+            Self::LastWord(line) => (*line).clone(),
+            Self::Faults(report) => report.render(false),
+            other => Visible::line(&other.to_string()),
+        }
+    }
+}
+
+/// Whether a path is one of the links by which systemd starts an instance.
+fn is_wanted(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::extension);
+    folder.is_some_and(|extension| extension == "wants")
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed(change) => write!(f, "{} {}", change.verb(), change.path.display()),
+            Self::Removed(path) => write!(f, "remove {}", path.display()),
+            Self::Written(path) => f.write_str(path),
+            Self::Good(path) => write!(f, "{path}: good"),
+            Self::Starting(app) => write!(f, "{app}: starting"),
+            Self::Restarting(app) => write!(f, "{app}: restarting"),
+            Self::Reloading(app) => write!(f, "{app}: reloading"),
+            Self::Walked(record) => write!(f, "  {}", record.text),
+            Self::Killed(killed) => write!(f, "{killed}"),
+            Self::QueuedAgain(verb, unit) => {
+                write!(f, "{verb} of {unit} was {CANCELLED}; asked for again")
+            }
+            Self::WalkCancelled(app) => write!(f, "{app}: the job of the reload was {CANCELLED}"),
+            Self::PutBack(app) => write!(f, "{app}: the units are again those that run"),
+            Self::Done(target, verb) => write!(f, "{target}: {verb} done"),
+            Self::Said(line) => f.write_str(line),
+            Self::Diff(_) | Self::LastWord(_) | Self::Faults(_) => write!(f, "{}", self.text()),
+        }
+    }
+}

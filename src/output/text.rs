@@ -1,0 +1,71 @@
+//! Text for people.
+
+use anstyle::AnsiColor;
+
+use super::{Answer, Colour, Failure, Level, Notice, Sink, Style, to_stderr, to_stdout};
+use crate::ecosystem::Report;
+use crate::visible::Visible;
+
+/// The sink without `--json`: results and notices on standard output, warnings and failures on standard error.
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    stdout: Style,
+    stderr: Style,
+    /// The level that a notice needs to be printed.
+    least: Level,
+}
+
+impl Text {
+    /// The sink that these options ask for.
+    #[must_use]
+    pub fn new(colour: Colour, quiet: bool, verbose: bool) -> Self {
+        Self {
+            stdout: Style::of(colour, &std::io::stdout()),
+            stderr: Style::of(colour, &std::io::stderr()),
+            least: match (quiet, verbose) {
+                (true, _) => Level::Result,
+                (false, false) => Level::Progress,
+                (false, true) => Level::Detail,
+            },
+        }
+    }
+}
+
+impl Sink for Text {
+    fn notice(&self, notice: &Notice<'_>) {
+        match notice {
+            Notice::Faults(report) => self.warnings(report),
+            notice if notice.level() < self.least => {}
+            notice => to_stdout(notice.text().as_str()),
+        }
+    }
+
+    fn answer(&self, answer: &dyn Answer) {
+        if let Some(text) = answer.shown(self.stdout) {
+            to_stdout(text.as_str());
+        }
+    }
+
+    fn warnings(&self, report: &Report) {
+        to_stderr(&report.render(self.stderr.is_painted()));
+    }
+
+    fn failure(&self, failure: &Failure) {
+        show_failure(failure, self.stderr);
+    }
+}
+
+/// A failure in one line, or all faults of a file in their places, and below it what to do.
+pub(super) fn show_failure(failure: &Failure, style: Style) {
+    if failure.message.is_empty() {
+        return;
+    }
+    let text: Visible = match &failure.report {
+        Some(report) => report.render(style.is_painted()),
+        None => style.labelled("error", AnsiColor::Red, &failure.message),
+    };
+    to_stderr(&text);
+    if let Some(help) = &failure.help {
+        to_stderr(&style.labelled("help", AnsiColor::Cyan, help));
+    }
+}
