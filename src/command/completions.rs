@@ -6,7 +6,8 @@ use clap::Args;
 use clap_complete::Shell;
 
 use super::context::Context;
-use super::subcommand::{Manual, Subcommand};
+use super::manual::Manual;
+use super::subcommand::Subcommand;
 use crate::output::{Exit, Failure};
 
 /// Print what a shell needs to complete this command line

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::jobs::Jobs;
-use super::subcommand::CommandLine;
+use super::manual::CommandLine;
 use crate::layout::{Layout, Scope};
 use crate::output::{Exit, Failure, Sink};
 use crate::plan::Host;

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::input::Input;
+use super::manual::Manual;
 use super::selection::{self, Wanted};
-use super::subcommand::{Manual, Subcommand};
+use super::subcommand::Subcommand;
 use crate::generate;
 use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan;

@@ -9,9 +9,10 @@ use super::context::Context;
 use super::deploy::{self, Goal};
 use super::input::{self, Input};
 use super::list;
+use super::manual::Manual;
 use super::power;
 use super::selection::{self, Wanted};
-use super::subcommand::{Manual, Subcommand};
+use super::subcommand::Subcommand;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::output::{Exit, Failure};
 

@@ -5,7 +5,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::subcommand::{Manual, Subcommand};
+use super::manual::Manual;
+use super::subcommand::Subcommand;
 use super::targets;
 use crate::brake::Deaths;
 use crate::generate::sources;

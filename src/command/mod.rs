@@ -8,6 +8,7 @@ mod host_probe;
 mod input;
 mod jobs;
 mod limits;
+mod manual;
 mod options;
 mod power;
 mod selection;
@@ -24,8 +25,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use context::Context;
+use manual::{CommandLine, Manual};
 use options::Global;
-use subcommand::{CommandLine, Manual, Subcommand};
+use subcommand::Subcommand;
 
 use crate::begin;
 use crate::output::{self, Exit, Failure};

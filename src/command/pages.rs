@@ -14,7 +14,8 @@ use clap_mangen::Man;
 
 use super::completions;
 use super::context::Context;
-use super::subcommand::{CommandLine, Manual, Subcommand};
+use super::manual::{CommandLine, Manual};
+use super::subcommand::Subcommand;
 use crate::output::{Exit, Failure};
 
 /// Write the manual pages and completions for a package

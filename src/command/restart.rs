@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::context::Context;
+use super::manual::Manual;
 use super::options::Targets;
 use super::power;
-use super::subcommand::{Manual, Subcommand};
+use super::subcommand::Subcommand;
 use super::targets::Target;
 use crate::output::Failure;
 

@@ -1,7 +1,8 @@
 //! The parts of a subcommand, all of which its own file holds.
 
 use super::context::Context;
-use crate::output::{Exit, Failure};
+use super::manual::Manual;
+use crate::output::Failure;
 
 /// A subcommand. The type is its arguments as clap parses them; its doc comment is its help text.
 pub(super) trait Subcommand: clap::Args {
@@ -13,28 +14,4 @@ pub(super) trait Subcommand: clap::Args {
     /// # Errors
     /// A failure, whose exit status is one of [`Manual::exits`].
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure>;
-}
-
-/// The part of a manual page that `--help` does not have.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manual {
-    /// The exit statuses that the subcommand can have.
-    pub(super) exits: &'static [Exit],
-    /// Command lines, each with a sentence on what it is good for; the first one is an example of rsgen(1) as well.
-    pub(super) examples: &'static [(&'static str, &'static str)],
-}
-
-impl Manual {
-    /// A hidden subcommand has no page.
-    pub(super) const NONE: Self = Self {
-        exits: &[],
-        examples: &[],
-    };
-}
-
-/// The whole command line, for the subcommands that describe it.
-pub(super) struct CommandLine {
-    pub(super) command: clap::Command,
-    /// The manual of each subcommand, by its name.
-    pub(super) manuals: &'static [(&'static str, Manual)],
 }

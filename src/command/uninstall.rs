@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use super::apply::{self, JsonChange};
 use super::context::Context;
+use super::manual::Manual;
 use super::options::Targets;
 use super::power;
 use super::state;
-use super::subcommand::{Manual, Subcommand};
+use super::subcommand::Subcommand;
 use super::targets::{self, Target};
 use crate::generate::files;
 use crate::layout::Layout;

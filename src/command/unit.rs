@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use super::subcommand::{self, Manual};
+use super::manual::Manual;
+use super::subcommand;
 use crate::brake::Policy;
 use crate::cluster::{self, Cluster, Ended, Stopped};
 use crate::ecosystem::values::{Instances, OnFailure, parse_time};
