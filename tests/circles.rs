@@ -24,10 +24,10 @@ fn imports(room: &str) -> Imports {
     texts
         .iter()
         .map(|(name, text)| {
-            let code = text.split("#[cfg(test)]").next().unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             let mut found = if name == "mod" {
-                let named = |module: &&String| code.contains(&format!("{module}::"));
-                names.iter().filter(named).cloned().collect()
+                let is_used = |module: &&String| code.contains(&format!("{module}::"));
+                names.iter().filter(is_used).cloned().collect()
             } else {
                 from_above(code)
             };

@@ -174,7 +174,10 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
 
 /// Refuses to move an app to another address unless told to: systemd drops a listening socket whose address changes, and
 /// says nothing.
-fn refuse_readdressing(prepared: &[Prepared], replace_listener: bool) -> Result<(), Failure> {
+pub(super) fn refuse_readdressing(
+    prepared: &[Prepared],
+    replace_listener: bool,
+) -> Result<(), Failure> {
     let moved = prepared
         .iter()
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));

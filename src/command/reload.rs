@@ -71,7 +71,12 @@ impl Subcommand for Reload {
 }
 
 /// The changes that bring the pinned units of an app up to its file. An app without pinned units has none.
-fn prepare(layout: &Layout, host: Host, sink: &dyn Sink, app: &str) -> Result<Prepared, Failure> {
+pub(super) fn prepare(
+    layout: &Layout,
+    host: Host,
+    sink: &dyn Sink,
+    app: &str,
+) -> Result<Prepared, Failure> {
     let Some(source) = sources::find(layout, app) else {
         return Ok(Prepared::unchanged(app));
     };

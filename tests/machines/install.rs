@@ -205,7 +205,8 @@ pub(crate) fn without_permission_it_says_so_and_does_nothing(machine: &mut Machi
                 command,
                 "web",
             ])
-            .exits(4);
+            .exits(4)
+            .says(&format!("only root may {command}"));
     }
     assert_eq!(pids(machine, 2), before);
 }

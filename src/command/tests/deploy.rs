@@ -1,0 +1,247 @@
+//! What a deployment does to files and processes, above all when it fails.
+
+use super::stage::{HOST, Stage};
+use crate::command::deploy::{Goal, Outcome, deploy, foresee};
+use crate::command::install;
+use crate::command::reload;
+use crate::output::{Answer, Exit, Failure, Shown, Style};
+use crate::systemd::{JobResult, Verb};
+use crate::walk::{Event, Failed, Others};
+
+const UNITS: &[&str] = &[
+    "web.service",
+    "web.socket",
+    "web@0.service",
+    "web@1.service",
+];
+
+const ON_3000: &str = "listen = 3000\ninstances = 2\n";
+
+/// An app that was installed and runs.
+fn installed() -> Stage {
+    let mut stage = Stage::running(UNITS);
+    stage.write_app(ON_3000);
+    let prepared = [stage.prepare()];
+    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    stage.systemd.fake.log.clear();
+    stage
+}
+
+/// The same app with another environment in its file.
+fn changed() -> Stage {
+    let stage = installed();
+    stage.write_app(&format!("{ON_3000}env = {{ COLOUR = \"green\" }}\n"));
+    stage
+}
+
+fn bring_up(stage: &mut Stage, goal: Goal) -> Result<Outcome, Failure> {
+    let prepared = [stage.prepare()];
+    deploy(&mut stage.jobs(), &prepared, goal)
+}
+
+fn is_green(stage: &Stage) -> bool {
+    stage.unit("web@.service").contains("green")
+}
+
+fn aborted(failed: Failed) -> Vec<Event> {
+    vec![Event::Aborted { failed }]
+}
+
+fn json(outcome: &Outcome) -> serde_json::Value {
+    outcome.json()
+}
+
+#[test]
+fn an_app_that_is_current_is_not_touched() {
+    let mut stage = installed();
+    let outcome = bring_up(&mut stage, Goal::Current).unwrap();
+    assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+    assert_eq!(json(&outcome)["changed"], false);
+    assert_eq!(outcome.shown(Style::Plain), Some("nothing to do".into()));
+}
+
+#[test]
+fn a_fresh_app_is_walked_though_nothing_changed() {
+    let mut stage = installed();
+    let outcome = bring_up(&mut stage, Goal::Fresh).unwrap();
+    assert_eq!(
+        stage.systemd.fake.log,
+        ["daemon-reload", "reload web.service"]
+    );
+    assert_eq!(json(&outcome)["reloaded"], serde_json::json!(["web"]));
+}
+
+#[test]
+fn an_app_that_is_down_is_started() {
+    for goal in [Goal::Current, Goal::Fresh] {
+        let mut stage = Stage::running(&[]);
+        stage.write_app(ON_3000);
+        let outcome = bring_up(&mut stage, goal).unwrap();
+        assert_eq!(json(&outcome)["started"], serde_json::json!(["web"]));
+        let log = &stage.systemd.fake.log;
+        assert_eq!(*log, ["daemon-reload", "start web.service"], "{goal:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+    let mut stage = changed();
+    let prepared = [stage.prepare()];
+    let outcome = foresee(Some(&mut stage.jobs()), &prepared).unwrap();
+    assert_eq!(
+        outcome.shown(Style::Plain),
+        Some("web: would reload".into())
+    );
+    assert!(!is_green(&stage) && stage.systemd.fake.log.is_empty());
+    let blind = foresee(None, &prepared).unwrap();
+    assert_eq!(json(&blind)["changed"], true);
+    assert_eq!(json(&blind)["reloaded"], serde_json::json!([]));
+}
+
+#[test]
+fn a_walk_that_touched_no_instance_is_taken_back() {
+    let mut stage = changed();
+    let failed = Failed {
+        number: Some(2),
+        canary: true,
+        why: "it ended with status 1".into(),
+        untouched: true,
+        others: Others::Untouched,
+        ..Failed::default()
+    };
+    let walk = (aborted(failed), JobResult::Failed);
+    stage.systemd.walks.push_back(walk);
+    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    assert!(!is_green(&stage));
+    assert_eq!((failure.exit, failure.untouched), (Exit::Failed, true));
+    assert!(failure.message.starts_with("web: the canary failed: "));
+    let told = stage.sink.told();
+    assert!(
+        told.iter()
+            .any(|line| line.starts_with("  the canary failed")),
+        "{told:?}"
+    );
+    assert_eq!(
+        told.last().unwrap(),
+        "web: the units are again those that run"
+    );
+    assert_eq!(stage.systemd.fake.log.last().unwrap(), "daemon-reload");
+}
+
+#[test]
+fn a_walk_that_touched_an_instance_leaves_the_new_units() {
+    let mut stage = changed();
+    let failed = Failed {
+        number: Some(1),
+        timed_out: true,
+        ..Failed::default()
+    };
+    let walk = (aborted(failed), JobResult::Failed);
+    stage.systemd.walks.push_back(walk);
+    let failure = bring_up(&mut stage, Goal::Fresh).unwrap_err();
+    assert!(is_green(&stage));
+    assert_eq!((failure.exit, failure.untouched), (Exit::TimedOut, false));
+    assert!(!stage.sink.told().iter().any(|line| line.contains("again")));
+}
+
+#[test]
+fn files_that_systemd_does_not_read_are_taken_back() {
+    let mut stage = changed();
+    stage.systemd.refuses_files = true;
+    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    assert_eq!(failure.message, "systemd refused: a test");
+    assert!(!is_green(&stage));
+}
+
+#[test]
+fn a_walk_that_was_killed_has_not_told_its_failure() {
+    let mut stage = changed();
+    let begun = Event::Begun {
+        instances: 2,
+        canary: true,
+    };
+    let walk = (vec![begun], JobResult::Failed);
+    stage.systemd.walks.push_back(walk);
+    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    let start = "reload of web.service ended as `failed`";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+    assert!(is_green(&stage), "instances of the new version may run");
+    stage.systemd.fake.log.clear();
+    bring_up(&mut stage, Goal::Current).unwrap();
+    let log = &stage.systemd.fake.log;
+    assert_eq!(*log, ["reload web.service"], "the walk is finished");
+}
+
+#[test]
+fn a_walk_whose_job_is_cancelled_is_followed_to_its_end() {
+    let mut stage = installed();
+    let done = Event::Done {
+        instances: 2,
+        took_ms: 1,
+    };
+    let walk = (vec![done], JobResult::Canceled);
+    stage.systemd.walks.push_back(walk);
+    bring_up(&mut stage, Goal::Fresh).unwrap();
+    let told = stage.sink.told();
+    let line = "web: the job of the reload was cancelled by another job of systemd";
+    let done = "  done: 2 of 2 replaced in 1 ms";
+    assert!(
+        told.ends_with(&[done.to_owned(), line.to_owned()]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_walk_that_did_not_begin_is_queued_again_a_few_times() {
+    let mut stage = installed();
+    for _ in 0..4 {
+        let walk = (Vec::new(), JobResult::Canceled);
+        stage.systemd.walks.push_back(walk);
+    }
+    let failure = bring_up(&mut stage, Goal::Fresh).unwrap_err();
+    let reloads = stage.systemd.fake.log.iter();
+    let reloads = reloads.filter(|job| *job == "reload web.service");
+    assert_eq!(reloads.count(), 4);
+    let why = "reload of web.service was cancelled by another job of systemd";
+    assert!(failure.message.starts_with(why), "{}", failure.message);
+}
+
+#[test]
+fn a_job_that_is_cancelled_is_queued_again_unless_another_took_its_place() {
+    let mut stage = installed();
+    stage.systemd.fake.cancel("web.service", 1);
+    stage.jobs().run(Verb::Restart, "web.service").unwrap();
+    let told = stage.sink.told();
+    let line = "restart of web.service was cancelled by another job of systemd; asked for again";
+    assert_eq!(told.last().unwrap(), line);
+    stage.systemd.fake.log.clear();
+    stage.systemd.fake.stop_instead("web.service");
+    stage.jobs().run(Verb::Restart, "web.service").unwrap_err();
+    assert_eq!(stage.systemd.fake.log, ["restart web.service"]);
+}
+
+#[test]
+fn an_address_is_moved_by_install_alone_and_only_when_told() {
+    let mut stage = installed();
+    stage.write_app("listen = 3001\ninstances = 2\n");
+    let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+    let refused = refused.err().expect("a refusal");
+    let why = "`web` listens on 3000; a reload cannot move it to 3001";
+    assert_eq!(refused.message, why);
+    assert!(refused.help.unwrap().ends_with(" --replace-listener`"));
+
+    let prepared = [stage.prepare()];
+    let refused = install::refuse_readdressing(&prepared, false).unwrap_err();
+    let why = "`web` listens on 3000; moving it to 3001 closes 3000 first";
+    assert_eq!(refused.message, why);
+    install::refuse_readdressing(&prepared, true).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    let log = [
+        "stop web.service",
+        "stop web.socket",
+        "daemon-reload",
+        "start web.service",
+    ];
+    assert_eq!(stage.systemd.fake.log, log);
+    assert!(stage.unit("web.socket").contains("ListenStream=3001"));
+}
