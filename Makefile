@@ -89,7 +89,8 @@ lint:
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	go:golang-go ruby:ruby openssl:openssl cc:gcc \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
-	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client
+	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client \
+	pkcheck:polkitd
 
 deps:
 	@missing=; for need in $(NEEDS); do \

@@ -7,9 +7,9 @@ use std::process::Command;
 
 /// What is in a root that mmdebstrap builds, beyond Debian's minimum.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
-    ruby-webrick,openssh-server,haproxy,python3-apt,curl,dbus-user-session";
+    ruby-webrick,openssh-server,haproxy,python3-apt,curl,dbus-user-session,polkitd";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 7;
+const REVISION: u32 = 8;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,7 @@ fn host_is_debian12() -> bool {
         && Path::new("/usr/bin/node").exists()
         && Path::new("/usr/bin/rpm").exists()
         && Path::new("/usr/bin/ruby").exists()
+        && Path::new("/usr/bin/pkcheck").exists()
 }
 
 /// Builds under another name, in a mount namespace of its own: a build that was killed leaves
