@@ -21,6 +21,7 @@ mod jobs;
 mod own;
 mod packaged;
 mod packages;
+mod polkit;
 mod power;
 mod programs;
 mod reload;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             SIZING,
             STATE,
             PACKAGES,
+            POLKIT,
             TRACING,
             USER,
             VALUES,
@@ -257,6 +259,15 @@ const PACKAGES: &[Spec] = specs![
     packaged::units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc,
     packaged::an_ecosystem_file_of_a_package_is_an_app_that_etc_changes_and_masks,
     packaged::a_file_alone_is_an_app_as_soon_as_it_is_unpacked,
+];
+
+const POLKIT: &[Spec] = specs![
+    polkit::a_member_reloads_and_loses_nothing,
+    polkit::a_member_restarts_it_and_starts_it_where_it_is_stopped,
+    polkit::everything_else_is_refused,
+    polkit::who_is_no_member_is_refused_everything,
+    polkit::a_reload_by_rsgen_is_for_root,
+    polkit::nothing_runs_in_the_name_of_an_app_that_is_not_there,
 ];
 
 const VALUES: &[Spec] = specs![

@@ -1,0 +1,203 @@
+//! The rights that the shipped example packaging/polkit/50-rsgen.rules gives, and that it gives no others.
+
+use std::path::Path;
+
+use testbed::{Load, Machine, Output, Traffic};
+
+use crate::cluster::{self, assert_exactly, pids};
+
+const RULES: &str = "/etc/polkit-1/rules.d/50-rsgen.rules";
+/// Of group `deploy`.
+const MEMBER: &str = "anna";
+const STRANGER: &str = "boris";
+/// How systemd says that polkit would have to ask for a password.
+const REFUSED: &str = "Interactive authentication required";
+/// What the rules allow for `web.service`.
+const ALLOWED: [&str; 3] = ["reload", "reload-or-restart", "restart"];
+/// The verbs of systemctl that change a unit or what systemd knows of it.
+const VERBS: [&str; 12] = [
+    "start",
+    "stop",
+    "try-restart",
+    "isolate",
+    "kill",
+    "clean",
+    "freeze",
+    "mask",
+    "enable",
+    "disable",
+    "reset-failed",
+    "revert",
+];
+
+/// Installs `web` and `other`, the rules as they are shipped, and a user for each side of them.
+fn prepare(machine: &Machine) {
+    cluster::install(machine, "graceful.js", "2", "");
+    let script = machine.read("/srv/web/graceful.js");
+    machine.write("/srv/other/graceful.js", &script.replace("3000", "4000"));
+    let web = machine.read(cluster::ECOSYSTEM);
+    let other = web.replace("\"web\"", "\"other\"").replace("3000", "4000");
+    machine.write("/srv/other/ecosystem.toml", &other);
+    machine
+        .run(&["rsgen", "install", "/srv/other/ecosystem.toml"])
+        .ok();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    machine.copy_in(&root.join("packaging/polkit/50-rsgen.rules"), RULES);
+    let users = format!(
+        "groupadd deploy && useradd --groups deploy {MEMBER} && useradd {STRANGER} && \
+         systemctl start polkit.service"
+    );
+    machine.sh(&users).ok();
+}
+
+/// Runs a command as a user, without a terminal to ask on.
+fn run_as(machine: &Machine, user: &str, command: &[&str]) -> Output {
+    let login = ["runuser", "-u", user, "--"];
+    machine.run(&[&login[..], command].concat())
+}
+
+fn systemctl_as(machine: &Machine, user: &str, arguments: &[&str]) -> Output {
+    let systemctl = ["systemctl", "--no-ask-password"];
+    run_as(machine, user, &[&systemctl[..], arguments].concat())
+}
+
+/// Everything that a refused command could have changed: processes, invocations and unit files.
+fn snapshot(machine: &Machine) -> String {
+    let script = "
+        systemctl show --property=Id,MainPID,InvocationID,ActiveState,UnitFileState,CPUWeight \
+            web.service web.socket web@0.service web@1.service \
+            other.service other.socket other@0.service other@1.service polkit.service
+        systemctl show --property=UnitsReloadStartTimestampMonotonic
+        find /etc/systemd/system /run/systemd/system /run/systemd/system.control -printf '%p %l %T@\\n' | sort";
+    let shown = machine.sh(script);
+    for unit in ["other@1.service", "polkit.service"] {
+        assert!(shown.stdout.contains(&format!("Id={unit}\n")), "{shown}");
+    }
+    shown.stdout
+}
+
+fn invocations(machine: &Machine) -> Vec<String> {
+    let units = ["web@0.service", "web@1.service"];
+    units
+        .map(|unit| machine.property(unit, "InvocationID"))
+        .to_vec()
+}
+
+pub(crate) fn a_member_reloads_and_loses_nothing(machine: &mut Machine) {
+    prepare(machine);
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    load.wait_answered(100);
+    for verb in ["reload", "reload-or-restart"] {
+        let (before, cluster) = (
+            pids(machine, 2),
+            machine.property("web.service", "InvocationID"),
+        );
+        systemctl_as(machine, MEMBER, &[verb, "web.service"]).ok();
+        assert!(pids(machine, 2).iter().all(|pid| !before.contains(pid)));
+        assert_eq!(machine.property("web.service", "InvocationID"), cluster);
+        load.wait_answered(100);
+    }
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn a_member_restarts_it_and_starts_it_where_it_is_stopped(machine: &mut Machine) {
+    prepare(machine);
+    let before = invocations(machine);
+    // polkit is not told the job mode.
+    let restart = ["restart", "--job-mode=flush", "web.service"];
+    systemctl_as(machine, MEMBER, &restart).ok();
+    assert!(invocations(machine).iter().all(|i| !before.contains(i)));
+    for verb in ["reload-or-restart", "restart"] {
+        machine.systemctl(&["stop", "web.socket"]).ok();
+        assert_eq!(machine.state("web.service"), "inactive");
+        systemctl_as(machine, MEMBER, &[verb, "web.service"]).ok();
+        assert!(machine.get(3000).is_ok());
+        assert_exactly(machine, 2);
+    }
+}
+
+/// Every command that the rules do not allow to a member.
+fn beyond_the_rules() -> Vec<Vec<&'static str>> {
+    let mut commands = vec![
+        vec!["daemon-reload"],
+        vec!["set-property", "web.service", "CPUWeight=1"],
+        vec!["set-property", "web@0.service", "CPUWeight=1"],
+    ];
+    let units = [
+        "web.socket",
+        "web@0.service",
+        "other.service",
+        "other.socket",
+        "polkit.service",
+    ];
+    for verb in VERBS {
+        commands.push(vec![verb, "web.service"]);
+    }
+    for unit in units {
+        for verb in VERBS.into_iter().chain(ALLOWED) {
+            commands.push(vec![verb, unit]);
+        }
+    }
+    commands
+}
+
+pub(crate) fn everything_else_is_refused(machine: &mut Machine) {
+    prepare(machine);
+    let before = snapshot(machine);
+    for command in beyond_the_rules() {
+        let told = systemctl_as(machine, MEMBER, &command).exits(1);
+        let _ = told.says(REFUSED);
+    }
+    assert_eq!(snapshot(machine), before);
+}
+
+pub(crate) fn who_is_no_member_is_refused_everything(machine: &mut Machine) {
+    prepare(machine);
+    let before = snapshot(machine);
+    let allowed = ALLOWED.map(|verb| vec![verb, "web.service"]);
+    for command in beyond_the_rules().into_iter().chain(allowed) {
+        let told = systemctl_as(machine, STRANGER, &command).exits(1);
+        let _ = told.says(REFUSED);
+    }
+    assert_eq!(snapshot(machine), before);
+}
+
+/// `rsgen reload` first writes the units that the app's file asks for.
+pub(crate) fn a_reload_by_rsgen_is_for_root(machine: &mut Machine) {
+    prepare(machine);
+    let before = snapshot(machine);
+    for command in ["reload", "restart", "start", "stop"] {
+        let told = run_as(machine, MEMBER, &["rsgen", command, "web"]).exits(4);
+        let _ = told.says(&format!("only root may {command} apps of the system"));
+    }
+    assert_eq!(snapshot(machine), before);
+    run_as(machine, MEMBER, &["rsgen", "list", "web"])
+        .ok()
+        .says("online");
+}
+
+/// The rules stay when an app goes. A transient unit of its name would run any command as root.
+pub(crate) fn nothing_runs_in_the_name_of_an_app_that_is_not_there(machine: &mut Machine) {
+    prepare(machine);
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    let run = ["systemd-run", "--no-ask-password"];
+    let service = ["--unit=web.service", "touch", "/run/done"];
+    let socket = [
+        "--unit=web",
+        "--socket-property=ListenStream=/run/web",
+        "touch",
+        "/run/done",
+    ];
+    for command in [&service[..], &socket] {
+        let told = run_as(machine, MEMBER, &[&run[..], command].concat());
+        let _ = told.exits(1).says(REFUSED);
+    }
+    for unit in ["web.service", "web.socket"] {
+        assert_eq!(machine.state(unit), "inactive");
+        assert_eq!(machine.property(unit, "LoadState"), "not-found");
+    }
+    systemctl_as(machine, MEMBER, &["restart", "web.service"])
+        .exits(5)
+        .says("not found");
+}
