@@ -4,7 +4,7 @@ use std::path::Path;
 
 use testbed::{Load, Machine, Output, Traffic};
 
-use crate::cluster::{self, assert_exactly, pids};
+use crate::cluster::{self, SOON, assert_exactly, pids};
 
 const RULES: &str = "/etc/polkit-1/rules.d/50-rsgen.rules";
 /// Of group `deploy`.
@@ -110,7 +110,7 @@ pub(crate) fn a_member_restarts_it_and_starts_it_where_it_is_stopped(machine: &m
     assert!(invocations(machine).iter().all(|i| !before.contains(i)));
     for verb in ["reload-or-restart", "restart"] {
         machine.systemctl(&["stop", "web.socket"]).ok();
-        assert_eq!(machine.state("web.service"), "inactive");
+        machine.wait_state("web.service", "inactive", SOON);
         systemctl_as(machine, MEMBER, &[verb, "web.service"]).ok();
         assert!(machine.get(3000).is_ok());
         assert_exactly(machine, 2);
