@@ -62,6 +62,50 @@ fn all_faults_are_told_at_once_with_their_place_and_remedy() {
 }
 
 #[test]
+fn a_file_that_is_too_long_is_refused_wherever_it_comes_from() {
+    let long = format!("{GOOD}# {}\n", "x".repeat(4 << 20));
+    let folder = Folder::with(&long);
+    let told = |output: &Output| {
+        assert_eq!(status(output), 3);
+        let told = stderr(output);
+        let is_told = told.contains("longer than 4096 KiB") && told.contains("help: split it");
+        assert!(is_told, "{told}");
+    };
+    told(&folder.rsgen(&["check"]));
+    let file = fs::File::open(folder.0.path().join("ecosystem.toml")).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_rsgen"));
+    told(&check.args(["check", "-"]).stdin(file).output().unwrap());
+}
+
+#[test]
+fn a_file_with_very_many_apps_is_refused() {
+    let apps = |number: usize| -> String {
+        let app = |i| format!("[[apps]]\nname = \"a{i}\"\nscript = \"server.js\"\nlisten = {i}\n");
+        (1..=number).map(app).collect()
+    };
+    let output = Folder::with(&apps(1001)).rsgen(&["check"]);
+    assert_eq!(status(&output), 3);
+    let told = stderr(&output);
+    assert!(told.contains("ecosystem.toml:4001:1"), "{told}");
+    assert!(told.contains("lists more than 1000 apps"), "{told}");
+}
+
+#[test]
+fn of_very_many_faults_a_person_is_told_the_first_and_a_script_all() {
+    let faults: Vec<String> = (0..300).map(|i| format!("key{i} = 1\n")).collect();
+    let folder = Folder::with(&format!("{GOOD}{}", faults.concat()));
+    let told = stderr(&folder.rsgen(&["check"]));
+    assert!(told.contains("unknown key `key99`"), "{told}");
+    assert!(!told.contains("unknown key `key100`"), "{told}");
+    assert!(
+        told.contains("more errors and warnings are not shown"),
+        "{told}"
+    );
+    let json = folder.rsgen(&["check", "--json"]).stdout;
+    assert!(String::from_utf8(json).unwrap().contains("`key299`"));
+}
+
+#[test]
 fn json_has_the_same_faults_for_scripts() {
     let folder = Folder::with("[[apps]]\nscript = \"server.js\"\nlisten = 0\nuser = 0\n");
     let output = folder.rsgen(&["check", "--json"]);

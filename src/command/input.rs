@@ -1,11 +1,17 @@
 //! The text of an ecosystem file, and the place from which its relative paths start.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::generate::files;
 use crate::output::{Exit, Failure};
 
 /// The file name that means standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
+
+const TOO_LONG: &str =
+    "split it: an ecosystem file lists apps, and what they need lies in files of its own";
 
 /// An ecosystem file that was read.
 pub(super) struct Input {
@@ -28,13 +34,14 @@ impl Input {
         let shown = path.display().to_string();
         let absolute = std::path::absolute(path)
             .map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = File::open(path).and_then(files::text).map_err(|e| {
             let failure = Failure::new(Exit::Invalid, format!("`{shown}` cannot be read: {e}"));
             match e.kind() {
-                std::io::ErrorKind::NotFound => {
+                ErrorKind::NotFound => {
                     failure.help("name an ecosystem file, or a script with `--listen`")
                 }
-                std::io::ErrorKind::InvalidData => failure.help("save it as UTF-8"),
+                ErrorKind::InvalidData => failure.help("save it as UTF-8"),
+                ErrorKind::FileTooLarge => failure.help(TOO_LONG),
                 _ => failure,
             }
         })?;
@@ -47,9 +54,12 @@ impl Input {
     }
 
     fn from_standard_input() -> Result<Self, Failure> {
-        let text = std::io::read_to_string(std::io::stdin()).map_err(|e| {
-            Failure::new(Exit::Invalid, format!("standard input cannot be read: {e}"))
-                .help("write an ecosystem file to it, as UTF-8")
+        let text = files::text(std::io::stdin()).map_err(|e| {
+            let help = match e.kind() {
+                ErrorKind::FileTooLarge => TOO_LONG,
+                _ => "write an ecosystem file to it, as UTF-8",
+            };
+            Failure::new(Exit::Invalid, format!("standard input cannot be read: {e}")).help(help)
         })?;
         let inside = std::path::absolute("ecosystem.toml")
             .map_err(|e| Failure::new(Exit::Usage, format!("the current folder: {e}")))?;

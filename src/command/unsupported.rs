@@ -1,5 +1,7 @@
 //! Settings of an app that this host does not support.
 
+use std::collections::HashMap;
+
 use crate::ecosystem::values::Handover;
 use crate::ecosystem::{self, Diagnostic};
 use crate::sys::seccomp;
@@ -38,20 +40,18 @@ fn too_new(
     directives: &ecosystem::app::Directives,
     version: Option<u32>,
 ) -> Vec<Diagnostic> {
-    let Some(version) = version else {
+    let Some(version) = version.filter(|_| !directives.is_empty()) else {
         return Vec::new();
     };
-    let since = |name: &str| {
-        directive::known(section)
-            .find(|(d, _)| *d == name)
-            .map(|(_, since)| since)
-    };
+    let since: HashMap<&str, u32> = directive::known(section).collect();
     directives
         .iter()
         .filter_map(|(name, _)| {
             Some((
                 name,
-                since(name).filter(|s| *s > version.max(directive::BASELINE))?,
+                since
+                    .get(name.as_str())
+                    .filter(|s| **s > version.max(directive::BASELINE))?,
             ))
         })
         .map(|(name, since)| {

@@ -5,14 +5,24 @@
 
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
+use super::position::{Cursor, Position};
 use crate::unit::Fault;
 use crate::visible::Visible;
 
+/// A reader is shown this many faults of a file; scripts get all of them.
+const MOST_SHOWN: usize = 100;
+/// Of a line that is longer than this, only what is around the fault is shown.
+const LONGEST_LINE: usize = 2000;
+/// The bytes that are shown before and after the beginning of a fault in such a line.
+const AROUND: usize = 60;
+/// Nothing that is longer was meant to be a key or a directive.
+const LONGEST_WORD: usize = 100;
+
 /// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
@@ -117,13 +127,13 @@ impl Report {
 
     /// The diagnostics with line and column.
     pub fn located(&self) -> impl Iterator<Item = Located<'_>> {
-        self.diagnostics.iter().map(|d| {
-            let before = self.text.get(..d.span.start).unwrap_or(&self.text);
-            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let mut cursor = Cursor::new(&self.text);
+        self.diagnostics.iter().map(move |d| {
+            let Position { line, column, .. } = cursor.position_of(d.span.start);
             Located {
                 severity: d.severity,
                 file: &self.path,
-                line: before.matches('\n').count() + 1,
+                line,
                 column,
                 message: &d.message,
                 help: d.help.as_deref(),
@@ -131,7 +141,7 @@ impl Report {
         })
     }
 
-    /// The report as people read it.
+    /// The report as people read it: of very many diagnostics the first ones, errors before warnings.
     #[must_use]
     pub fn render(&self, colour: bool) -> Visible {
         let renderer = if colour {
@@ -139,57 +149,96 @@ impl Report {
         } else {
             Renderer::plain()
         };
-        let blocks: Vec<String> = self
-            .diagnostics
-            .iter()
-            .map(|d| self.render_one(&renderer, d))
+        let mut shown: Vec<&Diagnostic> = self.diagnostics.iter().collect();
+        let more = shown.len().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            shown.sort_by_key(|d| d.severity);
+            shown.truncate(MOST_SHOWN);
+        }
+        let mut cursor = Cursor::new(&self.text);
+        let mut blocks: Vec<String> = shown
+            .into_iter()
+            .map(|d| self.render_one(&renderer, d, cursor.position_of(d.span.start)))
             .collect();
+        if more > 0 {
+            let path = Visible::line(&self.path);
+            let note = format!("{path}: {more} more errors and warnings are not shown");
+            let help = Level::HELP.message("`rsgen check --json` lists all of them");
+            let group = Level::NOTE.primary_title(note).element(help);
+            blocks.push(renderer.render(&[group]));
+        }
         Visible::composed(blocks.join("\n\n"))
     }
 
-    fn render_one(&self, renderer: &Renderer, diagnostic: &Diagnostic) -> String {
+    fn render_one(&self, renderer: &Renderer, diagnostic: &Diagnostic, at: Position) -> String {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let (text, span) = self.shown(&diagnostic.span);
-        let snippet = Snippet::source(text)
-            .path(Visible::line(&self.path).to_string())
-            .annotation(AnnotationKind::Primary.span(span));
+        let path = Visible::line(&self.path).to_string();
+        let excerpt = self.excerpt(&diagnostic.span, at);
+        let snippet = Snippet::source(excerpt.text)
+            .line_start(at.line)
+            .annotation(AnnotationKind::Primary.span(excerpt.span));
         let message = Visible::line(&diagnostic.message).to_string();
-        let mut group = level.primary_title(message).element(snippet);
+        let group = level.primary_title(message);
+        let mut group = if excerpt.is_whole_line {
+            group.element(snippet.path(path))
+        } else {
+            let origin = Origin::path(path).line(at.line).char_column(at.column);
+            group.element(origin).element(snippet)
+        };
         if let Some(help) = &diagnostic.help {
             group = group.element(Level::HELP.message(Visible::line(help).to_string()));
         }
         renderer.render(&[group])
     }
 
-    /// The text as it is shown, and where the span is in there.
-    fn shown(&self, span: &Range<usize>) -> (String, Range<usize>) {
-        let span = self.clamp(span);
-        let show = |part: Option<&str>| Visible::lines(part.unwrap_or("")).to_string();
-        let mut text = show(self.text.get(..span.start));
-        let start = text.len();
-        text.push_str(&show(self.text.get(span.clone())));
-        let end = text.len();
-        text.push_str(&show(self.text.get(span.end..)));
-        (text, start..end)
+    /// The line at which a span begins. A span of a whole table would draw half the file, so it ends with that line.
+    fn excerpt(&self, span: &Range<usize>, at: Position) -> Excerpt {
+        let rest = self.text.get(at.line_start..).unwrap_or_default();
+        let line = rest.split('\n').next().unwrap_or_default();
+        let start = span.start.saturating_sub(at.line_start).min(line.len());
+        let end = span
+            .end
+            .saturating_sub(at.line_start)
+            .clamp(start, line.len());
+        let is_whole_line = line.len() <= LONGEST_LINE;
+        let shown = if is_whole_line {
+            0..line.len()
+        } else {
+            let first = line.floor_char_boundary(start.saturating_sub(AROUND));
+            first..line.floor_char_boundary(start + AROUND)
+        };
+        let part = |range: Range<usize>| line.get(range).unwrap_or_default();
+        let end = end.min(shown.end);
+        let marked = part(start..end).trim_end();
+        let mut text = Visible::lines(part(shown.start..start)).to_string();
+        let start_shown = text.len();
+        text.push_str(Visible::lines(marked).as_str());
+        let end_shown = text.len();
+        text.push_str(Visible::lines(part(start + marked.len()..shown.end)).as_str());
+        Excerpt {
+            text,
+            span: start_shown..end_shown,
+            is_whole_line,
+        }
     }
+}
 
-    // A span of a whole table would draw half the file: only its first line is shown.
-    fn clamp(&self, span: &Range<usize>) -> Range<usize> {
-        let start = span.start.min(self.text.len());
-        let rest = self
-            .text
-            .get(start..span.end.min(self.text.len()))
-            .unwrap_or("");
-        let first_line = rest.split('\n').next().unwrap_or("");
-        start..start + first_line.trim_end().len()
-    }
+/// What is shown of the text for one diagnostic.
+struct Excerpt {
+    text: String,
+    /// The bytes of it that the diagnostic speaks of.
+    span: Range<usize>,
+    is_whole_line: bool,
 }
 
 /// The known word nearest to `word`, if one is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
     let lower = word.to_lowercase();
     known
         .into_iter()

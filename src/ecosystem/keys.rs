@@ -8,10 +8,11 @@ use toml::de::DeTable;
 use super::app::{App, Program, Rollout};
 use super::diagnostic::Diagnostic;
 use super::lifecycle;
+use super::listen::Taken;
 use super::pm2;
 use super::read::{Fields, Found, integer, scalar};
 use super::tables::{check_variable, read_directives, read_env};
-use super::values::{Handover, Instances, Listen, OnFailure, Place, Ready, Sandbox};
+use super::values::{Handover, Instances, Listen, OnFailure, Ready, Sandbox};
 use super::variables;
 use crate::unit::directive::Section;
 use crate::unit::{Fault, escape, name};
@@ -272,14 +273,12 @@ fn read_listen(f: &mut Fields<'_, '_>, span: &Range<usize>) -> (Vec<Listen>, Ran
         return (Vec::new(), span.clone());
     };
     let mut listen: Vec<Listen> = Vec::new();
+    let mut taken = Taken::default();
     for found in f.list("listen", "3000").unwrap_or_default() {
         let Some(address) = f.parse::<Listen>(&found.value, &found.span) else {
             continue;
         };
-        if listen
-            .iter()
-            .any(|l| l.collides(&address) && !both_families(l, &address))
-        {
+        if taken.by_family(&address).is_some() {
             f.faults.push(
                 Diagnostic::error(
                     found.span,
@@ -288,6 +287,7 @@ fn read_listen(f: &mut Fields<'_, '_>, span: &Range<usize>) -> (Vec<Listen>, Ran
                 .help("leave it out"),
             );
         } else {
+            taken.take(&address, 0);
             listen.push(address);
         }
     }
@@ -298,11 +298,6 @@ fn read_listen(f: &mut Fields<'_, '_>, span: &Range<usize>) -> (Vec<Listen>, Ran
         );
     }
     (listen, value.span())
-}
-
-/// `0.0.0.0` and `[::]` of one port: two sockets, one for each family.
-fn both_families(a: &Listen, b: &Listen) -> bool {
-    matches!((&a.place, &b.place), (Place::Address(a), Place::Address(b)) if a.is_ipv4() != b.is_ipv4())
 }
 
 fn read_handover(f: &mut Fields<'_, '_>) -> (Handover, Ready) {

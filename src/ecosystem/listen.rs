@@ -1,5 +1,6 @@
 //! Addresses that instances share, as systemd.socket(5) writes them, and which of them collide. Pure.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use crate::unit::Fault;
 
 /// The kind of socket an address stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SocketKind {
     /// `ListenStream=`
@@ -80,6 +81,102 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
             (a.is_ipv6() && wide(a)) || (b.is_ipv6() && wide(b))
         }
         (Some(a), Some(b)) => a == b || wide(a) || wide(b),
+    }
+}
+
+/// Addresses, and who had each of them first. A file may have very many, so none is compared with all the others.
+#[derive(Debug, Default)]
+pub(super) struct Taken(HashMap<Spot, usize>);
+
+/// What one address has in common with others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Spot {
+    Path(String),
+    Port(SocketKind, u16, Reach),
+}
+
+/// Which addresses of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Reach {
+    /// Those that were written as a port alone.
+    PortAlone,
+    /// `0.0.0.0` or `[::]`.
+    Unspecified { is_ipv4: bool },
+    /// This very one.
+    Exactly(IpAddr),
+    /// Any of one family.
+    Family { is_ipv4: bool },
+    /// Any at all.
+    Any,
+}
+
+impl Taken {
+    /// Notes an address. Owners come in ascending order.
+    pub(super) fn take(&mut self, listen: &Listen, owner: usize) {
+        let spots = listen.spots(|address| match address {
+            None => vec![Reach::PortAlone, Reach::Any],
+            Some(ip) => {
+                let is_ipv4 = ip.is_ipv4();
+                let own = if ip.is_unspecified() {
+                    Reach::Unspecified { is_ipv4 }
+                } else {
+                    Reach::Exactly(ip)
+                };
+                vec![own, Reach::Family { is_ipv4 }, Reach::Any]
+            }
+        });
+        for spot in spots {
+            self.0.entry(spot).or_insert(owner);
+        }
+    }
+
+    /// The first owner of an address that collides with this one, see [`Listen::collides`].
+    pub(super) fn by(&self, listen: &Listen) -> Option<usize> {
+        self.first(&listen.spots(|address| {
+            let mut reaches = reaches_of_family(address);
+            match address {
+                Some(ip) if ip.is_ipv6() && ip.is_unspecified() => reaches.push(Reach::Any),
+                // A dual-stack [::] takes the port of every IPv4 address, too.
+                Some(IpAddr::V4(_)) => reaches.push(Reach::Unspecified { is_ipv4: false }),
+                _ => {}
+            }
+            reaches
+        }))
+    }
+
+    /// As [`Taken::by`], but `0.0.0.0` and `[::]` of one port may be had both: two sockets, one for each family.
+    pub(super) fn by_family(&self, listen: &Listen) -> Option<usize> {
+        self.first(&listen.spots(reaches_of_family))
+    }
+
+    fn first(&self, spots: &[Spot]) -> Option<usize> {
+        spots.iter().filter_map(|s| self.0.get(s)).min().copied()
+    }
+}
+
+/// What collides with an address in its own family.
+fn reaches_of_family(address: Option<IpAddr>) -> Vec<Reach> {
+    let Some(ip) = address else {
+        return vec![Reach::Any];
+    };
+    let is_ipv4 = ip.is_ipv4();
+    if ip.is_unspecified() {
+        return vec![Reach::PortAlone, Reach::Family { is_ipv4 }];
+    }
+    let wide = Reach::Unspecified { is_ipv4 };
+    vec![Reach::PortAlone, wide, Reach::Exactly(ip)]
+}
+
+impl Listen {
+    fn spots(&self, reaches: impl FnOnce(Option<IpAddr>) -> Vec<Reach>) -> Vec<Spot> {
+        match (&self.place, self.ip()) {
+            (_, Some((ip, port))) => {
+                let of = |reach| Spot::Port(self.kind, port, reach);
+                reaches(ip).into_iter().map(of).collect()
+            }
+            (Place::Path(path), None) => vec![Spot::Path(path.clone())],
+            (_, None) => Vec::new(),
+        }
     }
 }
 
@@ -224,5 +321,43 @@ mod tests {
         assert!(!collide("3000", "udp:3000"));
         assert!(!collide("0.0.0.0:3000", "[::1]:3000"));
         assert!(!collide("3000", "3001"));
+    }
+
+    #[test]
+    fn who_has_an_address_is_found_as_by_comparing_it_with_each() {
+        const ALL: &[&str] = &[
+            "3000",
+            "3001",
+            "udp:3000",
+            "0.0.0.0:3000",
+            "[::]:3000",
+            "udp:[::]:3000",
+            "127.0.0.1:3000",
+            "127.0.0.2:3000",
+            "127.0.0.1:3001",
+            "[::1]:3000",
+            "[::2]:3000",
+            "/run/a",
+            "udp:/run/a",
+            "/run/b",
+        ];
+        let all: Vec<Listen> = ALL.iter().map(|text| text.parse().unwrap()).collect();
+        let ipv4 = |l: &Listen| matches!(&l.place, Place::Address(a) if a.is_ipv4());
+        let ipv6 = |l: &Listen| matches!(&l.place, Place::Address(a) if a.is_ipv6());
+        let crosses = |a: &Listen, b: &Listen| ipv4(a) && ipv6(b) || ipv6(a) && ipv4(b);
+        let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
+        for (first, second) in pairs {
+            let mut taken = Taken::default();
+            taken.take(first, 0);
+            taken.take(second, 1);
+            let owners = [first, second];
+            for new in &all {
+                let found = owners.iter().position(|old| old.collides(new));
+                assert_eq!(taken.by(new), found, "{new} after {first}, {second}");
+                let mut same = owners.iter();
+                let found = same.position(|old| old.collides(new) && !crosses(old, new));
+                assert_eq!(taken.by_family(new), found, "{new} after {first}, {second}");
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod listen;
 mod parse;
 pub mod pin;
 mod pm2;
+mod position;
 mod reach;
 mod read;
 pub mod resolve;

@@ -1,12 +1,19 @@
 //! From text to apps. All faults of a file are found in one go.
 
+use std::collections::{BTreeMap, HashSet};
+
 use toml::de::{DeTable, DeValue};
 
 use super::APPS;
 use super::app::App;
 use super::diagnostic::{Diagnostic, Report};
 use super::keys;
+use super::listen::{Listen, Taken};
 use super::read::Fields;
+
+/// Each app is looked for on the host, with its account and its files: a file that lists more would be checked for
+/// minutes.
+const MOST_APPS: usize = 1000;
 
 /// Reads an ecosystem file. The apps are complete only when the report has no errors; `path` is
 /// only what the report calls the file.
@@ -41,7 +48,13 @@ fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
             );
         }
         Some((_, DeValue::Array(tables))) => {
-            for entry in tables {
+            if let Some(next) = tables.get(MOST_APPS) {
+                let fault = format!("the file lists more than {MOST_APPS} apps");
+                fields.faults.push(
+                    Diagnostic::error(next.span(), fault).help("put the others into another file"),
+                );
+            }
+            for entry in tables.iter().take(MOST_APPS) {
                 match entry.get_ref().as_table() {
                     Some(table) => apps.extend(keys::read(table, entry.span(), fields.faults)),
                     None => fields.faults.push(not_tables(entry.span())),
@@ -61,11 +74,12 @@ fn not_tables(span: std::ops::Range<usize>) -> Diagnostic {
         .help("write `[[apps]]`, with two brackets, once for each app")
 }
 
-/// What one app alone cannot get wrong.
+/// What one app alone cannot get wrong. Each address is compared with the first app that has it, not with every app.
 fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
-    for (i, app) in apps.iter().enumerate() {
-        let earlier = apps.get(..i).unwrap_or_default();
-        if earlier.iter().any(|e| e.name == app.name) {
+    let mut names = HashSet::new();
+    let mut taken = Taken::default();
+    for (number, app) in apps.iter().enumerate() {
+        if !names.insert(&app.name) {
             faults.push(
                 Diagnostic::error(
                     app.span.clone(),
@@ -74,10 +88,16 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
                 .help("give one of them another `name`"),
             );
         }
-        for other in earlier {
-            if let Some(fault) = collision(app, other) {
-                faults.push(fault);
+        let mut shared = BTreeMap::new();
+        for listen in &app.listen {
+            if let Some(owner) = taken.by(listen) {
+                shared.entry(owner).or_insert(listen);
             }
+        }
+        let others = shared.iter().filter_map(|(o, l)| Some((apps.get(*o)?, l)));
+        faults.extend(others.map(|(other, listen)| not_shared(app, listen, other)));
+        for listen in &app.listen {
+            taken.take(listen, number);
         }
     }
 }
@@ -85,18 +105,19 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
 /// The fault of two apps that want one address.
 #[must_use]
 pub fn collision(app: &App, other: &App) -> Option<Diagnostic> {
-    let listen = app
-        .listen
-        .iter()
-        .find(|l| other.listen.iter().any(|o| l.collides(o)))?;
-    Some(
-        Diagnostic::error(
-            app.listen_span.clone(),
-            format!(
-                "`{}` listens on `{listen}`, and so does `{}`",
-                app.name, other.name
-            ),
-        )
-        .help("give one of them another address in `listen`"),
+    let mut taken = Taken::default();
+    for listen in &other.listen {
+        taken.take(listen, 0);
+    }
+    let listen = app.listen.iter().find(|l| taken.by(l).is_some())?;
+    Some(not_shared(app, listen, other))
+}
+
+fn not_shared(app: &App, listen: &Listen, other: &App) -> Diagnostic {
+    let (name, other) = (&app.name, &other.name);
+    Diagnostic::error(
+        app.listen_span.clone(),
+        format!("`{name}` listens on `{listen}`, and so does `{other}`"),
     )
+    .help("give one of them another address in `listen`")
 }

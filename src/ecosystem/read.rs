@@ -15,6 +15,9 @@ use super::diagnostic::{Diagnostic, nearest};
 use super::values::{LONGEST, parse_time};
 use crate::unit::Fault;
 
+/// Only so many faults of a file come with a guess at what was meant: each name is compared with all that are known.
+pub(super) const MOST_GUESSED: usize = 1000;
+
 pub(super) type Value<'a> = &'a Spanned<DeValue<'a>>;
 
 /// A value and where it stands.
@@ -263,12 +266,13 @@ impl<'a, 'd> Fields<'a, 'd> {
                 continue;
             }
             let fault = Diagnostic::error(key.span(), format!("unknown key `{name}` in {place}"));
-            let help =
-                advice(name).unwrap_or_else(|| match nearest(name, self.asked.iter().copied()) {
-                    Some(known) => format!("did you mean `{known}`?"),
-                    None => format!("known keys are {}", self.known().join(", ")),
-                });
-            self.faults.push(fault.help(help));
+            let guess = || match nearest(name, self.asked.iter().copied()) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("known keys are {}", self.known().join(", ")),
+            };
+            let is_guessed = self.faults.len() < MOST_GUESSED;
+            let help = advice(name).or_else(|| is_guessed.then(guess));
+            self.faults.push(Diagnostic { help, ..fault });
         }
     }
 }

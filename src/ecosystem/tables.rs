@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::app::Directives;
 use super::diagnostic::{Diagnostic, nearest};
-use super::read::{Fields, Value, scalar};
+use super::read::{Fields, MOST_GUESSED, Value, scalar};
 use super::variables;
 use crate::unit::directive::{self, Section};
 use crate::unit::{self, escape};
@@ -79,13 +79,22 @@ pub(super) fn read_directives(
     section: Section,
 ) -> Directives {
     let mut directives = Vec::new();
-    for (name, (span, value)) in f.map(key) {
+    let given = f.map(key);
+    if given.is_empty() {
+        return directives;
+    }
+    let known: BTreeMap<&str, u32> = directive::known(section).collect();
+    for (name, (span, value)) in given {
         if let Some(fault) = directive::refusal(section, &name) {
             f.faults.push(Diagnostic::of(span, fault));
             continue;
         }
-        if !directive::is_extension(&name) && !directive::known(section).any(|(d, _)| d == name) {
-            let help = nearest(&name, directive::known(section).map(|(d, _)| d)).map_or_else(
+        if !directive::is_extension(&name) && !known.contains_key(name.as_str()) {
+            let is_guessed = f.faults.len() < MOST_GUESSED;
+            let near = is_guessed
+                .then(|| nearest(&name, known.keys().copied()))
+                .flatten();
+            let help = near.map_or_else(
                 || "see systemd.directives(7)".to_owned(),
                 |d| format!("did you mean `{d}`?"),
             );

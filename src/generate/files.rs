@@ -32,6 +32,14 @@ pub fn read(path: &Path) -> io::Result<String> {
         .custom_flags(flags)
         .open(path)?;
     is_regular(&file.metadata()?)?;
+    text(file)
+}
+
+/// The text of an ecosystem file or a unit, wherever it comes from.
+///
+/// # Errors
+/// Those of the file system, and when it is too long or no UTF-8.
+pub fn text(file: impl io::Read) -> io::Result<String> {
     state::text(file, LONGEST)
 }
 

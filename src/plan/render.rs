@@ -1,5 +1,7 @@
 //! The templates and what goes into them.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -129,7 +131,9 @@ fn splits_families(listen: &[Listen]) -> bool {
             Place::Port(_) | Place::Path(_) => None,
         })
     };
-    addresses().any(|a| a.is_ipv6() && addresses().any(|b| b.is_ipv4() && a.port() == b.port()))
+    let of_ipv4 = addresses().filter(SocketAddr::is_ipv4);
+    let ports: HashSet<u16> = of_ipv4.map(|a| a.port()).collect();
+    addresses().any(|a| a.is_ipv6() && ports.contains(&a.port()))
 }
 
 /// The longest that a stop takes: systemd gives each command of the user's own the time of a phase.

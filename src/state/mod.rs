@@ -152,7 +152,7 @@ impl Entry {
 ///
 /// # Errors
 /// When it has more, or is no UTF-8.
-pub fn text(file: File, limit: u64) -> io::Result<String> {
+pub fn text(file: impl Read, limit: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
