@@ -83,33 +83,80 @@ def unescaped(text):
     return whole.rstrip(" \t")
 
 
-def veiled(diff):
+class Veil:
+    """Hides values, line by line, and knows whether the old text and the new one are amid a value of several lines."""
+
+    def __init__(self):
+        # What ends that value.
+        self.ends = {"-": None, "+": None}
+
+    def shown(self, line):
+        sides = "-+" if line[:1] == " " else line[:1]
+        inside = [side for side in sides if self.ends.get(side)]
+        for side in inside:
+            if self.ends[side] in line:
+                self.ends[side] = None
+        veil = ASSIGNED.sub(r"\1(hidden)", line)
+        if inside or not LINE.match(line):
+            return hidden(line)
+        if veil != line:
+            for quotes in ('"""', "'''"):
+                if line.count(quotes) % 2:
+                    self.ends.update(dict.fromkeys(sides, quotes))
+        return veil
+
+
+def hidden(line):
+    return line[:1] + "(hidden)\n"
+
+
+def veiled(diff, old=None):
     """A diff of units and ecosystem files without the values of variables that sound like secrets.
 
     A line that is surely no assignment, header or comment may stand amid a value of several lines, and is left out.
+    `old` is the whole old text. A diff leaves lines out, and only the text tells whether a value begins in those:
+    without it nothing is shown of what comes after them.
     """
+    before = None if old is None else old.split("\n")
     shown = []
-    # What ends the value of several lines that the old text and the new one are in.
-    ends = {"-": None, "+": None}
-    for line in diff.splitlines(True):
-        if line.startswith(("--- ", "+++ ", "@@ ")):
-            ends = {"-": None, "+": None}
-            shown.append(line)
-            continue
-        sides = "-+" if line[:1] == " " else line[:1]
-        inside = [side for side in sides if ends.get(side)]
-        for side in inside:
-            if ends[side] in line:
-                ends[side] = None
-        veil = ASSIGNED.sub(r"\1(hidden)", line)
-        if inside or not LINE.match(line):
-            veil = line[:1] + "(hidden)\n"
-        elif veil != line:
-            for quotes in ('"""', "'''"):
-                if line.count(quotes) % 2:
-                    ends.update(dict.fromkeys(sides, quotes))
-        shown.append(veil)
+    veil = Veil()
+    at = 0
+    for head, lines in hunks(diff):
+        shown += head
+        start = first(head)
+        if start > at:
+            covered = [line[1:].rstrip("\n") for line in lines if line[:1] in " -"]
+            if before is None or before[start : start + len(covered)] != covered:
+                before, veil = None, None
+            elif veil:
+                for line in before[at:start]:
+                    veil.shown(" " + line + "\n")
+        at = start + sum(line[:1] in " -" for line in lines)
+        shown += [veil.shown(line) if veil else hidden(line) for line in lines]
     return "".join(shown)
+
+
+def hunks(diff):
+    """The parts of a diff: the lines that head each, and those of the text."""
+    parts = [([], [])]
+    is_new = True
+    for line in re.findall(r"[^\n]*\n|[^\n]+", diff):
+        is_name = is_new and line.startswith(("--- ", "+++ "))
+        is_head = line.startswith("@@ ")
+        if is_head and parts[-1][1]:
+            parts.append(([], []))
+        is_new = is_name
+        parts[-1][0 if is_name or is_head else 1].append(line)
+    return parts
+
+
+def first(head):
+    """How many lines of the old text are before a part."""
+    found = re.match(r"@@ -(\d+)(?:,(\d+))? ", head[-1]) if head else None
+    if found is None:
+        return 0
+    # One that has no line of the old text has the number of the line before it.
+    return int(found.group(1)) - (found.group(2) != "0")
 
 
 def difference(old, new):

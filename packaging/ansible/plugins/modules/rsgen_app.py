@@ -178,6 +178,17 @@ def hide(module, values):
         module.no_log_values.update(line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST)
 
 
+def text_of(path):
+    """The text of a file that rsgen is about to change, as far as it can be read."""
+    try:
+        if not os.path.isfile(path):
+            return None
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return None
+
+
 class Rsgen:
     """The command."""
 
@@ -367,7 +378,8 @@ class App:
     def present(self):
         plan = self.plan()
         result = {key: plan[key] for key in ("changed", "changes", "started", "reloaded")}
-        result["diff"] = [{"prepared": variables.veiled(change.pop("diff"))} for change in plan["changes"] if "diff" in change]
+        changes = [change for change in plan["changes"] if "diff" in change]
+        result["diff"] = [{"prepared": variables.veiled(change.pop("diff"), text_of(change["path"]))} for change in changes]
         if self.secrets and self.secrets.changed:
             result["changed"] = True
             result["changes"].append(self.secrets.change())

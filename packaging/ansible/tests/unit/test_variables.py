@@ -88,14 +88,40 @@ class Showing(unittest.TestCase):
         diff = (
             "--- a\n+++ b\n@@ -1,4 +1,4 @@\n [apps.env]\n-DB_PASSWORD = \"\"\"\n-hush = 1\n-hush\"\"\"\n"
             "+DB_PASSWORD = \"\"\"\n+hush = 2\n+hush\"\"\"\n PORT = 3000\n"
-            "@@ -9,2 +9,2 @@\n hushhushhush\n-hushhu==\n+hush=\n Nice=5\n"
+            "@@ -9,3 +9,3 @@\n hushhushhush\n-hushhu==\n+hush=\n Nice=5\n"
         )
-        veiled = variables.veiled(diff)
+        old = '[apps.env]\nDB_PASSWORD = """\nhush = 1\nhush"""\nPORT = 3000\n\n\n\nhushhushhush\nhushhu==\nNice=5\n'
+        veiled = variables.veiled(diff, old)
         self.assertNotIn("hush\"", veiled)
         self.assertNotIn("hush = ", veiled)
         self.assertNotIn("hushhu", veiled)
-        for line in [" PORT = 3000\n", " [apps.env]\n", " Nice=5\n", "@@ -9,2 +9,2 @@\n"]:
+        for line in [" PORT = 3000\n", " [apps.env]\n", " Nice=5\n", "@@ -9,3 +9,3 @@\n"]:
             self.assertIn(line, veiled)
+
+    # The value begins in a line that the diff leaves out.
+    AMID = 'A = 1\n[apps.env]\nDB_PASSWORD = """\nhush = 1\n# hush 2\n[hush3]\nhush = 4\nhush = 5\nhush"""\nPORT = 1\nNice=5\n'
+    AMID_DIFF = (
+        "--- a\n+++ b\n@@ -5,3 +5,3 @@\n # hush 2\n-[hush3]\n+[hush6]\n hush = 4\n"
+        '@@ -9,3 +9,3 @@\n hush"""\n-PORT = 1\n+PORT = 2\n Nice=5\n'
+    )
+
+    def test_veils_a_value_that_begins_before_a_part_of_the_diff(self):
+        veiled = variables.veiled(self.AMID_DIFF, self.AMID)
+        self.assertNotIn("hush", veiled)
+        for line in ["--- a\n", "@@ -5,3 +5,3 @@\n", "-PORT = 1\n", "+PORT = 2\n", " Nice=5\n"]:
+            self.assertIn(line, veiled)
+
+    def test_shows_nothing_behind_lines_that_are_not_known(self):
+        for old in [None, "", self.AMID.replace("hush = 4", "hush = 7")]:
+            veiled = variables.veiled(self.AMID_DIFF, old)
+            self.assertNotIn("hush", veiled)
+            self.assertNotIn("PORT", veiled)
+        new = '--- /dev/null\n+++ b\n@@ -0,0 +1,2 @@\n+A = 1\n+DB_PASSWORD = "hush"\n'
+        self.assertIn("+A = 1\n", variables.veiled(new))
+
+    def test_a_line_that_begins_as_a_header_does_is_a_line(self):
+        diff = '--- a\n+++ b\n@@ -1,4 +1,4 @@\n DB_PASSWORD = """\n---- hush\n--- hush\n+++ hush\n++++ hush\n hush"""\n'
+        self.assertNotIn("hush", variables.veiled(diff, 'DB_PASSWORD = """\n--- hush\n-- hush\nhush"""\n'))
 
 
 if __name__ == "__main__":
