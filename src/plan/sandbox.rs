@@ -36,7 +36,7 @@ const STRICT_FILTERS: &[(&str, &str)] = &[("RestrictNamespaces", "yes"), ("UMask
 
 /// As [`DEFAULT`], for those who ask for more.
 const STRICT: &[(&str, &str)] = &[
-    // Allows a device, and by that forbids all others: none for those who did not ask.
+    // Before systemd 252 this allows a device, and by that forbids all others: none for those who did not ask.
     ("ProtectClock", "yes"),
     ("PrivateTmp", "yes"),
     ("PrivateDevices", "yes"),
