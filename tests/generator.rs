@@ -207,6 +207,31 @@ fn a_pinned_app_is_only_sized() {
 }
 
 #[test]
+fn a_unit_that_is_not_the_clusters_own_pins_no_app() {
+    let root = Root::new();
+    root.write("usr/lib/rsgen/web.toml", WEB);
+    let mark = "[X-rsgen]\nApp=web\nInstances=9\n";
+    for (unit, text) in [
+        // A copy, and one that somebody else wrote.
+        (
+            "other",
+            format!("# Written by rsgen for web\n[Unit]\n\n{mark}"),
+        ),
+        ("foreign", format!("[Unit]\n\n{mark}")),
+    ] {
+        root.write(&format!("etc/systemd/system/{unit}.service"), &text);
+        assert_eq!(root.generate(), 0);
+        assert_eq!(root.written(), set(ALL_OF_WEB), "{unit}");
+    }
+    root.write(
+        "etc/systemd/system/web.service",
+        &format!("[Unit]\n\n{mark}"),
+    );
+    assert_ne!(root.generate(), 0);
+    assert_eq!(root.written(), set([]));
+}
+
+#[test]
 fn a_name_that_another_unit_has_is_left_alone() {
     let root = Root::new();
     root.write("etc/rsgen/web.toml", WEB);

@@ -54,7 +54,13 @@ fn is_regular(found: &fs::Metadata) -> io::Result<()> {
 /// Whether a unit file was written by rsgen; what is not is never touched.
 #[must_use]
 pub fn is_ours(path: &Path) -> bool {
-    read(path).is_ok_and(|text| text.starts_with(MARK))
+    ours(path).is_some()
+}
+
+/// The text of a unit file that was written by rsgen.
+#[must_use]
+pub fn ours(path: &Path) -> Option<String> {
+    read(path).ok().filter(|text| text.starts_with(MARK))
 }
 
 /// The files of a folder with this extension, sorted; none where there is no folder.

@@ -57,16 +57,17 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     problems
 }
 
-/// Apps whose units are ordinary files, with the number they were asked for.
+/// Apps whose units are ordinary files, with the number they were asked for. A unit speaks only of the app whose cluster
+/// unit it is by its name.
 #[must_use]
 pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     let mut apps = BTreeMap::new();
     for dir in std::iter::once(&layout.units).chain(&layout.vendor_units) {
         for path in files::list(dir, "service") {
-            let Ok(text) = files::read(&path) else {
+            let Some((app, instances)) = files::ours(&path).as_deref().and_then(marked) else {
                 continue;
             };
-            if let Some((app, instances)) = marked(&text) {
+            if path.ends_with(name::cluster(&app)) {
                 apps.entry(app).or_insert(instances);
             }
         }
