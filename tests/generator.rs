@@ -313,6 +313,62 @@ fn the_last_good_text_is_used_from_a_folder_that_an_older_version_left_open() {
 }
 
 #[test]
+fn what_others_left_in_the_state_folder_before_it_was_closed_is_no_app() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let root = Root::new();
+    let give = |path: &str| std::os::unix::fs::lchown(root.path(path), Some(65534), None).unwrap();
+    fs::create_dir_all(root.path("run/rsgen/web.toml.d")).unwrap();
+    fs::create_dir_all(root.path("run/rsgen/shop.toml.d")).unwrap();
+    root.write("usr/lib/rsgen/web.toml", WEB);
+    root.write(
+        "usr/lib/rsgen/shop.toml",
+        &WEB.replace("web", "shop").replace("3000", "3001"),
+    );
+    root.write("run/rsgen/evil.toml", &WEB.replace("web", "evil"));
+    symlink("/dev/null", root.path("run/rsgen/web.toml")).unwrap();
+    root.write("run/rsgen/web.toml.d/evil.toml", "instances = 9\n");
+    root.write("run/rsgen/shop.toml.d/evil.toml", "instances = 9\n");
+    for path in [
+        "evil.toml",
+        "web.toml",
+        "web.toml.d",
+        "shop.toml.d/evil.toml",
+    ] {
+        give(&format!("run/rsgen/{path}"));
+    }
+    let problems = problems(&root);
+    let told = |file: &&str| {
+        problems
+            .iter()
+            .any(|p| p.contains(*file) && p.contains("another user's"))
+    };
+    assert_eq!(
+        ["evil.toml", "web.toml"].iter().filter(|f| told(f)).count(),
+        2,
+        "{problems:?}"
+    );
+    let written = root.written();
+    for unit in [
+        "web@.service",
+        "web.service.wants/web@1.service",
+        "shop@.service",
+    ] {
+        assert!(written.contains(unit), "{unit}: {written:?}");
+    }
+    let is_evil = |unit: &&String| unit.contains("evil") || unit.contains("@2");
+    assert_eq!(written.iter().find(is_evil), None);
+    // Root's own count.
+    root.write(
+        "run/rsgen/own.toml",
+        &WEB.replace("web", "own").replace("3000", "3002"),
+    );
+    let _ = crate::problems(&root);
+    assert!(root.written().contains("own@.service"));
+}
+
+#[test]
 fn a_link_in_the_place_of_the_last_good_text_is_not_followed() {
     let root = Root::new();
     fs::create_dir_all(root.path("run/rsgen/web")).unwrap();

@@ -1,10 +1,12 @@
 //! Where the ecosystem files of installed apps lie, which one counts, and what drop-ins add to it.
 //!
 //! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc
-//! before /run before /usr/lib, and a link to /dev/null means that there is no such app.
+//! before /run before /usr/lib, and a link to /dev/null means that there is no such app. In `/run/rsgen` only root's files
+//! count: an older version may have let others write there.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -31,6 +33,10 @@ pub fn all(layout: &Layout) -> (Vec<Source>, Vec<String>) {
             continue;
         };
         match name::check(&app) {
+            Ok(()) if is_foreign(layout, &path) => problems.push(format!(
+                "{}: it is another user's, so it is not read: remove it, or give it to root",
+                path.display()
+            )),
             Ok(()) => {
                 found.entry(app).or_insert(path);
             }
@@ -48,11 +54,7 @@ pub fn all(layout: &Layout) -> (Vec<Source>, Vec<String>) {
 /// The file of one app.
 #[must_use]
 pub fn find(layout: &Layout, app: &str) -> Option<Source> {
-    let path = layout
-        .apps
-        .iter()
-        .map(|d| d.join(format!("{app}.toml")))
-        .find(|p| p.symlink_metadata().is_ok())?;
+    let path = first(layout, app)?;
     (!is_null(&path)).then(|| Source {
         app: app.to_owned(),
         path,
@@ -62,10 +64,20 @@ pub fn find(layout: &Layout, app: &str) -> Option<Source> {
 /// Whether an app is masked.
 #[must_use]
 pub fn is_masked(layout: &Layout, app: &str) -> bool {
+    first(layout, app).is_some_and(|p| is_null(&p))
+}
+
+fn first(layout: &Layout, app: &str) -> Option<PathBuf> {
     let mut paths = layout.apps.iter().map(|d| d.join(format!("{app}.toml")));
-    paths
-        .find(|p| p.symlink_metadata().is_ok())
-        .is_some_and(|p| is_null(&p))
+    paths.find(|p| p.symlink_metadata().is_ok() && !is_foreign(layout, p))
+}
+
+/// Whether somebody put this into `/run/rsgen` who is neither root nor the owner of that folder. The folder may have been
+/// closed to others since, so its mode says nothing.
+fn is_foreign(layout: &Layout, path: &Path) -> bool {
+    let owner = |path: &Path| path.symlink_metadata().ok().map(|found| found.uid());
+    let is_of_others = |uid| uid != 0 && Some(uid) != owner(&layout.run);
+    path.starts_with(&layout.run) && owner(path).is_some_and(is_of_others)
 }
 
 fn is_null(path: &Path) -> bool {
@@ -170,7 +182,10 @@ fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
     for path in layout
         .apps
         .iter()
-        .flat_map(|d| files::list(&d.join(format!("{app}.toml.d")), "toml"))
+        .map(|d| d.join(format!("{app}.toml.d")))
+        .filter(|d| !is_foreign(layout, d))
+        .flat_map(|d| files::list(&d, "toml"))
+        .filter(|path| !is_foreign(layout, path))
     {
         if let Some(file) = path.file_name() {
             found.entry(file.to_owned()).or_insert(path);
