@@ -31,6 +31,8 @@ pub struct Layout {
     pub worker: PathBuf,
     /// The command's path as units name it.
     pub command: PathBuf,
+    /// systemctl(1).
+    pub systemctl: PathBuf,
 }
 
 impl Layout {
@@ -55,6 +57,7 @@ impl Layout {
             run: root.join("run/rsgen"),
             worker: "/usr/lib/rsgen/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
+            systemctl: root.join("usr/bin/systemctl"),
         }
     }
 
@@ -69,6 +72,7 @@ impl Layout {
             run: run.join("rsgen"),
             worker: "/usr/lib/rsgen/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
+            systemctl: "/usr/bin/systemctl".into(),
         }
     }
 

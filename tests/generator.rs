@@ -183,6 +183,32 @@ fn a_drop_in_goes_over_the_file() {
 }
 
 #[test]
+fn a_directive_that_is_not_in_the_list_needs_a_systemd_newer_than_the_list() {
+    let root = Root::new();
+    fs::create_dir_all(root.path("usr/bin")).unwrap();
+    let newest = rsgen::unit::directive::NEWEST;
+    let runs = |version: u32| {
+        root.write(
+            "usr/bin/systemctl",
+            &format!("#!/bin/sh\necho \"systemd {version} ($*)\"\n"),
+        );
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(root.path("usr/bin/systemctl"), executable).unwrap();
+    };
+    root.write(
+        "etc/rsgen/web.toml",
+        &format!("{WEB}[apps.service]\nRestartLotteryPercent = 5\n"),
+    );
+    runs(newest);
+    assert_ne!(root.generate(), 0);
+    assert_eq!(root.written(), set([]));
+    runs(newest + 1);
+    assert_eq!(root.generate(), 0);
+    let unit = fs::read_to_string(root.path("out/web@.service")).unwrap();
+    assert!(unit.contains("\nRestartLotteryPercent=5\n"), "{unit}");
+}
+
+#[test]
 fn a_pinned_app_is_only_sized() {
     let root = Root::new();
     root.write("etc/rsgen/web.toml", "what a user broke");

@@ -93,6 +93,7 @@ fn count_errors(reports: &[Report]) -> String {
 fn examine(input: &Input, layout: &Layout, version: Option<u32>) -> Report {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
+    ecosystem::allow_newer(&mut faults, || version);
     for app in &mut apps {
         let host = HostProbe {
             root: None,
@@ -107,4 +108,63 @@ fn examine(input: &Input, layout: &Layout, version: Option<u32>) -> Report {
         );
     }
     Report::new(&input.shown, &input.text, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(line: &str, version: Option<u32>) -> String {
+        let text = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"/srv/web.js\"\ncwd = \"/srv\"\nlisten = 3000\n{line}\n"
+        );
+        let input = Input {
+            shown: "ecosystem.toml".into(),
+            text,
+            folder: "/srv".into(),
+            root: None,
+        };
+        let report = examine(&input, &Layout::system("/nonexistent".as_ref()), version);
+        let of_directives = report.diagnostics.iter().filter(|fault| {
+            ["is ignored by", "is no directive"]
+                .iter()
+                .any(|words| fault.message.contains(words))
+        });
+        let lines = of_directives.map(|fault| {
+            let help = fault.help.as_deref().unwrap_or_default();
+            format!("{:?}: {}; {help}", fault.severity, fault.message)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_directive_that_this_systemd_does_not_have_yet_is_named_with_the_one_that_has() {
+        let line = "service.RestartRandomizedDelaySec = 5";
+        assert_eq!(
+            told(line, Some(257)),
+            "Warning: `RestartRandomizedDelaySec` is ignored by systemd 257; it needs systemd 262"
+        );
+        assert_eq!(told(line, Some(262)), "");
+        // Below the baseline nothing is known of what came when.
+        assert_eq!(told("service.MemoryMax = \"1G\"", Some(240)), "");
+    }
+
+    #[test]
+    fn one_that_is_gone_is_named_with_the_last_systemd_that_had_it() {
+        let line = "service.MemoryLimit = \"1G\"";
+        assert_eq!(told(line, Some(257)), "");
+        assert_eq!(
+            told(line, Some(258)),
+            "Warning: `MemoryLimit` is ignored by systemd 258; no systemd after 257 has it; leave it out"
+        );
+    }
+
+    #[test]
+    fn one_that_the_list_lacks_is_an_error_unless_systemd_is_newer_than_the_list() {
+        let line = "unit.ConditionPhaseOfTheMoon = \"full\"";
+        let newest = directive::NEWEST;
+        assert!(told(line, Some(newest)).starts_with("Error: "));
+        assert!(told(line, None).starts_with("Error: "));
+        assert!(told(line, Some(newest + 1)).starts_with("Warning: "));
+    }
 }

@@ -33,7 +33,7 @@ pub(super) fn each(
     verb: &str,
     act: impl Fn(&mut Jobs<'_>, &Target) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let targets = targets::resolve(&context.layout, targets)?;
+    let targets = targets::resolve(context, targets)?;
     context.require_permission(verb)?;
     let mut done = Vec::new();
     for target in targets {

@@ -47,7 +47,7 @@ impl Subcommand for Reload {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let targets = targets::resolve(&context.layout, &self.targets)?;
+        let targets = targets::resolve(context, &self.targets)?;
         context.require_permission("reload")?;
         let mut reloaded = Vec::new();
         for target in targets {

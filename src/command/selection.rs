@@ -36,7 +36,8 @@ pub(super) fn select(
         only,
         instances,
     } = *wanted;
-    let (apps, report) = ecosystem::parse(&input.shown, &input.text);
+    let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
+    ecosystem::allow_newer(&mut report.diagnostics, || version);
     let mut faults = report.diagnostics.clone();
     if let Some(missing) = only
         .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use super::context::Context;
 use super::input::Input;
 use super::options::Targets;
 use crate::ecosystem::{self, diagnostic};
@@ -41,11 +42,14 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
 }
 
 /// Resolves every word; a word without a meaning fails before anything is done.
-pub(super) fn resolve(layout: &Layout, arguments: &Targets) -> Result<Vec<Target>, Failure> {
-    let known = known(layout);
+pub(super) fn resolve(
+    context: &mut Context<'_>,
+    arguments: &Targets,
+) -> Result<Vec<Target>, Failure> {
+    let known = known(&context.layout);
     let mut found: Vec<Target> = Vec::new();
     for word in &arguments.targets {
-        for target in one(word, arguments, &known)? {
+        for target in one(context, word, arguments, &known)? {
             if !found.contains(&target) {
                 found.push(target);
             }
@@ -54,12 +58,17 @@ pub(super) fn resolve(layout: &Layout, arguments: &Targets) -> Result<Vec<Target
     Ok(found)
 }
 
-fn one(word: &str, arguments: &Targets, known: &[String]) -> Result<Vec<Target>, Failure> {
+fn one(
+    context: &mut Context<'_>,
+    word: &str,
+    arguments: &Targets,
+    known: &[String],
+) -> Result<Vec<Target>, Failure> {
     if word == "all" {
         return Ok(known.iter().cloned().map(Target::App).collect());
     }
     if is_file(word) {
-        return of_file(Path::new(word), &arguments.only, known);
+        return of_file(context, Path::new(word), &arguments.only, known);
     }
     let target = match parse_service(word) {
         Some((app, Member::Cluster)) => Target::App(installed(app, known)?),
@@ -77,9 +86,15 @@ fn is_file(word: &str) -> bool {
     word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
 }
 
-fn of_file(path: &Path, only: &[String], known: &[String]) -> Result<Vec<Target>, Failure> {
+fn of_file(
+    context: &mut Context<'_>,
+    path: &Path,
+    only: &[String],
+    known: &[String],
+) -> Result<Vec<Target>, Failure> {
     let input = Input::read(path)?;
-    let (apps, report) = ecosystem::parse(&input.shown, &input.text);
+    let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
+    ecosystem::allow_newer(&mut report.diagnostics, || context.systemd_version());
     if report.has_errors() {
         return Err(Failure::invalid(report));
     }

@@ -52,7 +52,7 @@ impl Subcommand for Uninstall {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let mut changes = Vec::new();
-        for target in targets::resolve(&context.layout, &self.targets)? {
+        for target in targets::resolve(context, &self.targets)? {
             let Target::App(app) = target else {
                 return Err(Failure::new(
                     Exit::Usage,

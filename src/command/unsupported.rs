@@ -16,7 +16,7 @@ pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnost
         (Section::Socket, &app.socket),
     ];
     for (section, directives) in tables {
-        faults.extend(too_new(app, section, directives, version));
+        faults.extend(ignored(app, section, directives, version));
     }
     faults
 }
@@ -33,8 +33,8 @@ fn cannot_hand_over(app: &ecosystem::App) -> Option<Diagnostic> {
     Some(Diagnostic::warning(app.span.clone(), message).help(help))
 }
 
-/// Directives that this systemd does not know yet. systemd itself only warns about them, in the journal.
-fn too_new(
+/// Directives that this systemd does not have yet, or not any more. systemd itself only warns about them, in the journal.
+fn ignored(
     app: &ecosystem::App,
     section: Section,
     directives: &ecosystem::app::Directives,
@@ -43,23 +43,22 @@ fn too_new(
     let Some(version) = version.filter(|_| !directives.is_empty()) else {
         return Vec::new();
     };
-    let since: HashMap<&str, u32> = directive::known(section).collect();
+    let why = |directive: directive::Known| {
+        if directive.since > version.max(directive::BASELINE) {
+            return Some(format!("it needs systemd {}", directive.since));
+        }
+        let last = directive.until.filter(|until| version > *until)?;
+        Some(format!("no systemd after {last} has it; leave it out"))
+    };
+    let known: HashMap<&str, directive::Known> = directive::known(section)
+        .map(|known| (known.name, known))
+        .collect();
     directives
         .iter()
-        .filter_map(|(name, _)| {
-            Some((
-                name,
-                since
-                    .get(name.as_str())
-                    .filter(|s| **s > version.max(directive::BASELINE))?,
-            ))
-        })
-        .map(|(name, since)| {
-            Diagnostic::warning(
-                app.span.clone(),
-                format!("`{name}` is ignored by systemd {version}"),
-            )
-            .help(format!("it needs systemd {since}"))
+        .filter_map(|(name, _)| Some((name, why(*known.get(name.as_str())?)?)))
+        .map(|(name, why)| {
+            let message = format!("`{name}` is ignored by systemd {version}");
+            Diagnostic::warning(app.span.clone(), message).help(why)
         })
         .collect()
 }

@@ -42,6 +42,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+    /// Whether a systemd newer than the list of directives may know better, see [`super::newer`].
+    pub(super) is_of_unknown_directive: bool,
 }
 
 impl Diagnostic {
@@ -52,6 +54,7 @@ impl Diagnostic {
             span,
             message: message.into(),
             help: None,
+            is_of_unknown_directive: false,
         }
     }
 

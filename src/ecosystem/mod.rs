@@ -9,6 +9,7 @@ pub mod diagnostic;
 mod keys;
 mod lifecycle;
 pub mod listen;
+mod newer;
 mod parse;
 pub mod pin;
 mod pm2;
@@ -23,6 +24,7 @@ mod variables;
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use keys::KEYS;
+pub use newer::allow_newer;
 pub use parse::{collision, parse};
 
 /// The key under which an ecosystem file lists its apps.

@@ -1,12 +1,13 @@
 //! The tables of an app whose keys are the user's own: variables, and directives for the units.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::de::DeValue;
 
 use super::app::Directives;
-use super::diagnostic::{Diagnostic, nearest};
+use super::diagnostic::Diagnostic;
+use super::newer;
 use super::read::{Fields, MOST_GUESSED, Value, scalar};
 use super::variables;
 use crate::unit::directive::{self, Section};
@@ -83,26 +84,16 @@ pub(super) fn read_directives(
     if given.is_empty() {
         return directives;
     }
-    let known: BTreeMap<&str, u32> = directive::known(section).collect();
+    let known: BTreeSet<&str> = directive::known(section).map(|d| d.name).collect();
     for (name, (span, value)) in given {
         if let Some(fault) = directive::refusal(section, &name) {
             f.faults.push(Diagnostic::of(span, fault));
             continue;
         }
-        if !directive::is_extension(&name) && !known.contains_key(name.as_str()) {
+        if !directive::is_extension(&name) && !known.contains(name.as_str()) {
             let is_guessed = f.faults.len() < MOST_GUESSED;
-            let near = is_guessed
-                .then(|| nearest(&name, known.keys().copied()))
-                .flatten();
-            let help = near.map_or_else(
-                || "see systemd.directives(7)".to_owned(),
-                |d| format!("did you mean `{d}`?"),
-            );
-            f.faults.push(
-                Diagnostic::error(span, format!("`{name}` is no directive of this section"))
-                    .help(help),
-            );
-            continue;
+            f.faults
+                .push(newer::unknown(section, &name, &span, is_guessed));
         }
         let values = directive_values(f, &name, value);
         if let Some(fault) = directive::reset_refusal(section, &name)

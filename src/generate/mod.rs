@@ -7,6 +7,7 @@
 
 pub mod files;
 pub mod sources;
+mod version;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,7 +68,7 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
             let Some((app, instances)) = files::ours(&path).as_deref().and_then(marked) else {
                 continue;
             };
-            if path.ends_with(name::cluster(&app)) {
+            if path.ends_with(Units::of(&app).cluster()) {
                 apps.entry(app).or_insert(instances);
             }
         }
@@ -162,7 +163,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
         path: good.path(),
     };
     let text = good.read().map_err(|e| e.to_string())?;
-    sources::load_plain(&source, text)
+    sources::load_plain(layout, &source, text)
 }
 
 /// A unit that bears one of the app's names without being ours.

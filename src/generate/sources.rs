@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::files;
+use super::{files, version};
 use crate::ecosystem::{self, App, Diagnostic, Report};
 use crate::layout::Layout;
 use crate::unit::name;
@@ -106,8 +106,12 @@ pub(super) fn load_text(
 }
 
 /// As [`load_text`], without drop-ins.
-pub(super) fn load_plain(source: &Source, text: String) -> Result<(String, App), String> {
-    let (text, app, _) = check(source, text).map_err(|r| one_line(&r))?;
+pub(super) fn load_plain(
+    layout: &Layout,
+    source: &Source,
+    text: String,
+) -> Result<(String, App), String> {
+    let (text, app, _) = check(layout, source, text).map_err(|r| one_line(&r))?;
     Ok((text, app))
 }
 
@@ -137,7 +141,7 @@ pub fn with_drop_ins(
             Report::new(drop_in.display().to_string(), &added, vec![fault])
         })?;
     }
-    check(source, text)
+    check(layout, source, text)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Report {
@@ -146,8 +150,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Report {
     Report::new(path.display().to_string(), "", faults)
 }
 
-fn check(source: &Source, text: String) -> Result<(String, App, Report), Report> {
+fn check(layout: &Layout, source: &Source, text: String) -> Result<(String, App, Report), Report> {
     let (mut apps, mut report) = ecosystem::parse(&source.path.display().to_string(), &text);
+    ecosystem::allow_newer(&mut report.diagnostics, || version::of(&layout.systemctl));
     if !report.has_errors() {
         let wrong = match apps.as_slice() {
             [app] if app.name == source.app => None,

@@ -275,12 +275,14 @@ mod tests {
 
     #[test]
     fn the_oldest_systemd_knows_every_directive() {
-        use crate::unit::directive::{BASELINE, Section, known};
+        use crate::unit::directive::{BASELINE, Section, find};
         for directive in directives() {
-            let since = known(Section::Service)
-                .find(|(d, _)| *d == directive)
-                .map(|(_, s)| s);
-            assert_eq!(since, Some(BASELINE), "{directive}");
+            let known = find(Section::Service, directive);
+            assert_eq!(
+                known.map(|known| known.since),
+                Some(BASELINE),
+                "{directive}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The directives that a user may pass through, and why some are refused.
 //!
-//! The list in `directives.txt` says which directive a section has and since which systemd, so that
-//! a typing error is caught here: systemd itself only warns about names it does not know.
+//! The list in `directives.txt` says which directives a section has, and in which versions of systemd,
+//! so that a typing error is caught here: systemd itself only warns about names it does not know.
 
 use super::Fault;
 
@@ -29,15 +29,39 @@ impl Section {
 /// The first systemd that knows every directive marked with it in the list.
 pub const BASELINE: u32 = 249;
 
-/// Every directive of a section with the systemd that brought it.
-pub fn known(section: Section) -> impl Iterator<Item = (&'static str, u32)> {
+/// The newest systemd whose directives are all in the list.
+pub const NEWEST: u32 = 262;
+
+/// A directive of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// As it stands before the `=`.
+    pub name: &'static str,
+    /// The systemd that brought it.
+    pub since: u32,
+    /// The last systemd that had it, if it is gone; later ones ignore it.
+    pub until: Option<u32>,
+}
+
+/// Every directive of a section.
+pub fn known(section: Section) -> impl Iterator<Item = Known> {
     include_str!("directives.txt")
         .lines()
         .filter_map(move |line| {
             let mut words = line.split(' ');
-            let (place, directive, since) = (words.next()?, words.next()?, words.next()?);
-            (place == section.name()).then_some((directive, since.parse().ok()?))
+            let (place, name, since) = (words.next()?, words.next()?, words.next()?);
+            (place == section.name()).then_some(Known {
+                name,
+                since: since.parse().ok()?,
+                until: words.next().and_then(|version| version.parse().ok()),
+            })
         })
+}
+
+/// What the list says of a directive.
+#[must_use]
+pub fn find(section: Section, name: &str) -> Option<Known> {
+    known(section).find(|directive| directive.name == name)
 }
 
 /// Whether this is an `X-` key, which systemd leaves to others, see systemd.unit(5).
@@ -130,11 +154,36 @@ mod tests {
 
     #[test]
     fn the_list_knows_each_section() {
-        let has = |section, name: &str| known(section).any(|(d, _)| d == name);
-        assert!(has(Section::Service, "MemoryMax"));
-        assert!(has(Section::Unit, "Description"));
-        assert!(has(Section::Socket, "Backlog"));
-        assert!(!has(Section::Unit, "MemoryMax"));
+        let since = |section, name: &str| find(section, name).map(|known| known.since);
+        assert_eq!(since(Section::Service, "MemoryMax"), Some(BASELINE));
+        assert_eq!(since(Section::Unit, "Description"), Some(BASELINE));
+        assert_eq!(since(Section::Socket, "Backlog"), Some(BASELINE));
+        assert_eq!(since(Section::Unit, "MemoryMax"), None);
+        assert_eq!(since(Section::Socket, "PassPIDFD"), Some(258));
+        assert_eq!(
+            find(Section::Service, "MemoryLimit").and_then(|known| known.until),
+            Some(257)
+        );
+    }
+
+    #[test]
+    fn no_line_of_the_list_is_lost_or_there_twice() {
+        let lines = include_str!("directives.txt").lines();
+        let lines = lines.filter(|line| !line.starts_with('#')).count();
+        let sections = [Section::Unit, Section::Service, Section::Socket];
+        let mut names: Vec<(&str, &str)> = sections
+            .iter()
+            .flat_map(|section| known(*section).map(|known| (section.name(), known.name)))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), lines);
+    }
+
+    #[test]
+    fn the_list_ends_with_its_newest_systemd() {
+        let newest = known(Section::Service).map(|known| known.since).max();
+        assert_eq!(newest, Some(NEWEST));
     }
 
     #[test]

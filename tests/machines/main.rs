@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod directives;
 mod docs;
 mod drain;
 mod env_files;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             TRACING,
             USER,
             VALUES,
+            DIRECTIVES,
             DOCS,
         ]
         .concat(),
@@ -275,6 +277,11 @@ const VALUES: &[Spec] = specs![
     values::or_are_refused,
     values::make_units_without_fault,
     env_files::are_known_as_systemd_knows_them,
+];
+
+const DIRECTIVES: &[Spec] = specs![
+    directives::of_this_systemd_are_all_in_the_list,
+    directives::that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not,
 ];
 
 const PROGRAMS: &[Spec] = specs![

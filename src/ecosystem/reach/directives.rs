@@ -32,6 +32,7 @@ const SINGLE: &[&str] = &[
     "PIDFile",
     "RootDirectory",
     "RootImage",
+    "RootMStack",
     "StandardError",
     "StandardInput",
     "StandardOutput",
@@ -57,7 +58,7 @@ fn of_directive(
 ) -> Option<Diagnostic> {
     let spot = match directive {
         "RootDirectory" => root(value, probe)?,
-        "RootImage" => weak_spot(absolute(value)?, probe)?,
+        "RootImage" | "RootMStack" => weak_spot(absolute(value)?, probe)?,
         "EnvironmentFile" => return read_as_root(absolute(value)?.to_str()?, span, probe),
         "LoadCredential" | "LoadCredentialEncrypted" => {
             return read_as_root(absolute(value.split_once(':')?.1)?.to_str()?, span, probe);

@@ -1,0 +1,126 @@
+//! Directives that the list does not have: typing errors, or those of a systemd that is newer than the list.
+
+use std::ops::Range;
+
+use super::diagnostic::{Diagnostic, Severity, nearest};
+use crate::unit::directive::{self, NEWEST, Section};
+
+/// The fault of a directive that the list does not have. A guess at the one that was meant compares the name with all
+/// of the list.
+pub(super) fn unknown(
+    section: Section,
+    name: &str,
+    span: &Range<usize>,
+    is_guessed: bool,
+) -> Diagnostic {
+    let names = || directive::known(section).map(|known| known.name);
+    let near = is_guessed.then(|| nearest(name, names())).flatten();
+    let help = near.map_or_else(
+        || "see systemd.directives(7)".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    let mut fault = Diagnostic::error(
+        span.clone(),
+        format!("`{name}` is no directive of this section"),
+    )
+    .help(help);
+    // Anything else could become syntax of the unit.
+    fault.is_of_unknown_directive = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric());
+    fault
+}
+
+/// Where the systemd that runs is newer than the list, it may have what the list does not: such errors become
+/// warnings. `systemd` is asked for its version only if there are any; without an answer they stay errors.
+pub fn allow_newer(faults: &mut [Diagnostic], systemd: impl FnOnce() -> Option<u32>) {
+    let mut unknown = faults
+        .iter_mut()
+        .filter(|fault| fault.is_of_unknown_directive)
+        .peekable();
+    if unknown.peek().is_none() {
+        return;
+    }
+    let Some(version) = systemd().filter(|version| *version > NEWEST) else {
+        return;
+    };
+    for fault in unknown {
+        fault.severity = Severity::Warning;
+        let help = fault.help.take().unwrap_or_default();
+        fault.help = Some(format!(
+            "rsgen knows the directives up to systemd {NEWEST}, and here runs {version}; {help}"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::{Report, parse};
+
+    const NEW: &str = "RestartLotteryPercent";
+
+    fn read(name: &str, systemd: Option<u32>) -> Report {
+        let text = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"a.js\"\nlisten = 3000\n[apps.service]\n{name:?} = \"5\"\n"
+        );
+        let (apps, mut report) = parse("ecosystem.toml", &text);
+        assert_eq!(apps[0].service, [(name.to_owned(), "5".to_owned())]);
+        allow_newer(&mut report.diagnostics, || systemd);
+        report
+    }
+
+    #[test]
+    fn a_directive_that_no_systemd_of_the_list_has_is_an_error() {
+        for systemd in [Some(249), Some(NEWEST), None] {
+            let report = read(NEW, systemd);
+            assert!(report.has_errors(), "{systemd:?}");
+            let shown = report.render(false).to_string();
+            assert!(shown.contains("is no directive of this section"), "{shown}");
+            assert!(!shown.contains("here runs"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn it_is_a_warning_where_systemd_is_newer_than_the_list() {
+        let report = read(NEW, Some(NEWEST + 1));
+        assert!(!report.has_errors());
+        let shown = report.render(false).to_string();
+        assert!(
+            shown.contains(&format!("here runs {}", NEWEST + 1)),
+            "{shown}"
+        );
+        assert!(
+            shown.contains(&format!("up to systemd {NEWEST}")),
+            "{shown}"
+        );
+        assert!(shown.contains("ecosystem.toml:6:1"), "{shown}");
+    }
+
+    #[test]
+    fn the_name_that_was_meant_is_still_offered() {
+        let shown = read("MemryMax", Some(NEWEST + 1)).render(false).to_string();
+        assert!(shown.contains("did you mean `MemoryMax`?"), "{shown}");
+    }
+
+    #[test]
+    fn what_cannot_be_the_name_of_a_directive_is_an_error_everywhere() {
+        for name in [
+            "memorymax",
+            "",
+            "A B",
+            "A=b",
+            "A\nExecStart",
+            "[Service]",
+            "Ä",
+            "A\\",
+        ] {
+            assert!(read(name, Some(NEWEST + 1)).has_errors(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_unknown_directives_asks_nobody() {
+        let (_, mut report) = parse("ecosystem.toml", "[[apps]]\nname = 3\n");
+        allow_newer(&mut report.diagnostics, || unreachable!("nobody is asked"));
+    }
+}

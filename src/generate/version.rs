@@ -1,0 +1,42 @@
+//! The version of the host's systemd, without its bus: while generators run, systemd answers nobody.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What `systemctl --version` says, which asks nobody else, see systemctl(1).
+pub(super) fn of(systemctl: &Path) -> Option<u32> {
+    let answer = Command::new(systemctl)
+        .env_clear()
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    parse(&String::from_utf8_lossy(&answer.stdout))
+}
+
+/// The number in `systemd 257 (257.9-1~deb13u1)`; `systemd 258~rc1` is 258.
+fn parse(text: &str) -> Option<u32> {
+    let version = text.strip_prefix("systemd ")?;
+    let end = version.find(|c: char| !c.is_ascii_digit())?;
+    version.get(..end)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_second_word() {
+        assert_eq!(parse("systemd 252 (252.38-1~deb12u1)\n+PAM\n"), Some(252));
+        assert_eq!(parse("systemd 263~rc1-1 (263~rc1-1)\n"), Some(263));
+        for text in ["", "systemd", "systemd \n", "systemd x\n", "upstart 263\n"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_systemctl_there_is_no_version() {
+        assert_eq!(of(Path::new("/nonexistent/systemctl")), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! The list of directives, held to what the systemd of each release has; tests/directives.py makes it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use rsgen::unit::directive::{BASELINE, NEWEST, Section, known};
+use testbed::Machine;
+
+use crate::cluster::ECOSYSTEM;
+
+const SECTIONS: [(&str, Section); 3] = [
+    ("Unit", Section::Unit),
+    ("Service", Section::Service),
+    ("Socket", Section::Socket),
+];
+
+/// Lines of `section directive`.
+type Directives = BTreeSet<String>;
+
+/// What this systemd says that it has.
+fn dumped(machine: &Machine) -> Directives {
+    let dump = machine.sh("/usr/lib/systemd/systemd --dump-configuration-items");
+    let mut section = "";
+    let mut found = Directives::new();
+    for line in dump.text().lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            section = name;
+        } else if let Some((name, _)) = line.split_once('=')
+            && SECTIONS.iter().any(|(s, _)| *s == section)
+        {
+            found.insert(format!("{section} {name}"));
+        }
+    }
+    assert!(found.len() > 500, "this is no list of directives: {dump:?}");
+    found
+}
+
+/// What the list says that a systemd has.
+fn listed(version: u32) -> Directives {
+    let of = |(name, section): (&'static str, Section)| {
+        let has = known(section).filter(move |directive| {
+            directive.since <= version && directive.until.is_none_or(|until| version <= until)
+        });
+        has.map(move |directive| format!("{name} {}", directive.name))
+    };
+    SECTIONS.into_iter().flat_map(of).collect()
+}
+
+pub(crate) fn of_this_systemd_are_all_in_the_list(machine: &mut Machine) {
+    let version = machine.systemd_version();
+    let (here, list) = (dumped(machine), listed(version));
+    let gone: Vec<_> = list.difference(&here).collect();
+    assert!(gone.is_empty(), "systemd {version} has not: {gone:?}");
+    let lacking: Vec<_> = here.difference(&list).collect();
+    // A systemd newer than the list may have more, and `check` warns of that.
+    let is_newer = version > NEWEST;
+    assert!(
+        lacking.is_empty() || is_newer,
+        "the list has not: {lacking:?}"
+    );
+}
+
+/// Whether `rsgen check` says that systemd ignores a directive, whose value is none that matters here.
+pub(crate) fn that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not(
+    machine: &mut Machine,
+) {
+    let version = machine.systemd_version();
+    machine.write_app("python.py", "/srv/web");
+    let mut app =
+        "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = 3000\n[apps.service]\n"
+            .to_owned();
+    let dated = || known(Section::Service).filter(|d| d.since > BASELINE || d.until.is_some());
+    let refused = |name: &str| rsgen::unit::directive::refusal(Section::Service, name).is_some();
+    for directive in dated().filter(|d| !refused(d.name)) {
+        let _ = writeln!(app, "{} = \"\"", directive.name);
+    }
+    machine.write(ECOSYSTEM, &app);
+    let told = machine.run(&["rsgen", "check", ECOSYSTEM]).ok().stderr;
+    for directive in dated().filter(|d| !refused(d.name)) {
+        let has = directive.since <= version && directive.until.is_none_or(|u| version <= u);
+        let line = format!("`{}` is ignored by systemd {version}", directive.name);
+        assert_eq!(told.contains(&line), !has, "{line}\n{told}");
+    }
+}
