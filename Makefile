@@ -18,7 +18,7 @@ share = $(DESTDIR)$(PREFIX)/share
 
 help:
 	@echo 'make demo     a cluster on a machine of its own: installed, loaded, reloaded, broken'
-	@echo 'make test     everything: lints, unit tests, real machines with systemd 252 and 257'
+	@echo 'make test     everything: lints, unit tests, real machines with systemd 252, 257 and 262'
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'

@@ -18,24 +18,33 @@ pub enum Release {
     Debian12,
     /// trixie, systemd 257.
     Debian13,
+    /// forky, systemd 262. It is not released yet, so its systemd may become newer.
+    Debian14,
 }
 
 impl Release {
     /// Every release that rsgen is tested on.
-    pub const ALL: [Self; 2] = [Self::Debian12, Self::Debian13];
+    pub const ALL: [Self; 3] = [Self::Debian12, Self::Debian13, Self::Debian14];
 
-    /// The major version of its systemd.
+    /// The major version of its systemd; the least one where [`Self::is_released`] does not hold.
     pub fn systemd(self) -> u32 {
         match self {
             Self::Debian12 => 252,
             Self::Debian13 => 257,
+            Self::Debian14 => 262,
         }
+    }
+
+    /// Whether Debian has released it, so that its packages keep their versions.
+    pub fn is_released(self) -> bool {
+        self != Self::Debian14
     }
 
     fn codename(self) -> &'static str {
         match self {
             Self::Debian12 => "bookworm",
             Self::Debian13 => "trixie",
+            Self::Debian14 => "forky",
         }
     }
 
@@ -49,7 +58,7 @@ impl Release {
         let lock = File::create(machines_dir().join(format!("{self}.lock"))).expect("a lock file");
         lock.lock().expect("a lock on the root's folder");
         if !kept.exists() {
-            build(self.codename(), &kept);
+            build(self, &kept);
         }
         kept
     }
@@ -60,6 +69,7 @@ impl fmt::Display for Release {
         f.write_str(match self {
             Self::Debian12 => "debian12",
             Self::Debian13 => "debian13",
+            Self::Debian14 => "debian14",
         })
     }
 }
@@ -77,12 +87,14 @@ fn host_is_debian12() -> bool {
 
 /// Builds under another name, in a mount namespace of its own: a build that was killed leaves
 /// neither a half root nor mounts.
-fn build(codename: &str, kept: &Path) {
+fn build(release: Release, kept: &Path) {
     let half = kept.with_extension("half");
     if half.exists() {
         fs::remove_dir_all(&half).expect("the remains of a killed build go away");
     }
-    let built = Command::new("unshare")
+    let codename = release.codename();
+    let mut command = Command::new("unshare");
+    command
         .args([
             "--mount",
             "--propagation",
@@ -91,10 +103,12 @@ fn build(codename: &str, kept: &Path) {
             "--quiet",
             "--variant=minbase",
         ])
-        .arg(format!("--include={PACKAGES}"))
-        .arg(codename)
-        .arg(&half)
-        .status();
+        .arg(format!("--include={PACKAGES}"));
+    if !release.is_released() {
+        // The index of a suite that is not released expires after a week, and mirrors may be behind.
+        command.arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
+    }
+    let built = command.arg(codename).arg(&half).status();
     assert!(
         built.as_ref().is_ok_and(std::process::ExitStatus::success),
         "mmdebstrap could not build a root of Debian {codename} ({built:?}); \
