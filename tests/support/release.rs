@@ -9,7 +9,7 @@ use std::process::Command;
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
     ruby-webrick,openssh-server,haproxy,python3-apt,curl,dbus-user-session,polkitd";
 /// To be raised with `PACKAGES`: names the folder of a root.
-const REVISION: u32 = 8;
+const REVISION: u32 = 9;
 
 /// A Debian with its systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
