@@ -32,6 +32,9 @@ const JOB: &str = "org.freedesktop.systemd1.Job";
 /// A lost signal is noticed by looking at the job itself this often.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// So long after the one before, the last signal of a job that is gone has come.
+const LAST: Duration = Duration::from_millis(50);
+
 /// One row of `ListUnitsByPatterns`.
 type Row = (
     String,
@@ -109,10 +112,10 @@ impl Bus {
         })
     }
 
-    /// Takes in signals for at most so long, and returns at the first.
-    fn listen(&mut self, at_most: Duration) {
+    /// Waits for a signal for at most so long, and takes it in; whether one came.
+    fn listen(&mut self, at_most: Duration) -> bool {
         let Some(message) = self.link.signal(at_most) else {
-            return;
+            return false;
         };
         let arguments: Result<(u32, OwnedObjectPath, String, String), _> =
             message.body().deserialize();
@@ -120,6 +123,7 @@ impl Bus {
             self.ended
                 .insert(path.to_string(), JobResult::from_word(&result));
         }
+        true
     }
 
     /// Whether a job is still there; after a lost signal only this tells.
@@ -229,9 +233,12 @@ impl Manager for Bus {
             }
             looked = Instant::now();
             if !self.exists(job)? {
-                // Its signal may be in the socket still; if not, it went to a connection or a
-                // systemd that is no more.
-                self.listen(Duration::from_millis(50));
+                // The job's signal may be in the socket still, behind those of many other jobs; if not, it
+                // went to a connection or a systemd that is no more.
+                while !self.ended.contains_key(&job.path)
+                    && start.elapsed() < at_most
+                    && self.listen(LAST)
+                {}
                 return match self.ended.remove(&job.path) {
                     Some(result) => Ok(result),
                     None => self.guess(job),
