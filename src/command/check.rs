@@ -113,6 +113,7 @@ fn examine(input: &Input, layout: &Layout, version: Option<u32>) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::directive;
 
     fn told(line: &str, version: Option<u32>) -> String {
         let text = format!(
