@@ -3,6 +3,7 @@
 //! Data flows one way: `ecosystem → plan → unit → generate`, and for a reload
 //! `command → systemd → (in the cluster unit) cluster → walk → systemd`.
 
+pub mod arguments;
 pub mod begin;
 pub mod brake;
 pub mod cluster;
@@ -11,6 +12,7 @@ pub mod drain;
 pub mod ecosystem;
 pub mod generate;
 pub mod layout;
+mod log;
 pub mod output;
 pub mod peer;
 pub mod plan;

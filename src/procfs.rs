@@ -108,6 +108,15 @@ pub fn vdso(maps: &str) -> Option<(u64, u64)> {
     })
 }
 
+/// The file that says how much the Yama module restricts ptrace(2); not there without the module.
+pub const YAMA_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
+
+/// What [`YAMA_SCOPE`] says, from 0, not at all, to 3.
+#[must_use]
+pub fn yama_scope(text: &str) -> u32 {
+    decimal(text.trim()).unwrap_or(0)
+}
+
 /// A hierarchy of control groups, see cgroups(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tree {

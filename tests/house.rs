@@ -4,8 +4,9 @@
 
 #[path = "house/owners.rs"]
 mod owners;
+#[path = "house/rooms.rs"]
+mod rooms;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,47 +14,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const FILE: usize = 400;
 const FUNCTION: usize = 60;
 
-/// What each room of `src` may import besides itself; `command` and `bin` may import anything.
-const LAW: &[(&str, &[&str])] = &[
-    ("begin", &["sys"]),
-    ("brake", &["state"]),
-    (
-        "cluster",
-        &[
-            "walk", "systemd", "brake", "state", "unit", "layout", "visible",
-        ],
-    ),
-    ("drain", &["sys", "begin", "peer", "state", "worker"]),
-    ("ecosystem", &["unit", "layout", "visible"]),
-    (
-        "generate",
-        &["plan", "ecosystem", "state", "unit", "layout"],
-    ),
-    ("layout", &[]),
-    (
-        "output",
-        &["ecosystem", "plan", "systemd", "visible", "walk"],
-    ),
-    ("peer", &["procfs", "sys", "unit"]),
-    ("plan", &["ecosystem", "unit", "layout", "visible"]),
-    ("procfs", &[]),
-    ("state", &[]),
-    ("sys", &[]),
-    ("systemd", &["layout"]),
-    ("unit", &["layout"]),
-    ("visible", &[]),
-    ("walk", &["systemd", "unit"]),
-    (
-        "worker",
-        &[
-            "sys", "begin", "brake", "drain", "peer", "state", "unit", "visible",
-        ],
-    ),
-];
-
 /// A text file of the project.
 struct Source {
-    /// Below the project's folder.
+    /// The path below the project's folder.
     path: String,
     text: String,
 }
@@ -230,94 +193,6 @@ fn tests_poll_instead_of_sleeping() {
     let sleeps = |line: &str| line.contains("sleep(");
     let found = in_code(|path| not_a_test(path) || is_this(path), sleeps);
     assert_none("wait with testbed::wait_until", &found);
-}
-
-#[test]
-fn rooms_import_only_what_they_may() {
-    let mut found = Vec::new();
-    for source in sources().iter().filter(|s| s.is_rust()) {
-        let Some(room) = source
-            .room()
-            .filter(|r| !["bin", "command", "lib"].contains(r))
-        else {
-            continue;
-        };
-        let Some((_, may)) = LAW.iter().find(|(name, _)| *name == room) else {
-            found.push(format!("{}: `{room}` is no known room", source.path));
-            continue;
-        };
-        for import in imports(source) {
-            if import != room && !may.contains(&import.as_str()) {
-                found.push(format!("{}: imports `{import}`", source.path));
-            }
-        }
-    }
-    assert_none("see the rooms in ARCHITECTURE.md", &found);
-}
-
-#[test]
-fn every_room_is_on_the_map() {
-    let map = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap();
-    let missing = LAW.iter().filter(|(room, _)| {
-        !map.contains(&format!("`src/{room}/`")) && !map.contains(&format!("`src/{room}.rs`"))
-    });
-    let missing: Vec<String> = missing.map(|(room, _)| (*room).to_owned()).collect();
-    assert_none("describe in ARCHITECTURE.md", &missing);
-}
-
-/// The rooms that a file names, in `crate::room` and in `crate::{room, room}`.
-fn imports(source: &Source) -> BTreeSet<String> {
-    let code: String = source.code().flat_map(|(_, line)| [line, "\n"]).collect();
-    let mut rooms = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        let group = rest.strip_prefix('{').and_then(|inner| {
-            let mut depth = 1;
-            let end = inner.find(|c| {
-                depth += i32::from(c == '{') - i32::from(c == '}');
-                depth == 0
-            });
-            inner.get(..end?)
-        });
-        match group {
-            Some(group) => rooms.extend(heads(group)),
-            None => rooms.extend(words(rest).next().map(ToOwned::to_owned)),
-        }
-    }
-    // Macros and items of the crate itself have other names than rooms.
-    rooms.retain(|r| LAW.iter().any(|(room, _)| room == r) || r == "command");
-    rooms
-}
-
-/// The first word of each member of a `use` group.
-fn heads(group: &str) -> Vec<String> {
-    let mut depth = 0;
-    let members = group.split(|c| {
-        depth += i32::from(c == '{') - i32::from(c == '}');
-        c == ',' && depth == 0
-    });
-    members
-        .filter_map(|m| words(m.trim()).next().map(ToOwned::to_owned))
-        .collect()
-}
-
-#[test]
-fn reads_imports_in_every_form() {
-    let text = "use crate::{walk::{self, Step}, brake};\nuse crate::layout::Layout; // crate::unit";
-    let source = Source {
-        path: "src/cluster/mod.rs".to_owned(),
-        text: text.to_owned(),
-    };
-    assert_eq!(
-        imports(&source),
-        ["brake", "layout", "walk"].map(String::from).into()
-    );
-    assert_eq!(source.room(), Some("cluster"));
-    let brake = Source {
-        path: "src/brake.rs".to_owned(),
-        text: String::new(),
-    };
-    assert_eq!(brake.room(), Some("brake"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `rsgen-worker`: starts one instance and becomes its program.
+//! `rsgen-worker`: `run` starts one instance and becomes its program, `drain` is what the instance does before it is
+//! stopped.
 
 #[cfg(not(target_feature = "crt-static"))]
 compile_error!(
@@ -7,6 +8,13 @@ compile_error!(
 
 use std::process::ExitCode;
 
+use rsgen::{drain, worker};
+
 fn main() -> ExitCode {
-    ExitCode::from(rsgen::worker::main(std::env::args_os().skip(1)))
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    ExitCode::from(if arguments.next_if(|a| a == "drain").is_some() {
+        drain::main(arguments)
+    } else {
+        worker::main(arguments, drain::on_request)
+    })
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::answers::Traffic;
-use super::listener::Listener;
+use super::kinds::Listener;
 
 /// A connection that was answered and is quiet for so long waits for a next request.
 const QUIET: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(super) fn count(listeners: &[Listener], sockets: &HashSet<u64>) -> io::Resul
     let mut count = Count::default();
     let mut seen = HashSet::new();
     for listener in listeners {
-        for connection in listener.connections()? {
+        for connection in listener.kind().connections(listener)? {
             if !sockets.contains(&connection.inode) || !seen.insert(connection.inode) {
                 continue;
             }

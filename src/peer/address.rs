@@ -1,13 +1,11 @@
-//! Addresses as bind(2) takes them: which listener, if any, a program's address stands for. Pure.
+//! Addresses of sockets, as bind(2) takes and getsockname(2) returns them. Pure.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::sys::socket::Shape;
-
-/// A socket address of the kinds that are handed over.
+/// An address of the kinds that a `.socket` unit can declare and a program can bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub(crate) enum Address {
     /// IPv4 or IPv6.
     Inet(SocketAddr),
     /// A path in the file system.
@@ -16,8 +14,7 @@ pub enum Address {
 
 impl Address {
     /// From the bytes of a `struct sockaddr`; `None` for every other kind of address.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let family = i32::from(u16::from_ne_bytes(array(bytes, 0)?));
         let port = || Some(u16::from_be_bytes(array(bytes, 2)?));
         match family {
@@ -43,7 +40,8 @@ impl Address {
         }
     }
 
-    fn family(&self) -> i32 {
+    /// The `AF_…` of its sockets.
+    pub(crate) fn family(&self) -> i32 {
         match self {
             Self::Inet(SocketAddr::V4(_)) => libc::AF_INET,
             Self::Inet(SocketAddr::V6(_)) => libc::AF_INET6,
@@ -51,15 +49,13 @@ impl Address {
         }
     }
 
-    /// Whether it is one of IPv6.
-    #[must_use]
-    pub fn is_ipv6(&self) -> bool {
+    /// Whether it is an address of IPv6.
+    pub(crate) fn is_ipv6(&self) -> bool {
         matches!(self, Self::Inet(SocketAddr::V6(_)))
     }
 
-    /// How `listen =` writes it.
-    #[must_use]
-    pub fn as_listen(&self) -> String {
+    /// The address as `listen =` in an ecosystem file has it.
+    pub(crate) fn as_listen(&self) -> String {
         self.to_string()
     }
 }
@@ -77,123 +73,9 @@ impl fmt::Display for Address {
     }
 }
 
-/// What a program's address stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Match {
-    /// This listener.
-    Listener(usize),
-    /// The port of this listener in the other family: it would be handed garbage for addresses.
-    WrongFamily(usize),
-    /// None of the app's.
-    Other,
-}
-
-/// Finds the listener for an address: the same port of the same family. The exact address goes
-/// before a wildcard; a wildcard on either side counts as a match, since systemd's is what is meant.
-#[must_use]
-pub fn find(listeners: &[(Shape, Address)], shape: Shape, wanted: &Address) -> Match {
-    if wanted.family() != shape.domain {
-        return Match::Other;
-    }
-    let exact = |(s, a): &(Shape, Address)| alike(*s, shape) && a == wanted;
-    let wide = |(s, a): &(Shape, Address)| alike(*s, shape) && same_place(a, wanted);
-    let position = listeners.iter().position(exact);
-    if let Some(index) = position.or_else(|| listeners.iter().position(wide)) {
-        return Match::Listener(index);
-    }
-    let port = |a: &Address| match a {
-        Address::Inet(address) => Some(address.port()),
-        Address::Path(_) => None,
-    };
-    let crossed = listeners.iter().position(|(s, a)| {
-        alike(*s, shape)
-            && port(a).is_some()
-            && port(a) == port(wanted)
-            && a.family() != wanted.family()
-    });
-    crossed.map_or(Match::Other, Match::WrongFamily)
-}
-
-/// Whether a listener can stand in for a socket of this shape. Go asks for MPTCP, and takes TCP where
-/// there is none.
-fn alike(listener: Shape, own: Shape) -> bool {
-    let fallback = (listener.protocol, own.protocol) == (libc::IPPROTO_TCP, libc::IPPROTO_MPTCP);
-    listener.kind == own.kind && (listener.protocol == own.protocol || fallback)
-}
-
-fn same_place(listener: &Address, wanted: &Address) -> bool {
-    match (listener, wanted) {
-        (Address::Inet(l), Address::Inet(w)) => {
-            l.is_ipv4() == w.is_ipv4()
-                && l.port() == w.port()
-                && (l.ip() == w.ip() || wide(l.ip()) || wide(w.ip()))
-        }
-        (l, w) => l == w,
-    }
-}
-
-fn wide(ip: IpAddr) -> bool {
-    ip.is_unspecified()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn inet(text: &str) -> (Shape, Address) {
-        let address: SocketAddr = text.parse().unwrap();
-        let domain = if address.is_ipv4() {
-            libc::AF_INET
-        } else {
-            libc::AF_INET6
-        };
-        (
-            Shape {
-                domain,
-                kind: libc::SOCK_STREAM,
-                protocol: libc::IPPROTO_TCP,
-            },
-            Address::Inet(address),
-        )
-    }
-
-    fn look(listeners: &[&str], wanted: &str) -> Match {
-        let listeners: Vec<_> = listeners.iter().map(|l| inet(l)).collect();
-        let (shape, address) = inet(wanted);
-        find(&listeners, shape, &address)
-    }
-
-    #[test]
-    fn a_port_of_the_same_family_is_the_listeners() {
-        assert_eq!(look(&["[::]:3000"], "[::]:3000"), Match::Listener(0));
-        assert_eq!(
-            look(&["0.0.0.0:3000"], "127.0.0.1:3000"),
-            Match::Listener(0)
-        );
-        assert_eq!(
-            look(&["127.0.0.1:3000"], "0.0.0.0:3000"),
-            Match::Listener(0)
-        );
-        assert_eq!(look(&["127.0.0.1:3000"], "127.0.0.2:3000"), Match::Other);
-        assert_eq!(look(&["0.0.0.0:3000"], "0.0.0.0:3001"), Match::Other);
-    }
-
-    #[test]
-    fn the_exact_address_goes_before_the_wildcard() {
-        assert_eq!(
-            look(&["0.0.0.0:3000", "127.0.0.1:3000"], "127.0.0.1:3000"),
-            Match::Listener(1)
-        );
-    }
-
-    #[test]
-    fn the_other_family_is_never_a_match() {
-        assert_eq!(look(&["[::]:3000"], "0.0.0.0:3000"), Match::WrongFamily(0));
-        assert_eq!(
-            look(&["[::]:3000", "0.0.0.0:3000"], "0.0.0.0:3000"),
-            Match::Listener(1)
-        );
-    }
 
     #[test]
     fn bytes_that_are_no_such_address_are_none() {

@@ -1,10 +1,10 @@
-//! A process of the instance: proven to be one, and from then on the same.
+//! Another process, which stays the same one from the first look to the last.
 //!
-//! A number says nothing: when a process is gone another one may get its number, a process of root too, and a pidfd
-//! does not keep the number. So a process is looked at only through its folder in /proc, which was opened once and is
-//! empty when the process is gone, and its descriptors come by its pidfd. ptrace(2) takes a number; see [`Process::owns`].
+//! A PID proves nothing: when a process is gone another one may get its number, a process of root too, and a pidfd
+//! (`pidfd_open(2)`) does not keep the number from being used again. So everything about a process is read through its
+//! folder in /proc, which is opened once and is empty when the process is gone, and its descriptors are copied through
+//! its pidfd. ptrace(2) takes nothing but a number; [`Process::owns`] says what makes up for that.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -14,35 +14,29 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstat};
 
+use super::control_group::ControlGroup;
 use super::descriptors::above;
-use super::unit::Unit;
+use super::filters;
 use crate::procfs;
 use crate::sys::process;
 
-/// More than any file of /proc has that is read here, but for one of a program that wants to be drained slowly.
+/// More bytes than any file of /proc that is read here has, unless the program makes one long to slow its drain down.
 const LONGEST: u64 = 8 << 20;
 
-/// A process of the instance.
+/// A process that is not this one.
 pub(crate) struct Process {
     pub(crate) pid: i32,
+    /// The pidfd.
     handle: OwnedFd,
+    /// The folder of the process in /proc.
     folder: OwnedFd,
 }
 
-/// A descriptor that is a socket.
+/// A descriptor of the process that leads to a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub(crate) fd: RawFd,
     pub(crate) inode: u64,
-}
-
-/// A registration of a socket in an epoll set of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Watch {
-    pub(crate) epoll: RawFd,
-    pub(crate) fd: RawFd,
-    pub(crate) events: u32,
-    pub(crate) data: u64,
 }
 
 /// What a thread does.
@@ -54,21 +48,34 @@ pub(crate) struct Thread {
 }
 
 impl Process {
-    /// The process that has this number, if it is one of the unit.
+    /// The process that has this number, if it is in the group.
     ///
     /// # Errors
-    /// `ESRCH` when it is gone, or is not one of the unit.
-    pub(crate) fn open(pid: i32, unit: &Unit) -> io::Result<Self> {
-        let found = Self::any(pid)?;
-        // It lived all the while if it does now, and so the folder is its.
-        if unit.holds(&found.text("cgroup")) && found.is_alive() {
+    /// `ESRCH` when it is gone, or is not in the group.
+    pub(crate) fn open(pid: i32, group: &ControlGroup) -> io::Result<Self> {
+        let found = Self::of_number(pid)?;
+        // pidfd and folder were opened by number, one after the other, and the number may have changed hands in between.
+        // The process of the pidfd lives now, so it lived all the while and kept its number, and so the folder is its own.
+        if group.holds(&found.text("cgroup")) && found.is_alive() {
             Ok(found)
         } else {
             Err(nix::Error::ESRCH.into())
         }
     }
 
-    fn any(pid: i32) -> io::Result<Self> {
+    /// The process that a thread belongs to, whatever unit it is in. For a thread that waits for an answer of ours, which
+    /// keeps its number from going to another one.
+    ///
+    /// # Errors
+    /// `ESRCH` or `ENOENT` when it is gone, `EPERM` or `EACCES` when it may not be inspected.
+    pub(crate) fn of_thread(thread: u32) -> io::Result<Self> {
+        // A pidfd is one of a whole process.
+        let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
+        let pid = procfs::field(&status, "Tgid:").and_then(|pid| pid.parse().ok());
+        Self::of_number(pid.ok_or(io::ErrorKind::NotFound)?)
+    }
+
+    fn of_number(pid: i32) -> io::Result<Self> {
         let handle = above(process::pidfd(pid.cast_unsigned())?);
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let path = format!("/proc/{pid}");
@@ -80,10 +87,10 @@ impl Process {
         })
     }
 
-    /// A process of whatever unit.
+    /// The process that has this number, whatever unit it is in.
     #[cfg(test)]
     pub(crate) fn of_test(pid: i32) -> io::Result<Self> {
-        Self::any(pid)
+        Self::of_number(pid)
     }
 
     fn is_alive(&self) -> bool {
@@ -99,12 +106,12 @@ impl Process {
         process::signal(self.handle.as_fd(), signal)
     }
 
-    /// Whether a thread that has been stopped is one of this process, and of the unit still. A traced thread keeps its
+    /// Whether a thread that has been stopped is one of this process, and still in the group. A traced thread keeps its
     /// number until it is let go, so what holds now holds for as long as it is stopped.
-    pub(crate) fn owns(&self, tid: i32, unit: &Unit) -> bool {
+    pub(crate) fn owns(&self, tid: i32, group: &ControlGroup) -> bool {
         // Only threads of the process are found in there, see `proc_task_lookup` in `fs/proc/base.c` of the kernel.
-        let group = self.text(&format!("task/{tid}/cgroup"));
-        unit.holds(&group) && self.is_alive()
+        let text = self.text(&format!("task/{tid}/cgroup"));
+        group.holds(&text) && self.is_alive()
     }
 
     /// A path in the folder of the process, or of a thread of it; nothing is there when the process is gone.
@@ -121,18 +128,31 @@ impl Process {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The memory of the process.
+    /// The memory of the process, to be read at many places.
     ///
     /// # Errors
-    /// `EACCES` when it may not be looked into.
+    /// `EACCES` when it may not be inspected.
     pub(crate) fn memory(&self) -> io::Result<File> {
         File::open(self.path("mem"))
+    }
+
+    /// Reads `buffer.len()` bytes of its memory.
+    ///
+    /// # Errors
+    /// `EFAULT` where it has no memory, `EPERM` when it may not be inspected, `ESRCH` when it is gone.
+    pub(crate) fn read_memory(&self, address: u64, buffer: &mut [u8]) -> io::Result<()> {
+        process::read_memory(self.pid.cast_unsigned(), address, buffer)
+    }
+
+    /// A path as the process means it: relative to its working directory, unless absolute.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        self.path("cwd").join(path)
     }
 
     /// A copy of one of its descriptors.
     ///
     /// # Errors
-    /// `EBADF` when it has closed it, `EPERM` when it may not be looked into.
+    /// `EBADF` when it has closed it, `EPERM` when it may not be inspected.
     pub(crate) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
         process::descriptor_of(self.handle.as_fd(), fd).map(above)
     }
@@ -164,11 +184,12 @@ impl Process {
         }
     }
 
-    /// Whether a descriptor has a link that is looked for.
+    /// Whether one of its descriptors leads to a path in /proc for which `is_it` holds.
     pub(crate) fn holds(&self, is_it: impl Fn(&str) -> bool) -> bool {
         self.links().iter().any(|(_, link)| is_it(link))
     }
 
+    /// Its descriptors that lead to sockets.
     pub(crate) fn sockets(&self) -> Vec<Socket> {
         let links = self.links().into_iter();
         links
@@ -183,38 +204,25 @@ impl Process {
         links(&self.path("fd")).unwrap_or_default()
     }
 
-    /// Where its epoll sets watch this socket, see `proc_pid_fdinfo(5)`.
-    pub(crate) fn watches(&self, socket: Socket) -> Vec<Watch> {
-        let is_set = |link: &String| link == "anon_inode:[eventpoll]";
+    /// The numbers of its epoll sets.
+    pub(super) fn epoll_sets(&self) -> Vec<RawFd> {
+        let is_set = |link: &str| link == "anon_inode:[eventpoll]";
         let links = self.links().into_iter();
         let sets = links.filter(|(_, link)| is_set(link));
-        let watches = sets.map(|(epoll, _)| self.watches_of(epoll, socket));
-        watches.flatten().collect()
+        sets.map(|(set, _)| set).collect()
     }
 
-    fn watches_of(&self, epoll: RawFd, socket: Socket) -> Vec<Watch> {
-        let info = self.info(epoll);
-        let lines = info.lines().filter(|l| l.starts_with("tfd:"));
-        let watch = |line| {
-            let (events, data) = procfs::registration(line, socket.fd, socket.inode)?;
-            Some(Watch {
-                epoll,
-                fd: socket.fd,
-                events,
-                data,
-            })
-        };
-        lines.filter_map(watch).collect()
-    }
-
+    /// Whether execve(2) closes the descriptor.
     pub(crate) fn closes_on_exec(&self, fd: RawFd) -> bool {
         procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 
-    fn info(&self, fd: RawFd) -> String {
+    /// What /proc says of a descriptor, see `proc_pid_fdinfo(5)`.
+    pub(super) fn info(&self, fd: RawFd) -> String {
         self.text(&format!("fdinfo/{fd}"))
     }
 
+    /// Its threads, but for those that no tracer can stop.
     pub(crate) fn threads(&self) -> Vec<Thread> {
         let entries = fs::read_dir(self.path("task")).into_iter().flatten();
         let tids = entries
@@ -225,7 +233,7 @@ impl Process {
 
     fn thread(&self, tid: i32) -> Option<Thread> {
         let (state, _) = procfs::stat(&self.text(&format!("task/{tid}/stat")))?;
-        // One in the disk's sleep does not stop, and a dead one does nothing at all.
+        // A thread in uninterruptible sleep (`D`) does not stop for a tracer, and a zombie runs nothing.
         matches!(state, 'S' | 'R' | 'T').then(|| Thread {
             tid,
             waits: self.waits(tid),
@@ -237,12 +245,13 @@ impl Process {
         procfs::waiting(&self.text(&format!("task/{tid}/syscall")))
     }
 
-    /// How many seccomp filters it is under; none before Linux 5.9, which does not tell.
+    /// How many seccomp filters apply to it; `None` before Linux 5.9, which does not say.
     pub(crate) fn filters(&self) -> Option<u32> {
-        filters(&self.text("status"))
+        filters::count(&self.text("status"))
     }
 
-    /// Why it must not be stopped, if so: another tracer has it, or its system calls are few.
+    /// Why it must not be stopped, if so: a process has one tracer at a time, and in seccomp's strict mode every call but
+    /// four kills it.
     pub(crate) fn untouchable(&self) -> Option<&'static str> {
         let status = self.text("status");
         if procfs::field(&status, "TracerPid:").is_some_and(|t| t != "0") {
@@ -251,13 +260,13 @@ impl Process {
         (procfs::field(&status, "Seccomp:")? == "1").then_some("it is in seccomp's strict mode")
     }
 
-    /// Its number and when it began: no other process has both.
+    /// Its number and its start time: no other process has both.
     pub(crate) fn identity(&self) -> (i32, u64) {
         let began = procfs::stat(&self.text("stat")).map(|(_, began)| began);
         (self.pid, began.unwrap_or_default())
     }
 
-    /// When it began, in ticks since boot, if it is a child of this parent.
+    /// Its start time in ticks since boot, if it is a child of this parent.
     pub(crate) fn began_for(&self, parent: i32) -> Option<u64> {
         let stat = self.text("stat");
         let (_, began) = procfs::stat(&stat)?;
@@ -271,29 +280,8 @@ fn program(path: &Path) -> Option<&str> {
     Some(name.trim_end_matches(" (deleted)"))
 }
 
-/// How many seccomp filters this process is under.
-pub(crate) fn own_filters() -> Option<u32> {
-    filters_of("self")
-}
-
-fn filters_of(process: &str) -> Option<u32> {
-    filters(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
-}
-
-/// Whether a worker leaves a process behind that is under the filters of the unit and no more: in a container nobody can put
-/// filters aside, so the drain has to tell those of the unit, which let its calls through, from those of the program.
-pub(crate) fn is_witness_needed() -> bool {
-    /// There in every container, see the Container Interface of systemd.
-    const CONTAINER: &str = "/run/systemd/container";
-    let (own, first) = (own_filters(), filters_of("1"));
-    Path::new(CONTAINER).exists() && own.is_some_and(|own| own > 0 && Some(own) != first)
-}
-
-fn filters(status: &str) -> Option<u32> {
-    procfs::field(status, "Seccomp_filters:")?.parse().ok()
-}
-
-fn links(folder: &Path) -> io::Result<Vec<(RawFd, String)>> {
+/// Descriptors by number, and where their links in a folder of /proc lead.
+pub(super) fn links(folder: &Path) -> io::Result<Vec<(RawFd, String)>> {
     let entries = fs::read_dir(folder)?;
     Ok(entries
         .flatten()
@@ -301,18 +289,6 @@ fn links(folder: &Path) -> io::Result<Vec<(RawFd, String)>> {
             let link = fs::read_link(e.path()).ok()?.to_str()?.to_owned();
             Some((e.file_name().to_str()?.parse().ok()?, link))
         })
-        .collect())
-}
-
-/// The inodes of the sockets that a process has open: of the manager, whose number is nobody else's.
-///
-/// # Errors
-/// When it may not be looked into, or is gone.
-pub(crate) fn inodes(pid: i32) -> io::Result<HashSet<u64>> {
-    let links = links(Path::new(&format!("/proc/{pid}/fd")))?;
-    Ok(links
-        .iter()
-        .filter_map(|(_, link)| procfs::socket(link))
         .collect())
 }
 
@@ -339,21 +315,21 @@ mod tests {
 
     #[test]
     fn one_of_another_unit_is_none_of_ours() {
-        assert!(Process::open(own(), &Unit::of_test(Path::new("/nowhere"))).is_err());
-        let unit = Unit::of_this_process();
-        assert!(Process::open(own(), &unit).is_ok());
+        assert!(Process::open(own(), &ControlGroup::of_test(Path::new("/nowhere"))).is_err());
+        let group = ControlGroup::of_this_process();
+        assert!(Process::open(own(), &group).is_ok());
     }
 
     #[test]
     fn a_thread_of_another_process_is_none_of_ours() {
-        let unit = Unit::of_this_process();
-        let process = Process::open(own(), &unit).unwrap();
-        assert!(process.owns(own(), &unit));
+        let group = ControlGroup::of_this_process();
+        let process = Process::open(own(), &group).unwrap();
+        assert!(process.owns(own(), &group));
         let mut other = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
             .unwrap();
-        assert!(!process.owns(i32::try_from(other.id()).unwrap(), &unit));
+        assert!(!process.owns(i32::try_from(other.id()).unwrap(), &group));
         other.kill().unwrap();
         other.wait().unwrap();
     }

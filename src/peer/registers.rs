@@ -1,9 +1,14 @@
-//! The registers of a stopped thread, as far as a system call goes; one part for each machine.
+//! The registers of a stopped thread, as far as a system call goes; one part for each machine. Pure.
 //!
-//! Pure: nothing here stops or reads a thread.
+//! The calling conventions are those of syscall(2). What no manual page has is how the kernel restarts a call that a stop
+//! has interrupted, see `arch_do_signal_or_restart` in `arch/x86/kernel/signal.c` and `do_signal` in
+//! `arch/arm64/kernel/signal.c`. For most calls (`-ERESTARTSYS` and its kin) the kernel moves the instruction pointer back
+//! when the thread goes on. Some calls return `EINTR` instead, see BUGS in ptrace(2) and "Interruption of system calls and
+//! library functions by stop signals" in signal(7). A program without signal handlers never sees that error otherwise, and
+//! many end on it. So the call is made once more, or told that its time is over.
 
-/// A call that the interrupt of a tracer ends with `EINTR`, where only a signal should.
-const LEAKS: &[i64] = &[
+/// Calls that end with `EINTR` when a tracer stops the thread, although no signal handler has run.
+const INTERRUPTIBLE: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
@@ -27,24 +32,24 @@ const EINTR: u64 = (-4i64).cast_unsigned();
 /// How a call that a tracer interrupted has to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resume {
-    /// The kernel sees to it.
+    /// Nothing has to be done: the call is over, or the kernel restarts it.
     AsIs,
-    /// It is made once more, with the same arguments.
+    /// The call is made once more, with the same arguments.
     Again,
-    /// It returns 0, its time being over early: made again it would wait for the whole time.
+    /// The call returns 0, as if its time were over: made once more, it would wait for the whole time again.
     Nothing,
 }
 
-/// What becomes of a call that waited with these arguments and now shows this result.
+/// How a call goes on that waited with these arguments and now shows this result.
 pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
-    let Some((number, arguments)) = waited.filter(|(n, _)| LEAKS.contains(n)) else {
+    let Some((number, arguments)) = waited.filter(|(n, _)| INTERRUPTIBLE.contains(n)) else {
         return Resume::AsIs;
     };
     if result != EINTR {
         return Resume::AsIs;
     }
     let [_, _, _, time, ..] = arguments;
-    // The kernel takes the low half, -1 is for ever.
+    // The kernel takes the low half of the register; negative is for ever, see epoll_wait(2).
     if TIMED.contains(&number) && time & 0x8000_0000 == 0 {
         Resume::Nothing
     } else {
@@ -52,11 +57,15 @@ pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
     }
 }
 
-/// How little a thread in this call notices of a stop: the less the better.
+/// How much a thread in this call would notice of a stop, 0 being nothing: the thread with the least is stopped.
+///
+/// A call that the kernel restarts shows nothing; one that is made once more costs the kernel a second look; one that
+/// waits for a time ends early; a thread that runs may be in a restartable sequence (rseq(2)), and then must be left
+/// alone. `io_uring_enter(2)` comes last: an interruption shows there, and nothing here could hide it.
 pub(crate) fn cost(waits: Option<(i64, [u64; 6])>) -> u32 {
     match waits {
         Some((number, _)) if number == libc::SYS_io_uring_enter => 4,
-        Some((number, [_, _, _, time, ..])) if LEAKS.contains(&number) => {
+        Some((number, [_, _, _, time, ..])) if INTERRUPTIBLE.contains(&number) => {
             if TIMED.contains(&number) && time & 0x8000_0000 != 0 {
                 1
             } else {
@@ -73,28 +82,27 @@ mod machine {
     use super::Resume;
 
     /// `syscall`
-    pub(crate) const GATE: &[u8] = &[0x0f, 0x05];
-    /// The kernel restarts nothing for a thread that is in no call.
+    pub(crate) const SYSCALL: &[u8] = &[0x0f, 0x05];
+    /// In `orig_rax`: the thread is in no call, so the kernel restarts none.
     const NO_CALL: u64 = u64::MAX;
 
-    /// All of them.
     pub(crate) type Registers = libc::user_regs_struct;
 
     pub(crate) fn result(of: &Registers) -> u64 {
         of.rax
     }
 
-    /// About to make a call at the gate.
-    pub(crate) fn calling(of: &Registers, gate: u64, number: i64, with: [u64; 6]) -> Registers {
+    /// The registers with which the thread makes this call at the instruction at `site`.
+    pub(crate) fn calling(of: &Registers, site: u64, number: i64, with: [u64; 6]) -> Registers {
         let mut new = *of;
         [new.rdi, new.rsi, new.rdx, new.r10, new.r8, new.r9] = with;
         new.rax = number.cast_unsigned();
         new.orig_rax = NO_CALL;
-        new.rip = gate;
+        new.rip = site;
         new
     }
 
-    /// As it has to be when the thread goes on.
+    /// The registers with which the thread goes on.
     pub(crate) fn resumed(of: &Registers, how: Resume, _first: u64) -> Registers {
         let mut new = *of;
         match how {
@@ -109,14 +117,14 @@ mod machine {
         new
     }
 
-    /// With another first argument.
+    /// The registers with another first argument.
     pub(crate) fn with_first(of: &Registers, argument: u64) -> Registers {
         let mut new = *of;
         new.rdi = argument;
         new
     }
 
-    /// Whether its code is this machine's own, not 32-bit.
+    /// Whether the thread runs 64-bit code: 32-bit code numbers its calls differently.
     pub(crate) fn is_native(of: &Registers) -> bool {
         of.cs == 0x33
     }
@@ -127,13 +135,12 @@ mod machine {
     use super::Resume;
 
     /// `svc 0`
-    pub(crate) const GATE: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
+    pub(crate) const SYSCALL: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
     /// The call's number.
     const NUMBER: usize = 8;
     /// Set in 32-bit code.
     const PSR_MODE32: u64 = 0x10;
 
-    /// All of them.
     pub(crate) type Registers = libc::user_regs_struct;
 
     pub(crate) fn result(of: &Registers) -> u64 {
@@ -141,8 +148,8 @@ mod machine {
         first
     }
 
-    /// About to make a call at the gate.
-    pub(crate) fn calling(of: &Registers, gate: u64, number: i64, with: [u64; 6]) -> Registers {
+    /// The registers with which the thread makes this call at the instruction at `site`.
+    pub(crate) fn calling(of: &Registers, site: u64, number: i64, with: [u64; 6]) -> Registers {
         let mut new = *of;
         for (register, value) in new.regs.iter_mut().zip(with) {
             *register = value;
@@ -150,11 +157,11 @@ mod machine {
         if let Some(register) = new.regs.get_mut(NUMBER) {
             *register = number.cast_unsigned();
         }
-        new.pc = gate;
+        new.pc = site;
         new
     }
 
-    /// As it has to be when the thread goes on. The result has overwritten the first argument.
+    /// The registers with which the thread goes on. The result has overwritten the first argument, hence `first`.
     pub(crate) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
         let mut new = *of;
         let value = match how {
@@ -171,7 +178,7 @@ mod machine {
         new
     }
 
-    /// With another first argument.
+    /// The registers with another first argument.
     pub(crate) fn with_first(of: &Registers, argument: u64) -> Registers {
         let mut new = *of;
         if let Some(register) = new.regs.first_mut() {
@@ -180,13 +187,13 @@ mod machine {
         new
     }
 
-    /// Whether its code is this machine's own, not 32-bit.
+    /// Whether the thread runs 64-bit code: 32-bit code numbers its calls differently.
     pub(crate) fn is_native(of: &Registers) -> bool {
         of.pstate & PSR_MODE32 == 0
     }
 }
 
-pub(crate) use machine::{GATE, Registers, calling, is_native, result, resumed, with_first};
+pub(crate) use machine::{Registers, SYSCALL, calling, is_native, result, resumed, with_first};
 
 #[cfg(test)]
 mod tests {
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_leaks_the_interrupt_is_made_again() {
+    fn a_call_that_shows_the_interrupt_is_made_again() {
         assert_eq!(resume(epoll(FOREVER), EINTR), Resume::Again);
         assert_eq!(resume(epoll(u64::MAX), EINTR), Resume::Again);
         let accept = Some((libc::SYS_accept4, [3, 0, 0, 0, 0, 0]));

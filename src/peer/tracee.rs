@@ -1,37 +1,46 @@
 //! One stopped thread of the program, made to run system calls of ours, see ptrace(2).
 //!
-//! The calls are made at a `syscall` instruction that is in the program's memory already, so not one
-//! byte of it is written. Signals wait meanwhile. When the thread goes on its registers are what they
-//! were, and a call that it was waiting in goes on, too.
+//! A call that changes a process's own table of descriptors can only be made by a thread of that process. So a thread is
+//! stopped, its registers are set for the call, it runs from one instruction in the vDSO ([`super::vdso`]) to the next stop,
+//! and in the end it has the registers that it had. Not one byte of the program's memory is written. Signals are blocked
+//! meanwhile: a handler would begin with registers of ours. A call that the thread was waiting in goes on.
+//!
+//! The program may be hostile, and other threads of it run. Hence nothing is passed that lies in its memory, each call is
+//! compared with what was meant before the kernel makes it, and the thread is proven to be of the process after it has
+//! stopped. This module must never leave a thread behind that runs with its seccomp filters suspended.
+
+mod stops;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self as trace, Options};
 use nix::unistd::Pid;
 
+use super::control_group::ControlGroup;
 use super::process::{Process, Thread};
-use super::registers::{self, GATE, Registers, Resume};
-use super::unit::Unit;
+use super::registers::{self, Registers, Resume, SYSCALL};
 use crate::procfs;
-use crate::sys::ptrace::{self, Entry, Stop};
+use crate::sys::ptrace::{self, EnteredCall, Stop};
 
-/// A thread that does not stop in this time is let alone.
-const PATIENCE: Duration = Duration::from_millis(500);
-const STEP: Duration = Duration::from_micros(50);
-/// Of the instruction of a system call.
-const GATE_LENGTH: u64 = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
+pub(crate) use stops::let_go;
+use stops::{PATIENCE, became_another, wait, wait_stopped};
+
+/// The instruction pointer is so far behind the instruction when a call is reported.
+const SYSCALL_LENGTH: u64 = SYSCALL.len() as u64;
 /// The place of `rseq_cs` in `struct rseq`.
 const RSEQ_CS: u64 = 8;
-/// `PTRACE_EVENT_STOP`
-const STOPPED: i32 = 128;
 /// Results from here on are errors, see syscall(2).
 const ERRORS: u64 = (-4095i64).cast_unsigned();
-/// What a thread is traced with, but for the one moment of [`Tracee::call`].
+/// What a thread is traced with, but for the one moment of [`Tracee::call`]. Stops at system calls have to differ from
+/// stops by SIGTRAP, and an exec has to be noticed, since everything that is known of the process ends with it.
 const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD.union(Options::PTRACE_O_TRACEEXEC);
-/// Signals that no mask holds back when the thread's own instruction causes them. Of ours: then the gate is none.
+/// Signals that the thread's own instruction causes, and that the kernel delivers though they are blocked: then the
+/// instruction in the vDSO is not the kernel's any more.
 const FAULTS: &[i32] = &[
     libc::SIGBUS,
     libc::SIGFPE,
@@ -46,35 +55,48 @@ pub(crate) struct Tracee<'a> {
     process: &'a Process,
     tid: Pid,
     thread: Thread,
+    /// The registers that the thread goes on with.
     saved: Registers,
+    /// The signals that the thread blocks by itself.
     mask: u64,
-    called: bool,
-    /// A call of ours has begun and was not seen to end. Its filters may be put aside.
+    /// Registers and mask of the thread are not its own at present.
+    is_changed: bool,
+    /// A call of ours has begun and was not seen to end. The thread's seccomp filters may be suspended.
     is_underway: bool,
     /// A signal that nothing holds back, and that came in the middle of a call.
     owed: Option<i32>,
-    /// Its seccomp filters can be put aside.
+    /// Whether the thread's seccomp filters can be suspended.
     pub(crate) unfiltered: bool,
 }
 
 impl<'a> Tracee<'a> {
-    /// Stops a thread of the process. A thread that turns out to be another's, of a process that got its number, goes on
-    /// as if nothing had been.
+    /// Stops a thread of the process.
+    ///
+    /// `PTRACE_SEIZE` takes a number, and the thread may end and its number go to a thread of another process at any time
+    /// before it has stopped, but not after. So whose thread it is is asked twice: before, to stop as few strangers as can
+    /// be, and once it has stopped, which decides. A stranger goes on as if nothing had been.
     ///
     /// # Errors
-    /// `EPERM` where it may not be traced, `TimedOut` when it does not stop, `ESRCH` when it is not of the unit.
-    pub(crate) fn stop(process: &'a Process, unit: &Unit, thread: &Thread) -> io::Result<Self> {
+    /// `EPERM` where it may not be traced, `TimedOut` when it does not stop, `ESRCH` when it is not a thread of the process,
+    /// or the process is not in the group.
+    pub(crate) fn stop(
+        process: &'a Process,
+        group: &ControlGroup,
+        thread: &Thread,
+    ) -> io::Result<Self> {
         let tid = Pid::from_raw(thread.tid);
-        if !process.owns(thread.tid, unit) {
+        if !process.owns(thread.tid, group) {
             return Err(Errno::ESRCH.into());
         }
+        // Not PTRACE_ATTACH, which sends a SIGSTOP that others see.
         trace::seize(tid, OPTIONS)?;
         match Self::begin(process, tid, thread) {
-            Ok(mut tracee) if process.owns(thread.tid, unit) => {
+            Ok(mut tracee) if process.owns(thread.tid, group) => {
                 tracee.unfiltered = tracee.can_be_unfiltered();
                 Ok(tracee)
             }
             Ok(mut stranger) => {
+                // The call that is to go on is the stranger's, not the one that was seen in the process.
                 let own = std::fs::read_to_string(format!("/proc/{tid}/syscall"));
                 let own = own.unwrap_or_default();
                 stranger.thread.waits = procfs::waiting(&own);
@@ -105,23 +127,25 @@ impl<'a> Tracee<'a> {
             thread: thread.clone(),
             saved,
             mask: ptrace::mask(thread.tid)?,
-            called: false,
+            is_changed: false,
             is_underway: false,
             owed: None,
             unfiltered: false,
         })
     }
 
-    /// Whether the kernel lets this process put filters aside. In a container it does not: there the tracer is under a
-    /// filter itself.
+    /// Whether the kernel lets this process suspend seccomp filters (`PTRACE_O_SUSPEND_SECCOMP`). In a container it does
+    /// not: there the tracer is under a filter itself.
     fn can_be_unfiltered(&self) -> bool {
         let can = trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp()).is_ok();
-        // The thread has not moved in between.
+        // The thread is stopped throughout, so it has made no call in between.
         can && trace::setoptions(self.tid, OPTIONS).is_ok()
     }
 
     /// Lets the thread run until it makes a call that is looked for, and takes that back; whether it came to one in
-    /// time. When the thread goes on it makes the call.
+    /// time. When the thread is released it makes the call.
+    ///
+    /// The thread runs its own code meanwhile, with its own signals, which are passed on to it.
     ///
     /// # Errors
     /// `ESRCH` when it is gone.
@@ -130,6 +154,7 @@ impl<'a> Tracee<'a> {
         let mut signal = 0;
         let (how, first) = self.resume();
         if how != Resume::AsIs {
+            // The call that the stop interrupted has to go on before another one can come.
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
         while start.elapsed() < PATIENCE {
@@ -168,6 +193,9 @@ impl<'a> Tracee<'a> {
     }
 
     /// Has the call that was just entered fail, with no descriptor to act on, and goes back to before it.
+    ///
+    /// At the entry of a call the kernel has taken its number already, and no other call can be made from there. With -1 for
+    /// the descriptor it fails with `EBADF` and does nothing; afterwards the instruction pointer is moved back.
     fn take_back(&mut self, first: u64) -> io::Result<()> {
         self.mask = ptrace::mask(self.tid.as_raw())?;
         self.hold_signals()?;
@@ -184,41 +212,43 @@ impl<'a> Tracee<'a> {
         Ok(())
     }
 
-    /// A signal would begin its handler with registers that are not the program's.
+    /// Blocks all signals, once: a handler would begin with registers that are not the program's.
     fn hold_signals(&mut self) -> io::Result<()> {
-        if !self.called {
-            self.called = true;
+        if !self.is_changed {
+            self.is_changed = true;
             ptrace::set_mask(self.tid.as_raw(), u64::MAX)?;
         }
         Ok(())
     }
 
-    /// Makes a system call in the thread, and no other one. The arguments are numbers: nothing that they mean can be
-    /// changed by the other threads of the program.
+    /// Makes a system call in the thread, and no other one. The arguments are numbers: a pointer would lead to memory that
+    /// the other threads of the program can write to between the check and the call.
     ///
     /// # Errors
-    /// Those of the call, `ESRCH` when the thread is gone, and whatever was made of the gate since it was looked for.
-    pub(crate) fn call(&mut self, gate: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
+    /// Those of the call, `ESRCH` when the thread is gone, and when the program has changed the instruction at `site`, see
+    /// [`super::vdso::call_site`].
+    pub(crate) fn call(&mut self, site: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
         self.finish()?;
         self.hold_signals()?;
-        let calling = registers::calling(&self.saved, gate, number, with);
+        let calling = registers::calling(&self.saved, site, number, with);
         trace::setregs(self.tid, calling)?;
-        let wanted = Entry {
+        let wanted = EnteredCall {
             number,
             arguments: with,
-            instruction: gate.wrapping_add(GATE_LENGTH),
+            instruction: site.wrapping_add(SYSCALL_LENGTH),
             architecture: ptrace::ARCHITECTURE,
         };
         self.run_to_edge()?;
         if ptrace::entered(self.tid.as_raw())? != Some(wanted) {
-            // The memory of the gate is the program's, who may have written to it. Its own call would be made with
+            // The memory of the vDSO is the program's, who may have written there. Its own call would be made with
             // arguments of ours, so none is made.
             ptrace::void(self.tid.as_raw())?;
             self.run_to_edge()?;
             return Err(io::Error::other("its vDSO makes other calls"));
         }
-        // From the stop at the entry of the call to the one at its end the thread runs no instruction of its own, and
-        // the filters are asked after the former, see `syscall_trace_enter` in `kernel/entry/common.c`.
+        // Only now, and only until the end of the call, are the filters suspended: in between the thread runs no instruction
+        // of its own. It is early enough, since the kernel asks the filters after it has reported the entry to the tracer, see
+        // `syscall_trace_enter` in `kernel/entry/common.c`.
         if self.unfiltered {
             trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp())?;
         }
@@ -233,8 +263,11 @@ impl<'a> Tracee<'a> {
         }
     }
 
-    /// Sees to the end of a call, which a program can make last: a descriptor that lingers is in the place of the one that
-    /// is closed. The stop there takes an interrupt back: let on without a look it would run, its filters put aside.
+    /// Has a call of ours end before anything else is done, and its filters apply again.
+    ///
+    /// A program can make a call last, for instance a close(2) by putting a socket that lingers in the place of the one that
+    /// was to be closed. Options can be set only while the thread is stopped. Released in the middle of the call, the thread
+    /// would run on without its filters: the stop at the end of the call takes back the interrupt that was asked for.
     fn finish(&mut self) -> io::Result<()> {
         if !self.is_underway {
             return Ok(());
@@ -248,7 +281,7 @@ impl<'a> Tracee<'a> {
         Ok(())
     }
 
-    /// Lets the thread run to the beginning of a system call, or from there to its end.
+    /// Lets the thread run to the entry of a system call, or from there to its end.
     fn run_to_edge(&mut self) -> io::Result<()> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -267,11 +300,14 @@ impl<'a> Tracee<'a> {
 
     /// Lets the thread go on as if nothing had been.
     ///
+    /// In this order: the last call of ours ends; the thread is brought to a stop in which the kernel restarts interrupted
+    /// calls; signals are unblocked, which takes effect when it runs; its registers come last.
+    ///
     /// # Errors
     /// `ESRCH` when it is gone.
     pub(crate) fn release(mut self) -> io::Result<()> {
         self.finish()?;
-        if self.called {
+        if self.is_changed {
             // The kernel restarts an interrupted call only on its way out of a stop of this kind.
             trace::interrupt(self.tid)?;
             trace::cont(self.tid, None)?;
@@ -279,20 +315,20 @@ impl<'a> Tracee<'a> {
             ptrace::set_mask(self.tid.as_raw(), self.mask)?;
         }
         let (how, first) = self.resume();
-        if self.called || how != Resume::AsIs {
+        if self.is_changed || how != Resume::AsIs {
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
         trace::detach(self.tid, None)?;
         match self.owed {
-            // Only what no mask holds back, which stops or ends a whole process.
+            // Only what cannot be blocked, SIGSTOP or SIGKILL, and that is for the whole process.
             Some(signal) => self.process.signal(signal),
             None => Ok(()),
         }
     }
 
-    /// How the call goes on that the stop interrupted, and its first argument.
+    /// How the call goes on that the stop interrupted, and the first argument of the call.
     fn resume(&self) -> (Resume, u64) {
-        // With a signal on its way the call has to end by it, as always.
+        // With a signal pending the call ends by that, with `EINTR`, as it would have without us.
         let how = if self.has_signal() {
             Resume::AsIs
         } else {
@@ -301,6 +337,7 @@ impl<'a> Tracee<'a> {
         (how, self.thread.waits.map_or(0, |(_, [first, ..])| first))
     }
 
+    /// Whether a signal is pending that the thread does not block, see `proc_pid_status(5)`.
     fn has_signal(&self) -> bool {
         let status = self.process.text(&format!("task/{}/status", self.tid));
         let set = |key| {
@@ -312,8 +349,9 @@ impl<'a> Tracee<'a> {
     }
 }
 
-/// Whether the thread may be in a sequence that the kernel restarts when it is interrupted, see rseq(2):
-/// it would not notice that our calls did. Only in one that waits in a call it cannot be.
+/// Whether the thread may be in a sequence that has to be restarted when it is interrupted, see rseq(2). The kernel does
+/// that when it preempts the thread, and would not notice that calls of ours came in between. A thread that waits in a
+/// system call is in no such sequence.
 fn is_restartable(process: &Process, tid: i32) -> bool {
     let Ok(Some(area)) = ptrace::rseq(tid) else {
         return false;
@@ -324,77 +362,3 @@ fn is_restartable(process: &Process, tid: i32) -> bool {
         .and_then(|m| m.read_exact_at(&mut sequence, area + RSEQ_CS));
     read.is_err() || sequence != [0; 8]
 }
-
-/// Lets go what did not stop in time and has stopped since.
-pub(crate) fn let_go() {
-    while let Ok(Some((tid, stop))) = ptrace::stopped(None) {
-        let signal = match stop {
-            Stop::Signal(signal) => signal,
-            _ => 0,
-        };
-        // Only one that has ended cannot be let go.
-        let _ = ptrace::let_go(tid, signal);
-    }
-}
-
-fn wait_stopped(tid: Pid) -> io::Result<()> {
-    loop {
-        let signal = match wait(tid)? {
-            Stop::Event(STOPPED) => return Ok(()),
-            Stop::Event(libc::PTRACE_EVENT_EXEC) => return Err(became_another()),
-            // It was on its way already.
-            Stop::Signal(signal) => signal,
-            _ => 0,
-        };
-        // Any other stop takes the request for one back.
-        trace::interrupt(tid)?;
-        ptrace::go_on(tid.as_raw(), signal)?;
-    }
-}
-
-/// What is known is of the program before: its gate and registers, and whose rights it has.
-fn became_another() -> io::Error {
-    io::Error::other("it has become another program")
-}
-
-/// The next stop of the thread.
-fn wait(tid: Pid) -> io::Result<Stop> {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        match ptrace::stopped(Some(tid.as_raw()))? {
-            None => std::thread::sleep(STEP),
-            Some((_, Stop::Gone)) => return Err(Errno::ESRCH.into()),
-            Some((_, stop)) => return Ok(stop),
-        }
-    }
-    Err(io::ErrorKind::TimedOut.into())
-}
-
-/// The address of an instruction that makes system calls, in the vDSO; it holds while a thread of the process is stopped.
-///
-/// # Errors
-/// Where it is missing, or the memory may not be read.
-pub(crate) fn gate(process: &Process) -> io::Result<u64> {
-    /// Of two pages at most.
-    const LARGEST: u64 = 1 << 16;
-    let maps = process.text("maps");
-    let (start, end) = procfs::vdso(&maps).ok_or_else(|| io::Error::other("it has no vDSO"))?;
-    let length = usize::try_from(end.saturating_sub(start).min(LARGEST)).unwrap_or(0);
-    let mut code = vec![0; length];
-    process.memory()?.read_exact_at(&mut code, start)?;
-    let at = find(&code).ok_or_else(|| io::Error::other("its vDSO makes no system calls"))?;
-    Ok(start + at)
-}
-
-fn find(code: &[u8]) -> Option<u64> {
-    // Where instructions have one size, only their beginnings count; else any byte may begin one.
-    let step = if cfg!(target_arch = "aarch64") { 4 } else { 1 };
-    let at = code
-        .windows(GATE.len())
-        .step_by(step)
-        .position(|w| w == GATE)?;
-    u64::try_from(at * step).ok()
-}
-
-#[cfg(test)]
-mod tests;

@@ -14,6 +14,7 @@ pub use sandbox::directives as sandbox_directives;
 
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
+use crate::procfs;
 use crate::unit::name::Units;
 
 /// What has to be known of the machine to fit units to it.
@@ -30,11 +31,10 @@ impl Host {
     #[must_use]
     pub fn of_this_machine() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let scope =
-            std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+        let scope = std::fs::read_to_string(procfs::YAMA_SCOPE).unwrap_or_default();
         Self {
             cpus: u32::try_from(cpus).unwrap_or(1),
-            yama: !matches!(scope.trim(), "" | "0"),
+            yama: procfs::yama_scope(&scope) > 0,
         }
     }
 }

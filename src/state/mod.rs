@@ -181,8 +181,14 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
     }
 }
 
-/// The folder in which word is given to the programs of all apps, beside that of an app.
+/// The folder in which the programs of all apps are told of their drains, beside that of an app.
 #[must_use]
 pub fn drain(folder: &Path) -> PathBuf {
     folder.parent().unwrap_or(folder).join("drain")
+}
+
+/// The file in it whose change tells the programs of an instance that they drain.
+#[must_use]
+pub fn drain_notice(folder: &Path, app: &str, instance: u32) -> PathBuf {
+    drain(folder).join(format!("{app}@{instance}"))
 }

@@ -83,7 +83,7 @@ pub fn to_call(tid: i32, signal: i32) -> io::Result<()> {
 
 /// A system call as the kernel is about to make it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct EnteredCall {
     /// `SYS_…`
     pub number: i64,
     /// All six, used or not.
@@ -99,18 +99,18 @@ pub struct Entry {
 ///
 /// # Errors
 /// `EIO` before Linux 5.3, `ESRCH` when it is not stopped, or gone.
-pub fn entered(tid: i32) -> io::Result<Option<Entry>> {
+pub fn entered(tid: i32) -> io::Result<Option<EnteredCall>> {
     const ENTRY: u64 = 1;
     // `struct ptrace_syscall_info`: the kind in the first byte and the architecture in the second half, then the
     // instruction and the stack, the number, the arguments.
     let [kind, instruction, _, number, arguments @ ..] = fetch::<10>(GET_SYSCALL_INFO, tid)?;
-    let entry = Entry {
+    let call = EnteredCall {
         number: number.cast_signed(),
         arguments,
         instruction,
         architecture: u32::try_from(kind >> 32).unwrap_or(0),
     };
-    Ok((kind & 0xff == ENTRY).then_some(entry))
+    Ok((kind & 0xff == ENTRY).then_some(call))
 }
 
 /// Has the call that was just entered be none, whatever it was, see "Syscall-stops" in ptrace(2) and

@@ -9,20 +9,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use sd_notify::NotifyState;
 
-use super::arguments::{Handover, Ready, Run};
 use super::channel::Lines;
 use super::rehearsal;
 use super::replace::{Outcome, Replacer};
-use super::say;
-use super::sockets::Listener;
-use crate::drain::deputy::{self, Deputy};
-use crate::peer::caller::Caller;
-use crate::peer::descriptors::{ABOVE, above};
+use super::requests::{self, OnRequest, Requests};
+use super::sockets::PassedSocket;
+use crate::arguments::run::{Handover, Ready, Run};
+use crate::log::say;
+use crate::peer::descriptors::{ABOVE, above, raise_limit};
+use crate::peer::process::Process;
 use crate::sys::process::{self, Side};
 use crate::sys::seccomp::{self, Kind};
 
@@ -31,8 +30,9 @@ pub(super) struct Duty<'a> {
     pub(super) run: &'a Run,
     /// The main process of the unit.
     pub(super) main: u32,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) passed: Vec<PassedSocket>,
     pub(super) channel: Option<OwnedFd>,
+    pub(super) on_request: OnRequest,
 }
 
 /// Hands the filter's listener to the helper.
@@ -106,7 +106,8 @@ struct Helper<'a> {
     channel: Option<(OwnedFd, Lines)>,
     /// The main process, where no filter tells its end.
     program: Option<OwnedFd>,
-    deputy: Option<Deputy>,
+    requests: Option<Requests>,
+    on_request: OnRequest,
     replacer: Replacer<'a>,
     ready: bool,
     served: Option<Instant>,
@@ -121,7 +122,7 @@ impl<'a> Helper<'a> {
         raise_limit();
         let filter = match duty.run.handover {
             Handover::Bind => {
-                let known = duty.listeners.first().map_or(0, |l| l.fd.as_raw_fd());
+                let known = duty.passed.first().map_or(0, |s| s.fd.as_raw_fd());
                 if !rehearsal::play(&worker, duty.main, known)? {
                     return Ok(None);
                 }
@@ -134,8 +135,8 @@ impl<'a> Helper<'a> {
             None => Some(above(process::pidfd(duty.main)?)),
         };
         let channel = duty.channel.map(above);
-        let deputy = deputy::is_needed().then(|| Deputy::begin(duty.run).ok());
-        let replacer = Replacer::new(&duty.run.app, duty.listeners);
+        let requests = requests::are_needed().then(|| Requests::begin(duty.run).ok());
+        let replacer = Replacer::new(&duty.run.app, duty.passed);
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper.
         process::close_range(0, 1);
@@ -150,7 +151,8 @@ impl<'a> Helper<'a> {
             filter,
             channel: channel.map(|fd| (fd, Lines::default())),
             program,
-            deputy: deputy.flatten(),
+            requests: requests.flatten(),
+            on_request: duty.on_request,
             replacer,
             ready: !awaited,
             served: None,
@@ -171,7 +173,7 @@ impl<'a> Helper<'a> {
                 self.message();
             }
             if events.asked {
-                self.deputise();
+                self.drain_on_request();
             }
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
                 self.deadline = None;
@@ -190,7 +192,7 @@ impl<'a> Helper<'a> {
             self.filter.as_ref().map(AsFd::as_fd),
             self.program.as_ref().map(AsFd::as_fd),
             self.channel.as_ref().map(|(fd, _)| fd.as_fd()),
-            self.deputy.as_ref().map(Deputy::watched),
+            self.requests.as_ref().map(Requests::watched),
         ];
         let mut fds: Vec<PollFd<'_>> = watched
             .iter()
@@ -202,7 +204,7 @@ impl<'a> Helper<'a> {
             Err(e) => return Err(e.into()),
         }
         let mut polled = fds.iter();
-        let [filter, program, channel, deputy] = watched.map(|fd| {
+        let [filter, program, channel, requests] = watched.map(|fd| {
             let polled = fd.and_then(|_| polled.next()).and_then(PollFd::revents);
             polled.unwrap_or(PollFlags::empty())
         });
@@ -212,34 +214,34 @@ impl<'a> Helper<'a> {
         Ok((!gone).then_some(Events {
             call,
             message: !channel.is_empty(),
-            asked: !deputy.is_empty(),
+            asked: !requests.is_empty(),
         }))
     }
 
     /// Has a child drain for the command of the unit.
-    fn deputise(&mut self) {
-        let Some(deputy) = &mut self.deputy else {
+    fn drain_on_request(&mut self) {
+        let Some(requests) = &mut self.requests else {
             return;
         };
-        let asked = match deputy.accept() {
+        let asked = match requests.accept() {
             Ok(Some(asked)) => asked,
             Ok(None) => return,
-            // It would be told of the same one again and again.
+            // poll(2) would tell of the same failure again and again.
             Err(_) => {
-                self.deputy = None;
+                self.requests = None;
                 return;
             }
         };
         match process::clone_child() {
-            Ok(Side::Caller(child)) => deputy.made(child),
+            Ok(Side::Caller(child)) => requests.made(child),
             Ok(Side::New) => {
                 // Only the helper itself answers the program: with it gone, nothing must seem to.
                 self.filter = None;
                 self.channel = None;
-                deputy::act(self.run, asked);
+                (self.on_request)(self.run, asked);
                 end(0)
             }
-            // Who asked finds the connection closed.
+            // The command finds its connection closed, and does what it can by itself.
             Err(_) => {}
         }
     }
@@ -251,7 +253,7 @@ impl<'a> Helper<'a> {
         let Some(call) = seccomp::receive(filter)? else {
             return Ok(());
         };
-        let outcome = match Caller::of(call.thread) {
+        let outcome = match Process::of_thread(call.thread) {
             Ok(caller) => match call.kind {
                 Kind::Bind => self.replacer.bind(filter, &call, &caller),
                 Kind::Listen => self.replacer.listen(&call, &caller),
@@ -333,15 +335,5 @@ impl<'a> Helper<'a> {
         };
         say(3, &format!("not ready after {waited} s: {why}"));
         self.replacer.tell_refusal();
-    }
-}
-
-/// Room for descriptors of the program's own numbers.
-pub(crate) fn raise_limit() {
-    const ROOM: u64 = 1 << 16;
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Only root may raise the hard limit. With the lower one the helper makes do.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, ROOM, hard.max(ROOM))
-            .or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     }
 }

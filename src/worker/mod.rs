@@ -4,26 +4,26 @@
 //! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process
 //! stays beside it. One thread, no bus, no clap.
 
-pub mod arguments;
+mod address;
 mod channel;
-mod entry;
-pub(crate) mod helper;
-pub(crate) mod inherited;
-pub(crate) mod preload;
-pub(crate) mod rehearsal;
+mod exchange;
+mod helper;
+mod preload;
+mod rehearsal;
 mod replace;
+mod requests;
+mod socket_file;
 mod sockets;
 mod start;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 
-pub use arguments::Run;
-
+use crate::arguments::run as arguments;
 use crate::begin;
-use crate::drain;
-use crate::visible::{self, Visible};
+use crate::log::say;
+
+pub use requests::OnRequest;
 
 /// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
 const CANNOT_EXECUTE: u8 = 203;
@@ -35,8 +35,8 @@ const NO_NAMESPACE: u8 = 226;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line is not one that units write.
-    #[error("{0}")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] crate::arguments::Error),
     /// The brake on crash loops holds.
     #[error("{0}")]
     Errored(String),
@@ -98,32 +98,15 @@ impl Error {
     }
 }
 
-/// Runs the worker. `run` returns only what went wrong; after `drain` the stop goes on in any case.
+/// Starts the program of one instance. Returns only when that failed, with the exit status. `on_request` is what a child of
+/// the helper does when the helper is asked to drain.
 #[must_use]
-pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
-    let mut arguments = arguments.peekable();
-    let error = if arguments.next_if(|a| a == "drain").is_some() {
-        match drain::run(arguments) {
-            Ok(()) => return 0,
-            Err(error) => error,
-        }
-    } else {
-        begin::as_worker();
-        match arguments::parse(arguments) {
-            Ok(run) => start::start(&run),
-            Err(error) => error,
-        }
+pub fn main(arguments: impl Iterator<Item = OsString>, on_request: OnRequest) -> u8 {
+    begin::as_worker();
+    let error = match arguments::parse(arguments) {
+        Ok(run) => start::start(&run, on_request),
+        Err(error) => error.into(),
     };
     say(3, &error.to_string());
     error.status()
-}
-
-/// Characters of a line: the journal makes a new one, with a priority of its own, of what is beyond 48 KiB.
-const LONGEST: usize = 4000;
-
-/// One line for the journal, with its priority, see sd-daemon(3).
-pub(crate) fn say(priority: u8, text: &str) {
-    let text = Visible::line(&visible::cut(text, LONGEST));
-    // Without a standard error there is nobody to tell.
-    let _ = std::io::stderr().write_all(format!("<{priority}>rsgen: {text}\n").as_bytes());
 }

@@ -1,16 +1,16 @@
 //! Lets the keep-alive connections of Node programs end when the instance drains, see `units/drain.js`.
 //!
 //! Such a connection ends by itself only when its client wants that, and from outside nobody can tell the
-//! client. Word of the drain is a file in a folder that only root writes and that the program watches:
-//! a descriptor would not reach the children of `npm start`, and a signal may be the program's own.
+//! client. So the program watches a folder that only root writes, and the drain puts a file there: a
+//! descriptor would not reach the children of `npm start`, and a signal may be the program's own.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::arguments::Run;
-use crate::state::{self, Folder};
+use crate::arguments::run::Run;
+use crate::state;
 
 /// Where the program finds the path of the file.
 const VARIABLE: &str = "RSGEN_DRAIN";
@@ -28,8 +28,8 @@ pub(super) fn add(environment: &mut Vec<(OsString, OsString)>, run: &Run) {
         return;
     };
     if run.program.first().is_some_and(|p| is_node(Path::new(p))) {
-        let word = word_of_drain(&run.state, &run.app, run.instance);
-        extend(environment, &run.program, &script, word);
+        let notice = state::drain_notice(&run.state, &run.app, run.instance);
+        extend(environment, &run.program, &script, notice);
     }
 }
 
@@ -37,7 +37,7 @@ fn extend(
     environment: &mut Vec<(OsString, OsString)>,
     program: &[OsString],
     script: &Path,
-    word: PathBuf,
+    notice: PathBuf,
 ) {
     let known = environment.iter().position(|(k, _)| k == "NODE_OPTIONS");
     let own = known.and_then(|at| environment.get(at));
@@ -56,7 +56,7 @@ fn extend(
     options.push(script);
     environment.retain(|(key, _)| key != "NODE_OPTIONS");
     environment.push(("NODE_OPTIONS".into(), options));
-    environment.push((VARIABLE.into(), word.into()));
+    environment.push((VARIABLE.into(), notice.into()));
 }
 
 fn is_node(program: &Path) -> bool {
@@ -75,65 +75,6 @@ fn interpreter(program: &Path) -> Option<OsString> {
         .find(|name| name != "env" && !name.to_string_lossy().starts_with('-'))
 }
 
-/// The file whose change means that this instance drains.
-fn word_of_drain(state: &Path, app: &str, instance: u32) -> PathBuf {
-    state::drain(state).join(format!("{app}@{instance}"))
-}
-
-/// Word that the instance drains, or that it shuts down; given for as long as this lives.
-pub(crate) struct Word {
-    path: PathBuf,
-    folder: Folder,
-    name: String,
-}
-
-impl Word {
-    /// That it drains.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub(crate) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(state, format!("{app}@{instance}"))
-    }
-
-    /// PM2's message `shutdown`.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub(crate) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(state, format!("{app}@{instance}.shutdown"))
-    }
-
-    fn give(state: &Path, name: String) -> io::Result<Self> {
-        let path = state::drain(state);
-        let folder = Folder::make(&path)?;
-        // One that was left by a killed drain is no news to anybody.
-        folder.remove(&name)?;
-        // The program has to be able to open it whenever it hears of it.
-        folder.put(&name, "")?;
-        Ok(Self {
-            path: path.join(&name),
-            folder,
-            name,
-        })
-    }
-}
-
-impl Word {
-    /// Whether a descriptor with this link in /proc leads to it: the program has it open as long as it
-    /// still has connections.
-    pub(crate) fn is(&self, link: &str) -> bool {
-        Path::new(link) == self.path
-    }
-}
-
-impl Drop for Word {
-    fn drop(&mut self) {
-        // It lies in /run, and the next drain removes it, too.
-        let _ = self.folder.remove(&self.name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -146,8 +87,13 @@ mod tests {
             environment.push(("NODE_OPTIONS".into(), own.into()));
         }
         let program: Vec<OsString> = program.iter().map(OsString::from).collect();
-        let word = word_of_drain(Path::new("/run/rsgen/web"), "web", 3);
-        extend(&mut environment, &program, Path::new("/lib/drain.js"), word);
+        let notice = state::drain_notice(Path::new("/run/rsgen/web"), "web", 3);
+        extend(
+            &mut environment,
+            &program,
+            Path::new("/lib/drain.js"),
+            notice,
+        );
         environment
     }
 
@@ -180,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_under_nodes_permission_model_is_let_alone() {
+    fn a_program_under_nodes_permission_model_is_left_alone() {
         assert_eq!(extended("", &["node", "--permission", "a.js"]).len(), 1);
         assert_eq!(extended("--experimental-permission", &["node"]).len(), 2);
     }
@@ -198,17 +144,5 @@ mod tests {
         assert!(script("#!/usr/bin/env node\n") && script("#!/usr/bin/env -S node --a\n"));
         assert!(script("#!/usr/bin/node\n"));
         assert!(!script("#!/bin/sh\nnode server.js\n") && !script("node"));
-    }
-
-    #[test]
-    fn word_is_given_anew_and_taken_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("web");
-        let file = folder.path().join("drain/web@0");
-        std::mem::forget(Word::drain(&state, "web", 0).unwrap());
-        let word = Word::drain(&state, "web", 0).unwrap();
-        assert!(file.exists());
-        drop(word);
-        assert!(!file.exists());
     }
 }

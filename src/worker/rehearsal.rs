@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::Error;
-use crate::peer::caller::Caller;
+use crate::peer::process::Process;
+use crate::peer::yama;
 use crate::sys::{process, seccomp};
 
 /// Lies at the same address in the helper, which is a copy of the worker.
@@ -31,11 +32,11 @@ pub(super) fn play(worker: &OwnedFd, main: u32, known: RawFd) -> io::Result<bool
 
 fn try_all(main: u32, known: RawFd) -> io::Result<()> {
     seccomp::probe()?;
-    let caller = Caller::of(main)?;
-    caller.descriptor(known)?;
+    let program = Process::of_thread(main)?;
+    program.descriptor(known)?;
     let address = u64::try_from(std::ptr::from_ref(&WORD).addr()).unwrap_or(0);
     let mut word = [0; WORD.len()];
-    process::read_memory(caller.pid, address, &mut word)?;
+    program.read_memory(address, &mut word)?;
     if word == WORD {
         Ok(())
     } else {
@@ -67,14 +68,8 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
     }
 }
 
-/// How much Yama restricts ptrace(2), from 0, not at all, to 3; 0 without Yama.
-pub(crate) fn yama() -> u32 {
-    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    scope.trim().parse().unwrap_or(0)
-}
-
 fn reason(error: &io::Error) -> String {
-    let yama = yama();
+    let yama = yama::scope();
     // The manager of a user has no capability to give, and beyond 2 none helps.
     let has_cure = (1..=2).contains(&yama) && nix::unistd::getppid().as_raw() == 1;
     let cure = if !std::path::Path::new("/proc/self/status").exists() {

@@ -3,78 +3,106 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::fstat;
 
-use super::entry;
-use super::say;
-use super::sockets::Listener;
-use crate::peer::address::{self, Address, Match};
-use crate::peer::caller::Caller;
+use super::address::{self, Declared, Match};
+use super::exchange::{exchange, lost_options, settle_blocking};
+use super::socket_file;
+use super::sockets::PassedSocket;
+use crate::log::say;
+use crate::peer::address::Address;
 use crate::peer::descriptors::ABOVE;
-use crate::peer::epoll;
+use crate::peer::process::Process;
 use crate::sys::process;
 use crate::sys::seccomp::{self, Call};
-use crate::sys::socket::{self, LONGEST_ADDRESS, Shape};
+use crate::sys::socket::{self, LONGEST_ADDRESS};
 
-/// What becomes of a call.
+/// How a call of the program is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The kernel does what it would have done.
+    /// The kernel makes the call, as if nobody had been asked.
     Untouched,
-    /// It returns 0.
+    /// The call returns 0, and the kernel does nothing.
     Done,
-    /// It fails with this errno.
+    /// The call fails with this errno.
     Refused(i32),
 }
 
-/// The listeners and what was done with them.
+/// One declared socket, and how far the program has come with it.
+struct Slot {
+    declared: Declared,
+    /// The socket that systemd holds as well.
+    source: OwnedFd,
+    inode: u64,
+    /// Device and inode of its file, as they were at the start.
+    file: Option<(u64, u64)>,
+    /// The program has bound the address, and has this socket now.
+    is_handed_over: bool,
+    /// The program listens there; for datagrams that is as soon as it has bound the address.
+    is_served: bool,
+}
+
+impl Slot {
+    /// Takes one of the sockets that came by number.
+    ///
+    /// # Errors
+    /// When no descriptor leads there any more, or there is none to spare.
+    fn take(passed: PassedSocket) -> io::Result<Self> {
+        let inode = inode(passed.fd)?;
+        let source = process::raise(passed.fd, ABOVE).or_else(|_| {
+            let raised = process::raise(passed.fd, 3);
+            // Under a limit so low, each descriptor counts.
+            process::close(passed.fd);
+            raised
+        })?;
+        let file = socket_file::path(&passed.declared.address).and_then(socket_file::identity);
+        Ok(Self {
+            declared: passed.declared,
+            source,
+            inode,
+            file,
+            is_handed_over: false,
+            is_served: false,
+        })
+    }
+
+    /// Where clients look for the socket, if it has a file and the program has removed that since the start.
+    fn unlinked(&self) -> Option<&std::path::Path> {
+        let path = socket_file::path(&self.declared.address)?;
+        (socket_file::identity(path) != Some(self.file?)).then_some(path)
+    }
+}
+
+/// The declared sockets, and what has to be told about them.
 pub(super) struct Replacer<'a> {
     app: &'a str,
-    listeners: Vec<(Shape, Address)>,
-    sources: Vec<OwnedFd>,
-    inodes: Vec<u64>,
-    entries: Vec<Option<(u64, u64)>>,
-    handed: Vec<bool>,
-    served: Vec<bool>,
+    slots: Vec<Slot>,
     /// What to tell about a bind that was refused, should the program not come to serve.
     refused: Option<String>,
     /// The program's own socket was a blocking one, systemd's is not.
-    blocking: bool,
+    may_not_sleep: bool,
+    /// The first undeclared address that the program bound a server to.
     elsewhere: Option<Address>,
+    /// What has been said already.
     noted: Vec<String>,
 }
 
 impl<'a> Replacer<'a> {
-    pub(super) fn new(app: &'a str, listeners: Vec<Listener>) -> Self {
+    pub(super) fn new(app: &'a str, passed: Vec<PassedSocket>) -> Self {
         let mut new = Self {
             app,
-            listeners: Vec::new(),
-            sources: Vec::new(),
-            inodes: Vec::new(),
-            entries: Vec::new(),
-            handed: vec![false; listeners.len()],
-            served: vec![false; listeners.len()],
+            slots: Vec::new(),
             refused: None,
-            blocking: false,
+            may_not_sleep: false,
             elsewhere: None,
             noted: Vec::new(),
         };
-        for listener in listeners {
-            let Ok(inode) = inode(listener.fd) else {
-                continue;
-            };
-            let raised = process::raise(listener.fd, ABOVE).or_else(|_| {
-                let raised = process::raise(listener.fd, 3);
-                // Under a limit so low, each descriptor counts.
-                process::close(listener.fd);
-                raised
-            });
-            if let Ok(fd) = raised {
-                new.sources.push(fd);
-                new.inodes.push(inode);
-                new.entries
-                    .push(entry::path(&listener.address).and_then(entry::identity));
-                new.listeners.push((listener.shape, listener.address));
+        for socket in passed {
+            let address = socket.declared.address.to_string();
+            match Slot::take(socket) {
+                Ok(slot) => new.slots.push(slot),
+                // The others go on: the program's bind to this address fails by itself, since systemd has it bound.
+                Err(e) => new.note(&format!("the socket of {address} cannot be taken: {e}")),
             }
         }
         new
@@ -90,29 +118,29 @@ impl<'a> Replacer<'a> {
 
     /// Whether the program serves every declared address.
     pub(super) fn all_served(&self) -> bool {
-        self.served.iter().all(|s| *s)
+        self.slots.iter().all(|s| s.is_served)
     }
 
     /// Whether the program may sleep in accept(2), which this socket does not let it do.
     pub(super) fn may_not_sleep(&self) -> bool {
-        self.blocking
+        self.may_not_sleep
     }
 
-    /// Says what it was refused, if it does not serve; once.
+    /// Says which bind was refused, unless the program serves all the same; once.
     pub(super) fn tell_refusal(&mut self) {
-        if let Some(text) = self.refused.take_if(|_| !self.served.iter().all(|s| *s)) {
+        if self.all_served() {
+            return;
+        }
+        if let Some(text) = self.refused.take() {
             say(3, &text);
         }
     }
 
-    /// Why it is not ready.
+    /// Why the program is not ready.
     pub(super) fn missing(&self) -> String {
-        let open = self
-            .listeners
-            .iter()
-            .zip(&self.served)
-            .find(|(_, served)| !**served);
-        let declared = open.map(|((_, a), _)| a.to_string()).unwrap_or_default();
+        let open = self.slots.iter().find(|s| !s.is_served);
+        let declared = open.map(|s| s.declared.address.to_string());
+        let declared = declared.unwrap_or_default();
         match &self.elsewhere {
             _ if self.refused.is_some() => "its bind was refused".to_owned(),
             Some(address) => format!(
@@ -123,8 +151,13 @@ impl<'a> Replacer<'a> {
         }
     }
 
-    /// A bind(2).
-    pub(super) fn bind(&mut self, filter: BorrowedFd<'_>, call: &Call, caller: &Caller) -> Outcome {
+    /// Answers a bind(2).
+    pub(super) fn bind(
+        &mut self,
+        filter: BorrowedFd<'_>,
+        call: &Call,
+        caller: &Process,
+    ) -> Outcome {
         // Whatever the kernel would refuse goes on to it: the errors are its own.
         let Ok(theirs) = caller.descriptor(call.fd) else {
             return Outcome::Untouched;
@@ -136,13 +169,17 @@ impl<'a> Replacer<'a> {
             return Outcome::Untouched;
         };
         let wanted = self.as_declared(wanted, caller);
+        // All of that was read of whatever process has the caller's number. Only if the caller still waits now has it been
+        // the caller, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2). Nothing is decided before this.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
-        match address::find(&self.listeners, shape, &wanted) {
-            Match::Listener(index) => self.hand_over(filter, call, caller, &theirs, index),
-            Match::WrongFamily(index) => self.wrong_family(index, &wanted, &theirs),
+        let declared: Vec<&Declared> = self.slots.iter().map(|s| &s.declared).collect();
+        match address::find(&declared, shape, &wanted) {
+            Match::Declared(index) => self.hand_over(filter, call, caller, &theirs, index),
+            Match::WrongFamily(index) => self.answer_wrong_family(index, &wanted, &theirs),
             Match::Other => {
+                // Port 0 is a port of the kernel's choice: clients of somebody else use that, or nobody.
                 let is_server = !matches!(&wanted, Address::Inet(a) if a.port() == 0);
                 if is_server && self.elsewhere.is_none() && shape.kind == libc::SOCK_STREAM {
                     self.elsewhere = Some(wanted);
@@ -153,66 +190,50 @@ impl<'a> Replacer<'a> {
     }
 
     /// A relative path, or one through a link, is the declared one when it leads there.
-    fn as_declared(&self, wanted: Address, caller: &Caller) -> Address {
-        let Some(path) = entry::path(&wanted).map(|p| caller.path(p)) else {
+    fn as_declared(&self, wanted: Address, caller: &Process) -> Address {
+        let Some(path) = socket_file::path(&wanted).map(|p| caller.resolve(p)) else {
             return wanted;
         };
-        let mut addresses = self.listeners.iter().map(|(_, address)| address);
-        let declared =
-            addresses.find(|a| entry::path(a).is_some_and(|own| entry::is_same(own, &path)));
+        let mut addresses = self.slots.iter().map(|s| &s.declared.address);
+        let declared = addresses
+            .find(|a| socket_file::path(a).is_some_and(|own| socket_file::is_same(own, &path)));
         declared.cloned().unwrap_or(wanted)
-    }
-
-    /// Whether the socket's file, there at the start, was removed by the program since.
-    fn is_unlinked(&self, index: usize) -> bool {
-        let before = self.entries.get(index).copied().flatten();
-        let path = self.listeners.get(index).and_then(|(_, a)| entry::path(a));
-        path.zip(before)
-            .is_some_and(|(path, before)| entry::identity(path) != Some(before))
     }
 
     fn hand_over(
         &mut self,
         filter: BorrowedFd<'_>,
         call: &Call,
-        caller: &Caller,
+        caller: &Process,
         theirs: &OwnedFd,
         index: usize,
     ) -> Outcome {
-        let (Some(source), Some(inode)) =
-            (self.sources.get(index), self.inodes.get(index).copied())
-        else {
+        let Some(slot) = self.slots.get_mut(index) else {
             return Outcome::Untouched;
         };
-        if self::inode(theirs.as_fd()).is_ok_and(|i| i == inode) {
+        let Ok(old) = inode(theirs.as_fd()) else {
+            return Outcome::Untouched;
+        };
+        // A second bind of the socket that it has been handed already.
+        if old == slot.inode {
             return Outcome::Done;
         }
-        if self.is_unlinked(index) {
-            let path = self.listeners.get(index).and_then(|(_, a)| entry::path(a));
-            self.refused = path.map(|path| entry::advice(path, self.app));
+        if let Some(path) = slot.unlinked() {
+            self.refused = Some(socket_file::advice(path, self.app));
             return Outcome::Refused(libc::EADDRNOTAVAIL);
         }
-        let source = source.as_fd();
-        self.blocking |= settle_blocking(theirs.as_fd(), source);
-        let lost = lost_options(theirs.as_fd(), source);
-        let old = self::inode(theirs.as_fd()).unwrap_or(0);
-        let mut deaf = false;
-        for fd in caller.numbers(&format!("socket:[{old}]")) {
-            let watches = epoll::watches(caller, fd, old);
-            for watch in &watches {
-                watch.forget(theirs.as_fd(), fd);
-            }
-            let replaced = seccomp::replace(filter, call.id, source, fd, caller.closes_on_exec(fd));
-            // The descriptor that is bound decides; of its copies it does not.
-            if let Err(e) = replaced
-                && fd == call.fd
-            {
+        self.may_not_sleep |= settle_blocking(theirs.as_fd(), slot.source.as_fd());
+        let lost = lost_options(theirs.as_fd(), slot.source.as_fd());
+        let is_deaf = match exchange(filter, call, caller, theirs, old, slot.source.as_fd()) {
+            Ok(is_told) => !is_told,
+            Err(e) => {
                 self.note(&format!("the socket cannot be handed over: {e}"));
                 return Outcome::Refused(libc::EADDRNOTAVAIL);
             }
-            deaf |= !watches.iter().all(|watch| watch.register(source, fd));
-        }
-        if deaf {
+        };
+        slot.is_handed_over = true;
+        slot.is_served |= slot.declared.shape.kind == libc::SOCK_DGRAM;
+        if is_deaf {
             self.note(
                 "an event loop could not be told of the socket; add it to the loop after bind",
             );
@@ -223,113 +244,112 @@ impl<'a> Replacer<'a> {
                 lost.join(", ")
             ));
         }
-        mark(&mut self.handed, index);
-        let listener = self.listeners.get(index);
-        if listener.is_some_and(|(s, _)| s.kind == libc::SOCK_DGRAM) {
-            mark(&mut self.served, index);
-        }
         Outcome::Done
     }
 
-    fn wrong_family(&mut self, index: usize, wanted: &Address, theirs: &OwnedFd) -> Outcome {
-        // Many programs bind the port in both families. One that has the declared socket gets the
-        // other one on a free port of the loopback: it must be able to listen and wait there.
-        if self.handed.get(index).is_some_and(|h| *h)
-            && socket::bind_loopback(theirs.as_fd(), wanted.is_ipv6()).is_ok()
-        {
+    /// Many programs bind the port in both families. A program that has the declared socket gets the other one on a free
+    /// port of the loopback: it must be able to listen and to wait there.
+    fn answer_wrong_family(&mut self, index: usize, wanted: &Address, theirs: &OwnedFd) -> Outcome {
+        let Some(slot) = self.slots.get(index) else {
+            return Outcome::Untouched;
+        };
+        if slot.is_handed_over && socket::bind_loopback(theirs.as_fd(), wanted.is_ipv6()).is_ok() {
             self.note(&format!(
                 "{wanted} stays without clients, since it is not declared; to have both, write both in `listen`"
             ));
             return Outcome::Done;
         }
-        let declared = self
-            .listeners
-            .get(index)
-            .map(|(_, a)| a.to_string())
-            .unwrap_or_default();
-        // Node takes IPv4 then, and all is well.
+        // Node then binds IPv4 by itself. So nothing is said until it is known that the program does not serve.
         self.refused = Some(format!(
-            "the program binds {wanted}, declared is {declared}; write `listen = \"{}\"`, or both in a list if it binds both",
+            "the program binds {wanted}, declared is {}; write `listen = \"{}\"`, or both in a list if it binds both",
+            slot.declared.address,
             wanted.as_listen()
         ));
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
-    /// A listen(2): on a socket of ours its backlog would change it for every instance.
-    pub(super) fn listen(&mut self, call: &Call, caller: &Caller) -> Outcome {
-        let Ok(theirs) = caller.descriptor(call.fd) else {
+    /// Answers a listen(2). On a socket of systemd's the kernel would take over the backlog, for every instance.
+    pub(super) fn listen(&mut self, call: &Call, caller: &Process) -> Outcome {
+        let theirs = caller.descriptor(call.fd);
+        let Ok(inode) = theirs.and_then(|fd| inode(fd.as_fd())) else {
             return Outcome::Untouched;
         };
-        let Ok(inode) = inode(theirs.as_fd()) else {
-            return Outcome::Untouched;
-        };
-        let Some(index) = self.inodes.iter().position(|i| *i == inode) else {
-            return Outcome::Untouched;
-        };
-        mark(&mut self.served, index);
-        Outcome::Done
-    }
-}
-
-/// Whether the program's socket waits and systemd's does not. Units have `NonBlocking=yes`; where the
-/// user has it off, for a program that sleeps in accept(2), an event loop must not find the socket so:
-/// it would hang when it loses the race for a connection.
-fn settle_blocking(theirs: BorrowedFd<'_>, source: BorrowedFd<'_>) -> bool {
-    let flags = |fd| fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
-    let (Ok(theirs), Ok(ours)) = (flags(theirs), flags(source)) else {
-        return false;
-    };
-    let [theirs, waits] = [theirs, ours].map(|f| !f.contains(OFlag::O_NONBLOCK));
-    if waits && !theirs {
-        let _ = fcntl(source, FcntlArg::F_SETFL(ours | OFlag::O_NONBLOCK));
-    }
-    theirs && !waits
-}
-
-fn mark(flags: &mut [bool], index: usize) {
-    if let Some(flag) = flags.get_mut(index) {
-        *flag = true;
+        match self.slots.iter_mut().find(|s| s.inode == inode) {
+            Some(slot) => {
+                slot.is_served = true;
+                Outcome::Done
+            }
+            None => Outcome::Untouched,
+        }
     }
 }
 
 fn inode(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    Ok(nix::sys::stat::fstat(fd)?.st_ino)
+    Ok(fstat(fd)?.st_ino)
 }
 
-fn read_address(call: &Call, caller: &Caller) -> Option<Address> {
+fn read_address(call: &Call, caller: &Process) -> Option<Address> {
     let length = usize::try_from(call.length)
         .ok()
         .filter(|l| (2..=LONGEST_ADDRESS).contains(l))?;
     let mut bytes = [0; LONGEST_ADDRESS];
     let bytes = bytes.get_mut(..length)?;
-    process::read_memory(caller.pid, call.address, bytes).ok()?;
+    caller.read_memory(call.address, bytes).ok()?;
     Address::from_bytes(bytes)
 }
 
-/// Options that people set for a reason and that went with the old socket.
-fn lost_options(theirs: BorrowedFd<'_>, ours: BorrowedFd<'_>) -> Vec<&'static str> {
-    const TELLING: &[(i32, i32, &str)] = &[
-        (
-            libc::IPPROTO_IPV6,
-            libc::IPV6_V6ONLY,
-            "IPV6_V6ONLY (BindIPv6Only=)",
-        ),
-        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, "TCP_FASTOPEN"),
-        (
-            libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            "TCP_DEFER_ACCEPT (DeferAcceptSec=)",
-        ),
-        (
-            libc::SOL_SOCKET,
-            libc::SO_KEEPALIVE,
-            "SO_KEEPALIVE (KeepAlive=)",
-        ),
-    ];
-    let differs = |level, name| matches!((socket::number(theirs, level, name), socket::number(ours, level, name)), (Ok(a), Ok(b)) if a != b);
-    TELLING
-        .iter()
-        .filter(|(level, name, _)| differs(*level, *name))
-        .map(|(_, _, text)| *text)
-        .collect()
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
+    use super::*;
+    use crate::sys::exec;
+    use crate::sys::seccomp::Kind;
+
+    /// A socket of a test, by its number as systemd passes it: a high one of the test's own, so that no other test gets a
+    /// number that this one has given up.
+    fn passed(listener: &TcpListener, number: i32) -> PassedSocket {
+        let fd = process::raise(listener.as_fd(), number).unwrap();
+        PassedSocket::examine(fd.into_raw_fd()).unwrap()
+    }
+
+    fn listen(replacer: &mut Replacer<'_>, listener: &TcpListener) -> Outcome {
+        let call = Call {
+            id: 0,
+            thread: std::process::id(),
+            kind: Kind::Listen,
+            fd: listener.as_raw_fd(),
+            address: 0,
+            length: 0,
+        };
+        let caller = Process::of_thread(std::process::id()).unwrap();
+        replacer.listen(&call, &caller)
+    }
+
+    #[test]
+    fn a_program_serves_when_it_listens_on_every_declared_address() {
+        let [one, two] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let mut replacer = Replacer::new("web", vec![passed(&one, 800), passed(&two, 810)]);
+        assert_eq!(listen(&mut replacer, &two), Outcome::Done);
+        assert!(!replacer.all_served());
+        let address = one.local_addr().unwrap();
+        assert_eq!(
+            replacer.missing(),
+            format!("the program never listened on {address}")
+        );
+        assert_eq!(listen(&mut replacer, &one), Outcome::Done);
+        assert!(replacer.all_served());
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_taken_keeps_nobody_waiting_for_it() {
+        let [gone, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let lost = passed(&gone, 900);
+        process::close(lost.fd);
+        assert!(exec::passed(lost.fd.as_raw_fd()).is_err());
+        let mut replacer = Replacer::new("web", vec![lost, passed(&other, 910)]);
+        assert_eq!(listen(&mut replacer, &other), Outcome::Done);
+        assert!(replacer.all_served());
+    }
 }

@@ -1,80 +1,99 @@
 //! The sockets that systemd passed, see `sd_listen_fds(3)`.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use listenfd::ListenFd;
+use nix::sys::stat::fstat;
 
-use super::{Error, entry};
+use super::address::Declared;
+use super::{Error, socket_file};
 use crate::peer::address::Address;
 use crate::sys::exec;
-use crate::sys::socket::{self, Shape};
+use crate::sys::socket;
 use crate::unit::name::Units;
 
 /// One of them.
-pub(super) struct Listener {
+pub(super) struct PassedSocket {
     pub(super) fd: BorrowedFd<'static>,
-    pub(super) shape: Shape,
-    pub(super) address: Address,
+    pub(super) declared: Declared,
 }
 
-/// Takes them; none is an error, and so is one that is no socket.
-pub(super) fn take(app: &str) -> Result<Vec<Listener>, Error> {
+/// Takes the sockets that systemd passed.
+///
+/// # Errors
+/// [`Error::Sockets`] when there is none, or when a descriptor is no socket.
+pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
     let meant_for = std::env::var("LISTEN_PID").unwrap_or_default();
     // Takes the variables out of the environment, so that no child mistakes them for its own.
     let mut passed = ListenFd::from_env();
-    let mut listeners = Vec::new();
+    let mut sockets = Vec::new();
     for index in 0..passed.len() {
         let Ok(Some(fd)) = passed.take_raw_fd(index) else {
             continue;
         };
-        let listener = examine(fd).map_err(|e| {
-            let sockets = Units::of(app).sockets().join(", ");
-            Error::Sockets(format!("descriptor {fd} of {sockets} is of no use: {e}"))
+        let socket = PassedSocket::examine(fd).map_err(|e| {
+            let units = Units::of(app).sockets().join(", ");
+            Error::Sockets(format!("descriptor {fd} of {units} is of no use: {e}"))
         })?;
-        if let Some(path) = entry::path(&listener.address).filter(|p| entry::is_gone(p)) {
-            return Err(Error::Sockets(entry::advice(path, app)));
+        if let Some(path) =
+            socket_file::path(&socket.declared.address).filter(|p| socket_file::is_gone(p))
+        {
+            return Err(Error::Sockets(socket_file::advice(path, app)));
         }
-        listeners.push(listener);
+        sockets.push(socket);
     }
     let own = std::process::id().to_string();
-    if listeners.is_empty() && !meant_for.is_empty() && meant_for != own {
+    if sockets.is_empty() && !meant_for.is_empty() && meant_for != own {
         return Err(Error::Sockets(format!(
             "systemd passed the sockets to process {meant_for}, and this one is {own}, as `PrivatePIDs=` has it; leave that out"
         )));
     }
-    if listeners.is_empty() {
+    if sockets.is_empty() {
         return Err(Error::Sockets(format!(
             "systemd passed no socket; start it with `{}`",
             Units::of(app).restart()
         )));
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
-fn examine(fd: i32) -> std::io::Result<Listener> {
-    let fd = exec::passed(fd)?;
-    let shape = socket::shape(fd)?;
-    let address = Address::from_bytes(&socket::name(fd)?).ok_or_else(|| {
-        std::io::Error::other("it is bound to no address that can be handed over")
-    })?;
-    // Passed on to a program that binds by itself, it would be a copy that nobody knows of.
-    exec::set_close_on_exec(fd, true)?;
-    Ok(Listener { fd, shape, address })
+impl PassedSocket {
+    /// Looks at what came by number.
+    ///
+    /// # Errors
+    /// When it is no socket, or none that can be handed over.
+    pub(super) fn examine(fd: RawFd) -> io::Result<Self> {
+        let fd = exec::passed(fd)?;
+        let shape = socket::shape(fd)?;
+        let address = Address::from_bytes(&socket::name(fd)?)
+            .ok_or_else(|| io::Error::other("it is bound to no address that can be handed over"))?;
+        // Passed on to a program that binds by itself, it would be a copy that nobody knows of.
+        exec::set_close_on_exec(fd, true)?;
+        let declared = Declared { shape, address };
+        Ok(Self { fd, declared })
+    }
+}
+
+/// The inodes of the sockets, by which /proc names them.
+pub(super) fn inodes(sockets: &[PassedSocket]) -> impl Iterator<Item = u64> {
+    let found = sockets.iter().filter_map(|s| fstat(s.fd).ok());
+    found.map(|found| found.st_ino)
 }
 
 /// Lets exec pass the sockets on, for a program that speaks the protocol itself.
-pub(super) fn keep_open(listeners: &[Listener]) -> std::io::Result<()> {
-    listeners
+pub(super) fn keep_open(sockets: &[PassedSocket]) -> io::Result<()> {
+    sockets
         .iter()
-        .try_for_each(|l| exec::set_close_on_exec(l.fd, false))
+        .try_for_each(|s| exec::set_close_on_exec(s.fd, false))
 }
 
-/// The number that `LISTEN_FDS` has to say.
-pub(super) fn count(listeners: &[Listener]) -> String {
-    listeners
+/// What `LISTEN_FDS` has to say: the protocol counts from descriptor 3, gaps included.
+pub(super) fn count(sockets: &[PassedSocket]) -> String {
+    sockets
         .iter()
-        .map(|l| l.fd.as_raw_fd())
+        .map(|s| s.fd.as_raw_fd())
         .max()
-        .map_or(0, |m| m - 2)
+        .map_or(0, |last| last - 2)
         .to_string()
 }

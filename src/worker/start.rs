@@ -8,13 +8,13 @@ use std::time::Duration;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use sd_notify::NotifyState;
 
-use super::arguments::{Handover, Ready, Run};
 use super::helper::{self, Duty};
-use super::sockets::{self, Listener};
-use super::{Error, channel, inherited, preload, rehearsal};
+use super::requests::{self, OnRequest};
+use super::sockets::{self, PassedSocket};
+use super::{Error, channel, preload, rehearsal};
+use crate::arguments::run::{Handover, Ready, Run};
 use crate::brake::{Deaths, Verdict};
-use crate::drain::deputy;
-use crate::peer::process::is_witness_needed;
+use crate::peer::{filters, manager};
 use crate::state::{Entry, Name};
 use crate::sys::process::{self, Side};
 use crate::sys::{entry, exec, seccomp};
@@ -28,8 +28,8 @@ const MARGIN: Duration = Duration::from_secs(30);
 type Environment = Vec<(OsString, OsString)>;
 
 /// Starts the program; returns only when that failed.
-pub(super) fn start(run: &Run) -> Error {
-    match prepare(run) {
+pub(super) fn start(run: &Run, on_request: OnRequest) -> Error {
+    match prepare(run, on_request) {
         Ok(environment) => {
             let source = exec::exec(&run.program, &environment);
             let program = run
@@ -43,19 +43,19 @@ pub(super) fn start(run: &Run) -> Error {
     }
 }
 
-fn prepare(run: &Run) -> Result<Environment, Error> {
+fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     look_for_manager()?;
     hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
-    let listeners = sockets::take(&run.app)?;
-    inherited::note(run, &listeners);
+    let passed = sockets::take(&run.app)?;
+    manager::note(&run.state, run.instance, sockets::inodes(&passed));
     let mut environment: Environment = entry::environment()
         .into_iter()
         .filter(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")))
         .collect();
     if run.handover == Handover::Fds {
-        sockets::keep_open(&listeners).map_err(kernel("the sockets cannot be kept open"))?;
-        environment.push(("LISTEN_FDS".into(), sockets::count(&listeners).into()));
+        sockets::keep_open(&passed).map_err(kernel("the sockets cannot be kept open"))?;
+        environment.push(("LISTEN_FDS".into(), sockets::count(&passed).into()));
         environment.push(("LISTEN_PID".into(), std::process::id().to_string().into()));
         environment.extend(names.map(|n| ("LISTEN_FDNAMES".into(), n)));
     }
@@ -65,9 +65,9 @@ fn prepare(run: &Run) -> Result<Environment, Error> {
         }
         _ => None,
     };
-    let is_needed = || deputy::is_needed() || is_witness_needed();
+    let is_needed = || requests::are_needed() || filters::need_a_comparison();
     if run.handover == Handover::Bind || channel.is_some() || is_needed() {
-        hand_over(run, listeners, channel)?;
+        hand_over(run, passed, channel, on_request)?;
     }
     preload::add(&mut environment, run);
     if run.ready == Ready::Exec {
@@ -122,7 +122,12 @@ fn hold(run: &Run) -> Result<(), Error> {
 }
 
 /// Makes the helper and puts the program under its filter.
-fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> Result<(), Error> {
+fn hand_over(
+    run: &Run,
+    passed: Vec<PassedSocket>,
+    channel: Option<OwnedFd>,
+    on_request: OnRequest,
+) -> Result<(), Error> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
         SockType::SeqPacket,
@@ -137,8 +142,9 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
             let duty = Duty {
                 run,
                 main,
-                listeners,
+                passed,
                 channel,
+                on_request,
             };
             helper::serve(duty, theirs)
         }
@@ -147,7 +153,7 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
             drop(channel);
             if run.handover == Handover::Bind {
                 rehearsal::watch(&ours, helper)?;
-                filter(&listeners, &ours)
+                filter(&passed, &ours)
             } else {
                 process::allow_tracer(helper);
                 rehearsal::wait(&ours)
@@ -156,10 +162,12 @@ fn hand_over(run: &Run, listeners: Vec<Listener>, channel: Option<OwnedFd>) -> R
     }
 }
 
-fn filter(listeners: &[Listener], to_helper: &OwnedFd) -> Result<(), Error> {
+fn filter(passed: &[PassedSocket], to_helper: &OwnedFd) -> Result<(), Error> {
     process::no_new_privileges().map_err(kernel("no_new_privs cannot be set"))?;
     process::drop_ambient_ptrace();
-    let unix = listeners.iter().any(|l| l.shape.domain == libc::AF_UNIX);
+    let unix = passed
+        .iter()
+        .any(|s| s.declared.shape.domain == libc::AF_UNIX);
     let shortest = if unix { 0 } else { INET_ADDRESS };
     let listener =
         seccomp::install(shortest).map_err(kernel("the handover's seccomp filter is refused"))?;

@@ -2,27 +2,21 @@
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use testbed::{wait_for, wait_until};
 
 use nix::sys::signal::{Signal, kill};
 
 use super::*;
-
-#[test]
-fn the_gate_is_found_in_the_vdso() {
-    let mut code = vec![0; 8];
-    code.extend(GATE);
-    assert_eq!(find(&code), Some(8));
-    assert_eq!(find(&[0; 16]), None);
-}
+use crate::peer::vdso::call_site;
 
 fn process(child: &Child) -> Process {
     Process::of_test(i32::try_from(child.id()).unwrap()).unwrap()
 }
 
 fn stop<'a>(process: &'a Process, child: &Child) -> Tracee<'a> {
-    Tracee::stop(process, &Unit::of_this_process(), &thread(child)).unwrap()
+    Tracee::stop(process, &ControlGroup::of_this_process(), &thread(child)).unwrap()
 }
 
 fn thread(child: &Child) -> Thread {
@@ -63,10 +57,10 @@ fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
     let process = process(&cat);
     for _ in 0..3 {
         let mut tracee = stop(&process, &cat);
-        let gate = gate(&process).unwrap();
-        let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        let site = call_site(&process).unwrap();
+        let pid = tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
         assert_eq!(pid, u64::from(cat.id()));
-        let refused = tracee.call(gate, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
+        let refused = tracee.call(site, libc::SYS_close, [9999, 0, 0, 0, 0, 0]);
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EBADF));
         tracee.release().unwrap();
     }
@@ -80,12 +74,12 @@ fn a_call_that_lasts_is_ended_before_the_thread_goes_on() {
     let mut cat = cat();
     let process = process(&cat);
     let mut tracee = stop(&process, &cat);
-    let gate = gate(&process).unwrap();
-    let lasting = tracee.call(gate, libc::SYS_ppoll, [0; 6]);
+    let site = call_site(&process).unwrap();
+    let lasting = tracee.call(site, libc::SYS_ppoll, [0; 6]);
     assert_eq!(lasting.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    let pid = tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
     assert_eq!(pid, u64::from(cat.id()));
-    assert!(tracee.call(gate, libc::SYS_ppoll, [0; 6]).is_err());
+    assert!(tracee.call(site, libc::SYS_ppoll, [0; 6]).is_err());
     tracee.release().unwrap();
     write(&mut cat, "still here");
     assert_eq!(end(cat), "still here");
@@ -103,8 +97,8 @@ fn it_is_stopped_where_it_is_about_to_make_a_call() {
         tracee.release().unwrap();
         let mut tracee = stop(&process, &cat);
         assert!(tracee.run_to(reads).unwrap());
-        let gate = gate(&process).unwrap();
-        let pid = tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+        let site = call_site(&process).unwrap();
+        let pid = tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
         assert_eq!(pid, u64::from(cat.id()));
         tracee.release().unwrap();
         write(&mut cat, text);
@@ -120,10 +114,10 @@ fn a_signal_that_comes_meanwhile_comes_afterwards() {
     });
     let process = process(&sleeper);
     let mut tracee = stop(&process, &sleeper);
-    let gate = gate(&process).unwrap();
-    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    let site = call_site(&process).unwrap();
+    tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
     kill(tracee.tid, Signal::SIGUSR1).unwrap();
-    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
     tracee.release().unwrap();
     let ended = sleeper.wait().unwrap();
     let signal = std::os::unix::process::ExitStatusExt::signal(&ended);
@@ -139,10 +133,10 @@ fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
     let process = process(&sleeper);
     let mut tracee = stop(&process, &sleeper);
     let tid = tracee.tid;
-    let gate = gate(&process).unwrap();
-    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    let site = call_site(&process).unwrap();
+    tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
     kill(tid, Signal::SIGSTOP).unwrap();
-    tracee.call(gate, libc::SYS_getpid, [0; 6]).unwrap();
+    tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
     tracee.release().unwrap();
     wait_until(Duration::from_secs(10), "it to be stopped", || {
         state(tid).starts_with('T')
@@ -192,25 +186,25 @@ fn a_thread_of_a_stranger_goes_on_untouched() {
     let mut gone = Command::new("true").spawn().unwrap();
     let process = process(&gone);
     gone.wait().unwrap();
-    let refused = Tracee::stop(&process, &Unit::of_this_process(), &thread(&cat));
+    let refused = Tracee::stop(&process, &ControlGroup::of_this_process(), &thread(&cat));
     assert_eq!(refused.err().unwrap().raw_os_error(), Some(libc::ESRCH));
     write(&mut cat, "untouched");
     assert_eq!(end(cat), "untouched");
 }
 
-/// The memory of the gate is the program's: what it makes of that is never called.
+/// The memory of the vDSO is the program's: a call that it puts there is never made.
 #[test]
-fn a_gate_that_makes_another_call_makes_none() {
+fn an_instruction_that_makes_another_call_makes_none() {
     let cat = cat();
     let process = process(&cat);
     let mut tracee = stop(&process, &cat);
-    let gate = gate(&process).unwrap();
-    let wanted = tracee.call(gate, libc::SYS_getppid, [0; 6]).unwrap();
+    let site = call_site(&process).unwrap();
+    let wanted = tracee.call(site, libc::SYS_getppid, [0; 6]).unwrap();
     // A call whose arguments are not those that were asked for, as if another thread had changed the instructions.
-    let refused = tracee.call(gate.wrapping_add(GATE_LENGTH), libc::SYS_getppid, [0; 6]);
+    let refused = tracee.call(site.wrapping_add(SYSCALL_LENGTH), libc::SYS_getppid, [0; 6]);
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(
-        tracee.call(gate, libc::SYS_getppid, [0; 6]).unwrap(),
+        tracee.call(site, libc::SYS_getppid, [0; 6]).unwrap(),
         wanted
     );
     tracee.release().unwrap();
@@ -218,7 +212,7 @@ fn a_gate_that_makes_another_call_makes_none() {
 }
 
 #[test]
-fn a_gate_that_cannot_be_executed_ends_at_once() {
+fn an_instruction_that_cannot_be_executed_ends_at_once() {
     let cat = cat();
     let process = process(&cat);
     let mut tracee = stop(&process, &cat);

@@ -4,9 +4,8 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use rsgen::drain::arguments::{self, Drain, Way};
-use rsgen::worker::Run;
-use rsgen::worker::arguments::parse;
+use rsgen::arguments::drain::{self as arguments, Drain, Way};
+use rsgen::arguments::run::{Run, parse};
 
 /// The text as a request, and as arguments of either command.
 pub(crate) fn of_any_text(text: &str, micros: u64) {

@@ -1,4 +1,7 @@
-//! The processes of the instance, as its control group lists them, see cgroups(7).
+//! Which processes belong to the instance: those in the control group of its unit, see cgroups(7).
+//!
+//! systemd alone moves processes into a unit's group, and a process cannot leave it without the right to write into
+//! another one. So nothing that a process says about itself has to be believed.
 
 use std::fs;
 use std::io;
@@ -7,13 +10,13 @@ use std::path::{Path, PathBuf};
 use crate::procfs::{Group, Tree};
 use crate::unit::name::Units;
 
-/// The control group of an instance.
-pub(crate) struct Unit {
+/// The control group of an instance's unit.
+pub(crate) struct ControlGroup {
     group: Group,
     folder: PathBuf,
 }
 
-impl Unit {
+impl ControlGroup {
     /// The group that this process shares with the instance.
     ///
     /// systemd runs the commands of a unit inside the unit's own group, so nobody has to be believed; it
@@ -43,20 +46,20 @@ impl Unit {
         Ok(Self { group, folder })
     }
 
-    /// Whether the process with this `/proc/PID/cgroup` is one of the unit.
+    /// Whether the process with this `/proc/PID/cgroup` is in the group, or in one below it.
     pub(crate) fn holds(&self, cgroup: &str) -> bool {
         self.group.holds(cgroup)
     }
 
-    /// The number of every process in the group and in those below it. By the time that one is looked at it may be
-    /// another's.
+    /// The number of every process in the group and in those below it. A process may be gone by the time that it is looked
+    /// at, and its number another's: see [`super::process::Process::open`].
     pub(crate) fn numbers(&self) -> Vec<i32> {
         let mut found = Vec::new();
         collect(&self.folder, &mut found);
         found
     }
 
-    /// A unit that nothing is in.
+    /// A group that nothing is in.
     #[cfg(test)]
     pub(crate) fn of_test(folder: &Path) -> Self {
         Self {
@@ -68,7 +71,7 @@ impl Unit {
         }
     }
 
-    /// The group of a test, as if it were a unit's.
+    /// The group that a test runs in, as if it were that of a unit.
     #[cfg(test)]
     pub(crate) fn of_this_process() -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::worker::Error;
-use crate::worker::arguments::{Handover, Run, handover, time};
+use super::Error;
+use super::run::{Handover, Run, handover, time};
 
 /// How the instance is kept from accepting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,12 @@ pub struct Drain {
 
 impl Drain {
     /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
-    pub(super) fn is_systems(&self) -> bool {
+    pub(crate) fn is_systems(&self) -> bool {
         self.state.starts_with("/run/rsgen")
     }
 
     /// The manager, as systemctl(1) names it.
-    pub(super) fn scope(&self) -> &'static str {
+    pub(crate) fn scope(&self) -> &'static str {
         if self.is_systems() {
             "--system"
         } else {

@@ -1,28 +1,24 @@
-//! Where only the helper may look into the program, it drains for the command of the unit.
+//! The drain by way of the helper, where only the helper may inspect the program.
 //!
-//! Below `systemd --user` that command is an ordinary process. With Yama's `ptrace_scope` 1 the program may be
-//! looked into by its ancestors and by whom it named with `PR_SET_PTRACER`: the helper, and with it the helper's
-//! children, see Documentation/admin-guide/LSM/Yama.rst of the kernel. So there the helper listens on a socket in
-//! the state folder, which is the user's own, and makes a child that drains. Whoever asks has no say in what
-//! is drained.
+//! Below `systemd --user` the command of the unit is an ordinary process. With Yama's `ptrace_scope` 1 the program may be
+//! inspected by its ancestors and by the process that it named with `PR_SET_PTRACER`: the helper, and with it the helper's
+//! children, see Documentation/admin-guide/LSM/Yama.rst of the kernel. So there the command asks the helper over a socket in
+//! the state folder, which is the user's own, and the helper has a child of its own drain. The command waits nevertheless:
+//! what systemd waits for before the stop signal is the command. Whoever asks has no say in what is drained.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{geteuid, getppid};
 
-use super::arguments::{self, Drain};
-use super::{GRACE, Instance, without};
-use crate::peer::descriptors::above;
+use super::draining::{Draining, GRACE, without};
+use crate::arguments::drain::{self as arguments, Drain};
+use crate::arguments::run::Run;
 use crate::state::{Folder, Name};
-use crate::sys::process;
-use crate::worker::arguments::Run;
-use crate::worker::rehearsal;
 
 /// No request is longer.
 const LONGEST: u64 = 256;
@@ -31,70 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What the child says when it is done.
 const DONE: &[u8] = b"done\n";
 
-/// Whether the drain of this unit can look into the program only by way of the helper.
-pub(crate) fn is_needed() -> bool {
-    let is_users = !geteuid().is_root() && getppid().as_raw() != 1;
-    is_users && rehearsal::yama() == 1
-}
-
-/// The helper's side.
-pub(crate) struct Deputy {
-    listener: UnixListener,
-    /// The child that drains, until it has ended.
-    child: Option<OwnedFd>,
-}
-
-impl Deputy {
-    /// Listens for the command of the unit.
-    ///
-    /// # Errors
-    /// When the state folder cannot be written; then that command does what it can by itself, and says so.
-    pub(crate) fn begin(run: &Run) -> io::Result<Self> {
-        let folder = Folder::make(&run.state)?;
-        let name = Name::Helper(run.instance);
-        // Of the instance before.
-        folder.remove(&name.to_string())?;
-        let listener = UnixListener::bind(folder.path_of(name))?;
-        folder.close_to_others(name)?;
-        let listener = UnixListener::from(above(listener.into()));
-        listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener,
-            child: None,
-        })
-    }
-
-    /// What becomes readable when there is something to do.
-    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
-        let child = self.child.as_ref().map(AsFd::as_fd);
-        child.unwrap_or_else(|| self.listener.as_fd())
-    }
-
-    /// The next one who asks, when no child drains already.
-    ///
-    /// # Errors
-    /// When nobody can be heard.
-    pub(crate) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
-        if self.child.take().is_some() {
-            let _ = waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL));
-            return Ok(None);
-        }
-        match self.listener.accept() {
-            Ok((asked, _)) => Ok(Some(UnixStream::from(above(asked.into())))),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Notes the child that was made for it.
-    pub(crate) fn made(&mut self, child: i32) {
-        self.child = process::pidfd(child.cast_unsigned()).ok().map(above);
-    }
-}
-
-/// The child's side: drains the instance, and says so to who asked.
-pub(crate) fn act(run: &Run, mut asked: UnixStream) {
-    // The helper has neither input nor output, and a command of ours would find its pipes there.
+/// The part of the helper's child: drains the instance as the request says, and answers when that is done.
+pub fn on_request(run: &Run, mut asked: UnixStream) {
+    // The helper has closed its input and output, and the pipes to a command that is started would get their numbers.
     for _number in [0, 1] {
         let _ = File::open("/dev/null").map(IntoRawFd::into_raw_fd);
     }
@@ -104,10 +39,10 @@ pub(crate) fn act(run: &Run, mut asked: UnixStream) {
     let Ok(connection) = asked.try_clone() else {
         return;
     };
-    Instance::begin(&drain, getppid().as_raw(), Some(connection.into()))
-        .and_then(|mut instance| instance.drain())
+    Draining::begin(&drain, getppid().as_raw(), Some(connection.into()))
+        .and_then(|mut draining| draining.drain())
         .unwrap_or_else(|e| without(&e));
-    // Who does not wait any more has stopped the instance.
+    // Where nobody waits any more the instance is being stopped.
     let _ = asked.write_all(DONE);
 }
 
@@ -118,16 +53,16 @@ fn read(run: &Run, asked: &UnixStream) -> io::Result<Drain> {
     arguments::of_request(run, &line).map_err(io::Error::other)
 }
 
-/// Has the helper drain, and waits until it has; whether there is one that did.
-pub(super) fn ask(instance: &Instance<'_>) -> bool {
-    let drain = instance.drain;
+/// The part of the unit's command: has the helper drain, and waits for that; whether there is a helper that did. The wait
+/// ends when `signals` is readable.
+pub(super) fn send(drain: &Drain, signals: BorrowedFd<'_>) -> bool {
     if geteuid().is_root() {
         return false;
     }
     let name = Name::Helper(drain.instance);
     let helper =
         Folder::look(&drain.state).and_then(|folder| UnixStream::connect(folder.path_of(name)));
-    helper.is_ok_and(|helper| converse(helper, drain, instance.signals.as_fd()))
+    helper.is_ok_and(|helper| converse(helper, drain, signals))
 }
 
 fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> bool {
@@ -154,7 +89,7 @@ fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> b
         if Instant::now() >= end {
             return false;
         }
-        // The child sees that nobody waits, and leaves off.
+        // The child sees that nobody waits any more, and ends.
         if signal {
             return true;
         }
@@ -166,11 +101,11 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::drain::arguments::Way;
+    use crate::arguments::drain::Way;
 
     fn run() -> Run {
         let line = "run --app=web --instance=3 --state=/run/rsgen/web --handover=fds -- program";
-        crate::worker::arguments::parse(line.split(' ').map(OsString::from)).unwrap()
+        crate::arguments::run::parse(line.split(' ').map(OsString::from)).unwrap()
     }
 
     fn drain() -> Drain {

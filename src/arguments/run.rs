@@ -121,7 +121,7 @@ fn set(run: &mut Run, key: &str, value: &str) -> Option<()> {
 }
 
 /// `bind` or `fds`.
-pub(crate) fn handover(text: &str) -> Option<Handover> {
+pub(super) fn handover(text: &str) -> Option<Handover> {
     match text {
         "bind" => Some(Handover::Bind),
         "fds" => Some(Handover::Fds),
@@ -130,7 +130,7 @@ pub(crate) fn handover(text: &str) -> Option<Handover> {
 }
 
 /// The times that the templates write: one number, one unit.
-pub(crate) fn time(text: &str) -> Option<Duration> {
+pub(super) fn time(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

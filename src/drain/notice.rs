@@ -1,0 +1,81 @@
+//! Tells Node programs that they drain, or that they shut down: a file in a folder that `units/drain.js` watches.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::state::{self, Folder};
+
+/// A file that is there for as long as this value lives.
+pub(super) struct Notice {
+    path: PathBuf,
+    folder: Folder,
+    name: String,
+}
+
+impl Notice {
+    /// Says that the instance drains.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+        Self::give(state::drain_notice(state, app, instance))
+    }
+
+    /// Has the program send itself PM2's message `shutdown`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
+        Self::give(state::drain_notice(state, app, instance).with_added_extension("shutdown"))
+    }
+
+    fn give(path: PathBuf) -> io::Result<Self> {
+        let parts = path.parent().zip(path.file_name());
+        let (folder, name) = parts.ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = Folder::make(folder)?;
+        let name = name.to_string_lossy().into_owned();
+        // A file that a killed drain has left would be no change that the program could notice.
+        folder.remove(&name)?;
+        // The program has to be able to open the file whenever it notices.
+        folder.put(&name, "")?;
+        Ok(Self { path, folder, name })
+    }
+
+    /// Whether a descriptor with this link in /proc leads to the file: the program has the file open as long as
+    /// it still has connections.
+    pub(super) fn is(&self, link: &str) -> bool {
+        Path::new(link) == self.path
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        // It lies in /run, and the next drain removes it, too.
+        let _ = self.folder.remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_given_anew_and_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("web");
+        let file = folder.path().join("drain/web@0");
+        std::mem::forget(Notice::drain(&state, "web", 0).unwrap());
+        let notice = Notice::drain(&state, "web", 0).unwrap();
+        assert!(file.exists());
+        drop(notice);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn of_the_shutdown_there_is_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("web.x");
+        let _notice = Notice::shutdown(&state, "web.x", 0).unwrap();
+        assert!(folder.path().join("drain/web.x@0.shutdown").exists());
+    }
+}

@@ -1,0 +1,80 @@
+//! The helper's socket for requests to drain, and the child that drains: see `src/drain/request.rs`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{geteuid, getppid};
+
+use crate::arguments::run::Run;
+use crate::peer::descriptors::above;
+use crate::peer::yama;
+use crate::state::{Folder, Name};
+use crate::sys::process;
+
+/// What the child does with a request. The worker knows nothing of drains; the program says what this is.
+pub type OnRequest = fn(&Run, UnixStream);
+
+/// Whether the command of this unit can inspect the program only by way of the helper: below a user's own manager, with
+/// Yama's `ptrace_scope` 1. With 2 and 3 the helper may not either.
+pub(super) fn are_needed() -> bool {
+    let is_users = !geteuid().is_root() && getppid().as_raw() != 1;
+    is_users && yama::scope() == 1
+}
+
+/// The socket on which requests come.
+pub(super) struct Requests {
+    listener: UnixListener,
+    /// The child that drains, until it has ended.
+    child: Option<OwnedFd>,
+}
+
+impl Requests {
+    /// Listens for the command of the unit.
+    ///
+    /// # Errors
+    /// When the state folder cannot be written; then that command does what it can by itself, and says so.
+    pub(super) fn begin(run: &Run) -> io::Result<Self> {
+        let folder = Folder::make(&run.state)?;
+        let name = Name::Helper(run.instance);
+        // Of the instance before.
+        folder.remove(&name.to_string())?;
+        let listener = UnixListener::bind(folder.path_of(name))?;
+        folder.close_to_others(name)?;
+        let listener = UnixListener::from(above(listener.into()));
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            child: None,
+        })
+    }
+
+    /// What becomes readable when there is something to do: the pidfd of the child while there is one, since there is one
+    /// drain at a time.
+    pub(super) fn watched(&self) -> BorrowedFd<'_> {
+        let child = self.child.as_ref().map(AsFd::as_fd);
+        child.unwrap_or_else(|| self.listener.as_fd())
+    }
+
+    /// The next request, when no child drains already.
+    ///
+    /// # Errors
+    /// When no request can be heard any more.
+    pub(super) fn accept(&mut self) -> io::Result<Option<UnixStream>> {
+        if self.child.take().is_some() {
+            let _ = waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL));
+            return Ok(None);
+        }
+        match self.listener.accept() {
+            Ok((asked, _)) => Ok(Some(UnixStream::from(above(asked.into())))),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Notes the child that was made for it.
+    pub(super) fn made(&mut self, child: i32) {
+        self.child = process::pidfd(child.cast_unsigned()).ok().map(above);
+    }
+}
