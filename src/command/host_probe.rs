@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::ecosystem::resolve::{Account, Entry, Probe};
+use crate::ecosystem::resolve::{Account, FileStatus, Probe};
 use crate::layout::Scope;
 
 /// This host, or one that is being put together in a folder of it.
@@ -61,13 +61,13 @@ impl Probe for HostProbe {
         self.scope == Scope::System
     }
 
-    fn entry(&self, path: &Path) -> Option<Entry> {
+    fn status(&self, path: &Path) -> Option<FileStatus> {
         // While a package is built, its files do not have their owners yet.
         let found = self
             .root
             .is_none()
             .then(|| path.symlink_metadata().ok())??;
-        Some(Entry {
+        Some(FileStatus {
             owner: found.uid(),
             group: found.gid(),
             mode: found.mode() & 0o7777,

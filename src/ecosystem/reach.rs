@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::app::App;
 use super::diagnostic::Diagnostic;
-use super::resolve::{Account, Entry, Probe};
+use super::resolve::{Account, FileStatus, Probe};
 
 /// As the kernel's own limit, see `path_resolution(7)`.
 const MOST_LINKS: u32 = 40;
@@ -67,7 +67,7 @@ impl Spot {
     }
 }
 
-impl Entry {
+impl FileStatus {
     /// Who may change it. A sticky bit keeps nobody from putting a new file there.
     fn writer(&self) -> Option<Writer> {
         if self.owner != 0 {
@@ -94,8 +94,8 @@ fn weak_spot(path: &Path, probe: &dyn Probe) -> Option<Spot> {
         }
         let next = at.join(&part);
         // What is not there yet is for the folder above it.
-        let entry = probe.entry(&next)?;
-        if let Some(target) = &entry.link {
+        let status = probe.status(&next)?;
+        if let Some(target) = &status.link {
             links += 1;
             if links > MOST_LINKS {
                 return None;
@@ -108,7 +108,7 @@ fn weak_spot(path: &Path, probe: &dyn Probe) -> Option<Spot> {
             left = way;
             continue;
         }
-        if let Some(by) = entry.writer() {
+        if let Some(by) = status.writer() {
             return Some(Spot { path: next, by });
         }
         at = next;
@@ -137,21 +137,22 @@ mod tests {
     const APP: (u32, u32) = (33, 33);
 
     struct Fake {
-        entries: BTreeMap<PathBuf, Entry>,
+        entries: BTreeMap<PathBuf, FileStatus>,
         is_system: bool,
     }
 
     impl Fake {
         fn of(entries: &[(&str, (u32, u32), u32)], links: &[(&str, &str)]) -> Self {
-            let plain = |owner, group, mode| Entry {
+            let plain = |owner, group, mode| FileStatus {
                 owner,
                 group,
                 mode,
                 link: None,
             };
-            let mut all: BTreeMap<PathBuf, Entry> = ["/srv", "/srv/web", "/etc", "/var", "/tmp"]
-                .map(|path| (path.into(), plain(0, 0, 0o755)))
-                .into();
+            let mut all: BTreeMap<PathBuf, FileStatus> =
+                ["/srv", "/srv/web", "/etc", "/var", "/tmp"]
+                    .map(|path| (path.into(), plain(0, 0, 0o755)))
+                    .into();
             for (path, (owner, group), mode) in entries {
                 all.insert(path.into(), plain(*owner, *group, *mode));
             }
@@ -159,7 +160,7 @@ mod tests {
                 let link = Some(target.into());
                 all.insert(
                     path.into(),
-                    Entry {
+                    FileStatus {
                         link,
                         ..plain(0, 0, 0o777)
                     },
@@ -194,7 +195,7 @@ mod tests {
         fn is_system(&self) -> bool {
             self.is_system
         }
-        fn entry(&self, path: &Path) -> Option<Entry> {
+        fn status(&self, path: &Path) -> Option<FileStatus> {
             self.entries.get(path).cloned()
         }
         fn name(&self, account: Account) -> String {

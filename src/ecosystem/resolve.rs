@@ -12,7 +12,7 @@ use super::reach;
 
 /// What there is at a path, a link for itself; see inode(7).
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct FileStatus {
     /// The number of its owner.
     pub owner: u32,
     /// The number of its group.
@@ -49,7 +49,7 @@ pub trait Probe {
     /// Whether the apps are the system's: root reads their files and starts their programs.
     fn is_system(&self) -> bool;
     /// What there is at a path; nothing is known of a host that is being put together.
-    fn entry(&self, path: &Path) -> Option<Entry>;
+    fn status(&self, path: &Path) -> Option<FileStatus>;
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
 }
@@ -231,7 +231,7 @@ mod tests {
         fn is_system(&self) -> bool {
             false
         }
-        fn entry(&self, _: &Path) -> Option<Entry> {
+        fn status(&self, _: &Path) -> Option<FileStatus> {
             None
         }
         fn name(&self, _: Account) -> String {

@@ -101,9 +101,9 @@ fn root(value: &str, probe: &dyn Probe) -> Option<Spot> {
     let inside = || {
         SYSTEM.iter().find_map(|folder| {
             let path = root.join(folder.trim_start_matches('/'));
-            let entry = probe.entry(&path).filter(|e| e.link.is_none())?;
+            let status = probe.status(&path).filter(|s| s.link.is_none())?;
             Some(Spot {
-                by: entry.writer()?,
+                by: status.writer()?,
                 path,
             })
         })
