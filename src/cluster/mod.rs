@@ -51,8 +51,6 @@ pub struct Cluster {
 const LOOK: Duration = Duration::from_millis(50);
 /// The time asked for with each sign of life; what hangs is ended by systemd after it.
 const EXTENSION: Duration = Duration::from_secs(30);
-/// So often a job is asked for again that somebody else's cancelled.
-const AGAIN: usize = 5;
 
 impl Cluster {
     /// The names of its units.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AGAIN, Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
 use crate::brake::{Deaths, ERRORED};
-use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
+use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 use crate::walk::Overdue;
 
 /// The instances came to nothing, or systemd could not be asked.
@@ -120,7 +120,7 @@ impl Watch<'_> {
 
     /// Waits for a job, and for the one that took its place.
     fn outwait(&mut self, mut job: Job) -> Result<(), Error> {
-        let mut left = AGAIN;
+        let mut left = ATTEMPTS;
         while self.is_patient() {
             let result = match self.manager.wait(&job, HEARTBEAT) {
                 Err(Error::TimedOut { .. }) => None,

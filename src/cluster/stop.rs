@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{AGAIN, Cluster, EXTENSION, LOOK, hold_off, notify, now};
-use crate::systemd::{Error, JobResult, Manager, QueuedJob, Verb};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify, now};
+use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
 /// For what has not begun to stop: it waits for units that were ordered before it by hand.
@@ -83,7 +83,7 @@ pub fn stopped(
 /// systemd stops a socket after its service, that is after this: too late for who waits for the stop of
 /// the cluster and then expects the port to be free.
 fn close_port(manager: &mut dyn Manager, socket: &str) -> Result<(), Error> {
-    for _ in 0..=AGAIN {
+    for _ in 0..=ATTEMPTS {
         let closing = manager.queue(Verb::StopAlone, socket)?;
         if manager.wait(&closing, EXTENSION)? != JobResult::Canceled {
             return Ok(());

@@ -15,6 +15,10 @@ use nix::time::{ClockId, clock_gettime};
 use crate::layout::Scope;
 pub use unit::{ActiveState, Brief, QueuedJob, Unit};
 
+/// So often a job is asked for again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
+/// without a bound it would be asked for without end.
+pub const ATTEMPTS: usize = 5;
+
 /// What to do to a unit; every job replaces what is queued for it, as systemctl's do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {

@@ -13,8 +13,8 @@ use crate::unit::name::Units;
 
 /// What systemd may take beyond the app's own bounds, at least.
 const MARGIN: Duration = Duration::from_secs(5);
-/// A killed instance has its `ExecStopPost=` to run; one that still is there after this is killed again.
-const AGAIN: Duration = Duration::from_secs(10);
+/// A killed instance has its `ExecStopPost=` to run; one that is still there after this is killed once more.
+const BETWEEN_KILLS: Duration = Duration::from_secs(10);
 
 /// Each look asks systemd about every one of them, so there is no more than one in this time.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -102,7 +102,7 @@ impl Overdue {
             // An administrator may have given it more time than the app's file says.
             let after = self.longest.saturating_add(unit.stop_timeout.max(MARGIN));
             let is_overdue = now.saturating_sub(falling.since) >= after;
-            if is_overdue && falling.killed.is_none_or(|at| now >= at + AGAIN) {
+            if is_overdue && falling.killed.is_none_or(|at| now >= at + BETWEEN_KILLS) {
                 manager.kill(&brief.name)?;
                 if falling.killed.replace(now).is_none() {
                     killed.push(Killed {

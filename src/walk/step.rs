@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Event, Failed, Walk, milliseconds};
-use crate::systemd::{ActiveState, Error, Job, JobResult, QueuedJob, Unit, Verb};
+use crate::systemd::{ATTEMPTS, ActiveState, Error, Job, JobResult, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
 
 /// How often a settling canary is looked at.
@@ -12,8 +12,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const MARGIN: Duration = Duration::from_secs(5);
 /// While a job is awaited, instances that do not end are looked for this often.
 const GLANCE: Duration = Duration::from_secs(1);
-/// So often a job is asked for again that somebody else's cancelled.
-const AGAIN: usize = 5;
 
 impl Walk<'_> {
     /// Queues a restart with a clean slate; one that does not run is started by it.
@@ -31,7 +29,7 @@ impl Walk<'_> {
     /// that somebody else's job cancelled is asked for again.
     pub(super) fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<Unit, Failed> {
         let mut job = job.clone();
-        let mut left = AGAIN;
+        let mut left = ATTEMPTS;
         loop {
             let result = self.outcome(number, &job).map_err(|e| self.bus(&e))?;
             let canceled = result == Some(JobResult::Canceled);
@@ -230,7 +228,7 @@ impl Walk<'_> {
 
     /// Waits for the end of a stop, which is asked for again when somebody else's job cancelled it.
     fn see_gone(&mut self, number: u32, mut job: Job) -> Result<(), Error> {
-        for _ in 0..=AGAIN {
+        for _ in 0..=ATTEMPTS {
             let result = self.outcome(number, &job)?.ok_or_else(|| Error::TimedOut {
                 what: format!("the stop of `{}`", job.unit),
                 after: self.plan.step,

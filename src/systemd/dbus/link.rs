@@ -28,7 +28,8 @@ const HELLO: Duration = Duration::from_secs(10);
 const ABSENCE: Duration = Duration::from_secs(15);
 /// Where the system's bus listens, see "Well-known Message Bus Instances" in the D-Bus specification.
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
-const AGAIN: Duration = Duration::from_millis(100);
+/// Between two attempts to reach a bus or a systemd that went away.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How a connection is made: to a bus, and in tests to the other end of a socket pair.
 pub(super) type Dial = Box<dyn Fn() -> zbus::connection::Builder<'static>>;
@@ -79,7 +80,7 @@ impl Link {
         let start = Instant::now();
         loop {
             match open(&dial) {
-                Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(AGAIN),
+                Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(PAUSE),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
                 Ok((connection, removed, systemd)) => {
                     return Ok(Self {
@@ -134,7 +135,7 @@ impl Link {
             self.removed = removed;
             self.systemd = systemd;
         }
-        std::thread::sleep(AGAIN);
+        std::thread::sleep(PAUSE);
     }
 
     /// The next `JobRemoved`, or `None` after so long. A broken connection says nothing either: the
@@ -148,7 +149,7 @@ impl Link {
         match zbus::block_on(race(next, at_most)) {
             Some(Some(Ok(message))) => Some(message).filter(|m| self.systemd.sent(m)),
             Some(_) => {
-                std::thread::sleep(AGAIN.min(at_most));
+                std::thread::sleep(PAUSE.min(at_most));
                 None
             }
             None => None,
