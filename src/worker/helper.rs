@@ -1,8 +1,10 @@
 //! The helper: a small process beside the program that hands the sockets over and tells READY.
 //!
-//! It is the program's sibling, not its child, has one thread, blocks every signal, and ends when no
-//! process under the filter is left. It trusts nothing that it reads of the program: whatever is not
-//! exactly a bind to a declared address goes on in the kernel untouched.
+//! The helper is the program's sibling and not its child, since a program may wait for all its children. It has one thread,
+//! blocks every signal, and ends when no process under the filter is left. It trusts nothing that it reads of the program:
+//! whatever is not exactly a bind to a declared address goes on in the kernel untouched.
+//!
+//! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -25,17 +27,20 @@ use crate::peer::process::Process;
 use crate::sys::process::{self, Side};
 use crate::sys::seccomp::{self, Kind};
 
-/// What the helper is there for.
+/// What the worker leaves to the helper.
 pub(super) struct Duty<'a> {
     pub(super) run: &'a Run,
-    /// The main process of the unit.
+    /// The main process of the unit: the worker, which becomes the program.
     pub(super) main: u32,
+    /// The sockets that systemd passed.
     pub(super) passed: Vec<PassedSocket>,
+    /// Our end of Node's channel.
     pub(super) channel: Option<OwnedFd>,
+    /// What a child does when the helper is asked to drain.
     pub(super) on_request: OnRequest,
 }
 
-/// Hands the filter's listener to the helper.
+/// Hands the filter's listener to the helper, see `SCM_RIGHTS` in unix(7).
 pub(super) fn send(to: &OwnedFd, listener: &OwnedFd) -> std::io::Result<()> {
     let fds = [listener.as_raw_fd()];
     sendmsg::<()>(
@@ -49,8 +54,8 @@ pub(super) fn send(to: &OwnedFd, listener: &OwnedFd) -> std::io::Result<()> {
 }
 
 fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
-    let mut word = [0; 1];
-    let mut buffer = [IoSliceMut::new(&mut word)];
+    let mut byte = [0; 1];
+    let mut buffer = [IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!(i32);
     let message = recvmsg::<()>(
         from.as_raw_fd(),
@@ -92,9 +97,12 @@ fn end(status: i32) -> ! {
 
 /// What there is to do.
 struct Events {
+    /// A call of the program waits for its answer.
     call: bool,
+    /// The program has written to Node's channel, or closed it.
     message: bool,
-    asked: bool,
+    /// Somebody asks for a drain, or a drain has ended.
+    request: bool,
 }
 
 /// `ABOVE - 1` as `close_range(2)` takes it.
@@ -102,19 +110,29 @@ const ABOVE_LAST: u32 = 511;
 
 struct Helper<'a> {
     run: &'a Run,
+    /// The listener of the program's seccomp filter.
     filter: Option<OwnedFd>,
+    /// Our end of Node's channel.
     channel: Option<(OwnedFd, Lines)>,
-    /// The main process, where no filter tells its end.
+    /// A pidfd of the main process, where no filter tells its end.
     program: Option<OwnedFd>,
     requests: Option<Requests>,
     on_request: OnRequest,
     replacer: Replacer<'a>,
+    /// systemd has been told READY, or is told by somebody else.
     ready: bool,
+    /// Since when the program has served every declared address.
     served: Option<Instant>,
+    /// When the wait for READY is over.
     deadline: Option<Instant>,
 }
 
 impl<'a> Helper<'a> {
+    /// Prepares everything while the worker waits; `None` when the rehearsal has failed, which the worker reports.
+    ///
+    /// The order matters. Signals first: one that arrives now is for the program. Then the helper hides, before it has
+    /// anything that the program's user could take from it. The worker goes on as soon as `worker` is closed, so all that can
+    /// fail comes before that.
     fn begin(duty: Duty<'a>, worker: OwnedFd) -> std::io::Result<Option<Self>> {
         // The signals of the unit are the program's.
         SigSet::all().thread_block()?;
@@ -138,11 +156,11 @@ impl<'a> Helper<'a> {
         let requests = requests::are_needed().then(|| Requests::begin(duty.run).ok());
         let replacer = Replacer::new(&duty.run.app, duty.passed);
         drop(worker);
-        // Whoever waits for the end of the program's output must not wait for the helper.
+        // Whoever waits for the end of the program's output must not wait for the helper. Standard error stays, for `say`.
         process::close_range(0, 1);
         let first = filter.as_ref().or(program.as_ref());
         if first.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
-            // Everything of ours is up there: what is left below was the worker's.
+            // Everything of ours has been moved up there: what is left below was the worker's.
             process::close_range(3, ABOVE_LAST);
         }
         let awaited = matches!(duty.run.ready, Ready::Listen | Ready::Message);
@@ -172,7 +190,7 @@ impl<'a> Helper<'a> {
             if events.message {
                 self.message();
             }
-            if events.asked {
+            if events.request {
                 self.drain_on_request();
             }
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
@@ -209,12 +227,13 @@ impl<'a> Helper<'a> {
             polled.unwrap_or(PollFlags::empty())
         });
         let call = filter.contains(PollFlags::POLLIN);
-        // The filter hangs up when nobody is under it; without one, the main process's end is the end.
+        // poll(2) reports a hang-up of the listener when no process is under the filter, see seccomp_unotify(2). Without a
+        // filter the end of the main process is the end.
         let gone = !program.is_empty() || (!filter.is_empty() && !call);
         Ok((!gone).then_some(Events {
             call,
             message: !channel.is_empty(),
-            asked: !requests.is_empty(),
+            request: !requests.is_empty(),
         }))
     }
 
@@ -235,7 +254,8 @@ impl<'a> Helper<'a> {
         match process::clone_child() {
             Ok(Side::Caller(child)) => requests.made(child),
             Ok(Side::New) => {
-                // Only the helper itself answers the program: with it gone, nothing must seem to.
+                // Should the helper be killed, the kernel must find nobody left who could answer the program's calls: then
+                // they fail with `ENOSYS` at once and do not wait for ever.
                 self.filter = None;
                 self.channel = None;
                 (self.on_request)(self.run, asked);
@@ -246,6 +266,7 @@ impl<'a> Helper<'a> {
         }
     }
 
+    /// Answers a call of the program.
     fn call(&mut self) -> std::io::Result<()> {
         let Some(filter) = self.filter.as_ref().map(AsFd::as_fd) else {
             return Ok(());
@@ -258,7 +279,7 @@ impl<'a> Helper<'a> {
                 Kind::Bind => self.replacer.bind(filter, &call, &caller),
                 Kind::Listen => self.replacer.listen(&call, &caller),
             },
-            // Not to be looked into: the program has its way, and the reason is told once.
+            // A process that may not be inspected binds its own socket, and the reason is told once.
             Err(e) => {
                 self.replacer.note(&format!("the program cannot be looked into ({e}): its sockets stay its own; write `handover = \"fds\"`"));
                 Outcome::Untouched
@@ -279,6 +300,7 @@ impl<'a> Helper<'a> {
         Ok(())
     }
 
+    /// Reads what the program has written to Node's channel.
     fn message(&mut self) {
         let Some((fd, lines)) = &mut self.channel else {
             return;
@@ -295,6 +317,7 @@ impl<'a> Helper<'a> {
         }
     }
 
+    /// Tells systemd READY, once, see `sd_notify(3)`. The helper is not the main process: units have `NotifyAccess=all`.
     fn tell_ready(&mut self) {
         if self.ready {
             return;
@@ -314,7 +337,8 @@ impl<'a> Helper<'a> {
         }
     }
 
-    /// A program that sleeps in accept(2) is told `EAGAIN` instead, and most end then.
+    /// Says why the program may have ended. systemd's sockets do not block, so accept(2) returns `EAGAIN` to a program that
+    /// expects to sleep there, and most programs end then.
     fn explain_end(&mut self) {
         self.replacer.tell_refusal();
         let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
@@ -326,7 +350,7 @@ impl<'a> Helper<'a> {
         }
     }
 
-    /// The unit's own time-out ends it a moment later; this line says why.
+    /// Says why the program is not ready. systemd's own time-out (`TimeoutStartSec=`) ends the program a moment later.
     fn too_late(&mut self) {
         let waited = self.run.listen_timeout.as_secs_f64();
         let why = match self.run.ready {

@@ -1,8 +1,8 @@
 //! The worker: takes the sockets of one instance, prepares the handover and becomes the program.
 //!
-//! After exec nothing of it is left in the program's process, so main PID, exit status, signals and
+//! After exec nothing of the worker is left in the program's process, so main PID, exit status, signals and
 //! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process
-//! stays beside it. One thread, no bus, no clap.
+//! stays beside the program. One thread, no bus, no clap.
 
 mod address;
 mod channel;
@@ -25,10 +25,10 @@ use crate::log::say;
 
 pub use requests::OnRequest;
 
-/// The exit status when the program cannot be executed, as systemd has it: restarting is no use.
+/// The exit status when the program cannot be executed, `EXIT_EXEC` of systemd.exec(5): a restart would not help.
 const CANNOT_EXECUTE: u8 = 203;
 
-/// The exit status for file systems that are not as they must be: restarting is no use either.
+/// The exit status for file systems that are not as they must be, `EXIT_NAMESPACE`: a restart would not help either.
 const NO_NAMESPACE: u8 = 226;
 
 /// Why no program was started.
@@ -63,7 +63,7 @@ pub enum Error {
     /// The program cannot be executed.
     #[error("`{program}` cannot be executed: {source}")]
     Exec {
-        /// Its name.
+        /// The program's name.
         program: String,
         /// What the kernel said.
         source: std::io::Error,

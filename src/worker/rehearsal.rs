@@ -1,5 +1,9 @@
-//! The handover rehearsed on the worker itself, before there is a program: what the unit or the kernel
-//! forbids comes out here, with a reason, and not in the middle of somebody's bind.
+//! The handover is rehearsed on the worker, before the worker becomes the program: what the unit or the kernel
+//! forbids comes out here, with a reason, and not in the middle of the program's bind(2).
+//!
+//! The two sides talk over a pair of sockets. The worker permits the helper to trace it and writes a byte; the helper
+//! inspects the worker and writes an errno; the worker goes on or ends. A filter of the unit may kill the helper on the
+//! way: then the socket is closed, and the worker reports that.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -11,16 +15,15 @@ use crate::peer::process::Process;
 use crate::peer::yama;
 use crate::sys::{process, seccomp};
 
-/// Lies at the same address in the helper, which is a copy of the worker.
-static WORD: [u8; 8] = *b"handover";
+/// What the helper reads of the worker's memory. The helper is a copy of the worker, so this has the same address there.
+static SAMPLE: [u8; 8] = *b"handover";
 
 /// The calls that a filter of the unit must allow.
 pub(super) const CALLS: &str = "seccomp pidfd_open pidfd_getfd process_vm_readv";
 
-/// The helper's part: does to the worker what it will do to the program. A filter of the unit may kill
-/// it on the way. Whether all went well; if not, the worker says so.
+/// The helper's part: does to the worker what it will do to the program; whether all went well. If not, the worker says so.
 pub(super) fn play(worker: &OwnedFd, main: u32, known: RawFd) -> io::Result<bool> {
-    // The worker opens up to its helper first, see `PR_SET_PTRACER`.
+    // Before this the worker has not named the helper with `PR_SET_PTRACER` yet, see [`watch`].
     receive(worker)?;
     let result = try_all(main, known);
     let errno = result
@@ -34,10 +37,10 @@ fn try_all(main: u32, known: RawFd) -> io::Result<()> {
     seccomp::probe()?;
     let program = Process::of_thread(main)?;
     program.descriptor(known)?;
-    let address = u64::try_from(std::ptr::from_ref(&WORD).addr()).unwrap_or(0);
-    let mut word = [0; WORD.len()];
-    program.read_memory(address, &mut word)?;
-    if word == WORD {
+    let address = u64::try_from(std::ptr::from_ref(&SAMPLE).addr()).unwrap_or(0);
+    let mut read = [0; SAMPLE.len()];
+    program.read_memory(address, &mut read)?;
+    if read == SAMPLE {
         Ok(())
     } else {
         Err(io::ErrorKind::InvalidData.into())
@@ -68,9 +71,10 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
     }
 }
 
+/// What the kernel said, and the most likely cure.
 fn reason(error: &io::Error) -> String {
     let yama = yama::scope();
-    // The manager of a user has no capability to give, and beyond 2 none helps.
+    // The manager of a user has no capability to give, and with scope 3 none helps.
     let has_cure = (1..=2).contains(&yama) && nix::unistd::getppid().as_raw() == 1;
     let cure = if !std::path::Path::new("/proc/self/status").exists() {
         "the unit hides /proc".to_owned()
@@ -97,8 +101,8 @@ pub(super) fn wait(helper: &OwnedFd) -> Result<(), Error> {
 }
 
 fn receive(from: &OwnedFd) -> io::Result<()> {
-    let mut word = [0; 1];
-    match recv(from.as_raw_fd(), &mut word, MsgFlags::empty())? {
+    let mut byte = [0; 1];
+    match recv(from.as_raw_fd(), &mut byte, MsgFlags::empty())? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }

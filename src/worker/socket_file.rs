@@ -1,7 +1,7 @@
-//! Socket files: whether two paths mean the same one, and whether it is still there.
+//! Files of unix sockets: whether two paths mean the same file, and whether the file is still there.
 //!
-//! Many programs unlink their socket before bind, or at their end. systemd never makes it again, so
-//! that all goes on as before but for the clients, who find nobody.
+//! Many programs unlink their socket's file before bind, or at their end. systemd never makes the file again, and everything
+//! seems well, except that no client finds the socket.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +46,7 @@ pub(super) fn is_gone(path: &Path) -> bool {
     !hidden && identity(path).is_none() && path.parent().is_some_and(Path::exists)
 }
 
-/// What to do about it.
+/// What to tell about a file that was removed.
 pub(super) fn advice(path: &Path, app: &str) -> String {
     format!(
         "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `service.BindPaths = \"{0}\"` or keep it in a folder that the program cannot write to, then `{1}`",

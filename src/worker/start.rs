@@ -1,4 +1,8 @@
-//! The worker's story: brake, sockets, handover, exec.
+//! What the worker does from its start to exec: brake, sockets, handover, environment.
+//!
+//! In this order: nothing is touched for an instance that the brake holds back; the sockets are known before anything is
+//! made for them; the helper exists before the program's first instruction, since the filter that asks it is inherited over
+//! exec and cannot be added from outside.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -162,6 +166,10 @@ fn hand_over(
     }
 }
 
+/// Puts this process, and with it the program, under the filter that asks the helper about bind(2) and listen(2).
+///
+/// An unprivileged process may install a filter only after `PR_SET_NO_NEW_PRIVS`, see seccomp(2). `CAP_SYS_PTRACE`, which a
+/// unit may give for the helper alone, is dropped here, after the helper was made and before the program begins.
 fn filter(passed: &[PassedSocket], to_helper: &OwnedFd) -> Result<(), Error> {
     process::no_new_privileges().map_err(kernel("no_new_privs cannot be set"))?;
     process::drop_ambient_ptrace();
