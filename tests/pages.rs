@@ -98,13 +98,43 @@ fn the_first_page_names_every_command_and_exit_status() {
         long_options(section(&page, "OPTIONS")),
         long_options(options)
     );
-    let documented: Vec<&str> = section(&page, "\"EXIT STATUS\"")
-        .lines()
-        .filter_map(|l| l.strip_prefix(".B "))
-        .collect();
+    let documented: Vec<&str> = tags(section(&page, "\"EXIT STATUS\"")).collect();
     let words = statuses.split_whitespace();
     let told: Vec<&str> = words.filter(|w| w.parse::<u8>().is_ok()).collect();
     assert_eq!(documented, told);
+}
+
+#[test]
+fn the_page_of_a_command_has_its_exit_statuses_and_examples() {
+    let share = share();
+    let folder = share.path().join("man/man1");
+    let first = fs::read_to_string(folder.join("rsgen.1")).unwrap();
+    let known: BTreeSet<&str> = tags(section(&first, "\"EXIT STATUS\"")).collect();
+    for command in commands() {
+        let page = fs::read_to_string(folder.join(format!("rsgen-{command}.1"))).unwrap();
+        let statuses: BTreeSet<&str> = tags(section(&page, "\"EXIT STATUS\"")).collect();
+        assert!(statuses.is_subset(&known), "{command}: {statuses:?}");
+        assert!(
+            statuses.contains("0") && statuses.contains("2"),
+            "{command}"
+        );
+        let examples: Vec<&str> = tags(section(&page, "EXAMPLES")).collect();
+        assert!(!examples.is_empty(), "{command}");
+        let start = format!("rsgen {command}");
+        assert!(
+            examples.iter().all(|e| e.starts_with(&start)),
+            "{examples:?}"
+        );
+        assert!(
+            tags(section(&first, "EXAMPLES")).any(|e| e == examples[0]),
+            "{command}"
+        );
+    }
+}
+
+/// The tags of a list of paragraphs, see `.TP` in man(7).
+fn tags(section: &str) -> impl Iterator<Item = &str> {
+    section.lines().filter_map(|l| l.strip_prefix(".B "))
 }
 
 #[test]
