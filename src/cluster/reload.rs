@@ -1,10 +1,10 @@
-//! `ExecReload=` of the cluster unit: the walk, told to systemd, the journal and the progress file.
+//! `ExecReload=` of the cluster unit: runs the walk and tells it to systemd, the journal and the progress file.
 //!
-//! systemd runs one reload of a unit at a time and makes all that are asked for meanwhile into one
-//! more. That one walks again: the version it was asked for may be one that the walk before it saw on
-//! half of the instances only. Walks started by hand wait for each other; one that waited while
-//! another began *and* ended well has nothing left to do. A stop in the middle sends SIGTERM: the
-//! walk then touches nothing more and ends well, or the stop would leave the unit failed.
+//! systemd runs one reload of a unit at a time and merges all reloads that are queued meanwhile into one more. That one
+//! walks again, since the previous walk may have brought the version that is asked for to half of the instances only.
+//! Walks that are started by hand wait for each other; one that waited while another began *and* succeeded has nothing
+//! left to do. A stop in the middle of a walk sends SIGTERM: the walk then touches nothing more and exits with 0, because
+//! the stop would leave the unit failed otherwise.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::state::Lock;
 use crate::systemd::{Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
 
-/// Why a reload did not end with every instance new.
+/// A reload that did not replace every instance.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// Another walk of this app runs, and does not end.
+    /// Another walk of this app runs and does not end.
     #[error("another reload of `{0}` is under way")]
     Busy(String),
     /// The state folder cannot be used.
@@ -29,13 +29,13 @@ pub enum ReloadError {
     Walk(Box<Failed>),
 }
 
-/// A walk is waited for so long.
+/// The longest wait for another walk of the app.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// Walks. `say` gets a line for each step.
+/// Runs a walk. `say` gets a line for each step.
 ///
 /// # Errors
-/// As [`ReloadError`] says; whatever it is, every instance not named serves as before.
+/// As [`ReloadError`] says. Every instance that the error does not name serves as before.
 pub fn reload(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -97,15 +97,15 @@ fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadErro
     }
 }
 
-/// The end of the last instance leaves the cluster to us while we run.
+/// Stops the cluster if no instance is left. While this command runs, the end of the last instance does not do so.
 fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, failed: &Failed) {
-    // What cannot be asked is not known to be dead.
+    // If systemd cannot be asked, instances may be running.
     if serving::anybody(manager, cluster, None).unwrap_or(true) {
         return;
     }
     let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
     if verdict::write(cluster, &why).is_ok() {
-        // It takes the place of this very reload, which is at its end. If it fails, the reload does so too.
+        // The job takes the place of this reload, which is at its end anyway. If it cannot be queued, the reload fails.
         let _ = manager.queue(Verb::Stop, &cluster.units().cluster());
     }
 }
@@ -130,7 +130,7 @@ impl Witness for Teller<'_> {
     }
 
     fn forget(&mut self, number: u32) {
-        // Not being there is the usual case.
+        // Usually there is no such file.
         let _ = self.cluster.deaths(number).remove();
     }
 

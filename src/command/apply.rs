@@ -117,7 +117,7 @@ pub(super) fn prepare_units(
 ) -> Result<Prepared, Failure> {
     if let Some(foreign) = generate::foreign_unit(layout, &app.name) {
         return Err(Failure::failed(format!(
-            "`{}` cannot be installed: {} is there and not of rsgen's making",
+            "`{}` cannot be installed: {} exists and was not written by rsgen",
             app.name,
             foreign.display()
         ))

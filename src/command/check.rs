@@ -20,7 +20,7 @@ use crate::output::{Exit, Failure, Notice, Shown};
 /// Check ecosystem files without installing them
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Ecosystem files
+    /// The ecosystem files
     #[arg(value_name = "FILE", default_value = "ecosystem.toml")]
     files: Vec<PathBuf>,
 }

@@ -10,10 +10,10 @@ use super::manual::Manual;
 use super::subcommand::Subcommand;
 use crate::output::{Exit, Failure};
 
-/// Print what a shell needs to complete this command line
+/// Print the script by which a shell completes this command line
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// The shell that is to read it
+    /// The shell that will read the script
     #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"])]
     shell: String,
 }

@@ -96,7 +96,7 @@ fn refuse_foreign(layout: &Layout) -> Result<(), Failure> {
         None => Ok(()),
         Some(folder) => Err(Failure::new(
             Exit::Unreachable,
-            format!("`{}` is of another user", folder.display()),
+            format!("`{}` belongs to another user", folder.display()),
         )
         .help("run it as that user, or leave --user out for apps of the system")),
     }

@@ -94,7 +94,7 @@ pub(super) fn utf8_folder(absolute: &Path) -> Result<PathBuf, Failure> {
     if folder.to_str().is_none() {
         return Err(Failure::new(
             Exit::Invalid,
-            format!("the folder `{}` is not named in UTF-8", folder.display()),
+            format!("the name of the folder `{}` is not UTF-8", folder.display()),
         )
         .help("rename it: neither TOML nor units can hold such a name"));
     }

@@ -22,7 +22,7 @@ pub(super) struct Install {
     /// An ecosystem file (`-` is standard input), or a script together with --listen
     #[arg(value_name = "FILE|SCRIPT", default_value = "ecosystem.toml")]
     file: PathBuf,
-    /// How many instances: a number, `max` for every CPU, -1 for all but one
+    /// How many instances: a number, `max` for one on each CPU, -1 for one less
     #[arg(short, long, allow_hyphen_values = true, value_name = "N")]
     instances: Option<Instances>,
     /// Only these apps of the file
@@ -129,7 +129,10 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
         .ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
-                format!("`{}` is not named in UTF-8", arguments.file.display()),
+                format!(
+                    "the file name of `{}` is not UTF-8",
+                    arguments.file.display()
+                ),
             )
         })?;
     let mut table = toml_edit::Table::new();

@@ -1,7 +1,8 @@
-//! Drop-ins that bring a start limit or a trigger limit back: an instance that hits one closes the port of all.
+//! Drop-ins that set a start limit or a trigger limit on the units of an app.
 //!
-//! The units say that there is none. A drop-in for all services of a host, which systemd reads after them, may
-//! not mean them, and nobody would know before the first crash.
+//! The units of rsgen have none, since systemd closes the shared socket as soon as one instance reaches a limit. But
+//! systemd reads a drop-in for all services of a host after the units. Whoever wrote it may not have thought of them, and
+//! nobody would notice before the first crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,18 +12,22 @@ use crate::generate::files;
 use crate::layout::Layout;
 use crate::unit::name::Units;
 
-/// A limit that is in force, and how to be rid of it.
+/// A limit that is in force.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limit {
+    /// The place and the text of the limit.
     pub(super) message: String,
+    /// The way to remove the limit.
     pub(super) help: String,
 }
 
-/// A kind of unit, and the directives of its limit: the interval under any name of it, then the number.
+/// A kind of unit, and the directives of its limit.
 struct Kind {
     suffix: &'static str,
     section: &'static str,
+    /// Every name of the directive for the interval.
     intervals: &'static [&'static str],
+    /// The directive for the number of starts in the interval.
     number: &'static str,
 }
 
@@ -39,7 +44,7 @@ const SOCKET: Kind = Kind {
     number: "TriggerLimitBurst",
 };
 
-/// The limits of an app's units, whatever has them.
+/// The limits of all units of an app.
 pub(super) fn of(layout: &Layout, app: &str) -> Vec<Limit> {
     let units = Units::of(app);
     let services = [units.cluster(), units.template()].into_iter();
@@ -90,7 +95,7 @@ fn limit(layout: &Layout, unit: &str, kind: &Kind) -> Option<Limit> {
     let directive = kind.intervals.first().copied().unwrap_or_default();
     Some(Limit {
         message: format!(
-            "{}:{line} gives `{unit}` a limit again, `{text}`: an instance that hits it closes the port of all",
+            "{}:{line} sets `{text}` on `{unit}`: once the limit is reached, systemd closes the shared socket",
             path.display()
         ),
         help: format!(
@@ -105,8 +110,8 @@ fn is_zero(value: &str) -> bool {
     !number.is_empty() && number.trim().chars().all(|c| c == '0')
 }
 
-/// The drop-ins of a unit in the order in which systemd reads them: by name, the first folder that has it, see
-/// systemd.unit(5).
+/// The drop-ins of a unit in the order in which systemd reads them, see systemd.unit(5): sorted by name, and of each name
+/// the one in the first folder.
 fn drop_ins(layout: &Layout, unit: &str, suffix: &str) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for folder in folders(unit, suffix) {
@@ -128,8 +133,8 @@ fn drop_ins(layout: &Layout, unit: &str, suffix: &str) -> BTreeMap<String, PathB
     found
 }
 
-/// The unit's own folder, that of its template, those of the names that it begins with up to a `-`, and that of its
-/// kind.
+/// The folders of a unit's drop-ins: its own, that of its template, one for each of its prefixes that ends in `-`, and
+/// that of its kind.
 fn folders(unit: &str, suffix: &str) -> Vec<String> {
     let name = unit.strip_suffix(suffix).unwrap_or(unit);
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -172,7 +177,10 @@ mod tests {
             .path()
             .join("usr/lib/systemd/system/service.d/10-all.conf");
         assert_eq!(limits.len(), 2, "the cluster's and the instances'");
-        let start = format!("{}:3 gives `my-web.service` a limit again", path.display());
+        let start = format!(
+            "{}:3 sets `StartLimitIntervalSec=30` on `my-web.service`: ",
+            path.display()
+        );
         assert!(limits[0].message.starts_with(&start), "{limits:?}");
         assert!(
             limits[1].message.contains("`my-web@.service`"),

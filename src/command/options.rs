@@ -20,10 +20,10 @@ pub(super) struct Global {
     /// Print the result only
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// Say more
+    /// Print more
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
-    /// When to colour
+    /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) color: Colour,
 }

@@ -22,7 +22,7 @@ use crate::output::{Exit, Failure};
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub(super) struct Pages {
-    /// The folder to write below, as /usr/share is
+    /// The folder to write below, such as /usr/share
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

@@ -74,7 +74,7 @@ fn one(
         Some((app, Member::Cluster)) => Target::App(installed(app, known)?),
         Some((app, Member::Instance(number))) => Target::Instance(installed(app, known)?, number),
         _ if word.contains('@') => {
-            let failure = Failure::new(Exit::Usage, format!("`{word}` is no instance"));
+            let failure = Failure::new(Exit::Usage, format!("`{word}` does not name an instance"));
             return Err(failure.help("write one as `APP@0`"));
         }
         _ => Target::App(installed(word, known)?),

@@ -15,7 +15,7 @@ use crate::unit::Fault;
 use crate::unit::name::Units;
 use crate::walk::{self, Plan};
 
-/// What the units themselves run
+/// Run a command of a unit
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub(super) struct Unit {

@@ -107,7 +107,7 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{verb} of {unit} was {CANCELLED}; asked for again")
             }
             Self::WalkCancelled(app) => write!(f, "{app}: the job of the reload was {CANCELLED}"),
-            Self::PutBack(app) => write!(f, "{app}: the units are again those that run"),
+            Self::PutBack(app) => write!(f, "{app}: put back the units of the version that runs"),
             Self::Done(target, verb) => write!(f, "{target}: {verb} done"),
             Self::Said(line) => f.write_str(line),
             Self::Diff(_) | Self::LastWord(_) | Self::Faults(_) => write!(f, "{}", self.text()),

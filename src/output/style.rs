@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use crate::visible::Visible;
 
-/// When to colour.
+/// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Colour {
     /// On a terminal, unless `NO_COLOR` is set.

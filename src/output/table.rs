@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 
 use crate::visible::Visible;
 
-/// A table without rules, one blank line's worth of air between columns.
+/// A table without lines between its cells.
 #[must_use]
 pub fn render(header: &[&str], rows: Vec<Vec<Visible>>) -> Visible {
     let mut table = Table::new();
@@ -22,7 +22,7 @@ pub fn render(header: &[&str], rows: Vec<Vec<Visible>>) -> Visible {
     Visible::composed(lines.join("\n"))
 }
 
-/// Columns of the terminal; none when nobody looks.
+/// The columns of the terminal; none if there is no terminal.
 fn width() -> Option<u16> {
     terminal_size::terminal_size().map(|(width, _)| width.0)
 }
@@ -47,7 +47,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// A span of time as people read it: its largest unit, or two.
+/// A span of time as people read it, in its largest unit or two.
 #[must_use]
 pub fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);

@@ -17,12 +17,12 @@ pub struct Record {
     pub text: String,
     /// Of a failure, the two fields that scripts look at, repeated where they are found easily.
     #[serde(flatten)]
-    outcome: Option<Outcome>,
+    summary: Option<Summary>,
 }
 
 /// The fields of [`Failed`] that stand beside the event as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Outcome {
+struct Summary {
     timed_out: bool,
     untouched: bool,
 }
@@ -31,8 +31,8 @@ impl Record {
     /// The line for an event.
     #[must_use]
     pub fn new(event: &Event) -> Self {
-        let outcome = match event {
-            Event::Aborted { failed } => Some(Outcome {
+        let summary = match event {
+            Event::Aborted { failed } => Some(Summary {
                 timed_out: failed.timed_out,
                 untouched: failed.untouched,
             }),
@@ -41,7 +41,7 @@ impl Record {
         Self {
             event: Some(event.clone()),
             text: event.to_string(),
-            outcome,
+            summary,
         }
     }
 

@@ -116,7 +116,7 @@ pub(crate) fn a_drop_in_that_brings_a_limit_back_is_refused(machine: &mut Machin
     let all = "/etc/systemd/system/service.d/50-limit.conf";
     machine.write(all, start);
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let place = format!("{all}:2 gives `my-web.service` a limit again");
+    let place = format!("{all}:2 sets `StartLimitIntervalSec=33` on `my-web.service`: ");
     assert!(told.stderr.contains(&place), "{}", told.stderr);
     for unit in ["my-web.service", "my-web@.service"] {
         let remedy = format!("/etc/systemd/system/{unit}.d/zz-no-limit.conf");
@@ -220,7 +220,7 @@ pub(crate) fn a_name_or_an_address_that_is_taken_is_refused(machine: &mut Machin
     write_ecosystem(machine, "graceful.js", "2", "");
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     assert!(
-        told.stderr.contains("not of rsgen's making"),
+        told.stderr.contains("exists and was not written by rsgen"),
         "{}",
         told.stderr
     );

@@ -123,7 +123,7 @@ fn a_walk_that_touched_no_instance_is_taken_back() {
     );
     assert_eq!(
         told.last().unwrap(),
-        "web: the units are again those that run"
+        "web: put back the units of the version that runs"
     );
     assert_eq!(stage.systemd.fake.log.last().unwrap(), "daemon-reload");
 }
@@ -141,7 +141,13 @@ fn a_walk_that_touched_an_instance_leaves_the_new_units() {
     let failure = bring_up(&mut stage, Goal::Fresh).unwrap_err();
     assert!(is_green(&stage));
     assert_eq!((failure.exit, failure.untouched), (Exit::TimedOut, false));
-    assert!(!stage.sink.told().iter().any(|line| line.contains("again")));
+    assert!(
+        !stage
+            .sink
+            .told()
+            .iter()
+            .any(|line| line.contains("put back"))
+    );
 }
 
 #[test]
