@@ -7,7 +7,7 @@
 //! what systemd waits for before the stop signal is the command. Whoever asks has no say in what is drained.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ use crate::arguments::run::Run;
 use crate::state::{Folder, Name};
 
 /// No request is longer.
-const LONGEST: u64 = 256;
-/// A request is written at once.
+const LONGEST: usize = 256;
+/// A request is written at once, and is all there after this.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What the child says when it is done.
-const DONE: &[u8] = b"done\n";
+const DONE: &str = "done\n";
 
 /// The part of the helper's child: drains the instance as the request says, and answers when that is done.
 pub fn on_request(run: &Run, mut asked: UnixStream) {
@@ -33,7 +33,7 @@ pub fn on_request(run: &Run, mut asked: UnixStream) {
     for _number in [0, 1] {
         let _ = File::open("/dev/null").map(IntoRawFd::into_raw_fd);
     }
-    let Ok(drain) = read(run, &asked) else {
+    let Ok(drain) = read(run, &asked, Instant::now() + PATIENCE) else {
         return;
     };
     let Ok(connection) = asked.try_clone() else {
@@ -43,14 +43,34 @@ pub fn on_request(run: &Run, mut asked: UnixStream) {
         .and_then(|mut draining| draining.drain())
         .unwrap_or_else(|e| without(&e));
     // Where nobody waits any more the instance is being stopped.
-    let _ = asked.write_all(DONE);
+    let _ = asked.write_all(DONE.as_bytes());
 }
 
-fn read(run: &Run, asked: &UnixStream) -> io::Result<Drain> {
-    asked.set_read_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new(asked.take(LONGEST)).read_line(&mut line)?;
-    arguments::of_request(run, &line).map_err(io::Error::other)
+fn read(run: &Run, asked: &UnixStream, end: Instant) -> io::Result<Drain> {
+    arguments::of_request(run, &line(asked, end)?).map_err(io::Error::other)
+}
+
+/// A line, or what comes until the peer closes. However it comes, it has come by `end`.
+fn line(mut peer: &UnixStream, end: Instant) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut part = [0; LONGEST];
+    while bytes.len() < LONGEST && !bytes.ends_with(b"\n") {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        peer.set_read_timeout(Some(left))?;
+        match peer.read(&mut part) {
+            Ok(0) => break,
+            Ok(length) => bytes.extend(part.iter().take(length)),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The part of the unit's command: has the helper drain, and waits for that; whether there is a helper that did. The wait
@@ -82,9 +102,7 @@ fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> b
         );
         let [signal, answer] = fds.map(|fd| fd.any().unwrap_or(false));
         if answer {
-            let mut said = Vec::new();
-            let _ = helper.take(LONGEST).read_to_end(&mut said);
-            return said == DONE;
+            return line(&helper, end).is_ok_and(|said| said == DONE);
         }
         if Instant::now() >= end {
             return false;
@@ -113,12 +131,16 @@ mod tests {
         arguments::parse(line.split(' ').map(OsString::from)).unwrap()
     }
 
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
     /// What is asked, and what comes of an answer.
     fn asked(answer: &'static [u8]) -> (io::Result<Drain>, bool) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (quiet, _end) = UnixStream::pair().unwrap();
         let helper = std::thread::spawn(move || {
-            let drain = read(&run(), &theirs);
+            let drain = read(&run(), &theirs, soon());
             theirs.write_all(answer).unwrap();
             drain
         });
@@ -128,7 +150,7 @@ mod tests {
 
     #[test]
     fn it_is_asked_how_and_the_instance_is_its_own() {
-        let (drain, is_done) = asked(DONE);
+        let (drain, is_done) = asked(DONE.as_bytes());
         let drain = drain.unwrap();
         assert!(is_done);
         assert_eq!(
@@ -137,6 +159,21 @@ mod tests {
         );
         let run = run();
         assert_eq!((drain.instance, drain.state), (run.instance, run.state));
+    }
+
+    #[test]
+    fn one_that_asks_byte_by_byte_does_not_hold_it() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let slow = std::thread::spawn(move || {
+            while ours.write_all(b"-").is_ok() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let end = Instant::now() + Duration::from_millis(200);
+        let error = read(&run(), &theirs, end).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(theirs);
+        slow.join().unwrap();
     }
 
     #[test]
@@ -150,7 +187,7 @@ mod tests {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         ours.write_all(b"--app=shop --instance=0 --state=/tmp --way=off\n")
             .unwrap();
-        let drain = read(&run(), &theirs).unwrap();
+        let drain = read(&run(), &theirs, soon()).unwrap();
         assert_eq!((drain.app.as_str(), drain.instance), ("web", 3));
         assert_eq!((drain.state, drain.way), (run().state, Way::Off));
     }
