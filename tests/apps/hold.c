@@ -7,45 +7,25 @@
  *   swap      puts a socket that it got from somebody else over every descriptor that is new
  *   shuffle   puts that one and the listener over each other */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
+
+#include "serve.h"
 
 static int listener;
 
-static void serve(int port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
-
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 100))
-		exit(1);
-}
-
 static void *answer(void *unused)
 {
-	static const char text[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
-
-	for (;;) {
-		char request[4096];
-		int fd = accept(listener, NULL, NULL);
-		if (fd < 0)
-			continue;
-		read(fd, request, sizeof request);
-		write(fd, text, sizeof text - 1);
-		close(fd);
-	}
+	for (;;)
+		answer_one(listener);
 	return unused;
 }
 
@@ -123,7 +103,7 @@ int main(int argc, char **argv)
 	pthread_attr_t small;
 	struct rlimit many = { 4096, 4096 };
 
-	serve(atoi(argv[2]));
+	listener = listen_on(atoi(argv[2]));
 	if (!strcmp(how, "stopped")) {
 		kill(getpid(), SIGSTOP);
 	} else if (!strcmp(how, "vfork")) {

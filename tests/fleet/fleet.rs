@@ -34,6 +34,17 @@ backend web
     default-server inter 200ms fall 2 rise 2 check
 ";
 
+/// The app goes, and with it the file of its variables.
+pub(crate) const REMOVE: &str = "\
+- hosts: all
+  gather_facts: false
+  roles:
+    - role: rsgen.rsgen.rsgen_app
+      rsgen_app_name: web
+      rsgen_app_state: absent
+      rsgen_app_env_file: \"{{ place | default(omit) }}\"
+";
+
 /// One of the machines that serve.
 pub(crate) struct Host {
     /// As the inventory calls it.
@@ -98,6 +109,21 @@ impl Fleet {
         };
         fleet.prepare_control(variables);
         fleet
+    }
+
+    /// One host with the program of the playbooks, and these playbooks.
+    pub(crate) fn of_one(playbooks: &[(&str, &str)]) -> Self {
+        let fleet = Self::of(1, "");
+        fleet.machine().write_app("echo.js", "/srv/web");
+        for (name, text) in playbooks.iter().chain(&[("remove.yml", REMOVE)]) {
+            fleet.write(name, text);
+        }
+        fleet
+    }
+
+    /// The first host's.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.hosts[0].machine
     }
 
     /// What a person would have beside the playbooks: an inventory, known hosts, the collection.

@@ -45,15 +45,6 @@ listen = {{ port | default(3000) }}
 instances = 2
 ";
 
-const REMOVE: &str = "\
-- hosts: all
-  gather_facts: false
-  roles:
-    - role: rsgen.rsgen.rsgen_app
-      rsgen_app_name: web
-      rsgen_app_state: absent
-";
-
 const REMOVE_RSGEN: &str = "\
 - hosts: all
   gather_facts: false
@@ -80,11 +71,9 @@ fn hex(text: &str) -> String {
 
 #[test]
 fn what_the_roles_say_is_what_they_do() {
-    let fleet = Fleet::of(1, "");
+    let fleet = Fleet::of_one(&[("app.yml", PLAYBOOK)]);
     let host = &fleet.hosts[0];
-    let machine = &host.machine;
-    machine.write_app("echo.js", "/srv/web");
-    fleet.write("app.yml", PLAYBOOK);
+    let machine = fleet.machine();
 
     // Nothing is there yet, rsgen itself included.
     let told = fleet.play("app.yml", &["--check", "--diff"]).ok();
@@ -191,7 +180,7 @@ fn in_place(fleet: &Fleet) {
 
 /// One that lies on the host.
 fn ecosystem_file(fleet: &Fleet) {
-    let machine = &fleet.hosts[0].machine;
+    let machine = fleet.machine();
     let module = "rsgen.rsgen.rsgen_app";
     let source = "src=/srv/web/ecosystem.toml name=web";
     let run = |more: &[&str]| {
@@ -215,8 +204,7 @@ fn ecosystem_file(fleet: &Fleet) {
 }
 
 fn removal(fleet: &Fleet) {
-    let machine = &fleet.hosts[0].machine;
-    fleet.write("remove.yml", REMOVE);
+    let machine = fleet.machine();
     let told = fleet.play("remove.yml", &["--check", "--diff"]).ok();
     recap(&told, "changed=1");
     assert!(exists(machine, "/etc/systemd/system/web.socket"), "{told}");

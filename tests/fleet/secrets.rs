@@ -23,16 +23,6 @@ const PLAYBOOK: &str = "\
       rsgen_app_env_file: \"{{ place | default(omit) }}\"
 ";
 
-const REMOVE: &str = "\
-- hosts: all
-  gather_facts: false
-  roles:
-    - role: rsgen.rsgen.rsgen_app
-      rsgen_app_name: web
-      rsgen_app_state: absent
-      rsgen_app_env_file: \"{{ place }}\"
-";
-
 const INSTALL: &str = "\
 - hosts: all
   gather_facts: false
@@ -58,12 +48,9 @@ fn private_key() -> String {
 
 /// One host with rsgen and without an app.
 fn fleet() -> Fleet {
-    let fleet = Fleet::of(1, "");
-    fleet.write("install.yml", INSTALL);
-    fleet.write("app.yml", PLAYBOOK);
-    let machine = &fleet.hosts[0].machine;
-    machine.write_app("echo.js", "/srv/web");
-    machine.write("/srv/web/telltale.js", TELLTALE);
+    let fleet = Fleet::of_one(&[("install.yml", INSTALL), ("app.yml", PLAYBOOK)]);
+    let telltale = "/srv/web/telltale.js";
+    fleet.machine().write(telltale, TELLTALE);
     fleet.play("install.yml", &[]).ok();
     fleet
 }
@@ -91,7 +78,7 @@ fn hides(output: &Output, secret: &str) {
 #[test]
 fn no_part_of_a_secret_is_shown() {
     let fleet = fleet();
-    let machine = &fleet.hosts[0].machine;
+    let machine = fleet.machine();
     let (first, second) = (private_key(), private_key());
     let told = play(&fleet, &first, &[]).ok();
     hides(&told, &first);
@@ -130,7 +117,7 @@ fn no_part_of_a_secret_is_shown() {
 #[test]
 fn a_planted_link_is_neither_shown_nor_followed() {
     let fleet = fleet();
-    let machine = &fleet.hosts[0].machine;
+    let machine = fleet.machine();
     let key = private_key();
     machine.write("/etc/hush", &format!("HUSH={HUSH}\n"));
     let sh = |script: &str| {
@@ -173,7 +160,7 @@ fn a_planted_link_is_neither_shown_nor_followed() {
 #[test]
 fn a_folder_of_the_apps_user_is_warned_of() {
     let fleet = fleet();
-    let machine = &fleet.hosts[0].machine;
+    let machine = fleet.machine();
     let key = private_key();
     let place = format!("place={SHARED}");
     let make = format!(
@@ -191,7 +178,6 @@ fn a_folder_of_the_apps_user_is_warned_of() {
     // A link in its place goes when the app goes, and where it leads to is left alone.
     let plant = format!("echo 'HUSH={HUSH}' >/etc/hush && ln -sf /etc/hush {SHARED}");
     machine.sh(&plant).ok();
-    fleet.write("remove.yml", REMOVE);
     fleet.play("remove.yml", &["-e", &place]).ok();
     assert_eq!(machine.read("/etc/hush"), format!("HUSH={HUSH}\n"));
     machine.run(&["test", "-L", SHARED]).exits(1);
