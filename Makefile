@@ -56,7 +56,7 @@ kernel: deps
 
 # SECONDS of each target; what it finds lands in $(TARGET)/fuzz, and belongs into a test beside what is mended.
 SECONDS ?= 60
-CLAIMS = text values proc diag request shown state
+CLAIMS = text values proc diag request shown state variables
 CARGO_FUZZ = 0.13.2
 fuzz: NEEDS += g++:g++
 fuzz: deps

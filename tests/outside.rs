@@ -16,6 +16,8 @@ mod request;
 mod shown;
 #[path = "fuzz/claims/state.rs"]
 mod state;
+#[path = "fuzz/claims/variables.rs"]
+mod variables;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -31,6 +33,9 @@ const WORDS: &str = "failed|idle|errored|trying|\n[X-rsgen]\n|App=|web|../|Insta
     |--message=|--state=|off|us|min|4294967295|18446744073709551615\
     |\u{1b}|\\x1b|\u{9b}|\u{202e}|\u{61c}|\u{2028}|\u{85}|\t";
 
+/// The syntax of a file of variables.
+const ASSIGNMENTS: &str = "A|B=|=|\n|\r\n| |\t|'|\"|\\|\\\n|#|;|$|`|A=1\n|é|\u{fffe}|\0";
+
 /// What one of the readers looks for, more often than other text.
 fn text() -> impl Strategy<Value = String> {
     let of = |words: &'static str| select(words.split('|').collect::<Vec<_>>());
@@ -42,6 +47,13 @@ fn text() -> impl Strategy<Value = String> {
         1 => any::<String>(),
     ];
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// Files of variables, and anything else.
+fn assignments() -> impl Strategy<Value = Vec<u8>> {
+    let word = select(ASSIGNMENTS.split('|').collect::<Vec<_>>());
+    let words = prop::collection::vec(word, 0..40).prop_map(|words| words.concat().into_bytes());
+    prop_oneof![4 => words, 1 => prop::collection::vec(any::<u8>(), 0..99)]
 }
 
 /// Any number, and often one of the ends.
@@ -87,6 +99,11 @@ proptest! {
     #[test]
     fn nothing_that_is_shown_is_obeyed(bytes in bytes(), piece in any::<u8>()) {
         shown::of_any_bytes(&bytes, piece);
+    }
+
+    #[test]
+    fn no_variable_is_made_up(bytes in assignments()) {
+        variables::of_any_bytes(&bytes);
     }
 
     #[test]

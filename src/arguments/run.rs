@@ -48,6 +48,8 @@ pub struct Run {
     pub brake: Policy,
     /// Whether Node programs are told when they drain.
     pub preload: bool,
+    /// Files of variables that systemd must not read as root; a later one goes over an earlier one.
+    pub env_files: Vec<PathBuf>,
     /// The program and its arguments.
     pub program: Vec<OsString>,
 }
@@ -78,6 +80,7 @@ pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Run, Error
             backoff: None,
         },
         preload: false,
+        env_files: Vec::new(),
         program: Vec::new(),
     };
     for argument in arguments.by_ref() {
@@ -114,6 +117,7 @@ fn set(run: &mut Run, key: &str, value: &str) -> Option<()> {
         "--min-uptime" => run.brake.min_uptime = time(value)?,
         "--max-restarts" => run.brake.max_restarts = value.parse().ok()?,
         "--preload" => run.preload = value.parse().ok()?,
+        "--env-file" => run.env_files.push(value.into()),
         "--backoff" => run.brake.backoff = Some(time(value)?),
         _ => return None,
     }
@@ -158,12 +162,13 @@ mod tests {
 
     #[test]
     fn it_reads_what_the_templates_write() {
-        let run = parsed("run --app=web --instance=3 --state=/run/rsgen/web --handover=fds --ready=exec --listen-timeout=1500ms -- node a -- b").unwrap();
+        let run = parsed("run --app=web --instance=3 --state=/run/rsgen/web --handover=fds --ready=exec --listen-timeout=1500ms --env-file=/a --env-file=/b=c -- node a -- b").unwrap();
         assert_eq!(
             (run.instance, run.handover, run.ready),
             (3, Handover::Fds, Ready::Exec)
         );
         assert_eq!(run.listen_timeout, Duration::from_millis(1500));
+        assert_eq!(run.env_files, [PathBuf::from("/a"), "/b=c".into()]);
         assert_eq!(run.program, ["node", "a", "--", "b"]);
     }
 

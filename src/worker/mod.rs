@@ -5,7 +5,9 @@
 //! stays beside the program. One thread, no bus, no clap.
 
 mod address;
+pub mod assignments;
 mod channel;
+mod env_file;
 mod exchange;
 mod helper;
 mod preload;
@@ -52,6 +54,14 @@ pub enum Error {
         path = .0.display()
     )]
     Hidden(PathBuf),
+    /// A file of variables that the worker has to read.
+    #[error("`{path}`, a file of `env_file`, cannot be read with the rights of the app: {why}", path = .path.display())]
+    EnvFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and the next step.
+        why: String,
+    },
     /// The kernel refused a step of the handover.
     #[error("{step}: {source}{}", hint(source))]
     Kernel {
@@ -93,7 +103,7 @@ impl Error {
             Self::Errored(_) => crate::brake::ERRORED,
             Self::Exec { .. } => CANNOT_EXECUTE,
             Self::Hidden(_) => NO_NAMESPACE,
-            Self::Sockets(_) | Self::Forbidden(_) | Self::Kernel { .. } => 1,
+            Self::Sockets(_) | Self::Forbidden(_) | Self::EnvFile { .. } | Self::Kernel { .. } => 1,
         }
     }
 }

@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use super::helper::{self, Duty};
 use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
-use super::{Error, channel, preload, rehearsal};
+use super::{Error, channel, env_file, preload, rehearsal};
 use crate::arguments::run::{Handover, Ready, Run};
 use crate::brake::{Deaths, Verdict};
 use crate::peer::{filters, manager};
@@ -53,10 +53,9 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     let names = std::env::var_os("LISTEN_FDNAMES");
     let passed = sockets::take(&run.app)?;
     manager::note(&run.state, run.instance, sockets::inodes(&passed));
-    let mut environment: Environment = entry::environment()
-        .into_iter()
-        .filter(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")))
-        .collect();
+    let mut environment: Environment = entry::environment();
+    env_file::put(&mut environment, &run.env_files)?;
+    environment.retain(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")));
     if run.handover == Handover::Fds {
         sockets::keep_open(&passed).map_err(kernel("the sockets cannot be kept open"))?;
         environment.push(("LISTEN_FDS".into(), sockets::count(&passed).into()));

@@ -1,0 +1,184 @@
+//! Files of variables that others than root may write: the worker reads them, with the rights of the app.
+//!
+//! systemd opens an `EnvironmentFile=` as root, before `User=` and the sandbox of the unit count: it would follow a
+//! link to any file, and wait for the writer of a FIFO. Here nothing is waited for, and nothing is read that the app
+//! could not read itself. The variables are data for the program; the worker never acts on them.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+
+use super::assignments::{self, Found, Variables};
+use super::{Error, say};
+
+/// More than fits an environment.
+const LONGEST: u64 = 4 << 20;
+/// So many line numbers are named.
+const NAMED: usize = 8;
+
+/// Puts the variables of the files over those of the environment, each file over those before it.
+///
+/// # Errors
+/// When one of the files cannot be read, or is not one that systemd would take.
+pub(super) fn put(
+    environment: &mut Vec<(OsString, OsString)>,
+    files: &[PathBuf],
+) -> Result<(), Error> {
+    let mut all = Variables::new();
+    for path in files {
+        let fault = |why| Error::EnvFile {
+            path: path.clone(),
+            why,
+        };
+        let bytes = bytes(path).map_err(|e| fault(told(&e)))?;
+        let found = assignments::read(&bytes).map_err(|e| fault(e.to_string()))?;
+        if !found.ignored.is_empty() {
+            say(4, &ignored(path, &found));
+        }
+        all.extend(found.variables);
+    }
+    environment.retain(|(name, _)| !all.contains_key(name));
+    environment.extend(all);
+    Ok(())
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    // To open a device may do something already.
+    is_regular(&fs::metadata(path)?)?;
+    let file = File::from(opened(path)?);
+    is_regular(&file.metadata()?)?;
+    // Where the unit gives the worker CAP_SYS_PTRACE, the environment of any process is a file that it may read.
+    if fstatfs(&file)?.filesystem_type() == PROC_SUPER_MAGIC {
+        return Err(refused("it is a file of /proc"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
+        return Err(refused("it is longer than 4 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn opened(path: &Path) -> nix::Result<std::os::fd::OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    // With that capability, a link such as /proc/1/cwd leads into folders that are closed to the app.
+    let how = OpenHow::new()
+        .flags(flags)
+        .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        // Before Linux 5.6, where no handover needs the capability.
+        Err(Errno::ENOSYS) => open(path, flags, Mode::empty()),
+        result => result,
+    }
+}
+
+fn is_regular(found: &fs::Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    Err(refused("it is not a regular file"))
+}
+
+fn refused(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+fn told(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let the app's user read it, or let only root write to it and to the folders above it, and install the app again"
+        }
+        io::ErrorKind::NotFound => "; create it where the unit's sandbox lets the program see it",
+        _ => "",
+    };
+    format!("{error}{remedy}")
+}
+
+/// Not the text of the lines: it may be part of a secret.
+fn ignored(path: &Path, found: &Found) -> String {
+    let lines = found.ignored.iter().take(NAMED).map(ToString::to_string);
+    let lines: Vec<String> = lines.collect();
+    let more = if found.ignored.len() > NAMED {
+        " and more"
+    } else {
+        ""
+    };
+    format!(
+        "`{}`: no variable can have the name in line {}{more}, so nothing is set there",
+        path.display(),
+        lines.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn read(path: &Path) -> Result<Vec<(OsString, OsString)>, String> {
+        let mut environment = vec![("A".into(), "old".into()), ("Z".into(), "kept".into())];
+        put(&mut environment, &[path.to_owned()]).map_err(|e| e.to_string())?;
+        Ok(environment)
+    }
+
+    #[test]
+    fn a_later_file_goes_over_an_earlier_one_and_both_over_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["one", "two"].map(|name| folder.path().join(name));
+        fs::write(&files[0], "A=1\nB=1\n").unwrap();
+        fs::write(&files[1], "B=2\n").unwrap();
+        let mut environment = vec![("A".into(), "old".into()), ("Z".into(), "kept".into())];
+        put(&mut environment, &files).unwrap();
+        let wanted = [("Z", "kept"), ("A", "1"), ("B", "2")];
+        let wanted = wanted.map(|(k, v)| (OsString::from(k), OsString::from(v)));
+        assert_eq!(environment, wanted);
+    }
+
+    #[test]
+    fn nothing_but_a_regular_file_is_opened_and_nothing_of_proc() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR).unwrap();
+        let link = |target: &str| {
+            let path = folder.path().join(target.replace('/', "-"));
+            symlink(target, &path).unwrap();
+            path
+        };
+        for (path, why) in [
+            (fifo, "not a regular file"),
+            (link("/dev/null"), "not a regular file"),
+            (link("/proc/self/status"), "a file of /proc"),
+            (link("/proc/self/root/etc/passwd"), "symbolic links"),
+            (link("/nowhere"), "create it"),
+        ] {
+            let said = read(&path).unwrap_err();
+            assert!(
+                said.contains(why) && said.contains(path.to_str().unwrap()),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_no_environment_holds_is_not_read_to_its_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(LONGEST).unwrap();
+        assert!(read(file.path()).unwrap_err().contains("a null byte"));
+        file.as_file().set_len(LONGEST + 1).unwrap();
+        assert!(read(file.path()).unwrap_err().contains("4 MiB"));
+    }
+
+    #[test]
+    fn ignored_lines_are_told_by_their_numbers_alone() {
+        let found = assignments::read("a b=hush\n".repeat(9).as_bytes()).unwrap();
+        let said = ignored(Path::new("/x"), &found);
+        assert!(said.contains("1, 2, 3, 4, 5, 6, 7, 8 and more") && !said.contains("hush"));
+    }
+}

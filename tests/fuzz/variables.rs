@@ -1,0 +1,8 @@
+//! Any bytes as a file of variables.
+
+#![no_main]
+
+#[path = "claims/variables.rs"]
+mod claims;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| claims::of_any_bytes(bytes));
