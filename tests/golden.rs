@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rsgen::ecosystem;
+use rsgen::ecosystem::{self, resolve::FileStatus};
 use rsgen::generate;
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host, UnitSet};
@@ -17,7 +17,24 @@ use rsgen::plan::{self, Host, UnitSet};
 const HOST: Host = Host {
     cpus: 4,
     yama: true,
+    status,
 };
+
+/// Below /home all is a user's, and everything else is root's.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "as of a host, where something may be missing"
+)]
+fn status(path: &Path) -> Option<FileStatus> {
+    let is_users = path.starts_with("/home") && path != Path::new("/home");
+    let owner = if is_users { 1000 } else { 0 };
+    Some(FileStatus {
+        owner,
+        group: owner,
+        mode: 0o640 | 0o111,
+        link: None,
+    })
+}
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");

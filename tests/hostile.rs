@@ -14,6 +14,7 @@ use rsgen::plan::{self, Host};
 const HOST: Host = Host {
     cpus: 2,
     yama: false,
+    status: |_| None,
 };
 const APP: &str = "[[apps]]\nname = \"web\"\nscript = \"/srv/web\"\n";
 const SMALL: usize = 16 << 10;

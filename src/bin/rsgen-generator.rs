@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         say("neither $XDG_CONFIG_HOME nor $HOME says where the apps are");
         return ExitCode::FAILURE;
     };
-    let problems = generate::run(&layout, &out, Host::of_this_machine());
+    let problems = generate::run(&layout, &out, Host::of_a_generator());
     for problem in &problems {
         say(problem);
     }

@@ -12,7 +12,7 @@ use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
 use crate::generate;
 use crate::output::{Exit, Failure, Notice, Shown};
-use crate::plan;
+use crate::plan::{self, Host};
 
 /// Write the units of an ecosystem file into a folder, for packages
 #[derive(Debug, Args)]
@@ -60,6 +60,14 @@ impl Subcommand for Generate {
         if let Some(root) = &self.root {
             input = input.below(root)?;
         }
+        let host = match &self.root {
+            // As for the warnings: the owners of the files will be known on the other host only.
+            Some(_) => Host {
+                status: |_| None,
+                ..context.host
+            },
+            None => context.host,
+        };
         let version = context.systemd_version();
         let wanted = Wanted {
             input: &input,
@@ -68,7 +76,7 @@ impl Subcommand for Generate {
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
-            let set = plan::units(&selected.app, None, &context.layout, context.host)
+            let set = plan::units(&selected.app, None, &context.layout, host)
                 .map_err(Failure::failed)?;
             generate::write(&self.output, &set)
                 .map_err(|e| Failure::failed(format!("{}: {e}", self.output.display())))?;

@@ -1,11 +1,11 @@
 //! The files and accounts of a host, against which an ecosystem file is resolved.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::ecosystem::resolve::{Account, FileStatus, Probe};
+use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::layout::Scope;
+use crate::plan;
 
 /// This host, or one that is being put together in a folder of it.
 pub(super) struct HostProbe {
@@ -63,16 +63,7 @@ impl Probe for HostProbe {
 
     fn status(&self, path: &Path) -> Option<FileStatus> {
         // While a package is built, its files do not have their owners yet.
-        let found = self
-            .root
-            .is_none()
-            .then(|| path.symlink_metadata().ok())??;
-        Some(FileStatus {
-            owner: found.uid(),
-            group: found.gid(),
-            mode: found.mode() & 0o7777,
-            link: std::fs::read_link(path).ok(),
-        })
+        self.root.is_none().then(|| plan::status(path))?
     }
 
     fn name(&self, account: Account) -> String {
@@ -89,6 +80,21 @@ impl Probe for HostProbe {
         });
         name.unwrap_or(number)
     }
+
+    fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids> {
+        if self.root.is_some() {
+            return None;
+        }
+        let numbers = |text: String| text.split_whitespace().map(|n| n.parse().ok()).collect();
+        let mut groups: Vec<u32> = answer("/usr/bin/id", &["-G", "--", user]).and_then(numbers)?;
+        if let Some(group) = group {
+            let entry = answer("/usr/bin/getent", &["group", "--", group])?;
+            groups.push(entry.split(':').nth(2)?.parse().ok()?);
+        }
+        let user = answer("/usr/bin/id", &["-u", "--", user])?;
+        let user = user.trim().parse().ok()?;
+        Some(Ids { user, groups })
+    }
 }
 
 /// Whether a database of nsswitch.conf(5) has an entry. getent(1) is asked because the modules of the database are loaded
@@ -104,4 +110,16 @@ fn is_listed(database: &str, name: &str) -> bool {
         .status();
     // Without an answer the account is assumed to exist; systemd checks it at the start.
     asked.map_or(true, |status| status.code() != Some(NOT_FOUND))
+}
+
+/// The output of a command that succeeds.
+fn answer(program: &str, arguments: &[&str]) -> Option<String> {
+    let done = Command::new(program)
+        .env_clear()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    let done = done.ok().filter(|done| done.status.success())?;
+    String::from_utf8(done.stdout).ok()
 }

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod diagnostic;
+pub mod env_files;
 mod keys;
 mod lifecycle;
 pub mod listen;
@@ -20,6 +21,7 @@ pub mod resolve;
 mod tables;
 pub mod values;
 mod variables;
+mod way;
 
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};

@@ -1,23 +1,20 @@
-//! What an app's own settings reach: who it runs as, and who may write what root reads for it.
+//! The reach of an app's own settings: the user it runs as, and the files that root reads or opens for it.
 //!
 //! systemd opens these files as root, at each start and by their names. Whoever may write to one of
 //! the folders on the way decides what is found there.
 
 mod directives;
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::app::App;
 use super::diagnostic::Diagnostic;
-use super::resolve::{Account, FileStatus, Probe};
+use super::env_files;
+use super::resolve::Probe;
+use super::way::{self, Spot};
 
-/// As the kernel's own limit, see `path_resolution(7)`.
-const MOST_LINKS: u32 = 40;
-
-/// Adds what an app of the system can do to it.
+/// Adds warnings of what the settings of an app of the system lay in the hands of others.
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     if !probe.is_system() {
         return;
@@ -27,110 +24,36 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         let help = "add `user = \"www-data\"`, or another account that may do no more than the program has to";
         faults.push(Diagnostic::warning(app.user_span.clone(), message).help(help));
     }
-    for file in &app.env_file {
-        faults.extend(read_as_root(file, &app.env_file_span, probe));
-    }
+    env_files::warn(app, probe, faults);
     directives::warn(app, probe, faults);
 }
 
-fn read_as_root(file: &str, span: &Range<usize>, probe: &dyn Probe) -> Option<Diagnostic> {
-    let spot = weak_spot(Path::new(file), probe)?;
+fn read_as_root(
+    file: &Path,
+    help: &str,
+    span: &Range<usize>,
+    probe: &dyn Probe,
+) -> Option<Diagnostic> {
+    let spot = weak_spot(file, probe)?;
     let message = format!(
-        "`{file}` is read by root at each start, and {}",
+        "`{}` is read by root at each start, and {}",
+        file.display(),
         spot.told(probe)
     );
-    let help = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place have systemd wait for ever, and the machine with it: keep it where only root may write, as in /etc";
     Some(Diagnostic::warning(span.clone(), message).help(help))
 }
 
-/// A place that others than root may write to.
-struct Spot {
-    path: PathBuf,
-    by: Writer,
-}
-
-enum Writer {
-    Owner(u32),
-    Group(u32),
-    Everybody,
-}
-
-impl Spot {
-    fn told(&self, probe: &dyn Probe) -> String {
-        let name = |account| probe.name(account);
-        let by = match self.by {
-            Writer::Owner(number) => format!("its owner `{}`", name(Account::User(number))),
-            Writer::Group(number) => format!("its group `{}`", name(Account::Group(number))),
-            Writer::Everybody => "everybody".to_owned(),
-        };
-        format!("`{}` may be written by {by}", self.path.display())
-    }
-}
-
-impl FileStatus {
-    /// Who may change it. A sticky bit keeps nobody from putting a new file there.
-    fn writer(&self) -> Option<Writer> {
-        if self.owner != 0 {
-            Some(Writer::Owner(self.owner))
-        } else if self.mode & 0o002 != 0 {
-            Some(Writer::Everybody)
-        } else if self.mode & 0o020 != 0 && self.group != 0 {
-            Some(Writer::Group(self.group))
-        } else {
-            None
-        }
-    }
-}
-
-/// The first place on the way to a path, links followed, that others than root may write to.
 fn weak_spot(path: &Path, probe: &dyn Probe) -> Option<Spot> {
-    let mut left = parts(path);
-    let mut at = PathBuf::from("/");
-    let mut links = 0;
-    while let Some(part) = left.pop_front() {
-        if part == ".." {
-            at.pop();
-            continue;
-        }
-        let next = at.join(&part);
-        // What is not there yet is for the folder above it.
-        let status = probe.status(&next)?;
-        if let Some(target) = &status.link {
-            links += 1;
-            if links > MOST_LINKS {
-                return None;
-            }
-            if target.is_absolute() {
-                at = PathBuf::from("/");
-            }
-            let mut way = parts(target);
-            way.append(&mut left);
-            left = way;
-            continue;
-        }
-        if let Some(by) = status.writer() {
-            return Some(Spot { path: next, by });
-        }
-        at = next;
-    }
-    None
-}
-
-fn parts(path: &Path) -> VecDeque<OsString> {
-    let named = path.components().filter_map(|part| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        _ => None,
-    });
-    named.collect()
+    way::weak_spot(path, &|path| probe.status(path))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
     use super::*;
-    use crate::ecosystem::resolve::resolve;
+    use crate::ecosystem::resolve::{Account, FileStatus, Ids, resolve};
     use crate::ecosystem::{Report, parse};
 
     const ROOT: (u32, u32) = (0, 0);
@@ -203,6 +126,12 @@ mod tests {
                 Account::User(number) | Account::Group(number) => number.to_string(),
             }
         }
+        fn ids(&self, _: &str, _: Option<&str>) -> Option<Ids> {
+            Some(Ids {
+                user: 33,
+                groups: vec![33],
+            })
+        }
     }
 
     fn told(keys: &str, fake: &Fake) -> Vec<String> {
@@ -263,6 +192,41 @@ mod tests {
     }
 
     #[test]
+    fn the_app_is_told_to_fail_where_its_user_may_not_read_such_a_file() {
+        let keys = "env_file = \".env\"";
+        let told = |mode| told_of_www(keys, &Fake::of(&[("/srv/web/.env", (7, 7), mode)], &[]));
+        assert!(told(0o600).contains("`www` may not read `/srv/web/.env`"));
+        assert!(!told(0o604).contains("may not read"));
+        let other = format!("{keys}\nservice.SupplementaryGroups = \"x\"");
+        let fake = Fake::of(&[("/srv/web/.env", (7, 7), 0o600)], &[]);
+        assert!(!told_of_www(&other, &fake).contains("may not read"));
+    }
+
+    #[test]
+    fn one_that_systemd_reads_does_not_go_over_one_that_the_worker_reads() {
+        let fake = Fake::of(
+            &[("/srv/web/.env", APP, 0o644), ("/etc/key", ROOT, 0o600)],
+            &[],
+        );
+        let said = told_of_www("env_file = [\".env\", \"/etc/key\"]", &fake);
+        assert!(said.contains("`/srv/web/.env` goes over `/etc/key`, which comes after it"));
+        let said = told_of_www("env_file = [\"/etc/key\", \".env\"]", &fake);
+        assert!(!said.contains("goes over"), "{said}");
+    }
+
+    #[test]
+    fn root_reads_such_a_file_only_for_a_directive_and_with_a_root_folder_of_the_apps_own() {
+        let fake = Fake::of(&[("/var/own", APP, 0o755)], &[]);
+        let keys = "env_file = \"/var/own/env\"";
+        let by_root = "`/var/own/env` is read by root at each start";
+        assert!(!told_of_www(keys, &fake).contains(by_root));
+        let directive = "service.EnvironmentFile = \"/var/own/env\"";
+        assert!(told_of_www(directive, &fake).contains(by_root));
+        let rooted = format!("{keys}\nservice.RootDirectory = \"/srv\"");
+        assert!(told_of_www(&rooted, &fake).contains(by_root));
+    }
+
+    #[test]
     fn links_on_the_way_are_followed() {
         let keys = "env_file = \"current/.env\"";
         let link = [("/srv/web/current", "../releases/7")];
@@ -292,6 +256,7 @@ mod tests {
             "BindReadOnlyPaths = \"-/var/own:/etc/ssl /srv:/x\"",
             "StandardOutput = \"append:/var/own/log\"",
             "EnvironmentFile = \"-/var/own/env\"",
+            "PIDFile = \"/var/own/pid\"",
             "LoadCredential = \"key:/var/own/key\"",
         ] {
             let said = told_of_www(&format!("service.{weak}"), &fake);

@@ -32,6 +32,15 @@ pub enum Account {
     Group(u32),
 }
 
+/// The numbers that a program has.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    /// Of its user.
+    pub user: u32,
+    /// Of all its groups.
+    pub groups: Vec<u32>,
+}
+
 /// What has to be known of a system; a fake in tests.
 pub trait Probe {
     /// Whether a file is there.
@@ -52,6 +61,10 @@ pub trait Probe {
     fn status(&self, path: &Path) -> Option<FileStatus>;
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
+    /// The numbers of a program of this user, and of this group if it is not the user's own.
+    fn ids(&self, _user: &str, _group: Option<&str>) -> Option<Ids> {
+        None
+    }
 }
 
 /// Where systemd looks for programs of its own accord, see `$PATH` in systemd.exec(5).

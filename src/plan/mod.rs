@@ -3,41 +3,20 @@
 //! One renderer serves `install`, `generate` and the generator, so that they cannot disagree.
 
 pub mod diff;
+mod host;
 mod render;
 mod sandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use host::{Host, status};
 pub use render::instance_step;
 pub use sandbox::directives as sandbox_directives;
 
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
-use crate::procfs;
 use crate::unit::name::Units;
-
-/// What has to be known of the machine to fit units to it.
-#[derive(Debug, Clone, Copy)]
-pub struct Host {
-    /// CPUs that this system may use: affinity and quota counted.
-    pub cpus: u32,
-    /// Whether the Yama module restricts ptrace(2).
-    pub yama: bool,
-}
-
-impl Host {
-    /// What the calling process sees: its affinity and the quota of its control groups count.
-    #[must_use]
-    pub fn of_this_machine() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let scope = std::fs::read_to_string(procfs::YAMA_SCOPE).unwrap_or_default();
-        Self {
-            cpus: u32::try_from(cpus).unwrap_or(1),
-            yama: procfs::yama_scope(&scope) > 0,
-        }
-    }
-}
 
 /// A set of unit files and links, by their path below a unit folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use askama::filters::Safe;
 use super::{Host, boot_target, sandbox};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
+use crate::ecosystem::env_files::EnvFiles;
 use crate::ecosystem::values::{Drain, Handover, Listen, Place, Ready, SocketKind, show_time};
 use crate::layout::{Layout, Scope};
 use crate::unit::escape::{assignment, command_line};
@@ -75,7 +76,7 @@ struct Instance<'a> {
     group: Option<&'a str>,
     number_in: Option<&'a str>,
     env: Vec<Safe<String>>,
-    env_file: &'a [String],
+    env_file: Vec<&'a str>,
     kill_signal: &'a str,
     kill_timeout: String,
     start_timeout: String,
@@ -184,6 +185,12 @@ fn instance<'a>(
 ) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
     let units = Units::of(&app.name);
+    let files = match layout.scope {
+        Scope::System => EnvFiles::of(app, &host.status),
+        // The user's own manager can read nothing that the user could not.
+        Scope::User => EnvFiles::all_by_systemd(app),
+    };
+    let reads = !files.by_worker.is_empty();
     Instance {
         name: &app.name,
         units,
@@ -195,7 +202,7 @@ fn instance<'a>(
             ""
         },
         command,
-        exec_start: exec_start(app, layout),
+        exec_start: exec_start(app, layout, &files.by_worker),
         worker: layout.worker.to_string_lossy().into_owned(),
         drain: drain(app, layout).map(Safe),
         cwd: app.program.cwd.as_deref().unwrap_or("/"),
@@ -203,7 +210,7 @@ fn instance<'a>(
         group: app.group.as_deref(),
         number_in: app.instance_var.as_deref(),
         env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
-        env_file: &app.env_file,
+        env_file: files.by_systemd,
         kill_signal: &app.lifecycle.kill_signal,
         kill_timeout: show_time(app.lifecycle.kill_timeout),
         start_timeout: show_time(start_timeout(app)),
@@ -220,20 +227,21 @@ fn instance<'a>(
         no_new_privileges: bind,
         ptrace: sandbox::needs_ptrace(app, host) && !app.is_root() && layout.scope == Scope::System,
         sandbox: sandbox::lines(app, layout.scope, host),
-        needed: needed(app),
+        needed: needed(app, reads),
         unit: &app.unit,
         service: &app.service,
     }
 }
 
-/// System calls of the handover, and the socket of `sd_notify(3)`. A later line adds to a list of what is allowed and
+/// System calls of the handover and of reading files of variables, and the socket of `sd_notify(3)`. A later line adds to a list of what is allowed and
 /// takes away from one of what is forbidden, see systemd.exec(5).
-fn needed(app: &App) -> Vec<(&'static str, &'static str)> {
+fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
     let calls =
         (app.handover == Handover::Bind).then_some(("SystemCallFilter", sandbox::HANDOVER_CALLS));
     let families = (app.ready != Ready::Notify).then_some(("RestrictAddressFamilies", "AF_UNIX"));
     let is_set = |directive: &str| !app.assigned(directive).list().is_empty();
-    let candidates = [calls, families].into_iter().flatten();
+    let opens = reads.then_some(("SystemCallFilter", "openat2 fstatfs"));
+    let candidates = [calls, opens, families].into_iter().flatten();
     candidates.filter(|(d, _)| is_set(d)).collect()
 }
 
@@ -248,7 +256,7 @@ fn start_timeout(app: &App) -> Duration {
         }
 }
 
-fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
+fn exec_start(app: &App, layout: &Layout, env_files: &[&str]) -> Safe<String> {
     let worker = layout.worker.to_string_lossy();
     let app_argument = format!("--app={}", app.name);
     let before = command_line([&worker, "run", &app_argument]).0;
@@ -271,7 +279,9 @@ fn exec_start(app: &App, layout: &Layout) -> Safe<String> {
         .lifecycle
         .backoff
         .map(|b| format!("--backoff={}", show_time(b)));
-    let flags = flags.into_iter().chain(backoff).chain(["--".to_owned()]);
+    let env_files = env_files.iter().map(|file| format!("--env-file={file}"));
+    let flags = flags.into_iter().chain(backoff).chain(env_files);
+    let flags = flags.chain(["--".to_owned()]);
     let flags: Vec<String> = flags.collect();
     let program = app.program.command_line();
     let after = command_line(flags.iter().chain(&program).map(String::as_str)).0;

@@ -161,6 +161,7 @@ mod tests {
     const HOST: Host = Host {
         cpus: 2,
         yama: false,
+        status: |_| None,
     };
 
     fn sandbox_of(keys: &str, scope: Scope, host: Host) -> Vec<String> {

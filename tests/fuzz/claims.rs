@@ -13,6 +13,7 @@ use testbed::unit::{Directive, Dollar, read, words};
 const HOST: Host = Host {
     cpus: 4,
     yama: true,
+    status: |_| None,
 };
 const TEMPLATES: [(&str, &str); 3] = [
     (".socket", include_str!("../../templates/app.socket")),

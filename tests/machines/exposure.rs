@@ -187,10 +187,10 @@ pub(crate) fn settings_that_reach_too_far_are_told_by_check_and_install(machine:
     ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
-    assert!(!said.contains("is read by root"), "{said}");
+    assert!(!said.contains("is read"), "{said}");
     machine.sh("chown www-data /srv/web").ok();
     let said = told("check");
-    let weak = "`/srv/web/.env` is read by root at each start, and `/srv/web` may be written by its owner `www-data`";
+    let weak = "`/srv/web/.env` is read with the rights of the app, and `/srv/web` may be written by its owner `www-data`";
     assert!(
         said.contains(weak) && said.contains("ecosystem.toml:7:12"),
         "{said}"

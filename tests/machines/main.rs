@@ -277,6 +277,12 @@ const VALUES: &[Spec] = specs![
     values::or_are_refused,
     values::make_units_without_fault,
     env_files::are_known_as_systemd_knows_them,
+    env_files::give_a_program_the_same_by_worker_and_by_systemd,
+    env_files::hold_up_no_manager_when_they_are_pipes,
+    env_files::show_the_program_nothing_that_only_root_may_read,
+    env_files::reach_the_program_and_nothing_before_it,
+    env_files::of_root_alone_are_read_by_systemd,
+    env_files::of_apps_that_are_generated_are_looked_at_where_nothing_hangs,
 ];
 
 const DIRECTIVES: &[Spec] = specs![

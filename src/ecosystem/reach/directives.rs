@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::{Spot, read_as_root, weak_spot};
+use super::{read_as_root, weak_spot};
 use crate::ecosystem::app::App;
 use crate::ecosystem::diagnostic::Diagnostic;
+use crate::ecosystem::env_files;
 use crate::ecosystem::resolve::Probe;
+use crate::ecosystem::way::Spot;
 use crate::unit;
 
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
@@ -26,6 +28,9 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
 /// Where `+` commands, which run as root, look for themselves and what they load. A sandbox that puts
 /// something there puts it there for them as well.
 const SYSTEM: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr"];
+
+/// The help where somebody else may write the file of a credential.
+const CREDENTIAL: &str = "that decides the credential, and can have root read another file: keep it where only root may write, as in /etc";
 
 /// The directives that name such a place, and hold one value.
 const SINGLE: &[&str] = &[
@@ -59,9 +64,12 @@ fn of_directive(
     let spot = match directive {
         "RootDirectory" => root(value, probe)?,
         "RootImage" | "RootMStack" => weak_spot(absolute(value)?, probe)?,
-        "EnvironmentFile" => return read_as_root(absolute(value)?.to_str()?, span, probe),
+        "EnvironmentFile" => {
+            return read_as_root(absolute(value)?, env_files::BY_ROOT, span, probe);
+        }
         "LoadCredential" | "LoadCredentialEncrypted" => {
-            return read_as_root(absolute(value.split_once(':')?.1)?.to_str()?, span, probe);
+            let file = absolute(value.split_once(':')?.1)?;
+            return read_as_root(file, CREDENTIAL, span, probe);
         }
         "ExtensionImages" | "ExtensionDirectories" => mounted(value, |_| true, probe)?,
         "MountImages" | "BindPaths" | "BindReadOnlyPaths" => mounted(value, is_of_system, probe)?,
@@ -75,7 +83,10 @@ fn of_directive(
         _ => return None,
     };
     let help = match directive {
-        "PIDFile" | "StandardOutput" | "StandardError" | "StandardInput" => {
+        "PIDFile" => {
+            "with a FIFO in its place systemd itself can wait for ever, and the machine with it: leave `PIDFile` out, for systemd knows the main process already"
+        }
+        "StandardOutput" | "StandardError" | "StandardInput" => {
             "systemd opens the file as root, and a link in its place leads to any other: keep it where only root may write, as in /var/log"
         }
         _ => {

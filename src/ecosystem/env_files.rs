@@ -1,0 +1,209 @@
+//! The reader of each file of `env_file`: systemd as root, or the worker with the rights of the app.
+//!
+//! systemd opens them before `User=` and the sandbox count, in the process that the whole machine depends on. Whoever
+//! may put a FIFO in the place of one would have it wait for ever, and by a link have it read any file. So systemd
+//! reads only those that nobody but root may change; files that only root may read go on to be read by it.
+
+use std::path::Path;
+
+use super::app::App;
+use super::diagnostic::Diagnostic;
+use super::resolve::{FileStatus, Ids, Probe};
+use super::way::{Look, is_readable, weak_spot};
+
+/// A user that owns nothing and is in no group.
+const ANYBODY: Ids = Ids {
+    user: u32::MAX,
+    groups: Vec::new(),
+};
+
+/// The files of an app, in their order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct EnvFiles<'a> {
+    /// For `EnvironmentFile=`.
+    pub by_systemd: Vec<&'a str>,
+    /// For the worker. Their variables go over those of the others.
+    pub by_worker: Vec<&'a str>,
+}
+
+impl<'a> EnvFiles<'a> {
+    /// Decides by what there is on the way to each file.
+    #[must_use]
+    pub fn of(app: &'a App, look: &dyn Fn(&Path) -> Option<FileStatus>) -> Self {
+        if has_root_of_its_own(app) {
+            return Self::all_by_systemd(app);
+        }
+        let mut files = Self::default();
+        for file in &app.env_file {
+            let path = Path::new(file);
+            let is_weak = weak_spot(path, look).is_some();
+            // Behind one that the worker reads, so that the later still goes over the earlier.
+            let follows =
+                || !files.by_worker.is_empty() && is_readable(path, &ANYBODY, look) == Some(true);
+            if is_weak || follows() {
+                files.by_worker.push(file);
+            } else {
+                files.by_systemd.push(file);
+            }
+        }
+        files
+    }
+
+    /// All of them, whatever there is.
+    #[must_use]
+    pub fn all_by_systemd(app: &'a App) -> Self {
+        Self {
+            by_systemd: app.env_file.iter().map(String::as_str).collect(),
+            by_worker: Vec::new(),
+        }
+    }
+}
+
+/// Whether the worker would look for the files below another folder than systemd does.
+fn has_root_of_its_own(app: &App) -> bool {
+    let roots = ["RootDirectory", "RootImage", "RootMStack"];
+    roots.iter().any(|d| app.assigned(d).one().is_some())
+}
+
+/// Adds what others than root can do by these files, and what becomes of the app.
+pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let look = |path: &Path| probe.status(path);
+    let files = EnvFiles::of(app, &look);
+    let mut warning = |message: String, help: &str| {
+        faults.push(Diagnostic::warning(app.env_file_span.clone(), message).help(help));
+    };
+    let mut weak: Option<&str> = None;
+    for file in app.env_file.iter().map(String::as_str) {
+        let path = Path::new(file);
+        let is_by_worker = files.by_worker.contains(&file);
+        match weak_spot(path, &look) {
+            Some(spot) if is_by_worker => {
+                weak = weak.or(Some(file));
+                let told = spot.told(probe);
+                warning(
+                    format!("`{file}` is read with the rights of the app, and {told}"),
+                    "that decides the environment of the program: keep it where only root may write, as in /etc",
+                );
+            }
+            Some(spot) => {
+                let told = spot.told(probe);
+                warning(
+                    format!("`{file}` is read by root at each start, and {told}"),
+                    BY_ROOT,
+                );
+            }
+            None => {}
+        }
+        if let Some(weak) = weak.filter(|_| !is_by_worker) {
+            warning(
+                format!("`{weak}` goes over `{file}`, which comes after it"),
+                "the worker reads the former, after systemd has read the latter: let only root write the former, or everybody read the latter",
+            );
+        }
+        if let Some(user) = is_by_worker
+            .then(|| cannot_read(app, path, &look, probe))
+            .flatten()
+        {
+            warning(
+                format!("`{user}` may not read `{file}`, so the app cannot start"),
+                "let that user read it, or let only root write to it and to the folders above it: then systemd reads it as root",
+            );
+        }
+    }
+}
+
+/// The help where somebody else may write a file of variables that systemd opens as root.
+pub(super) const BY_ROOT: &str = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place have systemd wait for ever, and the machine with it: keep it where only root may write, as in /etc";
+
+/// The app's user, if it is known that the worker will not be able to read a file.
+fn cannot_read<'a>(
+    app: &'a App,
+    path: &Path,
+    look: Look<'_>,
+    probe: &dyn Probe,
+) -> Option<&'a str> {
+    let user = app.user.as_deref().filter(|_| !app.is_dynamic())?;
+    if app.assigned("SupplementaryGroups").is_named() {
+        return None;
+    }
+    let ids = probe.ids(user, app.group.as_deref())?;
+    (!is_readable(path, &ids, look)?).then_some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::parse;
+
+    fn app(lines: &str) -> App {
+        let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{lines}");
+        let (mut apps, report) = parse("eco.toml", &text);
+        assert!(!report.has_errors(), "{}", report.render(false));
+        apps.remove(0)
+    }
+
+    /// Below /srv all is the app's, and what ends in `secret` is for its owner alone.
+    fn look(path: &Path) -> Option<FileStatus> {
+        let owner = if path.starts_with("/srv") { 33 } else { 0 };
+        let is_secret = path.to_str()?.ends_with("secret");
+        (!path.ends_with("nothing")).then_some(FileStatus {
+            owner,
+            group: owner,
+            mode: if is_secret { 0o600 } else { 0o755 },
+            link: None,
+        })
+    }
+
+    fn files(lines: &str) -> [Vec<String>; 2] {
+        let app = app(lines);
+        let files = EnvFiles::of(&app, &look);
+        [files.by_systemd, files.by_worker].map(|l| l.into_iter().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn systemd_reads_what_only_root_may_write() {
+        let lines = "env_file = [\"/etc/secret\", \"/etc/plain\", \"/etc/nothing\"]";
+        let all = ["/etc/secret", "/etc/plain", "/etc/nothing"];
+        assert_eq!(files(lines), [all.map(str::to_owned).to_vec(), Vec::new()]);
+    }
+
+    #[test]
+    fn the_worker_reads_the_others_and_what_everybody_may_read_behind_them() {
+        let lines = "env_file = [\"/etc/plain\", \"/srv/a\", \"/etc/b\", \"/etc/secret\", \"/srv/nothing\"]";
+        let [by_systemd, by_worker] = files(lines);
+        assert_eq!(by_systemd, ["/etc/plain", "/etc/secret"]);
+        assert_eq!(by_worker, ["/srv/a", "/etc/b", "/srv/nothing"]);
+    }
+
+    #[test]
+    fn a_root_of_ones_own_has_not_the_same_files() {
+        let lines = "env_file = \"/srv/a\"\nservice.RootDirectory = \"/srv\"";
+        assert_eq!(files(lines), [vec!["/srv/a".to_owned()], Vec::new()]);
+        let unset = "env_file = \"/srv/a\"\nservice.RootDirectory = \"\"";
+        assert_eq!(files(unset), [Vec::new(), vec!["/srv/a".to_owned()]]);
+    }
+
+    #[test]
+    fn a_file_is_read_by_its_owner_its_group_and_others_as_its_bits_say() {
+        let ids = |user, groups: &[u32]| Ids {
+            user,
+            groups: groups.to_vec(),
+        };
+        let readable = |ids: &Ids, mode: u32, folder: u32| {
+            let look = |path: &Path| {
+                Some(FileStatus {
+                    owner: 7,
+                    group: 8,
+                    mode: if path.ends_with("file") { mode } else { folder },
+                    link: None,
+                })
+            };
+            is_readable(Path::new("/a/file"), ids, &look) == Some(true)
+        };
+        assert!(readable(&ids(7, &[]), 0o400, 0o100) && !readable(&ids(7, &[8]), 0o044, 0o755));
+        assert!(readable(&ids(9, &[1, 8]), 0o040, 0o710) && !readable(&ids(9, &[8]), 0o404, 0o755));
+        assert!(readable(&ANYBODY, 0o004, 0o001) && !readable(&ANYBODY, 0o664, 0o750));
+        assert!(readable(&ids(0, &[]), 0o000, 0o000));
+        assert_eq!(is_readable(Path::new("/a"), &ANYBODY, &|_| None), None);
+    }
+}
