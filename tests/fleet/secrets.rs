@@ -158,7 +158,7 @@ fn a_planted_link_is_neither_shown_nor_followed() {
 }
 
 #[test]
-fn a_folder_of_the_apps_user_is_warned_of() {
+fn a_folder_of_the_apps_user_is_refused() {
     let fleet = fleet();
     let machine = fleet.machine();
     let key = private_key();
@@ -167,13 +167,14 @@ fn a_folder_of_the_apps_user_is_warned_of() {
         "install -d -o www-data /srv/web/shared && echo 'HUSH={HUSH}' >{SHARED} && chown www-data {SHARED}"
     );
     machine.sh(&make).ok();
-    let told = play(&fleet, &key, &["-e", &place]).ok();
+    play(&fleet, &key, &[]).ok();
+    let told = play(&fleet, &key, &["-e", &place]).exits(2);
     hides(&told, &key);
     assert!(!told.stdout.contains("HUSH"), "{told}");
     told.says("`/srv/web/shared` belongs to `www-data`")
-        .says("+(changed)");
-    let stat = machine.run(&["stat", "-c", "%a %U", SHARED]).ok();
-    assert_eq!(stat.text(), "600 root");
+        .says("which may not read a file that is for root alone");
+    let stat = machine.run(&["stat", "-c", "%U", SHARED]).ok();
+    assert_eq!(stat.text(), "www-data");
 
     // A link in its place goes when the app goes, and where it leads to is left alone.
     let plant = format!("echo 'HUSH={HUSH}' >/etc/hush && ln -sf /etc/hush {SHARED}");

@@ -57,7 +57,9 @@ options:
       - Where O(secrets) are written. The default is C(/etc/rsgen/NAME.env).
       - What is there has to be a regular file with one name. A link is not followed, neither here nor in the place of
         a folder where another user than root could have made it; the task fails instead.
-      - Of a folder where somebody else may write the task warns, and of a file in it no name is shown.
+      - It has to be in a folder where only root may write. In any other rsgen has it read with the rights of the app's
+        user, which may not read it, and the task fails. Of an app of root's the task warns, and no name in such a file is
+        shown.
     type: path
   replace_listener:
     description: Whether the app may move to another address. It then does not serve for a moment.
@@ -266,8 +268,13 @@ def toml_app(config):
 class Secrets:
     """The file of an app's secrets, see EnvironmentFile= in systemd.exec(5)."""
 
-    def __init__(self, module, path, values):
+    def __init__(self, module, path, values, user=None):
         self.place = Place(path)
+        if self.place.doubt and str(user or "root") not in ("root", "0"):
+            raise Unsafe(
+                "env_file: %s, so rsgen has `%s` read with the rights of `%s`, which may not read a file that is for root alone; "
+                "use a folder of root's, such as /etc/rsgen" % (self.place.doubt, path, user)
+            )
         values = {name: variable(value) for name, value in values.items()}
         hide(module, values)
         try:
@@ -280,8 +287,8 @@ class Secrets:
         hide(module, self.known() or {})
         if self.place.doubt:
             module.warn(
-                "env_file: %s, so somebody else can put another file or a link in the place of `%s`, which systemd reads as "
-                "root; use a folder of root's, such as /etc/rsgen" % (self.place.doubt, path)
+                "env_file: %s, so somebody else can put another file or a link in the place of `%s`, which is read as root; "
+                "use a folder of root's, such as /etc/rsgen" % (self.place.doubt, path)
             )
 
     def known(self):
@@ -347,7 +354,7 @@ class App:
             config = dict(config, name=self.name)
             self.warn_of_telling(config.get("env"))
             if module.params["secrets"] is not None:
-                self.secrets = Secrets(module, self.env_file(), module.params["secrets"])
+                self.secrets = Secrets(module, self.env_file(), module.params["secrets"], config.get("user"))
                 files = config.get("env_file") or []
                 files = [files] if isinstance(files, str) else list(files)
                 config["env_file"] = [*files, self.secrets.place.path]
