@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
+use rsgen::ecosystem::env_files::EnvFiles;
+use rsgen::ecosystem::resolve::Entry;
 use rsgen::ecosystem::{self, App};
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host};
@@ -14,6 +16,18 @@ const HOST: Host = Host {
     cpus: 4,
     yama: true,
     status: |_| None,
+};
+/// The same where every file and folder is another user's.
+const OTHERS: Host = Host {
+    entry: |_| {
+        Some(Entry {
+            owner: 7,
+            group: 7,
+            mode: 0o755,
+            link: None,
+        })
+    },
+    ..HOST
 };
 const TEMPLATES: [(&str, &str); 3] = [
     (".socket", include_str!("../../templates/app.socket")),
@@ -37,10 +51,16 @@ pub(crate) fn of_any_text(text: &str) {
 
 /// The units of an app hold what the app says, and beyond it only what the templates do.
 pub(crate) fn of_an_app(app: &App) {
+    for host in [HOST, OTHERS] {
+        on_a_host(app, host);
+    }
+}
+
+fn on_a_host(app: &App, host: Host) {
     let layout = Layout::system(Path::new("/"));
     let source = Path::new("/etc/rsgen/app.toml");
     let units =
-        plan::units(app, Some(source), &layout, HOST).expect("units of an app without fault");
+        plan::units(app, Some(source), &layout, host).expect("units of an app without fault");
     for (path, text) in &units.files {
         let unit = path.to_string_lossy();
         let directives = read(text).unwrap_or_else(|why| panic!("{unit}: {why}\n{text}"));
@@ -53,7 +73,7 @@ pub(crate) fn of_an_app(app: &App) {
             );
         }
         if unit.ends_with("@.service") {
-            of_an_instance(app, &directives);
+            of_an_instance(app, host, &directives);
         }
     }
 }
@@ -104,7 +124,7 @@ fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
     allowed
 }
 
-fn of_an_instance(app: &App, directives: &[Directive]) {
+fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
     let values = |key: &str| -> Vec<&str> {
         let of_service = directives
             .iter()
@@ -124,6 +144,11 @@ fn of_an_instance(app: &App, directives: &[Directive]) {
         start.iter().position(|w| w == "--"),
         Some(start.len() - program.len() - 1)
     );
+    let flags = start.iter().take_while(|word| *word != "--");
+    let read: Vec<&str> = flags
+        .filter_map(|flag| flag.strip_prefix("--env-file="))
+        .collect();
+    assert_eq!(read, EnvFiles::of(app, &host.entry).by_worker);
 
     let mut env: Vec<String> = app
         .env
@@ -159,8 +184,9 @@ pub(crate) fn file(values: &[String]) -> String {
     let mut values = values.iter().map(|v| quoted(v)).cycle();
     let mut next = || values.next().unwrap_or_else(|| "\"\"".to_owned());
     format!(
-        "[[apps]]\nname = \"web\"\nlisten = 3000\nscript = {}\nargs = [{}, {}]\ninterpreter = {}\ncwd = {}\nuser = {}\n\
+        "[[apps]]\nname = \"web\"\nlisten = 3000\nscript = {}\nargs = [{}, {}]\ninterpreter = {}\ncwd = {}\nuser = {}\nenv_file = {}\n\
          env.A = {}\nenv.B = {}\nunit.Description = {}\nservice.X-Own = {}\nsocket.SmackLabel = {}\n",
+        next(),
         next(),
         next(),
         next(),
