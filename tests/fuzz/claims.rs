@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use rsgen::ecosystem::env_files::EnvFiles;
-use rsgen::ecosystem::resolve::Entry;
+use rsgen::ecosystem::resolve::FileStatus;
 use rsgen::ecosystem::{self, App};
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host};
@@ -19,8 +19,8 @@ const HOST: Host = Host {
 };
 /// The same where every file and folder is another user's.
 const OTHERS: Host = Host {
-    entry: |_| {
-        Some(Entry {
+    status: |_| {
+        Some(FileStatus {
             owner: 7,
             group: 7,
             mode: 0o755,
@@ -148,7 +148,7 @@ fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
     let read: Vec<&str> = flags
         .filter_map(|flag| flag.strip_prefix("--env-file="))
         .collect();
-    assert_eq!(read, EnvFiles::of(app, &host.entry).by_worker);
+    assert_eq!(read, EnvFiles::of(app, &host.status).by_worker);
 
     let mut env: Vec<String> = app
         .env
