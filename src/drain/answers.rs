@@ -18,26 +18,26 @@ const NAME: u16 = 0;
 /// A connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// The socket's, as descriptors in /proc name it; 0 when no descriptor leads to it.
+    /// The inode of the socket, as descriptors in /proc name it; 0 when no descriptor leads to the socket.
     pub inode: u64,
-    /// What was seen of it; none where the kernel does not tell.
+    /// The traffic so far; `None` where the kernel does not tell.
     pub traffic: Option<Traffic>,
 }
 
-/// Bytes that went over it, and when.
+/// Bytes that went over a connection, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// Not read yet by the program.
+    /// Bytes that the program has not read yet.
     pub unread: u32,
-    /// Not acknowledged yet by the peer.
+    /// Bytes that the peer has not acknowledged yet.
     pub unsent: u32,
-    /// In all.
+    /// Bytes received in all.
     pub received: u64,
-    /// In all, what had to be sent again included.
+    /// Bytes sent in all, including those that had to be sent again.
     pub sent: u64,
-    /// Since it received something the last time.
+    /// The time since something was received last.
     pub since_received: Duration,
-    /// Since it sent something the last time, or was accepted.
+    /// The time since something was sent last, or since the connection was accepted.
     pub since_sent: Duration,
 }
 
@@ -56,7 +56,7 @@ pub fn errno(message: &[u8]) -> Option<i32> {
     array(message, 0).map(|n| i32::from_ne_bytes(n).wrapping_neg())
 }
 
-/// One message of netlink(7): its kind, what is in it, and what stands behind it.
+/// The first message of netlink(7): its kind, its content, and the bytes that follow it.
 fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(array(bytes, 0)?)).ok()?;
     let kind = u16::from_ne_bytes(array(bytes, 4)?);

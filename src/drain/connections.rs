@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::answers::Traffic;
 use super::kinds::Listener;
 
-/// A connection that was answered and is quiet for so long waits for a next request.
+/// A connection that was answered and has been quiet for so long waits for a next request.
 const QUIET: Duration = Duration::from_secs(1);
-/// One that never carried anything, for so long: a browser opened it in advance.
+/// A connection that has carried nothing for so long was opened in advance, as browsers do.
 const UNUSED: Duration = Duration::from_secs(3);
 
 /// The connections of an instance, by what is to be done about them.

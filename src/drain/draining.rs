@@ -26,7 +26,7 @@ use crate::sys::{entry, socket};
 
 /// Between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
-/// The same once it has taken a while.
+/// Between two looks at the connections, once the drain has taken a while.
 const LOOK_LATER: Duration = Duration::from_millis(100);
 /// Processes are silenced for so long beyond the end of a short drain.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
@@ -58,20 +58,20 @@ pub(super) struct Draining<'a> {
     /// The inodes of the sockets that the manager holds.
     systemds: HashSet<u64>,
     listeners: Vec<Listener>,
-    /// Why some listener was not to be looked at.
-    blind: Option<io::Error>,
+    /// Why some listener could not be inspected.
+    not_inspected: Option<io::Error>,
     signals: SignalFd,
-    /// Whom the helper drains for; when that one is gone the drain is cut short.
+    /// The connection of the command that the helper drains for; when it is closed the drain is cut short.
     asked: Option<OwnedFd>,
-    /// When the drain is over whatever there is left.
+    /// When the drain is over, whatever there is left.
     end: Instant,
-    /// Until then datagrams that were taken may be answered.
-    answers: Instant,
-    /// The seccomp filters of a process that has none of its own.
+    /// Until then requests that were taken may be answered without a connection that tells so.
+    answered_by: Instant,
+    /// How many seccomp filters a process is under that has none of its own.
     filters: Option<u32>,
-    /// Processes that nothing more can be done about.
+    /// Processes about which nothing more can be done.
     settled: HashSet<(i32, u64)>,
-    /// So many looks are left after which another instance may have to be woken.
+    /// After so many more looks another instance may have to be woken.
     nudges: u32,
 }
 
@@ -100,11 +100,11 @@ impl<'a> Draining<'a> {
             manager,
             systemds,
             listeners: Vec::new(),
-            blind: None,
+            not_inspected: None,
             signals,
             asked,
             end: Instant::now() + drain.timeout,
-            answers: Instant::now(),
+            answered_by: Instant::now(),
             filters,
             settled: HashSet::new(),
             nudges: 0,
@@ -127,15 +127,16 @@ impl<'a> Draining<'a> {
         let notice = Notice::drain(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
         if self.listeners.is_empty() {
-            return self.blind.take().map_or(Ok(()), Err);
+            return self.not_inspected.take().map_or(Ok(()), Err);
         }
         let mut pause = LOOK;
         let mut empty = 0;
         loop {
             let count = connections::count(&self.listeners, &self.sockets())?;
-            // One that was accepted a moment ago may have had no descriptor at the first look.
+            // Two looks in a row must find nothing: a connection that was accepted a moment ago may have had no descriptor at the
+            // first.
             let is_held = notice.as_ref().is_ok_and(|notice| self.holds(notice));
-            let is_answering = Instant::now() < self.answers;
+            let is_answering = Instant::now() < self.answered_by;
             empty = if count.busy == 0 && !is_held && !is_answering {
                 empty + 1
             } else {
@@ -160,9 +161,11 @@ impl<'a> Draining<'a> {
             if self.is_cut_short(pause) {
                 return Ok(());
             }
+            // Before anything is stopped once more: a thread that was given up may have stopped since.
             tracee::let_go();
             self.nudge();
-            // A child made since may have bound anew.
+            // Again at each look: a process made since may have bound anew, and one that could not be stopped may let itself be
+            // stopped now.
             self.silence();
         }
     }
@@ -210,7 +213,7 @@ impl<'a> Draining<'a> {
             .collect()
     }
 
-    /// Whether a program says that it has connections still, whatever they look like.
+    /// Whether a program says that it still has connections, whatever they look like.
     fn holds(&self, notice: &Notice) -> bool {
         self.processes()
             .iter()
@@ -250,7 +253,7 @@ impl<'a> Draining<'a> {
                     if done.may_have_been_woken {
                         self.nudges = 2;
                     }
-                    // It keeps its descriptor, so the next look would find it again.
+                    // The process keeps its descriptor, so the next look would find it again.
                     if done.is_only_unwatched {
                         self.settled.insert(process.identity());
                     }
@@ -278,17 +281,19 @@ impl<'a> Draining<'a> {
             }
             match meet(process, found) {
                 Ok(Some(listener)) => {
-                    self.answers = self.answers.max(Instant::now() + listener.kind().answers());
+                    self.answered_by = self
+                        .answered_by
+                        .max(Instant::now() + listener.kind().answers());
                     self.listeners.push(listener);
                 }
                 // A connection, for instance one that the manager logs to.
                 Ok(None) => {}
-                Err(e) => self.blind = Some(e),
+                Err(e) => self.not_inspected = Some(e),
             }
         }
     }
 
-    /// Waits a moment; true when it is to stop at once.
+    /// Waits a moment; true when the drain has to end at once.
     fn is_cut_short(&self, pause: Duration) -> bool {
         let asked = self.asked.as_ref();
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];

@@ -24,7 +24,7 @@ use crate::state::{Folder, Name};
 const LONGEST: usize = 256;
 /// A request is written at once, and is all there after this.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What the child says when it is done.
+/// The child's answer when it is done.
 const DONE: &str = "done\n";
 
 /// The part of the helper's child: drains the instance as the request says, and answers when that is done.
@@ -135,7 +135,7 @@ mod tests {
         Instant::now() + Duration::from_secs(10)
     }
 
-    /// What is asked, and what comes of an answer.
+    /// The drain that is asked for, and whether this answer says that it was done.
     fn asked(answer: &'static [u8]) -> (io::Result<Drain>, bool) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (quiet, _end) = UnixStream::pair().unwrap();

@@ -19,9 +19,9 @@ pub(crate) struct Registration {
     pub(crate) set: RawFd,
     /// The number under which the socket is registered.
     pub(crate) fd: RawFd,
-    /// What the program waits for, and how: `EPOLLIN`, `EPOLLEXCLUSIVE` and so on.
+    /// The events that the program waits for, and how: `EPOLLIN`, `EPOLLEXCLUSIVE` and so on.
     pub(crate) events: u32,
-    /// What the program is given back with each event.
+    /// The number that the program is given back with each event.
     pub(crate) data: u64,
 }
 
@@ -111,8 +111,8 @@ impl OpenRegistration {
             let placed = process::place(file, number)?;
             return socket::watch(self.set.as_fd(), placed.as_fd(), change);
         }
-        // Something of ours has the number. A child has a table of descriptors of its own, where it may be overwritten;
-        // so may one of the first three there, which takes the epoll set out of the way first.
+        // Something of ours has the number, perhaps the epoll set itself. A child has a table of descriptors of its own, where
+        // anything may be overwritten: the epoll set is moved to one of the first three numbers, then the file to its own.
         process::in_child(|| {
             let taken = [number, file.as_raw_fd()];
             let spare = [0, 1, 2].into_iter().find(|n| !taken.contains(n));

@@ -39,11 +39,11 @@ pub(crate) struct Socket {
     pub(crate) inode: u64,
 }
 
-/// What a thread does.
+/// A thread of the process, and the call that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Thread {
     pub(crate) tid: i32,
-    /// The system call that it waits in, and its arguments; none while it runs.
+    /// The system call that the thread waits in, and its arguments; `None` while it runs.
     pub(crate) waits: Option<(i64, [u64; 6])>,
 }
 
@@ -119,7 +119,7 @@ impl Process {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
     }
 
-    /// What a file of the process says; nothing when it cannot be read.
+    /// The text of a file in its folder of /proc; empty when that cannot be read.
     pub(crate) fn text(&self, name: &str) -> String {
         let mut bytes = Vec::new();
         let file = File::open(self.path(name)).map(|f| f.take(LONGEST));
@@ -136,7 +136,7 @@ impl Process {
         File::open(self.path("mem"))
     }
 
-    /// Reads `buffer.len()` bytes of its memory.
+    /// Reads `buffer.len()` bytes of the memory of the process.
     ///
     /// # Errors
     /// `EFAULT` where it has no memory, `EPERM` when it may not be inspected, `ESRCH` when it is gone.
@@ -149,7 +149,7 @@ impl Process {
         self.path("cwd").join(path)
     }
 
-    /// A copy of one of its descriptors.
+    /// A copy of one of the descriptors of the process.
     ///
     /// # Errors
     /// `EBADF` when it has closed it, `EPERM` when it may not be inspected.
@@ -157,7 +157,7 @@ impl Process {
         process::descriptor_of(self.handle.as_fd(), fd).map(above)
     }
 
-    /// The same of one that was seen to lead to a socket, and still does.
+    /// A copy of a descriptor that was seen to lead to a socket, if it still leads there.
     ///
     /// # Errors
     /// Those of [`Process::descriptor`]; `EBADF` when it leads elsewhere by now.
@@ -189,7 +189,7 @@ impl Process {
         self.links().iter().any(|(_, link)| is_it(link))
     }
 
-    /// Its descriptors that lead to sockets.
+    /// The descriptors of the process that lead to sockets.
     pub(crate) fn sockets(&self) -> Vec<Socket> {
         let links = self.links().into_iter();
         links
@@ -217,12 +217,12 @@ impl Process {
         procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 
-    /// What /proc says of a descriptor, see `proc_pid_fdinfo(5)`.
+    /// The text of /proc about a descriptor, see `proc_pid_fdinfo(5)`.
     pub(super) fn info(&self, fd: RawFd) -> String {
         self.text(&format!("fdinfo/{fd}"))
     }
 
-    /// Its threads, but for those that no tracer can stop.
+    /// The threads of the process, but for those that no tracer can stop.
     pub(crate) fn threads(&self) -> Vec<Thread> {
         let entries = fs::read_dir(self.path("task")).into_iter().flatten();
         let tids = entries
@@ -260,13 +260,13 @@ impl Process {
         (procfs::field(&status, "Seccomp:")? == "1").then_some("it is in seccomp's strict mode")
     }
 
-    /// Its number and its start time: no other process has both.
+    /// The number and the start time of the process: no other process has both.
     pub(crate) fn identity(&self) -> (i32, u64) {
         let began = procfs::stat(&self.text("stat")).map(|(_, began)| began);
         (self.pid, began.unwrap_or_default())
     }
 
-    /// Its start time in ticks since boot, if it is a child of this parent.
+    /// The start time of the process in ticks since boot, if it is a child of this parent.
     pub(crate) fn began_for(&self, parent: i32) -> Option<u64> {
         let stat = self.text("stat");
         let (_, began) = procfs::stat(&stat)?;

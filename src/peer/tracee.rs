@@ -36,7 +36,7 @@ const SYSCALL_LENGTH: u64 = SYSCALL.len() as u64;
 const RSEQ_CS: u64 = 8;
 /// Results from here on are errors, see syscall(2).
 const ERRORS: u64 = (-4095i64).cast_unsigned();
-/// What a thread is traced with, but for the one moment of [`Tracee::call`]. Stops at system calls have to differ from
+/// The options that a thread is traced with, but for the one moment of [`Tracee::call`]. Stops at system calls have to differ from
 /// stops by SIGTRAP, and an exec has to be noticed, since everything that is known of the process ends with it.
 const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD.union(Options::PTRACE_O_TRACEEXEC);
 /// Signals that the thread's own instruction causes, and that the kernel delivers though they are blocked: then the

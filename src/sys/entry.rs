@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 static RSGEN_ENVIRONMENT: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
 #[unsafe(no_mangle)]
 static RSGEN_VARIABLES: AtomicUsize = AtomicUsize::new(0);
-/// What every variable is for the C library.
+/// The string that every variable is for the C library.
 #[unsafe(no_mangle)]
 static RSGEN_NOTHING: [u8; 1] = [0];
 

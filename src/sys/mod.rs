@@ -11,7 +11,7 @@ pub mod socket;
 
 pub use quit::exit_on_sigterm;
 
-/// What the kernel returned, or its error.
+/// The kernel's result, or its error.
 fn check<N: Default + PartialOrd>(result: N) -> std::io::Result<N> {
     if result < N::default() {
         Err(std::io::Error::last_os_error())

@@ -10,7 +10,7 @@ use super::check;
 /// `CAP_SYS_PTRACE`, see capabilities(7).
 const CAP_SYS_PTRACE: libc::c_ulong = 19;
 
-/// The same in a set of capabilities, which [`CapabilitySets`] has in its first element.
+/// `CAP_SYS_PTRACE` in a set of capabilities, of which [`CapabilitySets`] has the first 32.
 const PTRACE_BIT: u32 = 1 << 19;
 
 /// `_LINUX_CAPABILITY_VERSION_3`, see capget(2).
@@ -184,7 +184,7 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 /// A copy of another process's descriptor.
 ///
 /// # Errors
-/// `EBADF` when it has none of that number, `EPERM` when it may not be looked into.
+/// `EBADF` when it has none of that number, `EPERM` when it may not be inspected.
 pub fn descriptor_of(process: BorrowedFd<'_>, fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: numbers only.
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;

@@ -1,4 +1,4 @@
-//! What ptrace(2) has beyond nix: the signal mask of a stopped thread, seccomp put aside, and stops at
+//! Requests of ptrace(2) that nix does not have: the signal mask of a stopped thread, seccomp suspended, and stops at
 //! real-time signals, which nix takes for an error.
 
 #![expect(unsafe_code, reason = "requests of ptrace(2) without a safe wrapper")]
@@ -25,16 +25,16 @@ pub fn without_seccomp() -> Options {
     Options::from_bits_retain(libc::PTRACE_O_SUSPEND_SECCOMP)
 }
 
-/// What became of a traced thread, see "Stopped states" in ptrace(2).
+/// A state change of a traced thread, see "Stopped states" in ptrace(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// A signal is about to arrive.
     Signal(i32),
-    /// It enters or leaves a system call; with `PTRACE_O_TRACESYSGOOD`.
+    /// The thread enters or leaves a system call; with `PTRACE_O_TRACESYSGOOD`.
     Syscall,
     /// One of the `PTRACE_EVENT_` stops.
     Event(i32),
-    /// It has ended.
+    /// The thread has ended.
     Gone,
 }
 
@@ -73,7 +73,7 @@ pub fn go_on(tid: i32, signal: i32) -> io::Result<()> {
     send(libc::PTRACE_CONT, tid, signal)
 }
 
-/// The same, to the beginning or the end of its next system call.
+/// Lets a thread run as [`go_on`] does, to the beginning or the end of its next system call.
 ///
 /// # Errors
 /// `ESRCH` when it is not stopped, or gone.
@@ -154,7 +154,7 @@ pub const ARCHITECTURE: u32 = if cfg!(target_arch = "aarch64") {
     0xc000_003e
 };
 
-/// Traces it no more, and lets it run; the signal as with [`go_on`].
+/// Ends the tracing of a thread, and lets it run; the signal as with [`go_on`].
 ///
 /// # Errors
 /// `ESRCH` when it is not stopped, or gone.

@@ -24,21 +24,21 @@ const X32: u32 = 0x4000_0000;
 /// A call of the filtered program that waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// By which it is answered.
+    /// The number by which the call is answered.
     pub id: u64,
     /// The calling thread, in the listener's PID namespace.
     pub thread: u32,
-    /// Which call.
+    /// Which of the two calls it is.
     pub kind: Kind,
-    /// Its first argument.
+    /// The first argument: a descriptor.
     pub fd: RawFd,
-    /// Its second argument, for `bind` the address of the sockaddr.
+    /// The second argument, for `bind` the address of the sockaddr.
     pub address: u64,
-    /// Its third argument, for `bind` the length of the sockaddr.
+    /// The third argument, for `bind` the length of the sockaddr.
     pub length: u64,
 }
 
-/// The calls that the filter sends on.
+/// The calls about which the filter asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// bind(2)

@@ -1,4 +1,4 @@
-//! What a socket is, whatever it is.
+//! Sockets of any kind: their options and addresses, and the epoll sets that watch them.
 
 #![expect(
     unsafe_code,
@@ -64,7 +64,7 @@ fn set<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
 }
 
-/// What kind of socket it is.
+/// The numbers that the socket was made with.
 ///
 /// # Errors
 /// `ENOTSOCK` for anything else.
@@ -109,14 +109,14 @@ pub fn bind_loopback(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// What becomes of a registration in an epoll set, with its events and its data.
+/// A change of a registration in an epoll set, with its events and its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// There is one more.
+    /// Makes the registration.
     Add(u32, u64),
-    /// It has others.
+    /// Gives it other events and other data.
     Modify(u32, u64),
-    /// There is none.
+    /// Removes it.
     Delete,
 }
 

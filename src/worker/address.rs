@@ -12,7 +12,7 @@ pub(super) struct Declared {
     pub(super) address: Address,
 }
 
-/// What a program's address stands for; the numbers are positions among the declared sockets.
+/// The meaning of a program's address; the numbers are positions among the declared sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
     /// This declared socket.

@@ -7,7 +7,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::sys::exec;
 
-/// A line longer than this is no word of PM2's.
+/// A line longer than this is not one of PM2's messages.
 const LONGEST: usize = 4096;
 
 /// Makes the channel; the program's end stays open and is named in its environment.

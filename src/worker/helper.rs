@@ -27,7 +27,7 @@ use crate::peer::process::Process;
 use crate::sys::process::{self, Side};
 use crate::sys::seccomp::{self, Kind};
 
-/// What the worker leaves to the helper.
+/// Everything that the worker leaves to the helper.
 pub(super) struct Duty<'a> {
     pub(super) run: &'a Run,
     /// The main process of the unit: the worker, which becomes the program.
@@ -36,7 +36,7 @@ pub(super) struct Duty<'a> {
     pub(super) passed: Vec<PassedSocket>,
     /// Our end of Node's channel.
     pub(super) channel: Option<OwnedFd>,
-    /// What a child does when the helper is asked to drain.
+    /// The function that a child calls when the helper is asked to drain.
     pub(super) on_request: OnRequest,
 }
 
@@ -95,7 +95,7 @@ fn end(status: i32) -> ! {
     std::process::exit(status)
 }
 
-/// What there is to do.
+/// The things that there are to do.
 struct Events {
     /// A call of the program waits for its answer.
     call: bool,

@@ -65,9 +65,9 @@ pub enum Error {
     /// The kernel refused a step of the handover.
     #[error("{step}: {source}{}", hint(source))]
     Kernel {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
     /// The program cannot be executed.
@@ -75,7 +75,7 @@ pub enum Error {
     Exec {
         /// The program's name.
         program: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
 }

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(environment, wanted);
     }
 
-    /// What an old Node cannot read it does not start with.
+    /// An old Node does not start with a script that it cannot read.
     #[test]
     fn the_script_is_written_as_node_8_reads_it() {
         let script = include_str!("../../units/drain.js");

@@ -15,7 +15,7 @@ use crate::peer::process::Process;
 use crate::peer::yama;
 use crate::sys::{process, seccomp};
 
-/// What the helper reads of the worker's memory. The helper is a copy of the worker, so this has the same address there.
+/// The bytes that the helper reads of the worker's memory. The helper is a copy of the worker, so this has the same address there.
 static SAMPLE: [u8; 8] = *b"handover";
 
 /// The calls that a filter of the unit must allow.
@@ -71,7 +71,7 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
     }
 }
 
-/// What the kernel said, and the most likely cure.
+/// The kernel's error, and the most likely cure.
 fn reason(error: &io::Error) -> String {
     let yama = yama::scope();
     // The manager of a user has no capability to give, and with scope 3 none helps.

@@ -28,7 +28,7 @@ pub(super) enum Outcome {
     Refused(i32),
 }
 
-/// One declared socket, and how far the program has come with it.
+/// A declared socket, and how far the program has come with it.
 struct Slot {
     declared: Declared,
     /// The socket that systemd holds as well.
@@ -77,13 +77,13 @@ impl Slot {
 pub(super) struct Replacer<'a> {
     app: &'a str,
     slots: Vec<Slot>,
-    /// What to tell about a bind that was refused, should the program not come to serve.
+    /// The line about a bind that was refused, should the program not come to serve.
     refused: Option<String>,
     /// The program's own socket was a blocking one, systemd's is not.
     may_not_sleep: bool,
     /// The first undeclared address that the program bound a server to.
     elsewhere: Option<Address>,
-    /// What has been said already.
+    /// The lines that have been written already.
     noted: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> Replacer<'a> {
         new
     }
 
-    /// Says something once.
+    /// Writes a line, once.
     pub(super) fn note(&mut self, text: &str) {
         if !self.noted.iter().any(|n| n == text) {
             say(4, text);
@@ -126,7 +126,7 @@ impl<'a> Replacer<'a> {
         self.may_not_sleep
     }
 
-    /// Says which bind was refused, unless the program serves all the same; once.
+    /// Says which bind was refused, unless the program serves nevertheless; once.
     pub(super) fn tell_refusal(&mut self) {
         if self.all_served() {
             return;

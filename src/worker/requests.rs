@@ -13,7 +13,7 @@ use crate::peer::yama;
 use crate::state::{Folder, Name};
 use crate::sys::process;
 
-/// What the child does with a request. The worker knows nothing of drains; the program says what this is.
+/// The function that the child calls with a request. The worker knows nothing of drains: its caller gives the function.
 pub type OnRequest = fn(&Run, UnixStream);
 
 /// Whether the command of this unit can inspect the program only by way of the helper: below a user's own manager, with
@@ -50,8 +50,8 @@ impl Requests {
         })
     }
 
-    /// What becomes readable when there is something to do: the pidfd of the child while there is one, since there is one
-    /// drain at a time.
+    /// A descriptor that becomes readable when there is something to do: the pidfd of the child while there is one, since
+    /// there is one drain at a time.
     pub(super) fn watched(&self) -> BorrowedFd<'_> {
         let child = self.child.as_ref().map(AsFd::as_fd);
         child.unwrap_or_else(|| self.listener.as_fd())

@@ -46,7 +46,7 @@ pub(super) fn is_gone(path: &Path) -> bool {
     !hidden && identity(path).is_none() && path.parent().is_some_and(Path::exists)
 }
 
-/// What to tell about a file that was removed.
+/// The line about a file that was removed, with its remedy.
 pub(super) fn advice(path: &Path, app: &str) -> String {
     format!(
         "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `service.BindPaths = \"{0}\"` or keep it in a folder that the program cannot write to, then `{1}`",

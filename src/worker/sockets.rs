@@ -13,7 +13,7 @@ use crate::sys::exec;
 use crate::sys::socket;
 use crate::unit::name::Units;
 
-/// One of them.
+/// A socket that systemd passed.
 pub(super) struct PassedSocket {
     pub(super) fd: BorrowedFd<'static>,
     pub(super) declared: Declared,
@@ -88,7 +88,7 @@ pub(super) fn keep_open(sockets: &[PassedSocket]) -> io::Result<()> {
         .try_for_each(|s| exec::set_close_on_exec(s.fd, false))
 }
 
-/// What `LISTEN_FDS` has to say: the protocol counts from descriptor 3, gaps included.
+/// The value of `LISTEN_FDS`: the protocol counts from descriptor 3, gaps included.
 pub(super) fn count(sockets: &[PassedSocket]) -> String {
     sockets
         .iter()

@@ -16,7 +16,7 @@ use crate::drain::unreachable;
 use crate::peer::process::Process;
 use crate::sys::socket::Shape;
 
-/// What tells an event loop of a datagram.
+/// The events that tell an event loop of a datagram.
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM).cast_unsigned();
 /// Datagrams that were taken are answered in this time.
 const ANSWERS: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The kinds of sockets that can be drained: what each differs in, and the table of them.
+//! The kinds of sockets that can be drained: a trait for what differs between them, and the table of them.
 //!
 //! CONTRIBUTING.md, "A new kind of socket that is drained", says how one is added.
 
@@ -24,7 +24,7 @@ use crate::sys::socket::{self, Shape};
 /// has to be answered in a bounded time from the first look on.
 const KINDS: &[&dyn Kind] = &[&datagrams::Datagrams, &streams::Streams];
 
-/// What differs between the kinds of sockets.
+/// A kind of sockets.
 pub(super) trait Kind: Sync {
     /// Whether a socket is of this kind. `listens` is `SO_ACCEPTCONN`, see socket(7).
     fn recognises(&self, shape: Shape, listens: bool) -> bool;
@@ -33,7 +33,7 @@ pub(super) trait Kind: Sync {
     /// wait for a better moment. Called at every look, for as long as the process has such a socket.
     ///
     /// # Errors
-    /// What stands in the way, for people.
+    /// The reason why it cannot be done, for people.
     fn silence(
         &self,
         process: &Process,
@@ -120,7 +120,7 @@ pub(super) struct Held<'a> {
     pub(super) listener: &'a Listener,
 }
 
-/// What the processes of an instance are silenced with.
+/// The means by which the processes of an instance are silenced.
 #[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
     /// The group that the processes are in.
@@ -128,7 +128,7 @@ pub(super) struct Means<'a> {
     pub(super) way: Way,
     /// A process under no more seccomp filters than these has none of its own.
     pub(super) filters: Option<u32>,
-    /// One for [`Kind::isolate`].
+    /// The folder for [`Kind::isolate`].
     pub(super) folder: &'a Path,
     /// No process is worked on for longer, however much there is to do.
     pub(super) end: Instant,
@@ -146,7 +146,7 @@ impl Means<'_> {
     }
 }
 
-/// What was done to a process.
+/// The state that a process was brought to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Silenced {
     /// Descriptors still lead to a listener, but no epoll set of the process watches them any more.
@@ -156,10 +156,10 @@ pub(super) struct Silenced {
 }
 
 /// Silences one process, kind by kind. `Ok` means that no descriptor of the process leads to the listeners any more, that
-/// it is waited for the moment to do so, or that with [`Way::Epoll`] no epoll set of the process watches them.
+/// the moment for that is still to come, or that with [`Way::Epoll`] no epoll set of the process watches them.
 ///
 /// # Errors
-/// What stood in the way, of the first kind where something did; the others are silenced nevertheless.
+/// The reason why it cannot be done, of the first kind that has one; the other kinds are silenced nevertheless.
 pub(super) fn silence(
     process: &Process,
     listeners: &[Listener],

@@ -48,7 +48,7 @@ pub(super) fn wait_stopped(tid: Pid) -> io::Result<()> {
     }
 }
 
-/// What is known is of the program before: its vDSO and registers, and whose rights it has.
+/// After an exec nothing that is known of the thread holds any more: its registers, its vDSO, whose rights it has.
 pub(super) fn became_another() -> io::Error {
     io::Error::other("it has become another program")
 }
