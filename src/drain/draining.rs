@@ -353,7 +353,7 @@ fn overdue(count: Count, waited: Duration) {
     say(
         4,
         &format!(
-            "stops with {busy} connections busy after {seconds} s; `drain_timeout` gives them more time"
+            "stopping after {seconds} s with {busy} connections still busy; raise `drain_timeout` to wait longer"
         ),
     );
 }

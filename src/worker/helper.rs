@@ -281,7 +281,7 @@ impl<'a> Helper<'a> {
             },
             // A process that may not be inspected binds its own socket, and the reason is told once.
             Err(e) => {
-                self.replacer.note(&format!("the program cannot be looked into ({e}): its sockets stay its own; write `handover = \"fds\"`"));
+                self.replacer.note(&format!("cannot inspect the program ({e}), so its socket was not replaced; write `handover = \"fds\"`"));
                 Outcome::Untouched
             }
         };

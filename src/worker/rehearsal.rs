@@ -87,7 +87,7 @@ fn reason(error: &io::Error) -> String {
     } else {
         format!("let `{CALLS}` through SystemCallFilter=")
     };
-    format!("the program cannot be looked into ({error}): {cure}, or write `handover = \"fds\"`")
+    format!("cannot inspect the program ({error}): {cure}, or write `handover = \"fds\"`")
 }
 
 /// Waits until the helper has what it needs and closes its end.

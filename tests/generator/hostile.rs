@@ -109,7 +109,7 @@ fn what_others_left_in_the_state_folder_before_it_was_closed_is_no_app() {
         "run/rsgen/own.toml",
         &WEB.replace("web", "own").replace("3000", "3002"),
     );
-    let _ = crate::problems(&root);
+    let _ = problems(&root);
     assert!(root.written().contains("own@.service"));
 }
 

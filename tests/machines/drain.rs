@@ -252,7 +252,7 @@ pub(crate) fn one_that_takes_too_long_is_cut_and_said(machine: &mut Machine) {
     assert_eq!(answer(&mut slow), "");
     let journal = machine.journal("web@*");
     assert!(
-        journal.contains("`drain_timeout` gives them more time"),
+        journal.contains("raise `drain_timeout` to wait longer"),
         "{journal}"
     );
     assert!(!journal.contains("SIGKILL"), "{journal}");
