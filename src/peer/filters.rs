@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::procfs;
+use crate::sys::process;
 
 /// There in every container, see the Container Interface of systemd.
 const CONTAINER: &str = "/run/systemd/container";
@@ -30,5 +31,7 @@ pub(super) fn count(status: &str) -> Option<u32> {
 /// some makes a difference.
 pub(crate) fn need_a_comparison() -> bool {
     let (own, first) = (own(), of("1"));
-    Path::new(CONTAINER).exists() && own.is_some_and(|own| own > 0 && Some(own) != first)
+    // The init of a PID namespace, see `PrivatePIDs=`, does not see whether those above it are under as many.
+    let is_more = |own| own > 0 && (process::is_init() || Some(own) != first);
+    Path::new(CONTAINER).exists() && own.is_some_and(is_more)
 }

@@ -41,7 +41,7 @@ struct CapabilitySets {
     inheritable: u32,
 }
 
-/// Which side of [`clone_sibling`] or [`clone_child`] this is.
+/// Which side of [`clone_beside`] or [`clone_child`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The process that called.
@@ -53,13 +53,24 @@ pub enum Side {
     New,
 }
 
-/// Makes a copy of this process that is its sibling: a program that waits for all its children never
-/// meets it.
+/// Whether this process is the init of a PID namespace, see `pid_namespaces(7)`.
+#[must_use]
+pub fn is_init() -> bool {
+    std::process::id() == 1
+}
+
+/// Makes a copy of this process that a program which waits for all its children never meets. Most are its sibling.
+/// The init of a PID namespace may have none: there the copy is a child whose end sends no signal, and which wait(2)
+/// therefore leaves out, see `__WCLONE` there.
 ///
 /// # Errors
 /// Those of clone(2). Only for a process with one thread.
-pub fn clone_sibling() -> io::Result<Side> {
-    clone(libc::CLONE_PARENT)
+pub fn clone_beside() -> io::Result<Side> {
+    if is_init() {
+        clone(0)
+    } else {
+        clone(libc::CLONE_PARENT | libc::SIGCHLD)
+    }
 }
 
 /// Makes a copy of this process that is its child.
@@ -67,12 +78,12 @@ pub fn clone_sibling() -> io::Result<Side> {
 /// # Errors
 /// Those of clone(2). Only for a process with one thread.
 pub fn clone_child() -> io::Result<Side> {
-    clone(0)
+    clone(libc::SIGCHLD)
 }
 
-/// Plain clone(2), because `RestrictNamespaces=` forbids clone3.
+/// Plain clone(2), because `RestrictNamespaces=` forbids clone3. The flags hold the signal that the copy's end sends.
 fn clone(flags: libc::c_int) -> io::Result<Side> {
-    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    let flags = libc::c_long::from(flags);
     // SAFETY: without CLONE_VM this is a fork. There is one thread, so no lock is held by another.
     match check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
         0 => Ok(Side::New),

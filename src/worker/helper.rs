@@ -1,8 +1,9 @@
 //! The helper: a small process beside the program that hands the sockets over and tells READY.
 //!
-//! The helper is the program's sibling and not its child, since a program may wait for all its children. It has one thread,
-//! blocks every signal, and ends when no process under the filter is left. It trusts nothing that it reads of the program:
-//! whatever is not exactly a bind to a declared address goes on in the kernel untouched.
+//! The helper is the program's sibling and not its child, since a program may wait for all its children. Only where the
+//! program is the init of a PID namespace it is a child, of the kind that wait(2) leaves out. It has one thread, blocks every
+//! signal, and ends when no process under the filter is left. It trusts nothing that it reads of the program: whatever is
+//! not exactly a bind to a declared address goes on in the kernel untouched.
 //!
 //! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 

@@ -9,9 +9,11 @@ use nix::sys::stat::fstat;
 use super::address::Declared;
 use super::{Error, socket_file};
 use crate::peer::address::Address;
-use crate::sys::exec;
-use crate::sys::socket;
+use crate::sys::{exec, process, socket};
 use crate::unit::name::Units;
+
+/// `SD_LISTEN_FDS_START`.
+const FIRST: RawFd = 3;
 
 /// A socket that systemd passed.
 pub(super) struct PassedSocket {
@@ -24,14 +26,8 @@ pub(super) struct PassedSocket {
 /// # Errors
 /// [`Error::Sockets`] when there is none, or when a descriptor is no socket.
 pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
-    let meant_for = std::env::var("LISTEN_PID").unwrap_or_default();
-    // Takes the variables out of the environment, so that no child mistakes them for its own.
-    let mut passed = ListenFd::from_env();
     let mut sockets = Vec::new();
-    for index in 0..passed.len() {
-        let Ok(Some(fd)) = passed.take_raw_fd(index) else {
-            continue;
-        };
+    for fd in passed() {
         let socket = PassedSocket::examine(fd).map_err(|e| {
             let units = Units::of(app).sockets().join(", ");
             Error::Sockets(format!("descriptor {fd} of {units} is of no use: {e}"))
@@ -43,12 +39,6 @@ pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
         }
         sockets.push(socket);
     }
-    let own = std::process::id().to_string();
-    if sockets.is_empty() && !meant_for.is_empty() && meant_for != own {
-        return Err(Error::Sockets(format!(
-            "systemd passed the sockets to process {meant_for}, and this one is {own}, as `PrivatePIDs=` has it; leave that out"
-        )));
-    }
     if sockets.is_empty() {
         return Err(Error::Sockets(format!(
             "systemd passed no socket; start it with `{}`",
@@ -56,6 +46,23 @@ pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
         )));
     }
     Ok(sockets)
+}
+
+/// The numbers of the descriptors that were passed to this process.
+fn passed() -> Vec<RawFd> {
+    let number = std::env::var("LISTEN_FDS").ok();
+    // Takes the variables out of the environment, so that no child mistakes them for its own.
+    let mut passed = ListenFd::from_env();
+    let fds: Vec<RawFd> = (0..passed.len())
+        .filter_map(|index| passed.take_raw_fd(index).ok().flatten())
+        .collect();
+    // With `PrivatePIDs=` systemd 257 writes the number that the init of the namespace has outside it. That init was
+    // executed by systemd, so the sockets are for it.
+    if fds.is_empty() && process::is_init() {
+        let count = number.and_then(|n| n.parse().ok()).unwrap_or(0);
+        return (FIRST..FIRST.saturating_add(count)).collect();
+    }
+    fds
 }
 
 impl PassedSocket {

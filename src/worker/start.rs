@@ -139,7 +139,7 @@ fn hand_over(
     )
     .map_err(|e| kernel("no socket pair")(e.into()))?;
     let main = std::process::id();
-    match process::clone_sibling().map_err(kernel("no helper can be made"))? {
+    match process::clone_beside().map_err(kernel("no helper can be made"))? {
         Side::New => {
             drop(ours);
             let duty = Duty {

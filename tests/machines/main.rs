@@ -16,6 +16,7 @@ mod exposure;
 mod faults;
 mod harness;
 mod hostile;
+mod init;
 mod install;
 mod interrupted;
 mod jobs;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             POWER,
             CRASH,
             DRAIN,
+            INIT,
             ENVIRONMENT,
             FAULTS,
             HOSTILE,
@@ -174,6 +176,14 @@ const DRAIN: &[Spec] = specs![
     drain::a_connection_that_waits_for_nothing_does_not_hold_it_up,
     drain::a_second_request_to_stop_cuts_it_short,
     drain::nothing_is_accepted_any_more,
+];
+
+const INIT: &[Spec] = specs![
+    init::meets_no_child_but_its_own,
+    init::with_an_event_loop_loses_nothing,
+    init::with_threads_in_accept_loses_nothing,
+    init::that_was_passed_the_socket_loses_nothing,
+    init::of_many_processes_loses_nothing,
 ];
 
 const FAULTS: &[Spec] = specs![

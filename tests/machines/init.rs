@@ -1,0 +1,65 @@
+//! With `PrivatePIDs=` a program is the init of a PID namespace, and gets what any other gets.
+
+#![expect(clippy::expect_used, reason = "a spec without an answer has failed")]
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON};
+use crate::drain;
+
+/// The systemd that brought `PrivatePIDs=`.
+const SINCE: u32 = 257;
+const LINE: &str = "service.PrivatePIDs = true";
+
+pub(crate) fn meets_no_child_but_its_own(machine: &mut Machine) {
+    machine.write_app("init.py", "/srv/web");
+    let app = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"init.py\"\nlisten = \"0.0.0.0:3000\"\nuser = \"www-data\"\n{LINE}\n"
+    );
+    machine.write(ECOSYSTEM, &app);
+    let checked = machine.run(&["rsgen", "check", ECOSYSTEM]).ok();
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let is_init = machine.systemd_version() >= SINCE;
+    assert_eq!(
+        checked.stderr.contains("`PrivatePIDs` is ignored by"),
+        !is_init,
+        "{checked}"
+    );
+    // Twice: what is left of the first request would be met by the second.
+    for _ in 0..2 {
+        let answer = machine.get(3000).expect("an answer");
+        assert_eq!(answer.starts_with("pid 1,"), is_init, "{answer}");
+        assert!(
+            answer.ends_with("ended [3, 4], 0 signals too many"),
+            "{answer}"
+        );
+    }
+    let group = "/sys/fs/cgroup/system.slice/system-web.slice/web@0.service";
+    machine.systemctl(&["stop", "web@0"]).ok();
+    wait_until(SOON, "every process of the instance to end", || {
+        machine
+            .sh(&format!("cat {group}/cgroup.procs"))
+            .text()
+            .is_empty()
+    });
+    let journal = machine.journal("web@0.service");
+    assert!(!journal.contains("SIGKILL"), "{journal}");
+}
+
+pub(crate) fn with_an_event_loop_loses_nothing(machine: &mut Machine) {
+    drain::loses_nothing(machine, "graceful.js", LINE);
+}
+
+pub(crate) fn with_threads_in_accept_loses_nothing(machine: &mut Machine) {
+    drain::loses_nothing(machine, "threads.py", LINE);
+}
+
+/// In a container, where the drain has to tell the filters of the unit from those of the program.
+pub(crate) fn that_was_passed_the_socket_loses_nothing(machine: &mut Machine) {
+    let lines = format!("handover = \"fds\"\nargs = [\"3\"]\nservice.NonBlocking = \"no\"\n{LINE}");
+    drain::loses_nothing(machine, "threads.py", &lines);
+}
+
+pub(crate) fn of_many_processes_loses_nothing(machine: &mut Machine) {
+    drain::loses_nothing(machine, "prefork.py", LINE);
+}
