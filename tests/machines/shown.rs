@@ -126,10 +126,9 @@ pub(crate) fn names_and_values_are_made_visible(machine: &mut Machine) {
         let told = machine.run(&[&["rsgen"], arguments].concat());
         assert_harmless(&told);
         assert!(!told.stderr.contains("\nerror: no"), "{told}");
-        assert!(
-            told.to_string().contains(r"\x1b]0;x\x07\u{202e}\x0a"),
-            "{told}"
-        );
+        // Some of it systemd 262 has escaped already where it is systemd that refuses.
+        let shown = told.to_string().replace(r"\\x", r"\x");
+        assert!(shown.contains(r"\x1b]0;x\x07\u{202e}\x0a"), "{told}");
     }
 }
 
