@@ -81,36 +81,6 @@ fn commands() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_key_of_an_app_is_in_the_readme_and_no_other() {
-    let table = readme()
-        .split("| key | default | meaning |")
-        .nth(1)
-        .unwrap()
-        .split("\n\n")
-        .next()
-        .unwrap()
-        .to_owned();
-    let named: BTreeSet<&str> = table
-        .lines()
-        .filter_map(|l| l.strip_prefix("| `")?.split(" | ").next())
-        .flat_map(|cell| cell.split(", "))
-        .map(|key| key.trim_matches('`'))
-        .collect();
-    let tables = ["unit", "service", "socket"];
-    let known: BTreeSet<&str> = ecosystem::KEYS
-        .iter()
-        .copied()
-        .filter(|k| !tables.contains(k))
-        .collect();
-    assert_eq!(named, known);
-    assert!(
-        tables
-            .iter()
-            .all(|t| readme().contains(&format!("`[apps.{t}]`")))
-    );
-}
-
-#[test]
 fn every_command_is_in_the_readme_and_every_command_there_exists() {
     let commands = commands();
     let text = readme();
@@ -279,40 +249,6 @@ fn cells<'a>(text: &'a str, heading: &'a str) -> impl Iterator<Item = Vec<&'a st
         let rows = table.lines().skip(2).take_while(|l| l.starts_with('|'));
         rows.map(|l| l.trim_matches('|').split(" | ").map(str::trim).collect())
     })
-}
-
-/// The words in backticks of a cell.
-fn words(cell: &str) -> Vec<&str> {
-    cell.split('`').skip(1).step_by(2).collect()
-}
-
-#[test]
-fn the_page_of_the_ecosystem_file_has_every_key_once() {
-    let pages = pages();
-    let mut named: Vec<&str> = cells(
-        &pages["docs/ecosystem.md"],
-        "| key | default | what it is |",
-    )
-    .flat_map(|row| words(row[0]))
-    .collect();
-    named.sort_unstable();
-    let mut known = ecosystem::KEYS.to_vec();
-    known.sort_unstable();
-    assert_eq!(named, known);
-}
-
-#[test]
-fn what_is_the_same_in_pm2_is_a_key_and_what_is_not_is_none() {
-    let pages = pages();
-    let mut seen = 0;
-    for row in cells(&pages["docs/from-pm2.md"], "| PM2 | here | |") {
-        for attribute in words(row[0]) {
-            let same = row[1] == "the same";
-            assert_eq!(ecosystem::KEYS.contains(&attribute), same, "{attribute}");
-            seen += 1;
-        }
-    }
-    assert!(seen > 50, "{seen}");
 }
 
 /// All of src/, with strings over several lines in one.

@@ -53,7 +53,7 @@ fn rendered(case: &Path) -> UnitSet {
     let layout = Layout::system(Path::new("/"));
     let mut all = UnitSet::default();
     for app in &apps {
-        let source = format!("/etc/rsgen/{}.toml", app.name);
+        let source = format!("/etc/rsgen/{}.toml", app.name());
         let set = plan::units(app, Some(Path::new(&source)), &layout, HOST).unwrap();
         all.files.extend(set.files);
         all.links.extend(set.links);

@@ -2,157 +2,182 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
-use super::values::{Drain, Handover, Instances, Listen, OnFailure, Ready, Sandbox};
+pub use super::lifecycle::Lifecycle;
+pub use super::program::Program;
+pub use super::rollout::Rollout;
+
+use super::key::{Form, Kind, Reader, keys, of, text, word};
+use super::readers::{
+    derived_name, read_account, read_addresses, read_env_file, read_instance_var, read_instances,
+    read_name, read_ready, usual_ready,
+};
+use super::tables::{read_directives, read_env};
+use super::values::{Handover, Instances, Listen, Ready, Sandbox};
+use crate::unit::directive::Section;
 use crate::unit::{self, Assigned};
-
-/// How the program is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    /// The script or program: absolute, or a name that `$PATH` knows.
-    pub script: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// What runs the script; none for a program that runs itself.
-    pub interpreter: Option<String>,
-    /// Arguments of the interpreter.
-    pub interpreter_args: Vec<String>,
-    /// The working directory; `None` until it was resolved against the file's folder.
-    pub cwd: Option<String>,
-}
-
-impl Program {
-    /// The whole command line, the program first.
-    #[must_use]
-    pub fn command_line(&self) -> Vec<String> {
-        let mut line = Vec::new();
-        if let Some(interpreter) = &self.interpreter {
-            line.push(interpreter.clone());
-            line.extend(self.interpreter_args.iter().cloned());
-        }
-        line.push(self.script.clone());
-        line.extend(self.args.iter().cloned());
-        line
-    }
-}
-
-/// When instances start, stop and are given up; all times as systemd.service(5) means them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lifecycle {
-    /// The signal that asks an instance to end, e.g. `SIGINT`.
-    pub kill_signal: String,
-    /// From that signal to SIGKILL.
-    pub kill_timeout: Duration,
-    /// What comes before that signal.
-    pub drain: Drain,
-    /// For so long the connections of an instance may finish.
-    pub drain_timeout: Duration,
-    /// Whether Node programs let their keep-alive connections end in a drain.
-    pub preload: bool,
-    /// Whether they get the message `shutdown` after the drain, and `kill_timeout` to act on it, before
-    /// the signal.
-    pub message: bool,
-    /// From start to READY; its end is a failure.
-    pub listen_timeout: Duration,
-    /// Between a death and the next start.
-    pub restart_delay: Duration,
-    /// Whether an instance that ended is started again.
-    pub autorestart: bool,
-    /// Dying sooner than this after READY is a quick death.
-    pub min_uptime: Duration,
-    /// So many quick deaths in a row, and the instance is given up as errored.
-    pub max_restarts: u32,
-    /// The first pause after a quick death; each is half as long again as the one before, up to 15 s.
-    pub backoff: Option<Duration>,
-}
-
-impl Lifecycle {
-    /// The longest that a stop takes: the drain, the stop signal, SIGKILL.
-    #[must_use]
-    pub fn longest_stop(&self) -> Duration {
-        let drain = match self.drain {
-            Drain::Off => Duration::ZERO,
-            Drain::Auto | Drain::Epoll => self.drain_timeout,
-        };
-        let message = if self.message {
-            self.kill_timeout
-        } else {
-            Duration::ZERO
-        };
-        drain + message + self.kill_timeout * 2
-    }
-}
-
-/// How a reload walks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rollout {
-    /// Extra instances that serve while others are replaced: 0 or 1.
-    pub surge: u32,
-    /// Instances replaced at a time.
-    pub parallel: u32,
-    /// How long a new instance must stay up before the next is touched.
-    pub settle: Duration,
-    /// After an instance failed twice.
-    pub on_failure: OnFailure,
-}
 
 /// Directives passed through to the units, as they are: `(directive, value)`.
 pub type Directives = Vec<(String, String)>;
 
-/// One app of an ecosystem file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct App {
-    /// The name of its units.
-    pub name: String,
-    /// Where the app's table or name stands in the text.
-    pub span: Range<usize>,
-    /// How it is started.
-    pub program: Program,
-    /// Where `script` stands in the text.
-    pub script_span: Range<usize>,
-    /// How many.
-    pub instances: Instances,
-    /// The variable that tells an instance its number; none if unwanted.
-    pub instance_var: Option<String>,
-    /// The environment.
-    pub env: BTreeMap<String, String>,
-    /// Files of further variables, absolute once resolved.
-    pub env_file: Vec<String>,
-    /// Where `env_file` stands in the text.
-    pub env_file_span: Range<usize>,
-    /// `User=`
-    pub user: Option<String>,
-    /// `Group=`
-    pub group: Option<String>,
-    /// Where `user` stands in the text; where there is none, the app.
-    pub user_span: Range<usize>,
-    /// Which directives the units have of their own accord.
-    pub sandbox: Sandbox,
-    /// The shared sockets; never empty.
-    pub listen: Vec<Listen>,
-    /// Where `listen` stands in the text.
-    pub listen_span: Range<usize>,
-    /// How the program gets them.
-    pub handover: Handover,
-    /// What makes an instance READY.
-    pub ready: Ready,
-    /// Starting, stopping, giving up.
-    pub lifecycle: Lifecycle,
-    /// Reloading.
-    pub rollout: Rollout,
-    /// `[Unit]` of the instances.
-    pub unit: Directives,
-    /// `[Service]` of the instances.
-    pub service: Directives,
-    /// Where each directive of `service` stands in the text.
-    pub service_spans: BTreeMap<String, Range<usize>>,
-    /// `[Socket]` of the socket.
-    pub socket: Directives,
+keys! {
+    /// One app of an ecosystem file.
+    pub struct App {
+        in Program {
+            /// The name of the app and of its units.
+            ///
+            /// Letters, digits, `_`, `-` and `.`, at most 200 bytes; not `all` and not `drain`.
+            name: String = text("\"web\"").read_by(read_name)
+                .or_as("the script's file name without its extension", derived_name)
+                .pm2("");
+        }
+        in Environment {
+            /// How many instances: a number up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
+            ///
+            /// The CPUs are those that this system may use, affinity and quota counted, anew at each boot and each
+            /// reload. There is always one instance. `rsgen install -i` goes over the key.
+            instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
+                .pm2("`-2` is a cluster, too");
+
+            /// The variable that tells an instance its number, from 0; `""` for none.
+            ///
+            /// Not one of systemd's or the dynamic loader's.
+            instance_var: Option<String> = of(Form::Text, "\"INSTANCE\"", read_instance_var)
+                .or(|| Some("NODE_APP_INSTANCE".to_owned()))
+                .pm2("");
+
+            /// A table of environment variables, which every user can read: secrets belong in `env_file`.
+            ///
+            /// Numbers, true and false are taken as they are written. A name that sounds like a secret gets a warning.
+            env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
+                .pm2("");
+
+            /// A file of environment variables, or a list of such files, relative to `cwd`.
+            ///
+            /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; where it is
+            /// missing, the instance does not start. Wildcards are refused. Of several files, a later one goes over an
+            /// earlier one. Where others than root may write the file, or a folder above it, there is a warning, and the
+            /// file is [read with the rights of the app](security.md#files-of-variables).
+            env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();
+
+            /// The user of the processes, by name or number.
+            ///
+            /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. Root gets a warning. Ports below
+            /// 1024 work for every user.
+            user: Option<String> = of(Form::Account, "\"www-data\"", read_account)
+                .or_as("root", |_| None)
+                .replaces(&["uid"], "user", "the processes have all groups of the user");
+
+            /// The group of the processes, by name or number.
+            group: Option<String> = of(Form::Account, "\"www-data\"", read_account)
+                .or_as("the user's group", |_| None)
+                .replaces(&["gid"], "group", "");
+
+            /// The directives of systemd.exec(5) that restrict instances: `"default"` takes what no ordinary server
+            /// misses from a program that does not run as root, `"strict"` takes much more from every program, `"off"`
+            /// takes nothing.
+            ///
+            /// A directive in `[apps.service]` takes the place of the sandbox's own. See [sandboxes](sandboxing.md).
+            sandbox: Sandbox = word().or(|| Sandbox::Default);
+        }
+        in Socket {
+            /// The address that all instances share, or a list of such: `3000`, `"127.0.0.1:3000"`,
+            /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`.
+            listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses).required("the address that all instances share")
+                .replaces(&["increment_var", "port"], "listen = 3000", "all instances share one port");
+
+            /// How the program gets the socket: `"bind"` when it calls bind(2) as it does anywhere, `"fds"` when it
+            /// speaks `sd_listen_fds(3)`.
+            handover: Handover = word().or(|| Handover::Bind);
+
+            /// What makes an instance READY: `"listen"` when the program calls listen(2), `"notify"` when it calls
+            /// `sd_notify(3)`, `"message"` when a Node program calls `process.send('ready')`, `"exec"` when the program
+            /// has been started.
+            ///
+            /// `"listen"` needs `handover = "bind"`.
+            ready: Ready = word().read_by(read_ready)
+                .or_as("`\"listen\"`, with `handover = \"fds\"` `\"exec\"`", usual_ready)
+                .replaces(&["wait_ready"], "ready = \"message\"", "");
+        }
+        in Directives {
+            /// `[apps.unit]`: directives of systemd.unit(5) for each instance.
+            unit: Directives = table("{ After = \"network-online.target\" }", |f, key| Some(read_directives(f, key, Section::Unit)))
+                .or_none();
+
+            /// `[apps.service]`: directives of systemd.service(5), systemd.exec(5), systemd.kill(5) and
+            /// systemd.resource-control(5) for each instance.
+            service: Directives = table("{ MemoryMax = \"300M\" }", |f, key| Some(read_directives(f, key, Section::Service)))
+                .or_none();
+
+            /// `[apps.socket]`: directives of systemd.socket(5) for the socket.
+            socket: Directives = table("{ Backlog = 4096 }", |f, key| Some(read_directives(f, key, Section::Socket)))
+                .or_none();
+        }
+        with {
+            /// How the program is started.
+            program: Program = Program::read;
+            /// Starting, stopping, giving up.
+            lifecycle: Lifecycle = Lifecycle::read;
+            /// Reloading.
+            rollout: Rollout = Rollout::read;
+            /// Where the app's table or name stands in the text.
+            span: Range<usize> = |f| f.place("name");
+            /// Where `script` stands in the text.
+            script_span: Range<usize> = |f| f.place("script");
+            /// Where `env_file` stands in the text.
+            env_file_span: Range<usize> = |f| f.place("env_file");
+            /// Where `user` stands in the text; where there is none, the app.
+            user_span: Range<usize> = |f| f.place("user");
+            /// Where `listen` stands in the text.
+            listen_span: Range<usize> = |f| f.place("listen");
+            /// Where each directive of `service` stands in the text.
+            service_spans: BTreeMap<String, Range<usize>> = |f| f.places("service");
+        }
+    }
+}
+
+const fn table(example: &'static str, read: Reader<Directives>) -> Kind<Directives> {
+    of(Form::Directives, example, read)
 }
 
 impl App {
-    /// What the user's own table assigns to a directive of `[Service]`.
+    /// The name of its units.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the program is started.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The user and the group of the processes, where the file names them.
+    #[must_use]
+    pub fn account(&self) -> (Option<&str>, Option<&str>) {
+        (self.user.as_deref(), self.group.as_deref())
+    }
+
+    /// The environment variables of an instance, with the specifier `%i` for its number.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&str, &str)> {
+        let env = self.env.iter().map(|(key, value)| (&**key, &**value));
+        env.chain(self.instance_var.as_deref().map(|key| (key, "%i")))
+            .collect()
+    }
+
+    /// What the user's own table of a section assigns.
+    #[must_use]
+    pub fn directives(&self, section: Section) -> &Directives {
+        match section {
+            Section::Unit => &self.unit,
+            Section::Service => &self.service,
+            Section::Socket => &self.socket,
+        }
+    }
+
+    /// What that of `[Service]` assigns to a directive.
     #[must_use]
     pub fn assigned(&self, directive: &str) -> Assigned<'_> {
         unit::assigned(&self.service, directive)

@@ -2,18 +2,117 @@
 
 use std::time::Duration;
 
-use super::app::Lifecycle;
+use toml::de::DeValue;
+
 use super::diagnostic::Diagnostic;
+use super::key::{Form, Taken, Wanted, keys, number, of, positive_time, switch, text, time, word};
 use super::read::Fields;
 use super::values::Drain;
 
+keys! {
+    /// When instances start, stop and are given up; all times as systemd.service(5) means them.
+    pub struct Lifecycle {
+        in Life {
+            /// The signal that asks an instance to end.
+            ///
+            /// SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGKILL or SIGABRT; `SIG` may be left out.
+            kill_signal: String = text("\"SIGTERM\"").read_by(read_signal).or(|| "SIGINT".to_owned());
+
+            /// The time from the stop signal to SIGKILL, not 0.
+            kill_timeout: Duration = positive_time().or(|| Duration::from_secs(5))
+                .pm2("5 s in place of 1.6 s, after the [drain](reload.md#the-drain)");
+
+            /// How an instance drains before the stop signal: `"auto"` for every kind of program, `"epoll"` without
+            /// stopping a thread of the program, `"off"` for the signal at once.
+            ///
+            /// A draining instance takes no new connection and finishes those it has. See [the
+            /// drain](handover.md#the-drain).
+            drain: Drain = word().or(|| Drain::Auto);
+
+            /// The time that a draining instance has to finish its connections, not 0.
+            drain_timeout: Duration = positive_time().or(|| Duration::from_secs(10));
+
+            /// Whether a Node program lets its keep-alive connections end when it drains.
+            ///
+            /// Responses say `Connection: close`, and HTTP/2 sessions are told to end: that is done by
+            /// `/usr/lib/rsgen/drain.js` in `NODE_OPTIONS`. See [Node](handover.md#node).
+            preload: bool = switch().or(|| true);
+
+            /// Whether a Node program gets the message `shutdown` after the drain, and `kill_timeout` to act on it before
+            /// the stop signal.
+            ///
+            /// The program listens for it with `process.on('message')`. Needs `preload`.
+            shutdown_with_message: bool = switch().read_by(read_message).or(|| false)
+                .pm2("in a reload as well; the signal follows after `kill_timeout`");
+
+            /// The time that an instance has from its start to READY, not 0.
+            ///
+            /// After it the start has failed.
+            listen_timeout: Duration = positive_time().or(|| Duration::from_secs(30))
+                .pm2("30 s in place of 3 s, and its end is a failure");
+
+            /// The pause between a death and the next start.
+            ///
+            /// Less than 100 ms counts as 100 ms.
+            restart_delay: Duration = time().read_by(read_delay).or(|| SHORTEST_DELAY).pm2("at least 100 ms");
+
+            /// Whether an instance that ended is started again, whatever its exit status.
+            autorestart: bool = switch().or(|| true).pm2("");
+
+            /// A death sooner than this after READY is a quick one.
+            min_uptime: Duration = time().or(|| Duration::from_secs(1)).pm2("only deaths in a row count");
+
+            /// After so many quick deaths in a row an instance is
+            /// [errored](troubleshooting.md#errored-after-16-quick-deaths-in-a-row), and not started again.
+            max_restarts: u32 = number(1, 9999).or(|| 16).pm2("only deaths in a row count");
+
+            /// The first pause after a quick death; each is half as long again as the one before, up to 15 s.
+            ///
+            /// 0 for none.
+            exp_backoff_restart_delay: Option<Duration> = of(Form::Time, "\"100ms\"", read_backoff).or_none()
+                .pm2("ends with the first life longer than `min_uptime`");
+        }
+    }
+}
+
+impl Lifecycle {
+    /// The longest that a stop takes: the drain, the stop signal, SIGKILL.
+    #[must_use]
+    pub fn longest_stop(&self) -> Duration {
+        let drain = match self.drain {
+            Drain::Off => Duration::ZERO,
+            Drain::Auto | Drain::Epoll => self.drain_timeout,
+        };
+        let message = if self.shutdown_with_message {
+            self.kill_timeout
+        } else {
+            Duration::ZERO
+        };
+        drain + message + self.kill_timeout * 2
+    }
+}
+
+/// Never 0: systemd would restart a crashing program without any pause.
+const SHORTEST_DELAY: Duration = Duration::from_millis(100);
+
+fn read_delay(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Duration> {
+    Some(f.time(wanted)?.max(SHORTEST_DELAY))
+}
+
+// PM2 writes 0 for none.
+fn read_backoff(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Duration>> {
+    let delay = f.time(wanted)?;
+    Some(Some(delay).filter(|delay| !delay.is_zero()))
+}
+
+// The row of `kill_signal` lists them, too.
 const SIGNALS: &[&str] = &[
     "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL",
     "SIGABRT",
 ];
 
-fn read_signal(f: &mut Fields<'_, '_>) -> Option<String> {
-    let given = f.string("kill_signal", "\"SIGTERM\"")?;
+fn read_signal(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String> {
+    let given = f.string(wanted)?;
     let upper = given.value.to_uppercase();
     let name = if upper.starts_with("SIG") {
         upper
@@ -33,47 +132,34 @@ fn read_signal(f: &mut Fields<'_, '_>) -> Option<String> {
     Some(name)
 }
 
-/// Reads them; what is missing has PM2's value where PM2 has one.
-pub(super) fn read(f: &mut Fields<'_, '_>) -> Lifecycle {
-    let preload = f.boolean("preload").unwrap_or(true);
-    Lifecycle {
-        kill_signal: read_signal(f).unwrap_or_else(|| "SIGINT".into()),
-        kill_timeout: f
-            .positive_time("kill_timeout")
-            .unwrap_or(Duration::from_secs(5)),
-        drain: f.parsed("drain", "\"auto\"").unwrap_or(Drain::Auto),
-        drain_timeout: f
-            .positive_time("drain_timeout")
-            .unwrap_or(Duration::from_secs(10)),
-        preload,
-        message: read_message(f, preload),
-        listen_timeout: f
-            .positive_time("listen_timeout")
-            .unwrap_or(Duration::from_secs(30)),
-        // Never 0: systemd would restart a crashing program without any pause.
-        restart_delay: f
-            .time("restart_delay")
-            .unwrap_or_default()
-            .max(Duration::from_millis(100)),
-        autorestart: f.boolean("autorestart").unwrap_or(true),
-        min_uptime: f.time("min_uptime").unwrap_or(Duration::from_secs(1)),
-        max_restarts: f.number("max_restarts", 1..10_000).unwrap_or(16),
-        // PM2 writes 0 for none.
-        backoff: f
-            .time("exp_backoff_restart_delay")
-            .filter(|delay| !delay.is_zero()),
-    }
-}
-
-fn read_message(f: &mut Fields<'_, '_>, preload: bool) -> bool {
-    let span = f.value("shutdown_with_message").map(toml::Spanned::span);
-    let wanted = f.boolean("shutdown_with_message").unwrap_or(false);
-    if let (true, false, Some(span)) = (wanted, preload, span) {
+fn read_message(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<bool> {
+    let is_wanted = f.boolean(wanted)?;
+    if is_wanted && f.peek("preload").and_then(DeValue::as_bool) == Some(false) {
         f.faults.push(
-            Diagnostic::error(span, "`shutdown_with_message` needs `preload`").help(
+            Diagnostic::error(
+                f.place(wanted.key),
+                "`shutdown_with_message` needs `preload`",
+            )
+            .help(
                 "the preload is what brings the message to the program; remove `preload = false`",
             ),
         );
     }
-    wanted
+    Some(is_wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_list_the_signals_that_are_taken() {
+        let row = Lifecycle::ROWS.iter().find(|row| row.name == "kill_signal");
+        let text = row
+            .map(crate::ecosystem::key::Row::more)
+            .unwrap_or_default();
+        for signal in SIGNALS {
+            assert!(text.contains(signal), "{signal}: {text}");
+        }
+    }
 }

@@ -86,7 +86,7 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
 
 /// Addresses, and who had each of them first. A file may have very many, so none is compared with all the others.
 #[derive(Debug, Default)]
-pub(super) struct Taken(HashMap<Spot, usize>);
+pub(super) struct Owners(HashMap<Spot, usize>);
 
 /// What one address has in common with others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -110,7 +110,7 @@ enum Reach {
     Any,
 }
 
-impl Taken {
+impl Owners {
     /// Notes an address. Owners come in ascending order.
     pub(super) fn take(&mut self, listen: &Listen, owner: usize) {
         let spots = listen.spots(|address| match address {
@@ -144,7 +144,7 @@ impl Taken {
         }))
     }
 
-    /// As [`Taken::by`], but `0.0.0.0` and `[::]` of one port may be had both: two sockets, one for each family.
+    /// As [`Owners::by`], but `0.0.0.0` and `[::]` of one port may be had both: two sockets, one for each family.
     pub(super) fn by_family(&self, listen: &Listen) -> Option<usize> {
         self.first(&listen.spots(reaches_of_family))
     }
@@ -347,7 +347,7 @@ mod tests {
         let crosses = |a: &Listen, b: &Listen| ipv4(a) && ipv6(b) || ipv6(a) && ipv4(b);
         let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
         for (first, second) in pairs {
-            let mut taken = Taken::default();
+            let mut taken = Owners::default();
             taken.take(first, 0);
             taken.take(second, 1);
             let owners = [first, second];

@@ -7,17 +7,20 @@
 pub mod app;
 pub mod diagnostic;
 pub mod env_files;
-mod keys;
+pub mod key;
 mod lifecycle;
 pub mod listen;
 mod newer;
 mod parse;
 pub mod pin;
-mod pm2;
+pub mod pm2;
 mod position;
+mod program;
 mod reach;
 mod read;
+mod readers;
 pub mod resolve;
+mod rollout;
 mod tables;
 pub mod values;
 mod variables;
@@ -25,9 +28,22 @@ mod way;
 
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use keys::KEYS;
 pub use newer::allow_newer;
 pub use parse::{collision, parse};
+
+/// Every key of an app, in the order in which documents list them.
+#[must_use]
+pub fn rows() -> Vec<&'static key::Row> {
+    let groups = [
+        App::ROWS,
+        app::Program::ROWS,
+        app::Lifecycle::ROWS,
+        app::Rollout::ROWS,
+    ];
+    let mut rows: Vec<_> = groups.into_iter().flatten().collect();
+    rows.sort_by_key(|row| row.subject);
+    rows
+}
 
 /// The key under which an ecosystem file lists its apps.
 pub const APPS: &str = "apps";

@@ -1,15 +1,16 @@
 //! From text to apps. All faults of a file are found in one go.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::APPS;
 use super::app::App;
 use super::diagnostic::{Diagnostic, Report};
-use super::keys;
-use super::listen::{Listen, Taken};
+use super::listen::{Listen, Owners};
+use super::pm2;
 use super::read::Fields;
+use super::{APPS, rows};
 
 /// Each app is looked for on the host, with its account and its files: a file that lists more would be checked for
 /// minutes.
@@ -37,7 +38,7 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
 }
 
 fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
-    let mut fields = Fields::new(document, faults);
+    let mut fields = Fields::new(document, 0..0, faults);
     let value = fields.value(APPS);
     let mut apps = Vec::new();
     match value.map(|v| (v, v.get_ref())) {
@@ -56,7 +57,7 @@ fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
             }
             for entry in tables.iter().take(MOST_APPS) {
                 match entry.get_ref().as_table() {
-                    Some(table) => apps.extend(keys::read(table, entry.span(), fields.faults)),
+                    Some(table) => apps.extend(read_app(table, entry.span(), fields.faults)),
                     None => fields.faults.push(not_tables(entry.span())),
                 }
             }
@@ -64,12 +65,25 @@ fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
         Some((value, _)) => fields.faults.push(not_tables(value.span())),
     }
     fields.finish("the file", |key| {
-        keys::is_key(key).then(|| format!("`{key}` belongs to an app: write `[[apps]]` before it"))
+        is_key(key).then(|| format!("`{key}` belongs to an app: write `[[apps]]` before it"))
     });
     apps
 }
 
-fn not_tables(span: std::ops::Range<usize>) -> Diagnostic {
+/// Reads one app; `None` when what every later check needs is missing.
+fn read_app(table: &DeTable<'_>, span: Range<usize>, faults: &mut Vec<Diagnostic>) -> Option<App> {
+    let mut fields = Fields::new(table, span, faults);
+    let app = App::read(&mut fields);
+    fields.finish("an app", pm2::advice);
+    (!app.name.is_empty() && !app.program.script.is_empty()).then_some(app)
+}
+
+/// Whether an app has such a key.
+fn is_key(word: &str) -> bool {
+    rows().iter().any(|row| row.name == word)
+}
+
+fn not_tables(span: Range<usize>) -> Diagnostic {
     Diagnostic::error(span, "`apps` is not a list of tables")
         .help("write `[[apps]]`, with two brackets, once for each app")
 }
@@ -77,7 +91,7 @@ fn not_tables(span: std::ops::Range<usize>) -> Diagnostic {
 /// What one app alone cannot get wrong. Each address is compared with the first app that has it, not with every app.
 fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
     let mut names = HashSet::new();
-    let mut taken = Taken::default();
+    let mut taken = Owners::default();
     for (number, app) in apps.iter().enumerate() {
         if !names.insert(&app.name) {
             faults.push(
@@ -105,7 +119,7 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
 /// The fault of two apps that want one address.
 #[must_use]
 pub fn collision(app: &App, other: &App) -> Option<Diagnostic> {
-    let mut taken = Taken::default();
+    let mut taken = Owners::default();
     for listen in &other.listen {
         taken.take(listen, 0);
     }

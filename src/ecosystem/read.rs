@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
+use super::key::{Absent, Form, Key, Wanted};
 use super::values::{LONGEST, parse_time};
 use crate::unit::Fault;
 
@@ -29,15 +29,22 @@ pub(super) struct Found<T> {
 /// One table being read.
 pub(super) struct Fields<'a, 'd> {
     entries: &'a DeTable<'a>,
+    /// Where the table stands in the text.
+    span: Range<usize>,
     asked: Vec<&'static str>,
     /// Where faults are noted.
     pub(super) faults: &'d mut Vec<Diagnostic>,
 }
 
 impl<'a, 'd> Fields<'a, 'd> {
-    pub(super) fn new(entries: &'a DeTable<'a>, faults: &'d mut Vec<Diagnostic>) -> Self {
+    pub(super) fn new(
+        entries: &'a DeTable<'a>,
+        span: Range<usize>,
+        faults: &'d mut Vec<Diagnostic>,
+    ) -> Self {
         Self {
             entries,
+            span,
             asked: Vec::new(),
             faults,
         }
@@ -49,22 +56,57 @@ impl<'a, 'd> Fields<'a, 'd> {
         self.entries.get(key)
     }
 
-    /// Notes that the value at `key` is not what it should be.
-    fn mismatch(&mut self, key: &str, value: Value<'a>, wanted: &str, example: &str) {
+    /// The value of a key as its row says, or what counts in its place.
+    pub(super) fn take<T>(&mut self, key: &'static str, row: &Key<T>) -> T {
+        let is_missing = self.value(key).is_none();
+        if let Some(value) = row.kind.read(self, key) {
+            return value;
+        }
+        match row.absent {
+            Absent::Required(what, placeholder) => {
+                if is_missing {
+                    let example = row.kind.wanted(key).example;
+                    let fault = format!("this app has no `{key}`");
+                    self.faults.push(
+                        Diagnostic::error(self.span.clone(), fault)
+                            .help(format!("add `{key} = {example}`, {what}")),
+                    );
+                }
+                placeholder()
+            }
+            Absent::Value(value, _) => value(),
+            Absent::Said(_, value) => value(self),
+        }
+    }
+
+    /// The value of another key, on which one depends; what is wrong with it is for its own reader.
+    pub(super) fn peek(&self, key: &str) -> Option<&'a DeValue<'a>> {
+        Some(self.entries.get(key)?.get_ref())
+    }
+
+    /// Where the value of a key stands; without one the name, or the whole table.
+    pub(super) fn place(&self, key: &str) -> Range<usize> {
+        let value = self.entries.get(key).or_else(|| self.entries.get("name"));
+        value.map_or(self.span.clone(), Spanned::span)
+    }
+
+    /// Notes that the value of a key is not what it should be.
+    fn mismatch(&mut self, wanted: Wanted, value: Value<'a>, what: &str) {
+        let Wanted { key, example, .. } = wanted;
         let kind = with_article(value.get_ref().type_str());
         self.faults.push(
-            Diagnostic::error(value.span(), format!("`{key}` is {kind}, not {wanted}"))
+            Diagnostic::error(value.span(), format!("`{key}` is {kind}, not {what}"))
                 .help(format!("write it as in `{key} = {example}`")),
         );
     }
 
-    pub(super) fn string(&mut self, key: &'static str, example: &str) -> Option<Found<String>> {
-        let value = self.value(key)?;
+    pub(super) fn string(&mut self, wanted: Wanted) -> Option<Found<String>> {
+        let value = self.value(wanted.key)?;
         let Some(text) = value.get_ref().as_str() else {
-            self.mismatch(key, value, "a string", example);
+            self.mismatch(wanted, value, "a string");
             return None;
         };
-        self.clean(key, text, &value.span())?;
+        self.clean(wanted.key, text, &value.span())?;
         Some(Found {
             value: text.to_owned(),
             span: value.span(),
@@ -83,43 +125,32 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(())
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        let value = self.value(key)?;
+    pub(super) fn boolean(&mut self, wanted: Wanted) -> Option<bool> {
+        let value = self.value(wanted.key)?;
         if let Some(b) = value.get_ref().as_bool() {
             return Some(b);
         }
-        self.mismatch(key, value, "true or false", "true");
+        self.mismatch(wanted, value, "true or false");
         None
     }
 
-    pub(super) fn number(&mut self, key: &'static str, range: Range<i64>) -> Option<u32> {
-        let value = self.value(key)?;
+    /// A number within the bounds of the key's form.
+    pub(super) fn number(&mut self, wanted: Wanted) -> Option<i64> {
+        let value = self.value(wanted.key)?;
         let Some(number) = integer(value) else {
-            self.mismatch(key, value, "a number", "1");
+            self.mismatch(wanted, value, "a number");
             return None;
         };
-        if !range.contains(&number) {
-            self.faults.push(
-                Diagnostic::error(value.span(), format!("`{key}` is `{number}`, out of range"))
-                    .help(format!(
-                        "write a number from {} to {}",
-                        range.start,
-                        range.end - 1
-                    )),
-            );
+        if let Form::Number(low, high) = wanted.form
+            && !(low..=high).contains(&number)
+        {
+            let fault = format!("`{}` is `{number}`, out of range", wanted.key);
+            let help = format!("write a number from {low} to {high}");
+            self.faults
+                .push(Diagnostic::error(value.span(), fault).help(help));
             return None;
         }
-        u32::try_from(number).ok()
-    }
-
-    /// A word that its type knows how to read.
-    pub(super) fn parsed<T: FromStr<Err = Fault>>(
-        &mut self,
-        key: &'static str,
-        example: &str,
-    ) -> Option<T> {
-        let Found { value, span } = self.string(key, example)?;
-        self.parse(&value, &span)
+        Some(number)
     }
 
     /// What was read of the value that stands at a place; the fault is noted.
@@ -128,15 +159,8 @@ impl<'a, 'd> Fields<'a, 'd> {
             .ok()
     }
 
-    pub(super) fn parse<T: FromStr<Err = Fault>>(
-        &mut self,
-        text: &str,
-        span: &Range<usize>,
-    ) -> Option<T> {
-        self.note(span, text.parse())
-    }
-
-    pub(super) fn time(&mut self, key: &'static str) -> Option<Duration> {
+    pub(super) fn time(&mut self, wanted: Wanted) -> Option<Duration> {
+        let key = wanted.key;
         let value = self.value(key)?;
         if let Some(number) = integer(value) {
             let time = u64::try_from(number)
@@ -152,15 +176,16 @@ impl<'a, 'd> Fields<'a, 'd> {
             return time;
         }
         let Some(text) = value.get_ref().as_str() else {
-            self.mismatch(key, value, "a time", "\"5s\"");
+            self.mismatch(wanted, value, "a time");
             return None;
         };
         self.note(&value.span(), parse_time(text))
     }
 
     /// A time that is not nothing: systemd takes 0 for "for ever".
-    pub(super) fn positive_time(&mut self, key: &'static str) -> Option<Duration> {
-        let time = self.time(key)?;
+    pub(super) fn positive_time(&mut self, wanted: Wanted) -> Option<Duration> {
+        let key = wanted.key;
+        let time = self.time(wanted)?;
         if time.is_zero() {
             let span = self.entries.get(key)?.span();
             self.faults.push(
@@ -176,7 +201,8 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 
     /// A list of strings, or one string that is split as a shell splits words.
-    pub(super) fn words(&mut self, key: &'static str) -> Option<Vec<String>> {
+    pub(super) fn words(&mut self, wanted: Wanted) -> Option<Vec<String>> {
+        let key = wanted.key;
         let value = self.value(key)?;
         if let Some(text) = value.get_ref().as_str() {
             self.clean(key, text, &value.span())?;
@@ -192,40 +218,37 @@ impl<'a, 'd> Fields<'a, 'd> {
             }
             return words;
         }
-        self.strings(key, value, "[\"--port\", \"3000\"]")
+        self.strings(wanted, value)
     }
 
     /// A list of strings, or one string.
-    pub(super) fn list(&mut self, key: &'static str, example: &str) -> Option<Vec<Found<String>>> {
-        let value = self.value(key)?;
+    pub(super) fn list(&mut self, wanted: Wanted) -> Option<Vec<Found<String>>> {
+        let value = self.value(wanted.key)?;
         if value.get_ref().is_array() {
             let elements = value.get_ref().as_array()?;
-            return elements
-                .iter()
-                .map(|e| self.element(key, e, example))
-                .collect();
+            return elements.iter().map(|e| self.element(wanted, e)).collect();
         }
-        Some(vec![self.element(key, value, example)?])
+        Some(vec![self.element(wanted, value)?])
     }
 
-    fn strings(&mut self, key: &str, value: Value<'a>, example: &str) -> Option<Vec<String>> {
+    fn strings(&mut self, wanted: Wanted, value: Value<'a>) -> Option<Vec<String>> {
         let Some(elements) = value.get_ref().as_array() else {
-            self.mismatch(key, value, "a string or a list of strings", example);
+            self.mismatch(wanted, value, "a string or a list of strings");
             return None;
         };
         elements
             .iter()
-            .map(|e| Some(self.element(key, e, example)?.value))
+            .map(|e| Some(self.element(wanted, e)?.value))
             .collect()
     }
 
     // Numbers are taken as they are written: `args = ["--port", 3000]` has one meaning only.
-    fn element(&mut self, key: &str, value: Value<'a>, example: &str) -> Option<Found<String>> {
+    fn element(&mut self, wanted: Wanted, value: Value<'a>) -> Option<Found<String>> {
         let Some(text) = scalar(value) else {
-            self.mismatch(key, value, "a string", example);
+            self.mismatch(wanted, value, "a string");
             return None;
         };
-        self.clean(key, &text, &value.span())?;
+        self.clean(wanted.key, &text, &value.span())?;
         Some(Found {
             value: text,
             span: value.span(),
@@ -233,18 +256,25 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 
     /// A table whose keys are the user's own, in the order of the keys.
-    pub(super) fn map(&mut self, key: &'static str) -> BTreeMap<String, (Range<usize>, Value<'a>)> {
-        let Some(value) = self.value(key) else {
+    pub(super) fn map(&mut self, wanted: Wanted) -> BTreeMap<String, (Range<usize>, Value<'a>)> {
+        let Some(value) = self.value(wanted.key) else {
             return BTreeMap::new();
         };
         let Some(table) = value.get_ref().as_table() else {
-            self.mismatch(key, value, "a table", "{ KEY = \"value\" }");
+            self.mismatch(wanted, value, "a table");
             return BTreeMap::new();
         };
-        table
-            .iter()
+        let entries = table.iter();
+        entries
             .map(|(k, v)| (k.get_ref().to_string(), (k.span(), v)))
             .collect()
+    }
+
+    /// Where each key of such a table stands.
+    pub(super) fn places(&self, key: &str) -> BTreeMap<String, Range<usize>> {
+        let table = self.peek(key).and_then(DeValue::as_table);
+        let keys = table.into_iter().flat_map(DeTable::keys);
+        keys.map(|k| (k.get_ref().to_string(), k.span())).collect()
     }
 
     /// What was asked for, each once.

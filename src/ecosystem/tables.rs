@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::app::Directives;
 use super::diagnostic::Diagnostic;
+use super::key::Wanted;
 use super::newer;
 use super::read::{Fields, MOST_GUESSED, Value, scalar};
 use super::variables;
@@ -31,9 +32,9 @@ pub(super) fn check_variable(
     Some(())
 }
 
-pub(super) fn read_env(f: &mut Fields<'_, '_>) -> BTreeMap<String, String> {
+pub(super) fn read_env(f: &mut Fields<'_, '_>, wanted: Wanted) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
-    for (key, (span, value)) in f.map("env") {
+    for (key, (span, value)) in f.map(wanted) {
         let Some(text) = scalar(value) else {
             f.faults.push(
                 Diagnostic::error(value.span(), format!("`{key}` is no single value"))
@@ -76,11 +77,11 @@ fn warn_of_secret(f: &mut Fields<'_, '_>, key: &str, span: &Range<usize>) {
 
 pub(super) fn read_directives(
     f: &mut Fields<'_, '_>,
-    key: &'static str,
+    wanted: Wanted,
     section: Section,
 ) -> Directives {
     let mut directives = Vec::new();
-    let given = f.map(key);
+    let given = f.map(wanted);
     if given.is_empty() {
         return directives;
     }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::diagnostic::nearest;
+use super::key::Written;
 use crate::unit::Fault;
 
 pub use super::listen::{Listen, Place, SocketKind};
@@ -59,6 +60,15 @@ impl fmt::Display for Instances {
             Self::Max => f.write_str("max"),
             Self::Fewer(n) => write!(f, "-{n}"),
             Self::Exactly(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+impl Written for Instances {
+    fn written(&self) -> String {
+        match self {
+            Self::Max => "\"max\"".to_owned(),
+            Self::Fewer(_) | Self::Exactly(_) => self.to_string(),
         }
     }
 }
@@ -158,15 +168,29 @@ pub fn show_time(time: Duration) -> String {
     }
 }
 
+/// A value that is one of a few words.
+pub(super) trait Word {
+    /// All of them.
+    const WORDS: &'static [&'static str];
+    /// One of them, as TOML.
+    const EXAMPLE: &'static str;
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
-        impl $name {
-            /// Every word it is written with.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
+        impl Word for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+            const EXAMPLE: &'static str = [$(concat!("\"", $word, "\"")),+][0];
+        }
+
+        impl Written for $name {
+            fn written(&self) -> String {
+                format!("\"{self}\"")
+            }
         }
 
         impl fmt::Display for $name {

@@ -10,6 +10,7 @@ use rsgen::ecosystem::resolve::FileStatus;
 use rsgen::ecosystem::{self, App};
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host};
+use rsgen::unit::directive::Section;
 use testbed::unit::{Directive, Dollar, read, words};
 
 const HOST: Host = Host {
@@ -104,7 +105,7 @@ fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
     };
     match ending {
         ".socket" => {
-            own("Socket", &app.socket);
+            own("Socket", app.directives(Section::Socket));
             own(
                 "Socket",
                 &[
@@ -114,8 +115,8 @@ fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
             );
         }
         "@.service" => {
-            own("Unit", &app.unit);
-            own("Service", &app.service);
+            own("Unit", app.directives(Section::Unit));
+            own("Service", app.directives(Section::Service));
             let sandbox = plan::sandbox_directives().map(|name| (name.to_owned(), String::new()));
             own("Service", &sandbox.collect::<Vec<_>>());
         }
@@ -135,7 +136,7 @@ fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
         panic!("one ExecStart=: {directives:?}");
     };
     let start = words(start, Dollar::Variable).expect("a command line");
-    let program = app.program.command_line();
+    let program = app.program().command_line();
     assert!(
         start.ends_with(&program),
         "{start:?} does not end in {program:?}"
@@ -150,17 +151,15 @@ fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
         .collect();
     assert_eq!(read, EnvFiles::of(app, &host.status).by_worker);
 
-    let mut env: Vec<String> = app
-        .env
-        .iter()
+    let variables = app.variables().into_iter();
+    let mut env: Vec<String> = variables
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    env.extend(app.instance_var.iter().map(|name| format!("{name}=%i")));
     let mut said = Vec::new();
     for value in values("Environment") {
         // Those of the user's own directives are as they are.
         if !app
-            .service
+            .directives(Section::Service)
             .iter()
             .any(|(key, own)| key == "Environment" && own.trim() == value)
         {
@@ -172,10 +171,11 @@ fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
     assert_eq!(said, env);
 
     let plain = |key: &str| values(key).first().map(|v| v.replace("%%", "%"));
-    assert_eq!(plain("User"), app.user);
-    assert_eq!(plain("Group"), app.group);
-    if let Some(cwd) = &app.program.cwd {
-        assert_eq!(plain("WorkingDirectory").as_ref(), Some(cwd));
+    let (user, group) = app.account();
+    assert_eq!(plain("User").as_deref(), user);
+    assert_eq!(plain("Group").as_deref(), group);
+    if let Some(cwd) = app.program().cwd() {
+        assert_eq!(plain("WorkingDirectory").as_deref(), Some(cwd));
     }
 }
 

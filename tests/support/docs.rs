@@ -6,6 +6,7 @@
 //! - `<!-- file: /srv/web/server.js -->`: the next block is written there.
 //! - `<!-- run: sed … -->`: done in silence; it has to succeed.
 //! - `<!-- not run: reason -->`: the next block cannot be run; the tests know every such reason.
+//! - `<!-- derived: … -->`: what stands until the next of these is written by another test.
 
 use crate::machine::Machine;
 
@@ -87,6 +88,7 @@ fn note(block: &mut Block, comment: &str, line: usize) {
         Some(("file", path)) => block.file = Some(path.to_owned()),
         Some(("run", script)) => block.before.push(script.to_owned()),
         Some(("not run", why)) => block.not_run = Some(why.to_owned()),
+        Some(("derived", _)) => {}
         _ => panic!("line {line}: `{comment}` says nothing to the tests"),
     }
 }

@@ -1,0 +1,352 @@
+//! One declaration for each key of an app: its row.
+//!
+//! A row stands in a [`keys!`] block, which says what a group of keys is for:
+//!
+//! ```ignore
+//! keys! {
+//!     /// How a reload walks.
+//!     pub struct Rollout {
+//!         in Reload {
+//!             /// How many instances a reload replaces at a time.
+//!             parallel: u32 = number(1, 1024).or(|| 1);
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! From a row come the field of the struct, the reader, which [`Fields::take`] runs, and a [`Row`] for everything that
+//! lists keys: rsgen.toml(5), the JSON schema and the tables of documents (`tests/keys` writes them), the "did you
+//! mean" of an unknown key and the advice to those who come from PM2. In a row stand
+//!
+//! - the doc comment, in the Markdown of docs/: its first paragraph is what short tables and editors show, the rest
+//!   follows where there is room;
+//! - the name, which is the field's;
+//! - the type of the field;
+//! - the kind of value (`number`, `time`, `switch`, `word`, …; [`of`] for a reader of the key's own) and what counts
+//!   where the key is not there (`or`, `or_as`, `or_none`, `required`);
+//! - for a key of PM2's, `.pm2(…)`; for another name there, `.replaces(…)`.
+//!
+//! The fields are the crate's own, and no struct of keys compares itself: so the compiler sees a key that is read and
+//! never used, and `field is never read` fails `make lint`. `tests/keys` holds each key to changing a unit.
+
+mod kind;
+
+pub(super) use kind::{Written, number, of, positive_time, switch, text, time, word, words};
+
+use super::read::Fields;
+
+/// Where documents list a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// What is run.
+    Program,
+    /// How many instances there are, and what surrounds them.
+    Environment,
+    /// The shared sockets, and how instances get them.
+    Socket,
+    /// How an instance starts, stops and is given up.
+    Life,
+    /// How a reload walks.
+    Reload,
+    /// Directives of systemd, passed through.
+    Directives,
+}
+
+/// What can be written as the value of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `true` or `false`.
+    Switch,
+    /// An integer from the first to the second.
+    Number(i64, i64),
+    /// A time of systemd.time(7), or an integer of milliseconds.
+    Time,
+    /// A string.
+    Text,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A number of instances, or a word for one.
+    Instances,
+    /// The name or the number of a user or a group.
+    Account,
+    /// A list, or one string that is split as a shell splits words.
+    Words,
+    /// A string, or a list of strings.
+    Texts,
+    /// A port or an address, or a list of such.
+    Addresses,
+    /// A table of environment variables.
+    Variables,
+    /// A table of directives.
+    Directives,
+}
+
+/// What counts where a key is not there, as documents say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fallback {
+    /// The key has to be there.
+    Required,
+    /// This value, as TOML.
+    Value(String),
+    /// What these words say.
+    Said(&'static str),
+}
+
+/// What PM2 calls a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pm2 {
+    /// For a key that PM2 has by the same name: what differs, or nothing.
+    pub same: Option<&'static str>,
+    /// Names of PM2's that become this key.
+    pub names: &'static [&'static str],
+    /// What to write in their place.
+    pub write: &'static str,
+    /// Why, or what differs; may be empty.
+    pub note: &'static str,
+}
+
+/// A key as it is listed.
+#[derive(Debug)]
+pub struct Row {
+    /// The key.
+    pub name: &'static str,
+    /// Where it is listed.
+    pub subject: Subject,
+    /// What can be written.
+    pub form: Form,
+    /// A value, as TOML.
+    pub example: &'static str,
+    /// PM2's names for it.
+    pub pm2: Pm2,
+    pub(super) default: fn() -> Fallback,
+    pub(super) text: &'static [&'static str],
+}
+
+impl Row {
+    /// What counts where the key is not there.
+    #[must_use]
+    pub fn default(&self) -> Fallback {
+        (self.default)()
+    }
+
+    /// What the key is, in short; Markdown, with links as from docs/.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        joined(self.text.split(|line| line.trim().is_empty()).next())
+    }
+
+    /// What there is to say beyond that.
+    #[must_use]
+    pub fn more(&self) -> String {
+        let paragraphs = self.text.split(|line| line.trim().is_empty()).skip(1);
+        let paragraphs: Vec<String> = paragraphs.map(|lines| joined(Some(lines))).collect();
+        paragraphs.join(" ")
+    }
+}
+
+fn joined(lines: Option<&[&str]>) -> String {
+    let lines = lines.unwrap_or_default().iter().map(|line| line.trim());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// A key that is being read, as its reader and its faults need to know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) key: &'static str,
+    pub(super) form: Form,
+    /// A value, as TOML.
+    pub(super) example: &'static str,
+}
+
+/// The value of a key; `None` where there is none, or where what is wrong with it has been noted.
+pub(super) type Taken<T> = Option<T>;
+
+/// Takes the value of a key.
+pub(super) type Reader<T> = fn(&mut Fields<'_, '_>, Wanted) -> Taken<T>;
+
+/// A kind of value; what counts where it is missing makes a [`Key`] of it.
+pub(super) struct Kind<T> {
+    pub(super) form: Form,
+    pub(super) example: &'static str,
+    read: Reader<T>,
+}
+
+/// The right side of a row.
+pub(super) struct Key<T> {
+    pub(super) kind: Kind<T>,
+    pub(super) absent: Absent<T>,
+    pub(super) pm2: Pm2,
+}
+
+/// What counts where a key is not there, or wrong.
+pub(super) enum Absent<T> {
+    /// A fault, which says what the key is; and this until the file is rejected.
+    Required(&'static str, fn() -> T),
+    Value(fn() -> T, fn(&T) -> String),
+    Said(&'static str, fn(&mut Fields<'_, '_>) -> T),
+}
+
+impl<T> Clone for Kind<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Kind<T> {}
+impl<T> Clone for Absent<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Absent<T> {}
+
+impl<T> Kind<T> {
+    pub(super) fn wanted(&self, key: &'static str) -> Wanted {
+        Wanted {
+            key,
+            form: self.form,
+            example: self.example,
+        }
+    }
+
+    pub(super) fn read(&self, f: &mut Fields<'_, '_>, key: &'static str) -> Option<T> {
+        (self.read)(f, self.wanted(key))
+    }
+
+    /// The same kind with a reader that asks for more, or takes more.
+    pub(super) const fn read_by(self, read: Reader<T>) -> Self {
+        Self { read, ..self }
+    }
+
+    const fn key(self, absent: Absent<T>) -> Key<T> {
+        let pm2 = Pm2 {
+            same: None,
+            names: &[],
+            write: "",
+            note: "",
+        };
+        Key {
+            kind: self,
+            absent,
+            pm2,
+        }
+    }
+
+    /// Every app has to have the key; `what` completes "add `KEY = EXAMPLE`, …".
+    pub(super) const fn required(self, what: &'static str) -> Key<T>
+    where
+        T: Default,
+    {
+        self.key(Absent::Required(what, T::default))
+    }
+
+    /// A value that documents show as it would be written.
+    pub(super) const fn or(self, value: fn() -> T) -> Key<T>
+    where
+        T: Written,
+    {
+        self.key(Absent::Value(value, T::written))
+    }
+
+    /// A value that depends on others, and the words for it.
+    pub(super) const fn or_as(
+        self,
+        said: &'static str,
+        value: fn(&mut Fields<'_, '_>) -> T,
+    ) -> Key<T> {
+        self.key(Absent::Said(said, value))
+    }
+
+    /// Nothing.
+    pub(super) const fn or_none(self) -> Key<T>
+    where
+        T: Default,
+    {
+        self.or_as("none", |_| T::default())
+    }
+}
+
+impl<T> Key<T> {
+    /// PM2 has the key by the same name; `differs` says what is different here, if anything.
+    pub(super) const fn pm2(self, differs: &'static str) -> Self {
+        let same = Some(differs);
+        let pm2 = Pm2 { same, ..self.pm2 };
+        Self { pm2, ..self }
+    }
+
+    /// PM2 has other names for what is written so here.
+    pub(super) const fn replaces(
+        self,
+        names: &'static [&'static str],
+        write: &'static str,
+        note: &'static str,
+    ) -> Self {
+        let pm2 = Pm2 {
+            names,
+            write,
+            note,
+            ..self.pm2
+        };
+        Self { pm2, ..self }
+    }
+
+    pub(super) fn default(&self) -> Fallback {
+        match self.absent {
+            Absent::Required(..) => Fallback::Required,
+            Absent::Value(value, written) => Fallback::Value(written(&value())),
+            Absent::Said(said, _) => Fallback::Said(said),
+        }
+    }
+}
+
+/// Declares a struct of keys; see the docs of `key`. `with` has fields that are no keys: what else is taken of the table.
+macro_rules! keys {
+    (
+        $(#[$about:meta])*
+        pub struct $group:ident {
+            $(in $subject:ident {
+                $($(#[doc = $text:literal])+ $key:ident: $type:ty = $row:expr;)+
+            })+
+            $(with {
+                $($(#[$besides_about:meta])+ $besides:ident: $besides_type:ty = $read:expr;)+
+            })?
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone)]
+        pub struct $group {
+            $($($(#[doc = $text])+ pub(crate) $key: $type,)+)+
+            $($($(#[$besides_about])+ pub(crate) $besides: $besides_type,)+)?
+        }
+
+        impl $group {
+            /// The keys, in the order in which documents list them.
+            pub(super) const ROWS: &'static [$crate::ecosystem::key::Row] = &[$($({
+                const KEY: $crate::ecosystem::key::Key<$type> = $row;
+                $crate::ecosystem::key::Row {
+                    name: stringify!($key),
+                    subject: $crate::ecosystem::key::Subject::$subject,
+                    form: KEY.kind.form,
+                    example: KEY.kind.example,
+                    pm2: KEY.pm2,
+                    default: || KEY.default(),
+                    text: &[$($text),+],
+                }
+            },)+)+];
+
+            /// Takes the keys of a table; what is wrong with them is noted.
+            pub(super) fn read(f: &mut $crate::ecosystem::read::Fields<'_, '_>) -> Self {
+                Self {
+                    $($($key: {
+                        const KEY: $crate::ecosystem::key::Key<$type> = $row;
+                        f.take(stringify!($key), &KEY)
+                    },)+)+
+                    $($($besides: {
+                        let read: fn(&mut $crate::ecosystem::read::Fields<'_, '_>) -> $besides_type = $read;
+                        read(f)
+                    },)+)?
+                }
+            }
+        }
+    };
+}
+pub(super) use keys;

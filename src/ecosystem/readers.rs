@@ -1,0 +1,151 @@
+//! Readers for the keys of an app that are of no common kind.
+
+use std::path::Path;
+
+use toml::de::DeValue;
+
+use super::diagnostic::Diagnostic;
+use super::key::{Taken, Wanted};
+use super::listen::Owners;
+use super::program::clean_path;
+use super::read::{Fields, integer, scalar};
+use super::tables::check_variable;
+use super::values::{Handover, Instances, Listen, Ready};
+use super::variables;
+use crate::unit::{Fault, name};
+
+/// A name that cannot be one is empty: what follows would speak of an app that nobody meant.
+pub(super) fn read_name(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String> {
+    let Some(given) = f.string(wanted) else {
+        return f.peek(wanted.key).map(|_| String::new());
+    };
+    let good = f.note(&given.span, name::check(&given.value));
+    Some(good.map_or_else(String::new, |()| given.value))
+}
+
+// As PM2 has it.
+pub(super) fn derived_name(f: &mut Fields<'_, '_>) -> String {
+    let script = f.peek("script").and_then(DeValue::as_str);
+    let stem = script.and_then(|script| Path::new(script).file_stem()?.to_str());
+    let place = f.place("name");
+    let good = stem.filter(|stem| f.note(&place, name::check(stem)).is_some());
+    good.unwrap_or_default().to_owned()
+}
+
+pub(super) fn read_instances(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Instances> {
+    let value = f.value(wanted.key)?;
+    let parsed = match (integer(value), value.get_ref().as_str()) {
+        (Some(number), _) => Instances::from_number(number),
+        (None, Some(text)) => text.parse(),
+        (None, None) => Err(Fault::new(
+            "`instances` is no number",
+            "write a number, `\"max\"`, or `-1` for one fewer than the CPUs",
+        )),
+    };
+    f.note(&value.span(), parsed)
+}
+
+pub(super) fn read_instance_var(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
+    let given = f.string(wanted)?;
+    if given.value.is_empty() {
+        return Some(None);
+    }
+    check_variable(f, &given.value, &given.span)?;
+    if let Some(fault) = variables::refusal(&given.value) {
+        f.faults.push(Diagnostic::of(given.span, fault));
+    }
+    Some(Some(given.value))
+}
+
+pub(super) fn read_env_file(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
+    let mut files = Vec::new();
+    for file in f.list(wanted)? {
+        // EnvironmentFile= expands wildcards.
+        if file.value.contains(['*', '?', '[']) {
+            f.faults.push(
+                Diagnostic::error(file.span, "`env_file` holds a wildcard")
+                    .help("name each file, in a list"),
+            );
+        } else if let Some(path) = clean_path(f, wanted.key, file) {
+            files.push(path);
+        }
+    }
+    Some(files)
+}
+
+// The strict rule of systemd for user and group names, see its USER_NAMES document.
+pub(super) fn read_account(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
+    let key = wanted.key;
+    let value = f.value(key)?;
+    let text = scalar(value).unwrap_or_default();
+    let good = text.len() <= 31
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if !good {
+        f.faults.push(
+            Diagnostic::error(value.span(), format!("`{text}` is no {key}")).help(format!(
+                "write the name of a {key} of this system, or its number"
+            )),
+        );
+        return None;
+    }
+    Some(Some(text))
+}
+
+pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<Listen>> {
+    let value = f.value(wanted.key)?;
+    let mut listen: Vec<Listen> = Vec::new();
+    let mut taken = Owners::default();
+    for found in f.list(wanted)? {
+        let Some(address) = f.note(&found.span, found.value.parse::<Listen>()) else {
+            continue;
+        };
+        if taken.by_family(&address).is_some() {
+            f.faults.push(
+                Diagnostic::error(
+                    found.span,
+                    format!("`{address}` is covered by an address before it"),
+                )
+                .help("leave it out"),
+            );
+        } else {
+            taken.take(&address, 0);
+            listen.push(address);
+        }
+    }
+    if value.get_ref().as_array().is_some_and(|a| a.is_empty()) {
+        f.faults.push(
+            Diagnostic::error(value.span(), "`listen` is empty")
+                .help("add the address that its instances share, e.g. `listen = 3000`"),
+        );
+    }
+    Some(listen)
+}
+
+/// What is READY where nothing is said of it.
+pub(super) fn usual_ready(f: &mut Fields<'_, '_>) -> Ready {
+    if is_given_its_sockets(f) {
+        Ready::Exec
+    } else {
+        Ready::Listen
+    }
+}
+
+fn is_given_its_sockets(f: &Fields<'_, '_>) -> bool {
+    let word = f.peek("handover").and_then(DeValue::as_str);
+    word.and_then(|word| word.parse().ok()) == Some(Handover::Fds)
+}
+
+pub(super) fn read_ready(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ready> {
+    let found = f.string(wanted)?;
+    let ready = f.note(&found.span, found.value.parse())?;
+    if ready == Ready::Listen && is_given_its_sockets(f) {
+        f.faults.push(
+            Diagnostic::error(found.span, "`ready = \"listen\"` needs `handover = \"bind\"`")
+                .help("a program that is given its sockets never calls listen; write `ready = \"notify\"` if it calls sd_notify, else `\"exec\"`"),
+        );
+    }
+    Some(ready)
+}

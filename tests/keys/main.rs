@@ -1,0 +1,190 @@
+//! What is derived from the rows of the keys: every place that lists them, and that each key is of use.
+//!
+//! `RSGEN_BLESS=1 cargo test --test keys` writes the places anew. In Markdown such a place is between two comments
+//! `<!-- derived: … -->`, in rsgen.toml(5) between two of its own; the schema is derived as a whole.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod manual;
+mod markdown;
+mod schema;
+mod tables;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use rsgen::ecosystem::key::{Fallback, Form, Row, Subject};
+use rsgen::ecosystem::{self, rows};
+use rsgen::layout::Layout;
+use rsgen::plan::{self, Host, UnitSet};
+
+/// A file, a place in it, and what belongs there.
+type Place = (&'static str, Mark, String);
+
+/// The lines around a place.
+enum Mark {
+    /// In Markdown, by a name.
+    Comment(&'static str),
+    /// In a manual page.
+    Roff,
+    /// The whole file.
+    File,
+}
+
+impl Mark {
+    fn lines(&self) -> Option<(String, &'static str)> {
+        match self {
+            Self::Comment(name) => Some((
+                format!("<!-- derived: {name} -->\n"),
+                "<!-- derived: end -->",
+            )),
+            Self::Roff => Some((".\\\" derived\n".to_owned(), ".\\\" end of what is derived")),
+            Self::File => None,
+        }
+    }
+
+    /// The file with what belongs to the place.
+    fn put(&self, file: &str, text: &str) -> String {
+        let Some((begin, end)) = self.lines() else {
+            return text.to_owned();
+        };
+        let (before, rest) = file.split_once(&begin).unwrap();
+        let (_, after) = rest.split_once(end).unwrap();
+        format!("{before}{begin}{text}{end}{after}")
+    }
+}
+
+const SUBJECTS: &[(Subject, &str)] = &[
+    (Subject::Program, "program"),
+    (Subject::Environment, "environment"),
+    (Subject::Socket, "socket"),
+    (Subject::Life, "life"),
+    (Subject::Reload, "reload"),
+    (Subject::Directives, "directives"),
+];
+
+fn places() -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for (subject, name) in SUBJECTS {
+        let table = tables::of_subject(*subject);
+        places.push(("docs/ecosystem.md", Mark::Comment(name), table));
+    }
+    places.push(("docs/from-pm2.md", Mark::Comment("pm2"), tables::of_pm2()));
+    places.push(("README.md", Mark::Comment("keys"), tables::short()));
+    places.push(("packaging/man/rsgen.toml.5", Mark::Roff, manual::section()));
+    let schema = schema::whole();
+    places.push(("packaging/ecosystem.schema.json", Mark::File, schema));
+    places
+}
+
+#[test]
+fn documents_list_the_keys_as_their_rows_have_them() {
+    let bless = std::env::var_os("RSGEN_BLESS").is_some();
+    for (file, mark, text) in places() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let there = fs::read_to_string(&path).unwrap();
+        let expected = mark.put(&there, &text);
+        if bless {
+            fs::write(&path, &expected).unwrap();
+        } else {
+            assert!(
+                there == expected,
+                "{file} is not what the keys are: RSGEN_BLESS=1 cargo test --test keys"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_subject_has_keys_and_every_key_a_subject() {
+    let listed = SUBJECTS.iter().map(|(subject, _)| {
+        let of_subject = rows().into_iter().filter(|row| row.subject == *subject);
+        of_subject.count()
+    });
+    let counts: Vec<usize> = listed.collect();
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), rows().len());
+}
+
+#[test]
+fn every_row_says_in_a_sentence_what_the_key_is() {
+    for row in rows() {
+        let brief = row.brief();
+        assert!(
+            brief.ends_with('.') && brief.len() < 300,
+            "{}: {brief}",
+            row.name
+        );
+        assert!(!brief.contains(" | ") && !row.more().contains(" | "));
+    }
+}
+
+/// The units of an app with these keys beside those that others need to be of use.
+fn units(keys: &[(&str, &str)]) -> UnitSet {
+    let mut text = "[[apps]]\n".to_owned();
+    for (key, value) in [
+        ("script", "\"base\""),
+        ("listen", "1"),
+        ("user", "\"base\""),
+        ("interpreter", "\"base\""),
+    ] {
+        if !keys.iter().any(|(given, _)| *given == key) {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+    }
+    for (key, value) in keys {
+        writeln!(text, "{key} = {value}").unwrap();
+    }
+    let (apps, report) = ecosystem::parse("ecosystem.toml", &text);
+    assert!(!report.has_errors(), "{}", report.render(false));
+    let host = Host {
+        cpus: 2,
+        yama: false,
+    };
+    plan::units(
+        apps.first().unwrap(),
+        None,
+        &Layout::system(Path::new("/")),
+        host,
+    )
+    .unwrap()
+}
+
+/// Values of a key that differ; `None` for leaving the key out.
+fn different(row: &Row) -> Vec<Option<String>> {
+    let values = match row.form {
+        Form::Switch => vec!["true".to_owned(), "false".to_owned()],
+        Form::Number(low, high) => vec![low.to_string(), high.to_string()],
+        Form::Time => vec!["\"7s\"".to_owned(), "\"8s\"".to_owned()],
+        Form::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
+        _ => return vec![None, Some(row.example.to_owned())],
+    };
+    values.into_iter().map(Some).collect()
+}
+
+/// A key that is read and not rendered would be taken in silence.
+#[test]
+fn every_value_of_a_key_makes_other_units() {
+    for row in rows() {
+        let mut seen: Vec<UnitSet> = Vec::new();
+        for value in different(row) {
+            let made = match &value {
+                Some(value) => units(&[(row.name, value)]),
+                None => units(&[]),
+            };
+            assert!(!seen.contains(&made), "{} = {value:?}", row.name);
+            seen.push(made);
+        }
+        assert!(seen.len() > 1, "{}", row.name);
+    }
+}
+
+#[test]
+fn the_default_that_documents_show_is_what_counts() {
+    for row in rows() {
+        if let Fallback::Value(value) = row.default() {
+            assert_eq!(units(&[(row.name, &value)]), units(&[]), "{}", row.name);
+        }
+    }
+}
