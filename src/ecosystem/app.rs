@@ -7,7 +7,7 @@ pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
 
-use super::key::{Form, Kind, Reader, keys, of, text, word};
+use super::key::{Form, Kind, Reader, keys, number, of, text, word};
 use super::readers::{
     derived_name, read_account, read_addresses, read_env_file, read_instance_var, read_instances,
     read_name, read_ready, usual_ready,
@@ -79,6 +79,11 @@ keys! {
             ///
             /// A directive in `[apps.service]` takes the place of the sandbox's own. See [sandboxes](sandboxing.md).
             sandbox: Sandbox = word().or(|| Sandbox::Default);
+
+            /// How readily the kernel ends an instance when memory runs out: -1000 for never, 1000 for first.
+            ///
+            /// See `OOMScoreAdjust=` in systemd.exec(5). Without the key, systemd's default counts.
+            oom_score_adjust: Option<i32> = number(-1000, 1000).or_none();
         }
         in Socket {
             /// The address that all instances share, or a list of such: `3000`, `"127.0.0.1:3000"`,
