@@ -141,6 +141,7 @@ fn units(keys: &[(&str, &str)]) -> UnitSet {
     let host = Host {
         cpus: 2,
         yama: false,
+        status: |_| None,
     };
     plan::units(
         apps.first().unwrap(),
