@@ -83,16 +83,16 @@ fn what_others_left_in_the_state_folder_before_it_was_closed_is_no_app() {
     ] {
         give(&format!("run/rsgen/{path}"));
     }
-    let problems = problems(&root);
+    let lines = problems(&root);
     let told = |file: &&str| {
-        problems
+        lines
             .iter()
             .any(|p| p.contains(*file) && p.contains("another user's"))
     };
     assert_eq!(
         ["evil.toml", "web.toml"].iter().filter(|f| told(f)).count(),
         2,
-        "{problems:?}"
+        "{lines:?}"
     );
     let written = root.written();
     for unit in [
