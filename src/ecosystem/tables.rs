@@ -96,17 +96,16 @@ pub(super) fn read_directives(
             f.faults
                 .push(newer::unknown(section, &name, &span, is_guessed));
         }
-        let values = directive_values(f, &name, value);
-        if let Some(fault) = directive::reset_refusal(section, &name)
-            && values.iter().any(|text| text.trim().is_empty())
-        {
-            f.faults.push(Diagnostic::of(span.clone(), fault));
-        }
-        for text in values {
+        for text in directive_values(f, &name, value) {
             if name == "Environment" {
                 f.faults.extend(of_assignments(&text, &span));
             }
             directives.push((name.clone(), text));
+        }
+        if let Some(fault) = directive::reset_refusal(section, &name)
+            && unit::assigned(&directives, &name).is_reset()
+        {
+            f.faults.push(Diagnostic::of(span, fault));
         }
     }
     directives
