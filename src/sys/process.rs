@@ -5,41 +5,13 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::process::{
+    DumpableBehavior, PTracer, Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open,
+    pidfd_send_signal, set_dumpable_behavior, set_ptracer,
+};
+use rustix::thread::{self, CapabilitySet};
+
 use super::check;
-
-/// `CAP_SYS_PTRACE`, see capabilities(7).
-const CAP_SYS_PTRACE: libc::c_ulong = 19;
-
-/// `CAP_SYS_PTRACE` in a set of capabilities, of which [`CapabilitySets`] has the first 32.
-const PTRACE_BIT: u32 = 1 << 19;
-
-/// `_LINUX_CAPABILITY_VERSION_3`, see capget(2).
-const CAPABILITY_VERSION: u32 = 0x2008_0522;
-
-/// `struct __user_cap_header_struct` of capget(2).
-#[repr(C)]
-struct CapabilityHeader {
-    version: u32,
-    pid: libc::c_int,
-}
-
-impl CapabilityHeader {
-    fn of_this_thread() -> Self {
-        Self {
-            version: CAPABILITY_VERSION,
-            pid: 0,
-        }
-    }
-}
-
-/// `struct __user_cap_data_struct` of capget(2).
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct CapabilitySets {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
 
 /// Which side of [`clone_beside`] or [`clone_child`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,20 +63,12 @@ fn clone(flags: libc::c_int) -> io::Result<Side> {
     }
 }
 
-fn prctl(option: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the options of this module take numbers, not pointers.
-    check(libc::c_long::from(unsafe {
-        libc::prctl(option, a, b, 0, 0)
-    }))
-    .map(|_| ())
-}
-
 /// Nobody but root may look into this process, see `PR_SET_DUMPABLE` of prctl(2).
 ///
 /// # Errors
 /// Those of prctl(2).
 pub fn hide() -> io::Result<()> {
-    prctl(libc::PR_SET_DUMPABLE, 0, 0)
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// No exec grants privileges any more: what an unprivileged seccomp filter needs.
@@ -112,25 +76,20 @@ pub fn hide() -> io::Result<()> {
 /// # Errors
 /// Those of prctl(2).
 pub fn no_new_privileges() -> io::Result<()> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+    Ok(thread::set_no_new_privs(true)?)
 }
 
-/// Lets another process read this one where Yama would not; without Yama there is nothing to let.
+/// Lets another process inspect this one where Yama would not, see `PR_SET_PTRACER` of prctl(2); without Yama that needs no
+/// permission.
 pub fn allow_tracer(pid: i32) {
-    let _ = prctl(
-        libc::PR_SET_PTRACER,
-        libc::c_ulong::try_from(pid).unwrap_or(0),
-        0,
-    );
+    let _ = Pid::from_raw(pid).map(|pid| set_ptracer(PTracer::ProcessID(pid)));
 }
 
 /// Takes `CAP_SYS_PTRACE` out of what an exec would pass on: the ambient set, and the inheritable one
 /// that systemd raises with it.
 pub fn drop_ambient_ptrace() {
-    let number = |option: libc::c_int| libc::c_ulong::try_from(option).unwrap_or(0);
-    let lower = number(libc::PR_CAP_AMBIENT_LOWER);
     // Not having it is as good.
-    let _ = prctl(libc::PR_CAP_AMBIENT, lower, CAP_SYS_PTRACE);
+    let _ = thread::configure_capability_in_ambient_set(CapabilitySet::SYS_PTRACE, false);
     // A filter of the unit may kill who calls capset(2): a child tries first.
     if is_inheritable() && in_child(uninherit).is_ok() {
         let _ = uninherit();
@@ -138,47 +97,24 @@ pub fn drop_ambient_ptrace() {
 }
 
 fn is_inheritable() -> bool {
-    capabilities().is_ok_and(|sets| sets.iter().any(|set| set.inheritable & PTRACE_BIT != 0))
+    let sets = thread::capabilities(None);
+    sets.is_ok_and(|sets| sets.inheritable.contains(CapabilitySet::SYS_PTRACE))
 }
 
 /// Takes `CAP_SYS_PTRACE` out of the inheritable set, and leaves the others as they are.
 fn uninherit() -> io::Result<()> {
-    let mut sets = capabilities()?;
-    if let Some(first) = sets.first_mut() {
-        first.inheritable &= !PTRACE_BIT;
-    }
-    let mut header = CapabilityHeader::of_this_thread();
-    // SAFETY: header and sets are those of capset(2), and live on.
-    let set = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) };
-    check(set).map(drop)
-}
-
-/// The capabilities of this thread, 32 of them in each element, see capget(2).
-fn capabilities() -> io::Result<[CapabilitySets; 2]> {
-    let mut sets = [CapabilitySets::default(); 2];
-    let mut header = CapabilityHeader::of_this_thread();
-    // SAFETY: header and sets are those of capget(2), which fills two of the latter in version 3.
-    let got = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
-    check(got).map(|_| sets)
+    let mut sets = thread::capabilities(None)?;
+    sets.inheritable.remove(CapabilitySet::SYS_PTRACE);
+    Ok(thread::set_capabilities(None, sets)?)
 }
 
 /// Sends a signal to the process of a pidfd, see `pidfd_send_signal(2)`.
 ///
 /// # Errors
-/// `ESRCH` when it is gone.
+/// `ESRCH` when it is gone, `EINVAL` for a real-time signal.
 pub fn signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
-    let none = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: numbers, and no structure: the kernel makes the one of kill(2).
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            process.as_raw_fd(),
-            signal,
-            none,
-            0,
-        )
-    })
-    .map(drop)
+    let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(pidfd_send_signal(process, signal)?)
 }
 
 /// The descriptor of a process. A signal by it reaches that process or nobody. Its number may become another's when the
@@ -187,9 +123,9 @@ pub fn signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 /// # Errors
 /// `ESRCH` when it is gone.
 pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: numbers only.
-    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    Ok(own(fd))
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// A copy of another process's descriptor.
@@ -197,9 +133,11 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 /// # Errors
 /// `EBADF` when it has none of that number, `EPERM` when it may not be inspected.
 pub fn descriptor_of(process: BorrowedFd<'_>, fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: numbers only.
-    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
-    Ok(own(fd))
+    // The number is whatever the program called bind(2) with, and rustix takes no negative one.
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    Ok(pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?)
 }
 
 fn own(fd: libc::c_long) -> OwnedFd {
@@ -231,9 +169,7 @@ pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<()> 
 /// # Errors
 /// `EMFILE` when the limit on descriptors is below `at_least`.
 pub fn raise(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: numbers only.
-    let raised = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, at_least) };
-    Ok(own(check(libc::c_long::from(raised))?))
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, at_least)?)
 }
 
 /// Makes `target` a copy of `fd`, whatever it was.
