@@ -213,6 +213,17 @@ fn a_walk_that_did_not_begin_is_queued_again_a_few_times() {
 }
 
 #[test]
+fn a_walk_whose_place_another_job_has_taken_is_not_queued_again() {
+    let mut stage = installed();
+    let walk = (Vec::new(), JobResult::Canceled);
+    stage.systemd.walks.push_back(walk);
+    stage.systemd.fake.busy("web.service", "stop");
+    bring_up(&mut stage, Goal::Fresh).unwrap_err();
+    let log = &stage.systemd.fake.log;
+    assert_eq!(*log, ["daemon-reload", "reload web.service"]);
+}
+
+#[test]
 fn a_job_that_is_cancelled_is_queued_again_unless_another_took_its_place() {
     let mut stage = installed();
     stage.systemd.fake.cancel("web.service", 1);
@@ -241,6 +252,8 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     let why = "`web` listens on 3000; moving it to 3001 closes 3000 first";
     assert_eq!(refused.message, why);
     install::refuse_readdressing(&prepared, true).unwrap();
+    let outcome = foresee(Some(&mut stage.jobs()), &prepared).unwrap();
+    assert_eq!(outcome.shown(Style::Plain), Some("web: would start".into()));
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
     let log = [
         "stop web.service",
