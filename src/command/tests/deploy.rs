@@ -126,6 +126,9 @@ fn a_walk_that_touched_no_instance_is_taken_back() {
         "web: put back the units of the version that runs"
     );
     assert_eq!(stage.systemd.fake.log.last().unwrap(), "daemon-reload");
+    stage.write_app(ON_3000);
+    let outcome = bring_up(&mut stage, Goal::Current).unwrap();
+    assert_eq!(json(&outcome)["changed"], false, "nothing is half-way");
 }
 
 #[test]
@@ -148,6 +151,10 @@ fn a_walk_that_touched_an_instance_leaves_the_new_units() {
             .iter()
             .any(|line| line.contains("put back"))
     );
+    stage.systemd.fake.log.clear();
+    bring_up(&mut stage, Goal::Current).unwrap();
+    let log = &stage.systemd.fake.log;
+    assert_eq!(*log, ["reload web.service"], "the others are replaced");
 }
 
 #[test]
