@@ -179,6 +179,55 @@ fn generate_writes_units_and_links_and_twice_is_once() {
 }
 
 #[test]
+fn quiet_leaves_out_all_but_the_result() {
+    let folder = Folder::with(&format!("{GOOD}user = \"nobody\"\n"));
+    let stdout = |arguments: &[&str]| {
+        let output = folder.rsgen(arguments);
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(stdout(&["check"]), "ecosystem.toml: good\n");
+    assert_eq!(stdout(&["check", "--quiet"]), "");
+    let written = stdout(&["generate", "-o", "out"]);
+    assert!(written.contains("out/rsgen-test-app.socket\n"), "{written}");
+    assert_eq!(stdout(&["generate", "-o", "out", "-q"]), "");
+    let result = stdout(&["install", "--dry-run"]);
+    assert!(result.contains("+ListenStream=3000"), "{result}");
+    assert_eq!(stdout(&["install", "--dry-run", "-q"]), result);
+}
+
+#[test]
+fn json_is_one_object_on_standard_output_and_nothing_else() {
+    let folder = Folder::with(&format!("{GOOD}user = \"root\"\n"));
+    let object = |arguments: &[&str]| {
+        let output = folder.rsgen(arguments);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["version"], 1, "{arguments:?}");
+        (json, output)
+    };
+    let (json, output) = object(&["install", "--dry-run", "--json", "--verbose"]);
+    assert_eq!(json["changed"], true);
+    assert!(stderr(&output).contains("runs as root"), "a warning");
+    let (json, _) = object(&["generate", "-o", "out", "--json"]);
+    assert!(!json["files"].as_array().unwrap().is_empty());
+    let (json, output) = object(&["check", "--json"]);
+    assert_eq!(json["diagnostics"][0]["severity"], "warning");
+    assert_eq!(stderr(&output), "");
+    let (json, output) = object(&["reload", "rsgen-no-such-app", "--json"]);
+    assert_eq!((&json["status"], status(&output)), (&1.into(), 1));
+    let error = format!("error: {}\n", json["error"].as_str().unwrap());
+    assert!(stderr(&output).starts_with(&error), "{}", stderr(&output));
+}
+
+#[test]
+fn colours_are_used_when_they_are_asked_for() {
+    let folder = Folder::with(GOOD);
+    let told = |when| stderr(&folder.rsgen(&["--color", when, "check", "nowhere.toml"]));
+    assert!(told("always").starts_with("\u{1b}[1m\u{1b}[31merror\u{1b}[0m: "));
+    assert!(told("auto").starts_with("error: ") && told("never") == told("auto"));
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_error() {
     let folder = Folder::with(GOOD);
     let mut child = Command::new(env!("CARGO_BIN_EXE_rsgen"))

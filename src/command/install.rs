@@ -87,8 +87,8 @@ impl Subcommand for Install {
         let outcome = deploy::deploy(&mut context.jobs()?, &prepared, Goal::Current)?;
         context.sink.answer(&outcome);
         if !context.sink.is_for_scripts() {
-            let layout = context.layout.clone();
-            let listing = list::listing(context.manager()?, &layout, &outcome.apps)?;
+            let jobs = context.jobs()?;
+            let listing = list::listing(jobs.manager, jobs.layout, &outcome.apps)?;
             context.sink.answer(&listing);
         }
         Ok(())

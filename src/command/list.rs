@@ -78,8 +78,8 @@ impl Subcommand for List {
         let listing = if apps.is_empty() {
             Listing { apps: Vec::new() }
         } else {
-            let layout = context.layout.clone();
-            listing(context.manager()?, &layout, &apps)?
+            let jobs = context.jobs()?;
+            listing(jobs.manager, jobs.layout, &apps)?
         };
         context.sink.answer(&listing);
         Ok(())

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::apply::{self, JsonChange};
 use super::context::Context;
+use super::jobs::Jobs;
 use super::manual::Manual;
 use super::options::Targets;
 use super::power;
@@ -59,7 +60,15 @@ impl Subcommand for Uninstall {
                     format!("`{target}` is one instance; an app is uninstalled as a whole"),
                 ));
             };
-            changes.extend(uninstall(context, &app, self.dry_run)?);
+            let removed = removals(&context.layout, &app)?;
+            if !self.dry_run {
+                context.require_permission("uninstall")?;
+                uninstall(&mut context.jobs()?, &app, &removed)?;
+            }
+            for change in &removed {
+                context.sink.notice(&Notice::Removed(&change.path));
+            }
+            changes.extend(removed);
         }
         context.sink.answer(&Uninstalled {
             dry_run: self.dry_run,
@@ -69,21 +78,16 @@ impl Subcommand for Uninstall {
     }
 }
 
-fn uninstall(context: &mut Context<'_>, app: &str, dry_run: bool) -> Result<Vec<Change>, Failure> {
-    let changes = removals(&context.layout, app)?;
-    if !dry_run {
-        context.require_permission("uninstall")?;
-        context.jobs()?.stop(app)?;
-        files::apply(&changes).map_err(Failure::failed)?;
-        state::remove(&context.layout, app);
-        context.manager()?.daemon_reload()?;
-    }
-    for change in &changes {
-        context.sink.notice(&Notice::Removed(&change.path));
-    }
-    Ok(changes)
+/// Stops an app, and then removes its files and its state.
+fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), Failure> {
+    jobs.stop(app)?;
+    files::apply(changes).map_err(Failure::failed)?;
+    state::remove(jobs.layout, app);
+    jobs.manager.daemon_reload()?;
+    Ok(())
 }
 
+/// The changes that remove every file of an app that was installed.
 fn removals(layout: &Layout, app: &str) -> Result<Vec<Change>, Failure> {
     let mut paths = files::installed(layout, app);
     let file = apply::app_file(layout, app);
