@@ -53,6 +53,8 @@ type Row = (
 pub(super) struct Bus {
     link: Link,
     ended: HashMap<String, JobResult>,
+    /// When a job that is waited for was last looked at.
+    looked: HashMap<String, Instant>,
 }
 
 impl Bus {
@@ -64,6 +66,7 @@ impl Bus {
         Ok(Self {
             link: Link::connect(dial)?,
             ended: HashMap::new(),
+            looked: HashMap::new(),
         })
     }
 
@@ -215,9 +218,9 @@ impl Manager for Bus {
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
         let start = Instant::now();
-        let mut looked = start;
         loop {
             if let Some(result) = self.ended.remove(&job.path) {
+                self.looked.remove(&job.path);
                 return Ok(result);
             }
             let Some(left) = at_most.checked_sub(start.elapsed()) else {
@@ -228,11 +231,14 @@ impl Manager for Bus {
                 });
             };
             self.listen(left.min(LOOK));
+            // Over several waits, each of which may be shorter.
+            let looked = self.looked.entry(job.path.clone()).or_insert(start);
             if self.ended.contains_key(&job.path) || looked.elapsed() < LOOK {
                 continue;
             }
-            looked = Instant::now();
+            *looked = Instant::now();
             if !self.exists(job)? {
+                self.looked.remove(&job.path);
                 // The job's signal may be in the socket still, behind those of many other jobs; if not, it
                 // went to a connection or a systemd that is no more.
                 while !self.ended.contains_key(&job.path)
