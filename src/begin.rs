@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::sys::{entry, process};
 
-/// Where the system manager takes notifications, see `manager_setup_notify` in src/core/manager.c of systemd.
+/// The socket on which the system manager takes notifications, see `manager_setup_notify` in src/core/manager.c of systemd.
 const NOTIFY_SOCKET: &str = "/run/systemd/notify";
 
 /// Variables by which a person's terminal and session decide how a command looks and whose manager it asks.

@@ -1,11 +1,11 @@
-//! Where things lie on a host: one place that knows every path.
+//! The paths of a host, all in one place.
 //!
-//! Everything hangs below `root` (`/` in life, a temporary folder in tests), and below the user's
-//! own folders for `--user`. Nothing here touches the file system.
+//! All paths are below `root` (`/`, or a temporary folder in tests), or for `--user` below the user's own folders. Nothing
+//! here touches the file system.
 
 use std::path::{Path, PathBuf};
 
-/// Whose systemd: PID 1 or a user's own manager.
+/// The service manager: PID 1 or a user's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The system manager.
@@ -17,15 +17,15 @@ pub enum Scope {
 /// The folders of one scope, see file-hierarchy(7) and systemd.unit(5) for the ones of systemd.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// Whose folders these are.
+    /// The manager that these folders belong to.
     pub scope: Scope,
-    /// Where the ecosystem files of installed apps lie, the strongest first.
+    /// The folders of installed ecosystem files, the one of highest precedence first.
     pub apps: Vec<PathBuf>,
-    /// Where `rsgen install` pins units.
+    /// The folder into which `rsgen install` writes units.
     pub units: PathBuf,
-    /// Where packages and administrators of this boot keep units.
+    /// The other folders of units, of packages and of this boot.
     pub vendor_units: Vec<PathBuf>,
-    /// What does not survive a boot: locks, progress, counters.
+    /// The folder of files that do not survive a boot: locks, progress, counters.
     pub run: PathBuf,
     /// The worker's path as units name it.
     pub worker: PathBuf,

@@ -1,4 +1,4 @@
-//! What the files of /proc say, see proc(5). Pure: texts in, facts out.
+//! Parsers of the files of /proc, see proc(5). Pure: texts in, facts out.
 //!
 //! A program chooses some of these words itself: its name, those of its files and mappings, and how many there
 //! are. So each line is read by its place, never by what it ends or begins with, and what is not exactly as the
@@ -64,7 +64,7 @@ pub fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
 /// which may hold anything, parentheses included.
 #[must_use]
 pub fn stat(text: &str) -> Option<(char, u64)> {
-    /// Of the fields behind the name, `starttime` is the 20th.
+    /// The index of `starttime` among the fields behind the name.
     const STARTED: usize = 19;
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_whitespace().collect();
     let state = fields.first()?.parse().ok()?;
@@ -92,8 +92,8 @@ pub fn waiting(text: &str) -> Option<(i64, [u64; 6])> {
     (words.count() == 2).then_some((number, arguments))
 }
 
-/// Where the kernel's vDSO lies in a process, by its `maps`. A file may be called so as well, and may even have the
-/// inode 0; of the kernel's own mappings neither inode nor device nor folder is told.
+/// The address of the kernel's vDSO in a process, by its `maps`. A file may have the same name, and may even have inode 0; only
+/// the kernel's own mappings have neither inode nor device nor folder.
 #[must_use]
 pub fn vdso(maps: &str) -> Option<(u64, u64)> {
     lines(maps).find_map(|line| {
@@ -111,7 +111,7 @@ pub fn vdso(maps: &str) -> Option<(u64, u64)> {
 /// The file that says how much the Yama module restricts ptrace(2); not there without the module.
 pub const YAMA_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
 
-/// What [`YAMA_SCOPE`] says, from 0, not at all, to 3.
+/// The value of [`YAMA_SCOPE`], from 0 (unrestricted) to 3.
 #[must_use]
 pub fn yama_scope(text: &str) -> u32 {
     decimal(text.trim()).unwrap_or(0)

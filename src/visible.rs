@@ -11,7 +11,7 @@ use std::fmt::{self, Write};
 pub struct Visible(String);
 
 impl Visible {
-    /// One line, whatever is in the text.
+    /// The text as one line, whatever is in it.
     #[must_use]
     pub fn line(text: &str) -> Self {
         Self(show(text, false))

@@ -125,17 +125,17 @@ keys! {
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.
             rollout: Rollout = Rollout::read;
-            /// Where the app's table or name stands in the text.
+            /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");
-            /// Where `script` stands in the text.
+            /// The place of `script` in the text.
             script_span: Range<usize> = |f| f.place("script");
-            /// Where `env_file` stands in the text.
+            /// The place of `env_file` in the text.
             env_file_span: Range<usize> = |f| f.place("env_file");
-            /// Where `user` stands in the text; where there is none, the app.
+            /// The place of `user` in the text, or that of the app if there is no `user`.
             user_span: Range<usize> = |f| f.place("user");
-            /// Where `listen` stands in the text.
+            /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
-            /// Where each directive of `service` stands in the text.
+            /// The place of each directive of `service` in the text.
             service_spans: BTreeMap<String, Range<usize>> = |f| f.places("service");
         }
     }
@@ -172,7 +172,7 @@ impl App {
             .collect()
     }
 
-    /// What the user's own table of a section assigns.
+    /// The assignments of the user's own table of a section.
     #[must_use]
     pub fn directives(&self, section: Section) -> &Directives {
         match section {
@@ -182,7 +182,7 @@ impl App {
         }
     }
 
-    /// What that of `[Service]` assigns to a directive.
+    /// The assignments of `[apps.service]` to a directive.
     #[must_use]
     pub fn assigned(&self, directive: &str) -> Assigned<'_> {
         unit::assigned(&self.service, directive)

@@ -1,4 +1,4 @@
-//! What is wrong with an ecosystem file, said so that it can be put right.
+//! The faults of an ecosystem file, each with its place and its remedy.
 //!
 //! Every check adds a [`Diagnostic`]; one [`Report`] prints them all, each with the file, the line,
 //! the column, the text itself and the remedy. Nothing here decides what is wrong.
@@ -14,7 +14,7 @@ use crate::visible::Visible;
 
 /// A reader is shown this many faults of a file; scripts get all of them.
 const MOST_SHOWN: usize = 100;
-/// Of a line that is longer than this, only what is around the fault is shown.
+/// The length from which only the part of a line around the fault is shown.
 const LONGEST_LINE: usize = 2000;
 /// The bytes that are shown before and after the beginning of a fault in such a line.
 const AROUND: usize = 60;
@@ -31,16 +31,16 @@ pub enum Severity {
     Warning,
 }
 
-/// One thing to say about a place in the text.
+/// An error or a warning about a place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
     /// Bytes of the text it speaks of.
     pub span: Range<usize>,
-    /// What is wrong: lower case, no full stop.
+    /// The fault, in lower case and without a full stop.
     pub message: String,
-    /// What to write instead.
+    /// The remedy.
     pub help: Option<String>,
     /// Whether a systemd newer than the list of directives may know better, see [`super::newer`].
     pub(super) is_of_unknown_directive: bool,
@@ -85,7 +85,7 @@ impl Diagnostic {
 pub struct Report {
     /// The file's name as the user gave it.
     pub path: String,
-    /// Its text.
+    /// The text of the file.
     pub text: String,
     /// In the order of the text.
     pub diagnostics: Vec<Diagnostic>,
@@ -102,9 +102,9 @@ pub struct Located<'a> {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// What is wrong.
+    /// The fault.
     pub message: &'a str,
-    /// What to write instead.
+    /// The remedy.
     pub help: Option<&'a str>,
 }
 
@@ -229,7 +229,7 @@ impl Report {
     }
 }
 
-/// What is shown of the text for one diagnostic.
+/// The part of the text that is shown for one diagnostic.
 struct Excerpt {
     text: String,
     /// The bytes of it that the diagnostic speaks of.

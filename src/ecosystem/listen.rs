@@ -19,7 +19,7 @@ pub enum SocketKind {
     Datagram,
 }
 
-/// Where a socket listens, see systemd.socket(5).
+/// The place at which a socket listens, see systemd.socket(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A port alone: every address, of both families where the system has both.
@@ -30,12 +30,12 @@ pub enum Place {
     Path(String),
 }
 
-/// One address of `listen`.
+/// An address of `listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// Stream or datagram.
     pub kind: SocketKind,
-    /// Where.
+    /// The place.
     pub place: Place,
 }
 
@@ -84,11 +84,11 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     }
 }
 
-/// Addresses, and who had each of them first. A file may have very many, so none is compared with all the others.
+/// Addresses, and the first owner of each. A file may have very many, so no address is compared with all the others.
 #[derive(Debug, Default)]
 pub(super) struct Owners(HashMap<Spot, usize>);
 
-/// What one address has in common with others.
+/// The part that an address has in common with others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Spot {
     Path(String),
@@ -98,15 +98,15 @@ enum Spot {
 /// Which addresses of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reach {
-    /// Those that were written as a port alone.
+    /// Addresses that were written as a port alone.
     PortAlone,
     /// `0.0.0.0` or `[::]`.
     Unspecified { is_ipv4: bool },
     /// This very one.
     Exactly(IpAddr),
-    /// Any of one family.
+    /// Every address of one family.
     Family { is_ipv4: bool },
-    /// Any at all.
+    /// Every address.
     Any,
 }
 
@@ -144,7 +144,8 @@ impl Owners {
         }))
     }
 
-    /// As [`Owners::by`], but `0.0.0.0` and `[::]` of one port may be had both: two sockets, one for each family.
+    /// The same as [`Owners::by`], except that `0.0.0.0` and `[::]` of one port do not collide: they are two sockets, one for
+    /// each family.
     pub(super) fn by_family(&self, listen: &Listen) -> Option<usize> {
         self.first(&listen.spots(reaches_of_family))
     }
@@ -154,7 +155,7 @@ impl Owners {
     }
 }
 
-/// What collides with an address in its own family.
+/// The reaches that collide with an address in its own family.
 fn reaches_of_family(address: Option<IpAddr>) -> Vec<Reach> {
     let Some(ip) = address else {
         return vec![Reach::Any];

@@ -1,4 +1,4 @@
-//! What the user wrote: the text of an ecosystem file becomes checked [`App`]s.
+//! The ecosystem file: its text becomes checked [`App`]s.
 //!
 //! `text → TOML with spans → App`, every fault on the way a [`Diagnostic`] of one [`Report`]. Pure
 //! but for [`resolve`], which looks at the file system through a [`resolve::Probe`] that its caller

@@ -30,8 +30,8 @@ pub(super) fn unknown(
     fault
 }
 
-/// Where the systemd that runs is newer than the list, it may have what the list does not: such errors become
-/// warnings. `systemd` is asked for its version only if there are any; without an answer they stay errors.
+/// Turns errors about unknown directives into warnings if the running systemd is newer than the list, since that systemd may
+/// know them. `systemd`, which gives the version, is called only if there are such errors; without a version they stay errors.
 pub fn allow_newer(faults: &mut [Diagnostic], systemd: impl FnOnce() -> Option<u32>) {
     let mut unknown = faults
         .iter_mut()

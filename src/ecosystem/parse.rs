@@ -12,8 +12,8 @@ use super::pm2;
 use super::read::Fields;
 use super::{APPS, rows};
 
-/// Each app is looked for on the host, with its account and its files: a file that lists more would be checked for
-/// minutes.
+/// The most apps of a file. Each is looked up on the host, with its account and its files, so a longer list would take minutes
+/// to check.
 const MOST_APPS: usize = 1000;
 
 /// Reads an ecosystem file. The apps are complete only when the report has no errors; `path` is
@@ -88,7 +88,7 @@ fn not_tables(span: Range<usize>) -> Diagnostic {
         .help("write `[[apps]]`, with two brackets, once for each app")
 }
 
-/// What one app alone cannot get wrong. Each address is compared with the first app that has it, not with every app.
+/// Checks the apps against each other. Each address is compared with the first app that has it, not with every app.
 fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
     let mut names = HashSet::new();
     let mut taken = Owners::default();

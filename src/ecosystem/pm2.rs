@@ -1,4 +1,4 @@
-//! What to say to people who bring an attribute of PM2's that has another name here, or none.
+//! Advice on PM2's attributes that have another name here, or none.
 
 use super::rows;
 
@@ -7,9 +7,9 @@ use super::rows;
 pub struct Foreign {
     /// Their names.
     pub names: &'static [&'static str],
-    /// What to do without them.
+    /// The alternative.
     pub advice: &'static str,
-    /// What documents add to that; Markdown, may be empty.
+    /// A note for the documents, in Markdown; may be empty.
     pub more: &'static str,
 }
 

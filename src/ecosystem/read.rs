@@ -15,7 +15,7 @@ use super::key::{Absent, Form, Key, Wanted};
 use super::values::{LONGEST, parse_time};
 use crate::unit::Fault;
 
-/// Only so many faults of a file come with a guess at what was meant: each name is compared with all that are known.
+/// The number of faults of a file that come with a guess at the intended name. A guess compares the name with every known one.
 pub(super) const MOST_GUESSED: usize = 1000;
 
 pub(super) type Value<'a> = &'a Spanned<DeValue<'a>>;
@@ -26,13 +26,13 @@ pub(super) struct Found<T> {
     pub(super) span: Range<usize>,
 }
 
-/// One table being read.
+/// A table that is being read.
 pub(super) struct Fields<'a, 'd> {
     entries: &'a DeTable<'a>,
-    /// Where the table stands in the text.
+    /// The place of the table in the text.
     span: Range<usize>,
     asked: Vec<&'static str>,
-    /// Where faults are noted.
+    /// The faults found so far.
     pub(super) faults: &'d mut Vec<Diagnostic>,
 }
 
@@ -84,7 +84,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(self.entries.get(key)?.get_ref())
     }
 
-    /// Where the value of a key stands; without one the name, or the whole table.
+    /// The place of a key's value; if there is none, that of the name, or of the whole table.
     pub(super) fn place(&self, key: &str) -> Range<usize> {
         let value = self.entries.get(key).or_else(|| self.entries.get("name"));
         value.map_or(self.span.clone(), Spanned::span)
@@ -153,7 +153,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(number)
     }
 
-    /// What was read of the value that stands at a place; the fault is noted.
+    /// The result of reading the value at a place; a fault is noted.
     pub(super) fn note<T>(&mut self, span: &Range<usize>, read: Result<T, Fault>) -> Option<T> {
         read.map_err(|fault| self.faults.push(Diagnostic::of(span.clone(), fault)))
             .ok()
@@ -270,14 +270,14 @@ impl<'a, 'd> Fields<'a, 'd> {
             .collect()
     }
 
-    /// Where each key of such a table stands.
+    /// The place of each key of such a table.
     pub(super) fn places(&self, key: &str) -> BTreeMap<String, Range<usize>> {
         let table = self.peek(key).and_then(DeValue::as_table);
         let keys = table.into_iter().flat_map(DeTable::keys);
         keys.map(|k| (k.get_ref().to_string(), k.span())).collect()
     }
 
-    /// What was asked for, each once.
+    /// The keys that were asked for, each once.
     fn known(&self) -> Vec<&'static str> {
         let mut known: Vec<&str> = Vec::new();
         for key in &self.asked {
@@ -336,7 +336,7 @@ fn with_article(kind: &str) -> String {
 mod tests {
     use crate::ecosystem::parse;
 
-    /// What would break an error that was taken apart as a text.
+    /// Values that would break an error message that is split as text.
     const VALUES: &[&str] = &[
         "http: 3000",
         "a: b: c",

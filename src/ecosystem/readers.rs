@@ -124,7 +124,7 @@ pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<V
     Some(listen)
 }
 
-/// What is READY where nothing is said of it.
+/// The default of `ready`, which depends on `handover`.
 pub(super) fn usual_ready(f: &mut Fields<'_, '_>) -> Ready {
     if is_given_its_sockets(f) {
         Ready::Exec

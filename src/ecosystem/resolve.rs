@@ -10,38 +10,38 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::reach;
 
-/// What there is at a path, a link for itself; see inode(7).
+/// The inode at a path, see inode(7); of a link, the inode of the link itself.
 #[derive(Debug, Clone)]
 pub struct FileStatus {
     /// The number of its owner.
     pub owner: u32,
     /// The number of its group.
     pub group: u32,
-    /// Its permission bits.
+    /// The permission bits.
     pub mode: u32,
-    /// Where it leads, if it is a link.
+    /// The target, if the inode is a link.
     pub link: Option<PathBuf>,
 }
 
 /// The number of an account.
 #[derive(Debug, Clone, Copy)]
 pub enum Account {
-    /// Of a user.
+    /// A user's number.
     User(u32),
-    /// Of a group.
+    /// A group's number.
     Group(u32),
 }
 
 /// The numbers that a program has.
 #[derive(Debug, Clone)]
 pub struct Ids {
-    /// Of its user.
+    /// The number of the user.
     pub user: u32,
-    /// Of all its groups.
+    /// The numbers of all groups.
     pub groups: Vec<u32>,
 }
 
-/// What has to be known of a system; a fake in tests.
+/// The facts about a host that resolving an app needs; tests have a fake.
 pub trait Probe {
     /// Whether a file is there.
     fn is_file(&self, path: &Path) -> bool;
@@ -57,7 +57,7 @@ pub trait Probe {
     fn has_group(&self, group: &str) -> bool;
     /// Whether the apps are the system's: root reads their files and starts their programs.
     fn is_system(&self) -> bool;
-    /// What there is at a path; nothing is known of a host that is being put together.
+    /// The inode at a path; `None` also for a host that is being put together, of which nothing is known.
     fn status(&self, path: &Path) -> Option<FileStatus>;
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
@@ -67,7 +67,7 @@ pub trait Probe {
     }
 }
 
-/// Where systemd looks for programs of its own accord, see `$PATH` in systemd.exec(5).
+/// The folders in which systemd looks for programs by default, see `$PATH` in systemd.exec(5).
 const SYSTEM_PATH: &[&str] = &[
     "/usr/local/sbin",
     "/usr/local/bin",

@@ -111,7 +111,7 @@ pub(super) fn read_directives(
     directives
 }
 
-/// What there is to say of the variables that `Environment=` sets.
+/// The warnings about the variables that `Environment=` sets.
 fn of_assignments(text: &str, span: &Range<usize>) -> Vec<Diagnostic> {
     let words = unit::words(text);
     let assignments = words.iter().filter_map(|word| word.split_once('='));

@@ -15,9 +15,9 @@ pub use super::listen::{Listen, Place, SocketKind};
 /// How many instances: PM2's `instances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instances {
-    /// One for each CPU that this system may use.
+    /// An instance for each CPU that this system may use.
     Max,
-    /// One for each CPU but so many, never under one.
+    /// So many fewer than the CPUs, but at least one.
     Fewer(u32),
     /// So many.
     Exactly(u32),
@@ -172,7 +172,7 @@ pub fn show_time(time: Duration) -> String {
 pub(super) trait Word {
     /// All of them.
     const WORDS: &'static [&'static str];
-    /// One of them, as TOML.
+    /// An example of a value, as TOML.
     const EXAMPLE: &'static str;
 }
 
@@ -234,7 +234,7 @@ words! {
 }
 
 words! {
-    /// What makes an instance READY.
+    /// The event that makes an instance READY.
     Ready {
         /// The program's `listen` on a declared address.
         Listen = "listen",
@@ -262,7 +262,7 @@ words! {
 words! {
     /// The sandbox around the program.
     Sandbox {
-        /// What no ordinary server misses, for one that does not run as root.
+        /// Restrictions that no ordinary server notices, for an app that does not run as root.
         Default = "default",
         /// Much more, whoever it runs as.
         Strict = "strict",
@@ -272,7 +272,7 @@ words! {
 }
 
 words! {
-    /// What a reload does after an instance failed twice.
+    /// The reaction of a reload to an instance that failed twice.
     OnFailure {
         /// Stop there; the rest keep the version they run.
         Abort = "abort",

@@ -6,14 +6,14 @@ use std::ops::Range;
 use super::diagnostic::Diagnostic;
 use crate::unit::Fault;
 
-/// Who goes by a variable.
+/// The code that acts on a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     /// systemd's protocols, see "Environment Variables Set or Propagated" in systemd.exec(5).
     Protocol,
-    /// Of these the worker lets none but its own through, see `sd_listen_fds(3)`.
+    /// The protocol of `sd_listen_fds(3)`: the worker passes on only the variables that it sets itself.
     Sockets,
-    /// What loads code, see ld.so(8).
+    /// The dynamic loader, see ld.so(8).
     Loader,
     /// Clients of D-Bus.
     Bus,
@@ -58,7 +58,7 @@ fn reader(name: &str) -> Option<Reader> {
     }
 }
 
-/// What to say of a variable that the unit sets. Files that have it have worked: no error.
+/// The warning about a variable that the unit sets. This is no error, because existing files that set it have worked.
 pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
     let (message, help) = match reader(name)? {
         Reader::Protocol => (

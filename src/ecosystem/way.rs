@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::resolve::{Account, FileStatus, Ids, Probe};
 
-/// As the kernel's own limit, see `path_resolution(7)`.
+/// The kernel's own limit, see `path_resolution(7)`.
 const MOST_LINKS: u32 = 40;
 
 /// Looks up what there is at a path, a link for itself.
@@ -106,7 +106,7 @@ impl Spot {
 }
 
 impl FileStatus {
-    /// Who may change it. A sticky bit keeps nobody from putting a new file there.
+    /// The account that may change the inode, if it is not root alone. A sticky bit does not prevent a new file.
     pub(super) fn writer(&self) -> Option<Writer> {
         if self.owner != 0 {
             Some(Writer::Owner(self.owner))

@@ -1,4 +1,4 @@
-//! Files of units: what of ours is there, and changing it all or not at all.
+//! Files of units: which of them rsgen has written, and changing all of them or none.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -12,19 +12,19 @@ use crate::plan::{self};
 use crate::state;
 use crate::unit::name::Units;
 
-/// How every unit of ours begins.
+/// The beginning of every unit that rsgen writes.
 const MARK: &str = "# Written by rsgen for ";
 
-/// More than fits an app or a unit.
+/// The longest file that is read, far more than an app or a unit needs.
 const LONGEST: u64 = 4 << 20;
 
-/// The text of a file of an app, or of a unit. Links lead where they lead, but only a regular file is read: who looks
-/// at all apps must not wait for a FIFO, or read a device.
+/// The text of an ecosystem file or of a unit. Links are followed, but only a regular file is read: a command that looks at
+/// all apps must not wait for a FIFO, or read a device.
 ///
 /// # Errors
-/// Those of the file system, and when it is something else, or too long.
+/// Those of the file system, and when the path is no regular file, or the file is too long.
 pub fn read(path: &Path) -> io::Result<String> {
-    // To open a device may do something already.
+    // Opening a device may already have an effect.
     is_regular(&fs::metadata(path)?)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new()
@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> io::Result<String> {
 /// The text of an ecosystem file or a unit, wherever it comes from.
 ///
 /// # Errors
-/// Those of the file system, and when it is too long or no UTF-8.
+/// Those of the file system, and when the text is too long or not UTF-8.
 pub fn text(file: impl io::Read) -> io::Result<String> {
     state::text(file, LONGEST)
 }
@@ -51,7 +51,7 @@ fn is_regular(found: &fs::Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, fault))
 }
 
-/// Whether a unit file was written by rsgen; what is not is never touched.
+/// Whether a unit file was written by rsgen. Others are never touched.
 #[must_use]
 pub fn is_ours(path: &Path) -> bool {
     ours(path).is_some()
@@ -78,7 +78,7 @@ pub fn list(dir: &Path, extension: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// What of an app is pinned: its units, instance links and enablement, by absolute path.
+/// The pinned files of an app: its units, instance links and enablement, by absolute path.
 #[must_use]
 pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
     let mut found = BTreeMap::new();
@@ -90,7 +90,7 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
     }
     let (_, template) = plan::instance_link(app, 0);
     for path in list(&layout.units.join(plan::wants_dir(app)), "service") {
-        // An administrator's own wish in that folder is not ours to take away.
+        // A link that an administrator has put into that folder stays.
         if fs::read_link(&path).is_ok_and(|target| target == template) {
             insert(&mut found, path);
         }
@@ -107,7 +107,7 @@ fn insert(found: &mut BTreeMap<PathBuf, Content>, path: PathBuf) {
     }
 }
 
-/// What a path holds, if anything that can be read.
+/// The content of a path, if there is one that can be read.
 #[must_use]
 pub fn content(path: &Path) -> Option<Content> {
     match fs::read_link(path) {
@@ -133,7 +133,7 @@ pub fn apply(changes: &[Change]) -> Result<(), String> {
 /// Takes changes back, as far as that goes.
 pub fn undo(changes: &[Change]) {
     for change in changes.iter().rev() {
-        // The way there worked a moment ago; should the way back fail, the other files still count.
+        // The same files could be written a moment ago. Should one of them fail now, the others are still put back.
         let _ = put(&change.path, change.old.as_ref());
     }
 }
@@ -143,7 +143,7 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
         None => match fs::remove_file(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             result => {
-                // An empty `app.service.wants` is no use to anybody; a full one stays.
+                // Removes an `app.service.wants` that has become empty; remove_dir leaves any other alone.
                 let _ = path
                     .parent()
                     .filter(|p| p.extension().is_some_and(|e| e == "wants"))

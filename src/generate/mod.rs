@@ -1,9 +1,9 @@
-//! The generator: sizes every app for this machine and writes the units of those that are not pinned.
+//! The generator: fits the number of instances of every app to this machine, and writes the units of apps that are not pinned.
 //!
-//! Runs at boot and at every daemon-reload, see systemd.generator(7): no bus, no threads, nothing
-//! written but below its output folder and `/run/rsgen`. systemd closes a listening socket for good
-//! when its unit is missing for a single daemon-reload, so a fault here never takes away what was
-//! there: a file that no longer parses, or is gone, is replaced by the text that was last good.
+//! systemd runs the generator at boot and at every daemon-reload, see systemd.generator(7), so it uses no bus and no threads,
+//! and writes only below its output folder and `/run/rsgen`. systemd closes a listening socket for good when the socket's unit
+//! is missing for a single daemon-reload. A fault therefore never takes units away: for a file that no longer parses, or is
+//! gone, the last text that parsed is used.
 
 pub mod files;
 pub mod sources;
@@ -22,12 +22,12 @@ use crate::state::{Entry, Folder, Name};
 use crate::unit::name::{self, Units};
 use sources::Source;
 
-/// Generates into `out`, the first of the three folders that systemd names. Returns what went wrong,
-/// one line each; an app with a fault of its own never keeps the others from their units.
+/// Generates into `out`, the first of the three folders that systemd passes. Returns the problems, one line each; a fault of
+/// one app does not affect the units of the others.
 #[must_use]
 pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     let mut problems = Vec::new();
-    // Before anything in there is taken for an app.
+    // First, because nothing in that folder may be taken for an app before its owners and modes are right.
     if let Err(e) = Folder::mend_all(&layout.run) {
         problems.push(format!("{}: {e}", layout.run.display()));
     }
@@ -58,8 +58,8 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     problems
 }
 
-/// Apps whose units are ordinary files, with the number they were asked for. A unit speaks only of the app whose cluster
-/// unit it is by its name.
+/// The pinned apps, whose units are ordinary files, each with the number of instances it was installed with. A unit counts only
+/// for the app whose cluster unit it is by name.
 #[must_use]
 pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     let mut apps = BTreeMap::new();
@@ -76,8 +76,8 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     apps
 }
 
-/// What `[X-rsgen]` of a cluster unit says: the app and its number of instances. Links are made by that name, so it is
-/// one that an app can have.
+/// The app and its number of instances in `[X-rsgen]` of a cluster unit. Links are made by the app's name, so only a name that an
+/// app can have is accepted.
 #[must_use]
 pub fn marked(text: &str) -> Option<(String, Instances)> {
     let section = text.split_once("\n[X-rsgen]\n")?.1;
@@ -141,7 +141,7 @@ fn generate(
     };
     write(out, &enabled).map_err(|e| e.to_string())?;
     if !is_good && good.read().ok().as_ref() != Some(&text) {
-        // Without it the next fault costs this app its units: worth a word, not a failure.
+        // Without that copy the next fault costs this app its units. That is worth a line, but is no failure.
         if let Err(e) = good.write(&text) {
             problems.push(format!("{}: {e}", good.path().display()));
         }
@@ -149,13 +149,13 @@ fn generate(
     Ok(())
 }
 
-/// The text of an app as it was when it last parsed, in its state folder.
+/// The copy of the last text of an app that parsed, in the app's state folder.
 fn good(layout: &Layout, app: &str) -> Entry {
     Entry::new(&layout.state(app), Name::Good)
 }
 
 fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
-    // An older version may have left a folder that is not to be believed as it is.
+    // An older version may have left the folder with an owner or a mode that cannot be trusted.
     let _ = Folder::mend(&layout.state(app));
     let good = good(layout, app);
     let source = Source {
@@ -166,7 +166,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
     sources::load_plain(layout, &source, text)
 }
 
-/// A unit that bears one of the app's names without being ours.
+/// A unit that has one of the app's names and was not written by rsgen.
 #[must_use]
 pub fn foreign_unit(layout: &Layout, app: &str) -> Option<PathBuf> {
     let names = Units::of(app).files();
@@ -176,7 +176,8 @@ pub fn foreign_unit(layout: &Layout, app: &str) -> Option<PathBuf> {
         .find(|path| path.symlink_metadata().is_ok() && !files::is_ours(path))
 }
 
-/// Apps of this boot whose file is gone: removing it does not stop what runs. Masked ones are meant.
+/// The apps of this boot whose file is gone: removing the file does not stop running instances. A masked app is left out, since
+/// an administrator has masked it on purpose.
 fn forgotten(layout: &Layout, sources: &[Source]) -> Vec<String> {
     let known = |app: &str| sources.iter().any(|s| s.app == app) || sources::is_masked(layout, app);
     let Ok(entries) = fs::read_dir(&layout.run) else {

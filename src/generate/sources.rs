@@ -1,4 +1,4 @@
-//! Where the ecosystem files of installed apps lie, which one counts, and what drop-ins add to it.
+//! The ecosystem files of installed apps: where they lie, which of them counts, and what drop-ins add.
 //!
 //! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc
 //! before /run before /usr/lib, and a link to /dev/null means that there is no such app. In `/run/rsgen` only root's files
@@ -19,7 +19,7 @@ use crate::unit::name;
 pub struct Source {
     /// The app's name, which is the file's.
     pub app: String,
-    /// Where it lies.
+    /// The path of the file.
     pub path: PathBuf,
 }
 
@@ -87,7 +87,7 @@ fn is_null(path: &Path) -> bool {
 /// The app of a file with its drop-ins, and the text they make together.
 ///
 /// # Errors
-/// One line that names the file and what is wrong first.
+/// A line that names the file and its first fault.
 pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), String> {
     match read(layout, source) {
         Ok((text, app, _)) => Ok((text, app)),
@@ -95,7 +95,7 @@ pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), String> {
     }
 }
 
-/// As [`load`], with this text in the place of the file's.
+/// The same as [`load`], with this text instead of the file's.
 pub(super) fn load_text(
     layout: &Layout,
     source: &Source,
@@ -105,7 +105,7 @@ pub(super) fn load_text(
     Ok((text, app))
 }
 
-/// As [`load_text`], without drop-ins.
+/// The same as [`load_text`], without drop-ins.
 pub(super) fn load_plain(
     layout: &Layout,
     source: &Source,
@@ -115,7 +115,7 @@ pub(super) fn load_plain(
     Ok((text, app))
 }
 
-/// The app of a file with its drop-ins, all that is to be said about it included.
+/// The app of a file with its drop-ins, and the report with all faults.
 ///
 /// # Errors
 /// The report, which has at least one error.
@@ -124,7 +124,7 @@ pub fn read(layout: &Layout, source: &Source) -> Result<(String, App, Report), R
     with_drop_ins(layout, source, text)
 }
 
-/// As [`read`], with the text that the file is going to have.
+/// The same as [`read`], with the text that the file is going to have.
 ///
 /// # Errors
 /// The report, which has at least one error.
@@ -181,7 +181,7 @@ fn check(layout: &Layout, source: &Source, text: String) -> Result<(String, App,
     }
 }
 
-/// The drop-ins of an app by file name; of two with one name the stronger folder's counts.
+/// The drop-ins of an app by file name; of two with the same name, the one in the folder of higher precedence counts.
 fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
     let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for path in layout

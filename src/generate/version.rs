@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What `systemctl --version` says, which asks nobody else, see systemctl(1).
+/// The version that `systemctl --version` prints. systemctl does not ask systemd for it, see systemctl(1).
 pub(super) fn of(systemctl: &Path) -> Option<u32> {
     let answer = Command::new(systemctl)
         .env_clear()

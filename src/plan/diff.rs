@@ -1,4 +1,4 @@
-//! What is there against what should be: the changes, and how people are shown them.
+//! The changes that lead from the present files to those that are wanted, and how people are shown them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use similar::TextDiff;
 
 use crate::visible::Visible;
 
-/// What a path holds.
+/// The content of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A file with this text.
@@ -16,14 +16,14 @@ pub enum Content {
     Link(PathBuf),
 }
 
-/// One path that is to change; `None` is absence.
+/// The change of one path; `None` stands for a path that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Absolute.
+    /// The absolute path.
     pub path: PathBuf,
-    /// What is there.
+    /// The present content.
     pub old: Option<Content>,
-    /// What should be.
+    /// The content that is wanted.
     pub new: Option<Content>,
 }
 

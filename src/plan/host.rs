@@ -23,7 +23,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// As the calling process sees it: its affinity and the quota of its control groups count.
+    /// The machine as the calling process sees it: its affinity and the quota of its control groups count.
     #[must_use]
     pub fn of_this_machine() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -35,8 +35,8 @@ impl Host {
         }
     }
 
-    /// As a generator sees it. systemd waits for its generators, so one of them must not wait for a server, nor for
-    /// systemd to mount something: only file systems of this machine's own are looked at.
+    /// The machine as a generator sees it. systemd waits for its generators, so a generator must neither wait for a server nor for
+    /// systemd to mount something, and looks only at local file systems.
     #[must_use]
     pub fn of_a_generator() -> Self {
         Self {
@@ -64,8 +64,8 @@ const LOCAL: &[&str] = &[
     "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
-/// As [`status`], for a caller that asks for each folder on the way first, and for nothing beyond one that it gets no
-/// answer for.
+/// The same as [`status`] for local file systems only. The caller asks for each folder on the way first, and stops at the first
+/// one without an answer.
 fn local(path: &Path) -> Option<FileStatus> {
     static MOUNTS: OnceLock<BTreeMap<PathBuf, String>> = OnceLock::new();
     let read = || mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
@@ -74,8 +74,7 @@ fn local(path: &Path) -> Option<FileStatus> {
         .then(|| status(path))?
 }
 
-/// Where file systems are mounted, and of which kind the last one at each place is, see `/proc/PID/mountinfo` in
-/// proc(5).
+/// The mount points, each with the type of the file system that was mounted there last, see `/proc/PID/mountinfo` in proc(5).
 fn mounts(mountinfo: &[u8]) -> BTreeMap<PathBuf, String> {
     let lines = mountinfo.split(|b| *b == b'\n');
     let mounts = lines.filter_map(|line| {

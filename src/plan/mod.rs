@@ -1,6 +1,6 @@
 //! From an app to its units: which files and links, with which text. Pure.
 //!
-//! One renderer serves `install`, `generate` and the generator, so that they cannot disagree.
+//! `install`, `generate` and the generator use the same renderer, so that they cannot disagree.
 
 pub mod diff;
 mod host;

@@ -63,7 +63,8 @@ struct Cluster<'a> {
 #[template(path = "instance.service", ext = "service")]
 struct Instance<'a> {
     /// The template takes from it what needs no work: a key that becomes a directive is a line there and nothing here.
-    /// One that neither takes is a field that nobody reads, and does not pass `make lint`; see `ecosystem::key`.
+    /// A key that neither the template nor this file reads is an unread field, and does not pass `make lint`; see
+    /// `ecosystem::key`.
     app: &'a App,
     name: &'a str,
     units: Units<'a>,
@@ -81,7 +82,7 @@ struct Instance<'a> {
     no_new_privileges: bool,
     ptrace: bool,
     sandbox: Vec<(&'static str, String)>,
-    /// What the user's own filters must let through after all: `(directive, value)`.
+    /// The exceptions that the handover needs from the user's own filters: `(directive, value)`.
     needed: Vec<(&'static str, &'static str)>,
 }
 
@@ -134,7 +135,7 @@ fn longest_stop(app: &App) -> Duration {
     app.lifecycle.longest_stop() + app.lifecycle.kill_timeout.saturating_mul(own)
 }
 
-/// What one step of a reload may take: stop the old instance, start the new one until it is READY.
+/// The longest time of one step of a reload: the old instance stops, the new one starts and becomes READY.
 #[must_use]
 pub fn instance_step(app: &App) -> Duration {
     longest_stop(app) + app.lifecycle.listen_timeout + app.lifecycle.restart_delay + SLACK
@@ -219,7 +220,8 @@ fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
     candidates.filter(|(d, _)| is_set(d)).collect()
 }
 
-/// Where the worker keeps the time itself it speaks first: it knows what the program did instead.
+/// `TimeoutStartSec=`. Where the worker itself watches the time, its deadline comes first, because its message says what the
+/// program did instead.
 fn start_timeout(app: &App) -> Duration {
     let worker_first = matches!(app.ready, Ready::Listen | Ready::Message);
     app.lifecycle.listen_timeout

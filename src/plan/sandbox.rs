@@ -10,7 +10,7 @@ use crate::unit;
 
 type Line = (&'static str, String);
 
-/// What a server misses nowhere. Seccomp filters all, which a manager without privileges can set as well.
+/// Directives that no server notices. All of them are seccomp filters, which a manager without privileges can set as well.
 const FILTERS: &[(&str, &str)] = &[
     ("LockPersonality", "yes"),
     ("RestrictRealtime", "yes"),
@@ -31,10 +31,10 @@ const DEFAULT: &[(&str, &str)] = &[
     ("ProtectControlGroups", "yes"),
 ];
 
-/// As [`FILTERS`], for those who ask for more.
+/// The filters that `"strict"` adds.
 const STRICT_FILTERS: &[(&str, &str)] = &[("RestrictNamespaces", "yes"), ("UMask", "0027")];
 
-/// As [`DEFAULT`], for those who ask for more.
+/// The directives that `"strict"` adds.
 const STRICT: &[(&str, &str)] = &[
     // Before systemd 252 this allows a device, and by that forbids all others: none for those who did not ask.
     ("ProtectClock", "yes"),
@@ -95,7 +95,7 @@ fn of(tables: &[&[(&'static str, &str)]]) -> Vec<Line> {
     lines.map(|(d, v)| (*d, (*v).to_owned())).collect()
 }
 
-/// What takes away what the user's own table gives by another directive.
+/// Whether a directive would take away what the user's own table gives by another directive.
 fn contradicts(app: &App, directive: &str) -> bool {
     match directive {
         "ProtectControlGroups" => delegates(app),

@@ -15,7 +15,7 @@ use crate::unit::Fault;
 
 /// A value that documents can show as a default.
 pub(in crate::ecosystem) trait Written {
-    /// As TOML.
+    /// The value as TOML.
     fn written(&self) -> String;
 }
 
@@ -64,7 +64,7 @@ pub(in crate::ecosystem) const fn words() -> Kind<Vec<String>> {
     })
 }
 
-/// One of the words of a type, see `words!` in `values`.
+/// A key whose value is one of the words of a type, see `words!` in `values`.
 pub(in crate::ecosystem) const fn word<T: Word + FromStr<Err = Fault>>() -> Kind<T> {
     of(Form::OneOf(T::WORDS), T::EXAMPLE, read_word)
 }

@@ -35,10 +35,10 @@ pub(super) use kind::{Written, number, of, positive_time, switch, text, time, wo
 
 use super::read::Fields;
 
-/// Where documents list a key.
+/// The section in which documents list a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// What is run.
+    /// The program that is run.
     Program,
     /// How many instances there are, and what surrounds them.
     Environment,
@@ -52,7 +52,7 @@ pub enum Subject {
     Directives,
 }
 
-/// What can be written as the value of a key.
+/// The values that a key can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `true` or `false`.
@@ -81,25 +81,25 @@ pub enum Form {
     Directives,
 }
 
-/// What counts where a key is not there, as documents say it.
+/// The default of a key, as documents say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fallback {
     /// The key has to be there.
     Required,
     /// This value, as TOML.
     Value(String),
-    /// What these words say.
+    /// A default that is described in words.
     Said(&'static str),
 }
 
-/// What PM2 calls a key.
+/// PM2's names of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pm2 {
     /// For a key that PM2 has by the same name: what differs, or nothing.
     pub same: Option<&'static str>,
     /// Names of PM2's that become this key.
     pub names: &'static [&'static str],
-    /// What to write in their place.
+    /// The text to write in their place.
     pub write: &'static str,
     /// Why, or what differs; may be empty.
     pub note: &'static str,
@@ -110,9 +110,9 @@ pub struct Pm2 {
 pub struct Row {
     /// The key.
     pub name: &'static str,
-    /// Where it is listed.
+    /// The section in which documents list the key.
     pub subject: Subject,
-    /// What can be written.
+    /// The values that the key can have.
     pub form: Form,
     /// A value, as TOML.
     pub example: &'static str,
@@ -123,19 +123,19 @@ pub struct Row {
 }
 
 impl Row {
-    /// What counts where the key is not there.
+    /// The default of the key.
     #[must_use]
     pub fn default(&self) -> Fallback {
         (self.default)()
     }
 
-    /// What the key is, in short; Markdown, with links as from docs/.
+    /// The summary of the key, in Markdown, with links as from docs/.
     #[must_use]
     pub fn brief(&self) -> String {
         joined(self.text.split(|line| line.trim().is_empty()).next())
     }
 
-    /// What there is to say beyond that.
+    /// The rest of the description.
     #[must_use]
     pub fn more(&self) -> String {
         let paragraphs = self.text.split(|line| line.trim().is_empty()).skip(1);
@@ -178,7 +178,7 @@ pub(super) struct Key<T> {
     pub(super) pm2: Pm2,
 }
 
-/// What counts where a key is not there, or wrong.
+/// The value of a key that is missing or wrong.
 pub(super) enum Absent<T> {
     /// A fault, which says what the key is; and this until the file is rejected.
     Required(&'static str, fn() -> T),

@@ -25,8 +25,8 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Where `+` commands, which run as root, look for themselves and what they load. A sandbox that puts
-/// something there puts it there for them as well.
+/// The folders in which `+` commands, which run as root, are found. A sandbox that mounts something there mounts it for
+/// those commands as well.
 const SYSTEM: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr"];
 
 /// The help where somebody else may write the file of a credential.
@@ -43,7 +43,7 @@ const SINGLE: &[&str] = &[
     "StandardOutput",
 ];
 
-/// Those that collect what is assigned to them.
+/// The directives that name such a place, and collect all values that are assigned to them.
 const LISTED: &[&str] = &[
     "BindPaths",
     "BindReadOnlyPaths",
