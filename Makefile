@@ -109,7 +109,10 @@ deps:
 # Takes what `make build` has left and builds nothing, so it can run as another user.
 install:
 	install -D -m 755 $(BUILD)/rsgen $(bin)/rsgen
-	install -D -m 755 $(BUILD)/rsgen-worker $(lib)/rsgen/rsgen-worker
+	@# In a folder `bin` policies of SELinux label a file as one to execute, and elsewhere below lib as a library.
+	install -D -m 755 $(BUILD)/rsgen-worker $(lib)/rsgen/bin/rsgen-worker
+	@# The path that units of 0.1.0 name: docs/packaging.md, "Installing and upgrading".
+	ln -sf bin/rsgen-worker $(lib)/rsgen/rsgen-worker
 	install -D -m 644 units/drain.js $(lib)/rsgen/drain.js
 	install -D -m 755 $(BUILD)/rsgen-generator $(lib)/systemd/system-generators/rsgen-generator
 	mkdir -p $(lib)/systemd/user-generators
@@ -122,7 +125,7 @@ install:
 	done
 	$(BUILD)/rsgen pages $(share)
 	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
-	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/may-be-removed
+	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/bin/may-be-removed
 
 include packaging/packages.mk packaging/ansible.mk
 include tests/programs/programs.mk

@@ -38,7 +38,7 @@ stage:
 	rm -rf $(STAGE)
 	mkdir -p $(doc)/examples
 	$(MAKE) --silent install DESTDIR=$(STAGE) PREFIX=/usr
-	strip --remove-section=.comment $(STAGE)/usr/bin/rsgen $(STAGE)/usr/lib/rsgen/rsgen-worker $(STAGE)/usr/lib/systemd/system-generators/*
+	strip --remove-section=.comment $(STAGE)/usr/bin/rsgen $(STAGE)/usr/lib/rsgen/bin/rsgen-worker $(STAGE)/usr/lib/systemd/system-generators/*
 	gzip -9n $(STAGE)/usr/share/man/man*/*
 	install -m 644 README.md $(doc)
 	install -D -m 644 packaging/deb/lintian-overrides $(STAGE)/usr/share/lintian/overrides/rsgen

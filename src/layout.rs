@@ -55,7 +55,7 @@ impl Layout {
             .map(|d| root.join(d))
             .to_vec(),
             run: root.join("run/rsgen"),
-            worker: "/usr/lib/rsgen/rsgen-worker".into(),
+            worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
             systemctl: root.join("usr/bin/systemctl"),
         }
@@ -70,7 +70,7 @@ impl Layout {
             units: config.join("systemd/user"),
             vendor_units: vec!["/etc/systemd/user".into(), "/usr/lib/systemd/user".into()],
             run: run.join("rsgen"),
-            worker: "/usr/lib/rsgen/rsgen-worker".into(),
+            worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
             systemctl: "/usr/bin/systemctl".into(),
         }

@@ -101,7 +101,7 @@ fn no_program_has_a_loader_or_needs_a_library() {
     stdout("dpkg-deb", &["-x", this().deb.to_str().unwrap(), unpacked]);
     let programs = [
         "usr/bin/rsgen",
-        "usr/lib/rsgen/rsgen-worker",
+        "usr/lib/rsgen/bin/rsgen-worker",
         "usr/lib/systemd/system-generators/rsgen-generator",
     ];
     for program in programs {
@@ -192,12 +192,12 @@ fn a_removal_is_refused_for_every_kind_of_app_and_for_nothing_else() {
     for dir in [
         "etc/rsgen/web.toml.d",
         "run/rsgen/web",
-        "usr/lib/rsgen",
+        "usr/lib/rsgen/bin",
         "etc/systemd/system",
     ] {
         fs::create_dir_all(path(dir)).unwrap();
     }
-    fs::write(path("usr/lib/rsgen/rsgen-worker"), "").unwrap();
+    fs::write(path("usr/lib/rsgen/bin/rsgen-worker"), "").unwrap();
     fs::write(path("etc/rsgen/web.toml.d/more.toml"), "").unwrap();
     fs::write(path("run/rsgen/web/good.toml"), "").unwrap();
     fs::write(path("etc/systemd/system/other.service"), "[Service]\n").unwrap();
@@ -216,4 +216,39 @@ fn a_removal_is_refused_for_every_kind_of_app_and_for_nothing_else() {
         assert!(told.contains("run `rsgen uninstall all`"), "{told}");
         fs::remove_file(path(app)).unwrap();
     }
+}
+
+/// A maintainer script of the Debian package, on the system below a folder.
+fn maintainer_script(name: &str, arguments: &[&str], root: &Path) {
+    let script = source().join("packaging/deb").join(name);
+    let mut command = Command::new("sh");
+    command.arg(script).args(arguments).env("DPKG_ROOT", root);
+    assert!(command.status().unwrap().success(), "{name} {arguments:?}");
+}
+
+/// dpkg puts links in place before files: the one at the old worker's path must lead somewhere meanwhile.
+#[test]
+fn the_old_workers_path_leads_to_a_worker_while_dpkg_unpacks() {
+    let root = tempfile::tempdir().unwrap();
+    let lib = root.path().join("usr/lib/rsgen");
+    let (old, new) = (lib.join("rsgen-worker"), lib.join("bin/rsgen-worker"));
+    fs::create_dir_all(&lib).unwrap();
+    maintainer_script("preinst", &["install"], root.path());
+    assert!(!new.exists());
+
+    fs::write(&old, "0.1.0").unwrap();
+    maintainer_script("preinst", &["upgrade", "0.1.0-1"], root.path());
+    assert_eq!(fs::read_to_string(&new).unwrap(), "0.1.0");
+    maintainer_script("postrm", &["abort-upgrade", "0.1.0-1"], root.path());
+    assert!(!lib.join("bin").exists() && old.exists());
+
+    maintainer_script("preinst", &["upgrade", "0.1.0-1"], root.path());
+    fs::remove_file(&old).unwrap();
+    symlink("bin/rsgen-worker", &old).unwrap();
+    assert_eq!(fs::read_to_string(&old).unwrap(), "0.1.0");
+    // From then on it is the package's.
+    fs::write(&new, "0.2.1").unwrap();
+    maintainer_script("preinst", &["upgrade", "0.2.1-1"], root.path());
+    maintainer_script("postrm", &["abort-upgrade", "0.2.1-1"], root.path());
+    assert_eq!(fs::read_to_string(&old).unwrap(), "0.2.1");
 }

@@ -23,14 +23,21 @@ const FIRST_LINE: usize = 256;
 
 /// Adds to the environment what Node needs; nothing for any other program.
 pub(super) fn add(environment: &mut Vec<(OsString, OsString)>, run: &Run) {
-    let script = std::env::current_exe().map(|worker| worker.with_file_name("drain.js"));
-    let Some(script) = script.ok().filter(|s| run.preload && File::open(s).is_ok()) else {
+    let worker = std::env::current_exe().ok().filter(|_| run.preload);
+    let Some(script) = worker.and_then(|worker| script(&worker)) else {
         return;
     };
     if run.program.first().is_some_and(|p| is_node(Path::new(p))) {
         let notice = state::drain_notice(&run.state, &run.app, run.instance);
         extend(environment, &run.program, &script, notice);
     }
+}
+
+/// `drain.js` lies in the folder above `bin`, and beside the copy of the worker that units of 0.1.0 name.
+fn script(worker: &Path) -> Option<PathBuf> {
+    let folders = worker.ancestors().skip(1).take(2);
+    let mut scripts = folders.map(|folder| folder.join("drain.js"));
+    scripts.find(|script| File::open(script).is_ok())
 }
 
 fn extend(

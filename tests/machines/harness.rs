@@ -96,6 +96,7 @@ pub(crate) fn serves_traffic_from_outside(machine: &mut Machine) {
 pub(crate) fn has_rsgen_where_make_installs_it(machine: &mut Machine) {
     for path in [
         "/usr/bin/rsgen",
+        "/usr/lib/rsgen/bin/rsgen-worker",
         "/usr/lib/rsgen/rsgen-worker",
         "/usr/lib/systemd/system-generators/rsgen-generator",
         "/usr/lib/systemd/user-generators/rsgen-generator",

@@ -266,6 +266,7 @@ const STATE: &[Spec] = specs![
 const PACKAGES: &[Spec] = specs![
     packages::bring_what_units_and_people_need,
     packages::an_upgrade_under_load_touches_no_instance,
+    packages::units_of_an_older_version_work_until_they_are_written_anew,
     packages::are_not_removed_while_an_app_is_installed_and_then_leave_nothing,
     packages::of_rpm_are_installed_upgraded_verified_and_erased,
     packaged::units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc,

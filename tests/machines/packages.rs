@@ -5,7 +5,7 @@ use std::path::Path;
 use testbed::packages::packages;
 use testbed::{Load, Machine, Traffic, wait_until};
 
-use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, instances, listener, pids};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const OLDER: &str = "0.0.1";
@@ -136,6 +136,79 @@ fn upgrade_in_the_middle_of_a_reload(machine: &Machine) {
     assert_exactly(machine, 2);
 }
 
+/// The worker's path in the units of 0.1.0.
+const OLD_WORKER: &str = "/usr/lib/rsgen/rsgen-worker";
+
+/// Has the pinned units name the worker as those of 0.1.0 did.
+fn name_the_old_worker(machine: &Machine) {
+    machine
+        .sh(&format!(
+            "sed -i 's,/usr/lib/rsgen/bin/rsgen-worker,{OLD_WORKER},' /etc/systemd/system/web@.service
+             systemctl daemon-reload"
+        ))
+        .ok();
+    assert_eq!(workers_in_units(machine), [OLD_WORKER, OLD_WORKER]);
+}
+
+/// The worker in `ExecStart=` and in `ExecStop=`.
+fn workers_in_units(machine: &Machine) -> Vec<String> {
+    let unit = machine.read("/etc/systemd/system/web@.service");
+    let paths = unit.split_whitespace().filter_map(|word| {
+        let start = word.find("/usr/lib/rsgen/")?;
+        Some(word[start..].to_owned())
+    });
+    paths.collect()
+}
+
+/// Units that name the old path start, drain and are reloaded; then a command moves them to the new one.
+fn old_units_work_and_move_by(machine: &Machine, command: &[&str]) {
+    let load = Load::start(machine, &Traffic::on_port(3000, 10));
+    machine.systemctl(&["reload", "web"]).ok();
+    machine.run(&["rsgen", "restart", "web@1"]).ok();
+    assert_eq!(workers_in_units(machine), [OLD_WORKER, OLD_WORKER]);
+    machine.run(command).ok();
+    load.wait_answered(200);
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
+    let new = "/usr/lib/rsgen/bin/rsgen-worker";
+    assert_eq!(workers_in_units(machine), [new, new]);
+    let journal = machine.journal("web@*.service");
+    assert!(!journal.contains("without a drain"), "{journal}");
+}
+
+/// The older package as 0.1.0 was laid out, with no folder `bin`.
+fn old_deb(machine: &Machine) -> String {
+    let rebuild = format!(
+        "dpkg-deb -R {} /pkg/old && cd /pkg/old/usr/lib/rsgen
+         mv bin/* . && rmdir bin && cd /pkg/old
+         rm DEBIAN/md5sums DEBIAN/preinst && sed -i s,rsgen/bin/,rsgen/, DEBIAN/prerm
+         dpkg-deb -Znone -b /pkg/old /pkg/old.deb",
+        deb(OLDER)
+    );
+    machine.sh(&rebuild).ok();
+    "/pkg/old.deb".to_owned()
+}
+
+pub(crate) fn units_of_an_older_version_work_until_they_are_written_anew(machine: &mut Machine) {
+    let machine = with_deb(machine);
+    install(&machine, "graceful.js", "2", "");
+    name_the_old_worker(&machine);
+    machine.run(&["dpkg", "-i", &old_deb(&machine)]).ok();
+    machine.systemctl(&["reload", "web"]).ok();
+    machine.run(&["test", "-L", OLD_WORKER]).exits(1);
+
+    let before = pids(&machine, 2);
+    let upgrade = format!(
+        "while [ ! -e /run/upgraded ]; do [ -x {OLD_WORKER} ] || echo no worker; done &
+         dpkg -i {} >/run/upgrade 2>&1; status=$?; touch /run/upgraded; wait; exit $status",
+        deb(VERSION)
+    );
+    assert_eq!(machine.sh(&upgrade).ok().text(), "");
+    assert_eq!(pids(&machine, 2), before);
+    machine.run(&["test", "-L", OLD_WORKER]).ok();
+    old_units_work_and_move_by(&machine, &["rsgen", "reload", "web"]);
+}
+
 /// A removal that is refused changes nothing that serves.
 fn refuses(machine: &Machine, removal: &[&str]) {
     let before = (pids(machine, 2), listener(machine));
@@ -195,6 +268,8 @@ pub(crate) fn of_rpm_are_installed_upgraded_verified_and_erased(machine: &mut Ma
     let installed = machine.run(&["rpm", "--query", "rsgen"]).ok();
     assert!(installed.text().starts_with(&format!("rsgen-{VERSION}-1.")));
     assert_eq!(rpm_run(&["--verify", "rsgen"]).ok().text(), "");
+    name_the_old_worker(&machine);
+    old_units_work_and_move_by(&machine, &["rsgen", "install", ECOSYSTEM]);
 
     generates_for_users(&machine);
     refuses(&machine, &["rpm", "--erase", "rsgen"]);
