@@ -12,9 +12,7 @@ mod diag;
 mod draining;
 mod kinds;
 mod notice;
-mod replacement;
 mod request;
-mod unreachable;
 
 use std::ffi::OsString;
 use std::time::Duration;

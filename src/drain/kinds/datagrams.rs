@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Held, Kind, Listener, Means, Silenced};
+use super::kind::{Held, Kind, Listener, Means, Silenced};
+use super::replacement::Replacement;
+use super::unreachable;
 use crate::drain::answers::Connection;
-use crate::drain::replacement::Replacement;
-use crate::drain::unreachable;
 use crate::peer::process::Process;
 use crate::sys::socket::Shape;
 

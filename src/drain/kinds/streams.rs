@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Held, Kind, Listener, Means, Silenced};
+use super::kind::{Held, Kind, Listener, Means, Silenced};
+use super::replacement::{Replacement, UNWATCHED};
+use super::unreachable;
 use crate::drain::answers::Connection;
 use crate::drain::diag::States;
-use crate::drain::replacement::{Replacement, UNWATCHED};
-use crate::drain::unreachable;
 use crate::peer::address::Address;
 use crate::peer::epoll::Registration;
 use crate::peer::process::{Process, Thread};

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::kinds::{Held, Means};
+use super::kind::{Held, Means};
 use crate::arguments::drain::Way;
 use crate::peer::epoll::Registration;
 use crate::peer::process::{Process, Thread};
