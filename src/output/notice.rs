@@ -114,3 +114,36 @@ impl fmt::Display for Notice<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::diff::Content;
+
+    #[test]
+    fn links_of_instances_are_details_and_a_diff_is_a_result() {
+        let change = |path: &str| Change {
+            path: path.into(),
+            old: None,
+            new: Some(Content::File("[Unit]\n".into())),
+        };
+        let unit = change("/etc/systemd/system/web.service");
+        let link = change("/etc/systemd/system/web.service.wants/web@0.service");
+        assert_eq!(Notice::Changed(&unit).level(), Level::Progress);
+        assert_eq!(Notice::Changed(&link).level(), Level::Detail);
+        assert_eq!(Notice::Diff(&link).level(), Level::Result);
+        assert!(Level::Detail < Level::Progress && Level::Progress < Level::Result);
+    }
+
+    #[test]
+    fn names_and_words_of_others_are_made_visible() {
+        let change = Change {
+            path: "/etc/a\u{1b}[2J".into(),
+            old: Some(Content::File(String::new())),
+            new: None,
+        };
+        let text = Notice::Changed(&change).text();
+        assert_eq!(text.as_str(), r"remove /etc/a\x1b[2J");
+        assert_eq!(Notice::Said("a\nb").text().as_str(), r"a\x0ab");
+    }
+}
