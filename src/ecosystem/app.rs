@@ -57,7 +57,7 @@ keys! {
             /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; where it is
             /// missing, the instance does not start. Wildcards are refused. Of several files, a later one goes over an
             /// earlier one. Where others than root may write the file, or a folder above it, there is a warning, and the
-            /// file is [read with the rights of the app](security.md#files-of-variables).
+            /// file is [read with the rights of the app](security.md#environment-files).
             env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();
 
             /// The user of the processes, by name or number.
