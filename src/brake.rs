@@ -7,10 +7,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::contract::Policy;
 use crate::state::Entry;
-
-/// The worker's exit status for an instance that is given up; `RestartPreventExitStatus=` names it.
-pub const ERRORED: u8 = 190;
 
 /// After the end of a crash loop, a new start is held back until so long after the last death.
 const COOL_DOWN: Duration = Duration::from_secs(15);
@@ -31,17 +29,6 @@ pub struct Deaths {
     pub reason: String,
     /// The run that died, for the journal; empty where it is not known.
     pub invocation: String,
-}
-
-/// When an instance is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// Living so long after READY makes up for every death before.
-    pub min_uptime: Duration,
-    /// So many quick deaths in a row are the end.
-    pub max_restarts: u32,
-    /// The first pause before a restart; it grows by half with each death, up to 15 s.
-    pub backoff: Option<Duration>,
 }
 
 /// What to do before a start.

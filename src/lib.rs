@@ -3,11 +3,11 @@
 //! Data flows one way: `ecosystem → plan → unit → generate`, and for a reload
 //! `command → systemd → (in the cluster unit) cluster → walk → systemd`.
 
-pub mod arguments;
 pub mod begin;
 pub mod brake;
 pub mod cluster;
 pub mod command;
+pub mod contract;
 pub mod drain;
 pub mod ecosystem;
 pub mod generate;

@@ -6,13 +6,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rsgen::contract::{Drain, Line, Run, Step};
 use rsgen::ecosystem::{self, resolve::FileStatus};
 use rsgen::generate;
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host, UnitSet};
+use testbed::unit::{self, Dollar};
 
 const HOST: Host = Host {
     cpus: 4,
@@ -47,14 +50,17 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn rendered(case: &Path) -> UnitSet {
+    rendered_for(case, &Layout::system(Path::new("/")))
+}
+
+fn rendered_for(case: &Path, layout: &Layout) -> UnitSet {
     let text = fs::read_to_string(case.join("ecosystem.toml")).unwrap();
     let (apps, report) = ecosystem::parse("ecosystem.toml", &text);
     assert!(!report.has_errors(), "{}", report.render(false));
-    let layout = Layout::system(Path::new("/"));
     let mut all = UnitSet::default();
     for app in &apps {
         let source = format!("/etc/rsgen/{}.toml", app.name());
-        let set = plan::units(app, Some(Path::new(&source)), &layout, HOST).unwrap();
+        let set = plan::units(app, Some(Path::new(&source)), layout, HOST).unwrap();
         all.files.extend(set.files);
         all.links.extend(set.links);
     }
@@ -122,4 +128,47 @@ fn no_value_of_the_users_becomes_a_line_of_its_own() {
         );
         assert!(!text.lines().any(|l| l.ends_with('\\')), "{text}");
     }
+}
+
+/// What a line of a unit is for the program that it runs: nothing of it is lost or read as something else.
+fn read_back(words: &[String]) -> Line {
+    let (program, words) = words.split_first().unwrap();
+    let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    if Path::new(program).ends_with("rsgen-worker") {
+        return match words.first().and_then(|w| w.to_str()) {
+            Some("drain") => Drain::parse(words).unwrap().line(),
+            _ => Run::parse(words).unwrap().line(),
+        };
+    }
+    words.retain(|word| word != "--user");
+    assert_eq!(words.remove(0), "unit");
+    Step::parse(words).unwrap().line()
+}
+
+#[test]
+fn every_command_line_is_read_by_its_program_as_it_was_meant() {
+    let user = Layout::user(Path::new("/home/u/.config"), Path::new("/run/user/1000"));
+    let mut read = 0;
+    for (case, layout) in cases()
+        .iter()
+        .flat_map(|case| [(case, Layout::system(Path::new("/"))), (case, user.clone())])
+    {
+        for text in rendered_for(case, &layout).files.values() {
+            let units = unit::read(text).unwrap();
+            for line in units.iter().filter(|d| d.key.starts_with("Exec")) {
+                // As systemd makes them of the unit of instance 3, and of a user's own.
+                let value = line.value.trim_start_matches(['+', '-']);
+                let value = value.replace("%t", "/run/user/1000");
+                let words = unit::words(&value, Dollar::Variable).unwrap();
+                let words: Vec<String> = words.iter().map(|w| w.replace("%i", "3")).collect();
+                let line = read_back(&words).words();
+                let line: Vec<String> =
+                    line.into_iter().map(|w| w.into_string().unwrap()).collect();
+                let end = words.len() - line.len();
+                assert_eq!(line, words[end..], "{}: {value}", case.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 100, "{read} lines");
 }

@@ -9,8 +9,9 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
+use rsgen::contract::OnFailure;
 use rsgen::systemd::fake::{Fake, Start};
-use rsgen::walk::{self, Event, OnFailure, Plan, Witness};
+use rsgen::walk::{self, Event, Plan, Witness};
 
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reload.svg");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reload.md");

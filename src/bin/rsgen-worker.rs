@@ -12,7 +12,7 @@ use rsgen::{drain, worker};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
-    ExitCode::from(if arguments.next_if(|a| a == "drain").is_some() {
+    ExitCode::from(if arguments.peek().is_some_and(|a| a == "drain") {
         drain::main(arguments)
     } else {
         worker::main(arguments, drain::on_request)

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::serving::is_final_status;
 use super::verdict::{self, Verdict};
 use super::{Cluster, serving};
-use crate::brake::{Deaths, ERRORED, Policy};
+use crate::brake::Deaths;
+use crate::contract::{self, ERRORED, Policy};
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// An instance whose run has ended. How, systemd is asked: it says so in variables as well
@@ -28,7 +28,7 @@ pub struct Ended {
 impl Ended {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
     fn is_final(self, unit: &Unit) -> bool {
-        !self.autorestart || exit_status(unit).is_some_and(is_final_status)
+        !self.autorestart || exit_status(unit).is_some_and(contract::is_final)
     }
 }
 

@@ -29,7 +29,8 @@ pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};
 
-use crate::brake::{Deaths, ERRORED};
+use crate::brake::Deaths;
+use crate::contract::ERRORED;
 use crate::layout::Scope;
 use crate::state::{Entry, Name};
 use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit, Verb};

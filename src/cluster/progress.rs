@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Cluster;
 use crate::state::Name;
 use crate::visible;
-use crate::walk::{Event, OnFailure, Plan, Record};
+use crate::walk::{Event, Plan, Record};
 
 /// The progress file of a walk that runs: one [`Record`] a line.
 pub(super) struct Progress {
@@ -72,10 +72,6 @@ fn parameters(plan: &Plan) -> String {
         step,
         longest_stop,
     } = plan;
-    let on_failure = match on_failure {
-        OnFailure::Abort => "abort",
-        OnFailure::Restart => "restart",
-    };
     let [settle, step, longest_stop] = [settle, step, longest_stop].map(Duration::as_nanos);
     format!(
         "instances={instances} canary={canary} parallel={parallel} settle={settle} on_failure={on_failure} \

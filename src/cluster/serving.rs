@@ -1,14 +1,8 @@
 //! Whether anybody is there for the connections that the socket takes.
 
 use super::Cluster;
-use crate::brake::ERRORED;
+use crate::contract;
 use crate::systemd::{ActiveState, Brief, Error, Manager};
-
-/// The statuses after which systemd starts nothing again: the worker's own, and those for what
-/// systemd could not even run, see "Process Exit Codes" in systemd.exec(5).
-pub(super) fn is_final_status(status: u8) -> bool {
-    status == ERRORED || (200..=243).contains(&status)
-}
 
 /// Whether any instance serves or is on its way to, leaving one out that is about to end.
 pub(super) fn anybody(
@@ -34,7 +28,7 @@ fn is_there(manager: &mut dyn Manager, brief: &Brief) -> Result<bool, Error> {
             // Between its end and what follows: its status says whether it comes back.
             ActiveState::Deactivating => {
                 let status = u8::try_from(manager.unit(&brief.name)?.exit_status);
-                !status.is_ok_and(is_final_status)
+                !status.is_ok_and(contract::is_final)
             }
             _ => true,
         },

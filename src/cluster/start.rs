@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
-use crate::brake::{Deaths, ERRORED};
+use crate::brake::Deaths;
+use crate::contract::ERRORED;
 use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 use crate::walk::Overdue;
 

@@ -8,10 +8,11 @@ use tempfile::TempDir;
 
 use super::verdict::{self, Verdict};
 use super::*;
-use crate::brake::{Deaths, Policy};
+use crate::brake::Deaths;
+use crate::contract::{OnFailure, Policy};
 use crate::systemd::fake::{self, Fake};
 use crate::systemd::{ActiveState, Unit, Verb};
-use crate::walk::{OnFailure, Plan};
+use crate::walk::Plan;
 
 const POLICY: Policy = Policy {
     min_uptime: Duration::from_secs(1),

@@ -76,8 +76,8 @@ impl Subcommand for Generate {
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
-            let set = plan::units(&selected.app, None, &context.layout, host)
-                .map_err(Failure::failed)?;
+            let set =
+                plan::units(&selected.app, None, &context.layout, host).map_err(Failure::failed)?;
             generate::write(&self.output, &set)
                 .map_err(|e| Failure::failed(format!("{}: {e}", self.output.display())))?;
             let paths = set.files.keys().chain(set.links.keys());

@@ -1,115 +1,26 @@
-//! `rsgen unit …`: the commands of the units. The subcommand is hidden: people do not type it, and it may change.
+//! `rsgen unit …`: the commands of the units. The subcommand is hidden: people do not type it.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use super::context::Context;
 use super::manual::Manual;
 use super::subcommand;
-use crate::brake::Policy;
-use crate::cluster::{self, Cluster, Ended, Stopped};
-use crate::ecosystem::values::{Instances, OnFailure, parse_time};
-use crate::output::{Failure, Notice};
-use crate::unit::Fault;
+use crate::cluster::{self, Cluster, Stopped};
+use crate::contract::{Ended, Reload, Start, Step, Stop};
+use crate::output::{Exit, Failure, Notice};
 use crate::unit::name::Units;
-use crate::walk::{self, Plan};
+use crate::walk::Plan;
 
 /// Run a command of a unit
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub(super) struct Unit {
-    #[command(subcommand)]
-    step: Step,
-}
-
-#[derive(Debug, Subcommand)]
-enum Step {
-    /// `ExecStart`= of the cluster unit
-    Start {
-        app: String,
-        #[arg(long, allow_hyphen_values = true)]
-        instances: Instances,
-        #[arg(long, value_parser = time)]
-        step_timeout: Option<Duration>,
-        #[command(flatten)]
-        bound: Bound,
-    },
-    /// `ExecReload`= of the cluster unit
-    Reload {
-        app: String,
-        #[arg(long, allow_hyphen_values = true)]
-        instances: Instances,
-        #[arg(long)]
-        surge: u32,
-        #[arg(long)]
-        parallel: u32,
-        #[arg(long, value_parser = time)]
-        settle: Duration,
-        #[arg(long)]
-        on_failure: OnFailure,
-        #[arg(long, value_parser = time)]
-        step_timeout: Duration,
-        #[command(flatten)]
-        bound: Bound,
-    },
-    /// `ExecStop`= of the cluster unit
-    Stop {
-        app: String,
-        #[command(flatten)]
-        bound: Bound,
-    },
-    /// `ExecStopPost`= of the cluster unit
-    Stopped {
-        app: String,
-        #[command(flatten)]
-        bound: Bound,
-    },
-    /// `ExecStopPost`= of an instance
-    Ended {
-        app: String,
-        number: u32,
-        #[arg(long, value_parser = time)]
-        min_uptime: Duration,
-        #[arg(long)]
-        max_restarts: u32,
-        #[arg(long, action = clap::ArgAction::Set)]
-        autorestart: bool,
-    },
-}
-
-/// What the stop of an instance takes by the app's own bounds.
-#[derive(Debug, Args)]
-struct Bound {
-    #[arg(long, value_parser = time)]
-    longest_stop: Option<Duration>,
-}
-
-impl Bound {
-    /// Units of an older version do not name it; the time-out of their cluster unit is a little above it.
-    fn longest_stop(&self, context: &mut Context<'_>, app: &str) -> Result<Duration, Failure> {
-        Ok(match self.longest_stop {
-            Some(longest) => longest,
-            None => {
-                context
-                    .manager()?
-                    .unit(&Units::of(app).cluster())?
-                    .stop_timeout
-            }
-        })
-    }
-}
-
-/// Units of an older version do not say how long the first instance that serves waits for the others.
-const PATIENCE: Duration = Duration::from_mins(10);
-
-// Units write 0 without a unit, which is the one number that needs none.
-fn time(text: &str) -> Result<Duration, Fault> {
-    if text == "0" {
-        Ok(Duration::ZERO)
-    } else {
-        parse_time(text)
-    }
+    /// One of [`Step`].
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
 }
 
 impl subcommand::Subcommand for Unit {
@@ -121,63 +32,28 @@ impl subcommand::Subcommand for Unit {
 }
 
 fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
-    match arguments.step {
-        Step::Start {
-            app,
-            instances,
-            step_timeout,
-            bound,
-        } => {
-            let how = cluster::Start {
-                wanted: instances.resolve(context.host.cpus),
-                longest_stop: bound.longest_stop(context, &app)?,
-                patience: step_timeout.unwrap_or(PATIENCE),
-            };
-            start(context, &app, how)
-        }
-        Step::Reload {
-            app,
-            instances,
-            surge,
-            parallel,
-            settle,
-            on_failure,
-            step_timeout,
-            bound,
-        } => {
-            let longest_stop = bound.longest_stop(context, &app)?;
-            let plan = Plan {
-                instances: instances.resolve(context.host.cpus),
-                canary: surge > 0,
-                parallel,
-                settle,
-                on_failure: match on_failure {
-                    OnFailure::Abort => walk::OnFailure::Abort,
-                    OnFailure::Restart => walk::OnFailure::Restart,
-                },
-                step: step_timeout,
-                longest_stop,
-                app,
-            };
-            reload(context, &plan)
-        }
-        Step::Stop { app, bound } => stop(context, &app, &bound),
-        Step::Stopped { app, bound } => stopped(context, &app, &bound),
-        Step::Ended {
-            app,
-            number,
-            min_uptime,
-            max_restarts,
-            autorestart,
-        } => {
-            let policy = Policy {
-                min_uptime,
-                max_restarts,
-                backoff: None,
-            };
-            ended(context, &app, number, autorestart, &policy)
-        }
+    let parsed = Step::parse(arguments.words);
+    match parsed.map_err(|fault| Failure::new(Exit::Usage, fault.to_string()))? {
+        Step::Start(start) => self::start(context, &start),
+        Step::Reload(reload) => self::reload(context, reload),
+        Step::Stop(stop) => self::stop(context, &stop),
+        Step::Stopped(stop) => stopped(context, &stop),
+        Step::Ended(ended) => self::ended(context, &ended),
     }
+}
+
+/// What the stop of an instance takes by the app's own bounds. Units of an older version do not say so; the time-out of
+/// their cluster unit is a little above it.
+fn longest_stop(
+    context: &mut Context<'_>,
+    app: &str,
+    given: Option<Duration>,
+) -> Result<Duration, Failure> {
+    let cluster = Units::of(app).cluster();
+    Ok(match given {
+        Some(longest) => longest,
+        None => context.manager()?.unit(&cluster)?.stop_timeout,
+    })
 }
 
 fn cluster(context: &Context<'_>, app: &str) -> Cluster {
@@ -188,8 +64,13 @@ fn cluster(context: &Context<'_>, app: &str) -> Cluster {
     }
 }
 
-fn start(context: &mut Context<'_>, app: &str, how: cluster::Start) -> Result<(), Failure> {
-    let cluster = cluster(context, app);
+fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
+    let how = cluster::Start {
+        wanted: start.instances.resolve(context.host.cpus),
+        longest_stop: longest_stop(context, &start.app, start.longest_stop)?,
+        patience: start.step_timeout,
+    };
+    let cluster = cluster(context, &start.app);
     // A stop in the middle of a start is no failure of the cluster.
     crate::sys::exit_on_sigterm();
     let sink = context.sink;
@@ -202,20 +83,30 @@ fn start(context: &mut Context<'_>, app: &str, how: cluster::Start) -> Result<()
     Ok(())
 }
 
-fn reload(context: &mut Context<'_>, plan: &Plan) -> Result<(), Failure> {
+fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
+    let plan = Plan {
+        instances: reload.instances.resolve(context.host.cpus),
+        canary: reload.surge > 0,
+        parallel: reload.parallel,
+        settle: reload.settle,
+        on_failure: reload.on_failure,
+        step: reload.step_timeout,
+        longest_stop: longest_stop(context, &reload.app, reload.longest_stop)?,
+        app: reload.app,
+    };
     // A stop in the middle of a walk: what is done is done, nothing more is touched.
     crate::sys::exit_on_sigterm();
     let cluster = cluster(context, &plan.app);
     let sink = context.sink;
-    cluster::reload(context.manager()?, &cluster, plan, &mut |line| {
+    cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
         sink.notice(&Notice::Said(line));
     })
     .map_err(|e| Failure::failed(e.to_string()))
 }
 
-fn stop(context: &mut Context<'_>, app: &str, bound: &Bound) -> Result<(), Failure> {
-    let cluster = cluster(context, app);
-    let longest = bound.longest_stop(context, app)?;
+fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
+    let cluster = cluster(context, &stop.app);
+    let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
     let mut say = |line: &str| sink.notice(&Notice::Said(line));
     match cluster::stop(context.manager()?, &cluster, longest, &mut say)? {
@@ -224,9 +115,9 @@ fn stop(context: &mut Context<'_>, app: &str, bound: &Bound) -> Result<(), Failu
     }
 }
 
-fn stopped(context: &mut Context<'_>, app: &str, bound: &Bound) -> Result<(), Failure> {
-    let cluster = cluster(context, app);
-    let longest = bound.longest_stop(context, app)?;
+fn stopped(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
+    let cluster = cluster(context, &stop.app);
+    let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
     let mut say = |line: &str| sink.notice(&Notice::Said(line));
     Ok(cluster::stopped(
@@ -237,26 +128,21 @@ fn stopped(context: &mut Context<'_>, app: &str, bound: &Bound) -> Result<(), Fa
     )?)
 }
 
-fn ended(
-    context: &mut Context<'_>,
-    app: &str,
-    number: u32,
-    autorestart: bool,
-    policy: &Policy,
-) -> Result<(), Failure> {
-    let cluster = cluster(context, app);
-    let end = Ended {
-        number,
-        autorestart,
+fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
+    let cluster = cluster(context, &ended.app);
+    let end = cluster::Ended {
+        number: ended.number,
+        autorestart: ended.autorestart,
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)
         .unwrap_or_default();
+    let policy = ended.policy();
     Ok(cluster::ended(
         context.manager()?,
         &cluster,
         end,
-        policy,
+        &policy,
         now,
     )?)
 }

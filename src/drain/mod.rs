@@ -20,8 +20,8 @@ use std::time::Duration;
 use nix::unistd::getppid;
 use sd_notify::NotifyState;
 
-use crate::arguments::drain::{self as arguments, Drain, Way};
 use crate::begin;
+use crate::contract::{Drain, Way};
 use crate::log::say;
 use draining::{Draining, tell, without};
 
@@ -38,7 +38,7 @@ const USAGE: u8 = 2;
 /// the command line is of no use.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
-    match arguments::parse(arguments) {
+    match Drain::parse(arguments) {
         Ok(drain) => {
             run(&drain);
             0

@@ -16,8 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{geteuid, getppid};
 
 use super::draining::{Draining, GRACE, without};
-use crate::arguments::drain::{self as arguments, Drain};
-use crate::arguments::run::Run;
+use crate::contract::{Drain, Request, Run};
 use crate::state::{Folder, Name};
 
 /// No request is longer.
@@ -47,7 +46,8 @@ pub fn on_request(run: &Run, mut asked: UnixStream) {
 }
 
 fn read(run: &Run, asked: &UnixStream, end: Instant) -> io::Result<Drain> {
-    arguments::of_request(run, &line(asked, end)?).map_err(io::Error::other)
+    let asked = Request::parse(&line(asked, end)?).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(run.drain(asked))
 }
 
 /// A line, or what comes until the peer closes. However it comes, it has come by `end`.
@@ -87,7 +87,7 @@ pub(super) fn send(drain: &Drain, signals: BorrowedFd<'_>) -> bool {
 
 fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> bool {
     let end = Instant::now() + drain.timeout + GRACE + GRACE;
-    if helper.write_all(drain.request().as_bytes()).is_err() {
+    if helper.write_all(drain.request().text().as_bytes()).is_err() {
         return false;
     }
     loop {
@@ -119,16 +119,19 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::arguments::drain::Way;
+    use crate::contract::Way;
 
     fn run() -> Run {
-        let line = "run --app=web --instance=3 --state=/run/rsgen/web --handover=fds -- program";
-        crate::arguments::run::parse(line.split(' ').map(OsString::from)).unwrap()
+        let line = "run --app=web --instance=3 --state=/run/rsgen/web --handover=fds --ready=listen \
+            --listen-timeout=30s --min-uptime=1s --max-restarts=16 --preload=true -- program";
+        Run::parse(line.split_whitespace().map(OsString::from)).unwrap()
     }
 
     fn drain() -> Drain {
-        let line = "--app=web --timeout=1500ms --way=epoll";
-        arguments::parse(line.split(' ').map(OsString::from)).unwrap()
+        run().drain(Request {
+            timeout: Duration::from_millis(1500),
+            way: Way::Epoll,
+        })
     }
 
     fn soon() -> Instant {
@@ -185,7 +188,7 @@ mod tests {
     #[test]
     fn nobody_has_a_say_in_what_is_drained() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        ours.write_all(b"--app=shop --instance=0 --state=/tmp --way=off\n")
+        ours.write_all(b"--app=shop --instance=0 --timeout=1s --state=/tmp --way=off\n")
             .unwrap();
         let drain = read(&run(), &theirs, soon()).unwrap();
         assert_eq!((drain.app.as_str(), drain.instance), ("web", 3));

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::diagnostic::Diagnostic;
 use super::key::{Form, Taken, Wanted, keys, number, of, positive_time, switch, text, time, word};
 use super::read::Fields;
-use super::values::Drain;
+use super::values::Way;
 
 keys! {
     /// When instances start, stop and are given up; all times as systemd.service(5) means them.
@@ -27,7 +27,7 @@ keys! {
             ///
             /// A draining instance takes no new connection and finishes those it has. See [the
             /// drain](handover.md#the-drain).
-            drain: Drain = word().or(|| Drain::Auto);
+            drain: Way = word().or(|| Way::Auto);
 
             /// The time that a draining instance has to finish its connections, not 0.
             drain_timeout: Duration = positive_time().or(|| Duration::from_secs(10));
@@ -80,8 +80,8 @@ impl Lifecycle {
     #[must_use]
     pub fn longest_stop(&self) -> Duration {
         let drain = match self.drain {
-            Drain::Off => Duration::ZERO,
-            Drain::Auto | Drain::Epoll => self.drain_timeout,
+            Way::Off => Duration::ZERO,
+            Way::Auto | Way::Epoll => self.drain_timeout,
         };
         let message = if self.shutdown_with_message {
             self.kill_timeout

@@ -2,6 +2,7 @@
 //!
 //! `install`, `generate` and the generator use the same renderer, so that they cannot disagree.
 
+mod commands;
 pub mod diff;
 mod host;
 mod render;

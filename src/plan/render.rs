@@ -8,18 +8,15 @@ use std::time::Duration;
 use askama::Template;
 use askama::filters::Safe;
 
-use super::{Host, boot_target, sandbox};
+use super::{Host, boot_target, commands, sandbox};
+use crate::contract::{self, Handover, Ready, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::ecosystem::env_files::EnvFiles;
-use crate::ecosystem::values::{Drain, Handover, Listen, Place, Ready, SocketKind, show_time};
+use crate::ecosystem::values::{Listen, Place, SocketKind};
 use crate::layout::{Layout, Scope};
-use crate::unit::escape::{assignment, command_line};
+use crate::unit::escape::assignment;
 use crate::unit::name::Units;
-
-/// 190 is the worker's own word for an instance that is given up. The others are systemd's: it could
-/// not even run the worker, and no restart will change that. See systemd.exec(5).
-const PREVENT: &str = "190 200 201 202 203 204 205 206 207 208 209 210 211 212 213 214 215 216 217 218 219 220 221 222 223 224 225 226 227 228 229 230 231 232 233 234 235 236 237 238 239 240 241 242 243";
 
 pub(super) struct Rendered {
     pub(super) socket: String,
@@ -45,14 +42,8 @@ struct Cluster<'a> {
     units: Units<'a>,
     sockets: String,
     source: Option<String>,
-    command: String,
+    commands: commands::OfCluster,
     instances: String,
-    surge: u32,
-    parallel: u32,
-    settle: String,
-    on_failure: String,
-    step_timeout: String,
-    longest_stop: String,
     start_timeout: String,
     stop_timeout: String,
     wanted_by: &'a str,
@@ -71,14 +62,12 @@ struct Instance<'a> {
     sockets: String,
     source: Option<String>,
     root: &'a str,
-    command: String,
-    exec_start: Safe<String>,
-    worker: String,
-    drain: Option<Safe<String>>,
+    commands: commands::OfInstance,
     env: Vec<Safe<String>>,
     env_file: Vec<&'a str>,
     start_timeout: String,
-    prevent: &'a str,
+    errored: u8,
+    prevent: String,
     no_new_privileges: bool,
     ptrace: bool,
     sandbox: Vec<(&'static str, String)>,
@@ -93,14 +82,10 @@ pub(super) fn render(
     host: Host,
 ) -> askama::Result<Rendered> {
     let source = source.map(|s| s.to_string_lossy().into_owned());
-    let command = match layout.scope {
-        Scope::System => format!("{} unit", layout.command.display()),
-        Scope::User => format!("{} --user unit", layout.command.display()),
-    };
     Ok(Rendered {
         socket: finished(socket(app, source.clone()).render()?),
-        cluster: finished(cluster(app, source.clone(), command.clone(), layout.scope).render()?),
-        template: finished(instance(app, source, command, layout, host).render()?),
+        cluster: finished(cluster(app, source.clone(), layout).render()?),
+        template: finished(instance(app, source, layout, host).render()?),
     })
 }
 
@@ -144,36 +129,26 @@ pub fn instance_step(app: &App) -> Duration {
 /// For systemd's own work around a step.
 const SLACK: Duration = Duration::from_secs(10);
 
-fn cluster(app: &App, source: Option<String>, command: String, scope: Scope) -> Cluster<'_> {
+fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster<'a> {
     let units = Units::of(&app.name);
+    let longest_stop = longest_stop(app);
+    let commands = commands::of_cluster(app, layout, instance_step(app), longest_stop);
     Cluster {
         name: &app.name,
         units,
         sockets: units.sockets().join(" "),
         source,
-        command,
+        commands,
         instances: app.instances.to_string(),
-        surge: app.rollout.surge,
-        parallel: app.rollout.parallel,
-        settle: show_time(app.rollout.settle),
-        on_failure: app.rollout.on_failure.to_string(),
-        step_timeout: show_time(instance_step(app)),
-        longest_stop: show_time(longest_stop(app)),
-        start_timeout: show_time(instance_step(app)),
-        stop_timeout: show_time(longest_stop(app) + SLACK),
-        wanted_by: boot_target(scope),
+        start_timeout: time::show(instance_step(app)),
+        stop_timeout: time::show(longest_stop + SLACK),
+        wanted_by: boot_target(layout.scope),
         // A manager without privileges can make none of the namespaces.
-        sandboxed: scope == Scope::System,
+        sandboxed: layout.scope == Scope::System,
     }
 }
 
-fn instance<'a>(
-    app: &'a App,
-    source: Option<String>,
-    command: String,
-    layout: &Layout,
-    host: Host,
-) -> Instance<'a> {
+fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Host) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
     let units = Units::of(&app.name);
     let files = match layout.scope {
@@ -193,14 +168,12 @@ fn instance<'a>(
         } else {
             ""
         },
-        command,
-        exec_start: exec_start(app, layout, &files.by_worker),
-        worker: layout.worker.to_string_lossy().into_owned(),
-        drain: drain(app, layout).map(Safe),
+        commands: commands::of_instance(app, layout, &files.by_worker),
         env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
         env_file: files.by_systemd,
-        start_timeout: show_time(start_timeout(app)),
-        prevent: PREVENT,
+        start_timeout: time::show(start_timeout(app)),
+        errored: contract::ERRORED,
+        prevent: prevent(),
         no_new_privileges: bind,
         ptrace: sandbox::needs_ptrace(app, host) && !app.is_root() && layout.scope == Scope::System,
         sandbox: sandbox::lines(app, layout.scope, host),
@@ -232,61 +205,10 @@ fn start_timeout(app: &App) -> Duration {
         }
 }
 
-fn exec_start(app: &App, layout: &Layout, env_files: &[&str]) -> Safe<String> {
-    let worker = layout.worker.to_string_lossy();
-    let app_argument = format!("--app={}", app.name);
-    let before = command_line([&worker, "run", &app_argument]).0;
-    let state = state(app, layout);
-    let flags = [
-        format!("--handover={}", app.handover),
-        format!("--ready={}", app.ready),
-        format!(
-            "--listen-timeout={}",
-            show_time(app.lifecycle.listen_timeout)
-        ),
-        format!("--min-uptime={}", show_time(app.lifecycle.min_uptime)),
-        format!("--max-restarts={}", app.lifecycle.max_restarts),
-        format!(
-            "--preload={}",
-            drain(app, layout).is_some() && app.lifecycle.preload
-        ),
-    ];
-    let backoff = app
-        .lifecycle
-        .exp_backoff_restart_delay
-        .map(|b| format!("--backoff={}", show_time(b)));
-    let env_files = env_files.iter().map(|file| format!("--env-file={file}"));
-    let flags = flags.into_iter().chain(backoff).chain(env_files);
-    let flags = flags.chain(["--".to_owned()]);
-    let flags: Vec<String> = flags.collect();
-    let program = app.program.command_line();
-    let after = command_line(flags.iter().chain(&program).map(String::as_str)).0;
-    Safe(format!("{before} --instance=%i --state={state} {after}"))
-}
-
-fn state(app: &App, layout: &Layout) -> String {
-    match layout.scope {
-        Scope::System => command_line([&*layout.state(&app.name).to_string_lossy()]).0,
-        Scope::User => format!("%t/rsgen/{}", app.name),
-    }
-}
-
-/// What comes before the stop signal. Its own time: systemd is asked for more than `TimeoutStopSec=`.
-fn drain(app: &App, layout: &Layout) -> Option<String> {
-    let life = &app.lifecycle;
-    let timeout = show_time(life.drain_timeout);
-    let state = state(app, layout);
-    let message = if life.shutdown_with_message {
-        format!(" --message={}", show_time(life.kill_timeout))
-    } else {
-        String::new()
-    };
-    (life.drain != Drain::Off || life.shutdown_with_message).then(|| {
-        format!(
-            "--state={state} --handover={} --timeout={timeout} --way={}{message}",
-            app.handover, life.drain
-        )
-    })
+/// The statuses after which systemd starts an instance no more.
+fn prevent() -> String {
+    let statuses: Vec<String> = contract::final_statuses().map(|s| s.to_string()).collect();
+    statuses.join(" ")
 }
 
 impl Listen {
@@ -311,11 +233,11 @@ impl Listen {
 mod filters {
     use std::time::Duration;
 
-    use crate::ecosystem::values::show_time;
+    use crate::contract;
 
     #[askama::filter_fn]
-    pub(super) fn time(time: &Duration, _: &dyn askama::Values) -> askama::Result<String> {
-        Ok(show_time(*time))
+    pub(super) fn time(span: &Duration, _: &dyn askama::Values) -> askama::Result<String> {
+        Ok(contract::time::show(*span))
     }
 }
 

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use libc::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
+
+use crate::contract::ERRORED;
+
 /// A unit's state, see systemctl(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ActiveState {
@@ -158,10 +162,6 @@ pub struct Unit {
     pub cpu_usage_nsec: Option<u64>,
 }
 
-/// `CLD_KILLED` and `CLD_DUMPED` of waitid(2).
-const KILLED: i32 = 2;
-const DUMPED: i32 = 3;
-
 impl Unit {
     /// Whether it serves.
     #[must_use]
@@ -186,11 +186,13 @@ impl Unit {
     pub fn why(&self) -> String {
         match (self.result.as_str(), self.exit_code) {
             ("timeout", _) => "timed out".into(),
-            ("exit-code", _) if self.exit_status == 190 => {
+            ("exit-code", _) if self.exit_status == i32::from(ERRORED) => {
                 "errored: too many quick deaths in a row".into()
             }
-            ("success" | "exit-code", 1) => format!("exited with status {}", self.exit_status),
-            (_, KILLED | DUMPED) => format!("killed by signal {}", self.exit_status),
+            ("success" | "exit-code", CLD_EXITED) => {
+                format!("exited with status {}", self.exit_status)
+            }
+            (_, CLD_KILLED | CLD_DUMPED) => format!("killed by signal {}", self.exit_status),
             ("" | "success", _) => self.active.to_string(),
             (result, _) => result.to_owned(),
         }

@@ -1,8 +1,8 @@
 //! Quoting: how a value of the user's gets into a unit without becoming part of its syntax.
 //!
-//! Templates escape every value with [`UnitEscaper`] unless it comes from [`word`], [`command_line`]
-//! or [`assignment`], which quote for their place. The rules are those of systemd.syntax(7)
-//! ("Quoting"), systemd.unit(5) ("Specifiers") and systemd.service(5) ("Command lines").
+//! Templates escape every value with [`UnitEscaper`] unless it comes from [`word`] or [`assignment`], which quote for
+//! their place. The rules are those of systemd.syntax(7) ("Quoting"), systemd.unit(5) ("Specifiers") and
+//! systemd.service(5) ("Command lines").
 
 use std::fmt::{self, Write};
 
@@ -40,9 +40,32 @@ enum Place {
     Environment,
 }
 
+/// A part of a word of a command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// Text, which arrives as it is.
+    Text(&'a str),
+    /// `%` and this letter, which systemd replaces.
+    Specifier(char),
+}
+
 fn quote(text: &str, place: Place) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
-    let mut bare = !text.is_empty();
+    let bare = escape(&mut quoted, text, place);
+    close(quoted, bare)
+}
+
+fn close(quoted: String, bare: bool) -> String {
+    if bare && !quoted.is_empty() {
+        quoted
+    } else {
+        format!("\"{quoted}\"")
+    }
+}
+
+/// Appends what `text` is between quotes; whether it needs none.
+fn escape(quoted: &mut String, text: &str, place: Place) -> bool {
+    let mut bare = true;
     for c in text.chars() {
         match c {
             '%' => quoted.push_str("%%"),
@@ -73,27 +96,21 @@ fn quote(text: &str, place: Place) -> String {
             }
         }
     }
-    if bare {
-        quoted
-    } else {
-        format!("\"{quoted}\"")
+    bare
+}
+
+/// One word of a command line, as it arrives in `argv`, part by part.
+#[must_use]
+pub fn word<'a>(parts: impl IntoIterator<Item = Part<'a>>) -> Safe<String> {
+    let mut quoted = String::new();
+    let mut bare = true;
+    for part in parts {
+        match part {
+            Part::Text(text) => bare &= escape(&mut quoted, text, Place::Command),
+            Part::Specifier(letter) => quoted.extend(['%', letter]),
+        }
     }
-}
-
-/// One word of a command line, as it arrives in `argv`.
-#[must_use]
-pub fn word(text: &str) -> Safe<String> {
-    Safe(quote(text, Place::Command))
-}
-
-/// A whole command line.
-#[must_use]
-pub fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> Safe<String> {
-    let words: Vec<String> = words
-        .into_iter()
-        .map(|w| quote(w, Place::Command))
-        .collect();
-    Safe(words.join(" "))
+    Safe(close(quoted, bare))
 }
 
 /// `KEY=value` for `Environment=`.
@@ -127,7 +144,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_command_line_arrives_word_by_word(given in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5)) {
-            let line = command_line(given.iter().map(String::as_str)).0;
+            let line: Vec<String> = given.iter().map(|text| word([Part::Text(text)]).0).collect();
+            let line = line.join(" ");
             prop_assert!(!line.contains('\n'));
             prop_assert!(!line.ends_with('\\'));
             prop_assert_eq!(words(&line, Dollar::Variable), Ok(given));
@@ -152,11 +170,17 @@ mod tests {
 
     #[test]
     fn plain_words_stay_as_a_person_would_write_them() {
-        assert_eq!(word("/srv/web/server.js").0, "/srv/web/server.js");
-        assert_eq!(word("--port=3000").0, "--port=3000");
-        assert_eq!(word("").0, "\"\"");
-        assert_eq!(word(";").0, "\";\"");
-        assert_eq!(word("100%").0, "100%%");
+        for (text, written) in [
+            ("/srv/web/server.js", "/srv/web/server.js"),
+            ("--port=3000", "--port=3000"),
+            ("", "\"\""),
+            (";", "\";\""),
+            ("100%", "100%%"),
+        ] {
+            assert_eq!(word([Part::Text(text)]).0, written);
+        }
+        let parts = [Part::Text("a %i"), Part::Specifier('i')];
+        assert_eq!(word(parts).0, "\"a %%i%i\"");
         assert_eq!(assignment("A", "$HOME b").0, "\"A=$HOME b\"");
     }
 }

@@ -16,17 +16,9 @@ pub use event::{Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
 pub use record::Record;
 
+use crate::contract::OnFailure;
 use crate::systemd::{Manager, Unit};
 use crate::unit::name::Units;
-
-/// What a failure of one instance, twice in a row, leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The walk ends there.
-    Abort,
-    /// Every instance is restarted at once.
-    Restart,
-}
 
 /// One walk.
 #[derive(Debug, Clone)]

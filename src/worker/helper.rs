@@ -21,7 +21,7 @@ use super::rehearsal;
 use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
-use crate::arguments::run::{Handover, Ready, Run};
+use crate::contract::{Handover, Ready, Run};
 use crate::log::say;
 use crate::peer::descriptors::{ABOVE, above, raise_limit};
 use crate::peer::process::Process;

@@ -21,8 +21,8 @@ mod start;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::arguments::run as arguments;
 use crate::begin;
+use crate::contract::{self, Run};
 use crate::log::say;
 
 pub use requests::OnRequest;
@@ -38,7 +38,7 @@ const NO_NAMESPACE: u8 = 226;
 pub enum Error {
     /// The command line is not one that units write.
     #[error(transparent)]
-    Usage(#[from] crate::arguments::Error),
+    Usage(#[from] contract::Usage),
     /// The brake on crash loops holds.
     #[error("{0}")]
     Errored(String),
@@ -100,7 +100,7 @@ impl Error {
     fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Errored(_) => crate::brake::ERRORED,
+            Self::Errored(_) => contract::ERRORED,
             Self::Exec { .. } => CANNOT_EXECUTE,
             Self::Hidden(_) => NO_NAMESPACE,
             Self::Sockets(_) | Self::Forbidden(_) | Self::EnvFile { .. } | Self::Kernel { .. } => 1,
@@ -113,7 +113,7 @@ impl Error {
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>, on_request: OnRequest) -> u8 {
     begin::as_worker();
-    let error = match arguments::parse(arguments) {
+    let error = match Run::parse(arguments) {
         Ok(run) => start::start(&run, on_request),
         Err(error) => error.into(),
     };

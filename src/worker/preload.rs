@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::arguments::run::Run;
+use crate::contract::Run;
 use crate::state;
 
 /// Where the program finds the path of the file.

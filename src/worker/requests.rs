@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{geteuid, getppid};
 
-use crate::arguments::run::Run;
+use crate::contract::Run;
 use crate::peer::descriptors::above;
 use crate::peer::yama;
 use crate::state::{Folder, Name};

@@ -133,17 +133,22 @@ pub(crate) fn names_and_values_are_made_visible(machine: &mut Machine) {
 }
 
 pub(crate) fn worker_and_generator_write_one_line_for_each_fault(machine: &mut Machine) {
-    let evil = "--x\n<0>forged\u{1b}[2J\u{9b}2J";
+    let evil = "x\n<0>forged\u{1b}[2J\u{9b}2J";
     let told = machine
-        .run(&["/usr/lib/rsgen/bin/rsgen-worker", "run", evil])
+        .run(&[
+            "/usr/lib/rsgen/bin/rsgen-worker",
+            "run",
+            "--app=web",
+            &format!("--instance={evil}"),
+        ])
         .exits(2);
     assert_harmless(&told);
     assert_eq!(told.stderr.lines().count(), 1, "{told}");
-    let line = r"<3>rsgen: `--x\x0a<0>forged\x1b[2J\u{9b}2J` is no argument";
+    let line = r"<3>rsgen: `--instance=x\x0a<0>forged\x1b[2J\u{9b}2J` is not an argument of `run`";
     assert!(told.stderr.starts_with(line), "{told}");
-    let long = "x".repeat(100_000);
+    let long = format!("--instance={}", "x".repeat(100_000));
     let told = machine
-        .run(&["/usr/lib/rsgen/bin/rsgen-worker", "run", &long])
+        .run(&["/usr/lib/rsgen/bin/rsgen-worker", "run", "--app=web", &long])
         .exits(2);
     assert!(told.stderr.len() < 48 << 10 && told.stderr.ends_with("…\n"));
 

@@ -17,6 +17,16 @@ use crate::instance::Instance;
 const WORKER: &str = env!("CARGO_BIN_EXE_rsgen-worker");
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// What an instance is told, unless its test says otherwise.
+const ARGUMENTS: [&str; 6] = [
+    "--handover=bind",
+    "--ready=listen",
+    "--listen-timeout=30s",
+    "--min-uptime=1s",
+    "--max-restarts=16",
+    "--preload=false",
+];
+
 /// Closes what the test itself inherited: systemd's programs start with a clean table.
 const CLOSE: &str = "\
 for fd in /proc/$$/fd/*; do
@@ -68,7 +78,7 @@ impl Stage {
         Self {
             app: format!("stage-{}-{number}", std::process::id()),
             sockets: Vec::new(),
-            arguments: vec!["--listen-timeout=30s".to_owned()],
+            arguments: ARGUMENTS.map(String::from).to_vec(),
             before: String::new(),
             environment: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
@@ -115,9 +125,12 @@ impl Stage {
         self
     }
 
-    /// One more argument of the worker.
+    /// One more argument of the worker, or another value of one.
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
-        self.arguments.push(argument.into());
+        let argument = argument.into();
+        let name = |text: &str| text.split('=').next().map(str::to_owned);
+        self.arguments.retain(|old| name(old) != name(&argument));
+        self.arguments.push(argument);
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::arguments::drain::Way;
+use crate::contract::Way;
 use crate::drain::answers::Connection;
 use crate::drain::diag::Diag;
 use crate::peer::address::Address;

@@ -71,7 +71,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::arguments::drain::Way;
+    use crate::contract::Way;
     use crate::peer::control_group::ControlGroup;
 
     fn place(socket: impl Into<OwnedFd>) -> Option<usize> {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::kind::{Held, Means};
-use crate::arguments::drain::Way;
+use crate::contract::Way;
 use crate::peer::epoll::Registration;
 use crate::peer::process::{Process, Thread};
 use crate::peer::tracee::Tracee;

@@ -5,12 +5,12 @@
     reason = "a method of `Fields` is for one lifetime of its table, a reader for all"
 )]
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Form, Kind, Reader, Wanted};
+use crate::contract::{Word, time as span};
+use crate::ecosystem::diagnostic::nearest;
 use crate::ecosystem::read::Fields;
-use crate::ecosystem::values::{Word, show_time};
 use crate::unit::Fault;
 
 /// A value that documents can show as a default.
@@ -64,14 +64,20 @@ pub(in crate::ecosystem) const fn words() -> Kind<Vec<String>> {
     })
 }
 
-/// A key whose value is one of the words of a type, see `words!` in `values`.
-pub(in crate::ecosystem) const fn word<T: Word + FromStr<Err = Fault>>() -> Kind<T> {
+/// A key whose value is one of the words of a type, see `words!` in `contract`.
+pub(in crate::ecosystem) const fn word<T: Word>() -> Kind<T> {
     of(Form::OneOf(T::WORDS), T::EXAMPLE, read_word)
 }
 
-fn read_word<T: FromStr<Err = Fault>>(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<T> {
+fn read_word<T: Word>(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<T> {
     let found = f.string(wanted)?;
-    f.note(&found.span, found.value.parse())
+    let read = found.value.parse().map_err(|mut fault: Fault| {
+        if let Some(near) = nearest(&found.value, T::WORDS.iter().copied()) {
+            fault.help = format!("did you mean `{near}`?");
+        }
+        fault
+    });
+    f.note(&found.span, read)
 }
 
 /// A number that a field holds; the row has said its bounds.
@@ -115,6 +121,12 @@ impl Written for String {
     }
 }
 
+impl<T: Word> Written for T {
+    fn written(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
 impl<T: Written> Written for Option<T> {
     fn written(&self) -> String {
         self.as_ref().map(T::written).unwrap_or_default()
@@ -123,6 +135,6 @@ impl<T: Written> Written for Option<T> {
 
 impl Written for Duration {
     fn written(&self) -> String {
-        format!("\"{}\"", show_time(*self))
+        format!("\"{}\"", span::show(*self))
     }
 }

@@ -4,46 +4,55 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use rsgen::arguments::drain::{self as arguments, Drain, Way};
-use rsgen::arguments::run::{Run, parse};
+use rsgen::contract::{Drain, Request, Run, Step, Way};
 
 /// The text as a request, and as arguments of either command.
 pub(crate) fn of_any_text(text: &str, micros: u64) {
     let run = run();
-    if let Ok(drain) = arguments::of_request(&run, text) {
+    if let Some(asked) = Request::parse(text) {
+        let drain = run.drain(asked);
         is_of(&drain, &run);
         can_be_waited_for(drain.timeout);
     }
     for way in [Way::Auto, Way::Epoll, Way::Off] {
         let timeout = Duration::from_micros(micros);
-        let asked = arguments::of_request(&run, &drain(timeout, way).request());
-        let asked = asked.expect("a request of our own");
-        is_of(&asked, &run);
-        assert_eq!((asked.timeout, asked.way), (timeout, way));
+        let asked = Request::parse(&Request { timeout, way }.text());
+        let drain = run.drain(asked.expect("a request of our own"));
+        is_of(&drain, &run);
+        assert_eq!((drain.timeout, drain.way), (timeout, way));
     }
-    let words = || text.split([' ', '\n']).map(OsString::from);
-    if let Ok(drain) = arguments::parse(words()) {
+    of_any_words(text.split([' ', '\n']));
+    // And each time of a line, one by one.
+    for line in [RUN, DRAIN] {
+        for flag in line.split(' ').filter(|word| word.ends_with("30s")) {
+            let other = flag.replace("30s", text);
+            of_any_words(line.split(' ').map(|w| if w == flag { &other } else { w }));
+        }
+    }
+}
+
+const RUN: &str = "run --app=web --instance=3 --state=/run/rsgen/web --handover=fds --ready=exec \
+    --listen-timeout=30s --min-uptime=30s --max-restarts=16 --preload=true --backoff=30s -- program";
+const DRAIN: &str = "drain --app=web --instance=3 --state=/run/rsgen/web --handover=fds --timeout=30s --way=auto \
+    --message=30s";
+
+/// As the command line of the worker, of the drain and of `rsgen unit`.
+fn of_any_words<'a>(words: impl Iterator<Item = &'a str>) {
+    let words: Vec<OsString> = words.map(OsString::from).collect();
+    if let Ok(drain) = Drain::parse(words.clone()) {
         can_be_waited_for(drain.timeout + drain.message.unwrap_or_default());
     }
-    if let Ok(run) = parse(std::iter::once("run".into()).chain(words())) {
+    if let Ok(run) = Run::parse(words.clone()) {
         can_be_waited_for(run.listen_timeout);
         can_be_waited_for(run.brake.min_uptime + run.brake.backoff.unwrap_or_default());
+    }
+    if let Ok(step) = Step::parse(words) {
+        assert_eq!(Step::parse(step.line().words()), Ok(step));
     }
 }
 
 fn run() -> Run {
-    let line = "run --app=web --instance=3 --state=/run/rsgen/web --handover=fds -- program";
-    parse(line.split(' ').map(OsString::from)).expect("as units write it")
-}
-
-fn drain(timeout: Duration, way: Way) -> Drain {
-    let line = "--app=other --instance=7 --state=/tmp --handover=bind --message=5s";
-    let drain = arguments::parse(line.split(' ').map(OsString::from));
-    Drain {
-        timeout,
-        way,
-        ..drain.expect("as units write it")
-    }
+    Run::parse(RUN.split(' ').map(OsString::from)).expect("as units write it")
 }
 
 fn is_of(drain: &Drain, run: &Run) {

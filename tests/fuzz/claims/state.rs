@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use rsgen::brake::{Deaths, Policy, Verdict};
+use rsgen::brake::{Deaths, Verdict};
 use rsgen::cluster::{hold_off, progress, verdict};
+use rsgen::contract::{Instances, OnFailure, Policy};
 use rsgen::generate::marked;
 use rsgen::unit::name;
-use rsgen::walk::{OnFailure, Plan};
+use rsgen::walk::Plan;
 
 /// What [`Deaths::text`] says is the most that it keeps of a line.
 const LINE: usize = 1000;
@@ -156,7 +157,7 @@ fn a_walk_is_noted_by_its_plan(text: &str, [began, asked, instances, settle]: [u
 }
 
 fn a_mark_names_an_app(text: &str, cpus: u32) {
-    let is_an_app = |(app, instances): &(String, rsgen::ecosystem::values::Instances)| {
+    let is_an_app = |(app, instances): &(String, Instances)| {
         name::check(app).is_ok() && (1..=1024).contains(&instances.resolve(cpus % 1024))
     };
     assert!(marked(text).is_none_or(|mark| is_an_app(&mark)));

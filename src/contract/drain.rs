@@ -1,0 +1,133 @@
+//! `rsgen-worker drain`: `ExecStop=` of an instance. And what it asks the helper of the instance.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::flags::Words;
+use super::{Handover, Line, Usage, Value, Way};
+
+/// `rsgen-worker drain`: what to drain, and for how long. In the unit of a template, `N` and `F` are [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain<N = u32, F = PathBuf> {
+    /// The app.
+    pub app: String,
+    /// The number of the instance.
+    pub instance: N,
+    /// The state folder of the app.
+    pub state: F,
+    /// How the program got its sockets, which says how many seccomp filters it is under.
+    pub handover: Handover,
+    /// The drain is over by then, whatever is left.
+    pub timeout: Duration,
+    /// How the instance is kept from accepting.
+    pub way: Way,
+    /// Then the program is sent the message `shutdown`, and has so much time to act on it.
+    pub message: Option<Duration>,
+}
+
+impl<N: Value, F: Value> Drain<N, F> {
+    /// `drain --app=web …`.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let Self {
+            app,
+            instance,
+            state,
+            handover,
+            timeout,
+            way,
+            message,
+        } = self;
+        Line::of("drain")
+            .flag("--app", app)
+            .flag("--instance", instance)
+            .flag("--state", state)
+            .flag("--handover", handover)
+            .flag("--timeout", timeout)
+            .flag("--way", way)
+            .optional("--message", message.as_ref())
+    }
+}
+
+impl Drain {
+    /// Reads what [`Drain::line`] writes, and what older versions wrote.
+    ///
+    /// # Errors
+    /// When units never wrote such a line.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("drain", words)?;
+        let drain = Self {
+            app: words.flag("--app")?,
+            instance: words.flag("--instance")?,
+            // Before, no program was told, and nothing was asked of the helper.
+            state: words.since(1, "--state")?.unwrap_or_default(),
+            // Before, only those were drained that bind.
+            handover: words.since(2, "--handover")?.unwrap_or(Handover::Bind),
+            timeout: words.flag("--timeout")?,
+            way: words.flag("--way")?,
+            message: words.optional("--message")?,
+        };
+        words.end()?;
+        Ok(drain)
+    }
+
+    /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
+    #[must_use]
+    pub fn is_systems(&self) -> bool {
+        self.state.starts_with("/run/rsgen")
+    }
+
+    /// The option of systemctl(1) for the manager of the unit.
+    #[must_use]
+    pub fn scope(&self) -> &'static str {
+        if self.is_systems() {
+            "--system"
+        } else {
+            "--user"
+        }
+    }
+
+    /// What the helper of the instance is asked.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        let Self { timeout, way, .. } = *self;
+        Request { timeout, way }
+    }
+}
+
+/// How the helper of an instance is to drain it. Whoever can write to the helper's socket may ask, so nothing here
+/// says what is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// The drain is over by then, whatever is left.
+    pub timeout: Duration,
+    /// How the instance is kept from accepting.
+    pub way: Way,
+}
+
+impl Request {
+    const TIMEOUT: &str = "--timeout=";
+    const WAY: &str = "--way=";
+
+    /// One line, its end included.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { timeout, way } = self;
+        let micros = timeout.as_micros();
+        format!("{}{micros}us {}{way}\n", Self::TIMEOUT, Self::WAY)
+    }
+
+    /// Reads such a line. Helpers live as long as their instance, so what a younger version says besides is not looked
+    /// at.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.trim_end().split(' ');
+        let timeout = words.clone().find_map(|w| w.strip_prefix(Self::TIMEOUT))?;
+        let way = words.find_map(|w| w.strip_prefix(Self::WAY))?;
+        Some(Self {
+            timeout: Value::read(timeout)?,
+            way: Value::read(way)?,
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! A command line on its way out: as words, or quoted for a unit.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use askama::filters::Safe;
+
+use super::{Handover, Instances, OnFailure, Ready, Way, time};
+use crate::unit::escape::{self, Part};
+
+/// Text with specifiers in it, which systemd replaces when it reads the unit, see systemd.unit(5).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Text(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Plain(OsString),
+    Specifier(char),
+}
+
+impl Text {
+    /// Text that stands for itself.
+    #[must_use]
+    pub fn plain(text: impl Into<OsString>) -> Self {
+        Self(vec![Piece::Plain(text.into())])
+    }
+
+    /// `%` and this letter.
+    #[must_use]
+    pub fn specifier(letter: char) -> Self {
+        Self(vec![Piece::Specifier(letter)])
+    }
+
+    /// This text, and behind it another.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// The text as a unit has it, unquoted.
+    fn raw(&self) -> OsString {
+        let mut raw = OsString::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Plain(text) => raw.push(text),
+                Piece::Specifier(letter) => raw.push(format!("%{letter}")),
+            }
+        }
+        raw
+    }
+
+    fn quoted(&self) -> String {
+        let texts: Vec<_> = self.0.iter().map(Piece::text).collect();
+        let parts = self.0.iter().zip(&texts).map(|(piece, text)| match piece {
+            Piece::Plain(_) => Part::Text(text),
+            Piece::Specifier(letter) => Part::Specifier(*letter),
+        });
+        escape::word(parts).0
+    }
+}
+
+impl Piece {
+    /// Units are UTF-8, and so is all that they are made of.
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Plain(text) => text.to_string_lossy(),
+            Self::Specifier(_) => "".into(),
+        }
+    }
+}
+
+/// A value of a flag.
+pub trait Value: Sized {
+    /// The value as it is written.
+    fn show(&self) -> Text;
+
+    /// The value that is written so; `None` when there is none.
+    fn read(text: &str) -> Option<Self>;
+}
+
+macro_rules! values {
+    ($($kind:ty),+) => {$(
+        impl Value for $kind {
+            fn show(&self) -> Text {
+                Text::plain(self.to_string())
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+        }
+    )+};
+}
+
+values!(u32, bool, Handover, Instances, OnFailure, Ready, Way);
+
+impl Value for String {
+    fn show(&self) -> Text {
+        Text::plain(self)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+impl Value for PathBuf {
+    fn show(&self) -> Text {
+        Text::plain(self)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        Some(text.into())
+    }
+}
+
+impl Value for Duration {
+    fn show(&self) -> Text {
+        Text::plain(time::show(*self))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        time::parse(text)
+    }
+}
+
+/// What stands in the place of a value in the unit of a template.
+impl Value for Text {
+    fn show(&self) -> Text {
+        self.clone()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        Some(Self::plain(text))
+    }
+}
+
+/// A command line, without the program that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line(Vec<Text>);
+
+impl Line {
+    pub(super) fn of(command: &str) -> Self {
+        Self(vec![Text::plain(command)])
+    }
+
+    pub(super) fn word(mut self, value: &impl Value) -> Self {
+        self.0.push(value.show());
+        self
+    }
+
+    pub(super) fn flag(self, name: &str, value: &impl Value) -> Self {
+        let flag = Text::plain(format!("{name}="));
+        self.word(&flag.then(value.show()))
+    }
+
+    /// A flag that is left out where there is no value.
+    pub(super) fn optional(self, name: &str, value: Option<&impl Value>) -> Self {
+        match value {
+            Some(value) => self.flag(name, value),
+            None => self,
+        }
+    }
+
+    /// `--`, and words that are somebody else's.
+    pub(super) fn rest(mut self, words: &[OsString]) -> Self {
+        self.0.push(Text::plain("--"));
+        self.0.extend(words.iter().map(Text::plain));
+        self
+    }
+
+    /// The words; a specifier is as the unit has it.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        self.0.iter().map(Text::raw).collect()
+    }
+
+    /// The line for a unit, behind these words: the program, and what it is told of its own.
+    #[must_use]
+    pub fn in_unit<W: AsRef<OsStr>>(&self, program: &[W]) -> Safe<String> {
+        let program = program.iter().map(Text::plain);
+        let words: Vec<String> = program
+            .chain(self.0.iter().cloned())
+            .map(|word| word.quoted())
+            .collect();
+        Safe(words.join(" "))
+    }
+}

@@ -1,0 +1,28 @@
+//! What the units say to our programs: the command lines that they hold, and the exit statuses that they know.
+//!
+//! Each command line has one type, which renders it for a unit and reads it back, so that `plan`, which writes it, and
+//! the worker, the drain and the cluster unit's commands, which read it, cannot disagree. Units are pinned: they stay
+//! as they were written while the programs are upgraded. So a line that an older version wrote is read as that version
+//! meant it, and a line that no version ever wrote is an error: a flag that got lost has no silent default.
+//!
+//! Pure and small, for the worker runs before every program: no file, no bus, no clap.
+
+mod drain;
+mod flags;
+mod line;
+mod run;
+mod status;
+mod step;
+#[cfg(test)]
+mod tests;
+pub mod time;
+mod words;
+
+pub use drain::{Drain, Request};
+pub use flags::Usage;
+pub use line::{Line, Text, Value};
+pub use run::{Policy, Run};
+pub use status::{ERRORED, final_statuses, is_final};
+pub use step::{Ended, Reload, Start, Step, Stop};
+pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
+pub(crate) use words::{no_word, words};

@@ -1,0 +1,128 @@
+//! `rsgen-worker run`: `ExecStart=` of an instance.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::flags::Words;
+use super::{Drain, Handover, Line, Ready, Request, Usage, Value};
+
+/// When an instance is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Living so long after READY makes up for every death before.
+    pub min_uptime: Duration,
+    /// So many quick deaths in a row are the end.
+    pub max_restarts: u32,
+    /// The first pause before a restart; it grows by half with each death, up to 15 s.
+    pub backoff: Option<Duration>,
+}
+
+/// `rsgen-worker run`. In the unit of a template, `N` and `F` are [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run<N = u32, F = PathBuf> {
+    /// The app.
+    pub app: String,
+    /// The number of the instance.
+    pub instance: N,
+    /// The state folder of the app.
+    pub state: F,
+    /// How the program gets the sockets.
+    pub handover: Handover,
+    /// What makes the instance READY.
+    pub ready: Ready,
+    /// From now to READY.
+    pub listen_timeout: Duration,
+    /// When the instance is given up.
+    pub brake: Policy,
+    /// Whether Node programs are told when they drain.
+    pub preload: bool,
+    /// Files of variables that systemd must not read as root; a later one goes over an earlier one.
+    pub env_files: Vec<F>,
+    /// The program and its arguments.
+    pub program: Vec<OsString>,
+}
+
+impl<N: Value, F: Value> Run<N, F> {
+    /// `run --app=web … -- program arguments`.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let Self {
+            app,
+            instance,
+            state,
+            handover,
+            ready,
+            listen_timeout,
+            brake,
+            preload,
+            env_files,
+            program,
+        } = self;
+        let Policy {
+            min_uptime,
+            max_restarts,
+            backoff,
+        } = brake;
+        let line = Line::of("run")
+            .flag("--app", app)
+            .flag("--instance", instance)
+            .flag("--state", state)
+            .flag("--handover", handover)
+            .flag("--ready", ready)
+            .flag("--listen-timeout", listen_timeout)
+            .flag("--min-uptime", min_uptime)
+            .flag("--max-restarts", max_restarts)
+            .flag("--preload", preload)
+            .optional("--backoff", backoff.as_ref());
+        env_files
+            .iter()
+            .fold(line, |line, file| line.flag("--env-file", file))
+            .rest(program)
+    }
+}
+
+impl Run {
+    /// Reads what [`Run::line`] writes, and what older versions wrote.
+    ///
+    /// # Errors
+    /// When units never wrote such a line.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("run", words)?;
+        let run = Self {
+            app: words.flag("--app")?,
+            instance: words.flag("--instance")?,
+            state: words.flag("--state")?,
+            handover: words.flag("--handover")?,
+            ready: words.flag("--ready")?,
+            listen_timeout: words.flag("--listen-timeout")?,
+            brake: Policy {
+                min_uptime: words.flag("--min-uptime")?,
+                max_restarts: words.flag("--max-restarts")?,
+                backoff: words.optional("--backoff")?,
+            },
+            // Before, no program was told.
+            preload: words.since(1, "--preload")?.unwrap_or(false),
+            env_files: words.every("--env-file")?,
+            program: words.program()?,
+        };
+        words.end()?;
+        Ok(run)
+    }
+
+    /// What the helper of this instance drains when it is asked to: the instance is its own, and only how it drains is
+    /// asked.
+    #[must_use]
+    pub fn drain(&self, asked: Request) -> Drain {
+        let Request { timeout, way } = asked;
+        Drain {
+            app: self.app.clone(),
+            instance: self.instance,
+            state: self.state.clone(),
+            handover: self.handover,
+            timeout,
+            way,
+            message: None,
+        }
+    }
+}

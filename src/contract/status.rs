@@ -1,0 +1,20 @@
+//! Exit statuses after which systemd starts an instance no more.
+
+use std::ops::RangeInclusive;
+
+/// The worker's exit status for an instance that is given up, see [`crate::brake`].
+pub const ERRORED: u8 = 190;
+
+/// systemd's own, for a program that it could not even run: see "Process Exit Codes" in systemd.exec(5).
+const NOT_RUN: RangeInclusive<u8> = 200..=243;
+
+/// Every such status, as `RestartPreventExitStatus=` lists them.
+pub fn final_statuses() -> impl Iterator<Item = u8> {
+    std::iter::once(ERRORED).chain(NOT_RUN)
+}
+
+/// Whether systemd starts an instance no more after this status.
+#[must_use]
+pub fn is_final(status: u8) -> bool {
+    status == ERRORED || NOT_RUN.contains(&status)
+}

@@ -1,0 +1,248 @@
+//! `rsgen unit …`: what the cluster unit runs, and `ExecStopPost=` of an instance.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::flags::Words;
+use super::{Instances, Line, OnFailure, Policy, Usage, Value};
+
+/// How long the first instance that serves waits for the others, where the unit does not say so.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// `ExecStart=` of the cluster unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The app.
+    pub app: String,
+    /// How many instances there shall be.
+    pub instances: Instances,
+    /// How long the first instance that serves waits for the others.
+    pub step_timeout: Duration,
+    /// What the stop of an instance takes by the app's own bounds. Units of an older version do not say so.
+    pub longest_stop: Option<Duration>,
+}
+
+/// `ExecReload=` of the cluster unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    /// The app.
+    pub app: String,
+    /// How many instances there shall be.
+    pub instances: Instances,
+    /// Extra instances that serve while others are replaced.
+    pub surge: u32,
+    /// Instances replaced at a time.
+    pub parallel: u32,
+    /// How long a new instance must stay up before the next is touched.
+    pub settle: Duration,
+    /// After an instance failed twice.
+    pub on_failure: OnFailure,
+    /// The bound of one step: stop an instance and start it until READY.
+    pub step_timeout: Duration,
+    /// As [`Start::longest_stop`].
+    pub longest_stop: Option<Duration>,
+}
+
+/// `ExecStop=` and `ExecStopPost=` of the cluster unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// The app.
+    pub app: String,
+    /// As [`Start::longest_stop`].
+    pub longest_stop: Option<Duration>,
+}
+
+/// `ExecStopPost=` of an instance. In the unit of a template, `N` is [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended<N = u32> {
+    /// The app.
+    pub app: String,
+    /// The number of the instance.
+    pub number: N,
+    /// Living so long after READY makes up for every death before.
+    pub min_uptime: Duration,
+    /// So many quick deaths in a row are the end.
+    pub max_restarts: u32,
+    /// Whether systemd starts the instance again by itself.
+    pub autorestart: bool,
+}
+
+/// One of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<N = u32> {
+    /// `start`.
+    Start(Start),
+    /// `reload`.
+    Reload(Reload),
+    /// `stop`.
+    Stop(Stop),
+    /// `stopped`.
+    Stopped(Stop),
+    /// `ended`.
+    Ended(Ended<N>),
+}
+
+impl<N: Value> Step<N> {
+    /// What stands behind `rsgen unit`.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        match self {
+            Self::Start(start) => start.line(),
+            Self::Reload(reload) => reload.line(),
+            Self::Stop(stop) => stop.line("stop"),
+            Self::Stopped(stop) => stop.line("stopped"),
+            Self::Ended(ended) => ended.line(),
+        }
+    }
+}
+
+impl Step {
+    /// Reads what [`Step::line`] writes, and what older versions wrote.
+    ///
+    /// # Errors
+    /// When units never wrote such a line.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = words.into_iter().peekable();
+        match words.peek().and_then(|word| word.to_str()) {
+            Some("start") => Start::parse(words).map(Self::Start),
+            Some("reload") => Reload::parse(words).map(Self::Reload),
+            Some("stop") => Stop::parse("stop", words).map(Self::Stop),
+            Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
+            Some("ended") => Ended::parse(words).map(Self::Ended),
+            _ => Err(Usage("the first argument is no step of a unit".to_owned())),
+        }
+    }
+}
+
+impl Start {
+    fn line(&self) -> Line {
+        let Self {
+            app,
+            instances,
+            step_timeout,
+            longest_stop,
+        } = self;
+        Line::of("start")
+            .word(app)
+            .flag("--instances", instances)
+            .flag("--step-timeout", step_timeout)
+            .optional("--longest-stop", longest_stop.as_ref())
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("start", words)?;
+        let start = Self {
+            app: words.word("its app")?,
+            instances: words.flag("--instances")?,
+            step_timeout: words.since(1, "--step-timeout")?.unwrap_or(PATIENCE),
+            longest_stop: words.since(1, "--longest-stop")?,
+        };
+        words.end()?;
+        Ok(start)
+    }
+}
+
+impl Reload {
+    fn line(&self) -> Line {
+        let Self {
+            app,
+            instances,
+            surge,
+            parallel,
+            settle,
+            on_failure,
+            step_timeout,
+            longest_stop,
+        } = self;
+        Line::of("reload")
+            .word(app)
+            .flag("--instances", instances)
+            .flag("--surge", surge)
+            .flag("--parallel", parallel)
+            .flag("--settle", settle)
+            .flag("--on-failure", on_failure)
+            .flag("--step-timeout", step_timeout)
+            .optional("--longest-stop", longest_stop.as_ref())
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("reload", words)?;
+        let reload = Self {
+            app: words.word("its app")?,
+            instances: words.flag("--instances")?,
+            surge: words.flag("--surge")?,
+            parallel: words.flag("--parallel")?,
+            settle: words.flag("--settle")?,
+            on_failure: words.flag("--on-failure")?,
+            step_timeout: words.flag("--step-timeout")?,
+            longest_stop: words.since(1, "--longest-stop")?,
+        };
+        words.end()?;
+        Ok(reload)
+    }
+}
+
+impl Stop {
+    fn line(&self, command: &str) -> Line {
+        let Self { app, longest_stop } = self;
+        Line::of(command)
+            .word(app)
+            .optional("--longest-stop", longest_stop.as_ref())
+    }
+
+    fn parse(
+        command: &'static str,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, Usage> {
+        let mut words = Words::of(command, words)?;
+        let stop = Self {
+            app: words.word("its app")?,
+            longest_stop: words.since(1, "--longest-stop")?,
+        };
+        words.end()?;
+        Ok(stop)
+    }
+}
+
+impl<N: Value> Ended<N> {
+    fn line(&self) -> Line {
+        let Self {
+            app,
+            number,
+            min_uptime,
+            max_restarts,
+            autorestart,
+        } = self;
+        Line::of("ended")
+            .word(app)
+            .word(number)
+            .flag("--min-uptime", min_uptime)
+            .flag("--max-restarts", max_restarts)
+            .flag("--autorestart", autorestart)
+    }
+}
+
+impl Ended {
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("ended", words)?;
+        let ended = Self {
+            app: words.word("its app")?,
+            number: words.word("the number of the instance")?,
+            min_uptime: words.flag("--min-uptime")?,
+            max_restarts: words.flag("--max-restarts")?,
+            autorestart: words.flag("--autorestart")?,
+        };
+        words.end()?;
+        Ok(ended)
+    }
+
+    /// When the instance is given up. What pauses is the worker, before the next start.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            min_uptime: self.min_uptime,
+            max_restarts: self.max_restarts,
+            backoff: None,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What is rendered is read back, and so is what older versions rendered.
+
+mod older;
+mod properties;
+
+use super::*;
+
+#[test]
+fn the_line_of_a_template_holds_its_specifiers() {
+    let template = Run {
+        app: "web".to_owned(),
+        instance: Text::specifier('i'),
+        state: Text::specifier('t').then(Text::plain("/rsgen/a %i b")),
+        handover: Handover::Fds,
+        ready: Ready::Exec,
+        listen_timeout: std::time::Duration::from_secs(30),
+        brake: Policy {
+            min_uptime: std::time::Duration::from_secs(1),
+            max_restarts: 16,
+            backoff: None,
+        },
+        preload: false,
+        env_files: vec![Text::plain("/a %i"), Text::plain("/b=c")],
+        program: vec!["%i".into()],
+    };
+    assert_eq!(
+        template.line().in_unit(&["w"]).0,
+        "w run --app=web --instance=%i \"--state=%t/rsgen/a %%i b\" --handover=fds --ready=exec --listen-timeout=30s --min-uptime=1s --max-restarts=16 --preload=false \"--env-file=/a %%i\" --env-file=/b=c -- %%i"
+    );
+}

@@ -1,0 +1,154 @@
+//! Whatever a line says, it says the same when it is read.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use testbed::unit::{Dollar, words};
+
+use super::*;
+
+fn app() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}"
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        any::<u64>().prop_map(Duration::from_micros),
+        (0..10_000_u64).prop_map(Duration::from_millis),
+        (0..10_000_u64).prop_map(Duration::from_secs),
+    ]
+}
+
+fn instances() -> impl Strategy<Value = Instances> {
+    prop_oneof![
+        Just(Instances::Max),
+        (1..=1024_u32).prop_map(Instances::Fewer),
+        (1..=1024_u32).prop_map(Instances::Exactly),
+    ]
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    "/[^\u{0}\u{80}-\u{9f}]{0,20}".prop_map(PathBuf::from)
+}
+
+fn handover() -> impl Strategy<Value = Handover> {
+    select(vec![Handover::Bind, Handover::Fds])
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    select(vec![Way::Auto, Way::Epoll, Way::Off])
+}
+
+prop_compose! {
+    fn runs()(
+        (app, instance, state, handover) in (app(), any::<u32>(), path(), handover()),
+        ready in select(vec![Ready::Listen, Ready::Notify, Ready::Message, Ready::Exec]),
+        (listen_timeout, min_uptime) in (time(), time()),
+        (max_restarts, backoff) in (any::<u32>(), prop::option::of(time())),
+        preload in any::<bool>(),
+        env_files in prop::collection::vec(path(), 0..3),
+        program in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5),
+    ) -> Run {
+        let brake = Policy { min_uptime, max_restarts, backoff };
+        let program = program.into_iter().map(OsString::from).collect();
+        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, program }
+    }
+}
+
+prop_compose! {
+    fn drains()(
+        (app, instance, state, handover) in (app(), any::<u32>(), path(), handover()),
+        (timeout, way, message) in (time(), way(), prop::option::of(time())),
+    ) -> Drain {
+        Drain { app, instance, state, handover, timeout, way, message }
+    }
+}
+
+prop_compose! {
+    fn reloads()(
+        (app, instances) in (app(), instances()),
+        (surge, parallel, settle) in (any::<u32>(), any::<u32>(), time()),
+        on_failure in select(vec![OnFailure::Abort, OnFailure::Restart]),
+        (step_timeout, longest_stop) in (time(), time().prop_map(Some)),
+    ) -> Reload {
+        Reload { app, instances, surge, parallel, settle, on_failure, step_timeout, longest_stop }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let start = (app(), instances(), time(), time()).prop_map(
+        |(app, instances, step_timeout, longest_stop)| Start {
+            app,
+            instances,
+            step_timeout,
+            longest_stop: Some(longest_stop),
+        },
+    );
+    let stop = || {
+        (app(), time()).prop_map(|(app, longest_stop)| Stop {
+            app,
+            longest_stop: Some(longest_stop),
+        })
+    };
+    let ended = (app(), any::<u32>(), time(), any::<u32>(), any::<bool>()).prop_map(
+        |(app, number, min_uptime, max_restarts, autorestart)| Ended {
+            app,
+            number,
+            min_uptime,
+            max_restarts,
+            autorestart,
+        },
+    );
+    prop_oneof![
+        start.prop_map(Step::Start),
+        reloads().prop_map(Step::Reload),
+        stop().prop_map(Step::Stop),
+        stop().prop_map(Step::Stopped),
+        ended.prop_map(Step::Ended),
+    ]
+}
+
+/// By the words themselves, and by what systemd makes of the unit.
+fn is_read_back<T: Debug + PartialEq>(
+    given: &T,
+    line: &Line,
+    parse: impl Fn(Vec<OsString>) -> Result<T, Usage>,
+) -> Result<(), TestCaseError> {
+    let read = parse(line.words());
+    prop_assert_eq!(read.as_ref(), Ok(given));
+    let in_unit = line.in_unit(&["/a b/rsgen-worker"]).0;
+    let words = words(&in_unit, Dollar::Variable).map_err(TestCaseError::fail)?;
+    prop_assert_eq!(&words[0], "/a b/rsgen-worker");
+    let words = words[1..].iter().map(OsString::from).collect();
+    let read = parse(words);
+    prop_assert_eq!(read.as_ref(), Ok(given));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn what_a_worker_is_told_is_read_back(run in runs()) {
+        is_read_back(&run, &run.line(), Run::parse)?;
+    }
+
+    #[test]
+    fn what_a_drain_is_told_is_read_back(drain in drains()) {
+        is_read_back(&drain, &drain.line(), Drain::parse)?;
+        let asked = drain.request();
+        prop_assert_eq!(Request::parse(&asked.text()), Some(asked));
+    }
+
+    #[test]
+    fn what_a_step_is_told_is_read_back(step in steps()) {
+        is_read_back(&step, &step.line(), Step::parse)?;
+    }
+
+    #[test]
+    fn a_span_is_read_as_it_is_shown(time in time()) {
+        prop_assert_eq!(time::parse(&time::show(time)), Some(time));
+    }
+}

@@ -1,0 +1,55 @@
+//! Spans of time as units and ecosystem files write them: the syntax of systemd.time(7).
+
+use std::time::Duration;
+
+/// A span of one or several parts, each a number and its unit; or 0, which needs no unit.
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
+        let (unit, next) = after.split_at(letters);
+        let number: u64 = number.parse().ok()?;
+        let part = Duration::from_micros(number.checked_mul(micros_of(unit)?)?);
+        total = total.checked_add(part)?;
+        rest = next.trim_start();
+    }
+    Some(total)
+}
+
+fn micros_of(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "us" | "usec" => 1,
+        "ms" | "msec" => 1_000,
+        "s" | "sec" | "second" | "seconds" => 1_000_000,
+        "m" | "min" | "minute" | "minutes" => 60_000_000,
+        "h" | "hr" | "hour" | "hours" => 3_600_000_000,
+        "d" | "day" | "days" => 86_400_000_000,
+        _ => return None,
+    })
+}
+
+/// The span in the largest unit that keeps it whole, up to minutes.
+#[must_use]
+pub fn show(time: Duration) -> String {
+    let micros = time.as_micros();
+    match micros {
+        0 => "0".into(),
+        m if m % 60_000_000 == 0 => format!("{}min", m / 60_000_000),
+        m if m % 1_000_000 == 0 => format!("{}s", m / 1_000_000),
+        m if m % 1_000 == 0 => format!("{}ms", m / 1_000),
+        m => format!("{m}us"),
+    }
+}

@@ -1,0 +1,196 @@
+//! Values of command lines that are words of a small set, and the number of instances. Ecosystem files write them alike.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::unit::Fault;
+
+/// How many instances: PM2's `instances`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// One for each CPU that this system may use.
+    Max,
+    /// One for each CPU but so many, never under one.
+    Fewer(u32),
+    /// So many.
+    Exactly(u32),
+}
+
+/// More is a typing error on every machine there is.
+const MOST_INSTANCES: u32 = 1024;
+
+impl Instances {
+    /// From a number as PM2 reads it: 0 is all CPUs, negative is that many fewer.
+    ///
+    /// # Errors
+    /// When the number is beyond what makes sense.
+    pub fn from_number(number: i64) -> Result<Self, Fault> {
+        match u32::try_from(number.unsigned_abs()) {
+            Ok(0) => Ok(Self::Max),
+            Ok(n) if n <= MOST_INSTANCES && number < 0 => Ok(Self::Fewer(n)),
+            Ok(n) if n <= MOST_INSTANCES => Ok(Self::Exactly(n)),
+            _ => Err(Fault::new(
+                format!("`{number}` instances is out of range"),
+                format!("write a number up to {MOST_INSTANCES}"),
+            )),
+        }
+    }
+
+    /// The number on a system that may use so many CPUs.
+    #[must_use]
+    pub fn resolve(self, cpus: u32) -> u32 {
+        match self {
+            Self::Max => cpus.max(1),
+            Self::Fewer(n) => cpus.saturating_sub(n).max(1),
+            Self::Exactly(n) => n,
+        }
+    }
+}
+
+impl fmt::Display for Instances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Max => f.write_str("max"),
+            Self::Fewer(n) => write!(f, "-{n}"),
+            Self::Exactly(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+impl FromStr for Instances {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        let number = text.parse().map_err(|_| {
+            Fault::new(
+                format!("`{text}` is no number of instances"),
+                "write a number, `max`, or `-1` for one fewer than the CPUs",
+            )
+        })?;
+        Self::from_number(number)
+    }
+}
+
+/// A value that is written as one of a few words.
+pub trait Word: fmt::Display + FromStr<Err = Fault> {
+    /// All of them.
+    const WORDS: &'static [&'static str];
+    /// One of them, in quotes.
+    const EXAMPLE: &'static str;
+}
+
+/// An enum that is a [`Word`].
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $crate::contract::Word for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+            const EXAMPLE: &'static str = [$(concat!("\"", $word, "\"")),+][0];
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::unit::Fault;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err($crate::contract::no_word(text, <Self as $crate::contract::Word>::WORDS)),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use words;
+
+/// The fault of a text that is none of the words.
+pub(crate) fn no_word(text: &str, words: &[&str]) -> Fault {
+    Fault::new(
+        format!("`{text}` is none of `{}`", words.join("`, `")),
+        "write one of these words",
+    )
+}
+
+words! {
+    /// How the program gets the socket.
+    Handover {
+        /// The program is unmodified: the worker hands the socket over at `bind`.
+        Bind = "bind",
+        /// The program speaks the protocol of `sd_listen_fds(3)`.
+        Fds = "fds",
+    }
+}
+
+words! {
+    /// What makes an instance READY.
+    Ready {
+        /// The program's `listen` on a declared address.
+        Listen = "listen",
+        /// The program's own `sd_notify(3)`.
+        Notify = "notify",
+        /// Node's `process.send('ready')`: PM2's `wait_ready`.
+        Message = "message",
+        /// Started is ready.
+        Exec = "exec",
+    }
+}
+
+words! {
+    /// How an instance is kept from accepting before it is stopped.
+    Way {
+        /// A dead socket takes the listener's place in the program, and its connections finish.
+        Auto = "auto",
+        /// The same without stopping a thread of the program: its epoll sets forget the listener.
+        Epoll = "epoll",
+        /// Not at all: the stop signal comes at once.
+        Off = "off",
+    }
+}
+
+words! {
+    /// What a reload does after an instance failed twice.
+    OnFailure {
+        /// Stop there; the rest keep the version they run.
+        Abort = "abort",
+        /// Restart the whole app at once.
+        Restart = "restart",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_are_read_as_pm2_reads_them_and_never_fall_under_one() {
+        for (text, cpus, count) in [
+            ("max", 4, 4),
+            ("0", 4, 4),
+            ("-1", 4, 3),
+            ("-8", 4, 1),
+            ("3", 1, 3),
+            ("max", 0, 1),
+        ] {
+            assert_eq!(
+                text.parse::<Instances>().unwrap().resolve(cpus),
+                count,
+                "{text}"
+            );
+        }
+        for wrong in ["", "auto", "1.5", "5000", "-99999999999"] {
+            assert!(wrong.parse::<Instances>().is_err(), "{wrong}");
+        }
+    }
+}

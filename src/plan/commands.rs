@@ -1,0 +1,143 @@
+//! The command lines of the units: what the keys of an app are for those who read them, see [`crate::contract`].
+
+use std::time::Duration;
+
+use askama::filters::Safe;
+
+use crate::contract::{Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way};
+use crate::ecosystem::App;
+use crate::layout::{Layout, Scope};
+
+/// Those of the cluster unit.
+pub(super) struct OfCluster {
+    pub(super) start: Safe<String>,
+    pub(super) reload: Safe<String>,
+    pub(super) stop: Safe<String>,
+    pub(super) stopped: Safe<String>,
+}
+
+/// Those of the template of the instances.
+pub(super) struct OfInstance {
+    pub(super) run: Safe<String>,
+    pub(super) drain: Option<Safe<String>>,
+    pub(super) ended: Safe<String>,
+}
+
+/// `step_timeout` bounds one step of a reload, `longest_stop` is what the stop of an instance takes.
+pub(super) fn of_cluster(
+    app: &App,
+    layout: &Layout,
+    step_timeout: Duration,
+    longest_stop: Duration,
+) -> OfCluster {
+    let longest_stop = Some(longest_stop);
+    let start = Start {
+        app: app.name.clone(),
+        instances: app.instances,
+        step_timeout,
+        longest_stop,
+    };
+    let reload = Reload {
+        app: app.name.clone(),
+        instances: app.instances,
+        surge: app.rollout.surge,
+        parallel: app.rollout.parallel,
+        settle: app.rollout.settle,
+        on_failure: app.rollout.on_failure,
+        step_timeout,
+        longest_stop,
+    };
+    let stop = Stop {
+        app: app.name.clone(),
+        longest_stop,
+    };
+    OfCluster {
+        start: step(&Step::Start(start), layout),
+        reload: step(&Step::Reload(reload), layout),
+        stop: step(&Step::Stop(stop.clone()), layout),
+        stopped: step(&Step::Stopped(stop), layout),
+    }
+}
+
+/// `env_files` are those that the worker reads.
+pub(super) fn of_instance(app: &App, layout: &Layout, env_files: &[&str]) -> OfInstance {
+    let worker = &[&layout.worker];
+    OfInstance {
+        run: run(app, layout, env_files).line().in_unit(worker),
+        drain: drain(app, layout).map(|drain| drain.line().in_unit(worker)),
+        ended: step(&Step::Ended(ended(app)), layout),
+    }
+}
+
+/// A command of `rsgen` itself.
+fn step(step: &Step<Text>, layout: &Layout) -> Safe<String> {
+    let command = layout.command.as_os_str();
+    match layout.scope {
+        Scope::System => step.line().in_unit(&[command, "unit".as_ref()]),
+        Scope::User => step
+            .line()
+            .in_unit(&[command, "--user".as_ref(), "unit".as_ref()]),
+    }
+}
+
+/// The number of whichever instance the template is used for.
+fn number() -> Text {
+    Text::specifier('i')
+}
+
+fn state(app: &App, layout: &Layout) -> Text {
+    match layout.scope {
+        Scope::System => Text::plain(layout.state(&app.name)),
+        Scope::User => Text::specifier('t').then(Text::plain(format!("/rsgen/{}", app.name))),
+    }
+}
+
+fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
+    let life = &app.lifecycle;
+    let program = app.program.command_line().into_iter();
+    Run {
+        app: app.name.clone(),
+        instance: number(),
+        state: state(app, layout),
+        handover: app.handover,
+        ready: app.ready,
+        listen_timeout: life.listen_timeout,
+        brake: Policy {
+            min_uptime: life.min_uptime,
+            max_restarts: life.max_restarts,
+            backoff: life.exp_backoff_restart_delay,
+        },
+        preload: is_drained(app) && life.preload,
+        env_files: env_files.iter().map(Text::plain).collect(),
+        program: program.map(Into::into).collect(),
+    }
+}
+
+fn is_drained(app: &App) -> bool {
+    app.lifecycle.drain != Way::Off || app.lifecycle.shutdown_with_message
+}
+
+/// What comes before the stop signal. The drain takes time of its own: it asks systemd for more than `TimeoutStopSec=`.
+fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
+    let life = &app.lifecycle;
+    is_drained(app).then(|| Drain {
+        app: app.name.clone(),
+        instance: number(),
+        state: state(app, layout),
+        handover: app.handover,
+        timeout: life.drain_timeout,
+        way: life.drain,
+        message: life.shutdown_with_message.then_some(life.kill_timeout),
+    })
+}
+
+fn ended(app: &App) -> Ended<Text> {
+    let life = &app.lifecycle;
+    Ended {
+        app: app.name.clone(),
+        number: number(),
+        min_uptime: life.min_uptime,
+        max_restarts: life.max_restarts,
+        autorestart: life.autorestart,
+    }
+}
