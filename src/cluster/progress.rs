@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::Cluster;
+use crate::contract::time;
 use crate::state::Name;
 use crate::visible;
 use crate::walk::{Event, Plan, Record};
@@ -41,29 +42,16 @@ pub(super) fn is_done_since(cluster: &Cluster, asked: Duration, plan: &Plan) -> 
     is_noted(&note, asked, plan)
 }
 
-/// The note on a walk that succeeded: the time at which it began, in microseconds since boot, and its plan.
+/// The note on a walk that succeeded: when it began, in microseconds since boot, and the plan that it walked by.
 #[must_use]
 pub fn note(began: Duration, plan: &Plan) -> String {
-    format!("{} {}", began.as_micros(), parameters(plan))
+    format!("{} {}\n", began.as_micros(), words(plan))
 }
 
-/// Whether a note is on a walk by this plan that began later. A note of another version may name other parameters: it
-/// is then on another plan.
-#[must_use]
-pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
-    note.split_once(' ').is_some_and(|(began, done)| {
-        began
-            .parse()
-            .is_ok_and(|began: u128| asked.as_micros() < began)
-            && done == parameters(plan)
-    })
-}
-
-/// Every parameter of a plan; the name of the app is the last, since whatever follows it would belong to it.
-fn parameters(plan: &Plan) -> String {
-    // A field that is not named here does not compile.
+/// All that two plans of one app can differ in.
+fn words(plan: &Plan) -> String {
     let Plan {
-        app,
+        app: _,
         instances,
         canary,
         parallel,
@@ -72,11 +60,22 @@ fn parameters(plan: &Plan) -> String {
         step,
         longest_stop,
     } = plan;
-    let [settle, step, longest_stop] = [settle, step, longest_stop].map(Duration::as_nanos);
+    let [settle, step, longest_stop] = [settle, step, longest_stop].map(|time| time::show(*time));
     format!(
-        "instances={instances} canary={canary} parallel={parallel} settle={settle} on_failure={on_failure} \
-         step={step} longest_stop={longest_stop} app={app}"
+        "instances={instances} canary={canary} parallel={parallel} settle={settle} on-failure={on_failure} \
+         step={step} longest-stop={longest_stop}"
     )
+}
+
+/// Whether a note is on a walk by this plan that began later. A note of an older version is on no walk: what is asked
+/// for is then done once more.
+#[must_use]
+pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
+    let note = note.strip_suffix('\n').and_then(|n| n.split_once(' '));
+    note.is_some_and(|(began, done)| {
+        let is_later = |began: u128| asked.as_micros() < began;
+        began.parse().is_ok_and(is_later) && done == words(plan)
+    })
 }
 
 /// Notes the number of the canary, or that there is none, for the walk after one that is killed.
@@ -92,4 +91,85 @@ pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
 /// The canary that a killed walk has left.
 pub(super) fn canary(cluster: &Cluster) -> Option<u32> {
     cluster.file(Name::Canary).read().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::OnFailure;
+
+    const BEGAN: Duration = Duration::from_millis(1500);
+
+    fn plan() -> Plan {
+        Plan {
+            app: "web".into(),
+            instances: 4,
+            canary: true,
+            parallel: 1,
+            settle: Duration::from_secs(1),
+            on_failure: OnFailure::Abort,
+            step: Duration::from_millis(60_100),
+            longest_stop: Duration::from_secs(20),
+        }
+    }
+
+    #[test]
+    fn a_note_is_on_a_walk_by_the_same_plan_that_began_later() {
+        let note = note(BEGAN, &plan());
+        assert_eq!(
+            note,
+            "1500000 instances=4 canary=true parallel=1 settle=1s on-failure=abort step=60100ms longest-stop=20s\n"
+        );
+        assert!(is_noted(&note, Duration::from_secs(1), &plan()));
+        assert!(!is_noted(&note, BEGAN, &plan()));
+    }
+
+    #[test]
+    fn a_walk_by_any_other_plan_is_another_walk() {
+        let note = note(BEGAN, &plan());
+        let second = Duration::from_secs(2);
+        let others = [
+            Plan {
+                instances: 5,
+                ..plan()
+            },
+            Plan {
+                canary: false,
+                ..plan()
+            },
+            Plan {
+                parallel: 2,
+                ..plan()
+            },
+            Plan {
+                settle: second,
+                ..plan()
+            },
+            Plan {
+                on_failure: OnFailure::Restart,
+                ..plan()
+            },
+            Plan {
+                step: second,
+                ..plan()
+            },
+            Plan {
+                longest_stop: second,
+                ..plan()
+            },
+        ];
+        for other in others {
+            assert!(!is_noted(&note, Duration::ZERO, &other), "{other:?}");
+        }
+    }
+
+    /// As 0.1.0 and 0.2.0 wrote it, and half of one.
+    #[test]
+    fn what_an_older_version_left_is_on_no_walk() {
+        let older = "1500000 Plan { app: \"web\", instances: 4, canary: true, parallel: 1, settle: 1s, on_failure: Abort, step: 60.1s, longest_stop: 20s }";
+        assert!(!is_noted(older, Duration::ZERO, &plan()));
+        let note = note(BEGAN, &plan());
+        assert!(!is_noted(note.trim_end(), Duration::ZERO, &plan()));
+        assert!(!is_noted("", Duration::ZERO, &plan()));
+    }
 }
