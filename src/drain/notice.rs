@@ -18,7 +18,7 @@ impl Notice {
     /// # Errors
     /// When the folder cannot be written.
     pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(state::drain_notice(state, app, instance))
+        Self::give(state::Notice::Drain.path(state, app, instance))
     }
 
     /// Has the program send itself PM2's message `shutdown`.
@@ -26,7 +26,7 @@ impl Notice {
     /// # Errors
     /// When the folder cannot be written.
     pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(state::drain_notice(state, app, instance).with_added_extension("shutdown"))
+        Self::give(state::Notice::Shutdown.path(state, app, instance))
     }
 
     fn give(path: PathBuf) -> io::Result<Self> {

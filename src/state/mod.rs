@@ -181,14 +181,29 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
     }
 }
 
-/// The folder in which the programs of all apps are told of their drains, beside that of an app.
+/// The folder of [`Notice`]s to the programs of all apps, beside the folders of the apps.
 #[must_use]
 pub fn drain(folder: &Path) -> PathBuf {
     folder.parent().unwrap_or(folder).join("drain")
 }
 
-/// The file in it whose change tells the programs of an instance that they drain.
-#[must_use]
-pub fn drain_notice(folder: &Path, app: &str, instance: u32) -> PathBuf {
-    drain(folder).join(format!("{app}@{instance}"))
+/// A file in the folder [`drain`], which tells the programs of one instance by being there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The instance drains.
+    Drain,
+    /// The instance shuts down, as PM2's message of that name says. units/drain.js adds the suffix by itself.
+    Shutdown,
+}
+
+impl Notice {
+    /// The file for an instance of the app that has this folder.
+    #[must_use]
+    pub fn path(self, folder: &Path, app: &str, instance: u32) -> PathBuf {
+        let name = match self {
+            Self::Drain => format!("{app}@{instance}"),
+            Self::Shutdown => format!("{app}@{instance}.shutdown"),
+        };
+        drain(folder).join(name)
+    }
 }

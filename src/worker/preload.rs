@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::contract::Run;
-use crate::state;
+use crate::state::Notice;
 
 /// Where the program finds the path of the file.
 const VARIABLE: &str = "RSGEN_DRAIN";
@@ -28,7 +28,7 @@ pub(super) fn add(environment: &mut Vec<(OsString, OsString)>, run: &Run) {
         return;
     };
     if run.program.first().is_some_and(|p| is_node(Path::new(p))) {
-        let notice = state::drain_notice(&run.state, &run.app, run.instance);
+        let notice = Notice::Drain.path(&run.state, &run.app, run.instance);
         extend(environment, &run.program, &script, notice);
     }
 }
@@ -94,7 +94,7 @@ mod tests {
             environment.push(("NODE_OPTIONS".into(), own.into()));
         }
         let program: Vec<OsString> = program.iter().map(OsString::from).collect();
-        let notice = state::drain_notice(Path::new("/run/rsgen/web"), "web", 3);
+        let notice = Notice::Drain.path(Path::new("/run/rsgen/web"), "web", 3);
         extend(
             &mut environment,
             &program,

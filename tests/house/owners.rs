@@ -32,3 +32,30 @@ fn names_of_units_are_made_and_split_in_one_place() {
     let found = outside("src/unit/name.rs", &[&made[..], &split].concat());
     assert_none("ask `unit::name::Units`, or `unit::name::parse`", &found);
 }
+
+#[test]
+fn files_of_the_state_are_named_in_one_place() {
+    let whole = ["walk.jsonl", "walk.done", "good.toml", "join(\"drain\")"];
+    let numbered = [
+        "}.deaths",
+        "}.sockets",
+        "}.helper",
+        "}.dead\"",
+        "}.shutdown",
+    ];
+    let found = outside("src/state/", &[&whole[..], &numbered].concat());
+    assert_none("ask `state::Name`, or `state::Notice`", &found);
+}
+
+#[test]
+fn command_lines_of_units_are_made_and_read_in_one_place() {
+    let flags = [
+        "--handover",
+        "--listen-timeout",
+        "--longest-stop",
+        "--min-uptime",
+        "--way=",
+    ];
+    let found = outside("src/contract/", &flags);
+    assert_none("ask a type of `contract`", &found);
+}
