@@ -84,16 +84,27 @@ pub(crate) fn the_machine_goes_down_in_time_with_it(machine: &mut Machine) {
     assert_exactly(machine, 2);
 }
 
-/// Units that an older version pinned say nothing of the longest stop.
+/// Units that an older version pinned say nothing of the longest stop, and less to the worker and the drain.
 pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut Machine) {
     install(machine, "clings.py", "2", QUICK);
     machine
-        .sh("sed -i -E 's/ --longest-stop=[^ ]+//; /^ExecStart=/s/ --step-timeout=[^ ]+//' /etc/systemd/system/web.service && systemctl daemon-reload")
+        .sh("cd /etc/systemd/system && sed -i -E 's/ --longest-stop=[^ ]+//; /^ExecStart=/s/ --step-timeout=[^ ]+//' web.service \
+             && sed -i -E 's/ --preload=[^ ]+//; /^ExecStop=/s/ --handover=[^ ]+//' web@.service && systemctl daemon-reload")
         .ok();
-    let unit = machine.read("/etc/systemd/system/web.service");
-    assert!(!unit.contains("--longest-stop"), "{unit}");
+    for (unit, lost) in [("web", "--longest-stop"), ("web@", "--preload")] {
+        let unit = machine.read(&format!("/etc/systemd/system/{unit}.service"));
+        assert!(!unit.contains(lost), "{unit}");
+    }
+    // And a walk of that version has succeeded, as its note tells.
+    machine.write("/run/rsgen/web/walk.done", "1 Plan { app: \"web\" }");
+    let before = pids(machine, 2);
     machine.systemctl(&["reload", "web"]).ok();
     assert_exactly(machine, 2);
+    let after = pids(machine, 2);
+    assert!(before.iter().all(|pid| !after.contains(pid)), "{after:?}");
+    let drain = machine.journal("web@0.service");
+    assert!(!drain.contains("is not an argument of"), "{drain}");
+    assert!(!drain.contains("lacks `"), "{drain}");
     in_time(machine, &["systemctl", "stop", "web"]);
     assert_gone(machine);
 }
