@@ -31,7 +31,7 @@ pub struct Deaths {
     pub invocation: String,
 }
 
-/// What to do before a start.
+/// The decision before a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Start.
@@ -116,7 +116,7 @@ impl Deaths {
         }
     }
 
-    /// What to do before the next start.
+    /// Decides about the next start.
     #[must_use]
     pub fn verdict(&self, policy: &Policy, now: Duration) -> Verdict {
         if self.count >= policy.max_restarts {

@@ -130,7 +130,7 @@ fn no_value_of_the_users_becomes_a_line_of_its_own() {
     }
 }
 
-/// What a line of a unit is for the program that it runs: nothing of it is lost or read as something else.
+/// A command line of a unit, read by the program that it is for and written again.
 fn read_back(words: &[String]) -> Line {
     let (program, words) = words.split_first().unwrap();
     let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();

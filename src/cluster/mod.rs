@@ -1,4 +1,4 @@
-//! What the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped
+//! The commands that the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped
 //! and ended, see the templates.
 //!
 //! None of these decides what an instance is; that is in the units. Each looks at systemd, does one
@@ -40,11 +40,11 @@ use crate::visible::Visible;
 /// The app whose units these are.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    /// Its name.
+    /// The name of the app.
     pub app: String,
-    /// Its folder below `/run/rsgen`.
+    /// The folder of the app below `/run/rsgen`.
     pub state: PathBuf,
-    /// Whose units they are.
+    /// The manager that has the units.
     pub scope: Scope,
 }
 
@@ -54,7 +54,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const EXTENSION: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// The names of its units.
+    /// The names of the app's units.
     fn units(&self) -> Units<'_> {
         Units::of(&self.app)
     }
@@ -94,7 +94,7 @@ impl Cluster {
             .collect())
     }
 
-    /// Queues a stop of every socket. From then on systemd starts the cluster for no connection.
+    /// Queues a stop of every socket. From then on no connection makes systemd start the cluster.
     fn stop_sockets(&self, manager: &mut dyn Manager) -> Result<(), Error> {
         let sockets = self.units().sockets();
         sockets

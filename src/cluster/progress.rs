@@ -48,7 +48,7 @@ pub fn note(began: Duration, plan: &Plan) -> String {
     format!("{} {}\n", began.as_micros(), words(plan))
 }
 
-/// All that two plans of one app can differ in.
+/// Everything in which two plans of one app can differ.
 fn words(plan: &Plan) -> String {
     let Plan {
         app: _,
@@ -67,8 +67,8 @@ fn words(plan: &Plan) -> String {
     )
 }
 
-/// Whether a note is on a walk by this plan that began later. A note of an older version is on no walk: what is asked
-/// for is then done once more.
+/// Whether a note tells of a walk by this plan that began later. The notes of older versions have another format and
+/// tell of none: the walk that is asked for is then walked.
 #[must_use]
 pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     let note = note.strip_suffix('\n').and_then(|n| n.split_once(' '));

@@ -1,4 +1,5 @@
-//! `rsgen unit …`: the commands of the units. The subcommand is hidden: people do not type it.
+//! `rsgen unit …`: the commands of the units. People do not type them, so --help does not show them; units of older
+//! versions hold them, so their command lines stay valid.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -42,8 +43,8 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
     }
 }
 
-/// What the stop of an instance takes by the app's own bounds. Units of an older version do not say so; the time-out of
-/// their cluster unit is a little above it.
+/// The longest that the stop of an instance takes by the app's own bounds. Units of an older version do not tell; the
+/// time-out of their cluster unit is a little above it.
 fn longest_stop(
     context: &mut Context<'_>,
     app: &str,

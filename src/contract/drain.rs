@@ -1,4 +1,4 @@
-//! `rsgen-worker drain`: `ExecStop=` of an instance. And what it asks the helper of the instance.
+//! `rsgen-worker drain`: `ExecStop=` of an instance; and the request by which it asks the helper of the instance.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,9 +60,9 @@ impl Drain {
         let drain = Self {
             app: words.flag("--app")?,
             instance: words.flag("--instance")?,
-            // Before, no program was told, and nothing was asked of the helper.
+            // Until then neither Node programs nor the helper took part in a drain.
             state: words.since(1, "--state")?.unwrap_or_default(),
-            // Before, only those were drained that bind.
+            // Until then the drain took every program for one that binds.
             handover: words.since(2, "--handover")?.unwrap_or(Handover::Bind),
             timeout: words.flag("--timeout")?,
             way: words.flag("--way")?,
@@ -88,7 +88,7 @@ impl Drain {
         }
     }
 
-    /// What the helper of the instance is asked.
+    /// The request to the helper of the instance.
     #[must_use]
     pub fn request(&self) -> Request {
         let Self { timeout, way, .. } = *self;
@@ -110,7 +110,7 @@ impl Request {
     const TIMEOUT: &str = "--timeout=";
     const WAY: &str = "--way=";
 
-    /// One line, its end included.
+    /// The request as one line, with its newline.
     #[must_use]
     pub fn text(&self) -> String {
         let Self { timeout, way } = self;
@@ -118,8 +118,7 @@ impl Request {
         format!("{}{micros}us {}{way}\n", Self::TIMEOUT, Self::WAY)
     }
 
-    /// Reads such a line. Helpers live as long as their instance, so what a younger version says besides is not looked
-    /// at.
+    /// Reads such a line. A helper lives as long as its instance, so words that only a later version knows are skipped.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.trim_end().split(' ');

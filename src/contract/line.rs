@@ -126,7 +126,7 @@ impl Value for Duration {
     }
 }
 
-/// What stands in the place of a value in the unit of a template.
+/// In the unit of a template, text with a specifier stands in the place of a value.
 impl Value for Text {
     fn show(&self) -> Text {
         self.clone()

@@ -1,11 +1,12 @@
-//! What the units say to our programs: the command lines that they hold, and the exit statuses that they know.
+//! The contract between the units and our programs: the command lines that units hold, and the exit statuses that
+//! they name.
 //!
-//! Each command line has one type, which renders it for a unit and reads it back, so that `plan`, which writes it, and
-//! the worker, the drain and the cluster unit's commands, which read it, cannot disagree. Units are pinned: they stay
-//! as they were written while the programs are upgraded. So a line that an older version wrote is read as that version
-//! meant it, and a line that no version ever wrote is an error: a flag that got lost has no silent default.
+//! Each command line has one type, which renders it for a unit and reads it back. So `plan`, which writes a line, cannot
+//! disagree with the worker, the drain and the commands of the cluster unit, which read it. Units are pinned: they stay
+//! as they were written while the programs are upgraded. Hence a line that an older version wrote is read as that
+//! version meant it, and a line that no version wrote is an error: a flag that got lost has no silent default.
 //!
-//! Pure and small, for the worker runs before every program: no file, no bus, no clap.
+//! Pure and small, since the worker runs before every program: no file, no bus, no clap.
 
 mod drain;
 mod flags;

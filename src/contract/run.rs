@@ -29,7 +29,7 @@ pub struct Run<N = u32, F = PathBuf> {
     pub state: F,
     /// How the program gets the sockets.
     pub handover: Handover,
-    /// What makes the instance READY.
+    /// The event that makes the instance READY.
     pub ready: Ready,
     /// From now to READY.
     pub listen_timeout: Duration,
@@ -101,7 +101,7 @@ impl Run {
                 max_restarts: words.flag("--max-restarts")?,
                 backoff: words.optional("--backoff")?,
             },
-            // Before, no program was told.
+            // Until then no program was told.
             preload: words.since(1, "--preload")?.unwrap_or(false),
             env_files: words.every("--env-file")?,
             program: words.program()?,
@@ -110,8 +110,8 @@ impl Run {
         Ok(run)
     }
 
-    /// What the helper of this instance drains when it is asked to: the instance is its own, and only how it drains is
-    /// asked.
+    /// The drain that the helper of this instance does on request. The instance is the helper's own; the request says
+    /// only how to drain it.
     #[must_use]
     pub fn drain(&self, asked: Request) -> Drain {
         let Request { timeout, way } = asked;

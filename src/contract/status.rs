@@ -1,11 +1,11 @@
-//! Exit statuses after which systemd starts an instance no more.
+//! Exit statuses after which systemd does not start an instance again.
 
 use std::ops::RangeInclusive;
 
 /// The worker's exit status for an instance that is given up, see [`crate::brake`].
 pub const ERRORED: u8 = 190;
 
-/// systemd's own, for a program that it could not even run: see "Process Exit Codes" in systemd.exec(5).
+/// The statuses of systemd itself for a program that it could not even run, see "Process Exit Codes" in systemd.exec(5).
 const NOT_RUN: RangeInclusive<u8> = 200..=243;
 
 /// Every such status, as `RestartPreventExitStatus=` lists them.
@@ -13,7 +13,7 @@ pub fn final_statuses() -> impl Iterator<Item = u8> {
     std::iter::once(ERRORED).chain(NOT_RUN)
 }
 
-/// Whether systemd starts an instance no more after this status.
+/// Whether systemd leaves an instance stopped after this status.
 #[must_use]
 pub fn is_final(status: u8) -> bool {
     status == ERRORED || NOT_RUN.contains(&status)

@@ -18,7 +18,7 @@ pub struct Start {
     pub instances: Instances,
     /// How long the first instance that serves waits for the others.
     pub step_timeout: Duration,
-    /// What the stop of an instance takes by the app's own bounds. Units of an older version do not say so.
+    /// The longest that the stop of an instance takes by the app's own bounds; `None` in units of an older version.
     pub longest_stop: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ pub struct Ended<N = u32> {
     pub autorestart: bool,
 }
 
-/// One of these.
+/// A command of `rsgen unit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<N = u32> {
     /// `start`.
@@ -83,7 +83,7 @@ pub enum Step<N = u32> {
 }
 
 impl<N: Value> Step<N> {
-    /// What stands behind `rsgen unit`.
+    /// The words behind `rsgen unit`.
     #[must_use]
     pub fn line(&self) -> Line {
         match self {

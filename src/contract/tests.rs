@@ -1,4 +1,4 @@
-//! What is rendered is read back, and so is what older versions rendered.
+//! Every line that is rendered is read back, and so are the lines of older versions.
 
 mod older;
 mod properties;

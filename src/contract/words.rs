@@ -8,9 +8,9 @@ use crate::unit::Fault;
 /// How many instances: PM2's `instances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instances {
-    /// One for each CPU that this system may use.
+    /// As many as CPUs that this system may use.
     Max,
-    /// One for each CPU but so many, never under one.
+    /// So many fewer than CPUs, but never none.
     Fewer(u32),
     /// So many.
     Exactly(u32),
@@ -134,7 +134,7 @@ words! {
 }
 
 words! {
-    /// What makes an instance READY.
+    /// The event that makes an instance READY.
     Ready {
         /// The program's `listen` on a declared address.
         Listen = "listen",
@@ -160,7 +160,7 @@ words! {
 }
 
 words! {
-    /// What a reload does after an instance failed twice.
+    /// The end of a reload in which an instance failed twice.
     OnFailure {
         /// Stop there; the rest keep the version they run.
         Abort = "abort",

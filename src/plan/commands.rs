@@ -1,4 +1,4 @@
-//! The command lines of the units: what the keys of an app are for those who read them, see [`crate::contract`].
+//! The command lines of the units: which keys of an app go into which line of [`crate::contract`].
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::contract::{Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 
-/// Those of the cluster unit.
+/// The command lines of the cluster unit.
 pub(super) struct OfCluster {
     pub(super) start: Safe<String>,
     pub(super) reload: Safe<String>,
@@ -16,7 +16,7 @@ pub(super) struct OfCluster {
     pub(super) stopped: Safe<String>,
 }
 
-/// Those of the template of the instances.
+/// The command lines of the template of the instances.
 pub(super) struct OfInstance {
     pub(super) run: Safe<String>,
     pub(super) drain: Option<Safe<String>>,
@@ -117,7 +117,7 @@ fn is_drained(app: &App) -> bool {
     app.lifecycle.drain != Way::Off || app.lifecycle.shutdown_with_message
 }
 
-/// What comes before the stop signal. The drain takes time of its own: it asks systemd for more than `TimeoutStopSec=`.
+/// The drain, before the stop signal. It has time of its own: it asks systemd for more than `TimeoutStopSec=`.
 fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
     let life = &app.lifecycle;
     is_drained(app).then(|| Drain {

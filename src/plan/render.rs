@@ -205,7 +205,7 @@ fn start_timeout(app: &App) -> Duration {
         }
 }
 
-/// The statuses after which systemd starts an instance no more.
+/// The value of `RestartPreventExitStatus=`.
 fn prevent() -> String {
     let statuses: Vec<String> = contract::final_statuses().map(|s| s.to_string()).collect();
     statuses.join(" ")

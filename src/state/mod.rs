@@ -1,4 +1,4 @@
-//! What lies below `/run/rsgen`: the names of the files there, and the one way to open them.
+//! The files below `/run/rsgen`: their names, and the one way to open them.
 //!
 //! Root writes them and every user may read most of them; below `systemd --user` both are the user. Older versions
 //! made folders and files with the umask of whoever ran them, so others may have been let in. Hence nothing that

@@ -1,4 +1,4 @@
-//! What there is to know of a unit, from the properties of its two interfaces.
+//! The state of a unit, from the properties of its two interfaces.
 
 use std::fmt;
 use std::time::Duration;
@@ -56,11 +56,11 @@ impl fmt::Display for ActiveState {
 /// A unit in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brief {
-    /// Its name.
+    /// The name of the unit.
     pub name: String,
-    /// Its state.
+    /// The state of the unit.
     pub active: ActiveState,
-    /// Its finer state, e.g. `running`, `auto-restart`.
+    /// The state within that state, `SubState=`, e.g. `running`, `auto-restart`.
     pub sub: String,
     /// The job it has now.
     pub job: Option<QueuedJob>,
@@ -99,7 +99,7 @@ fn is_moving(active: ActiveState, sub: &str) -> bool {
 /// The job that a unit has just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedJob {
-    /// Its object path.
+    /// The object path of the job.
     pub path: String,
     /// `start`, `stop`, `restart`, `reload`, …
     pub kind: String,
@@ -122,13 +122,13 @@ impl QueuedJob {
 /// A unit. Times are `CLOCK_MONOTONIC`, microseconds in systemd's properties; zero means never.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unit {
-    /// Its name.
+    /// The name of the unit.
     pub name: String,
     /// `loaded`, `not-found`, `masked`, …
     pub load: String,
-    /// Its state.
+    /// The state of the unit.
     pub active: ActiveState,
-    /// Its finer state, e.g. `running`, `auto-restart`.
+    /// The state within that state, `SubState=`, e.g. `running`, `auto-restart`.
     pub sub: String,
     /// Why it failed: `success`, `exit-code`, `timeout`, …
     pub result: String,
@@ -138,7 +138,7 @@ pub struct Unit {
     pub job: Option<QueuedJob>,
     /// How the last main process ended: a `CLD_` code of waitid(2), 0 for not at all.
     pub exit_code: i32,
-    /// Its exit status or signal.
+    /// The exit status of the last main process, or the signal that ended it.
     pub exit_status: i32,
     /// Of this run, for the journal.
     pub invocation: String,
@@ -152,7 +152,7 @@ pub struct Unit {
     pub main_exit: Duration,
     /// `TimeoutStopUSec=`: how long each step of its stop may take before systemd ends it.
     pub stop_timeout: Duration,
-    /// What it says of itself.
+    /// The last `STATUS=` of the unit, see `sd_notify(3)`.
     pub status_text: String,
     /// Whether its file changed since systemd read it.
     pub need_daemon_reload: bool,

@@ -31,7 +31,7 @@ impl askama::filters::Escaper for UnitEscaper {
     }
 }
 
-/// What surrounds a word decides what is special in it.
+/// The directive around a word decides which characters are special in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// `ExecStart=`: `$` starts a variable.
@@ -63,7 +63,7 @@ fn close(quoted: String, bare: bool) -> String {
     }
 }
 
-/// Appends what `text` is between quotes; whether it needs none.
+/// Appends `text` as it stands between quotes; returns whether it needs none.
 fn escape(quoted: &mut String, text: &str, place: Place) -> bool {
     let mut bare = true;
     for c in text.chars() {
@@ -99,7 +99,7 @@ fn escape(quoted: &mut String, text: &str, place: Place) -> bool {
     bare
 }
 
-/// One word of a command line, as it arrives in `argv`, part by part.
+/// A word of a command line, which arrives in `argv` as its parts say.
 #[must_use]
 pub fn word<'a>(parts: impl IntoIterator<Item = Part<'a>>) -> Safe<String> {
     let mut quoted = String::new();

@@ -73,14 +73,14 @@ pub fn check(name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The names of an app's units. Where all its sockets are meant, that is [`Units::sockets`].
+/// The names of an app's units. Whoever means every socket of the app asks for [`Units::sockets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Units<'a> {
     app: &'a str,
 }
 
 impl<'a> Units<'a> {
-    /// Those of the app with this name.
+    /// The names of the units of this app.
     #[must_use]
     pub const fn of(app: &'a str) -> Self {
         Self { app }
@@ -137,14 +137,10 @@ impl<'a> Units<'a> {
         format!("{}.wants", self.cluster())
     }
 
-    /// The command line that starts the app anew, its sockets included.
+    /// The sockets and the cluster unit, as arguments of systemctl(1): what is done to them is done to the whole app.
     #[must_use]
-    pub fn restart(self) -> String {
-        format!(
-            "systemctl restart {} {}",
-            self.sockets().join(" "),
-            self.cluster()
-        )
+    pub fn whole(self) -> String {
+        format!("{} {}", self.sockets().join(" "), self.cluster())
     }
 
     /// The number of the instance with this name; `None` for any other unit.
@@ -157,7 +153,7 @@ impl<'a> Units<'a> {
     }
 }
 
-/// One of an app's units.
+/// A unit of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Member {
     /// `NAME.service`.
@@ -170,7 +166,7 @@ pub enum Member {
     Instance(u32),
 }
 
-/// The app and the unit of it that a name belongs to, if an app can have such a unit at all.
+/// The app that a unit belongs to, and which of its units that is; `None` for a name that no app's unit can have.
 #[must_use]
 pub fn parse(unit: &str) -> Option<(&str, Member)> {
     match unit.strip_suffix(".socket") {
@@ -179,7 +175,7 @@ pub fn parse(unit: &str) -> Option<(&str, Member)> {
     }
 }
 
-/// As [`parse`], for a service as systemctl(1) takes it: without `.service`, if so wished.
+/// As [`parse`], for the name of a service with or without `.service`, as systemctl(1) takes it.
 #[must_use]
 pub fn parse_service(word: &str) -> Option<(&str, Member)> {
     of_stem(word.strip_suffix(".service").unwrap_or(word))
@@ -194,7 +190,7 @@ fn of_stem(stem: &str) -> Option<(&str, Member)> {
     is_name(app).then_some((app, member))
 }
 
-/// A number as it stands in a name: `web@07.service` is another unit than `web@7.service`, and none of ours.
+/// The number of an instance. `web@07.service` is another unit than `web@7.service`, and rsgen has none of that name.
 fn canonical(text: &str) -> Option<u32> {
     let number: u32 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)

@@ -20,7 +20,7 @@ use crate::contract::OnFailure;
 use crate::systemd::{Manager, Unit};
 use crate::unit::name::Units;
 
-/// One walk.
+/// The parameters of a walk.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The app.
@@ -34,7 +34,7 @@ pub struct Plan {
     /// How long the canary must stay up before an instance that serves is touched. Without a canary,
     /// each instance must before the next is touched.
     pub settle: Duration,
-    /// What follows a failure.
+    /// The step after an instance failed twice.
     pub on_failure: OnFailure,
     /// The bound of one step: stop an instance and start it until READY.
     pub step: Duration,
@@ -42,7 +42,7 @@ pub struct Plan {
     pub longest_stop: Duration,
 }
 
-/// What a walk does to the world outside systemd.
+/// The effects of a walk on the world outside systemd.
 pub trait Witness {
     /// Told before each step, with the longest it may take.
     fn step(&mut self, at_most: Duration);
@@ -59,7 +59,7 @@ pub trait Witness {
 /// Walks.
 ///
 /// # Errors
-/// What failed and what that means for the others; systemd's own errors as such a failure.
+/// The failure, and what it means for the others; an error of systemd is such a failure as well.
 pub fn walk(
     manager: &mut dyn Manager,
     plan: &Plan,
@@ -82,7 +82,7 @@ struct Walk<'a> {
     witness: &'a mut dyn Witness,
     /// The canary while there is one.
     canary: Option<u32>,
-    /// What has happened to the others so far.
+    /// How far the others have been touched.
     others: Others,
     /// Those that do not end by themselves.
     overdue: Overdue,
@@ -267,7 +267,7 @@ impl Walk<'_> {
         Err(failed)
     }
 
-    /// What PM2 calls the classic restart, for the whole app.
+    /// Restarts the whole app at once: the classic restart, as PM2 calls it.
     fn restart_all(&mut self) -> Result<(), Failed> {
         self.witness.tell(&Event::RestartingAll);
         self.others = Others::Restarted;

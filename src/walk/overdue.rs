@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::systemd::{ActiveState, Error, Manager};
 use crate::unit::name::Units;
 
-/// What systemd may take beyond the app's own bounds, at least.
+/// The least time that systemd gets beyond the app's own bounds.
 const MARGIN: Duration = Duration::from_secs(5);
 /// A killed instance has its `ExecStopPost=` to run; one that is still there after this is killed once more.
 const BETWEEN_KILLS: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_millis(500);
 pub struct Killed {
     /// The app.
     app: String,
-    /// Its number.
+    /// The number of the instance.
     pub number: u32,
     /// How long it had been waited for.
     pub after: Duration,
@@ -52,7 +52,7 @@ pub struct Overdue {
 
 #[derive(Debug)]
 struct Falling {
-    /// One that ends again and again is not one that never ends.
+    /// The run that is ending: an instance that ends again and again is not overdue.
     invocation: String,
     since: Duration,
     killed: Option<Duration>,

@@ -8,7 +8,7 @@ use crate::unit::name::Units;
 
 /// How often a settling canary is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// What the bound told to the witness exceeds our own by: ours shall be the one that is met.
+/// Added to the deadline that systemd is told, so that the deadline of the walk expires first.
 const MARGIN: Duration = Duration::from_secs(5);
 /// While a job is awaited, instances that do not end are looked for this often.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ impl Walk<'_> {
         failed
     }
 
-    /// It has to stay up for a while: many programs die just after they began to listen.
+    /// The instance has to stay up for a while: many programs die just after they began to listen.
     pub(super) fn settle(&mut self, number: u32, ready: Unit) -> Result<Unit, Failed> {
         let mut left = self.plan.settle;
         self.announce(left);

@@ -41,8 +41,8 @@ pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
     }
     if sockets.is_empty() {
         return Err(Error::Sockets(format!(
-            "systemd passed no socket; start it with `{}`",
-            Units::of(app).restart()
+            "systemd passed no socket; start it with `systemctl restart {}`",
+            Units::of(app).whole()
         )));
     }
     Ok(sockets)
