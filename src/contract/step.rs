@@ -109,7 +109,10 @@ impl Step {
             Some("stop") => Stop::parse("stop", words).map(Self::Stop),
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
-            _ => Err(Usage("the first argument is no step of a unit".to_owned())),
+            _ => Err(Usage(
+                "the first argument is not `start`, `reload`, `stop`, `stopped` or `ended`"
+                    .to_owned(),
+            )),
         }
     }
 }
