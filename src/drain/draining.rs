@@ -15,6 +15,7 @@ use sd_notify::NotifyState;
 use super::bounded;
 use super::connections::{self, Count};
 use super::kinds::{self, Listener, Means};
+use super::look::{self, Look};
 use super::notice::Notice;
 use crate::contract::{Drain, Handover};
 use crate::log::say;
@@ -59,6 +60,8 @@ pub(super) struct Draining<'a> {
     listeners: Vec<Listener>,
     /// Why some listener could not be inspected.
     not_inspected: Option<io::Error>,
+    /// Why some processes could not be inspected, when they were last silenced.
+    unseen: Vec<String>,
     signals: SignalFd,
     /// The connection of the command that the helper drains for; when it is closed the drain is cut short.
     asked: Option<OwnedFd>,
@@ -100,6 +103,7 @@ impl<'a> Draining<'a> {
             systemds,
             listeners: Vec::new(),
             not_inspected: None,
+            unseen: Vec::new(),
             signals,
             asked,
             end: Instant::now() + drain.timeout,
@@ -120,23 +124,33 @@ impl<'a> Draining<'a> {
     /// # Errors
     /// When it could not even be begun, or the kernel does not tell of connections.
     pub(super) fn drain(&mut self) -> io::Result<()> {
+        let done = self.silence_and_wait();
+        if let Some(told) = look::told(&self.unseen) {
+            say(4, &told);
+        }
+        done
+    }
+
+    fn silence_and_wait(&mut self) -> io::Result<()> {
         let start = Instant::now();
         // Before anything is silenced: a request that comes now is answered with `Connection: close`. Where the notice cannot
         // be given, keep-alive connections end with the program.
         let notice = Notice::drain(&self.drain.state, &self.drain.app, self.drain.instance);
         self.silence();
-        if self.listeners.is_empty() {
+        if self.listeners.is_empty() && self.unseen.is_empty() {
             return self.not_inspected.take().map_or(Ok(()), Err);
         }
         let mut pause = LOOK;
         let mut empty = 0;
         loop {
-            let count = connections::count(&self.listeners, &self.sockets())?;
+            let look = Look::at(&self.group);
+            let count = connections::count(&self.listeners, &look.sockets())?;
             // Two looks in a row must find nothing: a connection that was accepted a moment ago may have had no descriptor at the
             // first.
-            let is_held = notice.as_ref().is_ok_and(|notice| self.holds(notice));
+            let is_held = notice.as_ref().is_ok_and(|notice| look.holds(notice));
             let is_answering = Instant::now() < self.answered_by;
-            empty = if count.busy == 0 && !is_held && !is_answering {
+            let is_seen = look.unseen.is_empty();
+            empty = if count.busy == 0 && is_seen && !is_held && !is_answering {
                 empty + 1
             } else {
                 0
@@ -154,7 +168,9 @@ impl<'a> Draining<'a> {
                 tell(&[NotifyState::Status(&status)]);
             }
             if Instant::now() >= self.end {
-                overdue(count, waited);
+                if count.busy > 0 || is_seen {
+                    overdue(count, waited);
+                }
                 return Ok(());
             }
             if self.is_cut_short(pause) {
@@ -178,7 +194,8 @@ impl<'a> Draining<'a> {
         };
         let end = Instant::now() + time;
         while Instant::now() < end && !self.is_cut_short(LOOK) {
-            if !self.processes().iter().any(|p| Some(p.pid) == main) {
+            let look = Look::at(&self.group);
+            if look.unseen.is_empty() && !look.processes.iter().any(|p| Some(p.pid) == main) {
                 break;
             }
         }
@@ -187,8 +204,9 @@ impl<'a> Draining<'a> {
     /// The main process: the first that the manager started. `$MAINPID` says so as well, but a variable of the app goes
     /// over it.
     fn main(&self) -> Option<i32> {
-        let processes = self.processes();
-        let began = processes
+        let look = Look::at(&self.group);
+        let began = look
+            .processes
             .iter()
             .filter_map(|p| Some((p.began_for(self.manager)?, p.pid)));
         began.min().map(|(_, pid)| pid)
@@ -203,34 +221,11 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// The processes of the program: without this one and its parent, and without the helper, which are the same program.
-    fn processes(&self) -> Vec<Process> {
-        let numbers = self.group.numbers().into_iter();
-        numbers
-            .filter_map(|pid| Process::open(pid, &self.group).ok())
-            .filter(|p| !p.is_helper())
-            .collect()
-    }
-
-    /// Whether a program says that it still has connections, whatever they look like.
-    fn holds(&self, notice: &Notice) -> bool {
-        self.processes()
-            .iter()
-            .any(|process| process.holds(|link| notice.is(link)))
-    }
-
-    /// The inodes of the sockets that the program has open.
-    fn sockets(&self) -> HashSet<u64> {
-        self.processes()
-            .iter()
-            .flat_map(Process::sockets)
-            .map(|s| s.inode)
-            .collect()
-    }
-
     /// Keeps every process of the instance from accepting.
     fn silence(&mut self) {
-        for process in self.processes() {
+        let look = Look::at(&self.group);
+        self.unseen = look.unseen;
+        for process in look.processes {
             if self.settled.contains(&process.identity()) {
                 continue;
             }
@@ -334,6 +329,7 @@ fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
     ];
     let helper = group
         .numbers()
+        .0
         .into_iter()
         .filter(|pid| !own.contains(&pid.cast_unsigned()))
         .filter_map(|pid| Process::open(pid, group).ok())

@@ -11,6 +11,7 @@ mod connections;
 mod diag;
 mod draining;
 mod kinds;
+mod look;
 mod notice;
 mod request;
 

@@ -51,12 +51,13 @@ impl ControlGroup {
         self.group.holds(cgroup)
     }
 
-    /// The number of every process in the group and in those below it. A process may be gone by the time that it is looked
-    /// at, and its number another's: see [`super::process::Process::open`].
-    pub(crate) fn numbers(&self) -> Vec<i32> {
+    /// The number of every process in the group and in those below it; and the error when a group could not be read, so
+    /// that there may be more. A process may be gone by the time that it is looked at, and its number another's: see
+    /// [`super::process::Process::open`].
+    pub(crate) fn numbers(&self) -> (Vec<i32>, io::Result<()>) {
         let mut found = Vec::new();
-        collect(&self.folder, &mut found);
-        found
+        let done = collect(&self.folder, &mut found);
+        (found, done)
     }
 
     /// A group that nothing is in.
@@ -98,17 +99,48 @@ impl ControlGroup {
     }
 }
 
-fn collect(folder: &Path, found: &mut Vec<i32>) {
-    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    // 0 stands for a process of another PID namespace.
-    found.extend(
-        text.lines()
-            .filter_map(|l| l.parse::<i32>().ok())
-            .filter(|p| *p > 0),
-    );
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            collect(&entry.path(), found);
+/// Whether an error of a file of /proc or of a control group says that the process or the group is gone.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ESRCH | libc::ENOENT | libc::ENODEV)
+    )
+}
+
+/// Goes on where one group cannot be read; a group that is gone is no error.
+fn collect(folder: &Path, found: &mut Vec<i32>) -> io::Result<()> {
+    let listed = fs::read_to_string(folder.join("cgroup.procs")).map(|text| {
+        let numbers = text.lines().filter_map(|l| l.parse::<i32>().ok());
+        // 0 stands for a process of another PID namespace.
+        found.extend(numbers.filter(|p| *p > 0));
+    });
+    let below = fs::read_dir(folder).map(|entries| {
+        let entries = entries.flatten();
+        entries
+            .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+            .map(|e| e.path())
+            .collect::<Vec<PathBuf>>()
+    });
+    let mut done = unless_gone(listed);
+    match below {
+        Ok(folders) => {
+            for folder in folders {
+                done = done.and(collect(&folder, found));
+            }
         }
+        Err(e) => done = done.and(unless_gone(Err(e))),
     }
+    done
+}
+
+fn unless_gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(e) if is_gone(&e) || is_threaded(&e) => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether the error is that of a threaded group: its processes are listed in the group above, see cgroups(7).
+fn is_threaded(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }

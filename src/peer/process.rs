@@ -51,12 +51,13 @@ impl Process {
     /// The process that has this number, if it is in the group.
     ///
     /// # Errors
-    /// `ESRCH` when it is gone, or is not in the group.
+    /// `ESRCH` or `ENOENT` when it is gone, or is not in the group; others when it cannot be inspected.
     pub(crate) fn open(pid: i32, group: &ControlGroup) -> io::Result<Self> {
         let found = Self::of_number(pid)?;
         // pidfd and folder were opened by number, one after the other, and the number may have changed hands in between.
         // The process of the pidfd lives now, so it lived all the while and kept its number, and so the folder is its own.
-        if group.holds(&found.text("cgroup")) && found.is_alive() {
+        let cgroup = found.read("cgroup")?;
+        if group.holds(&cgroup) && found.is_alive() {
             Ok(found)
         } else {
             Err(nix::Error::ESRCH.into())
@@ -117,6 +118,17 @@ impl Process {
     /// A path in the folder of the process, or of a thread of it; nothing is there when the process is gone.
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
+    }
+
+    /// The text of a file in its folder of /proc.
+    ///
+    /// # Errors
+    /// `ESRCH` or `ENOENT` when the process is gone.
+    fn read(&self, name: &str) -> io::Result<String> {
+        let mut bytes = Vec::new();
+        let mut file = File::open(self.path(name))?.take(LONGEST);
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The text of a file in its folder of /proc; empty when that cannot be read.

@@ -1,0 +1,136 @@
+//! One look at all processes of the instance, with those that could not be inspected.
+//!
+//! A process that cannot be inspected may go on accepting and answering: an instance that has one is not drained, and the
+//! journal is told why.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::notice::Notice;
+use crate::peer::control_group::{ControlGroup, is_gone};
+use crate::peer::process::Process;
+
+/// The processes that a look has found.
+#[derive(Default)]
+pub(super) struct Look {
+    /// The processes of the program: without this one and its parent, and without the helper, which are the same program.
+    pub(super) processes: Vec<Process>,
+    /// Why others could not be inspected.
+    pub(super) unseen: Vec<String>,
+}
+
+impl Look {
+    pub(super) fn at(group: &ControlGroup) -> Self {
+        let (numbers, listed) = group.numbers();
+        let mut look = Self::of(numbers.into_iter().map(|n| (n, Process::open(n, group))));
+        if let Err(e) = listed {
+            look.unseen.push(format!("the control group: {e}"));
+        }
+        look
+    }
+
+    fn of(opened: impl Iterator<Item = (i32, io::Result<Process>)>) -> Self {
+        let mut look = Self::default();
+        for (pid, process) in opened {
+            match process {
+                Ok(process) if process.is_helper() => {}
+                Ok(process) => look.processes.push(process),
+                Err(e) if is_gone(&e) => {}
+                Err(e) => look.unseen.push(format!("process {pid}: {e}")),
+            }
+        }
+        look
+    }
+
+    /// Whether a program says that it still has connections, whatever they look like.
+    pub(super) fn holds(&self, notice: &Notice) -> bool {
+        self.processes
+            .iter()
+            .any(|process| process.holds(|link| notice.is(link)))
+    }
+
+    /// The inodes of the sockets that the program has open.
+    pub(super) fn sockets(&self) -> HashSet<u64> {
+        let sockets = self.processes.iter().flat_map(Process::sockets);
+        sockets.map(|s| s.inode).collect()
+    }
+}
+
+/// The line for the journal about processes that could not be inspected; none when there are none.
+pub(super) fn told(unseen: &[String]) -> Option<String> {
+    let (first, others) = unseen.split_first()?;
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!("; {more} more"),
+    };
+    Some(format!(
+        "stops without a drain of what could not be inspected: {first}{more}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn error(number: i32) -> io::Error {
+        io::Error::from_raw_os_error(number)
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_told_and_what_is_gone_is_not() {
+        let number = |pid: u32| i32::try_from(pid).unwrap();
+        // The program of this process is that of the helper, too, as far as a look can tell.
+        let own = number(std::process::id());
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        // Between fork(2) and execve(2) the child is this program.
+        let is_sleep = || {
+            let name = std::fs::read_to_string(format!("/proc/{}/comm", child.id()));
+            name.is_ok_and(|name| name == "sleep\n")
+        };
+        testbed::wait_until(Duration::from_secs(10), "the child is sleep", is_sleep);
+        let other = number(child.id());
+        let look = Look::of(
+            [
+                (own, Process::of_test(own)),
+                (other, Process::of_test(other)),
+                (11, Err(error(libc::ESRCH))),
+                (12, Err(error(libc::EMFILE))),
+                (13, Err(error(libc::ENOENT))),
+                (14, Err(error(libc::ENOMEM))),
+            ]
+            .into_iter(),
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found: Vec<i32> = look.processes.iter().map(|p| p.pid).collect();
+        assert_eq!(found, [other]);
+        assert_eq!(look.unseen.len(), 2, "{:?}", look.unseen);
+        let told = told(&look.unseen).unwrap();
+        assert!(told.contains("process 12: Too many open files"), "{told}");
+        assert!(told.ends_with("; 1 more"), "{told}");
+    }
+
+    #[test]
+    fn where_everything_was_inspected_nothing_is_told() {
+        assert_eq!(told(&[]), None);
+    }
+
+    #[test]
+    fn a_control_group_that_cannot_be_read_is_no_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let look = Look::at(&ControlGroup::of_test(folder.path()));
+        assert!(look.processes.is_empty() && look.unseen.is_empty(), "gone");
+        std::fs::create_dir_all(folder.path().join("a/cgroup.procs")).unwrap();
+        let look = Look::at(&ControlGroup::of_test(folder.path()));
+        assert!(look.unseen[0].starts_with("the control group: "));
+        let own = std::process::id().to_string();
+        std::fs::write(folder.path().join("cgroup.procs"), own).unwrap();
+        let (numbers, listed) = ControlGroup::of_test(folder.path()).numbers();
+        assert!(numbers.len() == 1 && listed.is_err(), "{numbers:?}");
+    }
+}
