@@ -32,67 +32,67 @@ keys! {
                 .pm2("");
         }
         in Environment {
-            /// How many instances: a number up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
+            /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
             ///
-            /// The CPUs are those that this system may use, affinity and quota counted, anew at each boot and each
-            /// reload. There is always one instance. `rsgen install -i` goes over the key.
+            /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
+            /// reload. There is always at least one instance. `rsgen install -i` overrides the key.
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
-                .pm2("`-2` is a cluster, too");
+                .pm2("`-2` makes a cluster, too");
 
-            /// The variable that tells an instance its number, from 0; `""` for none.
+            /// The environment variable that holds the number of the instance, from 0; `""` for none.
             ///
-            /// Not one of systemd's or the dynamic loader's.
+            /// Variables of systemd and of the dynamic loader are refused.
             instance_var: Option<String> = of(Form::Text, "\"INSTANCE\"", read_instance_var)
                 .or(|| Some("NODE_APP_INSTANCE".to_owned()))
                 .pm2("");
 
             /// A table of environment variables, which every user can read: secrets belong in `env_file`.
             ///
-            /// Numbers, true and false are taken as they are written. A name that sounds like a secret gets a warning.
+            /// Numbers, true and false are passed as they are written. A name that sounds like a secret gets a warning.
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
                 .pm2("");
 
             /// A file of environment variables, or a list of such files, relative to `cwd`.
             ///
-            /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; where it is
-            /// missing, the instance does not start. Wildcards are refused. Of several files, a later one goes over an
-            /// earlier one. Where others than root may write the file, or a folder above it, there is a warning, and the
-            /// file is [read with the rights of the app](security.md#environment-files).
+            /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; if it is
+            /// missing, the instance does not start. Wildcards are refused. A later file overrides an earlier one. If
+            /// others than root may write the file, or a folder above it, rsgen warns, and the file is [read with the
+            /// rights of the app](security.md#environment-files).
             env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();
 
             /// The user of the processes, by name or number.
             ///
-            /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. Root gets a warning. Ports below
-            /// 1024 work for every user.
+            /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. An app that runs as root gets a
+            /// warning. Ports below 1024 work for every user.
             user: Option<String> = of(Form::Account, "\"www-data\"", read_account)
                 .or_as("root", |_| None)
-                .replaces(&["uid"], "user", "the processes have all groups of the user");
+                .replaces(&["uid"], "user", "the processes are in all groups of the user");
 
             /// The group of the processes, by name or number.
             group: Option<String> = of(Form::Account, "\"www-data\"", read_account)
                 .or_as("the user's group", |_| None)
                 .replaces(&["gid"], "group", "");
 
-            /// The directives of systemd.exec(5) that restrict instances: `"default"` takes what no ordinary server
-            /// misses from a program that does not run as root, `"strict"` takes much more from every program, `"off"`
-            /// takes nothing.
+            /// The directives of systemd.exec(5) that restrict instances: `"default"` takes from a program that does
+            /// not run as root what an ordinary server does not need, `"strict"` takes much more from every program,
+            /// `"off"` takes nothing.
             ///
-            /// A directive in `[apps.service]` takes the place of the sandbox's own. See [sandboxes](sandboxing.md).
+            /// A directive in `[apps.service]` replaces the sandbox's own. See [sandboxing](sandboxing.md).
             sandbox: Sandbox = word().or(|| Sandbox::Default);
 
-            /// How readily the kernel ends an instance when memory runs out: -1000 for never, 1000 for first.
+            /// How readily the kernel kills an instance when memory runs out: -1000 for never, 1000 for first.
             ///
-            /// See `OOMScoreAdjust=` in systemd.exec(5). Without the key, systemd's default counts.
+            /// See `OOMScoreAdjust=` in systemd.exec(5). Without the key, systemd's default applies.
             oom_score_adjust: Option<i32> = number(-1000, 1000).or_none();
         }
         in Socket {
-            /// The address that all instances share, or a list of such: `3000`, `"127.0.0.1:3000"`,
+            /// The address that all instances share, or a list of addresses: `3000`, `"127.0.0.1:3000"`,
             /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`.
             listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses).required("the address that all instances share")
                 .replaces(&["increment_var", "port"], "listen = 3000", "all instances share one port");
 
-            /// How the program gets the socket: `"bind"` when it calls bind(2) as it does anywhere, `"fds"` when it
-            /// speaks `sd_listen_fds(3)`.
+            /// How the program gets the socket: `"bind"` for an unmodified program, which calls bind(2), `"fds"` for a
+            /// program that uses `sd_listen_fds(3)`.
             handover: Handover = word().or(|| Handover::Bind);
 
             /// What makes an instance READY: `"listen"` when the program calls listen(2), `"notify"` when it calls

@@ -13,19 +13,19 @@ keys! {
     /// When instances start, stop and are given up; all times as systemd.service(5) means them.
     pub struct Lifecycle {
         in Life {
-            /// The signal that asks an instance to end.
+            /// The signal that asks an instance to stop.
             ///
             /// SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGKILL or SIGABRT; `SIG` may be left out.
             kill_signal: String = text("\"SIGTERM\"").read_by(read_signal).or(|| "SIGINT".to_owned());
 
             /// The time from the stop signal to SIGKILL, not 0.
             kill_timeout: Duration = positive_time().or(|| Duration::from_secs(5))
-                .pm2("5 s in place of 1.6 s, after the [drain](reload.md#the-drain)");
+                .pm2("5 s instead of 1.6 s, after the [drain](reload.md#the-drain)");
 
             /// How an instance drains before the stop signal: `"auto"` for every kind of program, `"epoll"` without
-            /// stopping a thread of the program, `"off"` for the signal at once.
+            /// stopping a thread of the program, `"off"` not at all.
             ///
-            /// A draining instance takes no new connection and finishes those it has. See [the
+            /// A draining instance accepts no new connections and finishes those that it has. See [the
             /// drain](handover.md#the-drain).
             drain: Way = word().or(|| Way::Auto);
 
@@ -34,8 +34,8 @@ keys! {
 
             /// Whether a Node program lets its keep-alive connections end when it drains.
             ///
-            /// Responses say `Connection: close`, and HTTP/2 sessions are told to end: that is done by
-            /// `/usr/lib/rsgen/drain.js` in `NODE_OPTIONS`. See [Node](handover.md#node).
+            /// The script `/usr/lib/rsgen/drain.js`, which `NODE_OPTIONS` loads, adds `Connection: close` to responses
+            /// and tells HTTP/2 sessions to end. See [Node](handover.md#node).
             preload: bool = switch().or(|| true);
 
             /// Whether a Node program gets the message `shutdown` after the drain, and `kill_timeout` to act on it before
@@ -47,30 +47,31 @@ keys! {
 
             /// The time that an instance has from its start to READY, not 0.
             ///
-            /// After it the start has failed.
+            /// After this time the start has failed.
             listen_timeout: Duration = positive_time().or(|| Duration::from_secs(30))
-                .pm2("30 s in place of 3 s, and its end is a failure");
+                .pm2("30 s instead of 3 s; after that the start has failed");
 
             /// The pause between a death and the next start.
             ///
             /// Less than 100 ms counts as 100 ms.
             restart_delay: Duration = time().read_by(read_delay).or(|| SHORTEST_DELAY).pm2("at least 100 ms");
 
-            /// Whether an instance that ended is started again, whatever its exit status.
+            /// Whether an instance that has exited is started again, whatever its exit status.
             autorestart: bool = switch().or(|| true).pm2("");
 
-            /// A death sooner than this after READY is a quick one.
+            /// A death sooner than this after READY is a quick death.
             min_uptime: Duration = time().or(|| Duration::from_secs(1)).pm2("only deaths in a row count");
 
-            /// After so many quick deaths in a row an instance is
+            /// The number of quick deaths in a row after which an instance is
             /// [errored](troubleshooting.md#errored-after-16-quick-deaths-in-a-row), and not started again.
             max_restarts: u32 = number(1, 9999).or(|| 16).pm2("only deaths in a row count");
 
-            /// The first pause after a quick death; each is half as long again as the one before, up to 15 s.
+            /// The first pause after a quick death; each further pause is half as long again as the one before, up to
+            /// 15 s.
             ///
             /// 0 for none.
             exp_backoff_restart_delay: Option<Duration> = of(Form::Time, "\"100ms\"", read_backoff).or_none()
-                .pm2("ends with the first life longer than `min_uptime`");
+                .pm2("reset when an instance stays up for `min_uptime`");
         }
     }
 }

@@ -34,8 +34,8 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["max_memory_restart"],
-        "write `MemoryMax = \"300M\"` in `[apps.service]`: the kernel keeps the limit",
-        "at once, in place of a look every 30 s",
+        "write `MemoryMax = \"300M\"` in `[apps.service]`: the kernel enforces the limit",
+        "immediately; PM2 checks every 30 s",
     ),
     foreign(
         &["cron_restart", "cron"],
@@ -88,7 +88,7 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["kill_retry_time", "treekill"],
-        "leave it out: systemd ends all processes of an instance",
+        "leave it out: systemd stops all processes of an instance",
         "they are in one control group; `KillMode` in `[apps.service]`",
     ),
     foreign(

@@ -17,7 +17,7 @@ keys! {
             ///
             /// Without an interpreter, also the name of a program in `$PATH`.
             script: String = text("\"server.js\"").read_by(filled).required("the script or program that is run")
-                .pm2("`script` is no shell line: for one, `script = \"bash\"`, `args = [\"-c\", \"…\"]`")
+                .pm2("`script` is not a shell command; for one, write `script = \"bash\"`, `args = [\"-c\", \"…\"]`")
                 .replaces(&["exec", "cmd", "command"], "script", "");
 
             /// Arguments of the program: a list, or one string, which is split as a shell splits words.
@@ -35,13 +35,13 @@ keys! {
             /// The program that runs the script; `"none"` for none.
             ///
             /// By extension: node for `.js`, `.cjs` and `.mjs`, python3 for `.py`, ruby for `.rb`, bash for `.sh`; any
-            /// other script runs itself.
+            /// other script is executed directly.
             interpreter: Option<String> = of(Form::Text, "\"node\"", read_interpreter)
                 .or_as("by extension", by_extension)
                 .pm2("")
                 .replaces(&["exec_interpreter"], "interpreter", "");
 
-            /// Arguments of the interpreter, written as `args` are.
+            /// Arguments of the interpreter, written in the same way as `args`.
             interpreter_args: Vec<String> = words().or_none().pm2("")
                 .replaces(&["node_args"], "interpreter_args", "");
         }
