@@ -75,7 +75,7 @@ pub(crate) fn of_pm2() -> String {
             foreign.more,
         ));
     }
-    let mut table = "| PM2 | here | |\n| --- | --- | --- |\n".to_owned();
+    let mut table = "| PM2 | rsgen | |\n| --- | --- | --- |\n".to_owned();
     for (names, here, more) in lines {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         let line = format!("| {} | {here} | {more} |", names.join(", "));
