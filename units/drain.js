@@ -1,12 +1,12 @@
-// Loaded into Node programs by NODE_OPTIONS, to let their keep-alive connections end when the instance
-// drains. Until then it is one watch of a folder and one of servers that begin to listen: nothing of
-// Node is replaced, and no request passes through it.
-// Written as Node 8 reads it: a program of that age must start, even if it is not helped.
+// NODE_OPTIONS loads this script into Node programs, to let their keep-alive connections end when the
+// instance drains. Until then it only watches a folder, and servers that begin to listen: nothing of
+// Node is replaced, and no request passes through this script.
+// The syntax is that of Node 8: a program that old must start, even where the drain does nothing for it.
 'use strict';
 
 const { basename, dirname } = require('path');
 
-/** A module of Node's own, or nothing where it is too old. */
+/** A built-in module; an empty object where this Node is too old to have it. */
 function builtin(name) {
   try {
     return require(name);
@@ -15,7 +15,7 @@ function builtin(name) {
   }
 }
 
-/** `diagnostics_channel` of Node 18.7 and later, without its exceptions before. */
+/** Subscribes with `diagnostics_channel` of Node 18.7 and later; does nothing on an older Node. */
 function subscribe(channel, listener) {
   const channels = builtin('diagnostics_channel');
   if (channels.subscribe) {
@@ -23,7 +23,7 @@ function subscribe(channel, listener) {
   }
 }
 
-/** From then on a connection without a request is closed, in milliseconds after the drain began. */
+/** Milliseconds from the beginning of the drain until connections without a request are closed. */
 const IDLE = 1000;
 
 /** HTTP/2 sessions that are open. */
@@ -31,7 +31,7 @@ const sessions = new Set();
 
 const path = process.env.RSGEN_DRAIN;
 if (path && builtin('worker_threads').isMainThread !== false) {
-  // Node 20 and later; before, HTTP/2 ends without a word.
+  // Node 20 and later; on an older Node, HTTP/2 sessions end without GOAWAY.
   subscribe('tracing:net.server.listen:asyncStart', ({ server }) => {
     if (server && /^Http2(Secure)?Server$/.test(server.constructor.name)) {
       server.on('session', (session) => {
@@ -43,7 +43,8 @@ if (path && builtin('worker_threads').isMainThread !== false) {
   watch(2);
 }
 
-/** The folder may be made only now, when the machine boots. A program that may not look gets no drain. */
+/** While the machine boots the folder may not exist yet. A program that may not read the
+ * folder does not learn of the drain. */
 function watch(attempts) {
   try {
     const name = basename(path);
@@ -54,10 +55,10 @@ function watch(attempts) {
         try {
           drain();
         } catch (error) {
-          // Handles of a program's own may be anything; its last requests are worth more than this.
+          // A program's handles may be any objects. An error here must not cost the program its last requests.
         }
       } else if (changed === `${name}.shutdown`) {
-        // As PM2 sends it, without its channel: that would keep the program alive.
+        // The same event as with PM2, but without an IPC channel, which would keep the program alive.
         watcher.close();
         process.emit('message', 'shutdown');
       }
@@ -73,46 +74,46 @@ function watch(attempts) {
 function drain() {
   const { Server } = require('http');
   const servers = new Set();
-  // Answers from now on say that their connection ends with them.
+  // Responses from now on say `Connection: close`.
   subscribe('http.server.request.start', ({ response, server }) => {
     servers.add(server);
     response.shouldKeepAlive = false;
   });
   for (const handle of handles()) {
-    // https has a class of its own that closes connections in the same way.
+    // https has another class `Server`, which closes connections in the same way.
     const server = handle.server || handle;
     if (server instanceof Server || server.constructor.name === 'Server') {
       servers.add(server);
     }
-    // So does the answer that is under way, if that can still be said.
+    // The response in progress says so too, unless its headers were already sent.
     const response = handle.server && handle._httpMessage;
     if (response && !response.headersSent) {
       response.shouldKeepAlive = false;
     }
   }
-  // GOAWAY; the streams that are open end as they like.
+  // Sends GOAWAY; open streams are not cut.
   sessions.forEach((session) => session.close());
   hold(servers);
 }
 
-/** Has the file open as long as there are connections: from outside one that waits for an answer in silence
- * looks like one that waits for nothing. */
+/** Keeps the file open while there are connections: from outside, a connection that waits for its response
+ * looks like an idle one. */
 function hold(servers) {
   const { closeSync, openSync } = require('fs');
-  let word;
+  let held;
   try {
-    word = openSync(path);
+    held = openSync(path);
   } catch (error) {
     return;
   }
   const start = Date.now();
   const timer = setInterval(() => {
-    // A connection that was used a moment ago may have its next request on the way: that is answered first.
+    // A connection that was used a moment ago may have its next request on the way, which is answered first.
     if (Date.now() - start > IDLE) {
       servers.forEach((server) => server.closeIdleConnections && server.closeIdleConnections());
     }
     if (sessions.size === 0 && !connections().some((socket) => servers.has(socket.server))) {
-      closeSync(word);
+      closeSync(held);
       clearInterval(timer);
     }
   }, 50).unref();
