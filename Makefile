@@ -1,6 +1,6 @@
-# What a contributor types. `make test` is everything that has to hold.
+# The commands of a contributor. `make test` runs every check.
 
-# Where cargo puts what it builds, and which build `install` takes. The target has a folder of its own because
+# The folder where cargo builds, and the build that `install` copies. The target triple has a folder of its own because
 # .cargo/config.toml names it.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
@@ -17,19 +17,19 @@ share = $(DESTDIR)$(PREFIX)/share
 .PHONY: help build demo test unit machines kernel fuzz bench lint deps install
 
 help:
-	@echo 'make demo     a cluster on a machine of its own: installed, loaded, reloaded, broken'
+	@echo 'make demo     a cluster on a throw-away machine: installs, loads, reloads and breaks it'
 	@echo 'make test     everything: lints, unit tests, real machines with systemd 252, 257 and 262'
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
 	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama'
-	@echo 'make fuzz     looks for input that breaks a claim of tests/fuzz; SECONDS=60, CLAIMS=proc for some'
+	@echo 'make fuzz     searches for input that breaks a claim of tests/fuzz; SECONDS=60, CLAIMS=proc for some'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
-	@echo 'make bench    what rsgen costs, and what PM2 costs beside it'
-	@echo 'make build    the programs, for `make install`'
-	@echo 'make install  what `make build` has built; PREFIX=/usr DESTDIR='
-	@echo 'make deb rpm  the packages; make release: those, and all that a release needs'
-	@echo 'make deps     the Debian packages that all of this needs, where missing'
+	@echo 'make bench    measures rsgen, and PM2 beside it'
+	@echo 'make build    builds the programs, for `make install`'
+	@echo 'make install  installs what `make build` has built; PREFIX=/usr DESTDIR='
+	@echo 'make deb rpm  the packages; make release: the packages and everything else that a release needs'
+	@echo 'make deps     installs missing Debian packages that these commands need'
 
 build:
 	cargo $(CARGO_FLAGS) build --locked --profile $(PROFILE)
@@ -38,7 +38,7 @@ demo: deps
 	cargo build --locked --quiet
 	cargo run --locked --quiet --example demo
 
-# In this order: what is quick to fail comes first.
+# Quick checks come first.
 test: deps lint lint-ansible unit unit-ansible machines fleet
 
 unit: deps package-tools
@@ -48,13 +48,13 @@ unit: deps package-tools
 machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
 
-# Not part of `make test`: emulated it takes ten minutes.
+# Not part of `make test`: an emulated machine takes ten minutes.
 kernel: NEEDS += qemu-system-x86_64:qemu-system-x86 cpio:cpio
 kernel: deps
 	cargo build --locked --bins --example load
 	cargo test --locked --test kernel
 
-# SECONDS of each target; what it finds lands in $(TARGET)/fuzz, and belongs into a test beside what is mended.
+# Runs each target for SECONDS. Findings are written to $(TARGET)/fuzz; a fix comes with a test of the finding.
 SECONDS ?= 60
 CLAIMS = text values proc diag request shown state variables
 CARGO_FUZZ = 0.13.2
@@ -63,7 +63,7 @@ fuzz: deps
 	@$(call tool,cargo-fuzz,$(CARGO_FUZZ))
 	@mkdir -p $(addprefix $(TARGET)/fuzz/,$(CLAIMS))
 	for case in tests/golden/*/ecosystem.toml; do cp $$case $(TARGET)/fuzz/text/$$(echo $$case | tr / -); done
-	@# To begin with, files of /proc behind four numbers.
+	@# The seeds are files of /proc, each after four numbers.
 	for file in cgroup maps stat status; do { printf %032d 0; cat /proc/self/$$file; } >$(TARGET)/fuzz/proc/$$file; done
 	for claim in $(CLAIMS); do \
 		$(TOOLS)/bin/cargo-fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir $(abspath $(TARGET))/fuzz/build $$claim \
@@ -76,7 +76,7 @@ bench: deps
 	npm install --silent --no-fund --no-audit --prefix $(TARGET)/bench pm2@7.0.4
 	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo $(CARGO_FLAGS) bench --locked --bench pm2
 
-# The other processor that rsgen is for, where the compiler has its library: `rustup target add`.
+# The other architecture that rsgen supports; checked if its standard library is installed (`rustup target add`).
 OTHER = $(if $(filter x86_64,$(shell uname -m)),aarch64,x86_64)-unknown-linux-gnu
 lint:
 	cargo fmt --all --check
@@ -85,7 +85,7 @@ lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@! [ -d "$$(rustc --print target-libdir --target $(OTHER))" ] || cargo check --locked --target $(OTHER)
 
-# Programs and the Debian packages they come in.
+# Programs that the tests need, each with its Debian package.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	go:golang-go ruby:ruby openssl:openssl cc:gcc \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
@@ -106,7 +106,7 @@ deps:
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
-# Takes what `make build` has left and builds nothing, so it can run as another user.
+# Copies the result of `make build` and builds nothing, so that it can run as another user.
 install:
 	install -D -m 755 $(BUILD)/rsgen $(bin)/rsgen
 	@# In a folder `bin` policies of SELinux label a file as one to execute, and elsewhere below lib as a library.

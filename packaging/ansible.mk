@@ -13,7 +13,7 @@ $(ANSIBLE)/requirements.txt: packaging/ansible/requirements.txt
 	$(ANSIBLE)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp $< $@
 
-# A copy where Ansible would look for it, for the linter leaves files.
+# A copy of the collection where Ansible looks for it, because the linter leaves files behind.
 collection:
 	rm -rf $(COLLECTION)
 	mkdir -p $(dir $(COLLECTION))
@@ -24,10 +24,10 @@ lint-ansible: export ANSIBLE_HOME = $(ANSIBLE)/home
 lint-ansible: ansible collection
 	cd $(COLLECTION) && PATH="$(ANSIBLE)/bin:$$PATH" ansible-lint --strict
 
-# What the module may show, and where it writes. As root: files of other users are a part of it.
+# Tests what the module may show, and where it writes. Run as root, because the tests make files of other users.
 unit-ansible: ansible collection
 	cd $(COLLECTION) && PYTHONPATH=$(abspath $(TARGET))/lint-ansible $(ANSIBLE)/bin/python -m unittest discover --start-directory tests/unit
 
-# Playbooks from a person's machine to three hosts behind a load balancer.
+# Runs the playbooks from a control machine against three hosts behind a load balancer.
 fleet: ansible package-tools
 	cargo test --locked --test fleet -- $(FILTER)

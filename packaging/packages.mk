@@ -1,30 +1,30 @@
 # Debian and RPM packages, and the release; included by the Makefile.
 #
-# Both packages hold what `make install` installs. A package is a function of the source and of
-# SOURCE_DATE_EPOCH: two builds of one commit are the same bytes, see `make reproducible`.
+# Both packages contain what `make install` installs. A package depends only on the source and on
+# SOURCE_DATE_EPOCH: two builds of one commit have the same bytes, see `make reproducible`.
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
-# The time in packages: of the commit, or in a tree without git of the newest entry of the changelog.
+# The time stamp in packages: that of the commit, or in a tree without git that of the file CHANGELOG.md.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
-# What packages are made of and where they land. `dev` is what tests install.
+# The tree that is packaged, and the folder for the packages. Tests install those of the profile `dev`.
 STAGE = $(TARGET)/$(PROFILE_DIR)/stage
 PACKAGES ?= $(TARGET)/$(PROFILE_DIR)/packages
 PROFILE_DIR = $(notdir $(BUILD))
 
-# Made when missing, at these versions, for this tree alone.
+# Packaging tools: built at these versions if they are missing, for this tree only.
 TOOLS = $(abspath $(TARGET))/tools
 CARGO_DEB = 3.8.0
 CARGO_GENERATE_RPM = 0.21.1
 CARGO_CYCLONEDX = 0.5.9
 CARGO_DENY = 0.20.2
-# $(call tool,NAME,VERSION): not optimised, they work for seconds and compile for minutes. Away from here, where
-# .cargo/config.toml does not count.
+# $(call tool,NAME,VERSION): not optimised, because the tools run for seconds and compile for minutes. Built in /, where
+# .cargo/config.toml does not apply.
 tool = [ "$$(sed -n 's/.*"$(1) \([^ ]*\) .*/\1/p' $(TOOLS)/.crates.toml 2>/dev/null)" = $(2) ] || \
 	{ cd / && CARGO_TARGET_DIR=$(TOOLS)/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false RUSTFLAGS= \
 	cargo install --quiet --locked --root $(TOOLS) --version $(2) $(1); }
 
-# Nothing of where it was built is in what is shipped. These go beside the flags of .cargo/config.toml: `RUSTFLAGS`
-# would go in their place.
+# The shipped programs do not contain the path of the build. These flags are added to those of .cargo/config.toml;
+# `RUSTFLAGS` would replace them.
 ifeq ($(PROFILE),release)
 build bench: CARGO_FLAGS = --config 'build.rustflags = ["--remap-path-prefix=$(CURDIR)=/rsgen", \
 	"--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
@@ -33,7 +33,7 @@ endif
 .PHONY: stage package-tools .deb .rpm deb rpm packages lint-packages reproducible release checks
 
 doc = $(STAGE)/usr/share/doc/rsgen
-# Everything below one folder, as it lies on a host. Builds nothing: `make deb` does that first.
+# The tree of the package, as on a host. Builds nothing: `make deb` builds first.
 stage:
 	rm -rf $(STAGE)
 	mkdir -p $(doc)/examples
@@ -49,7 +49,7 @@ package-tools:
 	@$(call tool,cargo-deb,$(CARGO_DEB))
 	@$(call tool,cargo-generate-rpm,$(CARGO_GENERATE_RPM))
 
-# NO_BUILD=1 takes what cargo has built; VERSION=0.0.1 calls it another version, for tests of upgrades.
+# NO_BUILD=1 packages what cargo has built before; VERSION=0.0.1 gives the package another version, for tests of upgrades.
 deb rpm: package-tools $(if $(NO_BUILD),,build)
 	@$(MAKE) --silent stage
 	@mkdir -p $(PACKAGES)
@@ -65,14 +65,14 @@ deb rpm: package-tools $(if $(NO_BUILD),,build)
 
 packages: deb rpm
 
-# Every finding of lintian and rpmlint fails; what is meant is excused, with its reason, in
-# packaging/deb/lintian-overrides and packaging/rpm/rpmlint.toml.
+# Every finding of lintian and rpmlint is an error. packaging/deb/lintian-overrides and packaging/rpm/rpmlint.toml list the
+# exceptions, with their reasons.
 lint-packages:
 	lintian --allow-root --tag-display-limit 0 --fail-on error,warning \
 		$(PACKAGES)/rsgen_$(VERSION)-1_*.deb
 	rpmlint --strict --config packaging/rpm/rpmlint.toml $(PACKAGES)/rsgen-$(VERSION)-1.*.rpm
 
-# The same commit, built in two places, is the same bytes. Two release builds: minutes.
+# Builds one commit in two places and compares the bytes of the packages. Two release builds take minutes.
 COPIES = $(abspath $(TARGET))/reproducible
 reproducible:
 	rm -rf $(COPIES)
@@ -85,8 +85,8 @@ reproducible:
 		cmp $$package ../../another/place/packages/$$package && sha256sum $$package || exit 1; \
 	done
 
-# What a release is made of, in one folder. DRAFT=1 rehearses it: an entry of the changelog without a
-# date and changes that are not committed are then said, but let pass.
+# Makes all files of a release, in one folder. DRAFT=1 rehearses a release: an entry of the changelog without a date,
+# changes that are not committed and an unreachable advisory database are then only warned of.
 DIST = $(TARGET)/dist
 release: deps
 	@$(call tool,cargo-deny,$(CARGO_DENY))

@@ -1,4 +1,4 @@
-# Servers as people have them, with what they need from their registries, for the tests on machines.
+# Typical servers for the tests on machines, with their dependencies from the package registries.
 PROGRAMS := $(TARGET)/programs
 program_sources := $(shell find tests/programs -type f -not -path '*/target/*') tests/apps/accept.c
 
