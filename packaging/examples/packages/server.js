@@ -1,5 +1,5 @@
-// What both example packages ship: a server that knows nothing of rsgen. It finishes its requests on
-// SIGINT, so a reload loses none.
+// The server in both example packages, which knows nothing of rsgen. On SIGINT it finishes its requests,
+// so a reload loses none.
 const http = require('http');
 const hello = `${process.argv[2]}, version ${process.argv[3]}`;
 const server = http.createServer((request, response) => response.end(hello));
