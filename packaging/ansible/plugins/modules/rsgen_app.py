@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Brings an app of rsgen to the state that is asked for, and says truthfully what changed."""
+"""Brings an app of rsgen to the requested state, and reports what changed."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ version_added: "0.1.0"
 description:
   - Installs, changes, reloads and removes apps with C(rsgen).
   - A change is applied by a rolling reload, which starts a canary first. A version that does not start
-    fails the task with C(rsgen)'s reason, and every instance still serves what it served.
+    fails the task with C(rsgen)'s reason, and every instance keeps serving its version.
   - A second run with the same options changes nothing.
 options:
   state:
     description:
-      - V(present) installs the app, starts it, and applies what has changed.
+      - V(present) installs the app, starts it, and applies changes.
       - V(reloaded) replaces the instances one by one, whether anything has changed or not.
-      - V(absent) stops the app and removes what was installed, the file of its secrets included.
+      - V(absent) stops the app and removes what was installed, including the file of its secrets.
     type: str
     choices: [present, reloaded, absent]
     default: present
   name:
     description:
       - Name of the app, and of its units.
-      - With O(src) or O(content), only this app of the file.
+      - With O(src) or O(content), selects this app of the file.
     type: str
   config:
     description:
-      - The keys of one app as an ecosystem file has them. O(name) is added.
-      - Secrets do not belong here, since every user can read units. Use O(secrets). Of a variable in C(env) whose name
-        sounds like one the task warns, and masks the value.
+      - The keys of one app, as in an ecosystem file. O(name) is added.
+      - Secrets do not belong here, since every user can read units. Use O(secrets). The task warns of a variable in C(env)
+        whose name sounds like a secret, and masks the value.
     type: dict
   content:
     description: The text of an ecosystem file.
@@ -41,43 +41,43 @@ options:
     description: The path of an ecosystem file on the host.
     type: path
   chdir:
-    description: The folder where relative paths in O(config) and O(content) start.
+    description: The folder that paths in O(config) and O(content) are relative to.
     type: path
     default: /
   secrets:
     description:
       - Variables that only root may read. They are written to O(env_file) with mode 0600, and the app reads that file.
-      - Names are of letters, digits and C(_). Others are refused, since systemd ignores them and logs their values.
-      - No part of a value is shown. Lines of a secret are masked in the last words of an app that failed, too.
-      - Another value is applied by a rolling reload. If its canary fails, the file gets its old content back.
+      - Names consist of letters, digits and C(_). Others are refused, since systemd ignores them and logs their values.
+      - No part of a value is shown. Lines of a secret are also masked in the last output of an app that failed.
+      - A changed value is applied by a rolling reload. If the canary fails, the file gets its old content back.
       - Can be used with O(config) only. An ecosystem file names its own C(env_file).
     type: dict
   env_file:
     description:
-      - Where O(secrets) are written. The default is C(/etc/rsgen/NAME.env).
-      - What is there has to be a regular file with one name. A link is not followed, neither here nor in the place of
-        a folder where another user than root could have made it; the task fails instead.
-      - It has to be in a folder where only root may write. In any other rsgen has it read with the rights of the app's
-        user, which may not read it, and the task fails. Of an app of root's the task warns, and no name in such a file is
-        shown.
+      - The file for O(secrets). The default is C(/etc/rsgen/NAME.env).
+      - An existing file has to be a regular file without further hard links. A symbolic link is not followed, nor is one in
+        the place of a folder if another user than root could have made it; the task fails instead.
+      - The file has to be in a folder where only root may write. In any other folder rsgen would read the file with the rights
+        of the app's user, who may not read it, so the task fails. For an app that runs as root the task warns, and no name
+        in such a file is shown.
     type: path
   replace_listener:
-    description: Whether the app may move to another address. It then does not serve for a moment.
+    description: Whether the app may move to another address, which interrupts the service for a moment.
     type: bool
     default: false
   executable:
-    description: The path of C(rsgen), where it is not in the search path.
+    description: The path of C(rsgen), if it is not in the search path.
     type: path
 attributes:
   check_mode:
-    description: Tells what would change, and changes nothing.
+    description: Reports what would change, and changes nothing.
     support: full
   diff_mode:
     description:
       - Shows the ecosystem file and the units, which every user of the host may read. A value of O(config) or of an
         ecosystem file whose name sounds like a secret is left out of their lines.
-      - Of secrets the names that are removed, added or changed are shown, and C((changed)) where a file has a line
-        that is not surely a variable. No value, no comment and no such line is shown.
+      - Of secrets only the names that are removed, added or changed are shown, or C((changed)) if a file has a line that is
+        not certainly a variable. No value, no comment and no such line is shown.
     support: full
 author:
   - The authors of rsgen (!UNKNOWN)
@@ -96,11 +96,11 @@ EXAMPLES = r"""
     secrets:
       DATABASE_PASSWORD: "{{ database_password }}"
 
-- name: The apps of an ecosystem file that a package brought
+- name: The apps of an ecosystem file that a package installed
   rsgen.rsgen.rsgen_app:
     src: /srv/shop/ecosystem.toml
 
-- name: No longer here
+- name: Remove an app
   rsgen.rsgen.rsgen_app:
     name: web
     state: absent
@@ -114,7 +114,7 @@ changes:
   elements: dict
   sample: [{"action": "create", "path": "/etc/systemd/system/web.socket"}]
 started:
-  description: The apps that did not run before.
+  description: The apps that did not run before and were started.
   returned: success
   type: list
   elements: str
@@ -128,11 +128,11 @@ rc:
   returned: failure
   type: int
 untouched:
-  description: Whether every instance that served before still serves the same.
+  description: Whether every instance that served before still serves the same version.
   returned: failure
   type: bool
 log:
-  description: What the app wrote last.
+  description: The last lines of the app's log.
   returned: failure
   type: list
   elements: str
