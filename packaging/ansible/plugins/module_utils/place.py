@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A file of root's at a path that somebody else may have reached before.
+"""A file that root reads and writes at a path that another user may have prepared.
 
-Its folders are opened one below the other, and everything is done in the one that was found: a path that
-changes meanwhile leads nowhere else. Nothing but a regular file is ever opened, and no link is followed
-that another user could have made.
+The folders of the path are opened one below the other, and every operation is relative to the last one: a path
+that changes meanwhile does not lead elsewhere. Only a regular file is ever opened, and no link is followed that
+another user could have made.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pwd
 import stat
 
 MODE = 0o600
-# More than a process can be given as its environment.
+# More than fits into the environment of a process.
 LIMIT = 4 * 1024 * 1024
 # As many links as the kernel follows, see path_resolution(7).
 LINKS = 40
@@ -35,12 +35,12 @@ KINDS = {
 
 
 class Unsafe(Exception):
-    """Why a path is not used."""
+    """The reason why a path is not used."""
 
 
 @contextlib.contextmanager
 def told(path):
-    """Names the whole path in an error of the system's, which knows a part of it."""
+    """Names the whole path in an error of the system, which names only a part of it."""
     try:
         yield
     except OSError as error:
@@ -48,12 +48,12 @@ def told(path):
 
 
 def trusted(uid):
-    """Whether a user may do here anyway what this process does."""
+    """Whether a user has all rights of this process anyway."""
     return uid in (0, os.geteuid())
 
 
 def called(find, number):
-    """The name of a user or a group, where it has one."""
+    """The name of a user or a group, or else the number."""
     try:
         return "`%s`" % find(number)[0]
     except KeyError:
@@ -61,7 +61,7 @@ def called(find, number):
 
 
 def writers(folder):
-    """Who else may put something into an open folder, or None."""
+    """Why somebody else may create files in an open folder; None if nobody else may."""
     found = os.fstat(folder)
     if not trusted(found.st_uid):
         return "belongs to %s" % called(pwd.getpwuid, found.st_uid)
@@ -70,7 +70,7 @@ def writers(folder):
     if found.st_mode & stat.S_IWGRP:
         if found.st_gid != 0:
             return "can be written by the group %s" % called(grp.getgrgid, found.st_gid)
-        # With an ACL these bits are the most that anybody named in there may do.
+        # With an ACL these bits are its mask: the most that any user or group in it may do.
         with contextlib.suppress(OSError):
             if "system.posix_acl_access" in os.listxattr("/proc/self/fd/%d" % folder):
                 return "can be written by those in its ACL, see getfacl(1)"
@@ -78,17 +78,17 @@ def writers(folder):
 
 
 def is_sticky(folder):
-    """Whether what is root's in an open folder stays where it is, whoever else may write there."""
+    """Whether nobody else can move or replace root's files in an open folder, even if others may write there."""
     found = os.fstat(folder)
     return trusted(found.st_uid) and bool(found.st_mode & stat.S_ISVTX)
 
 
 class Place:
-    """Where a file is, or is to be."""
+    """The place of a file that exists or will be written."""
 
     def __init__(self, path):
         self.path = path
-        # Why another user could change what lies here; None where only root can.
+        # Why another user could change the file here; None if only root can.
         self.doubt = None
         self.name = os.path.basename(path)
         if self.name in ("", ".", ".."):
@@ -97,8 +97,8 @@ class Place:
             self.folder = self._walk(create=False)
 
     def _walk(self, create):
-        """Opens the folder, or gives None where there is none."""
-        # Not normalised: `..` after a link is above what the link leads to.
+        """Opens the folder; None if it does not exist."""
+        # Not normalised: `..` after a link is the parent of the link's target.
         rest = os.path.join(os.getcwd(), os.path.dirname(self.path)).split("/")[::-1]
         here, at, links, self.doubt = "/", os.open("/", FOLDER), 0, None
         while True:
@@ -134,7 +134,7 @@ class Place:
             here, at = below, following
 
     def _link(self, at, part, below):
-        """Where a link in the place of a folder leads to, if only root can have made it."""
+        """The target of a link in the place of a folder, if only root can have made the link."""
         try:
             found = os.stat(part, dir_fd=at, follow_symlinks=False)
             target = os.readlink(part, dir_fd=at)
@@ -148,7 +148,7 @@ class Place:
         return target
 
     def entry(self):
-        """The status of what lies here, itself and not what it leads to; None where there is nothing."""
+        """The status of the entry here, not of a link's target; None if nothing exists."""
         if self.folder is None:
             return None
         with told(self.path):
@@ -171,7 +171,7 @@ class Place:
             )
 
     def read(self):
-        """The bytes and the status of the file, or None where there is none."""
+        """The bytes and the status of the file; None if it does not exist."""
         with told(self.path):
             return self._read()
 
@@ -191,7 +191,7 @@ class Place:
         return content, found
 
     def write(self, content):
-        """Replaces what lies here at once; nobody else can read it at any moment."""
+        """Replaces the file here atomically; nobody else can read the new file at any moment."""
         with told(self.path):
             self._write(content)
 
@@ -213,6 +213,6 @@ class Place:
             raise
 
     def remove(self):
-        """Takes the file away, or the link: what that leads to stays."""
+        """Removes the file or the link; the target of a link stays."""
         with told(self.path):
             os.unlink(self.name, dir_fd=self.folder)

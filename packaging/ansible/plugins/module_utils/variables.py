@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Files of variables as EnvironmentFile= of systemd.exec(5) has them: written so that systemd reads every
-value back, and read only as far as there is no doubt about what is a name and what is a secret."""
+"""Environment files as for EnvironmentFile= in systemd.exec(5): written so that systemd reads every value
+unchanged, and read only where it is certain what is a name and what is a secret."""
 
 from __future__ import annotations
 
 import re
 
-# A variable of an ecosystem file that rsgen takes for a secret.
+# Names of variables in an ecosystem file that rsgen takes for secrets.
 TELLING = re.compile(r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)\w*", re.ASCII | re.IGNORECASE)
 ASSIGNED = re.compile(r"(%s\"?[ \t]*=[ \t]*).+" % TELLING.pattern, TELLING.flags)
 # A line of a diff whose meaning is known: empty, a comment, the header of a table, an assignment.
 LINE = re.compile(r"""[ +-][ \t]*(?:\#.*|;.*|\[.*|"?[A-Za-z_][\w.-]*"?[ \t]*=[ \t]*(?:[^=\s].*)?)?\s*$""", re.ASCII)
 
-# What systemd passes on. It ignores an assignment with another name, and tells the journal its value.
+# Names that systemd passes on. systemd ignores an assignment to any other name, and logs its value.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 QUOTED = r"""'[^']*'|"(?:[^"\\]|\\.)*\""""
-# A quote amid a bare value, and a bare value that is empty or begins with `=`, are in no expression: the
-# last line of something in base64 looks like these.
+# A quote within a bare value, and a bare value that is empty or begins with `=`, match no expression: the
+# last line of base64 text looks like these.
 BARE = r"""(?:[^\s'"\\=]|\\.)(?:[^\r\n'"\\]|\\.)*"""
 ASSIGNMENT = re.compile(
     r"(%s)[ \t]*=[ \t]*(?:((?:%s)(?:[ \t]*(?:%s))*)[ \t]*|(%s))(?:[\r\n]|\Z)"
@@ -26,19 +26,19 @@ ASSIGNMENT = re.compile(
 )
 PIECE = re.compile(QUOTED, re.DOTALL)
 SPACE = re.compile(r"\s*", re.ASCII)
-# A comment that ends with a backslash goes on in the next line, or not: systemd 254 changed that.
+# Whether a comment that ends with a backslash continues in the next line changed with systemd 254.
 COMMENT = re.compile(r"[#;](?:[^\\\r\n]|\\[^\r\n])*(?:[\r\n]|\Z)")
 
 
 def written(values):
     """The text of a file with these variables.
 
-    Raises ValueError, whose text holds nothing of what was given.
+    Raises ValueError, whose text contains no part of a value.
     """
     lines = []
     for name, value in sorted(values.items()):
         if not NAME.fullmatch(name):
-            # What was meant as a value may stand where a name is expected: then not even that is shown.
+            # A value may have been written in the place of a name, so an unusual name is not shown either.
             shown = "`%s`" % name if re.fullmatch(r"[\w .-]{1,40}", name, re.ASCII) else "a name"
             raise ValueError("%s is no name that systemd passes on; write letters, digits and `_`, no digit first" % shown)
         if "\0" in value or re.search("[\ud800-\udfff]", value):
@@ -50,7 +50,7 @@ def written(values):
 
 
 def read(text):
-    """The variables of a file, or None where any part of the text is not surely a variable or a comment."""
+    """The variables of a file; None if any part of the text is not certainly a variable or a comment."""
     if "\0" in text:
         return None
     found = {}
@@ -67,7 +67,7 @@ def read(text):
 
 
 def unquoted(text):
-    """What systemd makes of one quoted piece after the other."""
+    """The value of consecutive quoted strings, as systemd reads them."""
     pieces = []
     for piece in PIECE.findall(text):
         inner = piece[1:-1]
@@ -78,16 +78,16 @@ def unquoted(text):
 
 
 def unescaped(text):
-    """What systemd makes of a value without quotes."""
+    """The value of an unquoted string, as systemd reads it."""
     whole = re.sub(r"\\(.)", lambda m: "" if m.group(1) in "\r\n" else m.group(1), text, flags=re.DOTALL)
     return whole.rstrip(" \t")
 
 
 class Veil:
-    """Hides values, line by line, and knows whether the old text and the new one are amid a value of several lines."""
+    """Hides values, line by line, and tracks whether the old and the new text are within a value of several lines."""
 
     def __init__(self):
-        # What ends that value.
+        # The quotes that end that value.
         self.ends = {"-": None, "+": None}
 
     def shown(self, line):
@@ -113,9 +113,9 @@ def hidden(line):
 def veiled(diff, old=None):
     """A diff of units and ecosystem files without the values of variables that sound like secrets.
 
-    A line that is surely no assignment, header or comment may stand amid a value of several lines, and is left out.
-    `old` is the whole old text. A diff leaves lines out, and only the text tells whether a value begins in those:
-    without it nothing is shown of what comes after them.
+    A line that is not an assignment, header or comment may be within a value of several lines, and is hidden.
+    `old` is the whole old text. A diff omits lines, and only the text tells whether a value begins in them:
+    without the text, the lines after the omitted ones are hidden.
     """
     before = None if old is None else old.split("\n")
     shown = []
@@ -137,7 +137,7 @@ def veiled(diff, old=None):
 
 
 def hunks(diff):
-    """The parts of a diff: the lines that head each, and those of the text."""
+    """The parts of a diff, each as its header lines and its text lines."""
     parts = [([], [])]
     is_new = True
     for line in re.findall(r"[^\n]*\n|[^\n]+", diff):
@@ -151,18 +151,18 @@ def hunks(diff):
 
 
 def first(head):
-    """How many lines of the old text are before a part."""
+    """The number of lines of the old text before a part."""
     found = re.match(r"@@ -(\d+)(?:,(\d+))? ", head[-1]) if head else None
     if found is None:
         return 0
-    # One that has no line of the old text has the number of the line before it.
+    # A part without a line of the old text has the number of the line before it.
     return int(found.group(1)) - (found.group(2) != "0")
 
 
 def difference(old, new):
     """The names of what is removed, added or changed, as two texts for a diff; never a value.
 
-    Each may be None, where the names are not known for sure.
+    Each argument may be None, if the names are not certain.
     """
     if old is None or new is None or old == new:
         return "", "(changed)\n"

@@ -150,19 +150,19 @@ from ansible_collections.rsgen.rsgen.plugins.module_utils.place import MODE, Pla
 
 INVALID = 3
 TABLES = ("env", "unit", "service", "socket")
-# Shorter lines of a secret are masked as a whole value alone: as parts they would be in every other word.
+# Shorter lines of a secret are masked only where they are the whole value: they occur in many other words.
 SHORTEST = 4
 
 
 class Refused(Exception):
-    """What rsgen said when it did not do what it was asked."""
+    """A failure of rsgen, with its exit status and message."""
 
     def __init__(self, rc, answer, stderr):
         super().__init__()
         self.rc = rc
         self.untouched = bool(answer.get("untouched"))
         errors = [d for d in answer.get("diagnostics", []) if d.get("severity") == "error"]
-        # Below its first line there would be lines of the file that is wrong.
+        # The further lines of stderr quote the invalid file.
         said = stderr.strip().split("\n", 1)[0]
         self.message = answer.get("error") or said or "rsgen ended with status %d" % rc
         for error in errors:
@@ -175,13 +175,13 @@ class Refused(Exception):
 
 
 def hide(module, values):
-    """Has Ansible mask these values wherever they are said, by the app's own log too, and line by line."""
+    """Has Ansible mask these values everywhere, in the app's own log too, and line by line."""
     for value in values.values():
         module.no_log_values.update(line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST)
 
 
 def text_of(path):
-    """The text of a file that rsgen is about to change, as far as it can be read."""
+    """The text of a file that rsgen is about to change; None if the file cannot be read."""
     try:
         if not os.path.isfile(path):
             return None
@@ -192,14 +192,14 @@ def text_of(path):
 
 
 class Rsgen:
-    """The command."""
+    """The command rsgen."""
 
     def __init__(self, module, path):
         self.module = module
         self.path = path
 
     def run(self, *arguments, text=None):
-        """Runs a subcommand, returns what it says in JSON."""
+        """Runs a subcommand and returns its JSON output."""
         rc, out, err = self.module.run_command(
             [self.path, *arguments, "--json"],
             data=text,
@@ -215,18 +215,18 @@ class Rsgen:
         return answer
 
     def log(self, app):
-        """What the app wrote last."""
+        """The last lines of the app's log."""
         rc, out, _err = self.module.run_command(["journalctl", "-t", app, "-n", "20", "-o", "cat", "--no-pager"])
         return out.splitlines() if rc == 0 else []
 
 
 def toml_string(text):
-    """A basic string of TOML, which is one of JSON but for one character."""
+    """A basic string of TOML, which differs from a JSON string in one character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def toml_key(key):
-    """A key, bare where TOML lets it be."""
+    """A key of TOML, bare if TOML allows it."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_string(key)
 
 
@@ -292,7 +292,7 @@ class Secrets:
             )
 
     def known(self):
-        """The variables that were there, or None: of another user's file, or one that was put there, nothing is shown."""
+        """The variables of the existing file; None if others could have written it, because then nothing is shown."""
         if self.old is None:
             return {}
         if self.place.doubt or not trusted(self.status.st_uid):
@@ -304,7 +304,7 @@ class Secrets:
 
     @property
     def stale(self):
-        """Whether what the app has read is not what it should have."""
+        """Whether the app has read other secrets than it should have."""
         return self.new != self.old
 
     @property
@@ -330,7 +330,7 @@ class Secrets:
         return {"action": "create" if self.old is None else "change", "path": self.place.path}
 
     def diff(self):
-        """The names of what differs as far as they are sure, never a value."""
+        """The names that differ, where they are certain; never a value."""
         before = after = ""
         if self.stale:
             before, after = variables.difference(self.known(), variables.read(self.text))
@@ -341,7 +341,7 @@ class Secrets:
 
 
 class App:
-    """What the module is asked for."""
+    """The app that the task describes."""
 
     def __init__(self, module, rsgen):
         self.module = module
@@ -365,7 +365,7 @@ class App:
             raise Unsafe("`%s` is no regular file, so it is no ecosystem file" % source)
 
     def warn_of_telling(self, env):
-        """What everybody may read on the host need not be in the logs of who runs Ansible."""
+        """Warns of variables in env that sound like secrets, and masks their values in Ansible's output."""
         found = {n: variable(v) for n, v in env.items() if variables.TELLING.fullmatch(n)} if isinstance(env, dict) else {}
         hide(self.module, found)
         for name in sorted(found):
@@ -406,7 +406,7 @@ class App:
             if self.secrets and self.secrets.stale and self.name not in walked:
                 done["reloaded"] += self.rsgen.run("reload", self.name)["reloaded"]
         except Refused as refused:
-            # What still serves has to come back the same after its next restart.
+            # Instances that still serve have to read the old secrets at their next restart.
             if self.secrets and self.secrets.stale and refused.untouched:
                 self.secrets.put_back()
             raise
@@ -423,7 +423,7 @@ class App:
             return {"changed": True, "changes": [], "started": [], "reloaded": apps}
 
     def is_to_come(self):
-        """Whether something is missing that tasks before this one would have made."""
+        """Whether a file is missing that earlier tasks would have made."""
         config = self.module.params["config"]
         if config is None:
             return self.text is None and not os.path.exists(self.module.params["src"])
