@@ -10,6 +10,7 @@ mod channel;
 mod env_file;
 mod exchange;
 mod helper;
+mod pause;
 mod preload;
 mod rehearsal;
 mod replace;

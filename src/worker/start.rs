@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use super::helper::{self, Duty};
 use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
-use super::{Error, channel, env_file, preload, rehearsal};
+use super::{Error, channel, env_file, pause, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
 use crate::contract::{Handover, Ready, Run};
 use crate::peer::{filters, manager};
@@ -114,7 +114,7 @@ fn hold(run: &Run) -> Result<(), Error> {
                 NotifyState::Status(status.as_str()),
                 NotifyState::ExtendTimeoutUsec(micros),
             ]);
-            std::thread::sleep(pause);
+            pause::wait(pause);
             Ok(())
         }
         Verdict::Errored(why) => Err(Error::Errored(format!(

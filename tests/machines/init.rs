@@ -46,6 +46,32 @@ pub(crate) fn meets_no_child_but_its_own(machine: &mut Machine) {
     assert!(!journal.contains("SIGKILL"), "{journal}");
 }
 
+/// The kernel keeps signals from an init that has no handler for them.
+pub(crate) fn is_stopped_while_it_is_paused_after_a_crash(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let app = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nuser = \"www-data\"\n\
+         kill_timeout = \"1m\"\nexp_backoff_restart_delay = \"1m\"\n{LINE}\n"
+    );
+    machine.write(ECOSYSTEM, &app);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine.write("/srv/web/graceful.js", "process.exit(1)\n");
+    machine
+        .systemctl(&["kill", "--signal=KILL", "web@0.service"])
+        .ok();
+    wait_until(SOON, "the pause to begin", || {
+        machine
+            .property("web@0.service", "StatusText")
+            .contains("waiting")
+    });
+    machine.systemctl(&["stop", "web@0.service"]).ok();
+    // Ended by SIGINT, or with the status that stands for it; a program that was started would have ended with 1.
+    let is_init = machine.systemd_version() >= SINCE;
+    let status = machine.property("web@0.service", "ExecMainStatus");
+    assert_eq!(status, if is_init { "130" } else { "2" });
+    assert_eq!(machine.state("web@0.service"), "inactive");
+}
+
 pub(crate) fn with_an_event_loop_loses_nothing(machine: &mut Machine) {
     drain::loses_nothing(machine, "graceful.js", LINE);
 }

@@ -180,6 +180,7 @@ const DRAIN: &[Spec] = specs![
 
 const INIT: &[Spec] = specs![
     init::meets_no_child_but_its_own,
+    init::is_stopped_while_it_is_paused_after_a_crash,
     init::with_an_event_loop_loses_nothing,
     init::with_threads_in_accept_loses_nothing,
     init::that_was_passed_the_socket_loses_nothing,
