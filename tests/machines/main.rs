@@ -34,6 +34,7 @@ mod state;
 mod tracing;
 mod user;
 mod values;
+mod yama;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
             POLKIT,
             TRACING,
             USER,
+            YAMA,
             VALUES,
             DIRECTIVES,
             DOCS,
@@ -339,6 +341,16 @@ const USER: &[Spec] = specs![
     user::one_whose_threads_wait_in_accept_is_drained_as_well,
     user::under_yama_the_helper_drains,
     user::the_helpers_drain_is_cut_short_as_well,
+];
+
+const YAMA: &[Spec] = specs![
+    yama::gives_the_helper_what_the_page_says_and_the_program_nothing,
+    yama::programs_of_the_system_lose_nothing,
+    yama::threads_below_a_users_systemd_lose_nothing,
+    yama::datagrams_are_answered,
+    yama::what_may_not_be_looked_into_is_refused_and_the_cure_is_told,
+    yama::below_a_users_systemd_lowering_it_is_the_cure,
+    yama::a_drain_that_may_not_says_so,
 ];
 
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];

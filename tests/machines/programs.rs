@@ -111,11 +111,13 @@ pub(crate) fn node_https(machine: &mut Machine) {
 fn answers_every_datagram(machine: &Machine, lines: &str) {
     for sandbox in SANDBOXES {
         install(machine, sandbox, lines);
-        answers_while_reloaded(machine);
+        answers_while_reloaded(machine, || {
+            machine.run(&["rsgen", "reload", "web"]).ok();
+        });
     }
 }
 
-fn answers_while_reloaded(machine: &Machine) {
+pub(crate) fn answers_while_reloaded(machine: &Machine, reload: impl Fn()) {
     let sockets = machine.in_network(|| {
         let socket = |_| {
             let socket = UdpSocket::bind("127.0.0.1:0")?;
@@ -133,7 +135,7 @@ fn answers_while_reloaded(machine: &Machine) {
             .map(|socket| scope.spawn(move || ask_until(&socket, is_over)))
             .collect();
         for _ in 0..reloads() {
-            machine.run(&["rsgen", "reload", "web"]).ok();
+            reload();
         }
         is_over.store(true, Ordering::Relaxed);
         let answered = clients.into_iter().flat_map(|c| c.join().unwrap());

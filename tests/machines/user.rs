@@ -4,6 +4,7 @@ use testbed::{Load, Machine, Output, Traffic, wait_until};
 
 use crate::cluster::SOON;
 use crate::drain::ask;
+use crate::yama;
 
 /// Runs a command in a login of an ordinary user.
 pub(crate) fn run(machine: &Machine, command: &str) -> Output {
@@ -20,7 +21,7 @@ pub(crate) fn run(machine: &Machine, command: &str) -> Output {
     ])
 }
 
-fn deploy(machine: &Machine, script: &str, lines: &str) {
+pub(crate) fn deploy(machine: &Machine, script: &str, lines: &str) {
     machine.write_app(script, "/home/worker");
     let app = format!(
         "[[apps]]\nname = \"web\"\nscript = \"{script}\"\ninstances = 2\nsettle = 0\n{lines}\n"
@@ -30,7 +31,7 @@ fn deploy(machine: &Machine, script: &str, lines: &str) {
 }
 
 /// An app of an ordinary user, reloaded under load.
-fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
+pub(crate) fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
     deploy(machine, script, lines);
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
     load.wait_answered(100);
@@ -83,16 +84,6 @@ pub(crate) fn one_whose_threads_wait_in_accept_is_drained_as_well(machine: &mut 
     loses_nothing(machine, "threads.py", lines);
 }
 
-/// Has rsgen take the kernel for one with Yama. That it then forbids what Yama forbids is for `make kernel`.
-fn pretend_yama(machine: &Machine) {
-    machine
-        .sh(
-            "cp -r /proc/sys/kernel /run/kernel 2>/dev/null; mkdir /run/kernel/yama
-             echo 1 >/run/kernel/yama/ptrace_scope && mount --bind /run/kernel /proc/sys/kernel",
-        )
-        .ok();
-}
-
 /// The PIDs of the worker's processes: those that another of them made, or the others.
 fn workers(machine: &Machine, are_children: bool) -> Vec<String> {
     let said = machine.sh("ps -eo pid=,ppid=,comm= | grep rsgen-worker");
@@ -108,7 +99,7 @@ fn workers(machine: &Machine, are_children: bool) -> Vec<String> {
 
 pub(crate) fn under_yama_the_helper_drains(machine: &mut Machine) {
     log_in(machine);
-    pretend_yama(machine);
+    yama::pretend(machine, 1);
     loses_nothing(machine, "plain.js", "listen = 3000");
     loses_nothing(machine, "jail.py", "listen = 3000\nhandover = \"fds\"");
     run(machine, "rsgen --user uninstall web").ok();
@@ -117,7 +108,7 @@ pub(crate) fn under_yama_the_helper_drains(machine: &mut Machine) {
 
 pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
     log_in(machine);
-    pretend_yama(machine);
+    yama::pretend(machine, 1);
     deploy(machine, "pace.js", "listen = 3000\ndrain_timeout = \"50s\"");
     let _slow = ask(machine, "/60000");
     run(machine, "systemctl --user --no-block stop web").ok();
