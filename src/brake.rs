@@ -200,6 +200,9 @@ mod tests {
             why.contains("3 quick deaths") && why.contains("exited with status 1"),
             "{why}"
         );
+        let min_uptime = 1000;
+        assert_eq!(die(Some(two.clone()), min_uptime - 1).count, 3);
+        assert_eq!(die(Some(two.clone()), min_uptime).count, 0);
         assert_eq!(die(Some(two), 5000).count, 0);
     }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 struct Folder(tempfile::TempDir);
@@ -258,4 +260,55 @@ fn a_package_generates_for_the_host_that_it_will_be_unpacked_on() {
     let output = folder.rsgen(&["generate", "--root", "out", "-o", "out", file]);
     assert_eq!(status(&output), 2);
     assert!(stderr(&output).contains("is not below"));
+}
+
+const NOBODY: u32 = 65534;
+
+#[test]
+fn only_root_may_work_on_the_apps_of_the_system() {
+    let folder = Folder::with(GOOD);
+    // The build may lie where nobody else can go.
+    let program = folder.0.path().join("rsgen");
+    fs::copy(env!("CARGO_BIN_EXE_rsgen"), &program).unwrap();
+    for path in [folder.0.path(), &program] {
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    // Refused although there may be no app to work on.
+    for verb in ["reload", "start", "stop", "restart", "install"] {
+        let target = if verb == "install" {
+            "ecosystem.toml"
+        } else {
+            "all"
+        };
+        let output = Command::new(&program)
+            .args([verb, target])
+            .current_dir(folder.0.path())
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap();
+        let told = stderr(&output);
+        assert_eq!(status(&output), 4, "{verb}: {told}");
+        let why = format!("only root may {verb} apps of the system");
+        assert!(told.contains(&why), "{told}");
+    }
+}
+
+/// As with `sudo -E`: root would follow the links of that user, and trust that user's bus.
+#[test]
+fn root_does_not_work_in_the_session_of_another_user() {
+    let folder = Folder::with(GOOD);
+    let session = folder.0.path().join("session");
+    fs::create_dir(&session).unwrap();
+    chown(&session, Some(NOBODY), Some(NOBODY)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rsgen"))
+        .args(["--user", "install", "--dry-run"])
+        .current_dir(folder.0.path())
+        .env("XDG_RUNTIME_DIR", &session)
+        .env("HOME", "/root")
+        .output()
+        .unwrap();
+    assert_eq!(status(&output), 4, "{}", stderr(&output));
+    let why = format!("`{}` belongs to another user", session.display());
+    assert!(stderr(&output).contains(&why), "{}", stderr(&output));
 }

@@ -262,14 +262,16 @@ fn a_unit_that_is_not_the_clusters_own_pins_no_app() {
 
 #[test]
 fn a_name_that_another_unit_has_is_left_alone() {
-    let root = Root::new();
-    root.write("etc/rsgen/web.toml", WEB);
-    root.write(
-        "etc/systemd/system/web.socket",
-        "[Socket]\nListenStream=80\n",
-    );
-    assert_ne!(root.generate(), 0);
-    assert_eq!(root.written(), set([]));
+    for folder in ["etc/systemd/system", "usr/lib/systemd/system"] {
+        let root = Root::new();
+        root.write("etc/rsgen/web.toml", WEB);
+        root.write(
+            &format!("{folder}/web.socket"),
+            "[Socket]\nListenStream=80\n",
+        );
+        assert_ne!(root.generate(), 0, "{folder}");
+        assert_eq!(root.written(), set([]), "{folder}");
+    }
 }
 
 #[test]

@@ -186,6 +186,23 @@ fn what_is_stopped_or_restarted_on_purpose_is_no_death() {
 }
 
 #[test]
+fn a_run_that_never_was_ready_lived_for_no_time_whatever_one_before_it_did() {
+    let seconds = Duration::from_secs;
+    for (active_enter, deaths) in [(10, 1), (25, 0)] {
+        let mut bench = Bench::running(&["web.service"]);
+        bench.fake.set(Unit {
+            name: "web@0.service".into(),
+            active_enter: seconds(active_enter),
+            inactive_exit: seconds(20),
+            main_exit: seconds(30),
+            ..Unit::default()
+        });
+        bench.ended(0, 1);
+        assert_eq!(bench.deaths(0), deaths, "ready after {active_enter} s");
+    }
+}
+
+#[test]
 fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
     let mut bench = Bench::running(&["web.service", "web@1.service"]);
     bench.fake.busy("web@0.service", "start");
@@ -263,7 +280,7 @@ fn a_loop_that_the_worker_does_not_see_ends_all_the_same() {
 #[test]
 fn stop_closes_the_port_and_restart_does_not() {
     let mut bench = Bench::running(&[]);
-    let stop_twice = ["stop web.socket", "stop web.socket"];
+    let stop_twice = ["stop web.socket", "stop web.socket alone"];
     for (job, log, log_post) in [
         ("restart", &[][..], &[][..]),
         ("stop", &stop_twice[..1], &stop_twice[..]),
@@ -345,6 +362,18 @@ fn a_reload_is_skipped_only_after_one_that_began_later_and_did_the_same() {
         ..plan()
     };
     assert!(!progress::is_done_since(&bench.cluster, second, &more));
+}
+
+#[test]
+fn a_reload_that_another_has_done_meanwhile_touches_nothing() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let later = now() + Duration::from_hours(1);
+    progress::done(&bench.cluster, later, &plan());
+    let mut told = Vec::new();
+    let mut say = |line: &str| told.push(line.to_owned());
+    reload(&mut bench.fake, &bench.cluster, &plan(), &mut say).unwrap();
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]

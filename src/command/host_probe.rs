@@ -123,3 +123,25 @@ fn answer(program: &str, arguments: &[&str]) -> Option<String> {
     let done = done.ok().filter(|done| done.status.success())?;
     String::from_utf8(done.stdout).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_in_its_own_groups_and_in_that_of_the_app() {
+        let probe = HostProbe {
+            root: None,
+            scope: Scope::System,
+        };
+        let groups = |group| probe.ids("root", group).unwrap().groups;
+        let text = std::fs::read_to_string("/etc/group").unwrap();
+        let line = text.lines().find(|line| line.starts_with("daemon:"));
+        let daemon = line.unwrap().split(':').nth(2).unwrap().parse().unwrap();
+        assert_eq!(
+            groups(Some("daemon")),
+            [groups(None), vec![daemon]].concat()
+        );
+        assert!(probe.ids("rsgen-no-such-user", None).is_none());
+    }
+}

@@ -149,3 +149,24 @@ pub(super) fn read_ready(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ready
     }
     Some(ready)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ecosystem::parse;
+
+    /// systemd would read every file that matches, also one that somebody else puts there.
+    #[test]
+    fn an_env_file_is_one_file() {
+        let messages = |files: &str| {
+            let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = {files}\n");
+            let (_, report) = parse("eco.toml", &text);
+            let faults = report.diagnostics.into_iter();
+            faults.map(|fault| fault.message).collect::<Vec<_>>()
+        };
+        for wildcard in ["/etc/web/*.env", "/etc/web/?", "/etc/web/[ab]"] {
+            let files = format!("[\"/etc/web/a\", {wildcard:?}]");
+            assert_eq!(messages(&files), ["`env_file` holds a wildcard"], "{files}");
+        }
+        assert_eq!(messages("\"/etc/web/a\""), Vec::<String>::new());
+    }
+}

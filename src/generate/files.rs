@@ -186,3 +186,71 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(parent)?;
     Ok(parent.join(format!(".{}.rsgen-new", name.to_string_lossy())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(path: PathBuf, new: Option<&str>) -> Change {
+        Change {
+            old: content(&path),
+            new: new.map(|text| Content::File(text.to_owned())),
+            path,
+        }
+    }
+
+    #[test]
+    fn changes_that_cannot_all_be_made_leave_everything_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("changed"), "old\n").unwrap();
+        fs::write(path("removed"), "old\n").unwrap();
+        // No file can be made below a file.
+        let impossible = path("changed/below");
+        let changes = [
+            change(path("changed"), Some("new\n")),
+            change(path("removed"), None),
+            change(path("created"), Some("new\n")),
+            change(impossible.clone(), Some("new\n")),
+        ];
+        let fault = apply(&changes).unwrap_err();
+        assert!(
+            fault.starts_with(&format!("{}: ", impossible.display())),
+            "{fault}"
+        );
+        for kept in ["changed", "removed"] {
+            assert_eq!(fs::read_to_string(path(kept)).unwrap(), "old\n", "{kept}");
+        }
+        let names = fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), 2, "nothing new is there");
+    }
+
+    #[test]
+    fn the_last_link_takes_its_folder_along_and_another_folder_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, stays) in [("web.service.wants", false), ("units", true)] {
+            let dir = folder.path().join(name);
+            fs::create_dir(&dir).unwrap();
+            for link in ["web@0.service", "web@1.service"] {
+                std::os::unix::fs::symlink("../web@.service", dir.join(link)).unwrap();
+            }
+            apply(&[change(dir.join("web@0.service"), None)]).unwrap();
+            assert!(dir.exists(), "{name} is not empty");
+            apply(&[change(dir.join("web@1.service"), None)]).unwrap();
+            assert_eq!(dir.exists(), stays, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_of_the_administrators_is_no_instance_of_the_app() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        let wants = layout.units.join(plan::wants_dir("web"));
+        fs::create_dir_all(&wants).unwrap();
+        let (ours, template) = plan::instance_link("web", 0);
+        std::os::unix::fs::symlink(template, layout.units.join(&ours)).unwrap();
+        std::os::unix::fs::symlink("../other.service", wants.join("other.service")).unwrap();
+        let found: Vec<PathBuf> = installed(&layout, "web").into_keys().collect();
+        assert_eq!(found, [layout.units.join(ours)]);
+    }
+}

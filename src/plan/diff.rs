@@ -117,6 +117,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_socket_unit_listens_for_streams_and_for_datagrams() {
+        let unit = "[Socket]\nListenStream=80\nListenDatagram=53\nBacklog=9\n#ListenStream=1\n";
+        assert_eq!(addresses(unit), ["ListenStream=80", "ListenDatagram=53"]);
+    }
+
+    #[test]
     fn only_what_differs_is_a_change() {
         let file = |t: &str| Content::File(t.into());
         let old = BTreeMap::from([

@@ -246,3 +246,24 @@ fn finished(mut text: String) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::parse;
+
+    #[test]
+    fn a_step_allows_for_each_command_that_an_app_adds_to_its_stop() {
+        let step = |lines: &str| {
+            let text =
+                format!("[[apps]]\nscript = \"x\"\nlisten = 1\nkill_timeout = \"7s\"\n{lines}\n");
+            let (mut apps, report) = parse("eco.toml", &text);
+            assert!(!report.has_errors(), "{}", report.render(false));
+            instance_step(&apps.remove(0))
+        };
+        let two = step("service.ExecStopPost = [\"/bin/a\", \"/bin/b\"]");
+        assert_eq!(two, step("") + Duration::from_secs(14));
+        let later = step("listen_timeout = \"1h\"");
+        assert!(later > Duration::from_hours(1));
+    }
+}

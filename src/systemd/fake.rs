@@ -23,6 +23,8 @@ pub enum Start {
     Stuck,
     /// READY, and gone with the next pause.
     DiesLater,
+    /// READY, and its job had nothing to do.
+    Skips,
 }
 
 /// The fake.
@@ -42,7 +44,7 @@ pub struct Fake {
     stops: Vec<String>,
     clock: Duration,
     next: u32,
-    /// Every job, in order: `restart web@0.service`.
+    /// Every job, in order: `restart web@0.service`, `stop web.socket alone`.
     pub log: Vec<String>,
     /// The fewest units that were READY at once.
     pub fewest_ready: usize,
@@ -154,7 +156,7 @@ impl Fake {
             .and_then(VecDeque::pop_front)
             .unwrap_or(Start::Works);
         match how {
-            Start::Works => self.put(unit, ActiveState::Active, "success", pid),
+            Start::Works | Start::Skips => self.put(unit, ActiveState::Active, "success", pid),
             Start::Fails => self.put_off(unit, "exit-code"),
             Start::GivesUp => self.put(unit, ActiveState::Failed, "exit-code", 0),
             Start::Hangs => self.put_off(unit, "timeout"),
@@ -166,6 +168,7 @@ impl Fake {
         }
         Some(match how {
             Start::Works | Start::DiesLater => JobResult::Done,
+            Start::Skips => JobResult::Skipped,
             _ => JobResult::Failed,
         })
     }
@@ -252,7 +255,12 @@ impl Manager for Fake {
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
-        self.log.push(format!("{verb} {unit}"));
+        let alone = if verb == Verb::StopAlone {
+            " alone"
+        } else {
+            ""
+        };
+        self.log.push(format!("{verb} {unit}{alone}"));
         let path = format!("/job/{}", self.log.len());
         let job = Job {
             path: path.clone(),

@@ -169,6 +169,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_needs_quotes_or_joins_two_lines_fits_nowhere() {
+        assert!(fits_path("/srv/web") && fits_path("/srv/a web\\x") && fits_path("/srv/é"));
+        for path in [
+            "/srv/web\\",
+            "/srv/web ",
+            " /srv/web",
+            "/srv/w\neb",
+            "/srv/web\t",
+        ] {
+            assert!(!fits_path(path), "{path:?}");
+        }
+    }
+
+    #[test]
     fn plain_words_stay_as_a_person_would_write_them() {
         for (text, written) in [
             ("/srv/web/server.js", "/srv/web/server.js"),

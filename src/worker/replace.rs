@@ -342,6 +342,37 @@ mod tests {
         assert!(replacer.all_served());
     }
 
+    /// By the time that it is looked at, the number of a caller that has ended may be another process's.
+    #[test]
+    fn nothing_is_decided_about_a_caller_that_does_not_wait_any_more() {
+        let declared = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut replacer = Replacer::new("web", vec![passed(&declared, 920)]);
+        let theirs = TcpListener::bind("127.0.0.2:0").unwrap();
+        let mut address = Vec::from(libc::AF_INET.to_ne_bytes());
+        address.truncate(2);
+        address.extend(declared.local_addr().unwrap().port().to_be_bytes());
+        address.extend([127, 0, 0, 1]);
+        address.extend([0; 8]);
+        let call = Call {
+            id: 0,
+            thread: std::process::id(),
+            kind: Kind::Bind,
+            fd: theirs.as_raw_fd(),
+            address: address.as_ptr().addr() as u64,
+            length: 16,
+        };
+        let caller = Process::of_thread(std::process::id()).unwrap();
+        let wanted = read_address(&call, &caller).unwrap();
+        assert_eq!(
+            wanted.to_string(),
+            declared.local_addr().unwrap().to_string()
+        );
+        // Of no filter is any call.
+        let filter = std::fs::File::open("/dev/null").unwrap();
+        let outcome = replacer.bind(filter.as_fd(), &call, &caller);
+        assert_eq!(outcome, Outcome::Untouched);
+    }
+
     #[test]
     fn a_socket_that_cannot_be_taken_keeps_nobody_waiting_for_it() {
         let [gone, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());

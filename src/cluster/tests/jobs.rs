@@ -103,3 +103,62 @@ fn the_port_is_closed_although_its_job_was_cancelled() {
     bench.stopped();
     assert_eq!(bench.fake.ready(), Vec::<&str>::new());
 }
+
+/// A restart of the app that was on its way down: its stop is no first verdict.
+#[test]
+fn an_instance_that_is_being_stopped_is_started_all_the_same() {
+    let mut bench = Bench::running(&["web@0.service", "web@1.service"]);
+    bench.fake.busy("web@1.service", "stop");
+    assert_eq!(bench.start(2), Ok(2));
+    assert_eq!(bench.fake.log, ["start web@1.service"]);
+}
+
+#[test]
+fn a_stop_that_a_start_overtakes_waits_no_longer_and_kills_nobody() {
+    let mut bench = Bench::running(&[]);
+    bench.falls("web@0.service");
+    bench.cluster_ends("success", "stop");
+    // The job of the stop is gone with the next pause.
+    bench.fake.stop_instead("web.service");
+    assert_eq!(bench.stop(), Stopped::Clean);
+    assert_eq!(bench.killed(), 0);
+}
+
+#[test]
+fn a_start_that_succeeds_makes_up_for_those_that_failed() {
+    let mut bench = Bench::running(&[]);
+    let held = |bench: &Bench| hold_off::after_failure(&bench.cluster, now());
+    for seconds in [0, 1, 2] {
+        assert_eq!(held(&bench), Duration::from_secs(seconds));
+    }
+    assert_eq!(bench.start(1), Ok(1));
+    assert_eq!(held(&bench), Duration::ZERO);
+}
+
+#[test]
+fn what_is_held_back_waits_for_nobody_who_does_not_knock_and_gives_way_to_a_job() {
+    let socket = |sub: &str| Unit {
+        name: "web.socket".into(),
+        active: ActiveState::Active,
+        sub: sub.into(),
+        ..Unit::default()
+    };
+    let pause = Duration::from_secs(15);
+    for (sub, job, held) in [
+        ("listening", None, LOOK),
+        ("running", None, pause),
+        ("running", Some("start"), pause),
+        ("running", Some("restart"), LOOK),
+        ("running", Some("stop"), LOOK),
+    ] {
+        let mut bench = Bench::running(&["web.service"]);
+        bench.fake.set(socket(sub));
+        if let Some(job) = job {
+            bench.fake.busy("web.service", job);
+        }
+        let ended = hold_off::wait(&mut bench.fake, &bench.cluster, pause).unwrap();
+        let gave_way = ended.map(|job| job.kind);
+        assert_eq!(gave_way.as_deref(), job.filter(|job| *job != "start"));
+        assert_eq!(bench.fake.now(), held, "{sub}, {job:?}");
+    }
+}

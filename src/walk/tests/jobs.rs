@@ -87,6 +87,54 @@ fn instances_too_many_that_do_not_end_are_killed() {
     assert_eq!(killed(&fake), ["web@3.service"]);
 }
 
+/// The job of one that runs already is done, and nothing has changed.
+#[test]
+fn one_that_runs_on_as_the_old_process_was_not_replaced() {
+    let mut fake = Fake::running(&ALL);
+    let old_pid = fake.pid("web@0.service");
+    let job = fake.queue(Verb::Start, "web@0.service").unwrap();
+    let (mut notes, plan) = (Notes::default(), plan());
+    let mut walk = Walk {
+        manager: &mut fake,
+        plan: &plan,
+        witness: &mut notes,
+        canary: None,
+        others: Others::Untouched,
+        overdue: Overdue::new(&plan.app, plan.longest_stop),
+    };
+    assert_eq!(walk.verdict(0, &job, old_pid).unwrap_err().number, Some(0));
+}
+
+/// systemd has started it again by itself between two looks.
+#[test]
+fn one_that_dies_while_it_settles_has_failed_although_it_is_ready_again() {
+    let mut fake = Fake::running(&ALL);
+    let first = Unit {
+        main_pid: 7,
+        ..fake.unit("web@0.service").unwrap()
+    };
+    let (mut notes, plan) = (Notes::default(), plan());
+    let mut walk = Walk {
+        manager: &mut fake,
+        plan: &plan,
+        witness: &mut notes,
+        canary: None,
+        others: Others::Untouched,
+        overdue: Overdue::new(&plan.app, plan.longest_stop),
+    };
+    let failed = walk.settle(0, first).unwrap_err();
+    assert_eq!(failed.why, "ready, and then pid 7 died");
+}
+
+#[test]
+fn one_whose_job_had_nothing_to_do_counts_by_its_process() {
+    let mut fake = Fake::running(&ALL);
+    fake.script("web@1.service", &[Start::Skips]);
+    assert_eq!(run(&mut fake, &plan()).0, Ok(()));
+    let restarts = fake.log.iter().filter(|l| *l == "restart web@1.service");
+    assert_eq!(restarts.count(), 1);
+}
+
 #[test]
 fn a_job_that_was_cancelled_is_asked_for_again() {
     for (unit, line) in [
