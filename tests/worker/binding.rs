@@ -194,17 +194,15 @@ fn a_program_that_goes_on_without_its_address_is_named() {
 
 #[test]
 fn a_wrong_port_is_named() {
-    let mut instance = Stage::on(LOOPBACK)
-        .argument("--listen-timeout=500ms")
-        .python(
-            "
+    let mut instance = Stage::on(LOOPBACK).argument("--listen-timeout=3s").python(
+        "
 s = tcp(); s.bind(('127.0.0.1', 0)); s.listen()
 wrong = s.getsockname()[1]; s.close()
 s = tcp(); s.bind(('127.0.0.1', wrong)); s.listen()
 print('wrong', wrong, flush=True)
 signal.pause()",
-        );
-    instance.says("not ready after 0.5 s");
+    );
+    instance.says("not ready after 3 s");
     let output = instance.output();
     let wrong = output
         .lines()

@@ -163,6 +163,60 @@ serve(s)",
     assert_eq!(instance.helpers(), []);
 }
 
+/// The kernel gives the files of such a process to root, see `PR_SET_DUMPABLE` of prctl(2); here the group tells, since the
+/// user is root anyway.
+#[test]
+fn the_programs_user_cannot_look_into_the_helper() {
+    let instance = Stage::on(LOOPBACK)
+        .before("set -- setpriv --regid=65534 --clear-groups -- \"$@\"")
+        .python(SERVE)
+        .ready();
+    let group = |pid| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(format!("/proc/{pid}/status"))
+            .unwrap()
+            .gid()
+    };
+    assert_eq!(group(instance.pid()), 65534);
+    assert_eq!(group(instance.helpers()[0]), 0);
+}
+
+#[test]
+fn a_program_whose_manager_cannot_be_told_is_not_started() {
+    let mut instance = Stage::on(LOOPBACK)
+        .before("export NOTIFY_SOCKET=/nowhere/notify")
+        .start(&["echo", "started"]);
+    assert_eq!(instance.status(), 226);
+    let output = instance.output();
+    assert!(
+        output.starts_with("<3>rsgen: the unit hides /nowhere/notify, ")
+            && !output.contains("started"),
+        "{output}"
+    );
+}
+
+/// Where Yama restricts ptrace(2), a unit gives `CAP_SYS_PTRACE`: it is meant for the helper alone.
+#[test]
+fn the_capability_of_the_helper_is_not_passed_on_to_the_program() {
+    let sets = |handover: &str| {
+        let mut instance = Stage::on(LOOPBACK)
+            .argument(format!("--handover={handover}"))
+            .argument("--ready=exec")
+            .before("set -- setpriv --inh-caps=+sys_ptrace,+kill --ambient-caps=+sys_ptrace,+kill -- \"$@\"")
+            .start(&["grep", "-E", "Cap(Inh|Amb)", "/proc/self/status"]);
+        assert_eq!(instance.status(), 0, "{}", instance.output());
+        let output = instance.output();
+        let numbers = output.lines().filter_map(|line| line.split('\t').nth(1));
+        let numbers = numbers.map(|number| u64::from_str_radix(number, 16).unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    let [ptrace, kill] = [1 << 19, 1 << 5];
+    let bits = |sets: Vec<u64>| -> Vec<u64> { sets.iter().map(|s| s & (ptrace | kill)).collect() };
+    // There is no helper to give it to, so what the unit gives is the program's.
+    assert_eq!(bits(sets("fds")), [ptrace | kill; 2]);
+    assert_eq!(bits(sets("bind")), [kill; 2]);
+}
+
 #[test]
 fn a_program_that_cannot_be_executed_is_one_line_and_203() {
     for (program, why) in [
@@ -211,10 +265,11 @@ fn the_brake_goes_waits_and_gives_up() {
     assert_eq!(waits.status(), 0);
     assert!(start.elapsed().as_millis() >= 390, "it did not wait");
     let told = waits.notified().unwrap();
-    assert!(
-        told.contains("STATUS=waiting") && told.contains("EXTEND_TIMEOUT_USEC="),
-        "{told}"
-    );
+    assert!(told.contains("STATUS=waiting"), "{told}");
+    let mut lines = told.lines();
+    let extended = lines.find_map(|l| l.strip_prefix("EXTEND_TIMEOUT_USEC="));
+    let micros: u64 = extended.unwrap().parse().unwrap();
+    assert!(micros > 30_000_000, "no more than the pause: {told}");
 
     let mut errored = deaths(3, 0).start(&["echo", "started"]);
     assert_eq!(errored.status(), 190);
