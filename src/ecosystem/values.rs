@@ -70,29 +70,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instances_are_read_as_pm2_reads_them_and_never_fall_under_one() {
-        for (text, cpus, count) in [
-            ("max", 4, 4),
-            ("0", 4, 4),
-            ("-1", 4, 3),
-            ("-8", 4, 1),
-            ("3", 1, 3),
-            ("1024", 1, 1024),
-            ("-1024", 1025, 1),
-            ("max", 0, 1),
-        ] {
-            assert_eq!(
-                text.parse::<Instances>().unwrap().resolve(cpus),
-                count,
-                "{text}"
-            );
-        }
-        for wrong in ["", "auto", "1.5", "1025", "-1025", "-99999999999"] {
-            assert!(wrong.parse::<Instances>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn times_are_systemds_or_a_number_of_milliseconds() {
         assert_eq!(parse_time("1600ms"), Ok(Duration::from_millis(1600)));
         assert_eq!(parse_time("1min 30s"), Ok(Duration::from_secs(90)));
