@@ -25,6 +25,7 @@ impl Root {
             "etc/systemd/system",
             "run",
             "usr/lib/rsgen",
+            "usr/lib/systemd/system",
             "out",
         ] {
             fs::create_dir_all(folder.path().join(dir)).unwrap();
