@@ -2,7 +2,7 @@
 
 mod systemd;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zbus::Variant;
 
@@ -142,6 +142,39 @@ fn takes_the_state_of_the_unit_when_a_job_is_gone_without_a_signal() {
         let job = start(&mut bus);
         assert_eq!(bus.wait(&job, LONG), Ok(result), "{state}");
     }
+}
+
+/// A transaction that cancels many jobs has as many signals in front of the one that is waited for.
+#[test]
+fn hears_the_end_of_a_job_that_is_gone_behind_the_ends_of_others() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    // What the unit itself says would be another result.
+    systemd
+        .lock()
+        .unit
+        .insert("ActiveState", "activating".into());
+    let other = Removed {
+        job: "/org/freedesktop/systemd1/job/1",
+        ..ended(SYSTEMD, "canceled")
+    };
+    let mut many = vec![other; 50];
+    many.push(ended(SYSTEMD, "done"));
+    systemd.lock().signals.insert("GetAll", many);
+    let job = start(&mut bus);
+    assert_eq!(bus.wait(&job, LONG), Ok(JobResult::Done));
+}
+
+/// Whoever shows progress meanwhile waits for a moment at a time.
+#[test]
+fn sees_that_a_job_is_gone_over_waits_that_are_short() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let job = start(&mut bus);
+    let began = Instant::now();
+    let mut waits = std::iter::repeat_with(|| bus.wait(&job, Duration::from_millis(20)));
+    let result = waits.find(|result| result.is_ok() || began.elapsed() > LONG);
+    assert_eq!(result, Some(Ok(JobResult::Done)));
 }
 
 /// A bus that restarts, a systemd that re-executes itself.
