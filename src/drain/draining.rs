@@ -377,3 +377,6 @@ fn is_shutting_down(scope: &str) -> bool {
         .output();
     answer.is_ok_and(|a| a.stdout.starts_with(b"stopping"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! What a drain does between two looks at the connections.
+
+use std::ffi::OsString;
+use std::net::{TcpListener, TcpStream};
+
+use nix::sys::signal::SigSet;
+use nix::sys::stat::fstat;
+
+use super::*;
+use crate::arguments::drain::parse;
+
+fn listener(socket: &TcpListener) -> Listener {
+    let copy = OwnedFd::from(socket.try_clone().unwrap());
+    let row = kinds::recognise(&copy).unwrap();
+    let inode = fstat(&copy).unwrap().st_ino;
+    Listener::of(row, &copy, inode).unwrap()
+}
+
+/// The connections that wait to be accepted.
+fn accepted(socket: &TcpListener) -> usize {
+    socket.set_nonblocking(true).unwrap();
+    std::iter::from_fn(|| socket.accept().ok()).count()
+}
+
+#[test]
+fn others_are_woken_twice_for_a_connection_that_waits_and_for_nothing_else() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let drain = parse(std::iter::once(OsString::from("--app=web"))).unwrap();
+    let mut draining = Draining {
+        drain: &drain,
+        group: ControlGroup::of_this_process(),
+        manager: 1,
+        systemds: HashSet::new(),
+        listeners: vec![listener(&socket)],
+        not_inspected: None,
+        signals: SignalFd::new(&SigSet::empty()).unwrap(),
+        asked: None,
+        end: Instant::now(),
+        answered_by: Instant::now(),
+        filters: None,
+        settled: HashSet::new(),
+        nudges: 1,
+    };
+    draining.nudge();
+    assert_eq!(accepted(&socket), 0, "nothing waits");
+
+    let _client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+    draining.nudges = 2;
+    for _look in 0..4 {
+        draining.nudge();
+    }
+    assert_eq!(accepted(&socket), 3, "the client's own and two more");
+}
