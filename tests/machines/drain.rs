@@ -141,6 +141,31 @@ pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mu
     );
 }
 
+/// The whole machine would wait for one connection. That it goes down is asked of systemctl(1), which says so here.
+pub(crate) fn a_machine_that_goes_down_is_kept_up_for_no_more_than_three_seconds(
+    machine: &mut Machine,
+) {
+    deploy(machine, "upgrade.js", "drain_timeout = \"60s\"");
+    let mut socket = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let upgrade = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).unwrap();
+    assert!(socket.read(&mut [0; 512]).unwrap() > 0);
+    let says = "#!/bin/sh\ncase \"$*\" in\n*is-system-running*) echo stopping ;;\n*) exec /usr/bin/systemctl-itself \"$@\" ;;\nesac\n";
+    machine
+        .sh("mv /usr/bin/systemctl /usr/bin/systemctl-itself")
+        .ok();
+    machine.write("/usr/bin/systemctl", says);
+    machine.sh("chmod 755 /usr/bin/systemctl").ok();
+    let took = machine.systemctl(&["restart", "web"]).ok().took;
+    machine
+        .sh("mv /usr/bin/systemctl-itself /usr/bin/systemctl")
+        .ok();
+    assert!((3..20).contains(&took.as_secs()), "{took:?}");
+    let journal = machine.journal("web@*");
+    assert!(journal.contains("stopping after 3 s with"), "{journal}");
+}
+
 pub(crate) fn a_node_program_keeps_options_of_its_own(machine: &mut Machine) {
     deploy(
         machine,

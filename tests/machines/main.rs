@@ -169,6 +169,7 @@ const DRAIN: &[Spec] = specs![
     drain::a_session_of_http2_is_told_to_end,
     drain::an_upgraded_connection_is_left_until_the_time_is_over,
     drain::a_node_program_keeps_options_of_its_own,
+    drain::a_machine_that_goes_down_is_kept_up_for_no_more_than_three_seconds,
     drain::a_node_program_is_sent_the_message_shutdown,
     drain::an_event_loop_is_drained_without_being_stopped,
     drain::a_program_with_a_filter_of_its_own_is_not_killed_by_it,
