@@ -195,10 +195,13 @@ fn a_run_that_never_was_ready_lived_for_no_time_whatever_one_before_it_did() {
             active_enter: seconds(active_enter),
             inactive_exit: seconds(20),
             main_exit: seconds(30),
+            invocation: "abc".into(),
             ..Unit::default()
         });
         bench.ended(0, 1);
         assert_eq!(bench.deaths(0), deaths, "ready after {active_enter} s");
+        let noted = Deaths::load(&bench.cluster.deaths(0)).unwrap();
+        assert_eq!(noted.invocation, "abc", "for the journal of that run");
     }
 }
 
