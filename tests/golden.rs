@@ -11,7 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rsgen::contract::{Drain, Line, Run, Step};
-use rsgen::ecosystem::{self, resolve::FileStatus};
+use rsgen::ecosystem::{
+    self,
+    resolve::{Beyond, FileStatus},
+};
 use rsgen::generate;
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host, UnitSet};
@@ -36,6 +39,7 @@ fn status(path: &Path) -> Option<FileStatus> {
         group: owner,
         mode: 0o640 | 0o111,
         link: None,
+        beyond: Beyond::Nothing,
     })
 }
 

@@ -134,6 +134,7 @@ fn cannot_read<'a>(
 mod tests {
     use super::*;
     use crate::ecosystem::parse;
+    use crate::ecosystem::resolve::Beyond;
 
     fn app(lines: &str) -> App {
         let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{lines}");
@@ -151,6 +152,7 @@ mod tests {
             group: owner,
             mode: if is_secret { 0o600 } else { 0o755 },
             link: None,
+            beyond: Beyond::Nothing,
         })
     }
 
@@ -196,6 +198,7 @@ mod tests {
                     group: 8,
                     mode: if path.ends_with("file") { mode } else { folder },
                     link: None,
+                    beyond: Beyond::Nothing,
                 })
             };
             is_readable(Path::new("/a/file"), ids, &look) == Some(true)

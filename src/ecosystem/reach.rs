@@ -53,7 +53,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::ecosystem::resolve::{Account, FileStatus, Ids, resolve};
+    use crate::ecosystem::resolve::{Account, Beyond, FileStatus, Ids, resolve};
     use crate::ecosystem::{Report, parse};
 
     const ROOT: (u32, u32) = (0, 0);
@@ -71,6 +71,7 @@ mod tests {
                 group,
                 mode,
                 link: None,
+                beyond: Beyond::Nothing,
             };
             let mut all: BTreeMap<PathBuf, FileStatus> =
                 ["/srv", "/srv/web", "/etc", "/var", "/tmp"]

@@ -21,6 +21,34 @@ pub struct FileStatus {
     pub mode: u32,
     /// The target, if the inode is a link.
     pub link: Option<PathBuf>,
+    /// Whether owner, group and mode say all.
+    pub beyond: Beyond,
+}
+
+/// What else decides who may write to an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Beyond {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// An access control list, see acl(5). The bits of the group then limit every entry of the list.
+    Acl,
+    /// Whoever answers for the file system: it is one in user space, or not even root gets an answer from it.
+    Server,
+}
+
+impl FileStatus {
+    /// An inode whose owner and mode only the server of its file system knows.
+    #[must_use]
+    pub const fn of_a_server() -> Self {
+        Self {
+            owner: 0,
+            group: 0,
+            mode: 0,
+            link: None,
+            beyond: Beyond::Server,
+        }
+    }
 }
 
 /// The number of an account.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-use super::resolve::{Account, FileStatus, Ids, Probe};
+use super::resolve::{Account, Beyond, FileStatus, Ids, Probe};
 
 /// The kernel's own limit, see `path_resolution(7)`.
 const MOST_LINKS: u32 = 40;
@@ -91,6 +91,8 @@ pub(super) enum Writer {
     Owner(u32),
     Group(u32),
     Everybody,
+    Acl,
+    Server,
 }
 
 impl Spot {
@@ -100,6 +102,8 @@ impl Spot {
             Writer::Owner(number) => format!("its owner `{}`", name(Account::User(number))),
             Writer::Group(number) => format!("its group `{}`", name(Account::Group(number))),
             Writer::Everybody => "everybody".to_owned(),
+            Writer::Acl => "an entry of its ACL, see getfacl(1)".to_owned(),
+            Writer::Server => "the server of its file system".to_owned(),
         };
         format!("`{}` may be written by {by}", self.path.display())
     }
@@ -108,12 +112,16 @@ impl Spot {
 impl FileStatus {
     /// The account that may change the inode, if it is not root alone. A sticky bit does not prevent a new file.
     pub(super) fn writer(&self) -> Option<Writer> {
-        if self.owner != 0 {
+        if self.beyond == Beyond::Server {
+            Some(Writer::Server)
+        } else if self.owner != 0 {
             Some(Writer::Owner(self.owner))
         } else if self.mode & 0o002 != 0 {
             Some(Writer::Everybody)
         } else if self.mode & 0o020 != 0 && self.group != 0 {
             Some(Writer::Group(self.group))
+        } else if self.mode & 0o020 != 0 && self.beyond == Beyond::Acl {
+            Some(Writer::Acl)
         } else {
             None
         }
@@ -141,10 +149,13 @@ pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     })
 }
 
-/// Whether a file can be read with these numbers; none when it is not there.
+/// Whether a file can be read with these numbers; `None` when it is not there, or when more than its bits decides.
 pub(super) fn is_readable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
     let mut way = Way::to(path, look);
     let places: Vec<FileStatus> = way.by_ref().map(|(_, status)| status).collect();
     let (file, folders) = places.split_last().filter(|_| !way.is_cut)?;
+    if places.iter().any(|place| place.beyond != Beyond::Nothing) {
+        return None;
+    }
     Some(file.gives(4, ids) && folders.iter().all(|folder| folder.gives(1, ids)))
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::ecosystem::resolve::FileStatus;
+use rustix::fs::{self as inode, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::ecosystem::resolve::{Beyond, FileStatus};
 use crate::procfs;
 
 /// A machine that units are made for.
@@ -46,16 +49,54 @@ impl Host {
     }
 }
 
-/// Looks up what there is at a path of this machine.
+/// Looks up the inode at a path of this machine. The inode is opened, and everything is asked of that descriptor: a file
+/// system that comes or goes meanwhile cannot mix its answers with those of the folder below it.
+///
+/// Root gets an answer from every file system that the kernel itself serves. An error other than "not there" is therefore the
+/// work of a server, for instance of a user's own file system in user space, which not even root may enter.
 #[must_use]
 pub fn status(path: &Path) -> Option<FileStatus> {
-    let found = path.symlink_metadata().ok()?;
-    Some(FileStatus {
-        owner: found.uid(),
-        group: found.gid(),
-        mode: found.mode() & 0o7777,
-        link: fs::read_link(path).ok(),
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match inode::open(path, flags, Mode::empty()).and_then(|inode| examine(inode.as_fd())) {
+        Ok(found) => Some(found),
+        Err(Errno::NOENT | Errno::NOTDIR) => None,
+        Err(_) => rustix::process::geteuid()
+            .is_root()
+            .then_some(FileStatus::of_a_server()),
+    }
+}
+
+/// `FUSE_SUPER_MAGIC`, see statfs(2).
+const FUSE: u64 = 0x6573_5546;
+
+fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
+    let is_fuse = u64::try_from(inode::fstatfs(found)?.f_type) == Ok(FUSE);
+    if is_fuse && !is_served_by_root(found) {
+        return Ok(FileStatus::of_a_server());
+    }
+    let stat = inode::fstat(found)?;
+    // An empty path stands for the descriptor itself, see readlink(2).
+    let link = inode::readlinkat(found, "", Vec::new()).ok();
+    Ok(FileStatus {
+        owner: stat.st_uid,
+        group: stat.st_gid,
+        mode: stat.st_mode & 0o7777,
+        beyond: if link.is_none() && has_acl(found) {
+            Beyond::Acl
+        } else {
+            Beyond::Nothing
+        },
+        link: link.map(|target| PathBuf::from(OsString::from_vec(target.into_bytes()))),
     })
+}
+
+/// Whether an inode has an access control list, see acl(5). What cannot be told counts as one.
+fn has_acl(found: BorrowedFd<'_>) -> bool {
+    // getxattr(2) does not take a descriptor of `O_PATH`, but its place in /proc.
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let mut nothing = [0_u8; 0];
+    let length = inode::getxattr(path, "system.posix_acl_access", &mut nothing[..]);
+    !matches!(length, Err(Errno::NODATA | Errno::NOTSUP))
 }
 
 /// Kinds of file systems that the kernel answers for alone.
@@ -64,24 +105,59 @@ const LOCAL: &[&str] = &[
     "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
+/// Whether root has mounted the file system in user space that an inode is of. The descriptor keeps the mount: one that is
+/// not in the list any more has been detached since.
+fn is_served_by_root(found: BorrowedFd<'_>) -> bool {
+    let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd()));
+    let fdinfo = fdinfo.unwrap_or_default();
+    let id = procfs::field(&fdinfo, "mnt_id:").and_then(|id| id.parse().ok());
+    let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+    mounts
+        .iter()
+        .any(|mount| Some(mount.id) == id && mount.is_roots)
+}
+
 /// The same as [`status`] for local file systems only. The caller asks for each folder on the way first, and stops at the first
 /// one without an answer.
 fn local(path: &Path) -> Option<FileStatus> {
-    static MOUNTS: OnceLock<BTreeMap<PathBuf, String>> = OnceLock::new();
-    let read = || mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
-    let kind = MOUNTS.get_or_init(read).get(path);
-    kind.is_none_or(|kind| LOCAL.contains(&kind.as_str()))
-        .then(|| status(path))?
+    static MOUNTS: OnceLock<BTreeMap<PathBuf, Mount>> = OnceLock::new();
+    let read = || {
+        let all = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+        all.into_iter().map(|m| (m.place.clone(), m)).collect()
+    };
+    match MOUNTS.get_or_init(read).get(path) {
+        Some(mount) if !mount.is_roots => Some(FileStatus::of_a_server()),
+        Some(mount) if !LOCAL.contains(&mount.kind.as_str()) => None,
+        _ => status(path),
+    }
 }
 
-/// The mount points, each with the type of the file system that was mounted there last, see `/proc/PID/mountinfo` in proc(5).
-fn mounts(mountinfo: &[u8]) -> BTreeMap<PathBuf, String> {
+/// A mounted file system.
+struct Mount {
+    id: u32,
+    place: PathBuf,
+    kind: String,
+    /// Whether it has no `user_id=` of another user, see mount.fuse3(8).
+    is_roots: bool,
+}
+
+/// The mounts in the order in which they were made, see `/proc/PID/mountinfo` in proc(5).
+fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
     let lines = mountinfo.split(|b| *b == b'\n');
     let mounts = lines.filter_map(|line| {
         let mut words = line.split(|b| *b == b' ');
-        let place = unescaped(words.nth(4)?);
-        let kind = words.skip_while(|word| *word != b"-").nth(1)?;
-        Some((place.into(), String::from_utf8_lossy(kind).into_owned()))
+        let id = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+        let place = unescaped(words.nth(3)?).into();
+        let mut words = words.skip_while(|word| *word != b"-").skip(1);
+        let kind = String::from_utf8_lossy(words.next()?).into_owned();
+        let mut options = words.nth(1).unwrap_or_default().split(|b| *b == b',');
+        let is_roots = !options.any(|o| o.starts_with(b"user_id=") && o != b"user_id=0");
+        Some(Mount {
+            id,
+            place,
+            kind,
+            is_roots,
+        })
     });
     mounts.collect()
 }
@@ -109,17 +185,63 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_mount_at_a_place_is_the_one_that_is_seen() {
+    fn a_mount_tells_its_place_its_kind_and_whose_it_is() {
         let text = b"21 1 0:20 / / rw shared:1 - ext4 /dev/vda rw\n\
             22 21 0:21 / /srv/a\\040b rw,relatime shared:2 master:1 - autofs systemd-1 rw\n\
             23 21 0:22 / /srv/a\\040b rw - nfs4 host:/x rw\n\
+            24 21 0:23 / /srv/web rw,nosuid - fuse.evil evil rw,user_id=33,group_id=33\n\
+            25 21 0:24 / /srv/pool rw - fuse.mergerfs a:b rw,user_id=0,group_id=0\n\
             nonsense\n";
         let found = mounts(text);
-        let found: Vec<(&str, &str)> = found
+        let found: Vec<_> = found
             .iter()
-            .map(|(place, kind)| (place.to_str().unwrap(), kind.as_str()))
+            .map(|m| (m.id, m.place.to_str().unwrap(), m.kind.as_str(), m.is_roots))
             .collect();
-        assert_eq!(found, [("/", "ext4"), ("/srv/a b", "nfs4")]);
+        let all = [
+            (21, "/", "ext4", true),
+            (22, "/srv/a b", "autofs", true),
+            (23, "/srv/a b", "nfs4", true),
+            (24, "/srv/web", "fuse.evil", false),
+            (25, "/srv/pool", "fuse.mergerfs", true),
+        ];
+        assert_eq!(found, all);
+    }
+
+    #[test]
+    fn an_access_control_list_is_seen_and_its_mask_is_in_the_bits_of_the_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(status(&file).unwrap().beyond, Beyond::Nothing);
+        // Version 2: the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
+        let none = u32::MAX;
+        let entries = [
+            (1_u16, 6_u16, none),
+            (2, 6, 33),
+            (4, 4, none),
+            (16, 6, none),
+            (32, 4, none),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, bits, id) in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(bits.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        let flags = inode::XattrFlags::empty();
+        inode::setxattr(&file, "system.posix_acl_access", &list, flags).unwrap();
+        let found = status(&file).unwrap();
+        assert_eq!((found.beyond, found.mode), (Beyond::Acl, 0o664));
+    }
+
+    #[test]
+    fn a_link_is_told_for_itself_and_nothing_where_nothing_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+        assert_eq!(status(&link).unwrap().link, Some("/nowhere".into()));
+        assert!(status(&folder.path().join("nothing")).is_none());
+        assert!(status(&link.join("below")).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use rsgen::ecosystem::env_files::EnvFiles;
-use rsgen::ecosystem::resolve::FileStatus;
+use rsgen::ecosystem::resolve::{Beyond, FileStatus};
 use rsgen::ecosystem::{self, App};
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host};
@@ -26,6 +26,7 @@ const OTHERS: Host = Host {
             group: 7,
             mode: 0o755,
             link: None,
+            beyond: Beyond::Nothing,
         })
     },
     ..HOST

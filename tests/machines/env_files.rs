@@ -165,6 +165,27 @@ pub(crate) fn hold_up_no_manager_when_they_are_pipes(machine: &mut Machine) {
     );
 }
 
+/// The folder is root's by its bits, and an entry of its list lets the app write to it.
+pub(crate) fn below_a_folder_with_an_acl_are_read_by_the_worker(machine: &mut Machine) {
+    plant(machine);
+    machine
+        .sh("chown -R root:root /srv/web && chmod 755 /srv/web")
+        .ok();
+    // Version 2: the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
+    let set = "import os, struct; e = [(1, 7, -1), (2, 7, 33), (4, 5, -1), (16, 7, -1), (32, 5, -1)]; \
+        os.setxattr('/srv/web', 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *x) for x in e))";
+    machine.run(&["python3", "-c", set]).ok();
+    cluster::install(machine, "graceful.js", "1", "env_file = \".env\"");
+    cluster::assert_exactly(machine, 1);
+    let unit = machine.sh("systemctl cat web@0.service").ok().stdout;
+    assert!(!unit.contains("EnvironmentFile="), "{unit}");
+    let told = machine
+        .run(&["rsgen", "check", "/srv/web/ecosystem.toml"])
+        .ok();
+    let why = "`/srv/web` may be written by an entry of its ACL";
+    assert!(told.stderr.contains(why), "{told}");
+}
+
 pub(crate) fn show_the_program_nothing_that_only_root_may_read(machine: &mut Machine) {
     machine.write("/root/token", "TOKEN=hush\n");
     machine.sh("chmod 600 /root/token").ok();

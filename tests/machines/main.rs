@@ -294,6 +294,7 @@ const VALUES: &[Spec] = specs![
     env_files::are_known_as_systemd_knows_them,
     env_files::give_a_program_the_same_by_worker_and_by_systemd,
     env_files::hold_up_no_manager_when_they_are_pipes,
+    env_files::below_a_folder_with_an_acl_are_read_by_the_worker,
     env_files::show_the_program_nothing_that_only_root_may_read,
     env_files::reach_the_program_and_nothing_before_it,
     env_files::of_root_alone_are_read_by_systemd,

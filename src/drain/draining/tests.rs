@@ -7,7 +7,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 
 use super::*;
-use crate::arguments::drain::parse;
+use crate::contract::Drain;
 
 fn listener(socket: &TcpListener) -> Listener {
     let copy = OwnedFd::from(socket.try_clone().unwrap());
@@ -25,7 +25,8 @@ fn accepted(socket: &TcpListener) -> usize {
 #[test]
 fn others_are_woken_twice_for_a_connection_that_waits_and_for_nothing_else() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let drain = parse(std::iter::once(OsString::from("--app=web"))).unwrap();
+    let line = "drain --app=web --instance=0 --state=/tmp --handover=bind --timeout=10s --way=auto";
+    let drain = Drain::parse(line.split(' ').map(OsString::from)).unwrap();
     let mut draining = Draining {
         drain: &drain,
         group: ControlGroup::of_this_process(),
@@ -33,6 +34,7 @@ fn others_are_woken_twice_for_a_connection_that_waits_and_for_nothing_else() {
         systemds: HashSet::new(),
         listeners: vec![listener(&socket)],
         not_inspected: None,
+        unseen: Vec::new(),
         signals: SignalFd::new(&SigSet::empty()).unwrap(),
         asked: None,
         end: Instant::now(),
