@@ -6,11 +6,33 @@ from __future__ import annotations
 
 import re
 
-# Names of variables in an ecosystem file that rsgen takes for secrets.
-TELLING = re.compile(r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)\w*", re.ASCII | re.IGNORECASE)
-ASSIGNED = re.compile(r"(%s\"?[ \t]*=[ \t]*).+" % TELLING.pattern, TELLING.flags)
+# Names of variables in an ecosystem file that rsgen takes for secrets, and further names of the kind. A line of
+# LoadCredential= or ImportCredential= has a path, and one of PassCredentials= a boolean.
+WORD = (
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|[_-]PASS(?![A-Za-z])|SECRET|TOKEN|(?:API|PRIVATE|ACCESS)[_-]?KEY"
+    r"|(?<!Load)(?<!Import)(?<!Pass)CREDENTIAL|(?<![A-Za-z])DSN(?![A-Za-z]))"
+)
+TELLING = re.compile(r"(?<![\w.-])(?=[\w.-]*%s)[\w.-]+(?![\w.-])" % WORD, re.ASCII | re.IGNORECASE)
+# What follows is a secret: a setting, or a variable in its value, with such a name; an option with such a name and
+# its argument; the user and the password in a URL.
+SECRET = re.compile(
+    r"""(^.(?=[^=]*%(word)s)[^=]*=[ \t]*|%(name)s\\?["']?[ \t]*(?:=|:(?!/))[ \t]*|(?=-)%(name)s[\\"',\s]+"""
+    r"""|://(?=(?:[^\s/"']*|[^\s:/"']*:\S{0,4096})@)).+""" % {"word": WORD, "name": TELLING.pattern},
+    TELLING.flags,
+)
 # A line of a diff whose meaning is known: empty, a comment, the header of a table, an assignment.
-LINE = re.compile(r"""[ +-][ \t]*(?:\#.*|;.*|\[.*|"?[A-Za-z_][\w.-]*"?[ \t]*=[ \t]*(?:[^=\s].*)?)?\s*$""", re.ASCII)
+COMMENTED = re.compile(r"[ +-][ \t]*[#;]")
+HEADER = re.compile(r"""[ +-][ \t]*\[{1,2}[A-Za-z_][\w."-]*\]{1,2}[ \t]*(?:\#.*)?\s*$""", re.ASCII)
+ASSIGNED = re.compile(r"""[ +-][ \t]*"?[A-Za-z_][\w.-]*"?[ \t]*=[ \t]*([^=\s].*)?\s*$""", re.ASCII)
+# A header that no line of a secret looks like.
+CERTAIN = re.compile(
+    r"[ +-](?:\[\[apps\]\]|\[apps(?:\.[\w-]+)+\]|\[(?:Unit|Service|Socket|Install|Slice|Timer|Path|Mount)\])\s*$", re.ASCII
+)
+# Strings that end on their line.
+CLOSED = re.compile(
+    r"""\"""(?:[^"\\]|\\.|"{1,2}(?!"))*\"""(?!")|'''(?:[^']|'{1,2}(?!'))*'''(?!')"""
+    r"""|(?<!")"(?!"")(?:[^"\\]|\\.)*"(?!")|(?<!')'(?!'')[^']*'(?!')"""
+)
 
 # Names that systemd passes on. systemd ignores an assignment to any other name, and logs its value.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -84,26 +106,89 @@ def unescaped(text):
 
 
 class Veil:
-    """Hides values, line by line, and tracks whether the old and the new text are within a value of several lines."""
+    """Hides values, line by line, and tracks whether the old and the new text may be within a value of several lines.
+
+    Where such a value ends is not certain, so everything up to the next certain header is hidden. Only an array and a
+    continued line without any sign of a secret or of a string of several lines end where they seem to end.
+    """
 
     def __init__(self):
-        # The quotes that end that value.
-        self.ends = {"-": None, "+": None}
+        self.sides = {"-": Extent(), "+": Extent()}
 
     def shown(self, line):
-        sides = "-+" if line[:1] == " " else line[:1]
-        inside = [side for side in sides if self.ends.get(side)]
-        for side in inside:
-            if self.ends[side] in line:
-                self.ends[side] = None
-        veil = ASSIGNED.sub(r"\1(hidden)", line)
-        if inside or not LINE.match(line):
+        extents = [self.sides[side] for side in ("-+" if line[:1] == " " else line[:1]) if side in self.sides]
+        # Every extent has to see the line.
+        within = [extent.covers(line) for extent in extents]
+        known = line[1:].isspace() or any(kind.match(line) for kind in (COMMENTED, HEADER, ASSIGNED))
+        if any(within) or not known:
             return hidden(line)
-        if veil != line:
-            for quotes in ('"""', "'''"):
-                if line.count(quotes) % 2:
-                    self.ends.update(dict.fromkeys(sides, quotes))
-        return veil
+        return SECRET.sub(r"\1(hidden)", line)
+
+
+class Extent:
+    """Whether the lines of one text are within a value of several lines."""
+
+    def __init__(self):
+        # The marks that have to be seen before the value can end: none outside a value.
+        self.marks = set()
+        self.inside = False
+        # Whether the value may be a secret, or holds a string of several lines.
+        self.lasting = False
+
+    def covers(self, line):
+        """Whether a line is within a value that began before the line."""
+        was = self.inside
+        if was and CERTAIN.match(line) and not self.marks:
+            self.inside = self.lasting = was = False
+        marks = opened(line)
+        if was:
+            self.proceed(line, marks)
+        elif marks:
+            self.inside, self.marks = True, marks
+            self.lasting = is_lasting(line, marks)
+        return was
+
+    def proceed(self, line, marks):
+        text = line[1:].strip()
+        plain = unstringed(text)
+        self.lasting = self.lasting or is_lasting(line, marks) or '"""' in text or "'''" in text
+        # A comment between continued lines does not end them.
+        goes_on = text.endswith("\\") or ("\\" in self.marks and COMMENTED.match(line))
+        # An escaped quote ends nothing, and of two marks the second may begin another string.
+        bare = re.sub(r"\\.", "", text)
+        ended = {quotes for quotes in ('"""', "'''") if bare.count(quotes) == 1}
+        ended |= {end for begin, end in ("[]", "{}") if plain.count(end) > plain.count(begin)}
+        # Within an array, quotes that are not awaited begin a string.
+        begun = marks if ASSIGNED.match(line) else marks - self.marks if self.marks & {"]", "}"} else set()
+        self.marks = self.marks - ended - {"\\"} | begun
+        if goes_on:
+            self.marks.add("\\")
+        if not self.lasting and not self.marks:
+            self.inside = False
+
+
+def is_lasting(line, marks):
+    return bool(TELLING.search(line) or SECRET.search(line) or marks & {'"""', "'''"})
+
+
+def unstringed(text):
+    """A text without its strings and its comment."""
+    return CLOSED.sub("", text).partition("#")[0]
+
+
+def opened(line):
+    """The marks that end what a line begins and does not end."""
+    marks = {"\\"} if line.rstrip().endswith("\\") else set()
+    if COMMENTED.match(line) or HEADER.match(line):
+        return marks
+    rest = CLOSED.sub("", line[1:])
+    marks |= {quotes for quotes in ('"""', "'''") if quotes in rest}
+    # In a unit a bracket may stand anywhere in a value, and opens nothing.
+    assigned = ASSIGNED.match(line)
+    if not assigned or (assigned.group(1) or "").startswith(("[", "{")) or TELLING.search(line):
+        rest = rest.partition("#")[0]
+        marks |= {end for begin, end in ("[]", "{}") if rest.count(begin) > rest.count(end)}
+    return marks
 
 
 def hidden(line):

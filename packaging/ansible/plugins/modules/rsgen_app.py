@@ -76,6 +76,7 @@ attributes:
     description:
       - Shows the ecosystem file and the units, which every user of the host may read. A value of O(config) or of an
         ecosystem file whose name sounds like a secret is left out of their lines.
+      - If such a value, or a string of any name, takes several lines, the lines up to the next table or section are left out.
       - Of secrets only the names that are removed, added or changed are shown, or C((changed)) if a file has a line that is
         not certainly a variable. No value, no comment and no such line is shown.
     support: full

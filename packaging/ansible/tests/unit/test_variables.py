@@ -88,21 +88,21 @@ class Showing(unittest.TestCase):
         diff = (
             "--- a\n+++ b\n@@ -1,4 +1,4 @@\n [apps.env]\n-DB_PASSWORD = \"\"\"\n-hush = 1\n-hush\"\"\"\n"
             "+DB_PASSWORD = \"\"\"\n+hush = 2\n+hush\"\"\"\n PORT = 3000\n"
-            "@@ -9,3 +9,3 @@\n hushhushhush\n-hushhu==\n+hush=\n Nice=5\n"
+            "@@ -9,4 +9,4 @@\n hushhushhush\n-hushhu==\n+hush=\n [Service]\n Nice=5\n"
         )
-        old = '[apps.env]\nDB_PASSWORD = """\nhush = 1\nhush"""\nPORT = 3000\n\n\n\nhushhushhush\nhushhu==\nNice=5\n'
+        old = '[apps.env]\nDB_PASSWORD = """\nhush = 1\nhush"""\nPORT = 3000\n\n\n\nhushhushhush\nhushhu==\n[Service]\nNice=5\n'
         veiled = variables.veiled(diff, old)
         self.assertNotIn("hush\"", veiled)
         self.assertNotIn("hush = ", veiled)
         self.assertNotIn("hushhu", veiled)
-        for line in [" PORT = 3000\n", " [apps.env]\n", " Nice=5\n", "@@ -9,3 +9,3 @@\n"]:
+        for line in [" [apps.env]\n", " [Service]\n", " Nice=5\n", "@@ -9,4 +9,4 @@\n"]:
             self.assertIn(line, veiled)
 
     # The value begins in a line that the diff leaves out.
-    AMID = 'A = 1\n[apps.env]\nDB_PASSWORD = """\nhush = 1\n# hush 2\n[hush3]\nhush = 4\nhush = 5\nhush"""\nPORT = 1\nNice=5\n'
+    AMID = 'A = 1\n[apps.env]\nDB_PASSWORD = """\nhush = 1\n# hush 2\n[hush3]\nhush = 4\nhush = 5\nhush"""\n[Service]\nPORT = 1\nNice=5\n'
     AMID_DIFF = (
         "--- a\n+++ b\n@@ -5,3 +5,3 @@\n # hush 2\n-[hush3]\n+[hush6]\n hush = 4\n"
-        '@@ -9,3 +9,3 @@\n hush"""\n-PORT = 1\n+PORT = 2\n Nice=5\n'
+        '@@ -9,4 +9,4 @@\n hush"""\n [Service]\n-PORT = 1\n+PORT = 2\n Nice=5\n'
     )
 
     def test_veils_a_value_that_begins_before_a_part_of_the_diff(self):
@@ -122,6 +122,93 @@ class Showing(unittest.TestCase):
     def test_a_line_that_begins_as_a_header_does_is_a_line(self):
         diff = '--- a\n+++ b\n@@ -1,4 +1,4 @@\n DB_PASSWORD = """\n---- hush\n--- hush\n+++ hush\n++++ hush\n hush"""\n'
         self.assertNotIn("hush", variables.veiled(diff, 'DB_PASSWORD = """\n--- hush\n-- hush\nhush"""\n'))
+
+    def veils(self, *texts, shown=()):
+        """Whether the diff of a new file shows nothing of a secret, nor a diff that leaves out all but its last line."""
+        for text in texts:
+            with self.subTest(text):
+                lines = text.split("\n")
+                new = "--- /dev/null\n+++ b\n@@ -0,0 +1,%d @@\n" % len(lines) + "".join("+%s\n" % line for line in lines)
+                veiled = variables.veiled(new)
+                last = "--- a\n+++ b\n@@ -%d +%d @@\n %s\n" % (len(lines), len(lines), lines[-1])
+                self.assertNotIn("HUSH", veiled + variables.veiled(last, text))
+                for line in shown:
+                    self.assertIn("+%s\n" % line, veiled)
+
+    def test_an_escaped_quote_ends_no_value(self):
+        self.veils(
+            'API_TOKEN = """\nx\\"""\nHUSH=2',
+            'API_TOKEN = """\nx\\"""\n# HUSH',
+            'API_TOKEN = """\\\nx\\"""\n[HUSH]',
+            'API_TOKEN = """a\\"""\nHUSH=2',
+        )
+
+    def test_veils_every_string_of_an_array(self):
+        value = 'API_TOKEN = [ """\n#HUSH\n""", ' + "'''\n#HUSH\n"
+        self.veils(value)
+        self.veils(value + "''' ]\n[Service]\nNice=5", shown=["[Service]", "Nice=5"])
+        self.veils('args = [\n  "--token",\n  "HUSH=1",\n]\n# HUSH')
+
+    def test_veils_a_secret_behind_a_string_that_names_it(self):
+        self.veils(
+            'NOTE = """\nAPI_TOKEN = """\nAPI_TOKEN = """\n# HUSH\nHUSH=1',
+            "NOTE = '''\nAPI_TOKEN = '''\nAPI_TOKEN = '''\n# HUSH\nHUSH=1",
+            'NOTE = """\n#HUSH',
+            "'API_TOKEN' = \"\"\"\n#HUSH",
+            'NOTE = """\\\nAPI_TOKEN = """\nA=HUSH',
+        )
+
+    def test_veils_the_lines_that_continue_a_line(self):
+        self.veils(
+            'Environment="API_TOKEN=1 \\\n  B=HUSH"',
+            'Environment=A=1 \\\n# a comment\n  B=HUSH',
+            'Environment=A=1 \\\n  API_TOKEN=2 \\\n\\\n  B=HUSH',
+            'SetCredentialEncrypted=a: \\\n  HUSH=',
+            'ExecStart=/bin/x --password \\\n  HUSH=1',
+        )
+        self.veils("ExecStart=/bin/x \\\n  A=HUSH\nNice=5", shown=["Nice=5"])
+
+    def test_a_header_within_a_secret_ends_nothing(self):
+        self.veils(
+            'API_TOKEN = """\n[Service]\nHUSH=1',
+            'API_TOKEN = """\nx\\"""\n[Service]\nHUSH=1',
+            'API_TOKEN = [\n"""\n]\n[Service]\nHUSH=1',
+            'API_TOKEN = ["""\n""", """\n]\n[Service]\nHUSH=1',
+            "Environment=API_TOKEN=1 \\\n[Service]\nA=HUSH",
+            'API_TOKEN = """\n[x]\n"""\n[HUSH]',
+        )
+
+    def test_veils_secrets_by_further_names(self):
+        for line in [
+            'DATABASE_URL="postgres://u:HUSH@db/x"',
+            'A="redis://:HUSH/HUSH@db"',
+            'A="https://HUSH@host/1"',
+            'PASSPHRASE = "HUSH"',
+            'SENTRY_DSN = "HUSH"',
+            "Environment=MY_CREDENTIALS=HUSH",
+            "Environment=DB_PASS=HUSH",
+            '"my-token-x" = "HUSH"',
+            '"my.api-key.x" = "HUSH"',
+            "env = { 'a-token-x' = 'HUSH' }",
+            'CONFIG = \'{"password": "HUSH"}\'',
+            'args = ["--password", "HUSH"]',
+            'args = ["--token=HUSH"]',
+            "ExecStart=/bin/x --api-key HUSH",
+            'ExecStart="/bin/x" "--api-key" "HUSH"',
+            "SetCredential=token:HUSH",
+        ]:
+            self.veils(line)
+
+    def test_shows_ordinary_lines(self):
+        lines = (
+            '[[apps]]|name = "api"|listen = ["0.0.0.0:3000", "[::]:3000"]|args = ["--port", "80"]|# a comment|[apps.env]'
+            "|A = \"it's\"|URL = \"http://localhost:3000/x\""
+            "|[Service]|Environment=NODE_ENV=production|MemoryMax=1G|ExecStart=/bin/test [ -f"
+            "|LoadCredential=token:/etc/token|PassCredentials=true||WantedBy=multi-user.target"
+        ).split("|")
+        text = "".join(" %s\n" % line for line in lines)
+        self.assertEqual(variables.veiled(text), text)
+        self.veils('listen = [\n  "a]",\n  "HUSH=1",\n]\nname = "api"', shown=['name = "api"'])
 
 
 if __name__ == "__main__":
