@@ -22,7 +22,7 @@ help:
 	@echo 'make lint     formatting and lints'
 	@echo 'make unit     the tests that need no machine'
 	@echo 'make machines the tests on real machines; FILTER=reload for some of them'
-	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama'
+	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama; GUEST=selinux'
 	@echo 'make fuzz     searches for input that breaks a claim of tests/fuzz; SECONDS=60, CLAIMS=proc for some'
 	@echo 'make mutants  searches for faults of one token that no test notices, for hours; ROOM=unit for one room'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
@@ -53,7 +53,7 @@ machines: deps package-tools programs
 kernel: NEEDS += qemu-system-x86_64:qemu-system-x86 cpio:cpio
 kernel: deps
 	cargo build --locked --bins --example load
-	cargo test --locked --test kernel
+	cargo test --locked --test kernel -- $(GUEST)
 
 # Runs each target for SECONDS. Findings are written to $(TARGET)/fuzz; a fix comes with a test of the finding.
 SECONDS ?= 60
@@ -134,6 +134,7 @@ install:
 	done
 	$(BUILD)/rsgen pages $(share)
 	install -D -m 644 packaging/ecosystem.schema.json $(share)/rsgen/ecosystem.schema.json
+	install -D -m 644 packaging/selinux/rsgen.cil $(share)/rsgen/rsgen.cil
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/bin/may-be-removed
 
 include packaging/packages.mk packaging/ansible.mk
