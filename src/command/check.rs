@@ -51,10 +51,12 @@ impl Subcommand for Check {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let version = context.systemd_version();
+        let layout = &context.layout;
+        let host = HostProbe::new(None, layout.scope);
         let examined = self
             .files
             .iter()
-            .map(|f| Ok(examine(&Input::read(f)?, &context.layout, version)));
+            .map(|f| Ok(examine(&Input::read(f)?, &host, layout, version)));
         let reports = examined.collect::<Result<Vec<_>, Failure>>()?;
         for report in &reports {
             context.sink.notice(&if report.diagnostics.is_empty() {
@@ -90,16 +92,12 @@ fn count_errors(reports: &[Report]) -> String {
     }
 }
 
-fn examine(input: &Input, layout: &Layout, version: Option<u32>) -> Report {
+fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32>) -> Report {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
     for app in &mut apps {
-        let host = HostProbe {
-            root: None,
-            scope: layout.scope,
-        };
-        resolve::resolve(app, &input.folder, &host, &mut faults);
+        resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));
         faults.extend(
             limits::of(layout, &app.name)
@@ -125,7 +123,9 @@ mod tests {
             folder: "/srv".into(),
             root: None,
         };
-        let report = examine(&input, &Layout::system("/nonexistent".as_ref()), version);
+        let layout = Layout::system("/nonexistent".as_ref());
+        let host = HostProbe::new(None, layout.scope);
+        let report = examine(&input, &host, &layout, version);
         let of_directives = report.diagnostics.iter().filter(|fault| {
             ["is ignored by", "is no directive"]
                 .iter()

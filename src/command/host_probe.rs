@@ -1,5 +1,8 @@
 //! The files and accounts of a host, against which an ecosystem file is resolved.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -7,15 +10,59 @@ use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::layout::Scope;
 use crate::plan;
 
-/// This host, or one that is being put together in a folder of it.
+/// This host, or one that is being put together in a folder of it. Made once for a command, because each account is asked
+/// for once.
 pub(super) struct HostProbe {
     /// The folder that will be `/` of the other host.
-    pub(super) root: Option<PathBuf>,
+    root: Option<PathBuf>,
     /// The manager whose apps are resolved.
-    pub(super) scope: Scope,
+    scope: Scope,
+    /// Whether a database has an entry.
+    listed: Answers<(&'static str, String), bool>,
+    /// The numbers of each user.
+    users: Answers<String, Option<Ids>>,
+    /// The number of each group.
+    groups: Answers<String, Option<u32>>,
+    /// The name of each account.
+    names: Answers<Account, String>,
+}
+
+/// The answers so far. Most cost a process each, and a file may name the same account in every app.
+struct Answers<K, V>(RefCell<HashMap<K, V>>);
+
+impl<K: Eq + Hash, V: Clone> Answers<K, V> {
+    fn new() -> Self {
+        Self(RefCell::new(HashMap::new()))
+    }
+
+    fn get(&self, key: K, ask: impl FnOnce(&K) -> V) -> V {
+        if let Some(known) = self.0.borrow().get(&key) {
+            return known.clone();
+        }
+        let answer = ask(&key);
+        self.0.borrow_mut().insert(key, answer.clone());
+        answer
+    }
 }
 
 impl HostProbe {
+    pub(super) fn new(root: Option<PathBuf>, scope: Scope) -> Self {
+        Self {
+            root,
+            scope,
+            listed: Answers::new(),
+            users: Answers::new(),
+            groups: Answers::new(),
+            names: Answers::new(),
+        }
+    }
+
+    fn is_listed(&self, database: &'static str, name: &str) -> bool {
+        let entry = (database, name.to_owned());
+        self.listed
+            .get(entry, |(database, name)| is_listed(database, name))
+    }
+
     /// Looks below the root first, then on this host: a package's dependencies are installed where it is built.
     fn any(&self, path: &Path, is: fn(&Path) -> bool) -> bool {
         let below = |root: &PathBuf| is(&root.join(path.strip_prefix("/").unwrap_or(path)));
@@ -50,11 +97,11 @@ impl Probe for HostProbe {
 
     fn has_user(&self, user: &str) -> bool {
         // A package creates its accounts when it is installed.
-        self.root.is_some() || user.parse::<u32>().is_ok() || is_listed("passwd", user)
+        self.root.is_some() || user.parse::<u32>().is_ok() || self.is_listed("passwd", user)
     }
 
     fn has_group(&self, group: &str) -> bool {
-        self.root.is_some() || group.parse::<u32>().is_ok() || is_listed("group", group)
+        self.root.is_some() || group.parse::<u32>().is_ok() || self.is_listed("group", group)
     }
 
     fn is_system(&self) -> bool {
@@ -67,34 +114,49 @@ impl Probe for HostProbe {
     }
 
     fn name(&self, account: Account) -> String {
-        // The name is only shown, so the files are enough: no other source of accounts is asked.
-        let (file, number) = match account {
-            Account::User(number) => ("/etc/passwd", number.to_string()),
-            Account::Group(number) => ("/etc/group", number.to_string()),
-        };
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let name = text.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)? == number).then(|| name.to_owned())
-        });
-        name.unwrap_or(number)
+        self.names.get(account, |account| name(*account))
     }
 
     fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids> {
         if self.root.is_some() {
             return None;
         }
-        let numbers = |text: String| text.split_whitespace().map(|n| n.parse().ok()).collect();
-        let mut groups: Vec<u32> = answer("/usr/bin/id", &["-G", "--", user]).and_then(numbers)?;
+        let mut ids = self.users.get(user.to_owned(), |user| ids(user))?;
         if let Some(group) = group {
-            let entry = answer("/usr/bin/getent", &["group", "--", group])?;
-            groups.push(entry.split(':').nth(2)?.parse().ok()?);
+            let number = self.groups.get(group.to_owned(), |group| number(group))?;
+            ids.groups.push(number);
         }
-        let user = answer("/usr/bin/id", &["-u", "--", user])?;
-        let user = user.trim().parse().ok()?;
-        Some(Ids { user, groups })
+        Some(ids)
     }
+}
+
+fn name(account: Account) -> String {
+    // The name is only shown, so the files are enough: no other source of accounts is asked.
+    let (file, number) = match account {
+        Account::User(number) => ("/etc/passwd", number.to_string()),
+        Account::Group(number) => ("/etc/group", number.to_string()),
+    };
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let name = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    name.unwrap_or(number)
+}
+
+fn ids(user: &str) -> Option<Ids> {
+    let groups = answer("/usr/bin/id", &["-G", "--", user])?;
+    let groups = groups.split_whitespace().map(|n| n.parse().ok());
+    let groups = groups.collect::<Option<_>>()?;
+    let user = answer("/usr/bin/id", &["-u", "--", user])?;
+    let user = user.trim().parse().ok()?;
+    Some(Ids { user, groups })
+}
+
+fn number(group: &str) -> Option<u32> {
+    let entry = answer("/usr/bin/getent", &["group", "--", group])?;
+    entry.split(':').nth(2)?.parse().ok()
 }
 
 /// Whether a database of nsswitch.conf(5) has an entry. getent(1) is asked because the modules of the database are loaded
@@ -130,10 +192,7 @@ mod tests {
 
     #[test]
     fn an_account_is_in_its_own_groups_and_in_that_of_the_app() {
-        let probe = HostProbe {
-            root: None,
-            scope: Scope::System,
-        };
+        let probe = HostProbe::new(None, Scope::System);
         let groups = |group| probe.ids("root", group).unwrap().groups;
         let text = std::fs::read_to_string("/etc/group").unwrap();
         let line = text.lines().find(|line| line.starts_with("daemon:"));
@@ -143,5 +202,27 @@ mod tests {
             [groups(None), vec![daemon]].concat()
         );
         assert!(probe.ids("rsgen-no-such-user", None).is_none());
+    }
+
+    #[test]
+    fn an_account_is_asked_for_once() {
+        let probe = HostProbe::new(None, Scope::System);
+        let nobody = "rsgen-no-such-account";
+        let ids = |groups: &[u32]| Ids {
+            user: 7,
+            groups: groups.to_vec(),
+        };
+        // As if they had been there when they were asked for.
+        probe.users.get(nobody.into(), |_| Some(ids(&[8])));
+        probe.groups.get(nobody.into(), |_| Some(9));
+        probe.listed.get(("passwd", nobody.into()), |_| true);
+        probe.names.get(Account::User(0), |_| "zero".into());
+        assert_eq!(probe.ids(nobody, None), Some(ids(&[8])));
+        assert_eq!(probe.ids(nobody, Some(nobody)), Some(ids(&[8, 9])));
+        assert!(probe.has_user(nobody) && !probe.has_group(nobody));
+        assert_eq!(probe.name(Account::User(0)), "zero");
+        assert_eq!(probe.name(Account::Group(0)), "root");
+        let known = probe.users.get(nobody.into(), |_| unreachable!());
+        assert_eq!(known, Some(ids(&[8])));
     }
 }

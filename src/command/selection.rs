@@ -56,10 +56,7 @@ pub(super) fn select(
         .enumerate()
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .collect();
-    let host = HostProbe {
-        root: input.root.clone(),
-        scope: layout.scope,
-    };
+    let host = HostProbe::new(input.root.clone(), layout.scope);
     for (_, app) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
         if let Some(instances) = instances {

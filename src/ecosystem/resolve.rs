@@ -52,7 +52,7 @@ impl FileStatus {
 }
 
 /// The number of an account.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Account {
     /// A user's number.
     User(u32),
@@ -61,7 +61,7 @@ pub enum Account {
 }
 
 /// The numbers that a program has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
     /// The number of the user.
     pub user: u32,
