@@ -1,10 +1,21 @@
 //! The version of the host's systemd, without its bus: while generators run, systemd answers nobody.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-/// The version that `systemctl --version` prints. systemctl does not ask systemd for it, see systemctl(1).
+/// The version that `systemctl --version` prints. systemctl does not ask systemd for it, see systemctl(1). Each systemctl
+/// is run once, whatever the number of apps with directives that are not known.
 pub(super) fn of(systemctl: &Path) -> Option<u32> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, Option<u32>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *known
+        .entry(systemctl.to_owned())
+        .or_insert_with(|| ask(systemctl))
+}
+
+fn ask(systemctl: &Path) -> Option<u32> {
     let answer = Command::new(systemctl)
         .env_clear()
         .arg("--version")
@@ -24,6 +35,10 @@ fn parse(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -38,5 +53,18 @@ mod tests {
     #[test]
     fn where_there_is_no_systemctl_there_is_no_version() {
         assert_eq!(of(Path::new("/nonexistent/systemctl")), None);
+    }
+    #[test]
+    fn systemctl_is_asked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let systemctl = folder.path().join("systemctl");
+        assert_eq!(of(&systemctl), None);
+        std::fs::write(&systemctl, "#!/bin/sh\necho 'systemd 257 (257)'\n").unwrap();
+        std::fs::set_permissions(&systemctl, Permissions::from_mode(0o755)).unwrap();
+        // While the child of another test has not called exec yet, it holds the script open for writing.
+        testbed::wait_until(Duration::from_secs(10), "the script answers", || {
+            ask(&systemctl) == Some(257)
+        });
+        assert_eq!(of(&systemctl), None);
     }
 }
