@@ -52,7 +52,7 @@ keys! {
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
                 .pm2("");
 
-            /// A file of environment variables, or a list of such files, relative to `cwd`.
+            /// A file of environment variables, or a list of up to 64 such files, relative to `cwd`.
             ///
             /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; if it is
             /// missing, the instance does not start. Wildcards are refused. A later file overrides an earlier one. If

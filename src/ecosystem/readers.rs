@@ -57,9 +57,22 @@ pub(super) fn read_instance_var(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken
     Some(Some(given.value))
 }
 
+/// So many files can be listed in `env_file`: each costs the commands, and the generator at every boot, a look at each folder
+/// on the path to it.
+const MOST_ENV_FILES: usize = 64;
+
 pub(super) fn read_env_file(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
+    let given = f.list(wanted)?;
+    if let Some(first) = given.get(MOST_ENV_FILES) {
+        let fault = format!("`env_file` lists more than {MOST_ENV_FILES} files");
+        f.faults.push(
+            Diagnostic::error(first.span.clone(), fault)
+                .help("put the variables of several files into one"),
+        );
+        return None;
+    }
     let mut files = Vec::new();
-    for file in f.list(wanted)? {
+    for file in given {
         // EnvironmentFile= expands wildcards.
         if file.value.contains(['*', '?', '[']) {
             f.faults.push(
@@ -156,7 +169,7 @@ mod tests {
 
     /// systemd would read every file that matches, also one that somebody else puts there.
     #[test]
-    fn an_env_file_is_one_file() {
+    fn an_env_file_is_one_file_and_there_are_64_at_most() {
         let messages = |files: &str| {
             let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = {files}\n");
             let (_, report) = parse("eco.toml", &text);
@@ -168,5 +181,11 @@ mod tests {
             assert_eq!(messages(&files), ["`env_file` holds a wildcard"], "{files}");
         }
         assert_eq!(messages("\"/etc/web/a\""), Vec::<String>::new());
+        let files = |count| format!("{:?}", vec!["/etc/web/a"; count]);
+        assert_eq!(messages(&files(64)), Vec::<String>::new());
+        assert_eq!(
+            messages(&files(65)),
+            ["`env_file` lists more than 64 files"]
+        );
     }
 }
