@@ -96,6 +96,15 @@ pub fn drop_ambient_ptrace() {
     }
 }
 
+/// Whether this process may trace those of others, or could give itself `CAP_SYS_PTRACE`. Yes where the kernel does not tell.
+#[must_use]
+pub fn may_trace_others() -> bool {
+    let Ok(sets) = thread::capabilities(None) else {
+        return true;
+    };
+    (sets.effective | sets.permitted).contains(CapabilitySet::SYS_PTRACE)
+}
+
 fn is_inheritable() -> bool {
     let sets = thread::capabilities(None);
     sets.is_ok_and(|sets| sets.inheritable.contains(CapabilitySet::SYS_PTRACE))

@@ -5,7 +5,7 @@
 //! could not read itself. The variables are data for the program; the worker never acts on them.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::assignments::{self, Found, Variables};
 use super::{Error, say};
+use crate::sys::process;
 
 /// More than fits an environment.
 const LONGEST: u64 = 4 << 20;
@@ -49,14 +50,11 @@ pub(super) fn put(
 }
 
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // To open a device may do something already.
-    is_regular(&fs::metadata(path)?)?;
-    let file = File::from(opened(path)?);
-    is_regular(&file.metadata()?)?;
-    // Where the unit gives the worker CAP_SYS_PTRACE, the environment of any process is a file that it may read.
-    if fstatfs(&file)?.filesystem_type() == PROC_SUPER_MAGIC {
-        return Err(refused("it is a file of /proc"));
-    }
+    // To open a device may do something already: at first nothing is opened, the inode is only looked at.
+    check(&opened(path, OFlag::O_PATH)?)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = opened(path, flags)?;
+    check(&file)?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
@@ -65,24 +63,39 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn opened(path: &Path) -> nix::Result<std::os::fd::OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    // With that capability, a link such as /proc/1/cwd leads into folders that are closed to the app.
+/// Opens the file at the end of a path without magic links. Where the unit gives the worker `CAP_SYS_PTRACE`, such a link,
+/// as /proc/1/cwd, leads into folders that are closed to the app.
+fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_CLOEXEC;
     let how = OpenHow::new()
         .flags(flags)
         .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     match openat2(AT_FDCWD, path, how) {
-        // Before Linux 5.6, where no handover needs the capability.
-        Err(Errno::ENOSYS) => open(path, flags, Mode::empty()),
-        result => result,
+        Err(Errno::ENOSYS) => opened_plainly(path, flags, process::may_trace_others()),
+        result => Ok(result?.into()),
     }
 }
 
-fn is_regular(found: &fs::Metadata) -> io::Result<()> {
-    if found.is_file() {
-        return Ok(());
+/// Where there is no openat2(2), before Linux 5.6 or by a filter, every link is followed.
+fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Result<File> {
+    if may_trace_others {
+        return Err(refused(
+            "openat2(2) is missing, and without it a link could lead where only `CAP_SYS_PTRACE`, which the unit gives, may go; let only root write to the file and to the folders above it, and install the app again",
+        ));
     }
-    Err(refused("it is not a regular file"))
+    Ok(open(path, flags, Mode::empty())?.into())
+}
+
+/// Whether it is a file of variables at all.
+fn check(file: &File) -> io::Result<()> {
+    if !file.metadata()?.is_file() {
+        return Err(refused("it is not a regular file"));
+    }
+    // With that capability, the environment of any process is a file that the worker may read.
+    if fstatfs(file)?.filesystem_type() == PROC_SUPER_MAGIC {
+        return Err(refused("it is a file of /proc"));
+    }
+    Ok(())
 }
 
 fn refused(why: &'static str) -> io::Error {
@@ -118,6 +131,7 @@ fn ignored(path: &Path, found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -164,6 +178,26 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn to_look_at_a_file_no_magic_link_is_followed() {
+        let look = |path: &str| opened(Path::new(path), OFlag::O_PATH);
+        assert!(look("/etc/passwd").is_ok());
+        let fault = look("/proc/self/root/etc/passwd").unwrap_err();
+        assert_eq!(fault.raw_os_error(), Some(Errno::ELOOP as i32));
+    }
+
+    #[test]
+    fn without_openat2_only_a_worker_that_may_not_trace_others_goes_on() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = |may_trace| opened_plainly(file.path(), OFlag::O_RDONLY, may_trace);
+        assert!(open(false).is_ok());
+        let said = open(true).unwrap_err().to_string();
+        assert!(
+            said.contains("openat2") && said.contains("CAP_SYS_PTRACE"),
+            "{said}"
+        );
     }
 
     #[test]
