@@ -19,7 +19,8 @@ pub type OnRequest = fn(&Run, UnixStream);
 /// Whether the command of this unit can inspect the program only by way of the helper: below a user's own manager, with
 /// Yama's `ptrace_scope` 1. With 2 and 3 the helper may not either.
 pub(super) fn are_needed() -> bool {
-    let is_users = !geteuid().is_root() && getppid().as_raw() != 1;
+    // The init of a PID namespace has 0 for its parent, which says nothing of the manager.
+    let is_users = !geteuid().is_root() && getppid().as_raw() != 1 && !process::is_init();
     is_users && yama::scope() == 1
 }
 
