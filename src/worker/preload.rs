@@ -61,7 +61,8 @@ fn extend(
     // Before Node 12 the form with `=` is no option, and the program does not start.
     options.push("--require ");
     options.push(script);
-    environment.retain(|(key, _)| key != "NODE_OPTIONS");
+    // Of two variables with the same name, getenv(3) finds the first.
+    environment.retain(|(key, _)| key != "NODE_OPTIONS" && key != VARIABLE);
     environment.push(("NODE_OPTIONS".into(), options));
     environment.push((VARIABLE.into(), notice.into()));
 }
@@ -115,6 +116,16 @@ mod tests {
         ]
         .map(|(k, v)| (OsString::from(k), OsString::from(v)));
         assert_eq!(environment, wanted);
+    }
+
+    #[test]
+    fn the_variable_is_there_once_whatever_a_file_of_variables_holds() {
+        let given = ["/tmp/mine", "/tmp/other"];
+        let mut environment = given.map(|v| (VARIABLE.into(), v.into())).to_vec();
+        let script = Path::new("/lib/drain.js");
+        extend(&mut environment, &["node".into()], script, "/run/it".into());
+        environment.retain(|(key, _)| key == VARIABLE);
+        assert_eq!(environment, [(VARIABLE.into(), "/run/it".into())]);
     }
 
     /// An old Node does not start with a script that it cannot read.
