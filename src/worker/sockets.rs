@@ -24,10 +24,10 @@ pub(super) struct PassedSocket {
 /// Takes the sockets that systemd passed.
 ///
 /// # Errors
-/// [`Error::Sockets`] when there is none, or when a descriptor is no socket.
+/// [`Error::Sockets`] when there is none, when a descriptor is no socket, or when more are announced than are open.
 pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
     let mut sockets = Vec::new();
-    for fd in passed() {
+    for fd in passed()? {
         let socket = PassedSocket::examine(fd).map_err(|e| {
             let units = Units::of(app).sockets().join(", ");
             Error::Sockets(format!("descriptor {fd} of {units} is of no use: {e}"))
@@ -49,8 +49,17 @@ pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
 }
 
 /// The numbers of the descriptors that were passed to this process.
-fn passed() -> Vec<RawFd> {
+fn passed() -> Result<Vec<RawFd>, Error> {
     let number = std::env::var("LISTEN_FDS").ok();
+    let count = number.and_then(|n| n.parse().ok()).unwrap_or(0);
+    let open = open(count);
+    // Whatever the environment says: a list of two thousand million numbers would take all of the memory.
+    if open.len() < count {
+        return Err(Error::Sockets(format!(
+            "`LISTEN_FDS` is {count}, and only {} descriptors from {FIRST} on are open; leave that variable to systemd",
+            open.len()
+        )));
+    }
     // Takes the variables out of the environment, so that no child mistakes them for its own.
     let mut passed = ListenFd::from_env();
     let fds: Vec<RawFd> = (0..passed.len())
@@ -59,10 +68,15 @@ fn passed() -> Vec<RawFd> {
     // With `PrivatePIDs=` systemd 257 writes the number that the init of the namespace has outside it. That init was
     // executed by systemd, so the sockets are for it.
     if fds.is_empty() && process::is_init() {
-        let count = number.and_then(|n| n.parse().ok()).unwrap_or(0);
-        return (FIRST..FIRST.saturating_add(count)).collect();
+        return Ok(open);
     }
-    fds
+    Ok(fds)
+}
+
+/// So many descriptors, up to the first that is not open.
+fn open(count: usize) -> Vec<RawFd> {
+    let numbers = (FIRST..RawFd::MAX).take(count);
+    numbers.take_while(|fd| exec::passed(*fd).is_ok()).collect()
 }
 
 impl PassedSocket {
@@ -103,4 +117,16 @@ pub(super) fn count(sockets: &[PassedSocket]) -> String {
         .max()
         .map_or(0, |last| last - 2)
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_descriptors_are_listed_than_are_open() {
+        assert_eq!(open(0), Vec::<RawFd>::new());
+        let most = std::fs::read_dir("/proc/self/fd").unwrap().count() + 1000;
+        assert!(open(2_000_000_000).len() < most);
+    }
 }
