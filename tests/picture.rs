@@ -272,7 +272,7 @@ fn the_picture_and_the_page_name_every_event_of_the_walk_and_the_page_no_other()
     assert_eq!(drawn, known);
     let page = fs::read_to_string(PAGE).unwrap();
     let told: BTreeSet<String> = page
-        .split("| event | says |")
+        .split("| event | meaning |")
         .nth(1)
         .unwrap()
         .lines()
