@@ -49,7 +49,7 @@ unit: deps package-tools
 machines: deps package-tools programs
 	cargo test --locked --test machines -- $(FILTER)
 
-# Not part of `make test`: an emulated machine takes ten minutes.
+# Not part of `make test`: an emulated machine takes as long. GUEST=selinux for a machine where a policy is enforced.
 kernel: NEEDS += qemu-system-x86_64:qemu-system-x86 cpio:cpio
 kernel: deps
 	cargo build --locked --bins --example load
