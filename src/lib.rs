@@ -1,6 +1,6 @@
 //! The rooms of rsgen; ARCHITECTURE.md draws them and says who may import whom.
 //!
-//! Data flows one way: `ecosystem → plan → unit → generate`, and for a reload
+//! Data flows one way: `ecosystem → plan → generate`, and for a reload
 //! `command → systemd → (in the cluster unit) cluster → walk → systemd`.
 
 pub mod begin;

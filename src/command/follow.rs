@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use super::jobs::{AGAIN, Jobs, LONGEST, TICK};
+use super::jobs::{Jobs, LONGEST, TICK};
 use super::state;
 use super::tail::Tail;
 use crate::output::{Exit, Failure, Notice};
-use crate::systemd::{self, ActiveState, Job, JobResult, Verb};
+use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
 use crate::walk::Record;
 
@@ -31,7 +31,7 @@ impl Jobs<'_> {
         let unit = Units::of(app).cluster();
         self.sink.notice(&Notice::Reloading(app));
         state::forget_deaths(self.layout, app, None);
-        for left in (0..=AGAIN).rev() {
+        for left in (0..=ATTEMPTS).rev() {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,

@@ -1,6 +1,6 @@
 //! `rsgen generate`: the units as files, for those who ship them in a package.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::input::Input;
 use super::manual::Manual;
 use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
+use crate::ecosystem::resolve::FileStatus;
 use crate::generate;
 use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan::{self, Host};
@@ -39,6 +40,13 @@ struct Generated {
 
 impl Shown for Generated {}
 
+/// Who may write to a file is known only on the host that it will be on. Below /etc and /usr it is root; any other file may be
+/// a deployment's, and is therefore not read as root.
+fn on_another_host(path: &Path) -> Option<FileStatus> {
+    let is_roots = path.starts_with("/etc") || path.starts_with("/usr");
+    (!is_roots).then(FileStatus::of_a_server)
+}
+
 impl Subcommand for Generate {
     const MANUAL: Manual = Manual {
         exits: &[Exit::Done, Exit::Failed, Exit::Usage, Exit::Invalid],
@@ -61,9 +69,8 @@ impl Subcommand for Generate {
             input = input.below(root)?;
         }
         let host = match &self.root {
-            // As for the warnings: the owners of the files will be known on the other host only.
             Some(_) => Host {
-                status: |_| None,
+                status: on_another_host,
                 ..context.host
             },
             None => context.host,
@@ -88,5 +95,22 @@ impl Subcommand for Generate {
         }
         context.sink.answer(&Generated { files });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::env_files::EnvFiles;
+
+    #[test]
+    fn for_another_host_systemd_reads_only_what_is_below_etc_and_usr() {
+        let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web\"\nlisten = 3000\n\
+            env_file = [\"/etc/default/web\", \"/usr/lib/web/env\", \"/srv/web/.env\"]\n";
+        let (apps, report) = crate::ecosystem::parse("ecosystem.toml", text);
+        assert!(!report.has_errors());
+        let files = EnvFiles::of(&apps[0], &on_another_host);
+        assert_eq!(files.by_systemd, ["/etc/default/web", "/usr/lib/web/env"]);
+        assert_eq!(files.by_worker, ["/srv/web/.env"]);
     }
 }

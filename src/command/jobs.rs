@@ -8,7 +8,7 @@ use super::state;
 use crate::cluster::Cluster;
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
-use crate::systemd::{self, Job, JobResult, Manager, QueuedJob, Unit, Verb};
+use crate::systemd::{self, ATTEMPTS, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
 use crate::visible::Visible;
 use crate::walk::Overdue;
@@ -19,8 +19,6 @@ const GLANCE: Duration = Duration::from_secs(1);
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// The longest wait for a job. systemd's own time-outs are far below: a job that takes longer is not going to end.
 pub(super) const LONGEST: Duration = Duration::from_hours(1);
-/// The number of times that a job is queued again after another job has cancelled it.
-pub(super) const AGAIN: usize = 3;
 
 /// The jobs of the apps of one layout.
 pub(super) struct Jobs<'a> {
@@ -90,7 +88,7 @@ impl Jobs<'_> {
     pub(super) fn run(&mut self, verb: Verb, unit: &str) -> Result<(), Failure> {
         let before = self.manager.unit(unit)?.invocation;
         let mut overdue = self.watch_over(unit)?;
-        for left in (0..=AGAIN).rev() {
+        for left in (0..=ATTEMPTS).rev() {
             let job = match self.manager.queue(verb, unit) {
                 Err(systemd::Error::NoSuchUnit { .. }) if verb == Verb::Stop => return Ok(()),
                 job => job?,

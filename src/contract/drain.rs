@@ -75,7 +75,8 @@ impl Drain {
     /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
     #[must_use]
     pub fn is_systems(&self) -> bool {
-        self.state.starts_with("/run/rsgen")
+        // Before `--state` was written, only the system's units had a drain.
+        self.state.starts_with("/run/rsgen") || self.state.as_os_str().is_empty()
     }
 
     /// The option of systemctl(1) for the manager of the unit.

@@ -179,8 +179,8 @@ impl<'a> Draining<'a> {
             // Before anything is stopped once more: a thread that was given up may have stopped since.
             tracee::let_go();
             self.nudge();
-            // Again at each look: a process made since may have bound anew, and one that could not be stopped may let itself be
-            // stopped now.
+            // Again at each look: a process made since may have bound anew. One that could not be silenced is left alone after
+            // its line in the journal.
             self.silence();
         }
     }

@@ -181,8 +181,8 @@ fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Hos
     }
 }
 
-/// System calls of the handover and of reading files of variables, and the socket of `sd_notify(3)`. A later line adds to a list of what is allowed and
-/// takes away from one of what is forbidden, see systemd.exec(5).
+/// System calls of the handover and of reading files of variables, and the socket of `sd_notify(3)`. A later line adds to a
+/// list of what is allowed, and removes from a list of what is forbidden, see systemd.exec(5).
 fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
     let calls =
         (app.handover == Handover::Bind).then_some(("SystemCallFilter", sandbox::HANDOVER_CALLS));

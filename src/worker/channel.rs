@@ -19,6 +19,9 @@ pub(super) fn open(environment: &mut Vec<(OsString, OsString)>) -> std::io::Resu
         SockFlag::SOCK_CLOEXEC,
     )?;
     exec::set_close_on_exec(theirs.as_fd(), false)?;
+    // A variable of that name in a file of the app's would come first.
+    environment
+        .retain(|(key, _)| key != "NODE_CHANNEL_FD" && key != "NODE_CHANNEL_SERIALIZATION_MODE");
     environment.push((
         "NODE_CHANNEL_FD".into(),
         theirs.as_raw_fd().to_string().into(),

@@ -71,7 +71,9 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
         .flags(flags)
         .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     match openat2(AT_FDCWD, path, how) {
-        Err(Errno::ENOSYS) => opened_plainly(path, flags, process::may_trace_others()),
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            opened_plainly(path, flags, process::may_trace_others())
+        }
         result => Ok(result?.into()),
     }
 }
@@ -80,7 +82,7 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
 fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Result<File> {
     if may_trace_others {
         return Err(refused(
-            "openat2(2) is missing, and without it a link could lead where only `CAP_SYS_PTRACE`, which the unit gives, may go; let only root write to the file and to the folders above it, and install the app again",
+            "openat2(2) is missing or forbidden, and without it a link could lead where only `CAP_SYS_PTRACE`, which the unit gives, may go; let only root write to the file and to the folders above it, and install the app again",
         ));
     }
     Ok(open(path, flags, Mode::empty())?.into())

@@ -9,8 +9,8 @@ use nix::sys::signalfd::SignalFd;
 
 use crate::sys::process;
 
-/// What a shell adds to the number of the signal that ended a program; units count 130 and 143 as success.
-const ENDED_BY: i32 = 128;
+/// The exit status that a shell gives a program that SIGTERM has ended. Units count it as success, whatever `kill_signal` is.
+const STOPPED: i32 = 143;
 
 /// Waits for so long. A stop of the unit ends this process meanwhile.
 pub(super) fn wait(time: Duration) {
@@ -26,9 +26,11 @@ pub(super) fn wait(time: Duration) {
         Signal::SIGTERM,
         Signal::SIGUSR1,
         Signal::SIGUSR2,
+        Signal::SIGABRT,
+        Signal::SIGWINCH,
     ]);
-    if let Some(signal) = signal_within(time, &stops) {
-        process::end(ENDED_BY.saturating_add(signal));
+    if signal_within(time, &stops).is_some() {
+        process::end(STOPPED);
     }
     // The program begins with the mask that systemd has set.
     let _ = stops.thread_unblock();

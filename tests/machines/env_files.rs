@@ -70,7 +70,7 @@ listener.listen()
 os.dup2(listener.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = "1", str(os.getpid())
-os.execv("/usr/lib/rsgen/rsgen-worker", ["rsgen-worker", "run", "--app=compared", "--instance=0", "--state=/run/rsgen/compared",
+os.execv("/usr/lib/rsgen/bin/rsgen-worker", ["rsgen-worker", "run", "--app=compared", "--instance=0", "--state=/run/rsgen/compared",
     "--handover=fds", "--ready=exec", "--listen-timeout=30s", "--min-uptime=1s", "--max-restarts=16", "--env-file=%s", "--", "/usr/bin/env", "-0"])
 """ % FILE
 RUN = ["systemd-run", "-q", "--wait", "--pipe", "--collect", "-p", "User=www-data", "-p", "Environment=OWN=1 A=unit"]

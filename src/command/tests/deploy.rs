@@ -5,7 +5,7 @@ use crate::command::deploy::{Goal, Outcome, deploy, foresee};
 use crate::command::install;
 use crate::command::reload;
 use crate::output::{Answer, Exit, Failure, Shown, Style};
-use crate::systemd::{JobResult, Verb};
+use crate::systemd::{ATTEMPTS, JobResult, Verb};
 use crate::walk::{Event, Failed, Others};
 
 const UNITS: &[&str] = &[
@@ -207,14 +207,14 @@ fn a_walk_whose_job_is_cancelled_is_followed_to_its_end() {
 #[test]
 fn a_walk_that_did_not_begin_is_queued_again_a_few_times() {
     let mut stage = installed();
-    for _ in 0..4 {
+    for _ in 0..=ATTEMPTS {
         let walk = (Vec::new(), JobResult::Canceled);
         stage.systemd.walks.push_back(walk);
     }
     let failure = bring_up(&mut stage, Goal::Fresh).unwrap_err();
     let reloads = stage.systemd.fake.log.iter();
     let reloads = reloads.filter(|job| *job == "reload web.service");
-    assert_eq!(reloads.count(), 4);
+    assert_eq!(reloads.count(), ATTEMPTS + 1);
     let why = "reload of web.service was cancelled by another job of systemd";
     assert!(failure.message.starts_with(why), "{}", failure.message);
 }

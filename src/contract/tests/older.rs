@@ -17,7 +17,7 @@ fn read_by_systemd(line: &str) -> Vec<OsString> {
 /// Without the program that the line is for.
 fn of_worker(line: &str) -> Vec<OsString> {
     let words = read_by_systemd(line);
-    assert_eq!(words[0], "/usr/lib/rsgen/rsgen-worker");
+    assert!(words[0].to_str().unwrap().ends_with("/rsgen-worker"));
     words[1..].to_vec()
 }
 
@@ -39,8 +39,8 @@ const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-const RUN: &str = "/usr/lib/rsgen/rsgen-worker run --app=shop --instance=%i --state=/run/rsgen/shop --handover=bind --ready=listen --listen-timeout=90s --min-uptime=5s --max-restarts=3 --preload=true --backoff=150ms --env-file=/srv/shop/a.env --env-file=/srv/shop/b=c.env -- /opt/python/bin/python3 -u /srv/shop/main.py --mode \"fast lane\" -v";
-const DRAIN: &str = "/usr/lib/rsgen/rsgen-worker drain --app=shop --instance=%i --state=/run/rsgen/shop --handover=fds --timeout=20s --way=epoll --message=1600ms";
+const RUN: &str = "/usr/lib/rsgen/bin/rsgen-worker run --app=shop --instance=%i --state=/run/rsgen/shop --handover=bind --ready=listen --listen-timeout=90s --min-uptime=5s --max-restarts=3 --preload=true --backoff=150ms --env-file=/srv/shop/a.env --env-file=/srv/shop/b=c.env -- /opt/python/bin/python3 -u /srv/shop/main.py --mode \"fast lane\" -v";
+const DRAIN: &str = "/usr/lib/rsgen/bin/rsgen-worker drain --app=shop --instance=%i --state=/run/rsgen/shop --handover=fds --timeout=20s --way=epoll --message=1600ms";
 const START: &str =
     "/usr/bin/rsgen unit start shop --instances=-1 --step-timeout=126800ms --longest-stop=24800ms";
 const RELOAD: &str = "/usr/bin/rsgen unit reload shop --instances=-1 --surge=0 --parallel=2 --settle=0 --on-failure=restart --step-timeout=126800ms --longest-stop=24800ms";

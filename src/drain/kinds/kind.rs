@@ -69,7 +69,7 @@ pub(in crate::drain) struct Listener {
 
 impl Listener {
     /// `socket` is a copy of a descriptor of the program. Connections are those of the network namespace that this process
-    /// is in now, see [`super::draining`].
+    /// is in now, see [`crate::drain::draining`].
     pub(in crate::drain) fn of(row: Row, socket: &OwnedFd, inode: u64) -> Option<Self> {
         Some(Self {
             inode,

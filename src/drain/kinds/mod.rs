@@ -30,7 +30,7 @@ pub(super) fn recognise(socket: &OwnedFd) -> Option<Row> {
 }
 
 /// Silences one process, kind by kind. `Ok` means that no descriptor of the process leads to the listeners any more, that
-/// the moment for that is still to come, or that with [`Way::Epoll`] no epoll set of the process watches them.
+/// the moment for that is still to come, or that with [`Way::Epoll`](crate::contract::Way::Epoll) no epoll set of the process watches them.
 ///
 /// # Errors
 /// The reason why it cannot be done, of the first kind that has one; the other kinds are silenced nevertheless.
