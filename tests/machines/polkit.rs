@@ -11,7 +11,8 @@ const RULES: &str = "/etc/polkit-1/rules.d/50-rsgen.rules";
 const MEMBER: &str = "anna";
 const STRANGER: &str = "boris";
 /// How systemd says that polkit would have to ask for a password.
-const REFUSED: &str = "Interactive authentication required";
+/// systemd 252 and 257 say "Interactive authentication required", 262 "requires interactive authentication".
+const REFUSED: &str = "nteractive authentication";
 /// What the rules allow for `web.service`.
 const ALLOWED: [&str; 3] = ["reload", "reload-or-restart", "restart"];
 /// The verbs of systemctl that change a unit or what systemd knows of it.
