@@ -138,13 +138,19 @@ fn a_planted_link_is_neither_shown_nor_followed() {
         assert_eq!(machine.read("/etc/hush"), format!("HUSH={HUSH}\n"));
         machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
     };
-    sh(&format!(
+    // A folder that is the user's is refused as it is. What the user has left there outlives a change of the owner.
+    let plant = |script: &str| {
+        sh("chown www-data /srv/web/shared");
+        sh(script);
+        sh("chown root /srv/web/shared");
+    };
+    plant(&format!(
         "runuser -u www-data -- ln -s /etc/shadow {SHARED}"
     ));
     refused("`/srv/web/shared/web.env` is a symbolic link");
-    sh(&format!("ln -f /etc/hush {SHARED}"));
+    plant(&format!("ln -f /etc/hush {SHARED}"));
     refused("`/srv/web/shared/web.env` has 2 hard links");
-    sh(&format!(
+    plant(&format!(
         "rm {SHARED} && runuser -u www-data -- mkfifo {SHARED}"
     ));
     refused("`/srv/web/shared/web.env` is a FIFO");
