@@ -1,4 +1,4 @@
-//! One run of the command line: the systemd that it is for, the folders, and the sink of its output.
+//! The context of a command: the systemd that it is for, the folders, and the sink of its output.
 
 use std::os::unix::fs::MetadataExt;
 

@@ -20,7 +20,7 @@ pub(super) enum Goal {
     Fresh,
 }
 
-/// What has to be done to the processes of an app.
+/// The action that brings the processes of an app to its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     /// The instances are what the files say.
@@ -31,7 +31,7 @@ enum Action {
     Reload,
 }
 
-/// What was done, or with `--dry-run` would be, as scripts read it.
+/// The result of a deployment, or with `--dry-run` the expected one, as scripts read it.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     /// Whether a file or a process is not what it was.
@@ -69,7 +69,7 @@ impl Shown for Outcome {
         if !self.changed {
             return Some("nothing to do".into());
         }
-        // What was done has been told while it was done.
+        // A notice has told each step while it was done.
         if !self.dry_run {
             return None;
         }
@@ -118,7 +118,8 @@ pub(super) fn deploy(
     Ok(Outcome::new(prepared, &actions, false))
 }
 
-/// What [`deploy`] would do. Without a systemd to ask, as when an image is built, only the changes of the files are known.
+/// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files
+/// are known.
 pub(super) fn foresee(
     jobs: Option<&mut Jobs<'_>>,
     prepared: &[Prepared],

@@ -40,8 +40,8 @@ struct Generated {
 
 impl Shown for Generated {}
 
-/// Who may write to a file is known only on the host that it will be on. Below /etc and /usr it is root; any other file may be
-/// a deployment's, and is therefore not read as root.
+/// The writers of a file are known only on the host that it will be on. Below /etc and /usr only root writes; any other file
+/// may be a deployment's, and is therefore not read as root.
 fn on_another_host(path: &Path) -> Option<FileStatus> {
     let is_roots = path.starts_with("/etc") || path.starts_with("/usr");
     (!is_roots).then(FileStatus::of_a_server)
