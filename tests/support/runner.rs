@@ -72,8 +72,8 @@ thread_local! {
 /// The whole of a test program: reads its arguments, runs, reports.
 pub fn main(specs: &[Spec]) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Most of a spec is waiting, and two machines leave two processors half idle.
-    let lanes = || thread::available_parallelism().map_or(2, usize::from) + 1;
+    // Most of a spec is waiting: one machine for each processor leaves the processors half idle.
+    let lanes = || 2 * thread::available_parallelism().map_or(2, usize::from);
     arguments.test_threads.get_or_insert_with(lanes);
     // A run that tests nothing must not look like one that does: no means, no success.
     if let (false, Err(why)) = (arguments.list, machine::means()) {
