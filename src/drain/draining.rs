@@ -73,6 +73,8 @@ pub(super) struct Draining<'a> {
     filters: Option<u32>,
     /// Processes about which nothing more can be done.
     settled: HashSet<(i32, u64)>,
+    /// Processes that the journal has a line about.
+    told: HashSet<(i32, u64)>,
     /// After so many more looks another instance may have to be woken.
     nudges: u32,
 }
@@ -110,6 +112,7 @@ impl<'a> Draining<'a> {
             answered_by: Instant::now(),
             filters,
             settled: HashSet::new(),
+            told: HashSet::new(),
             nudges: 0,
         })
     }
@@ -179,8 +182,7 @@ impl<'a> Draining<'a> {
             // Before anything is stopped once more: a thread that was given up may have stopped since.
             tracee::let_go();
             self.nudge();
-            // Again at each look: a process made since may have bound anew. One that could not be silenced is left alone after
-            // its line in the journal.
+            // Again at each look: a process made since may have bound anew.
             self.silence();
         }
     }
@@ -255,12 +257,17 @@ impl<'a> Draining<'a> {
                 // It ended meanwhile.
                 Err(_) if process.sockets().is_empty() => {}
                 Err(e) => {
-                    self.settled.insert(process.identity());
-                    let why = reason(&e);
-                    say(
-                        4,
-                        &format!("process {pid} goes on accepting until it is stopped: {why}"),
-                    );
+                    // A thread that did not stop in time may do so at the next look.
+                    if e.kind() != io::ErrorKind::TimedOut {
+                        self.settled.insert(process.identity());
+                    }
+                    if self.told.insert(process.identity()) {
+                        let why = reason(&e);
+                        say(
+                            4,
+                            &format!("process {pid} goes on accepting until it is stopped: {why}"),
+                        );
+                    }
                 }
             }
         }

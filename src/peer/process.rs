@@ -266,10 +266,16 @@ impl Process {
     /// four kills it.
     pub(crate) fn untouchable(&self) -> Option<&'static str> {
         let status = self.text("status");
-        if procfs::field(&status, "TracerPid:").is_some_and(|t| t != "0") {
+        if procfs::field(&status, "TracerPid:").is_some_and(|t| t != "0" && !is_this_thread(t)) {
             return Some("another process traces it");
         }
         (procfs::field(&status, "Seccomp:")? == "1").then_some("it is in seccomp's strict mode")
+    }
+
+    /// Whether the calling thread traces that thread, see ptrace(2).
+    pub(super) fn is_traced_by_us(&self, tid: i32) -> bool {
+        let status = self.text(&format!("task/{tid}/status"));
+        procfs::field(&status, "TracerPid:").is_some_and(is_this_thread)
     }
 
     /// The number and the start time of the process: no other process has both.
@@ -284,6 +290,11 @@ impl Process {
         let (_, began) = procfs::stat(&stat)?;
         (procfs::parent(&stat)? == parent).then_some(began)
     }
+}
+
+/// A tracer is a thread, see `proc_pid_status(5)` and ptrace(2).
+fn is_this_thread(tid: &str) -> bool {
+    tid.parse() == Ok(nix::unistd::gettid().as_raw())
 }
 
 /// The file's name; a package that was upgraded since leaves " (deleted)" behind it.

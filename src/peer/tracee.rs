@@ -89,8 +89,19 @@ impl<'a> Tracee<'a> {
             return Err(Errno::ESRCH.into());
         }
         // Not PTRACE_ATTACH, which sends a SIGSTOP that others see.
-        trace::seize(tid, OPTIONS)?;
-        match Self::begin(process, tid, thread) {
+        let asked = match trace::seize(tid, OPTIONS) {
+            // An earlier attempt gave this thread up before it had stopped. The thread is still traced and still asked to
+            // stop: asked again it would stop twice, the second time in the middle of a call.
+            Err(Errno::EPERM) if process.is_traced_by_us(thread.tid) => Ok(()),
+            seized => {
+                seized?;
+                trace::interrupt(tid)
+            }
+        };
+        let stopped = asked
+            .map_err(io::Error::from)
+            .and_then(|()| wait_stopped(tid));
+        match stopped.and_then(|()| Self::begin(process, tid, thread)) {
             Ok(mut tracee) if process.owns(thread.tid, group) => {
                 tracee.unfiltered = tracee.can_be_unfiltered();
                 Ok(tracee)
@@ -104,16 +115,15 @@ impl<'a> Tracee<'a> {
                 Err(Errno::ESRCH.into())
             }
             Err(e) => {
-                // Works for one that has stopped; any other goes on when this process ends.
+                // Works for a thread that has stopped. Any other stays traced: [`let_go`] releases it once it has stopped.
                 let _ = trace::detach(tid, None);
                 Err(e)
             }
         }
     }
 
+    /// The thread has stopped.
     fn begin(process: &'a Process, tid: Pid, thread: &Thread) -> io::Result<Self> {
-        trace::interrupt(tid)?;
-        wait_stopped(tid)?;
         let saved = trace::getregs(tid)?;
         if !registers::is_native(&saved) {
             return Err(io::Error::other("its code is not this machine's own"));

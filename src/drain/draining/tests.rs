@@ -41,6 +41,7 @@ fn others_are_woken_twice_for_a_connection_that_waits_and_for_nothing_else() {
         answered_by: Instant::now(),
         filters: None,
         settled: HashSet::new(),
+        told: HashSet::new(),
         nudges: 1,
     };
     draining.nudge();

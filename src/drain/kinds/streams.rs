@@ -20,7 +20,7 @@ use crate::peer::address::Address;
 use crate::peer::epoll::Registration;
 use crate::peer::process::{Process, Thread};
 use crate::peer::registers;
-use crate::peer::tracee::Tracee;
+use crate::peer::tracee::{self, Tracee};
 use crate::sys::socket::Shape;
 
 /// So many threads are asked to stop before the process is given up.
@@ -118,6 +118,8 @@ fn replace_all(replacement: &Replacement<'_>, held: &[Held<'_>]) -> io::Result<(
     // The threads of a process that waits for a child of vfork(2), for instance.
     let mut failure = io::Error::other("no thread of it can be stopped");
     for attempt in 0..ATTEMPTS {
+        // A thread that the attempt before gave up may have stopped since.
+        tracee::let_go();
         let mut threads = replacement.process.threads();
         threads.sort_by_key(|t| registers::cost(t.waits));
         let Some(thread) = threads.get(attempt % threads.len().max(1)) else {

@@ -173,10 +173,30 @@ fn a_real_time_signal_that_is_on_its_way_arrives() {
         state(tid).starts_with('t')
     });
     let process = process(&sleeper);
+    trace::interrupt(tid).unwrap();
+    stops::wait_stopped(tid).unwrap();
     Tracee::begin(&process, tid, &sleeping)
         .and_then(Tracee::release)
         .unwrap();
     assert_eq!(sleeper.wait().unwrap().code(), Some(7));
+}
+
+/// A thread on a machine that is short of processors, for instance.
+#[test]
+fn a_thread_that_stopped_too_late_is_stopped_at_the_next_attempt() {
+    let mut cat = cat();
+    let process = process(&cat);
+    let late = thread(&cat);
+    // As an attempt leaves a thread that it gave up.
+    trace::seize(Pid::from_raw(late.tid), OPTIONS).unwrap();
+    trace::interrupt(Pid::from_raw(late.tid)).unwrap();
+    let mut tracee = Tracee::stop(&process, &ControlGroup::of_this_process(), &late).unwrap();
+    let site = call_site(&process).unwrap();
+    let parent = tracee.call(site, libc::SYS_getppid, [0; 6]).unwrap();
+    assert_eq!(parent, u64::from(std::process::id()));
+    tracee.release().unwrap();
+    write(&mut cat, "goes on");
+    assert_eq!(end(cat), "goes on");
 }
 
 /// The same thread number in a process that was looked at before it ended.
