@@ -172,7 +172,7 @@ impl<'a> Draining<'a> {
             }
             if Instant::now() >= self.end {
                 if count.busy > 0 || is_seen {
-                    overdue(count, waited);
+                    overdue(count, waited, is_held);
                 }
                 return Ok(());
             }
@@ -349,13 +349,17 @@ fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
     }
 }
 
-fn overdue(count: Count, waited: Duration) {
+fn overdue(count: Count, waited: Duration, is_held: bool) {
     let seconds = waited.as_secs();
-    let busy = count.busy;
+    let busy = match count.busy {
+        // The program has not closed the notice, and the kernel sees no connection of the app's sockets.
+        0 if is_held => "a Node server of the program".to_owned(),
+        busy => format!("{busy} connections"),
+    };
     say(
         4,
         &format!(
-            "stopping after {seconds} s with {busy} connections still busy; raise `drain_timeout` to wait longer"
+            "stopping after {seconds} s with {busy} still busy; raise `drain_timeout` to wait longer"
         ),
     );
 }

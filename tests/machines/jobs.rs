@@ -86,7 +86,7 @@ pub(crate) fn the_machine_goes_down_in_time_with_it(machine: &mut Machine) {
 
 /// Units that an older version pinned say nothing of the longest stop, and less to the worker and the drain.
 pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut Machine) {
-    install(machine, "clings.py", "2", QUICK);
+    install(machine, "clings.py", "1", QUICK);
     machine
         .sh("cd /etc/systemd/system && sed -i -E 's/ --longest-stop=[^ ]+//; /^ExecStart=/s/ --step-timeout=[^ ]+//' web.service \
              && sed -i -E 's/ --preload=[^ ]+//; /^ExecStop=/s/ --handover=[^ ]+//' web@.service && systemctl daemon-reload")
@@ -97,10 +97,10 @@ pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut
     }
     // And a walk of that version has succeeded, as its note tells.
     machine.write("/run/rsgen/web/walk.done", "1 Plan { app: \"web\" }");
-    let before = pids(machine, 2);
+    let before = pids(machine, 1);
     machine.systemctl(&["reload", "web"]).ok();
-    assert_exactly(machine, 2);
-    let after = pids(machine, 2);
+    assert_exactly(machine, 1);
+    let after = pids(machine, 1);
     assert!(before.iter().all(|pid| !after.contains(pid)), "{after:?}");
     let drain = machine.journal("web@0.service");
     assert!(!drain.contains("is not an argument of"), "{drain}");

@@ -321,7 +321,7 @@ const PROGRAMS: &[Spec] = specs![
     programs::rust_axum,
     programs::c_with_a_blocking_accept,
     programs::ruby_webrick,
-    programs::nothing_is_left_of_a_thousand_starts,
+    programs::nothing_is_left_of_hundreds_of_starts,
 ];
 
 const DOCS: &[Spec] = specs![
