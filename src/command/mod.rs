@@ -2,7 +2,6 @@
 
 mod apply;
 mod context;
-mod deploy;
 mod follow;
 mod host_probe;
 mod input;
@@ -62,6 +61,7 @@ macro_rules! subcommands {
 // In the order of `--help`.
 subcommands! {
     install::Install,
+    deploy::Deploy,
     uninstall::Uninstall,
     reload::Reload,
     start::Start,

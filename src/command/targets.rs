@@ -82,7 +82,8 @@ fn one(
     Ok(vec![target])
 }
 
-fn is_file(word: &str) -> bool {
+/// Whether a word on the command line is the path of an ecosystem file.
+pub(super) fn is_file(word: &str) -> bool {
     word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
 }
 

@@ -129,10 +129,14 @@ keys! {
             span: Range<usize> = |f| f.place("name");
             /// The place of `script` in the text.
             script_span: Range<usize> = |f| f.place("script");
+            /// The place of `cwd` in the text, or that of the app if there is no `cwd`.
+            cwd_span: Range<usize> = |f| f.place("cwd");
             /// The place of `env_file` in the text.
             env_file_span: Range<usize> = |f| f.place("env_file");
             /// The place of `user` in the text, or that of the app if there is no `user`.
             user_span: Range<usize> = |f| f.place("user");
+            /// The place of `group` in the text.
+            group_span: Range<usize> = |f| f.place("group");
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
             /// The place of each directive of `service` in the text.

@@ -19,6 +19,7 @@ mod program;
 mod reach;
 mod read;
 mod readers;
+pub mod release;
 pub mod resolve;
 mod rollout;
 mod tables;

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod deploy;
 mod directives;
 mod docs;
 mod drain;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             FAULTS,
             HOSTILE,
             INSTALL,
+            DEPLOY,
             SANDBOX,
             SHOWN,
             EXPOSURE,
@@ -219,6 +221,12 @@ const INSTALL: &[Spec] = specs![
     install::an_unprivileged_user_serves_port_80,
     install::json_tells_what_becomes_of_files_and_processes,
     install::a_walk_that_ended_half_way_is_finished_by_the_next_install,
+];
+
+const DEPLOY: &[Spec] = specs![
+    deploy::serves_new_code_though_the_file_is_as_it_was,
+    deploy::and_a_reload_of_a_file_apply_what_was_edited,
+    deploy::follows_the_link_to_the_release_or_tells_that_it_does_not,
 ];
 
 const SANDBOX: &[Spec] = specs![

@@ -57,7 +57,8 @@ fn an_app_that_is_current_is_not_touched() {
     let outcome = bring_up(&mut stage, Goal::Current).unwrap();
     assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
     assert_eq!(json(&outcome)["changed"], false);
-    assert_eq!(outcome.shown(Style::Plain), Some("nothing to do".into()));
+    let told = "nothing to do; for new code, run `rsgen reload web`";
+    assert_eq!(outcome.shown(Style::Plain), Some(told.into()));
 }
 
 #[test]
@@ -87,13 +88,13 @@ fn an_app_that_is_down_is_started() {
 fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
     let mut stage = changed();
     let prepared = [stage.prepare()];
-    let outcome = foresee(Some(&mut stage.jobs()), &prepared).unwrap();
+    let outcome = foresee(Some(&mut stage.jobs()), &prepared, Goal::Current).unwrap();
     assert_eq!(
         outcome.shown(Style::Plain),
         Some("web: would reload".into())
     );
     assert!(!is_green(&stage) && stage.systemd.fake.log.is_empty());
-    let blind = foresee(None, &prepared).unwrap();
+    let blind = foresee(None, &prepared, Goal::Current).unwrap();
     assert_eq!(json(&blind)["changed"], true);
     assert_eq!(json(&blind)["reloaded"], serde_json::json!([]));
 }
@@ -259,7 +260,7 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     let why = "`web` listens on 3000; moving it to 3001 closes 3000 first";
     assert_eq!(refused.message, why);
     install::refuse_readdressing(&prepared, true).unwrap();
-    let outcome = foresee(Some(&mut stage.jobs()), &prepared).unwrap();
+    let outcome = foresee(Some(&mut stage.jobs()), &prepared, Goal::Current).unwrap();
     assert_eq!(outcome.shown(Style::Plain), Some("web: would start".into()));
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
     let log = [
