@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::state;
+use super::{hint, state};
 use crate::cluster::Cluster;
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
@@ -171,9 +171,11 @@ impl Jobs<'_> {
             JobResult::Canceled => format!("was {CANCELLED}"),
             result => format!("ended as `{result}`"),
         };
-        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(format!(
-            "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
-        ))
+        let help = match parse(unit) {
+            Some((app, Member::Cluster)) => hint::journal(app),
+            _ => hint::journal_of(unit),
+        };
+        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(help)
     }
 }
 

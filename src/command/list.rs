@@ -19,7 +19,7 @@ use crate::visible::Visible;
 
 /// List apps and their instances
 #[derive(Debug, Args)]
-#[command(visible_alias = "ls")]
+#[command(visible_aliases = ["ls", "status"], aliases = ["l", "ps"])]
 pub(super) struct List {
     /// Only these apps
     #[arg(value_name = "APP")]

@@ -3,6 +3,7 @@
 mod apply;
 mod context;
 mod follow;
+mod hint;
 mod host_probe;
 mod input;
 mod jobs;
@@ -18,6 +19,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod unsupported;
+mod words;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -110,9 +112,10 @@ fn command_line() -> CommandLine {
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
     begin(&given);
-    let Arguments { global, command } = match parse(given) {
+    let Arguments { global, command } = match parse(given.clone()) {
         Ok(arguments) => arguments,
         Err(e) => {
+            let e = words::explain(e, &command_line().command, &given);
             // Help and version are errors to clap; only real ones have status 2.
             let status = u8::try_from(e.exit_code()).unwrap_or(2);
             let _ = e.print();
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let failure = hint::failure_for_manager(global.scope(), failure);
             sink.failure(&failure);
             ExitCode::from(failure.exit as u8)
         }

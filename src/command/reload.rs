@@ -26,6 +26,7 @@ use crate::plan::Host;
 
 /// Replace the instances of apps one by one, losing no request
 #[derive(Debug, Args)]
+#[command(alias = "gracefulReload")]
 pub(super) struct Reload {
     #[command(flatten)]
     targets: Targets,

@@ -1,6 +1,7 @@
 //! The targets on the command line: apps, instances, `all`, or the apps of a file.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -12,6 +13,9 @@ use crate::generate::{self, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::unit::name::{Member, parse_service};
+
+/// The extensions of scripts.
+const SOURCES: &[&str] = &["js", "cjs", "mjs", "ts", "py", "rb", "sh", "php"];
 
 /// An app or an instance to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +71,12 @@ fn one(
     if word == "all" {
         return Ok(known.iter().cloned().map(Target::App).collect());
     }
-    if is_file(word) {
+    if is_file(word) && !is_script(word) {
         return of_file(context, Path::new(word), &arguments.only, known);
+    }
+    if is_script(word) && !known.iter().any(|app| app == word) {
+        let failure = Failure::failed(format!("`{word}` is a script, and no app"));
+        return Err(failure.help(format!("run `rsgen install {word} --listen 3000`")));
     }
     let target = match parse_service(word) {
         Some((app, Member::Cluster)) => Target::App(installed(app, known)?),
@@ -85,6 +93,13 @@ fn one(
 /// Whether a word on the command line is the path of an ecosystem file.
 pub(super) fn is_file(word: &str) -> bool {
     word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
+}
+
+/// Whether a word is the path of a program's source, as `pm2 start` takes it.
+fn is_script(word: &str) -> bool {
+    let path = Path::new(word);
+    let is_source = |e: &OsStr| SOURCES.iter().any(|source| e == *source);
+    path.extension().is_some_and(is_source) && !word.contains(".config.") && path.is_file()
 }
 
 fn of_file(
@@ -107,7 +122,11 @@ fn of_file(
     }
     apps.into_iter()
         .filter(|a| only.is_empty() || only.contains(&a.name))
-        .map(|a| Ok(Target::App(installed(&a.name, known)?)))
+        .map(|a| {
+            let app = installed(&a.name, known);
+            let deploy = format!("run `rsgen deploy {}`", input.shown);
+            Ok(Target::App(app.map_err(|failure| failure.help(deploy))?))
+        })
         .collect()
 }
 
@@ -119,6 +138,9 @@ fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
     Err(
         match diagnostic::nearest(name, known.iter().map(String::as_str)) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) => {
+                failure.help(format!("an instance is written `APP@{name}`"))
+            }
             None if known.is_empty() => {
                 failure.help("install one with `rsgen install ecosystem.toml`")
             }
