@@ -168,6 +168,18 @@ fn exit_statuses_are_those_of_the_manual() {
 }
 
 #[test]
+fn without_systemd_nothing_is_told_as_done() {
+    let folder = Folder::with(GOOD);
+    for command in ["install", "list"] {
+        let output = folder.rsgen(&[command]);
+        assert_eq!(status(&output), 4, "{command}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command}");
+        let told = stderr(&output);
+        assert!(told.contains("systemd cannot be reached"), "{told}");
+    }
+}
+
+#[test]
 fn a_dry_run_shows_a_diff_and_writes_nothing() {
     let folder = Folder::with(GOOD);
     let output = folder.rsgen(&["install", "--dry-run", "-i", "-1"]);

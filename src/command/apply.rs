@@ -56,15 +56,6 @@ impl JsonChange {
     }
 }
 
-/// The installed file of an app, in the administrator's folder, which is the first.
-pub(super) fn app_file(layout: &Layout, app: &str) -> PathBuf {
-    layout
-        .apps
-        .first()
-        .map(|d| d.join(format!("{app}.toml")))
-        .unwrap_or_default()
-}
-
 /// The changes that installing an app makes.
 pub(super) fn prepare(
     layout: &Layout,
@@ -72,7 +63,7 @@ pub(super) fn prepare(
     selected: Selected,
 ) -> Result<Prepared, Failure> {
     let Selected { app, pinned } = selected;
-    let path = app_file(layout, &app.name);
+    let path = layout.file(&app.name);
     let source = Source {
         app: app.name,
         path,

@@ -60,7 +60,7 @@ pub(super) enum Goal {
 enum Action {
     /// The instances are what the files say.
     Nothing,
-    /// The app is not active.
+    /// The app is not active, or some of its instances have failed.
     Start,
     /// The instances are of another version, or some of them may be.
     Reload,
@@ -193,10 +193,14 @@ fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action
     // Files that are already there do not mean that every instance has them: a walk may have stopped half-way.
     let is_current = prepared.changes.is_empty()
         && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
-    Ok(if goal == Goal::Current && is_current {
+    if goal == Goal::Fresh || !is_current {
+        return Ok(Action::Reload);
+    }
+    // A start of what is active starts those of its instances that are not.
+    Ok(if jobs.is_whole(&prepared.app)? {
         Action::Nothing
     } else {
-        Action::Reload
+        Action::Start
     })
 }
 

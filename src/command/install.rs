@@ -83,6 +83,11 @@ pub(super) fn bring_up(
         instances: arguments.instances,
     };
     let prepared = prepare(context, &wanted)?;
+    if !arguments.dry_run {
+        // Before the changes are told as if they were made.
+        context.require_permission(verb)?;
+        context.jobs()?;
+    }
     apply::show(context.sink, &prepared, arguments.dry_run);
     refuse_readdressing(&prepared, arguments.replace_listener)?;
     if arguments.dry_run {
@@ -90,12 +95,12 @@ pub(super) fn bring_up(
         context.sink.answer(&outcome);
         return Ok(());
     }
-    context.require_permission(verb)?;
     let outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal)?;
     context.sink.answer(&outcome);
     if !context.sink.is_for_scripts() {
+        let cpus = context.host.cpus;
         let jobs = context.jobs()?;
-        let listing = list::listing(jobs.manager, jobs.layout, &outcome.apps)?;
+        let listing = list::listing(jobs.manager, jobs.layout, cpus, &outcome.apps)?;
         context.sink.answer(&listing);
     }
     Ok(())

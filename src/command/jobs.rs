@@ -32,14 +32,16 @@ impl Jobs<'_> {
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
-        self.run(Verb::Start, &Units::of(app).cluster())
+        self.run(Verb::Start, &Units::of(app).cluster())?;
+        self.all_serve(app)
     }
 
     /// Restarts an app, all instances at once; its port stays open.
     pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Restarting(app));
         state::forget_deaths(self.layout, app, None);
-        self.run(Verb::Restart, &Units::of(app).cluster())
+        self.run(Verb::Restart, &Units::of(app).cluster())?;
+        self.all_serve(app)
     }
 
     /// Stops an app, its port last. The socket's job takes the cluster along: as long as that job waits, systemd starts
@@ -205,7 +207,7 @@ fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
 }
 
 /// The lines that the last run of a unit has written last.
-fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
+pub(super) fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     let Some((app, member)) = parse(&unit.name) else {
         return Vec::new();
     };

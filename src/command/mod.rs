@@ -12,6 +12,7 @@ mod manual;
 mod options;
 mod power;
 mod selection;
+mod serving;
 mod state;
 mod subcommand;
 mod tail;

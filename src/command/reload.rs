@@ -58,6 +58,7 @@ impl Subcommand for Reload {
             return Err(refused(instance));
         }
         context.require_permission("reload")?;
+        context.jobs()?;
         let mut of_files = self.of_files(context)?;
         let mut reloaded = Vec::new();
         for target in targets {

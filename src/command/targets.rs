@@ -45,6 +45,46 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
     apps.into_iter().collect()
 }
 
+/// The number of instances that an app should have; `None` for an app without units and without a readable file.
+pub(super) fn size(layout: &Layout, cpus: u32, app: &str) -> Option<u32> {
+    let pinned = generate::pinned_apps(layout).remove(app);
+    let of_file = || {
+        let source = sources::find(layout, app)?;
+        let (_, app) = sources::load(layout, &source).ok()?;
+        Some(app.instances)
+    };
+    Some(pinned.or_else(of_file)?.resolve(cpus))
+}
+
+/// The name of the app that a word means, as that of its cluster unit as well.
+pub(super) fn app(word: &str, known: &[String]) -> Result<String, Failure> {
+    match parse_service(word) {
+        Some((app, Member::Cluster)) => installed(app, known),
+        _ => installed(word, known),
+    }
+}
+
+/// Refuses an instance beyond the number that its app should have: nothing would reload or stop it with the others.
+pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<(), Failure> {
+    let Target::Instance(app, number) = target else {
+        return Ok(());
+    };
+    match size(&context.layout, context.host.cpus, app) {
+        Some(size) if *number >= size => {
+            let last = Target::Instance(app.clone(), size.saturating_sub(1));
+            let file = context.layout.file(app);
+            let message = format!("`{app}` has {size} instances, the last is `{last}`");
+            let help = format!(
+                "for more, run `rsgen install {} --instances {}`",
+                file.display(),
+                number.saturating_add(1)
+            );
+            Err(Failure::new(Exit::Usage, message).help(help))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Resolves every word; a word without a meaning fails before anything is done.
 pub(super) fn resolve(
     context: &mut Context<'_>,

@@ -11,6 +11,8 @@ use super::manual::Manual;
 use super::subcommand;
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::{Ended, Reload, Start, Step, Stop};
+use crate::layout::Scope;
+use crate::log;
 use crate::output::{Exit, Failure, Notice};
 use crate::unit::name::Units;
 use crate::walk::Plan;
@@ -139,11 +141,11 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         .map(Duration::from)
         .unwrap_or_default();
     let policy = ended.policy();
-    Ok(cluster::ended(
-        context.manager()?,
-        &cluster,
-        end,
-        &policy,
-        now,
-    )?)
+    cluster::ended(context.manager()?, &cluster, end, &policy, now)?;
+    if context.layout.scope == Scope::System
+        && let Some(text) = cluster::loss(context.manager()?, &cluster, end)?
+    {
+        log::say_about(&ended.app, &Units::of(&ended.app).cluster(), &text);
+    }
+    Ok(())
 }

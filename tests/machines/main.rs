@@ -33,6 +33,7 @@ mod shown;
 mod sizing;
 mod state;
 mod tracing;
+mod truth;
 mod user;
 mod values;
 mod yama;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             PACKAGES,
             POLKIT,
             TRACING,
+            TRUTH,
             USER,
             YAMA,
             VALUES,
@@ -343,6 +345,11 @@ const DOCS: &[Spec] = specs![
     docs::the_way_from_pm2,
     docs::the_way_from_units,
     docs::the_way_from_supervisord,
+];
+
+const TRUTH: &[Spec] = specs![
+    truth::of_an_instance_that_fails_while_others_serve,
+    truth::of_targets_that_mean_nothing,
 ];
 
 const USER: &[Spec] = specs![
