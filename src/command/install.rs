@@ -81,6 +81,7 @@ pub(super) fn bring_up(
         input: &input,
         only: &arguments.only,
         instances: arguments.instances,
+        keeps: true,
     };
     let prepared = prepare(context, &wanted)?;
     if !arguments.dry_run {

@@ -81,6 +81,7 @@ impl Reload {
                 input: &Input::read(Path::new(file))?,
                 only: &self.targets.only,
                 instances: None,
+                keeps: true,
             };
             for prepared in install::prepare(context, &wanted)? {
                 refuse_readdressing(&prepared, file)?;

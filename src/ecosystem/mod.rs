@@ -5,6 +5,7 @@
 //! supplies.
 
 pub mod app;
+mod chosen;
 pub mod diagnostic;
 pub mod env_files;
 pub mod key;
@@ -28,6 +29,7 @@ mod variables;
 mod way;
 
 pub use app::App;
+pub use chosen::Chosen;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use newer::allow_newer;
 pub use parse::{collision, parse};
