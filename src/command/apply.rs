@@ -13,7 +13,7 @@ use crate::generate::{self, files};
 use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
 use crate::plan::diff::{self, Change, Content};
-use crate::plan::{self, Host};
+use crate::plan::{self, Host, Origin};
 use crate::systemd::Manager;
 use crate::unit::name::Units;
 
@@ -114,7 +114,7 @@ pub(super) fn prepare_units(
         ))
         .help("choose another `name`"));
     }
-    let set = plan::units(&app, Some(source), layout, host).map_err(Failure::failed)?;
+    let set = plan::units(&app, Origin::Pinned(source), layout, host).map_err(Failure::failed)?;
     let under = |path: PathBuf| layout.units.join(path);
     let files = set
         .files

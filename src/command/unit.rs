@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::manual::Manual;
-use super::subcommand;
+use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::{Ended, Reload, Start, Step, Stop};
 use crate::layout::Scope;
@@ -101,10 +101,17 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     crate::sys::exit_on_sigterm();
     let cluster = cluster(context, &plan.app);
     let sink = context.sink;
-    cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
+    let done = cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
         sink.notice(&Notice::Said(line));
-    })
-    .map_err(|e| Failure::failed(e.to_string()))
+    });
+    // At the end, where `systemctl status` shows it.
+    if let Some(file) = unapplied::file(&context.layout, context.host, &plan.app) {
+        let hint = format!("run `rsgen reload {}`", plan.app);
+        let hint = hint::for_manager(context.layout.scope, &hint);
+        let file = file.display();
+        log::say(4, &format!("{file} has changed, and this reload kept the units as they are; to apply the file, {hint}"));
+    }
+    done.map_err(|e| Failure::failed(e.to_string()))
 }
 
 fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {

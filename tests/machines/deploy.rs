@@ -107,3 +107,37 @@ pub(crate) fn follows_the_link_to_the_release_or_tells_that_it_does_not(machine:
         .ok();
     assert!(answer(machine).starts_with("version 1"));
 }
+
+pub(crate) fn by_systemctl_keeps_the_units_and_says_so(machine: &mut Machine) {
+    install(machine, "echo.js", "1", "settle = 0");
+    let edit = |line: &str| {
+        let add = format!("sed -i '/^listen/i {line}' /etc/rsgen/web.toml");
+        machine.sh(&add).ok();
+    };
+    let line = "/etc/rsgen/web.toml has changed, and this reload kept the units as they are; to apply the file, run \
+                `rsgen reload web`";
+    let reload = || {
+        machine.systemctl(&["reload", "web"]).ok();
+        let status = machine.systemctl(&["status", "web"]).ok();
+        assert!(!status.to_string().contains("daemon-reload"), "{status}");
+        machine.journal("web.service").matches(line).count()
+    };
+    edit("# for the cluster");
+    assert_eq!(reload(), 0, "a comment changes no unit");
+    edit("env = { COLOUR = \"green\" }");
+    assert_eq!(reload(), 1);
+    assert!(!answer(machine).contains("COLOUR"));
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(answer(machine).contains("COLOUR"));
+    assert_eq!(reload(), 1, "the units are those of the file");
+    machine.write(
+        "/etc/rsgen/web.toml.d/local.toml",
+        "env = { SHAPE = \"round\" }\n",
+    );
+    assert_eq!(reload(), 2, "a drop-in is part of the file");
+    let unit = machine.read("/etc/systemd/system/web.service");
+    assert!(
+        unit.contains("takes effect with `rsgen reload web`"),
+        "{unit}"
+    );
+}

@@ -229,6 +229,7 @@ const DEPLOY: &[Spec] = specs![
     deploy::serves_new_code_though_the_file_is_as_it_was,
     deploy::and_a_reload_of_a_file_apply_what_was_edited,
     deploy::follows_the_link_to_the_release_or_tells_that_it_does_not,
+    deploy::by_systemctl_keeps_the_units_and_says_so,
 ];
 
 const SANDBOX: &[Spec] = specs![
