@@ -27,6 +27,7 @@ const SESSION: &[&str] = &[
     "LINES",
     "NO_COLOR",
     "PATH",
+    "PWD",
     "TERM",
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",

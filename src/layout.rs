@@ -89,6 +89,15 @@ impl Layout {
         Some(Self::user(&config, &run))
     }
 
+    /// The installed file of an app, in the administrator's folder, which is the first.
+    #[must_use]
+    pub fn file(&self, app: &str) -> PathBuf {
+        let folder = self.apps.first();
+        folder
+            .map(|folder| folder.join(format!("{app}.toml")))
+            .unwrap_or_default()
+    }
+
     /// The folder of one app's lock, progress and counters.
     #[must_use]
     pub fn state(&self, app: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Lines for the journal, see sd-daemon(3).
 
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
 
 use crate::visible::{self, Visible};
 
@@ -12,4 +13,21 @@ pub(crate) fn say(priority: u8, text: &str) {
     let text = Visible::line(&visible::cut(text, LONGEST));
     // Without a standard error there is nobody to tell.
     let _ = std::io::stderr().write_all(format!("<{priority}>rsgen: {text}\n").as_bytes());
+}
+
+/// Where journald takes lines with fields of their own, see `sd_journal_sendv(3)`.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Writes an error about a unit of the system, from a process outside that unit: `journalctl -u` and `systemctl status` show
+/// what root writes with this field, see `OBJECT_SYSTEMD_UNIT=` in systemd.journal-fields(7).
+pub(crate) fn say_about(app: &str, unit: &str, text: &str) {
+    let text = Visible::line(&visible::cut(text, LONGEST));
+    let fields = format!(
+        "MESSAGE=rsgen: {text}\nPRIORITY=3\nSYSLOG_IDENTIFIER={app}\nRSGEN_APP={app}\nOBJECT_SYSTEMD_UNIT={unit}\n"
+    );
+    // Without a journal there is nobody to tell, and nobody is waited for.
+    let _ = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(fields.as_bytes(), JOURNAL)
+    });
 }

@@ -64,6 +64,28 @@ fn all_faults_are_told_at_once_with_their_place_and_remedy() {
 }
 
 #[test]
+fn a_folder_or_an_account_that_is_missing_is_shown_in_its_own_line() {
+    let folder = Folder::with(&format!(
+        "{GOOD}cwd = \"/nonexistent\"\nuser = \"rsgen-nobody\"\ngroup = \"rsgen-nobody\"\n"
+    ));
+    let told = stderr(&folder.rsgen(&["check"]));
+    for (line, fault) in [
+        (6, "the working directory `/nonexistent` does not exist"),
+        (7, "there is no user `rsgen-nobody`"),
+        (8, "there is no group `rsgen-nobody`"),
+    ] {
+        let place = format!("ecosystem.toml:{line}:");
+        let faults: Vec<&str> = told.split("error: ").collect();
+        assert!(
+            faults
+                .iter()
+                .any(|f| f.starts_with(fault) && f.contains(&place)),
+            "{fault} in line {line}: {told}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_too_long_is_refused_wherever_it_comes_from() {
     let long = format!("{GOOD}# {}\n", "x".repeat(4 << 20));
     let folder = Folder::with(&long);
@@ -142,6 +164,18 @@ fn exit_statuses_are_those_of_the_manual() {
             "{arguments:?}: {}",
             stderr(&output)
         );
+    }
+}
+
+#[test]
+fn without_systemd_nothing_is_told_as_done() {
+    let folder = Folder::with(GOOD);
+    for command in ["install", "list"] {
+        let output = folder.rsgen(&[command]);
+        assert_eq!(status(&output), 4, "{command}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command}");
+        let told = stderr(&output);
+        assert!(told.contains("systemd cannot be reached"), "{told}");
     }
 }
 

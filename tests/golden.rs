@@ -17,7 +17,7 @@ use rsgen::ecosystem::{
 };
 use rsgen::generate;
 use rsgen::layout::Layout;
-use rsgen::plan::{self, Host, UnitSet};
+use rsgen::plan::{self, Host, Origin, UnitSet};
 use testbed::unit::{self, Dollar};
 
 const HOST: Host = Host {
@@ -64,7 +64,7 @@ fn rendered_for(case: &Path, layout: &Layout) -> UnitSet {
     let mut all = UnitSet::default();
     for app in &apps {
         let source = format!("/etc/rsgen/{}.toml", app.name());
-        let set = plan::units(app, Some(Path::new(&source)), layout, HOST).unwrap();
+        let set = plan::units(app, Origin::Generated(Path::new(&source)), layout, HOST).unwrap();
         all.files.extend(set.files);
         all.links.extend(set.links);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use rsgen::ecosystem::parse;
 use rsgen::layout::Layout;
-use rsgen::plan::{self, Host};
+use rsgen::plan::{self, Host, Origin};
 
 const HOST: Host = Host {
     cpus: 2,
@@ -102,7 +102,7 @@ fn cost(text: &str) -> Duration {
     report.located().last();
     if !report.has_errors() {
         for app in &apps {
-            plan::units(app, None, &Layout::system(Path::new("/")), HOST).unwrap();
+            plan::units(app, Origin::Packaged, &Layout::system(Path::new("/")), HOST).unwrap();
         }
     }
     processor_time().saturating_sub(start)

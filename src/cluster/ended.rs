@@ -27,7 +27,7 @@ pub struct Ended {
 
 impl Ended {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
-    fn is_final(self, unit: &Unit) -> bool {
+    pub(super) fn is_final(self, unit: &Unit) -> bool {
         !self.autorestart || exit_status(unit).is_some_and(contract::is_final)
     }
 }
@@ -126,7 +126,7 @@ fn speak_for_the_cluster(
 }
 
 /// Of one that was given up, how it died, not how the worker ended.
-fn cause(cluster: &Cluster, ended: &Unit, number: u32) -> String {
+pub(super) fn cause(cluster: &Cluster, ended: &Unit, number: u32) -> String {
     let known = Deaths::load(&cluster.deaths(number)).map(|d| d.reason);
     known
         .filter(|reason| is_errored(ended) && !reason.is_empty())

@@ -9,6 +9,7 @@ mod ended;
 pub mod hold_off;
 mod journal;
 pub mod lines;
+mod loss;
 pub mod progress;
 mod reload;
 mod serving;
@@ -25,6 +26,7 @@ use nix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
 pub use ended::{Ended, ended};
+pub use loss::loss;
 pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};

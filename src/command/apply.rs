@@ -13,7 +13,7 @@ use crate::generate::{self, files};
 use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
 use crate::plan::diff::{self, Change, Content};
-use crate::plan::{self, Host};
+use crate::plan::{self, Host, Origin};
 use crate::systemd::Manager;
 use crate::unit::name::Units;
 
@@ -56,15 +56,6 @@ impl JsonChange {
     }
 }
 
-/// The installed file of an app, in the administrator's folder, which is the first.
-pub(super) fn app_file(layout: &Layout, app: &str) -> PathBuf {
-    layout
-        .apps
-        .first()
-        .map(|d| d.join(format!("{app}.toml")))
-        .unwrap_or_default()
-}
-
 /// The changes that installing an app makes.
 pub(super) fn prepare(
     layout: &Layout,
@@ -72,7 +63,7 @@ pub(super) fn prepare(
     selected: Selected,
 ) -> Result<Prepared, Failure> {
     let Selected { app, pinned } = selected;
-    let path = app_file(layout, &app.name);
+    let path = layout.file(&app.name);
     let source = Source {
         app: app.name,
         path,
@@ -123,7 +114,7 @@ pub(super) fn prepare_units(
         ))
         .help("choose another `name`"));
     }
-    let set = plan::units(&app, Some(source), layout, host).map_err(Failure::failed)?;
+    let set = plan::units(&app, Origin::Pinned(source), layout, host).map_err(Failure::failed)?;
     let under = |path: PathBuf| layout.units.join(path);
     let files = set
         .files

@@ -1,15 +1,50 @@
-//! From the files of apps to their processes: writes what changes, then starts or reloads what has to be.
+//! `rsgen deploy`, and what it has in common with `install` and `reload`: from the files of apps to their processes. Writes
+//! what changes, then starts or reloads what has to be.
 
+use clap::Args;
 use serde::Serialize;
 
 use super::apply::{self, JsonChange, Prepared};
+use super::context::Context;
+use super::install::{self, Install};
 use super::jobs::Jobs;
+use super::manual::Manual;
+use super::power;
 use super::state;
+use super::subcommand::Subcommand;
 use crate::output::{Failure, Notice, Shown, Style};
 use crate::plan::diff::Change;
 use crate::systemd::{ActiveState, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
+
+/// Apply an ecosystem file and replace all instances one by one, also when only the code has changed
+#[derive(Debug, Args)]
+#[command(aliases = ["startOrReload", "startOrGracefulReload"])]
+pub(super) struct Deploy {
+    #[command(flatten)]
+    install: Install,
+}
+
+impl Subcommand for Deploy {
+    const MANUAL: Manual = Manual {
+        exits: power::EXITS,
+        examples: &[
+            (
+                "rsgen deploy ecosystem.toml",
+                "Applies the file and replaces every instance by one of the new code.",
+            ),
+            (
+                "rsgen deploy ecosystem.toml --only web",
+                "Does so for one app of the file.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        install::bring_up(context, &self.install, "deploy", Goal::Fresh)
+    }
+}
 
 /// The state that a deployment leaves the instances in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +60,7 @@ pub(super) enum Goal {
 enum Action {
     /// The instances are what the files say.
     Nothing,
-    /// The app is not active.
+    /// The app is not active, or some of its instances have failed.
     Start,
     /// The instances are of another version, or some of them may be.
     Reload,
@@ -67,7 +102,9 @@ impl Outcome {
 impl Shown for Outcome {
     fn shown(&self, _: Style) -> Option<Visible> {
         if !self.changed {
-            return Some("nothing to do".into());
+            let apps = self.apps.join(" ");
+            let text = format!("nothing to do; for new code, run `rsgen reload {apps}`");
+            return Some(text.into());
         }
         // A notice has told each step while it was done.
         if !self.dry_run {
@@ -104,18 +141,31 @@ pub(super) fn deploy(
         jobs.manager.daemon_reload()?;
     }
     let mut actions = Vec::new();
+    let mut failures = Vec::new();
+    // An app that fails does not keep the others from what their files, which are written by now, say.
     for prepared in prepared {
-        let action = needed(jobs, prepared, goal)?;
-        match action {
-            Action::Nothing => {}
-            Action::Start => jobs.start(&prepared.app)?,
-            Action::Reload => jobs
-                .reload(&prepared.app)
-                .map_err(|failure| keep_old(jobs, prepared, failure))?,
+        match bring_up(jobs, prepared, goal) {
+            Ok(action) => actions.push(action),
+            Err(failure) => failures.push(failure),
         }
-        actions.push(action);
     }
-    Ok(Outcome::new(prepared, &actions, false))
+    match Failure::of_several(failures, prepared.len()) {
+        None => Ok(Outcome::new(prepared, &actions, false)),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Brings the instances of one app to the goal.
+fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
+    let action = needed(jobs, prepared, goal)?;
+    match action {
+        Action::Nothing => {}
+        Action::Start => jobs.start(&prepared.app)?,
+        Action::Reload => jobs
+            .reload(&prepared.app)
+            .map_err(|failure| keep_old(jobs, prepared, failure))?,
+    }
+    Ok(action)
 }
 
 /// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files
@@ -123,11 +173,12 @@ pub(super) fn deploy(
 pub(super) fn foresee(
     jobs: Option<&mut Jobs<'_>>,
     prepared: &[Prepared],
+    goal: Goal,
 ) -> Result<Outcome, Failure> {
     let mut actions = Vec::new();
     if let Some(jobs) = jobs {
         for prepared in prepared {
-            actions.push(needed(jobs, prepared, Goal::Current)?);
+            actions.push(needed(jobs, prepared, goal)?);
         }
     }
     Ok(Outcome::new(prepared, &actions, true))
@@ -142,10 +193,14 @@ fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action
     // Files that are already there do not mean that every instance has them: a walk may have stopped half-way.
     let is_current = prepared.changes.is_empty()
         && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
-    Ok(if goal == Goal::Current && is_current {
+    if goal == Goal::Fresh || !is_current {
+        return Ok(Action::Reload);
+    }
+    // A start of what is active starts those of its instances that are not.
+    Ok(if jobs.is_whole(&prepared.app)? {
         Action::Nothing
     } else {
-        Action::Reload
+        Action::Start
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::hint;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::state;
 use super::tail::Tail;
@@ -111,7 +112,5 @@ fn end(last: Option<&Record>, app: &str) -> Option<End> {
         untouched: failed.untouched,
         ..Failure::new(exit, format!("{app}: {}", last.text))
     };
-    Some(End::Failed(
-        failure.help(format!("see `journalctl -t {app} -n 50`")),
-    ))
+    Some(End::Failed(failure.help(hint::journal(app))))
 }

@@ -13,7 +13,7 @@ use super::subcommand::Subcommand;
 use crate::ecosystem::resolve::FileStatus;
 use crate::generate;
 use crate::output::{Exit, Failure, Notice, Shown};
-use crate::plan::{self, Host};
+use crate::plan::{self, Host, Origin};
 
 /// Write the units of an ecosystem file into a folder, for packages
 #[derive(Debug, Args)]
@@ -80,11 +80,12 @@ impl Subcommand for Generate {
             input: &input,
             only: &self.only,
             instances: None,
+            keeps: false,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
             let set =
-                plan::units(&selected.app, None, &context.layout, host).map_err(Failure::failed)?;
+                plan::units(&selected.app, Origin::Packaged, &context.layout, host).map_err(Failure::failed)?;
             generate::write(&self.output, &set)
                 .map_err(|e| Failure::failed(format!("{}: {e}", self.output.display())))?;
             let paths = set.files.keys().chain(set.links.keys());

@@ -1,8 +1,9 @@
 //! The text of an ecosystem file, and the place from which its relative paths start.
 
 use std::fs::File;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
 use crate::generate::files;
 use crate::output::{Exit, Failure};
@@ -32,8 +33,8 @@ impl Input {
             return Self::from_standard_input();
         }
         let shown = path.display().to_string();
-        let absolute = std::path::absolute(path)
-            .map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
+        let absolute =
+            absolute(path).map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
         let text = File::open(path).and_then(files::text).map_err(|e| {
             let failure = Failure::new(Exit::Invalid, format!("`{shown}` cannot be read: {e}"));
             match e.kind() {
@@ -61,7 +62,7 @@ impl Input {
             };
             Failure::new(Exit::Invalid, format!("standard input cannot be read: {e}")).help(help)
         })?;
-        let inside = std::path::absolute("ecosystem.toml")
+        let inside = absolute(Path::new("ecosystem.toml"))
             .map_err(|e| Failure::new(Exit::Usage, format!("the current folder: {e}")))?;
         Ok(Self {
             shown: "standard input".into(),
@@ -86,6 +87,35 @@ impl Input {
         self.root = Some(root);
         Ok(self)
     }
+}
+
+/// The current folder by the name that the shell has for it, as `pwd -L` prints it: where a link leads to the release that
+/// is deployed, getcwd(3) only knows the release.
+pub(super) fn current_folder() -> io::Result<PathBuf> {
+    let named = std::env::var_os("PWD").map(PathBuf::from);
+    match named.filter(|named| is_current(named)) {
+        Some(named) => Ok(named),
+        None => std::env::current_dir(),
+    }
+}
+
+/// Whether a path names the current folder. In one with `..` a link in the path would change what that means.
+fn is_current(named: &Path) -> bool {
+    let inode = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let is_plain = named.is_absolute() && !has_parents(named);
+    is_plain && inode(named).is_some_and(|named| Some(named) == inode(Path::new(".")))
+}
+
+fn has_parents(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
+
+/// A path from the root. The kernel takes `..` from the folder itself, not from the link that leads there.
+pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
+    if path.as_os_str().is_empty() || path.is_absolute() || has_parents(path) {
+        return std::path::absolute(path);
+    }
+    std::path::absolute(current_folder()?.join(path))
 }
 
 /// The folder of a file, if TOML can hold the folder's name.

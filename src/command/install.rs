@@ -65,34 +65,58 @@ impl Subcommand for Install {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let input = input(&self)?;
-        let wanted = Wanted {
-            input: &input,
-            only: &self.only,
-            instances: self.instances,
-        };
-        let version = context.systemd_version();
-        let prepared = selection::select(&wanted, &context.layout, version, context.sink)?
-            .into_iter()
-            .map(|selected| apply::prepare(&context.layout, context.host, selected))
-            .collect::<Result<Vec<_>, _>>()?;
-        apply::show(context.sink, &prepared, self.dry_run);
-        refuse_readdressing(&prepared, self.replace_listener)?;
-        if self.dry_run {
-            let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared)?;
-            context.sink.answer(&outcome);
-            return Ok(());
-        }
-        context.require_permission("install")?;
-        let outcome = deploy::deploy(&mut context.jobs()?, &prepared, Goal::Current)?;
-        context.sink.answer(&outcome);
-        if !context.sink.is_for_scripts() {
-            let jobs = context.jobs()?;
-            let listing = list::listing(jobs.manager, jobs.layout, &outcome.apps)?;
-            context.sink.answer(&listing);
-        }
-        Ok(())
+        bring_up(context, &self, "install", Goal::Current)
     }
+}
+
+/// Installs what the arguments name, and brings its instances to the goal; `verb` is the subcommand.
+pub(super) fn bring_up(
+    context: &mut Context<'_>,
+    arguments: &Install,
+    verb: &str,
+    goal: Goal,
+) -> Result<(), Failure> {
+    let input = input(arguments)?;
+    let wanted = Wanted {
+        input: &input,
+        only: &arguments.only,
+        instances: arguments.instances,
+        keeps: true,
+    };
+    let prepared = prepare(context, &wanted)?;
+    if !arguments.dry_run {
+        // Before the changes are told as if they were made.
+        context.require_permission(verb)?;
+        context.jobs()?;
+    }
+    apply::show(context.sink, &prepared, arguments.dry_run);
+    refuse_readdressing(&prepared, arguments.replace_listener)?;
+    if arguments.dry_run {
+        let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal)?;
+        context.sink.answer(&outcome);
+        return Ok(());
+    }
+    let outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal)?;
+    context.sink.answer(&outcome);
+    if !context.sink.is_for_scripts() {
+        let cpus = context.host.cpus;
+        let jobs = context.jobs()?;
+        let listing = list::listing(jobs.manager, jobs.layout, cpus, &outcome.apps)?;
+        context.sink.answer(&listing);
+    }
+    Ok(())
+}
+
+/// The changes that install these apps.
+pub(super) fn prepare(
+    context: &mut Context<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Prepared>, Failure> {
+    let version = context.systemd_version();
+    selection::select(wanted, &context.layout, version, context.sink)?
+        .into_iter()
+        .map(|selected| apply::prepare(&context.layout, context.host, selected))
+        .collect()
 }
 
 fn input(arguments: &Install) -> Result<Input, Failure> {
@@ -120,7 +144,7 @@ fn input(arguments: &Install) -> Result<Input, Failure> {
 
 /// An ecosystem file for one script, made of the command line.
 fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
-    let absolute = std::path::absolute(&arguments.file)
+    let absolute = input::absolute(&arguments.file)
         .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
     let folder = input::utf8_folder(&absolute)?;
     let file = absolute
@@ -165,7 +189,7 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
     let folder = if folder.join(file).exists() {
         folder
     } else {
-        std::env::current_dir().unwrap_or_else(|_| Path::new("/").into())
+        input::current_folder().unwrap_or_else(|_| Path::new("/").into())
     };
     Ok(Input {
         shown: "the command line".into(),

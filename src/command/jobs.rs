@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::state;
+use super::{hint, state};
 use crate::cluster::Cluster;
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
@@ -32,14 +32,16 @@ impl Jobs<'_> {
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
-        self.run(Verb::Start, &Units::of(app).cluster())
+        self.run(Verb::Start, &Units::of(app).cluster())?;
+        self.all_serve(app)
     }
 
     /// Restarts an app, all instances at once; its port stays open.
     pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Restarting(app));
         state::forget_deaths(self.layout, app, None);
-        self.run(Verb::Restart, &Units::of(app).cluster())
+        self.run(Verb::Restart, &Units::of(app).cluster())?;
+        self.all_serve(app)
     }
 
     /// Stops an app, its port last. The socket's job takes the cluster along: as long as that job waits, systemd starts
@@ -171,9 +173,11 @@ impl Jobs<'_> {
             JobResult::Canceled => format!("was {CANCELLED}"),
             result => format!("ended as `{result}`"),
         };
-        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(format!(
-            "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
-        ))
+        let help = match parse(unit) {
+            Some((app, Member::Cluster)) => hint::journal(app),
+            _ => hint::journal_of(unit),
+        };
+        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(help)
     }
 }
 
@@ -203,7 +207,7 @@ fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
 }
 
 /// The lines that the last run of a unit has written last.
-fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
+pub(super) fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     let Some((app, member)) = parse(&unit.name) else {
         return Vec::new();
     };

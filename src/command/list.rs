@@ -19,17 +19,22 @@ use crate::visible::Visible;
 
 /// List apps and their instances
 #[derive(Debug, Args)]
-#[command(visible_alias = "ls")]
+#[command(visible_aliases = ["ls", "status"], aliases = ["l", "ps"])]
 pub(super) struct List {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
+    /// Only what has failed; the exit status is 1 if there is any, for alerts
+    #[arg(long)]
+    failed: bool,
 }
 
 /// The apps as scripts read them.
 #[derive(Debug, Serialize)]
 pub(super) struct Listing {
     apps: Vec<AppStatus>,
+    #[serde(skip)]
+    only_failed: bool,
 }
 
 /// One app as scripts read it.
@@ -40,6 +45,8 @@ struct AppStatus {
     active_state: String,
     listen: Vec<String>,
     ready: usize,
+    /// The number of instances that the app should have.
+    wanted: Option<u32>,
     instances: Vec<InstanceStatus>,
 }
 
@@ -65,23 +72,31 @@ impl Subcommand for List {
         examples: &[
             ("rsgen list", "Shows every app and its instances."),
             ("rsgen list --json", "Prints the same as JSON."),
+            (
+                "rsgen list --failed || logger 'an app needs help'",
+                "Shows the apps and instances that were given up, if there are any, and does something about it.",
+            ),
         ],
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let known = targets::known(&context.layout);
         let apps = if self.apps.is_empty() {
-            targets::known(&context.layout)
+            known
         } else {
-            self.apps
+            let apps = self.apps.iter().map(|word| targets::app(word, &known));
+            apps.collect::<Result<_, _>>()?
         };
-        // Where there is no app, systemd need not be asked.
-        let listing = if apps.is_empty() {
-            Listing { apps: Vec::new() }
-        } else {
-            let jobs = context.jobs()?;
-            listing(jobs.manager, jobs.layout, &apps)?
-        };
+        let cpus = context.host.cpus;
+        let jobs = context.jobs()?;
+        let mut listing = listing(jobs.manager, jobs.layout, cpus, &apps)?;
+        if self.failed {
+            listing.keep_failed();
+        }
         context.sink.answer(&listing);
+        if listing.only_failed && !listing.apps.is_empty() {
+            return Err(Failure::failed("").silent());
+        }
         Ok(())
     }
 }
@@ -90,28 +105,56 @@ impl Subcommand for List {
 pub(super) fn listing(
     manager: &mut dyn Manager,
     layout: &Layout,
+    cpus: u32,
     apps: &[String],
 ) -> Result<Listing, Failure> {
-    let apps = apps.iter().map(|app| status(manager, layout, app));
+    let apps = apps.iter().map(|app| status(manager, layout, cpus, app));
     Ok(Listing {
         apps: apps.collect::<Result<_, _>>()?,
+        only_failed: false,
     })
+}
+
+impl Listing {
+    /// Leaves the instances that were given up, and the apps that have such or have failed as a whole.
+    fn keep_failed(&mut self) {
+        self.only_failed = true;
+        for app in &mut self.apps {
+            app.instances.retain(|i| i.status == "errored");
+        }
+        let failed = ActiveState::Failed.to_string();
+        self.apps
+            .retain(|app| app.active_state == failed || !app.instances.is_empty());
+    }
 }
 
 impl Shown for Listing {
     fn shown(&self, style: Style) -> Option<Visible> {
         if self.apps.is_empty() {
-            return Some("no app is installed; begin with `rsgen install ecosystem.toml`".into());
+            let hint = "no app is installed; begin with `rsgen install ecosystem.toml`";
+            return (!self.only_failed).then(|| hint.into());
         }
         let header = [
             "APP", "#", "STATUS", "PID", "UPTIME", "RESTARTS", "MEMORY", "LISTEN", "",
         ];
         let rows = self.apps.iter().flat_map(|app| app.rows(style));
-        Some(table::render(&header, rows.collect()))
+        let table = table::render(&header, rows.collect());
+        let missing = self.apps.iter().filter_map(AppStatus::missing);
+        let lines = std::iter::once(table.to_string()).chain(missing.map(|m| m.to_string()));
+        Some(Visible::composed(lines.collect::<Vec<_>>().join("\n")))
     }
 }
 
 impl AppStatus {
+    /// How many instances serve, if the app is up and some do not.
+    fn missing(&self) -> Option<Visible> {
+        let wanted = usize::try_from(self.wanted?).ok()?;
+        let is_down = self.active_state == ActiveState::Inactive.to_string();
+        let (name, ready) = (&self.name, self.ready);
+        (ready < wanted && !is_down)
+            .then(|| Visible::line(&format!("{name}: {ready} of {wanted} serving")))
+    }
+
     /// A row for each instance, or one for the app if there is none.
     fn rows(&self, style: Style) -> Vec<Vec<Visible>> {
         if !self.instances.is_empty() {
@@ -153,7 +196,12 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible>
     ]
 }
 
-fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppStatus, Failure> {
+fn status(
+    manager: &mut dyn Manager,
+    layout: &Layout,
+    cpus: u32,
+    app: &str,
+) -> Result<AppStatus, Failure> {
     let listen = sources::find(layout, app)
         .and_then(|s| sources::load(layout, &s).ok())
         .map(|(_, a)| a.listen.iter().map(ToString::to_string).collect())
@@ -177,8 +225,16 @@ fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppSt
         active_state: cluster.active.to_string(),
         listen,
         ready,
+        wanted: targets::size(layout, cpus, app),
         instances,
     })
+}
+
+/// The reason for which an instance died last, if that is known.
+pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> {
+    let number = Units::of(app).number(&unit.name)?;
+    let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
+    Some(deaths.reason).filter(|reason| !reason.is_empty())
 }
 
 fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {

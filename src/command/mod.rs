@@ -2,8 +2,8 @@
 
 mod apply;
 mod context;
-mod deploy;
 mod follow;
+mod hint;
 mod host_probe;
 mod input;
 mod jobs;
@@ -12,13 +12,16 @@ mod manual;
 mod options;
 mod power;
 mod selection;
+mod serving;
 mod state;
 mod subcommand;
 mod tail;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod unapplied;
 mod unsupported;
+mod words;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -62,6 +65,7 @@ macro_rules! subcommands {
 // In the order of `--help`.
 subcommands! {
     install::Install,
+    deploy::Deploy,
     uninstall::Uninstall,
     reload::Reload,
     start::Start,
@@ -110,9 +114,10 @@ fn command_line() -> CommandLine {
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
     begin(&given);
-    let Arguments { global, command } = match parse(given) {
+    let Arguments { global, command } = match parse(given.clone()) {
         Ok(arguments) => arguments,
         Err(e) => {
+            let e = words::explain(e, &command_line().command, &given);
             // Help and version are errors to clap; only real ones have status 2.
             let status = u8::try_from(e.exit_code()).unwrap_or(2);
             let _ = e.print();
@@ -125,6 +130,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let failure = hint::failure_for_manager(global.scope(), failure);
             sink.failure(&failure);
             ExitCode::from(failure.exit as u8)
         }

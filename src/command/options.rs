@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::layout::Scope;
 use crate::output::Colour;
 
 /// Options of every subcommand.
@@ -26,6 +27,17 @@ pub(super) struct Global {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) color: Colour,
+}
+
+impl Global {
+    /// The manager that the options ask for.
+    pub(super) fn scope(&self) -> Scope {
+        if self.user {
+            Scope::User
+        } else {
+            Scope::System
+        }
+    }
 }
 
 /// The apps and instances that a subcommand works on.

@@ -18,6 +18,9 @@ pub(super) const EXITS: &[Exit] = &[
     Exit::TimedOut,
 ];
 
+/// The verbs that start an instance which does not run.
+const STARTS: &[&str] = &["start", "restart"];
+
 /// The targets that a verb was carried out on, as scripts read them.
 #[derive(Serialize)]
 struct Done {
@@ -35,6 +38,9 @@ pub(super) fn each(
 ) -> Result<(), Failure> {
     let targets = targets::resolve(context, targets)?;
     context.require_permission(verb)?;
+    for target in targets.iter().filter(|_| STARTS.contains(&verb)) {
+        targets::refuse_beyond(context, target)?;
+    }
     let mut done = Vec::new();
     for target in targets {
         act(&mut context.jobs()?, &target)?;

@@ -1,26 +1,32 @@
 //! `rsgen reload`: new instances for old ones, one by one.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use clap::Args;
 use serde::Serialize;
 
 use super::apply::{self, Prepared};
 use super::context::Context;
 use super::deploy::{self, Goal};
+use super::host_probe::HostProbe;
+use super::input::Input;
+use super::install;
 use super::manual::Manual;
 use super::options::Targets;
 use super::power;
-use super::selection;
+use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
+use crate::ecosystem::{Report, release};
 use crate::generate::{self, sources};
 use crate::layout::Layout;
-use crate::output::{Failure, Shown, Sink};
+use crate::output::{Exit, Failure, Shown, Sink};
 use crate::plan::Host;
-use crate::systemd::Verb;
-use crate::unit::name::Units;
 
 /// Replace the instances of apps one by one, losing no request
 #[derive(Debug, Args)]
+#[command(alias = "gracefulReload")]
 pub(super) struct Reload {
     #[command(flatten)]
     targets: Targets,
@@ -48,26 +54,82 @@ impl Subcommand for Reload {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let targets = targets::resolve(context, &self.targets)?;
+        if let Some(instance) = targets.iter().find(|t| matches!(t, Target::Instance(..))) {
+            return Err(refused(instance));
+        }
         context.require_permission("reload")?;
+        context.jobs()?;
+        let mut of_files = self.of_files(context)?;
         let mut reloaded = Vec::new();
         for target in targets {
-            match &target {
-                Target::App(app) => {
-                    let prepared = prepare(&context.layout, context.host, context.sink, app)?;
-                    let prepared = std::slice::from_ref(&prepared);
-                    deploy::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
-                }
-                // With one instance alone there is nothing to walk; the others serve meanwhile.
-                Target::Instance(app, number) => {
-                    let unit = Units::of(app).instance(*number);
-                    context.jobs()?.run(Verb::Restart, &unit)?;
-                }
-            }
-            reloaded.push(target.to_string());
+            let Target::App(app) = target else { continue };
+            reload(context, &app, of_files.remove(&app))?;
+            reloaded.push(app);
         }
         context.sink.answer(&Reloaded { reloaded });
         Ok(())
     }
+}
+
+impl Reload {
+    /// The changes that bring apps up to the ecosystem files that the command line names: to reload such an app with the
+    /// installed copy of the file would bring back an older version of it.
+    fn of_files(&self, context: &mut Context<'_>) -> Result<BTreeMap<String, Prepared>, Failure> {
+        let mut all = BTreeMap::new();
+        for file in self.targets.targets.iter().filter(|t| targets::is_file(t)) {
+            let wanted = Wanted {
+                input: &Input::read(Path::new(file))?,
+                only: &self.targets.only,
+                instances: None,
+                keeps: true,
+            };
+            for prepared in install::prepare(context, &wanted)? {
+                refuse_readdressing(&prepared, file)?;
+                apply::show(context.sink, std::slice::from_ref(&prepared), false);
+                all.insert(prepared.app.clone(), prepared);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Walks an app, after the changes of its file: those of the file on the command line, if there is one.
+fn reload(
+    context: &mut Context<'_>,
+    app: &str,
+    of_file: Option<Prepared>,
+) -> Result<(), Failure> {
+    let prepared = match of_file {
+        Some(prepared) => prepared,
+        None => prepare(&context.layout, context.host, context.sink, app)?,
+    };
+    let prepared = std::slice::from_ref(&prepared);
+    deploy::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
+    Ok(())
+}
+
+fn refused(instance: &Target) -> Failure {
+    let Target::Instance(app, _) = instance else {
+        return Failure::failed(format!("`{instance}` cannot be reloaded"));
+    };
+    Failure::new(
+        Exit::Usage,
+        format!("`{instance}` is one instance; a reload replaces all, behind a canary"),
+    )
+    .help(format!(
+        "run `rsgen reload {app}`, or for this instance `rsgen restart {instance}`"
+    ))
+}
+
+fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
+    let Some((old, new)) = &prepared.readdressed else {
+        return Ok(());
+    };
+    let app = &prepared.app;
+    Err(Failure::failed(format!(
+        "`{app}` listens on {old}; a reload cannot move it to {new}"
+    ))
+    .help(format!("run `rsgen install {file} --replace-listener`")))
 }
 
 /// The changes that bring the pinned units of an app up to its file. An app without pinned units has none.
@@ -80,21 +142,15 @@ pub(super) fn prepare(
     let Some(source) = sources::find(layout, app) else {
         return Ok(Prepared::unchanged(app));
     };
-    let (_, parsed, report) = sources::read(layout, &source).map_err(Failure::invalid)?;
-    selection::warn(sink, &report);
+    let (text, parsed, mut report) = sources::read(layout, &source).map_err(Failure::invalid)?;
+    let host_probe = HostProbe::new(None, layout.scope);
+    release::warn(&parsed, &host_probe, &mut report.diagnostics);
+    selection::warn(sink, &Report::new(report.path, &text, report.diagnostics));
     if !generate::pinned_apps(layout).contains_key(app) {
         return Ok(Prepared::unchanged(app));
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
-    if let Some((old, new)) = &prepared.readdressed {
-        return Err(Failure::failed(format!(
-            "`{app}` listens on {old}; a reload cannot move it to {new}"
-        ))
-        .help(format!(
-            "run `rsgen install {} --replace-listener`",
-            source.path.display()
-        )));
-    }
+    refuse_readdressing(&prepared, &source.path.display().to_string())?;
     apply::show(sink, std::slice::from_ref(&prepared), false);
     Ok(prepared)
 }

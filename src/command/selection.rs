@@ -4,10 +4,10 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::unsupported;
 use crate::ecosystem::values::Instances;
-use crate::ecosystem::{self, App, Diagnostic, Report, Severity, pin, resolve};
-use crate::generate::sources;
+use crate::ecosystem::{self, App, Chosen, Diagnostic, Report, Severity, pin, resolve};
+use crate::generate::{files, sources};
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Sink};
+use crate::output::{Exit, Failure, Notice, Sink};
 
 /// An app that is to be installed.
 pub(super) struct Selected {
@@ -22,6 +22,8 @@ pub(super) struct Wanted<'a> {
     /// The names of the apps; none for all.
     pub(super) only: &'a [String],
     pub(super) instances: Option<Instances>,
+    /// Whether a number of instances that an earlier install chose goes on to count.
+    pub(super) keeps: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -31,11 +33,7 @@ pub(super) fn select(
     version: Option<u32>,
     sink: &dyn Sink,
 ) -> Result<Vec<Selected>, Failure> {
-    let Wanted {
-        input,
-        only,
-        instances,
-    } = *wanted;
+    let Wanted { input, only, .. } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
     let mut faults = report.diagnostics.clone();
@@ -51,17 +49,17 @@ pub(super) fn select(
         )
         .help(format!("its apps are {}", known.join(", "))));
     }
-    let mut picked: Vec<(usize, App)> = apps
+    let mut picked: Vec<(usize, App, Option<Chosen>)> = apps
         .into_iter()
         .enumerate()
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
+        .map(|(index, app)| (index, app, None))
         .collect();
     let host = HostProbe::new(input.root.clone(), layout.scope);
-    for (_, app) in &mut picked {
+    for (index, app, chosen) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
-        if let Some(instances) = instances {
-            app.instances = instances;
-        }
+        *chosen = choose(wanted, layout, *index, app, sink);
+        app.instances = chosen.map_or(app.instances, |chosen| chosen.instances);
         if input.root.is_none() {
             check_against_installed(layout, app, &mut faults);
             faults.extend(unsupported::faults(app, version));
@@ -74,12 +72,39 @@ pub(super) fn select(
     warn(sink, &report);
     picked
         .into_iter()
-        .map(|(index, app)| {
-            let pinned = pin::pin(&input.text, index, &app, instances)
+        .map(|(index, app, chosen)| {
+            let pinned = pin::pin(&input.text, index, &app, chosen)
                 .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
             Ok(Selected { app, pinned })
         })
         .collect()
+}
+
+/// The number of instances that takes the place of the file's: that of the command line, or that of an earlier command
+/// line, as long as the file's own has not changed since. PM2 keeps it as well, until the app is deleted.
+fn choose(
+    wanted: &Wanted<'_>,
+    layout: &Layout,
+    index: usize,
+    app: &App,
+    sink: &dyn Sink,
+) -> Option<Chosen> {
+    if let Some(instances) = wanted.instances {
+        let of_text = Chosen::of(&wanted.input.text, index);
+        let in_place_of = of_text.map_or(app.instances, |chosen| chosen.in_place_of);
+        return Some(Chosen {
+            instances,
+            in_place_of,
+        });
+    }
+    let installed = wanted.keeps.then(|| files::read(&layout.file(&app.name)));
+    let chosen = Chosen::of_installed(&installed?.ok()?)?;
+    if chosen.instances == app.instances {
+        return None;
+    }
+    let is_kept = chosen.in_place_of == app.instances;
+    sink.notice(&Notice::Chosen(&app.name, chosen, app.instances));
+    is_kept.then_some(chosen)
 }
 
 /// Tells the warnings of a file that has no errors.

@@ -1,6 +1,7 @@
 //! The targets on the command line: apps, instances, `all`, or the apps of a file.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -12,6 +13,9 @@ use crate::generate::{self, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::unit::name::{Member, parse_service};
+
+/// The extensions of scripts.
+const SOURCES: &[&str] = &["js", "cjs", "mjs", "ts", "py", "rb", "sh", "php"];
 
 /// An app or an instance to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,46 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
     apps.into_iter().collect()
 }
 
+/// The number of instances that an app should have; `None` for an app without units and without a readable file.
+pub(super) fn size(layout: &Layout, cpus: u32, app: &str) -> Option<u32> {
+    let pinned = generate::pinned_apps(layout).remove(app);
+    let of_file = || {
+        let source = sources::find(layout, app)?;
+        let (_, app) = sources::load(layout, &source).ok()?;
+        Some(app.instances)
+    };
+    Some(pinned.or_else(of_file)?.resolve(cpus))
+}
+
+/// The name of the app that a word means, as that of its cluster unit as well.
+pub(super) fn app(word: &str, known: &[String]) -> Result<String, Failure> {
+    match parse_service(word) {
+        Some((app, Member::Cluster)) => installed(app, known),
+        _ => installed(word, known),
+    }
+}
+
+/// Refuses an instance beyond the number that its app should have: nothing would reload or stop it with the others.
+pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<(), Failure> {
+    let Target::Instance(app, number) = target else {
+        return Ok(());
+    };
+    match size(&context.layout, context.host.cpus, app) {
+        Some(size) if *number >= size => {
+            let last = Target::Instance(app.clone(), size.saturating_sub(1));
+            let file = context.layout.file(app);
+            let message = format!("`{app}` has {size} instances, the last is `{last}`");
+            let help = format!(
+                "for more, run `rsgen install {} --instances {}`",
+                file.display(),
+                number.saturating_add(1)
+            );
+            Err(Failure::new(Exit::Usage, message).help(help))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Resolves every word; a word without a meaning fails before anything is done.
 pub(super) fn resolve(
     context: &mut Context<'_>,
@@ -67,8 +111,12 @@ fn one(
     if word == "all" {
         return Ok(known.iter().cloned().map(Target::App).collect());
     }
-    if is_file(word) {
+    if is_file(word) && !is_script(word) {
         return of_file(context, Path::new(word), &arguments.only, known);
+    }
+    if is_script(word) && !known.iter().any(|app| app == word) {
+        let failure = Failure::failed(format!("`{word}` is a script, and no app"));
+        return Err(failure.help(format!("run `rsgen install {word} --listen 3000`")));
     }
     let target = match parse_service(word) {
         Some((app, Member::Cluster)) => Target::App(installed(app, known)?),
@@ -82,8 +130,16 @@ fn one(
     Ok(vec![target])
 }
 
-fn is_file(word: &str) -> bool {
+/// Whether a word on the command line is the path of an ecosystem file.
+pub(super) fn is_file(word: &str) -> bool {
     word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
+}
+
+/// Whether a word is the path of a program's source, as `pm2 start` takes it.
+fn is_script(word: &str) -> bool {
+    let path = Path::new(word);
+    let is_source = |e: &OsStr| SOURCES.iter().any(|source| e == *source);
+    path.extension().is_some_and(is_source) && !word.contains(".config.") && path.is_file()
 }
 
 fn of_file(
@@ -106,7 +162,11 @@ fn of_file(
     }
     apps.into_iter()
         .filter(|a| only.is_empty() || only.contains(&a.name))
-        .map(|a| Ok(Target::App(installed(&a.name, known)?)))
+        .map(|a| {
+            let app = installed(&a.name, known);
+            let deploy = format!("run `rsgen deploy {}`", input.shown);
+            Ok(Target::App(app.map_err(|failure| failure.help(deploy))?))
+        })
         .collect()
 }
 
@@ -118,6 +178,9 @@ fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
     Err(
         match diagnostic::nearest(name, known.iter().map(String::as_str)) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) => {
+                failure.help(format!("an instance is written `APP@{name}`"))
+            }
             None if known.is_empty() => {
                 failure.help("install one with `rsgen install ecosystem.toml`")
             }

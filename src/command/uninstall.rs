@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::apply::{self, JsonChange};
+use super::apply::JsonChange;
 use super::context::Context;
 use super::jobs::Jobs;
 use super::manual::Manual;
@@ -90,7 +90,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
 /// The changes that remove every file of an app that was installed.
 fn removals(layout: &Layout, app: &str) -> Result<Vec<Change>, Failure> {
     let mut paths = files::installed(layout, app);
-    let file = apply::app_file(layout, app);
+    let file = layout.file(app);
     if let Some(content) = files::content(&file) {
         paths.insert(file, content);
     }

@@ -8,9 +8,11 @@ use clap::Args;
 
 use super::context::Context;
 use super::manual::Manual;
-use super::subcommand;
+use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::{Ended, Reload, Start, Step, Stop};
+use crate::layout::Scope;
+use crate::log;
 use crate::output::{Exit, Failure, Notice};
 use crate::unit::name::Units;
 use crate::walk::Plan;
@@ -99,10 +101,17 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     crate::sys::exit_on_sigterm();
     let cluster = cluster(context, &plan.app);
     let sink = context.sink;
-    cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
+    let done = cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
         sink.notice(&Notice::Said(line));
-    })
-    .map_err(|e| Failure::failed(e.to_string()))
+    });
+    // At the end, where `systemctl status` shows it.
+    if let Some(file) = unapplied::file(&context.layout, context.host, &plan.app) {
+        let hint = format!("run `rsgen reload {}`", plan.app);
+        let hint = hint::for_manager(context.layout.scope, &hint);
+        let file = file.display();
+        log::say(4, &format!("{file} has changed, and this reload kept the units as they are; to apply the file, {hint}"));
+    }
+    done.map_err(|e| Failure::failed(e.to_string()))
 }
 
 fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
@@ -139,11 +148,11 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         .map(Duration::from)
         .unwrap_or_default();
     let policy = ended.policy();
-    Ok(cluster::ended(
-        context.manager()?,
-        &cluster,
-        end,
-        &policy,
-        now,
-    )?)
+    cluster::ended(context.manager()?, &cluster, end, &policy, now)?;
+    if context.layout.scope == Scope::System
+        && let Some(text) = cluster::loss(context.manager()?, &cluster, end)?
+    {
+        log::say_about(&ended.app, &Units::of(&ended.app).cluster(), &text);
+    }
+    Ok(())
 }

@@ -35,7 +35,7 @@ keys! {
             /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
             ///
             /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
-            /// reload. There is always at least one instance. `rsgen install -i` overrides the key.
+            /// reload. There is always at least one instance. `rsgen install -i` overrides the key, until the key changes.
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
                 .pm2("`-2` makes a cluster, too");
 
@@ -129,10 +129,14 @@ keys! {
             span: Range<usize> = |f| f.place("name");
             /// The place of `script` in the text.
             script_span: Range<usize> = |f| f.place("script");
+            /// The place of `cwd` in the text, or that of the app if there is no `cwd`.
+            cwd_span: Range<usize> = |f| f.place("cwd");
             /// The place of `env_file` in the text.
             env_file_span: Range<usize> = |f| f.place("env_file");
             /// The place of `user` in the text, or that of the app if there is no `user`.
             user_span: Range<usize> = |f| f.place("user");
+            /// The place of `group` in the text.
+            group_span: Range<usize> = |f| f.place("group");
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
             /// The place of each directive of `service` in the text.

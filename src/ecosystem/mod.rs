@@ -5,6 +5,7 @@
 //! supplies.
 
 pub mod app;
+mod chosen;
 pub mod diagnostic;
 pub mod env_files;
 pub mod key;
@@ -19,6 +20,7 @@ mod program;
 mod reach;
 mod read;
 mod readers;
+pub mod release;
 pub mod resolve;
 mod rollout;
 mod tables;
@@ -27,6 +29,7 @@ mod variables;
 mod way;
 
 pub use app::App;
+pub use chosen::Chosen;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use newer::allow_newer;
 pub use parse::{collision, parse};

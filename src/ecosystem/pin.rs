@@ -4,8 +4,8 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use super::APPS;
 use super::app::App;
+use super::chosen::Chosen;
 use super::diagnostic::Diagnostic;
-use super::values::Instances;
 use crate::unit::Fault;
 
 const HEADER: &str = "# An app installed with `rsgen install`; ";
@@ -14,12 +14,7 @@ const HEADER: &str = "# An app installed with `rsgen install`; ";
 ///
 /// # Errors
 /// When the text is not the one the app was read from.
-pub fn pin(
-    text: &str,
-    index: usize,
-    app: &App,
-    instances: Option<Instances>,
-) -> Result<String, Fault> {
+pub fn pin(text: &str, index: usize, app: &App, chosen: Option<Chosen>) -> Result<String, Fault> {
     let changed = || {
         Fault::new(
             "the file changed while it was read",
@@ -57,13 +52,8 @@ pub fn pin(
             true,
         );
     }
-    if let Some(instances) = instances {
-        let shown = match instances {
-            Instances::Max => Value::from("max"),
-            Instances::Fewer(n) => Value::from(-i64::from(n)),
-            Instances::Exactly(n) => Value::from(i64::from(n)),
-        };
-        set(&mut table, "instances", shown, true);
+    if let Some(chosen) = chosen {
+        table.insert("instances", Item::Value(chosen.written()));
     }
     Ok(write(table, &app.name))
 }
@@ -182,6 +172,7 @@ fn renumber(table: &mut Table, next: &mut isize) {
 mod tests {
     use super::*;
     use crate::ecosystem::parse;
+    use crate::ecosystem::values::Instances;
 
     const TEXT: &str = r#"
 # our shop
@@ -203,7 +194,7 @@ listen = 3001
 MemoryMax = "1G"
 "#;
 
-    fn pinned(index: usize, instances: Option<Instances>) -> String {
+    fn pinned(index: usize, chosen: Option<Instances>) -> String {
         let (mut apps, report) = parse("eco.toml", TEXT);
         assert!(!report.has_errors(), "{}", report.render(false));
         let mut app = apps.remove(index);
@@ -211,7 +202,11 @@ MemoryMax = "1G"
         if !app.program.script.starts_with('/') {
             app.program.script = format!("/srv/{}", app.program.script);
         }
-        pin(TEXT, index, &app, instances).unwrap()
+        let chosen = chosen.map(|instances| Chosen {
+            instances,
+            in_place_of: app.instances,
+        });
+        pin(TEXT, index, &app, chosen).unwrap()
     }
 
     #[test]
@@ -251,7 +246,21 @@ MemoryMax = "1G"
 
     #[test]
     fn the_command_lines_number_of_instances_is_written_down() {
-        assert!(pinned(1, Some(Instances::Max)).contains("instances = \"max\""));
-        assert!(pinned(0, Some(Instances::Fewer(1))).contains("instances = -1"));
+        for (index, instances, line) in [
+            (
+                1,
+                Instances::Max,
+                "\ninstances = \"max\" # --instances, in place of 2\n",
+            ),
+            (
+                0,
+                Instances::Fewer(1),
+                "\ninstances = -1 # --instances, in place of 1\n",
+            ),
+            (1, Instances::Exactly(2), "\ninstances = 2\n"),
+        ] {
+            let text = pinned(index, Some(instances));
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -49,8 +49,8 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["autostart"],
-        "leave it out: `systemctl disable APP` keeps an app from starting at boot",
-        "`systemctl disable web.service web.socket`",
+        "leave it out: `systemctl disable APP.service APP.socket` keeps an app from starting at boot",
+        "",
     ),
     foreign(
         &["env_production"],

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
-use super::reach;
+use super::{reach, release};
 
 /// The inode at a path, see inode(7); of a link, the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     if !probe.is_dir(&cwd) {
         faults.push(
             Diagnostic::error(
-                app.span.clone(),
+                app.cwd_span.clone(),
                 format!("the working directory `{}` does not exist", cwd.display()),
             )
             .help("create it, or change `cwd`"),
@@ -125,6 +125,7 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     app.program.cwd = Some(show(&cwd));
     check_accounts(app, probe, faults);
     reach::warn(app, probe, faults);
+    release::warn(app, probe, faults);
 }
 
 fn resolve_script(app: &mut App, cwd: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
@@ -207,7 +208,7 @@ fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let dynamic = app.is_dynamic();
     if let Some(user) = app.user.as_ref().filter(|u| !dynamic && !probe.has_user(u)) {
         faults.push(
-            Diagnostic::error(app.span.clone(), format!("there is no user `{user}`"))
+            Diagnostic::error(app.user_span.clone(), format!("there is no user `{user}`"))
                 .help("create it with `adduser --system`, or change `user`"),
         );
     }
@@ -217,14 +218,17 @@ fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         .filter(|g| !dynamic && !probe.has_group(g))
     {
         faults.push(
-            Diagnostic::error(app.span.clone(), format!("there is no group `{group}`"))
-                .help("create it with `addgroup --system`, or change `group`"),
+            Diagnostic::error(
+                app.group_span.clone(),
+                format!("there is no group `{group}`"),
+            )
+            .help("create it with `addgroup --system`, or change `group`"),
         );
     }
 }
 
 /// Without `.` and `..`, which systemd refuses, and without following links.
-fn normal(path: &Path) -> PathBuf {
+pub(super) fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

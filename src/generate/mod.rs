@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::ecosystem::App;
 use crate::ecosystem::values::Instances;
 use crate::layout::Layout;
-use crate::plan::{self, Host, UnitSet};
+use crate::plan::{self, Host, Origin, UnitSet};
 use crate::state::{Entry, Folder, Name};
 use crate::unit::name::{self, Units};
 use sources::Source;
@@ -133,7 +133,7 @@ fn generate(
             loaded
         }
     };
-    let set = plan::units(&app, Some(&source.path), layout, host)?;
+    let set = plan::units(&app, Origin::Generated(&source.path), layout, host)?;
     write(out, &set).map_err(|e| e.to_string())?;
     let enabled = UnitSet {
         links: plan::enable_links(&app.name, layout.scope),

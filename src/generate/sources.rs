@@ -199,6 +199,17 @@ fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
     found.into_values().filter(|p| !is_null(p)).collect()
 }
 
+/// The files and folders of which an app consists: its file, the folders of drop-ins, and the drop-ins.
+#[must_use]
+pub fn parts(layout: &Layout, source: &Source) -> Vec<PathBuf> {
+    let folders = layout.apps.iter();
+    let folders = folders.map(|dir| dir.join(format!("{}.toml.d", source.app)));
+    let mut parts = drop_ins(layout, &source.app);
+    parts.extend(folders);
+    parts.push(source.path.clone());
+    parts
+}
+
 fn one_line(report: &Report) -> String {
     let first = report
         .located()

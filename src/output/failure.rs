@@ -103,6 +103,28 @@ impl Failure {
         }
     }
 
+    /// The failure of a command that has failed for some of so many apps; none where it has failed for no app.
+    #[must_use]
+    pub fn of_several(mut failures: Vec<Self>, apps: usize) -> Option<Self> {
+        if failures.len() < 2 {
+            return failures.pop();
+        }
+        let messages: Vec<&str> = failures.iter().map(|f| f.message.as_str()).collect();
+        let message = format!(
+            "{} of {apps} apps failed: {}",
+            failures.len(),
+            messages.join("; ")
+        );
+        let untouched = failures.iter().all(|f| f.untouched);
+        let first = failures.into_iter().next()?;
+        Some(Self {
+            message,
+            untouched,
+            report: None,
+            ..first
+        })
+    }
+
     /// Adds the next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::ecosystem::Report;
+use crate::ecosystem::values::Instances;
+use crate::ecosystem::{Chosen, Report};
 use crate::plan::diff::Change;
 use crate::systemd::Verb;
 use crate::visible::Visible;
@@ -38,6 +39,8 @@ pub enum Notice<'a> {
     Good(&'a str),
     /// The faults of an ecosystem file that is only checked.
     Faults(&'a Report),
+    /// A number of instances that an earlier command line chose for an app, and the number that the file has now.
+    Chosen(&'a str, Chosen, Instances),
     /// An app is started.
     Starting(&'a str),
     /// An app is restarted, all instances at once.
@@ -98,6 +101,16 @@ impl fmt::Display for Notice<'_> {
             Self::Removed(path) => write!(f, "remove {}", path.display()),
             Self::Written(path) => f.write_str(path),
             Self::Good(path) => write!(f, "{path}: good"),
+            Self::Chosen(app, chosen, now) if chosen.in_place_of == *now => write!(
+                f,
+                "{app}: instances = {}, as `--instances` chose; the file has {now}, which `--instances {now}` brings back",
+                chosen.instances
+            ),
+            Self::Chosen(app, chosen, now) => write!(
+                f,
+                "{app}: instances = {now}, since the file has changed; `--instances {}` does not count any more",
+                chosen.instances
+            ),
             Self::Starting(app) => write!(f, "{app}: starting"),
             Self::Restarting(app) => write!(f, "{app}: restarting"),
             Self::Reloading(app) => write!(f, "{app}: reloading"),

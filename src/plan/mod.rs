@@ -28,20 +28,48 @@ pub struct UnitSet {
     pub links: BTreeMap<PathBuf, PathBuf>,
 }
 
+/// How the units of an app come to a host.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// The generator writes them at each boot and daemon-reload, from this file.
+    Generated(&'a Path),
+    /// `rsgen install` and `rsgen reload` write them, from this file.
+    Pinned(&'a Path),
+    /// A package brings them.
+    Packaged,
+}
+
+impl<'a> Origin<'a> {
+    /// `SourcePath=`. When that file changes, systemd advises a daemon-reload, which only brings generated units up to it.
+    fn source(self) -> Option<&'a Path> {
+        match self {
+            Self::Generated(file) => Some(file),
+            Self::Pinned(_) | Self::Packaged => None,
+        }
+    }
+
+    /// The file that a comment names.
+    fn file(self) -> Option<&'a Path> {
+        match self {
+            Self::Pinned(file) => Some(file),
+            Self::Generated(_) | Self::Packaged => None,
+        }
+    }
+}
+
 /// The units of one app: the socket, the cluster unit, the template and a link for each instance.
 ///
-/// `source` becomes `SourcePath=` and has to exist on the host, or systemd warns at every command
-/// that units changed on disk.
+/// The file of generated units has to exist on the host, or systemd warns at every command that units changed on disk.
 ///
 /// # Errors
 /// When a template cannot be rendered.
 pub fn units(
     app: &App,
-    source: Option<&Path>,
+    origin: Origin<'_>,
     layout: &Layout,
     host: Host,
 ) -> Result<UnitSet, String> {
-    let rendered = render::render(app, source, layout, host).map_err(|e| e.to_string())?;
+    let rendered = render::render(app, origin, layout, host).map_err(|e| e.to_string())?;
     let names = Units::of(&app.name);
     let files = [
         (names.socket(), rendered.socket),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use askama::Template;
 use askama::filters::Safe;
 
-use super::{Host, boot_target, commands, sandbox};
+use super::{Host, Origin, boot_target, commands, sandbox};
 use crate::contract::{self, Handover, Ready, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
@@ -24,12 +24,21 @@ pub(super) struct Rendered {
     pub(super) template: String,
 }
 
+/// The lines that say where a unit comes from.
+#[derive(Clone)]
+struct Header {
+    /// `SourcePath=`.
+    source: Option<String>,
+    /// The file that `rsgen reload` applies, and that command.
+    file: Option<(String, String)>,
+}
+
 #[derive(Template)]
 #[template(path = "app.socket", ext = "socket")]
 struct Socket<'a> {
     name: &'a str,
     units: Units<'a>,
-    source: Option<String>,
+    header: Header,
     listen: &'a [Listen],
     split_families: bool,
     directives: &'a Directives,
@@ -41,7 +50,7 @@ struct Cluster<'a> {
     name: &'a str,
     units: Units<'a>,
     sockets: String,
-    source: Option<String>,
+    header: Header,
     commands: commands::OfCluster,
     instances: String,
     start_timeout: String,
@@ -60,7 +69,7 @@ struct Instance<'a> {
     name: &'a str,
     units: Units<'a>,
     sockets: String,
-    source: Option<String>,
+    header: Header,
     root: &'a str,
     commands: commands::OfInstance,
     env: Vec<Safe<String>>,
@@ -77,23 +86,39 @@ struct Instance<'a> {
 
 pub(super) fn render(
     app: &App,
-    source: Option<&Path>,
+    origin: Origin<'_>,
     layout: &Layout,
     host: Host,
 ) -> askama::Result<Rendered> {
-    let source = source.map(|s| s.to_string_lossy().into_owned());
+    let header = Header::new(&app.name, origin, layout.scope);
     Ok(Rendered {
-        socket: finished(socket(app, source.clone()).render()?),
-        cluster: finished(cluster(app, source.clone(), layout).render()?),
-        template: finished(instance(app, source, layout, host).render()?),
+        socket: finished(socket(app, header.clone()).render()?),
+        cluster: finished(cluster(app, header.clone(), layout).render()?),
+        template: finished(instance(app, header, layout, host).render()?),
     })
 }
 
-fn socket(app: &App, source: Option<String>) -> Socket<'_> {
+impl Header {
+    fn new(app: &str, origin: Origin<'_>, scope: Scope) -> Self {
+        let show = |path: &Path| path.to_string_lossy().into_owned();
+        let command = match scope {
+            Scope::System => "rsgen reload",
+            Scope::User => "rsgen --user reload",
+        };
+        Self {
+            source: origin.source().map(show),
+            file: origin
+                .file()
+                .map(|file| (show(file), format!("{command} {app}"))),
+        }
+    }
+}
+
+fn socket(app: &App, header: Header) -> Socket<'_> {
     Socket {
         name: &app.name,
         units: Units::of(&app.name),
-        source,
+        header,
         listen: &app.listen,
         split_families: splits_families(&app.listen),
         directives: &app.socket,
@@ -129,7 +154,7 @@ pub fn instance_step(app: &App) -> Duration {
 /// For systemd's own work around a step.
 const SLACK: Duration = Duration::from_secs(10);
 
-fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster<'a> {
+fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
     let units = Units::of(&app.name);
     let longest_stop = longest_stop(app);
     let commands = commands::of_cluster(app, layout, instance_step(app), longest_stop);
@@ -137,7 +162,7 @@ fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster
         name: &app.name,
         units,
         sockets: units.sockets().join(" "),
-        source,
+        header,
         commands,
         instances: app.instances.to_string(),
         start_timeout: time::show(instance_step(app)),
@@ -148,7 +173,7 @@ fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster
     }
 }
 
-fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Host) -> Instance<'a> {
+fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
     let units = Units::of(&app.name);
     let files = match layout.scope {
@@ -162,7 +187,7 @@ fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Hos
         name: &app.name,
         units,
         sockets: units.sockets().join(" "),
-        source,
+        header,
         root: if layout.scope == Scope::System {
             "+"
         } else {

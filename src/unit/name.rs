@@ -123,6 +123,12 @@ impl<'a> Units<'a> {
         format!("{}@*.service", self.app)
     }
 
+    /// The same glob as it is typed, quoted for a shell.
+    #[must_use]
+    pub fn instances_typed(self) -> String {
+        format!("'{}@*'", self.app)
+    }
+
     /// Every unit that is a file: the sockets, the cluster unit and the template.
     #[must_use]
     pub fn files(self) -> Vec<String> {

@@ -9,7 +9,7 @@ use rsgen::ecosystem::env_files::EnvFiles;
 use rsgen::ecosystem::resolve::{Beyond, FileStatus};
 use rsgen::ecosystem::{self, App};
 use rsgen::layout::Layout;
-use rsgen::plan::{self, Host};
+use rsgen::plan::{self, Host, Origin};
 use rsgen::unit::directive::Section;
 use testbed::unit::{Directive, Dollar, read, words};
 
@@ -61,8 +61,8 @@ pub(crate) fn of_an_app(app: &App) {
 fn on_a_host(app: &App, host: Host) {
     let layout = Layout::system(Path::new("/"));
     let source = Path::new("/etc/rsgen/app.toml");
-    let units =
-        plan::units(app, Some(source), &layout, host).expect("units of an app without fault");
+    let units = plan::units(app, Origin::Generated(source), &layout, host)
+        .expect("units of an app without fault");
     for (path, text) in &units.files {
         let unit = path.to_string_lossy();
         let directives = read(text).unwrap_or_else(|why| panic!("{unit}: {why}\n{text}"));

@@ -17,7 +17,7 @@ use std::path::Path;
 use rsgen::ecosystem::key::{Fallback, Form, Row, Subject};
 use rsgen::ecosystem::{self, rows};
 use rsgen::layout::Layout;
-use rsgen::plan::{self, Host, UnitSet};
+use rsgen::plan::{self, Host, Origin, UnitSet};
 
 /// A file, a place in it, and what belongs there.
 type Place = (&'static str, Mark, String);
@@ -145,7 +145,7 @@ fn units(keys: &[(&str, &str)]) -> UnitSet {
     };
     plan::units(
         apps.first().unwrap(),
-        None,
+        Origin::Packaged,
         &Layout::system(Path::new("/")),
         host,
     )

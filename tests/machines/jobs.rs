@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use testbed::{Load, Machine, Output, PowerLoss, Traffic, wait_until};
 
-use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
+use crate::cluster::{
+    ECOSYSTEM, SOON, assert_exactly, install, instances, listener, pids, write_ecosystem,
+};
 
 /// Such a stop takes three seconds by itself, and is ended after eight.
 const QUICK: &str = "drain_timeout = \"1s\"\nkill_timeout = \"1s\"\nsettle = \"100ms\"";
@@ -112,8 +114,13 @@ pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut
 pub(crate) fn one_that_asks_for_time_at_its_start_holds_up_nobody(machine: &mut Machine) {
     let lines = format!("{QUICK}\nready = \"notify\"\nlisten_timeout = \"2s\"");
     machine.write("/srv/web/late-1", "");
+    machine.write_app("clings.py", "/srv/web");
+    write_ecosystem(machine, "clings.py", "3", &lines);
     let began = Instant::now();
-    install(machine, "clings.py", "3", &lines);
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(1)
+        .says("web: 2 of 3 serving; web@1.service: activating");
     assert!(began.elapsed() < 2 * IN_TIME, "{:?}", began.elapsed());
     let journal = machine.journal("web.service");
     assert!(

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod deploy;
 mod directives;
 mod docs;
 mod drain;
@@ -32,6 +33,7 @@ mod shown;
 mod sizing;
 mod state;
 mod tracing;
+mod truth;
 mod user;
 mod values;
 mod yama;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
             FAULTS,
             HOSTILE,
             INSTALL,
+            DEPLOY,
             SANDBOX,
             SHOWN,
             EXPOSURE,
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             PACKAGES,
             POLKIT,
             TRACING,
+            TRUTH,
             USER,
             YAMA,
             VALUES,
@@ -221,6 +225,13 @@ const INSTALL: &[Spec] = specs![
     install::a_walk_that_ended_half_way_is_finished_by_the_next_install,
 ];
 
+const DEPLOY: &[Spec] = specs![
+    deploy::serves_new_code_though_the_file_is_as_it_was,
+    deploy::and_a_reload_of_a_file_apply_what_was_edited,
+    deploy::follows_the_link_to_the_release_or_tells_that_it_does_not,
+    deploy::by_systemctl_keeps_the_units_and_says_so,
+];
+
 const SANDBOX: &[Spec] = specs![
     sandbox::is_what_the_page_says,
     sandbox::a_kernel_that_cannot_is_told_by_check,
@@ -335,6 +346,11 @@ const DOCS: &[Spec] = specs![
     docs::the_way_from_pm2,
     docs::the_way_from_units,
     docs::the_way_from_supervisord,
+];
+
+const TRUTH: &[Spec] = specs![
+    truth::of_an_instance_that_fails_while_others_serve,
+    truth::of_targets_that_mean_nothing,
 ];
 
 const USER: &[Spec] = specs![

@@ -40,8 +40,25 @@ pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
             .ok();
         assert_exactly(machine, count);
     }
+    // The number is kept as long as the file has the one that it was chosen in place of.
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM, "-i", "3"])
+        .ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("web: instances = 3, as `--instances` chose; the file has 1")
+        .says("nothing to do");
+    machine
+        .run(&["rsgen", "install", "/etc/rsgen/web.toml", "-i", "2"])
+        .ok();
+    machine.run(&["rsgen", "deploy", ECOSYSTEM]).ok();
+    assert_exactly(machine, 2);
     write_ecosystem(machine, "graceful.js", "0", "settle = 0");
-    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("web: instances = max, since the file has changed");
     assert_exactly(machine, all);
 }
 

@@ -1,11 +1,12 @@
 //! What a deployment does to files and processes, above all when it fails.
 
 use super::stage::{HOST, Stage};
+use crate::command::apply::Prepared;
 use crate::command::deploy::{Goal, Outcome, deploy, foresee};
 use crate::command::install;
 use crate::command::reload;
 use crate::output::{Answer, Exit, Failure, Shown, Style};
-use crate::systemd::{ATTEMPTS, JobResult, Verb};
+use crate::systemd::{ATTEMPTS, ActiveState, JobResult, Unit, Verb};
 use crate::walk::{Event, Failed, Others};
 
 const UNITS: &[&str] = &[
@@ -57,7 +58,8 @@ fn an_app_that_is_current_is_not_touched() {
     let outcome = bring_up(&mut stage, Goal::Current).unwrap();
     assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
     assert_eq!(json(&outcome)["changed"], false);
-    assert_eq!(outcome.shown(Style::Plain), Some("nothing to do".into()));
+    let told = "nothing to do; for new code, run `rsgen reload web`";
+    assert_eq!(outcome.shown(Style::Plain), Some(told.into()));
 }
 
 #[test]
@@ -87,13 +89,13 @@ fn an_app_that_is_down_is_started() {
 fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
     let mut stage = changed();
     let prepared = [stage.prepare()];
-    let outcome = foresee(Some(&mut stage.jobs()), &prepared).unwrap();
+    let outcome = foresee(Some(&mut stage.jobs()), &prepared, Goal::Current).unwrap();
     assert_eq!(
         outcome.shown(Style::Plain),
         Some("web: would reload".into())
     );
     assert!(!is_green(&stage) && stage.systemd.fake.log.is_empty());
-    let blind = foresee(None, &prepared).unwrap();
+    let blind = foresee(None, &prepared, Goal::Current).unwrap();
     assert_eq!(json(&blind)["changed"], true);
     assert_eq!(json(&blind)["reloaded"], serde_json::json!([]));
 }
@@ -259,7 +261,7 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     let why = "`web` listens on 3000; moving it to 3001 closes 3000 first";
     assert_eq!(refused.message, why);
     install::refuse_readdressing(&prepared, true).unwrap();
-    let outcome = foresee(Some(&mut stage.jobs()), &prepared).unwrap();
+    let outcome = foresee(Some(&mut stage.jobs()), &prepared, Goal::Current).unwrap();
     assert_eq!(outcome.shown(Style::Plain), Some("web: would start".into()));
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
     let log = [
@@ -270,4 +272,55 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     ];
     assert_eq!(stage.systemd.fake.log, log);
     assert!(stage.unit("web.socket").contains("ListenStream=3001"));
+}
+
+/// An instance of which systemd has given up the start.
+fn given_up(unit: &str) -> Unit {
+    Unit {
+        name: unit.into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 7,
+        ..Unit::default()
+    }
+}
+
+#[test]
+fn an_app_of_which_one_instance_fails_has_failed() {
+    let mut stage = installed();
+    stage.systemd.fake.set(given_up("web@1.service"));
+    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    assert_eq!(stage.systemd.fake.log, ["start web.service"]);
+    let why = "web: 1 of 2 serving; web@1.service: exited with status 7";
+    assert_eq!((failure.exit, &*failure.message), (Exit::Failed, why));
+}
+
+#[test]
+fn an_instance_that_was_stopped_on_purpose_is_none_that_fails() {
+    let mut stage = installed();
+    stage.jobs().stop_instance("web", 1).unwrap();
+    stage.systemd.fake.log.clear();
+    bring_up(&mut stage, Goal::Current).unwrap();
+    assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+}
+
+#[test]
+fn an_app_that_fails_does_not_keep_the_others_from_their_files() {
+    let mut stage = changed();
+    let failed = Failed {
+        untouched: true,
+        why: "it ended".into(),
+        ..Failed::default()
+    };
+    let walk = (aborted(failed), JobResult::Failed);
+    stage.systemd.walks.push_back(walk);
+    let prepared = [stage.prepare(), Prepared::unchanged("api")];
+    let failure = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap_err();
+    assert!(failure.message.starts_with("web: "), "{}", failure.message);
+    let log = &stage.systemd.fake.log;
+    assert_eq!(log.last().unwrap(), "start api.service");
+    let both = vec![Failure::failed("web: a"), Failure::failed("api: b")];
+    let both = Failure::of_several(both, 3).unwrap();
+    assert_eq!(both.message, "2 of 3 apps failed: web: a; api: b");
 }

@@ -108,7 +108,7 @@ impl Stage {
         let text = format!(
             "[[apps]]\nname = \"web\"\nscript = \"/srv/web/server\"\ninterpreter = \"none\"\n{more}"
         );
-        std::fs::write(apply::app_file(&self.layout, "web"), text).unwrap();
+        std::fs::write(self.layout.file("web"), text).unwrap();
     }
 
     /// The changes that bring the pinned units up to the file.

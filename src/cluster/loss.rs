@@ -1,0 +1,96 @@
+//! An instance that was given up while others serve. systemd goes on to call the cluster active, so this is told in the
+//! journal of the cluster unit, which `systemctl status` shows.
+
+use super::{Cluster, Ended};
+use crate::systemd::{ActiveState, Error, Manager};
+
+/// The line about an instance whose run has ended, if nothing starts it again and the cluster goes on without it.
+///
+/// # Errors
+/// When systemd cannot be asked.
+pub fn loss(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    end: Ended,
+) -> Result<Option<String>, Error> {
+    let unit = manager.unit(&cluster.units().instance(end.number))?;
+    let is_asked_for = unit
+        .job
+        .as_ref()
+        .is_some_and(|job| job.is_stop() || job.is_restart());
+    if is_asked_for || !end.is_final(&unit) {
+        return Ok(None);
+    }
+    let leader = manager.unit(&cluster.units().cluster())?;
+    // A start or a walk tells itself what becomes of the instances.
+    if leader.active != ActiveState::Active || leader.job.is_some() {
+        return Ok(None);
+    }
+    let mut others = cluster.instances(manager)?;
+    others.retain(|(number, other)| *number != end.number && other.active != ActiveState::Inactive);
+    let serving = others.iter().filter(|(_, other)| other.is_ready()).count();
+    let why = super::ended::cause(cluster, &unit, end.number);
+    Ok((serving > 0).then(|| {
+        format!(
+            "{} was given up: {why}; {serving} of {} serving",
+            unit.name,
+            others.len() + 1
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::ERRORED;
+    use crate::layout::Scope;
+    use crate::systemd::Unit;
+    use crate::systemd::fake::Fake;
+
+    const ALL: &[&str] = &[
+        "web.service",
+        "web@0.service",
+        "web@1.service",
+        "web@2.service",
+    ];
+
+    /// What is told when instance 1 exits, beside these units and whatever job the cluster has.
+    fn told(running: &[&str], status: u8, job: Option<&str>) -> Option<String> {
+        let mut fake = Fake::running(running);
+        fake.set(Unit {
+            name: "web@1.service".into(),
+            active: ActiveState::Deactivating,
+            result: "exit-code".into(),
+            exit_code: libc::CLD_EXITED,
+            exit_status: status.into(),
+            ..Unit::default()
+        });
+        if let Some(kind) = job {
+            fake.busy("web.service", kind);
+        }
+        let cluster = Cluster {
+            app: "web".into(),
+            state: "/nonexistent/web".into(),
+            scope: Scope::System,
+        };
+        let end = Ended {
+            number: 1,
+            autorestart: true,
+        };
+        loss(&mut fake, &cluster, end).unwrap()
+    }
+
+    #[test]
+    fn an_instance_that_was_given_up_is_told_with_how_many_serve() {
+        let told = told(ALL, ERRORED, None).unwrap();
+        assert!(told.starts_with("web@1.service was given up: "), "{told}");
+        assert!(told.ends_with("; 2 of 3 serving"), "{told}");
+    }
+
+    #[test]
+    fn nothing_is_told_of_one_that_comes_back_or_that_another_tells_of() {
+        assert_eq!(told(ALL, 1, None), None, "systemd starts it again");
+        assert_eq!(told(ALL, ERRORED, Some("reload")), None, "the walk tells");
+        assert_eq!(told(&["web.service"], ERRORED, None), None, "the last one");
+    }
+}

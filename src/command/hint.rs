@@ -1,0 +1,78 @@
+//! Hints: each command in one works when it is pasted, in the manager that the hint is about.
+
+use crate::layout::Scope;
+use crate::output::Failure;
+use crate::unit::name::{Member, Units, parse};
+
+/// The programs whose commands need `--user` for apps of a user's own.
+const PROGRAMS: &[&str] = &["rsgen", "systemctl", "journalctl", "watch rsgen"];
+
+/// The lines of an app: its own, and those of systemd about its units, such as that an instance was killed. `-t` would
+/// leave out the latter.
+pub(super) fn journal(app: &str) -> String {
+    let instances = Units::of(app).instances_typed();
+    format!("see `journalctl -u {app} -u {instances} -n 50`")
+}
+
+/// The same for one of the app's units.
+pub(super) fn journal_of(unit: &str) -> String {
+    let unit = match parse(unit) {
+        Some((app, Member::Instance(number))) => format!("{app}@{number}"),
+        _ => unit.to_owned(),
+    };
+    format!("see `systemctl status {unit}` and `journalctl -u {unit} -n 50`")
+}
+
+/// A text whose commands work in this manager.
+pub(super) fn for_manager(scope: Scope, text: &str) -> String {
+    let mut text = text.to_owned();
+    if scope == Scope::User {
+        for program in PROGRAMS {
+            let given = format!("`{program} ");
+            text = text.replace(&format!("{given}--user "), &given);
+            text = text.replace(&given, &format!("{given}--user "));
+        }
+    }
+    text
+}
+
+/// A failure whose remedies work in this manager.
+pub(super) fn failure_for_manager(scope: Scope, mut failure: Failure) -> Failure {
+    let change = |help: &mut Option<String>| {
+        *help = help.take().map(|help| for_manager(scope, &help));
+    };
+    change(&mut failure.help);
+    let report = failure.report.iter_mut();
+    for diagnostic in report.flat_map(|report| &mut report.diagnostics) {
+        change(&mut diagnostic.help);
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_for_a_users_manager_says_so_once() {
+        let text =
+            "run `rsgen reload web`, see `journalctl -u web` and `systemctl --user status web`";
+        assert_eq!(for_manager(Scope::System, text), text);
+        assert_eq!(
+            for_manager(Scope::User, text),
+            "run `rsgen --user reload web`, see `journalctl --user -u web` and `systemctl --user status web`"
+        );
+    }
+
+    #[test]
+    fn the_remedies_of_a_failure_are_changed() {
+        let failure = Failure::failed("it failed").help(journal("web"));
+        let help = failure_for_manager(Scope::User, failure).help;
+        let wanted = "see `journalctl --user -u web -u 'web@*' -n 50`";
+        assert_eq!(help.as_deref(), Some(wanted));
+        assert_eq!(
+            journal_of("web@1.service"),
+            "see `systemctl status web@1` and `journalctl -u web@1 -n 50`"
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether all instances of an app serve. For systemd a cluster is started as soon as one of them does.
+
+use std::time::Duration;
+
+use super::jobs::{Jobs, TICK, last_words};
+use super::{hint, list};
+use crate::output::{Failure, Notice};
+use crate::systemd::{ActiveState, Brief, QueuedJob};
+use crate::unit::name::Units;
+
+/// How long instances that failed at their first start are waited for: systemd starts them again until they serve, or
+/// until the crash-loop brake ends it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Jobs<'_> {
+    /// Waits for the instances of an app that has just been started.
+    ///
+    /// # Errors
+    /// When some of the instances do not serve.
+    pub(super) fn all_serve(&mut self, app: &str) -> Result<(), Failure> {
+        let end = self.manager.now() + PATIENCE;
+        let mut instances = self.wanted(app)?;
+        while instances.iter().any(is_on_its_way) && self.manager.now() < end {
+            self.manager.pause(TICK);
+            instances = self.wanted(app)?;
+        }
+        let down: Vec<&Brief> = instances.iter().filter(|i| !i.is_ready()).collect();
+        let Some(first) = down.first() else {
+            return Ok(());
+        };
+        let unit = self.manager.unit(&first.name)?;
+        for line in last_words(self.layout, &unit) {
+            self.sink.notice(&Notice::LastWord(&line));
+        }
+        let why = list::reason(self.layout, app, &unit).unwrap_or_else(|| unit.why());
+        let (all, down, name) = (instances.len(), down.len(), &unit.name);
+        let serving = all - down;
+        let message = format!("{app}: {serving} of {all} serving; {name}: {why}");
+        Err(Failure::failed(message).help(hint::journal(app)))
+    }
+
+    /// Whether no instance of an app has failed.
+    pub(super) fn is_whole(&mut self, app: &str) -> Result<bool, Failure> {
+        let instances = self.wanted(app)?;
+        Ok(!instances.iter().any(Brief::is_gone))
+    }
+
+    /// The instances that are loaded and were not stopped on purpose.
+    fn wanted(&mut self, app: &str) -> Result<Vec<Brief>, Failure> {
+        let names = Units::of(app);
+        let mut instances = self.manager.units(&names.instances())?;
+        instances.retain(|i| {
+            let is_stopped = i.active == ActiveState::Inactive && i.job.is_none();
+            let stops = i.job.as_ref().is_some_and(QueuedJob::is_stop);
+            names.number(&i.name).is_some() && !is_stopped && !stops
+        });
+        Ok(instances)
+    }
+}
+
+/// Whether an instance comes to another state without anybody's help.
+fn is_on_its_way(instance: &Brief) -> bool {
+    !instance.is_ready() && (!instance.is_gone() || instance.job.is_some())
+}

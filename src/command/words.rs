@@ -1,0 +1,259 @@
+//! Commands that do not exist: PM2's, each answered with what to type, and typing errors.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::hint;
+use crate::ecosystem::diagnostic::nearest;
+use crate::layout::Scope;
+use crate::unit::name::{self, Units};
+use crate::visible::Visible;
+
+/// Words of PM2's that have the same answer. In it, `APP` stands for the app that follows on the command line, and
+/// `EACH` for the glob of its instances.
+struct Foreign {
+    words: &'static [&'static str],
+    answer: &'static str,
+}
+
+const fn foreign(words: &'static [&'static str], answer: &'static str) -> Foreign {
+    Foreign { words, answer }
+}
+
+/// PM2's commands that are neither commands here nor other names of one.
+const FOREIGN: &[Foreign] = &[
+    foreign(&["delete", "del"], "run `rsgen uninstall APP`"),
+    foreign(&["startOrRestart"], "run `rsgen deploy ecosystem.toml`"),
+    foreign(
+        &["scale"],
+        "run `rsgen install /etc/rsgen/APP.toml --instances N`",
+    ),
+    foreign(
+        &["describe", "desc", "info", "show"],
+        "run `systemctl status APP EACH`",
+    ),
+    foreign(
+        &["jlist", "prettylist", "report"],
+        "run `rsgen list --json`",
+    ),
+    foreign(
+        &["monit", "dash", "dashboard", "imonit"],
+        "run `watch rsgen list`, or `systemd-cgtop`",
+    ),
+    foreign(&["logs", "log"], "run `journalctl -u APP -u EACH -f`"),
+    foreign(
+        &["flush", "reloadLogs", "logrotate"],
+        "leave it out: the journal rotates by itself; to shrink it, run `journalctl --vacuum-size=500M`",
+    ),
+    foreign(
+        &["save", "dump", "startup", "resurrect"],
+        "leave it out: installed apps start at boot; to be sure, run `systemctl is-enabled APP.service APP.socket`",
+    ),
+    foreign(
+        &["unstartup", "cleardump"],
+        "to keep an app from starting at boot, run `systemctl disable APP.service APP.socket`",
+    ),
+    foreign(
+        &["kill"],
+        "there is no daemon to end; to stop all apps, run `rsgen stop all`",
+    ),
+    foreign(
+        &["update", "updatePM2", "ping"],
+        "leave it out: there is no daemon",
+    ),
+    foreign(&["env"], "run `systemctl show -P Environment APP@0`"),
+    foreign(&["pid", "id"], "run `systemctl show -P MainPID EACH`"),
+    foreign(
+        &["sendSignal"],
+        "run `systemctl kill --signal SIGUSR2 EACH`",
+    ),
+    foreign(
+        &["init", "ecosystem"],
+        "write `ecosystem.toml`; `man rsgen.toml` has every key",
+    ),
+    foreign(
+        &[
+            "attach", "conf", "get", "link", "multiset", "plus", "send", "serve", "set", "trigger",
+            "unlink", "unset", "web",
+        ],
+        "leave it out: other programs do that",
+    ),
+];
+
+/// The error about a command that does not exist; any other error stays as it is. clap would suggest commands by their
+/// letters alone, hidden ones as well.
+pub(super) fn explain(
+    error: clap::Error,
+    command: &clap::Command,
+    given: &[OsString],
+) -> clap::Error {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let words: Vec<&str> = given.iter().filter_map(|word| word.to_str()).collect();
+    let scope = if words.contains(&"--user") {
+        Scope::User
+    } else {
+        Scope::System
+    };
+    let mut help = help(word, command, &words);
+    if scope == Scope::User {
+        help = help.replace("/etc/rsgen/", "~/.config/rsgen/");
+    }
+    let text = format!(
+        "there is no command `{}`\nhelp: {}\n",
+        Visible::again(word),
+        Visible::again(&hint::for_manager(scope, &help))
+    );
+    clap::Error::raw(error.kind(), text)
+}
+
+fn help(word: &str, command: &clap::Command, given: &[&str]) -> String {
+    let is_same = |other: &&str| other.eq_ignore_ascii_case(word);
+    if let Some(foreign) = FOREIGN.iter().find(|f| f.words.iter().any(is_same)) {
+        return answer(foreign.answer, word, given);
+    }
+    let visible = command.get_subcommands().filter(|c| !c.is_hide_set());
+    let names = visible.flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases()));
+    match nearest(word, names) {
+        Some(near) => format!("did you mean `rsgen {near}`?"),
+        None => "run `rsgen --help` for the commands".to_owned(),
+    }
+}
+
+/// The answer with the app, the number and the signal of the command line.
+fn answer(answer: &str, word: &str, given: &[&str]) -> String {
+    let each = |app| Units::of(app).instances_typed();
+    let behind = given.iter().skip_while(|given| **given != word).skip(1);
+    let mut text = answer.to_owned();
+    for argument in behind.filter(|argument| !argument.starts_with('-')) {
+        let is_number = argument.bytes().all(|b| b.is_ascii_digit());
+        let is_signal = argument.starts_with("SIG");
+        if is_number {
+            text = text.replace(" N`", &format!(" {argument}`"));
+        } else if is_signal {
+            text = text.replace("SIGUSR2", argument);
+        } else if is_app(argument) {
+            text = text
+                .replace("EACH", &each(argument))
+                .replace("APP", argument);
+        }
+    }
+    text.replace("EACH", &each("APP"))
+}
+
+/// Whether a word can be pasted as the name of an app.
+fn is_app(word: &str) -> bool {
+    word != "all" && name::check(word).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::command_line;
+
+    fn told(line: &str) -> String {
+        let given: Vec<OsString> = line.split(' ').map(Into::into).collect();
+        let command = command_line().command;
+        let error = command.clone().try_get_matches_from(&given).unwrap_err();
+        explain(error, &command, &given).to_string()
+    }
+
+    #[test]
+    fn a_word_of_pm2s_is_answered_with_what_to_type() {
+        for (line, answer) in [
+            ("rsgen monit", "run `watch rsgen list`"),
+            ("rsgen delete web", "run `rsgen uninstall web`\n"),
+            ("rsgen show web", "run `systemctl status web 'web@*'`\n"),
+            (
+                "rsgen --user info web",
+                "run `systemctl --user status web 'web@*'`\n",
+            ),
+            (
+                "rsgen logs web --lines 100",
+                "run `journalctl -u web -u 'web@*' -f`\n",
+            ),
+            ("rsgen logs", "run `journalctl -u APP -u 'APP@*' -f`\n"),
+            (
+                "rsgen scale web 8",
+                "run `rsgen install /etc/rsgen/web.toml --instances 8`\n",
+            ),
+            (
+                "rsgen sendSignal SIGHUP web",
+                "run `systemctl kill --signal SIGHUP 'web@*'`\n",
+            ),
+            (
+                "rsgen scale web 8 --user",
+                "run `rsgen --user install ~/.config/rsgen/web.toml --instances 8`\n",
+            ),
+            ("rsgen STARTUP", "installed apps start at boot"),
+            ("rsgen kill", "run `rsgen stop all`\n"),
+        ] {
+            let told = told(line);
+            let word = line
+                .split(' ')
+                .find(|w| !w.starts_with('-') && *w != "rsgen")
+                .unwrap();
+            assert!(
+                told.starts_with(&format!("error: there is no command `{word}`\nhelp: ")),
+                "{told}"
+            );
+            assert!(told.contains(answer), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_pm2s_that_means_a_command_is_one() {
+        for line in [
+            "rsgen ls",
+            "rsgen l",
+            "rsgen ps",
+            "rsgen status web",
+            "rsgen startOrReload eco.toml",
+            "rsgen startOrGracefulReload eco.toml",
+            "rsgen gracefulReload web",
+        ] {
+            let command = command_line().command;
+            assert!(
+                command.try_get_matches_from(line.split(' ')).is_ok(),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_suggested_for_a_typing_error_is_a_command_for_people() {
+        assert!(told("rsgen relod web").ends_with("help: did you mean `rsgen reload`?\n"));
+        for line in ["rsgen units", "rsgen unti", "rsgen pagse", "rsgen xyzzy"] {
+            let told = told(line);
+            assert!(
+                !told.contains("`rsgen unit`") && !told.contains("`rsgen pages`"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_word_is_answered_twice_or_is_a_command() {
+        let command = command_line().command;
+        let taken = command.get_subcommands();
+        let mut words: Vec<String> = taken
+            .flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases()))
+            .chain(FOREIGN.iter().flat_map(|f| f.words.iter().copied()))
+            .map(str::to_lowercase)
+            .collect();
+        let all = words.len();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), all);
+    }
+
+    #[test]
+    fn an_unknown_word_is_made_visible() {
+        assert!(told("rsgen a\u{1b}b").contains(r"there is no command `a\x1bb`"));
+    }
+}

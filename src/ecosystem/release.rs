@@ -1,0 +1,197 @@
+//! Apps in the folder of one release, where a link such as `current` leads to the release that is deployed.
+//!
+//! An app that is installed from such a folder stays on that release when the link moves. That may be meant, so it is a
+//! warning.
+
+use std::path::{Path, PathBuf};
+
+use super::app::App;
+use super::diagnostic::Diagnostic;
+use super::resolve::{Probe, normal};
+
+/// The most entries of a folder that are looked at.
+const MOST: usize = 1000;
+
+/// A folder of a release, and the link that stands for the deployed one.
+struct Release {
+    /// The part of a path that is the folder of the release.
+    folder: PathBuf,
+    link: PathBuf,
+    /// Where the link leads to.
+    target: PathBuf,
+}
+
+/// Warns of an app that was resolved to the folder of one release.
+pub fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let cwd = app.program.cwd().map(Path::new);
+    let script = Path::new(&app.program.script).parent();
+    let places = [(cwd, &app.cwd_span), (script, &app.script_span)];
+    let found = places.into_iter().find_map(|(place, span)| {
+        let place = place?;
+        Some((place, span, release(place, probe)?))
+    });
+    let Some((place, span, release)) = found else {
+        return;
+    };
+    let Release {
+        folder,
+        link,
+        target,
+    } = release;
+    let message = if folder == target {
+        format!(
+            "`{}` stays on the release `{}` when the link `{}` moves on",
+            app.name,
+            folder.display(),
+            link.display()
+        )
+    } else {
+        format!(
+            "`{}` stays on the release `{}`; the link `{}` leads to `{}`",
+            app.name,
+            folder.display(),
+            link.display(),
+            target.display()
+        )
+    };
+    let inside = place.strip_prefix(&folder).unwrap_or(Path::new(""));
+    let by_link = normal(&link.join(inside));
+    faults.push(Diagnostic::warning(span.clone(), message).help(format!(
+        "to follow the link, run rsgen in `{0}`, or write `cwd = \"{0}\"`",
+        by_link.display()
+    )));
+}
+
+/// The release that a path lies in: a folder that a link beside it, or beside the folder that it is in, leads to; or a
+/// folder next to the one that a link beside both of them leads to.
+fn release(place: &Path, probe: &dyn Probe) -> Option<Release> {
+    place.ancestors().find_map(|folder| {
+        let releases = folder.parent().filter(|dir| is_deep(dir))?;
+        let beside = links(releases, probe).find(|(_, target)| target == folder);
+        let above = releases.parent().filter(|dir| is_deep(dir));
+        let above = above.into_iter().flat_map(|dir| links(dir, probe));
+        let (link, target) = beside.or_else(|| {
+            let mut above = above.filter(|(_, target)| target.parent() == Some(releases));
+            above.next()
+        })?;
+        Some(Release {
+            folder: folder.to_owned(),
+            link,
+            target,
+        })
+    })
+}
+
+/// The links in the root folder are those of the system, such as /bin.
+fn is_deep(dir: &Path) -> bool {
+    dir.parent().is_some()
+}
+
+/// The links in a folder, and where they lead to.
+fn links<'a>(dir: &'a Path, probe: &'a dyn Probe) -> impl Iterator<Item = (PathBuf, PathBuf)> + 'a {
+    let names = probe.names(dir).into_iter().take(MOST);
+    names.filter_map(move |name| {
+        let link = dir.join(name);
+        let target = probe.status(&link)?.link?;
+        Some((link, normal(&dir.join(target))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::resolve::{Account, Beyond, FileStatus};
+    use crate::ecosystem::{parse, resolve};
+
+    /// A host with these links.
+    struct Links(&'static [(&'static str, &'static str)]);
+
+    impl Probe for Links {
+        fn is_file(&self, _: &Path) -> bool {
+            true
+        }
+        fn is_dir(&self, _: &Path) -> bool {
+            true
+        }
+        fn names(&self, dir: &Path) -> Vec<String> {
+            let links = self.0.iter().map(|(link, _)| Path::new(link));
+            let inside = links.filter(|link| link.parent() == Some(dir));
+            let names = inside.filter_map(|link| link.file_name()?.to_str());
+            names.map(str::to_owned).collect()
+        }
+        fn search_path(&self) -> Vec<PathBuf> {
+            Vec::new()
+        }
+        fn has_user(&self, _: &str) -> bool {
+            true
+        }
+        fn has_group(&self, _: &str) -> bool {
+            true
+        }
+        fn is_system(&self) -> bool {
+            true
+        }
+        fn status(&self, path: &Path) -> Option<FileStatus> {
+            let found = self.0.iter().find(|(link, _)| Path::new(link) == path);
+            Some(FileStatus {
+                owner: 0,
+                group: 0,
+                mode: 0o755,
+                link: found.map(|(_, target)| target.into()),
+                beyond: Beyond::Nothing,
+            })
+        }
+        fn name(&self, _: Account) -> String {
+            String::new()
+        }
+    }
+
+    /// What is told of an app in a folder of such a host.
+    fn told(folder: &str, links: &'static [(&'static str, &'static str)]) -> Vec<String> {
+        let text = "[[apps]]\nname = \"web\"\nscript = \"server\"\nlisten = 1\n";
+        let (mut apps, _) = parse("ecosystem.toml", text);
+        let mut faults = Vec::new();
+        resolve::resolve(&mut apps[0], Path::new(folder), &Links(links), &mut faults);
+        let of_release = faults.into_iter().filter(|f| f.message.contains("release"));
+        of_release
+            .map(|f| format!("{}; {}", f.message, f.help.unwrap_or_default()))
+            .collect()
+    }
+
+    const CURRENT: &[(&str, &str)] = &[("/srv/app/current", "releases/2")];
+
+    #[test]
+    fn an_app_in_the_release_that_a_link_leads_to_is_told_of_the_link() {
+        let told = told("/srv/app/releases/2/api", CURRENT);
+        assert_eq!(
+            told,
+            [
+                "`web` stays on the release `/srv/app/releases/2` when the link `/srv/app/current` moves on; to follow \
+                 the link, run rsgen in `/srv/app/current/api`, or write `cwd = \"/srv/app/current/api\"`"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_on_another_release_is_told_where_the_link_leads() {
+        let told = told("/srv/app/releases/1", CURRENT);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let start = "`web` stays on the release `/srv/app/releases/1`; the link `/srv/app/current` leads to \
+                     `/srv/app/releases/2`; ";
+        assert!(told[0].starts_with(start), "{told:?}");
+    }
+
+    #[test]
+    fn a_link_may_lie_beside_the_releases() {
+        let links = &[("/srv/live", "/srv/app-7"), ("/srv/old", "/srv/app-6")];
+        assert_eq!(told("/srv/app-7", links).len(), 1);
+        assert_eq!(told("/srv/app-5", links).len(), 0, "any link might be");
+    }
+
+    #[test]
+    fn an_app_behind_the_link_and_links_of_the_system_are_nothing_to_tell() {
+        assert_eq!(told("/srv/app/current", CURRENT).len(), 0);
+        assert_eq!(told("/usr/lib/app", &[("/lib", "usr/lib")]).len(), 0);
+        assert_eq!(told("/var/app", &[("/var/run", "/run")]).len(), 0);
+    }
+}

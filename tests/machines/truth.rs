@@ -1,0 +1,105 @@
+//! Exit statuses, the list and the hints say what is the case.
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
+
+const ONLY_ONE: &str =
+    "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+const BRAKE: &str = "max_restarts = 2\nsettle = 0";
+
+pub(crate) fn of_an_instance_that_fails_while_others_serve(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    write_ecosystem(machine, "graceful.js", "3", BRAKE);
+    let why = "web: 2 of 3 serving; web@1.service: exited with status 1";
+    let hint = "`journalctl -u web -u 'web@*' -n 50`";
+    // The second install finds the first one's instances.
+    for _ in 0..2 {
+        let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+        let told = told.says(why).says(hint).says("Error: only here");
+        assert!(!told.stdout.contains("nothing to do"), "{told}");
+    }
+    machine.run(&["rsgen", "start", "web"]).exits(1).says(why);
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(list.stdout.ends_with("\nweb: 2 of 3 serving\n"), "{list}");
+    let failed = machine.run(&["rsgen", "list", "--failed"]).exits(1);
+    let rows: Vec<&str> = failed.stdout.lines().skip(1).collect();
+    assert!(rows.len() == 2 && rows[0].contains("errored"), "{failed}");
+    let json = machine
+        .run(&["rsgen", "list", "--failed", "--json"])
+        .exits(1);
+    assert_eq!(json.stdout.matches("\"version\"").count(), 1, "{json}");
+    assert!(json.stdout.contains("\"wanted\": 3"), "{json}");
+
+    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 3);
+    let none = machine.run(&["rsgen", "list", "--failed"]).ok();
+    assert_eq!(none.stdout, "");
+
+    // systemd calls the cluster active, but its status and its lines say how many serve.
+    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    machine
+        .systemctl(&["kill", "-s", "KILL", "web@1.service"])
+        .ok();
+    machine.wait_state("web@1.service", "failed", SOON);
+    let line = "web@1.service was given up: exited with status 1; 2 of 3 serving";
+    wait_until(SOON, "the line", || {
+        machine.systemctl(&["status", "web"]).text().contains(line)
+    });
+    let status = machine.property("web.service", "StatusText");
+    assert_eq!(
+        status,
+        "2 of 3 came up; `rsgen list web` shows which serve now"
+    );
+}
+
+pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", BRAKE);
+    let before = crate::cluster::pids(machine, 2);
+    for (command, why, help) in [
+        (
+            "list nope",
+            "no app `nope` is installed",
+            "installed are web",
+        ),
+        (
+            "restart 1",
+            "no app `1` is installed",
+            "an instance is written `APP@1`",
+        ),
+        (
+            "start web@12",
+            "`web` has 2 instances, the last is `web@1`",
+            "rsgen install /etc/rsgen/web.toml --instances 13",
+        ),
+        ("restart web@2", "`web` has 2 instances", "--instances 3"),
+        (
+            "reload web@1",
+            "`web@1` is one instance; a reload replaces all",
+            "run `rsgen reload web`, or for this instance `rsgen restart web@1`",
+        ),
+        (
+            "start /srv/web/graceful.js",
+            "is a script, and no app",
+            "run `rsgen install /srv/web/graceful.js --listen 3000`",
+        ),
+        (
+            "scale web 3",
+            "there is no command `scale`",
+            "run `rsgen install /etc/rsgen/web.toml --instances 3`",
+        ),
+    ] {
+        let told = machine.sh(&format!("rsgen {command}"));
+        assert_ne!(told.status, 0, "{told}");
+        let _ = told.says(why).says(help);
+    }
+    assert_eq!(crate::cluster::pids(machine, 2), before);
+    machine.run(&["rsgen", "list", "web.service"]).ok();
+    // As the last of these hints says.
+    machine
+        .sh("rsgen install /etc/rsgen/web.toml --instances 3")
+        .ok();
+    assert_exactly(machine, 3);
+}
