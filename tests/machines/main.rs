@@ -310,6 +310,7 @@ const PROGRAMS: &[Spec] = specs![
     programs::node_http,
     programs::node_express,
     programs::node_fastify_as_a_module,
+    programs::node_with_typescript_by_tsx,
     programs::node_net,
     programs::node_https,
     programs::node_dgram,
