@@ -7,7 +7,7 @@ use crate::ecosystem::values::Instances;
 use crate::ecosystem::{self, App, Diagnostic, Report, Severity, pin, resolve};
 use crate::generate::sources;
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Sink};
+use crate::output::{Exit, Failure, Notice, Sink};
 
 /// An app that is to be installed.
 pub(super) struct Selected {
@@ -22,6 +22,8 @@ pub(super) struct Wanted<'a> {
     /// The names of the apps; none for all.
     pub(super) only: &'a [String],
     pub(super) instances: Option<Instances>,
+    /// Whether the units are for other hosts, and the owners of files here mean nothing.
+    pub(super) is_for_a_package: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -35,6 +37,7 @@ pub(super) fn select(
         input,
         only,
         instances,
+        is_for_a_package,
     } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
@@ -56,7 +59,12 @@ pub(super) fn select(
         .enumerate()
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .collect();
-    let host = HostProbe::new(input.root.clone(), layout.scope);
+    let host = HostProbe::new(input.root.clone(), layout);
+    let host = if is_for_a_package {
+        host.for_a_package()
+    } else {
+        host
+    };
     for (_, app) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
         if let Some(instances) = instances {
@@ -72,6 +80,9 @@ pub(super) fn select(
         return Err(Failure::invalid(report));
     }
     warn(sink, &report);
+    for (_, app) in &picked {
+        tell_owner(sink, app);
+    }
     picked
         .into_iter()
         .map(|(index, app)| {
@@ -80,6 +91,17 @@ pub(super) fn select(
             Ok(Selected { app, pinned })
         })
         .collect()
+}
+
+/// Tells the user of an app whose file does not name any.
+pub(super) fn tell_owner(sink: &dyn Sink, app: &App) {
+    if let (Some(user), Some(file)) = (app.account().0, &app.user_is_owner_of) {
+        sink.notice(&Notice::RunsAs {
+            app: app.name(),
+            user,
+            file,
+        });
+    }
 }
 
 /// Tells the warnings of a file that has no errors.

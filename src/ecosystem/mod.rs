@@ -11,6 +11,7 @@ pub mod key;
 mod lifecycle;
 pub mod listen;
 mod newer;
+mod owner;
 mod parse;
 pub mod pin;
 pub mod pm2;
@@ -21,6 +22,7 @@ mod read;
 mod readers;
 pub mod resolve;
 mod rollout;
+mod search;
 mod tables;
 pub mod values;
 mod variables;
@@ -30,6 +32,7 @@ pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use newer::allow_newer;
 pub use parse::{collision, parse};
+pub(crate) use readers::is_account;
 
 /// Every key of an app, in the order in which documents list them.
 #[must_use]

@@ -49,6 +49,10 @@ pub fn pin(
             interpreter.contains('/'),
         );
     }
+    if let (Some(user), Some(file)) = (&app.user, &app.user_is_owner_of) {
+        set(&mut table, "user", user.as_str().into(), true);
+        comment(&mut table, "user", &format!("the owner of {file}"));
+    }
     if !app.env_file.is_empty() {
         set(
             &mut table,
@@ -130,6 +134,14 @@ fn set(table: &mut Table, key: &str, new: Value, insert: bool) {
             table.insert(key, value(new));
         }
         None => {}
+    }
+}
+
+fn comment(table: &mut Table, key: &str, text: &str) {
+    let value = table.get_mut(key).and_then(Item::as_value_mut);
+    // A comment of TOML ends with its line, and holds no control character.
+    if let Some(value) = value.filter(|_| !text.contains(char::is_control)) {
+        value.decor_mut().set_suffix(format!(" # {text}"));
     }
 }
 

@@ -38,6 +38,15 @@ pub enum Notice<'a> {
     Good(&'a str),
     /// The faults of an ecosystem file that is only checked.
     Faults(&'a Report),
+    /// An app has no `user` and runs as the owner of a file.
+    RunsAs {
+        /// The name of the app.
+        app: &'a str,
+        /// The owner.
+        user: &'a str,
+        /// The file.
+        file: &'a str,
+    },
     /// An app is started.
     Starting(&'a str),
     /// An app is restarted, all instances at once.
@@ -98,6 +107,9 @@ impl fmt::Display for Notice<'_> {
             Self::Removed(path) => write!(f, "remove {}", path.display()),
             Self::Written(path) => f.write_str(path),
             Self::Good(path) => write!(f, "{path}: good"),
+            Self::RunsAs { app, user, file } => {
+                write!(f, "{app}: runs as `{user}`, the owner of `{file}`")
+            }
             Self::Starting(app) => write!(f, "{app}: starting"),
             Self::Restarting(app) => write!(f, "{app}: restarting"),
             Self::Reloading(app) => write!(f, "{app}: reloading"),

@@ -21,6 +21,7 @@ mod install;
 mod interrupted;
 mod jobs;
 mod own;
+mod owner;
 mod packaged;
 mod packages;
 mod polkit;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             INTERRUPTED,
             JOBS,
             OWN,
+            OWNER,
             POWER,
             CRASH,
             DRAIN,
@@ -357,3 +359,8 @@ const YAMA: &[Spec] = specs![
 ];
 
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
+
+const OWNER: &[Spec] = specs![
+    owner::runs_an_app_without_a_user_until_install_is_run_again,
+    owner::does_not_replace_root_in_an_app_that_was_installed_as_roots,
+];
