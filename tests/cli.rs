@@ -182,7 +182,7 @@ fn generate_writes_units_and_links_and_twice_is_once() {
 
 #[test]
 fn quiet_leaves_out_all_but_the_result() {
-    let folder = Folder::with(&format!("{GOOD}user = \"nobody\"\n"));
+    let folder = Folder::with(&format!("{GOOD}user = \"root\"\n"));
     let stdout = |arguments: &[&str]| {
         let output = folder.rsgen(arguments);
         assert_eq!(status(&output), 0, "{}", stderr(&output));

@@ -67,7 +67,7 @@ impl Subcommand for Check {
                 Notice::Faults(report)
             });
             for app in apps {
-                selection::tell_owner(context.sink, app);
+                selection::tell_choices(context.sink, app);
             }
         }
         let valid = !reports.iter().any(Report::has_errors);

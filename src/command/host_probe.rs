@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
-use crate::generate::sources;
+use crate::generate::{files, sources};
 use crate::layout::{Layout, Scope};
 use crate::plan;
 
@@ -27,6 +27,8 @@ pub(super) struct HostProbe {
     users: Answers<String, Option<Ids>>,
     /// The name of each user that exists, as a unit can have it.
     accounts: Answers<u32, Option<String>>,
+    /// The home of each user.
+    homes: Answers<String, Option<PathBuf>>,
     /// The number of each group.
     groups: Answers<String, Option<u32>>,
     /// The name of each account.
@@ -60,6 +62,7 @@ impl HostProbe {
             listed: Answers::new(),
             users: Answers::new(),
             accounts: Answers::new(),
+            homes: Answers::new(),
             groups: Answers::new(),
             names: Answers::new(),
         }
@@ -149,6 +152,25 @@ impl Probe for HostProbe {
         user.or(installed.account().0).map(str::to_owned)
     }
 
+    fn home(&self, user: Option<&str>) -> Option<PathBuf> {
+        if !self.has_owners {
+            return None;
+        }
+        let user = user.map(str::to_owned).or_else(invoker);
+        match user {
+            Some(user) => self.homes.get(user, |user| home(user)),
+            None => std::env::var_os("HOME").map(PathBuf::from),
+        }
+    }
+
+    fn text(&self, path: &Path) -> Option<String> {
+        self.has_owners.then(|| files::read(path).ok())?
+    }
+
+    fn first_line(&self, path: &Path) -> Option<String> {
+        self.has_owners.then(|| files::first_line(path).ok())?
+    }
+
     fn name(&self, account: Account) -> String {
         self.names.get(account, |account| name(*account))
     }
@@ -179,6 +201,20 @@ fn name(account: Account) -> String {
         (fields.nth(1)? == number).then(|| name.to_owned())
     });
     name.unwrap_or(number)
+}
+
+/// The number of the user who has called sudo(8), if root was not that user.
+fn invoker() -> Option<String> {
+    let number = std::env::var("SUDO_UID").ok()?;
+    let is_roots = nix::unistd::geteuid().is_root();
+    number.parse::<u32>().ok().filter(|_| is_roots)?;
+    Some(number)
+}
+
+fn home(user: &str) -> Option<PathBuf> {
+    let entry = answer("/usr/bin/getent", &["passwd", "--", user])?;
+    let home = entry.trim_end().split(':').nth(5)?;
+    home.starts_with('/').then(|| home.into())
 }
 
 /// A user's name; the number where systemd would not take the name, as with a blank in it.

@@ -81,7 +81,7 @@ pub(super) fn select(
     }
     warn(sink, &report);
     for (_, app) in &picked {
-        tell_owner(sink, app);
+        tell_choices(sink, app);
     }
     picked
         .into_iter()
@@ -93,14 +93,17 @@ pub(super) fn select(
         .collect()
 }
 
-/// Tells the user of an app whose file does not name any.
-pub(super) fn tell_owner(sink: &dyn Sink, app: &App) {
+/// Tells what an app's file has left open, and what was taken.
+pub(super) fn tell_choices(sink: &dyn Sink, app: &App) {
     if let (Some(user), Some(file)) = (app.account().0, &app.user_is_owner_of) {
         sink.notice(&Notice::RunsAs {
             app: app.name(),
             user,
             file,
         });
+    }
+    if let Some(program) = &app.first_in_path {
+        sink.notice(&Notice::FirstInPath(app.name(), program));
     }
 }
 

@@ -136,6 +136,8 @@ keys! {
             user_span: Range<usize> = |f| f.place("user");
             /// The file whose owner `user` is, if `user` was not written but taken of that file.
             user_is_owner_of: Option<String> = |_| None;
+            /// The program whose folder was put first in `PATH`, as systemd does not look there by itself.
+            first_in_path: Option<String> = |_| None;
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
             /// The place of each directive of `service` in the text.

@@ -10,6 +10,7 @@ pub mod env_files;
 pub mod key;
 mod lifecycle;
 pub mod listen;
+mod managers;
 mod newer;
 mod owner;
 mod parse;

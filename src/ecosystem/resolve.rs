@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::owner::{self, Script};
 use super::reach;
-use super::search;
+use super::search::{self, Search};
 
 /// The inode at a path, see inode(7); of a link, the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -102,6 +102,18 @@ pub trait Probe {
     fn installed_user(&self, _app: &str) -> Option<String> {
         None
     }
+    /// The home of a user, by name or number; of the caller, or of the user who has called sudo(8), if there is none.
+    fn home(&self, _user: Option<&str>) -> Option<PathBuf> {
+        None
+    }
+    /// The text of a file, if it is a regular one.
+    fn text(&self, _path: &Path) -> Option<String> {
+        None
+    }
+    /// The first line of a file, as far as execve(2) reads it.
+    fn first_line(&self, _path: &Path) -> Option<String> {
+        None
+    }
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// The numbers of a program of this user, and of this group if it is not the user's own.
@@ -122,23 +134,22 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
             .help("create it, or change `cwd`"),
         );
     }
-    let script = resolve_script(app, &cwd, probe, faults);
-    search::resolve_interpreter(app, probe, faults);
+    let search = Search::new(app, &cwd, probe);
+    let script = resolve_script(app, &search, faults);
+    search::resolve_interpreter(app, &search, faults);
+    search::extend_path(app, script, &search, faults);
     for file in &mut app.env_file {
         *file = show(&normal(&cwd.join(&*file)));
     }
     app.program.cwd = Some(show(&cwd));
     owner::settle(app, script, probe, faults);
     check_accounts(app, probe, faults);
+    search::warn(app, probe, faults);
     reach::warn(app, probe, faults);
 }
 
-fn resolve_script(
-    app: &mut App,
-    cwd: &Path,
-    probe: &dyn Probe,
-    faults: &mut Vec<Diagnostic>,
-) -> Script {
+fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Script {
+    let Search { probe, cwd, .. } = *search;
     let script = app.program.script.clone();
     let path = normal(&cwd.join(&script));
     if probe.is_file(&path) {
@@ -146,7 +157,7 @@ fn resolve_script(
         return Script::AtPath;
     }
     let found = (!script.contains('/') && app.program.interpreter.is_none())
-        .then(|| search::find(&script, &app.env, probe))
+        .then(|| search.find(&script))
         .flatten();
     if let Some(found) = found {
         app.program.script = found;

@@ -203,11 +203,20 @@ pub(super) fn spot_of_others(
 
 /// Whether a file can be read with these numbers; `None` when it is not there, or when more than its bits decides.
 pub(super) fn is_readable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
+    gives(path, 4, ids, look)
+}
+
+/// The same as [`is_readable`] for executing.
+pub(super) fn is_executable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
+    gives(path, 1, ids, look)
+}
+
+fn gives(path: &Path, bit: u32, ids: &Ids, look: Look<'_>) -> Option<bool> {
     let mut way = Way::to(path, look);
     let places: Vec<FileStatus> = way.by_ref().map(|(_, status)| status).collect();
     let (file, folders) = places.split_last().filter(|_| !way.is_cut)?;
     if places.iter().any(|place| place.beyond != Beyond::Nothing) {
         return None;
     }
-    Some(file.gives(4, ids) && folders.iter().all(|folder| folder.gives(1, ids)))
+    Some(file.gives(bit, ids) && folders.iter().all(|folder| folder.gives(1, ids)))
 }

@@ -47,6 +47,8 @@ pub enum Notice<'a> {
         /// The file.
         file: &'a str,
     },
+    /// The folder of a program comes first in the `PATH` of an app.
+    FirstInPath(&'a str, &'a str),
     /// An app is started.
     Starting(&'a str),
     /// An app is restarted, all instances at once.
@@ -109,6 +111,12 @@ impl fmt::Display for Notice<'_> {
             Self::Good(path) => write!(f, "{path}: good"),
             Self::RunsAs { app, user, file } => {
                 write!(f, "{app}: runs as `{user}`, the owner of `{file}`")
+            }
+            Self::FirstInPath(app, program) => {
+                write!(
+                    f,
+                    "{app}: uses `{program}`, whose folder comes first in its `PATH`"
+                )
             }
             Self::Starting(app) => write!(f, "{app}: starting"),
             Self::Restarting(app) => write!(f, "{app}: restarting"),

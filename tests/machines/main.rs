@@ -35,6 +35,7 @@ mod state;
 mod tracing;
 mod user;
 mod values;
+mod versions;
 mod yama;
 
 use std::process::ExitCode;
@@ -363,4 +364,5 @@ const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
 const OWNER: &[Spec] = specs![
     owner::runs_an_app_without_a_user_until_install_is_run_again,
     owner::does_not_replace_root_in_an_app_that_was_installed_as_roots,
+    versions::of_nvm_run_a_script_and_its_children,
 ];
