@@ -216,7 +216,7 @@ fn generate_writes_units_and_links_and_twice_is_once() {
 
 #[test]
 fn quiet_leaves_out_all_but_the_result() {
-    let folder = Folder::with(&format!("{GOOD}user = \"nobody\"\n"));
+    let folder = Folder::with(&format!("{GOOD}user = \"root\"\n"));
     let stdout = |arguments: &[&str]| {
         let output = folder.rsgen(arguments);
         assert_eq!(status(&output), 0, "{}", stderr(&output));
@@ -234,7 +234,7 @@ fn quiet_leaves_out_all_but_the_result() {
 
 #[test]
 fn json_is_one_object_on_standard_output_and_nothing_else() {
-    let folder = Folder::with(&format!("{GOOD}user = \"root\"\n"));
+    let folder = Folder::with(GOOD);
     let object = |arguments: &[&str]| {
         let output = folder.rsgen(arguments);
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -26,8 +26,8 @@ function subscribe(channel, listener) {
 /** Milliseconds from the beginning of the drain until connections without a request are closed. */
 const IDLE = 1000;
 
-/** HTTP/2 sessions that are open. */
-const sessions = new Set();
+/** HTTP/2 sessions that are open, with their servers. */
+const sessions = new Map();
 
 const path = process.env.RSGEN_DRAIN;
 if (path && builtin('worker_threads').isMainThread !== false) {
@@ -35,7 +35,7 @@ if (path && builtin('worker_threads').isMainThread !== false) {
   subscribe('tracing:net.server.listen:asyncStart', ({ server }) => {
     if (server && /^Http2(Secure)?Server$/.test(server.constructor.name)) {
       server.on('session', (session) => {
-        sessions.add(session);
+        sessions.set(session, server);
         session.once('close', () => sessions.delete(session));
       });
     }
@@ -92,17 +92,19 @@ function drain() {
     }
   }
   // Sends GOAWAY; open streams are not cut.
-  sessions.forEach((session) => session.close());
+  sessions.forEach((server, session) => session.close());
   hold(servers);
 }
 
-/** Keeps the file open while there are connections: from outside, a connection that waits for its response
- * looks like an idle one. */
+/** Keeps the file open while there are connections that came by the socket of the app: from outside, a connection
+ * that waits for its response looks like an idle one. */
 function hold(servers) {
-  const { closeSync, openSync } = require('fs');
+  const { closeSync, openSync, readFileSync } = require('fs');
   let held;
+  let isOurs;
   try {
     held = openSync(path);
+    isOurs = belongs(readFileSync(held, 'utf8'));
   } catch (error) {
     return;
   }
@@ -112,11 +114,32 @@ function hold(servers) {
     if (Date.now() - start > IDLE) {
       servers.forEach((server) => server.closeIdleConnections && server.closeIdleConnections());
     }
-    if (sessions.size === 0 && !connections().some((socket) => servers.has(socket.server))) {
+    const isHeld = connections().some((socket) => servers.has(socket.server) && isOurs(socket, socket.server))
+      || Array.from(sessions).some(([session, server]) => isOurs(session.socket || {}, server));
+    if (!isHeld) {
       closeSync(held);
       clearInterval(timer);
     }
   }, 50).unref();
+}
+
+/** Tells whether a connection came by one of the sockets that the file lists: a port or a path on each line. A
+ * program also has servers for itself, such as the pipe between tsx and its child, whose connections never end.
+ * Without a line the sockets are not known, and every server counts. */
+function belongs(list) {
+  const places = list.split('\n').filter(Boolean);
+  const hasPath = places.some((place) => place[0] === '/');
+  return (socket, server) => {
+    if (places.length === 0) {
+      return true;
+    }
+    const port = socket.localPort;
+    if (port !== undefined) {
+      return places.indexOf(String(port)) !== -1;
+    }
+    // The connection of a pipe has no name, and neither has a server that was given a descriptor.
+    return server._pipeName ? places.indexOf(server._pipeName) !== -1 : hasPath;
+  };
 }
 
 function connections() {

@@ -10,10 +10,11 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::limits;
 use super::manual::Manual;
+use super::selection;
 use super::subcommand::Subcommand;
 use super::unsupported;
 use crate::ecosystem::diagnostic::Located;
-use crate::ecosystem::{self, Diagnostic, Report, Severity, resolve};
+use crate::ecosystem::{self, App, Diagnostic, Report, Severity, resolve};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
 
@@ -52,18 +53,22 @@ impl Subcommand for Check {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let version = context.systemd_version();
         let layout = &context.layout;
-        let host = HostProbe::new(None, layout.scope);
+        let host = HostProbe::new(None, layout);
         let examined = self
             .files
             .iter()
             .map(|f| Ok(examine(&Input::read(f)?, &host, layout, version)));
-        let reports = examined.collect::<Result<Vec<_>, Failure>>()?;
-        for report in &reports {
+        let examined = examined.collect::<Result<Vec<_>, Failure>>()?;
+        let (reports, apps): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
+        for (report, apps) in reports.iter().zip(&apps) {
             context.sink.notice(&if report.diagnostics.is_empty() {
                 Notice::Good(&report.path)
             } else {
                 Notice::Faults(report)
             });
+            for app in apps {
+                selection::tell_choices(context.sink, app);
+            }
         }
         let valid = !reports.iter().any(Report::has_errors);
         context.sink.answer(&Checked {
@@ -92,7 +97,13 @@ fn count_errors(reports: &[Report]) -> String {
     }
 }
 
-fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32>) -> Report {
+/// The faults of a file, and its apps as they would be installed.
+fn examine(
+    input: &Input,
+    host: &HostProbe,
+    layout: &Layout,
+    version: Option<u32>,
+) -> (Report, Vec<App>) {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
@@ -105,7 +116,7 @@ fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
         );
     }
-    Report::new(&input.shown, &input.text, faults)
+    (Report::new(&input.shown, &input.text, faults), apps)
 }
 
 #[cfg(test)]
@@ -124,8 +135,8 @@ mod tests {
             root: None,
         };
         let layout = Layout::system("/nonexistent".as_ref());
-        let host = HostProbe::new(None, layout.scope);
-        let report = examine(&input, &host, &layout, version);
+        let host = HostProbe::new(None, &layout);
+        let (report, _) = examine(&input, &host, &layout, version);
         let of_directives = report.diagnostics.iter().filter(|fault| {
             ["is ignored by", "is no directive"]
                 .iter()

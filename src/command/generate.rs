@@ -81,6 +81,7 @@ impl Subcommand for Generate {
             only: &self.only,
             instances: None,
             keeps: false,
+            is_for_a_package: true,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {

@@ -6,8 +6,10 @@ use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
-use crate::layout::Scope;
+use crate::generate::{files, sources};
+use crate::layout::{Layout, Scope};
 use crate::plan;
 
 /// This host, or one that is being put together in a folder of it. Made once for a command, because each account is asked
@@ -15,12 +17,18 @@ use crate::plan;
 pub(super) struct HostProbe {
     /// The folder that will be `/` of the other host.
     root: Option<PathBuf>,
-    /// The manager whose apps are resolved.
-    scope: Scope,
+    /// Whether the files have the owners that they will have where the app runs.
+    has_owners: bool,
+    /// The host's folders, for the manager whose apps are resolved.
+    layout: Layout,
     /// Whether a database has an entry.
     listed: Answers<(&'static str, String), bool>,
     /// The numbers of each user.
     users: Answers<String, Option<Ids>>,
+    /// The name of each user that exists, as a unit can have it.
+    accounts: Answers<u32, Option<String>>,
+    /// The home of each user.
+    homes: Answers<String, Option<PathBuf>>,
     /// The number of each group.
     groups: Answers<String, Option<u32>>,
     /// The name of each account.
@@ -46,14 +54,25 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
 }
 
 impl HostProbe {
-    pub(super) fn new(root: Option<PathBuf>, scope: Scope) -> Self {
+    pub(super) fn new(root: Option<PathBuf>, layout: &Layout) -> Self {
         Self {
+            has_owners: root.is_none(),
             root,
-            scope,
+            layout: layout.clone(),
             listed: Answers::new(),
             users: Answers::new(),
+            accounts: Answers::new(),
+            homes: Answers::new(),
             groups: Answers::new(),
             names: Answers::new(),
+        }
+    }
+
+    /// The same host for units that are made for a package: the files belong to whoever builds it.
+    pub(super) fn for_a_package(self) -> Self {
+        Self {
+            has_owners: false,
+            ..self
         }
     }
 
@@ -105,12 +124,51 @@ impl Probe for HostProbe {
     }
 
     fn is_system(&self) -> bool {
-        self.scope == Scope::System
+        self.layout.scope == Scope::System
     }
 
     fn status(&self, path: &Path) -> Option<FileStatus> {
         // While a package is built, its files do not have their owners yet.
         self.root.is_none().then(|| plan::status(path))?
+    }
+
+    fn has_owners(&self) -> bool {
+        self.has_owners
+    }
+
+    fn user(&self, number: u32) -> Option<String> {
+        self.accounts.get(number, |number| user(*number))
+    }
+
+    fn is_own_group(&self, user: Account, group: u32) -> bool {
+        let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        is_private(&text, &self.name(user), group)
+    }
+
+    fn installed_user(&self, app: &str) -> Option<String> {
+        let source = sources::find(&self.layout, app)?;
+        let (_, installed) = sources::load(&self.layout, &source).ok()?;
+        let user = installed.is_root().then_some("root");
+        user.or(installed.account().0).map(str::to_owned)
+    }
+
+    fn home(&self, user: Option<&str>) -> Option<PathBuf> {
+        if !self.has_owners {
+            return None;
+        }
+        let user = user.map(str::to_owned).or_else(invoker);
+        match user {
+            Some(user) => self.homes.get(user, |user| home(user)),
+            None => std::env::var_os("HOME").map(PathBuf::from),
+        }
+    }
+
+    fn text(&self, path: &Path) -> Option<String> {
+        self.has_owners.then(|| files::read(path).ok())?
+    }
+
+    fn first_line(&self, path: &Path) -> Option<String> {
+        self.has_owners.then(|| files::first_line(path).ok())?
     }
 
     fn name(&self, account: Account) -> String {
@@ -143,6 +201,42 @@ fn name(account: Account) -> String {
         (fields.nth(1)? == number).then(|| name.to_owned())
     });
     name.unwrap_or(number)
+}
+
+/// The number of the user who has called sudo(8), if root was not that user.
+fn invoker() -> Option<String> {
+    let number = std::env::var("SUDO_UID").ok()?;
+    let is_roots = nix::unistd::geteuid().is_root();
+    number.parse::<u32>().ok().filter(|_| is_roots)?;
+    Some(number)
+}
+
+fn home(user: &str) -> Option<PathBuf> {
+    let entry = answer("/usr/bin/getent", &["passwd", "--", user])?;
+    let home = entry.trim_end().split(':').nth(5)?;
+    home.starts_with('/').then(|| home.into())
+}
+
+/// A user's name; the number where systemd would not take the name, as with a blank in it.
+fn user(number: u32) -> Option<String> {
+    let number = number.to_string();
+    let entry = answer("/usr/bin/getent", &["passwd", "--", &number])?;
+    let name = entry.split(':').next()?.to_owned();
+    Some(if ecosystem::is_account(&name) {
+        name
+    } else {
+        number
+    })
+}
+
+/// Whether a group has its user's name and no other member, as the user private groups of useradd(8).
+fn is_private(groups: &str, user: &str, group: u32) -> bool {
+    let number = group.to_string();
+    groups.lines().any(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        matches!(fields[..], [name, _, found, members]
+            if name == user && found == number && (members.is_empty() || members == user))
+    })
 }
 
 fn ids(user: &str) -> Option<Ids> {
@@ -192,7 +286,7 @@ mod tests {
 
     #[test]
     fn an_account_is_in_its_own_groups_and_in_that_of_the_app() {
-        let probe = HostProbe::new(None, Scope::System);
+        let probe = HostProbe::new(None, &Layout::system("/nonexistent".as_ref()));
         let groups = |group| probe.ids("root", group).unwrap().groups;
         let text = std::fs::read_to_string("/etc/group").unwrap();
         let line = text.lines().find(|line| line.starts_with("daemon:"));
@@ -206,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_account_is_asked_for_once() {
-        let probe = HostProbe::new(None, Scope::System);
+        let probe = HostProbe::new(None, &Layout::system("/nonexistent".as_ref()));
         let nobody = "rsgen-no-such-account";
         let ids = |groups: &[u32]| Ids {
             user: 7,
@@ -224,5 +318,19 @@ mod tests {
         assert_eq!(probe.name(Account::Group(0)), "root");
         let known = probe.users.get(nobody.into(), |_| unreachable!());
         assert_eq!(known, Some(ids(&[8])));
+    }
+
+    #[test]
+    fn a_group_is_private_that_has_the_users_name_and_nobody_else() {
+        let groups = "root:x:0:\nweb:x:1000:\nstaff:x:50:\nci:x:1001:ci\nops:x:1002:ci\n";
+        assert!(is_private(groups, "web", 1000) && is_private(groups, "ci", 1001));
+        assert!(!is_private(groups, "web", 50) && !is_private(groups, "ops", 1002));
+        assert!(!is_private(groups, "web", 1003));
+    }
+
+    #[test]
+    fn a_user_is_asked_for_by_number() {
+        assert_eq!(user(0).as_deref(), Some("root"));
+        assert_eq!(user(4_000_000_000), None);
     }
 }

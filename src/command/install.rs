@@ -82,6 +82,7 @@ pub(super) fn bring_up(
         only: &arguments.only,
         instances: arguments.instances,
         keeps: true,
+        is_for_a_package: false,
     };
     let prepared = prepare(context, &wanted)?;
     if !arguments.dry_run {

@@ -82,6 +82,7 @@ impl Reload {
                 only: &self.targets.only,
                 instances: None,
                 keeps: true,
+                is_for_a_package: false,
             };
             for prepared in install::prepare(context, &wanted)? {
                 refuse_readdressing(&prepared, file)?;
@@ -143,7 +144,7 @@ pub(super) fn prepare(
         return Ok(Prepared::unchanged(app));
     };
     let (text, parsed, mut report) = sources::read(layout, &source).map_err(Failure::invalid)?;
-    let host_probe = HostProbe::new(None, layout.scope);
+    let host_probe = HostProbe::new(None, layout);
     release::warn(&parsed, &host_probe, &mut report.diagnostics);
     selection::warn(sink, &Report::new(report.path, &text, report.diagnostics));
     if !generate::pinned_apps(layout).contains_key(app) {

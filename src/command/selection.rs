@@ -24,6 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) instances: Option<Instances>,
     /// Whether a number of instances that an earlier install chose goes on to count.
     pub(super) keeps: bool,
+    /// Whether the units are for other hosts, and the owners of files here mean nothing.
+    pub(super) is_for_a_package: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -55,7 +57,12 @@ pub(super) fn select(
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .map(|(index, app)| (index, app, None))
         .collect();
-    let host = HostProbe::new(input.root.clone(), layout.scope);
+    let host = HostProbe::new(input.root.clone(), layout);
+    let host = if wanted.is_for_a_package {
+        host.for_a_package()
+    } else {
+        host
+    };
     for (index, app, chosen) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
         *chosen = choose(wanted, layout, *index, app, sink);
@@ -70,6 +77,9 @@ pub(super) fn select(
         return Err(Failure::invalid(report));
     }
     warn(sink, &report);
+    for (_, app, _) in &picked {
+        tell_choices(sink, app);
+    }
     picked
         .into_iter()
         .map(|(index, app, chosen)| {
@@ -105,6 +115,20 @@ fn choose(
     let is_kept = chosen.in_place_of == app.instances;
     sink.notice(&Notice::Chosen(&app.name, chosen, app.instances));
     is_kept.then_some(chosen)
+}
+
+/// Tells what an app's file has left open, and what was taken.
+pub(super) fn tell_choices(sink: &dyn Sink, app: &App) {
+    if let (Some(user), Some(file)) = (app.account().0, &app.user_is_owner_of) {
+        sink.notice(&Notice::RunsAs {
+            app: app.name(),
+            user,
+            file,
+        });
+    }
+    if let Some(program) = &app.first_in_path {
+        sink.notice(&Notice::FirstInPath(app.name(), program));
+    }
 }
 
 /// Tells the warnings of a file that has no errors.

@@ -136,9 +136,14 @@ impl<'a> Draining<'a> {
 
     fn silence_and_wait(&mut self) -> io::Result<()> {
         let start = Instant::now();
+        for process in Look::at(&self.group).processes {
+            self.learn(&process);
+        }
         // Before anything is silenced: a request that comes now is answered with `Connection: close`. Where the notice cannot
         // be given, keep-alive connections end with the program.
-        let notice = Notice::drain(&self.drain.state, &self.drain.app, self.drain.instance);
+        let places: Vec<String> = self.listeners.iter().map(Listener::place).collect();
+        let drain = self.drain;
+        let notice = Notice::drain(&drain.state, &drain.app, drain.instance, &places);
         self.silence();
         if self.listeners.is_empty() && self.unseen.is_empty() {
             return self.not_inspected.take().map_or(Ok(()), Err);

@@ -13,12 +13,21 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Says that the instance drains.
+    /// Says that the instance drains. `places` are those of its listeners, see [`Listener::place`]; none where they are not
+    /// known.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub(super) fn drain(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(state::Notice::Drain.path(state, app, instance))
+    ///
+    /// [`Listener::place`]: super::kinds::Listener::place
+    pub(super) fn drain(
+        state: &Path,
+        app: &str,
+        instance: u32,
+        places: &[String],
+    ) -> io::Result<Self> {
+        let path = state::Notice::Drain.path(state, app, instance);
+        Self::give(path, &places.join("\n"))
     }
 
     /// Has the program send itself PM2's message `shutdown`.
@@ -26,10 +35,10 @@ impl Notice {
     /// # Errors
     /// When the folder cannot be written.
     pub(super) fn shutdown(state: &Path, app: &str, instance: u32) -> io::Result<Self> {
-        Self::give(state::Notice::Shutdown.path(state, app, instance))
+        Self::give(state::Notice::Shutdown.path(state, app, instance), "")
     }
 
-    fn give(path: PathBuf) -> io::Result<Self> {
+    fn give(path: PathBuf, text: &str) -> io::Result<Self> {
         let parts = path.parent().zip(path.file_name());
         let (folder, name) = parts.ok_or(io::ErrorKind::InvalidInput)?;
         let folder = Folder::make(folder)?;
@@ -37,7 +46,7 @@ impl Notice {
         // A file that a killed drain has left would be no change that the program could notice.
         folder.remove(&name)?;
         // The program has to be able to open the file whenever it notices.
-        folder.put(&name, "")?;
+        folder.put(&name, text)?;
         Ok(Self { path, folder, name })
     }
 
@@ -64,9 +73,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("web");
         let file = folder.path().join("drain/web@0");
-        std::mem::forget(Notice::drain(&state, "web", 0).unwrap());
-        let notice = Notice::drain(&state, "web", 0).unwrap();
-        assert!(file.exists());
+        std::mem::forget(Notice::drain(&state, "web", 0, &[]).unwrap());
+        let places = ["3000", "/run/web.sock"].map(str::to_owned);
+        let notice = Notice::drain(&state, "web", 0, &places).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "3000\n/run/web.sock");
         drop(notice);
         assert!(!file.exists());
     }

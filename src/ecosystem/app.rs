@@ -62,10 +62,11 @@ keys! {
 
             /// The user of the processes, by name or number.
             ///
-            /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. An app that runs as root gets a
-            /// warning. Ports below 1024 work for every user.
+            /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. Without the key, `rsgen install`
+            /// takes the owner of the script, or that of `cwd` where the script is a program of the system, and writes
+            /// it down; see [whose processes](security.md#whose-processes). Ports below 1024 work for every user.
             user: Option<String> = of(Form::Account, "\"www-data\"", read_account)
-                .or_as("root", |_| None)
+                .or_as("the owner of the script", |_| None)
                 .replaces(&["uid"], "user", "the processes are in all groups of the user");
 
             /// The group of the processes, by name or number.
@@ -137,6 +138,10 @@ keys! {
             user_span: Range<usize> = |f| f.place("user");
             /// The place of `group` in the text.
             group_span: Range<usize> = |f| f.place("group");
+            /// The file whose owner `user` is, if `user` was not written but taken of that file.
+            user_is_owner_of: Option<String> = |_| None;
+            /// The program whose folder was put first in `PATH`, as systemd does not look there by itself.
+            first_in_path: Option<String> = |_| None;
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
             /// The place of each directive of `service` in the text.

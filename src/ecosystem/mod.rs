@@ -11,7 +11,9 @@ pub mod env_files;
 pub mod key;
 mod lifecycle;
 pub mod listen;
+mod managers;
 mod newer;
+mod owner;
 mod parse;
 pub mod pin;
 pub mod pm2;
@@ -23,6 +25,7 @@ mod readers;
 pub mod release;
 pub mod resolve;
 mod rollout;
+mod search;
 mod tables;
 pub mod values;
 mod variables;
@@ -33,6 +36,7 @@ pub use chosen::Chosen;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use newer::allow_newer;
 pub use parse::{collision, parse};
+pub(crate) use readers::is_account;
 
 /// Every key of an app, in the order in which documents list them.
 #[must_use]

@@ -44,6 +44,13 @@ pub fn pin(text: &str, index: usize, app: &App, chosen: Option<Chosen>) -> Resul
             interpreter.contains('/'),
         );
     }
+    if let (Some(path), Some(program)) = (app.env.get("PATH"), &app.first_in_path) {
+        set_variable(&mut table, "PATH", path, &format!("for {program}"));
+    }
+    if let (Some(user), Some(file)) = (&app.user, &app.user_is_owner_of) {
+        set(&mut table, "user", user.as_str().into(), true);
+        comment(&mut table, "user", &format!("the owner of {file}"));
+    }
     if !app.env_file.is_empty() {
         set(
             &mut table,
@@ -120,6 +127,27 @@ fn set(table: &mut Table, key: &str, new: Value, insert: bool) {
             table.insert(key, value(new));
         }
         None => {}
+    }
+}
+
+/// Adds a variable to `env`, which may be a table of its own or within a line.
+fn set_variable(table: &mut Table, name: &str, text: &str, why: &str) {
+    let env = table
+        .entry("env")
+        .or_insert_with(|| Item::Table(Table::new()));
+    if let Some(env) = env.as_table_mut() {
+        set(env, name, text.into(), true);
+        comment(env, name, why);
+    } else if let Some(env) = env.as_inline_table_mut() {
+        env.insert(name, text.into());
+    }
+}
+
+fn comment(table: &mut Table, key: &str, text: &str) {
+    let value = table.get_mut(key).and_then(Item::as_value_mut);
+    // A comment of TOML ends with its line, and holds no control character.
+    if let Some(value) = value.filter(|_| !text.contains(char::is_control)) {
+        value.decor_mut().set_suffix(format!(" # {text}"));
     }
 }
 

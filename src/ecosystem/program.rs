@@ -45,6 +45,10 @@ keys! {
             interpreter_args: Vec<String> = words().or_none().pm2("")
                 .replaces(&["node_args"], "interpreter_args", "");
         }
+        with {
+            /// Whether the file says which interpreter runs the script.
+            names_interpreter: bool = |f| f.peek("interpreter").is_some();
+        }
     }
 }
 

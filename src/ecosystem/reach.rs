@@ -19,11 +19,6 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     if !probe.is_system() {
         return;
     }
-    if app.is_root() {
-        let message = format!("`{}` runs as root", app.name);
-        let help = "add `user = \"www-data\"`, or another account that may do no more than the program has to";
-        faults.push(Diagnostic::warning(app.user_span.clone(), message).help(help));
-    }
     env_files::warn(app, probe, faults);
     directives::warn(app, probe, faults);
 }
@@ -122,6 +117,9 @@ mod tests {
         fn status(&self, path: &Path) -> Option<FileStatus> {
             self.entries.get(path).cloned()
         }
+        fn user(&self, number: u32) -> Option<String> {
+            (number < 100).then(|| number.to_string())
+        }
         fn name(&self, account: Account) -> String {
             match account {
                 Account::User(number) | Account::Group(number) => number.to_string(),
@@ -151,19 +149,6 @@ mod tests {
 
     fn told_of_www(keys: &str, fake: &Fake) -> String {
         told(&format!("user = \"www\"\n{keys}"), fake).join("\n")
-    }
-
-    #[test]
-    fn a_program_of_roots_is_told_where_the_user_would_stand() {
-        let fake = Fake::of(&[], &[]);
-        assert_eq!(told("user = 0", &fake), ["4: `x` runs as root"]);
-        assert_eq!(told("", &fake).len(), 1);
-        assert_eq!(told("service.DynamicUser = true", &fake).len(), 0);
-        let own = Fake {
-            is_system: false,
-            ..fake
-        };
-        assert_eq!(told("", &own).len(), 0);
     }
 
     #[test]

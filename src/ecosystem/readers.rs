@@ -87,16 +87,20 @@ pub(super) fn read_env_file(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ve
 }
 
 // The strict rule of systemd for user and group names, see its USER_NAMES document.
+/// Whether a text can be the name or the number of an account in a unit, see "User/Group Name Syntax" in systemd(1).
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() <= 31
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+}
+
 pub(super) fn read_account(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
     let key = wanted.key;
     let value = f.value(key)?;
     let text = scalar(value).unwrap_or_default();
-    let good = text.len() <= 31
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    if !good {
+    if !is_account(&text) {
         f.faults.push(
             Diagnostic::error(value.span(), format!("`{text}` is no {key}")).help(format!(
                 "write the name of a {key} of this system, or its number"

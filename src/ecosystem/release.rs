@@ -131,6 +131,9 @@ mod tests {
         fn is_system(&self) -> bool {
             true
         }
+        fn user(&self, _: u32) -> Option<String> {
+            None
+        }
         fn status(&self, path: &Path) -> Option<FileStatus> {
             let found = self.0.iter().find(|(link, _)| Path::new(link) == path);
             Some(FileStatus {

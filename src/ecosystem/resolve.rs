@@ -3,11 +3,12 @@
 //! Relative paths become absolute against the file's folder, programs are looked for, accounts are
 //! checked. Links stay links: a release that is switched by a link is found anew at each start.
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
+use super::owner::{self, Script};
+use super::search::{self, Search};
 use super::{reach, release};
 
 /// The inode at a path, see inode(7); of a link, the inode of the link itself.
@@ -87,6 +88,32 @@ pub trait Probe {
     fn is_system(&self) -> bool;
     /// The inode at a path; `None` also for a host that is being put together, of which nothing is known.
     fn status(&self, path: &Path) -> Option<FileStatus>;
+    /// Whether the owners of files are those that they will have where the app runs.
+    fn has_owners(&self) -> bool {
+        true
+    }
+    /// The name of a user, or the number where systemd takes no such name; `None` for one that does not exist.
+    fn user(&self, number: u32) -> Option<String>;
+    /// Whether only this user is in a group, see "user private groups" in useradd(8).
+    fn is_own_group(&self, _user: Account, _group: u32) -> bool {
+        false
+    }
+    /// The user that the installed app of this name runs as, if there is one.
+    fn installed_user(&self, _app: &str) -> Option<String> {
+        None
+    }
+    /// The home of a user, by name or number; of the caller, or of the user who has called sudo(8), if there is none.
+    fn home(&self, _user: Option<&str>) -> Option<PathBuf> {
+        None
+    }
+    /// The text of a file, if it is a regular one.
+    fn text(&self, _path: &Path) -> Option<String> {
+        None
+    }
+    /// The first line of a file, as far as execve(2) reads it.
+    fn first_line(&self, _path: &Path) -> Option<String> {
+        None
+    }
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// The numbers of a program of this user, and of this group if it is not the user's own.
@@ -94,16 +121,6 @@ pub trait Probe {
         None
     }
 }
-
-/// The folders in which systemd looks for programs by default, see `$PATH` in systemd.exec(5).
-const SYSTEM_PATH: &[&str] = &[
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
 
 /// Resolves an app of a file in `folder`; what cannot be resolved is added to `faults`.
 pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
@@ -117,30 +134,35 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
             .help("create it, or change `cwd`"),
         );
     }
-    resolve_script(app, &cwd, probe, faults);
-    resolve_interpreter(app, probe, faults);
+    let search = Search::new(app, &cwd, probe);
+    let script = resolve_script(app, &search, faults);
+    search::resolve_interpreter(app, &search, faults);
+    search::extend_path(app, script, &search, faults);
     for file in &mut app.env_file {
         *file = show(&normal(&cwd.join(&*file)));
     }
     app.program.cwd = Some(show(&cwd));
+    owner::settle(app, script, probe, faults);
     check_accounts(app, probe, faults);
+    search::warn(app, probe, faults);
     reach::warn(app, probe, faults);
     release::warn(app, probe, faults);
 }
 
-fn resolve_script(app: &mut App, cwd: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Script {
+    let Search { probe, cwd, .. } = *search;
     let script = app.program.script.clone();
     let path = normal(&cwd.join(&script));
     if probe.is_file(&path) {
         app.program.script = show(&path);
-        return;
+        return Script::AtPath;
     }
     let found = (!script.contains('/') && app.program.interpreter.is_none())
-        .then(|| find(&script, &app.env, probe))
+        .then(|| search.find(&script))
         .flatten();
     if let Some(found) = found {
         app.program.script = found;
-        return;
+        return Script::Named;
     }
     let fault = Diagnostic::error(
         app.script_span.clone(),
@@ -155,53 +177,7 @@ fn resolve_script(app: &mut App, cwd: &Path, probe: &dyn Probe, faults: &mut Vec
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None => fault.help("write its path from the ecosystem file's folder, or from `cwd`"),
     });
-}
-
-fn resolve_interpreter(app: &mut App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
-    let Some(interpreter) = app.program.interpreter.clone() else {
-        return;
-    };
-    let found = if interpreter.contains('/') {
-        probe
-            .is_file(Path::new(&interpreter))
-            .then_some(interpreter.clone())
-    } else {
-        find(&interpreter, &app.env, probe)
-    };
-    match found {
-        Some(found) => app.program.interpreter = Some(found),
-        None => faults.push(
-            Diagnostic::error(
-                app.script_span.clone(),
-                format!("the interpreter `{interpreter}` is not there"),
-            )
-            .help("install it, or write its absolute path as `interpreter`"),
-        ),
-    }
-}
-
-/// A program by name: the bare name where systemd finds it by itself, so that an upgrade that moves
-/// it is followed; else its absolute path.
-fn find(name: &str, env: &BTreeMap<String, String>, probe: &dyn Probe) -> Option<String> {
-    let search = match env.get("PATH") {
-        Some(own) => own.split(':').map(PathBuf::from).collect(),
-        None => probe.search_path(),
-    };
-    let own = env.contains_key("PATH");
-    let system = SYSTEM_PATH.iter().map(PathBuf::from).collect::<Vec<_>>();
-    if own && search.iter().any(|dir| probe.is_file(&dir.join(name))) {
-        return Some(name.to_owned());
-    }
-    // The caller's own choice first: nvm and its kin put theirs before the system's.
-    let found = search
-        .iter()
-        .chain(&system)
-        .find(|dir| dir.is_absolute() && probe.is_file(&dir.join(name)))?;
-    if system.contains(found) {
-        Some(name.to_owned())
-    } else {
-        Some(show(&found.join(name)))
-    }
+    Script::AtPath
 }
 
 fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
@@ -243,7 +219,7 @@ pub(super) fn normal(path: &Path) -> PathBuf {
 }
 
 // Ecosystem files are UTF-8 and `folder` was checked to be: nothing is lost here.
-fn show(path: &Path) -> String {
+pub(super) fn show(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
@@ -277,6 +253,9 @@ mod tests {
             false
         }
         fn status(&self, _: &Path) -> Option<FileStatus> {
+            None
+        }
+        fn user(&self, _: u32) -> Option<String> {
             None
         }
         fn name(&self, _: Account) -> String {

@@ -46,10 +46,9 @@ impl<'a> Way<'a> {
     }
 }
 
-impl Iterator for Way<'_> {
-    type Item = (PathBuf, FileStatus);
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Way<'_> {
+    /// The next place, a link for itself.
+    fn step(&mut self) -> Option<(PathBuf, FileStatus)> {
         while !self.is_cut {
             let part = self.left.pop_front()?;
             if part == ".." {
@@ -61,14 +60,26 @@ impl Iterator for Way<'_> {
                 self.is_cut = true;
                 return None;
             };
-            if let Some(target) = &status.link {
-                self.is_cut = !self.follow(target);
-                continue;
+            match &status.link {
+                Some(target) => self.is_cut = !self.follow(target),
+                None => self.at.clone_from(&place),
             }
-            self.at.clone_from(&place);
             return Some((place, status));
         }
         None
+    }
+}
+
+impl Iterator for Way<'_> {
+    type Item = (PathBuf, FileStatus);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (place, status) = self.step()?;
+            if status.link.is_none() {
+                return Some((place, status));
+            }
+        }
     }
 }
 
@@ -112,13 +123,19 @@ impl Spot {
 impl FileStatus {
     /// The account that may change the inode, if it is not root alone. A sticky bit does not prevent a new file.
     pub(super) fn writer(&self) -> Option<Writer> {
+        self.writer_beside(0, &|_| false)
+    }
+
+    /// The account that may change the inode, if it is neither root nor this user. `is_own` is whether the user is alone in a
+    /// group.
+    fn writer_beside(&self, user: u32, is_own: &dyn Fn(u32) -> bool) -> Option<Writer> {
         if self.beyond == Beyond::Server {
             Some(Writer::Server)
-        } else if self.owner != 0 {
+        } else if self.owner != 0 && self.owner != user {
             Some(Writer::Owner(self.owner))
         } else if self.mode & 0o002 != 0 {
             Some(Writer::Everybody)
-        } else if self.mode & 0o020 != 0 && self.group != 0 {
+        } else if self.mode & 0o020 != 0 && self.group != 0 && !is_own(self.group) {
             Some(Writer::Group(self.group))
         } else if self.mode & 0o020 != 0 && self.beyond == Beyond::Acl {
             Some(Writer::Acl)
@@ -149,13 +166,57 @@ pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     })
 }
 
+/// The inode at the end of a path, links followed, and its place without links.
+pub(super) fn end(path: &Path, look: Look<'_>) -> Option<(PathBuf, FileStatus)> {
+    let mut way = Way::to(path, look);
+    let last = way.by_ref().last();
+    last.filter(|_| !way.is_cut)
+}
+
+/// The first place from which somebody else than root and this user decides what is found at the end of a path.
+pub(super) fn spot_of_others(
+    path: &Path,
+    user: u32,
+    is_own: &dyn Fn(u32) -> bool,
+    look: Look<'_>,
+) -> Option<Spot> {
+    const STICKY: u32 = 0o1000;
+    let mut way = Way::to(path, look);
+    let places: Vec<_> = std::iter::from_fn(|| way.step()).collect();
+    let last = places.len().saturating_sub(1);
+    places
+        .into_iter()
+        .enumerate()
+        .find_map(|(at, (path, status))| {
+            let by = match status.writer_beside(user, is_own)? {
+                // Nobody writes to a link, and in a folder with the sticky bit only its owner can replace it.
+                Writer::Group(_) | Writer::Everybody if status.link.is_some() => None,
+                // What the folder has on the way is root's or the user's, so nobody else can replace it there either.
+                Writer::Group(_) | Writer::Everybody if at < last && status.mode & STICKY != 0 => {
+                    None
+                }
+                by => Some(by),
+            };
+            by.map(|by| Spot { path, by })
+        })
+}
+
 /// Whether a file can be read with these numbers; `None` when it is not there, or when more than its bits decides.
 pub(super) fn is_readable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
+    gives(path, 4, ids, look)
+}
+
+/// The same as [`is_readable`] for executing.
+pub(super) fn is_executable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
+    gives(path, 1, ids, look)
+}
+
+fn gives(path: &Path, bit: u32, ids: &Ids, look: Look<'_>) -> Option<bool> {
     let mut way = Way::to(path, look);
     let places: Vec<FileStatus> = way.by_ref().map(|(_, status)| status).collect();
     let (file, folders) = places.split_last().filter(|_| !way.is_cut)?;
     if places.iter().any(|place| place.beyond != Beyond::Nothing) {
         return None;
     }
-    Some(file.gives(4, ids) && folders.iter().all(|folder| folder.gives(1, ids)))
+    Some(file.gives(bit, ids) && folders.iter().all(|folder| folder.gives(1, ids)))
 }

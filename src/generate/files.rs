@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,21 @@ const LONGEST: u64 = 4 << 20;
 /// # Errors
 /// Those of the file system, and when the path is no regular file, or the file is too long.
 pub fn read(path: &Path) -> io::Result<String> {
+    text(open(path)?)
+}
+
+/// The first line of a regular file, as far as execve(2) reads it.
+///
+/// # Errors
+/// Those of the file system, and when the path is no regular file.
+pub fn first_line(path: &Path) -> io::Result<String> {
+    let mut start = Vec::new();
+    open(path)?.take(256).read_to_end(&mut start)?;
+    let line = start.split(|byte| *byte == b'\n').next();
+    Ok(String::from_utf8_lossy(line.unwrap_or_default()).into_owned())
+}
+
+fn open(path: &Path) -> io::Result<File> {
     // Opening a device may already have an effect.
     is_regular(&fs::metadata(path)?)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -32,7 +47,7 @@ pub fn read(path: &Path) -> io::Result<String> {
         .custom_flags(flags)
         .open(path)?;
     is_regular(&file.metadata()?)?;
-    text(file)
+    Ok(file)
 }
 
 /// The text of an ecosystem file or a unit, wherever it comes from.

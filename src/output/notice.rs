@@ -41,6 +41,17 @@ pub enum Notice<'a> {
     Faults(&'a Report),
     /// A number of instances that an earlier command line chose for an app, and the number that the file has now.
     Chosen(&'a str, Chosen, Instances),
+    /// An app has no `user` and runs as the owner of a file.
+    RunsAs {
+        /// The name of the app.
+        app: &'a str,
+        /// The owner.
+        user: &'a str,
+        /// The file.
+        file: &'a str,
+    },
+    /// The folder of a program comes first in the `PATH` of an app.
+    FirstInPath(&'a str, &'a str),
     /// An app is started.
     Starting(&'a str),
     /// An app is restarted, all instances at once.
@@ -111,6 +122,15 @@ impl fmt::Display for Notice<'_> {
                 "{app}: instances = {now}, since the file has changed; `--instances {}` does not count any more",
                 chosen.instances
             ),
+            Self::RunsAs { app, user, file } => {
+                write!(f, "{app}: runs as `{user}`, the owner of `{file}`")
+            }
+            Self::FirstInPath(app, program) => {
+                write!(
+                    f,
+                    "{app}: uses `{program}`, whose folder comes first in its `PATH`"
+                )
+            }
             Self::Starting(app) => write!(f, "{app}: starting"),
             Self::Restarting(app) => write!(f, "{app}: restarting"),
             Self::Reloading(app) => write!(f, "{app}: reloading"),

@@ -22,6 +22,7 @@ mod install;
 mod interrupted;
 mod jobs;
 mod own;
+mod owner;
 mod packaged;
 mod packages;
 mod polkit;
@@ -36,6 +37,7 @@ mod tracing;
 mod truth;
 mod user;
 mod values;
+mod versions;
 mod yama;
 
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
             INTERRUPTED,
             JOBS,
             OWN,
+            OWNER,
             POWER,
             CRASH,
             DRAIN,
@@ -321,6 +324,7 @@ const PROGRAMS: &[Spec] = specs![
     programs::node_http,
     programs::node_express,
     programs::node_fastify_as_a_module,
+    programs::node_with_typescript_by_tsx,
     programs::node_net,
     programs::node_https,
     programs::node_dgram,
@@ -372,3 +376,9 @@ const YAMA: &[Spec] = specs![
 ];
 
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
+
+const OWNER: &[Spec] = specs![
+    owner::runs_an_app_without_a_user_until_install_is_run_again,
+    owner::does_not_replace_root_in_an_app_that_was_installed_as_roots,
+    versions::of_nvm_run_a_script_and_its_children,
+];

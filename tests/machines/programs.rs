@@ -84,6 +84,16 @@ pub(crate) fn node_fastify_as_a_module(machine: &mut Machine) {
     node(machine, "fastify.mjs");
 }
 
+/// tsx keeps a pipe to the Node that it starts, which is no connection of the app.
+pub(crate) fn node_with_typescript_by_tsx(machine: &mut Machine) {
+    let lines = "script = \"node_modules/.bin/tsx\"\nargs = \"server.ts\"\nlisten = 3000\ndrain_timeout = \"40s\"";
+    loses_nothing_in(machine, "default", lines, true);
+    let stop = machine.run(&["rsgen", "stop", "web"]).ok();
+    assert!(stop.took < Duration::from_secs(20), "{:?}", stop.took);
+    let journal = machine.journal("web@*");
+    assert!(!journal.contains("busy"), "{journal}");
+}
+
 pub(crate) fn node_net(machine: &mut Machine) {
     loses_nothing(machine, "script = \"net.js\"\nlisten = 3000", false);
 }

@@ -8,7 +8,7 @@ programs: $(PROGRAMS)/.made
 $(PROGRAMS)/.made: $(program_sources)
 	rm -rf $(PROGRAMS)
 	mkdir -p $(PROGRAMS)
-	cp tests/programs/*.js tests/programs/*.mjs tests/programs/*.py tests/programs/*.rb tests/programs/package*.json $(PROGRAMS)
+	cp tests/programs/*.js tests/programs/*.mjs tests/programs/*.ts tests/programs/*.py tests/programs/*.rb tests/programs/package*.json $(PROGRAMS)
 	npm ci --silent --no-fund --no-audit --prefix $(PROGRAMS)
 	python3 -m venv $(TARGET)/python
 	$(TARGET)/python/bin/pip install --quiet --disable-pip-version-check --target $(PROGRAMS)/python -r tests/programs/requirements.txt

@@ -81,6 +81,14 @@ impl Listener {
         })
     }
 
+    /// The port, or the path: what a program can tell of a connection that came by the socket.
+    pub(in crate::drain) fn place(&self) -> String {
+        match &self.address {
+            Address::Inet(address) => address.port().to_string(),
+            Address::Path(path) => String::from_utf8_lossy(path).into_owned(),
+        }
+    }
+
     pub(in crate::drain) fn kind(&self) -> &'static dyn Kind {
         self.row.1
     }

@@ -1,0 +1,142 @@
+//! Programs that nvm, asdf and venv(7) keep beside those of the system, found without running anything of theirs.
+//!
+//! The files of these tools are read as root out of folders of others. They decide which of the installed versions is taken,
+//! and nothing else.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::resolve::Probe;
+use super::search::Search;
+
+/// An alias of nvm may lead to another: `default` to `lts/*`, that to `lts/krypton`.
+const MOST_ALIASES: u32 = 5;
+
+/// The programs of each kind that asdf has, by the name of its plugin.
+const PLUGINS: &[(&str, &[&str])] = &[
+    ("nodejs", NODE),
+    ("python", &["python3", "python"]),
+    ("ruby", &["ruby"]),
+];
+
+const NODE: &[&str] = &["node", "npm", "npx"];
+
+/// The program of the version that a file of the project asks for, in `cwd` or a folder above it: `.nvmrc`, `.node-version`
+/// or `.tool-versions`.
+pub(super) fn asked_for(name: &str, search: &Search<'_>) -> Option<PathBuf> {
+    let above = || search.cwd.ancestors();
+    let read = |path: PathBuf| search.probe.text(&path);
+    if NODE.contains(&name) {
+        let mut files = above().flat_map(|f| [f.join(".nvmrc"), f.join(".node-version")]);
+        let version = files.find_map(read);
+        let version = version.as_deref().and_then(first_word);
+        let found = version.and_then(|version| of_nvm(name, &version, search));
+        if found.is_some() {
+            return found;
+        }
+    }
+    let (plugin, _) = PLUGINS.iter().find(|(_, names)| names.contains(&name))?;
+    let mut files = above()
+        .map(Path::to_owned)
+        .chain(search.homes.iter().cloned())
+        .map(|folder| folder.join(".tool-versions"));
+    let version = files.find_map(|file| {
+        let text = read(file)?;
+        let mut lines = text.lines().map(str::split_whitespace);
+        lines.find_map(|mut words| {
+            (words.next()? == *plugin).then(|| words.next().map(str::to_owned))?
+        })
+    })?;
+    let version = single(&version)?;
+    let mut paths = search.homes.iter().map(|home| {
+        let versions = home.join(".asdf/installs").join(plugin);
+        versions.join(version).join("bin").join(name)
+    });
+    paths.find(|path| search.probe.is_file(path))
+}
+
+/// The program of the version that nvm uses where nothing is asked for.
+pub(super) fn installed(name: &str, search: &Search<'_>) -> Option<PathBuf> {
+    if !NODE.contains(&name) {
+        return of_venv(name, [search.cwd], search.probe);
+    }
+    of_nvm(name, "default", search).or_else(|| of_nvm(name, "node", search))
+}
+
+/// The program of a virtual environment in one of these folders.
+pub(super) fn of_venv<'a>(
+    name: &str,
+    folders: impl IntoIterator<Item = &'a Path>,
+    probe: &dyn Probe,
+) -> Option<PathBuf> {
+    let places = folders
+        .into_iter()
+        .flat_map(|folder| [".venv", "venv"].map(|venv| folder.join(venv)));
+    let mut venvs = places.filter(|venv| probe.is_file(&venv.join("pyvenv.cfg")));
+    venvs.find_map(|venv| Some(venv.join("bin").join(name)).filter(|path| probe.is_file(path)))
+}
+
+fn of_nvm(name: &str, version: &str, search: &Search<'_>) -> Option<PathBuf> {
+    search.homes.iter().find_map(|home| {
+        let nvm = home.join(".nvm");
+        let version = meant(&nvm, version, search.probe)?;
+        let versions = nvm.join("versions/node");
+        let mut fitting: Vec<(Vec<u32>, String)> = search
+            .probe
+            .names(&versions)
+            .into_iter()
+            .filter_map(|found| Some((numbers(&found)?, found)))
+            .filter(|(numbers, _)| numbers.starts_with(&version))
+            .collect();
+        fitting.sort();
+        let folders = fitting
+            .into_iter()
+            .rev()
+            .map(|(_, found)| versions.join(found));
+        let mut paths = folders.map(|folder| folder.join("bin").join(name));
+        paths.find(|path| search.probe.is_file(path))
+    })
+}
+
+/// The numbers with which the version begins that nvm understands by a word.
+fn meant(nvm: &Path, version: &str, probe: &dyn Probe) -> Option<Vec<u32>> {
+    let mut version = version.to_owned();
+    for _ in 0..MOST_ALIASES {
+        if let Some(numbers) = numbers(&version) {
+            return Some(numbers);
+        }
+        if ["node", "stable"].contains(&version.as_str()) {
+            return Some(Vec::new());
+        }
+        let alias = Path::new(&version);
+        let is_below = alias
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        let text = probe
+            .text(&nvm.join("alias").join(alias).clone())
+            .filter(|_| is_below)?;
+        version = first_word(&text)?;
+    }
+    None
+}
+
+/// `v20.11` as numbers.
+fn numbers(version: &str) -> Option<Vec<u32>> {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    version.split('.').map(|part| part.parse().ok()).collect()
+}
+
+/// The first word of a file that is no comment.
+fn first_word(text: &str) -> Option<String> {
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let word = lines.flat_map(str::split_whitespace).next()?;
+    Some(word.to_owned())
+}
+
+/// A name within a folder, which does not lead out of it.
+fn single(name: &str) -> Option<&str> {
+    let mut parts = Path::new(name).components();
+    let is_single = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
+    is_single.then_some(name)
+}

@@ -1,0 +1,197 @@
+//! Where the programs are that an ecosystem file names, as the user who installs the app sees them.
+//!
+//! The path is written into the installed file, and its folder goes first in the app's `PATH`: programs that start others, such
+//! as `npm start`, find the same interpreter. Nothing is run for this, and neither a reload nor a boot looks again.
+
+use std::path::{Path, PathBuf};
+
+use super::app::App;
+use super::diagnostic::Diagnostic;
+use super::managers;
+use super::owner::Script;
+use super::resolve::{Account, Probe, show};
+use super::way;
+
+/// The folders in which systemd looks for programs by default, see `$PATH` in systemd.exec(5).
+const SYSTEM_PATH: &[&str] = &[
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+
+/// Folders whose entries are gone after a while: fnm makes links to a version for each shell.
+const PASSING: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
+
+/// What a search for a program looks at.
+pub(super) struct Search<'a> {
+    pub(super) probe: &'a dyn Probe,
+    /// The working directory of the app.
+    pub(super) cwd: &'a Path,
+    /// The homes in which version managers may keep programs: that of the app's user first, then the caller's.
+    pub(super) homes: Vec<PathBuf>,
+    /// `PATH` of the app's own variables.
+    own: Option<Vec<PathBuf>>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(app: &App, cwd: &'a Path, probe: &'a dyn Probe) -> Self {
+        let owner = || {
+            let (_, found) = way::end(cwd, &|path| probe.status(path))?;
+            Some(probe.name(Account::User(found.owner)))
+        };
+        let user = app.user.clone().or_else(owner);
+        let homes = [
+            user.and_then(|user| probe.home(Some(&user))),
+            probe.home(None),
+        ];
+        let own = app.env.get("PATH");
+        Self {
+            probe,
+            cwd,
+            homes: homes.into_iter().flatten().collect(),
+            own: own.map(|own| own.split(':').map(PathBuf::from).collect()),
+        }
+    }
+
+    /// A program by name: the bare name where systemd finds it by itself, so that an upgrade that moves it is followed; else
+    /// its absolute path.
+    pub(super) fn find(&self, name: &str) -> Option<String> {
+        let has =
+            |folder: &&PathBuf| folder.is_absolute() && self.probe.is_file(&folder.join(name));
+        if let Some(own) = &self.own
+            && own.iter().any(|folder| has(&folder))
+        {
+            return Some(name.to_owned());
+        }
+        if let Some(path) = managers::asked_for(name, self) {
+            return Some(show(&path));
+        }
+        let search = self.own.clone().unwrap_or_else(|| self.probe.search_path());
+        let system: Vec<PathBuf> = SYSTEM_PATH.iter().map(PathBuf::from).collect();
+        // The caller's own choice first: nvm and its kin put theirs before the system's.
+        match search.iter().chain(&system).find(has) {
+            Some(folder) if system.contains(folder) => Some(name.to_owned()),
+            Some(folder) => Some(show(&self.lasting(folder).join(name))),
+            None => managers::installed(name, self).map(|path| show(&path)),
+        }
+    }
+
+    /// The folder, or the one that it is a link to if it will not last.
+    fn lasting(&self, folder: &Path) -> PathBuf {
+        let is_passing = PASSING.iter().any(|passing| folder.starts_with(passing))
+            || folder.iter().any(|part| part == "fnm_multishells");
+        let end = || way::end(folder, &|path| self.probe.status(path));
+        let end = is_passing.then(end).flatten();
+        end.map_or_else(|| folder.to_owned(), |(end, _)| end)
+    }
+}
+
+/// Finds the interpreter of an app; one that is not there is a fault.
+pub(super) fn resolve_interpreter(
+    app: &mut App,
+    search: &Search<'_>,
+    faults: &mut Vec<Diagnostic>,
+) {
+    let Some(interpreter) = app.program.interpreter.clone() else {
+        return;
+    };
+    let is_there = search.probe.is_file(Path::new(&interpreter));
+    let found = if interpreter.contains('/') {
+        is_there.then_some(interpreter.clone())
+    } else {
+        let script = Path::new(&app.program.script).parent();
+        let folders = script.into_iter().chain([search.cwd]);
+        let own = (!app.program.names_interpreter)
+            .then(|| managers::of_venv(&interpreter, folders, search.probe));
+        let own = own.flatten().map(|path| show(&path));
+        own.or_else(|| search.find(&interpreter))
+    };
+    match found {
+        Some(found) => app.program.interpreter = Some(found),
+        None => faults.push(
+            Diagnostic::error(
+                app.script_span.clone(),
+                format!("the interpreter `{interpreter}` is not there"),
+            )
+            .help("install it, or write its absolute path as `interpreter`"),
+        ),
+    }
+}
+
+/// Puts the folder of a program that systemd does not find by itself first in `PATH`.
+pub(super) fn extend_path(
+    app: &mut App,
+    script: Script,
+    search: &Search<'_>,
+    faults: &mut Vec<Diagnostic>,
+) {
+    let is_set = |value: &str| value.contains("PATH=");
+    if search.own.is_some() || app.assigned("Environment").list().iter().any(|v| is_set(v)) {
+        return;
+    }
+    let program = match (&app.program.interpreter, script) {
+        (Some(interpreter), _) => Some(interpreter.clone()),
+        (None, Script::Named) => Some(app.program.script.clone()),
+        (None, Script::AtPath) => by_first_line(app, search, faults),
+    };
+    let Some(program) = program.map(PathBuf::from) else {
+        return;
+    };
+    let folder = program.parent().filter(|folder| folder.is_absolute());
+    let Some(folder) = folder.filter(|f| !SYSTEM_PATH.iter().any(|s| Path::new(s) == *f)) else {
+        return;
+    };
+    let path = format!("{}:{}", show(folder), SYSTEM_PATH.join(":"));
+    app.env.insert("PATH".to_owned(), path);
+    app.first_in_path = Some(show(&program));
+}
+
+/// The program that `#!/usr/bin/env NAME` runs a script by.
+fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Option<String> {
+    let script = &app.program.script;
+    let line = search.probe.first_line(Path::new(script))?;
+    let mut words = line.strip_prefix("#!")?.split_whitespace();
+    words.next().filter(|program| program.ends_with("/env"))?;
+    let is_name = |word: &&str| !word.starts_with('-') && !word.contains(['=', '/']);
+    let name = words.find(is_name)?;
+    let found = search.find(name);
+    if found.is_none() {
+        let fault = format!("`{script}` is run by `{name}`, which is not there");
+        faults.push(Diagnostic::error(app.script_span.clone(), fault).help(
+            "install it, or name the folder that it is in: `env = { PATH = \"…:/usr/bin\" }`",
+        ));
+    }
+    found
+}
+
+/// Warns of a program that the app's user may not run.
+pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let Some(user) = app.user.as_deref().filter(|_| !app.is_dynamic()) else {
+        return;
+    };
+    let program = app
+        .program
+        .interpreter
+        .as_ref()
+        .unwrap_or(&app.program.script);
+    let program = Path::new(program);
+    let ids = || probe.ids(user, app.group.as_deref());
+    let Some(ids) = program.is_absolute().then(ids).flatten() else {
+        return;
+    };
+    if way::is_executable(program, &ids, &|path| probe.status(path)) == Some(false) {
+        let fault = format!(
+            "`{user}` may not run `{}`, so the app cannot start",
+            program.display()
+        );
+        faults.push(Diagnostic::warning(app.script_span.clone(), fault).help(
+            "let that user execute the file and enter the folders above it, or use a program outside the home of another user",
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

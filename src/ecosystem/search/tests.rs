@@ -1,0 +1,279 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::ecosystem::parse;
+use crate::ecosystem::resolve::{Beyond, FileStatus, Ids, resolve};
+
+/// Files with their texts; every folder above a file is there.
+#[derive(Default)]
+struct Fake {
+    files: BTreeMap<&'static str, &'static str>,
+    search_path: Vec<PathBuf>,
+    links: BTreeMap<&'static str, &'static str>,
+    closed: Option<&'static str>,
+}
+
+impl Fake {
+    fn of(files: &[(&'static str, &'static str)]) -> Self {
+        let mut files: BTreeMap<_, _> = files.iter().copied().collect();
+        files.insert("/usr/bin/python3", "");
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    fn resolved(&self, keys: &str) -> (App, Vec<String>) {
+        let text = format!("[[apps]]\nuser = \"web\"\nlisten = 1\n{keys}");
+        let (mut apps, report) = parse("eco.toml", &text);
+        assert!(report.diagnostics.is_empty(), "{}", report.render(false));
+        let mut faults = Vec::new();
+        let mut app = apps.remove(0);
+        resolve(&mut app, Path::new("/srv/web"), self, &mut faults);
+        (app, faults.into_iter().map(|fault| fault.message).collect())
+    }
+
+    /// The program that is run, and the first folder of `PATH` if that is not systemd's.
+    fn run_by(&self, keys: &str) -> (String, Option<String>) {
+        let (app, told) = self.resolved(keys);
+        assert_eq!(told, Vec::<String>::new());
+        let path = app.env.get("PATH");
+        let folder = path.map(|path| path.strip_suffix(&format!(":{}", SYSTEM_PATH.join(":"))));
+        let folder = folder.map(|folder| folder.unwrap().to_owned());
+        (app.program.command_line().remove(0), folder)
+    }
+}
+
+impl Probe for Fake {
+    fn is_file(&self, path: &Path) -> bool {
+        path.to_str()
+            .is_some_and(|path| self.files.contains_key(path))
+    }
+    fn is_dir(&self, _: &Path) -> bool {
+        true
+    }
+    fn names(&self, dir: &Path) -> Vec<String> {
+        let below = self
+            .files
+            .keys()
+            .filter_map(|p| Path::new(p).strip_prefix(dir).ok());
+        let first = below.filter_map(|path| path.iter().next()?.to_str());
+        first.map(str::to_owned).collect()
+    }
+    fn search_path(&self) -> Vec<PathBuf> {
+        self.search_path.clone()
+    }
+    fn has_user(&self, _: &str) -> bool {
+        true
+    }
+    fn has_group(&self, _: &str) -> bool {
+        true
+    }
+    fn is_system(&self) -> bool {
+        false
+    }
+    fn status(&self, path: &Path) -> Option<FileStatus> {
+        let text = path.to_str()?;
+        Some(FileStatus {
+            owner: 0,
+            group: 0,
+            mode: if self.closed == Some(text) {
+                0o700
+            } else {
+                0o755
+            },
+            link: self.links.get(text).map(PathBuf::from),
+            beyond: Beyond::Nothing,
+        })
+    }
+    fn user(&self, _: u32) -> Option<String> {
+        None
+    }
+    fn name(&self, _: Account) -> String {
+        "root".to_owned()
+    }
+    fn ids(&self, _: &str, _: Option<&str>) -> Option<Ids> {
+        Some(Ids {
+            user: 33,
+            groups: vec![33],
+        })
+    }
+    fn home(&self, user: Option<&str>) -> Option<PathBuf> {
+        Some(
+            if user == Some("web") {
+                "/home/web"
+            } else {
+                "/home/me"
+            }
+            .into(),
+        )
+    }
+    fn text(&self, path: &Path) -> Option<String> {
+        self.files
+            .get(path.to_str()?)
+            .map(|text| (*text).to_owned())
+    }
+    fn first_line(&self, path: &Path) -> Option<String> {
+        self.text(path)
+    }
+}
+
+const SCRIPT: &str = "script = \"server.js\"";
+const SERVER: (&str, &str) = ("/srv/web/server.js", "");
+const V18: (&str, &str) = ("/home/me/.nvm/versions/node/v18.2.0/bin/node", "");
+const V20: (&str, &str) = ("/home/me/.nvm/versions/node/v20.9.0/bin/node", "");
+const V20_10: (&str, &str) = ("/home/me/.nvm/versions/node/v20.10.1/bin/node", "");
+const SYSTEMS: (&str, &str) = ("/usr/bin/node", "");
+
+fn folder_of(node: (&str, &str)) -> (String, Option<String>) {
+    let folder = Path::new(node.0).parent().unwrap();
+    (node.0.to_owned(), Some(show(folder)))
+}
+
+#[test]
+fn an_interpreter_that_systemd_finds_by_itself_changes_no_path() {
+    let fake = Fake::of(&[SERVER, SYSTEMS, V20]);
+    assert_eq!(fake.run_by(SCRIPT), ("node".to_owned(), None));
+    let whole = format!("{SCRIPT}\ninterpreter = \"/usr/bin/node\"");
+    assert_eq!(fake.run_by(&whole), ("/usr/bin/node".to_owned(), None));
+}
+
+#[test]
+fn an_interpreter_of_the_callers_path_comes_first_in_the_apps_path() {
+    let mut fake = Fake::of(&[SERVER, SYSTEMS, V20]);
+    fake.search_path = vec!["/home/me/.nvm/versions/node/v20.9.0/bin".into()];
+    assert_eq!(fake.run_by(SCRIPT), folder_of(V20));
+    // A path of the app's own is left as it is.
+    let (app, _) = fake.resolved(&format!("{SCRIPT}\nenv = {{ PATH = \"/usr/bin\" }}"));
+    assert_eq!(
+        (app.env["PATH"].as_str(), app.first_in_path),
+        ("/usr/bin", None)
+    );
+}
+
+#[test]
+fn a_folder_that_is_a_link_for_one_shell_is_followed() {
+    let mut fake = Fake::of(&[SERVER, ("/run/user/0/fnm_multishells/7/node", ""), V20]);
+    fake.search_path = vec!["/run/user/0/fnm_multishells/7".into()];
+    let target = "/home/me/.nvm/versions/node/v20.9.0/bin";
+    fake.links = [("/run/user/0/fnm_multishells/7", target)].into();
+    assert_eq!(fake.run_by(SCRIPT), folder_of(V20));
+}
+
+#[test]
+fn the_version_that_the_project_asks_of_nvm_goes_before_the_systems() {
+    for (asked, node) in [
+        ("v18", V18),
+        ("20\n", V20_10),
+        ("20.9 # the last one that works", V20),
+        ("lts/iron", V20_10),
+        ("lts/*", V20_10),
+        ("node", V20_10),
+        ("99", SYSTEMS),
+        ("../../../etc/passwd", SYSTEMS),
+        ("lts/round", SYSTEMS),
+    ] {
+        let aliases = [
+            ("/home/me/.nvm/alias/lts/iron", "v20.10.1\n"),
+            ("/home/me/.nvm/alias/lts/*", "lts/iron\n"),
+            ("/home/me/.nvm/alias/lts/round", "lts/round\n"),
+        ];
+        let files = [SERVER, SYSTEMS, V18, V20, V20_10, ("/srv/.nvmrc", asked)];
+        let found = Fake::of(&[&files[..], &aliases[..]].concat()).run_by(SCRIPT);
+        let wanted = if node == SYSTEMS {
+            ("node".to_owned(), None)
+        } else {
+            folder_of(node)
+        };
+        assert_eq!(found, wanted, "{asked}");
+    }
+}
+
+#[test]
+fn so_does_the_one_that_it_asks_of_asdf() {
+    let asdf = "/home/web/.asdf/installs/python/3.12.1/bin/python3";
+    let asked = (
+        "/srv/web/.tool-versions",
+        "# ours\nnodejs 20.9.0\npython 3.12.1 system\n",
+    );
+    let fake = Fake::of(&[("/srv/web/app.py", ""), asked, (asdf, "")]);
+    assert_eq!(fake.run_by("script = \"app.py\""), folder_of((asdf, "")));
+    let outside = ("/srv/web/.tool-versions", "python ../../evil");
+    let evil = ("/home/web/.asdf/installs/python/../../evil/bin/python3", "");
+    let fake = Fake::of(&[("/srv/web/app.py", ""), outside, evil]);
+    assert_eq!(fake.run_by("script = \"app.py\"").0, "python3");
+}
+
+#[test]
+fn without_any_other_the_default_of_nvm_is_taken() {
+    let default = ("/home/me/.nvm/alias/default", "18");
+    let fake = Fake::of(&[SERVER, V18, V20, default]);
+    assert_eq!(fake.run_by(SCRIPT), folder_of(V18));
+    assert_eq!(Fake::of(&[SERVER, V18, V20]).run_by(SCRIPT), folder_of(V20));
+    let (_, told) = Fake::of(&[SERVER]).resolved(SCRIPT);
+    assert_eq!(told, ["the interpreter `node` is not there"]);
+}
+
+#[test]
+fn a_virtual_environment_beside_the_script_runs_it() {
+    let venv = ("/srv/web/.venv/bin/python3", "");
+    let files = [
+        ("/srv/web/app.py", ""),
+        venv,
+        ("/srv/web/.venv/pyvenv.cfg", ""),
+    ];
+    let fake = Fake::of(&files);
+    assert_eq!(fake.run_by("script = \"app.py\""), folder_of(venv));
+    let named = "script = \"app.py\"\ninterpreter = \"python3\"";
+    assert_eq!(fake.run_by(named), ("python3".to_owned(), None));
+    assert_eq!(
+        Fake::of(&files[..2]).run_by("script = \"app.py\"").0,
+        "python3"
+    );
+    let gunicorn = (
+        "/srv/web/.venv/bin/gunicorn",
+        "#!/srv/web/.venv/bin/python3",
+    );
+    let fake = Fake::of(&[&files[..], &[gunicorn]].concat());
+    assert_eq!(fake.run_by("script = \"gunicorn\""), folder_of(gunicorn));
+}
+
+#[test]
+fn a_script_whose_first_line_asks_env_finds_the_same_interpreter() {
+    let script = |line| {
+        let next = ("/srv/web/next", line);
+        Fake::of(&[next, V20]).resolved("script = \"next\"")
+    };
+    for line in [
+        "#!/usr/bin/env node",
+        "#!/usr/bin/env -S NODE_ENV=x node --a",
+    ] {
+        let (app, told) = script(line);
+        assert_eq!(
+            (told.len(), app.first_in_path.as_deref()),
+            (0, Some(V20.0)),
+            "{line}"
+        );
+        assert_eq!(app.program.command_line(), ["/srv/web/next"]);
+    }
+    for line in ["#!/bin/sh", "#!/usr/bin/env python3", "\u{7f}ELF"] {
+        let (app, told) = script(line);
+        assert_eq!((told.len(), app.first_in_path), (0, None), "{line}");
+    }
+    let (_, told) = script("#!/usr/bin/env deno");
+    assert_eq!(
+        told,
+        ["`/srv/web/next` is run by `deno`, which is not there"]
+    );
+}
+
+#[test]
+fn a_program_that_the_user_may_not_run_is_told() {
+    let fake = Fake {
+        closed: Some("/home/me"),
+        ..Fake::of(&[SERVER, V20])
+    };
+    let (_, told) = fake.resolved(SCRIPT);
+    let wanted = format!("`web` may not run `{}`, so the app cannot start", V20.0);
+    assert_eq!(told, [wanted]);
+}

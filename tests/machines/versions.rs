@@ -1,0 +1,45 @@
+//! Interpreters of version managers, which systemd does not find by itself.
+
+use testbed::Machine;
+
+use crate::cluster::{ECOSYSTEM, pids};
+
+const BIN: &str = "/home/web/.nvm/versions/node/v20.1.0/bin";
+
+/// As `next` and `vite` are started by `npm start`: by a first line that asks for `node`, and with children that do.
+pub(crate) fn of_nvm_run_a_script_and_its_children(machine: &mut Machine) {
+    machine
+        .sh(&format!(
+            "useradd --create-home web; chmod 755 /home/web; mkdir -p {BIN} /home/web/app/node_modules/.bin; mv /usr/bin/node {BIN}/"
+        ))
+        .ok();
+    machine.write(
+        "/home/web/app/node_modules/.bin/next",
+        "#!/usr/bin/env node\nconst { execSync } = require('child_process');\nconst child = String(execSync('command -v node'));\nrequire('http').createServer((q, a) => a.end(child)).listen(3000);\n",
+    );
+    machine.write(
+        ECOSYSTEM,
+        "[[apps]]\nname = \"web\"\ncwd = \"/home/web/app\"\nscript = \"node_modules/.bin/next\"\nlisten = 3000\n",
+    );
+    machine
+        .sh("chmod 755 /home/web/app/node_modules/.bin/next; chown -R web: /home/web")
+        .ok();
+    // The path that sudo(8) gives to commands; nvm has its own in ~/.bashrc.
+    let install = format!("env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin rsgen install {ECOSYSTEM}");
+    let said = machine.sh(&install).ok();
+    let told = format!("web: uses `{BIN}/node`, whose folder comes first in its `PATH`");
+    assert!(said.stdout.contains(&told), "{}", said.stdout);
+    let exe = format!("/proc/{}/exe", pids(machine, 1)[0]);
+    assert_eq!(
+        machine.run(&["readlink", &exe]).ok().text(),
+        format!("{BIN}/node")
+    );
+    let answer = machine.sh("curl -s http://127.0.0.1:3000/").ok();
+    assert_eq!(answer.text().trim(), format!("{BIN}/node"));
+    // What was found is written down: nobody looks for it again.
+    machine
+        .sh("systemctl daemon-reload && rsgen reload web")
+        .ok();
+    let again = machine.sh(&install).ok();
+    assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+}
