@@ -23,7 +23,41 @@ pub(super) struct Prepared {
     pub(super) app: String,
     pub(super) changes: Vec<Change>,
     /// The addresses of the app before and after, where they differ: a socket cannot change them while it listens.
-    pub(super) readdressed: Option<(String, String)>,
+    pub(super) readdressed: Option<Move>,
+}
+
+/// The addresses of an app, separated by commas; empty for a program that listens nowhere.
+pub(super) struct Move {
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+impl Move {
+    /// Says what the move costs.
+    pub(super) fn cost(&self, app: &str) -> String {
+        let Self { from, to } = self;
+        match (from.as_str(), to.as_str()) {
+            ("", to) => {
+                format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
+            }
+            (from, "") => {
+                format!("`{app}` listens on {from}; with an empty `listen` that is closed first")
+            }
+            (from, to) => {
+                format!("`{app}` listens on {from}; moving it to {to} closes {from} first")
+            }
+        }
+    }
+
+    /// Says that a reload does not make the move.
+    pub(super) fn refusal(&self, app: &str) -> String {
+        let Self { from, to } = self;
+        match (from.as_str(), to.as_str()) {
+            ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
+            (from, "") => format!("`{app}` listens on {from}; a reload cannot close that"),
+            (from, to) => format!("`{app}` listens on {from}; a reload cannot move it to {to}"),
+        }
+    }
 }
 
 impl Prepared {
@@ -81,14 +115,15 @@ pub(super) fn prepare(
     let (_, app, _) =
         sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
     let source = source.path;
-    if let Some(limit) = limits::of(layout, &app.name).into_iter().next() {
+    if let Some(limit) = limits::of(layout, &app).into_iter().next() {
         return Err(Failure::failed(limit.message).help(limit.help));
     }
+    let enabled = plan::enable_links(&app, layout.scope);
     let mut prepared = prepare_units(layout, host, app, &source)?;
-    for (link, target) in plan::enable_links(&prepared.app, layout.scope) {
+    for link in plan::all_enable_links(&prepared.app, layout.scope).into_keys() {
+        let new = enabled.get(&link).cloned().map(Content::Link);
         let path = layout.units.join(link);
         let old = files::content(&path);
-        let new = Some(Content::Link(target));
         if old != new {
             prepared.changes.push(Change { path, old, new });
         }
@@ -135,7 +170,7 @@ pub(super) fn prepare_units(
         .map(|(p, t)| (under(p), Content::Link(t)));
     let new: BTreeMap<PathBuf, Content> = files.chain(links).collect();
     let mut old = files::installed(layout, &app.name);
-    for link in plan::enable_links(&app.name, layout.scope).into_keys() {
+    for link in plan::all_enable_links(&app.name, layout.scope).into_keys() {
         old.remove(&layout.units.join(link));
     }
     Ok(Prepared {
@@ -148,21 +183,30 @@ pub(super) fn prepare_units(
 fn readdressed(
     layout: &Layout,
     app: &App,
-    old: &BTreeMap<PathBuf, Content>,
-    new: &BTreeMap<PathBuf, Content>,
-) -> Option<(String, String)> {
-    let sockets = Units::of(&app.name).sockets();
+    before: &BTreeMap<PathBuf, Content>,
+    after: &BTreeMap<PathBuf, Content>,
+) -> Option<Move> {
+    let units = Units::of(&app.name);
+    let sockets = units.sockets();
     let paths: Vec<PathBuf> = sockets.iter().map(|s| layout.units.join(s)).collect();
-    let (old, new) = (addresses(&paths, old), addresses(&paths, new));
-    // Without a socket unit there is nothing to move.
-    if old.is_empty() || new.is_empty() || old == new {
+    let (old, new) = (addresses(&paths, before), addresses(&paths, after));
+    let had_sockets = match before.get(&layout.units.join(units.cluster())) {
+        Some(Content::File(cluster)) => sockets.iter().any(|s| cluster.contains(s.as_str())),
+        // An app that is installed for the first time moves nothing.
+        _ => return None,
+    };
+    // A socket unit that somebody has removed is only written again.
+    if old == new || (old.is_empty() && had_sockets) {
         return None;
     }
     let show = |lines: &[&str]| {
         let addresses = lines.iter().filter_map(|l| l.split_once('='));
         addresses.map(|(_, a)| a).collect::<Vec<_>>().join(", ")
     };
-    Some((show(&old), show(&new)))
+    Some(Move {
+        from: show(&old),
+        to: show(&new),
+    })
 }
 
 /// The listening addresses of these socket units, as their files have them.

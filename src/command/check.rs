@@ -100,7 +100,7 @@ fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));
         faults.extend(
-            limits::of(layout, &app.name)
+            limits::of(layout, app)
                 .into_iter()
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
         );

@@ -86,10 +86,8 @@ pub(super) fn prepare(
         return Ok(Prepared::unchanged(app));
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
-    if let Some((old, new)) = &prepared.readdressed {
-        return Err(Failure::failed(format!(
-            "`{app}` listens on {old}; a reload cannot move it to {new}"
-        ))
+    if let Some(moved) = &prepared.readdressed {
+        return Err(Failure::failed(moved.refusal(app))
         .help(format!(
             "run `rsgen install {} --replace-listener`",
             source.path.display()

@@ -14,6 +14,7 @@ mod newer;
 mod parse;
 pub mod pin;
 pub mod pm2;
+mod port;
 mod position;
 mod program;
 mod reach;

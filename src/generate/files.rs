@@ -95,7 +95,7 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
             insert(&mut found, path);
         }
     }
-    for link in plan::enable_links(app, layout.scope).into_keys() {
+    for link in plan::all_enable_links(app, layout.scope).into_keys() {
         insert(&mut found, layout.units.join(link));
     }
     found

@@ -136,7 +136,7 @@ fn generate(
     let set = plan::units(&app, Some(&source.path), layout, host)?;
     write(out, &set).map_err(|e| e.to_string())?;
     let enabled = UnitSet {
-        links: plan::enable_links(&app.name, layout.scope),
+        links: plan::enable_links(&app, layout.scope),
         ..UnitSet::default()
     };
     write(out, &enabled).map_err(|e| e.to_string())?;

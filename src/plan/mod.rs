@@ -28,7 +28,7 @@ pub struct UnitSet {
     pub links: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// The units of one app: the socket, the cluster unit, the template and a link for each instance.
+/// The units of one app: the socket if the program listens, the cluster unit, the template and a link for each instance.
 ///
 /// `source` becomes `SourcePath=` and has to exist on the host, or systemd warns at every command
 /// that units changed on disk.
@@ -43,15 +43,16 @@ pub fn units(
 ) -> Result<UnitSet, String> {
     let rendered = render::render(app, source, layout, host).map_err(|e| e.to_string())?;
     let names = Units::of(&app.name);
-    let files = [
-        (names.socket(), rendered.socket),
+    let mut set = UnitSet::default();
+    for (name, text) in [
         (names.cluster(), rendered.cluster),
         (names.template(), rendered.template),
-    ];
-    let mut set = UnitSet {
-        files: files.map(|(name, text)| (name.into(), text)).into(),
-        links: BTreeMap::new(),
-    };
+    ] {
+        set.files.insert(name.into(), text);
+    }
+    if let Some(socket) = rendered.socket {
+        set.files.insert(names.socket().into(), socket);
+    }
     for number in 0..app.instances.resolve(host.cpus) {
         let (path, target) = instance_link(&app.name, number);
         set.links.insert(path, target);
@@ -75,18 +76,27 @@ pub fn wants_dir(app: &str) -> PathBuf {
 
 /// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
 #[must_use]
-pub fn enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
+pub fn enable_links(app: &App, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
+    links(&app.name, app.sockets(), scope)
+}
+
+/// The same for every unit that an app of this name may have.
+#[must_use]
+pub fn all_enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
+    links(app, Units::of(app).sockets(), scope)
+}
+
+fn links(app: &str, sockets: Vec<String>, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
     let wants = |target: &str, unit: String| {
         (
             Path::new(&format!("{target}.wants")).join(&unit),
             Path::new("..").join(unit),
         )
     };
-    let names = Units::of(app);
-    let sockets = names.sockets().into_iter();
     sockets
+        .into_iter()
         .map(|socket| wants("sockets.target", socket))
-        .chain([wants(boot_target(scope), names.cluster())])
+        .chain([wants(boot_target(scope), Units::of(app).cluster())])
         .collect()
 }
 

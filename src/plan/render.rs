@@ -19,7 +19,8 @@ use crate::unit::escape::assignment;
 use crate::unit::name::Units;
 
 pub(super) struct Rendered {
-    pub(super) socket: String,
+    /// None for a program that listens nowhere.
+    pub(super) socket: Option<String>,
     pub(super) cluster: String,
     pub(super) template: String,
 }
@@ -83,7 +84,10 @@ pub(super) fn render(
 ) -> askama::Result<Rendered> {
     let source = source.map(|s| s.to_string_lossy().into_owned());
     Ok(Rendered {
-        socket: finished(socket(app, source.clone()).render()?),
+        socket: match app.sockets().as_slice() {
+            [] => None,
+            _ => Some(finished(socket(app, source.clone()).render()?)),
+        },
         cluster: finished(cluster(app, source.clone(), layout).render()?),
         template: finished(instance(app, source, layout, host).render()?),
     })
@@ -130,13 +134,12 @@ pub fn instance_step(app: &App) -> Duration {
 const SLACK: Duration = Duration::from_secs(10);
 
 fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster<'a> {
-    let units = Units::of(&app.name);
     let longest_stop = longest_stop(app);
     let commands = commands::of_cluster(app, layout, instance_step(app), longest_stop);
     Cluster {
         name: &app.name,
-        units,
-        sockets: units.sockets().join(" "),
+        units: Units::of(&app.name),
+        sockets: app.sockets().join(" "),
         source,
         commands,
         instances: app.instances.to_string(),
@@ -150,7 +153,6 @@ fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster
 
 fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Host) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
-    let units = Units::of(&app.name);
     let files = match layout.scope {
         Scope::System => EnvFiles::of(app, &host.status),
         // The user's own manager can read nothing that the user could not.
@@ -160,8 +162,8 @@ fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Hos
     Instance {
         app,
         name: &app.name,
-        units,
-        sockets: units.sockets().join(" "),
+        units: Units::of(&app.name),
+        sockets: app.sockets().join(" "),
         source,
         root: if layout.scope == Scope::System {
             "+"

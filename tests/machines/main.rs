@@ -24,6 +24,7 @@ mod own;
 mod packaged;
 mod packages;
 mod polkit;
+mod portless;
 mod power;
 mod programs;
 mod reload;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
             STATE,
             PACKAGES,
             POLKIT,
+            PORTLESS,
             TRACING,
             USER,
             YAMA,
@@ -285,6 +287,11 @@ const POLKIT: &[Spec] = specs![
     polkit::who_is_no_member_is_refused_everything,
     polkit::a_reload_by_rsgen_is_for_root,
     polkit::nothing_runs_in_the_name_of_an_app_that_is_not_there,
+];
+
+const PORTLESS: &[Spec] = specs![
+    portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
+    portless::a_port_is_given_up_and_taken_again_when_told,
 ];
 
 const VALUES: &[Spec] = specs![

@@ -31,7 +31,9 @@
 
 mod kind;
 
-pub(super) use kind::{Written, number, of, positive_time, switch, text, time, word, words};
+pub(super) use kind::{
+    Written, number, of, positive_time, read_word, switch, text, time, word, word_of, words,
+};
 
 use super::read::Fields;
 
