@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::calendar;
 use super::context::Context;
 use super::host_probe::HostProbe;
 use super::input::Input;
@@ -99,6 +100,7 @@ fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));
+        faults.extend(calendar::faults(app));
         faults.extend(
             limits::of(layout, app)
                 .into_iter()

@@ -186,7 +186,7 @@ pub(super) fn refuse_readdressing(
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));
     match moved {
         Some((p, moved)) if !replace_listener => Err(Failure::failed(moved.cost(&p.app))
-        .help("add --replace-listener to do that, with a moment without service")),
+            .help("add --replace-listener to do that, with a moment without service")),
         _ => Ok(()),
     }
 }

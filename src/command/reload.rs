@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::apply::{self, Prepared};
+use super::apply::{self, Prepared, Timer};
 use super::context::Context;
 use super::deploy::{self, Goal};
 use super::manual::Manual;
@@ -83,12 +83,15 @@ pub(super) fn prepare(
     let (_, parsed, report) = sources::read(layout, &source).map_err(Failure::invalid)?;
     selection::warn(sink, &report);
     if !generate::pinned_apps(layout).contains_key(app) {
-        return Ok(Prepared::unchanged(app));
+        let timer = parsed.timer().map_or(Timer::None, |_| Timer::Runs);
+        return Ok(Prepared {
+            timer,
+            ..Prepared::unchanged(app)
+        });
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
     if let Some(moved) = &prepared.readdressed {
-        return Err(Failure::failed(moved.refusal(app))
-        .help(format!(
+        return Err(Failure::failed(moved.refusal(app)).help(format!(
             "run `rsgen install {} --replace-listener`",
             source.path.display()
         )));

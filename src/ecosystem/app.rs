@@ -6,6 +6,7 @@ use std::ops::Range;
 pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
+pub use super::schedule::Schedule;
 
 use super::key::{Form, Kind, Reader, keys, number, of, text, word, word_of};
 use super::port::{
@@ -132,6 +133,8 @@ keys! {
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.
             rollout: Rollout = Rollout::read;
+            /// What happens at set times.
+            schedule: Schedule = Schedule::read;
             /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");
             /// The place of `script` in the text.
@@ -142,6 +145,8 @@ keys! {
             user_span: Range<usize> = |f| f.place("user");
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
+            /// The place of the times of the schedule in the text.
+            schedule_span: Range<usize> = |f| f.place("reload_schedule");
             /// The place of each directive of `service` in the text.
             service_spans: BTreeMap<String, Range<usize>> = |f| f.places("service");
         }
@@ -167,6 +172,13 @@ impl App {
         } else {
             Units::of(&self.name).sockets()
         }
+    }
+
+    /// The timer unit of the app, if the app has a schedule.
+    #[must_use]
+    pub fn timer(&self) -> Option<String> {
+        let has_schedule = !self.schedule.reload_schedule.is_empty();
+        has_schedule.then(|| Units::of(&self.name).timer())
     }
 
     /// How the program is started.
@@ -196,6 +208,7 @@ impl App {
             Section::Unit => &self.unit,
             Section::Service => &self.service,
             Section::Socket => &self.socket,
+            Section::Timer => &self.schedule.timer,
         }
     }
 

@@ -5,6 +5,7 @@
 //! supplies.
 
 pub mod app;
+mod calendar;
 pub mod diagnostic;
 pub mod env_files;
 pub mod key;
@@ -22,6 +23,7 @@ mod read;
 mod readers;
 pub mod resolve;
 mod rollout;
+mod schedule;
 mod tables;
 pub mod values;
 mod variables;
@@ -40,6 +42,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         app::Program::ROWS,
         app::Lifecycle::ROWS,
         app::Rollout::ROWS,
+        app::Schedule::ROWS,
     ];
     let mut rows: Vec<_> = groups.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.subject);

@@ -7,6 +7,7 @@ pub mod diff;
 mod host;
 mod render;
 mod sandbox;
+mod timer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ pub struct UnitSet {
     pub links: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// The units of one app: the socket if the program listens, the cluster unit, the template and a link for each instance.
+/// The units of one app: the cluster unit, the template and a link for each instance; the socket if the program listens, and
+/// the timer if there is a schedule.
 ///
 /// `source` becomes `SourcePath=` and has to exist on the host, or systemd warns at every command
 /// that units changed on disk.
@@ -42,17 +44,11 @@ pub fn units(
     host: Host,
 ) -> Result<UnitSet, String> {
     let rendered = render::render(app, source, layout, host).map_err(|e| e.to_string())?;
-    let names = Units::of(&app.name);
-    let mut set = UnitSet::default();
-    for (name, text) in [
-        (names.cluster(), rendered.cluster),
-        (names.template(), rendered.template),
-    ] {
-        set.files.insert(name.into(), text);
-    }
-    if let Some(socket) = rendered.socket {
-        set.files.insert(names.socket().into(), socket);
-    }
+    let files = rendered.into_iter();
+    let mut set = UnitSet {
+        files: files.map(|(name, text)| (name.into(), text)).collect(),
+        links: BTreeMap::new(),
+    };
     for number in 0..app.instances.resolve(host.cpus) {
         let (path, target) = instance_link(&app.name, number);
         set.links.insert(path, target);
@@ -77,26 +73,41 @@ pub fn wants_dir(app: &str) -> PathBuf {
 /// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
 #[must_use]
 pub fn enable_links(app: &App, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
-    links(&app.name, app.sockets(), scope)
+    links(&app.name, app.sockets(), app.timer(), scope)
 }
 
 /// The same for every unit that an app of this name may have.
 #[must_use]
 pub fn all_enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
-    links(app, Units::of(app).sockets(), scope)
+    let units = Units::of(app);
+    links(app, units.sockets(), Some(units.timer()), scope)
 }
 
-fn links(app: &str, sockets: Vec<String>, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
-    let wants = |target: &str, unit: String| {
-        (
-            Path::new(&format!("{target}.wants")).join(&unit),
-            Path::new("..").join(unit),
-        )
-    };
-    sockets
-        .into_iter()
-        .map(|socket| wants("sockets.target", socket))
-        .chain([wants(boot_target(scope), Units::of(app).cluster())])
+/// The link that starts the timer of an app at boot.
+#[must_use]
+pub fn timer_link(app: &str) -> (PathBuf, PathBuf) {
+    enable_link("timers.target", Units::of(app).timer())
+}
+
+fn enable_link(target: &str, unit: String) -> (PathBuf, PathBuf) {
+    (
+        Path::new(&format!("{target}.wants")).join(&unit),
+        Path::new("..").join(unit),
+    )
+}
+
+fn links(
+    app: &str,
+    sockets: Vec<String>,
+    timer: Option<String>,
+    scope: Scope,
+) -> BTreeMap<PathBuf, PathBuf> {
+    let sockets = sockets.into_iter().map(|unit| ("sockets.target", unit));
+    let timers = timer.into_iter().map(|unit| ("timers.target", unit));
+    let cluster = [(boot_target(scope), Units::of(app).cluster())];
+    let units = sockets.chain(timers).chain(cluster);
+    units
+        .map(|(target, unit)| enable_link(target, unit))
         .collect()
 }
 

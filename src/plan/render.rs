@@ -8,7 +8,7 @@ use std::time::Duration;
 use askama::Template;
 use askama::filters::Safe;
 
-use super::{Host, boot_target, commands, sandbox};
+use super::{Host, boot_target, commands, sandbox, timer};
 use crate::contract::{self, Handover, Ready, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
@@ -18,12 +18,8 @@ use crate::layout::{Layout, Scope};
 use crate::unit::escape::assignment;
 use crate::unit::name::Units;
 
-pub(super) struct Rendered {
-    /// None for a program that listens nowhere.
-    pub(super) socket: Option<String>,
-    pub(super) cluster: String,
-    pub(super) template: String,
-}
+/// The texts of an app's units, by their names.
+pub(super) type Rendered = Vec<(String, String)>;
 
 #[derive(Template)]
 #[template(path = "app.socket", ext = "socket")]
@@ -83,14 +79,25 @@ pub(super) fn render(
     host: Host,
 ) -> askama::Result<Rendered> {
     let source = source.map(|s| s.to_string_lossy().into_owned());
-    Ok(Rendered {
-        socket: match app.sockets().as_slice() {
-            [] => None,
-            _ => Some(finished(socket(app, source.clone()).render()?)),
-        },
-        cluster: finished(cluster(app, source.clone(), layout).render()?),
-        template: finished(instance(app, source, layout, host).render()?),
-    })
+    let units = Units::of(&app.name);
+    let mut rendered = vec![
+        (
+            units.cluster(),
+            cluster(app, source.clone(), layout).render()?,
+        ),
+        (
+            units.template(),
+            instance(app, source.clone(), layout, host).render()?,
+        ),
+    ];
+    if !app.sockets().is_empty() {
+        rendered.push((units.socket(), socket(app, source.clone()).render()?));
+    }
+    rendered.extend(timer::render(app, source.as_deref(), layout.scope)?);
+    let finished = rendered
+        .into_iter()
+        .map(|(name, text)| (name, finished(text)));
+    Ok(finished.collect())
 }
 
 fn socket(app: &App, source: Option<String>) -> Socket<'_> {

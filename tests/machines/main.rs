@@ -29,6 +29,7 @@ mod power;
 mod programs;
 mod reload;
 mod sandbox;
+mod schedule;
 mod shown;
 mod sizing;
 mod state;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
             HOSTILE,
             INSTALL,
             SANDBOX,
+            SCHEDULE,
             SHOWN,
             EXPOSURE,
             SIZING,
@@ -292,6 +294,11 @@ const POLKIT: &[Spec] = specs![
 const PORTLESS: &[Spec] = specs![
     portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
     portless::a_port_is_given_up_and_taken_again_when_told,
+];
+
+const SCHEDULE: &[Spec] = specs![
+    schedule::an_app_is_reloaded_at_set_times_and_loses_nothing,
+    schedule::a_timer_comes_and_goes_with_the_key,
 ];
 
 const VALUES: &[Spec] = specs![

@@ -50,6 +50,8 @@ pub enum Subject {
     Life,
     /// How a reload walks.
     Reload,
+    /// What happens at set times.
+    Schedule,
     /// Directives of systemd, passed through.
     Directives,
 }
