@@ -14,7 +14,8 @@ import subprocess
 import sys
 
 LIST = os.path.join(os.path.dirname(__file__), "../src/unit/directives.txt")
-MANUALS = ["unit", "service", "socket", "exec", "kill", "resource-control"]
+SECTIONS = ["Unit", "Service", "Socket", "Timer"]
+MANUALS = ["unit", "service", "socket", "timer", "exec", "kill", "resource-control"]
 TERM = re.compile(r"\\fI([A-Z]\w+)=")
 ADDED = re.compile(r"^Added in version (\d+)")
 
@@ -49,7 +50,7 @@ def dumped(root):
     for line in subprocess.check_output(dump, text=True).splitlines():
         if line.startswith("["):
             section = line.strip("[]")
-        elif section in ("Unit", "Service", "Socket") and "=" in line:
+        elif section in SECTIONS and "=" in line:
             yield section, line.split("=")[0]
 
 
@@ -75,8 +76,7 @@ def main(root):
         if len(known[gone]) == 1:
             print(f"{' '.join(gone)}: removed; add the last version that had it", file=sys.stderr)
     sys.stdout.writelines(comments)
-    sections = ["Unit", "Service", "Socket"]
-    for section, name in sorted(known, key=lambda k: (sections.index(k[0]), k[1])):
+    for section, name in sorted(known, key=lambda k: (SECTIONS.index(k[0]), k[1])):
         print(section, name, *known[section, name])
 
 

@@ -165,6 +165,12 @@ fn every_command_line_is_read_by_its_program_as_it_was_meant() {
                 let value = value.replace("%t", "/run/user/1000");
                 let words = unit::words(&value, Dollar::Variable).unwrap();
                 let words: Vec<String> = words.iter().map(|w| w.replace("%i", "3")).collect();
+                if words
+                    .first()
+                    .is_some_and(|program| program == "/usr/bin/systemctl")
+                {
+                    continue;
+                }
                 let line = read_back(&words).words();
                 let line: Vec<String> =
                     line.into_iter().map(|w| w.into_string().unwrap()).collect();

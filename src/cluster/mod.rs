@@ -98,10 +98,20 @@ impl Cluster {
 
     /// Queues a stop of every socket. From then on no connection makes systemd start the cluster.
     fn stop_sockets(&self, manager: &mut dyn Manager) -> Result<(), Error> {
-        let sockets = self.units().sockets();
-        sockets
-            .iter()
-            .try_for_each(|socket| manager.queue(Verb::Stop, socket).map(|_| ()))
+        for socket in self.sockets(manager)? {
+            manager.queue(Verb::Stop, &socket)?;
+        }
+        Ok(())
+    }
+
+    /// The sockets that systemd has loaded; an app that listens nowhere has none.
+    fn sockets(&self, manager: &mut dyn Manager) -> Result<Vec<String>, Error> {
+        let mut loaded = Vec::new();
+        for socket in self.units().sockets() {
+            let found = manager.units(&socket)?;
+            loaded.extend(found.into_iter().map(|unit| unit.name));
+        }
+        Ok(loaded)
     }
 
     /// The job of the cluster unit.

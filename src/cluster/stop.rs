@@ -73,7 +73,7 @@ pub fn stopped(
     }
     if job.is_some_and(|j| j.is_stop()) {
         close(manager, cluster, longest, say)?;
-        for socket in cluster.units().sockets() {
+        for socket in cluster.sockets(manager)? {
             close_port(manager, &socket)?;
         }
     }

@@ -258,7 +258,7 @@ fn the_last_one_stopped_by_hand_leaves_the_port_open_and_nothing_failed() {
 
 #[test]
 fn an_instance_that_goes_with_its_cluster_has_the_socket_stopped_first() {
-    let mut bench = Bench::running(&["web.service"]);
+    let mut bench = Bench::running(&["web.service", "web.socket"]);
     bench.cluster_ends("success", "stop");
     bench.fake.busy("web@0.service", "stop");
     bench.ended(0, 0);
@@ -282,7 +282,7 @@ fn a_loop_that_the_worker_does_not_see_ends_all_the_same() {
 
 #[test]
 fn stop_closes_the_port_and_restart_does_not() {
-    let mut bench = Bench::running(&[]);
+    let mut bench = Bench::running(&["web.socket"]);
     let stop_twice = ["stop web.socket", "stop web.socket alone"];
     for (job, log, log_post) in [
         ("restart", &[][..], &[][..]),

@@ -1,6 +1,6 @@
 //! The files of apps on the host: what installing an app would change, and the change itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -23,7 +23,56 @@ pub(super) struct Prepared {
     pub(super) app: String,
     pub(super) changes: Vec<Change>,
     /// The addresses of the app before and after, where they differ: a socket cannot change them while it listens.
-    pub(super) readdressed: Option<(String, String)>,
+    pub(super) readdressed: Option<Move>,
+    /// What becomes of the timer once the files are there.
+    pub(super) timer: Timer,
+}
+
+/// What a deployment does to the timer of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The app has none, and had none.
+    None,
+    /// The timer runs: one that does not is started.
+    Runs,
+    /// The timer is new, or its file is another than before.
+    Restart,
+    /// The app has none any more.
+    Stop,
+}
+
+/// The addresses of an app, separated by commas; empty for a program that listens nowhere.
+pub(super) struct Move {
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+impl Move {
+    /// Says what the move costs.
+    pub(super) fn cost(&self, app: &str) -> String {
+        let Self { from, to } = self;
+        match (from.as_str(), to.as_str()) {
+            ("", to) => {
+                format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
+            }
+            (from, "") => {
+                format!("`{app}` listens on {from}; with an empty `listen` that is closed first")
+            }
+            (from, to) => {
+                format!("`{app}` listens on {from}; moving it to {to} closes {from} first")
+            }
+        }
+    }
+
+    /// Says that a reload does not make the move.
+    pub(super) fn refusal(&self, app: &str) -> String {
+        let Self { from, to } = self;
+        match (from.as_str(), to.as_str()) {
+            ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
+            (from, "") => format!("`{app}` listens on {from}; a reload cannot close that"),
+            (from, to) => format!("`{app}` listens on {from}; a reload cannot move it to {to}"),
+        }
+    }
 }
 
 impl Prepared {
@@ -33,6 +82,7 @@ impl Prepared {
             app: app.to_owned(),
             changes: Vec::new(),
             readdressed: None,
+            timer: Timer::None,
         }
     }
 }
@@ -72,15 +122,18 @@ pub(super) fn prepare(
     let (_, app, _) =
         sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
     let source = source.path;
-    if let Some(limit) = limits::of(layout, &app.name).into_iter().next() {
+    if let Some(limit) = limits::of(layout, &app).into_iter().next() {
         return Err(Failure::failed(limit.message).help(limit.help));
     }
+    let enabled = plan::enable_links(&app, layout.scope);
     let mut prepared = prepare_units(layout, host, app, &source)?;
-    for (link, target) in plan::enable_links(&prepared.app, layout.scope) {
+    let mut links: BTreeSet<PathBuf> = enabled.keys().cloned().collect();
+    links.extend(files::enablement(layout, &prepared.app));
+    for link in links {
+        let new = enabled.get(&link).cloned().map(Content::Link);
         let path = layout.units.join(link);
         let old = files::content(&path);
-        let new = Some(Content::Link(target));
-        if old != new {
+        if old != new && !diff::touches(&prepared.changes, &path) {
             prepared.changes.push(Change { path, old, new });
         }
     }
@@ -99,14 +152,14 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// The changes of the pinned units of an app. Whether it is enabled does not change.
+/// The changes of the pinned units of an app. Whether it is enabled does not change, but for a timer that comes or goes.
 pub(super) fn prepare_units(
     layout: &Layout,
     host: Host,
     app: App,
     source: &std::path::Path,
 ) -> Result<Prepared, Failure> {
-    if let Some(foreign) = generate::foreign_unit(layout, &app.name) {
+    if let Some(foreign) = generate::foreign_unit(layout, &app) {
         return Err(Failure::failed(format!(
             "`{}` cannot be installed: {} exists and was not written by rsgen",
             app.name,
@@ -126,34 +179,92 @@ pub(super) fn prepare_units(
         .map(|(p, t)| (under(p), Content::Link(t)));
     let new: BTreeMap<PathBuf, Content> = files.chain(links).collect();
     let mut old = files::installed(layout, &app.name);
-    for link in plan::enable_links(&app.name, layout.scope).into_keys() {
+    for link in files::enablement(layout, &app.name) {
         old.remove(&layout.units.join(link));
     }
+    let mut changes = diff::changes(&old, &new);
+    let timer = timer(layout, &app.name, &changes, &new);
+    let link = plan::timer_link(&app.name);
+    let (link, target) = (layout.units.join(link.0), Content::Link(link.1));
+    let change = |new| Change {
+        old: files::content(&link),
+        path: link.clone(),
+        new,
+    };
+    match timer {
+        Timer::Stop => changes.push(change(None)),
+        Timer::Restart if !old.contains_key(&timer_file(layout, &app.name)) => {
+            changes.push(change(Some(target)));
+        }
+        _ => {}
+    }
+    changes.retain(|change| change.old != change.new);
     Ok(Prepared {
         readdressed: readdressed(layout, &app, &old, &new),
-        changes: diff::changes(&old, &new),
+        changes,
+        timer,
         app: app.name,
     })
+}
+
+fn timer_file(layout: &Layout, app: &str) -> PathBuf {
+    layout.units.join(Units::of(app).timer())
+}
+
+fn timer(
+    layout: &Layout,
+    app: &str,
+    changes: &[Change],
+    new: &BTreeMap<PathBuf, Content>,
+) -> Timer {
+    let path = timer_file(layout, app);
+    match (new.contains_key(&path), diff::touches(changes, &path)) {
+        (true, true) => Timer::Restart,
+        (true, false) => Timer::Runs,
+        (false, true) => Timer::Stop,
+        (false, false) => Timer::None,
+    }
+}
+
+/// Whether changes are about the schedule of an app alone, which no instance knows of.
+pub(super) fn is_of_schedule(layout: &Layout, app: &str, changes: &[Change]) -> bool {
+    let units = Units::of(app);
+    let (timer, reloader) = (units.timer(), units.reloader());
+    let is_of_timer = |change: &Change| {
+        let path = &change.path;
+        path.ends_with(&timer) || path.ends_with(&reloader)
+    };
+    let file = layout.file(app);
+    changes.iter().any(is_of_timer) && changes.iter().all(|c| is_of_timer(c) || c.path == file)
 }
 
 fn readdressed(
     layout: &Layout,
     app: &App,
-    old: &BTreeMap<PathBuf, Content>,
-    new: &BTreeMap<PathBuf, Content>,
-) -> Option<(String, String)> {
-    let sockets = Units::of(&app.name).sockets();
+    before: &BTreeMap<PathBuf, Content>,
+    after: &BTreeMap<PathBuf, Content>,
+) -> Option<Move> {
+    let units = Units::of(&app.name);
+    let sockets = units.sockets();
     let paths: Vec<PathBuf> = sockets.iter().map(|s| layout.units.join(s)).collect();
-    let (old, new) = (addresses(&paths, old), addresses(&paths, new));
-    // Without a socket unit there is nothing to move.
-    if old.is_empty() || new.is_empty() || old == new {
+    let (old, new) = (addresses(&paths, before), addresses(&paths, after));
+    let had_sockets = match before.get(&layout.units.join(units.cluster())) {
+        Some(Content::File(cluster)) => sockets.iter().any(|s| cluster.contains(s.as_str())),
+        // An app that is installed for the first time moves nothing.
+        _ => return None,
+    };
+    // A socket unit that somebody has removed is only written again.
+    if old == new || (old.is_empty() && had_sockets) {
         return None;
     }
     let show = |lines: &[&str]| {
         let addresses = lines.iter().filter_map(|l| l.split_once('='));
         addresses.map(|(_, a)| a).collect::<Vec<_>>().join(", ")
     };
-    Some((show(&old), show(&new)))
+    Some(Move {
+        from: show(&old),
+        to: show(&new),
+    })
 }
 
 /// The listening addresses of these socket units, as their files have them.

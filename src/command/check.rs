@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::calendar;
 use super::context::Context;
 use super::host_probe::HostProbe;
 use super::input::Input;
@@ -110,8 +111,9 @@ fn examine(
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));
+        faults.extend(calendar::faults(app));
         faults.extend(
-            limits::of(layout, &app.name)
+            limits::of(layout, app)
                 .into_iter()
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
         );

@@ -4,7 +4,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::apply::{self, JsonChange, Prepared};
+use super::apply::{self, JsonChange, Prepared, Timer};
 use super::context::Context;
 use super::install::{self, Install};
 use super::jobs::Jobs;
@@ -133,6 +133,10 @@ pub(super) fn deploy(
             jobs.run(Verb::Stop, &socket)?;
         }
     }
+    // A timer whose file is gone would stay loaded.
+    for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
+        jobs.stop_timer(&ended.app)?;
+    }
     let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
     if !changes.is_empty() {
         apply::write(jobs.manager, &changes)?;
@@ -159,11 +163,17 @@ pub(super) fn deploy(
 fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
     let action = needed(jobs, prepared, goal)?;
     match action {
-        Action::Nothing => {}
-        Action::Start => jobs.start(&prepared.app)?,
-        Action::Reload => jobs
-            .reload(&prepared.app)
-            .map_err(|failure| keep_old(jobs, prepared, failure))?,
+        Action::Nothing => schedule(jobs, prepared)?,
+        Action::Start => {
+            let started = jobs.start(&prepared.app);
+            schedule(jobs, prepared)?;
+            started?;
+        }
+        Action::Reload => {
+            jobs.reload(&prepared.app)
+                .map_err(|failure| keep_old(jobs, prepared, failure))?;
+            schedule(jobs, prepared)?;
+        }
     }
     Ok(action)
 }
@@ -191,7 +201,9 @@ fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action
         return Ok(Action::Start);
     }
     // Files that are already there do not mean that every instance has them: a walk may have stopped half-way.
-    let is_current = prepared.changes.is_empty()
+    let changes = &prepared.changes;
+    let is_current = (changes.is_empty()
+        || apply::is_of_schedule(jobs.layout, &prepared.app, changes))
         && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
     if goal == Goal::Fresh || !is_current {
         return Ok(Action::Reload);
@@ -204,6 +216,17 @@ fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action
     })
 }
 
+/// Brings the timer of an app to its file. systemd reckons the next time anew when a timer is started.
+fn schedule(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let timer = Units::of(&prepared.app).timer();
+    match prepared.timer {
+        Timer::None | Timer::Stop => Ok(()),
+        Timer::Restart => jobs.run(Verb::Restart, &timer),
+        Timer::Runs if jobs.manager.unit(&timer)?.is_ready() => Ok(()),
+        Timer::Runs => jobs.run(Verb::Start, &timer),
+    }
+}
+
 /// After a walk that touched no instance, puts the old units back, so that a restart runs the old version.
 fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failure {
     if prepared.changes.is_empty() || !failure.untouched {
@@ -212,6 +235,10 @@ fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failu
     match apply::roll_back(jobs.manager, &prepared.changes) {
         Ok(()) => {
             jobs.sink.notice(&Notice::PutBack(&prepared.app));
+            if prepared.timer == Timer::Stop {
+                // Should that fail, the next boot starts the timer: its link is there again.
+                let _ = jobs.run(Verb::Start, &Units::of(&prepared.app).timer());
+            }
             failure
         }
         Err(e) => failure.help(format!(

@@ -31,7 +31,7 @@ pub(super) struct Install {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Move to another address, closing the old one first
+    /// Move to another address, or to none, closing the old one first
     #[arg(long)]
     replace_listener: bool,
     /// For a script: the address that its instances share
@@ -210,11 +210,8 @@ pub(super) fn refuse_readdressing(
         .iter()
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));
     match moved {
-        Some((p, (old, new))) if !replace_listener => Err(Failure::failed(format!(
-            "`{}` listens on {old}; moving it to {new} closes {old} first",
-            p.app
-        ))
-        .help("add --replace-listener to do that, with a moment without service")),
+        Some((p, moved)) if !replace_listener => Err(Failure::failed(moved.cost(&p.app))
+            .help("add --replace-listener to do that, with a moment without service")),
         _ => Ok(()),
     }
 }

@@ -55,6 +55,13 @@ impl Jobs<'_> {
         self.run(Verb::Stop, &units.cluster())
     }
 
+    /// Stops the timer of an app for good.
+    pub(super) fn stop_timer(&mut self, app: &str) -> Result<(), Failure> {
+        let timer = Units::of(app).timer();
+        self.run(Verb::Stop, &timer)?;
+        Ok(self.manager.forget_times(&timer)?)
+    }
+
     /// Starts one instance.
     pub(super) fn start_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
         state::forget_deaths(self.layout, app, Some(number));

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use crate::ecosystem::App;
 use crate::generate::files;
 use crate::layout::Layout;
 use crate::unit::name::Units;
@@ -45,13 +46,21 @@ const SOCKET: Kind = Kind {
 };
 
 /// The limits of all units of an app.
-pub(super) fn of(layout: &Layout, app: &str) -> Vec<Limit> {
-    let units = Units::of(app);
+pub(super) fn of(layout: &Layout, app: &App) -> Vec<Limit> {
+    of_units(layout, Units::of(&app.name), app.sockets())
+}
+
+fn of_units(layout: &Layout, units: Units, sockets: Vec<String>) -> Vec<Limit> {
+    let what_ends = if sockets.is_empty() {
+        "systemd does not start it again"
+    } else {
+        "systemd closes the shared socket"
+    };
     let services = [units.cluster(), units.template()].into_iter();
     let services = services.chain(instances(layout, units));
-    let services = services.filter_map(|unit| limit(layout, &unit, &SERVICE));
-    let sockets = units.sockets().into_iter();
-    let sockets = sockets.filter_map(|unit| limit(layout, &unit, &SOCKET));
+    let services = services.filter_map(|unit| limit(layout, &unit, &SERVICE, what_ends));
+    let sockets = sockets.into_iter();
+    let sockets = sockets.filter_map(|unit| limit(layout, &unit, &SOCKET, what_ends));
     services.chain(sockets).collect()
 }
 
@@ -72,7 +81,8 @@ fn unit_folders(layout: &Layout) -> impl Iterator<Item = &PathBuf> {
     std::iter::once(&layout.units).chain(&layout.vendor_units)
 }
 
-fn limit(layout: &Layout, unit: &str, kind: &Kind) -> Option<Limit> {
+/// The limit of one unit; `what_ends` is what happens when the limit is reached.
+fn limit(layout: &Layout, unit: &str, kind: &Kind, what_ends: &str) -> Option<Limit> {
     let mut interval = None;
     let mut number = None;
     for path in drop_ins(layout, unit, kind.suffix).values() {
@@ -95,7 +105,7 @@ fn limit(layout: &Layout, unit: &str, kind: &Kind) -> Option<Limit> {
     let directive = kind.intervals.first().copied().unwrap_or_default();
     Some(Limit {
         message: format!(
-            "{}:{line} sets `{text}` on `{unit}`: once the limit is reached, systemd closes the shared socket",
+            "{}:{line} sets `{text}` on `{unit}`: once the limit is reached, {what_ends}",
             path.display()
         ),
         help: format!(
@@ -164,7 +174,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let limits = of(&Layout::system(root.path()), "my-web");
+        let units = Units::of("my-web");
+        let limits = of_units(&Layout::system(root.path()), units, units.sockets());
         (root, limits)
     }
 

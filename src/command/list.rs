@@ -155,6 +155,14 @@ impl AppStatus {
             .then(|| Visible::line(&format!("{name}: {ready} of {wanted} serving")))
     }
 
+    /// The addresses that the app listens on.
+    fn addresses(&self) -> Visible {
+        match self.listen.join(" ").as_str() {
+            "" => "-".into(),
+            listen => listen.into(),
+        }
+    }
+
     /// A row for each instance, or one for the app if there is none.
     fn rows(&self, style: Style) -> Vec<Vec<Visible>> {
         if !self.instances.is_empty() {
@@ -170,7 +178,7 @@ impl AppStatus {
             dash(),
             dash(),
             dash(),
-            self.listen.join(" ").into(),
+            self.addresses(),
             "".into(),
         ]]
     }
@@ -191,7 +199,7 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible>
         or_dash(instance.uptime_seconds.map(table::span)),
         instance.restarts.to_string().into(),
         or_dash(instance.memory_bytes.map(table::bytes)),
-        app.listen.join(" ").into(),
+        app.addresses(),
         instance.reason.as_deref().unwrap_or_default().into(),
     ]
 }

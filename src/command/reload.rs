@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
-use super::apply::{self, Prepared};
+use super::apply::{self, Prepared, Timer};
 use super::context::Context;
 use super::deploy::{self, Goal};
 use super::host_probe::HostProbe;
@@ -123,14 +123,11 @@ fn refused(instance: &Target) -> Failure {
 }
 
 fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
-    let Some((old, new)) = &prepared.readdressed else {
+    let Some(moved) = &prepared.readdressed else {
         return Ok(());
     };
-    let app = &prepared.app;
-    Err(Failure::failed(format!(
-        "`{app}` listens on {old}; a reload cannot move it to {new}"
-    ))
-    .help(format!("run `rsgen install {file} --replace-listener`")))
+    Err(Failure::failed(moved.refusal(&prepared.app))
+        .help(format!("run `rsgen install {file} --replace-listener`")))
 }
 
 /// The changes that bring the pinned units of an app up to its file. An app without pinned units has none.
@@ -148,7 +145,11 @@ pub(super) fn prepare(
     release::warn(&parsed, &host_probe, &mut report.diagnostics);
     selection::warn(sink, &Report::new(report.path, &text, report.diagnostics));
     if !generate::pinned_apps(layout).contains_key(app) {
-        return Ok(Prepared::unchanged(app));
+        let timer = parsed.timer().map_or(Timer::None, |_| Timer::Runs);
+        return Ok(Prepared {
+            timer,
+            ..Prepared::unchanged(app)
+        });
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
     refuse_readdressing(&prepared, &source.path.display().to_string())?;

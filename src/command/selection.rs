@@ -1,5 +1,6 @@
 //! Picks the apps of an ecosystem file that a command is for, and checks them against this host.
 
+use super::calendar;
 use super::host_probe::HostProbe;
 use super::input::Input;
 use super::unsupported;
@@ -70,6 +71,7 @@ pub(super) fn select(
         if input.root.is_none() {
             check_against_installed(layout, app, &mut faults);
             faults.extend(unsupported::faults(app, version));
+            faults.extend(calendar::faults(app));
         }
     }
     let report = Report::new(&input.shown, &input.text, faults);

@@ -16,6 +16,7 @@ use crate::generate::files;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan::diff::Change;
+use crate::unit::name::Units;
 
 /// Stop apps and remove what install wrote
 #[derive(Debug, Args)]
@@ -80,6 +81,10 @@ impl Subcommand for Uninstall {
 
 /// Stops an app, and then removes its files and its state.
 fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), Failure> {
+    let timer = Units::of(app).timer();
+    if changes.iter().any(|change| change.path.ends_with(&timer)) {
+        jobs.stop_timer(app)?;
+    }
     jobs.stop(app)?;
     files::apply(changes).map_err(Failure::failed)?;
     state::remove(jobs.layout, app);

@@ -130,6 +130,8 @@ words! {
         Bind = "bind",
         /// The program speaks the protocol of `sd_listen_fds(3)`.
         Fds = "fds",
+        /// There is no socket.
+        Nothing = "none",
     }
 }
 

@@ -6,15 +6,19 @@ use std::ops::Range;
 pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
+pub use super::schedule::Schedule;
 
-use super::key::{Form, Kind, Reader, keys, number, of, text, word};
+use super::key::{Form, Kind, Reader, keys, number, of, text, word, word_of};
+use super::port::{
+    HANDOVERS, read_addresses, read_handover, read_ready, read_socket, usual_handover, usual_ready,
+};
 use super::readers::{
-    derived_name, read_account, read_addresses, read_env_file, read_instance_var, read_instances,
-    read_name, read_ready, usual_ready,
+    derived_name, read_account, read_env_file, read_instance_var, read_instances, read_name,
 };
 use super::tables::{read_directives, read_env};
 use super::values::{Handover, Instances, Listen, Ready, Sandbox};
 use crate::unit::directive::Section;
+use crate::unit::name::Units;
 use crate::unit::{self, Assigned};
 
 /// Directives passed through to the units, as they are: `(directive, value)`.
@@ -88,13 +92,17 @@ keys! {
         }
         in Socket {
             /// The address that all instances share, or a list of addresses: `3000`, `"127.0.0.1:3000"`,
-            /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`.
-            listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses).required("the address that all instances share")
+            /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`; `[]` for a program that listens nowhere.
+            ///
+            /// With `[]` there is no socket. See [without a port](ecosystem.md#without-a-port).
+            listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses)
+                .required("the address that all instances share; `listen = []` if the program listens nowhere")
                 .replaces(&["increment_var", "port"], "listen = 3000", "all instances share one port");
 
             /// How the program gets the socket: `"bind"` for an unmodified program, which calls bind(2), `"fds"` for a
             /// program that uses `sd_listen_fds(3)`.
-            handover: Handover = word().or(|| Handover::Bind);
+            handover: Handover = word_of(HANDOVERS).read_by(read_handover)
+                .or_as("`\"bind\"`, with `listen = []` none", usual_handover);
 
             /// What makes an instance READY: `"listen"` when the program calls listen(2), `"notify"` when it calls
             /// `sd_notify(3)`, `"message"` when a Node program calls `process.send('ready')`, `"exec"` when the program
@@ -102,7 +110,7 @@ keys! {
             ///
             /// `"listen"` needs `handover = "bind"`.
             ready: Ready = word().read_by(read_ready)
-                .or_as("`\"listen\"`, with `handover = \"fds\"` `\"exec\"`", usual_ready)
+                .or_as("`\"listen\"`; with `handover = \"fds\"` and with `listen = []` `\"exec\"`", usual_ready)
                 .replaces(&["wait_ready"], "ready = \"message\"", "");
         }
         in Directives {
@@ -116,7 +124,7 @@ keys! {
                 .or_none();
 
             /// `[apps.socket]`: directives of systemd.socket(5) for the socket.
-            socket: Directives = table("{ Backlog = 4096 }", |f, key| Some(read_directives(f, key, Section::Socket)))
+            socket: Directives = table("{ Backlog = 4096 }", |f, key| Some(read_socket(f, key)))
                 .or_none();
         }
         with {
@@ -126,6 +134,8 @@ keys! {
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.
             rollout: Rollout = Rollout::read;
+            /// What happens at set times.
+            schedule: Schedule = Schedule::read;
             /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");
             /// The place of `script` in the text.
@@ -144,6 +154,8 @@ keys! {
             first_in_path: Option<String> = |_| None;
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
+            /// The place of the times of the schedule in the text.
+            schedule_span: Range<usize> = |f| f.place("reload_schedule");
             /// The place of each directive of `service` in the text.
             service_spans: BTreeMap<String, Range<usize>> = |f| f.places("service");
         }
@@ -159,6 +171,23 @@ impl App {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The socket units of the app: none for a program that listens nowhere.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<String> {
+        if self.listen.is_empty() {
+            Vec::new()
+        } else {
+            Units::of(&self.name).sockets()
+        }
+    }
+
+    /// The timer unit of the app, if the app has a schedule.
+    #[must_use]
+    pub fn timer(&self) -> Option<String> {
+        let has_schedule = !self.schedule.reload_schedule.is_empty();
+        has_schedule.then(|| Units::of(&self.name).timer())
     }
 
     /// How the program is started.
@@ -188,6 +217,7 @@ impl App {
             Section::Unit => &self.unit,
             Section::Service => &self.service,
             Section::Socket => &self.socket,
+            Section::Timer => &self.schedule.timer,
         }
     }
 

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
 use super::key::{Form, Taken, Wanted, keys, number, of, positive_time, switch, text, time, word};
+use super::port::{read_drain, usual_drain};
 use super::read::Fields;
 use super::values::Way;
 
@@ -27,7 +28,8 @@ keys! {
             ///
             /// A draining instance accepts no new connections and finishes those that it has. See [the
             /// drain](handover.md#the-drain).
-            drain: Way = word().or(|| Way::Auto);
+            drain: Way = word().read_by(read_drain)
+                .or_as("`\"auto\"`, with `listen = []` `\"off\"`", usual_drain);
 
             /// The time that a draining instance has to finish its connections, not 0.
             drain_timeout: Duration = positive_time().or(|| Duration::from_secs(10));

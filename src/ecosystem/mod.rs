@@ -5,6 +5,7 @@
 //! supplies.
 
 pub mod app;
+mod calendar;
 mod chosen;
 pub mod diagnostic;
 pub mod env_files;
@@ -17,6 +18,7 @@ mod owner;
 mod parse;
 pub mod pin;
 pub mod pm2;
+mod port;
 mod position;
 mod program;
 mod reach;
@@ -25,6 +27,7 @@ mod readers;
 pub mod release;
 pub mod resolve;
 mod rollout;
+mod schedule;
 mod search;
 mod tables;
 pub mod values;
@@ -46,6 +49,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         app::Program::ROWS,
         app::Lifecycle::ROWS,
         app::Rollout::ROWS,
+        app::Schedule::ROWS,
     ];
     let mut rows: Vec<_> = groups.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.subject);

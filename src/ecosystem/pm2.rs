@@ -38,11 +38,6 @@ pub const FOREIGN: &[Foreign] = &[
         "immediately; PM2 checks every 30 s",
     ),
     foreign(
-        &["cron_restart", "cron"],
-        "leave it out: write a systemd.timer(5) unit that runs `rsgen reload`",
-        "[a reload each night](#a-reload-each-night)",
-    ),
-    foreign(
         &["watch", "ignore_watch", "watch_options", "watch_delay"],
         "leave it out: write a systemd.path(5) unit that runs `rsgen reload`",
         "",

@@ -6,11 +6,10 @@ use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
 use super::key::{Taken, Wanted};
-use super::listen::Owners;
 use super::program::clean_path;
 use super::read::{Fields, integer, scalar};
 use super::tables::check_variable;
-use super::values::{Handover, Instances, Listen, Ready};
+use super::values::Instances;
 use super::variables;
 use crate::unit::{Fault, name};
 
@@ -109,62 +108,6 @@ pub(super) fn read_account(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Opti
         return None;
     }
     Some(Some(text))
-}
-
-pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<Listen>> {
-    let value = f.value(wanted.key)?;
-    let mut listen: Vec<Listen> = Vec::new();
-    let mut taken = Owners::default();
-    for found in f.list(wanted)? {
-        let Some(address) = f.note(&found.span, found.value.parse::<Listen>()) else {
-            continue;
-        };
-        if taken.by_family(&address).is_some() {
-            f.faults.push(
-                Diagnostic::error(
-                    found.span,
-                    format!("`{address}` is covered by an address before it"),
-                )
-                .help("leave it out"),
-            );
-        } else {
-            taken.take(&address, 0);
-            listen.push(address);
-        }
-    }
-    if value.get_ref().as_array().is_some_and(|a| a.is_empty()) {
-        f.faults.push(
-            Diagnostic::error(value.span(), "`listen` is empty")
-                .help("add the address that its instances share, e.g. `listen = 3000`"),
-        );
-    }
-    Some(listen)
-}
-
-/// The default of `ready`, which depends on `handover`.
-pub(super) fn usual_ready(f: &mut Fields<'_, '_>) -> Ready {
-    if is_given_its_sockets(f) {
-        Ready::Exec
-    } else {
-        Ready::Listen
-    }
-}
-
-fn is_given_its_sockets(f: &Fields<'_, '_>) -> bool {
-    let word = f.peek("handover").and_then(DeValue::as_str);
-    word.and_then(|word| word.parse().ok()) == Some(Handover::Fds)
-}
-
-pub(super) fn read_ready(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ready> {
-    let found = f.string(wanted)?;
-    let ready = f.note(&found.span, found.value.parse())?;
-    if ready == Ready::Listen && is_given_its_sockets(f) {
-        f.faults.push(
-            Diagnostic::error(found.span, "`ready = \"listen\"` needs `handover = \"bind\"`")
-                .help("a program that is given its sockets never calls listen; write `ready = \"notify\"` if it calls sd_notify, else `\"exec\"`"),
-        );
-    }
-    Some(ready)
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ mod tests {
 
     /// What is told of an app in a folder of such a host.
     fn told(folder: &str, links: &'static [(&'static str, &'static str)]) -> Vec<String> {
-        let text = "[[apps]]\nname = \"web\"\nscript = \"server\"\nlisten = 1\n";
+        let text = "[[apps]]\nname = \"web\"\nscript = \"server\"\nlisten = 1\nuser = \"root\"\n";
         let (mut apps, _) = parse("ecosystem.toml", text);
         let mut faults = Vec::new();
         resolve::resolve(&mut apps[0], Path::new(folder), &Links(links), &mut faults);

@@ -110,10 +110,22 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
             insert(&mut found, path);
         }
     }
-    for link in plan::enable_links(app, layout.scope).into_keys() {
+    for link in enablement(layout, app) {
         insert(&mut found, layout.units.join(link));
     }
     found
+}
+
+/// The links that may start an app at boot, by their path below the unit folder. A timer that somebody else has written may
+/// have the name of the app's; then its link is left out.
+#[must_use]
+pub fn enablement(layout: &Layout, app: &str) -> Vec<PathBuf> {
+    let timer = Units::of(app).timer();
+    let is_ours = is_ours(&layout.units.join(&timer));
+    let links = plan::all_enable_links(app, layout.scope).into_keys();
+    links
+        .filter(|link| is_ours || !link.ends_with(&timer))
+        .collect()
 }
 
 fn insert(found: &mut BTreeMap<PathBuf, Content>, path: PathBuf) {

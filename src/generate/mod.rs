@@ -110,9 +110,6 @@ fn generate(
     host: Host,
     problems: &mut Vec<String>,
 ) -> Result<(), String> {
-    if let Some(foreign) = foreign_unit(layout, &source.app) {
-        return Err(format!("the name is taken by {}", foreign.display()));
-    }
     let good = good(layout, &source.app);
     let is_good = source.path == good.path();
     let loaded = if is_good {
@@ -133,10 +130,13 @@ fn generate(
             loaded
         }
     };
+    if let Some(foreign) = foreign_unit(layout, &app) {
+        return Err(format!("the name is taken by {}", foreign.display()));
+    }
     let set = plan::units(&app, Origin::Generated(&source.path), layout, host)?;
     write(out, &set).map_err(|e| e.to_string())?;
     let enabled = UnitSet {
-        links: plan::enable_links(&app.name, layout.scope),
+        links: plan::enable_links(&app, layout.scope),
         ..UnitSet::default()
     };
     write(out, &enabled).map_err(|e| e.to_string())?;
@@ -168,8 +168,11 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
 
 /// A unit that has one of the app's names and was not written by rsgen.
 #[must_use]
-pub fn foreign_unit(layout: &Layout, app: &str) -> Option<PathBuf> {
-    let names = Units::of(app).files();
+pub fn foreign_unit(layout: &Layout, app: &App) -> Option<PathBuf> {
+    let units = Units::of(&app.name);
+    let mut names = units.files();
+    // A timer of somebody else's is no matter of an app without a schedule.
+    names.retain(|name| app.timer().is_some() || *name != units.timer());
     std::iter::once(&layout.units)
         .chain(&layout.vendor_units)
         .flat_map(|dir| names.iter().map(move |n| dir.join(n)))

@@ -7,6 +7,7 @@ pub mod diff;
 mod host;
 mod render;
 mod sandbox;
+mod timer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The units of one app: the socket, the cluster unit, the template and a link for each instance.
+/// The units of one app: the cluster unit, the template and a link for each instance; the socket if the program listens, and
+/// the timer if there is a schedule.
 ///
 /// The file of generated units has to exist on the host, or systemd warns at every command that units changed on disk.
 ///
@@ -70,14 +72,9 @@ pub fn units(
     host: Host,
 ) -> Result<UnitSet, String> {
     let rendered = render::render(app, origin, layout, host).map_err(|e| e.to_string())?;
-    let names = Units::of(&app.name);
-    let files = [
-        (names.socket(), rendered.socket),
-        (names.cluster(), rendered.cluster),
-        (names.template(), rendered.template),
-    ];
+    let files = rendered.into_iter();
     let mut set = UnitSet {
-        files: files.map(|(name, text)| (name.into(), text)).into(),
+        files: files.map(|(name, text)| (name.into(), text)).collect(),
         links: BTreeMap::new(),
     };
     for number in 0..app.instances.resolve(host.cpus) {
@@ -103,18 +100,42 @@ pub fn wants_dir(app: &str) -> PathBuf {
 
 /// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
 #[must_use]
-pub fn enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
-    let wants = |target: &str, unit: String| {
-        (
-            Path::new(&format!("{target}.wants")).join(&unit),
-            Path::new("..").join(unit),
-        )
-    };
-    let names = Units::of(app);
-    let sockets = names.sockets().into_iter();
-    sockets
-        .map(|socket| wants("sockets.target", socket))
-        .chain([wants(boot_target(scope), names.cluster())])
+pub fn enable_links(app: &App, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
+    links(&app.name, app.sockets(), app.timer(), scope)
+}
+
+/// The same for every unit that an app of this name may have.
+#[must_use]
+pub fn all_enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
+    let units = Units::of(app);
+    links(app, units.sockets(), Some(units.timer()), scope)
+}
+
+/// The link that starts the timer of an app at boot.
+#[must_use]
+pub fn timer_link(app: &str) -> (PathBuf, PathBuf) {
+    enable_link("timers.target", Units::of(app).timer())
+}
+
+fn enable_link(target: &str, unit: String) -> (PathBuf, PathBuf) {
+    (
+        Path::new(&format!("{target}.wants")).join(&unit),
+        Path::new("..").join(unit),
+    )
+}
+
+fn links(
+    app: &str,
+    sockets: Vec<String>,
+    timer: Option<String>,
+    scope: Scope,
+) -> BTreeMap<PathBuf, PathBuf> {
+    let sockets = sockets.into_iter().map(|unit| ("sockets.target", unit));
+    let timers = timer.into_iter().map(|unit| ("timers.target", unit));
+    let cluster = [(boot_target(scope), Units::of(app).cluster())];
+    let units = sockets.chain(timers).chain(cluster);
+    units
+        .map(|(target, unit)| enable_link(target, unit))
         .collect()
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use askama::Template;
 use askama::filters::Safe;
 
-use super::{Host, Origin, boot_target, commands, sandbox};
+use super::{Host, Origin, boot_target, commands, sandbox, timer};
 use crate::contract::{self, Handover, Ready, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
@@ -18,19 +18,16 @@ use crate::layout::{Layout, Scope};
 use crate::unit::escape::assignment;
 use crate::unit::name::Units;
 
-pub(super) struct Rendered {
-    pub(super) socket: String,
-    pub(super) cluster: String,
-    pub(super) template: String,
-}
+/// The texts of an app's units, by their names.
+pub(super) type Rendered = Vec<(String, String)>;
 
 /// The lines that say where a unit comes from.
 #[derive(Clone)]
-struct Header {
+pub(super) struct Header {
     /// `SourcePath=`.
-    source: Option<String>,
+    pub(super) source: Option<String>,
     /// The file that `rsgen reload` applies, and that command.
-    file: Option<(String, String)>,
+    pub(super) file: Option<(String, String)>,
 }
 
 #[derive(Template)]
@@ -91,11 +88,25 @@ pub(super) fn render(
     host: Host,
 ) -> askama::Result<Rendered> {
     let header = Header::new(&app.name, origin, layout.scope);
-    Ok(Rendered {
-        socket: finished(socket(app, header.clone()).render()?),
-        cluster: finished(cluster(app, header.clone(), layout).render()?),
-        template: finished(instance(app, header, layout, host).render()?),
-    })
+    let units = Units::of(&app.name);
+    let mut rendered = vec![
+        (
+            units.cluster(),
+            cluster(app, header.clone(), layout).render()?,
+        ),
+        (
+            units.template(),
+            instance(app, header.clone(), layout, host).render()?,
+        ),
+    ];
+    if !app.sockets().is_empty() {
+        rendered.push((units.socket(), socket(app, header.clone()).render()?));
+    }
+    rendered.extend(timer::render(app, &header, layout.scope)?);
+    let finished = rendered
+        .into_iter()
+        .map(|(name, text)| (name, finished(text)));
+    Ok(finished.collect())
 }
 
 impl Header {
@@ -155,13 +166,12 @@ pub fn instance_step(app: &App) -> Duration {
 const SLACK: Duration = Duration::from_secs(10);
 
 fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
-    let units = Units::of(&app.name);
     let longest_stop = longest_stop(app);
     let commands = commands::of_cluster(app, layout, instance_step(app), longest_stop);
     Cluster {
         name: &app.name,
-        units,
-        sockets: units.sockets().join(" "),
+        units: Units::of(&app.name),
+        sockets: app.sockets().join(" "),
         header,
         commands,
         instances: app.instances.to_string(),
@@ -175,7 +185,6 @@ fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
 
 fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
-    let units = Units::of(&app.name);
     let files = match layout.scope {
         Scope::System => EnvFiles::of(app, &host.status),
         // The user's own manager can read nothing that the user could not.
@@ -185,8 +194,8 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
     Instance {
         app,
         name: &app.name,
-        units,
-        sockets: units.sockets().join(" "),
+        units: Units::of(&app.name),
+        sockets: app.sockets().join(" "),
         header,
         root: if layout.scope == Scope::System {
             "+"

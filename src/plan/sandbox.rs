@@ -81,7 +81,7 @@ pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
     };
     // With filters systemd sees to it anyway, see `NoNewPrivileges=` in systemd.exec(5), but does not show it. With
     // `bind` the unit says so already.
-    let says_so = !all.is_empty() && app.handover == Handover::Fds;
+    let says_so = !all.is_empty() && app.handover != Handover::Bind;
     let new = says_so.then(|| ("NoNewPrivileges", "yes".to_owned()));
     let all = new.into_iter().chain(all);
     let is_free = |directive: &str| {

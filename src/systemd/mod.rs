@@ -212,6 +212,14 @@ pub trait Manager {
     /// When systemd cannot be asked.
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error>;
 
+    /// Has a timer that is stopped forget when it last elapsed, see `Persistent=` in systemd.timer(5).
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn forget_times(&mut self, _timer: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Has systemd read its files again, generators included.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ pub enum Section {
     Service,
     /// `[Socket]` of the socket.
     Socket,
+    /// `[Timer]` of the timer.
+    Timer,
 }
 
 impl Section {
@@ -22,6 +24,7 @@ impl Section {
             Self::Unit => "Unit",
             Self::Service => "Service",
             Self::Socket => "Socket",
+            Self::Timer => "Timer",
         }
     }
 }
@@ -105,6 +108,8 @@ pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
             "all instances share this socket by it"
         }
         (Section::Socket, d) if d.starts_with("Listen") => "write `listen`",
+        (Section::Timer, "OnCalendar") => "write `schedule` or `reload_schedule`",
+        (Section::Timer, "Unit") => "the timer is for this app alone",
         (Section::Unit, "SourcePath" | "PartOf") => "the units hang together by it",
         _ => return None,
     };
@@ -170,7 +175,12 @@ mod tests {
     fn no_line_of_the_list_is_lost_or_there_twice() {
         let lines = include_str!("directives.txt").lines();
         let lines = lines.filter(|line| !line.starts_with('#')).count();
-        let sections = [Section::Unit, Section::Service, Section::Socket];
+        let sections = [
+            Section::Unit,
+            Section::Service,
+            Section::Socket,
+            Section::Timer,
+        ];
         let mut names: Vec<(&str, &str)> = sections
             .iter()
             .flat_map(|section| known(*section).map(|known| (section.name(), known.name)))
@@ -204,6 +214,7 @@ mod tests {
                 "TriggerLimitIntervalSec TriggerLimitBurst Service Accept FileDescriptorName FlushPending \
                  ListenStream ListenDatagram ListenFIFO",
             ),
+            (Section::Timer, "OnCalendar Unit"),
         ] {
             for name in refused.split_whitespace() {
                 let fault = refusal(section, name);

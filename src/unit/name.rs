@@ -6,6 +6,9 @@ use super::Fault;
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
 const LONGEST: usize = 200;
 
+/// The name before the `@` of units that reload an app.
+const RELOADER: &str = "rsgen-reload";
+
 const SUFFIXES: &[&str] = &[
     ".service",
     ".socket",
@@ -64,6 +67,12 @@ pub fn check(name: &str) -> Result<(), Fault> {
             "choose another name",
         ));
     }
+    if name == RELOADER {
+        return Err(Fault::new(
+            format!("`{RELOADER}` is reserved for units that reload apps"),
+            "choose another name",
+        ));
+    }
     if name == "drain" {
         return Err(Fault::new(
             "`drain` is reserved for the folder `/run/rsgen/drain`",
@@ -104,6 +113,18 @@ impl<'a> Units<'a> {
         vec![self.socket()]
     }
 
+    /// `NAME.timer`: the unit of the app's schedule.
+    #[must_use]
+    pub fn timer(self) -> String {
+        format!("{}.timer", self.app)
+    }
+
+    /// `rsgen-reload@NAME.service`: the unit that the timer starts to have the app reloaded.
+    #[must_use]
+    pub fn reloader(self) -> String {
+        format!("{RELOADER}@{}.service", self.app)
+    }
+
     /// `NAME@.service`: the template of the instances.
     #[must_use]
     pub fn template(self) -> String {
@@ -130,10 +151,12 @@ impl<'a> Units<'a> {
     }
 
     /// Every unit that is a file: the sockets, the cluster unit and the template.
+    /// Every unit that may be a file of the app.
     #[must_use]
     pub fn files(self) -> Vec<String> {
         let mut files = self.sockets();
         files.extend([self.cluster(), self.template()]);
+        files.extend([self.timer(), self.reloader()]);
         files
     }
 
@@ -284,6 +307,7 @@ mod tests {
             "%i",
             "all",
             "drain",
+            "rsgen-reload",
             &"x".repeat(201),
         ] {
             assert!(check(bad).is_err(), "{bad}");

@@ -147,7 +147,7 @@ impl<'a> Helper<'a> {
                 }
                 Some(above(receive(&worker)?))
             }
-            Handover::Fds => None,
+            Handover::Fds | Handover::Nothing => None,
         };
         let program = match filter {
             Some(_) => None,

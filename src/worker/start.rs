@@ -51,7 +51,10 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     look_for_manager()?;
     hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
-    let passed = sockets::take(&run.app)?;
+    let passed = match run.handover {
+        Handover::Bind | Handover::Fds => sockets::take(&run.app)?,
+        Handover::Nothing => Vec::new(),
+    };
     manager::note(&run.state, run.instance, sockets::inodes(&passed));
     let mut environment: Environment = entry::environment();
     env_file::put(&mut environment, &run.env_files)?;
@@ -68,8 +71,13 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
         }
         _ => None,
     };
-    let is_needed = || requests::are_needed() || filters::need_a_comparison();
-    if run.handover == Handover::Bind || channel.is_some() || is_needed() {
+    let is_needed = || match run.handover {
+        Handover::Bind => true,
+        Handover::Fds => requests::are_needed() || filters::need_a_comparison(),
+        // Without a listener nothing is drained.
+        Handover::Nothing => false,
+    };
+    if channel.is_some() || is_needed() {
         hand_over(run, passed, channel, on_request)?;
     }
     preload::add(&mut environment, run);

@@ -61,6 +61,7 @@ const SUBJECTS: &[(Subject, &str)] = &[
     (Subject::Socket, "socket"),
     (Subject::Life, "life"),
     (Subject::Reload, "reload"),
+    (Subject::Schedule, "schedule"),
     (Subject::Directives, "directives"),
 ];
 
@@ -128,6 +129,7 @@ fn units(keys: &[(&str, &str)]) -> UnitSet {
         ("listen", "1"),
         ("user", "\"base\""),
         ("interpreter", "\"base\""),
+        ("reload_schedule", "\"05:00\""),
     ] {
         if !keys.iter().any(|(given, _)| *given == key) {
             writeln!(text, "{key} = {value}").unwrap();

@@ -118,7 +118,7 @@ fn form(form: Form) -> Vec<(&'static str, Json)> {
             let address = json!({ "type": ["integer", "string"] });
             any([
                 address.clone(),
-                json!({ "type": "array", "minItems": 1, "items": address }),
+                json!({ "type": "array", "items": address }),
             ])
         }
         Form::Variables => table(scalar),

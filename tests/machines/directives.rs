@@ -8,10 +8,11 @@ use testbed::Machine;
 
 use crate::cluster::ECOSYSTEM;
 
-const SECTIONS: [(&str, Section); 3] = [
+const SECTIONS: [(&str, Section); 4] = [
     ("Unit", Section::Unit),
     ("Service", Section::Service),
     ("Socket", Section::Socket),
+    ("Timer", Section::Timer),
 ];
 
 /// Lines of `section directive`.

@@ -26,10 +26,12 @@ mod owner;
 mod packaged;
 mod packages;
 mod polkit;
+mod portless;
 mod power;
 mod programs;
 mod reload;
 mod sandbox;
+mod schedule;
 mod shown;
 mod sizing;
 mod state;
@@ -65,12 +67,14 @@ fn main() -> ExitCode {
             INSTALL,
             DEPLOY,
             SANDBOX,
+            SCHEDULE,
             SHOWN,
             EXPOSURE,
             SIZING,
             STATE,
             PACKAGES,
             POLKIT,
+            PORTLESS,
             TRACING,
             TRUTH,
             USER,
@@ -299,6 +303,16 @@ const POLKIT: &[Spec] = specs![
     polkit::who_is_no_member_is_refused_everything,
     polkit::a_reload_by_rsgen_is_for_root,
     polkit::nothing_runs_in_the_name_of_an_app_that_is_not_there,
+];
+
+const PORTLESS: &[Spec] = specs![
+    portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
+    portless::a_port_is_given_up_and_taken_again_when_told,
+];
+
+const SCHEDULE: &[Spec] = specs![
+    schedule::an_app_is_reloaded_at_set_times_and_loses_nothing,
+    schedule::a_timer_comes_and_goes_with_the_key,
 ];
 
 const VALUES: &[Spec] = specs![

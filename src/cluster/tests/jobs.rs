@@ -162,3 +162,18 @@ fn what_is_held_back_waits_for_nobody_who_does_not_knock_and_gives_way_to_a_job(
         assert_eq!(bench.fake.now(), held, "{sub}, {job:?}");
     }
 }
+
+#[test]
+fn where_there_is_no_socket_none_is_stopped() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.cluster_ends("success", "stop");
+    bench.fake.busy("web@0.service", "stop");
+    bench.ended(0, 0);
+    bench.fake.set(Unit {
+        name: "web@0.service".into(),
+        ..Unit::default()
+    });
+    assert_eq!(bench.stop(), Stopped::Clean);
+    bench.stopped();
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+}

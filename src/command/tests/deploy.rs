@@ -324,3 +324,39 @@ fn an_app_that_fails_does_not_keep_the_others_from_their_files() {
     let both = Failure::of_several(both, 3).unwrap();
     assert_eq!(both.message, "2 of 3 apps failed: web: a; api: b");
 }
+
+#[test]
+fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
+    for (before, after, cost, refusal) in [
+        (
+            "listen = 3000",
+            "listen = []",
+            "`web` listens on 3000; with an empty `listen` that is closed first",
+            "`web` listens on 3000; a reload cannot close that",
+        ),
+        (
+            "listen = []",
+            "listen = 3000",
+            "`web` listens nowhere; moving it to 3000 stops all its instances first",
+            "`web` listens nowhere; a reload cannot move it to 3000",
+        ),
+    ] {
+        let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+        stage.write_app(&format!("{before}\ninstances = 2\n"));
+        let first = [stage.prepare()];
+        assert!(install::refuse_readdressing(&first, false).is_ok());
+        deploy(&mut stage.jobs(), &first, Goal::Current).unwrap();
+
+        stage.write_app(&format!("{after}\ninstances = 2\n"));
+        let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+        assert_eq!(refused.err().map(|f| f.message).as_deref(), Some(refusal));
+        let prepared = [stage.prepare()];
+        let refused = install::refuse_readdressing(&prepared, false).unwrap_err();
+        assert_eq!(refused.message, cost);
+        install::refuse_readdressing(&prepared, true).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        let has_socket = after != "listen = []";
+        assert_eq!(stage.layout.units.join("web.socket").exists(), has_socket);
+        assert_eq!(stage.unit("web.service").contains("web.socket"), has_socket);
+    }
+}

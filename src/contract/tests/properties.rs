@@ -36,7 +36,7 @@ fn path() -> impl Strategy<Value = PathBuf> {
 }
 
 fn handover() -> impl Strategy<Value = Handover> {
-    select(vec![Handover::Bind, Handover::Fds])
+    select(vec![Handover::Bind, Handover::Fds, Handover::Nothing])
 }
 
 fn way() -> impl Strategy<Value = Way> {

@@ -8,10 +8,9 @@
 use std::time::Duration;
 
 use super::{Form, Kind, Reader, Wanted};
-use crate::contract::{Word, time as span};
+use crate::contract::{Word, no_word, time as span};
 use crate::ecosystem::diagnostic::nearest;
 use crate::ecosystem::read::Fields;
-use crate::unit::Fault;
 
 /// A value that documents can show as a default.
 pub(in crate::ecosystem) trait Written {
@@ -66,17 +65,33 @@ pub(in crate::ecosystem) const fn words() -> Kind<Vec<String>> {
 
 /// A key whose value is one of the words of a type, see `words!` in `contract`.
 pub(in crate::ecosystem) const fn word<T: Word>() -> Kind<T> {
-    of(Form::OneOf(T::WORDS), T::EXAMPLE, read_word)
+    word_of(T::WORDS)
 }
 
-fn read_word<T: Word>(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<T> {
+/// A key whose value is one of these words of a type.
+pub(in crate::ecosystem) const fn word_of<T: Word>(words: &'static [&'static str]) -> Kind<T> {
+    of(Form::OneOf(words), T::EXAMPLE, read_word)
+}
+
+/// Reads one of the words that the form of the key lists.
+pub(in crate::ecosystem) fn read_word<T: Word>(
+    f: &mut Fields<'_, '_>,
+    wanted: Wanted,
+) -> Option<T> {
     let found = f.string(wanted)?;
-    let read = found.value.parse().map_err(|mut fault: Fault| {
-        if let Some(near) = nearest(&found.value, T::WORDS.iter().copied()) {
+    let words = match wanted.form {
+        Form::OneOf(words) => words,
+        _ => T::WORDS,
+    };
+    let read = if words.contains(&found.value.as_str()) {
+        found.value.parse()
+    } else {
+        let mut fault = no_word(&found.value, words);
+        if let Some(near) = nearest(&found.value, words.iter().copied()) {
             fault.help = format!("did you mean `{near}`?");
         }
-        fault
-    });
+        Err(fault)
+    };
     f.note(&found.span, read)
 }
 

@@ -31,7 +31,9 @@
 
 mod kind;
 
-pub(super) use kind::{Written, number, of, positive_time, switch, text, time, word, words};
+pub(super) use kind::{
+    Written, number, of, positive_time, read_word, switch, text, time, word, word_of, words,
+};
 
 use super::read::Fields;
 
@@ -48,6 +50,8 @@ pub enum Subject {
     Life,
     /// How a reload walks.
     Reload,
+    /// What happens at set times.
+    Schedule,
     /// Directives of systemd, passed through.
     Directives,
 }

@@ -260,6 +260,15 @@ impl Manager for Bus {
         }
     }
 
+    fn forget_times(&mut self, timer: &str) -> Result<(), Error> {
+        let what: &[&str] = &["state"];
+        match self.link.call(PATH, MANAGER, "CleanUnit", &(timer, what)) {
+            // A timer that keeps nothing is refused.
+            Ok(_) | Err(Error::NoSuchUnit { .. } | Error::Refused { .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     fn daemon_reload(&mut self) -> Result<(), Error> {
         self.link.call(PATH, MANAGER, "Reload", &()).map(|_| ())
     }

@@ -1,0 +1,57 @@
+//! Times of a calendar, as the systemd of this host reads them.
+
+use std::process::{Command, Stdio};
+
+use crate::ecosystem::{App, Diagnostic};
+
+const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
+
+/// The times of an app that systemd does not take: the ecosystem file was read without it. Where there is no
+/// systemd-analyze(1), nothing is known.
+pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
+    let times = app.schedule.reload_schedule.iter();
+    let refused = times.filter_map(|time| Some((time, refusal(time)?)));
+    refused
+        .map(|(time, why)| {
+            let fault = format!("systemd takes `{time}` for no time of a calendar: {why}");
+            Diagnostic::error(app.schedule_span.clone(), fault)
+                .help("see systemd.time(7), and try it with `systemd-analyze calendar`")
+        })
+        .collect()
+}
+
+fn refusal(time: &str) -> Option<String> {
+    let asked = Command::new(SYSTEMD_ANALYZE)
+        .env_clear()
+        .args(["calendar", "--", time])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .ok()?;
+    if asked.status.success() {
+        return None;
+    }
+    let words = String::from_utf8_lossy(&asked.stderr);
+    let last = words.lines().last().unwrap_or_default();
+    Some(last.rsplit(": ").next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every host of the tests has systemd's programs, though not every one has it running.
+    #[test]
+    fn systemd_itself_reads_what_cron_was_translated_to() {
+        for time in [
+            "*-*-* *:00/5:00",
+            "*-01,07-01 00:00:00",
+            "Sun,Fri,Sat *-*-* 04:00:00",
+            "*-*-* *:*:00/10",
+            "*-*-01/2 08..18/2:30:00",
+        ] {
+            assert_eq!(refusal(time), None, "{time}");
+        }
+        assert!(refusal("*-*-32 04:00").is_some());
+    }
+}

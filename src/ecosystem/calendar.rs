@@ -1,0 +1,395 @@
+//! Times of a calendar: those of systemd.time(7), looked over, and those of crontab(5), translated. Pure.
+
+use super::diagnostic::nearest;
+use crate::unit::Fault;
+
+/// The words of systemd.time(7) that stand for a whole expression.
+const WORDS: &[&str] = &[
+    "minutely",
+    "hourly",
+    "daily",
+    "weekly",
+    "monthly",
+    "quarterly",
+    "semiannually",
+    "yearly",
+    "annually",
+];
+
+const WEEKDAYS: &[&str] = &["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const LONG_WEEKDAYS: &[&str] = &[
+    "sunday",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+];
+const MONTHS: &[&str] = &[
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
+
+const MONTH: Bounds = Bounds {
+    low: 1,
+    high: 12,
+    names: MONTHS,
+};
+
+/// So many words are a line of cron; systemd takes fewer.
+const FIELDS: usize = 5;
+
+/// The values of `OnCalendar=` for a time as systemd or cron writes it. One of cron may need two of them.
+///
+/// # Errors
+/// Says what is accepted. systemd knows more than this: which days a month has, and which time zones there are.
+pub(super) fn parse(text: &str) -> Result<Vec<String>, Fault> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if let Some(word) = of_nickname(text.trim()) {
+        return Ok(vec![word.to_owned()]);
+    }
+    if words.len() >= FIELDS {
+        return of_cron(&words).map_err(|why| {
+            Fault::new(
+                format!("`{text}` is no time of cron: {why}"),
+                "write minute, hour, day of the month, month and day of the week, as in `0 4 * * *`; or as systemd.time(7) does, as in `Sun *-*-* 04:00`",
+            )
+        });
+    }
+    if is_systemds(&words) {
+        Ok(vec![words.join(" ")])
+    } else {
+        Err(wrong(text))
+    }
+}
+
+fn wrong(text: &str) -> Fault {
+    let help = match nearest(text, WORDS.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write it as systemd.time(7) does (`daily`, `04:00`, `Sun *-*-* 04:00`), or as cron does (`0 4 * * *`)".to_owned(),
+    };
+    Fault::new(format!("`{text}` is no time of a calendar"), help)
+}
+
+/// As crontab(5) has them; `@reboot` is no time of a calendar.
+fn of_nickname(text: &str) -> Option<&'static str> {
+    Some(match text {
+        "@hourly" => "hourly",
+        "@daily" | "@midnight" => "daily",
+        "@weekly" => "weekly",
+        "@monthly" => "monthly",
+        "@yearly" | "@annually" => "yearly",
+        _ => return None,
+    })
+}
+
+/// Whether these words have the form of a time of systemd.time(7): a weekday, a date, a time and a time zone, in this
+/// order, of which each may be left out.
+fn is_systemds(words: &[&str]) -> bool {
+    let mut rest = words;
+    let mut parts = 0;
+    let is_word = |word: &&str| is_among(word, WORDS);
+    let forms: &[fn(&str) -> bool] = if words.first().is_some_and(is_word) {
+        rest = rest.get(1..).unwrap_or_default();
+        parts = 1;
+        &[]
+    } else {
+        &[are_weekdays, is_date, is_time]
+    };
+    for form in forms {
+        if let Some((first, others)) = rest.split_first()
+            && form(first)
+        {
+            rest = others;
+            parts += 1;
+        }
+    }
+    match rest {
+        [] => parts > 0,
+        [zone] => parts > 0 && is_zone(zone),
+        _ => false,
+    }
+}
+
+fn are_weekdays(word: &str) -> bool {
+    let is_day = |day: &str| is_among(day, WEEKDAYS) || is_among(day, LONG_WEEKDAYS);
+    let word = word.strip_suffix(',').unwrap_or(word);
+    let mut days = word.split(',').flat_map(|part| part.split(".."));
+    days.all(|day| day.split('-').all(is_day))
+}
+
+fn is_among(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+fn is_date(word: &str) -> bool {
+    let separators = word.chars().filter(|c| matches!(c, '-' | '~')).count();
+    (1..=2).contains(&separators) && are_numbers(word, "-~")
+}
+
+fn is_time(word: &str) -> bool {
+    let separators = word.chars().filter(|c| *c == ':').count();
+    (1..=2).contains(&separators) && are_numbers(word, ":")
+}
+
+/// Whether a word consists of numbers, lists and repetitions between these separators, with nothing empty.
+fn are_numbers(word: &str, separators: &str) -> bool {
+    let parts = word.split(|c| separators.contains(c) || c == ',');
+    parts.into_iter().all(|part| {
+        let part = part.replace("..", "/");
+        part.split('/').all(|value| {
+            value == "*"
+                || !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        })
+    })
+}
+
+fn is_zone(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_uppercase())
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
+}
+
+/// Translates a line of cron, with or without a field for seconds before the others.
+fn of_cron(words: &[&str]) -> Result<Vec<String>, String> {
+    let (seconds, fields) = match words {
+        [seconds, fields @ ..] if fields.len() == FIELDS => {
+            (field(seconds, bounds(0, 59))?, fields)
+        }
+        fields => ("00".to_owned(), fields),
+    };
+    let [minute, hour, day, month, weekday] = fields else {
+        return Err(format!("it has {} fields", words.len()));
+    };
+    let time = format!(
+        "{}:{}:{seconds}",
+        field(hour, bounds(0, 23))?,
+        field(minute, bounds(0, 59))?
+    );
+    let month = field(month, MONTH)?;
+    let day = field(day, bounds(1, 31))?;
+    let weekday = weekdays(weekday)?;
+    // Of a day of the month and a day of the week, cron takes either.
+    Ok(match (day.as_str(), weekday) {
+        (_, None) => vec![format!("*-{month}-{day} {time}")],
+        ("*", Some(weekday)) => vec![format!("{weekday} *-{month}-* {time}")],
+        (_, Some(weekday)) => vec![
+            format!("*-{month}-{day} {time}"),
+            format!("{weekday} *-{month}-* {time}"),
+        ],
+    })
+}
+
+/// The values that a field may have.
+#[derive(Clone, Copy)]
+struct Bounds {
+    low: u32,
+    high: u32,
+    /// Names of values, from the lowest on.
+    names: &'static [&'static str],
+}
+
+const fn bounds(low: u32, high: u32) -> Bounds {
+    let names = &[];
+    Bounds { low, high, names }
+}
+
+/// The part of a field between commas, as a first and a last value and a step.
+struct Part {
+    /// `None` for `*`.
+    range: Option<(u32, Option<u32>)>,
+    step: Option<u32>,
+}
+
+impl Bounds {
+    fn value(self, word: &str) -> Result<u32, String> {
+        let Self { low, high, names } = self;
+        let named = (low..=high)
+            .zip(names)
+            .find(|(_, name)| name.eq_ignore_ascii_case(word));
+        let is_number = word.bytes().all(|b| b.is_ascii_digit());
+        let value = named.map(|(value, _)| value);
+        value
+            .or_else(|| word.parse().ok().filter(|_| is_number))
+            .filter(|value| (low..=high).contains(value))
+            .ok_or_else(|| format!("`{word}` is not from {low} to {high}"))
+    }
+
+    fn range(self, range: &str) -> Result<Option<(u32, Option<u32>)>, String> {
+        match range.split_once('-') {
+            _ if matches!(range, "*" | "?") => Ok(None),
+            None => Ok(Some((self.value(range)?, None))),
+            Some((first, last)) => {
+                let (first, last) = (self.value(first)?, self.value(last)?);
+                if first > last {
+                    return Err(format!("`{range}` ends before it begins"));
+                }
+                Ok(Some((first, Some(last))))
+            }
+        }
+    }
+
+    fn part(self, part: &str) -> Result<Part, String> {
+        let (range, step) = match part.split_once('/') {
+            None => (part, None),
+            Some((range, step)) => {
+                let step = step.parse().ok().filter(|step| *step > 0);
+                let step = step.ok_or_else(|| format!("`{part}` has no step"))?;
+                (range, Some(step))
+            }
+        };
+        let range = self.range(range)?;
+        Ok(Part { range, step })
+    }
+}
+
+/// A field as systemd writes it.
+fn field(text: &str, bounds: Bounds) -> Result<String, String> {
+    let low = bounds.low;
+    let translated = |part: &str| {
+        let Part { range, step } = bounds.part(part)?;
+        let step = step.map(|step| format!("/{step}")).unwrap_or_default();
+        Ok(match range {
+            None if step.is_empty() => "*".to_owned(),
+            None => format!("{low:02}{step}"),
+            Some((first, None)) => format!("{first:02}{step}"),
+            Some((first, Some(last))) => format!("{first:02}..{last:02}{step}"),
+        })
+    };
+    let parts: Vec<String> = text
+        .split(',')
+        .map(translated)
+        .collect::<Result<_, String>>()?;
+    // In a list of systemd's, `*` must stand alone.
+    Ok(if parts.iter().any(|part| part == "*") {
+        "*".to_owned()
+    } else {
+        parts.join(",")
+    })
+}
+
+/// The days of the week by name, where a line of cron restricts them; 0 and 7 are both Sunday.
+fn weekdays(text: &str) -> Result<Option<String>, String> {
+    let mut days: Vec<&str> = Vec::new();
+    let bounds = Bounds {
+        low: 0,
+        high: 7,
+        names: WEEKDAYS,
+    };
+    let mut is_any = false;
+    for part in text.split(',') {
+        let Part { range, step } = bounds.part(part)?;
+        let (first, last) = match (range, step) {
+            (None, None) => {
+                is_any = true;
+                continue;
+            }
+            (None, Some(_)) => (0, 6),
+            (Some((first, None)), None) => (first, first),
+            (Some((first, None)), Some(_)) => (first, 6),
+            (Some((first, Some(last))), _) => (first, last),
+        };
+        let step = usize::try_from(step.unwrap_or(1)).unwrap_or(1);
+        let numbers = (first..=last).step_by(step);
+        days.extend(numbers.filter_map(|n| WEEKDAYS.get(usize::try_from(n % 7).ok()?)));
+    }
+    let is_wanted = |day: &&&str| days.contains(*day);
+    let days: Vec<&str> = WEEKDAYS.iter().filter(is_wanted).copied().collect();
+    Ok((!is_any).then(|| days.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calendar(text: &str) -> String {
+        parse(text).map_or_else(|fault| fault.message, |times| times.join("; "))
+    }
+
+    #[test]
+    fn a_line_of_cron_is_translated() {
+        for (cron, systemd) in [
+            ("0 4 * * *", "*-*-* 04:00:00"),
+            ("*/5 * * * *", "*-*-* *:00/5:00"),
+            ("30 8-18/2 * * *", "*-*-* 08..18/2:30:00"),
+            ("0 0 1,15 * *", "*-*-01,15 00:00:00"),
+            ("0 0 1 jan,JUL *", "*-01,07-01 00:00:00"),
+            ("0 4 * * 1-5", "Mon,Tue,Wed,Thu,Fri *-*-* 04:00:00"),
+            ("0 4 * * sun", "Sun *-*-* 04:00:00"),
+            ("0 4 * * 5-7", "Sun,Fri,Sat *-*-* 04:00:00"),
+            ("0 4 * * */2", "Sun,Tue,Thu,Sat *-*-* 04:00:00"),
+            ("0 4 13 * 5", "*-*-13 04:00:00; Fri *-*-* 04:00:00"),
+            ("*/10 * * * * *", "*-*-* *:*:00/10"),
+            ("0 4 ? * *", "*-*-* 04:00:00"),
+            ("0 4 */2 * *", "*-*-01/2 04:00:00"),
+            ("@midnight", "daily"),
+        ] {
+            assert_eq!(calendar(cron), systemd, "{cron}");
+        }
+    }
+
+    #[test]
+    fn what_cron_does_not_mean_is_refused_with_the_field() {
+        for (cron, why) in [
+            ("60 4 * * *", "`60` is not from 0 to 59"),
+            ("0 4 0 * *", "`0` is not from 1 to 31"),
+            ("0 22-2 * * *", "`22-2` ends before it begins"),
+            ("*/0 * * * *", "`*/0` has no step"),
+            ("0 4 L * *", "`L` is not from 1 to 31"),
+            ("0 4 * * 1#2", "`1#2` is not from 0 to 7"),
+            ("0 4 * * *,", "`` is not from 0 to 7"),
+            ("0 0 4 * * * *", "it has 7 fields"),
+        ] {
+            assert_eq!(
+                calendar(cron),
+                format!("`{cron}` is no time of cron: {why}"),
+                "{cron}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_of_systemd_stays_as_it_is() {
+        for good in [
+            "daily",
+            "Weekly",
+            "daily Europe/Vienna",
+            "04:00",
+            "*:0/10",
+            "*-*-* 04:00:00",
+            "Mon..Fri *-*-* 04:00 UTC",
+            "Sat,Sun 12:00",
+            "monday",
+            "2027-01-01",
+            "*-*~01 23:59:30.5",
+            "*-02..04/2-* 01:00",
+        ] {
+            assert_eq!(calendar(good), good);
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_and_what_was_meant_is_told() {
+        for bad in [
+            "",
+            "4",
+            "04:00\nUnit=x",
+            "%h 04:00",
+            "often",
+            "04:00 04:00",
+            "-",
+            ":",
+            "04:",
+            "UTC",
+            "@reboot",
+            "daily;",
+            "04:00 $(id)",
+            "*",
+        ] {
+            let fault = parse(bad).unwrap_err();
+            assert!(fault.message.contains("is no time of a calendar"), "{bad}");
+        }
+        assert_eq!(parse("dayly").unwrap_err().help, "did you mean `daily`?");
+    }
+}

@@ -1,0 +1,67 @@
+//! The units of a schedule: the timer, and what the timer starts.
+
+use askama::Template;
+
+use super::render::Header;
+use crate::ecosystem::App;
+use crate::ecosystem::app::Directives;
+use crate::layout::Scope;
+use crate::unit::name::Units;
+
+#[derive(Template)]
+#[template(path = "app.timer", ext = "timer")]
+struct Timer<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+    what: &'a str,
+    times: &'a [String],
+    starts: String,
+    directives: &'a Directives,
+}
+
+#[derive(Template)]
+#[template(path = "reload.service", ext = "service")]
+struct Reloader<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+    /// The option of systemctl(1) for the manager of the app.
+    scope: &'a str,
+    sandboxed: bool,
+}
+
+/// The names and the texts of these units; none for an app without a schedule.
+pub(super) fn render(
+    app: &App,
+    header: &Header,
+    scope: Scope,
+) -> askama::Result<Vec<(String, String)>> {
+    if app.timer().is_none() {
+        return Ok(Vec::new());
+    }
+    let units = Units::of(&app.name);
+    let timer = Timer {
+        name: &app.name,
+        units,
+        header,
+        what: "reloads",
+        times: &app.schedule.reload_schedule,
+        starts: units.reloader(),
+        directives: &app.schedule.timer,
+    };
+    let reloader = Reloader {
+        name: &app.name,
+        units,
+        header,
+        scope: match scope {
+            Scope::System => "--system",
+            Scope::User => "--user",
+        },
+        sandboxed: scope == Scope::System,
+    };
+    Ok(vec![
+        (units.timer(), timer.render()?),
+        (units.reloader(), reloader.render()?),
+    ])
+}

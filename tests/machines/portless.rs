@@ -1,0 +1,145 @@
+//! Apps that listen nowhere: there is no socket, and everything else is as for any other app.
+
+use testbed::{Machine, PowerLoss, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, listener, pids};
+
+fn write(machine: &Machine, script: &str, listen: &str, more: &str) {
+    let text = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"{script}\"\nlisten = {listen}\nuser = \"www-data\"\n{more}\n"
+    );
+    machine.write(ECOSYSTEM, &text);
+}
+
+/// The units of the app that systemd or a folder knows, other than services.
+fn sockets(machine: &Machine) -> String {
+    let units = "list-units --all --plain --no-legend 'web*.socket'";
+    let files = "list-unit-files --no-legend 'web*.socket'";
+    let found = machine.sh(&format!(
+        "systemctl {units}; systemctl {files}; find /etc/systemd /run/systemd -name 'web*.socket'"
+    ));
+    found.text().to_owned()
+}
+
+/// How often a process has begun a job, and how often it has ended one.
+fn jobs(machine: &Machine, pid: u32) -> (usize, usize) {
+    machine.run(&["journalctl", "--sync"]).ok();
+    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    let count = |word: &str| {
+        let start = format!("{word} job of ");
+        let by = format!(" by {pid},");
+        let lines = journal.stdout.lines();
+        lines
+            .filter(|line| line.starts_with(&start) && line.contains(&by))
+            .count()
+    };
+    (count("began"), count("ended"))
+}
+
+pub(crate) fn a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand(machine: &mut Machine) {
+    machine.write_app("consume.py", "/srv/web");
+    write(
+        machine,
+        "consume.py",
+        "[]",
+        "instances = 2\nmax_restarts = 2",
+    );
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_exactly(machine, 2);
+    assert_eq!(sockets(machine), "");
+    let enabled = machine.run(&["systemctl", "is-enabled", "web.service"]);
+    assert_eq!(enabled.text(), "enabled");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
+
+    let before = pids(machine, 2);
+    wait_until(SOON, "both to work", || {
+        before.iter().all(|pid| jobs(machine, *pid).0 > 0)
+    });
+    deploy(machine, "consume.py", "version = 1", "version = 2");
+    let told = machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(told.stdout.contains("canary: ready"), "{told:?}");
+    let after = pids(machine, 2);
+    for (old, new) in before.iter().zip(&after) {
+        let (began, ended) = jobs(machine, *old);
+        assert!(
+            old != new && began == ended,
+            "{old}, {new}: {began}, {ended}"
+        );
+    }
+
+    a_crash_is_found_out_and_braked(machine);
+
+    machine.power_cycle(PowerLoss::Clean);
+    assert_exactly(machine, 2);
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    assert_eq!(crate::cluster::instances(machine), Vec::<String>::new());
+    machine.run(&["rsgen", "restart", "web"]).ok();
+    assert_exactly(machine, 2);
+    assert_eq!(sockets(machine), "");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    let left = machine.sh("find /etc/systemd /etc/rsgen /run/rsgen -name '*web*'");
+    assert_eq!(left.text(), "");
+}
+
+fn a_crash_is_found_out_and_braked(machine: &Machine) {
+    let before = pids(machine, 2);
+    // `settle` is what finds a version out that crashes after it was started.
+    deploy(
+        machine,
+        "consume.py",
+        "stopping = False",
+        "raise SystemExit(3)",
+    );
+    let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(told.stderr.contains("exited with status 3"), "{told:?}");
+    assert_eq!(pids(machine, 2), before);
+    for number in ["0", "1"] {
+        let unit = format!("web@{number}.service");
+        machine.systemctl(&["kill", "-s", "KILL", &unit]).ok();
+    }
+    wait_until(SOON, "the cluster unit to fail", || {
+        machine.state("web.service") == "failed"
+    });
+    deploy(
+        machine,
+        "consume.py",
+        "raise SystemExit(3)",
+        "stopping = False",
+    );
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    write(machine, "graceful.js", "3000", "");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let held = listener(machine);
+
+    write(machine, "graceful.js", "[]", "");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert!(told.stderr.contains("--replace-listener"), "{told:?}");
+    assert_eq!(listener(machine), held);
+    let replace = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
+    machine.run(&replace).ok();
+    assert_exactly(machine, 1);
+    assert_eq!(sockets(machine), "");
+    // The program binds by itself now.
+    wait_until(SOON, "the program's own listener", || {
+        listener(machine).is_some_and(|inode| Some(inode) != held)
+    });
+    let list = machine.run(&["rsgen", "list", "--json"]).ok();
+    assert!(list.stdout.contains("\"listen\": []"), "{}", list.stdout);
+
+    write(machine, "graceful.js", "3000", "");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    machine.run(&replace).ok();
+    assert_exactly(machine, 1);
+    let enabled = machine.run(&["systemctl", "is-enabled", "web.socket"]);
+    assert_eq!(enabled.text(), "enabled");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(machine.get(3000).is_ok());
+}
