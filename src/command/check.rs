@@ -10,6 +10,7 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::limits;
 use super::manual::Manual;
+use super::missing;
 use super::subcommand::Subcommand;
 use super::unsupported;
 use crate::ecosystem::diagnostic::Located;
@@ -99,6 +100,7 @@ fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));
+        faults.extend(missing::faults(app));
         faults.extend(
             limits::of(layout, &app.name)
                 .into_iter()

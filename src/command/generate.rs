@@ -80,6 +80,7 @@ impl Subcommand for Generate {
             input: &input,
             only: &self.only,
             instances: None,
+            is_for_now: false,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {

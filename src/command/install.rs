@@ -70,6 +70,7 @@ impl Subcommand for Install {
             input: &input,
             only: &self.only,
             instances: self.instances,
+            is_for_now: true,
         };
         let version = context.systemd_version();
         let prepared = selection::select(&wanted, &context.layout, version, context.sink)?

@@ -192,7 +192,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {
         ActiveState::Inactive => "stopped",
     };
     let last = deaths
-        .filter(|_| !online)
+        .filter(|_| !online && !unit.is_unusable())
         .map(|d| d.reason)
         .filter(|r| !r.is_empty());
     let reason = match status {

@@ -9,6 +9,7 @@ mod input;
 mod jobs;
 mod limits;
 mod manual;
+mod missing;
 mod options;
 mod power;
 mod selection;

@@ -2,6 +2,7 @@
 
 use super::host_probe::HostProbe;
 use super::input::Input;
+use super::missing;
 use super::unsupported;
 use crate::ecosystem::values::Instances;
 use crate::ecosystem::{self, App, Diagnostic, Report, Severity, pin, resolve};
@@ -22,6 +23,8 @@ pub(super) struct Wanted<'a> {
     /// The names of the apps; none for all.
     pub(super) only: &'a [String],
     pub(super) instances: Option<Instances>,
+    /// Whether the apps are going to be started here, so that the files they read have to be there.
+    pub(super) is_for_now: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -35,6 +38,7 @@ pub(super) fn select(
         input,
         only,
         instances,
+        is_for_now,
     } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
@@ -65,6 +69,9 @@ pub(super) fn select(
         if input.root.is_none() {
             check_against_installed(layout, app, &mut faults);
             faults.extend(unsupported::faults(app, version));
+        }
+        if is_for_now {
+            faults.extend(missing::faults(app));
         }
     }
     let report = Report::new(&input.shown, &input.text, faults);

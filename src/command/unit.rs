@@ -134,6 +134,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     let end = cluster::Ended {
         number: ended.number,
         autorestart: ended.autorestart,
+        env_files: &ended.env_files,
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)

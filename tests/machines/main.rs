@@ -10,6 +10,7 @@ mod crash;
 mod directives;
 mod docs;
 mod drain;
+mod ends;
 mod env_files;
 mod environment;
 mod exposure;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
             OWN,
             POWER,
             CRASH,
+            ENDS,
             DRAIN,
             INIT,
             ENVIRONMENT,
@@ -91,6 +93,12 @@ const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,
     environment::finds_no_capability_in_the_worker,
     environment::nor_do_the_mask_and_the_limits_of_the_unit,
+];
+
+const ENDS: &[Spec] = specs![
+    ends::of_every_kind_are_counted_and_told,
+    ends::without_a_file_of_variables_name_the_file,
+    ends::for_want_of_a_usable_unit_are_told_as_that,
 ];
 
 const TRACING: &[Spec] = specs![
