@@ -267,7 +267,7 @@ fn none_serves(
     say: &mut dyn FnMut(&str),
 ) -> Result<StartError, Error> {
     let units = failed(manager, instances)?;
-    let words = units.first().map(|unit| cluster.last_words(unit));
+    let words = units.first().map(|unit| cluster.words(unit));
     for line in words.unwrap_or_default() {
         say(&format!("  {line}"));
     }

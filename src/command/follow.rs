@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::state;
 use super::tail::Tail;
+use super::words;
 use crate::output::{Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
@@ -47,7 +48,10 @@ impl Jobs<'_> {
             };
             match end {
                 Some(End::Done) => return Ok(()),
-                Some(End::Failed(failure)) => return Err(failure),
+                Some(End::Failed(failure)) => {
+                    self.repeat(app, walk.last.as_ref());
+                    return Err(failure.help_also(words::elsewhere(self.layout, app)));
+                }
                 None => {}
             }
             let now = self.manager.unit(&unit)?;
@@ -84,6 +88,17 @@ impl Jobs<'_> {
                 return Ok(end(walk.last.as_ref(), app));
             }
             self.manager.pause(TICK);
+        }
+    }
+
+    /// Tells what the instance has written by which a walk failed.
+    fn repeat(&self, app: &str, last: Option<&Record>) {
+        let failed = last.and_then(Record::failure);
+        for line in failed
+            .map(|failed| words::of_a_walk(self.layout, app, failed))
+            .unwrap_or_default()
+        {
+            self.sink.notice(&Notice::LastWord(&line));
         }
     }
 

@@ -4,13 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::state;
-use crate::cluster::Cluster;
+use super::{state, words};
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
 use crate::systemd::{self, ATTEMPTS, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
-use crate::visible::Visible;
 use crate::walk::Overdue;
 
 /// The interval at which an instance is checked for not ending.
@@ -157,7 +155,7 @@ impl Jobs<'_> {
         let state = self.manager.unit(unit).ok();
         for line in state
             .iter()
-            .flat_map(|state| last_words(self.layout, state))
+            .flat_map(|state| words::of_unit(self.layout, state))
         {
             self.sink.notice(&Notice::LastWord(&line));
         }
@@ -171,9 +169,11 @@ impl Jobs<'_> {
             JobResult::Canceled => format!("was {CANCELLED}"),
             result => format!("ended as `{result}`"),
         };
-        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(format!(
-            "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
-        ))
+        Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
+            .help(format!(
+                "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
+            ))
+            .help_also(parse(unit).and_then(|(app, _)| words::elsewhere(self.layout, app)))
     }
 }
 
@@ -200,25 +200,4 @@ fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
         None if is_done => Next::Done,
         None => Next::Again,
     }
-}
-
-/// The lines that the last run of a unit has written last.
-fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
-    let Some((app, member)) = parse(&unit.name) else {
-        return Vec::new();
-    };
-    let is_instance = matches!(member, Member::Instance(_));
-    let cluster = Cluster {
-        app: app.to_owned(),
-        state: layout.state(app),
-        scope: layout.scope,
-    };
-    let words = cluster.last_words(unit);
-    // The lines of the cluster unit are rsgen's own, and were made visible on their way to the journal.
-    let show = if is_instance {
-        Visible::line
-    } else {
-        Visible::again
-    };
-    words.iter().map(|line| show(line)).collect()
 }

@@ -20,6 +20,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod unsupported;
+mod words;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use testbed::{Machine, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, listener, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, listener, write_ecosystem};
 
 /// An end: its name, the lines of the app, and what is told of it.
 struct End(&'static str, &'static str, &'static str);
@@ -219,4 +219,29 @@ pub(crate) fn for_want_of_a_usable_unit_are_told_as_that(machine: &mut Machine) 
         machine.systemctl(&["start", "web@0.service"]).ok();
         assert_exactly(machine, 2);
     }
+}
+
+pub(crate) fn are_told_with_the_message_that_stands_above_the_stack(machine: &mut Machine) {
+    let message = "Error: Cannot find module 'expresss'";
+    let broken = "require('expresss');\nconst http";
+    machine.write_app("graceful.js", "/srv/web");
+    deploy(machine, "graceful.js", "const http", broken);
+    write_ecosystem(machine, "graceful.js", "2", "max_restarts = 2");
+    let installed = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    installed.says(message).says("Node.js v");
+
+    deploy(machine, "graceful.js", broken, "const http");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    let chatty = "for (let i = 0; i < 100; i++) console.log('line ' + i + '.');\nrequire('expresss');\nconst http";
+    deploy(machine, "graceful.js", "const http", chatty);
+    let reload = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    let reload = reload.says("line 0.").says("\n  …\n").says(message);
+    assert!(!reload.stdout.contains("line 50."), "{reload:?}");
+    assert_exactly(machine, 2);
+
+    let file = "max_restarts = 2\nservice.StandardError = \"append:/srv/web/err.log\"";
+    write_ecosystem(machine, "graceful.js", "2", file);
+    machine.sh("chown www-data /srv/web").ok();
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    told.says("the program writes to `/srv/web/err.log`");
 }

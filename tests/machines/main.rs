@@ -99,6 +99,7 @@ const ENDS: &[Spec] = specs![
     ends::of_every_kind_are_counted_and_told,
     ends::without_a_file_of_variables_name_the_file,
     ends::for_want_of_a_usable_unit_are_told_as_that,
+    ends::are_told_with_the_message_that_stands_above_the_stack,
 ];
 
 const TRACING: &[Spec] = specs![
