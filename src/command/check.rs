@@ -97,6 +97,7 @@ fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
+    ecosystem::refuse_ignored(&mut faults, version);
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));

@@ -42,6 +42,7 @@ pub(super) fn select(
     } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
+    ecosystem::refuse_ignored(&mut report.diagnostics, version);
     let mut faults = report.diagnostics.clone();
     if let Some(missing) = only
         .iter()

@@ -28,7 +28,7 @@ mod way;
 
 pub use app::App;
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use newer::allow_newer;
+pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};
 
 /// Every key of an app, in the order in which documents list them.

@@ -312,6 +312,7 @@ const VALUES: &[Spec] = specs![
 
 const DIRECTIVES: &[Spec] = specs![
     directives::of_this_systemd_are_all_in_the_list,
+    directives::are_refused_only_for_values_that_this_systemd_ignores,
     directives::that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not,
 ];
 
