@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{state, words};
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
-use crate::systemd::{self, ATTEMPTS, Job, JobResult, Manager, QueuedJob, Unit, Verb};
+use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
 use crate::walk::Overdue;
 
@@ -150,23 +150,38 @@ impl Jobs<'_> {
         }
     }
 
-    /// The failure for a job that ended badly, after the last words of the unit.
+    /// The failure for a job that ended badly, after what the unit has written.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
-        let state = self.manager.unit(unit).ok();
+        let needed = (result == JobResult::Dependency).then(|| self.failed_socket(unit));
+        let needed = needed.flatten();
+        let state = match &needed {
+            Some(socket) => self.manager.unit(socket),
+            None => self.manager.unit(unit),
+        };
+        let state = state.ok();
         for line in state
             .iter()
             .flat_map(|state| words::of_unit(self.layout, state))
         {
             self.sink.notice(&Notice::LastWord(&line));
         }
-        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
         let exit = if result == JobResult::Timeout {
             Exit::TimedOut
         } else {
             Exit::Failed
         };
+        if let Some(socket) = needed {
+            let message = format!("{verb} of {unit} failed, because {socket} could not be started");
+            return Failure::new(exit, message).help(format!(
+                "see `systemctl status {socket}`; `ss -lntup` shows who uses an address"
+            ));
+        }
+        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
         let how = match result {
             JobResult::Canceled => format!("was {CANCELLED}"),
+            JobResult::Dependency => {
+                "failed, because a unit that it needs could not be started".into()
+            }
             result => format!("ended as `{result}`"),
         };
         Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
@@ -174,6 +189,15 @@ impl Jobs<'_> {
                 "see `systemctl status {unit}` and `journalctl -u {unit} -n 50`"
             ))
             .help_also(parse(unit).and_then(|(app, _)| words::elsewhere(self.layout, app)))
+    }
+
+    /// The socket of an app that has failed.
+    fn failed_socket(&mut self, unit: &str) -> Option<String> {
+        let (app, _) = parse(unit)?;
+        Units::of(app).sockets().into_iter().find(|socket| {
+            let socket = self.manager.unit(socket);
+            socket.is_ok_and(|socket| socket.active == ActiveState::Failed)
+        })
     }
 }
 

@@ -25,8 +25,8 @@ pub(super) fn of_unit(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     let words = cluster(layout, app).words(unit);
     // The lines of the cluster unit are rsgen's own, and were made visible on their way to the journal.
     let show = match member {
-        Member::Instance(_) => Visible::line,
-        _ => Visible::again,
+        Member::Cluster => Visible::again,
+        _ => Visible::line,
     };
     words.iter().map(|line| show(line)).collect()
 }

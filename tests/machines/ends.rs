@@ -245,3 +245,46 @@ pub(crate) fn are_told_with_the_message_that_stands_above_the_stack(machine: &mu
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     told.says("the program writes to `/srv/web/err.log`");
 }
+
+pub(crate) fn are_remembered_until_the_app_is_uninstalled(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "max_restarts = 2");
+    let kill = ["kill", "-s", "KILL", "web@0.service"];
+    machine.systemctl(&kill).ok();
+    wait_until(SOON, "the end in the list", || {
+        let list = machine.run(&["rsgen", "list"]).ok();
+        list.stdout.matches("online").count() == 2
+            && list.stdout.contains(" ago: killed by SIGKILL")
+    });
+    let json = machine.run(&["rsgen", "list", "--json"]).ok();
+    json.says("\"reason\": \"killed by SIGKILL\"")
+        .says("\"seconds_ago\"");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(!list.stdout.contains("killed"), "{list}");
+
+    deploy(
+        machine,
+        "graceful.js",
+        "const http",
+        "throw new Error('a bug');\nconst http",
+    );
+    machine.systemctl(&kill).ok();
+    machine.wait_state("web@0.service", "failed", SOON);
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    let left = ["list-units", "--all", "--plain", "--no-legend", "web*"];
+    assert_eq!(machine.systemctl(&left).text(), "");
+}
+
+pub(crate) fn of_a_start_whose_port_is_taken_name_the_socket(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "1", "");
+    let other = machine.spawn(&["node", "/srv/web/graceful.js"]);
+    wait_until(SOON, "the other program", || machine.get(3000).is_ok());
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(1)
+        .says("start of web.service failed, because web.socket could not be started")
+        .says("Address already in use")
+        .says("ss -lntup");
+    drop(other);
+}

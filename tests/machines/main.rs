@@ -99,6 +99,8 @@ const ENDS: &[Spec] = specs![
     ends::of_every_kind_are_counted_and_told,
     ends::without_a_file_of_variables_name_the_file,
     ends::for_want_of_a_usable_unit_are_told_as_that,
+    ends::are_remembered_until_the_app_is_uninstalled,
+    ends::of_a_start_whose_port_is_taken_name_the_socket,
     ends::are_told_with_the_message_that_stands_above_the_stack,
 ];
 
