@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::state;
 use super::tail::Tail;
+use super::waiting::Waiting;
 use super::words;
 use crate::output::{Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
@@ -16,6 +17,7 @@ use crate::walk::Record;
 struct Followed {
     tail: Tail,
     last: Option<Record>,
+    waiting: Waiting,
 }
 
 /// How a walk ended.
@@ -36,6 +38,7 @@ impl Jobs<'_> {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,
+                waiting: Waiting::begin(Instant::now()),
             };
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
@@ -73,6 +76,7 @@ impl Jobs<'_> {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
+            self.tell_of(&mut walk.waiting, &job.unit);
         }
     }
 
@@ -84,6 +88,7 @@ impl Jobs<'_> {
         loop {
             let unit = self.manager.unit(&Units::of(app).cluster())?;
             self.tell(walk);
+            self.tell_of(&mut walk.waiting, &unit.name);
             if unit.active != ActiveState::Reloading || Instant::now() > limit {
                 return Ok(end(walk.last.as_ref(), app));
             }
@@ -106,6 +111,7 @@ impl Jobs<'_> {
         for record in walk.tail.read() {
             self.sink.notice(&Notice::Walked(&record));
             walk.last = Some(record);
+            walk.waiting.is_interrupted(Instant::now());
         }
     }
 }

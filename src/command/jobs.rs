@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::waiting::Waiting;
 use super::{state, words};
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
@@ -128,24 +129,28 @@ impl Jobs<'_> {
     /// Waits for the end of a job.
     fn end(&mut self, job: &Job, overdue: &mut Option<Overdue>) -> Result<JobResult, Failure> {
         let end = Instant::now() + LONGEST;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             match self.manager.wait(job, GLANCE) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
             self.end_overdue(overdue)?;
+            self.tell_of(&mut waiting, &job.unit);
         }
     }
 
     /// The state that a unit comes to after its job was cancelled, or in which another job has taken its place.
     fn settled(&mut self, unit: &str, overdue: &mut Option<Overdue>) -> Result<Unit, Failure> {
         let end = Instant::now() + LONGEST;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             let now = self.manager.unit(unit)?;
             if now.job.is_some() || !now.is_moving() || Instant::now() > end {
                 return Ok(now);
             }
             self.end_overdue(overdue)?;
+            self.tell_of(&mut waiting, unit);
             self.manager.pause(TICK);
         }
     }

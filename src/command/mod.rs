@@ -20,6 +20,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod unsupported;
+mod waiting;
 mod words;
 
 use std::ffi::OsString;

@@ -288,3 +288,27 @@ pub(crate) fn of_a_start_whose_port_is_taken_name_the_socket(machine: &mut Machi
         .says("ss -lntup");
     drop(other);
 }
+
+pub(crate) fn that_take_their_time_are_not_awaited_in_silence(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let late = "setTimeout(() => server.listen(3000), 3500);";
+    deploy(machine, "graceful.js", "server.listen(3000);", late);
+    let deaf = "process.on('SIGINT', () => setTimeout(() => process.exit(0), 3500));";
+    let stops = "process.on('SIGINT', () => server.close(() => process.exit(0)));";
+    deploy(machine, "graceful.js", stops, deaf);
+    write_ecosystem(
+        machine,
+        "graceful.js",
+        "2",
+        "kill_timeout = \"8s\"\nparallel = 2\nsurge = 0",
+    );
+    let started = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    started
+        .says("web: waiting for 2 s: 0 of 2 serving; web@0: started, but not READY yet; web@1: ");
+    let walked = machine.run(&["rsgen", "reload", "web"]).ok();
+    walked
+        .says("web@0: started, but not READY yet")
+        .says("being stopped (stop-sigterm)");
+    let stopped = machine.run(&["rsgen", "stop", "web"]).ok();
+    stopped.says("waiting for 2 to finish; web@0: being stopped (stop-sigterm)");
+}

@@ -101,6 +101,7 @@ const ENDS: &[Spec] = specs![
     ends::for_want_of_a_usable_unit_are_told_as_that,
     ends::are_remembered_until_the_app_is_uninstalled,
     ends::of_a_start_whose_port_is_taken_name_the_socket,
+    ends::that_take_their_time_are_not_awaited_in_silence,
     ends::are_told_with_the_message_that_stands_above_the_stack,
 ];
 
