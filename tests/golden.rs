@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rsgen::contract::{Drain, Line, Run, Step};
+use rsgen::contract::{Drain, EnvFiles, Line, Run, Step};
 use rsgen::ecosystem::{
     self,
     resolve::{Beyond, FileStatus},
@@ -141,6 +141,7 @@ fn read_back(words: &[String]) -> Line {
     if Path::new(program).ends_with("rsgen-worker") {
         return match words.first().and_then(|w| w.to_str()) {
             Some("drain") => Drain::parse(words).unwrap().line(),
+            Some("env-files") => EnvFiles::parse(words).unwrap().line(),
             _ => Run::parse(words).unwrap().line(),
         };
     }

@@ -1,5 +1,5 @@
 //! `rsgen-worker`: `run` starts one instance and becomes its program, `drain` is what the instance does before it is
-//! stopped.
+//! stopped, and `env-files` looks at the files of variables that systemd reads for it.
 
 #[cfg(not(target_feature = "crt-static"))]
 compile_error!(
@@ -12,9 +12,9 @@ use rsgen::{drain, worker};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
-    ExitCode::from(if arguments.peek().is_some_and(|a| a == "drain") {
-        drain::main(arguments)
-    } else {
-        worker::main(arguments, drain::on_request)
+    ExitCode::from(match arguments.peek().and_then(|a| a.to_str()) {
+        Some("drain") => drain::main(arguments),
+        Some("env-files") => worker::look_at_env_files(arguments),
+        _ => worker::main(arguments, drain::on_request),
     })
 }

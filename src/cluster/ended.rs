@@ -5,9 +5,8 @@
 //! stop that leaves a verdict behind: with it the port stays open, and the next connection is the
 //! next try.
 
+use std::path::PathBuf;
 use std::time::Duration;
-
-use nix::sys::signal::Signal;
 
 use super::verdict::{self, Verdict};
 use super::{Cluster, serving};
@@ -18,14 +17,16 @@ use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 /// An instance whose run has ended. How, systemd is asked: it says so in variables as well
 /// (`$EXIT_STATUS`, see systemd.exec(5)), but `Environment=` and `EnvironmentFile=` go over those.
 #[derive(Debug, Clone, Copy)]
-pub struct Ended {
+pub struct Ended<'a> {
     /// Which instance.
     pub number: u32,
     /// Whether systemd starts it again by itself.
     pub autorestart: bool,
+    /// The files of variables that systemd reads for it.
+    pub env_files: &'a [PathBuf],
 }
 
-impl Ended {
+impl Ended<'_> {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
     pub(super) fn is_final(self, unit: &Unit) -> bool {
         !self.autorestart || exit_status(unit).is_some_and(contract::is_final)
@@ -41,23 +42,17 @@ fn is_errored(unit: &Unit) -> bool {
     exit_status(unit) == Some(ERRORED)
 }
 
-fn reason(unit: &Unit) -> String {
-    match (unit.result.as_str(), unit.exit_code) {
-        ("timeout", _) => "it was not ready, or not gone, in time".into(),
-        (_, libc::CLD_EXITED) => format!("exited with status {}", unit.exit_status),
-        (_, libc::CLD_KILLED | libc::CLD_DUMPED) => {
-            format!("killed by {}", signal(unit.exit_status))
-        }
-        (result, _) => result.to_owned(),
+/// How the instance ended. Where there was no program, a missing file of variables is the likeliest reason.
+fn reason(unit: &Unit, end: Ended<'_>) -> String {
+    let is_missing = |path: &&PathBuf| !path.is_file();
+    let missing = end.env_files.iter().find(is_missing);
+    match missing.filter(|_| unit.never_ran()) {
+        Some(path) => format!(
+            "`{}`, a file of `env_file`, is missing; create it, or take it out of `env_file`",
+            path.display()
+        ),
+        None => unit.why(),
     }
-}
-
-fn signal(number: i32) -> String {
-    Signal::try_from(number).map_or_else(
-        // A real-time signal, see signal(7).
-        |_| format!("signal {number}"),
-        |signal| signal.as_str().to_owned(),
-    )
 }
 
 /// Notes the end of an instance.
@@ -67,7 +62,7 @@ fn signal(number: i32) -> String {
 pub fn ended(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    end: Ended,
+    end: Ended<'_>,
     policy: &Policy,
     now: Duration,
 ) -> Result<(), Error> {
@@ -79,9 +74,14 @@ pub fn ended(
     let requested = job.is_some_and(QueuedJob::is_stop);
     if !requested {
         // A job called `start` is the one that has just failed.
-        let deaths = count(cluster, end.number, &unit, policy, now);
-        // A worker whose sandbox hides /run does not see the count and would go on for ever.
-        let is_unseen = deaths.count > policy.max_restarts;
+        let deaths = count(cluster, end, &unit, policy, now);
+        // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
+        // worker fails, no worker does.
+        let is_unseen = if unit.never_ran() {
+            deaths.errored
+        } else {
+            deaths.count > policy.max_restarts
+        };
         if is_unseen {
             manager.queue(Verb::Stop, &unit.name)?;
         }
@@ -89,14 +89,14 @@ pub fn ended(
             return Ok(());
         }
     }
-    speak_for_the_cluster(manager, cluster, &unit, end.number, requested)
+    speak_for_the_cluster(manager, cluster, &unit, end, requested)
 }
 
 fn speak_for_the_cluster(
     manager: &mut dyn Manager,
     cluster: &Cluster,
     ended: &Unit,
-    number: u32,
+    end: Ended<'_>,
     requested: bool,
 ) -> Result<(), Error> {
     let leader = manager.unit(&cluster.units().cluster())?;
@@ -107,7 +107,8 @@ fn speak_for_the_cluster(
         }
         return Ok(());
     }
-    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(number))? {
+    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(end.number))?
+    {
         return Ok(());
     }
     let why = if requested {
@@ -115,7 +116,7 @@ fn speak_for_the_cluster(
     } else {
         Verdict::Failed(format!(
             "no instance is left: {}",
-            cause(cluster, ended, number)
+            cause(cluster, ended, end)
         ))
     };
     // Without the note the cluster would end as stopped by hand, and close its port.
@@ -126,22 +127,28 @@ fn speak_for_the_cluster(
 }
 
 /// Of one that was given up, how it died, not how the worker ended.
-pub(super) fn cause(cluster: &Cluster, ended: &Unit, number: u32) -> String {
-    let known = Deaths::load(&cluster.deaths(number)).map(|d| d.reason);
+pub(super) fn cause(cluster: &Cluster, ended: &Unit, end: Ended<'_>) -> String {
+    let known = Deaths::load(&cluster.deaths(end.number)).map(|d| d.reason);
     known
         .filter(|reason| is_errored(ended) && !reason.is_empty())
-        .unwrap_or_else(|| reason(ended))
+        .unwrap_or_else(|| reason(ended, end))
 }
 
-fn count(cluster: &Cluster, number: u32, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
-    let file = cluster.deaths(number);
+fn count(cluster: &Cluster, end: Ended<'_>, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
+    let file = cluster.deaths(end.number);
     let before = Deaths::load(&file);
     let deaths = if is_errored(unit) {
         before.unwrap_or_default().given_up(policy)
     } else {
-        Deaths {
+        let deaths = Deaths {
             invocation: unit.invocation.clone(),
-            ..Deaths::after(before, uptime(unit), now, reason(unit), policy)
+            ..Deaths::after(before, uptime(unit), now, reason(unit, end), policy)
+        };
+        // No worker is going to see that the instance has to be given up.
+        if unit.never_ran() && deaths.count >= policy.max_restarts {
+            deaths.given_up(policy)
+        } else {
+            deaths
         }
     };
     // A count that is lost costs a few more restarts, nothing else.

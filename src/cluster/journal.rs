@@ -1,4 +1,4 @@
-//! The last words of a run that failed, from the journal.
+//! What a run that failed has written, from the journal.
 //!
 //! Programs write there what they like and as much as they like, and other users' programs do so under any name of a
 //! unit: only a few short lines are read, and only those that came from the unit itself. Nothing here waits for long.
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
-use super::lines::Lines;
+use super::lines::{Extent, Lines};
 use crate::layout::Scope;
 
 /// By its path: who calls us may have put another one before it.
@@ -22,23 +22,58 @@ const BYTES: usize = 16 << 20;
 /// Each call of journalctl may take so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The last lines that one run of a unit wrote; none without a journal.
-pub(super) fn last_words(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
+/// The first and the last lines that one run of a unit wrote; where it wrote none, why systemd could not run it. None without
+/// a journal.
+pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
     if invocation.is_empty() {
         return Vec::new();
     }
     // What was written a moment ago may be on its way still; without the right to sync it is late.
-    tail(JOURNALCTL, &["--sync", "--quiet"], PATIENCE);
+    let sync = ["--sync", "--quiet"].map(str::to_owned);
+    read(JOURNALCTL, &sync, PATIENCE, extent, Part::Whole);
     let matches = matches(scope, unit, invocation);
-    let mut arguments = vec![
+    let ask = |more: Option<String>, part| {
+        let mut arguments: Vec<String> = ["--boot", "--output=cat", "--quiet", "--no-pager"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(more);
+        arguments.extend(matches.iter().cloned());
+        read(JOURNALCTL, &arguments, PATIENCE, extent, part)
+    };
+    // One more than is shown, which tells whether there are more.
+    let end = ask(Some(format!("--lines={}", extent.most() + 1)), Part::Whole);
+    if end.seen() <= extent.most() {
+        let lines = end.end();
+        return if lines.is_empty() {
+            of_systemd(scope, unit, invocation, extent)
+        } else {
+            lines
+        };
+    }
+    let beginning = ask(None, Part::Beginning);
+    end.end_after(beginning)
+}
+
+/// What PID 1 says of a run in which it could start no command: nobody else can write in its name.
+fn of_systemd(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
+    if scope == Scope::User {
+        return Vec::new();
+    }
+    let arguments = [
         "--boot",
-        "--lines=10",
         "--output=cat",
         "--quiet",
         "--no-pager",
-    ];
-    arguments.extend(matches.iter().map(String::as_str));
-    tail(JOURNALCTL, &arguments, PATIENCE)
+        "--lines=100",
+        "_PID=1",
+        &format!("UNIT={unit}"),
+        &format!("INVOCATION_ID={invocation}"),
+    ]
+    .map(str::to_owned);
+    let mut lines = read(JOURNALCTL, &arguments, PATIENCE, extent, Part::Whole).end();
+    // The others tell that the run began, and that it ended.
+    lines.retain(|line| line.contains(": Failed to "));
+    lines
 }
 
 /// Fields that all have to be there, see systemd.journal-fields(7).
@@ -57,8 +92,24 @@ fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
     matches
 }
 
-/// The last lines that a program prints, which gets nothing of our environment. It is ended after `patience`.
-fn tail(program: &str, arguments: &[&str], patience: Duration) -> Vec<String> {
+/// How much of the output of a program is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// The first lines; the program is ended then.
+    Beginning,
+}
+
+/// The lines that a program prints, which gets nothing of our environment. It is ended after `patience`.
+fn read(
+    program: &str,
+    arguments: &[String],
+    patience: Duration,
+    extent: Extent,
+    part: Part,
+) -> Lines {
+    let lines = Lines::new(extent);
     let child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -68,30 +119,34 @@ fn tail(program: &str, arguments: &[&str], patience: Duration) -> Vec<String> {
         .stderr(Stdio::null())
         .spawn();
     let Ok(mut child) = child else {
-        return Vec::new();
+        return lines;
     };
     let end = Instant::now() + patience;
-    let lines = child.stdout.take().map(|out| last_lines(out, end));
+    let lines = match child.stdout.take() {
+        Some(out) => lines_of(out, end, lines, part),
+        None => lines,
+    };
     put_away(&mut child);
-    lines.unwrap_or_default()
+    lines
 }
 
-fn last_lines(mut out: ChildStdout, end: Instant) -> Vec<String> {
-    let mut lines = Lines::default();
+fn lines_of(mut out: ChildStdout, end: Instant, mut lines: Lines, part: Part) -> Lines {
     let mut left = BYTES;
     let mut buffer = [0; 1 << 14];
-    while left > 0 && is_readable(&out, end) {
+    let is_enough = |lines: &Lines| part == Part::Beginning && lines.has_its_beginning();
+    while left > 0 && !is_enough(&lines) && is_readable(&out, end) {
         match out.read(&mut buffer) {
             Ok(0) => break,
-            Ok(count) => {
-                left = left.saturating_sub(count);
-                lines.add(buffer.get(..count).unwrap_or_default());
+            Ok(length) => {
+                left = left.saturating_sub(length);
+                let bytes = buffer.get(..length).unwrap_or_default();
+                lines.add(bytes);
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
-    lines.end()
+    lines
 }
 
 fn is_readable(out: &ChildStdout, end: Instant) -> bool {
@@ -119,30 +174,45 @@ fn put_away(child: &mut Child) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::{LONGEST, MOST};
+    use super::super::lines::{LEFT_OUT, LONGEST};
     use super::*;
 
     const SOON: Duration = Duration::from_secs(20);
+    const EXTENT: Extent = Extent { first: 2, last: 3 };
+
+    fn run(program: &str, arguments: &[&str], patience: Duration, part: Part) -> Lines {
+        let arguments: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
+        read(program, &arguments, patience, EXTENT, part)
+    }
 
     fn shell(script: &str, patience: Duration) -> Vec<String> {
-        tail("/bin/sh", &["-c", script], patience)
+        run("/bin/sh", &["-c", script], patience, Part::Whole).end()
     }
 
     #[test]
-    fn the_last_lines_are_kept_and_each_is_cut() {
+    fn the_first_and_the_last_lines_are_kept_and_each_is_cut() {
         let lines = shell(
             "seq 1 2000; printf %02000d 7; echo; printf '\\377end'",
             SOON,
         );
-        assert_eq!(lines.len(), MOST);
-        assert_eq!(lines[0], "1993");
-        assert_eq!(lines[8], format!("{}…", "0".repeat(LONGEST)));
-        assert_eq!(lines[9], "\u{fffd}end");
+        let cut = format!("{}…", "0".repeat(LONGEST));
+        assert_eq!(lines, ["1", "2", LEFT_OUT, "2000", &cut, "\u{fffd}end"]);
+        assert_eq!(shell("seq 1 5", SOON), ["1", "2", "3", "4", "5"]);
+    }
+
+    #[test]
+    fn a_beginning_and_an_end_that_were_read_apart_are_put_together() {
+        let beginning = run("/usr/bin/yes", &[], SOON, Part::Beginning);
+        let end = run("/bin/sh", &["-c", "seq 95 100"], SOON, Part::Whole);
+        assert_eq!(end.seen(), 6);
+        let lines = end.end_after(beginning);
+        assert_eq!(lines, ["y", "y", LEFT_OUT, "98", "99", "100"]);
     }
 
     #[test]
     fn one_that_writes_without_end_or_not_at_all_is_not_waited_for() {
-        assert_eq!(shell("exec yes", SOON), ["y"; MOST]);
+        let endless = ["y", "y", LEFT_OUT, "y", "y", "y"];
+        assert_eq!(shell("exec yes", SOON), endless);
         let zeros = shell("exec tr '\\0' é </dev/zero", SOON);
         assert_eq!(zeros.len(), 1);
         assert!(zeros[0].chars().count() <= LONGEST + 1);
@@ -150,12 +220,14 @@ mod tests {
         let lines = shell("echo before; exec sleep 100", Duration::from_millis(300));
         assert_eq!(lines, ["before"]);
         assert!(begun.elapsed() < SOON);
-        assert_eq!(tail("/nonexistent", &[], SOON), [""; 0]);
+        let nothing = run("/nonexistent", &[], SOON, Part::Whole);
+        assert_eq!(nothing.end(), [""; 0]);
     }
 
     #[test]
     fn nothing_of_our_environment_reaches_it() {
-        assert_eq!(tail("/usr/bin/env", &[], SOON), [""; 0]);
+        let lines = run("/usr/bin/env", &[], SOON, Part::Whole);
+        assert_eq!(lines.end(), [""; 0]);
     }
 
     #[test]

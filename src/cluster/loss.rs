@@ -11,7 +11,7 @@ use crate::systemd::{ActiveState, Error, Manager};
 pub fn loss(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    end: Ended,
+    end: Ended<'_>,
 ) -> Result<Option<String>, Error> {
     let unit = manager.unit(&cluster.units().instance(end.number))?;
     let is_asked_for = unit
@@ -29,7 +29,7 @@ pub fn loss(
     let mut others = cluster.instances(manager)?;
     others.retain(|(number, other)| *number != end.number && other.active != ActiveState::Inactive);
     let serving = others.iter().filter(|(_, other)| other.is_ready()).count();
-    let why = super::ended::cause(cluster, &unit, end.number);
+    let why = super::ended::cause(cluster, &unit, end);
     Ok((serving > 0).then(|| {
         format!(
             "{} was given up: {why}; {serving} of {} serving",
@@ -76,6 +76,7 @@ mod tests {
         let end = Ended {
             number: 1,
             autorestart: true,
+            env_files: &[],
         };
         loss(&mut fake, &cluster, end).unwrap()
     }

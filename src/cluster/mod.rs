@@ -31,6 +31,8 @@ pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};
 
+use lines::Extent;
+
 use crate::brake::Deaths;
 use crate::contract::ERRORED;
 use crate::layout::Scope;
@@ -38,6 +40,7 @@ use crate::state::{Entry, Name};
 use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
+use crate::walk::Failed;
 
 /// The app whose units these are.
 #[derive(Debug, Clone)]
@@ -69,21 +72,33 @@ impl Cluster {
         self.file(Name::Deaths(number))
     }
 
-    /// The last words of an instance or of the cluster unit: of the run that died. Where an instance was
-    /// given up, its last run was the worker's alone.
-    pub(crate) fn last_words(&self, unit: &Unit) -> Vec<String> {
-        self.words_of_the_dead(&unit.name, unit.exit_status, &unit.invocation)
+    /// What an instance or the cluster unit has written: the run that died. Where an instance was given up, its last run
+    /// was the worker's alone.
+    pub(crate) fn words(&self, unit: &Unit) -> Vec<String> {
+        self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation)
     }
 
-    fn words_of_the_dead(&self, unit: &str, exit_status: i32, invocation: &str) -> Vec<String> {
-        let number = self
-            .units()
-            .number(unit)
-            .filter(|_| exit_status == i32::from(ERRORED));
+    /// What the run has written that a walk failed by.
+    pub(crate) fn words_of(&self, failed: &Failed) -> Vec<String> {
+        let Some(number) = failed.number else {
+            return Vec::new();
+        };
+        let unit = self.units().instance(number);
+        self.words_of_a_run(&unit, failed.exit_status, &failed.invocation)
+    }
+
+    fn words_of_a_run(&self, unit: &str, exit_status: i32, invocation: &str) -> Vec<String> {
+        let number = self.units().number(unit);
+        let extent = match number {
+            Some(_) => Extent::OF_A_PROGRAM,
+            None => Extent::OF_A_CLUSTER,
+        };
         let died = number
+            .filter(|_| exit_status == i32::from(ERRORED))
             .and_then(|number| Deaths::load(&self.deaths(number)))
             .map(|deaths| deaths.invocation);
-        journal::last_words(self.scope, unit, died.as_deref().unwrap_or(invocation))
+        let invocation = died.as_deref().unwrap_or(invocation);
+        journal::words(self.scope, unit, invocation, extent)
     }
 
     /// All loaded instances with their numbers.

@@ -62,21 +62,13 @@ pub fn reload(
             Ok(())
         }
         Err(failed) => {
-            for line in last_words(cluster, &failed) {
+            for line in cluster.words_of(&failed) {
                 (teller.say)(&format!("  {line}"));
             }
             end_if_nobody_serves(manager, cluster, &failed);
             Err(ReloadError::Walk(Box::new(failed)))
         }
     }
-}
-
-fn last_words(cluster: &Cluster, failed: &Failed) -> Vec<String> {
-    let Some(number) = failed.number else {
-        return Vec::new();
-    };
-    let unit = cluster.units().instance(number);
-    cluster.words_of_the_dead(&unit, failed.exit_status, &failed.invocation)
 }
 
 fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {

@@ -1,12 +1,15 @@
 //! `ExecStart=` of the cluster unit: waits until the instances serve, and brings their number to N.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
 use crate::brake::Deaths;
 use crate::contract::ERRORED;
 use crate::layout::Scope;
-use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
+use crate::systemd::{
+    ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb,
+};
 use crate::walk::Overdue;
 
 /// The instances came to nothing, or systemd could not be asked.
@@ -27,6 +30,9 @@ pub enum StartError {
 
 /// A sign of life is sent this often; well below what it asks for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// So often systemd may try again to start an instance that it cannot run: as often as a crash loop goes on by default.
+const MOST_UNRUN: u32 = 16;
 
 /// The instances to be started, and how long that may take.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +71,7 @@ pub fn start(
         say,
         overdue: Overdue::new(&cluster.app, start.longest_stop),
         served: None,
+        unrun: BTreeMap::new(),
     };
     for job in jobs {
         watch.outwait(job)?;
@@ -83,6 +90,7 @@ pub fn start(
             }
             return Ok(ready);
         }
+        watch.brake(&instances)?;
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
             let Watch { manager, say, .. } = watch;
             return Err(none_serves(manager, cluster, wanted, &instances, say)?);
@@ -100,6 +108,8 @@ struct Watch<'a> {
     overdue: Overdue,
     /// Since when any of them serves.
     served: Option<Duration>,
+    /// Of each instance that systemd cannot run, its restarts when that was first seen.
+    unrun: BTreeMap<String, u32>,
 }
 
 impl Watch<'_> {
@@ -114,6 +124,23 @@ impl Watch<'_> {
             (self.say)(&killed.to_string());
         }
         Ok((instances, ready))
+    }
+
+    /// Stops the instances that systemd goes on restarting though it can run none of their commands: the command that
+    /// counts deaths is one of these.
+    fn brake(&mut self, instances: &[Brief]) -> Result<(), Error> {
+        for brief in instances.iter().filter(|i| !i.is_gone() && !i.is_ready()) {
+            let unit = self.manager.unit(&brief.name)?;
+            if unit.result != "resources" || !unit.never_ran() {
+                continue;
+            }
+            let first = *self.unrun.entry(unit.name).or_insert(unit.n_restarts);
+            let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
+            if !is_stopping && unit.n_restarts.saturating_sub(first) >= MOST_UNRUN {
+                self.manager.queue(Verb::Stop, &brief.name)?;
+            }
+        }
+        Ok(())
     }
 
     fn is_patient(&mut self) -> bool {
@@ -241,6 +268,7 @@ fn why(cluster: &Cluster, unit: &Unit) -> String {
         Some(deaths) if unit.exit_status == i32::from(ERRORED) => {
             format!("{}, the last: {}", unit.why(), deaths.reason)
         }
+        Some(deaths) if unit.never_ran() && !deaths.reason.is_empty() => deaths.reason,
         _ => unit.why(),
     }
 }
@@ -253,7 +281,7 @@ fn none_serves(
     say: &mut dyn FnMut(&str),
 ) -> Result<StartError, Error> {
     let units = failed(manager, instances)?;
-    let words = units.first().map(|unit| cluster.last_words(unit));
+    let words = units.first().map(|unit| cluster.words(unit));
     for line in words.unwrap_or_default() {
         say(&format!("  {line}"));
     }

@@ -78,6 +78,7 @@ impl Bench {
         let end = Ended {
             number,
             autorestart: true,
+            env_files: &[],
         };
         self.fake.set(unit);
         ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();

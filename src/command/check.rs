@@ -11,6 +11,7 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::limits;
 use super::manual::Manual;
+use super::missing;
 use super::selection;
 use super::subcommand::Subcommand;
 use super::unsupported;
@@ -108,10 +109,12 @@ fn examine(
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
+    ecosystem::refuse_ignored(&mut faults, version);
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
+        faults.extend(missing::faults(app));
         faults.extend(
             limits::of(layout, app)
                 .into_iter()

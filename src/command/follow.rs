@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use super::hint;
 use super::jobs::{Jobs, LONGEST, TICK};
+use super::last_words;
 use super::state;
 use super::tail::Tail;
+use super::waiting::Waiting;
 use crate::output::{Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
@@ -16,6 +18,7 @@ use crate::walk::Record;
 struct Followed {
     tail: Tail,
     last: Option<Record>,
+    waiting: Waiting,
 }
 
 /// How a walk ended.
@@ -36,6 +39,7 @@ impl Jobs<'_> {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,
+                waiting: Waiting::begin(Instant::now()),
             };
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
@@ -48,7 +52,10 @@ impl Jobs<'_> {
             };
             match end {
                 Some(End::Done) => return Ok(()),
-                Some(End::Failed(failure)) => return Err(failure),
+                Some(End::Failed(failure)) => {
+                    self.repeat(app, walk.last.as_ref());
+                    return Err(failure.help_also(last_words::elsewhere(self.layout, app)));
+                }
                 None => {}
             }
             let now = self.manager.unit(&unit)?;
@@ -70,6 +77,7 @@ impl Jobs<'_> {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
+            self.tell_of(&mut walk.waiting, &job.unit);
         }
     }
 
@@ -81,6 +89,7 @@ impl Jobs<'_> {
         loop {
             let unit = self.manager.unit(&Units::of(app).cluster())?;
             self.tell(walk);
+            self.tell_of(&mut walk.waiting, &unit.name);
             if unit.active != ActiveState::Reloading || Instant::now() > limit {
                 return Ok(end(walk.last.as_ref(), app));
             }
@@ -88,10 +97,22 @@ impl Jobs<'_> {
         }
     }
 
+    /// Tells what the instance has written by which a walk failed.
+    fn repeat(&self, app: &str, last: Option<&Record>) {
+        let failed = last.and_then(Record::failure);
+        for line in failed
+            .map(|failed| last_words::of_a_walk(self.layout, app, failed))
+            .unwrap_or_default()
+        {
+            self.sink.notice(&Notice::LastWord(&line));
+        }
+    }
+
     fn tell(&self, walk: &mut Followed) {
         for record in walk.tail.read() {
             self.sink.notice(&Notice::Walked(&record));
             walk.last = Some(record);
+            walk.waiting.is_interrupted(Instant::now());
         }
     }
 }

@@ -82,11 +82,12 @@ impl Subcommand for Generate {
             instances: None,
             keeps: false,
             is_for_a_package: true,
+            is_for_now: false,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
-            let set =
-                plan::units(&selected.app, Origin::Packaged, &context.layout, host).map_err(Failure::failed)?;
+            let set = plan::units(&selected.app, Origin::Packaged, &context.layout, host)
+                .map_err(Failure::failed)?;
             generate::write(&self.output, &set)
                 .map_err(|e| Failure::failed(format!("{}: {e}", self.output.display())))?;
             let paths = set.files.keys().chain(set.links.keys());

@@ -83,6 +83,7 @@ pub(super) fn bring_up(
         instances: arguments.instances,
         keeps: true,
         is_for_a_package: false,
+        is_for_now: true,
     };
     let prepared = prepare(context, &wanted)?;
     if !arguments.dry_run {
@@ -145,8 +146,8 @@ fn input(arguments: &Install) -> Result<Input, Failure> {
 
 /// An ecosystem file for one script, made of the command line.
 fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
-    let absolute = input::absolute(&arguments.file)
-        .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+    let absolute =
+        input::absolute(&arguments.file).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
     let folder = input::utf8_folder(&absolute)?;
     let file = absolute
         .file_name()

@@ -4,13 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{hint, state};
-use crate::cluster::Cluster;
+use super::waiting::Waiting;
+use super::{hint, last_words, state};
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
-use crate::systemd::{self, ATTEMPTS, Job, JobResult, Manager, QueuedJob, Unit, Verb};
+use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
-use crate::visible::Visible;
 use crate::walk::Overdue;
 
 /// The interval at which an instance is checked for not ending.
@@ -139,52 +138,82 @@ impl Jobs<'_> {
     /// Waits for the end of a job.
     fn end(&mut self, job: &Job, overdue: &mut Option<Overdue>) -> Result<JobResult, Failure> {
         let end = Instant::now() + LONGEST;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             match self.manager.wait(job, GLANCE) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
             self.end_overdue(overdue)?;
+            self.tell_of(&mut waiting, &job.unit);
         }
     }
 
     /// The state that a unit comes to after its job was cancelled, or in which another job has taken its place.
     fn settled(&mut self, unit: &str, overdue: &mut Option<Overdue>) -> Result<Unit, Failure> {
         let end = Instant::now() + LONGEST;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             let now = self.manager.unit(unit)?;
             if now.job.is_some() || !now.is_moving() || Instant::now() > end {
                 return Ok(now);
             }
             self.end_overdue(overdue)?;
+            self.tell_of(&mut waiting, unit);
             self.manager.pause(TICK);
         }
     }
 
-    /// The failure for a job that ended badly, after the last words of the unit.
+    /// The failure for a job that ended badly, after what the unit has written.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
-        let state = self.manager.unit(unit).ok();
+        let needed = (result == JobResult::Dependency).then(|| self.failed_socket(unit));
+        let needed = needed.flatten();
+        let state = match &needed {
+            Some(socket) => self.manager.unit(socket),
+            None => self.manager.unit(unit),
+        };
+        let state = state.ok();
         for line in state
             .iter()
-            .flat_map(|state| last_words(self.layout, state))
+            .flat_map(|state| last_words::of_unit(self.layout, state))
         {
             self.sink.notice(&Notice::LastWord(&line));
         }
-        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
         let exit = if result == JobResult::Timeout {
             Exit::TimedOut
         } else {
             Exit::Failed
         };
+        if let Some(socket) = needed {
+            let message = format!("{verb} of {unit} failed, because {socket} could not be started");
+            return Failure::new(exit, message).help(format!(
+                "see `systemctl status {socket}`; `ss -lntup` shows who uses an address"
+            ));
+        }
+        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
         let how = match result {
             JobResult::Canceled => format!("was {CANCELLED}"),
+            JobResult::Dependency => {
+                "failed, because a unit that it needs could not be started".into()
+            }
             result => format!("ended as `{result}`"),
         };
         let help = match parse(unit) {
             Some((app, Member::Cluster)) => hint::journal(app),
             _ => hint::journal_of(unit),
         };
-        Failure::new(exit, format!("{verb} of {unit} {how}{why}")).help(help)
+        Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
+            .help(help)
+            .help_also(parse(unit).and_then(|(app, _)| last_words::elsewhere(self.layout, app)))
+    }
+
+    /// The socket of an app that has failed.
+    fn failed_socket(&mut self, unit: &str) -> Option<String> {
+        let (app, _) = parse(unit)?;
+        Units::of(app).sockets().into_iter().find(|socket| {
+            let socket = self.manager.unit(socket);
+            socket.is_ok_and(|socket| socket.active == ActiveState::Failed)
+        })
     }
 }
 
@@ -211,25 +240,4 @@ fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
         None if is_done => Next::Done,
         None => Next::Again,
     }
-}
-
-/// The lines that the last run of a unit has written last.
-pub(super) fn last_words(layout: &Layout, unit: &Unit) -> Vec<Visible> {
-    let Some((app, member)) = parse(&unit.name) else {
-        return Vec::new();
-    };
-    let is_instance = matches!(member, Member::Instance(_));
-    let cluster = Cluster {
-        app: app.to_owned(),
-        state: layout.state(app),
-        scope: layout.scope,
-    };
-    let words = cluster.last_words(unit);
-    // The lines of the cluster unit are rsgen's own, and were made visible on their way to the journal.
-    let show = if is_instance {
-        Visible::line
-    } else {
-        Visible::again
-    };
-    words.iter().map(|line| show(line)).collect()
 }

@@ -1,5 +1,7 @@
 //! `rsgen list`: every app, and the state of each of its instances.
 
+use std::time::Duration;
+
 use anstyle::AnsiColor;
 use clap::Args;
 use serde::Serialize;
@@ -64,6 +66,15 @@ struct InstanceStatus {
     cpu_seconds: Option<f64>,
     /// The reason for which the instance is not online.
     reason: Option<String>,
+    /// How the run before this one ended, if it did so by itself since the app was last started or reloaded.
+    last_end: Option<LastEnd>,
+}
+
+/// The end of a run.
+#[derive(Debug, Serialize)]
+struct LastEnd {
+    reason: String,
+    seconds_ago: u64,
 }
 
 impl Subcommand for List {
@@ -200,8 +211,25 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible>
         instance.restarts.to_string().into(),
         or_dash(instance.memory_bytes.map(table::bytes)),
         app.addresses(),
-        instance.reason.as_deref().unwrap_or_default().into(),
+        remark(instance).into(),
     ]
+}
+
+/// The reason for which an instance is not online, or for which it was restarted.
+fn remark(instance: &InstanceStatus) -> String {
+    match (&instance.reason, &instance.last_end) {
+        (Some(reason), _) => reason.clone(),
+        (
+            None,
+            Some(LastEnd {
+                reason,
+                seconds_ago,
+            }),
+        ) if instance.status == "online" => {
+            format!("restarted {} ago: {reason}", table::span(*seconds_ago))
+        }
+        _ => String::new(),
+    }
 }
 
 fn status(
@@ -224,7 +252,7 @@ fn status(
         };
         let unit = manager.unit(&brief.name)?;
         let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)));
-        instances.push(instance(number, unit, deaths));
+        instances.push(instance(number, unit, deaths, manager.now()));
     }
     instances.sort_by_key(|i| i.number);
     let ready = instances.iter().filter(|i| i.status == "online").count();
@@ -245,7 +273,7 @@ pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> 
     Some(deaths.reason).filter(|reason| !reason.is_empty())
 }
 
-fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {
+fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> InstanceStatus {
     let online = unit.active == ActiveState::Active;
     let status = match unit.active {
         ActiveState::Active | ActiveState::Reloading => "online",
@@ -255,10 +283,14 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {
         ActiveState::Failed => "errored",
         ActiveState::Inactive => "stopped",
     };
+    let deaths = deaths.filter(|d| !d.reason.is_empty());
+    let last_end = deaths.as_ref().map(|deaths| LastEnd {
+        reason: deaths.reason.clone(),
+        seconds_ago: now.saturating_sub(deaths.last).as_secs(),
+    });
     let last = deaths
-        .filter(|_| !online)
-        .map(|d| d.reason)
-        .filter(|r| !r.is_empty());
+        .filter(|_| !online && !unit.is_unusable())
+        .map(|deaths| deaths.reason);
     let reason = match status {
         "errored" => Some(last.unwrap_or_else(|| unit.why())),
         "restarting" => last,
@@ -273,8 +305,9 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {
         memory_bytes: unit.memory_current.or_else(|| resident(unit.main_pid)),
         cpu_seconds: unit
             .cpu_usage_nsec
-            .map(|n| std::time::Duration::from_nanos(n).as_secs_f64()),
+            .map(|n| Duration::from_nanos(n).as_secs_f64()),
         reason,
+        last_end,
         unit: unit.name,
     }
 }

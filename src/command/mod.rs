@@ -8,8 +8,10 @@ mod hint;
 mod host_probe;
 mod input;
 mod jobs;
+mod last_words;
 mod limits;
 mod manual;
+mod missing;
 mod options;
 mod power;
 mod selection;
@@ -22,6 +24,7 @@ mod targets;
 mod tests;
 mod unapplied;
 mod unsupported;
+mod waiting;
 mod words;
 
 use std::ffi::OsString;

@@ -83,6 +83,7 @@ impl Reload {
                 instances: None,
                 keeps: true,
                 is_for_a_package: false,
+                is_for_now: true,
             };
             for prepared in install::prepare(context, &wanted)? {
                 refuse_readdressing(&prepared, file)?;
@@ -95,11 +96,7 @@ impl Reload {
 }
 
 /// Walks an app, after the changes of its file: those of the file on the command line, if there is one.
-fn reload(
-    context: &mut Context<'_>,
-    app: &str,
-    of_file: Option<Prepared>,
-) -> Result<(), Failure> {
+fn reload(context: &mut Context<'_>, app: &str, of_file: Option<Prepared>) -> Result<(), Failure> {
     let prepared = match of_file {
         Some(prepared) => prepared,
         None => prepare(&context.layout, context.host, context.sink, app)?,

@@ -3,6 +3,7 @@
 use super::calendar;
 use super::host_probe::HostProbe;
 use super::input::Input;
+use super::missing;
 use super::unsupported;
 use crate::ecosystem::values::Instances;
 use crate::ecosystem::{self, App, Chosen, Diagnostic, Report, Severity, pin, resolve};
@@ -27,6 +28,8 @@ pub(super) struct Wanted<'a> {
     pub(super) keeps: bool,
     /// Whether the units are for other hosts, and the owners of files here mean nothing.
     pub(super) is_for_a_package: bool,
+    /// Whether the apps are going to be started here, so that the files they read have to be there.
+    pub(super) is_for_now: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -39,6 +42,7 @@ pub(super) fn select(
     let Wanted { input, only, .. } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
+    ecosystem::refuse_ignored(&mut report.diagnostics, version);
     let mut faults = report.diagnostics.clone();
     if let Some(missing) = only
         .iter()
@@ -72,6 +76,9 @@ pub(super) fn select(
             check_against_installed(layout, app, &mut faults);
             faults.extend(unsupported::faults(app, version));
             faults.extend(calendar::faults(app));
+        }
+        if wanted.is_for_now {
+            faults.extend(missing::faults(app));
         }
     }
     let report = Report::new(&input.shown, &input.text, faults);

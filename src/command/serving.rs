@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::jobs::{Jobs, TICK, last_words};
+use super::jobs::{Jobs, TICK};
+use super::last_words;
 use super::{hint, list};
 use crate::output::{Failure, Notice};
 use crate::systemd::{ActiveState, Brief, QueuedJob};
@@ -29,7 +30,7 @@ impl Jobs<'_> {
             return Ok(());
         };
         let unit = self.manager.unit(&first.name)?;
-        for line in last_words(self.layout, &unit) {
+        for line in last_words::of_unit(self.layout, &unit) {
             self.sink.notice(&Notice::LastWord(&line));
         }
         let why = list::reason(self.layout, app, &unit).unwrap_or_else(|| unit.why());

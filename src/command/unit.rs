@@ -109,7 +109,12 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
         let hint = format!("run `rsgen reload {}`", plan.app);
         let hint = hint::for_manager(context.layout.scope, &hint);
         let file = file.display();
-        log::say(4, &format!("{file} has changed, and this reload kept the units as they are; to apply the file, {hint}"));
+        log::say(
+            4,
+            &format!(
+                "{file} has changed, and this reload kept the units as they are; to apply the file, {hint}"
+            ),
+        );
     }
     done.map_err(|e| Failure::failed(e.to_string()))
 }
@@ -143,6 +148,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     let end = cluster::Ended {
         number: ended.number,
         autorestart: ended.autorestart,
+        env_files: &ended.env_files,
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)

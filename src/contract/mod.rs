@@ -9,6 +9,7 @@
 //! Pure and small, since the worker runs before every program: no file, no bus, no clap.
 
 mod drain;
+mod env_files;
 mod flags;
 mod line;
 mod run;
@@ -20,6 +21,7 @@ pub mod time;
 mod words;
 
 pub use drain::{Drain, Request};
+pub use env_files::EnvFiles;
 pub use flags::Usage;
 pub use line::{Line, Text, Value};
 pub use run::{Policy, Run};

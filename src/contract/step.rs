@@ -1,6 +1,7 @@
 //! `rsgen unit …`: what the cluster unit runs, and `ExecStopPost=` of an instance.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Words;
@@ -52,9 +53,9 @@ pub struct Stop {
     pub longest_stop: Option<Duration>,
 }
 
-/// `ExecStopPost=` of an instance. In the unit of a template, `N` is [`super::Text`].
+/// `ExecStopPost=` of an instance. In the unit of a template, `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended<N = u32> {
+pub struct Ended<N = u32, F = PathBuf> {
     /// The app.
     pub app: String,
     /// The number of the instance.
@@ -65,11 +66,13 @@ pub struct Ended<N = u32> {
     pub max_restarts: u32,
     /// Whether systemd starts the instance again by itself.
     pub autorestart: bool,
+    /// The files of variables that systemd reads: one that is missing is the reason for an end without a program.
+    pub env_files: Vec<F>,
 }
 
 /// A command of `rsgen unit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step<N = u32> {
+pub enum Step<N = u32, F = PathBuf> {
     /// `start`.
     Start(Start),
     /// `reload`.
@@ -79,10 +82,10 @@ pub enum Step<N = u32> {
     /// `stopped`.
     Stopped(Stop),
     /// `ended`.
-    Ended(Ended<N>),
+    Ended(Ended<N, F>),
 }
 
-impl<N: Value> Step<N> {
+impl<N: Value, F: Value> Step<N, F> {
     /// The words behind `rsgen unit`.
     #[must_use]
     pub fn line(&self) -> Line {
@@ -207,7 +210,7 @@ impl Stop {
     }
 }
 
-impl<N: Value> Ended<N> {
+impl<N: Value, F: Value> Ended<N, F> {
     fn line(&self) -> Line {
         let Self {
             app,
@@ -215,13 +218,17 @@ impl<N: Value> Ended<N> {
             min_uptime,
             max_restarts,
             autorestart,
+            env_files,
         } = self;
-        Line::of("ended")
+        let line = Line::of("ended")
             .word(app)
             .word(number)
             .flag("--min-uptime", min_uptime)
             .flag("--max-restarts", max_restarts)
-            .flag("--autorestart", autorestart)
+            .flag("--autorestart", autorestart);
+        env_files
+            .iter()
+            .fold(line, |line, file| line.flag("--env-file", file))
     }
 }
 
@@ -234,6 +241,7 @@ impl Ended {
             min_uptime: words.flag("--min-uptime")?,
             max_restarts: words.flag("--max-restarts")?,
             autorestart: words.flag("--autorestart")?,
+            env_files: words.every("--env-file")?,
         };
         words.end()?;
         Ok(ended)

@@ -59,7 +59,7 @@ keys! {
             /// A file of environment variables, or a list of up to 64 such files, relative to `cwd`.
             ///
             /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; if it is
-            /// missing, the instance does not start. Wildcards are refused. A later file overrides an earlier one. If
+            /// missing, `check` and `install` refuse the app, and an instance does not start. Wildcards are refused. A later file overrides an earlier one. If
             /// others than root may write the file, or a folder above it, rsgen warns, and the file is [read with the
             /// rights of the app](security.md#environment-files).
             env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();

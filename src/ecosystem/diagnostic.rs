@@ -44,6 +44,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Whether a systemd newer than the list of directives may know better, see [`super::newer`].
     pub(super) is_of_unknown_directive: bool,
+    /// Whether it is a value that systemd goes on without, see [`super::newer::refuse_ignored`].
+    pub(super) is_of_ignored_value: bool,
 }
 
 impl Diagnostic {
@@ -55,6 +57,7 @@ impl Diagnostic {
             message: message.into(),
             help: None,
             is_of_unknown_directive: false,
+            is_of_ignored_value: false,
         }
     }
 
@@ -70,6 +73,16 @@ impl Diagnostic {
     #[must_use]
     pub fn of(span: Range<usize>, fault: Fault) -> Self {
         Self::error(span, fault.message).help(fault.help)
+    }
+
+    /// The fault of a value that systemd ignores: an app that is installed goes on with it as before.
+    #[must_use]
+    pub(super) fn ignored(span: Range<usize>, fault: Fault) -> Self {
+        Self {
+            severity: Severity::Warning,
+            is_of_ignored_value: true,
+            ..Self::of(span, fault)
+        }
     }
 
     /// Adds the remedy.

@@ -4,6 +4,7 @@
 //! may put a FIFO in the place of one would have it wait for ever, and by a link have it read any file. So systemd
 //! reads only those that nobody but root may change; files that only root may read go on to be read by it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::app::App;
@@ -24,7 +25,16 @@ pub struct EnvFiles<'a> {
     pub by_systemd: Vec<&'a str>,
     /// For the worker. Their variables go over those of the others.
     pub by_worker: Vec<&'a str>,
+    /// The files that `[apps.service]` names by `EnvironmentFile`, which systemd reads as well.
+    passed: Vec<&'a str>,
+    /// Whether `[apps.service]` takes away the files of `env_file` that systemd reads.
+    is_reset: bool,
+    /// Whether the unit's own commands see other files at these paths than systemd does.
+    is_elsewhere: bool,
 }
+
+/// The directive of systemd for such a file.
+const DIRECTIVE: &str = "EnvironmentFile";
 
 impl<'a> EnvFiles<'a> {
     /// Decides by what there is on the way to each file.
@@ -33,7 +43,10 @@ impl<'a> EnvFiles<'a> {
         if has_root_of_its_own(app) {
             return Self::all_by_systemd(app);
         }
-        let mut files = Self::default();
+        let mut files = Self {
+            by_systemd: Vec::new(),
+            ..Self::all_by_systemd(app)
+        };
         for file in &app.env_file {
             let path = Path::new(file);
             let is_weak = weak_spot(path, look).is_some();
@@ -55,8 +68,45 @@ impl<'a> EnvFiles<'a> {
         Self {
             by_systemd: app.env_file.iter().map(String::as_str).collect(),
             by_worker: Vec::new(),
+            passed: passed(app),
+            is_reset: app.assigned(DIRECTIVE).is_reset(),
+            is_elsewhere: has_root_of_its_own(app),
         }
     }
+
+    /// The files that a command of the unit looks at before each start, and that systemd itself takes as optional: where
+    /// systemd misses a file it runs no command of the unit at all, and nobody would count the restarts.
+    #[must_use]
+    pub fn looked_at(&self) -> Vec<&'a str> {
+        if self.is_elsewhere {
+            return Vec::new();
+        }
+        let own = self.by_systemd.iter().filter(|_| !self.is_reset);
+        own.chain(&self.passed).copied().collect()
+    }
+
+    /// The value of a directive of `[apps.service]` as it stands in the unit: a file that is looked at is optional.
+    #[must_use]
+    pub fn in_unit(&self, directive: &str, value: &'a str) -> Cow<'a, str> {
+        if directive == DIRECTIVE && !self.is_elsewhere && is_one_file(value) {
+            Cow::Owned(format!("-{}", value.trim()))
+        } else {
+            Cow::Borrowed(value)
+        }
+    }
+}
+
+/// The files that `[apps.service]` names and that have to be there, as far as their paths are plain.
+#[must_use]
+pub fn passed(app: &App) -> Vec<&str> {
+    let mut files = app.assigned(DIRECTIVE).list();
+    files.retain(|value| is_one_file(value));
+    files
+}
+
+/// Whether systemd reads a value as the path of one file, with no wildcard of glob(7), no specifier and no `-` before it.
+fn is_one_file(value: &str) -> bool {
+    value.trim().starts_with('/') && !value.contains(['*', '?', '[', '%'])
 }
 
 /// Whether the worker would look for the files below another folder than systemd does.
@@ -175,6 +225,35 @@ mod tests {
         let [by_systemd, by_worker] = files(lines);
         assert_eq!(by_systemd, ["/etc/plain", "/etc/secret"]);
         assert_eq!(by_worker, ["/srv/a", "/etc/b", "/srv/nothing"]);
+    }
+
+    #[test]
+    fn what_systemd_reads_is_looked_at_and_optional_to_systemd() {
+        let looked_at = |lines: &str| {
+            let app = app(lines);
+            let files = EnvFiles::of(&app, &look);
+            let found = files.looked_at().into_iter().map(str::to_owned);
+            found.collect::<Vec<_>>()
+        };
+        let own = "env_file = [\"/etc/plain\", \"/srv/a\"]\n";
+        assert_eq!(looked_at(own), ["/etc/plain"]);
+        let more = "service.EnvironmentFile = [\"/etc/b\", \"-/etc/c\", \"/etc/*\", \"/etc/%i\"]";
+        assert_eq!(looked_at(&format!("{own}{more}")), ["/etc/plain", "/etc/b"]);
+        let reset = "service.EnvironmentFile = [\"/etc/b\", \"\", \"/etc/c\"]";
+        assert_eq!(looked_at(&format!("{own}{reset}")), ["/etc/c"]);
+        let root = "service.RootDirectory = \"/srv\"";
+        assert_eq!(looked_at(&format!("{own}{root}")), [""; 0]);
+
+        let app = app(own);
+        let files = EnvFiles::of(&app, &look);
+        for (directive, value, written) in [
+            ("EnvironmentFile", "/etc/b", "-/etc/b"),
+            ("EnvironmentFile", "-/etc/b", "-/etc/b"),
+            ("EnvironmentFile", "/etc/*", "/etc/*"),
+            ("PIDFile", "/etc/b", "/etc/b"),
+        ] {
+            assert_eq!(files.in_unit(directive, value), written);
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod way;
 pub use app::App;
 pub use chosen::Chosen;
 pub use diagnostic::{Diagnostic, Report, Severity};
-pub use newer::allow_newer;
+pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};
 pub(crate) use readers::is_account;
 

@@ -52,6 +52,17 @@ pub fn allow_newer(faults: &mut [Diagnostic], systemd: impl FnOnce() -> Option<u
     }
 }
 
+/// Turns warnings about values that systemd ignores into errors, for commands that read a file before it is used. An installed
+/// file goes on as it did. A systemd that is newer than the list may take the value, so there they stay warnings.
+pub fn refuse_ignored(faults: &mut [Diagnostic], systemd: Option<u32>) {
+    if systemd.is_some_and(|version| version > NEWEST) {
+        return;
+    }
+    for fault in faults.iter_mut().filter(|fault| fault.is_of_ignored_value) {
+        fault.severity = Severity::Error;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +78,22 @@ mod tests {
         assert_eq!(apps[0].service, [(name.to_owned(), "5".to_owned())]);
         allow_newer(&mut report.diagnostics, || systemd);
         report
+    }
+
+    #[test]
+    fn a_value_that_systemd_ignores_is_refused_before_it_is_used_and_by_no_reader_of_an_installed_file()
+     {
+        let text = "[[apps]]\nname = \"web\"\nscript = \"a.js\"\nlisten = 3000\n[apps.service]\nNice = [5, \"low\"]\n";
+        let (apps, mut report) = parse("ecosystem.toml", text);
+        assert_eq!((apps[0].service.len(), report.has_errors()), (2, false));
+        let place = report.diagnostics[0].span.clone();
+        assert_eq!(&text[place], "\"low\"");
+        refuse_ignored(&mut report.diagnostics, Some(NEWEST + 1));
+        assert!(!report.has_errors());
+        refuse_ignored(&mut report.diagnostics, Some(NEWEST));
+        assert!(report.has_errors());
+        let shown = report.render(false).to_string();
+        assert!(shown.contains("systemd ignores `Nice=low`"), "{shown}");
     }
 
     #[test]

@@ -142,6 +142,9 @@ fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec
         if f.note(&element.span(), directive::check_value(&text))
             .is_some()
         {
+            if let Err(fault) = unit::value::check(name, &text) {
+                f.faults.push(Diagnostic::ignored(element.span(), fault));
+            }
             texts.push(text);
         }
     }

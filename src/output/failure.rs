@@ -88,6 +88,16 @@ impl Failure {
         }
     }
 
+    /// One more thing to look at, behind the next step.
+    #[must_use]
+    pub fn help_also(self, more: Option<String>) -> Self {
+        let help = match (self.help, more) {
+            (Some(help), Some(more)) => Some(format!("{help}; {more}")),
+            (help, more) => help.or(more),
+        };
+        Self { help, ..self }
+    }
+
     /// The operation failed.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)

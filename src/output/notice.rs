@@ -66,6 +66,8 @@ pub enum Notice<'a> {
     QueuedAgain(Verb, &'a str),
     /// The job of an app's walk was cancelled; the walk itself may go on.
     WalkCancelled(&'a str),
+    /// What a command has been waiting for, for an app.
+    Waiting(&'a str, &'a str),
     /// A line that a program which failed has written last.
     LastWord(&'a Visible),
     /// The units of an app were put back, since no instance runs the new ones.
@@ -141,6 +143,7 @@ impl fmt::Display for Notice<'_> {
             }
             Self::WalkCancelled(app) => write!(f, "{app}: the job of the reload was {CANCELLED}"),
             Self::PutBack(app) => write!(f, "{app}: put back the units of the version that runs"),
+            Self::Waiting(app, what) => write!(f, "{app}: {what}"),
             Self::Done(target, verb) => write!(f, "{target}: {verb} done"),
             Self::Said(line) => f.write_str(line),
             Self::Diff(_) | Self::LastWord(_) | Self::Faults(_) => write!(f, "{}", self.text()),

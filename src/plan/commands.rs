@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
-use crate::contract::{Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way};
+use crate::contract::{self, Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way};
 use crate::ecosystem::App;
+use crate::ecosystem::env_files::EnvFiles;
 use crate::layout::{Layout, Scope};
 
 /// The command lines of the cluster unit.
@@ -18,6 +19,8 @@ pub(super) struct OfCluster {
 
 /// The command lines of the template of the instances.
 pub(super) struct OfInstance {
+    /// Looks at the files that systemd reads, where there are any.
+    pub(super) env_files: Option<Safe<String>>,
     pub(super) run: Safe<String>,
     pub(super) drain: Option<Safe<String>>,
     pub(super) ended: Safe<String>,
@@ -59,18 +62,19 @@ pub(super) fn of_cluster(
     }
 }
 
-/// `env_files` are those that the worker reads.
-pub(super) fn of_instance(app: &App, layout: &Layout, env_files: &[&str]) -> OfInstance {
+pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> OfInstance {
     let worker = &[&layout.worker];
+    let looked_at = files.looked_at();
     OfInstance {
-        run: run(app, layout, env_files).line().in_unit(worker),
+        env_files: env_files(app, layout, &looked_at).map(|look| look.line().in_unit(worker)),
+        run: run(app, layout, &files.by_worker).line().in_unit(worker),
         drain: drain(app, layout).map(|drain| drain.line().in_unit(worker)),
-        ended: step(&Step::Ended(ended(app)), layout),
+        ended: step(&Step::Ended(ended(app, &looked_at)), layout),
     }
 }
 
 /// A command of `rsgen` itself.
-fn step(step: &Step<Text>, layout: &Layout) -> Safe<String> {
+fn step(step: &Step<Text, Text>, layout: &Layout) -> Safe<String> {
     let command = layout.command.as_os_str();
     match layout.scope {
         Scope::System => step.line().in_unit(&[command, "unit".as_ref()]),
@@ -92,6 +96,18 @@ fn state(app: &App, layout: &Layout) -> Text {
     }
 }
 
+/// Each path of a list as it stands in a unit.
+fn plain(files: &[&str]) -> Vec<Text> {
+    files.iter().map(Text::plain).collect()
+}
+
+fn env_files(app: &App, layout: &Layout, files: &[&str]) -> Option<contract::EnvFiles<Text>> {
+    (!files.is_empty()).then(|| contract::EnvFiles {
+        state: state(app, layout),
+        files: plain(files),
+    })
+}
+
 fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
     let life = &app.lifecycle;
     let program = app.program.command_line().into_iter();
@@ -108,7 +124,7 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
             backoff: life.exp_backoff_restart_delay,
         },
         preload: is_drained(app) && life.preload,
-        env_files: env_files.iter().map(Text::plain).collect(),
+        env_files: plain(env_files),
         program: program.map(Into::into).collect(),
     }
 }
@@ -131,7 +147,7 @@ fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
     })
 }
 
-fn ended(app: &App) -> Ended<Text> {
+fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {
     let life = &app.lifecycle;
     Ended {
         app: app.name.clone(),
@@ -139,5 +155,6 @@ fn ended(app: &App) -> Ended<Text> {
         min_uptime: life.min_uptime,
         max_restarts: life.max_restarts,
         autorestart: life.autorestart,
+        env_files: plain(env_files),
     }
 }

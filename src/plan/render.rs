@@ -1,5 +1,6 @@
 //! The templates and what goes into them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -77,6 +78,8 @@ struct Instance<'a> {
     no_new_privileges: bool,
     ptrace: bool,
     sandbox: Vec<(&'static str, String)>,
+    /// The user's own directives.
+    service: Vec<(&'a str, Cow<'a, str>)>,
     /// The exceptions that the handover needs from the user's own filters: `(directive, value)`.
     needed: Vec<(&'static str, &'static str)>,
 }
@@ -202,7 +205,8 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
         } else {
             ""
         },
-        commands: commands::of_instance(app, layout, &files.by_worker),
+        commands: commands::of_instance(app, layout, &files),
+        service: service(app, &files),
         env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
         env_file: files.by_systemd,
         start_timeout: time::show(start_timeout(app)),
@@ -213,6 +217,13 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
         sandbox: sandbox::lines(app, layout.scope, host),
         needed: needed(app, reads),
     }
+}
+
+fn service<'a>(app: &'a App, files: &EnvFiles<'a>) -> Vec<(&'a str, Cow<'a, str>)> {
+    let directives = app.service.iter();
+    directives
+        .map(|(directive, value)| (directive.as_str(), files.in_unit(directive, value)))
+        .collect()
 }
 
 /// System calls of the handover and of reading files of variables, and the socket of `sd_notify(3)`. A later line adds to a

@@ -5,6 +5,7 @@
 
 mod dbus;
 pub mod fake;
+mod reason;
 mod unit;
 
 use std::fmt;

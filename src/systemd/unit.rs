@@ -3,9 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use libc::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
-
-use crate::contract::ERRORED;
+use super::reason::reason;
 
 /// A unit's state, see systemctl(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,18 +182,19 @@ impl Unit {
     /// Why it is as it is, for people.
     #[must_use]
     pub fn why(&self) -> String {
-        match (self.result.as_str(), self.exit_code) {
-            ("timeout", _) => "timed out".into(),
-            ("exit-code", _) if self.exit_status == i32::from(ERRORED) => {
-                "errored: too many quick deaths in a row".into()
-            }
-            ("success" | "exit-code", CLD_EXITED) => {
-                format!("exited with status {}", self.exit_status)
-            }
-            (_, CLD_KILLED | CLD_DUMPED) => format!("killed by signal {}", self.exit_status),
-            ("" | "success", _) => self.active.to_string(),
-            (result, _) => result.to_owned(),
-        }
+        reason(self)
+    }
+
+    /// Whether systemd has no usable files for it, so that it cannot be started again.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        !matches!(self.load.as_str(), "" | "loaded")
+    }
+
+    /// Whether a start failed before there was a program.
+    #[must_use]
+    pub fn never_ran(&self) -> bool {
+        self.exit_code == 0
     }
 
     /// How long it has been active.

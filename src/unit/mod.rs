@@ -6,6 +6,7 @@ pub mod directive;
 pub mod escape;
 mod fault;
 pub mod name;
+pub mod value;
 
 pub use assigned::{Assigned, assigned, boolean, words};
 pub use escape::UnitEscaper;

@@ -265,9 +265,10 @@ impl Walk<'_> {
                     unit.why()
                 )
             }
-            Some(job @ (JobResult::Dependency | JobResult::Timeout)) => {
-                format!("{}; its job ended as `{job}`", unit.why())
+            Some(JobResult::Dependency) => {
+                format!("{}; a unit that it needs could not be started", unit.why())
             }
+            Some(JobResult::Timeout) => format!("{}; its job timed out", unit.why()),
             _ => unit.why(),
         };
         Failed {

@@ -49,6 +49,26 @@ pub(super) fn put(
     Ok(())
 }
 
+/// Whether systemd could use a file that it reads: it takes the file as optional, and says nothing of one that it skips.
+///
+/// # Errors
+/// When the file cannot be read, or is not one that systemd would take.
+pub(super) fn look(path: &Path) -> Result<(), Error> {
+    let fault = |why| Error::EnvFileOfSystemd {
+        path: path.to_owned(),
+        why,
+    };
+    let bytes = bytes(path).map_err(|e| {
+        let remedy = match e.kind() {
+            io::ErrorKind::NotFound => "; create the file, or take it out of `env_file`",
+            _ => "",
+        };
+        fault(format!("{e}{remedy}"))
+    })?;
+    assignments::read(&bytes).map_err(|e| fault(e.to_string()))?;
+    Ok(())
+}
+
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     // To open a device may do something already: at first nothing is opened, the inode is only looked at.
     check(&opened(path, OFlag::O_PATH)?)?;

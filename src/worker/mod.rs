@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::begin;
-use crate::contract::{self, Run};
+use crate::contract::{self, EnvFiles, Run};
 use crate::log::say;
 
 pub use requests::OnRequest;
@@ -58,6 +58,14 @@ pub enum Error {
     /// A file of variables that the worker has to read.
     #[error("`{path}`, a file of `env_file`, cannot be read with the rights of the app: {why}", path = .path.display())]
     EnvFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and the next step.
+        why: String,
+    },
+    /// A file of variables that systemd reads for the unit.
+    #[error("`{path}`, a file of `env_file`, cannot be read: {why}", path = .path.display())]
+    EnvFileOfSystemd {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and the next step.
@@ -104,7 +112,33 @@ impl Error {
             Self::Errored(_) => contract::ERRORED,
             Self::Exec { .. } => CANNOT_EXECUTE,
             Self::Hidden(_) => NO_NAMESPACE,
-            Self::Sockets(_) | Self::Forbidden(_) | Self::EnvFile { .. } | Self::Kernel { .. } => 1,
+            Self::Sockets(_)
+            | Self::Forbidden(_)
+            | Self::EnvFile { .. }
+            | Self::EnvFileOfSystemd { .. }
+            | Self::Kernel { .. } => 1,
+        }
+    }
+}
+
+/// Looks at the files of variables that systemd reads for an instance, as whoever systemd runs this command as. Returns the
+/// exit status: a file that systemd could not use is a failure of the start.
+#[must_use]
+pub fn look_at_env_files(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let looked = EnvFiles::parse(arguments).map_err(Error::from);
+    let looked = looked.and_then(|asked| {
+        if asked.is_systems() {
+            begin::as_root();
+        } else {
+            begin::as_user();
+        }
+        asked.files.iter().try_for_each(|path| env_file::look(path))
+    });
+    match looked {
+        Ok(()) => 0,
+        Err(error) => {
+            say(3, &error.to_string());
+            error.status()
         }
     }
 }

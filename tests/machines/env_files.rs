@@ -256,7 +256,7 @@ pub(crate) fn of_root_alone_are_read_by_systemd(machine: &mut Machine) {
     assert!(
         machine
             .read(unit)
-            .contains("\nEnvironmentFile=/srv/web/.env\n")
+            .contains("\nEnvironmentFile=-/srv/web/.env\n")
     );
     assert!(has(machine, "A=1"));
 
@@ -281,7 +281,7 @@ pub(crate) fn of_root_alone_are_read_by_systemd(machine: &mut Machine) {
     assert!(
         machine
             .read(unit)
-            .contains("\nEnvironmentFile=/srv/web/.env\n")
+            .contains("\nEnvironmentFile=-/srv/web/.env\n")
     );
 }
 
@@ -310,7 +310,7 @@ pub(crate) fn of_apps_that_are_generated_are_looked_at_where_nothing_hangs(machi
     assert!(
         machine
             .read(unit)
-            .contains("\nEnvironmentFile=/mnt/far/.env\n")
+            .contains("\nEnvironmentFile=-/mnt/far/.env\n")
     );
     let ecosystem = text("/mnt/far/.env");
     machine.write(ECOSYSTEM, &ecosystem);

@@ -11,6 +11,7 @@ mod deploy;
 mod directives;
 mod docs;
 mod drain;
+mod ends;
 mod env_files;
 mod environment;
 mod exposure;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             OWNER,
             POWER,
             CRASH,
+            ENDS,
             DRAIN,
             INIT,
             ENVIRONMENT,
@@ -102,6 +104,16 @@ const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,
     environment::finds_no_capability_in_the_worker,
     environment::nor_do_the_mask_and_the_limits_of_the_unit,
+];
+
+const ENDS: &[Spec] = specs![
+    ends::of_every_kind_are_counted_and_told,
+    ends::without_a_file_of_variables_name_the_file,
+    ends::for_want_of_a_usable_unit_are_told_as_that,
+    ends::are_remembered_until_the_app_is_uninstalled,
+    ends::of_a_start_whose_port_is_taken_name_the_socket,
+    ends::that_take_their_time_are_not_awaited_in_silence,
+    ends::are_told_with_the_message_that_stands_above_the_stack,
 ];
 
 const TRACING: &[Spec] = specs![
@@ -331,6 +343,7 @@ const VALUES: &[Spec] = specs![
 
 const DIRECTIVES: &[Spec] = specs![
     directives::of_this_systemd_are_all_in_the_list,
+    directives::are_refused_only_for_values_that_this_systemd_ignores,
     directives::that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not,
 ];
 

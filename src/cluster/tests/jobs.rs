@@ -54,7 +54,7 @@ fn one_that_is_never_ready_holds_up_nobody_when_another_serves() {
     assert_eq!(bench.start(2), Ok(1));
     assert_eq!(
         bench.said,
-        ["web@1.service does not serve: activating"],
+        ["web@1.service does not serve: started, but not READY yet"],
         "at its start it is not killed: it may need the time"
     );
     assert_eq!(bench.killed(), 0);
@@ -70,7 +70,7 @@ fn a_start_that_was_cancelled_is_asked_for_again() {
     let mut bench = Bench::running(&["web@0.service"]);
     bench.fake.cancel("web@1.service", 100);
     assert_eq!(bench.start(2), Ok(1));
-    assert_eq!(bench.said, ["web@1.service does not serve: inactive"]);
+    assert_eq!(bench.said, ["web@1.service does not serve: not running"]);
 }
 
 #[test]

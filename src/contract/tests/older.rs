@@ -124,6 +124,7 @@ fn steps_of_0_2_are_read() {
         min_uptime: seconds(5),
         max_restarts: 3,
         autorestart: false,
+        env_files: Vec::new(),
     };
     assert_eq!(step(ENDED), Ok(Step::Ended(ended)));
 }

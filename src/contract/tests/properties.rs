@@ -94,13 +94,16 @@ fn steps() -> impl Strategy<Value = Step> {
             longest_stop: Some(longest_stop),
         })
     };
-    let ended = (app(), any::<u32>(), time(), any::<u32>(), any::<bool>()).prop_map(
-        |(app, number, min_uptime, max_restarts, autorestart)| Ended {
+    let files = prop::collection::vec(path(), 0..3);
+    let policy = (time(), any::<u32>(), any::<bool>());
+    let ended = (app(), any::<u32>(), policy, files).prop_map(
+        |(app, number, (min_uptime, max_restarts, autorestart), env_files)| Ended {
             app,
             number,
             min_uptime,
             max_restarts,
             autorestart,
+            env_files,
         },
     );
     prop_oneof![
@@ -140,6 +143,14 @@ proptest! {
         is_read_back(&drain, &drain.line(), Drain::parse)?;
         let asked = drain.request();
         prop_assert_eq!(Request::parse(&asked.text()), Some(asked));
+    }
+
+    #[test]
+    fn which_files_are_looked_at_is_read_back(
+        (state, files) in (path(), prop::collection::vec(path(), 0..3)),
+    ) {
+        let files = EnvFiles { state, files };
+        is_read_back(&files, &files.line(), EnvFiles::parse)?;
     }
 
     #[test]

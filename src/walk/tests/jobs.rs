@@ -161,7 +161,9 @@ fn one_that_always_is_cancelled_ends_the_walk_with_these_words() {
     let failed = run(&mut fake, &plan()).0.unwrap_err();
     assert_eq!(
         failed.to_string(),
-        format!("the canary failed: inactive; {WORDS}; every instance still serves what it served")
+        format!(
+            "the canary failed: not running; {WORDS}; every instance still serves what it served"
+        )
     );
     assert_eq!(pids(&fake), before);
 }
@@ -204,5 +206,5 @@ fn what_somebody_elses_job_leads_to_is_a_failure_with_its_second_chance() {
     fake.stop_instead("web@0.service");
     let (result, notes) = run(&mut fake, &plan());
     assert_eq!(result, Ok(()));
-    notes.line(&format!("instance 0: inactive; {WORDS}; once more"));
+    notes.line(&format!("instance 0: not running; {WORDS}; once more"));
 }

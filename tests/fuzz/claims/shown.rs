@@ -1,17 +1,17 @@
 //! What holds for text of a program's on its way to a terminal, the journal and systemd: none of it is obeyed, and of
 //! one who writes without end a few lines are left.
 
-use rsgen::cluster::lines::{LONGEST, Lines, MOST};
+use rsgen::cluster::lines::{Extent, LEFT_OUT, LONGEST, Lines};
 use rsgen::visible::{self, Visible};
 
 /// The text is read in pieces of so many bytes.
 pub(crate) fn of_any_bytes(bytes: &[u8], piece: u8) {
-    let mut read = Lines::default();
+    let mut read = Lines::new(Extent::OF_A_PROGRAM);
     let pieces = bytes.chunks(usize::from(piece).max(1));
     pieces.for_each(|piece| read.add(piece));
     let read = read.end();
-    assert!(read.len() <= MOST);
-    assert_eq!(read, last_lines(bytes));
+    assert!(read.len() <= Extent::OF_A_PROGRAM.most() + 1);
+    assert_eq!(read, first_and_last_lines(bytes));
     for line in &read {
         assert!(line.chars().count() <= LONGEST + 1 && !line.contains('\n'));
     }
@@ -25,12 +25,21 @@ pub(crate) fn of_any_bytes(bytes: &[u8], piece: u8) {
 }
 
 /// The same without minding how much there is.
-fn last_lines(bytes: &[u8]) -> Vec<String> {
+fn first_and_last_lines(bytes: &[u8]) -> Vec<String> {
+    let Extent { first, last } = Extent::OF_A_PROGRAM;
     let mut lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
     lines.pop_if(|open| open.is_empty());
-    let last = lines.into_iter().rev().take(MOST).rev();
-    last.map(|line| visible::cut(&String::from_utf8_lossy(line), LONGEST))
-        .collect()
+    let show = |lines: &[&[u8]]| {
+        let texts = lines.iter().map(|line| String::from_utf8_lossy(line));
+        texts.map(|line| visible::cut(&line, LONGEST)).collect()
+    };
+    if lines.len() <= first + last {
+        return show(&lines);
+    }
+    let mut shown: Vec<String> = show(&lines[..first]);
+    shown.push(LEFT_OUT.to_owned());
+    shown.append(&mut show(&lines[lines.len() - last..]));
+    shown
 }
 
 fn of_any_text(text: &str) {

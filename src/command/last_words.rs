@@ -1,0 +1,83 @@
+//! What a run that failed has written, as commands repeat it, and where it is where the journal does not have it.
+
+use crate::cluster::Cluster;
+use crate::generate::sources;
+use crate::layout::Layout;
+use crate::systemd::Unit;
+use crate::unit::assigned;
+use crate::unit::name::{Member, parse};
+use crate::visible::Visible;
+use crate::walk::Failed;
+
+fn cluster(layout: &Layout, app: &str) -> Cluster {
+    Cluster {
+        app: app.to_owned(),
+        state: layout.state(app),
+        scope: layout.scope,
+    }
+}
+
+/// The lines of the last run of a unit.
+pub(super) fn of_unit(layout: &Layout, unit: &Unit) -> Vec<Visible> {
+    let Some((app, member)) = parse(&unit.name) else {
+        return Vec::new();
+    };
+    let words = cluster(layout, app).words(unit);
+    // The lines of the cluster unit are rsgen's own, and were made visible on their way to the journal.
+    let show = match member {
+        Member::Cluster => Visible::again,
+        _ => Visible::line,
+    };
+    words.iter().map(|line| show(line)).collect()
+}
+
+/// The lines of the instance by which a walk failed.
+pub(super) fn of_a_walk(layout: &Layout, app: &str, failed: &Failed) -> Vec<Visible> {
+    let words = cluster(layout, app).words_of(failed);
+    let lines = words.iter().map(|line| Visible::line(&format!("  {line}")));
+    lines.collect()
+}
+
+/// Where else the output of an app goes: a file is not read here, since whoever may write to its folder decides what is in
+/// its place.
+pub(super) fn elsewhere(layout: &Layout, app: &str) -> Option<String> {
+    let source = sources::find(layout, app)?;
+    let (_, app) = sources::load(layout, &source).ok()?;
+    let file = file(&app.service)?;
+    Some(format!("the program writes to `{file}`"))
+}
+
+/// The file that gets the messages of a program: by default, the standard error output is where the other one is.
+fn file(service: &[(String, String)]) -> Option<&str> {
+    let stream = |directive| assigned(service, directive).one();
+    let stream = stream("StandardError").filter(|to| *to != "inherit");
+    let stream = stream.or_else(|| assigned(service, "StandardOutput").one())?;
+    let (kind, path) = stream.split_once(':')?;
+    ["file", "append", "truncate"]
+        .contains(&kind)
+        .then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_gets_the_messages_is_found() {
+        let found = |lines: &[(&str, &str)]| {
+            let own = |(d, v): &(&str, &str)| ((*d).to_owned(), (*v).to_owned());
+            let service: Vec<_> = lines.iter().map(own).collect();
+            file(&service).map(str::to_owned)
+        };
+        let (out, err) = ("StandardOutput", "StandardError");
+        assert_eq!(found(&[(err, "append:/a:b")]).unwrap(), "/a:b");
+        assert_eq!(
+            found(&[(out, "file:/a"), (err, "truncate:/b")]).unwrap(),
+            "/b"
+        );
+        assert_eq!(found(&[(out, "file:/a"), (err, "inherit")]).unwrap(), "/a");
+        assert_eq!(found(&[(out, "file:/a")]).unwrap(), "/a");
+        assert_eq!(found(&[(out, "file:/a"), (err, "journal")]), None);
+        assert_eq!(found(&[(err, "fd:stderr")]), None);
+    }
+}

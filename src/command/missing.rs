@@ -1,0 +1,66 @@
+//! Files of variables that systemd will miss at the start of an app.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use crate::ecosystem::{App, Diagnostic, env_files};
+
+/// The errors about an app, whose paths are absolute by now.
+pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
+    let own = app.env_file.iter().filter_map(|file| {
+        let fault = fault(file)?;
+        let fault = Diagnostic::error(
+            app.env_file_span.clone(),
+            format!("`{file}`, a file of `env_file`, {fault}, so the app cannot start"),
+        );
+        Some(fault.help("create it, or take it out of `env_file`"))
+    });
+    let passed = env_files::passed(app).into_iter().filter_map(|file| {
+        let fault = fault(file)?;
+        let fault = Diagnostic::error(
+            app.span.clone(),
+            format!("`{file}`, which `EnvironmentFile` names, {fault}, so the app cannot start"),
+        );
+        Some(fault.help(format!(
+            "create it, or write `-{file}` if the app can start without it"
+        )))
+    });
+    own.chain(passed).collect()
+}
+
+/// What is wrong with a file; nothing where the caller may not look.
+fn fault(file: &str) -> Option<&'static str> {
+    match fs::metadata(file) {
+        Ok(found) if found.is_dir() => Some("is a folder"),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Some("does not exist")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_an_error_in_its_place() {
+        let text = "[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = [\"/etc/passwd\", \"/nowhere\", \"/etc\"]\n\
+             [apps.service]\nEnvironmentFile = [\"/no/a\", \"-/no/b\", \"/no/*\"]\n";
+        let (apps, _) = crate::ecosystem::parse("ecosystem.toml", text);
+        let faults = faults(&apps[0]);
+        let told: Vec<&str> = faults.iter().map(|f| f.message.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "`/nowhere`, a file of `env_file`, does not exist, so the app cannot start",
+                "`/etc`, a file of `env_file`, is a folder, so the app cannot start",
+                "`/no/a`, which `EnvironmentFile` names, does not exist, so the app cannot start",
+            ]
+        );
+        let place = faults[0].span.clone();
+        assert!(text[place].starts_with("[\"/etc/passwd\""), "{faults:?}");
+        let help = faults[2].help.as_deref().unwrap();
+        assert!(help.contains("`-/no/a`"), "{help}");
+    }
+}

@@ -1,0 +1,167 @@
+//! What a command waits for, told as soon as it has been silent for a while.
+
+use std::time::{Duration, Instant};
+
+use super::jobs::Jobs;
+use crate::output::Notice;
+use crate::systemd::{ActiveState, Brief, Manager, Unit};
+use crate::unit::name::{Units, parse};
+
+/// The longest silence.
+const SILENCE: Duration = Duration::from_secs(2);
+/// What has not changed is told again after this time.
+const AGAIN: Duration = Duration::from_secs(10);
+/// So many instances are named.
+const NAMED: usize = 3;
+
+/// A wait, and what has been told of it.
+pub(super) struct Waiting {
+    begun: Instant,
+    told: Instant,
+    last: String,
+}
+
+impl Waiting {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self {
+            begun: now,
+            told: now,
+            last: String::new(),
+        }
+    }
+
+    /// Something else was told.
+    pub(super) fn is_interrupted(&mut self, now: Instant) {
+        self.told = now;
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        now.duration_since(self.told) >= SILENCE
+    }
+
+    /// The line that is due, if it says something new or has not been said for a while.
+    fn line(&mut self, now: Instant, what: String) -> Option<String> {
+        if what == self.last && now.duration_since(self.told) < AGAIN {
+            return None;
+        }
+        let seconds = now.duration_since(self.begun).as_secs();
+        let line = format!("waiting for {seconds} s: {what}");
+        (self.told, self.last) = (now, what);
+        Some(line)
+    }
+}
+
+impl Jobs<'_> {
+    /// Tells what the job of a unit waits for, if nothing has been told for a while. Nobody waits longer because of that, and
+    /// a systemd that does not answer fails the wait itself.
+    pub(super) fn tell_of(&mut self, waiting: &mut Waiting, unit: &str) {
+        let now = Instant::now();
+        if !waiting.is_due(now) {
+            return;
+        }
+        let Some((app, _)) = parse(unit) else {
+            return;
+        };
+        let line = progress(self.manager, app).and_then(|what| waiting.line(now, what));
+        if let Some(line) = line {
+            self.sink.notice(&Notice::Waiting(app, &line));
+        }
+    }
+}
+
+/// Where an app is on its way: what the cluster unit says of itself, and the instances that are not up or not down yet.
+fn progress(manager: &mut dyn Manager, app: &str) -> Option<String> {
+    let units = Units::of(app);
+    let cluster = manager.unit(&units.cluster()).ok()?;
+    let mut briefs = manager.units(&units.instances()).ok()?;
+    briefs.retain(|brief| !brief.is_ready() && !brief.is_gone());
+    briefs.sort_by_key(|brief| units.number(&brief.name));
+    let mut parts: Vec<String> = own_words(&cluster).into_iter().collect();
+    for brief in briefs.iter().take(NAMED) {
+        parts.push(state(&manager.unit(&brief.name).ok()?, brief));
+    }
+    if briefs.len() > NAMED {
+        parts.push(format!("and {} more", briefs.len() - NAMED));
+    }
+    if parts.is_empty() {
+        parts.push("systemd's jobs before it, see `systemctl list-jobs`".into());
+    }
+    Some(parts.join("; "))
+}
+
+/// The status that the cluster unit has set while it runs one of its commands.
+fn own_words(cluster: &Unit) -> Option<String> {
+    let is_busy = cluster.is_moving() || cluster.active == ActiveState::Reloading;
+    let words = cluster.status_text.trim();
+    (is_busy && !words.is_empty()).then(|| words.to_owned())
+}
+
+fn state(unit: &Unit, brief: &Brief) -> String {
+    let name = brief.name.trim_end_matches(".service");
+    match (unit.status_text.as_str(), brief.active) {
+        // The worker says there for how long, and after what, it holds the program back.
+        (words, ActiveState::Activating) if !words.is_empty() => format!("{name}: {words}"),
+        (_, ActiveState::Deactivating) => format!("{name}: being stopped ({})", brief.sub),
+        _ if brief.sub.starts_with("auto-restart") => format!("{name}: about to be started again"),
+        _ => format!("{name}: {}", unit.why()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systemd::fake::Fake;
+
+    #[test]
+    fn a_line_is_due_after_two_seconds_and_what_is_told_already_after_ten() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut waiting = Waiting::begin(begun);
+        assert!(!waiting.is_due(at(1)) && waiting.is_due(at(2)));
+        let line = waiting.line(at(2), "a".into());
+        assert_eq!(line.as_deref(), Some("waiting for 2 s: a"));
+        assert!(!waiting.is_due(at(3)));
+        assert_eq!(waiting.line(at(4), "a".into()), None);
+        let line = waiting.line(at(5), "b".into());
+        assert_eq!(line.as_deref(), Some("waiting for 5 s: b"));
+        assert_eq!(waiting.line(at(14), "b".into()), None);
+        assert!(waiting.line(at(15), "b".into()).is_some());
+        waiting.is_interrupted(at(20));
+        assert!(!waiting.is_due(at(21)));
+    }
+
+    #[test]
+    fn the_cluster_and_the_instances_on_their_way_are_named() {
+        let mut fake = Fake::running(&["web.service", "web@9.service"]);
+        let on_its_way = |name: &str, active, sub: &str, words: &str| Unit {
+            name: name.into(),
+            load: "loaded".into(),
+            active,
+            sub: sub.into(),
+            status_text: words.into(),
+            ..Unit::default()
+        };
+        let up = ActiveState::Activating;
+        fake.set(on_its_way("web.service", up, "start", "1 of 6 serving"));
+        fake.set(on_its_way("web@0.service", up, "start", ""));
+        fake.set(on_its_way(
+            "web@1.service",
+            up,
+            "start",
+            "waiting 3s after: x",
+        ));
+        let down = ActiveState::Deactivating;
+        fake.set(on_its_way("web@2.service", down, "stop-sigterm", ""));
+        for number in 3..5 {
+            let name = format!("web@{number}.service");
+            fake.set(on_its_way(&name, up, "auto-restart", ""));
+        }
+        assert_eq!(
+            progress(&mut fake, "web").unwrap(),
+            "1 of 6 serving; web@0: started, but not READY yet; web@1: waiting 3s after: x; \
+             web@2: being stopped (stop-sigterm); and 2 more"
+        );
+        let waits = progress(&mut Fake::running(&["web.service"]), "web").unwrap();
+        assert!(waits.contains("systemctl list-jobs"), "{waits}");
+    }
+}

@@ -1,0 +1,50 @@
+//! `rsgen-worker env-files`: `ExecStartPre=` of an instance whose files of variables systemd reads.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::flags::Words;
+use super::{Line, Usage, Value};
+
+/// `rsgen-worker env-files`: the files to look at. In the unit of a template, `F` is [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvFiles<F = PathBuf> {
+    /// The state folder of the app, which tells whose manager has the unit.
+    pub state: F,
+    /// The files of variables that systemd reads.
+    pub files: Vec<F>,
+}
+
+impl<F: Value> EnvFiles<F> {
+    /// `env-files --state=… --env-file=…`.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let Self { state, files } = self;
+        let line = Line::of("env-files").flag("--state", state);
+        files
+            .iter()
+            .fold(line, |line, file| line.flag("--env-file", file))
+    }
+}
+
+impl EnvFiles {
+    /// Reads what [`EnvFiles::line`] writes.
+    ///
+    /// # Errors
+    /// When units never wrote such a line.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("env-files", words)?;
+        let files = Self {
+            state: words.flag("--state")?,
+            files: words.every("--env-file")?,
+        };
+        words.end()?;
+        Ok(files)
+    }
+
+    /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
+    #[must_use]
+    pub fn is_systems(&self) -> bool {
+        self.state.starts_with("/run/rsgen")
+    }
+}

@@ -1,0 +1,359 @@
+//! How a unit came to its end, in words: from `Result=` and the status of the main process, see systemd.service(5) and
+//! "Process Exit Codes" in systemd.exec(5).
+
+use libc::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
+use nix::sys::signal::Signal;
+
+use super::{ActiveState, Unit};
+use crate::contract::ERRORED;
+
+/// The reason for the state of a unit, with the next step where there is a usual one.
+pub(super) fn reason(unit: &Unit) -> String {
+    if let Some(fault) = unusable(unit) {
+        return fault;
+    }
+    match (unit.result.as_str(), unit.exit_code) {
+        ("timeout", _) => "timed out: not READY, or not gone, within its time".into(),
+        ("watchdog", _) => {
+            "killed by systemd: no `WATCHDOG=1` within `WatchdogSec=`, see sd_notify(3)".into()
+        }
+        ("oom-kill", _) => {
+            "killed for lack of memory; see `MemoryMax=`, and `journalctl -k` for the kernel's lines".into()
+        }
+        ("protocol", CLD_EXITED) => format!(
+            "exited with status {} before it was READY; a program that goes to the background by itself has to stay in the foreground",
+            unit.exit_status
+        ),
+        ("protocol", _) => "ended before it was READY".into(),
+        ("exit-code", CLD_EXITED) if unit.exit_status == i32::from(ERRORED) => {
+            "errored: too many quick deaths in a row".into()
+        }
+        (_, CLD_EXITED) => exited(unit.exit_status),
+        (_, CLD_KILLED) => format!("killed by {}", signal(unit.exit_status)),
+        (_, CLD_DUMPED) => format!("killed by {}, with a core dump", signal(unit.exit_status)),
+        ("exit-code" | "signal" | "core-dump", _) => {
+            "a command of `ExecStartPre=` failed, so the program was not started".into()
+        }
+        ("exec-condition", _) => "a command of `ExecCondition=` kept it from starting".into(),
+        ("resources", _) => format!(
+            "systemd could not run it, since something that the unit names is missing; `journalctl -u {}` says what",
+            unit.name
+        ),
+        ("start-limit-hit", _) => "systemd's start limit was reached; see `StartLimitIntervalSec=`".into(),
+        ("" | "success", _) => state(unit),
+        (result, _) => format!("failed with systemd's result `{result}`"),
+    }
+}
+
+/// Why systemd cannot use the unit at all.
+fn unusable(unit: &Unit) -> Option<String> {
+    let name = &unit.name;
+    match unit.load.as_str() {
+        "masked" => Some(format!(
+            "the unit is masked; `systemctl unmask {name}` undoes that"
+        )),
+        "not-found" => Some("the unit is gone".into()),
+        "bad-setting" | "error" => Some(format!(
+            "systemd cannot use the unit's files; `systemctl status {name}` says why"
+        )),
+        _ => None,
+    }
+}
+
+/// Where nothing failed and no process has ended.
+fn state(unit: &Unit) -> String {
+    match unit.active {
+        ActiveState::Activating if unit.sub.starts_with("auto-restart") => {
+            "about to be started again".into()
+        }
+        ActiveState::Activating => "started, but not READY yet".into(),
+        ActiveState::Deactivating => "being stopped".into(),
+        ActiveState::Inactive => "not running".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The name of a signal, see signal(7).
+fn signal(number: i32) -> String {
+    // Real-time signals have no names there.
+    let name = Signal::try_from(number).map(Signal::as_str);
+    name.map_or_else(|_| format!("signal {number}"), str::to_owned)
+}
+
+fn exited(status: i32) -> String {
+    match STEPS.iter().find(|(number, ..)| *number == status) {
+        Some((_, name, what)) => format!("exited with status {status}/{name}: {what}"),
+        None => format!("exited with status {status}"),
+    }
+}
+
+/// The statuses by which systemd says which step before the program failed.
+const STEPS: &[(i32, &str, &str)] = &[
+    (
+        200,
+        "CHDIR",
+        "the working directory cannot be entered; see `cwd` and the permissions of its folders",
+    ),
+    (201, "NICE", "the priority cannot be set; see `Nice=`"),
+    (202, "FDS", "the file descriptors cannot be passed on"),
+    (
+        203,
+        "EXEC",
+        "the program cannot be executed; see that it is there, that it may be executed, and its first line",
+    ),
+    (204, "MEMORY", "there is not enough memory"),
+    (
+        205,
+        "LIMITS",
+        "a resource limit cannot be set; see `Limit…=`",
+    ),
+    (
+        206,
+        "OOM_ADJUST",
+        "the OOM score cannot be set; see `oom_score_adjust`",
+    ),
+    (207, "SIGNAL_MASK", "the signal mask cannot be set"),
+    (
+        208,
+        "STDIN",
+        "the standard input cannot be opened; see `StandardInput=`",
+    ),
+    (
+        209,
+        "STDOUT",
+        "the standard output cannot be opened; see `StandardOutput=` and the permissions of its folder",
+    ),
+    (
+        210,
+        "CHROOT",
+        "the root directory cannot be entered; see `RootDirectory=`",
+    ),
+    (
+        211,
+        "IOPRIO",
+        "the I/O priority cannot be set; see `IOSchedulingClass=`",
+    ),
+    (
+        212,
+        "TIMERSLACK",
+        "the timer slack cannot be set; see `TimerSlackNSec=`",
+    ),
+    (
+        213,
+        "SECUREBITS",
+        "the secure bits cannot be set; see `SecureBits=`",
+    ),
+    (
+        214,
+        "SETSCHEDULER",
+        "the CPU scheduler cannot be set; see `CPUSchedulingPolicy=`",
+    ),
+    (
+        215,
+        "CPUAFFINITY",
+        "the CPU affinity cannot be set; see `CPUAffinity=`",
+    ),
+    (
+        216,
+        "GROUP",
+        "the group is not known, or cannot be changed to; see `group`",
+    ),
+    (
+        217,
+        "USER",
+        "the user is not known, or cannot be changed to; see `user`",
+    ),
+    (
+        218,
+        "CAPABILITIES",
+        "the capabilities cannot be set; see `CapabilityBoundingSet=` and `AmbientCapabilities=`",
+    ),
+    (219, "CGROUP", "the control group cannot be set up"),
+    (220, "SETSID", "a new session cannot be made"),
+    (
+        221,
+        "CONFIRM",
+        "the start was not confirmed; see `systemd.confirm_spawn` in systemd(1)",
+    ),
+    (
+        222,
+        "STDERR",
+        "the standard error output cannot be opened; see `StandardError=` and the permissions of its folder",
+    ),
+    (
+        224,
+        "PAM",
+        "the PAM session cannot be opened; see `PAMName=`",
+    ),
+    (
+        225,
+        "NETWORK",
+        "the network namespace cannot be set up; see `PrivateNetwork=` and `NetworkNamespacePath=`",
+    ),
+    (
+        226,
+        "NAMESPACE",
+        "the file systems of the sandbox cannot be set up; see that each path in `ReadWritePaths=`, `BindPaths=` and the like is there",
+    ),
+    (227, "NO_NEW_PRIVILEGES", "`NoNewPrivileges=` cannot be set"),
+    (
+        228,
+        "SECCOMP",
+        "the filter for system calls cannot be set; see `SystemCallFilter=`",
+    ),
+    (
+        229,
+        "SELINUX_CONTEXT",
+        "the SELinux context cannot be set; see `SELinuxContext=`",
+    ),
+    (
+        230,
+        "PERSONALITY",
+        "the execution domain cannot be set; see `Personality=`",
+    ),
+    (
+        231,
+        "APPARMOR",
+        "the AppArmor profile cannot be set; see `AppArmorProfile=`",
+    ),
+    (
+        232,
+        "ADDRESS_FAMILIES",
+        "the address families cannot be restricted; see `RestrictAddressFamilies=`",
+    ),
+    (
+        233,
+        "RUNTIME_DIRECTORY",
+        "a folder of `RuntimeDirectory=` cannot be made",
+    ),
+    (235, "CHOWN", "an owner cannot be changed"),
+    (
+        236,
+        "SMACK_PROCESS_LABEL",
+        "the SMACK label cannot be set; see `SmackProcessLabel=`",
+    ),
+    (
+        237,
+        "KEYRING",
+        "the kernel's keyring cannot be set up; see `KeyringMode=`",
+    ),
+    (
+        238,
+        "STATE_DIRECTORY",
+        "a folder of `StateDirectory=` cannot be made",
+    ),
+    (
+        239,
+        "CACHE_DIRECTORY",
+        "a folder of `CacheDirectory=` cannot be made",
+    ),
+    (
+        240,
+        "LOGS_DIRECTORY",
+        "a folder of `LogsDirectory=` cannot be made",
+    ),
+    (
+        241,
+        "CONFIGURATION_DIRECTORY",
+        "a folder of `ConfigurationDirectory=` cannot be made",
+    ),
+    (
+        242,
+        "NUMA_POLICY",
+        "the NUMA policy cannot be set; see `NUMAPolicy=` and `NUMAMask=`",
+    ),
+    (
+        243,
+        "CREDENTIALS",
+        "a credential cannot be read; see that each file in `LoadCredential=` is there",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(result: &str, exit_code: i32, exit_status: i32) -> String {
+        reason(&Unit {
+            name: "web@0.service".into(),
+            load: "loaded".into(),
+            active: ActiveState::Failed,
+            result: result.into(),
+            exit_code,
+            exit_status,
+            ..Unit::default()
+        })
+    }
+
+    #[test]
+    fn the_status_and_the_signal_of_the_program_are_named() {
+        assert_eq!(ended("exit-code", CLD_EXITED, 1), "exited with status 1");
+        assert_eq!(ended("signal", CLD_KILLED, 9), "killed by SIGKILL");
+        assert_eq!(ended("signal", CLD_KILLED, 40), "killed by signal 40");
+        let dumped = ended("core-dump", CLD_DUMPED, 11);
+        assert_eq!(dumped, "killed by SIGSEGV, with a core dump");
+        let too_long = ended("timeout", CLD_KILLED, 9);
+        assert!(too_long.starts_with("timed out"), "{too_long}");
+    }
+
+    #[test]
+    fn a_step_before_the_program_is_named_with_what_to_look_at() {
+        let said = ended("exit-code", CLD_EXITED, 203);
+        assert!(said.starts_with("exited with status 203/EXEC: "), "{said}");
+        for status in crate::contract::final_statuses().filter(|s| *s != ERRORED) {
+            // systemd has no 223 and no 234.
+            let is_known = status != 223 && status != 234;
+            let said = ended("exit-code", CLD_EXITED, status.into());
+            assert_eq!(said.contains(": "), is_known, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_goes_to_the_background_is_told_to_stay() {
+        let said = ended("protocol", CLD_EXITED, 0);
+        assert!(
+            said.starts_with("exited with status 0 before it was READY; "),
+            "{said}"
+        );
+        assert!(said.ends_with("has to stay in the foreground"), "{said}");
+    }
+
+    #[test]
+    fn no_word_of_systemds_results_stands_alone() {
+        // All results of services, see `service_result_table` in src/core/service.c of systemd.
+        for result in [
+            "resources",
+            "protocol",
+            "timeout",
+            "exit-code",
+            "signal",
+            "core-dump",
+            "watchdog",
+            "start-limit-hit",
+            "oom-kill",
+            "exec-condition",
+        ] {
+            let said = ended(result, 0, 0);
+            assert!(
+                said.contains(' ') && !said.contains(&format!("`{result}`")),
+                "{said}"
+            );
+        }
+        assert_eq!(
+            ended("new-word", 0, 0),
+            "failed with systemd's result `new-word`"
+        );
+        for active in ["activating", "deactivating", "inactive"] {
+            let unit = Unit {
+                active: ActiveState::from_word(active),
+                ..Unit::default()
+            };
+            assert!(reason(&unit).contains(' '), "{active}");
+        }
+        let masked = Unit {
+            load: "masked".into(),
+            ..Unit::default()
+        };
+        assert!(reason(&masked).contains("systemctl unmask"));
+    }
+}

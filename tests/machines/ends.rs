@@ -1,0 +1,314 @@
+//! The ends of instances: whatever the reason, the crash-loop brake holds, and the reason is told in words.
+
+use std::fmt::Write;
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, listener, write_ecosystem};
+
+/// An end: its name, the lines of the app, and what is told of it.
+struct End(&'static str, &'static str, &'static str);
+
+const ENDS: &[End] = &[
+    End("code", "args = ['-c', 'exit 3']", "exited with status 3"),
+    End(
+        "signal",
+        "args = ['-c', 'kill -KILL $$']",
+        "killed by SIGKILL",
+    ),
+    End(
+        "core",
+        "args = ['-c', 'kill -SEGV $$']",
+        "killed by SIGSEGV",
+    ),
+    End(
+        "background",
+        "args = ['-c', 'sleep 1000 & exit 0']",
+        "exited with status 0 before it was READY; a program that goes to the background",
+    ),
+    End(
+        "late",
+        "args = ['-c', 'exec sleep 1000']\nlisten_timeout = '300ms'",
+        "timed out",
+    ),
+    End(
+        "watchdog",
+        "args = ['-c', 'exec sleep 1000']\nready = 'exec'\nservice.WatchdogSec = '300ms'",
+        "WATCHDOG=1",
+    ),
+    End(
+        "pre",
+        "service.ExecStartPre = '/bin/false'",
+        "`ExecStartPre=` failed",
+    ),
+    End(
+        "post",
+        "args = ['-c', 'exit 4']\nservice.ExecStopPost = '/bin/false'",
+        "exited with status 4",
+    ),
+    End(
+        "condition",
+        "service.ExecCondition = '/bin/false'",
+        "`ExecCondition=`",
+    ),
+    End(
+        "output",
+        "service.StandardOutput = 'file:/no/such/file'",
+        "209/STDOUT",
+    ),
+    End(
+        "namespace",
+        "service.BindPaths = '/no/such/folder'",
+        "226/NAMESPACE",
+    ),
+    End(
+        "credential",
+        "service.LoadCredential = 'a:/no/such/file'",
+        "243/CREDENTIALS",
+    ),
+    // systemd can run no command of the unit, the one that counts included.
+    End(
+        "resources",
+        "service.EnvironmentFile = '/no/such/*'",
+        "something that the unit names is missing",
+    ),
+];
+
+pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
+    let mut text = String::new();
+    for (at, End(name, lines, _)) in ENDS.iter().enumerate() {
+        let port = 4000 + at;
+        let args = if lines.contains("args") {
+            ""
+        } else {
+            "args = ['-c', 'exec sleep 1000']\n"
+        };
+        let ready = if lines.contains("ready") {
+            ""
+        } else {
+            "ready = 'notify'\n"
+        };
+        let _ = writeln!(
+            text,
+            "[[apps]]\nname = '{name}'\nscript = '/bin/sh'\ncwd = '/'\nlisten = {port}\nuser = 'www-data'\nhandover = 'fds'\n\
+             min_uptime = '5s'\nmax_restarts = 3\nrestart_delay = '10ms'\n{args}{ready}{lines}\n",
+        );
+    }
+    machine.write("/root/ecosystem.toml", &text);
+    for End(name, _, told) in ENDS {
+        let install = ["rsgen", "install", "/root/ecosystem.toml", "--only", name];
+        let installed = machine.run(&install);
+        // This one serves at first.
+        if *name != "watchdog" {
+            installed.exits(1).says(told);
+        }
+        let unit = format!("{name}@0.service");
+        wait_until(SOON, "the loop to end", || {
+            ["failed", "inactive"].contains(&machine.state(&unit).as_str())
+        });
+        let restarts = machine.property(&unit, "NRestarts").parse();
+        let restarts = restarts.unwrap_or(u32::MAX);
+        // The command that counts cannot be run for want of a resource: the start of the cluster unit counts up to 16.
+        let most = if *name == "resources" { 17 } else { 4 };
+        assert!(restarts <= most, "{name}: {restarts}");
+        let stays_down = ["condition", "resources"].contains(name);
+        if !stays_down {
+            machine
+                .run(&["rsgen", "list", name])
+                .ok()
+                .says("errored")
+                .says(told);
+        }
+        assert_eq!(
+            machine.state(&format!("{name}.service")),
+            "failed",
+            "{name}"
+        );
+    }
+}
+
+/// Files that systemd reads as root and cannot use, and what is said of each.
+const UNUSABLE: &[(&str, &str)] = &[
+    (
+        "rm /etc/web.env",
+        "`/etc/web.env`, a file of `env_file`, is missing; create it",
+    ),
+    (
+        "rm /etc/web.env; mkdir /etc/web.env",
+        "`/etc/web.env`, a file of `env_file`, is missing; create it",
+    ),
+    (
+        "printf 'A=\\377\\n' > /etc/web.env",
+        "a command of `ExecStartPre=` failed",
+    ),
+];
+
+pub(crate) fn without_a_file_of_variables_name_the_file(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let keys = "env_file = \"/etc/web.env\"\nmax_restarts = 3";
+    write_ecosystem(machine, "graceful.js", "2", keys);
+    for command in ["check", "install"] {
+        machine
+            .run(&["rsgen", command, ECOSYSTEM])
+            .exits(3)
+            .says("`/etc/web.env`, a file of `env_file`, does not exist")
+            .says("env_file = \"/etc/web.env\"")
+            .says("create it, or take it out of `env_file`");
+    }
+    machine.sh("umask 077; echo A=1 > /etc/web.env").ok();
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_exactly(machine, 2);
+    for (spoil, told) in UNUSABLE {
+        machine.sh(spoil).ok();
+        machine
+            .systemctl(&["kill", "-s", "KILL", "web@0.service"])
+            .ok();
+        machine.wait_state("web@0.service", "failed", SOON);
+        let list = machine.run(&["rsgen", "list"]).ok().says(told);
+        assert!(list.stdout.contains("online"), "the other serves: {list:?}");
+        assert!(listener(machine).is_some(), "{spoil}");
+        let reload = machine.run(&["rsgen", "reload", "web"]).exits(1);
+        assert!(
+            reload.stderr.contains("every instance still serves"),
+            "{reload:?}"
+        );
+        machine
+            .systemctl(&["kill", "-s", "KILL", "web@1.service"])
+            .ok();
+        machine.wait_state("web.service", "failed", SOON);
+        let journal = machine.journal("web.service");
+        assert!(
+            journal.contains(&format!("no instance is left: {told}")),
+            "{journal}"
+        );
+        let start = machine.run(&["rsgen", "start", "web"]).exits(1);
+        assert!(start.took < SOON, "{start:?}");
+        machine
+            .sh("rm -rf /etc/web.env; echo A=1 > /etc/web.env")
+            .ok();
+        machine.run(&["rsgen", "start", "web"]).ok();
+        assert_exactly(machine, 2);
+    }
+}
+
+/// What keeps systemd from using a unit, and what is said of it.
+const SPOILT: &[(&str, &str)] = &[
+    ("systemctl mask web@0.service", "the unit is masked"),
+    (
+        "mkdir /run/systemd/system/web@0.service.d; \
+         printf '[Service]\\nExecStart=\\n' > /run/systemd/system/web@0.service.d/a.conf",
+        "systemd cannot use the unit's files",
+    ),
+];
+
+pub(crate) fn for_want_of_a_usable_unit_are_told_as_that(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    for (spoil, told) in SPOILT {
+        machine.sh(spoil).ok();
+        machine.systemctl(&["daemon-reload"]).ok();
+        machine
+            .systemctl(&["kill", "-s", "KILL", "web@0.service"])
+            .ok();
+        machine.wait_state("web@0.service", "failed", SOON);
+        machine
+            .run(&["rsgen", "list"])
+            .ok()
+            .says(told)
+            .says("online");
+        machine.sh("systemctl unmask web@0.service; rm -rf /run/systemd/system/web@0.service.d; systemctl daemon-reload").ok();
+        machine.systemctl(&["start", "web@0.service"]).ok();
+        assert_exactly(machine, 2);
+    }
+}
+
+pub(crate) fn are_told_with_the_message_that_stands_above_the_stack(machine: &mut Machine) {
+    let message = "Error: Cannot find module 'expresss'";
+    let broken = "require('expresss');\nconst http";
+    machine.write_app("graceful.js", "/srv/web");
+    deploy(machine, "graceful.js", "const http", broken);
+    write_ecosystem(machine, "graceful.js", "2", "max_restarts = 2");
+    let installed = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    installed.says(message).says("Node.js v");
+
+    deploy(machine, "graceful.js", broken, "const http");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    let chatty = "for (let i = 0; i < 100; i++) console.log('line ' + i + '.');\nrequire('expresss');\nconst http";
+    deploy(machine, "graceful.js", "const http", chatty);
+    let reload = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    let reload = reload.says("line 0.").says("\n  …\n").says(message);
+    assert!(!reload.stdout.contains("line 50."), "{reload:?}");
+    assert_exactly(machine, 2);
+
+    let file = "max_restarts = 2\nservice.StandardError = \"append:/srv/web/err.log\"";
+    write_ecosystem(machine, "graceful.js", "2", file);
+    machine.sh("chown www-data /srv/web").ok();
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    told.says("the program writes to `/srv/web/err.log`");
+}
+
+pub(crate) fn are_remembered_until_the_app_is_uninstalled(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "max_restarts = 2");
+    let kill = ["kill", "-s", "KILL", "web@0.service"];
+    machine.systemctl(&kill).ok();
+    wait_until(SOON, "the end in the list", || {
+        let list = machine.run(&["rsgen", "list"]).ok();
+        list.stdout.matches("online").count() == 2
+            && list.stdout.contains(" ago: killed by SIGKILL")
+    });
+    let json = machine.run(&["rsgen", "list", "--json"]).ok();
+    json.says("\"reason\": \"killed by SIGKILL\"")
+        .says("\"seconds_ago\"");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(!list.stdout.contains("killed"), "{list}");
+
+    deploy(
+        machine,
+        "graceful.js",
+        "const http",
+        "throw new Error('a bug');\nconst http",
+    );
+    machine.systemctl(&kill).ok();
+    machine.wait_state("web@0.service", "failed", SOON);
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    let left = ["list-units", "--all", "--plain", "--no-legend", "web*"];
+    assert_eq!(machine.systemctl(&left).text(), "");
+}
+
+pub(crate) fn of_a_start_whose_port_is_taken_name_the_socket(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    write_ecosystem(machine, "graceful.js", "1", "");
+    let other = machine.spawn(&["node", "/srv/web/graceful.js"]);
+    wait_until(SOON, "the other program", || machine.get(3000).is_ok());
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(1)
+        .says("start of web.service failed, because web.socket could not be started")
+        .says("Address already in use")
+        .says("ss -lntup");
+    drop(other);
+}
+
+pub(crate) fn that_take_their_time_are_not_awaited_in_silence(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let late = "setTimeout(() => server.listen(3000), 3500);";
+    deploy(machine, "graceful.js", "server.listen(3000);", late);
+    let deaf = "process.on('SIGINT', () => setTimeout(() => process.exit(0), 3500));";
+    let stops = "process.on('SIGINT', () => server.close(() => process.exit(0)));";
+    deploy(machine, "graceful.js", stops, deaf);
+    write_ecosystem(
+        machine,
+        "graceful.js",
+        "2",
+        "kill_timeout = \"8s\"\nparallel = 2\nsurge = 0",
+    );
+    let started = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    started
+        .says("web: waiting for 2 s: 0 of 2 serving; web@0: started, but not READY yet; web@1: ");
+    let walked = machine.run(&["rsgen", "reload", "web"]).ok();
+    walked
+        .says("web@0: started, but not READY yet")
+        .says("being stopped (stop-sigterm)");
+    let stopped = machine.run(&["rsgen", "stop", "web"]).ok();
+    stopped.says("waiting for 2 to finish; web@0: being stopped (stop-sigterm)");
+}
