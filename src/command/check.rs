@@ -10,10 +10,12 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::limits;
 use super::manual::Manual;
+use super::options::Environment;
+use super::selection;
 use super::subcommand::Subcommand;
 use super::unsupported;
 use crate::ecosystem::diagnostic::Located;
-use crate::ecosystem::{self, Diagnostic, Report, Severity, resolve};
+use crate::ecosystem::{self, Diagnostic, Report, Severity, environments, resolve};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
 
@@ -23,6 +25,8 @@ pub(super) struct Check {
     /// The ecosystem files
     #[arg(value_name = "FILE", default_value = "ecosystem.toml")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    environment: Environment,
 }
 
 /// The faults of all files, as scripts read them.
@@ -53,10 +57,11 @@ impl Subcommand for Check {
         let version = context.systemd_version();
         let layout = &context.layout;
         let host = HostProbe::new(None, layout.scope);
+        let env = self.environment.env.as_deref();
         let examined = self
             .files
             .iter()
-            .map(|f| Ok(examine(&Input::read(f)?, &host, layout, version)));
+            .map(|f| examine(&Input::read(f)?, env, &host, layout, version));
         let reports = examined.collect::<Result<Vec<_>, Failure>>()?;
         for report in &reports {
             context.sink.notice(&if report.diagnostics.is_empty() {
@@ -92,12 +97,22 @@ fn count_errors(reports: &[Report]) -> String {
     }
 }
 
-fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32>) -> Report {
+fn examine(
+    input: &Input,
+    env: Option<&str>,
+    host: &HostProbe,
+    layout: &Layout,
+    version: Option<u32>,
+) -> Result<Report, Failure> {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
+    if !report.has_errors() {
+        selection::choose(input, env, &mut apps)?;
+    }
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
+        faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(
             limits::of(layout, &app.name)
@@ -105,7 +120,7 @@ fn examine(input: &Input, host: &HostProbe, layout: &Layout, version: Option<u32
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
         );
     }
-    Report::new(&input.shown, &input.text, faults)
+    Ok(Report::new(&input.shown, &input.text, faults))
 }
 
 #[cfg(test)]
@@ -125,7 +140,7 @@ mod tests {
         };
         let layout = Layout::system("/nonexistent".as_ref());
         let host = HostProbe::new(None, layout.scope);
-        let report = examine(&input, &host, &layout, version);
+        let report = examine(&input, None, &host, &layout, version).unwrap();
         let of_directives = report.diagnostics.iter().filter(|fault| {
             ["is ignored by", "is no directive"]
                 .iter()

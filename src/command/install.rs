@@ -10,6 +10,7 @@ use super::deploy::{self, Goal};
 use super::input::{self, Input};
 use super::list;
 use super::manual::Manual;
+use super::options::Environment;
 use super::power;
 use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
@@ -28,6 +29,8 @@ pub(super) struct Install {
     /// Only these apps of the file
     #[arg(long, value_name = "APP", value_delimiter = ',')]
     only: Vec<String>,
+    #[command(flatten)]
+    environment: Environment,
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -61,6 +64,10 @@ impl Subcommand for Install {
                 "rsgen install ecosystem.toml --only web",
                 "Installs one app of the file, or brings it up to the file.",
             ),
+            (
+                "rsgen install ecosystem.toml --env production",
+                "Installs the file with the variables of `env_production` over those of `env`.",
+            ),
         ],
     };
 
@@ -70,6 +77,7 @@ impl Subcommand for Install {
             input: &input,
             only: &self.only,
             instances: self.instances,
+            env: self.environment.env.as_deref(),
         };
         let version = context.systemd_version();
         let prepared = selection::select(&wanted, &context.layout, version, context.sink)?

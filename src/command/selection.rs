@@ -4,7 +4,7 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::unsupported;
 use crate::ecosystem::values::Instances;
-use crate::ecosystem::{self, App, Diagnostic, Report, Severity, pin, resolve};
+use crate::ecosystem::{self, App, Diagnostic, Report, Severity, environments, pin, resolve};
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Sink};
@@ -22,6 +22,8 @@ pub(super) struct Wanted<'a> {
     /// The names of the apps; none for all.
     pub(super) only: &'a [String],
     pub(super) instances: Option<Instances>,
+    /// The environment whose variables go over `env`.
+    pub(super) env: Option<&'a str>,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -35,6 +37,7 @@ pub(super) fn select(
         input,
         only,
         instances,
+        env,
     } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
@@ -56,9 +59,13 @@ pub(super) fn select(
         .enumerate()
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .collect();
+    if !report.has_errors() {
+        choose(input, env, picked.iter_mut().map(|(_, app)| app))?;
+    }
     let host = HostProbe::new(input.root.clone(), layout.scope);
     for (_, app) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
+        faults.extend(environments::unused(app, env));
         if let Some(instances) = instances {
             app.instances = instances;
         }
@@ -77,9 +84,30 @@ pub(super) fn select(
         .map(|(index, app)| {
             let pinned = pin::pin(&input.text, index, &app, instances)
                 .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
+            let pinned = environments::settle(pinned, env);
             Ok(Selected { app, pinned })
         })
         .collect()
+}
+
+/// Puts the variables of an environment, if one is chosen, over those of each app that has it.
+pub(super) fn choose<'a>(
+    input: &Input,
+    env: Option<&str>,
+    apps: impl IntoIterator<Item = &'a mut App>,
+) -> Result<(), Failure> {
+    let Some(name) = env else {
+        return Ok(());
+    };
+    environments::choose(apps, name).map_err(|known| {
+        let fault = format!("`{}` has no environment `{name}`", input.shown);
+        let near = ecosystem::diagnostic::nearest(name, known.iter().map(String::as_str));
+        Failure::new(Exit::Usage, fault).help(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("add a table `[apps.env_{name}]` to an app"),
+            None => format!("its environments are {}", known.join(", ")),
+        })
+    })
 }
 
 /// Tells the warnings of a file that has no errors.

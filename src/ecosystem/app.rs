@@ -7,6 +7,7 @@ pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
 
+use super::environments::{self, Environments};
 use super::key::{Form, Kind, Reader, keys, number, of, text, word};
 use super::readers::{
     derived_name, read_account, read_addresses, read_env_file, read_instance_var, read_instances,
@@ -48,9 +49,10 @@ keys! {
 
             /// A table of environment variables, which every user can read: secrets belong in `env_file`.
             ///
-            /// Numbers, true and false are passed as they are written. A name that sounds like a secret gets a warning.
+            /// Numbers, true and false are passed as they are written. A name that sounds like a secret gets a warning. The
+            /// variables of a table `[apps.env_NAME]` go over these with `--env NAME`, see [environments](#environments).
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
-                .pm2("");
+                .pm2("with the tables `env_NAME`, and `--env NAME`");
 
             /// A file of environment variables, or a list of up to 64 such files, relative to `cwd`.
             ///
@@ -121,6 +123,8 @@ keys! {
         with {
             /// How the program is started.
             program: Program = Program::read;
+            /// The tables `env_NAME`, by the name that `--env` chooses.
+            environments: Environments = environments::read;
             /// Starting, stopping, giving up.
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod diagnostic;
 pub mod env_files;
+pub mod environments;
 pub mod key;
 mod lifecycle;
 pub mod listen;

@@ -53,11 +53,6 @@ pub const FOREIGN: &[Foreign] = &[
         "`systemctl disable web.service web.socket`",
     ),
     foreign(
-        &["env_production"],
-        "leave it out: write one ecosystem file for each environment",
-        "`rsgen install production.toml`; or `env_file`",
-    ),
-    foreign(
         &["filter_env"],
         "leave it out: an instance gets a clean environment, not the caller's",
         "",

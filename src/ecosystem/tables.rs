@@ -33,8 +33,16 @@ pub(super) fn check_variable(
 }
 
 pub(super) fn read_env(f: &mut Fields<'_, '_>, wanted: Wanted) -> BTreeMap<String, String> {
+    let entries = f.map(wanted);
+    read_variables(f, entries)
+}
+
+pub(super) fn read_variables(
+    f: &mut Fields<'_, '_>,
+    entries: BTreeMap<String, (Range<usize>, Value<'_>)>,
+) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
-    for (key, (span, value)) in f.map(wanted) {
+    for (key, (span, value)) in entries {
         let Some(text) = scalar(value) else {
             f.faults.push(
                 Diagnostic::error(value.span(), format!("`{key}` is no single value"))

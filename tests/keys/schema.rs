@@ -42,6 +42,10 @@ pub(crate) fn whole() -> String {
         ("required", Json::Value(required.into())),
         ("additionalProperties", Json::Value(false.into())),
         ("properties", Json::Object(Object(properties.collect()))),
+        (
+            "patternProperties",
+            Json::Object(Object(vec![(ENVIRONMENT, Json::Object(environment()))])),
+        ),
     ]);
     let apps = Object(vec![
         ("type", Json::Value("array".into())),
@@ -66,6 +70,16 @@ pub(crate) fn whole() -> String {
     ]);
     let text = serde_json::to_string_pretty(&schema).unwrap();
     format!("{text}\n")
+}
+
+/// The names of the tables of environments, which are no rows.
+const ENVIRONMENT: &str = "^env_(?!file$).+$";
+
+fn environment() -> Object {
+    let about = "Environment variables that go over those of env with --env NAME.";
+    let mut table = vec![("description", Json::Value(about.into()))];
+    table.extend(form(Form::Variables));
+    Object(table)
 }
 
 fn property(row: &Row) -> Object {
