@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::generate::files;
+use crate::import::Kind;
 use crate::output::{Exit, Failure};
 
 /// The file name that means standard input.
@@ -32,14 +33,19 @@ impl Input {
             return Self::from_standard_input();
         }
         let shown = path.display().to_string();
+        if Kind::is_of_pm2(path) {
+            return Err(
+                Failure::new(Exit::Invalid, format!("`{shown}` is a file of PM2's")).help(format!(
+                    "make an ecosystem file of it: `rsgen import {shown}`"
+                )),
+            );
+        }
         let absolute = std::path::absolute(path)
             .map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
         let text = File::open(path).and_then(files::text).map_err(|e| {
             let failure = Failure::new(Exit::Invalid, format!("`{shown}` cannot be read: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => {
-                    failure.help("name an ecosystem file, or a script with `--listen`")
-                }
+                ErrorKind::NotFound => failure.help(missing(path)),
                 ErrorKind::InvalidData => failure.help("save it as UTF-8"),
                 ErrorKind::FileTooLarge => failure.help(TOO_LONG),
                 _ => failure,
@@ -85,6 +91,16 @@ impl Input {
         self.folder = Path::new("/").join(inside);
         self.root = Some(root);
         Ok(self)
+    }
+}
+
+/// The help for a file that is missing: there may be one of PM2's in its place.
+fn missing(path: &Path) -> String {
+    let names = ["js", "cjs", "mjs", "json", "yml"].map(|e| format!("ecosystem.config.{e}"));
+    let of_pm2 = names.iter().map(|name| path.with_file_name(name));
+    match of_pm2.into_iter().find(|path| path.is_file()) {
+        Some(found) => format!("make it of PM2's file: `rsgen import {}`", found.display()),
+        None => "name an ecosystem file, or a script with `--listen`".to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::apply::{self, Prepared};
 use super::context::Context;
 use super::deploy::{self, Goal};
+use super::import;
 use super::input::{self, Input};
 use super::list;
 use super::manual::Manual;
@@ -15,7 +16,8 @@ use super::power;
 use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::values::{Instances, Listen};
-use crate::output::{Exit, Failure};
+use crate::import::Kind;
+use crate::output::{Exit, Failure, Notice, Sink};
 
 /// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
@@ -34,6 +36,9 @@ pub(super) struct Install {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// For a file of PM2's: make an ecosystem.toml of it, and install that
+    #[arg(long)]
+    import: bool,
     /// Move to another address, closing the old one first
     #[arg(long)]
     replace_listener: bool,
@@ -72,7 +77,7 @@ impl Subcommand for Install {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let input = input(&self)?;
+        let input = input(&self, context.sink)?;
         let wanted = Wanted {
             input: &input,
             only: &self.only,
@@ -103,7 +108,41 @@ impl Subcommand for Install {
     }
 }
 
-fn input(arguments: &Install) -> Result<Input, Failure> {
+/// The ecosystem file that is made of one of PM2's, if that is asked for.
+fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
+    let file = &arguments.file;
+    if !arguments.import {
+        let shown = file.display();
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` is a file of PM2's")).help(format!(
+            "make an ecosystem file of it with `rsgen import {shown}` and read that; `--import` makes and installs it"
+        )));
+    }
+    let target = import::beside(file);
+    let shown = target.display().to_string();
+    if target.symlink_metadata().is_ok() {
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` is there already"))
+            .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force`")));
+    }
+    let imported = import::import(file, Some(&target))?;
+    if !arguments.dry_run {
+        import::write(&target, file, &imported.text, false)?;
+        sink.notice(&Notice::Written(&shown));
+        return Input::read(&target);
+    }
+    let absolute =
+        std::path::absolute(&target).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+    Ok(Input {
+        shown,
+        text: imported.text,
+        folder: input::utf8_folder(&absolute)?,
+        root: None,
+    })
+}
+
+fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
+    if Kind::is_of_pm2(&arguments.file) && arguments.listen.is_empty() {
+        return of_pm2(arguments, sink);
+    }
     let is_script = arguments.file.extension().is_none_or(|e| e != "toml")
         && arguments.file != Path::new(input::STANDARD_INPUT);
     if !is_script {

@@ -9,6 +9,7 @@ mod input;
 mod jobs;
 mod limits;
 mod manual;
+mod node;
 mod options;
 mod power;
 mod selection;
@@ -71,6 +72,7 @@ subcommands! {
     list::List,
     check::Check,
     generate::Generate,
+    import::Import,
     completions::Completions,
     pages::Pages,
     unit::Unit,

@@ -9,6 +9,7 @@ use super::input::Input;
 use super::options::Targets;
 use crate::ecosystem::{self, diagnostic};
 use crate::generate::{self, sources};
+use crate::import::Kind;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::unit::name::{Member, parse_service};
@@ -83,7 +84,9 @@ fn one(
 }
 
 fn is_file(word: &str) -> bool {
-    word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
+    word.contains('/')
+        || Kind::is_of_pm2(Path::new(word))
+        || Path::new(word).extension().is_some_and(|e| e == "toml")
 }
 
 fn of_file(

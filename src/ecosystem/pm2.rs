@@ -2,6 +2,92 @@
 
 use super::rows;
 
+/// Every name of an attribute in PM2's schema, but for `env_NAME`.
+#[cfg(test)]
+pub(crate) const NAMES: &[&str] = &[
+    "script",
+    "exec",
+    "cmd",
+    "command",
+    "name",
+    "name_prefix",
+    "namespace",
+    "cwd",
+    "args",
+    "exec_interpreter",
+    "interpreter",
+    "node_args",
+    "interpreter_args",
+    "exec_mode",
+    "execute_command",
+    "force",
+    "port",
+    "install_url",
+    "write",
+    "username",
+    "post_update",
+    "instances",
+    "instance_var",
+    "increment_var",
+    "wait_ready",
+    "listen_timeout",
+    "kill_timeout",
+    "kill_retry_time",
+    "shutdown_with_message",
+    "treekill",
+    "merge_logs",
+    "combine_logs",
+    "autorestart",
+    "autostart",
+    "stop_exit_codes",
+    "max_restarts",
+    "min_uptime",
+    "restart_delay",
+    "exp_backoff_restart_delay",
+    "max_memory_restart",
+    "cron_restart",
+    "cron",
+    "watch",
+    "ignore_watch",
+    "watch_options",
+    "watch_delay",
+    "env",
+    "filter_env",
+    "append_env_to_name",
+    "out_file",
+    "out",
+    "output",
+    "out_log",
+    "error_file",
+    "error",
+    "err",
+    "err_file",
+    "err_log",
+    "log_file",
+    "log",
+    "pid_file",
+    "pid",
+    "disable_logs",
+    "log_type",
+    "log_date_format",
+    "time",
+    "uid",
+    "user",
+    "gid",
+    "source_map_support",
+    "disable_source_map_support",
+    "vizion",
+    "pmx",
+    "automation",
+    "trace",
+    "disable_trace",
+    "v8",
+    "event_loop_inspector",
+    "deep_monitoring",
+    "io",
+    "windowsHide",
+];
+
 /// Attributes of PM2's that are no key here.
 #[derive(Debug)]
 pub struct Foreign {
@@ -146,7 +232,8 @@ fn known_as(name: &str) -> Option<String> {
 }
 
 /// PM2 takes many names in camel case as well.
-fn snake_case(name: &str) -> String {
+#[must_use]
+pub fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() {
