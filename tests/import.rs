@@ -103,7 +103,6 @@ const LEFT_TO_THE_HOST: &[&str] = &[
     "unknown key `cron_restart`",
     "unknown key `ignore_watch`",
     "unknown key `schedule`",
-    "unknown key `stop_exit_codes`",
     "unknown key `watch`",
     "unknown key `watch_delay`",
 ];

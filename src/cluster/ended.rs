@@ -12,23 +12,30 @@ use nix::sys::signal::Signal;
 use super::verdict::{self, Verdict};
 use super::{Cluster, serving};
 use crate::brake::Deaths;
-use crate::contract::{self, ERRORED, Policy};
+use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// An instance whose run has ended. How, systemd is asked: it says so in variables as well
 /// (`$EXIT_STATUS`, see systemd.exec(5)), but `Environment=` and `EnvironmentFile=` go over those.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ended {
     /// Which instance.
     pub number: u32,
     /// Whether systemd starts it again by itself.
     pub autorestart: bool,
+    /// Exit statuses after which systemd does not.
+    pub stop_exit_codes: Statuses,
 }
 
 impl Ended {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
-    fn is_final(self, unit: &Unit) -> bool {
+    fn is_final(&self, unit: &Unit) -> bool {
         !self.autorestart || exit_status(unit).is_some_and(contract::is_final)
+    }
+
+    /// Whether the app itself says that such an end is one for good.
+    fn is_meant(&self, unit: &Unit) -> bool {
+        exit_status(unit).is_some_and(|status| self.stop_exit_codes.has(status))
     }
 }
 
@@ -67,7 +74,7 @@ fn signal(number: i32) -> String {
 pub fn ended(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    end: Ended,
+    end: &Ended,
     policy: &Policy,
     now: Duration,
 ) -> Result<(), Error> {
@@ -76,7 +83,7 @@ pub fn ended(
     if job.is_some_and(QueuedJob::is_restart) {
         return Ok(());
     }
-    let requested = job.is_some_and(QueuedJob::is_stop);
+    let requested = job.is_some_and(QueuedJob::is_stop) || end.is_meant(&unit);
     if !requested {
         // A job called `start` is the one that has just failed.
         let deaths = count(cluster, end.number, &unit, policy, now);

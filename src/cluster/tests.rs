@@ -1,6 +1,7 @@
 //! The commands of the cluster unit on a systemd of the test.
 
 mod jobs;
+mod statuses;
 
 use std::time::Duration;
 
@@ -78,9 +79,10 @@ impl Bench {
         let end = Ended {
             number,
             autorestart: true,
+            stop_exit_codes: vec![3].into(),
         };
         self.fake.set(unit);
-        ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();
+        ended(&mut self.fake, &self.cluster, &end, &POLICY, Duration::ZERO).unwrap();
     }
 
     /// The cluster unit as it is between its end and what follows.

@@ -134,6 +134,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     let end = cluster::Ended {
         number: ended.number,
         autorestart: ended.autorestart,
+        stop_exit_codes: ended.stop_exit_codes.clone(),
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)
@@ -142,7 +143,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     Ok(cluster::ended(
         context.manager()?,
         &cluster,
-        end,
+        &end,
         &policy,
         now,
     )?)

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Instances, Line, OnFailure, Policy, Usage, Value};
+use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value};
 
 /// How long the first instance that serves waits for the others, where the unit does not say so.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -65,6 +65,8 @@ pub struct Ended<N = u32> {
     pub max_restarts: u32,
     /// Whether systemd starts the instance again by itself.
     pub autorestart: bool,
+    /// Exit statuses after which systemd does not.
+    pub stop_exit_codes: Statuses,
 }
 
 /// A command of `rsgen unit`.
@@ -215,6 +217,7 @@ impl<N: Value> Ended<N> {
             min_uptime,
             max_restarts,
             autorestart,
+            stop_exit_codes,
         } = self;
         Line::of("ended")
             .word(app)
@@ -222,6 +225,7 @@ impl<N: Value> Ended<N> {
             .flag("--min-uptime", min_uptime)
             .flag("--max-restarts", max_restarts)
             .flag("--autorestart", autorestart)
+            .optional("--stop-exit-codes", stop_exit_codes.named())
     }
 }
 
@@ -234,6 +238,7 @@ impl Ended {
             min_uptime: words.flag("--min-uptime")?,
             max_restarts: words.flag("--max-restarts")?,
             autorestart: words.flag("--autorestart")?,
+            stop_exit_codes: words.optional("--stop-exit-codes")?.unwrap_or_default(),
         };
         words.end()?;
         Ok(ended)

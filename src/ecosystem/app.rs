@@ -49,10 +49,12 @@ keys! {
 
             /// A table of environment variables, which every user can read: secrets belong in `env_file`.
             ///
-            /// Numbers, true and false are passed as they are written. A name that sounds like a secret gets a warning. The
+            /// Numbers, true and false are passed as they are written. `"{3100 + i}"` counts: `i` is the number of the
+            /// instance, so that each has a value of its own. A name that sounds like a secret gets a warning. The
             /// variables of a table `[apps.env_NAME]` go over these with `--env NAME`, see [environments](#environments).
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
-                .pm2("with the tables `env_NAME`, and `--env NAME`");
+                .pm2("with the tables `env_NAME`, and `--env NAME`")
+                .replaces(&["increment_var"], "env.PORT = \"{3100 + i}\"", "`i` is the number of the instance");
 
             /// A file of environment variables, or a list of up to 64 such files, relative to `cwd`.
             ///
@@ -91,7 +93,7 @@ keys! {
             /// The address that all instances share, or a list of addresses: `3000`, `"127.0.0.1:3000"`,
             /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`.
             listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses).required("the address that all instances share")
-                .replaces(&["increment_var", "port"], "listen = 3000", "all instances share one port");
+                .replaces(&["port"], "listen = 3000", "all instances share one port; `env.PORT` is the variable");
 
             /// How the program gets the socket: `"bind"` for an unmodified program, which calls bind(2), `"fds"` for a
             /// program that uses `sd_listen_fds(3)`.

@@ -11,6 +11,7 @@ use super::key::Wanted;
 use super::newer;
 use super::read::{Fields, MOST_GUESSED, Value, scalar};
 use super::variables;
+use crate::contract::count;
 use crate::unit::directive::{self, Section};
 use crate::unit::{self, escape};
 
@@ -50,7 +51,15 @@ pub(super) fn read_variables(
             );
             continue;
         };
-        if !escape::fits_environment(&text) {
+        if count::is_mistaken(&text) {
+            f.faults.push(
+                Diagnostic::error(
+                    value.span(),
+                    format!("`{key}` is `{text}`, which does not count"),
+                )
+                .help("write it as in `{3100 + i}`, where `i` is the number of the instance"),
+            );
+        } else if !escape::fits_environment(&text) {
             f.faults.push(
                 Diagnostic::error(value.span(), format!("`{key}` holds a control character"))
                     .help("systemd passes only tabs and newlines on; put the value into a file"),

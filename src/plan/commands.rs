@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
-use crate::contract::{Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way};
+use crate::contract::{Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way, count};
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 
@@ -109,8 +109,18 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
         },
         preload: is_drained(app) && life.preload,
         env_files: env_files.iter().map(Text::plain).collect(),
+        counted: counted(app),
         program: program.map(Into::into).collect(),
     }
+}
+
+/// The variables that have a number for each instance.
+fn counted(app: &App) -> Vec<String> {
+    let counted = app
+        .env
+        .iter()
+        .filter(|(_, value)| count::first(value).is_some());
+    counted.map(|(name, _)| name.clone()).collect()
 }
 
 fn is_drained(app: &App) -> bool {
@@ -139,5 +149,6 @@ fn ended(app: &App) -> Ended<Text> {
         min_uptime: life.min_uptime,
         max_restarts: life.max_restarts,
         autorestart: life.autorestart,
+        stop_exit_codes: life.stop_exit_codes.clone(),
     }
 }

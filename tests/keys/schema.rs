@@ -125,6 +125,10 @@ fn form(form: Form) -> Vec<(&'static str, Json)> {
         Form::Text => one("type", "string".into()),
         Form::OneOf(words) => one("enum", json!(words)),
         Form::Instances => any([json!({ "type": "integer" }), text]),
+        Form::Statuses => {
+            let status = json!({ "type": "integer", "minimum": 0, "maximum": 255 });
+            any([status.clone(), list_of(&status)])
+        }
         Form::Account => one("type", json!(["string", "integer"])),
         Form::Words => any([text, list_of(&scalar)]),
         Form::Texts => any([text.clone(), list_of(&text)]),

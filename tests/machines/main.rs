@@ -14,6 +14,7 @@ mod env_files;
 mod environment;
 mod exposure;
 mod faults;
+mod from_pm2;
 mod harness;
 mod hostile;
 mod init;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             FAULTS,
             HOSTILE,
             INSTALL,
+            FROM_PM2,
             SANDBOX,
             SHOWN,
             EXPOSURE,
@@ -202,6 +204,11 @@ const HOSTILE: &[Spec] = specs![
     hostile::a_helper_is_out_of_reach_of_its_programs_user,
     hostile::a_helper_stays_small_whatever_is_sent_to_it,
     hostile::a_full_queue_loses_nothing,
+];
+
+const FROM_PM2: &[Spec] = specs![
+    from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
+    from_pm2::an_exit_status_that_ends_the_work_is_no_failure,
 ];
 
 const INSTALL: &[Spec] = specs![
