@@ -7,14 +7,17 @@ use clap::Args;
 use super::apply::{self, Prepared};
 use super::context::Context;
 use super::deploy::{self, Goal};
+use super::host_probe::HostProbe;
 use super::import;
 use super::input::{self, Input};
 use super::list;
 use super::manual::Manual;
 use super::options::Environment;
+use super::port_owner;
 use super::power;
 use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
+use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::import::Kind;
 use crate::output::{Exit, Failure, Notice, Sink};
@@ -85,7 +88,12 @@ impl Subcommand for Install {
             env: self.environment.env.as_deref(),
         };
         let version = context.systemd_version();
-        let prepared = selection::select(&wanted, &context.layout, version, context.sink)?
+        let selected = selection::select(&wanted, &context.layout, version, context.sink)?;
+        let apps: Vec<App> = selected
+            .iter()
+            .map(|selected| selected.app.clone())
+            .collect();
+        let prepared = selected
             .into_iter()
             .map(|selected| apply::prepare(&context.layout, context.host, selected))
             .collect::<Result<Vec<_>, _>>()?;
@@ -97,6 +105,10 @@ impl Subcommand for Install {
             return Ok(());
         }
         context.require_permission("install")?;
+        let probe = HostProbe::new(None, context.layout.scope);
+        for app in &apps {
+            port_owner::refuse_taken(app, context.manager()?, &probe)?;
+        }
         let outcome = deploy::deploy(&mut context.jobs()?, &prepared, Goal::Current)?;
         context.sink.answer(&outcome);
         if !context.sink.is_for_scripts() {

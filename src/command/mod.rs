@@ -11,6 +11,7 @@ mod limits;
 mod manual;
 mod node;
 mod options;
+mod port_owner;
 mod power;
 mod selection;
 mod state;

@@ -2,7 +2,7 @@
 
 use testbed::{Machine, wait_until};
 
-use crate::cluster::{SOON, assert_exactly, instances};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, instances, listener, write_ecosystem};
 
 const CONFIG: &str = "module.exports = { apps: [{
   name: 'web', script: 'server.js', exec_mode: 'cluster', instances: 2, uid: 'www-data', port: 3000, stop_exit_codes: [3],
@@ -87,4 +87,52 @@ pub(crate) fn an_exit_status_that_ends_the_work_is_no_failure(machine: &mut Mach
     assert_exactly(machine, 0);
     // The port is still open: the next connection starts the app.
     wait_until(SOON, "an answer", || machine.get(3000).is_ok());
+}
+
+/// Holds a port as PM2's daemon does, whose name for itself is all that shows what it is.
+const DAEMON: &str = "const net = require('net');
+process.title = process.argv[2];
+net.createServer().listen(3000, '127.0.0.1', () => console.log('listens'));
+";
+
+pub(crate) fn who_has_the_port_is_told_before_anything_changes(machine: &mut Machine) {
+    machine.write("/srv/daemon.js", DAEMON);
+    for (title, help) in [
+        (
+            "PM2 v7.0.3: God Daemon (/var/www/.pm2)",
+            "as `www-data`, find the app with `pm2 list`",
+        ),
+        ("other", "stop it, or write another address in `listen`"),
+    ] {
+        let unit = format!("holder-{}", title.len());
+        machine
+            .run(&[
+                "systemd-run",
+                "--unit",
+                &unit,
+                "--uid=www-data",
+                "node",
+                "/srv/daemon.js",
+                title,
+            ])
+            .ok();
+        wait_until(SOON, "the port to be taken", || listener(machine).is_some());
+        machine.write_app("graceful.js", "/srv/web");
+        write_ecosystem(machine, "graceful.js", "1", "");
+        let pid = machine.main_pid(&format!("{unit}.service"));
+        machine
+            .run(&["rsgen", "install", ECOSYSTEM])
+            .exits(1)
+            .says(&format!(
+                "`web` cannot listen on 3000: `{title}` (pid {pid}) listens there"
+            ))
+            .says(help);
+        machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
+        machine.run(&["systemctl", "stop", &unit]).ok();
+    }
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
 }

@@ -209,6 +209,7 @@ const HOSTILE: &[Spec] = specs![
 const FROM_PM2: &[Spec] = specs![
     from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
     from_pm2::an_exit_status_that_ends_the_work_is_no_failure,
+    from_pm2::who_has_the_port_is_told_before_anything_changes,
 ];
 
 const INSTALL: &[Spec] = specs![
