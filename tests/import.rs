@@ -100,7 +100,7 @@ fn each_file_becomes_the_expected_ecosystem_file() {
 const LEFT_TO_THE_HOST: &[&str] = &[
     "this app has no `listen`",
     "`listen` is empty",
-    "unknown key `cron_restart`",
+    "unknown key `reload_schedule`",
     "unknown key `ignore_watch`",
     "unknown key `schedule`",
     "unknown key `watch`",

@@ -5,7 +5,6 @@ use toml_edit::{Array, Value as Toml};
 use super::attribute::renamed;
 use super::command;
 use super::draft::{Draft, Given};
-use super::schedule;
 use super::value::Value;
 use crate::contract::time as span;
 use crate::unit::name as unit_name;
@@ -282,24 +281,18 @@ pub(super) fn cron_restart(draft: &mut Draft<'_>, given: Given<'_>) {
         Value::Bool(false) => draft.leave(given, "it is off"),
         value if value.integer() == Some(0) => draft.leave(given, "it is off"),
         Value::Text(pattern) if pattern.trim().is_empty() => draft.leave(given, "it is off"),
-        Value::Text(pattern) if draft.is_job() => match schedule::of_cron(pattern) {
-            Some(calendar) => {
-                let note = format!(
-                    "`{} = \"{pattern}\"` with `autorestart = false` in PM2: a job",
-                    given.name
-                );
-                draft.entries.retain(|entry| entry.key != "autorestart");
-                draft.set("schedule", calendar, note);
-            }
-            None => draft.leave(
-                given,
-                "write the times of the job as `schedule`, see systemd.time(7)",
-            ),
-        },
-        Value::Text(pattern) => draft.set(
-            "cron_restart",
+        Value::Text(pattern) if draft.is_job() => draft.set(
+            "schedule",
             pattern.as_str(),
-            "PM2 restarts all instances at once; here it is a rolling reload",
+            format!("`{}` with `autorestart = false` in PM2: a job", given.name),
+        ),
+        Value::Text(pattern) => draft.set(
+            "reload_schedule",
+            pattern.as_str(),
+            format!(
+                "`{}` in PM2, which restarts all instances at once; here it is a reload",
+                given.name
+            ),
         ),
         _ => draft.refuse(given, "a pattern of cron"),
     }
@@ -311,7 +304,7 @@ pub(super) fn watch(draft: &mut Draft<'_>, given: Given<'_>) {
         Value::Bool(true) => draft.set(
             "watch",
             true,
-            "PM2 restarts all instances; here it is a rolling reload",
+            "PM2 restarts all instances at once; here it is a reload, for development",
         ),
         _ => words_of_watch(draft, given, "watch"),
     }

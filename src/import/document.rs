@@ -3,8 +3,38 @@
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
 use super::draft::{Draft, Entry};
-use crate::ecosystem::{APPS, rows};
+use crate::ecosystem::APPS;
 use crate::visible::{self, Visible};
+
+/// The keys that an import writes, in the order in which documents list keys.
+const ORDER: &[&str] = &[
+    "name",
+    "script",
+    "args",
+    "cwd",
+    "interpreter",
+    "interpreter_args",
+    "instances",
+    "instance_var",
+    "user",
+    "group",
+    "listen",
+    "ready",
+    "kill_timeout",
+    "shutdown_with_message",
+    "listen_timeout",
+    "restart_delay",
+    "autorestart",
+    "stop_exit_codes",
+    "min_uptime",
+    "max_restarts",
+    "exp_backoff_restart_delay",
+    "watch",
+    "ignore_watch",
+    "watch_delay",
+    "schedule",
+    "reload_schedule",
+];
 
 /// The longest line of a comment.
 const WIDTH: usize = 110;
@@ -21,8 +51,7 @@ pub(super) fn write(head: &[String], drafts: Vec<Draft<'_>>) -> String {
 }
 
 fn app(mut draft: Draft<'_>) -> Table {
-    let order: Vec<&str> = rows().iter().map(|row| row.name).collect();
-    let place = |entry: &Entry| order.iter().position(|key| *key == entry.key);
+    let place = |entry: &Entry| ORDER.iter().position(|key| *key == entry.key);
     draft
         .entries
         .sort_by_key(|entry| place(entry).unwrap_or(usize::MAX));

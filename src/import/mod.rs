@@ -13,7 +13,6 @@ mod dump;
 mod kind;
 mod log;
 mod procfile;
-mod schedule;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -28,7 +27,7 @@ use toml_edit::Array;
 pub use kind::Kind;
 
 use crate::unit::Fault;
-use draft::{Draft, Origin};
+use draft::{Draft, Entry, Origin};
 use value::{Table, member};
 
 /// A file that is imported.
@@ -111,8 +110,43 @@ fn draft<'a>(origin: &'a Origin, kind: Kind, app: &'a Table) -> Draft<'a> {
         draft.set("name", name, "");
     }
     place(&mut draft);
+    keep_to_jobs(&mut draft);
     listen(&mut draft, kind);
     draft
+}
+
+/// Keys about starting again, readiness and reloads, of which a job has none.
+const OF_LASTING_APPS: &[&str] = &[
+    "autorestart",
+    "exp_backoff_restart_delay",
+    "instances",
+    "listen",
+    "listen_timeout",
+    "max_restarts",
+    "min_uptime",
+    "ready",
+    "restart_delay",
+    "shutdown_with_message",
+];
+
+fn keep_to_jobs(draft: &mut Draft<'_>) {
+    if draft.entry("schedule").is_none() {
+        return;
+    }
+    let is_of_both = |entry: &Entry| !OF_LASTING_APPS.contains(&entry.key.as_str());
+    let (kept, gone): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut draft.entries)
+        .into_iter()
+        .partition(is_of_both);
+    draft.entries = kept;
+    // What the note of `schedule` says already.
+    let gone = gone.iter().filter(|entry| entry.key != "autorestart");
+    for Entry { key, value, .. } in gone {
+        let value = value.to_string();
+        draft.left.push(format!(
+            "{key} = {}: a job is one process that ends by itself",
+            value.trim()
+        ));
+    }
 }
 
 /// PM2 takes the folder of the shell for the working directory, rsgen that of the file.

@@ -76,10 +76,10 @@ fn a_file_without_apps_is_refused() {
 #[test]
 fn a_job_is_an_app_that_a_timer_starts() {
     let text = app(
-        &serde_json::json!({ "script": "clean.js", "cron_restart": "0 3 * * *", "autorestart": false }),
+        &serde_json::json!({ "script": "clean.js", "cron_restart": "0 3 * * *", "autorestart": false, "max_restarts": 3, "port": 80 }),
     );
-    assert!(text.contains("schedule = \"*-*-* 3:0:0\""), "{text}");
-    for key in ["listen", "\nautorestart", "\ncron_restart"] {
+    assert!(text.contains("\nschedule = \"0 3 * * *\""), "{text}");
+    for key in ["\nlisten", "\nautorestart", "\nmax_restarts"] {
         assert!(!text.contains(key), "{text}");
     }
 }
