@@ -34,11 +34,7 @@ impl Input {
         }
         let shown = path.display().to_string();
         if Kind::is_of_pm2(path) {
-            return Err(
-                Failure::new(Exit::Invalid, format!("`{shown}` is a file of PM2's")).help(format!(
-                    "make an ecosystem file of it: `rsgen import {shown}`"
-                )),
-            );
+            return Err(of_pm2(path));
         }
         let absolute = std::path::absolute(path)
             .map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
@@ -92,6 +88,14 @@ impl Input {
         self.root = Some(root);
         Ok(self)
     }
+}
+
+/// The failure for a file that can be imported in the place of an ecosystem file.
+pub(super) fn of_pm2(path: &Path) -> Failure {
+    let shown = path.display();
+    Failure::new(Exit::Invalid, format!("`{shown}` is no TOML")).help(format!(
+        "if it is a file of PM2's, `rsgen import {shown}` makes an ecosystem file of it"
+    ))
 }
 
 /// The help for a file that is missing: there may be one of PM2's in its place.

@@ -124,10 +124,11 @@ impl Subcommand for Install {
 fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let file = &arguments.file;
     if !arguments.import {
-        let shown = file.display();
-        return Err(Failure::new(Exit::Usage, format!("`{shown}` is a file of PM2's")).help(format!(
-            "make an ecosystem file of it with `rsgen import {shown}` and read that; `--import` makes and installs it"
-        )));
+        let help = format!(
+            "`rsgen import {}` makes an ecosystem file of a file of PM2's; with --import this command does that first",
+            file.display()
+        );
+        return Err(input::of_pm2(file).help(help));
     }
     let target = import::beside(file);
     let shown = target.display().to_string();
