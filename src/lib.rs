@@ -11,6 +11,7 @@ pub mod contract;
 pub mod drain;
 pub mod ecosystem;
 pub mod generate;
+pub mod import;
 pub mod layout;
 mod log;
 pub mod output;

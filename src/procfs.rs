@@ -4,6 +4,7 @@
 //! are. So each line is read by its place, never by what it ends or begins with, and what is not exactly as the
 //! kernel writes it is nothing.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::str::FromStr;
 
@@ -106,6 +107,38 @@ pub fn vdso(maps: &str) -> Option<(u64, u64)> {
         let (start, end) = place.split_once('-')?;
         Some((hex(start)?, hex(end)?)).filter(|(start, end)| start < end)
     })
+}
+
+/// The sockets of `/proc/net/tcp`, `tcp6`, `udp` and `udp6` that listen, or that receive from anybody, with their inodes.
+#[must_use]
+pub fn listeners(text: &str) -> Vec<(SocketAddr, u64)> {
+    text.lines().filter_map(listener).collect()
+}
+
+/// `0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 …`
+fn listener(line: &str) -> Option<(SocketAddr, u64)> {
+    // TCP_LISTEN; a datagram socket without a peer is in TCP_CLOSE.
+    const STATES: [&str; 2] = ["0A", "07"];
+    let mut words = line.split_whitespace();
+    let (local, remote, state) = (words.nth(1)?, words.next()?, words.next()?);
+    if !STATES.contains(&state) || !remote.ends_with(":0000") {
+        return None;
+    }
+    let (address, port) = local.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let inode = decimal(words.nth(5)?)?;
+    // Each group of eight digits is a number as the processor has it.
+    let digits = Some(address.as_bytes()).filter(|digits| digits.len() % 8 == 0)?;
+    let numbers = digits.chunks(8).map(|digits| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    });
+    let bytes: Vec<u8> = numbers.collect::<Option<Vec<_>>>()?.concat();
+    let ip = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(bytes) => IpAddr::from(bytes),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?),
+    };
+    Some((SocketAddr::new(ip, port), inode))
 }
 
 /// The file that says how much the Yama module restricts ptrace(2); not there without the module.
@@ -274,6 +307,27 @@ mod tests {
             "1:name=systemd:/a/web@3.service\n",
         ] {
             assert!(!group.holds(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn of_the_sockets_those_that_listen_are_found() {
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+        let rest = "00000000:00000000 00:00000000 00000000    33        0 61 1 0 100 0 0 10 0";
+        for (words, found) in [
+            ("0100007F:0BB8 00000000:0000 0A", Some("127.0.0.1:3000")),
+            ("00000000:14E9 00000000:0000 07", Some("0.0.0.0:5353")),
+            (
+                "00000000000000000000000001000000:0BB8 00000000000000000000000000000000:0000 0A",
+                Some("[::1]:3000"),
+            ),
+            ("0100007F:0BB8 0100007F:1234 01", None),
+            ("0100007F:0BB8 0100007F:1234 07", None),
+            ("0100007:0BB8 00000000:0000 0A", None),
+        ] {
+            let text = format!("{head}\n   0: {words} {rest}\n");
+            let expected: Vec<_> = found.iter().map(|f| (f.parse().unwrap(), 61)).collect();
+            assert_eq!(listeners(&text), expected, "{words}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::verdict::{self, Verdict};
 use super::{Cluster, serving};
 use crate::brake::Deaths;
-use crate::contract::{self, ERRORED, Policy};
+use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// An instance whose run has ended. How, systemd is asked: it says so in variables as well
@@ -24,12 +24,19 @@ pub struct Ended<'a> {
     pub autorestart: bool,
     /// The files of variables that systemd reads for it.
     pub env_files: &'a [PathBuf],
+    /// Exit statuses after which systemd does not.
+    pub stop_exit_codes: &'a Statuses,
 }
 
 impl Ended<'_> {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
     pub(super) fn is_final(self, unit: &Unit) -> bool {
         !self.autorestart || exit_status(unit).is_some_and(contract::is_final)
+    }
+
+    /// Whether the app itself says that such an end is one for good.
+    fn is_meant(self, unit: &Unit) -> bool {
+        exit_status(unit).is_some_and(|status| self.stop_exit_codes.has(status))
     }
 }
 
@@ -71,7 +78,7 @@ pub fn ended(
     if job.is_some_and(QueuedJob::is_restart) {
         return Ok(());
     }
-    let requested = job.is_some_and(QueuedJob::is_stop);
+    let requested = job.is_some_and(QueuedJob::is_stop) || end.is_meant(&unit);
     if !requested {
         // A job called `start` is the one that has just failed.
         let deaths = count(cluster, end, &unit, policy, now);

@@ -42,7 +42,7 @@ pub fn loss(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::ERRORED;
+    use crate::contract::{ERRORED, Statuses};
     use crate::layout::Scope;
     use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
@@ -77,6 +77,7 @@ mod tests {
             number: 1,
             autorestart: true,
             env_files: &[],
+            stop_exit_codes: &Statuses::default(),
         };
         loss(&mut fake, &cluster, end).unwrap()
     }

@@ -1,6 +1,7 @@
 //! The commands of the cluster unit on a systemd of the test.
 
 mod jobs;
+mod statuses;
 
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ impl Bench {
             number,
             autorestart: true,
             env_files: &[],
+            stop_exit_codes: &vec![3].into(),
         };
         self.fake.set(unit);
         ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();

@@ -12,11 +12,12 @@ use super::input::Input;
 use super::limits;
 use super::manual::Manual;
 use super::missing;
+use super::options::Environment;
 use super::selection;
 use super::subcommand::Subcommand;
 use super::unsupported;
 use crate::ecosystem::diagnostic::Located;
-use crate::ecosystem::{self, App, Diagnostic, Report, Severity, resolve};
+use crate::ecosystem::{self, App, Diagnostic, Report, Severity, environments, resolve};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
 
@@ -26,6 +27,8 @@ pub(super) struct Check {
     /// The ecosystem files
     #[arg(value_name = "FILE", default_value = "ecosystem.toml")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    environment: Environment,
 }
 
 /// The faults of all files, as scripts read them.
@@ -56,10 +59,11 @@ impl Subcommand for Check {
         let version = context.systemd_version();
         let layout = &context.layout;
         let host = HostProbe::new(None, layout);
+        let env = self.environment.env.as_deref();
         let examined = self
             .files
             .iter()
-            .map(|f| Ok(examine(&Input::read(f)?, &host, layout, version)));
+            .map(|f| examine(&Input::read(f)?, env, &host, layout, version));
         let examined = examined.collect::<Result<Vec<_>, Failure>>()?;
         let (reports, apps): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
         for (report, apps) in reports.iter().zip(&apps) {
@@ -99,19 +103,23 @@ fn count_errors(reports: &[Report]) -> String {
     }
 }
 
-/// The faults of a file, and its apps as they would be installed.
 fn examine(
     input: &Input,
+    env: Option<&str>,
     host: &HostProbe,
     layout: &Layout,
     version: Option<u32>,
-) -> (Report, Vec<App>) {
+) -> Result<(Report, Vec<App>), Failure> {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
+    if !report.has_errors() {
+        selection::choose_environment(input, env, &mut apps)?;
+    }
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
     ecosystem::refuse_ignored(&mut faults, version);
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
+        faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
         faults.extend(missing::faults(app));
@@ -121,7 +129,7 @@ fn examine(
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
         );
     }
-    (Report::new(&input.shown, &input.text, faults), apps)
+    Ok((Report::new(&input.shown, &input.text, faults), apps))
 }
 
 #[cfg(test)]
@@ -141,7 +149,7 @@ mod tests {
         };
         let layout = Layout::system("/nonexistent".as_ref());
         let host = HostProbe::new(None, &layout);
-        let (report, _) = examine(&input, &host, &layout, version);
+        let (report, _) = examine(&input, None, &host, &layout, version).unwrap();
         let of_directives = report.diagnostics.iter().filter(|fault| {
             ["is ignored by", "is no directive"]
                 .iter()

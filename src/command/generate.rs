@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::input::Input;
 use super::manual::Manual;
+use super::options::Environment;
 use super::selection::{self, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::resolve::FileStatus;
@@ -24,6 +25,8 @@ pub(super) struct Generate {
     /// Only these apps of the file
     #[arg(long, value_name = "APP", value_delimiter = ',')]
     only: Vec<String>,
+    #[command(flatten)]
+    environment: Environment,
     /// The folder to write the units into
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -83,6 +86,7 @@ impl Subcommand for Generate {
             keeps: false,
             is_for_a_package: true,
             is_for_now: false,
+            env: self.environment.env.as_deref(),
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {

@@ -269,7 +269,7 @@ fn is_listed(database: &str, name: &str) -> bool {
 }
 
 /// The output of a command that succeeds.
-fn answer(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn answer(program: &str, arguments: &[&str]) -> Option<String> {
     let done = Command::new(program)
         .env_clear()
         .args(arguments)

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::generate::files;
+use crate::import::Kind;
 use crate::output::{Exit, Failure};
 
 /// The file name that means standard input.
@@ -33,14 +34,15 @@ impl Input {
             return Self::from_standard_input();
         }
         let shown = path.display().to_string();
+        if Kind::is_of_pm2(path) {
+            return Err(of_pm2(path));
+        }
         let absolute =
             absolute(path).map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
         let text = File::open(path).and_then(files::text).map_err(|e| {
             let failure = Failure::new(Exit::Invalid, format!("`{shown}` cannot be read: {e}"));
             match e.kind() {
-                ErrorKind::NotFound => {
-                    failure.help("name an ecosystem file, or a script with `--listen`")
-                }
+                ErrorKind::NotFound => failure.help(missing(path)),
                 ErrorKind::InvalidData => failure.help("save it as UTF-8"),
                 ErrorKind::FileTooLarge => failure.help(TOO_LONG),
                 _ => failure,
@@ -116,6 +118,24 @@ pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
         return std::path::absolute(path);
     }
     std::path::absolute(current_folder()?.join(path))
+}
+
+/// The failure for a file that can be imported in the place of an ecosystem file.
+pub(super) fn of_pm2(path: &Path) -> Failure {
+    let shown = path.display();
+    Failure::new(Exit::Invalid, format!("`{shown}` is no TOML")).help(format!(
+        "if it is a file of PM2's, `rsgen import {shown}` makes an ecosystem file of it"
+    ))
+}
+
+/// The help for a file that is missing: there may be one of PM2's in its place.
+fn missing(path: &Path) -> String {
+    let names = ["js", "cjs", "mjs", "json", "yml"].map(|e| format!("ecosystem.config.{e}"));
+    let of_pm2 = names.iter().map(|name| path.with_file_name(name));
+    match of_pm2.into_iter().find(|path| path.is_file()) {
+        Some(found) => format!("make it of PM2's file: `rsgen import {}`", found.display()),
+        None => "name an ecosystem file, or a script with `--listen`".to_owned(),
+    }
 }
 
 /// The folder of a file, if TOML can hold the folder's name.

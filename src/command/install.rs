@@ -7,14 +7,20 @@ use clap::Args;
 use super::apply::{self, Prepared};
 use super::context::Context;
 use super::deploy::{self, Goal};
+use super::host_probe::HostProbe;
+use super::import;
 use super::input::{self, Input};
 use super::list;
 use super::manual::Manual;
+use super::options::Environment;
+use super::port_owner;
 use super::power;
-use super::selection::{self, Wanted};
+use super::selection::{self, Selected, Wanted};
 use super::subcommand::Subcommand;
+use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
-use crate::output::{Exit, Failure};
+use crate::import::Kind;
+use crate::output::{Exit, Failure, Notice, Sink};
 
 /// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
@@ -28,9 +34,14 @@ pub(super) struct Install {
     /// Only these apps of the file
     #[arg(long, value_name = "APP", value_delimiter = ',')]
     only: Vec<String>,
+    #[command(flatten)]
+    environment: Environment,
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// For a file of PM2's: make an ecosystem.toml of it, and install that
+    #[arg(long)]
+    import: bool,
     /// Move to another address, or to none, closing the old one first
     #[arg(long)]
     replace_listener: bool,
@@ -61,6 +72,10 @@ impl Subcommand for Install {
                 "rsgen install ecosystem.toml --only web",
                 "Installs one app of the file, or brings it up to the file.",
             ),
+            (
+                "rsgen install ecosystem.toml --env production",
+                "Installs the file with the variables of `env_production` over those of `env`.",
+            ),
         ],
     };
 
@@ -76,7 +91,7 @@ pub(super) fn bring_up(
     verb: &str,
     goal: Goal,
 ) -> Result<(), Failure> {
-    let input = input(arguments)?;
+    let input = input(arguments, context.sink)?;
     let wanted = Wanted {
         input: &input,
         only: &arguments.only,
@@ -84,8 +99,11 @@ pub(super) fn bring_up(
         keeps: true,
         is_for_a_package: false,
         is_for_now: true,
+        env: arguments.environment.env.as_deref(),
     };
-    let prepared = prepare(context, &wanted)?;
+    let selected = select(context, &wanted)?;
+    let apps: Vec<App> = selected.iter().map(|s| s.app.clone()).collect();
+    let prepared = apply_all(context, selected)?;
     if !arguments.dry_run {
         // Before the changes are told as if they were made.
         context.require_permission(verb)?;
@@ -97,6 +115,10 @@ pub(super) fn bring_up(
         let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal)?;
         context.sink.answer(&outcome);
         return Ok(());
+    }
+    let probe = HostProbe::new(None, &context.layout);
+    for app in &apps {
+        port_owner::refuse_taken(app, context.manager()?, &probe)?;
     }
     let outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal)?;
     context.sink.answer(&outcome);
@@ -114,14 +136,58 @@ pub(super) fn prepare(
     context: &mut Context<'_>,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<Prepared>, Failure> {
+    let selected = select(context, wanted)?;
+    apply_all(context, selected)
+}
+
+fn select(context: &mut Context<'_>, wanted: &Wanted<'_>) -> Result<Vec<Selected>, Failure> {
     let version = context.systemd_version();
-    selection::select(wanted, &context.layout, version, context.sink)?
+    selection::select(wanted, &context.layout, version, context.sink)
+}
+
+fn apply_all(context: &Context<'_>, selected: Vec<Selected>) -> Result<Vec<Prepared>, Failure> {
+    selected
         .into_iter()
         .map(|selected| apply::prepare(&context.layout, context.host, selected))
         .collect()
 }
 
-fn input(arguments: &Install) -> Result<Input, Failure> {
+/// The ecosystem file that is made of one of PM2's, if that is asked for.
+fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
+    let file = &arguments.file;
+    if !arguments.import {
+        let help = format!(
+            "`rsgen import {}` makes an ecosystem file of a file of PM2's; with --import this command does that first",
+            file.display()
+        );
+        return Err(input::of_pm2(file).help(help));
+    }
+    let target = import::beside(file);
+    let shown = target.display().to_string();
+    if target.symlink_metadata().is_ok() {
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` is there already"))
+            .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force`")));
+    }
+    let imported = import::import(file, Some(&target))?;
+    if !arguments.dry_run {
+        import::write(&target, file, &imported.text, false)?;
+        sink.notice(&Notice::Written(&shown));
+        return Input::read(&target);
+    }
+    let absolute =
+        input::absolute(&target).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+    Ok(Input {
+        shown,
+        text: imported.text,
+        folder: input::utf8_folder(&absolute)?,
+        root: None,
+    })
+}
+
+fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
+    if Kind::is_of_pm2(&arguments.file) && arguments.listen.is_empty() {
+        return of_pm2(arguments, sink);
+    }
     let is_script = arguments.file.extension().is_none_or(|e| e != "toml")
         && arguments.file != Path::new(input::STANDARD_INPUT);
     if !is_script {

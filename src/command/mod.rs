@@ -12,7 +12,9 @@ mod last_words;
 mod limits;
 mod manual;
 mod missing;
+mod node;
 mod options;
+mod port_owner;
 mod power;
 mod selection;
 mod serving;
@@ -79,6 +81,7 @@ subcommands! {
     list::List,
     check::Check,
     generate::Generate,
+    import::Import,
     completions::Completions,
     pages::Pages,
     unit::Unit,

@@ -40,6 +40,14 @@ impl Global {
     }
 }
 
+/// The choice of an environment.
+#[derive(Debug, Args)]
+pub(super) struct Environment {
+    /// Put the variables of the tables `env_NAME` over `env`
+    #[arg(long, value_name = "NAME")]
+    pub(super) env: Option<String>,
+}
+
 /// The apps and instances that a subcommand works on.
 #[derive(Debug, Args)]
 pub(super) struct Targets {

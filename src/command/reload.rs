@@ -84,6 +84,7 @@ impl Reload {
                 keeps: true,
                 is_for_a_package: false,
                 is_for_now: true,
+                env: None,
             };
             for prepared in install::prepare(context, &wanted)? {
                 refuse_readdressing(&prepared, file)?;

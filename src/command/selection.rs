@@ -6,7 +6,9 @@ use super::input::Input;
 use super::missing;
 use super::unsupported;
 use crate::ecosystem::values::Instances;
-use crate::ecosystem::{self, App, Chosen, Diagnostic, Report, Severity, pin, resolve};
+use crate::ecosystem::{
+    self, App, Chosen, Diagnostic, Report, Severity, environments, pin, resolve,
+};
 use crate::generate::{files, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Sink};
@@ -30,6 +32,8 @@ pub(super) struct Wanted<'a> {
     pub(super) is_for_a_package: bool,
     /// Whether the apps are going to be started here, so that the files they read have to be there.
     pub(super) is_for_now: bool,
+    /// The environment whose variables go over `env`.
+    pub(super) env: Option<&'a str>,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -39,7 +43,9 @@ pub(super) fn select(
     version: Option<u32>,
     sink: &dyn Sink,
 ) -> Result<Vec<Selected>, Failure> {
-    let Wanted { input, only, .. } = *wanted;
+    let Wanted {
+        input, only, env, ..
+    } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
     ecosystem::refuse_ignored(&mut report.diagnostics, version);
@@ -68,8 +74,12 @@ pub(super) fn select(
     } else {
         host
     };
+    if !report.has_errors() {
+        choose_environment(input, env, picked.iter_mut().map(|(_, app, _)| app))?;
+    }
     for (index, app, chosen) in &mut picked {
         resolve::resolve(app, &input.folder, &host, &mut faults);
+        faults.extend(environments::unused(app, env));
         *chosen = choose(wanted, layout, *index, app, sink);
         app.instances = chosen.map_or(app.instances, |chosen| chosen.instances);
         if input.root.is_none() {
@@ -94,6 +104,7 @@ pub(super) fn select(
         .map(|(index, app, chosen)| {
             let pinned = pin::pin(&input.text, index, &app, chosen)
                 .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
+            let pinned = environments::settle(pinned, env);
             Ok(Selected { app, pinned })
         })
         .collect()
@@ -138,6 +149,26 @@ pub(super) fn tell_choices(sink: &dyn Sink, app: &App) {
     if let Some(program) = &app.first_in_path {
         sink.notice(&Notice::FirstInPath(app.name(), program));
     }
+}
+
+/// Puts the variables of an environment, if one is chosen, over those of each app that has it.
+pub(super) fn choose_environment<'a>(
+    input: &Input,
+    env: Option<&str>,
+    apps: impl IntoIterator<Item = &'a mut App>,
+) -> Result<(), Failure> {
+    let Some(name) = env else {
+        return Ok(());
+    };
+    environments::choose(apps, name).map_err(|known| {
+        let fault = format!("`{}` has no environment `{name}`", input.shown);
+        let near = ecosystem::diagnostic::nearest(name, known.iter().map(String::as_str));
+        Failure::new(Exit::Usage, fault).help(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("add a table `[apps.env_{name}]` to an app"),
+            None => format!("its environments are {}", known.join(", ")),
+        })
+    })
 }
 
 /// Tells the warnings of a file that has no errors.

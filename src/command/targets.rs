@@ -10,6 +10,7 @@ use super::input::Input;
 use super::options::Targets;
 use crate::ecosystem::{self, diagnostic};
 use crate::generate::{self, sources};
+use crate::import::Kind;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::unit::name::{Member, parse_service};
@@ -132,7 +133,9 @@ fn one(
 
 /// Whether a word on the command line is the path of an ecosystem file.
 pub(super) fn is_file(word: &str) -> bool {
-    word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "toml")
+    word.contains('/')
+        || Kind::is_of_pm2(Path::new(word))
+        || Path::new(word).extension().is_some_and(|e| e == "toml")
 }
 
 /// Whether a word is the path of a program's source, as `pm2 start` takes it.

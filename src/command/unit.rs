@@ -149,6 +149,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         number: ended.number,
         autorestart: ended.autorestart,
         env_files: &ended.env_files,
+        stop_exit_codes: &ended.stop_exit_codes,
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)

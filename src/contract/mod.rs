@@ -8,6 +8,7 @@
 //!
 //! Pure and small, since the worker runs before every program: no file, no bus, no clap.
 
+pub mod count;
 mod drain;
 mod env_files;
 mod flags;
@@ -25,7 +26,7 @@ pub use env_files::EnvFiles;
 pub use flags::Usage;
 pub use line::{Line, Text, Value};
 pub use run::{Policy, Run};
-pub use status::{ERRORED, final_statuses, is_final};
+pub use status::{ERRORED, Statuses, final_statuses, is_final};
 pub use step::{Ended, Reload, Start, Step, Stop};
 pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

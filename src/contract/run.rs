@@ -39,6 +39,8 @@ pub struct Run<N = u32, F = PathBuf> {
     pub preload: bool,
     /// Files of variables that systemd must not read as root; a later one goes over an earlier one.
     pub env_files: Vec<F>,
+    /// Variables whose values count, see [`super::count`].
+    pub counted: Vec<String>,
     /// The program and its arguments.
     pub program: Vec<OsString>,
 }
@@ -57,6 +59,7 @@ impl<N: Value, F: Value> Run<N, F> {
             brake,
             preload,
             env_files,
+            counted,
             program,
         } = self;
         let Policy {
@@ -75,9 +78,12 @@ impl<N: Value, F: Value> Run<N, F> {
             .flag("--max-restarts", max_restarts)
             .flag("--preload", preload)
             .optional("--backoff", backoff.as_ref());
-        env_files
+        let line = env_files
             .iter()
-            .fold(line, |line, file| line.flag("--env-file", file))
+            .fold(line, |line, file| line.flag("--env-file", file));
+        counted
+            .iter()
+            .fold(line, |line, name| line.flag("--counted", name))
             .rest(program)
     }
 }
@@ -104,6 +110,7 @@ impl Run {
             // Until then no program was told.
             preload: words.since(1, "--preload")?.unwrap_or(false),
             env_files: words.every("--env-file")?,
+            counted: words.every("--counted")?,
             program: words.program()?,
         };
         words.end()?;

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::{Text, Value};
+
 /// The worker's exit status for an instance that is given up, see [`crate::brake`].
 pub const ERRORED: u8 = 190;
 
@@ -11,6 +13,46 @@ const NOT_RUN: RangeInclusive<u8> = 200..=243;
 /// Every such status, as `RestartPreventExitStatus=` lists them.
 pub fn final_statuses() -> impl Iterator<Item = u8> {
     std::iter::once(ERRORED).chain(NOT_RUN)
+}
+
+/// Exit statuses that an app names: they end an instance for good, and are no death.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Statuses(Vec<u8>);
+
+impl Statuses {
+    /// Whether an instance that has exited with this status has ended for good.
+    #[must_use]
+    pub fn has(&self, status: u8) -> bool {
+        self.0.contains(&status)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = u8> {
+        self.0.iter().copied()
+    }
+
+    /// The list as it is written, if there is one.
+    pub(super) fn named(&self) -> Option<&Self> {
+        Some(self).filter(|statuses| !statuses.0.is_empty())
+    }
+}
+
+impl From<Vec<u8>> for Statuses {
+    fn from(statuses: Vec<u8>) -> Self {
+        Self(statuses)
+    }
+}
+
+impl Value for Statuses {
+    fn show(&self) -> Text {
+        let statuses: Vec<String> = self.0.iter().map(u8::to_string).collect();
+        Text::plain(statuses.join(","))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let statuses = text.split(',').map(|status| status.parse().ok());
+        statuses.collect::<Option<_>>().map(Self)
+    }
 }
 
 /// Whether systemd leaves an instance stopped after this status.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Instances, Line, OnFailure, Policy, Usage, Value};
+use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value};
 
 /// How long the first instance that serves waits for the others, where the unit does not say so.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -68,6 +68,8 @@ pub struct Ended<N = u32, F = PathBuf> {
     pub autorestart: bool,
     /// The files of variables that systemd reads: one that is missing is the reason for an end without a program.
     pub env_files: Vec<F>,
+    /// Exit statuses after which systemd does not.
+    pub stop_exit_codes: Statuses,
 }
 
 /// A command of `rsgen unit`.
@@ -219,13 +221,15 @@ impl<N: Value, F: Value> Ended<N, F> {
             max_restarts,
             autorestart,
             env_files,
+            stop_exit_codes,
         } = self;
         let line = Line::of("ended")
             .word(app)
             .word(number)
             .flag("--min-uptime", min_uptime)
             .flag("--max-restarts", max_restarts)
-            .flag("--autorestart", autorestart);
+            .flag("--autorestart", autorestart)
+            .optional("--stop-exit-codes", stop_exit_codes.named());
         env_files
             .iter()
             .fold(line, |line, file| line.flag("--env-file", file))
@@ -242,6 +246,7 @@ impl Ended {
             max_restarts: words.flag("--max-restarts")?,
             autorestart: words.flag("--autorestart")?,
             env_files: words.every("--env-file")?,
+            stop_exit_codes: words.optional("--stop-exit-codes")?.unwrap_or_default(),
         };
         words.end()?;
         Ok(ended)

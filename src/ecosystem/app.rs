@@ -8,6 +8,7 @@ pub use super::program::Program;
 pub use super::rollout::Rollout;
 pub use super::schedule::Schedule;
 
+use super::environments::{self, Environments};
 use super::key::{Form, Kind, Reader, keys, number, of, text, word, word_of};
 use super::port::{
     HANDOVERS, read_addresses, read_handover, read_ready, read_socket, usual_handover, usual_ready,
@@ -52,9 +53,12 @@ keys! {
 
             /// A table of environment variables, which every user can read: secrets belong in `env_file`.
             ///
-            /// Numbers, true and false are passed as they are written. A name that sounds like a secret gets a warning.
+            /// Numbers, true and false are passed as they are written. `"{3100 + i}"` counts: `i` is the number of the
+            /// instance, so that each has a value of its own. A name that sounds like a secret gets a warning. The
+            /// variables of a table `[apps.env_NAME]` go over these with `--env NAME`, see [environments](#environments).
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
-                .pm2("");
+                .pm2("with the tables `env_NAME`, and `--env NAME`")
+                .replaces(&["increment_var"], "env.PORT = \"{3100 + i}\"", "`i` is the number of the instance");
 
             /// A file of environment variables, or a list of up to 64 such files, relative to `cwd`.
             ///
@@ -97,7 +101,7 @@ keys! {
             /// With `[]` there is no socket. See [without a port](ecosystem.md#without-a-port).
             listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses)
                 .required("the address that all instances share; `listen = []` if the program listens nowhere")
-                .replaces(&["increment_var", "port"], "listen = 3000", "all instances share one port");
+                .replaces(&["port"], "listen = 3000", "all instances share one port; `env.PORT` is the variable");
 
             /// How the program gets the socket: `"bind"` for an unmodified program, which calls bind(2), `"fds"` for a
             /// program that uses `sd_listen_fds(3)`.
@@ -130,6 +134,8 @@ keys! {
         with {
             /// How the program is started.
             program: Program = Program::read;
+            /// The tables `env_NAME`, by the name that `--env` chooses.
+            environments: Environments = environments::read;
             /// Starting, stopping, giving up.
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.

@@ -7,8 +7,9 @@ use toml::de::DeValue;
 use super::diagnostic::Diagnostic;
 use super::key::{Form, Taken, Wanted, keys, number, of, positive_time, switch, text, time, word};
 use super::port::{read_drain, usual_drain};
-use super::read::Fields;
+use super::read::{Fields, Value, integer};
 use super::values::Way;
+use crate::contract::{self, Statuses};
 
 keys! {
     /// When instances start, stop and are given up; all times as systemd.service(5) means them.
@@ -61,6 +62,12 @@ keys! {
             /// Whether an instance that has exited is started again, whatever its exit status.
             autorestart: bool = switch().or(|| true).pm2("");
 
+            /// Exit statuses, from 0 to 255, after which an instance is not started again: the program has ended its work.
+            ///
+            /// Such an end is not a death. A reload and `rsgen start` start the instance again. Statuses of systemd and of
+            /// rsgen itself (190, 200 to 243) are refused.
+            stop_exit_codes: Statuses = of(Form::Statuses, "[0, 3]", read_statuses).or_none().pm2("");
+
             /// A death sooner than this after READY is a quick death.
             min_uptime: Duration = time().or(|| Duration::from_secs(1)).pm2("only deaths in a row count");
 
@@ -100,6 +107,25 @@ const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 
 fn read_delay(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Duration> {
     Some(f.time(wanted)?.max(SHORTEST_DELAY))
+}
+
+fn read_statuses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Statuses> {
+    let value = f.value(wanted.key)?;
+    let list = value.get_ref().as_array();
+    let values: Vec<Value<'_>> = list.map_or_else(|| vec![value], |list| list.iter().collect());
+    let mut statuses = Vec::new();
+    for value in values {
+        let status = integer(value).and_then(|number| u8::try_from(number).ok());
+        let Some(status) = status.filter(|status| !contract::is_final(*status)) else {
+            let fault = format!("`{}` holds what is no exit status of a program", wanted.key);
+            f.faults.push(Diagnostic::error(value.span(), fault).help(
+                "write numbers from 0 to 255; 190 and 200 to 243 have a meaning of their own",
+            ));
+            continue;
+        };
+        statuses.push(status);
+    }
+    Some(statuses.into())
 }
 
 // PM2 writes 0 for none.

@@ -9,6 +9,7 @@ mod calendar;
 mod chosen;
 pub mod diagnostic;
 pub mod env_files;
+pub mod environments;
 pub mod key;
 mod lifecycle;
 pub mod listen;

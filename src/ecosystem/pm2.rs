@@ -2,6 +2,92 @@
 
 use super::rows;
 
+/// Every name of an attribute in PM2's schema, but for `env_NAME`.
+#[cfg(test)]
+pub(crate) const NAMES: &[&str] = &[
+    "script",
+    "exec",
+    "cmd",
+    "command",
+    "name",
+    "name_prefix",
+    "namespace",
+    "cwd",
+    "args",
+    "exec_interpreter",
+    "interpreter",
+    "node_args",
+    "interpreter_args",
+    "exec_mode",
+    "execute_command",
+    "force",
+    "port",
+    "install_url",
+    "write",
+    "username",
+    "post_update",
+    "instances",
+    "instance_var",
+    "increment_var",
+    "wait_ready",
+    "listen_timeout",
+    "kill_timeout",
+    "kill_retry_time",
+    "shutdown_with_message",
+    "treekill",
+    "merge_logs",
+    "combine_logs",
+    "autorestart",
+    "autostart",
+    "stop_exit_codes",
+    "max_restarts",
+    "min_uptime",
+    "restart_delay",
+    "exp_backoff_restart_delay",
+    "max_memory_restart",
+    "cron_restart",
+    "cron",
+    "watch",
+    "ignore_watch",
+    "watch_options",
+    "watch_delay",
+    "env",
+    "filter_env",
+    "append_env_to_name",
+    "out_file",
+    "out",
+    "output",
+    "out_log",
+    "error_file",
+    "error",
+    "err",
+    "err_file",
+    "err_log",
+    "log_file",
+    "log",
+    "pid_file",
+    "pid",
+    "disable_logs",
+    "log_type",
+    "log_date_format",
+    "time",
+    "uid",
+    "user",
+    "gid",
+    "source_map_support",
+    "disable_source_map_support",
+    "vizion",
+    "pmx",
+    "automation",
+    "trace",
+    "disable_trace",
+    "v8",
+    "event_loop_inspector",
+    "deep_monitoring",
+    "io",
+    "windowsHide",
+];
+
 /// Attributes of PM2's that are no key here.
 #[derive(Debug)]
 pub struct Foreign {
@@ -34,8 +120,8 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["max_memory_restart"],
-        "write `MemoryMax = \"300M\"` in `[apps.service]`: the kernel enforces the limit",
-        "immediately; PM2 checks every 30 s",
+        "write `MemoryMax = \"300M\"` in `[apps.service]`: the kernel kills an instance that needs more",
+        "immediately, and it is started again; PM2 checks every 30 s and replaces the instance",
     ),
     foreign(
         &["watch", "ignore_watch", "watch_options", "watch_delay"],
@@ -48,33 +134,39 @@ pub const FOREIGN: &[Foreign] = &[
         "",
     ),
     foreign(
-        &["env_production"],
-        "leave it out: write one ecosystem file for each environment",
-        "`rsgen install production.toml`; or `env_file`",
-    ),
-    foreign(
         &["filter_env"],
         "leave it out: an instance gets a clean environment, not the caller's",
         "",
     ),
     foreign(
-        &[
-            "out_file",
-            "output",
-            "out",
-            "error_file",
-            "error",
-            "log_file",
-            "log",
-            "merge_logs",
-            "combine_logs",
-            "log_date_format",
-            "log_type",
-            "time",
-            "disable_logs",
-        ],
-        "leave it out: the journal keeps the logs, `journalctl -t APP` shows them",
-        "`StandardOutput = \"append:/var/log/web.log\"` in `[apps.service]` for files",
+        &["out_file", "output", "out", "out_log"],
+        "write `StandardOutput = \"append:/var/log/web.log\"` in `[apps.service]`, or leave it out: the journal keeps the output",
+        "`web-%i.log` is a file for each instance; a program that fails has last words in the journal only",
+    ),
+    foreign(
+        &["error_file", "error", "err", "err_file", "err_log"],
+        "write `StandardError = \"append:/var/log/web.log\"` in `[apps.service]`, or leave it out: the journal keeps the output",
+        "",
+    ),
+    foreign(
+        &["log_file", "log"],
+        "write `StandardOutput` and `StandardError` in `[apps.service]`, or leave it out: the journal keeps the output",
+        "",
+    ),
+    foreign(
+        &["disable_logs"],
+        "write `StandardOutput = \"null\"` in `[apps.service]`",
+        "`StandardError` for the other stream",
+    ),
+    foreign(
+        &["merge_logs", "combine_logs"],
+        "leave it out: `journalctl -t APP` shows the lines of all instances",
+        "`journalctl -u web@0` those of one",
+    ),
+    foreign(
+        &["log_date_format", "log_type", "time"],
+        "leave it out: the journal notes the time of each line",
+        "`journalctl -o json` for JSON",
     ),
     foreign(
         &["pid_file", "pid"],
@@ -82,9 +174,19 @@ pub const FOREIGN: &[Foreign] = &[
         "`systemctl show -P MainPID web@0`",
     ),
     foreign(
-        &["kill_retry_time", "treekill"],
-        "leave it out: systemd stops all processes of an instance",
-        "they are in one control group; `KillMode` in `[apps.service]`",
+        &["treekill"],
+        "write `KillMode = \"mixed\"` in `[apps.service]` for `treekill: false`: without it all processes of an instance get the signal",
+        "what is left when the main process has ended is killed",
+    ),
+    foreign(
+        &["kill_retry_time"],
+        "leave it out: systemd is told when a process ends",
+        "",
+    ),
+    foreign(
+        &["namespace"],
+        "leave it out: commands take several apps, `rsgen reload web api`",
+        "`Slice = \"shop.slice\"` in `[apps.service]` for limits of a group",
     ),
     foreign(
         &["deploy"],
@@ -92,29 +194,45 @@ pub const FOREIGN: &[Foreign] = &[
         "",
     ),
     foreign(
-        &["source_map_support"],
-        "leave it out: nothing here needs it",
-        "`interpreter_args = \"--enable-source-maps\"`",
+        &["source_map_support", "disable_source_map_support"],
+        "write `interpreter_args = \"--enable-source-maps\"`, or leave it out",
+        "",
+    ),
+    foreign(
+        &["name_prefix", "append_env_to_name"],
+        "leave it out: write the whole `name`",
+        "",
+    ),
+    foreign(
+        &["execute_command"],
+        "leave it out: `interpreter = \"none\"` executes the script itself",
+        "",
     ),
     foreign(
         &[
-            "stop_exit_codes",
             "force",
+            "install_url",
+            "write",
+            "username",
+            "post_update",
             "vizion",
+            "windowsHide",
+        ],
+        "leave it out: it belongs to PM2 itself",
+        "",
+    ),
+    foreign(
+        &[
             "pmx",
             "automation",
-            "namespace",
-            "windowsHide",
-            "execute_command",
-            "name_prefix",
-            "append_env_to_name",
             "trace",
+            "disable_trace",
             "v8",
-            "io",
-            "deep_monitoring",
             "event_loop_inspector",
+            "deep_monitoring",
+            "io",
         ],
-        "leave it out: nothing here needs it",
+        "leave it out: it belongs to PM2's monitoring",
         "",
     ),
 ];
@@ -146,7 +264,8 @@ fn known_as(name: &str) -> Option<String> {
 }
 
 /// PM2 takes many names in camel case as well.
-fn snake_case(name: &str) -> String {
+#[must_use]
+pub fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() {
@@ -179,6 +298,21 @@ mod tests {
                 .as_deref()
                 .map(|text| text.starts_with(told.unwrap_or("-")));
             assert_eq!(is_told, told.map(|_| true), "{attribute}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn every_attribute_of_pm2s_is_a_key_or_is_answered() {
+        let rows = rows();
+        for name in NAMES {
+            let is_key = rows.iter().any(|row| row.name == *name);
+            assert!(is_key || advice(name).is_some(), "{name}");
+            let mut camel = String::new();
+            for part in name.split('_') {
+                let (head, tail) = part.split_at(usize::from(!camel.is_empty()));
+                camel += &(head.to_uppercase() + tail);
+            }
+            assert!(camel == *name || advice(&camel).is_some(), "{camel}");
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Fields<'a, 'd> {
     entries: &'a DeTable<'a>,
     /// The place of the table in the text.
     span: Range<usize>,
-    asked: Vec<&'static str>,
+    asked: Vec<&'a str>,
     /// The faults found so far.
     pub(super) faults: &'d mut Vec<Diagnostic>,
 }
@@ -264,10 +264,21 @@ impl<'a, 'd> Fields<'a, 'd> {
             self.mismatch(wanted, value, "a table");
             return BTreeMap::new();
         };
-        let entries = table.iter();
-        entries
-            .map(|(k, v)| (k.get_ref().to_string(), (k.span(), v)))
-            .collect()
+        entries_of(table)
+    }
+
+    /// The keys with this prefix that nobody has asked for yet.
+    pub(super) fn prefixed(&mut self, prefix: &str) -> Vec<(&'a str, Value<'a>)> {
+        let keys = self
+            .entries
+            .iter()
+            .map(|(key, value)| (&**key.get_ref(), value));
+        let found: Vec<(&str, Value<'_>)> = keys
+            .filter(|(key, _)| key.len() > prefix.len() && key.starts_with(prefix))
+            .filter(|(key, _)| !self.asked.contains(key))
+            .collect();
+        self.asked.extend(found.iter().map(|(key, _)| *key));
+        found
     }
 
     /// The place of each key of such a table.
@@ -278,7 +289,7 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 
     /// The keys that were asked for, each once.
-    fn known(&self) -> Vec<&'static str> {
+    fn known(&self) -> Vec<&'a str> {
         let mut known: Vec<&str> = Vec::new();
         for key in &self.asked {
             if !known.contains(key) {
@@ -323,6 +334,16 @@ pub(super) fn scalar(value: Value<'_>) -> Option<String> {
     }
 }
 
+/// The entries of a table whose keys are the user's own.
+pub(super) fn entries_of<'a>(
+    table: &'a DeTable<'a>,
+) -> BTreeMap<String, (Range<usize>, Value<'a>)> {
+    let entries = table.iter();
+    entries
+        .map(|(k, v)| (k.get_ref().to_string(), (k.span(), v)))
+        .collect()
+}
+
 fn with_article(kind: &str) -> String {
     let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
         "an"
@@ -333,54 +354,4 @@ fn with_article(kind: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::ecosystem::parse;
-
-    /// Values that would break an error message that is split as text.
-    const VALUES: &[&str] = &[
-        "http: 3000",
-        "a: b: c",
-        ": ",
-        "a`: `b",
-        "`",
-        "a\nhelp: do this",
-        "x\ty",
-        "",
-    ];
-
-    #[test]
-    fn a_fault_shows_the_whole_value_and_a_remedy_whatever_the_value_holds() {
-        for key in [
-            "name",
-            "instances",
-            "instance_var",
-            "user",
-            "listen",
-            "handover",
-            "kill_signal",
-            "kill_timeout",
-            "env.\"VALUE\"",
-        ] {
-            for value in VALUES {
-                // As a basic string of TOML, whose escapes are among Rust's.
-                let line = match key.strip_suffix("\"VALUE\"") {
-                    Some(table) => format!("{table}{value:?} = 1"),
-                    None => format!("{key} = {value:?}"),
-                };
-                let others = "script = \"x\"\nlisten = 1\nname = \"x\"".split('\n');
-                let others: Vec<&str> = others.filter(|other| !other.starts_with(key)).collect();
-                let (_, report) = parse(
-                    "eco.toml",
-                    &format!("[[apps]]\n{}\n{line}", others.join("\n")),
-                );
-                let is_default = key == "instance_var" && value.is_empty();
-                for fault in &report.diagnostics {
-                    let quoted = fault.message.contains(&format!("`{value}`"));
-                    assert!(quoted || value.is_empty(), "{line}: {}", fault.message);
-                    assert!(fault.help.is_some(), "{line}: {}", fault.message);
-                }
-                assert_eq!(report.has_errors(), !is_default, "{line}");
-            }
-        }
-    }
-}
+mod tests;

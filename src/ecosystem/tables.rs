@@ -11,6 +11,7 @@ use super::key::Wanted;
 use super::newer;
 use super::read::{Fields, MOST_GUESSED, Value, scalar};
 use super::variables;
+use crate::contract::count;
 use crate::unit::directive::{self, Section};
 use crate::unit::{self, escape};
 
@@ -33,8 +34,16 @@ pub(super) fn check_variable(
 }
 
 pub(super) fn read_env(f: &mut Fields<'_, '_>, wanted: Wanted) -> BTreeMap<String, String> {
+    let entries = f.map(wanted);
+    read_variables(f, entries)
+}
+
+pub(super) fn read_variables(
+    f: &mut Fields<'_, '_>,
+    entries: BTreeMap<String, (Range<usize>, Value<'_>)>,
+) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
-    for (key, (span, value)) in f.map(wanted) {
+    for (key, (span, value)) in entries {
         let Some(text) = scalar(value) else {
             f.faults.push(
                 Diagnostic::error(value.span(), format!("`{key}` is no single value"))
@@ -42,7 +51,15 @@ pub(super) fn read_env(f: &mut Fields<'_, '_>, wanted: Wanted) -> BTreeMap<Strin
             );
             continue;
         };
-        if !escape::fits_environment(&text) {
+        if count::is_mistaken(&text) {
+            f.faults.push(
+                Diagnostic::error(
+                    value.span(),
+                    format!("`{key}` is `{text}`, which does not count"),
+                )
+                .help("write it as in `{3100 + i}`, where `i` is the number of the instance"),
+            );
+        } else if !escape::fits_environment(&text) {
             f.faults.push(
                 Diagnostic::error(value.span(), format!("`{key}` holds a control character"))
                     .help("systemd passes only tabs and newlines on; put the value into a file"),

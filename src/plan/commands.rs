@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
-use crate::contract::{self, Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way};
+use crate::contract::{
+    self, Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way, count,
+};
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
 use crate::layout::{Layout, Scope};
@@ -125,8 +127,18 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
         },
         preload: is_drained(app) && life.preload,
         env_files: plain(env_files),
+        counted: counted(app),
         program: program.map(Into::into).collect(),
     }
+}
+
+/// The variables that have a number for each instance.
+fn counted(app: &App) -> Vec<String> {
+    let counted = app
+        .env
+        .iter()
+        .filter(|(_, value)| count::first(value).is_some());
+    counted.map(|(name, _)| name.clone()).collect()
 }
 
 fn is_drained(app: &App) -> bool {
@@ -156,5 +168,6 @@ fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {
         max_restarts: life.max_restarts,
         autorestart: life.autorestart,
         env_files: plain(env_files),
+        stop_exit_codes: life.stop_exit_codes.clone(),
     }
 }

@@ -10,13 +10,13 @@ use askama::Template;
 use askama::filters::Safe;
 
 use super::{Host, Origin, boot_target, commands, sandbox, timer};
-use crate::contract::{self, Handover, Ready, time};
+use crate::contract::{self, Handover, Ready, count, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::ecosystem::env_files::EnvFiles;
 use crate::ecosystem::values::{Listen, Place, SocketKind};
 use crate::layout::{Layout, Scope};
-use crate::unit::escape::assignment;
+use crate::unit::escape::{Part, assignment, assignment_of};
 use crate::unit::name::Units;
 
 /// The texts of an app's units, by their names.
@@ -74,6 +74,7 @@ struct Instance<'a> {
     env_file: Vec<&'a str>,
     start_timeout: String,
     errored: u8,
+    success: String,
     prevent: String,
     no_new_privileges: bool,
     ptrace: bool,
@@ -207,11 +208,12 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
         },
         commands: commands::of_instance(app, layout, &files),
         service: service(app, &files),
-        env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
+        env: app.env.iter().map(|(k, v)| variable(k, v)).collect(),
         env_file: files.by_systemd,
         start_timeout: time::show(start_timeout(app)),
         errored: contract::ERRORED,
-        prevent: prevent(),
+        success: success(app),
+        prevent: prevent(app),
         no_new_privileges: bind,
         ptrace: sandbox::needs_ptrace(app, host) && !app.is_root() && layout.scope == Scope::System,
         sandbox: sandbox::lines(app, layout.scope, host),
@@ -250,9 +252,32 @@ fn start_timeout(app: &App) -> Duration {
         }
 }
 
+/// An assignment of `Environment=`; the worker calculates the value of a variable that counts.
+fn variable(name: &str, value: &str) -> Safe<String> {
+    let Some(first) = count::first(value) else {
+        return assignment(name, value);
+    };
+    let (before, after) = count::around(first);
+    let before = format!("{name}={before}");
+    assignment_of([Part::Text(&before), Part::Specifier('i'), Part::Text(after)])
+}
+
+/// The value of `SuccessExitStatus=`: to exit on the stop signal is no failure.
+fn success(app: &App) -> String {
+    listed(
+        [130, 143]
+            .into_iter()
+            .chain(app.lifecycle.stop_exit_codes.iter()),
+    )
+}
+
 /// The value of `RestartPreventExitStatus=`.
-fn prevent() -> String {
-    let statuses: Vec<String> = contract::final_statuses().map(|s| s.to_string()).collect();
+fn prevent(app: &App) -> String {
+    listed(contract::final_statuses().chain(app.lifecycle.stop_exit_codes.iter()))
+}
+
+fn listed(statuses: impl Iterator<Item = u8>) -> String {
+    let statuses: Vec<String> = statuses.map(|status| status.to_string()).collect();
     statuses.join(" ")
 }
 

@@ -102,11 +102,21 @@ fn escape(quoted: &mut String, text: &str, place: Place) -> bool {
 /// A word of a command line, which arrives in `argv` as its parts say.
 #[must_use]
 pub fn word<'a>(parts: impl IntoIterator<Item = Part<'a>>) -> Safe<String> {
+    joined(parts, Place::Command)
+}
+
+/// `KEY=value` for `Environment=`, of parts.
+#[must_use]
+pub fn assignment_of<'a>(parts: impl IntoIterator<Item = Part<'a>>) -> Safe<String> {
+    joined(parts, Place::Environment)
+}
+
+fn joined<'a>(parts: impl IntoIterator<Item = Part<'a>>, place: Place) -> Safe<String> {
     let mut quoted = String::new();
     let mut bare = true;
     for part in parts {
         match part {
-            Part::Text(text) => bare &= escape(&mut quoted, text, Place::Command),
+            Part::Text(text) => bare &= escape(&mut quoted, text, place),
             Part::Specifier(letter) => quoted.extend(['%', letter]),
         }
     }

@@ -17,7 +17,7 @@ use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
 use super::{Error, channel, env_file, pause, preload, rehearsal};
 use crate::brake::{Deaths, Verdict};
-use crate::contract::{Handover, Ready, Run};
+use crate::contract::{Handover, Ready, Run, count};
 use crate::peer::{filters, manager};
 use crate::state::{Entry, Name};
 use crate::sys::process::{self, Side};
@@ -58,6 +58,7 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     manager::note(&run.state, run.instance, sockets::inodes(&passed));
     let mut environment: Environment = entry::environment();
     env_file::put(&mut environment, &run.env_files)?;
+    calculate(&mut environment, &run.counted);
     environment.retain(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")));
     if run.handover == Handover::Fds {
         sockets::keep_open(&passed).map_err(kernel("the sockets cannot be kept open"))?;
@@ -86,6 +87,18 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
     }
     Ok(environment)
+}
+
+/// Gives the variables that count their numbers. One that an `env_file` has set to something else stays as it is.
+fn calculate(environment: &mut Environment, counted: &[String]) {
+    let counting = environment
+        .iter_mut()
+        .filter(|(name, _)| counted.iter().any(|c| name == c.as_str()));
+    for (_, value) in counting {
+        if let Some(number) = value.to_str().and_then(count::value) {
+            *value = number.to_string().into();
+        }
+    }
 }
 
 fn kernel(step: &'static str) -> impl Fn(std::io::Error) -> Error {
@@ -187,4 +200,29 @@ fn filter(passed: &[PassedSocket], to_helper: &OwnedFd) -> Result<(), Error> {
     let listener =
         seccomp::install(shortest).map_err(kernel("the handover's seccomp filter is refused"))?;
     helper::send(to_helper, &listener).map_err(kernel("the helper cannot be told"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_variable_that_counts_is_calculated() {
+        let pairs = [
+            ("PORT", "{3100 + 2}"),
+            ("OTHER", "{3100 + 2}"),
+            ("FROM_FILE", "9"),
+        ];
+        let mut environment: Environment = pairs.map(|(k, v)| (k.into(), v.into())).to_vec();
+        calculate(
+            &mut environment,
+            &["PORT".to_owned(), "FROM_FILE".to_owned()],
+        );
+        let expected = [
+            ("PORT", "3102"),
+            ("OTHER", "{3100 + 2}"),
+            ("FROM_FILE", "9"),
+        ];
+        assert_eq!(environment, expected.map(|(k, v)| (k.into(), v.into())));
+    }
 }

@@ -42,6 +42,10 @@ pub(crate) fn whole() -> String {
         ("required", Json::Value(required.into())),
         ("additionalProperties", Json::Value(false.into())),
         ("properties", Json::Object(Object(properties.collect()))),
+        (
+            "patternProperties",
+            Json::Object(Object(vec![(ENVIRONMENT, Json::Object(environment()))])),
+        ),
     ]);
     let apps = Object(vec![
         ("type", Json::Value("array".into())),
@@ -66,6 +70,16 @@ pub(crate) fn whole() -> String {
     ]);
     let text = serde_json::to_string_pretty(&schema).unwrap();
     format!("{text}\n")
+}
+
+/// The names of the tables of environments, which are no rows.
+const ENVIRONMENT: &str = "^env_(?!file$).+$";
+
+fn environment() -> Object {
+    let about = "Environment variables that go over those of env with --env NAME.";
+    let mut table = vec![("description", Json::Value(about.into()))];
+    table.extend(form(Form::Variables));
+    Object(table)
 }
 
 fn property(row: &Row) -> Object {
@@ -111,6 +125,10 @@ fn form(form: Form) -> Vec<(&'static str, Json)> {
         Form::Text => one("type", "string".into()),
         Form::OneOf(words) => one("enum", json!(words)),
         Form::Instances => any([json!({ "type": "integer" }), text]),
+        Form::Statuses => {
+            let status = json!({ "type": "integer", "minimum": 0, "maximum": 255 });
+            any([status.clone(), list_of(&status)])
+        }
         Form::Account => one("type", json!(["string", "integer"])),
         Form::Words => any([text, list_of(&scalar)]),
         Form::Texts => any([text.clone(), list_of(&text)]),

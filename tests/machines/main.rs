@@ -16,6 +16,7 @@ mod env_files;
 mod environment;
 mod exposure;
 mod faults;
+mod from_pm2;
 mod harness;
 mod hostile;
 mod init;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             HOSTILE,
             INSTALL,
             DEPLOY,
+            FROM_PM2,
             SANDBOX,
             SCHEDULE,
             SHOWN,
@@ -225,6 +227,12 @@ const HOSTILE: &[Spec] = specs![
     hostile::a_helper_is_out_of_reach_of_its_programs_user,
     hostile::a_helper_stays_small_whatever_is_sent_to_it,
     hostile::a_full_queue_loses_nothing,
+];
+
+const FROM_PM2: &[Spec] = specs![
+    from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
+    from_pm2::an_exit_status_that_ends_the_work_is_no_failure,
+    from_pm2::who_has_the_port_is_told_before_anything_changes,
 ];
 
 const INSTALL: &[Spec] = specs![

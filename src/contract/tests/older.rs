@@ -75,6 +75,7 @@ fn lines_of_0_2_are_read() {
         env_files: ["/srv/shop/a.env", "/srv/shop/b=c.env"]
             .map(PathBuf::from)
             .to_vec(),
+        counted: Vec::new(),
         program: program.map(OsString::from).to_vec(),
     };
     assert_eq!(run(RUN), Ok(expected));
@@ -125,6 +126,7 @@ fn steps_of_0_2_are_read() {
         max_restarts: 3,
         autorestart: false,
         env_files: Vec::new(),
+        stop_exit_codes: Statuses::default(),
     };
     assert_eq!(step(ENDED), Ok(Step::Ended(ended)));
 }

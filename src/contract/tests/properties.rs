@@ -51,11 +51,12 @@ prop_compose! {
         (max_restarts, backoff) in (any::<u32>(), prop::option::of(time())),
         preload in any::<bool>(),
         env_files in prop::collection::vec(path(), 0..3),
+        counted in prop::collection::vec("[A-Z_]{1,9}", 0..3),
         program in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5),
     ) -> Run {
         let brake = Policy { min_uptime, max_restarts, backoff };
         let program = program.into_iter().map(OsString::from).collect();
-        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, program }
+        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, counted, program }
     }
 }
 
@@ -95,15 +96,17 @@ fn steps() -> impl Strategy<Value = Step> {
         })
     };
     let files = prop::collection::vec(path(), 0..3);
-    let policy = (time(), any::<u32>(), any::<bool>());
+    let codes = prop::collection::vec(any::<u8>(), 0..3);
+    let policy = (time(), any::<u32>(), any::<bool>(), codes);
     let ended = (app(), any::<u32>(), policy, files).prop_map(
-        |(app, number, (min_uptime, max_restarts, autorestart), env_files)| Ended {
+        |(app, number, (min_uptime, max_restarts, autorestart, codes), env_files)| Ended {
             app,
             number,
             min_uptime,
             max_restarts,
             autorestart,
             env_files,
+            stop_exit_codes: codes.into(),
         },
     );
     prop_oneof![

@@ -71,6 +71,8 @@ pub enum Form {
     OneOf(&'static [&'static str]),
     /// A number of instances, or a word for one.
     Instances,
+    /// An exit status, or a list of such.
+    Statuses,
     /// The name or the number of a user or a group.
     Account,
     /// A list, or one string that is split as a shell splits words.

@@ -28,6 +28,7 @@ fn no_number_is_made_up(text: &str) {
     }
     // Any of them is a state and a number, or nothing.
     let _ = (procfs::stat(text), procfs::parent(text));
+    let _ = procfs::listeners(text);
     for line in text.split('\n') {
         let found = procfs::registration(line, 5, 0x61);
         assert!(found.is_none() || line.starts_with("tfd:"), "{line:?}");

@@ -1,0 +1,271 @@
+//! Reading JavaScript with the user's own Node, never as root.
+//!
+//! A file of PM2's is a program. Root runs it as the user who has called sudo, or as the owner of the file, in a session of
+//! its own: a program that shares root's terminal could type into it, see `TIOCSTI` in `ioctl_tty(2)`.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::host_probe;
+use crate::output::{Exit, Failure};
+use crate::sys::entry;
+use crate::visible;
+
+/// A configuration is read in far less.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// As long as an ecosystem file may be.
+const LONGEST: u64 = 4 << 20;
+
+/// Prints what a file exports as JSON. What the file itself prints goes to standard error.
+const SCRIPT: &str = include_str!("import.js");
+
+/// The folders of programs, where the environment of root is not that of the user.
+const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What a file exports, as JSON.
+pub(super) fn json(file: &Path) -> Result<String, Failure> {
+    let failed = |why: String| {
+        let shown = file.display();
+        Failure::new(
+            Exit::Invalid,
+            format!("`{shown}` cannot be read by Node: {why}"),
+        )
+    };
+    let path = file.canonicalize().map_err(|e| failed(e.to_string()))?;
+    let mut command = node(&path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let child = command
+        .arg("-e")
+        .arg(SCRIPT)
+        .arg("--")
+        .arg(&path)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| failed(e.to_string()))?;
+    let (output, said) = finish(child).map_err(&failed)?;
+    if output.is_empty() {
+        let why = said.lines().map(str::trim).find(|line| !line.is_empty());
+        let why = why.unwrap_or("it exports nothing");
+        return Err(failed(visible::cut(why, 300))
+            .help("see that `node` reads it in that folder, with its modules installed"));
+    }
+    Ok(output)
+}
+
+/// The output and the error output of a child that ends in time.
+fn finish(mut child: Child) -> Result<(String, String), String> {
+    let streams = [
+        child
+            .stdout
+            .take()
+            .map(|s| Box::new(s) as Box<dyn Read + Send>),
+        child
+            .stderr
+            .take()
+            .map(|s| Box::new(s) as Box<dyn Read + Send>),
+    ];
+    let until = Instant::now() + PATIENCE;
+    let readers = streams.map(|stream| {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = stream.map(|stream| stream.take(LONGEST + 1).read_to_end(&mut bytes));
+            let _ = sender.send(read.and_then(Result::ok).map(|_| bytes));
+        });
+        receiver
+    });
+    let [output, said] = readers.map(|reader| {
+        let left = until.saturating_duration_since(Instant::now());
+        reader.recv_timeout(left).ok().flatten()
+    });
+    let is_over = output.is_some() && said.is_some();
+    if let (false, Ok(group)) = (is_over, i32::try_from(child.id())) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    let _ = child.wait();
+    let (Some(output), Some(said)) = (output, said) else {
+        return Err(format!("it has not ended after {} s", PATIENCE.as_secs()));
+    };
+    if u64::try_from(output.len()).is_ok_and(|length| length > LONGEST) {
+        return Err("what it exports is longer than 4096 KiB".to_owned());
+    }
+    let output = String::from_utf8(output).map_err(|e| e.to_string())?;
+    Ok((output, String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Node, with the rights of somebody else where the caller is root.
+fn node(file: &Path) -> Result<Command, Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        let environment = entry::environment();
+        let program = find(&environment, None)?;
+        let mut command = Command::new(program);
+        command.env_clear().envs(environment).process_group(0);
+        return Ok(command);
+    }
+    let number = match caller_of_sudo() {
+        Some(number) => number,
+        None => owner(file)?,
+    };
+    let user = User::of(number).ok_or_else(|| {
+        Failure::failed(format!(
+            "there is no user with the number {number}, with whose rights Node could read the file"
+        ))
+    })?;
+    let environment: Vec<(OsString, OsString)> = [
+        ("HOME", user.home.as_str()),
+        ("LOGNAME", &user.name),
+        ("PATH", &user.path()),
+        ("SHELL", &user.shell),
+        ("USER", &user.name),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .to_vec();
+    let program = find(&environment, Some(&user))?;
+    let mut command = Command::new("/usr/bin/setpriv");
+    command
+        .arg(format!("--reuid={number}"))
+        .arg(format!("--regid={}", user.group))
+        .args([
+            "--init-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+            "--no-new-privs",
+            "--",
+        ])
+        // Not the leader of a group, setsid(1) becomes the program, which leads a group then.
+        .arg("/usr/bin/setsid")
+        .arg(program)
+        .env_clear()
+        .envs(environment);
+    Ok(command)
+}
+
+/// The number of the user who has called sudo, unless that was root.
+pub(super) fn caller_of_sudo() -> Option<u32> {
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    let number = entry::value("SUDO_UID")?.into_string().ok()?.parse().ok()?;
+    (number != 0).then_some(number)
+}
+
+/// The owner of a file, if nobody else could have put it there.
+fn owner(file: &Path) -> Result<u32, Failure> {
+    let shown = file.display();
+    let refused = |why: String| {
+        Failure::new(
+            Exit::Unreachable,
+            format!("`{shown}` is a program, and root runs none: {why}"),
+        )
+        .help("run `rsgen import` as the user whose file it is, and `rsgen install` as root")
+    };
+    let found = file.metadata().map_err(|e| refused(e.to_string()))?;
+    let owner = found.uid();
+    if owner == 0 {
+        return Err(refused("its owner is root".to_owned()));
+    }
+    for place in file.ancestors() {
+        let found = place.metadata().map_err(|e| refused(e.to_string()))?;
+        let mode = found.permissions().mode();
+        let is_shared = mode & 0o022 != 0 && mode & 0o1000 == 0;
+        if is_shared || found.uid() != 0 && found.uid() != owner {
+            return Err(refused(format!(
+                "others than its owner may write to `{}`",
+                place.display()
+            )));
+        }
+    }
+    Ok(owner)
+}
+
+struct User {
+    name: String,
+    group: String,
+    home: String,
+    shell: String,
+}
+
+impl User {
+    fn of(number: u32) -> Option<Self> {
+        let entry = host_probe::answer("/usr/bin/getent", &["passwd", "--", &number.to_string()])?;
+        let mut fields = entry.trim_end().split(':').map(str::to_owned);
+        let name = fields.next()?;
+        let group = fields.nth(2)?;
+        let home = fields.nth(1)?;
+        let shell = fields.next()?;
+        Some(Self {
+            name,
+            group,
+            home,
+            shell,
+        })
+    }
+
+    /// Where the user's programs are: those that an installer has put into the home folder come first.
+    fn path(&self) -> String {
+        let mut folders: Vec<String> = self
+            .homes()
+            .iter()
+            .filter_map(|f| f.to_str().map(str::to_owned))
+            .collect();
+        let own = std::env::var("PATH").unwrap_or_default();
+        folders.extend(
+            [own, SYSTEM_PATH.to_owned()]
+                .into_iter()
+                .filter(|path| !path.is_empty()),
+        );
+        folders.join(":")
+    }
+
+    /// The folders of nvm, newest version first, of volta and of asdf.
+    fn homes(&self) -> Vec<PathBuf> {
+        let home = Path::new(&self.home);
+        let versions = std::fs::read_dir(home.join(".nvm/versions/node"));
+        let names = versions
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.file_name());
+        let mut names: Vec<OsString> = names.collect();
+        names.sort_by_key(|name| std::cmp::Reverse(version(&name.to_string_lossy())));
+        let of_nvm = names
+            .iter()
+            .map(|name| home.join(".nvm/versions/node").join(name).join("bin"));
+        of_nvm
+            .chain([home.join(".volta/bin"), home.join(".asdf/shims")])
+            .collect()
+    }
+}
+
+/// `v20.1.0` as numbers.
+fn version(name: &str) -> Vec<u32> {
+    let parts = name.trim_start_matches('v').split('.');
+    parts.filter_map(|part| part.parse().ok()).collect()
+}
+
+fn find(environment: &[(OsString, OsString)], user: Option<&User>) -> Result<PathBuf, Failure> {
+    let path = environment.iter().find(|(name, _)| name == "PATH");
+    let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join("node"))
+        .find(|node| node.is_file());
+    found.ok_or_else(|| {
+        let whose = user.map_or(String::new(), |user| format!(" of `{}`", user.name));
+        Failure::failed(format!("only Node reads such a file, and there is no `node` in the PATH{whose}"))
+            .help("install it, or make the file JSON: `node -p 'JSON.stringify(require(\"./ecosystem.config.js\"))'`")
+    })
+}

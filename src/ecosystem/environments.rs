@@ -1,0 +1,236 @@
+//! The tables `env_NAME` of an app: variables of one environment, which `--env NAME` puts over `env`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml_edit::{DocumentMut, Item, Table};
+
+use super::app::App;
+use super::diagnostic::{Diagnostic, nearest};
+use super::read::{Fields, entries_of};
+use super::{APPS, tables};
+
+/// The beginning of the key of such a table.
+pub const PREFIX: &str = "env_";
+
+/// The environments of an app, by name.
+pub type Environments = BTreeMap<String, Environment>;
+
+/// A table `env_NAME`.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    span: Range<usize>,
+}
+
+/// Takes every table whose key begins with `env_` and is no other key.
+pub(super) fn read(f: &mut Fields<'_, '_>) -> Environments {
+    let mut environments = Environments::new();
+    for (key, value) in f.prefixed(PREFIX) {
+        let name = key.strip_prefix(PREFIX).unwrap_or_default();
+        let Some(table) = value.get_ref().as_table() else {
+            let fault = format!("`{key}` is no table of environment variables");
+            let help = match nearest(key, ["env_file"]) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("write it as in `{key} = {{ KEY = \"value\" }}`"),
+            };
+            let fault = Diagnostic::error(value.span(), fault).help(help);
+            f.faults.push(fault);
+            continue;
+        };
+        let variables = tables::read_variables(f, entries_of(table));
+        let span = value.span();
+        environments.insert(name.to_owned(), Environment { variables, span });
+    }
+    environments
+}
+
+/// Puts the variables of an environment over those of `env`, in each app that has the environment.
+///
+/// # Errors
+/// When no app has it: the environments that there are.
+pub fn choose<'a>(
+    apps: impl IntoIterator<Item = &'a mut App>,
+    name: &str,
+) -> Result<(), Vec<String>> {
+    let mut known = Vec::new();
+    let mut is_found = false;
+    for app in apps {
+        if let Some(chosen) = app.environments.get(name) {
+            app.env.extend(chosen.variables.clone());
+            is_found = true;
+        }
+        known.extend(app.environments.keys().cloned());
+    }
+    known.sort_unstable();
+    known.dedup();
+    if is_found { Ok(()) } else { Err(known) }
+}
+
+/// The warning about an app that has environments of which none is used.
+#[must_use]
+pub fn unused(app: &App, chosen: Option<&str>) -> Option<Diagnostic> {
+    let (first, environment) = app.environments.first_key_value()?;
+    let name = &app.name;
+    let (message, help) = match chosen {
+        Some(chosen) if app.environments.contains_key(chosen) => return None,
+        Some(chosen) => (
+            format!(
+                "`{name}` has no table `{PREFIX}{chosen}`, so it gets only the variables of `env`"
+            ),
+            format!("add `[apps.{PREFIX}{chosen}]` to it"),
+        ),
+        None => (
+            format!("`{PREFIX}{first}` is not used: no environment is chosen"),
+            format!("add `--env {first}`, or leave the table out"),
+        ),
+    };
+    Some(Diagnostic::warning(environment.span.clone(), message).help(help))
+}
+
+/// The text of an installed app with the chosen environment in `env`, and without the tables of the others: a boot and a
+/// reload know nothing of `--env`.
+#[must_use]
+pub fn settle(pinned: String, chosen: Option<&str>) -> String {
+    let Ok(mut document) = pinned.parse::<DocumentMut>() else {
+        return pinned;
+    };
+    let table = document
+        .get_mut(APPS)
+        .and_then(Item::as_array_of_tables_mut)
+        .and_then(|tables| tables.get_mut(0));
+    let Some(table) = table else {
+        return pinned;
+    };
+    let environments: Vec<String> = table
+        .iter()
+        .filter(|(key, item)| key.starts_with(PREFIX) && item.is_table_like())
+        .map(|(key, _)| key.to_owned())
+        .collect();
+    if environments.is_empty() {
+        return pinned;
+    }
+    for key in environments {
+        let removed = table.remove(&key);
+        if key.strip_prefix(PREFIX) == chosen {
+            put_over_env(table, removed.as_ref());
+        }
+    }
+    document.to_string()
+}
+
+fn put_over_env(table: &mut Table, chosen: Option<&Item>) {
+    let env = table.entry("env").or_insert_with(|| {
+        let mut env = Table::new();
+        env.decor_mut().set_prefix("\n");
+        Item::Table(env)
+    });
+    let chosen = chosen.and_then(Item::as_table_like);
+    let (Some(env), Some(chosen)) = (env.as_table_like_mut(), chosen) else {
+        return;
+    };
+    for (key, item) in chosen.iter() {
+        env.insert(key, item.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::{Report, parse};
+
+    const KEYS: &str = "[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 1\n";
+    const TABLES: &str = "[apps.env]\nA = \"1\"\nB = \"1\"\n\
+        # live\n[apps.env_production]\nB = \"2\" # two\n[apps.env_staging]\nC = 3\n";
+
+    fn told(report: &Report) -> Vec<String> {
+        let faults = report.diagnostics.iter();
+        faults.map(|fault| fault.message.clone()).collect()
+    }
+
+    fn chosen(text: &str, name: &str) -> BTreeMap<String, String> {
+        let (mut apps, report) = parse("eco.toml", text);
+        assert_eq!(told(&report), Vec::<String>::new());
+        choose(&mut apps, name).unwrap();
+        apps.remove(0).env
+    }
+
+    #[test]
+    fn the_variables_of_an_environment_go_over_those_of_env() {
+        let text = format!("{KEYS}{TABLES}");
+        let of = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let owned = pairs.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+            owned.collect()
+        };
+        let production = of(&[("A", "1"), ("B", "2")]);
+        assert_eq!(chosen(&text, "production"), production);
+        let staging = of(&[("A", "1"), ("B", "1"), ("C", "3")]);
+        assert_eq!(chosen(&text, "staging"), staging);
+        let (mut apps, _) = parse("eco.toml", &text);
+        let known = choose(&mut apps, "prod").unwrap_err();
+        assert_eq!(known, ["production", "staging"]);
+        assert_eq!(apps[0].env, of(&[("A", "1"), ("B", "1")]));
+    }
+
+    #[test]
+    fn the_installed_text_has_what_was_chosen_and_no_other_environment() {
+        for tables in [
+            TABLES,
+            "env = { A = \"1\", B = \"1\" }\nenv_production = { B = \"2\" }\nenv_staging.C = 3\nenv_file = \".env\"\n",
+            "env_production = { A = \"1\", B = \"2\" }\n[apps.env_staging]\nA = \"1\"\nB = \"1\"\nC = 3\n",
+        ] {
+            let text = format!("{KEYS}{tables}");
+            for name in ["production", "staging"] {
+                let settled = settle(text.clone(), Some(name));
+                assert!(!settled.contains("env_production"), "{settled}");
+                assert!(!settled.contains("env_staging"), "{settled}");
+                assert_eq!(tables.contains("env_file"), settled.contains("env_file"));
+                let (mut apps, report) = parse("web.toml", &settled);
+                assert_eq!(told(&report), Vec::<String>::new());
+                assert_eq!(apps.remove(0).env, chosen(&text, name), "{settled}");
+                assert_eq!(settle(settled.clone(), None), settled);
+            }
+        }
+        assert!(settle(format!("{KEYS}{TABLES}"), Some("production")).contains("\"2\" # two"));
+    }
+
+    #[test]
+    fn an_environment_that_is_not_used_is_told() {
+        let (apps, _) = parse("eco.toml", &format!("{KEYS}{TABLES}"));
+        let message = |chosen| unused(&apps[0], chosen).map(|fault| fault.message);
+        assert_eq!(message(Some("staging")), None);
+        let none = message(None).unwrap();
+        assert_eq!(
+            none,
+            "`env_production` is not used: no environment is chosen"
+        );
+        assert!(
+            message(Some("test"))
+                .unwrap()
+                .contains("no table `env_test`")
+        );
+        let (apps, _) = parse("eco.toml", KEYS);
+        assert!(unused(&apps[0], None).is_none());
+    }
+
+    #[test]
+    fn the_values_of_an_environment_are_checked_whether_it_is_chosen_or_not() {
+        for (line, fault) in [
+            (
+                "env_production.\"a b\" = 1",
+                "`a b` is no name of a variable",
+            ),
+            (
+                "env_production = 1",
+                "`env_production` is no table of environment variables",
+            ),
+            (
+                "env_fil = \".env\"",
+                "`env_fil` is no table of environment variables",
+            ),
+        ] {
+            let (_, report) = parse("eco.toml", &format!("{KEYS}{line}\n"));
+            assert_eq!(told(&report), [fault], "{line}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The address of an app, as far as its arguments and its environment tell it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use toml_edit::Value;
+
+/// An address, and where it comes from.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) value: Value,
+    pub(super) note: String,
+}
+
+/// Options that name an address and a port.
+const ADDRESS: &[&str] = &["-b", "--bind", "-l", "--listen", "--addr", "--address"];
+/// Options that name a port.
+const PORT: &[&str] = &["-p", "--port"];
+/// Options that name the address for a port.
+const HOST: &[&str] = &["-H", "--host", "--hostname"];
+/// Options that name a socket file.
+const FILE: &[&str] = &["--uds", "--unix-socket"];
+/// Variables that name a port.
+const PORT_VARIABLES: &[&str] = &["PORT", "HTTP_PORT", "SERVER_PORT", "APP_PORT", "NITRO_PORT"];
+/// Variables that name the address for a port.
+const HOST_VARIABLES: &[&str] = &["HOST", "HOSTNAME", "NITRO_HOST"];
+
+/// Programs that take work from a queue, by words of their command lines.
+const WORKERS: &[&[&str]] = &[
+    &["celery", "worker"],
+    &["celery", "beat"],
+    &["rq", "worker"],
+    &["queue:work"],
+    &["queue:listen"],
+    &["horizon"],
+    &["sidekiq"],
+    &["dramatiq"],
+    &["good_job"],
+];
+
+/// The address that a command line or an environment tells.
+pub(super) fn of(words: &[String], env: &[(String, String)]) -> Option<Found> {
+    of_words(words).or_else(|| of_env(env))
+}
+
+fn of_words(words: &[String]) -> Option<Found> {
+    let argument =
+        |names: &[&str]| option(words, names).map(|(name, value)| (name, value.to_owned()));
+    if let Some((name, path)) = argument(FILE).filter(|(_, path)| path.starts_with('/')) {
+        return Some(certain(path.into(), &name));
+    }
+    if let Some((name, text)) = argument(ADDRESS)
+        && let Some(value) = address(&text)
+    {
+        return Some(certain(value, &name));
+    }
+    let (name, port) = argument(PORT)?;
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+    let host = argument(HOST).map(|(_, host)| host);
+    Some(certain(with_host(host.as_deref(), port), &name))
+}
+
+fn certain(value: Value, option: &str) -> Found {
+    let note = format!("as the argument `{option}` says");
+    Found { value, note }
+}
+
+fn of_env(env: &[(String, String)]) -> Option<Found> {
+    let variable = |names: &[&str]| {
+        let named = names
+            .iter()
+            .find_map(|name| env.iter().find(|(given, _)| given == name));
+        named.map(|(name, value)| (name.as_str(), value.as_str()))
+    };
+    let (name, text) = variable(PORT_VARIABLES)?;
+    if text.starts_with('/') {
+        let note = guess(name);
+        return Some(Found {
+            value: text.into(),
+            note,
+        });
+    }
+    let port = text.parse::<u16>().ok().filter(|port| *port > 0)?;
+    let value = with_host(variable(HOST_VARIABLES).map(|(_, host)| host), port);
+    Some(Found {
+        value,
+        note: guess(name),
+    })
+}
+
+fn guess(variable: &str) -> String {
+    format!(
+        "a guess, from the variable {variable}: PM2 is not told where a program listens; without this line \
+         `rsgen install` finds out"
+    )
+}
+
+/// The value of an option, written as `-p 1` or as `--port=1`.
+fn option<'a>(words: &'a [String], names: &[&str]) -> Option<(String, &'a str)> {
+    for (number, word) in words.iter().enumerate() {
+        if names.contains(&word.as_str()) {
+            return Some((word.clone(), words.get(number + 1)?));
+        }
+        if let Some((name, value)) = word
+            .split_once('=')
+            .filter(|(name, _)| names.contains(name))
+        {
+            return Some((name.to_owned(), value));
+        }
+    }
+    None
+}
+
+fn address(text: &str) -> Option<Value> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return path.starts_with('/').then(|| path.into());
+    }
+    let text = text.strip_prefix("tcp://").unwrap_or(text);
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return (address.port() > 0).then(|| address.to_string().into());
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+    match host {
+        "" | "*" => Some(i64::from(port).into()),
+        "localhost" => Some(with_host(Some(host), port)),
+        _ => None,
+    }
+}
+
+fn with_host(host: Option<&str>, port: u16) -> Value {
+    let host = host.map(|host| {
+        if host == "localhost" {
+            "127.0.0.1"
+        } else {
+            host
+        }
+    });
+    match host.and_then(|host| host.parse::<IpAddr>().ok()) {
+        Some(ip) => SocketAddr::new(ip, port).to_string().into(),
+        None => i64::from(port).into(),
+    }
+}
+
+/// Whether a command line is that of a program that takes work from a queue.
+pub(super) fn is_worker(words: &[String]) -> bool {
+    let has = |wanted: &str| {
+        words.iter().any(|word| {
+            let last = word.rsplit('/').next().unwrap_or_default();
+            last == wanted
+        })
+    };
+    WORKERS
+        .iter()
+        .any(|words| words.iter().all(|word| has(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_tell_an_address_before_variables_do() {
+        let env = [("PORT", "3000"), ("HOST", "10.0.0.1")];
+        for (line, found) in [
+            ("gunicorn -w 4 -b 0.0.0.0:8000 app:app", "\"0.0.0.0:8000\""),
+            (
+                "gunicorn --bind=unix:/run/app.sock app",
+                "\"/run/app.sock\"",
+            ),
+            ("gunicorn -b :8000 app", "8000"),
+            ("uvicorn app --host 0.0.0.0 --port 8000", "\"0.0.0.0:8000\""),
+            ("uvicorn app --host ::1 --port 8000", "\"[::1]:8000\""),
+            ("next start -p 3001", "3001"),
+            ("next start -H localhost -p 3001", "\"127.0.0.1:3001\""),
+            ("celery -b redis://x:6379/0 worker", "\"10.0.0.1:3000\""),
+            ("node x.js --port 0", "\"10.0.0.1:3000\""),
+            ("node x.js", "\"10.0.0.1:3000\""),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let env = env.map(|(k, v)| (k.to_owned(), v.to_owned()));
+            let address = of(&words, &env).unwrap();
+            assert_eq!(address.value.to_string().trim(), found, "{line}");
+            let is_guess = found.contains("10.0.0.1");
+            assert_eq!(address.note.starts_with("a guess"), is_guess, "{line}");
+        }
+        assert!(of(&["node".to_owned()], &[]).is_none());
+    }
+
+    #[test]
+    fn a_queue_consumer_is_known_by_its_words() {
+        let is = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            is_worker(&words)
+        };
+        assert!(is("/srv/venv/bin/celery -A app worker"));
+        assert!(is("artisan queue:work --tries=3"));
+        assert!(!is("celery flower") && !is("node worker.js"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The kinds of files that can be imported, which their names tell, as they tell PM2.
+
+use std::path::Path;
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// JavaScript, which only Node can read.
+    Script,
+    /// JSON, or an expression of JavaScript, as PM2 takes it.
+    Json,
+    /// YAML.
+    Yaml,
+    /// `package.json`.
+    Package,
+    /// A `Procfile`: a name and a command line for each process.
+    Procfile,
+    /// `dump.pm2`, in which PM2 keeps what `pm2 save` has saved.
+    Dump,
+}
+
+impl Kind {
+    /// The kind of a file; `None` for a file that cannot be imported.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let extension = Path::new(name).extension().and_then(|e| e.to_str());
+        Some(match (name, extension) {
+            ("package.json", _) => Self::Package,
+            ("Procfile", _) => Self::Procfile,
+            ("dump.pm2" | "dump.pm2.bak", _) => Self::Dump,
+            (_, Some("js" | "cjs" | "mjs")) => Self::Script,
+            (_, Some("json")) => Self::Json,
+            (_, Some("yml" | "yaml")) => Self::Yaml,
+            _ => return None,
+        })
+    }
+
+    /// Whether a file is PM2's or of its like. A script that is run is none: PM2 knows its own by `.config.` in their names.
+    #[must_use]
+    pub fn is_of_pm2(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        match Self::of(path) {
+            Some(Self::Script) => name.is_some_and(|name| name.contains(".config.")),
+            kind => kind.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_tells_its_kind() {
+        for (name, kind, is_of_pm2) in [
+            ("ecosystem.config.js", Some(Kind::Script), true),
+            ("a/pm2.config.cjs", Some(Kind::Script), true),
+            ("ecosystem.config.mjs", Some(Kind::Script), true),
+            ("server.js", Some(Kind::Script), false),
+            ("processes.json", Some(Kind::Json), true),
+            ("package.json", Some(Kind::Package), true),
+            ("process.yml", Some(Kind::Yaml), true),
+            ("Procfile", Some(Kind::Procfile), true),
+            ("/root/.pm2/dump.pm2", Some(Kind::Dump), true),
+            ("ecosystem.toml", None, false),
+            ("server.py", None, false),
+        ] {
+            let path = Path::new(name);
+            assert_eq!(Kind::of(path), kind, "{name}");
+            assert_eq!(Kind::is_of_pm2(path), is_of_pm2, "{name}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Files of PM2's, and of its like, become ecosystem files, whose comments say of each attribute what became of it.
+//!
+//! Everything in such a file is text from outside. The room is pure: JavaScript is read by the user's own Node, which
+//! `command` runs; here arrives the JSON that it has made.
+
+mod address;
+mod answer;
+mod attribute;
+mod command;
+mod document;
+mod draft;
+mod dump;
+mod kind;
+mod log;
+mod procfile;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod value;
+mod variables;
+mod yaml;
+
+use std::path::Path;
+
+use toml_edit::Array;
+
+pub use kind::Kind;
+
+use crate::unit::Fault;
+use draft::{Draft, Entry, Origin};
+use value::{Table, member};
+
+/// A file that is imported.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The name by which the new file calls it.
+    pub name: &'a str,
+    /// The kind of file.
+    pub kind: Kind,
+    /// The text; of JavaScript, the JSON that Node makes of it.
+    pub text: &'a str,
+    /// The folder of the file, absolute.
+    pub folder: &'a Path,
+    /// Whether the ecosystem file will be in another folder.
+    pub is_moved: bool,
+}
+
+/// An ecosystem file that was made.
+#[derive(Debug)]
+pub struct Imported {
+    /// The text.
+    pub text: String,
+    /// The names of the apps.
+    pub apps: Vec<String>,
+    /// The number of attributes that are left out, with a comment each.
+    pub left: usize,
+}
+
+/// Whether a text is JSON. PM2 reads a JSON file as JavaScript, so that one of its files may be more than that.
+#[must_use]
+pub fn is_json(text: &str) -> bool {
+    serde_json::from_str::<value::Value>(text).is_ok()
+}
+
+/// Makes an ecosystem file.
+///
+/// # Errors
+/// When the file cannot be read as one of PM2's, or lists no app.
+pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
+    let found = shape::read(source.kind, source.text)?;
+    let origin = Origin {
+        folder: source.folder.to_owned(),
+        is_moved: source.is_moved,
+    };
+    let mut drafts: Vec<Draft<'_>> = found
+        .apps
+        .iter()
+        .map(|app| draft(&origin, source.kind, app))
+        .collect();
+    tell_apart(&mut drafts);
+    let mut head = vec![
+        format!(
+            "Made of `{}` by `rsgen import`. A comment stands above each line that differs from PM2's.",
+            source.name
+        ),
+        "PM2 passes on the whole environment of the shell; here an app gets the variables of this file and no others.".to_owned(),
+    ];
+    head.extend(found.notes);
+    let apps = drafts
+        .iter()
+        .filter_map(|draft| draft.text_of("name").map(str::to_owned));
+    let apps = apps.collect();
+    let left = drafts.iter().map(|draft| draft.left.len()).sum();
+    let text = document::write(&head, drafts);
+    Ok(Imported { text, apps, left })
+}
+
+fn draft<'a>(origin: &'a Origin, kind: Kind, app: &'a Table) -> Draft<'a> {
+    let mut draft = Draft::new(origin, app);
+    attribute::take(&mut draft, app);
+    if draft.entry("script").is_none() {
+        draft
+            .left
+            .push("the app has no `script`: add the program that is run".to_owned());
+    }
+    if draft.entry("name").is_none() {
+        let script = draft.text_of("script").unwrap_or("app");
+        let stem = Path::new(script).file_stem().and_then(|stem| stem.to_str());
+        let name = answer::unit_of(stem.unwrap_or("app"));
+        draft.set("name", name, "");
+    }
+    place(&mut draft);
+    keep_to_jobs(&mut draft);
+    listen(&mut draft, kind);
+    draft
+}
+
+/// Keys about starting again, readiness and reloads, of which a job has none.
+const OF_LASTING_APPS: &[&str] = &[
+    "autorestart",
+    "exp_backoff_restart_delay",
+    "instances",
+    "listen",
+    "listen_timeout",
+    "max_restarts",
+    "min_uptime",
+    "ready",
+    "restart_delay",
+    "shutdown_with_message",
+];
+
+fn keep_to_jobs(draft: &mut Draft<'_>) {
+    if draft.entry("schedule").is_none() {
+        return;
+    }
+    let is_of_both = |entry: &Entry| !OF_LASTING_APPS.contains(&entry.key.as_str());
+    let (kept, gone): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut draft.entries)
+        .into_iter()
+        .partition(is_of_both);
+    draft.entries = kept;
+    // What the note of `schedule` says already.
+    let gone = gone.iter().filter(|entry| entry.key != "autorestart");
+    for Entry { key, value, .. } in gone {
+        let value = value.to_string();
+        draft.left.push(format!(
+            "{key} = {}: a job is one process that ends by itself",
+            value.trim()
+        ));
+    }
+}
+
+/// PM2 takes the folder of the shell for the working directory, rsgen that of the file.
+fn place(draft: &mut Draft<'_>) {
+    let cwd = draft.text_of("cwd").unwrap_or_default().to_owned();
+    if draft.origin.is_moved && !cwd.starts_with('/') {
+        let folder = draft.origin.folder.join(cwd);
+        let folder = folder.to_string_lossy().trim_end_matches('/').to_owned();
+        draft.set("cwd", folder, "the folder of the file that was imported");
+    }
+}
+
+/// The address, which PM2 is not told.
+fn listen(draft: &mut Draft<'_>, kind: Kind) {
+    // A job has no port.
+    if draft.entry("listen").is_some() || draft.entry("schedule").is_some() {
+        return;
+    }
+    let words = draft.words();
+    let name = member(draft.given, "name").and_then(value::Value::text);
+    let without = if address::is_worker(&words) {
+        Some("it takes its work from a queue")
+    } else if kind == Kind::Procfile && name != Some("web") {
+        Some("only the process `web` of a Procfile has a port")
+    } else {
+        None
+    };
+    if let Some(why) = without {
+        return draft.set("listen", Array::new(), format!("no port: {why}"));
+    }
+    let env: Vec<(String, String)> = draft
+        .env
+        .iter()
+        .map(|entry| {
+            let value = &entry.value;
+            let number = value.as_integer().map(|number| number.to_string());
+            let text = number.or_else(|| value.as_str().map(str::to_owned));
+            (entry.key.clone(), text.unwrap_or_default())
+        })
+        .collect();
+    match address::of(&words, &env) {
+        Some(found) => draft.set("listen", found.value, found.note),
+        None => draft.left.push(
+            "listen: PM2 is not told where a program listens, and `rsgen install` finds out; write `listen = []` for a \
+             program without a port"
+                .to_owned(),
+        ),
+    }
+}
+
+/// PM2 lets apps share a name.
+fn tell_apart(drafts: &mut [Draft<'_>]) {
+    let mut taken: Vec<String> = Vec::new();
+    for draft in drafts {
+        let name = draft.text_of("name").unwrap_or_default().to_owned();
+        let free = (2..).map(|number| format!("{name}-{number}"));
+        let new = std::iter::once(name.clone())
+            .chain(free)
+            .find(|name| !taken.contains(name));
+        let new = new.unwrap_or_default();
+        if new != name {
+            draft.set(
+                "name",
+                new.as_str(),
+                format!("`{name}` in PM2, as another app of the file"),
+            );
+        }
+        taken.push(new);
+    }
+}

@@ -1,0 +1,124 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+use toml_edit::DocumentMut;
+
+use super::*;
+use crate::ecosystem::pm2::NAMES;
+use crate::visible;
+
+fn imported(kind: Kind, text: &str) -> String {
+    let source = Source {
+        name: "ecosystem.config.js",
+        kind,
+        text,
+        folder: Path::new("/srv/web"),
+        is_moved: false,
+    };
+    import(&source).unwrap().text
+}
+
+/// What an app of the file `{ apps: [app] }` becomes, from its first key on.
+fn app(attributes: &serde_json::Value) -> String {
+    let text = imported(
+        Kind::Json,
+        &serde_json::json!({ "apps": [attributes] }).to_string(),
+    );
+    let (_, app) = text.split_once("[[apps]]").unwrap();
+    app.to_owned()
+}
+
+#[test]
+fn in_another_folder_relative_paths_mean_the_same() {
+    for (cwd, expected) in [
+        (None, "cwd = \"/srv/web\""),
+        (Some("api"), "cwd = \"/srv/web/api\""),
+        (Some("/srv/api"), "cwd = \"/srv/api\""),
+    ] {
+        let text = serde_json::json!([{ "script": "a.js", "cwd": cwd }]).to_string();
+        let source = Source {
+            name: "x.json",
+            kind: Kind::Json,
+            text: &text,
+            folder: Path::new("/srv/web"),
+            is_moved: true,
+        };
+        let text = import(&source).unwrap().text;
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_file_without_apps_is_refused() {
+    for (kind, text) in [
+        (Kind::Json, "{}"),
+        (Kind::Json, "[]"),
+        (Kind::Json, "3"),
+        (Kind::Json, "{\"apps\": []}"),
+        (Kind::Json, "{"),
+        (Kind::Yaml, ""),
+        (Kind::Package, "{\"name\": \"x\"}"),
+        (Kind::Procfile, "# nothing\n"),
+        (Kind::Dump, "{}"),
+    ] {
+        let source = Source {
+            name: "x",
+            kind,
+            text,
+            folder: Path::new("/"),
+            is_moved: false,
+        };
+        let fault = import(&source).unwrap_err();
+        assert!(!fault.help.is_empty(), "{kind:?} {text}");
+    }
+}
+
+#[test]
+fn a_job_is_an_app_that_a_timer_starts() {
+    let text = app(
+        &serde_json::json!({ "script": "clean.js", "cron_restart": "0 3 * * *", "autorestart": false, "max_restarts": 3, "port": 80 }),
+    );
+    assert!(text.contains("\nschedule = \"0 3 * * *\""), "{text}");
+    for key in ["\nlisten", "\nautorestart", "\nmax_restarts"] {
+        assert!(!text.contains(key), "{text}");
+    }
+}
+
+#[test]
+fn every_name_of_an_attribute_is_taken_in_camel_case_too() {
+    let text = app(
+        &serde_json::json!({ "exec": "a.js", "killTimeout": 1, "errFile": "/dev/null", "waitReady": true }),
+    );
+    for line in [
+        "script = \"a.js\"",
+        "kill_timeout = 1",
+        "StandardError = \"null\"",
+        "ready = \"message\"",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_holds_its_values_stay_values(
+        name in any::<String>(), value in any::<String>(), key in any::<String>(), script in "[^ ]+",
+    ) {
+        let attributes = serde_json::json!({
+            "name": name, "script": script, "args": [value], "env": { "A": value }, &key: value, "error_file": value,
+        });
+        let text = imported(Kind::Json, &serde_json::json!([attributes]).to_string());
+        // No character that a terminal would obey.
+        prop_assert_eq!(&visible::json(&text), &text);
+        let document: DocumentMut = text.parse().unwrap();
+        prop_assert_eq!(document.len(), 1);
+        let app = document["apps"][0].as_table().unwrap();
+        let known = ["name", "script", "args", "interpreter", "cwd", "env", "service", "listen"];
+        let is_known = app.iter().all(|(written, _)| known.contains(&written) || NAMES.contains(&written));
+        prop_assert!(is_known || key.starts_with("env_"), "{}", text);
+        if !script.contains(char::is_whitespace) {
+            prop_assert_eq!(app["script"].as_str(), Some(script.as_str()));
+            prop_assert_eq!(app["args"][0].as_str(), Some(value.as_str()));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! YAML, from the events of its parser to a value.
+//!
+//! The parser knows no bounds: an alias costs it nothing, and nine lines of aliases can stand for a billion values
+//! ("billion laughs"). So the values are counted as they are made.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
+
+use super::value::{Table, Value};
+use crate::unit::Fault;
+
+/// The most values of a document, aliases replaced. A file of 1000 apps has fewer.
+const MOST_VALUES: usize = 200_000;
+
+/// The deepest nesting, which is also `serde_json`'s.
+const DEEPEST: usize = 128;
+
+/// The only document of a text.
+pub(super) fn read(text: &str) -> Result<Value, Fault> {
+    let mut reader = Reader {
+        events: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+        values: 0,
+    };
+    loop {
+        match reader.next()? {
+            Event::StreamEnd => return Ok(Value::Null),
+            Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
+            event => {
+                let value = reader.value(event, 0)?;
+                return reader.end().map(|()| value);
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    events: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Value>,
+    /// How many values were made.
+    values: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<Event<'a>, Fault> {
+        match self.events.next_event() {
+            Some(Ok((event, _))) => Ok(event),
+            Some(Err(error)) => Err(fault(error.to_string())),
+            None => Ok(Event::StreamEnd),
+        }
+    }
+
+    /// Nothing may follow: PM2 reads one document.
+    fn end(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.next()? {
+                Event::StreamEnd => return Ok(()),
+                Event::DocumentEnd | Event::Nothing => {}
+                _ => return Err(fault("the file has more than one document")),
+            }
+        }
+    }
+
+    fn value(&mut self, event: Event<'a>, depth: usize) -> Result<Value, Fault> {
+        if depth > DEEPEST {
+            return Err(fault("the file is nested too deeply"));
+        }
+        self.count(1)?;
+        let (anchor, value) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_plain = style == ScalarStyle::Plain && tag.is_none();
+                let value = if is_plain {
+                    plain(&text)
+                } else {
+                    Value::Text(text.into_owned())
+                };
+                (anchor, value)
+            }
+            Event::SequenceStart(anchor, _) => (anchor, self.list(depth)?),
+            Event::MappingStart(anchor, _) => (anchor, self.table(depth)?),
+            Event::Alias(anchor) => {
+                let named = self.anchors.get(&anchor).cloned();
+                let value = named.ok_or_else(|| fault("an alias has no anchor"))?;
+                self.count(size(&value))?;
+                (0, value)
+            }
+            _ => return Err(fault("a value is missing")),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+        Ok(value)
+    }
+
+    fn count(&mut self, more: usize) -> Result<(), Fault> {
+        self.values += more;
+        if self.values > MOST_VALUES {
+            return Err(fault("the file holds too many values"));
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Fault> {
+        let mut list = Vec::new();
+        loop {
+            match self.next()? {
+                Event::SequenceEnd => return Ok(Value::List(list)),
+                event => list.push(self.value(event, depth + 1)?),
+            }
+        }
+    }
+
+    fn table(&mut self, depth: usize) -> Result<Value, Fault> {
+        let mut table = Table::new();
+        let mut merged = Table::new();
+        loop {
+            let name = match self.next()? {
+                Event::MappingEnd => break,
+                Event::Scalar(name, ..) => name.into_owned(),
+                _ => return Err(fault("a key is no string")),
+            };
+            let event = self.next()?;
+            let value = self.value(event, depth + 1)?;
+            match value {
+                // What a merge brings, the table's own members override.
+                Value::Table(members) if name == "<<" => merged.extend(members),
+                Value::List(tables) if name == "<<" => {
+                    // An earlier table of the list overrides a later one.
+                    let tables = tables.iter().rev().filter_map(Value::table);
+                    merged.extend(tables.flatten().cloned());
+                }
+                value => table.push((name, value)),
+            }
+        }
+        merged.append(&mut table);
+        Ok(Value::Table(merged))
+    }
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::List(list) => 1 + list.iter().map(size).sum::<usize>(),
+        Value::Table(table) => 1 + table.iter().map(|(_, value)| size(value)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// A scalar without quotes, by the core schema of YAML 1.2.
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ if is_number(text) => Value::Number(text.to_owned()),
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+/// Whether JSON has such a number. Others, such as `0x10`, stay as they are written.
+fn is_number(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Number>(text).is_ok()
+}
+
+fn fault(message: impl Into<String>) -> Fault {
+    Fault::new(
+        format!(
+            "the file is no YAML that PM2 could read: {}",
+            message.into()
+        ),
+        "see https://yaml.org for its syntax",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_as_js_yaml_reads_it() {
+        let text = "# c\ndefaults: &d\n  A: 1\n  B: two\napps:\n  - name: 'web'\n    env:\n      <<: *d\n      B: \"3\"\n    \
+            watch: false\n    args: [--port, 3000]\n    cron: ~\n    x: >\n      a\n      b\n";
+        let value = read(text).unwrap();
+        let Some(Value::List(apps)) = value.get("apps") else {
+            panic!("{value}");
+        };
+        let app = &apps[0];
+        assert_eq!(
+            app.to_string(),
+            r#"{"name":"web","env":{"A":1,"B":"two","B":"3"},"watch":false,"args":["--port",3000],"cron":null,"x":"a b\n"}"#
+        );
+        assert_eq!(
+            app.get("env").unwrap().get("B"),
+            Some(&Value::Text("3".into()))
+        );
+    }
+
+    #[test]
+    fn a_hostile_file_is_refused_soon() {
+        let mut laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for n in 1..12 {
+            let alias = format!("*a{}", n - 1);
+            let line = format!("a{n}: &a{n} [{}]\n", vec![alias; 9].join(","));
+            laughs.push_str(&line);
+        }
+        let flow = "[".repeat(100_000);
+        let block = format!("{}x", "- ".repeat(200));
+        for (text, why) in [
+            (laughs.as_str(), "too many values"),
+            (&flow, "recursion limit"),
+            (&block, "nested too deeply"),
+            ("a: *b\n", ""),
+            ("a: 1\n---\nb: 2\n", "more than one document"),
+            ("[a]: 1\n", "a key is no string"),
+            ("a: [", ""),
+            ("\t@", ""),
+        ] {
+            let said = read(text).unwrap_err().message;
+            assert!(said.contains(why), "{said}");
+        }
+        assert_eq!(read("").unwrap(), Value::Null);
+    }
+}

@@ -1,0 +1,282 @@
+//! Files of PM2's as people have them, and the ecosystem file that each becomes: `tests/import/CASE/`.
+//!
+//! `RSGEN_BLESS=1 cargo test --test import` writes the expected files; read them in the diff.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rsgen::ecosystem::{Severity, parse};
+
+/// Somebody whom root does not trust.
+const NOBODY: u32 = 65534;
+
+/// A folder with a file of PM2's in it. Root gives it to somebody else, because root runs no JavaScript.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(name: &str, text: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            chown(folder.path(), Some(NOBODY), None).unwrap();
+            chown(folder.path().join(name), Some(NOBODY), None).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rsgen"));
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_remove("SUDO_UID")
+            // No bus, wherever this runs.
+            .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
+        command
+    }
+
+    fn rsgen(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    cases.sort();
+    cases
+}
+
+/// The only file of a case beside what is expected.
+fn input(case: &Path) -> PathBuf {
+    let files = fs::read_dir(case).unwrap().map(|e| e.unwrap().path());
+    let mut inputs = files.filter(|path| path.file_name().unwrap() != "expected.toml");
+    let input = inputs.next().unwrap();
+    assert_eq!(inputs.next(), None, "{}", case.display());
+    input
+}
+
+#[test]
+fn each_file_becomes_the_expected_ecosystem_file() {
+    let bless = std::env::var_os("RSGEN_BLESS").is_some();
+    for case in cases() {
+        let input = input(&case);
+        let name = input.file_name().unwrap().to_str().unwrap();
+        let folder = Folder::with(name, &fs::read(&input).unwrap());
+        let output = folder.rsgen(&["import", name]);
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            case.display(),
+            stderr(&output)
+        );
+        let made = fs::read_to_string(folder.path("ecosystem.toml")).unwrap();
+        let made = made.replace(folder.0.path().to_str().unwrap(), "/FOLDER");
+        let expected = case.join("expected.toml");
+        if bless {
+            fs::write(&expected, &made).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(made, expected, "{}", case.display());
+    }
+}
+
+/// What the file of PM2's does not tell, or what only some versions read.
+const LEFT_TO_THE_HOST: &[&str] = &[
+    "this app has no `listen`",
+    "`listen` is empty",
+    "unknown key `reload_schedule`",
+    "unknown key `ignore_watch`",
+    "unknown key `schedule`",
+    "unknown key `watch`",
+    "unknown key `watch_delay`",
+];
+
+/// What an import writes has to be of use without an edit, as far as the file tells what is needed.
+#[test]
+fn what_is_written_is_a_good_ecosystem_file() {
+    for case in cases() {
+        let path = case.join("expected.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, report) = parse(path.to_str().unwrap(), &text);
+        let is_left = |message: &str| LEFT_TO_THE_HOST.iter().any(|left| message.contains(left));
+        let errors = report
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error);
+        let mut errors = errors
+            .map(|d| d.message.as_str())
+            .filter(|message| !is_left(message));
+        let is_hostile = case.ends_with("hostile");
+        assert_eq!(errors.next().is_some(), is_hostile, "{}", case.display());
+    }
+}
+
+const CONFIG: &str = "console.log('noise'); module.exports = { apps: [{ script: 'a.js', env: { UID: String(process.getuid()), \
+    TTY: String(process.stdout.isTTY), PORT: 3000 } }] };\n";
+
+#[test]
+fn a_file_that_is_there_stays_unless_the_user_says_otherwise() {
+    let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
+    let target = folder.path("ecosystem.toml");
+    fs::write(&target, "mine").unwrap();
+    let output = folder.rsgen(&["import"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("is there already"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+    let printed = folder.rsgen(&["import", "--output", "-"]);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+    assert!(folder.rsgen(&["import", "--force"]).status.success());
+    let written = fs::read(&target).unwrap();
+    assert_eq!(
+        String::from_utf8(printed.stdout).unwrap(),
+        String::from_utf8(written).unwrap()
+    );
+    // A link does not lead an import elsewhere.
+    fs::remove_file(&target).unwrap();
+    symlink(folder.path("elsewhere"), &target).unwrap();
+    assert_eq!(folder.rsgen(&["import"]).status.code(), Some(1));
+    assert!(!folder.path("elsewhere").exists());
+}
+
+#[test]
+fn what_others_may_not_read_stays_so() {
+    let folder = Folder::with("Procfile", b"web: ./serve --port 3000\n");
+    fs::set_permissions(folder.path("Procfile"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(folder.rsgen(&["import", "Procfile"]).status.success());
+    let mode = folder
+        .path("ecosystem.toml")
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
+
+#[test]
+fn javascript_never_runs_as_root() {
+    let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
+    let caller = nix::unistd::geteuid().as_raw();
+    let expected = if caller == 0 { NOBODY } else { caller };
+    let output = folder.rsgen(&["import", "--output", "-"]);
+    let made = String::from_utf8(output.stdout).unwrap();
+    assert!(made.contains(&format!("UID = \"{expected}\"")), "{made}");
+    assert!(made.contains("TTY = \"undefined\""), "{made}");
+    if caller != 0 {
+        return;
+    }
+    let refused = |why: &str| {
+        let output = folder.rsgen(&["import", "--output", "-"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(
+            said.contains("root runs none") && said.contains(why),
+            "{said}"
+        );
+    };
+    let config = folder.path("ecosystem.config.js");
+    chown(folder.0.path(), Some(1), None).unwrap();
+    refused("others than its owner may write to");
+    chown(&config, Some(0), None).unwrap();
+    refused("its owner is root");
+}
+
+#[test]
+fn under_sudo_javascript_runs_as_the_user_who_called_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
+    chown(folder.path("ecosystem.config.js"), Some(0), None).unwrap();
+    let output = folder
+        .command(&["import"])
+        .env("SUDO_UID", NOBODY.to_string())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let target = folder.path("ecosystem.toml");
+    let made = fs::read_to_string(&target).unwrap();
+    assert!(made.contains(&format!("UID = \"{NOBODY}\"")), "{made}");
+    // The user edits the file next.
+    assert_eq!(target.metadata().unwrap().uid(), NOBODY);
+}
+
+#[test]
+fn what_node_says_of_a_broken_file_is_told() {
+    for (text, told) in [
+        (
+            "require('dotenv-that-is-not-there')",
+            "Cannot find module 'dotenv-that-is-not-there'",
+        ),
+        ("module.exports = {", "Unexpected"),
+        ("throw 'a\\u001b[2Jb'", r"a\x1b[2Jb"),
+        ("process.exit(0)", "it exports nothing"),
+    ] {
+        let folder = Folder::with("ecosystem.config.js", text.as_bytes());
+        let output = folder.rsgen(&["import"]);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(
+            stderr(&output).contains(told),
+            "{text}: {}",
+            stderr(&output)
+        );
+        assert!(!folder.path("ecosystem.toml").exists(), "{text}");
+    }
+}
+
+#[test]
+fn other_commands_lead_from_a_file_of_pm2s_to_the_import() {
+    let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
+    for arguments in [
+        &["check", "ecosystem.config.js"][..],
+        &["install", "ecosystem.config.js"],
+        &["reload", "ecosystem.config.js"],
+        &["check"],
+    ] {
+        let output = folder.rsgen(arguments);
+        let said = stderr(&output);
+        assert!(!output.status.success());
+        assert!(
+            said.contains("`rsgen import ecosystem.config.js`"),
+            "{arguments:?}: {said}"
+        );
+        assert_eq!(said.matches("error:").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn an_install_imports_when_it_is_asked_to() {
+    let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
+    fs::write(folder.path("a.js"), "").unwrap();
+    let install = ["install", "ecosystem.config.js", "--import", "--dry-run"];
+    let output = folder.rsgen(&install);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("+ListenStream=3000"), "{shown}");
+    assert!(
+        !folder.path("ecosystem.toml").exists(),
+        "nothing was to change"
+    );
+    fs::write(folder.path("ecosystem.toml"), "").unwrap();
+    let said = stderr(&folder.rsgen(&install));
+    assert!(said.contains("`rsgen install ecosystem.toml`"), "{said}");
+}

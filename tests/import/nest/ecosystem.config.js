@@ -1,0 +1,20 @@
+module.exports = {
+  apps: [{
+    name: 'api',
+    script: 'dist/main.js',
+    instances: 4,
+    exec_mode: 'cluster',
+    wait_ready: true,
+    listen_timeout: 10000,
+    kill_timeout: 8000,
+    shutdown_with_message: true,
+    source_map_support: true,
+    merge_logs: true,
+    out_file: '/var/log/api/out.log',
+    error_file: '/var/log/api/err.log',
+    log_date_format: 'YYYY-MM-DD HH:mm Z',
+    env: { NODE_ENV: 'development', PORT: 3000 },
+    env_production: { NODE_ENV: 'production', PORT: 8080 },
+    env_staging: { NODE_ENV: 'staging' },
+  }],
+};

@@ -1,0 +1,138 @@
+//! What a file of PM2's brings along: environments, variables that count, exit statuses.
+
+use testbed::{Machine, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, instances, listener, write_ecosystem};
+
+const CONFIG: &str = "module.exports = { apps: [{
+  name: 'web', script: 'server.js', exec_mode: 'cluster', instances: 2, uid: 'www-data', port: 3000, stop_exit_codes: [3],
+  increment_var: 'METRICS', env: { MODE: 'test', METRICS: 9100 }, env_live: { MODE: 'live' },
+}] };
+";
+
+/// Each instance has a port of its own beside the one that they share.
+const SERVER: &str = "const http = require('http');
+const answer = (request, response) => response.end(`${process.env.NODE_APP_INSTANCE} ${process.env.MODE}`);
+http.createServer(answer).listen(process.env.METRICS, () => http.createServer(answer).listen(process.env.PORT));
+process.on('SIGUSR2', () => process.exit(3));
+";
+
+fn import_and_install(machine: &Machine) {
+    machine.write("/srv/web/ecosystem.config.js", CONFIG);
+    machine.write("/srv/web/server.js", SERVER);
+    machine.run(&["chown", "-R", "www-data:", "/srv/web"]).ok();
+    let install = [
+        "rsgen",
+        "install",
+        "/srv/web/ecosystem.config.js",
+        "--import",
+        "--env",
+        "live",
+    ];
+    machine.run(&install).ok().says("/srv/web/ecosystem.toml");
+}
+
+pub(crate) fn an_imported_app_has_its_environment_and_a_port_for_each_instance(
+    machine: &mut Machine,
+) {
+    // The metrics of the canary are on a port of its own, too.
+    import_and_install(machine);
+    let serve = |machine: &Machine| {
+        for (port, answer) in [(9100, "0 live"), (9101, "1 live")] {
+            let told = machine.get(port).unwrap_or_default();
+            assert!(told.ends_with(answer), "{port}: {told}");
+        }
+    };
+    serve(machine);
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    serve(machine);
+    let installed = machine.read("/etc/rsgen/web.toml");
+    assert!(!installed.contains("env_live"), "{installed}");
+    machine
+        .run(&[
+            "rsgen",
+            "install",
+            "/srv/web/ecosystem.toml",
+            "--env",
+            "live",
+        ])
+        .ok()
+        .says("nothing to do");
+    machine
+        .run(&["rsgen", "check", "/srv/web/ecosystem.toml"])
+        .ok()
+        .says("`env_live` is not used");
+}
+
+pub(crate) fn an_exit_status_that_ends_the_work_is_no_failure(machine: &mut Machine) {
+    import_and_install(machine);
+    let end = |number: u32| {
+        let unit = format!("web@{number}.service");
+        machine
+            .run(&["systemctl", "kill", "-s", "USR2", &unit])
+            .ok();
+        wait_until(SOON, "the instance to end", || {
+            machine.state(&unit) == "inactive"
+        });
+    };
+    end(1);
+    assert_eq!(instances(machine), ["web@0.service active"]);
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 2);
+    end(0);
+    end(1);
+    wait_until(SOON, "the cluster to end", || {
+        machine.state("web.service") == "inactive"
+    });
+    assert_exactly(machine, 0);
+    // The port is still open: the next connection starts the app.
+    wait_until(SOON, "an answer", || machine.get(3000).is_ok());
+}
+
+/// Holds a port as PM2's daemon does, whose name for itself is all that shows what it is.
+const DAEMON: &str = "const net = require('net');
+process.title = process.argv[2];
+net.createServer().listen(3000, '127.0.0.1', () => console.log('listens'));
+";
+
+pub(crate) fn who_has_the_port_is_told_before_anything_changes(machine: &mut Machine) {
+    machine.write("/srv/daemon.js", DAEMON);
+    for (title, help) in [
+        (
+            "PM2 v7.0.3: God Daemon (/var/www/.pm2)",
+            "as `www-data`, find the app with `pm2 list`",
+        ),
+        ("other", "stop it, or write another address in `listen`"),
+    ] {
+        let unit = format!("holder-{}", title.len());
+        machine
+            .run(&[
+                "systemd-run",
+                "--unit",
+                &unit,
+                "--uid=www-data",
+                "node",
+                "/srv/daemon.js",
+                title,
+            ])
+            .ok();
+        wait_until(SOON, "the port to be taken", || listener(machine).is_some());
+        machine.write_app("graceful.js", "/srv/web");
+        write_ecosystem(machine, "graceful.js", "1", "");
+        let pid = machine.main_pid(&format!("{unit}.service"));
+        machine
+            .run(&["rsgen", "install", ECOSYSTEM])
+            .exits(1)
+            .says(&format!(
+                "`web` cannot listen on 3000: `{title}` (pid {pid}) listens there"
+            ))
+            .says(help);
+        machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
+        machine.run(&["systemctl", "stop", &unit]).ok();
+    }
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
+}
