@@ -17,10 +17,10 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use sd_notify::NotifyState;
 
 use super::channel::Lines;
-use super::rehearsal;
 use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
+use super::trial;
 use crate::contract::{Handover, Ready, Run};
 use crate::log::say;
 use crate::peer::descriptors::{ABOVE, above, raise_limit};
@@ -129,7 +129,7 @@ struct Helper<'a> {
 }
 
 impl<'a> Helper<'a> {
-    /// Prepares everything while the worker waits; `None` when the rehearsal has failed, which the worker reports.
+    /// Prepares everything while the worker waits; `None` when the trial has failed, which the worker reports.
     ///
     /// The order matters. Signals first: one that arrives now is for the program. Then the helper hides, before it has
     /// anything that the program's user could take from it. The worker goes on as soon as `worker` is closed, so all that can
@@ -142,7 +142,7 @@ impl<'a> Helper<'a> {
         let filter = match duty.run.handover {
             Handover::Bind => {
                 let known = duty.passed.first().map_or(0, |s| s.fd.as_raw_fd());
-                if !rehearsal::play(&worker, duty.main, known)? {
+                if !trial::play(&worker, duty.main, known)? {
                     return Ok(None);
                 }
                 Some(above(receive(&worker)?))

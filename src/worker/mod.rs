@@ -12,12 +12,12 @@ mod exchange;
 mod helper;
 mod pause;
 mod preload;
-mod rehearsal;
 mod replace;
 mod requests;
 mod socket_file;
 mod sockets;
 mod start;
+mod trial;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

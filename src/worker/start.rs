@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use super::helper::{self, Duty};
 use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
-use super::{Error, channel, env_file, pause, preload, rehearsal};
+use super::{Error, channel, env_file, pause, preload, trial};
 use crate::brake::{Deaths, Verdict};
 use crate::contract::{Handover, Ready, Run, count};
 use crate::peer::{filters, manager};
@@ -176,11 +176,11 @@ fn hand_over(
             drop(theirs);
             drop(channel);
             if run.handover == Handover::Bind {
-                rehearsal::watch(&ours, helper)?;
+                trial::watch(&ours, helper)?;
                 filter(&passed, &ours)
             } else {
                 process::allow_tracer(helper);
-                rehearsal::wait(&ours)
+                trial::wait(&ours)
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The handover is rehearsed on the worker, before the worker becomes the program: what the unit or the kernel
-//! forbids comes out here, with a reason, and not in the middle of the program's bind(2).
+//! The handover is tried on the worker, before the worker becomes the program: what the unit or the kernel forbids comes
+//! out here, with a reason, and not in the middle of the program's bind(2).
 //!
 //! The two sides talk over a pair of sockets. The worker permits the helper to trace it and writes a byte; the helper
 //! inspects the worker and writes an errno; the worker goes on or ends. A filter of the unit may kill the helper on the
