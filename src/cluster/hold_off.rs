@@ -103,6 +103,13 @@ mod tests {
     }
 
     #[test]
+    fn failures_are_in_a_row_when_less_than_a_minute_is_between_them() {
+        let last = "3 40000000";
+        assert_eq!(failures(last, Duration::from_micros(99_999_999)), 4);
+        assert_eq!(failures(last, Duration::from_secs(100)), 1);
+    }
+
+    #[test]
     fn failures_in_a_row_are_held_back_longer_and_longer() {
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster {

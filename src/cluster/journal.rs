@@ -241,4 +241,22 @@ mod tests {
         let user = matches(Scope::User, "web@0.service", "ab");
         assert_eq!(user[1..], ["_SYSTEMD_USER_UNIT=web@0.service", &own]);
     }
+
+    #[test]
+    fn a_program_whose_time_is_over_is_killed_and_waited_for() {
+        let is_gone = || {
+            let lines = shell("echo $$; exec sleep 100", Duration::from_millis(300));
+            let process = |pid: &String| std::path::Path::new("/proc").join(pid);
+            lines.first().is_some_and(|pid| !process(pid).exists())
+        };
+        // On a busy machine a process may take longer to begin or to end than it is waited for.
+        assert!((0..5).any(|_| is_gone()));
+    }
+
+    /// With ten minutes left, nothing but the bound on what is read ends this test.
+    #[test]
+    fn of_a_program_that_writes_without_end_only_so_much_is_read() {
+        let lines = shell("exec tr '\\0' x </dev/zero", Duration::from_mins(10));
+        assert_eq!(lines.len(), 1);
+    }
 }

@@ -22,7 +22,6 @@ pub mod verdict;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
 pub use ended::{Ended, ended};
@@ -153,11 +152,4 @@ fn extend(at_most: Duration) {
 
 fn extension(at_most: Duration) -> NotifyState<'static> {
     NotifyState::ExtendTimeoutUsec(u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX))
-}
-
-/// Since boot, sleep included.
-fn now() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map(Duration::from)
-        .unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, extend, notify, now, serving};
+use super::{Cluster, EXTENSION, LOOK, extend, notify, serving};
 use crate::state::Lock;
 use crate::systemd::{Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
@@ -42,13 +42,13 @@ pub fn reload(
     plan: &Plan,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), ReloadError> {
-    let asked = now();
+    let asked = manager.now();
     let _lock = lock(manager, cluster)?;
     if progress::is_done_since(cluster, asked, plan) {
         say("a reload that began after this one was asked for has replaced every instance");
         return Ok(());
     }
-    let began = now();
+    let began = manager.now();
     let progress = Progress::begin(cluster).map_err(|e| state(cluster, e))?;
     let mut teller = Teller {
         cluster,
@@ -76,16 +76,17 @@ fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {
 }
 
 fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadError> {
-    let end = now() + PATIENCE;
+    let mut left = PATIENCE;
     loop {
         if let Some(lock) = Lock::take(&cluster.state).map_err(|e| state(cluster, e))? {
             return Ok(lock);
         }
-        if now() > end {
+        if left.is_zero() {
             return Err(ReloadError::Busy(cluster.app.clone()));
         }
         notify("waiting for another reload", EXTENSION);
         manager.pause(LOOK);
+        left = left.saturating_sub(LOOK);
     }
 }
 

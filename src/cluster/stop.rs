@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, hold_off, notify, now};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify};
 use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
@@ -68,7 +68,7 @@ pub fn stopped(
     let failed = !matches!(unit.result.as_str(), "" | "success");
     if failed && !job.as_ref().is_some_and(is_asked_for) {
         stop_trying(manager, cluster)?;
-        let pause = hold_off::after_failure(cluster, now());
+        let pause = hold_off::after_failure(cluster, manager.now());
         job = hold_off::wait(manager, cluster, pause)?;
     }
     if job.is_some_and(|j| j.is_stop()) {

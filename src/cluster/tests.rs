@@ -1,5 +1,8 @@
 //! The commands of the cluster unit on a systemd of the test.
 
+mod deaths;
+mod files;
+mod instances;
 mod jobs;
 mod statuses;
 
@@ -373,7 +376,7 @@ fn a_reload_is_skipped_only_after_one_that_began_later_and_did_the_same() {
 #[test]
 fn a_reload_that_another_has_done_meanwhile_touches_nothing() {
     let mut bench = Bench::running(&["web.service", "web@0.service"]);
-    let later = now() + Duration::from_hours(1);
+    let later = bench.fake.now() + Duration::from_hours(1);
     progress::done(&bench.cluster, later, &plan());
     let mut told = Vec::new();
     let mut say = |line: &str| told.push(line.to_owned());

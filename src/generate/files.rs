@@ -253,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gone_is_removed_already_and_what_cannot_be_removed_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = change(folder.path().join("gone"), None);
+        assert_eq!(apply(&[gone]), Ok(()));
+        let stays = folder.path().join("folder");
+        fs::create_dir(&stays).unwrap();
+        let fault = apply(&[change(stays.clone(), None)]).unwrap_err();
+        assert!(fault.starts_with(&stays.display().to_string()), "{fault}");
+        assert!(stays.exists());
+    }
+
+    #[test]
     fn the_last_link_takes_its_folder_along_and_another_folder_stays() {
         let folder = tempfile::tempdir().unwrap();
         for (name, stays) in [("web.service.wants", false), ("units", true)] {

@@ -140,7 +140,7 @@ fn generate(
         ..UnitSet::default()
     };
     write(out, &enabled).map_err(|e| e.to_string())?;
-    if !is_good && good.read().ok().as_ref() != Some(&text) {
+    if good.read().ok().as_ref() != Some(&text) {
         // Without that copy the next fault costs this app its units. That is worth a line, but is no failure.
         if let Err(e) = good.write(&text) {
             problems.push(format!("{}: {e}", good.path().display()));
@@ -236,5 +236,23 @@ mod tests {
         for app in ["", "../../web", "/etc/web", "a b"] {
             assert_eq!(marked(&format!("App={app}\nInstances=4\n")), None, "{app}");
         }
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_made_is_an_error_and_one_that_is_there_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let links = [(PathBuf::from(path), PathBuf::from("../web@.service"))];
+            let set = UnitSet {
+                links: links.into_iter().collect(),
+                ..UnitSet::default()
+            };
+            write(folder.path(), &set).map_err(|e| e.kind())
+        };
+        let path = "web.service.wants/web@0.service";
+        assert_eq!([write(path), write(path)], [Ok(()), Ok(())]);
+        let longer_than_a_name = "x".repeat(300);
+        let refused = Err(io::ErrorKind::InvalidFilename);
+        assert_eq!(write(&longer_than_a_name), refused);
     }
 }

@@ -219,3 +219,78 @@ fn one_line(report: &Report) -> String {
         None => format!("{}: unusable", report.path),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    const WEB: &str = "[[apps]]\nname = \"web\"\nscript = \"/srv/x\"\nlisten = 1\n";
+
+    fn root(path: &str, text: &str) -> (tempfile::TempDir, Layout) {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        for folder in &layout.apps {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(root.path().join(path), text).unwrap();
+        (root, layout)
+    }
+
+    #[test]
+    fn the_file_of_an_app_is_found_wherever_it_lies() {
+        for path in [
+            "etc/rsgen/web.toml",
+            "run/rsgen/web.toml",
+            "usr/lib/rsgen/web.toml",
+        ] {
+            let (root, layout) = root(path, WEB);
+            let found = find(&layout, "web").map(|source| source.path);
+            assert_eq!(found, Some(root.path().join(path)));
+            assert_eq!(find(&layout, "other"), None);
+        }
+    }
+
+    /// Only root can give a file to another user.
+    #[test]
+    fn the_owner_of_a_file_matters_below_run_alone() {
+        for (path, owner, owner_of_run, counts) in [
+            ("etc/rsgen/web.toml", 1234, 0, true),
+            ("run/rsgen/web.toml", 1234, 0, false),
+            ("run/rsgen/web.toml", 1234, 1234, true),
+            ("run/rsgen/web.toml", 0, 1234, true),
+        ] {
+            let (root, layout) = root(path, WEB);
+            let given = chown(root.path().join(path), Some(owner), None)
+                .and_then(|()| chown(&layout.run, Some(owner_of_run), None));
+            if given.is_ok() {
+                let found = find(&layout, "web").is_some();
+                assert_eq!(found, counts, "{path}: {owner}, {owner_of_run}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_installed_file_holds_one_app_that_is_called_as_the_file() {
+        let other = WEB.replace("\"web\"", "\"shop\"").replace('1', "2");
+        let two = format!("{WEB}{other}");
+        for (text, told) in [
+            (WEB, None),
+            (
+                &*other,
+                Some("the file is called `web.toml`, its app `shop`"),
+            ),
+            (&two, Some("an installed file holds one app")),
+            ("[[apps", Some("web.toml:1:")),
+        ] {
+            let (_root, layout) = root("etc/rsgen/web.toml", text);
+            let source = find(&layout, "web").unwrap();
+            match (load(&layout, &source), told) {
+                (Ok((_, app)), None) => assert_eq!(app.name, "web"),
+                (Err(fault), Some(told)) => assert!(fault.contains(told), "{fault}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+}

@@ -145,6 +145,8 @@ mod tests {
             [("change", "/b"), ("remove", "/c"), ("create", "/d")]
         );
         assert!(found[0].unified().contains("-2\n+x\n"));
+        assert!(touches(&found, Path::new("/c")));
+        assert!(!touches(&found, Path::new("/a")));
     }
 
     #[test]

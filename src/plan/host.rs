@@ -33,7 +33,7 @@ impl Host {
         let scope = fs::read_to_string(procfs::YAMA_SCOPE).unwrap_or_default();
         Self {
             cpus: u32::try_from(cpus).unwrap_or(1),
-            yama: procfs::yama_scope(&scope) > 0,
+            yama: is_ptrace_restricted(&scope),
             status,
         }
     }
@@ -47,6 +47,10 @@ impl Host {
             ..Self::of_this_machine()
         }
     }
+}
+
+fn is_ptrace_restricted(scope: &str) -> bool {
+    procfs::yama_scope(scope) > 0
 }
 
 /// Looks up the inode at a path of this machine. The inode is opened, and everything is asked of that descriptor: a file
@@ -70,8 +74,14 @@ pub fn status(path: &Path) -> Option<FileStatus> {
 const FUSE: u64 = 0x6573_5546;
 
 fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
-    let is_fuse = u64::try_from(inode::fstatfs(found)?.f_type) == Ok(FUSE);
-    if is_fuse && !is_served_by_root(found) {
+    let kind = u64::try_from(inode::fstatfs(found)?.f_type).unwrap_or_default();
+    // The descriptor keeps the mount: a mount that is not in the list any more has been detached since.
+    let mounts = || {
+        let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd()));
+        let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        (fdinfo.unwrap_or_default(), mountinfo)
+    };
+    if is_of_a_user(kind, mounts) {
         return Ok(FileStatus::of_a_server());
     }
     let stat = inode::fstat(found)?;
@@ -105,16 +115,16 @@ const LOCAL: &[&str] = &[
     "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
-/// Whether root has mounted the file system in user space that an inode is of. The descriptor keeps the mount: one that is
-/// not in the list any more has been detached since.
-fn is_served_by_root(found: BorrowedFd<'_>) -> bool {
-    let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd()));
-    let fdinfo = fdinfo.unwrap_or_default();
+/// Whether an inode is of a file system in user space that somebody other than root has mounted. `mounts` reads the `fdinfo` of
+/// the inode's descriptor and `mountinfo`, see proc(5).
+fn is_of_a_user(kind: u64, mounts: impl FnOnce() -> (String, Vec<u8>)) -> bool {
+    if kind != FUSE {
+        return false;
+    }
+    let (fdinfo, mountinfo) = mounts();
     let id = procfs::field(&fdinfo, "mnt_id:").and_then(|id| id.parse().ok());
-    let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
-    mounts
-        .iter()
-        .any(|mount| Some(mount.id) == id && mount.is_roots)
+    let is_known_as_roots = |mount: &Mount| Some(mount.id) == id && mount.is_roots;
+    !self::mounts(&mountinfo).iter().any(is_known_as_roots)
 }
 
 /// The same as [`status`] for local file systems only. The caller asks for each folder on the way first, and stops at the first
@@ -125,7 +135,12 @@ fn local(path: &Path) -> Option<FileStatus> {
         let all = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
         all.into_iter().map(|m| (m.place.clone(), m)).collect()
     };
-    match MOUNTS.get_or_init(read).get(path) {
+    local_below(MOUNTS.get_or_init(read).get(path), path)
+}
+
+/// `mount` is the file system that is mounted at the path itself, if there is one.
+fn local_below(mount: Option<&Mount>, path: &Path) -> Option<FileStatus> {
+    match mount {
         Some(mount) if !mount.is_roots => Some(FileStatus::of_a_server()),
         Some(mount) if !LOCAL.contains(&mount.kind.as_str()) => None,
         _ => status(path),
@@ -184,15 +199,16 @@ fn octal(text: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_mount_tells_its_place_its_kind_and_whose_it_is() {
-        let text = b"21 1 0:20 / / rw shared:1 - ext4 /dev/vda rw\n\
+    const MOUNTINFO: &[u8] = b"21 1 0:20 / / rw shared:1 - ext4 /dev/vda rw\n\
             22 21 0:21 / /srv/a\\040b rw,relatime shared:2 master:1 - autofs systemd-1 rw\n\
             23 21 0:22 / /srv/a\\040b rw - nfs4 host:/x rw\n\
             24 21 0:23 / /srv/web rw,nosuid - fuse.evil evil rw,user_id=33,group_id=33\n\
             25 21 0:24 / /srv/pool rw - fuse.mergerfs a:b rw,user_id=0,group_id=0\n\
             nonsense\n";
-        let found = mounts(text);
+
+    #[test]
+    fn a_mount_tells_its_place_its_kind_and_whose_it_is() {
+        let found = mounts(MOUNTINFO);
         let found: Vec<_> = found
             .iter()
             .map(|m| (m.id, m.place.to_str().unwrap(), m.kind.as_str(), m.is_roots))
@@ -248,5 +264,37 @@ mod tests {
     fn a_generator_looks_at_what_the_kernel_answers_for_alone() {
         assert!(local(Path::new("/proc")).is_none());
         assert!(status(Path::new("/proc")).is_some() && local(Path::new("/etc")).is_some());
+    }
+
+    #[test]
+    fn a_generator_asks_nobody_who_serves_a_mount() {
+        let folder = tempfile::tempdir().unwrap();
+        let answers = mounts(MOUNTINFO).into_iter().map(|mount| {
+            let found = local_below(Some(&mount), folder.path());
+            found.map(|found| found.beyond == FileStatus::of_a_server().beyond)
+        });
+        let (known, unknown, of_a_user) = (Some(false), None, Some(true));
+        let all = [known, unknown, unknown, of_a_user, unknown];
+        assert_eq!(answers.collect::<Vec<_>>(), all);
+        assert!(local_below(None, folder.path()).is_some());
+    }
+
+    #[test]
+    fn only_a_file_system_in_user_space_that_root_has_not_mounted_is_of_a_user() {
+        let is_of_a_user = |kind, id: u32| {
+            let fdinfo = format!("pos:\t0\nflags:\t012100000\nmnt_id:\t{id}\nino:\t2\n");
+            super::is_of_a_user(kind, || (fdinfo, MOUNTINFO.to_vec()))
+        };
+        assert!(is_of_a_user(FUSE, 24), "user 33 has mounted it");
+        assert!(!is_of_a_user(FUSE, 25), "root has mounted it");
+        assert!(is_of_a_user(FUSE, 99), "detached since");
+        assert!(!is_of_a_user(0xef53, 24), "ext4");
+    }
+
+    #[test]
+    fn without_yama_or_with_its_scope_of_zero_ptrace_is_not_restricted() {
+        for (scope, is_restricted) in [("", false), ("0\n", false), ("1\n", true), ("2\n", true)] {
+            assert_eq!(is_ptrace_restricted(scope), is_restricted, "{scope:?}");
+        }
     }
 }

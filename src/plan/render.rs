@@ -323,6 +323,21 @@ mod tests {
     use crate::ecosystem::parse;
 
     #[test]
+    fn only_families_that_share_a_port_are_split() {
+        for (listen, is_split) in [
+            ("[\"[::]:80\", \"0.0.0.0:80\"]", true),
+            ("[\"[::]:80\", \"0.0.0.0:81\"]", false),
+            ("[\"0.0.0.0:80\", \"127.0.0.1:81\"]", false),
+            ("[\"[::]:80\", \"[::1]:81\"]", false),
+        ] {
+            let text = format!("[[apps]]\nscript = \"x\"\nlisten = {listen}\n");
+            let (apps, report) = parse("eco.toml", &text);
+            assert!(!report.has_errors(), "{}", report.render(false));
+            assert_eq!(splits_families(&apps[0].listen), is_split, "{listen}");
+        }
+    }
+
+    #[test]
     fn a_step_allows_for_each_command_that_an_app_adds_to_its_stop() {
         let step = |lines: &str| {
             let text =

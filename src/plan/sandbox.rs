@@ -261,6 +261,38 @@ mod tests {
     }
 
     #[test]
+    fn a_scheduling_policy_of_the_users_own_is_not_forbidden() {
+        let is_restricted = |keys: &str| {
+            let lines = of_system(&format!("user = \"www\"\n{keys}"));
+            lines.contains(&"RestrictRealtime=yes".to_owned())
+        };
+        assert!(is_restricted(""));
+        assert!(!is_restricted("service.CPUSchedulingPolicy = \"fifo\""));
+    }
+
+    #[test]
+    fn a_strict_sandbox_has_the_calls_of_the_handover_and_removes_what_a_user_leaves() {
+        let strict = |keys: &str| of_system(&format!("sandbox = \"strict\"\n{keys}"));
+        let www = "user = \"www\"";
+        let bind = format!("SystemCallFilter=@system-service {HANDOVER_CALLS}");
+        for (keys, filter, removes) in [
+            (www.to_owned(), bind.as_str(), true),
+            (String::new(), &bind, false),
+            (
+                format!("{www}\nhandover = \"fds\""),
+                "SystemCallFilter=@system-service",
+                true,
+            ),
+        ] {
+            let lines = strict(&keys);
+            let has = |line: &str| lines.iter().any(|l| l == line);
+            assert!(has(filter), "{keys}: {lines:?}");
+            assert!(has("SystemCallErrorNumber=EPERM"), "{keys}: {lines:?}");
+            assert_eq!(has("RemoveIPC=yes"), removes, "{keys}: {lines:?}");
+        }
+    }
+
+    #[test]
     fn a_users_own_manager_gets_what_it_can_do_without_privileges() {
         for word in ["default", "strict"] {
             let lines = sandbox_of(&format!("sandbox = \"{word}\""), Scope::User, HOST);

@@ -44,6 +44,11 @@ pub struct Fake {
     stops: Vec<String>,
     clock: Duration,
     next: u32,
+    /// States that units get later, and when.
+    later: Vec<(Duration, Unit)>,
+    /// The unit whose job is being waited for when the connection to systemd is lost.
+    last_awaited: Option<String>,
+    is_severed: bool,
     /// Every job, in order: `restart web@0.service`, `stop web.socket alone`.
     pub log: Vec<String>,
     /// The fewest units that were READY at once.
@@ -179,7 +184,9 @@ impl Fake {
             return false;
         };
         *left -= 1;
-        if matches!(verb, Verb::Start | Verb::Restart) {
+        let state = self.units.get(unit).map(|unit| unit.active);
+        let is_stopping = state == Some(ActiveState::Deactivating);
+        if matches!(verb, Verb::Start | Verb::Restart) && !is_stopping {
             self.put(unit, ActiveState::Inactive, "success", 0);
         }
         if self.stops.iter().any(|other| other == unit) {
@@ -219,6 +226,36 @@ impl Fake {
         }
     }
 
+    /// Sets the state of a unit when the clock shows this time.
+    pub fn set_at(&mut self, time: Duration, unit: Unit) {
+        self.later.push((time, unit));
+    }
+
+    /// Loses the connection to systemd, for good, when somebody waits for a job of this unit.
+    pub fn sever_at(&mut self, unit: &str) {
+        self.last_awaited = Some(unit.to_owned());
+    }
+
+    fn check_connection(&self) -> Result<(), Error> {
+        if self.is_severed {
+            let reason = "the connection was closed".into();
+            return Err(Error::NoBus { reason });
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, time: Duration) {
+        self.clock += time;
+        let (now, later) = (self.clock, std::mem::take(&mut self.later));
+        for (at, unit) in later {
+            if at <= now {
+                self.set(unit);
+            } else {
+                self.later.push((at, unit));
+            }
+        }
+    }
+
     fn finish(&mut self, path: &str) {
         if let Some(unit) = self.pending.remove(path)
             && let Some(result) = self.start(&unit)
@@ -230,6 +267,7 @@ impl Fake {
 
 impl Manager for Fake {
     fn unit(&mut self, name: &str) -> Result<Unit, Error> {
+        self.check_connection()?;
         let absent = || Unit {
             name: name.to_owned(),
             load: "not-found".into(),
@@ -239,6 +277,7 @@ impl Manager for Fake {
     }
 
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
+        self.check_connection()?;
         let (before, after) = pattern.split_once('*').unwrap_or((pattern, ""));
         let matching = self
             .units
@@ -255,6 +294,7 @@ impl Manager for Fake {
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
+        self.check_connection()?;
         let alone = if verb == Verb::StopAlone {
             " alone"
         } else {
@@ -303,6 +343,9 @@ impl Manager for Fake {
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
+        self.advance(Duration::ZERO);
+        self.is_severed |= self.last_awaited.as_ref() == Some(&job.unit);
+        self.check_connection()?;
         self.finish(&job.path);
         let gone = Error::TimedOut {
             what: job.unit.clone(),
@@ -310,7 +353,7 @@ impl Manager for Fake {
         };
         let result = self.ended.remove(&job.path).ok_or(gone);
         if result.is_err() {
-            self.clock += at_most;
+            self.advance(at_most);
         }
         result
     }
@@ -332,7 +375,7 @@ impl Manager for Fake {
     }
 
     fn pause(&mut self, time: Duration) {
-        self.clock += time;
+        self.advance(time);
         for unit in &self.stops {
             if let Some(state) = self.units.get_mut(unit) {
                 state.job.take_if(|job| job.is_stop());

@@ -247,6 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_others_begins_with_an_x_and_has_a_name() {
+        for key in ["X-Team", "X-on-call-2"] {
+            assert!(is_extension(key), "{key}");
+        }
+        for key in ["Team", "X", "X-", "X-on call", "X-a=b", "x-team"] {
+            assert!(!is_extension(key), "{key}");
+        }
+    }
+
+    #[test]
     fn a_value_stays_on_its_line() {
         assert!(check_value("1G").is_ok());
         assert!(check_value("1G\nExecStart=/bin/evil").is_err());

@@ -169,12 +169,20 @@ mod tests {
         }
 
         #[test]
-        fn an_escaped_value_ends_no_line_and_holds_no_specifier(value in any::<String>()) {
+        fn an_escaped_value_ends_no_line_and_holds_no_specifier(value in "(?s).{0,40}") {
             let mut out = String::new();
             UnitEscaper.write_escaped_str(&mut out, &value).unwrap();
             prop_assert!(!out.chars().any(char::is_control));
             prop_assert!(!out.ends_with('\\'));
             prop_assert!(out.matches('%').count().is_multiple_of(2));
+        }
+    }
+
+    #[test]
+    fn a_value_with_a_control_character_fits_no_variable_but_tabs_and_newlines_do() {
+        assert!(fits_environment("") && fits_environment("a\tb\nc é"));
+        for value in ["a\rb", "\u{1b}[0m", "\u{7f}", "\u{85}"] {
+            assert!(!fits_environment(value), "{value:?}");
         }
     }
 

@@ -286,11 +286,22 @@ mod tests {
         assert_eq!(parse_service("web@3"), Some(("web", Member::Instance(3))));
         assert_eq!(parse_service("web"), Some(("web", Member::Cluster)));
         assert_eq!(parse_service("web@x"), None);
+        for unit in ["-b@1.service", "a b.service", "all.socket"] {
+            assert_eq!(parse(unit), None, "{unit}");
+        }
+    }
+
+    #[test]
+    fn several_units_of_an_app_are_named_for_systemd() {
+        let web = Units::of("web");
+        assert_eq!(web.instances(), "web@*.service");
+        assert_eq!(web.whole(), "web.socket web.service");
     }
 
     #[test]
     fn only_what_systemd_takes_as_a_unit_name_is_a_name() {
-        for good in ["web", "my-app_2.0", "A"] {
+        let longest = "x".repeat(LONGEST);
+        for good in ["web", "my-app_2.0", "A", &longest] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in [

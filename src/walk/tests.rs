@@ -1,6 +1,7 @@
 //! The walk on a systemd of the test: what is touched, in which order, and what is left alone.
 
 mod jobs;
+mod told;
 
 use std::time::Duration;
 

@@ -127,12 +127,12 @@ fn a_stop_that_a_start_overtakes_waits_no_longer_and_kills_nobody() {
 #[test]
 fn a_start_that_succeeds_makes_up_for_those_that_failed() {
     let mut bench = Bench::running(&[]);
-    let held = |bench: &Bench| hold_off::after_failure(&bench.cluster, now());
+    let held = |bench: &mut Bench| hold_off::after_failure(&bench.cluster, bench.fake.now());
     for seconds in [0, 1, 2] {
-        assert_eq!(held(&bench), Duration::from_secs(seconds));
+        assert_eq!(held(&mut bench), Duration::from_secs(seconds));
     }
     assert_eq!(bench.start(1), Ok(1));
-    assert_eq!(held(&bench), Duration::ZERO);
+    assert_eq!(held(&mut bench), Duration::ZERO);
 }
 
 #[test]

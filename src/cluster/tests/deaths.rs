@@ -1,0 +1,51 @@
+//! What the end of an instance leaves: the reason for the next reader, and the verdict on the cluster.
+
+use super::*;
+
+const REASON: &str = "killed by SIGTRAP";
+
+fn died_before(bench: &Bench) {
+    let deaths = Deaths {
+        count: POLICY.max_restarts,
+        reason: REASON.into(),
+        ..Deaths::default()
+    };
+    deaths.store(&bench.cluster.deaths(0)).unwrap();
+}
+
+#[test]
+fn an_end_is_noted_with_its_reason() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    bench.ended(0, 7);
+    let deaths = Deaths::load(&bench.cluster.deaths(0)).unwrap();
+    assert!(deaths.reason.contains("status 7"), "{}", deaths.reason);
+}
+
+#[test]
+fn the_verdict_on_an_instance_that_was_given_up_is_how_it_died() {
+    for (status, is_told) in [(190, true), (203, false)] {
+        let mut bench = Bench::running(&["web.service"]);
+        died_before(&bench);
+        bench.ended(0, status);
+        let Some(Verdict::Failed(why)) = verdict::read(&bench.cluster) else {
+            panic!("status {status}: no verdict")
+        };
+        assert_eq!(why.contains(REASON), is_told, "{why}");
+        let deaths = Deaths::load(&bench.cluster.deaths(0)).unwrap();
+        assert_eq!(deaths.errored, is_told, "status {status}");
+    }
+}
+
+#[test]
+fn the_sockets_are_stopped_only_for_a_stop_that_somebody_asked_for() {
+    for (job, verdict) in [("restart", None), ("stop", Some(Verdict::Idle))] {
+        let mut bench = Bench::running(&["web.service", "web.socket"]);
+        bench.cluster_ends("success", job);
+        bench.fake.busy("web@0.service", "stop");
+        if let Some(verdict) = verdict {
+            verdict::write(&bench.cluster, &verdict).unwrap();
+        }
+        bench.ended(0, 0);
+        assert_eq!(bench.fake.log, [""; 0], "{job}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What a reload leaves in the state folder, and what it tells systemd.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::state::Lock;
+
+/// Set in the process of its own in which a test runs a walk.
+const CHILD: &str = "RSGEN_TEST_CHILD";
+
+impl Bench {
+    fn reload(&mut self, plan: &Plan) -> Result<(), ReloadError> {
+        let said = &mut self.said;
+        let mut say = |line: &str| said.push(line.to_owned());
+        super::reload(&mut self.fake, &self.cluster, plan, &mut say)
+    }
+}
+
+#[test]
+fn a_reload_waits_half_an_hour_for_another_and_touches_nothing() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let _lock = Lock::take(&bench.cluster.state).unwrap().unwrap();
+    let error = bench.reload(&plan()).unwrap_err();
+    assert_eq!(error.to_string(), "another reload of `web` is under way");
+    assert_eq!(bench.fake.now(), Duration::from_mins(30));
+    assert_eq!(bench.fake.log, [""; 0]);
+}
+
+#[test]
+fn the_number_of_the_canary_outlives_a_walk_that_is_killed() {
+    let mut bench = Bench::running(&["web.service", "web@0.service", "web@4.service"]);
+    progress::remember_canary(&bench.cluster, Some(4));
+    assert_eq!(progress::canary(&bench.cluster), Some(4));
+    bench.reload(&plan()).unwrap();
+    assert_eq!(bench.fake.log[0], "stop web@4.service");
+    assert_eq!(progress::canary(&bench.cluster), None);
+}
+
+#[test]
+fn an_instance_that_a_reload_replaces_has_no_deaths_any_more() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    bench.ended(0, 1);
+    assert_eq!(bench.deaths(0), 1);
+    bench.reload(&plan()).unwrap();
+    assert_eq!(bench.deaths(0), 0);
+}
+
+/// Runs the walk in a process of its own, since the notification socket is a variable of the environment.
+#[test]
+fn systemd_is_told_of_each_step_and_asked_for_its_time_beforehand() {
+    let slow = Plan {
+        settle: Duration::from_mins(2),
+        ..plan()
+    };
+    if std::env::var_os(CHILD).is_some() {
+        let mut bench = Bench::running(&["web.service", "web@0.service"]);
+        return bench.reload(&slow).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let soon = Some(Duration::from_mins(1));
+    socket.set_read_timeout(soon).unwrap();
+    let test =
+        "cluster::tests::files::systemd_is_told_of_each_step_and_asked_for_its_time_beforehand";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("NOTIFY_SOCKET", &path)
+        .env(CHILD, "1")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+
+    let mut longest = 0;
+    let mut buffer = [0; 4096];
+    let mut next = || {
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    loop {
+        let message = next();
+        if message.contains("STATUS=instance 0: ready") {
+            break;
+        }
+        let mut lines = message.lines();
+        let asked = lines.find_map(|l| l.strip_prefix("EXTEND_TIMEOUT_USEC="));
+        longest = longest.max(asked.map_or(0, |time| time.parse().unwrap()));
+    }
+    assert!(Duration::from_micros(longest) >= slow.settle, "{longest}");
+    while !next().contains("STATUS=done: 1 of 1 replaced") {}
+    assert!(child.wait().unwrap().success());
+}

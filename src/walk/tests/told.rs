@@ -1,0 +1,172 @@
+//! What a walk asks of systemd when jobs do not end as asked, and what the walk tells of that.
+
+use super::*;
+
+fn bare() -> Plan {
+    Plan {
+        canary: false,
+        settle: Duration::ZERO,
+        ..plan()
+    }
+}
+
+fn walk_of<'a>(fake: &'a mut Fake, plan: &'a Plan, notes: &'a mut Notes) -> Walk<'a> {
+    Walk {
+        manager: fake,
+        plan,
+        witness: notes,
+        canary: None,
+        others: Others::Untouched,
+        overdue: Overdue::new(&plan.app, plan.longest_stop),
+    }
+}
+
+#[test]
+fn a_walk_that_loses_systemd_says_so_whatever_failed_before() {
+    let mut fake = Fake::running(&ALL);
+    fake.script("web@0.service", &[Start::Fails, Start::Fails]);
+    fake.sever_at("web@1.service");
+    let two = Plan {
+        parallel: 2,
+        ..plan()
+    };
+    let (result, notes) = run(&mut fake, &two);
+    notes.line("instance 0: exited with status 1; once more");
+    let failed = result.unwrap_err();
+    assert_eq!((failed.number, failed.untouched), (None, false));
+    assert_eq!(
+        failed.to_string(),
+        "systemd cannot be reached: the connection was closed; the instances not yet replaced are as they were"
+    );
+}
+
+#[test]
+fn a_walk_that_systemd_never_answers_touches_nothing() {
+    let mut fake = Fake::running(&ALL);
+    fake.sever_at("web@4.service");
+    let failed = run(&mut fake, &plan()).0.unwrap_err();
+    assert_eq!((failed.number, failed.untouched), (None, true));
+}
+
+#[test]
+fn a_failure_after_all_were_restarted_is_told_as_one() {
+    let mut fake = Fake::running(&ALL);
+    fake.script("web@1.service", &[Start::Fails, Start::Fails, Start::Fails]);
+    let restart = Plan {
+        on_failure: OnFailure::Restart,
+        ..plan()
+    };
+    assert_eq!(
+        run(&mut fake, &restart).0.unwrap_err().to_string(),
+        "instance 1 failed: exited with status 1, after all instances were restarted"
+    );
+}
+
+#[test]
+fn events_tell_times_in_milliseconds() {
+    let since = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
+    assert!((2_000..100_000).contains(&milliseconds(since)));
+}
+
+/// systemd may start the instance again by itself, and have it READY, before anybody looks.
+#[test]
+fn the_result_of_the_job_counts_and_not_the_state_of_the_unit() {
+    let mut fake = Fake::running(&ALL);
+    fake.script("web@4.service", &[Start::Stuck]);
+    let ready = Unit {
+        name: "web@4.service".into(),
+        active: ActiveState::Active,
+        main_pid: 7,
+        ..Unit::default()
+    };
+    fake.set_at(Duration::from_secs(5), ready);
+    let failed = run(&mut fake, &plan()).0.unwrap_err();
+    assert!(failed.canary && failed.timed_out, "{failed:?}");
+}
+
+#[test]
+fn why_a_job_did_not_run_is_told_with_the_state_of_the_unit() {
+    let mut fake = Fake::running(&ALL);
+    let unit = fake.unit("web@0.service").unwrap();
+    let (mut notes, plan) = (Notes::default(), plan());
+    let walk = walk_of(&mut fake, &plan, &mut notes);
+    for result in [JobResult::Dependency, JobResult::Timeout] {
+        let failed = walk.failed(0, &unit, Some(result));
+        assert_ne!(failed.why, unit.why());
+        assert_eq!(failed.timed_out, result == JobResult::Timeout);
+    }
+}
+
+#[test]
+fn one_whose_job_was_cancelled_is_asked_for_again_as_soon_as_it_is_down() {
+    let one = Plan {
+        instances: 1,
+        ..bare()
+    };
+    let mut fake = Fake::running(&["web.service"]);
+    let falling = Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Deactivating,
+        ..Unit::default()
+    };
+    let down = Unit {
+        active: ActiveState::Inactive,
+        ..falling.clone()
+    };
+    fake.set(falling);
+    fake.set_at(Duration::from_secs(2), down);
+    fake.cancel("web@0.service", 1);
+    assert_eq!(run(&mut fake, &one).0, Ok(()));
+    let seconds = Duration::from_secs;
+    let waited = fake.now();
+    assert!((seconds(2)..seconds(3)).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn nothing_is_asked_for_again_while_the_cluster_unit_is_being_stopped() {
+    let mut fake = Fake::running(&ALL);
+    fake.set(Unit {
+        name: "web.service".into(),
+        active: ActiveState::Deactivating,
+        ..Unit::default()
+    });
+    fake.cancel("web@4.service", 1);
+    run(&mut fake, &plan()).0.unwrap_err();
+    assert_eq!(fake.log, ["restart web@4.service"]);
+}
+
+#[test]
+fn a_stop_that_was_cancelled_by_the_end_of_the_instance_is_not_asked_for_again() {
+    let mut fake = Fake::running(&ALL);
+    let three = Plan {
+        instances: 3,
+        ..bare()
+    };
+    let down = Unit {
+        name: "web@3.service".into(),
+        ..Unit::default()
+    };
+    fake.set_at(Duration::ZERO, down);
+    fake.cancel("web@3.service", 1);
+    let mut notes = Notes::default();
+    let mut walk = walk_of(&mut fake, &three, &mut notes);
+    assert_eq!(walk.stop_surplus(), Ok(()));
+    assert_eq!(fake.log, ["stop web@3.service"]);
+}
+
+#[test]
+fn systemd_is_not_asked_about_overdue_instances_at_every_look() {
+    let mut fake = Fake::running(&ALL);
+    let mut overdue = Overdue::new("web", Duration::from_secs(3));
+    assert_eq!(overdue.look(&mut fake), Ok(Vec::new()));
+    fake.sever_at("web@0.service");
+    let job = Job {
+        path: "/job/1".into(),
+        unit: "web@0.service".into(),
+    };
+    fake.wait(&job, Duration::ZERO).unwrap_err();
+    fake.pause(Duration::from_millis(50));
+    assert_eq!(overdue.look(&mut fake), Ok(Vec::new()), "not asked");
+    fake.pause(Duration::from_secs(1));
+    assert!(overdue.look(&mut fake).is_err(), "asked");
+}
