@@ -79,7 +79,7 @@ pub(crate) fn a_stranger_with_the_number_of_a_thread_is_left_alone(machine: &mut
 /// What a program makes of itself, on which port, and what is said of its drain.
 const STATES: &[(&str, u32, &str)] = &[
     ("stopped", 3001, ""),
-    ("vfork", 3002, "no thread of it can be stopped"),
+    ("vfork", 3002, "none of its threads can be stopped"),
     ("no-vdso", 3003, "it has no vDSO"),
     ("forks", 3004, ""),
     ("accept", 3005, ""),
