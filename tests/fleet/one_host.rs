@@ -191,7 +191,7 @@ fn ecosystem_file(fleet: &Fleet) {
     };
     run(&["--check"])
         .ok()
-        .says("the app's files are not there yet")
+        .says("the app's files do not exist yet")
         .says("CHANGED");
     run(&[]).exits(2).says("cannot be read");
     let text = machine

@@ -178,7 +178,7 @@ fn a_folder_of_the_apps_user_is_refused() {
     hides(&told, &key);
     assert!(!told.stdout.contains("HUSH"), "{told}");
     told.says("`/srv/web/shared` belongs to `www-data`")
-        .says("which may not read a file that is for root alone");
+        .says("who may not read a file that only root can read");
     let stat = machine.run(&["stat", "-c", "%U", SHARED]).ok();
     assert_eq!(stat.text(), "www-data");
 
