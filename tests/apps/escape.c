@@ -1,6 +1,6 @@
 /* A program that wants its drain to do what its sandbox forbids, or to last. It listens on port 3000 and then
  *   datagrams  makes the forbidden call without end, and receives nothing
- *   gate       rewrites the instructions that a drain makes its calls with, in the kernel's own vDSO
+ *   vdso       rewrites the instructions in its vDSO by which a drain makes its calls
  *   file       has a file called as the vDSO is, which cannot be executed
  *   copies     has as many descriptors of the listener as it may
  * Once the forbidden call works it says so in /srv/loot. */
@@ -59,7 +59,7 @@ static void *watch(void *unused)
 {
 	for (;; usleep(1000))
 		if (filled.uptime)
-			loot("gate\n"), filled.uptime = 0;
+			loot("vdso\n"), filled.uptime = 0;
 	return unused;
 }
 
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	pthread_create(&thread, NULL, answer, &fd);
-	if (!strcmp(how, "gate")) {
+	if (!strcmp(how, "vdso")) {
 		pthread_create(&thread, NULL, watch, NULL);
 		rewrite();
 	}

@@ -1,4 +1,4 @@
-//! What systemd sees and does is the program's own: nothing stands between the two.
+//! systemd supervises the program itself: its PID, exit status, signals, core dumps and watchdog, with nothing in between.
 
 use testbed::{Machine, wait_for, wait_until};
 
@@ -14,7 +14,7 @@ fn install(machine: &Machine) {
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }
 
-/// Does something that ends the program, and waits for systemd's words on it and for the next one.
+/// Ends the program by a signal, waits for the next one, and returns what systemd has logged about the end.
 fn ends(machine: &Machine, signal: &str) -> String {
     let before = machine.main_pid(UNIT);
     machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");

@@ -51,7 +51,11 @@ pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &
             "it waited for the instances"
         );
         assert_eq!(instances(machine), Vec::<String>::new());
-        assert_eq!(listener(machine), None, "the port is closed by then");
+        assert_eq!(
+            listener(machine),
+            None,
+            "the port is closed when the stop returns"
+        );
         assert_exactly(machine, 0);
         machine.systemctl(&["start", "web"]).ok();
         assert_exactly(machine, 3);
@@ -73,7 +77,7 @@ pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
     }
 }
 
-/// What it needs comes up late, a database say: until then it ends at once.
+/// The program exits at once until something that it needs, such as a database, is available.
 pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     let server = machine.read("/srv/web/graceful.js");

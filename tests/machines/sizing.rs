@@ -1,4 +1,4 @@
-//! How many instances there are, on this machine and the next, and after a boot.
+//! The number of instances: on this machine, on one with more CPUs, and after a boot.
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
