@@ -149,7 +149,7 @@ fn show(text: &str, has_lines: bool) -> String {
     shown
 }
 
-/// Whether the text behind a backslash looks like the rest of an escape of ours.
+/// Whether the text behind a backslash looks like the rest of an escape that this room writes.
 fn looks_escaped(after: &str) -> bool {
     let digits = if let Some(digits) = after.strip_prefix('x') {
         digits.get(..2)

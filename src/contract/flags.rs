@@ -60,7 +60,7 @@ impl Words {
         let word = self
             .plain
             .next()
-            .ok_or_else(|| Usage(format!("`{command}` is not told {what}")))?;
+            .ok_or_else(|| Usage(format!("`{command}` lacks {what}")))?;
         V::read(&word).ok_or_else(|| self.refusal(&word))
     }
 
@@ -116,7 +116,7 @@ impl Words {
     pub(super) fn program(&mut self) -> Result<Vec<OsString>, Usage> {
         if self.rest.is_empty() {
             let command = self.command;
-            return Err(Usage(format!("`{command}` is not told the program")));
+            return Err(Usage(format!("`{command}` lacks the program")));
         }
         Ok(std::mem::take(&mut self.rest))
     }

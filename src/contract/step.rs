@@ -135,7 +135,7 @@ impl Start {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("start", words)?;
         let start = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             instances: words.flag("--instances")?,
             step_timeout: words.since(1, "--step-timeout")?.unwrap_or(PATIENCE),
             longest_stop: words.since(1, "--longest-stop")?,
@@ -171,7 +171,7 @@ impl Reload {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("reload", words)?;
         let reload = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             instances: words.flag("--instances")?,
             surge: words.flag("--surge")?,
             parallel: words.flag("--parallel")?,
@@ -199,7 +199,7 @@ impl Stop {
     ) -> Result<Self, Usage> {
         let mut words = Words::of(command, words)?;
         let stop = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             longest_stop: words.since(1, "--longest-stop")?,
         };
         words.end()?;
@@ -229,7 +229,7 @@ impl Ended {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("ended", words)?;
         let ended = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             number: words.word("the number of the instance")?,
             min_uptime: words.flag("--min-uptime")?,
             max_restarts: words.flag("--max-restarts")?,
@@ -239,7 +239,7 @@ impl Ended {
         Ok(ended)
     }
 
-    /// When the instance is given up. The pause before the next start is no part of this: the worker makes it.
+    /// When the instance is given up. There is no pause in it, because the worker makes the pause before the next start.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {

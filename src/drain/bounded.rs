@@ -21,7 +21,7 @@ use crate::sys::process::{self, Side};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A descriptor for the signals that ask a drain to end. They are blocked and read between two steps: a drain that ended
-/// in the middle of a step could leave a thread of the program in a system call of ours.
+/// in the middle of a step could leave a thread of the program in one of our system calls.
 ///
 /// # Errors
 /// Those of signalfd(2).

@@ -111,7 +111,7 @@ impl OpenRegistration {
             let placed = process::place(file, number)?;
             return socket::watch(self.set.as_fd(), placed.as_fd(), change);
         }
-        // A descriptor of ours has the number, perhaps that of the epoll set itself. A child has a copy of the table, in which
+        // One of our descriptors has the number, perhaps that of the epoll set itself. A child has a copy of the table, in which
         // any descriptor may be overwritten. The epoll set is moved out of the way first, to one of the first three numbers,
         // because placing the file could overwrite it.
         process::in_child(|| {

@@ -1,4 +1,4 @@
-//! A stopped thread of the program, which is made to run system calls of ours, see ptrace(2).
+//! A stopped thread of the program, which is made to run our system calls, see ptrace(2).
 //!
 //! Only a thread of a process can change the process's table of descriptors. So a thread is stopped, its registers are set for
 //! a call, it runs from one instruction in the vDSO ([`super::vdso`]) to the next stop, and in the end it gets its own registers
@@ -61,7 +61,7 @@ pub(crate) struct Tracee<'a> {
     mask: u64,
     /// Whether the thread has our registers and signal mask at present.
     is_changed: bool,
-    /// Whether a call of ours has begun and was not seen to end, so that the thread's seccomp filters may be suspended.
+    /// Whether one of our calls has begun and was not seen to end, so that the thread's seccomp filters may be suspended.
     is_underway: bool,
     /// A signal that cannot be blocked and came in the middle of a call.
     owed: Option<i32>,
@@ -353,7 +353,7 @@ impl<'a> Tracee<'a> {
 }
 
 /// Whether the thread may be in a restartable sequence, see rseq(2). The kernel restarts such a sequence when it preempts the
-/// thread, but cannot know that calls of ours ran in the middle of one. A thread that waits in a system call is in no such
+/// thread, but cannot know that our calls ran in the middle of one. A thread that waits in a system call is in no such
 /// sequence.
 fn is_restartable(process: &Process, tid: i32) -> bool {
     let Ok(Some(area)) = ptrace::rseq(tid) else {

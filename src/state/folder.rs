@@ -291,7 +291,7 @@ fn set_mode(fd: &impl AsFd, stat: &FileStat, mode: Mode) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes from a folder of ours what others may have written, and corrects the modes of the rest. An error is ignored:
+/// Removes from one of our folders what others may have written, and corrects the modes of the rest. An error is ignored:
 /// readers do not open what could not be removed, and a writer of that name reports the error.
 fn sweep(dir: &OwnedFd) {
     for name in names(dir).unwrap_or_default() {
@@ -386,7 +386,7 @@ fn is_trusted(stat: &FileStat) -> bool {
     }
 }
 
-/// Whether it may stay in a folder of ours. A file that others could write is unsound even if root owns it.
+/// Whether it may stay in one of our folders. A file that others could write is unsound even if root owns it.
 fn is_sound(stat: &FileStat) -> bool {
     is_ours(stat) && (!is_regular(stat) || is_trusted(stat) && stat.st_nlink <= 1)
 }

@@ -163,7 +163,7 @@ pub fn detach(tid: i32, signal: i32) -> io::Result<()> {
 
 fn send(request: libc::c_uint, tid: i32, signal: i32) -> io::Result<()> {
     let signal = usize::try_from(signal).unwrap_or(0);
-    // SAFETY: for these requests both arguments are numbers, and the kernel accesses no memory of ours.
+    // SAFETY: for these requests both arguments are numbers, and the kernel accesses none of our memory.
     check(unsafe {
         libc::ptrace(
             request,

@@ -34,17 +34,17 @@ SURE = [
 for text in SURE:
     read, known = variables.read(text), new(text)
     if read != known:
-        sys.exit("of %r systemd makes %r, and not %r" % (text, known, read))
+        sys.exit("systemd reads %r as %r, not as %r" % (text, known, read))
 
 VALUES = {"A": 'a"b\\c$d`e', "B": PEM, "C": "", "D": " x ", "E": "# ;=\\\n'%i", "_9": "\t\\n$HOME"}
 if new(variables.written(VALUES)) != VALUES:
-    sys.exit("%r arrives as %r" % (VALUES, new(variables.written(VALUES))))
+    sys.exit("%r is read as %r" % (VALUES, new(variables.written(VALUES))))
 
-# Of a key without quotes systemd makes variables whose names are a part of it.
+# From a key without quotes systemd reads variables whose names are parts of the key.
 for text in ["A=%s" % PEM, "A=MIIEvQIB\nQUJDRA==\n", "A=1\\\n2\nexport B=1\n", "# 1\\\nA=1\n", "1A=hush\n", "A-B=hush\n"]:
     new(text)
     if variables.read(text) is not None:
-        sys.exit("%r is thought to be sure" % text)
+        sys.exit("%r is read as if it were certain" % text)
 "##;
 
 pub(crate) fn are_known_as_systemd_knows_them(machine: &mut Machine) {
@@ -108,7 +108,7 @@ for text in TEXTS:
     by_systemd = passed(["-p", "EnvironmentFile=" + FILE, "/usr/bin/env", "-0"])
     by_worker = passed(["/usr/bin/python3", "-c", WORKER])
     if by_systemd != by_worker:
-        wrong.append("of %r systemd makes %r, and the worker %r" % (text, by_systemd, by_worker))
+        wrong.append("systemd reads %r as %r, and the worker as %r" % (text, by_systemd, by_worker))
 if passed(["-p", "EnvironmentFile=/nowhere", "/usr/bin/env", "-0"]) is not None or wrong:
     sys.exit("\n".join(wrong))
 "##;
@@ -143,7 +143,7 @@ fn fails(machine: &Machine, why: &str) {
     let _start = machine.spawn(&["timeout", "20", "systemctl", "restart", "web@0.service"]);
     let journal = ["journalctl", "-q", "-o", "cat", "-u", "web@0.service"];
     let since = format!("--since=@{since}");
-    wait_until(SOON, "a start that fails and says why", || {
+    wait_until(SOON, "the start to fail with its reason", || {
         let asked = machine.run(&["timeout", "5", "systemctl", "show", "--property=Version"]);
         assert_eq!(asked.status, 0, "systemd does not answer");
         machine

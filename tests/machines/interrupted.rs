@@ -8,7 +8,7 @@ use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
 fn begin(machine: &Machine, command: &[&str]) -> testbed::Running {
     let before = pids(machine, 1);
     let reload = machine.spawn(command);
-    wait_until(SOON, "the walk to be in its middle", || {
+    wait_until(SOON, "an instance to be replaced", || {
         pids(machine, 1) != before
     });
     assert_eq!(machine.state("web.service"), "reloading");

@@ -243,7 +243,7 @@ pub(crate) fn nothing_is_left_of_a_thousand_starts(machine: &mut Machine) {
     let mut starts = 0;
     while starts < 1000 && start.elapsed() < Duration::from_mins(4) {
         machine.sh("systemctl kill -s KILL 'web@*.service'").ok();
-        wait_until(SOON, "all to be up again", || {
+        wait_until(SOON, "all instances to be up again", || {
             machine
                 .systemctl(&["is-active", "web@0", "web@1", "web@2", "web@3"])
                 .status

@@ -51,11 +51,11 @@ pub(crate) fn after_a_boot_it_serves_and_fits_the_machine(machine: &mut Machine)
     assert_exactly(machine, all);
     machine.power_off(PowerLoss::Clean);
     machine.power_on(Some("0"));
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, 1);
     machine.power_off(PowerLoss::Cut);
     machine.power_on(None);
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, all);
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn a_bigger_machine_gets_more_than_was_pinned(machine: &mut Machine) 
     machine.power_off(PowerLoss::Cut);
     machine.power_on(None);
     let all = cpus(machine);
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, all);
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
     assert_exactly(machine, 2);
     machine.run(&["rsgen", "reload", "web"]).ok();
     machine.power_cycle(PowerLoss::Cut);
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, 2);
     machine.write("/etc/rsgen/web.toml.d/scale.toml", "instances = 3\n");
     machine.run(&["rsgen", "reload", "web"]).ok();

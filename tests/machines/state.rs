@@ -75,7 +75,9 @@ pub(crate) fn whoever_holds_what_may_be_opened_does_not_delay_a_reload(machine: 
         machine
             .sh("rm -f /tmp/held; systemd-run -q --uid=nobody --unit=holder python3 /srv/holder.py")
             .ok();
-        wait_until(SOON, "all to be held", || is_there(machine, "/tmp/held"));
+        wait_until(SOON, "all files to be held open", || {
+            is_there(machine, "/tmp/held")
+        });
         let was = pids(machine, 2);
         reload(machine);
         assert!(pids(machine, 2).iter().all(|pid| !was.contains(pid)));

@@ -117,7 +117,7 @@ pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
         workers(machine, true).len() == 2
     });
     run(machine, "rsgen --user stop web").ok();
-    wait_until(SOON, "an end of it all", || {
+    wait_until(SOON, "all instances to end", || {
         workers(machine, false).is_empty()
     });
 }

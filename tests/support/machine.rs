@@ -48,7 +48,7 @@ struct Console {
 impl Machine {
     /// A machine with a new disk that is switched off. Panics on a host that cannot run machines.
     pub fn new(release: Release) -> Self {
-        means().unwrap_or_else(|why| panic!("{why}"));
+        check_host().unwrap_or_else(|why| panic!("{why}"));
         let lower = release.root();
         let room = machines_dir().join("room");
         fs::create_dir_all(&room).expect("an empty folder to mount on");
@@ -312,7 +312,7 @@ impl Console {
 }
 
 /// Checks that this host can run machines; the error says what is missing.
-pub(crate) fn means() -> Result<(), String> {
+pub(crate) fn check_host() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("real machines need root: run `sudo make test`".to_owned());
     }

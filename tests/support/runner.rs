@@ -54,7 +54,7 @@ impl Job {
 }
 
 /// A spec that succeeded, and the systemd on which it did.
-struct Held {
+struct Passed {
     name: String,
     release: Release,
     systemd: u32,
@@ -62,7 +62,7 @@ struct Held {
 }
 
 /// The specs that have succeeded so far, which the threads that run specs add.
-type Record = Arc<Mutex<Vec<Held>>>;
+type Record = Arc<Mutex<Vec<Passed>>>;
 
 thread_local! {
     /// The message of the panic that ended the spec of this thread; `None` while the thread runs no spec.
@@ -76,7 +76,7 @@ pub fn main(specs: &[Spec]) -> ExitCode {
     let lanes = || 2 * thread::available_parallelism().map_or(2, usize::from);
     arguments.test_threads.get_or_insert_with(lanes);
     // A run on a host that cannot run machines tests nothing, and must not look like a success.
-    if let (false, Err(why)) = (arguments.list, machine::means()) {
+    if let (false, Err(why)) = (arguments.list, machine::check_host()) {
         eprintln!("error: {why}");
         return ExitCode::from(101);
     }
@@ -85,7 +85,7 @@ pub fn main(specs: &[Spec]) -> ExitCode {
     let trials = trials(specs, &record);
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        tell(&record.lock().expect("the record"));
+        report(&record.lock().expect("the record"));
     }
     conclusion.exit_code()
 }
@@ -139,7 +139,7 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     if let Some(failure) = failure.or_else(|| gone.is_err().then_some(message)) {
         return Err(failure.into());
     }
-    record.lock().expect("the record").push(Held {
+    record.lock().expect("the record").push(Passed {
         name: job.name(),
         release: job.release,
         systemd,
@@ -153,16 +153,16 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     clippy::print_stdout,
     reason = "the report of a test program, read by `.ci/run`"
 )]
-fn tell(held: &[Held]) {
+fn report(passed: &[Passed]) {
     for release in Release::ALL {
-        let here = || held.iter().filter(|h| h.release == release);
+        let here = || passed.iter().filter(|p| p.release == release);
         if let Some(one) = here().next() {
             let number = here().count();
             println!("real systemd {}: {number} passed on {release}", one.systemd);
         }
     }
-    let mut slowest: Vec<&Held> = held.iter().collect();
-    slowest.sort_by_key(|h| std::cmp::Reverse(h.took));
+    let mut slowest: Vec<&Passed> = passed.iter().collect();
+    slowest.sort_by_key(|p| std::cmp::Reverse(p.took));
     for one in slowest.iter().take(SLOWEST) {
         println!("{:6.1} s {}", one.took.as_secs_f64(), one.name);
     }
