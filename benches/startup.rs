@@ -1,5 +1,5 @@
-//! What rsgen adds to a start, as a ratio against a bare program in the same run: machines differ,
-//! the ratio does not.
+//! Measures how much time rsgen adds to a start, as a ratio to a bare program in the same run, which depends less on the
+//! machine than a time.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
@@ -27,7 +27,7 @@ fn main() {
     let _ = fs::remove_dir_all(&root);
 }
 
-/// A host with many apps.
+/// Writes the files of a host with many apps.
 fn prepare(root: &Path) -> std::io::Result<()> {
     for folder in [
         "etc/rsgen",
@@ -49,7 +49,7 @@ fn prepare(root: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Runs a program and `true` in turns, so that whatever else the machine does hits both.
+/// Runs a program and `true` in turns, so that other load on the machine affects both.
 fn compare(what: &str, program: &mut Command) {
     let mut bare = Command::new("true");
     let mut times = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! `make demo`: what rsgen does, seen on a machine of its own.
+//! `make demo`: shows rsgen on a machine of its own.
 //!
 //! An unmodified Node server becomes a cluster; it is reloaded under load, and then a build that
-//! crashes is deployed under load. Every number that is printed was counted. Ends with status 1
-//! when a request was lost or a command did not end as it should.
+//! crashes is deployed under load. All printed numbers are measured. The exit status is 1 if a request was lost or a command
+//! did not end as expected.
 
 #![expect(clippy::print_stdout, reason = "it is made to be read")]
 
@@ -138,7 +138,7 @@ impl Demo {
         );
     }
 
-    /// Runs a command as a person would, and shows it.
+    /// Runs a command as a user would, and shows it.
     fn rsgen(&mut self, arguments: &str, status: i32) -> Output {
         let command = format!("rsgen {arguments}");
         println!("$ {command}");

@@ -1,4 +1,4 @@
-//! Traffic for any HTTP server, told request by request: `cargo run --example load -- --help`.
+//! Traffic for any HTTP server, with a report of every lost request: `cargo run --example load -- --help`.
 
 use std::process::ExitCode;
 

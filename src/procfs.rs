@@ -1,44 +1,44 @@
-//! Parsers of the files of /proc, see proc(5). Pure: texts in, facts out.
+//! Parsers for the files of /proc, see proc(5). Pure.
 //!
-//! A program chooses some of these words itself: its name, those of its files and mappings, and how many there
-//! are. So each line is read by its place, never by what it ends or begins with, and what is not exactly as the
-//! kernel writes it is nothing.
+//! A program chooses some parts of these texts: its own name, the names of its files and mappings, and how many there are.
+//! So a field is found by its position, never by searching for text, and a line that is not exactly as the kernel writes it
+//! is ignored.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::str::FromStr;
 
-/// A value of a file of `key value` lines, such as `/proc/PID/status`. The kernel escapes what a program puts into such
-/// a file, so a line is one of its own.
+/// A value in a file of `key value` lines, such as `/proc/PID/status`. The kernel escapes names that a program chooses, so
+/// a program cannot add a line.
 #[must_use]
 pub fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     Some(lines(text).find_map(|l| l.strip_prefix(key))?.trim())
 }
 
-/// The lines as the kernel ends them. `str::lines` would take a carriage return off the end of a name.
+/// The lines of a text, split at newlines alone: `str::lines` would remove a carriage return, which may end a name.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n')
 }
 
-/// A decimal number of the kernel's: digits alone, where Rust would take a sign as well.
+/// A decimal number as the kernel writes it: only digits, whereas Rust would accept a sign.
 fn decimal<N: FromStr>(text: &str) -> Option<N> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().ok())?
 }
 
-/// The same in hexadecimal.
+/// A hexadecimal number as the kernel writes it.
 fn hex(text: &str) -> Option<u64> {
     let is_number = text.bytes().all(|b| b.is_ascii_hexdigit());
     is_number.then(|| u64::from_str_radix(text, 16).ok())?
 }
 
-/// The inode of a descriptor's link that leads to a socket: `socket:[61]`.
+/// The inode in the link of a descriptor that leads to a socket: `socket:[61]`.
 #[must_use]
 pub fn socket(link: &str) -> Option<u64> {
     decimal(link.strip_prefix("socket:[")?.strip_suffix(']')?)
 }
 
-/// The flags of open(2) in a descriptor's `fdinfo`.
+/// The flags of open(2) in the `fdinfo` of a descriptor.
 #[must_use]
 pub fn flags(info: &str) -> Option<i32> {
     let flags = field(info, "flags:")?;
@@ -46,8 +46,8 @@ pub fn flags(info: &str) -> Option<i32> {
     is_number.then(|| i32::from_str_radix(flags, 8).ok())?
 }
 
-/// A registration in the `fdinfo` of an epoll set, its events and its data, if it is one of this descriptor and
-/// socket: `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, the numbers but the first in hexadecimal.
+/// The events and the data of a registration in the `fdinfo` of an epoll set, if it is one of this descriptor and this
+/// socket: `tfd: 5 events: 19 data: 5 pos:0 ino:61 sdev:8`, where all numbers but the first are hexadecimal.
 #[must_use]
 pub fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
     let (number, rest) = line.strip_prefix("tfd:")?.split_once(" events:")?;
@@ -61,8 +61,8 @@ pub fn registration(line: &str, fd: RawFd, inode: u64) -> Option<(u32, u64)> {
     Some((u32::try_from(events).ok()?, hex(data)?))
 }
 
-/// The state of a thread in its `stat`, and when it began, in ticks since boot. The second field is the program's name,
-/// which may hold anything, parentheses included.
+/// The state of a thread in its `stat`, and its start time in ticks since boot. The second field is the name of the program,
+/// which may contain anything, even parentheses.
 #[must_use]
 pub fn stat(text: &str) -> Option<(char, u64)> {
     /// The index of `starttime` among the fields behind the name.
@@ -72,7 +72,7 @@ pub fn stat(text: &str) -> Option<(char, u64)> {
     Some((state, decimal(fields.get(STARTED)?)?))
 }
 
-/// The parent in a `stat`.
+/// The PID of the parent in a `stat`.
 #[must_use]
 pub fn parent(text: &str) -> Option<i32> {
     decimal(text.rsplit_once(") ")?.1.split_whitespace().nth(1)?)
@@ -83,18 +83,18 @@ pub fn parent(text: &str) -> Option<i32> {
 #[must_use]
 pub fn waiting(text: &str) -> Option<(i64, [u64; 6])> {
     let mut words = text.split_whitespace();
-    // That of one in no call is -1.
+    // A thread in no system call has -1 here.
     let number = decimal(words.next()?)?;
     let mut arguments = [0; 6];
     for argument in &mut arguments {
         *argument = hex(words.next()?.strip_prefix("0x")?)?;
     }
-    // The stack and the place stand behind them.
+    // Two words follow: the stack pointer and the instruction pointer.
     (words.count() == 2).then_some((number, arguments))
 }
 
-/// The address of the kernel's vDSO in a process, by its `maps`. A file may have the same name, and may even have inode 0; only
-/// the kernel's own mappings have neither inode nor device nor folder.
+/// The start and the end of the vDSO in the `maps` of a process. A file can have the same name, and even inode 0, but only a
+/// mapping of the kernel has neither an inode nor a device nor a folder.
 #[must_use]
 pub fn vdso(maps: &str) -> Option<(u64, u64)> {
     lines(maps).find_map(|line| {
@@ -141,7 +141,7 @@ fn listener(line: &str) -> Option<(SocketAddr, u64)> {
     Some((SocketAddr::new(ip, port), inode))
 }
 
-/// The file that says how much the Yama module restricts ptrace(2); not there without the module.
+/// The file that says how much the Yama module restricts ptrace(2). Without the module there is no such file.
 pub const YAMA_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
 
 /// The value of [`YAMA_SCOPE`], from 0 (unrestricted) to 3.
@@ -153,24 +153,24 @@ pub fn yama_scope(text: &str) -> u32 {
 /// A hierarchy of control groups, see cgroups(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tree {
-    /// Version 2.
+    /// Control groups of version 2.
     Unified,
-    /// The one of systemd's own where version 1 is in use.
+    /// The hierarchy `name=systemd` of version 1.
     Systemd,
 }
 
-/// A place in one of them.
+/// A control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Which hierarchy.
+    /// The hierarchy of the group.
     pub tree: Tree,
-    /// The path in it, from `/`.
+    /// The path of the group in the hierarchy, from `/`.
     pub path: String,
 }
 
 impl Group {
-    /// The group of a unit, if the process with this `/proc/PID/cgroup` is in it; a delegated unit runs its commands
-    /// in a group below it.
+    /// The control group of a unit, if the process with this `/proc/PID/cgroup` is in it. A unit with `Delegate=` runs its
+    /// commands in the group `.control` below its own.
     #[must_use]
     pub fn of_unit(text: &str, unit: &str) -> Option<Self> {
         places(text).find_map(|(tree, path)| {
@@ -183,7 +183,7 @@ impl Group {
         })
     }
 
-    /// Whether the process with this `/proc/PID/cgroup` is in the group, or in one below it.
+    /// Whether the process with this `/proc/PID/cgroup` is in the group or below it.
     #[must_use]
     pub fn holds(&self, text: &str) -> bool {
         places(text).any(|(tree, path)| {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_parentheses_is_no_state() {
+    fn parentheses_in_a_name_do_not_end_it() {
         let text = "7 (a) R 1 (b) S 3 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9";
         assert_eq!((stat(text), parent(text)), (Some(('S', 4711)), Some(3)));
         assert_eq!(stat("7 (a"), None);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_is_the_instances() {
+    fn the_group_of_an_instance_is_found() {
         let own = "1:name=systemd:/system.slice/x.service\n0::/system.slice/system-web.slice/web@3.service\n";
         let path = "/system.slice/system-web.slice/web@3.service";
         let group = Group {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_group_is_taken_for_it() {
+    fn no_other_group_is_mistaken_for_that_of_the_instance() {
         for own in [
             "0::/system.slice/xweb@3.service\n",
             "0::/system.slice/web@3.service/child\n",
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_holds_what_is_in_it_and_below() {
+    fn a_group_holds_the_processes_in_it_and_below() {
         let group = Group {
             tree: Tree::Unified,
             path: "/a/web@3.service".into(),

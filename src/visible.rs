@@ -1,8 +1,8 @@
-//! Text from outside, made visible before anybody sees it: no terminal obeys it, and no line of it begins another.
+//! Makes text from outside visible before it is shown: no terminal interprets it, and it cannot begin a new line.
 //!
-//! Programs, files, names and arguments say what they like. What a terminal or the journal would obey is written as
-//! `\x1b` (ASCII) or `\u{9b}`. Colours are ours alone: a text is made visible first and painted after it, so that no
-//! escape sequence ever has to be told from a good one. Pure; what is shown where is no matter of this room.
+//! Programs, files, names and arguments may contain control characters. Each character that a terminal or the journal would
+//! interpret is shown as `\x1b` (ASCII) or `\u{9b}`. Text is coloured only after it was made visible, so that no escape
+//! sequence of ours ever has to be told from one of others. Pure; this room does not decide what is shown where.
 
 use std::fmt::{self, Write};
 
@@ -11,19 +11,19 @@ use std::fmt::{self, Write};
 pub struct Visible(String);
 
 impl Visible {
-    /// The text as one line, whatever is in it.
+    /// A text as one line, with newlines escaped.
     #[must_use]
     pub fn line(text: &str) -> Self {
         Self(show(text, false))
     }
 
-    /// A text that has lines.
+    /// A text of several lines, with newlines kept.
     #[must_use]
     pub fn lines(text: &str) -> Self {
         Self(show(text, true))
     }
 
-    /// A line that another program of ours has made visible, as it wrote it: escapes are not escaped again.
+    /// A line that another program of rsgen has already made visible: its escapes are not escaped again.
     #[must_use]
     pub fn again(line: &str) -> Self {
         let mut shown = String::with_capacity(line.len());
@@ -33,7 +33,7 @@ impl Visible {
         Self(shown)
     }
 
-    /// Put together of visible parts, and of colours and lines of our own.
+    /// A text that is composed of visible parts, and of colours and newlines of rsgen.
     #[must_use]
     pub fn composed(text: String) -> Self {
         Self(text)
@@ -70,12 +70,13 @@ impl From<String> for Visible {
     }
 }
 
-/// JSON as serde writes it, with what it leaves in strings, DEL, C1 and marks of direction, written as `\u009b`.
+/// JSON in which the characters that a terminal would interpret and serde leaves in strings, DEL, C1 and marks of direction,
+/// are written as `\u009b`.
 #[must_use]
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        // The only newlines are between values.
+        // Newlines stay: serde has escaped those in strings, so all others are between values.
         if is_obeyed(c) && c != '\n' {
             // Writing into a String cannot fail.
             let _ = write!(shown, "\\u{:04x}", u32::from(c));
@@ -86,7 +87,7 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// At most so many characters; that there were more is shown by `…`.
+/// The first `at_most` characters of a text, with `…` behind them if there were more.
 #[must_use]
 pub fn cut(text: &str, at_most: usize) -> String {
     let mut rest = text.chars();
@@ -97,7 +98,8 @@ pub fn cut(text: &str, at_most: usize) -> String {
     short
 }
 
-/// The control characters but the tab, and what turns the direction of a line or ends one in Unicode.
+/// Whether a terminal or the journal may interpret the character: every control character but the tab, the marks of
+/// direction, and the line separators of Unicode.
 fn is_obeyed(c: char) -> bool {
     c.is_control() && c != '\t'
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -107,7 +109,7 @@ fn is_escaped(c: char, has_lines: bool) -> bool {
     is_obeyed(c) && !(has_lines && c == '\n')
 }
 
-/// Behind a backslash.
+/// The escape of a character, without its backslash.
 fn escape(c: char) -> String {
     if c.is_ascii() {
         format!("x{:02x}", u32::from(c))
@@ -125,8 +127,8 @@ fn push(shown: &mut String, c: char, has_lines: bool) {
     }
 }
 
-/// Backslashes are doubled where they could be taken for an escape, in front of one or of what looks like one, and
-/// nowhere else: units are full of them. So each text is shown in a way of its own.
+/// Makes a text visible. Backslashes are doubled only in front of an escape, or of something that looks like one, because
+/// units contain many. So no two texts look the same, and ordinary text is unchanged.
 fn show(text: &str, has_lines: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text.chars();
@@ -147,7 +149,7 @@ fn show(text: &str, has_lines: bool) -> String {
     shown
 }
 
-/// Whether a text goes on as it does behind the backslash of an escape of ours.
+/// Whether the text behind a backslash looks like the rest of an escape that this room writes.
 fn looks_escaped(after: &str) -> bool {
     let digits = if let Some(digits) = after.strip_prefix('x') {
         digits.get(..2)
@@ -169,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// Back to what was shown: of the backslashes in front of an escape each second counts.
+    /// Reads a visible text back: in front of an escape, two backslashes stand for one.
     fn read(shown: &str) -> String {
         let mut text = String::new();
         let mut rest = shown.chars();
@@ -217,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_of_it_is_obeyed_and_each_text_is_shown_in_a_way_of_its_own(text in texts()) {
+        fn no_terminal_interprets_it_and_no_two_texts_look_the_same(text in texts()) {
             let line = Visible::line(&text);
             prop_assert!(!line.as_str().contains(is_obeyed));
             prop_assert_eq!(&read(line.as_str()), &text);
@@ -230,7 +232,7 @@ mod tests {
         }
 
         #[test]
-        fn json_says_the_same_and_nothing_of_it_is_obeyed(text in texts()) {
+        fn json_means_the_same_and_no_terminal_interprets_it(text in texts()) {
             let shown = json(&serde_json::to_string_pretty(&[&text]).unwrap());
             prop_assert!(!shown.contains(|c| is_obeyed(c) && c != '\n'));
             let [read]: [String; 1] = serde_json::from_str(&shown).unwrap();
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_obeys_is_seen() {
+    fn what_a_terminal_would_interpret_is_made_visible() {
         let shown = |text| Visible::line(text).to_string();
         assert_eq!(
             shown("a\u{1b}]52;c;x\u{7}\r\n"),
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut() {
+    fn a_long_text_is_cut() {
         assert_eq!(cut("größe", 5), "größe");
         assert_eq!(cut("größer", 5), "größe…");
     }

@@ -1,4 +1,4 @@
-//! No file of the command line imports a file that, by whatever way, imports it: each can be read after those below it.
+//! No file of the command line imports itself by way of others, so that each can be read after the files that it imports.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,7 +8,7 @@ use std::path::Path;
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// The modules of a room, and for each the siblings that it names.
+/// The modules of a room, each with the sibling modules that it imports.
 fn imports(room: &str) -> Imports {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(room);
     let texts: BTreeMap<String, String> = fs::read_dir(folder)
@@ -31,7 +31,7 @@ fn imports(room: &str) -> Imports {
             } else {
                 from_above(code)
             };
-            // What is not a file of the room is an item of its mod.rs.
+            // A name that is no file of the room is an item of its mod.rs.
             if found.iter().any(|head| !names.contains(head)) {
                 found.insert("mod".to_owned());
             }
@@ -54,7 +54,7 @@ fn from_above(code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Everything that a module needs, directly or not.
+/// All modules that a module imports, directly or by way of others.
 fn reachable(imports: &Imports, from: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut left = vec![from.to_owned()];

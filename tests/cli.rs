@@ -1,4 +1,4 @@
-//! The command line where it needs no systemd: what it says, and its exit statuses.
+//! The command line as far as it needs no systemd: its output and its exit statuses.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +18,7 @@ impl Folder {
     }
 
     fn rsgen(&self, arguments: &[&str]) -> Output {
-        // No bus, wherever this runs.
+        // There is no bus, wherever this test runs.
         Command::new(env!("CARGO_BIN_EXE_rsgen"))
             .args(arguments)
             .current_dir(self.0.path())
@@ -39,7 +39,7 @@ fn stderr(output: &Output) -> String {
 const GOOD: &str = "[[apps]]\nname = \"rsgen-test-app\"\nscript = \"server.js\"\ninterpreter = \"none\"\nlisten = 3000\n";
 
 #[test]
-fn all_faults_are_told_at_once_with_their_place_and_remedy() {
+fn all_faults_are_reported_at_once_with_their_place_and_remedy() {
     let folder = Folder::with(
         "[[apps]]\nnme = \"web\"\nscript = \"sever.js\"\ninterpreter = \"none\"\nlisten = \"localhost:3000\"\nkill_timeout = \"5\"\nexec_mode = \"cluster\"\n\
          [apps.service]\nMemoryMx = \"1G\"\n\n[[apps]]\nname = \"a b\"\nscript = \"server.js\"\nlisten = 70000\n",
@@ -115,7 +115,7 @@ fn a_file_with_very_many_apps_is_refused() {
 }
 
 #[test]
-fn of_very_many_faults_a_person_is_told_the_first_and_a_script_all() {
+fn of_very_many_faults_a_person_sees_the_first_and_a_script_all() {
     let faults: Vec<String> = (0..300).map(|i| format!("key{i} = 1\n")).collect();
     let folder = Folder::with(&format!("{GOOD}{}", faults.concat()));
     let told = stderr(&folder.rsgen(&["check"]));
@@ -193,7 +193,7 @@ fn a_dry_run_shows_a_diff_and_writes_nothing() {
 }
 
 #[test]
-fn generate_writes_units_and_links_and_twice_is_once() {
+fn generate_writes_units_and_links_and_a_second_run_changes_nothing() {
     let folder = Folder::with(&format!("{GOOD}instances = 2\n"));
     for _ in 0..2 {
         assert_eq!(status(&folder.rsgen(&["generate", "-o", "out"])), 0);
@@ -301,13 +301,13 @@ const NOBODY: u32 = 65534;
 #[test]
 fn only_root_may_work_on_the_apps_of_the_system() {
     let folder = Folder::with(GOOD);
-    // The build may lie where nobody else can go.
+    // The folder of the build may be closed to other users.
     let program = folder.0.path().join("rsgen");
     fs::copy(env!("CARGO_BIN_EXE_rsgen"), &program).unwrap();
     for path in [folder.0.path(), &program] {
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     }
-    // Refused although there may be no app to work on.
+    // Refused even if there is no app.
     for verb in ["reload", "start", "stop", "restart", "install"] {
         let target = if verb == "install" {
             "ecosystem.toml"
@@ -328,7 +328,7 @@ fn only_root_may_work_on_the_apps_of_the_system() {
     }
 }
 
-/// As with `sudo -E`: root would follow the links of that user, and trust that user's bus.
+/// With `sudo -E` root would otherwise follow links of the user, and trust the user's bus.
 #[test]
 fn root_does_not_work_in_the_session_of_another_user() {
     let folder = Folder::with(GOOD);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Brings src/unit/directives.txt up to the systemd of a Debian root that has its manuals:
+"""Updates src/unit/directives.txt to the systemd of a Debian root in which its manuals are installed:
 
     tests/directives.py target/machines/debian14.* >new && mv new src/unit/directives.txt
 
-What the list has keeps its versions, what it lacks gets that of the manuals, and what is left to find by
-hand is told on standard error. `NEWEST` in src/unit/directive.rs is the version of that systemd.
+Directives in the list keep their versions; new ones get the version in the manuals. What has to be found out by hand is
+printed on standard error. `NEWEST` in src/unit/directive.rs is the version of that systemd.
 """
 
 import gzip
@@ -21,7 +21,7 @@ ADDED = re.compile(r"^Added in version (\d+)")
 
 
 def manual_versions(root):
-    """The version under each paragraph of the manuals that describes directives."""
+    """The version in each paragraph of the manuals that describes directives."""
     versions = {}
     for manual in MANUALS:
         path = f"{root}/usr/share/man/man5/systemd.{manual}.5.gz"
@@ -44,7 +44,7 @@ def manual_versions(root):
 
 
 def dumped(root):
-    """Section and directive of all that this systemd knows."""
+    """The section and the name of every directive that this systemd knows."""
     dump = ["chroot", root, "/usr/lib/systemd/systemd", "--dump-configuration-items"]
     section = None
     for line in subprocess.check_output(dump, text=True).splitlines():
@@ -67,10 +67,10 @@ def main(root):
     newest, here = int(version.split()[1]), set(dumped(root))
     manuals = manual_versions(root)
     for section, name in here - known.keys():
-        # The manual has one paragraph for all Assert…=, of the time when there were none.
+        # The manual has one paragraph for all Assert…=, whose version is older than most of them.
         since = manuals.get(name.replace("Assert", "Condition"))
         if since is None:
-            print(f"{section} {name}: no manual has it; find the version", file=sys.stderr)
+            print(f"{section} {name}: not in the manuals; find out its version", file=sys.stderr)
         known[section, name] = [str(since or newest)]
     for gone in known.keys() - here:
         if len(known[gone]) == 1:

@@ -1,4 +1,4 @@
-//! The README, the pages of docs/ and the program say the same. tests/machines/docs.rs runs their commands.
+//! The README and the pages of docs/ agree with the program. tests/machines/docs.rs runs their commands.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,7 @@ use testbed::docs::{self, Block};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Every block of commands that is not run: where, and why not.
+/// Every block of commands that is not run: its page, and the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("README.md", "builds the project; the tests are part of it"),
     ("docs/packaging.md", "tests/machines/packages.rs does it"),
@@ -38,7 +38,7 @@ fn pages() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Whether somebody reading it would type it.
+/// Whether a reader would type the text of the block.
 fn shows_commands(block: &Block) -> bool {
     let ours = ["rsgen ", "systemctl ", "journalctl "];
     let bare = |line: &str| line.trim_start_matches(['#', '$', ' ']).to_owned();
@@ -126,7 +126,7 @@ fn the_exit_statuses_are_those_of_the_help() {
     assert!(squeezed(&readme()).contains(&statuses), "{statuses}");
 }
 
-/// The text of a block as an ecosystem file; `/srv/bad` is there to be wrong.
+/// The text of a block that is an ecosystem file; files in `/srv/bad` are wrong on purpose.
 fn as_ecosystem_file(block: &Block) -> Option<String> {
     const SHORTEST: &str = "[[apps]]\nscript = \"x\"\nlisten = 1\n";
     let path = block.file.as_deref().unwrap_or_default();
@@ -161,7 +161,7 @@ fn every_ecosystem_file_is_valid() {
 }
 
 #[test]
-fn every_command_shown_is_run_or_excused() {
+fn every_command_is_run_or_has_a_reason_why_not() {
     let specs = fs::read_to_string(Path::new(ROOT).join("tests/machines/docs.rs")).unwrap();
     let mut excused = Vec::new();
     for (page, text) in pages() {
@@ -188,10 +188,13 @@ fn every_command_shown_is_run_or_excused() {
         .iter()
         .map(|(page, why)| ((*page).to_owned(), (*why).to_owned()))
         .collect();
-    assert_eq!(excused, known, "blocks that say `not run`, and NOT_RUN");
+    assert_eq!(
+        excused, known,
+        "blocks that say `not run`, compared with NOT_RUN"
+    );
 }
 
-/// What GitHub makes of a heading.
+/// The anchor that GitHub gives a heading.
 fn anchor(heading: &str) -> String {
     let text: String = heading
         .trim_start_matches('#')
@@ -202,7 +205,7 @@ fn anchor(heading: &str) -> String {
     text.to_lowercase().replace(' ', "-")
 }
 
-/// The targets of links outside of blocks.
+/// The targets of links in the text outside of blocks.
 fn links(text: &str) -> Vec<String> {
     let prose = text.split("```").step_by(2).collect::<String>();
     prose
@@ -251,7 +254,7 @@ fn cells<'a>(text: &'a str, heading: &'a str) -> impl Iterator<Item = Vec<&'a st
     })
 }
 
-/// All of src/, with strings over several lines in one.
+/// The text of all files of src/, with strings of several lines joined.
 fn source() -> String {
     let mut text = String::new();
     let mut folders = vec![Path::new(ROOT).join("src")];

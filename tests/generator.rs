@@ -1,4 +1,4 @@
-//! The generator on folders of a test: what it writes, and that no fault makes it take anything away.
+//! The generator on folders of a test: the units that it writes, and that no fault makes it leave out units.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -41,7 +41,7 @@ impl Root {
         fs::write(self.path(path), text).unwrap();
     }
 
-    /// Runs the generator on an empty output folder, as systemd does; its exit status.
+    /// Runs the generator on an empty output folder, as systemd does; returns the exit status.
     fn generate(&self) -> i32 {
         let out = self.path("out");
         fs::remove_dir_all(&out).unwrap();
@@ -160,7 +160,7 @@ fn a_broken_file_does_not_touch_the_other_apps() {
 }
 
 #[test]
-fn the_administrators_file_goes_before_the_packages_and_a_link_to_null_masks_it() {
+fn the_administrators_file_overrides_the_packages_and_a_link_to_null_masks_it() {
     let root = Root::new();
     root.write("usr/lib/rsgen/web.toml", WEB);
     root.write("etc/rsgen/web.toml", &WEB.replace("3000", "4000"));
@@ -177,7 +177,7 @@ fn the_administrators_file_goes_before_the_packages_and_a_link_to_null_masks_it(
 }
 
 #[test]
-fn a_drop_in_goes_over_the_file() {
+fn a_drop_in_overrides_the_file() {
     let root = Root::new();
     root.write("usr/lib/rsgen/web.toml", WEB);
     fs::create_dir(root.path("etc/rsgen/web.toml.d")).unwrap();
@@ -242,7 +242,7 @@ fn a_unit_that_is_not_the_clusters_own_pins_no_app() {
     root.write("usr/lib/rsgen/web.toml", WEB);
     let mark = "[X-rsgen]\nApp=web\nInstances=9\n";
     for (unit, text) in [
-        // A copy, and one that somebody else wrote.
+        // A copy of a cluster unit, and a unit that somebody else wrote.
         (
             "other",
             format!("# Written by rsgen for web\n[Unit]\n\n{mark}"),

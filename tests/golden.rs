@@ -1,7 +1,7 @@
-//! Ecosystem files and the units they become, side by side: reviewers read unit files, not Rust.
+//! Ecosystem files beside their expected units, so that reviewers read unit files, not Rust.
 //!
-//! A case is a folder of `tests/golden`. `RSGEN_BLESS=1 cargo test --test golden` writes the
-//! expected units anew; that systemd itself finds no fault with them is a test on the machines.
+//! Each folder of `tests/golden` is a case. `RSGEN_BLESS=1 cargo test --test golden` writes the expected units anew. A spec on
+//! the machines checks that systemd finds no fault with them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,7 +26,7 @@ const HOST: Host = Host {
     status,
 };
 
-/// Below /home all is a user's, and everything else is root's.
+/// A host on which files below /home belong to a user, and all others to root.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "as of a host, where something may be missing"
@@ -71,7 +71,7 @@ fn rendered_for(case: &Path, layout: &Layout) -> UnitSet {
     all
 }
 
-/// A folder as path → text; a link is shown by its target.
+/// The files of a folder, path → text; the text of a link is its target.
 fn tree(folder: &Path, below: &Path, found: &mut BTreeMap<PathBuf, String>) {
     for entry in fs::read_dir(folder.join(below))
         .into_iter()
@@ -121,7 +121,7 @@ fn every_case_renders_to_its_expected_units() {
 }
 
 #[test]
-fn no_value_of_the_users_becomes_a_line_of_its_own() {
+fn no_value_of_an_ecosystem_file_becomes_a_line_of_its_own() {
     let set = rendered(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hostile-values"));
     for text in set.files.values() {
         assert!(
@@ -134,7 +134,7 @@ fn no_value_of_the_users_becomes_a_line_of_its_own() {
     }
 }
 
-/// A command line of a unit, read by the program that it is for and written again.
+/// Reads a command line of a unit as its program would, and writes it again.
 fn read_back(words: &[String]) -> Line {
     let (program, words) = words.split_first().unwrap();
     let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
@@ -151,7 +151,7 @@ fn read_back(words: &[String]) -> Line {
 }
 
 #[test]
-fn every_command_line_is_read_by_its_program_as_it_was_meant() {
+fn every_command_line_can_be_read_by_its_program_without_loss() {
     let user = Layout::user(Path::new("/home/u/.config"), Path::new("/run/user/1000"));
     let mut read = 0;
     for (case, layout) in cases()
@@ -161,7 +161,7 @@ fn every_command_line_is_read_by_its_program_as_it_was_meant() {
         for text in rendered_for(case, &layout).files.values() {
             let units = unit::read(text).unwrap();
             for line in units.iter().filter(|d| d.key.starts_with("Exec")) {
-                // As systemd makes them of the unit of instance 3, and of a user's own.
+                // The specifiers as systemd replaces them in the unit of instance 3, and in that of a user.
                 let value = line.value.trim_start_matches(['+', '-']);
                 let value = value.replace("%t", "/run/user/1000");
                 let words = unit::words(&value, Dollar::Variable).unwrap();

@@ -1,4 +1,4 @@
-//! Files that were written to be slow: what a file takes grows with its length, not with the square of it.
+//! Ecosystem files that were made to be slow: the time to check a file grows with its length, not with the square of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,10 +18,10 @@ const HOST: Host = Host {
 };
 const APP: &str = "[[apps]]\nname = \"web\"\nscript = \"/srv/web\"\n";
 const SMALL: usize = 16 << 10;
-/// How much longer the large file is.
+/// How many times longer the large file is.
 const FACTOR: usize = 8;
 
-/// A text of about this length: a start, and lines that are each their own.
+/// A text of about this length: a start, and lines that all differ.
 fn text(length: usize, start: &str, line: impl Fn(usize) -> String) -> String {
     let mut text = start.to_owned();
     for number in 0.. {
@@ -35,7 +35,8 @@ fn text(length: usize, start: &str, line: impl Fn(usize) -> String) -> String {
 
 type Kind = (&'static str, fn(usize) -> String);
 
-/// Each would be slow if something compared all with all, or began from the start of the text again.
+/// Kinds of files that would be slow if everything were compared with everything, or the text were read from its start again
+/// and again.
 const KINDS: &[Kind] = &[
     ("keys that nobody knows", |length| {
         text(length, APP, |i| format!("key{i} = 1\n"))
@@ -87,14 +88,14 @@ const KINDS: &[Kind] = &[
     }),
 ];
 
-/// The time that this thread has had a processor: others may be busy as well.
+/// The processor time of this thread, which does not depend on other threads.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
         .unwrap()
         .into()
 }
 
-/// What it takes to tell what is wrong with a file, and to make units of it if nothing is.
+/// The processor time to check a file, and to render its units if it is valid.
 fn cost(text: &str) -> Duration {
     let start = processor_time();
     let (apps, report) = parse("ecosystem.toml", text);
@@ -109,13 +110,13 @@ fn cost(text: &str) -> Duration {
 }
 
 #[test]
-fn a_file_takes_a_time_that_grows_with_its_length() {
+fn the_time_for_a_file_grows_with_its_length() {
     for (kind, make) in KINDS {
         let [small, large] = [SMALL, SMALL * FACTOR].map(make);
-        // The least of three is what nothing else got in the way of.
+        // The shortest of three measurements is the one that was disturbed least.
         let least = |text: &str| (0..3).map(|_| cost(text)).min().unwrap();
         let (small, large) = (least(&small), least(&large));
-        // A square would be FACTOR times FACTOR.
+        // Quadratic time would be FACTOR × FACTOR times as long.
         let limit = small * u32::try_from(FACTOR * FACTOR / 2).unwrap();
         assert!(large < limit, "{kind}: {small:?}, then {large:?}");
     }

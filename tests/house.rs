@@ -1,5 +1,5 @@
-//! The rules of the house that no lint knows, see CONTRIBUTING.md, and who may import whom, see ARCHITECTURE.md. Lints are
-//! set in Cargo.toml and clippy.toml.
+//! The house rules of CONTRIBUTING.md that no lint checks, and the table of rooms in ARCHITECTURE.md. Lints are configured in
+//! Cargo.toml and clippy.toml.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read cannot be judged")]
 
@@ -26,13 +26,13 @@ impl Source {
         Path::new(&self.path).extension().is_some_and(|e| e == "rs")
     }
 
-    /// Lines with their numbers and without their comments.
+    /// The lines with their numbers, without comments.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate();
         lines.map(|(i, line)| (i + 1, line.split("//").next().unwrap_or_default()))
     }
 
-    /// The room of `src` that it belongs to: `src/walk/mod.rs` and `src/brake.rs` alike.
+    /// The room of `src` that the file belongs to: `walk` for `src/walk/mod.rs`, `brake` for `src/brake.rs`.
     fn room(&self) -> Option<&str> {
         let below = self.path.strip_prefix("src/")?;
         let room = below.split('/').next()?;
@@ -47,7 +47,7 @@ fn sources() -> Vec<Source> {
         for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
-            // `.git` is a file in a linked worktree.
+            // In a linked worktree `.git` is a file.
             if name == "target" || name == ".git" {
                 continue;
             }
@@ -68,7 +68,7 @@ fn sources() -> Vec<Source> {
     found
 }
 
-/// All breaches in one message: they are mended together.
+/// Fails with all breaches in one message, so that they can be fixed together.
 fn assert_none(rule: &str, breaches: &[String]) {
     assert!(breaches.is_empty(), "{rule}:\n  {}", breaches.join("\n  "));
 }
@@ -111,7 +111,7 @@ fn files_are_short() {
 fn unsafe_code_lives_in_sys() {
     let in_sys = |path: &str| path.starts_with("src/sys/") || is_this(path);
     let found = in_code(in_sys, |line| words(line).any(|w| w == "unsafe"));
-    assert_none("`unsafe` belongs into src/sys", &found);
+    assert_none("`unsafe` belongs in src/sys", &found);
 }
 
 #[test]
@@ -128,18 +128,18 @@ fn nothing_is_left_for_later() {
             }
         }
     }
-    assert_none("do it now or drop it", &found);
+    assert_none("do it now or remove the note", &found);
 }
 
 #[test]
 fn every_test_runs() {
     let found = in_code(is_this, |line| line.contains("#[ignore"));
-    assert_none("no test is ignored", &found);
+    assert_none("no test may be ignored", &found);
 }
 
 #[test]
 fn tests_poll_instead_of_sleeping() {
-    // The servers of tests/programs take their time over an answer, as servers do.
+    // The servers of tests/programs sleep before an answer, as a server does that has work to do.
     let not_a_test = |path: &str| {
         ["src/", "tests/programs/", "tests/support/poll.rs"]
             .iter()
@@ -147,7 +147,7 @@ fn tests_poll_instead_of_sleeping() {
     };
     let sleeps = |line: &str| line.contains("sleep(");
     let found = in_code(|path| not_a_test(path) || is_this(path), sleeps);
-    assert_none("wait with testbed::wait_until", &found);
+    assert_none("use testbed::wait_until to wait", &found);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_project_speaks_of_itself_alone() {
     );
 }
 
-/// Paths of a builder's machine, numbers of tickets, words about whoever wrote it.
+/// Whether a line has a path of a developer's machine, a ticket number, or words about its authors.
 fn is_foreign(line: &str) -> bool {
     let lower = line.to_lowercase();
     let foreign = [

@@ -1,4 +1,4 @@
-//! No value of an ecosystem file gets out of its place in a unit: what `tests/fuzz` searches for hours, at random here.
+//! No value of an ecosystem file becomes syntax of a unit. Here values are random; `tests/fuzz` searches for hours.
 
 #![expect(clippy::expect_used, reason = "a claim that does not hold")]
 
@@ -7,7 +7,7 @@ mod claims;
 
 use proptest::prelude::*;
 
-/// What means something to systemd or to a shell, more often than other text.
+/// A value that often contains characters with a meaning to systemd or a shell.
 fn value() -> impl Strategy<Value = String> {
     let sharp = prop::sample::select(vec![
         "%",
@@ -52,7 +52,7 @@ proptest! {
         claims::of_any_text(&claims::file(&values));
     }
 
-    /// With all of them hostile most files are refused; one at a time gets further.
+    /// When all values are hostile most files are refused, so this makes only one of them hostile.
     #[test]
     fn no_single_value_becomes_syntax(value in value(), place in 0..12_usize) {
         let mut values = vec!["a".to_owned(); 12];
@@ -61,13 +61,13 @@ proptest! {
     }
 
     #[test]
-    fn any_text_at_all_is_units_or_faults(text in any::<String>()) {
+    fn any_text_gives_units_or_faults(text in any::<String>()) {
         claims::of_any_text(&text);
     }
 }
 
 #[test]
-fn values_that_mean_nothing_are_accepted() {
+fn harmless_values_are_accepted() {
     let (apps, report) =
         rsgen::ecosystem::parse("ecosystem.toml", &claims::file(&["a".to_owned()]));
     assert!(!report.has_errors(), "{}", report.render(false));

@@ -1,4 +1,4 @@
-//! What root reads of others says what it says and nothing more: what `tests/fuzz` searches for hours, at random here.
+//! Input from others that root reads is never misread. Here the input is random; `tests/fuzz` searches for hours.
 
 #![expect(
     clippy::expect_used,
@@ -22,21 +22,21 @@ mod variables;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// What the kernel writes into files of /proc, and the carriage return, which ends no line there.
+/// Parts of the files of /proc, and a carriage return, which does not end a line there.
 const PROC: &str = "tfd:| events:| data:| pos:0 ino:|socket:[|]|flags:|+|-|0x|) |(| S |[vdso]| r-xp 00000000 00:00 0 \
     |7f00-7f01|\r|\n0::/a/web@3.service\
     |\n7f00-7f01 r-xp 00000000 00:00 0 [vdso]|\n7f00-7f01 r-xp 00000000 fd:01 61 [vdso]\
     |\\012|0::|1:name=systemd:|4:memory:|/a/web@3.service|/.control| (deleted)|\nTracerPid:\t0";
 
-/// What we write, and what a terminal obeys.
+/// Parts of the texts that rsgen writes, and characters that a terminal interprets.
 const WORDS: &str = "failed|idle|errored|trying|\n[X-rsgen]\n|App=|web|../|Instances=|max|--timeout=|--way=|--app=\
     |--message=|--state=|off|us|min|4294967295|18446744073709551615\
     |\u{1b}|\\x1b|\u{9b}|\u{202e}|\u{61c}|\u{2028}|\u{85}|\t";
 
-/// The syntax of a file of variables.
+/// Parts of environment files.
 const ASSIGNMENTS: &str = "A|B=|=|\n|\r\n| |\t|'|\"|\\|\\\n|#|;|$|`|A=1\n|é|\u{fffe}|\0";
 
-/// What one of the readers looks for, more often than other text.
+/// A text that often contains what one of the readers looks for.
 fn text() -> impl Strategy<Value = String> {
     let of = |words: &'static str| select(words.split('|').collect::<Vec<_>>());
     let piece = prop_oneof![
@@ -49,14 +49,14 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// Files of variables, and anything else.
+/// Environment files, and any other bytes.
 fn assignments() -> impl Strategy<Value = Vec<u8>> {
     let word = select(ASSIGNMENTS.split('|').collect::<Vec<_>>());
     let words = prop::collection::vec(word, 0..40).prop_map(|words| words.concat().into_bytes());
     prop_oneof![4 => words, 1 => prop::collection::vec(any::<u8>(), 0..99)]
 }
 
-/// Any number, and often one of the ends.
+/// Any number, and often the smallest or the largest one.
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
@@ -69,7 +69,7 @@ fn numbers() -> impl Strategy<Value = [u64; 4]> {
     [number(), number(), number(), number()]
 }
 
-/// Messages and attributes that begin with lengths which may be right, and with kinds that are looked for.
+/// Messages and attributes whose lengths may be right, and whose kinds are often those that are looked for.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let length = (0..300_u16).prop_map(|n| n.to_ne_bytes().to_vec());
     let kind = (0..3_u16).prop_map(|n| n.to_ne_bytes().to_vec());
@@ -82,7 +82,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_program_says_nothing_in_the_kernels_place(text in text(), numbers in numbers()) {
+    fn a_program_cannot_forge_a_file_of_proc(text in text(), numbers in numbers()) {
         proc::of_any_text(&text, numbers);
     }
 
@@ -92,29 +92,29 @@ proptest! {
     }
 
     #[test]
-    fn nobody_has_a_say_in_what_is_drained(text in text(), micros in number()) {
+    fn a_request_cannot_choose_what_is_drained(text in text(), micros in number()) {
         request::of_any_text(&text, micros);
     }
 
     #[test]
-    fn nothing_that_is_shown_is_obeyed(bytes in bytes(), piece in any::<u8>()) {
+    fn no_terminal_interprets_what_is_shown(bytes in bytes(), piece in any::<u8>()) {
         shown::of_any_bytes(&bytes, piece);
     }
 
     #[test]
-    fn no_variable_is_made_up(bytes in assignments()) {
+    fn only_assigned_variables_are_read(bytes in assignments()) {
         variables::of_any_bytes(&bytes);
     }
 
     #[test]
-    fn no_file_of_the_state_holds_anything_up(text in text(), numbers in numbers()) {
+    fn no_state_file_causes_a_long_pause(text in text(), numbers in numbers()) {
         state::of_any_text(&text, numbers);
     }
 }
 
-/// A program that writes lines longer, and more of them, than pieces at random make.
+/// A program may write more and longer lines than random pieces contain.
 #[test]
-fn a_few_short_lines_are_left_of_many_long_ones() {
+fn many_long_lines_are_cut_to_a_few_short_ones() {
     let long = ["é".repeat(700), "😀".repeat(501), "x\u{fffd}".repeat(400)]
         .join("\n")
         .repeat(5);

@@ -1,6 +1,6 @@
-//! The packages as files: what is in them, what linters say, that they are the same bytes each time.
+//! The packages as files: their contents, the findings of linters, and that each build has the same bytes.
 //!
-//! What they do on a machine is in `tests/machines/packages.rs`.
+//! `tests/machines/packages.rs` installs them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -33,7 +33,7 @@ fn stdout(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Files and links of a package, without the documents that only packages have.
+/// The files and links of a package, except documents that only packages have.
 fn content(list: &str) -> BTreeSet<String> {
     let only_in_packages = [
         "/usr/share/doc/",
@@ -74,7 +74,7 @@ fn both_hold_what_make_install_installs() {
 }
 
 #[test]
-fn lintian_and_rpmlint_find_nothing_that_is_not_excused() {
+fn lintian_and_rpmlint_find_nothing_beyond_the_listed_exceptions() {
     let found = run(
         "make",
         &[
@@ -89,11 +89,11 @@ fn lintian_and_rpmlint_find_nothing_that_is_not_excused() {
         "{told}{}",
         String::from_utf8_lossy(&found.stderr)
     );
-    // Excused are findings that exist: an excuse for nothing hides the next fault.
+    // An exception without a finding could hide a later fault.
     assert!(!told.contains("unused-override"), "{told}");
 }
 
-/// Root runs them in the environment of an app: a loader would do what that says.
+/// Root runs the programs in the environment of an app, which a dynamic loader would read.
 #[test]
 fn no_program_has_a_loader_or_needs_a_library() {
     let root = tempfile::tempdir().unwrap();
@@ -117,9 +117,9 @@ fn no_program_has_a_loader_or_needs_a_library() {
 }
 
 #[test]
-fn twice_is_the_same_bytes() {
+fn two_builds_have_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    // In this order: both are put together in one stage.
+    // One after the other, because both use the same stage.
     let first = this();
     let again = make(VERSION, folder.path());
     for (a, b) in [(&first.deb, &again.deb), (&first.rpm, &again.rpm)] {
@@ -174,7 +174,7 @@ fn example_ecosystem_files_are_valid() {
     assert!(seen >= 2);
 }
 
-/// What `packaging/may-be-removed` says of a system: its exit status and the apps it names.
+/// Runs `packaging/may-be-removed` on a system; returns the exit status and the message.
 fn may_be_removed(root: &Path) -> (i32, String) {
     let script = source().join("packaging/may-be-removed");
     let told = Command::new(script).arg(root).output().unwrap();
@@ -218,7 +218,7 @@ fn a_removal_is_refused_for_every_kind_of_app_and_for_nothing_else() {
     }
 }
 
-/// A maintainer script of the Debian package, on the system below a folder.
+/// Runs a maintainer script of the Debian package on the system below a folder.
 fn maintainer_script(name: &str, arguments: &[&str], root: &Path) {
     let script = source().join("packaging/deb").join(name);
     let mut command = Command::new("sh");
@@ -226,7 +226,7 @@ fn maintainer_script(name: &str, arguments: &[&str], root: &Path) {
     assert!(command.status().unwrap().success(), "{name} {arguments:?}");
 }
 
-/// dpkg puts links in place before files: the one at the old worker's path must lead somewhere meanwhile.
+/// dpkg creates links before files, and until then the link at the old path of the worker must not lead to nothing.
 #[test]
 fn the_old_workers_path_leads_to_a_worker_while_dpkg_unpacks() {
     let root = tempfile::tempdir().unwrap();
@@ -246,7 +246,7 @@ fn the_old_workers_path_leads_to_a_worker_while_dpkg_unpacks() {
     fs::remove_file(&old).unwrap();
     symlink("bin/rsgen-worker", &old).unwrap();
     assert_eq!(fs::read_to_string(&old).unwrap(), "0.1.0");
-    // From then on it is the package's.
+    // After the upgrade the file belongs to the package.
     fs::write(&new, "0.2.1").unwrap();
     maintainer_script("preinst", &["upgrade", "0.2.1-1"], root.path());
     maintainer_script("postrm", &["abort-upgrade", "0.2.1-1"], root.path());

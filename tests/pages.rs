@@ -1,4 +1,4 @@
-//! The manual pages, the completions, `--help` and the program say the same.
+//! The manual pages, the completions and `--help` agree with the program.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,14 +18,14 @@ fn rsgen(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a package ships below /usr/share.
+/// The files that a package ships below /usr/share.
 fn share() -> tempfile::TempDir {
     let share = tempfile::tempdir().unwrap();
     rsgen(&["pages", share.path().to_str().unwrap()]);
     share
 }
 
-/// The subcommands of `--help`.
+/// The subcommands that `--help` lists.
 fn commands() -> Vec<String> {
     let help = rsgen(&["--help"]);
     let list = help.split("Commands:").nth(1).unwrap();
@@ -37,7 +37,7 @@ fn commands() -> Vec<String> {
         .collect()
 }
 
-/// Words that begin with `--`, however a text decorates them.
+/// The words of a text that begin with `--`, without markup.
 fn long_options(text: &str) -> BTreeSet<String> {
     let plain = text.replace("\\-", "-");
     plain
@@ -132,7 +132,7 @@ fn the_page_of_a_command_has_its_exit_statuses_and_examples() {
     }
 }
 
-/// The tags of a list of paragraphs, see `.TP` in man(7).
+/// The tags of tagged paragraphs, see `.TP` in man(7).
 fn tags(section: &str) -> impl Iterator<Item = &str> {
     section.lines().filter_map(|l| l.strip_prefix(".B "))
 }

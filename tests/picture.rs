@@ -1,6 +1,6 @@
-//! docs/reload.svg, drawn from walks: the events and what becomes of the instances are the code's own.
+//! Draws docs/reload.svg from walks on the fake systemd, so that its events and states are those of the code.
 //!
-//! The walks run on the fake systemd. `RSGEN_BLESS=1 cargo test --test picture` draws anew.
+//! `RSGEN_BLESS=1 cargo test --test picture` draws the picture anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,10 +23,10 @@ const HEAD: usize = 84;
 const GAP: usize = 26;
 const INSTANCES: u32 = 2;
 
-/// What the units will do.
+/// Prepares the behaviour of the units.
 type Prepare = fn(&mut Fake);
 
-/// Walks that go differently, and their titles.
+/// Walks with different results, and their titles.
 const WALKS: &[(&str, OnFailure, Prepare)] = &[
     ("a version that works", OnFailure::Abort, |_| {}),
     ("a version that does not start", OnFailure::Abort, |fake| {
@@ -61,7 +61,7 @@ line { stroke: gray; stroke-dasharray: 2 3 } rect { stroke: none }
 .old { fill: cornflowerblue } .rising { fill: gold } .new { fill: mediumseagreen } .failed { fill: indianred }
 @media (prefers-color-scheme: dark) { text { fill: gainsboro } }";
 
-/// What an instance is between two events.
+/// The state of an instance between two events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Old,
@@ -121,13 +121,13 @@ fn events(on_failure: OnFailure, prepare: Prepare) -> Vec<Event> {
     notes.events
 }
 
-/// The name that scripts read.
+/// The name of the event in JSON.
 fn name(event: &Event) -> String {
     let json = serde_json::to_value(event).unwrap();
     json.get("event").unwrap().as_str().unwrap().to_owned()
 }
 
-/// What an event changes. A new kind of event does not compile here until it has its place.
+/// Applies an event to the states. A new kind of event does not compile here until this handles it.
 fn change(lanes: &mut BTreeMap<u32, State>, event: &Event) {
     match event {
         Event::Begun { .. }
@@ -184,7 +184,7 @@ fn slanted(out: &mut String, x: usize, y: usize, words: &str) {
     .unwrap();
 }
 
-/// One walk from `top`: a column for each event, a lane for each instance. Returns where it ends.
+/// Draws one walk below `top`, with a column for each event and a lane for each instance. Returns the lower end.
 fn draw(out: &mut String, top: usize, title: &str, events: &[Event]) -> usize {
     text(out, 0, top + 14, "title", title);
     let lanes_top = top + HEAD;

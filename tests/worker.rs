@@ -1,5 +1,5 @@
-//! The worker as systemd runs it, without systemd: sockets by number, `NOTIFY_SOCKET` a socket of the
-//! test, the program an unmodified one. Needs root, Node, Python and a C compiler.
+//! The worker, started as by systemd, but without systemd: it gets sockets as descriptors, and `NOTIFY_SOCKET` is a socket of
+//! the test. The programs are unmodified. Needs root, Node, Python and a C compiler.
 
 #![expect(
     clippy::unwrap_used,

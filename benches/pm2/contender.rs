@@ -1,4 +1,4 @@
-//! Who takes part: the bare program, rsgen with one instance and with four, PM2 with four.
+//! The contenders: the bare program, rsgen with one instance and with four, and PM2 with four.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +15,7 @@ http.createServer((request, response) => {
 }).listen(process.env.PORT);
 ";
 
-/// How it is started and reloaded.
+/// How a contender is started and reloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The program with a listener of its own.
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Pm2,
 }
 
-/// One who takes part.
+/// A contender.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
@@ -32,7 +32,7 @@ pub(crate) struct Contender {
     pub(crate) instances: usize,
 }
 
-/// Puts the program and PM2 on the machine.
+/// Installs the program and PM2 on the machine.
 pub(crate) fn prepare(machine: &Machine) -> Result<(), String> {
     machine.write("/srv/bench/server.js", SERVER);
     let modules = std::env::var_os("PM2_MODULES").map(PathBuf::from);
@@ -92,7 +92,7 @@ impl Contender {
         wait_until(Duration::from_mins(1), self.name, || {
             machine.get(port).is_ok()
         });
-        // The last instance may come after the first answer.
+        // The last instance may be ready only after the first answer.
         nap(Duration::from_secs(2));
     }
 
@@ -130,11 +130,11 @@ impl Contender {
         }
     }
 
-    /// Kilobytes of what runs beside the program because of its manager.
+    /// The memory in kilobytes of all processes that run beside the program because of its manager.
     pub(crate) fn overhead(&self, machine: &Machine) -> f64 {
         let pids = match self.kind {
             Kind::Bare => return 0.0,
-            // The helpers of the handover: what runs in the instances and is not the program.
+            // The helpers of the handover: the processes in the instances that are not the program.
             Kind::Rsgen => format!(
                 "for unit in $(systemctl list-units --plain --no-legend 'app{0}@*' | cut -d' ' -f1); do \
                  main=$(systemctl show --value -p MainPID $unit); \

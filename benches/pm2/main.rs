@@ -1,5 +1,5 @@
-//! rsgen beside PM2, and beside the bare program, on one machine in one run. Machines differ, ratios do
-//! not: all stand ready on ports of their own and get the same load in turns.
+//! Compares rsgen with PM2 and with the bare program, on one machine in one run. All run at the same time on ports of their
+//! own, and get the same load in turns, so that the ratios depend little on the machine.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
@@ -15,16 +15,16 @@ use testbed::{Load, Machine, Release, Traffic, nap};
 use contender::{Contender, Kind};
 use table::{Row, print};
 
-/// The same load is given to each so many times, in turns.
+/// How many times each contender gets the load.
 const ROUNDS: usize = 5;
-/// For so long each time.
+/// How long the load lasts each time.
 const ROUND: Duration = Duration::from_secs(2);
-/// So many reloads under load.
+/// The number of reloads under load.
 const RELOADS: usize = 5;
 const CLIENTS: usize = 20;
 
 fn main() -> ExitCode {
-    // `cargo test --benches` asks for no measurement.
+    // `cargo test --benches` only runs the program, without measuring.
     if !std::env::args().any(|a| a == "--bench") {
         return ExitCode::SUCCESS;
     }
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Requests a second and how long they took.
+/// Measures requests a second, and how long they take.
 fn throughput(machine: &Machine, contenders: &[Contender]) {
     for (title, keep_alive) in [("One connection per request", false), ("Keep-alive", true)] {
         let mut reports: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
@@ -80,7 +80,7 @@ fn throughput(machine: &Machine, contenders: &[Contender]) {
     }
 }
 
-/// Which share of the requests each instance got, in percent.
+/// Measures the share of the requests that each instance gets, in percent.
 fn evenness(machine: &Machine, contenders: &[Contender]) {
     let clusters = || contenders.iter().filter(|c| c.instances > 1);
     let rows = clusters().map(|contender| {
@@ -109,7 +109,7 @@ fn shares(report: &Report, instances: usize) -> String {
     shares.join(" ")
 }
 
-/// What a reload costs who asks meanwhile. Every request takes 20 ms.
+/// Measures how a reload affects clients. Every request takes 20 ms.
 fn reloads(machine: &Machine, contenders: &[Contender]) {
     let mut rows = Vec::new();
     for contender in contenders.iter().filter(|c| c.kind != Kind::Bare) {
@@ -159,7 +159,7 @@ fn reloads(machine: &Machine, contenders: &[Contender]) {
     print(&format!("{RELOADS} reloads under load"), &heads, rows);
 }
 
-/// What stays in memory beside the program, as each shares its pages with others.
+/// Measures the memory that is needed beside the program. Shared pages count in proportion.
 fn memory(machine: &Machine, contenders: &[Contender]) {
     let rows = contenders
         .iter()

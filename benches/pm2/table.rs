@@ -1,4 +1,4 @@
-//! Tables as Markdown, to be pasted into a document.
+//! Prints tables as Markdown, for a document.
 
 pub(crate) struct Row(Vec<String>);
 

@@ -1,4 +1,4 @@
-//! `rsgen-worker drain`: `ExecStop=` of an instance; and the request by which it asks the helper of the instance.
+//! `rsgen-worker drain`, which is `ExecStop=` of an instance, and the request by which the drain asks the instance's helper.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flags::Words;
 use super::{Handover, Line, Usage, Value, Way};
 
-/// `rsgen-worker drain`: what to drain, and for how long. In the unit of a template, `N` and `F` are [`super::Text`].
+/// `rsgen-worker drain`: which instance to drain, how, and for how long. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drain<N = u32, F = PathBuf> {
     /// The app.
@@ -16,13 +16,13 @@ pub struct Drain<N = u32, F = PathBuf> {
     pub instance: N,
     /// The state folder of the app.
     pub state: F,
-    /// How the program got its sockets, which says how many seccomp filters it is under.
+    /// How the program got its sockets. A handover at bind adds a seccomp filter, which the drain has to count.
     pub handover: Handover,
-    /// The drain is over by then, whatever is left.
+    /// The bound: the drain ends after this time, whatever connections are left.
     pub timeout: Duration,
     /// How the instance is kept from accepting.
     pub way: Way,
-    /// Then the program is sent the message `shutdown`, and has so much time to act on it.
+    /// How long the program may take after PM2's message `shutdown`, which follows the drain; `None` for no message.
     pub message: Option<Duration>,
 }
 
@@ -60,9 +60,9 @@ impl Drain {
         let drain = Self {
             app: words.flag("--app")?,
             instance: words.flag("--instance")?,
-            // Until then neither Node programs nor the helper took part in a drain.
+            // Before version 1, neither Node programs nor the helper took part in a drain.
             state: words.since(1, "--state")?.unwrap_or_default(),
-            // Until then the drain took every program for one that binds.
+            // Before version 2, the drain took every program for one that binds.
             handover: words.since(2, "--handover")?.unwrap_or(Handover::Bind),
             timeout: words.flag("--timeout")?,
             way: words.flag("--way")?,
@@ -72,7 +72,8 @@ impl Drain {
         Ok(drain)
     }
 
-    /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
+    /// Whether the unit is one of the system manager. The command line says so, which root wrote; the environment, which
+    /// the app can set, is not asked.
     #[must_use]
     pub fn is_systems(&self) -> bool {
         // Before `--state` was written, only the system's units had a drain.
@@ -97,13 +98,13 @@ impl Drain {
     }
 }
 
-/// How the helper of an instance is to drain it. Whoever can write to the helper's socket may ask, so nothing here
-/// says what is drained.
+/// A request to the helper of an instance: how to drain it. Whoever can write to the helper's socket may ask, so a request
+/// never says what is drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// The drain is over by then, whatever is left.
+    /// As [`Drain::timeout`].
     pub timeout: Duration,
-    /// How the instance is kept from accepting.
+    /// As [`Drain::way`].
     pub way: Way,
 }
 
@@ -119,7 +120,8 @@ impl Request {
         format!("{}{micros}us {}{way}\n", Self::TIMEOUT, Self::WAY)
     }
 
-    /// Reads such a line. A helper lives as long as its instance, so words that only a later version knows are skipped.
+    /// Reads such a line. A helper lives as long as its instance, and the drain that asks may be of a later version, so
+    /// unknown words are skipped.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.trim_end().split(' ');

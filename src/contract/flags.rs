@@ -1,4 +1,4 @@
-//! A command line on its way in.
+//! Reading a command line.
 
 use std::ffi::OsString;
 
@@ -9,23 +9,23 @@ use super::Value;
 #[error("{0}; it is run by the units of rsgen, see rsgen(1)")]
 pub struct Usage(pub(super) String);
 
-/// The words of a command line that have not been asked for yet.
+/// The words of a command line that have not been read yet.
 pub(super) struct Words {
     command: &'static str,
-    /// Words that are no flags.
+    /// The words that are not flags.
     plain: std::vec::IntoIter<String>,
-    /// Each `--name=value` as it is written.
+    /// The flags, each as `--name=value`.
     flags: Vec<String>,
-    /// Words behind `--`.
+    /// The words behind `--`.
     rest: Vec<OsString>,
-    /// The youngest flag that is there, by the version of the command line that brought it.
+    /// The version of the newest flag that is present: each flag counts with the version that introduced it.
     newest: u8,
-    /// The oldest flag that is not there though a later version wrote it.
+    /// The oldest flag that is missing, with the version that introduced it.
     missing: Option<(u8, &'static str)>,
 }
 
 impl Words {
-    /// All words of this command line, the command itself first.
+    /// Takes all words of this command line, beginning with the command itself.
     pub(super) fn of(
         command: &'static str,
         words: impl IntoIterator<Item = OsString>,
@@ -54,24 +54,24 @@ impl Words {
         })
     }
 
-    /// The next word that is no flag.
+    /// The next word that is not a flag.
     pub(super) fn word<V: Value>(&mut self, what: &str) -> Result<V, Usage> {
         let command = self.command;
         let word = self
             .plain
             .next()
-            .ok_or_else(|| Usage(format!("`{command}` is not told {what}")))?;
+            .ok_or_else(|| Usage(format!("`{command}` lacks {what}")))?;
         V::read(&word).ok_or_else(|| self.refusal(&word))
     }
 
-    /// A flag that every version wrote.
+    /// A flag that every version writes.
     pub(super) fn flag<V: Value>(&mut self, name: &str) -> Result<V, Usage> {
         let command = self.command;
         self.optional(name)?
             .ok_or_else(|| Usage(format!("`{command}` lacks `{name}=`")))
     }
 
-    /// A flag that stands there only where it has a value.
+    /// A flag that is left out when it has no value.
     pub(super) fn optional<V: Value>(&mut self, name: &str) -> Result<Option<V>, Usage> {
         let is_it = |flag: &String| {
             let rest = flag.strip_prefix(name);
@@ -85,7 +85,7 @@ impl Words {
         value.map(Some).ok_or_else(|| self.refusal(&flag))
     }
 
-    /// A flag that stands there once for each value, in their order.
+    /// A flag that is repeated for each value, in order.
     pub(super) fn every<V: Value>(&mut self, name: &str) -> Result<Vec<V>, Usage> {
         let mut values = Vec::new();
         while let Some(value) = self.optional(name)? {
@@ -94,8 +94,10 @@ impl Words {
         Ok(values)
     }
 
-    /// A flag that came with a later version of this command line: `None` in the lines of those before. A line that has
-    /// any flag of a version has all of them.
+    /// A flag that a later version of this command line introduced; `None` in lines of earlier versions.
+    ///
+    /// A version writes all its flags or, being older, none of them. So a line that lacks this flag but has one of this
+    /// version or a later one has lost it, and [`Words::end`] refuses the line.
     pub(super) fn since<V: Value>(
         &mut self,
         version: u8,
@@ -110,16 +112,16 @@ impl Words {
         Ok(value)
     }
 
-    /// The words behind `--`, which are another program's.
+    /// The words behind `--`: the program and its arguments.
     pub(super) fn program(&mut self) -> Result<Vec<OsString>, Usage> {
         if self.rest.is_empty() {
             let command = self.command;
-            return Err(Usage(format!("`{command}` is not told the program")));
+            return Err(Usage(format!("`{command}` lacks the program")));
         }
         Ok(std::mem::take(&mut self.rest))
     }
 
-    /// Nothing may be left, and nothing may have got lost.
+    /// Checks that no word is left and that no flag was lost.
     pub(super) fn end(mut self) -> Result<(), Usage> {
         let left = self.flags.first().cloned().or_else(|| self.plain.next());
         let left = left.or_else(|| self.rest.first().map(|w| w.to_string_lossy().into_owned()));

@@ -1,4 +1,4 @@
-//! A command line on its way out: as words, or quoted for a unit.
+//! Writing a command line: as words, or quoted for a unit.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use askama::filters::Safe;
 use super::{Handover, Instances, OnFailure, Ready, Way, time};
 use crate::unit::escape::{self, Part};
 
-/// Text with specifiers in it, which systemd replaces when it reads the unit, see systemd.unit(5).
+/// Text that may contain specifiers, which systemd replaces when it reads the unit, see "Specifiers" in systemd.unit(5).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Text(Vec<Piece>);
 
@@ -20,26 +20,26 @@ enum Piece {
 }
 
 impl Text {
-    /// Text that stands for itself.
+    /// Text without a specifier: a `%` in it is a percent sign.
     #[must_use]
     pub fn plain(text: impl Into<OsString>) -> Self {
         Self(vec![Piece::Plain(text.into())])
     }
 
-    /// `%` and this letter.
+    /// The specifier of this letter: `%i` for `i`.
     #[must_use]
     pub fn specifier(letter: char) -> Self {
         Self(vec![Piece::Specifier(letter)])
     }
 
-    /// This text, and behind it another.
+    /// This text followed by another.
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// The text as a unit has it, unquoted.
+    /// The text as it is in a unit, but unquoted.
     fn raw(&self) -> OsString {
         let mut raw = OsString::new();
         for piece in &self.0 {
@@ -62,7 +62,7 @@ impl Text {
 }
 
 impl Piece {
-    /// Units are UTF-8, and so is all that they are made of.
+    /// Nothing is lost here: units are UTF-8, and so is everything that they are made of.
     fn text(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Self::Plain(text) => text.to_string_lossy(),
@@ -76,7 +76,7 @@ pub trait Value: Sized {
     /// The value as it is written.
     fn show(&self) -> Text;
 
-    /// The value that is written so; `None` when there is none.
+    /// The value of this text; `None` when the text is not a value of this type.
     fn read(text: &str) -> Option<Self>;
 }
 
@@ -126,7 +126,7 @@ impl Value for Duration {
     }
 }
 
-/// In the unit of a template, text with a specifier stands in the place of a value.
+/// In a template unit a text with a specifier takes the place of a value.
 impl Value for Text {
     fn show(&self) -> Text {
         self.clone()
@@ -137,7 +137,7 @@ impl Value for Text {
     }
 }
 
-/// A command line, without the program that it is for.
+/// A command line, without the program that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line(Vec<Text>);
 
@@ -156,7 +156,7 @@ impl Line {
         self.word(&flag.then(value.show()))
     }
 
-    /// A flag that is left out where there is no value.
+    /// Adds a flag, or nothing when it has no value.
     pub(super) fn optional(self, name: &str, value: Option<&impl Value>) -> Self {
         match value {
             Some(value) => self.flag(name, value),
@@ -164,20 +164,20 @@ impl Line {
         }
     }
 
-    /// `--`, and words that are somebody else's.
+    /// Adds `--` and the words of another program.
     pub(super) fn rest(mut self, words: &[OsString]) -> Self {
         self.0.push(Text::plain("--"));
         self.0.extend(words.iter().map(Text::plain));
         self
     }
 
-    /// The words; a specifier is as the unit has it.
+    /// The words; a specifier stays as it is in a unit.
     #[must_use]
     pub fn words(&self) -> Vec<OsString> {
         self.0.iter().map(Text::raw).collect()
     }
 
-    /// The line for a unit, behind these words: the program, and what it is told of its own.
+    /// The line as it is written into a unit, quoted, behind `program`: the words of the program and its own arguments.
     #[must_use]
     pub fn in_unit<W: AsRef<OsStr>>(&self, program: &[W]) -> Safe<String> {
         let program = program.iter().map(Text::plain);

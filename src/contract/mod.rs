@@ -3,10 +3,10 @@
 //!
 //! Each command line has one type, which renders it for a unit and reads it back. So `plan`, which writes a line, cannot
 //! disagree with the worker, the drain and the commands of the cluster unit, which read it. Units are pinned: they stay
-//! as they were written while the programs are upgraded. Hence a line that an older version wrote is read as that
-//! version meant it, and a line that no version wrote is an error: a flag that got lost has no silent default.
+//! as they were written while the programs are upgraded. Hence a line of an older version is read as that version meant
+//! it, and a line that no version wrote is an error: a flag that was lost has no silent default.
 //!
-//! Pure and small, since the worker runs before every program: no file, no bus, no clap.
+//! This room is pure and small, because the worker runs before every program: it knows no file, no bus and no clap.
 
 pub mod count;
 mod drain;

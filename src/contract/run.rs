@@ -1,4 +1,4 @@
-//! `rsgen-worker run`: `ExecStart=` of an instance.
+//! `rsgen-worker run`, which is `ExecStart=` of an instance.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use super::{Drain, Handover, Line, Ready, Request, Usage, Value};
 /// When an instance is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Living so long after READY makes up for every death before.
+    /// How long an instance has to live after READY for its earlier deaths to be forgotten.
     pub min_uptime: Duration,
-    /// So many quick deaths in a row are the end.
+    /// How many quick deaths in a row are too many.
     pub max_restarts: u32,
     /// The first pause before a restart; it grows by half with each death, up to 15 s.
     pub backoff: Option<Duration>,
 }
 
-/// `rsgen-worker run`. In the unit of a template, `N` and `F` are [`super::Text`].
+/// `rsgen-worker run`: how an instance is started. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run<N = u32, F = PathBuf> {
     /// The app.
@@ -31,13 +31,13 @@ pub struct Run<N = u32, F = PathBuf> {
     pub handover: Handover,
     /// The event that makes the instance READY.
     pub ready: Ready,
-    /// From now to READY.
+    /// How long the instance may take from its start to READY.
     pub listen_timeout: Duration,
     /// When the instance is given up.
     pub brake: Policy,
     /// Whether Node programs are told when they drain.
     pub preload: bool,
-    /// Files of variables that systemd must not read as root; a later one goes over an earlier one.
+    /// Environment files that systemd must not read as root; variables of a later file override those of an earlier one.
     pub env_files: Vec<F>,
     /// Variables whose values count, see [`super::count`].
     pub counted: Vec<String>,
@@ -107,7 +107,7 @@ impl Run {
                 max_restarts: words.flag("--max-restarts")?,
                 backoff: words.optional("--backoff")?,
             },
-            // Until then no program was told.
+            // Before version 1, no program was told.
             preload: words.since(1, "--preload")?.unwrap_or(false),
             env_files: words.every("--env-file")?,
             counted: words.every("--counted")?,
@@ -117,8 +117,8 @@ impl Run {
         Ok(run)
     }
 
-    /// The drain that the helper of this instance does on request. The instance is the helper's own; the request says
-    /// only how to drain it.
+    /// The drain that the helper of this instance carries out on request. Which instance is drained follows from the
+    /// helper's own command line; the request says only how.
     #[must_use]
     pub fn drain(&self, asked: Request) -> Drain {
         let Request { timeout, way } = asked;

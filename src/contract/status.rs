@@ -7,10 +7,10 @@ use super::{Text, Value};
 /// The worker's exit status for an instance that is given up, see [`crate::brake`].
 pub const ERRORED: u8 = 190;
 
-/// The statuses of systemd itself for a program that it could not even run, see "Process Exit Codes" in systemd.exec(5).
+/// The statuses by which systemd says that it could not run the program, see "Process Exit Codes" in systemd.exec(5).
 const NOT_RUN: RangeInclusive<u8> = 200..=243;
 
-/// Every such status, as `RestartPreventExitStatus=` lists them.
+/// Every status after which an instance stays stopped, for `RestartPreventExitStatus=`.
 pub fn final_statuses() -> impl Iterator<Item = u8> {
     std::iter::once(ERRORED).chain(NOT_RUN)
 }

@@ -1,4 +1,4 @@
-//! `rsgen unit …`: what the cluster unit runs, and `ExecStopPost=` of an instance.
+//! `rsgen unit …`: the commands of the cluster unit, and `ExecStopPost=` of an instance.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flags::Words;
 use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value};
 
-/// How long the first instance that serves waits for the others, where the unit does not say so.
+/// [`Start::step_timeout`] for units of older versions, which do not have it.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// `ExecStart=` of the cluster unit.
@@ -15,11 +15,11 @@ const PATIENCE: Duration = Duration::from_mins(10);
 pub struct Start {
     /// The app.
     pub app: String,
-    /// How many instances there shall be.
+    /// The number of instances.
     pub instances: Instances,
-    /// How long the first instance that serves waits for the others.
+    /// Once an instance serves, how long the start waits for the others.
     pub step_timeout: Duration,
-    /// The longest that the stop of an instance takes by the app's own bounds; `None` in units of an older version.
+    /// The longest time that stopping an instance takes by the app's own bounds; `None` in units of an older version.
     pub longest_stop: Option<Duration>,
 }
 
@@ -28,17 +28,17 @@ pub struct Start {
 pub struct Reload {
     /// The app.
     pub app: String,
-    /// How many instances there shall be.
+    /// The number of instances.
     pub instances: Instances,
-    /// Extra instances that serve while others are replaced.
+    /// How many extra instances serve while others are replaced.
     pub surge: u32,
-    /// Instances replaced at a time.
+    /// How many instances are replaced at a time.
     pub parallel: u32,
-    /// How long a new instance must stay up before the next is touched.
+    /// How long a new instance must stay up before the next one is replaced.
     pub settle: Duration,
-    /// After an instance failed twice.
+    /// How the reload ends when an instance failed twice.
     pub on_failure: OnFailure,
-    /// The bound of one step: stop an instance and start it until READY.
+    /// The bound of one step, which stops an instance and starts it until READY.
     pub step_timeout: Duration,
     /// As [`Start::longest_stop`].
     pub longest_stop: Option<Duration>,
@@ -53,18 +53,18 @@ pub struct Stop {
     pub longest_stop: Option<Duration>,
 }
 
-/// `ExecStopPost=` of an instance. In the unit of a template, `N` and `F` are [`super::Text`].
+/// `ExecStopPost=` of an instance. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended<N = u32, F = PathBuf> {
     /// The app.
     pub app: String,
     /// The number of the instance.
     pub number: N,
-    /// Living so long after READY makes up for every death before.
+    /// As [`Policy::min_uptime`].
     pub min_uptime: Duration,
-    /// So many quick deaths in a row are the end.
+    /// As [`Policy::max_restarts`].
     pub max_restarts: u32,
-    /// Whether systemd starts the instance again by itself.
+    /// Whether systemd restarts the instance by itself.
     pub autorestart: bool,
     /// The files of variables that systemd reads: one that is missing is the reason for an end without a program.
     pub env_files: Vec<F>,
@@ -140,7 +140,7 @@ impl Start {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("start", words)?;
         let start = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             instances: words.flag("--instances")?,
             step_timeout: words.since(1, "--step-timeout")?.unwrap_or(PATIENCE),
             longest_stop: words.since(1, "--longest-stop")?,
@@ -176,7 +176,7 @@ impl Reload {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("reload", words)?;
         let reload = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             instances: words.flag("--instances")?,
             surge: words.flag("--surge")?,
             parallel: words.flag("--parallel")?,
@@ -204,7 +204,7 @@ impl Stop {
     ) -> Result<Self, Usage> {
         let mut words = Words::of(command, words)?;
         let stop = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             longest_stop: words.since(1, "--longest-stop")?,
         };
         words.end()?;
@@ -240,7 +240,7 @@ impl Ended {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("ended", words)?;
         let ended = Self {
-            app: words.word("its app")?,
+            app: words.word("the app")?,
             number: words.word("the number of the instance")?,
             min_uptime: words.flag("--min-uptime")?,
             max_restarts: words.flag("--max-restarts")?,
@@ -252,7 +252,7 @@ impl Ended {
         Ok(ended)
     }
 
-    /// When the instance is given up. What pauses is the worker, before the next start.
+    /// When the instance is given up. There is no pause in it, because the worker makes the pause before the next start.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {

@@ -1,4 +1,4 @@
-//! Every line that is rendered is read back, and so are the lines of older versions.
+//! Every line that is written can be read back, and so can the lines of older versions.
 
 mod older;
 mod properties;

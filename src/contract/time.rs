@@ -1,8 +1,8 @@
-//! Spans of time as units and ecosystem files write them: the syntax of systemd.time(7).
+//! Time spans in the syntax of systemd.time(7), as units and ecosystem files have them.
 
 use std::time::Duration;
 
-/// A span of one or several parts, each a number and its unit; or 0, which needs no unit.
+/// A time span of one or several parts, each a number and its unit; or 0, which needs no unit.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
@@ -41,7 +41,7 @@ fn micros_of(unit: &str) -> Option<u64> {
     })
 }
 
-/// The span in the largest unit that keeps it whole, up to minutes.
+/// The time span as a whole number of the largest possible unit, up to minutes.
 #[must_use]
 pub fn show(time: Duration) -> String {
     let micros = time.as_micros();

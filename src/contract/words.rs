@@ -1,29 +1,29 @@
-//! Values of command lines that are words of a small set, and the number of instances. Ecosystem files write them alike.
+//! Values that are one of a few words, and the number of instances. Command lines and ecosystem files write them alike.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::unit::Fault;
 
-/// How many instances: PM2's `instances`.
+/// The number of instances: PM2's `instances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instances {
-    /// As many as CPUs that this system may use.
+    /// One for each CPU that this system may use.
     Max,
-    /// So many fewer than CPUs, but never none.
+    /// So many fewer than there are CPUs, but at least one.
     Fewer(u32),
-    /// So many.
+    /// This number.
     Exactly(u32),
 }
 
-/// More is a typing error on every machine there is.
+/// The largest number; anything above is taken for a typing error.
 const MOST_INSTANCES: u32 = 1024;
 
 impl Instances {
-    /// From a number as PM2 reads it: 0 is all CPUs, negative is that many fewer.
+    /// Reads a number as PM2 does: 0 means all CPUs, a negative number that many fewer.
     ///
     /// # Errors
-    /// When the number is beyond what makes sense.
+    /// When the number is out of range.
     pub fn from_number(number: i64) -> Result<Self, Fault> {
         match u32::try_from(number.unsigned_abs()) {
             Ok(0) => Ok(Self::Max),
@@ -36,7 +36,7 @@ impl Instances {
         }
     }
 
-    /// The number on a system that may use so many CPUs.
+    /// The number of instances on a system that may use `cpus` CPUs.
     #[must_use]
     pub fn resolve(self, cpus: u32) -> u32 {
         match self {
@@ -66,7 +66,7 @@ impl FromStr for Instances {
         }
         let number = text.parse().map_err(|_| {
             Fault::new(
-                format!("`{text}` is no number of instances"),
+                format!("`{text}` is not a number of instances"),
                 "write a number, `max`, or `-1` for one fewer than the CPUs",
             )
         })?;
@@ -76,13 +76,13 @@ impl FromStr for Instances {
 
 /// A value that is written as one of a few words.
 pub trait Word: fmt::Display + FromStr<Err = Fault> {
-    /// All of them.
+    /// All words of the type.
     const WORDS: &'static [&'static str];
-    /// One of them, in quotes.
+    /// One of the words, in quotes.
     const EXAMPLE: &'static str;
 }
 
-/// An enum that is a [`Word`].
+/// Declares an enum that is a [`Word`].
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -115,7 +115,7 @@ macro_rules! words {
 
 pub(crate) use words;
 
-/// The fault of a text that is none of the words.
+/// The fault of a text that is none of `words`.
 pub(crate) fn no_word(text: &str, words: &[&str]) -> Fault {
     Fault::new(
         format!("`{text}` is none of `{}`", words.join("`, `")),
@@ -126,9 +126,9 @@ pub(crate) fn no_word(text: &str, words: &[&str]) -> Fault {
 words! {
     /// How the program gets the socket.
     Handover {
-        /// The program is unmodified: the worker hands the socket over at `bind`.
+        /// At bind(2): the worker puts the socket in place of the one that an unmodified program binds.
         Bind = "bind",
-        /// The program speaks the protocol of `sd_listen_fds(3)`.
+        /// As passed descriptors: the program reads them with `sd_listen_fds(3)`.
         Fds = "fds",
         /// There is no socket.
         Nothing = "none",
@@ -138,13 +138,13 @@ words! {
 words! {
     /// The event that makes an instance READY.
     Ready {
-        /// The program's `listen` on a declared address.
+        /// The program calls listen(2) on a declared address.
         Listen = "listen",
-        /// The program's own `sd_notify(3)`.
+        /// The program sends `READY=1` itself, see `sd_notify(3)`.
         Notify = "notify",
-        /// Node's `process.send('ready')`: PM2's `wait_ready`.
+        /// The program calls Node's `process.send('ready')`: PM2's `wait_ready`.
         Message = "message",
-        /// Started is ready.
+        /// The program is executed.
         Exec = "exec",
     }
 }
@@ -152,19 +152,19 @@ words! {
 words! {
     /// How an instance is kept from accepting before it is stopped.
     Way {
-        /// A dead socket takes the listener's place in the program, and its connections finish.
+        /// An unreachable socket replaces the listener in the program, and connections are finished.
         Auto = "auto",
-        /// The same without stopping a thread of the program: its epoll sets forget the listener.
+        /// The listener is removed from the program's epoll sets, and no thread of the program is stopped.
         Epoll = "epoll",
-        /// Not at all: the stop signal comes at once.
+        /// Not at all: the stop signal is sent at once.
         Off = "off",
     }
 }
 
 words! {
-    /// The end of a reload in which an instance failed twice.
+    /// How a reload ends in which an instance failed twice.
     OnFailure {
-        /// Stop there; the rest keep the version they run.
+        /// Abort: the instances that are left keep the version that they run.
         Abort = "abort",
         /// Restart the whole app at once.
         Restart = "restart",

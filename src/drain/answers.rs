@@ -1,6 +1,7 @@
-//! The answers of `sock_diag(7)`: bytes in, connections out. Pure.
+//! Parses the answers of `sock_diag(7)`: bytes in, connections out. Pure.
 //!
-//! What is not whole is nothing: no length that stands in a message leads beyond its end, or back to its beginning.
+//! A message that is not complete is ignored. No length in a message is trusted: it can lead neither beyond the end of the
+//! bytes nor back to their beginning.
 
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ const UNIX_MESSAGE: usize = 16;
 /// `UNIX_DIAG_NAME`
 const NAME: u16 = 0;
 
-/// A connection.
+/// A connection as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// The inode of the socket, as descriptors in /proc name it; 0 when no descriptor leads to the socket.
+    /// The inode of the socket, as links in /proc/PID/fd name it; 0 when no descriptor leads to the socket.
     pub inode: u64,
-    /// The traffic so far; `None` where the kernel does not tell.
+    /// The traffic so far; `None` where the kernel does not report it.
     pub traffic: Option<Traffic>,
 }
 
-/// Bytes that went over a connection, and when.
+/// The bytes that a connection carried, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Bytes that the program has not read yet.
@@ -35,13 +36,13 @@ pub struct Traffic {
     pub received: u64,
     /// Bytes sent in all, including those that had to be sent again.
     pub sent: u64,
-    /// The time since something was received last.
+    /// The time since the last bytes were received.
     pub since_received: Duration,
-    /// The time since something was sent last, or since the connection was accepted.
+    /// The time since the last bytes were sent, or since the connection was accepted.
     pub since_sent: Duration,
 }
 
-/// The messages of netlink(7) in a datagram, each with its kind, up to the first that is not whole.
+/// The messages of netlink(7) in a datagram, each with its kind, up to the first that is not complete.
 pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (kind, message, next) = split(bytes)?;
@@ -50,13 +51,13 @@ pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The number of the error that a message of the kind `NLMSG_ERROR` tells.
+/// The errno in a message of the kind `NLMSG_ERROR`.
 #[must_use]
 pub fn errno(message: &[u8]) -> Option<i32> {
     array(message, 0).map(|n| i32::from_ne_bytes(n).wrapping_neg())
 }
 
-/// The first message of netlink(7): its kind, its content, and the bytes that follow it.
+/// Splits off the first message of netlink(7): its kind, its content, and the bytes behind it.
 fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(array(bytes, 0)?)).ok()?;
     let kind = u16::from_ne_bytes(array(bytes, 4)?);
@@ -65,7 +66,7 @@ fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((kind, message, next))
 }
 
-/// An attribute of it, see rtnetlink(7).
+/// An attribute of a message, see "Routing attributes" in rtnetlink(7).
 fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let length = usize::from(u16::from_ne_bytes(array(bytes, 0)?));
@@ -84,7 +85,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_ne_bytes)
 }
 
-/// A `struct inet_diag_msg` and its `struct tcp_info`.
+/// Reads a `struct inet_diag_msg` and the `struct tcp_info` behind it.
 #[must_use]
 pub fn inet(message: &[u8]) -> Option<Connection> {
     let inode = u64::from(number(message, 68)?);
@@ -104,13 +105,13 @@ fn traffic((unread, unsent): (u32, u32), info: &[u8]) -> Option<Traffic> {
         unsent,
         since_sent: since(44)?,
         since_received: since(52)?,
-        // tcpi_bytes_received, tcpi_bytes_sent; the latter since Linux 4.19.
+        // tcpi_bytes_received and, since Linux 4.19, tcpi_bytes_sent.
         received: bytes(128)?,
         sent: bytes(200)?,
     })
 }
 
-/// A `struct unix_diag_msg`: an accepted socket has its listener's name.
+/// Reads a `struct unix_diag_msg`, if the socket was accepted at `path`: an accepted socket has the name of its listener.
 #[must_use]
 pub fn unix(message: &[u8], path: &[u8]) -> Option<Connection> {
     let inode = u64::from(number(message, 4)?);
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_cut_short_is_none() {
+    fn a_message_that_is_cut_short_is_ignored() {
         assert_eq!(split(&[1, 0, 0]), None);
         assert_eq!(split(&[200; 20]), None);
         assert_eq!(inet(&[0; 71]), None);
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_shorter_than_its_header_is_the_end() {
+    fn a_message_shorter_than_its_header_is_the_last() {
         for length in [0_u8, 1, 15] {
             let mut bytes = [0; 64];
             bytes[0] = length;

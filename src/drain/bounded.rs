@@ -1,6 +1,9 @@
-//! The drain is done by a child, for a program can make each look at it take as long as it likes: by thousands of
-//! descriptors, or by a file system of its own that does not answer, where the kernel waits beyond any signal. The
-//! command of the unit ends in time whatever becomes of the child, and systemd goes on with the stop.
+//! Bounds the drain in time: a child process carries it out, and the command of the unit ends in time whatever the child
+//! waits for.
+//!
+//! A program can make an inspection take as long as it likes: by thousands of descriptors, or by a file system of its own
+//! that does not answer, in which the child waits in the kernel and not even SIGKILL ends it. systemd sends the stop signal
+//! only when the command has ended, so without this a program could prevent its own stop.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,11 +17,11 @@ use nix::unistd::Pid;
 
 use crate::sys::process::{self, Side};
 
-/// From the end of its time to SIGKILL: it lets threads of the program go.
+/// The time that the child has between SIGTERM and SIGKILL, to release the threads of the program that it has stopped.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Signals that ask a drain to end. They come by a descriptor, since a thread of the program must never be left in the
-/// middle of a call of ours.
+/// A descriptor for the signals that ask a drain to end. They are blocked and read between two steps: a drain that ended
+/// in the middle of a step could leave a thread of the program in one of our system calls.
 ///
 /// # Errors
 /// Those of signalfd(2).
@@ -37,10 +40,10 @@ pub(super) fn signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&ends, flags)?)
 }
 
-/// Has a child do the work, for at most so long; less when this process is asked to end.
+/// Does the work in a child, and waits for it: at most for `limit`, and no longer when this process is asked to end.
 ///
 /// # Errors
-/// When no child can be made, and `TimedOut` when it had to be left.
+/// When no child can be made, and `TimedOut` when the child had to be killed.
 pub(super) fn within(limit: Duration, work: impl FnOnce()) -> io::Result<()> {
     let signals = signals()?;
     let child = match process::clone_child()? {
@@ -52,14 +55,15 @@ pub(super) fn within(limit: Duration, work: impl FnOnce()) -> io::Result<()> {
     };
     let handle = process::pidfd(child.cast_unsigned())?;
     let is_over = wait(handle.as_fd(), Some(signals.as_fd()), limit) || {
-        // It sees the signal at its next look.
+        // The child reads the signal between two steps.
         let _ = process::signal(handle.as_fd(), libc::SIGTERM);
         wait(handle.as_fd(), None, GRACE)
     };
     if !is_over {
         let _ = process::signal(handle.as_fd(), libc::SIGKILL);
     }
-    // One that is in the kernel for good is left to systemd, which ends it together with the program.
+    // WNOHANG, because a child that waits in the kernel may never end. Being in the control group of the unit, it is
+    // systemd's to kill, together with the program.
     let _ = waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG));
     if is_over {
         Ok(())
@@ -68,7 +72,7 @@ pub(super) fn within(limit: Duration, work: impl FnOnce()) -> io::Result<()> {
     }
 }
 
-/// Waits for the end of a process; false when it did not come in time, or before a signal did.
+/// Waits for a process to end; false when the time was over first, or a signal came.
 fn wait(process: BorrowedFd<'_>, signals: Option<BorrowedFd<'_>>, limit: Duration) -> bool {
     let end = Instant::now() + limit;
     loop {
@@ -92,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_by_itself_is_waited_for_and_what_does_not_is_left() {
+    fn the_wait_ends_with_the_process_or_with_the_time() {
         let mut quick = std::process::Command::new("true").spawn().unwrap();
         let handle = process::pidfd(quick.id()).unwrap();
         assert!(wait(handle.as_fd(), None, Duration::from_secs(10)));

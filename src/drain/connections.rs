@@ -1,6 +1,7 @@
-//! Which connections an instance still has, and whether anything would be lost with them.
+//! The connections that an instance still has, and whether a stop would lose a request on them.
 //!
-//! From outside a half-sent request and a silent stream look idle, too: only the program knows them.
+//! This is judged by traffic alone. A request that is sent in parts and an open stream without traffic look idle as well:
+//! only the program could tell.
 
 use std::collections::HashSet;
 use std::io;
@@ -9,24 +10,24 @@ use std::time::Duration;
 use super::answers::Traffic;
 use super::kinds::Listener;
 
-/// A connection that was answered and has been quiet for so long waits for a next request.
+/// A connection whose last request was answered is idle after this time without traffic.
 const QUIET: Duration = Duration::from_secs(1);
-/// A connection that has carried nothing for so long was opened in advance, as browsers do.
+/// A connection that has never carried anything is idle after this time: browsers open connections in advance.
 const UNUSED: Duration = Duration::from_secs(3);
 
 /// The connections of an instance, by what is to be done about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Count {
-    /// A request may be on its way on these.
+    /// The connections that may have an unfinished request.
     pub(super) busy: usize,
-    /// These wait for a next request.
+    /// The connections that wait for a next request.
     pub(super) idle: usize,
 }
 
-/// Counts the connections of these listeners that descriptors of the instance lead to.
+/// Counts the connections of these listeners that belong to the instance: those whose inode is in `sockets`.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// Those of `sock_diag(7)`.
 pub(super) fn count(listeners: &[Listener], sockets: &HashSet<u64>) -> io::Result<Count> {
     let mut count = Count::default();
     let mut seen = HashSet::new();
@@ -53,7 +54,7 @@ fn is_idle(traffic: Traffic) -> bool {
     match (traffic.received, traffic.sent) {
         (0, 0) => traffic.since_sent >= UNUSED,
         (_, 0) => false,
-        // What came last came from the program: nobody waits for it.
+        // The last bytes were sent by the program, so they are taken for the end of its answer.
         _ => quiet >= QUIET && traffic.since_sent <= traffic.since_received,
     }
 }
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_waits_for_its_answer_is_not() {
+    fn a_connection_whose_request_waits_for_its_answer_is_busy() {
         assert!(!is_idle(traffic(70, 0, 9000, 9000)), "the first one");
         assert!(!is_idle(traffic(140, 200, 2000, 4000)), "a later one");
         let unread = Traffic {
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn one_opened_in_advance_is_idle_after_a_while() {
+    fn a_connection_opened_in_advance_is_idle_after_a_while() {
         assert!(!is_idle(traffic(0, 0, 1500, 1500)));
         assert!(is_idle(traffic(0, 0, 4000, 4000)));
     }

@@ -1,4 +1,4 @@
-//! Connections as the kernel lists them, see `sock_diag(7)`: /proc/net/tcp takes seconds under load.
+//! Asks the kernel for connections, see `sock_diag(7)`. Reading /proc/net/tcp instead takes seconds under load.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,12 +18,12 @@ const TCP_CLOSE: u32 = 7;
 const TCP_LISTEN: u32 = 10;
 const TCP_TIME_WAIT: u32 = 6;
 
-/// Which sockets of a port are asked for.
+/// The sockets of a port that are asked for, by their state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum States {
     /// Connections, until both ends have closed.
     Connected,
-    /// Listeners: of these `unread` is the number of connections that wait to be accepted.
+    /// Listeners, whose `unread` is the number of connections that wait to be accepted.
     Listening,
 }
 
@@ -36,7 +36,7 @@ impl States {
     }
 }
 
-/// Asks the kernel, about the network that this thread was in when it was opened.
+/// A netlink socket for questions about the network namespace that the thread was in when it opened the socket.
 pub(super) struct Diag {
     socket: OwnedFd,
 }
@@ -52,7 +52,7 @@ impl Diag {
         Ok(Self { socket })
     }
 
-    /// The sockets of a TCP port. A port of both families has connections of both, listed as IPv6.
+    /// The sockets of a TCP port. A listener of both families has connections of both, which are listed as IPv6.
     pub(super) fn tcp(&self, family: u8, port: u16, states: States) -> io::Result<Vec<Connection>> {
         let mut request = header(HEADER + 56);
         request.extend([family, 6, 1 << (INFO - 1), 0]);
@@ -62,7 +62,7 @@ impl Diag {
         self.ask(&request, inet)
     }
 
-    /// The connections of a listener in the file system.
+    /// The connections that were accepted by the unix listener at a path.
     pub(super) fn unix(&self, path: &[u8]) -> io::Result<Vec<Connection>> {
         let mut request = header(HEADER + 24);
         request.extend([libc::AF_UNIX.to_ne_bytes()[0], 0, 0, 0]);
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells_of_a_connection_and_its_traffic() {
+    fn the_kernel_lists_a_connection_and_its_traffic() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();

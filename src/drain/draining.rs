@@ -1,5 +1,5 @@
-//! One instance that is being drained: its processes are silenced again and again, until no connection is left or the
-//! time is over.
+//! The drain of one instance: all its processes are silenced, which means kept from accepting, again and again until no
+//! connection is left or the time is over.
 
 use std::collections::HashSet;
 use std::io;
@@ -24,21 +24,21 @@ use crate::peer::process::{Process, Socket};
 use crate::peer::{descriptors, filters, manager, tracee, yama};
 use crate::sys::{entry, socket};
 
-/// Between two looks at the connections.
+/// The pause between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
-/// Between two looks at the connections, once the drain has taken a while.
+/// The pause between two looks at the connections, once the drain has taken a while.
 const LOOK_LATER: Duration = Duration::from_millis(100);
-/// Processes are silenced for so long beyond the end of a short drain.
+/// How long processes are silenced beyond the end of a drain, so that even a very short one silences them all.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// A machine that goes down is not kept up for longer.
+/// The longest drain while the machine shuts down, which waits for every unit.
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// Says that the instance is stopped without having been drained.
+/// Logs that the instance is stopped without having been drained.
 pub(super) fn without(error: &io::Error) {
     say(4, &format!("stops without a drain: {}", reason(error)));
 }
 
-/// The error, and what lies behind it where that is known.
+/// The error, and the setting of Yama if that may be the cause.
 fn reason(error: &io::Error) -> String {
     match (error.kind(), yama::scope()) {
         (io::ErrorKind::PermissionDenied, scope @ 1..) => {
@@ -51,7 +51,7 @@ fn reason(error: &io::Error) -> String {
 /// A drain in progress.
 pub(super) struct Draining<'a> {
     drain: &'a Drain,
-    /// Which processes belong to the instance.
+    /// The control group, which tells the processes of the instance from others.
     group: ControlGroup,
     /// The PID of the manager.
     manager: i32,
@@ -63,27 +63,27 @@ pub(super) struct Draining<'a> {
     /// Why some processes could not be inspected, when they were last silenced.
     unseen: Vec<String>,
     signals: SignalFd,
-    /// The connection of the command that the helper drains for; when it is closed the drain is cut short.
+    /// The connection of the command that the helper drains for; the drain ends when the command closes it.
     asked: Option<OwnedFd>,
-    /// When the drain is over, whatever there is left.
+    /// When the drain ends, whatever connections are left.
     end: Instant,
-    /// Until then requests that were taken may be answered without a connection that tells so.
+    /// The time until which received datagrams may still be answered, which no connection shows.
     answered_by: Instant,
-    /// How many seccomp filters a process is under that has none of its own.
+    /// The number of seccomp filters that apply to a process without any of its own.
     filters: Option<u32>,
-    /// Processes about which nothing more can be done.
+    /// The processes for which nothing more can be done.
     settled: HashSet<(i32, u64)>,
-    /// Processes that the journal has a line about.
+    /// The processes that the journal has a line about.
     told: HashSet<(i32, u64)>,
-    /// After so many more looks another instance may have to be woken.
+    /// How many more times other instances are woken, if connections wait.
     nudges: u32,
 }
 
 impl<'a> Draining<'a> {
-    /// `asked` is the connection by which somebody has asked for the drain and waits for it.
+    /// Prepares the drain. `asked` is the connection of the command that has asked for the drain and waits for it.
     ///
     /// # Errors
-    /// When this process is not of the instance, or the manager's sockets are not known.
+    /// When this process does not belong to the instance, or the manager's sockets are not known.
     pub(super) fn begin(
         drain: &'a Drain,
         manager: i32,
@@ -94,7 +94,7 @@ impl<'a> Draining<'a> {
         let signals = bounded::signals()?;
         descriptors::raise_limit();
         let systemds = match asked {
-            // Only the helper of a user's own instance is asked, and there the manager may not be inspected.
+            // Only below a user's manager is the helper asked, and that manager may not be inspected.
             Some(_) => manager::noted(&drain.state, drain.instance)?,
             None => manager::sockets(manager, &drain.state, drain.instance)?,
         };
@@ -122,10 +122,10 @@ impl<'a> Draining<'a> {
         self.signals.as_fd()
     }
 
-    /// Drains the instance, until nothing would be lost by a stop, the time is over, or somebody wants no more of it.
+    /// Drains the instance, until a stop would lose nothing, the time is over, or this process is asked to end.
     ///
     /// # Errors
-    /// When it could not even be begun, or the kernel does not tell of connections.
+    /// When no listener could be inspected, or the kernel does not list connections.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         let done = self.silence_and_wait();
         if let Some(told) = look::told(&self.unseen) {
@@ -139,8 +139,8 @@ impl<'a> Draining<'a> {
         for process in Look::at(&self.group).processes {
             self.learn(&process);
         }
-        // Before anything is silenced: a request that comes now is answered with `Connection: close`. Where the notice cannot
-        // be given, keep-alive connections end with the program.
+        // The notice comes before the first process is silenced, so that requests that arrive from now on are already
+        // answered with `Connection: close`. Without a notice, keep-alive connections are cut when the program ends.
         let places: Vec<String> = self.listeners.iter().map(Listener::place).collect();
         let drain = self.drain;
         let notice = Notice::drain(&drain.state, &drain.app, drain.instance, &places);
@@ -153,8 +153,8 @@ impl<'a> Draining<'a> {
         loop {
             let look = Look::at(&self.group);
             let count = connections::count(&self.listeners, &look.sockets())?;
-            // Two looks in a row must find nothing: a connection that was accepted a moment ago may have had no descriptor at the
-            // first.
+            // Two looks in a row must find nothing: a connection that is accepted between the list of descriptors and the
+            // list of connections is missing from the former.
             let is_held = notice.as_ref().is_ok_and(|notice| look.holds(notice));
             let is_answering = Instant::now() < self.answered_by;
             let is_seen = look.unseen.is_empty();
@@ -184,15 +184,16 @@ impl<'a> Draining<'a> {
             if self.is_cut_short(pause) {
                 return Ok(());
             }
-            // Before anything is stopped once more: a thread that was given up may have stopped since.
-            tracee::let_go();
+            // A thread that did not stop in time may have stopped since, and stays stopped and traced until it is detached.
+            // This comes before `silence`, which may choose the same thread, and PTRACE_SEIZE fails for a traced one.
+            tracee::detach_late();
             self.nudge();
-            // Again at each look: a process made since may have bound anew.
+            // At each look again, because the program may have forked since, or have bound another copy of the listener.
             self.silence();
         }
     }
 
-    /// Has the program send itself PM2's message `shutdown`, and gives it its time to end by itself.
+    /// Makes the program receive PM2's message `shutdown`, and waits at most for `time` until it has ended by itself.
     pub(super) fn send_shutdown(&self, time: Duration) {
         let main = self.main();
         let drain = self.drain;
@@ -208,8 +209,7 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// The main process: the first that the manager started. `$MAINPID` says so as well, but a variable of the app goes
-    /// over it.
+    /// The main process: the oldest child of the manager. `$MAINPID` is not used, because a variable of the app overrides it.
     fn main(&self) -> Option<i32> {
         let look = Look::at(&self.group);
         let began = look
@@ -219,8 +219,8 @@ impl<'a> Draining<'a> {
         began.min().map(|(_, pid)| pid)
     }
 
-    /// Has other instances woken for what nobody may have been woken for. Twice, with a look between: a connection may come
-    /// while a process is being silenced.
+    /// Wakes other instances for connections of which only a silenced process may have been told. This is done twice, with a
+    /// look between, because a connection may come while a process is being silenced.
     fn nudge(&mut self) {
         if self.nudges > 0 {
             self.nudges -= 1;
@@ -236,7 +236,7 @@ impl<'a> Draining<'a> {
             if self.settled.contains(&process.identity()) {
                 continue;
             }
-            // A program that forks without end must not hold up its own stop.
+            // A program that forks without end must not delay its own stop.
             if Instant::now() >= self.end + GRACE {
                 return;
             }
@@ -254,12 +254,12 @@ impl<'a> Draining<'a> {
                     if done.may_have_been_woken {
                         self.nudges = 2;
                     }
-                    // The process keeps its descriptor, so the next look would find it again.
+                    // The process keeps its descriptor, so every later look would change its epoll sets again.
                     if done.is_only_unwatched {
                         self.settled.insert(process.identity());
                     }
                 }
-                // It ended meanwhile.
+                // The process ended meanwhile, or has closed its sockets.
                 Err(_) if process.sockets().is_empty() => {}
                 Err(e) => {
                     // A thread that did not stop in time may do so at the next look.
@@ -278,7 +278,7 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// Notes the listeners of a process that systemd holds, too.
+    /// Adds the listeners that the process shares with systemd.
     fn learn(&mut self, process: &Process) {
         for found in process.sockets() {
             let is_known = self.listeners.iter().any(|l| l.inode == found.inode);
@@ -292,14 +292,14 @@ impl<'a> Draining<'a> {
                         .max(Instant::now() + listener.kind().answers());
                     self.listeners.push(listener);
                 }
-                // A connection, for instance one that the manager logs to.
+                // A connection that the manager holds as well, for instance its own to the journal.
                 Ok(None) => {}
                 Err(e) => self.not_inspected = Some(e),
             }
         }
     }
 
-    /// Waits a moment; true when the drain has to end at once.
+    /// Waits for `pause`; true when the drain has to end at once.
     fn is_cut_short(&self, pause: Duration) -> bool {
         let asked = self.asked.as_ref();
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
@@ -311,7 +311,8 @@ impl<'a> Draining<'a> {
 
 /// A socket of the process as a listener; `None` for one that cannot be drained.
 ///
-/// This process enters the network of the listener, and stays there: connections are counted and made in it from then on.
+/// This process enters the network namespace of the listener and stays there, because connections are counted and made in
+/// the namespace of the calling thread.
 ///
 /// # Errors
 /// `EPERM` when the process may not be inspected, `EBADF` when it has closed the socket since.
@@ -324,16 +325,17 @@ fn meet(process: &Process, found: Socket) -> io::Result<Option<Listener>> {
     Ok(Listener::of(row, &socket, found.inode))
 }
 
-/// Has this whole process enter the network namespace of a socket, see setns(2). With `PrivateNetwork=` the commands of a
-/// unit are in another one than the unit's socket. An unprivileged manager has no such units, and may not do this.
+/// Enters the network namespace of a socket with this whole process, see setns(2). With `PrivateNetwork=` the commands of a
+/// unit run in another namespace than the unit's socket. An unprivileged manager has no such units: there setns(2) fails,
+/// which does no harm.
 fn enter_network_of(socket: &OwnedFd) {
     let network = socket::network(socket.as_fd());
     let _ = network.map(|network| setns(network, CloneFlags::CLONE_NEWNET));
 }
 
-/// How many seccomp filters a process of the program is under that has none of its own: those of the unit, which the helper
-/// is under as well, and that of the handover. Where there is no helper a filter of the unit may be taken for one of the
-/// program's, see [`filters::need_a_comparison`].
+/// The number of seccomp filters that apply to a process of the program that has installed none: those of the unit, which
+/// apply to the helper as well, and that of the handover. Without a helper, a filter of the unit may be mistaken for one of
+/// the program, see [`filters::need_a_comparison`].
 fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
     let own = [
         std::process::id(),
@@ -369,19 +371,20 @@ fn overdue(count: Count, waited: Duration, is_held: bool) {
     );
 }
 
-/// Tells the manager, see `sd_notify(3)`.
+/// Notifies the manager, see `sd_notify(3)`.
 pub(super) fn tell(states: &[NotifyState<'_>]) {
-    // Run by hand there is nobody to tell.
+    // When the command is run by hand, there is no manager to notify.
     let _ = sd_notify::notify(states);
 }
 
-/// Asks the manager, which answers root and its own user without a bus, see systemctl(1).
+/// Whether the machine, or the user's manager, is shutting down. systemctl(1) is asked, because it reaches the manager
+/// without a bus, which the drain does not use.
 fn is_shutting_down(scope: &str) -> bool {
-    // That program is linked dynamically: with nothing in its environment nothing of an app's is loaded into it.
+    // systemctl is linked dynamically. With an empty environment, no `LD_PRELOAD` of the app can make it load anything.
     let mut systemctl = Command::new("/usr/bin/systemctl");
     systemctl.env_clear();
     if scope == "--user"
-        // The helper's child has begun as a worker, whose libraries do not see it.
+        // The helper's child began as a worker, which hides the environment from its own libraries.
         && let Some(folder) = entry::value("XDG_RUNTIME_DIR")
     {
         systemctl.env("XDG_RUNTIME_DIR", folder);

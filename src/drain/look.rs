@@ -1,7 +1,7 @@
-//! One look at all processes of the instance, with those that could not be inspected.
+//! One look at all processes of the instance, including those that could not be inspected.
 //!
-//! A process that cannot be inspected may go on accepting and answering: an instance that has one is not drained, and the
-//! journal is told why.
+//! A process that cannot be inspected may go on accepting and answering, so an instance that has one counts as not drained,
+//! and the journal says why.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,12 +10,13 @@ use super::notice::Notice;
 use crate::peer::control_group::{ControlGroup, is_gone};
 use crate::peer::process::Process;
 
-/// The processes that a look has found.
+/// The processes that one look has found.
 #[derive(Default)]
 pub(super) struct Look {
-    /// The processes of the program: without this one and its parent, and without the helper, which are the same program.
+    /// The processes of the program. The helper, this process and its parent run another program, rsgen-worker, and are left
+    /// out.
     pub(super) processes: Vec<Process>,
-    /// Why others could not be inspected.
+    /// The processes that could not be inspected, each with the reason.
     pub(super) unseen: Vec<String>,
 }
 
@@ -42,7 +43,7 @@ impl Look {
         look
     }
 
-    /// Whether a program says that it still has connections, whatever they look like.
+    /// Whether the program says that it has connections, by keeping the file of the notice open.
     pub(super) fn holds(&self, notice: &Notice) -> bool {
         self.processes
             .iter()
@@ -56,7 +57,7 @@ impl Look {
     }
 }
 
-/// The line for the journal about processes that could not be inspected; none when there are none.
+/// The line for the journal about processes that could not be inspected; `None` when all could be.
 pub(super) fn told(unseen: &[String]) -> Option<String> {
     let (first, others) = unseen.split_first()?;
     let more = match others.len() {
@@ -79,15 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_told_and_what_is_gone_is_not() {
+    fn a_process_that_cannot_be_opened_is_reported_unless_it_is_gone() {
         let number = |pid: u32| i32::try_from(pid).unwrap();
-        // The program of this process is that of the helper, too, as far as a look can tell.
+        // This process runs the same program as the code under test, and so counts as a helper.
         let own = number(std::process::id());
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
             .unwrap();
-        // Between fork(2) and execve(2) the child is this program.
+        // Between fork(2) and execve(2) the child still runs the program of this process.
         let is_sleep = || {
             let name = std::fs::read_to_string(format!("/proc/{}/comm", child.id()));
             name.is_ok_and(|name| name == "sleep\n")
@@ -116,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn where_everything_was_inspected_nothing_is_told() {
+    fn without_such_a_process_nothing_is_reported() {
         assert_eq!(told(&[]), None);
     }
 
     #[test]
-    fn a_control_group_that_cannot_be_read_is_no_empty_one() {
+    fn a_control_group_that_cannot_be_read_does_not_count_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         let look = Look::at(&ControlGroup::of_test(folder.path()));
         assert!(look.processes.is_empty() && look.unseen.is_empty(), "gone");

@@ -1,9 +1,8 @@
-//! Before the stop signal: the instance takes no new connection and finishes those it has.
+//! The drain, which comes before the stop signal: the instance accepts no new connections and finishes those that it has.
 //!
-//! Run by `ExecStop=`, as root and outside the sandbox of the unit, so it looks only at what systemd put
-//! into the control group of its own instance, and changes nothing but descriptors that systemd holds as
-//! well. Whatever fails is told in one line, and the stop goes on: a drain never keeps a unit from
-//! stopping.
+//! `ExecStop=` runs the drain as root and outside the sandbox of the unit. So the drain inspects only processes that systemd
+//! has put into the control group of its own instance, and changes only descriptors of sockets that systemd holds as well.
+//! A failure is one line in the journal, and the stop goes on: a drain never keeps a unit from stopping.
 
 pub mod answers;
 mod bounded;
@@ -28,15 +27,16 @@ use draining::{Draining, tell, without};
 
 pub use request::on_request;
 
-/// The child has so much longer than the drain takes for itself.
+/// The time that the child has beyond that of the drain, before it is killed.
 const BEYOND: Duration = Duration::from_secs(2);
-/// systemd is asked for this much more, so that it is not the one to end it.
+/// The time that systemd is asked for beyond that of the drain. Longer than [`BEYOND`] and the grace after it, so that our
+/// own bound is reached before systemd's.
 const MARGIN: Duration = Duration::from_secs(5);
-/// The exit status for a command line that is not one that units write.
+/// The exit status for a command line that no unit has.
 const USAGE: u8 = 2;
 
-/// Drains one instance. What could not be done is said, and is never a failure of the stop: the exit status is 0 unless
-/// the command line is of no use.
+/// Drains one instance. What could not be done is logged, but does not fail the stop: the exit status is 0 unless the
+/// command line is invalid.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     match Drain::parse(arguments) {
@@ -57,7 +57,7 @@ fn run(drain: &Drain) {
     } else {
         begin::as_user();
     }
-    // The commands of a unit are children of their manager, of PID 1 or of the user's own.
+    // The manager, PID 1 or the user's own, is the parent of the commands of its units.
     let manager = getppid().as_raw();
     let time = drain.timeout + drain.message.unwrap_or_default();
     tell(&[NotifyState::ExtendTimeoutUsec(micros(time + MARGIN))]);

@@ -1,11 +1,11 @@
-//! Tells Node programs that they drain, or that they shut down: a file in a folder that `units/drain.js` watches.
+//! Tells Node programs that their instance drains or shuts down, by a file in a folder that `units/drain.js` watches.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::state::{self, Folder};
 
-/// A file that is there for as long as this value lives.
+/// A file that exists as long as this value lives.
 pub(super) struct Notice {
     path: PathBuf,
     folder: Folder,
@@ -13,7 +13,7 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Says that the instance drains. `places` are those of its listeners, see [`Listener::place`]; none where they are not
+    /// Tells the program that the instance drains. `places` are those of its listeners, see [`Listener::place`]; none where they are not
     /// known.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Notice {
         Self::give(path, &places.join("\n"))
     }
 
-    /// Has the program send itself PM2's message `shutdown`.
+    /// Makes `units/drain.js` emit PM2's message `shutdown` in the program.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -43,15 +43,15 @@ impl Notice {
         let (folder, name) = parts.ok_or(io::ErrorKind::InvalidInput)?;
         let folder = Folder::make(folder)?;
         let name = name.to_string_lossy().into_owned();
-        // A file that a killed drain has left would be no change that the program could notice.
+        // A file that a killed drain has left is removed first, so that the new one is a change that the program notices.
         folder.remove(&name)?;
-        // The program has to be able to open the file whenever it notices.
+        // `put` renames a finished file into place: the program opens the file as soon as it notices the name.
         folder.put(&name, text)?;
         Ok(Self { path, folder, name })
     }
 
-    /// Whether a descriptor with this link in /proc leads to the file: the program has the file open as long as
-    /// it still has connections.
+    /// Whether a descriptor with this link in /proc/PID/fd leads to the file, which a program keeps open as long as it
+    /// has connections.
     pub(super) fn is(&self, link: &str) -> bool {
         Path::new(link) == self.path
     }
@@ -59,7 +59,7 @@ impl Notice {
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        // It lies in /run, and the next drain removes it, too.
+        // A file that could not be removed does no harm for long: the next drain, or the next boot, removes it.
         let _ = self.folder.remove(&self.name);
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_shutdown_there_is_a_file_of_its_own() {
+    fn the_shutdown_has_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("web.x");
         let _notice = Notice::shutdown(&state, "web.x", 0).unwrap();

@@ -1,10 +1,10 @@
-//! The drain by way of the helper, where only the helper may inspect the program.
+//! The drain through the helper, for units where only the helper may inspect the program.
 //!
 //! Below `systemd --user` the command of the unit is an ordinary process. With Yama's `ptrace_scope` 1 the program may be
 //! inspected by its ancestors and by the process that it named with `PR_SET_PTRACER`: the helper, and with it the helper's
 //! children, see Documentation/admin-guide/LSM/Yama.rst of the kernel. So there the command asks the helper over a socket in
-//! the state folder, which is the user's own, and the helper has a child of its own drain. The command waits nevertheless:
-//! what systemd waits for before the stop signal is the command. Whoever asks has no say in what is drained.
+//! the state folder, which is the user's own, and a child of the helper drains. The command waits for the answer, because
+//! systemd sends the stop signal when the command ends. A request cannot choose what is drained.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,16 +19,17 @@ use super::draining::{Draining, GRACE, without};
 use crate::contract::{Drain, Request, Run};
 use crate::state::{Folder, Name};
 
-/// No request is longer.
+/// The largest number of bytes that are read of a request or an answer.
 const LONGEST: usize = 256;
-/// A request is written at once, and is all there after this.
+/// How long a request may take to arrive: the command writes it at once.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The child's answer when it is done.
+/// The child's answer after the drain.
 const DONE: &str = "done\n";
 
-/// The part of the helper's child: drains the instance as the request says, and answers when that is done.
+/// The side of the helper's child: drains the instance as the request says, and answers afterwards.
 pub fn on_request(run: &Run, mut asked: UnixStream) {
-    // The helper has closed its input and output, and the pipes to a command that is started would get their numbers.
+    // The helper has closed its standard input and output. If their numbers stayed free, the pipe to systemctl(1) would get
+    // one of them, and would be closed or replaced when that program is started.
     for _number in [0, 1] {
         let _ = File::open("/dev/null").map(IntoRawFd::into_raw_fd);
     }
@@ -41,7 +42,7 @@ pub fn on_request(run: &Run, mut asked: UnixStream) {
     Draining::begin(&drain, getppid().as_raw(), Some(connection.into()))
         .and_then(|mut draining| draining.drain())
         .unwrap_or_else(|e| without(&e));
-    // Where nobody waits any more the instance is being stopped.
+    // When nobody waits for the answer any more, the stop is already going on.
     let _ = asked.write_all(DONE.as_bytes());
 }
 
@@ -50,7 +51,8 @@ fn read(run: &Run, asked: &UnixStream, end: Instant) -> io::Result<Drain> {
     Ok(run.drain(asked))
 }
 
-/// A line, or what comes until the peer closes. However it comes, it has come by `end`.
+/// Reads a line, or everything until the peer closes the connection. The deadline is for the whole line: a peer that sends
+/// it byte by byte gets no more time.
 fn line(mut peer: &UnixStream, end: Instant) -> io::Result<String> {
     let mut bytes = Vec::new();
     let mut part = [0; LONGEST];
@@ -73,8 +75,8 @@ fn line(mut peer: &UnixStream, end: Instant) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// The part of the unit's command: has the helper drain, and waits for that; whether there is a helper that did. The wait
-/// ends when `signals` is readable.
+/// The side of the unit's command: asks the helper to drain, waits until it has, and returns whether it did. The wait ends
+/// early when `signals` is readable.
 pub(super) fn send(drain: &Drain, signals: BorrowedFd<'_>) -> bool {
     if geteuid().is_root() {
         return false;
@@ -107,7 +109,7 @@ fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> b
         if Instant::now() >= end {
             return false;
         }
-        // The child sees that nobody waits any more, and ends.
+        // Returning closes the connection, by which the helper's child notices that it has to end.
         if signal {
             return true;
         }
@@ -138,7 +140,7 @@ mod tests {
         Instant::now() + Duration::from_secs(10)
     }
 
-    /// The drain that is asked for, and whether this answer says that it was done.
+    /// The drain that the helper reads from the request, and whether the command takes this answer for success.
     fn asked(answer: &'static [u8]) -> (io::Result<Drain>, bool) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (quiet, _end) = UnixStream::pair().unwrap();
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_how_and_the_instance_is_its_own() {
+    fn the_request_says_how_and_the_helper_knows_which_instance() {
         let (drain, is_done) = asked(DONE.as_bytes());
         let drain = drain.unwrap();
         assert!(is_done);
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_asks_byte_by_byte_does_not_hold_it() {
+    fn a_request_sent_byte_by_byte_gets_no_more_time() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let slow = std::thread::spawn(move || {
             while ours.write_all(b"-").is_ok() {
@@ -180,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_dies_has_not_drained() {
+    fn a_helper_that_dies_has_not_drained() {
         assert!(!asked(b"").1);
         assert!(!asked(b"do").1);
     }
 
     #[test]
-    fn nobody_has_a_say_in_what_is_drained() {
+    fn a_request_cannot_choose_what_is_drained() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         ours.write_all(b"--app=shop --instance=0 --timeout=1s --state=/tmp --way=off\n")
             .unwrap();

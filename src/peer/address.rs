@@ -1,4 +1,4 @@
-//! Addresses of sockets, as bind(2) takes and getsockname(2) returns them. Pure.
+//! Socket addresses, as bind(2) takes and getsockname(2) returns them. Pure.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// From the bytes of a `struct sockaddr`; `None` for every other kind of address.
+    /// The address in the bytes of a `struct sockaddr`; `None` for every other kind of address.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let family = i32::from(u16::from_ne_bytes(array(bytes, 0)?));
         let port = || Some(u16::from_be_bytes(array(bytes, 2)?));
@@ -40,7 +40,7 @@ impl Address {
         }
     }
 
-    /// The `AF_…` of its sockets.
+    /// The address family, `AF_…`.
     pub(crate) fn family(&self) -> i32 {
         match self {
             Self::Inet(SocketAddr::V4(_)) => libc::AF_INET,
@@ -49,12 +49,12 @@ impl Address {
         }
     }
 
-    /// Whether it is an address of IPv6.
+    /// Whether this is an IPv6 address.
     pub(crate) fn is_ipv6(&self) -> bool {
         matches!(self, Self::Inet(SocketAddr::V6(_)))
     }
 
-    /// The address as `listen =` in an ecosystem file has it.
+    /// The address as an ecosystem file has it in `listen`.
     pub(crate) fn as_listen(&self) -> String {
         self.to_string()
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_such_address_are_none() {
+    fn bytes_that_are_not_such_an_address_are_refused() {
         for bytes in [
             &[][..],
             &[2],

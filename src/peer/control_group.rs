@@ -1,7 +1,7 @@
-//! Which processes belong to the instance: those in the control group of its unit, see cgroups(7).
+//! The control group of an instance's unit, see cgroups(7), which tells the processes of the instance from all others.
 //!
-//! systemd alone moves processes into a unit's group, and a process cannot leave it without the right to write into
-//! another one. So nothing that a process says about itself has to be believed.
+//! Only systemd moves processes into a unit's group, and a process cannot leave the group without permission to write to
+//! another one. So nothing that a process says about itself has to be trusted.
 
 use std::fs;
 use std::io;
@@ -17,13 +17,14 @@ pub(crate) struct ControlGroup {
 }
 
 impl ControlGroup {
-    /// The group that this process shares with the instance.
+    /// The control group of this process, if it is that of the instance's unit.
     ///
-    /// systemd runs the commands of a unit inside the unit's own group, so nobody has to be believed; it
-    /// must still be the instance's, or a command line typed by hand would drain a login session.
+    /// systemd runs the commands of a unit in the unit's control group, so the right processes are found without trusting an
+    /// argument. The group is compared with the unit nevertheless: a drain that is started by hand would otherwise drain the
+    /// login session.
     ///
     /// # Errors
-    /// When this process is in no group of that unit.
+    /// When this process is not in the control group of that unit.
     pub(crate) fn of_own(app: &str, instance: u32) -> io::Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let unit = Units::of(app).instance(instance);
@@ -46,13 +47,13 @@ impl ControlGroup {
         Ok(Self { group, folder })
     }
 
-    /// Whether the process with this `/proc/PID/cgroup` is in the group, or in one below it.
+    /// Whether the process with this `/proc/PID/cgroup` is in the group or below it.
     pub(crate) fn holds(&self, cgroup: &str) -> bool {
         self.group.holds(cgroup)
     }
 
-    /// The number of every process in the group and in those below it; and the error when a group could not be read, so
-    /// that there may be more. A process may be gone by the time that it is looked at, and its number another's: see
+    /// The PID of every process in the group and below it, and an error if some group could not be read, so that there may be
+    /// more. By the time that a process is inspected it may have ended, and its PID may be that of another process, see
     /// [`super::process::Process::open`].
     pub(crate) fn numbers(&self) -> (Vec<i32>, io::Result<()>) {
         let mut found = Vec::new();
@@ -60,7 +61,7 @@ impl ControlGroup {
         (found, done)
     }
 
-    /// A group that nothing is in.
+    /// An empty group.
     #[cfg(test)]
     pub(crate) fn of_test(folder: &Path) -> Self {
         Self {
@@ -72,7 +73,7 @@ impl ControlGroup {
         }
     }
 
-    /// The group that a test runs in, as if it were that of a unit.
+    /// The group that the test runs in, in place of a unit's.
     #[cfg(test)]
     pub(crate) fn of_this_process() -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
@@ -99,7 +100,7 @@ impl ControlGroup {
     }
 }
 
-/// Whether an error of a file of /proc or of a control group says that the process or the group is gone.
+/// Whether an error from a file in /proc or of a control group means that the process or the group is gone.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -107,7 +108,8 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-/// Goes on where one group cannot be read; a group that is gone is no error.
+/// Collects the PIDs of a group and those below it. A group that cannot be read does not end the search; one that is gone is
+/// no error.
 fn collect(folder: &Path, found: &mut Vec<i32>) -> io::Result<()> {
     let listed = fs::read_to_string(folder.join("cgroup.procs")).map(|text| {
         let numbers = text.lines().filter_map(|l| l.parse::<i32>().ok());
@@ -140,7 +142,7 @@ fn unless_gone(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Whether the error is that of a threaded group: its processes are listed in the group above, see cgroups(7).
+/// Whether the error is that of a threaded group, whose processes are listed in the group above, see cgroups(7).
 fn is_threaded(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }

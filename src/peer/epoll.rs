@@ -1,8 +1,8 @@
 //! Registrations in the epoll sets of another process, see epoll(7).
 //!
-//! A program registers a socket with its epoll set once, and then waits for the set alone. Whoever exchanges the socket has
-//! to move the registration as well, or the event loop never hears of a connection: epoll knows a registration by the
-//! number of the descriptor *and* by the open file that it led to, and goes on with the old file.
+//! A program registers a socket with its epoll set once, and then waits on the set alone. The kernel identifies a registration
+//! by the descriptor number *and* by the open file that the number led to, and goes on watching that file. So when the socket
+//! under a number is replaced, its registration has to be moved as well, or the event loop never gets an event of the new one.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -15,13 +15,13 @@ use crate::sys::{exec, process, socket};
 /// A registration of a socket in an epoll set of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Registration {
-    /// The number of the epoll set.
+    /// The descriptor number of the epoll set.
     pub(crate) set: RawFd,
-    /// The number under which the socket is registered.
+    /// The descriptor number under which the socket is registered.
     pub(crate) fd: RawFd,
-    /// The events that the program waits for, and how: `EPOLLIN`, `EPOLLEXCLUSIVE` and so on.
+    /// The events that the program waits for, and flags: `EPOLLIN`, `EPOLLEXCLUSIVE` and so on.
     pub(crate) events: u32,
-    /// The number that the program is given back with each event.
+    /// The data that the program gets with each event.
     pub(crate) data: u64,
 }
 
@@ -50,12 +50,12 @@ impl Process {
 }
 
 impl Registration {
-    /// Whether the kernel wakes only one of all that wait for this socket.
+    /// Whether the kernel may wake only one of all epoll sets that watch this socket, see `EPOLLEXCLUSIVE` in `epoll_ctl(2)`.
     pub(crate) fn is_exclusive(&self) -> bool {
         self.events & libc::EPOLLEXCLUSIVE.cast_unsigned() != 0
     }
 
-    /// The registration with a descriptor of our own for the epoll set, by which it can be changed.
+    /// Opens the registration for changes: copies the descriptor of the epoll set.
     ///
     /// # Errors
     /// Those of [`Process::descriptor`].
@@ -68,31 +68,31 @@ impl Registration {
     }
 }
 
-/// A registration whose epoll set this process has open, too.
+/// A registration whose epoll set this process has open as well.
 pub(crate) struct OpenRegistration {
     registration: Registration,
     set: OwnedFd,
 }
 
 impl OpenRegistration {
-    /// Registers a file as `Registration` says: under the same number, for the same events, with the same data.
+    /// Registers a file in the same way: under the same number, for the same events, with the same data.
     ///
     /// # Errors
-    /// Those of `epoll_ctl(2)`, or no descriptor to spare.
+    /// Those of `epoll_ctl(2)`, and when no descriptor is free.
     pub(crate) fn add(&self, file: BorrowedFd<'_>) -> io::Result<()> {
         let Registration { events, data, .. } = self.registration;
         self.change(file, Change::Add(events, data))
     }
 
-    /// Has the file that is registered waited for other events.
+    /// Changes the events that the program waits for.
     ///
     /// # Errors
-    /// As [`OpenRegistration::add`]; `EINVAL` for one that is exclusive.
+    /// As [`OpenRegistration::add`]; `EINVAL` for an exclusive registration.
     pub(crate) fn set_events(&self, file: BorrowedFd<'_>, events: u32) -> io::Result<()> {
         self.change(file, Change::Modify(events, self.registration.data))
     }
 
-    /// Takes the file out of the epoll set.
+    /// Deletes the registration.
     ///
     /// # Errors
     /// As [`OpenRegistration::add`].
@@ -100,8 +100,8 @@ impl OpenRegistration {
         self.change(file, Change::Delete)
     }
 
-    /// `epoll_ctl(2)` looks a registration up by file and number, and takes both from a descriptor of the caller: so a
-    /// descriptor of ours has to have the number that the program's has.
+    /// Changes the registration. `epoll_ctl(2)` finds a registration by file and number, and takes both from a descriptor of
+    /// the caller. So this process needs a descriptor with the same number as the program's.
     fn change(&self, file: BorrowedFd<'_>, change: Change) -> io::Result<()> {
         let number = self.registration.fd;
         if file.as_raw_fd() == number {
@@ -111,8 +111,9 @@ impl OpenRegistration {
             let placed = process::place(file, number)?;
             return socket::watch(self.set.as_fd(), placed.as_fd(), change);
         }
-        // Something of ours has the number, perhaps the epoll set itself. A child has a table of descriptors of its own, where
-        // anything may be overwritten: the epoll set is moved to one of the first three numbers, then the file to its own.
+        // One of our descriptors has the number, perhaps that of the epoll set itself. A child has a copy of the table, in which
+        // any descriptor may be overwritten. The epoll set is moved out of the way first, to one of the first three numbers,
+        // because placing the file could overwrite it.
         process::in_child(|| {
             let taken = [number, file.as_raw_fd()];
             let spare = [0, 1, 2].into_iter().find(|n| !taken.contains(n));

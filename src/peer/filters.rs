@@ -1,4 +1,4 @@
-//! How many seccomp filters apply to a process, which tells the filters of its unit from filters of its own.
+//! Counts the seccomp filters that apply to a process, which shows whether it has installed any besides those of its unit.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::procfs;
 use crate::sys::process;
 
-/// There in every container, see the Container Interface of systemd.
+/// A file that exists in every container, see "The Container Interface" of systemd.
 const CONTAINER: &str = "/run/systemd/container";
 
-/// How many seccomp filters apply to this process; `None` before Linux 5.9, which does not say.
+/// The number of seccomp filters that apply to this process; `None` before Linux 5.9, which does not report it.
 pub(crate) fn own() -> Option<u32> {
     of("self")
 }
@@ -18,20 +18,20 @@ fn of(process: &str) -> Option<u32> {
     count(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
 }
 
-/// How many a `/proc/PID/status` names.
+/// The number of seccomp filters that a `/proc/PID/status` reports.
 pub(super) fn count(status: &str) -> Option<u32> {
     procfs::field(status, "Seccomp_filters:")?.parse().ok()
 }
 
-/// Whether the drain can tell the filters of the unit, which allow its calls, from those that the program installs
-/// itself only by comparing with a process that has no others.
+/// Whether the drain needs the helper to tell the filters of the unit, which allow the drain's calls, from filters that the
+/// program has installed, which may not: only the filters of the unit apply to the helper.
 ///
-/// Outside a container the drain suspends the filters of a thread (`PTRACE_O_SUSPEND_SECCOMP`), and their number does not
-/// matter. In a container nobody may do that. Filters of the container apply to PID 1 as well, so only a unit that adds
-/// some makes a difference.
+/// Outside a container the drain suspends the filters of a thread (`PTRACE_O_SUSPEND_SECCOMP`), so their number does not
+/// matter. In a container that is forbidden. The filters of the container itself apply to PID 1 as well, so a comparison is
+/// needed only if more filters apply to the unit.
 pub(crate) fn need_a_comparison() -> bool {
     let (own, first) = (own(), of("1"));
-    // The init of a PID namespace, see `PrivatePIDs=`, does not see whether those above it are under as many.
+    // With `PrivatePIDs=`, this process may itself be PID 1 of its PID namespace and cannot see that of the container.
     let is_more = |own| own > 0 && (process::is_init() || Some(own) != first);
     Path::new(CONTAINER).exists() && own.is_some_and(is_more)
 }

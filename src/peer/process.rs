@@ -1,9 +1,9 @@
-//! Another process, which stays the same one from the first look to the last.
+//! Another process, identified so that no other process is ever mistaken for it.
 //!
-//! A PID proves nothing: when a process is gone another one may get its number, a process of root too, and a pidfd
-//! (`pidfd_open(2)`) does not keep the number from being used again. So everything about a process is read through its
-//! folder in /proc, which is opened once and is empty when the process is gone, and its descriptors are copied through
-//! its pidfd. ptrace(2) takes nothing but a number; [`Process::owns`] says what makes up for that.
+//! A PID is not enough: when a process has ended, its PID may be used for another one, even one of root, and a pidfd
+//! (`pidfd_open(2)`) does not prevent that. So everything about a process is read through its folder in /proc, which is opened
+//! once and is empty when the process is gone, and its descriptors are copied through its pidfd. ptrace(2) accepts only a
+//! number; [`Process::owns`] checks whose it is once the thread has stopped.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -20,7 +20,8 @@ use super::filters;
 use crate::procfs;
 use crate::sys::process;
 
-/// More bytes than any file of /proc that is read here has, unless the program makes one long to slow its drain down.
+/// The largest number of bytes that are read of a file in /proc. A longer file is one that the program has made so long to
+/// delay its drain.
 const LONGEST: u64 = 8 << 20;
 
 /// A process that is not this one.
@@ -48,14 +49,14 @@ pub(crate) struct Thread {
 }
 
 impl Process {
-    /// The process that has this number, if it is in the group.
+    /// The process that has this PID, if it is in the control group.
     ///
     /// # Errors
-    /// `ESRCH` or `ENOENT` when it is gone, or is not in the group; others when it cannot be inspected.
+    /// `ESRCH` or `ENOENT` when the process is gone or not in the group; others when it cannot be inspected.
     pub(crate) fn open(pid: i32, group: &ControlGroup) -> io::Result<Self> {
         let found = Self::of_number(pid)?;
-        // pidfd and folder were opened by number, one after the other, and the number may have changed hands in between.
-        // The process of the pidfd lives now, so it lived all the while and kept its number, and so the folder is its own.
+        // The pidfd and the folder were opened by PID, one after the other, and another process may have got the PID in
+        // between. That the process of the pidfd still lives proves that it had its PID all the time, so the folder is its own.
         let cgroup = found.read("cgroup")?;
         if group.holds(&cgroup) && found.is_alive() {
             Ok(found)
@@ -64,13 +65,13 @@ impl Process {
         }
     }
 
-    /// The process that a thread belongs to, whatever unit it is in. For a thread that waits for an answer of ours, which
-    /// keeps its number from going to another one.
+    /// The process that a thread belongs to, whatever unit it is in. Only for a thread that waits in a call which the helper
+    /// has to answer: as long as it waits, no other thread can have its number.
     ///
     /// # Errors
-    /// `ESRCH` or `ENOENT` when it is gone, `EPERM` or `EACCES` when it may not be inspected.
+    /// `ESRCH` or `ENOENT` when the thread is gone, `EPERM` or `EACCES` when the process may not be inspected.
     pub(crate) fn of_thread(thread: u32) -> io::Result<Self> {
-        // A pidfd is one of a whole process.
+        // pidfd_open(2) takes the number of a process, not that of any thread.
         let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
         let pid = procfs::field(&status, "Tgid:").and_then(|pid| pid.parse().ok());
         Self::of_number(pid.ok_or(io::ErrorKind::NotFound)?)
@@ -88,7 +89,7 @@ impl Process {
         })
     }
 
-    /// The process that has this number, whatever unit it is in.
+    /// The process that has this PID, whatever unit it is in.
     #[cfg(test)]
     pub(crate) fn of_test(pid: i32) -> io::Result<Self> {
         Self::of_number(pid)
@@ -99,28 +100,28 @@ impl Process {
         poll(&mut ended, PollTimeout::ZERO) == Ok(0)
     }
 
-    /// Sends a signal to this process, whoever has its number by now.
+    /// Sends a signal to this process, never to another one that has its PID by now.
     ///
     /// # Errors
-    /// `ESRCH` when it is gone.
+    /// `ESRCH` when the process is gone.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
         process::signal(self.handle.as_fd(), signal)
     }
 
-    /// Whether a thread that has been stopped is one of this process, and still in the group. A traced thread keeps its
-    /// number until it is let go, so what holds now holds for as long as it is stopped.
+    /// Whether a thread belongs to this process and is in the control group. A stopped thread keeps its number until it is
+    /// detached, so for a stopped thread the answer stays true.
     pub(crate) fn owns(&self, tid: i32, group: &ControlGroup) -> bool {
-        // Only threads of the process are found in there, see `proc_task_lookup` in `fs/proc/base.c` of the kernel.
+        // The folder `task` has only threads of this process, see `proc_task_lookup` in `fs/proc/base.c` of the kernel.
         let text = self.text(&format!("task/{tid}/cgroup"));
         group.holds(&text) && self.is_alive()
     }
 
-    /// A path in the folder of the process, or of a thread of it; nothing is there when the process is gone.
+    /// A path in the /proc folder of the process. When the process is gone the folder is empty.
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
     }
 
-    /// The text of a file in its folder of /proc.
+    /// The text of a file in the /proc folder of the process.
     ///
     /// # Errors
     /// `ESRCH` or `ENOENT` when the process is gone.
@@ -131,19 +132,19 @@ impl Process {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The text of a file in its folder of /proc; empty when that cannot be read.
+    /// The text of a file in the /proc folder of the process; empty when it cannot be read.
     pub(crate) fn text(&self, name: &str) -> String {
         let mut bytes = Vec::new();
         let file = File::open(self.path(name)).map(|f| f.take(LONGEST));
-        // What could be read of a file that ends in an error counts: it names fewer descriptors, or none.
+        // A file whose reading ends in an error counts as far as it could be read.
         let _ = file.and_then(|mut f| f.read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The memory of the process, to be read at many places.
+    /// Opens the memory of the process for reading, see `proc_pid_mem(5)`.
     ///
     /// # Errors
-    /// `EACCES` when it may not be inspected.
+    /// `EACCES` when the process may not be inspected.
     pub(crate) fn memory(&self) -> io::Result<File> {
         File::open(self.path("mem"))
     }
@@ -151,12 +152,12 @@ impl Process {
     /// Reads `buffer.len()` bytes of the memory of the process.
     ///
     /// # Errors
-    /// `EFAULT` where it has no memory, `EPERM` when it may not be inspected, `ESRCH` when it is gone.
+    /// `EFAULT` where nothing is mapped, `EPERM` when the process may not be inspected, `ESRCH` when it is gone.
     pub(crate) fn read_memory(&self, address: u64, buffer: &mut [u8]) -> io::Result<()> {
         process::read_memory(self.pid.cast_unsigned(), address, buffer)
     }
 
-    /// A path as the process means it: relative to its working directory, unless absolute.
+    /// Resolves a path as the process would: relative to its working directory, unless the path is absolute.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.path("cwd").join(path)
     }
@@ -164,15 +165,15 @@ impl Process {
     /// A copy of one of the descriptors of the process.
     ///
     /// # Errors
-    /// `EBADF` when it has closed it, `EPERM` when it may not be inspected.
+    /// `EBADF` when the process has closed the descriptor, `EPERM` when the process may not be inspected.
     pub(crate) fn descriptor(&self, fd: RawFd) -> io::Result<OwnedFd> {
         process::descriptor_of(self.handle.as_fd(), fd).map(above)
     }
 
-    /// A copy of a descriptor that was seen to lead to a socket, if it still leads there.
+    /// A copy of a descriptor that leads to a socket, if it still leads to the same one.
     ///
     /// # Errors
-    /// Those of [`Process::descriptor`]; `EBADF` when it leads elsewhere by now.
+    /// Those of [`Process::descriptor`]; `EBADF` when the descriptor leads to something else by now.
     pub(crate) fn socket(&self, socket: Socket) -> io::Result<OwnedFd> {
         let fd = self.descriptor(socket.fd)?;
         if fstat(&fd)?.st_ino == socket.inode {
@@ -182,13 +183,13 @@ impl Process {
         }
     }
 
-    /// Whether it is a helper of the handover: it keeps the listener for binds that may come. A program that imitates
-    /// the helper's name exempts only itself, from its own drain.
+    /// Whether the process is the helper of a handover, which has to keep the listener for later binds. A program that imitates
+    /// the name of the helper only exempts itself from its own drain.
     pub(crate) fn is_helper(&self) -> bool {
         let own = fs::read_link("/proc/self/exe");
         match fs::read_link(self.path("exe")) {
             Ok(path) => own.is_ok_and(|own| program(&path) == program(&own)),
-            // It hides from all but root.
+            // A helper hides from everybody but root, see `sys::process::hide`; its name can still be read.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 fs::read_to_string("/proc/self/comm").is_ok_and(|own| self.text("comm") == own)
             }
@@ -196,7 +197,7 @@ impl Process {
         }
     }
 
-    /// Whether one of its descriptors leads to a path in /proc for which `is_it` holds.
+    /// Whether `is_it` holds for the link in /proc/PID/fd of any descriptor of the process.
     pub(crate) fn holds(&self, is_it: impl Fn(&str) -> bool) -> bool {
         self.links().iter().any(|(_, link)| is_it(link))
     }
@@ -216,7 +217,7 @@ impl Process {
         links(&self.path("fd")).unwrap_or_default()
     }
 
-    /// The numbers of its epoll sets.
+    /// The descriptor numbers of the process's epoll sets.
     pub(super) fn epoll_sets(&self) -> Vec<RawFd> {
         let is_set = |link: &str| link == "anon_inode:[eventpoll]";
         let links = self.links().into_iter();
@@ -224,17 +225,17 @@ impl Process {
         sets.map(|(set, _)| set).collect()
     }
 
-    /// Whether execve(2) closes the descriptor.
+    /// Whether execve(2) closes a descriptor of the process.
     pub(crate) fn closes_on_exec(&self, fd: RawFd) -> bool {
         procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 
-    /// The text of /proc about a descriptor, see `proc_pid_fdinfo(5)`.
+    /// What the kernel tells of a descriptor of the process, see `proc_pid_fdinfo(5)`.
     pub(super) fn info(&self, fd: RawFd) -> String {
         self.text(&format!("fdinfo/{fd}"))
     }
 
-    /// The threads of the process, but for those that no tracer can stop.
+    /// The threads of the process that a tracer can stop.
     pub(crate) fn threads(&self) -> Vec<Thread> {
         let entries = fs::read_dir(self.path("task")).into_iter().flatten();
         let tids = entries
@@ -257,13 +258,13 @@ impl Process {
         procfs::waiting(&self.text(&format!("task/{tid}/syscall")))
     }
 
-    /// How many seccomp filters apply to it; `None` before Linux 5.9, which does not say.
+    /// The number of seccomp filters that apply to the process; `None` before Linux 5.9, which does not report it.
     pub(crate) fn filters(&self) -> Option<u32> {
         filters::count(&self.text("status"))
     }
 
-    /// Why it must not be stopped, if so: a process has one tracer at a time, and in seccomp's strict mode every call but
-    /// four kills it.
+    /// The reason why the process must not be stopped, if there is one. A process can have one tracer at a time, and in
+    /// seccomp's strict mode any system call but four kills it, see seccomp(2).
     pub(crate) fn untouchable(&self) -> Option<&'static str> {
         let status = self.text("status");
         if procfs::field(&status, "TracerPid:").is_some_and(|t| t != "0" && !is_this_thread(t)) {
@@ -278,7 +279,7 @@ impl Process {
         procfs::field(&status, "TracerPid:").is_some_and(is_this_thread)
     }
 
-    /// The number and the start time of the process: no other process has both.
+    /// The PID and the start time of the process, which no other process shares.
     pub(crate) fn identity(&self) -> (i32, u64) {
         let began = procfs::stat(&self.text("stat")).map(|(_, began)| began);
         (self.pid, began.unwrap_or_default())
@@ -297,13 +298,13 @@ fn is_this_thread(tid: &str) -> bool {
     tid.parse() == Ok(nix::unistd::gettid().as_raw())
 }
 
-/// The file's name; a package that was upgraded since leaves " (deleted)" behind it.
+/// The name of a program's file. When a package was upgraded since the start, the kernel appends " (deleted)".
 fn program(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
     Some(name.trim_end_matches(" (deleted)"))
 }
 
-/// Descriptors by number, and where their links in a folder of /proc lead.
+/// The descriptors in a folder `/proc/PID/fd`, each with its number and its link.
 pub(super) fn links(folder: &Path) -> io::Result<Vec<(RawFd, String)>> {
     let entries = fs::read_dir(folder)?;
     Ok(entries
@@ -331,20 +332,20 @@ mod tests {
         let socket = own.sockets().into_iter().find(|s| s.fd == fd).unwrap();
         assert!(own.closes_on_exec(fd) && own.socket(socket).is_ok());
         assert!(!own.threads().is_empty());
-        // Behind the back of whoever looked the number may be given to something else.
+        // The program may have used the number for another socket since.
         let other = Socket { inode: 1, ..socket };
         assert!(own.socket(other).is_err());
     }
 
     #[test]
-    fn one_of_another_unit_is_none_of_ours() {
+    fn a_process_of_another_unit_is_refused() {
         assert!(Process::open(own(), &ControlGroup::of_test(Path::new("/nowhere"))).is_err());
         let group = ControlGroup::of_this_process();
         assert!(Process::open(own(), &group).is_ok());
     }
 
     #[test]
-    fn a_thread_of_another_process_is_none_of_ours() {
+    fn a_thread_of_another_process_is_not_owned() {
         let group = ControlGroup::of_this_process();
         let process = Process::open(own(), &group).unwrap();
         assert!(process.owns(own(), &group));
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_gone_has_nothing_whoever_has_its_number() {
+    fn nothing_is_read_of_a_process_that_is_gone() {
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()

@@ -1,13 +1,13 @@
-//! The registers of a stopped thread, as far as a system call goes; one part for each machine. Pure.
+//! The registers of a stopped thread that matter to a system call; one module for each architecture. Pure.
 //!
-//! The calling conventions are those of syscall(2). What no manual page has is how the kernel restarts a call that a stop
-//! has interrupted, see `arch_do_signal_or_restart` in `arch/x86/kernel/signal.c` and `do_signal` in
-//! `arch/arm64/kernel/signal.c`. For most calls (`-ERESTARTSYS` and its kin) the kernel moves the instruction pointer back
-//! when the thread goes on. Some calls return `EINTR` instead, see BUGS in ptrace(2) and "Interruption of system calls and
-//! library functions by stop signals" in signal(7). A program without signal handlers never sees that error otherwise, and
-//! many end on it. So the call is made once more, or told that its time is over.
+//! The calling conventions are those of syscall(2). How the kernel restarts a call that a stop has interrupted is in no manual
+//! page, see `arch_do_signal_or_restart` in `arch/x86/kernel/signal.c` and `do_signal` in `arch/arm64/kernel/signal.c`. For
+//! most calls (`-ERESTARTSYS` and its kin) the kernel moves the instruction pointer back when the thread goes on. Some calls
+//! return `EINTR` instead, see BUGS in ptrace(2) and "Interruption of system calls and library functions by stop signals" in
+//! signal(7). A program without signal handlers never gets this error otherwise, and many programs end on it. So these calls
+//! are made once more, or return as if their time-out had expired.
 
-/// Calls that end with `EINTR` when a tracer stops the thread, although no signal handler has run.
+/// System calls that return `EINTR` when a tracer stops the thread, although no signal handler has run.
 const INTERRUPTIBLE: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
@@ -20,7 +20,7 @@ const INTERRUPTIBLE: &[i64] = &[
     libc::SYS_rt_sigtimedwait,
 ];
 
-/// The epoll calls with a time in milliseconds in their fourth argument.
+/// The epoll calls whose fourth argument is a time-out in milliseconds.
 const TIMED: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
@@ -29,18 +29,18 @@ const TIMED: &[i64] = &[
 
 const EINTR: u64 = (-4i64).cast_unsigned();
 
-/// How a call that a tracer interrupted has to go on.
+/// How a call that a tracer has interrupted is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resume {
-    /// Nothing has to be done: the call is over, or the kernel restarts it.
+    /// Nothing has to be changed: the call has ended, or the kernel restarts it.
     AsIs,
     /// The call is made once more, with the same arguments.
     Again,
-    /// The call returns 0, as if its time were over: made once more, it would wait for the whole time again.
+    /// The call returns 0, as if its time-out had expired: made once more, it would wait for the whole time again.
     Nothing,
 }
 
-/// How a call goes on that waited with these arguments and now shows this result.
+/// How a call is to go on that waited with these arguments and has this result now.
 pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
     let Some((number, arguments)) = waited.filter(|(n, _)| INTERRUPTIBLE.contains(n)) else {
         return Resume::AsIs;
@@ -49,7 +49,7 @@ pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
         return Resume::AsIs;
     }
     let [_, _, _, time, ..] = arguments;
-    // The kernel takes the low half of the register; negative is for ever, see epoll_wait(2).
+    // The time-out is the low half of the register; a negative one means no time-out, see epoll_wait(2).
     if TIMED.contains(&number) && time & 0x8000_0000 == 0 {
         Resume::Nothing
     } else {
@@ -57,11 +57,11 @@ pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
     }
 }
 
-/// How much a thread in this call would notice of a stop, 0 being nothing: the thread with the least is stopped.
+/// How much a thread in this call would notice of a stop; the thread with the least is stopped.
 ///
-/// A call that the kernel restarts shows nothing; one that is made once more costs the kernel a second look; one that
-/// waits for a time ends early; a thread that runs may be in a restartable sequence (rseq(2)), and then must be left
-/// alone. `io_uring_enter(2)` comes last: an interruption shows there, and nothing here could hide it.
+/// 0: the kernel restarts the call, and the thread notices nothing. 1: the call is made once more. 2: a call with a time-out
+/// ends early. 3: the thread runs, and may be in a restartable sequence (rseq(2)), in which it must not be stopped. 4:
+/// `io_uring_enter(2)` returns early, which nothing here could hide.
 pub(crate) fn cost(waits: Option<(i64, [u64; 6])>) -> u32 {
     match waits {
         Some((number, _)) if number == libc::SYS_io_uring_enter => 4,
@@ -83,7 +83,7 @@ mod machine {
 
     /// `syscall`
     pub(crate) const SYSCALL: &[u8] = &[0x0f, 0x05];
-    /// In `orig_rax`: the thread is in no call, so the kernel restarts none.
+    /// The value of `orig_rax` for a thread that is in no system call, so that the kernel restarts none.
     const NO_CALL: u64 = u64::MAX;
 
     pub(crate) type Registers = libc::user_regs_struct;
@@ -136,9 +136,9 @@ mod machine {
 
     /// `svc 0`
     pub(crate) const SYSCALL: &[u8] = &[0x01, 0x00, 0x00, 0xd4];
-    /// The call's number.
+    /// The register with the number of the call.
     const NUMBER: usize = 8;
-    /// Set in 32-bit code.
+    /// The bit of `pstate` that is set in 32-bit code.
     const PSR_MODE32: u64 = 0x10;
 
     pub(crate) type Registers = libc::user_regs_struct;
@@ -161,7 +161,7 @@ mod machine {
         new
     }
 
-    /// The registers with which the thread goes on. The result has overwritten the first argument, hence `first`.
+    /// The registers with which the thread goes on. `first` is the first argument, which the result has overwritten.
     pub(crate) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
         let mut new = *of;
         let value = match how {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_shows_the_interrupt_is_made_again() {
+    fn a_call_that_would_return_eintr_is_made_again() {
         assert_eq!(resume(epoll(FOREVER), EINTR), Resume::Again);
         assert_eq!(resume(epoll(u64::MAX), EINTR), Resume::Again);
         let accept = Some((libc::SYS_accept4, [3, 0, 0, 0, 0, 0]));
@@ -215,12 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waits_for_a_time_is_told_that_it_is_over() {
+    fn a_call_with_a_time_out_returns_as_if_that_had_expired() {
         assert_eq!(resume(epoll(30_000), EINTR), Resume::Nothing);
     }
 
     #[test]
-    fn all_else_is_the_kernels() {
+    fn every_other_call_is_left_to_the_kernel() {
         let futex = Some((libc::SYS_futex, [0; 6]));
         assert_eq!(resume(futex, EINTR), Resume::AsIs);
         assert_eq!(resume(epoll(FOREVER), 1), Resume::AsIs);

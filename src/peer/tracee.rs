@@ -1,13 +1,13 @@
-//! One stopped thread of the program, made to run system calls of ours, see ptrace(2).
+//! A stopped thread of the program, which is made to run our system calls, see ptrace(2).
 //!
-//! A call that changes a process's own table of descriptors can only be made by a thread of that process. So a thread is
-//! stopped, its registers are set for the call, it runs from one instruction in the vDSO ([`super::vdso`]) to the next stop,
-//! and in the end it has the registers that it had. Not one byte of the program's memory is written. Signals are blocked
-//! meanwhile: a handler would begin with registers of ours. A call that the thread was waiting in goes on.
+//! Only a thread of a process can change the process's table of descriptors. So a thread is stopped, its registers are set for
+//! a call, it runs from one instruction in the vDSO ([`super::vdso`]) to the next stop, and in the end it gets its own registers
+//! back. No byte of the program's memory is written. Signals are blocked meanwhile, because a signal handler would be entered
+//! with our registers. A system call that the thread was waiting in goes on afterwards.
 //!
-//! The program may be hostile, and other threads of it run. Hence nothing is passed that lies in its memory, each call is
-//! compared with what was meant before the kernel makes it, and the thread is proven to be of the process after it has
-//! stopped. This module must never leave a thread behind that runs with its seccomp filters suspended.
+//! The program may be hostile, and its other threads run. Hence no argument is a pointer into its memory, each call is compared
+//! with the intended one before the kernel makes it, and that the thread belongs to the process is checked after it has
+//! stopped. This module must never leave a thread running with its seccomp filters suspended.
 
 mod stops;
 #[cfg(test)]
@@ -27,20 +27,20 @@ use super::registers::{self, Registers, Resume, SYSCALL};
 use crate::procfs;
 use crate::sys::ptrace::{self, EnteredCall, Stop};
 
-pub(crate) use stops::let_go;
+pub(crate) use stops::detach_late;
 use stops::{PATIENCE, became_another, wait, wait_stopped};
 
-/// The instruction pointer is so far behind the instruction when a call is reported.
+/// The distance from the instruction to the instruction pointer when the kernel reports a call.
 const SYSCALL_LENGTH: u64 = SYSCALL.len() as u64;
-/// The place of `rseq_cs` in `struct rseq`.
+/// The offset of `rseq_cs` in `struct rseq`.
 const RSEQ_CS: u64 = 8;
 /// Results from here on are errors, see syscall(2).
 const ERRORS: u64 = (-4095i64).cast_unsigned();
-/// The options that a thread is traced with, but for the one moment of [`Tracee::call`]. Stops at system calls have to differ from
-/// stops by SIGTRAP, and an exec has to be noticed, since everything that is known of the process ends with it.
+/// The options of the tracee, except while [`Tracee::call`] suspends its filters. A stop at a system call must differ from one
+/// by SIGTRAP, and an exec must be noticed, because nothing that is known of the process holds after it.
 const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD.union(Options::PTRACE_O_TRACEEXEC);
-/// Signals that the thread's own instruction causes, and that the kernel delivers though they are blocked: then the
-/// instruction in the vDSO is not the kernel's any more.
+/// The signals that an instruction itself causes, which the kernel delivers even if they are blocked. One of them means that
+/// the program has changed the instruction in its vDSO.
 const FAULTS: &[i32] = &[
     libc::SIGBUS,
     libc::SIGFPE,
@@ -55,15 +55,15 @@ pub(crate) struct Tracee<'a> {
     process: &'a Process,
     tid: Pid,
     thread: Thread,
-    /// The registers that the thread goes on with.
+    /// The registers with which the thread goes on after the release.
     saved: Registers,
-    /// The signals that the thread blocks by itself.
+    /// The thread's own signal mask.
     mask: u64,
-    /// Registers and mask of the thread are not its own at present.
+    /// Whether the thread has our registers and signal mask at present.
     is_changed: bool,
-    /// A call of ours has begun and was not seen to end. The thread's seccomp filters may be suspended.
+    /// Whether one of our calls has begun and was not seen to end, so that the thread's seccomp filters may be suspended.
     is_underway: bool,
-    /// A signal that nothing holds back, and that came in the middle of a call.
+    /// A signal that cannot be blocked and came in the middle of a call.
     owed: Option<i32>,
     /// Whether the thread's seccomp filters can be suspended.
     pub(crate) unfiltered: bool,
@@ -72,13 +72,14 @@ pub(crate) struct Tracee<'a> {
 impl<'a> Tracee<'a> {
     /// Stops a thread of the process.
     ///
-    /// `PTRACE_SEIZE` takes a number, and the thread may end and its number go to a thread of another process at any time
-    /// before it has stopped, but not after. So whose thread it is is asked twice: before, to stop as few strangers as can
-    /// be, and once it has stopped, which decides. A stranger goes on as if nothing had been.
+    /// `PTRACE_SEIZE` takes a number. Before the thread has stopped it may end, and a thread of another process may get its
+    /// number; afterwards that is impossible. So the owner of the thread is checked twice: before, in order to stop as few
+    /// threads of other processes as possible, and after the stop, which decides. A thread of another process is released and
+    /// notices nothing.
     ///
     /// # Errors
-    /// `EPERM` where it may not be traced, `TimedOut` when it does not stop, `ESRCH` when it is not a thread of the process,
-    /// or the process is not in the group.
+    /// `EPERM` when the thread may not be traced, `TimedOut` when it does not stop, `ESRCH` when it does not belong to the
+    /// process, or the process is not in the control group.
     pub(crate) fn stop(
         process: &'a Process,
         group: &ControlGroup,
@@ -88,7 +89,7 @@ impl<'a> Tracee<'a> {
         if !process.owns(thread.tid, group) {
             return Err(Errno::ESRCH.into());
         }
-        // Not PTRACE_ATTACH, which sends a SIGSTOP that others see.
+        // Not PTRACE_ATTACH, which sends a SIGSTOP that the program's parent could notice.
         let asked = match trace::seize(tid, OPTIONS) {
             // An earlier attempt gave this thread up before it had stopped. The thread is still traced and still asked to
             // stop: asked again it would stop twice, the second time in the middle of a call.
@@ -107,7 +108,7 @@ impl<'a> Tracee<'a> {
                 Ok(tracee)
             }
             Ok(mut stranger) => {
-                // The call that is to go on is the stranger's, not the one that was seen in the process.
+                // The call that has to go on is that of the stopped thread, not the one that `thread` waited in.
                 let own = std::fs::read_to_string(format!("/proc/{tid}/syscall"));
                 let own = own.unwrap_or_default();
                 stranger.thread.waits = procfs::waiting(&own);
@@ -115,7 +116,7 @@ impl<'a> Tracee<'a> {
                 Err(Errno::ESRCH.into())
             }
             Err(e) => {
-                // Works for a thread that has stopped. Any other stays traced: [`let_go`] releases it once it has stopped.
+                // This detaches a thread that has stopped. Any other is detached by `detach_late`, or when this process ends.
                 let _ = trace::detach(tid, None);
                 Err(e)
             }
@@ -126,7 +127,7 @@ impl<'a> Tracee<'a> {
     fn begin(process: &'a Process, tid: Pid, thread: &Thread) -> io::Result<Self> {
         let saved = trace::getregs(tid)?;
         if !registers::is_native(&saved) {
-            return Err(io::Error::other("its code is not this machine's own"));
+            return Err(io::Error::other("it runs code of another architecture"));
         }
         if thread.waits.is_none() && is_restartable(process, thread.tid) {
             return Err(io::Error::other("it is in a restartable sequence"));
@@ -144,27 +145,27 @@ impl<'a> Tracee<'a> {
         })
     }
 
-    /// Whether the kernel lets this process suspend seccomp filters (`PTRACE_O_SUSPEND_SECCOMP`). In a container it does
-    /// not: there the tracer is under a filter itself.
+    /// Whether the kernel lets this process suspend the thread's seccomp filters (`PTRACE_O_SUSPEND_SECCOMP`). In a container
+    /// it does not, because a filter applies to the tracer itself.
     fn can_be_unfiltered(&self) -> bool {
         let can = trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp()).is_ok();
-        // The thread is stopped throughout, so it has made no call in between.
+        // Trying is safe: the thread is stopped, so it makes no call before the option is taken back.
         can && trace::setoptions(self.tid, OPTIONS).is_ok()
     }
 
-    /// Lets the thread run until it makes a call that is looked for, and takes that back; whether it came to one in
-    /// time. When the thread is released it makes the call.
+    /// Lets the thread run until it makes a call for which `is_it` holds, and takes the call back; returns whether the thread
+    /// made one in time. The thread makes the call when it is released.
     ///
-    /// The thread runs its own code meanwhile, with its own signals, which are passed on to it.
+    /// Meanwhile the thread runs its own code, and its signals are delivered.
     ///
     /// # Errors
-    /// `ESRCH` when it is gone.
+    /// `ESRCH` when the thread is gone.
     pub(crate) fn run_to(&mut self, is_it: impl Fn(i64, [u64; 6]) -> bool) -> io::Result<bool> {
         let start = Instant::now();
         let mut signal = 0;
         let (how, first) = self.resume();
         if how != Resume::AsIs {
-            // The call that the stop interrupted has to go on before another one can come.
+            // First the call that the stop has interrupted has to go on.
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
         while start.elapsed() < PATIENCE {
@@ -192,7 +193,7 @@ impl<'a> Tracee<'a> {
             }
         }
         if signal != 0 {
-            // Its handler begins, and the thread stops there.
+            // The last signal was not delivered yet. The thread stops at the beginning of its handler.
             trace::interrupt(self.tid)?;
             ptrace::go_on(self.tid.as_raw(), signal)?;
             wait_stopped(self.tid)?;
@@ -202,16 +203,16 @@ impl<'a> Tracee<'a> {
         Ok(false)
     }
 
-    /// Has the call that was just entered fail, with no descriptor to act on, and goes back to before it.
+    /// Makes the call that was just entered fail, and moves the thread back to before the call.
     ///
-    /// At the entry of a call the kernel has taken its number already, and no other call can be made from there. With -1 for
-    /// the descriptor it fails with `EBADF` and does nothing; afterwards the instruction pointer is moved back.
+    /// At the entry of a call the kernel has already read its number, so no other call can be made from there. With -1 in place
+    /// of its descriptor the call does nothing and fails with `EBADF`; then the instruction pointer is moved back.
     fn take_back(&mut self, first: u64) -> io::Result<()> {
         self.mask = ptrace::mask(self.tid.as_raw())?;
         self.hold_signals()?;
         let entered = trace::getregs(self.tid)?;
         trace::setregs(self.tid, registers::with_first(&entered, u64::MAX))?;
-        // Only at a stop beyond the call all registers are the program's, see ptrace(2).
+        // Only at a stop after the call are all registers those of the program, see ptrace(2).
         trace::interrupt(self.tid)?;
         trace::cont(self.tid, None)?;
         wait_stopped(self.tid)?;
@@ -222,7 +223,8 @@ impl<'a> Tracee<'a> {
         Ok(())
     }
 
-    /// Blocks all signals, once: a handler would begin with registers that are not the program's.
+    /// Blocks all signals, because a signal handler would be entered with our registers. Does so once, or the saved mask of the
+    /// thread would be lost.
     fn hold_signals(&mut self) -> io::Result<()> {
         if !self.is_changed {
             self.is_changed = true;
@@ -231,8 +233,8 @@ impl<'a> Tracee<'a> {
         Ok(())
     }
 
-    /// Makes a system call in the thread, and no other one. The arguments are numbers: a pointer would lead to memory that
-    /// the other threads of the program can write to between the check and the call.
+    /// Makes exactly this system call in the thread. All arguments must be numbers: memory behind a pointer could be changed by
+    /// other threads of the program between the check and the call.
     ///
     /// # Errors
     /// Those of the call, `ESRCH` when the thread is gone, and when the program has changed the instruction at `site`, see
@@ -250,15 +252,15 @@ impl<'a> Tracee<'a> {
         };
         self.run_to_edge()?;
         if ptrace::entered(self.tid.as_raw())? != Some(wanted) {
-            // The memory of the vDSO is the program's, who may have written there. Its own call would be made with
-            // arguments of ours, so none is made.
-            ptrace::void(self.tid.as_raw())?;
+            // The program has changed the instruction. Its call would run with our arguments, and perhaps without filters, so
+            // no call is made at all.
+            ptrace::skip(self.tid.as_raw())?;
             self.run_to_edge()?;
-            return Err(io::Error::other("its vDSO makes other calls"));
+            return Err(io::Error::other("its vDSO makes other system calls"));
         }
-        // Only now, and only until the end of the call, are the filters suspended: in between the thread runs no instruction
-        // of its own. It is early enough, since the kernel asks the filters after it has reported the entry to the tracer, see
-        // `syscall_trace_enter` in `kernel/entry/common.c`.
+        // The filters are suspended only now, after the check, and only until the end of the call: in between the thread runs
+        // no instruction of its own. This is early enough, because the kernel runs the filters after it has reported the entry
+        // of the call to the tracer, see `syscall_trace_enter` in `kernel/entry/common.c`.
         if self.unfiltered {
             trace::setoptions(self.tid, OPTIONS | ptrace::without_seccomp())?;
         }
@@ -273,11 +275,11 @@ impl<'a> Tracee<'a> {
         }
     }
 
-    /// Has a call of ours end before anything else is done, and its filters apply again.
+    /// Makes sure that our last call has ended and that the thread's filters apply again.
     ///
-    /// A program can make a call last, for instance a close(2) by putting a socket that lingers in the place of the one that
-    /// was to be closed. Options can be set only while the thread is stopped. Released in the middle of the call, the thread
-    /// would run on without its filters: the stop at the end of the call takes back the interrupt that was asked for.
+    /// A program can make a call last long, for instance a close(2) by putting a socket with `SO_LINGER` in place of the one
+    /// that is to be closed. The options can be set only while the thread is stopped, so the thread is interrupted first. A
+    /// thread that was released in the middle of the call would run on without its filters.
     fn finish(&mut self) -> io::Result<()> {
         if !self.is_underway {
             return Ok(());
@@ -291,7 +293,7 @@ impl<'a> Tracee<'a> {
         Ok(())
     }
 
-    /// Lets the thread run to the entry of a system call, or from there to its end.
+    /// Lets the thread run to the entry of its next system call, or from the entry to the end of the call.
     fn run_to_edge(&mut self) -> io::Result<()> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -308,17 +310,18 @@ impl<'a> Tracee<'a> {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Lets the thread go on as if nothing had been.
+    /// Releases the thread, which goes on as if it had never been stopped.
     ///
-    /// In this order: the last call of ours ends; the thread is brought to a stop in which the kernel restarts interrupted
-    /// calls; signals are unblocked, which takes effect when it runs; its registers come last.
+    /// The order matters. Our last call ends first, so that the filters apply again. Then the thread is brought to a stop at
+    /// which the kernel restarts interrupted calls. Its signal mask is restored there, because it takes effect when the thread
+    /// runs again, and the registers last, since every run to another stop would change them.
     ///
     /// # Errors
-    /// `ESRCH` when it is gone.
+    /// `ESRCH` when the thread is gone.
     pub(crate) fn release(mut self) -> io::Result<()> {
         self.finish()?;
         if self.is_changed {
-            // The kernel restarts an interrupted call only on its way out of a stop of this kind.
+            // The kernel restarts an interrupted call only when the thread leaves a stop of this kind (`PTRACE_EVENT_STOP`).
             trace::interrupt(self.tid)?;
             trace::cont(self.tid, None)?;
             wait_stopped(self.tid)?;
@@ -330,15 +333,15 @@ impl<'a> Tracee<'a> {
         }
         trace::detach(self.tid, None)?;
         match self.owed {
-            // Only what cannot be blocked, SIGSTOP or SIGKILL, and that is for the whole process.
+            // Only SIGSTOP and SIGKILL cannot be blocked, and both are for the whole process.
             Some(signal) => self.process.signal(signal),
             None => Ok(()),
         }
     }
 
-    /// How the call goes on that the stop interrupted, and the first argument of the call.
+    /// How the interrupted call goes on, and the first argument of the call.
     fn resume(&self) -> (Resume, u64) {
-        // With a signal pending the call ends by that, with `EINTR`, as it would have without us.
+        // A pending signal ends the call with `EINTR`, as it would have done without the stop.
         let how = if self.has_signal() {
             Resume::AsIs
         } else {
@@ -347,7 +350,7 @@ impl<'a> Tracee<'a> {
         (how, self.thread.waits.map_or(0, |(_, [first, ..])| first))
     }
 
-    /// Whether a signal is pending that the thread does not block, see `proc_pid_status(5)`.
+    /// Whether a signal is pending that the thread does not block by itself, see `proc_pid_status(5)`.
     fn has_signal(&self) -> bool {
         let status = self.process.text(&format!("task/{}/status", self.tid));
         let set = |key| {
@@ -359,9 +362,9 @@ impl<'a> Tracee<'a> {
     }
 }
 
-/// Whether the thread may be in a sequence that has to be restarted when it is interrupted, see rseq(2). The kernel does
-/// that when it preempts the thread, and would not notice that calls of ours came in between. A thread that waits in a
-/// system call is in no such sequence.
+/// Whether the thread may be in a restartable sequence, see rseq(2). The kernel restarts such a sequence when it preempts the
+/// thread, but cannot know that our calls ran in the middle of one. A thread that waits in a system call is in no such
+/// sequence.
 fn is_restartable(process: &Process, tid: i32) -> bool {
     let Ok(Some(area)) = ptrace::rseq(tid) else {
         return false;

@@ -1,4 +1,4 @@
-//! Where in its memory a process can make system calls: at an instruction in the vDSO, see vdso(7).
+//! Finds an instruction in the memory of a process by which it can make system calls: one of the vDSO, see vdso(7).
 //!
 //! The kernel maps the vDSO into every process, so nothing has to be written into the program's memory.
 
@@ -9,13 +9,13 @@ use super::process::Process;
 use super::registers::SYSCALL;
 use crate::procfs;
 
-/// The address of an instruction that makes system calls. The address holds while a thread of the process is stopped; the
-/// memory is the program's, who may have written there: see [`super::tracee::Tracee::call`].
+/// The address of an instruction that makes system calls. The program can overwrite the vDSO at any time, even while one of
+/// its threads is stopped, so each call is checked, see [`super::tracee::Tracee::call`].
 ///
 /// # Errors
-/// Where the process has no vDSO, or its memory may not be read.
+/// When the process has no vDSO, or its memory may not be read.
 pub(crate) fn call_site(process: &Process) -> io::Result<u64> {
-    /// More than the two pages that any kernel maps, and less than a program could make us read.
+    /// The largest number of bytes that are read. The vDSO of the kernel has two pages, but a program can map a larger one.
     const LARGEST: u64 = 1 << 16;
     let maps = process.text("maps");
     let (start, end) = procfs::vdso(&maps).ok_or_else(|| io::Error::other("it has no vDSO"))?;
@@ -27,7 +27,7 @@ pub(crate) fn call_site(process: &Process) -> io::Result<u64> {
 }
 
 fn find(code: &[u8]) -> Option<u64> {
-    // Where instructions have one size, only their beginnings count; else any byte may begin one.
+    // On aarch64 every instruction has four bytes; on x86-64 an instruction may begin at any byte.
     let step = if cfg!(target_arch = "aarch64") { 4 } else { 1 };
     let at = code
         .windows(SYSCALL.len())

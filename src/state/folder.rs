@@ -1,4 +1,5 @@
-//! A folder below `/run/rsgen`, held by a descriptor: what is done in it is done in the folder that was looked at.
+//! A folder below `/run/rsgen`, held by a descriptor, so that every operation reaches the folder whose owner and mode were
+//! checked, whatever the path leads to by then.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
@@ -17,37 +18,37 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::Name;
 
-/// Of folders; units/rsgen.conf has the same.
+/// The mode of folders, as in units/rsgen.conf.
 const FOLDER: Mode = Mode::from_bits_truncate(0o755);
-/// Of files: everybody reads them.
+/// The mode of files: everybody may read them.
 const FILE: Mode = Mode::from_bits_truncate(0o644);
-/// Of what is for its owner alone.
+/// The mode of files that only the owner may open.
 pub(super) const OWN: Mode = Mode::from_bits_truncate(0o600);
-/// Whoever may write besides the owner.
+/// The bits of a mode that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
-/// What was planted is removed, and somebody may be removing it at the same time.
+/// How often a change is tried again: another process may be removing the same planted file at the same time.
 pub(super) const ATTEMPTS: u32 = 8;
-/// Nothing takes so long from its beginning to its place.
+/// The age at which the writer of a temporary file must have been killed: no writer takes this long to rename its file.
 const ABANDONED: Duration = Duration::from_mins(1);
 
-/// Makes names of this process's differ.
+/// Distinguishes the temporary names of this process.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// The folder of an app, or the one for words of drains.
+/// The folder of an app, or the one for the [`Notice`](super::Notice)s to its programs.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens it for writing, and makes it where there is none: its own mode and owner and those of all that is in
-    /// it are then as they must be, and so is the folder above.
+    /// Opens the folder for writing, and makes it where there is none. Owner and mode of the folder, of everything in it,
+    /// and of the folder above are corrected.
     ///
     /// # Errors
-    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] where another user's folder is meant to be.
+    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for a folder like /tmp, which everybody may write.
     pub fn make(path: &Path) -> io::Result<Self> {
         Self::to_write(path, true)
     }
 
-    /// As [`Folder::make`], where there is one.
+    /// As [`Folder::make`], but only where there is a folder.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where there is none.
@@ -55,7 +56,7 @@ impl Folder {
         Self::to_write(path, false)
     }
 
-    /// Puts right the folder of all apps, where there is one. `path` is `/run/rsgen`.
+    /// Corrects the folder of all apps, where there is one. `path` is `/run/rsgen`.
     ///
     /// # Errors
     /// As [`Folder::make`].
@@ -78,10 +79,10 @@ impl Folder {
         Ok(Self(folder.fd))
     }
 
-    /// Opens it for reading.
+    /// Opens the folder for reading.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] also when others may have written there.
+    /// [`io::ErrorKind::NotFound`] also for a folder that others could write.
     pub fn look(path: &Path) -> io::Result<Self> {
         let (run, above, name) = parts(path)?;
         let look = |dir: &OwnedFd, name: &OsStr| {
@@ -96,10 +97,10 @@ impl Folder {
         Ok(Self(look(&look(&run, above)?, name)?))
     }
 
-    /// Removes the folder of an app with all that is in it.
+    /// Removes the folder of an app with everything in it.
     ///
     /// # Errors
-    /// Those of the file system; not being there is as good.
+    /// Those of the file system; a folder that does not exist is no error.
     pub fn discard(path: &Path) -> io::Result<()> {
         let (run, above, name) = parts(path)?;
         match upper(&run, above, false) {
@@ -120,7 +121,7 @@ impl Folder {
             fd => fd?,
         };
         let stat = fstat(&fd)?;
-        // Of one that was replaced a moment ago no link is left.
+        // No link is left of a file that was replaced a moment ago. More than one may be a hard link that somebody planted.
         if is_regular(&stat) && is_trusted(&stat) && stat.st_nlink <= 1 {
             Ok(fd.into())
         } else {
@@ -132,10 +133,13 @@ impl Folder {
         openat(&self.0, name, how | OFlag::O_CLOEXEC, OWN)
     }
 
-    /// Puts a file in the place of whatever has this name; the file, to be written on.
+    /// Writes a file of this name in the place of whatever has the name, and returns the file, open for more.
+    ///
+    /// The text is written under a temporary name first: rename(2) replaces a link or a FIFO instead of following it, and a
+    /// reader never sees half a file.
     ///
     /// # Errors
-    /// Those of the file system; nothing has changed then.
+    /// Those of the file system; then nothing has changed.
     pub fn put(&self, name: &str, text: &str) -> io::Result<File> {
         let temporary = temporary(name);
         let placed = self.fill(&temporary, text).and_then(|file| {
@@ -156,7 +160,7 @@ impl Folder {
     }
 
     fn fill(&self, name: &str, text: &str) -> io::Result<File> {
-        // Of a process that had this one's number and was killed.
+        // Left by a process that had the PID of this one and was killed.
         displace(&self.0, OsStr::new(name))?;
         let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
         let fd = openat(&self.0, name, how | OFlag::O_CLOEXEC, FILE)?;
@@ -166,15 +170,15 @@ impl Folder {
         Ok(file)
     }
 
-    /// Removes what has this name; not being there is as good.
+    /// Removes whatever has this name.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the file system; a name that nothing has is no error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         displace(&self.0, OsStr::new(name))
     }
 
-    /// The names of all that is in it.
+    /// The names of everything in the folder.
     ///
     /// # Errors
     /// Those of the file system.
@@ -183,13 +187,13 @@ impl Folder {
         Ok(names.filter_map(|name| name.into_string().ok()).collect())
     }
 
-    /// A path to something in this very folder, for calls that take no descriptor; as long as this lives.
+    /// A path into exactly this folder, for calls that take no descriptor. The path is valid as long as this value lives.
     #[must_use]
     pub fn path_of(&self, name: Name) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()))
     }
 
-    /// Keeps everybody else from what has this name, which is no link.
+    /// Gives what has this name, which must not be a link, the mode 0600.
     ///
     /// # Errors
     /// Those of chmod(2).
@@ -204,7 +208,7 @@ impl Folder {
     }
 }
 
-/// `/run`, opened as it is, and two names below it.
+/// Splits `/run/rsgen/APP`: `/run`, which is trusted and opened as it is, and the two names below it.
 fn parts(path: &Path) -> io::Result<(OwnedFd, &OsStr, &OsStr)> {
     let above = path.parent();
     let names = above.and_then(Path::file_name).zip(path.file_name());
@@ -220,10 +224,10 @@ fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, how, Mode::empty())?)
 }
 
-/// The folder of all apps.
+/// Opens the folder of all apps for writing.
 fn upper(run: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<OwnedFd> {
     let opened = own_folder(run, name, is_made)?;
-    // Others put their files there only while they could; what root puts there is whose root likes.
+    // Another user's files are removed only if others could write here: a file that root has given away stays.
     if opened.was_open {
         for name in names(&opened.fd)? {
             let stat = fstatat(&opened.fd, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
@@ -237,11 +241,11 @@ fn upper(run: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<OwnedFd> {
 
 struct Opened {
     fd: OwnedFd,
-    /// Whether others could write there before.
+    /// Whether others could write to the folder until now.
     was_open: bool,
 }
 
-/// A folder that is ours and that nobody else writes to, in the place of whatever is there.
+/// Opens a folder that is ours and that nobody else may write to; anything else of that name is replaced by one.
 fn own_folder(dir: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<Opened> {
     let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     for _ in 0..ATTEMPTS {
@@ -268,9 +272,9 @@ fn own_folder(dir: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<Opened> 
 }
 
 fn put_right(fd: OwnedFd, stat: &FileStat) -> io::Result<Opened> {
-    // As /tmp: meant for everybody, so it is no folder of ours and must stay as it is.
+    // A folder with the sticky bit, like /tmp, is meant for everybody. It is not one of ours, so its mode stays.
     if stat.st_mode & Mode::S_ISVTX.bits() != 0 {
-        let fault = "the folder for state belongs to everybody";
+        let fault = "the folder for state is one that everybody may write to";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
     }
     set_mode(&fd, stat, FOLDER)?;
@@ -287,21 +291,21 @@ fn set_mode(fd: &impl AsFd, stat: &FileStat, mode: Mode) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what a folder of ours has and should not, and gives the rest the modes that it has to have. What cannot be
-/// removed is none of it for a reader, and is in the way of a writer at most.
+/// Removes from one of our folders what others may have written, and corrects the modes of the rest. An error is ignored:
+/// readers do not open what could not be removed, and a writer of that name reports the error.
 fn sweep(dir: &OwnedFd) {
     for name in names(dir).unwrap_or_default() {
         let Ok(stat) = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else {
             continue;
         };
         let bytes = name.to_bytes();
-        // Whether one of ours is replaced is for whoever takes it.
+        // `Lock::take` decides whether a lock is replaced: a walk may hold this one.
         let is_lock = bytes == Name::Lock.to_string().as_bytes() && is_ours(&stat);
         let is_abandoned = is_temporary(bytes) && age(&stat) > ABANDONED;
         if is_abandoned || !is_lock && !is_sound(&stat) {
             let _ = displace(dir, OsStr::from_bytes(bytes));
         } else if !is_lock && is_regular(&stat) && stat.st_mode & 0o7777 != FILE.bits() {
-            // Nobody else can have put another file there meanwhile.
+            // By name is safe: nobody else could have put another file there since, because the folder is ours by now.
             let _ = fchmodat(dir, name.as_c_str(), FILE, FchmodatFlags::FollowSymlink);
         }
     }
@@ -316,11 +320,12 @@ fn names(dir: &OwnedFd) -> io::Result<Vec<CString>> {
         .collect())
 }
 
-/// Takes whatever has a name away from it. A folder that cannot be emptied, because its owner goes on filling it, is
-/// out of the way at least.
+/// Frees a name: removes whatever has it. A folder is renamed before it is emptied, so that the name is free even if the
+/// folder's owner goes on filling it.
 pub(super) fn displace(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        // Not even with a capability to do so: a unit may have given that to a program of anybody's.
+        // Another user's file stays, even where a capability would allow to remove it: a unit may have given a capability
+        // to a program of an ordinary user.
         Ok(stat) if !geteuid().is_root() && !is_ours(&stat) => return Err(Errno::EACCES.into()),
         Ok(_) => {}
         Err(Errno::ENOENT) => return Ok(()),
@@ -363,7 +368,7 @@ fn age(stat: &FileStat) -> Duration {
     now.unwrap_or_default().saturating_sub(changed)
 }
 
-/// Whoever writes here is root, or the user whose own folder this is.
+/// Whether the user of this process owns it: root, or below `systemd --user` the user whose folder this is.
 pub(super) fn is_ours(stat: &FileStat) -> bool {
     stat.st_uid == geteuid().as_raw()
 }
@@ -372,8 +377,8 @@ pub(super) fn is_regular(stat: &FileStat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFREG
 }
 
-/// Of root, if nobody else could write it; or the reader's own, which lies in a folder that nobody else enters,
-/// see `$XDG_RUNTIME_DIR` in environment.d(5), and may have been made with any umask.
+/// Whether only root or the reader can have written it. The reader's own file may have any mode, because older versions
+/// made it with any umask: it lies in a folder that nobody else enters, see `$XDG_RUNTIME_DIR` in environment.d(5).
 fn is_trusted(stat: &FileStat) -> bool {
     match stat.st_uid {
         0 => stat.st_mode & OTHERS_WRITE == 0,
@@ -381,7 +386,7 @@ fn is_trusted(stat: &FileStat) -> bool {
     }
 }
 
-/// What may stay. What others could write says what others like, even when it is root's.
+/// Whether it may stay in one of our folders. A file that others could write is unsound even if root owns it.
 fn is_sound(stat: &FileStat) -> bool {
     is_ours(stat) && (!is_regular(stat) || is_trusted(stat) && stat.st_nlink <= 1)
 }
@@ -389,6 +394,6 @@ fn is_sound(stat: &FileStat) -> bool {
 fn foreign() -> io::Error {
     io::Error::new(
         io::ErrorKind::NotFound,
-        "what is there is not of rsgen's making",
+        "there is a file that rsgen has not written",
     )
 }

@@ -1,4 +1,4 @@
-//! The lock of a walk: nobody else can open it, for whoever can open a file can hold it, see flock(2).
+//! The lock of a walk. No other user may open the file, because whoever can open a file can hold its lock, see flock(2).
 
 use std::fs::File;
 use std::io;
@@ -11,40 +11,39 @@ use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use super::Name;
 use super::folder::{ATTEMPTS, Folder, OWN, is_ours, is_regular};
 
-/// Held during a walk; it dies with its holder.
+/// The lock, held as long as this value lives; the kernel releases it when the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: Flock<File>,
 }
 
-/// What a file by the name of the lock is worth.
+/// The state of a file that has the name of the lock.
 enum Found {
-    /// It is the lock.
+    /// The file is the lock.
     Lock,
-    /// It was one a moment ago.
+    /// The file was removed or replaced since it was opened.
     Gone,
-    /// Somebody else may have it open.
+    /// Another user may have the file open.
     Shared,
 }
 
 impl Lock {
     /// Takes the lock in the folder of an app, or `None` when another walk of this app has it.
     ///
-    /// A file that others could open, as older versions made it, is replaced, and whoever holds the old one holds
-    /// nothing any more: another user, which is why, or a walk of the older version. Beside that one another may then
-    /// begin, and so may two that replace the old file at the same moment. It takes a walk by hand, though: systemd
-    /// runs one reload of a unit at a time, whatever the versions of its commands are. What follows is instances
-    /// that are replaced twice, none that is lost.
+    /// A file that others could open, as older versions made it, is replaced. Otherwise any user could hold the lock and
+    /// block every walk. Two walks may then run at once: one of the older version, which holds the replaced file, beside a
+    /// new one, or two that replace the file at the same moment. Either needs a walk started by hand, because systemd runs
+    /// one reload of a unit at a time, and then instances are replaced twice, but none is lost.
     ///
     /// # Errors
-    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for who may not write there.
+    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
     pub fn take(folder: &Path) -> io::Result<Option<Self>> {
         let folder = Folder::make(folder)?;
         for _ in 0..ATTEMPTS {
             let how = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
             let file = match folder.open_as(&Name::Lock.to_string(), how) {
                 Ok(file) => file,
-                // A link, a folder, a socket; a FIFO opens.
+                // A link, a folder or a socket. A FIFO can be opened, and is found to be no regular file below.
                 Err(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO) => {
                     folder.remove(&Name::Lock.to_string())?;
                     continue;
@@ -68,7 +67,7 @@ impl Lock {
                 {
                     return Ok(Some(Self { _file: file }));
                 }
-                // Replaced since it was opened.
+                // The file was replaced between open and lock, so this lock protects nothing.
                 Ok(_) => {}
                 Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
                 Err((_, e)) => return Err(e.into()),

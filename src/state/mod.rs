@@ -1,11 +1,11 @@
 //! The files below `/run/rsgen`: their names, and the one way to open them.
 //!
-//! Root writes them and every user may read most of them; below `systemd --user` both are the user. Older versions
-//! made folders and files with the umask of whoever ran them, so others may have been let in. Hence nothing that
-//! lies there is believed before it was opened and looked at, and nothing here depends on the umask: whatever is
-//! not ours is removed where we write, and is not there where we read.
+//! Root writes these files, and every user may read most of them; below `systemd --user` the user does both. Older versions
+//! created folders and files with the umask of their caller, so other users may have been able to write there. Hence a file
+//! is trusted only after its owner and mode were checked on the open descriptor, and nothing here depends on the umask:
+//! a writer removes whatever is not ours, and a reader treats it as missing.
 //!
-//! This room never follows a link below `/run`, never waits for a FIFO, and knows nothing of what the files say.
+//! This room never follows a link below `/run`, never waits for a FIFO, and never interprets what the files contain.
 
 mod folder;
 mod lock;
@@ -20,21 +20,21 @@ use std::path::{Path, PathBuf};
 pub use folder::Folder;
 pub use lock::Lock;
 
-/// More than is ever written into a file but these two: the progress of a walk, and the text of an app.
+/// The limit in bytes for every file but the progress of a walk and the text of an app.
 const LONGEST: u64 = 64 << 10;
-/// More than fits an app, its drop-ins included.
+/// The limit in bytes for these two; an app with all its drop-ins is shorter.
 const LONGEST_TEXT: u64 = 4 << 20;
 
-/// A file in the state folder of an app. The numbers are those of instances, of `Dead` that of a process.
+/// A file in the state folder of an app. A number is that of an instance, and in `Dead` the PID of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     /// The lock of a walk, see [`Lock`].
     Lock,
     /// The progress of the walk, one JSON object a line.
     Walk,
-    /// When the last walk that succeeded began, and by which plan.
+    /// When the last successful walk began, and by which plan.
     Done,
-    /// The number of the canary, as long as a walk has one.
+    /// The number of the canary, while a walk has one.
     Canary,
     /// Why the cluster unit is being stopped.
     Verdict,
@@ -42,13 +42,13 @@ pub enum Name {
     Failures,
     /// The generator's last good text.
     Good,
-    /// Quick deaths in a row.
+    /// The instance's quick deaths in a row.
     Deaths(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
     Helper(u32),
-    /// A socket file that is gone a moment later.
+    /// The socket file of an unreachable socket, which is removed as soon as the socket is bound.
     Dead(u32),
 }
 
@@ -79,7 +79,7 @@ impl Name {
     }
 }
 
-/// Where a file of an app's state is, or would be.
+/// A file of an app's state, whether it exists or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     folder: PathBuf,
@@ -96,16 +96,16 @@ impl Entry {
         }
     }
 
-    /// For people; not to be opened by.
+    /// The path to show to a user. Never open it: [`Entry::open`] and [`Entry::write`] check what is there.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.join(self.name.to_string())
     }
 
-    /// Opens it for reading.
+    /// Opens the file for reading.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] also when something is there that is not ours.
+    /// [`io::ErrorKind::NotFound`] also when there is something that is not ours.
     pub fn open(&self) -> io::Result<File> {
         Folder::look(&self.folder)?.open(&self.name.to_string())
     }
@@ -113,21 +113,21 @@ impl Entry {
     /// The whole text.
     ///
     /// # Errors
-    /// As [`Entry::open`], and when it is no UTF-8 or longer than it can be.
+    /// As [`Entry::open`], and when the text is not UTF-8 or exceeds the limit of this file.
     pub fn read(&self) -> io::Result<String> {
         text(self.open()?, self.name.limit())
     }
 
-    /// Writes it whole or not at all, for everybody to read.
+    /// Writes the file atomically, readable for everybody.
     ///
     /// # Errors
-    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for who may not write there.
+    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
     pub fn write(&self, text: &str) -> io::Result<()> {
         let folder = Folder::make(&self.folder)?;
         folder.put(&self.name.to_string(), text).map(|_| ())
     }
 
-    /// Puts an empty file in its place, to be written as things go on.
+    /// Replaces the file by an empty one, and returns that for writing as events happen.
     ///
     /// # Errors
     /// As [`Entry::write`].
@@ -135,10 +135,10 @@ impl Entry {
         Folder::make(&self.folder)?.put(&self.name.to_string(), "")
     }
 
-    /// Removes it; not being there is as good.
+    /// Removes the file.
     ///
     /// # Errors
-    /// As [`Entry::write`].
+    /// As [`Entry::write`]; a file that does not exist is no error.
     pub fn remove(&self) -> io::Result<()> {
         match Folder::mend(&self.folder) {
             Ok(folder) => folder.remove(&self.name.to_string()),
@@ -148,10 +148,10 @@ impl Entry {
     }
 }
 
-/// The text of a file that has at most so many bytes.
+/// The text of a file of at most `limit` bytes.
 ///
 /// # Errors
-/// When it has more, or is no UTF-8.
+/// When the file is longer, or not UTF-8.
 pub fn text(file: impl Read, limit: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -163,7 +163,7 @@ pub fn text(file: impl Read, limit: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, fault))
 }
 
-/// Forgets the quick deaths of one instance, or of the whole app and how often it failed to start.
+/// Forgets the quick deaths of one instance; without a number those of the whole app, and how often it failed to start.
 pub fn forget_deaths(folder: &Path, number: Option<u32>) {
     // Without a folder there is nothing to forget.
     let Ok(folder) = Folder::mend(folder) else {
@@ -175,24 +175,24 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
     };
     for name in names {
         if name.ends_with(".deaths") || name == Name::Failures.to_string() {
-            // Gone already is as good.
+            // Best effort: if the file cannot be removed, its deaths go on counting.
             let _ = folder.remove(&name);
         }
     }
 }
 
-/// The folder of [`Notice`]s to the programs of all apps, beside the folders of the apps.
+/// The folder of the [`Notice`]s to the programs of all apps. It lies beside the folders of the apps.
 #[must_use]
 pub fn drain(folder: &Path) -> PathBuf {
     folder.parent().unwrap_or(folder).join("drain")
 }
 
-/// A file in the folder [`drain`], which tells the programs of one instance by being there.
+/// A file in the folder [`drain`]. That the file exists tells the programs of one instance something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The instance drains.
     Drain,
-    /// The instance shuts down, as PM2's message of that name says. units/drain.js adds the suffix by itself.
+    /// The instance shuts down: units/drain.js, which knows the suffix of this file, emits PM2's message `shutdown`.
     Shutdown,
 }
 

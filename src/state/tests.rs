@@ -1,4 +1,4 @@
-//! What others may have planted, and that nothing comes of it.
+//! Files and folders that other users may have planted do no harm.
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Of a user who is not root, whatever runs the tests.
+/// The UID of a user who is neither root nor the user that runs the tests.
 const STRANGER: u32 = 65534;
 const SECRET: &str = "root's own";
 
@@ -80,7 +80,7 @@ enum Plant {
     Socket,
     /// Only root can make one.
     OfAnother,
-    /// Of a user's own no harm.
+    /// A file with this mode is harmless below a user's own manager, so only root's tests plant it.
     OthersWrite,
 }
 
@@ -107,7 +107,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-/// All names by which something may be planted, those of temporary files of older versions among them.
+/// All names under which something may be planted, including the temporary names of older versions.
 fn names() -> Vec<String> {
     let names = [
         Name::Lock,
@@ -150,7 +150,7 @@ fn what_was_planted_is_not_there_for_a_reader_and_replaced_by_a_writer() {
 }
 
 #[test]
-fn nor_does_it_stand_in_the_place_of_a_folder() {
+fn what_was_planted_in_the_place_of_a_folder_is_replaced() {
     for (place, plant) in ["run/rsgen", "run/rsgen/web"]
         .into_iter()
         .flat_map(|place| plants().into_iter().map(move |plant| (place, plant)))
@@ -190,7 +190,7 @@ fn a_link_to_another_folder_is_not_followed() {
 }
 
 #[test]
-fn a_folder_that_others_could_write_is_put_right_before_it_is_believed() {
+fn a_folder_that_others_could_write_is_corrected_before_it_is_trusted() {
     if !geteuid().is_root() {
         return;
     }
@@ -232,7 +232,7 @@ fn a_folder_of_another_user_is_replaced() {
     assert_eq!(fs::metadata(host.state()).unwrap().uid(), 0);
 }
 
-/// A folder like /tmp is nobody's to put right.
+/// A folder like /tmp is shared on purpose, so its mode must not be corrected.
 #[test]
 fn a_folder_for_everybody_is_left_as_it_is() {
     let host = Host::new();
@@ -243,7 +243,7 @@ fn a_folder_for_everybody_is_left_as_it_is() {
 }
 
 #[test]
-fn more_than_it_can_be_is_not_read() {
+fn a_file_that_exceeds_its_limit_is_not_read() {
     let host = Host::new();
     let deaths = host.entry(Name::Deaths(0));
     deaths.write(&"a".repeat(64 << 10)).unwrap();
@@ -279,7 +279,7 @@ fn the_lock_is_held_once() {
     assert!(held.is_some());
     assert!(Lock::take(&host.state()).unwrap().is_none());
     assert_eq!(mode(&host.entry(Name::Lock).path()), 0o600);
-    // Whatever else is written meanwhile leaves it alone.
+    // Writing another file sweeps the folder, and must not touch the lock.
     host.entry(Name::Deaths(0)).write("1").unwrap();
     assert!(Lock::take(&host.state()).unwrap().is_none());
     drop(held);
@@ -319,7 +319,10 @@ fn deaths_are_forgotten_and_nothing_else() {
     assert!(!is_there(Name::Deaths(0)) && !is_there(Name::Failures) && is_there(Name::Walk));
     fs::remove_dir_all(host.path("run/rsgen")).unwrap();
     forget_deaths(&host.state(), None);
-    assert!(!host.path("run/rsgen").exists(), "looking makes nothing");
+    assert!(
+        !host.path("run/rsgen").exists(),
+        "forgetting creates no folder"
+    );
 }
 
 #[test]
@@ -342,18 +345,18 @@ fn the_folders_are_those_that_tmpfiles_makes() {
         .map(|path| format!("d {} 0755 root root -", path.display()));
     assert_eq!(folders, made);
     let host = Host::new();
-    let word = drain(&host.state());
-    Folder::make(&word).unwrap();
-    assert_eq!(mode(&word), 0o755);
+    let notices = drain(&host.state());
+    Folder::make(&notices).unwrap();
+    assert_eq!(mode(&notices), 0o755);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is planted by whatever names, in a folder of whatever mode: what is written is read, root's alone,
-    /// and nothing beyond the folder has changed.
+    /// Whatever is planted under whatever names, in a folder of whatever mode: what was written is what is read, everything
+    /// belongs to the writer, and nothing outside the folder has changed.
     #[test]
-    fn nothing_comes_of_any_of_it(
+    fn planted_files_never_do_harm(
         planted in prop::collection::btree_map(
             prop::sample::select(names()), prop::sample::select(plants()), 0..8),
         open in prop::sample::select(vec![0o700, 0o755, 0o775, 0o777]),

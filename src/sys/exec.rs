@@ -1,4 +1,4 @@
-//! Becoming another program.
+//! Executing another program, and the descriptors that systemd has passed.
 
 #![expect(
     unsafe_code,
@@ -11,8 +11,8 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// Executes a program with this environment; returns only when that failed. A name without `/` is
-/// looked for in `$PATH` of that environment, as execvp(3) does.
+/// Executes a program with this environment; returns only if that failed. A name without `/` is looked up in `$PATH` of this
+/// environment, as by execvp(3).
 #[must_use]
 pub fn exec(words: &[OsString], environment: &[(OsString, OsString)]) -> io::Error {
     let Some(program) = words.first() else {
@@ -33,7 +33,7 @@ pub fn exec(words: &[OsString], environment: &[(OsString, OsString)]) -> io::Err
         };
         let Err(errno) = nix::unistd::execve(&path, &arguments, &variables);
         let error = io::Error::from(errno);
-        // A file that may not be run is the better answer than a later one that is not there.
+        // That a file may not be executed explains more than that a later folder of `$PATH` has no such file.
         if error.kind() != io::ErrorKind::NotFound || last.kind() == io::ErrorKind::NotFound {
             last = error;
         }
@@ -62,20 +62,20 @@ fn candidates(program: &OsStr, environment: &[(OsString, OsString)]) -> Vec<Path
         .collect()
 }
 
-/// A descriptor that systemd passed by number.
+/// The descriptor that systemd has passed under this number.
 ///
 /// # Errors
 /// `EBADF` when there is none.
 pub fn passed(fd: RawFd) -> io::Result<BorrowedFd<'static>> {
-    // SAFETY: asks about a number only.
+    // SAFETY: the call takes a number and changes nothing.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is open, and nothing in this process closes what systemd passed.
+    // SAFETY: the descriptor is open, and nothing in this process closes what systemd has passed.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// Whether exec closes a descriptor.
+/// Sets whether execve(2) closes a descriptor.
 ///
 /// # Errors
 /// Those of fcntl(2).

@@ -1,5 +1,5 @@
-//! Every unsafe block and raw system call, each with its SAFETY comment; nothing else. The functions
-//! are as small as the call they wrap, and none of them decides anything.
+//! Every unsafe block and raw system call, each with its SAFETY comment; nothing else. A function is as small as the call that
+//! it wraps, and decides nothing.
 
 pub mod entry;
 pub mod exec;
@@ -11,7 +11,7 @@ pub mod socket;
 
 pub use quit::exit_on_sigterm;
 
-/// The kernel's result, or its error.
+/// The result of a system call, or its error.
 fn check<N: Default + PartialOrd>(result: N) -> std::io::Result<N> {
     if result < N::default() {
         Err(std::io::Error::last_os_error())

@@ -1,4 +1,4 @@
-//! Processes: the helper's clone, descriptors and memory of others, privileges of our own.
+//! Processes: cloning this one, descriptors and memory of others, and our own privileges.
 
 #![expect(unsafe_code, reason = "system calls without a safe wrapper")]
 
@@ -13,15 +13,15 @@ use rustix::thread::{self, CapabilitySet};
 
 use super::check;
 
-/// Which side of [`clone_beside`] or [`clone_child`] this is.
+/// The process in which [`clone_beside`] or [`clone_child`] has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The process that called.
+    /// The calling process.
     Caller(
-        /// The new one's PID.
+        /// The PID of the new process.
         i32,
     ),
-    /// The new one.
+    /// The new process.
     New,
 }
 
@@ -31,9 +31,9 @@ pub fn is_init() -> bool {
     std::process::id() == 1
 }
 
-/// Makes a copy of this process that a program which waits for all its children never meets. Most are its sibling.
-/// The init of a PID namespace may have none: there the copy is a child whose end sends no signal, and which wait(2)
-/// therefore leaves out, see `__WCLONE` there.
+/// Makes a copy of this process that wait(2) never returns, even to a program that waits for all its children. Usually the
+/// copy is a sibling of this process. The init of a PID namespace cannot have a sibling: there the copy is a child that sends
+/// no signal when it ends, which wait(2) ignores, see `__WCLONE` in wait(2).
 ///
 /// # Errors
 /// Those of clone(2). Only for a process with one thread.
@@ -53,7 +53,8 @@ pub fn clone_child() -> io::Result<Side> {
     clone(libc::SIGCHLD)
 }
 
-/// Plain clone(2), because `RestrictNamespaces=` forbids clone3. The flags hold the signal that the copy's end sends.
+/// Calls clone(2), because `RestrictNamespaces=` forbids clone3(2). The flags include the signal that the copy sends when it
+/// ends.
 fn clone(flags: libc::c_int) -> io::Result<Side> {
     let flags = libc::c_long::from(flags);
     // SAFETY: without CLONE_VM this is a fork. There is one thread, so no lock is held by another.
@@ -63,7 +64,7 @@ fn clone(flags: libc::c_int) -> io::Result<Side> {
     }
 }
 
-/// Nobody but root may look into this process, see `PR_SET_DUMPABLE` of prctl(2).
+/// Lets nobody but root inspect this process, see `PR_SET_DUMPABLE` in prctl(2).
 ///
 /// # Errors
 /// Those of prctl(2).
@@ -71,7 +72,7 @@ pub fn hide() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// No exec grants privileges any more: what an unprivileged seccomp filter needs.
+/// Sets `no_new_privs`, see `PR_SET_NO_NEW_PRIVS` in prctl(2): without privileges no seccomp filter can be installed before.
 ///
 /// # Errors
 /// Those of prctl(2).
@@ -79,24 +80,24 @@ pub fn no_new_privileges() -> io::Result<()> {
     Ok(thread::set_no_new_privs(true)?)
 }
 
-/// Lets another process inspect this one where Yama would not, see `PR_SET_PTRACER` of prctl(2); without Yama that needs no
-/// permission.
+/// Lets another process inspect this one where Yama would forbid it, see `PR_SET_PTRACER` in prctl(2).
 pub fn allow_tracer(pid: i32) {
+    // Without Yama the call fails, and the permission is not needed.
     let _ = Pid::from_raw(pid).map(|pid| set_ptracer(PTracer::ProcessID(pid)));
 }
 
-/// Takes `CAP_SYS_PTRACE` out of what an exec would pass on: the ambient set, and the inheritable one
-/// that systemd raises with it.
+/// Removes `CAP_SYS_PTRACE` from the sets that execve(2) passes on: the ambient set, and the inheritable set, to which systemd
+/// adds every ambient capability.
 pub fn drop_ambient_ptrace() {
-    // Not having it is as good.
+    // This fails where the process does not have the capability.
     let _ = thread::configure_capability_in_ambient_set(CapabilitySet::SYS_PTRACE, false);
-    // A filter of the unit may kill who calls capset(2): a child tries first.
+    // A seccomp filter of the unit may kill a process that calls capset(2), so a child tries first.
     if is_inheritable() && in_child(uninherit).is_ok() {
         let _ = uninherit();
     }
 }
 
-/// Whether this process may trace those of others, or could give itself `CAP_SYS_PTRACE`. Yes where the kernel does not tell.
+/// Whether this process may trace those of other users, or could give itself `CAP_SYS_PTRACE`. True also if that is unknown.
 #[must_use]
 pub fn may_trace_others() -> bool {
     let Ok(sets) = thread::capabilities(None) else {
@@ -110,7 +111,7 @@ fn is_inheritable() -> bool {
     sets.is_ok_and(|sets| sets.inheritable.contains(CapabilitySet::SYS_PTRACE))
 }
 
-/// Takes `CAP_SYS_PTRACE` out of the inheritable set, and leaves the others as they are.
+/// Removes `CAP_SYS_PTRACE` from the inheritable set, and leaves the other sets unchanged.
 fn uninherit() -> io::Result<()> {
     let mut sets = thread::capabilities(None)?;
     sets.inheritable.remove(CapabilitySet::SYS_PTRACE);
@@ -120,17 +121,17 @@ fn uninherit() -> io::Result<()> {
 /// Sends a signal to the process of a pidfd, see `pidfd_send_signal(2)`.
 ///
 /// # Errors
-/// `ESRCH` when it is gone, `EINVAL` for a real-time signal.
+/// `ESRCH` when the process is gone, `EINVAL` for a real-time signal.
 pub fn signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(pidfd_send_signal(process, signal)?)
 }
 
-/// The descriptor of a process. A signal by it reaches that process or nobody. Its number may become another's when the
-/// process is gone.
+/// A pidfd, see `pidfd_open(2)`. A signal through it reaches this process or none. A pidfd does not reserve the PID: when the
+/// process is gone, another one may get the PID.
 ///
 /// # Errors
-/// `ESRCH` when it is gone.
+/// `ESRCH` when there is no such process.
 pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
@@ -140,9 +141,9 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 /// A copy of another process's descriptor.
 ///
 /// # Errors
-/// `EBADF` when it has none of that number, `EPERM` when it may not be inspected.
+/// `EBADF` when the process has no such descriptor, `EPERM` when the process may not be inspected.
 pub fn descriptor_of(process: BorrowedFd<'_>, fd: RawFd) -> io::Result<OwnedFd> {
-    // The number is whatever the program called bind(2) with, and rustix takes no negative one.
+    // The program may have called bind(2) with a negative number, which rustix does not accept.
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
@@ -154,10 +155,10 @@ fn own(fd: libc::c_long) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).unwrap_or(-1)) }
 }
 
-/// Reads another process's memory into `buffer`; all of it or an error.
+/// Fills `buffer` with memory of another process, see `process_vm_readv(2)`.
 ///
 /// # Errors
-/// `EFAULT`, `EPERM`, `ESRCH`.
+/// `EFAULT` where nothing is mapped, `EPERM` when the process may not be inspected, `ESRCH` when it is gone.
 pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<()> {
     let base = usize::try_from(address).map_err(|_| io::ErrorKind::InvalidInput)?;
     let length = buffer.len();
@@ -173,7 +174,7 @@ pub fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<()> 
     }
 }
 
-/// Moves a descriptor out of the way of the small numbers that programs use.
+/// Duplicates a descriptor under a number that is at least `at_least`, above the small numbers that programs use.
 ///
 /// # Errors
 /// `EMFILE` when the limit on descriptors is below `at_least`.
@@ -181,30 +182,30 @@ pub fn raise(fd: BorrowedFd<'_>, at_least: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, at_least)?)
 }
 
-/// Makes `target` a copy of `fd`, whatever it was.
+/// Duplicates `fd` under the number `target`, whose previous descriptor is closed, see dup3(2).
 ///
 /// # Errors
 /// `EBADF` when `target` is beyond the limit on descriptors.
 pub fn place(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: numbers only; the caller sees to it that nothing of its own is at `target`.
+    // SAFETY: the call takes numbers; the caller makes sure that nothing in this process owns `target`.
     let placed = unsafe { libc::dup3(fd.as_raw_fd(), target, libc::O_CLOEXEC) };
     Ok(own(check(libc::c_long::from(placed))?))
 }
 
-/// Closes a descriptor that nothing owns: one that came by number.
+/// Closes a descriptor that no value owns, because it was passed by number.
 pub fn close(fd: BorrowedFd<'_>) {
     if let Ok(number) = u32::try_from(fd.as_raw_fd()) {
         close_range(number, number);
     }
 }
 
-/// Takes over a descriptor that came in a message, see `SCM_RIGHTS` in unix(7).
+/// Takes ownership of a descriptor that came in a message, see `SCM_RIGHTS` in unix(7).
 #[must_use]
 pub fn received(fd: RawFd) -> OwnedFd {
     own(fd.into())
 }
 
-/// Does something in a child, whose table of descriptors is a copy, and waits for it.
+/// Does something in a child process, which has a copy of the table of descriptors, and waits for its end.
 ///
 /// # Errors
 /// The errno of `act`, or that of clone(2). Only for a process with one thread.
@@ -223,16 +224,17 @@ pub fn in_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Ends this process at once, running nothing that was copied from its parent, see _exit(2).
+/// Ends this process at once, without running exit handlers that were copied from its parent, see _exit(2).
 pub fn end(status: i32) -> ! {
-    // SAFETY: ends this process without running anything.
+    // SAFETY: the call ends this process without running any of its code.
     unsafe { libc::_exit(status) }
 }
 
 /// Closes a range of descriptors, both ends included.
 pub fn close_range(first: u32, last: u32) {
     if first <= last {
-        // SAFETY: the caller owns none of them any more. Before 5.9 they stay open, which costs memory only.
+        // SAFETY: no value of the caller owns any of them. Before Linux 5.9 the call fails and they stay open, which only
+        // costs memory.
         unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     }
 }

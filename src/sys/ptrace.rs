@@ -1,5 +1,5 @@
-//! Requests of ptrace(2) that nix does not have: the signal mask of a stopped thread, seccomp suspended, and stops at
-//! real-time signals, which nix takes for an error.
+//! Requests of ptrace(2) that nix does not have: the signal mask of a stopped thread, suspending seccomp filters, and stops at
+//! real-time signals, which nix reports as errors.
 
 #![expect(unsafe_code, reason = "requests of ptrace(2) without a safe wrapper")]
 
@@ -10,16 +10,16 @@ use nix::sys::ptrace::Options;
 
 use super::check;
 
-/// A kernel's `sigset_t` has 64 signals.
+/// The size of the kernel's `sigset_t`, which has 64 signals.
 const MASK_BYTES: usize = 8;
 
 /// `PTRACE_GET_RSEQ_CONFIGURATION`, which libc has for x86-64 alone.
 const GET_RSEQ: libc::c_uint = 0x420f;
-/// `PTRACE_GET_SYSCALL_INFO`, likewise.
+/// `PTRACE_GET_SYSCALL_INFO`, which libc has for x86-64 alone.
 const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 
-/// The thread's seccomp filters do not apply while it is traced, see `PTRACE_O_SUSPEND_SECCOMP` in
-/// ptrace(2). It needs `CAP_SYS_ADMIN` and a tracer that is under no filter itself.
+/// The option that suspends the thread's seccomp filters while it is traced, see `PTRACE_O_SUSPEND_SECCOMP` in ptrace(2). The
+/// tracer needs `CAP_SYS_ADMIN`, and no filter may apply to the tracer itself.
 #[must_use]
 pub fn without_seccomp() -> Options {
     Options::from_bits_retain(libc::PTRACE_O_SUSPEND_SECCOMP)
@@ -28,7 +28,7 @@ pub fn without_seccomp() -> Options {
 /// A state change of a traced thread, see "Stopped states" in ptrace(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// A signal is about to arrive.
+    /// A signal is about to be delivered.
     Signal(i32),
     /// The thread enters or leaves a system call; with `PTRACE_O_TRACESYSGOOD`.
     Syscall,
@@ -51,8 +51,8 @@ impl Stop {
     }
 }
 
-/// The next stop of a thread that is traced from here, or of any with `None`, and the thread; `None` when
-/// there is none yet.
+/// The next stop of a traced thread, or with `None` of any thread that this process traces, and the thread's number. The result
+/// is `None` when no thread has stopped.
 ///
 /// # Errors
 /// `ECHILD` when there is nothing to wait for.
@@ -65,18 +65,18 @@ pub fn stopped(tid: Option<i32>) -> io::Result<Option<(i32, Stop)>> {
     Ok((tid != 0).then(|| (tid, Stop::of(status))))
 }
 
-/// Lets a thread run to its next stop; at a stop of [`Stop::Signal`] with the signal, or 0 for none.
+/// Lets a thread run to its next stop. After [`Stop::Signal`] this signal is delivered; 0 means none.
 ///
 /// # Errors
-/// `ESRCH` when it is not stopped, or gone.
+/// `ESRCH` when the thread is not stopped, or gone.
 pub fn go_on(tid: i32, signal: i32) -> io::Result<()> {
     send(libc::PTRACE_CONT, tid, signal)
 }
 
-/// Lets a thread run as [`go_on`] does, to the beginning or the end of its next system call.
+/// Lets a thread run as [`go_on`] does, but at most to the entry or the end of its next system call.
 ///
 /// # Errors
-/// `ESRCH` when it is not stopped, or gone.
+/// `ESRCH` when the thread is not stopped, or gone.
 pub fn to_call(tid: i32, signal: i32) -> io::Result<()> {
     send(libc::PTRACE_SYSCALL, tid, signal)
 }
@@ -86,19 +86,18 @@ pub fn to_call(tid: i32, signal: i32) -> io::Result<()> {
 pub struct EnteredCall {
     /// `SYS_…`
     pub number: i64,
-    /// All six, used or not.
+    /// All six arguments, used or not.
     pub arguments: [u64; 6],
-    /// Behind the instruction that made it.
+    /// The instruction pointer, which is behind the instruction that made the call.
     pub instruction: u64,
-    /// `AUDIT_ARCH_…`, for a number means different calls in different ones.
+    /// `AUDIT_ARCH_…`, because the meaning of a number depends on the architecture.
     pub architecture: u32,
 }
 
-/// The system call that a thread stopped at the beginning of; `None` at any other stop. See
-/// `PTRACE_GET_SYSCALL_INFO` in ptrace(2).
+/// The system call at whose entry a thread is stopped; `None` at any other stop. See `PTRACE_GET_SYSCALL_INFO` in ptrace(2).
 ///
 /// # Errors
-/// `EIO` before Linux 5.3, `ESRCH` when it is not stopped, or gone.
+/// `EIO` before Linux 5.3, `ESRCH` when the thread is not stopped, or gone.
 pub fn entered(tid: i32) -> io::Result<Option<EnteredCall>> {
     const ENTRY: u64 = 1;
     // `struct ptrace_syscall_info`: the kind in the first byte and the architecture in the second half, then the
@@ -113,12 +112,12 @@ pub fn entered(tid: i32) -> io::Result<Option<EnteredCall>> {
     Ok((kind & 0xff == ENTRY).then_some(call))
 }
 
-/// Has the call that was just entered be none, whatever it was, see "Syscall-stops" in ptrace(2) and
-/// `NT_ARM_SYSTEM_CALL` in `include/uapi/linux/elf.h` of the kernel.
+/// Makes the kernel skip the call that a thread has just entered, see "Syscall-stops" in ptrace(2) and `NT_ARM_SYSTEM_CALL` in
+/// `include/uapi/linux/elf.h` of the kernel.
 ///
 /// # Errors
-/// `ESRCH` when it is not stopped, or gone.
-pub fn void(tid: i32) -> io::Result<()> {
+/// `ESRCH` when the thread is not stopped, or gone.
+pub fn skip(tid: i32) -> io::Result<()> {
     #[cfg(target_arch = "x86_64")]
     {
         let mut registers = nix::sys::ptrace::getregs(nix::unistd::Pid::from_raw(tid))?;
@@ -134,7 +133,7 @@ pub fn void(tid: i32) -> io::Result<()> {
             iov_base: (&raw mut none).cast(),
             iov_len: size_of_val(&none),
         };
-        // SAFETY: the kernel reads the vector and the number that it leads to, which live through the call.
+        // SAFETY: the kernel reads the vector and the number that it points to, and both live through the call.
         check(unsafe {
             libc::ptrace(
                 libc::PTRACE_SETREGSET,
@@ -147,24 +146,24 @@ pub fn void(tid: i32) -> io::Result<()> {
     }
 }
 
-/// Of this machine's own calls.
+/// The architecture of this program's own system calls, `AUDIT_ARCH_…`.
 pub const ARCHITECTURE: u32 = if cfg!(target_arch = "aarch64") {
     0xc000_00b7
 } else {
     0xc000_003e
 };
 
-/// Ends the tracing of a thread, and lets it run; the signal as with [`go_on`].
+/// Detaches from a thread, which goes on untraced; the signal is as in [`go_on`].
 ///
 /// # Errors
-/// `ESRCH` when it is not stopped, or gone.
-pub fn let_go(tid: i32, signal: i32) -> io::Result<()> {
+/// `ESRCH` when the thread is not stopped, or gone.
+pub fn detach(tid: i32, signal: i32) -> io::Result<()> {
     send(libc::PTRACE_DETACH, tid, signal)
 }
 
 fn send(request: libc::c_uint, tid: i32, signal: i32) -> io::Result<()> {
     let signal = usize::try_from(signal).unwrap_or(0);
-    // SAFETY: both arguments are numbers here, the kernel looks at no memory of ours.
+    // SAFETY: for these requests both arguments are numbers, and the kernel accesses none of our memory.
     check(unsafe {
         libc::ptrace(
             request,
@@ -176,10 +175,10 @@ fn send(request: libc::c_uint, tid: i32, signal: i32) -> io::Result<()> {
     .map(drop)
 }
 
-/// A structure of numbers, as far as the kernel fills it.
+/// Gets a structure that the kernel fills, as its 64-bit words.
 fn fetch<const N: usize>(request: libc::c_uint, tid: i32) -> io::Result<[u64; N]> {
     let mut words = [0; N];
-    // SAFETY: the kernel writes at most as many bytes as it is told, the size of `words`.
+    // SAFETY: the kernel writes at most as many bytes as the argument says, the size of `words`.
     check(unsafe {
         libc::ptrace(
             request,
@@ -191,10 +190,10 @@ fn fetch<const N: usize>(request: libc::c_uint, tid: i32) -> io::Result<[u64; N]
     Ok(words)
 }
 
-/// The signals that a stopped thread blocks.
+/// The signal mask of a stopped thread.
 ///
 /// # Errors
-/// `ESRCH` when it is not stopped, or gone.
+/// `ESRCH` when the thread is not stopped, or gone.
 pub fn mask(tid: i32) -> io::Result<u64> {
     let mut mask: u64 = 0;
     // SAFETY: the kernel writes `MASK_BYTES`, the size of `mask`.
@@ -209,10 +208,10 @@ pub fn mask(tid: i32) -> io::Result<u64> {
     check(result).map(|_| mask)
 }
 
-/// Sets them.
+/// Sets the signal mask of a stopped thread.
 ///
 /// # Errors
-/// `ESRCH` when it is not stopped, or gone.
+/// `ESRCH` when the thread is not stopped, or gone.
 pub fn set_mask(tid: i32, mask: u64) -> io::Result<()> {
     // SAFETY: the kernel reads `MASK_BYTES`, the size of `mask`, which lives through the call.
     check(unsafe {
@@ -226,21 +225,21 @@ pub fn set_mask(tid: i32, mask: u64) -> io::Result<()> {
     .map(drop)
 }
 
-/// Where a stopped thread has its `struct rseq`, see `PTRACE_GET_RSEQ_CONFIGURATION` in ptrace(2); `None`
-/// when it has none.
+/// The address of the `struct rseq` of a stopped thread, see `PTRACE_GET_RSEQ_CONFIGURATION` in ptrace(2); `None` when the
+/// thread has none.
 ///
 /// # Errors
-/// `EIO` before Linux 5.13, `ESRCH` when it is not stopped, or gone.
+/// `EIO` before Linux 5.13, `ESRCH` when the thread is not stopped, or gone.
 pub fn rseq(tid: i32) -> io::Result<Option<u64>> {
     // `struct ptrace_rseq_configuration`: the address, then four numbers.
     let [address, ..] = fetch::<3>(GET_RSEQ, tid)?;
     Ok((address != 0).then_some(address))
 }
 
-/// Registers of no thread.
+/// Registers that are all zero.
 #[cfg(test)]
 #[must_use]
 pub(crate) fn blank() -> libc::user_regs_struct {
-    // SAFETY: they are plain numbers.
+    // SAFETY: the registers are plain numbers.
     unsafe { std::mem::zeroed() }
 }

@@ -1,4 +1,4 @@
-//! Ending at once, and well, on SIGTERM.
+//! Ending at once and successfully on SIGTERM.
 
 #![expect(unsafe_code, reason = "a signal handler")]
 
@@ -9,13 +9,13 @@ extern "C" fn exit_now(_: libc::c_int) {
     unsafe { libc::_exit(0) }
 }
 
-/// From now on SIGTERM ends the process at once with status 0, whatever it is doing.
+/// Makes SIGTERM end this process at once with status 0.
 pub fn exit_on_sigterm() {
     let action = SigAction::new(
         SigHandler::Handler(exit_now),
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler calls nothing but _exit. A failure leaves the default, which ends as well.
+    // SAFETY: the handler calls nothing but _exit. If this fails, SIGTERM keeps its default, which ends the process as well.
     let _ = unsafe { sigaction(Signal::SIGTERM, &action) };
 }

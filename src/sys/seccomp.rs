@@ -1,5 +1,5 @@
-//! seccomp(2) user notification: a filter that sends `bind` and `listen` to a listener, and the
-//! listener's side, see `seccomp_unotify(2)`.
+//! User notification of seccomp(2): a filter that reports bind(2) and listen(2) to a supervisor, and the supervisor's side, see
+//! `seccomp_unotify(2)`. The descriptor of the supervisor is called the listener of the filter.
 
 #![expect(unsafe_code, reason = "system calls without a safe wrapper")]
 
@@ -18,7 +18,7 @@ const ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCH: u32 = 0xc000_00b7;
 
-/// System calls of x32 share the architecture and begin here; arm64 has none so high.
+/// The first system call number of the x32 ABI, which has the same architecture as x86-64; arm64 has no such high numbers.
 const X32: u32 = 0x4000_0000;
 
 /// A call of the filtered program that waits for an answer.
@@ -26,9 +26,9 @@ const X32: u32 = 0x4000_0000;
 pub struct Call {
     /// The number by which the call is answered.
     pub id: u64,
-    /// The calling thread, in the listener's PID namespace.
+    /// The number of the calling thread, in the supervisor's PID namespace.
     pub thread: u32,
-    /// Which of the two calls it is.
+    /// The call, one of two.
     pub kind: Kind,
     /// The first argument: a descriptor.
     pub fd: RawFd,
@@ -38,7 +38,7 @@ pub struct Call {
     pub length: u64,
 }
 
-/// The calls about which the filter asks.
+/// The calls that the filter reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// bind(2)
@@ -69,12 +69,12 @@ fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-/// The program of the filter. Short addresses are let through when `shortest` says so: getaddrinfo(3)
-/// binds a netlink socket with 12 bytes at every look-up.
+/// The program of the filter. A bind(2) to an address shorter than `shortest` is allowed without a report: getaddrinfo(3) binds
+/// a netlink socket, with an address of 12 bytes, at every look-up.
 fn program(shortest: u32) -> Vec<sock_filter> {
     let load = BPF_LD | BPF_W | BPF_ABS;
     let at = |offset: usize| u32::try_from(offset).unwrap_or(0);
-    // The low half of the third argument; both machines are little-endian.
+    // The low half of the third argument; both architectures are little-endian.
     let third = at(offset_of!(seccomp_data, args)) + 16;
     vec![
         statement(load, at(offset_of!(seccomp_data, arch))),
@@ -90,18 +90,17 @@ fn program(shortest: u32) -> Vec<sock_filter> {
     ]
 }
 
-/// Installs the filter on the calling thread and all that it becomes; returns the listener.
+/// Installs the filter on the calling thread, which passes it on through fork(2) and execve(2); returns the listener.
 ///
 /// # Errors
-/// `EBUSY` when a filter above has a listener already, `EACCES` without `no_new_privs`, `EINVAL` on a
-/// kernel before 5.0.
+/// `EBUSY` when another filter of the thread has a listener, `EACCES` without `no_new_privs`, `EINVAL` before Linux 5.0.
 pub fn install(shortest: u32) -> io::Result<OwnedFd> {
     let mut code = program(shortest);
     let program = libc::sock_fprog {
         len: u16::try_from(code.len()).unwrap_or(0),
         filter: code.as_mut_ptr(),
     };
-    // Go preempts its threads with signals: without WAIT_KILLABLE_RECV (5.19) they interrupt a bind.
+    // Go preempts its threads with signals, which interrupt a bind without WAIT_KILLABLE_RECV (since Linux 5.19).
     let flags =
         libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     seccomp(flags, &program).or_else(|e| match e.raw_os_error() {
@@ -110,10 +109,10 @@ pub fn install(shortest: u32) -> io::Result<OwnedFd> {
     })
 }
 
-/// Whether this process may use seccomp(2), and has it with user notifications.
+/// Checks that this process may use seccomp(2), and that the kernel has user notifications.
 ///
 /// # Errors
-/// `EOPNOTSUPP` on a kernel before 5.0, `ENOSYS` or `EPERM` under a filter.
+/// `EOPNOTSUPP` before Linux 5.0, `ENOSYS` or `EPERM` when a filter forbids seccomp(2).
 pub fn probe() -> io::Result<()> {
     let action = SECCOMP_RET_USER_NOTIF;
     // SAFETY: `action` is the number that this operation reads.
@@ -150,7 +149,7 @@ fn seccomp(flags: libc::c_ulong, program: &libc::sock_fprog) -> io::Result<Owned
 }
 
 fn ioctl<T>(listener: BorrowedFd<'_>, request: libc::Ioctl, argument: &mut T) -> io::Result<i32> {
-    // SAFETY: each request of this module is given the structure that it is defined for.
+    // SAFETY: each request of this module gets the structure that it is defined for.
     let result =
         unsafe { libc::ioctl(listener.as_raw_fd(), request, std::ptr::from_mut(argument)) };
     if result < 0 {
@@ -160,12 +159,12 @@ fn ioctl<T>(listener: BorrowedFd<'_>, request: libc::Ioctl, argument: &mut T) ->
     }
 }
 
-/// Takes the next call. `None` when the caller is gone already.
+/// Receives the next call; `None` when the calling thread is gone already.
 ///
 /// # Errors
 /// Those of the listener.
 pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
-    // SAFETY: all zeroes is what the kernel asks for.
+    // SAFETY: the structure is plain numbers, and the kernel requires it to be all zeroes.
     let mut notification: seccomp_notif = unsafe { zeroed() };
     match ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut notification) {
         Ok(_) => {}
@@ -174,7 +173,7 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
     }
     let [fd, address, length, ..] = notification.data.args;
     let listen = i64::from(notification.data.nr) == libc::SYS_listen;
-    // The kernel, too, takes the low half only.
+    // The kernel uses only the low half as well.
     let fd = RawFd::from_ne_bytes(
         u32::try_from(fd & 0xffff_ffff)
             .unwrap_or(u32::MAX)
@@ -190,7 +189,8 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
     }))
 }
 
-/// Whether the caller still waits: what was read of it before this is then its own.
+/// Whether the calling thread still waits. If it does, what was read from its process before was not that of another process
+/// with the same PID.
 #[must_use]
 pub fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
     let mut id = id;
@@ -208,26 +208,26 @@ fn send(listener: BorrowedFd<'_>, id: u64, error: i32, flags: libc::c_ulong) -> 
     ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer).map(|_| ())
 }
 
-/// The call goes on in the kernel as if nothing had happened.
+/// Lets the kernel carry out the call as if it had not been reported.
 ///
 /// # Errors
-/// `ENOENT` when the caller is gone.
+/// `ENOENT` when the calling thread is gone.
 pub fn go_on(listener: BorrowedFd<'_>, id: u64) -> io::Result<()> {
     send(listener, id, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE)
 }
 
-/// The call returns 0, or fails with this errno.
+/// Makes the call fail with this errno, or return 0 if it is 0.
 ///
 /// # Errors
-/// `ENOENT` when the caller is gone.
+/// `ENOENT` when the calling thread is gone.
 pub fn answer(listener: BorrowedFd<'_>, id: u64, errno: i32) -> io::Result<()> {
     send(listener, id, errno, 0)
 }
 
-/// Puts a copy of `source` in the place of the caller's descriptor `target`.
+/// Replaces the descriptor `target` of the calling process by a copy of `source`.
 ///
 /// # Errors
-/// `EBADF`, `EMFILE` for the caller's table, `ENOENT` when the caller is gone.
+/// `EBADF` or `EMFILE` when the calling process cannot have this descriptor, `ENOENT` when the calling thread is gone.
 pub fn replace(
     listener: BorrowedFd<'_>,
     id: u64,

@@ -1,4 +1,4 @@
-//! Sockets of any kind: their options and addresses, and the epoll sets that watch them.
+//! Options and addresses of sockets of any kind, and the epoll sets that watch them.
 
 #![expect(
     unsafe_code,
@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::check;
 
-/// The numbers of socket(2).
+/// The arguments of socket(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// `AF_…`
@@ -22,7 +22,7 @@ pub struct Shape {
     pub protocol: i32,
 }
 
-/// Of every address on Linux, see `struct sockaddr_storage`.
+/// The size of the longest address, see `struct sockaddr_storage` in sockaddr(3type).
 pub const LONGEST_ADDRESS: usize = size_of::<libc::sockaddr_storage>();
 
 fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
@@ -41,7 +41,7 @@ fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
     check(result).map(|_| value)
 }
 
-/// A number option of a socket.
+/// The value of a socket option that is a number.
 ///
 /// # Errors
 /// Those of getsockopt(2).
@@ -49,7 +49,7 @@ pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
     option(fd, level, name)
 }
 
-/// Sets one.
+/// Sets a socket option that is a number.
 ///
 /// # Errors
 /// Those of setsockopt(2).
@@ -60,14 +60,14 @@ pub fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
 fn set<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
     let value = std::ptr::from_ref(value).cast();
-    // SAFETY: the kernel reads `length` bytes, the size of the value, and what it points to lives through the call.
+    // SAFETY: the kernel reads `length` bytes, the size of the value, and whatever that points to lives through the call.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
 }
 
-/// The numbers that the socket was made with.
+/// The arguments of socket(2) that a socket was made with.
 ///
 /// # Errors
-/// `ENOTSOCK` for anything else.
+/// `ENOTSOCK` for a descriptor that is not a socket.
 pub fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
     Ok(Shape {
         domain: option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?,
@@ -76,7 +76,7 @@ pub fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
     })
 }
 
-/// The address a socket is bound to, as its bytes.
+/// The bytes of the address that a socket is bound to.
 ///
 /// # Errors
 /// Those of getsockname(2).
@@ -93,7 +93,7 @@ pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(unsafe { std::slice::from_raw_parts((&raw const storage).cast::<u8>(), length) }.to_vec())
 }
 
-/// Binds a socket, whoever else holds it, to a free port of the loopback of its family.
+/// Binds a socket to a free port on the loopback address of its family.
 ///
 /// # Errors
 /// Those of bind(2).
@@ -109,14 +109,14 @@ pub fn bind_loopback(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// A change of a registration in an epoll set, with its events and its data.
+/// A change of a registration in an epoll set, with events and data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Makes the registration.
+    /// Adds the registration.
     Add(u32, u64),
-    /// Gives it other events and other data.
+    /// Replaces the events and the data of the registration.
     Modify(u32, u64),
-    /// Removes it.
+    /// Deletes the registration.
     Delete,
 }
 
@@ -137,7 +137,7 @@ pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, change: Change) -> io::R
     check(result).map(drop)
 }
 
-/// Nothing that comes reaches the socket any more, see `SO_ATTACH_FILTER` in socket(7).
+/// Attaches a filter that drops every packet, see `SO_ATTACH_FILTER` in socket(7).
 ///
 /// # Errors
 /// Those of setsockopt(2).

@@ -1,46 +1,46 @@
-//! A systemd of a test: units that start, fail or hang as their test says, and no time that passes.
+//! A fake systemd for tests: units start, fail or hang as the test says, and its clock does not run by itself.
 //!
-//! A job ends when it is waited for, or with the next pause; until then its unit has it. Time passes
-//! by pauses, and by waits for jobs that do not end.
+//! A unit has its job until somebody waits for the job, or until the next pause; then the job ends. The clock advances with
+//! each pause, and with each wait for a job that does not end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 
-/// What the next start of a unit comes to.
+/// The result of the next start of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// READY.
+    /// The unit becomes READY.
     Works,
-    /// It exits with status 1 before it is READY, and is to be started again.
+    /// The unit exits with status 1 before READY, and systemd is about to restart it.
     Fails,
-    /// It is given up: nothing starts it again.
+    /// The unit exits with status 1 before READY, and nothing starts it again.
     GivesUp,
-    /// It is never READY, and systemd ends it.
+    /// The unit never becomes READY: the start times out.
     Hangs,
-    /// Its job does not even end.
+    /// The unit never becomes READY, and the job does not end either.
     Stuck,
-    /// READY, and gone with the next pause.
+    /// The unit becomes READY, and exits with the next pause.
     DiesLater,
-    /// READY, and its job had nothing to do.
+    /// The unit becomes READY, and the job is skipped.
     Skips,
 }
 
-/// The fake.
+/// A systemd whose units exist only in this value.
 #[derive(Debug, Default)]
 pub struct Fake {
     units: BTreeMap<String, Unit>,
     starts: BTreeMap<String, VecDeque<Start>>,
     doomed: Vec<String>,
-    /// Starts that have not come to anything yet, by the path of their job.
+    /// The units whose start has no result yet, by the path of the job.
     pending: BTreeMap<String, String>,
     ended: BTreeMap<String, JobResult>,
-    /// Units that do not end, and what was asked of them meanwhile: the path of the job and its verb.
+    /// The units that do not stop, each with the path and the verb of the job that waits for it.
     clinging: BTreeMap<String, Option<(String, Verb)>>,
-    /// So many jobs of a unit are cancelled by somebody.
+    /// How many of the next jobs of a unit are cancelled.
     cancels: BTreeMap<String, u32>,
-    /// Whose next job is cancelled by a stop that somebody asks for.
+    /// The units whose next job is cancelled by a stop job.
     stops: Vec<String>,
     clock: Duration,
     next: u32,
@@ -51,12 +51,12 @@ pub struct Fake {
     is_severed: bool,
     /// Every job, in order: `restart web@0.service`, `stop web.socket alone`.
     pub log: Vec<String>,
-    /// The fewest units that were READY at once.
+    /// The smallest number of units that were READY at the same time.
     pub fewest_ready: usize,
 }
 
 impl Fake {
-    /// A systemd where these units run.
+    /// A systemd in which these units are READY.
     #[must_use]
     pub fn running(units: &[&str]) -> Self {
         let mut fake = Self {
@@ -70,34 +70,34 @@ impl Fake {
         fake
     }
 
-    /// What the next starts of a unit come to; after them it works.
+    /// Sets the results of the next starts of a unit; all later starts work.
     pub fn script(&mut self, unit: &str, starts: &[Start]) {
         self.starts
             .insert(unit.to_owned(), starts.iter().copied().collect());
     }
 
-    /// Has a unit that runs not end until it is killed, once.
+    /// Makes a running unit ignore its next stop until it is killed.
     pub fn cling(&mut self, unit: &str) {
         self.clinging.insert(unit.to_owned(), None);
     }
 
-    /// Has the next jobs of a unit be cancelled by somebody who throws all jobs away.
+    /// Cancels the next jobs of a unit, as `systemctl cancel` without arguments cancels all jobs.
     pub fn cancel(&mut self, unit: &str, times: u32) {
         self.cancels.insert(unit.to_owned(), times);
     }
 
-    /// Has somebody stop a unit in the place of its next job.
+    /// Replaces the next job of a unit by a stop job of somebody else.
     pub fn stop_instead(&mut self, unit: &str) {
         self.cancel(unit, 1);
         self.stops.push(unit.to_owned());
     }
 
-    /// Puts a unit into any state.
+    /// Sets the state of a unit.
     pub fn set(&mut self, unit: Unit) {
         self.units.insert(unit.name.clone(), unit);
     }
 
-    /// Gives a unit a job of a kind, as if somebody else had queued it.
+    /// Gives a unit a job of this kind, as if somebody else had queued it.
     pub fn busy(&mut self, unit: &str, kind: &str) {
         let path = format!("/job/other/{unit}");
         let state = self.units.entry(unit.to_owned()).or_insert_with(|| Unit {
@@ -144,7 +144,7 @@ impl Fake {
         self.fewest_ready = self.fewest_ready.min(self.ready().len());
     }
 
-    /// It has failed, and waits for its next start.
+    /// Puts a unit into the state of one that has failed and waits for its automatic restart.
     fn put_off(&mut self, unit: &str, result: &str) {
         self.put(unit, ActiveState::Activating, result, 0);
         if let Some(state) = self.units.get_mut(unit) {
@@ -178,7 +178,7 @@ impl Fake {
         })
     }
 
-    /// Whether a job comes to nothing: one that was to be restarted is down by then.
+    /// Whether the job is cancelled. A unit that was to be restarted is down by then.
     fn is_cancelled(&mut self, verb: Verb, unit: &str, path: &str) -> bool {
         let Some(left) = self.cancels.get_mut(unit).filter(|left| **left > 0) else {
             return false;
@@ -196,7 +196,7 @@ impl Fake {
         true
     }
 
-    /// Whether a job waits for a unit that does not end.
+    /// Whether the job waits for a unit that does not stop.
     fn is_stuck(&mut self, verb: Verb, unit: &str, path: &str) -> bool {
         let pid = self.pid(unit);
         if pid == 0 || !matches!(verb, Verb::Stop | Verb::Restart) {
@@ -311,7 +311,7 @@ impl Manager for Fake {
         }
         match verb {
             Verb::Start | Verb::Restart => {
-                // A job that is replaced never ends.
+                // The start that another job replaces has no result.
                 self.pending.retain(|_, other| other != unit);
                 if verb == Verb::Restart || self.pid(unit) == 0 {
                     self.restart(unit, &path);

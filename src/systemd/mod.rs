@@ -16,23 +16,23 @@ use nix::time::{ClockId, clock_gettime};
 use crate::layout::Scope;
 pub use unit::{ActiveState, Brief, QueuedJob, Unit};
 
-/// So often a job is asked for again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
-/// without a bound it would be asked for without end.
+/// How often a job is queued again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
+/// without a bound rsgen would queue the job again forever.
 pub const ATTEMPTS: usize = 5;
 
-/// What to do to a unit; every job replaces what is queued for it, as systemctl's do.
+/// What a job does to a unit. A job replaces one that is queued for the same unit, as jobs of systemctl(1) do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// Start it.
+    /// Start the unit.
     Start,
-    /// Stop it.
+    /// Stop the unit.
     Stop,
-    /// Stop it at once, though units are to be stopped before it: mode `ignore-dependencies` of
-    /// systemctl(1). For what runs inside the stop of such a unit.
+    /// Stop the unit at once, without waiting for units that are ordered before its stop: mode `ignore-dependencies` of
+    /// systemctl(1). For commands that run during the stop of such a unit, which would wait for themselves.
     StopAlone,
-    /// Stop and start it, or start it.
+    /// Stop the unit if it runs, and start it.
     Restart,
-    /// Run its `ExecReload=`.
+    /// Run the unit's `ExecReload=`.
     Reload,
 }
 
@@ -50,34 +50,34 @@ impl fmt::Display for Verb {
 /// A job that was queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its object path, by which its end is recognised.
+    /// The object path of the job, which `JobRemoved` names when the job ends.
     pub path: String,
-    /// The unit it is for.
+    /// The unit that the job is for.
     pub unit: String,
 }
 
-/// How a job ended: the only verdict there is, since `Restart=always` hides a failed start from the
-/// unit's state.
+/// How a job ended, see `JobRemoved` in org.freedesktop.systemd1(5). Only this says whether a start succeeded, because
+/// `Restart=always` hides a failed start from the unit's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobResult {
-    /// As asked.
+    /// The job succeeded.
     Done,
-    /// Another job took its place, or all jobs were thrown away.
+    /// Another job replaced this one, or all jobs were cancelled.
     Canceled,
-    /// The job's own time-out.
+    /// The job's own time-out was reached.
     Timeout,
     /// The unit failed.
     Failed,
-    /// A unit it depends on failed.
+    /// A unit that this unit depends on failed.
     Dependency,
-    /// Nothing was to be done.
+    /// There was nothing to do.
     Skipped,
-    /// Any other word of systemd's.
+    /// Any other result.
     Other,
 }
 
 impl JobResult {
-    /// From the word in `JobRemoved`.
+    /// The result that `JobRemoved` names by this word.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         match word {
@@ -106,51 +106,51 @@ impl fmt::Display for JobResult {
     }
 }
 
-/// What can go wrong between us and systemd.
+/// Why systemd did not do what it was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no bus, or systemd is not on it.
     #[error("systemd cannot be reached: {reason}")]
     NoBus {
-        /// What the connection said.
+        /// The error of the connection.
         reason: String,
     },
-    /// systemd, or polkit for it, refused.
+    /// systemd, or polkit(8) on its behalf, refused.
     #[error("permission is missing: {reason}")]
     AccessDenied {
-        /// What systemd said.
+        /// The text of systemd's answer.
         reason: String,
     },
     /// The unit does not exist.
     #[error("there is no unit `{unit}`")]
     NoSuchUnit {
-        /// Its name.
+        /// The name of the unit.
         unit: String,
     },
     /// The deadline passed first.
     #[error("{what} was not done within {after:?}")]
     TimedOut {
-        /// What was waited for.
+        /// The job that was waited for.
         what: String,
-        /// How long.
+        /// The time after which the wait ended.
         after: Duration,
     },
-    /// Another job took the place of one, or all jobs were thrown away (mode `flush` of systemctl(1)).
+    /// Another job replaced the one that was queued, or all jobs were cancelled (mode `flush` of systemctl(1)).
     #[error("{what} was cancelled by another job of systemd")]
     Canceled {
-        /// What was asked for.
+        /// The job that was cancelled.
         what: String,
     },
-    /// systemd's own words.
+    /// systemd answered with any other error.
     #[error("systemd refused: {reason}")]
     Refused {
-        /// What systemd said.
+        /// The text of systemd's answer.
         reason: String,
     },
 }
 
 impl Error {
-    /// The next step for whoever reads it, if there is one.
+    /// The next step for the user, if there is one.
     #[must_use]
     pub fn help(&self) -> Option<&'static str> {
         match self {
@@ -169,9 +169,9 @@ impl Error {
     }
 }
 
-/// The part of systemd's manager that rsgen uses.
+/// The part of org.freedesktop.systemd1.Manager that rsgen uses.
 pub trait Manager {
-    /// All that is to be known of a unit; one that does not exist is `not-found` and inactive.
+    /// The state of a unit; a unit that does not exist is `not-found` and inactive.
     ///
     /// # Errors
     /// When systemd cannot be asked.
@@ -189,25 +189,25 @@ pub trait Manager {
     /// When the unit does not exist or systemd refuses.
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error>;
 
-    /// Asks the command that a unit runs just now, its `ExecStop=` for one, to end.
+    /// Sends SIGTERM to the control process of a unit, for instance to its `ExecStop=` command.
     ///
     /// # Errors
-    /// When systemd refuses; a unit that runs no command has none to end.
+    /// When systemd refuses; a unit without a control process is no error.
     fn cut_short(&mut self, unit: &str) -> Result<(), Error>;
 
-    /// Sends SIGKILL to every process of a unit, whatever it does just now.
+    /// Sends SIGKILL to every process of a unit, whatever the state of the unit.
     ///
     /// # Errors
-    /// When systemd cannot be asked; a unit without processes has none to kill.
+    /// When systemd cannot be asked; a unit without processes is no error.
     fn kill(&mut self, unit: &str) -> Result<(), Error>;
 
-    /// Waits for the end of a job queued here.
+    /// Waits for the end of a job that [`Manager::queue`] returned.
     ///
     /// # Errors
     /// [`Error::TimedOut`] after `at_most`; the job goes on and can be waited for again.
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error>;
 
-    /// Forgets that a unit failed; one that is not loaded has nothing to forget.
+    /// Resets the failed state of a unit; for a unit that is not loaded there is nothing to do.
     ///
     /// # Errors
     /// When systemd cannot be asked.
@@ -221,26 +221,26 @@ pub trait Manager {
         Ok(())
     }
 
-    /// Has systemd read its files again, generators included.
+    /// Reloads the configuration of systemd (`systemctl daemon-reload`), which runs the generators.
     ///
     /// # Errors
     /// When systemd cannot be asked or refuses.
     fn daemon_reload(&mut self) -> Result<(), Error>;
 
-    /// systemd's version, e.g. 252.
+    /// The major version of systemd, e.g. 252.
     ///
     /// # Errors
     /// When systemd cannot be asked.
     fn version(&mut self) -> Result<u32, Error>;
 
-    /// Since boot, sleep included; a fake has a time of its own.
+    /// The time since boot, including suspend; the clock of a fake is its own.
     fn now(&mut self) -> Duration {
         clock_gettime(ClockId::CLOCK_BOOTTIME)
             .map(Duration::from)
             .unwrap_or_default()
     }
 
-    /// Waits without doing anything: a fake lets no time pass.
+    /// Sleeps; a fake advances its clock instead.
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
     }

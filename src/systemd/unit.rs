@@ -1,30 +1,30 @@
-//! The state of a unit, from the properties of its two interfaces.
+//! The state of a unit, as the properties of org.freedesktop.systemd1(5) describe it.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::reason::reason;
 
-/// A unit's state, see systemctl(1).
+/// The property `ActiveState` of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ActiveState {
-    /// Running, or for the cluster unit: started.
+    /// The unit is running; the cluster unit was started.
     Active,
-    /// Active, and its reload runs.
+    /// The unit is active and its reload runs.
     Reloading,
-    /// Stopped.
+    /// The unit is stopped.
     #[default]
     Inactive,
-    /// Ended badly, and not to be started again by itself.
+    /// The unit failed, and systemd does not restart it.
     Failed,
-    /// On its way up, waiting for a restart included.
+    /// The unit is being started, or waits for an automatic restart.
     Activating,
-    /// On its way down.
+    /// The unit is being stopped.
     Deactivating,
 }
 
 impl ActiveState {
-    /// From the word of the property; an unknown one counts as inactive.
+    /// The state that the property names by this word; an unknown word counts as inactive.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         match word {
@@ -51,7 +51,7 @@ impl fmt::Display for ActiveState {
     }
 }
 
-/// A unit in a list.
+/// A unit as a list of units shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brief {
     /// The name of the unit.
@@ -60,32 +60,32 @@ pub struct Brief {
     pub active: ActiveState,
     /// The state within that state, `SubState=`, e.g. `running`, `auto-restart`.
     pub sub: String,
-    /// The job it has now.
+    /// The queued or running job of the unit.
     pub job: Option<QueuedJob>,
 }
 
 impl Brief {
-    /// Whether it serves.
+    /// Whether the unit is READY and serves.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.active, ActiveState::Active | ActiveState::Reloading)
     }
 
-    /// Whether it has ended and will not come back by itself.
+    /// Whether the unit is down and systemd does not restart it.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self.active, ActiveState::Inactive | ActiveState::Failed)
     }
 
-    /// Whether it is on its way up or down.
+    /// Whether the unit is being started or stopped.
     #[must_use]
     pub fn is_moving(&self) -> bool {
         is_moving(self.active, &self.sub)
     }
 }
 
-/// Whether a unit comes to another state by itself, with no job of its own; one that waits for its next
-/// automatic start does so for as long as it is told.
+/// Whether a unit will soon reach another state without a job. A unit that waits for an automatic restart does not count: its
+/// `RestartSec=` may be long.
 fn is_moving(active: ActiveState, sub: &str) -> bool {
     match active {
         ActiveState::Activating => !sub.starts_with("auto-restart"),
@@ -94,7 +94,7 @@ fn is_moving(active: ActiveState, sub: &str) -> bool {
     }
 }
 
-/// The job that a unit has just now.
+/// The queued or running job of a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedJob {
     /// The object path of the job.
@@ -104,20 +104,20 @@ pub struct QueuedJob {
 }
 
 impl QueuedJob {
-    /// Whether the unit is to stop and stay so.
+    /// Whether the job stops the unit for good.
     #[must_use]
     pub fn is_stop(&self) -> bool {
         self.kind == "stop"
     }
 
-    /// Whether the unit stops only to be started again. Once it is down, systemd calls the job `start`.
+    /// Whether the job stops the unit in order to start it again. Once the unit is down, systemd calls the job `start`.
     #[must_use]
     pub fn is_restart(&self) -> bool {
         matches!(self.kind.as_str(), "restart" | "try-restart")
     }
 }
 
-/// A unit. Times are `CLOCK_MONOTONIC`, microseconds in systemd's properties; zero means never.
+/// A unit with the properties that rsgen uses. Times are those of `CLOCK_MONOTONIC`; zero means never.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unit {
     /// The name of the unit.
@@ -128,58 +128,58 @@ pub struct Unit {
     pub active: ActiveState,
     /// The state within that state, `SubState=`, e.g. `running`, `auto-restart`.
     pub sub: String,
-    /// Why it failed: `success`, `exit-code`, `timeout`, …
+    /// Why the unit failed: `success`, `exit-code`, `timeout`, …
     pub result: String,
-    /// The program; 0 for none.
+    /// The PID of the main process; 0 for none.
     pub main_pid: u32,
-    /// The job it has now.
+    /// The queued or running job of the unit.
     pub job: Option<QueuedJob>,
-    /// How the last main process ended: a `CLD_` code of waitid(2), 0 for not at all.
+    /// How the last main process ended: a `CLD_` code of waitid(2), 0 if none has ended.
     pub exit_code: i32,
     /// The exit status of the last main process, or the signal that ended it.
     pub exit_status: i32,
-    /// Of this run, for the journal.
+    /// The invocation ID of the present run, by which the journal is filtered.
     pub invocation: String,
-    /// Automatic restarts so far.
+    /// The number of automatic restarts so far.
     pub n_restarts: u32,
-    /// When it last became active, and when it last left inactivity.
+    /// When the unit last became active.
     pub active_enter: Duration,
-    /// When it last left inactivity.
+    /// When the unit last left the inactive state.
     pub inactive_exit: Duration,
     /// When the last main process ended.
     pub main_exit: Duration,
-    /// `TimeoutStopUSec=`: how long each step of its stop may take before systemd ends it.
+    /// `TimeoutStopUSec=`: how long each command of a stop, and the wait after each stop signal, may take.
     pub stop_timeout: Duration,
     /// The last `STATUS=` of the unit, see `sd_notify(3)`.
     pub status_text: String,
-    /// Whether its file changed since systemd read it.
+    /// Whether the unit's files changed since systemd read them.
     pub need_daemon_reload: bool,
-    /// Memory of its control group in bytes, where that is counted.
+    /// Memory of the unit's control group in bytes; `None` without memory accounting.
     pub memory_current: Option<u64>,
-    /// Processor time of its control group in nanoseconds, where that is counted.
+    /// Processor time of the unit's control group in nanoseconds; `None` without CPU accounting.
     pub cpu_usage_nsec: Option<u64>,
 }
 
 impl Unit {
-    /// Whether it serves.
+    /// Whether the unit is READY and serves.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.active, ActiveState::Active | ActiveState::Reloading)
     }
 
-    /// Whether it has ended and will not come back by itself.
+    /// Whether the unit is down and systemd does not restart it.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self.active, ActiveState::Inactive | ActiveState::Failed)
     }
 
-    /// Whether it is on its way up or down.
+    /// Whether the unit is being started or stopped.
     #[must_use]
     pub fn is_moving(&self) -> bool {
         is_moving(self.active, &self.sub)
     }
 
-    /// Why it is as it is, for people.
+    /// The reason for the present state, in words for a user.
     #[must_use]
     pub fn why(&self) -> String {
         reason(self)
@@ -197,7 +197,7 @@ impl Unit {
         self.exit_code == 0
     }
 
-    /// How long it has been active.
+    /// How long the unit has been active.
     #[must_use]
     pub fn active_for(&self) -> Duration {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)

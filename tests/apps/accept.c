@@ -1,4 +1,4 @@
-/* The server of every textbook: one blocking accept after the other. With -4 or -6. */
+/* A server as in textbooks, which accepts one connection after the other in a blocking call. -4 and -6 choose the family. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* A program for datagrams that becomes one of more rights as soon as its drain lets it run: a copy of itself that is
- * setuid root, and reads its standard input, which is the socket. It has moved the kernel's vDSO to where that one has
- * `grant`, and beginning with what looks like the instruction of a system call. Code of the other one that has run says
- * so in /srv/loot. */
+/* A datagram server that executes another program with more privileges as soon as its drain lets it run: a copy of itself that
+ * is setuid root, and that reads its standard input, which is the socket. Before, the server has moved its vDSO to the address
+ * at which the copy has the function `grant`, and has put a system call instruction at the beginning. If the drain runs an
+ * instruction of the copy, the copy says so in /srv/loot. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* A server whose threads live for a moment each: the number of one that was looked at just now is somebody else's. */
+/* A server whose threads live only for a moment, so that the number of a thread that was just inspected is soon used again. */
 #include <poll.h>
 #include <pthread.h>
 #include <time.h>
@@ -11,7 +11,7 @@ static void *brief(void *unused)
 	pthread_t next;
 
 	nanosleep(&moment, NULL);
-	/* Where there is no number for a successor this one lives on. */
+	/* If no number is free for a successor, this thread lives on. */
 	while (pthread_create(&next, NULL, brief, NULL))
 		nanosleep(&moment, NULL);
 	pthread_detach(next);
@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < atoi(argv[1]); i++)
 		if (!pthread_create(&thread, NULL, brief, NULL))
 			pthread_detach(thread);
-	/* Never at rest, or the drain would take this one, which stays. */
+	/* The main thread never waits, because the drain would choose a thread that waits. */
 	for (;;)
 		if (poll(&ready, 1, 0) > 0)
 			answer_one(ready.fd);

@@ -1,5 +1,5 @@
-# Serves as python.py does, is deaf to the signals that stop a program, and asks systemd for more time every
-# second. Where late-N lies beside it, instance N only asks for more time and never listens.
+# Serves like python.py, ignores the signals that stop a program, and asks systemd for more time every second. As long as the
+# file late-N exists beside it, instance N only asks for more time and does not listen.
 import http.server, os, signal, socket, sys, threading, time
 
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,2 +1,2 @@
-// Runs and never listens.
+// Runs, but never listens.
 setInterval(() => {}, 1000);

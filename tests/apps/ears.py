@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# Answers to addresses that its environment names: a bus and a manager that are not systemd's. Notes each visitor.
+# Listens at the addresses that a hostile environment names in place of the bus and of systemd, and notes every client.
 import os, select, socket
 
 def listen(kind, path):

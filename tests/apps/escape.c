@@ -1,9 +1,9 @@
-/* A program that wants its drain to do what its sandbox forbids, or to last. It listens on port 3000 and then
+/* A program that tries to make its drain allow a forbidden system call, or take long. It listens on port 3000 and then
  *   datagrams  makes the forbidden call without end, and receives nothing
- *   gate       rewrites the instructions that a drain makes its calls with, in the kernel's own vDSO
- *   file       has a file called as the vDSO is, which cannot be executed
- *   copies     has as many descriptors of the listener as it may
- * Once the forbidden call works it says so in /srv/loot. */
+ *   vdso       rewrites the instructions in its vDSO by which a drain makes its calls
+ *   file       maps a file named like the vDSO, which cannot be executed
+ *   copies     has as many descriptors of the listener as possible
+ * When the forbidden call succeeds, the program says so in /srv/loot. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-/* What the forbidden call fills. */
+/* The result of the forbidden call. */
 static volatile struct sysinfo filled;
 
 static void loot(const char *how)
@@ -59,7 +59,7 @@ static void *watch(void *unused)
 {
 	for (;; usleep(1000))
 		if (filled.uptime)
-			loot("gate\n"), filled.uptime = 0;
+			loot("vdso\n"), filled.uptime = 0;
 	return unused;
 }
 
@@ -67,7 +67,7 @@ static void *watch(void *unused)
 /* mov eax, 99 (sysinfo); mov rdi, filled; syscall; and again */
 static unsigned char shell[] = { 0xb8, 99, 0, 0, 0, 0x48, 0xbf, 0, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xed };
 
-/* The first `syscall` of the vDSO becomes a jump to the shell and back, all others become nothing. */
+/* Replaces the first `syscall` of the vDSO by a jump to the shell, and restores it, again and again. All others become nops. */
 static void rewrite(void)
 {
 	unsigned char *vdso = (void *)getauxval(AT_SYSINFO_EHDR), jump[14] = { 0xff, 0x25 }, whole[14];
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	pthread_create(&thread, NULL, answer, &fd);
-	if (!strcmp(how, "gate")) {
+	if (!strcmp(how, "vdso")) {
 		pthread_create(&thread, NULL, watch, NULL);
 		rewrite();
 	}

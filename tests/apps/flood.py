@@ -1,4 +1,4 @@
-# Ready by Node's channel, on which it then sends one line of 512 MiB.
+# Reports ready on Node's channel, and then sends a line of 512 MiB on it.
 import os, signal, socket
 
 channel = int(os.environ["NODE_CHANNEL_FD"])

@@ -1,4 +1,4 @@
-// What Node's own documentation tells people to write: on the signal, take no more and finish.
+// A server as in Node's documentation: on the signal it accepts no more connections and finishes its requests.
 const http = require('http');
 const hello = `version 1, instance ${process.env.NODE_APP_INSTANCE}, pid ${process.pid}`;
 const server = http.createServer((request, response) => setTimeout(() => response.end(hello), 5));

@@ -1,11 +1,11 @@
-/* Programs that want their stop to last, or to harm somebody with it. The port is the second argument.
- *   stopped   stops itself
- *   vfork     waits for a child that has its memory, and never becomes another program
- *   no-vdso   has no vDSO
- *   forks     lives in a child of a child of a child, each for a moment
- *   accept    has 1,500 threads in accept
- *   swap      puts a socket that it got from somebody else over every descriptor that is new
- *   shuffle   puts that one and the listener over each other */
+/* A program that tries to delay its stop, or to harm another service by it. The second argument is the port.
+ *   stopped   stops itself by SIGSTOP
+ *   vfork     waits for a child of vfork(2), which never executes another program
+ *   no-vdso   has unmapped its vDSO
+ *   forks     forks again and again, and each process lives only for a moment
+ *   accept    has 1,500 threads in accept(2)
+ *   swap      replaces every new descriptor by a socket of another service
+ *   shuffle   swaps that socket and the listener again and again */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -51,7 +51,7 @@ static void fork_on(void)
 	}
 }
 
-/* The socket of another service, which gives it to whoever asks. */
+/* Gets the socket of another service, share.py, which passes it to every client. */
 static int receive(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/srv/share" };
@@ -85,7 +85,7 @@ static void *swap(void *unused)
 {
 	int shared = fcntl(receive(), F_DUPFD, 100), first = dup(0);
 
-	/* The next socket of this process gets this number, whoever makes it. */
+	/* This number is free, so the next socket of this process gets it, even one that the drain makes. */
 	close(first);
 	for (;;)
 		if (fcntl(first, F_GETFD) >= 0) {
@@ -113,11 +113,11 @@ int main(int argc, char **argv)
 	} else if (!strcmp(how, "no-vdso")) {
 		forget_vdso();
 	} else if (!strcmp(how, "forks")) {
-		/* The main process stays, for with it the unit would end. */
+		/* The main process stays, because the unit ends with it. */
 		if (fork() == 0)
 			fork_on();
 	} else if (!strcmp(how, "accept")) {
-		/* Each has a number for what it accepts already. */
+		/* Every thread needs a descriptor for a connection. */
 		setrlimit(RLIMIT_NOFILE, &many);
 		pthread_attr_init(&small);
 		pthread_attr_setstacksize(&small, 1 << 16);

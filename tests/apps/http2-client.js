@@ -1,4 +1,4 @@
-// One session, one quick and one slow request; says in which order things happen to it.
+// Opens one session with a quick and a slow request, and prints the events in their order.
 const session = require('http2').connect('http://127.0.0.1:3000');
 const said = [];
 session.once('goaway', (code) => said.push('goaway', code));

@@ -1,4 +1,4 @@
-// HTTP/2 without TLS; an answer at /1500 takes so many milliseconds.
+// Serves HTTP/2 without TLS. An answer to /1500 takes 1500 ms.
 const http2 = require('http2');
 http2.createServer((request, response) => {
   setTimeout(() => response.end(`pid ${process.pid}`), Number(request.url.slice(1)));

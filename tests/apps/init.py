@@ -1,11 +1,12 @@
-# The init of a PID namespace, as `PrivatePIDs=` has it: waits for its children at each request, and tells which ended.
+# The init of a PID namespace, as with `PrivatePIDs=`. For each request it forks, waits for all its children, and answers with
+# those that have ended.
 import http.server, os, signal
 
 told = []
 signal.signal(signal.SIGCHLD, lambda *_: told.append("SIGCHLD"))
 
 def ended():
-    """Waits for every child there is."""
+    """Waits for all children, and returns their statuses."""
     found = []
     while True:
         try:
@@ -20,7 +21,7 @@ class Server(http.server.BaseHTTPRequestHandler):
             if os.fork() == 0:
                 os._exit(status)
         ends = sorted(os.waitstatus_to_exitcode(end) for end in ended())
-        # Two that end together may send one signal.
+        # Two children that end at the same time may cause only one signal.
         more = max(len(told) - 2, 0)
         body = f"pid {os.getpid()}, ended {ends}, {more} signals too many".encode()
         self.send_response(200)

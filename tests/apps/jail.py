@@ -1,4 +1,4 @@
-# Has seen enough of the world once it serves: a filter of its own kills it for socket(2), 41 on x86.
+# Installs a seccomp filter before it serves, which kills it for socket(2): number 41 on x86-64, 198 on arm64.
 import ctypes, os, platform, select, socket, struct, time
 
 def forbid(number):

@@ -1,4 +1,4 @@
-// Ends by PM2's message, and says what it heard.
+// Ends on PM2's message, and notes what it received.
 const { appendFileSync } = require('fs');
 require('http').createServer((request, response) => {
   setTimeout(() => response.end(`pid ${process.pid}`), Number(request.url.slice(1)));

@@ -1,12 +1,12 @@
-# A process of the app's user that wants what the helper has: tries each way on the process it is told, and says what
-# came of it.
+# A process of the app's user that tries to inspect the helper: it tries every way on the process in its argument, and prints
+# the results.
 import ctypes, errno, os, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 pid = int(sys.argv[1])
 own = sys.argv[1:2] == ["0"]
 if own:
-    # The same on a child of its own, which it may look into.
+    # Without a process it tries its own child, which it may inspect.
     pid = os.fork()
     if pid == 0:
         os.execvp("sleep", ["sleep", "60"])
@@ -32,7 +32,7 @@ def read(name):
             file.read(100)
 
 def peek():
-    # An address that is nobody's tells a forbidden look from a failed one.
+    # Nothing is mapped at this address: `EFAULT` means that reading is allowed, `EPERM` that it is not.
     buffer = ctypes.create_string_buffer(8)
     here, there = Piece(ctypes.addressof(buffer), 8), Piece(8, 8)
     try:

@@ -1,4 +1,4 @@
-// Answers at once at /, and after so many milliseconds at /2500.
+// Answers / at once, and /2500 after 2500 ms.
 const http = require('http');
 http.createServer((request, response) => {
   const milliseconds = Number(request.url.slice(1));

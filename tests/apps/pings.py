@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# Pings systemd's watchdog until it gets SIGUSR1; ends with status 7 on SIGUSR2.
+# Notifies systemd's watchdog until it gets SIGUSR1; exits with status 7 on SIGUSR2.
 import os, signal, socket, sys, threading, time
 
 pings = True

@@ -1,4 +1,4 @@
-# A master that only minds its children, each with an epoll set of its own around the one listener.
+# A master process that only waits for its children. Each child has an epoll set of its own for the shared listener.
 import os, select, socket, time
 
 def serve(listener):

@@ -1,4 +1,4 @@
-/* A library that an app plants: notes in /srv/loot who loaded it, with which rights. */
+/* A planted library, which notes in /srv/loot the program that has loaded it, and its rights. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

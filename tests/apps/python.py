@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# Python's own server, one request at a time: python3 -m http.server with an answer of its own.
+# The server of Python's standard library, which answers one request at a time.
 import http.server, os
 
 class Whoami(http.server.BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-/* A server of the least kind: a listener, and an answer to whatever is asked. */
+/* A minimal server: a listener, and the same answer to every request. */
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -14,7 +14,7 @@ static int listen_on(int port)
 	return listener;
 }
 
-/* The next connection, if there is one. */
+/* Accepts a connection, if there is one, and answers. */
 static void answer_one(int listener)
 {
 	static const char text[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";

@@ -1,4 +1,4 @@
-# A service with a listener on port 4000, which it gives to whoever asks at /srv/share.
+# A service with a listener on port 4000, which it passes to every client that connects to /srv/share.
 import os, socket, threading
 
 shared = socket.create_server(("127.0.0.1", 4000), backlog=100)

@@ -1,4 +1,4 @@
-/* Binds again and again under a timer that fires all the time, as the runtime of Go does. */
+/* Binds again and again while a timer keeps sending signals, like the runtime of Go. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>

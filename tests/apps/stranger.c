@@ -1,5 +1,5 @@
-/* A service that has nothing to do with any app. It forks without end, and each child looks whether it is left alone.
- * What a child noticed stands in /srv/noticed, and how many there were in /srv/children. */
+/* A service that has nothing to do with any app. It forks without end, and each child checks that nothing disturbs it.
+ * /srv/noticed has what children have noticed, and /srv/children their number. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-# Threads that wait in accept, as a program of the old school has them; on a socket file if it is told one, or on a
-# descriptor that it was passed.
+# Several threads that wait in accept(2). The argument is the path of a unix socket, or 3 for a passed descriptor; without an
+# argument the server listens on port 3000.
 import os, socket, sys, threading, time
 
 def serve(listener):

@@ -1,4 +1,4 @@
-# Traces a process, as a debugger does, until it is gone.
+# Traces a process like a debugger, until the process is gone.
 import ctypes, os, sys, time
 
 PTRACE_SEIZE = 0x4206
@@ -10,5 +10,5 @@ while True:
     _, status = os.waitpid(pid, 0x40000000)
     if not os.WIFSTOPPED(status):
         break
-    # PTRACE_CONT, with the signal that stopped it.
+    # PTRACE_CONT, with the signal that has stopped the process.
     libc.ptrace(7, pid, 0, os.WSTOPSIG(status) if status >> 16 == 0 else 0)

@@ -1,4 +1,4 @@
-//! Three machines with sshd behind a fourth that balances the load, and somebody with Ansible on their network.
+//! Three machines with sshd behind a fourth with a load balancer, and a controlling machine with Ansible on their network.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use testbed::packages::packages;
 use testbed::{Load, Machine, Network, Output, Release, Traffic, target_dir, wait_until};
 
-/// Longer than anything but a playbook may take.
+/// A deadline for everything but playbooks.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The app's port, on each host and at the load balancer.
 const PORT: u16 = 3000;
-/// A playbook ends within so many seconds, see timeout(1).
+/// The time limit of a playbook in seconds, see timeout(1).
 const PLAY: &str = "300";
 
 const HAPROXY: &str = "\
@@ -34,7 +34,7 @@ backend web
     default-server inter 200ms fall 2 rise 2 check
 ";
 
-/// The app goes, and with it the file of its variables.
+/// A playbook that removes the app and the file of its secrets.
 pub(crate) const REMOVE: &str = "\
 - hosts: all
   gather_facts: false
@@ -45,41 +45,41 @@ pub(crate) const REMOVE: &str = "\
       rsgen_app_env_file: \"{{ place | default(omit) }}\"
 ";
 
-/// One of the machines that serve.
+/// One of the machines that run the app.
 pub(crate) struct Host {
-    /// As the inventory calls it.
+    /// The name in the inventory.
     pub(crate) name: String,
     pub(crate) address: Ipv4Addr,
     pub(crate) machine: Machine,
 }
 
 impl Host {
-    /// Main PIDs of the app's instances.
+    /// The main PIDs of the app's instances.
     pub(crate) fn pids(&self) -> Vec<u32> {
         let pid = |i| self.machine.main_pid(&format!("web@{i}.service"));
         (0..2).map(pid).collect()
     }
 
-    /// One answer of it, past the load balancer.
+    /// Sends a request to this host, not through the load balancer.
     pub(crate) fn ask(&self) -> String {
         let answer = self.machine.get(PORT);
         answer.unwrap_or_else(|e| panic!("{}: {e:?}", self.name))
     }
 }
 
-/// The whole; it ends with its owner.
+/// All machines; they end with this value.
 pub(crate) struct Fleet {
     pub(crate) hosts: Vec<Host>,
     balancer: Machine,
     front: SocketAddr,
     network: Network,
-    /// What lies on the controlling machine.
+    /// The folder of the controlling machine.
     room: tempfile::TempDir,
 }
 
 impl Fleet {
-    /// So many hosts that are up and let root in by key, without rsgen and without an app; lines of
-    /// variables for the inventory.
+    /// Starts this many hosts without rsgen and without an app, on which root can log in with a key. `variables` are lines for
+    /// the inventory.
     pub(crate) fn of(count: u8, variables: &str) -> Self {
         let network = Network::new();
         let room = tempfile::tempdir().expect("a folder");
@@ -111,7 +111,7 @@ impl Fleet {
         fleet
     }
 
-    /// One host with the program of the playbooks, and these playbooks.
+    /// Starts one host, and writes the program that the playbooks deploy, and these playbooks.
     pub(crate) fn of_one(playbooks: &[(&str, &str)]) -> Self {
         let fleet = Self::of(1, "");
         fleet.machine().write_app("echo.js", "/srv/web");
@@ -121,12 +121,12 @@ impl Fleet {
         fleet
     }
 
-    /// The first host's.
+    /// The machine of the first host.
     pub(crate) fn machine(&self) -> &Machine {
         &self.hosts[0].machine
     }
 
-    /// What a person would have beside the playbooks: an inventory, known hosts, the collection.
+    /// Writes what a user would have beside the playbooks: an inventory, known hosts, the collection.
     fn prepare_control(&self, variables: &str) {
         let each =
             |line: &dyn Fn(&Host) -> String| -> String { self.hosts.iter().map(line).collect() };
@@ -150,7 +150,7 @@ impl Fleet {
         self.tool("ansible-galaxy", &arguments).ok();
     }
 
-    /// Connections are shared in this folder alone: another fleet has the same addresses.
+    /// The settings of Ansible. Connections are shared only within this folder, because another fleet has the same addresses.
     fn settings(&self) -> String {
         let room = self.room.path().display();
         format!(
@@ -170,13 +170,13 @@ impl Fleet {
         path
     }
 
-    /// `ansible-playbook …` from the controlling machine.
+    /// Runs `ansible-playbook …` on the controlling machine.
     pub(crate) fn play(&self, playbook: &str, arguments: &[&str]) -> Output {
         let all = [&[playbook], arguments].concat();
         self.tool("ansible-playbook", &all)
     }
 
-    /// One of the programs of the virtual environment that `make ansible` makes.
+    /// Runs one of the programs in the virtual environment that `make ansible` makes.
     pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> Output {
         let bin = target_dir().join("ansible").join("bin");
         assert!(
@@ -208,14 +208,14 @@ impl Fleet {
         }
     }
 
-    /// Traffic through the load balancer, from somebody on the network.
+    /// Starts traffic through the load balancer, from a client on the network.
     pub(crate) fn load(&self, clients: usize) -> Load {
-        // Enough to notice, and little enough to leave the CPUs to those who work.
+        // Enough to notice a lost request, and little enough to leave the CPUs to the hosts.
         let traffic = Traffic::on_address(self.front, clients).pause(Duration::from_millis(10));
         Load::start_in(&self.network, &traffic)
     }
 
-    /// Waits until the load balancer gives its traffic to every host.
+    /// Waits until the load balancer sends traffic to every host.
     pub(crate) fn wait_balanced(&self) {
         let wanted = self.hosts.len();
         wait_until(SOON, "the load balancer to find every host", || {

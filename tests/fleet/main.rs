@@ -1,4 +1,4 @@
-//! The Ansible collection on a fleet: machines with sshd behind a load balancer, and playbooks from outside.
+//! Tests of the Ansible collection on a fleet: machines with sshd behind a load balancer.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! The roles and the module on one host: what they say is what they do.
+//! The roles and the module on one host: they report exactly what they change.
 
 use testbed::{Machine, Output};
 
@@ -53,7 +53,7 @@ const REMOVE_RSGEN: &str = "\
       rsgen_state: absent
 ";
 
-/// What a play says at its end.
+/// Asserts that the recap at the end of a play has this part.
 #[track_caller]
 fn recap(output: &Output, part: &str) {
     let line = output.stdout.lines().rev().find(|l| l.starts_with("web1 "));
@@ -70,12 +70,12 @@ fn hex(text: &str) -> String {
 }
 
 #[test]
-fn what_the_roles_say_is_what_they_do() {
+fn the_roles_report_exactly_what_they_change() {
     let fleet = Fleet::of_one(&[("app.yml", PLAYBOOK)]);
     let host = &fleet.hosts[0];
     let machine = fleet.machine();
 
-    // Nothing is there yet, rsgen itself included.
+    // Nothing is installed yet, not even rsgen.
     let told = fleet.play("app.yml", &["--check", "--diff"]).ok();
     told.clone().says("rsgen is not installed yet");
     assert!(!exists(machine, "/usr/bin/rsgen"), "{told}");
@@ -128,7 +128,7 @@ fn what_the_roles_say_is_what_they_do() {
     removal(&fleet);
 }
 
-/// Another secret is a rolling reload, and no more than one.
+/// A changed secret causes exactly one rolling reload.
 fn a_change(fleet: &Fleet, before: &[u32]) {
     let host = &fleet.hosts[0];
     let told = fleet.play("app.yml", &["-e", "password=new"]).ok();
@@ -137,7 +137,7 @@ fn a_change(fleet: &Fleet, before: &[u32]) {
     assert!(host.ask().contains(&hex("new")), "{told}");
 }
 
-/// A version that does not start changes nothing, its secrets included, and says why.
+/// A version that does not start changes nothing, not even its secrets, and the task says why.
 fn what_fails(fleet: &Fleet) {
     let host = &fleet.hosts[0];
     let before = host.pids();
@@ -157,7 +157,7 @@ fn what_fails(fleet: &Fleet) {
     );
 }
 
-/// From a template; a handler reloads what was changed under the app.
+/// An app from a template, which a handler reloads when files of the app have changed.
 fn in_place(fleet: &Fleet) {
     let host = &fleet.hosts[0];
     fleet.write("in_place.yml", IN_PLACE);
@@ -178,7 +178,7 @@ fn in_place(fleet: &Fleet) {
     refused.exits(2).says("70000");
 }
 
-/// One that lies on the host.
+/// An app from an ecosystem file on the host.
 fn ecosystem_file(fleet: &Fleet) {
     let machine = fleet.machine();
     let module = "rsgen.rsgen.rsgen_app";
@@ -191,7 +191,7 @@ fn ecosystem_file(fleet: &Fleet) {
     };
     run(&["--check"])
         .ok()
-        .says("the app's files are not there yet")
+        .says("the app's files do not exist yet")
         .says("CHANGED");
     run(&[]).exits(2).says("cannot be read");
     let text = machine

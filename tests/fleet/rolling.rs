@@ -1,4 +1,4 @@
-//! A release over three hosts behind a load balancer, under load.
+//! Rolls releases out over three hosts behind a load balancer, under load.
 
 use testbed::Output;
 
@@ -10,7 +10,7 @@ app_config={\"script\": \"server.js\", \"listen\": 3000, \"instances\": 2, \"use
 app_health_retries=2
 ";
 
-/// A build that closes as Node's documentation tells, and says its version.
+/// Writes a build that answers with its version, and finishes its requests on the signal as Node's documentation shows.
 fn release(fleet: &Fleet, version: &str) -> String {
     let text =
         include_str!("../apps/graceful.js").replace("version 1", &format!("version {version}"));
@@ -70,7 +70,7 @@ fn good(fleet: &Fleet) {
     assert_eq!(pids(fleet), before);
 }
 
-/// A build that does not start touches no instance, not even on the first host.
+/// A build that does not start replaces no instance, not even on the first host.
 fn crashing(fleet: &Fleet) {
     let before = pids(fleet);
     let load = fleet.load(8);
@@ -88,7 +88,7 @@ fn crashing(fleet: &Fleet) {
     assert_eq!(pids(fleet), before, "{refused}");
 }
 
-/// It starts, but it does not do its work: the second host is not touched before that is known.
+/// A build that starts but fails its health check. The second host is changed only after the check of the first.
 fn sick(fleet: &Fleet) {
     let before = pids(fleet);
     let broken = "{ response.statusCode = 500; response.end(hello); }";

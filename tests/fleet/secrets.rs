@@ -1,4 +1,4 @@
-//! Secrets of an app: no word of Ansible's shows a part of them, and no link that somebody planted is followed.
+//! Secrets of an app: Ansible's output shows no part of them, and no planted link is followed.
 
 use std::process::Command;
 
@@ -29,13 +29,13 @@ const INSTALL: &str = "\
   roles: [rsgen.rsgen.rsgen]
 ";
 
-/// A build that tells the journal what it should not.
+/// A build that writes a secret to the journal.
 const TELLTALE: &str = "console.log(process.env.KEY); process.exit(1);";
 
-/// What an ordinary user may never read.
+/// A text that no ordinary user may read.
 const HUSH: &str = "thishashisforrootalone";
 
-/// Where the app's user may put what it likes.
+/// A path at which the app's user may put anything.
 const SHARED: &str = "/srv/web/shared/web.env";
 
 fn private_key() -> String {
@@ -46,7 +46,7 @@ fn private_key() -> String {
     String::from_utf8(made.stdout).expect("PEM is text")
 }
 
-/// One host with rsgen and without an app.
+/// Starts one host with rsgen and without an app.
 fn fleet() -> Fleet {
     let fleet = Fleet::of_one(&[("install.yml", INSTALL), ("app.yml", PLAYBOOK)]);
     let telltale = "/srv/web/telltale.js";
@@ -55,7 +55,7 @@ fn fleet() -> Fleet {
     fleet
 }
 
-/// A run with this private key, with everything shown that Ansible can show.
+/// Runs the playbook with this private key as the secret, and with all output that Ansible can produce.
 fn play(fleet: &Fleet, key: &str, more: &[&str]) -> Output {
     let secrets = serde_json::json!({ "secrets": { "KEY": key, "LEVEL": "low" } });
     fleet.write("secrets.json", &secrets.to_string());
@@ -63,7 +63,7 @@ fn play(fleet: &Fleet, key: &str, more: &[&str]) -> Output {
     fleet.play("app.yml", &all)
 }
 
-/// Neither a line of the secret nor a piece of one.
+/// Asserts that the output has neither a line of the secret nor a piece of a line.
 #[track_caller]
 fn hides(output: &Output, secret: &str) {
     let said = format!("{}{}", output.stdout, output.stderr);
@@ -84,7 +84,7 @@ fn no_part_of_a_secret_is_shown() {
     hides(&told, &first);
     told.clone().says("+KEY=(another secret)");
 
-    // Every user of the host may read it, but not whoever reads the log of a deployment.
+    // Every user of the host may read this value, but it must not be in the log of a deployment.
     hides(&told, "readbyeverybody");
     told.says("+Environment=COLOUR=blue")
         .says("+Environment=API_TOKEN=(hidden)")
@@ -94,16 +94,19 @@ fn no_part_of_a_secret_is_shown() {
         let told = play(&fleet, &second, more).ok();
         hides(&told, &first);
         hides(&told, &second);
-        assert!(!told.stdout.contains("LEVEL=("), "it is the same: {told}");
+        assert!(
+            !told.stdout.contains("LEVEL=("),
+            "an unchanged variable is shown: {told}"
+        );
         told.says("-KEY=(secret)").says("+KEY=(another secret)");
     }
 
-    // The journal of the failed build is a part of what the task says.
+    // The message of the task contains the journal of the failed build.
     let told = play(&fleet, &first, &["-e", "script=telltale.js"]).exits(2);
     hides(&told, &first);
     told.says("the canary failed");
 
-    // By hand, as files that were there before often are: systemd makes variables of some of its lines.
+    // A file that was written by hand: systemd reads some of its lines as variables.
     let text = format!("# my pass phrase\nKEY={first}LAST=\nexport TOKEN={HUSH}\n");
     machine.write("/etc/rsgen/web.env", &text);
     let told = play(&fleet, &second, &["--check"]).ok();
@@ -138,7 +141,7 @@ fn a_planted_link_is_neither_shown_nor_followed() {
         assert_eq!(machine.read("/etc/hush"), format!("HUSH={HUSH}\n"));
         machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
     };
-    // A folder that is the user's is refused as it is. What the user has left there outlives a change of the owner.
+    // A folder of the user would be refused anyway. What the user has left in it survives a change of the owner.
     let plant = |script: &str| {
         sh("chown www-data /srv/web/shared");
         sh(script);
@@ -155,7 +158,7 @@ fn a_planted_link_is_neither_shown_nor_followed() {
     ));
     refused("`/srv/web/shared/web.env` is a FIFO");
 
-    // A link above it, in a folder that is the user's.
+    // A link in place of the folder, in a folder of the user.
     sh("rm -r /srv/web/shared && chown www-data /srv/web && cp /etc/hush /root/vault/web.env");
     sh("runuser -u www-data -- ln -s /root/vault /srv/web/shared");
     refused("`/srv/web/shared` is a symbolic link");
@@ -178,11 +181,11 @@ fn a_folder_of_the_apps_user_is_refused() {
     hides(&told, &key);
     assert!(!told.stdout.contains("HUSH"), "{told}");
     told.says("`/srv/web/shared` belongs to `www-data`")
-        .says("which may not read a file that is for root alone");
+        .says("who may not read a file that only root can read");
     let stat = machine.run(&["stat", "-c", "%U", SHARED]).ok();
     assert_eq!(stat.text(), "www-data");
 
-    // A link in its place goes when the app goes, and where it leads to is left alone.
+    // When the app is removed, a link in the place of its file is removed, and the target of the link stays.
     let plant = format!("echo 'HUSH={HUSH}' >/etc/hush && ln -sf /etc/hush {SHARED}");
     machine.sh(&plant).ok();
     fleet.play("remove.yml", &["-e", &place]).ok();

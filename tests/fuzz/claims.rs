@@ -1,5 +1,5 @@
-//! What holds for every ecosystem file there can be: nothing in it becomes a line, a specifier or a word of a unit that
-//! was not meant to be one. Tried by `tests/injection.rs` with values at random, and by the fuzzer.
+//! Claims about any ecosystem file: nothing in it becomes a line, a specifier or a word of a unit unless it is meant to be one.
+//! `tests/injection.rs` tests them with random values, and the fuzzer searches for values that break them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ const HOST: Host = Host {
     yama: true,
     status: |_| None,
 };
-/// The same where every file and folder is another user's.
+/// A host on which every file and folder belongs to another user.
 const OTHERS: Host = Host {
     status: |_| {
         Some(FileStatus {
@@ -40,7 +40,7 @@ const TEMPLATES: [(&str, &str); 3] = [
     (".service", include_str!("../../templates/cluster.service")),
 ];
 
-/// Any text is a fault that is told, or apps whose units say what it says.
+/// Any text is an invalid file, or its apps have units that say the same.
 pub(crate) fn of_any_text(text: &str) {
     let (apps, report) = ecosystem::parse("ecosystem.toml", text);
     let shown = report.render(false).to_string();
@@ -51,7 +51,7 @@ pub(crate) fn of_any_text(text: &str) {
     }
 }
 
-/// The units of an app hold what the app says, and beyond it only what the templates do.
+/// The units of an app contain the values of the app, and beyond these only the text of the templates.
 pub(crate) fn of_an_app(app: &App) {
     for host in [HOST, OTHERS] {
         on_a_host(app, host);
@@ -80,7 +80,7 @@ fn on_a_host(app: &App, host: Host) {
     }
 }
 
-/// Sections and keys that a unit may have: those of its template, and the user's own directives.
+/// The sections and keys that a unit may have: those of its template, and the directives in the file.
 fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
     let (ending, template) = TEMPLATES
         .into_iter()
@@ -158,7 +158,7 @@ fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
         .collect();
     let mut said = Vec::new();
     for value in values("Environment") {
-        // Those of the user's own directives are as they are.
+        // Directives in the file are written as they are.
         if !app
             .directives(Section::Service)
             .iter()
@@ -180,7 +180,7 @@ fn of_an_instance(app: &App, host: Host, directives: &[Directive]) {
     }
 }
 
-/// An ecosystem file with values of any kind wherever one can stand.
+/// An ecosystem file with these values in every place that takes one.
 pub(crate) fn file(values: &[String]) -> String {
     let mut values = values.iter().map(|v| quoted(v)).cycle();
     let mut next = || values.next().unwrap_or_else(|| "\"\"".to_owned());
@@ -202,7 +202,7 @@ pub(crate) fn file(values: &[String]) -> String {
     )
 }
 
-/// A string of TOML, whatever is in it.
+/// Any text as a TOML string.
 fn quoted(value: &str) -> String {
     let mut quoted = String::from("\"");
     for c in value.chars() {

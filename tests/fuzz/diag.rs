@@ -1,4 +1,4 @@
-//! Any bytes as answers of `sock_diag(7)`.
+//! Reads any bytes as answers of `sock_diag(7)`.
 
 #![no_main]
 

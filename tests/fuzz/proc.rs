@@ -1,4 +1,4 @@
-//! Any text as files of /proc.
+//! Reads any text as files of /proc.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text as a request to drain, and as arguments of the worker.
+//! Reads any text as a request to drain, and as arguments of the worker.
 
 #![no_main]
 

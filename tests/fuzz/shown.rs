@@ -1,4 +1,4 @@
-//! Any bytes as what a program has written.
+//! Shows any bytes as the output of a program.
 
 #![no_main]
 

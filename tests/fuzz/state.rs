@@ -1,4 +1,4 @@
-//! Any text as files below `/run/rsgen`.
+//! Reads any text as files below `/run/rsgen`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text as an ecosystem file.
+//! Reads any text as an ecosystem file.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any values in an ecosystem file that is in order otherwise.
+//! Reads any values in an otherwise valid ecosystem file.
 
 #![no_main]
 

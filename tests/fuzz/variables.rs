@@ -1,4 +1,4 @@
-//! Any bytes as a file of variables.
+//! Reads any bytes as an environment file.
 
 #![no_main]
 

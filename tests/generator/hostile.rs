@@ -1,4 +1,4 @@
-//! Files that others have put where the generator reads and writes.
+//! Files that other users have put where the generator reads and writes.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn problems(root: &Root) -> Vec<String> {
 }
 
 #[test]
-fn what_is_no_regular_file_is_a_fault_in_one_line_and_nobody_waits_for_it() {
+fn anything_but_a_regular_file_is_a_fault_in_one_line_without_a_wait() {
     let root = Root::new();
     root.write("etc/rsgen/web.toml", WEB);
     let all = nix::sys::stat::Mode::from_bits_truncate(0o666);
@@ -104,7 +104,7 @@ fn what_others_left_in_the_state_folder_before_it_was_closed_is_no_app() {
     }
     let is_evil = |unit: &&String| unit.contains("evil") || unit.contains("@2");
     assert_eq!(written.iter().find(is_evil), None);
-    // Root's own count.
+    // A file of root counts.
     root.write(
         "run/rsgen/own.toml",
         &WEB.replace("web", "own").replace("3000", "3002"),

@@ -1,13 +1,13 @@
-//! Formats that have one owner each: no other file of `src` writes or reads them.
+//! Formats that only one file of `src` writes and reads.
 
 use super::{assert_none, sources};
 
-/// Lines of `src`, but those of the owner and of tests, that have one of these in them.
+/// The lines of `src` with one of these patterns, except those of the owner and of tests.
 fn outside(owner: &str, patterns: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources() {
         let is_code = source.path.starts_with("src/") && source.is_rust();
-        // Tests write out what they expect.
+        // Tests write expected texts literally.
         let is_test = source.path.ends_with("tests.rs") || source.path.contains("/tests/");
         if !is_code || is_test || source.path.starts_with(owner) {
             continue;
@@ -30,7 +30,7 @@ fn names_of_units_are_made_and_split_in_one_place() {
         "strip_prefix('@')",
     ];
     let found = outside("src/unit/name.rs", &[&made[..], &split].concat());
-    assert_none("ask `unit::name::Units`, or `unit::name::parse`", &found);
+    assert_none("use `unit::name::Units` or `unit::name::parse`", &found);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn files_of_the_state_are_named_in_one_place() {
         "}.shutdown",
     ];
     let found = outside("src/state/", &[&whole[..], &numbered].concat());
-    assert_none("ask `state::Name`, or `state::Notice`", &found);
+    assert_none("use `state::Name` or `state::Notice`", &found);
 }
 
 #[test]
@@ -57,5 +57,5 @@ fn command_lines_of_units_are_made_and_read_in_one_place() {
         "--way=",
     ];
     let found = outside("src/contract/", &flags);
-    assert_none("ask a type of `contract`", &found);
+    assert_none("use a type of `contract`", &found);
 }

@@ -1,4 +1,4 @@
-//! Who may import whom: the table of rooms in ARCHITECTURE.md is the law, and this reads it.
+//! Checks imports between rooms against the table of rooms in ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,35 +6,44 @@ use std::path::Path;
 
 use super::{ROOT, Source, assert_none, sources, words};
 
-/// What the table says of one room.
+/// The row of one room.
 #[derive(Debug, PartialEq, Eq)]
 struct Room {
-    /// The rooms that it may import; `None` for any.
+    /// The rooms that the room may import; `None` for any.
     may: Option<BTreeSet<String>>,
-    /// Crates that neither the room nor any that it may import has to do with.
+    /// The crates that neither the room nor any room that it reaches may name.
     never: BTreeSet<String>,
 }
 
 type Law = BTreeMap<String, Room>;
 
-/// Rows of four columns that begin with a path below `src`. Only the first column may name several rooms.
+/// Reads the rows of four columns that begin with a path below `src`. Only the first column may name several rooms.
 fn law(text: &str) -> Law {
     let mut law = Law::new();
     for line in text.lines().filter(|l| l.starts_with("| `src/")) {
         let columns: Vec<&str> = line.trim_matches('|').split('|').collect();
         let [rooms, what, may, never] = columns[..] else {
-            panic!("four columns: {line}");
+            panic!("a row needs four columns: {line}");
         };
-        assert!(!what.trim().is_empty(), "what is it for: {line}");
+        assert!(
+            !what.trim().is_empty(),
+            "the second column is empty: {line}"
+        );
         for path in quoted(rooms) {
             let name = path.strip_prefix("src/").unwrap();
             let name = name.trim_end_matches('/').trim_end_matches(".rs");
-            assert!(Path::new(ROOT).join(&path).exists(), "{path} is not there");
+            assert!(
+                Path::new(ROOT).join(&path).exists(),
+                "{path} does not exist"
+            );
             let room = Room {
                 may: (may.trim() != "anything").then(|| quoted(may)),
                 never: quoted(never),
             };
-            assert!(law.insert(name.to_owned(), room).is_none(), "{name} twice");
+            assert!(
+                law.insert(name.to_owned(), room).is_none(),
+                "{name} has two rows"
+            );
         }
     }
     law
@@ -44,13 +53,13 @@ fn map() -> Law {
     law(&fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap())
 }
 
-/// What stands between backticks.
+/// The parts of a text between backticks.
 fn quoted(text: &str) -> BTreeSet<String> {
     let parts = text.split('`').skip(1).step_by(2);
     parts.map(ToOwned::to_owned).collect()
 }
 
-/// All rooms that a room may reach, over others and itself included.
+/// The rooms that a room may reach by way of others, including itself.
 fn reach<'a>(law: &'a Law, room: &'a str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::from([room]);
     let mut open = vec![room];
@@ -62,7 +71,7 @@ fn reach<'a>(law: &'a Law, room: &'a str) -> BTreeSet<&'a str> {
     found
 }
 
-/// The files of `src` that are in rooms; `lib.rs` only lists them, and the programs may use any.
+/// The files of `src` that are in rooms. `lib.rs` only lists the rooms, and the programs may use any of them.
 fn in_rooms() -> Vec<Source> {
     let is_in_room = |s: &Source| s.room().is_some_and(|r| !["bin", "lib"].contains(&r));
     let files = sources().into_iter().filter(Source::is_rust);
@@ -108,7 +117,7 @@ fn rooms_import_what_they_may() {
         left.map(move |room| format!("`{name}` does not import `{room}`"))
     });
     let unused: Vec<String> = unused.collect();
-    assert_none("take it out of the table in ARCHITECTURE.md", &unused);
+    assert_none("remove it from the table in ARCHITECTURE.md", &unused);
 }
 
 #[test]
@@ -131,7 +140,8 @@ fn rooms_do_without_the_crates_that_they_must_not_need() {
     assert!(law.values().any(|room| !room.never.is_empty()));
 }
 
-/// The rooms that a file names: in `crate::room`, in `crate::{room, room}`, and in as many `super::` as lead out of its own.
+/// The rooms that a file names: in `crate::room`, in `crate::{room, room}`, and behind as many `super::` as lead out of its own
+/// room.
 fn imports(source: &Source, law: &Law) -> BTreeSet<String> {
     let code: String = source.code().flat_map(|(_, line)| [line, "\n"]).collect();
     let mut rooms = BTreeSet::new();
@@ -143,12 +153,12 @@ fn imports(source: &Source, law: &Law) -> BTreeSet<String> {
             rooms.extend(heads(rest));
         }
     }
-    // Macros and items of the crate itself have other names than rooms.
+    // Other names are macros and items of the crate itself.
     rooms.retain(|r| law.contains_key(r));
     rooms
 }
 
-/// Paths that begin with `super::`: where, what follows, and how many there are.
+/// The paths that begin with `super::`, each with its position, its rest, and the number of `super`.
 fn ascents(code: &str) -> impl Iterator<Item = (usize, &str, usize)> {
     const SUPER: &str = "super::";
     let is_first = |at: &usize| !code[..*at].ends_with(SUPER);
@@ -159,7 +169,7 @@ fn ascents(code: &str) -> impl Iterator<Item = (usize, &str, usize)> {
     })
 }
 
-/// In how many modules of its own file a place is, by the way rustfmt lays them out: `}` stands below `mod`.
+/// The number of inline modules around a position, in a file that rustfmt has formatted: `}` is below `mod`.
 fn inner_modules(before: &str) -> usize {
     let mut open: Vec<&str> = Vec::new();
     for line in before.lines() {
@@ -173,7 +183,7 @@ fn inner_modules(before: &str) -> usize {
     open.len()
 }
 
-/// The first word of what follows a path, or of each member of the group that does.
+/// The first word behind a path, or of each member of the group behind it.
 fn heads(rest: &str) -> Vec<String> {
     let mut depth = 1;
     let group = rest.strip_prefix('{').and_then(|inner| {
@@ -201,7 +211,7 @@ fn heads(rest: &str) -> Vec<String> {
 }
 
 impl Source {
-    /// So many `super` lead from the file to the crate.
+    /// The number of `super` that lead from the file to the crate.
     fn depth(&self) -> usize {
         let below = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         below.trim_end_matches("/mod").split('/').count()
@@ -249,7 +259,7 @@ fn reads_imports_in_every_form() {
 }
 
 #[test]
-fn sees_who_leaves_a_room_by_the_stairs() {
+fn notices_an_import_through_super() {
     let law = law(TABLE);
     let of = |path: &str, text: &str| imports(&source(path, text), &law);
     let walk = BTreeSet::from(["walk".to_owned()]);

@@ -1,5 +1,5 @@
-# ask-datagrams.py PORT CLIENTS FILE: each client sends a datagram when the one before was answered, until the file exists.
-# Prints how many were, and who answered; one that is not answered makes the exit status 1.
+# ask-datagrams.py PORT CLIENTS FILE: each client sends the next datagram when the last one was answered, until FILE exists.
+# Prints the number of answers and the instances that answered. The exit status is 1 if a datagram was not answered.
 import json, os, socket, sys, threading, time
 
 port, clients, end = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

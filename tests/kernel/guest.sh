@@ -1,8 +1,8 @@
 #!/bin/sh
-# Tests the drain and the handover on a distribution's kernel, in a virtual machine: the Yama module restricts ptrace(2),
-# and the drain is under no seccomp filter of a container, so it can suspend the filters of programs.
+# Tests the drain and the handover on the kernel of a distribution, in a virtual machine. Here the Yama module restricts
+# ptrace(2), and no seccomp filter of a container applies to the drain, so it can suspend the filters of programs.
 #
-# Prints a line of TAP for each check, then switches the machine off.
+# Prints a line of TAP (Test Anything Protocol) for each check, then switches the machine off.
 set -u
 export SYSTEMD_COLORS=0 NO_COLOR=1
 number=0
@@ -32,7 +32,7 @@ write() { # SCRIPT LINES
     printf '[[apps]]\nname = "web"\nscript = "%s"\ninstances = 2\nsettle = 0\nlisten_timeout = "10min"\nkill_timeout = "5min"\ndrain_timeout = "5min"\n%b\n' "$1" "$2" >"$folder/ecosystem.toml"
 }
 
-# A few clients that pause: emulated processors are busy enough with the starts.
+# A few clients with pauses, because starting programs keeps emulated processors busy.
 ask() { # SCRIPT
     case $1 in
     datagrams.py) python3 /vm/ask-datagrams.py 3000 4 /run/enough ;;
@@ -66,7 +66,7 @@ is_refused() { # WHAT SCRIPT LINES
     journalctl --rotate --vacuum-time=1s >/dev/null 2>&1
     manager rsgen "install $folder/ecosystem.toml" >/run/said 2>&1
     status=$?
-    # The command itself waits for the journal no longer than a person would.
+    # The message may be missing in the output of the command, which does not wait long for the journal.
     journalctl -b -o cat >>/run/said
     grep 'ptrace_scope' /run/said | sed 's/^/# /'
     [ $status = 1 ] && grep -q "kernel.yama.ptrace_scope. is $scope" /run/said && grep -q 'handover = "fds"' /run/said
@@ -74,7 +74,7 @@ is_refused() { # WHAT SCRIPT LINES
     manager rsgen 'uninstall web' >/dev/null
 }
 
-# The app serves and is reloaded, and the journal says that it does not drain.
+# The app serves and can be reloaded, and the journal says that it is not drained.
 cannot_drain() { # WHAT SCRIPT LINES [WORDS]
     write "$2" "$3"
     journalctl --rotate --vacuum-time=1s >/dev/null 2>&1
@@ -105,7 +105,7 @@ until [ -S /run/user/1500/bus ]; do
     sleep 0.1
 done
 
-# A program of Node takes a second to start here, so most are of Python.
+# A Node program takes a second to start here, so most programs are Python.
 of_the_system() {
     owner=root folder=/srv/web
     mkdir -p $folder
@@ -130,8 +130,8 @@ of_the_system() {
         cannot_drain 'a program with handover = "fds" is not drained, and the journal says so' jail.py "$fds"
         ;;
     0)
-        # All else of it is in the everyday tests. The units have their filters now: in a container, which has one of its
-        # own, nobody may put them aside.
+        # The everyday tests cover this scope, except that in a container the filters of the units cannot be suspended. So
+        # here the units get their filters.
         rm /etc/systemd/system/service.d/quick.conf
         loses_nothing 'threads in accept, in a sandbox' threads.py "$v4\n$other\n$blocks"
         ;;
@@ -156,7 +156,7 @@ of_a_user() {
     esac
 }
 
-# No way leads back from 3.
+# Scope 3 comes last, because it cannot be changed any more.
 for scope in 1 2 0 3; do
     echo $scope >/proc/sys/kernel/yama/ptrace_scope
     of_the_system

@@ -1,8 +1,8 @@
-//! The drain and the handover on a distribution's own kernel, in a virtual machine: `make kernel`.
+//! The drain and the handover on the kernel of a distribution, in a virtual machine: `make kernel`.
 //!
-//! The everyday tests run in containers, on the kernel of whoever runs them. Here PID 1 has a kernel of its own, with
-//! the Yama module, and nothing between the drain and the programs. The whole system is one archive in memory, so
-//! there is no disk, no driver and no network but the loopback. `guest.sh` is what runs there.
+//! The everyday tests run in containers, on the kernel of the host. Here systemd runs on a kernel of its own, with the Yama
+//! module and without the seccomp filter of a container. The whole system is an archive that the kernel unpacks into memory, so
+//! there is no disk, no driver and no network but the loopback. `guest.sh` runs the tests in the machine.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use std::time::Instant;
 use testbed::{Release, build_dir, machines_dir};
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
-/// What an application of the specs is.
+/// The programs that `guest.sh` runs.
 const APPS: &[&str] = &[
     "plain.js",
     "python.py",
@@ -30,8 +30,8 @@ const APPS: &[&str] = &[
     "prefork.py",
     "jail.py",
 ];
-/// What is in the folders of the system and of the kernel, and not in the machine: to unpack it takes an emulated
-/// processor longer than to boot. Of the modules those of the network stay, for the drain asks for `sock_diag(7)`.
+/// Files of the system and of the kernel that are left out, because unpacking them takes an emulated processor longer than
+/// booting. The network modules stay, because the drain uses `sock_diag(7)`.
 const LEFT_OUT: &[&str] = &[
     "./boot",
     "./usr/include",
@@ -43,7 +43,7 @@ const LEFT_OUT: &[&str] = &[
     "./usr/lib/*-linux-gnu/perl*",
     "./usr/lib/*-linux-gnu/ruby",
     "./usr/lib/ruby",
-    // They run at each daemon-reload.
+    // Generators run at each daemon-reload.
     "./usr/lib/systemd/system-generators/systemd-*",
     "./usr/lib/systemd/user-generators/systemd-*",
     "./usr/sbin/haproxy",
@@ -58,7 +58,7 @@ const LEFT_OUT: &[&str] = &[
     "./var/lib/apt",
     "./var/lib/dpkg",
 ];
-/// There is nothing that they could do.
+/// Units that have nothing to do in this machine.
 const MASKED: &[&str] = &[
     "systemd-udevd.service",
     "systemd-udevd-control.socket",
@@ -72,11 +72,12 @@ const MASKED: &[&str] = &[
     "ssh.service",
     "haproxy.service",
 ];
-/// Longer than it takes an emulated machine.
+/// The time limit in seconds, which is longer than an emulated machine needs.
 const PATIENCE: &str = "3600";
-/// What it emulates. With all that it could, `max`, programs take several times as long.
+/// The emulated processor. With `max`, which has every feature, programs take several times as long.
 const PROCESSOR: &str = "Nehalem";
-/// What the kernel is told, and systemd. The clock of an emulated machine on a busy host fails the kernel's test.
+/// The command line of the kernel and of systemd. `no_timer_check`, because the clock of an emulated machine on a busy host
+/// fails the kernel's test.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off \
     systemd.show_status=no systemd.default_timeout_start_sec=1h systemd.unit=guest.service";
 
@@ -98,12 +99,12 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!verdict.is_good()))
 }
 
-/// A folder with what the package of the kernel brings: the kernel, its modules, and what loads them.
+/// A folder with the package of the kernel and the packages that it needs: the kernel, its modules, and kmod(8).
 fn kernel() -> PathBuf {
     let kept = machines_dir().join("kernel");
     if !kept.exists() {
         let half = kept.with_extension("half");
-        // Of a build that was killed.
+        // A build that was killed may have left this folder.
         let _ = fs::remove_dir_all(&half);
         let what = [
             "--quiet",
@@ -117,7 +118,7 @@ fn kernel() -> PathBuf {
     kept
 }
 
-/// What comes on top of the system: rsgen, the programs, and the first process to run.
+/// A folder with everything that is added to the system: rsgen, the programs, and the unit that runs `guest.sh`.
 fn stage(stage: &Path) -> PathBuf {
     let tests = Path::new(SOURCE).join("tests");
     let units = stage.join("etc/systemd/system");
@@ -158,7 +159,7 @@ fn stage(stage: &Path) -> PathBuf {
             .args([build, destination])
             .current_dir(SOURCE),
     );
-    // What a program needs for a backtrace is most of it.
+    // Debug information is the largest part of a program.
     let programs = "strip \"$1\"/vm/load \"$1\"/usr/bin/rsgen \"$1\"/usr/lib/rsgen/bin/rsgen-worker \
         \"$1\"/usr/lib/systemd/system-generators/rsgen-generator";
     must(Command::new("sh").args(["-euc", programs, "sh"]).arg(stage));
@@ -184,7 +185,7 @@ fn must(command: &mut Command) {
     );
 }
 
-/// What the machine has said of itself, see the Test Anything Protocol.
+/// The results that the machine has printed, see the Test Anything Protocol.
 #[derive(Debug, Default)]
 struct Verdict {
     planned: Option<usize>,
@@ -193,7 +194,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    /// A machine that ended half-way has planned nothing.
+    /// Whether all planned checks succeeded. A machine that ended early has printed no plan.
     fn is_good(&self) -> bool {
         self.bad == 0 && self.good > 0 && self.planned == Some(self.good)
     }
@@ -207,14 +208,14 @@ impl Verdict {
     }
 }
 
-/// Boots, shows what the machine says, and waits until it is off.
+/// Boots the machine, shows its output, and waits until it is off.
 fn run(kernel: &Path, system: &Path, told: &str) -> Verdict {
     let boot = fs::read_dir(kernel.join("boot")).unwrap();
     let mut images = boot.map(|entry| entry.unwrap().path());
     let image = images
         .find(|path| path.to_string_lossy().contains("/vmlinuz-"))
         .unwrap();
-    // Emulated: not every host lets a guest of its own run on its processor, and some only pretend to.
+    // Emulated by default: not every host supports hardware virtualisation, and on some it is present but does not work.
     let accelerator = std::env::var("ACCEL").unwrap_or_else(|_| "tcg".to_owned());
     let mut machine = Command::new("timeout")
         .args([

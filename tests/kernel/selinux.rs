@@ -1,4 +1,4 @@
-//! Debian's policy, enforced in the machine: `make kernel GUEST=selinux`.
+//! The policy of Debian in enforcing mode: `make kernel GUEST=selinux`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use testbed::machines_dir;
 
 use super::{SOURCE, must};
 
-/// What the kernel is told.
+/// Additions to the command line of the kernel.
 pub(super) const COMMAND_LINE: &str = "security=selinux selinux=1 enforcing=1 log_buf_len=8M";
-/// What the machine gets of the policy's system.
+/// The files of the system with the policy that the machine gets.
 const TAKEN: &[&str] = &[
     "etc/selinux",
     "usr/sbin/getenforce",
@@ -18,10 +18,10 @@ const TAKEN: &[&str] = &[
     "usr/sbin/setenforce",
     "usr/sbin/setfiles",
 ];
-/// The policy knows no root in memory, and lets no file be there.
+/// Debian's policy does not know a root file system in memory, and allows no files in it. This rule does.
 const MEMORY_ROOT: &str = "(allow file_type root_t (filesystem (associate)))\n";
 
-/// Puts the policy, with the module that the packages bring, and the first process into what comes on top.
+/// Adds the policy with the module of the packages, and the first process, to the folder.
 pub(super) fn add(stage: &Path) {
     let policy = policy();
     let module = Path::new(SOURCE).join("packaging/selinux/rsgen.cil");
@@ -44,12 +44,12 @@ pub(super) fn add(stage: &Path) {
     fs::copy(guest, stage.join("vm/guest.sh")).unwrap();
 }
 
-/// A small system in which the policy is put together.
+/// A small system in which the policy is built.
 fn policy() -> PathBuf {
     let kept = machines_dir().join("selinux");
     if !kept.exists() {
         let half = kept.with_extension("half");
-        // Of a build that was killed.
+        // A build that was killed may have left this folder.
         let _ = fs::remove_dir_all(&half);
         let what = [
             "--mount",

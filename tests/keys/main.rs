@@ -1,7 +1,7 @@
-//! What is derived from the rows of the keys: every place that lists them, and that each key is of use.
+//! Every place that lists the keys of an app is derived from their rows, and every key has an effect.
 //!
-//! `RSGEN_BLESS=1 cargo test --test keys` writes the places anew. In Markdown such a place is between two comments
-//! `<!-- derived: … -->`, in rsgen.toml(5) between two of its own; the schema is derived as a whole.
+//! `RSGEN_BLESS=1 cargo test --test keys` writes these places anew. In Markdown a place is between two comments
+//! `<!-- derived: … -->`, in rsgen.toml(5) between two comments of roff; the schema is derived as a whole.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -19,14 +19,14 @@ use rsgen::ecosystem::{self, rows};
 use rsgen::layout::Layout;
 use rsgen::plan::{self, Host, Origin, UnitSet};
 
-/// A file, a place in it, and what belongs there.
+/// A file, a place in it, and the text that belongs there.
 type Place = (&'static str, Mark, String);
 
-/// The lines around a place.
+/// The kind of a place.
 enum Mark {
-    /// In Markdown, by a name.
+    /// The text between two comments of Markdown with this name.
     Comment(&'static str),
-    /// In a manual page.
+    /// The text between two comments of a manual page.
     Roff,
     /// The whole file.
     File,
@@ -44,7 +44,7 @@ impl Mark {
         }
     }
 
-    /// The file with what belongs to the place.
+    /// The text of the file with `text` in this place.
     fn put(&self, file: &str, text: &str) -> String {
         let Some((begin, end)) = self.lines() else {
             return text.to_owned();
@@ -121,7 +121,7 @@ fn every_row_says_in_a_sentence_what_the_key_is() {
     }
 }
 
-/// The units of an app with these keys beside those that others need to be of use.
+/// The units of an app with these keys, and with keys without which others would have no effect.
 fn units(keys: &[(&str, &str)]) -> UnitSet {
     let mut text = "[[apps]]\n".to_owned();
     for (key, value) in [
@@ -154,7 +154,7 @@ fn units(keys: &[(&str, &str)]) -> UnitSet {
     .unwrap()
 }
 
-/// Values of a key that differ; `None` for leaving the key out.
+/// Different values of a key; `None` for an app without the key.
 fn different(row: &Row) -> Vec<Option<String>> {
     let values = match row.form {
         Form::Switch => vec!["true".to_owned(), "false".to_owned()],
@@ -166,7 +166,7 @@ fn different(row: &Row) -> Vec<Option<String>> {
     values.into_iter().map(Some).collect()
 }
 
-/// A key that is read and not rendered would be taken in silence.
+/// A key that is read and never rendered would be ignored silently.
 #[test]
 fn every_value_of_a_key_makes_other_units() {
     for row in rows() {

@@ -1,4 +1,4 @@
-//! The section KEYS of rsgen.toml(5), in the language of man(7).
+//! Writes the section KEYS of rsgen.toml(5), see man(7).
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ pub(crate) fn section() -> String {
     section
 }
 
-/// One sentence a line, as formatters want their ends; without those that only lead to a page of docs/.
+/// One sentence in each line, as man(7) recommends, without sentences that only refer to a page of docs/.
 fn sentences(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let kept = text.split(". ").filter(|s| !s.starts_with("See ["));
@@ -44,14 +44,14 @@ fn roff(text: &str) -> String {
     shown.collect()
 }
 
-/// With the names of manual pages in bold, see man-pages(7).
+/// The text with names of manual pages in bold, see man-pages(7).
 fn pages(text: &str) -> String {
     let words = text.split(' ');
     let shown = words.map(|word| page(word).unwrap_or_else(|| escaped(word)));
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// The name of a manual page, whatever follows it.
+/// The name of the manual page at the beginning of a word.
 fn page(word: &str) -> Option<String> {
     let (name, section) = word.split_once('(')?;
     let is_page = !name.is_empty() && section.starts_with(|c: char| c.is_ascii_digit());

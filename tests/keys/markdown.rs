@@ -1,4 +1,4 @@
-//! The Markdown of the rows: code, links, and pages of the manual.
+//! The Markdown in the rows: code, links, and names of manual pages.
 
 /// A piece of a text.
 pub(crate) enum Piece<'a> {
@@ -33,7 +33,7 @@ fn link(text: &str) -> Option<(&str, &str, &str, &str)> {
     Some((before, label, target, after))
 }
 
-/// Without any of it.
+/// The text without markup.
 pub(crate) fn plain(text: &str) -> String {
     let pieces = pieces(text).into_iter();
     pieces
@@ -43,7 +43,7 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// With links as they lead from the folder above docs/.
+/// The text with links that are relative to the folder above docs/.
 pub(crate) fn from_above(text: &str) -> String {
     let pieces = pieces(text).into_iter();
     let shown = pieces.map(|piece| match piece {

@@ -1,4 +1,4 @@
-//! The JSON schema for editors.
+//! Writes the JSON schema, which editors use.
 
 use rsgen::ecosystem::key::{Fallback, Form, Row};
 use rsgen::ecosystem::rows;
@@ -94,7 +94,7 @@ fn property(row: &Row) -> Object {
             property.push(("minLength", Json::Value(1.into())));
         }
         Fallback::Value(value) => {
-            // Such a value is written alike in TOML and in JSON.
+            // Such a value has the same text in TOML and in JSON.
             let value = serde_json::from_str(&value).unwrap();
             property.push(("default", Json::Value(value)));
         }

@@ -1,4 +1,4 @@
-//! The tables of README.md and docs/.
+//! Writes the tables of README.md and docs/.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use rsgen::ecosystem::rows;
 
 use crate::markdown::from_above;
 
-/// All that there is to say of the keys of a subject.
+/// The table with the full text of the keys of a subject.
 pub(crate) fn of_subject(subject: Subject) -> String {
     let mut table = "| key | default | what it is |\n| --- | --- | --- |\n".to_owned();
     for row in rows().into_iter().filter(|row| row.subject == subject) {
@@ -38,7 +38,7 @@ fn default(row: &Row) -> String {
     }
 }
 
-/// One sentence for each key; tables of directives have a paragraph of their own.
+/// The table with one sentence for each key. Tables of directives have a paragraph of their own.
 pub(crate) fn short() -> String {
     let mut table = "| key | default | meaning |\n| --- | --- | --- |\n".to_owned();
     let keys = rows().into_iter();
@@ -51,7 +51,7 @@ pub(crate) fn short() -> String {
 
 const SAME: &str = "the same";
 
-/// PM2's attributes, and what becomes of them.
+/// The table of PM2's attributes and what replaces them.
 pub(crate) fn of_pm2() -> String {
     let mut lines: Vec<(Vec<&str>, String, &str)> = Vec::new();
     for row in rows() {

@@ -1,13 +1,13 @@
-//! What several topics share: an app that is installed, and looks at its units.
+//! What the specs of several topics share: installing an app, and looking at its units.
 
 use std::time::Duration;
 
 use testbed::{Machine, wait_until};
 
-/// Longer than anything here may take.
+/// A deadline for whatever happens soon, even on a busy host.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// Where the app of a spec lies.
+/// The ecosystem file of a spec.
 pub(crate) const ECOSYSTEM: &str = "/srv/web/ecosystem.toml";
 
 /// Installs one of `tests/apps` as `web` on port 3000, with more lines for its table.
@@ -29,7 +29,7 @@ pub(crate) fn write_ecosystem(machine: &Machine, app: &str, instances: &str, mor
     machine.write(ECOSYSTEM, &text);
 }
 
-/// Changes a word of the deployed app.
+/// Deploys a changed version of the program: replaces a part of its text.
 pub(crate) fn deploy(machine: &Machine, app: &str, from: &str, to: &str) {
     let path = format!("/srv/web/{app}");
     let text = machine.read(&path);
@@ -37,7 +37,7 @@ pub(crate) fn deploy(machine: &Machine, app: &str, from: &str, to: &str) {
     machine.write(&path, &text.replace(from, to));
 }
 
-/// Main PIDs of the first so many instances.
+/// The main PIDs of the first `count` instances.
 pub(crate) fn pids(machine: &Machine, count: u32) -> Vec<u32> {
     (0..count)
         .map(|i| machine.main_pid(&format!("web@{i}.service")))
@@ -66,7 +66,7 @@ pub(crate) fn instances(machine: &Machine) -> Vec<String> {
     found
 }
 
-/// Asserts that exactly so many instances are active, and that nothing has failed.
+/// Asserts that exactly `count` instances are active, and that no unit has failed.
 pub(crate) fn assert_exactly(machine: &Machine, count: u32) {
     let wanted: Vec<String> = (0..count)
         .map(|i| format!("web@{i}.service active"))
@@ -82,7 +82,7 @@ pub(crate) fn assert_exactly(machine: &Machine, count: u32) {
     );
 }
 
-/// The inode of the listener on port 3000; none when nobody listens.
+/// The inode of the listener on port 3000; `None` when the port is closed.
 pub(crate) fn listener(machine: &Machine) -> Option<String> {
     let sockets = machine.run(&["ss", "-Hltne", "sport = :3000"]).ok();
     let line = sockets.text().lines().next()?.to_owned();

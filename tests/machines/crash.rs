@@ -1,4 +1,4 @@
-//! Instances that die: the port stays open, the others serve, and the end is told.
+//! Instances that die: the port stays open, the others serve, and the reason is reported.
 
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,10 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
     let start = Instant::now();
-    wait_until(Duration::from_mins(4), "it to be given up", || {
+    wait_until(Duration::from_mins(4), "web@1 to be given up", || {
         machine.state("web@1.service") == "failed"
     });
-    // The intervals of the start and trigger limits of systemd are shorter.
+    // Longer than the intervals of systemd's start and trigger limits, so that either would have taken effect.
     assert!(
         start.elapsed() > Duration::from_secs(12),
         "it looped: {:?}",
@@ -38,7 +38,7 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
     load.wait_answered(100);
     let report = load.stop();
     assert_eq!(listener(machine), inode, "the port never closed");
-    // The one that was killed takes down what it was answering; nothing is ever refused.
+    // Requests that the killed instance was answering are lost, but no connection is ever refused.
     assert!(report.to_string().find("Refused").is_none(), "{report}");
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(
@@ -75,10 +75,10 @@ pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
-    wait_until(SOON, "it to be given up", || {
+    wait_until(SOON, "web@1 to be given up", || {
         machine.state("web@1.service") == "failed"
     });
-    // Half as long again each time: 200, 300, 450, 675 and 1012 ms.
+    // Each pause is half as long again as the one before: 200, 300, 450, 675 and 1012 ms.
     let pauses = Duration::from_millis(2637);
     assert!(start.elapsed() > pauses, "{:?}", start.elapsed());
 

@@ -1,4 +1,4 @@
-//! The list of directives, held to what the systemd of each release has; tests/directives.py makes it.
+//! Compares the list of directives, which tests/directives.py makes, with the systemd of each release.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,10 +15,10 @@ const SECTIONS: [(&str, Section); 4] = [
     ("Timer", Section::Timer),
 ];
 
-/// Lines of `section directive`.
+/// A set of lines `section directive`.
 type Directives = BTreeSet<String>;
 
-/// What this systemd says that it has.
+/// The directives that this systemd lists itself.
 fn dumped(machine: &Machine) -> Directives {
     let dump = machine.sh("/usr/lib/systemd/systemd --dump-configuration-items");
     let mut section = "";
@@ -32,11 +32,11 @@ fn dumped(machine: &Machine) -> Directives {
             found.insert(format!("{section} {name}"));
         }
     }
-    assert!(found.len() > 500, "this is no list of directives: {dump:?}");
+    assert!(found.len() > 500, "not a list of directives: {dump:?}");
     found
 }
 
-/// What the list says that a systemd has.
+/// The directives that a systemd has according to the list.
 fn listed(version: u32) -> Directives {
     let of = |(name, section): (&'static str, Section)| {
         let has = known(section).filter(move |directive| {
@@ -51,9 +51,9 @@ pub(crate) fn of_this_systemd_are_all_in_the_list(machine: &mut Machine) {
     let version = machine.systemd_version();
     let (here, list) = (dumped(machine), listed(version));
     let gone: Vec<_> = list.difference(&here).collect();
-    assert!(gone.is_empty(), "systemd {version} has not: {gone:?}");
+    assert!(gone.is_empty(), "systemd {version} does not have {gone:?}");
     let lacking: Vec<_> = here.difference(&list).collect();
-    // A systemd newer than the list may have more, and `check` warns of that.
+    // A systemd that is newer than the list may have more directives; `check` warns of them.
     let is_newer = version > NEWEST;
     assert!(
         lacking.is_empty() || is_newer,
@@ -61,7 +61,7 @@ pub(crate) fn of_this_systemd_are_all_in_the_list(machine: &mut Machine) {
     );
 }
 
-/// Whether `rsgen check` says that systemd ignores a directive, whose value is none that matters here.
+/// Whether `rsgen check` says that systemd ignores a directive. Its value does not matter here.
 pub(crate) fn that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not(
     machine: &mut Machine,
 ) {

@@ -1,7 +1,7 @@
-//! The documentation does what it says: each page's commands, in order, on a machine of their own.
+//! The commands of the documentation do what it says: each page's commands run in order, on a machine of their own.
 //!
-//! What a page may leave out, and how it says so, is in `testbed::docs`; tests/docs.rs sees to it that
-//! every page with commands has a spec here.
+//! `testbed::docs` explains what a page may leave out and how it says so. tests/docs.rs checks that every page with commands
+//! has a spec here.
 
 use std::fs;
 use std::path::Path;

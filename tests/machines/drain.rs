@@ -1,5 +1,5 @@
-//! Before an instance is stopped it takes no new connection and finishes those it has, whatever the
-//! program is and however it waits.
+//! Before an instance is stopped it accepts no new connections and finishes those that it has, whatever the program is and
+//! however it waits.
 
 #![expect(clippy::unwrap_used, reason = "a spec that cannot connect has failed")]
 
@@ -25,7 +25,7 @@ fn deploy(machine: &Machine, script: &str, more: &str) {
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }
 
-/// Reloads four times under twenty clients, each request on a connection of its own.
+/// Reloads four times while twenty clients send requests, each on a connection of its own.
 pub(crate) fn loses_nothing(machine: &Machine, script: &str, more: &str) {
     deploy(machine, script, more);
     reload_under(machine, &Traffic::on_port(3000, 20));
@@ -56,7 +56,7 @@ pub(crate) fn a_program_with_threads_in_accept_loses_nothing(machine: &mut Machi
     loses_nothing(machine, "threads.py", "");
 }
 
-/// In a container, where nobody may put the filters of its sandbox aside.
+/// The machine is a container, in which the seccomp filters of the app's sandbox cannot be suspended.
 pub(crate) fn one_whose_threads_were_passed_the_socket_loses_nothing(machine: &mut Machine) {
     let lines = "handover = \"fds\"\nargs = [\"3\"]\nservice.NonBlocking = \"no\"";
     loses_nothing(machine, "threads.py", lines);
@@ -88,13 +88,16 @@ pub(crate) fn a_node_program_loses_nothing_on_connections_that_are_kept(machine:
     load.wait_answered(200);
     for _ in 0..4 {
         let took = machine.systemctl(&["reload", "web"]).ok().took;
-        assert!(took < Duration::from_secs(15), "{took:?}: they end");
+        assert!(
+            took < Duration::from_secs(15),
+            "{took:?}: kept connections did not end"
+        );
         load.wait_answered(50);
     }
     load.stop().assert_nothing_lost();
 }
 
-/// A session of HTTP/2 is told to end, and its open stream is answered.
+/// An HTTP/2 session gets GOAWAY, and its open stream is answered.
 pub(crate) fn a_session_of_http2_is_told_to_end(machine: &mut Machine) {
     deploy(machine, "http2.js", "");
     machine.write_app("http2-client.js", "/srv/web");
@@ -112,7 +115,7 @@ pub(crate) fn a_session_of_http2_is_told_to_end(machine: &mut Machine) {
     );
 }
 
-/// From outside one that is silent looks like one that waits for nothing; the program knows better.
+/// From outside, a silent connection looks idle. Only the program knows that it is not.
 pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mut Machine) {
     deploy(machine, "upgrade.js", "drain_timeout = \"5s\"");
     let mut socket = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
@@ -122,7 +125,7 @@ pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mu
         let (mut heard, mut bytes) = (String::new(), [0; 512]);
         while !heard.ends_with(end) {
             let length = socket.read(&mut bytes).unwrap();
-            assert!(length > 0, "it was cut after {heard:?}");
+            assert!(length > 0, "the connection was cut after {heard:?}");
             heard.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
         heard
@@ -130,18 +133,19 @@ pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mu
     let upgrade = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
     assert!(says(upgrade, "\r\n\r\n").contains("101 Switching"));
     let restart = machine.spawn(&["systemctl", "restart", "web"]);
-    // Longer than a connection has to be quiet to count as idle.
+    // Longer than a connection has to be quiet before it counts as idle.
     nap(Duration::from_millis(2500));
     assert_eq!(says("still here", "here"), "still here");
     let restarted = restart.wait().ok();
     let took = restarted.took.as_secs();
     assert!(
         (4..20).contains(&took),
-        "{took} s: cut when the time is over"
+        "{took} s: the connection is cut after `drain_timeout`"
     );
 }
 
-/// The whole machine would wait for one connection. That it goes down is asked of systemctl(1), which says so here.
+/// Otherwise the whole machine would wait for one connection. The drain asks systemctl(1) whether the machine shuts down; here
+/// a script in its place says yes.
 pub(crate) fn a_machine_that_goes_down_is_kept_up_for_no_more_than_three_seconds(
     machine: &mut Machine,
 ) {
@@ -198,18 +202,23 @@ pub(crate) fn a_node_program_is_sent_the_message_shutdown(machine: &mut Machine)
     );
     let mut slow = ask(machine, "/1500");
     let stop = machine.systemctl(&["stop", "web"]).ok();
-    assert!(answer(&mut slow).contains("200 OK"), "first it drains");
+    assert!(
+        answer(&mut slow).contains("200 OK"),
+        "the drain comes before the message"
+    );
     assert!(stop.took < Duration::from_secs(5), "{:?}", stop.took);
     let said = machine.read("/tmp/said");
-    assert_eq!(said, "shutdown\nshutdown\n", "and no signal");
+    assert_eq!(
+        said, "shutdown\nshutdown\n",
+        "one message for each instance, and no signal"
+    );
 }
 
 pub(crate) fn an_event_loop_is_drained_without_being_stopped(machine: &mut Machine) {
     loses_nothing(machine, "plain.js", "drain = \"epoll\"");
 }
 
-/// Asks on a connection that stays open.
-/// Sends a request, and does not wait for its answer.
+/// Sends a request on a new connection that stays open, and does not wait for the answer.
 pub(crate) fn ask(machine: &Machine, path: &str) -> TcpStream {
     let mut stream = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -218,7 +227,7 @@ pub(crate) fn ask(machine: &Machine, path: &str) -> TcpStream {
     stream
 }
 
-/// The next answer, or what there is of it at the end of the connection.
+/// The next answer, or the part of it that came before the connection ended.
 fn answer(stream: &mut TcpStream) -> String {
     let (mut answer, mut byte) = (String::new(), [0]);
     while !(answer.contains("pid ") && answer.ends_with("\r\n0\r\n\r\n")) {
@@ -236,7 +245,7 @@ pub(crate) fn a_program_with_a_filter_of_its_own_is_not_killed_by_it(machine: &m
     assert!(!journal.contains("status=31/SYS"), "{journal}");
 }
 
-/// Where no thread can be stopped the epoll sets are changed, and once that is done it is done.
+/// A traced program cannot be stopped, so its epoll sets are changed instead, once.
 pub(crate) fn a_program_that_is_traced_loses_nothing(machine: &mut Machine) {
     deploy(machine, "plain.js", "");
     machine.write_app("tracer.py", "/srv");
@@ -313,7 +322,7 @@ pub(crate) fn nothing_is_accepted_any_more(machine: &mut Machine) {
         .collect();
     let slow: Vec<TcpStream> = (0..20).map(|_| ask(machine, "/4000")).collect();
     let restart = machine.spawn(&["systemctl", "restart", "web"]);
-    // Those that serve do so for seconds yet; once they drain, those that come after answer.
+    // The old instances still serve for seconds. Once they drain, only new instances answer.
     let waited = wait_for(SOON, "a request that is not accepted", || {
         let start = Instant::now();
         let answer = answer(&mut ask(machine, "/0"));

@@ -1,5 +1,5 @@
-//! Files of variables: the Ansible collection and the worker know them as systemd does, and one that others than root
-//! may write is not opened by root.
+//! Environment files: the Ansible collection and the worker read them as systemd does, and a file that others than root may
+//! write is not opened by root.
 
 use testbed::{Machine, wait_until};
 
@@ -9,7 +9,7 @@ const FILE: &str = "/srv/web/.env";
 
 const VARIABLES: &str = include_str!("../../packaging/ansible/plugins/module_utils/variables.py");
 
-/// What systemd passes to a program from a file with this text, and what the collection takes it for.
+/// A script that compares the variables which systemd passes to a program from a file with those that the collection reads.
 const ASK: &str = r##"
 import subprocess, sys
 import variables
@@ -34,29 +34,29 @@ SURE = [
 for text in SURE:
     read, known = variables.read(text), new(text)
     if read != known:
-        sys.exit("of %r systemd makes %r, and not %r" % (text, known, read))
+        sys.exit("systemd reads %r as %r, not as %r" % (text, known, read))
 
 VALUES = {"A": 'a"b\\c$d`e', "B": PEM, "C": "", "D": " x ", "E": "# ;=\\\n'%i", "_9": "\t\\n$HOME"}
 if new(variables.written(VALUES)) != VALUES:
-    sys.exit("%r arrives as %r" % (VALUES, new(variables.written(VALUES))))
+    sys.exit("%r is read as %r" % (VALUES, new(variables.written(VALUES))))
 
-# Of a key without quotes systemd makes variables whose names are a part of it.
+# From a key without quotes systemd reads variables whose names are parts of the key.
 for text in ["A=%s" % PEM, "A=MIIEvQIB\nQUJDRA==\n", "A=1\\\n2\nexport B=1\n", "# 1\\\nA=1\n", "1A=hush\n", "A-B=hush\n"]:
     new(text)
     if variables.read(text) is not None:
-        sys.exit("%r is thought to be sure" % text)
+        sys.exit("%r is read as if it were certain" % text)
 "##;
 
 pub(crate) fn are_known_as_systemd_knows_them(machine: &mut Machine) {
     machine.write("/root/variables.py", VARIABLES);
     machine.write("/root/ask.py", ASK);
     machine.sh("cd /root && python3 ask.py").ok();
-    // Why such a name is refused: systemd ignores it, and says so with its value.
+    // The reason why such names are refused: systemd ignores them, and logs their values.
     let journal = machine.sh("journalctl --sync; journalctl -q -o cat").ok();
     journal.says("1A=hush").says("A-B=hush");
 }
 
-/// What the worker passes to a program from a file with this text, and what systemd passes.
+/// A script that compares the variables which the worker passes to a program from a file with those that systemd passes.
 const COMPARE: &str = r##"
 import os, subprocess, sys
 
@@ -108,7 +108,7 @@ for text in TEXTS:
     by_systemd = passed(["-p", "EnvironmentFile=" + FILE, "/usr/bin/env", "-0"])
     by_worker = passed(["/usr/bin/python3", "-c", WORKER])
     if by_systemd != by_worker:
-        wrong.append("of %r systemd makes %r, and the worker %r" % (text, by_systemd, by_worker))
+        wrong.append("systemd reads %r as %r, and the worker as %r" % (text, by_systemd, by_worker))
 if passed(["-p", "EnvironmentFile=/nowhere", "/usr/bin/env", "-0"]) is not None or wrong:
     sys.exit("\n".join(wrong))
 "##;
@@ -119,7 +119,7 @@ pub(crate) fn give_a_program_the_same_by_worker_and_by_systemd(machine: &mut Mac
     machine.sh("python3 /root/compare.py").ok();
 }
 
-/// An app whose own user may put anything in the place of its file of variables.
+/// Installs an app whose user may put anything in the place of its environment file.
 fn plant(machine: &Machine) {
     machine.write(FILE, "A=1\n");
     machine.sh("chown -R www-data: /srv/web").ok();
@@ -137,15 +137,15 @@ fn has(machine: &Machine, variable: &str) -> bool {
     variables(machine).iter().any(|v| v == variable)
 }
 
-/// Starts the one instance anew, and has its start fail for a reason that its journal gives.
+/// Restarts the only instance, and asserts that the start fails for the reason that the journal gives.
 fn fails(machine: &Machine, why: &str) {
     let since = machine.sh("date +%s.%N").ok().text().to_owned();
     let _start = machine.spawn(&["timeout", "20", "systemctl", "restart", "web@0.service"]);
     let journal = ["journalctl", "-q", "-o", "cat", "-u", "web@0.service"];
     let since = format!("--since=@{since}");
-    wait_until(SOON, "a start that fails and says why", || {
+    wait_until(SOON, "the start to fail with its reason", || {
         let asked = machine.run(&["timeout", "5", "systemctl", "show", "--property=Version"]);
-        assert_eq!(asked.status, 0, "PID 1 does not answer");
+        assert_eq!(asked.status, 0, "systemd does not answer");
         machine
             .run(&[&journal[..], &[&since]].concat())
             .stdout
@@ -165,13 +165,13 @@ pub(crate) fn hold_up_no_manager_when_they_are_pipes(machine: &mut Machine) {
     );
 }
 
-/// The folder is root's by its bits, and an entry of its list lets the app write to it.
+/// By its mode only root may write to the folder, but an entry of its access control list lets the app's user write.
 pub(crate) fn below_a_folder_with_an_acl_are_read_by_the_worker(machine: &mut Machine) {
     plant(machine);
     machine
         .sh("chown -R root:root /srv/web && chmod 755 /srv/web")
         .ok();
-    // Version 2: the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
+    // Version 2, then the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
     let set = "import os, struct; e = [(1, 7, -1), (2, 7, 33), (4, 5, -1), (16, 7, -1), (32, 5, -1)]; \
         os.setxattr('/srv/web', 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *x) for x in e))";
     machine.run(&["python3", "-c", set]).ok();
@@ -210,7 +210,7 @@ pub(crate) fn show_the_program_nothing_that_only_root_may_read(machine: &mut Mac
     assert!(!journal.stdout.contains("hush"));
 }
 
-/// The worker is steered by none of them: it tells systemd READY, and passes the sockets on.
+/// The variables do not influence the worker, which notifies systemd and passes the sockets on in spite of them.
 pub(crate) fn reach_the_program_and_nothing_before_it(machine: &mut Machine) {
     plant(machine);
     machine.write("/srv/web/first.env", "A=0\nB=\"b b\"\nexport C=3\n");
@@ -246,7 +246,7 @@ pub(crate) fn reach_the_program_and_nothing_before_it(machine: &mut Machine) {
     assert!(has(machine, "A=2") && !has(machine, "NOTIFY_SOCKET=/srv/web/x"));
 }
 
-/// Who reads the file is settled when the units are written, and the same again.
+/// Whether systemd or the worker reads the file is decided when the units are written, and every install decides the same.
 pub(crate) fn of_root_alone_are_read_by_systemd(machine: &mut Machine) {
     let unit = "/etc/systemd/system/web@.service";
     machine.write(FILE, "A=1\n");
@@ -285,8 +285,8 @@ pub(crate) fn of_root_alone_are_read_by_systemd(machine: &mut Machine) {
     );
 }
 
-/// systemd waits for its generators: what has to be asked of a file system that is not the machine's own is not looked
-/// at, and one that is found to be another's is.
+/// systemd waits for its generators, so the generator does not inspect a file on a file system that may hang, such as a network
+/// file system: systemd reads that file. `rsgen generate` does inspect it.
 pub(crate) fn of_apps_that_are_generated_are_looked_at_where_nothing_hangs(machine: &mut Machine) {
     machine.write(FILE, "A=1\n");
     machine.sh("chown -R www-data: /srv/web").ok();
@@ -301,7 +301,7 @@ pub(crate) fn of_apps_that_are_generated_are_looked_at_where_nothing_hangs(machi
     machine.systemctl(&["daemon-reload"]).ok();
     assert!(machine.read(unit).contains(" --env-file=/srv/web/.env "));
 
-    // Everybody may write there, but not every generator may have to ask a server whether they may.
+    // Every user may write to this folder, but the generator does not ask: this could be the file system of a server.
     machine
         .sh("mkdir -p /mnt/far && mount -t mqueue none /mnt/far && chmod 777 /mnt/far")
         .ok();

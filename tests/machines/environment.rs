@@ -1,4 +1,4 @@
-//! The environment of an app is the app's: what runs as root beside it never acts on it.
+//! The environment of an app has no influence on the commands that run as root in its units.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::cluster::{self, SOON};
 
 const LOOT: &str = "/srv/loot";
 const FILE: &str = "/srv/web/env";
-/// What an app may say to have root load its code, or listen to it.
+/// Variables by which an app could make root load its code, or connect to it.
 const HOSTILE: &str = "LD_PRELOAD=/srv/lib/preload.so
 LD_AUDIT=/srv/lib/preload.so
 LD_LIBRARY_PATH=/srv/lib
@@ -24,7 +24,7 @@ SERVICE_RESULT=success
 EXIT_CODE=exited
 EXIT_STATUS=0
 ";
-/// Requests that do not end, so that a drain lasts until its time-out.
+/// A client whose requests do not end, so that a drain lasts until its time-out.
 const SLOW: &str = "
 import signal, socket
 held = [socket.create_connection(('127.0.0.1', 3000)) for _ in range(20)]
@@ -47,7 +47,8 @@ pub(crate) fn compile(machine: &Machine, source: &str, flags: &[&str], to: &str)
     machine.copy_in(&made, to);
 }
 
-/// An app whose user writes the file of its environment, with a library and with sockets that take whoever comes.
+/// Installs an app whose user can write its environment file, with a planted library, and with sockets in place of the bus
+/// and the manager.
 fn plant(machine: &Machine, more: &str) {
     let flags = ["-shared", "-fPIC", "-w"];
     compile(machine, "preload.c", &flags, "/srv/lib/preload.so");
@@ -59,28 +60,31 @@ fn plant(machine: &Machine, more: &str) {
     machine
         .run(&[&["systemd-run", "--quiet", "--unit=ears"][..], &ears].concat())
         .ok();
-    wait_until(SOON, "ears", || {
+    wait_until(SOON, "the sockets of ears.py", || {
         machine.run(&["test", "-S", "/srv/ears/notify"]).status == 0
     });
     let own = "user = \"nobody\"\nenv_file = \"env\"\ndrain_timeout = \"3s\"";
     cluster::install(machine, "pace.js", "2", &format!("{own}\n{more}"));
 }
 
-/// Programs that loaded the planted library, but for those of the app with the app's own rights.
+/// The programs that have loaded the planted library, except those of the app with the app's own rights.
 fn taken(machine: &Machine) -> Vec<String> {
     let loot = machine.read(LOOT);
     let own = |line: &str| line.contains("node uid=65534 CapEff:\t0000000000000000");
-    assert!(loot.lines().any(own), "the library does not work: {loot}");
+    assert!(
+        loot.lines().any(own),
+        "the planted library does not work: {loot}"
+    );
     let taken = loot.lines().filter(|line| !own(line));
     taken.map(str::to_owned).collect()
 }
 
-/// Kills the program of an instance, and waits for the command of root that counts its death.
+/// Kills the program of an instance, and waits until the command that root runs has counted its death.
 fn die(machine: &Machine, number: u32) {
     let program = machine.main_pid(&format!("web@{number}.service"));
     machine.run(&["kill", "-9", &program.to_string()]).ok();
     let file = format!("/run/rsgen/web/{number}.deaths");
-    wait_until(SOON, "a death that is told as it was", || {
+    wait_until(SOON, "the reason of the death", || {
         machine.run(&["cat", &file]).stdout.contains("SIGKILL")
     });
 }
@@ -101,7 +105,7 @@ pub(crate) fn never_reaches_what_runs_as_root(machine: &mut Machine) {
     machine.systemctl(&["stop", "web.service"]).ok();
     assert_eq!(taken(machine), Vec::<String>::new());
     let heard = machine.sh("cat /srv/ears/heard 2>/dev/null").stdout;
-    // The worker, with the rights of its app, asks for time there: that is the app's own business.
+    // The worker may ask for more time there, which is harmless, because it has the rights of its app.
     for word in ["bus", "draining", "STATUS"] {
         assert!(!heard.contains(word), "{word}: {heard}");
     }
@@ -116,7 +120,7 @@ pub(crate) fn finds_no_capability_in_the_worker(machine: &mut Machine) {
     assert_eq!(taken(machine), Vec::<String>::new());
 }
 
-pub(crate) fn nor_do_the_mask_and_the_limits_of_the_unit(machine: &mut Machine) {
+pub(crate) fn that_has_a_umask_and_limits_spoils_no_state(machine: &mut Machine) {
     let more = "[apps.service]\nUMask = \"0000\"\nLimitFSIZE = \"1\"\n";
     plant(machine, more);
     die(machine, 0);

@@ -1,4 +1,4 @@
-//! What the units' own sandboxes are worth, what they leave in peace, and what an app's settings reach.
+//! How much the sandboxes of the units protect, what they do not break, and settings of an app that reach too far.
 
 use testbed::{Machine, wait_until};
 
@@ -15,7 +15,7 @@ fn install(machine: &Machine, app: &str, lines: &str) {
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }
 
-/// As `systemd-analyze security` has it.
+/// The exposure of a unit by `systemd-analyze security`.
 fn exposure(machine: &Machine, unit: &str) -> f64 {
     let said = machine.run(&["systemd-analyze", "security", "--no-pager", unit]);
     let told = said.text().lines().last().unwrap_or_default();
@@ -24,13 +24,13 @@ fn exposure(machine: &Machine, unit: &str) -> f64 {
     figure.unwrap_or_else(|| panic!("no figure in {said:?}"))
 }
 
-/// Whether the units have a capability for the helper.
+/// Whether the units have `CAP_SYS_PTRACE` for the helper.
 fn has_yama(machine: &Machine) -> bool {
     let scope = machine.run(&["cat", "/proc/sys/kernel/yama/ptrace_scope"]);
     !matches!(scope.stdout.trim(), "" | "0")
 }
 
-/// Of each unit on the page.
+/// The exposure of each unit that the page lists.
 fn figures(machine: &Machine, app: &str, more: &str) -> Vec<f64> {
     let words = [DEFAULT, STRICT, ROOT].map(|lines| {
         install(machine, app, &format!("{lines}\n{more}"));
@@ -73,7 +73,7 @@ pub(crate) fn a_directive_of_ones_own_takes_the_place_of_the_sandboxs(machine: &
     assert_eq!(shown("ProtectSystem"), "full");
 }
 
-/// Where Yama restricts ptrace(2), the helper has a capability that is not meant for the program.
+/// Where Yama restricts ptrace(2), the helper has a capability that the program must not get.
 pub(crate) fn the_program_has_no_capability_of_the_helpers(machine: &mut Machine) {
     let gives = "[apps.service]\nAmbientCapabilities = \"CAP_SYS_PTRACE\"";
     for word in ["default", "strict", "off"] {
@@ -88,7 +88,7 @@ pub(crate) fn the_program_has_no_capability_of_the_helpers(machine: &mut Machine
     }
 }
 
-/// Who calls capset(2) under this filter is killed, and none of that is worth a program that does not start.
+/// This filter kills a process that calls capset(2). The program must start nevertheless.
 pub(crate) fn a_filter_that_forbids_to_drop_it_is_survived(machine: &mut Machine) {
     machine.write_app("python.py", "/srv/web");
     let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\nsandbox = \"off\"\n\
@@ -102,7 +102,7 @@ pub(crate) fn a_filter_that_forbids_to_drop_it_is_survived(machine: &mut Machine
     assert_exactly(machine, 1);
 }
 
-/// It counts the deaths that a command of root's has written down, whatever umask the unit has.
+/// The worker can read the file of deaths, which a command of root writes, whatever `UMask=` the unit has.
 pub(crate) fn the_worker_sees_the_brake_from_within(machine: &mut Machine) {
     let lines = format!("{STRICT}\nmax_restarts = 3");
     machine.write("/srv/web/crash.js", "throw new Error('a bug');");
@@ -115,7 +115,7 @@ pub(crate) fn the_worker_sees_the_brake_from_within(machine: &mut Machine) {
     );
 }
 
-/// Nothing but the bus, the journal and its own folder, which need not be there and stays.
+/// The cluster unit needs only the bus, the journal and its state folder. The folder need not exist, and stays.
 pub(crate) fn the_cluster_unit_gets_by_with_little(machine: &mut Machine) {
     machine.sh("systemctl mask --now polkit.service; rm -rf /run/rsgen");
     machine
@@ -139,7 +139,7 @@ pub(crate) fn the_cluster_unit_gets_by_with_little(machine: &mut Machine) {
     });
 }
 
-/// What stands in the way is taken away for the one command alone.
+/// A command that a drop-in adds to the cluster unit runs in the sandbox of the unit.
 pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
     install(machine, "graceful.js", DEFAULT);
     let tried = "for file in /etc/x /run/x /usr/x /root/x /tmp/x /run/rsgen/other /run/rsgen/web/own; do echo >$file && echo wrote $file; done; \
@@ -162,7 +162,7 @@ pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
     assert!(said.text().contains("no network"), "{}", said.text());
 }
 
-/// `systemctl clean` removes what a unit calls its own.
+/// `systemctl clean` removes only the state folder of the unit's own app.
 pub(crate) fn the_state_of_one_app_is_not_that_of_another(machine: &mut Machine) {
     install(machine, "graceful.js", DEFAULT);
     machine.write("/run/rsgen/other/verdict", "idle");

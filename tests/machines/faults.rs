@@ -1,4 +1,4 @@
-//! Faults of ours: a broken file, a generator that fails or is gone. The port stays open.
+//! Faults of rsgen's own files and programs: a broken file, a generator that fails or is missing. The port stays open.
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
@@ -6,7 +6,7 @@ use crate::cluster::{SOON, assert_exactly, install, listener, pids};
 
 const GENERATOR: &str = "/usr/lib/systemd/system-generators/rsgen-generator";
 
-/// Each fault, as a script.
+/// A script for each fault.
 const FAULTS: [&str; 5] = [
     "echo '[[apps' > /etc/rsgen/web.toml",
     "rm /etc/rsgen/web.toml; mkdir /etc/rsgen/web.toml",

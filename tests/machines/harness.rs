@@ -1,4 +1,4 @@
-//! The harness itself: a spec on a harness that lies would prove nothing.
+//! The harness itself: a spec would prove nothing on a harness that does not work.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(crate) fn leaves_nothing_on_the_host(machine: &mut Machine) {
     assert_eq!(mounts(), before, "a machine's mounts are its own");
 }
 
-/// What tells one network from another.
+/// The identity of the present network namespace.
 fn network() -> Option<std::path::PathBuf> {
     std::fs::read_link("/proc/thread-self/ns/net").ok()
 }

@@ -1,5 +1,4 @@
-//! Programs that want something of their drain or of their helper, and get nothing: neither time, nor memory, nor
-//! what is somebody else's.
+//! Hostile programs, which try to make their drain or their helper waste time or memory, or harm other processes.
 
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use crate::environment::compile;
 
 const FLAGS: &[&str] = &["-O1", "-static", "-pthread", "-w"];
 const NOTICED: &str = "/srv/noticed";
-/// Of processes and threads, less 300 that the kernel keeps for itself after the first round. The app and the stranger
-/// have nearly all of them, so that one that is free is taken in a moment.
+/// The number of PIDs, of which the kernel does not use the first 300 again. The app and the stranger use nearly all others,
+/// so that a free PID is used again at once.
 const NUMBERS: u32 = 800;
-/// Far less than a drain may take here.
+/// A stop that takes less than this has not waited for the time-out of the drain.
 const SHORT: Duration = Duration::from_secs(10);
 
 fn write_ecosystem(machine: &Machine, lines: &str) {
@@ -21,23 +20,23 @@ fn write_ecosystem(machine: &Machine, lines: &str) {
     machine.write(ECOSYSTEM, &format!("[[apps]]\n{user}{lines}\n"));
 }
 
-/// The kernel gives each PID namespace a limit of its own since Linux 6.14; before that this would be the host's.
+/// Whether each PID namespace has a `pid_max` of its own, as since Linux 6.14. Before, it would be that of the host.
 fn has_own_numbers() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
     (numbers.next(), numbers.next()) >= (Some(6u32), Some(14))
 }
 
-/// Has numbers come round in no time.
+/// Limits the PIDs of the machine, so that they are soon used again.
 fn shrink_numbers(machine: &Machine) {
     let of_host = || std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
     let before = of_host();
-    // What a container sees of them by itself cannot be written.
+    // The /proc of a container is read-only there, so another one is mounted.
     let script = format!(
         "mkdir /run/own && mount -t proc proc /run/own && echo {NUMBERS} >/run/own/sys/kernel/pid_max"
     );
     machine.sh(&script).ok();
-    assert_eq!(of_host(), before, "those of the host");
+    assert_eq!(of_host(), before, "`pid_max` of the host must not change");
 }
 
 /// Starts one of `tests/apps` as a service that has nothing to do with rsgen.
@@ -46,13 +45,14 @@ fn start_service(machine: &Machine, command: &[&str]) {
     machine.run(&[&run[..], command].concat()).ok();
 }
 
-/// So many children the stranger has had.
+/// The number of children that the stranger has had.
 fn children(machine: &Machine) -> u32 {
     let said = machine.run(&["cat", "/srv/children"]);
     said.text().parse().unwrap_or(0)
 }
 
-/// A thread is looked at, and by the time that it is stopped its number is one of a service of root's.
+/// By the time that the drain stops a thread which it has inspected, the thread's number may be that of a process of a service
+/// that runs as root.
 pub(crate) fn a_stranger_with_the_number_of_a_thread_is_left_alone(machine: &mut Machine) {
     compile(machine, "churn.c", FLAGS, "/srv/web/churn");
     compile(machine, "stranger.c", FLAGS, "/srv/stranger");
@@ -68,7 +68,7 @@ pub(crate) fn a_stranger_with_the_number_of_a_thread_is_left_alone(machine: &mut
     start_service(machine, &["/srv/stranger", "100"]);
     for _ in 0..10 {
         let before = children(machine);
-        wait_until(SOON, "all numbers to come round", || {
+        wait_until(SOON, "every PID to be used again", || {
             children(machine) >= before + NUMBERS
         });
         machine.systemctl(&["restart", "web@0.service"]).ok();
@@ -76,10 +76,10 @@ pub(crate) fn a_stranger_with_the_number_of_a_thread_is_left_alone(machine: &mut
     }
 }
 
-/// What a program makes of itself, on which port, and what is said of its drain.
+/// The states into which a program brings itself, each with its port and with the message of its drain.
 const STATES: &[(&str, u32, &str)] = &[
     ("stopped", 3001, ""),
-    ("vfork", 3002, "no thread of it can be stopped"),
+    ("vfork", 3002, "none of its threads can be stopped"),
     ("no-vdso", 3003, "it has no vDSO"),
     ("forks", 3004, ""),
     ("accept", 3005, ""),
@@ -106,8 +106,9 @@ pub(crate) fn whatever_a_program_makes_of_itself_its_stop_is_short(machine: &mut
     }
 }
 
-/// The dead listener is made of a socket of the program, which puts somebody else's in its place meanwhile.
-pub(crate) fn a_socket_that_others_share_is_never_made_a_dead_one(machine: &mut Machine) {
+/// The drain turns a fresh socket of the program into an unreachable one. Meanwhile the program puts a socket that it shares
+/// with another service under the same number.
+pub(crate) fn a_socket_that_others_share_is_never_made_unreachable(machine: &mut Machine) {
     compile(machine, "hold.c", FLAGS, "/srv/web/hold");
     let share = machine.write_app("share.py", "/srv");
     start_service(machine, &["python3", &share]);
@@ -128,7 +129,7 @@ pub(crate) fn a_socket_that_others_share_is_never_made_a_dead_one(machine: &mut 
         restart("shuffle");
     }
     install("swap");
-    wait_until(SOON, "swaps that come in time", || {
+    wait_until(SOON, "three sockets swapped at the right moment", || {
         restart("swap");
         let journal = machine.journal("web@0");
         journal.matches("goes on accepting").count() >= 3
@@ -163,7 +164,7 @@ pub(crate) fn a_helper_stays_small_whatever_is_sent_to_it(machine: &mut Machine)
         "name = \"web\"\nscript = \"flood.py\"\nlisten = \"0.0.0.0:3000\"\nready = \"message\"";
     write_ecosystem(machine, ready);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    wait_until(SOON, "all to be sent", || {
+    wait_until(SOON, "the whole line to be sent", || {
         machine.run(&["test", "-e", "/srv/web/sent"]).status == 0
     });
     let status = machine.read(&format!("/proc/{}/status", helper(machine)));
@@ -172,7 +173,7 @@ pub(crate) fn a_helper_stays_small_whatever_is_sent_to_it(machine: &mut Machine)
     assert!(kib.is_some_and(|kib| kib < 8192), "{status}");
 }
 
-/// Connections that begin all at once, and say how many of them were answered.
+/// A client that opens 800 connections at once, and prints how many of them were answered.
 const CROWD: &str = "
 import asyncio, socket
 async def ask():
@@ -194,7 +195,7 @@ pub(crate) fn a_full_queue_loses_nothing(machine: &mut Machine) {
     write_ecosystem(machine, lines);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     let crowd = machine.spawn(&["python3", "-c", CROWD]);
-    wait_until(SOON, "a queue that is full", || {
+    wait_until(SOON, "a full queue", || {
         let sockets = machine.run(&["ss", "-Hltn", "sport = :3000"]).ok();
         let waiting = sockets.text().split_whitespace().nth(1);
         waiting.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n > 200))

@@ -1,4 +1,4 @@
-//! With `PrivatePIDs=` a program is the init of a PID namespace, and gets what any other gets.
+//! With `PrivatePIDs=` a program is the init of a PID namespace. Handover and drain work for it as for any other program.
 
 #![expect(clippy::expect_used, reason = "a spec without an answer has failed")]
 
@@ -7,7 +7,7 @@ use testbed::{Machine, wait_until};
 use crate::cluster::{ECOSYSTEM, SOON};
 use crate::drain;
 
-/// The systemd that brought `PrivatePIDs=`.
+/// The version of systemd that introduced `PrivatePIDs=`.
 const SINCE: u32 = 257;
 const LINE: &str = "service.PrivatePIDs = true";
 
@@ -25,7 +25,7 @@ pub(crate) fn meets_no_child_but_its_own(machine: &mut Machine) {
         !is_init,
         "{checked}"
     );
-    // Twice: what is left of the first request would be met by the second.
+    // The second request would notice a child that is left of the first.
     for _ in 0..2 {
         let answer = machine.get(3000).expect("an answer");
         assert_eq!(answer.starts_with("pid 1,"), is_init, "{answer}");
@@ -46,7 +46,7 @@ pub(crate) fn meets_no_child_but_its_own(machine: &mut Machine) {
     assert!(!journal.contains("SIGKILL"), "{journal}");
 }
 
-/// The kernel keeps signals from an init that has no handler for them.
+/// The kernel does not deliver a signal to an init without a handler for it.
 pub(crate) fn is_stopped_while_it_is_paused_after_a_crash(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     let app = format!(
@@ -65,7 +65,7 @@ pub(crate) fn is_stopped_while_it_is_paused_after_a_crash(machine: &mut Machine)
             .contains("waiting")
     });
     machine.systemctl(&["stop", "web@0.service"]).ok();
-    // Ended by SIGINT, or with the status of a worker that is stopped; a program that was started would have ended with 1.
+    // The worker ends by SIGINT, or as an init with status 143. A program that was started would have exited with 1.
     let is_init = machine.systemd_version() >= SINCE;
     let status = machine.property("web@0.service", "ExecMainStatus");
     assert_eq!(status, if is_init { "143" } else { "2" });
@@ -80,7 +80,7 @@ pub(crate) fn with_threads_in_accept_loses_nothing(machine: &mut Machine) {
     drain::loses_nothing(machine, "threads.py", LINE);
 }
 
-/// In a container, where the drain has to tell the filters of the unit from those of the program.
+/// The machine is a container, in which the drain has to tell the seccomp filters of the unit from those of the program.
 pub(crate) fn that_was_passed_the_socket_loses_nothing(machine: &mut Machine) {
     let lines = format!("handover = \"fds\"\nargs = [\"3\"]\nservice.NonBlocking = \"no\"\n{LINE}");
     drain::loses_nothing(machine, "threads.py", &lines);

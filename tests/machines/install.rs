@@ -1,4 +1,4 @@
-//! `rsgen install` and `uninstall`: what they write, what they leave alone, and that twice is once.
+//! `rsgen install` and `uninstall`: what they write, what they leave alone, and that a second run changes nothing.
 
 use testbed::{Machine, wait_until};
 
@@ -81,7 +81,7 @@ pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
     assert_exactly(machine, 3);
 }
 
-/// What systemd makes of a drop-in, and what rsgen does, wherever it lies.
+/// systemd and rsgen agree on which folders of drop-ins count.
 pub(crate) fn a_drop_in_that_brings_a_limit_back_is_refused(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     let app = "[[apps]]\nname = \"my-web\"\nscript = \"graceful.js\"\nlisten = 3000\n";

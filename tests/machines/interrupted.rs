@@ -1,14 +1,14 @@
-//! What happens in the middle of a walk, and what it leaves.
+//! Interruptions in the middle of a walk, and the state after them.
 
 use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
 
-/// Begins a reload and returns when its first instance is being replaced.
+/// Starts a reload and returns when its first instance is being replaced.
 fn begin(machine: &Machine, command: &[&str]) -> testbed::Running {
     let before = pids(machine, 1);
     let reload = machine.spawn(command);
-    wait_until(SOON, "the walk to be in its middle", || {
+    wait_until(SOON, "an instance to be replaced", || {
         pids(machine, 1) != before
     });
     assert_eq!(machine.state("web.service"), "reloading");
@@ -76,7 +76,7 @@ pub(crate) fn a_daemon_reexec_in_the_middle_is_survived(machine: &mut Machine) {
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.systemctl(&["daemon-reexec"]).ok();
-    // The systemd that tells of the job's end has another name on the bus than the one that was asked.
+    // After the daemon-reexec, systemd signals the end of the job under another unique name on the bus.
     reload.wait().ok().says("done: 4 of 4 replaced");
     wait_until(SOON, "the walk to end", || {
         machine.state("web.service") == "active"

@@ -1,4 +1,4 @@
-//! Time that an app asks for without end, and jobs that somebody else's job cancels.
+//! Apps that extend their time-outs without end, and jobs that somebody else's job cancels.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, install, instances, listener, pids, write_ecosystem,
 };
 
-/// Such a stop takes three seconds by itself, and is ended after eight.
+/// With these keys a stop may take three seconds, and rsgen kills the instance after eight.
 const QUICK: &str = "drain_timeout = \"1s\"\nkill_timeout = \"1s\"\nsettle = \"100ms\"";
-/// Far less than the minute for which the app asks each second.
+/// A deadline that is far below the minute for which the app asks each second.
 const IN_TIME: Duration = Duration::from_secs(30);
 
 fn in_time(machine: &Machine, command: &[&str]) -> Output {
@@ -19,7 +19,8 @@ fn in_time(machine: &Machine, command: &[&str]) -> Output {
     done
 }
 
-/// Those that had to be killed have failed, as systemd says of every program that it kills at last.
+/// Asserts that nothing runs. Instances that had to be killed are `failed`, as for every program that systemd kills with
+/// SIGKILL after a stop.
 fn assert_gone(machine: &Machine) {
     let left = instances(machine);
     assert!(left.iter().all(|i| i.ends_with(" failed")), "{left:?}");
@@ -69,7 +70,7 @@ pub(crate) fn a_reload_and_a_restart_replace_it(machine: &mut Machine) {
     let _ = told.says("done: 2 of 2 replaced");
     assert_exactly(machine, 2);
     assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
-    // What it had taken and not answered went with it; nobody was refused.
+    // The killed instances lose the requests that they had not answered, but no connection is refused.
     let report = load.stop();
     assert!(!report.to_string().contains("Refused"), "{report}");
 
@@ -81,12 +82,12 @@ pub(crate) fn a_reload_and_a_restart_replace_it(machine: &mut Machine) {
 
 pub(crate) fn the_machine_goes_down_in_time_with_it(machine: &mut Machine) {
     install(machine, "clings.py", "2", QUICK);
-    // No later than a minute, or this fails.
+    // Fails after a minute.
     machine.power_cycle(PowerLoss::Clean);
     assert_exactly(machine, 2);
 }
 
-/// Units that an older version pinned say nothing of the longest stop, and less to the worker and the drain.
+/// Units that an older version pinned lack the longest stop, and some arguments of the worker and the drain.
 pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut Machine) {
     install(machine, "clings.py", "1", QUICK);
     machine
@@ -97,7 +98,7 @@ pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut
         let unit = machine.read(&format!("/etc/systemd/system/{unit}.service"));
         assert!(!unit.contains(lost), "{unit}");
     }
-    // And a walk of that version has succeeded, as its note tells.
+    // The note of a successful walk of that version.
     machine.write("/run/rsgen/web/walk.done", "1 Plan { app: \"web\" }");
     let before = pids(machine, 1);
     machine.systemctl(&["reload", "web"]).ok();
@@ -132,7 +133,7 @@ pub(crate) fn one_that_asks_for_time_at_its_start_holds_up_nobody(machine: &mut 
     assert_gone(machine);
 }
 
-/// What somebody may do who may start `other.service` and nothing else.
+/// Cancels all jobs, as a user can who may start `other.service` and nothing else.
 fn cancel_all(machine: &Machine) {
     machine
         .run(&[
@@ -155,7 +156,7 @@ fn write_other(machine: &Machine) {
     machine.systemctl(&["daemon-reload"]).ok();
 }
 
-/// Runs a command, and cancels every job there is again and again meanwhile.
+/// Runs a command, and meanwhile cancels all jobs again and again.
 fn cancelled(machine: &Machine, command: &[&str]) -> Output {
     let running = machine.spawn(command);
     while !running.is_over() {
@@ -220,7 +221,7 @@ pub(crate) fn starts_and_stops_whose_jobs_are_cancelled_come_to_their_end(machin
             assert!(told.stderr.contains(WORDS), "{told}");
             machine.run(&["rsgen", "stop", "web"]).ok();
         }
-        // A stop whose job was cancelled goes on, and nobody can wait for it any more.
+        // A stop goes on when its job is cancelled, but rsgen cannot wait for it any more.
         wait_until(SOON, "instances to end", || {
             let left = instances(machine);
             left.iter().all(|i| i.ends_with(" failed"))
@@ -237,7 +238,7 @@ pub(crate) fn starts_and_stops_whose_jobs_are_cancelled_come_to_their_end(machin
     }
 }
 
-/// What every user may do: send a signal to one who is on the bus, as if a job had ended.
+/// A script that sends a forged `JobRemoved` to every client on the bus, as any user can.
 const FORGE: &str = "
 bus=/org/freedesktop/systemd1
 while :; do

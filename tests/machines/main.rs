@@ -1,4 +1,4 @@
-//! What must hold on machines with a real systemd; see `testbed::runner`.
+//! Everything that must hold on machines with a real systemd, as a list of specs; see `testbed::runner`.
 
 #![expect(
     clippy::indexing_slicing,
@@ -105,7 +105,7 @@ const HARNESS: &[Spec] = specs![
 const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,
     environment::finds_no_capability_in_the_worker,
-    environment::nor_do_the_mask_and_the_limits_of_the_unit,
+    environment::that_has_a_umask_and_limits_spoils_no_state,
 ];
 
 const ENDS: &[Spec] = specs![
@@ -120,12 +120,12 @@ const ENDS: &[Spec] = specs![
 
 const TRACING: &[Spec] = specs![
     tracing::opens_no_sandbox_while_a_datagram_is_awaited,
-    tracing::opens_no_sandbox_for_a_gate_that_is_rewritten,
+    tracing::opens_no_sandbox_for_a_vdso_that_is_rewritten,
     tracing::runs_no_code_of_a_program_that_it_becomes,
-    tracing::puts_filters_aside_for_the_calls_of_a_drain,
-    tracing::ends_in_time_for_a_gate_that_cannot_be_executed,
-    tracing::ends_in_time_for_more_descriptors_than_it_can_see_to,
-    tracing::ends_in_time_when_what_drains_hangs,
+    tracing::suspends_filters_for_the_calls_of_a_drain,
+    tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
+    tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
+    tracing::ends_in_time_when_the_child_of_the_drain_hangs,
 ];
 
 const RELOAD: &[Spec] = specs![
@@ -223,7 +223,7 @@ const FAULTS: &[Spec] = specs![
 const HOSTILE: &[Spec] = specs![
     hostile::a_stranger_with_the_number_of_a_thread_is_left_alone,
     hostile::whatever_a_program_makes_of_itself_its_stop_is_short,
-    hostile::a_socket_that_others_share_is_never_made_a_dead_one,
+    hostile::a_socket_that_others_share_is_never_made_unreachable,
     hostile::a_helper_is_out_of_reach_of_its_programs_user,
     hostile::a_helper_stays_small_whatever_is_sent_to_it,
     hostile::a_full_queue_loses_nothing,
@@ -337,7 +337,7 @@ const SCHEDULE: &[Spec] = specs![
 
 const VALUES: &[Spec] = specs![
     values::arrive_byte_for_byte,
-    values::or_are_refused,
+    values::that_no_unit_can_hold_are_refused,
     values::make_units_without_fault,
     env_files::are_known_as_systemd_knows_them,
     env_files::give_a_program_the_same_by_worker_and_by_systemd,

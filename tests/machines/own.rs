@@ -1,4 +1,4 @@
-//! What systemd sees and does is the program's own: nothing stands between the two.
+//! systemd supervises the program itself: its PID, exit status, signals, core dumps and watchdog, with nothing in between.
 
 use testbed::{Machine, wait_for, wait_until};
 
@@ -14,19 +14,19 @@ fn install(machine: &Machine) {
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }
 
-/// Does something that ends the program, and waits for systemd's words on it and for the next one.
+/// Ends the program by a signal, waits until it runs again, and returns what systemd has logged about the end.
 fn ends(machine: &Machine, signal: &str) -> String {
     let before = machine.main_pid(UNIT);
     machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
     machine
         .systemctl(&["kill", "--signal", signal, "--kill-whom=main", UNIT])
         .ok();
-    let said = wait_for(SOON, "systemd's verdict", || {
+    let said = wait_for(SOON, "systemd to log the end of the program", || {
         let journal = machine.journal(UNIT);
         let line = journal.lines().find(|l| l.contains("Failed with result"));
         line.map(str::to_owned)
     });
-    wait_until(SOON, "the next one", || {
+    wait_until(SOON, "the program to run again", || {
         machine.state(UNIT) == "active" && machine.main_pid(UNIT) != before
     });
     said + &machine.journal(UNIT)

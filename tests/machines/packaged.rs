@@ -29,7 +29,7 @@ fn serves(machine: &Machine, port: u16, words: &str) {
     });
 }
 
-/// An upgrade of the example replaces its instances without losing a request.
+/// Upgrades the example, which replaces its instances without losing a request.
 fn upgrade_under_load(machine: &Machine, example: &str, port: u16) {
     let load = Load::start(machine, &Traffic::on_port(port, 5));
     load.wait_answered(100);
@@ -39,7 +39,7 @@ fn upgrade_under_load(machine: &Machine, example: &str, port: u16) {
     serves(machine, port, &format!("{example}, version 2.0"));
 }
 
-/// dpkg says so, and what serves goes on serving; the version before is installed again.
+/// Asserts that dpkg reports the failure and that the serving instances go on; then installs the previous version again.
 fn a_version_that_crashes_is_refused(machine: &Machine) {
     let server = "/pkg/packages/server.js";
     machine.write(server, "throw new Error('a bug');\n");
@@ -58,7 +58,7 @@ fn a_version_that_crashes_is_refused(machine: &Machine) {
     load.stop().assert_nothing_lost();
 }
 
-/// Purges the example; nothing of its app is left.
+/// Purges the example, and asserts that nothing of its app is left.
 fn purge(machine: &Machine, package: &str) {
     machine.run(&["dpkg", "--purge", package]).ok();
     machine.systemctl(&["daemon-reload"]).ok();
@@ -143,7 +143,7 @@ pub(crate) fn an_ecosystem_file_of_a_package_is_an_app_that_etc_changes_and_mask
     machine.run(&mask).ok();
     machine.systemctl(&["daemon-reload"]).ok();
     machine.systemctl(&["start", "hello-file.service"]).exits(5);
-    // A masked app stays masked through an upgrade of its package.
+    // A masked app stays masked when its package is upgraded.
     install(&machine, "file", "1.0");
     machine.systemctl(&["start", "hello-file.service"]).exits(5);
     machine.run(&["rm", "/etc/rsgen/hello-file.toml"]).ok();

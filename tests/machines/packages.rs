@@ -10,7 +10,7 @@ use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, instances, listen
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const OLDER: &str = "0.0.1";
 
-/// A machine without rsgen, and below /pkg both packages of this version and of an older one.
+/// A machine without rsgen that has both packages of this version and of an older one below /pkg.
 pub(crate) fn bare(machine: &Machine) -> Machine {
     let bare = Machine::boot(machine.release());
     bare.run(&["mkdir", "/pkg"]).ok();
@@ -43,7 +43,7 @@ pub(crate) fn with_deb(machine: &Machine) -> Machine {
     packaged
 }
 
-/// Every path of ours where packages and `rsgen` write.
+/// All paths of rsgen below the folders to which packages and `rsgen` write.
 fn traces(machine: &Machine) -> String {
     let find = "find /etc /usr /var/lib /run -xdev \\( -path /run/log \\) -prune \
                 -o \\( -name '*rsgen*' -o -path '/etc/systemd/system/web*' \\) -print | sort";
@@ -71,7 +71,7 @@ pub(crate) fn bring_what_units_and_people_need(machine: &mut Machine) {
         machine.run(&["test", "-f", file]).ok();
     }
     generates_for_users(&machine);
-    // What is unpacked is what was packed.
+    // The unpacked files are those of the package.
     assert_eq!(machine.run(&["dpkg", "--verify", "rsgen"]).ok().text(), "");
     machine.run(&["test", "-d", "/run/rsgen"]).ok();
     let completions = machine.run(&["rsgen", "completions", "bash"]).ok();
@@ -81,7 +81,7 @@ pub(crate) fn bring_what_units_and_people_need(machine: &mut Machine) {
     );
 }
 
-/// The generator of user managers is there, and knows by its folder whose apps it is to look for.
+/// Asserts that the user generator is installed, and that it finds the apps of the user whose output folder it gets.
 fn generates_for_users(machine: &Machine) {
     machine.write(
         "/root/.config/rsgen/mine.toml",
@@ -120,7 +120,7 @@ fn upgrade_under_load(machine: &Machine, upgrade: &[&str]) {
     assert_exactly(machine, 2);
 }
 
-/// Back to the older version and forth again, while instances are being replaced.
+/// Downgrades to the older version and upgrades again, while instances are being replaced.
 fn upgrade_in_the_middle_of_a_reload(machine: &Machine) {
     let before = pids(machine, 2);
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
@@ -136,10 +136,10 @@ fn upgrade_in_the_middle_of_a_reload(machine: &Machine) {
     assert_exactly(machine, 2);
 }
 
-/// The worker's path in the units of 0.1.0.
+/// The path of the worker in units of 0.1.0.
 const OLD_WORKER: &str = "/usr/lib/rsgen/rsgen-worker";
 
-/// Has the pinned units name the worker as those of 0.1.0 did.
+/// Changes the path of the worker in the pinned units to that of 0.1.0.
 fn name_the_old_worker(machine: &Machine) {
     machine
         .sh(&format!(
@@ -150,7 +150,7 @@ fn name_the_old_worker(machine: &Machine) {
     assert_eq!(workers_in_units(machine), [OLD_WORKER, OLD_WORKER]);
 }
 
-/// The worker in `ExecStart=` and in `ExecStop=`.
+/// The path of the worker in `ExecStart=` and in `ExecStop=`.
 fn workers_in_units(machine: &Machine) -> Vec<String> {
     let unit = machine.read("/etc/systemd/system/web@.service");
     let paths = unit.split_whitespace().filter_map(|word| {
@@ -160,7 +160,7 @@ fn workers_in_units(machine: &Machine) -> Vec<String> {
     paths.collect()
 }
 
-/// Units that name the old path start, drain and are reloaded; then a command moves them to the new one.
+/// Asserts that units with the old path start, drain and reload, and that a command rewrites them with the new path.
 fn old_units_work_and_move_by(machine: &Machine, command: &[&str]) {
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
     machine.systemctl(&["reload", "web"]).ok();
@@ -176,7 +176,7 @@ fn old_units_work_and_move_by(machine: &Machine, command: &[&str]) {
     assert!(!journal.contains("without a drain"), "{journal}");
 }
 
-/// The older package as 0.1.0 was laid out, with no folder `bin`.
+/// Builds a package with the paths of 0.1.0, which has no folder `bin`.
 fn old_deb(machine: &Machine) -> String {
     let rebuild = format!(
         "dpkg-deb -R {} /pkg/old && cd /pkg/old/usr/lib/rsgen
@@ -209,7 +209,7 @@ pub(crate) fn units_of_an_older_version_work_until_they_are_written_anew(machine
     old_units_work_and_move_by(&machine, &["rsgen", "reload", "web"]);
 }
 
-/// A removal that is refused changes nothing that serves.
+/// Asserts that the removal is refused and changes nothing.
 fn refuses(machine: &Machine, removal: &[&str]) {
     let before = (pids(machine, 2), listener(machine));
     let told = machine.run(removal);
@@ -235,7 +235,7 @@ pub(crate) fn are_not_removed_while_an_app_is_installed_and_then_leave_nothing(
     let status = machine.sh("dpkg-query -W -f '${db:Status-Status}' rsgen");
     assert_eq!(status.text(), "installed");
 
-    // A mask is no app, and means nothing without rsgen.
+    // A mask is not an app, and means nothing without rsgen.
     let mask = ["ln", "-s", "/dev/null", "/etc/rsgen/other.toml"];
     machine.run(&mask).ok();
     machine.run(&["rsgen", "uninstall", "all"]).ok();
@@ -255,7 +255,7 @@ pub(crate) fn are_not_removed_while_an_app_is_installed_and_then_leave_nothing(
 pub(crate) fn of_rpm_are_installed_upgraded_verified_and_erased(machine: &mut Machine) {
     let machine = bare(machine);
     let before = traces(&machine);
-    // What it requires are packages of Debian here, which rpm does not know.
+    // The required packages are Debian packages on this machine, which rpm does not know.
     let rpm_run = |arguments: &[&str]| {
         let mut argv = vec!["rpm", "--nodeps"];
         argv.extend(arguments);

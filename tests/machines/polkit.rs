@@ -1,4 +1,4 @@
-//! The rights that the shipped example packaging/polkit/50-rsgen.rules gives, and that it gives no others.
+//! The shipped example packaging/polkit/50-rsgen.rules gives the rights that it describes, and no others.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use testbed::{Load, Machine, Output, Traffic};
 use crate::cluster::{self, SOON, assert_exactly, pids};
 
 const RULES: &str = "/etc/polkit-1/rules.d/50-rsgen.rules";
-/// Of group `deploy`.
+/// A member of the group `deploy`.
 const MEMBER: &str = "anna";
 const STRANGER: &str = "boris";
-/// How systemd says that polkit would have to ask for a password.
-/// systemd 252 and 257 say "Interactive authentication required", 262 "requires interactive authentication".
+/// A part of systemd's message when polkit would have to ask for a password: "Interactive authentication required" in systemd
+/// 252 and 257, "requires interactive authentication" in 262.
 const REFUSED: &str = "nteractive authentication";
-/// What the rules allow for `web.service`.
+/// The verbs that the rules allow for `web.service`.
 const ALLOWED: [&str; 3] = ["reload", "reload-or-restart", "restart"];
-/// The verbs of systemctl that change a unit or what systemd knows of it.
+/// The verbs of systemctl(1) that change a unit or its state in systemd.
 const VERBS: [&str; 12] = [
     "start",
     "stop",
@@ -31,7 +31,7 @@ const VERBS: [&str; 12] = [
     "revert",
 ];
 
-/// Installs `web` and `other`, the rules as they are shipped, and a user for each side of them.
+/// Installs `web` and `other`, the rules as they are shipped, and two users: a member of the group, and one who is not.
 fn prepare(machine: &Machine) {
     cluster::install(machine, "graceful.js", "2", "");
     let script = machine.read("/srv/web/graceful.js");
@@ -51,7 +51,7 @@ fn prepare(machine: &Machine) {
     machine.sh(&users).ok();
 }
 
-/// Runs a command as a user, without a terminal to ask on.
+/// Runs a command as a user, without a terminal on which polkit could ask for a password.
 fn run_as(machine: &Machine, user: &str, command: &[&str]) -> Output {
     let login = ["runuser", "-u", user, "--"];
     machine.run(&[&login[..], command].concat())
@@ -105,7 +105,7 @@ pub(crate) fn a_member_reloads_and_loses_nothing(machine: &mut Machine) {
 pub(crate) fn a_member_restarts_it_and_starts_it_where_it_is_stopped(machine: &mut Machine) {
     prepare(machine);
     let before = invocations(machine);
-    // polkit is not told the job mode.
+    // polkit does not learn the job mode.
     let restart = ["restart", "--job-mode=flush", "web.service"];
     systemctl_as(machine, MEMBER, &restart).ok();
     assert!(invocations(machine).iter().all(|i| !before.contains(i)));
@@ -118,7 +118,7 @@ pub(crate) fn a_member_restarts_it_and_starts_it_where_it_is_stopped(machine: &m
     }
 }
 
-/// Every command that the rules do not allow to a member.
+/// The commands that the rules do not allow even for a member.
 fn beyond_the_rules() -> Vec<Vec<&'static str>> {
     let mut commands = vec![
         vec!["daemon-reload"],
@@ -178,7 +178,7 @@ pub(crate) fn a_reload_by_rsgen_is_for_root(machine: &mut Machine) {
         .says("online");
 }
 
-/// The rules stay when an app goes. A transient unit of its name would run any command as root.
+/// The rules stay when the app is uninstalled. A transient unit of the app's name would then run any command as root.
 pub(crate) fn nothing_runs_in_the_name_of_an_app_that_is_not_there(machine: &mut Machine) {
     prepare(machine);
     machine.run(&["rsgen", "uninstall", "web"]).ok();

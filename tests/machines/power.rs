@@ -51,7 +51,11 @@ pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &
             "it waited for the instances"
         );
         assert_eq!(instances(machine), Vec::<String>::new());
-        assert_eq!(listener(machine), None, "the port is closed by then");
+        assert_eq!(
+            listener(machine),
+            None,
+            "the port is closed when the stop returns"
+        );
         assert_exactly(machine, 0);
         machine.systemctl(&["start", "web"]).ok();
         assert_exactly(machine, 3);
@@ -73,7 +77,7 @@ pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
     }
 }
 
-/// What it needs comes up late, a database say: until then it ends at once.
+/// The program exits at once until something that it needs, such as a database, is available.
 pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     let server = machine.read("/srv/web/graceful.js");
@@ -87,7 +91,9 @@ pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
     );
     let install = machine.spawn(&["rsgen", "install", crate::cluster::ECOSYSTEM]);
     let shown = |property| machine.property("web.service", property);
-    wait_until(SOON, "the start", || shown("ActiveState") == "activating");
+    wait_until(SOON, "the start to begin", || {
+        shown("ActiveState") == "activating"
+    });
     let step = shown("TimeoutStartUSec");
     let seconds = step.split(['.', 's']).next();
     let seconds: u64 = seconds.and_then(|s| s.parse().ok()).unwrap_or(0);
@@ -141,7 +147,9 @@ pub(crate) fn one_instance_is_stopped_started_and_restarted_by_its_name(machine:
 pub(crate) fn stopping_the_socket_stops_the_app(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "");
     machine.systemctl(&["stop", "web.socket"]).ok();
-    wait_until(SOON, "all to be gone", || instances(machine).is_empty());
+    wait_until(SOON, "all instances to be gone", || {
+        instances(machine).is_empty()
+    });
     assert_exactly(machine, 0);
     machine.systemctl(&["start", "web"]).ok();
     assert_exactly(machine, 2);

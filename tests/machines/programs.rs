@@ -1,5 +1,4 @@
-//! Servers as people have them, none of them changed: four instances each, reloaded again and again under
-//! load, and not one request lost.
+//! Unmodified servers of many kinds: four instances of each are reloaded again and again under load, and no request is lost.
 
 #![expect(clippy::unwrap_used, reason = "a client that cannot ask has failed")]
 
@@ -13,7 +12,7 @@ use testbed::{Load, Machine, Traffic, target_dir, wait_until};
 
 use crate::cluster::{SOON, assert_exactly};
 
-/// So many reloads each; `RELOADS=20` for a long look.
+/// The number of reloads of each server; `RELOADS=20` runs more.
 const RELOADS: u32 = 2;
 
 fn reloads() -> u32 {
@@ -21,13 +20,16 @@ fn reloads() -> u32 {
     given.and_then(|n| n.parse().ok()).unwrap_or(RELOADS)
 }
 
-/// Both sandboxes that there are; docs/sandboxing.md says that all of these run in either.
+/// The two sandboxes. docs/sandboxing.md says that all of these servers run in both.
 const SANDBOXES: [&str; 2] = ["default", "strict"];
 
 /// Installs four instances of a program, from the lines of its table.
 fn install(machine: &Machine, sandbox: &str, lines: &str) {
     let made = target_dir().join("programs");
-    assert!(made.join(".made").exists(), "`make programs` makes them");
+    assert!(
+        made.join(".made").exists(),
+        "the programs are not built: run `make programs`"
+    );
     if machine.run(&["test", "-e", "/srv/programs"]).status != 0 {
         machine.copy_in(Path::new(&made), "/srv/programs");
     }
@@ -42,7 +44,7 @@ fn install(machine: &Machine, sandbox: &str, lines: &str) {
     assert_exactly(machine, 4);
 }
 
-/// Twenty clients, each request on a connection of its own or on one that is kept.
+/// Reloads while twenty clients send requests, each on a connection of its own or on a kept connection.
 fn loses_nothing(machine: &Machine, lines: &str, keep_alive: bool) {
     for sandbox in SANDBOXES {
         loses_nothing_in(machine, sandbox, lines, keep_alive);
@@ -117,7 +119,7 @@ pub(crate) fn node_https(machine: &mut Machine) {
     }
 }
 
-/// Twenty clients that each send a datagram when the one before was answered, while all is reloaded.
+/// Reloads while twenty clients each send the next datagram when the last one was answered.
 fn answers_every_datagram(machine: &Machine, lines: &str) {
     for sandbox in SANDBOXES {
         install(machine, sandbox, lines);
@@ -156,7 +158,7 @@ pub(crate) fn answers_while_reloaded(machine: &Machine, reload: impl Fn()) {
     assert!(!journal.contains("goes on accepting"), "{journal}");
 }
 
-/// Who answered; one that is not answered is a failure.
+/// The instances that answered. A datagram without an answer is a failure.
 fn ask_until(socket: &UdpSocket, is_over: &AtomicBool) -> BTreeSet<String> {
     let mut instances = BTreeSet::new();
     let mut number = 0;
@@ -181,7 +183,7 @@ pub(crate) fn node_dgram(machine: &mut Machine) {
     answers_every_datagram(machine, &format!("script = \"dgram.js\"\n{DATAGRAMS}"));
 }
 
-/// It waits in recvfrom itself, and answers one after the other.
+/// This server waits in recvfrom(2), and answers one datagram after the other.
 pub(crate) fn python_with_datagrams(machine: &mut Machine) {
     let lines = "script = \"datagrams.py\"\nservice.NonBlocking = \"no\"";
     answers_every_datagram(machine, &format!("{lines}\n{DATAGRAMS}"));
@@ -192,7 +194,7 @@ pub(crate) fn python_asyncio(machine: &mut Machine) {
     loses_nothing(machine, lines, false);
 }
 
-/// One that comes from the registry of Python.
+/// Tests a server that is a Python package.
 fn python(machine: &Machine, module: &str, args: &str) {
     let lines = format!(
         "script = \"/usr/bin/python3\"\nargs = \"-m {module} {args}\"\nlisten = \"0.0.0.0:3000\"\n\
@@ -226,7 +228,7 @@ pub(crate) fn rust_axum(machine: &mut Machine) {
     );
 }
 
-/// It waits in accept itself, and its journal says that it needs the last line.
+/// This server waits in accept(2), so it needs the last line, as the worker says in the journal.
 const C: &str = "script = \"c\"\nlisten = \"0.0.0.0:3000\"\nenv = { PORT = \"3000\" }\n\
                  service = { NonBlocking = \"no\" }";
 
@@ -251,7 +253,7 @@ pub(crate) fn nothing_is_left_of_hundreds_of_starts(machine: &mut Machine) {
     let mut starts = 0;
     while starts < 400 && start.elapsed() < Duration::from_mins(2) {
         machine.sh("systemctl kill -s KILL 'web@*.service'").ok();
-        wait_until(SOON, "all to be up again", || {
+        wait_until(SOON, "all instances to be up again", || {
             machine
                 .systemctl(&["is-active", "web@0", "web@1", "web@2", "web@3"])
                 .status
@@ -265,7 +267,7 @@ pub(crate) fn nothing_is_left_of_hundreds_of_starts(machine: &mut Machine) {
     assert_eq!(traces(machine), before, "after {starts} starts");
 }
 
-/// Processes, control groups, files in /run/rsgen, and what PID 1 has open for the app.
+/// Processes, control groups, files in /run/rsgen, and the descriptors that PID 1 has open for the app.
 fn traces(machine: &Machine) -> String {
     let count = "ps -e -o comm= | grep -c -E '^(c|rsgen.*)$'; \
                  find /sys/fs/cgroup/system.slice -name 'web@*' | wc -l; \

@@ -1,4 +1,4 @@
-//! The rolling reload: what is replaced, in which order, and what a bad version touches.
+//! The rolling reload: what it replaces, in which order, and how it ends with a broken version.
 
 use testbed::{Load, Machine, Traffic, wait_until};
 

@@ -1,4 +1,4 @@
-//! What docs/sandboxing.md says of every sandbox, tried.
+//! Tests every statement of docs/sandboxing.md about the sandboxes.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,15 +7,15 @@ use testbed::Machine;
 
 use crate::cluster::ECOSYSTEM;
 
-/// A line of the page's table.
+/// A row of the page's table.
 struct Row {
     directives: Vec<String>,
-    /// What the journal says when it does not work.
+    /// The words in the journal when the program does not work.
     words: Option<String>,
     since: u32,
 }
 
-/// The cells of the page's table with this heading.
+/// The cells of the table on the page that has this heading.
 pub(crate) fn table(heading: &str) -> Vec<Vec<String>> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandboxing.md");
     let page = fs::read_to_string(page).unwrap_or_else(|e| panic!("{page}: {e}"));
@@ -38,7 +38,7 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// What stands in backticks.
+/// The parts of a text in backticks.
 fn quoted(text: &str) -> Vec<String> {
     let parts = text.split('`').skip(1).step_by(2);
     parts.map(str::to_owned).collect()
@@ -55,7 +55,7 @@ fn row(directives: &str, outcome: &str) -> Row {
     }
 }
 
-/// `[apps.service]`, where a directive that comes twice has a list.
+/// The table `[apps.service]`, in which a directive that occurs twice has a list.
 fn own_table(directives: &[String]) -> String {
     let account = directives.iter().find_map(|d| d.strip_prefix("User="));
     let account = account.map(|user| format!("user = {user:?}\n"));
@@ -82,7 +82,7 @@ pub(crate) fn is_what_the_page_says(machine: &mut Machine) {
     machine.write_app("python.py", "/srv/web");
     let mut wrong = String::new();
     let rows = rows();
-    assert!(rows.len() > 30, "the page has lost its table");
+    assert!(rows.len() > 30, "the table of the page was not found");
     for row in rows
         .iter()
         .filter(|r| r.since <= machine.release().systemd())
@@ -96,7 +96,7 @@ pub(crate) fn is_what_the_page_says(machine: &mut Machine) {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// As on a kernel that was built without it.
+/// A filter that makes seccomp(2) fail with `ENOSYS` stands in for a kernel that was built without it.
 pub(crate) fn a_kernel_that_cannot_is_told_by_check(machine: &mut Machine) {
     machine.write_app("python.py", "/srv/web");
     let app =
@@ -160,7 +160,7 @@ fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
     }
 }
 
-/// What a program of the page's table does before it serves, in Python.
+/// The Python code that a program of the page's table runs before it serves.
 const DOES: &[(&str, &str)] = &[
     (
         "makes namespaces of its own, as Chromium does for its sandbox",
@@ -189,7 +189,7 @@ const DOES: &[(&str, &str)] = &[
     ("becomes another user", "os.setuid(7)"),
 ];
 
-/// Each without what the page says that it needs, and with it.
+/// Runs each program without the setting that it needs according to the page, and with it.
 pub(crate) fn the_units_own_leaves_out_what_the_page_says(machine: &mut Machine) {
     let rows = table("| a program that | with | needs in `[apps.service]` |");
     machine

@@ -1,4 +1,4 @@
-//! What rsgen shows is harmless: whatever a program, a name or a file says, no terminal and no journal obeys it.
+//! Text that rsgen shows is harmless: whatever a program, a name or a file contains, no terminal or journal interprets it.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use testbed::{Machine, Output, wait_until};
 use crate::cluster::{ECOSYSTEM, SOON, deploy, install, write_ecosystem};
 use crate::user;
 
-/// What `rude.js` prints, made visible.
+/// The output of `rude.js`, made visible.
 const RUDE: &str = r"rude \x1b]52;c;ZXZpbA==\x07\x1b[2J\u{9b}2J\x0d\x7f\u{202e}backwards";
 
-/// Before the server, so that it dies as `rude.js` does.
+/// Code that is put before that of the server, so that the server dies as `rude.js` does.
 const TURNS_RUDE: &str = "require('/srv/web/rude.js');\nconst http";
 
-/// Whether a terminal would do something other than to show it.
+/// Whether a terminal would interpret the character rather than show it.
 fn is_obeyed(c: char) -> bool {
     let of_lines = c == '\n' || c == '\t';
     c.is_control() && !of_lines
@@ -27,7 +27,7 @@ fn assert_harmless(output: &Output) {
     }
 }
 
-/// All that rsgen wrote to the journal as the cluster unit, with each line's priority.
+/// Everything that the cluster unit has written to the journal, with the priority of each line.
 fn journal_of_the_cluster(machine: &Machine) -> Output {
     let fields = "--output-fields=MESSAGE,PRIORITY";
     let json = machine.run(&[
@@ -41,7 +41,7 @@ fn journal_of_the_cluster(machine: &Machine) -> Output {
     json.ok()
 }
 
-/// No control character in there, and nothing that is urgent because a program said so.
+/// Asserts that the journal has no control character, and no line whose priority was chosen by a program.
 #[track_caller]
 fn assert_harmless_journal(machine: &Machine) {
     let said = journal_of_the_cluster(machine);
@@ -49,7 +49,7 @@ fn assert_harmless_journal(machine: &Machine) {
         !said.stdout.contains("\\u001b") && !said.stdout.contains("\\u009b"),
         "{said}"
     );
-    // A message of bytes that are no text is a list of numbers in there.
+    // journalctl shows a message that is not text as a list of numbers.
     assert!(!said.stdout.contains("\"MESSAGE\":["), "{said}");
     assert!(!said.stdout.contains("\"PRIORITY\":\"0\""), "{said}");
     assert_harmless(&said);
@@ -61,7 +61,7 @@ pub(crate) fn the_last_words_of_a_start_are_made_visible(machine: &mut Machine) 
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     assert_harmless(&told);
     let told = told.says(RUDE).says("  <0>forged");
-    // Made visible once, by whoever saw it first.
+    // The text was made visible only once.
     assert!(!told.stdout.contains(r"\\x1b"), "{told}");
     assert_harmless_journal(machine);
     assert_harmless(&machine.run(&["rsgen", "list"]).ok().says("errored"));
@@ -126,7 +126,7 @@ pub(crate) fn names_and_values_are_made_visible(machine: &mut Machine) {
         let told = machine.run(&[&["rsgen"], arguments].concat());
         assert_harmless(&told);
         assert!(!told.stderr.contains("\nerror: no"), "{told}");
-        // Some of it systemd 262 has escaped already where it is systemd that refuses.
+        // In its own refusals systemd 262 has already escaped some characters.
         let shown = told.to_string().replace(r"\\x", r"\x");
         assert!(shown.contains(r"\x1b]0;x\x07\u{202e}\x0a"), "{told}");
     }
@@ -154,7 +154,7 @@ pub(crate) fn worker_and_generator_write_one_line_for_each_fault(machine: &mut M
 
     machine.write("/etc/rsgen/a\u{1b}[2J\n<0>forged.toml", "");
     let generator = "/usr/lib/systemd/system-generators/rsgen-generator /run/out /run/out /run/out";
-    // Where there is a ring buffer of the kernel, the lines would go there.
+    // With a kernel log buffer the lines would go there.
     let told = machine.sh(&format!(
         "mkdir /run/out; rm -f /dev/kmsg; mkdir /dev/kmsg; {generator}"
     ));
@@ -185,7 +185,7 @@ pub(crate) fn a_user_sees_the_words_of_an_app_of_the_users_own(machine: &mut Mac
     assert_harmless(&told.says(RUDE));
 }
 
-/// What an ordinary user runs as `web@N.service`: its words, under the invocation of the app's own unit.
+/// A command by which an ordinary user logs as `web@N.service`, with the invocation ID of the app's own unit.
 fn pretender(number: u32) -> String {
     let unit = format!("web@{number}.service");
     format!(

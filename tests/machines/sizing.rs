@@ -1,4 +1,4 @@
-//! How many instances there are, on this machine and the next, and after a boot.
+//! The number of instances: on this machine, on one with more CPUs, and after a boot.
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
@@ -68,11 +68,11 @@ pub(crate) fn after_a_boot_it_serves_and_fits_the_machine(machine: &mut Machine)
     assert_exactly(machine, all);
     machine.power_off(PowerLoss::Clean);
     machine.power_on(Some("0"));
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, 1);
     machine.power_off(PowerLoss::Cut);
     machine.power_on(None);
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, all);
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn a_bigger_machine_gets_more_than_was_pinned(machine: &mut Machine) 
     machine.power_off(PowerLoss::Cut);
     machine.power_on(None);
     let all = cpus(machine);
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, all);
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
     assert_exactly(machine, 2);
     machine.run(&["rsgen", "reload", "web"]).ok();
     machine.power_cycle(PowerLoss::Cut);
-    wait_until(SOON, "it to serve", || machine.get(3000).is_ok());
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, 2);
     machine.write("/etc/rsgen/web.toml.d/scale.toml", "instances = 3\n");
     machine.run(&["rsgen", "reload", "web"]).ok();

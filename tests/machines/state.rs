@@ -1,4 +1,4 @@
-//! The state below /run/rsgen is root's: whatever other users plant there, hold or read, nothing comes of it.
+//! The state below /run/rsgen belongs to root: whatever other users plant, lock or read there does no harm.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use testbed::{Machine, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, install, pids};
 
-/// Where the state of the app lies.
+/// The state folder of the app.
 const STATE: &str = "/run/rsgen/web";
-/// A file of root's that others would like to change.
+/// A file of root that must not change.
 const VICTIM: &str = "/etc/victim";
 const UNTOUCHED: &str = "as root wrote it\n";
 
-/// Opens and locks whatever may be opened below /run/rsgen, says so and stays.
+/// A script that opens and locks every file below /run/rsgen that it may open, prints them, and waits.
 const HOLDER: &str = r#"
 import fcntl, os, signal
 held = []
@@ -27,7 +27,7 @@ open("/tmp/held", "w").close()
 signal.pause()
 "#;
 
-/// Runs a shell script as a user who has nothing to do with rsgen; what it may not do, it does not.
+/// Runs a shell script as a user who has nothing to do with rsgen. Commands that fail are ignored.
 fn as_nobody(machine: &Machine, script: &str) {
     machine.run(&["runuser", "-u", "nobody", "--", "sh", "-c", script]);
 }
@@ -36,7 +36,7 @@ fn is_there(machine: &Machine, path: &str) -> bool {
     machine.run(&["test", "-e", path]).status == 0
 }
 
-/// Kills an instance; returns when it is there again and its death was counted.
+/// Kills an instance; returns when it is active again and its death was counted.
 fn die(machine: &Machine) {
     let before = pids(machine, 1);
     let counted = || machine.sh(&format!("stat -c %i {STATE}/0.deaths")).stdout;
@@ -51,7 +51,7 @@ fn die(machine: &Machine) {
     });
 }
 
-/// What below /run/rsgen is not root's alone: others could write it, or it is theirs.
+/// The files below /run/rsgen that belong to other users, or that others could write.
 fn astray(machine: &Machine) -> String {
     let found =
         "find /run/rsgen '(' -not -user root -o -perm /022 -not -type l ')' -printf '%M %u %p\\n'";
@@ -69,13 +69,15 @@ pub(crate) fn whoever_holds_what_may_be_opened_does_not_delay_a_reload(machine: 
     install(machine, "graceful.js", "2", "settle = 0");
     reload(machine);
     machine.write("/srv/holder.py", HOLDER);
-    // As it is, and then as an older version left it.
+    // First with the lock of this version, and then with that of an older one.
     for before in ["true", "umask 022; rm -f lock; : >lock; chmod 644 lock"] {
         machine.sh(&format!("cd {STATE}; {before}")).ok();
         machine
             .sh("rm -f /tmp/held; systemd-run -q --uid=nobody --unit=holder python3 /srv/holder.py")
             .ok();
-        wait_until(SOON, "all to be held", || is_there(machine, "/tmp/held"));
+        wait_until(SOON, "all files to be held open", || {
+            is_there(machine, "/tmp/held")
+        });
         let was = pids(machine, 2);
         reload(machine);
         assert!(pids(machine, 2).iter().all(|pid| !was.contains(pid)));
@@ -118,7 +120,7 @@ pub(crate) fn the_umask_of_an_app_is_not_that_of_its_state(machine: &mut Machine
 pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mut Machine) {
     machine.write(VICTIM, UNTOUCHED);
     install(machine, "graceful.js", "2", "settle = 0");
-    // As the older version made it for an app with `UMask=0000`.
+    // The modes that the older version left for an app with `UMask=0000`.
     machine
         .sh(&format!(
             "rm -rf {STATE}; umask 0; mkdir {STATE}; cd {STATE}; echo '1 1 trying\nwhy' >1.deaths"

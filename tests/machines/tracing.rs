@@ -1,4 +1,4 @@
-//! What a program makes of its own drain: nothing that its sandbox forbids, and no stop without end.
+//! Programs that try to exploit their own drain: to make a call that their sandbox forbids, or to prevent their stop.
 
 use testbed::{Machine, wait_until};
 
@@ -9,9 +9,9 @@ use crate::environment::compile;
 const PROGRAM: &str = "/srv/web/escape";
 const LOOT: &str = "/srv/loot";
 
-/// One instance of `escape.c`, whose sandbox forbids a call that does no harm.
+/// Installs one instance of `escape.c`, whose sandbox forbids a harmless call.
 fn escape(machine: &mut Machine, how: &str, listen: &str, more: &str) {
-    // Under a filter of the container's nobody may put filters aside, and what that allows would not be seen.
+    // In a container the drain cannot suspend filters, so that the program could not exploit it.
     machine.power_on_unfiltered();
     compile(
         machine,
@@ -46,15 +46,15 @@ pub(crate) fn opens_no_sandbox_while_a_datagram_is_awaited(machine: &mut Machine
     assert_no_escape(machine);
 }
 
-pub(crate) fn opens_no_sandbox_for_a_gate_that_is_rewritten(machine: &mut Machine) {
-    escape(machine, "gate", "0.0.0.0:3000", "");
+pub(crate) fn opens_no_sandbox_for_a_vdso_that_is_rewritten(machine: &mut Machine) {
+    escape(machine, "vdso", "0.0.0.0:3000", "");
     for _ in 0..5 {
         machine.run(&["rsgen", "reload", "web"]).ok();
     }
     assert_no_escape(machine);
 }
 
-/// A drain leaves alone what a program has become since it was looked at: that may have more rights.
+/// Since the drain has inspected the program, it may have executed another one with more privileges.
 pub(crate) fn runs_no_code_of_a_program_that_it_becomes(machine: &mut Machine) {
     machine.power_on_unfiltered();
     let flags = ["-O1", "-static", "-no-pie", "-w"];
@@ -73,8 +73,8 @@ pub(crate) fn runs_no_code_of_a_program_that_it_becomes(machine: &mut Machine) {
     assert_eq!(machine.read(LOOT), "became root\n");
 }
 
-/// Of a program whose own filter would kill it for a call of the drain's.
-pub(crate) fn puts_filters_aside_for_the_calls_of_a_drain(machine: &mut Machine) {
+/// The program's own filter would kill it for a call of the drain.
+pub(crate) fn suspends_filters_for_the_calls_of_a_drain(machine: &mut Machine) {
     machine.power_on_unfiltered();
     drain::loses_nothing(machine, "jail.py", "handover = \"fds\"");
     let journal = machine.journal("web@*");
@@ -87,14 +87,14 @@ pub(crate) fn puts_filters_aside_for_the_calls_of_a_drain(machine: &mut Machine)
     }
 }
 
-/// A stop that takes no longer than the drain may, or systemd would have ended it.
+/// Asserts that the stop ends before systemd's own time-out.
 fn assert_ends_in_time(machine: &Machine) {
     machine.systemctl(&["stop", "web.service"]).ok();
     let journal = machine.journal("web@0");
     assert!(!journal.contains("timed out. Terminating"), "{journal}");
 }
 
-pub(crate) fn ends_in_time_for_a_gate_that_cannot_be_executed(machine: &mut Machine) {
+pub(crate) fn ends_in_time_for_a_vdso_that_cannot_be_executed(machine: &mut Machine) {
     machine.write("/srv/web/[vdso]", &"\u{f}\u{5}".repeat(2048));
     escape(machine, "file", "0.0.0.0:3000", "");
     assert_ends_in_time(machine);
@@ -102,7 +102,7 @@ pub(crate) fn ends_in_time_for_a_gate_that_cannot_be_executed(machine: &mut Mach
     assert!(!journal.contains("goes on accepting"), "{journal}");
 }
 
-pub(crate) fn ends_in_time_for_more_descriptors_than_it_can_see_to(machine: &mut Machine) {
+pub(crate) fn ends_in_time_for_more_descriptors_than_it_can_replace(machine: &mut Machine) {
     escape(
         machine,
         "copies",
@@ -112,8 +112,8 @@ pub(crate) fn ends_in_time_for_more_descriptors_than_it_can_see_to(machine: &mut
     assert_ends_in_time(machine);
 }
 
-/// A child of the drain that does not move any more, as one is that waits in the kernel.
-pub(crate) fn ends_in_time_when_what_drains_hangs(machine: &mut Machine) {
+/// The child of the drain is stopped, which has the same effect as a wait in the kernel.
+pub(crate) fn ends_in_time_when_the_child_of_the_drain_hangs(machine: &mut Machine) {
     escape(machine, "", "0.0.0.0:3000", "");
     let client = "import signal, socket
 held = socket.create_connection(('127.0.0.1', 3000))
@@ -126,14 +126,14 @@ signal.pause()";
     machine
         .systemctl(&["stop", "--no-block", "web.service"])
         .ok();
-    wait_until(SOON, "a drain that hangs", || {
+    wait_until(SOON, "the child of the drain to be stopped", || {
         let hang =
             "pid=$(pgrep -P $(pgrep -f 'rsgen-worker [d]rain' | head -n 1)) && kill -STOP $pid";
         machine.sh(hang).status == 0
     });
-    // `failed` as well: where the child hung in the middle of a call, the thread goes on with the registers of that
-    // call, and the program dies. Only the tracer could give the registers back.
-    wait_until(SOON, "an end of web@0", || {
+    // `failed` as well: if the child hung in the middle of a call, the thread goes on with the registers of that call, and
+    // the program dies. Only the tracer could have restored the registers.
+    wait_until(SOON, "web@0 to end", || {
         ["inactive", "failed"].contains(&machine.state("web@0.service").as_str())
     });
     assert_ends_in_time(machine);

@@ -1,4 +1,4 @@
-//! The same below `systemd --user`, without any privilege.
+//! Apps below `systemd --user`, without any privileges.
 
 use testbed::{Load, Machine, Output, Traffic, wait_until};
 
@@ -6,7 +6,7 @@ use crate::cluster::SOON;
 use crate::drain::ask;
 use crate::yama;
 
-/// Runs a command in a login of an ordinary user.
+/// Runs a command in the session of an ordinary user.
 pub(crate) fn run(machine: &Machine, command: &str) -> Output {
     let login =
         "XDG_RUNTIME_DIR=/run/user/1500 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1500/bus";
@@ -30,7 +30,7 @@ pub(crate) fn deploy(machine: &Machine, script: &str, lines: &str) {
     run(machine, "rsgen --user install ecosystem.toml").ok();
 }
 
-/// An app of an ordinary user, reloaded under load.
+/// Reloads an app of an ordinary user under load, and asserts that nothing is lost.
 pub(crate) fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
     deploy(machine, script, lines);
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
@@ -64,7 +64,7 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     assert_eq!(left.text(), "");
 }
 
-/// The drain is in the sandbox here, and systemd is asked from within as well.
+/// Here the drain runs in the sandbox of the unit, and has to reach systemd from there.
 pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
     log_in(machine);
     let lines = "listen = 3000\nsandbox = \"strict\"";
@@ -77,14 +77,14 @@ pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
     assert!(!journal.text().contains("drain"), "{}", journal.text());
 }
 
-/// No epoll set forgets these: the drain has to have each of the threads look again.
+/// No epoll set watches this listener: the drain has to interrupt each of the threads.
 pub(crate) fn one_whose_threads_wait_in_accept_is_drained_as_well(machine: &mut Machine) {
     log_in(machine);
     let lines = "listen = \"0.0.0.0:3000\"\nservice.NonBlocking = \"no\"";
     loses_nothing(machine, "threads.py", lines);
 }
 
-/// The PIDs of the worker's processes: those that another of them made, or the others.
+/// The PIDs of the processes of rsgen-worker: those whose parent is another of them, or the others.
 fn workers(machine: &Machine, are_children: bool) -> Vec<String> {
     let said = machine.sh("ps -eo pid=,ppid=,comm= | grep rsgen-worker");
     let words = |line: &str| {
@@ -113,11 +113,11 @@ pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
     let _slow = ask(machine, "/60000");
     run(machine, "systemctl --user --no-block stop web").ok();
     wait_until(SOON, "a child of a helper", || {
-        // The child of the command that asks is one as well.
+        // The command that asks has a child as well.
         workers(machine, true).len() == 2
     });
     run(machine, "rsgen --user stop web").ok();
-    wait_until(SOON, "an end of it all", || {
+    wait_until(SOON, "all instances to end", || {
         workers(machine, false).is_empty()
     });
 }

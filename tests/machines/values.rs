@@ -1,4 +1,4 @@
-//! Values of the user's: they arrive byte for byte, or they are refused.
+//! Values of an ecosystem file arrive byte for byte, or are refused.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use testbed::Machine;
 
 use crate::cluster::ECOSYSTEM;
 
-/// As TOML writes them; what is between the quotes arrives.
+/// Values that are hard to quote, as TOML strings.
 fn hostile() -> Vec<String> {
     let plain = [
         "",
@@ -73,7 +73,7 @@ fn hex(text: &str) -> String {
     })
 }
 
-/// A basic string of TOML.
+/// The text as a basic string of TOML.
 fn quoted(text: &str) -> String {
     let mut all = String::from("\"");
     for c in text.chars() {
@@ -131,7 +131,7 @@ pub(crate) fn arrive_byte_for_byte(machine: &mut Machine) {
     );
 }
 
-pub(crate) fn or_are_refused(machine: &mut Machine) {
+pub(crate) fn that_no_unit_can_hold_are_refused(machine: &mut Machine) {
     machine.write_app("echo.js", "/srv/web");
     for line in [
         "args = [\"a\\u0000b\"]",
@@ -176,7 +176,7 @@ pub(crate) fn make_units_without_fault(machine: &mut Machine) {
             .filter(|f| f.path().is_file())
         {
             let text = std::fs::read_to_string(file.path()).unwrap_or_default();
-            // What a unit names has to be there, for systemd to find no fault with the unit itself.
+            // Files that a unit names have to exist, or systemd-analyze(1) would report them.
             for line in text.lines() {
                 if let Some(path) = line.strip_prefix("SourcePath=") {
                     machine.write(path, "");

@@ -1,7 +1,7 @@
-//! What rsgen does where the Yama module restricts ptrace(2).
+//! rsgen where the Yama module restricts ptrace(2).
 //!
-//! The kernel of these machines may have no such module: rsgen reads a file, and takes the kernel for one that has it. That
-//! the kernel then forbids what Yama forbids is for `make kernel`; where a spec needs a refusal, a filter of the unit refuses.
+//! The kernel of these machines may not have the module. A file in place of the kernel's own makes rsgen believe that it has.
+//! What Yama itself forbids is tested by `make kernel`; where a spec needs a refusal here, a seccomp filter of the unit refuses.
 
 use testbed::{Load, Machine, Traffic, wait_until};
 
@@ -12,7 +12,7 @@ use crate::{exposure, user};
 const V4: &str = "listen = \"0.0.0.0:3000\"";
 const BLOCKS: &str = "service.NonBlocking = \"no\"";
 
-/// Has rsgen take the kernel for one with Yama.
+/// Makes rsgen believe that the kernel has Yama, with this `ptrace_scope`.
 pub(crate) fn pretend(machine: &Machine, scope: u32) {
     machine
         .sh(&format!(
@@ -44,7 +44,7 @@ pub(crate) fn gives_the_helper_what_the_page_says_and_the_program_nothing(machin
     }
 }
 
-/// Installed, and reloaded under load by the command and by systemctl(1).
+/// Installs an app, reloads it under load with rsgen and with systemctl(1), and asserts that nothing is lost.
 fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
     machine.write_app(script, "/srv/web");
     let app = format!(
@@ -93,7 +93,7 @@ fn of_the_user(machine: &Machine) -> String {
     journal.ok().stdout
 }
 
-/// Of a program that waits in recvfrom(2): its thread has to be stopped in that call.
+/// The thread of this program waits in recvfrom(2), and has to be stopped in that call.
 pub(crate) fn datagrams_are_answered(machine: &mut Machine) {
     user::log_in(machine);
     pretend(machine, 1);
@@ -121,21 +121,21 @@ pub(crate) fn datagrams_are_answered(machine: &mut Machine) {
     drained(&of_the_user(machine));
 }
 
-/// Below the units of the system and of the user, a filter in Yama's place. A drop-in, since whatever an ecosystem
-/// file says the units let the handover's calls through.
+/// Puts a seccomp filter in the place of Yama, for the units of the system and of the user. It is a drop-in, because units
+/// always allow the calls of the handover, whatever an ecosystem file says.
 fn refuse(machine: &Machine) {
     let text = "[Service]\nSystemCallFilter=~pidfd_getfd\nSystemCallErrorNumber=EPERM\n";
     for units in ["/etc/systemd/system", "/home/worker/.config/systemd/user"] {
         machine.write(&format!("{units}/web@.service.d/refuse.conf"), text);
     }
-    // Where there is such a user.
+    // This fails on machines without such a user.
     machine.sh("chown -R worker: /home/worker || true").ok();
 }
 
 pub(crate) fn what_may_not_be_looked_into_is_refused_and_the_cure_is_told(machine: &mut Machine) {
     refuse(machine);
     machine.write_app("plain.js", "/srv/web");
-    // In a sandbox the worker has a /proc of its own, and the kernel's own file.
+    // In a sandbox the worker has a /proc of its own, in which it would see the kernel's file.
     write_ecosystem(machine, "plain.js", "1", "sandbox = \"off\"");
     let capability = "write `service.AmbientCapabilities = \"CAP_SYS_PTRACE\"`";
     for (scope, cure) in [(1, capability), (2, capability), (3, "lower it")] {
@@ -150,7 +150,7 @@ fn is_told(scope: u32, cure: &str) -> String {
     format!("`kernel.yama.ptrace_scope` is {scope}: {cure}, or write `handover = \"fds\"`")
 }
 
-/// The manager of a user has no capability to give.
+/// A user's manager has no capability that it could give to the units.
 pub(crate) fn below_a_users_systemd_lowering_it_is_the_cure(machine: &mut Machine) {
     user::log_in(machine);
     refuse(machine);
@@ -163,7 +163,7 @@ pub(crate) fn below_a_users_systemd_lowering_it_is_the_cure(machine: &mut Machin
     wait_until(SOON, &told, || of_the_user(machine).contains(&told));
 }
 
-/// It serves and is reloaded, and says that requests may be lost then.
+/// The app serves and can be reloaded, and the journal says that it is not drained.
 pub(crate) fn a_drain_that_may_not_says_so(machine: &mut Machine) {
     user::log_in(machine);
     refuse(machine);

@@ -1,40 +1,40 @@
-//! Pages of documentation as something to run: commands, files and what they are said to show.
+//! Runs pages of the documentation: their commands, their files, and the output that they show.
 //!
-//! A block ` ```console ` holds commands after `# ` or `$ `, and below each what it shows. Comments of
-//! HTML, which no reader sees, say what the text says in other words:
+//! A ` ```console ` block has commands behind `# ` or `$ `, and below each command its output. HTML comments, which readers
+//! do not see, tell the tests what the text of the page tells its readers:
 //!
-//! - `<!-- file: /srv/web/server.js -->`: the next block is written there.
-//! - `<!-- run: sed … -->`: done in silence; it has to succeed.
-//! - `<!-- not run: reason -->`: the next block cannot be run; the tests know every such reason.
-//! - `<!-- derived: … -->`: what stands until the next of these is written by another test.
+//! - `<!-- file: /srv/web/server.js -->`: the next block is the text of this file.
+//! - `<!-- run: sed … -->`: a command that is run unseen, and has to succeed.
+//! - `<!-- not run: reason -->`: the next block cannot be run; the tests list every such reason.
+//! - `<!-- derived: … -->`: another test writes the text up to the next of these comments.
 
 use crate::machine::Machine;
 
 /// A block between two fences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Its first line, from 1.
+    /// The number of the block's first line, from 1.
     pub line: usize,
     /// `console`, `toml` …; empty for none.
     pub language: String,
-    /// What is in it.
+    /// The text of the block.
     pub text: String,
-    /// Where it is to be written.
+    /// The file whose text the block is.
     pub file: Option<String>,
-    /// What comes before it.
+    /// The commands that are run unseen before the block.
     pub before: Vec<String>,
-    /// Why it is not run.
+    /// The reason why the block is not run.
     pub not_run: Option<String>,
 }
 
 /// A command of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// As one types it.
+    /// The command as a reader would type it.
     pub command: String,
-    /// What the page shows below it.
+    /// The lines that the page shows below the command.
     pub shown: Vec<String>,
-    /// Whether it ends as it should with another status than 0: it shows an error, or `echo $?` that status.
+    /// Whether the command has to fail: its output is an error, or the next command is `echo $?` and shows a status.
     pub fails: bool,
 }
 
@@ -89,18 +89,18 @@ fn note(block: &mut Block, comment: &str, line: usize) {
         Some(("run", script)) => block.before.push(script.to_owned()),
         Some(("not run", why)) => block.not_run = Some(why.to_owned()),
         Some(("derived", _)) => {}
-        _ => panic!("line {line}: `{comment}` says nothing to the tests"),
+        _ => panic!("line {line}: the tests do not know the comment `{comment}`"),
     }
 }
 
 impl Block {
-    /// Whether it shows commands.
+    /// Whether the block has commands.
     #[must_use]
     pub fn is_commands(&self) -> bool {
         matches!(self.language.as_str(), "console" | "sh")
     }
 
-    /// Its commands in order; a block of `sh` is one.
+    /// The commands of the block, in order; a block of `sh` is one command.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
@@ -113,7 +113,7 @@ impl Block {
                 },
                 (Some(command), _) => steps.push(step(command)),
                 (None, Some(step)) => step.shown.push(line.to_owned()),
-                (None, None) => panic!("line {}: begins without a command", self.line),
+                (None, None) => panic!("line {}: the block begins without a command", self.line),
             }
         }
         let asked: Vec<bool> = steps.iter().skip(1).map(Step::asks_for_failure).collect();
@@ -126,7 +126,7 @@ impl Block {
 }
 
 impl Step {
-    /// Whether it shows that the command before it has failed.
+    /// Whether this step shows that the command before it has failed.
     fn asks_for_failure(&self) -> bool {
         self.command == "echo $?" && self.shown != ["0"]
     }
@@ -140,7 +140,7 @@ fn step(command: &str) -> Step {
     }
 }
 
-/// Does on a machine what a page tells its reader to do, and compares. `page` is named in messages.
+/// Follows a page on a machine as a reader would, and compares the output. Messages name `page`.
 pub fn follow(machine: &Machine, page: &str, text: &str) {
     let mut folder = "/root".to_owned();
     let mut status = 0;
@@ -166,10 +166,10 @@ pub fn follow(machine: &Machine, page: &str, text: &str) {
     }
 }
 
-/// Runs one command; its status, or what is not as the page has it.
+/// Runs one command, and returns its status, or the difference from the page.
 fn run(machine: &Machine, folder: &str, before: i32, step: &Step) -> Result<i32, String> {
     if step.command.contains("journalctl") {
-        // What was written a moment ago may not be there yet.
+        // journald may not have received the latest lines yet.
         machine.run(&["journalctl", "--sync"]).ok();
     }
     let script = format!("cd {folder}\n(exit {before})\n{}", step.command);
@@ -178,12 +178,12 @@ fn run(machine: &Machine, folder: &str, before: i32, step: &Step) -> Result<i32,
         return Err(format!("status {} of\n{output}", output.status));
     }
     match missing(&step.shown, &output.stdout) {
-        Some(line) => Err(format!("`{line}` is not shown, or not there, by\n{output}")),
+        Some(line) => Err(format!("`{line}` is not shown in this place by\n{output}")),
         None => Ok(output.status),
     }
 }
 
-/// The first shown line that is not in what a command wrote, after the one before it.
+/// The first shown line that the output of a command does not have behind the one before it.
 #[must_use]
 pub fn missing<'a>(shown: &'a [String], written: &str) -> Option<&'a str> {
     let mut rest = written.lines();
@@ -194,7 +194,7 @@ pub fn missing<'a>(shown: &'a [String], written: &str) -> Option<&'a str> {
         .find(|line| !rest.any(|l| is_alike(line, l)))
 }
 
-/// Whether a line is the shown one: white space, numbers and times may differ, `…` is anything.
+/// Whether a line matches the shown one: white space, numbers and times may differ, and `…` matches anything.
 #[must_use]
 pub fn is_alike(shown: &str, written: &str) -> bool {
     let written = squeeze(written);
@@ -214,7 +214,7 @@ pub fn is_alike(shown: &str, written: &str) -> bool {
     rest.ends_with(last.as_str())
 }
 
-/// Words with one blank between them; a number of several digits, or with a unit, is any such number.
+/// The line with one blank between words, and with the same placeholder for every number of several digits or with a unit.
 fn squeeze(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
@@ -237,7 +237,7 @@ fn squeeze(line: &str) -> String {
     out.trim().to_owned()
 }
 
-/// The length of a unit of time or size at the beginning, a blank before it included.
+/// The length of a unit of time or size at the beginning of a text, including a blank before the unit.
 fn unit(text: &str) -> usize {
     let blank = usize::from(text.starts_with(' '));
     let word = text[blank..]

@@ -1,4 +1,4 @@
-//! The process that keeps a machine, see `keeper.sh` for why it is a process.
+//! The keeper of a machine. `keeper.sh` explains why it is a process.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::poll::wait_for;
 
 const SCRIPT: &str = include_str!("keeper.sh");
-/// Where cgroups of machines may lie, as `keeper.sh` puts them.
+/// The folders in which `keeper.sh` creates the cgroups of machines.
 const HIERARCHIES: [&str; 3] = [
     "/sys/fs/cgroup",
     "/sys/fs/cgroup/unified",
@@ -19,7 +19,7 @@ const HIERARCHIES: [&str; 3] = [
 ];
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running keeper; dropping it ends the machine and waits until nothing is left of it.
+/// A running keeper. Dropping it ends the machine and waits until nothing of the machine is left.
 pub(crate) struct Keeper {
     child: Child,
     orders: Option<ChildStdin>,
@@ -31,7 +31,7 @@ impl Keeper {
     /// Mounts the disk of a machine, an overlay of `lower`; `room` is an empty folder to mount on.
     pub(crate) fn start(name: &str, room: &Path, lower: &Path) -> Self {
         sweep();
-        // Its own session: a Ctrl-C on the terminal must not reach it before its work is done.
+        // In a session of its own, so that a Ctrl-C on the terminal does not end the keeper before it has cleaned up.
         let mut child = Command::new("setsid")
             .args(["unshare", "--mount", "--propagation", "private"])
             .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
@@ -58,11 +58,11 @@ impl Keeper {
             answers,
             room: room.to_owned(),
         };
-        assert_eq!(keeper.answer("mounting its disk"), "ready");
+        assert_eq!(keeper.answer("mounting the disk"), "ready");
         keeper
     }
 
-    /// Sends one order, waits for the answer.
+    /// Sends one order and waits for the answer.
     pub(crate) fn order(&mut self, order: &str) -> String {
         let orders = self.orders.as_mut().expect("orders end with the keeper");
         writeln!(orders, "{order}").expect("the keeper takes orders");
@@ -75,8 +75,8 @@ impl Keeper {
             .unwrap_or_else(|e| panic!("the machine's keeper failed at `{what}`: {e}"))
     }
 
-    /// PID 1 of the machine as it is numbered here: inside two more pid namespaces, the keeper's
-    /// and the machine's own, and the first in there.
+    /// The PID that PID 1 of the machine has in this process's PID namespace. It is the first process in a namespace two levels
+    /// below: the keeper has one, and the machine another.
     pub(crate) fn init(&self) -> Option<u32> {
         let nspawn = self.nspawn()?;
         children(nspawn).into_iter().find(|pid| {
@@ -97,7 +97,7 @@ impl Keeper {
         children(keeper).into_iter().find(|&pid| !is_gone(pid))
     }
 
-    /// A path below the machine's room, as seen from here: the mounts are the keeper's own.
+    /// A path below the folder of the machine, for this process: the mounts are in the mount namespace of the keeper.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         let room = self
             .room
@@ -131,15 +131,14 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether a process has ended, collected or not.
+/// Whether a process has ended, even if it is still a zombie.
 pub(crate) fn is_gone(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
 
-/// Removes the empty cgroups of keepers that were killed themselves. The pid of a machine's owner
-/// is in its name.
+/// Removes the empty cgroups of keepers that were killed. The name of a machine contains the PID of its owner.
 fn sweep() {
     for hierarchy in HIERARCHIES {
         for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
@@ -154,7 +153,7 @@ fn sweep() {
     }
 }
 
-/// What is still populated stays: the kernel refuses.
+/// Removes a cgroup and those below it. The kernel refuses to remove one that still has processes.
 fn remove_cgroup(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {

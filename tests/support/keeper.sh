@@ -2,17 +2,15 @@
 #
 #   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER
 #
-# Lives in namespaces of its own: its mounts and every process of the machine end with it, whatever
-# it is that ends it, and as the disk is a tmpfs, nothing stays behind. Takes orders on standard
-# input, one a line, and answers each with one line. The end of standard input, which is also the
-# end of its owner however that came about, switches the machine off.
+# The keeper has namespaces of its own, so that its mounts and every process of the machine end with it, however it ends. The
+# disk is a tmpfs, so nothing is left. The keeper reads orders from standard input, one in a line, and answers each with a
+# line. When standard input ends, because the owner has ended, it switches the machine off.
 set -eu
 name=$1 room=$2 lower=$3
 nspawn=
 
-# systemd-nspawn --keep-unit makes `payload` below its own cgroup: without a cgroup for each,
-# machines that run side by side would share their units' cgroups. The second hierarchy is there
-# on hosts in hybrid mode only.
+# systemd-nspawn --keep-unit creates `payload` below its own cgroup. Without a cgroup for each machine, machines that run at
+# the same time would share the cgroups of their units. Only hosts in hybrid mode have the second hierarchy.
 hierarchies=/sys/fs/cgroup
 if [ -e /sys/fs/cgroup/unified ]; then
     hierarchies='/sys/fs/cgroup/unified /sys/fs/cgroup/systemd'
@@ -23,8 +21,8 @@ disk() {
     cd "$room"
     mkdir upper work merged
     mount -t overlay -o "lowerdir=$lower,upperdir=$room/upper,workdir=$room/work" "$name" merged
-    # What the host happens to run is no part of a test. Once only: after a power cycle the links
-    # that a spec has made must still be there.
+    # Services of the host are no part of a test. This happens only once, because links that a spec has made must survive a
+    # power cycle.
     rm -f merged/etc/systemd/system/multi-user.target.wants/* \
         merged/etc/systemd/system/timers.target.wants/*
 }
@@ -45,7 +43,7 @@ boot() { # CPUS
     nspawn=$!
 }
 
-# Killing nspawn alone would leave the machine's PID 1 running.
+# Killing only systemd-nspawn would leave the machine's PID 1 running.
 switch_off() {
     [ -n "$nspawn" ] || return 0
     set -- $hierarchies

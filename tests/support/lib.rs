@@ -1,9 +1,8 @@
 //! Machines with a real systemd, and load, for the tests of rsgen.
 //!
-//! [`Machine`] is a whole Debian of its own, booted in about a second; [`Load`] is the traffic it
-//! has to serve meanwhile; [`runner`] runs specs, each on a fresh machine of every [`Release`].
-//! Everything here reports by panicking, for it is the spec that fails then. Nothing here ever
-//! touches the systemd of the host.
+//! [`Machine`] is a complete Debian system, which boots in about a second; [`Load`] is traffic that it has to serve
+//! meanwhile; [`runner`] runs specs, each on a fresh machine of every [`Release`]. Everything here reports errors by
+//! panicking, which makes the spec fail. Nothing here ever uses the systemd of the host.
 
 pub mod docs;
 mod keeper;

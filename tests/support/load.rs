@@ -1,7 +1,7 @@
-//! Traffic for a machine, honest about every request: nothing is tried twice in silence.
+//! Traffic for a machine. Every request counts: none is repeated silently.
 //!
-//! Clients are threads of this process that have entered the machine's network, so they live
-//! through whatever the machine does to itself.
+//! Clients are threads of this process that have entered the machine's network namespace, so nothing that the machine stops
+//! or kills affects them.
 
 mod cli;
 mod http;
@@ -28,25 +28,24 @@ pub use report::{Lost, Report};
 use http::Client;
 use report::Tally;
 
-/// How much of what.
+/// The kind and the amount of traffic.
 #[derive(Debug, Clone)]
 pub struct Traffic {
-    /// What each client asks for, again and again.
+    /// The request that each client repeats.
     pub request: Request,
-    /// How many ask at the same time.
+    /// The number of clients.
     pub clients: usize,
-    /// How long a client rests between an answer and its next request.
+    /// How long a client pauses between an answer and its next request.
     pub pause: Duration,
 }
 
 impl Traffic {
-    /// `clients` that ask for `/` at a port of the machine, each request on a connection of its
-    /// own, without rest.
+    /// Clients that request `/` at a port of the machine without a pause, each request on a connection of its own.
     pub fn on_port(port: u16, clients: usize) -> Self {
         Self::on_address(([127, 0, 0, 1], port).into(), clients)
     }
 
-    /// The same at any address.
+    /// Such clients at any address.
     pub fn on_address(address: SocketAddr, clients: usize) -> Self {
         let request = Request::get(Target::Tcp(address));
         Self {
@@ -56,7 +55,7 @@ impl Traffic {
         }
     }
 
-    /// The same at a socket in the machine's file system.
+    /// Such clients at a unix socket of the machine.
     pub fn on_socket(machine: &Machine, path: &str, clients: usize) -> Self {
         let request = Request::get(Target::Unix(machine.path_from_outside(path)));
         Self {
@@ -66,35 +65,35 @@ impl Traffic {
         }
     }
 
-    /// The same at another path.
+    /// Requests another path.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.request.path);
         self
     }
 
-    /// Each client keeps its connection for as long as the server does.
+    /// Lets each client keep its connection as long as the server does.
     #[must_use]
     pub fn keep_alive(mut self) -> Self {
         self.request.keep_alive = true;
         self
     }
 
-    /// Sends a body of so many bytes with each request.
+    /// Sends a body of this many bytes with each request.
     #[must_use]
     pub fn post(mut self, bytes: usize) -> Self {
         self.request.post = Some(bytes);
         self
     }
 
-    /// Counts an answer as wrong unless this is in it.
+    /// Counts an answer as wrong unless its body contains this part.
     #[must_use]
     pub fn expect(mut self, part: &str) -> Self {
         self.request.expect = Some(part.to_owned());
         self
     }
 
-    /// Lets each client rest between requests.
+    /// Lets each client pause between requests.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
@@ -102,7 +101,7 @@ impl Traffic {
     }
 }
 
-/// Traffic that flows.
+/// Running traffic.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<Tally>>,
@@ -117,17 +116,17 @@ struct Shared {
 }
 
 impl Load {
-    /// Lets the traffic flow into a machine.
+    /// Starts traffic to a machine.
     pub fn start(machine: &Machine, traffic: &Traffic) -> Self {
         Self::flow(traffic, || Some(machine.network()))
     }
 
-    /// Lets the traffic flow from somebody on a network of machines.
+    /// Starts traffic from a client on a network of machines.
     pub fn start_in(network: &Network, traffic: &Traffic) -> Self {
         Self::flow(traffic, || Some(network.namespace()))
     }
 
-    /// Lets the traffic flow from where this process is.
+    /// Starts traffic from the network namespace of this process.
     pub fn start_here(traffic: &Traffic) -> Self {
         Self::flow(traffic, || None)
     }
@@ -148,12 +147,12 @@ impl Load {
         }
     }
 
-    /// How many requests were answered up to now.
+    /// The number of requests that were answered so far.
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(Ordering::Relaxed)
     }
 
-    /// How many requests have failed up to now.
+    /// The number of requests that have failed so far.
     pub fn failed(&self) -> u64 {
         self.shared.failed.load(Ordering::Relaxed)
     }
@@ -169,7 +168,7 @@ impl Load {
         );
     }
 
-    /// Ends it, letting every request that is on its way come to its end.
+    /// Stops the traffic after every request that has begun.
     pub fn stop(self) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
         let tallies = self
@@ -196,8 +195,8 @@ fn client(shared: &Shared, traffic: Traffic, network: Option<File>, start: Insta
             Err(failure) => {
                 tally.failed(failure, asked - start, asked.elapsed());
                 shared.failed.fetch_add(1, Ordering::Relaxed);
-                // A refusal comes back in microseconds: without a rest one short outage would
-                // count thousands of times and take the CPU that ends it.
+                // A refusal takes microseconds. Without a pause, a short outage would count thousands of times, and would
+                // take the CPU from whatever ends it.
                 nap(Duration::from_millis(5));
             }
         }

@@ -1,4 +1,4 @@
-//! A whole machine: PID 1 is a real systemd, the disk an overlay, the network its own.
+//! A machine: PID 1 is a real systemd, the disk is an overlay, and the network is a namespace of its own.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,27 +18,27 @@ use crate::poll::{wait_for, wait_until};
 use crate::release::{Release, build_dir, machines_dir};
 
 const BOOT: Duration = Duration::from_mins(1);
-/// No command runs for longer, in seconds; see timeout(1).
+/// The time limit of a command in seconds, see timeout(1).
 const COMMAND: &str = "150";
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// How a machine goes down.
+/// How a machine is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerLoss {
     /// `systemctl poweroff`.
     Clean,
-    /// The plug is pulled.
+    /// Power loss: every process is killed.
     Cut,
 }
 
-/// A machine of its own. It ends with its owner, however that comes about.
+/// A machine, which ends with the process that owns it, however that process ends.
 pub struct Machine {
     release: Release,
     keeper: Keeper,
     console: Console,
 }
 
-/// How commands reach the machine, shared with those that run in the background.
+/// The way in which commands reach the machine, shared with commands that run in the background.
 #[derive(Clone)]
 struct Console {
     init: u32,
@@ -46,9 +46,9 @@ struct Console {
 }
 
 impl Machine {
-    /// Mounts a new disk; the machine is off. Panics where real machines cannot be had.
+    /// A machine with a new disk that is switched off. Panics on a host that cannot run machines.
     pub fn new(release: Release) -> Self {
-        means().unwrap_or_else(|why| panic!("{why}"));
+        check_host().unwrap_or_else(|why| panic!("{why}"));
         let lower = release.root();
         let room = machines_dir().join("room");
         fs::create_dir_all(&room).expect("an empty folder to mount on");
@@ -65,14 +65,14 @@ impl Machine {
         }
     }
 
-    /// A machine that is up, without rsgen.
+    /// A booted machine without rsgen.
     pub fn boot(release: Release) -> Self {
         let mut machine = Self::new(release);
         machine.power_on(None);
         machine
     }
 
-    /// A machine that is up and has rsgen installed as `make install` does it.
+    /// A booted machine on which `make install` has installed rsgen.
     pub fn with_rsgen(release: Release) -> Self {
         let mut machine = Self::new(release);
         machine.install_rsgen();
@@ -80,19 +80,19 @@ impl Machine {
         machine
     }
 
-    /// What it runs.
+    /// The release that the machine runs.
     pub fn release(&self) -> Release {
         self.release
     }
 
-    /// Boots, and waits until everything that belongs to the boot has been started. With `cpus`
-    /// (as for taskset(1): `0`, `0-1`) the machine sees only those.
+    /// Boots, and waits until everything that belongs to the boot has been started. `cpus` limits the CPUs of the machine, in
+    /// the syntax of taskset(1): `0`, `0-1`.
     pub fn power_on(&mut self, cpus: Option<&str>) {
         self.boot_as("boot", cpus);
     }
 
-    /// Off, and on again as a machine that is no container: its processes are under no seccomp filter of systemd-nspawn,
-    /// see `SYSTEMD_SECCOMP` in docs/ENVIRONMENT.md of systemd.
+    /// Switches the machine off, and on again without the seccomp filter of systemd-nspawn, so that it is less like a
+    /// container; see `SYSTEMD_SECCOMP` in docs/ENVIRONMENT.md of systemd.
     pub fn power_on_unfiltered(&mut self) {
         self.power_off(PowerLoss::Cut);
         self.boot_as("boot-unfiltered", None);
@@ -110,7 +110,7 @@ impl Machine {
             (init.is_some() || self.keeper.nspawn().is_none()).then_some(init)
         });
         let Some(init) = booted else {
-            panic!("systemd-nspawn gave up: {}", self.boot_messages());
+            panic!("systemd-nspawn failed: {}", self.boot_messages());
         };
         self.console.init = init;
         wait_until(BOOT, "the machine to be up", || {
@@ -120,7 +120,7 @@ impl Machine {
         self.console.transcript.lock().expect("transcript").clear();
     }
 
-    /// Switches off.
+    /// Switches the machine off.
     pub fn power_off(&mut self, how: PowerLoss) {
         if how == PowerLoss::Clean {
             self.run(&["systemctl", "poweroff"]);
@@ -131,13 +131,13 @@ impl Machine {
         self.keeper.order("cut");
     }
 
-    /// Off and on again, on the same disk.
+    /// Switches the machine off and on again, with the same disk.
     pub fn power_cycle(&mut self, how: PowerLoss) {
         self.power_off(how);
         self.power_on(None);
     }
 
-    /// Installs what cargo has built, by `make install`; before [`Machine::power_on`] or after.
+    /// Installs the programs that cargo has built, by `make install`; before [`Machine::power_on`] or after it.
     pub fn install_rsgen(&self) {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
@@ -156,8 +156,8 @@ impl Machine {
         );
     }
 
-    /// Runs a command as root and waits for its end. A process that it leaves behind must not
-    /// hold its output: use `systemd-run` for those.
+    /// Runs a command as root and waits for its end. A process that the command leaves behind must not keep its output open:
+    /// start such a process with `systemd-run`.
     pub fn run(&self, argv: &[&str]) -> Output {
         self.console.run(argv, None)
     }
@@ -167,7 +167,7 @@ impl Machine {
         self.run(&["sh", "-c", script])
     }
 
-    /// Starts a command and goes on.
+    /// Starts a command, and returns while it runs.
     pub fn spawn(&self, argv: &[&str]) -> Running {
         let console = self.console.clone();
         let argv: Vec<String> = argv.iter().map(|&a| a.to_owned()).collect();
@@ -176,7 +176,7 @@ impl Machine {
         }))
     }
 
-    /// Writes a file and the folders above it.
+    /// Writes a file, and creates the folders above it.
     pub fn write(&self, path: &str, text: &str) {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
         self.console
@@ -209,8 +209,7 @@ impl Machine {
         self.run(&["cat", path]).ok().stdout
     }
 
-    /// Does `work` in the machine's network, but as a process of the host: what the machine stops
-    /// or kills, this goes on.
+    /// Does `work` in the machine's network namespace, but in a process of the host, which the machine cannot stop or kill.
     pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let network = self.network();
         thread::scope(|scope| {
@@ -224,18 +223,18 @@ impl Machine {
         })
     }
 
-    /// Asks once for `/` at a port, from outside; the answer's body or what went wrong.
+    /// Requests `/` once at a port, from outside; returns the body of the answer, or the failure.
     pub fn get(&self, port: u16) -> Result<String, Failure> {
         self.in_network(|| Traffic::on_port(port, 1).request.ask())
     }
 
-    /// A path in the machine as the host sees it. Absolute links on its way would lead back to the
-    /// host: for sockets below /run, not for reading files.
+    /// The path on the host of a path in the machine. An absolute link in the path would lead to a file of the host, so this
+    /// is only for sockets below /run, not for reading files.
     pub(crate) fn path_from_outside(&self, path: &str) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.console.init)).join(path.trim_start_matches('/'))
     }
 
-    /// PID 1 of the machine as it is numbered here.
+    /// The PID on the host of the machine's PID 1.
     pub(crate) fn init(&self) -> u32 {
         self.console.init
     }
@@ -245,7 +244,7 @@ impl Machine {
         File::open(format!("/proc/{}/ns/net", self.console.init)).expect("the machine is up")
     }
 
-    /// What went on: the last commands and the journal. Made for a spec that has failed.
+    /// The last commands and the journal, for the report of a spec that has failed.
     pub fn diagnosis(&self) -> String {
         let mut text = String::new();
         let transcript = self.console.transcript.lock().expect("transcript").clone();
@@ -292,7 +291,7 @@ impl Console {
             .stderr(Stdio::piped())
             .spawn()
             .expect("`nsenter` starts");
-        // A command that ends without reading all of it is no error here.
+        // A command may end without having read all of its input.
         let mut input = child.stdin.take().expect("standard input is piped");
         let _ = input.write_all(stdin.unwrap_or_default().as_bytes());
         drop(input);
@@ -312,8 +311,8 @@ impl Console {
     }
 }
 
-/// Whether real machines can be had here; if not, what to do about it.
-pub(crate) fn means() -> Result<(), String> {
+/// Checks that this host can run machines; the error says what is missing.
+pub(crate) fn check_host() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("real machines need root: run `sudo make test`".to_owned());
     }

@@ -1,7 +1,7 @@
 //! A network of machines: a switch in a network namespace of its own, and cables to it.
 //!
-//! The namespace is held by this process alone and everything in it ends with it: neither the switch
-//! nor a cable can be left behind on the host, however the test ends. There is no way out of it.
+//! Only this process holds the namespace, and everything in it ends with this process, so neither the switch nor a cable can
+//! be left on the host, however the test ends. The network has no connection to any other.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -14,13 +14,13 @@ use crate::machine::Machine;
 
 const SWITCH: &str = "switch";
 
-/// A switch, and what is plugged into it.
+/// A switch, with the machines that are plugged into it.
 pub struct Network {
     namespace: File,
 }
 
 impl Network {
-    /// A switch with nothing but this process on it, as `10.77.0.1`.
+    /// A switch with only this process on it, as `10.77.0.1`.
     pub fn new() -> Self {
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("root may make a network namespace");
@@ -35,8 +35,7 @@ impl Network {
         }
     }
 
-    /// Plugs a machine that is up into the switch, as `10.77.0.number`; a machine that is switched off
-    /// has to be plugged in anew.
+    /// Plugs a running machine into the switch, as `10.77.0.number`. A machine that was switched off has to be plugged in again.
     pub fn plug(&self, machine: &Machine, number: u8) -> Ipv4Addr {
         let port = format!("port{number}");
         let init = machine.init();
@@ -52,7 +51,7 @@ impl Network {
         own
     }
 
-    /// Does `work` as somebody on the switch; commands that it starts are there as well.
+    /// Does `work` as a client on the switch, including the commands that it starts.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let namespace = self.namespace();
         thread::scope(|scope| {
@@ -67,7 +66,7 @@ impl Network {
     }
 
     pub(crate) fn namespace(&self) -> File {
-        self.namespace.try_clone().expect("a descriptor more")
+        self.namespace.try_clone().expect("another descriptor")
     }
 }
 
@@ -81,7 +80,7 @@ fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, number)
 }
 
-/// ip(8) in the network of the calling thread.
+/// Runs ip(8) in the network namespace of the calling thread.
 fn ip(arguments: &str) {
     let done = Command::new("ip")
         .args(arguments.split(' '))

@@ -1,21 +1,21 @@
-//! What a command in a machine left behind.
+//! The result of a command in a machine.
 
 use std::fmt;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The end of a command.
+/// The result of a command that has ended.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// The command, as one would type it.
+    /// The command as one would type it.
     pub command: String,
-    /// Its exit status; 124 when it had to be stopped after its time.
+    /// The exit status; 124 when the time limit ended the command.
     pub status: i32,
-    /// What it wrote to standard output.
+    /// The text on standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// The text on standard error.
     pub stderr: String,
-    /// How long it ran.
+    /// How long the command ran.
     pub took: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Output {
         self
     }
 
-    /// Panics unless `part` is in what the command wrote, on either channel.
+    /// Panics unless standard output or standard error contains `part`.
     #[track_caller]
     pub fn says(self, part: &str) -> Self {
         let said = self.stdout.contains(part) || self.stderr.contains(part);
@@ -44,7 +44,7 @@ impl Output {
         self
     }
 
-    /// Standard output without the white space around it.
+    /// Standard output without white space at both ends.
     pub fn text(&self) -> &str {
         self.stdout.trim()
     }
@@ -67,16 +67,16 @@ impl fmt::Display for Output {
     }
 }
 
-/// A command that goes on in a machine.
+/// A command that is running in a machine.
 pub struct Running(pub(crate) JoinHandle<Output>);
 
 impl Running {
-    /// Whether it has ended.
+    /// Whether the command has ended.
     pub fn is_over(&self) -> bool {
         self.0.is_finished()
     }
 
-    /// Waits for its end.
+    /// Waits for the command to end.
     pub fn wait(self) -> Output {
         self.0.join().expect("a command's thread ends well")
     }

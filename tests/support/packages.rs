@@ -1,4 +1,4 @@
-//! The packages of this build, made by `make deb rpm` from what cargo has built.
+//! The packages of this build, which `make deb rpm` makes from the programs that cargo has built.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::release::{build_dir, target_dir};
 
-/// A Debian package and an RPM of one version, and the folder that they lie in.
+/// A Debian package and an RPM of one version, and their folder.
 #[derive(Debug, Clone)]
 pub struct Packages {
-    /// Where both are.
+    /// The folder of both packages.
     pub folder: PathBuf,
     /// `rsgen_…_amd64.deb`
     pub deb: PathBuf,
@@ -17,7 +17,7 @@ pub struct Packages {
     pub rpm: PathBuf,
 }
 
-/// The packages, called this version. They are made once in each run of a test program.
+/// The packages with this version number. They are made once in each run of a test program.
 pub fn packages(version: &str) -> Packages {
     static MADE: Mutex<Vec<(String, Packages)>> = Mutex::new(Vec::new());
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ pub fn packages(version: &str) -> Packages {
     packages
 }
 
-/// Makes them into a folder of their own.
+/// Makes the packages in a folder of their own.
 pub fn make(version: &str, folder: &Path) -> Packages {
     let _ = std::fs::remove_dir_all(folder);
     let build = build_dir();
@@ -44,7 +44,7 @@ pub fn make(version: &str, folder: &Path) -> Packages {
         .arg(format!("BUILD={}", build.display()))
         .arg(format!("PACKAGES={}", folder.display()))
         .env("CARGO_TARGET_DIR", target_dir())
-        // What a `make test` around this was told is not meant for this one.
+        // The options of a `make test` that runs this test are not meant for this `make`.
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
         .current_dir(source())

@@ -1,19 +1,19 @@
-//! Waiting, always for something and never for longer than said.
+//! Waiting: always for an event, and never longer than a limit.
 //!
-//! The one `sleep` of all tests is here. A spec that needs time to pass says what it waits for.
+//! The only `sleep` of all tests is here.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(10);
 
-/// Waits until `probe` is true; panics, naming `what`, when it is not within `limit`.
+/// Waits until `probe` is true; panics with the text `what` when that takes longer than `limit`.
 #[track_caller]
 pub fn wait_until(limit: Duration, what: &str, mut probe: impl FnMut() -> bool) {
     wait_for(limit, what, || probe().then_some(()));
 }
 
-/// Waits until `probe` has an answer; panics, naming `what`, when it has none within `limit`.
+/// Waits until `probe` returns a value; panics with the text `what` when that takes longer than `limit`.
 #[track_caller]
 pub fn wait_for<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -29,8 +29,7 @@ pub fn wait_for<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Optio
     }
 }
 
-/// Lets time pass: for pacing load, and for watching that something does *not* happen. To wait
-/// for an event, use [`wait_until`].
+/// Lets time pass, to pace load or to see that something does *not* happen. To wait for an event, use [`wait_until`].
 pub fn nap(time: Duration) {
     thread::sleep(time);
 }

@@ -1,24 +1,24 @@
-//! The systems that machines run, and where their roots come from.
+//! The Debian releases that machines run, and their root folders.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is in a root that mmdebstrap builds, beyond Debian's minimum.
+/// The packages that mmdebstrap(1) adds to a minimal Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
     ruby-webrick,openssh-server,haproxy,python3-apt,curl,dbus-user-session,polkitd";
-/// To be raised with `PACKAGES`: names the folder of a root.
+/// A part of the name of a root's folder. Raise it when `PACKAGES` changes, so that roots are built anew.
 const REVISION: u32 = 9;
 
-/// A Debian with its systemd.
+/// A Debian release, with its version of systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// bookworm, systemd 252.
     Debian12,
     /// trixie, systemd 257.
     Debian13,
-    /// forky, systemd 262. It is not released yet, so its systemd may become newer.
+    /// forky, systemd 262. It is not released yet, so it may get a newer systemd.
     Debian14,
 }
 
@@ -26,7 +26,7 @@ impl Release {
     /// Every release that rsgen is tested on.
     pub const ALL: [Self; 3] = [Self::Debian12, Self::Debian13, Self::Debian14];
 
-    /// The major version of its systemd; the least one where [`Self::is_released`] does not hold.
+    /// The major version of the release's systemd. Before the release ([`Self::is_released`]) this is the oldest possible one.
     pub fn systemd(self) -> u32 {
         match self {
             Self::Debian12 => 252,
@@ -35,7 +35,7 @@ impl Release {
         }
     }
 
-    /// Whether Debian has released it, so that its packages keep their versions.
+    /// Whether Debian has published the release, so that packages keep their versions.
     pub fn is_released(self) -> bool {
         self != Self::Debian14
     }
@@ -48,8 +48,8 @@ impl Release {
         }
     }
 
-    /// The folder whose overlay a machine boots: the host's own root where that is this release,
-    /// else one that is built now, once, and kept.
+    /// The folder over which a machine mounts its overlay: the root of the host if it runs this release, else a root that is
+    /// built at first use and kept.
     pub fn root(self) -> PathBuf {
         if self == Self::Debian12 && host_is_debian12() {
             return "/".into();
@@ -85,8 +85,8 @@ fn host_is_debian12() -> bool {
         && Path::new("/usr/bin/pkcheck").exists()
 }
 
-/// Builds under another name, in a mount namespace of its own: a build that was killed leaves
-/// neither a half root nor mounts.
+/// Builds a root under a temporary name and in a mount namespace of its own, so that a build that is killed leaves neither an
+/// incomplete root nor mounts.
 fn build(release: Release, kept: &Path) {
     let half = kept.with_extension("half");
     if half.exists() {
@@ -105,7 +105,7 @@ fn build(release: Release, kept: &Path) {
         ])
         .arg(format!("--include={PACKAGES}"));
     if !release.is_released() {
-        // The index of a suite that is not released expires after a week, and mirrors may be behind.
+        // The package index of an unreleased suite expires after a week, and a mirror may be older than that.
         command.arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
     }
     let built = command.arg(codename).arg(&half).status();
@@ -117,7 +117,7 @@ fn build(release: Release, kept: &Path) {
     fs::rename(&half, kept).expect("a finished root gets its name");
 }
 
-/// Where cargo has put the programs of this build: `target/x86_64-unknown-linux-gnu/debug`, whoever named it what.
+/// The folder of the programs that cargo has built with this test, for instance `target/x86_64-unknown-linux-gnu/debug`.
 pub fn build_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("a program knows its own path");
     // …/debug/deps/machines-0123456789abcdef, …/debug/examples/demo
@@ -127,15 +127,15 @@ pub fn build_dir() -> PathBuf {
         .to_owned()
 }
 
-/// Where everything lies that is built for all kinds of builds: `target`.
+/// The target folder of cargo, above the folders of all profiles: `target`.
 pub fn target_dir() -> PathBuf {
     let build = build_dir();
-    // The folder of a build lies in that of its target.
+    // `target/TRIPLE/PROFILE`
     let target = build.ancestors().nth(2);
     target.expect("cargo's target folder").to_owned()
 }
 
-/// Where roots are kept, next to the builds: target/machines.
+/// The folder in which roots are kept: `target/machines`.
 pub fn machines_dir() -> PathBuf {
     let dir = target_dir().join("machines");
     fs::create_dir_all(&dir).expect("a folder for machines in cargo's target folder");

@@ -1,8 +1,8 @@
 //! Runs specs: every spec on every release, each on a fresh machine with rsgen installed.
 //!
-//! libtest-mimic reads the arguments and prints, so that cargo, nextest and editors list, filter and run specs as
-//! they do tests of any other crate. A machine takes about a second to boot, which is less than it would take to
-//! clean up a used one, and nothing one spec does can reach another.
+//! libtest-mimic reads the arguments and prints the results, so that cargo, nextest and editors list, filter and run specs
+//! like the tests of any other crate. Booting a machine takes about a second, which is less than cleaning up a used one would
+//! take, and no spec can affect another.
 //!
 //! ```ignore
 //! fn main() -> std::process::ExitCode {
@@ -23,12 +23,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::machine::{self, Machine};
 use crate::release::Release;
 
-/// A behaviour and the code that sees to it.
+/// A behaviour, and the function that checks it.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
-    /// Says what must hold: `reload::loses_nothing`.
+    /// The behaviour in words: `reload::loses_nothing`.
     pub name: &'static str,
-    /// Panics when it does not hold.
+    /// The function, which panics if the behaviour is not as it should be.
     pub check: fn(&mut Machine),
 }
 
@@ -53,30 +53,30 @@ impl Job {
     }
 }
 
-/// A spec that held, and the systemd it held on.
-struct Held {
+/// A spec that succeeded, and the systemd on which it did.
+struct Passed {
     name: String,
     release: Release,
     systemd: u32,
     took: Duration,
 }
 
-/// What has held so far, filled in by the threads that run specs.
-type Record = Arc<Mutex<Vec<Held>>>;
+/// The specs that have succeeded so far, which the threads that run specs add.
+type Record = Arc<Mutex<Vec<Passed>>>;
 
 thread_local! {
-    /// Whether this thread is in the middle of a spec, and the message of the panic that ended it.
+    /// The message of the panic that ended the spec of this thread; `None` while the thread runs no spec.
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The whole of a test program: reads its arguments, runs, reports.
+/// The main function of a test program: reads the arguments, runs the specs, and reports.
 pub fn main(specs: &[Spec]) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Most of a spec is waiting: one machine for each processor leaves the processors half idle.
+    // Specs mostly wait, so one machine for each processor would leave the processors half idle.
     let lanes = || 2 * thread::available_parallelism().map_or(2, usize::from);
     arguments.test_threads.get_or_insert_with(lanes);
-    // A run that tests nothing must not look like one that does: no means, no success.
-    if let (false, Err(why)) = (arguments.list, machine::means()) {
+    // A run on a host that cannot run machines tests nothing, and must not look like a success.
+    if let (false, Err(why)) = (arguments.list, machine::check_host()) {
         eprintln!("error: {why}");
         return ExitCode::from(101);
     }
@@ -85,7 +85,7 @@ pub fn main(specs: &[Spec]) -> ExitCode {
     let trials = trials(specs, &record);
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        tell(&record.lock().expect("the record"));
+        report(&record.lock().expect("the record"));
     }
     conclusion.exit_code()
 }
@@ -101,7 +101,8 @@ fn trials(specs: &[Spec], record: &Record) -> Vec<Trial> {
     all.map(trial).collect()
 }
 
-/// Panics of specs are told in the report, in one piece; those of other threads at once.
+/// Keeps the panic messages of specs for the report, where each appears in one piece. Panics of other threads are printed at
+/// once.
 fn keep_messages() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -128,7 +129,7 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     }));
     let failure = ended.is_err().then(|| {
         let message = MESSAGE.with_borrow(Clone::clone).unwrap_or_default();
-        // The machine itself may be what is broken: a diagnosis must not hide the message.
+        // If the machine itself is broken, the diagnosis may panic. That must not hide the message.
         let look = || machine.as_ref().map(Machine::diagnosis);
         let diagnosis = panic::catch_unwind(AssertUnwindSafe(look)).ok().flatten();
         format!("{message}\n\n{}", diagnosis.unwrap_or_default())
@@ -138,7 +139,7 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     if let Some(failure) = failure.or_else(|| gone.is_err().then_some(message)) {
         return Err(failure.into());
     }
-    record.lock().expect("the record").push(Held {
+    record.lock().expect("the record").push(Passed {
         name: job.name(),
         release: job.release,
         systemd,
@@ -147,25 +148,25 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Says which systemd the specs were really seen to hold on, and which took longest.
+/// Prints the versions of systemd on which the specs succeeded, and the slowest specs.
 #[expect(
     clippy::print_stdout,
     reason = "the report of a test program, read by `.ci/run`"
 )]
-fn tell(held: &[Held]) {
+fn report(passed: &[Passed]) {
     for release in Release::ALL {
-        let here = || held.iter().filter(|h| h.release == release);
+        let here = || passed.iter().filter(|p| p.release == release);
         if let Some(one) = here().next() {
             let number = here().count();
             println!("real systemd {}: {number} passed on {release}", one.systemd);
         }
     }
-    let mut slowest: Vec<&Held> = held.iter().collect();
-    slowest.sort_by_key(|h| std::cmp::Reverse(h.took));
+    let mut slowest: Vec<&Passed> = passed.iter().collect();
+    slowest.sort_by_key(|p| std::cmp::Reverse(p.took));
     for one in slowest.iter().take(SLOWEST) {
         println!("{:6.1} s {}", one.took.as_secs_f64(), one.name);
     }
 }
 
-/// How many of the slowest specs are shown.
+/// The number of slow specs that are shown.
 const SLOWEST: usize = 5;

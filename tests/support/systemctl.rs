@@ -1,4 +1,4 @@
-//! What systemd says about units, in the words specs use.
+//! Questions to systemd about units, as specs ask them.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use crate::output::Output;
 use crate::poll::wait_until;
 
 impl Machine {
-    /// `systemctl …`.
+    /// Runs `systemctl …`.
     pub fn systemctl(&self, arguments: &[&str]) -> Output {
         let mut argv = vec!["systemctl"];
         argv.extend(arguments);
         self.run(&argv)
     }
 
-    /// One property of a unit as `systemctl show` prints it, or of the manager when `unit` is empty.
+    /// One property of a unit, or of the manager when `unit` is empty, as `systemctl show` prints it.
     pub fn property(&self, unit: &str, name: &str) -> String {
         let mut argv = vec!["show", "--value", "-p", name];
         argv.extend((!unit.is_empty()).then_some(unit));
         self.systemctl(&argv).ok().text().to_owned()
     }
 
-    /// `active`, `failed`, `activating` …
+    /// The `ActiveState` of a unit: `active`, `failed`, `activating` …
     pub fn state(&self, unit: &str) -> String {
         self.property(unit, "ActiveState")
     }
 
-    /// The pid of the unit's main process as the machine numbers it; 0 when there is none.
+    /// The PID of the unit's main process in the machine; 0 when there is none.
     pub fn main_pid(&self, unit: &str) -> u32 {
         self.property(unit, "MainPID").parse().expect("a pid")
     }
@@ -39,14 +39,14 @@ impl Machine {
         });
     }
 
-    /// The messages of a unit in this boot, without time and name.
+    /// The messages of a unit since the boot, without time and name.
     pub fn journal(&self, unit: &str) -> String {
         self.run(&["journalctl", "-b", "-o", "cat", "-u", unit])
             .ok()
             .stdout
     }
 
-    /// The major version of the systemd that runs.
+    /// The major version of the running systemd.
     pub fn systemd_version(&self) -> u32 {
         let text = self.property("", "Version");
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();

@@ -1,20 +1,20 @@
-//! Unit files as systemd reads them, written apart from what writes them: systemd.syntax(7) backwards.
+//! Reads unit files as systemd does, see systemd.syntax(7). The code is independent of the code that writes units.
 
 /// A directive of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Directive {
-    /// `Service` of `[Service]`.
+    /// The section: `Service` for `[Service]`.
     pub section: String,
-    /// Left of the `=`.
+    /// The text before the `=`.
     pub key: String,
-    /// Right of it, without the white space around it.
+    /// The text behind the `=`, without white space at both ends.
     pub value: String,
 }
 
-/// The directives of a unit, in its order.
+/// The directives of a unit, in order.
 ///
 /// # Errors
-/// A line that systemd would complain of, or join to its neighbour.
+/// When systemd would reject a line, or join it with the next one.
 pub fn read(text: &str) -> Result<Vec<Directive>, String> {
     let mut found = Vec::new();
     let mut section = None;
@@ -23,7 +23,7 @@ pub fn read(text: &str) -> Result<Vec<Directive>, String> {
             continue;
         }
         if line.ends_with('\\') {
-            return Err(format!("`{line}` goes on in the next line"));
+            return Err(format!("`{line}` continues in the next line"));
         }
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             section = Some(name.to_owned());
@@ -31,7 +31,7 @@ pub fn read(text: &str) -> Result<Vec<Directive>, String> {
         }
         let (key, value) = line
             .split_once('=')
-            .ok_or_else(|| format!("`{line}` is no directive"))?;
+            .ok_or_else(|| format!("`{line}` is not a directive"))?;
         found.push(Directive {
             section: section.clone().ok_or("a directive before all sections")?,
             key: key.trim_end().to_owned(),
@@ -41,19 +41,19 @@ pub fn read(text: &str) -> Result<Vec<Directive>, String> {
     Ok(found)
 }
 
-/// What a `$` means.
+/// The meaning of a `$` in a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dollar {
-    /// The beginning of a variable, or of `$$`: in command lines.
+    /// In a command line: the beginning of a variable, or of `$$`.
     Variable,
-    /// Itself.
+    /// In other values: a dollar sign.
     Plain,
 }
 
 /// The words of a value. `%i` stays as it is; any other specifier is an error.
 ///
 /// # Errors
-/// What is not closed, not known, or would be replaced by something else.
+/// When a quote is not closed, an escape is unknown, or systemd would replace a part of the value.
 pub fn words(value: &str, dollar: Dollar) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -99,12 +99,12 @@ fn escaped(chars: &mut std::str::Chars<'_>) -> Result<char, String> {
         Some('x') => {
             let hex: String = chars.take(2).collect();
             let code = u8::from_str_radix(&hex, 16).map_err(|e| format!("`\\x{hex}`: {e}"))?;
-            // systemd takes no byte for a character beyond ASCII here.
+            // systemd does not accept a byte beyond ASCII here.
             (1..0x80)
                 .contains(&code)
                 .then_some(char::from(code))
                 .ok_or_else(|| format!("`\\x{hex}` is refused"))
         }
-        other => Err(format!("`\\{other:?}` is no escape")),
+        other => Err(format!("`\\{other:?}` is not an escape")),
     }
 }

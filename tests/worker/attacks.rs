@@ -1,9 +1,9 @@
-//! Calls that a kernel refuses: the errors stay its own, and nothing is put where it must not be.
+//! Calls that the kernel refuses: the program gets the kernel's errors, and no socket is replaced that must not be.
 
 use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
-/// bind(2) with any arguments, by ctypes, so that no library checks them.
+/// Calls bind(2) with any arguments through ctypes, so that no library checks them.
 const RAW: &str = "
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
@@ -27,7 +27,7 @@ serve(s)"
 }
 
 #[test]
-fn a_file_is_no_socket() {
+fn a_file_is_not_a_socket() {
     attack(
         "
 null = os.open('/dev/null', os.O_RDWR)
@@ -38,14 +38,14 @@ print(os.readlink(f'/proc/self/fd/{null}'), flush=True)",
 }
 
 #[test]
-fn a_closed_number_is_no_socket() {
+fn a_closed_descriptor_is_not_a_socket() {
     attack(
         "raw('closed', 99, A, 16); raw('negative', -1, A, 16); print(os.path.exists('/proc/self/fd/99'))",
         "closed EBADF\nnegative EBADF\nFalse\n",
     );
 }
 
-// The port of a datagram socket is another port.
+// A UDP port is another port than the TCP port of the same number.
 #[test]
 fn a_datagram_socket_stays_what_it_is() {
     attack(
@@ -103,7 +103,7 @@ for length in (0, 1, 8, 15, 129, 4096, 0x7fffffff, -1):
     );
 }
 
-// The kernel takes an address that is longer than its family's, and so does the handover.
+// The kernel accepts an address that is longer than its family needs, and so does the handover.
 #[test]
 fn an_address_with_something_behind_it() {
     attack(

@@ -1,4 +1,4 @@
-//! What a bind does, and what it leaves alone.
+//! The handover at bind(2): what it changes, and what it leaves alone.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ use crate::stage::Stage;
 const LOOPBACK: &str = "127.0.0.1";
 
 #[test]
-fn to_bind_twice_is_to_bind_once() {
+fn a_second_bind_succeeds_and_changes_nothing() {
     let mut instance = Stage::on(LOOPBACK)
         .python(
             "
@@ -96,7 +96,7 @@ fn the_backlog_of_one_instance_changes_no_listener() {
     assert_eq!(backlog(port), before);
 }
 
-/// As ss(8) shows it for a listening socket.
+/// The backlog of a listening socket, as ss(8) shows it.
 fn backlog(port: u16) -> u32 {
     let filter = format!("sport = :{port}");
     let shown = std::process::Command::new("ss")
@@ -160,7 +160,7 @@ serve(copy)",
     instance.says("copy True");
 }
 
-/// What is said when a program binds IPv4 and IPv6 is declared.
+/// The message when a program binds IPv4 and IPv6 is declared.
 fn other_family(port: u16) -> String {
     format!(
         "<3>rsgen: the program binds 0.0.0.0:{port}, declared is [::]:{port}; write `listen = \"0.0.0.0:{port}\"`, or both in a list if it binds both\n"

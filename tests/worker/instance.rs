@@ -1,4 +1,4 @@
-//! What a test sees of an instance, and what it does to it.
+//! An instance as a test observes and controls it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use testbed::{wait_for, wait_until};
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// A running instance; it ends with the test.
+/// A running instance, which ends with the test.
 pub(crate) struct Instance {
     pub(crate) child: Child,
     pub(crate) app: String,
@@ -36,17 +36,17 @@ impl Instance {
         self.folder.path()
     }
 
-    /// Asks once at its listener.
+    /// Sends one request to the listener.
     pub(crate) fn ask(&self) -> std::io::Result<String> {
         ask(self.address.unwrap())
     }
 
-    /// What the worker and the program wrote.
+    /// The output of the worker and of the program.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.output).unwrap()).into_owned()
     }
 
-    /// The next message for systemd that is there, or comes in a moment.
+    /// The next message to systemd, if one comes soon.
     pub(crate) fn notified(&self) -> Option<String> {
         let mut buffer = [0; 4096];
         let length = self.notify.recv(&mut buffer).ok()?;
@@ -67,7 +67,7 @@ impl Instance {
         self
     }
 
-    /// Waits for READY or the end, whichever comes first.
+    /// Waits for READY or for the end of the program, whichever comes first.
     #[track_caller]
     pub(crate) fn ready_or_ended(mut self) -> Self {
         wait_until(SOON, "READY or the end", || {
@@ -76,7 +76,7 @@ impl Instance {
         self
     }
 
-    /// Waits until the output has this text.
+    /// Waits until the output contains this text.
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) -> &mut Self {
         let output = self.output.clone();
@@ -85,7 +85,7 @@ impl Instance {
             if read().contains(text) {
                 return Some(false);
             }
-            // Its last words may have come between the two looks.
+            // The program may have written its last line between the two looks.
             (self.try_wait().is_some() && !read().contains(text)).then_some(true)
         });
         assert!(!ended, "ended without {text:?}:\n{}", read());
@@ -97,7 +97,7 @@ impl Instance {
         self.ended
     }
 
-    /// Waits for the end of the program; its status, or 128 and the signal.
+    /// Waits for the end of the program; returns its status, or 128 and the signal.
     #[track_caller]
     pub(crate) fn status(&mut self) -> i32 {
         let what = format!("the end of {}", self.app);
@@ -111,7 +111,7 @@ impl Instance {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// The helpers that live, by PID.
+    /// The PIDs of the running helpers.
     pub(crate) fn helpers(&self) -> Vec<Pid> {
         let wanted = format!("--app={}", self.app);
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -124,7 +124,7 @@ impl Instance {
         pids.filter(is_helper).map(Pid::from_raw).collect()
     }
 
-    /// Kills the program with all its children, as systemd does it by the cgroup.
+    /// Kills the program and all its children, as systemd does through the control group.
     pub(crate) fn kill_all(&self) {
         let wanted = format!(
             "NOTIFY_SOCKET={}",
@@ -139,18 +139,18 @@ impl Instance {
             let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
             let is_ours = environ.split(|b| *b == 0).any(|v| v == wanted.as_bytes());
             if comm.trim() != "rsgen-worker" && is_ours {
-                // It may have ended by itself.
+                // The process may have ended by itself.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
     }
 
-    /// What the helper has used of a CPU.
+    /// The processor time that the helper has used, in ticks.
     pub(crate) fn helper_ticks(&self) -> u64 {
         cpu_ticks(self.helpers()[0])
     }
 
-    /// Waits until no helper is left: one that has ended has no command line any more.
+    /// Waits until no helper is left. A zombie has no command line, and does not count.
     #[track_caller]
     pub(crate) fn no_helper(&self) {
         wait_until(SOON, "the helper to end", || self.helpers().is_empty());
@@ -168,7 +168,7 @@ impl Drop for Instance {
     }
 }
 
-/// User and system time in hundredths of a second, see `proc_pid_stat(5)`.
+/// The user and system time in hundredths of a second, see `proc_pid_stat(5)`.
 fn cpu_ticks(pid: Pid) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = text
@@ -180,14 +180,14 @@ fn cpu_ticks(pid: Pid) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Asks once at a port of this address; the answer's body.
+/// Sends one request to this address; returns the body of the answer.
 pub(crate) fn ask(address: impl Into<SocketAddr>) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address.into(), SOON)?;
     stream.set_read_timeout(Some(SOON))?;
     exchange(&mut stream)
 }
 
-/// Asks once on a stream.
+/// Sends one request on a stream; returns the body of the answer.
 pub(crate) fn exchange(stream: &mut (impl Read + Write)) -> std::io::Result<String> {
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! Sockets of every kind that is handed over, and several in one program.
+//! All kinds of sockets that are handed over, and several sockets in one program.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -8,7 +8,7 @@ use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
 
-/// A stage with a listening socket file in its folder, whose path the program finds in `FILE`.
+/// A stage with a unix listener in its folder, whose path is in the variable `FILE`.
 fn on_file() -> (Stage, std::path::PathBuf) {
     let stage = Stage::bare();
     let path = stage.folder().join("app.sock");
@@ -27,7 +27,7 @@ fn a_socket_file_by_node() {
 }
 
 #[test]
-fn a_socket_file_by_another_way_to_it() {
+fn a_socket_file_by_another_path_to_it() {
     let (stage, path) = on_file();
     let link = path.with_file_name("link");
     std::os::unix::fs::symlink(path.parent().unwrap(), &link).unwrap();
@@ -67,7 +67,7 @@ signal.pause()",
     instance.says("not ready after 2 s: its bind was refused");
 }
 
-// What lies in /tmp or in a home may be hidden from the worker and be there for clients.
+// A sandbox may hide /tmp or a home folder from the worker, while clients see the socket file there.
 #[test]
 fn a_socket_file_that_is_gone_before_the_start_is_an_error() {
     let folder = tempfile::tempdir_in("/run").unwrap();
@@ -215,7 +215,7 @@ while True: signal.pause()",
     assert_eq!(instance.ask().unwrap(), "worker");
 }
 
-/// Two listeners on one port, as `listen = ["0.0.0.0:…", "[::]:…"]` makes them.
+/// Two listeners on one port, as with `listen = ["0.0.0.0:…", "[::]:…"]`.
 fn both_families() -> (TcpListener, TcpListener) {
     use nix::sys::socket::{
         self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, sockopt,
@@ -263,7 +263,7 @@ fn both_families_of_one_port() {
     instance.says("sockets ['True', 'True']");
 }
 
-// The undeclared one leads nowhere and does no harm.
+// The socket of the undeclared family is the program's own, and gets no connections.
 #[test]
 fn a_family_that_is_not_declared_stays_without_clients() {
     let stage = Stage::on("0.0.0.0");
@@ -288,7 +288,7 @@ serve(s)",
     assert!(ask((std::net::Ipv6Addr::LOCALHOST, port)).is_err());
 }
 
-// Node takes IPv4 where it is refused IPv6: `listen(3000)` is good enough for 127.0.0.1.
+// Node falls back to IPv4 when binding IPv6 fails, so `listen(3000)` works with 127.0.0.1.
 #[test]
 fn a_program_that_falls_back_to_the_declared_family_is_served_without_a_word() {
     let mut instance = Stage::on(LOOPBACK)

@@ -1,4 +1,4 @@
-//! The instance as a process: all that systemd and users see of it is the program's own.
+//! The instance as a process: systemd and users see the program itself.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -99,11 +99,11 @@ fn the_helper_is_small() {
         let line = text.lines().find_map(|l| l.strip_prefix(key)).unwrap();
         line.trim_end_matches("kB").trim().parse::<u32>().unwrap()
     };
-    // All else are pages of the program's file, which every helper has in common, and which count as dirty for as long as
-    // the build that wrote the file is not on the disk.
+    // All other pages are those of the program's file. The helpers share them, and they count as dirty until the kernel has
+    // written the file of a new build to the disk.
     let kib = of("Anonymous:");
     println!("{kib} KiB of its own");
-    assert!(kib < 512, "{kib} KiB of its own");
+    assert!(kib < 512, "{kib} KiB that are not shared");
 }
 
 #[test]
@@ -163,10 +163,10 @@ serve(s)",
     assert_eq!(instance.helpers(), []);
 }
 
-/// The kernel gives the files of such a process to root, see `PR_SET_DUMPABLE` of prctl(2); here the group tells, since the
-/// user is root anyway.
+/// The kernel makes root the owner of the /proc files of such a process, see `PR_SET_DUMPABLE` in prctl(2). The test looks at
+/// the group, because its user is root anyway.
 #[test]
-fn the_programs_user_cannot_look_into_the_helper() {
+fn the_programs_user_cannot_inspect_the_helper() {
     let instance = Stage::on(LOOPBACK)
         .before("set -- setpriv --regid=65534 --clear-groups -- \"$@\"")
         .python(SERVE)
@@ -182,7 +182,7 @@ fn the_programs_user_cannot_look_into_the_helper() {
 }
 
 #[test]
-fn a_program_whose_manager_cannot_be_told_is_not_started() {
+fn a_program_whose_manager_cannot_be_notified_is_not_started() {
     let mut instance = Stage::on(LOOPBACK)
         .before("export NOTIFY_SOCKET=/nowhere/notify")
         .start(&["echo", "started"]);
@@ -195,7 +195,7 @@ fn a_program_whose_manager_cannot_be_told_is_not_started() {
     );
 }
 
-/// Where Yama restricts ptrace(2), a unit gives `CAP_SYS_PTRACE`: it is meant for the helper alone.
+/// Where Yama restricts ptrace(2), the unit gives `CAP_SYS_PTRACE`, which only the helper may keep.
 #[test]
 fn the_capability_of_the_helper_is_not_passed_on_to_the_program() {
     let sets = |handover: &str| {
@@ -212,7 +212,7 @@ fn the_capability_of_the_helper_is_not_passed_on_to_the_program() {
     };
     let [ptrace, kill] = [1 << 19, 1 << 5];
     let bits = |sets: Vec<u64>| -> Vec<u64> { sets.iter().map(|s| s & (ptrace | kill)).collect() };
-    // There is no helper to give it to, so what the unit gives is the program's.
+    // With `fds` there is no helper, so the program keeps what the unit gives.
     assert_eq!(bits(sets("fds")), [ptrace | kill; 2]);
     assert_eq!(bits(sets("bind")), [kill; 2]);
 }
@@ -244,7 +244,7 @@ fn the_program_is_found_in_its_path() {
 }
 
 #[test]
-fn the_brake_goes_waits_and_gives_up() {
+fn the_brake_starts_delays_and_gives_up() {
     let deaths = |count: u32, ago: u64| {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
         let last = std::time::Duration::from(now).as_micros() - u128::from(ago) * 1000;
@@ -263,13 +263,16 @@ fn the_brake_goes_waits_and_gives_up() {
     let start = std::time::Instant::now();
     let mut waits = deaths(1, 0).argument("--backoff=400ms").start(&["true"]);
     assert_eq!(waits.status(), 0);
-    assert!(start.elapsed().as_millis() >= 390, "it did not wait");
+    assert!(start.elapsed().as_millis() >= 390, "there was no pause");
     let told = waits.notified().unwrap();
     assert!(told.contains("STATUS=waiting"), "{told}");
     let mut lines = told.lines();
     let extended = lines.find_map(|l| l.strip_prefix("EXTEND_TIMEOUT_USEC="));
     let micros: u64 = extended.unwrap().parse().unwrap();
-    assert!(micros > 30_000_000, "no more than the pause: {told}");
+    assert!(
+        micros > 30_000_000,
+        "systemd is asked for the pause alone: {told}"
+    );
 
     let mut errored = deaths(3, 0).start(&["echo", "started"]);
     assert_eq!(errored.status(), 190);
@@ -324,7 +327,7 @@ serve(s)",
 
 #[test]
 fn eight_descriptors_are_enough() {
-    // The last one as anybody but root has it: the helper cannot raise it.
+    // The last case is that of an ordinary user, whose helper cannot raise the limit.
     let without = "ulimit -n 8; set -- setpriv --bounding-set -sys_resource \"$@\"";
     for limit in ["ulimit -S -n 8", "ulimit -n 8", without] {
         let mut instance = Stage::on(LOOPBACK)
@@ -348,7 +351,7 @@ fn the_output_ends_with_the_program() {
     let mut instance = Stage::on(LOOPBACK).python(SERVE).ready();
     let helper = instance.helpers()[0];
     let output = instance.folder().join("output");
-    // Standard error stays for its own lines, which the test does not wait for.
+    // The helper keeps standard error open for its own lines, so the test does not wait for the end of that.
     let holds = || {
         let links = std::fs::read_dir(format!("/proc/{helper}/fd")).unwrap();
         let paths = links.map(|l| l.unwrap().path());

@@ -1,4 +1,4 @@
-//! Programs as people write them, none of them changed.
+//! Ordinary programs, unmodified.
 
 use nix::sys::signal::Signal;
 
@@ -85,7 +85,7 @@ serve(s)",
     assert_eq!(instance.ask().unwrap(), "hello");
 }
 
-// Go preempts its threads with a signal every 10 ms; nothing of this may be seen by bind.
+// Go preempts its threads with a signal every 10 ms, which must not interrupt bind(2).
 #[test]
 fn signals_during_bind_do_not_interrupt_it() {
     let mut instance = Stage::on("127.0.0.1").c("storm.c", &["1000"]).ready();

@@ -1,4 +1,4 @@
-//! The moment of READY, in each of its ways.
+//! The moment of READY, for each value of `ready`.
 
 use nix::sys::signal::Signal;
 
@@ -113,7 +113,7 @@ process.send('ready');",
 }
 
 #[test]
-fn a_program_that_does_not_know_the_channel_is_not_held_up_by_it() {
+fn a_program_that_does_not_know_the_channel_is_not_delayed_by_it() {
     let mut instance = Stage::on(LOOPBACK).argument("--ready=message").python(
         "print('channel', os.environ['NODE_CHANNEL_FD'].isdigit(), flush=True); sys.exit(4)",
     );

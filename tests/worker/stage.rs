@@ -1,4 +1,4 @@
-//! A stage for one instance: what systemd gives a worker, and what the test sees of it.
+//! The environment of one instance: everything that systemd would give the worker, and what the test observes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::instance::Instance;
 const WORKER: &str = env!("CARGO_BIN_EXE_rsgen-worker");
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// What an instance is told, unless its test says otherwise.
+/// The arguments of the worker, unless a test changes them.
 const ARGUMENTS: [&str; 6] = [
     "--handover=bind",
     "--ready=listen",
@@ -27,7 +27,7 @@ const ARGUMENTS: [&str; 6] = [
     "--preload=false",
 ];
 
-/// Closes what the test itself inherited: systemd's programs start with a clean table.
+/// Closes the descriptors that the test itself has inherited, which a program started by systemd would not have.
 const CLOSE: &str = "\
 for fd in /proc/$$/fd/*; do
     fd=${fd##*/}
@@ -35,7 +35,7 @@ for fd in /proc/$$/fd/*; do
 done
 ";
 
-/// What goes before every Python program of a test: names, and a server of one word.
+/// The beginning of every Python program of a test: imports, and a server that answers with one word.
 const PRELUDE: &str = "\
 import os, socket, sys, errno, time, threading, select, signal, struct
 PORT = int(os.environ.get('PORT', 0))
@@ -60,7 +60,7 @@ def serve(s, word='hello'):
         c.close()
 ";
 
-/// What an instance is started with.
+/// Everything that an instance is started with.
 pub(crate) struct Stage {
     app: String,
     sockets: Vec<OwnedFd>,
@@ -72,7 +72,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Without a socket.
+    /// A stage without a socket.
     pub(crate) fn bare() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -86,13 +86,13 @@ impl Stage {
         }
     }
 
-    /// With a listener on a free port of this address, which the program finds in `PORT`.
+    /// A stage with a listener on a free port of this address. The port is in the variable `PORT`.
     pub(crate) fn on(ip: &str) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         Self::over(&listener)
     }
 
-    /// With a listener that others may have, too.
+    /// A stage with a copy of this listener.
     pub(crate) fn over(listener: &TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let mut stage = Self::bare()
@@ -107,7 +107,7 @@ impl Stage {
         self.address.unwrap().port()
     }
 
-    /// One more socket, at most three; non-blocking, as the units have it.
+    /// Adds a socket, at most three in all. It is made non-blocking, as by the units.
     pub(crate) fn socket(mut self, socket: &impl std::os::fd::AsFd) -> Self {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};
         fcntl(socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -116,7 +116,7 @@ impl Stage {
         self
     }
 
-    /// As with `NonBlocking=no`.
+    /// Makes the sockets blocking, as with `NonBlocking=no`.
     pub(crate) fn blocking(self) -> Self {
         use nix::fcntl::{FcntlArg, OFlag, fcntl};
         for socket in &self.sockets {
@@ -125,7 +125,7 @@ impl Stage {
         self
     }
 
-    /// One more argument of the worker, or another value of one.
+    /// Adds an argument of the worker, or changes the value of one.
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
         let argument = argument.into();
         let name = |text: &str| text.split('=').next().map(str::to_owned);
@@ -139,7 +139,7 @@ impl Stage {
         self
     }
 
-    /// Shell commands that run in the process before the worker does.
+    /// Adds shell commands that run in the process before the worker.
     pub(crate) fn before(mut self, script: &str) -> Self {
         self.before.push_str(script);
         self.before.push('\n');
@@ -151,7 +151,7 @@ impl Stage {
         self.folder.path()
     }
 
-    /// The state folder of the app, which nobody has made yet.
+    /// The path of the app's state folder, which does not exist yet.
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("rsgen").join(&self.app)
     }
@@ -182,8 +182,8 @@ impl Stage {
             .unwrap();
         let output = self.folder.path().join("output");
         fs::write(&output, "").unwrap();
-        // The shell has the sockets as its standard streams, moves them up as systemd numbers them,
-        // and becomes the worker, so that LISTEN_PID is right.
+        // The shell gets the sockets as its standard streams, moves them to the numbers that systemd would use, and executes
+        // the worker, so that LISTEN_PID is its own PID.
         let moves: String = (0..self.sockets.len())
             .map(|i| format!("exec {}<&{i}\n", i + 3))
             .chain((self.sockets.len()..3).map(|i| format!("exec {}<&-\n", i + 3)))
@@ -231,7 +231,7 @@ impl Stage {
     }
 }
 
-/// Compiles one of `tests/apps` with these flags, anew for each test: they run at the same time.
+/// Compiles one of `tests/apps` with these flags, under a name of its own, because tests run at the same time.
 pub(crate) fn compiled(source: &str, flags: &[&str]) -> PathBuf {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{source}.{number}"));

@@ -1,4 +1,4 @@
-//! The lines that units of each version hold, as they stand there.
+//! The command lines of each version, exactly as its units have them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use testbed::unit::{Dollar, words};
 
 use super::*;
 
-/// The words that systemd makes of a line in the unit of instance 3.
+/// The words into which systemd splits a line in the unit of instance 3.
 fn read_by_systemd(line: &str) -> Vec<OsString> {
     let words = words(line, Dollar::Variable).unwrap();
     words.iter().map(|w| w.replace("%i", "3").into()).collect()
 }
 
-/// Without the program that the line is for.
+/// The words behind the program.
 fn of_worker(line: &str) -> Vec<OsString> {
     let words = read_by_systemd(line);
     assert!(words[0].to_str().unwrap().ends_with("/rsgen-worker"));
@@ -131,7 +131,7 @@ fn steps_of_0_2_are_read() {
     assert_eq!(step(ENDED), Ok(Step::Ended(ended)));
 }
 
-/// Units stay pinned as 0.1.0 and what came before it wrote them.
+/// Pinned units may be as old as 0.1.0, or older.
 #[test]
 fn lines_of_older_versions_mean_what_they_meant() {
     let now = run(RUN).unwrap();
@@ -193,14 +193,14 @@ fn lines_of_older_versions_mean_what_they_meant() {
     );
 }
 
-/// Every flag of every line is needed, but for those that say something by not being there.
+/// Every flag of every line is required, except those whose absence has a meaning.
 #[test]
-fn a_flag_that_got_lost_is_an_error() {
+fn a_flag_that_was_lost_is_an_error() {
     let without = |line: &str, lost: &str| {
         let kept = line.split(' ').filter(|word| *word != lost);
         kept.collect::<Vec<_>>().join(" ")
     };
-    // What an older version had as well, for it came last.
+    // Optional flags, and the one that was introduced last: lines of an older version lack it.
     let may_be_lost = [
         "--backoff=150ms",
         "--env-file=/srv/shop/a.env",
@@ -217,7 +217,7 @@ fn a_flag_that_got_lost_is_an_error() {
                 DRAIN => drain(&shorter).is_ok(),
                 _ => step(&shorter).is_ok(),
             };
-            // The last version of a line whose flags came one by one is read without its last one.
+            // A line whose flags were introduced one by one may lack the last one.
             let is_last = matches!(
                 (line, flag),
                 (RUN, "--preload=true") | (DRAIN, "--handover=fds")

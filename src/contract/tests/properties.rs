@@ -1,4 +1,4 @@
-//! Whatever a line says, it says the same when it is read.
+//! Whatever is written into a command line is read back unchanged.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -118,7 +118,7 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// By the words themselves, and by what systemd makes of the unit.
+/// Checks both ways to the reader: the words themselves, and the words that systemd reads in the unit.
 fn is_read_back<T: Debug + PartialEq>(
     given: &T,
     line: &Line,

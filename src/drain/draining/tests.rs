@@ -1,4 +1,4 @@
-//! What a drain does between two looks at the connections.
+//! The steps of a drain between two looks at the connections.
 
 use std::ffi::OsString;
 use std::net::{TcpListener, TcpStream};
@@ -16,14 +16,14 @@ fn listener(socket: &TcpListener) -> Listener {
     Listener::of(row, &copy, inode).unwrap()
 }
 
-/// The connections that wait to be accepted.
+/// Accepts every waiting connection and counts them.
 fn accepted(socket: &TcpListener) -> usize {
     socket.set_nonblocking(true).unwrap();
     std::iter::from_fn(|| socket.accept().ok()).count()
 }
 
 #[test]
-fn others_are_woken_twice_for_a_connection_that_waits_and_for_nothing_else() {
+fn other_instances_are_woken_twice_and_only_if_a_connection_waits() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let line = "drain --app=web --instance=0 --state=/tmp --handover=bind --timeout=10s --way=auto";
     let drain = Drain::parse(line.split(' ').map(OsString::from)).unwrap();
@@ -45,12 +45,16 @@ fn others_are_woken_twice_for_a_connection_that_waits_and_for_nothing_else() {
         nudges: 1,
     };
     draining.nudge();
-    assert_eq!(accepted(&socket), 0, "nothing waits");
+    assert_eq!(accepted(&socket), 0, "no connection waits");
 
     let _client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
     draining.nudges = 2;
     for _look in 0..4 {
         draining.nudge();
     }
-    assert_eq!(accepted(&socket), 3, "the client's own and two more");
+    assert_eq!(
+        accepted(&socket),
+        3,
+        "the client's connection and two that wake others"
+    );
 }

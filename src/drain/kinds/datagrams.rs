@@ -1,8 +1,8 @@
-//! Sockets of datagrams: a process must not take one that it would not live to answer.
+//! Datagram sockets: a process must not receive a datagram that it cannot answer before it is stopped.
 //!
-//! Answers leave by the same descriptor, so an unreachable socket can take its place only while there is nothing to answer.
-//! An event loop is told of no more datagrams, and has a while for those it took. A program that waits for them in
-//! a call of its own has answered the last one when it makes that call again.
+//! Answers are sent through the same descriptor, so an unreachable socket may replace it only when every received datagram
+//! was answered. An event loop is no longer told of datagrams, and gets some time for those that it has received. A program
+//! that blocks in a receiving call has answered the last datagram when it makes that call again.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,12 +16,12 @@ use crate::drain::answers::Connection;
 use crate::peer::process::Process;
 use crate::sys::socket::Shape;
 
-/// The events that tell an event loop of a datagram.
+/// The events by which an event loop learns of a datagram.
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM).cast_unsigned();
-/// Datagrams that were taken are answered in this time.
+/// The time that a program gets to answer the datagrams that it has received.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// Calls that take a datagram from the descriptor that is their first argument.
+/// System calls that receive a datagram from the descriptor in their first argument.
 const RECEIVES: &[i64] = &[
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
@@ -29,7 +29,7 @@ const RECEIVES: &[i64] = &[
     libc::SYS_read,
 ];
 
-/// Calls that a program makes when it has nothing to do.
+/// System calls in which a program waits when it has nothing to do.
 const RESTS: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
@@ -48,7 +48,7 @@ const RESTS: &[i64] = &[
     libc::SYS_waitid,
 ];
 
-/// Sockets of datagrams.
+/// Datagram sockets.
 pub(super) struct Datagrams;
 
 impl Kind for Datagrams {
@@ -56,8 +56,8 @@ impl Kind for Datagrams {
         shape.kind == libc::SOCK_DGRAM
     }
 
-    /// Takes the sockets out of what the process waits for, or tries to: a process that has no moment to be interrupted is
-    /// looked at again.
+    /// Mutes the sockets in the epoll sets of the process. Sockets that no epoll set watches are replaced when the program is
+    /// about to receive, which may take more than one look.
     fn silence(
         &self,
         process: &Process,
@@ -89,15 +89,15 @@ impl Kind for Datagrams {
     }
 }
 
-/// Has the epoll sets of the process tell it no more; whether any watches the socket. The registration stays, as the
-/// program may want to change it.
+/// Stops the epoll sets of the process from reporting datagrams of this socket; returns whether any watches the socket. The
+/// registration stays, without these events: the program may change it, and for a deleted one that fails with `ENOENT`.
 fn mute(process: &Process, held: &Held<'_>) -> io::Result<bool> {
     let registrations = process.registrations(held.socket);
     let told = registrations.iter().filter(|r| r.events & READABLE != 0);
     for registration in told {
         let live = process.socket(held.socket)?;
         let open = registration.open(process)?;
-        // An exclusive one cannot be changed, see `EPOLLEXCLUSIVE` in epoll_ctl(2).
+        // An exclusive registration can only be deleted, see `EPOLLEXCLUSIVE` in epoll_ctl(2).
         if registration.is_exclusive() {
             open.delete(live.as_fd())?;
         } else {
@@ -107,14 +107,14 @@ fn mute(process: &Process, held: &Held<'_>) -> io::Result<bool> {
     Ok(!registrations.is_empty())
 }
 
-/// Replaces the sockets when the program is about to receive: then it has answered what it took. Only of a program with
-/// one thread can that be said.
+/// Replaces the sockets at the moment when the program is about to receive again, because then it has answered what it has
+/// received. With more than one thread this does not follow, as another thread may still be answering.
 fn take(replacement: &Replacement<'_>, held: &[Held<'_>]) -> io::Result<()> {
     let threads = replacement.process.threads();
     let [thread] = threads.as_slice() else {
         return Ok(());
     };
-    // It has nothing to answer, and may not receive for long.
+    // A program that waits has nothing to answer, and may not receive for a long time: running it to that call would time out.
     if thread.waits.is_some_and(|(call, _)| RESTS.contains(&call)) {
         return Ok(());
     }

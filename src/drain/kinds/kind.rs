@@ -1,4 +1,4 @@
-//! What a kind of sockets is: a trait for what differs, and the types that every kind works with.
+//! The trait of a kind of sockets, with everything that differs between kinds, and the types that every kind uses.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,11 +20,11 @@ pub(in crate::drain) trait Kind: Sync {
     /// Whether a socket is of this kind. `listens` is `SO_ACCEPTCONN`, see socket(7).
     fn recognises(&self, shape: Shape, listens: bool) -> bool;
 
-    /// Keeps a process from taking anything new from its sockets of this kind, which `held` lists; `Ok` also when that has to
-    /// wait for a better moment. Called at every look, for as long as the process has such a socket.
+    /// Silences a process: keeps it from accepting or receiving anything new on its sockets of this kind, which `held` lists.
+    /// `Ok` also when that has to wait for a better moment. Called at every look, as long as the process has such a socket.
     ///
     /// # Errors
-    /// The reason why it cannot be done, for people.
+    /// The reason why the process cannot be silenced, for the journal.
     fn silence(
         &self,
         process: &Process,
@@ -32,29 +32,29 @@ pub(in crate::drain) trait Kind: Sync {
         means: Means<'_>,
     ) -> io::Result<Silenced>;
 
-    /// Turns a fresh socket, which a thread of the program has made, into one of this kind that nothing reaches. It takes
-    /// the place of the live one. `folder` is one that the program's other users cannot write to.
+    /// Turns a fresh socket, which a thread of the program has made, into an unreachable one of this kind, which then replaces
+    /// the live one. `folder` must be one that no other user can write to.
     ///
     /// # Errors
     /// When the kernel forbids a step.
     fn isolate(&self, fresh: &OwnedFd, shape: Shape, folder: &Path) -> io::Result<()>;
 
-    /// Every connection that came by a socket, those of other instances included.
+    /// Every connection that was accepted from a socket, including those of other instances.
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// Those of `sock_diag(7)`.
     fn connections(&self, listener: &Listener) -> io::Result<Vec<Connection>>;
 
-    /// How long a program may take to answer what it has received, where no connection tells that it has not yet.
+    /// How long a program may take to answer what it has received, for kinds where no connection shows that it has not.
     fn answers(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Has the kernel wake another instance, if something waits that it told only this one about.
+    /// Makes the kernel wake another instance, if something waits of which it has told only the silenced one.
     fn nudge(&self, _listener: &Listener) {}
 }
 
-/// Where a kind stands in the table, and the kind.
+/// A kind and its position in the table.
 pub(in crate::drain) type Row = (usize, &'static dyn Kind);
 
 /// A socket that the instance shares with systemd, and so with the other instances.
@@ -68,8 +68,8 @@ pub(in crate::drain) struct Listener {
 }
 
 impl Listener {
-    /// `socket` is a copy of a descriptor of the program. Connections are those of the network namespace that this process
-    /// is in now, see [`crate::drain::draining`].
+    /// The listener that `socket`, a copy of a descriptor of the program, leads to. Connections are looked up in the network
+    /// namespace that this process is in now, see [`crate::drain::draining`].
     pub(in crate::drain) fn of(row: Row, socket: &OwnedFd, inode: u64) -> Option<Self> {
         Some(Self {
             inode,
@@ -93,7 +93,7 @@ impl Listener {
         self.row.1
     }
 
-    /// The family, as `sock_diag(7)` takes it.
+    /// The address family as `sock_diag(7)` expects it.
     pub(super) fn family(&self) -> u8 {
         u8::try_from(self.shape.domain).unwrap_or(0)
     }
@@ -111,23 +111,25 @@ pub(in crate::drain) struct Held<'a> {
     pub(in crate::drain) listener: &'a Listener,
 }
 
-/// The means by which the processes of an instance are silenced.
+/// Everything but the process and its sockets that [`Kind::silence`] needs.
 #[derive(Clone, Copy)]
 pub(in crate::drain) struct Means<'a> {
-    /// The group that the processes are in.
+    /// The control group that the processes are in.
     pub(in crate::drain) group: &'a ControlGroup,
     pub(in crate::drain) way: Way,
-    /// A process under no more seccomp filters than these has none of its own.
+    /// The number of seccomp filters that apply to a process without any of its own.
     pub(in crate::drain) filters: Option<u32>,
     /// The folder for [`Kind::isolate`].
     pub(in crate::drain) folder: &'a Path,
-    /// No process is worked on for longer, however much there is to do.
+    /// The deadline, however many descriptors a process has.
     pub(in crate::drain) end: Instant,
 }
 
 impl Means<'_> {
+    /// Checks the deadline.
+    ///
     /// # Errors
-    /// When the time for the process is over.
+    /// When the deadline has passed.
     pub(in crate::drain) fn check_time(&self) -> io::Result<()> {
         if Instant::now() < self.end {
             Ok(())
@@ -137,11 +139,11 @@ impl Means<'_> {
     }
 }
 
-/// The state that a process was brought to.
+/// How a process was silenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::drain) struct Silenced {
-    /// Descriptors still lead to a listener, but no epoll set of the process watches them any more.
+    /// Whether descriptors still lead to a listener, and only the epoll sets of the process no longer watch them.
     pub(in crate::drain) is_only_unwatched: bool,
-    /// An epoll set may have been woken for a connection that the process does not accept any more.
+    /// Whether an epoll set may have been woken for a connection that the process no longer accepts.
     pub(in crate::drain) may_have_been_woken: bool,
 }

@@ -1,6 +1,6 @@
-//! The kinds of sockets that can be drained: the table of them, and silencing a process kind by kind.
+//! The table of the kinds of sockets that can be drained, and silencing a process kind by kind.
 //!
-//! CONTRIBUTING.md, "A new kind of socket that is drained", says how one is added.
+//! How a kind is added: "A new kind of socket that is drained" in CONTRIBUTING.md.
 
 mod datagrams;
 mod kind;
@@ -17,8 +17,8 @@ use crate::sys::socket;
 use kind::{Held, Row, Silenced};
 pub(super) use kind::{Kind, Listener, Means};
 
-/// Every kind; a socket is of the first that recognises it. Datagrams come first, since what a program has taken of those
-/// has to be answered in a bounded time from the first look on.
+/// Every kind; the first that recognises a socket handles it. Datagrams come first, because the time to answer those that
+/// were received runs from the first look.
 const KINDS: &[&dyn Kind] = &[&datagrams::Datagrams, &streams::Streams];
 
 /// The kind of a socket; `None` for a connection, and for all that cannot be drained.
@@ -30,10 +30,11 @@ pub(super) fn recognise(socket: &OwnedFd) -> Option<Row> {
 }
 
 /// Silences one process, kind by kind. `Ok` means that no descriptor of the process leads to the listeners any more, that
-/// the moment for that is still to come, or that with [`Way::Epoll`](crate::contract::Way::Epoll) no epoll set of the process watches them.
+/// the moment for this has not come yet, or that no epoll set of the process watches them (always with
+/// [`Way::Epoll`](crate::contract::Way::Epoll)).
 ///
 /// # Errors
-/// The reason why it cannot be done, of the first kind that has one; the other kinds are silenced nevertheless.
+/// The first kind's reason why the process cannot be silenced; the other kinds are silenced nevertheless.
 pub(super) fn silence(
     process: &Process,
     listeners: &[Listener],
@@ -89,7 +90,7 @@ mod tests {
         let datagrams = place(UdpSocket::bind("127.0.0.1:0").unwrap());
         assert!(datagrams.is_some() && datagrams != streams);
         assert_eq!(place(UnixDatagram::unbound().unwrap()), datagrams);
-        // A connection is finished, not silenced.
+        // Connections are finished, not silenced.
         assert_eq!(place(TcpStream::connect(address).unwrap()), None);
     }
 

@@ -1,6 +1,6 @@
-//! Puts an unreachable socket in the place of a live one, under the same number and in the same epoll sets.
+//! Replaces a live socket by an unreachable one, under the same descriptor number and in the same epoll sets.
 //!
-//! Only a thread of the process can change the process's descriptors, so this is done by a stopped one, see
+//! Only a thread of the process can change the process's descriptors, so a stopped thread is made to do it, see
 //! [`crate::peer::tracee`].
 
 use std::io;
@@ -13,24 +13,24 @@ use crate::peer::process::{Process, Thread};
 use crate::peer::tracee::Tracee;
 use crate::peer::vdso;
 
-/// Why a process goes on accepting, where it may not be stopped and changing its epoll sets does not do.
-pub(super) const UNWATCHED: &str = "no epoll set of it watches the listener";
+/// Why a process goes on accepting that may not be stopped, and for which changing the epoll sets is not enough.
+pub(super) const UNWATCHED: &str = "none of its epoll sets watches the listener";
 
 /// A process in which descriptors can be replaced.
 pub(super) struct Replacement<'a> {
     pub(super) process: &'a Process,
     means: Means<'a>,
-    /// Whether the process is under more seccomp filters than its unit and the handover put there. Such a filter may kill the
-    /// program for a call that it never makes itself.
+    /// Whether more seccomp filters apply to the process than its unit and the handover have installed. A filter of the
+    /// program's own may kill it for a system call that it never makes itself.
     has_own_filter: bool,
 }
 
 impl<'a> Replacement<'a> {
-    /// Finds out all that can be known before a thread is stopped, so that none is stopped in vain.
+    /// Checks everything that can be known before a thread is stopped, so that none is stopped in vain.
     ///
     /// # Errors
-    /// Why the process must not be stopped, or what forbids to inspect it; [`UNWATCHED`] where `drain = "epoll"` forbids to
-    /// stop any.
+    /// The reason why the process must not be stopped or cannot be inspected; [`UNWATCHED`] with `drain = "epoll"`, by which
+    /// no process may be stopped.
     pub(super) fn prepare(process: &'a Process, means: Means<'a>) -> io::Result<Self> {
         if means.way != Way::Auto {
             return Err(io::Error::other(UNWATCHED));
@@ -55,11 +55,11 @@ impl<'a> Replacement<'a> {
         Tracee::stop(self.process, self.means.group, thread)
     }
 
-    /// Does something with a stopped thread, told where the thread may make calls, and lets the thread go on whatever comes
-    /// of it.
+    /// Does `work` with a stopped thread and the address at which the thread can make system calls, and releases the thread
+    /// even if the work fails.
     ///
     /// # Errors
-    /// Those of `work`; when a filter of the process's own stands in the way, and those of [`vdso::call_site`].
+    /// Those of `work` and of [`vdso::call_site`], and when the process has a seccomp filter that cannot be suspended.
     pub(super) fn through(
         &self,
         mut tracee: Tracee<'_>,
@@ -68,12 +68,13 @@ impl<'a> Replacement<'a> {
         let done = self
             .call_site(&tracee)
             .and_then(|site| work(&mut tracee, site));
-        // Only a thread that died meanwhile cannot be let go.
+        // The release fails only for a thread that has died.
         let _ = tracee.release();
         done
     }
 
-    /// The address is looked up anew: the process may have become another program before it was stopped.
+    /// The address at which the thread can make system calls. It is looked up again although [`Replacement::prepare`] found
+    /// one, because the process may have executed another program before it was stopped.
     fn call_site(&self, tracee: &Tracee<'_>) -> io::Result<u64> {
         if self.has_own_filter && !tracee.unfiltered {
             return Err(io::Error::other("it has a seccomp filter of its own"));
@@ -81,14 +82,15 @@ impl<'a> Replacement<'a> {
         vdso::call_site(self.process)
     }
 
-    /// Puts an unreachable socket over one descriptor.
+    /// Replaces the socket of one descriptor by an unreachable one.
     ///
-    /// The thread makes a socket; that is isolated and takes the descriptor's number by dup3(2), which closes the live one
-    /// in the same moment, so that at no time the number leads nowhere; then the thread closes the number that the new
-    /// socket came under. The program's event loop is told of nothing.
+    /// The thread makes a fresh socket with socket(2), which is isolated before it takes the descriptor's number: the other
+    /// way round the program could accept a connection from it. dup3(2) closes the live socket in the same step, so that the
+    /// number never leads nowhere, where open(2) in another thread could take it. Last, the thread closes the number under
+    /// which the fresh socket was made. The program's event loop gets no event from any of this.
     ///
     /// # Errors
-    /// Those of the calls that it takes.
+    /// Those of the system calls.
     pub(super) fn replace(
         &self,
         held: Held<'_>,
@@ -97,7 +99,7 @@ impl<'a> Replacement<'a> {
     ) -> io::Result<()> {
         self.means.check_time()?;
         let Held { socket, listener } = held;
-        // The program may have closed the descriptor, or become another one, before it was stopped.
+        // The program may have closed the descriptor, or executed another program, before it was stopped.
         self.process.socket(socket)?;
         let shape = listener.shape;
         let flags = if listener.is_blocking {
@@ -113,7 +115,8 @@ impl<'a> Replacement<'a> {
         done
     }
 
-    /// The part of [`Replacement::replace`] after which the fresh socket's own number is closed, whatever came of it.
+    /// The part of [`Replacement::replace`] between making the fresh socket and closing its first number, which is closed even
+    /// if this part fails.
     fn swap(
         &self,
         held: Held<'_>,
@@ -126,8 +129,9 @@ impl<'a> Replacement<'a> {
         let fresh = self.process.descriptor(number)?;
         let folder = self.means.folder;
         listener.kind().isolate(&fresh, listener.shape, folder)?;
-        // First out of the epoll sets: a registration is named by number and file, and after dup3(2) the number leads to
-        // another file, while the old registration would go on telling of the live socket, which systemd keeps open.
+        // The live socket leaves the epoll sets before dup3(2). A registration is found by descriptor number and open file:
+        // afterwards the number leads to another file, so the registration could not be deleted any more, and it would go on
+        // reporting connections, because systemd keeps the file open. See "Questions and answers" in epoll(7).
         let registrations = self.process.registrations(socket);
         for registration in &registrations {
             unregister(tracee, site, registration)?;
@@ -140,8 +144,8 @@ impl<'a> Replacement<'a> {
         let with = [word(number), word(socket.fd), word(close_on_exec), 0, 0, 0];
         tracee.call(site, libc::SYS_dup3, with)?;
         for registration in registrations {
-            // The event loop finds its registration where it left it, so that it can change or delete it. Where that
-            // fails the loop merely has none, as after a close.
+            // The fresh socket is registered in the same way, so that the event loop can change or delete its registration.
+            // If that fails, the loop has none, as after a close(2).
             if let Ok(open) = registration.open(self.process) {
                 let _ = open.add(fresh.as_fd());
             }
@@ -150,8 +154,8 @@ impl<'a> Replacement<'a> {
     }
 }
 
-/// By the thread and not from here, for the thread has the number that the registration is named by. Nothing is wrong when
-/// another thread of the program was faster.
+/// Deletes a registration. The stopped thread makes the call, because the number that identifies the registration is one of
+/// its process. `ENOENT` is no error: another thread of the program has deleted the registration first.
 fn unregister(tracee: &mut Tracee<'_>, site: u64, registration: &Registration) -> io::Result<()> {
     let delete = word(libc::EPOLL_CTL_DEL);
     let with = [

@@ -1,8 +1,8 @@
-//! Sockets of streams, TCP or in the file system: a program accepts connections there.
+//! Stream sockets, TCP or unix, from which a program accepts connections.
 //!
-//! The live listener is shared with the other instances and with systemd, so nothing is done to the socket itself. An
-//! unreachable listener takes its place in the process. The program keeps a descriptor of the same number, family and type,
-//! watched by the same epoll sets; the descriptor just never becomes readable again.
+//! The live listener is shared with the other instances and with systemd, so the socket itself is never changed. In the
+//! process an unreachable listener replaces it. The program keeps a descriptor of the same number, family and type, which the
+//! same epoll sets watch; only that it never becomes readable again.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,16 +23,17 @@ use crate::peer::registers;
 use crate::peer::tracee::{self, Tracee};
 use crate::sys::socket::Shape;
 
-/// So many threads are asked to stop before the process is given up.
+/// How many threads are asked to stop before the process is given up.
 const ATTEMPTS: usize = 3;
-/// How often threads in accept(2) are looked for, and how long between: one that was on its way into the call at the first
-/// look waits in it at a later one.
+/// How often threads in accept(2) are looked for. A thread that is about to make the call at the first look waits in it at a
+/// later one.
 const ROUNDS: u32 = 3;
+/// The pause between these looks.
 const ROUND: Duration = Duration::from_millis(2);
-/// A connection that nobody answers is given up: it is made to wake somebody, not to be served.
+/// The time-out of a connection that is made only to wake an instance, not to be served.
 const NUDGE: Duration = Duration::from_millis(50);
 
-/// Listeners of streams.
+/// Stream listeners.
 pub(super) struct Streams;
 
 impl Kind for Streams {
@@ -40,8 +41,8 @@ impl Kind for Streams {
         listens && shape.kind != libc::SOCK_DGRAM
     }
 
-    /// Replaces the listeners; where that cannot be done, has the epoll sets of the process forget them. A program may watch
-    /// with poll(2) or wait in accept(2): then the latter is not enough, and says so.
+    /// Replaces the listeners. If that is impossible, removes them from the epoll sets of the process; for a program that uses
+    /// poll(2) or waits in accept(2) this is not enough, and the error says so.
     fn silence(
         &self,
         process: &Process,
@@ -52,7 +53,7 @@ impl Kind for Streams {
             let registrations = process.registrations(h.socket);
             registrations.iter().any(Registration::is_exclusive)
         };
-        // Asked first: afterwards they are those of the unreachable listener.
+        // Found out before the replacement, after which the registrations are those of the unreachable listener.
         let may_have_been_woken = held.iter().any(is_exclusive);
         let prepared = Replacement::prepare(process, means);
         let is_only_unwatched = match prepared.and_then(|r| replace_all(&r, held)) {
@@ -84,8 +85,9 @@ impl Kind for Streams {
         }
     }
 
-    /// With `EPOLLEXCLUSIVE` the kernel wakes one sleeper for a connection. If that was the instance which just stopped
-    /// accepting, nobody would come before the next connection does: so here is one.
+    /// With `EPOLLEXCLUSIVE` the kernel may wake only one of the waiting epoll sets for a connection. If that was a set of the
+    /// process that has just been silenced, the connection would wait until the next one wakes another set. So this makes a
+    /// connection.
     fn nudge(&self, listener: &Listener) {
         let Address::Inet(mut address) = listener.address else {
             return;
@@ -99,12 +101,12 @@ impl Kind for Streams {
                 SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
             });
         }
-        // Where it is refused there is nobody to wake.
+        // A refused connection means that there is no listener, and so nobody to wake.
         drop(TcpStream::connect_timeout(&address, NUDGE));
     }
 }
 
-/// How many connections wait to be accepted.
+/// The number of connections that wait to be accepted.
 fn waiting(listener: &Listener, port: u16) -> u32 {
     let diag = &listener.diag;
     let listening = diag.tcp(listener.family(), port, States::Listening);
@@ -113,13 +115,13 @@ fn waiting(listener: &Listener, port: u16) -> u32 {
     own.and_then(|c| c.traffic).map_or(0, |t| t.unread)
 }
 
-/// Replaces all of them while one thread is stopped: the one that notices least of it, see [`registers::cost`].
+/// Replaces all listeners while one thread is stopped: the thread that notices least of it, see [`registers::cost`].
 fn replace_all(replacement: &Replacement<'_>, held: &[Held<'_>]) -> io::Result<()> {
-    // The threads of a process that waits for a child of vfork(2), for instance.
-    let mut failure = io::Error::other("no thread of it can be stopped");
+    // For instance because every thread waits for a child of vfork(2), in uninterruptible sleep.
+    let mut failure = io::Error::other("none of its threads can be stopped");
     for attempt in 0..ATTEMPTS {
         // A thread that the attempt before gave up may have stopped since.
-        tracee::let_go();
+        tracee::detach_late();
         let mut threads = replacement.process.threads();
         threads.sort_by_key(|t| registers::cost(t.waits));
         let Some(thread) = threads.get(attempt % threads.len().max(1)) else {
@@ -138,7 +140,8 @@ fn replace_all(replacement: &Replacement<'_>, held: &[Held<'_>]) -> io::Result<(
     Err(failure)
 }
 
-/// The way without stopping anything: the epoll sets of the process are changed from here.
+/// Removes the listeners from the epoll sets of the process. No thread is stopped: a copy of the epoll set's descriptor is
+/// enough.
 fn unwatch_all(process: &Process, held: &[Held<'_>], means: Means<'_>) -> io::Result<()> {
     let mut unwatched = 0;
     for Held { socket, .. } in held {
@@ -155,8 +158,8 @@ fn unwatch_all(process: &Process, held: &[Held<'_>], means: Means<'_>) -> io::Re
     Ok(())
 }
 
-/// Has threads that wait in accept(2) look again: the call holds the live listener, whatever its number leads to by now. A
-/// stop interrupts it, and made once more it finds the unreachable one.
+/// Interrupts threads that wait in accept(2). The waiting call still uses the live listener, although the number leads to the
+/// unreachable one by now. A stop interrupts the call, and when the thread makes it once more it finds the unreachable one.
 fn interrupt_accepting(process: &Process, held: &[Held<'_>], means: Means<'_>) {
     let accepts = |thread: &Thread| {
         thread.waits.is_some_and(|(number, [fd, ..])| {
@@ -170,7 +173,7 @@ fn interrupt_accepting(process: &Process, held: &[Held<'_>], means: Means<'_>) {
     for _round in 0..ROUNDS {
         for thread in process.threads().iter().filter(|t| accepts(t)) {
             if interrupted.insert(thread.tid) && means.check_time().is_ok() {
-                // A thread that cannot be stopped ends here, or has gone on by itself.
+                // A thread that cannot be stopped has ended, or has returned from the call by itself.
                 let _ = Tracee::stop(process, means.group, thread).and_then(Tracee::release);
             }
         }

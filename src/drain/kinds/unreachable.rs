@@ -1,8 +1,8 @@
-//! Turns a fresh socket of the program into one that nobody reaches.
+//! Turns a fresh socket of the program into an unreachable one.
 //!
-//! A thread of the program makes the socket, so that it is the program's own, in the program's network and counted against
-//! its limits. All else is done from here, through a copy of the descriptor: no filter of the program is on the way, and no
-//! address has to be written into its memory.
+//! A thread of the program makes the socket, so that it belongs to the program's network namespace and counts against the
+//! program's limits. Everything else is done from here, through a copy of the descriptor: so no seccomp filter of the program
+//! applies, and no address has to be written into its memory.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,24 +13,24 @@ use nix::sys::socket::{Backlog, SockaddrStorage, UnixAddr, bind, getpeername};
 use crate::state::{Folder, Name};
 use crate::sys::socket::{self, Shape};
 
-/// No connection comes from so near, unless somebody asks for it: packets begin with 64, see ip(7).
+/// The lowest TTL that a packet must have. Packets are sent with 64 unless a program asks for more, see `IP_TTL` in ip(7).
 const NEAREST: i32 = 255;
 
-/// Binds `fresh` where nobody comes. `folder` is one that the program's other users cannot write to.
+/// Binds `fresh` to an address where nobody can reach it. `folder` must be one that no other user can write to.
 ///
 /// # Errors
-/// When the kernel forbids a step, or a unix socket finds no place in the folder; `EBADF` when the socket is not fresh.
+/// When the kernel forbids a step, or a unix socket cannot be made in the folder; `EBADF` when the socket is not fresh.
 pub(super) fn isolate(fresh: &OwnedFd, shape: Shape, folder: &Path) -> io::Result<()> {
-    // Another thread of the program may have put something else into its place meanwhile, and whoever shares that with
-    // the program would be cut off as well.
+    // Another thread of the program may have put another socket under the number meanwhile. That socket may be shared with
+    // other processes, which would be cut off with it.
     if socket::shape(fresh.as_fd())? != shape || is_in_use(fresh)? {
         return Err(nix::Error::EBADF.into());
     }
     if matches!(shape.domain, libc::AF_INET | libc::AF_INET6) {
         let ipv6 = shape.domain == libc::AF_INET6;
-        // Before bind: from then on something could come. Some kernels let only root attach a filter.
-        socket::drop_everything(fresh.as_fd()).or_else(|_| drop_what_is_far(fresh, ipv6))?;
-        // In a network of its own the loopback may be down: then listen(2) chooses an address.
+        // Before bind(2), because packets can arrive from then on. Some kernels let only root attach a filter.
+        socket::drop_everything(fresh.as_fd()).or_else(|_| require_ttl(fresh, ipv6))?;
+        // In a network namespace whose loopback is down this fails; then listen(2) chooses an address.
         let _ = socket::bind_loopback(fresh.as_fd(), ipv6);
         Ok(())
     } else {
@@ -38,7 +38,7 @@ pub(super) fn isolate(fresh: &OwnedFd, shape: Shape, folder: &Path) -> io::Resul
     }
 }
 
-/// Has an isolated socket listen, as a program expects of a descriptor that it gives to accept(2).
+/// Makes an isolated socket listen. Otherwise accept(2) would fail with `EINVAL`, on which many programs end.
 ///
 /// # Errors
 /// Those of listen(2).
@@ -50,13 +50,15 @@ pub(super) fn listen(isolated: &OwnedFd) -> io::Result<()> {
 fn is_in_use(fresh: &OwnedFd) -> io::Result<bool> {
     let listens = socket::number(fresh.as_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 1;
     let has_peer = getpeername::<SockaddrStorage>(fresh.as_raw_fd()).is_ok();
-    // Of a fresh socket the address has no port, or no path.
+    // The address of an unbound socket has port 0, or an empty path.
     let name = socket::name(fresh.as_fd())?;
     let is_bound = name.get(2..4).is_some_and(|port| port != [0, 0]);
     Ok(listens || has_peer || is_bound)
 }
 
-fn drop_what_is_far(fresh: &OwnedFd, ipv6: bool) -> io::Result<()> {
+/// Drops packets whose TTL is below [`NEAREST`], which in practice are all, see `IP_MINTTL` in `include/uapi/linux/in.h` of
+/// the kernel.
+fn require_ttl(fresh: &OwnedFd, ipv6: bool) -> io::Result<()> {
     let (level, name) = if ipv6 {
         (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT)
     } else {
@@ -65,14 +67,14 @@ fn drop_what_is_far(fresh: &OwnedFd, ipv6: bool) -> io::Result<()> {
     socket::set_number(fresh.as_fd(), level, name, NEAREST)
 }
 
-/// No filter keeps a connection from a unix socket, and an abstract name is for every user to find. A file that is
-/// gone before anybody listens is not.
+/// Binds a unix socket to a path, and removes the path before the socket listens. A socket filter would not keep connections
+/// from a unix socket, and an abstract name can be connected to by every user.
 fn bind_nowhere(fresh: &OwnedFd, folder: &Path) -> io::Result<()> {
     let folder = Folder::make(folder)?;
     let name = Name::Dead(std::process::id());
-    // Of a drain that was killed.
+    // A drain that was killed may have left a file.
     folder.remove(&name.to_string())?;
-    // However long the path of the folder is, an address is not.
+    // The path through /proc/self/fd, because the address of a unix socket has room for 107 bytes only.
     bind(fresh.as_raw_fd(), &UnixAddr::new(&folder.path_of(name))?)?;
     folder.remove(&name.to_string())
 }
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reaches_it() {
+    fn nobody_reaches_an_isolated_socket() {
         let folder = tempfile::tempdir().unwrap();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let fresh = unbound(family);
@@ -114,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn nor_where_a_filter_is_for_root_alone() {
+    fn nobody_reaches_it_where_only_root_may_attach_a_filter() {
         for (family, ipv6) in [(AddressFamily::Inet, false), (AddressFamily::Inet6, true)] {
             let fresh = unbound(family);
-            drop_what_is_far(&fresh, ipv6).unwrap();
+            require_ttl(&fresh, ipv6).unwrap();
             socket::bind_loopback(fresh.as_fd(), ipv6).unwrap();
             super::listen(&fresh).unwrap();
             assert_unreachable(&fresh);
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_has_no_name_that_leads_to_it() {
+    fn no_path_and_no_name_leads_to_an_isolated_unix_socket() {
         let room = tempfile::tempdir().unwrap();
         let folder = room.path().join("a".repeat(120));
         for _drain in 0..2 {

@@ -9,27 +9,28 @@ use nix::unistd::Pid;
 
 use crate::sys::ptrace::{self, Stop};
 
-/// A thread that does not stop in this time is left alone: one in uninterruptible sleep may take for ever.
+/// How long a thread may take to stop. A thread in uninterruptible sleep may never stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-/// Between two looks. waitpid(2) knows no time-out, and a thread stops within a fraction of this or sleeps.
+/// The pause between two calls of waitpid(2), which has no time-out. Most threads stop within a fraction of this.
 const STEP: Duration = Duration::from_micros(50);
 /// `PTRACE_EVENT_STOP`, which libc does not have.
 const STOPPED: i32 = 128;
 
-/// Lets go the threads that did not stop in time and have stopped since.
-pub(crate) fn let_go() {
+/// Detaches the threads that did not stop in time and have stopped since. Without this they would stay stopped until the
+/// drain ends.
+pub(crate) fn detach_late() {
     while let Ok(Some((tid, stop))) = ptrace::stopped(None) {
         let signal = match stop {
             Stop::Signal(signal) => signal,
             _ => 0,
         };
-        // Only one that has ended cannot be let go.
-        let _ = ptrace::let_go(tid, signal);
+        // This fails only for a thread that has ended.
+        let _ = ptrace::detach(tid, signal);
     }
 }
 
-/// Waits for the stop that `PTRACE_INTERRUPT` has asked for. Other stops may come first: the kernel reports them one at a
-/// time, and each but an exec is gone on from.
+/// Waits for the stop that `PTRACE_INTERRUPT` has requested. Other stops may come first, one at a time; after each of them but
+/// an exec the thread goes on, with its signal.
 ///
 /// # Errors
 /// `TimedOut` when the thread does not stop, `ESRCH` when it is gone.
@@ -38,17 +39,18 @@ pub(super) fn wait_stopped(tid: Pid) -> io::Result<()> {
         let signal = match wait(tid)? {
             Stop::Event(STOPPED) => return Ok(()),
             Stop::Event(libc::PTRACE_EVENT_EXEC) => return Err(became_another()),
-            // It was on its way already.
+            // A signal that was about to be delivered before the request.
             Stop::Signal(signal) => signal,
             _ => 0,
         };
-        // Any other stop takes the request for one back.
+        // Any other stop cancels the request, so it is made again before the thread goes on.
         trace::interrupt(tid)?;
         ptrace::go_on(tid.as_raw(), signal)?;
     }
 }
 
-/// After an exec nothing that is known of the thread holds any more: its registers, its vDSO, whose rights it has.
+/// The error after an exec, by which everything changes that is known of the thread: its registers, its vDSO, and perhaps its
+/// privileges.
 pub(super) fn became_another() -> io::Error {
     io::Error::other("it has become another program")
 }

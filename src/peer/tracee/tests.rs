@@ -1,4 +1,4 @@
-//! The tracee, tried on programs that every machine has.
+//! Traces programs that every machine has.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -26,7 +26,7 @@ fn thread(child: &Child) -> Thread {
     })
 }
 
-/// A program that waits for something to repeat.
+/// A program that waits for input, which it repeats.
 fn cat() -> Child {
     let cat = Command::new("cat")
         .stdin(Stdio::piped())
@@ -44,7 +44,7 @@ fn write(cat: &mut Child, text: &str) {
     input.write_all(text.as_bytes()).unwrap();
 }
 
-/// All that it has repeated.
+/// Closes the input of the program, and returns everything that it has repeated.
 fn end(cat: Child) -> String {
     let ended = cat.wait_with_output().unwrap();
     assert!(ended.status.success());
@@ -68,7 +68,7 @@ fn a_stopped_thread_makes_our_calls_and_goes_on_with_its_own() {
     assert_eq!(end(cat), "still here");
 }
 
-/// Left alone it would run on with registers and filters that are not its own, once it is interrupted.
+/// A thread that was released in the middle of our call would run on with our registers, and without its filters.
 #[test]
 fn a_call_that_lasts_is_ended_before_the_thread_goes_on() {
     let mut cat = cat();
@@ -85,9 +85,9 @@ fn a_call_that_lasts_is_ended_before_the_thread_goes_on() {
     assert_eq!(end(cat), "still here");
 }
 
-/// Runs it to its next read, which it then makes as if nothing had been.
+/// The program is stopped at its next read(2), which succeeds after the release.
 #[test]
-fn it_is_stopped_where_it_is_about_to_make_a_call() {
+fn a_thread_is_stopped_when_it_is_about_to_make_a_call() {
     let mut cat = cat();
     let process = process(&cat);
     let reads = |number, [fd, ..]: [u64; 6]| number == libc::SYS_read && fd == 0;
@@ -107,7 +107,7 @@ fn it_is_stopped_where_it_is_about_to_make_a_call() {
 }
 
 #[test]
-fn a_signal_that_comes_meanwhile_comes_afterwards() {
+fn a_signal_is_delivered_after_the_release() {
     let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
     wait_until(Duration::from_secs(10), "sleep to sleep", || {
         thread(&sleeper).waits.is_some()
@@ -125,7 +125,7 @@ fn a_signal_that_comes_meanwhile_comes_afterwards() {
 }
 
 #[test]
-fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
+fn a_sigstop_in_the_middle_of_a_call_takes_effect_after_the_release() {
     let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
     wait_until(Duration::from_secs(10), "sleep to sleep", || {
         thread(&sleeper).waits.is_some()
@@ -138,7 +138,7 @@ fn one_that_stops_it_in_the_middle_of_a_call_stops_it_afterwards() {
     kill(tid, Signal::SIGSTOP).unwrap();
     tracee.call(site, libc::SYS_getpid, [0; 6]).unwrap();
     tracee.release().unwrap();
-    wait_until(Duration::from_secs(10), "it to be stopped", || {
+    wait_until(Duration::from_secs(10), "sleep to be stopped", || {
         state(tid).starts_with('T')
     });
     kill(tid, Signal::SIGKILL).unwrap();
@@ -152,9 +152,9 @@ fn state(tid: Pid) -> String {
         .to_owned()
 }
 
-/// Programs with timers of POSIX and glibc itself use them, and wait for them.
+/// glibc and programs with POSIX timers use real-time signals, and wait for them.
 #[test]
-fn a_real_time_signal_that_is_on_its_way_arrives() {
+fn a_pending_real_time_signal_is_delivered() {
     let script = "trap 'kill $!; exit 7' RTMIN+3; sleep 60 & wait";
     let mut sleeper = Command::new("bash").args(["-c", script]).spawn().unwrap();
     wait_until(Duration::from_secs(10), "bash to wait", || {
@@ -169,7 +169,7 @@ fn a_real_time_signal_that_is_on_its_way_arrives() {
         .args(["-s", "RTMIN+3", &sleeper.id().to_string()])
         .status();
     assert!(sent.unwrap().success());
-    wait_until(Duration::from_secs(10), "it to be on its way", || {
+    wait_until(Duration::from_secs(10), "the signal to be pending", || {
         state(tid).starts_with('t')
     });
     let process = process(&sleeper);
@@ -199,9 +199,9 @@ fn a_thread_that_stopped_too_late_is_stopped_at_the_next_attempt() {
     assert_eq!(end(cat), "goes on");
 }
 
-/// The same thread number in a process that was looked at before it ended.
+/// A thread with the expected number, but of another process than the one that was inspected.
 #[test]
-fn a_thread_of_a_stranger_goes_on_untouched() {
+fn a_thread_of_another_process_is_released_unchanged() {
     let mut cat = cat();
     let mut gone = Command::new("true").spawn().unwrap();
     let process = process(&gone);
@@ -212,7 +212,7 @@ fn a_thread_of_a_stranger_goes_on_untouched() {
     assert_eq!(end(cat), "untouched");
 }
 
-/// The memory of the vDSO is the program's: a call that it puts there is never made.
+/// A program can write its own call into its vDSO. That call is never made.
 #[test]
 fn an_instruction_that_makes_another_call_makes_none() {
     let cat = cat();
@@ -220,7 +220,7 @@ fn an_instruction_that_makes_another_call_makes_none() {
     let mut tracee = stop(&process, &cat);
     let site = call_site(&process).unwrap();
     let wanted = tracee.call(site, libc::SYS_getppid, [0; 6]).unwrap();
-    // A call whose arguments are not those that were asked for, as if another thread had changed the instructions.
+    // Starts behind the instruction, so that the next call is another one, as if another thread had changed the code.
     let refused = tracee.call(site.wrapping_add(SYSCALL_LENGTH), libc::SYS_getppid, [0; 6]);
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(
@@ -232,7 +232,7 @@ fn an_instruction_that_makes_another_call_makes_none() {
 }
 
 #[test]
-fn an_instruction_that_cannot_be_executed_ends_at_once() {
+fn an_instruction_that_cannot_be_executed_is_an_error_at_once() {
     let cat = cat();
     let process = process(&cat);
     let mut tracee = stop(&process, &cat);

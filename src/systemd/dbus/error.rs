@@ -1,9 +1,9 @@
-//! What zbus and systemd say, as the errors of this room.
+//! Turns errors of zbus, and error replies of systemd and the bus, into the errors of this room.
 
 use super::super::Error;
 
-/// Whether the other side was away for a moment: a bus that restarts, a systemd that re-executes
-/// itself. The same question may be answered a moment later.
+/// Whether the bus or systemd may be away only for a moment, because the bus restarts or systemd re-executes itself. Then
+/// the same call may succeed a moment later.
 pub(super) fn is_passing(error: &zbus::Error) -> bool {
     match error {
         zbus::Error::InputOutput(e) => e.kind() != std::io::ErrorKind::TimedOut,
@@ -12,7 +12,7 @@ pub(super) fn is_passing(error: &zbus::Error) -> bool {
     }
 }
 
-/// Whether it was the bus that answered, because systemd was not on it.
+/// Whether the bus answered in place of systemd, because systemd was not on it.
 pub(super) fn is_without_systemd(error: &zbus::Error) -> bool {
     name_of(error).is_some_and(|name| is_absence(&name))
 }
@@ -27,7 +27,7 @@ fn is_absence(name: &str) -> bool {
     ) || short.starts_with("Spawn.")
 }
 
-/// The name of an error reply. zbus keeps the names that D-Bus itself defines apart.
+/// The name of an error reply. zbus has a type of its own for the names that D-Bus itself defines.
 fn name_of(error: &zbus::Error) -> Option<String> {
     match error {
         zbus::Error::MethodError(name, ..) => Some(name.to_string()),
@@ -69,7 +69,7 @@ pub(super) fn explain(error: &zbus::Error) -> Error {
     }
 }
 
-/// A failure to connect: whatever it is, there is no bus for us.
+/// The error for a failed connection: whatever the reason, rsgen has no bus.
 pub(super) fn no_bus(error: &zbus::Error) -> Error {
     match explain(error) {
         Error::Refused { reason } => Error::NoBus { reason },

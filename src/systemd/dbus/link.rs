@@ -1,7 +1,6 @@
-//! One connection to one systemd, made anew when the bus goes away under it.
+//! One connection to one systemd, which is made anew when the bus closes it.
 //!
-//! Every call blocks its thread; nothing runs in between, and nothing else may call
-//! [`zbus::block_on`] from within.
+//! Every call blocks its thread; no other task runs between calls, and nothing may call [`zbus::block_on`] inside a call.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -18,24 +17,24 @@ use super::error::{explain, is_passing, is_without_systemd, no_bus};
 use super::{MANAGER, PATH, SERVICE};
 use crate::layout::Scope;
 
-/// systemd answers at once, but for a daemon-reload, which runs every generator; all others wait
-/// for it to end.
+/// How long an answer of systemd may take. systemd answers at once, except during a daemon-reload, which runs every
+/// generator: all other calls wait until it is done.
 const ANSWER: Duration = Duration::from_secs(90);
-/// A bus that nobody serves any more still takes connections, systemd holds its socket: at a
-/// shutdown nothing would ever answer.
+/// How long opening a connection may take. At a shutdown the bus may have ended while systemd still holds its socket: then
+/// connections are taken, but nothing ever answers.
 const HELLO: Duration = Duration::from_secs(10);
 /// How long a bus or a systemd that went away may take to come back.
 const ABSENCE: Duration = Duration::from_secs(15);
 /// Where the system's bus listens, see "Well-known Message Bus Instances" in the D-Bus specification.
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
-/// Between two attempts to reach a bus or a systemd that went away.
+/// The pause between two attempts to reach a bus or a systemd that went away.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How a connection is made: to a bus, and in tests to the other end of a socket pair.
+/// Begins a connection: to a bus, and in tests to the other end of a socket pair.
 pub(super) type Dial = Box<dyn Fn() -> zbus::connection::Builder<'static>>;
 
-/// Dials the bus of a scope. That of the system has its fixed address: one in the environment would be somebody's who
-/// is not root.
+/// The way to the bus of a scope. The address of the system bus is fixed: one from the environment could lead to a bus of
+/// somebody who is not root.
 pub(super) fn bus(scope: Scope) -> Dial {
     match scope {
         Scope::System => Box::new(|| zbus::connection::Builder::address(SYSTEM_BUS)),
@@ -43,20 +42,21 @@ pub(super) fn bus(scope: Scope) -> Dial {
     }
 }
 
-/// A connection that listens to the ends of jobs.
+/// A connection that receives `JobRemoved`.
 pub(super) struct Link {
     dial: Dial,
     connection: Connection,
     removed: MessageStream,
-    /// Came while an answer was awaited.
+    /// Signals that came while a call waited for its answer.
     heard: VecDeque<Message>,
-    /// Who gave the last answer.
+    /// The sender of the last answer.
     systemd: Answerer,
 }
 
-/// systemd's own name on the bus, such as `:1.3`. The bus sends a signal that is addressed to us whoever it is from, and
-/// zbus compares no sender that is asked for by the name of a service: any user could end a job for us. An answer comes
-/// from nobody but who was asked.
+/// The unique name of systemd on the bus, such as `:1.3`. Signals are compared with it: the bus delivers a signal that is
+/// addressed to this connection whoever sent it, and zbus does not compare the sender when a match rule names a service. So
+/// any user could make rsgen believe that a job has ended. The answer to a call can come only from systemd, and tells its
+/// unique name.
 struct Answerer(Option<String>);
 
 impl Answerer {
@@ -70,7 +70,7 @@ impl Answerer {
 }
 
 impl Link {
-    /// Where systemd runs, a bus without it is one that has just been restarted.
+    /// Connects. On a machine that runs systemd, a bus without systemd is one that has just been restarted, so this waits.
     pub(super) fn connect(dial: Dial) -> Result<Self, Error> {
         let patience = if Path::new("/run/systemd/system").exists() {
             HELLO
@@ -95,7 +95,8 @@ impl Link {
         }
     }
 
-    /// Calls a method of systemd, again for a while when it is away. A job queued twice is one job.
+    /// Calls a method of systemd, and repeats the call for a while when systemd is away. A repeated call does no harm: a job
+    /// that is queued twice is one job.
     pub(super) fn call<B>(
         &mut self,
         path: &str,
@@ -120,7 +121,7 @@ impl Link {
                 Err(e) if is_passing(&e) && Instant::now() < end => self.recover(),
                 Err(e) => return Err(explain(&e)),
                 Ok(reply) => {
-                    // After a daemon-reexec it has another name.
+                    // After a daemon-reexec systemd has another unique name.
                     self.systemd = Answerer::of(&reply);
                     return Ok(reply);
                 }
@@ -128,7 +129,7 @@ impl Link {
         }
     }
 
-    /// A new connection in the place of one that broke; if there is none yet, the next call tries.
+    /// Replaces a broken connection by a new one. If that fails, the next call tries again.
     fn recover(&mut self) {
         if let Ok((connection, removed, systemd)) = open(&self.dial) {
             self.connection = connection;
@@ -138,8 +139,8 @@ impl Link {
         std::thread::sleep(PAUSE);
     }
 
-    /// The next `JobRemoved`, or `None` after so long. A broken connection says nothing either: the
-    /// next call mends it.
+    /// The next `JobRemoved`, or `None` after `at_most`. `None` also when the connection is broken, which the next call
+    /// notices.
     pub(super) fn signal(&mut self, at_most: Duration) -> Option<Message> {
         if let Some(message) = self.heard.pop_front() {
             return Some(message);
@@ -161,9 +162,9 @@ type Opened = (Connection, MessageStream, Answerer);
 
 /// Why there is no connection.
 enum Absent {
-    /// The bus is there, systemd not yet.
+    /// The bus answers, but systemd is not on it yet.
     Passing(Error),
-    /// Anything else.
+    /// Any other error.
     Lasting(Error),
 }
 
@@ -178,8 +179,8 @@ fn open(dial: &Dial) -> Result<Opened, Absent> {
     }
 }
 
-/// The stream is there before systemd is told to send signals, and that before the first job: none
-/// can be missed.
+/// Connects and subscribes to `JobRemoved`. In this order no signal can be missed: first the stream, then `Subscribe`, which
+/// makes systemd send signals, and only then the first job.
 async fn subscribe(builder: zbus::connection::Builder<'static>) -> zbus::Result<Opened> {
     let connection = builder.method_timeout(ANSWER).build().await?;
     let rule = MatchRule::builder()
@@ -195,8 +196,8 @@ async fn subscribe(builder: zbus::connection::Builder<'static>) -> zbus::Result<
     Ok((connection, stream, Answerer::of(&answer)))
 }
 
-/// What a future comes to, with the stream emptied meanwhile: zbus reads nothing more, answers included,
-/// when a stream is full.
+/// The output of a future, during which the stream is emptied: when a stream is full, zbus stops reading the connection, and
+/// the answer would never come.
 async fn hearing<F: Future>(
     stream: &mut MessageStream,
     mut heard: impl FnMut(Message),
@@ -212,7 +213,7 @@ async fn hearing<F: Future>(
     .await
 }
 
-/// What a future comes to, or `None` when it takes longer.
+/// The output of a future, or `None` when it takes longer than `at_most`.
 async fn race<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut timer = pin!(sleep(at_most));

@@ -1,8 +1,8 @@
-//! The D-Bus client, on zbus; the one folder that knows it.
+//! The D-Bus client. Only this folder uses zbus.
 //!
-//! `JobRemoved` is subscribed to before the first job is queued and its signals are kept by path,
-//! so that a job that ends before anybody waits for it is not lost. Properties are read anew at
-//! each question. A bus that restarts, a daemon-reload and a daemon-reexec are sat out.
+//! The client subscribes to `JobRemoved` before it queues the first job, and keeps the results by path, so that the result of
+//! a job is not lost that ends before anybody waits for it. Properties are read anew each time. While the bus restarts, and
+//! during a daemon-reload or daemon-reexec, calls wait.
 
 mod error;
 mod link;
@@ -29,10 +29,10 @@ const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
 const JOB: &str = "org.freedesktop.systemd1.Job";
 
-/// A lost signal is noticed by looking at the job itself this often.
+/// How often a job itself is looked at, because its signal may have been lost.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// So long after the one before, the last signal of a job that is gone has come.
+/// When no signal has come for this long, the signal of a job that is gone is taken for lost.
 const LAST: Duration = Duration::from_millis(50);
 
 /// One row of `ListUnitsByPatterns`.
@@ -53,7 +53,7 @@ type Row = (
 pub(super) struct Bus {
     link: Link,
     ended: HashMap<String, JobResult>,
-    /// When a job that is waited for was last looked at.
+    /// When each job that is waited for was last looked at, by path.
     looked: HashMap<String, Instant>,
 }
 
@@ -94,7 +94,7 @@ impl Bus {
         )
     }
 
-    /// One that has no such process is refused, and there is nothing to be done.
+    /// Sends a signal to processes of a unit. systemd refuses that for a unit without such a process, which is no error here.
     fn signal(&mut self, unit: &str, whom: &str, signal: i32) -> Result<(), Error> {
         match self.call(PATH, MANAGER, "KillUnit", &(unit, whom, signal)) {
             Err(Error::Refused { .. } | Error::NoSuchUnit { .. }) | Ok(()) => Ok(()),
@@ -107,7 +107,7 @@ impl Bus {
         if id == 0 {
             return None;
         }
-        // The job may have ended since: then the unit has none.
+        // An error means that the job has ended since.
         let job = self.properties(&path, JOB).ok()?;
         Some(QueuedJob {
             path: path.to_string(),
@@ -115,7 +115,7 @@ impl Bus {
         })
     }
 
-    /// Waits for a signal for at most so long, and takes it in; whether one came.
+    /// Waits for a `JobRemoved` for at most this long and keeps its result; returns whether one came.
     fn listen(&mut self, at_most: Duration) -> bool {
         let Some(message) = self.link.signal(at_most) else {
             return false;
@@ -129,7 +129,7 @@ impl Bus {
         true
     }
 
-    /// Whether a job is still there; after a lost signal only this tells.
+    /// Whether a job still exists. When its signal was lost, only this shows that the job has ended.
     fn exists(&mut self, job: &Job) -> Result<bool, Error> {
         match self.properties(&job.path, JOB) {
             Ok(_) => Ok(true),
@@ -138,7 +138,7 @@ impl Bus {
         }
     }
 
-    /// The verdict without the signal: what the unit itself says.
+    /// The result of a job whose signal was lost, as far as the state of its unit shows it.
     fn guess(&mut self, job: &Job) -> Result<JobResult, Error> {
         let unit = self.unit(&job.unit)?;
         let good = unit.is_ready() || unit.active == ActiveState::Inactive;
@@ -231,7 +231,7 @@ impl Manager for Bus {
                 });
             };
             self.listen(left.min(LOOK));
-            // Over several waits, each of which may be shorter.
+            // Counted across calls of `wait`, because each of them may be shorter than `LOOK`.
             let looked = self.looked.entry(job.path.clone()).or_insert(start);
             if self.ended.contains_key(&job.path) || looked.elapsed() < LOOK {
                 continue;
@@ -239,8 +239,8 @@ impl Manager for Bus {
             *looked = Instant::now();
             if !self.exists(job)? {
                 self.looked.remove(&job.path);
-                // The job's signal may be in the socket still, behind those of many other jobs; if not, it
-                // went to a connection or a systemd that is no more.
+                // The job's signal may still be in the socket, behind those of many other jobs. If not, it was sent to a
+                // connection, or by a systemd, that no longer exists.
                 while !self.ended.contains_key(&job.path)
                     && start.elapsed() < at_most
                     && self.listen(LAST)

@@ -1,4 +1,4 @@
-//! Units from the properties of their two interfaces, see org.freedesktop.systemd1(5).
+//! Reads a unit from the properties of its interfaces `Unit` and `Service`, see org.freedesktop.systemd1(5).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) fn read_unit(
 ) -> Unit {
     let micros =
         |properties: &Properties, key| Duration::from_micros(number(properties, key).unwrap_or(0));
-    // systemd writes "not counted" as the largest number.
+    // Without accounting systemd writes the largest number.
     let counted = |key| number(service, key).filter(|n| *n != u64::MAX);
     Unit {
         name: name.to_owned(),
@@ -57,7 +57,7 @@ fn number(properties: &Properties, key: &str) -> Option<u64> {
 
 fn invocation(properties: &Properties) -> String {
     let bytes: Vec<u8> = get(properties, "InvocationID").unwrap_or_default();
-    // A unit that never ran has none.
+    // A unit that never ran has no invocation ID.
     <[u8; 16]>::try_from(bytes).map_or_else(
         |_| String::new(),
         |id| format!("{:032x}", u128::from_be_bytes(id)),

@@ -1,5 +1,5 @@
-//! What holds for answers of `sock_diag(7)`, whatever lengths stand in them: each byte is looked at in its own message,
-//! and the way through them ends.
+//! Claims about answers of `sock_diag(7)`, whatever lengths they contain: each message is read within its own bytes, and
+//! reading ends.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const INET: usize = 72;
 const UNIX: usize = 16;
 const TCP_INFO: usize = 208;
 
-/// The bytes as a datagram, as a message, and as what stands in a message of the kernel's.
+/// The bytes as a datagram, as a message, and as a part of a message of the kernel.
 pub(crate) fn of_any_bytes(bytes: &[u8], path: &[u8], inode: u32) {
     let mut end = bytes.as_ptr();
     let mut count = 0;
@@ -81,7 +81,7 @@ fn message(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An attribute of another kind may hold anything, also what looks like the one that is looked for.
+/// An attribute of another kind may contain anything, even the bytes of the wanted attribute.
 fn a_connection_is_found_behind_anything(bytes: &[u8], inode: u32) {
     let bytes = &bytes[..bytes.len().min(1 << 15)];
     let mut info = [0; TCP_INFO];
@@ -118,7 +118,7 @@ fn a_name_is_that_of_one_listener(path: &[u8], inode: u32) {
     assert_eq!(answers::unix(&unix, &[path, b"x"].concat()), None);
 }
 
-/// A length that leads nowhere hides what stands before it from nobody.
+/// Messages in front of one with an invalid length are read.
 fn what_is_not_whole_is_the_end(bytes: &[u8]) {
     let whole = [message(20, bytes), message(20, b"")].concat();
     for length in 0..20_u8 {

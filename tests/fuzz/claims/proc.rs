@@ -1,9 +1,9 @@
-//! What holds for the files of /proc, whatever a program makes of the words in them that it chooses: its name, those of
-//! its files and mappings, those of control groups below its own.
+//! Claims about the files of /proc, whatever a program puts into the parts that it chooses: its own name, the names of its
+//! files and mappings, and those of control groups below its own.
 
 use rsgen::procfs::{self, Group, Tree};
 
-/// The text as a whole file, and as each of those words in a file that is the kernel's otherwise.
+/// The text as a whole file, and as each of these names in a file that the kernel has written otherwise.
 pub(crate) fn of_any_text(text: &str, numbers: [u64; 4]) {
     no_number_is_made_up(text);
     no_other_mapping_is_the_vdso(text);
@@ -26,7 +26,7 @@ fn no_number_is_made_up(text: &str) {
         let digits = first.map(|word| word.trim_start_matches('0'));
         assert!(number == 0 || digits == Some(&number.to_string()));
     }
-    // Any of them is a state and a number, or nothing.
+    // Any text gives a state and a number, or nothing.
     let _ = (procfs::stat(text), procfs::parent(text));
     let _ = procfs::listeners(text);
     for line in text.split('\n') {
@@ -43,7 +43,7 @@ fn no_other_mapping_is_the_vdso(maps: &str) {
     }
 }
 
-/// Offset, device and inode are 0, which is the case for no file with a folder, and nothing is in front of the name.
+/// Whether offset, device and inode are 0, which no mapping of a file has, and nothing is in front of the name.
 fn is_the_kernels(line: &str, start: u64, end: u64) -> bool {
     let hex = |text| u64::from_str_radix(text, 16);
     let Some(words) = line.strip_suffix("[vdso]") else {
@@ -57,8 +57,8 @@ fn is_the_kernels(line: &str, start: u64, end: u64) -> bool {
     !line.contains('+') && place == Some((Ok(start), Ok(end)))
 }
 
-/// As `show_map_vma` of the kernel writes them: newlines are escaped, and of a name that an anonymous mapping was given
-/// some characters are refused, see `is_valid_name_char`.
+/// Mappings as `show_map_vma` of the kernel writes them: newlines are escaped, and the name of an anonymous mapping cannot have
+/// some characters, see `is_valid_name_char`.
 fn a_mapping_of_any_name_is_not_the_vdso(name: &str, [start, inode, ..]: [u64; 4]) {
     let (start, end) = (start >> 16, (start >> 16) + 0x2000);
     let path = name.replace('\n', "\\012");
@@ -78,7 +78,7 @@ fn a_vdso(start: u64, end: u64) -> String {
     format!("{start:08x}-{end:08x} r-xp 00000000 00:00 0                          [vdso]\n")
 }
 
-/// In `stat` the name is as it is, in `status` it is escaped.
+/// The kernel writes the name unchanged into `stat`, and escaped into `status`.
 fn a_name_changes_nothing_behind_it(name: &str, [pid, parent, began, filters]: [u64; 4]) {
     let (pid, parent) = (pid >> 33, i32::try_from(parent >> 33).unwrap_or(0));
     let state = ['R', 'S', 'D', 'T', 't', 'Z', 'X', 'I'][usize::from(filters.to_ne_bytes()[0] % 8)];
@@ -102,7 +102,7 @@ fn a_name_changes_nothing_behind_it(name: &str, [pid, parent, began, filters]: [
     }
 }
 
-/// Whatever is cut off the line, nothing else is read in it.
+/// A line that is cut off is read as the same registration, or not at all.
 fn a_registration_is_that_of_its_socket([number, events, data, inode]: [u64; 4]) {
     let fd = i32::try_from(number >> 33).unwrap_or(0);
     let events = u32::try_from(events >> 32).unwrap_or(0);
@@ -117,7 +117,7 @@ fn a_registration_is_that_of_its_socket([number, events, data, inode]: [u64; 4])
     assert!(found.is_none() || found == whole, "{cut}");
 }
 
-/// So many bytes of what is ASCII, but not all.
+/// The first bytes of an ASCII text, but not all of it.
 fn cut(text: &str, length: u64) -> &str {
     let length = usize::try_from(length).unwrap_or(0) % text.len();
     &text[..length]
@@ -146,7 +146,7 @@ fn no_other_group_is_held(text: &str) {
     }
 }
 
-/// A line of this very hierarchy leads to the group, or below it.
+/// Whether a line of the same hierarchy has the path of the group, or one below it.
 fn is_in(group: &Group, text: &str) -> bool {
     let hierarchy = match group.tree {
         Tree::Unified => "::",
@@ -160,7 +160,7 @@ fn is_in(group: &Group, text: &str) -> bool {
     })
 }
 
-/// The kernel makes no group with a newline in its name.
+/// A group whose name only begins like that of the unit does not count. The kernel allows no newline in a name.
 fn a_neighbour_of_the_group_is_not_held(name: &str) {
     let name = name.replace(['\n', '/'], "");
     let path = "/a/web@3.service".to_owned();

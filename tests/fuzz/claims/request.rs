@@ -1,12 +1,12 @@
-//! What holds for whoever asks the helper to drain, and for command lines of the worker: nobody says what is drained,
-//! and no time is too long to be reckoned with.
+//! Claims about requests to the helper, and about command lines of the worker: a request cannot choose what is drained, and
+//! no time overflows.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use rsgen::contract::{Drain, Request, Run, Step, Way};
 
-/// The text as a request, and as arguments of either command.
+/// The text as a request, and as arguments of each command.
 pub(crate) fn of_any_text(text: &str, micros: u64) {
     let run = run();
     if let Some(asked) = Request::parse(text) {
@@ -22,7 +22,7 @@ pub(crate) fn of_any_text(text: &str, micros: u64) {
         assert_eq!((drain.timeout, drain.way), (timeout, way));
     }
     of_any_words(text.split([' ', '\n']));
-    // And each time of a line, one by one.
+    // Each time in a command line, one by one.
     for line in [RUN, DRAIN] {
         for flag in line.split(' ').filter(|word| word.ends_with("30s")) {
             let other = flag.replace("30s", text);
@@ -36,7 +36,7 @@ const RUN: &str = "run --app=web --instance=3 --state=/run/rsgen/web --handover=
 const DRAIN: &str = "drain --app=web --instance=3 --state=/run/rsgen/web --handover=fds --timeout=30s --way=auto \
     --message=30s";
 
-/// As the command line of the worker, of the drain and of `rsgen unit`.
+/// The words as a command line of the worker, of the drain and of `rsgen unit`.
 fn of_any_words<'a>(words: impl Iterator<Item = &'a str>) {
     let words: Vec<OsString> = words.map(OsString::from).collect();
     if let Ok(drain) = Drain::parse(words.clone()) {
@@ -61,7 +61,7 @@ fn is_of(drain: &Drain, run: &Run) {
     assert_eq!(drain.message, None);
 }
 
-/// With what is added to it here and there.
+/// Adding a minute, which is more than any margin in the code, to a time does not overflow.
 fn can_be_waited_for(time: Duration) {
     let end = time + Duration::from_mins(1);
     assert!(Instant::now().checked_add(end).is_some(), "{time:?}");

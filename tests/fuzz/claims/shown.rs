@@ -1,10 +1,10 @@
-//! What holds for text of a program's on its way to a terminal, the journal and systemd: none of it is obeyed, and of
-//! one who writes without end a few lines are left.
+//! Claims about output of a program that is shown on a terminal, in the journal or by systemd: no character of it is
+//! interpreted, and of endless output only a few lines are kept.
 
 use rsgen::cluster::lines::{Extent, LEFT_OUT, LONGEST, Lines};
 use rsgen::visible::{self, Visible};
 
-/// The text is read in pieces of so many bytes.
+/// The bytes as output that is read in pieces of this size.
 pub(crate) fn of_any_bytes(bytes: &[u8], piece: u8) {
     let mut read = Lines::new(Extent::OF_A_PROGRAM);
     let pieces = bytes.chunks(usize::from(piece).max(1));
@@ -61,7 +61,8 @@ fn of_any_text(text: &str) {
     assert!(short.chars().count() <= 8);
 }
 
-/// Beside the tab: control characters, and of Unicode marks of direction and ends of lines.
+/// Whether a terminal may interpret the character: control characters but the tab, and marks of direction and line separators
+/// of Unicode.
 fn is_obeyed(c: char) -> bool {
     let marks = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}'];
     let turns = ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);

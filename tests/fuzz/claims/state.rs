@@ -1,5 +1,5 @@
-//! What holds for the small files below `/run/rsgen`, and for the mark in a unit: what is written is read, what is read
-//! holds nothing up, and no number in them is too large.
+//! Claims about the small files below `/run/rsgen`, and about `[X-rsgen]` in a unit: what was written is read, no file causes a
+//! long pause, and no number in a file overflows.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use rsgen::generate::marked;
 use rsgen::unit::name;
 use rsgen::walk::Plan;
 
-/// What [`Deaths::text`] says is the most that it keeps of a line.
+/// The longest line that [`Deaths::text`] keeps.
 const LINE: usize = 1000;
-/// Longer files are not read.
+/// The size of the longest file that is read.
 const FILE: usize = 64 << 10;
-/// Nothing is held back for longer.
+/// The longest pause.
 const MOST: Duration = Duration::from_secs(15);
 
-/// The text as any of the files, and as the words in one.
+/// The text as each of the files, and as the words in a file.
 pub(crate) fn of_any_text(text: &str, numbers: [u64; 4]) {
     let [count, nanos, seconds, wanted] = numbers;
     if let Some(found) = Deaths::parse(text) {
@@ -41,7 +41,7 @@ fn low(number: u64) -> u32 {
     u32::try_from(number & 0xffff_ffff).unwrap_or(0)
 }
 
-/// Often of the size that times have.
+/// A time that is often of a realistic size.
 fn time(seconds: u64, nanos: u64) -> Duration {
     let seconds = if seconds.is_multiple_of(2) {
         seconds >> 48
@@ -89,7 +89,7 @@ fn of_deaths(deaths: &Deaths, [a, b, c, d]: [u64; 4]) {
     assert_eq!((after.count, after.last), (counted, now));
     of_a_verdict(&after, &policy, now);
     let given_up = after.given_up(&policy);
-    // The next start is one trial, and the death after it the end.
+    // The next start is a last attempt: one more death, and the instance is given up.
     assert!(policy.max_restarts == 0 || given_up.count + 1 == policy.max_restarts);
     of_a_verdict(&given_up, &policy, now);
 }
@@ -161,12 +161,12 @@ fn a_mark_names_an_app(text: &str, cpus: u32) {
         name::check(app).is_ok() && (1..=1024).contains(&instances.resolve(cpus % 1024))
     };
     assert!(marked(text).is_none_or(|mark| is_an_app(&mark)));
-    // A value has one line, wherever it stands in front of the mark.
+    // A value in front of the section has one line.
     let value = text.replace('\n', " ");
     let unit = format!("[Unit]\nDescription={value}\n\n[X-rsgen]\nApp=web\nInstances=-1\n");
     let (app, instances) = marked(&unit).expect("a mark");
     assert_eq!((app.as_str(), instances.resolve(8)), ("web", 7));
-    // The text as the app's name.
+    // The text as the name of the app.
     let unit = format!("[Unit]\n\n[X-rsgen]\nApp={text}\nInstances=max\n");
     assert!(marked(&unit).is_none_or(|mark| is_an_app(&mark)));
 }

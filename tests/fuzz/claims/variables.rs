@@ -1,12 +1,12 @@
-//! What holds for the text of a file of variables, whoever wrote it: nothing becomes a variable that was not assigned
-//! there, and what was quoted arrives as it was.
+//! Claims about environment files, whoever wrote them: only what is assigned becomes a variable, and a quoted value is read
+//! unchanged.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use rsgen::worker::assignments::{Fault, Found, read};
 
-/// The bytes as a whole file, and as a value and a comment of one.
+/// The bytes as a whole file, and as a value and a comment in a file.
 pub(crate) fn of_any_bytes(bytes: &[u8]) {
     nothing_is_made_up(bytes);
     let without_null: Vec<u8> = bytes.iter().copied().filter(|b| *b != 0).collect();
@@ -41,7 +41,7 @@ fn nothing_is_made_up(bytes: &[u8]) {
     }
 }
 
-/// Whether bytes are left of a text when others are taken away.
+/// Whether removing bytes from `text` can leave `bytes`.
 fn is_drawn_from(bytes: &[u8], text: &[u8]) -> bool {
     let mut text = text.iter();
     bytes.iter().all(|byte| text.any(|t| t == byte))
@@ -50,7 +50,7 @@ fn is_drawn_from(bytes: &[u8], text: &[u8]) -> bool {
 fn a_comment_hides_its_line(text: &[u8]) {
     let is_end = |b: &u8| matches!(b, b'\n' | b'\r');
     let line = text.split(is_end).next().unwrap_or_default();
-    // A backslash at the end escapes what comes next, which is no more than the end of the line.
+    // A backslash at the end escapes only the end of the line.
     for mark in [&b"#"[..], b" ;"] {
         let file = [mark, line, b"\nA=1\n"].concat();
         let found = read(&file).expect("a file of text");

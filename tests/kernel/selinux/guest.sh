@@ -1,7 +1,7 @@
 #!/bin/sh
-# rsgen where Debian's policy is enforced: its generator, an install, reloads under load, drains, and a stop.
+# Tests rsgen where Debian's policy is enforced: the generator, an install, reloads under load, drains, and a stop.
 #
-# Prints a line of TAP for each thing that must be true, then switches off.
+# Prints a line of TAP for each check, then switches the machine off.
 set -u
 export SYSTEMD_COLORS=0 NO_COLOR=1
 number=0
@@ -43,7 +43,7 @@ holds 'they start' systemctl start gen.service
 holds 'and answer' curl --silent --max-time 60 http://127.0.0.1:3001/
 {
     app web threads.py 3000
-    # It waits in accept(2): a start must not make the socket non-blocking that all share.
+    # The program waits in accept(2), so no start of an instance may make the shared socket non-blocking.
     echo 'service.NonBlocking = "no"'
 } >/srv/web/ecosystem.toml
 holds 'an app is installed' rsgen install --quiet /srv/web/ecosystem.toml
@@ -58,7 +58,7 @@ report $status 'and no request is lost'
 holds 'the app is stopped' rsgen stop web
 holds 'and uninstalled' rsgen uninstall web
 holds 'nothing was denied' sh -c "! dmesg | grep 'avc: *denied.*\(rsgen\|/srv/web\)'"
-# The policy lets a service's journalctl(1) read nothing.
+# The policy does not let a service read the journal.
 setenforce 0
 holds 'each instance was drained' sh -c 'journalctl -b -o cat | grep "instance 1: ready" && ! journalctl -b -o cat | grep -E "goes on accepting|without a drain"'
 echo "1..$number"

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The first process where SELinux is tried. The root is in memory and comes without labels: they have to be there
-# before systemd, which gets its domain by the label of its own file.
+# The first process of the machine with SELinux. The root file system is in memory and has no labels. They are set before
+# systemd is executed, because its domain follows from the label of its file.
 export PATH=/usr/sbin:/usr/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t selinuxfs selinuxfs /sys/fs/selinux
-# Otherwise only ten denials in five seconds are shown.
+# Otherwise the kernel logs only ten denials in five seconds.
 echo 0 >/proc/sys/kernel/printk_ratelimit
 load_policy -i
 setfiles -F -e /proc -e /sys -e /dev /etc/selinux/default/contexts/files/file_contexts /

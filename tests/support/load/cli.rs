@@ -30,7 +30,7 @@ struct Options {
     until_file: Option<PathBuf>,
 }
 
-/// The whole of the program.
+/// The main function of the program.
 pub fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(options) => options,
@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
         nap(Duration::from_millis(10));
     }
     let report = load.stop();
-    // Whoever reads may have seen enough.
+    // The reader may have closed the pipe.
     let _ = writeln!(stdout(), "{report}");
     if report.lost == 0 {
         ExitCode::SUCCESS
@@ -54,8 +54,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells whether the time has come. Blocks the signals, so it has to be called before the clients
-/// start.
+/// Returns a function that says whether the program has to end. This blocks the signals, so it has to be called before the
+/// clients start.
 fn ends(options: &Options) -> impl Fn() -> bool + use<> {
     let asked = Arc::new(AtomicBool::new(false));
     let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
@@ -114,13 +114,14 @@ impl Options {
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number"))
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a number"))
 }
 
 fn set_url(request: &mut Request, url: &str) -> Result<(), String> {
     let rest = url
         .strip_prefix("http://")
-        .ok_or_else(|| format!("`{url}` is not http://"))?;
+        .ok_or_else(|| format!("`{url}` does not begin with `http://`"))?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = if host.contains(':') {
         host.to_owned()
@@ -131,7 +132,7 @@ fn set_url(request: &mut Request, url: &str) -> Result<(), String> {
         .to_socket_addrs()
         .ok()
         .and_then(|mut found| found.next());
-    request.target = Target::Tcp(address.ok_or_else(|| format!("`{host}` is no address"))?);
+    request.target = Target::Tcp(address.ok_or_else(|| format!("`{host}` is not an address"))?);
     request.path = format!("/{path}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One request at a time over HTTP/1.1, and the name of whatever goes wrong with it.
+//! Sends requests over HTTP/1.1, one at a time, and classifies failures.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,30 +10,30 @@ use serde::Serialize;
 
 use super::message::{Framing, Head};
 
-/// A request that takes longer has failed.
+/// The time after which a request has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// A TCP address.
     Tcp(SocketAddr),
-    /// A socket in the file system.
+    /// The path of a unix socket.
     Unix(PathBuf),
 }
 
-/// What a client asks for.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Of whom.
+    /// The server.
     pub target: Target,
-    /// The path, `/` first.
+    /// The path, which begins with `/`.
     pub path: String,
     /// Whether the connection is used again.
     pub keep_alive: bool,
-    /// The size of a body to send.
+    /// The size of the body to send; `None` for a GET request.
     pub post: Option<usize>,
-    /// What has to be in the answer's body.
+    /// A part that the body of the answer must contain.
     pub expect: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Request {
         }
     }
 
-    /// Asks once.
+    /// Sends the request once, and returns the body of the answer.
     pub fn ask(&self) -> Result<String, Failure> {
         Client::new(self.clone()).ask()
     }
@@ -75,11 +75,11 @@ impl Request {
     }
 }
 
-/// The ways in which a request gets lost.
+/// The ways in which a request can be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// Nobody listens.
+    /// The connection was refused.
     Refused,
     /// The connection was reset.
     Reset,
@@ -87,22 +87,22 @@ pub enum Loss {
     Empty,
     /// The connection was closed in the middle of the answer.
     Cut,
-    /// No answer, or not all of it, within five seconds.
+    /// The answer was not complete within five seconds.
     TimedOut,
-    /// An answer with another status than 200.
+    /// The answer had another status than 200.
     BadStatus,
-    /// An answer without the expected part.
+    /// The answer did not contain the expected part.
     WrongBody,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 
-/// A request that got lost.
+/// The failure of a request.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// How.
+    /// How the request was lost.
     pub loss: Loss,
-    /// In the system's words.
+    /// The error of the system.
     pub detail: String,
 }
 
@@ -132,7 +132,7 @@ pub(super) struct Client {
     request: Request,
     bytes: Vec<u8>,
     kept: Option<Wire>,
-    /// How often a server ended a kept connection between two requests, as it may.
+    /// How often a server has closed a kept connection between two requests, which HTTP allows.
     pub(super) reconnected: u64,
 }
 
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Sends the request and reads the answer's body.
+    /// Sends the request, and returns the body of the answer.
     pub(super) fn ask(&mut self) -> Result<String, Failure> {
         let deadline = Instant::now() + PATIENCE;
         let mut wire = match self.kept.take() {
@@ -194,7 +194,7 @@ impl Wire {
         }
     }
 
-    /// Lets the next read and write wait until `deadline`.
+    /// Sets the time-out of the next read and write, so that they end at `deadline`.
     fn patience(&self, deadline: Instant) -> io::Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Some(left.max(Duration::from_millis(1)));
@@ -208,7 +208,7 @@ impl Wire {
         }
     }
 
-    /// Whether the server has left this idle connection open, as far as one can know.
+    /// Whether this idle connection is still open, as far as the client can know.
     fn is_open(&self) -> bool {
         let Self::Tcp(stream) = self else { return true };
         let peeked = stream

@@ -1,6 +1,6 @@
-//! As much of RFC 9112 as it takes to know where an answer ends.
+//! The part of RFC 9112 that says where an answer ends.
 
-/// How the end of a body is told.
+/// How the end of a body is found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(usize),
@@ -8,12 +8,12 @@ pub(super) enum Framing {
     UntilEnd,
 }
 
-/// What comes before the body.
+/// The part of an answer before the body.
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) keep_alive: bool,
     pub(super) framing: Framing,
-    /// Its bytes, with the empty line.
+    /// The length in bytes, including the empty line.
     pub(super) length: usize,
 }
 
@@ -42,7 +42,7 @@ impl Head {
         Some(head)
     }
 
-    /// The body, when all of it is there.
+    /// The body; `None` while it is incomplete.
     pub(super) fn body(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         match self.framing {
             Framing::Length(n) => bytes.get(..n).map(<[u8]>::to_vec),

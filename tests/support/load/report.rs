@@ -1,4 +1,4 @@
-//! What became of the requests.
+//! Counts the results of requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::http::{Failure, Loss};
 
-/// How many lost requests a report tells one by one.
+/// The number of lost requests that a report lists one by one.
 const TOLD: usize = 50;
 
-/// What one client has seen.
+/// The results of one client.
 #[derive(Default)]
 pub(super) struct Tally {
     latencies: Vec<Duration>,
@@ -44,42 +44,42 @@ impl Tally {
 /// One lost request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Lost {
-    /// When it was sent, in milliseconds since the traffic began.
+    /// When the request was sent, in milliseconds since the traffic began.
     pub at_ms: f64,
-    /// How long until it was lost, in milliseconds.
+    /// How long the request took until it was lost, in milliseconds.
     pub after_ms: f64,
-    /// How it was lost.
+    /// How the request was lost.
     pub loss: Loss,
-    /// In the system's words.
+    /// The error of the system.
     pub detail: String,
 }
 
-/// What became of all requests.
+/// The results of all requests.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Requests sent.
+    /// The number of requests that were sent.
     pub sent: u64,
-    /// Requests answered as they should be.
+    /// The number of requests with a correct answer.
     pub ok: u64,
-    /// Requests that were not.
+    /// The number of lost requests.
     pub lost: u64,
-    /// How many were lost in which way.
+    /// The number of lost requests of each kind.
     pub losses: BTreeMap<Loss, u64>,
-    /// Kept connections that the server ended between two requests, as it may.
+    /// How often servers have closed a kept connection between two requests, which HTTP allows.
     pub reconnected: u64,
-    /// How long the traffic flowed, in seconds.
+    /// The duration of the traffic in seconds.
     pub seconds: f64,
-    /// Answers a second.
+    /// The number of answers a second.
     pub rate: f64,
-    /// Half of all answers took no longer, in milliseconds.
+    /// The median time of an answer in milliseconds.
     pub p50_ms: f64,
-    /// Of a hundred answers one took longer, in milliseconds.
+    /// The 99th percentile of the times in milliseconds.
     pub p99_ms: f64,
-    /// The slowest answer, in milliseconds.
+    /// The time of the slowest answer in milliseconds.
     pub max_ms: f64,
-    /// How often each body came.
+    /// The number of answers with each body.
     pub bodies: BTreeMap<String, u64>,
-    /// The first lost requests.
+    /// The first lost requests, one by one.
     pub first_lost: Vec<Lost>,
 }
 
@@ -113,7 +113,7 @@ impl Report {
         }
     }
 
-    /// Panics unless every request was answered, and there were some.
+    /// Panics if a request was lost, or if there were none.
     #[track_caller]
     pub fn assert_nothing_lost(&self) -> &Self {
         assert!(self.ok > 0, "no request was answered: {self}");
@@ -121,7 +121,7 @@ impl Report {
         self
     }
 
-    /// How many of the answers had this in them.
+    /// The number of answers that contain `part`.
     pub fn with(&self, part: &str) -> u64 {
         self.bodies
             .iter()
@@ -147,7 +147,7 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// The nearest rank, of sorted values; 0 where there are none.
+/// The percentile of sorted values, by the nearest rank; 0 if there are no values.
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted

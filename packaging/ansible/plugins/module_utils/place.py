@@ -16,7 +16,7 @@ import pwd
 import stat
 
 MODE = 0o600
-# More than fits into the environment of a process.
+# The largest file, which is more than fits into the environment of a process.
 LIMIT = 4 * 1024 * 1024
 # As many links as the kernel follows, see path_resolution(7).
 LINKS = 40
@@ -40,7 +40,7 @@ class Unsafe(Exception):
 
 @contextlib.contextmanager
 def told(path):
-    """Names the whole path in an error of the system, which names only a part of it."""
+    """Names the whole path in an operating system error, which names only a part of it."""
     try:
         yield
     except OSError as error:
@@ -61,7 +61,7 @@ def called(find, number):
 
 
 def writers(folder):
-    """Why somebody else may create files in an open folder; None if nobody else may."""
+    """The reason why another user may create files in an open folder; None if no other user may."""
     found = os.fstat(folder)
     if not trusted(found.st_uid):
         return "belongs to %s" % called(pwd.getpwuid, found.st_uid)
@@ -70,7 +70,7 @@ def writers(folder):
     if found.st_mode & stat.S_IWGRP:
         if found.st_gid != 0:
             return "can be written by the group %s" % called(grp.getgrgid, found.st_gid)
-        # With an ACL these bits are its mask: the most that any user or group in it may do.
+        # With an ACL the group bits are its mask, the largest set of permissions of any user or group in it, see acl(5).
         with contextlib.suppress(OSError):
             if "system.posix_acl_access" in os.listxattr("/proc/self/fd/%d" % folder):
                 return "can be written by those in its ACL, see getfacl(1)"
@@ -78,7 +78,7 @@ def writers(folder):
 
 
 def is_sticky(folder):
-    """Whether nobody else can move or replace root's files in an open folder, even if others may write there."""
+    """Whether no other user can move or replace root's files in an open folder, even one who may write there."""
     found = os.fstat(folder)
     return trusted(found.st_uid) and bool(found.st_mode & stat.S_ISVTX)
 
@@ -98,7 +98,7 @@ class Place:
 
     def _walk(self, create):
         """Opens the folder; None if it does not exist."""
-        # Not normalised: `..` after a link is the parent of the link's target.
+        # The path is not normalised, because `..` after a link is the parent of the link's target.
         rest = os.path.join(os.getcwd(), os.path.dirname(self.path)).split("/")[::-1]
         here, at, links, self.doubt = "/", os.open("/", FOLDER), 0, None
         while True:
@@ -139,16 +139,16 @@ class Place:
             found = os.stat(part, dir_fd=at, follow_symlinks=False)
             target = os.readlink(part, dir_fd=at)
         except OSError as error:
-            raise Unsafe("`%s` is no folder" % below) from error
+            raise Unsafe("`%s` is not a directory" % below) from error
         why = self.doubt
         if not trusted(found.st_uid):
             why = why or "it belongs to %s" % called(pwd.getpwuid, found.st_uid)
         if why:
-            raise Unsafe("`%s` is a symbolic link, and %s; name the folder that is meant, not the link" % (below, why))
+            raise Unsafe("`%s` is a symbolic link, and %s; use the path of the directory instead" % (below, why))
         return target
 
     def entry(self):
-        """The status of the entry here, not of a link's target; None if nothing exists."""
+        """The status of the file or link here, not of a link's target; None if there is none."""
         if self.folder is None:
             return None
         with told(self.path):
@@ -161,12 +161,12 @@ class Place:
         kind = KINDS.get(stat.S_IFMT(found.st_mode))
         if kind:
             raise Unsafe(
-                "`%s` %s, and only a regular file is read or replaced; see who has put it there, and remove it"
+                "`%s` %s, and only a regular file is read or replaced; find out who has put it there, and remove it"
                 % (self.path, kind)
             )
         if found.st_nlink > 1:
             raise Unsafe(
-                "`%s` has %d hard links, so it may be another file's content; see who has made them, and remove it"
+                "`%s` has %d hard links, so it may be another file; find out who has made them, and remove it"
                 % (self.path, found.st_nlink)
             )
 
@@ -184,14 +184,14 @@ class Place:
             found = os.fstat(file.fileno())
             self._check(found)
             if (found.st_dev, found.st_ino) != (before.st_dev, before.st_ino):
-                raise Unsafe("`%s` was replaced while it was looked at; run this again" % self.path)
+                raise Unsafe("`%s` was replaced while it was being read; run the task again" % self.path)
             content = file.read(LIMIT + 1)
         if len(content) > LIMIT:
-            raise Unsafe("`%s` is larger than an environment can be" % self.path)
+            raise Unsafe("`%s` is larger than any environment can be" % self.path)
         return content, found
 
     def write(self, content):
-        """Replaces the file here atomically; nobody else can read the new file at any moment."""
+        """Replaces the file here atomically; no other user can read the new file at any moment."""
         with told(self.path):
             self._write(content)
 

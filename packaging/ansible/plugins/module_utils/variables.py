@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Environment files as for EnvironmentFile= in systemd.exec(5): written so that systemd reads every value
-unchanged, and read only where it is certain what is a name and what is a secret."""
+"""Environment files as for EnvironmentFile= in systemd.exec(5). They are written so that systemd reads every value
+unchanged, and read only if it is certain what is a name and what is a secret."""
 
 from __future__ import annotations
 
@@ -62,9 +62,12 @@ def written(values):
         if not NAME.fullmatch(name):
             # A value may have been written in the place of a name, so an unusual name is not shown either.
             shown = "`%s`" % name if re.fullmatch(r"[\w .-]{1,40}", name, re.ASCII) else "a name"
-            raise ValueError("%s is no name that systemd passes on; write letters, digits and `_`, no digit first" % shown)
+            raise ValueError(
+                "%s is not a valid name of a variable, so systemd would ignore it; use letters, digits and `_`, "
+                "and do not begin with a digit" % shown
+            )
         if "\0" in value or re.search("[\ud800-\udfff]", value):
-            raise ValueError("the value of `%s` is no text: it holds a NUL, or what UTF-8 cannot say" % name)
+            raise ValueError("the value of `%s` contains a NUL byte or is not valid Unicode" % name)
         for special in '\\"$`':
             value = value.replace(special, "\\" + special)
         lines.append('%s="%s"\n' % (name, value))

@@ -151,7 +151,7 @@ from ansible_collections.rsgen.rsgen.plugins.module_utils.place import MODE, Pla
 
 INVALID = 3
 TABLES = ("env", "unit", "service", "socket")
-# Shorter lines of a secret are masked only where they are the whole value: they occur in many other words.
+# Shorter lines of a secret are masked only if they are the whole value, because they occur in many other words.
 SHORTEST = 4
 
 
@@ -273,8 +273,8 @@ class Secrets:
         self.place = Place(path)
         if self.place.doubt and str(user or "root") not in ("root", "0"):
             raise Unsafe(
-                "env_file: %s, so rsgen has `%s` read with the rights of `%s`, which may not read a file that is for root alone; "
-                "use a folder of root's, such as /etc/rsgen" % (self.place.doubt, path, user)
+                "env_file: %s, so rsgen would read `%s` with the rights of `%s`, who may not read a file that only root can read"
+                "; use a folder that only root can write to, such as /etc/rsgen" % (self.place.doubt, path, user)
             )
         values = {name: variable(value) for name, value in values.items()}
         hide(module, values)
@@ -288,8 +288,8 @@ class Secrets:
         hide(module, self.known() or {})
         if self.place.doubt:
             module.warn(
-                "env_file: %s, so somebody else can put another file or a link in the place of `%s`, which is read as root; "
-                "use a folder of root's, such as /etc/rsgen" % (self.place.doubt, path)
+                "env_file: %s, so another user can replace `%s`, which is read as root, by another file or a link; "
+                "use a folder that only root can write to, such as /etc/rsgen" % (self.place.doubt, path)
             )
 
     def known(self):
@@ -305,7 +305,7 @@ class Secrets:
 
     @property
     def stale(self):
-        """Whether the app has read other secrets than it should have."""
+        """Whether the app has read secrets that are out of date."""
         return self.new != self.old
 
     @property
@@ -363,14 +363,16 @@ class App:
 
         source = module.params["src"]
         if source and os.path.exists(source) and not os.path.isfile(source):
-            raise Unsafe("`%s` is no regular file, so it is no ecosystem file" % source)
+            raise Unsafe("`%s` is not a regular file, so it cannot be an ecosystem file" % source)
 
     def warn_of_telling(self, env):
         """Warns of variables in env that sound like secrets, and masks their values in Ansible's output."""
         found = {n: variable(v) for n, v in env.items() if variables.TELLING.fullmatch(n)} if isinstance(env, dict) else {}
         hide(self.module, found)
         for name in sorted(found):
-            self.module.warn("env: `%s` looks like a secret, and every user of the host can read a unit; use secrets" % name)
+            self.module.warn(
+                "env: `%s` looks like a secret, but every user of the host can read units; put it into `secrets`" % name
+            )
 
     def env_file(self):
         return self.module.params["env_file"] or "/etc/rsgen/%s.env" % self.name
@@ -419,12 +421,12 @@ class App:
         except Refused as refused:
             if not (self.module.check_mode and refused.rc == INVALID and self.is_to_come()):
                 raise
-            self.module.warn("the app's files are not there yet: %s" % refused.message)
+            self.module.warn("the app's files do not exist yet: %s" % refused.message)
             apps = [self.name] if self.name else []
             return {"changed": True, "changes": [], "started": [], "reloaded": apps}
 
     def is_to_come(self):
-        """Whether a file is missing that earlier tasks would have made."""
+        """Whether a file is missing that earlier tasks would have created, had they not run in check mode."""
         config = self.module.params["config"]
         if config is None:
             return self.text is None and not os.path.exists(self.module.params["src"])
@@ -441,7 +443,7 @@ class App:
         place = Place(self.env_file())
         entry = place.entry()
         if entry and stat.S_ISDIR(entry.st_mode):
-            raise Unsafe("`%s` is a directory, where the file of secrets would be; remove it" % place.path)
+            raise Unsafe("`%s` is a directory, not the file of the app's secrets; remove it" % place.path)
         known = [app["name"] for app in self.rsgen.run("list")["apps"]] if self.rsgen.path else []
         if self.name in known:
             more = ["--dry-run"] if self.module.check_mode else []
@@ -482,7 +484,7 @@ def main():
     path = module.params["executable"] or module.get_bin_path("rsgen")
     if not path and state != "absent":
         if module.check_mode:
-            module.warn("rsgen is not installed yet, so what it would do is not known")
+            module.warn("rsgen is not installed yet, so it is unknown what it would change")
             module.exit_json(changed=True, changes=[], started=[], reloaded=[])
         module.fail_json(msg="rsgen is not installed on this host; add the role rsgen.rsgen.rsgen before this")
     rsgen = Rsgen(module, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A file of root's where somebody else may have been before. Needs root, as the collection does."""
+"""Files of root at places where another user may have written before. Needs root, as the collection does."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ NOBODY = 65534
 
 class PlaceTest(unittest.TestCase):
     def setUp(self):
-        # Not in /tmp: where everybody may write everything is in doubt.
+        # Not in /tmp, where every user may write, so that every place would be in doubt.
         self.room = os.path.realpath(tempfile.mkdtemp(dir="/root"))
         self.addCleanup(shutil.rmtree, self.room)
         self.folder = os.path.join(self.room, "shared")
@@ -101,7 +101,7 @@ class Folders(PlaceTest):
         self.assertIsNone(Place(self.path).doubt)
 
     def test_knows_an_acl(self):
-        # One user may write, see acl(5): owner, that user, group, mask, others.
+        # The entries of acl(5), by which one more user may write: owner, that user, group, mask, others.
         entries = [(0x01, 7, -1), (0x02, 7, NOBODY), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
         acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
         try:
@@ -111,21 +111,21 @@ class Folders(PlaceTest):
         else:
             self.assertIn("in its ACL", Place(self.path).doubt)
 
-    def test_doubts_what_is_below_such_a_folder(self):
+    def test_doubts_a_file_below_a_folder_that_others_may_write(self):
         os.chown(self.room, NOBODY, NOBODY)
         self.assertIn("`%s` belongs to" % self.room, Place(self.path).doubt)
 
-    def test_a_sticky_folder_above_is_safe_for_what_is_roots(self):
+    def test_a_sticky_folder_above_is_safe_for_files_of_root(self):
         os.chmod(self.room, 0o1777)
         self.assertIsNone(Place(self.path).doubt)
         os.chown(self.folder, NOBODY, NOBODY)
         self.assertIn("belongs to", Place(self.path).doubt)
-        # Its owner may rename what is in it.
+        # The owner of a sticky folder may rename everything in it.
         os.chown(self.folder, 0, 0)
         os.chown(self.room, NOBODY, NOBODY)
         self.assertIn("belongs to", Place(self.path).doubt)
 
-    def test_follows_a_link_of_roots_alone(self):
+    def test_follows_only_links_of_root(self):
         self.put(self.path, b"A=1\n")
         link = os.path.join(self.room, "current")
         through = os.path.join(link, "web.env")
@@ -144,11 +144,11 @@ class Folders(PlaceTest):
         link = os.path.join(self.room, "current")
         os.symlink("current", link)
         self.refuses("too many links", os.path.join(link, "web.env"))
-        self.refuses("is no folder", os.path.join(self.other, "web.env"))
+        self.refuses("is not a directory", os.path.join(self.other, "web.env"))
 
 
 class Writing(PlaceTest):
-    def test_makes_what_is_missing_for_root_alone(self):
+    def test_creates_missing_folders_and_a_file_that_only_root_can_read(self):
         path = os.path.join(self.folder, "a", "b", "web.env")
         before = os.umask(0)
         self.addCleanup(os.umask, before)
@@ -158,7 +158,7 @@ class Writing(PlaceTest):
         self.assertEqual(stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode), 0o755)
         self.assertEqual(os.listdir(os.path.dirname(path)), ["web.env"])
 
-    def test_goes_where_the_folder_was_found(self):
+    def test_writes_into_the_folder_that_was_checked(self):
         place = Place(self.path)
         moved = os.path.join(self.room, "moved")
         os.rename(self.folder, moved)
@@ -168,7 +168,7 @@ class Writing(PlaceTest):
         place.write(b"A=1\n")
         self.assertEqual((os.listdir(moved), os.listdir(elsewhere)), (["web.env"], []))
 
-    def test_replaces_a_link_and_not_what_it_leads_to(self):
+    def test_replaces_a_link_and_not_its_target(self):
         place = Place(self.path)
         os.symlink(self.other, self.path)
         place.write(b"A=1\n")
@@ -183,7 +183,7 @@ class Writing(PlaceTest):
             place.write(b"A=1\n")
         self.assertEqual(os.listdir(self.folder), ["web.env"])
 
-    def test_removes_a_link_and_not_what_it_leads_to(self):
+    def test_removes_a_link_and_not_its_target(self):
         os.symlink(self.other, self.path)
         place = Place(self.path)
         self.assertIsNotNone(place.entry())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What of a file of variables may be shown, and that systemd reads what is written."""
+"""Environment files: how much of one is shown, and that systemd reads what is written."""
 
 import unittest
 
@@ -23,11 +23,11 @@ class Reading(unittest.TestCase):
         self.reads("A=1\nA=2\n", {"A": "2"})
         self.reads("A=1\r\nB=2\r\n", {"A": "1", "B": "2"})
 
-    def test_what_is_written_is_read(self):
+    def test_reads_what_it_has_written(self):
         values = {"A": 'a"b\\c$d`e', "B": PEM, "C": "", "D": " x ", "E": "# ;=\\\n'"}
         self.reads(variables.written(values), values)
 
-    def test_doubts(self):
+    def test_reads_nothing_that_is_not_certain(self):
         for text in [
             "A=%s" % PEM,
             "A=MIIEvQIB\nQUJDRA==\n",
@@ -72,7 +72,7 @@ class Showing(unittest.TestCase):
         shown = variables.difference({"A": "1", "B": "2", "C": PEM}, {"A": "1", "C": "3", "D": "4"})
         self.assertEqual(shown, ("B=(secret)\nC=(secret)\n", "C=(another secret)\nD=(another secret)\n"))
 
-    def test_shows_nothing_in_doubt(self):
+    def test_shows_no_name_that_is_not_certain(self):
         for old, new in [(None, {"A": "1"}), ({"A": "1"}, None), ({"A": "1"}, {"A": "1"})]:
             self.assertEqual(variables.difference(old, new), ("", "(changed)\n"))
 
@@ -84,7 +84,7 @@ class Showing(unittest.TestCase):
         self.assertEqual(veiled.count("(hidden)"), 3)
         self.assertEqual(variables.veiled(" LoadCredential=token:/etc/token\n"), " LoadCredential=token:/etc/token\n")
 
-    def test_veils_every_line_of_a_value_of_several(self):
+    def test_veils_every_line_of_a_multi_line_value(self):
         diff = (
             "--- a\n+++ b\n@@ -1,4 +1,4 @@\n [apps.env]\n-DB_PASSWORD = \"\"\"\n-hush = 1\n-hush\"\"\"\n"
             "+DB_PASSWORD = \"\"\"\n+hush = 2\n+hush\"\"\"\n PORT = 3000\n"
@@ -98,7 +98,7 @@ class Showing(unittest.TestCase):
         for line in [" [apps.env]\n", " [Service]\n", " Nice=5\n", "@@ -9,4 +9,4 @@\n"]:
             self.assertIn(line, veiled)
 
-    # The value begins in a line that the diff leaves out.
+    # The value begins in a line that is not in the diff.
     AMID = 'A = 1\n[apps.env]\nDB_PASSWORD = """\nhush = 1\n# hush 2\n[hush3]\nhush = 4\nhush = 5\nhush"""\n[Service]\nPORT = 1\nNice=5\n'
     AMID_DIFF = (
         "--- a\n+++ b\n@@ -5,3 +5,3 @@\n # hush 2\n-[hush3]\n+[hush6]\n hush = 4\n"
@@ -111,7 +111,7 @@ class Showing(unittest.TestCase):
         for line in ["--- a\n", "@@ -5,3 +5,3 @@\n", "-PORT = 1\n", "+PORT = 2\n", " Nice=5\n"]:
             self.assertIn(line, veiled)
 
-    def test_shows_nothing_behind_lines_that_are_not_known(self):
+    def test_shows_nothing_behind_unknown_lines(self):
         for old in [None, "", self.AMID.replace("hush = 4", "hush = 7")]:
             veiled = variables.veiled(self.AMID_DIFF, old)
             self.assertNotIn("hush", veiled)
@@ -119,12 +119,12 @@ class Showing(unittest.TestCase):
         new = '--- /dev/null\n+++ b\n@@ -0,0 +1,2 @@\n+A = 1\n+DB_PASSWORD = "hush"\n'
         self.assertIn("+A = 1\n", variables.veiled(new))
 
-    def test_a_line_that_begins_as_a_header_does_is_a_line(self):
+    def test_a_line_that_looks_like_a_header_of_the_diff_is_veiled(self):
         diff = '--- a\n+++ b\n@@ -1,4 +1,4 @@\n DB_PASSWORD = """\n---- hush\n--- hush\n+++ hush\n++++ hush\n hush"""\n'
         self.assertNotIn("hush", variables.veiled(diff, 'DB_PASSWORD = """\n--- hush\n-- hush\nhush"""\n'))
 
     def veils(self, *texts, shown=()):
-        """Whether the diff of a new file shows nothing of a secret, nor a diff that leaves out all but its last line."""
+        """Asserts that neither the diff of a new file nor a diff of only its last line shows a part of a secret."""
         for text in texts:
             with self.subTest(text):
                 lines = text.split("\n")

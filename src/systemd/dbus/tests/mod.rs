@@ -11,7 +11,7 @@ use crate::systemd::{ActiveState, Error, Job, JobResult, Manager, QueuedJob, Ver
 use systemd::{Instead, Removed, STRANGER, SYSTEMD, Shared, THE_JOB};
 
 const UNIT: &str = "web@0.service";
-/// Long enough on a busy machine; what is waited for comes at once.
+/// A deadline that is long enough on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
 
 fn start(bus: &mut Bus) -> Job {
@@ -61,7 +61,7 @@ fn ends_a_command_with_sigterm_and_all_processes_with_sigkill() {
 }
 
 #[test]
-fn a_unit_without_processes_is_killed_already() {
+fn killing_a_unit_without_processes_is_no_error() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();
     for name in [
@@ -76,7 +76,7 @@ fn a_unit_without_processes_is_killed_already() {
     assert!(matches!(bus.kill(UNIT), Err(Error::AccessDenied { .. })));
 }
 
-/// A signal may come ahead of the answer that names its job.
+/// The signal of a job may come before the answer that names the job.
 #[test]
 fn knows_how_a_job_ended_before_anybody_waited_for_it() {
     for (word, result) in [
@@ -115,7 +115,7 @@ fn hears_an_answer_behind_more_signals_than_a_stream_holds() {
 }
 
 #[test]
-fn believes_nobody_but_systemd_that_a_job_has_ended() {
+fn ignores_the_signals_of_others_than_systemd() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();
     systemd.lock().jobs = vec![THE_JOB];
@@ -125,7 +125,7 @@ fn believes_nobody_but_systemd_that_a_job_has_ended() {
     assert!(matches!(bus.wait(&job, short), Err(Error::TimedOut { .. })));
 }
 
-/// The signal of a job went to a connection, or to a systemd, that is no more.
+/// The signal of a job may have been sent to a connection, or by a systemd, that no longer exists.
 #[test]
 fn takes_the_state_of_the_unit_when_a_job_is_gone_without_a_signal() {
     for (state, result) in [
@@ -144,12 +144,12 @@ fn takes_the_state_of_the_unit_when_a_job_is_gone_without_a_signal() {
     }
 }
 
-/// A transaction that cancels many jobs has as many signals in front of the one that is waited for.
+/// A transaction that cancels many jobs sends as many signals before the one that is waited for.
 #[test]
 fn hears_the_end_of_a_job_that_is_gone_behind_the_ends_of_others() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();
-    // What the unit itself says would be another result.
+    // The state of the unit would give another result.
     systemd
         .lock()
         .unit
@@ -165,9 +165,9 @@ fn hears_the_end_of_a_job_that_is_gone_behind_the_ends_of_others() {
     assert_eq!(bus.wait(&job, LONG), Ok(JobResult::Done));
 }
 
-/// Whoever shows progress meanwhile waits for a moment at a time.
+/// A caller that shows progress waits for a short time, again and again.
 #[test]
-fn sees_that_a_job_is_gone_over_waits_that_are_short() {
+fn notices_that_a_job_is_gone_across_short_waits() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();
     let job = start(&mut bus);
@@ -177,9 +177,9 @@ fn sees_that_a_job_is_gone_over_waits_that_are_short() {
     assert_eq!(result, Some(Ok(JobResult::Done)));
 }
 
-/// A bus that restarts, a systemd that re-executes itself.
+/// The bus may restart, and systemd may re-execute itself.
 #[test]
-fn asks_again_while_systemd_is_away_for_a_moment() {
+fn repeats_a_call_while_systemd_is_away_for_a_moment() {
     for name in [
         "org.freedesktop.DBus.Error.NoReply",
         "org.freedesktop.DBus.Error.NameHasNoOwner",
@@ -211,7 +211,7 @@ fn a_connection_that_ends_is_made_anew_and_hears_signals_again() {
 }
 
 #[test]
-fn what_systemd_refuses_is_asked_once() {
+fn a_call_that_systemd_refuses_is_not_repeated() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();
     let mut refused = |name| {
@@ -291,7 +291,7 @@ fn reads_a_unit_from_its_properties() {
     assert_eq!(unit.stop_timeout, Duration::from_secs(90));
     assert_eq!(unit.status_text, "serving");
     assert!(unit.need_daemon_reload);
-    // systemd writes "not counted" as the largest number.
+    // Without accounting systemd writes the largest number.
     assert_eq!(
         (unit.memory_current, unit.cpu_usage_nsec),
         (Some(4096), None)
@@ -303,9 +303,9 @@ fn reads_a_unit_from_its_properties() {
     assert_eq!(unit.job, Some(job));
 }
 
-/// The job ended between the two questions.
+/// A job may end between the call that names it and the one that reads it.
 #[test]
-fn a_unit_whose_job_is_gone_by_now_has_none() {
+fn a_unit_whose_job_has_just_ended_has_no_job() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();
     let path = zbus::ObjectPath::try_from(THE_JOB).unwrap();
@@ -341,13 +341,13 @@ fn a_bus_that_is_not_there_says_so() {
     assert!(matches!(refused.err(), Some(Error::NoBus { .. })));
 }
 
-/// Has systemd do something else at the next calls of a method.
+/// Makes the next calls of a method have these results instead of an answer.
 fn instead(systemd: &Shared, method: &'static str, what: &[Instead]) {
     let what = what.iter().cloned().collect();
     systemd.lock().instead.insert(method, what);
 }
 
-/// Has signals precede the answer to the next `StartUnit`.
+/// Sends these signals before the answer to the next `StartUnit`.
 fn signals(systemd: &Shared, all: Vec<Removed>) {
     systemd.lock().signals.insert("StartUnit", all);
 }

@@ -1,4 +1,4 @@
-//! The other end of a peer-to-peer connection: answers as systemd does on a bus, with its name in each message.
+//! The other end of a peer-to-peer connection, which answers as systemd does on a bus, with systemd's name as the sender.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -15,11 +15,11 @@ use zbus::{Guid, Message, MessageStream, ObjectPath, Variant};
 use super::super::{Bus, JOB, MANAGER, PATH, UNIT};
 use crate::systemd::Error;
 
-/// The name on the bus of systemd, and of somebody else.
+/// The unique names of systemd and of another client of the bus.
 pub(super) const SYSTEMD: &str = ":1.3";
 pub(super) const STRANGER: &str = ":1.66";
 
-/// What happens in the place of an answer, once.
+/// What happens to a call in place of a successful answer.
 #[derive(Clone)]
 pub(super) enum Instead {
     /// The bus or systemd answers with an error of this name.
@@ -36,26 +36,26 @@ pub(super) struct Removed {
     pub(super) result: &'static str,
 }
 
-/// A systemd that knows one unit, `web@0.service`, and does as its test says.
+/// A systemd that knows one unit, `web@0.service`, and answers as the test says.
 pub(super) struct Systemd {
-    /// The properties of its two interfaces.
+    /// The properties of the unit's interface `Unit`, and of `Service`.
     pub(super) unit: HashMap<&'static str, Variant<'static>>,
     pub(super) service: HashMap<&'static str, Variant<'static>>,
     /// The jobs that have not ended.
     pub(super) jobs: Vec<&'static str>,
-    /// The version, as the manager's property has it.
+    /// The manager's property `Version`.
     pub(super) version: &'static str,
-    /// What to do instead of answering the next calls of a method.
+    /// The results of the next calls of each method, in place of answers.
     pub(super) instead: HashMap<&'static str, VecDeque<Instead>>,
-    /// The signals that precede the answer to a method.
+    /// The signals that are sent before the answer to a method.
     pub(super) signals: HashMap<&'static str, Vec<Removed>>,
-    /// Every call but those that only ask: `StartUnit web@0.service replace`.
+    /// Every call that changes something: `StartUnit web@0.service replace`.
     pub(super) log: Vec<String>,
-    /// How many connections there were.
+    /// The number of connections so far.
     pub(super) connections: u32,
 }
 
-/// The one job that this systemd gives out.
+/// The path of every job that this systemd queues.
 pub(super) const THE_JOB: &str = "/org/freedesktop/systemd1/job/7";
 
 impl Default for Systemd {
@@ -76,7 +76,7 @@ impl Default for Systemd {
     }
 }
 
-/// A systemd that is shared with the threads that answer for it.
+/// A [`Systemd`] that the test shares with the threads that answer calls.
 #[derive(Clone, Default)]
 pub(super) struct Shared(Arc<Mutex<Systemd>>);
 
@@ -85,7 +85,7 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client whose every connection ends here.
+    /// A client whose connections all lead here.
     pub(super) fn connect(&self) -> Result<Bus, Error> {
         let shared = self.clone();
         Bus::dial(Box::new(move || {
@@ -126,7 +126,7 @@ async fn next(calls: &mut MessageStream) -> Option<Message> {
 }
 
 impl Systemd {
-    /// Signals, then the answer; nothing where the connection ends.
+    /// The messages that answer a call: signals, then the answer; `None` to end the connection.
     fn answer(&mut self, call: &Message) -> Option<Vec<Message>> {
         let header = call.header();
         let method = header.member().unwrap().to_string();
