@@ -8,6 +8,7 @@ pub mod app;
 mod chosen;
 pub mod diagnostic;
 pub mod env_files;
+mod executable;
 pub mod key;
 mod lifecycle;
 pub mod listen;
