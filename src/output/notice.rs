@@ -61,6 +61,8 @@ pub enum Notice<'a> {
     PutBack(&'a str),
     /// A verb was carried out on an app or an instance.
     Done(&'a str, &'a str),
+    /// A remark on what a command does not do, and the command that does it.
+    Remark(&'a str),
     /// A line of a command that a unit runs.
     Said(&'a str),
 }
@@ -122,7 +124,7 @@ impl fmt::Display for Notice<'_> {
             Self::WalkCancelled(app) => write!(f, "{app}: the job of the reload was {CANCELLED}"),
             Self::PutBack(app) => write!(f, "{app}: put back the units of the version that runs"),
             Self::Done(target, verb) => write!(f, "{target}: {verb} done"),
-            Self::Said(line) => f.write_str(line),
+            Self::Remark(line) | Self::Said(line) => f.write_str(line),
             Self::Diff(_) | Self::LastWord(_) | Self::Faults(_) => write!(f, "{}", self.text()),
         }
     }
