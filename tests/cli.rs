@@ -12,7 +12,9 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     fn with(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("server.js"), "").unwrap();
+        let script = folder.path().join("server.js");
+        fs::write(&script, "").unwrap();
+        fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
         fs::write(folder.path().join("ecosystem.toml"), text).unwrap();
         Self(folder)
     }
@@ -82,6 +84,51 @@ fn a_folder_or_an_account_that_is_missing_is_shown_in_its_own_line() {
                 .any(|f| f.starts_with(fault) && f.contains(&place)),
             "{fault} in line {line}: {told}"
         );
+    }
+}
+
+#[test]
+fn a_script_that_cannot_be_executed_is_found_before_its_start() {
+    for (script, mode, start, told) in [
+        (
+            "server.ts",
+            0o644,
+            "#!/usr/bin/env node\n",
+            Some("`interpreter_args = \"--import tsx\"`"),
+        ),
+        (
+            "server.ts",
+            0o755,
+            "export {};\n",
+            Some("`interpreter = \"node\"`"),
+        ),
+        ("server.ts", 0o755, "#!/usr/bin/env tsx\n", None),
+        (
+            "index.php",
+            0o644,
+            "<?php\n",
+            Some("write `interpreter = \"php\"`"),
+        ),
+        ("run", 0o644, "#!/bin/sh\n", Some("run `chmod +x ")),
+        ("run", 0o755, "#!/bin/sh\n", None),
+    ] {
+        let app =
+            format!("[[apps]]\nname = \"rsgen-test-app\"\nscript = \"{script}\"\nlisten = 3000\n");
+        let folder = Folder::with(&app);
+        let path = folder.0.path().join(script);
+        fs::write(&path, start).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        let output = folder.rsgen(&["check"]);
+        let said = stderr(&output);
+        assert_eq!(
+            status(&output),
+            if told.is_some() { 3 } else { 0 },
+            "{script}: {said}"
+        );
+        let told = told.unwrap_or_default();
+        assert!(said.contains(told), "{told} is not in {said}");
+        let is_in_its_line = told.is_empty() || said.contains("ecosystem.toml:3:10");
+        assert!(is_in_its_line, "{said}");
     }
 }
 

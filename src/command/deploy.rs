@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::apply::{self, JsonChange, Prepared, Timer};
 use super::context::Context;
+use super::hint;
 use super::install::{self, Install};
 use super::jobs::Jobs;
 use super::manual::Manual;
 use super::power;
 use super::state;
 use super::subcommand::Subcommand;
+use crate::layout::Scope;
 use crate::output::{Failure, Notice, Shown, Style};
 use crate::plan::diff::Change;
 use crate::systemd::{ActiveState, Verb};
@@ -78,10 +80,12 @@ pub(super) struct Outcome {
     started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     reloaded: Vec<String>,
+    #[serde(skip)]
+    scope: Scope,
 }
 
 impl Outcome {
-    fn new(prepared: &[Prepared], actions: &[Action], dry_run: bool) -> Self {
+    fn new(prepared: &[Prepared], actions: &[Action], dry_run: bool, scope: Scope) -> Self {
         let names = |wanted: Action| {
             let with = prepared.iter().zip(actions).filter(|(_, a)| **a == wanted);
             with.map(|(p, _)| p.app.clone()).collect()
@@ -95,6 +99,7 @@ impl Outcome {
             apps: prepared.iter().map(|p| p.app.clone()).collect(),
             started: names(Action::Start),
             reloaded: names(Action::Reload),
+            scope,
         }
     }
 }
@@ -104,7 +109,7 @@ impl Shown for Outcome {
         if !self.changed {
             let apps = self.apps.join(" ");
             let text = format!("nothing to do; for new code, run `rsgen reload {apps}`");
-            return Some(text.into());
+            return Some(hint::for_manager(self.scope, &text).into());
         }
         // A notice has told each step while it was done.
         if !self.dry_run {
@@ -154,7 +159,7 @@ pub(super) fn deploy(
         }
     }
     match Failure::of_several(failures, prepared.len()) {
-        None => Ok(Outcome::new(prepared, &actions, false)),
+        None => Ok(Outcome::new(prepared, &actions, false, jobs.layout.scope)),
         Some(failure) => Err(failure),
     }
 }
@@ -184,6 +189,7 @@ pub(super) fn foresee(
     jobs: Option<&mut Jobs<'_>>,
     prepared: &[Prepared],
     goal: Goal,
+    scope: Scope,
 ) -> Result<Outcome, Failure> {
     let mut actions = Vec::new();
     if let Some(jobs) = jobs {
@@ -191,7 +197,7 @@ pub(super) fn foresee(
             actions.push(needed(jobs, prepared, goal)?);
         }
     }
-    Ok(Outcome::new(prepared, &actions, true))
+    Ok(Outcome::new(prepared, &actions, true, scope))
 }
 
 fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {

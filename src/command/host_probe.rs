@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fs::File;
 use std::hash::Hash;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -96,6 +99,18 @@ impl Probe for HostProbe {
 
     fn is_dir(&self, path: &Path) -> bool {
         self.any(path, Path::is_dir)
+    }
+
+    fn has_run_bit(&self, path: &Path) -> bool {
+        let mode = path.metadata().map(|found| found.mode());
+        self.root.is_some() || mode.map_or(true, |mode| mode & 0o111 != 0)
+    }
+
+    fn names_interpreter(&self, path: &Path) -> bool {
+        let mut start = [0; 2];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+        // A file that cannot be read may be executable all the same.
+        self.root.is_some() || read.is_err() || start == *b"#!"
     }
 
     fn names(&self, dir: &Path) -> Vec<String> {

@@ -112,7 +112,8 @@ pub(super) fn bring_up(
     apply::show(context.sink, &prepared, arguments.dry_run);
     refuse_readdressing(&prepared, arguments.replace_listener)?;
     if arguments.dry_run {
-        let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal)?;
+        let scope = context.layout.scope;
+        let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
         context.sink.answer(&outcome);
         return Ok(());
     }

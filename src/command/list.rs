@@ -7,12 +7,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
+use super::hint;
 use super::manual::Manual;
 use super::subcommand::Subcommand;
 use super::targets;
 use crate::brake::Deaths;
 use crate::generate::sources;
-use crate::layout::Layout;
+use crate::layout::{Layout, Scope};
 use crate::output::{Exit, Failure, Shown, Style, table};
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Manager, Unit};
@@ -37,6 +38,8 @@ pub(super) struct Listing {
     apps: Vec<AppStatus>,
     #[serde(skip)]
     only_failed: bool,
+    #[serde(skip)]
+    scope: Scope,
 }
 
 /// One app as scripts read it.
@@ -123,6 +126,7 @@ pub(super) fn listing(
     Ok(Listing {
         apps: apps.collect::<Result<_, _>>()?,
         only_failed: false,
+        scope: layout.scope,
     })
 }
 
@@ -143,6 +147,7 @@ impl Shown for Listing {
     fn shown(&self, style: Style) -> Option<Visible> {
         if self.apps.is_empty() {
             let hint = "no app is installed; begin with `rsgen install ecosystem.toml`";
+            let hint = hint::for_manager(self.scope, hint);
             return (!self.only_failed).then(|| hint.into());
         }
         let header = [

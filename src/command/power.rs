@@ -1,12 +1,18 @@
 //! The loop that `rsgen start`, `stop`, `restart` and `reset` have in common.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::context::Context;
+use super::input::Input;
 use super::jobs::Jobs;
 use super::options::Targets;
+use super::selection::Wanted;
 use super::targets::{self, Target};
-use crate::output::{Exit, Failure, Notice, Shown};
+use super::{hint, install};
+use crate::ecosystem::Report;
+use crate::output::{Answer, Exit, Failure, Notice, Shown, Sink};
 
 /// The exit statuses of these subcommands.
 pub(super) const EXITS: &[Exit] = &[
@@ -32,14 +38,19 @@ impl Shown for Done {}
 /// Carries out a verb on each target in turn, and ends at the first failure.
 pub(super) fn each(
     context: &mut Context<'_>,
-    targets: &Targets,
+    words: &Targets,
     verb: &str,
     act: impl Fn(&mut Jobs<'_>, &Target) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let targets = targets::resolve(context, targets)?;
+    let targets = targets::resolve(context, words)?;
     context.require_permission(verb)?;
-    for target in targets.iter().filter(|_| STARTS.contains(&verb)) {
-        targets::refuse_beyond(context, target)?;
+    if STARTS.contains(&verb) {
+        for target in &targets {
+            targets::refuse_beyond(context, target)?;
+        }
+        for file in words.targets.iter().filter(|word| targets::is_file(word)) {
+            remark_on_changes(context, file, &words.only);
+        }
     }
     let mut done = Vec::new();
     for target in targets {
@@ -50,4 +61,44 @@ pub(super) fn each(
     }
     context.sink.answer(&Done { done });
     Ok(())
+}
+
+/// The sink of a look at a file that nothing is told of.
+struct Silent;
+
+impl Sink for Silent {
+    fn notice(&self, _: &Notice<'_>) {}
+
+    fn answer(&self, _: &dyn Answer) {}
+
+    fn warnings(&self, _: &Report) {}
+
+    fn failure(&self, _: &Failure) {}
+}
+
+/// Says of an ecosystem file on the command line that the apps run by the installed copy, where the two differ.
+fn remark_on_changes(context: &mut Context<'_>, file: &str, only: &[String]) {
+    let sink = std::mem::replace(&mut context.sink, &Silent);
+    let prepared = Input::read(Path::new(file)).and_then(|input| {
+        let wanted = Wanted {
+            input: &input,
+            only,
+            instances: None,
+            keeps: true,
+            is_for_a_package: false,
+            is_for_now: false,
+            env: None,
+        };
+        install::prepare(context, &wanted)
+    });
+    context.sink = sink;
+    // A file that is broken differs as well.
+    let is_current = prepared.is_ok_and(|all| all.iter().all(|p| p.changes.is_empty()));
+    if !is_current {
+        let remark = format!(
+            "{file} differs from the installed copy, which counts here; to apply it, run `rsgen deploy {file}`"
+        );
+        let remark = hint::for_manager(context.layout.scope, &remark);
+        sink.notice(&Notice::Remark(&remark));
+    }
 }

@@ -10,6 +10,7 @@ mod chosen;
 pub mod diagnostic;
 pub mod env_files;
 pub mod environments;
+mod executable;
 pub mod key;
 mod lifecycle;
 pub mod listen;

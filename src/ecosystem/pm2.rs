@@ -190,7 +190,7 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["deploy"],
-        "leave it out: deploy as you like, then run `rsgen reload`",
+        "leave it out: bring the code to the host as you like, then run `rsgen deploy`",
         "",
     ),
     foreign(

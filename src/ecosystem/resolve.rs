@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::owner::{self, Script};
 use super::search::{self, Search};
-use super::{reach, release};
+use super::{executable, reach, release};
 
 /// The inode at a path, see inode(7); of a link, the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -76,6 +76,14 @@ pub trait Probe {
     fn is_file(&self, path: &Path) -> bool;
     /// Whether a folder is there.
     fn is_dir(&self, path: &Path) -> bool;
+    /// Whether a file may be executed by anybody; a host that is being put together does not tell.
+    fn has_run_bit(&self, _path: &Path) -> bool {
+        true
+    }
+    /// Whether a file begins with `#!`, see execve(2).
+    fn names_interpreter(&self, _path: &Path) -> bool {
+        true
+    }
     /// The names in a folder.
     fn names(&self, dir: &Path) -> Vec<String>;
     /// The caller's `$PATH`.
@@ -155,6 +163,7 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
     let path = normal(&cwd.join(&script));
     if probe.is_file(&path) {
         app.program.script = show(&path);
+        executable::check(app, &path, probe, faults);
         return Script::AtPath;
     }
     let found = (!script.contains('/') && app.program.interpreter.is_none())

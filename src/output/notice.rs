@@ -74,6 +74,8 @@ pub enum Notice<'a> {
     PutBack(&'a str),
     /// A verb was carried out on an app or an instance.
     Done(&'a str, &'a str),
+    /// A remark on what a command does not do, and the command that does it.
+    Remark(&'a str),
     /// A line of a command that a unit runs.
     Said(&'a str),
 }
@@ -145,7 +147,7 @@ impl fmt::Display for Notice<'_> {
             Self::PutBack(app) => write!(f, "{app}: put back the units of the version that runs"),
             Self::Waiting(app, what) => write!(f, "{app}: {what}"),
             Self::Done(target, verb) => write!(f, "{target}: {verb} done"),
-            Self::Said(line) => f.write_str(line),
+            Self::Remark(line) | Self::Said(line) => f.write_str(line),
             Self::Diff(_) | Self::LastWord(_) | Self::Faults(_) => write!(f, "{}", self.text()),
         }
     }

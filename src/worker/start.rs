@@ -138,10 +138,15 @@ fn hold(run: &Run) -> Result<(), Error> {
             pause::wait(pause);
             Ok(())
         }
-        Verdict::Errored(why) => Err(Error::Errored(format!(
-            "{why}; fix it, then `rsgen reload {}`",
-            run.app
-        ))),
+        Verdict::Errored(why) => {
+            // `%t` of a user's manager, see systemd.unit(5).
+            let is_users = run.state.starts_with("/run/user");
+            let command = if is_users { "rsgen --user" } else { "rsgen" };
+            let app = &run.app;
+            Err(Error::Errored(format!(
+                "{why}; fix it, then `{command} reload {app}`"
+            )))
+        }
     }
 }
 

@@ -51,6 +51,16 @@ pub(crate) fn and_a_reload_of_a_file_apply_what_was_edited(machine: &mut Machine
         assert!(told.contains(&format!("\"COLOUR\":\"{hex}\"")), "{told}");
         assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
     }
+    // Restarts go by the installed copy, and say so.
+    write_ecosystem(machine, "echo.js", "2", "settle = 0");
+    machine
+        .run(&["rsgen", "restart", ECOSYSTEM])
+        .ok()
+        .says("differs from the installed copy, which counts here; to apply it, run `rsgen deploy /srv/web/ecosystem.toml`");
+    assert!(answer(machine).contains("\"COLOUR\":\"726564\""));
+    machine.run(&["rsgen", "deploy", ECOSYSTEM]).ok();
+    let told = machine.run(&["rsgen", "restart", ECOSYSTEM]).ok();
+    assert!(!told.stdout.contains("differs"), "{told}");
     let moved = machine.read(ECOSYSTEM).replace("3000", "3001");
     machine.write(ECOSYSTEM, &moved);
     machine

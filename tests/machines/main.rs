@@ -390,6 +390,7 @@ const DOCS: &[Spec] = specs![
 const TRUTH: &[Spec] = specs![
     truth::of_an_instance_that_fails_while_others_serve,
     truth::of_targets_that_mean_nothing,
+    truth::in_the_manager_of_a_user_as_well,
 ];
 
 const USER: &[Spec] = specs![

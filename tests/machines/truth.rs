@@ -3,6 +3,7 @@
 use testbed::{Machine, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
+use crate::user;
 
 const ONLY_ONE: &str =
     "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
@@ -102,4 +103,34 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         .sh("rsgen install /etc/rsgen/web.toml --instances 3")
         .ok();
     assert_exactly(machine, 3);
+}
+
+pub(crate) fn in_the_manager_of_a_user_as_well(machine: &mut Machine) {
+    user::log_in(machine);
+    machine.write_app("rude.js", "/home/worker");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"rude.js\"\nlisten = 3000\nmax_restarts = 1\n";
+    machine.write("/home/worker/ecosystem.toml", app);
+    user::run(machine, "rsgen --user list")
+        .ok()
+        .says("begin with `rsgen --user install ecosystem.toml`");
+    let told = user::run(machine, "rsgen --user install ecosystem.toml").exits(1);
+    assert!(!told.to_string().contains("Failed to connect"), "{told}");
+    let hint = told
+        .stderr
+        .split('`')
+        .find(|part| part.starts_with("journalctl "));
+    let hint = hint.unwrap_or_else(|| panic!("no hint: {told}"));
+    assert_eq!(hint, "journalctl --user -u web -u 'web@*' -n 50");
+    let journal = user::run(machine, &format!("{hint} --no-pager"));
+    let journal = journal
+        .says("errored after 1 quick death")
+        .says("fix it, then `rsgen --user reload web`");
+    assert!(
+        !journal.to_string().contains("Failed to connect"),
+        "{journal}"
+    );
+    user::run(machine, "rsgen --user nonsense web").exits(2);
+    user::run(machine, "rsgen --user logs web")
+        .exits(2)
+        .says("run `journalctl --user -u web -u 'web@*' -f`");
 }

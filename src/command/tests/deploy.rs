@@ -5,6 +5,7 @@ use crate::command::apply::Prepared;
 use crate::command::deploy::{Goal, Outcome, deploy, foresee};
 use crate::command::install;
 use crate::command::reload;
+use crate::layout::Scope;
 use crate::output::{Answer, Exit, Failure, Shown, Style};
 use crate::systemd::{ATTEMPTS, ActiveState, JobResult, Unit, Verb};
 use crate::walk::{Event, Failed, Others};
@@ -89,13 +90,19 @@ fn an_app_that_is_down_is_started() {
 fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
     let mut stage = changed();
     let prepared = [stage.prepare()];
-    let outcome = foresee(Some(&mut stage.jobs()), &prepared, Goal::Current).unwrap();
+    let outcome = foresee(
+        Some(&mut stage.jobs()),
+        &prepared,
+        Goal::Current,
+        Scope::System,
+    )
+    .unwrap();
     assert_eq!(
         outcome.shown(Style::Plain),
         Some("web: would reload".into())
     );
     assert!(!is_green(&stage) && stage.systemd.fake.log.is_empty());
-    let blind = foresee(None, &prepared, Goal::Current).unwrap();
+    let blind = foresee(None, &prepared, Goal::Current, Scope::System).unwrap();
     assert_eq!(json(&blind)["changed"], true);
     assert_eq!(json(&blind)["reloaded"], serde_json::json!([]));
 }
@@ -261,7 +268,13 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     let why = "`web` listens on 3000; moving it to 3001 closes 3000 first";
     assert_eq!(refused.message, why);
     install::refuse_readdressing(&prepared, true).unwrap();
-    let outcome = foresee(Some(&mut stage.jobs()), &prepared, Goal::Current).unwrap();
+    let outcome = foresee(
+        Some(&mut stage.jobs()),
+        &prepared,
+        Goal::Current,
+        Scope::System,
+    )
+    .unwrap();
     assert_eq!(outcome.shown(Style::Plain), Some("web: would start".into()));
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
     let log = [
