@@ -6,7 +6,7 @@ use super::apply::{self, JsonChange, Prepared};
 use super::jobs::Jobs;
 use super::state;
 use crate::output::{Failure, Notice, Shown, Style};
-use crate::plan::diff::Change;
+use crate::plan::diff::{Change, Content};
 use crate::systemd::{ActiveState, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
@@ -113,9 +113,26 @@ pub(super) fn deploy(
                 .reload(&prepared.app)
                 .map_err(|failure| keep_old(jobs, prepared, failure))?,
         }
+        follow_watch(jobs, prepared, action)?;
         actions.push(action);
     }
     Ok(Outcome::new(prepared, &actions, false))
+}
+
+/// Starts, restarts or stops the watch unit if it changed: a reload of the app leaves the unit as it is.
+fn follow_watch(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Result<(), Failure> {
+    let watch = Units::of(&prepared.app).watch();
+    let mut units = prepared.changes.iter().filter(|c| c.path.ends_with(&watch));
+    match units.find(|change| {
+        matches!(
+            change.new.as_ref().or(change.old.as_ref()),
+            Some(Content::File(_))
+        )
+    }) {
+        Some(change) if change.new.is_none() => jobs.run(Verb::Stop, &watch),
+        Some(_) if done != Action::Start => jobs.run(Verb::Restart, &watch),
+        _ => Ok(()),
+    }
 }
 
 /// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files

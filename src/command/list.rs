@@ -39,6 +39,8 @@ struct AppStatus {
     /// `ActiveState=` of the cluster unit.
     active_state: String,
     listen: Vec<String>,
+    /// `ActiveState=` of the watch unit; null for an app that is not watched.
+    watch: Option<String>,
     ready: usize,
     instances: Vec<InstanceStatus>,
 }
@@ -149,8 +151,18 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible>
         instance.restarts.to_string().into(),
         or_dash(instance.memory_bytes.map(table::bytes)),
         app.listen.join(" ").into(),
-        instance.reason.as_deref().unwrap_or_default().into(),
+        note(app, instance).into(),
     ]
+}
+
+/// Why the instance does not run; otherwise, of the first one, whether the app is watched.
+fn note(app: &AppStatus, instance: &InstanceStatus) -> String {
+    match (&instance.reason, &app.watch) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some(state)) if instance.number == 0 && state == "active" => "watched".to_owned(),
+        (None, Some(state)) if instance.number == 0 => format!("watch unit: {state}"),
+        _ => String::new(),
+    }
 }
 
 fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppStatus, Failure> {
@@ -161,6 +173,9 @@ fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppSt
     let state = layout.state(app);
     let units = Units::of(app);
     let cluster = manager.unit(&units.cluster())?;
+    let watch = manager.unit(&units.watch())?;
+    let is_watched = watch.load == "loaded";
+    let watch = is_watched.then(|| watch.active.to_string());
     let mut instances = Vec::new();
     for brief in manager.units(&units.instances())? {
         let Some(number) = units.number(&brief.name) else {
@@ -176,6 +191,7 @@ fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppSt
         name: app.to_owned(),
         active_state: cluster.active.to_string(),
         listen,
+        watch,
         ready,
         instances,
     })

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Instances, Line, OnFailure, Policy, Usage, Value};
+use super::{Instances, Line, OnFailure, Policy, Usage, Value, Watch};
 
 /// How long the first instance that serves waits for the others, where the unit does not say so.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -80,6 +80,8 @@ pub enum Step<N = u32> {
     Stopped(Stop),
     /// `ended`.
     Ended(Ended<N>),
+    /// `watch`.
+    Watch(Watch),
 }
 
 impl<N: Value> Step<N> {
@@ -92,6 +94,7 @@ impl<N: Value> Step<N> {
             Self::Stop(stop) => stop.line("stop"),
             Self::Stopped(stop) => stop.line("stopped"),
             Self::Ended(ended) => ended.line(),
+            Self::Watch(watch) => watch.line(),
         }
     }
 }
@@ -109,8 +112,9 @@ impl Step {
             Some("stop") => Stop::parse("stop", words).map(Self::Stop),
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
+            Some("watch") => Watch::parse(words).map(Self::Watch),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped` or `ended`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended` or `watch`"
                     .to_owned(),
             )),
         }

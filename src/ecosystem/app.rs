@@ -6,6 +6,7 @@ use std::ops::Range;
 pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
+pub use super::watched::Watched;
 
 use super::key::{Form, Kind, Reader, keys, number, of, text, word};
 use super::readers::{
@@ -126,6 +127,8 @@ keys! {
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.
             rollout: Rollout = Rollout::read;
+            /// Reloading when files change.
+            watched: Watched = Watched::read;
             /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");
             /// The place of `script` in the text.

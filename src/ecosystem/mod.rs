@@ -27,6 +27,7 @@ mod search;
 mod tables;
 pub mod values;
 mod variables;
+mod watched;
 mod way;
 
 pub use app::App;
@@ -43,6 +44,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         app::Program::ROWS,
         app::Lifecycle::ROWS,
         app::Rollout::ROWS,
+        app::Watched::ROWS,
     ];
     let mut rows: Vec<_> = groups.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.subject);

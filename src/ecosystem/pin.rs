@@ -56,6 +56,10 @@ pub fn pin(
         set(&mut table, "user", user.as_str().into(), true);
         comment(&mut table, "user", &format!("the owner of {file}"));
     }
+    if !app.watched.watch.is_empty() {
+        let paths: Array = app.watched.watch.iter().collect();
+        set(&mut table, "watch", paths.into(), true);
+    }
     if !app.env_file.is_empty() {
         set(
             &mut table,

@@ -43,8 +43,8 @@ pub const FOREIGN: &[Foreign] = &[
         "[a reload each night](#a-reload-each-night)",
     ),
     foreign(
-        &["watch", "ignore_watch", "watch_options", "watch_delay"],
-        "leave it out: write a systemd.path(5) unit that runs `rsgen reload`",
+        &["watch_options"],
+        "leave it out: write `ignore_watch` and `watch_delay`",
         "",
     ),
     foreign(

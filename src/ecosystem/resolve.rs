@@ -141,6 +141,9 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     for file in &mut app.env_file {
         *file = show(&normal(&cwd.join(&*file)));
     }
+    for path in &mut app.watched.watch {
+        *path = show(&normal(&cwd.join(&*path)));
+    }
     app.program.cwd = Some(show(&cwd));
     owner::settle(app, script, probe, faults);
     check_accounts(app, probe, faults);

@@ -28,7 +28,8 @@ pub struct UnitSet {
     pub links: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// The units of one app: the socket, the cluster unit, the template and a link for each instance.
+/// The units of one app: the socket, the cluster unit, the template and a link for each instance; for an app that is watched, also the watch
+/// unit and its link.
 ///
 /// `source` becomes `SourcePath=` and has to exist on the host, or systemd warns at every command
 /// that units changed on disk.
@@ -56,6 +57,11 @@ pub fn units(
         let (path, target) = instance_link(&app.name, number);
         set.links.insert(path, target);
     }
+    if let Some(watch) = rendered.watch {
+        set.files.insert(names.watch().into(), watch);
+        let (path, target) = watch_link(&app.name);
+        set.links.insert(path, target);
+    }
     Ok(set)
 }
 
@@ -65,6 +71,14 @@ pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
     let names = Units::of(app);
     let path = wants_dir(app).join(names.instance(number));
     (path, Path::new("..").join(names.template()))
+}
+
+/// The link by which the cluster unit wants the watch unit.
+#[must_use]
+pub fn watch_link(app: &str) -> (PathBuf, PathBuf) {
+    let watch = Units::of(app).watch();
+    let path = wants_dir(app).join(&watch);
+    (path, Path::new("..").join(watch))
 }
 
 /// The folder of those links.

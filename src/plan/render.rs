@@ -22,6 +22,8 @@ pub(super) struct Rendered {
     pub(super) socket: String,
     pub(super) cluster: String,
     pub(super) template: String,
+    /// Only for an app that is watched.
+    pub(super) watch: Option<String>,
 }
 
 #[derive(Template)]
@@ -75,6 +77,16 @@ struct Instance<'a> {
     needed: Vec<(&'static str, &'static str)>,
 }
 
+#[derive(Template)]
+#[template(path = "watch.service", ext = "service")]
+struct Watch<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    source: Option<String>,
+    command: Safe<String>,
+    sandboxed: bool,
+}
+
 pub(super) fn render(
     app: &App,
     source: Option<&Path>,
@@ -85,6 +97,10 @@ pub(super) fn render(
     Ok(Rendered {
         socket: finished(socket(app, source.clone()).render()?),
         cluster: finished(cluster(app, source.clone(), layout).render()?),
+        watch: watch(app, source.clone(), layout)
+            .map(|watch| watch.render())
+            .transpose()?
+            .map(finished),
         template: finished(instance(app, source, layout, host).render()?),
     })
 }
@@ -146,6 +162,16 @@ fn cluster<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Cluster
         // A manager without privileges can make none of the namespaces.
         sandboxed: layout.scope == Scope::System,
     }
+}
+
+fn watch<'a>(app: &'a App, source: Option<String>, layout: &Layout) -> Option<Watch<'a>> {
+    (!app.watched.watch.is_empty()).then(|| Watch {
+        name: &app.name,
+        units: Units::of(&app.name),
+        source,
+        command: commands::watch(app, layout),
+        sandboxed: layout.scope == Scope::System,
+    })
 }
 
 fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Host) -> Instance<'a> {

@@ -128,6 +128,7 @@ fn units(keys: &[(&str, &str)]) -> UnitSet {
         ("listen", "1"),
         ("user", "\"base\""),
         ("interpreter", "\"base\""),
+        ("watch", "\"base\""),
     ] {
         if !keys.iter().any(|(given, _)| *given == key) {
             writeln!(text, "{key} = {value}").unwrap();
