@@ -141,8 +141,14 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     for file in &mut app.env_file {
         *file = show(&normal(&cwd.join(&*file)));
     }
-    for path in &mut app.watched.watch {
-        *path = show(&normal(&cwd.join(&*path)));
+    for watched in &mut app.watched.watch {
+        let path = normal(&cwd.join(&*watched));
+        *watched = show(&path);
+        if !probe.is_file(&path) && !probe.is_dir(&path) {
+            let fault = format!("`watch` names `{watched}`, which is not there");
+            let help = "create it, or write its path from `cwd`";
+            faults.push(Diagnostic::warning(app.watched.watch_span.clone(), fault).help(help));
+        }
     }
     app.program.cwd = Some(show(&cwd));
     owner::settle(app, script, probe, faults);

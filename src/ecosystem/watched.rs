@@ -1,5 +1,6 @@
 //! The keys that say which files are watched.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::key::{Form, Wanted, keys, of, time};
@@ -33,6 +34,10 @@ keys! {
 
             /// How long nothing may change before `watch` reloads the app.
             watch_delay: Duration = time().or(|| Duration::from_millis(200)).pm2("");
+        }
+        with {
+            /// The place of `watch` in the text.
+            watch_span: Range<usize> = |f| f.place("watch");
         }
     }
 }
