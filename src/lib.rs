@@ -24,4 +24,5 @@ pub mod systemd;
 pub mod unit;
 pub mod visible;
 pub mod walk;
+pub mod watch;
 pub mod worker;

@@ -15,7 +15,7 @@ use super::state;
 use super::subcommand::Subcommand;
 use crate::layout::Scope;
 use crate::output::{Failure, Notice, Shown, Style};
-use crate::plan::diff::Change;
+use crate::plan::diff::{Change, Content};
 use crate::systemd::{ActiveState, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
@@ -180,7 +180,24 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
             schedule(jobs, prepared)?;
         }
     }
+    follow_watch(jobs, prepared, action)?;
     Ok(action)
+}
+
+/// Starts, restarts or stops the watch unit if it changed: a reload of the app leaves the unit as it is.
+fn follow_watch(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Result<(), Failure> {
+    let watch = Units::of(&prepared.app).watch();
+    let mut units = prepared.changes.iter().filter(|c| c.path.ends_with(&watch));
+    match units.find(|change| {
+        matches!(
+            change.new.as_ref().or(change.old.as_ref()),
+            Some(Content::File(_))
+        )
+    }) {
+        Some(change) if change.new.is_none() => jobs.run(Verb::Stop, &watch),
+        Some(_) if done != Action::Start => jobs.run(Verb::Restart, &watch),
+        _ => Ok(()),
+    }
 }
 
 /// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files

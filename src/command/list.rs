@@ -49,6 +49,8 @@ struct AppStatus {
     /// `ActiveState=` of the cluster unit.
     active_state: String,
     listen: Vec<String>,
+    /// `ActiveState=` of the watch unit; null for an app that is not watched.
+    watch: Option<String>,
     ready: usize,
     /// The number of instances that the app should have.
     wanted: Option<u32>,
@@ -216,12 +218,13 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible>
         instance.restarts.to_string().into(),
         or_dash(instance.memory_bytes.map(table::bytes)),
         app.addresses(),
-        remark(instance).into(),
+        remark(app, instance).into(),
     ]
 }
 
-/// The reason for which an instance is not online, or for which it was restarted.
-fn remark(instance: &InstanceStatus) -> String {
+/// The reason for which an instance is not online, or for which it was restarted; otherwise, of the first one, whether the app
+/// is watched.
+fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
     match (&instance.reason, &instance.last_end) {
         (Some(reason), _) => reason.clone(),
         (
@@ -233,6 +236,11 @@ fn remark(instance: &InstanceStatus) -> String {
         ) if instance.status == "online" => {
             format!("restarted {} ago: {reason}", table::span(*seconds_ago))
         }
+        _ if instance.number == 0 => match app.watch.as_deref() {
+            Some("active") => "watched".to_owned(),
+            Some(state) => format!("watch unit: {state}"),
+            None => String::new(),
+        },
         _ => String::new(),
     }
 }
@@ -250,6 +258,9 @@ fn status(
     let state = layout.state(app);
     let units = Units::of(app);
     let cluster = manager.unit(&units.cluster())?;
+    let watch = manager.unit(&units.watch())?;
+    let is_watched = watch.load == "loaded";
+    let watch = is_watched.then(|| watch.active.to_string());
     let mut instances = Vec::new();
     for brief in manager.units(&units.instances())? {
         let Some(number) = units.number(&brief.name) else {
@@ -265,6 +276,7 @@ fn status(
         name: app.to_owned(),
         active_state: cluster.active.to_string(),
         listen,
+        watch,
         ready,
         wanted: targets::size(layout, cpus, app),
         instances,

@@ -10,12 +10,13 @@ use super::context::Context;
 use super::manual::Manual;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
-use crate::contract::{Ended, Reload, Start, Step, Stop};
+use crate::contract::{Ended, Reload, Start, Step, Stop, Watch};
 use crate::layout::Scope;
 use crate::log;
 use crate::output::{Exit, Failure, Notice};
 use crate::unit::name::Units;
 use crate::walk::Plan;
+use crate::watch;
 
 /// Run a command of a unit
 #[derive(Debug, Args)]
@@ -42,6 +43,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Stop(stop) => self::stop(context, &stop),
         Step::Stopped(stop) => stopped(context, &stop),
         Step::Ended(ended) => self::ended(context, &ended),
+        Step::Watch(watch) => self::watch(context, &watch),
     }
 }
 
@@ -141,6 +143,16 @@ fn stopped(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
         longest,
         &mut say,
     )?)
+}
+
+fn watch(context: &mut Context<'_>, watch: &Watch) -> Result<(), Failure> {
+    let sink = context.sink;
+    let ended = watch::run(context.manager()?, watch, &mut |line| {
+        sink.notice(&Notice::Said(line));
+    });
+    ended
+        .map(|never| match never {})
+        .map_err(|e| Failure::failed(e.to_string()))
 }
 
 fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 pub mod time;
+mod watch;
 mod words;
 
 pub use drain::{Drain, Request};
@@ -28,5 +29,6 @@ pub use line::{Line, Text, Value};
 pub use run::{Policy, Run};
 pub use status::{ERRORED, Statuses, final_statuses, is_final};
 pub use step::{Ended, Reload, Start, Step, Stop};
+pub use watch::Watch;
 pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value};
+use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value, Watch};
 
 /// [`Start::step_timeout`] for units of older versions, which do not have it.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -85,6 +85,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Stopped(Stop),
     /// `ended`.
     Ended(Ended<N, F>),
+    /// `watch`.
+    Watch(Watch),
 }
 
 impl<N: Value, F: Value> Step<N, F> {
@@ -97,6 +99,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Stop(stop) => stop.line("stop"),
             Self::Stopped(stop) => stop.line("stopped"),
             Self::Ended(ended) => ended.line(),
+            Self::Watch(watch) => watch.line(),
         }
     }
 }
@@ -114,8 +117,9 @@ impl Step {
             Some("stop") => Stop::parse("stop", words).map(Self::Stop),
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
+            Some("watch") => Watch::parse(words).map(Self::Watch),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped` or `ended`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended` or `watch`"
                     .to_owned(),
             )),
         }

@@ -267,11 +267,7 @@ impl<'a> Draining<'a> {
                         self.settled.insert(process.identity());
                     }
                     if self.told.insert(process.identity()) {
-                        let why = reason(&e);
-                        say(
-                            4,
-                            &format!("process {pid} goes on accepting until it is stopped: {why}"),
-                        );
+                        goes_on(pid, &e);
                     }
                 }
             }
@@ -307,6 +303,15 @@ impl<'a> Draining<'a> {
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         poll(&mut fds, pause).is_ok_and(|n| n > 0)
     }
+}
+
+/// Says that a process could not be silenced.
+fn goes_on(pid: i32, error: &io::Error) {
+    let why = reason(error);
+    say(
+        4,
+        &format!("process {pid} goes on accepting until it is stopped: {why}"),
+    );
 }
 
 /// A socket of the process as a listener; `None` for one that cannot be drained.

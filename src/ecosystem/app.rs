@@ -7,6 +7,7 @@ pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
 pub use super::schedule::Schedule;
+pub use super::watched::Watched;
 
 use super::environments::{self, Environments};
 use super::key::{Form, Kind, Reader, keys, number, of, text, word, word_of};
@@ -142,6 +143,8 @@ keys! {
             rollout: Rollout = Rollout::read;
             /// What happens at set times.
             schedule: Schedule = Schedule::read;
+            /// Reloading when files change.
+            watched: Watched = Watched::read;
             /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");
             /// The place of `script` in the text.

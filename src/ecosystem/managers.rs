@@ -22,22 +22,21 @@ const NODE: &[&str] = &["node", "npm", "npx"];
 
 /// The program of the version that a file of the project asks for, in `cwd` or a folder above it: `.nvmrc`, `.node-version`
 /// or `.tool-versions`.
-pub(super) fn asked_for(name: &str, search: &Search<'_>) -> Option<PathBuf> {
+pub(super) fn asked_for(name: &str, search: &Search<'_>, homes: &[&Path]) -> Option<PathBuf> {
     let above = || search.cwd.ancestors();
     let read = |path: PathBuf| search.probe.text(&path);
     if NODE.contains(&name) {
         let mut files = above().flat_map(|f| [f.join(".nvmrc"), f.join(".node-version")]);
         let version = files.find_map(read);
         let version = version.as_deref().and_then(first_word);
-        let found = version.and_then(|version| of_nvm(name, &version, search));
+        let found = version.and_then(|version| of_nvm(name, &version, search, homes));
         if found.is_some() {
             return found;
         }
     }
     let (plugin, _) = PLUGINS.iter().find(|(_, names)| names.contains(&name))?;
     let mut files = above()
-        .map(Path::to_owned)
-        .chain(search.homes.iter().cloned())
+        .chain(homes.iter().copied())
         .map(|folder| folder.join(".tool-versions"));
     let version = files.find_map(|file| {
         let text = read(file)?;
@@ -47,19 +46,20 @@ pub(super) fn asked_for(name: &str, search: &Search<'_>) -> Option<PathBuf> {
         })
     })?;
     let version = single(&version)?;
-    let mut paths = search.homes.iter().map(|home| {
+    let mut paths = homes.iter().map(|home| {
         let versions = home.join(".asdf/installs").join(plugin);
         versions.join(version).join("bin").join(name)
     });
     paths.find(|path| search.probe.is_file(path))
 }
 
-/// The program of the version that nvm uses where nothing is asked for.
-pub(super) fn installed(name: &str, search: &Search<'_>) -> Option<PathBuf> {
-    if !NODE.contains(&name) {
-        return of_venv(name, [search.cwd], search.probe);
+/// The program that is asked for, or the version that nvm uses where nothing is.
+pub(super) fn installed(name: &str, search: &Search<'_>, homes: &[&Path]) -> Option<PathBuf> {
+    let asked = asked_for(name, search, homes);
+    if asked.is_some() || !NODE.contains(&name) {
+        return asked.or_else(|| of_venv(name, [search.cwd], search.probe));
     }
-    of_nvm(name, "default", search).or_else(|| of_nvm(name, "node", search))
+    of_nvm(name, "default", search, homes).or_else(|| of_nvm(name, "node", search, homes))
 }
 
 /// The program of a virtual environment in one of these folders.
@@ -75,8 +75,8 @@ pub(super) fn of_venv<'a>(
     venvs.find_map(|venv| Some(venv.join("bin").join(name)).filter(|path| probe.is_file(path)))
 }
 
-fn of_nvm(name: &str, version: &str, search: &Search<'_>) -> Option<PathBuf> {
-    search.homes.iter().find_map(|home| {
+fn of_nvm(name: &str, version: &str, search: &Search<'_>, homes: &[&Path]) -> Option<PathBuf> {
+    homes.iter().find_map(|home| {
         let nvm = home.join(".nvm");
         let version = meant(&nvm, version, search.probe)?;
         let versions = nvm.join("versions/node");

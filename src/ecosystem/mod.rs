@@ -34,6 +34,7 @@ mod search;
 mod tables;
 pub mod values;
 mod variables;
+mod watched;
 mod way;
 
 pub use app::App;
@@ -52,6 +53,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         app::Lifecycle::ROWS,
         app::Rollout::ROWS,
         app::Schedule::ROWS,
+        app::Watched::ROWS,
     ];
     let mut rows: Vec<_> = groups.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.subject);

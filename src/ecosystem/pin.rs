@@ -51,6 +51,10 @@ pub fn pin(text: &str, index: usize, app: &App, chosen: Option<Chosen>) -> Resul
         set(&mut table, "user", user.as_str().into(), true);
         comment(&mut table, "user", &format!("the owner of {file}"));
     }
+    if !app.watched.watch.is_empty() {
+        let paths: Array = app.watched.watch.iter().collect();
+        set(&mut table, "watch", paths.into(), true);
+    }
     if !app.env_file.is_empty() {
         set(
             &mut table,
@@ -269,6 +273,36 @@ MemoryMax = "1G"
                 "{repinned}"
             );
             assert_eq!(repinned, pinned(index, None));
+        }
+    }
+
+    #[test]
+    fn what_was_chosen_for_an_app_is_written_down_with_its_reason() {
+        for env in [
+            "",
+            "env = { A = \"b\" }",
+            "env.A = \"b\"",
+            "[apps.env]\nA = \"b\"",
+        ] {
+            let text = format!("[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 1\n{env}\n");
+            let mut app = parse("eco.toml", &text).0.remove(0);
+            app.user = Some("deploy".to_owned());
+            app.user_is_owner_of = Some("/srv/x".to_owned());
+            app.env
+                .insert("PATH".to_owned(), "/opt/bin:/bin".to_owned());
+            app.first_in_path = Some("/opt/bin/node".to_owned());
+            app.watched.watch = vec!["/srv".to_owned()];
+            let pinned = pin(&text, 0, &app, None).unwrap();
+            assert!(
+                pinned.contains("user = \"deploy\" # the owner of /srv/x\n"),
+                "{pinned}"
+            );
+            let (again, report) = parse("web.toml", &pinned);
+            assert!(!report.has_errors(), "{}", report.render(false));
+            let again = &again[0];
+            assert_eq!((&again.env, &again.user), (&app.env, &app.user), "{pinned}");
+            assert_eq!(again.watched.watch, app.watched.watch);
+            assert_eq!(pin(&pinned, 0, again, None).unwrap(), pinned);
         }
     }
 

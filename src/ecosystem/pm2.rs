@@ -124,8 +124,8 @@ pub const FOREIGN: &[Foreign] = &[
         "immediately, and it is started again; PM2 checks every 30 s and replaces the instance",
     ),
     foreign(
-        &["watch", "ignore_watch", "watch_options", "watch_delay"],
-        "leave it out: write a systemd.path(5) unit that runs `rsgen reload`",
+        &["watch_options"],
+        "leave it out: write `ignore_watch` and `watch_delay`",
         "",
     ),
     foreign(

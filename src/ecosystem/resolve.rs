@@ -149,6 +149,15 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     for file in &mut app.env_file {
         *file = show(&normal(&cwd.join(&*file)));
     }
+    for watched in &mut app.watched.watch {
+        let path = normal(&cwd.join(&*watched));
+        *watched = show(&path);
+        if !probe.is_file(&path) && !probe.is_dir(&path) {
+            let fault = format!("`watch` names `{watched}`, which is not there");
+            let help = "create it, or write its path from `cwd`";
+            faults.push(Diagnostic::warning(app.watched.watch_span.clone(), fault).help(help));
+        }
+    }
     app.program.cwd = Some(show(&cwd));
     owner::settle(app, script, probe, faults);
     check_accounts(app, probe, faults);

@@ -30,8 +30,9 @@ pub(super) struct Search<'a> {
     pub(super) probe: &'a dyn Probe,
     /// The working directory of the app.
     pub(super) cwd: &'a Path,
-    /// The homes in which version managers may keep programs: that of the app's user first, then the caller's.
-    pub(super) homes: Vec<PathBuf>,
+    /// The home of the app's user, and that of the caller, in which version managers may keep programs.
+    home: Option<PathBuf>,
+    callers_home: Option<PathBuf>,
     /// `PATH` of the app's own variables.
     own: Option<Vec<PathBuf>>,
 }
@@ -43,15 +44,12 @@ impl<'a> Search<'a> {
             Some(probe.name(Account::User(found.owner)))
         };
         let user = app.user.clone().or_else(owner);
-        let homes = [
-            user.and_then(|user| probe.home(Some(&user))),
-            probe.home(None),
-        ];
         let own = app.env.get("PATH");
         Self {
             probe,
             cwd,
-            homes: homes.into_iter().flatten().collect(),
+            home: user.and_then(|user| probe.home(Some(&user))),
+            callers_home: probe.home(None),
             own: own.map(|own| own.split(':').map(PathBuf::from).collect()),
         }
     }
@@ -66,7 +64,7 @@ impl<'a> Search<'a> {
         {
             return Some(name.to_owned());
         }
-        if let Some(path) = managers::asked_for(name, self) {
+        if let Some(path) = managers::asked_for(name, self, &self.homes()) {
             return Some(show(&path));
         }
         let search = self.own.clone().unwrap_or_else(|| self.probe.search_path());
@@ -75,8 +73,18 @@ impl<'a> Search<'a> {
         match search.iter().chain(&system).find(has) {
             Some(folder) if system.contains(folder) => Some(name.to_owned()),
             Some(folder) => Some(show(&self.lasting(folder).join(name))),
-            None => managers::installed(name, self).map(|path| show(&path)),
+            None => managers::installed(name, self, &self.all_homes()).map(|path| show(&path)),
         }
+    }
+
+    fn homes(&self) -> Vec<&Path> {
+        self.home.as_deref().into_iter().collect()
+    }
+
+    /// The caller's own programs are for want of others: the app's user may not be able to run them.
+    fn all_homes(&self) -> Vec<&Path> {
+        let callers = self.callers_home.as_deref();
+        self.homes().into_iter().chain(callers).collect()
     }
 
     /// The folder, or the one that it is a link to if it will not last.

@@ -104,9 +104,10 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
         }
     }
     let (_, template) = plan::instance_link(app, 0);
+    let (_, watch) = plan::watch_link(app);
     for path in list(&layout.units.join(plan::wants_dir(app)), "service") {
         // A link that an administrator has put into that folder stays.
-        if fs::read_link(&path).is_ok_and(|target| target == template) {
+        if fs::read_link(&path).is_ok_and(|target| target == template || target == watch) {
             insert(&mut found, path);
         }
     }

@@ -1,11 +1,12 @@
 //! The command lines of the units: which keys of an app go into which line of [`crate::contract`].
 
+use std::path::Path;
 use std::time::Duration;
 
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Way, count,
+    self, Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -157,6 +158,19 @@ fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
         way: life.drain,
         message: life.shutdown_with_message.then_some(life.kill_timeout),
     })
+}
+
+/// The command of the watch unit. Paths of a file that was not installed but written into its place are relative to `cwd`.
+pub(super) fn watch(app: &App, layout: &Layout) -> Safe<String> {
+    let cwd = Path::new(app.program.cwd().unwrap_or("/"));
+    let watched = &app.watched;
+    let watch = Watch {
+        app: app.name.clone(),
+        paths: watched.watch.iter().map(|path| cwd.join(path)).collect(),
+        ignore: watched.ignore_watch.clone(),
+        delay: watched.watch_delay,
+    };
+    step(&Step::Watch(watch), layout)
 }
 
 fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {

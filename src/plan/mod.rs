@@ -58,8 +58,8 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The units of one app: the cluster unit, the template and a link for each instance; the socket if the program listens, and
-/// the timer if there is a schedule.
+/// The units of one app: the cluster unit, the template and a link for each instance; the socket if the program listens,
+/// the timer if there is a schedule, and for an app that is watched the watch unit and its link.
 ///
 /// The file of generated units has to exist on the host, or systemd warns at every command that units changed on disk.
 ///
@@ -81,6 +81,10 @@ pub fn units(
         let (path, target) = instance_link(&app.name, number);
         set.links.insert(path, target);
     }
+    if !app.watched.watch.is_empty() {
+        let (path, target) = watch_link(&app.name);
+        set.links.insert(path, target);
+    }
     Ok(set)
 }
 
@@ -90,6 +94,14 @@ pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
     let names = Units::of(app);
     let path = wants_dir(app).join(names.instance(number));
     (path, Path::new("..").join(names.template()))
+}
+
+/// The link by which the cluster unit wants the watch unit.
+#[must_use]
+pub fn watch_link(app: &str) -> (PathBuf, PathBuf) {
+    let watch = Units::of(app).watch();
+    let path = wants_dir(app).join(&watch);
+    (path, Path::new("..").join(watch))
 }
 
 /// The folder of those links.

@@ -85,6 +85,16 @@ struct Instance<'a> {
     needed: Vec<(&'static str, &'static str)>,
 }
 
+#[derive(Template)]
+#[template(path = "watch.service", ext = "service")]
+struct Watch<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: Header,
+    command: Safe<String>,
+    sandboxed: bool,
+}
+
 pub(super) fn render(
     app: &App,
     origin: Origin<'_>,
@@ -107,6 +117,9 @@ pub(super) fn render(
         rendered.push((units.socket(), socket(app, header.clone()).render()?));
     }
     rendered.extend(timer::render(app, &header, layout.scope)?);
+    if let Some(watch) = watch(app, header, layout) {
+        rendered.push((units.watch(), watch.render()?));
+    }
     let finished = rendered
         .into_iter()
         .map(|(name, text)| (name, finished(text)));
@@ -185,6 +198,16 @@ fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
         // A manager without privileges can make none of the namespaces.
         sandboxed: layout.scope == Scope::System,
     }
+}
+
+fn watch<'a>(app: &'a App, header: Header, layout: &Layout) -> Option<Watch<'a>> {
+    (!app.watched.watch.is_empty()).then(|| Watch {
+        name: &app.name,
+        units: Units::of(&app.name),
+        header,
+        command: commands::watch(app, layout),
+        sandboxed: layout.scope == Scope::System,
+    })
 }
 
 fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> Instance<'a> {

@@ -150,13 +150,19 @@ impl<'a> Units<'a> {
         format!("'{}@*'", self.app)
     }
 
-    /// Every unit that is a file: the sockets, the cluster unit and the template.
+    /// `NAME:watch.service`: reloads the app when its files change. No app can have a name with a colon, so none has a unit of
+    /// this name.
+    #[must_use]
+    pub fn watch(self) -> String {
+        format!("{}:watch.service", self.app)
+    }
+
     /// Every unit that may be a file of the app.
     #[must_use]
     pub fn files(self) -> Vec<String> {
         let mut files = self.sockets();
         files.extend([self.cluster(), self.template()]);
-        files.extend([self.timer(), self.reloader()]);
+        files.extend([self.timer(), self.reloader(), self.watch()]);
         files
     }
 

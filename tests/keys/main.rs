@@ -130,6 +130,7 @@ fn units(keys: &[(&str, &str)]) -> UnitSet {
         ("user", "\"base\""),
         ("interpreter", "\"base\""),
         ("reload_schedule", "\"05:00\""),
+        ("watch", "\"base\""),
     ] {
         if !keys.iter().any(|(given, _)| *given == key) {
             writeln!(text, "{key} = {value}").unwrap();

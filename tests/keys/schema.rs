@@ -132,6 +132,10 @@ fn form(form: Form) -> Vec<(&'static str, Json)> {
         Form::Account => one("type", json!(["string", "integer"])),
         Form::Words => any([text, list_of(&scalar)]),
         Form::Texts => any([text.clone(), list_of(&text)]),
+        Form::Watch => one(
+            "anyOf",
+            json!([{ "type": "boolean" }, text, list_of(&text)]),
+        ),
         Form::Addresses => {
             let address = json!({ "type": ["integer", "string"] });
             any([

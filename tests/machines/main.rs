@@ -42,6 +42,7 @@ mod truth;
 mod user;
 mod values;
 mod versions;
+mod watch;
 mod yama;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             JOBS,
             OWN,
             OWNER,
+            WATCH,
             POWER,
             CRASH,
             ENDS,
@@ -412,6 +414,12 @@ const YAMA: &[Spec] = specs![
 ];
 
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
+
+const WATCH: &[Spec] = specs![
+    watch::a_change_reloads_and_a_bad_one_stops_at_the_canary,
+    watch::its_unit_comes_and_goes_with_the_app,
+    watch::works_below_systemd_user,
+];
 
 const OWNER: &[Spec] = specs![
     owner::runs_an_app_without_a_user_until_install_is_run_again,

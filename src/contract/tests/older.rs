@@ -131,6 +131,18 @@ fn steps_of_0_2_are_read() {
     assert_eq!(step(ENDED), Ok(Step::Ended(ended)));
 }
 
+#[test]
+fn a_watch_unit_is_read() {
+    let line = "/usr/bin/rsgen unit watch shop --delay=200ms --path=/srv/shop/src \"--path=/srv/a b\" \"--ignore=.*\"";
+    let watch = Watch {
+        app: "shop".into(),
+        paths: vec!["/srv/shop/src".into(), "/srv/a b".into()],
+        ignore: vec![".*".into()],
+        delay: Duration::from_millis(200),
+    };
+    assert_eq!(step(line), Ok(Step::Watch(watch)));
+}
+
 /// Pinned units may be as old as 0.1.0, or older.
 #[test]
 fn lines_of_older_versions_mean_what_they_meant() {

@@ -109,7 +109,20 @@ fn steps() -> impl Strategy<Value = Step> {
             stop_exit_codes: codes.into(),
         },
     );
+    let watch = (
+        app(),
+        prop::collection::vec(path(), 0..3),
+        prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{1,20}", 0..3),
+        time(),
+    )
+        .prop_map(|(app, paths, ignore, delay)| Watch {
+            app,
+            paths,
+            ignore,
+            delay,
+        });
     prop_oneof![
+        watch.prop_map(Step::Watch),
         start.prop_map(Step::Start),
         reloads().prop_map(Step::Reload),
         stop().prop_map(Step::Stop),

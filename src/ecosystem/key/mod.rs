@@ -79,6 +79,8 @@ pub enum Form {
     Words,
     /// A string, or a list of strings.
     Texts,
+    /// `true` or `false`, a string, or a list of strings.
+    Watch,
     /// A port or an address, or a list of such.
     Addresses,
     /// A table of environment variables.

@@ -120,9 +120,9 @@ impl Probe for Fake {
 
 const SCRIPT: &str = "script = \"server.js\"";
 const SERVER: (&str, &str) = ("/srv/web/server.js", "");
-const V18: (&str, &str) = ("/home/me/.nvm/versions/node/v18.2.0/bin/node", "");
-const V20: (&str, &str) = ("/home/me/.nvm/versions/node/v20.9.0/bin/node", "");
-const V20_10: (&str, &str) = ("/home/me/.nvm/versions/node/v20.10.1/bin/node", "");
+const V18: (&str, &str) = ("/home/web/.nvm/versions/node/v18.2.0/bin/node", "");
+const V20: (&str, &str) = ("/home/web/.nvm/versions/node/v20.9.0/bin/node", "");
+const V20_10: (&str, &str) = ("/home/web/.nvm/versions/node/v20.10.1/bin/node", "");
 const SYSTEMS: (&str, &str) = ("/usr/bin/node", "");
 
 fn folder_of(node: (&str, &str)) -> (String, Option<String>) {
@@ -141,7 +141,7 @@ fn an_interpreter_that_systemd_finds_by_itself_changes_no_path() {
 #[test]
 fn an_interpreter_of_the_callers_path_comes_first_in_the_apps_path() {
     let mut fake = Fake::of(&[SERVER, SYSTEMS, V20]);
-    fake.search_path = vec!["/home/me/.nvm/versions/node/v20.9.0/bin".into()];
+    fake.search_path = vec!["/home/web/.nvm/versions/node/v20.9.0/bin".into()];
     assert_eq!(fake.run_by(SCRIPT), folder_of(V20));
     // A path of the app's own is left as it is.
     let (app, _) = fake.resolved(&format!("{SCRIPT}\nenv = {{ PATH = \"/usr/bin\" }}"));
@@ -155,7 +155,7 @@ fn an_interpreter_of_the_callers_path_comes_first_in_the_apps_path() {
 fn a_folder_that_is_a_link_for_one_shell_is_followed() {
     let mut fake = Fake::of(&[SERVER, ("/run/user/0/fnm_multishells/7/node", ""), V20]);
     fake.search_path = vec!["/run/user/0/fnm_multishells/7".into()];
-    let target = "/home/me/.nvm/versions/node/v20.9.0/bin";
+    let target = "/home/web/.nvm/versions/node/v20.9.0/bin";
     fake.links = [("/run/user/0/fnm_multishells/7", target)].into();
     assert_eq!(fake.run_by(SCRIPT), folder_of(V20));
 }
@@ -174,9 +174,9 @@ fn the_version_that_the_project_asks_of_nvm_goes_before_the_systems() {
         ("lts/round", SYSTEMS),
     ] {
         let aliases = [
-            ("/home/me/.nvm/alias/lts/iron", "v20.10.1\n"),
-            ("/home/me/.nvm/alias/lts/*", "lts/iron\n"),
-            ("/home/me/.nvm/alias/lts/round", "lts/round\n"),
+            ("/home/web/.nvm/alias/lts/iron", "v20.10.1\n"),
+            ("/home/web/.nvm/alias/lts/*", "lts/iron\n"),
+            ("/home/web/.nvm/alias/lts/round", "lts/round\n"),
         ];
         let files = [SERVER, SYSTEMS, V18, V20, V20_10, ("/srv/.nvmrc", asked)];
         let found = Fake::of(&[&files[..], &aliases[..]].concat()).run_by(SCRIPT);
@@ -206,10 +206,16 @@ fn so_does_the_one_that_it_asks_of_asdf() {
 
 #[test]
 fn without_any_other_the_default_of_nvm_is_taken() {
-    let default = ("/home/me/.nvm/alias/default", "18");
+    let default = ("/home/web/.nvm/alias/default", "18");
     let fake = Fake::of(&[SERVER, V18, V20, default]);
     assert_eq!(fake.run_by(SCRIPT), folder_of(V18));
     assert_eq!(Fake::of(&[SERVER, V18, V20]).run_by(SCRIPT), folder_of(V20));
+    let callers = ("/home/me/.nvm/versions/node/v20.9.0/bin/node", "");
+    let fake = |files: &[_]| Fake::of(&[&[SERVER, callers][..], files].concat());
+    assert_eq!(fake(&[]).run_by(SCRIPT), folder_of(callers));
+    // The caller's own is for want of any other.
+    let asked = ("/srv/web/.nvmrc", "20");
+    assert_eq!(fake(&[asked, SYSTEMS]).run_by(SCRIPT).0, "node");
     let (_, told) = Fake::of(&[SERVER]).resolved(SCRIPT);
     assert_eq!(told, ["the interpreter `node` is not there"]);
 }
@@ -270,7 +276,7 @@ fn a_script_whose_first_line_asks_env_finds_the_same_interpreter() {
 #[test]
 fn a_program_that_the_user_may_not_run_is_told() {
     let fake = Fake {
-        closed: Some("/home/me"),
+        closed: Some("/home/web"),
         ..Fake::of(&[SERVER, V20])
     };
     let (_, told) = fake.resolved(SCRIPT);

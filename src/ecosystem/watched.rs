@@ -1,0 +1,67 @@
+//! The keys that say which files are watched.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::key::{Form, Wanted, keys, of, time};
+use super::program::clean_path;
+use super::read::Fields;
+
+/// The names that PM2 ignores as well: those that begin with a dot, and `node_modules`.
+fn usual() -> Vec<String> {
+    [".*", "node_modules"].map(str::to_owned).to_vec()
+}
+
+keys! {
+    /// Reloading when files change.
+    pub struct Watched {
+        in Reload {
+            /// Whether a change of a file below `cwd` reloads the app; or the files and folders, relative to `cwd`, of which
+            /// a change does.
+            ///
+            /// For development: a deployment reloads once all files are there. See [watching
+            /// files](reload.md#watching-files).
+            watch: Vec<String> = of(Form::Watch, "true", read_watch).or_as("false", |_| Vec::new())
+                .pm2("a reload, not a restart");
+
+            /// Names and paths that `watch` ignores, with `*`, `**` and `?`.
+            ///
+            /// A pattern without a slash stands for a name at any depth, one with a slash for a path from the watched
+            /// folder. What is below an ignored folder is ignored as well.
+            ignore_watch: Vec<String> = of(Form::Texts, "[\"logs\", \"*.db\"]", read_ignored)
+                .or_as("`[\".*\", \"node_modules\"]`", |_| usual())
+                .pm2("a pattern without a slash is a name at any depth");
+
+            /// How long nothing may change before `watch` reloads the app.
+            watch_delay: Duration = time().or(|| Duration::from_millis(200)).pm2("");
+        }
+        with {
+            /// The place of `watch` in the text.
+            watch_span: Range<usize> = |f| f.place("watch");
+        }
+    }
+}
+
+fn read_watch(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
+    if let Some(all) = f.peek(wanted.key).and_then(toml::de::DeValue::as_bool) {
+        f.value(wanted.key);
+        return Some(if all {
+            vec![".".to_owned()]
+        } else {
+            Vec::new()
+        });
+    }
+    let given = f.list(wanted)?;
+    let paths = given
+        .into_iter()
+        .map(|path| clean_path(f, wanted.key, path));
+    paths.collect()
+}
+
+fn read_ignored(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
+    let given = f.list(wanted)?;
+    let patterns = given
+        .into_iter()
+        .map(|pattern| clean_path(f, wanted.key, pattern));
+    patterns.collect()
+}

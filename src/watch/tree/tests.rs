@@ -1,0 +1,165 @@
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(10);
+/// Long enough for the kernel to note what another line of this program has done.
+const MOMENT: Duration = Duration::from_millis(50);
+
+struct Stage {
+    folder: TempDir,
+    tree: Tree,
+}
+
+impl Stage {
+    /// Folders that are made, and watched paths; both below a new folder.
+    fn new(folders: &[&str], watched: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for path in folders {
+            fs::create_dir_all(folder.path().join(path)).unwrap();
+        }
+        let watched: Vec<PathBuf> = watched
+            .iter()
+            .map(|path| folder.path().join(path))
+            .collect();
+        let ignore = [".*", "node_modules"].map(str::to_owned);
+        let tree = Tree::open(&watched, &ignore).unwrap();
+        Self { folder, tree }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn write(&self, path: &str) {
+        fs::write(self.at(path), "x").unwrap();
+    }
+
+    /// Takes all changes until there is this one.
+    fn sees(&mut self, path: &str) {
+        let wanted = self.at(path);
+        let end = Instant::now() + SOON;
+        while Instant::now() < end {
+            if self.tree.wait(Some(SOON)).unwrap().as_ref() == Some(&wanted) {
+                return;
+            }
+        }
+        panic!("{path} was not seen");
+    }
+
+    fn sees_nothing(&mut self) {
+        assert_eq!(self.tree.wait(Some(MOMENT)).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_change_is_seen_at_any_depth_and_in_folders_that_come_later() {
+    let mut stage = Stage::new(&["app/src/lib"], &["app"]);
+    stage.write("app/src/lib/a.js");
+    stage.sees("app/src/lib/a.js");
+    fs::create_dir_all(stage.at("app/new/deep")).unwrap();
+    stage.sees("app/new");
+    // A folder that was made before its parent was watched is found all the same.
+    stage.write("app/new/deep/b.js");
+    stage.sees("app/new/deep/b.js");
+    fs::remove_file(stage.at("app/src/lib/a.js")).unwrap();
+    stage.sees("app/src/lib/a.js");
+}
+
+#[test]
+fn a_folder_that_moves_is_seen_where_it_is() {
+    let mut stage = Stage::new(&["app/old", "elsewhere"], &["app"]);
+    fs::rename(stage.at("app/old"), stage.at("app/now")).unwrap();
+    stage.sees("app/now");
+    stage.write("app/now/a.js");
+    stage.sees("app/now/a.js");
+    fs::rename(stage.at("app/now"), stage.at("elsewhere/gone")).unwrap();
+    stage.sees("app/now");
+    stage.write("elsewhere/gone/a.js");
+    stage.sees_nothing();
+}
+
+#[test]
+fn what_is_ignored_and_what_is_only_read_is_no_change() {
+    let mut stage = Stage::new(&["app/node_modules/x", "app/.git", "app/src"], &["app"]);
+    stage.write("app/node_modules/x/a.js");
+    stage.write("app/.git/HEAD");
+    stage.write("app/.env");
+    let _ = fs::read_dir(stage.at("app/src")).unwrap().count();
+    stage.sees_nothing();
+    // The folder itself, the one above it, and `src`.
+    assert_eq!(stage.tree.count(), 3);
+}
+
+#[test]
+fn a_link_is_not_followed_out_of_the_watched_folder() {
+    let mut stage = Stage::new(&["app", "outside/deep"], &["app"]);
+    symlink(stage.at("outside"), stage.at("app/link")).unwrap();
+    stage.sees("app/link");
+    stage.write("outside/deep/a.js");
+    stage.write("outside/a.js");
+    stage.sees_nothing();
+}
+
+#[test]
+fn a_single_file_is_watched_and_nothing_beside_it() {
+    let mut stage = Stage::new(&["app"], &["app/server.js", "app/later"]);
+    stage.write("app/other.js");
+    stage.sees_nothing();
+    stage.write("app/server.js");
+    stage.sees("app/server.js");
+    // As editors save: another file takes the place.
+    stage.write("app/new");
+    fs::rename(stage.at("app/new"), stage.at("app/server.js")).unwrap();
+    stage.sees("app/server.js");
+    fs::create_dir(stage.at("app/later")).unwrap();
+    stage.sees("app/later");
+    stage.write("app/later/a.js");
+    stage.sees("app/later/a.js");
+}
+
+#[test]
+fn a_watched_link_may_lead_elsewhere_from_then_on() {
+    let mut stage = Stage::new(&["releases/1", "releases/2"], &["releases"]);
+    symlink("releases/1", stage.at("current")).unwrap();
+    stage.tree = Tree::open(&[stage.at("current")], &[]).unwrap();
+    stage.write("releases/1/a.js");
+    stage.sees("current/a.js");
+    symlink("releases/2", stage.at("next")).unwrap();
+    fs::rename(stage.at("next"), stage.at("current")).unwrap();
+    stage.sees("current");
+    stage.write("releases/2/b.js");
+    stage.sees("current/b.js");
+}
+
+#[test]
+fn of_too_many_folders_the_first_are_watched() {
+    let mut stage = Stage::new(&["app/a", "app/b", "app/c"], &["app"]);
+    stage.tree.most = 5;
+    fs::create_dir_all(stage.at("app/d/e")).unwrap();
+    stage.sees("app/d");
+    assert!(stage.tree.is_full && stage.tree.count() == 5);
+    stage.write("app/a/x");
+    stage.sees("app/a/x");
+}
+
+#[test]
+fn thousands_of_changes_are_one_when_they_are_looked_at_together() {
+    let mut stage = Stage::new(&["app/src"], &["app"]);
+    for number in 0..6000 {
+        fs::write(stage.at(&format!("app/src/{number}")), "").unwrap();
+    }
+    let mut looks = 0;
+    while stage.tree.wait(Some(MOMENT)).unwrap().is_some() {
+        looks += 1;
+    }
+    assert!((1..100).contains(&looks), "{looks}");
+}
+
+#[test]
+fn without_a_folder_there_is_nothing_to_watch() {
+    let gone = PathBuf::from("/nonexistent/folder/app");
+    assert!(Tree::open(&[gone], &[]).is_err());
+}

@@ -1,0 +1,116 @@
+//! Apps that are reloaded when their files change.
+
+use testbed::{Load, Machine, Traffic, wait_until};
+
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, write_ecosystem};
+use crate::user;
+
+const UNIT: &str = "web:watch.service";
+const WATCHED: &str = "settle = 0\nwatch = true\nwatch_delay = \"100ms\"";
+
+fn wait_for_words(machine: &Machine, words: &str) {
+    wait_until(SOON, words, || machine.journal(UNIT).contains(words));
+}
+
+fn wait_for_others(machine: &Machine, before: &[u32]) {
+    wait_until(SOON, "instances of the new version", || {
+        let now = pids(machine, 2);
+        now.iter().all(|pid| *pid != 0 && !before.contains(pid))
+    });
+    // The walk still stops the canary.
+    wait_until(SOON, "the end of the walk", || {
+        let unit = machine.systemctl(&["show", "--value", "-p", "ActiveState", "web"]);
+        unit.text() == "active"
+    });
+}
+
+pub(crate) fn a_change_reloads_and_a_bad_one_stops_at_the_canary(machine: &mut Machine) {
+    // A folder that only its owner may enter.
+    machine
+        .sh("mkdir -p /srv/web/lib/deep && chown -R www-data: /srv/web && chmod 700 /srv/web/lib")
+        .ok();
+    install(machine, "graceful.js", "2", WATCHED);
+    wait_for_words(machine, "watching 4 folders");
+    let before = pids(machine, 2);
+    let load = Load::start(machine, &Traffic::on_port(3000, 10));
+    load.wait_answered(50);
+    machine.write("/srv/web/node_modules/x/index.js", "");
+    machine.write("/srv/web/lib/deep/new/a.js", "");
+    wait_for_others(machine, &before);
+    let journal = machine.journal(UNIT);
+    assert!(!journal.contains("node_modules/x"), "{journal}");
+    load.wait_answered(50);
+    load.stop().assert_nothing_lost();
+
+    let before = pids(machine, 2);
+    deploy(
+        machine,
+        "graceful.js",
+        "const http",
+        "throw new Error('a bug');\nconst http",
+    );
+    wait_for_words(machine, "the reload ended as `failed`");
+    assert_eq!(pids(machine, 2), before, "the version before goes on");
+    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    wait_for_others(machine, &before);
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn its_unit_comes_and_goes_with_the_app(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", WATCHED);
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(list.text().contains("watched"), "{}", list.text());
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    wait_until(SOON, "the unit to stop", || {
+        machine.state(UNIT) == "inactive"
+    });
+    machine.run(&["rsgen", "start", "web"]).ok();
+    wait_until(SOON, "the unit to start", || {
+        machine.state(UNIT) == "active"
+    });
+    let changed = WATCHED.replace("true", "\"graceful.js\"");
+    write_ecosystem(machine, "graceful.js", "2", &changed);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let command = machine.systemctl(&["show", "-p", "ExecStart", UNIT]).ok();
+    assert!(
+        command.text().contains("--path=/srv/web/graceful.js "),
+        "{}",
+        command.text()
+    );
+    assert_eq!(machine.state(UNIT), "active");
+
+    write_ecosystem(machine, "graceful.js", "2", "settle = 0");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_eq!(machine.state(UNIT), "inactive");
+    let left = machine
+        .sh("find /etc/systemd /run/systemd/generator -name '*:watch*'")
+        .ok();
+    assert_eq!(left.text(), "");
+    assert_eq!(machine.main_pid(UNIT), 0);
+
+    write_ecosystem(machine, "graceful.js", "2", WATCHED);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_eq!(machine.state(UNIT), "active");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    wait_until(SOON, "the unit to be gone", || {
+        machine.state(UNIT) == "inactive"
+    });
+    let left = machine.sh("find /etc/systemd -name '*web*'").ok();
+    assert_eq!(left.text(), "");
+}
+
+pub(crate) fn works_below_systemd_user(machine: &mut Machine) {
+    user::log_in(machine);
+    user::run(machine, "mkdir lib").ok();
+    user::deploy(machine, "graceful.js", "listen = 3000\nwatch = \"lib\"");
+    let pid = || {
+        let shown = user::run(machine, "systemctl --user show --value -p MainPID web@0");
+        shown.text().to_owned()
+    };
+    let before = pid();
+    machine.write("/home/worker/lib/a.js", "");
+    wait_until(SOON, "another instance", || {
+        let now = pid();
+        now != "0" && now != before
+    });
+}
