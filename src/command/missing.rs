@@ -15,7 +15,11 @@ pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
         );
         Some(fault.help("create it, or take it out of `env_file`"))
     });
-    let passed = env_files::passed(app).into_iter().filter_map(|file| {
+    // Only systemd knows what a specifier stands for.
+    let passed = env_files::passed(app)
+        .into_iter()
+        .filter(|file| !file.contains('%'));
+    let passed = passed.filter_map(|file| {
         let fault = fault(file)?;
         let fault = Diagnostic::error(
             app.span.clone(),
@@ -46,7 +50,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_an_error_in_its_place() {
         let text = "[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = [\"/etc/passwd\", \"/nowhere\", \"/etc\"]\n\
-             [apps.service]\nEnvironmentFile = [\"/no/a\", \"-/no/b\", \"/no/*\"]\n";
+             [apps.service]\nEnvironmentFile = [\"/no/a\", \"-/no/b\", \"/no/*\", \"/no/%i\"]\n";
         let (apps, _) = crate::ecosystem::parse("ecosystem.toml", text);
         let faults = faults(&apps[0]);
         let told: Vec<&str> = faults.iter().map(|f| f.message.as_str()).collect();

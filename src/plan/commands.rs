@@ -96,15 +96,10 @@ fn state(app: &App, layout: &Layout) -> Text {
     }
 }
 
-/// Each path of a list as it stands in a unit.
-fn plain(files: &[&str]) -> Vec<Text> {
-    files.iter().map(Text::plain).collect()
-}
-
-fn env_files(app: &App, layout: &Layout, files: &[&str]) -> Option<contract::EnvFiles<Text>> {
+fn env_files(app: &App, layout: &Layout, files: &[Text]) -> Option<contract::EnvFiles<Text>> {
     (!files.is_empty()).then(|| contract::EnvFiles {
         state: state(app, layout),
-        files: plain(files),
+        files: files.to_vec(),
     })
 }
 
@@ -124,7 +119,7 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
             backoff: life.exp_backoff_restart_delay,
         },
         preload: is_drained(app) && life.preload,
-        env_files: plain(env_files),
+        env_files: env_files.iter().map(Text::plain).collect(),
         program: program.map(Into::into).collect(),
     }
 }
@@ -147,7 +142,7 @@ fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
     })
 }
 
-fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {
+fn ended(app: &App, env_files: &[Text]) -> Ended<Text, Text> {
     let life = &app.lifecycle;
     Ended {
         app: app.name.clone(),
@@ -155,6 +150,6 @@ fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {
         min_uptime: life.min_uptime,
         max_restarts: life.max_restarts,
         autorestart: life.autorestart,
-        env_files: plain(env_files),
+        env_files: env_files.to_vec(),
     }
 }
