@@ -1,6 +1,7 @@
 //! The commands of the cluster unit on a systemd of the test.
 
 mod jobs;
+mod unrun;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::manual::Manual;
 use super::subcommand::Subcommand;
 use super::targets;
+use super::words;
 use crate::brake::Deaths;
 use crate::generate::sources;
 use crate::layout::Layout;
@@ -32,6 +33,9 @@ pub(super) struct List {
 #[derive(Debug, Serialize)]
 pub(super) struct Listing {
     apps: Vec<AppStatus>,
+    /// What errored instances have written, for people.
+    #[serde(skip)]
+    words: Vec<Visible>,
 }
 
 /// One app as scripts read it.
@@ -80,6 +84,7 @@ impl Subcommand for List {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let is_named = !self.apps.is_empty();
         let apps = if self.apps.is_empty() {
             targets::known(&context.layout)
         } else {
@@ -87,10 +92,18 @@ impl Subcommand for List {
         };
         // Where there is no app, systemd need not be asked.
         let listing = if apps.is_empty() {
-            Listing { apps: Vec::new() }
+            Listing {
+                apps: Vec::new(),
+                words: Vec::new(),
+            }
         } else {
             let jobs = context.jobs()?;
-            listing(jobs.manager, jobs.layout, &apps)?
+            let mut listing = listing(jobs.manager, jobs.layout, &apps)?;
+            if is_named && !context.sink.is_for_scripts() {
+                let jobs = context.jobs()?;
+                listing.words = words_of(jobs.manager, jobs.layout, &listing.apps)?;
+            }
+            listing
         };
         context.sink.answer(&listing);
         Ok(())
@@ -106,7 +119,32 @@ pub(super) fn listing(
     let apps = apps.iter().map(|app| status(manager, layout, app));
     Ok(Listing {
         apps: apps.collect::<Result<_, _>>()?,
+        words: Vec::new(),
     })
+}
+
+/// What the first errored instance of each app has written: usually the others have written the same.
+fn words_of(
+    manager: &mut dyn Manager,
+    layout: &Layout,
+    apps: &[AppStatus],
+) -> Result<Vec<Visible>, Failure> {
+    let mut shown = Vec::new();
+    for app in apps {
+        let errored = app.instances.iter().find(|i| i.status == "errored");
+        let Some(instance) = errored else {
+            continue;
+        };
+        let lines = words::of_unit(layout, &manager.unit(&instance.unit)?);
+        if !lines.is_empty() {
+            let title = format!("{}@{} wrote:", app.name, instance.number);
+            shown.push(Visible::from(title));
+            let indented = |line: Visible| Visible::composed(format!("  {line}"));
+            shown.extend(lines.into_iter().map(indented));
+        }
+        shown.extend(words::elsewhere(layout, &app.name).map(Visible::from));
+    }
+    Ok(shown)
 }
 
 impl Shown for Listing {
@@ -118,7 +156,12 @@ impl Shown for Listing {
             "APP", "#", "STATUS", "PID", "UPTIME", "RESTARTS", "MEMORY", "LISTEN", "",
         ];
         let rows = self.apps.iter().flat_map(|app| app.rows(style));
-        Some(table::render(&header, rows.collect()))
+        let mut text = table::render(&header, rows.collect()).to_string();
+        for line in &self.words {
+            text.push('\n');
+            text.push_str(line.as_str());
+        }
+        Some(Visible::composed(text))
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
         let _ = writeln!(
             text,
             "[[apps]]\nname = '{name}'\nscript = '/bin/sh'\ncwd = '/'\nlisten = {port}\nuser = 'www-data'\nhandover = 'fds'\n\
-             min_uptime = '5s'\nmax_restarts = 3\nrestart_delay = '10ms'\n{args}{ready}{lines}\n",
+             min_uptime = '5s'\nmax_restarts = 2\nrestart_delay = '10ms'\n{args}{ready}{lines}\n",
         );
     }
     machine.write("/root/ecosystem.toml", &text);
@@ -230,6 +230,8 @@ pub(crate) fn are_told_with_the_message_that_stands_above_the_stack(machine: &mu
     write_ecosystem(machine, "graceful.js", "2", "max_restarts = 2");
     let installed = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     installed.says(message).says("Node.js v");
+    let list = machine.run(&["rsgen", "list", "web"]).ok();
+    list.says("web@0 wrote:\n").says(message);
 
     deploy(machine, "graceful.js", broken, "const http");
     machine.run(&["rsgen", "start", "web"]).ok();
