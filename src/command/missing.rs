@@ -3,10 +3,37 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use crate::ecosystem::{App, Diagnostic, env_files};
+use crate::ecosystem::{App, Diagnostic, Severity, env_files};
 
-/// The errors about an app, whose paths are absolute by now.
+/// The directives by which a file that is missing now can be there before the program begins: a command makes it, or the unit
+/// has other files at its path.
+const MAKERS: [&str; 8] = [
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "ExecCondition",
+    "ExecStartPre",
+    "ExtensionDirectories",
+    "ExtensionImages",
+    "MountImages",
+    "TemporaryFileSystem",
+];
+
+/// The faults of an app, whose paths are absolute by now.
 pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
+    let mut faults = missing(app);
+    let maker = MAKERS
+        .iter()
+        .find(|directive| app.assigned(directive).is_named());
+    if let Some(maker) = maker {
+        for fault in &mut faults {
+            fault.severity = Severity::Warning;
+            fault.message = format!("{} unless `{maker}` brings the file", fault.message);
+        }
+    }
+    faults
+}
+
+fn missing(app: &App) -> Vec<Diagnostic> {
     let own = app.env_file.iter().filter_map(|file| {
         let fault = fault(file)?;
         let fault = Diagnostic::error(
@@ -64,7 +91,20 @@ mod tests {
         );
         let place = faults[0].span.clone();
         assert!(text[place].starts_with("[\"/etc/passwd\""), "{faults:?}");
+        assert!(faults.iter().all(|f| f.severity == Severity::Error));
         let help = faults[2].help.as_deref().unwrap();
         assert!(help.contains("`-/no/a`"), "{help}");
+    }
+    #[test]
+    fn one_that_a_command_may_make_before_the_start_is_a_warning() {
+        let text = "[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = \"/nowhere\"\nservice.ExecStartPre = \"/bin/fetch\"\n";
+        let (apps, _) = crate::ecosystem::parse("ecosystem.toml", text);
+        let faults = faults(&apps[0]);
+        assert_eq!(faults[0].severity, Severity::Warning);
+        let told = &faults[0].message;
+        assert!(
+            told.ends_with("cannot start unless `ExecStartPre` brings the file"),
+            "{told}"
+        );
     }
 }
