@@ -267,8 +267,11 @@ fn other_commands_lead_from_a_file_of_pm2s_to_the_import() {
 fn an_install_imports_when_it_is_asked_to() {
     let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
     fs::write(folder.path("a.js"), "").unwrap();
-    // As root the app gets the owner of its script for a user, who has to be the owner of the folder as well.
-    let _ = chown(folder.path("a.js"), Some(NOBODY), None);
+    // Installed by root, the app runs as the owner of its script, who has to be an account and to own the folder as well.
+    const DAEMON: u32 = 1;
+    for path in ["", "ecosystem.config.js", "a.js"] {
+        let _ = chown(folder.path(path), Some(DAEMON), None);
+    }
     let install = ["install", "ecosystem.config.js", "--import", "--dry-run"];
     let output = folder.rsgen(&install);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, serving};
+use crate::brake::Deaths;
 use crate::state::Lock;
 use crate::systemd::{Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
@@ -133,5 +134,10 @@ impl Witness for Teller<'_> {
 
     fn canary_left(&mut self) -> Option<u32> {
         progress::canary(self.cluster)
+    }
+
+    fn cause(&self, number: u32) -> Option<String> {
+        let deaths = Deaths::load(&self.cluster.deaths(number))?;
+        (!deaths.reason.is_empty()).then_some(deaths.reason)
     }
 }

@@ -71,7 +71,7 @@ pub fn start(
         say,
         overdue: Overdue::new(&cluster.app, start.longest_stop),
         served: None,
-        unrun: BTreeMap::new(),
+        unrun: Unrun::default(),
     };
     for job in jobs {
         watch.outwait(job)?;
@@ -90,7 +90,7 @@ pub fn start(
             }
             return Ok(ready);
         }
-        watch.brake(&instances)?;
+        watch.unrun.brake(watch.manager, &instances)?;
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
             let Watch { manager, say, .. } = watch;
             return Err(none_serves(manager, cluster, wanted, &instances, say)?);
@@ -108,8 +108,37 @@ struct Watch<'a> {
     overdue: Overdue,
     /// Since when any of them serves.
     served: Option<Duration>,
-    /// Of each instance that systemd cannot run, its restarts when that was first seen.
-    unrun: BTreeMap<String, u32>,
+    unrun: Unrun,
+}
+
+/// The instances that systemd goes on restarting though it can run none of their commands: the command that counts deaths is
+/// one of these.
+#[derive(Debug, Default)]
+pub(super) struct Unrun {
+    /// Of each, its restarts when that was first seen.
+    first: BTreeMap<String, u32>,
+}
+
+impl Unrun {
+    /// Stops those that have been restarted too often since.
+    pub(super) fn brake(
+        &mut self,
+        manager: &mut dyn Manager,
+        instances: &[Brief],
+    ) -> Result<(), Error> {
+        for brief in instances.iter().filter(|i| !i.is_gone() && !i.is_ready()) {
+            let unit = manager.unit(&brief.name)?;
+            if unit.result != "resources" || !unit.never_ran() {
+                continue;
+            }
+            let first = *self.first.entry(unit.name).or_insert(unit.n_restarts);
+            let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
+            if !is_stopping && unit.n_restarts.saturating_sub(first) >= MOST_UNRUN {
+                manager.queue(Verb::Stop, &brief.name)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Watch<'_> {
@@ -124,23 +153,6 @@ impl Watch<'_> {
             (self.say)(&killed.to_string());
         }
         Ok((instances, ready))
-    }
-
-    /// Stops the instances that systemd goes on restarting though it can run none of their commands: the command that
-    /// counts deaths is one of these.
-    fn brake(&mut self, instances: &[Brief]) -> Result<(), Error> {
-        for brief in instances.iter().filter(|i| !i.is_gone() && !i.is_ready()) {
-            let unit = self.manager.unit(&brief.name)?;
-            if unit.result != "resources" || !unit.never_ran() {
-                continue;
-            }
-            let first = *self.unrun.entry(unit.name).or_insert(unit.n_restarts);
-            let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
-            if !is_stopping && unit.n_restarts.saturating_sub(first) >= MOST_UNRUN {
-                self.manager.queue(Verb::Stop, &brief.name)?;
-            }
-        }
-        Ok(())
     }
 
     fn is_patient(&mut self) -> bool {

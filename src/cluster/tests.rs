@@ -5,6 +5,7 @@ mod files;
 mod instances;
 mod jobs;
 mod statuses;
+mod unrun;
 
 use std::time::Duration;
 

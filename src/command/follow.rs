@@ -43,7 +43,11 @@ impl Jobs<'_> {
             };
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
-                JobResult::Done => return Ok(()),
+                // A job whose end was not heard of is taken for done, since the cluster unit is active: the walk knows better.
+                JobResult::Done => match end(walk.last.as_ref(), app) {
+                    Some(End::Failed(failure)) => Some(End::Failed(failure)),
+                    _ => return Ok(()),
+                },
                 JobResult::Canceled => self.outlast(app, &mut walk)?,
                 result => Some(match end(walk.last.as_ref(), app) {
                     Some(End::Failed(failure)) => End::Failed(failure),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::hint;
+use super::last_words;
 use super::manual::Manual;
 use super::subcommand::Subcommand;
 use super::targets;
@@ -40,6 +41,9 @@ pub(super) struct Listing {
     only_failed: bool,
     #[serde(skip)]
     scope: Scope,
+    /// What errored instances have written, for people.
+    #[serde(skip)]
+    words: Vec<Visible>,
 }
 
 /// One app as scripts read it.
@@ -97,6 +101,7 @@ impl Subcommand for List {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let known = targets::known(&context.layout);
+        let is_named = !self.apps.is_empty();
         let apps = if self.apps.is_empty() {
             known
         } else {
@@ -108,6 +113,10 @@ impl Subcommand for List {
         let mut listing = listing(jobs.manager, jobs.layout, cpus, &apps)?;
         if self.failed {
             listing.keep_failed();
+        }
+        if is_named && !context.sink.is_for_scripts() {
+            let jobs = context.jobs()?;
+            listing.words = words_of(jobs.manager, jobs.layout, &listing.apps)?;
         }
         context.sink.answer(&listing);
         if listing.only_failed && !listing.apps.is_empty() {
@@ -129,6 +138,7 @@ pub(super) fn listing(
         apps: apps.collect::<Result<_, _>>()?,
         only_failed: false,
         scope: layout.scope,
+        words: Vec::new(),
     })
 }
 
@@ -145,6 +155,30 @@ impl Listing {
     }
 }
 
+/// What the first errored instance of each app has written: usually the others have written the same.
+fn words_of(
+    manager: &mut dyn Manager,
+    layout: &Layout,
+    apps: &[AppStatus],
+) -> Result<Vec<Visible>, Failure> {
+    let mut shown = Vec::new();
+    for app in apps {
+        let errored = app.instances.iter().find(|i| i.status == "errored");
+        let Some(instance) = errored else {
+            continue;
+        };
+        let lines = last_words::of_unit(layout, &manager.unit(&instance.unit)?);
+        if !lines.is_empty() {
+            let title = format!("{}@{} wrote:", app.name, instance.number);
+            shown.push(Visible::from(title));
+            let indented = |line: Visible| Visible::composed(format!("  {line}"));
+            shown.extend(lines.into_iter().map(indented));
+        }
+        shown.extend(last_words::elsewhere(layout, &app.name).map(Visible::from));
+    }
+    Ok(shown)
+}
+
 impl Shown for Listing {
     fn shown(&self, style: Style) -> Option<Visible> {
         if self.apps.is_empty() {
@@ -158,7 +192,9 @@ impl Shown for Listing {
         let rows = self.apps.iter().flat_map(|app| app.rows(style));
         let table = table::render(&header, rows.collect());
         let missing = self.apps.iter().filter_map(AppStatus::missing);
-        let lines = std::iter::once(table.to_string()).chain(missing.map(|m| m.to_string()));
+        let lines = std::iter::once(table.to_string())
+            .chain(missing.map(|m| m.to_string()))
+            .chain(self.words.iter().map(|line| line.as_str().to_owned()));
         Some(Visible::composed(lines.collect::<Vec<_>>().join("\n")))
     }
 }

@@ -3,10 +3,37 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use crate::ecosystem::{App, Diagnostic, env_files};
+use crate::ecosystem::{App, Diagnostic, Severity, env_files};
 
-/// The errors about an app, whose paths are absolute by now.
+/// The directives by which a file that is missing now can be there before the program begins: a command makes it, or the unit
+/// has other files at its path.
+const MAKERS: [&str; 8] = [
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "ExecCondition",
+    "ExecStartPre",
+    "ExtensionDirectories",
+    "ExtensionImages",
+    "MountImages",
+    "TemporaryFileSystem",
+];
+
+/// The faults of an app, whose paths are absolute by now.
 pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
+    let mut faults = missing(app);
+    let maker = MAKERS
+        .iter()
+        .find(|directive| app.assigned(directive).is_named());
+    if let Some(maker) = maker {
+        for fault in &mut faults {
+            fault.severity = Severity::Warning;
+            fault.message = format!("{} unless `{maker}` brings the file", fault.message);
+        }
+    }
+    faults
+}
+
+fn missing(app: &App) -> Vec<Diagnostic> {
     let own = app.env_file.iter().filter_map(|file| {
         let fault = fault(file)?;
         let fault = Diagnostic::error(
@@ -15,7 +42,11 @@ pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
         );
         Some(fault.help("create it, or take it out of `env_file`"))
     });
-    let passed = env_files::passed(app).into_iter().filter_map(|file| {
+    // Only systemd knows what a specifier stands for.
+    let passed = env_files::passed(app)
+        .into_iter()
+        .filter(|file| !file.contains('%'));
+    let passed = passed.filter_map(|file| {
         let fault = fault(file)?;
         let fault = Diagnostic::error(
             app.span.clone(),
@@ -46,7 +77,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_an_error_in_its_place() {
         let text = "[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = [\"/etc/passwd\", \"/nowhere\", \"/etc\"]\n\
-             [apps.service]\nEnvironmentFile = [\"/no/a\", \"-/no/b\", \"/no/*\"]\n";
+             [apps.service]\nEnvironmentFile = [\"/no/a\", \"-/no/b\", \"/no/*\", \"/no/%i\"]\n";
         let (apps, _) = crate::ecosystem::parse("ecosystem.toml", text);
         let faults = faults(&apps[0]);
         let told: Vec<&str> = faults.iter().map(|f| f.message.as_str()).collect();
@@ -60,7 +91,20 @@ mod tests {
         );
         let place = faults[0].span.clone();
         assert!(text[place].starts_with("[\"/etc/passwd\""), "{faults:?}");
+        assert!(faults.iter().all(|f| f.severity == Severity::Error));
         let help = faults[2].help.as_deref().unwrap();
         assert!(help.contains("`-/no/a`"), "{help}");
+    }
+    #[test]
+    fn one_that_a_command_may_make_before_the_start_is_a_warning() {
+        let text = "[[apps]]\nscript = \"x\"\nlisten = 1\nenv_file = \"/nowhere\"\nservice.ExecStartPre = \"/bin/fetch\"\n";
+        let (apps, _) = crate::ecosystem::parse("ecosystem.toml", text);
+        let faults = faults(&apps[0]);
+        assert_eq!(faults[0].severity, Severity::Warning);
+        let told = &faults[0].message;
+        assert!(
+            told.ends_with("cannot start unless `ExecStartPre` brings the file"),
+            "{told}"
+        );
     }
 }

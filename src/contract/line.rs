@@ -32,6 +32,30 @@ impl Text {
         Self(vec![Piece::Specifier(letter)])
     }
 
+    /// The value of a directive, whose specifiers stay that.
+    #[must_use]
+    pub fn with_specifiers(value: &str) -> Self {
+        let mut pieces = value.split('%');
+        let mut text = Self::plain(pieces.next().unwrap_or_default());
+        // Behind `%%`, which stands for itself, comes an empty piece.
+        let mut is_escaped = false;
+        for piece in pieces {
+            let mut rest = piece.chars();
+            match rest.next().filter(char::is_ascii_alphabetic) {
+                Some(letter) if !is_escaped => {
+                    text = text
+                        .then(Self::specifier(letter))
+                        .then(Self::plain(rest.as_str()));
+                    continue;
+                }
+                _ if is_escaped => text = text.then(Self::plain(piece)),
+                _ => text = text.then(Self::plain(format!("%{piece}"))),
+            }
+            is_escaped = !is_escaped && piece.is_empty();
+        }
+        text
+    }
+
     /// This text followed by another.
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {

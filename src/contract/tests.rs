@@ -6,6 +6,21 @@ mod properties;
 use super::*;
 
 #[test]
+fn specifiers_of_a_directives_value_stay_specifiers() {
+    for (value, in_unit) in [
+        ("/etc/a.env", "/etc/a.env"),
+        ("/etc/%p-%i.env", "/etc/%p-%i.env"),
+        ("/etc/100%%.env", "/etc/100%%.env"),
+        ("/etc/%%i%i", "/etc/%%i%i"),
+        ("/etc/5%", "/etc/5%%"),
+        ("%h/a", "%h/a"),
+    ] {
+        let line = Line::of("x").flag("--a", &Text::with_specifiers(value));
+        assert_eq!(line.in_unit(&["w"]).0, format!("w x --a={in_unit}"));
+    }
+}
+
+#[test]
 fn the_line_of_a_template_holds_its_specifiers() {
     let template = Run {
         app: "web".to_owned(),

@@ -11,6 +11,7 @@ use super::app::App;
 use super::diagnostic::Diagnostic;
 use super::resolve::{FileStatus, Ids, Probe};
 use super::way::{Look, is_readable, weak_spot};
+use crate::contract::Text;
 
 /// A user that owns nothing and is in no group.
 const ANYBODY: Ids = Ids {
@@ -77,12 +78,13 @@ impl<'a> EnvFiles<'a> {
     /// The files that a command of the unit looks at before each start, and that systemd itself takes as optional: where
     /// systemd misses a file it runs no command of the unit at all, and nobody would count the restarts.
     #[must_use]
-    pub fn looked_at(&self) -> Vec<&'a str> {
+    pub fn looked_at(&self) -> Vec<Text> {
         if self.is_elsewhere {
             return Vec::new();
         }
         let own = self.by_systemd.iter().filter(|_| !self.is_reset);
-        own.chain(&self.passed).copied().collect()
+        let passed = self.passed.iter().map(|value| Text::with_specifiers(value));
+        own.map(Text::plain).chain(passed).collect()
     }
 
     /// The value of a directive of `[apps.service]` as it stands in the unit: a file that is looked at is optional.
@@ -96,7 +98,7 @@ impl<'a> EnvFiles<'a> {
     }
 }
 
-/// The files that `[apps.service]` names and that have to be there, as far as their paths are plain.
+/// The files that `[apps.service]` names and that have to be there; their paths may have specifiers.
 #[must_use]
 pub fn passed(app: &App) -> Vec<&str> {
     let mut files = app.assigned(DIRECTIVE).list();
@@ -104,9 +106,9 @@ pub fn passed(app: &App) -> Vec<&str> {
     files
 }
 
-/// Whether systemd reads a value as the path of one file, with no wildcard of glob(7), no specifier and no `-` before it.
+/// Whether systemd reads a value as the path of one file, with no wildcard of glob(7) and no `-` before it.
 fn is_one_file(value: &str) -> bool {
-    value.trim().starts_with('/') && !value.contains(['*', '?', '[', '%'])
+    value.trim().starts_with('/') && !value.contains(['*', '?', '['])
 }
 
 /// Whether the worker would look for the files below another folder than systemd does.
@@ -232,17 +234,18 @@ mod tests {
         let looked_at = |lines: &str| {
             let app = app(lines);
             let files = EnvFiles::of(&app, &look);
-            let found = files.looked_at().into_iter().map(str::to_owned);
-            found.collect::<Vec<_>>()
+            files.looked_at()
         };
+        let wanted = |files: &[&str]| files.iter().map(Text::plain).collect::<Vec<_>>();
         let own = "env_file = [\"/etc/plain\", \"/srv/a\"]\n";
-        assert_eq!(looked_at(own), ["/etc/plain"]);
-        let more = "service.EnvironmentFile = [\"/etc/b\", \"-/etc/c\", \"/etc/*\", \"/etc/%i\"]";
-        assert_eq!(looked_at(&format!("{own}{more}")), ["/etc/plain", "/etc/b"]);
+        assert_eq!(looked_at(own), wanted(&["/etc/plain"]));
+        let more = "service.EnvironmentFile = [\"/etc/b\", \"-/etc/c\", \"/etc/*\"]";
+        let found = looked_at(&format!("{own}{more}"));
+        assert_eq!(found, wanted(&["/etc/plain", "/etc/b"]));
         let reset = "service.EnvironmentFile = [\"/etc/b\", \"\", \"/etc/c\"]";
-        assert_eq!(looked_at(&format!("{own}{reset}")), ["/etc/c"]);
+        assert_eq!(looked_at(&format!("{own}{reset}")), wanted(&["/etc/c"]));
         let root = "service.RootDirectory = \"/srv\"";
-        assert_eq!(looked_at(&format!("{own}{root}")), [""; 0]);
+        assert_eq!(looked_at(&format!("{own}{root}")), wanted(&[]));
 
         let app = app(own);
         let files = EnvFiles::of(&app, &look);

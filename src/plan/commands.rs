@@ -99,15 +99,10 @@ fn state(app: &App, layout: &Layout) -> Text {
     }
 }
 
-/// Each path of a list as it stands in a unit.
-fn plain(files: &[&str]) -> Vec<Text> {
-    files.iter().map(Text::plain).collect()
-}
-
-fn env_files(app: &App, layout: &Layout, files: &[&str]) -> Option<contract::EnvFiles<Text>> {
+fn env_files(app: &App, layout: &Layout, files: &[Text]) -> Option<contract::EnvFiles<Text>> {
     (!files.is_empty()).then(|| contract::EnvFiles {
         state: state(app, layout),
-        files: plain(files),
+        files: files.to_vec(),
     })
 }
 
@@ -127,7 +122,7 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
             backoff: life.exp_backoff_restart_delay,
         },
         preload: is_drained(app) && life.preload,
-        env_files: plain(env_files),
+        env_files: env_files.iter().map(Text::plain).collect(),
         counted: counted(app),
         program: program.map(Into::into).collect(),
     }
@@ -173,7 +168,7 @@ pub(super) fn watch(app: &App, layout: &Layout) -> Safe<String> {
     step(&Step::Watch(watch), layout)
 }
 
-fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {
+fn ended(app: &App, env_files: &[Text]) -> Ended<Text, Text> {
     let life = &app.lifecycle;
     Ended {
         app: app.name.clone(),
@@ -181,7 +176,7 @@ fn ended(app: &App, env_files: &[&str]) -> Ended<Text, Text> {
         min_uptime: life.min_uptime,
         max_restarts: life.max_restarts,
         autorestart: life.autorestart,
-        env_files: plain(env_files),
+        env_files: env_files.to_vec(),
         stop_exit_codes: life.stop_exit_codes.clone(),
     }
 }

@@ -257,8 +257,14 @@ impl Walk<'_> {
     }
 
     pub(super) fn failed(&self, number: u32, unit: &Unit, job: Option<JobResult>) -> Failed {
+        let cause = if unit.never_ran() && unit.result == "exit-code" {
+            self.witness.cause(number)
+        } else {
+            None
+        };
         // Where the unit itself did not fail, only the job knows what did.
         let why = match job {
+            _ if cause.is_some() => cause.unwrap_or_default(),
             Some(JobResult::Canceled) => {
                 format!(
                     "{}; its job was cancelled by another job of systemd",

@@ -67,12 +67,24 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
 /// Here the drain runs in the sandbox of the unit, and has to reach systemd from there.
 pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
     log_in(machine);
-    let lines = "listen = 3000\nsandbox = \"strict\"";
+    machine
+        .sh("install -o worker -m 600 /dev/null /home/worker/web.env")
+        .ok();
+    let lines = "listen = 3000\nsandbox = \"strict\"\nenv_file = \"web.env\"\nmax_restarts = 2";
     loses_nothing(machine, "plain.js", lines);
     let shown =
         "systemctl --user show web@0 --property=RestrictNamespaces --property=LockPersonality";
     let shown = run(machine, shown);
     assert_eq!(shown.text(), "LockPersonality=yes\nRestrictNamespaces=yes");
+
+    machine.sh("rm /home/worker/web.env").ok();
+    let kill = "systemctl --user kill --kill-whom=main -s KILL web@0";
+    run(machine, kill).ok();
+    wait_until(SOON, "the brake to hold", || {
+        run(machine, "rsgen --user list").stdout.contains("errored")
+    });
+    let list = run(machine, "rsgen --user list").ok();
+    list.says("`/home/worker/web.env`, a file of `env_file`, is missing");
     let journal = run(machine, "journalctl --user -t web -o cat").ok();
     assert!(!journal.text().contains("drain"), "{}", journal.text());
 }

@@ -1,0 +1,87 @@
+//! Instances whose program is never started: a command before it fails, or systemd can run no command at all.
+
+use std::path::PathBuf;
+
+use super::*;
+
+impl Bench {
+    /// A run that ended before there was a program.
+    fn fails_before(&mut self, env_files: &[PathBuf]) {
+        self.fake.set(Unit {
+            name: "web@0.service".into(),
+            load: "loaded".into(),
+            active: ActiveState::Deactivating,
+            result: "exit-code".into(),
+            ..Unit::default()
+        });
+        let end = Ended {
+            number: 0,
+            autorestart: true,
+            env_files,
+        };
+        ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();
+    }
+
+    fn reason(&self) -> String {
+        Deaths::load(&self.cluster.deaths(0)).unwrap().reason
+    }
+}
+
+#[test]
+fn a_command_that_fails_before_the_program_is_counted_and_ends_in_a_stop() {
+    let mut bench = Bench::running(&["web.service", "web@1.service"]);
+    for count in 1..POLICY.max_restarts {
+        bench.fails_before(&[]);
+        assert_eq!(bench.deaths(0), count);
+    }
+    assert!(!bench.fake.log.contains(&"stop web@0.service".to_owned()));
+    bench.fails_before(&[]);
+    assert!(bench.fake.log.contains(&"stop web@0.service".to_owned()));
+    // The next start is one trial.
+    assert_eq!(bench.deaths(0), POLICY.max_restarts - 1);
+    assert!(bench.reason().contains("`ExecStartPre=`"));
+}
+
+#[test]
+fn a_missing_file_of_variables_is_the_reason_and_one_that_is_there_is_not() {
+    let mut bench = Bench::running(&["web.service", "web@1.service"]);
+    bench.fails_before(&["/etc/passwd".into(), "/no/such/file".into()]);
+    let reason = bench.reason();
+    assert!(
+        reason.starts_with("`/no/such/file`, a file of `env_file`, is missing"),
+        "{reason}"
+    );
+    bench.fails_before(&["/etc/passwd".into()]);
+    assert!(!bench.reason().contains("passwd"), "{}", bench.reason());
+}
+
+#[test]
+fn one_that_systemd_cannot_run_is_stopped_by_the_start_after_many_restarts() {
+    let mut bench = Bench::running(&[]);
+    let restarting = |n_restarts| Brief {
+        name: "web@0.service".into(),
+        active: ActiveState::Activating,
+        sub: format!("auto-restart {n_restarts}"),
+        job: None,
+    };
+    let unit = |n_restarts, exit_code| Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Activating,
+        result: "resources".into(),
+        exit_code,
+        n_restarts,
+        ..Unit::default()
+    };
+    let stopped = |bench: &Bench| bench.fake.log.contains(&"stop web@0.service".to_owned());
+    let mut unrun = super::super::start::Unrun::default();
+    for (n_restarts, exit_code) in [(3, 0), (18, 0), (40, libc::CLD_EXITED)] {
+        bench.fake.set(unit(n_restarts, exit_code));
+        unrun
+            .brake(&mut bench.fake, &[restarting(n_restarts)])
+            .unwrap();
+        assert!(!stopped(&bench), "{n_restarts}");
+    }
+    bench.fake.set(unit(19, 0));
+    unrun.brake(&mut bench.fake, &[restarting(19)]).unwrap();
+    assert!(stopped(&bench));
+}
