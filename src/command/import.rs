@@ -1,4 +1,4 @@
-//! `rsgen import`: an ecosystem file, made of a file of PM2's.
+//! `rsgen import`: an ecosystem file, made from a PM2 file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -21,7 +21,7 @@ use crate::visible::Visible;
 /// The file that is written unless another is named.
 const NAME: &str = "ecosystem.toml";
 
-/// Make an ecosystem file of a file of PM2's
+/// Make an ecosystem file from a PM2 file
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// A file as `pm2 start` takes it, a package.json, a Procfile, or the dump.pm2 of `pm2 save`
@@ -81,7 +81,7 @@ impl Subcommand for Import {
             ),
             (
                 "rsgen import --output - Procfile",
-                "Prints the ecosystem file that becomes of a Procfile.",
+                "Prints the ecosystem file for a Procfile.",
             ),
         ],
     };
@@ -117,7 +117,7 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Imported, Fai
     let shown = file.display().to_string();
     let invalid = |message: String| Failure::new(Exit::Invalid, message);
     let Some(kind) = Kind::of(file) else {
-        return Err(Failure::new(Exit::Usage, format!("`{shown}` is no file of PM2's by its name"))
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` is not a name of a PM2 file"))
             .help("name an ecosystem.config.js, .cjs or .mjs, a .json or .yaml file, a package.json, a Procfile or a dump.pm2"));
     };
     let text = files::read(file).map_err(|e| {
@@ -150,7 +150,7 @@ fn is_elsewhere(target: &Path, folder: &Path) -> bool {
     of_target != folder.canonicalize().ok()
 }
 
-/// Writes an ecosystem file, which others may read as far as they may read the file that it is made of: a variable can be a
+/// Writes an ecosystem file, which others may read as far as they may read the imported file: a variable can be a
 /// secret.
 pub(super) fn write(
     target: &Path,

@@ -39,7 +39,7 @@ pub(super) struct Install {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// For a file of PM2's: make an ecosystem.toml of it, and install that
+    /// For a PM2 file: make an ecosystem.toml from it, and install that
     #[arg(long)]
     import: bool,
     /// Move to another address, closing the old one first
@@ -120,12 +120,12 @@ impl Subcommand for Install {
     }
 }
 
-/// The ecosystem file that is made of one of PM2's, if that is asked for.
+/// The ecosystem file that is made from a PM2 file, if that is asked for.
 fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let file = &arguments.file;
     if !arguments.import {
         let help = format!(
-            "`rsgen import {}` makes an ecosystem file of a file of PM2's; with --import this command does that first",
+            "`rsgen import {}` makes an ecosystem file from a PM2 file; with --import this command does that first",
             file.display()
         );
         return Err(input::of_pm2(file).help(help));

@@ -55,7 +55,7 @@ pub(super) fn read_variables(
             f.faults.push(
                 Diagnostic::error(
                     value.span(),
-                    format!("`{key}` is `{text}`, which does not count"),
+                    format!("`{key}` is `{text}`, which is not calculated"),
                 )
                 .help("write it as in `{3100 + i}`, where `i` is the number of the instance"),
             );
