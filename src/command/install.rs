@@ -136,17 +136,16 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
         return Err(Failure::new(Exit::Usage, format!("`{shown}` is there already"))
             .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force`")));
     }
-    let imported = import::import(file, Some(&target))?;
+    let draft = import::import(file, Some(&target))?;
     if !arguments.dry_run {
-        import::write(&target, file, &imported.text, false)?;
+        draft.write(false)?;
         sink.notice(&Notice::Written(&shown));
-        return Input::read(&target);
     }
     let absolute =
         std::path::absolute(&target).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
     Ok(Input {
         shown,
-        text: imported.text,
+        text: draft.imported.text,
         folder: input::utf8_folder(&absolute)?,
         root: None,
     })

@@ -154,7 +154,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
 }
 
 /// The number of the user who has called sudo, unless that was root.
-pub(super) fn caller_of_sudo() -> Option<u32> {
+fn caller_of_sudo() -> Option<u32> {
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
