@@ -1,4 +1,4 @@
-//! Files of PM2's as people have them, and the ecosystem file that each becomes: `tests/import/CASE/`.
+//! PM2 files as people have them, and the ecosystem file that each becomes: `tests/import/CASE/`.
 //!
 //! `RSGEN_BLESS=1 cargo test --test import` writes the expected files; read them in the diff.
 
@@ -14,7 +14,7 @@ use rsgen::ecosystem::{Severity, parse};
 /// Somebody whom root does not trust.
 const NOBODY: u32 = 65534;
 
-/// A folder with a file of PM2's in it. Root gives it to somebody else, because root runs no JavaScript.
+/// A folder with a PM2 file in it. Root gives it to somebody else, because root runs no JavaScript.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -96,7 +96,7 @@ fn each_file_becomes_the_expected_ecosystem_file() {
     }
 }
 
-/// What the file of PM2's does not tell, or what only some versions read.
+/// What a PM2 file does not tell, or what only some versions read.
 const LEFT_TO_THE_HOST: &[&str] = &[
     "this app has no `listen`",
     "`listen` is empty",

@@ -1,8 +1,9 @@
-//! `rsgen import`: an ecosystem file, made of a file of PM2's.
+//! `rsgen import`: an ecosystem file, made from a PM2 file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -21,7 +22,7 @@ use crate::visible::Visible;
 /// The file that is written unless another is named.
 const NAME: &str = "ecosystem.toml";
 
-/// Make an ecosystem file of a file of PM2's
+/// Make an ecosystem file from a PM2 file
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// A file as `pm2 start` takes it, a package.json, a Procfile, or the dump.pm2 of `pm2 save`
@@ -81,27 +82,24 @@ impl Subcommand for Import {
             ),
             (
                 "rsgen import --output - Procfile",
-                "Prints the ecosystem file that becomes of a Procfile.",
+                "Prints the ecosystem file for a Procfile.",
             ),
         ],
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let is_printed = self.output.as_deref() == Some(Path::new(input::STANDARD_INPUT));
-        let target = match &self.output {
-            _ if is_printed => None,
-            Some(file) => Some(file.clone()),
-            None => Some(beside(&self.file)),
-        };
-        let imported = import(&self.file, target.as_deref())?;
-        if let Some(target) = &target {
-            write(target, &self.file, &imported.text, self.force)?;
+        let target = self.output.unwrap_or_else(|| beside(&self.file));
+        let draft = import(&self.file, Some(target.as_path()).filter(|_| !is_printed))?;
+        if !is_printed {
+            draft.write(self.force)?;
         }
+        let Imported { text, apps, left } = draft.imported;
         context.sink.answer(&Written {
-            file: target.map(|file| file.display().to_string()),
-            apps: imported.apps,
-            left_out: imported.left,
-            text: imported.text,
+            file: (!is_printed).then(|| target.display().to_string()),
+            apps,
+            left_out: left,
+            text,
         });
         Ok(())
     }
@@ -112,35 +110,83 @@ pub(super) fn beside(file: &Path) -> PathBuf {
     file.with_file_name(NAME)
 }
 
+/// A folder that stays the same whatever its path leads to by now. Root may import in a folder of somebody else, who must
+/// not have root write elsewhere by a link in time.
+struct Folder(File);
+
+impl Folder {
+    /// The folder of a file.
+    fn of(file: &Path) -> io::Result<Self> {
+        let folder = file.parent().filter(|folder| *folder != Path::new(""));
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_PATH);
+        options.open(folder.unwrap_or(Path::new("."))).map(Self)
+    }
+
+    /// The path of a file in the folder.
+    fn file(&self, path: &Path) -> PathBuf {
+        let folder = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        folder.join(path.file_name().unwrap_or_default())
+    }
+}
+
+/// An ecosystem file that is not written yet.
+pub(super) struct Draft {
+    pub(super) imported: Imported,
+    /// The path that messages show.
+    target: PathBuf,
+    folder: Folder,
+    mode: u32,
+}
+
 /// Imports a file, for an ecosystem file at `target`, or for standard output.
-pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Imported, Failure> {
+pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failure> {
     let shown = file.display().to_string();
     let invalid = |message: String| Failure::new(Exit::Invalid, message);
     let Some(kind) = Kind::of(file) else {
-        return Err(Failure::new(Exit::Usage, format!("`{shown}` is no file of PM2's by its name"))
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` is not a name of a PM2 file"))
             .help("name an ecosystem.config.js, .cjs or .mjs, a .json or .yaml file, a package.json, a Procfile or a dump.pm2"));
     };
-    let text = files::read(file).map_err(|e| {
+    let unreadable = |e: io::Error| {
         let failure = invalid(format!("`{shown}` cannot be read: {e}"));
         match e.kind() {
             ErrorKind::NotFound => failure.help("name the file that `pm2 start` takes"),
             _ => failure,
         }
-    })?;
+    };
+    let folder = Folder::of(file).map_err(unreadable)?;
+    let opened = folder.file(file);
+    let text = files::read(&opened).map_err(unreadable)?;
+    let mode = mode(kind, &opened).map_err(unreadable)?;
     let is_for_node = kind == Kind::Script || kind == Kind::Json && !import::is_json(&text);
     let text = if is_for_node { node::json(file)? } else { text };
-    let absolute = std::path::absolute(file).map_err(|e| invalid(format!("`{shown}`: {e}")))?;
-    let folder = input::utf8_folder(&absolute)?;
+    let absolute = std::path::absolute(file).map_err(unreadable)?;
+    let path = input::utf8_folder(&absolute)?;
+    let target = target.unwrap_or(file);
+    let is_moved = is_elsewhere(target, &path);
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let source = Source {
         name: &name,
         kind,
         text: &text,
-        folder: &folder,
-        is_moved: target.is_some_and(|target| is_elsewhere(target, &folder)),
+        folder: &path,
+        is_moved,
     };
-    import::import(&source).map_err(|fault| {
+    let imported = import::import(&source).map_err(|fault| {
         invalid(format!("`{shown}` cannot be imported: {}", fault.message)).help(fault.help)
+    })?;
+    let folder = if is_moved {
+        Folder::of(target).map_err(|e| cannot_write(target, &e))?
+    } else {
+        folder
+    };
+    Ok(Draft {
+        imported,
+        target: target.to_owned(),
+        folder,
+        mode,
     })
 }
 
@@ -150,46 +196,75 @@ fn is_elsewhere(target: &Path, folder: &Path) -> bool {
     of_target != folder.canonicalize().ok()
 }
 
-/// Writes an ecosystem file, which others may read as far as they may read the file that it is made of: a variable can be a
-/// secret.
-pub(super) fn write(
-    target: &Path,
-    from: &Path,
-    text: &str,
-    is_forced: bool,
-) -> Result<(), Failure> {
-    let shown = target.display();
-    let failed = |e: &std::io::Error| Failure::failed(format!("`{shown}` cannot be written: {e}"));
-    let mode = match Kind::of(from) {
-        Some(Kind::Dump) => 0o600,
-        _ => from
-            .metadata()
-            .map_or(0o600, |found| found.permissions().mode() & 0o666),
-    };
-    let new = target.with_extension("toml.new");
-    let path = if is_forced { &new } else { target };
-    if is_forced {
-        // Left behind by an import that was interrupted.
-        let _ = std::fs::remove_file(&new);
+/// Others may read an ecosystem file as far as they may read the imported file: a variable can be a secret.
+fn mode(kind: Kind, file: &Path) -> io::Result<u32> {
+    match kind {
+        Kind::Dump => Ok(0o600),
+        _ => Ok(file.metadata()?.permissions().mode() & 0o666),
     }
-    // A link is not followed, and nothing is written over.
-    let mut options = OpenOptions::new();
-    let mut file: File = options
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => Failure::failed(format!("`{shown}` is there already"))
-                .help("name another file with `--output`, or add --force to write over it"),
-            _ => failed(&e),
-        })?;
-    file.write_all(text.as_bytes()).map_err(|e| failed(&e))?;
-    if let Some(caller) = node::caller_of_sudo() {
-        std::os::unix::fs::fchown(&file, Some(caller), None).map_err(|e| failed(&e))?;
+}
+
+fn cannot_write(target: &Path, e: &io::Error) -> Failure {
+    Failure::failed(format!("`{}` cannot be written: {e}", target.display()))
+}
+
+impl Draft {
+    /// Writes the ecosystem file, which belongs to the owner of its folder.
+    pub(super) fn write(&self, is_forced: bool) -> Result<(), Failure> {
+        let failed = |e: io::Error| cannot_write(&self.target, &e);
+        let path = self.folder.file(&self.target);
+        let new = self.folder.file(&self.target.with_extension("toml.new"));
+        if is_forced {
+            // Left behind by an import that was interrupted.
+            let _ = std::fs::remove_file(&new);
+        }
+        // A link is not followed, and nothing is written over.
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(self.mode);
+        let mut file = options
+            .open(if is_forced { &new } else { &path })
+            .map_err(|e| match e.kind() {
+                ErrorKind::AlreadyExists => {
+                    Failure::failed(format!("`{}` is there already", self.target.display()))
+                        .help("name another file with `--output`, or add --force to write over it")
+                }
+                _ => failed(e),
+            })?;
+        file.write_all(self.imported.text.as_bytes())
+            .map_err(failed)?;
+        if nix::unistd::geteuid().is_root() {
+            let folder = self.folder.0.metadata().map_err(failed)?;
+            fchown(&file, Some(folder.uid()), Some(folder.gid())).map_err(failed)?;
+        }
+        if is_forced {
+            std::fs::rename(&new, &path).map_err(failed)?;
+        }
+        Ok(())
     }
-    if is_forced {
-        std::fs::rename(&new, target).map_err(|e| failed(&e))?;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_written_into_the_folder_that_was_read_wherever_its_path_leads_by_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other, link] = ["one", "other", "link"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(one.join("Procfile"), "web: ./serve\n").unwrap();
+        symlink(&one, &link).unwrap();
+        let file = link.join("Procfile");
+        let draft = import(&file, Some(&beside(&file))).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        symlink(&other, &link).unwrap();
+        for is_forced in [false, true] {
+            draft.write(is_forced).unwrap();
+            assert!(one.join(NAME).exists() && !other.join(NAME).exists());
+            assert!(!one.join("ecosystem.toml.new").exists());
+        }
     }
-    Ok(())
 }

@@ -124,16 +124,19 @@ pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
 pub(super) fn of_pm2(path: &Path) -> Failure {
     let shown = path.display();
     Failure::new(Exit::Invalid, format!("`{shown}` is no TOML")).help(format!(
-        "if it is a file of PM2's, `rsgen import {shown}` makes an ecosystem file of it"
+        "`rsgen import {shown}` makes an ecosystem file from a PM2 file"
     ))
 }
 
-/// The help for a file that is missing: there may be one of PM2's in its place.
+/// The help for a file that is missing: there may be a PM2 file in its place.
 fn missing(path: &Path) -> String {
     let names = ["js", "cjs", "mjs", "json", "yml"].map(|e| format!("ecosystem.config.{e}"));
     let of_pm2 = names.iter().map(|name| path.with_file_name(name));
     match of_pm2.into_iter().find(|path| path.is_file()) {
-        Some(found) => format!("make it of PM2's file: `rsgen import {}`", found.display()),
+        Some(found) => format!(
+            "make it from the PM2 file: `rsgen import {}`",
+            found.display()
+        ),
         None => "name an ecosystem file, or a script with `--listen`".to_owned(),
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Install {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// For a file of PM2's: make an ecosystem.toml of it, and install that
+    /// For a PM2 file: make an ecosystem.toml from it, and install that
     #[arg(long)]
     import: bool,
     /// Move to another address, or to none, closing the old one first
@@ -153,12 +153,12 @@ fn apply_all(context: &Context<'_>, selected: Vec<Selected>) -> Result<Vec<Prepa
         .collect()
 }
 
-/// The ecosystem file that is made of one of PM2's, if that is asked for.
+/// The ecosystem file that is made from a PM2 file, if that is asked for.
 fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let file = &arguments.file;
     if !arguments.import {
         let help = format!(
-            "`rsgen import {}` makes an ecosystem file of a file of PM2's; with --import this command does that first",
+            "`rsgen import {}` makes an ecosystem file from a PM2 file; with --import this command does that first",
             file.display()
         );
         return Err(input::of_pm2(file).help(help));
@@ -169,17 +169,16 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
         return Err(Failure::new(Exit::Usage, format!("`{shown}` is there already"))
             .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force`")));
     }
-    let imported = import::import(file, Some(&target))?;
+    let draft = import::import(file, Some(&target))?;
     if !arguments.dry_run {
-        import::write(&target, file, &imported.text, false)?;
+        draft.write(false)?;
         sink.notice(&Notice::Written(&shown));
-        return Input::read(&target);
     }
     let absolute =
         input::absolute(&target).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
     Ok(Input {
         shown,
-        text: imported.text,
+        text: draft.imported.text,
         folder: input::utf8_folder(&absolute)?,
         root: None,
     })

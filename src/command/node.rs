@@ -1,6 +1,6 @@
 //! Reading JavaScript with the user's own Node, never as root.
 //!
-//! A file of PM2's is a program. Root runs it as the user who has called sudo, or as the owner of the file, in a session of
+//! A PM2 file is a program. Root runs it as the user who has called sudo, or as the owner of the file, in a session of
 //! its own: a program that shares root's terminal could type into it, see `TIOCSTI` in `ioctl_tty(2)`.
 
 use std::ffi::OsString;
@@ -154,7 +154,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
 }
 
 /// The number of the user who has called sudo, unless that was root.
-pub(super) fn caller_of_sudo() -> Option<u32> {
+fn caller_of_sudo() -> Option<u32> {
     if !nix::unistd::geteuid().is_root() {
         return None;
     }

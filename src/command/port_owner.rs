@@ -98,7 +98,7 @@ struct Owner {
     pid: u32,
     command: String,
     user: u32,
-    /// Whether PM2 or a child of PM2's listens.
+    /// Whether PM2 or a child of PM2 listens.
     is_of_pm2: bool,
 }
 

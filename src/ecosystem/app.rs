@@ -54,8 +54,8 @@ keys! {
 
             /// A table of environment variables, which every user can read: secrets belong in `env_file`.
             ///
-            /// Numbers, true and false are passed as they are written. `"{3100 + i}"` counts: `i` is the number of the
-            /// instance, so that each has a value of its own. A name that sounds like a secret gets a warning. The
+            /// Numbers, true and false are passed as they are written. `"{3100 + i}"` is a number of its own for each
+            /// instance: `i` is the number of the instance. A name that sounds like a secret gets a warning. The
             /// variables of a table `[apps.env_NAME]` go over these with `--env NAME`, see [environments](#environments).
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
                 .pm2("with the tables `env_NAME`, and `--env NAME`")

@@ -52,14 +52,14 @@ pub(super) fn read_variables(
             continue;
         };
         if count::is_mistaken(&text) {
-            f.faults.push(
-                Diagnostic::error(
-                    value.span(),
-                    format!("`{key}` is `{text}`, which does not count"),
-                )
-                .help("write it as in `{3100 + i}`, where `i` is the number of the instance"),
-            );
-        } else if !escape::fits_environment(&text) {
+            // A warning: a program may want such a text as it is.
+            let fault = format!("`{key}` is passed as `{text}`, without a calculation");
+            f.faults
+                .push(Diagnostic::warning(value.span(), fault).help(
+                    "for a number of its own for each instance, write it as in `{3100 + i}`",
+                ));
+        }
+        if !escape::fits_environment(&text) {
             f.faults.push(
                 Diagnostic::error(value.span(), format!("`{key}` holds a control character"))
                     .help("systemd passes only tabs and newlines on; put the value into a file"),
@@ -171,6 +171,17 @@ fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec
 #[cfg(test)]
 mod tests {
     use crate::ecosystem::parse;
+
+    #[test]
+    fn a_text_that_looks_like_a_calculation_and_is_none_is_told_and_passed() {
+        let text = |value: &str| format!("[[apps]]\nscript = \"x\"\nlisten = 1\nenv.A = {value:?}");
+        for (value, is_told) in [("{3100 - i}", true), ("{3100 + i}", false), ("{i}", false)] {
+            let (apps, report) = parse("eco.toml", &text(value));
+            assert!(!report.has_errors());
+            assert_eq!(report.diagnostics.len(), usize::from(is_told), "{value}");
+            assert_eq!(apps[0].env["A"], value);
+        }
+    }
 
     #[test]
     fn a_command_of_the_units_own_cannot_be_emptied() {

@@ -96,7 +96,11 @@ fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
         _ => return,
     };
     if draft.entry("interpreter").is_none() {
-        draft.set("interpreter", interpreter, "PM2's for this kind of file");
+        draft.set(
+            "interpreter",
+            interpreter,
+            "PM2's interpreter for this kind of file",
+        );
     }
 }
 
@@ -179,9 +183,9 @@ pub(super) fn wait_ready(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(true) if draft.is_node() => draft.set(
             "ready",
             "message",
-            "`wait_ready` in PM2, which goes on without the message; here the program has to call process.send('ready')",
+            "`wait_ready` in PM2, which continues without the message; here the program has to call process.send('ready')",
         ),
-        Some(true) => draft.leave(given, "only a program of Node can send the message"),
+        Some(true) => draft.leave(given, "only a Node program can send the message"),
         Some(false) => draft.leave(given, "an instance is ready when it listens"),
         None => draft.refuse(given, "true or false"),
     }
@@ -193,7 +197,7 @@ pub(super) fn listen_timeout(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(time) if time > DEFAULT => draft.set("listen_timeout", time, ""),
         Some(_) => draft.leave(
             given,
-            "PM2 takes a program for ready after this time; here its start has failed then, so it has the default of 30 s",
+            "after this time PM2 considers an instance ready, and rsgen its start failed; the default of 30 s applies",
         ),
         None => draft.refuse(given, "a number"),
     }
@@ -218,7 +222,7 @@ fn account(draft: &mut Draft<'_>, given: Given<'_>, key: &str) {
 pub(super) fn shutdown_with_message(draft: &mut Draft<'_>, given: Given<'_>) {
     match given.value.boolean() {
         Some(true) if !draft.is_node() => {
-            draft.leave(given, "only a program of Node can receive the message");
+            draft.leave(given, "only a Node program can receive the message");
         }
         Some(is) => draft.set("shutdown_with_message", is, ""),
         None => draft.refuse(given, "true or false"),
@@ -269,8 +273,8 @@ pub(super) fn max_memory_restart(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(amount) => draft.direct(
             "MemoryMax",
             &amount,
-            "`max_memory_restart` in PM2, which replaces an instance that has grown too large; here the kernel kills it at \
-             once, and it is started again: leave it room above its usual size",
+            "`max_memory_restart` in PM2, which replaces an instance above the limit; here the kernel kills such an instance, \
+             and systemd starts it again: set the limit well above the usual size",
         ),
         None => draft.refuse(given, "an amount of memory"),
     }

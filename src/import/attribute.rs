@@ -1,4 +1,4 @@
-//! PM2's attributes, and what becomes of each.
+//! PM2's attributes, and the line or the comment that each becomes.
 
 use super::answer as by;
 use super::draft::{Draft, Given};
@@ -29,8 +29,8 @@ use Answer::{By, Left, Number, Switch, Text, Time, Words};
 /// PM2's names of an attribute, in the form with underscores; PM2 takes camel case as well.
 pub(super) type Attribute = (&'static [&'static str], Answer);
 
-const PM2_ALONE: &str = "it belongs to PM2 itself";
-const MONITORING: &str = "it belongs to PM2's monitoring";
+const PM2_ALONE: &str = "it is for PM2 itself";
+const MONITORING: &str = "it is for PM2's monitoring";
 
 /// Every attribute of PM2's, in the order in which apps are read: later ones look at what earlier ones have written.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
@@ -133,7 +133,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     ),
     (
         &["execute_command", "windows_hide"],
-        Left("there is nothing of the kind here"),
+        Left("nothing here needs it"),
     ),
     (
         &[
@@ -175,7 +175,7 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
     for (name, value) in unknown {
         draft.leave(
             Given { name, value },
-            "PM2 has no such attribute and ignores it",
+            "PM2 has no such attribute, and ignores it",
         );
     }
 }

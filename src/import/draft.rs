@@ -104,7 +104,7 @@ impl<'a> Draft<'a> {
     pub(super) fn refuse(&mut self, given: Given<'_>, what: &str) {
         self.leave(
             given,
-            &format!("it is not {what}, so PM2 takes it as little"),
+            &format!("it is not {what}, and PM2 refuses it as well"),
         );
     }
 

@@ -36,7 +36,7 @@ impl Kind {
         })
     }
 
-    /// Whether a file is PM2's or of its like. A script that is run is none: PM2 knows its own by `.config.` in their names.
+    /// Whether a file can be imported and is no script to run: PM2 recognises its own scripts by `.config.` in the name.
     #[must_use]
     pub fn is_of_pm2(path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());

@@ -1,4 +1,4 @@
-//! Files of PM2's, and of its like, become ecosystem files, whose comments say of each attribute what became of it.
+//! Turns PM2 files, and files like them, into ecosystem files; comments say what became of each attribute.
 //!
 //! Everything in such a file is text from outside. The room is pure: JavaScript is read by the user's own Node, which
 //! `command` runs; here arrives the JSON that it has made.
@@ -30,14 +30,14 @@ use crate::unit::Fault;
 use draft::{Draft, Entry, Origin};
 use value::{Table, member};
 
-/// A file that is imported.
+/// A file to import.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// The name by which the new file calls it.
     pub name: &'a str,
     /// The kind of file.
     pub kind: Kind,
-    /// The text; of JavaScript, the JSON that Node makes of it.
+    /// The text; for JavaScript, the JSON that Node has made from it.
     pub text: &'a str,
     /// The folder of the file, absolute.
     pub folder: &'a Path,
@@ -62,10 +62,10 @@ pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<value::Value>(text).is_ok()
 }
 
-/// Makes an ecosystem file.
+/// Makes an ecosystem file from another file.
 ///
 /// # Errors
-/// When the file cannot be read as one of PM2's, or lists no app.
+/// When the file is no PM2 file, or lists no app.
 pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
     let found = shape::read(source.kind, source.text)?;
     let origin = Origin {
@@ -80,10 +80,10 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
     tell_apart(&mut drafts);
     let mut head = vec![
         format!(
-            "Made of `{}` by `rsgen import`. A comment stands above each line that differs from PM2's.",
+            "Made from `{}` by `rsgen import`. A line that differs from PM2's has a comment above it.",
             source.name
         ),
-        "PM2 passes on the whole environment of the shell; here an app gets the variables of this file and no others.".to_owned(),
+        "PM2 passes the whole environment of the shell to an app; here an app gets the variables of this file only.".to_owned(),
     ];
     head.extend(found.notes);
     let apps = drafts

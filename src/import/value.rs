@@ -1,4 +1,4 @@
-//! The values of PM2's files, whatever language they are written in.
+//! The values of a PM2 file, in whatever language it is written.
 
 use std::fmt;
 

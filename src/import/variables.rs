@@ -59,10 +59,7 @@ pub(super) fn put(
             Err(_) => (number.as_str().into(), ""),
         },
         Value::Text(text) => (text.as_str().into(), ""),
-        Value::List(_) | Value::Table(_) => (
-            value.to_string().into(),
-            "as JSON, which PM2 makes of it as well",
-        ),
+        Value::List(_) | Value::Table(_) => (value.to_string().into(), "as JSON, as in PM2"),
     };
     if toml
         .as_str()
@@ -104,7 +101,7 @@ pub(super) fn increment_var(draft: &mut Draft<'_>, given: Given<'_>) {
     let Some(name) = given.value.text() else {
         return draft.refuse(given, "the name of a variable");
     };
-    let note = "`increment_var` in PM2: a number for each instance";
+    let note = "`increment_var` in PM2: a number of its own for each instance";
     let mut is_counted = false;
     let environments = draft.environments.iter_mut().map(|(_, entries)| entries);
     for entries in environments.chain([&mut draft.env]) {
@@ -131,8 +128,8 @@ pub(super) fn increment_var(draft: &mut Draft<'_>, given: Given<'_>) {
         draft.set(
             "listen",
             toml_edit::Array::new(),
-            "each instance has a port of its own, so there is none that they share; a balancer stands in front of them. For \
-             one shared port, write it here and a plain number as the variable",
+            "each instance has a port of its own, for a load balancer in front of them; for one shared port, write it here and \
+             set the variable to a plain number",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a file of PM2's brings along: environments, variables that count, exit statuses.
+//! What a PM2 file brings along: environments, variables that count, exit statuses.
 
 use testbed::{Machine, wait_until};
 

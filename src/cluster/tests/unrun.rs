@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::contract::Statuses;
 
 impl Bench {
     /// A run that ended before there was a program.
@@ -18,6 +19,7 @@ impl Bench {
             number: 0,
             autorestart: true,
             env_files,
+            stop_exit_codes: &Statuses::default(),
         };
         ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();
     }
