@@ -12,6 +12,9 @@ use super::resolve::{Probe, normal};
 /// The most entries of a folder that are looked at.
 const MOST: usize = 1000;
 
+/// Usual names of the link to the deployed release.
+const USUAL: &[&str] = &["current", "live", "latest", "active", "stable", "release"];
+
 /// A folder of a release, and the link that stands for the deployed one.
 struct Release {
     /// The part of a path that is the folder of the release.
@@ -71,7 +74,10 @@ fn release(place: &Path, probe: &dyn Probe) -> Option<Release> {
         let above = releases.parent().filter(|dir| is_deep(dir));
         let above = above.into_iter().flat_map(|dir| links(dir, probe));
         let (link, target) = beside.or_else(|| {
-            let mut above = above.filter(|(_, target)| target.parent() == Some(releases));
+            let is_deployed = |link: &Path, target: &Path| {
+                target == folder || is_usual(link) && target.parent() == Some(releases)
+            };
+            let mut above = above.filter(|(link, target)| is_deployed(link, target));
             above.next()
         })?;
         Some(Release {
@@ -80,6 +86,12 @@ fn release(place: &Path, probe: &dyn Probe) -> Option<Release> {
             target,
         })
     })
+}
+
+/// Whether a link has a name by which the deployed release is usually known. Any other may lead to anything.
+fn is_usual(link: &Path) -> bool {
+    let name = link.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| USUAL.contains(&name))
 }
 
 /// The links in the root folder are those of the system, such as /bin.
@@ -189,6 +201,9 @@ mod tests {
         let links = &[("/srv/live", "/srv/app-7"), ("/srv/old", "/srv/app-6")];
         assert_eq!(told("/srv/app-7", links).len(), 1);
         assert_eq!(told("/srv/app-5", links).len(), 0, "any link might be");
+        let links = &[("/srv/app/prod", "releases/2")];
+        assert_eq!(told("/srv/app/releases/2", links).len(), 1);
+        assert_eq!(told("/srv/app/releases/1", links).len(), 0, "the same");
     }
 
     #[test]
@@ -196,5 +211,7 @@ mod tests {
         assert_eq!(told("/srv/app/current", CURRENT).len(), 0);
         assert_eq!(told("/usr/lib/app", &[("/lib", "usr/lib")]).len(), 0);
         assert_eq!(told("/var/app", &[("/var/run", "/run")]).len(), 0);
+        let links = &[("/srv/app/doc", "share/doc")];
+        assert_eq!(told("/srv/app/share/web", links).len(), 0);
     }
 }
