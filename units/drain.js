@@ -26,7 +26,7 @@ function subscribe(channel, listener) {
 /** Milliseconds from the beginning of the drain until connections without a request are closed. */
 const IDLE = 1000;
 
-/** HTTP/2 sessions that are open, with their servers. */
+/** HTTP/2 sessions that are open, with their servers and ports: a session that ends has none any more. */
 const sessions = new Map();
 
 const path = process.env.RSGEN_DRAIN;
@@ -35,7 +35,7 @@ if (path && builtin('worker_threads').isMainThread !== false) {
   subscribe('tracing:net.server.listen:asyncStart', ({ server }) => {
     if (server && /^Http2(Secure)?Server$/.test(server.constructor.name)) {
       server.on('session', (session) => {
-        sessions.set(session, server);
+        sessions.set(session, { server, localPort: session.socket.localPort });
         session.once('close', () => sessions.delete(session));
       });
     }
@@ -92,7 +92,7 @@ function drain() {
     }
   }
   // Sends GOAWAY; open streams are not cut.
-  sessions.forEach((server, session) => session.close());
+  sessions.forEach((_, session) => session.close());
   hold(servers);
 }
 
@@ -114,8 +114,8 @@ function hold(servers) {
     if (Date.now() - start > IDLE) {
       servers.forEach((server) => server.closeIdleConnections && server.closeIdleConnections());
     }
-    const isHeld = connections().some((socket) => servers.has(socket.server) && isOurs(socket, socket.server))
-      || Array.from(sessions).some(([session, server]) => isOurs(session.socket || {}, server));
+    const isHeld = connections().some((socket) => servers.has(socket.server) && isOurs(socket))
+      || Array.from(sessions.values()).some(isOurs);
     if (!isHeld) {
       closeSync(held);
       clearInterval(timer);
@@ -129,16 +129,17 @@ function hold(servers) {
 function belongs(list) {
   const places = list.split('\n').filter(Boolean);
   const hasPath = places.some((place) => place[0] === '/');
-  return (socket, server) => {
+  return (connection) => {
     if (places.length === 0) {
       return true;
     }
-    const port = socket.localPort;
+    const port = connection.localPort;
     if (port !== undefined) {
       return places.indexOf(String(port)) !== -1;
     }
     // The connection of a pipe has no name, and neither has a server that was given a descriptor.
-    return server._pipeName ? places.indexOf(server._pipeName) !== -1 : hasPath;
+    const pipe = connection.server._pipeName;
+    return pipe ? places.indexOf(pipe) !== -1 : hasPath;
   };
 }
 
