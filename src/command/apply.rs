@@ -26,6 +26,10 @@ pub(super) struct Prepared {
     pub(super) readdressed: Option<Move>,
     /// What becomes of the timer once the files are there.
     pub(super) timer: Timer,
+    /// Whether the app is a job.
+    pub(super) is_job: bool,
+    /// Whether the app was a job and lasts from now on, or the other way round.
+    pub(super) is_of_another_kind: bool,
 }
 
 /// What a deployment does to the timer of an app.
@@ -77,12 +81,14 @@ impl Move {
 
 impl Prepared {
     /// An app whose files stay as they are.
-    pub(super) fn unchanged(app: &str) -> Self {
+    pub(super) fn unchanged(app: &str, is_job: bool) -> Self {
         Self {
             app: app.to_owned(),
             changes: Vec::new(),
             readdressed: None,
             timer: Timer::None,
+            is_job,
+            is_of_another_kind: false,
         }
     }
 }
@@ -208,10 +214,17 @@ pub(super) fn prepare_units(
         _ => {}
     }
     changes.retain(|change| change.old != change.new);
+    let before = old.get(&layout.units.join(Units::of(&app.name).cluster()));
+    let was_job = match before {
+        Some(Content::File(cluster)) => generate::is_job(cluster),
+        _ => app.is_job(),
+    };
     Ok(Prepared {
         readdressed: readdressed(layout, &app, &old, &new),
         changes,
         timer,
+        is_job: app.is_job(),
+        is_of_another_kind: was_job != app.is_job(),
         app: app.name,
     })
 }

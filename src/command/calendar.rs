@@ -9,7 +9,7 @@ const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
 /// The times of an app that systemd does not take: the ecosystem file was read without it. Where there is no
 /// systemd-analyze(1), nothing is known.
 pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
-    let times = app.schedule.reload_schedule.iter();
+    let times = app.schedule().iter();
     let refused = times.filter_map(|time| Some((time, refusal(time)?)));
     refused
         .map(|(time, why)| {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::state;
 use crate::cluster::Cluster;
+use crate::generate;
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
 use crate::systemd::{self, ATTEMPTS, Job, JobResult, Manager, QueuedJob, Unit, Verb};
@@ -32,6 +33,9 @@ impl Jobs<'_> {
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
+        if generate::is_known_job(self.layout, app) {
+            return self.run_now(Verb::Start, app);
+        }
         self.run(Verb::Start, &Units::of(app).cluster())
     }
 
@@ -39,6 +43,9 @@ impl Jobs<'_> {
     pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Restarting(app));
         state::forget_deaths(self.layout, app, None);
+        if generate::is_known_job(self.layout, app) {
+            return self.run_now(Verb::Restart, app);
+        }
         self.run(Verb::Restart, &Units::of(app).cluster())
     }
 
@@ -46,11 +53,43 @@ impl Jobs<'_> {
     /// nothing for a connection that comes after the first instances are gone.
     pub(super) fn stop(&mut self, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
+        if generate::is_known_job(self.layout, app) {
+            return self.end_run(app);
+        }
         self.cut_short(&units.instances())?;
         for socket in units.sockets() {
             self.run(Verb::Stop, &socket)?;
         }
         self.run(Verb::Stop, &units.cluster())
+    }
+
+    /// Starts the timer of a job, and a run at once; waits for the end of the run, however long that takes.
+    fn run_now(&mut self, verb: Verb, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        self.run(Verb::Start, &units.timer())?;
+        let unit = units.cluster();
+        let job = self.manager.queue(verb, &unit)?;
+        loop {
+            match self.manager.wait(&job, GLANCE) {
+                Err(systemd::Error::TimedOut { .. }) => {}
+                Ok(JobResult::Done | JobResult::Skipped) => return Ok(()),
+                Ok(result) => return Err(self.failed(verb, &unit, result)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Stops the timer of a job, and the run that is under way.
+    fn end_run(&mut self, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        self.run(Verb::Stop, &units.timer())?;
+        self.run(Verb::Stop, &units.cluster())?;
+        for instance in self.manager.units(&units.instances())? {
+            if !instance.is_gone() {
+                self.run(Verb::Stop, &instance.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stops the timer of an app for good.

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::manual::Manual;
 use super::subcommand::Subcommand;
 use super::targets;
+use super::times::{self, Schedule};
 use crate::brake::Deaths;
 use crate::generate::sources;
 use crate::layout::Layout;
@@ -41,6 +42,11 @@ struct AppStatus {
     listen: Vec<String>,
     ready: usize,
     instances: Vec<InstanceStatus>,
+    /// For a job: `running`, `failed`, `waiting`, `stopped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<Schedule>,
 }
 
 /// One instance as scripts read it; a value that is not known is null.
@@ -48,7 +54,7 @@ struct AppStatus {
 struct InstanceStatus {
     number: u32,
     unit: String,
-    /// `online`, `starting`, `stopping`, `restarting`, `errored`, `stopped`.
+    /// `online`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
     status: &'static str,
     pid: Option<u32>,
     uptime_seconds: Option<u64>,
@@ -120,9 +126,10 @@ impl AppStatus {
         }
     }
 
-    /// A row for each instance, or one for the app if there is none.
+    /// A row for each instance, or one for the app if there is none. A job has a row of its own unless it runs.
     fn rows(&self, style: Style) -> Vec<Vec<Visible>> {
-        if !self.instances.is_empty() {
+        let is_idle = self.status.is_some_and(|status| status != "running");
+        if !self.instances.is_empty() && !is_idle {
             let rows = self.instances.iter().map(|i| row(style, self, i));
             return rows.collect();
         }
@@ -130,28 +137,37 @@ impl AppStatus {
         vec![vec![
             (&self.name).into(),
             dash(),
-            (&self.active_state).into(),
+            match self.status {
+                Some(status) => style.paint(status, colour(status)),
+                None => (&self.active_state).into(),
+            },
             dash(),
             dash(),
             dash(),
             dash(),
             self.addresses(),
-            "".into(),
+            match &self.schedule {
+                Some(schedule) if schedule.is_job() => schedule.told().into(),
+                _ => "".into(),
+            },
         ]]
     }
 }
 
-fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
-    let colour = match instance.status {
-        "online" => AnsiColor::Green,
-        "errored" => AnsiColor::Red,
+fn colour(status: &str) -> AnsiColor {
+    match status {
+        "online" | "running" | "waiting" => AnsiColor::Green,
+        "errored" | "failed" => AnsiColor::Red,
         _ => AnsiColor::Yellow,
-    };
+    }
+}
+
+fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
     let or_dash = |text: Option<String>| text.map_or_else(|| "-".into(), Visible::from);
     vec![
         (&app.name).into(),
         instance.number.to_string().into(),
-        style.paint(instance.status, colour),
+        style.paint(instance.status, colour(instance.status)),
         or_dash(instance.pid.map(|p| p.to_string())),
         or_dash(instance.uptime_seconds.map(table::span)),
         instance.restarts.to_string().into(),
@@ -169,16 +185,29 @@ fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppSt
     let state = layout.state(app);
     let units = Units::of(app);
     let cluster = manager.unit(&units.cluster())?;
-    let mut instances = Vec::new();
+    let mut loaded = Vec::new();
     for brief in manager.units(&units.instances())? {
         let Some(number) = units.number(&brief.name) else {
             continue;
         };
-        let unit = manager.unit(&brief.name)?;
-        let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)));
-        instances.push(instance(number, unit, deaths));
+        loaded.push((number, manager.unit(&brief.name)?));
     }
-    instances.sort_by_key(|i| i.number);
+    loaded.sort_by_key(|(number, _)| *number);
+    let (numbers, loaded): (Vec<u32>, Vec<Unit>) = loaded.into_iter().unzip();
+    let schedule = times::schedule(manager, units, &cluster, &loaded)?;
+    let job = schedule.as_ref().filter(|schedule| schedule.is_job());
+    let is_job = job.is_some();
+    let job = job.map(|schedule| schedule.status(&cluster));
+    let loaded = numbers.into_iter().zip(loaded);
+    let instances: Vec<InstanceStatus> = if is_job {
+        let of_run = loaded.filter(|(_, unit)| unit.active != ActiveState::Inactive);
+        of_run.map(|(number, unit)| of_job(number, unit)).collect()
+    } else {
+        let deaths = |number| Deaths::load(&Entry::new(&state, Name::Deaths(number)));
+        loaded
+            .map(|(number, unit)| instance(number, unit, deaths(number)))
+            .collect()
+    };
     let ready = instances.iter().filter(|i| i.status == "online").count();
     Ok(AppStatus {
         name: app.to_owned(),
@@ -186,7 +215,28 @@ fn status(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Result<AppSt
         listen,
         ready,
         instances,
+        status: job,
+        schedule,
     })
+}
+
+/// An instance of a job, which systemd calls `activating` while it runs.
+fn of_job(number: u32, unit: Unit) -> InstanceStatus {
+    let is_running = unit.active == ActiveState::Activating;
+    let uptime = unit.started_for().as_secs();
+    let failed = (unit.active == ActiveState::Failed).then(|| unit.why());
+    let status = match unit.active {
+        ActiveState::Failed => Some("failed"),
+        ActiveState::Activating => Some("running"),
+        _ => None,
+    };
+    let known = instance(number, unit, None);
+    InstanceStatus {
+        status: status.unwrap_or(known.status),
+        uptime_seconds: is_running.then_some(uptime),
+        reason: failed,
+        ..known
+    }
 }
 
 fn instance(number: u32, unit: Unit, deaths: Option<Deaths>) -> InstanceStatus {

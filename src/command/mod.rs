@@ -19,6 +19,7 @@ mod tail;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod times;
 mod unsupported;
 
 use std::ffi::OsString;

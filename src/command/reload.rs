@@ -77,8 +77,9 @@ pub(super) fn prepare(
     sink: &dyn Sink,
     app: &str,
 ) -> Result<Prepared, Failure> {
+    let is_job = generate::is_known_job(layout, app);
     let Some(source) = sources::find(layout, app) else {
-        return Ok(Prepared::unchanged(app));
+        return Ok(Prepared::unchanged(app, is_job));
     };
     let (_, parsed, report) = sources::read(layout, &source).map_err(Failure::invalid)?;
     selection::warn(sink, &report);
@@ -86,7 +87,7 @@ pub(super) fn prepare(
         let timer = parsed.timer().map_or(Timer::None, |_| Timer::Runs);
         return Ok(Prepared {
             timer,
-            ..Prepared::unchanged(app)
+            ..Prepared::unchanged(app, is_job)
         });
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
@@ -95,6 +96,17 @@ pub(super) fn prepare(
             "run `rsgen install {} --replace-listener`",
             source.path.display()
         )));
+    }
+    if prepared.is_of_another_kind {
+        let kind = if prepared.is_job {
+            "a job"
+        } else {
+            "an app that lasts"
+        };
+        return Err(Failure::failed(format!(
+            "`{app}` becomes {kind}, and a reload cannot do that"
+        ))
+        .help(format!("run `rsgen install {}`", source.path.display())));
     }
     apply::show(sink, std::slice::from_ref(&prepared), false);
     Ok(prepared)

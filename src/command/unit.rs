@@ -10,7 +10,7 @@ use super::context::Context;
 use super::manual::Manual;
 use super::subcommand;
 use crate::cluster::{self, Cluster, Stopped};
-use crate::contract::{Ended, Reload, Start, Step, Stop};
+use crate::contract::{Ended, Job, Reload, Start, Step, Stop};
 use crate::output::{Exit, Failure, Notice};
 use crate::unit::name::Units;
 use crate::walk::Plan;
@@ -40,6 +40,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Stop(stop) => self::stop(context, &stop),
         Step::Stopped(stop) => stopped(context, &stop),
         Step::Ended(ended) => self::ended(context, &ended),
+        Step::Job(job) => self::job(context, &job),
     }
 }
 
@@ -82,6 +83,18 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
     let wanted = how.wanted;
     sink.notice(&Notice::Said(&format!("{ready} of {wanted} serving")));
     Ok(())
+}
+
+fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
+    let cluster = cluster(context, &job.app);
+    let wanted = job.instances.resolve(context.host.cpus);
+    // A stop in the middle of a run is no failure of the job.
+    crate::sys::exit_on_sigterm();
+    let sink = context.sink;
+    cluster::job(context.manager()?, &cluster, wanted, &mut |line| {
+        sink.notice(&Notice::Said(line));
+    })
+    .map_err(|e| Failure::failed(e.to_string()))
 }
 
 fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {

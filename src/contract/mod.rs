@@ -24,6 +24,6 @@ pub use flags::Usage;
 pub use line::{Line, Text, Value};
 pub use run::{Policy, Run};
 pub use status::{ERRORED, final_statuses, is_final};
-pub use step::{Ended, Reload, Start, Step, Stop};
+pub use step::{Ended, Job, Reload, Start, Step, Stop};
 pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

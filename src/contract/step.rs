@@ -52,6 +52,15 @@ pub struct Stop {
     pub longest_stop: Option<Duration>,
 }
 
+/// `ExecStart=` of the cluster unit of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The app.
+    pub app: String,
+    /// How many instances run at once.
+    pub instances: Instances,
+}
+
 /// `ExecStopPost=` of an instance. In the unit of a template, `N` is [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended<N = u32> {
@@ -80,6 +89,8 @@ pub enum Step<N = u32> {
     Stopped(Stop),
     /// `ended`.
     Ended(Ended<N>),
+    /// `job`.
+    Job(Job),
 }
 
 impl<N: Value> Step<N> {
@@ -92,6 +103,7 @@ impl<N: Value> Step<N> {
             Self::Stop(stop) => stop.line("stop"),
             Self::Stopped(stop) => stop.line("stopped"),
             Self::Ended(ended) => ended.line(),
+            Self::Job(job) => job.line(),
         }
     }
 }
@@ -109,8 +121,9 @@ impl Step {
             Some("stop") => Stop::parse("stop", words).map(Self::Stop),
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
+            Some("job") => Job::parse(words).map(Self::Job),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped` or `ended`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended` or `job`"
                     .to_owned(),
             )),
         }
@@ -204,6 +217,23 @@ impl Stop {
         };
         words.end()?;
         Ok(stop)
+    }
+}
+
+impl Job {
+    fn line(&self) -> Line {
+        let Self { app, instances } = self;
+        Line::of("job").word(app).flag("--instances", instances)
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("job", words)?;
+        let job = Self {
+            app: words.word("its app")?,
+            instances: words.flag("--instances")?,
+        };
+        words.end()?;
+        Ok(job)
     }
 }
 

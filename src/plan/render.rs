@@ -180,7 +180,12 @@ fn instance<'a>(app: &'a App, source: Option<String>, layout: &Layout, host: Hos
         commands: commands::of_instance(app, layout, &files.by_worker),
         env: app.env.iter().map(|(k, v)| assignment(k, v)).collect(),
         env_file: files.by_systemd,
-        start_timeout: time::show(start_timeout(app)),
+        start_timeout: if app.is_job() {
+            let limit = app.times.run_timeout.map(time::show);
+            limit.unwrap_or_else(|| "infinity".to_owned())
+        } else {
+            time::show(start_timeout(app))
+        },
         errored: contract::ERRORED,
         prevent: prevent(),
         no_new_privileges: bind,

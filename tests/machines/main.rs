@@ -299,6 +299,9 @@ const PORTLESS: &[Spec] = specs![
 const SCHEDULE: &[Spec] = specs![
     schedule::an_app_is_reloaded_at_set_times_and_loses_nothing,
     schedule::a_timer_comes_and_goes_with_the_key,
+    schedule::a_job_is_run_at_once_by_hand_and_tells_how_it_went,
+    schedule::a_job_has_one_run_at_a_time_until_it_is_stopped,
+    schedule::an_app_that_lasts_becomes_a_job_and_a_job_an_app_that_lasts,
 ];
 
 const VALUES: &[Spec] = specs![
@@ -355,6 +358,7 @@ const USER: &[Spec] = specs![
     user::an_ordinary_user_has_a_cluster,
     user::a_sandbox_needs_no_privileges,
     user::one_whose_threads_wait_in_accept_is_drained_as_well,
+    user::schedules_are_kept,
     user::under_yama_the_helper_drains,
     user::the_helpers_drain_is_cut_short_as_well,
 ];

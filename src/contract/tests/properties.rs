@@ -103,7 +103,9 @@ fn steps() -> impl Strategy<Value = Step> {
             autorestart,
         },
     );
+    let job = (app(), instances()).prop_map(|(app, instances)| Job { app, instances });
     prop_oneof![
+        job.prop_map(Step::Job),
         start.prop_map(Step::Start),
         reloads().prop_map(Step::Reload),
         stop().prop_map(Step::Stop),
