@@ -29,7 +29,16 @@ pub(super) struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    /// Starts an app and waits until it serves.
+    /// Starts the timer of a job, which is what `all` and a file mean by its start. Whether the app is a job.
+    pub(super) fn arm(&mut self, app: &str) -> Result<bool, Failure> {
+        let is_job = generate::is_known_job(self.layout, app);
+        if is_job {
+            self.run(Verb::Start, &Units::of(app).timer())?;
+        }
+        Ok(is_job)
+    }
+
+    /// Starts an app and waits until it serves; runs a job and waits for its end.
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
@@ -88,6 +97,17 @@ impl Jobs<'_> {
             if !instance.is_gone() {
                 self.run(Verb::Stop, &instance.name)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Has systemd forget which units of an app have failed.
+    pub(super) fn forget_failures(&mut self, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let instances = self.manager.units(&units.instances())?;
+        let instances = instances.into_iter().map(|unit| unit.name);
+        for unit in instances.chain([units.cluster(), units.reloader()]) {
+            self.manager.reset_failed(&unit)?;
         }
         Ok(())
     }

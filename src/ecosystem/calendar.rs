@@ -145,7 +145,7 @@ fn are_numbers(word: &str, separators: &str) -> bool {
 }
 
 fn is_zone(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_uppercase())
+    (word.starts_with(|c: char| c.is_ascii_uppercase()) || word == "utc")
         && word
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))

@@ -135,7 +135,9 @@ pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut M
     assert_eq!(written(machine), ["began 0", "ended 0"]);
     machine.run(&["rsgen", "list"]).ok().says("done");
     machine.run(&["rsgen", "reload", "web"]).ok();
-    assert_eq!(written(machine).len(), 2, "a reload runs nothing");
+    machine.run(&["rsgen", "restart", "all"]).ok();
+    machine.run(&["rsgen", "start", ECOSYSTEM]).ok();
+    assert_eq!(written(machine).len(), 2, "none of these runs anything");
 
     machine.write("/srv/web/status", "3");
     let told = machine.run(&["rsgen", "start", "web"]).exits(1);
@@ -164,6 +166,8 @@ pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut M
     machine.run(&["rsgen", "start", "web"]).exits(1);
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(list.stdout.contains("timed out"), "{list:?}");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
 }
 
 pub(crate) fn a_job_has_one_run_at_a_time_until_it_is_stopped(machine: &mut Machine) {
