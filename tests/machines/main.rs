@@ -294,6 +294,7 @@ const POLKIT: &[Spec] = specs![
 const PORTLESS: &[Spec] = specs![
     portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
     portless::a_port_is_given_up_and_taken_again_when_told,
+    portless::a_node_program_says_when_it_is_ready_and_is_told_to_shut_down,
 ];
 
 const SCHEDULE: &[Spec] = specs![

@@ -71,6 +71,12 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
     let stamp = ["test", "-e", "/var/lib/systemd/timers/stamp-web.timer"];
     machine.run(&stamp).ok();
 
+    // Together with a version that does not start, the key goes and comes back.
+    let broken = without.replace("listen", "interpreter_args = \"--no-such-option\"\nlisten");
+    machine.write(file, &broken);
+    machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(timers(machine).starts_with("Sun "), "{}", timers(machine));
+
     machine.write(file, &without);
     machine.run(&["rsgen", "install", file]).ok();
     assert_eq!(timers(machine), "");
