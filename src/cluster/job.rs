@@ -12,15 +12,15 @@ use super::{Cluster, LOOK, stop};
 use crate::systemd::{ATTEMPTS, Error, Job, JobResult, Manager, Unit, Verb};
 use crate::visible::Visible;
 
-/// A run that was not good.
+/// A run that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Instances have failed.
     #[error("{failed} of {wanted} instances failed")]
     Failed {
-        /// How many.
+        /// The number of instances that failed.
         failed: usize,
-        /// Out of how many.
+        /// The number of instances.
         wanted: u32,
     },
     /// systemd could not be asked.
@@ -28,7 +28,7 @@ pub enum JobError {
     Systemd(#[from] Error),
 }
 
-/// The wait for the end of a job's instance is broken up like this.
+/// The longest wait before the job is looked at again.
 const WHILE: Duration = Duration::from_secs(10);
 
 /// Runs the instances once. `say` gets a line for each.
@@ -73,7 +73,7 @@ fn line(unit: &Unit, is_good: bool) -> String {
     format!("{name}: {}", unit.why())
 }
 
-/// Waits for the end of an instance; whether its job has found no fault. `None` when the run is being stopped.
+/// Waits for the end of an instance, and returns whether its job was done. `None` when the run is being stopped.
 fn outwait(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -105,7 +105,7 @@ fn outwait(
     }
 }
 
-/// Tells systemd how it goes; the time is without limit already.
+/// Tells systemd the status. More time is not asked for, since the start of the unit has no limit.
 fn tell(status: &str) {
     // Run by hand there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Status(Visible::line(status).as_str())]);

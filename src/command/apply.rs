@@ -24,7 +24,7 @@ pub(super) struct Prepared {
     pub(super) changes: Vec<Change>,
     /// The addresses of the app before and after, where they differ: a socket cannot change them while it listens.
     pub(super) readdressed: Option<Move>,
-    /// What becomes of the timer once the files are there.
+    /// The step for the timer once the files are written.
     pub(super) timer: Timer,
     /// Whether the app is a job.
     pub(super) is_job: bool,
@@ -32,7 +32,7 @@ pub(super) struct Prepared {
     pub(super) is_of_another_kind: bool,
 }
 
-/// What a deployment does to the timer of an app.
+/// The step of a deployment for the timer of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The app has none, and had none.
@@ -60,7 +60,7 @@ impl Move {
                 format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
             }
             (from, "") => {
-                format!("`{app}` listens on {from}; with an empty `listen` that is closed first")
+                format!("`{app}` listens on {from}; `listen = []` closes {from} first")
             }
             (from, to) => {
                 format!("`{app}` listens on {from}; moving it to {to} closes {from} first")
@@ -73,7 +73,7 @@ impl Move {
         let Self { from, to } = self;
         match (from.as_str(), to.as_str()) {
             ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
-            (from, "") => format!("`{app}` listens on {from}; a reload cannot close that"),
+            (from, "") => format!("`{app}` listens on {from}; a reload cannot close {from}"),
             (from, to) => format!("`{app}` listens on {from}; a reload cannot move it to {to}"),
         }
     }
@@ -167,7 +167,8 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// The changes of the pinned units of an app. Whether it is enabled does not change, but for a timer that comes or goes.
+/// The changes of the pinned units of an app. Whether the app is enabled does not change, except for a timer that is new or
+/// gone.
 pub(super) fn prepare_units(
     layout: &Layout,
     host: Host,
@@ -248,7 +249,7 @@ fn timer(
     }
 }
 
-/// Whether changes are about the schedule of an app alone, which no instance knows of.
+/// Whether changes concern the schedule of an app only, which does not affect the instances.
 pub(super) fn is_of_schedule(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);
     let (timer, reloader) = (units.timer(), units.reloader());

@@ -26,7 +26,7 @@ struct Last {
     ended: u64,
     seconds: f64,
     good: bool,
-    /// Why the last one was not good.
+    /// The reason when it was not good.
     reason: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn schedule(
     instances: &[Unit],
 ) -> Result<Option<Schedule>, Failure> {
     let timer = manager.timer(&units.timer())?;
-    // A timer of somebody else's may have the name.
+    // A user's own timer may have that name.
     let Some(timer) = timer.filter(|t| [units.cluster(), units.reloader()].contains(&t.starts))
     else {
         return Ok(None);

@@ -134,7 +134,7 @@ keys! {
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.
             rollout: Rollout = Rollout::read;
-            /// What happens at set times.
+            /// Runs and reloads at set times.
             times: Times = Times::read;
             /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");

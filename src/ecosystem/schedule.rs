@@ -1,4 +1,4 @@
-//! The keys that say what happens at set times: a job is started, an app that lasts is reloaded.
+//! The keys for set times, at which a job is started, or an app that lasts is reloaded.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::tables::read_directives;
 use crate::unit::directive::Section;
 
 keys! {
-    /// What happens at set times.
+    /// Runs and reloads at set times.
     pub struct Times {
         in Schedule {
             /// When a job is started: a time as systemd writes it, `"daily"` or `"Mon..Fri 06:30"`, one as cron writes it,
@@ -99,7 +99,7 @@ fn read_schedule(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> 
                 f.place(key),
                 format!("`{key}` is for an app that lasts, and `schedule` makes this one a job"),
             )
-            .help("leave it out: a job is started at its times alone, and READY and reloads are nothing to it"),
+            .help("leave it out: a job is started at its times only, and has neither READY nor reloads"),
         );
     }
     read_times(f, wanted)

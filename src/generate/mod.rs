@@ -197,7 +197,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
 pub fn foreign_unit(layout: &Layout, app: &App) -> Option<PathBuf> {
     let units = Units::of(&app.name);
     let mut names = units.files();
-    // A timer of somebody else's is no matter of an app without a schedule.
+    // An app without a schedule leaves a timer of that name alone.
     names.retain(|name| app.timer().is_some() || *name != units.timer());
     std::iter::once(&layout.units)
         .chain(&layout.vendor_units)

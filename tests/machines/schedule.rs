@@ -1,4 +1,4 @@
-//! What happens at set times: runs of jobs, and reloads of apps that last.
+//! Runs of jobs and reloads of apps at set times.
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
@@ -93,7 +93,8 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
     machine.write(ECOSYSTEM, &with.replace("Sun 04:00", "*-*-32 04:00"));
     let told = machine.run(&["rsgen", "check", ECOSYSTEM]).exits(3);
     assert!(
-        told.stderr.contains("systemd takes `*-*-32 04:00`"),
+        told.stderr
+            .contains("systemd does not accept `*-*-32 04:00`"),
         "{told:?}"
     );
 }
@@ -104,7 +105,7 @@ fn write_job(machine: &Machine, more: &str) {
     machine.write(ECOSYSTEM, &format!("{text}{more}\n"));
 }
 
-/// What the programs of the job have written.
+/// The lines that the programs of the job have written.
 fn written(machine: &Machine) -> Vec<String> {
     machine.run(&["journalctl", "--sync"]).ok();
     let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();

@@ -278,8 +278,8 @@ fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
         (
             "listen = 3000",
             "listen = []",
-            "`web` listens on 3000; with an empty `listen` that is closed first",
-            "`web` listens on 3000; a reload cannot close that",
+            "`web` listens on 3000; `listen = []` closes 3000 first",
+            "`web` listens on 3000; a reload cannot close 3000",
         ),
         (
             "listen = []",
