@@ -92,17 +92,21 @@ pub fn marked(text: &str) -> Option<(String, Instances)> {
 /// Whether the pinned units of an app are those of a job.
 #[must_use]
 pub fn is_pinned_job(layout: &Layout, app: &str) -> bool {
+    pinned_cluster(layout, app).is_some_and(|text| is_job(&text))
+}
+
+/// The text of the pinned cluster unit of an app.
+fn pinned_cluster(layout: &Layout, app: &str) -> Option<String> {
     let unit = Units::of(app).cluster();
     let mut folders = std::iter::once(&layout.units).chain(&layout.vendor_units);
-    let text = folders.find_map(|dir| files::ours(&dir.join(&unit)));
-    text.is_some_and(|text| is_job(&text))
+    folders.find_map(|dir| files::ours(&dir.join(&unit)))
 }
 
 /// Whether an app is a job, by the units or else by the file that they are generated from.
 #[must_use]
 pub fn is_known_job(layout: &Layout, app: &str) -> bool {
-    if pinned_apps(layout).contains_key(app) {
-        return is_pinned_job(layout, app);
+    if let Some(text) = pinned_cluster(layout, app) {
+        return is_job(&text);
     }
     let loaded = sources::find(layout, app).and_then(|s| sources::load(layout, &s).ok());
     loaded.is_some_and(|(_, app)| app.is_job())
