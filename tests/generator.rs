@@ -107,6 +107,37 @@ fn an_app_that_is_not_pinned_gets_its_whole_set() {
 }
 
 #[test]
+fn a_job_is_started_by_its_timer_alone() {
+    let root = Root::new();
+    let job = WEB.replace("listen = 3000", "schedule = \"daily\"");
+    root.write("usr/lib/rsgen/web.toml", &job);
+    assert_eq!(root.generate(), 0);
+    let units = ["web.service", "web.timer", "web@.service"];
+    let link = "timers.target.wants/web.timer";
+    assert_eq!(root.written(), set(units.into_iter().chain([link])));
+    // Pinned, no instance is wanted for this machine's number either.
+    for unit in units {
+        let text = fs::read(root.path("out").join(unit)).unwrap();
+        fs::write(root.path("etc/systemd/system").join(unit), text).unwrap();
+    }
+    assert_eq!(root.generate(), 0);
+    assert_eq!(root.written(), set([]));
+}
+
+#[test]
+fn a_timer_of_somebody_elses_is_in_the_way_of_a_schedule_only() {
+    let root = Root::new();
+    root.write("etc/systemd/system/web.timer", "[Timer]\nOnBootSec=1h\n");
+    root.write("usr/lib/rsgen/web.toml", WEB);
+    root.generate();
+    assert_eq!(root.written(), set(ALL_OF_WEB));
+    let scheduled = format!("{WEB}reload_schedule = \"daily\"\n");
+    root.write("usr/lib/rsgen/web.toml", &scheduled);
+    root.generate();
+    assert_eq!(root.written(), set([]));
+}
+
+#[test]
 fn running_it_twice_changes_nothing() {
     let root = Root::new();
     root.write("etc/rsgen/web.toml", WEB);

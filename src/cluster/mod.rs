@@ -1,4 +1,4 @@
-//! The commands that the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped
+//! The commands that the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped, job
 //! and ended, see the templates.
 //!
 //! None of these decides what an instance is; that is in the units. Each looks at systemd, does one
@@ -7,6 +7,7 @@
 
 mod ended;
 pub mod hold_off;
+mod job;
 mod journal;
 pub mod lines;
 mod loss;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 pub use ended::{Ended, ended};
+pub use job::{JobError, job};
 pub use loss::loss;
 pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};

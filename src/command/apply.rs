@@ -24,11 +24,15 @@ pub(super) struct Prepared {
     pub(super) changes: Vec<Change>,
     /// The addresses of the app before and after, where they differ: a socket cannot change them while it listens.
     pub(super) readdressed: Option<Move>,
-    /// What becomes of the timer once the files are there.
+    /// The step for the timer once the files are written.
     pub(super) timer: Timer,
+    /// Whether the app is a job.
+    pub(super) is_job: bool,
+    /// Whether the app was a job and lasts from now on, or the other way round.
+    pub(super) is_of_another_kind: bool,
 }
 
-/// What a deployment does to the timer of an app.
+/// The step of a deployment for the timer of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The app has none, and had none.
@@ -56,7 +60,7 @@ impl Move {
                 format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
             }
             (from, "") => {
-                format!("`{app}` listens on {from}; with an empty `listen` that is closed first")
+                format!("`{app}` listens on {from}; `listen = []` closes {from} first")
             }
             (from, to) => {
                 format!("`{app}` listens on {from}; moving it to {to} closes {from} first")
@@ -69,7 +73,7 @@ impl Move {
         let Self { from, to } = self;
         match (from.as_str(), to.as_str()) {
             ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
-            (from, "") => format!("`{app}` listens on {from}; a reload cannot close that"),
+            (from, "") => format!("`{app}` listens on {from}; a reload cannot close {from}"),
             (from, to) => format!("`{app}` listens on {from}; a reload cannot move it to {to}"),
         }
     }
@@ -77,12 +81,14 @@ impl Move {
 
 impl Prepared {
     /// An app whose files stay as they are.
-    pub(super) fn unchanged(app: &str) -> Self {
+    pub(super) fn unchanged(app: &str, is_job: bool) -> Self {
         Self {
             app: app.to_owned(),
             changes: Vec::new(),
             readdressed: None,
             timer: Timer::None,
+            is_job,
+            is_of_another_kind: false,
         }
     }
 }
@@ -152,7 +158,8 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// The changes of the pinned units of an app. Whether it is enabled does not change, but for a timer that comes or goes.
+/// The changes of the pinned units of an app. Whether the app is enabled does not change, except for a timer that is new or
+/// gone.
 pub(super) fn prepare_units(
     layout: &Layout,
     host: Host,
@@ -199,10 +206,17 @@ pub(super) fn prepare_units(
         _ => {}
     }
     changes.retain(|change| change.old != change.new);
+    let before = old.get(&layout.units.join(Units::of(&app.name).cluster()));
+    let was_job = match before {
+        Some(Content::File(cluster)) => generate::is_job(cluster),
+        _ => app.is_job(),
+    };
     Ok(Prepared {
         readdressed: readdressed(layout, &app, &old, &new),
         changes,
         timer,
+        is_job: app.is_job(),
+        is_of_another_kind: was_job != app.is_job(),
         app: app.name,
     })
 }
@@ -226,7 +240,7 @@ fn timer(
     }
 }
 
-/// Whether changes are about the schedule of an app alone, which no instance knows of.
+/// Whether changes concern the schedule of an app only, which does not affect the instances.
 pub(super) fn is_of_schedule(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);
     let (timer, reloader) = (units.timer(), units.reloader());

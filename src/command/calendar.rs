@@ -1,4 +1,4 @@
-//! Times of a calendar, as the systemd of this host reads them.
+//! Calendar expressions, checked by the systemd of this host.
 
 use std::process::{Command, Stdio};
 
@@ -6,14 +6,14 @@ use crate::ecosystem::{App, Diagnostic};
 
 const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
 
-/// The times of an app that systemd does not take: the ecosystem file was read without it. Where there is no
-/// systemd-analyze(1), nothing is known.
+/// The times of an app that systemd does not accept. The reader of the ecosystem file checks only their form. Without
+/// systemd-analyze(1) there are no faults.
 pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
-    let times = app.schedule.reload_schedule.iter();
+    let times = app.schedule().iter();
     let refused = times.filter_map(|time| Some((time, refusal(time)?)));
     refused
         .map(|(time, why)| {
-            let fault = format!("systemd takes `{time}` for no time of a calendar: {why}");
+            let fault = format!("systemd does not accept `{time}` as a calendar expression: {why}");
             Diagnostic::error(app.schedule_span.clone(), fault)
                 .help("see systemd.time(7), and try it with `systemd-analyze calendar`")
         })
@@ -40,7 +40,7 @@ fn refusal(time: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Every host of the tests has systemd's programs, though not every one has it running.
+    /// Every host of the tests has the programs of systemd, even where another init runs.
     #[test]
     fn systemd_itself_reads_what_cron_was_translated_to() {
         for time in [

@@ -131,6 +131,10 @@ pub(super) fn deploy(
     prepared: &[Prepared],
     goal: Goal,
 ) -> Result<Outcome, Failure> {
+    for other in prepared.iter().filter(|p| p.is_of_another_kind) {
+        jobs.stop(&other.app)?;
+        state::forget_deaths(jobs.layout, &other.app, None);
+    }
     for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
         let units = Units::of(&moved.app);
         jobs.run(Verb::Stop, &units.cluster())?;
@@ -218,6 +222,10 @@ pub(super) fn foresee(
 }
 
 fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
+    // The next run of a job is of the new version. One that is under way is left alone.
+    if prepared.is_job {
+        return Ok(Action::Nothing);
+    }
     let unit = jobs.manager.unit(&Units::of(&prepared.app).cluster())?;
     let is_up = matches!(unit.active, ActiveState::Active | ActiveState::Reloading);
     if !is_up || prepared.readdressed.is_some() {

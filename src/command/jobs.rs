@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::waiting::Waiting;
 use super::{hint, last_words, state};
+use crate::generate;
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Manager, QueuedJob, Unit, Verb};
@@ -27,10 +28,22 @@ pub(super) struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    /// Starts an app and waits until it serves.
+    /// Starts the timer of a job, which is what `all` and a file mean by its start. Whether the app is a job.
+    pub(super) fn arm(&mut self, app: &str) -> Result<bool, Failure> {
+        let is_job = generate::is_known_job(self.layout, app);
+        if is_job {
+            self.run(Verb::Start, &Units::of(app).timer())?;
+        }
+        Ok(is_job)
+    }
+
+    /// Starts an app and waits until it serves; runs a job and waits for its end.
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
+        if generate::is_known_job(self.layout, app) {
+            return self.run_now(Verb::Start, app);
+        }
         self.run(Verb::Start, &Units::of(app).cluster())?;
         self.all_serve(app)
     }
@@ -39,6 +52,9 @@ impl Jobs<'_> {
     pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Restarting(app));
         state::forget_deaths(self.layout, app, None);
+        if generate::is_known_job(self.layout, app) {
+            return self.run_now(Verb::Restart, app);
+        }
         self.run(Verb::Restart, &Units::of(app).cluster())?;
         self.all_serve(app)
     }
@@ -47,11 +63,54 @@ impl Jobs<'_> {
     /// nothing for a connection that comes after the first instances are gone.
     pub(super) fn stop(&mut self, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
+        if generate::is_known_job(self.layout, app) {
+            return self.end_run(app);
+        }
         self.cut_short(&units.instances())?;
         for socket in units.sockets() {
             self.run(Verb::Stop, &socket)?;
         }
         self.run(Verb::Stop, &units.cluster())
+    }
+
+    /// Starts the timer of a job, and a run at once; waits for the end of the run, however long that takes.
+    fn run_now(&mut self, verb: Verb, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        self.run(Verb::Start, &units.timer())?;
+        let unit = units.cluster();
+        let job = self.manager.queue(verb, &unit)?;
+        loop {
+            match self.manager.wait(&job, GLANCE) {
+                Err(systemd::Error::TimedOut { .. }) => {}
+                Ok(JobResult::Done | JobResult::Skipped) => return Ok(()),
+                Ok(result) => return Err(self.failed(verb, &unit, result)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Stops the timer of a job, and the run that is under way.
+    fn end_run(&mut self, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        self.run(Verb::Stop, &units.timer())?;
+        self.run(Verb::Stop, &units.cluster())?;
+        for instance in self.manager.units(&units.instances())? {
+            if !instance.is_gone() {
+                self.run(Verb::Stop, &instance.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has systemd forget which units of an app have failed.
+    pub(super) fn forget_failures(&mut self, app: &str) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let instances = self.manager.units(&units.instances())?;
+        let instances = instances.into_iter().map(|unit| unit.name);
+        for unit in instances.chain([units.cluster(), units.reloader()]) {
+            self.manager.reset_failed(&unit)?;
+        }
+        Ok(())
     }
 
     /// Stops the timer of an app for good.

@@ -1,7 +1,5 @@
 //! `rsgen list`: every app, and the state of each of its instances.
 
-use std::time::Duration;
-
 use anstyle::AnsiColor;
 use clap::Args;
 use serde::Serialize;
@@ -10,15 +8,12 @@ use super::context::Context;
 use super::hint;
 use super::last_words;
 use super::manual::Manual;
+use super::status::{AppStatus, InstanceStatus, LastEnd};
 use super::subcommand::Subcommand;
 use super::targets;
-use crate::brake::Deaths;
-use crate::generate::sources;
 use crate::layout::{Layout, Scope};
 use crate::output::{Exit, Failure, Shown, Style, table};
-use crate::state::{Entry, Name};
-use crate::systemd::{ActiveState, Manager, Unit};
-use crate::unit::name::Units;
+use crate::systemd::{ActiveState, Manager};
 use crate::visible::Visible;
 
 /// List apps and their instances
@@ -44,46 +39,6 @@ pub(super) struct Listing {
     /// What errored instances have written, for people.
     #[serde(skip)]
     words: Vec<Visible>,
-}
-
-/// One app as scripts read it.
-#[derive(Debug, Serialize)]
-struct AppStatus {
-    name: String,
-    /// `ActiveState=` of the cluster unit.
-    active_state: String,
-    listen: Vec<String>,
-    /// `ActiveState=` of the watch unit; null for an app that is not watched.
-    watch: Option<String>,
-    ready: usize,
-    /// The number of instances that the app should have.
-    wanted: Option<u32>,
-    instances: Vec<InstanceStatus>,
-}
-
-/// One instance as scripts read it; a value that is not known is null.
-#[derive(Debug, Serialize)]
-struct InstanceStatus {
-    number: u32,
-    unit: String,
-    /// `online`, `starting`, `stopping`, `restarting`, `errored`, `stopped`.
-    status: &'static str,
-    pid: Option<u32>,
-    uptime_seconds: Option<u64>,
-    restarts: u32,
-    memory_bytes: Option<u64>,
-    cpu_seconds: Option<f64>,
-    /// The reason for which the instance is not online.
-    reason: Option<String>,
-    /// How the run before this one ended, if it did so by itself since the app was last started or reloaded.
-    last_end: Option<LastEnd>,
-}
-
-/// The end of a run.
-#[derive(Debug, Serialize)]
-struct LastEnd {
-    reason: String,
-    seconds_ago: u64,
 }
 
 impl Subcommand for List {
@@ -133,7 +88,9 @@ pub(super) fn listing(
     cpus: u32,
     apps: &[String],
 ) -> Result<Listing, Failure> {
-    let apps = apps.iter().map(|app| status(manager, layout, cpus, app));
+    let apps = apps
+        .iter()
+        .map(|app| AppStatus::of(manager, layout, cpus, app));
     Ok(Listing {
         apps: apps.collect::<Result<_, _>>()?,
         only_failed: false,
@@ -205,7 +162,7 @@ impl AppStatus {
         let wanted = usize::try_from(self.wanted?).ok()?;
         let is_down = self.active_state == ActiveState::Inactive.to_string();
         let (name, ready) = (&self.name, self.ready);
-        (ready < wanted && !is_down)
+        (ready < wanted && !is_down && self.status.is_none())
             .then(|| Visible::line(&format!("{name}: {ready} of {wanted} serving")))
     }
 
@@ -217,9 +174,10 @@ impl AppStatus {
         }
     }
 
-    /// A row for each instance, or one for the app if there is none.
+    /// A row for each instance, or one for the app if there is none. A job has a row of its own unless it runs.
     fn rows(&self, style: Style) -> Vec<Vec<Visible>> {
-        if !self.instances.is_empty() {
+        let is_idle = self.status.is_some_and(|status| status != "running");
+        if !self.instances.is_empty() && !is_idle {
             let rows = self.instances.iter().map(|i| row(style, self, i));
             return rows.collect();
         }
@@ -227,28 +185,37 @@ impl AppStatus {
         vec![vec![
             (&self.name).into(),
             dash(),
-            (&self.active_state).into(),
+            match self.status {
+                Some(status) => style.paint(status, colour(status)),
+                None => (&self.active_state).into(),
+            },
             dash(),
             dash(),
             dash(),
             dash(),
             self.addresses(),
-            "".into(),
+            match &self.schedule {
+                Some(schedule) if schedule.is_job() => schedule.told().into(),
+                _ => "".into(),
+            },
         ]]
     }
 }
 
-fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
-    let colour = match instance.status {
-        "online" => AnsiColor::Green,
-        "errored" => AnsiColor::Red,
+fn colour(status: &str) -> AnsiColor {
+    match status {
+        "online" | "running" | "waiting" => AnsiColor::Green,
+        "errored" | "failed" => AnsiColor::Red,
         _ => AnsiColor::Yellow,
-    };
+    }
+}
+
+fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
     let or_dash = |text: Option<String>| text.map_or_else(|| "-".into(), Visible::from);
     vec![
         (&app.name).into(),
         instance.number.to_string().into(),
-        style.paint(instance.status, colour),
+        style.paint(instance.status, colour(instance.status)),
         or_dash(instance.pid.map(|p| p.to_string())),
         or_dash(instance.uptime_seconds.map(table::span)),
         instance.restarts.to_string().into(),
@@ -279,99 +246,4 @@ fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
         },
         _ => String::new(),
     }
-}
-
-fn status(
-    manager: &mut dyn Manager,
-    layout: &Layout,
-    cpus: u32,
-    app: &str,
-) -> Result<AppStatus, Failure> {
-    let listen = sources::find(layout, app)
-        .and_then(|s| sources::load(layout, &s).ok())
-        .map(|(_, a)| a.listen.iter().map(ToString::to_string).collect())
-        .unwrap_or_default();
-    let state = layout.state(app);
-    let units = Units::of(app);
-    let cluster = manager.unit(&units.cluster())?;
-    let watch = manager.unit(&units.watch())?;
-    let is_watched = watch.load == "loaded";
-    let watch = is_watched.then(|| watch.active.to_string());
-    let mut instances = Vec::new();
-    for brief in manager.units(&units.instances())? {
-        let Some(number) = units.number(&brief.name) else {
-            continue;
-        };
-        let unit = manager.unit(&brief.name)?;
-        let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)));
-        instances.push(instance(number, unit, deaths, manager.now()));
-    }
-    instances.sort_by_key(|i| i.number);
-    let ready = instances.iter().filter(|i| i.status == "online").count();
-    Ok(AppStatus {
-        name: app.to_owned(),
-        active_state: cluster.active.to_string(),
-        listen,
-        watch,
-        ready,
-        wanted: targets::size(layout, cpus, app),
-        instances,
-    })
-}
-
-/// The reason for which an instance died last, if that is known.
-pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> {
-    let number = Units::of(app).number(&unit.name)?;
-    let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
-    Some(deaths.reason).filter(|reason| !reason.is_empty())
-}
-
-fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> InstanceStatus {
-    let online = unit.active == ActiveState::Active;
-    let status = match unit.active {
-        ActiveState::Active | ActiveState::Reloading => "online",
-        ActiveState::Activating if unit.sub == "auto-restart" => "restarting",
-        ActiveState::Activating => "starting",
-        ActiveState::Deactivating => "stopping",
-        ActiveState::Failed => "errored",
-        ActiveState::Inactive => "stopped",
-    };
-    let deaths = deaths.filter(|d| !d.reason.is_empty());
-    let last_end = deaths.as_ref().map(|deaths| LastEnd {
-        reason: deaths.reason.clone(),
-        seconds_ago: now.saturating_sub(deaths.last).as_secs(),
-    });
-    let last = deaths
-        .filter(|_| !online && !unit.is_unusable())
-        .map(|deaths| deaths.reason);
-    let reason = match status {
-        "errored" => Some(last.unwrap_or_else(|| unit.why())),
-        "restarting" => last,
-        _ => None,
-    };
-    InstanceStatus {
-        number,
-        status,
-        pid: (unit.main_pid != 0).then_some(unit.main_pid),
-        uptime_seconds: online.then(|| unit.active_for().as_secs()),
-        restarts: unit.n_restarts,
-        memory_bytes: unit.memory_current.or_else(|| resident(unit.main_pid)),
-        cpu_seconds: unit
-            .cpu_usage_nsec
-            .map(|n| Duration::from_nanos(n).as_secs_f64()),
-        reason,
-        last_end,
-        unit: unit.name,
-    }
-}
-
-/// The resident memory of the main process by proc(5), for hosts whose control groups do not count memory.
-fn resident(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .ok()
-        .map(|kb| kb * 1024)
 }

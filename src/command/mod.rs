@@ -19,11 +19,13 @@ mod power;
 mod selection;
 mod serving;
 mod state;
+mod status;
 mod subcommand;
 mod tail;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod times;
 mod unapplied;
 mod unsupported;
 mod waiting;

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::layout::Scope;
 use crate::output::Colour;
+use crate::unit::name::{Member, parse_service};
 
 /// Options of every subcommand.
 #[derive(Debug, Args)]
@@ -57,4 +58,12 @@ pub(super) struct Targets {
     /// Of an ecosystem file, only these apps
     #[arg(long, value_name = "APP", value_delimiter = ',')]
     pub(super) only: Vec<String>,
+}
+
+impl Targets {
+    /// Whether an app is called by its own name, and not meant as one of `all` or of a file.
+    pub(super) fn name(&self, app: &str) -> bool {
+        let named = |word: &String| parse_service(word) == Some((app, Member::Cluster));
+        self.targets.iter().any(named)
+    }
 }

@@ -135,8 +135,9 @@ pub(super) fn prepare(
     sink: &dyn Sink,
     app: &str,
 ) -> Result<Prepared, Failure> {
+    let is_job = generate::is_known_job(layout, app);
     let Some(source) = sources::find(layout, app) else {
-        return Ok(Prepared::unchanged(app));
+        return Ok(Prepared::unchanged(app, is_job));
     };
     let (text, parsed, mut report) = sources::read(layout, &source).map_err(Failure::invalid)?;
     let host_probe = HostProbe::new(None, layout);
@@ -146,11 +147,22 @@ pub(super) fn prepare(
         let timer = parsed.timer().map_or(Timer::None, |_| Timer::Runs);
         return Ok(Prepared {
             timer,
-            ..Prepared::unchanged(app)
+            ..Prepared::unchanged(app, is_job)
         });
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
     refuse_readdressing(&prepared, &source.path.display().to_string())?;
+    if prepared.is_of_another_kind {
+        let kind = if prepared.is_job {
+            "a job"
+        } else {
+            "an app that lasts"
+        };
+        return Err(Failure::failed(format!(
+            "`{app}` becomes {kind}, and a reload cannot do that"
+        ))
+        .help(format!("run `rsgen install {}`", source.path.display())));
+    }
     apply::show(sink, std::slice::from_ref(&prepared), false);
     Ok(prepared)
 }

@@ -38,17 +38,13 @@ impl Subcommand for Reset {
                 Target::Instance(app, number) => (app, Some(*number)),
             };
             state::forget_deaths(jobs.layout, app, number);
-            let units = if let Some(number) = number {
-                vec![Units::of(app).instance(number)]
-            } else {
-                let instances = jobs.manager.units(&Units::of(app).instances())?;
-                let instances = instances.into_iter().map(|unit| unit.name);
-                instances.chain([Units::of(app).cluster()]).collect()
-            };
-            for unit in units {
-                jobs.manager.reset_failed(&unit)?;
+            match number {
+                Some(number) => {
+                    let unit = Units::of(app).instance(number);
+                    Ok(jobs.manager.reset_failed(&unit)?)
+                }
+                None => jobs.forget_failures(app),
             }
-            Ok(())
         })
     }
 }

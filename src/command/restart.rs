@@ -35,6 +35,7 @@ impl Subcommand for Restart {
             &self.targets,
             "restart",
             |jobs, target| match target {
+                Target::App(app) if !self.targets.name(app) && jobs.arm(app)? => Ok(()),
                 Target::App(app) => jobs.restart(app),
                 Target::Instance(app, number) => jobs.restart_instance(app, *number),
             },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::jobs::{Jobs, TICK};
 use super::last_words;
-use super::{hint, list};
+use super::{hint, status};
 use crate::output::{Failure, Notice};
 use crate::systemd::{ActiveState, Brief, QueuedJob};
 use crate::unit::name::Units;
@@ -33,7 +33,7 @@ impl Jobs<'_> {
         for line in last_words::of_unit(self.layout, &unit) {
             self.sink.notice(&Notice::LastWord(&line));
         }
-        let why = list::reason(self.layout, app, &unit).unwrap_or_else(|| unit.why());
+        let why = status::reason(self.layout, app, &unit).unwrap_or_else(|| unit.why());
         let (all, down, name) = (instances.len(), down.len(), &unit.name);
         let serving = all - down;
         let message = format!("{app}: {serving} of {all} serving; {name}: {why}");

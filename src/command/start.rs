@@ -23,6 +23,10 @@ impl Subcommand for Start {
         examples: &[
             ("rsgen start web", "Starts all instances of an app."),
             ("rsgen start web@1", "Starts one instance."),
+            (
+                "rsgen start backup",
+                "Runs a job at once and waits for its end; of `all`, only the timers of jobs are started.",
+            ),
         ],
     };
 
@@ -32,6 +36,7 @@ impl Subcommand for Start {
             &self.targets,
             "start",
             |jobs, target| match target {
+                Target::App(app) if !self.targets.name(app) && jobs.arm(app)? => Ok(()),
                 Target::App(app) => jobs.start(app),
                 Target::Instance(app, number) => jobs.start_instance(app, *number),
             },

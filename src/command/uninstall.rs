@@ -86,6 +86,8 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
         jobs.stop_timer(app)?;
     }
     jobs.stop(app)?;
+    // A unit that has failed would stay loaded without its file.
+    jobs.forget_failures(app)?;
     files::apply(changes).map_err(Failure::failed)?;
     state::remove(jobs.layout, app);
     jobs.manager.daemon_reload()?;

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::manual::Manual;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
-use crate::contract::{Ended, Reload, Start, Step, Stop, Watch};
+use crate::contract::{Ended, Job, Reload, Start, Step, Stop, Watch};
 use crate::layout::Scope;
 use crate::log;
 use crate::output::{Exit, Failure, Notice};
@@ -44,6 +44,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Stopped(stop) => stopped(context, &stop),
         Step::Ended(ended) => self::ended(context, &ended),
         Step::Watch(watch) => self::watch(context, &watch),
+        Step::Job(job) => self::job(context, &job),
     }
 }
 
@@ -86,6 +87,18 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
     let wanted = how.wanted;
     sink.notice(&Notice::Said(&format!("{ready} of {wanted} serving")));
     Ok(())
+}
+
+fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
+    let cluster = cluster(context, &job.app);
+    let wanted = job.instances.resolve(context.host.cpus);
+    // A stop in the middle of a run is no failure of the job.
+    crate::sys::exit_on_sigterm();
+    let sink = context.sink;
+    cluster::job(context.manager()?, &cluster, wanted, &mut |line| {
+        sink.notice(&Notice::Said(line));
+    })
+    .map_err(|e| Failure::failed(e.to_string()))
 }
 
 fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {

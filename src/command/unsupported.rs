@@ -14,7 +14,7 @@ pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnost
         (Section::Unit, &app.unit),
         (Section::Service, &app.service),
         (Section::Socket, &app.socket),
-        (Section::Timer, &app.schedule.timer),
+        (Section::Timer, &app.times.timer),
     ];
     for (section, directives) in tables {
         faults.extend(ignored(app, section, directives, version));

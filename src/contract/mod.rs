@@ -28,7 +28,7 @@ pub use flags::Usage;
 pub use line::{Line, Text, Value};
 pub use run::{Policy, Run};
 pub use status::{ERRORED, Statuses, final_statuses, is_final};
-pub use step::{Ended, Reload, Start, Step, Stop};
+pub use step::{Ended, Job, Reload, Start, Step, Stop};
 pub use watch::Watch;
 pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

@@ -53,6 +53,15 @@ pub struct Stop {
     pub longest_stop: Option<Duration>,
 }
 
+/// `ExecStart=` of the cluster unit of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The app.
+    pub app: String,
+    /// How many instances run at once.
+    pub instances: Instances,
+}
+
 /// `ExecStopPost=` of an instance. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended<N = u32, F = PathBuf> {
@@ -87,6 +96,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Ended(Ended<N, F>),
     /// `watch`.
     Watch(Watch),
+    /// `job`.
+    Job(Job),
 }
 
 impl<N: Value, F: Value> Step<N, F> {
@@ -100,6 +111,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Stopped(stop) => stop.line("stopped"),
             Self::Ended(ended) => ended.line(),
             Self::Watch(watch) => watch.line(),
+            Self::Job(job) => job.line(),
         }
     }
 }
@@ -118,8 +130,9 @@ impl Step {
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
             Some("watch") => Watch::parse(words).map(Self::Watch),
+            Some("job") => Job::parse(words).map(Self::Job),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended` or `watch`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `job` or `watch`"
                     .to_owned(),
             )),
         }
@@ -213,6 +226,23 @@ impl Stop {
         };
         words.end()?;
         Ok(stop)
+    }
+}
+
+impl Job {
+    fn line(&self) -> Line {
+        let Self { app, instances } = self;
+        Line::of("job").word(app).flag("--instances", instances)
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("job", words)?;
+        let job = Self {
+            app: words.word("its app")?,
+            instances: words.flag("--instances")?,
+        };
+        words.end()?;
+        Ok(job)
     }
 }
 

@@ -13,15 +13,16 @@ use nix::sys::signalfd::SignalFd;
 use sd_notify::NotifyState;
 
 use super::bounded;
-use super::connections::{self, Count};
+use super::connections;
 use super::kinds::{self, Listener, Means};
 use super::look::{self, Look};
 use super::notice::Notice;
+use super::said::{goes_on, overdue};
 use crate::contract::{Drain, Handover};
 use crate::log::say;
 use crate::peer::control_group::ControlGroup;
 use crate::peer::process::{Process, Socket};
-use crate::peer::{descriptors, filters, manager, tracee, yama};
+use crate::peer::{descriptors, filters, manager, tracee};
 use crate::sys::{entry, socket};
 
 /// The pause between two looks at the connections.
@@ -32,21 +33,6 @@ const LOOK_LATER: Duration = Duration::from_millis(100);
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// The longest drain while the machine shuts down, which waits for every unit.
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
-
-/// Logs that the instance is stopped without having been drained.
-pub(super) fn without(error: &io::Error) {
-    say(4, &format!("stops without a drain: {}", reason(error)));
-}
-
-/// The error, and the setting of Yama if that may be the cause.
-fn reason(error: &io::Error) -> String {
-    match (error.kind(), yama::scope()) {
-        (io::ErrorKind::PermissionDenied, scope @ 1..) => {
-            format!("{error}; `kernel.yama.ptrace_scope` is {scope}")
-        }
-        _ => error.to_string(),
-    }
-}
 
 /// A drain in progress.
 pub(super) struct Draining<'a> {
@@ -305,15 +291,6 @@ impl<'a> Draining<'a> {
     }
 }
 
-/// Says that a process could not be silenced.
-fn goes_on(pid: i32, error: &io::Error) {
-    let why = reason(error);
-    say(
-        4,
-        &format!("process {pid} goes on accepting until it is stopped: {why}"),
-    );
-}
-
 /// A socket of the process as a listener; `None` for one that cannot be drained.
 ///
 /// This process enters the network namespace of the listener and stays there, because connections are counted and made in
@@ -359,21 +336,6 @@ fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
             .map(|f| f + u32::from(handover == Handover::Bind)),
         None => filters::own(),
     }
-}
-
-fn overdue(count: Count, waited: Duration, is_held: bool) {
-    let seconds = waited.as_secs();
-    let busy = match count.busy {
-        // The program has not closed the notice, and the kernel sees no connection of the app's sockets.
-        0 if is_held => "a Node server of the program".to_owned(),
-        busy => format!("{busy} connections"),
-    };
-    say(
-        4,
-        &format!(
-            "stopping after {seconds} s with {busy} still busy; raise `drain_timeout` to wait longer"
-        ),
-    );
 }
 
 /// Notifies the manager, see `sd_notify(3)`.

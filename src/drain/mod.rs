@@ -13,6 +13,7 @@ mod kinds;
 mod look;
 mod notice;
 mod request;
+mod said;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use sd_notify::NotifyState;
 use crate::begin;
 use crate::contract::{Drain, Way};
 use crate::log::say;
-use draining::{Draining, tell, without};
+use draining::{Draining, tell};
+use said::without;
 
 pub use request::on_request;
 

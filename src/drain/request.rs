@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{geteuid, getppid};
 
-use super::draining::{Draining, GRACE, without};
+use super::draining::{Draining, GRACE};
+use super::said::without;
 use crate::contract::{Drain, Request, Run};
 use crate::state::{Folder, Name};
 

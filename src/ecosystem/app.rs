@@ -6,7 +6,7 @@ use std::ops::Range;
 pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
-pub use super::schedule::Schedule;
+pub use super::schedule::Times;
 pub use super::watched::Watched;
 
 use super::environments::{self, Environments};
@@ -17,6 +17,7 @@ use super::port::{
 use super::readers::{
     derived_name, read_account, read_env_file, read_instance_var, read_instances, read_name,
 };
+use super::schedule::schedule_place;
 use super::tables::{read_directives, read_env};
 use super::values::{Handover, Instances, Listen, Ready, Sandbox};
 use crate::unit::directive::Section;
@@ -99,7 +100,7 @@ keys! {
             /// The address that all instances share, or a list of addresses: `3000`, `"127.0.0.1:3000"`,
             /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`; `[]` for a program that listens nowhere.
             ///
-            /// With `[]` there is no socket. See [without a port](ecosystem.md#without-a-port).
+            /// With `[]` there is no socket; a job needs no `listen`. See [without a port](ecosystem.md#without-a-port).
             listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses)
                 .required("the address that all instances share; `listen = []` if the program listens nowhere")
                 .replaces(&["port"], "listen = 3000", "all instances share one port; `env.PORT` is the variable");
@@ -141,8 +142,8 @@ keys! {
             lifecycle: Lifecycle = Lifecycle::read;
             /// Reloading.
             rollout: Rollout = Rollout::read;
-            /// What happens at set times.
-            schedule: Schedule = Schedule::read;
+            /// Runs and reloads at set times.
+            times: Times = Times::read;
             /// Reloading when files change.
             watched: Watched = Watched::read;
             /// The place of the app's table or name in the text.
@@ -164,7 +165,7 @@ keys! {
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
             /// The place of the times of the schedule in the text.
-            schedule_span: Range<usize> = |f| f.place("reload_schedule");
+            schedule_span: Range<usize> = schedule_place;
             /// The place of each directive of `service` in the text.
             service_spans: BTreeMap<String, Range<usize>> = |f| f.places("service");
         }
@@ -192,11 +193,26 @@ impl App {
         }
     }
 
+    /// Whether the app is a job: a program that is started by its schedule and ends by itself.
+    #[must_use]
+    pub fn is_job(&self) -> bool {
+        !self.times.schedule.is_empty()
+    }
+
+    /// The times at which something happens: a job is started, any other app is reloaded.
+    #[must_use]
+    pub fn schedule(&self) -> &[String] {
+        if self.is_job() {
+            &self.times.schedule
+        } else {
+            &self.times.reload_schedule
+        }
+    }
+
     /// The timer unit of the app, if the app has a schedule.
     #[must_use]
     pub fn timer(&self) -> Option<String> {
-        let has_schedule = !self.schedule.reload_schedule.is_empty();
-        has_schedule.then(|| Units::of(&self.name).timer())
+        (!self.schedule().is_empty()).then(|| Units::of(&self.name).timer())
     }
 
     /// How the program is started.
@@ -226,7 +242,7 @@ impl App {
             Section::Unit => &self.unit,
             Section::Service => &self.service,
             Section::Socket => &self.socket,
-            Section::Timer => &self.schedule.timer,
+            Section::Timer => &self.times.timer,
         }
     }
 

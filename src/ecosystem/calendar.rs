@@ -1,4 +1,4 @@
-//! Times of a calendar: those of systemd.time(7), looked over, and those of crontab(5), translated. Pure.
+//! Calendar expressions: those of systemd.time(7) are checked, lines of crontab(5) are translated. Pure.
 
 use super::diagnostic::nearest;
 use crate::unit::Fault;
@@ -36,13 +36,13 @@ const MONTH: Bounds = Bounds {
     names: MONTHS,
 };
 
-/// So many words are a line of cron; systemd takes fewer.
+/// The fields of a line of cron; an expression of systemd has fewer words.
 const FIELDS: usize = 5;
 
-/// The values of `OnCalendar=` for a time as systemd or cron writes it. One of cron may need two of them.
+/// The values of `OnCalendar=` for an expression of systemd, or for a line of cron, which may need two of them.
 ///
 /// # Errors
-/// Says what is accepted. systemd knows more than this: which days a month has, and which time zones there are.
+/// Says what is accepted. Only systemd knows how many days a month has, and which time zones there are.
 pub(super) fn parse(text: &str) -> Result<Vec<String>, Fault> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let Some(word) = of_nickname(text.trim()) {
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<String>, Fault> {
     if words.len() >= FIELDS {
         return of_cron(&words).map_err(|why| {
             Fault::new(
-                format!("`{text}` is no time of cron: {why}"),
+                format!("`{text}` is not a cron expression: {why}"),
                 "write minute, hour, day of the month, month and day of the week, as in `0 4 * * *`; or as systemd.time(7) does, as in `Sun *-*-* 04:00`",
             )
         });
@@ -68,10 +68,10 @@ fn wrong(text: &str) -> Fault {
         Some(near) => format!("did you mean `{near}`?"),
         None => "write it as systemd.time(7) does (`daily`, `04:00`, `Sun *-*-* 04:00`), or as cron does (`0 4 * * *`)".to_owned(),
     };
-    Fault::new(format!("`{text}` is no time of a calendar"), help)
+    Fault::new(format!("`{text}` is not a calendar expression"), help)
 }
 
-/// As crontab(5) has them; `@reboot` is no time of a calendar.
+/// The words of crontab(5) for a whole line; `@reboot` is about no calendar.
 fn of_nickname(text: &str) -> Option<&'static str> {
     Some(match text {
         "@hourly" => "hourly",
@@ -83,8 +83,8 @@ fn of_nickname(text: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether these words have the form of a time of systemd.time(7): a weekday, a date, a time and a time zone, in this
-/// order, of which each may be left out.
+/// Whether these words have the form of systemd.time(7): a weekday, a date, a time and a time zone, in this order, of
+/// which each may be left out.
 fn is_systemds(words: &[&str]) -> bool {
     let mut rest = words;
     let mut parts = 0;
@@ -145,7 +145,7 @@ fn are_numbers(word: &str, separators: &str) -> bool {
 }
 
 fn is_zone(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_uppercase())
+    (word.starts_with(|c: char| c.is_ascii_uppercase()) || word == "utc")
         && word
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
@@ -170,7 +170,7 @@ fn of_cron(words: &[&str]) -> Result<Vec<String>, String> {
     let month = field(month, MONTH)?;
     let day = field(day, bounds(1, 31))?;
     let weekday = weekdays(weekday)?;
-    // Of a day of the month and a day of the week, cron takes either.
+    // With a day of the month and a day of the week, either is enough for cron.
     Ok(match (day.as_str(), weekday) {
         (_, None) => vec![format!("*-{month}-{day} {time}")],
         ("*", Some(weekday)) => vec![format!("{weekday} *-{month}-* {time}")],
@@ -343,7 +343,7 @@ mod tests {
         ] {
             assert_eq!(
                 calendar(cron),
-                format!("`{cron}` is no time of cron: {why}"),
+                format!("`{cron}` is not a cron expression: {why}"),
                 "{cron}"
             );
         }
@@ -388,7 +388,10 @@ mod tests {
             "*",
         ] {
             let fault = parse(bad).unwrap_err();
-            assert!(fault.message.contains("is no time of a calendar"), "{bad}");
+            assert!(
+                fault.message.contains("is not a calendar expression"),
+                "{bad}"
+            );
         }
         assert_eq!(parse("dayly").unwrap_err().help, "did you mean `daily`?");
     }

@@ -52,7 +52,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         app::Program::ROWS,
         app::Lifecycle::ROWS,
         app::Rollout::ROWS,
-        app::Schedule::ROWS,
+        app::Times::ROWS,
         app::Watched::ROWS,
     ];
     let mut rows: Vec<_> = groups.into_iter().flatten().collect();

@@ -7,6 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::key::{Wanted, read_word};
 use super::listen::Owners;
 use super::read::Fields;
+use super::schedule::is_job;
 use super::tables::read_directives;
 use super::values::{Handover, Listen, Ready, Way};
 use crate::unit::directive::Section;
@@ -15,7 +16,10 @@ use crate::unit::directive::Section;
 pub(super) const HANDOVERS: &[&str] = &["bind", "fds"];
 
 pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<Listen>> {
-    f.value(wanted.key)?;
+    if f.value(wanted.key).is_none() {
+        // A job needs no address.
+        return is_job(f).then(Vec::new);
+    }
     let mut listen: Vec<Listen> = Vec::new();
     let mut taken = Owners::default();
     for found in f.list(wanted)? {
@@ -40,8 +44,10 @@ pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<V
 
 /// Whether the file says that the program listens nowhere.
 pub(super) fn listens_nowhere(f: &Fields<'_, '_>) -> bool {
-    let listen = f.peek("listen").and_then(DeValue::as_array);
-    listen.is_some_and(|addresses| addresses.is_empty())
+    match f.peek("listen") {
+        Some(listen) => listen.as_array().is_some_and(|list| list.is_empty()),
+        None => is_job(f),
+    }
 }
 
 /// Notes that a key is for programs that listen.
@@ -49,7 +55,7 @@ fn needs_a_port(f: &mut Fields<'_, '_>, key: &'static str, help: &str) {
     f.faults.push(
         Diagnostic::error(
             f.place(key),
-            format!("`{key}` is for a program that listens, and `listen` is empty"),
+            format!("`{key}` is for a program that listens, and this one does not"),
         )
         .help(help),
     );

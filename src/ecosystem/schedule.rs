@@ -1,24 +1,42 @@
-//! The keys that say when an app is reloaded by itself.
+//! The keys for set times, at which a job is started, or an app that lasts is reloaded.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::DeValue;
 
 use super::app::Directives;
 use super::calendar;
 use super::diagnostic::Diagnostic;
-use super::key::{Form, Wanted, keys, of};
+use super::key::{Form, Taken, Wanted, keys, of};
+use super::port::listens_nowhere;
 use super::read::Fields;
 use super::tables::read_directives;
 use crate::unit::directive::Section;
 
 keys! {
-    /// What happens at set times.
-    pub struct Schedule {
+    /// Runs and reloads at set times.
+    pub struct Times {
         in Schedule {
+            /// When a job is started: a time as systemd writes it, `"daily"` or `"Mon..Fri 06:30"`, one as cron writes it,
+            /// `"30 6 * * 1-5"`, or a list of both.
+            ///
+            /// The program ends by itself, and is started again at the next time; one run at a time. The app needs no
+            /// `listen`. See [jobs](ecosystem.md#jobs).
+            schedule: Vec<String> = of(Form::Texts, "\"daily\"", read_schedule).or_none();
+
+            /// The longest time of a run of a job, not 0.
+            ///
+            /// After this time the run is stopped as by `rsgen stop`, and has failed.
+            run_timeout: Option<Duration> = of(Form::Time, "\"1h\"", read_run_timeout).or_none();
+
             /// When the app is reloaded by itself: a time as systemd writes it, `"daily"` or `"Sun 04:00"`, one as
             /// cron writes it, `"0 4 * * *"`, or a list of both.
             ///
             /// The reload is the same as by `systemctl reload`: instance by instance, with the units as they are. An
             /// app that is stopped stays so. See [a schedule](ecosystem.md#schedule).
             reload_schedule: Vec<String> = of(Form::Texts, "\"04:00\"", read_times).or_none()
-                .replaces(&["cron_restart", "cron"], "reload_schedule = \"0 4 * * *\"", "instance by instance, losing no request; PM2 restarts all at once");
+                .replaces(&["cron_restart", "cron"], "reload_schedule = \"0 4 * * *\"", "instance by instance, losing no request; `schedule` for a program that ends by itself");
         }
         in Directives {
             /// `[apps.timer]`: directives of systemd.timer(5) for the timer of the schedule.
@@ -26,6 +44,83 @@ keys! {
                 .or_none();
         }
     }
+}
+
+/// The key that makes an app a job.
+const JOB: &str = "schedule";
+/// The key of apps that last.
+const RELOAD: &str = "reload_schedule";
+
+/// Keys that are about starting again, readiness and reloads.
+const OF_LASTING_APPS: &[&str] = &[
+    RELOAD,
+    "ready",
+    "listen_timeout",
+    "drain_timeout",
+    "preload",
+    "shutdown_with_message",
+    "restart_delay",
+    "min_uptime",
+    "max_restarts",
+    "exp_backoff_restart_delay",
+    "surge",
+    "parallel",
+    "settle",
+    "on_failure",
+    "stop_exit_codes",
+    "watch",
+    "ignore_watch",
+    "watch_delay",
+];
+
+/// Whether the file makes the app a job.
+pub(super) fn is_job(f: &Fields<'_, '_>) -> bool {
+    f.peek(JOB).is_some()
+}
+
+/// The place of the times of the schedule.
+pub(super) fn schedule_place(f: &mut Fields<'_, '_>) -> Range<usize> {
+    f.place(if is_job(f) { JOB } else { RELOAD })
+}
+
+fn read_schedule(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
+    f.peek(wanted.key)?;
+    if f.peek("listen").is_some() && !listens_nowhere(f) {
+        f.faults.push(
+            Diagnostic::error(
+                f.place(wanted.key),
+                "`schedule` is for a program that ends by itself, and this one listens",
+            )
+            .help("leave `listen` out, or write `reload_schedule` to have the app reloaded at these times"),
+        );
+    }
+    let is_restarted = f.peek("autorestart").and_then(DeValue::as_bool) == Some(true);
+    let lasting = OF_LASTING_APPS.iter().filter(|key| f.peek(key).is_some());
+    let lasting = lasting.chain(is_restarted.then_some(&"autorestart"));
+    for key in lasting.copied().collect::<Vec<_>>() {
+        f.faults.push(
+            Diagnostic::error(
+                f.place(key),
+                format!("`{key}` is for an app that lasts, and `schedule` makes this one a job"),
+            )
+            .help("leave it out: a job is started at its times only, and has neither READY nor reloads"),
+        );
+    }
+    read_times(f, wanted)
+}
+
+fn read_run_timeout(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Duration>> {
+    let time = f.positive_time(wanted)?;
+    if !is_job(f) {
+        f.faults.push(
+            Diagnostic::error(
+                f.place(wanted.key),
+                "`run_timeout` is for a job, and this app lasts",
+            )
+            .help("add `schedule`, or leave it out"),
+        );
+    }
+    Some(Some(time))
 }
 
 /// More times than anybody writes.
@@ -61,14 +156,87 @@ fn read_times(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
 /// `[apps.timer]`.
 fn read_timer(f: &mut Fields<'_, '_>, wanted: Wanted) -> Directives {
     let directives = read_directives(f, wanted, Section::Timer);
-    if !directives.is_empty() && f.peek("reload_schedule").is_none() {
+    let has_schedule = [JOB, RELOAD].iter().any(|key| f.peek(key).is_some());
+    if !directives.is_empty() && !has_schedule {
         f.faults.push(
             Diagnostic::error(
                 f.place(wanted.key),
                 "`timer` is for a schedule, and this app has none",
             )
-            .help("add `reload_schedule`, or leave it out"),
+            .help("add `schedule` or `reload_schedule`, or leave it out"),
         );
     }
     directives
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ecosystem::{App, parse};
+
+    fn read(lines: &str) -> (Option<App>, Vec<String>) {
+        let text = format!("[[apps]]\nscript = \"x\"\nuser = \"www\"\n{lines}\n");
+        let (mut apps, report) = parse("eco.toml", &text);
+        let faults = report.diagnostics.into_iter().map(|fault| {
+            assert!(fault.help.is_some(), "{}", fault.message);
+            fault.message
+        });
+        (apps.pop(), faults.collect())
+    }
+
+    #[test]
+    fn a_job_needs_no_port_and_has_one_process() {
+        for lines in [
+            "schedule = \"daily\"",
+            "schedule = \"@daily\"\nlisten = []",
+            "schedule = [\"daily\", \"daily\"]\nautorestart = false\ndrain = \"off\"",
+        ] {
+            let (app, faults) = read(lines);
+            assert_eq!(faults, Vec::<String>::new(), "{lines}");
+            let app = app.unwrap();
+            assert!(app.is_job() && app.sockets().is_empty());
+            assert_eq!(app.schedule(), ["daily"]);
+            assert_eq!(app.instances.resolve(8), 1);
+        }
+        let (app, _) = read("listen = []\nreload_schedule = \"daily\"");
+        assert!(app.is_some_and(|app| !app.is_job() && app.schedule() == ["daily"]));
+    }
+
+    #[test]
+    fn what_is_of_no_use_to_a_job_is_refused() {
+        for (lines, fault) in [
+            ("listen = 3000", "`schedule` is for a program that ends"),
+            (
+                "reload_schedule = \"daily\"",
+                "`reload_schedule` is for an app that lasts",
+            ),
+            ("ready = \"exec\"", "`ready` is for an app that lasts"),
+            (
+                "max_restarts = 3",
+                "`max_restarts` is for an app that lasts",
+            ),
+            (
+                "autorestart = true",
+                "`autorestart` is for an app that lasts",
+            ),
+            ("settle = 0", "`settle` is for an app that lasts"),
+            (
+                "handover = \"fds\"",
+                "`handover` is for a program that listens",
+            ),
+        ] {
+            let (_, faults) = read(&format!("schedule = \"daily\"\n{lines}"));
+            let is_it = faults.len() == 1 && faults[0].starts_with(fault);
+            assert!(is_it, "{lines}: {faults:?}");
+        }
+        for (lines, fault) in [
+            ("run_timeout = \"1h\"", "`run_timeout` is for a job"),
+            ("timer.Persistent = true", "`timer` is for a schedule"),
+        ] {
+            let (_, faults) = read(&format!("listen = []\n{lines}"));
+            let is_it = faults.len() == 1 && faults[0].starts_with(fault);
+            assert!(is_it, "{lines}: {faults:?}");
+        }
+        let (_, faults) = read("schedule = []");
+        assert_eq!(faults, ["`schedule` is a list of 0 times"]);
+    }
 }

@@ -117,8 +117,8 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
     found
 }
 
-/// The links that may start an app at boot, by their path below the unit folder. A timer that somebody else has written may
-/// have the name of the app's; then its link is left out.
+/// The links that may start an app at boot, by their path below the unit folder. The link of a timer
+/// that rsgen has not written is left out.
 #[must_use]
 pub fn enablement(layout: &Layout, app: &str) -> Vec<PathBuf> {
     let timer = Units::of(app).timer();

@@ -32,7 +32,7 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
         problems.push(format!("{}: {e}", layout.run.display()));
     }
     let pinned = pinned_apps(layout);
-    for (app, instances) in &pinned {
+    for (app, instances) in pinned.iter().filter(|(app, _)| !is_pinned_job(layout, app)) {
         if let Err(e) = size(layout, out, app, instances.resolve(host.cpus)) {
             problems.push(format!("{app}: cannot be sized: {e}"));
         }
@@ -87,6 +87,36 @@ pub fn marked(text: &str) -> Option<(String, Instances)> {
     };
     let app = value("App").filter(|app| name::check(app).is_ok())?;
     Some((app.to_owned(), value("Instances")?.parse().ok()?))
+}
+
+/// Whether the pinned units of an app are those of a job.
+#[must_use]
+pub fn is_pinned_job(layout: &Layout, app: &str) -> bool {
+    pinned_cluster(layout, app).is_some_and(|text| is_job(&text))
+}
+
+/// The text of the pinned cluster unit of an app.
+fn pinned_cluster(layout: &Layout, app: &str) -> Option<String> {
+    let unit = Units::of(app).cluster();
+    let mut folders = std::iter::once(&layout.units).chain(&layout.vendor_units);
+    folders.find_map(|dir| files::ours(&dir.join(&unit)))
+}
+
+/// Whether an app is a job, by the units or else by the file that they are generated from.
+#[must_use]
+pub fn is_known_job(layout: &Layout, app: &str) -> bool {
+    if let Some(text) = pinned_cluster(layout, app) {
+        return is_job(&text);
+    }
+    let loaded = sources::find(layout, app).and_then(|s| sources::load(layout, &s).ok());
+    loaded.is_some_and(|(_, app)| app.is_job())
+}
+
+/// Whether a cluster unit is that of a job.
+#[must_use]
+pub fn is_job(cluster_unit: &str) -> bool {
+    let section = cluster_unit.split_once("\n[X-rsgen]\n");
+    section.is_some_and(|(_, section)| section.lines().any(|line| line == "Job=yes"))
 }
 
 /// Adds the links that this machine's number needs beyond the pinned ones.
@@ -171,7 +201,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
 pub fn foreign_unit(layout: &Layout, app: &App) -> Option<PathBuf> {
     let units = Units::of(&app.name);
     let mut names = units.files();
-    // A timer of somebody else's is no matter of an app without a schedule.
+    // An app without a schedule leaves a timer of that name alone.
     names.retain(|name| app.timer().is_some() || *name != units.timer());
     std::iter::once(&layout.units)
         .chain(&layout.vendor_units)

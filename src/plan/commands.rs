@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Drain, Ended, Policy, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
+    self, Drain, Ended, Job, Policy, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -15,6 +15,12 @@ use crate::layout::{Layout, Scope};
 /// The command lines of the cluster unit.
 pub(super) struct OfCluster {
     pub(super) start: Safe<String>,
+    /// None for a job, which ends by itself.
+    pub(super) lasting: Option<OfLasting>,
+}
+
+/// The command lines of the cluster unit of an app that lasts.
+pub(super) struct OfLasting {
     pub(super) reload: Safe<String>,
     pub(super) stop: Safe<String>,
     pub(super) stopped: Safe<String>,
@@ -26,7 +32,8 @@ pub(super) struct OfInstance {
     pub(super) env_files: Option<Safe<String>>,
     pub(super) run: Safe<String>,
     pub(super) drain: Option<Safe<String>>,
-    pub(super) ended: Safe<String>,
+    /// None for a job, which is not started again.
+    pub(super) ended: Option<Safe<String>>,
 }
 
 /// `step_timeout` bounds one step of a reload, `longest_stop` is what the stop of an instance takes.
@@ -36,6 +43,16 @@ pub(super) fn of_cluster(
     step_timeout: Duration,
     longest_stop: Duration,
 ) -> OfCluster {
+    if app.is_job() {
+        let job = Job {
+            app: app.name.clone(),
+            instances: app.instances,
+        };
+        return OfCluster {
+            start: step(&Step::Job(job), layout),
+            lasting: None,
+        };
+    }
     let longest_stop = Some(longest_stop);
     let start = Start {
         app: app.name.clone(),
@@ -59,9 +76,11 @@ pub(super) fn of_cluster(
     };
     OfCluster {
         start: step(&Step::Start(start), layout),
-        reload: step(&Step::Reload(reload), layout),
-        stop: step(&Step::Stop(stop.clone()), layout),
-        stopped: step(&Step::Stopped(stop), layout),
+        lasting: Some(OfLasting {
+            reload: step(&Step::Reload(reload), layout),
+            stop: step(&Step::Stop(stop.clone()), layout),
+            stopped: step(&Step::Stopped(stop), layout),
+        }),
     }
 }
 
@@ -72,7 +91,7 @@ pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> O
         env_files: env_files(app, layout, &looked_at).map(|look| look.line().in_unit(worker)),
         run: run(app, layout, &files.by_worker).line().in_unit(worker),
         drain: drain(app, layout).map(|drain| drain.line().in_unit(worker)),
-        ended: step(&Step::Ended(ended(app, &looked_at)), layout),
+        ended: (!app.is_job()).then(|| step(&Step::Ended(ended(app, &looked_at)), layout)),
     }
 }
 

@@ -77,7 +77,13 @@ pub fn units(
         files: files.map(|(name, text)| (name.into(), text)).collect(),
         links: BTreeMap::new(),
     };
-    for number in 0..app.instances.resolve(host.cpus) {
+    // The instances of a job are started by the command of its unit.
+    let wanted = if app.is_job() {
+        0
+    } else {
+        app.instances.resolve(host.cpus)
+    };
+    for number in 0..wanted {
         let (path, target) = instance_link(&app.name, number);
         set.links.insert(path, target);
     }
@@ -113,14 +119,16 @@ pub fn wants_dir(app: &str) -> PathBuf {
 /// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
 #[must_use]
 pub fn enable_links(app: &App, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
-    links(&app.name, app.sockets(), app.timer(), scope)
+    let cluster = (!app.is_job()).then(|| Units::of(&app.name).cluster());
+    links(app.sockets(), app.timer(), cluster, scope)
 }
 
 /// The same for every unit that an app of this name may have.
 #[must_use]
 pub fn all_enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
     let units = Units::of(app);
-    links(app, units.sockets(), Some(units.timer()), scope)
+    let (timer, cluster) = (Some(units.timer()), Some(units.cluster()));
+    links(units.sockets(), timer, cluster, scope)
 }
 
 /// The link that starts the timer of an app at boot.
@@ -137,14 +145,14 @@ fn enable_link(target: &str, unit: String) -> (PathBuf, PathBuf) {
 }
 
 fn links(
-    app: &str,
     sockets: Vec<String>,
     timer: Option<String>,
+    cluster: Option<String>,
     scope: Scope,
 ) -> BTreeMap<PathBuf, PathBuf> {
     let sockets = sockets.into_iter().map(|unit| ("sockets.target", unit));
     let timers = timer.into_iter().map(|unit| ("timers.target", unit));
-    let cluster = [(boot_target(scope), Units::of(app).cluster())];
+    let cluster = cluster.into_iter().map(|unit| (boot_target(scope), unit));
     let units = sockets.chain(timers).chain(cluster);
     units
         .map(|(target, unit)| enable_link(target, unit))

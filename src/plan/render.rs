@@ -233,7 +233,12 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
         service: service(app, &files),
         env: app.env.iter().map(|(k, v)| variable(k, v)).collect(),
         env_file: files.by_systemd,
-        start_timeout: time::show(start_timeout(app)),
+        start_timeout: if app.is_job() {
+            let limit = app.times.run_timeout.map(time::show);
+            limit.unwrap_or_else(|| "infinity".to_owned())
+        } else {
+            time::show(start_timeout(app))
+        },
         errored: contract::ERRORED,
         success: success(app),
         prevent: prevent(app),

@@ -45,11 +45,19 @@ pub(super) fn render(
         name: &app.name,
         units,
         header,
-        what: "reloads",
-        times: &app.schedule.reload_schedule,
-        starts: units.reloader(),
-        directives: &app.schedule.timer,
+        what: if app.is_job() { "runs" } else { "reloads" },
+        times: app.schedule(),
+        starts: if app.is_job() {
+            units.cluster()
+        } else {
+            units.reloader()
+        },
+        directives: &app.times.timer,
     };
+    let mut rendered = vec![(units.timer(), timer.render()?)];
+    if app.is_job() {
+        return Ok(rendered);
+    }
     let reloader = Reloader {
         name: &app.name,
         units,
@@ -60,8 +68,6 @@ pub(super) fn render(
         },
         sandboxed: scope == Scope::System,
     };
-    Ok(vec![
-        (units.timer(), timer.render()?),
-        (units.reloader(), reloader.render()?),
-    ])
+    rendered.push((units.reloader(), reloader.render()?));
+    Ok(rendered)
 }

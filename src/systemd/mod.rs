@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::layout::Scope;
-pub use unit::{ActiveState, Brief, QueuedJob, Unit};
+pub use unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
 
 /// How often a job is queued again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
 /// without a bound rsgen would queue the job again forever.
@@ -212,6 +212,14 @@ pub trait Manager {
     /// # Errors
     /// When systemd cannot be asked.
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error>;
+
+    /// A timer; `None` when there is no such unit.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn timer(&mut self, _timer: &str) -> Result<Option<Timer>, Error> {
+        Ok(None)
+    }
 
     /// Has a timer that is stopped forget when it last elapsed, see `Persistent=` in systemd.timer(5).
     ///

@@ -148,7 +148,11 @@ pub struct Unit {
     pub inactive_exit: Duration,
     /// When the last main process ended.
     pub main_exit: Duration,
-    /// `TimeoutStopUSec=`: how long each command of a stop, and the wait after each stop signal, may take.
+    /// When the last main process was started, by the clock: since 1970.
+    pub began: Duration,
+    /// When the last main process ended, by the clock; zero while the process runs.
+    pub ended: Duration,
+    /// `TimeoutStopUSec=`: how long each step of its stop may take before systemd ends it.
     pub stop_timeout: Duration,
     /// The last `STATUS=` of the unit, see `sd_notify(3)`.
     pub status_text: String,
@@ -200,9 +204,30 @@ impl Unit {
     /// How long the unit has been active.
     #[must_use]
     pub fn active_for(&self) -> Duration {
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-            .map(Duration::from)
-            .unwrap_or_default();
-        now.saturating_sub(self.active_enter)
+        since(self.active_enter)
     }
+
+    /// How long it has not been inactive.
+    #[must_use]
+    pub fn started_for(&self) -> Duration {
+        since(self.inactive_exit)
+    }
+}
+
+fn since(time: Duration) -> Duration {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map(Duration::from)
+        .unwrap_or_default();
+    now.saturating_sub(time)
+}
+
+/// A timer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timer {
+    /// The unit that the timer starts.
+    pub starts: String,
+    /// Whether the timer runs.
+    pub is_active: bool,
+    /// When the timer elapses next, by the clock: since 1970. `None` while it does not run, or waits for its unit to end.
+    pub next: Option<Duration>,
 }

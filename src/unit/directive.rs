@@ -92,7 +92,9 @@ pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
         (Section::Service, "Group") => "write `group`",
         (Section::Service, "KillSignal") => "write `kill_signal`",
         (Section::Service, "TimeoutStopSec" | "TimeoutSec") => "write `kill_timeout`",
-        (Section::Service, "TimeoutStartSec") => "write `listen_timeout`",
+        (Section::Service, "TimeoutStartSec") => {
+            "write `listen_timeout`, or `run_timeout` for a job"
+        }
         (Section::Service, "RestartSec") => "write `restart_delay`",
         (Section::Service, "Restart") => "write `autorestart`",
         (

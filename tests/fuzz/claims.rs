@@ -31,7 +31,8 @@ const OTHERS: Host = Host {
     },
     ..HOST
 };
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
+    (".timer", include_str!("../../templates/app.timer")),
     (".socket", include_str!("../../templates/app.socket")),
     (
         "@.service",
@@ -82,9 +83,17 @@ fn on_a_host(app: &App, host: Host) {
 
 /// The sections and keys that a unit may have: those of its template, and the directives in the file.
 fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
+    let reload = include_str!("../../templates/reload.service");
     let (ending, template) = TEMPLATES
         .into_iter()
         .find(|(ending, _)| unit.ends_with(ending))
+        .map(|found| {
+            if unit.starts_with("rsgen-reload") {
+                ("", reload)
+            } else {
+                found
+            }
+        })
         .expect("a template");
     let mut section = "";
     let mut allowed = BTreeSet::new();
@@ -115,6 +124,7 @@ fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
                 ],
             );
         }
+        ".timer" => own("Timer", app.directives(Section::Timer)),
         "@.service" => {
             own("Unit", app.directives(Section::Unit));
             own("Service", app.directives(Section::Service));
@@ -186,7 +196,9 @@ pub(crate) fn file(values: &[String]) -> String {
     let mut next = || values.next().unwrap_or_else(|| "\"\"".to_owned());
     format!(
         "[[apps]]\nname = \"web\"\nlisten = 3000\nscript = {}\nargs = [{}, {}]\ninterpreter = {}\ncwd = {}\nuser = {}\nenv_file = {}\n\
-         env.A = {}\nenv.B = {}\nunit.Description = {}\nservice.X-Own = {}\nsocket.SmackLabel = {}\n",
+         env.A = {}\nenv.B = {}\nunit.Description = {}\nservice.X-Own = {}\nsocket.SmackLabel = {}\n\
+         reload_schedule = \"daily\"\ntimer.X-Own = {}\n",
+        next(),
         next(),
         next(),
         next(),
@@ -202,6 +214,13 @@ pub(crate) fn file(values: &[String]) -> String {
     )
 }
 
+/// An ecosystem file of a job with any value in the place of its time.
+pub(crate) fn job(time: &str) -> String {
+    let time = quoted(time);
+    format!("[[apps]]\nname = \"web\"\nscript = \"a\"\nschedule = [\"daily\", {time}]\n")
+}
+
+/// A string of TOML, whatever is in it.
 /// Any text as a TOML string.
 fn quoted(value: &str) -> String {
     let mut quoted = String::from("\"");

@@ -121,18 +121,29 @@ fn every_row_says_in_a_sentence_what_the_key_is() {
     }
 }
 
-/// The units of an app with these keys, and with keys without which others would have no effect.
+/// The keys of jobs alone.
+const OF_JOBS: &[&str] = &["schedule", "run_timeout"];
+
+/// The units of an app with these keys beside those that others need to be of use.
 fn units(keys: &[(&str, &str)]) -> UnitSet {
     let mut text = "[[apps]]\n".to_owned();
-    for (key, value) in [
+    let is_job = keys.iter().any(|(key, _)| OF_JOBS.contains(key));
+    let of_kind: &[(&str, &str)] = if is_job {
+        &[("schedule", "\"05:00\"")]
+    } else {
+        &[
+            ("listen", "1"),
+            ("reload_schedule", "\"05:00\""),
+            ("watch", "\"base\""),
+        ]
+    };
+    let of_all = [
         ("script", "\"base\""),
-        ("listen", "1"),
         ("user", "\"base\""),
         ("interpreter", "\"base\""),
-        ("reload_schedule", "\"05:00\""),
-        ("watch", "\"base\""),
-    ] {
-        if !keys.iter().any(|(given, _)| *given == key) {
+    ];
+    for (key, value) in of_all.iter().chain(of_kind) {
+        if !keys.iter().any(|(given, _)| given == key) {
             writeln!(text, "{key} = {value}").unwrap();
         }
     }

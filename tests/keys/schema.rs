@@ -31,7 +31,8 @@ impl Serialize for Object {
 pub(crate) fn whole() -> String {
     let required: Vec<&str> = rows()
         .iter()
-        .filter(|row| row.default() == Fallback::Required)
+        // A job needs no `listen`.
+        .filter(|row| row.default() == Fallback::Required && row.name != "listen")
         .map(|row| row.name)
         .collect();
     let properties = rows()

@@ -143,3 +143,24 @@ pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(machine.get(3000).is_ok());
 }
+
+pub(crate) fn a_node_program_says_when_it_is_ready_and_is_told_to_shut_down(machine: &mut Machine) {
+    machine.write_app("consume.js", "/srv/web");
+    let keys = "ready = \"message\"\nshutdown_with_message = true\ninstances = 2\nsettle = 0";
+    write(machine, "consume.js", "[]", keys);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let before = pids(machine, 2);
+    let told = machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(told.stdout.contains("done: 2 of 2 replaced"), "{told:?}");
+    assert!(pids(machine, 2).iter().all(|pid| !before.contains(pid)));
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    machine.run(&["journalctl", "--sync"]).ok();
+    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    let said: Vec<&str> = journal
+        .stdout
+        .lines()
+        .filter(|l| l.starts_with("told "))
+        .collect();
+    // Two by the reload, the canary, and two by the stop.
+    assert_eq!(said, ["told shutdown"; 5], "{}", journal.stdout);
+}

@@ -1,4 +1,4 @@
-//! What happens at set times: reloads of apps that last.
+//! Runs of jobs and reloads of apps at set times.
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
@@ -71,6 +71,12 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
     let stamp = ["test", "-e", "/var/lib/systemd/timers/stamp-web.timer"];
     machine.run(&stamp).ok();
 
+    // Together with a version that does not start, the key goes and comes back.
+    let broken = without.replace("listen", "interpreter_args = \"--no-such-option\"\nlisten");
+    machine.write(file, &broken);
+    machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(timers(machine).starts_with("Sun "), "{}", timers(machine));
+
     machine.write(file, &without);
     machine.run(&["rsgen", "install", file]).ok();
     assert_eq!(timers(machine), "");
@@ -87,7 +93,141 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
     machine.write(ECOSYSTEM, &with.replace("Sun 04:00", "*-*-32 04:00"));
     let told = machine.run(&["rsgen", "check", ECOSYSTEM]).exits(3);
     assert!(
-        told.stderr.contains("systemd takes `*-*-32 04:00`"),
+        told.stderr
+            .contains("systemd does not accept `*-*-32 04:00`"),
         "{told:?}"
     );
+}
+
+fn write_job(machine: &Machine, more: &str) {
+    machine.write_app("job.sh", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"job.sh\"\nuser = \"www-data\"\n";
+    machine.write(ECOSYSTEM, &format!("{text}{more}\n"));
+}
+
+/// The lines that the programs of the job have written.
+fn written(machine: &Machine) -> Vec<String> {
+    machine.run(&["journalctl", "--sync"]).ok();
+    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    let lines = journal.stdout.lines();
+    let of_program = |line: &&str| line.starts_with("began ") || line.starts_with("ended ");
+    lines.filter(of_program).map(str::to_owned).collect()
+}
+
+pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut Machine) {
+    write_job(machine, "schedule = \"yearly\"\nrun_timeout = \"2s\"");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("next in");
+    assert_eq!(
+        written(machine),
+        Vec::<String>::new(),
+        "an install runs nothing"
+    );
+    assert!(
+        timers(machine).contains("web.service"),
+        "{}",
+        timers(machine)
+    );
+    let enabled = machine.run(&["systemctl", "is-enabled", "web.timer", "web.service"]);
+    assert_eq!(enabled.text(), "enabled\nstatic");
+    machine.run(&["rsgen", "list"]).ok().says("waiting");
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("nothing to do");
+
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_eq!(written(machine), ["began 0", "ended 0"]);
+    machine.run(&["rsgen", "list"]).ok().says("done");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    machine.run(&["rsgen", "restart", "all"]).ok();
+    machine.run(&["rsgen", "start", ECOSYSTEM]).ok();
+    assert_eq!(written(machine).len(), 2, "none of these runs anything");
+
+    machine.write("/srv/web/status", "3");
+    let told = machine.run(&["rsgen", "start", "web"]).exits(1);
+    assert!(
+        told.stdout.contains("web@0.service: exited with status 3"),
+        "{told:?}"
+    );
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(
+        list.stdout.contains("failed") && list.stdout.contains("exited with status 3"),
+        "{list:?}"
+    );
+    let json = machine.run(&["rsgen", "list", "--json"]).ok();
+    for part in [
+        "\"does\": \"run\"",
+        "\"good\": false",
+        "\"reason\": \"exited with status 3\"",
+    ] {
+        assert!(json.stdout.contains(part), "{part}: {}", json.stdout);
+    }
+    machine.write("/srv/web/status", "0");
+    machine.systemctl(&["start", "web"]).ok();
+    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
+
+    machine.write("/srv/web/seconds", "60");
+    machine.run(&["rsgen", "start", "web"]).exits(1);
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(list.stdout.contains("timed out"), "{list:?}");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
+}
+
+pub(crate) fn a_job_has_one_run_at_a_time_until_it_is_stopped(machine: &mut Machine) {
+    write_job(machine, "schedule = \"* * * * * *\"\ninstances = 2");
+    machine.write("/srv/web/seconds", "1.7");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    wait_until(SOON, "three runs", || written(machine).len() >= 12);
+    for run in written(machine).chunks_exact(4) {
+        let mut run = run.to_vec();
+        run.sort();
+        assert_eq!(run, ["began 0", "began 1", "ended 0", "ended 1"]);
+    }
+    wait_until(SOON, "the next run", || {
+        machine
+            .run(&["rsgen", "list"])
+            .ok()
+            .stdout
+            .contains("running")
+    });
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    assert_eq!(crate::cluster::instances(machine), Vec::<String>::new());
+    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
+    machine.run(&["rsgen", "list"]).ok().says("stopped");
+
+    machine.power_cycle(PowerLoss::Clean);
+    let before = written(machine).len();
+    wait_until(SOON, "a run after the boot", || {
+        written(machine).len() > before
+    });
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    assert_eq!(timers(machine), "");
+    let left = machine.sh("find /etc/systemd /run/rsgen -name '*web*'");
+    assert_eq!(left.text(), "");
+}
+
+pub(crate) fn an_app_that_lasts_becomes_a_job_and_a_job_an_app_that_lasts(machine: &mut Machine) {
+    machine.write_app("consume.py", "/srv/web");
+    let last =
+        "[[apps]]\nname = \"web\"\nscript = \"consume.py\"\nuser = \"www-data\"\nlisten = []\n";
+    machine.write(ECOSYSTEM, last);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_exactly(machine, 1);
+    write_job(machine, "schedule = \"yearly\"");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_eq!(crate::cluster::instances(machine), Vec::<String>::new());
+    let wanted = machine.sh("find /etc/systemd -path '*wants*' -name '*web*' -printf '%f\\n'");
+    assert_eq!(wanted.text(), "web.timer");
+    machine.systemctl(&["start", "web.service"]).ok();
+    assert_eq!(machine.state("web.service"), "inactive");
+
+    machine.write(ECOSYSTEM, last);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_exactly(machine, 1);
+    assert_eq!(timers(machine), "");
+    machine.run(&["rsgen", "reload", "web"]).ok();
 }

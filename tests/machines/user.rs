@@ -133,3 +133,33 @@ pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
         workers(machine, false).is_empty()
     });
 }
+
+/// Timers of the user's own manager, and an app without a port.
+pub(crate) fn schedules_are_kept(machine: &mut Machine) {
+    log_in(machine);
+    let lasting = "listen = []\nreload_schedule = \"*/3 * * * * *\"";
+    deploy(machine, "consume.py", lasting);
+    let pid = || {
+        let show = "systemctl --user show -P MainPID web@0.service";
+        run(machine, show).ok().text().to_owned()
+    };
+    let before = pid();
+    wait_until(SOON, "a reload by the schedule", || {
+        let now = pid();
+        now != "0" && now != before
+    });
+    run(machine, "rsgen --user uninstall web").ok();
+
+    machine.write_app("job.sh", "/home/worker");
+    let job = "[[apps]]\nname = \"web\"\nscript = \"job.sh\"\nschedule = \"yearly\"\n";
+    machine.write("/home/worker/ecosystem.toml", job);
+    run(machine, "rsgen --user install ecosystem.toml").ok();
+    run(machine, "rsgen --user start web").ok();
+    run(machine, "rsgen --user list").ok().says("done");
+    run(machine, "rsgen --user uninstall web").ok();
+    let left = run(
+        machine,
+        "systemctl --user list-timers --all --no-legend 'web*'",
+    );
+    assert_eq!(left.text(), "");
+}

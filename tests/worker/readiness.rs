@@ -161,3 +161,38 @@ fn exec_is_ready_at_once() {
     let told = testbed::wait_for(crate::instance::SOON, "READY", || instance.notified());
     assert_eq!(told.trim(), "READY=1");
 }
+
+#[test]
+fn a_program_without_a_socket_is_ready_when_it_is_started_and_stands_alone() {
+    let mut instance = Stage::bare()
+        .argument("--handover=none")
+        .argument("--ready=exec")
+        .env("LISTEN_FDS", "1")
+        .python(
+            "
+print('variables', [k for k in os.environ if k.startswith('LISTEN_')], flush=True)
+status = dict(l.split(':\t', 1) for l in open('/proc/self/status') if ':\t' in l)
+print('filters', status['Seccomp'].strip(), status['NoNewPrivs'].strip(), flush=True)
+signal.pause()",
+        )
+        .ready();
+    instance.says("variables []");
+    instance.says("filters 0 0");
+}
+
+#[test]
+fn a_node_program_without_a_socket_says_ready_by_its_message() {
+    let mut instance = Stage::bare()
+        .argument("--handover=none")
+        .argument("--ready=message")
+        .node(
+            "
+setInterval(() => {}, 1000);
+process.on('SIGUSR2', () => process.send('ready'));
+console.log('connected', process.connected);",
+        );
+    instance.says("connected true");
+    assert_not_ready(&instance);
+    instance.signal(Signal::SIGUSR2);
+    instance.ready();
+}

@@ -91,3 +91,17 @@ fn systemd_is_told_of_each_step_and_asked_for_its_time_beforehand() {
     while !next().contains("STATUS=done: 1 of 1 replaced") {}
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn every_step_is_a_line_of_json_with_a_text_for_people() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    reload(&mut bench.fake, &bench.cluster, &plan(), &mut |_| {}).unwrap();
+    let text = bench.cluster.file(Name::Walk).read().unwrap();
+    let names: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .inspect(|event| assert!(event["text"].is_string(), "{event}"))
+        .map(|event| event["event"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["begun", "replacing", "ready", "done"]);
+}

@@ -328,7 +328,7 @@ fn an_app_that_fails_does_not_keep_the_others_from_their_files() {
     };
     let walk = (aborted(failed), JobResult::Failed);
     stage.systemd.walks.push_back(walk);
-    let prepared = [stage.prepare(), Prepared::unchanged("api")];
+    let prepared = [stage.prepare(), Prepared::unchanged("api", false)];
     let failure = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap_err();
     assert!(failure.message.starts_with("web: "), "{}", failure.message);
     let log = &stage.systemd.fake.log;
@@ -344,8 +344,8 @@ fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
         (
             "listen = 3000",
             "listen = []",
-            "`web` listens on 3000; with an empty `listen` that is closed first",
-            "`web` listens on 3000; a reload cannot close that",
+            "`web` listens on 3000; `listen = []` closes 3000 first",
+            "`web` listens on 3000; a reload cannot close 3000",
         ),
         (
             "listen = []",

@@ -121,8 +121,10 @@ fn steps() -> impl Strategy<Value = Step> {
             ignore,
             delay,
         });
+    let job = (app(), instances()).prop_map(|(app, instances)| Job { app, instances });
     prop_oneof![
         watch.prop_map(Step::Watch),
+        job.prop_map(Step::Job),
         start.prop_map(Step::Start),
         reloads().prop_map(Step::Reload),
         stop().prop_map(Step::Stop),

@@ -50,7 +50,7 @@ pub enum Subject {
     Life,
     /// How a reload walks.
     Reload,
-    /// What happens at set times.
+    /// Runs and reloads at set times.
     Schedule,
     /// Directives of systemd, passed through.
     Directives,

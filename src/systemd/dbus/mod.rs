@@ -15,18 +15,19 @@ use std::time::{Duration, Instant};
 
 use zbus::OwnedObjectPath;
 
-use super::unit::{ActiveState, Brief, QueuedJob, Unit};
+use super::unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
 use super::{Error, Job, JobResult, Manager, Verb};
 use crate::layout::Scope;
 use error::explain;
 use link::Link;
-use properties::{Properties, get, read_unit, text};
+use properties::{Properties, get, read_timer, read_unit, text};
 
 const SERVICE: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
+const TIMER: &str = "org.freedesktop.systemd1.Timer";
 const JOB: &str = "org.freedesktop.systemd1.Job";
 
 /// How often a job itself is looked at, because its signal may have been lost.
@@ -258,6 +259,16 @@ impl Manager for Bus {
             Ok(_) | Err(Error::NoSuchUnit { .. }) => Ok(()),
             Err(e) => Err(e),
         }
+    }
+
+    fn timer(&mut self, timer: &str) -> Result<Option<Timer>, Error> {
+        let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &timer)?;
+        let unit = self.properties(&path, UNIT)?;
+        if text(&unit, "LoadState") != "loaded" {
+            return Ok(None);
+        }
+        let properties = self.properties(&path, TIMER)?;
+        Ok(Some(read_timer(&unit, &properties)))
     }
 
     fn forget_times(&mut self, timer: &str) -> Result<(), Error> {

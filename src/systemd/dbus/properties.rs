@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zbus::OwnedVariant;
 
-use super::super::unit::{ActiveState, QueuedJob, Unit};
+use super::super::unit::{ActiveState, QueuedJob, Timer, Unit};
 
 /// All properties of one interface.
 pub(super) type Properties = HashMap<String, OwnedVariant>;
@@ -35,11 +35,24 @@ pub(super) fn read_unit(
         active_enter: micros(unit, "ActiveEnterTimestampMonotonic"),
         inactive_exit: micros(unit, "InactiveExitTimestampMonotonic"),
         main_exit: micros(service, "ExecMainExitTimestampMonotonic"),
+        began: micros(service, "ExecMainStartTimestamp"),
+        ended: micros(service, "ExecMainExitTimestamp"),
         stop_timeout: micros(service, "TimeoutStopUSec"),
         status_text: text(service, "StatusText"),
         need_daemon_reload: get(unit, "NeedDaemonReload").unwrap_or(false),
         memory_current: counted("MemoryCurrent"),
         cpu_usage_nsec: counted("CPUUsageNSec"),
+    }
+}
+
+pub(super) fn read_timer(unit: &Properties, timer: &Properties) -> Timer {
+    // systemd writes "never" as 0 or as the largest number.
+    let next = number(timer, "NextElapseUSecRealtime");
+    let next = next.filter(|next| *next != 0 && *next != u64::MAX);
+    Timer {
+        starts: text(timer, "Unit"),
+        is_active: text(unit, "ActiveState") == "active",
+        next: next.map(Duration::from_micros),
     }
 }
 

@@ -1,0 +1,162 @@
+//! `ExecStart=` of the cluster unit of a job: starts the instances, and waits until every one of them has ended.
+//!
+//! The unit is `activating` as long as the instances run, so systemd starts no second run meanwhile, and `systemctl start`
+//! waits for the end. The instances are not wanted by the unit: one that ends at once could not be told from one that was
+//! not started.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use super::{Cluster, LOOK, stop};
+use crate::systemd::{ATTEMPTS, Error, Job, JobResult, Manager, Unit, Verb};
+use crate::visible::Visible;
+
+/// A run that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Instances have failed.
+    #[error("{failed} of {wanted} instances failed")]
+    Failed {
+        /// The number of instances that failed.
+        failed: usize,
+        /// The number of instances.
+        wanted: u32,
+    },
+    /// systemd could not be asked.
+    #[error(transparent)]
+    Systemd(#[from] Error),
+}
+
+/// The longest wait before the job is looked at again.
+const WHILE: Duration = Duration::from_secs(10);
+
+/// Runs the instances once. `say` gets a line for each.
+///
+/// # Errors
+/// [`JobError::Failed`] when an instance has failed, and when systemd cannot be asked.
+pub fn job(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    wanted: u32,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), JobError> {
+    tell(&format!("running, {wanted} of {wanted}"));
+    let mut jobs = Vec::new();
+    for number in 0..wanted {
+        let unit = cluster.units().instance(number);
+        jobs.push(manager.queue(Verb::Start, &unit)?);
+    }
+    let mut failed = 0;
+    for job in jobs {
+        let Some(result) = outwait(manager, cluster, job.clone())? else {
+            return Ok(());
+        };
+        let unit = manager.unit(&job.unit)?;
+        let is_good = result && matches!(unit.result.as_str(), "" | "success");
+        failed += usize::from(!is_good);
+        say(&line(&unit, is_good));
+    }
+    if failed > 0 {
+        tell(&format!("{failed} of {wanted} failed"));
+        return Err(JobError::Failed { failed, wanted });
+    }
+    tell(&format!("{wanted} of {wanted} done"));
+    Ok(())
+}
+
+fn line(unit: &Unit, is_good: bool) -> String {
+    let name = &unit.name;
+    if is_good {
+        return format!("{name}: done");
+    }
+    format!("{name}: {}", unit.why())
+}
+
+/// Waits for the end of an instance, and returns whether its job was done. `None` when the run is being stopped.
+fn outwait(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    mut job: Job,
+) -> Result<Option<bool>, Error> {
+    let mut left = ATTEMPTS;
+    loop {
+        match manager.wait(&job, WHILE) {
+            Err(Error::TimedOut { .. }) => {}
+            Ok(JobResult::Canceled) => {
+                if stop::is_stopping(manager, cluster)? {
+                    return Ok(None);
+                }
+                // A cancelled start leaves a program that runs alone.
+                if manager.unit(&job.unit)?.is_gone() {
+                    if left == 0 {
+                        let what = format!("the start of `{}`", job.unit);
+                        return Err(Error::Canceled { what });
+                    }
+                    left -= 1;
+                } else {
+                    manager.pause(LOOK);
+                }
+                job = manager.queue(Verb::Start, &job.unit)?;
+            }
+            Ok(result) => return Ok(Some(matches!(result, JobResult::Done | JobResult::Skipped))),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Tells systemd the status. More time is not asked for, since the start of the unit has no limit.
+fn tell(status: &str) {
+    // Run by hand there is nobody to tell.
+    let _ = sd_notify::notify(&[NotifyState::Status(Visible::line(status).as_str())]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systemd::fake::{Fake, Start};
+
+    fn run(fake: &mut Fake, wanted: u32) -> (Result<(), String>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Cluster {
+            app: "backup".into(),
+            state: folder.path().join("backup"),
+            scope: crate::layout::Scope::System,
+        };
+        let mut said = Vec::new();
+        let mut say = |line: &str| said.push(line.to_owned());
+        let done = job(fake, &cluster, wanted, &mut say).map_err(|e| e.to_string());
+        (done, said)
+    }
+
+    #[test]
+    fn a_run_is_as_good_as_its_instances() {
+        let mut fake = Fake::default();
+        let (done, said) = run(&mut fake, 2);
+        assert_eq!(done, Ok(()));
+        assert_eq!(said, ["backup@0.service: done", "backup@1.service: done"]);
+        let mut fake = Fake::default();
+        fake.script("backup@1.service", &[Start::GivesUp]);
+        let (done, said) = run(&mut fake, 2);
+        assert_eq!(done, Err("1 of 2 instances failed".to_owned()));
+        assert_eq!(
+            said,
+            [
+                "backup@0.service: done",
+                "backup@1.service: exited with status 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_start_that_somebody_cancels_is_asked_for_again_unless_the_run_is_stopped() {
+        let mut fake = Fake::default();
+        fake.cancel("backup@0.service", 1);
+        assert_eq!(run(&mut fake, 1).0, Ok(()));
+        let mut fake = Fake::default();
+        fake.cancel("backup@0.service", 1);
+        fake.busy("backup.service", "stop");
+        assert_eq!(run(&mut fake, 1), (Ok(()), Vec::new()));
+        assert_eq!(fake.log, ["start backup@0.service"]);
+    }
+}

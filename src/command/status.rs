@@ -1,0 +1,195 @@
+//! The state of an app and of its instances, as systemd and the state files tell it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::targets;
+use super::times::{self, Schedule};
+use crate::brake::Deaths;
+use crate::generate::sources;
+use crate::layout::Layout;
+use crate::output::Failure;
+use crate::state::{Entry, Name};
+use crate::systemd::{ActiveState, Manager, Unit};
+use crate::unit::name::Units;
+
+/// One app as scripts read it.
+#[derive(Debug, Serialize)]
+pub(super) struct AppStatus {
+    pub(super) name: String,
+    /// `ActiveState=` of the cluster unit.
+    pub(super) active_state: String,
+    pub(super) listen: Vec<String>,
+    /// `ActiveState=` of the watch unit; null for an app that is not watched.
+    pub(super) watch: Option<String>,
+    pub(super) ready: usize,
+    /// The number of instances that the app should have.
+    pub(super) wanted: Option<u32>,
+    pub(super) instances: Vec<InstanceStatus>,
+    /// For a job: `running`, `failed`, `waiting`, `stopped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Option<Schedule>,
+}
+
+/// One instance as scripts read it; a value that is not known is null.
+#[derive(Debug, Serialize)]
+pub(super) struct InstanceStatus {
+    pub(super) number: u32,
+    pub(super) unit: String,
+    /// `online`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
+    pub(super) status: &'static str,
+    pub(super) pid: Option<u32>,
+    pub(super) uptime_seconds: Option<u64>,
+    pub(super) restarts: u32,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) cpu_seconds: Option<f64>,
+    /// The reason for which the instance is not online.
+    pub(super) reason: Option<String>,
+    /// How the run before this one ended, if it did so by itself since the app was last started or reloaded.
+    pub(super) last_end: Option<LastEnd>,
+}
+
+/// The end of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct LastEnd {
+    pub(super) reason: String,
+    pub(super) seconds_ago: u64,
+}
+
+impl AppStatus {
+    /// The state of an app.
+    pub(super) fn of(
+        manager: &mut dyn Manager,
+        layout: &Layout,
+        cpus: u32,
+        app: &str,
+    ) -> Result<Self, Failure> {
+        let listen = sources::find(layout, app)
+            .and_then(|s| sources::load(layout, &s).ok())
+            .map(|(_, a)| a.listen.iter().map(ToString::to_string).collect())
+            .unwrap_or_default();
+        let state = layout.state(app);
+        let units = Units::of(app);
+        let cluster = manager.unit(&units.cluster())?;
+        let watch = manager.unit(&units.watch())?;
+        let is_watched = watch.load == "loaded";
+        let watch = is_watched.then(|| watch.active.to_string());
+        let mut loaded = Vec::new();
+        for brief in manager.units(&units.instances())? {
+            let Some(number) = units.number(&brief.name) else {
+                continue;
+            };
+            loaded.push((number, manager.unit(&brief.name)?));
+        }
+        loaded.sort_by_key(|(number, _)| *number);
+        let (numbers, loaded): (Vec<u32>, Vec<Unit>) = loaded.into_iter().unzip();
+        let schedule = times::schedule(manager, units, &cluster, &loaded)?;
+        let job = schedule.as_ref().filter(|schedule| schedule.is_job());
+        let is_job = job.is_some();
+        let job = job.map(|schedule| schedule.status(&cluster));
+        let loaded = numbers.into_iter().zip(loaded);
+        let now = manager.now();
+        let instances: Vec<InstanceStatus> = if is_job {
+            let of_run = loaded.filter(|(_, unit)| unit.active != ActiveState::Inactive);
+            of_run
+                .map(|(number, unit)| of_job(number, unit, now))
+                .collect()
+        } else {
+            let deaths = |number| Deaths::load(&Entry::new(&state, Name::Deaths(number)));
+            loaded
+                .map(|(number, unit)| instance(number, unit, deaths(number), now))
+                .collect()
+        };
+        let ready = instances.iter().filter(|i| i.status == "online").count();
+        Ok(Self {
+            name: app.to_owned(),
+            active_state: cluster.active.to_string(),
+            listen,
+            watch,
+            ready,
+            wanted: targets::size(layout, cpus, app),
+            instances,
+            status: job,
+            schedule,
+        })
+    }
+}
+
+/// An instance of a job, which systemd calls `activating` while it runs.
+fn of_job(number: u32, unit: Unit, now: Duration) -> InstanceStatus {
+    let is_running = unit.active == ActiveState::Activating;
+    let uptime = unit.started_for().as_secs();
+    let failed = (unit.active == ActiveState::Failed).then(|| unit.why());
+    let status = match unit.active {
+        ActiveState::Failed => Some("failed"),
+        ActiveState::Activating => Some("running"),
+        _ => None,
+    };
+    let known = instance(number, unit, None, now);
+    InstanceStatus {
+        status: status.unwrap_or(known.status),
+        uptime_seconds: is_running.then_some(uptime),
+        reason: failed,
+        ..known
+    }
+}
+
+/// The reason for which an instance died last, if that is known.
+pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> {
+    let number = Units::of(app).number(&unit.name)?;
+    let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
+    Some(deaths.reason).filter(|reason| !reason.is_empty())
+}
+
+fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> InstanceStatus {
+    let online = unit.active == ActiveState::Active;
+    let status = match unit.active {
+        ActiveState::Active | ActiveState::Reloading => "online",
+        ActiveState::Activating if unit.sub == "auto-restart" => "restarting",
+        ActiveState::Activating => "starting",
+        ActiveState::Deactivating => "stopping",
+        ActiveState::Failed => "errored",
+        ActiveState::Inactive => "stopped",
+    };
+    let deaths = deaths.filter(|d| !d.reason.is_empty());
+    let last_end = deaths.as_ref().map(|deaths| LastEnd {
+        reason: deaths.reason.clone(),
+        seconds_ago: now.saturating_sub(deaths.last).as_secs(),
+    });
+    let last = deaths
+        .filter(|_| !online && !unit.is_unusable())
+        .map(|deaths| deaths.reason);
+    let reason = match status {
+        "errored" => Some(last.unwrap_or_else(|| unit.why())),
+        "restarting" => last,
+        _ => None,
+    };
+    InstanceStatus {
+        number,
+        status,
+        pid: (unit.main_pid != 0).then_some(unit.main_pid),
+        uptime_seconds: online.then(|| unit.active_for().as_secs()),
+        restarts: unit.n_restarts,
+        memory_bytes: unit.memory_current.or_else(|| resident(unit.main_pid)),
+        cpu_seconds: unit
+            .cpu_usage_nsec
+            .map(|n| Duration::from_nanos(n).as_secs_f64()),
+        reason,
+        last_end,
+        unit: unit.name,
+    }
+}
+
+/// The resident memory of the main process by proc(5), for hosts whose control groups do not count memory.
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .ok()
+        .map(|kb| kb * 1024)
+}

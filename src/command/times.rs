@@ -1,0 +1,163 @@
+//! The schedule of an app as `rsgen list` shows it: the next time, and how the last one went.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::output::{Failure, table};
+use crate::systemd::{ActiveState, Manager, Unit};
+use crate::unit::name::Units;
+
+/// The schedule of an app as scripts read it; times are seconds since 1970.
+#[derive(Debug, Serialize)]
+pub(super) struct Schedule {
+    /// `run` for a job, `reload` for an app that lasts.
+    does: &'static str,
+    /// Whether the timer runs.
+    active: bool,
+    next: Option<u64>,
+    last: Option<Last>,
+}
+
+/// The last run, or the last reload by the schedule, since the machine was started.
+#[derive(Debug, Serialize)]
+struct Last {
+    began: u64,
+    ended: u64,
+    seconds: f64,
+    good: bool,
+    /// The reason when it was not good.
+    reason: Option<String>,
+}
+
+/// The schedule of an app, with the instances that are loaded; `None` for an app without one.
+pub(super) fn schedule(
+    manager: &mut dyn Manager,
+    units: Units<'_>,
+    cluster: &Unit,
+    instances: &[Unit],
+) -> Result<Option<Schedule>, Failure> {
+    let timer = manager.timer(&units.timer())?;
+    // A user's own timer may have that name.
+    let Some(timer) = timer.filter(|t| [units.cluster(), units.reloader()].contains(&t.starts))
+    else {
+        return Ok(None);
+    };
+    let is_job = timer.starts == units.cluster();
+    let last = if is_job {
+        last(cluster, instances)
+    } else {
+        last(&manager.unit(&units.reloader())?, &[])
+    };
+    let now = now();
+    Ok(Some(Schedule {
+        does: if is_job { "run" } else { "reload" },
+        active: timer.is_active,
+        next: timer
+            .next
+            .filter(|next| timer.is_active && *next > now)
+            .map(|next| next.as_secs()),
+        last,
+    }))
+}
+
+/// How a unit ended the last time; `None` for one that runs, or has not run yet.
+fn last(unit: &Unit, instances: &[Unit]) -> Option<Last> {
+    if unit.ended.is_zero() || unit.ended < unit.began {
+        return None;
+    }
+    let good = unit.active != ActiveState::Failed;
+    let failed = instances.iter().filter(|i| i.active == ActiveState::Failed);
+    let mut reasons: Vec<String> = failed.map(Unit::why).collect();
+    reasons.sort();
+    reasons.dedup();
+    if reasons.is_empty() {
+        reasons.push(unit.why());
+    }
+    Some(Last {
+        began: unit.began.as_secs(),
+        ended: unit.ended.as_secs(),
+        seconds: unit.ended.saturating_sub(unit.began).as_secs_f64(),
+        good,
+        reason: (!good).then(|| reasons.join("; ")),
+    })
+}
+
+fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+impl Schedule {
+    /// Whether the app is a job.
+    pub(super) fn is_job(&self) -> bool {
+        self.does == "run"
+    }
+
+    /// The status of a job: `running`, `failed`, `waiting` for its next time, `stopped`.
+    pub(super) fn status(&self, cluster: &Unit) -> &'static str {
+        match (cluster.active, self.active) {
+            (ActiveState::Activating | ActiveState::Deactivating, _) => "running",
+            (ActiveState::Failed, _) => "failed",
+            (_, true) => "waiting",
+            (_, false) => "stopped",
+        }
+    }
+
+    /// The last and the next time in words.
+    pub(super) fn told(&self) -> String {
+        let now = now().as_secs();
+        let last = self.last.as_ref().map(|last| {
+            let how = last.reason.as_deref().unwrap_or("done");
+            let ago = table::span(now.saturating_sub(last.ended));
+            format!("{how} {ago} ago, after {:.1}s", last.seconds)
+        });
+        let next = self.next.map(|next| {
+            let left = table::span(next.saturating_sub(now));
+            format!("next in {left}")
+        });
+        last.into_iter().chain(next).collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(active: ActiveState, status: i32) -> Unit {
+        let failed = active == ActiveState::Failed;
+        let ended = now();
+        Unit {
+            active,
+            result: if failed { "exit-code" } else { "success" }.into(),
+            exit_code: libc::CLD_EXITED,
+            exit_status: status,
+            began: ended.saturating_sub(Duration::from_millis(1500)),
+            ended,
+            ..Unit::default()
+        }
+    }
+
+    fn told(cluster: &Unit, instances: &[Unit]) -> String {
+        let schedule = Schedule {
+            does: "run",
+            active: true,
+            next: Some(now().as_secs() + 3700),
+            last: last(cluster, instances),
+        };
+        schedule.told()
+    }
+
+    #[test]
+    fn a_run_that_failed_says_how_its_program_ended() {
+        let good = unit(ActiveState::Inactive, 0);
+        assert_eq!(told(&good, &[]), "done 0s ago, after 1.5s; next in 1h 1min");
+        let failed = unit(ActiveState::Failed, 1);
+        let instances = [unit(ActiveState::Failed, 3), good];
+        let why = "exited with status 3 0s ago, after 1.5s; next in 1h 1min";
+        assert_eq!(told(&failed, &instances), why);
+        assert!(told(&failed, &[]).starts_with("exited with status 1 "));
+        assert_eq!(told(&Unit::default(), &[]), "next in 1h 1min");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a drain says in the journal of its instance.
+
+use std::io;
+use std::time::Duration;
+
+use super::connections::Count;
+use crate::log::say;
+use crate::peer::yama;
+
+/// Logs that the instance is stopped without having been drained.
+pub(super) fn without(error: &io::Error) {
+    say(4, &format!("stops without a drain: {}", reason(error)));
+}
+
+/// The error, and the setting of Yama if that may be the cause.
+fn reason(error: &io::Error) -> String {
+    match (error.kind(), yama::scope()) {
+        (io::ErrorKind::PermissionDenied, scope @ 1..) => {
+            format!("{error}; `kernel.yama.ptrace_scope` is {scope}")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Says that the time is over before the drain is.
+pub(super) fn overdue(count: Count, waited: Duration, is_held: bool) {
+    let seconds = waited.as_secs();
+    let busy = match count.busy {
+        // The program has not closed the notice, and the kernel sees no connection of the app's sockets.
+        0 if is_held => "a Node server of the program".to_owned(),
+        busy => format!("{busy} connections"),
+    };
+    say(
+        4,
+        &format!(
+            "stopping after {seconds} s with {busy} still busy; raise `drain_timeout` to wait longer"
+        ),
+    );
+}
+
+/// Says that a process could not be silenced.
+pub(super) fn goes_on(pid: i32, error: &io::Error) {
+    let why = reason(error);
+    say(
+        4,
+        &format!("process {pid} goes on accepting until it is stopped: {why}"),
+    );
+}

@@ -1,0 +1,392 @@
+//! Every spec, in the order in which they run.
+
+use testbed::runner::Spec;
+use testbed::specs;
+
+use crate::{
+    crash, deploy, directives, docs, drain, ends, env_files, environment, exposure, faults,
+    from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner, packaged, packages,
+    polkit, portless, power, programs, reload, sandbox, schedule, shown, sizing, state, tracing,
+    truth, user, values, versions, watch, yama,
+};
+
+/// Every spec.
+pub(crate) fn all() -> Vec<Spec> {
+    [
+        HARNESS,
+        PROGRAMS,
+        RELOAD,
+        INTERRUPTED,
+        JOBS,
+        OWN,
+        OWNER,
+        WATCH,
+        POWER,
+        CRASH,
+        ENDS,
+        DRAIN,
+        INIT,
+        ENVIRONMENT,
+        FAULTS,
+        HOSTILE,
+        INSTALL,
+        DEPLOY,
+        FROM_PM2,
+        SANDBOX,
+        SCHEDULE,
+        SHOWN,
+        EXPOSURE,
+        SIZING,
+        STATE,
+        PACKAGES,
+        POLKIT,
+        PORTLESS,
+        TRACING,
+        TRUTH,
+        USER,
+        YAMA,
+        VALUES,
+        DIRECTIVES,
+        DOCS,
+    ]
+    .concat()
+}
+
+const HARNESS: &[Spec] = specs![
+    harness::boots_a_whole_system,
+    harness::leaves_nothing_on_the_host,
+    harness::keeps_its_disk_through_a_power_cycle,
+    harness::sees_as_many_cpus_as_it_is_given,
+    harness::serves_traffic_from_outside,
+    harness::serves_traffic_on_a_socket_file,
+    harness::has_rsgen_where_make_installs_it,
+    harness::are_joined_by_a_network_of_their_own,
+];
+
+const ENVIRONMENT: &[Spec] = specs![
+    environment::never_reaches_what_runs_as_root,
+    environment::finds_no_capability_in_the_worker,
+    environment::that_has_a_umask_and_limits_spoils_no_state,
+];
+
+const ENDS: &[Spec] = specs![
+    ends::of_every_kind_are_counted_and_told,
+    ends::without_a_file_of_variables_name_the_file,
+    ends::for_want_of_a_usable_unit_are_told_as_that,
+    ends::are_remembered_until_the_app_is_uninstalled,
+    ends::of_a_start_whose_port_is_taken_name_the_socket,
+    ends::that_take_their_time_are_not_awaited_in_silence,
+    ends::are_told_with_the_message_that_stands_above_the_stack,
+];
+
+const TRACING: &[Spec] = specs![
+    tracing::opens_no_sandbox_while_a_datagram_is_awaited,
+    tracing::opens_no_sandbox_for_a_vdso_that_is_rewritten,
+    tracing::runs_no_code_of_a_program_that_it_becomes,
+    tracing::suspends_filters_for_the_calls_of_a_drain,
+    tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
+    tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
+    tracing::ends_in_time_when_the_child_of_the_drain_hangs,
+];
+
+const RELOAD: &[Spec] = specs![
+    reload::replaces_every_instance_in_order_and_loses_nothing,
+    reload::tells_its_progress_line_by_line,
+    reload::a_build_that_crashes_or_is_never_ready_touches_nothing,
+    reload::works_ten_times_in_a_row,
+    reload::an_instance_that_fails_twice_stops_it_and_the_rest_keep_their_version,
+    reload::brings_the_number_of_instances_to_what_the_file_says,
+    reload::starts_an_app_that_is_stopped,
+    reload::two_at_once_both_end_well,
+    reload::takes_several_at_a_time_and_goes_without_a_canary_when_told,
+];
+
+const INTERRUPTED: &[Spec] = specs![
+    interrupted::a_restart_in_the_middle_leaves_exactly_n,
+    interrupted::a_stop_in_the_middle_leaves_none,
+    interrupted::a_killed_walk_is_finished_by_the_next,
+    interrupted::a_killed_command_leaves_the_walk_alone,
+    interrupted::a_daemon_reload_in_the_middle_is_survived,
+    interrupted::a_daemon_reexec_in_the_middle_is_survived,
+];
+
+const JOBS: &[Spec] = specs![
+    jobs::an_app_that_asks_for_time_without_end_is_stopped_in_time,
+    jobs::one_instance_of_it_is_stopped_in_time_too,
+    jobs::a_reload_and_a_restart_replace_it,
+    jobs::the_machine_goes_down_in_time_with_it,
+    jobs::nobody_but_systemd_says_that_one_has_ended,
+    jobs::with_units_of_an_older_version_it_is_stopped_as_well,
+    jobs::one_that_asks_for_time_at_its_start_holds_up_nobody,
+    jobs::a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing,
+    jobs::a_walk_goes_on_when_its_own_job_is_cancelled_once,
+    jobs::starts_and_stops_whose_jobs_are_cancelled_come_to_their_end,
+];
+
+const POWER: &[Spec] = specs![
+    power::a_restart_keeps_the_listener,
+    power::seven_quick_restarts_close_nothing,
+    power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
+    power::a_stop_under_load_stays_a_stop,
+    power::a_start_may_take_longer_than_one_step,
+    power::the_first_connection_starts_the_cluster,
+    power::instances_stopped_by_hand_do_not_swallow_connections,
+    power::one_instance_is_stopped_started_and_restarted_by_its_name,
+    power::stopping_the_socket_stops_the_app,
+];
+
+const CRASH: &[Spec] = specs![
+    crash::one_that_loops_is_given_up_and_the_others_serve,
+    crash::all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open,
+    crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
+    crash::the_pause_grows_when_told,
+    crash::killed_ones_come_back,
+    crash::what_systemd_cannot_execute_is_not_tried_again,
+];
+
+const DRAIN: &[Spec] = specs![
+    drain::a_program_with_an_event_loop_loses_nothing,
+    drain::a_program_that_polls_loses_nothing,
+    drain::a_program_with_threads_in_accept_loses_nothing,
+    drain::one_whose_threads_were_passed_the_socket_loses_nothing,
+    drain::one_that_listens_on_a_file_loses_nothing,
+    drain::a_program_of_many_processes_loses_nothing,
+    drain::a_node_program_loses_nothing_on_connections_that_are_kept,
+    drain::a_session_of_http2_is_told_to_end,
+    drain::an_upgraded_connection_is_left_until_the_time_is_over,
+    drain::a_node_program_keeps_options_of_its_own,
+    drain::a_machine_that_goes_down_is_kept_up_for_no_more_than_three_seconds,
+    drain::a_node_program_is_sent_the_message_shutdown,
+    drain::an_event_loop_is_drained_without_being_stopped,
+    drain::a_program_with_a_filter_of_its_own_is_not_killed_by_it,
+    drain::a_program_that_is_traced_loses_nothing,
+    drain::a_request_that_takes_long_is_finished,
+    drain::one_that_takes_too_long_is_cut_and_said,
+    drain::a_connection_that_waits_for_nothing_does_not_hold_it_up,
+    drain::a_second_request_to_stop_cuts_it_short,
+    drain::nothing_is_accepted_any_more,
+];
+
+const INIT: &[Spec] = specs![
+    init::meets_no_child_but_its_own,
+    init::is_stopped_while_it_is_paused_after_a_crash,
+    init::with_an_event_loop_loses_nothing,
+    init::with_threads_in_accept_loses_nothing,
+    init::that_was_passed_the_socket_loses_nothing,
+    init::of_many_processes_loses_nothing,
+];
+
+const FAULTS: &[Spec] = specs![
+    faults::of_an_installed_app_take_nothing_away,
+    faults::of_a_generated_apps_file_take_nothing_away,
+];
+
+const HOSTILE: &[Spec] = specs![
+    hostile::a_stranger_with_the_number_of_a_thread_is_left_alone,
+    hostile::whatever_a_program_makes_of_itself_its_stop_is_short,
+    hostile::a_socket_that_others_share_is_never_made_unreachable,
+    hostile::a_helper_is_out_of_reach_of_its_programs_user,
+    hostile::a_helper_stays_small_whatever_is_sent_to_it,
+    hostile::a_full_queue_loses_nothing,
+];
+
+const FROM_PM2: &[Spec] = specs![
+    from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
+    from_pm2::an_exit_status_that_ends_the_work_is_no_failure,
+    from_pm2::who_has_the_port_is_told_before_anything_changes,
+];
+
+const INSTALL: &[Spec] = specs![
+    install::twice_is_once,
+    install::a_dry_run_shows_the_difference_and_changes_nothing,
+    install::a_changed_file_is_shown_and_applied_by_a_walk,
+    install::drop_ins_count_from_the_first_install_on,
+    install::a_drop_in_that_brings_a_limit_back_is_refused,
+    install::a_change_whose_canary_fails_is_taken_back,
+    install::an_address_is_moved_only_when_told,
+    install::without_permission_it_says_so_and_does_nothing,
+    install::a_name_or_an_address_that_is_taken_is_refused,
+    install::uninstall_removes_what_install_wrote_and_nothing_else,
+    install::several_apps_some_of_them_and_a_script_alone,
+    install::an_unprivileged_user_serves_port_80,
+    install::json_tells_what_becomes_of_files_and_processes,
+    install::a_walk_that_ended_half_way_is_finished_by_the_next_install,
+];
+
+const DEPLOY: &[Spec] = specs![
+    deploy::serves_new_code_though_the_file_is_as_it_was,
+    deploy::and_a_reload_of_a_file_apply_what_was_edited,
+    deploy::follows_the_link_to_the_release_or_tells_that_it_does_not,
+    deploy::by_systemctl_keeps_the_units_and_says_so,
+];
+
+const SANDBOX: &[Spec] = specs![
+    sandbox::is_what_the_page_says,
+    sandbox::a_kernel_that_cannot_is_told_by_check,
+    sandbox::the_units_own_leaves_out_what_the_page_says,
+];
+
+const EXPOSURE: &[Spec] = specs![
+    exposure::is_what_the_page_says,
+    exposure::a_directive_of_ones_own_takes_the_place_of_the_sandboxs,
+    exposure::the_program_has_no_capability_of_the_helpers,
+    exposure::a_filter_that_forbids_to_drop_it_is_survived,
+    exposure::the_worker_sees_the_brake_from_within,
+    exposure::the_cluster_unit_gets_by_with_little,
+    exposure::the_cluster_unit_may_not_touch_the_rest,
+    exposure::the_state_of_one_app_is_not_that_of_another,
+    exposure::settings_that_reach_too_far_are_told_by_check_and_install,
+];
+
+const SHOWN: &[Spec] = specs![
+    shown::the_last_words_of_a_start_are_made_visible,
+    shown::the_last_words_of_a_reload_are_made_visible,
+    shown::a_reason_in_the_list_is_made_visible,
+    shown::names_and_values_are_made_visible,
+    shown::worker_and_generator_write_one_line_for_each_fault,
+    shown::colours_are_those_of_rsgen_alone,
+    shown::a_user_sees_the_words_of_an_app_of_the_users_own,
+    shown::a_users_unit_of_the_same_name_has_no_say_in_a_start,
+    shown::a_forged_invocation_has_no_say_in_a_reload,
+    shown::a_journal_that_hangs_or_floods_holds_nothing_up,
+];
+
+const SIZING: &[Spec] = specs![
+    sizing::four_instances_answer_on_one_port_with_their_numbers,
+    sizing::the_command_line_beats_the_file,
+    sizing::after_a_boot_it_serves_and_fits_the_machine,
+    sizing::a_bigger_machine_gets_more_than_was_pinned,
+    sizing::a_file_that_a_package_drops_is_an_app,
+];
+
+const STATE: &[Spec] = specs![
+    state::whoever_holds_what_may_be_opened_does_not_delay_a_reload,
+    state::the_umask_of_an_app_is_not_that_of_its_state,
+    state::what_others_planted_before_an_upgrade_is_cleared_away,
+    state::a_pipe_in_the_place_of_an_apps_file_hangs_nobody,
+];
+
+const PACKAGES: &[Spec] = specs![
+    packages::bring_what_units_and_people_need,
+    packages::an_upgrade_under_load_touches_no_instance,
+    packages::units_of_an_older_version_work_until_they_are_written_anew,
+    packages::are_not_removed_while_an_app_is_installed_and_then_leave_nothing,
+    packages::of_rpm_are_installed_upgraded_verified_and_erased,
+    packaged::units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc,
+    packaged::an_ecosystem_file_of_a_package_is_an_app_that_etc_changes_and_masks,
+    packaged::a_file_alone_is_an_app_as_soon_as_it_is_unpacked,
+];
+
+const POLKIT: &[Spec] = specs![
+    polkit::a_member_reloads_and_loses_nothing,
+    polkit::a_member_restarts_it_and_starts_it_where_it_is_stopped,
+    polkit::everything_else_is_refused,
+    polkit::who_is_no_member_is_refused_everything,
+    polkit::a_reload_by_rsgen_is_for_root,
+    polkit::nothing_runs_in_the_name_of_an_app_that_is_not_there,
+];
+
+const PORTLESS: &[Spec] = specs![
+    portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
+    portless::a_port_is_given_up_and_taken_again_when_told,
+    portless::a_node_program_says_when_it_is_ready_and_is_told_to_shut_down,
+];
+
+const SCHEDULE: &[Spec] = specs![
+    schedule::an_app_is_reloaded_at_set_times_and_loses_nothing,
+    schedule::a_timer_comes_and_goes_with_the_key,
+    schedule::a_job_is_run_at_once_by_hand_and_tells_how_it_went,
+    schedule::a_job_has_one_run_at_a_time_until_it_is_stopped,
+    schedule::an_app_that_lasts_becomes_a_job_and_a_job_an_app_that_lasts,
+];
+
+const VALUES: &[Spec] = specs![
+    values::arrive_byte_for_byte,
+    values::that_no_unit_can_hold_are_refused,
+    values::make_units_without_fault,
+    env_files::are_known_as_systemd_knows_them,
+    env_files::give_a_program_the_same_by_worker_and_by_systemd,
+    env_files::hold_up_no_manager_when_they_are_pipes,
+    env_files::below_a_folder_with_an_acl_are_read_by_the_worker,
+    env_files::show_the_program_nothing_that_only_root_may_read,
+    env_files::reach_the_program_and_nothing_before_it,
+    env_files::of_root_alone_are_read_by_systemd,
+    env_files::of_apps_that_are_generated_are_looked_at_where_nothing_hangs,
+];
+
+const DIRECTIVES: &[Spec] = specs![
+    directives::of_this_systemd_are_all_in_the_list,
+    directives::are_refused_only_for_values_that_this_systemd_ignores,
+    directives::that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not,
+];
+
+const PROGRAMS: &[Spec] = specs![
+    programs::node_http,
+    programs::node_express,
+    programs::node_fastify_as_a_module,
+    programs::node_with_typescript_by_tsx,
+    programs::node_net,
+    programs::node_https,
+    programs::node_dgram,
+    programs::python_with_datagrams,
+    programs::python_asyncio,
+    programs::python_uvicorn,
+    programs::python_gunicorn_with_workers,
+    programs::go_static,
+    programs::rust_axum,
+    programs::c_with_a_blocking_accept,
+    programs::ruby_webrick,
+    programs::nothing_is_left_of_hundreds_of_starts,
+];
+
+const DOCS: &[Spec] = specs![
+    docs::the_readme,
+    docs::the_quick_start,
+    docs::the_ecosystem_file,
+    docs::the_reload,
+    docs::the_handover,
+    docs::the_security_model,
+    docs::the_troubleshooting,
+    docs::the_way_from_pm2,
+    docs::the_way_from_units,
+    docs::the_way_from_supervisord,
+];
+
+const TRUTH: &[Spec] = specs![
+    truth::of_an_instance_that_fails_while_others_serve,
+    truth::of_targets_that_mean_nothing,
+    truth::in_the_manager_of_a_user_as_well,
+];
+
+const USER: &[Spec] = specs![
+    user::an_ordinary_user_has_a_cluster,
+    user::a_sandbox_needs_no_privileges,
+    user::one_whose_threads_wait_in_accept_is_drained_as_well,
+    user::schedules_are_kept,
+    user::under_yama_the_helper_drains,
+    user::the_helpers_drain_is_cut_short_as_well,
+];
+
+const YAMA: &[Spec] = specs![
+    yama::gives_the_helper_what_the_page_says_and_the_program_nothing,
+    yama::programs_of_the_system_lose_nothing,
+    yama::threads_below_a_users_systemd_lose_nothing,
+    yama::datagrams_are_answered,
+    yama::what_may_not_be_looked_into_is_refused_and_the_cure_is_told,
+    yama::below_a_users_systemd_lowering_it_is_the_cure,
+    yama::a_drain_that_may_not_says_so,
+];
+
+const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
+
+const WATCH: &[Spec] = specs![
+    watch::a_change_reloads_and_a_bad_one_stops_at_the_canary,
+    watch::its_unit_comes_and_goes_with_the_app,
+    watch::works_below_systemd_user,
+];
+
+const OWNER: &[Spec] = specs![
+    owner::runs_an_app_without_a_user_until_install_is_run_again,
+    owner::does_not_replace_root_in_an_app_that_was_installed_as_roots,
+    versions::of_nvm_run_a_script_and_its_children,
+];
