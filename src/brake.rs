@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::contract::Policy;
+use crate::contract::{Policy, REFUSED};
 use crate::state::Entry;
 
 /// After the end of a crash loop, a new start is held back until so long after the last death.
@@ -119,6 +119,10 @@ impl Deaths {
     /// Decides about the next start.
     #[must_use]
     pub fn verdict(&self, policy: &Policy, now: Duration) -> Verdict {
+        // After that, each further start is one trial.
+        if let Some(why) = self.reason.strip_prefix(REFUSED).filter(|_| !self.errored) {
+            return Verdict::Errored(why.to_owned());
+        }
         if self.count >= policy.max_restarts {
             let plural = if policy.max_restarts == 1 {
                 "quick death"
@@ -204,6 +208,17 @@ mod tests {
         assert_eq!(die(Some(two.clone()), min_uptime - 1).count, 3);
         assert_eq!(die(Some(two.clone()), min_uptime).count, 0);
         assert_eq!(die(Some(two), 5000).count, 0);
+    }
+
+    #[test]
+    fn where_a_bind_was_refused_the_first_start_is_the_last_and_then_each_is_one_trial() {
+        let reason = format!("{REFUSED}the program binds 0.0.0.0:1");
+        let refused = Deaths::after(None, Duration::ZERO, NOW, reason, &POLICY);
+        let why = Verdict::Errored("the program binds 0.0.0.0:1".into());
+        assert_eq!(refused.verdict(&POLICY, NOW), why);
+        let trial = refused.given_up(&POLICY);
+        let later = NOW + Duration::from_secs(16);
+        assert_eq!(trial.verdict(&POLICY, later), Verdict::Go);
     }
 
     #[test]

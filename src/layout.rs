@@ -25,6 +25,8 @@ pub struct Layout {
     pub units: PathBuf,
     /// The other folders of units, of packages and of this boot.
     pub vendor_units: Vec<PathBuf>,
+    /// The folder of units that do not survive a boot.
+    pub runtime_units: PathBuf,
     /// The folder of files that do not survive a boot: locks, progress, counters.
     pub run: PathBuf,
     /// The worker's path as units name it.
@@ -54,6 +56,7 @@ impl Layout {
             ]
             .map(|d| root.join(d))
             .to_vec(),
+            runtime_units: root.join("run/systemd/system"),
             run: root.join("run/rsgen"),
             worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
@@ -69,6 +72,7 @@ impl Layout {
             apps: vec![config.join("rsgen")],
             units: config.join("systemd/user"),
             vendor_units: vec!["/etc/systemd/user".into(), "/usr/lib/systemd/user".into()],
+            runtime_units: run.join("systemd/user"),
             run: run.join("rsgen"),
             worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),

@@ -102,7 +102,7 @@ fn a_script_that_cannot_be_executed_is_found_before_its_start() {
             "export {};\n",
             Some("`interpreter = \"node\"`"),
         ),
-        ("server.ts", 0o755, "#!/usr/bin/env tsx\n", None),
+        ("server.ts", 0o755, "#!/usr/bin/env sh\n", None),
         (
             "index.php",
             0o644,
@@ -196,7 +196,8 @@ fn exit_statuses_are_those_of_the_manual() {
         (&["check", "nowhere.toml"], 3),
         (&["check", "--nonsense"], 2),
         (&["nonsense"], 2),
-        (&["install", "server.js"], 2),
+        (&["install", "ecosystem.toml", "--listen", "3000"], 2),
+        (&["install", "server.js", "--dry-run"], 1),
         (&["install", "--only", "other"], 2),
         (&["install", "--dry-run"], 0),
         (&["install"], 4),

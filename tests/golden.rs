@@ -183,3 +183,67 @@ fn every_command_line_can_be_read_by_its_program_without_loss() {
     }
     assert!(read > 100, "{read} lines");
 }
+
+/// The unit of a rehearsal is that of an instance in all that a program can notice.
+#[test]
+fn a_rehearsal_is_in_the_unit_of_an_instance() {
+    let layout = Layout::system(Path::new("/"));
+    let is_own = |line: &str| {
+        let own = [
+            "Description",
+            "PartOf",
+            "Sockets",
+            "NonBlocking",
+            "ExecStart",
+            "ExecStop",
+            "ExecStopPost",
+            "TimeoutStartSec",
+            "Restart",
+            "CollectMode",
+            "Slice",
+            "RuntimeDirectoryPreserve",
+            "RuntimeMaxSec",
+            "SourcePath",
+        ];
+        let key = line.split('=').next().unwrap_or_default();
+        // The report goes over a socket.
+        let is_needed = line == "RestrictAddressFamilies=AF_UNIX";
+        is_needed || line.starts_with('#') || own.contains(&key) && !line.contains("/usr/local/")
+    };
+    for case in cases() {
+        let text = fs::read_to_string(case.join("ecosystem.toml")).unwrap();
+        let apps = ecosystem::parse("ecosystem.toml", &text).0;
+        // A job binds nothing, and is not rehearsed.
+        for app in apps.into_iter().filter(|app| !app.is_job()) {
+            let rehearsal = plan::Rehearsal {
+                number: 7,
+                report: Path::new("/run/rsgen/:rehearsals/7.report"),
+                longest: std::time::Duration::from_secs(30),
+            };
+            let rehearsal = plan::rehearsal(&app, &layout, HOST, rehearsal).unwrap();
+            let set = plan::units(&app, Origin::Packaged, &layout, HOST).unwrap();
+            let template = format!("{}@.service", app.name());
+            let instance = set.files.get(Path::new(&template)).unwrap();
+            let lines = |text: &str| -> Vec<String> {
+                let lines = text.lines().filter(|l| !is_own(l));
+                lines.map(str::to_owned).collect()
+            };
+            assert_eq!(lines(&rehearsal), lines(instance), "{}", case.display());
+            let units = unit::read(&rehearsal).unwrap();
+            let all = |key: &str| -> Vec<&str> {
+                let found = units.iter().filter(|d| d.key == key);
+                found.map(|d| d.value.as_str()).collect()
+            };
+            for (key, value) in [
+                ("CollectMode", "inactive-or-failed"),
+                ("Restart", "no"),
+                ("RuntimeMaxSec", "30s"),
+            ] {
+                assert_eq!(all(key).last(), Some(&value), "{rehearsal}");
+            }
+            let ended = format!("+-/usr/bin/rsgen unit rehearsed {} 7", app.name());
+            assert!(all("ExecStopPost").contains(&ended.as_str()), "{rehearsal}");
+            assert!(all("Sockets").is_empty() && all("PartOf").is_empty());
+        }
+    }
+}

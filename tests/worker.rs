@@ -25,3 +25,5 @@ mod life;
 mod programs;
 #[path = "worker/readiness.rs"]
 mod readiness;
+#[path = "worker/rehearsal.rs"]
+mod rehearsal;

@@ -51,6 +51,10 @@ fn is_errored(unit: &Unit) -> bool {
 
 /// How the instance ended. Where there was no program, a missing file of variables is the likeliest reason.
 fn reason(unit: &Unit, end: Ended<'_>) -> String {
+    // In the words of the worker, or of the program, which thereby gives itself up.
+    if unit.status_text.starts_with(contract::REFUSED) && uptime(unit).is_zero() {
+        return unit.status_text.clone();
+    }
     let is_missing = |path: &&PathBuf| !path.is_file();
     let missing = end.env_files.iter().find(is_missing);
     match missing.filter(|_| unit.never_ran()) {

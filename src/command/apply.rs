@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::limits;
 use super::selection::Selected;
 use crate::ecosystem::App;
+use crate::ecosystem::values::Place;
 use crate::generate::sources::{self, Source};
 use crate::generate::{self, files};
 use crate::layout::Layout;
@@ -26,6 +27,8 @@ pub(super) struct Prepared {
     pub(super) readdressed: Option<Move>,
     /// The step for the timer once the files are written.
     pub(super) timer: Timer,
+    /// The files of the sockets. systemd makes one when it starts the socket unit, and never again.
+    pub(super) socket_files: Vec<PathBuf>,
     /// Whether the app is a job.
     pub(super) is_job: bool,
     /// Whether the app was a job and lasts from now on, or the other way round.
@@ -89,6 +92,7 @@ impl Prepared {
             timer: Timer::None,
             is_job,
             is_of_another_kind: false,
+            socket_files: Vec::new(),
         }
     }
 }
@@ -214,6 +218,7 @@ pub(super) fn prepare_units(
     Ok(Prepared {
         readdressed: readdressed(layout, &app, &old, &new),
         changes,
+        socket_files: socket_files(&app),
         timer,
         is_job: app.is_job(),
         is_of_another_kind: was_job != app.is_job(),
@@ -250,6 +255,14 @@ pub(super) fn is_of_schedule(layout: &Layout, app: &str, changes: &[Change]) -> 
     };
     let file = layout.file(app);
     changes.iter().any(is_of_timer) && changes.iter().all(|c| is_of_timer(c) || c.path == file)
+}
+
+fn socket_files(app: &App) -> Vec<PathBuf> {
+    let paths = app.listen.iter().filter_map(|listen| match &listen.place {
+        Place::Path(path) => Some(PathBuf::from(path)),
+        Place::Port(_) | Place::Address(_) => None,
+    });
+    paths.collect()
 }
 
 fn readdressed(

@@ -117,6 +117,7 @@ fn examine(
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
     ecosystem::refuse_ignored(&mut faults, version);
+    ecosystem::allow_left_out(&mut faults);
     for app in &mut apps {
         resolve::resolve(app, &input.folder, host, &mut faults);
         faults.extend(environments::unused(app, env));

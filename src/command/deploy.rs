@@ -77,7 +77,7 @@ pub(super) struct Outcome {
     changes: Vec<JsonChange>,
     pub(super) apps: Vec<String>,
     /// The apps that were not active.
-    started: Vec<String>,
+    pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     reloaded: Vec<String>,
     #[serde(skip)]
@@ -174,6 +174,7 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
     match action {
         Action::Nothing => schedule(jobs, prepared)?,
         Action::Start => {
+            make_anew(jobs, prepared)?;
             let started = jobs.start(&prepared.app);
             schedule(jobs, prepared)?;
             started?;
@@ -202,6 +203,19 @@ fn follow_watch(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Resul
         Some(_) if done != Action::Start => jobs.run(Verb::Restart, &watch),
         _ => Ok(()),
     }
+}
+
+/// Stops a socket unit whose file is gone, so that the start makes the file again. Programs remove the file of their socket.
+fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    if prepared.socket_files.iter().all(|file| file.exists()) {
+        return Ok(());
+    }
+    for socket in Units::of(&prepared.app).sockets() {
+        if jobs.manager.unit(&socket)?.active == ActiveState::Active {
+            jobs.run(Verb::Stop, &socket)?;
+        }
+    }
+    Ok(())
 }
 
 /// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files

@@ -87,6 +87,7 @@ impl Subcommand for Generate {
             is_for_a_package: true,
             is_for_now: false,
             env: self.environment.env.as_deref(),
+            may_leave_out: false,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {

@@ -6,26 +6,28 @@ use clap::Args;
 
 use super::apply::{self, Prepared};
 use super::context::Context;
-use super::deploy::{self, Goal};
+use super::deploy::{self, Goal, Outcome};
 use super::host_probe::HostProbe;
 use super::import;
 use super::input::{self, Input};
 use super::list;
+use super::locate;
 use super::manual::Manual;
 use super::options::Environment;
 use super::port_owner;
 use super::power;
 use super::selection::{self, Selected, Wanted};
 use super::subcommand::Subcommand;
-use crate::ecosystem::App;
+use crate::contract::FURTHER;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::import::Kind;
 use crate::output::{Exit, Failure, Notice, Sink};
+use crate::unit::name::Units;
 
 /// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
 pub(super) struct Install {
-    /// An ecosystem file (`-` is standard input), or a script together with --listen
+    /// An ecosystem file (`-` is standard input), or a script
     #[arg(value_name = "FILE|SCRIPT", default_value = "ecosystem.toml")]
     file: PathBuf,
     /// How many instances: a number, `max` for one on each CPU, -1 for one less
@@ -45,7 +47,7 @@ pub(super) struct Install {
     /// Move to another address, or to none, closing the old one first
     #[arg(long)]
     replace_listener: bool,
-    /// For a script: the address that its instances share
+    /// For a script: the address that its instances share; without it, a rehearsal finds the address
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<Listen>,
     /// For a script: the app's name
@@ -63,6 +65,10 @@ impl Subcommand for Install {
             (
                 "rsgen install server.js --listen 3000 -i max",
                 "Runs one instance of the script for each CPU, all of them behind port 3000.",
+            ),
+            (
+                "rsgen install server.js -i max",
+                "Starts the script once to find out where it listens, and then does the same.",
             ),
             (
                 "rsgen install --dry-run ecosystem.toml",
@@ -100,17 +106,19 @@ pub(super) fn bring_up(
         is_for_a_package: false,
         is_for_now: true,
         env: arguments.environment.env.as_deref(),
+        may_leave_out: true,
     };
-    let selected = select(context, &wanted)?;
-    let apps: Vec<App> = selected.iter().map(|s| s.app.clone()).collect();
-    let prepared = apply_all(context, selected)?;
+    let mut selected = select(context, &wanted)?;
     if !arguments.dry_run {
-        // Before the changes are told as if they were made.
+        // Before a program is started, and the changes are told as if they were made.
         context.require_permission(verb)?;
         context.jobs()?;
     }
+    locate::locate(context, &mut selected, arguments.dry_run)?;
+    let mut prepared = apply_all(context, &selected)?;
     apply::show(context.sink, &prepared, arguments.dry_run);
-    refuse_readdressing(&prepared, arguments.replace_listener)?;
+    let may_move = arguments.replace_listener || !is_any_served(context, &prepared);
+    refuse_readdressing(&prepared, may_move)?;
     if arguments.dry_run {
         let scope = context.layout.scope;
         let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
@@ -118,10 +126,17 @@ pub(super) fn bring_up(
         return Ok(());
     }
     let probe = HostProbe::new(None, &context.layout);
-    for app in &apps {
-        port_owner::refuse_taken(app, context.manager()?, &probe)?;
+    for selected in &selected {
+        port_owner::refuse_taken(&selected.app, context.manager()?, &probe)?;
     }
-    let outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal)?;
+    let mut outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal);
+    if outcome.is_err() && locate::locate_again(context, &mut selected)? {
+        prepared = apply_all(context, &selected)?;
+        apply::show(context.sink, &prepared, false);
+        outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal);
+    }
+    let outcome = outcome?;
+    tell_further_ports(context, &outcome)?;
     context.sink.answer(&outcome);
     if !context.sink.is_for_scripts() {
         let cpus = context.host.cpus;
@@ -132,13 +147,15 @@ pub(super) fn bring_up(
     Ok(())
 }
 
-/// The changes that install these apps.
+/// The changes that install these apps. Without `may_start` no program is started to see where it listens.
 pub(super) fn prepare(
     context: &mut Context<'_>,
     wanted: &Wanted<'_>,
+    may_start: bool,
 ) -> Result<Vec<Prepared>, Failure> {
-    let selected = select(context, wanted)?;
-    apply_all(context, selected)
+    let mut selected = select(context, wanted)?;
+    locate::locate(context, &mut selected, !may_start)?;
+    apply_all(context, &selected)
 }
 
 fn select(context: &mut Context<'_>, wanted: &Wanted<'_>) -> Result<Vec<Selected>, Failure> {
@@ -146,11 +163,33 @@ fn select(context: &mut Context<'_>, wanted: &Wanted<'_>) -> Result<Vec<Selected
     selection::select(wanted, &context.layout, version, context.sink)
 }
 
-fn apply_all(context: &Context<'_>, selected: Vec<Selected>) -> Result<Vec<Prepared>, Failure> {
+fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepared>, Failure> {
+    let selected = selected.iter().cloned();
     selected
-        .into_iter()
         .map(|selected| apply::prepare(&context.layout, context.host, selected))
         .collect()
+}
+
+/// Whether an app serves at an address that it is to leave. One that cannot be asked about may.
+fn is_any_served(context: &mut Context<'_>, prepared: &[Prepared]) -> bool {
+    let mut moved = prepared.iter().filter(|p| p.readdressed.is_some());
+    moved.any(|moved| {
+        let jobs = context.jobs();
+        jobs.and_then(|mut jobs| locate::serves(&mut jobs, &moved.app))
+            .unwrap_or(true)
+    })
+}
+
+/// Tells of a port that the first instance binds and that is not in the file: another instance cannot bind it as well.
+fn tell_further_ports(context: &mut Context<'_>, outcome: &Outcome) -> Result<(), Failure> {
+    let jobs = context.jobs()?;
+    for app in &outcome.started {
+        let instance = jobs.manager.unit(&Units::of(app).instance(0))?;
+        if instance.status_text.ends_with(FURTHER) {
+            jobs.sink.notice(&Notice::Noted(app, &instance.status_text));
+        }
+    }
+    Ok(())
 }
 
 /// The ecosystem file that is made from a PM2 file, if that is asked for.
@@ -200,13 +239,6 @@ fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
         }
         return Input::read(&arguments.file);
     }
-    if arguments.listen.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("where does `{}` listen?", arguments.file.display()),
-        )
-        .help("add --listen, e.g. `--listen 3000`"));
-    }
     script_as_file(arguments)
 }
 
@@ -245,8 +277,10 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
             toml_edit::value(arguments.args.iter().collect::<toml_edit::Array>()),
         );
     }
-    let listen: toml_edit::Array = arguments.listen.iter().map(ToString::to_string).collect();
-    table.insert("listen", toml_edit::value(listen));
+    if !arguments.listen.is_empty() {
+        let listen: toml_edit::Array = arguments.listen.iter().map(ToString::to_string).collect();
+        table.insert("listen", toml_edit::value(listen));
+    }
     let mut tables = toml_edit::ArrayOfTables::new();
     tables.push(table);
     let mut document = toml_edit::DocumentMut::new();

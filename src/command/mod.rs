@@ -3,6 +3,7 @@
 mod apply;
 mod calendar;
 mod context;
+mod findings;
 mod follow;
 mod hint;
 mod host_probe;
@@ -10,12 +11,14 @@ mod input;
 mod jobs;
 mod last_words;
 mod limits;
+mod locate;
 mod manual;
 mod missing;
 mod node;
 mod options;
 mod port_owner;
 mod power;
+mod rehearse;
 mod selection;
 mod serving;
 mod state;
@@ -72,6 +75,7 @@ macro_rules! subcommands {
 
 // In the order of `--help`.
 subcommands! {
+    init::Init,
     install::Install,
     deploy::Deploy,
     uninstall::Uninstall,

@@ -88,8 +88,9 @@ fn remark_on_changes(context: &mut Context<'_>, file: &str, only: &[String]) {
             is_for_a_package: false,
             is_for_now: false,
             env: None,
+            may_leave_out: true,
         };
-        install::prepare(context, &wanted)
+        install::prepare(context, &wanted, false)
     });
     context.sink = sink;
     // A file that is broken differs as well.

@@ -85,8 +85,9 @@ impl Reload {
                 is_for_a_package: false,
                 is_for_now: true,
                 env: None,
+                may_leave_out: true,
             };
-            for prepared in install::prepare(context, &wanted)? {
+            for prepared in install::prepare(context, &wanted, true)? {
                 refuse_readdressing(&prepared, file)?;
                 apply::show(context.sink, std::slice::from_ref(&prepared), false);
                 all.insert(prepared.app.clone(), prepared);

@@ -14,6 +14,7 @@ use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Sink};
 
 /// An app that is to be installed.
+#[derive(Clone)]
 pub(super) struct Selected {
     pub(super) app: App,
     /// The text of the app's installed file.
@@ -34,6 +35,8 @@ pub(super) struct Wanted<'a> {
     pub(super) is_for_now: bool,
     /// The environment whose variables go over `env`.
     pub(super) env: Option<&'a str>,
+    /// Whether an app may leave `listen` out.
+    pub(super) may_leave_out: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -44,11 +47,18 @@ pub(super) fn select(
     sink: &dyn Sink,
 ) -> Result<Vec<Selected>, Failure> {
     let Wanted {
-        input, only, env, ..
+        input,
+        only,
+        env,
+        may_leave_out,
+        ..
     } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
     ecosystem::refuse_ignored(&mut report.diagnostics, version);
+    if may_leave_out {
+        ecosystem::allow_left_out(&mut report.diagnostics);
+    }
     let mut faults = report.diagnostics.clone();
     if let Some(missing) = only
         .iter()

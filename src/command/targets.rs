@@ -154,6 +154,7 @@ fn of_file(
     let input = Input::read(path)?;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || context.systemd_version());
+    ecosystem::allow_left_out(&mut report.diagnostics);
     if report.has_errors() {
         return Err(Failure::invalid(report));
     }

@@ -2,6 +2,8 @@
 //! versions hold them, so their command lines stay valid.
 
 use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,10 +12,12 @@ use super::context::Context;
 use super::manual::Manual;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
-use crate::contract::{Ended, Job, Reload, Start, Step, Stop, Watch};
+use crate::contract::report::Report;
+use crate::contract::{Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
 use crate::layout::Scope;
 use crate::log;
 use crate::output::{Exit, Failure, Notice};
+use crate::state::{self, Entry, Name};
 use crate::unit::name::Units;
 use crate::walk::Plan;
 use crate::watch;
@@ -45,6 +49,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Ended(ended) => self::ended(context, &ended),
         Step::Watch(watch) => self::watch(context, &watch),
         Step::Job(job) => self::job(context, &job),
+        Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
     }
 }
 
@@ -186,5 +191,24 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     {
         log::say_about(&ended.app, &Units::of(&ended.app).cluster(), &text);
     }
+    Ok(())
+}
+
+/// Tells whoever began a rehearsal how the program has ended, and removes the files, also when that command was killed.
+fn rehearsed(context: &mut Context<'_>, rehearsed: &Rehearsed) -> Result<(), Failure> {
+    let Rehearsed { app, number } = rehearsed;
+    let unit = Units::of(app).rehearsal(*number);
+    let how = context.manager()?.unit(&unit)?.why();
+    let (drop_ins, _) = Units::of(app).drop_ins(*number);
+    for file in [&unit, &drop_ins] {
+        let _ = std::fs::remove_file(context.layout.runtime_units.join(file));
+    }
+    let folder = state::rehearsals(&context.layout.run);
+    let name = Name::Rehearsal(*number);
+    // Nobody listens there when the command was killed.
+    if let Ok(mut reader) = UnixStream::connect(folder.join(name.to_string())) {
+        let _ = writeln!(reader, "{}", Report::Ended(how));
+    }
+    let _ = Entry::new(&folder, name).remove();
     Ok(())
 }

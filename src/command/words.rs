@@ -69,8 +69,8 @@ const FOREIGN: &[Foreign] = &[
         "run `systemctl kill --signal SIGUSR2 EACH`",
     ),
     foreign(
-        &["init", "ecosystem"],
-        "write `ecosystem.toml`; `man rsgen.toml` has every key",
+        &["ecosystem"],
+        "run `rsgen init -- COMMAND`; `man rsgen.toml` has every key",
     ),
     foreign(
         &[

@@ -1,5 +1,5 @@
-//! The contract between the units and our programs: the command lines that units hold, and the exit statuses that
-//! they name.
+//! The contract between the units and our programs: the command lines that units hold, the exit statuses that they name,
+//! and the lines that a worker reports in a rehearsal.
 //!
 //! Each command line has one type, which renders it for a unit and reads it back. So `plan`, which writes a line, cannot
 //! disagree with the worker, the drain and the commands of the cluster unit, which read it. Units are pinned: they stay
@@ -13,6 +13,7 @@ mod drain;
 mod env_files;
 mod flags;
 mod line;
+pub mod report;
 mod run;
 mod status;
 mod step;
@@ -26,9 +27,9 @@ pub use drain::{Drain, Request};
 pub use env_files::EnvFiles;
 pub use flags::Usage;
 pub use line::{Line, Text, Value};
-pub use run::{Policy, Run};
-pub use status::{ERRORED, Statuses, final_statuses, is_final};
-pub use step::{Ended, Job, Reload, Start, Step, Stop};
+pub use run::{Policy, Rehearsal, Run};
+pub use status::{ERRORED, FURTHER, REFUSED, Statuses, final_statuses, is_final};
+pub use step::{Ended, Job, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;
 pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

@@ -18,6 +18,17 @@ pub struct Policy {
     pub backoff: Option<Duration>,
 }
 
+/// What the worker has to know of a rehearsal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal<F = PathBuf> {
+    /// The socket to report to. When nobody reads the report any more, the program is ended.
+    pub report: F,
+    /// The stop signal of the app, for instance `SIGINT`.
+    pub signal: String,
+    /// The time from that signal to SIGKILL.
+    pub kill_timeout: Duration,
+}
+
 /// `rsgen-worker run`: how an instance is started. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run<N = u32, F = PathBuf> {
@@ -41,6 +52,8 @@ pub struct Run<N = u32, F = PathBuf> {
     pub env_files: Vec<F>,
     /// Variables whose values count, see [`super::count`].
     pub counted: Vec<String>,
+    /// In a rehearsal no socket is handed over: the program binds nothing, and what it asks for is reported.
+    pub rehearsal: Option<Rehearsal<F>>,
     /// The program and its arguments.
     pub program: Vec<OsString>,
 }
@@ -60,6 +73,7 @@ impl<N: Value, F: Value> Run<N, F> {
             preload,
             env_files,
             counted,
+            rehearsal,
             program,
         } = self;
         let Policy {
@@ -78,6 +92,13 @@ impl<N: Value, F: Value> Run<N, F> {
             .flag("--max-restarts", max_restarts)
             .flag("--preload", preload)
             .optional("--backoff", backoff.as_ref());
+        let line = match rehearsal {
+            Some(rehearsal) => line
+                .flag("--report", &rehearsal.report)
+                .flag("--kill-signal", &rehearsal.signal)
+                .flag("--kill-timeout", &rehearsal.kill_timeout),
+            None => line,
+        };
         let line = env_files
             .iter()
             .fold(line, |line, file| line.flag("--env-file", file));
@@ -109,6 +130,14 @@ impl Run {
             },
             // Before version 1, no program was told.
             preload: words.since(1, "--preload")?.unwrap_or(false),
+            rehearsal: match words.optional("--report")? {
+                Some(report) => Some(Rehearsal {
+                    report,
+                    signal: words.flag("--kill-signal")?,
+                    kill_timeout: words.flag("--kill-timeout")?,
+                }),
+                None => None,
+            },
             env_files: words.every("--env-file")?,
             counted: words.every("--counted")?,
             program: words.program()?,

@@ -4,6 +4,13 @@ use std::ops::RangeInclusive;
 
 use super::{Text, Value};
 
+/// The beginning of a unit's `STATUS=` where no further start would go better: the program binds another address than the
+/// declared one. The text behind it says so.
+pub const REFUSED: &str = "refused: ";
+
+/// The end of a unit's `STATUS=` where the program listens on a port that the file does not declare.
+pub const FURTHER: &str = " is bound as well: add it to `listen`, or give each instance its own";
+
 /// The worker's exit status for an instance that is given up, see [`crate::brake`].
 pub const ERRORED: u8 = 190;
 

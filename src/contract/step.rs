@@ -81,6 +81,15 @@ pub struct Ended<N = u32, F = PathBuf> {
     pub stop_exit_codes: Statuses,
 }
 
+/// `ExecStopPost=` of the unit of a rehearsal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// The app.
+    pub app: String,
+    /// The number of the rehearsal.
+    pub number: u32,
+}
+
 /// A command of `rsgen unit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<N = u32, F = PathBuf> {
@@ -98,6 +107,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Watch(Watch),
     /// `job`.
     Job(Job),
+    /// `rehearsed`.
+    Rehearsed(Rehearsed),
 }
 
 impl<N: Value, F: Value> Step<N, F> {
@@ -112,6 +123,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Ended(ended) => ended.line(),
             Self::Watch(watch) => watch.line(),
             Self::Job(job) => job.line(),
+            Self::Rehearsed(rehearsed) => rehearsed.line(),
         }
     }
 }
@@ -131,8 +143,9 @@ impl Step {
             Some("ended") => Ended::parse(words).map(Self::Ended),
             Some("watch") => Watch::parse(words).map(Self::Watch),
             Some("job") => Job::parse(words).map(Self::Job),
+            Some("rehearsed") => Rehearsed::parse(words).map(Self::Rehearsed),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `job` or `watch`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `job`, `watch` or `rehearsed`"
                     .to_owned(),
             )),
         }
@@ -226,6 +239,22 @@ impl Stop {
         };
         words.end()?;
         Ok(stop)
+    }
+}
+
+impl Rehearsed {
+    fn line(&self) -> Line {
+        Line::of("rehearsed").word(&self.app).word(&self.number)
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("rehearsed", words)?;
+        let rehearsed = Self {
+            app: words.word("its app")?,
+            number: words.word("the number of the rehearsal")?,
+        };
+        words.end()?;
+        Ok(rehearsed)
     }
 }
 

@@ -35,6 +35,7 @@ fn the_line_of_a_template_holds_its_specifiers() {
             backoff: None,
         },
         preload: false,
+        rehearsal: None,
         env_files: vec![Text::plain("/a %i"), Text::plain("/b=c")],
         counted: vec!["PORT".to_owned()],
         program: vec!["%i".into()],

@@ -12,7 +12,8 @@ pub use super::watched::Watched;
 use super::environments::{self, Environments};
 use super::key::{Form, Kind, Reader, keys, number, of, text, word, word_of};
 use super::port::{
-    HANDOVERS, read_addresses, read_handover, read_ready, read_socket, usual_handover, usual_ready,
+    HANDOVERS, missing_addresses, read_addresses, read_handover, read_ready, read_socket,
+    usual_handover, usual_ready,
 };
 use super::readers::{
     derived_name, read_account, read_env_file, read_instance_var, read_instances, read_name,
@@ -100,9 +101,10 @@ keys! {
             /// The address that all instances share, or a list of addresses: `3000`, `"127.0.0.1:3000"`,
             /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`; `[]` for a program that listens nowhere.
             ///
-            /// With `[]` there is no socket; a job needs no `listen`. See [without a port](ecosystem.md#without-a-port).
+            /// With `[]` there is no socket. See [without a port](ecosystem.md#without-a-port). Without the key, which a job does
+            /// not need, `rsgen install` starts the program once to see where it listens. See [a rehearsal](ecosystem.md#a-rehearsal).
             listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses)
-                .required("the address that all instances share; `listen = []` if the program listens nowhere")
+                .or_as("what a rehearsal finds", missing_addresses)
                 .replaces(&["port"], "listen = 3000", "all instances share one port; `env.PORT` is the variable");
 
             /// How the program gets the socket: `"bind"` for an unmodified program, which calls bind(2), `"fds"` for a
@@ -162,6 +164,8 @@ keys! {
             user_is_owner_of: Option<String> = |_| None;
             /// The program whose folder was put first in `PATH`, as systemd does not look there by itself.
             first_in_path: Option<String> = |_| None;
+            /// Whether there is a `listen`; without one, the addresses have to be found out.
+            is_listen_given: bool = |f| f.peek("listen").is_some() || super::schedule::is_job(f);
             /// The place of `listen` in the text.
             listen_span: Range<usize> = |f| f.place("listen");
             /// The place of the times of the schedule in the text.

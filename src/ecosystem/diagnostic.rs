@@ -46,6 +46,8 @@ pub struct Diagnostic {
     pub(super) is_of_unknown_directive: bool,
     /// Whether it is a value that systemd goes on without, see [`super::newer::refuse_ignored`].
     pub(super) is_of_ignored_value: bool,
+    /// Whether a rehearsal can find out what is missing.
+    pub(super) is_of_missing_listen: bool,
 }
 
 impl Diagnostic {
@@ -58,6 +60,7 @@ impl Diagnostic {
             help: None,
             is_of_unknown_directive: false,
             is_of_ignored_value: false,
+            is_of_missing_listen: false,
         }
     }
 

@@ -44,6 +44,11 @@ pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};
 pub(crate) use readers::is_account;
 
+/// Takes out the errors about apps without `listen`: for commands that find the addresses out, or need none.
+pub fn allow_left_out(faults: &mut Vec<Diagnostic>) {
+    faults.retain(|fault| !fault.is_of_missing_listen);
+}
+
 /// Every key of an app, in the order in which documents list them.
 #[must_use]
 pub fn rows() -> Vec<&'static key::Row> {

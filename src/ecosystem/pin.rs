@@ -6,7 +6,11 @@ use super::APPS;
 use super::app::App;
 use super::chosen::Chosen;
 use super::diagnostic::Diagnostic;
+use super::values::Listen;
 use crate::unit::Fault;
+
+/// The comment above addresses that no file has given.
+const FOUND: &str = "# Found in a rehearsal: the program was started once, and bound this. Write `listen` to decide it yourself.\n";
 
 const HEADER: &str = "# An app installed with `rsgen install`; ";
 
@@ -67,6 +71,44 @@ pub fn pin(text: &str, index: usize, app: &App, chosen: Option<Chosen>) -> Resul
         table.insert("instances", Item::Value(chosen.written()));
     }
     Ok(write(table, &app.name))
+}
+
+/// The installed text with these addresses, which a rehearsal has found.
+///
+/// # Errors
+/// When the text is none of [`pin`].
+pub fn with_listen(text: &str, listen: &[Listen]) -> Result<String, Fault> {
+    let changed = || {
+        Fault::new(
+            "the file changed while it was read",
+            "run the command again",
+        )
+    };
+    let mut document: DocumentMut = text.parse().map_err(|_| changed())?;
+    let table = document
+        .get_mut(APPS)
+        .and_then(Item::as_array_of_tables_mut)
+        .and_then(|tables| tables.get_mut(0))
+        .ok_or_else(changed)?;
+    let addresses = listen.iter().map(ToString::to_string);
+    let addresses = match listen {
+        [one] => Value::from(one.to_string()),
+        _ => addresses.collect::<Array>().into(),
+    };
+    table.insert("listen", value(addresses));
+    if let Some(mut key) = table.key_mut("listen") {
+        let decor = key.leaf_decor_mut();
+        let own = decor.prefix().and_then(|p| p.as_str()).unwrap_or_default();
+        let own = own.replace(FOUND, "");
+        decor.set_prefix(format!("{own}{FOUND}"));
+    }
+    Ok(document.to_string())
+}
+
+/// Whether the addresses of an installed text were found in a rehearsal.
+#[must_use]
+pub fn is_found(text: &str) -> bool {
+    text.contains(FOUND)
 }
 
 /// The text of an installed app with the keys of a drop-in over its own.

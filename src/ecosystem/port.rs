@@ -42,6 +42,26 @@ pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<V
     Some(listen)
 }
 
+/// The fault of an app without `listen`, which is none for those who can find out, see [`super::allow_left_out`].
+pub(super) fn missing_addresses(f: &mut Fields<'_, '_>) -> Vec<Listen> {
+    if f.peek("listen").is_some() {
+        return Vec::new();
+    }
+    let is_bound = !is_given_its_sockets(f);
+    let more = if is_bound {
+        "; `rsgen install` finds it out by itself"
+    } else {
+        ": a program that is given its sockets binds none that could be found"
+    };
+    let help = format!(
+        "add `listen = 3000`, the address that all instances share, or `listen = []` if the program listens nowhere{more}"
+    );
+    let mut fault = Diagnostic::error(f.place("listen"), "this app has no `listen`").help(help);
+    fault.is_of_missing_listen = is_bound;
+    f.faults.push(fault);
+    Vec::new()
+}
+
 /// Whether the file says that the program listens nowhere.
 pub(super) fn listens_nowhere(f: &Fields<'_, '_>) -> bool {
     match f.peek("listen") {

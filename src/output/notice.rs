@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::ecosystem::values::Instances;
 use crate::ecosystem::{Chosen, Report};
@@ -52,6 +53,12 @@ pub enum Notice<'a> {
     },
     /// The folder of a program comes first in the `PATH` of an app.
     FirstInPath(&'a str, &'a str),
+    /// The program of an app is started once, for at most so long, to see where it listens.
+    Rehearsing(&'a str, Duration),
+    /// An address that a rehearsal has found; empty if there is none.
+    Located(&'a str, &'a str),
+    /// What a rehearsal has found besides.
+    Noted(&'a str, &'a str),
     /// An app is started.
     Starting(&'a str),
     /// An app is restarted, all instances at once.
@@ -135,6 +142,14 @@ impl fmt::Display for Notice<'_> {
                     "{app}: uses `{program}`, whose folder comes first in its `PATH`"
                 )
             }
+            Self::Rehearsing(app, longest) => write!(
+                f,
+                "{app}: rehearsing: the program is started once, for at most {} s, to see where it listens",
+                longest.as_secs_f64()
+            ),
+            Self::Located(app, "") => write!(f, "{app}: listens nowhere"),
+            Self::Located(app, address) => write!(f, "{app}: listens on {address}"),
+            Self::Noted(app, note) => write!(f, "{app}: {note}"),
             Self::Starting(app) => write!(f, "{app}: starting"),
             Self::Restarting(app) => write!(f, "{app}: restarting"),
             Self::Reloading(app) => write!(f, "{app}: reloading"),

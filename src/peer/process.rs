@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
@@ -155,6 +156,15 @@ impl Process {
     /// `EFAULT` where nothing is mapped, `EPERM` when the process may not be inspected, `ESRCH` when it is gone.
     pub(crate) fn read_memory(&self, address: u64, buffer: &mut [u8]) -> io::Result<()> {
         process::read_memory(self.pid.cast_unsigned(), address, buffer)
+    }
+
+    /// Writes these bytes into the memory of the process.
+    ///
+    /// # Errors
+    /// `EIO` where it has no memory, `EACCES` when it may not be inspected, `ENOENT` or `ESRCH` when it is gone.
+    pub(crate) fn write_memory(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        let memory = File::options().write(true).open(self.path("mem"))?;
+        memory.write_all_at(bytes, address)
     }
 
     /// Resolves a path as the process would: relative to its working directory, unless the path is absolute.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Drain, Ended, Job, Policy, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
+    self, Drain, Ended, Job, Policy, Rehearsal, Rehearsed, Reload, Run, Start, Step, Stop, Text,
+    Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -95,6 +96,35 @@ pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> O
     }
 }
 
+/// The command lines of the unit of a rehearsal.
+pub(super) fn of_rehearsal(
+    app: &App,
+    layout: &Layout,
+    files: &EnvFiles<'_>,
+    rehearsal: super::Rehearsal<'_>,
+) -> OfInstance {
+    let worker = &[&layout.worker];
+    let run = Run {
+        rehearsal: Some(Rehearsal {
+            report: Text::plain(rehearsal.report),
+            signal: app.lifecycle.kill_signal.clone(),
+            kill_timeout: app.lifecycle.kill_timeout,
+        }),
+        ..run(app, layout, &files.by_worker)
+    };
+    let rehearsed = Rehearsed {
+        app: app.name.clone(),
+        number: rehearsal.number,
+    };
+    OfInstance {
+        env_files: env_files(app, layout, &files.looked_at())
+            .map(|look| look.line().in_unit(worker)),
+        run: run.line().in_unit(worker),
+        drain: None,
+        ended: Some(step(&Step::Rehearsed(rehearsed), layout)),
+    }
+}
+
 /// A command of `rsgen` itself.
 fn step(step: &Step<Text, Text>, layout: &Layout) -> Safe<String> {
     let command = layout.command.as_os_str();
@@ -141,6 +171,7 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
             backoff: life.exp_backoff_restart_delay,
         },
         preload: is_drained(app) && life.preload,
+        rehearsal: None,
         env_files: env_files.iter().map(Text::plain).collect(),
         counted: counted(app),
         program: program.map(Into::into).collect(),

@@ -4,6 +4,7 @@
 
 mod commands;
 pub mod diff;
+mod header;
 mod host;
 mod render;
 mod sandbox;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use host::{Host, status};
-pub use render::instance_step;
+pub use render::{Rehearsal, instance_step};
 pub use sandbox::directives as sandbox_directives;
 
 use crate::ecosystem::App;
@@ -92,6 +93,19 @@ pub fn units(
         set.links.insert(path, target);
     }
     Ok(set)
+}
+
+/// The unit in which a program is rehearsed: that of an instance, except for what connects an instance with its cluster.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn rehearsal(
+    app: &App,
+    layout: &Layout,
+    host: Host,
+    rehearsal: Rehearsal<'_>,
+) -> Result<String, String> {
+    render::rehearsal(app, layout, host, rehearsal).map_err(|e| e.to_string())
 }
 
 /// The link by which the cluster unit wants an instance.

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use askama::Template;
 use askama::filters::Safe;
 
+use super::header::Header;
 use super::{Host, Origin, boot_target, commands, sandbox, timer};
 use crate::contract::{self, Handover, Ready, count, time};
 use crate::ecosystem::App;
@@ -19,17 +19,14 @@ use crate::layout::{Layout, Scope};
 use crate::unit::escape::{Part, assignment, assignment_of};
 use crate::unit::name::Units;
 
+mod rehearsal;
+
+pub use rehearsal::Rehearsal;
+use rehearsal::Staged;
+pub(super) use rehearsal::rehearsal;
+
 /// The texts of an app's units, by their names.
 pub(super) type Rendered = Vec<(String, String)>;
-
-/// The lines that say where a unit comes from.
-#[derive(Clone)]
-pub(super) struct Header {
-    /// `SourcePath=`.
-    pub(super) source: Option<String>,
-    /// The file that `rsgen reload` applies, and that command.
-    pub(super) file: Option<(String, String)>,
-}
 
 #[derive(Template)]
 #[template(path = "app.socket", ext = "socket")]
@@ -83,6 +80,7 @@ struct Instance<'a> {
     service: Vec<(&'a str, Cow<'a, str>)>,
     /// The exceptions that the handover needs from the user's own filters: `(directive, value)`.
     needed: Vec<(&'static str, &'static str)>,
+    rehearsal: Option<Staged>,
 }
 
 #[derive(Template)]
@@ -124,22 +122,6 @@ pub(super) fn render(
         .into_iter()
         .map(|(name, text)| (name, finished(text)));
     Ok(finished.collect())
-}
-
-impl Header {
-    fn new(app: &str, origin: Origin<'_>, scope: Scope) -> Self {
-        let show = |path: &Path| path.to_string_lossy().into_owned();
-        let command = match scope {
-            Scope::System => "rsgen reload",
-            Scope::User => "rsgen --user reload",
-        };
-        Self {
-            source: origin.source().map(show),
-            file: origin
-                .file()
-                .map(|file| (show(file), format!("{command} {app}"))),
-        }
-    }
 }
 
 fn socket(app: &App, header: Header) -> Socket<'_> {
@@ -212,11 +194,7 @@ fn watch<'a>(app: &'a App, header: Header, layout: &Layout) -> Option<Watch<'a>>
 
 fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
-    let files = match layout.scope {
-        Scope::System => EnvFiles::of(app, &host.status),
-        // The user's own manager can read nothing that the user could not.
-        Scope::User => EnvFiles::all_by_systemd(app),
-    };
+    let files = env_files(app, layout, host);
     let reads = !files.by_worker.is_empty();
     Instance {
         app,
@@ -246,6 +224,15 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
         ptrace: sandbox::needs_ptrace(app, host) && !app.is_root() && layout.scope == Scope::System,
         sandbox: sandbox::lines(app, layout.scope, host),
         needed: needed(app, reads),
+        rehearsal: None,
+    }
+}
+
+fn env_files<'a>(app: &'a App, layout: &Layout, host: Host) -> EnvFiles<'a> {
+    match layout.scope {
+        Scope::System => EnvFiles::of(app, &host.status),
+        // The user's own manager can read nothing that the user could not.
+        Scope::User => EnvFiles::all_by_systemd(app),
     }
 }
 

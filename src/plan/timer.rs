@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::render::Header;
+use super::header::Header;
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::layout::Scope;

@@ -24,6 +24,8 @@ const FOLDER: Mode = Mode::from_bits_truncate(0o755);
 const FILE: Mode = Mode::from_bits_truncate(0o644);
 /// The mode of files that only the owner may open.
 pub(super) const OWN: Mode = Mode::from_bits_truncate(0o600);
+/// The mode of a socket to which everybody may connect.
+const ALL: Mode = Mode::from_bits_truncate(0o666);
 /// The bits of a mode that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
 /// How often a change is tried again: another process may be removing the same planted file at the same time.
@@ -193,14 +195,14 @@ impl Folder {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()))
     }
 
-    /// Gives what has this name, which must not be a link, the mode 0600.
+    /// Decides who may connect to the socket of this name, which is no link: everybody, or its owner alone.
     ///
     /// # Errors
     /// Those of chmod(2).
-    pub fn close_to_others(&self, name: Name) -> io::Result<()> {
-        let name = name.to_string();
+    pub fn open_to(&self, name: Name, everybody: bool) -> io::Result<()> {
+        let mode = if everybody { ALL } else { OWN };
         let follow = FchmodatFlags::FollowSymlink;
-        Ok(fchmodat(&self.0, name.as_str(), OWN, follow)?)
+        Ok(fchmodat(&self.0, name.to_string().as_str(), mode, follow)?)
     }
 
     pub(super) fn stat(&self, name: &str) -> nix::Result<FileStat> {
@@ -392,8 +394,6 @@ fn is_sound(stat: &FileStat) -> bool {
 }
 
 fn foreign() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::NotFound,
-        "there is a file that rsgen has not written",
-    )
+    let fault = "there is a file that rsgen has not written";
+    io::Error::new(io::ErrorKind::NotFound, fault)
 }

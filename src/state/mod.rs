@@ -25,7 +25,7 @@ const LONGEST: u64 = 64 << 10;
 /// The limit in bytes for these two; an app with all its drop-ins is shorter.
 const LONGEST_TEXT: u64 = 4 << 20;
 
-/// A file in the state folder of an app. A number is that of an instance, and in `Dead` the PID of a drain.
+/// A file in the state folder of an app. A number is that of an instance, and in `Dead` and `Rehearsal` the PID of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     /// The lock of a walk, see [`Lock`].
@@ -50,6 +50,8 @@ pub enum Name {
     Helper(u32),
     /// The socket file of an unreachable socket, which is removed as soon as the socket is bound.
     Dead(u32),
+    /// The report of a rehearsal, in the folder [`rehearsals`].
+    Rehearsal(u32),
 }
 
 impl Display for Name {
@@ -66,6 +68,7 @@ impl Display for Name {
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),
+            Self::Rehearsal(pid) => write!(f, "{pid}.report"),
         }
     }
 }
@@ -185,6 +188,13 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
 #[must_use]
 pub fn drain(folder: &Path) -> PathBuf {
     folder.parent().unwrap_or(folder).join("drain")
+}
+
+/// The folder of the reports of rehearsals below `/run/rsgen`. No app has a name with a colon, and the address of a socket has
+/// too little room for the folder of an app.
+#[must_use]
+pub fn rehearsals(run: &Path) -> PathBuf {
+    run.join(":rehearsals")
 }
 
 /// A file in the folder [`drain`]. That the file exists tells the programs of one instance something.

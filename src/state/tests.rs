@@ -330,7 +330,7 @@ fn paths_for_calls_without_descriptors_lead_into_the_folder() {
     let host = Host::new();
     let folder = Folder::make(&host.state()).unwrap();
     let listener = UnixListener::bind(folder.path_of(Name::Helper(0))).unwrap();
-    folder.close_to_others(Name::Helper(0)).unwrap();
+    folder.open_to(Name::Helper(0), false).unwrap();
     assert_eq!(mode(&host.state().join("0.helper")), 0o600);
     let seen = Folder::look(&host.state()).unwrap();
     let _client = std::os::unix::net::UnixStream::connect(seen.path_of(Name::Helper(0))).unwrap();

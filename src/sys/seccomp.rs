@@ -34,7 +34,7 @@ pub struct Call {
     pub fd: RawFd,
     /// The second argument, for `bind` the address of the sockaddr.
     pub address: u64,
-    /// The third argument, for `bind` the length of the sockaddr.
+    /// The third argument: for `bind` the length of the sockaddr, for `getsockname` the address of that length.
     pub length: u64,
 }
 
@@ -45,6 +45,8 @@ pub enum Kind {
     Bind,
     /// listen(2)
     Listen,
+    /// getsockname(2)
+    Name,
 }
 
 fn statement(code: u32, k: u32) -> sock_filter {
@@ -90,12 +92,41 @@ fn program(shortest: u32) -> Vec<sock_filter> {
     ]
 }
 
+/// The program of the filter of a rehearsal, which asks about addresses of any length, and about getsockname(2) as well.
+fn program_of_rehearsal() -> Vec<sock_filter> {
+    let load = BPF_LD | BPF_W | BPF_ABS;
+    let at = |offset: usize| u32::try_from(offset).unwrap_or(0);
+    let equals = BPF_JMP | BPF_JEQ | BPF_K;
+    vec![
+        statement(load, at(offset_of!(seccomp_data, arch))),
+        jump(equals, ARCH, 0, 5),
+        statement(load, at(offset_of!(seccomp_data, nr))),
+        jump(BPF_JMP | BPF_JGE | BPF_K, X32, 3, 0),
+        jump(equals, number(libc::SYS_listen), 3, 0),
+        jump(equals, number(libc::SYS_bind), 2, 0),
+        jump(equals, number(libc::SYS_getsockname), 1, 0),
+        statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+    ]
+}
+
+/// Installs the filter of a rehearsal, see [`install`].
+///
+/// # Errors
+/// Those of [`install`].
+pub fn install_for_rehearsal() -> io::Result<OwnedFd> {
+    install_program(program_of_rehearsal())
+}
+
 /// Installs the filter on the calling thread, which passes it on through fork(2) and execve(2); returns the listener.
 ///
 /// # Errors
 /// `EBUSY` when another filter of the thread has a listener, `EACCES` without `no_new_privs`, `EINVAL` before Linux 5.0.
 pub fn install(shortest: u32) -> io::Result<OwnedFd> {
-    let mut code = program(shortest);
+    install_program(program(shortest))
+}
+
+fn install_program(mut code: Vec<sock_filter>) -> io::Result<OwnedFd> {
     let program = libc::sock_fprog {
         len: u16::try_from(code.len()).unwrap_or(0),
         filter: code.as_mut_ptr(),
@@ -172,7 +203,11 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
         Err(e) => return Err(e),
     }
     let [fd, address, length, ..] = notification.data.args;
-    let listen = i64::from(notification.data.nr) == libc::SYS_listen;
+    let kind = match i64::from(notification.data.nr) {
+        libc::SYS_listen => Kind::Listen,
+        libc::SYS_getsockname => Kind::Name,
+        _ => Kind::Bind,
+    };
     // The kernel uses only the low half as well.
     let fd = RawFd::from_ne_bytes(
         u32::try_from(fd & 0xffff_ffff)
@@ -182,10 +217,13 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
     Ok(Some(Call {
         id: notification.id,
         thread: notification.pid,
-        kind: if listen { Kind::Listen } else { Kind::Bind },
+        kind,
         fd,
         address,
-        length: length & 0xffff_ffff,
+        length: match kind {
+            Kind::Name => length,
+            Kind::Bind | Kind::Listen => length & 0xffff_ffff,
+        },
     }))
 }
 

@@ -137,6 +137,20 @@ impl<'a> Units<'a> {
         format!("{}@{number}.service", self.app)
     }
 
+    /// `NAME:rehearsal-N@0.service`: the unit of a rehearsal, which is no unit of an app, as no app has a name with a colon. In
+    /// this unit `%i` is the number of the first instance.
+    #[must_use]
+    pub fn rehearsal(self, number: u32) -> String {
+        format!("{}:rehearsal-{number}@0.service", self.app)
+    }
+
+    /// The folders of drop-ins of the unit of a rehearsal, and of the template of the instances, see systemd.unit(5).
+    #[must_use]
+    pub fn drop_ins(self, number: u32) -> (String, String) {
+        let of = |unit: String| format!("{unit}.d");
+        (of(self.rehearsal(number)), of(self.template()))
+    }
+
     /// A glob for the instances that are loaded, see `ListUnitsByPatterns` in org.freedesktop.systemd1(5). The
     /// names that match and are no instances have no [`Units::number`].
     #[must_use]

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::fstat;
 
 use crate::peer::process::{Process, Socket};
 use crate::sys::seccomp::{self, Call};
@@ -45,6 +46,11 @@ pub(super) fn exchange(
         is_told &= registrations.iter().all(|r| r.add(source).is_ok());
     }
     Ok(is_told)
+}
+
+/// The inode of a socket, by which it is known whatever its number is.
+pub(super) fn inode(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(fstat(fd)?.st_ino)
 }
 
 /// Whether the program's socket waits and systemd's does not. Units have `NonBlocking=yes`; where the

@@ -17,6 +17,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use sd_notify::NotifyState;
 
 use super::channel::Lines;
+use super::refusal::{self, Refusal};
 use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
@@ -54,7 +55,7 @@ pub(super) fn send(to: &OwnedFd, listener: &OwnedFd) -> std::io::Result<()> {
     Ok(())
 }
 
-fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
+pub(super) fn receive(from: &OwnedFd) -> std::io::Result<OwnedFd> {
     let mut byte = [0; 1];
     let mut buffer = [IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!(i32);
@@ -92,7 +93,7 @@ pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
     clippy::exit,
     reason = "the helper has no caller to return to"
 )]
-fn end(status: i32) -> ! {
+pub(super) fn end(status: i32) -> ! {
     std::process::exit(status)
 }
 
@@ -120,6 +121,10 @@ struct Helper<'a> {
     requests: Option<Requests>,
     on_request: OnRequest,
     replacer: Replacer<'a>,
+    /// What becomes of a start in which the program binds another address than the declared one.
+    refusal: Refusal,
+    /// The line about a further port has been told.
+    is_further_told: bool,
     /// systemd has been told READY, or is told by somebody else.
     ready: bool,
     /// Since when the program has served every declared address.
@@ -153,6 +158,9 @@ impl<'a> Helper<'a> {
             Some(_) => None,
             None => Some(above(process::pidfd(duty.main)?)),
         };
+        let main = filter
+            .as_ref()
+            .and_then(|_| process::pidfd(duty.main).ok().map(above));
         let channel = duty.channel.map(above);
         let requests = requests::are_needed().then(|| Requests::begin(duty.run).ok());
         let replacer = Replacer::new(&duty.run.app, duty.passed);
@@ -173,6 +181,8 @@ impl<'a> Helper<'a> {
             requests: requests.flatten(),
             on_request: duty.on_request,
             replacer,
+            refusal: Refusal::of(main),
+            is_further_told: false,
             ready: !awaited,
             served: None,
             deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
@@ -194,6 +204,9 @@ impl<'a> Helper<'a> {
             if events.request {
                 self.drain_on_request();
             }
+            if !self.ready && self.refusal.end_in_time() {
+                self.replacer.tell_refusal();
+            }
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
                 self.deadline = None;
                 self.too_late();
@@ -203,7 +216,9 @@ impl<'a> Helper<'a> {
 
     /// Waits for any of the events, or the deadline; `None` is the end of the program.
     fn wait(&self) -> std::io::Result<Option<Events>> {
-        let time = self.deadline.map_or(PollTimeout::NONE, |d| {
+        let refusal = self.refusal.deadline().filter(|_| !self.ready);
+        let deadline = self.deadline.into_iter().chain(refusal).min();
+        let time = deadline.map_or(PollTimeout::NONE, |d| {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
@@ -279,6 +294,8 @@ impl<'a> Helper<'a> {
             Ok(caller) => match call.kind {
                 Kind::Bind => self.replacer.bind(filter, &call, &caller),
                 Kind::Listen => self.replacer.listen(&call, &caller),
+                // Not asked about by this filter.
+                Kind::Name => Outcome::Untouched,
             },
             // A process that may not be inspected binds its own socket, and the reason is told once.
             Err(e) => {
@@ -298,7 +315,21 @@ impl<'a> Helper<'a> {
                 self.tell_ready();
             }
         }
+        self.tell_the_start();
         Ok(())
+    }
+
+    /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
+    fn tell_the_start(&mut self) {
+        if !self.ready {
+            self.refusal.follow(self.replacer.refusal());
+        } else if !self.is_further_told
+            && let Some(line) = self.replacer.further().advice()
+        {
+            self.is_further_told = true;
+            self.replacer.note(&line);
+            refusal::tell(&line);
+        }
     }
 
     /// Reads what the program has written to Node's channel.
@@ -342,6 +373,9 @@ impl<'a> Helper<'a> {
     /// expects to sleep there, and most programs end then.
     fn explain_end(&mut self) {
         self.replacer.tell_refusal();
+        if let Some(line) = self.replacer.further().suspicion().filter(|_| !self.ready) {
+            self.replacer.note(&line);
+        }
         let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
         if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
             say(
@@ -356,7 +390,7 @@ impl<'a> Helper<'a> {
         let waited = self.run.listen_timeout.as_secs_f64();
         let why = match self.run.ready {
             Ready::Message => "the program did not send 'ready'".to_owned(),
-            _ => self.replacer.missing(),
+            _ => self.replacer.missing(self.run.instance),
         };
         say(3, &format!("not ready after {waited} s: {why}"));
         self.replacer.tell_refusal();

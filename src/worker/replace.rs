@@ -3,10 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::stat::fstat;
-
 use super::address::{self, Declared, Match};
-use super::exchange::{exchange, lost_options, settle_blocking};
+use super::exchange::{exchange, inode, lost_options, settle_blocking};
+use super::further::{self, Further};
 use super::socket_file;
 use super::sockets::PassedSocket;
 use crate::log::say;
@@ -77,12 +76,12 @@ impl Slot {
 pub(super) struct Replacer<'a> {
     app: &'a str,
     slots: Vec<Slot>,
-    /// The line about a bind that was refused, should the program not come to serve.
-    refused: Option<String>,
+    /// The declared socket whose bind was refused, and the line about that, should the program not bind it after all.
+    refused: Option<(usize, String)>,
     /// The program's own socket was a blocking one, systemd's is not.
     may_not_sleep: bool,
-    /// The first undeclared address that the program bound a server to.
-    elsewhere: Option<Address>,
+    /// The undeclared addresses that the program bound servers to.
+    further: Further,
     /// The lines that have been written already.
     noted: Vec<String>,
 }
@@ -94,7 +93,7 @@ impl<'a> Replacer<'a> {
             slots: Vec::new(),
             refused: None,
             may_not_sleep: false,
-            elsewhere: None,
+            further: Further::default(),
             noted: Vec::new(),
         };
         for socket in passed {
@@ -126,23 +125,44 @@ impl<'a> Replacer<'a> {
         self.may_not_sleep
     }
 
-    /// Says which bind was refused, unless the program serves nevertheless; once.
+    /// The line about a bind that was refused, as long as the program has not bound the declared address nevertheless.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        let (index, text) = self.refused.as_ref()?;
+        let is_bound = self.slots.get(*index).is_some_and(|s| s.is_handed_over);
+        (!is_bound).then_some(text)
+    }
+
+    /// Says which bind was refused, once.
     pub(super) fn tell_refusal(&mut self) {
-        if self.all_served() {
-            return;
-        }
-        if let Some(text) = self.refused.take() {
+        let new = self
+            .refusal()
+            .filter(|text| !self.noted.iter().any(|n| n == text));
+        if let Some(text) = new.map(ToOwned::to_owned) {
             say(3, &text);
+            self.noted.push(text);
         }
     }
 
+    /// The addresses that the program bound besides.
+    pub(super) fn further(&self) -> &Further {
+        &self.further
+    }
+
     /// Why the program is not ready.
-    pub(super) fn missing(&self) -> String {
+    pub(super) fn missing(&self, instance: u32) -> String {
         let open = self.slots.iter().find(|s| !s.is_served);
         let declared = open.map(|s| s.declared.address.to_string());
         let declared = declared.unwrap_or_default();
-        match &self.elsewhere {
-            _ if self.refused.is_some() => "its bind was refused".to_owned(),
+        match self.further.first() {
+            _ if self.refusal().is_some() => "its bind was refused".to_owned(),
+            Some(address)
+                if open
+                    .is_some_and(|s| further::counts(&s.declared.address, address, instance)) =>
+            {
+                format!(
+                    "the program listens on {address}, a port of its own for each instance; have it listen on {declared}, which all instances share"
+                )
+            }
             Some(address) => format!(
                 "the program listens on {address}, declared is {declared}; write `listen = \"{}\"`",
                 address.as_listen()
@@ -179,10 +199,8 @@ impl<'a> Replacer<'a> {
             Match::Declared(index) => self.hand_over(filter, call, caller, &theirs, index),
             Match::WrongFamily(index) => self.answer_wrong_family(index, &wanted, &theirs),
             Match::Other => {
-                // Port 0 is a port of the kernel's choice: clients of somebody else use that, or nobody.
-                let is_server = !matches!(&wanted, Address::Inet(a) if a.port() == 0);
-                if is_server && self.elsewhere.is_none() && shape.kind == libc::SOCK_STREAM {
-                    self.elsewhere = Some(wanted);
+                if let Ok(inode) = inode(theirs.as_fd()) {
+                    self.further.bound(theirs.as_fd(), inode, wanted, shape);
                 }
                 Outcome::Untouched
             }
@@ -219,7 +237,7 @@ impl<'a> Replacer<'a> {
             return Outcome::Done;
         }
         if let Some(path) = slot.unlinked() {
-            self.refused = Some(socket_file::advice(path, self.app));
+            self.refused = Some((index, socket_file::advice(path, self.app)));
             return Outcome::Refused(libc::EADDRNOTAVAIL);
         }
         self.may_not_sleep |= settle_blocking(theirs.as_fd(), slot.source.as_fd());
@@ -260,11 +278,12 @@ impl<'a> Replacer<'a> {
             return Outcome::Done;
         }
         // Node then binds IPv4 by itself. So nothing is said until it is known that the program does not serve.
-        self.refused = Some(format!(
+        let text = format!(
             "the program binds {wanted}, declared is {}; write `listen = \"{}\"`, or both in a list if it binds both",
             slot.declared.address,
             wanted.as_listen()
-        ));
+        );
+        self.refused = Some((index, text));
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
@@ -274,21 +293,16 @@ impl<'a> Replacer<'a> {
         let Ok(inode) = theirs.and_then(|fd| inode(fd.as_fd())) else {
             return Outcome::Untouched;
         };
-        match self.slots.iter_mut().find(|s| s.inode == inode) {
-            Some(slot) => {
-                slot.is_served = true;
-                Outcome::Done
-            }
-            None => Outcome::Untouched,
+        if let Some(slot) = self.slots.iter_mut().find(|s| s.inode == inode) {
+            slot.is_served = true;
+            return Outcome::Done;
         }
+        self.further.listens(inode);
+        Outcome::Untouched
     }
 }
 
-fn inode(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    Ok(fstat(fd)?.st_ino)
-}
-
-fn read_address(call: &Call, caller: &Process) -> Option<Address> {
+pub(super) fn read_address(call: &Call, caller: &Process) -> Option<Address> {
     let length = usize::try_from(call.length)
         .ok()
         .filter(|l| (2..=LONGEST_ADDRESS).contains(l))?;
@@ -335,7 +349,7 @@ mod tests {
         assert!(!replacer.all_served());
         let address = one.local_addr().unwrap();
         assert_eq!(
-            replacer.missing(),
+            replacer.missing(1),
             format!("the program never listened on {address}")
         );
         assert_eq!(listen(&mut replacer, &one), Outcome::Done);

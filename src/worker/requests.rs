@@ -42,7 +42,7 @@ impl Requests {
         // Of the instance before.
         folder.remove(&name.to_string())?;
         let listener = UnixListener::bind(folder.path_of(name))?;
-        folder.close_to_others(name)?;
+        folder.open_to(name, false)?;
         let listener = UnixListener::from(above(listener.into()));
         listener.set_nonblocking(true)?;
         Ok(Self {

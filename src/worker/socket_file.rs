@@ -49,7 +49,7 @@ pub(super) fn is_gone(path: &Path) -> bool {
 /// The line about a file that was removed, with its remedy.
 pub(super) fn advice(path: &Path, app: &str) -> String {
     format!(
-        "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `service.BindPaths = \"{0}\"` or keep it in a folder that the program cannot write to, then `systemctl restart {1}`",
+        "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `handover = \"fds\"` if the program takes sockets from systemd, as gunicorn does, or `service.BindPaths = \"{0}\"` if it goes on where it cannot remove the file; then `systemctl restart {1}`",
         path.display(),
         Units::of(app).whole()
     )

@@ -29,7 +29,7 @@ const INET_ADDRESS: u32 = 16;
 /// systemd is asked for this much more time than a pause needs.
 const MARGIN: Duration = Duration::from_secs(30);
 
-type Environment = Vec<(OsString, OsString)>;
+pub(super) type Environment = Vec<(OsString, OsString)>;
 
 /// Starts the program; returns only when that failed.
 pub(super) fn start(run: &Run, on_request: OnRequest) -> Error {
@@ -48,6 +48,9 @@ pub(super) fn start(run: &Run, on_request: OnRequest) -> Error {
 }
 
 fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
+    if let Some(rehearsal) = &run.rehearsal {
+        return super::rehearsal::prepare(run, rehearsal);
+    }
     look_for_manager()?;
     hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
@@ -56,10 +59,7 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
         Handover::Nothing => Vec::new(),
     };
     manager::note(&run.state, run.instance, sockets::inodes(&passed));
-    let mut environment: Environment = entry::environment();
-    env_file::put(&mut environment, &run.env_files)?;
-    calculate(&mut environment, &run.counted);
-    environment.retain(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")));
+    let mut environment = environment(run)?;
     if run.handover == Handover::Fds {
         sockets::keep_open(&passed).map_err(kernel("the sockets cannot be kept open"))?;
         environment.push(("LISTEN_FDS".into(), sockets::count(&passed).into()));
@@ -101,12 +101,21 @@ fn calculate(environment: &mut Environment, counted: &[String]) {
     }
 }
 
-fn kernel(step: &'static str) -> impl Fn(std::io::Error) -> Error {
+/// The variables of the unit and of the files that the worker reads, without those of systemd's protocol for sockets.
+pub(super) fn environment(run: &Run) -> Result<Environment, Error> {
+    let mut environment: Environment = entry::environment();
+    env_file::put(&mut environment, &run.env_files)?;
+    calculate(&mut environment, &run.counted);
+    environment.retain(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")));
+    Ok(environment)
+}
+
+pub(super) fn kernel(step: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Kernel { step, source }
 }
 
 /// Without a way to say READY every start would end in a time-out.
-fn look_for_manager() -> Result<(), Error> {
+pub(super) fn look_for_manager() -> Result<(), Error> {
     let socket = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
     // Run by hand there is nobody to tell, and an abstract address, with an `@`, has no file.
     match socket.filter(|path| path.is_absolute() && !path.exists()) {
@@ -157,6 +166,31 @@ fn hand_over(
     channel: Option<OwnedFd>,
     on_request: OnRequest,
 ) -> Result<(), Error> {
+    let main = std::process::id();
+    let unix = passed
+        .iter()
+        .any(|s| s.declared.shape.domain == libc::AF_UNIX);
+    let shortest = if unix { 0 } else { INET_ADDRESS };
+    let duty = Duty {
+        run,
+        main,
+        passed,
+        channel,
+        on_request,
+    };
+    let (ours, helper) = with_helper(move |worker| helper::serve(duty, worker))?;
+    if run.handover == Handover::Bind {
+        trial::watch(&ours, helper)?;
+        filter(|| seccomp::install(shortest), &ours)
+    } else {
+        process::allow_tracer(helper);
+        trial::wait(&ours)
+    }
+}
+
+/// Makes a helper that does `serve` with its end of a pair of sockets and then ends; the other end, and the number of the
+/// helper.
+pub(super) fn with_helper(serve: impl FnOnce(OwnedFd)) -> Result<(OwnedFd, i32), Error> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
         SockType::SeqPacket,
@@ -164,30 +198,13 @@ fn hand_over(
         SockFlag::SOCK_CLOEXEC,
     )
     .map_err(|e| kernel("no socket pair")(e.into()))?;
-    let main = std::process::id();
     match process::clone_beside().map_err(kernel("no helper can be made"))? {
         Side::New => {
             drop(ours);
-            let duty = Duty {
-                run,
-                main,
-                passed,
-                channel,
-                on_request,
-            };
-            helper::serve(duty, theirs)
+            serve(theirs);
+            helper::end(0)
         }
-        Side::Caller(helper) => {
-            drop(theirs);
-            drop(channel);
-            if run.handover == Handover::Bind {
-                trial::watch(&ours, helper)?;
-                filter(&passed, &ours)
-            } else {
-                process::allow_tracer(helper);
-                trial::wait(&ours)
-            }
-        }
+        Side::Caller(helper) => Ok((ours, helper)),
     }
 }
 
@@ -195,15 +212,13 @@ fn hand_over(
 ///
 /// An unprivileged process may install a filter only after `PR_SET_NO_NEW_PRIVS`, see seccomp(2). `CAP_SYS_PTRACE`, which a
 /// unit may give for the helper alone, is dropped here, after the helper was made and before the program begins.
-fn filter(passed: &[PassedSocket], to_helper: &OwnedFd) -> Result<(), Error> {
+pub(super) fn filter(
+    install: impl FnOnce() -> std::io::Result<OwnedFd>,
+    to_helper: &OwnedFd,
+) -> Result<(), Error> {
     process::no_new_privileges().map_err(kernel("no_new_privs cannot be set"))?;
     process::drop_ambient_ptrace();
-    let unix = passed
-        .iter()
-        .any(|s| s.declared.shape.domain == libc::AF_UNIX);
-    let shortest = if unix { 0 } else { INET_ADDRESS };
-    let listener =
-        seccomp::install(shortest).map_err(kernel("the handover's seccomp filter is refused"))?;
+    let listener = install().map_err(kernel("the handover's seccomp filter is refused"))?;
     helper::send(to_helper, &listener).map_err(kernel("the helper cannot be told"))
 }
 

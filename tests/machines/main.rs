@@ -31,6 +31,7 @@ mod polkit;
 mod portless;
 mod power;
 mod programs;
+mod rehearsal;
 mod reload;
 mod sandbox;
 mod schedule;

@@ -8,9 +8,32 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Load, Machine, Traffic, target_dir, wait_until};
 
 use crate::cluster::{SOON, assert_exactly};
+use crate::programs;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    programs::node_http,
+    programs::node_express,
+    programs::node_fastify_as_a_module,
+    programs::node_with_typescript_by_tsx,
+    programs::node_net,
+    programs::node_https,
+    programs::node_dgram,
+    programs::python_with_datagrams,
+    programs::python_asyncio,
+    programs::python_uvicorn,
+    programs::python_gunicorn_with_workers,
+    programs::go_static,
+    programs::rust_axum,
+    programs::c_with_a_blocking_accept,
+    programs::ruby_webrick,
+    programs::where_they_listen_is_found,
+    programs::nothing_is_left_of_hundreds_of_starts,
+];
 
 /// The number of reloads of each server; `RELOADS=20` runs more.
 const RELOADS: u32 = 2;
@@ -242,6 +265,45 @@ pub(crate) fn ruby_webrick(machine: &mut Machine) {
         "script = \"server.rb\"\nlisten = \"0.0.0.0:3000\"",
         false,
     );
+}
+
+/// None of these has a `listen`, and none of them is changed for that.
+pub(crate) fn where_they_listen_is_found(machine: &mut Machine) {
+    let python = "script = \"/usr/bin/python3\"\nenv = { PYTHONPATH = \"/srv/programs/python\" }";
+    let module = |args: &str| format!("{python}\nargs = \"-m {args}\"");
+    for (lines, listen) in [
+        ("script = \"go\"".to_owned(), "[::]:3000"),
+        (module("uvicorn web:asgi --port 3000"), "127.0.0.1:3000"),
+        (
+            module("gunicorn web:wsgi --bind 0.0.0.0:3000 --workers 2"),
+            "0.0.0.0:3000",
+        ),
+        ("script = \"dgram.js\"".to_owned(), "udp:0.0.0.0:3000"),
+    ] {
+        install(machine, "strict", &lines);
+        let file = machine.read("/etc/rsgen/web.toml");
+        assert!(file.contains(&format!("\nlisten = {listen:?}\n")), "{file}");
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+    }
+    // gunicorn removes the file of its socket, and the advice leads to what works.
+    machine.sh("install -d -o www-data /srv/sockets").ok();
+    let own = module("gunicorn web:wsgi --bind unix:/srv/sockets/g.sock");
+    let text = |more: &str| {
+        format!(
+            "[[apps]]\nname = \"web\"\ncwd = \"/srv/programs\"\nuser = \"www-data\"\n{own}\n{more}\n"
+        )
+    };
+    let file = "/srv/programs/ecosystem.toml";
+    machine.write(file, &text(""));
+    let told = machine.run(&["rsgen", "install", file]).exits(1);
+    told.says("write `handover = \"fds\"` if the program takes sockets from systemd");
+    machine.write(
+        file,
+        &text("handover = \"fds\"\nlisten = \"/srv/sockets/g.sock\""),
+    );
+    machine.run(&["rsgen", "install", file]).ok();
+    let ask = "curl -s --unix-socket /srv/sockets/g.sock http://web/ | grep pid";
+    machine.sh(ask).ok();
 }
 
 /// What a program keeps after it was started and killed a thousand times over.

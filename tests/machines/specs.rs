@@ -6,15 +6,16 @@ use testbed::specs;
 use crate::{
     crash, deploy, directives, docs, drain, ends, env_files, environment, exposure, faults,
     from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner, packaged, packages,
-    polkit, portless, power, programs, reload, sandbox, schedule, shown, sizing, state, tracing,
-    truth, user, values, versions, watch, yama,
+    polkit, portless, power, programs, rehearsal, reload, sandbox, schedule, shown, sizing, state,
+    tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
 pub(crate) fn all() -> Vec<Spec> {
     [
         HARNESS,
-        PROGRAMS,
+        programs::SPECS,
+        REHEARSAL,
         RELOAD,
         INTERRUPTED,
         JOBS,
@@ -87,6 +88,14 @@ const TRACING: &[Spec] = specs![
     tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
     tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
     tracing::ends_in_time_when_the_child_of_the_drain_hangs,
+];
+
+const REHEARSAL: &[Spec] = specs![
+    rehearsal::finds_the_address_whoever_has_it_and_is_not_repeated,
+    rehearsal::is_over_when_its_command_is_killed,
+    rehearsal::a_port_alone_is_bound_as_the_program_binds_it,
+    rehearsal::a_further_port_is_told_at_the_first_start,
+    rehearsal::counts_what_drop_ins_add,
 ];
 
 const RELOAD: &[Spec] = specs![
@@ -320,25 +329,6 @@ const DIRECTIVES: &[Spec] = specs![
     directives::that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not,
 ];
 
-const PROGRAMS: &[Spec] = specs![
-    programs::node_http,
-    programs::node_express,
-    programs::node_fastify_as_a_module,
-    programs::node_with_typescript_by_tsx,
-    programs::node_net,
-    programs::node_https,
-    programs::node_dgram,
-    programs::python_with_datagrams,
-    programs::python_asyncio,
-    programs::python_uvicorn,
-    programs::python_gunicorn_with_workers,
-    programs::go_static,
-    programs::rust_axum,
-    programs::c_with_a_blocking_accept,
-    programs::ruby_webrick,
-    programs::nothing_is_left_of_hundreds_of_starts,
-];
-
 const DOCS: &[Spec] = specs![
     docs::the_readme,
     docs::the_quick_start,
@@ -359,6 +349,7 @@ const TRUTH: &[Spec] = specs![
 ];
 
 const USER: &[Spec] = specs![
+    user::where_it_listens_is_found,
     user::an_ordinary_user_has_a_cluster,
     user::a_sandbox_needs_no_privileges,
     user::one_whose_threads_wait_in_accept_is_drained_as_well,

@@ -89,6 +89,17 @@ pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
     assert!(!journal.text().contains("drain"), "{}", journal.text());
 }
 
+/// Whose manager it is and who reads the report are one user, who has no privileges.
+pub(crate) fn where_it_listens_is_found(machine: &mut Machine) {
+    log_in(machine);
+    deploy(machine, "python.py", "sandbox = \"strict\"");
+    let file = machine.read("/home/worker/.config/rsgen/web.toml");
+    assert!(file.contains("\nlisten = \"0.0.0.0:3000\"\n"), "{file}");
+    assert!(machine.get(3000).is_ok());
+    let left = "ls /run/user/1500/systemd/user /run/user/1500/rsgen/:rehearsals | grep @";
+    assert!(machine.sh(left).stdout.is_empty());
+}
+
 /// No epoll set watches this listener: the drain has to interrupt each of the threads.
 pub(crate) fn one_whose_threads_wait_in_accept_is_drained_as_well(machine: &mut Machine) {
     log_in(machine);

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::instance::ask;
+use crate::instance::{Instance, ask};
 use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
@@ -181,15 +181,64 @@ fn the_other_family_is_refused_with_the_line_that_mends_it() {
     );
 }
 
+/// A program that tries again and again would be waited for until the time for its start is over.
 #[test]
-fn a_program_that_goes_on_without_its_address_is_named() {
-    let stage = Stage::on("::").argument("--listen-timeout=2s");
+fn a_program_that_goes_on_without_its_address_is_ended_and_the_unit_says_why() {
+    let stage = Stage::on("::");
     let port = stage.port();
     let mut instance =
         stage.python("s = tcp(); says('bind', lambda: s.bind(('0.0.0.0', PORT))); signal.pause()");
     instance.says("bind EADDRNOTAVAIL");
-    instance.says("not ready after 2 s: its bind was refused");
+    let told = instance.notified().unwrap_or_default();
+    let wanted = format!("STATUS=refused: the program binds 0.0.0.0:{port}, declared is");
+    assert!(told.starts_with(&wanted), "{told}");
+    assert_eq!(instance.status(), 128 + 9);
     instance.says(&other_family(port));
+}
+
+#[test]
+fn a_program_that_binds_the_declared_family_as_well_goes_on() {
+    let stage = Stage::on("::");
+    let mut instance = stage.python(
+        "
+s = tcp(); says('other', lambda: s.bind(('0.0.0.0', PORT)))
+s = tcp(socket.AF_INET6); says('own', lambda: s.bind(('::', PORT)))
+select.select([], [], [], 1.5)
+s.listen(); serve(s)",
+    );
+    instance.says("other EADDRNOTAVAIL\nown ok\n");
+    let told = |instance: &Instance| instance.notified().unwrap_or_default();
+    assert!(told(&instance).starts_with("STATUS=refused: "));
+    assert_eq!(told(&instance), "STATUS=\n");
+    assert_eq!(instance.ready().ask().unwrap(), "hello");
+}
+
+#[test]
+fn a_port_that_no_second_instance_can_have_is_told() {
+    let further = "
+f = tcp(); f.bind(('0.0.0.0', int(os.environ['FURTHER']))); f.listen()
+s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); serve(s)";
+    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let start = || {
+        Stage::on(LOOPBACK)
+            .env("FURTHER", port.to_string())
+            .python(further)
+    };
+    let mut first = start().ready();
+    let line =
+        format!("{port} is bound as well: add it to `listen`, or give each instance its own");
+    first.says(&format!("<4>rsgen: {line}\n"));
+    assert_eq!(
+        first.notified().unwrap_or_default(),
+        format!("STATUS={line}\n")
+    );
+    let mut second = start();
+    assert_eq!(second.status(), 1);
+    second.says(&format!(
+        "the program asked for {port}, which another instance may have"
+    ));
 }
 
 #[test]

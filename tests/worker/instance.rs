@@ -168,8 +168,8 @@ impl Drop for Instance {
     }
 }
 
-/// The user and system time in hundredths of a second, see `proc_pid_stat(5)`.
-fn cpu_ticks(pid: Pid) -> u64 {
+/// User and system time in hundredths of a second, see `proc_pid_stat(5)`.
+pub(crate) fn cpu_ticks(pid: Pid) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = text
         .rsplit(')')

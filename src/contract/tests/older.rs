@@ -72,6 +72,7 @@ fn lines_of_0_2_are_read() {
             backoff: Some(Duration::from_millis(150)),
         },
         preload: true,
+        rehearsal: None,
         env_files: ["/srv/shop/a.env", "/srv/shop/b=c.env"]
             .map(PathBuf::from)
             .to_vec(),
@@ -155,6 +156,7 @@ fn lines_of_older_versions_mean_what_they_meant() {
     let before = Run {
         brake,
         preload: false,
+        rehearsal: None,
         env_files: Vec::new(),
         ..now
     };

@@ -52,11 +52,13 @@ prop_compose! {
         preload in any::<bool>(),
         env_files in prop::collection::vec(path(), 0..3),
         counted in prop::collection::vec("[A-Z_]{1,9}", 0..3),
+        rehearsal in prop::option::of((path(), "SIG[A-Z]{2,5}", time())),
         program in prop::collection::vec("[^\u{0}\u{80}-\u{9f}]{0,20}", 1..5),
     ) -> Run {
         let brake = Policy { min_uptime, max_restarts, backoff };
         let program = program.into_iter().map(OsString::from).collect();
-        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, counted, program }
+        let rehearsal = rehearsal.map(|(report, signal, kill_timeout)| Rehearsal { report, signal, kill_timeout });
+        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, counted, rehearsal, program }
     }
 }
 
@@ -130,6 +132,7 @@ fn steps() -> impl Strategy<Value = Step> {
         stop().prop_map(Step::Stop),
         stop().prop_map(Step::Stopped),
         ended.prop_map(Step::Ended),
+        (app(), any::<u32>()).prop_map(|(app, number)| Step::Rehearsed(Rehearsed { app, number })),
     ]
 }
 

@@ -1,0 +1,245 @@
+//! What a rehearsal has found, and the `listen` that follows from it. Pure.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::contract::report::{Found, Spot, Transport};
+use crate::ecosystem::values::{Listen, Place, SocketKind};
+use crate::visible::Visible;
+
+/// The most addresses that are written into a file. A program that binds more binds them as it likes.
+const MOST: usize = 16;
+
+/// Ports from which the kernel chooses, see `ip_local_port_range` in ip(7). Servers have lower ones.
+const EPHEMERAL: u16 = 32768;
+
+/// The answer of a rehearsal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// The addresses that the instances can share.
+    pub(super) listen: Vec<Listen>,
+    /// What is to be known of other addresses, and of what the file cannot say.
+    pub(super) notes: Vec<String>,
+}
+
+/// Why a rehearsal has no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unclear {
+    /// The program binds nothing.
+    Nothing,
+    /// The program binds addresses that instances cannot share, which the notes name.
+    NoneToShare(Vec<String>),
+    /// The program binds more addresses than a file can describe.
+    TooMany,
+}
+
+impl fmt::Display for Unclear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("binds no address"),
+            Self::NoneToShare(notes) => f.write_str(&notes.join("; ")),
+            Self::TooMany => write!(f, "binds more than {MOST} addresses"),
+        }
+    }
+}
+
+/// Judges the sockets of a program, in the order in which they were bound. A stream socket counts only when the program
+/// listens, unless the program has ended before: a client may bind one as well.
+pub(super) fn judge(found: &[Found], has_ended: bool) -> Result<Findings, Unclear> {
+    let is_stream = |f: &Found| matches!(f.transport, Transport::Tcp | Transport::UnixStream);
+    let listens = found.iter().any(|f| f.listens);
+    let counts = |f: &&Found| !is_stream(f) || f.listens || has_ended && !listens;
+    let mut findings = Findings::default();
+    for socket in found.iter().filter(counts) {
+        let note = match address(socket) {
+            Ok(listen) => findings.take(listen, socket),
+            Err(note) => note,
+        };
+        if let Some(note) = note.filter(|note| !findings.notes.contains(note)) {
+            findings.notes.push(note);
+        }
+        if findings.listen.len() > MOST {
+            return Err(Unclear::TooMany);
+        }
+    }
+    match (findings.listen.is_empty(), findings.notes.is_empty()) {
+        (true, true) => Err(Unclear::Nothing),
+        (true, false) => Err(Unclear::NoneToShare(findings.notes)),
+        _ => Ok(findings),
+    }
+}
+
+/// The address of a socket as `listen` has it, or a note on why it has none.
+fn address(socket: &Found) -> Result<Listen, Option<String>> {
+    let kind = match socket.transport {
+        Transport::Tcp | Transport::UnixStream => SocketKind::Stream,
+        Transport::Udp | Transport::UnixDatagram => SocketKind::Datagram,
+    };
+    match &socket.spot {
+        Spot::Inet(address) if address.port() == 0 => Err(match kind {
+            SocketKind::Stream => Some(format!(
+                "listens on a free port of the kernel's choice ({}), which each instance has for itself",
+                address.ip()
+            )),
+            // The socket of a client.
+            SocketKind::Datagram => None,
+        }),
+        Spot::Inet(address) if kind == SocketKind::Datagram && address.port() >= EPHEMERAL => {
+            Err(None)
+        }
+        Spot::Inet(address) => Ok(Listen {
+            kind,
+            place: Place::Address(without_scope(*address)),
+        }),
+        Spot::Path(path) => {
+            let text = match kind {
+                SocketKind::Stream => path.clone(),
+                SocketKind::Datagram => format!("udp:{path}"),
+            };
+            text.parse().map_err(|fault: crate::unit::Fault| {
+                let path = Visible::line(path);
+                Some(format!("binds `{}`: {}", path.as_str(), fault.message))
+            })
+        }
+    }
+}
+
+fn without_scope(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
+impl Findings {
+    /// Takes in an address, unless one that is there covers it; a note, if there is something to say.
+    fn take(&mut self, listen: Listen, socket: &Found) -> Option<String> {
+        let ip = |l: &Listen| match l.place {
+            Place::Address(address) => Some(address.ip()),
+            Place::Port(_) | Place::Path(_) => None,
+        };
+        let is_other_family =
+            |l: &Listen| ip(l).map(|ip| ip.is_ipv4()) != ip(&listen).map(|ip| ip.is_ipv4());
+        // One socket for each family, of which that of IPv6 leaves IPv4 alone: the unit says so by itself.
+        let covers =
+            |l: &Listen| l.collides(&listen) && !(is_other_family(l) && is_split(l, &listen));
+        if self.listen.iter().any(covers) {
+            return None;
+        }
+        self.listen
+            .retain(|l| !(is_wide(&listen) && listen.collides(l) && !is_other_family(l)));
+        let note = (socket.only_ipv6 && is_wide(&listen) && socket.transport == Transport::Tcp)
+            .then(|| {
+                format!(
+                    "{listen} is for IPv6 alone (`IPV6_V6ONLY`): unless an IPv4 address of that port is there as well, write `socket.BindIPv6Only = \"ipv6-only\"`"
+                )
+            });
+        self.listen.push(listen);
+        note
+    }
+}
+
+/// Whether two addresses are the unspecified ones of both families.
+fn is_split(a: &Listen, b: &Listen) -> bool {
+    is_wide(a) && is_wide(b)
+}
+
+fn is_wide(listen: &Listen) -> bool {
+    matches!(&listen.place, Place::Address(a) if matches!(a.ip(), IpAddr::V4(ip) if ip.is_unspecified())
+        || matches!(a.ip(), IpAddr::V6(ip) if ip.is_unspecified()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(address: &str) -> Found {
+        Found {
+            transport: Transport::Tcp,
+            spot: Spot::Inet(address.parse().unwrap()),
+            listens: true,
+            only_ipv6: false,
+            reuses_port: false,
+        }
+    }
+
+    fn of(found: &[Found]) -> Vec<String> {
+        let findings = judge(found, false).unwrap();
+        findings.listen.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_addresses_are_those_that_the_program_binds() {
+        assert_eq!(of(&[tcp("[::]:3000")]), ["[::]:3000"]);
+        assert_eq!(
+            of(&[
+                tcp("127.0.0.1:3000"),
+                tcp("[::1]:3000"),
+                tcp("0.0.0.0:9100")
+            ]),
+            ["127.0.0.1:3000", "[::1]:3000", "0.0.0.0:9100"]
+        );
+        let only = Found {
+            only_ipv6: true,
+            ..tcp("[::]:3000")
+        };
+        assert_eq!(
+            of(&[tcp("0.0.0.0:3000"), only]),
+            ["0.0.0.0:3000", "[::]:3000"]
+        );
+        let dns = Found {
+            transport: Transport::Udp,
+            listens: false,
+            ..tcp("0.0.0.0:53")
+        };
+        assert_eq!(
+            of(&[dns.clone(), tcp("[::]:53")]),
+            ["udp:0.0.0.0:53", "[::]:53"]
+        );
+        let path = Found {
+            transport: Transport::UnixStream,
+            spot: Spot::Path("/run/web.sock".into()),
+            ..dns
+        };
+        let listening = Found {
+            listens: true,
+            ..path
+        };
+        assert_eq!(of(&[listening]), ["/run/web.sock"]);
+    }
+
+    #[test]
+    fn the_sockets_of_clients_count_for_nothing() {
+        let unused = Found {
+            listens: false,
+            ..tcp("10.0.0.1:3000")
+        };
+        let query = |address| Found {
+            transport: Transport::Udp,
+            listens: false,
+            ..tcp(address)
+        };
+        let all = [unused.clone(), query("0.0.0.0:0"), query("0.0.0.0:40000")];
+        assert_eq!(judge(&all, false), Err(Unclear::Nothing));
+        // A program may end because something else fails between its bind and its listen.
+        assert_eq!(judge(&[unused], true).unwrap().listen.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_said() {
+        let unclear = judge(&[tcp("0.0.0.0:0")], false).unwrap_err();
+        assert!(
+            unclear
+                .to_string()
+                .contains("free port of the kernel's choice")
+        );
+        let path = Found {
+            transport: Transport::UnixStream,
+            spot: Spot::Path("/run/a b".into()),
+            ..tcp("0.0.0.0:0")
+        };
+        let unclear = judge(&[path], false).unwrap_err().to_string();
+        assert!(unclear.contains("`/run/a b`"), "{unclear}");
+        let many: Vec<Found> = (1..=17)
+            .map(|port| tcp(&format!("127.0.0.1:{port}")))
+            .collect();
+        assert_eq!(judge(&many, false), Err(Unclear::TooMany));
+    }
+}

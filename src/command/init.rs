@@ -1,0 +1,162 @@
+//! `rsgen init`: an ecosystem file for a command, with the addresses that a rehearsal of the command finds.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+
+use super::context::Context;
+use super::input::{self, Input};
+use super::locate;
+use super::manual::Manual;
+use super::selection::{self, Wanted};
+use super::subcommand::Subcommand;
+use crate::ecosystem::{APPS, pin};
+use crate::output::{Exit, Failure, Notice, Shown};
+
+/// Write an ecosystem file for a command, which is started once to find out where it listens
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// The file to write, in the folder that it will stay in
+    #[arg(short, long, value_name = "FILE", default_value = "ecosystem.toml")]
+    output: PathBuf,
+    /// The name of the app
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The user of the program
+    #[arg(long, value_name = "USER")]
+    account: Option<String>,
+    /// The script or program, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// The file, as scripts read it.
+#[derive(Debug, Serialize)]
+struct Written {
+    file: String,
+    listen: Vec<String>,
+}
+
+impl Shown for Written {}
+
+impl Subcommand for Init {
+    const MANUAL: Manual = Manual {
+        exits: &[
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::Invalid,
+            Exit::Unreachable,
+        ],
+        examples: &[
+            (
+                "rsgen init -- server.js",
+                "Writes ecosystem.toml with the address that the script listens on.",
+            ),
+            (
+                "rsgen init --name api -o /srv/api/ecosystem.toml -- python3 -m uvicorn api:app",
+                "Writes the file of a program with arguments.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        refuse_to_replace(&self.output)?;
+        let absolute = std::path::absolute(&self.output)
+            .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+        let folder = input::utf8_folder(&absolute)?;
+        let input = Input {
+            shown: "the command line".into(),
+            text: self.text(&folder)?,
+            folder,
+            root: None,
+        };
+        let wanted = Wanted {
+            input: &input,
+            only: &[],
+            instances: None,
+            keeps: false,
+            is_for_a_package: false,
+            is_for_now: true,
+            env: None,
+            may_leave_out: true,
+        };
+        let version = context.systemd_version();
+        let mut selected = selection::select(&wanted, &context.layout, version, context.sink)?;
+        let Some(app) = selected.first_mut().map(|selected| &mut selected.app) else {
+            return Err(Failure::failed("there is no app"));
+        };
+        let listen = locate::found(context, app)?;
+        let text = pin::with_listen(&input.text, &listen)
+            .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
+        write(&self.output, &text)?;
+        let shown = self.output.display().to_string();
+        context.sink.notice(&Notice::Written(&shown));
+        context.sink.answer(&Written {
+            file: shown,
+            listen: listen.iter().map(ToString::to_string).collect(),
+        });
+        Ok(())
+    }
+}
+
+impl Init {
+    /// The text of the file, without the addresses. Relative paths in it start from its folder, those of the command line
+    /// from the current one.
+    fn text(&self, folder: &Path) -> Result<String, Failure> {
+        let absolute = |path: &str| {
+            std::path::absolute(path).map_err(|e| Failure::new(Exit::Usage, e.to_string()))
+        };
+        let (script, args) = self
+            .command
+            .split_first()
+            .ok_or_else(|| Failure::new(Exit::Usage, "there is no command"))?;
+        let path = absolute(script)?;
+        let script = match path.strip_prefix(folder) {
+            Ok(below) if path.exists() => below.to_string_lossy().into_owned(),
+            Err(_) if path.exists() => path.to_string_lossy().into_owned(),
+            _ => script.clone(),
+        };
+        let mut table = Table::new();
+        let named = [("name", &self.name), ("user", &self.account)];
+        for (key, word) in named {
+            if let Some(word) = word {
+                table.insert(key, value(word));
+            }
+        }
+        table.insert("script", value(script));
+        if !args.is_empty() {
+            table.insert("args", value(args.iter().collect::<Array>()));
+        }
+        let mut tables = ArrayOfTables::new();
+        tables.push(table);
+        let mut document = DocumentMut::new();
+        document.insert(APPS, Item::ArrayOfTables(tables));
+        Ok(document.to_string())
+    }
+}
+
+/// Before the program is started: a file of the user's is not replaced.
+fn refuse_to_replace(path: &Path) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(exists(path)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::failed(format!("`{}` exists already", path.display()))
+        .help("add the app to it by hand, or write another file with --output")
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let made = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    made.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => Failure::failed(format!("`{}` cannot be written: {e}", path.display())),
+    })
+}

@@ -1,0 +1,63 @@
+//! The unit of a rehearsal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use askama::Template;
+
+use super::super::{Host, commands};
+use super::{Header, env_files, finished, instance};
+use crate::contract::time;
+use crate::ecosystem::App;
+use crate::layout::{Layout, Scope};
+
+/// What the unit of a rehearsal has of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Rehearsal<'a> {
+    /// The number of the rehearsal.
+    pub number: u32,
+    /// The socket to which the worker reports.
+    pub report: &'a Path,
+    /// The longest time that the program runs, should nobody end it sooner.
+    pub longest: Duration,
+}
+
+/// The same as the template needs it.
+pub(super) struct Staged {
+    pub(super) longest: Duration,
+    pub(super) slice: &'static str,
+}
+
+impl Staged {
+    /// Whether a rehearsal leaves out a directive of `[apps.unit]`: nobody is to be told when a rehearsal fails.
+    pub(super) fn leaves_out(directive: &str) -> bool {
+        matches!(directive, "OnFailure" | "OnSuccess")
+    }
+}
+
+/// The unit of a rehearsal, which is like that of an instance.
+pub(in crate::plan) fn rehearsal(
+    app: &App,
+    layout: &Layout,
+    host: Host,
+    rehearsal: Rehearsal<'_>,
+) -> askama::Result<String> {
+    let mut instance = instance(app, Header::none(), layout, host);
+    let files = env_files(app, layout, host);
+    // The report goes over a socket as well, whatever makes the app READY.
+    let families = ("RestrictAddressFamilies", "AF_UNIX");
+    if app.assigned(families.0).is_named() && !instance.needed.contains(&families) {
+        instance.needed.push(families);
+    }
+    instance.sockets = String::new();
+    instance.commands = commands::of_rehearsal(app, layout, &files, rehearsal);
+    instance.start_timeout = time::show(rehearsal.longest);
+    instance.rehearsal = Some(Staged {
+        longest: rehearsal.longest,
+        slice: match layout.scope {
+            Scope::System => "system.slice",
+            Scope::User => "app.slice",
+        },
+    });
+    Ok(finished(instance.render()?))
+}

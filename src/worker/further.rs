@@ -1,0 +1,115 @@
+//! Ports that a program binds besides the declared ones: a second instance cannot bind them as well.
+
+use std::os::fd::BorrowedFd;
+
+use crate::contract::FURTHER;
+use crate::peer::address::Address;
+use crate::sys::socket::{self, Shape};
+
+/// The most addresses that are remembered.
+const MOST: usize = 16;
+
+/// An address that the program has asked for.
+struct Bound {
+    inode: u64,
+    address: Address,
+    listens: bool,
+    /// Every instance may bind it, see `SO_REUSEPORT` in socket(7).
+    is_shared: bool,
+}
+
+/// The addresses of a program that no socket unit declares.
+#[derive(Default)]
+pub(super) struct Further(Vec<Bound>);
+
+impl Further {
+    /// Notes a bind(2), whether or not it succeeds.
+    pub(super) fn bound(
+        &mut self,
+        theirs: BorrowedFd<'_>,
+        inode: u64,
+        address: Address,
+        shape: Shape,
+    ) {
+        // Port 0 is a port of the kernel's choice: clients of somebody else use that, or nobody.
+        let is_server = !matches!(&address, Address::Inet(a) if a.port() == 0);
+        if is_server && shape.kind == libc::SOCK_STREAM && self.0.len() < MOST {
+            let shared = socket::number(theirs, libc::SOL_SOCKET, libc::SO_REUSEPORT);
+            self.0.push(Bound {
+                inode,
+                address,
+                listens: false,
+                is_shared: matches!(shared, Ok(1)),
+            });
+        }
+    }
+
+    /// Notes a listen(2).
+    pub(super) fn listens(&mut self, inode: u64) {
+        if let Some(bound) = self.0.iter_mut().find(|b| b.inode == inode) {
+            bound.listens = true;
+        }
+    }
+
+    /// The address that was bound first.
+    pub(super) fn first(&self) -> Option<&Address> {
+        self.0.first().map(|bound| &bound.address)
+    }
+
+    /// The line about a port that every instance is going to ask for, while only one can have it.
+    pub(super) fn advice(&self) -> Option<String> {
+        let port = self.port(true)?;
+        Some(format!("{port}{FURTHER}"))
+    }
+
+    /// The line about a port that the program asked for and never listened on.
+    pub(super) fn suspicion(&self) -> Option<String> {
+        let port = self.port(false)?;
+        Some(format!(
+            "the program asked for {port}, which another instance may have: add it to `listen`, or give each instance its own"
+        ))
+    }
+
+    fn port(&self, listens: bool) -> Option<String> {
+        let is_it = |b: &&Bound| b.listens == listens && !b.is_shared;
+        self.0.iter().filter(is_it).find_map(|b| match &b.address {
+            Address::Inet(address) if address.ip().is_unspecified() => {
+                Some(address.port().to_string())
+            }
+            Address::Inet(address) => Some(address.to_string()),
+            Address::Path(_) => None,
+        })
+    }
+}
+
+/// Whether an address is the declared one with the number of the instance added to the port.
+pub(super) fn counts(declared: &Address, bound: &Address, instance: u32) -> bool {
+    match (declared, bound) {
+        (Address::Inet(declared), Address::Inet(bound)) => {
+            instance > 0 && u32::from(declared.port()) + instance == u32::from(bound.port())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_for_each_instance_is_the_declared_one_and_the_number() {
+        let inet = |text: &str| Address::Inet(text.parse().unwrap());
+        let declared = inet("0.0.0.0:3000");
+        assert!(counts(&declared, &inet("0.0.0.0:3002"), 2));
+        for (bound, instance) in [
+            ("0.0.0.0:3000", 0),
+            ("0.0.0.0:3002", 1),
+            ("0.0.0.0:9100", 1),
+        ] {
+            assert!(
+                !counts(&declared, &inet(bound), instance),
+                "{bound} in {instance}"
+            );
+        }
+    }
+}

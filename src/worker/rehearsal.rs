@@ -1,0 +1,250 @@
+//! A rehearsal: the program is started in its unit, but binds nothing. The helper answers its calls of bind(2), and reports
+//! what the program asked for.
+//!
+//! Each socket that the program binds becomes one that nobody reaches: it drops every packet, and has a free port of the
+//! loopback in place of the address. So the program can listen and wait there, while neither a port that is in use nor
+//! another copy of the program is in the way.
+//!
+//! When whoever reads the report closes the connection, the helper ends the program.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+
+use super::channel::{self, Lines};
+use super::helper;
+use super::pretence::Pretence;
+use super::replace::Outcome;
+use super::start::{self, Environment};
+use super::{Error, preload, trial};
+use crate::contract::report::{MOST, Report};
+use crate::contract::{Ready, Rehearsal, Run};
+use crate::log::say;
+use crate::peer::descriptors::{ABOVE, above, raise_limit};
+use crate::peer::process::Process;
+use crate::sys::process;
+use crate::sys::seccomp::{self, Kind};
+
+/// `ABOVE - 1` as `close_range(2)` takes it.
+const ABOVE_LAST: u32 = 511;
+
+/// What the worker does before it becomes a program that is rehearsed.
+pub(super) fn prepare(run: &Run, rehearsal: &Rehearsal) -> Result<Environment, Error> {
+    start::look_for_manager()?;
+    let reader = UnixStream::connect(&rehearsal.report)
+        .map(|reader| above(reader.into()))
+        .map_err(start::kernel("the rehearsal cannot be reported"))?;
+    let mut environment = start::environment(run)?;
+    let channel = match run.ready {
+        Ready::Message => Some(
+            channel::open(&mut environment)
+                .map_err(start::kernel("Node's channel cannot be made"))?,
+        ),
+        _ => None,
+    };
+    let main = std::process::id();
+    let (to_helper, helper) = start::with_helper(move |worker| {
+        let served = Helper::begin(rehearsal, main, reader, channel, worker).and_then(Helper::run);
+        if let Err(e) = &served {
+            say(3, &format!("the rehearsal cannot go on: {e}"));
+        }
+        helper::end(i32::from(served.is_err()))
+    })?;
+    trial::watch(&to_helper, helper)?;
+    start::filter(seccomp::install_for_rehearsal, &to_helper)?;
+    preload::add(&mut environment, run);
+    Ok(environment)
+}
+
+/// What there is to do.
+struct Events {
+    call: bool,
+    message: bool,
+    /// Nobody reads the report any more.
+    unread: bool,
+}
+
+struct Helper<'a> {
+    rehearsal: &'a Rehearsal,
+    filter: OwnedFd,
+    /// The main process of the unit.
+    program: OwnedFd,
+    /// The connection to whoever reads the report, until it is closed.
+    reader: Option<UnixStream>,
+    channel: Option<(OwnedFd, Lines)>,
+    pretence: Pretence,
+    /// The lines that were written already: each is written once.
+    written: Vec<String>,
+    /// When a program that was asked to end is killed.
+    deadline: Option<Instant>,
+}
+
+impl<'a> Helper<'a> {
+    /// Prepares everything while the worker waits, see `helper.rs`.
+    fn begin(
+        rehearsal: &'a Rehearsal,
+        main: u32,
+        reader: OwnedFd,
+        channel: Option<OwnedFd>,
+        worker: OwnedFd,
+    ) -> io::Result<Self> {
+        SigSet::all().thread_block()?;
+        process::hide()?;
+        raise_limit();
+        if !trial::play(&worker, main, 2)? {
+            // The worker says why.
+            helper::end(0);
+        }
+        let filter = above(helper::receive(&worker)?);
+        let program = above(process::pidfd(main)?);
+        let channel = channel.map(above);
+        drop(worker);
+        process::close_range(0, 1);
+        if filter.as_raw_fd() >= ABOVE && reader.as_raw_fd() >= ABOVE {
+            process::close_range(3, ABOVE_LAST);
+        }
+        Ok(Self {
+            rehearsal,
+            filter,
+            program,
+            reader: Some(reader.into()),
+            channel: channel.map(|fd| (fd, Lines::default())),
+            pretence: Pretence::default(),
+            written: Vec::new(),
+            deadline: None,
+        })
+    }
+
+    fn run(mut self) -> io::Result<()> {
+        self.report(&Report::Begun);
+        loop {
+            let Some(events) = self.wait()? else {
+                self.pretence.clean_up();
+                return Ok(());
+            };
+            if events.call {
+                self.call()?;
+            }
+            if events.message {
+                self.message();
+            }
+            if events.unread {
+                self.reader = None;
+                self.ask_to_end();
+            }
+            if self.deadline.is_some_and(|d| Instant::now() >= d) {
+                self.deadline = None;
+                let _ = process::signal(self.program.as_fd(), libc::SIGKILL);
+            }
+        }
+    }
+
+    /// Waits for any of the events, or the deadline; `None` when no process is under the filter any more.
+    fn wait(&self) -> io::Result<Option<Events>> {
+        let time = self.deadline.map_or(PollTimeout::NONE, |d| {
+            let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = vec![PollFd::new(self.filter.as_fd(), PollFlags::POLLIN)];
+        if let Some(reader) = &self.reader {
+            // Nothing is read of it: only its end is of interest.
+            fds.push(PollFd::new(reader.as_fd(), PollFlags::empty()));
+        }
+        if let Some((channel, _)) = &self.channel {
+            fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut fds, time) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let mut polled = fds
+            .iter()
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let mut next = |is_there: bool| {
+            let found = is_there.then(|| polled.next()).flatten();
+            found.unwrap_or(PollFlags::empty())
+        };
+        let filter = next(true);
+        let reader = next(self.reader.is_some());
+        let channel = next(self.channel.is_some());
+        let call = filter.contains(PollFlags::POLLIN);
+        let gone = !filter.is_empty() && !call;
+        Ok((!gone).then_some(Events {
+            call,
+            message: !channel.is_empty(),
+            unread: !reader.is_empty(),
+        }))
+    }
+
+    /// Writes a line, once. A program can make very many sockets, and the connection takes only so much without a reader.
+    fn report(&mut self, report: &Report) {
+        let line = report.to_string();
+        if self.written.len() >= MOST || self.written.contains(&line) {
+            return;
+        }
+        if let Some(reader) = &mut self.reader {
+            // When nobody reads it, the connection is closed, which poll(2) tells.
+            let _ = reader.write_all(format!("{line}\n").as_bytes());
+        }
+        self.written.push(line);
+    }
+
+    /// Answers a call of the program.
+    fn call(&mut self) -> io::Result<()> {
+        let Some(call) = seccomp::receive(self.filter.as_fd())? else {
+            return Ok(());
+        };
+        let (outcome, report) = match Process::of_thread(call.thread) {
+            Ok(caller) => match call.kind {
+                Kind::Bind => self.pretence.bind(self.filter.as_fd(), &call, &caller),
+                Kind::Listen => self.pretence.listen(self.filter.as_fd(), &call, &caller),
+                Kind::Name => (
+                    self.pretence.name(self.filter.as_fd(), &call, &caller),
+                    None,
+                ),
+            },
+            // Nothing is bound in a rehearsal, not even by a process that may not be inspected.
+            Err(_) => (Outcome::Refused(libc::EACCES), Some(Report::Strange)),
+        };
+        // Before the program goes on: what it does next may be to end.
+        if let Some(report) = report {
+            self.report(&report);
+        }
+        // The caller may have died in the meantime; then there is nobody to answer.
+        let _ = match outcome {
+            Outcome::Untouched => seccomp::go_on(self.filter.as_fd(), call.id),
+            Outcome::Done => seccomp::answer(self.filter.as_fd(), call.id, 0),
+            Outcome::Refused(errno) => seccomp::answer(self.filter.as_fd(), call.id, errno),
+        };
+        Ok(())
+    }
+
+    /// Reads what the program has written to Node's channel.
+    fn message(&mut self) {
+        let Some((fd, lines)) = &mut self.channel else {
+            return;
+        };
+        let mut buffer = [0; 1024];
+        match nix::unistd::read(&*fd, &mut buffer) {
+            Ok(n) if n > 0 => {
+                if lines.push(buffer.get(..n).unwrap_or_default()) {
+                    self.report(&Report::Ready);
+                }
+            }
+            // The program closed its end.
+            _ => self.channel = None,
+        }
+    }
+
+    /// Sends the stop signal of the app: whoever started the rehearsal is gone.
+    fn ask_to_end(&mut self) {
+        let signal = Signal::from_str(&self.rehearsal.signal).unwrap_or(Signal::SIGTERM);
+        let _ = process::signal(self.program.as_fd(), signal as i32);
+        self.deadline = Some(Instant::now() + self.rehearsal.kill_timeout);
+    }
+}
