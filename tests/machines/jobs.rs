@@ -125,7 +125,7 @@ pub(crate) fn one_that_asks_for_time_at_its_start_holds_up_nobody(machine: &mut 
     assert!(began.elapsed() < 2 * IN_TIME, "{:?}", began.elapsed());
     let journal = machine.journal("web.service");
     assert!(
-        journal.contains("web@1.service does not serve: activating"),
+        journal.contains("web@1.service does not serve: started, but not READY yet"),
         "{journal}"
     );
     assert!(machine.get(3000).is_ok());
