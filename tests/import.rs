@@ -12,6 +12,8 @@ use std::process::{Command, Output};
 use rsgen::ecosystem::{Severity, parse};
 
 /// Somebody whom root does not trust.
+/// An account of every Debian, which the user namespace maps.
+const DAEMON: u32 = 1;
 const NOBODY: u32 = 65534;
 
 /// A folder with a PM2 file in it. Root gives it to somebody else, because root runs no JavaScript.
@@ -268,7 +270,6 @@ fn an_install_imports_when_it_is_asked_to() {
     let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
     fs::write(folder.path("a.js"), "").unwrap();
     // Installed by root, the app runs as the owner of its script, who has to be an account and to own the folder as well.
-    const DAEMON: u32 = 1;
     for path in ["", "ecosystem.config.js", "a.js"] {
         let _ = chown(folder.path(path), Some(DAEMON), None);
     }

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::input::Input;
 use super::manual::Manual;
 use super::options::Environment;
-use super::selection::{self, Wanted};
+use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::resolve::FileStatus;
 use crate::generate;
@@ -83,11 +83,8 @@ impl Subcommand for Generate {
             input: &input,
             only: &self.only,
             instances: None,
-            keeps: false,
-            is_for_a_package: true,
-            is_for_now: false,
+            purpose: Purpose::Package,
             env: self.environment.env.as_deref(),
-            may_leave_out: false,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {

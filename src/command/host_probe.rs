@@ -36,7 +36,12 @@ pub(super) struct HostProbe {
     groups: Answers<String, Option<u32>>,
     /// The name of each account.
     names: Answers<Account, String>,
+    /// The links in each folder.
+    links: Answers<PathBuf, Vec<(PathBuf, PathBuf)>>,
 }
+
+/// The most entries of a folder that are looked at for links.
+const MOST: usize = 1000;
 
 /// The answers so far. Most cost a process each, and a file may name the same account in every app.
 struct Answers<K, V>(RefCell<HashMap<K, V>>);
@@ -68,6 +73,7 @@ impl HostProbe {
             homes: Answers::new(),
             groups: Answers::new(),
             names: Answers::new(),
+            links: Answers::new(),
         }
     }
 
@@ -121,6 +127,20 @@ impl Probe for HostProbe {
             .flatten()
             .filter_map(|e| e.file_name().into_string().ok())
             .collect()
+    }
+
+    fn links(&self, dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+        self.links.get(dir.to_owned(), |dir| {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            let links = entries
+                .take(MOST)
+                .filter(|e| e.file_type().is_ok_and(|t| t.is_symlink()));
+            let links = links.map(|entry| entry.path());
+            links
+                .filter_map(|link| Some((link.read_link().ok()?, link)))
+                .map(|(target, link)| (link, target))
+                .collect()
+        })
     }
 
     fn search_path(&self) -> Vec<PathBuf> {

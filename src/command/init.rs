@@ -12,7 +12,7 @@ use super::context::Context;
 use super::input::{self, Input};
 use super::locate;
 use super::manual::Manual;
-use super::selection::{self, Wanted};
+use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::{APPS, pin};
 use crate::output::{Exit, Failure, Notice, Shown};
@@ -79,11 +79,8 @@ impl Subcommand for Init {
             input: &input,
             only: &[],
             instances: None,
-            keeps: false,
-            is_for_a_package: false,
-            is_for_now: true,
+            purpose: Purpose::Draft,
             env: None,
-            may_leave_out: true,
         };
         let version = context.systemd_version();
         let mut selected = selection::select(&wanted, &context.layout, version, context.sink)?;

@@ -16,7 +16,7 @@ use super::manual::Manual;
 use super::options::Environment;
 use super::port_owner;
 use super::power;
-use super::selection::{self, Selected, Wanted};
+use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
 use crate::contract::FURTHER;
 use crate::ecosystem::values::{Instances, Listen};
@@ -102,11 +102,8 @@ pub(super) fn bring_up(
         input: &input,
         only: &arguments.only,
         instances: arguments.instances,
-        keeps: true,
-        is_for_a_package: false,
-        is_for_now: true,
+        purpose: Purpose::Install,
         env: arguments.environment.env.as_deref(),
-        may_leave_out: true,
     };
     let mut selected = select(context, &wanted)?;
     if !arguments.dry_run {

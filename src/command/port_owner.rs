@@ -18,7 +18,7 @@ use crate::output::Failure;
 use crate::procfs;
 use crate::systemd::{ActiveState, Manager};
 use crate::unit::directive::Section;
-use crate::unit::name::Units;
+use crate::unit::name::{Units, parse};
 
 /// Directives of systemd.socket(5) by which a socket is bound in another way than here.
 const OTHERWISE: &[&str] = &[
@@ -49,7 +49,11 @@ pub(super) fn refuse_taken(
         }
     }
     match app.listen.iter().find(|listen| is_taken(listen)) {
-        Some(listen) => Err(taken(app.name(), listen, owner(listen), probe)),
+        Some(listen) => match owner(listen) {
+            // An instance of an app without a socket, which ends before the socket is made.
+            Some(owner) if is_of(app, owner.pid) => Ok(()),
+            owner => Err(taken(app.name(), listen, owner, probe)),
+        },
         None => Ok(()),
     }
 }
@@ -143,6 +147,15 @@ fn owner(listen: &Listen) -> Option<Owner> {
         is_of_pm2: is_pm2(&command) || parent.is_some_and(|parent| is_pm2(&self::command(parent))),
         command,
         user: std::fs::metadata(format!("/proc/{pid}")).map_or(0, |found| found.uid()),
+    })
+}
+
+/// Whether a process belongs to an instance of the app.
+fn is_of(app: &App, pid: u32) -> bool {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    groups.lines().any(|line| {
+        let unit = line.rsplit('/').next().and_then(parse);
+        unit.is_some_and(|(name, _)| name == app.name())
     })
 }
 

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::input::Input;
 use super::jobs::Jobs;
 use super::options::Targets;
-use super::selection::Wanted;
+use super::selection::{Purpose, Wanted};
 use super::targets::{self, Target};
 use super::{hint, install};
 use crate::ecosystem::Report;
@@ -84,11 +84,8 @@ fn remark_on_changes(context: &mut Context<'_>, file: &str, only: &[String]) {
             input: &input,
             only,
             instances: None,
-            keeps: true,
-            is_for_a_package: false,
-            is_for_now: false,
+            purpose: Purpose::Comparison,
             env: None,
-            may_leave_out: true,
         };
         install::prepare(context, &wanted, false)
     });

@@ -15,7 +15,7 @@ use super::install;
 use super::manual::Manual;
 use super::options::Targets;
 use super::power;
-use super::selection::{self, Wanted};
+use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
 use crate::ecosystem::{Report, release};
@@ -81,11 +81,8 @@ impl Reload {
                 input: &Input::read(Path::new(file))?,
                 only: &self.targets.only,
                 instances: None,
-                keeps: true,
-                is_for_a_package: false,
-                is_for_now: true,
+                purpose: Purpose::Install,
                 env: None,
-                may_leave_out: true,
             };
             for prepared in install::prepare(context, &wanted, true)? {
                 refuse_readdressing(&prepared, file)?;

@@ -21,22 +21,55 @@ pub(super) struct Selected {
     pub(super) pinned: String,
 }
 
+/// What the apps of a file are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// They are installed here.
+    Install,
+    /// They are compared with what is installed.
+    Comparison,
+    /// An ecosystem file is made for them.
+    Draft,
+    /// Their units are for other hosts.
+    Package,
+}
+
+impl Purpose {
+    /// Whether a number of instances that an earlier install chose goes on to count.
+    fn keeps_number(self) -> bool {
+        matches!(self, Self::Install | Self::Comparison)
+    }
+
+    /// Whether the programs are going to be started here, so that the files they read have to be there.
+    fn is_start(self) -> bool {
+        matches!(self, Self::Install | Self::Draft)
+    }
+
+    /// The host where the apps are going to run.
+    fn host(self, input: &Input, layout: &Layout) -> HostProbe {
+        let host = HostProbe::new(input.root.clone(), layout);
+        if self == Self::Package {
+            host.for_a_package()
+        } else {
+            host
+        }
+    }
+
+    /// Whether an app may leave `listen` out.
+    fn may_leave_out(self) -> bool {
+        self != Self::Package
+    }
+}
+
 /// The apps of a file that are asked for, and as how many instances.
 pub(super) struct Wanted<'a> {
     pub(super) input: &'a Input,
     /// The names of the apps; none for all.
     pub(super) only: &'a [String],
     pub(super) instances: Option<Instances>,
-    /// Whether a number of instances that an earlier install chose goes on to count.
-    pub(super) keeps: bool,
-    /// Whether the units are for other hosts, and the owners of files here mean nothing.
-    pub(super) is_for_a_package: bool,
-    /// Whether the apps are going to be started here, so that the files they read have to be there.
-    pub(super) is_for_now: bool,
+    pub(super) purpose: Purpose,
     /// The environment whose variables go over `env`.
     pub(super) env: Option<&'a str>,
-    /// Whether an app may leave `listen` out.
-    pub(super) may_leave_out: bool,
 }
 
 /// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
@@ -50,27 +83,18 @@ pub(super) fn select(
         input,
         only,
         env,
-        may_leave_out,
+        purpose,
         ..
     } = *wanted;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || version);
     ecosystem::refuse_ignored(&mut report.diagnostics, version);
-    if may_leave_out {
+    if purpose.may_leave_out() {
         ecosystem::allow_left_out(&mut report.diagnostics);
     }
     let mut faults = report.diagnostics.clone();
-    if let Some(missing) = only
-        .iter()
-        .find(|o| !apps.iter().any(|a| a.name == **o))
-        .filter(|_| !report.has_errors())
-    {
-        let known: Vec<&str> = apps.iter().map(|a| a.name.as_str()).collect();
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("`{}` has no app `{missing}`", input.shown),
-        )
-        .help(format!("its apps are {}", known.join(", "))));
+    if !report.has_errors() {
+        refuse_unknown(input, only, &apps)?;
     }
     let mut picked: Vec<(usize, App, Option<Chosen>)> = apps
         .into_iter()
@@ -78,12 +102,7 @@ pub(super) fn select(
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .map(|(index, app)| (index, app, None))
         .collect();
-    let host = HostProbe::new(input.root.clone(), layout);
-    let host = if wanted.is_for_a_package {
-        host.for_a_package()
-    } else {
-        host
-    };
+    let host = purpose.host(input, layout);
     if !report.has_errors() {
         choose_environment(input, env, picked.iter_mut().map(|(_, app, _)| app))?;
     }
@@ -97,7 +116,7 @@ pub(super) fn select(
             faults.extend(unsupported::faults(app, version));
             faults.extend(calendar::faults(app));
         }
-        if wanted.is_for_now {
+        if purpose.is_start() {
             faults.extend(missing::faults(app));
         }
     }
@@ -120,6 +139,17 @@ pub(super) fn select(
         .collect()
 }
 
+/// Fails for a name on the command line that no app of the file has.
+fn refuse_unknown(input: &Input, only: &[String], apps: &[App]) -> Result<(), Failure> {
+    let is_unknown = |name: &&String| !apps.iter().any(|app| app.name == **name);
+    let Some(missing) = only.iter().find(is_unknown) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = apps.iter().map(|a| a.name.as_str()).collect();
+    let message = format!("`{}` has no app `{missing}`", input.shown);
+    Err(Failure::new(Exit::Usage, message).help(format!("its apps are {}", known.join(", "))))
+}
+
 /// The number of instances that takes the place of the file's: that of the command line, or that of an earlier command
 /// line, as long as the file's own has not changed since. PM2 keeps it as well, until the app is deleted.
 fn choose(
@@ -137,7 +167,10 @@ fn choose(
             in_place_of,
         });
     }
-    let installed = wanted.keeps.then(|| files::read(&layout.file(&app.name)));
+    let installed = wanted
+        .purpose
+        .keeps_number()
+        .then(|| files::read(&layout.file(&app.name)));
     let chosen = Chosen::of_installed(&installed?.ok()?)?;
     if chosen.instances == app.instances {
         return None;

@@ -9,9 +9,6 @@ use super::app::App;
 use super::diagnostic::Diagnostic;
 use super::resolve::{Probe, normal};
 
-/// The most entries of a folder that are looked at.
-const MOST: usize = 1000;
-
 /// Usual names of the link to the deployed release.
 const USUAL: &[&str] = &["current", "live", "latest", "active", "stable", "release"];
 
@@ -100,12 +97,11 @@ fn is_deep(dir: &Path) -> bool {
 }
 
 /// The links in a folder, and where they lead to.
-fn links<'a>(dir: &'a Path, probe: &'a dyn Probe) -> impl Iterator<Item = (PathBuf, PathBuf)> + 'a {
-    let names = probe.names(dir).into_iter().take(MOST);
-    names.filter_map(move |name| {
-        let link = dir.join(name);
-        let target = probe.status(&link)?.link?;
-        Some((link, normal(&dir.join(target))))
+fn links(dir: &Path, probe: &dyn Probe) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    let links = probe.links(dir).into_iter();
+    links.map(move |(link, target)| {
+        let target = link.parent().unwrap_or(&link).join(target);
+        (link, normal(&target))
     })
 }
 
@@ -125,11 +121,13 @@ mod tests {
         fn is_dir(&self, _: &Path) -> bool {
             true
         }
-        fn names(&self, dir: &Path) -> Vec<String> {
-            let links = self.0.iter().map(|(link, _)| Path::new(link));
-            let inside = links.filter(|link| link.parent() == Some(dir));
-            let names = inside.filter_map(|link| link.file_name()?.to_str());
-            names.map(str::to_owned).collect()
+        fn names(&self, _: &Path) -> Vec<String> {
+            Vec::new()
+        }
+        fn links(&self, dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+            let links = self.0.iter().map(|(link, to)| (link.into(), to.into()));
+            let inside = links.filter(|(link, _): &(PathBuf, PathBuf)| link.parent() == Some(dir));
+            inside.collect()
         }
         fn search_path(&self) -> Vec<PathBuf> {
             Vec::new()

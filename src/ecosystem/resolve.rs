@@ -86,6 +86,10 @@ pub trait Probe {
     }
     /// The names in a folder.
     fn names(&self, dir: &Path) -> Vec<String>;
+    /// The symbolic links in a folder, with the texts that they hold.
+    fn links(&self, _dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+        Vec::new()
+    }
     /// The caller's `$PATH`.
     fn search_path(&self) -> Vec<PathBuf>;
     /// Whether there is such a user, by name or number.

@@ -278,10 +278,12 @@ pub(crate) fn are_remembered_until_the_app_is_uninstalled(machine: &mut Machine)
 pub(crate) fn of_a_start_whose_port_is_taken_name_the_socket(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     write_ecosystem(machine, "graceful.js", "1", "");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine.run(&["rsgen", "stop", "web"]).ok();
     let other = machine.spawn(&["node", "/srv/web/graceful.js"]);
     wait_until(SOON, "the other program", || machine.get(3000).is_ok());
     machine
-        .run(&["rsgen", "install", ECOSYSTEM])
+        .run(&["rsgen", "start", "web"])
         .exits(1)
         .says("start of web.service failed, because web.socket could not be started")
         .says("Address already in use")

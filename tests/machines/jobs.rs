@@ -121,7 +121,7 @@ pub(crate) fn one_that_asks_for_time_at_its_start_holds_up_nobody(machine: &mut 
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .exits(1)
-        .says("web: 2 of 3 serving; web@1.service: activating");
+        .says("web: 2 of 3 serving; web@1.service: started, but not READY yet");
     assert!(began.elapsed() < 2 * IN_TIME, "{:?}", began.elapsed());
     let journal = machine.journal("web.service");
     assert!(
