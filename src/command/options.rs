@@ -44,7 +44,7 @@ impl Global {
 /// The choice of an environment.
 #[derive(Debug, Args)]
 pub(super) struct Environment {
-    /// Put the variables of the tables `env_NAME` over `env`
+    /// Put the variables of the tables `env_NAME` over `env`; kept until another is named, '' for none
     #[arg(long, value_name = "NAME")]
     pub(super) env: Option<String>,
 }

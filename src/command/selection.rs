@@ -35,8 +35,8 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether a number of instances that an earlier install chose goes on to count.
-    fn keeps_number(self) -> bool {
+    /// Whether a number of instances and an environment that an earlier install chose go on to count.
+    fn keeps_choices(self) -> bool {
         matches!(self, Self::Install | Self::Comparison)
     }
 
@@ -96,28 +96,30 @@ pub(super) fn select(
     if !report.has_errors() {
         refuse_unknown(input, only, &apps)?;
     }
-    let mut picked: Vec<(usize, App, Option<Chosen>)> = apps
+    let mut picked: Vec<Picked> = apps
         .into_iter()
         .enumerate()
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
-        .map(|(index, app)| (index, app, None))
+        .map(|(index, app)| Picked {
+            index,
+            environment: environment(wanted, layout, &app, sink),
+            app,
+            chosen: None,
+        })
         .collect();
     let host = purpose.host(input, layout);
     if !report.has_errors() {
-        choose_environment(input, env, picked.iter_mut().map(|(_, app, _)| app))?;
+        choose_environment(input, env, picked.iter_mut().map(|p| &mut p.app))?;
     }
-    for (index, app, chosen) in &mut picked {
-        resolve::resolve(app, &input.folder, &host, &mut faults);
-        faults.extend(environments::unused(app, env));
-        *chosen = choose(wanted, layout, *index, app, sink);
-        app.instances = chosen.map_or(app.instances, |chosen| chosen.instances);
+    for picked in &mut picked {
+        picked.resolve(wanted, &host, &mut faults);
+        let app = &mut picked.app;
+        picked.chosen = choose(wanted, layout, picked.index, app, sink);
+        app.instances = picked.chosen.map_or(app.instances, |c| c.instances);
         if input.root.is_none() {
             check_against_installed(layout, app, &mut faults);
             faults.extend(unsupported::faults(app, version));
             faults.extend(calendar::faults(app));
-        }
-        if purpose.is_start() {
-            faults.extend(missing::faults(app));
         }
     }
     let report = Report::new(&input.shown, &input.text, faults);
@@ -125,18 +127,62 @@ pub(super) fn select(
         return Err(Failure::invalid(report));
     }
     warn(sink, &report);
-    for (_, app, _) in &picked {
-        tell_choices(sink, app);
+    for picked in &picked {
+        tell_choices(sink, &picked.app);
     }
     picked
         .into_iter()
-        .map(|(index, app, chosen)| {
-            let pinned = pin::pin(&input.text, index, &app, chosen)
-                .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
-            let pinned = environments::settle(pinned, env);
-            Ok(Selected { app, pinned })
-        })
+        .map(|picked| picked.pinned(input))
         .collect()
+}
+
+/// An app that the command line names.
+struct Picked {
+    /// The place of the app in the file.
+    index: usize,
+    app: App,
+    chosen: Option<Chosen>,
+    environment: Option<String>,
+}
+
+impl Picked {
+    fn resolve(&mut self, wanted: &Wanted<'_>, host: &HostProbe, faults: &mut Vec<Diagnostic>) {
+        let app = &mut self.app;
+        let environment = self.environment.as_deref();
+        if let Some(kept) = environment.filter(|_| wanted.env.is_none()) {
+            // The file has it, or it would not be kept.
+            let _ = environments::choose([&mut *app], kept);
+        }
+        resolve::resolve(app, &wanted.input.folder, host, faults);
+        faults.extend(environments::unused(app, environment));
+        if wanted.purpose.is_start() {
+            faults.extend(missing::faults(app));
+        }
+    }
+
+    /// The app with the text that is installed for it.
+    fn pinned(self, input: &Input) -> Result<Selected, Failure> {
+        let pinned = pin::pin(&input.text, self.index, &self.app, self.chosen)
+            .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
+        let pinned = environments::settle(pinned, self.environment.as_deref());
+        let app = self.app;
+        Ok(Selected { app, pinned })
+    }
+}
+
+/// The environment of an app: that of the command line, or that of an earlier command line, as long as the file has it; none
+/// for an empty `--env`.
+fn environment(wanted: &Wanted<'_>, layout: &Layout, app: &App, sink: &dyn Sink) -> Option<String> {
+    if let Some(given) = wanted.env {
+        return Some(given.to_owned()).filter(|name| !name.is_empty());
+    }
+    if !wanted.purpose.keeps_choices() {
+        return None;
+    }
+    let installed = files::read(&layout.file(&app.name)).ok()?;
+    let kept = environments::kept(app, &installed)?;
+    sink.notice(&Notice::KeptEnvironment(&app.name, &kept));
+    Some(kept)
 }
 
 /// Fails for a name on the command line that no app of the file has.
@@ -169,7 +215,7 @@ fn choose(
     }
     let installed = wanted
         .purpose
-        .keeps_number()
+        .keeps_choices()
         .then(|| files::read(&layout.file(&app.name)));
     let chosen = Chosen::of_installed(&installed?.ok()?)?;
     if chosen.instances == app.instances {
@@ -200,7 +246,7 @@ pub(super) fn choose_environment<'a>(
     env: Option<&str>,
     apps: impl IntoIterator<Item = &'a mut App>,
 ) -> Result<(), Failure> {
-    let Some(name) = env else {
+    let Some(name) = env.filter(|name| !name.is_empty()) else {
         return Ok(());
     };
     environments::choose(apps, name).map_err(|known| {

@@ -13,6 +13,9 @@ use super::{APPS, tables};
 /// The beginning of the key of such a table.
 pub const PREFIX: &str = "env_";
 
+/// The beginning of the last line of an installed text, which names the environment that was chosen.
+const MARK: &str = "# --env ";
+
 /// The environments of an app, by name.
 pub type Environments = BTreeMap<String, Environment>;
 
@@ -67,6 +70,14 @@ pub fn choose<'a>(
     if is_found { Ok(()) } else { Err(known) }
 }
 
+/// The environment that an earlier command line chose for an app, if the app's file still has it. `installed` is the installed
+/// text.
+#[must_use]
+pub fn kept(app: &App, installed: &str) -> Option<String> {
+    let name = installed.lines().next_back()?.strip_prefix(MARK)?;
+    app.environments.contains_key(name).then(|| name.to_owned())
+}
+
 /// The warning about an app that has environments of which none is used.
 #[must_use]
 pub fn unused(app: &App, chosen: Option<&str>) -> Option<Diagnostic> {
@@ -110,13 +121,19 @@ pub fn settle(pinned: String, chosen: Option<&str>) -> String {
     if environments.is_empty() {
         return pinned;
     }
+    let mut is_chosen = false;
     for key in environments {
         let removed = table.remove(&key);
         if key.strip_prefix(PREFIX) == chosen {
             put_over_env(table, removed.as_ref());
+            is_chosen = true;
         }
     }
-    document.to_string()
+    let mut text = document.to_string();
+    if let Some(chosen) = chosen.filter(|_| is_chosen) {
+        text = format!("{}\n{MARK}{chosen}\n", text.trim_end());
+    }
+    text
 }
 
 fn put_over_env(table: &mut Table, chosen: Option<&Item>) {
@@ -192,6 +209,20 @@ mod tests {
             }
         }
         assert!(settle(format!("{KEYS}{TABLES}"), Some("production")).contains("\"2\" # two"));
+    }
+
+    #[test]
+    fn what_was_chosen_is_kept_while_the_file_has_it() {
+        let text = format!("{KEYS}{TABLES}");
+        let installed = settle(text.clone(), Some("production"));
+        let (apps, _) = parse("eco.toml", &text);
+        assert_eq!(kept(&apps[0], &installed).as_deref(), Some("production"));
+        let (without, _) = parse("eco.toml", KEYS);
+        assert_eq!(kept(&without[0], &installed), None, "the table is gone");
+        for chosen in [None, Some("test")] {
+            let installed = settle(text.clone(), chosen);
+            assert_eq!(kept(&apps[0], &installed), None, "nothing was chosen");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Notice<'a> {
     Faults(&'a Report),
     /// A number of instances that an earlier command line chose for an app, and the number that the file has now.
     Chosen(&'a str, Chosen, Instances),
+    /// The environment that an earlier command line chose for an app, and that goes on to count.
+    KeptEnvironment(&'a str, &'a str),
     /// An app has no `user` and runs as the owner of a file.
     RunsAs {
         /// The name of the app.
@@ -127,6 +129,10 @@ impl fmt::Display for Notice<'_> {
                 f,
                 "{app}: instances = {}, as `--instances` chose; the file has {now}, which `--instances {now}` brings back",
                 chosen.instances
+            ),
+            Self::KeptEnvironment(app, name) => write!(
+                f,
+                "{app}: environment {name}, as `--env {name}` chose; `--env ''` is for the variables of `env` alone"
             ),
             Self::Chosen(app, chosen, now) => write!(
                 f,

@@ -49,14 +49,9 @@ pub(crate) fn an_imported_app_has_its_environment_and_a_port_for_each_instance(
     let installed = machine.read("/etc/rsgen/web.toml");
     assert!(!installed.contains("env_live"), "{installed}");
     machine
-        .run(&[
-            "rsgen",
-            "install",
-            "/srv/web/ecosystem.toml",
-            "--env",
-            "live",
-        ])
+        .run(&["rsgen", "install", "/srv/web/ecosystem.toml"])
         .ok()
+        .says("web: environment live, as `--env live` chose")
         .says("nothing to do");
     machine
         .run(&["rsgen", "check", "/srv/web/ecosystem.toml"])
