@@ -1,6 +1,6 @@
 //! `rsgen import`: an ecosystem file, made from a PM2 file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -112,11 +112,11 @@ pub(super) fn beside(file: &Path) -> PathBuf {
 
 /// A folder that stays the same whatever its path leads to by now. Root may import in a folder of somebody else, who must
 /// not have root write elsewhere by a link in time.
-struct Folder(File);
+pub(super) struct Folder(File);
 
 impl Folder {
     /// The folder of a file.
-    fn of(file: &Path) -> io::Result<Self> {
+    pub(super) fn of(file: &Path) -> io::Result<Self> {
         let folder = file.parent().filter(|folder| *folder != Path::new(""));
         let mut options = OpenOptions::new();
         options
@@ -126,7 +126,7 @@ impl Folder {
     }
 
     /// The path of a file in the folder.
-    fn file(&self, path: &Path) -> PathBuf {
+    pub(super) fn file(&self, path: &Path) -> PathBuf {
         let folder = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
         folder.join(path.file_name().unwrap_or_default())
     }
@@ -139,6 +139,9 @@ pub(super) struct Draft {
     target: PathBuf,
     folder: Folder,
     mode: u32,
+    /// The owner of the file that was read with the caller's own rights; its path may have been a link. `None` where Node has
+    /// read it with the rights of somebody else.
+    owner: Option<u32>,
 }
 
 /// Imports a file, for an ecosystem file at `target`, or for standard output.
@@ -157,9 +160,10 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failur
         }
     };
     let folder = Folder::of(file).map_err(unreadable)?;
-    let opened = folder.file(file);
-    let text = files::read(&opened).map_err(unreadable)?;
-    let mode = mode(kind, &opened).map_err(unreadable)?;
+    let opened = files::open(&folder.file(file)).map_err(unreadable)?;
+    // Of the file that is read, whatever is at its path by now.
+    let found = opened.metadata().map_err(unreadable)?;
+    let text = files::text(opened).map_err(unreadable)?;
     let is_for_node = kind == Kind::Script || kind == Kind::Json && !import::is_json(&text);
     let text = if is_for_node { node::json(file)? } else { text };
     let absolute = std::path::absolute(file).map_err(unreadable)?;
@@ -186,7 +190,8 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failur
         imported,
         target: target.to_owned(),
         folder,
-        mode,
+        mode: mode(kind, &found),
+        owner: (!is_for_node).then(|| found.uid()),
     })
 }
 
@@ -197,10 +202,10 @@ fn is_elsewhere(target: &Path, folder: &Path) -> bool {
 }
 
 /// Others may read an ecosystem file as far as they may read the imported file: a variable can be a secret.
-fn mode(kind: Kind, file: &Path) -> io::Result<u32> {
+fn mode(kind: Kind, file: &Metadata) -> u32 {
     match kind {
-        Kind::Dump => Ok(0o600),
-        _ => Ok(file.metadata()?.permissions().mode() & 0o666),
+        Kind::Dump => 0o600,
+        _ => file.permissions().mode() & 0o666,
     }
 }
 
@@ -209,7 +214,8 @@ fn cannot_write(target: &Path, e: &io::Error) -> Failure {
 }
 
 impl Draft {
-    /// Writes the ecosystem file, which belongs to the owner of its folder.
+    /// Writes the ecosystem file. It belongs to the owner of its folder if the imported file does: a link of theirs may have
+    /// led to a file that only root may read, and then the text stays root's.
     pub(super) fn write(&self, is_forced: bool) -> Result<(), Failure> {
         let failed = |e: io::Error| cannot_write(&self.target, &e);
         let path = self.folder.file(&self.target);
@@ -234,7 +240,9 @@ impl Draft {
             .map_err(failed)?;
         if nix::unistd::geteuid().is_root() {
             let folder = self.folder.0.metadata().map_err(failed)?;
-            fchown(&file, Some(folder.uid()), Some(folder.gid())).map_err(failed)?;
+            if self.owner.is_none_or(|owner| owner == folder.uid()) {
+                fchown(&file, Some(folder.uid()), Some(folder.gid())).map_err(failed)?;
+            }
         }
         if is_forced {
             std::fs::rename(&new, &path).map_err(failed)?;
@@ -248,6 +256,30 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn what_a_link_of_others_leads_root_to_does_not_become_theirs() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let at = tempfile::tempdir().unwrap();
+        let [folder, secret] = ["theirs", "secret"].map(|name| at.path().join(name));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
+        std::fs::write(&secret, "alice: $y$hash\n").unwrap();
+        std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o640)).unwrap();
+        let file = folder.join("Procfile");
+        symlink(&secret, &file).unwrap();
+        let draft = import(&file, Some(&beside(&file))).unwrap();
+        // What is at the path by now changes nothing.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "").unwrap();
+        for is_forced in [false, true] {
+            draft.write(is_forced).unwrap();
+            let found = beside(&file).metadata().unwrap();
+            assert_eq!((found.uid(), found.mode() & 0o777), (0, 0o640));
+        }
+    }
 
     #[test]
     fn the_file_is_written_into_the_folder_that_was_read_wherever_its_path_leads_by_then() {

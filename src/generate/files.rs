@@ -38,7 +38,11 @@ pub fn first_line(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(line.unwrap_or_default()).into_owned())
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a regular file, without waiting for a FIFO and without an effect on a device.
+///
+/// # Errors
+/// Those of the file system, and when the path is no regular file.
+pub fn open(path: &Path) -> io::Result<File> {
     // Opening a device may already have an effect.
     is_regular(&fs::metadata(path)?)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
