@@ -1,7 +1,7 @@
 //! `rsgen init`: an ecosystem file for a command, with the addresses that a rehearsal of the command finds.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::context::Context;
+use super::import::Folder;
 use super::input::{self, Input};
 use super::locate;
 use super::manual::Manual;
@@ -69,6 +70,8 @@ impl Subcommand for Init {
         let absolute = std::path::absolute(&self.output)
             .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         let folder = input::utf8_folder(&absolute)?;
+        // The program that is started meanwhile may belong to whoever can put a link to /etc/rsgen in the folder's place.
+        let held = Folder::of(&self.output).map_err(|e| cannot_write(&self.output, &e))?;
         let input = Input {
             shown: "the command line".into(),
             text: self.text(&folder)?,
@@ -90,7 +93,7 @@ impl Subcommand for Init {
         let listen = locate::found(context, app)?;
         let text = pin::with_listen(&input.text, &listen)
             .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
-        write(&self.output, &text)?;
+        write(&held, &self.output, &text)?;
         let shown = self.output.display().to_string();
         context.sink.notice(&Notice::Written(&shown));
         context.sink.answer(&Written {
@@ -150,10 +153,37 @@ fn exists(path: &Path) -> Failure {
         .help("add the app to it by hand, or write another file with --output")
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let made = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+fn cannot_write(path: &Path, e: &io::Error) -> Failure {
+    Failure::failed(format!("`{}` cannot be written: {e}", path.display()))
+}
+
+/// Writes the file into the folder that was opened before the program was started.
+fn write(folder: &Folder, path: &Path, text: &str) -> Result<(), Failure> {
+    let made = File::create_new(folder.file(path));
+    let made = made.and_then(|mut file| file.write_all(text.as_bytes()));
     made.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => exists(path),
-        _ => Failure::failed(format!("`{}` cannot be written: {e}", path.display())),
+        _ => cannot_write(path, &e),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_written_into_the_folder_that_was_named_whatever_took_its_place() {
+        let at = tempfile::tempdir().unwrap();
+        let [named, moved, other] = ["app", "moved", "other"].map(|name| at.path().join(name));
+        std::fs::create_dir(&named).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let output = named.join("ecosystem.toml");
+        let held = Folder::of(&output).unwrap();
+        std::fs::rename(&named, &moved).unwrap();
+        symlink(&other, &named).unwrap();
+        write(&held, &output, "x").unwrap();
+        assert!(moved.join("ecosystem.toml").exists() && !other.join("ecosystem.toml").exists());
+    }
 }
