@@ -1,16 +1,20 @@
 //! The addresses of apps whose file leaves `listen` out: those of the installed app, or else those that a rehearsal finds.
 
+use std::path::Path;
+
 use super::context::Context;
+use super::host_probe::HostProbe;
 use super::jobs::Jobs;
 use super::rehearse;
 use super::selection::Selected;
 use crate::brake::Deaths;
 use crate::contract::{FURTHER, REFUSED};
+use crate::ecosystem::resolve::Probe;
 use crate::ecosystem::values::{Listen, Place};
-use crate::ecosystem::{self, App, pin};
+use crate::ecosystem::{self, App, pin, reach};
 use crate::generate::files;
 use crate::generate::sources::{self, Source};
-use crate::layout::Layout;
+use crate::layout::{Layout, Scope};
 use crate::output::{Exit, Failure, Notice};
 use crate::state::{Entry, Name};
 use crate::systemd::Brief;
@@ -194,6 +198,13 @@ pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>,
     for note in &findings.notes {
         jobs.sink.notice(&Notice::Noted(&app.name, note));
     }
+    if jobs.layout.scope == Scope::System {
+        let probe = HostProbe::new(None, jobs.layout);
+        findings
+            .listen
+            .iter()
+            .try_for_each(|listen| refuse_movable(app, listen, &probe))?;
+    }
     if findings.listen.is_empty() {
         jobs.sink.notice(&Notice::Located(&app.name, ""));
     }
@@ -202,6 +213,21 @@ pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>,
             .notice(&Notice::Located(&app.name, &listen.to_string()));
     }
     Ok(findings.listen)
+}
+
+/// The address is the program's word, so it must not lead systemd, which is root, to any other place than it says.
+fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), Failure> {
+    let Place::Path(path) = &listen.place else {
+        return Ok(());
+    };
+    let Some(told) = reach::of_socket(Path::new(path), probe) else {
+        return Ok(());
+    };
+    Err(Failure::failed(format!(
+        "`{}` listens on {listen}, where systemd would make the socket as root, and {told}",
+        app.name
+    ))
+    .help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"))
 }
 
 /// Two apps cannot share an address.

@@ -23,7 +23,7 @@ pub mod pm2;
 mod port;
 mod position;
 mod program;
-mod reach;
+pub mod reach;
 mod read;
 mod readers;
 pub mod release;

@@ -23,6 +23,15 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     directives::warn(app, probe, faults);
 }
 
+/// Who can have systemd make a socket elsewhere than at this path, if others than root can: systemd makes it as root, in place
+/// of whatever file is there, and follows links in place of folders.
+#[must_use]
+pub fn of_socket(path: &Path, probe: &dyn Probe) -> Option<String> {
+    let folder = path.parent()?;
+    let spot = way::weak_way(folder, &|path| probe.status(path))?;
+    Some(spot.told(probe))
+}
+
 fn read_as_root(
     file: &Path,
     help: &str,
@@ -210,6 +219,31 @@ mod tests {
         assert!(told_of_www(directive, &fake).contains(by_root));
         let rooted = format!("{keys}\nservice.RootDirectory = \"/srv\"");
         assert!(told_of_www(&rooted, &fake).contains(by_root));
+    }
+
+    #[test]
+    fn a_socket_is_where_its_path_says_unless_others_may_change_the_way_to_its_folder() {
+        let told = |path: &str, fake: &Fake| of_socket(Path::new(path), fake);
+        let own = [
+            ("/srv/web", APP, 0o755),
+            ("/srv/web/run", APP, 0o755),
+            ("/tmp", ROOT, 0o1777),
+            ("/tmp/own", APP, 0o755),
+        ];
+        let fake = Fake::of(&own, &[("/srv/link", "/srv/web/run")]);
+        for path in ["/srv/web/x.sock", "/tmp/x.sock", "/etc/x.sock"] {
+            assert_eq!(told(path, &fake), None, "{path}");
+        }
+        for path in [
+            "/srv/web/run/x.sock",
+            "/srv/link/x.sock",
+            "/srv/web/gone/x.sock",
+        ] {
+            let by = "`/srv/web` may be written by its owner `33`";
+            assert_eq!(told(path, &fake).as_deref(), Some(by), "{path}");
+        }
+        let by = "`/tmp` may be written by everybody";
+        assert_eq!(told("/tmp/own/x.sock", &fake).as_deref(), Some(by));
     }
 
     #[test]

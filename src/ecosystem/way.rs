@@ -166,6 +166,20 @@ pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     })
 }
 
+/// The first place on the way to a folder from which others than root decide which folder that is. Who may write to the folder
+/// itself does not count.
+pub(super) fn weak_way(folder: &Path, look: Look<'_>) -> Option<Spot> {
+    let mut way = Way::to(folder, look);
+    let mut places: Vec<_> = way.by_ref().collect();
+    if !way.is_cut {
+        places.pop();
+    }
+    places.into_iter().find_map(|(path, status)| {
+        let by = status.writer()?;
+        Some(Spot { path, by })
+    })
+}
+
 /// The inode at the end of a path, links followed, and its place without links.
 pub(super) fn end(path: &Path, look: Look<'_>) -> Option<(PathBuf, FileStatus)> {
     let mut way = Way::to(path, look);
