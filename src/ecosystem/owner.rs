@@ -157,6 +157,8 @@ fn decided_by_others(app: &App, owner: u32, probe: &dyn Probe) -> Option<Spot> {
     let paths = [
         Some(program.script.as_str()),
         program.interpreter.as_deref(),
+        // By the first line of the script, `#!/usr/bin/env NAME`.
+        app.first_in_path.as_deref(),
         program.cwd.as_deref(),
     ];
     let mut paths = paths.into_iter().flatten().map(Path::new);

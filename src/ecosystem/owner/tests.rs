@@ -14,6 +14,8 @@ struct Fake {
     installed: Option<String>,
     is_users: bool,
     is_built: bool,
+    /// The folder of the program by which the script's first line has it run.
+    tools: Option<&'static str>,
 }
 
 impl Fake {
@@ -93,7 +95,10 @@ impl Probe for Fake {
         Vec::new()
     }
     fn search_path(&self) -> Vec<PathBuf> {
-        vec!["/usr/bin".into()]
+        vec![self.tools.unwrap_or("/usr/bin").into()]
+    }
+    fn first_line(&self, _: &Path) -> Option<String> {
+        self.tools.map(|_| "#!/usr/bin/env tool".to_owned())
     }
     fn has_user(&self, _: &str) -> bool {
         true
@@ -262,6 +267,18 @@ fn nor_where_somebody_else_decides_what_the_interpreter_is() {
         told.contains("`/opt/venv/python` may be written by its owner `other`"),
         "{told}"
     );
+}
+
+#[test]
+fn nor_where_somebody_else_decides_what_runs_the_script_by_its_first_line() {
+    for (fake, user) in [(webs(), "web"), (Fake::default(), "root")] {
+        let mut fake = fake.file("/opt/venv/bin", OTHER, 0o755);
+        fake.tools = Some("/opt/venv/bin");
+        let told = fake.told(SCRIPT);
+        let why =
+            format!("belongs to `{user}`, but `/opt/venv/bin` may be written by its owner `other`");
+        assert!(told.starts_with("Error: ") && told.contains(&why), "{told}");
+    }
 }
 
 #[test]
