@@ -24,6 +24,9 @@ use super::ignore::Ignore;
 const MOST_WATCHES: &str = "/proc/sys/fs/inotify/max_user_watches";
 /// More folders are a mistake, such as a home.
 const MOST_FOLDERS: usize = 20_000;
+/// Folders that are nested more deeply are not watched: the time and the memory that each takes grow with its depth, and
+/// whoever may write to the watched files makes them at no cost.
+const DEEPEST: usize = 64;
 
 /// What is looked for in a folder. A file counts when whoever has written it closes it.
 const EVENTS: WatchFlags = WatchFlags::CLOSE_WRITE
@@ -202,6 +205,9 @@ impl Tree {
     fn descend(&mut self, root: &OwnedFd, at: &Path, below: &Path) {
         let mut left = vec![below.to_owned()];
         while let Some(below) = left.pop() {
+            if below.iter().count() > DEEPEST {
+                continue;
+            }
             // One that is gone, or that may not be read, has nothing to watch.
             let Ok(folder) = enter(root, &below) else {
                 continue;

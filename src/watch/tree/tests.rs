@@ -146,6 +146,21 @@ fn of_too_many_folders_the_first_are_watched() {
 }
 
 #[test]
+fn folders_are_followed_down_to_a_depth_whenever_they_are_made() {
+    let deep = format!("app{}", "/d".repeat(DEEPEST + 5));
+    let mut stage = Stage::new(&[&deep], &["app"]);
+    // `app` and the folder above it are watched as well.
+    assert_eq!(stage.tree.count(), DEEPEST + 2);
+    stage.write(&format!("app{}/x", "/d".repeat(DEEPEST)));
+    stage.sees(&format!("app{}/x", "/d".repeat(DEEPEST)));
+    let last = format!("app{}/later", "/d".repeat(DEEPEST));
+    fs::create_dir(stage.at(&last)).unwrap();
+    stage.sees(&last);
+    stage.write(&format!("{last}/x"));
+    stage.sees_nothing();
+}
+
+#[test]
 fn thousands_of_changes_are_one_when_they_are_looked_at_together() {
     let mut stage = Stage::new(&["app/src"], &["app"]);
     for number in 0..6000 {
