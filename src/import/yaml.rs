@@ -13,6 +13,9 @@ use crate::unit::Fault;
 /// The most values of a document, aliases replaced. A file of 1000 apps has fewer.
 const MOST_VALUES: usize = 200_000;
 
+/// The length of text that counts like one value more, where it is copied.
+const TEXT: usize = 64;
+
 /// The deepest nesting, which is also `serde_json`'s.
 const DEEPEST: usize = 128;
 
@@ -88,6 +91,7 @@ impl<'a> Reader<'a> {
             _ => return Err(fault("a value is missing")),
         };
         if anchor > 0 {
+            self.count(size(&value))?;
             self.anchors.insert(anchor, value.clone());
         }
         Ok(value)
@@ -138,8 +142,10 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a copy counts for. A long text is copied as easily as a short one, and takes as much memory as many values.
 fn size(value: &Value) -> usize {
     match value {
+        Value::Text(text) => 1 + text.len() / TEXT,
         Value::List(list) => 1 + list.iter().map(size).sum::<usize>(),
         Value::Table(table) => 1 + table.iter().map(|(_, value)| size(value)).sum::<usize>(),
         _ => 1,
@@ -205,10 +211,17 @@ mod tests {
         }
         let flow = "[".repeat(100_000);
         let block = format!("{}x", "- ".repeat(200));
+        let long = "x".repeat(1 << 20);
+        let copies = format!("a: &a {long}\nb: [{}]\n", ["*a"; 1000].join(","));
+        let anchors: Vec<String> = (0..100).map(|n| format!("&a{n} [")).collect();
+        let anchors = anchors.concat();
+        let nested = format!("{anchors}{long}{}", "]".repeat(100));
         for (text, why) in [
             (laughs.as_str(), "too many values"),
             (&flow, "recursion limit"),
             (&block, "nested too deeply"),
+            (&copies, "too many values"),
+            (&nested, "too many values"),
             ("a: *b\n", ""),
             ("a: 1\n---\nb: 2\n", "more than one document"),
             ("[a]: 1\n", "a key is no string"),
