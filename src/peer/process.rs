@@ -34,6 +34,19 @@ pub(crate) struct Process {
     folder: OwnedFd,
 }
 
+/// The memory of a program, for writing.
+pub(crate) struct Memory(File);
+
+impl Memory {
+    /// Writes these bytes.
+    ///
+    /// # Errors
+    /// `EIO` where there is no memory.
+    pub(crate) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, address)
+    }
+}
+
 /// A descriptor of the process that leads to a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Socket {
@@ -158,13 +171,14 @@ impl Process {
         process::read_memory(self.pid.cast_unsigned(), address, buffer)
     }
 
-    /// Writes these bytes into the memory of the process.
+    /// Opens the memory of the program that the process runs now. After an exec the file is still that of the program before,
+    /// see `proc_pid_mem(5)`.
     ///
     /// # Errors
-    /// `EIO` where it has no memory, `EACCES` when it may not be inspected, `ENOENT` or `ESRCH` when it is gone.
-    pub(crate) fn write_memory(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
-        let memory = File::options().write(true).open(self.path("mem"))?;
-        memory.write_all_at(bytes, address)
+    /// `EACCES` when it may not be inspected, `ENOENT` or `ESRCH` when it is gone.
+    pub(crate) fn writable_memory(&self) -> io::Result<Memory> {
+        let file = File::options().write(true).open(self.path("mem"))?;
+        Ok(Memory(file))
     }
 
     /// Resolves a path as the process would: relative to its working directory, unless the path is absolute.

@@ -154,15 +154,19 @@ impl Pretence {
         };
         let mut room = [0; 4];
         let read = caller.read_memory(call.length, &mut room);
+        // Opened before it is known that the call still waits: another thread may execute a program that is setuid.
+        let Ok(memory) = caller.writable_memory() else {
+            return Outcome::Untouched;
+        };
         if read.is_err() || !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
         let room = usize::try_from(u32::from_ne_bytes(room)).unwrap_or(0);
         let length = u32::try_from(address.len()).unwrap_or(0).to_ne_bytes();
         let shown = address.get(..room).unwrap_or(&address);
-        let written = caller
-            .write_memory(call.address, shown)
-            .and_then(|()| caller.write_memory(call.length, &length));
+        let written = memory
+            .write(call.address, shown)
+            .and_then(|()| memory.write(call.length, &length));
         if written.is_ok() {
             Outcome::Done
         } else {
