@@ -6,7 +6,7 @@ use super::context::Context;
 use super::host_probe::HostProbe;
 use super::jobs::Jobs;
 use super::rehearse;
-use super::selection::Selected;
+use super::selection::{self, Selected};
 use crate::brake::Deaths;
 use crate::contract::{FURTHER, REFUSED};
 use crate::ecosystem::resolve::Probe;
@@ -232,21 +232,14 @@ fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), F
 
 /// Two apps cannot share an address.
 fn refuse_taken(layout: &Layout, app: &App) -> Result<(), Failure> {
-    let (sources, _) = sources::all(layout);
-    for source in sources.iter().filter(|s| s.app != app.name) {
-        // A broken file of another app does not concern this one.
-        let Ok((_, other)) = sources::load(layout, source) else {
-            continue;
-        };
-        if let Some(fault) = ecosystem::collision(app, &other) {
-            let failure = Failure::failed(format!("`{}`: {}", app.name, fault.message));
-            return Err(match fault.help {
-                Some(help) => failure.help(help),
-                None => failure,
-            });
-        }
-    }
-    Ok(())
+    let Some(fault) = selection::collisions(layout, app).into_iter().next() else {
+        return Ok(());
+    };
+    let failure = Failure::failed(fault.message);
+    Err(match fault.help {
+        Some(help) => failure.help(help),
+        None => failure,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Picks the apps of an ecosystem file that a command is for, and checks them against this host.
 
 use super::calendar;
+use super::hint;
 use super::host_probe::HostProbe;
 use super::input::Input;
 use super::missing;
@@ -117,7 +118,7 @@ pub(super) fn select(
         picked.chosen = choose(wanted, layout, picked.index, app, sink);
         app.instances = picked.chosen.map_or(app.instances, |c| c.instances);
         if input.root.is_none() {
-            check_against_installed(layout, app, &mut faults);
+            faults.extend(collisions(layout, app));
             faults.extend(unsupported::faults(app, version));
             faults.extend(calendar::faults(app));
         }
@@ -268,14 +269,19 @@ pub(super) fn warn(sink: &dyn Sink, report: &Report) {
     }
 }
 
-/// An address that another installed app listens on is a fault.
-fn check_against_installed(layout: &Layout, app: &App, faults: &mut Vec<Diagnostic>) {
+/// The faults of an app that wants an address of another installed app.
+pub(super) fn collisions(layout: &Layout, app: &App) -> Vec<Diagnostic> {
     let (installed, _) = sources::all(layout);
-    for source in installed.iter().filter(|s| s.app != app.name) {
+    let others = installed.iter().filter(|s| s.app != app.name());
+    let faults = others.filter_map(|source| {
         // A broken file of another app does not concern this one.
-        let Ok((_, other)) = sources::load(layout, source) else {
-            continue;
-        };
-        faults.extend(ecosystem::collision(app, &other));
-    }
+        let (_, other) = sources::load(layout, source).ok()?;
+        let other_name = other.name();
+        let help = format!(
+            "give one of them another address in `listen`, or run `rsgen uninstall {other_name}` if `{other_name}` is to be gone"
+        );
+        let help = hint::for_manager(layout.scope, &help);
+        Some(ecosystem::collision(app, &other)?.help(help))
+    });
+    faults.collect()
 }
