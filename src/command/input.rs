@@ -137,7 +137,7 @@ fn missing(path: &Path) -> String {
             "make it from the PM2 file: `rsgen import {}`",
             found.display()
         ),
-        None => "name an ecosystem file, or a script with `--listen`".to_owned(),
+        None => "name an ecosystem file or a script".to_owned(),
     }
 }
 

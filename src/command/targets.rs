@@ -117,7 +117,7 @@ fn one(
     }
     if is_script(word) && !known.iter().any(|app| app == word) {
         let failure = Failure::failed(format!("`{word}` is a script, and no app"));
-        return Err(failure.help(format!("run `rsgen install {word} --listen 3000`")));
+        return Err(failure.help(format!("run `rsgen install {word}`")));
     }
     let target = match parse_service(word) {
         Some((app, Member::Cluster)) => Target::App(installed(app, known)?),

@@ -84,7 +84,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "start /srv/web/graceful.js",
             "is a script, and no app",
-            "run `rsgen install /srv/web/graceful.js --listen 3000`",
+            "run `rsgen install /srv/web/graceful.js`",
         ),
         (
             "scale web 3",
