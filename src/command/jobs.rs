@@ -107,7 +107,13 @@ impl Jobs<'_> {
         let units = Units::of(app);
         let instances = self.manager.units(&units.instances())?;
         let instances = instances.into_iter().map(|unit| unit.name);
-        for unit in instances.chain([units.cluster(), units.reloader()]) {
+        let beside = [
+            units.cluster(),
+            units.reloader(),
+            units.timer(),
+            units.watch(),
+        ];
+        for unit in instances.chain(units.sockets()).chain(beside) {
             self.manager.reset_failed(&unit)?;
         }
         Ok(())

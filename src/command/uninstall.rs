@@ -86,19 +86,11 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
         jobs.stop_timer(app)?;
     }
     jobs.stop(app)?;
-    // A unit that has failed would stay loaded without its file.
-    jobs.forget_failures(app)?;
     files::apply(changes).map_err(Failure::failed)?;
     state::remove(jobs.layout, app);
     jobs.manager.daemon_reload()?;
     // systemd remembers a unit that has failed though its files are gone.
-    let units = Units::of(app);
-    let instances = jobs.manager.units(&units.instances())?;
-    let instances = instances.into_iter().map(|unit| unit.name);
-    for unit in instances.chain(units.sockets()).chain([units.cluster()]) {
-        jobs.manager.reset_failed(&unit)?;
-    }
-    Ok(())
+    jobs.forget_failures(app)
 }
 
 /// The changes that remove every file of an app that was installed.
