@@ -1,5 +1,6 @@
 //! The loop that `rsgen start`, `stop`, `restart` and `reset` have in common.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::options::Targets;
 use super::selection::{Purpose, Wanted};
 use super::targets::{self, Target};
 use super::{hint, install};
-use crate::ecosystem::Report;
+use crate::ecosystem::{self, Report};
 use crate::output::{Answer, Exit, Failure, Notice, Shown, Sink};
 
 /// The exit statuses of these subcommands.
@@ -79,24 +80,49 @@ impl Sink for Silent {
 /// Says of an ecosystem file on the command line that the apps run by the installed copy, where the two differ.
 fn remark_on_changes(context: &mut Context<'_>, file: &str, only: &[String]) {
     let sink = std::mem::replace(&mut context.sink, &Silent);
-    let prepared = Input::read(Path::new(file)).and_then(|input| {
-        let wanted = Wanted {
-            input: &input,
-            only,
-            instances: None,
-            purpose: Purpose::Comparison,
-            env: None,
-        };
-        install::prepare(context, &wanted, false)
+    let input = Input::read(Path::new(file));
+    let environments = input.as_ref().map(environments).unwrap_or_default();
+    // A file that is broken differs as well.
+    let is_current = input.is_ok_and(|input| {
+        let mut chosen = std::iter::once(None).chain(environments.iter().map(Some));
+        chosen.any(|env| is_installed(context, &input, only, env.map(String::as_str)))
     });
     context.sink = sink;
-    // A file that is broken differs as well.
-    let is_current = prepared.is_ok_and(|all| all.iter().all(|p| p.changes.is_empty()));
     if !is_current {
+        let env = if environments.is_empty() {
+            ""
+        } else {
+            " --env NAME"
+        };
         let remark = format!(
-            "{file} differs from the installed copy, which counts here; to apply it, run `rsgen deploy {file}`"
+            "{file} differs from the installed copy, which counts here; to apply it, run `rsgen deploy {file}{env}`"
         );
         let remark = hint::for_manager(context.layout.scope, &remark);
         sink.notice(&Notice::Remark(&remark));
     }
+}
+
+/// The environments that the apps of a file have.
+fn environments(input: &Input) -> BTreeSet<String> {
+    let (apps, _) = ecosystem::parse(&input.shown, &input.text);
+    let names = apps.iter().flat_map(|app| app.environments.keys());
+    names.cloned().collect()
+}
+
+/// Whether the installed copies are what the file says, with the variables of this environment.
+fn is_installed(
+    context: &mut Context<'_>,
+    input: &Input,
+    only: &[String],
+    env: Option<&str>,
+) -> bool {
+    let wanted = Wanted {
+        input,
+        only,
+        instances: None,
+        purpose: Purpose::Comparison,
+        env,
+    };
+    let prepared = install::prepare(context, &wanted, false);
+    prepared.is_ok_and(|all| all.iter().all(|p| p.changes.is_empty()))
 }

@@ -13,7 +13,7 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::install;
 use super::manual::Manual;
-use super::options::Targets;
+use super::options::{Environment, Targets};
 use super::power;
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
@@ -30,6 +30,8 @@ use crate::plan::Host;
 pub(super) struct Reload {
     #[command(flatten)]
     targets: Targets,
+    #[command(flatten)]
+    environment: Environment,
 }
 
 /// The targets that were reloaded, as scripts read them.
@@ -49,6 +51,10 @@ impl Subcommand for Reload {
                 "rsgen reload ecosystem.toml --only web,api",
                 "Replaces all instances of two apps of the file.",
             ),
+            (
+                "rsgen reload ecosystem.toml --env production",
+                "Applies the file with the variables of `env_production`, and replaces all instances.",
+            ),
         ],
     };
 
@@ -57,6 +63,7 @@ impl Subcommand for Reload {
         if let Some(instance) = targets.iter().find(|t| matches!(t, Target::Instance(..))) {
             return Err(refused(instance));
         }
+        self.refuse_needless_environment()?;
         context.require_permission("reload")?;
         context.jobs()?;
         let mut of_files = self.of_files(context)?;
@@ -72,6 +79,19 @@ impl Subcommand for Reload {
 }
 
 impl Reload {
+    /// An installed copy has the variables of one environment, and no others.
+    fn refuse_needless_environment(&self) -> Result<(), Failure> {
+        let is_any_file = self.targets.targets.iter().any(|t| targets::is_file(t));
+        match &self.environment.env {
+            Some(name) if !is_any_file => Err(Failure::new(
+                Exit::Usage,
+                "--env is for an ecosystem file",
+            )
+            .help(format!("run `rsgen reload ecosystem.toml --env {name}`"))),
+            _ => Ok(()),
+        }
+    }
+
     /// The changes that bring apps up to the ecosystem files that the command line names: to reload such an app with the
     /// installed copy of the file would bring back an older version of it.
     fn of_files(&self, context: &mut Context<'_>) -> Result<BTreeMap<String, Prepared>, Failure> {
@@ -82,10 +102,11 @@ impl Reload {
                 only: &self.targets.only,
                 instances: None,
                 purpose: Purpose::Install,
-                env: None,
+                env: self.environment.env.as_deref(),
             };
             for prepared in install::prepare(context, &wanted, true)? {
                 refuse_readdressing(&prepared, file)?;
+                refuse_another_kind(&prepared, file)?;
                 apply::show(context.sink, std::slice::from_ref(&prepared), false);
                 all.insert(prepared.app.clone(), prepared);
             }
@@ -126,6 +147,23 @@ fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
         .help(format!("run `rsgen install {file} --replace-listener`")))
 }
 
+/// Refuses to make a job of an app that lasts, or the other way round: that stops all instances at once.
+pub(super) fn refuse_another_kind(prepared: &Prepared, file: &str) -> Result<(), Failure> {
+    if !prepared.is_of_another_kind {
+        return Ok(());
+    }
+    let kind = if prepared.is_job {
+        "a job"
+    } else {
+        "an app that lasts"
+    };
+    let app = &prepared.app;
+    Err(Failure::failed(format!(
+        "`{app}` becomes {kind}, and a reload cannot do that"
+    ))
+    .help(format!("run `rsgen install {file}`")))
+}
+
 /// The changes that bring the pinned units of an app up to its file. An app without pinned units has none.
 pub(super) fn prepare(
     layout: &Layout,
@@ -149,18 +187,9 @@ pub(super) fn prepare(
         });
     }
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
-    refuse_readdressing(&prepared, &source.path.display().to_string())?;
-    if prepared.is_of_another_kind {
-        let kind = if prepared.is_job {
-            "a job"
-        } else {
-            "an app that lasts"
-        };
-        return Err(Failure::failed(format!(
-            "`{app}` becomes {kind}, and a reload cannot do that"
-        ))
-        .help(format!("run `rsgen install {}`", source.path.display())));
-    }
+    let file = source.path.display().to_string();
+    refuse_readdressing(&prepared, &file)?;
+    refuse_another_kind(&prepared, &file)?;
     apply::show(sink, std::slice::from_ref(&prepared), false);
     Ok(prepared)
 }

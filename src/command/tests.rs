@@ -1,5 +1,6 @@
 //! The command line on a systemd of the test.
 
+mod beside;
 mod deploy;
 mod stage;
 

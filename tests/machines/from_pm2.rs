@@ -57,6 +57,15 @@ pub(crate) fn an_imported_app_has_its_environment_and_a_port_for_each_instance(
         .run(&["rsgen", "check", "/srv/web/ecosystem.toml"])
         .ok()
         .says("`env_live` is not used");
+    // A start goes by the installed copy, and knows which environment that has.
+    let started = machine.run(&["rsgen", "start", "/srv/web/ecosystem.toml"]);
+    assert!(!started.ok().to_string().contains("differs"));
+    let reload = ["rsgen", "reload", "/srv/web/ecosystem.toml", "--env"];
+    machine.run(&[&reload[..], &["live"]].concat()).ok();
+    serve(machine);
+    machine
+        .run(&["rsgen", "reload", "web", "--env", "live"])
+        .exits(2);
 }
 
 pub(crate) fn an_exit_status_that_ends_the_work_is_no_failure(machine: &mut Machine) {

@@ -218,6 +218,8 @@ pub(crate) fn an_app_that_lasts_becomes_a_job_and_a_job_an_app_that_lasts(machin
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_exactly(machine, 1);
     write_job(machine, "schedule = \"yearly\"");
+    machine.run(&["rsgen", "reload", ECOSYSTEM]).exits(1);
+    assert_exactly(machine, 1);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_eq!(crate::cluster::instances(machine), Vec::<String>::new());
     let wanted = machine.sh("find /etc/systemd -path '*wants*' -name '*web*' -printf '%f\\n'");

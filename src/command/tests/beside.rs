@@ -1,0 +1,33 @@
+//! What a deployment leaves alone: timers and watch units beside the instances, other apps, and the user of an app.
+
+use super::stage::Stage;
+use crate::command::deploy::{Goal, deploy};
+use crate::command::reload;
+
+const UNITS: &[&str] = &["web.service", "web.socket", "web@0.service"];
+const JOB: &str = "schedule = \"daily\"\n";
+const LASTS: &str = "listen = 3000\n";
+
+/// A host with an app that was installed with these keys.
+fn installed(units: &[&str], keys: &str) -> Stage {
+    let mut stage = Stage::running(units);
+    stage.write_app(keys);
+    let prepared = [stage.prepare()];
+    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    stage.systemd.fake.log.clear();
+    stage
+}
+
+#[test]
+fn a_reload_makes_no_job_of_an_app_that_lasts() {
+    for (before, after, kind) in [(LASTS, JOB, "a job"), (JOB, LASTS, "an app that lasts")] {
+        let stage = installed(UNITS, before);
+        stage.write_app(after);
+        let prepared = stage.prepare();
+        let refused = reload::refuse_another_kind(&prepared, "ecosystem.toml").unwrap_err();
+        let why = format!("`web` becomes {kind}, and a reload cannot do that");
+        assert_eq!(refused.message, why);
+        let help = refused.help.unwrap();
+        assert_eq!(help, "run `rsgen install ecosystem.toml`");
+    }
+}
