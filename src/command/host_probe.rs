@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::apply;
 use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::generate::{files, sources};
@@ -181,6 +182,10 @@ impl Probe for HostProbe {
     }
 
     fn installed_user(&self, app: &str) -> Option<String> {
+        // The file may be the one from which somebody has just taken the user.
+        if let Some(user) = apply::pinned_user(&self.layout, app) {
+            return Some(user);
+        }
         let source = sources::find(&self.layout, app)?;
         let (_, installed) = sources::load(&self.layout, &source).ok()?;
         let user = installed.is_root().then_some("root");

@@ -18,7 +18,7 @@ use super::power;
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
-use crate::ecosystem::{Report, release};
+use crate::ecosystem::{App, Report, release};
 use crate::generate::{self, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Shown, Sink};
@@ -147,6 +147,22 @@ fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
         .help(format!("run `rsgen install {file} --replace-listener`")))
 }
 
+/// Refuses to run an app as root because its file has lost the user. Only `install` looks for the owner of a program.
+fn refuse_root(layout: &Layout, app: &App, file: &Path) -> Result<(), Failure> {
+    let name = app.name();
+    let before = apply::pinned_user(layout, name).filter(|before| before != "root");
+    match before {
+        Some(before) if app.user.is_none() && !app.is_dynamic() => Err(Failure::failed(format!(
+            "`{name}` runs as `{before}`, and without `user` a reload would make it root's"
+        ))
+        .help(format!(
+            "write `user = \"{before}\"`, or `user = \"root\"`, into {}",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses to make a job of an app that lasts, or the other way round: that stops all instances at once.
 pub(super) fn refuse_another_kind(prepared: &Prepared, file: &str) -> Result<(), Failure> {
     if !prepared.is_of_another_kind {
@@ -186,6 +202,7 @@ pub(super) fn prepare(
             ..Prepared::unchanged(app, is_job)
         });
     }
+    refuse_root(layout, &parsed, &source.path)?;
     let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
     let file = source.path.display().to_string();
     refuse_readdressing(&prepared, &file)?;

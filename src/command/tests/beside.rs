@@ -1,8 +1,10 @@
 //! What a deployment leaves alone: timers and watch units beside the instances, other apps, and the user of an app.
 
-use super::stage::Stage;
+use super::stage::{HOST, Stage};
 use crate::command::deploy::{Goal, deploy};
+use crate::command::host_probe::HostProbe;
 use crate::command::reload;
+use crate::ecosystem::resolve::Probe;
 
 const UNITS: &[&str] = &["web.service", "web.socket", "web@0.service"];
 const JOB: &str = "schedule = \"daily\"\n";
@@ -29,5 +31,25 @@ fn a_reload_makes_no_job_of_an_app_that_lasts() {
         assert_eq!(refused.message, why);
         let help = refused.help.unwrap();
         assert_eq!(help, "run `rsgen install ecosystem.toml`");
+    }
+}
+
+#[test]
+fn a_user_that_is_taken_out_of_the_file_does_not_make_an_app_roots() {
+    let stage = installed(UNITS, &format!("{LASTS}user = \"www-data\"\n"));
+    stage.write_app(LASTS);
+    let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+    let refused = refused.err().expect("a refusal").message;
+    assert_eq!(
+        refused,
+        "`web` runs as `www-data`, and without `user` a reload would make it root's"
+    );
+    // Nor does an install take the app for root's.
+    let probe = HostProbe::new(None, &stage.layout);
+    assert_eq!(probe.installed_user("web").as_deref(), Some("www-data"));
+    for meant in ["user = \"root\"\n", "service.DynamicUser = true\n"] {
+        stage.write_app(&format!("{LASTS}{meant}"));
+        let prepared = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+        assert!(prepared.is_ok(), "{meant}");
     }
 }
