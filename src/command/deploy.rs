@@ -147,25 +147,57 @@ pub(super) fn deploy(
         jobs.stop_timer(&ended.app)?;
     }
     let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
+/// What became of each app of a deployment, in their order.
+pub(super) struct Deployed(Vec<Result<Action, Failure>>);
+
+impl Deployed {
+    pub(super) fn is_any_failed(&self) -> bool {
+        self.0.iter().any(Result::is_err)
+    }
+
+    /// The app at `index` was deployed once more, alone.
+    pub(super) fn replace(&mut self, index: usize, mut again: Self) {
+        if let (Some(before), Some(now)) = (self.0.get_mut(index), again.0.pop()) {
+            *before = now;
+        }
+    }
+
+    /// The result of the whole, which has failed if one of the apps has.
+    pub(super) fn outcome(self, prepared: &[Prepared], scope: Scope) -> Result<Outcome, Failure> {
+        let mut actions = Vec::new();
+        let mut failures = Vec::new();
+        for end in self.0 {
+            match end {
+                Ok(action) => actions.push(action),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match Failure::of_several(failures, prepared.len()) {
+            None => Ok(Outcome::new(prepared, &actions, false, scope)),
+            Some(failure) => Err(failure),
+        }
+    }
+}
+
     if !changes.is_empty() {
         apply::write(jobs.manager, &changes)?;
     } else if goal == Goal::Fresh {
         // A file that is not pinned takes effect through the generator, which systemd runs now.
         jobs.manager.daemon_reload()?;
     }
-    let mut actions = Vec::new();
-    let mut failures = Vec::new();
+    let scope = jobs.layout.scope;
+    each(jobs, prepared, goal)?.outcome(prepared, scope)
+}
+
+/// The same as [`deploy`], with what became of each app.
+pub(super) fn each(
+    jobs: &mut Jobs<'_>,
+    prepared: &[Prepared],
+    goal: Goal,
+) -> Result<Deployed, Failure> {
     // An app that fails does not keep the others from what their files, which are written by now, say.
-    for prepared in prepared {
-        match bring_up(jobs, prepared, goal) {
-            Ok(action) => actions.push(action),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    match Failure::of_several(failures, prepared.len()) {
-        None => Ok(Outcome::new(prepared, &actions, false, jobs.layout.scope)),
-        Some(failure) => Err(failure),
-    }
+    let ends = prepared.iter().map(|p| bring_up(jobs, p, goal));
+    Ok(Deployed(ends.collect()))
 }
 
 /// Brings the instances of one app to the goal.

@@ -113,26 +113,36 @@ pub(super) fn bring_up(
     }
     locate::locate(context, &mut selected, arguments.dry_run)?;
     let mut prepared = apply_all(context, &selected)?;
-    apply::show(context.sink, &prepared, arguments.dry_run);
     let may_move = arguments.replace_listener || !is_any_served(context, &prepared);
-    refuse_readdressing(&prepared, may_move)?;
     if arguments.dry_run {
+        apply::show(context.sink, &prepared, true);
+        refuse_readdressing(&prepared, may_move)?;
         let scope = context.layout.scope;
         let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
         context.sink.answer(&outcome);
         return Ok(());
     }
+    refuse_readdressing(&prepared, may_move)?;
     let probe = HostProbe::new(None, &context.layout);
     for selected in &selected {
         port_owner::refuse_taken(&selected.app, context.manager()?, &probe)?;
     }
-    let mut outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal);
-    if outcome.is_err() && locate::locate_again(context, &mut selected)? {
-        prepared = apply_all(context, &selected)?;
-        apply::show(context.sink, &prepared, false);
-        outcome = deploy::deploy(&mut context.jobs()?, &prepared, goal);
+    apply::show(context.sink, &prepared, false);
+    let mut deployed = deploy::each(&mut context.jobs()?, &prepared, goal)?;
+    if deployed.is_any_failed() {
+        for index in locate::locate_again(context, &mut selected)? {
+            let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
+            else {
+                continue;
+            };
+            *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
+            let prepared = std::slice::from_ref(&*prepared);
+            apply::show(context.sink, prepared, false);
+            let again = deploy::each(&mut context.jobs()?, prepared, goal)?;
+            deployed.replace(index, again);
+        }
     }
-    let outcome = outcome?;
+    let outcome = deployed.outcome(&prepared, context.layout.scope)?;
     tell_further_ports(context, &outcome)?;
     context.sink.answer(&outcome);
     if !context.sink.is_for_scripts() {

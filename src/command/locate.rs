@@ -62,16 +62,16 @@ pub(super) fn locate(
 }
 
 /// After a start in which a program bound the port that the file has, and another address than every one of that port: finds
-/// the address, and writes it into what is going to be installed. Whether there is something new.
+/// the address, and writes it into what is going to be installed. The places of the apps for which there is something new.
 ///
 /// # Errors
 /// As [`locate`].
 pub(super) fn locate_again(
     context: &mut Context<'_>,
     selected: &mut [Selected],
-) -> Result<bool, Failure> {
-    let mut is_new = false;
-    for selected in selected {
+) -> Result<Vec<usize>, Failure> {
+    let mut new = Vec::new();
+    for (index, selected) in selected.iter_mut().enumerate() {
         if !has_port_alone(&selected.app) || !was_refused(context, &selected.app)? {
             continue;
         }
@@ -85,12 +85,12 @@ pub(super) fn locate_again(
                 .notice(&Notice::Noted(&selected.app.name, &note));
         }
         if listen != *given {
-            is_new = true;
+            new.push(index);
             adopt(selected, listen)?;
             refuse_taken(&context.layout, &selected.app)?;
         }
     }
-    Ok(is_new)
+    Ok(new)
 }
 
 /// Writes addresses into what is going to be installed.

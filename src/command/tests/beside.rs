@@ -1,10 +1,13 @@
 //! What a deployment leaves alone: timers and watch units beside the instances, other apps, and the user of an app.
 
 use super::stage::{HOST, Stage};
-use crate::command::deploy::{Goal, deploy};
+use crate::command::deploy::{Goal, deploy, each};
 use crate::command::host_probe::HostProbe;
 use crate::command::reload;
 use crate::ecosystem::resolve::Probe;
+use crate::layout::Scope;
+use crate::output::Answer;
+use crate::walk::{Event, Failed};
 
 const UNITS: &[&str] = &["web.service", "web.socket", "web@0.service"];
 const JOB: &str = "schedule = \"daily\"\n";
@@ -18,6 +21,28 @@ fn installed(units: &[&str], keys: &str) -> Stage {
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
     stage.systemd.fake.log.clear();
     stage
+}
+
+#[test]
+fn an_app_that_is_deployed_once_more_has_the_result_of_the_second_time() {
+    let mut stage = installed(UNITS, LASTS);
+    let failed = Failed {
+        untouched: true,
+        why: "it ended".into(),
+        ..Failed::default()
+    };
+    let walk = (
+        vec![Event::Aborted { failed }],
+        crate::systemd::JobResult::Failed,
+    );
+    stage.systemd.walks.push_back(walk);
+    let prepared = [stage.prepare()];
+    let mut deployed = each(&mut stage.jobs(), &prepared, Goal::Fresh).unwrap();
+    assert!(deployed.is_any_failed());
+    let again = each(&mut stage.jobs(), &prepared, Goal::Fresh).unwrap();
+    deployed.replace(0, again);
+    let outcome = deployed.outcome(&prepared, Scope::System).unwrap();
+    assert_eq!(outcome.json()["reloaded"], serde_json::json!(["web"]));
 }
 
 #[test]
