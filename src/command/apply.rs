@@ -252,16 +252,13 @@ fn timer(
     }
 }
 
-/// Whether changes concern the schedule of an app only, which does not affect the instances.
-pub(super) fn is_of_schedule(layout: &Layout, app: &str, changes: &[Change]) -> bool {
+/// Whether changes concern only the schedule of an app, or only what is watched, and so not the instances.
+pub(super) fn leaves_instances(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);
-    let (timer, reloader) = (units.timer(), units.reloader());
-    let is_of_timer = |change: &Change| {
-        let path = &change.path;
-        path.ends_with(&timer) || path.ends_with(&reloader)
-    };
+    let beside = [units.timer(), units.reloader(), units.watch()];
+    let is_beside = |change: &Change| beside.iter().any(|unit| change.path.ends_with(unit));
     let file = layout.file(app);
-    changes.iter().any(is_of_timer) && changes.iter().all(|c| is_of_timer(c) || c.path == file)
+    changes.iter().any(is_beside) && changes.iter().all(|c| is_beside(c) || c.path == file)
 }
 
 fn socket_files(app: &App) -> Vec<PathBuf> {

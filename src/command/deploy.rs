@@ -66,6 +66,8 @@ enum Action {
     Start,
     /// The instances are of another version, or some of them may be.
     Reload,
+    /// The timer of the app, which somebody has stopped, is to run.
+    Arm,
 }
 
 /// The result of a deployment, or with `--dry-run` the expected one, as scripts read it.
@@ -80,6 +82,12 @@ pub(super) struct Outcome {
     pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     reloaded: Vec<String>,
+    /// The apps whose timer was started, and nothing else.
+    #[serde(skip)]
+    armed: Vec<String>,
+    /// The apps that last, which new code needs a reload for.
+    #[serde(skip)]
+    lasting: Vec<String>,
     #[serde(skip)]
     scope: Scope,
 }
@@ -99,6 +107,12 @@ impl Outcome {
             apps: prepared.iter().map(|p| p.app.clone()).collect(),
             started: names(Action::Start),
             reloaded: names(Action::Reload),
+            armed: names(Action::Arm),
+            lasting: prepared
+                .iter()
+                .filter(|p| !p.is_job)
+                .map(|p| p.app.clone())
+                .collect(),
             scope,
         }
     }
@@ -107,8 +121,12 @@ impl Outcome {
 impl Shown for Outcome {
     fn shown(&self, _: Style) -> Option<Visible> {
         if !self.changed {
-            let apps = self.apps.join(" ");
-            let text = format!("nothing to do; for new code, run `rsgen reload {apps}`");
+            let apps = self.lasting.join(" ");
+            let text = match apps.as_str() {
+                // The next run of a job is of the new code.
+                "" => "nothing to do".to_owned(),
+                apps => format!("nothing to do; for new code, run `rsgen reload {apps}`"),
+            };
             return Some(hint::for_manager(self.scope, &text).into());
         }
         // A notice has told each step while it was done.
@@ -120,33 +138,15 @@ impl Shown for Outcome {
             .reloaded
             .iter()
             .map(|app| format!("{app}: would reload"));
-        let lines: Vec<String> = started.chain(reloaded).collect();
+        let armed = self
+            .armed
+            .iter()
+            .map(|app| format!("{app}: would start the timer"));
+        let lines: Vec<String> = started.chain(reloaded).chain(armed).collect();
         (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))
     }
 }
 
-/// Writes the changes of all apps, all or none, and then brings their instances to the goal, one app after the other.
-pub(super) fn deploy(
-    jobs: &mut Jobs<'_>,
-    prepared: &[Prepared],
-    goal: Goal,
-) -> Result<Outcome, Failure> {
-    for other in prepared.iter().filter(|p| p.is_of_another_kind) {
-        jobs.stop(&other.app)?;
-        state::forget_deaths(jobs.layout, &other.app, None);
-    }
-    for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        let units = Units::of(&moved.app);
-        jobs.run(Verb::Stop, &units.cluster())?;
-        for socket in units.sockets() {
-            jobs.run(Verb::Stop, &socket)?;
-        }
-    }
-    // A timer whose file is gone would stay loaded.
-    for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
-        jobs.stop_timer(&ended.app)?;
-    }
-    let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
 /// What became of each app of a deployment, in their order.
 pub(super) struct Deployed(Vec<Result<Action, Failure>>);
 
@@ -179,12 +179,12 @@ impl Deployed {
     }
 }
 
-    if !changes.is_empty() {
-        apply::write(jobs.manager, &changes)?;
-    } else if goal == Goal::Fresh {
-        // A file that is not pinned takes effect through the generator, which systemd runs now.
-        jobs.manager.daemon_reload()?;
-    }
+/// Writes the changes of all apps, all or none, and then brings their instances to the goal, one app after the other.
+pub(super) fn deploy(
+    jobs: &mut Jobs<'_>,
+    prepared: &[Prepared],
+    goal: Goal,
+) -> Result<Outcome, Failure> {
     let scope = jobs.layout.scope;
     each(jobs, prepared, goal)?.outcome(prepared, scope)
 }
@@ -195,6 +195,28 @@ pub(super) fn each(
     prepared: &[Prepared],
     goal: Goal,
 ) -> Result<Deployed, Failure> {
+    for other in prepared.iter().filter(|p| p.is_of_another_kind) {
+        jobs.stop(&other.app)?;
+        state::forget_deaths(jobs.layout, &other.app, None);
+    }
+    for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
+        let units = Units::of(&moved.app);
+        jobs.run(Verb::Stop, &units.cluster())?;
+        for socket in units.sockets() {
+            jobs.run(Verb::Stop, &socket)?;
+        }
+    }
+    // A timer whose file is gone would stay loaded.
+    for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
+        jobs.stop_timer(&ended.app)?;
+    }
+    let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
+    if !changes.is_empty() {
+        apply::write(jobs.manager, &changes)?;
+    } else if goal == Goal::Fresh {
+        // A file that is not pinned takes effect through the generator, which systemd runs now.
+        jobs.manager.daemon_reload()?;
+    }
     // An app that fails does not keep the others from what their files, which are written by now, say.
     let ends = prepared.iter().map(|p| bring_up(jobs, p, goal));
     Ok(Deployed(ends.collect()))
@@ -204,7 +226,7 @@ pub(super) fn each(
 fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
     let action = needed(jobs, prepared, goal)?;
     match action {
-        Action::Nothing => schedule(jobs, prepared)?,
+        Action::Nothing | Action::Arm => schedule(jobs, prepared)?,
         Action::Start => {
             make_anew(jobs, prepared)?;
             let started = jobs.start(&prepared.app);
@@ -268,6 +290,15 @@ pub(super) fn foresee(
 }
 
 fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
+    let action = of_instances(jobs, prepared, goal)?;
+    let timer = Units::of(&prepared.app).timer();
+    let is_stopped = action == Action::Nothing
+        && prepared.timer == Timer::Runs
+        && !jobs.manager.unit(&timer)?.is_ready();
+    Ok(if is_stopped { Action::Arm } else { action })
+}
+
+fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
     // The next run of a job is of the new version. One that is under way is left alone.
     if prepared.is_job {
         return Ok(Action::Nothing);
@@ -280,7 +311,7 @@ fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action
     // Files that are already there do not mean that every instance has them: a walk may have stopped half-way.
     let changes = &prepared.changes;
     let is_current = (changes.is_empty()
-        || apply::is_of_schedule(jobs.layout, &prepared.app, changes))
+        || apply::leaves_instances(jobs.layout, &prepared.app, changes))
         && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
     if goal == Goal::Fresh || !is_current {
         return Ok(Action::Reload);

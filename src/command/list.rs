@@ -241,6 +241,8 @@ fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
         }
         _ if instance.number == 0 => match app.watch.as_deref() {
             Some("active") => "watched".to_owned(),
+            // The watch unit stops with the app.
+            Some("inactive") if app.active_state == "inactive" => String::new(),
             Some(state) => format!("watch unit: {state}"),
             None => String::new(),
         },

@@ -6,7 +6,7 @@ use crate::command::host_probe::HostProbe;
 use crate::command::reload;
 use crate::ecosystem::resolve::Probe;
 use crate::layout::Scope;
-use crate::output::Answer;
+use crate::output::{Answer, Shown, Style};
 use crate::walk::{Event, Failed};
 
 const UNITS: &[&str] = &["web.service", "web.socket", "web@0.service"];
@@ -21,6 +21,44 @@ fn installed(units: &[&str], keys: &str) -> Stage {
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
     stage.systemd.fake.log.clear();
     stage
+}
+
+#[test]
+fn for_new_code_a_job_needs_no_reload() {
+    let mut stage = installed(&["web.timer"], JOB);
+    for goal in [Goal::Current, Goal::Fresh] {
+        let prepared = [stage.prepare()];
+        let outcome = deploy(&mut stage.jobs(), &prepared, goal).unwrap();
+        assert_eq!(outcome.json()["changed"], false, "{goal:?}");
+        assert_eq!(outcome.shown(Style::Plain), Some("nothing to do".into()));
+    }
+}
+
+#[test]
+fn a_timer_that_was_stopped_is_started_and_that_is_a_change() {
+    let mut stage = installed(&["web.timer"], JOB);
+    stage.jobs().stop("web").unwrap();
+    stage.systemd.fake.log.clear();
+    let prepared = [stage.prepare()];
+    let outcome = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    assert_eq!(outcome.json()["changed"], true);
+    assert_eq!(stage.systemd.fake.log, ["start web.timer"]);
+}
+
+#[test]
+fn a_change_of_what_is_watched_replaces_no_instance() {
+    let mut stage = installed(UNITS, LASTS);
+    for (keys, done) in [
+        ("watch = [\"/srv\"]\n", "restart web:watch.service"),
+        ("watch = [\"/srv/web\"]\n", "restart web:watch.service"),
+        ("", "stop web:watch.service"),
+    ] {
+        stage.write_app(&format!("{LASTS}{keys}"));
+        let prepared = [stage.prepare()];
+        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        assert_eq!(stage.systemd.fake.log, ["daemon-reload", done], "{keys}");
+        stage.systemd.fake.log.clear();
+    }
 }
 
 #[test]
