@@ -311,7 +311,44 @@ mod tests {
     }
 
     #[test]
+    fn a_few_faults_are_all_shown_in_the_order_of_the_text() {
+        let text = "name = 3 # three\nnme = 4\n";
+        let faults = vec![
+            Diagnostic::warning(7..8, "a"),
+            Diagnostic::error(17..20, "b"),
+        ];
+        let report = Report::new("e.toml", text, faults);
+        let shown = report.render(false).to_string();
+        let (first, second) = (shown.find("warning: a"), shown.find("error: b"));
+        assert!(first.is_some() && first < second, "{shown}");
+        assert!(shown.contains("| name = 3 # three\n"), "{shown}");
+        assert!(!shown.contains("not shown"), "{shown}");
+    }
+
+    #[test]
+    fn of_a_very_long_line_only_what_is_around_the_fault_is_shown() {
+        let shown = |length: usize| {
+            let text = format!("{}!{}", "x".repeat(length), "y".repeat(length));
+            let fault = Diagnostic::error(length..length + 1, "a");
+            let report = Report::new("e.toml", &text, vec![fault]);
+            report.render(false).to_string()
+        };
+        let long = shown(1500);
+        assert!(long.contains("e.toml:1:1501"), "{long}");
+        let around = format!("{}!{}", "x".repeat(30), "y".repeat(30));
+        assert!(long.contains(&around), "{long}");
+        for (c, name) in [('x', "before"), ('y', "after")] {
+            assert!(long.matches(c).count() <= AROUND, "{name}: {long}");
+        }
+        let whole = format!("| {}!{}\n", "x".repeat(65), "y".repeat(65));
+        assert!(shown(65).contains(&whole), "{}", shown(65));
+    }
+
+    #[test]
     fn the_nearest_word_is_offered_only_when_it_is_near() {
+        let long = "n".repeat(LONGEST_WORD + 1);
+        assert_eq!(nearest(&long, [&*long]), None);
+        assert_eq!(nearest(&long[1..], [&*long]), Some(&*long));
         assert_eq!(
             nearest("instnces", ["instances", "name"]),
             Some("instances")

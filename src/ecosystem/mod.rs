@@ -32,6 +32,8 @@ mod rollout;
 mod schedule;
 mod search;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub mod values;
 mod variables;
 mod watched;

@@ -272,6 +272,9 @@ mod tests {
         );
         for weak in [
             "RootDirectory = \"/srv/web\"",
+            "RootImage = \"/var/own/image\"",
+            "ExtensionImages = \"/srv /var/own/image\"",
+            "ExtensionDirectories = \"/var/own\"",
             "BindPaths = \"/var/own:/usr/lib\"",
             "BindReadOnlyPaths = \"-/var/own:/etc/ssl /srv:/x\"",
             "StandardOutput = \"append:/var/own/log\"",
@@ -290,13 +293,50 @@ mod tests {
             "BindPaths = \"/var/own:/data\"",
             "StandardOutput = \"append:/var/log\"",
             "StandardOutput = \"journal\"",
-            "EnvironmentFile = \"/var/%i/env\"",
+            "EnvironmentFile = \"/var/own/%i/env\"",
             // What a later assignment takes back is not in force.
             "RootDirectory = [\"/srv/web\", \"\"]",
             "EnvironmentFile = [\"/var/own/env\", \"\"]",
             "StandardOutput = [\"append:/var/own/log\", \"journal\"]",
         ] {
             assert_eq!(told_of_www(&format!("service.{good}"), &fake), "", "{good}");
+        }
+    }
+    #[test]
+    fn each_is_told_with_what_others_can_do_there() {
+        for (directive, help) in [
+            (
+                "PIDFile = \"/var/own/pid\"",
+                "with a FIFO in its place systemd itself can wait",
+            ),
+            (
+                "StandardError = \"file:/var/own/log\"",
+                "systemd opens the file as root",
+            ),
+            (
+                "RootDirectory = \"/var/own\"",
+                "commands of this unit that run as root",
+            ),
+        ] {
+            let keys = "[[apps]]\nuser = \"www\"\nscript = \"x\"\nlisten = 1\nservice";
+            let mut app = parse("eco.toml", &format!("{keys}.{directive}"))
+                .0
+                .remove(0);
+            let mut faults = Vec::new();
+            let fake = Fake::of(&[("/var/own", APP, 0o755)], &[]);
+            resolve(&mut app, Path::new("/srv/web"), &fake, &mut faults);
+            let helps: Vec<String> = faults.into_iter().filter_map(|f| f.help).collect();
+            assert!(helps.len() == 1 && helps[0].starts_with(help), "{helps:?}");
+        }
+    }
+    #[test]
+    fn an_access_control_list_gives_no_more_than_the_groups_bits() {
+        for (mode, is_told) in [(0o660, true), (0o640, false)] {
+            let mut fake = Fake::of(&[("/etc/key", ROOT, mode)], &[]);
+            let key = fake.entries.get_mut(Path::new("/etc/key")).unwrap();
+            key.beyond = Beyond::Acl;
+            let said = told_of_www("env_file = \"/etc/key\"", &fake);
+            assert_eq!(said.contains("an entry of its ACL"), is_told, "{said}");
         }
     }
 }
