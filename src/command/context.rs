@@ -44,6 +44,23 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// A command on a host of a test.
+    #[cfg(test)]
+    pub(super) fn of_a_test(
+        layout: Layout,
+        host: Host,
+        sink: &'a dyn Sink,
+        systemd: Box<dyn Manager>,
+    ) -> Self {
+        Self {
+            layout,
+            host,
+            sink,
+            command_line: super::command_line,
+            manager: Some(systemd),
+        }
+    }
+
     /// systemd, connected at the first use.
     pub(super) fn manager(&mut self) -> Result<&mut dyn Manager, Failure> {
         Ok(self.jobs()?.manager)
@@ -113,6 +130,39 @@ impl From<systemd::Error> for Failure {
         match error.help() {
             Some(help) => failure.help(help),
             None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_script_knows_by_the_exit_status_why_systemd_did_not_do_it() {
+        let reason = String::new;
+        for (error, exit) in [
+            (
+                systemd::Error::NoBus { reason: reason() },
+                Exit::Unreachable,
+            ),
+            (
+                systemd::Error::AccessDenied { reason: reason() },
+                Exit::Unreachable,
+            ),
+            (systemd::Error::Refused { reason: reason() }, Exit::Failed),
+            (systemd::Error::NoSuchUnit { unit: reason() }, Exit::Failed),
+            (
+                systemd::Error::TimedOut {
+                    what: reason(),
+                    after: Duration::ZERO,
+                },
+                Exit::TimedOut,
+            ),
+        ] {
+            assert_eq!(Failure::from(error).exit, exit);
         }
     }
 }

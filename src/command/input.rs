@@ -153,3 +153,24 @@ pub(super) fn utf8_folder(absolute: &Path) -> Result<PathBuf, Failure> {
     }
     Ok(folder.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_with_the_next_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| {
+            let failure = Input::read(&folder.path().join(name)).err().unwrap();
+            assert_eq!(failure.exit, Exit::Invalid);
+            failure.help.unwrap()
+        };
+        let missing = "name an ecosystem file, or a script with `--listen`";
+        assert_eq!(read("ecosystem.toml"), missing);
+        std::fs::write(folder.path().join("ecosystem.config.js"), "").unwrap();
+        assert!(read("ecosystem.toml").contains("`rsgen import "));
+        std::fs::write(folder.path().join("ecosystem.toml"), b"name = \"\xff\"").unwrap();
+        assert_eq!(read("ecosystem.toml"), "save it as UTF-8");
+    }
+}

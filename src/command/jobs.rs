@@ -306,3 +306,36 @@ fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
         None => Next::Again,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_job_is_queued_again_unless_the_unit_is_where_it_was_to_be() {
+        use ActiveState::{Active, Failed, Inactive};
+        let unit = |active, invocation: &str| Unit {
+            active,
+            invocation: invocation.into(),
+            ..Unit::default()
+        };
+        for (verb, now, next) in [
+            (Verb::Stop, unit(Inactive, ""), Next::Done),
+            (Verb::Stop, unit(Failed, ""), Next::Done),
+            (Verb::Stop, unit(Active, "a"), Next::Again),
+            (Verb::Start, unit(Active, "a"), Next::Done),
+            (Verb::Start, unit(Inactive, ""), Next::Again),
+            // Only another run of the unit shows that it was restarted.
+            (Verb::Restart, unit(Active, "b"), Next::Done),
+            (Verb::Restart, unit(Active, "a"), Next::Again),
+            (Verb::Restart, unit(Inactive, "b"), Next::Again),
+        ] {
+            assert_eq!(after_cancel(verb, &now, "a"), next, "{verb} {now:?}");
+            let job = Some(QueuedJob {
+                path: "/job/other".into(),
+                kind: "stop".into(),
+            });
+            assert_eq!(after_cancel(verb, &Unit { job, ..now }, "a"), Next::GiveUp);
+        }
+    }
+}

@@ -150,16 +150,36 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Who has started this program.
+#[derive(Debug, PartialEq, Eq)]
+enum Starter {
+    /// A person, or a script of one.
+    Person,
+    /// A unit of the system.
+    Unit,
+    /// A unit of a user's own manager.
+    UnitOfUser,
+}
+
+impl Starter {
+    fn of(given: &[OsString]) -> Self {
+        let mut arguments = given.iter().skip(1);
+        let is_flag = |a: &&OsString| a.as_encoded_bytes().starts_with(b"-");
+        let is_users = arguments.clone().take_while(is_flag).any(|a| a == "--user");
+        match arguments.find(|a| !is_flag(a)) {
+            Some(command) if command == "unit" && is_users => Self::UnitOfUser,
+            Some(command) if command == "unit" => Self::Unit,
+            _ => Self::Person,
+        }
+    }
+}
+
 /// Settles the environment before anything is parsed, since clap's messages depend on it, too.
 fn begin(given: &[OsString]) {
-    let mut arguments = given.iter().skip(1);
-    let is_flag = |a: &&OsString| a.as_encoded_bytes().starts_with(b"-");
-    let is_users = arguments.clone().take_while(is_flag).any(|a| a == "--user");
-    match arguments.find(|a| !is_flag(a)) {
-        Some(command) if command != "unit" => begin::as_command(),
-        Some(_) if !is_users => begin::as_root(),
-        Some(_) => begin::as_user(),
-        None => begin::as_command(),
+    match Starter::of(given) {
+        Starter::Person => begin::as_command(),
+        Starter::Unit => begin::as_root(),
+        Starter::UnitOfUser => begin::as_user(),
     }
 }
 

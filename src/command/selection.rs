@@ -285,3 +285,28 @@ pub(super) fn collisions(layout: &Layout, app: &App) -> Vec<Diagnostic> {
     });
     faults.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_another_installed_app_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        std::fs::create_dir_all(&layout.apps[0]).unwrap();
+        let text = |name: &str| {
+            format!("[[apps]]\nname = \"{name}\"\nscript = \"/srv/x\"\nlisten = 3000\n")
+        };
+        let faults = || {
+            let (apps, _) = ecosystem::parse("eco.toml", &text("web"));
+            let mut faults = Vec::new();
+            check_against_installed(&layout, &apps[0], &mut faults);
+            faults.into_iter().map(|f| f.message).collect::<Vec<_>>()
+        };
+        std::fs::write(layout.file("web"), text("web")).unwrap();
+        assert_eq!(faults(), Vec::<String>::new(), "its own");
+        std::fs::write(layout.file("api"), text("api")).unwrap();
+        assert_eq!(faults(), ["`web` listens on `3000`, and so does `api`"]);
+    }
+}

@@ -36,3 +36,41 @@ pub(super) fn is_half_walked(layout: &Layout, app: &str, active_for: Duration) -
     };
     !last.is_done() && !last.failure().is_some_and(|failed| failed.untouched)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::{Event, Failed};
+
+    #[test]
+    fn only_a_walk_since_the_start_may_have_left_two_versions() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let run = tempfile::tempdir().unwrap();
+        let layout = Layout::system(run.path());
+        std::fs::create_dir_all(layout.run.parent().unwrap()).unwrap();
+        assert!(!is_half_walked(&layout, "web", HOUR), "no walk");
+        let walk = Entry::new(&layout.state("web"), Name::Walk);
+        let done = Event::Done {
+            instances: 2,
+            took_ms: 1,
+        };
+        let aborted = |untouched| Event::Aborted {
+            failed: Failed {
+                untouched,
+                ..Failed::default()
+            },
+        };
+        for (event, is_half) in [
+            (done, false),
+            (aborted(true), false),
+            (aborted(false), true),
+        ] {
+            let line = Record::new(&event).line();
+            walk.write(&format!("{line}\n")).unwrap();
+            assert_eq!(is_half_walked(&layout, "web", HOUR), is_half, "{line}");
+        }
+        assert!(!is_half_walked(&layout, "web", Duration::ZERO));
+        remove(&layout, "web");
+        assert!(!layout.state("web").exists());
+    }
+}

@@ -40,9 +40,9 @@ impl Tail {
         };
         let mut records = Vec::new();
         let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|n| n > 0) {
+        while reader.read_line(&mut line).is_ok() {
             if !line.ends_with('\n') {
-                // Half a line: the next call reads it whole.
+                // The end, or half a line, which the next call reads whole.
                 let back = i64::try_from(line.len()).unwrap_or(0);
                 let _ = reader.seek_relative(-back);
                 break;

@@ -1,6 +1,7 @@
 //! Settings of an app that this host does not support.
 
 use std::collections::HashMap;
+use std::io;
 
 use crate::ecosystem::values::Handover;
 use crate::ecosystem::{self, Diagnostic};
@@ -9,7 +10,8 @@ use crate::unit::directive::{self, Section};
 
 /// The warnings about an app on this host; `version` is systemd's.
 pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnostic> {
-    let mut faults: Vec<Diagnostic> = cannot_hand_over(app).into_iter().collect();
+    let handover = cannot_hand_over(app, seccomp::probe);
+    let mut faults: Vec<Diagnostic> = handover.into_iter().collect();
     let tables = [
         (Section::Unit, &app.unit),
         (Section::Service, &app.service),
@@ -23,8 +25,8 @@ pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnost
 }
 
 /// Asks the kernel itself: its version does not tell whether a distribution has left a feature out.
-fn cannot_hand_over(app: &ecosystem::App) -> Option<Diagnostic> {
-    let Err(error) = (app.handover == Handover::Bind).then(seccomp::probe)? else {
+fn cannot_hand_over(app: &ecosystem::App, probe: fn() -> io::Result<()>) -> Option<Diagnostic> {
+    let Err(error) = (app.handover == Handover::Bind).then(probe)? else {
         return None;
     };
     let message = format!(
@@ -62,4 +64,23 @@ fn ignored(
             Diagnostic::warning(app.span.clone(), message).help(why)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_user_notifications_is_told_where_they_are_needed() {
+        let is_told = |keys: &str, probe| {
+            let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{keys}");
+            let (apps, _) = ecosystem::parse("eco.toml", &text);
+            let fault = cannot_hand_over(&apps[0], probe);
+            fault.is_some_and(|fault| fault.message.contains("no user notifications"))
+        };
+        let old = || Err(io::ErrorKind::Unsupported.into());
+        assert!(is_told("", old));
+        assert!(!is_told("", || Ok(())));
+        assert!(!is_told("handover = \"fds\"", old));
+    }
 }

@@ -62,6 +62,10 @@ pub(super) struct Systemd {
     pub(super) walks: VecDeque<Walk>,
     /// Whether systemd refuses to read its files again.
     pub(super) refuses_files: bool,
+    /// So often a wait for a walk ends before the walk does.
+    pub(super) ticks: u32,
+    /// A unit for which systemd queues no job.
+    pub(super) unknown: Option<&'static str>,
     walk: Entry,
     result: Option<JobResult>,
 }
@@ -86,6 +90,8 @@ impl Stage {
                 fake: Fake::running(units),
                 walks: VecDeque::new(),
                 refuses_files: false,
+                ticks: 0,
+                unknown: None,
                 walk: Entry::new(&layout.state("web"), Name::Walk),
                 result: None,
             },
@@ -130,6 +136,10 @@ impl Stage {
 
 impl Manager for Systemd {
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
+        if self.unknown == Some(unit) {
+            let unit = unit.to_owned();
+            return Err(Error::NoSuchUnit { unit });
+        }
         let job = self.fake.queue(verb, unit)?;
         let Some((events, result)) = self.walks.pop_front_if(|_| verb == Verb::Reload) else {
             return Ok(job);
@@ -145,6 +155,14 @@ impl Manager for Systemd {
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
+        if self.result.is_some() && self.ticks > 0 {
+            self.ticks -= 1;
+            self.fake.pause(at_most);
+            return Err(Error::TimedOut {
+                what: job.unit.clone(),
+                after: at_most,
+            });
+        }
         match self.result.take() {
             Some(result) => Ok(result),
             None => self.fake.wait(job, at_most),

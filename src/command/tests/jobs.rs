@@ -1,0 +1,200 @@
+//! The jobs that a command queues, and how it waits for their end.
+
+use std::time::Duration;
+
+use super::stage::Stage;
+use crate::output::Exit;
+use crate::state::{Entry, Name};
+use crate::systemd::{ATTEMPTS, ActiveState, JobResult, QueuedJob, Unit, Verb};
+use crate::walk::Event;
+
+/// An app of which everything runs.
+fn running() -> Stage {
+    let units = [
+        "web.service",
+        "web.socket",
+        "web@0.service",
+        "web@1.service",
+    ];
+    let mut stage = Stage::running(&units);
+    stage.write_app("listen = 3000\ninstances = 2\n");
+    stage.systemd.fake.log.clear();
+    stage
+}
+
+fn stopping(unit: &str, sub: &str, job: Option<&str>) -> Unit {
+    let job = job.map(|kind| QueuedJob {
+        path: "/job/other".into(),
+        kind: kind.into(),
+    });
+    Unit {
+        name: unit.into(),
+        active: ActiveState::Deactivating,
+        sub: sub.into(),
+        job,
+        ..Unit::default()
+    }
+}
+
+fn in_state(unit: &str, active: ActiveState) -> Unit {
+    Unit {
+        active,
+        ..stopping(unit, "", None)
+    }
+}
+
+#[test]
+fn each_verb_is_a_job_for_the_unit_that_it_is_about() {
+    let mut stage = running();
+    stage.jobs().restart("web").unwrap();
+    stage.jobs().restart_instance("web", 1).unwrap();
+    stage.jobs().stop_instance("web", 1).unwrap();
+    stage.jobs().start_instance("web", 1).unwrap();
+    stage.jobs().stop("web").unwrap();
+    let log = [
+        "restart web.service",
+        "restart web@1.service",
+        "stop web@1.service",
+        "start web@1.service",
+        "stop web.socket",
+        "stop web.service",
+    ];
+    assert_eq!(stage.systemd.fake.log, log);
+}
+
+#[test]
+fn a_start_on_purpose_forgets_the_deaths_before_it() {
+    let mut stage = running();
+    let deaths = |number| Entry::new(&stage.layout.state("web"), Name::Deaths(number));
+    let deaths = [deaths(0), deaths(1)];
+    let is_left = || deaths.each_ref().map(|deaths| deaths.read().is_ok());
+    for entry in &deaths {
+        entry.write("{}").unwrap();
+    }
+    assert_eq!(is_left(), [true, true]);
+    stage.jobs().start_instance("web", 1).unwrap();
+    assert_eq!(is_left(), [true, false]);
+    stage.jobs().start("web").unwrap();
+    assert_eq!(is_left(), [false, false]);
+}
+
+/// A walk drains by restarts, whose drains go on.
+#[test]
+fn a_second_stop_ends_the_drains_of_a_stop_that_goes_on() {
+    let mut stage = running();
+    for (number, sub, job) in [
+        (0, "stop", Some("stop")),
+        (1, "stop-sigterm", Some("stop")),
+        (2, "stop", Some("restart")),
+        (3, "stop", None),
+    ] {
+        let unit = format!("web@{number}.service");
+        stage.systemd.fake.set(stopping(&unit, sub, job));
+    }
+    stage.jobs().stop("web").unwrap();
+    let log = &stage.systemd.fake.log;
+    let cut: Vec<&String> = log.iter().filter(|l| l.starts_with("cut")).collect();
+    assert_eq!(cut, ["cut short web@0.service"]);
+    assert_eq!(log[0], *cut[0], "before it waits for anything");
+}
+
+#[test]
+fn a_unit_that_systemd_does_not_know_has_nothing_to_stop() {
+    let mut stage = running();
+    stage.systemd.unknown = Some("web@7.service");
+    stage.jobs().run(Verb::Stop, "web@7.service").unwrap();
+    let start = stage.jobs().run(Verb::Start, "web@7.service").unwrap_err();
+    assert_eq!(start.message, "there is no unit `web@7.service`");
+}
+
+#[test]
+fn a_job_that_is_cancelled_again_and_again_is_given_up() {
+    let mut stage = running();
+    stage.systemd.fake.cancel("web@1.service", 100);
+    let failure = stage.jobs().restart_instance("web", 1).unwrap_err();
+    let message = "restart of web@1.service was cancelled by another job of systemd";
+    assert!(failure.message.starts_with(message), "{}", failure.message);
+    assert_eq!(stage.systemd.fake.log.len(), ATTEMPTS + 1);
+    let told = stage.sink.told();
+    let again = told.iter().filter(|l| l.ends_with("; asked for again"));
+    assert_eq!(again.count(), ATTEMPTS);
+}
+
+#[test]
+fn a_stop_that_was_cancelled_but_goes_on_is_waited_for() {
+    let mut stage = running();
+    let unit = "web@1.service";
+    let fake = &mut stage.systemd.fake;
+    fake.set(stopping(unit, "stop-sigterm", None));
+    fake.set_at(
+        Duration::from_secs(3),
+        in_state(unit, ActiveState::Inactive),
+    );
+    fake.cancel(unit, 1);
+    stage.jobs().stop_instance("web", 1).unwrap();
+    assert_eq!(stage.systemd.fake.log, ["stop web@1.service"]);
+}
+
+/// Every process of an instance may ask systemd for more time, again and again.
+#[test]
+fn an_instance_that_does_not_end_is_killed() {
+    let mut stage = running();
+    stage.systemd.fake.cling("web@1.service");
+    stage.jobs().stop_instance("web", 1).unwrap();
+    let log = ["stop web@1.service", "kill web@1.service"];
+    assert_eq!(stage.systemd.fake.log, log);
+    let told = stage.sink.told();
+    let is_told = |line: &String| line.contains("web@1 did not end within ");
+    assert!(told.iter().any(is_told), "{told:?}");
+}
+
+#[test]
+fn the_result_of_a_job_decides_the_exit_status() {
+    let mut stage = running();
+    for (result, exit, how) in [
+        (JobResult::Failed, Exit::Failed, "ended as `failed`"),
+        (JobResult::Timeout, Exit::TimedOut, "ended as `timeout`"),
+        (
+            JobResult::Dependency,
+            Exit::Failed,
+            "failed, because a unit that it needs",
+        ),
+    ] {
+        let failure = stage.jobs().failed(Verb::Start, "web.service", result);
+        let message = format!("start of web.service {how}");
+        assert_eq!(failure.exit, exit);
+        assert!(failure.message.starts_with(&message), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_walk_is_followed_as_long_as_it_takes() {
+    let mut stage = running();
+    let done = Event::Done {
+        instances: 2,
+        took_ms: 1,
+    };
+    stage.systemd.walks.push_back((vec![done], JobResult::Done));
+    stage.systemd.ticks = 50;
+    stage.jobs().reload("web").unwrap();
+    assert_eq!(stage.systemd.fake.log, ["reload web.service"]);
+    assert_eq!(stage.systemd.ticks, 0);
+    let told = stage.sink.told();
+    assert_eq!(told.last().unwrap(), "  done: 2 of 2 replaced in 1 ms");
+}
+
+#[test]
+fn a_walk_whose_job_is_cancelled_is_waited_for_before_it_is_asked_for_again() {
+    let mut stage = running();
+    stage
+        .systemd
+        .walks
+        .push_back((Vec::new(), JobResult::Canceled));
+    let fake = &mut stage.systemd.fake;
+    fake.set(in_state("web.service", ActiveState::Reloading));
+    let active = in_state("web.service", ActiveState::Active);
+    fake.set_at(Duration::from_secs(5), active);
+    stage.jobs().reload("web").unwrap();
+    let log = &stage.systemd.fake.log;
+    assert_eq!(*log, ["reload web.service", "reload web.service"]);
+}

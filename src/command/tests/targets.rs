@@ -1,0 +1,104 @@
+//! What the words on a command line mean.
+
+use super::stage::{HOST, Recorder, Stage};
+use crate::command::context::Context;
+use crate::command::options::Targets;
+use crate::command::targets::{Target, known, resolve};
+use crate::output::{Exit, Failure};
+use crate::systemd::fake::Fake;
+
+/// A host on which these apps are installed.
+fn with(apps: &[&str]) -> Stage {
+    let stage = Stage::running(&[]);
+    for app in apps {
+        let text = format!("[[apps]]\nname = \"{app}\"\nscript = \"/srv/x\"\nlisten = 1\n");
+        std::fs::write(stage.layout.file(app), text).unwrap();
+    }
+    stage
+}
+
+/// The targets as messages call them.
+fn found(stage: &Stage, words: &[&str], only: &[&str]) -> Result<Vec<String>, Failure> {
+    let sink = Recorder::default();
+    let systemd = Box::new(Fake::default());
+    let mut context = Context::of_a_test(stage.layout.clone(), HOST, &sink, systemd);
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let arguments = Targets {
+        targets: owned(words),
+        only: owned(only),
+    };
+    let targets = resolve(&mut context, &arguments)?;
+    Ok(targets.iter().map(Target::to_string).collect())
+}
+
+fn help(stage: &Stage, word: &str) -> (Exit, String) {
+    let failure = found(stage, &[word], &[]).unwrap_err();
+    (failure.exit, failure.help.unwrap_or_default())
+}
+
+#[test]
+fn a_target_is_an_app_an_instance_or_all_and_each_is_one_target_once() {
+    let stage = with(&["api", "web"]);
+    assert_eq!(known(&stage.layout), ["api", "web"]);
+    for (words, targets) in [
+        (&["web"][..], &["web"][..]),
+        (&["web.service"], &["web"]),
+        (&["web@1"], &["web@1"]),
+        (&["web@1.service"], &["web@1"]),
+        (&["all"], &["api", "web"]),
+        (&["web", "api", "web", "web@0"], &["web", "api", "web@0"]),
+    ] {
+        assert_eq!(found(&stage, words, &[]).unwrap(), targets, "{words:?}");
+    }
+}
+
+#[test]
+fn a_word_without_a_meaning_is_answered_with_what_to_write() {
+    let stage = with(&["api", "web"]);
+    for (word, exit, said) in [
+        ("webb", Exit::Failed, "did you mean `web`?"),
+        ("shop", Exit::Failed, "installed are api, web"),
+        ("3", Exit::Failed, "an instance is written `APP@3`"),
+        ("web@x", Exit::Usage, "write one as `APP@0`"),
+        ("shop@1", Exit::Failed, "installed are api, web"),
+    ] {
+        assert_eq!(help(&stage, word), (exit, said.to_owned()), "{word}");
+    }
+    let install = "install one with `rsgen install ecosystem.toml`";
+    assert_eq!(help(&with(&[]), "shop").1, install);
+}
+
+#[test]
+fn a_file_means_its_apps() {
+    let stage = with(&["api", "web"]);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, apps: &[&str]| {
+        let app = |app: &&str| format!("[[apps]]\nname = \"{app}\"\nscript = \"x\"\n");
+        let text: Vec<String> = apps.iter().map(app).collect();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text.concat()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let both = write("both", &["web", "api"]);
+    assert_eq!(found(&stage, &[&both], &[]).unwrap(), ["web", "api"]);
+    assert_eq!(found(&stage, &[&both], &["api"]).unwrap(), ["api"]);
+    let failure = found(&stage, &[&both], &["api", "shop"]).unwrap_err();
+    let message = format!("`{both}` has no app `shop`");
+    assert_eq!((failure.exit, failure.message), (Exit::Usage, message));
+
+    let other = write("other", &["web", "shop"]);
+    let deploy = format!("run `rsgen deploy {other}`");
+    assert_eq!(help(&stage, &other), (Exit::Failed, deploy));
+    let broken = write("broken", &["a b"]);
+    let failure = found(&stage, &[&broken], &[]).unwrap_err();
+    assert_eq!(failure.exit, Exit::Invalid);
+}
+
+#[test]
+fn a_name_with_the_ending_of_a_file_is_that_of_a_file() {
+    let stage = with(&["web"]);
+    for word in ["rsgen-nowhere.toml", "./web", "rsgen-nowhere.config.js"] {
+        let failure = found(&stage, &[word], &[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Invalid, "{word}: {}", failure.message);
+    }
+}
