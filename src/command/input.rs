@@ -166,7 +166,7 @@ mod tests {
             assert_eq!(failure.exit, Exit::Invalid);
             failure.help.unwrap()
         };
-        let missing = "name an ecosystem file, or a script with `--listen`";
+        let missing = "name an ecosystem file or a script";
         assert_eq!(read("ecosystem.toml"), missing);
         std::fs::write(folder.path().join("ecosystem.config.js"), "").unwrap();
         assert!(read("ecosystem.toml").contains("`rsgen import "));

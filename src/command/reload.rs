@@ -83,11 +83,10 @@ impl Reload {
     fn refuse_needless_environment(&self) -> Result<(), Failure> {
         let is_any_file = self.targets.targets.iter().any(|t| targets::is_file(t));
         match &self.environment.env {
-            Some(name) if !is_any_file => Err(Failure::new(
-                Exit::Usage,
-                "--env is for an ecosystem file",
-            )
-            .help(format!("run `rsgen reload ecosystem.toml --env {name}`"))),
+            Some(name) if !is_any_file => {
+                Err(Failure::new(Exit::Usage, "--env is for an ecosystem file")
+                    .help(format!("run `rsgen reload ecosystem.toml --env {name}`")))
+            }
             _ => Ok(()),
         }
     }

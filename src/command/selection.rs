@@ -300,8 +300,7 @@ mod tests {
         };
         let faults = || {
             let (apps, _) = ecosystem::parse("eco.toml", &text("web"));
-            let mut faults = Vec::new();
-            check_against_installed(&layout, &apps[0], &mut faults);
+            let faults = collisions(&layout, &apps[0]);
             faults.into_iter().map(|f| f.message).collect::<Vec<_>>()
         };
         std::fs::write(layout.file("web"), text("web")).unwrap();
