@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::Diagnostic;
 use super::managers;
 use super::owner::Script;
-use super::resolve::{Account, Probe, show};
+use super::resolve::{Account, Probe, normal, show};
 use super::way;
 
 /// The folders in which systemd looks for programs by default, see `$PATH` in systemd.exec(5).
@@ -106,9 +106,9 @@ pub(super) fn resolve_interpreter(
     let Some(interpreter) = app.program.interpreter.clone() else {
         return;
     };
-    let is_there = search.probe.is_file(Path::new(&interpreter));
     let found = if interpreter.contains('/') {
-        is_there.then_some(interpreter.clone())
+        let path = normal(&search.cwd.join(&interpreter));
+        search.probe.is_file(&path).then(|| show(&path))
     } else {
         let script = Path::new(&app.program.script).parent();
         let folders = script.into_iter().chain([search.cwd]);

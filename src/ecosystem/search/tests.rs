@@ -236,6 +236,10 @@ fn a_virtual_environment_beside_the_script_runs_it() {
         Fake::of(&files[..2]).run_by("script = \"app.py\"").0,
         "python3"
     );
+    for path in [".venv/bin/python3", "./.venv/bin/python3"] {
+        let below = format!("script = \"app.py\"\ninterpreter = {path:?}");
+        assert_eq!(fake.run_by(&below), folder_of(venv));
+    }
     let gunicorn = (
         "/srv/web/.venv/bin/gunicorn",
         "#!/srv/web/.venv/bin/python3",
