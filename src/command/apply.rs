@@ -226,13 +226,6 @@ pub(super) fn prepare_units(
     })
 }
 
-/// The user in the pinned units of an app.
-pub(super) fn pinned_user(layout: &Layout, app: &str) -> Option<String> {
-    let template = files::ours(&layout.units.join(Units::of(app).template()))?;
-    let user = template.lines().find_map(|line| line.strip_prefix("User="));
-    user.map(str::to_owned)
-}
-
 fn timer_file(layout: &Layout, app: &str) -> PathBuf {
     layout.units.join(Units::of(app).timer())
 }

@@ -123,6 +123,7 @@ fn examine(
         faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
+        faults.extend(selection::collisions(layout, app));
         faults.extend(missing::faults(app));
         faults.extend(
             limits::of(layout, app)

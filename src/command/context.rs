@@ -56,7 +56,7 @@ impl<'a> Context<'a> {
             layout,
             host,
             sink,
-            command_line: super::command_line,
+            command_line: crate::command::command_line,
             manager: Some(systemd),
         }
     }

@@ -81,7 +81,7 @@ impl Jobs<'_> {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
-            self.tell_of(&mut walk.waiting, &job.unit);
+            walk.waiting.tell(self.manager, self.sink, &job.unit);
         }
     }
 
@@ -93,7 +93,7 @@ impl Jobs<'_> {
         loop {
             let unit = self.manager.unit(&Units::of(app).cluster())?;
             self.tell(walk);
-            self.tell_of(&mut walk.waiting, &unit.name);
+            walk.waiting.tell(self.manager, self.sink, &unit.name);
             if unit.active != ActiveState::Reloading || Instant::now() > limit {
                 return Ok(end(walk.last.as_ref(), app));
             }

@@ -9,7 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::apply;
 use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::generate::{files, sources};
@@ -183,7 +182,7 @@ impl Probe for HostProbe {
 
     fn installed_user(&self, app: &str) -> Option<String> {
         // The file may be the one from which somebody has just taken the user.
-        if let Some(user) = apply::pinned_user(&self.layout, app) {
+        if let Some(user) = files::pinned_user(&self.layout, app) {
             return Some(user);
         }
         let source = sources::find(&self.layout, app)?;

@@ -6,16 +6,15 @@ use clap::Args;
 
 use super::apply::{self, Prepared};
 use super::context::Context;
-use super::deploy::{self, Goal, Outcome};
+use super::deployment::{self, Goal, Outcome};
 use super::host_probe::HostProbe;
 use super::import;
 use super::input::{self, Input};
 use super::list;
 use super::locate;
-use super::manual::Manual;
+use super::manual::{self, Manual};
 use super::options::Environment;
 use super::port_owner;
-use super::power;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
 use crate::contract::FURTHER;
@@ -60,7 +59,7 @@ pub(super) struct Install {
 
 impl Subcommand for Install {
     const MANUAL: Manual = Manual {
-        exits: power::EXITS,
+        exits: manual::EXITS,
         examples: &[
             (
                 "rsgen install server.js --listen 3000 -i max",
@@ -118,7 +117,7 @@ pub(super) fn bring_up(
         apply::show(context.sink, &prepared, true);
         refuse_readdressing(&prepared, may_move)?;
         let scope = context.layout.scope;
-        let outcome = deploy::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
+        let outcome = deployment::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
         context.sink.answer(&outcome);
         return Ok(());
     }
@@ -128,7 +127,7 @@ pub(super) fn bring_up(
         port_owner::refuse_taken(&selected.app, context.manager()?, &probe)?;
     }
     apply::show(context.sink, &prepared, false);
-    let mut deployed = deploy::each(&mut context.jobs()?, &prepared, goal)?;
+    let mut deployed = deployment::each(&mut context.jobs()?, &prepared, goal)?;
     if deployed.is_any_failed() {
         for index in locate::locate_again(context, &mut selected)? {
             let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
@@ -138,7 +137,7 @@ pub(super) fn bring_up(
             *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
             let prepared = std::slice::from_ref(&*prepared);
             apply::show(context.sink, prepared, false);
-            let again = deploy::each(&mut context.jobs()?, prepared, goal)?;
+            let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
             deployed.replace(index, again);
         }
     }

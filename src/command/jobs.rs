@@ -210,7 +210,7 @@ impl Jobs<'_> {
                 result => return Ok(result?),
             }
             self.end_overdue(overdue)?;
-            self.tell_of(&mut waiting, &job.unit);
+            waiting.tell(self.manager, self.sink, &job.unit);
         }
     }
 
@@ -224,7 +224,7 @@ impl Jobs<'_> {
                 return Ok(now);
             }
             self.end_overdue(overdue)?;
-            self.tell_of(&mut waiting, unit);
+            waiting.tell(self.manager, self.sink, unit);
             self.manager.pause(TICK);
         }
     }

@@ -2,6 +2,16 @@
 
 use crate::output::Exit;
 
+/// The exit statuses of subcommands that start, reload or stop apps.
+pub(super) const EXITS: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::Invalid,
+    Exit::Unreachable,
+    Exit::TimedOut,
+];
+
 /// The part of a manual page that `--help` does not have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manual {

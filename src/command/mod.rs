@@ -3,6 +3,7 @@
 mod apply;
 mod calendar;
 mod context;
+mod deployment;
 mod findings;
 mod follow;
 mod hint;

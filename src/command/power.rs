@@ -13,17 +13,7 @@ use super::selection::{Purpose, Wanted};
 use super::targets::{self, Target};
 use super::{hint, install};
 use crate::ecosystem::{self, Report};
-use crate::output::{Answer, Exit, Failure, Notice, Shown, Sink};
-
-/// The exit statuses of these subcommands.
-pub(super) const EXITS: &[Exit] = &[
-    Exit::Done,
-    Exit::Failed,
-    Exit::Usage,
-    Exit::Invalid,
-    Exit::Unreachable,
-    Exit::TimedOut,
-];
+use crate::output::{Answer, Failure, Notice, Shown, Sink};
 
 /// The verbs that start an instance which does not run.
 const STARTS: &[&str] = &["start", "restart"];

@@ -8,18 +8,17 @@ use serde::Serialize;
 
 use super::apply::{self, Prepared, Timer};
 use super::context::Context;
-use super::deploy::{self, Goal};
+use super::deployment::{self, Goal};
 use super::host_probe::HostProbe;
 use super::input::Input;
 use super::install;
-use super::manual::Manual;
+use super::manual::{self, Manual};
 use super::options::{Environment, Targets};
-use super::power;
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
 use crate::ecosystem::{App, Report, release};
-use crate::generate::{self, sources};
+use crate::generate::{self, files, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Shown, Sink};
 use crate::plan::Host;
@@ -44,7 +43,7 @@ impl Shown for Reloaded {}
 
 impl Subcommand for Reload {
     const MANUAL: Manual = Manual {
-        exits: power::EXITS,
+        exits: manual::EXITS,
         examples: &[
             ("rsgen reload web", "Replaces all instances of an app."),
             (
@@ -121,7 +120,7 @@ fn reload(context: &mut Context<'_>, app: &str, of_file: Option<Prepared>) -> Re
         None => prepare(&context.layout, context.host, context.sink, app)?,
     };
     let prepared = std::slice::from_ref(&prepared);
-    deploy::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
+    deployment::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
     Ok(())
 }
 
@@ -149,7 +148,7 @@ fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
 /// Refuses to run an app as root because its file has lost the user. Only `install` looks for the owner of a program.
 fn refuse_root(layout: &Layout, app: &App, file: &Path) -> Result<(), Failure> {
     let name = app.name();
-    let before = apply::pinned_user(layout, name).filter(|before| before != "root");
+    let before = files::pinned_user(layout, name).filter(|before| before != "root");
     match before {
         Some(before) if app.user.is_none() && !app.is_dynamic() => Err(Failure::failed(format!(
             "`{name}` runs as `{before}`, and without `user` a reload would make it root's"

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::context::Context;
-use super::manual::Manual;
+use super::manual::{self, Manual};
 use super::options::Targets;
 use super::power;
 use super::state;
@@ -21,7 +21,7 @@ pub(super) struct Reset {
 
 impl Subcommand for Reset {
     const MANUAL: Manual = Manual {
-        exits: power::EXITS,
+        exits: manual::EXITS,
         examples: &[
             (
                 "rsgen reset web",

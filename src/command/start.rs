@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::context::Context;
-use super::manual::Manual;
+use super::manual::{self, Manual};
 use super::options::Targets;
 use super::power;
 use super::subcommand::Subcommand;
@@ -19,7 +19,7 @@ pub(super) struct Start {
 
 impl Subcommand for Start {
     const MANUAL: Manual = Manual {
-        exits: power::EXITS,
+        exits: manual::EXITS,
         examples: &[
             ("rsgen start web", "Starts all instances of an app."),
             ("rsgen start web@1", "Starts one instance."),

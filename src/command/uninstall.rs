@@ -6,9 +6,8 @@ use serde::Serialize;
 use super::apply::JsonChange;
 use super::context::Context;
 use super::jobs::Jobs;
-use super::manual::Manual;
+use super::manual::{self, Manual};
 use super::options::Targets;
-use super::power;
 use super::state;
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
@@ -39,7 +38,7 @@ impl Shown for Uninstalled {}
 
 impl Subcommand for Uninstall {
     const MANUAL: Manual = Manual {
-        exits: power::EXITS,
+        exits: manual::EXITS,
         examples: &[
             (
                 "rsgen uninstall web",

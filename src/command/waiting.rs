@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::jobs::Jobs;
-use crate::output::Notice;
+use crate::output::{Notice, Sink};
 use crate::systemd::{ActiveState, Brief, Manager, Unit};
 use crate::unit::name::{Units, parse};
 
@@ -49,22 +48,20 @@ impl Waiting {
         (self.told, self.last) = (now, what);
         Some(line)
     }
-}
 
-impl Jobs<'_> {
     /// Tells what the job of a unit waits for, if nothing has been told for a while. Nobody waits longer because of that, and
     /// a systemd that does not answer fails the wait itself.
-    pub(super) fn tell_of(&mut self, waiting: &mut Waiting, unit: &str) {
+    pub(super) fn tell(&mut self, manager: &mut dyn Manager, sink: &dyn Sink, unit: &str) {
         let now = Instant::now();
-        if !waiting.is_due(now) {
+        if !self.is_due(now) {
             return;
         }
         let Some((app, _)) = parse(unit) else {
             return;
         };
-        let line = progress(self.manager, app).and_then(|what| waiting.line(now, what));
+        let line = progress(manager, app).and_then(|what| self.line(now, what));
         if let Some(line) = line {
-            self.sink.notice(&Notice::Waiting(app, &line));
+            sink.notice(&Notice::Waiting(app, &line));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
+use super::values::Ready;
 use super::{collision, parse};
 use crate::unit::directive::Section;
 
@@ -271,4 +272,15 @@ fn a_time_goes_up_to_thirty_days() {
     assert_eq!(told("kill_timeout = \"30d\""), Vec::<String>::new());
     let told = told("kill_timeout = \"2592001s\"");
     assert_eq!(told, ["`2592001s` is too long; write at most 30 days"]);
+}
+
+/// A program that is given its sockets never calls listen(2).
+#[test]
+fn an_app_that_is_given_its_sockets_is_ready_when_it_runs() {
+    let ready = |keys: &str| app(&format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{keys}")).ready;
+    assert_eq!(ready(""), Ready::Listen);
+    assert_eq!(ready("handover = \"fds\""), Ready::Exec);
+    let told = told("handover = \"fds\"\nready = \"listen\"");
+    let start = "`ready = \"listen\"` needs `handover = \"bind\"`; ";
+    assert!(told.len() == 1 && told[0].starts_with(start), "{told:?}");
 }

@@ -219,6 +219,14 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(parent.join(format!(".{}.rsgen-new", name.to_string_lossy())))
 }
 
+/// The user in the pinned units of an app.
+#[must_use]
+pub fn pinned_user(layout: &Layout, app: &str) -> Option<String> {
+    let template = ours(&layout.units.join(Units::of(app).template()))?;
+    let user = template.lines().find_map(|line| line.strip_prefix("User="));
+    user.map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What a deployment leaves alone: timers and watch units beside the instances, other apps, and the user of an app.
 
 use super::stage::{HOST, Stage};
-use crate::command::deploy::{Goal, deploy, each};
+use crate::command::deployment::{Goal, deploy, each};
 use crate::command::host_probe::HostProbe;
 use crate::command::reload;
 use crate::ecosystem::resolve::Probe;

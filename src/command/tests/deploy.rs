@@ -2,7 +2,7 @@
 
 use super::stage::{HOST, Stage};
 use crate::command::apply::Prepared;
-use crate::command::deploy::{Goal, Outcome, deploy, foresee};
+use crate::command::deployment::{Goal, Outcome, deploy, foresee};
 use crate::command::install;
 use crate::command::reload;
 use crate::layout::Scope;
