@@ -12,6 +12,7 @@ use super::app::App;
 use super::diagnostic::Diagnostic;
 use super::env_files;
 use super::resolve::Probe;
+use super::values::Place;
 use super::way::{self, Spot};
 
 /// Adds warnings of what the settings of an app of the system lay in the hands of others.
@@ -21,6 +22,7 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     }
     env_files::warn(app, probe, faults);
     directives::warn(app, probe, faults);
+    faults.extend(redirected_socket(app, probe));
 }
 
 /// Who can have systemd make a socket elsewhere than at this path, if others than root can: systemd makes it as root, in place
@@ -30,6 +32,19 @@ pub fn of_socket(path: &Path, probe: &dyn Probe) -> Option<String> {
     let folder = path.parent()?;
     let spot = way::weak_way(folder, &|path| probe.status(path))?;
     Some(spot.told(probe))
+}
+
+/// The warning about a socket that systemd makes as root where others can redirect it.
+fn redirected_socket(app: &App, probe: &dyn Probe) -> Option<Diagnostic> {
+    let mut paths = app.listen.iter().filter_map(|listen| match &listen.place {
+        Place::Path(path) => Some(path),
+        Place::Port(_) | Place::Address(_) => None,
+    });
+    let (path, told) = paths.find_map(|path| Some((path, of_socket(Path::new(path), probe)?)))?;
+    let message = format!("systemd makes the socket `{path}` as root, and {told}");
+    Some(Diagnostic::warning(app.listen_span.clone(), message).help(
+        "whoever may write there can put a link in the way and have any file replaced; move the socket below /run",
+    ))
 }
 
 fn read_as_root(
@@ -219,6 +234,26 @@ mod tests {
         assert!(told_of_www(directive, &fake).contains(by_root));
         let rooted = format!("{keys}\nservice.RootDirectory = \"/srv\"");
         assert!(told_of_www(&rooted, &fake).contains(by_root));
+    }
+
+    #[test]
+    fn a_socket_that_others_can_redirect_is_told() {
+        let own = [("/srv/web", APP, 0o755), ("/srv/web/run", APP, 0o755)];
+        let fake = Fake::of(&own, &[]);
+        let told = |path: &str| {
+            let app = format!("[[apps]]\nname = \"web\"\nscript = \"a\"\nlisten = {path:?}\n");
+            let (mut apps, _) = parse("eco.toml", &app);
+            let mut faults = Vec::new();
+            warn(&apps.remove(0), &fake, &mut faults);
+            faults.into_iter().map(|f| f.message).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told("/srv/web/run/x.sock"),
+            [
+                "systemd makes the socket `/srv/web/run/x.sock` as root, and `/srv/web` may be written by its owner `33`"
+            ]
+        );
+        assert_eq!(told("/srv/web/x.sock"), Vec::<String>::new());
     }
 
     #[test]
