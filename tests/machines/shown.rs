@@ -74,7 +74,7 @@ pub(crate) fn the_last_words_of_a_reload_are_made_visible(machine: &mut Machine)
     machine.write_app("rude.js", "/srv/web");
     deploy(machine, "graceful.js", "const http", TURNS_RUDE);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
-    assert_harmless(&told.says("the canary failed"));
+    assert_harmless(&told.says("the canary failed").says(RUDE));
     let said = journal_of_the_cluster(machine);
     // JSON doubles each backslash.
     assert!(said.stdout.contains(&RUDE.replace('\\', r"\\")), "{said}");
