@@ -101,7 +101,12 @@ pub(super) fn bring_up(
         input: &input,
         only: &arguments.only,
         instances: arguments.instances,
-        purpose: Purpose::Install,
+        // A dry run may come before the files that the programs read are written, as it does from Ansible.
+        purpose: if arguments.dry_run {
+            Purpose::Comparison
+        } else {
+            Purpose::Install
+        },
         env: arguments.environment.env.as_deref(),
     };
     let mut selected = select(context, &wanted)?;

@@ -1,7 +1,7 @@
 //! The drain of one instance: all its processes are silenced, which means kept from accepting, again and again until no
 //! connection is left or the time is over.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -59,8 +59,8 @@ pub(super) struct Draining<'a> {
     filters: Option<u32>,
     /// The processes for which nothing more can be done.
     settled: HashSet<(i32, u64)>,
-    /// The processes that the journal has a line about.
-    told: HashSet<(i32, u64)>,
+    /// The processes whose threads did not stop in time when they were last silenced, with the error.
+    late: HashMap<(i32, u64), io::Error>,
     /// How many more times other instances are woken, if connections wait.
     nudges: u32,
 }
@@ -98,7 +98,7 @@ impl<'a> Draining<'a> {
             answered_by: Instant::now(),
             filters,
             settled: HashSet::new(),
-            told: HashSet::new(),
+            late: HashMap::new(),
             nudges: 0,
         })
     }
@@ -116,6 +116,9 @@ impl<'a> Draining<'a> {
         let done = self.silence_and_wait();
         if let Some(told) = look::told(&self.unseen) {
             say(4, &told);
+        }
+        for ((pid, _), error) in &self.late {
+            goes_on(*pid, error);
         }
         done
     }
@@ -237,6 +240,7 @@ impl<'a> Draining<'a> {
             };
             match kinds::silence(&process, &self.listeners, means) {
                 Ok(done) => {
+                    self.late.remove(&process.identity());
                     if done.may_have_been_woken {
                         self.nudges = 2;
                     }
@@ -247,14 +251,13 @@ impl<'a> Draining<'a> {
                 }
                 // The process ended meanwhile, or has closed its sockets.
                 Err(_) if process.sockets().is_empty() => {}
+                // A thread that did not stop in time may do so at the next look.
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                    self.late.insert(process.identity(), e);
+                }
                 Err(e) => {
-                    // A thread that did not stop in time may do so at the next look.
-                    if e.kind() != io::ErrorKind::TimedOut {
-                        self.settled.insert(process.identity());
-                    }
-                    if self.told.insert(process.identity()) {
-                        goes_on(pid, &e);
-                    }
+                    self.settled.insert(process.identity());
+                    goes_on(pid, &e);
                 }
             }
         }

@@ -41,7 +41,7 @@ fn other_instances_are_woken_twice_and_only_if_a_connection_waits() {
         answered_by: Instant::now(),
         filters: None,
         settled: HashSet::new(),
-        told: HashSet::new(),
+        late: HashMap::new(),
         nudges: 1,
     };
     draining.nudge();
