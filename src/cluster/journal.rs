@@ -1,4 +1,4 @@
-//! What a run that failed has written, from the journal.
+//! The output of a run that failed, from the journal.
 //!
 //! Programs write there what they like and as much as they like, and other users' programs do so under any name of a
 //! unit: only a few short lines are read, and only those that came from the unit itself. Nothing here waits for long.
@@ -40,7 +40,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
         arguments.extend(matches.iter().cloned());
         read(JOURNALCTL, &arguments, PATIENCE, extent, part)
     };
-    // One more than is shown, which tells whether there are more.
+    // A line beyond those that are shown tells whether there are more.
     let end = ask(Some(format!("--lines={}", extent.most() + 1)), Part::Whole);
     if end.seen() <= extent.most() {
         let lines = end.end();
@@ -54,7 +54,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     end.end_after(beginning)
 }
 
-/// What PID 1 says of a run in which it could start no command: nobody else can write in its name.
+/// The lines of PID 1 about a run in which PID 1 could start no command: nobody else can write in its name.
 fn of_systemd(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
     if scope == Scope::User {
         return Vec::new();

@@ -54,7 +54,7 @@ mod tests {
         "web@2.service",
     ];
 
-    /// What is told when instance 1 exits, beside these units and whatever job the cluster has.
+    /// The line that is told when instance 1 exits, beside these units and the job that the cluster has, if any.
     fn told(running: &[&str], status: u8, job: Option<&str>) -> Option<String> {
         let mut fake = Fake::running(running);
         fake.set(Unit {

@@ -73,13 +73,13 @@ impl Cluster {
         self.file(Name::Deaths(number))
     }
 
-    /// What an instance or the cluster unit has written: the run that died. Where an instance was given up, its last run
+    /// The output of an instance or of the cluster unit, from the run that died. Where an instance was given up, its last run
     /// was the worker's alone.
     pub(crate) fn words(&self, unit: &Unit) -> Vec<String> {
         self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation)
     }
 
-    /// What the run has written that a walk failed by.
+    /// The output of the run by which a walk failed.
     pub(crate) fn words_of(&self, failed: &Failed) -> Vec<String> {
         let Some(number) = failed.number else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What a run that failed has written, as commands repeat it, and where it is where the journal does not have it.
+//! The output of a run that failed, as commands repeat it, and the file that has the output where the journal does not.
 
 use crate::cluster::Cluster;
 use crate::generate::sources;
