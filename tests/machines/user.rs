@@ -44,8 +44,9 @@ pub(crate) fn loses_nothing(machine: &Machine, script: &str, lines: &str) {
 }
 
 pub(crate) fn log_in(machine: &Machine) {
+    // As at a login: PAM registers the session if systemd-logind runs.
     machine
-        .sh("useradd --create-home --uid 1500 worker && systemctl start user@1500")
+        .sh("useradd --create-home --uid 1500 worker && systemctl start systemd-logind user@1500")
         .ok();
     wait_until(SOON, "the user's bus", || {
         machine.run(&["test", "-S", "/run/user/1500/bus"]).status == 0

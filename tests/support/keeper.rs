@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::layers::Lower;
 use crate::poll::wait_for;
 
 const SCRIPT: &str = include_str!("keeper.sh");
@@ -29,15 +30,18 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Mounts the disk of a machine, an overlay of `lower`; `room` is an empty folder to mount on.
-    pub(crate) fn start(name: &str, room: &Path, lower: &Path) -> Self {
+    pub(crate) fn start(name: &str, room: &Path, lower: &Lower) -> Self {
         sweep();
         // In a session of its own, so that a Ctrl-C on the terminal does not end the keeper before it has cleaned up.
         let mut child = Command::new("setsid")
+            .arg("nsenter")
+            .arg(format!("--mount={}", lower.namespace.display()))
             .args(["unshare", "--mount", "--propagation", "private"])
             .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
             .args(["sh", "-c", SCRIPT, "keeper"])
             .arg(name)
-            .args([room, lower])
+            .arg(room)
+            .arg(&lower.folders)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,6 +1,6 @@
 # Keeps one machine: its disk, its cgroup and its systemd-nspawn.
 #
-#   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER
+#   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER[:LOWER…]
 #
 # The keeper has namespaces of its own, so that its mounts and every process of the machine end with it, however it ends. The
 # disk is a tmpfs, so nothing is left. The keeper reads orders from standard input, one in a line, and answers each with a
@@ -50,9 +50,9 @@ switch_off() {
     echo 1 >"$1/$name/cgroup.kill"
     wait "$nspawn" 2>/dev/null || true
     nspawn=
-    until grep -q 'populated 0' "$1/$name/cgroup.events"; do :; done
+    until grep -q 'populated 0' "$1/$name/cgroup.events"; do sleep 0.01; done
     for hierarchy in $hierarchies; do
-        find "$hierarchy/$name" -depth -type d -exec rmdir {} \;
+        find "$hierarchy/$name" -depth -type d -delete
     done
 }
 

@@ -6,6 +6,7 @@
 
 pub mod docs;
 mod keeper;
+mod layers;
 pub mod load;
 mod machine;
 mod network;

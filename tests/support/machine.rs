@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, setns};
 
 use crate::keeper::{Keeper, is_gone};
+use crate::layers;
 use crate::load::{Failure, Traffic};
 use crate::output::{Output, Running};
 use crate::poll::{wait_for, wait_until};
-use crate::release::{Release, build_dir, machines_dir};
+use crate::release::{Release, machines_dir};
 
 const BOOT: Duration = Duration::from_mins(1);
 /// The time limit of a command in seconds, see timeout(1).
@@ -47,9 +48,9 @@ struct Console {
 
 impl Machine {
     /// A machine with a new disk that is switched off. Panics on a host that cannot run machines.
-    pub fn new(release: Release) -> Self {
+    fn new(release: Release, with_rsgen: bool) -> Self {
         check_host().unwrap_or_else(|why| panic!("{why}"));
-        let lower = release.root();
+        let lower = layers::below(release, with_rsgen);
         let room = machines_dir().join("room");
         fs::create_dir_all(&room).expect("an empty folder to mount on");
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -67,15 +68,14 @@ impl Machine {
 
     /// A booted machine without rsgen.
     pub fn boot(release: Release) -> Self {
-        let mut machine = Self::new(release);
+        let mut machine = Self::new(release, false);
         machine.power_on(None);
         machine
     }
 
     /// A booted machine on which `make install` has installed rsgen.
     pub fn with_rsgen(release: Release) -> Self {
-        let mut machine = Self::new(release);
-        machine.install_rsgen();
+        let mut machine = Self::new(release, true);
         machine.power_on(None);
         machine
     }
@@ -113,8 +113,11 @@ impl Machine {
             panic!("systemd-nspawn failed: {}", self.boot_messages());
         };
         self.console.init = init;
+        let private = self.path_from_outside("/run/systemd/private");
+        wait_until(BOOT, "PID 1 of the machine to answer", || private.exists());
         wait_until(BOOT, "the machine to be up", || {
-            let state = self.console.run(&["systemctl", "is-system-running"], None);
+            let wait = ["systemctl", "is-system-running", "--wait"];
+            let state = self.console.run(&wait, None);
             matches!(state.text(), "running" | "degraded")
         });
         self.console.transcript.lock().expect("transcript").clear();
@@ -135,25 +138,6 @@ impl Machine {
     pub fn power_cycle(&mut self, how: PowerLoss) {
         self.power_off(how);
         self.power_on(None);
-    }
-
-    /// Installs the programs that cargo has built, by `make install`; before [`Machine::power_on`] or after it.
-    pub fn install_rsgen(&self) {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .nth(2)
-            .expect("the source");
-        let installed = Command::new("make")
-            .args(["--silent", "install", "PREFIX=/usr"])
-            .arg(format!("BUILD={}", build_dir().display()))
-            .arg(format!("DESTDIR={}", self.keeper.path("merged").display()))
-            .current_dir(source)
-            .output()
-            .expect("`make` starts");
-        assert!(
-            installed.status.success(),
-            "`make install` failed: {installed:?}"
-        );
     }
 
     /// Runs a command as root and waits for its end. A process that the command leaves behind must not keep its output open:
