@@ -5,7 +5,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-const STEP: Duration = Duration::from_millis(10);
+/// The pause between two looks. A look is often a command in a machine, which costs more than the pause, so the pauses of a long
+/// wait are longer.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(100);
+/// A pause is this part of the time that has been waited.
+const PART: u32 = 16;
 
 /// Waits until `probe` is true; panics with the text `what` when that takes longer than `limit`.
 #[track_caller]
@@ -25,7 +30,7 @@ pub fn wait_for<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Optio
             start.elapsed() < limit,
             "gave up after {limit:?} waiting for {what}"
         );
-        nap(STEP);
+        nap((start.elapsed() / PART).clamp(SHORTEST, LONGEST));
     }
 }
 
