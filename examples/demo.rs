@@ -158,7 +158,10 @@ impl Demo {
     }
 
     fn start_load(&self) -> Load {
-        Load::start(&self.machine, &Traffic::on_port(3000, CLIENTS))
+        Load::start(
+            &self.machine,
+            &Traffic::on_port(3000, CLIENTS).pause(Duration::ZERO),
+        )
     }
 
     fn count(&mut self, load: Load) -> Report {

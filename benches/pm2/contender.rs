@@ -103,7 +103,9 @@ impl Contender {
         keep_alive: bool,
         time: Duration,
     ) -> Report {
-        let traffic = Traffic::on_port(self.port, clients).path("/0");
+        let traffic = Traffic::on_port(self.port, clients)
+            .path("/0")
+            .pause(Duration::ZERO);
         let traffic = if keep_alive {
             traffic.keep_alive()
         } else {

@@ -114,7 +114,9 @@ fn reloads(machine: &Machine, contenders: &[Contender]) {
     let mut rows = Vec::new();
     for contender in contenders.iter().filter(|c| c.kind != Kind::Bare) {
         for (clients, keep_alive) in [("per request", false), ("keep-alive", true)] {
-            let traffic = Traffic::on_port(contender.port, CLIENTS).path("/20");
+            let traffic = Traffic::on_port(contender.port, CLIENTS)
+                .path("/20")
+                .pause(Duration::ZERO);
             let traffic = if keep_alive {
                 traffic.keep_alive()
             } else {

@@ -28,6 +28,10 @@ pub use report::{Lost, Report};
 use http::Client;
 use report::Tally;
 
+/// How long a client pauses unless it is told otherwise: ten clients send about one request each millisecond. Without a pause
+/// the traffic would take every processor from the machine that is tested.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// The kind and the amount of traffic.
 #[derive(Debug, Clone)]
 pub struct Traffic {
@@ -40,7 +44,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Clients that request `/` at a port of the machine without a pause, each request on a connection of its own.
+    /// Clients that request `/` at a port of the machine, each request on a connection of its own.
     pub fn on_port(port: u16, clients: usize) -> Self {
         Self::on_address(([127, 0, 0, 1], port).into(), clients)
     }
@@ -51,7 +55,7 @@ impl Traffic {
         Self {
             request,
             clients,
-            pause: Duration::ZERO,
+            pause: PAUSE,
         }
     }
 
@@ -61,7 +65,7 @@ impl Traffic {
         Self {
             request,
             clients,
-            pause: Duration::ZERO,
+            pause: PAUSE,
         }
     }
 
@@ -93,7 +97,7 @@ impl Traffic {
         self
     }
 
-    /// Lets each client pause between requests.
+    /// Lets each client pause for this time between requests; zero is no pause.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;

@@ -82,7 +82,7 @@ fn ends(options: &Options) -> impl Fn() -> bool + use<> {
 
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut traffic = Traffic::on_port(3000, 20);
+        let mut traffic = Traffic::on_port(3000, 20).pause(Duration::ZERO);
         let (mut seconds, mut until_file) = (None, None);
         while let Some(word) = words.next() {
             if word == "--keep-alive" {
