@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use testbed::{Machine, wait_until};
 
-/// A deadline for whatever happens soon, even on a busy host.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// A deadline for whatever happens soon, even on a host that is busy with much else.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// The ecosystem file of a spec.
 pub(crate) const ECOSYSTEM: &str = "/srv/web/ecosystem.toml";
@@ -71,20 +71,29 @@ pub(crate) fn instances(machine: &Machine) -> Vec<String> {
     found
 }
 
-/// Asserts that exactly `count` instances are active, and that no unit has failed.
+/// Waits until exactly `count` instances are active, and no unit has failed.
 pub(crate) fn assert_exactly(machine: &Machine, count: u32) {
     let wanted: Vec<String> = (0..count)
         .map(|i| format!("web@{i}.service active"))
         .collect();
-    wait_until(SOON, "the instances to settle", || {
+    wait_until(SOON, &format!("{wanted:?} and no others"), || {
         instances(machine) == wanted
     });
-    assert_eq!(
-        machine
-            .systemctl(&["--failed", "--plain", "--no-legend"])
-            .text(),
-        ""
-    );
+    wait_until_empty(machine, &["--failed", "--plain", "--no-legend"]);
+}
+
+/// Waits until `systemctl …` lists nothing. A unit that has ended, or whose files are gone, is forgotten a moment later.
+pub(crate) fn wait_until_empty(machine: &Machine, list: &[&str]) {
+    wait_until(SOON, &format!("an empty list of {list:?}"), || {
+        machine.systemctl(list).text().is_empty()
+    });
+}
+
+/// Waits until nothing listens on port 3000.
+pub(crate) fn wait_closed(machine: &Machine) {
+    wait_until(SOON, "the port to be closed", || {
+        listener(machine).is_none()
+    });
 }
 
 /// The inode of the listener on port 3000; `None` when the port is closed.

@@ -52,8 +52,8 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
         "{}",
         json.stdout
     );
-    assert_eq!(machine.state("web.service"), "active");
-    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    machine.wait_state("web.service", "active", SOON);
+    let journal = machine.journalctl(&["-t", "web", "-o", "cat"]).ok();
     assert!(
         journal
             .stdout
@@ -84,7 +84,7 @@ pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
 
     deploy(machine, "graceful.js", ONLY_ONE, "const http");
     machine.run(&["rsgen", "reset", "web@1"]).ok();
-    assert_eq!(machine.state("web@1.service"), "inactive");
+    machine.wait_state("web@1.service", "inactive", SOON);
     let begun = machine.systemctl(&["start", "web@1.service"]).ok();
     assert!(begun.took < Duration::from_secs(10), "{:?}", begun.took);
     assert_exactly(machine, 2);
@@ -106,7 +106,7 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_
         .exits(1);
     assert!(told.stderr.contains("web.service"), "{told:?}");
     machine.systemctl(&["start", "web"]).exits(1);
-    assert_eq!(machine.state("web.service"), "failed");
+    machine.wait_state("web.service", "failed", SOON);
     assert_eq!(
         machine.run(&["systemctl", "is-system-running"]).text(),
         "degraded"
@@ -131,9 +131,7 @@ pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mu
     wait_until(SOON, "the cluster unit to fail", || {
         machine.state("web.service") == "failed"
     });
-    let journal = machine
-        .run(&["journalctl", "-u", "web.service", "-o", "cat"])
-        .ok();
+    let journal = machine.journalctl(&["-u", "web.service", "-o", "cat"]).ok();
     assert!(
         journal
             .stdout
@@ -165,9 +163,9 @@ pub(crate) fn what_systemd_cannot_execute_is_not_tried_again(machine: &mut Machi
     install(machine, "graceful.js", "2", "");
     machine.run(&["mv", "/srv/web", "/srv/elsewhere"]).ok();
     machine.systemctl(&["restart", "web"]).exits(1);
-    assert_eq!(machine.state("web@0.service"), "failed");
+    machine.wait_state("web@0.service", "failed", SOON);
     assert_eq!(machine.property("web@0.service", "NRestarts"), "0");
-    assert_eq!(machine.state("web.service"), "failed");
+    machine.wait_state("web.service", "failed", SOON);
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(
         list.stdout.contains("errored") && list.stdout.contains("200"),

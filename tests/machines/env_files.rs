@@ -52,7 +52,7 @@ pub(crate) fn are_known_as_systemd_knows_them(machine: &mut Machine) {
     machine.write("/root/ask.py", ASK);
     machine.sh("cd /root && python3 ask.py").ok();
     // The reason why such names are refused: systemd ignores them, and logs their values.
-    let journal = machine.sh("journalctl --sync; journalctl -q -o cat").ok();
+    let journal = machine.journalctl(&["-q", "-o", "cat"]).ok();
     journal.says("1A=hush").says("A-B=hush");
 }
 
@@ -201,12 +201,13 @@ pub(crate) fn show_the_program_nothing_that_only_root_may_read(machine: &mut Mac
     ] {
         machine.run(&["ln", "-sfn", target, "/srv/web/.env"]).ok();
         machine.run(&["systemctl", "restart", "web@0.service"]);
-        let journal = machine.journal("web@0.service");
-        let last = journal.lines().rev().find(|l| l.contains("cannot be read"));
-        let last = last.unwrap_or_else(|| panic!("{target}: {journal}"));
-        assert!(why.split('|').any(|w| last.contains(w)), "{target}: {last}");
+        wait_until(SOON, &format!("{why} of {target}"), || {
+            let journal = machine.journal("web@0.service");
+            let last = journal.lines().rev().find(|l| l.contains("cannot be read"));
+            last.is_some_and(|last| why.split('|').any(|w| last.contains(w)))
+        });
     }
-    let journal = machine.sh("journalctl --sync; journalctl -q -o cat").ok();
+    let journal = machine.journalctl(&["-q", "-o", "cat"]).ok();
     assert!(!journal.stdout.contains("hush"));
 }
 

@@ -150,9 +150,7 @@ pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
     machine.write("/etc/systemd/system/web.service.d/try.conf", drop_in);
     machine.systemctl(&["daemon-reload"]).ok();
     machine.systemctl(&["restart", "web"]).ok();
-    let said = machine
-        .run(&["journalctl", "-u", "web.service", "-o", "cat"])
-        .ok();
+    let said = machine.journalctl(&["-u", "web.service", "-o", "cat"]).ok();
     let wrote: Vec<&str> = said
         .text()
         .lines()

@@ -12,8 +12,8 @@ const NOTICED: &str = "/srv/noticed";
 /// The number of PIDs, of which the kernel does not use the first 300 again. The app and the stranger use nearly all others,
 /// so that a free PID is used again at once.
 const NUMBERS: u32 = 800;
-/// A stop that takes less than this has not waited for the time-out of the drain.
-const SHORT: Duration = Duration::from_secs(10);
+/// A stop that takes less than this has not waited for the time-out of the drain, which is 40 s.
+const SHORT: Duration = Duration::from_secs(30);
 
 fn write_ecosystem(machine: &Machine, lines: &str) {
     let user = "user = \"nobody\"\ninstances = 1\nsettle = 0\n";
@@ -115,7 +115,8 @@ pub(crate) fn a_socket_that_others_share_is_never_made_unreachable(machine: &mut
     wait_until(SOON, "the other service", || machine.get(4000).is_ok());
     let install = |how| {
         let lines = "name = \"web\"\nscript = \"hold\"\nlisten = \"0.0.0.0:3000\"";
-        write_ecosystem(machine, &format!("{lines}\nargs = [\"{how}\", \"3000\"]"));
+        let more = format!("args = [\"{how}\", \"3000\"]\ndrain_timeout = \"40s\"");
+        write_ecosystem(machine, &format!("{lines}\n{more}"));
         machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     };
     let restart = |how| {

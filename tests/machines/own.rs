@@ -17,7 +17,7 @@ fn install(machine: &Machine) {
 /// Ends the program by a signal, waits until it runs again, and returns what systemd has logged about the end.
 fn ends(machine: &Machine, signal: &str) -> String {
     let before = machine.main_pid(UNIT);
-    machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
+    machine.clear_journal();
     machine
         .systemctl(&["kill", "--signal", signal, "--kill-whom=main", UNIT])
         .ok();

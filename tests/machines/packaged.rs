@@ -3,7 +3,7 @@
 use testbed::packages::source;
 use testbed::{Load, Machine, Traffic, wait_until};
 
-use crate::cluster::SOON;
+use crate::cluster::{SOON, wait_until_empty};
 use crate::packages::with_deb;
 
 /// Builds one of the examples in two versions, on the machine, as its script says.
@@ -62,10 +62,8 @@ fn a_version_that_crashes_is_refused(machine: &Machine) {
 fn purge(machine: &Machine, package: &str) {
     machine.run(&["dpkg", "--purge", package]).ok();
     machine.systemctl(&["daemon-reload"]).ok();
-    let units = machine
-        .systemctl(&["list-units", "--all", "--plain", "--no-legend", "hello-*"])
-        .ok();
-    assert_eq!(units.text(), "");
+    let units = ["list-units", "--all", "--plain", "--no-legend", "hello-*"];
+    wait_until_empty(machine, &units);
     let known = machine.systemctl(&["list-unit-files", "--no-legend", "hello-*"]);
     assert_eq!(known.text(), "");
     assert_eq!(

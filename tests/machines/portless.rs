@@ -23,8 +23,7 @@ fn sockets(machine: &Machine) -> String {
 
 /// How often a process has begun a job, and how often it has ended one.
 fn jobs(machine: &Machine, pid: u32) -> (usize, usize) {
-    machine.run(&["journalctl", "--sync"]).ok();
-    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    let journal = machine.journalctl(&["-t", "web", "-o", "cat"]).ok();
     let count = |word: &str| {
         let start = format!("{word} job of ");
         let by = format!(" by {pid},");
@@ -141,7 +140,7 @@ pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine
     let enabled = machine.run(&["systemctl", "is-enabled", "web.socket"]);
     assert_eq!(enabled.text(), "enabled");
     machine.run(&["rsgen", "reload", "web"]).ok();
-    assert!(machine.get(3000).is_ok());
+    wait_until(SOON, "an answer", || machine.get(3000).is_ok());
 }
 
 pub(crate) fn a_node_program_says_when_it_is_ready_and_is_told_to_shut_down(machine: &mut Machine) {
@@ -154,8 +153,7 @@ pub(crate) fn a_node_program_says_when_it_is_ready_and_is_told_to_shut_down(mach
     assert!(told.stdout.contains("done: 2 of 2 replaced"), "{told:?}");
     assert!(pids(machine, 2).iter().all(|pid| !before.contains(pid)));
     machine.run(&["rsgen", "stop", "web"]).ok();
-    machine.run(&["journalctl", "--sync"]).ok();
-    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    let journal = machine.journalctl(&["-t", "web", "-o", "cat"]).ok();
     let said: Vec<&str> = journal
         .stdout
         .lines()

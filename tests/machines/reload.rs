@@ -93,9 +93,7 @@ pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &m
         assert_exactly(machine, 4);
         deploy(machine, "graceful.js", &format!("{bad}\n"), "");
     }
-    let journal = machine
-        .run(&["journalctl", "-u", "web.service", "-o", "cat"])
-        .ok();
+    let journal = machine.journalctl(&["-u", "web.service", "-o", "cat"]).ok();
     assert!(
         journal.stdout.contains("a bug in the new version"),
         "{}",

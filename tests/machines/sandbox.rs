@@ -131,11 +131,12 @@ fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
     let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\n\
                max_restarts = 2\nlisten_timeout = \"5s\"\ndrain_timeout = \"2s\"\n";
     machine.write(ECOSYSTEM, &format!("{app}{}", own_table(&row.directives)));
-    machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
+    machine.clear_journal();
     let install = machine.run(&["rsgen", "install", ECOSYSTEM]);
     let journal = || {
-        let lines =
-            machine.sh("journalctl -q -o cat -t web -t python3 | grep -v serving | sort -u");
+        let lines = machine.sh(
+            "journalctl --sync; journalctl -q -o cat -t web -t python3 | grep -v serving | sort -u",
+        );
         lines.text().to_owned()
     };
     match &row.words {
@@ -236,7 +237,7 @@ fn starts(machine: &Machine, does: &str, word: &str, needs: &[String]) -> bool {
     };
     let lines = format!("{user}sandbox = {word:?}\n{}", own_table(needs));
     machine.write(ECOSYSTEM, &format!("{app}{lines}"));
-    machine.sh("journalctl --rotate -q; journalctl --vacuum-time=1us -q");
+    machine.clear_journal();
     let install = machine.run(&["rsgen", "install", ECOSYSTEM]);
     let is_well = install.status == 0 && machine.get(3000).is_ok();
     machine.run(&["rsgen", "uninstall", "web"]);

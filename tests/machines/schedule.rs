@@ -2,11 +2,14 @@
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, pids, write_ecosystem};
+use crate::cluster::{
+    ECOSYSTEM, SOON, assert_exactly, install, pids, wait_until_empty, write_ecosystem,
+};
+
+const TIMERS: &[&str] = &["list-timers", "--all", "--no-legend", "web*"];
 
 fn timers(machine: &Machine) -> String {
-    let list = machine.systemctl(&["list-timers", "--all", "--no-legend", "web*"]);
-    list.ok().text().to_owned()
+    machine.systemctl(TIMERS).ok().text().to_owned()
 }
 
 pub(crate) fn an_app_is_reloaded_at_set_times_and_loses_nothing(machine: &mut Machine) {
@@ -47,7 +50,7 @@ pub(crate) fn an_app_is_reloaded_at_set_times_and_loses_nothing(machine: &mut Ma
     machine
         .systemctl(&["start", "rsgen-reload@web.service"])
         .ok();
-    assert_eq!(machine.state("web.service"), "inactive");
+    machine.wait_state("web.service", "inactive", SOON);
     machine.power_cycle(PowerLoss::Clean);
     assert_exactly(machine, 2);
     assert!(timers(machine).contains("rsgen-reload@web.service"));
@@ -79,14 +82,14 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
 
     machine.write(file, &without);
     machine.run(&["rsgen", "install", file]).ok();
-    assert_eq!(timers(machine), "");
+    wait_until_empty(machine, TIMERS);
     let left =
         machine.sh("find /etc/systemd /run/systemd -name '*web.timer' -o -name 'rsgen-reload*'");
     assert_eq!(left.text(), "");
     machine.write(file, &with);
     machine.run(&["rsgen", "install", file]).ok();
     machine.run(&["rsgen", "uninstall", "web"]).ok();
-    assert_eq!(timers(machine), "");
+    wait_until_empty(machine, TIMERS);
     machine.run(&stamp).exits(1);
 
     // systemd knows what no parser of ours does.
@@ -107,8 +110,7 @@ fn write_job(machine: &Machine, more: &str) {
 
 /// The lines that the programs of the job have written.
 fn written(machine: &Machine) -> Vec<String> {
-    machine.run(&["journalctl", "--sync"]).ok();
-    let journal = machine.run(&["journalctl", "-t", "web", "-o", "cat"]).ok();
+    let journal = machine.journalctl(&["-t", "web", "-o", "cat"]).ok();
     let lines = journal.stdout.lines();
     let of_program = |line: &&str| line.starts_with("began ") || line.starts_with("ended ");
     lines.filter(of_program).map(str::to_owned).collect()
@@ -167,14 +169,14 @@ pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut M
     }
     machine.write("/srv/web/status", "0");
     machine.systemctl(&["start", "web"]).ok();
-    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
+    wait_until_empty(machine, &["--failed", "--no-legend"]);
 
     machine.write("/srv/web/seconds", "60");
     machine.run(&["rsgen", "start", "web"]).exits(1);
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(list.stdout.contains("timed out"), "{list:?}");
     machine.run(&["rsgen", "uninstall", "web"]).ok();
-    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
+    wait_until_empty(machine, &["--failed", "--no-legend"]);
 }
 
 pub(crate) fn a_job_has_one_run_at_a_time_until_it_is_stopped(machine: &mut Machine) {
@@ -196,7 +198,7 @@ pub(crate) fn a_job_has_one_run_at_a_time_until_it_is_stopped(machine: &mut Mach
     });
     machine.run(&["rsgen", "stop", "web"]).ok();
     assert_eq!(crate::cluster::instances(machine), Vec::<String>::new());
-    assert_eq!(machine.systemctl(&["--failed", "--no-legend"]).text(), "");
+    wait_until_empty(machine, &["--failed", "--no-legend"]);
     machine.run(&["rsgen", "list"]).ok().says("stopped");
 
     machine.power_cycle(PowerLoss::Clean);
@@ -205,7 +207,7 @@ pub(crate) fn a_job_has_one_run_at_a_time_until_it_is_stopped(machine: &mut Mach
         written(machine).len() > before
     });
     machine.run(&["rsgen", "uninstall", "web"]).ok();
-    assert_eq!(timers(machine), "");
+    wait_until_empty(machine, TIMERS);
     let left = machine.sh("find /etc/systemd /run/rsgen -name '*web*'");
     assert_eq!(left.text(), "");
 }
@@ -221,15 +223,17 @@ pub(crate) fn an_app_that_lasts_becomes_a_job_and_a_job_an_app_that_lasts(machin
     machine.run(&["rsgen", "reload", ECOSYSTEM]).exits(1);
     assert_exactly(machine, 1);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    assert_eq!(crate::cluster::instances(machine), Vec::<String>::new());
+    wait_until(SOON, "the instances to be gone", || {
+        crate::cluster::instances(machine).is_empty()
+    });
     let wanted = machine.sh("find /etc/systemd -path '*wants*' -name '*web*' -printf '%f\\n'");
     assert_eq!(wanted.text(), "web.timer");
     machine.systemctl(&["start", "web.service"]).ok();
-    assert_eq!(machine.state("web.service"), "inactive");
+    machine.wait_state("web.service", "inactive", SOON);
 
     machine.write(ECOSYSTEM, last);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_exactly(machine, 1);
-    assert_eq!(timers(machine), "");
+    wait_until_empty(machine, TIMERS);
     machine.run(&["rsgen", "reload", "web"]).ok();
 }

@@ -30,14 +30,7 @@ fn assert_harmless(output: &Output) {
 /// Everything that the cluster unit has written to the journal, with the priority of each line.
 fn journal_of_the_cluster(machine: &Machine) -> Output {
     let fields = "--output-fields=MESSAGE,PRIORITY";
-    let json = machine.run(&[
-        "journalctl",
-        "-a",
-        "-o",
-        "json",
-        fields,
-        "_SYSTEMD_UNIT=web.service",
-    ]);
+    let json = machine.journalctl(&["-a", "-o", "json", fields, "_SYSTEMD_UNIT=web.service"]);
     json.ok()
 }
 
@@ -218,7 +211,7 @@ fn pretend(machine: &Machine, number: u32) {
 
 fn has_forged(machine: &Machine, invocation: &str) -> bool {
     let forged = format!("_SYSTEMD_INVOCATION_ID={invocation}");
-    let words = machine.run(&["journalctl", "-o", "cat", &forged, "_UID=1500"]);
+    let words = machine.journalctl(&["-o", "cat", &forged, "_UID=1500"]);
     words.stdout.contains("words of a pretender")
 }
 
@@ -236,9 +229,7 @@ pub(crate) fn a_users_unit_of_the_same_name_has_no_say_in_a_start(machine: &mut 
     told.says(RUDE);
     let fields = "--output-fields=_SYSTEMD_UNIT";
     let of_user = "_SYSTEMD_USER_UNIT=web@0.service";
-    let carried = machine
-        .run(&["journalctl", "-o", "json", fields, of_user])
-        .ok();
+    let carried = machine.journalctl(&["-o", "json", fields, of_user]).ok();
     let is_told_apart = |line: &str| line.contains("\"_SYSTEMD_UNIT\":\"user@1500.service\"");
     assert!(carried.text().lines().all(is_told_apart), "{carried}");
     assert!(!carried.text().is_empty());
@@ -257,9 +248,7 @@ pub(crate) fn a_forged_invocation_has_no_say_in_a_reload(machine: &mut Machine) 
         !canary.is_empty()
     });
     assert_harmless(&reload.wait().exits(1));
-    wait_until(Duration::from_secs(5), "the forged words", || {
-        has_forged(machine, &canary)
-    });
+    wait_until(SOON, "the forged words", || has_forged(machine, &canary));
     let said = journal_of_the_cluster(machine);
     assert!(!said.stdout.contains("pretender"), "{said}");
     assert!(said.stdout.contains("backwards"), "{said}");

@@ -58,11 +58,10 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     loses_nothing(machine, "plain.js", "listen = 3000");
     run(machine, "rsgen --user list").ok().says("online");
     run(machine, "rsgen --user uninstall web").ok();
-    let left = run(
-        machine,
-        "systemctl --user list-units --all --plain --no-legend 'web*'",
-    );
-    assert_eq!(left.text(), "");
+    let left = "systemctl --user list-units --all --plain --no-legend 'web*'";
+    wait_until(SOON, "no unit to be left", || {
+        run(machine, left).text().is_empty()
+    });
 }
 
 /// Here the drain runs in the sandbox of the unit, and has to reach systemd from there.
@@ -86,6 +85,7 @@ pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
     });
     let list = run(machine, "rsgen --user list").ok();
     list.says("`/home/worker/web.env`, a file of `env_file`, is missing");
+    machine.run(&["journalctl", "--sync"]).ok();
     let journal = run(machine, "journalctl --user -t web -o cat").ok();
     assert!(!journal.text().contains("drain"), "{}", journal.text());
 }
@@ -127,7 +127,9 @@ pub(crate) fn under_yama_the_helper_drains(machine: &mut Machine) {
     loses_nothing(machine, "plain.js", "listen = 3000");
     loses_nothing(machine, "jail.py", "listen = 3000\nhandover = \"fds\"");
     run(machine, "rsgen --user uninstall web").ok();
-    assert!(workers(machine, true).is_empty() && workers(machine, false).is_empty());
+    wait_until(SOON, "no worker to be left", || {
+        workers(machine, true).is_empty() && workers(machine, false).is_empty()
+    });
 }
 
 pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
@@ -169,9 +171,8 @@ pub(crate) fn schedules_are_kept(machine: &mut Machine) {
     run(machine, "rsgen --user start web").ok();
     run(machine, "rsgen --user list").ok().says("done");
     run(machine, "rsgen --user uninstall web").ok();
-    let left = run(
-        machine,
-        "systemctl --user list-timers --all --no-legend 'web*'",
-    );
-    assert_eq!(left.text(), "");
+    let left = "systemctl --user list-timers --all --no-legend 'web*'";
+    wait_until(SOON, "no timer to be left", || {
+        run(machine, left).text().is_empty()
+    });
 }

@@ -9,7 +9,7 @@ const UNIT: &str = "web:watch.service";
 const WATCHED: &str = "settle = 0\nwatch = true\nwatch_delay = \"100ms\"";
 
 fn wait_for_words(machine: &Machine, words: &str) {
-    wait_until(SOON, words, || machine.journal(UNIT).contains(words));
+    machine.wait_journal(UNIT, words, SOON);
 }
 
 fn wait_for_others(machine: &Machine, before: &[u32]) {
@@ -77,20 +77,20 @@ pub(crate) fn its_unit_comes_and_goes_with_the_app(machine: &mut Machine) {
         "{}",
         command.text()
     );
-    assert_eq!(machine.state(UNIT), "active");
+    machine.wait_state(UNIT, "active", SOON);
 
     write_ecosystem(machine, "graceful.js", "2", "settle = 0");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    assert_eq!(machine.state(UNIT), "inactive");
+    machine.wait_state(UNIT, "inactive", SOON);
     let left = machine
-        .sh("find /etc/systemd /run/systemd/generator -name '*:watch*'")
+        .sh("find /etc/systemd /run/systemd -name '*:watch*'")
         .ok();
     assert_eq!(left.text(), "");
     assert_eq!(machine.main_pid(UNIT), 0);
 
     write_ecosystem(machine, "graceful.js", "2", WATCHED);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    assert_eq!(machine.state(UNIT), "active");
+    machine.wait_state(UNIT, "active", SOON);
     machine.run(&["rsgen", "uninstall", "web"]).ok();
     wait_until(SOON, "the unit to be gone", || {
         machine.state(UNIT) == "inactive"

@@ -89,7 +89,7 @@ pub(crate) fn threads_below_a_users_systemd_lose_nothing(machine: &mut Machine) 
 }
 
 fn of_the_user(machine: &Machine) -> String {
-    let journal = machine.run(&["journalctl", "-b", "-o", "cat", "-t", "web"]);
+    let journal = machine.journalctl(&["-b", "-o", "cat", "-t", "web"]);
     journal.ok().stdout
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::machine::Machine;
 use crate::output::Output;
-use crate::poll::wait_until;
+use crate::poll::{wait_for, wait_until};
 
 impl Machine {
     /// Runs `systemctl …`.
@@ -39,11 +39,34 @@ impl Machine {
         });
     }
 
+    /// Runs `journalctl …`. journald first stores what has been sent to it, also where it is behind on a busy host.
+    pub fn journalctl(&self, arguments: &[&str]) -> Output {
+        let script = "journalctl --sync; exec journalctl \"$@\"";
+        let mut argv = vec!["sh", "-c", script, "journalctl"];
+        argv.extend(arguments);
+        self.run(&argv)
+    }
+
+    /// Removes what the journal has so far.
+    pub fn clear_journal(&self) {
+        self.journalctl(&["-q", "--rotate", "--vacuum-time=1us"])
+            .ok();
+    }
+
     /// The messages of a unit since the boot, without time and name.
     pub fn journal(&self, unit: &str) -> String {
-        self.run(&["journalctl", "-b", "-o", "cat", "-u", unit])
+        self.journalctl(&["-b", "-o", "cat", "-u", unit])
             .ok()
             .stdout
+    }
+
+    /// Waits until a unit has written these words since the boot; returns its messages.
+    #[track_caller]
+    pub fn wait_journal(&self, unit: &str, words: &str, limit: Duration) -> String {
+        wait_for(limit, &format!("`{unit}` to write `{words}`"), || {
+            let journal = self.journal(unit);
+            journal.contains(words).then_some(journal)
+        })
     }
 
     /// The major version of the running systemd.

@@ -12,7 +12,7 @@ use systemd::{Instead, Removed, STRANGER, SYSTEMD, Shared, THE_JOB};
 
 const UNIT: &str = "web@0.service";
 /// A deadline that is long enough on a busy machine.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(90);
 
 fn start(bus: &mut Bus) -> Job {
     bus.queue(Verb::Start, UNIT).unwrap()
