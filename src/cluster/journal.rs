@@ -21,6 +21,9 @@ const JOURNALCTL: &str = "/usr/bin/journalctl";
 const BYTES: usize = 16 << 20;
 /// Each call of journalctl may take so long.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For so long journald is asked again by a user who may not tell it to store what it was sent.
+const LATE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The first and the last lines that one run of a unit wrote; where it wrote none, why systemd could not run it. None without
 /// a journal.
@@ -28,7 +31,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     if invocation.is_empty() {
         return Vec::new();
     }
-    // What was written a moment ago may be on its way still; without the right to sync it is late.
+    // What was written a moment ago may be on its way still.
     let sync = ["--sync", "--quiet"].map(str::to_owned);
     read(JOURNALCTL, &sync, PATIENCE, extent, Part::Whole);
     let matches = matches(scope, unit, invocation);
@@ -41,7 +44,13 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
         read(JOURNALCTL, &arguments, PATIENCE, extent, part)
     };
     // A line beyond those that are shown tells whether there are more.
-    let end = ask(Some(format!("--lines={}", extent.most() + 1)), Part::Whole);
+    let last = || ask(Some(format!("--lines={}", extent.most() + 1)), Part::Whole);
+    let mut end = last();
+    let deadline = Instant::now() + LATE;
+    while scope == Scope::User && end.seen() == 0 && Instant::now() < deadline {
+        std::thread::sleep(PAUSE);
+        end = last();
+    }
     if end.seen() <= extent.most() {
         let lines = end.end();
         return if lines.is_empty() {
