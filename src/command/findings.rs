@@ -118,13 +118,13 @@ impl Findings {
         let is_other_family =
             |l: &Listen| ip(l).map(|ip| ip.is_ipv4()) != ip(&listen).map(|ip| ip.is_ipv4());
         // One socket for each family, of which that of IPv6 leaves IPv4 alone: the unit says so by itself.
-        let covers =
-            |l: &Listen| l.collides(&listen) && !(is_other_family(l) && is_split(l, &listen));
+        let leaves_alone = |l: &Listen| is_other_family(l) && is_split(l, &listen);
+        let is_wider = |l: &Listen| is_wide(&listen) && !is_wide(l) && !is_other_family(l);
+        let covers = |l: &Listen| l.collides(&listen) && !leaves_alone(l) && !is_wider(l);
         if self.listen.iter().any(covers) {
             return None;
         }
-        self.listen
-            .retain(|l| !(is_wide(&listen) && listen.collides(l) && !is_other_family(l)));
+        self.listen.retain(|l| !(listen.collides(l) && is_wider(l)));
         let note = (socket.only_ipv6 && is_wide(&listen) && socket.transport == Transport::Tcp)
             .then(|| {
                 format!(
@@ -241,5 +241,39 @@ mod tests {
             .map(|port| tcp(&format!("127.0.0.1:{port}")))
             .collect();
         assert_eq!(judge(&many, false), Err(Unclear::TooMany));
+    }
+
+    #[test]
+    fn an_address_that_another_covers_is_left_out() {
+        for (bound, expected) in [
+            (&["0.0.0.0:1", "0.0.0.0:1"][..], &["0.0.0.0:1"][..]),
+            (&["[::]:1", "127.0.0.1:1"], &["[::]:1"]),
+            (&["127.0.0.1:1", "0.0.0.0:1"], &["0.0.0.0:1"]),
+            (&["127.0.0.1:1", "0.0.0.0:2"], &["127.0.0.1:1", "0.0.0.0:2"]),
+        ] {
+            let found: Vec<Found> = bound.iter().map(|address| tcp(address)).collect();
+            assert_eq!(of(&found), expected, "{bound:?}");
+        }
+        let most: Vec<Found> = (1..=16)
+            .map(|port| tcp(&format!("127.0.0.1:{port}")))
+            .collect();
+        assert_eq!(of(&most).len(), 16);
+    }
+
+    #[test]
+    fn an_address_for_ipv6_alone_is_told() {
+        let is_told = |found: Found| !judge(&[found], false).unwrap().notes.is_empty();
+        let only = |address| Found {
+            only_ipv6: true,
+            ..tcp(address)
+        };
+        assert!(is_told(only("[::]:1")));
+        assert!(!is_told(only("[::1]:1")) && !is_told(tcp("[::]:1")));
+        let datagrams = Found {
+            transport: Transport::Udp,
+            listens: false,
+            ..only("[::]:1")
+        };
+        assert!(!is_told(datagrams));
     }
 }

@@ -186,4 +186,53 @@ mod tests {
         write(&held, &output, "x").unwrap();
         assert!(moved.join("ecosystem.toml").exists() && !other.join("ecosystem.toml").exists());
     }
+
+    #[test]
+    fn a_script_below_the_folder_of_the_file_is_relative_to_it() {
+        let at = tempfile::tempdir().unwrap();
+        let script = at.path().join("a.js");
+        std::fs::write(&script, "").unwrap();
+        let script = script.to_str().unwrap();
+        let text = |folder: &Path, command: &[&str], account: Option<&str>| {
+            let init = Init {
+                output: "x".into(),
+                name: None,
+                account: account.map(str::to_owned),
+                command: command.iter().map(|&word| word.to_owned()).collect(),
+            };
+            init.text(folder).unwrap()
+        };
+        let below = text(at.path(), &[script, "-p", "1"], Some("www"));
+        let expected = "[[apps]]\nuser = \"www\"\nscript = \"a.js\"\nargs = [\"-p\", \"1\"]\n";
+        assert_eq!(below, expected);
+        let beside = text(Path::new("/nowhere"), &[script], None);
+        assert_eq!(beside, format!("[[apps]]\nscript = \"{script}\"\n"));
+        let gone = format!("{script}x");
+        for folder in [at.path(), Path::new("/nowhere")] {
+            let named = text(folder, &[&gone], None);
+            assert_eq!(named, format!("[[apps]]\nscript = \"{gone}\"\n"));
+        }
+        assert_eq!(
+            text(at.path(), &["npm"], None),
+            "[[apps]]\nscript = \"npm\"\n"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_replaced() {
+        let at = tempfile::tempdir().unwrap();
+        let output = at.path().join("ecosystem.toml");
+        assert!(refuse_to_replace(&output).is_ok());
+        std::fs::write(&output, "mine").unwrap();
+        let held = Folder::of(&output).unwrap();
+        for end in [refuse_to_replace(&output), write(&held, &output, "x")] {
+            let failure = end.unwrap_err();
+            assert!(
+                failure.message.ends_with("exists already"),
+                "{}",
+                failure.message
+            );
+        }
+        assert_eq!(std::fs::read_to_string(&output).unwrap(), "mine");
+    }
 }

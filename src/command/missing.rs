@@ -107,4 +107,10 @@ mod tests {
             "{told}"
         );
     }
+
+    #[test]
+    fn one_that_cannot_be_looked_for_is_not_called_missing() {
+        let path = format!("/{}", "x".repeat(300));
+        assert_eq!(fault(&path), None);
+    }
 }

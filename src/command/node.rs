@@ -269,3 +269,31 @@ fn find(environment: &[(OsString, OsString)], user: Option<&User>) -> Result<Pat
             .help("install it, or make the file JSON: `node -p 'JSON.stringify(require(\"./ecosystem.config.js\"))'`")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_of_a_user_comes_first() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        for version in ["v9.1.0", "v20.10.0", "v20.2.0"] {
+            std::fs::create_dir_all(at(".nvm/versions/node").join(version)).unwrap();
+        }
+        let user = User {
+            name: "web".into(),
+            group: "1000".into(),
+            home: home.path().to_str().unwrap().into(),
+            shell: "/bin/sh".into(),
+        };
+        let expected = [
+            ".nvm/versions/node/v20.10.0/bin",
+            ".nvm/versions/node/v20.2.0/bin",
+            ".nvm/versions/node/v9.1.0/bin",
+            ".volta/bin",
+            ".asdf/shims",
+        ];
+        assert_eq!(user.homes(), expected.map(at));
+    }
+}

@@ -1,9 +1,11 @@
 //! The command line on a systemd of the test.
 
+mod addresses;
 mod beside;
 mod deploy;
 mod jobs;
 mod stage;
+mod status;
 mod targets;
 
 use std::ffi::OsString;

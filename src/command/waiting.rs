@@ -161,4 +161,36 @@ mod tests {
         let waits = progress(&mut Fake::running(&["web.service"]), "web").unwrap();
         assert!(waits.contains("systemctl list-jobs"), "{waits}");
     }
+
+    #[test]
+    fn the_words_of_a_cluster_count_while_it_does_something() {
+        let mut fake = Fake::running(&["web.service"]);
+        let mut told = |active, sub: &str, words: &str| {
+            let unit = |name: &str, active| Unit {
+                name: name.into(),
+                load: "loaded".into(),
+                active,
+                sub: sub.into(),
+                result: "exit-code".into(),
+                exit_code: libc::CLD_EXITED,
+                exit_status: 1,
+                ..Unit::default()
+            };
+            fake.set(Unit {
+                status_text: words.into(),
+                ..unit("web.service", active)
+            });
+            for number in 0..NAMED {
+                let name = format!("web@{number}.service");
+                fake.set(unit(&name, ActiveState::Activating));
+            }
+            progress(&mut fake, "web").unwrap()
+        };
+        let three = "web@0: about to be started again; web@1: about to be started again; web@2: about to be started again";
+        let words = format!("replacing; {three}");
+        let sub = "auto-restart";
+        assert_eq!(told(ActiveState::Reloading, sub, "replacing"), words);
+        assert_eq!(told(ActiveState::Active, sub, "replacing"), three);
+        assert_eq!(told(ActiveState::Reloading, sub, " "), three);
+    }
 }

@@ -256,4 +256,13 @@ mod tests {
     fn an_unknown_word_is_made_visible() {
         assert!(told("rsgen a\u{1b}b").contains(r"there is no command `a\x1bb`"));
     }
+
+    #[test]
+    fn only_the_name_of_an_app_takes_the_place_of_one() {
+        let help = |line| told(line).lines().last().unwrap_or_default().to_owned();
+        assert!(help("rsgen env web").contains("Environment web@0`"));
+        for line in ["rsgen env all", "rsgen env a/b", "rsgen env"] {
+            assert!(help(line).contains("Environment APP@0`"), "{line}");
+        }
+    }
 }

@@ -197,4 +197,42 @@ mod tests {
         assert!(is("artisan queue:work --tries=3"));
         assert!(!is("celery flower") && !is("node worker.js"));
     }
+
+    #[test]
+    fn what_names_no_address_of_this_host_is_none() {
+        let found = |line: &str, env: &[(&str, &str)]| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let env: Vec<_> = env
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect();
+            of(&words, &env).map(|found| found.value.to_string().trim().to_owned())
+        };
+        for (address, expected) in [
+            ("localhost:80", Some("\"127.0.0.1:80\"")),
+            ("*:80", Some("80")),
+            ("80", Some("80")),
+            ("tcp://[::1]:80", Some("\"[::1]:80\"")),
+            ("unix:///run/x", Some("\"/run/x\"")),
+            ("unix:x", None),
+            ("127.0.0.1:0", None),
+            (":0", None),
+            ("example.org:80", None),
+        ] {
+            let line = format!("serve --bind {address}");
+            assert_eq!(found(&line, &[]).as_deref(), expected, "{address}");
+        }
+        for (port, expected) in [
+            ("1", Some("1")),
+            ("/run/x", Some("\"/run/x\"")),
+            ("0", None),
+            ("x", None),
+        ] {
+            let env = [("NITRO_PORT", port)];
+            assert_eq!(found("x", &env).as_deref(), expected, "{port}");
+        }
+        assert_eq!(found("x --uds x.sock -p", &[]), None);
+        let file = found("x --unix-socket=/run/x -p 1", &[]);
+        assert_eq!(file.as_deref(), Some("\"/run/x\""));
+    }
 }

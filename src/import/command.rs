@@ -96,4 +96,14 @@ mod tests {
             assert!(split(line).is_shells);
         }
     }
+
+    #[test]
+    fn only_a_file_behind_an_interpreter_is_its_script() {
+        for line in ["node server", "node --x=a.b server", "serve a.js", "node"] {
+            assert_eq!(split(line).interpreter, None, "{line}");
+        }
+        let odd = split("a-b=1 =2 x");
+        assert_eq!((odd.env.len(), odd.script.as_str()), (0, "a-b=1"));
+        assert_eq!(split("A_1= x").env, [("A_1".into(), String::new())]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Files for the output of an app. PM2 always writes some; here the journal takes the output where the file names none.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::draft::{Draft, Given};
 use super::value::Value;
@@ -57,9 +57,9 @@ fn file(draft: &mut Draft<'_>, given: Given<'_>, directives: &[&str]) {
 /// systemd takes no relative path.
 fn absolute(draft: &Draft<'_>, path: &str) -> String {
     let cwd = draft.text_of("cwd").unwrap_or_default();
-    let folder = draft.origin.folder.join(cwd);
-    let parts = Path::new(path).components();
-    let path = folder.join(parts.collect::<std::path::PathBuf>());
+    let path = draft.origin.folder.join(cwd).join(path);
+    // Without `.` between the folders.
+    let path: PathBuf = path.components().collect();
     // `%` begins a specifier.
     path.display().to_string().replace('%', "%%")
 }

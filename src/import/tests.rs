@@ -1,3 +1,7 @@
+mod attributes;
+mod files;
+mod variables;
+
 use std::path::Path;
 
 use proptest::prelude::*;

@@ -233,4 +233,26 @@ mod tests {
         }
         assert_eq!(read("").unwrap(), Value::Null);
     }
+
+    #[test]
+    fn a_file_is_read_up_to_a_depth_and_a_number_of_values() {
+        // Within a table.
+        let nested = |depth| format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&nested(DEEPEST)).is_ok());
+        let tables = |depth| format!("{}x{}", "{a: ".repeat(depth), "}".repeat(depth));
+        assert!(read(&tables(DEEPEST)).is_ok());
+        for deeper in [nested(DEEPEST + 1), tables(DEEPEST + 1)] {
+            let fault = read(&deeper).unwrap_err();
+            assert!(fault.message.contains("nested too deeply"));
+        }
+        assert_eq!(size(&read("[x, [y], {a: b}]").unwrap()), 6);
+        // Each alias counts for itself and for the 737 of its text: with the table and the list, 2 + 271 * 738.
+        let copies = |more: &str| {
+            let (text, aliases) = ("x".repeat(736 * TEXT), ["*a"; 270].join(","));
+            read(&format!("a: &a {text}\nb: [{aliases}{more}]\n"))
+        };
+        assert!(copies("").is_ok());
+        let fault = copies(",1").unwrap_err();
+        assert!(fault.message.contains("too many values"));
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb};
+use super::{ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Timer, Unit, Verb};
 
 /// The result of the next start of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Fake {
     /// The unit whose job is being waited for when the connection to systemd is lost.
     last_awaited: Option<String>,
     is_severed: bool,
+    /// The timers that are loaded, by the names of their units.
+    pub timers: BTreeMap<String, Timer>,
     /// Every job, in order: `restart web@0.service`, `stop web.socket alone`.
     pub log: Vec<String>,
     /// The smallest number of units that were READY at the same time.
@@ -325,6 +327,10 @@ impl Manager for Fake {
             }
         }
         Ok(job)
+    }
+
+    fn timer(&mut self, timer: &str) -> Result<Option<Timer>, Error> {
+        Ok(self.timers.get(timer).cloned())
     }
 
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {

@@ -1,0 +1,288 @@
+//! What is told of the state of an app, and of instances that were just started.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::stage::Stage;
+use crate::brake::Deaths;
+use crate::command::status::{AppStatus, InstanceStatus};
+use crate::state::{Entry, Name};
+use crate::systemd::{ActiveState, Manager, Timer, Unit};
+use crate::unit::name::Units;
+
+fn unit(name: &str, active: ActiveState, sub: &str) -> Unit {
+    Unit {
+        name: name.into(),
+        load: "loaded".into(),
+        active,
+        sub: sub.into(),
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 3,
+        ..Unit::default()
+    }
+}
+
+fn told(stage: &mut Stage) -> AppStatus {
+    AppStatus::of(&mut stage.systemd.fake, &stage.layout, 4, "web").unwrap()
+}
+
+/// What is told of one instance that died for this reason before, if it did.
+fn of_one(unit: Unit, reason: Option<&str>) -> InstanceStatus {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.systemd.fake.set(unit);
+    if let Some(reason) = reason {
+        let deaths = Deaths {
+            reason: reason.into(),
+            last: Duration::from_secs(5),
+            ..Deaths::default()
+        };
+        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(0));
+        deaths.store(&file).unwrap();
+    }
+    stage.systemd.fake.pause(Duration::from_secs(12));
+    told(&mut stage).instances.remove(0)
+}
+
+#[test]
+fn an_instance_has_a_word_for_each_state() {
+    let mut stage = Stage::running(&["web.service", "web@0.service"]);
+    for (number, active, sub, status) in [
+        (1, ActiveState::Reloading, "", "online"),
+        (2, ActiveState::Activating, "auto-restart", "restarting"),
+        (3, ActiveState::Activating, "start", "starting"),
+        (4, ActiveState::Deactivating, "", "stopping"),
+        (5, ActiveState::Failed, "", "errored"),
+        (6, ActiveState::Inactive, "", "stopped"),
+    ] {
+        let name = format!("web@{number}.service");
+        stage.systemd.fake.set(unit(&name, active, sub));
+        let app = told(&mut stage);
+        assert_eq!(app.instances.last().unwrap().status, status, "{active:?}");
+        assert_eq!(app.ready, if number == 0 { 1 } else { 2 });
+    }
+    let app = told(&mut stage);
+    assert_eq!((app.watch, app.status), (None, None));
+    let [first, second] = &app.instances[..2] else {
+        panic!()
+    };
+    assert!(first.pid.is_some() && first.uptime_seconds.is_some());
+    assert_eq!((second.pid, second.uptime_seconds), (None, None));
+    stage
+        .systemd
+        .fake
+        .set(unit("web:watch.service", ActiveState::Active, ""));
+    assert_eq!(told(&mut stage).watch.as_deref(), Some("active"));
+}
+
+#[test]
+fn the_reason_is_that_of_the_death_unless_systemd_cannot_use_the_unit() {
+    let name = "web@0.service";
+    let failed = unit(name, ActiveState::Failed, "");
+    let of = |unit: &Unit, reason| of_one(unit.clone(), reason).reason;
+    assert_eq!(of(&failed, None).unwrap(), "exited with status 3");
+    assert_eq!(of(&failed, Some("")).unwrap(), "exited with status 3");
+    assert_eq!(
+        of(&failed, Some("killed by SIGBUS")).unwrap(),
+        "killed by SIGBUS"
+    );
+    let masked = Unit {
+        load: "masked".into(),
+        ..failed.clone()
+    };
+    assert!(of(&masked, Some("killed")).unwrap().contains("masked"));
+    let again = unit(name, ActiveState::Activating, "auto-restart");
+    assert_eq!(of(&again, Some("killed")).unwrap(), "killed");
+    assert_eq!(of(&again, None), None);
+    let online = of_one(unit(name, ActiveState::Active, ""), Some("killed"));
+    assert_eq!(online.reason, None);
+    let end = online.last_end.unwrap();
+    assert_eq!((end.reason.as_str(), end.seconds_ago), ("killed", 7));
+    assert!(of_one(failed, Some("")).last_end.is_none());
+}
+
+#[test]
+fn without_a_count_of_memory_that_of_the_main_process_is_told() {
+    let own = Unit {
+        main_pid: std::process::id(),
+        ..unit("web@0.service", ActiveState::Active, "")
+    };
+    let counted = Unit {
+        memory_current: Some(5),
+        ..own.clone()
+    };
+    assert_eq!(of_one(counted, None).memory_bytes, Some(5));
+    assert!(of_one(own, None).memory_bytes.unwrap() > 1 << 20);
+}
+
+/// A job whose timer elapses in an hour.
+fn job(cluster: ActiveState, instances: &[(ActiveState, &str)]) -> Stage {
+    let mut stage = Stage::running(&[]);
+    let fake = &mut stage.systemd.fake;
+    fake.set(unit("web.service", cluster, ""));
+    for (number, (active, sub)) in instances.iter().enumerate() {
+        fake.set(unit(&format!("web@{number}.service"), *active, sub));
+    }
+    let timer = Timer {
+        starts: "web.service".into(),
+        is_active: true,
+        next: Some(now() + Duration::from_hours(1)),
+    };
+    fake.timers.insert("web.timer".into(), timer);
+    stage
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+#[test]
+fn a_job_runs_waits_or_has_failed() {
+    for (cluster, status) in [
+        (ActiveState::Activating, "running"),
+        (ActiveState::Deactivating, "running"),
+        (ActiveState::Failed, "failed"),
+        (ActiveState::Inactive, "waiting"),
+    ] {
+        let app = told(&mut job(cluster, &[]));
+        assert_eq!(app.status, Some(status), "{cluster:?}");
+    }
+    let mut stopped = job(ActiveState::Inactive, &[]);
+    let timer = stopped.systemd.fake.timers.get_mut("web.timer").unwrap();
+    timer.is_active = false;
+    assert_eq!(told(&mut stopped).status, Some("stopped"));
+}
+
+#[test]
+fn of_a_run_the_instances_that_run_or_have_failed_are_told() {
+    let mut stage = job(
+        ActiveState::Activating,
+        &[
+            (ActiveState::Activating, "start"),
+            (ActiveState::Failed, ""),
+            (ActiveState::Inactive, ""),
+            (ActiveState::Deactivating, ""),
+        ],
+    );
+    let app = told(&mut stage);
+    let all = app.instances.iter();
+    let all: Vec<_> = all
+        .map(|i| (i.number, i.status, i.reason.as_deref()))
+        .collect();
+    let why = Some("exited with status 3");
+    let expected = [
+        (0, "running", None),
+        (1, "failed", why),
+        (3, "stopping", None),
+    ];
+    assert_eq!(all, expected);
+    let times = app.instances.iter().map(|i| i.uptime_seconds.is_some());
+    assert_eq!(times.collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
+fn the_times_of_a_schedule_are_those_of_its_timer_and_of_what_that_starts() {
+    let schedule = |timer: Timer| {
+        let mut stage = Stage::running(&["web.service"]);
+        let ended = Unit {
+            began: Duration::from_secs(5),
+            ended: Duration::from_secs(5),
+            result: "success".into(),
+            ..unit(&Units::of("web").reloader(), ActiveState::Inactive, "")
+        };
+        stage.systemd.fake.set(ended);
+        stage.systemd.fake.timers.insert("web.timer".into(), timer);
+        let app = told(&mut stage);
+        assert_eq!(app.status, None, "no job");
+        serde_json::to_value(app.schedule).unwrap()
+    };
+    let next = now() + Duration::from_hours(1);
+    let timer = Timer {
+        starts: Units::of("web").reloader(),
+        is_active: true,
+        next: Some(next),
+    };
+    let last = json!({ "began": 5, "ended": 5, "seconds": 0.0, "good": true, "reason": null });
+    let mut expected =
+        json!({ "does": "reload", "active": true, "next": next.as_secs(), "last": last });
+    assert_eq!(schedule(timer.clone()), expected);
+    let past = Timer {
+        next: Some(Duration::from_secs(5)),
+        ..timer.clone()
+    };
+    expected["next"] = json!(null);
+    assert_eq!(schedule(past), expected);
+    let stopped = Timer {
+        is_active: false,
+        ..timer.clone()
+    };
+    expected["active"] = json!(false);
+    assert_eq!(schedule(stopped), expected);
+    let theirs = Timer {
+        starts: "backup.service".into(),
+        ..timer
+    };
+    assert_eq!(schedule(theirs), json!(null));
+}
+
+#[test]
+fn a_run_that_has_not_ended_since_it_began_has_no_last_time() {
+    let mut stage = job(ActiveState::Activating, &[]);
+    let running = Unit {
+        began: Duration::from_secs(9),
+        ended: Duration::from_secs(5),
+        ..unit("web.service", ActiveState::Activating, "")
+    };
+    stage.systemd.fake.set(running);
+    let schedule = serde_json::to_value(told(&mut stage).schedule).unwrap();
+    assert_eq!(schedule["last"], json!(null));
+}
+
+/// Waits for the instances of an app of which the second is in this state, and online after three seconds unless it is lost;
+/// how long that took, and the failure.
+fn waited(second: &Unit, is_lost: bool) -> (Duration, Option<String>) {
+    let mut stage = Stage::running(&["web.service", "web@0.service"]);
+    let fake = &mut stage.systemd.fake;
+    fake.set(second.clone());
+    if let Some(job) = &second.job {
+        fake.busy(&second.name, &job.kind.clone());
+    }
+    if !is_lost {
+        let online = unit("web@1.service", ActiveState::Active, "");
+        fake.set_at(Duration::from_secs(3), online);
+    }
+    let failure = stage.jobs().all_serve("web").err();
+    (stage.systemd.now(), failure.map(|failure| failure.message))
+}
+
+#[test]
+fn an_instance_that_is_started_again_is_waited_for() {
+    let again = unit("web@1.service", ActiveState::Activating, "auto-restart");
+    let three = Duration::from_secs(3);
+    let (took, failure) = waited(&again, false);
+    assert!(
+        failure.is_none() && took >= three && took < three * 2,
+        "{took:?}"
+    );
+    let (took, failure) = waited(&again, true);
+    assert_eq!(took, Duration::from_secs(10));
+    let failure = failure.unwrap();
+    assert!(
+        failure.starts_with("web: 1 of 2 serving; web@1.service: "),
+        "{failure}"
+    );
+}
+
+#[test]
+fn an_instance_that_was_given_up_is_waited_for_only_if_it_has_a_job() {
+    let failed = unit("web@1.service", ActiveState::Failed, "");
+    let (took, failure) = waited(&failed, false);
+    assert_eq!(took, Duration::ZERO);
+    assert_eq!(
+        failure.unwrap(),
+        "web: 1 of 2 serving; web@1.service: exited with status 3"
+    );
+    let online = unit("web@1.service", ActiveState::Active, "");
+    assert_eq!(waited(&online, false), (Duration::ZERO, None));
+}
