@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
 use crate::brake::Deaths;
-use crate::contract::ERRORED;
+use crate::contract::{ERRORED, REFUSED};
 use crate::layout::Scope;
 use crate::systemd::{
     ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb,
@@ -277,6 +277,10 @@ fn why(cluster: &Cluster, unit: &Unit) -> String {
     let number = cluster.units().number(&unit.name);
     let deaths = number.and_then(|n| Deaths::load(&cluster.deaths(n)));
     match deaths {
+        // Nothing was counted: the first start was the last.
+        Some(deaths) if deaths.reason.starts_with(REFUSED) => {
+            deaths.reason.trim_start_matches(REFUSED).to_owned()
+        }
         Some(deaths) if unit.exit_status == i32::from(ERRORED) => {
             format!("{}, the last: {}", unit.why(), deaths.reason)
         }
