@@ -7,20 +7,20 @@ use crate::ecosystem::Report;
 use crate::output::{Answer, Failure, Notice, Sink};
 use crate::visible::Visible;
 
-/// Passes everything on, but for the last words of an app that `is_held`.
+/// Passes everything on, but for the last words of an app that `keeps`.
 pub(super) struct Held<'a> {
     sink: &'a dyn Sink,
-    is_held: &'a dyn Fn(&str) -> bool,
+    keeps: &'a dyn Fn(&str) -> bool,
     /// The app that is being started.
     app: RefCell<String>,
     words: RefCell<Vec<(String, Visible)>>,
 }
 
 impl<'a> Held<'a> {
-    pub(super) fn over(sink: &'a dyn Sink, is_held: &'a dyn Fn(&str) -> bool) -> Self {
+    pub(super) fn over(sink: &'a dyn Sink, keeps: &'a dyn Fn(&str) -> bool) -> Self {
         Self {
             sink,
-            is_held,
+            keeps,
             app: RefCell::default(),
             words: RefCell::default(),
         }
@@ -36,7 +36,7 @@ impl Sink for Held<'_> {
     fn notice(&self, notice: &Notice<'_>) {
         let app = self.app.borrow().clone();
         match notice {
-            Notice::LastWord(line) if (self.is_held)(&app) => {
+            Notice::LastWord(line) if (self.keeps)(&app) => {
                 self.words.borrow_mut().push((app, (*line).clone()));
                 return;
             }
