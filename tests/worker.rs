@@ -17,6 +17,8 @@ mod stage;
 mod attacks;
 #[path = "worker/binding.rs"]
 mod binding;
+#[path = "worker/files.rs"]
+mod files;
 #[path = "worker/kinds.rs"]
 mod kinds;
 #[path = "worker/life.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
 use crate::brake::Deaths;
-use crate::contract::ERRORED;
+use crate::contract::{ERRORED, REFUSED};
 use crate::layout::Scope;
 use crate::systemd::{
     ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb,
@@ -31,7 +31,7 @@ pub enum StartError {
 /// A sign of life is sent this often; well below what it asks for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// So often systemd may try again to start an instance that it cannot run: as often as a crash loop goes on by default.
+/// So often systemd may restart an instance whose deaths are not counted: as often as a crash loop goes on by default.
 const MOST_UNRUN: u32 = 16;
 
 /// The instances to be started, and how long that may take.
@@ -90,7 +90,7 @@ pub fn start(
             }
             return Ok(ready);
         }
-        watch.unrun.brake(watch.manager, &instances)?;
+        watch.unrun.brake(watch.manager, cluster, &instances)?;
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
             let Watch { manager, say, .. } = watch;
             return Err(none_serves(manager, cluster, wanted, &instances, say)?);
@@ -111,12 +111,12 @@ struct Watch<'a> {
     unrun: Unrun,
 }
 
-/// The instances that systemd goes on restarting though it can run none of their commands: the command that counts deaths is
-/// one of these.
+/// The instances that systemd goes on restarting while nobody counts their deaths. The command that counts is one of the unit's:
+/// systemd cannot run it where it can run none, whatever ended the runs before, and a limit of the unit may end it.
 #[derive(Debug, Default)]
 pub(super) struct Unrun {
-    /// Of each, its restarts when that was first seen.
-    first: BTreeMap<String, u32>,
+    /// Of each, its restarts and its deaths when it was first seen.
+    first: BTreeMap<String, (u32, u32)>,
 }
 
 impl Unrun {
@@ -124,16 +124,24 @@ impl Unrun {
     pub(super) fn brake(
         &mut self,
         manager: &mut dyn Manager,
+        cluster: &Cluster,
         instances: &[Brief],
     ) -> Result<(), Error> {
         for brief in instances.iter().filter(|i| !i.is_gone() && !i.is_ready()) {
-            let unit = manager.unit(&brief.name)?;
-            if unit.result != "resources" || !unit.never_ran() {
-                continue;
-            }
-            let first = *self.first.entry(unit.name).or_insert(unit.n_restarts);
+            let restarts = manager.unit(&brief.name)?.n_restarts;
+            let number = cluster.units().number(&brief.name);
+            let deaths = number.and_then(|number| Deaths::load(&cluster.deaths(number)));
+            let deaths = deaths.map_or(0, |deaths| deaths.count);
+            let (first_restarts, first_deaths) = *self
+                .first
+                .entry(brief.name.clone())
+                .or_insert((restarts, deaths));
+            let counted = deaths.saturating_sub(first_deaths);
+            let uncounted = restarts
+                .saturating_sub(first_restarts)
+                .saturating_sub(counted);
             let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
-            if !is_stopping && unit.n_restarts.saturating_sub(first) >= MOST_UNRUN {
+            if !is_stopping && uncounted >= MOST_UNRUN {
                 manager.queue(Verb::Stop, &brief.name)?;
             }
         }
@@ -277,6 +285,10 @@ fn why(cluster: &Cluster, unit: &Unit) -> String {
     let number = cluster.units().number(&unit.name);
     let deaths = number.and_then(|n| Deaths::load(&cluster.deaths(n)));
     match deaths {
+        // Nothing was counted: the first start was the last.
+        Some(deaths) if deaths.reason.starts_with(REFUSED) => {
+            deaths.reason.trim_start_matches(REFUSED).to_owned()
+        }
         Some(deaths) if unit.exit_status == i32::from(ERRORED) => {
             format!("{}, the last: {}", unit.why(), deaths.reason)
         }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::apply::{self, JsonChange, Prepared, Timer};
+use super::half_open;
 use super::hint;
 use super::jobs::Jobs;
 use super::state;
@@ -161,6 +162,8 @@ pub(super) fn each(
     prepared: &[Prepared],
     goal: Goal,
 ) -> Result<Deployed, Failure> {
+    let was_open = prepared.iter().map(|p| half_open::is_open(jobs, &p.app));
+    let was_open = was_open.collect::<Result<Vec<_>, _>>()?;
     for other in prepared.iter().filter(|p| p.is_of_another_kind) {
         jobs.stop(&other.app)?;
         state::forget_deaths(jobs.layout, &other.app, None);
@@ -184,7 +187,15 @@ pub(super) fn each(
         jobs.manager.daemon_reload()?;
     }
     // An app that fails does not keep the others from what their files, which are written by now, say.
-    let ends = prepared.iter().map(|p| bring_up(jobs, p, goal));
+    let ends = prepared.iter().zip(was_open).map(|(p, was_open)| {
+        bring_up(jobs, p, goal).map_err(|failure| {
+            if was_open {
+                failure
+            } else {
+                half_open::close(jobs, &p.app, failure)
+            }
+        })
+    });
     Ok(Deployed(ends.collect()))
 }
 

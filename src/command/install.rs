@@ -6,10 +6,12 @@ use clap::Args;
 
 use super::apply::{self, Prepared};
 use super::context::Context;
-use super::deployment::{self, Goal, Outcome};
+use super::deployment::{self, Deployed, Goal, Outcome};
+use super::held::Held;
 use super::host_probe::HostProbe;
 use super::import;
 use super::input::{self, Input};
+use super::jobs::Jobs;
 use super::list;
 use super::locate;
 use super::manual::{self, Manual};
@@ -18,6 +20,7 @@ use super::port_owner;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
 use crate::contract::FURTHER;
+use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::import::Kind;
 use crate::output::{Exit, Failure, Notice, Sink};
@@ -132,20 +135,7 @@ pub(super) fn bring_up(
         port_owner::refuse_taken(&selected.app, context.manager()?, &probe)?;
     }
     apply::show(context.sink, &prepared, false);
-    let mut deployed = deployment::each(&mut context.jobs()?, &prepared, goal)?;
-    if deployed.is_any_failed() {
-        for index in locate::locate_again(context, &mut selected)? {
-            let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
-            else {
-                continue;
-            };
-            *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
-            let prepared = std::slice::from_ref(&*prepared);
-            apply::show(context.sink, prepared, false);
-            let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
-            deployed.replace(index, again);
-        }
-    }
+    let deployed = deploy(context, &mut selected, &mut prepared, goal)?;
     let outcome = deployed.outcome(&prepared, context.layout.scope)?;
     tell_further_ports(context, &outcome)?;
     context.sink.answer(&outcome);
@@ -156,6 +146,56 @@ pub(super) fn bring_up(
         context.sink.answer(&listing);
     }
     Ok(())
+}
+
+/// Deploys the apps. One whose program binds the port of the file, but in another family than a port alone begins with, is
+/// deployed once more with the address that a rehearsal finds: its first start has not failed, and is not told as a failure.
+fn deploy(
+    context: &mut Context<'_>,
+    selected: &mut [Selected],
+    prepared: &mut [Prepared],
+    goal: Goal,
+) -> Result<Deployed, Failure> {
+    let apps: Vec<App> = selected.iter().map(|s| s.app.clone()).collect();
+    let (layout, cpus) = (&context.layout.clone(), context.host.cpus);
+    let is_refused = |name: &str| {
+        let mut apps = apps.iter().filter(|app| app.name == name);
+        apps.any(|app| locate::refused(layout, cpus, app).is_some())
+    };
+    let sink = context.sink;
+    let held = Held::over(sink, &is_refused);
+    let jobs = context.jobs()?;
+    let mut jobs = Jobs {
+        sink: &held,
+        ..jobs
+    };
+    let mut deployed = deployment::each(&mut jobs, prepared, goal)?;
+    let mut words = held.into_words();
+    let mut found = Ok(Vec::new());
+    if deployed.is_any_failed() {
+        found = locate::locate_again(context, selected);
+    }
+    let corrected = found.as_deref().unwrap_or_default();
+    words.retain(|(app, _)| {
+        !corrected
+            .iter()
+            .any(|index| apps.get(*index).is_some_and(|a| a.name == *app))
+    });
+    for (_, line) in &words {
+        sink.notice(&Notice::LastWord(line));
+    }
+    for index in found? {
+        let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
+        else {
+            continue;
+        };
+        *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
+        let prepared = std::slice::from_ref(&*prepared);
+        apply::show(context.sink, prepared, false);
+        let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
+        deployed.replace(index, again);
+    }
+    Ok(deployed)
 }
 
 /// The changes that install these apps. Without `may_start` no program is started to see where it listens.

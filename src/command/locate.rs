@@ -72,9 +72,15 @@ pub(super) fn locate_again(
 ) -> Result<Vec<usize>, Failure> {
     let mut new = Vec::new();
     for (index, selected) in selected.iter_mut().enumerate() {
-        if !has_port_alone(&selected.app) || !was_refused(context, &selected.app)? {
+        let refused = refused(&context.layout, context.host.cpus, &selected.app);
+        let Some(line) = refused else {
+            continue;
+        };
+        if serves(&mut context.jobs()?, &selected.app.name)? {
             continue;
         }
+        let app = &selected.app.name;
+        context.sink.notice(&Notice::Noted(app, &line));
         let found = found(context, &selected.app)?;
         let given = &selected.app.listen;
         let listen: Vec<Listen> = given.iter().flat_map(|g| refine(g, &found)).collect();
@@ -146,15 +152,20 @@ fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     (listen == old.listen).then_some(old.listen)
 }
 
-/// Whether an app is down because its program binds another address than the declared one.
-fn was_refused(context: &mut Context<'_>, app: &App) -> Result<bool, Failure> {
-    let state = context.layout.state(&app.name);
-    let is_refused = |number| {
-        let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)));
-        deaths.is_some_and(|deaths| deaths.reason.starts_with(REFUSED))
+/// The line about the address that the program of an app binds in place of the declared one, if the last start of an instance
+/// was refused for that and the file leaves the address open.
+pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
+    let state = layout.state(&app.name);
+    let line = |number| {
+        let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)))?;
+        let line = deaths.reason.strip_prefix(REFUSED)?;
+        // What to write follows, which is found out.
+        Some(line.split(';').next().unwrap_or(line).to_owned())
     };
-    let is_any = (0..app.instances.resolve(context.host.cpus)).any(is_refused);
-    Ok(is_any && !serves(&mut context.jobs()?, &app.name)?)
+    if !has_port_alone(app) {
+        return None;
+    }
+    (0..app.instances.resolve(cpus)).find_map(line)
 }
 
 /// Whether an instance of an app serves.

@@ -6,6 +6,8 @@ mod context;
 mod deployment;
 mod findings;
 mod follow;
+mod half_open;
+mod held;
 mod hint;
 mod host_probe;
 mod input;

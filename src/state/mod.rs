@@ -12,6 +12,7 @@ mod lock;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::{self, Read};
@@ -71,6 +72,19 @@ impl Display for Name {
             Self::Rehearsal(pid) => write!(f, "{pid}.report"),
         }
     }
+}
+
+/// Whether a path is one that an unreachable socket was bound to: a file that was [`Name::Dead`], through a descriptor of the
+/// process that bound it.
+#[must_use]
+pub fn is_unreachable(path: &Path) -> bool {
+    let below = path.strip_prefix("/proc/self/fd").ok();
+    let name = below.and_then(Path::file_name).and_then(OsStr::to_str);
+    let pid = name.and_then(|name| name.strip_suffix(".dead"));
+    pid.is_some_and(|pid| {
+        pid.parse()
+            .is_ok_and(|pid| name == Some(&*Name::Dead(pid).to_string()))
+    })
 }
 
 impl Name {

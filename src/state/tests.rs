@@ -380,3 +380,18 @@ proptest! {
         host.assert_unharmed();
     }
 }
+
+#[test]
+fn the_path_of_an_unreachable_socket_is_known() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = Folder::make(&room.path().join("web")).unwrap();
+    assert!(is_unreachable(&folder.path_of(Name::Dead(364))));
+    for other in [
+        "/run/web.sock",
+        "/run/1.dead",
+        "/proc/self/fd/9/web.dead",
+        "/proc/self/fd/9/0364.dead",
+    ] {
+        assert!(!is_unreachable(Path::new(other)), "{other}");
+    }
+}

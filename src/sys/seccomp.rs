@@ -1,7 +1,9 @@
-//! User notification of seccomp(2): a filter that reports bind(2) and listen(2) to a supervisor, and the supervisor's side, see
-//! `seccomp_unotify(2)`. The descriptor of the supervisor is called the listener of the filter.
+//! User notification of seccomp(2): a filter that reports bind(2), listen(2) and a few other calls to a supervisor, and the
+//! supervisor's side, see `seccomp_unotify(2)`. The descriptor of the supervisor is called the listener of the filter.
 
 #![expect(unsafe_code, reason = "system calls without a safe wrapper")]
+
+pub mod files;
 
 use std::io;
 use std::mem::{offset_of, zeroed};
@@ -12,6 +14,8 @@ use libc::{
     SECCOMP_RET_USER_NOTIF, seccomp_data, seccomp_notif, seccomp_notif_addfd, seccomp_notif_resp,
     sock_filter,
 };
+
+use files::FileCall;
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: u32 = 0xc000_003e;
@@ -28,9 +32,9 @@ pub struct Call {
     pub id: u64,
     /// The number of the calling thread, in the supervisor's PID namespace.
     pub thread: u32,
-    /// The call, one of two.
+    /// Which call it is.
     pub kind: Kind,
-    /// The first argument: a descriptor.
+    /// The first argument: for the calls about sockets a descriptor.
     pub fd: RawFd,
     /// The second argument, for `bind` the address of the sockaddr.
     pub address: u64,
@@ -47,6 +51,8 @@ pub enum Kind {
     Listen,
     /// getsockname(2)
     Name,
+    /// A call about a file, with its own arguments.
+    File(FileCall),
 }
 
 fn statement(code: u32, k: u32) -> sock_filter {
@@ -92,30 +98,47 @@ fn program(shortest: u32) -> Vec<sock_filter> {
     ]
 }
 
-/// The program of the filter of a rehearsal, which asks about addresses of any length, and about getsockname(2) as well.
-fn program_of_rehearsal() -> Vec<sock_filter> {
+/// The program of a filter that reports these calls, whatever their arguments are.
+fn program_reporting(calls: &[libc::c_long]) -> Vec<sock_filter> {
     let load = BPF_LD | BPF_W | BPF_ABS;
     let at = |offset: usize| u32::try_from(offset).unwrap_or(0);
     let equals = BPF_JMP | BPF_JEQ | BPF_K;
-    vec![
+    // After the comparisons the call is allowed; one step further it is reported.
+    let count = u8::try_from(calls.len()).unwrap_or(u8::MAX);
+    let mut program = vec![
         statement(load, at(offset_of!(seccomp_data, arch))),
-        jump(equals, ARCH, 0, 5),
+        jump(equals, ARCH, 0, count.saturating_add(2)),
         statement(load, at(offset_of!(seccomp_data, nr))),
-        jump(BPF_JMP | BPF_JGE | BPF_K, X32, 3, 0),
-        jump(equals, number(libc::SYS_listen), 3, 0),
-        jump(equals, number(libc::SYS_bind), 2, 0),
-        jump(equals, number(libc::SYS_getsockname), 1, 0),
-        statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-    ]
+        jump(BPF_JMP | BPF_JGE | BPF_K, X32, count, 0),
+    ];
+    let left = (1..=count).rev();
+    program.extend(
+        calls
+            .iter()
+            .zip(left)
+            .map(|(call, left)| jump(equals, number(*call), left, 0)),
+    );
+    program.push(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    program.push(statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF));
+    program
 }
 
-/// Installs the filter of a rehearsal, see [`install`].
+/// Installs the filter of a rehearsal, see [`install`]: it reports getsockname(2) and the calls about files as well.
 ///
 /// # Errors
 /// Those of [`install`].
 pub fn install_for_rehearsal() -> io::Result<OwnedFd> {
-    install_program(program_of_rehearsal())
+    let sockets = [libc::SYS_listen, libc::SYS_bind, libc::SYS_getsockname];
+    install_program(program_reporting(&[&sockets, &*files::calls()].concat()))
+}
+
+/// Installs the filter of an app that has a unix socket, see [`install`]: it reports the calls about files as well.
+///
+/// # Errors
+/// Those of [`install`].
+pub fn install_with_files() -> io::Result<OwnedFd> {
+    let sockets = [libc::SYS_listen, libc::SYS_bind];
+    install_program(program_reporting(&[&sockets, &*files::calls()].concat()))
 }
 
 /// Installs the filter on the calling thread, which passes it on through fork(2) and execve(2); returns the listener.
@@ -190,6 +213,12 @@ fn ioctl<T>(listener: BorrowedFd<'_>, request: libc::Ioctl, argument: &mut T) ->
     }
 }
 
+/// The descriptor that an argument of a call means: the kernel uses only the low half as well.
+fn descriptor(argument: u64) -> RawFd {
+    let low = u32::try_from(argument & 0xffff_ffff).unwrap_or(u32::MAX);
+    RawFd::from_ne_bytes(low.to_ne_bytes())
+}
+
 /// Receives the next call; `None` when the calling thread is gone already.
 ///
 /// # Errors
@@ -203,26 +232,21 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
         Err(e) => return Err(e),
     }
     let [fd, address, length, ..] = notification.data.args;
-    let kind = match i64::from(notification.data.nr) {
+    let call = libc::c_long::from(notification.data.nr);
+    let kind = match call {
         libc::SYS_listen => Kind::Listen,
         libc::SYS_getsockname => Kind::Name,
-        _ => Kind::Bind,
+        _ => files::decode(call, notification.data.args).map_or(Kind::Bind, Kind::File),
     };
-    // The kernel uses only the low half as well.
-    let fd = RawFd::from_ne_bytes(
-        u32::try_from(fd & 0xffff_ffff)
-            .unwrap_or(u32::MAX)
-            .to_ne_bytes(),
-    );
     Ok(Some(Call {
         id: notification.id,
         thread: notification.pid,
         kind,
-        fd,
+        fd: descriptor(fd),
         address,
         length: match kind {
             Kind::Name => length,
-            Kind::Bind | Kind::Listen => length & 0xffff_ffff,
+            Kind::Bind | Kind::Listen | Kind::File(_) => length & 0xffff_ffff,
         },
     }))
 }

@@ -294,9 +294,11 @@ impl<'a> Helper<'a> {
             Ok(caller) => match call.kind {
                 Kind::Bind => self.replacer.bind(filter, &call, &caller),
                 Kind::Listen => self.replacer.listen(&call, &caller),
+                Kind::File(file) => self.replacer.file(filter, &call, file, &caller),
                 // Not asked about by this filter.
                 Kind::Name => Outcome::Untouched,
             },
+            Err(_) if matches!(call.kind, Kind::File(_)) => Outcome::Untouched,
             // A process that may not be inspected binds its own socket, and the reason is told once.
             Err(e) => {
                 self.replacer.note(&format!("cannot inspect the program ({e}), so its socket was not replaced; write `handover = \"fds\"`"));

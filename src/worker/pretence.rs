@@ -17,6 +17,7 @@ use super::socket_file;
 use crate::contract::report::{Found, Report, Spot, Transport};
 use crate::peer::address::Address;
 use crate::peer::process::Process;
+use crate::sys::seccomp::files::{Act, FileCall, Object};
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket::{self, Shape};
 
@@ -172,6 +173,46 @@ impl Pretence {
         } else {
             Outcome::Untouched
         }
+    }
+
+    /// Answers a call about a file: no socket is removed, since it may be the one of a program that serves, and whatever stands
+    /// at the path of a socket that the program believes bound keeps its mode and owner.
+    pub(super) fn file(
+        &self,
+        filter: BorrowedFd<'_>,
+        call: &Call,
+        file: FileCall,
+        caller: &Process,
+    ) -> Outcome {
+        let is_known = match file.object {
+            Object::Descriptor(fd) => caller
+                .descriptor(fd)
+                .and_then(|fd| inode(fd.as_fd()))
+                .is_ok_and(|inode| self.sockets.contains_key(&inode)),
+            Object::Path { folder, address } => {
+                let path = socket_file::read_path(caller, address)
+                    .and_then(|path| socket_file::resolve(caller, folder, &path))
+                    .and_then(|path| absolute(&path));
+                match (file.act, path) {
+                    (_, None) | (Act::RemoveFolder, _) => false,
+                    (Act::Remove, Some(path)) => socket_file::identity(&path).is_some(),
+                    (Act::Mode(_) | Act::Owner, Some(path)) => self.is_bound(&path),
+                }
+            }
+        };
+        if is_known && seccomp::is_waiting(filter, call.id) {
+            Outcome::Done
+        } else {
+            Outcome::Untouched
+        }
+    }
+
+    /// Whether the program believes a socket bound to this path.
+    fn is_bound(&self, path: &Path) -> bool {
+        let spots = self.sockets.values().map(|found| &found.spot);
+        spots
+            .into_iter()
+            .any(|spot| matches!(spot, Spot::Path(own) if Path::new(own) == path))
     }
 
     /// Removes the files that stood for sockets, unless the program has removed or replaced them.

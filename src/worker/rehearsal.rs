@@ -207,7 +207,13 @@ impl<'a> Helper<'a> {
                     self.pretence.name(self.filter.as_fd(), &call, &caller),
                     None,
                 ),
+                Kind::File(file) => (
+                    self.pretence
+                        .file(self.filter.as_fd(), &call, file, &caller),
+                    None,
+                ),
             },
+            Err(_) if matches!(call.kind, Kind::File(_)) => (Outcome::Untouched, None),
             // Nothing is bound in a rehearsal, not even by a process that may not be inspected.
             Err(_) => (Outcome::Refused(libc::EACCES), Some(Report::Strange)),
         };

@@ -2,17 +2,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use super::address::{self, Declared, Match};
 use super::exchange::{exchange, inode, lost_options, settle_blocking};
 use super::further::{self, Further};
-use super::socket_file;
+use super::socket_file::{self, Facts, Named, Rights};
 use super::sockets::PassedSocket;
 use crate::log::say;
 use crate::peer::address::Address;
 use crate::peer::descriptors::ABOVE;
 use crate::peer::process::Process;
+use crate::state;
 use crate::sys::process;
+use crate::sys::seccomp::files::{Act, FileCall};
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket::{self, LONGEST_ADDRESS};
 
@@ -65,8 +68,24 @@ impl Slot {
         })
     }
 
-    /// Where clients look for the socket, if it has a file and the program has removed that since the start.
-    fn unlinked(&self) -> Option<&std::path::Path> {
+    /// Whether a call about a file means this socket or its file.
+    fn is_meant(&self, named: &Named, caller: &Process) -> bool {
+        let Some(own) = socket_file::path(&self.declared.address) else {
+            return false;
+        };
+        match named {
+            Named::Socket(inode) => *inode == self.inode,
+            // The name alone first: most paths of a program have nothing to do with the socket.
+            Named::Path { folder, path } if path.file_name() == own.file_name() => {
+                socket_file::resolve(caller, *folder, path)
+                    .is_some_and(|path| socket_file::is_same(own, &path))
+            }
+            Named::Path { .. } => false,
+        }
+    }
+
+    /// Where clients look for the socket, if it has a file and somebody has removed that since the start.
+    fn unlinked(&self) -> Option<&Path> {
         let path = socket_file::path(&self.declared.address)?;
         (socket_file::identity(path) != Some(self.file?)).then_some(path)
     }
@@ -287,6 +306,56 @@ impl<'a> Replacer<'a> {
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
+    /// Answers a call about a file. The file of a declared socket is systemd's, which makes it once for all instances: it stays,
+    /// and the program is told that its call has succeeded. Where the kernel would make the call for this program, or where
+    /// the program wants fewer to reach the socket, the kernel decides.
+    pub(super) fn file(
+        &mut self,
+        filter: BorrowedFd<'_>,
+        call: &Call,
+        file: FileCall,
+        caller: &Process,
+    ) -> Outcome {
+        let Some(named) = Named::by(&file.object, caller) else {
+            return Outcome::Untouched;
+        };
+        // Once an instance is drained, getsockname(2) tells the program this path, and gunicorn removes it at its end.
+        if matches!(&named, Named::Path { path, .. } if state::is_unreachable(path))
+            && file.act == Act::Remove
+        {
+            return Outcome::Done;
+        }
+        let slot = self.slots.iter().find(|s| s.is_meant(&named, caller));
+        let Some((slot, path)) =
+            slot.and_then(|s| Some((s, socket_file::path(&s.declared.address)?)))
+        else {
+            return Outcome::Untouched;
+        };
+        let facts = match named {
+            Named::Path { .. } => Facts::of(path, slot.file),
+            // The kernel keeps the mode of a descriptor apart from that of the file, and looks at the latter.
+            Named::Socket(_) => Some(Facts::unknown()),
+        };
+        let rights = Rights::of(caller);
+        // See `bind`: all of that is of the caller only if the caller still waits.
+        if !seccomp::is_waiting(filter, call.id) {
+            return Outcome::Untouched;
+        }
+        let Some(facts) = facts else {
+            return Outcome::Untouched;
+        };
+        if let Act::Mode(mode) = file.act
+            && let Some(line) = facts.differs(rights, mode, path)
+        {
+            self.note(&line);
+        }
+        if facts.is_kept(rights, file.act) {
+            Outcome::Done
+        } else {
+            Outcome::Untouched
+        }
+    }
+
     /// Answers a listen(2). On a socket of systemd's the kernel would take over the backlog, for every instance.
     pub(super) fn listen(&mut self, call: &Call, caller: &Process) -> Outcome {
         let theirs = caller.descriptor(call.fd);
@@ -313,88 +382,4 @@ pub(super) fn read_address(call: &Call, caller: &Process) -> Option<Address> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::os::fd::{AsRawFd, IntoRawFd};
-
-    use super::*;
-    use crate::sys::exec;
-    use crate::sys::seccomp::Kind;
-
-    /// A socket of a test, by its number as systemd passes it: a high one of the test's own, so that no other test gets a
-    /// number that this one has given up.
-    fn passed(listener: &TcpListener, number: i32) -> PassedSocket {
-        let fd = process::raise(listener.as_fd(), number).unwrap();
-        PassedSocket::examine(fd.into_raw_fd()).unwrap()
-    }
-
-    fn listen(replacer: &mut Replacer<'_>, listener: &TcpListener) -> Outcome {
-        let call = Call {
-            id: 0,
-            thread: std::process::id(),
-            kind: Kind::Listen,
-            fd: listener.as_raw_fd(),
-            address: 0,
-            length: 0,
-        };
-        let caller = Process::of_thread(std::process::id()).unwrap();
-        replacer.listen(&call, &caller)
-    }
-
-    #[test]
-    fn a_program_serves_when_it_listens_on_every_declared_address() {
-        let [one, two] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let mut replacer = Replacer::new("web", vec![passed(&one, 800), passed(&two, 810)]);
-        assert_eq!(listen(&mut replacer, &two), Outcome::Done);
-        assert!(!replacer.all_served());
-        let address = one.local_addr().unwrap();
-        assert_eq!(
-            replacer.missing(1),
-            format!("the program never listened on {address}")
-        );
-        assert_eq!(listen(&mut replacer, &one), Outcome::Done);
-        assert!(replacer.all_served());
-    }
-
-    /// By the time that it is looked at, the number of a caller that has ended may be another process's.
-    #[test]
-    fn nothing_is_decided_about_a_caller_that_does_not_wait_any_more() {
-        let declared = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut replacer = Replacer::new("web", vec![passed(&declared, 920)]);
-        let theirs = TcpListener::bind("127.0.0.2:0").unwrap();
-        let mut address = Vec::from(libc::AF_INET.to_ne_bytes());
-        address.truncate(2);
-        address.extend(declared.local_addr().unwrap().port().to_be_bytes());
-        address.extend([127, 0, 0, 1]);
-        address.extend([0; 8]);
-        let call = Call {
-            id: 0,
-            thread: std::process::id(),
-            kind: Kind::Bind,
-            fd: theirs.as_raw_fd(),
-            address: address.as_ptr().addr() as u64,
-            length: 16,
-        };
-        let caller = Process::of_thread(std::process::id()).unwrap();
-        let wanted = read_address(&call, &caller).unwrap();
-        assert_eq!(
-            wanted.to_string(),
-            declared.local_addr().unwrap().to_string()
-        );
-        // Of no filter is any call.
-        let filter = std::fs::File::open("/dev/null").unwrap();
-        let outcome = replacer.bind(filter.as_fd(), &call, &caller);
-        assert_eq!(outcome, Outcome::Untouched);
-    }
-
-    #[test]
-    fn a_socket_that_cannot_be_taken_keeps_nobody_waiting_for_it() {
-        let [gone, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let lost = passed(&gone, 900);
-        process::close(lost.fd);
-        assert!(exec::passed(lost.fd.as_raw_fd()).is_err());
-        let mut replacer = Replacer::new("web", vec![lost, passed(&other, 910)]);
-        assert_eq!(listen(&mut replacer, &other), Outcome::Done);
-        assert!(replacer.all_served());
-    }
-}
+mod tests;

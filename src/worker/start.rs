@@ -167,10 +167,9 @@ fn hand_over(
     on_request: OnRequest,
 ) -> Result<(), Error> {
     let main = std::process::id();
-    let unix = passed
+    let has_file = passed
         .iter()
         .any(|s| s.declared.shape.domain == libc::AF_UNIX);
-    let shortest = if unix { 0 } else { INET_ADDRESS };
     let duty = Duty {
         run,
         main,
@@ -181,7 +180,14 @@ fn hand_over(
     let (ours, helper) = with_helper(move |worker| helper::serve(duty, worker))?;
     if run.handover == Handover::Bind {
         trial::watch(&ours, helper)?;
-        filter(|| seccomp::install(shortest), &ours)
+        let install = || {
+            if has_file {
+                seccomp::install_with_files()
+            } else {
+                seccomp::install(INET_ADDRESS)
+            }
+        };
+        filter(install, &ours)
     } else {
         process::allow_tracer(helper);
         trial::wait(&ours)
@@ -208,7 +214,8 @@ pub(super) fn with_helper(serve: impl FnOnce(OwnedFd)) -> Result<(OwnedFd, i32),
     }
 }
 
-/// Puts this process, and with it the program, under the filter that asks the helper about bind(2) and listen(2).
+/// Puts this process, and with it the program, under the filter that asks the helper about bind(2) and listen(2), and where a
+/// declared socket has a file, about calls that remove or change a file.
 ///
 /// An unprivileged process may install a filter only after `PR_SET_NO_NEW_PRIVS`, see seccomp(2). `CAP_SYS_PTRACE`, which a
 /// unit may give for the helper alone, is dropped here, after the helper was made and before the program begins.

@@ -90,7 +90,7 @@ pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
     assert_exactly(machine, 2);
 }
 
-pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_open(
+pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_install_closes_the_port(
     machine: &mut Machine,
 ) {
     machine.write_app("graceful.js", "/srv/web");
@@ -105,7 +105,18 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_leave_the_port_
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
     assert!(told.stderr.contains("web.service"), "{told:?}");
+    // Clients are refused as before, and the files are there.
+    told.says("the port is closed again; `rsgen start web` opens it");
+    assert_eq!(listener(machine), None);
+    assert_eq!(machine.systemctl(&["is-enabled", "web"]).text(), "enabled");
+    machine.run(&["rsgen", "list", "web"]).says("errored");
     machine.systemctl(&["start", "web"]).exits(1);
+    assert!(listener(machine).is_some());
+    write_ecosystem(machine, "graceful.js", "4", "max_restarts = 2");
+    let told = machine
+        .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
+        .exits(1);
+    assert!(!told.stderr.contains("closed"), "{told:?}");
     machine.wait_state("web.service", "failed", SOON);
     assert_eq!(
         machine.run(&["systemctl", "is-system-running"]).text(),

@@ -32,6 +32,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     programs::c_with_a_blocking_accept,
     programs::ruby_webrick,
     programs::where_they_listen_is_found,
+    programs::on_unix_sockets_from_a_pm2_file,
     programs::nothing_is_left_of_hundreds_of_starts,
 ];
 
@@ -46,8 +47,7 @@ fn reloads() -> u32 {
 /// The two sandboxes. docs/sandboxing.md says that all of these servers run in both.
 const SANDBOXES: [&str; 2] = ["default", "strict"];
 
-/// Installs four instances of a program, from the lines of its table.
-fn install(machine: &Machine, sandbox: &str, lines: &str) {
+fn copy_programs(machine: &Machine) {
     let made = target_dir().join("programs");
     assert!(
         made.join(".made").exists(),
@@ -56,6 +56,11 @@ fn install(machine: &Machine, sandbox: &str, lines: &str) {
     if machine.run(&["test", "-e", "/srv/programs"]).status != 0 {
         machine.copy_in(Path::new(&made), "/srv/programs");
     }
+}
+
+/// Installs four instances of a program, from the lines of its table.
+fn install(machine: &Machine, sandbox: &str, lines: &str) {
+    copy_programs(machine);
     let text = format!(
         "[[apps]]\nname = \"web\"\ninstances = 4\nsettle = 0\ncwd = \"/srv/programs\"\n\
          user = \"www-data\"\nsandbox = {sandbox:?}\n{lines}\n"
@@ -285,25 +290,58 @@ pub(crate) fn where_they_listen_is_found(machine: &mut Machine) {
         assert!(file.contains(&format!("\nlisten = {listen:?}\n")), "{file}");
         machine.run(&["rsgen", "uninstall", "web"]).ok();
     }
-    // gunicorn removes the file of its socket, and the advice leads to what works.
-    machine.sh("install -d -o www-data /srv/sockets").ok();
-    let own = module("gunicorn web:wsgi --bind unix:/srv/sockets/g.sock");
-    let text = |more: &str| {
+}
+
+/// Both remove the file of their socket or change it. Neither is told anything of systemd.
+pub(crate) fn on_unix_sockets_from_a_pm2_file(machine: &mut Machine) {
+    copy_programs(machine);
+    machine
+        .sh("install -d -o www-data /srv/sockets /srv/pm2")
+        .ok();
+    let app = |name: &str, args: &str| {
         format!(
-            "[[apps]]\nname = \"web\"\ncwd = \"/srv/programs\"\nuser = \"www-data\"\n{own}\n{more}\n"
+            "{{ name: '{name}', cwd: '/srv/programs', script: '/usr/bin/python3', interpreter: 'none', instances: 2, \
+             uid: 'www-data', args: '-m {name} {args}', env: {{ PYTHONPATH: '/srv/programs/python' }} }}"
         )
     };
-    let file = "/srv/programs/ecosystem.toml";
-    machine.write(file, &text(""));
-    let told = machine.run(&["rsgen", "install", file]).exits(1);
-    told.says("write `handover = \"fds\"` if the program takes sockets from systemd");
+    let apps = [
+        app(
+            "gunicorn",
+            "web:wsgi --workers 2 --bind unix:/run/shop/web.sock",
+        ),
+        app("uvicorn", "web:asgi --uds /srv/sockets/web.sock"),
+    ];
+    let file = "/srv/pm2/ecosystem.config.js";
     machine.write(
         file,
-        &text("handover = \"fds\"\nlisten = \"/srv/sockets/g.sock\""),
+        &format!("module.exports = {{ apps: [{}] }};\n", apps.join(", ")),
     );
-    machine.run(&["rsgen", "install", file]).ok();
-    let ask = "curl -s --unix-socket /srv/sockets/g.sock http://web/ | grep pid";
-    machine.sh(ask).ok();
+    machine.run(&["chown", "-R", "www-data:", "/srv/pm2"]).ok();
+    machine.run(&["rsgen", "install", file, "--import"]).ok();
+    for (app, path) in [
+        ("gunicorn", "/run/shop/web.sock"),
+        ("uvicorn", "/srv/sockets/web.sock"),
+    ] {
+        let ask = format!("curl -sS -m 20 --unix-socket {path} http://web/ | grep pid");
+        let inode = || {
+            let stat = machine.run(&["stat", "-c", "%i", path]).ok();
+            stat.text().to_owned()
+        };
+        let before = inode();
+        // The walk ends instances in their own way, too: they remove the file at their end.
+        let asked = machine.sh(&format!(
+            "set -e; rsgen reload {app} & while kill -0 $! 2>/dev/null; do {ask}; done; wait $!; {ask}"
+        ));
+        asked.ok();
+        machine.run(&["rsgen", "restart", app]).ok();
+        machine.sh(&ask).ok();
+        assert_eq!(inode(), before, "{app}");
+        let journal = machine.journal(&format!("{app}@*"));
+        for trace in ["Traceback", "Unable to", "was removed"] {
+            assert!(!journal.contains(trace), "{app}: {journal}");
+        }
+        machine.run(&["rsgen", "uninstall", app]).ok();
+    }
 }
 
 /// What a program keeps after it was started and killed a thousand times over.

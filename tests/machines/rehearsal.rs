@@ -113,10 +113,17 @@ pub(crate) fn a_port_alone_is_bound_as_the_program_binds_it(machine: &mut Machin
     machine.write_app("python.py", "/srv/web");
     write_ecosystem(machine, "python.py", "2", "");
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    let told = told.says("web: listens on 0.0.0.0:3000");
+    let told = told
+        .says("web: the program binds 0.0.0.0:3000, declared is [::]:3000\n")
+        .says("web: listens on 0.0.0.0:3000");
+    for alarm in ["error", "Traceback", "deaths"] {
+        assert!(!told.stdout.contains(alarm), "{}", told.stdout);
+    }
+    let journal = machine.journal("web");
+    let line = "none of 2 instances serves: the program binds 0.0.0.0:3000, declared is";
     assert!(
-        told.stdout
-            .contains("the program binds 0.0.0.0:3000, declared is [::]:3000")
+        journal.contains(line) && !journal.contains("deaths"),
+        "{journal}"
     );
     assert_exactly(machine, 2);
     assert!(machine.get(3000).is_ok());

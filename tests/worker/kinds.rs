@@ -1,84 +1,12 @@
 //! All kinds of sockets that are handed over, and several sockets in one program.
 
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::UnixDatagram;
 
-use crate::instance::{SOON, ask, exchange};
+use crate::instance::{SOON, ask};
 use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
-
-/// A stage with a unix listener in its folder, whose path is in the variable `FILE`.
-fn on_file() -> (Stage, std::path::PathBuf) {
-    let stage = Stage::bare();
-    let path = stage.folder().join("app.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    (stage.socket(&listener).env("FILE", &path), path)
-}
-
-#[test]
-fn a_socket_file_by_node() {
-    let (stage, path) = on_file();
-    let _instance = stage
-        .node("require('http').createServer((q, a) => a.end('by file')).listen(process.env.FILE)")
-        .ready();
-    let mut stream = UnixStream::connect(path).unwrap();
-    assert_eq!(exchange(&mut stream).unwrap(), "by file");
-}
-
-#[test]
-fn a_socket_file_by_another_path_to_it() {
-    let (stage, path) = on_file();
-    let link = path.with_file_name("link");
-    std::os::unix::fs::symlink(path.parent().unwrap(), &link).unwrap();
-    let mut instance = stage
-        .python(
-            "
-folder, name = os.path.split(os.environ['FILE'])
-s = socket.socket(socket.AF_UNIX); says('link', lambda: s.bind(f'{folder}/link/{name}')); s.close()
-os.chdir(folder)
-s = socket.socket(socket.AF_UNIX); says('dot', lambda: s.bind('./' + name)); s.close()
-s = socket.socket(socket.AF_UNIX); says('relative', lambda: s.bind(name))
-t = socket.socket(socket.AF_UNIX); says('other', lambda: t.bind('other.sock'))
-t = socket.socket(socket.AF_UNIX); says('abstract', lambda: t.bind('\\0abstract' + str(os.getpid())))
-t = socket.socket(socket.AF_UNIX); says('nameless', lambda: t.bind(''))
-s.listen(); serve(s)",
-        )
-        .ready();
-    instance.says("link ok\ndot ok\nrelative ok\nother ok\nabstract ok\nnameless ok\n");
-    let mut stream = UnixStream::connect(path).unwrap();
-    assert_eq!(exchange(&mut stream).unwrap(), "hello");
-}
-
-#[test]
-fn a_socket_file_that_the_program_unlinks_is_an_error() {
-    let (stage, path) = on_file();
-    let mut instance = stage.python(
-        "
-os.unlink(os.environ['FILE'])
-s = socket.socket(socket.AF_UNIX); says('bind', lambda: s.bind(os.environ['FILE']))
-signal.pause()",
-    );
-    instance.says("bind EADDRNOTAVAIL");
-    instance.says(&format!(
-        "<3>rsgen: `{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `handover = \"fds\"` if the program takes sockets from systemd, as gunicorn does, or `service.BindPaths = \"{0}\"` if",
-        path.display()
-    ));
-    assert_eq!(instance.status(), 128 + 9);
-}
-
-// A sandbox may hide /tmp or a home folder from the worker, while clients see the socket file there.
-#[test]
-fn a_socket_file_that_is_gone_before_the_start_is_an_error() {
-    let folder = tempfile::tempdir_in("/run").unwrap();
-    let path = folder.path().join("app.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    let mut instance = Stage::bare().socket(&listener).start(&["echo", "started"]);
-    assert_eq!(instance.status(), 1);
-    instance.says(&format!("<3>rsgen: `{}` was removed, ", path.display()));
-    assert!(!instance.output().contains("started"));
-}
 
 #[test]
 fn datagrams_are_ready_at_bind() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -154,6 +155,30 @@ signal.pause()";
     wait_until(SOON, "the second bind is answered", || {
         rehearsal.instance.output().contains("twice EINVAL")
     });
+}
+
+/// PM2 may still serve there, and gunicorn removes the file before bind.
+#[test]
+fn a_unix_socket_that_somebody_serves_keeps_its_file() {
+    let stage = Stage::bare();
+    let path: PathBuf = stage.folder().join("web.sock");
+    let serving = UnixListener::bind(&path).unwrap();
+    let shown = path.display();
+    let program = format!(
+        "os.unlink('{shown}')
+s = socket.socket(socket.AF_UNIX); s.bind('{shown}'); os.chown('{shown}', 33, 33); os.chmod('{shown}', 0o600)
+s.listen(); signal.signal(signal.SIGINT, lambda *_: (os.unlink('{shown}'), sys.exit(0))); signal.pause()"
+    );
+    let before = path.metadata().unwrap();
+    let mut rehearsal = rehearse(stage, |stage| stage.python(&program));
+    rehearsal.reports(&format!("found unix 1 0 0 {shown}"));
+    drop(rehearsal.report);
+    assert_eq!(rehearsal.instance.status(), 0);
+    let after = path.metadata().unwrap();
+    let facts = |m: &fs::Metadata| (m.ino(), m.uid(), m.mode());
+    assert_eq!(facts(&after), facts(&before));
+    UnixStream::connect(&path).unwrap();
+    drop(serving);
 }
 
 #[test]

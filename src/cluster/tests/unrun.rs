@@ -58,7 +58,7 @@ fn a_missing_file_of_variables_is_the_reason_and_one_that_is_there_is_not() {
 }
 
 #[test]
-fn one_that_systemd_cannot_run_is_stopped_by_the_start_after_many_restarts() {
+fn one_whose_deaths_nobody_counts_is_stopped_by_the_start_after_many_restarts() {
     let mut bench = Bench::running(&[]);
     let restarting = |n_restarts| Brief {
         name: "web@0.service".into(),
@@ -66,24 +66,32 @@ fn one_that_systemd_cannot_run_is_stopped_by_the_start_after_many_restarts() {
         sub: format!("auto-restart {n_restarts}"),
         job: None,
     };
-    let unit = |n_restarts, exit_code| Unit {
+    // The program ran once: its exit stays in the properties of the unit.
+    let unit = |n_restarts, result: &str| Unit {
         name: "web@0.service".into(),
         active: ActiveState::Activating,
-        result: "resources".into(),
-        exit_code,
+        result: result.into(),
+        exit_code: libc::CLD_EXITED,
         n_restarts,
         ..Unit::default()
     };
-    let stopped = |bench: &Bench| bench.fake.log.contains(&"stop web@0.service".to_owned());
     let mut unrun = super::super::start::Unrun::default();
-    for (n_restarts, exit_code) in [(3, 0), (18, 0), (40, libc::CLD_EXITED)] {
-        bench.fake.set(unit(n_restarts, exit_code));
+    let mut is_stopped_after = |n_restarts, result: &str, counted| {
+        let deaths = Deaths {
+            count: counted,
+            ..Deaths::default()
+        };
+        deaths.store(&bench.cluster.deaths(0)).unwrap();
+        bench.fake.set(unit(n_restarts, result));
+        let instances = [restarting(n_restarts)];
         unrun
-            .brake(&mut bench.fake, &[restarting(n_restarts)])
+            .brake(&mut bench.fake, &bench.cluster, &instances)
             .unwrap();
-        assert!(!stopped(&bench), "{n_restarts}");
-    }
-    bench.fake.set(unit(19, 0));
-    unrun.brake(&mut bench.fake, &[restarting(19)]).unwrap();
-    assert!(stopped(&bench));
+        bench.fake.log.contains(&"stop web@0.service".to_owned())
+    };
+    assert!(!is_stopped_after(3, "exit-code", 1));
+    // The brake of the app itself counts these.
+    assert!(!is_stopped_after(43, "exit-code", 41));
+    assert!(!is_stopped_after(58, "resources", 41));
+    assert!(is_stopped_after(59, "oom-kill", 41));
 }
