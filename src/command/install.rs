@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::apply::{self, Prepared};
 use super::context::Context;
-use super::deployment::{self, Goal, Outcome};
+use super::deployment::{self, Deployed, Goal, Outcome};
 use super::host_probe::HostProbe;
 use super::import;
 use super::input::{self, Input};
@@ -115,37 +115,34 @@ pub(super) fn bring_up(
         context.require_permission(verb)?;
         context.jobs()?;
     }
-    locate::locate(context, &mut selected, arguments.dry_run)?;
+    let (dry_run, moves) = (arguments.dry_run, arguments.replace_listener);
+    let missed = locate::locate(context, &mut selected, dry_run, moves)?;
+    if selected.is_empty() && missed.later.is_empty() {
+        let count = missed.failures.len();
+        return Failure::of_several(missed.failures, count).map_or(Ok(()), Err);
+    }
     let mut prepared = apply_all(context, &selected)?;
-    let may_move = arguments.replace_listener || !is_any_served(context, &prepared);
-    if arguments.dry_run {
+    let may_move = moves || !is_any_served(context, &prepared);
+    if dry_run {
         apply::show(context.sink, &prepared, true);
         refuse_readdressing(&prepared, may_move)?;
+        if context.jobs().is_ok() {
+            refuse_taken(context, &selected, &prepared)?;
+        }
         let scope = context.layout.scope;
-        let outcome = deployment::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
+        let jobs = context.jobs().ok();
+        let outcome = deployment::foresee(jobs, &prepared, missed.later, goal, scope)?;
         context.sink.answer(&outcome);
         return Ok(());
     }
     refuse_readdressing(&prepared, may_move)?;
-    let probe = HostProbe::new(None, &context.layout);
-    for selected in &selected {
-        port_owner::refuse_taken(&selected.app, context.manager()?, &probe)?;
-    }
+    refuse_taken(context, &selected, &prepared)?;
     apply::show(context.sink, &prepared, false);
     let mut deployed = deployment::each(&mut context.jobs()?, &prepared, goal)?;
     if deployed.is_any_failed() {
-        for index in locate::locate_again(context, &mut selected)? {
-            let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
-            else {
-                continue;
-            };
-            *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
-            let prepared = std::slice::from_ref(&*prepared);
-            apply::show(context.sink, prepared, false);
-            let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
-            deployed.replace(index, again);
-        }
+        deploy_as_found(context, &mut selected, &mut prepared, &mut deployed, goal)?;
     }
+    deployed.add(missed.failures);
     let outcome = deployed.outcome(&prepared, context.layout.scope)?;
     tell_further_ports(context, &outcome)?;
     context.sink.answer(&outcome);
@@ -158,6 +155,28 @@ pub(super) fn bring_up(
     Ok(())
 }
 
+/// Deploys once more the apps whose program binds another address of the port that the file has.
+fn deploy_as_found(
+    context: &mut Context<'_>,
+    selected: &mut [Selected],
+    prepared: &mut [Prepared],
+    deployed: &mut Deployed,
+    goal: Goal,
+) -> Result<(), Failure> {
+    for index in locate::locate_again(context, selected)? {
+        let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
+        else {
+            continue;
+        };
+        *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
+        let prepared = std::slice::from_ref(&*prepared);
+        apply::show(context.sink, prepared, false);
+        let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
+        deployed.replace(index, again);
+    }
+    Ok(())
+}
+
 /// The changes that install these apps. Without `may_start` no program is started to see where it listens.
 pub(super) fn prepare(
     context: &mut Context<'_>,
@@ -165,7 +184,13 @@ pub(super) fn prepare(
     may_start: bool,
 ) -> Result<Vec<Prepared>, Failure> {
     let mut selected = select(context, wanted)?;
-    locate::locate(context, &mut selected, !may_start)?;
+    let missed = locate::locate(context, &mut selected, !may_start, false)?;
+    if let Some(failure) = missed.failures.into_iter().next() {
+        return Err(failure);
+    }
+    if let Some(app) = missed.later.first() {
+        return Err(Failure::failed(format!("`{app}` leaves `listen` out")));
+    }
     apply_all(context, &selected)
 }
 
@@ -179,6 +204,20 @@ fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepare
     selected
         .map(|selected| apply::prepare(&context.layout, context.host, selected))
         .collect()
+}
+
+/// Refuses addresses that another program has, before anything is stopped.
+fn refuse_taken(
+    context: &mut Context<'_>,
+    selected: &[Selected],
+    prepared: &[Prepared],
+) -> Result<(), Failure> {
+    let probe = HostProbe::new(None, &context.layout);
+    for (selected, prepared) in selected.iter().zip(prepared) {
+        let moves = prepared.readdressed.is_some();
+        port_owner::refuse_taken(&selected.app, moves, context.manager()?, &probe)?;
+    }
+    Ok(())
 }
 
 /// Whether an app serves at an address that it is to leave. One that cannot be asked about may.
