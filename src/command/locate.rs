@@ -182,7 +182,7 @@ fn refined(layout: &Layout, app: &App, moves: bool) -> Option<Vec<Listen>> {
         .flat_map(|g| refine(g, &old.listen))
         .collect();
     // An address that is left out now, or added, is a change.
-    (listen == old.listen).then_some(old.listen)
+    (listen == old.listen && listen != app.listen).then_some(old.listen)
 }
 
 /// Whether an app is down because its program binds another address than the declared one.

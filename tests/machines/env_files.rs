@@ -216,7 +216,7 @@ pub(crate) fn reach_the_program_and_nothing_before_it(machine: &mut Machine) {
     machine.write("/srv/web/first.env", "A=0\nB=\"b b\"\nexport C=3\n");
     let hostile = "A=1\nNOTIFY_SOCKET=/srv/web/x\nLISTEN_FDS=9\nLISTEN_PID=1\nNODE_OPTIONS=--no-warnings\nPATH=/usr/bin\n";
     machine.write(FILE, hostile);
-    let lines = "env_file = [\"first.env\", \".env\"]\nenv = { B = \"unit\", D = \"unit\" }\nmax_restarts = 1";
+    let lines = "env_file = [\"first.env\", \".env\"]\nenv = { B = \"unit\", D = \"unit\" }\nmax_restarts = 2";
     cluster::install(machine, "graceful.js", "1", lines);
     cluster::assert_exactly(machine, 1);
     for variable in [
