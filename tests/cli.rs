@@ -197,7 +197,7 @@ fn exit_statuses_are_those_of_the_manual() {
         (&["check", "--nonsense"], 2),
         (&["nonsense"], 2),
         (&["install", "ecosystem.toml", "--listen", "3000"], 2),
-        (&["install", "server.js", "--dry-run"], 1),
+        (&["install", "server.js", "--dry-run"], 0),
         (&["install", "--only", "other"], 2),
         (&["install", "--dry-run"], 0),
         (&["install"], 4),

@@ -55,6 +55,12 @@ fn reason(unit: &Unit, end: Ended<'_>) -> String {
     if unit.status_text.starts_with(contract::REFUSED) && uptime(unit).is_zero() {
         return unit.status_text.clone();
     }
+    let not_started = unit.status_text.strip_prefix(contract::NOT_STARTED);
+    if let Some(why) =
+        not_started.filter(|_| exit_status(unit) == Some(1) && uptime(unit).is_zero())
+    {
+        return why.to_owned();
+    }
     let is_missing = |path: &&PathBuf| !path.is_file();
     let missing = end.env_files.iter().find(is_missing);
     match missing.filter(|_| unit.never_ran()) {

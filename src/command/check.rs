@@ -9,10 +9,12 @@ use super::calendar;
 use super::context::Context;
 use super::host_probe::HostProbe;
 use super::input::Input;
+use super::jobs::Jobs;
 use super::limits;
 use super::manual::Manual;
 use super::missing;
 use super::options::Environment;
+use super::port_owner;
 use super::selection;
 use super::subcommand::Subcommand;
 use super::unsupported;
@@ -57,14 +59,22 @@ impl Subcommand for Check {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let version = context.systemd_version();
-        let layout = &context.layout;
-        let host = HostProbe::new(None, layout);
+        let layout = context.layout.clone();
+        let host = HostProbe::new(None, &layout);
         let env = self.environment.env.as_deref();
-        let examined = self
-            .files
-            .iter()
-            .map(|f| examine(&Input::read(f)?, env, &host, layout, version));
-        let examined = examined.collect::<Result<Vec<_>, Failure>>()?;
+        let mut jobs = context.jobs().ok();
+        let mut examined = Vec::new();
+        for file in &self.files {
+            let input = Input::read(file)?;
+            examined.push(examine(
+                &input,
+                env,
+                &host,
+                &layout,
+                version,
+                jobs.as_mut(),
+            )?);
+        }
         let (reports, apps): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
         for (report, apps) in reports.iter().zip(&apps) {
             context.sink.notice(&if report.diagnostics.is_empty() {
@@ -109,6 +119,7 @@ fn examine(
     host: &HostProbe,
     layout: &Layout,
     version: Option<u32>,
+    mut jobs: Option<&mut Jobs<'_>>,
 ) -> Result<(Report, Vec<App>), Failure> {
     let (mut apps, report) = ecosystem::parse(&input.shown, &input.text);
     if !report.has_errors() {
@@ -125,6 +136,9 @@ fn examine(
         faults.extend(calendar::faults(app));
         faults.extend(selection::collisions(layout, app));
         faults.extend(missing::faults(app));
+        if let Some(jobs) = &mut jobs {
+            faults.extend(port_owner::warning(app, layout, jobs.manager, host));
+        }
         faults.extend(
             limits::of(layout, app)
                 .into_iter()
@@ -151,7 +165,7 @@ mod tests {
         };
         let layout = Layout::system("/nonexistent".as_ref());
         let host = HostProbe::new(None, &layout);
-        let (report, _) = examine(&input, None, &host, &layout, version).unwrap();
+        let (report, _) = examine(&input, None, &host, &layout, version, None).unwrap();
         let of_directives = report.diagnostics.iter().filter(|fault| {
             ["is ignored by", "is no directive"]
                 .iter()

@@ -49,6 +49,8 @@ pub(super) struct Outcome {
     pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     reloaded: Vec<String>,
+    /// The apps of a dry run whose address is not known before their program is started, nor what their units would be.
+    unlocated: Vec<String>,
     /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
@@ -74,6 +76,7 @@ impl Outcome {
             apps: prepared.iter().map(|p| p.app.clone()).collect(),
             started: names(Action::Start),
             reloaded: names(Action::Reload),
+            unlocated: Vec::new(),
             armed: names(Action::Arm),
             lasting: prepared
                 .iter()
@@ -109,7 +112,14 @@ impl Shown for Outcome {
             .armed
             .iter()
             .map(|app| format!("{app}: would start the timer"));
-        let lines: Vec<String> = started.chain(reloaded).chain(armed).collect();
+        let unlocated = self.unlocated.iter().map(|app| {
+            format!("{app}: leaves `listen` out; the install starts its program once to find where it listens")
+        });
+        let lines: Vec<String> = unlocated
+            .chain(started)
+            .chain(reloaded)
+            .chain(armed)
+            .collect();
         (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))
     }
 }
@@ -120,6 +130,11 @@ pub(super) struct Deployed(Vec<Result<Action, Failure>>);
 impl Deployed {
     pub(super) fn is_any_failed(&self) -> bool {
         self.0.iter().any(Result::is_err)
+    }
+
+    /// Further apps failed before anything was deployed for them.
+    pub(super) fn add(&mut self, failures: Vec<Failure>) {
+        self.0.extend(failures.into_iter().map(Err));
     }
 
     /// The app at `index` was deployed once more, alone.
@@ -133,13 +148,14 @@ impl Deployed {
     pub(super) fn outcome(self, prepared: &[Prepared], scope: Scope) -> Result<Outcome, Failure> {
         let mut actions = Vec::new();
         let mut failures = Vec::new();
+        let count = self.0.len();
         for end in self.0 {
             match end {
                 Ok(action) => actions.push(action),
                 Err(failure) => failures.push(failure),
             }
         }
-        match Failure::of_several(failures, prepared.len()) {
+        match Failure::of_several(failures, count) {
             None => Ok(Outcome::new(prepared, &actions, false, scope)),
             Some(failure) => Err(failure),
         }
@@ -249,21 +265,36 @@ fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files
+/// The outcome that [`deploy`] would have, also for apps whose address is not known yet. Without a systemd to ask, as when an image is built, only the changes of the files
 /// are known.
 pub(super) fn foresee(
-    jobs: Option<&mut Jobs<'_>>,
+    mut jobs: Option<Jobs<'_>>,
     prepared: &[Prepared],
+    unlocated: Vec<String>,
     goal: Goal,
     scope: Scope,
 ) -> Result<Outcome, Failure> {
     let mut actions = Vec::new();
-    if let Some(jobs) = jobs {
+    if let Some(jobs) = &mut jobs {
         for prepared in prepared {
             actions.push(needed(jobs, prepared, goal)?);
         }
     }
-    Ok(Outcome::new(prepared, &actions, true, scope))
+    let mut outcome = Outcome::new(prepared, &actions, true, scope);
+    for app in &unlocated {
+        outcome.changed = true;
+        outcome.apps.push(app.clone());
+        let cluster = jobs
+            .as_mut()
+            .map(|jobs| jobs.manager.unit(&Units::of(app).cluster()));
+        match cluster.transpose()?.map(|cluster| cluster.is_ready()) {
+            Some(true) => outcome.reloaded.push(app.clone()),
+            Some(false) => outcome.started.push(app.clone()),
+            None => {}
+        }
+    }
+    outcome.unlocated = unlocated;
+    Ok(outcome)
 }
 
 fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {

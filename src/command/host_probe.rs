@@ -210,6 +210,18 @@ impl Probe for HostProbe {
         self.has_owners.then(|| files::first_line(path).ok())?
     }
 
+    fn node_version(&self) -> Option<String> {
+        if !self.has_owners {
+            return None;
+        }
+        let nodes = ["/usr/local/bin/node", "/usr/bin/node"];
+        let node = nodes.into_iter().find(|node| Path::new(node).is_file())?;
+        // Only root's programs are run as root.
+        let found = Path::new(node).metadata().ok()?;
+        let is_roots = found.uid() == 0 && found.mode() & 0o022 == 0;
+        is_roots.then(|| answer(node, &["--version"]))?
+    }
+
     fn name(&self, account: Account) -> String {
         self.names.get(account, |account| name(*account))
     }

@@ -14,9 +14,10 @@ use super::input;
 use super::manual::Manual;
 use super::node;
 use super::subcommand::Subcommand;
+use crate::ecosystem::{self, Diagnostic, Report, sessions};
 use crate::generate::files;
 use crate::import::{self, Imported, Kind, Source};
-use crate::output::{Exit, Failure, Shown, Style};
+use crate::output::{Exit, Failure, Shown, Sink, Style};
 use crate::visible::Visible;
 
 /// The file that is written unless another is named.
@@ -94,6 +95,8 @@ impl Subcommand for Import {
         if !is_printed {
             draft.write(self.force)?;
         }
+        let shown = if is_printed { &self.file } else { &target };
+        warn_of_sessions(context.sink, &self.file, shown, &draft.imported.text);
         let Imported { text, apps, left } = draft.imported;
         context.sink.answer(&Written {
             file: (!is_printed).then(|| target.display().to_string()),
@@ -102,6 +105,24 @@ impl Subcommand for Import {
             text,
         });
         Ok(())
+    }
+}
+
+/// Warns of apps whose instances cannot share a socket as PM2's cannot either, by the package.json beside the imported file.
+fn warn_of_sessions(sink: &dyn Sink, file: &Path, shown: &Path, text: &str) {
+    let package = Folder::of(file).and_then(|f| files::read(&f.file(Path::new("package.json"))));
+    if !package.is_ok_and(|package| sessions::uses_socket_io(&package)) {
+        return;
+    }
+    let shown = shown.display().to_string();
+    let (apps, _) = ecosystem::parse(&shown, text);
+    let faults = apps.iter().filter_map(|app| {
+        let fault = Diagnostic::warning(app.script_span.clone(), sessions::fault(app)?);
+        Some(fault.help(sessions::REMEDY))
+    });
+    let faults: Vec<Diagnostic> = faults.collect();
+    if !faults.is_empty() {
+        sink.warnings(&Report::new(&shown, text, faults));
     }
 }
 
@@ -123,6 +144,15 @@ impl Folder {
             .read(true)
             .custom_flags(libc::O_DIRECTORY | libc::O_PATH);
         options.open(folder.unwrap_or(Path::new("."))).map(Self)
+    }
+
+    /// Makes a file that root has written in the folder belong to the folder's owner.
+    pub(super) fn give(&self, file: &File) -> io::Result<()> {
+        if nix::unistd::geteuid().is_root() {
+            let folder = self.0.metadata()?;
+            fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok(())
     }
 
     /// The path of a file in the folder.
@@ -238,11 +268,9 @@ impl Draft {
             })?;
         file.write_all(self.imported.text.as_bytes())
             .map_err(failed)?;
-        if nix::unistd::geteuid().is_root() {
-            let folder = self.folder.0.metadata().map_err(failed)?;
-            if self.owner.is_none_or(|owner| owner == folder.uid()) {
-                fchown(&file, Some(folder.uid()), Some(folder.gid())).map_err(failed)?;
-            }
+        let folder = self.folder.0.metadata().map_err(failed)?;
+        if self.owner.is_none_or(|owner| owner == folder.uid()) {
+            self.folder.give(&file).map_err(failed)?;
         }
         if is_forced {
             std::fs::rename(&new, &path).map_err(failed)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::context::Context;
+use super::hint;
 use super::import::Folder;
 use super::input::{self, Input};
 use super::locate;
@@ -39,7 +40,8 @@ pub(super) struct Init {
 #[derive(Debug, Serialize)]
 struct Written {
     file: String,
-    listen: Vec<String>,
+    /// The addresses; null where nothing could be started, and the file leaves them out.
+    listen: Option<Vec<String>>,
 }
 
 impl Shown for Written {}
@@ -90,17 +92,34 @@ impl Subcommand for Init {
         let Some(app) = selected.first_mut().map(|selected| &mut selected.app) else {
             return Err(Failure::failed("there is no app"));
         };
-        let listen = locate::found(context, app)?;
-        let text = pin::with_listen(&input.text, &listen)
-            .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
+        // A unit of the system is root's: for others its first start is that of the install.
+        let may_start = context.require_permission("install").is_ok();
+        let listen = may_start.then(|| locate::found(context, app)).transpose()?;
+        let text = match &listen {
+            Some(listen) => pin::with_listen(&input.text, listen)
+                .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?,
+            None => input.text,
+        };
         write(&held, &self.output, &text)?;
         let shown = self.output.display().to_string();
         context.sink.notice(&Notice::Written(&shown));
+        let next = hint::for_manager(context.layout.scope, &next_step(&shown, may_start));
+        context.sink.notice(&Notice::Remark(&next));
         context.sink.answer(&Written {
             file: shown,
-            listen: listen.iter().map(ToString::to_string).collect(),
+            listen: listen.map(|all| all.iter().map(ToString::to_string).collect()),
         });
         Ok(())
+    }
+}
+
+fn next_step(file: &str, may_start: bool) -> String {
+    if may_start {
+        format!("read it, then run `rsgen install {file}`")
+    } else {
+        format!(
+            "read it, then run `sudo rsgen install {file}`, which finds where the program listens: only root may start it as a unit of the system"
+        )
     }
 }
 
@@ -157,10 +176,13 @@ fn cannot_write(path: &Path, e: &io::Error) -> Failure {
     Failure::failed(format!("`{}` cannot be written: {e}", path.display()))
 }
 
-/// Writes the file into the folder that was opened before the program was started.
+/// Writes the file into the folder that was opened before the program was started. Whoever owns the folder may edit the file.
 fn write(folder: &Folder, path: &Path, text: &str) -> Result<(), Failure> {
     let made = File::create_new(folder.file(path));
-    let made = made.and_then(|mut file| file.write_all(text.as_bytes()));
+    let made = made.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        folder.give(&file)
+    });
     made.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => exists(path),
         _ => cannot_write(path, &e),

@@ -118,24 +118,31 @@ pub(super) fn bring_up(
         context.require_permission(verb)?;
         context.jobs()?;
     }
-    locate::locate(context, &mut selected, arguments.dry_run)?;
+    let (dry_run, moves) = (arguments.dry_run, arguments.replace_listener);
+    let missed = locate::locate(context, &mut selected, dry_run, moves)?;
+    if selected.is_empty() && missed.later.is_empty() {
+        let count = missed.failures.len();
+        return Failure::of_several(missed.failures, count).map_or(Ok(()), Err);
+    }
     let mut prepared = apply_all(context, &selected)?;
-    let may_move = arguments.replace_listener || !is_any_served(context, &prepared);
-    if arguments.dry_run {
+    let may_move = moves || !is_any_served(context, &prepared);
+    if dry_run {
         apply::show(context.sink, &prepared, true);
         refuse_readdressing(&prepared, may_move)?;
+        if context.jobs().is_ok() {
+            refuse_taken(context, &selected, &prepared)?;
+        }
         let scope = context.layout.scope;
-        let outcome = deployment::foresee(context.jobs().ok().as_mut(), &prepared, goal, scope)?;
+        let jobs = context.jobs().ok();
+        let outcome = deployment::foresee(jobs, &prepared, missed.later, goal, scope)?;
         context.sink.answer(&outcome);
         return Ok(());
     }
     refuse_readdressing(&prepared, may_move)?;
-    let probe = HostProbe::new(None, &context.layout);
-    for selected in &selected {
-        port_owner::refuse_taken(&selected.app, context.manager()?, &probe)?;
-    }
+    refuse_taken(context, &selected, &prepared)?;
     apply::show(context.sink, &prepared, false);
-    let deployed = deploy(context, &mut selected, &mut prepared, goal)?;
+    let mut deployed = deploy(context, &mut selected, &mut prepared, goal)?;
+    deployed.add(missed.failures);
     let outcome = deployed.outcome(&prepared, context.layout.scope)?;
     tell_further_ports(context, &outcome)?;
     context.sink.answer(&outcome);
@@ -205,7 +212,13 @@ pub(super) fn prepare(
     may_start: bool,
 ) -> Result<Vec<Prepared>, Failure> {
     let mut selected = select(context, wanted)?;
-    locate::locate(context, &mut selected, !may_start)?;
+    let missed = locate::locate(context, &mut selected, !may_start, false)?;
+    if let Some(failure) = missed.failures.into_iter().next() {
+        return Err(failure);
+    }
+    if let Some(app) = missed.later.first() {
+        return Err(Failure::failed(format!("`{app}` leaves `listen` out")));
+    }
     apply_all(context, &selected)
 }
 
@@ -219,6 +232,20 @@ fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepare
     selected
         .map(|selected| apply::prepare(&context.layout, context.host, selected))
         .collect()
+}
+
+/// Refuses addresses that another program has, before anything is stopped.
+fn refuse_taken(
+    context: &mut Context<'_>,
+    selected: &[Selected],
+    prepared: &[Prepared],
+) -> Result<(), Failure> {
+    let probe = HostProbe::new(None, &context.layout);
+    for (selected, prepared) in selected.iter().zip(prepared) {
+        let moves = prepared.readdressed.is_some();
+        port_owner::refuse_taken(&selected.app, moves, context.manager()?, &probe)?;
+    }
+    Ok(())
 }
 
 /// Whether an app serves at an address that it is to leave. One that cannot be asked about may.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::context::Context;
+use super::findings::Findings;
 use super::host_probe::HostProbe;
 use super::jobs::Jobs;
 use super::rehearse;
@@ -15,50 +16,87 @@ use crate::ecosystem::{self, App, pin, reach};
 use crate::generate::files;
 use crate::generate::sources::{self, Source};
 use crate::layout::{Layout, Scope};
-use crate::output::{Exit, Failure, Notice};
+use crate::output::{Exit, Failure, Notice, Sink};
 use crate::state::{Entry, Name};
 use crate::systemd::Brief;
 use crate::unit::name::Units;
 
-/// Finds the addresses, and writes them into what is going to be installed.
+/// What became of the apps that are not located.
+#[derive(Default)]
+pub(super) struct Missed {
+    /// Why apps cannot be installed, which does not keep the others from it.
+    pub(super) failures: Vec<Failure>,
+    /// The apps of a dry run whose program has to be started to see where it listens.
+    pub(super) later: Vec<String>,
+}
+
+/// How the addresses of an app are known.
+enum Known {
+    /// They are those of the file.
+    Given,
+    /// They are those of the installed app.
+    Installed(Vec<Listen>),
+    /// A rehearsal finds them.
+    No,
+}
+
+/// Finds the addresses, and writes them into what is going to be installed. The apps that have none in the end are taken out of
+/// what was selected. Where a `move` is asked for, a port alone of the file is not what an earlier rehearsal found for it.
 ///
 /// # Errors
-/// When a program has to be started for that in a dry run, when a rehearsal has no answer, and when another app has the
-/// address.
+/// When no program can be started at all.
 pub(super) fn locate(
     context: &mut Context<'_>,
-    selected: &mut [Selected],
+    selected: &mut Vec<Selected>,
     dry_run: bool,
-) -> Result<(), Failure> {
-    for selected in selected {
-        let app = &mut selected.app;
-        if is_given_by_drop_in(&context.layout, app, &selected.pinned) {
-            continue;
-        }
-        if app.is_listen_given {
-            if let Some(listen) = refined(&context.layout, app) {
-                adopt(selected, listen)?;
+    moves: bool,
+) -> Result<Missed, Failure> {
+    let known = |one: &Selected| known(&context.layout, &one.app, &one.pinned, moves);
+    let known: Vec<Known> = selected.iter().map(known).collect();
+    let mut missed = Missed::default();
+    let is_unknown = |known: &Known| matches!(known, Known::No);
+    let mut found = if dry_run || !known.iter().any(is_unknown) {
+        Vec::new().into_iter()
+    } else {
+        let unknown = selected.iter().zip(&known).filter(|(_, k)| is_unknown(k));
+        let unknown: Vec<&App> = unknown.map(|(one, _)| &one.app).collect();
+        rehearse_all(context, &unknown)?.into_iter()
+    };
+    let mut located: Vec<Selected> = Vec::new();
+    for (mut one, known) in std::mem::take(selected).into_iter().zip(known) {
+        let listen = match known {
+            Known::Given => None,
+            Known::Installed(listen) => Some(Ok(listen)),
+            Known::No if dry_run => {
+                missed.later.push(one.app.name);
+                continue;
             }
-            continue;
-        }
-        let listen = match installed(&context.layout, app) {
-            Some(listen) => listen,
-            None if dry_run => {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!(
-                        "`{}` leaves `listen` out, and a dry run starts no program",
-                        app.name
-                    ),
-                )
-                .help("install it without --dry-run, or write `listen`"));
-            }
-            None => found(context, app)?,
+            Known::No => found.next(),
         };
-        adopt(selected, listen)?;
-        refuse_taken(&context.layout, &selected.app)?;
+        let end = match listen {
+            None => Ok(()),
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(listen)) => {
+                adopt(&mut one, listen).and_then(|()| refuse_taken(context, &one.app, &located))
+            }
+        };
+        match end {
+            Ok(()) => located.push(one),
+            Err(failure) => missed.failures.push(failure),
+        }
     }
-    Ok(())
+    *selected = located;
+    Ok(missed)
+}
+
+fn known(layout: &Layout, app: &App, pinned: &str, moves: bool) -> Known {
+    if is_given_by_drop_in(layout, app, pinned) {
+        return Known::Given;
+    }
+    if app.is_listen_given {
+        return refined(layout, app, moves).map_or(Known::Given, Known::Installed);
+    }
+    installed(layout, app).map_or(Known::No, Known::Installed)
 }
 
 /// After a start in which a program bound the port that the file has, and another address than every one of that port: finds
@@ -93,7 +131,7 @@ pub(super) fn locate_again(
         if listen != *given {
             new.push(index);
             adopt(selected, listen)?;
-            refuse_taken(&context.layout, &selected.app)?;
+            refuse_taken(context, &selected.app, &[])?;
         }
     }
     Ok(new)
@@ -135,12 +173,13 @@ fn refine(given: &Listen, found: &[Listen]) -> Vec<Listen> {
     }
 }
 
-/// The addresses that were found for the ports of a file when it was installed before.
-fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
+/// The addresses that were found for the ports of a file when it was installed before. Whoever takes the comment on that out
+/// of the installed file does not ask for another address by it.
+fn refined(layout: &Layout, app: &App, moves: bool) -> Option<Vec<Listen>> {
     let source = sources::find(layout, &app.name).filter(|_| has_port_alone(app))?;
     let text = files::read(&source.path)
         .ok()
-        .filter(|text| pin::is_found(text))?;
+        .filter(|text| !moves || pin::is_found(text))?;
     let (mut apps, report) = ecosystem::parse("", &text);
     let old = apps.pop().filter(|_| !report.has_errors())?;
     let listen: Vec<Listen> = app
@@ -149,7 +188,7 @@ fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
         .flat_map(|g| refine(g, &old.listen))
         .collect();
     // An address that is left out now, or added, is a change.
-    (listen == old.listen).then_some(old.listen)
+    (listen == old.listen && listen != app.listen).then_some(old.listen)
 }
 
 /// The line about the address that the program of an app binds in place of the declared one, if the last start of an instance
@@ -202,28 +241,41 @@ fn installed(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
 
 /// Rehearses the program of an app, and tells what was found.
 pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>, Failure> {
+    let found = rehearse_all(context, &[app])?.pop();
+    found.unwrap_or_else(|| Err(Failure::failed("there is no app")))
+}
+
+/// Rehearses the programs of apps, and tells what was found, for each as soon as it is.
+fn rehearse_all(
+    context: &mut Context<'_>,
+    apps: &[&App],
+) -> Result<Vec<Result<Vec<Listen>, Failure>>, Failure> {
     context.require_permission("install")?;
-    let host = context.host;
+    let (host, sink) = (context.host, context.sink);
     let mut jobs = context.jobs()?;
-    let findings = rehearse::rehearse(&mut jobs, host, app)?;
+    let found = rehearse::rehearse(&mut jobs, host, apps, &|app, found| tell(sink, app, found));
+    let probe = (jobs.layout.scope == Scope::System).then(|| HostProbe::new(None, jobs.layout));
+    let checked = apps.iter().zip(found).map(|(app, found)| {
+        let listen = found?.listen;
+        if let Some(probe) = &probe {
+            let mut all = listen.iter();
+            all.try_for_each(|listen| refuse_movable(app, listen, probe))?;
+        }
+        Ok(listen)
+    });
+    Ok(checked.collect())
+}
+
+fn tell(sink: &dyn Sink, app: &App, findings: &Findings) {
     for note in &findings.notes {
-        jobs.sink.notice(&Notice::Noted(&app.name, note));
-    }
-    if jobs.layout.scope == Scope::System {
-        let probe = HostProbe::new(None, jobs.layout);
-        findings
-            .listen
-            .iter()
-            .try_for_each(|listen| refuse_movable(app, listen, &probe))?;
+        sink.notice(&Notice::Noted(&app.name, note));
     }
     if findings.listen.is_empty() {
-        jobs.sink.notice(&Notice::Located(&app.name, ""));
+        sink.notice(&Notice::Located(&app.name, ""));
     }
     for listen in &findings.listen {
-        jobs.sink
-            .notice(&Notice::Located(&app.name, &listen.to_string()));
+        sink.notice(&Notice::Located(&app.name, &listen.to_string()));
     }
-    Ok(findings.listen)
 }
 
 /// The address is the program's word, so it must not lead systemd, which is root, to any other place than it says.
@@ -241,9 +293,13 @@ fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), F
     .help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"))
 }
 
-/// Two apps cannot share an address.
-fn refuse_taken(layout: &Layout, app: &App) -> Result<(), Failure> {
-    let Some(fault) = selection::collisions(layout, app).into_iter().next() else {
+/// Two apps cannot share an address, neither with an installed one nor with one of the same command line.
+fn refuse_taken(context: &Context<'_>, app: &App, others: &[Selected]) -> Result<(), Failure> {
+    let of_installed = selection::collisions(&context.layout, app);
+    let mut of_file = others
+        .iter()
+        .filter_map(|other| ecosystem::collision(app, &other.app));
+    let Some(fault) = of_installed.into_iter().next().or_else(|| of_file.next()) else {
         return Ok(());
     };
     let failure = Failure::failed(fault.message);

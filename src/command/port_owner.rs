@@ -11,9 +11,11 @@ use nix::sys::socket::{
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
-use crate::ecosystem::App;
 use crate::ecosystem::resolve::{Account, Probe};
 use crate::ecosystem::values::{Listen, Place, SocketKind};
+use crate::ecosystem::{App, Diagnostic};
+use crate::generate::sources;
+use crate::layout::Layout;
 use crate::output::Failure;
 use crate::procfs;
 use crate::systemd::{ActiveState, Manager};
@@ -29,9 +31,26 @@ const OTHERWISE: &[&str] = &[
     "BindIPv6Only",
 ];
 
-/// The failure of an app that is not installed yet, if an address that it listens on is taken.
+/// The same as [`refuse_taken`], as a warning: the address may be free by the time of the install.
+pub(super) fn warning(
+    app: &App,
+    layout: &Layout,
+    manager: &mut dyn Manager,
+    probe: &dyn Probe,
+) -> Option<Diagnostic> {
+    let installed = sources::find(layout, app.name());
+    let installed = installed.and_then(|source| sources::load(layout, &source).ok());
+    let moves = installed.is_some_and(|(_, installed)| installed.listen != app.listen);
+    let taken = refuse_taken(app, moves, manager, probe).err()?;
+    let warning = Diagnostic::warning(app.listen_span.clone(), taken.message);
+    Some(warning.help(taken.help?))
+}
+
+/// The failure of an app if an address that it listens on is taken. An app that listens already keeps its socket, unless it
+/// `moves` to another address.
 pub(super) fn refuse_taken(
     app: &App,
+    moves: bool,
     manager: &mut dyn Manager,
     probe: &dyn Probe,
 ) -> Result<(), Failure> {
@@ -42,20 +61,24 @@ pub(super) fn refuse_taken(
     if is_otherwise {
         return Ok(());
     }
+    let mut listens = false;
     for socket in Units::of(app.name()).sockets() {
-        // An app that listens already keeps its socket.
-        if manager.unit(&socket)?.active == ActiveState::Active {
-            return Ok(());
+        listens |= manager.unit(&socket)?.active == ActiveState::Active;
+    }
+    if listens && !moves {
+        return Ok(());
+    }
+    for listen in app.listen.iter().filter(|listen| is_taken(listen)) {
+        // The sockets of the app are systemd's and its instances', and are closed before the new ones are made.
+        let is_own = |pid: u32| is_of(app, pid) || listens && pid == 1;
+        match owner(listen, is_own) {
+            Owners::Own => {}
+            Owners::Unknown if listens => {}
+            Owners::Unknown => return Err(taken(app.name(), listen, None, probe)),
+            Owners::Other(owner) => return Err(taken(app.name(), listen, Some(owner), probe)),
         }
     }
-    match app.listen.iter().find(|listen| is_taken(listen)) {
-        Some(listen) => match owner(listen) {
-            // An instance of an app without a socket, which ends before the socket is made.
-            Some(owner) if is_of(app, owner.pid) => Ok(()),
-            owner => Err(taken(app.name(), listen, owner, probe)),
-        },
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether systemd could not bind a socket to the address. systemd replaces a socket file, whoever listens there.
@@ -106,8 +129,17 @@ struct Owner {
     is_of_pm2: bool,
 }
 
-/// The process that listens at an address, as far as the caller may see it. Of several that share a socket, the oldest.
-fn owner(listen: &Listen) -> Option<Owner> {
+/// Who listens at an address, as far as the caller may see it.
+enum Owners {
+    /// Only processes that give the address up.
+    Own,
+    /// Of several other processes the oldest.
+    Other(Owner),
+    /// Processes that the caller may not look at.
+    Unknown,
+}
+
+fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
     let files: [&str; 2] = match listen.kind {
         SocketKind::Stream => ["/proc/net/tcp6", "/proc/net/tcp"],
         SocketKind::Datagram => ["/proc/net/udp6", "/proc/net/udp"],
@@ -138,11 +170,17 @@ fn owner(listen: &Listen) -> Option<Owner> {
             inode.is_some_and(|inode| inodes.contains(&inode))
         })
     };
-    let pid = pids.into_iter().find(holds)?;
+    let mut holders = pids.into_iter().filter(holds).peekable();
+    if holders.peek().is_none() {
+        return Owners::Unknown;
+    }
+    let Some(pid) = holders.find(|pid| !is_own(*pid)) else {
+        return Owners::Own;
+    };
     let command = command(pid);
     let parent = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     let parent = parent.and_then(|stat| u32::try_from(procfs::parent(&stat)?).ok());
-    Some(Owner {
+    Owners::Other(Owner {
         pid,
         is_of_pm2: is_pm2(&command) || parent.is_some_and(|parent| is_pm2(&self::command(parent))),
         command,

@@ -33,7 +33,7 @@ pub(super) fn each(
     verb: &str,
     act: impl Fn(&mut Jobs<'_>, &Target) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let targets = targets::resolve(context, words)?;
+    let targets = targets::resolve(context, words, verb)?;
     context.require_permission(verb)?;
     if STARTS.contains(&verb) {
         for target in &targets {

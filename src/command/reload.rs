@@ -58,7 +58,7 @@ impl Subcommand for Reload {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let targets = targets::resolve(context, &self.targets)?;
+        let targets = targets::resolve(context, &self.targets, "reload")?;
         if let Some(instance) = targets.iter().find(|t| matches!(t, Target::Instance(..))) {
             return Err(refused(instance));
         }

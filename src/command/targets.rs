@@ -86,21 +86,42 @@ pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<()
     }
 }
 
-/// Resolves every word; a word without a meaning fails before anything is done.
+/// Resolves every word for a subcommand; a word without a meaning fails before anything is done.
 pub(super) fn resolve(
     context: &mut Context<'_>,
     arguments: &Targets,
+    verb: &str,
 ) -> Result<Vec<Target>, Failure> {
+    each(context, arguments, verb)?.into_iter().collect()
+}
+
+/// The same, but an app that is not installed is a failure of its own.
+///
+/// # Errors
+/// When the command line is wrong, or a file on it.
+pub(super) fn each(
+    context: &mut Context<'_>,
+    arguments: &Targets,
+    verb: &str,
+) -> Result<Vec<Result<Target, Failure>>, Failure> {
     let known = known(&context.layout);
     let mut found: Vec<Target> = Vec::new();
+    let mut all = Vec::new();
     for word in &arguments.targets {
-        for target in one(context, word, arguments, &known)? {
-            if !found.contains(&target) {
-                found.push(target);
+        let targets = one(context, word, arguments, &known, verb);
+        for target in targets.unwrap_or_else(|failure| vec![Err(failure)]) {
+            match target {
+                Err(failure) if failure.exit != Exit::Failed => return Err(failure),
+                Ok(target) if found.contains(&target) => {}
+                Ok(target) => {
+                    found.push(target.clone());
+                    all.push(Ok(target));
+                }
+                failed => all.push(failed),
             }
         }
     }
-    Ok(found)
+    Ok(all)
 }
 
 fn one(
@@ -108,12 +129,14 @@ fn one(
     word: &str,
     arguments: &Targets,
     known: &[String],
-) -> Result<Vec<Target>, Failure> {
+    verb: &str,
+) -> Result<Vec<Result<Target, Failure>>, Failure> {
     if word == "all" {
-        return Ok(known.iter().cloned().map(Target::App).collect());
+        let apps = known.iter().cloned();
+        return Ok(apps.map(|app| Ok(Target::App(app))).collect());
     }
     if is_file(word) && !is_script(word) {
-        return of_file(context, Path::new(word), &arguments.only, known);
+        return of_file(context, Path::new(word), &arguments.only, known, verb);
     }
     if is_script(word) && !known.iter().any(|app| app == word) {
         let failure = Failure::failed(format!("`{word}` is a script, and no app"));
@@ -128,7 +151,7 @@ fn one(
         }
         _ => Target::App(installed(word, known)?),
     };
-    Ok(vec![target])
+    Ok(vec![Ok(target)])
 }
 
 /// Whether a word on the command line is the path of an ecosystem file.
@@ -150,7 +173,8 @@ fn of_file(
     path: &Path,
     only: &[String],
     known: &[String],
-) -> Result<Vec<Target>, Failure> {
+    verb: &str,
+) -> Result<Vec<Result<Target, Failure>>, Failure> {
     let input = Input::read(path)?;
     let (apps, mut report) = ecosystem::parse(&input.shown, &input.text);
     ecosystem::allow_newer(&mut report.diagnostics, || context.systemd_version());
@@ -164,14 +188,24 @@ fn of_file(
             format!("`{}` has no app `{missing}`", input.shown),
         ));
     }
-    apps.into_iter()
-        .filter(|a| only.is_empty() || only.contains(&a.name))
-        .map(|a| {
-            let app = installed(&a.name, known);
-            let deploy = format!("run `rsgen deploy {}`", input.shown);
-            Ok(Target::App(app.map_err(|failure| failure.help(deploy))?))
-        })
-        .collect()
+    let apps = apps
+        .into_iter()
+        .filter(|a| only.is_empty() || only.contains(&a.name));
+    let targets = apps.map(|a| {
+        let app = installed(&a.name, known);
+        let app = app.map_err(|failure| failure.help(remedy(verb, &input.shown)))?;
+        Ok(Target::App(app))
+    });
+    Ok(targets.collect())
+}
+
+/// The next step where an app of a file is not installed.
+fn remedy(verb: &str, file: &str) -> String {
+    match verb {
+        "start" | "restart" => format!("run `rsgen install {file}`, which starts it as well"),
+        "reload" => format!("run `rsgen deploy {file}`"),
+        _ => format!("there is nothing to {verb}; `rsgen list` shows what is installed"),
+    }
 }
 
 fn installed(name: &str, known: &[String]) -> Result<String, Failure> {

@@ -45,6 +45,10 @@ impl Subcommand for Uninstall {
                 "Stops the app and removes its units and its installed file.",
             ),
             (
+                "rsgen uninstall web api",
+                "Removes both; should one not be installed, the other is removed, and the exit status is 1.",
+            ),
+            (
                 "rsgen uninstall --dry-run all",
                 "Lists the files that would be removed.",
             ),
@@ -52,29 +56,49 @@ impl Subcommand for Uninstall {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let targets = targets::each(context, &self.targets, "uninstall")?;
+        if let Some(Ok(instance)) = targets
+            .iter()
+            .find(|t| matches!(t, Ok(Target::Instance(..))))
+        {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`{instance}` is one instance; an app is uninstalled as a whole"),
+            ));
+        }
+        if !self.dry_run {
+            context.require_permission("uninstall")?;
+        }
+        let count = targets.len();
         let mut changes = Vec::new();
-        for target in targets::resolve(context, &self.targets)? {
-            let Target::App(app) = target else {
-                return Err(Failure::new(
-                    Exit::Usage,
-                    format!("`{target}` is one instance; an app is uninstalled as a whole"),
-                ));
-            };
-            let removed = removals(&context.layout, &app)?;
-            if !self.dry_run {
-                context.require_permission("uninstall")?;
-                uninstall(&mut context.jobs()?, &app, &removed)?;
+        let mut failures = Vec::new();
+        for target in targets {
+            match target.and_then(|target| self.remove(context, &target.to_string())) {
+                Ok(removed) => changes.extend(removed),
+                Err(failure) => failures.push(failure),
             }
-            for change in &removed {
-                context.sink.notice(&Notice::Removed(&change.path));
-            }
-            changes.extend(removed);
+        }
+        if let Some(failure) = Failure::of_several(failures, count) {
+            return Err(failure);
         }
         context.sink.answer(&Uninstalled {
             dry_run: self.dry_run,
             changes: changes.iter().map(|c| JsonChange::new(c, false)).collect(),
         });
         Ok(())
+    }
+}
+
+impl Uninstall {
+    fn remove(&self, context: &mut Context<'_>, app: &str) -> Result<Vec<Change>, Failure> {
+        let removed = removals(&context.layout, app)?;
+        if !self.dry_run {
+            uninstall(&mut context.jobs()?, app, &removed)?;
+        }
+        for change in &removed {
+            context.sink.notice(&Notice::Removed(&change.path));
+        }
+        Ok(removed)
     }
 }
 

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::manual::Manual;
+use super::rehearse::remove_drop_ins;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::report::Report;
@@ -200,9 +201,8 @@ fn rehearsed(context: &mut Context<'_>, rehearsed: &Rehearsed) -> Result<(), Fai
     let unit = Units::of(app).rehearsal(*number);
     let how = context.manager()?.unit(&unit)?.why();
     let (drop_ins, _) = Units::of(app).drop_ins(*number);
-    for file in [&unit, &drop_ins] {
-        let _ = std::fs::remove_file(context.layout.runtime_units.join(file));
-    }
+    let _ = std::fs::remove_file(context.layout.runtime_units.join(&unit));
+    remove_drop_ins(&context.layout.runtime_units.join(&drop_ins));
     let folder = state::rehearsals(&context.layout.run);
     let name = Name::Rehearsal(*number);
     // Nobody listens there when the command was killed.

@@ -34,12 +34,13 @@ impl Waiting {
         self.told = now;
     }
 
-    fn is_due(&self, now: Instant) -> bool {
+    /// Whether nothing has been told for a while.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
         now.duration_since(self.told) >= SILENCE
     }
 
     /// The line that is due, if it says something new or has not been said for a while.
-    fn line(&mut self, now: Instant, what: String) -> Option<String> {
+    pub(super) fn line(&mut self, now: Instant, what: String) -> Option<String> {
         if what == self.last && now.duration_since(self.told) < AGAIN {
             return None;
         }

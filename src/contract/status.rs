@@ -8,6 +8,9 @@ use super::{Text, Value};
 /// declared one. The text behind it says so.
 pub const REFUSED: &str = "refused: ";
 
+/// The beginning of a unit's `STATUS=` where the worker could not start the program. The text behind it says why.
+pub const NOT_STARTED: &str = "not started: ";
+
 /// The end of a unit's `STATUS=` where the program listens on a port that the file does not declare.
 pub const FURTHER: &str = " is bound as well: add it to `listen`, or give each instance its own";
 

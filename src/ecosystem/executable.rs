@@ -4,13 +4,15 @@ use std::path::Path;
 
 use super::app::App;
 use super::diagnostic::Diagnostic;
-use super::resolve::Probe;
+use super::search::Search;
+
+const TYPESCRIPT: &[&str] = &["ts", "mts", "cts", "tsx"];
 
 /// Extensions of sources that have no interpreter by default, and what to write for them.
 const SOURCES: &[(&[&str], &str)] = &[
     (
-        &["ts", "mts", "cts", "tsx"],
-        "write `interpreter = \"node\"` and `interpreter_args = \"--import tsx\"`, or run the JavaScript that is built from it",
+        TYPESCRIPT,
+        "write `interpreter = \"node\"` and `interpreter_args = \"--import tsx\"` (`npm install tsx`), or run the JavaScript that is built from it; Node needs no tsx from 22.18 and 23.6 on",
     ),
     (&["php"], "write `interpreter = \"php\"`"),
     (&["pl"], "write `interpreter = \"perl\"`"),
@@ -21,7 +23,8 @@ const SOURCES: &[(&[&str], &str)] = &[
 ];
 
 /// Adds the fault of a script at `path` that is to be executed itself, and cannot be.
-pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+pub(super) fn check(app: &App, path: &Path, search: &Search<'_>, faults: &mut Vec<Diagnostic>) {
+    let probe = search.probe;
     if app.program.interpreter.is_some() {
         return;
     }
@@ -29,9 +32,11 @@ pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<
     let source = SOURCES.iter().find(|(names, _)| names.contains(&extension));
     let shown = path.display();
     let (message, help) = match source {
-        Some((_, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
+        Some((names, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
             format!("`{shown}` has no interpreter, and cannot be executed itself"),
-            (*help).to_owned(),
+            stripping_node(search)
+                .filter(|_| *names == TYPESCRIPT && extension != "tsx")
+                .unwrap_or_else(|| (*help).to_owned()),
         ),
         None if !probe.has_run_bit(path) => (
             format!("`{shown}` is not executable"),
@@ -40,4 +45,28 @@ pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<
         _ => return,
     };
     faults.push(Diagnostic::error(app.script_span.clone(), message).help(help));
+}
+
+/// The help where the Node that is found runs TypeScript by itself: 22.18, 23.6 and newer leave its types out.
+fn stripping_node(search: &Search<'_>) -> Option<String> {
+    let found = search.find("node")?;
+    let of_path = Path::new(&found).iter().filter_map(|part| part.to_str());
+    let version = of_path.rev().find_map(numbers);
+    let version = version.or_else(|| numbers(search.probe.node_version()?.trim()));
+    let (major, minor) = version?;
+    let strips =
+        major > 23 || (major, minor) >= (22, 18) && major == 22 || (major, minor) >= (23, 6);
+    strips.then(|| {
+        format!(
+            "write `interpreter = \"node\"`, which is {major}.{minor} here and leaves the types out by itself; for `enum` and other syntax that is more than types, add `interpreter_args = \"--import tsx\"`"
+        )
+    })
+}
+
+/// The first two numbers of a version of three.
+fn numbers(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix('v').unwrap_or(text).split('.');
+    let first = numbers.next()?.parse().ok()?;
+    let second = numbers.next()?.parse().ok()?;
+    numbers.next().map(|_| (first, second))
 }

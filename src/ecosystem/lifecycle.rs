@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::diagnostic::Diagnostic;
 use super::key::{Form, Taken, Wanted, keys, number, of, positive_time, switch, text, time, word};
-use super::port::{read_drain, usual_drain};
+use super::port::{read_drain, read_drain_timeout, usual_drain};
 use super::read::{Fields, Value, integer};
 use super::values::Way;
 use crate::contract::{self, Statuses};
@@ -33,7 +33,9 @@ keys! {
                 .or_as("`\"auto\"`, with `listen = []` `\"off\"`", usual_drain);
 
             /// The time that a draining instance has to finish its connections, not 0.
-            drain_timeout: Duration = positive_time().or(|| Duration::from_secs(10));
+            drain_timeout: Duration = positive_time()
+                .read_by(read_drain_timeout)
+                .or(|| Duration::from_secs(10));
 
             /// Whether a Node program lets its keep-alive connections end when it drains.
             ///

@@ -31,6 +31,7 @@ pub mod resolve;
 mod rollout;
 mod schedule;
 mod search;
+pub mod sessions;
 mod tables;
 #[cfg(test)]
 mod tests;

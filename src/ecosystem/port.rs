@@ -1,5 +1,7 @@
 //! Readers for the keys that depend on whether the program listens: `listen` itself, and what follows from it.
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
 use super::app::Directives;
@@ -156,6 +158,20 @@ pub(super) fn read_drain(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Way> 
     Some(way)
 }
 
+pub(super) fn read_drain_timeout(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Duration> {
+    let time = f.positive_time(wanted)?;
+    if listens_nowhere(f) {
+        f.faults.push(
+            Diagnostic::warning(
+                f.place(wanted.key),
+                "`drain_timeout` has no effect: a program that listens nowhere has no connections to finish",
+            )
+            .help("leave it out: an instance finishes its work between `kill_signal` and the end of `kill_timeout`"),
+        );
+    }
+    Some(time)
+}
+
 /// `[apps.socket]`.
 pub(super) fn read_socket(f: &mut Fields<'_, '_>, wanted: Wanted) -> Directives {
     let directives = read_directives(f, wanted, Section::Socket);
@@ -216,6 +232,7 @@ mod tests {
                 "socket.Backlog = 9",
                 "`socket` is for a program that listens",
             ),
+            ("drain_timeout = 9", "`drain_timeout` has no effect"),
         ] {
             let (_, faults) = read(&format!("listen = []\nuser = \"www\"\n{line}"));
             assert!(

@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::owner::{self, Script};
 use super::search::{self, Search};
-use super::{executable, reach, release};
+use super::{executable, reach, release, sessions};
 
 /// The inode at a path, see inode(7); of a link, the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -126,6 +126,10 @@ pub trait Probe {
     fn first_line(&self, _path: &Path) -> Option<String> {
         None
     }
+    /// What `node --version` says, of the Node that is installed for all users.
+    fn node_version(&self) -> Option<String> {
+        None
+    }
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// The numbers of a program of this user, and of this group if it is not the user's own.
@@ -165,9 +169,10 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     app.program.cwd = Some(show(&cwd));
     owner::settle(app, script, probe, faults);
     check_accounts(app, probe, faults);
-    search::warn(app, probe, faults);
+    search::refuse_closed(app, probe, faults);
     reach::warn(app, probe, faults);
     release::warn(app, probe, faults);
+    sessions::warn(app, &cwd, probe, faults);
 }
 
 fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Script {
@@ -176,7 +181,7 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
     let path = normal(&cwd.join(&script));
     if probe.is_file(&path) {
         app.program.script = show(&path);
-        executable::check(app, &path, probe, faults);
+        executable::check(app, &path, search, faults);
         return Script::AtPath;
     }
     let found = (!script.contains('/') && app.program.interpreter.is_none())

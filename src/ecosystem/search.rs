@@ -175,8 +175,20 @@ fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -
     found
 }
 
-/// Warns of a program that the app's user may not run.
-pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+/// Directives by which a program can be run all the same: they bring it to where the user may, or let the user everywhere.
+const OPENERS: [&str; 8] = [
+    "AmbientCapabilities",
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "ExtensionDirectories",
+    "ExtensionImages",
+    "MountImages",
+    "RootDirectory",
+    "RootImage",
+];
+
+/// Refuses a program that the app's user may not run.
+pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let Some(user) = app.user.as_deref().filter(|_| !app.is_dynamic()) else {
         return;
     };
@@ -190,15 +202,32 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let Some(ids) = program.is_absolute().then(ids).flatten() else {
         return;
     };
-    if way::is_executable(program, &ids, &|path| probe.status(path)) == Some(false) {
-        let fault = format!(
-            "`{user}` may not run `{}`, so the app cannot start",
-            program.display()
-        );
-        faults.push(Diagnostic::warning(app.script_span.clone(), fault).help(
-            "let that user execute the file and enter the folders above it, or use a program outside the home of another user",
-        ));
+    let look = |path: &Path| probe.status(path);
+    if way::is_executable(program, &ids, &look) != Some(false) {
+        return;
     }
+    let fault = format!(
+        "`{user}` may not run `{}`, so the app cannot start",
+        program.display()
+    );
+    let help = match way::barrier(program, &ids, &look) {
+        Some(folder) => format!(
+            "it may not enter `{}`: install the program for all users, as a package or below /usr/local, make a virtual environment anew with that, and write it as `interpreter`",
+            folder.display()
+        ),
+        None => format!(
+            "let `{user}` execute the file: `chmod a+rx {}`",
+            program.display()
+        ),
+    };
+    let place = app.script_span.clone();
+    let is_opened = OPENERS.iter().any(|opener| app.assigned(opener).is_named());
+    let fault = if is_opened {
+        Diagnostic::warning(place, fault)
+    } else {
+        Diagnostic::error(place, fault)
+    };
+    faults.push(fault.help(help));
 }
 
 #[cfg(test)]

@@ -225,6 +225,15 @@ pub(super) fn is_executable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bo
     gives(path, 1, ids, look)
 }
 
+/// The first folder on the way to a path that a program of these accounts may not enter.
+pub(super) fn barrier(path: &Path, ids: &Ids, look: Look<'_>) -> Option<PathBuf> {
+    let mut places: Vec<(PathBuf, FileStatus)> = Way::to(path, look).collect();
+    // The file itself is no folder.
+    places.pop();
+    let closed = places.into_iter().find(|(_, place)| !place.gives(1, ids));
+    closed.map(|(folder, _)| folder)
+}
+
 fn gives(path: &Path, bit: u32, ids: &Ids, look: Look<'_>) -> Option<bool> {
     let mut way = Way::to(path, look);
     let places: Vec<FileStatus> = way.by_ref().map(|(_, status)| status).collect();

@@ -33,6 +33,8 @@ const KEPT: &[&str] = &[
     "max_memory_restart",
     "cron_restart",
     "watch",
+    "ignore_watch",
+    "watch_delay",
     "uid",
     "gid",
 ];

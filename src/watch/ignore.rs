@@ -2,6 +2,25 @@
 
 use std::path::Path;
 
+/// Names that are ignored whatever `ignore_watch` says: the ecosystem file, since a reload applies none of its changes, and the
+/// files that editors keep beside the one that is written.
+const ALWAYS: &[&str] = &[
+    "ecosystem.toml",
+    "ecosystem.config.*",
+    // Vim: swap and backup files, and the file by which it tries whether it may write in the folder.
+    ".*.sw?",
+    "*~",
+    "4913",
+    // Emacs.
+    "#*#",
+    ".#*",
+    // GTK, and the editors of JetBrains and KDE.
+    ".goutputstream-*",
+    "*___jb_tmp___",
+    "*___jb_old___",
+    "*.kate-swp",
+];
+
 /// The patterns of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ignore(Vec<Pattern>);
@@ -15,7 +34,9 @@ struct Pattern {
 
 impl Ignore {
     pub(super) fn new(patterns: &[String]) -> Self {
-        let patterns = patterns.iter().map(|pattern| {
+        let always = ALWAYS.iter().copied();
+        let patterns = patterns.iter().map(String::as_str).chain(always);
+        let patterns = patterns.map(|pattern| {
             let text = pattern.trim_start_matches("./").trim_end_matches('/');
             let text = text.strip_suffix("/**").unwrap_or(text);
             let anywhere = text.strip_prefix("**/").filter(|rest| !rest.contains('/'));
@@ -37,12 +58,21 @@ impl Ignore {
             .collect();
         (0..parts.len()).any(|last| {
             let name = parts.get(last).map(String::as_str).unwrap_or_default();
+            if is_of_sed(name) {
+                return true;
+            }
             let path = parts.get(..=last).unwrap_or_default().join("/");
             self.0
                 .iter()
                 .any(|pattern| pattern.fits(if pattern.is_path { &path } else { name }))
         })
     }
+}
+
+/// Whether a name is that of the file which `sed -i` writes before it takes the place of another.
+fn is_of_sed(name: &str) -> bool {
+    let random = name.strip_prefix("sed").unwrap_or_default();
+    random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 impl Pattern {
@@ -124,6 +154,38 @@ mod tests {
         assert!(ignores("tmp/*.sock", "tmp/a.sock") && !ignores("tmp/*.sock", "tmp/x/a.sock"));
         assert!(ignores("tmp/**/x", "tmp/a/b/x") && ignores("a*b*c", "aXbYc"));
         assert!(!ignores("**", "") && ignores("**", "a/b"));
+    }
+
+    #[test]
+    fn the_ecosystem_file_and_what_editors_write_beside_a_file_are_always_ignored() {
+        for path in [
+            "ecosystem.toml",
+            "shop/ecosystem.toml",
+            "ecosystem.config.js",
+            ".ecosystem.toml.swp",
+            "src/.index.js.swx",
+            "index.js~",
+            "src/4913",
+            "#index.js#",
+            ".#index.js",
+            "src/.goutputstream-XYZ123",
+            "sedAbC123",
+            "index.js___jb_tmp___",
+            "index.js.kate-swp",
+        ] {
+            assert!(ignores("*.log", path), "{path}");
+        }
+        for path in [
+            "index.js",
+            "my-ecosystem.toml",
+            "49130",
+            ".swap",
+            "sedan.js",
+            "seduce.js",
+            "a#b",
+        ] {
+            assert!(!ignores("*.log", path), "{path}");
+        }
     }
 
     #[test]

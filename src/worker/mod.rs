@@ -27,7 +27,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::begin;
-use crate::contract::{self, EnvFiles, Run};
+use crate::contract::{self, EnvFiles, NOT_STARTED, Run};
 use crate::log::say;
 
 pub use requests::OnRequest;
@@ -157,5 +157,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>, on_request: OnRequest) ->
         Err(error) => error.into(),
     };
     say(3, &error.to_string());
+    if error.status() == 1 {
+        // The status alone would be taken for the program's.
+        refusal::tell(&format!("{NOT_STARTED}{error}"));
+    }
     error.status()
 }

@@ -217,7 +217,7 @@ pub(crate) fn reach_the_program_and_nothing_before_it(machine: &mut Machine) {
     machine.write("/srv/web/first.env", "A=0\nB=\"b b\"\nexport C=3\n");
     let hostile = "A=1\nNOTIFY_SOCKET=/srv/web/x\nLISTEN_FDS=9\nLISTEN_PID=1\nNODE_OPTIONS=--no-warnings\nPATH=/usr/bin\n";
     machine.write(FILE, hostile);
-    let lines = "env_file = [\"first.env\", \".env\"]\nenv = { B = \"unit\", D = \"unit\" }";
+    let lines = "env_file = [\"first.env\", \".env\"]\nenv = { B = \"unit\", D = \"unit\" }\nmax_restarts = 2";
     cluster::install(machine, "graceful.js", "1", lines);
     cluster::assert_exactly(machine, 1);
     for variable in [
@@ -245,6 +245,16 @@ pub(crate) fn reach_the_program_and_nothing_before_it(machine: &mut Machine) {
     machine.write(FILE, "A=2\n");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(has(machine, "A=2") && !has(machine, "NOTIFY_SOCKET=/srv/web/x"));
+
+    machine.run(&["rm", FILE]).ok();
+    machine
+        .systemctl(&["kill", "-s", "KILL", "web@0.service"])
+        .ok();
+    let line = "`/srv/web/.env`, a file of `env_file`, cannot be read with the rights of the app: No such file";
+    wait_until(SOON, "the list to name the file", || {
+        let list = machine.run(&["rsgen", "list", "--json"]);
+        list.stdout.contains("errored") && list.stdout.contains(line)
+    });
 }
 
 /// Whether systemd or the worker reads the file is decided when the units are written, and every install decides the same.

@@ -166,9 +166,19 @@ pub(crate) fn an_address_is_moved_only_when_told(machine: &mut Machine) {
         )
     );
     deploy(machine, "graceful.js", "3000", "3001");
+    let replace = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
+    let foreign = "systemd-run --unit=foreign python3 -m http.server 3001";
+    machine.sh(foreign).ok();
+    wait_until(SOON, "the port to be taken", || machine.get(3001).is_ok());
+    let pid = machine.main_pid("foreign.service");
     machine
-        .run(&["rsgen", "install", ECOSYSTEM, "--replace-listener"])
-        .ok();
+        .run(&replace)
+        .exits(1)
+        .says(&format!("http.server 3001` (pid {pid}) listens there"));
+    let now = (pids(machine, 2), listener(machine));
+    assert_eq!(now, (before.0, before.1), "nothing was stopped");
+    machine.systemctl(&["stop", "foreign"]).ok();
+    machine.run(&replace).ok();
     wait_until(SOON, "an answer", || machine.get(3001).is_ok());
     wait_closed(machine);
     assert_exactly(machine, 2);
@@ -247,7 +257,10 @@ pub(crate) fn uninstall_removes_what_install_wrote_and_nothing_else(machine: &mu
     };
     let before = files(machine);
     install(machine, "graceful.js", "2", "");
-    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    machine
+        .run(&["rsgen", "uninstall", "ghost", "web"])
+        .exits(1)
+        .says("no app `ghost` is installed");
     assert_eq!(files(machine), before);
     wait_closed(machine);
     machine.run(&["rsgen", "uninstall", "web"]).exits(1);

@@ -40,6 +40,28 @@ pub(crate) fn runs_an_app_without_a_user_until_install_is_run_again(machine: &mu
     let unit = machine.systemctl(&["cat", UNIT]).ok();
     assert!(unit.text().contains("\nLockPersonality=yes\n"), "a sandbox");
 
+    // The user is asked to have root start the program, and may edit what root writes.
+    let init = "cd /srv/web && rsgen init --output";
+    let told = machine
+        .run(&[
+            "runuser",
+            "-u",
+            "web",
+            "--",
+            "sh",
+            "-c",
+            &format!("{init} own.toml -- graceful.js"),
+        ])
+        .ok();
+    told.says("own.toml").says("`sudo rsgen install own.toml`");
+    assert!(!machine.read("/srv/web/own.toml").contains("listen"));
+    let told = machine
+        .sh(&format!("{init} roots.toml -- graceful.js"))
+        .ok();
+    told.says("run `rsgen install roots.toml`");
+    let owner = machine.run(&["stat", "-c", "%U:%G", "/srv/web/roots.toml"]);
+    assert_eq!(owner.text(), "web:web");
+
     // Whoever owns the files later changes nothing before the next install.
     machine.sh("chown -R next: /srv/web").ok();
     machine.systemctl(&["daemon-reload"]).ok();

@@ -1,5 +1,7 @@
 //! Apps that leave `listen` out: `rsgen install` starts the program once to see where it listens.
 
+#![expect(clippy::expect_used, reason = "a spec without an answer has failed")]
+
 use testbed::{Machine, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, write_ecosystem};
@@ -129,6 +131,13 @@ pub(crate) fn a_port_alone_is_bound_as_the_program_binds_it(machine: &mut Machin
     assert!(machine.get(3000).is_ok());
     let again = machine.run(&["rsgen", "install", ECOSYSTEM]);
     again.ok().says("nothing to do");
+    // Whoever tidies the installed file up asks for no other address.
+    machine
+        .sh(&format!("sed -i '/# Found in a rehearsal/d' {INSTALLED}"))
+        .ok();
+    let again = machine.run(&["rsgen", "install", ECOSYSTEM]);
+    assert!(!again.ok().stdout.contains("socket"), "the socket stays");
+    assert_exactly(machine, 2);
 
     // An address is what it says, and the first start is the last.
     let text = machine
@@ -178,20 +187,25 @@ pub(crate) fn a_further_port_is_told_at_the_first_start(machine: &mut Machine) {
     machine.run(&["rsgen", "reload", "web"]).ok();
 }
 
-/// Of a unit a drop-in of systemd's, of a file one of rsgen's.
+/// Of a unit a drop-in of systemd's, whose folder may be any that systemd reads; of a file one of rsgen's.
 pub(crate) fn counts_what_drop_ins_add(machine: &mut Machine) {
-    let script = "require('http').createServer().listen(process.env.PORT)";
+    let script = "require('http').createServer().listen(process.env.PORT, process.env.HOST)";
     machine.write("/srv/web/port.js", script);
     let text = "[[apps]]\nname = \"web\"\nscript = \"port.js\"\nuser = \"www-data\"\n";
     machine.write(ECOSYSTEM, text);
     let conf = "/etc/systemd/system/web@.service.d/50-port.conf";
     machine.write(conf, "[Service]\nEnvironment=PORT=3005\n");
+    let of_package = "/usr/lib/systemd/system/web@.service.d/50-port.conf";
+    machine.write(of_package, "[Service]\nEnvironment=PORT=3999\n");
+    let of_boot = "/run/systemd/system/web@.service.d/60-host.conf";
+    machine.write(of_boot, "[Service]\nEnvironment=HOST=127.0.0.1\n");
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
-        .says("web: listens on [::]:3005");
+        .says("web: listens on 127.0.0.1:3005");
     assert_nothing_left(machine);
     machine.run(&["rsgen", "uninstall", "web"]).ok();
+    machine.run(&["rm", of_package, of_boot]).ok();
     machine.write(
         "/etc/rsgen/web.toml.d/50-port.toml",
         "listen = \"[::]:3005\"\n",
@@ -203,4 +217,62 @@ pub(crate) fn counts_what_drop_ins_add(machine: &mut Machine) {
             .read("/etc/systemd/system/web.socket")
             .contains("ListenStream=[::]:3005")
     );
+}
+
+/// Each takes its time, and one of them dies.
+pub(crate) fn of_several_apps_go_on_at_the_same_time(machine: &mut Machine) {
+    let begun = "console.log('begun', Date.now())";
+    machine.write(
+        "/srv/web/asleep.js",
+        &format!("{begun}; setInterval(() => {{}}, 1000)"),
+    );
+    machine.write(
+        "/srv/web/late.js",
+        &format!("{begun}; setTimeout(() => require('http').createServer((_, answer) => answer.end('late')).listen(3007), 2500)"),
+    );
+    machine.write("/srv/web/dead.js", "throw new Error('no database')");
+    let text: String = ["dead", "asleep", "late"]
+        .map(|name| {
+            format!("[[apps]]\nname = \"{name}\"\nscript = \"{name}.js\"\nuser = \"www-data\"\n\n")
+        })
+        .concat();
+    machine.write(ECOSYSTEM, &text);
+    // A dry run starts nothing.
+    let told = machine
+        .run(&["rsgen", "install", ECOSYSTEM, "--dry-run", "--json"])
+        .ok();
+    let answer: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let all = serde_json::json!(["dead", "asleep", "late"]);
+    assert_eq!((&answer["unlocated"], &answer["started"]), (&all, &all));
+    assert_eq!(answer["changed"], true);
+
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    told.clone()
+        .says("asleep: waiting for 2 s: no address bound yet")
+        .says("asleep: bound no address and slept for 8 s")
+        .says("late: listens on [::]:3007")
+        .says("Error: no database")
+        .says("`dead` ended in its rehearsal (exited with status 1) before it listened");
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    let place = |line: &str| lines.iter().position(|l| l.starts_with(line));
+    assert!(
+        place("late: listens on") < place("asleep: listens nowhere"),
+        "each is told as soon as it is known: {told}"
+    );
+    assert_nothing_left(machine);
+    assert!(machine.get(3007).is_ok());
+    for (app, state) in [
+        ("asleep", "active"),
+        ("late", "active"),
+        ("dead", "inactive"),
+    ] {
+        assert_eq!(machine.state(&format!("{app}.service")), state, "{app}");
+    }
+    machine.run(&["journalctl", "--sync"]).ok();
+    let begun = |app: &str| {
+        let lines = machine.run(&["journalctl", "-t", app, "-o", "cat"]).ok();
+        let first = lines.stdout.lines().find_map(|l| l.strip_prefix("begun "));
+        first.expect("a line").parse::<u64>().expect("a number")
+    };
+    assert!(begun("late").abs_diff(begun("asleep")) < 5000);
 }

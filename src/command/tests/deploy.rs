@@ -91,8 +91,9 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
     let mut stage = changed();
     let prepared = [stage.prepare()];
     let outcome = foresee(
-        Some(&mut stage.jobs()),
+        Some(stage.jobs()),
         &prepared,
+        Vec::new(),
         Goal::Current,
         Scope::System,
     )
@@ -102,7 +103,7 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
         Some("web: would reload".into())
     );
     assert!(!is_green(&stage) && stage.systemd.fake.log.is_empty());
-    let blind = foresee(None, &prepared, Goal::Current, Scope::System).unwrap();
+    let blind = foresee(None, &prepared, Vec::new(), Goal::Current, Scope::System).unwrap();
     assert_eq!(json(&blind)["changed"], true);
     assert_eq!(json(&blind)["reloaded"], serde_json::json!([]));
 }
@@ -269,8 +270,9 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     assert_eq!(refused.message, why);
     install::refuse_readdressing(&prepared, true).unwrap();
     let outcome = foresee(
-        Some(&mut stage.jobs()),
+        Some(stage.jobs()),
         &prepared,
+        Vec::new(),
         Goal::Current,
         Scope::System,
     )

@@ -3,7 +3,7 @@
 use super::stage::{HOST, Recorder, Stage};
 use crate::command::context::Context;
 use crate::command::options::Targets;
-use crate::command::targets::{Target, known, resolve};
+use crate::command::targets::{Target, each, known, resolve};
 use crate::output::{Exit, Failure};
 use crate::systemd::fake::Fake;
 
@@ -27,7 +27,7 @@ fn found(stage: &Stage, words: &[&str], only: &[&str]) -> Result<Vec<String>, Fa
         targets: owned(words),
         only: owned(only),
     };
-    let targets = resolve(&mut context, &arguments)?;
+    let targets = resolve(&mut context, &arguments, "start")?;
     Ok(targets.iter().map(Target::to_string).collect())
 }
 
@@ -87,8 +87,8 @@ fn a_file_means_its_apps() {
     assert_eq!((failure.exit, failure.message), (Exit::Usage, message));
 
     let other = write("other", &["web", "shop"]);
-    let deploy = format!("run `rsgen deploy {other}`");
-    assert_eq!(help(&stage, &other), (Exit::Failed, deploy));
+    let install = format!("run `rsgen install {other}`, which starts it as well");
+    assert_eq!(help(&stage, &other), (Exit::Failed, install));
     let broken = write("broken", &["a b"]);
     let failure = found(&stage, &[&broken], &[]).unwrap_err();
     assert_eq!(failure.exit, Exit::Invalid);
@@ -101,4 +101,55 @@ fn a_name_with_the_ending_of_a_file_is_that_of_a_file() {
         let failure = found(&stage, &[word], &[]).unwrap_err();
         assert_eq!(failure.exit, Exit::Invalid, "{word}: {}", failure.message);
     }
+}
+
+/// What uninstalling a file with an app that is not installed does.
+#[test]
+fn what_is_installed_is_told_apart_from_what_is_not() {
+    let stage = with(&["web"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("eco.toml");
+    let text = ["web", "ghost"].map(|app| format!("[[apps]]\nname = \"{app}\"\nscript = \"x\"\n"));
+    std::fs::write(&file, text.concat()).unwrap();
+    let file = file.to_str().unwrap();
+    let told = |verb: &str, words: &[&str]| {
+        let sink = Recorder::default();
+        let systemd = Box::new(Fake::default());
+        let mut context = Context::of_a_test(stage.layout.clone(), HOST, &sink, systemd);
+        let arguments = Targets {
+            targets: words.iter().map(|&word| word.to_owned()).collect(),
+            only: Vec::new(),
+        };
+        each(&mut context, &arguments, verb).map(|all| {
+            let all = all.into_iter().map(|target| match target {
+                Ok(target) => target.to_string(),
+                Err(failure) => format!("{}; {}", failure.message, failure.help.unwrap()),
+            });
+            all.collect::<Vec<_>>()
+        })
+    };
+    let ghost = "no app `ghost` is installed; ";
+    for (verb, help) in [
+        (
+            "uninstall",
+            "there is nothing to uninstall; `rsgen list` shows what is installed".to_owned(),
+        ),
+        (
+            "stop",
+            "there is nothing to stop; `rsgen list` shows what is installed".to_owned(),
+        ),
+        (
+            "start",
+            format!("run `rsgen install {file}`, which starts it as well"),
+        ),
+        ("reload", format!("run `rsgen deploy {file}`")),
+    ] {
+        let all = told(verb, &[file]).unwrap();
+        assert_eq!(all, ["web".to_owned(), format!("{ghost}{help}")], "{verb}");
+    }
+    let all = told("uninstall", &["ghost", "web", "web"]).unwrap();
+    assert_eq!(all, [&format!("{ghost}installed are web"), "web"]);
+    // A wrong command line is no app of a host.
+    let wrong = told("uninstall", &["web", "web@x"]).unwrap_err();
+    assert_eq!(wrong.exit, Exit::Usage);
 }

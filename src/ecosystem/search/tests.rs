@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::ecosystem::Severity;
 use crate::ecosystem::parse;
 use crate::ecosystem::resolve::{Beyond, FileStatus, Ids, resolve};
 
@@ -11,6 +12,8 @@ struct Fake {
     search_path: Vec<PathBuf>,
     links: BTreeMap<&'static str, &'static str>,
     closed: Option<&'static str>,
+    /// The version of the Node of the system.
+    node: Option<&'static str>,
 }
 
 impl Fake {
@@ -51,6 +54,12 @@ impl Probe for Fake {
     }
     fn is_dir(&self, _: &Path) -> bool {
         true
+    }
+    fn names_interpreter(&self, path: &Path) -> bool {
+        !path.to_string_lossy().ends_with("ts")
+    }
+    fn node_version(&self) -> Option<String> {
+        self.node.map(str::to_owned)
     }
     fn names(&self, dir: &Path) -> Vec<String> {
         let below = self
@@ -285,5 +294,65 @@ fn a_program_that_the_user_may_not_run_is_told() {
     };
     let (_, told) = fake.resolved(SCRIPT);
     let wanted = format!("`web` may not run `{}`, so the app cannot start", V20.0);
-    assert_eq!(told, [wanted]);
+    assert_eq!(told, [wanted.as_str()]);
+    let severity = |lines: &str| {
+        let text = format!("[[apps]]\nuser = \"web\"\nlisten = 1\n{SCRIPT}{lines}");
+        let (mut apps, _) = parse("eco.toml", &text);
+        let mut faults = Vec::new();
+        resolve(&mut apps[0], Path::new("/srv/web"), &fake, &mut faults);
+        let fault = faults.into_iter().find(|f| f.message == wanted).unwrap();
+        (fault.severity, fault.help.unwrap())
+    };
+    let (refused, help) = severity("");
+    assert_eq!(refused, Severity::Error);
+    assert!(help.starts_with("it may not enter `/home/web`: "), "{help}");
+    // The unit may have the program elsewhere.
+    let bound = "\n[apps.service]\nBindReadOnlyPaths = \"/opt/nvm:/home/web/.nvm\"\n";
+    assert_eq!(severity(bound).0, Severity::Warning);
+}
+
+#[test]
+fn a_node_that_leaves_types_out_needs_no_tsx() {
+    let help = |of_nvm: Option<&'static str>, node| {
+        let nvm = of_nvm.map(|path| (path, ""));
+        let files: Vec<_> = nvm.into_iter().chain([("/srv/web/app.ts", "")]).collect();
+        let mut fake = Fake {
+            node,
+            ..Fake::of(&files)
+        };
+        if node.is_some() {
+            fake.files.insert("/usr/bin/node", "");
+        }
+        let text = "[[apps]]\nuser = \"web\"\nlisten = 1\nscript = \"app.ts\"";
+        let (mut apps, _) = parse("eco.toml", text);
+        let mut faults = Vec::new();
+        resolve(&mut apps[0], Path::new("/srv/web"), &fake, &mut faults);
+        let fault = faults
+            .into_iter()
+            .find(|f| f.message.contains("has no interpreter"));
+        fault.unwrap().help.unwrap()
+    };
+    for (of_nvm, node, strips) in [
+        (None, Some("v20.19.2"), false),
+        (None, Some("v22.17.1"), false),
+        (None, Some("v22.18.0\n"), true),
+        (None, Some("v23.5.0"), false),
+        (None, Some("v23.6.0"), true),
+        (None, Some("v24.0.1"), true),
+        (None, None, false),
+        (Some(V20.0), None, false),
+        (
+            Some("/home/web/.nvm/versions/node/v24.1.0/bin/node"),
+            None,
+            true,
+        ),
+    ] {
+        let help = help(of_nvm, node);
+        assert_eq!(
+            help.contains("by itself"),
+            strips,
+            "{of_nvm:?} {node:?}: {help}"
+        );
+        assert!(help.contains("--import tsx"), "{help}");
+    }
 }

@@ -224,6 +224,30 @@ def veiled(diff, old=None):
     return "".join(shown)
 
 
+# The table of an app's variables in an ecosystem file, or that of one of its environments.
+TABLE = re.compile(r"\[apps\.env(?:_[\w-]+)?\]\s*(?:#.*)?", re.ASCII)
+
+
+def named(text):
+    """The names in the tables of variables of an ecosystem file."""
+    names, within = set(), False
+    for line in text.split("\n"):
+        line = line.strip()
+        if line.startswith("["):
+            within = TABLE.fullmatch(line) is not None
+        name = re.match(r"""["']?([\w.-]+)["']?[ \t]*=""", line, re.ASCII) if within else None
+        if name:
+            names.add(name.group(1))
+    return names
+
+
+def without_values(diff, names):
+    """A diff without the value of any variable: of those with these names in an ecosystem file, and of all in a unit."""
+    keys = "|".join(re.escape(name) for name in sorted({*names, "env"}))
+    line = r"""^([ +-][ \t]*(?:Environment=["']?[A-Za-z_]\w*=|["']?(?:%s)["']?[ \t]*=[ \t]*)).+$""" % keys
+    return re.sub(line, r"\1(hidden)", diff, flags=re.ASCII | re.MULTILINE)
+
+
 def hunks(diff):
     """The parts of a diff, each as its header lines and its text lines."""
     parts = [([], [])]

@@ -34,6 +34,15 @@ options:
       - Secrets do not belong here, since every user can read units. Use O(secrets). The task warns of a variable in C(env)
         whose name sounds like a secret, and masks the value.
     type: dict
+  env:
+    description:
+      - Variables of the app, with O(config). They go over those of C(env) in O(config).
+      - No value is shown in a diff, and none in a log, except numbers of up to five digits, booleans, and values of less than
+        four characters, which occur in too many other words to be masked there.
+      - They are written into the ecosystem file and the units, which every user of the host can read. Secrets belong into
+        O(secrets); the task warns of a variable whose name sounds like one.
+    type: dict
+    version_added: "0.4.0"
   content:
     description: The text of an ecosystem file.
     type: str
@@ -70,7 +79,10 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Reports what would change, and changes nothing.
+    description:
+      - Reports what would change, and changes nothing.
+      - Nothing is started, so for an app without C(listen) the address is found when the app is installed. The task then reports a
+        change without the units that will follow from the address.
     support: full
   diff_mode:
     description:
@@ -179,6 +191,11 @@ def hide(module, values):
     """Has Ansible mask these values everywhere, in the app's own log too, and line by line."""
     for value in values.values():
         module.no_log_values.update(line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST)
+
+
+def is_common(value):
+    """Whether a value of env occurs in so many other words that masking it would hide what happens."""
+    return len(value) < SHORTEST or value in ("true", "false") or re.fullmatch(r"[0-9]{1,5}", value) is not None
 
 
 def text_of(path):
@@ -354,6 +371,7 @@ class App:
         if config is not None:
             config = dict(config, name=self.name)
             self.warn_of_telling(config.get("env"))
+            self.add_env(config)
             if module.params["secrets"] is not None:
                 self.secrets = Secrets(module, self.env_file(), module.params["secrets"], config.get("user"))
                 files = config.get("env_file") or []
@@ -364,6 +382,17 @@ class App:
         source = module.params["src"]
         if source and os.path.exists(source) and not os.path.isfile(source):
             raise Unsafe("`%s` is not a regular file, so it cannot be an ecosystem file" % source)
+
+    def add_env(self, config):
+        """Puts the option env over the variables of config, and has Ansible show none of its values."""
+        env = self.module.params["env"] or {}
+        self.warn_of_telling(env)
+        values = {n: variable(v) for n, v in env.items() if v is not None}
+        # Ansible masks each value of an option that is not to be logged, even a `1`.
+        self.module.no_log_values -= {value for value in values.values() if is_common(value)}
+        hide(self.module, {n: value for n, value in values.items() if not is_common(value)})
+        if env:
+            config["env"] = dict(config.get("env") or {}, **env)
 
     def warn_of_telling(self, env):
         """Warns of variables in env that sound like secrets, and masks their values in Ansible's output."""
@@ -387,9 +416,12 @@ class App:
 
     def present(self):
         plan = self.plan()
+        for app in plan.get("unlocated", []):
+            if self.module.check_mode:
+                self.module.warn("%s leaves `listen` out: where it listens is found when it is installed" % app)
         result = {key: plan[key] for key in ("changed", "changes", "started", "reloaded")}
         changes = [change for change in plan["changes"] if "diff" in change]
-        result["diff"] = [{"prepared": variables.veiled(change.pop("diff"), text_of(change["path"]))} for change in changes]
+        result["diff"] = [{"prepared": self.shown(change.pop("diff"), text_of(change["path"]))} for change in changes]
         if self.secrets and self.secrets.changed:
             result["changed"] = True
             result["changes"].append(self.secrets.change())
@@ -399,6 +431,13 @@ class App:
         if result["changed"] and not self.module.check_mode:
             self.apply(result)
         return result
+
+    def shown(self, diff, old):
+        """The diff of a file without secrets, and with the option env without the value of any variable."""
+        veiled = variables.veiled(diff, old)
+        if not self.module.params["env"]:
+            return veiled
+        return variables.without_values(veiled, variables.named(old or "") | variables.named(self.text))
 
     def apply(self, result):
         if self.secrets:
@@ -414,6 +453,9 @@ class App:
                 self.secrets.put_back()
             raise
         result.update(started=done["started"], reloaded=done["reloaded"])
+        # A dry run does not know the units of an app whose address is found by the install.
+        known = [change["path"] for change in result["changes"]]
+        result["changes"] += [change for change in done["changes"] if change["path"] not in known]
 
     def plan(self):
         try:
@@ -463,6 +505,7 @@ def main():
             "state": {"type": "str", "choices": ["present", "reloaded", "absent"], "default": "present"},
             "name": {"type": "str"},
             "config": {"type": "dict"},
+            "env": {"type": "dict", "no_log": True},
             "content": {"type": "str"},
             "src": {"type": "path"},
             "chdir": {"type": "path", "default": "/"},
@@ -471,7 +514,13 @@ def main():
             "replace_listener": {"type": "bool", "default": False},
             "executable": {"type": "path"},
         },
-        mutually_exclusive=[["config", "content", "src"], ["secrets", "content"], ["secrets", "src"]],
+        mutually_exclusive=[
+            ["config", "content", "src"],
+            ["secrets", "content"],
+            ["secrets", "src"],
+            ["env", "content"],
+            ["env", "src"],
+        ],
         required_if=[
             ["state", "present", ["config", "content", "src"], True],
             ["state", "reloaded", ["name"]],

@@ -98,6 +98,20 @@ class Showing(unittest.TestCase):
         for line in [" [apps.env]\n", " [Service]\n", " Nice=5\n", "@@ -9,4 +9,4 @@\n"]:
             self.assertIn(line, veiled)
 
+    def test_shows_no_value_of_a_variable(self):
+        old = '[[apps]]\nname = "web"\n[apps.env]\nhttp_proxy = "HUSH"\n"A-B" = "x"\n[apps.env_test] # it\nC = 1\n[apps.service]\nNice = 5\n'
+        names = variables.named(old)
+        self.assertEqual(names, {"http_proxy", "A-B", "C"})
+        diff = (
+            '--- a\n+++ b\n@@ -1 +1 @@\n [[apps]]\n name = "web"\n-http_proxy = "HU\\"SH"\n+http_proxy="HUSH"\n+"A-B" = "HUSH = 1"\n'
+            ' env = { D = "HUSH" }\n+Environment="E=HUSH \\"x"\n Environment=F=HUSH\n Nice = 5\n listen = 3000\n'
+        )
+        shown = variables.without_values(diff, names)
+        self.assertNotIn("SH", shown)
+        self.assertEqual(shown.count("(hidden)"), 6)
+        for line in [' name = "web"\n', " Nice = 5\n", " listen = 3000\n", '+Environment="E=(hidden)\n']:
+            self.assertIn(line, shown)
+
     # The value begins in a line that is not in the diff.
     AMID = 'A = 1\n[apps.env]\nDB_PASSWORD = """\nhush = 1\n# hush 2\n[hush3]\nhush = 4\nhush = 5\nhush"""\n[Service]\nPORT = 1\nNice=5\n'
     AMID_DIFF = (

@@ -1,0 +1,92 @@
+//! The answer of a rehearsal: the addresses that were found, or the reason for which there are none.
+
+use super::super::findings::{self, Findings, Unclear};
+use super::super::jobs::Jobs;
+use super::seen::{ASLEEP, Over, Seen};
+use crate::cluster::Cluster;
+use crate::ecosystem::App;
+use crate::output::{Exit, Failure, Notice};
+use crate::systemd::Unit;
+use crate::visible::Visible;
+
+/// `how` is what the unit says of its own end.
+pub(super) fn answer(
+    jobs: &Jobs<'_>,
+    app: &App,
+    unit: &str,
+    seen: &Seen,
+    over: Over,
+    how: Option<String>,
+) -> Result<Findings, Failure> {
+    let judged = findings::judge(&seen.found, seen.has_ended);
+    if seen.has_ended && judged.is_err() {
+        return Err(ended(jobs, app, unit, seen, how));
+    }
+    match judged {
+        // A program that is up and binds nothing, not one that is not up.
+        Err(Unclear::Nothing) if !seen.is_strange && !seen.is_unready(app) => Ok(Findings {
+            notes: vec![without_a_port(app, over)],
+            ..Findings::default()
+        }),
+        judged => judged.map_err(|unclear| refusal(app, seen, &unclear)),
+    }
+}
+
+fn without_a_port(app: &App, over: Over) -> String {
+    let when = match over {
+        Over::Clear | Over::Ended => "before it was READY".to_owned(),
+        Over::Asleep => format!("and slept for {} s", ASLEEP.as_secs()),
+        Over::Late => format!("within {} s", app.lifecycle.listen_timeout.as_secs_f64()),
+    };
+    format!(
+        "bound no address {when}: it is installed as a program without a port; write `listen` if it binds one later"
+    )
+}
+
+/// The failure of a program that has ended by itself, after what it has written.
+fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String>) -> Failure {
+    let cluster = Cluster {
+        app: app.name.clone(),
+        state: jobs.layout.state(&app.name),
+        scope: jobs.layout.scope,
+    };
+    let ended = Unit {
+        name: unit.to_owned(),
+        invocation: seen.invocation.clone(),
+        ..Unit::default()
+    };
+    for line in cluster.words(&ended) {
+        jobs.sink.notice(&Notice::LastWord(&Visible::line(&line)));
+    }
+    let how = how.map(|how| format!(" ({how})")).unwrap_or_default();
+    Failure::failed(format!(
+        "`{}` ended in its rehearsal{how} before it listened",
+        app.name
+    ))
+    .help(format!(
+        "see `journalctl -u {unit}`; or write `listen`, and nothing is rehearsed"
+    ))
+}
+
+fn refusal(app: &App, seen: &Seen, unclear: &Unclear) -> Failure {
+    let what = match unclear {
+        Unclear::Nothing if seen.is_strange => {
+            "binds an address that cannot be shared, for instance an abstract one".to_owned()
+        }
+        Unclear::Nothing => format!(
+            "was not READY within {} s of its rehearsal, and bound no address",
+            app.lifecycle.listen_timeout.as_secs_f64()
+        ),
+        unclear => unclear.to_string(),
+    };
+    let help = match unclear {
+        Unclear::Nothing => {
+            "write the address as `listen`, and raise `listen_timeout` if the program needs longer"
+        }
+        Unclear::NoneToShare(_) => {
+            "have the program listen on a fixed address, for instance by a variable in `env`"
+        }
+        Unclear::TooMany => "write those that the instances are to share as `listen`",
+    };
+    Failure::new(Exit::Failed, format!("`{}` {what}", app.name)).help(help)
+}

@@ -1,0 +1,309 @@
+//! What is seen of a program in its rehearsal, and when that is enough. Nothing here asks systemd.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::super::findings;
+use crate::contract::Ready;
+use crate::contract::report::{Found, Report};
+use crate::ecosystem::App;
+use crate::procfs;
+use crate::systemd::{ActiveState, Unit};
+
+/// A program of which nothing new was heard for so long, and for as long as the last news took, is taken to have bound what
+/// it binds. One that has said that it is READY is heard for this time only.
+pub(super) const QUIET: Duration = Duration::from_millis(1500);
+/// A program that listens and has been asleep for so long has bound what it binds.
+const RESTED: Duration = Duration::from_secs(3);
+/// A program that binds nothing and has been asleep for so long is up. A program that waits before its first bind(2) waits
+/// for the network as a rule, and moves sooner: a resolver asks again after 5 s, and connect(2) sends its third SYN after 3 s
+/// and its fourth after 7 s, see resolv.conf(5) and tcp(7).
+pub(super) const ASLEEP: Duration = Duration::from_secs(8);
+/// Of a hundred parts of a processor, what a program that is asleep may use: timers, heartbeats and long polls use less, a
+/// program that loads its code uses all that it gets.
+const SHARE: u128 = 3;
+/// The most processes of a control group that are looked at.
+const MOST_PROCESSES: usize = 64;
+
+/// What was seen of a program.
+pub(super) struct Seen {
+    pub(super) found: Vec<Found>,
+    pub(super) is_strange: bool,
+    /// Whether the program has ended by itself.
+    pub(super) has_ended: bool,
+    pub(super) invocation: String,
+    begun: Instant,
+    /// When something new was heard last.
+    news: Instant,
+    /// Whether the program has said that it is READY, where it is one that says so.
+    is_told_ready: bool,
+    rest: Rest,
+}
+
+/// Why a rehearsal is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// READY is clear and nothing new has come for a moment.
+    Clear,
+    /// The program has been asleep for [`ASLEEP`] without an address that can be shared.
+    Asleep,
+    /// The time was over.
+    Late,
+    /// The program has ended.
+    Ended,
+}
+
+impl Seen {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self {
+            found: Vec::new(),
+            is_strange: false,
+            has_ended: false,
+            invocation: String::new(),
+            begun: now,
+            news: now,
+            is_told_ready: false,
+            rest: Rest::default(),
+        }
+    }
+
+    /// Takes in a report.
+    pub(super) fn take(&mut self, now: Instant, report: Report, app: &App) {
+        let is_new = match report {
+            Report::Found(found) if !self.found.contains(&found) => {
+                // The same socket, which listens now.
+                self.found.retain(|f| {
+                    *f != Found {
+                        listens: false,
+                        ..found.clone()
+                    }
+                });
+                self.found.push(found);
+                true
+            }
+            Report::Strange => !std::mem::replace(&mut self.is_strange, true),
+            Report::Begun => true,
+            Report::Ready if app.ready == Ready::Message => {
+                !std::mem::replace(&mut self.is_told_ready, true)
+            }
+            Report::Ready | Report::Found(_) | Report::Ended(_) => false,
+        };
+        if is_new {
+            self.news = now;
+        }
+    }
+
+    /// Takes in the state of the unit, whose worker has reported if `is_heard`; whether the program has ended.
+    pub(super) fn look(&mut self, now: Instant, unit: &Unit, is_heard: bool, app: &App) -> bool {
+        if !unit.invocation.is_empty() {
+            self.invocation.clone_from(&unit.invocation);
+        }
+        let is_active = unit.active == ActiveState::Active && app.ready == Ready::Notify;
+        if is_active && !std::mem::replace(&mut self.is_told_ready, true) {
+            self.news = now;
+        }
+        if is_heard {
+            let waits = unit.main_pid != 0 && waits_for_disk(unit.main_pid);
+            self.rest.look(now, unit.cpu_usage_nsec, waits);
+        }
+        // Before its job has begun the unit is inactive as well.
+        self.has_ended = unit.is_gone() && unit.job.is_none();
+        self.has_ended
+    }
+
+    /// Whether the rehearsal is over, and why.
+    pub(super) fn over(&self, now: Instant, app: &App) -> Option<Over> {
+        if self.has_ended {
+            return Some(Over::Ended);
+        }
+        let quiet = now.duration_since(self.news);
+        let asleep = self.rest.of(now).min(quiet);
+        let is_clear = if self.is_told_ready {
+            quiet >= QUIET
+        } else {
+            // A program that takes long to bind a first address takes as long for a second, unless it sleeps.
+            let moment = QUIET.max(self.news.duration_since(self.begun));
+            self.serves(app) && (quiet >= moment || asleep >= RESTED)
+        };
+        if is_clear {
+            return Some(Over::Clear);
+        }
+        if !says_ready(app) && asleep >= ASLEEP {
+            return Some(Over::Asleep);
+        }
+        (now.duration_since(self.begun) >= app.lifecycle.listen_timeout).then_some(Over::Late)
+    }
+
+    /// Whether a program that says when it is READY has not said so.
+    pub(super) fn is_unready(&self, app: &App) -> bool {
+        says_ready(app) && !self.is_told_ready
+    }
+
+    /// Whether a program that says nothing of READY listens.
+    fn serves(&self, app: &App) -> bool {
+        !says_ready(app) && findings::judge(&self.found, false).is_ok()
+    }
+
+    /// What the rehearsal waits for, and until when.
+    pub(super) fn progress(&self, is_heard: bool, app: &App) -> String {
+        let limit = app.lifecycle.listen_timeout.as_secs_f64();
+        let what = if !is_heard {
+            "the commands before the program run"
+        } else if self.is_unready(app) {
+            "not READY yet"
+        } else if self.is_told_ready || self.serves(app) {
+            "it listens; it may bind a further address"
+        } else {
+            let asleep = ASLEEP.as_secs();
+            return format!(
+                "no address bound yet; a program that sleeps for {asleep} s, or has bound none after {limit} s, has no port"
+            );
+        };
+        format!("{what}; this ends after {limit} s")
+    }
+}
+
+/// Whether the program of an app says by itself that it is READY.
+fn says_ready(app: &App) -> bool {
+    matches!(app.ready, Ready::Message | Ready::Notify)
+}
+
+/// For how long a program has been asleep, by the processor time of its control group.
+#[derive(Debug, Default)]
+struct Rest {
+    last: Option<(Instant, u64)>,
+    since: Option<Instant>,
+}
+
+impl Rest {
+    /// Takes in the processor time so far, in nanoseconds, and whether a thread waits for a disk.
+    fn look(&mut self, now: Instant, used: Option<u64>, waits_for_disk: bool) {
+        let Some(used) = used else {
+            // Without CPU accounting nothing is known.
+            *self = Self::default();
+            return;
+        };
+        let is_asleep = self.last.is_some_and(|(when, before)| {
+            let share = u128::from(used.saturating_sub(before)) * 100;
+            share <= now.duration_since(when).as_nanos() * SHARE
+        });
+        if is_asleep && !waits_for_disk {
+            let begun = self.last.map(|(when, _)| when);
+            self.since = self.since.or(begun);
+        } else {
+            self.since = None;
+        }
+        self.last = Some((now, used));
+    }
+
+    fn of(&self, now: Instant) -> Duration {
+        self.since
+            .map(|since| now.saturating_duration_since(since))
+            .unwrap_or_default()
+    }
+}
+
+/// Whether a thread of the unit of this process is in an uninterruptible sleep, as while a file is read.
+fn waits_for_disk(main_pid: u32) -> bool {
+    let group = std::fs::read_to_string(format!("/proc/{main_pid}/cgroup")).unwrap_or_default();
+    let path = group.lines().find_map(|line| line.strip_prefix("0::/"));
+    let list = path.map(|path| {
+        PathBuf::from("/sys/fs/cgroup")
+            .join(path)
+            .join("cgroup.procs")
+    });
+    let list = list.and_then(|list| std::fs::read_to_string(list).ok());
+    let list = list.unwrap_or_else(|| main_pid.to_string());
+    list.lines().take(MOST_PROCESSES).any(|process| {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task"));
+        threads.into_iter().flatten().flatten().any(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            procfs::stat(&stat).is_some_and(|(state, _)| state == 'D')
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn app(lines: &str) -> App {
+        let text = format!("[[apps]]\nname = \"web\"\nscript = \"/srv/web.js\"\n{lines}\n");
+        let (mut apps, _) = ecosystem::parse("", &text);
+        apps.pop().unwrap()
+    }
+
+    fn listens() -> Report {
+        "found tcp 1 0 0 0.0.0.0:3000".parse().unwrap()
+    }
+
+    /// When the rehearsal of a program is over that reports this after so many seconds, uses so many nanoseconds of a processor in
+    /// each second, and after that time uses none.
+    fn over(app: &App, reports: &[(u64, Report)], busy: u64, cpu: Option<u64>) -> (f64, Over) {
+        let begun = Instant::now();
+        let mut seen = Seen::begin(begun);
+        let mut unit = Unit {
+            active: ActiveState::Activating,
+            ..Unit::default()
+        };
+        for tick in 0..400 {
+            let now = begun + Duration::from_millis(tick * 200);
+            for (_, report) in reports.iter().filter(|(at, _)| at * 5 == tick) {
+                if *report == Report::Ready && app.ready == Ready::Notify {
+                    unit.active = ActiveState::Active;
+                }
+                seen.take(now, report.clone(), app);
+            }
+            unit.cpu_usage_nsec = cpu.map(|cpu| cpu * tick.min(busy * 5) / 5);
+            seen.look(now, &unit, true, app);
+            if let Some(over) = seen.over(now, app) {
+                return (now.duration_since(begun).as_secs_f64(), over);
+            }
+        }
+        panic!("never over");
+    }
+
+    #[test]
+    fn a_program_that_sleeps_without_a_port_is_not_waited_for() {
+        let app = app("");
+        let used = Some(SECOND / 2);
+        assert_eq!(over(&app, &[], 0, used), (8.0, Over::Asleep));
+        assert_eq!(over(&app, &[], 4, used), (12.0, Over::Asleep));
+        // A timer each second is no work; loading is, and so is what systemd does not count.
+        assert_eq!(over(&app, &[], 60, Some(SECOND / 100)).1, Over::Asleep);
+        assert_eq!(over(&app, &[], 60, used), (30.0, Over::Late));
+        assert_eq!(over(&app, &[], 0, None), (30.0, Over::Late));
+        // A second address is waited for as long as the first took, but not while the program sleeps.
+        let bound = [(10, listens())];
+        assert_eq!(over(&app, &bound, 60, used), (20.0, Over::Clear));
+        assert_eq!(over(&app, &[(6, listens())], 6, used), (9.0, Over::Clear));
+        assert_eq!(over(&app, &[(1, listens())], 60, used), (2.6, Over::Clear));
+    }
+
+    #[test]
+    fn a_program_that_says_when_it_is_ready_is_waited_for_until_then_and_no_longer() {
+        for ready in ["notify", "message"] {
+            let app = app(&format!("ready = \"{ready}\""));
+            let told = [(2, listens()), (20, Report::Ready)];
+            assert_eq!(over(&app, &told, 0, Some(SECOND)), (21.6, Over::Clear));
+            assert_eq!(over(&app, &told[1..], 0, Some(SECOND)), (21.6, Over::Clear));
+            assert_eq!(over(&app, &told[..1], 0, Some(0)), (30.0, Over::Late));
+        }
+    }
+
+    #[test]
+    fn a_program_that_reads_from_a_disk_does_not_sleep() {
+        let begun = Instant::now();
+        let mut rest = Rest::default();
+        for tick in 0..10 {
+            rest.look(begun + LOOK_OF_A_TEST * tick, Some(0), tick == 5);
+        }
+        let now = begun + LOOK_OF_A_TEST * 9;
+        assert_eq!(rest.of(now), LOOK_OF_A_TEST * 4);
+    }
+
+    const LOOK_OF_A_TEST: Duration = Duration::from_millis(200);
+}
