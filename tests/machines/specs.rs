@@ -87,7 +87,7 @@ const TRACING: &[Spec] = specs![
     tracing::suspends_filters_for_the_calls_of_a_drain,
     tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
     tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
-    tracing::ends_in_time_when_the_child_of_the_drain_hangs,
+    tracing::ends_in_time_when_the_kernel_waits_for_the_program,
 ];
 
 const REHEARSAL: &[Spec] = specs![
