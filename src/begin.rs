@@ -50,9 +50,11 @@ const WORKER: &[&str] = &[
     "NOTIFY_SOCKET",
 ];
 
-/// Called by a person, or by a script of one.
+/// Called by a person, or by a script of one. A descriptor of root's shell is not for the programs that a command runs as
+/// somebody else.
 pub fn as_command() {
     keep(SESSION);
+    process::pass_on_nothing();
 }
 
 /// The command of a unit of the system, as root.
