@@ -96,6 +96,7 @@ const REHEARSAL: &[Spec] = specs![
     rehearsal::a_port_alone_is_bound_as_the_program_binds_it,
     rehearsal::a_further_port_is_told_at_the_first_start,
     rehearsal::counts_what_drop_ins_add,
+    rehearsal::a_program_reports_no_path_of_others,
 ];
 
 const RELOAD: &[Spec] = specs![
