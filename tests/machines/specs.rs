@@ -252,6 +252,7 @@ const SHOWN: &[Spec] = specs![
     shown::the_last_words_of_a_start_are_made_visible,
     shown::the_last_words_of_a_reload_are_made_visible,
     shown::a_reason_in_the_list_is_made_visible,
+    shown::a_status_that_a_program_forges_is_made_visible,
     shown::names_and_values_are_made_visible,
     shown::worker_and_generator_write_one_line_for_each_fault,
     shown::colours_are_those_of_rsgen_alone,
