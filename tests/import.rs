@@ -239,11 +239,21 @@ fn nothing_that_a_file_has_started_outlives_the_import() {
         spawnSync('sh', ['-c', `setsid sh -c '${waits}' & (setsid sh -c '${waits}' &)`], own);
         module.exports = { apps: [{ script: 'a.js' }] };";
     let folder = Folder::with("ecosystem.config.js", text.as_bytes());
+    // This one is a child of what becomes rsgen, and none of the file's business.
+    let shell = "sleep 600 >/dev/null 2>&1 & echo $!; exec \"$0\" import";
     let begun = std::time::Instant::now();
-    let output = folder.rsgen(&["import"]);
+    let output = Command::new("/bin/sh")
+        .args(["-c", shell, env!("CARGO_BIN_EXE_rsgen")])
+        .current_dir(folder.0.path())
+        .env_remove("SUDO_UID")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    let other = said.lines().next().unwrap();
+    let stays = Command::new("kill").arg(other).status().unwrap().success();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(begun.elapsed().as_secs() < 25, "{:?}", begun.elapsed());
-    assert!(!runs(folder.path("left").to_str().unwrap()));
+    assert!(!runs(folder.path("left").to_str().unwrap()) && stays);
 }
 
 /// Becomes rsgen with a file open and with a session keyring, whose number it prints (0 where the kernel has none).

@@ -1,9 +1,10 @@
-//! The processes that a program has left behind which this process has started.
+//! The processes that a program leaves behind which this process has started.
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill as send};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpid};
@@ -14,21 +15,36 @@ use crate::procfs;
 const LONGEST: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(2);
 
-/// Kills all children of this process, and theirs as these become its own: it has to be their subreaper, see
-/// `PR_SET_CHILD_SUBREAPER`. No child that ends meanwhile may be waited for elsewhere.
-pub(super) fn kill() {
-    let until = Instant::now() + LONGEST;
-    loop {
-        let children = children();
-        if children.is_empty() || Instant::now() >= until {
-            return;
+/// What is started from now on, by this process or by what it starts.
+pub(super) struct Descendants {
+    /// The children of before: whoever became this process by an exec may have had some.
+    others: Vec<Pid>,
+}
+
+impl Descendants {
+    /// From now on the children of children become this process's own as their parents end, see `PR_SET_CHILD_SUBREAPER`.
+    pub(super) fn adopt() -> Self {
+        let _ = prctl::set_child_subreaper(true);
+        Self { others: children() }
+    }
+
+    /// Kills all of them. No child that ends meanwhile may be waited for elsewhere.
+    pub(super) fn kill(self) {
+        let until = Instant::now() + LONGEST;
+        loop {
+            let mut children = children();
+            children.retain(|child| !self.others.contains(child));
+            if children.is_empty() || Instant::now() >= until {
+                break;
+            }
+            for child in children {
+                // The number of a child is its own until it is waited for.
+                let _ = send(child, Signal::SIGKILL);
+                let _ = waitpid(child, Some(WaitPidFlag::WNOHANG));
+            }
+            thread::sleep(TICK);
         }
-        for child in children {
-            // The number of a child is its own until it is waited for.
-            let _ = send(child, Signal::SIGKILL);
-            let _ = waitpid(child, Some(WaitPidFlag::WNOHANG));
-        }
-        thread::sleep(TICK);
+        let _ = prctl::set_child_subreaper(false);
     }
 }
 

@@ -15,9 +15,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
 
-use super::descendants;
+use super::descendants::Descendants;
 use super::host_probe;
 use crate::output::{Exit, Failure};
 use crate::sys::{entry, process};
@@ -48,8 +47,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
     let path = file.canonicalize().map_err(|e| failed(e.to_string()))?;
     let mut command = node(&path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
-    // What Node starts becomes a child of this process when its parent ends, see `PR_SET_CHILD_SUBREAPER`.
-    let _ = prctl::set_child_subreaper(true);
+    let started = Descendants::adopt();
     let child = command
         .arg("-e")
         .arg(SCRIPT)
@@ -61,7 +59,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| failed(e.to_string()))?;
-    let (output, said) = finish(child).map_err(&failed)?;
+    let (output, said) = finish(child, started).map_err(&failed)?;
     if output.is_empty() {
         let why = said.lines().map(str::trim).find(|line| !line.is_empty());
         let why = why.unwrap_or("it exports nothing");
@@ -72,7 +70,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
 }
 
 /// The output and the error output of a child that ends in time. Everything that it has started is killed.
-fn finish(mut child: Child) -> Result<(String, String), String> {
+fn finish(mut child: Child, started: Descendants) -> Result<(String, String), String> {
     let streams = [
         child
             .stdout
@@ -93,7 +91,7 @@ fn finish(mut child: Child) -> Result<(String, String), String> {
         receiver
     });
     let has_ended = has_ended_within(PATIENCE, &child);
-    descendants::kill();
+    started.kill();
     let _ = child.try_wait();
     // Whoever still had the other ends of these streams is gone.
     let [output, said] = readers.map(|reader| reader.recv_timeout(REST).ok().flatten());
