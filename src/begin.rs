@@ -50,9 +50,14 @@ const WORKER: &[&str] = &[
     "NOTIFY_SOCKET",
 ];
 
-/// Called by a person, or by a script of one.
+/// Called by a person, or by a script of one. A descriptor of root's shell is not for the programs that a command runs as
+/// somebody else. A mask of 0, which some daemons pass on, would let everybody write units and installed files; a stricter
+/// one stays.
 pub fn as_command() {
     keep(SESSION);
+    process::pass_on_nothing();
+    let others = Mode::S_IWGRP | Mode::S_IWOTH;
+    umask(umask(others) | others);
 }
 
 /// The command of a unit of the system, as root.

@@ -319,3 +319,23 @@ fn nothing_is_written_in_an_initrd() {
     assert!(status.success());
     assert_eq!(root.written(), set([]));
 }
+
+/// `rsgen generate` where the caller's mask forbids nothing.
+#[test]
+fn what_a_command_writes_may_be_written_by_nobody_else() {
+    let root = Root::new();
+    let text =
+        "[[apps]]\nname = \"web\"\nscript = \"/bin/cat\"\ninterpreter = \"none\"\nlisten = 3000\n";
+    root.write("ecosystem.toml", text);
+    let script = "umask 0; exec \"$0\" generate -o made";
+    let output = Command::new("/bin/sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_rsgen")])
+        .current_dir(root.folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for path in ["made", "made/web.service"] {
+        let mode = root.path(path).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o022, 0, "{path}");
+    }
+}

@@ -222,6 +222,73 @@ fn under_sudo_javascript_runs_as_the_user_who_called_it() {
     assert_eq!(target.metadata().unwrap().uid(), NOBODY);
 }
 
+/// Whether a process has this text in its command line.
+fn runs(text: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().map(|e| e.unwrap().path());
+    let mut lines = processes.filter_map(|path| fs::read_to_string(path.join("cmdline")).ok());
+    lines.any(|line| line.contains(text))
+}
+
+/// What a file starts has left the group and the session of Node, and keeps Node's output open.
+#[test]
+fn nothing_that_a_file_has_started_outlives_the_import() {
+    let text = "const { spawnSync, spawn } = require('child_process');
+        const own = { detached: true, stdio: 'inherit' };
+        const waits = 'sleep 600; : ' + __dirname + '/left';
+        spawn('sh', ['-c', waits], own).unref();
+        spawnSync('sh', ['-c', `setsid sh -c '${waits}' & (setsid sh -c '${waits}' &)`], own);
+        module.exports = { apps: [{ script: 'a.js' }] };";
+    let folder = Folder::with("ecosystem.config.js", text.as_bytes());
+    // This one is a child of what becomes rsgen, and none of the file's business.
+    let shell = "sleep 600 >/dev/null 2>&1 & echo $!; exec \"$0\" import";
+    let begun = std::time::Instant::now();
+    let output = Command::new("/bin/sh")
+        .args(["-c", shell, env!("CARGO_BIN_EXE_rsgen")])
+        .current_dir(folder.0.path())
+        .env_remove("SUDO_UID")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    let other = said.lines().next().unwrap();
+    let stays = Command::new("kill").arg(other).status().unwrap().success();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(begun.elapsed().as_secs() < 25, "{:?}", begun.elapsed());
+    assert!(!runs(folder.path("left").to_str().unwrap()) && stays);
+}
+
+/// Becomes rsgen with a file open and with a session keyring, whose number it prints (0 where the kernel has none).
+const CALLER: &str = "
+import ctypes, os, sys
+os.dup2(os.open(sys.argv[1], os.O_RDONLY), 9)
+call = {'x86_64': 250}.get(os.uname().machine, 219)
+keyctl = lambda *arguments: ctypes.CDLL(None).syscall(call, *arguments)
+ring = keyctl(1, None) > 0 and keyctl(0, -3, 0)
+print(f'{ring:08x}', file=sys.stderr)
+os.execv(sys.argv[2], ['rsgen', 'import', '--output', '-'])";
+
+#[test]
+fn a_file_gets_nothing_that_its_caller_has_open() {
+    let text = "const fs = require('fs');
+        const link = fd => { try { return fs.readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
+        const keys = fs.existsSync('/proc/keys') ? fs.readFileSync('/proc/keys', 'utf8') : '';
+        const env = { FILES: fs.readdirSync('/proc/self/fd').map(link).join(), RINGS: keys.match(/^.*_ses/mg) };
+        module.exports = { apps: [{ script: 'a.js', env }] };";
+    let folder = Folder::with("ecosystem.config.js", text.as_bytes());
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let secret = secret.path().to_str().unwrap();
+    let mut caller = Command::new("python3");
+    caller.args(["-c", CALLER, secret, env!("CARGO_BIN_EXE_rsgen")]);
+    caller.current_dir(folder.0.path()).env_remove("SUDO_UID");
+    let output = caller.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let made = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(made.contains("pipe:[") && !made.contains(secret), "{made}");
+    // A user's keys are that user's own.
+    let ring = stderr(&output);
+    let is_root = nix::unistd::geteuid().is_root();
+    assert!(!is_root || !made.contains(ring.trim()), "{ring}: {made}");
+}
+
 #[test]
 fn what_node_says_of_a_broken_file_is_told() {
     for (text, told) in [

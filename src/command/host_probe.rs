@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
 use std::hash::Hash;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -114,7 +113,7 @@ impl Probe for HostProbe {
 
     fn names_interpreter(&self, path: &Path) -> bool {
         let mut start = [0; 2];
-        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+        let read = files::open(path).and_then(|mut file| file.read_exact(&mut start));
         // A file that cannot be read may be executable all the same.
         self.root.is_some() || read.is_err() || start == *b"#!"
     }

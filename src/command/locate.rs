@@ -227,16 +227,20 @@ fn is_given_by_drop_in(layout: &Layout, app: &App, pinned: &str) -> bool {
 
 /// The addresses of the installed app, if its program is started in the same way.
 fn installed(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
-    let source = sources::find(layout, &app.name)?;
-    let text = files::read(&source.path).ok()?;
-    let (mut apps, report) = ecosystem::parse("", &text);
-    let old = apps.pop().filter(|_| !report.has_errors())?;
+    let old = installed_app(layout, &app.name)?;
     let is_same = old.program.command_line() == app.program.command_line()
         && old.program.cwd == app.program.cwd
         && old.env == app.env
         && old.env_file == app.env_file
         && old.account() == app.account();
     is_same.then_some(old.listen)
+}
+
+fn installed_app(layout: &Layout, name: &str) -> Option<App> {
+    let source = sources::find(layout, name)?;
+    let text = files::read(&source.path).ok()?;
+    let (mut apps, report) = ecosystem::parse("", &text);
+    apps.pop().filter(|_| !report.has_errors())
 }
 
 /// Rehearses the program of an app, and tells what was found.
@@ -254,12 +258,12 @@ fn rehearse_all(
     let (host, sink) = (context.host, context.sink);
     let mut jobs = context.jobs()?;
     let found = rehearse::rehearse(&mut jobs, host, apps, &|app, found| tell(sink, app, found));
-    let probe = (jobs.layout.scope == Scope::System).then(|| HostProbe::new(None, jobs.layout));
+    let layout = jobs.layout;
     let checked = apps.iter().zip(found).map(|(app, found)| {
         let listen = found?.listen;
-        if let Some(probe) = &probe {
+        if layout.scope == Scope::System {
             let mut all = listen.iter();
-            all.try_for_each(|listen| refuse_movable(app, listen, probe))?;
+            all.try_for_each(|listen| refuse_foreign(layout, app, listen))?;
         }
         Ok(listen)
     });
@@ -278,19 +282,33 @@ fn tell(sink: &dyn Sink, app: &App, findings: &Findings) {
     }
 }
 
-/// The address is the program's word, so it must not lead systemd, which is root, to any other place than it says.
-fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), Failure> {
+/// The address is the program's word, so systemd, which makes the socket as root, must not be led by it to any other place than it
+/// says, nor to a place where the program itself could not make a socket.
+fn refuse_foreign(layout: &Layout, app: &App, listen: &Listen) -> Result<(), Failure> {
     let Place::Path(path) = &listen.place else {
         return Ok(());
     };
-    let Some(told) = reach::of_socket(Path::new(path), probe) else {
-        return Ok(());
+    let path = Path::new(path);
+    let probe = HostProbe::new(None, layout);
+    let refused = |why: &str| {
+        Failure::failed(format!(
+            "`{}` listens on {listen}, where systemd would make the socket as root, and {why}",
+            app.name
+        ))
     };
-    Err(Failure::failed(format!(
-        "`{}` listens on {listen}, where systemd would make the socket as root, and {told}",
-        app.name
-    ))
-    .help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"))
+    if let Some(told) = reach::of_socket(path, &probe) {
+        return Err(refused(&told).help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"));
+    }
+    // The socket that systemd has made for the installed app is root's.
+    let is_own = installed_app(layout, &app.name).is_some_and(|own| own.listen.contains(listen));
+    let ids = || probe.ids(app.user.as_deref()?, app.group.as_deref());
+    let told = (!is_own).then(ids).flatten();
+    match told.and_then(|ids| reach::of_another(path, &ids, &probe)) {
+        Some(told) => Err(refused(&told).help(
+            "have the program listen in a folder of its user below /run, or write `listen` if it is to have that socket",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Two apps cannot share an address, neither with an installed one nor with one of the same command line.
@@ -311,7 +329,11 @@ fn refuse_taken(context: &Context<'_>, app: &App, others: &[Selected]) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::ecosystem::resolve::Ids;
 
     fn all(texts: &[&str]) -> Vec<Listen> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -331,5 +353,24 @@ mod tests {
         for stays in ["3001", "udp:9100", "127.0.0.1:3000", "/run/web.sock"] {
             assert_eq!(refined(stays), all(&[stays]), "{stays}");
         }
+    }
+
+    #[test]
+    fn a_socket_is_its_users_where_that_user_can_make_it_and_nobody_else_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = HostProbe::new(None, &Layout::system("/nonexistent".as_ref()));
+        let user = Ids {
+            user: 4_000_000_000,
+            groups: Vec::new(),
+        };
+        let path = folder.path().join("socket");
+        let told = |mode| {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            reach::of_another(&path, &user, &probe).unwrap_or_default()
+        };
+        assert!(told(0o755).contains("that user may not write to"));
+        assert_eq!(told(0o777), "");
+        fs::write(&path, "").unwrap();
+        assert!(told(0o777).contains("the file that is there belongs to"));
     }
 }

@@ -4,6 +4,7 @@ mod apply;
 mod calendar;
 mod context;
 mod deployment;
+mod descendants;
 mod findings;
 mod follow;
 mod half_open;

@@ -1,28 +1,31 @@
 //! Reading JavaScript with the user's own Node, never as root.
 //!
 //! A PM2 file is a program. Root runs it as the user who has called sudo, or as the owner of the file, in a session of
-//! its own: a program that shares root's terminal could type into it, see `TIOCSTI` in `ioctl_tty(2)`.
+//! its own: a program that shares root's terminal could type into it, see `TIOCSTI` in `ioctl_tty(2)`. Nothing that the file has
+//! started outlives the import.
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::descendants::Descendants;
 use super::host_probe;
 use crate::output::{Exit, Failure};
-use crate::sys::entry;
+use crate::sys::{entry, process};
 use crate::visible;
 
 /// A configuration is read in far less.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long what a process has written may take to be read once the process is gone.
+const REST: Duration = Duration::from_secs(1);
 /// As long as an ecosystem file may be.
 const LONGEST: u64 = 4 << 20;
 
@@ -44,6 +47,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
     let path = file.canonicalize().map_err(|e| failed(e.to_string()))?;
     let mut command = node(&path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
+    let started = Descendants::adopt();
     let child = command
         .arg("-e")
         .arg(SCRIPT)
@@ -55,7 +59,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| failed(e.to_string()))?;
-    let (output, said) = finish(child).map_err(&failed)?;
+    let (output, said) = finish(child, started).map_err(&failed)?;
     if output.is_empty() {
         let why = said.lines().map(str::trim).find(|line| !line.is_empty());
         let why = why.unwrap_or("it exports nothing");
@@ -65,8 +69,8 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
     Ok(output)
 }
 
-/// The output and the error output of a child that ends in time.
-fn finish(mut child: Child) -> Result<(String, String), String> {
+/// The output and the error output of a child that ends in time. Everything that it has started is killed.
+fn finish(mut child: Child, started: Descendants) -> Result<(String, String), String> {
     let streams = [
         child
             .stdout
@@ -77,7 +81,6 @@ fn finish(mut child: Child) -> Result<(String, String), String> {
             .take()
             .map(|s| Box::new(s) as Box<dyn Read + Send>),
     ];
-    let until = Instant::now() + PATIENCE;
     let readers = streams.map(|stream| {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
@@ -87,16 +90,12 @@ fn finish(mut child: Child) -> Result<(String, String), String> {
         });
         receiver
     });
-    let [output, said] = readers.map(|reader| {
-        let left = until.saturating_duration_since(Instant::now());
-        reader.recv_timeout(left).ok().flatten()
-    });
-    let is_over = output.is_some() && said.is_some();
-    if let (false, Ok(group)) = (is_over, i32::try_from(child.id())) {
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
-    let _ = child.wait();
-    let (Some(output), Some(said)) = (output, said) else {
+    let has_ended = has_ended_within(PATIENCE, &child);
+    started.kill();
+    let _ = child.try_wait();
+    // Whoever still had the other ends of these streams is gone.
+    let [output, said] = readers.map(|reader| reader.recv_timeout(REST).ok().flatten());
+    let (true, Some(output), Some(said)) = (has_ended, output, said) else {
         return Err(format!("it has not ended after {} s", PATIENCE.as_secs()));
     };
     if u64::try_from(output.len()).is_ok_and(|length| length > LONGEST) {
@@ -106,13 +105,23 @@ fn finish(mut child: Child) -> Result<(String, String), String> {
     Ok((output, String::from_utf8_lossy(&said).into_owned()))
 }
 
+/// Waits for the child itself: it can close its streams long before it ends, and leave them to others when it ends.
+fn has_ended_within(limit: Duration, child: &Child) -> bool {
+    let Ok(handle) = process::pidfd(child.id()) else {
+        return false;
+    };
+    let mut ended = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    poll(&mut ended, timeout) == Ok(1)
+}
+
 /// Node, with the rights of somebody else where the caller is root.
 fn node(file: &Path) -> Result<Command, Failure> {
     if !nix::unistd::geteuid().is_root() {
         let environment = entry::environment();
         let program = find(&environment, None)?;
         let mut command = Command::new(program);
-        command.env_clear().envs(environment).process_group(0);
+        command.env_clear().envs(environment);
         return Ok(command);
     }
     let number = match caller_of_sudo() {
@@ -134,6 +143,8 @@ fn node(file: &Path) -> Result<Command, Failure> {
     .map(|(name, value)| (name.into(), value.into()))
     .to_vec();
     let program = find(&environment, Some(&user))?;
+    // Root's keys are not for the user, see session-keyring(7).
+    process::leave_session_keyring();
     let mut command = Command::new("/usr/bin/setpriv");
     command
         .arg(format!("--reuid={number}"))
@@ -143,9 +154,11 @@ fn node(file: &Path) -> Result<Command, Failure> {
             "--inh-caps=-all",
             "--bounding-set=-all",
             "--no-new-privs",
+            // When this process is killed.
+            "--pdeathsig=KILL",
             "--",
         ])
-        // Not the leader of a group, setsid(1) becomes the program, which leads a group then.
+        // Not the leader of a group, setsid(1) becomes the program.
         .arg("/usr/bin/setsid")
         .arg(program)
         .env_clear()
@@ -295,5 +308,19 @@ mod tests {
             ".asdf/shims",
         ];
         assert_eq!(user.homes(), expected.map(at));
+    }
+
+    #[test]
+    fn a_child_that_has_closed_its_streams_is_waited_for_no_longer_than_another() {
+        let start = |script: &str| {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", script]).stdin(Stdio::null());
+            shell.spawn().unwrap()
+        };
+        let mut lasting = start("exec >&- 2>&-; exec sleep 60");
+        assert!(!has_ended_within(Duration::from_millis(50), &lasting));
+        lasting.kill().unwrap();
+        assert!(has_ended_within(PATIENCE, &lasting));
+        lasting.wait().unwrap();
     }
 }

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -30,6 +33,9 @@ const OTHERWISE: &[&str] = &[
     "Transparent",
     "BindIPv6Only",
 ];
+
+/// How long the command line of another program may take to be read.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The same as [`refuse_taken`], as a warning: the address may be free by the time of the install.
 pub(super) fn warning(
@@ -202,13 +208,22 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
+/// The command line of a process, or its name where the command line cannot be read in time: the kernel waits for the lock of
+/// the program's memory, which a program can hold for as long as it likes, by a file system of its own that does not answer.
 fn command(pid: u32) -> String {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = sender.send(std::fs::read(format!("/proc/{pid}/cmdline")));
+    });
+    let line = receiver.recv_timeout(PATIENCE);
+    let line = line.ok().and_then(Result::ok).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
-    line.split('\0')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<&str> = line.split('\0').filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        return name.unwrap_or_default().trim_end().to_owned();
+    }
+    words.join(" ")
 }
 
 /// The daemon calls itself `PM2 v7.0.3: God Daemon (/root/.pm2)`.

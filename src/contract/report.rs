@@ -72,6 +72,21 @@ pub enum Report {
     Ended(String),
 }
 
+impl Report {
+    /// The line of this report. A path can end the line and begin another, which would report whatever the path says: such a path
+    /// is reported as strange.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let line = self.to_string();
+        let is_itself = line.parse().as_ref() == Ok(self);
+        if is_itself {
+            line
+        } else {
+            Self::Strange.to_string()
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,7 +191,25 @@ mod tests {
             found(Transport::UnixStream, "/run/a b/c", true),
             found(Transport::UnixDatagram, "/run/d", false),
         ] {
-            assert_eq!(report.to_string().parse(), Ok(report));
+            assert_eq!(report.line().parse(), Ok(report));
+        }
+    }
+
+    #[test]
+    fn a_path_makes_no_line_of_its_own() {
+        for path in [
+            "/srv/a\nfound unix 1 0 0 /run/dbus/system_bus_socket",
+            "/srv/\u{1b}[2J",
+            &format!("/{}", "a".repeat(LONGEST)),
+        ] {
+            let found = Found {
+                transport: Transport::UnixStream,
+                spot: Spot::Path(path.to_owned()),
+                listens: true,
+                only_ipv6: false,
+                reuses_port: false,
+            };
+            assert_eq!(Report::Found(found).line(), "strange", "{path}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::app::App;
 use super::diagnostic::Diagnostic;
 use super::env_files;
-use super::resolve::Probe;
+use super::resolve::{Account, Ids, Probe};
 use super::values::Place;
 use super::way::{self, Spot};
 
@@ -32,6 +32,19 @@ pub fn of_socket(path: &Path, probe: &dyn Probe) -> Option<String> {
     let folder = path.parent()?;
     let spot = way::weak_way(folder, &|path| probe.status(path))?;
     Some(spot.told(probe))
+}
+
+/// Why a user cannot have bound a socket to this path of the host. The program of that user may see other files there, for instance
+/// with `PrivateTmp=` or `RootDirectory=`.
+#[must_use]
+pub fn of_another(path: &Path, user: &Ids, probe: &dyn Probe) -> Option<String> {
+    let folder = path.parent()?;
+    if way::is_writable(folder, user, &|path| probe.status(path)) == Some(false) {
+        return Some(format!("that user may not write to `{}`", folder.display()));
+    }
+    let there = probe.status(path)?;
+    let owner = probe.name(Account::User(there.owner));
+    (there.owner != user.user).then(|| format!("the file that is there belongs to `{owner}`"))
 }
 
 /// The warning about a socket that systemd makes as root where others can redirect it.

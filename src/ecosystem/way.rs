@@ -234,6 +234,11 @@ pub(super) fn barrier(path: &Path, ids: &Ids, look: Look<'_>) -> Option<PathBuf>
     closed.map(|(folder, _)| folder)
 }
 
+/// The same as [`is_readable`] for writing.
+pub(super) fn is_writable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
+    gives(path, 2, ids, look)
+}
+
 fn gives(path: &Path, bit: u32, ids: &Ids, look: Look<'_>) -> Option<bool> {
     let mut way = Way::to(path, look);
     let places: Vec<FileStatus> = way.by_ref().map(|(_, status)| status).collect();

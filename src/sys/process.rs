@@ -230,6 +230,33 @@ pub fn end(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Keeps the descriptors that this process has inherited, except the three standard ones, from the programs that it starts.
+pub fn pass_on_nothing() {
+    // SAFETY: the call changes a flag of descriptors. Before Linux 5.11 it fails.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+}
+
+/// Gives this thread, and what it starts, an empty session keyring, see session-keyring(7). Another user whose program
+/// inherits a session keyring has its keys.
+pub fn leave_session_keyring() {
+    let anonymous = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name the call reads no memory. Where a kernel or a filter forbids it, there are no keys either.
+    unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            anonymous,
+        )
+    };
+}
+
 /// Closes a range of descriptors, both ends included.
 pub fn close_range(first: u32, last: u32) {
     if first <= last {

@@ -183,7 +183,7 @@ impl<'a> Helper<'a> {
 
     /// Writes a line, once. A program can make very many sockets, and the connection takes only so much without a reader.
     fn report(&mut self, report: &Report) {
-        let line = report.to_string();
+        let line = report.line();
         if self.written.len() >= MOST || self.written.contains(&line) {
             return;
         }

@@ -276,3 +276,41 @@ pub(crate) fn of_several_apps_go_on_at_the_same_time(machine: &mut Machine) {
     };
     assert!(begun("late").abs_diff(begun("asleep")) < 5000);
 }
+
+/// Binds a path in its own folder, and listens there.
+const BINDER: &str = "
+import os, signal, socket, sys
+path = sys.argv[1].replace('_', '\\n', 1)
+os.makedirs(os.path.dirname(path), exist_ok=True)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+signal.pause()
+";
+
+/// systemd would make the socket as root, in place of that of another service.
+pub(crate) fn a_program_reports_no_path_of_others(machine: &mut Machine) {
+    machine.write("/srv/web/binder.py", BINDER);
+    machine
+        .sh("chown www-data: /srv/web; runuser -u nobody -- touch /tmp/agent")
+        .ok();
+    for (path, told) in [
+        // Written into a line of the report, the path ends the line and begins another.
+        (
+            "/srv/web/a_found unix 1 0 0 /run/dbus/system_bus_socket",
+            "binds an address that cannot be shared",
+        ),
+        // The program has a /tmp of its own.
+        ("/tmp/agent", "the file that is there belongs to `nobody`"),
+    ] {
+        let text = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"binder.py\"\nargs = [\"{path}\"]\nuser = \"www-data\"\n\
+             sandbox = \"strict\"\nlisten_timeout = \"3s\"\n"
+        );
+        machine.write(ECOSYSTEM, &text);
+        let install = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+        let _ = install.says(told);
+        assert_ne!(machine.run(&["test", "-e", INSTALLED]).status, 0);
+        assert_nothing_left(machine);
+    }
+}

@@ -89,6 +89,68 @@ pub(crate) fn a_reason_in_the_list_is_made_visible(machine: &mut Machine) {
     assert_harmless(&machine.run(&["rsgen", "list", "--json"]).ok().says("u202e"));
 }
 
+/// Python code that tells the manager a status, as every process of an instance may.
+const TELLS: &str = "
+import os, socket
+def tell(status):
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.sendto(('STATUS=' + status).encode(), os.environ['NOTIFY_SOCKET'])
+evil = '\\x1b[2J\\u009b2J\\u202eso'
+";
+
+/// The statuses by which the worker tells what no later start would change, and which port is bound besides. systemd itself
+/// makes blanks of control characters in a status.
+pub(crate) fn a_status_that_a_program_forges_is_made_visible(machine: &mut Machine) {
+    let shown = r"\x1b[2J\u{9b}2J\u{202e}so";
+    machine.write_app("python.py", "/srv/web");
+    let server = machine.read("/srv/web/python.py");
+    let further =
+        "tell(evil + ' is bound as well: add it to `listen`, or give each instance its own')";
+    machine.write(
+        "/srv/web/python.py",
+        &format!("{TELLS}\n{further}\n{server}"),
+    );
+    let watch = "watch = true\nwatch_delay = \"100ms\"";
+    write_ecosystem(machine, "python.py", "1", watch);
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_harmless(&told.says(r"2J\u{202e}so is bound as well"));
+    let unit = "web:watch.service";
+    wait_until(SOON, "the files to be watched", || {
+        machine.journal(unit).contains("watching")
+    });
+    machine.write("/srv/web/\u{1b}[2J\u{9b}2J\u{202e}so", "");
+    wait_until(SOON, "the change to be told", || {
+        machine.journal(unit).contains(shown)
+    });
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+
+    machine.write("/srv/taken.py", &server);
+    let strange = "exec -a \"$(printf '\\033[2J')\" python3 /srv/taken.py";
+    machine
+        .run(&[
+            "systemd-run",
+            "--quiet",
+            "--unit=other",
+            "bash",
+            "-c",
+            strange,
+        ])
+        .ok();
+    wait_until(SOON, "the port to be taken", || machine.get(3000).is_ok());
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert_harmless(&told.says(r"`\x1b[2J /srv/taken.py`"));
+    machine.systemctl(&["stop", "other"]).ok();
+
+    let refused = format!("{TELLS}\ntell('refused: ' + evil)\nraise SystemExit(1)\n");
+    machine.write("/srv/web/python.py", &refused);
+    write_ecosystem(machine, "python.py", "1", "");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert_harmless(&told.says(r"2J\u{202e}so"));
+    assert_harmless(&machine.run(&["rsgen", "list"]).ok().says(r"2J\u{202e}so"));
+    assert_harmless(&machine.run(&["rsgen", "list", "--json"]).ok().says("u202e"));
+    assert_harmless_journal(machine);
+}
+
 pub(crate) fn names_and_values_are_made_visible(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     let named = "/srv/web/a\u{1b}[2J\u{9b}\u{202e}\nb.toml";

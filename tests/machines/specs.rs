@@ -87,7 +87,7 @@ const TRACING: &[Spec] = specs![
     tracing::suspends_filters_for_the_calls_of_a_drain,
     tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
     tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
-    tracing::ends_in_time_when_the_child_of_the_drain_hangs,
+    tracing::ends_in_time_when_the_kernel_waits_for_the_program,
 ];
 
 const REHEARSAL: &[Spec] = specs![
@@ -97,6 +97,7 @@ const REHEARSAL: &[Spec] = specs![
     rehearsal::a_further_port_is_told_at_the_first_start,
     rehearsal::counts_what_drop_ins_add,
     rehearsal::of_several_apps_go_on_at_the_same_time,
+    rehearsal::a_program_reports_no_path_of_others,
 ];
 
 const RELOAD: &[Spec] = specs![
@@ -252,6 +253,7 @@ const SHOWN: &[Spec] = specs![
     shown::the_last_words_of_a_start_are_made_visible,
     shown::the_last_words_of_a_reload_are_made_visible,
     shown::a_reason_in_the_list_is_made_visible,
+    shown::a_status_that_a_program_forges_is_made_visible,
     shown::names_and_values_are_made_visible,
     shown::worker_and_generator_write_one_line_for_each_fault,
     shown::colours_are_those_of_rsgen_alone,

@@ -8,6 +8,7 @@ use crate::environment::compile;
 
 const PROGRAM: &str = "/srv/web/escape";
 const LOOT: &str = "/srv/loot";
+const HANGS: &str = "/srv/hangs";
 
 /// Installs one instance of `escape.c`, whose sandbox forbids a harmless call.
 fn escape(machine: &mut Machine, how: &str, listen: &str, more: &str) {
@@ -112,34 +113,54 @@ pub(crate) fn ends_in_time_for_more_descriptors_than_it_can_replace(machine: &mu
     assert_ends_in_time(machine);
 }
 
-/// The child of the drain is stopped, which has the same effect as a wait in the kernel.
-pub(crate) fn ends_in_time_when_the_child_of_the_drain_hangs(machine: &mut Machine) {
-    escape(machine, "", "0.0.0.0:3000", "");
-    let client = "import signal, socket
-held = socket.create_connection(('127.0.0.1', 3000))
-open('/run/held', 'w')
-signal.pause()";
-    let _client = machine.spawn(&["python3", "-c", client]);
-    wait_until(SOON, "a connection", || {
-        machine.run(&["test", "-e", "/run/held"]).status == 0
+/// Waits until a program of `fuse.c` has brought the kernel to wait for it.
+fn wait_for_hang(machine: &Machine, how: &str) {
+    let asked = format!("{HANGS}/{how}");
+    wait_until(SOON, "the file system to be asked in vain", || {
+        machine.run(&["test", "-e", &asked]).status == 0
     });
-    machine
-        .systemctl(&["stop", "--no-block", "web.service"])
-        .ok();
-    wait_until(SOON, "the child of the drain to be stopped", || {
-        let hang =
-            "pid=$(pgrep -P $(pgrep -f 'rsgen-worker [d]rain' | head -n 1)) && kill -STOP $pid";
-        machine.sh(hang).status == 0
-    });
-    // `failed` as well: if the child hung in the middle of a call, the thread goes on with the registers of that call, and
-    // the program dies. Only the tracer could have restored the registers.
-    wait_until(SOON, "web@0 to end", || {
-        ["inactive", "failed"].contains(&machine.state("web@0.service").as_str())
-    });
-    assert_ends_in_time(machine);
-    let journal = machine.journal("web@0");
-    assert!(
-        journal.contains("stops without a drain: timed out"),
-        "{journal}"
+    machine.run(&["rm", &asked]).ok();
+}
+
+/// The file system of a program does not answer, so the kernel makes whoever inspects the program wait, and some of these waits
+/// no signal ends.
+pub(crate) fn ends_in_time_when_the_kernel_waits_for_the_program(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    let flags = ["-O1", "-static", "-pthread", "-w"];
+    compile(machine, "fuse.c", &flags, "/srv/web/fuse");
+    let prepare = format!(
+        "mkdir -p {HANGS}/on && chown nobody {HANGS} {HANGS}/on
+         test -e /dev/fuse || mknod /dev/fuse c 10 229; chmod 666 /dev/fuse"
     );
+    machine.sh(&prepare).ok();
+    let text = |how: &str| {
+        format!(
+            "[[apps]]\nname = \"web\"\nscript = \"fuse\"\nargs = [\"{how}\"]\nlisten = \"0.0.0.0:3000\"\nuser = \"nobody\"\n\
+             drain_timeout = \"1s\"\nkill_timeout = \"1s\"\nservice.NonBlocking = \"no\"\n"
+        )
+    };
+    for how in ["poll", "memory"] {
+        machine.write(ECOSYSTEM, &text(how));
+        machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+        wait_for_hang(machine, how);
+        assert_ends_in_time(machine);
+    }
+    let journal = machine.journal("web@0");
+    let is_bounded = "stops without a drain: timed out";
+    assert!(journal.contains(is_bounded), "{journal}");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+
+    // Who has the port is told to an install, whatever that program does.
+    let stranger = ["--unit=stranger", "--uid=nobody", "/srv/web/fuse", "memory"];
+    machine
+        .run(&[&["systemd-run", "--quiet"], &stranger[..]].concat())
+        .ok();
+    wait_for_hang(machine, "memory");
+    let pid = machine.main_pid("stranger.service");
+    let read = format!("timeout -k 1 1 cat /proc/{pid}/cmdline");
+    assert_ne!(machine.sh(&read).status, 0, "nothing hangs");
+    let install = machine.run(&["timeout", "20", "rsgen", "install", ECOSYSTEM]);
+    let _ = install
+        .exits(1)
+        .says(&format!("`fuse` (pid {pid}) listens there"));
 }

@@ -70,6 +70,15 @@ fn a_host_is_asked_for_what_it_has() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_script_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("server.py");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let probe = HostProbe::new(None, &Layout::system("/nonexistent".as_ref()));
+    assert!(probe.names_interpreter(&pipe), "unknown");
+}
+
+#[test]
 fn of_a_host_that_is_being_put_together_nothing_is_known() {
     let root = Some(PathBuf::from("/nonexistent"));
     let probe = HostProbe::new(root, &Layout::system("/nonexistent".as_ref()));
