@@ -1,4 +1,5 @@
-//! Whether the kernel can execute a script that has no interpreter. systemd would only find out at the start, with status 203.
+//! Checks that the kernel can execute a script that has no interpreter. systemd would only find out at the start, with
+//! status 203.
 
 use std::path::Path;
 
@@ -6,11 +7,12 @@ use super::app::App;
 use super::diagnostic::Diagnostic;
 use super::resolve::Probe;
 
-/// Extensions of sources that have no interpreter by default, and what to write for them.
+/// Extensions of source files that have no default interpreter, and what to write for them.
 const SOURCES: &[(&[&str], &str)] = &[
     (
         &["ts", "mts", "cts", "tsx"],
-        "write `interpreter = \"node\"` and `interpreter_args = \"--import tsx\"`, or run the JavaScript that is built from it",
+        "write `interpreter = \"node\"` and `interpreter_args = \"--import tsx\"`, or run the JavaScript that is built \
+         from it",
     ),
     (&["php"], "write `interpreter = \"php\"`"),
     (&["pl"], "write `interpreter = \"perl\"`"),
@@ -20,7 +22,7 @@ const SOURCES: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Adds the fault of a script at `path` that is to be executed itself, and cannot be.
+/// Adds a fault if the script at `path` has to be executed itself and cannot be.
 pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     if app.program.interpreter.is_some() {
         return;
@@ -30,7 +32,7 @@ pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<
     let shown = path.display();
     let (message, help) = match source {
         Some((_, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
-            format!("`{shown}` has no interpreter, and cannot be executed itself"),
+            format!("`{shown}` has no interpreter and cannot be executed by itself"),
             (*help).to_owned(),
         ),
         None if !probe.has_run_bit(path) => (

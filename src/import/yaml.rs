@@ -222,7 +222,7 @@ mod tests {
             (&nested, "too many values"),
             ("a: *b\n", ""),
             ("a: 1\n---\nb: 2\n", "more than one document"),
-            ("[a]: 1\n", "a key is no string"),
+            ("[a]: 1\n", "a key is not a string"),
             ("a: [", ""),
             ("\t@", ""),
         ] {

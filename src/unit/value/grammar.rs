@@ -32,7 +32,7 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     Some(if is_negative { -number } else { number })
 }
 
-/// Returns the digits at the beginning, including a fraction.
+/// Skips the digits at the beginning and a fraction, and returns the rest.
 fn number(text: &str) -> Option<&str> {
     let whole = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let rest = match whole.strip_prefix('.') {
