@@ -1,4 +1,5 @@
-//! The addresses of apps whose file leaves `listen` out: those of the installed app, or else those that a rehearsal finds.
+//! Finds the addresses of apps whose file has no `listen`: those of the installed app or, failing that, those that a
+//! rehearsal finds.
 
 use std::path::Path;
 
@@ -20,11 +21,10 @@ use crate::state::{Entry, Name};
 use crate::systemd::Brief;
 use crate::unit::name::Units;
 
-/// Finds the addresses, and writes them into what is going to be installed.
+/// Finds the addresses and writes them into the text that is going to be installed.
 ///
 /// # Errors
-/// When a program has to be started for that in a dry run, when a rehearsal has no answer, and when another app has the
-/// address.
+/// When a dry run would have to start a program, when a rehearsal has no result, and when another app has the address.
 pub(super) fn locate(
     context: &mut Context<'_>,
     selected: &mut [Selected],
@@ -51,7 +51,7 @@ pub(super) fn locate(
                         app.name
                     ),
                 )
-                .help("install it without --dry-run, or write `listen`"));
+                .help("install it without `--dry-run`, or write `listen`"));
             }
             None => found(context, app)?,
         };
@@ -61,8 +61,9 @@ pub(super) fn locate(
     Ok(())
 }
 
-/// After a start in which a program bound the port that the file has, and another address than every one of that port: finds
-/// the address, and writes it into what is going to be installed. The places of the apps for which there is something new.
+/// Corrects addresses after a start in which a program bound a declared port, but at an address that the port alone did
+/// not include: rehearses the program and writes the address into the text that is going to be installed. Returns the
+/// indices of the apps that were corrected.
 ///
 /// # Errors
 /// As [`locate`].
@@ -93,7 +94,7 @@ pub(super) fn locate_again(
     Ok(new)
 }
 
-/// Writes addresses into what is going to be installed.
+/// Writes addresses into the text that is going to be installed.
 fn adopt(selected: &mut Selected, listen: Vec<Listen>) -> Result<(), Failure> {
     selected.pinned = pin::with_listen(&selected.pinned, &listen)
         .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
@@ -112,7 +113,7 @@ fn has_port_alone(app: &App) -> bool {
     app.listen.iter().any(|l| port_alone(l).is_some())
 }
 
-/// The addresses of a port alone as the program binds it; any other address stays as it is.
+/// Replaces a port without an address by the addresses that the program binds for it; any other address stays as it is.
 fn refine(given: &Listen, found: &[Listen]) -> Vec<Listen> {
     let is_it = |l: &&Listen| {
         let port = match l.place {
@@ -129,7 +130,7 @@ fn refine(given: &Listen, found: &[Listen]) -> Vec<Listen> {
     }
 }
 
-/// The addresses that were found for the ports of a file when it was installed before.
+/// Returns the addresses that an earlier installation found for the ports in the file.
 fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     let source = sources::find(layout, &app.name).filter(|_| has_port_alone(app))?;
     let text = files::read(&source.path)
@@ -142,11 +143,11 @@ fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
         .iter()
         .flat_map(|g| refine(g, &old.listen))
         .collect();
-    // An address that is left out now, or added, is a change.
+    // If an address was added or removed since, the file counts.
     (listen == old.listen).then_some(old.listen)
 }
 
-/// Whether an app is down because its program binds another address than the declared one.
+/// Returns whether an app is down because its program binds another address than the declared one.
 fn was_refused(context: &mut Context<'_>, app: &App) -> Result<bool, Failure> {
     let state = context.layout.state(&app.name);
     let is_refused = |number| {
@@ -157,13 +158,13 @@ fn was_refused(context: &mut Context<'_>, app: &App) -> Result<bool, Failure> {
     Ok(is_any && !serves(&mut context.jobs()?, &app.name)?)
 }
 
-/// Whether an instance of an app serves.
+/// Returns whether any instance of an app serves.
 pub(super) fn serves(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
     let instances = jobs.manager.units(&Units::of(app).instances())?;
     Ok(instances.iter().any(Brief::is_ready))
 }
 
-/// Whether a drop-in of the app has the addresses.
+/// Returns whether a drop-in of the app sets the addresses.
 fn is_given_by_drop_in(layout: &Layout, app: &App, pinned: &str) -> bool {
     let source = Source {
         app: app.name.clone(),
@@ -175,7 +176,7 @@ fn is_given_by_drop_in(layout: &Layout, app: &App, pinned: &str) -> bool {
     })
 }
 
-/// The addresses of the installed app, if its program is started in the same way.
+/// Returns the addresses of the installed app, if its program is started in the same way.
 fn installed(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     let source = sources::find(layout, &app.name)?;
     let text = files::read(&source.path).ok()?;
@@ -189,7 +190,7 @@ fn installed(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     is_same.then_some(old.listen)
 }
 
-/// Rehearses the program of an app, and tells what was found.
+/// Rehearses the program of an app and reports what was found.
 pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>, Failure> {
     context.require_permission("install")?;
     let host = context.host;
@@ -215,7 +216,8 @@ pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>,
     Ok(findings.listen)
 }
 
-/// The address is the program's word, so it must not lead systemd, which is root, to any other place than it says.
+/// Refuses a socket path that others can redirect. The path comes from the program, so it must not have systemd, which
+/// is root, create a socket anywhere else.
 fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), Failure> {
     let Place::Path(path) = &listen.place else {
         return Ok(());
@@ -230,7 +232,7 @@ fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), F
     .help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"))
 }
 
-/// Two apps cannot share an address.
+/// Refuses an address that another app has.
 fn refuse_taken(layout: &Layout, app: &App) -> Result<(), Failure> {
     let Some(fault) = selection::collisions(layout, app).into_iter().next() else {
         return Ok(());

@@ -2,7 +2,7 @@
 //!
 //! A PM2 file is a program. When the caller is root, the program runs as the user who called sudo or as the owner of
 //! the file, and in a session of its own: a program on root's terminal could type into it, see `TIOCSTI` in
-//! ioctl_tty(2).
+//! `ioctl_tty(2)`.
 
 use std::ffi::OsString;
 use std::io::Read;
