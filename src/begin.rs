@@ -50,7 +50,7 @@ const WORKER: &[&str] = &[
     "NOTIFY_SOCKET",
 ];
 
-/// For a program that a person or a person's script calls.
+/// Called by a person, or by a script of one.
 pub fn as_command() {
     keep(SESSION);
 }

@@ -1,5 +1,5 @@
-//! `rsgen-worker`: `run` starts one instance and becomes its program, `drain` drains the instance before it is stopped,
-//! and `env-files` checks the environment files that systemd reads for it.
+//! `rsgen-worker`: `run` starts one instance and becomes its program, `drain` is what the instance does before it is
+//! stopped, and `env-files` looks at the files of variables that systemd reads for it.
 
 #[cfg(not(target_feature = "crt-static"))]
 compile_error!(

@@ -29,7 +29,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     if invocation.is_empty() {
         return Vec::new();
     }
-    // The last lines may not have reached the journal yet. A caller without the right to sync does not see them.
+    // What was written a moment ago may be on its way still; without the right to sync it is late.
     let sync = ["--sync", "--quiet"].map(str::to_owned);
     read(JOURNALCTL, &sync, PATIENCE, extent, Part::Whole);
     let matches = matches(scope, unit, invocation);
@@ -41,7 +41,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
         arguments.extend(matches.iter().cloned());
         read(JOURNALCTL, &arguments, PATIENCE, extent, part)
     };
-    // One line more than is shown tells whether lines were left out.
+    // A line beyond those that are shown tells whether there are more.
     let end = ask(Some(format!("--lines={}", extent.most() + 1)), Part::Whole);
     if end.seen() <= extent.most() {
         let lines = end.end();

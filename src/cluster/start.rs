@@ -115,7 +115,7 @@ struct Watch<'a> {
 /// one of these.
 #[derive(Debug, Default)]
 pub(super) struct Unrun {
-    /// The number of restarts of each such instance when it was first seen.
+    /// Of each, its restarts when that was first seen.
     first: BTreeMap<String, u32>,
 }
 

@@ -280,7 +280,7 @@ fn readdressed(
         // The first install of an app moves nothing.
         _ => return None,
     };
-    // A socket unit that somebody has removed is just written again.
+    // A socket unit that somebody has removed is only written again.
     if old == new || (old.is_empty() && had_sockets) {
         return None;
     }

@@ -48,7 +48,7 @@ pub(super) struct Outcome {
     pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     reloaded: Vec<String>,
-    /// The apps of which only the timer was started.
+    /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
     /// The long-running apps, which need a reload to run new code.
@@ -121,7 +121,7 @@ impl Deployed {
         self.0.iter().any(Result::is_err)
     }
 
-    /// Replaces the result of the app at `index`, which was deployed again on its own.
+    /// The app at `index` was deployed once more, alone.
     pub(super) fn replace(&mut self, index: usize, mut again: Self) {
         if let (Some(before), Some(now)) = (self.0.get_mut(index), again.0.pop()) {
             *before = now;
@@ -183,8 +183,7 @@ pub(super) fn each(
         // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
     }
-    // The files of all apps have been written by now, so an app that fails must not keep the others from following
-    // theirs.
+    // An app that fails does not keep the others from what their files, which are written by now, say.
     let ends = prepared.iter().map(|p| bring_up(jobs, p, goal));
     Ok(Deployed(ends.collect()))
 }
@@ -240,8 +239,8 @@ fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the outcome that [`deploy`] would have. Where no systemd can be asked, for instance while an image is built,
-/// only the changes to files are known.
+/// The outcome that [`deploy`] would have. Without a systemd to ask, as when an image is built, only the changes of the files
+/// are known.
 pub(super) fn foresee(
     jobs: Option<&mut Jobs<'_>>,
     prepared: &[Prepared],

@@ -121,7 +121,7 @@ impl Findings {
         };
         let is_other_family =
             |l: &Listen| ip(l).map(|ip| ip.is_ipv4()) != ip(&listen).map(|ip| ip.is_ipv4());
-        // With one socket for each family, the IPv6 one leaves IPv4 alone, and the unit sets that itself.
+        // One socket for each family, of which that of IPv6 leaves IPv4 alone: the unit says so by itself.
         let covers =
             |l: &Listen| l.collides(&listen) && !(is_other_family(l) && is_split(l, &listen));
         if self.listen.iter().any(covers) {

@@ -116,7 +116,7 @@ impl Probe for HostProbe {
     fn names_interpreter(&self, path: &Path) -> bool {
         let mut start = [0; 2];
         let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-        // A file that cannot be read may be executable nevertheless.
+        // A file that cannot be read may be executable all the same.
         self.root.is_some() || read.is_err() || start == *b"#!"
     }
 

@@ -105,7 +105,7 @@ impl Subcommand for Import {
     }
 }
 
-/// Returns the path of the ecosystem file that an import writes beside `file`.
+/// The ecosystem file of the folder in which a file is.
 pub(super) fn beside(file: &Path) -> PathBuf {
     file.with_file_name(NAME)
 }
@@ -125,7 +125,7 @@ impl Folder {
         options.open(folder.unwrap_or(Path::new("."))).map(Self)
     }
 
-    /// Returns a path to a file in the open folder.
+    /// The path of a file in the folder.
     pub(super) fn file(&self, path: &Path) -> PathBuf {
         let folder = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
         folder.join(path.file_name().unwrap_or_default())

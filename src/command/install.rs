@@ -181,7 +181,7 @@ fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepare
         .collect()
 }
 
-/// Returns whether an app serves at an address that it has to leave; true if systemd cannot be asked.
+/// Whether an app serves at an address that it is to leave. One that cannot be asked about may.
 fn is_any_served(context: &mut Context<'_>, prepared: &[Prepared]) -> bool {
     let mut moved = prepared.iter().filter(|p| p.readdressed.is_some());
     moved.any(|moved| {

@@ -21,10 +21,11 @@ use crate::state::{Entry, Name};
 use crate::systemd::Brief;
 use crate::unit::name::Units;
 
-/// Finds the addresses and writes them into the text that is going to be installed.
+/// Finds the addresses, and writes them into what is going to be installed.
 ///
 /// # Errors
-/// When a dry run would have to start a program, when a rehearsal has no result, and when another app has the address.
+/// When a program has to be started for that in a dry run, when a rehearsal has no answer, and when another app has the
+/// address.
 pub(super) fn locate(
     context: &mut Context<'_>,
     selected: &mut [Selected],
@@ -51,7 +52,7 @@ pub(super) fn locate(
                         app.name
                     ),
                 )
-                .help("install it without `--dry-run`, or write `listen`"));
+                .help("install it without --dry-run, or write `listen`"));
             }
             None => found(context, app)?,
         };
@@ -130,7 +131,7 @@ fn refine(given: &Listen, found: &[Listen]) -> Vec<Listen> {
     }
 }
 
-/// Returns the addresses that an earlier installation found for the ports in the file.
+/// The addresses that were found for the ports of a file when it was installed before.
 fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     let source = sources::find(layout, &app.name).filter(|_| has_port_alone(app))?;
     let text = files::read(&source.path)
@@ -143,11 +144,11 @@ fn refined(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
         .iter()
         .flat_map(|g| refine(g, &old.listen))
         .collect();
-    // If an address was added or removed since, the file counts.
+    // An address that is left out now, or added, is a change.
     (listen == old.listen).then_some(old.listen)
 }
 
-/// Returns whether an app is down because its program binds another address than the declared one.
+/// Whether an app is down because its program binds another address than the declared one.
 fn was_refused(context: &mut Context<'_>, app: &App) -> Result<bool, Failure> {
     let state = context.layout.state(&app.name);
     let is_refused = |number| {
@@ -190,7 +191,7 @@ fn installed(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     is_same.then_some(old.listen)
 }
 
-/// Rehearses the program of an app and reports what was found.
+/// Rehearses the program of an app, and tells what was found.
 pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>, Failure> {
     context.require_permission("install")?;
     let host = context.host;
@@ -216,8 +217,7 @@ pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>,
     Ok(findings.listen)
 }
 
-/// Refuses a socket path that others can redirect. The path comes from the program, so it must not have systemd, which
-/// is root, create a socket anywhere else.
+/// The address is the program's word, so it must not lead systemd, which is root, to any other place than it says.
 fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), Failure> {
     let Place::Path(path) = &listen.place else {
         return Ok(());
@@ -232,7 +232,7 @@ fn refuse_movable(app: &App, listen: &Listen, probe: &dyn Probe) -> Result<(), F
     .help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"))
 }
 
-/// Refuses an address that another app has.
+/// Two apps cannot share an address.
 fn refuse_taken(layout: &Layout, app: &App) -> Result<(), Failure> {
     let Some(fault) = selection::collisions(layout, app).into_iter().next() else {
         return Ok(());

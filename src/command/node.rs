@@ -1,8 +1,7 @@
 //! Has the user's own Node evaluate JavaScript, never as root.
 //!
-//! A PM2 file is a program. When the caller is root, the program runs as the user who called sudo or as the owner of
-//! the file, and in a session of its own: a program on root's terminal could type into it, see `TIOCSTI` in
-//! `ioctl_tty(2)`.
+//! A PM2 file is a program. Root runs it as the user who has called sudo, or as the owner of the file, in a session of
+//! its own: a program that shares root's terminal could type into it, see `TIOCSTI` in `ioctl_tty(2)`.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -24,7 +23,7 @@ use crate::visible;
 
 /// How long Node may take, far longer than a configuration file needs.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest JSON in bytes, the same as the limit of an ecosystem file.
+/// As long as an ecosystem file may be.
 const LONGEST: u64 = 4 << 20;
 
 /// Prints what a file exports as JSON. What the file itself prints is redirected to standard error.
@@ -66,7 +65,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
     Ok(output)
 }
 
-/// Returns what a child writes to standard output and to standard error; an error when the child does not end in time.
+/// The output and the error output of a child that ends in time.
 fn finish(mut child: Child) -> Result<(String, String), String> {
     let streams = [
         child
@@ -98,7 +97,7 @@ fn finish(mut child: Child) -> Result<(String, String), String> {
     }
     let _ = child.wait();
     let (Some(output), Some(said)) = (output, said) else {
-        return Err(format!("it did not end within {} s", PATIENCE.as_secs()));
+        return Err(format!("it has not ended after {} s", PATIENCE.as_secs()));
     };
     if u64::try_from(output.len()).is_ok_and(|length| length > LONGEST) {
         return Err("its exports are longer than 4096 KiB".to_owned());
@@ -107,7 +106,7 @@ fn finish(mut child: Child) -> Result<(String, String), String> {
     Ok((output, String::from_utf8_lossy(&said).into_owned()))
 }
 
-/// Returns the command that starts Node, with another user's rights where the caller is root.
+/// Node, with the rights of somebody else where the caller is root.
 fn node(file: &Path) -> Result<Command, Failure> {
     if !nix::unistd::geteuid().is_root() {
         let environment = entry::environment();
@@ -146,8 +145,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
             "--no-new-privs",
             "--",
         ])
-        // setsid(1) execs the program, since it is not the leader of a process group here, so the child's PID is the
-        // new group's ID, which `finish` kills.
+        // Not the leader of a group, setsid(1) becomes the program, which leads a group then.
         .arg("/usr/bin/setsid")
         .arg(program)
         .env_clear()

@@ -29,7 +29,7 @@ const OTHERWISE: &[&str] = &[
     "BindIPv6Only",
 ];
 
-/// Returns the failure of an app that is not installed yet, if another program has one of its addresses.
+/// The failure of an app that is not installed yet, if an address that it listens on is taken.
 pub(super) fn refuse_taken(
     app: &App,
     manager: &mut dyn Manager,
@@ -50,7 +50,7 @@ pub(super) fn refuse_taken(
     }
     match app.listen.iter().find(|listen| is_taken(listen)) {
         Some(listen) => match owner(listen) {
-            // An instance of an app that had no socket so far, which will be stopped before the socket is created.
+            // An instance of an app without a socket, which ends before the socket is made.
             Some(owner) if is_of(app, owner.pid) => Ok(()),
             owner => Err(taken(app.name(), listen, owner, probe)),
         },
@@ -107,8 +107,7 @@ struct Owner {
     is_of_pm2: bool,
 }
 
-/// Returns the process that listens at an address, as far as the caller can see; the oldest where several share the
-/// socket.
+/// The process that listens at an address, as far as the caller may see it. Of several that share a socket, the oldest.
 fn owner(listen: &Listen) -> Option<Owner> {
     let files: [&str; 2] = match listen.kind {
         SocketKind::Stream => ["/proc/net/tcp6", "/proc/net/tcp"],

@@ -30,8 +30,8 @@ use crate::visible::Visible;
 const TICK: Duration = Duration::from_millis(20);
 /// The interval at which systemd is asked for the unit.
 const LOOK: Duration = Duration::from_millis(200);
-/// When nothing new has been reported for this long, and for as long as the last news took to come, the program is
-/// taken to have bound everything that it binds.
+/// A program of which nothing new was heard for so long, and for as long as the last news took, is taken to have bound what
+/// it binds.
 const QUIET: Duration = Duration::from_millis(1500);
 /// More than the queue of a listener of the standard library holds.
 const BACKLOG: usize = 1024;
@@ -362,7 +362,7 @@ fn answer(
         )));
     }
     match judged {
-        // Only for a program that is up: one that is not up may still bind something.
+        // A program that is up and binds nothing, not one that is not up.
         Err(Unclear::Nothing) if !seen.is_strange && !seen.is_unready(app) => Ok(Findings {
             notes: vec![format!(
                 "bound no address within {} s: it is installed as a program without a port",

@@ -88,7 +88,7 @@ pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<()
     }
 }
 
-/// Resolves every word. A word without a meaning is an error before anything is done.
+/// Resolves every word; a word without a meaning fails before anything is done.
 pub(super) fn resolve(
     context: &mut Context<'_>,
     arguments: &Targets,

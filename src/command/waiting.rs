@@ -38,7 +38,7 @@ impl Waiting {
         now.duration_since(self.told) >= SILENCE
     }
 
-    /// Returns the line that is due, if it says something new or was last shown a while ago.
+    /// The line that is due, if it says something new or has not been said for a while.
     fn line(&mut self, now: Instant, what: String) -> Option<String> {
         if what == self.last && now.duration_since(self.told) < AGAIN {
             return None;

@@ -8,7 +8,7 @@ use super::{Text, Value};
 /// than the declared one. The text after the prefix says so.
 pub const REFUSED: &str = "refused: ";
 
-/// Suffix of a unit's `STATUS=` when the program listens on a port that the ecosystem file does not declare.
+/// The end of a unit's `STATUS=` where the program listens on a port that the file does not declare.
 pub const FURTHER: &str = " is bound as well: add it to `listen`, or give each instance its own";
 
 /// The worker's exit status for an instance that has been given up, see [`crate::brake`].

@@ -188,7 +188,7 @@ impl App {
         &self.name
     }
 
-    /// The socket units of the app; none if the program does not listen.
+    /// The socket units of the app: none for a program that listens nowhere.
     #[must_use]
     pub fn sockets(&self) -> Vec<String> {
         if self.listen.is_empty() {
@@ -198,7 +198,7 @@ impl App {
         }
     }
 
-    /// Returns whether the app is a job: a program that its schedule starts and that ends by itself.
+    /// Whether the app is a job: a program that is started by its schedule and ends by itself.
     #[must_use]
     pub fn is_job(&self) -> bool {
         !self.times.schedule.is_empty()

@@ -11,8 +11,7 @@ use super::resolve::Probe;
 const SOURCES: &[(&[&str], &str)] = &[
     (
         &["ts", "mts", "cts", "tsx"],
-        "write `interpreter = \"node\"` and `interpreter_args = \"--import tsx\"`, or run the JavaScript that is built \
-         from it",
+        "write `interpreter = \"node\"` and `interpreter_args = \"--import tsx\"`, or run the JavaScript that is built from it",
     ),
     (&["php"], "write `interpreter = \"php\"`"),
     (&["pl"], "write `interpreter = \"perl\"`"),
@@ -22,7 +21,7 @@ const SOURCES: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Adds a fault if the script at `path` has to be executed itself and cannot be.
+/// Adds the fault of a script at `path` that is to be executed itself, and cannot be.
 pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     if app.program.interpreter.is_some() {
         return;
@@ -32,7 +31,7 @@ pub(super) fn check(app: &App, path: &Path, probe: &dyn Probe, faults: &mut Vec<
     let shown = path.display();
     let (message, help) = match source {
         Some((_, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
-            format!("`{shown}` has no interpreter and cannot be executed by itself"),
+            format!("`{shown}` has no interpreter, and cannot be executed itself"),
             (*help).to_owned(),
         ),
         None if !probe.has_run_bit(path) => (

@@ -157,7 +157,7 @@ pub(super) fn read_drain(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Way> 
     Some(way)
 }
 
-/// Reads `[apps.socket]`.
+/// `[apps.socket]`.
 pub(super) fn read_socket(f: &mut Fields<'_, '_>, wanted: Wanted) -> Directives {
     let directives = read_directives(f, wanted, Section::Socket);
     if !directives.is_empty() && listens_nowhere(f) {

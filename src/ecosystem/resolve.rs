@@ -128,7 +128,7 @@ pub trait Probe {
     fn first_line(&self, _path: &Path) -> Option<String> {
         None
     }
-    /// Returns the name of an account, or its ID.
+    /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// Returns the IDs of a program that runs as this user, and as this group if it is not the user's own.
     fn ids(&self, _user: &str, _group: Option<&str>) -> Option<Ids> {

@@ -124,7 +124,7 @@ pub(super) fn resolve_interpreter(
         None => faults.push(
             Diagnostic::error(
                 app.script_span.clone(),
-                format!("the interpreter `{interpreter}` was not found"),
+                format!("the interpreter `{interpreter}` is not there"),
             )
             .help("install it, or write its absolute path as `interpreter`"),
         ),
@@ -169,7 +169,7 @@ fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -
     let name = words.find(is_name)?;
     let found = search.find(name);
     if found.is_none() {
-        let fault = format!("`{script}` is run by `{name}`, which was not found");
+        let fault = format!("`{script}` is run by `{name}`, which is not there");
         faults.push(
             Diagnostic::error(app.script_span.clone(), fault)
                 .help("install it, or name its folder: `env = { PATH = \"…:/usr/bin\" }`"),
@@ -178,7 +178,7 @@ fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -
     found
 }
 
-/// Warns about a program that the app's user may not execute.
+/// Warns of a program that the app's user may not run.
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let Some(user) = app.user.as_deref().filter(|_| !app.is_dynamic()) else {
         return;
@@ -199,8 +199,7 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
             program.display()
         );
         faults.push(Diagnostic::warning(app.script_span.clone(), fault).help(
-            "let that user execute the file and enter the folders above it, or use a program that is not in another \
-             user's home",
+            "let that user execute the file and enter the folders above it, or use a program outside the home of another user",
         ));
     }
 }

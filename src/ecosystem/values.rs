@@ -54,7 +54,7 @@ pub fn parse_time(text: &str) -> Result<Duration, Fault> {
 pub const LONGEST: Duration = Duration::from_hours(720);
 
 words! {
-    /// The restrictions of the program.
+    /// The sandbox around the program.
     Sandbox {
         /// Restrictions that an ordinary server does not notice, for an app that does not run as root.
         Default = "default",

@@ -126,7 +126,7 @@ pub(super) fn of_rehearsal(
     }
 }
 
-/// Renders a command of `rsgen` itself.
+/// A command of `rsgen` itself.
 fn step(step: &Step<Text, Text>, layout: &Layout) -> Safe<String> {
     let command = layout.command.as_os_str();
     match layout.scope {

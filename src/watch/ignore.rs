@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// The patterns of an app's `ignore_watch`.
+/// The patterns of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ignore(Vec<Pattern>);
 

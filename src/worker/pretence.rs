@@ -178,7 +178,7 @@ impl Pretence {
         }
     }
 
-    /// Removes the files that stand for sockets, unless the program has removed or replaced them.
+    /// Removes the files that stood for sockets, unless the program has removed or replaced them.
     pub(super) fn clean_up(&mut self) {
         for (path, identity) in self.files.drain(..) {
             if socket_file::identity(&path) == Some(identity) {

@@ -209,7 +209,7 @@ impl<'a> Helper<'a> {
                     None,
                 ),
             },
-            // In a rehearsal nothing is bound, not even by a process that must not be inspected.
+            // Nothing is bound in a rehearsal, not even by a process that may not be inspected.
             Err(_) => (Outcome::Refused(libc::EACCES), Some(Report::Strange)),
         };
         // The line comes before the answer, because the program may end as soon as it continues.

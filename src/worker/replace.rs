@@ -62,7 +62,7 @@ impl Slot {
         })
     }
 
-    /// Returns the path at which clients look for the socket, if the program has removed that file since the start.
+    /// Where clients look for the socket, if it has a file and the program has removed that since the start.
     fn unlinked(&self) -> Option<&std::path::Path> {
         let path = socket_file::path(&self.declared.address)?;
         (socket_file::identity(path) != Some(self.file?)).then_some(path)
@@ -287,7 +287,7 @@ impl<'a> Replacer<'a> {
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
-    /// Answers a listen(2). On systemd's socket, the kernel would change the backlog for every instance.
+    /// Answers a listen(2). On a socket of systemd's the kernel would take over the backlog, for every instance.
     pub(super) fn listen(&mut self, call: &Call, caller: &Process) -> Outcome {
         let theirs = caller.descriptor(call.fd);
         let Ok(inode) = theirs.and_then(|fd| inode(fd.as_fd())) else {
@@ -321,8 +321,8 @@ mod tests {
     use crate::sys::exec;
     use crate::sys::seccomp::Kind;
 
-    /// Passes a listener by number, as systemd does. The number is a high one that belongs to this test, so that no
-    /// other test gets a number that this one has given up.
+    /// A socket of a test, by its number as systemd passes it: a high one of the test's own, so that no other test gets a
+    /// number that this one has given up.
     fn passed(listener: &TcpListener, number: i32) -> PassedSocket {
         let fd = process::raise(listener.as_fd(), number).unwrap();
         PassedSocket::examine(fd.into_raw_fd()).unwrap()
@@ -356,7 +356,7 @@ mod tests {
         assert!(replacer.all_served());
     }
 
-    /// Once a caller has ended, its number may be another process's by the time it is looked at.
+    /// By the time that it is looked at, the number of a caller that has ended may be another process's.
     #[test]
     fn nothing_is_decided_about_a_caller_that_does_not_wait_any_more() {
         let declared = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -381,7 +381,7 @@ mod tests {
             wanted.to_string(),
             declared.local_addr().unwrap().to_string()
         );
-        // No call belongs to this file, which is not a filter.
+        // Of no filter is any call.
         let filter = std::fs::File::open("/dev/null").unwrap();
         let outcome = replacer.bind(filter.as_fd(), &call, &caller);
         assert_eq!(outcome, Outcome::Untouched);

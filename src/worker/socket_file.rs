@@ -1,7 +1,7 @@
-//! Files of unix sockets: whether two paths lead to the same file, and whether the file still exists.
+//! Files of unix sockets: whether two paths mean the same file, and whether the file is still there.
 //!
-//! Many programs unlink the file of their socket before bind or when they end. systemd does not create the file again,
-//! and everything seems to be in order, except that no client finds the socket.
+//! Many programs unlink their socket's file before bind, or at their end. systemd never makes the file again, and everything
+//! seems well, except that no client finds the socket.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +46,7 @@ pub(super) fn is_gone(path: &Path) -> bool {
     !hidden && identity(path).is_none() && path.parent().is_some_and(Path::exists)
 }
 
-/// Returns the line about a file that was removed, with the remedy.
+/// The line about a file that was removed, with its remedy.
 pub(super) fn advice(path: &Path, app: &str) -> String {
     format!(
         "`{0}` was removed, as programs do before bind or at their end, and no client can reach it; write `handover = \"fds\"` if the program takes sockets from systemd, as gunicorn does, or `service.BindPaths = \"{0}\"` if it goes on where it cannot remove the file; then `systemctl restart {1}`",

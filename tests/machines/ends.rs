@@ -108,8 +108,7 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
         });
         let restarts = machine.property(&unit, "NRestarts").parse();
         let restarts = restarts.unwrap_or(u32::MAX);
-        // For lack of a resource, systemd cannot run the command that counts: the start of the cluster unit counts up
-        // to 16.
+        // The command that counts cannot be run for want of a resource: the start of the cluster unit counts up to 16.
         let most = if *name == "resources" { 60 } else { 4 };
         assert!(restarts <= most, "{name}: {restarts}");
         let stays_down = ["condition", "resources"].contains(name);

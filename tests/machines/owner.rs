@@ -40,7 +40,7 @@ pub(crate) fn runs_an_app_without_a_user_until_install_is_run_again(machine: &mu
     let unit = machine.systemctl(&["cat", UNIT]).ok();
     assert!(unit.text().contains("\nLockPersonality=yes\n"), "a sandbox");
 
-    // A later change of the owner has no effect before the next install.
+    // Whoever owns the files later changes nothing before the next install.
     machine.sh("chown -R next: /srv/web").ok();
     machine.systemctl(&["daemon-reload"]).ok();
     machine.run(&["rsgen", "reload", "web"]).ok();

@@ -91,7 +91,7 @@ pub(crate) fn is_over_when_its_command_is_killed(machine: &mut Machine) {
     install.wait();
     assert_nothing_left(machine);
     assert_ne!(machine.sh("pgrep -u www-data").status, 0);
-    // A program that binds nothing becomes an app without a port if nobody interferes.
+    // Left alone, a program that binds nothing is an app without a port.
     machine.write(ECOSYSTEM, &format!("{text}listen_timeout = \"1s\"\n"));
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
@@ -169,7 +169,7 @@ pub(crate) fn a_further_port_is_told_at_the_first_start(machine: &mut Machine) {
     machine.run(&["rsgen", "reload", "web"]).ok();
 }
 
-/// A drop-in of systemd's for a unit, and one of rsgen's for a file.
+/// Of a unit a drop-in of systemd's, of a file one of rsgen's.
 pub(crate) fn counts_what_drop_ins_add(machine: &mut Machine) {
     let script = "require('http').createServer().listen(process.env.PORT)";
     machine.write("/srv/web/port.js", script);

@@ -217,7 +217,7 @@ fn without_any_other_the_default_of_nvm_is_taken() {
     let asked = ("/srv/web/.nvmrc", "20");
     assert_eq!(fake(&[asked, SYSTEMS]).run_by(SCRIPT).0, "node");
     let (_, told) = Fake::of(&[SERVER]).resolved(SCRIPT);
-    assert_eq!(told, ["the interpreter `node` was not found"]);
+    assert_eq!(told, ["the interpreter `node` is not there"]);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_script_whose_first_line_asks_env_finds_the_same_interpreter() {
     let (_, told) = script("#!/usr/bin/env deno");
     assert_eq!(
         told,
-        ["`/srv/web/next` is run by `deno`, which was not found"]
+        ["`/srv/web/next` is run by `deno`, which is not there"]
     );
 }
 
