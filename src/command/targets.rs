@@ -190,7 +190,7 @@ fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
             None if known.is_empty() => {
                 failure.help("install one with `rsgen install ecosystem.toml`")
             }
-            None => failure.help(format!("the installed apps are {}", known.join(", "))),
+            None => failure.help(format!("installed are {}", known.join(", "))),
         },
     )
 }

@@ -63,7 +63,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "list nope",
             "no app `nope` is installed",
-            "the installed apps are web",
+            "installed are web",
         ),
         (
             "restart 1",
