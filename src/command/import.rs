@@ -42,7 +42,7 @@ struct Written {
     /// `None` for standard output.
     file: Option<String>,
     apps: Vec<String>,
-    /// The number of attributes that became no line of the file.
+    /// The number of attributes that have no line.
     left_out: usize,
     #[serde(skip)]
     text: String,

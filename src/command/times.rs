@@ -11,9 +11,9 @@ use crate::unit::name::Units;
 /// The schedule of an app as scripts read it; times are seconds since 1970.
 #[derive(Debug, Serialize)]
 pub(super) struct Schedule {
-    /// `run` for a job, `reload` for a long-running app.
+    /// `run` for a job, `reload` for an app that lasts.
     does: &'static str,
-    /// Whether the timer is active.
+    /// Whether the timer runs.
     active: bool,
     next: Option<u64>,
     last: Option<Last>,
@@ -26,7 +26,7 @@ struct Last {
     ended: u64,
     seconds: f64,
     good: bool,
-    /// The reason if the run failed.
+    /// The reason when it was not good.
     reason: Option<String>,
 }
 

@@ -152,7 +152,7 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         }
         if let Some(weak) = weak.filter(|_| !is_by_worker) {
             warning(
-                format!("`{weak}` overrides `{file}`, which comes after it"),
+                format!("`{weak}` goes over `{file}`, which comes after it"),
                 "the worker reads the former after systemd has read the latter: let only root write to the former, or \
                  let everybody read the latter",
             );

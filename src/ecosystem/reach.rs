@@ -219,9 +219,9 @@ mod tests {
             &[],
         );
         let said = told_of_www("env_file = [\".env\", \"/etc/key\"]", &fake);
-        assert!(said.contains("`/srv/web/.env` overrides `/etc/key`, which comes after it"));
+        assert!(said.contains("`/srv/web/.env` goes over `/etc/key`, which comes after it"));
         let said = told_of_www("env_file = [\"/etc/key\", \".env\"]", &fake);
-        assert!(!said.contains("overrides"), "{said}");
+        assert!(!said.contains("goes over"), "{said}");
     }
 
     #[test]
