@@ -1,10 +1,10 @@
-//! The first act of each program: what it takes over from whoever started it.
+//! Runs first in each program, and decides what the program takes over from whoever started it.
 //!
-//! systemd starts the commands of a unit in the environment, working directory and file mode mask of the
-//! app, and with its resource limits, also those commands that run as root (`+`, see `ExecStart=` in
-//! systemd.service(5)). A variable of the app even goes over one that systemd itself sets, such as
-//! `NOTIFY_SOCKET` or `MAINPID`. So the libraries of a program see only the variables that its
-//! function here names, and what decides how root acts is in the command line or asked of systemd.
+//! systemd starts the commands of a unit in the environment, working directory and file mode mask of the app, and with
+//! its resource limits. That includes commands that run as root (`+`, see `ExecStart=` in systemd.service(5)). A
+//! variable of the app even overrides one that systemd itself sets, such as `NOTIFY_SOCKET` or `MAINPID`. So the
+//! libraries of a program see only the variables that its function here names, and whatever decides how root acts is on
+//! the command line or asked of systemd.
 
 use std::ffi::OsStr;
 
@@ -60,25 +60,25 @@ pub fn as_command() {
     umask(umask(others) | others);
 }
 
-/// The command of a unit of the system, as root.
+/// For a command of a unit of the system manager, which runs as root.
 pub fn as_root() {
     entry::tell("NOTIFY_SOCKET", OsStr::new(NOTIFY_SOCKET));
     settle();
 }
 
-/// The command of a unit of a user's own manager.
+/// For a command of a unit of a user's own manager.
 pub fn as_user() {
     keep(USER);
     settle();
 }
 
-/// Started by systemd as a generator, see systemd.generator(7).
+/// For a generator, which systemd starts, see systemd.generator(7).
 pub fn as_generator() {
     keep(USER);
     settle();
 }
 
-/// The worker, before it becomes the program. Mask, limits and folder are the program's.
+/// For the worker, before it becomes the program. Mask, limits and folder stay, because they are the program's.
 pub fn as_worker() {
     keep(WORKER);
 }
@@ -91,14 +91,14 @@ fn keep(names: &[&str]) {
     }
 }
 
-/// The working directory, the mask, descriptors and limits are nobody's any more.
+/// Replaces the working directory, the mask, the descriptors and the limits by values that nobody else has chosen.
 fn settle() {
-    // A folder of the app would be where relative names are looked up, and would be kept busy.
+    // Relative names would be looked up in a folder of the app, and the folder could not be unmounted.
     let _ = nix::unistd::chdir("/");
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     process::close_range(3, u32::MAX);
-    // A limit that ends a command in the middle would be the app's say in what is written. Only root may raise
-    // hard limits; for anybody else those of the unit stay.
+    // A limit that ends a command half-way would let the app decide what is written. Only root may raise hard limits;
+    // for anybody else those of the unit stay.
     for resource in [
         Resource::RLIMIT_AS,
         Resource::RLIMIT_CPU,
@@ -107,6 +107,6 @@ fn settle() {
     ] {
         let _ = setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY);
     }
-    // No memory of root is left in a file.
+    // A core dump would leave root's memory in a file.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }

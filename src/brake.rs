@@ -1,7 +1,8 @@
-//! The brake on crash loops: how often an instance died too soon, and what follows from it.
+//! The crash-loop brake: how often an instance died too soon, and what follows from that.
 //!
-//! systemd's own start limit cannot be used: an instance that hits it fails the shared socket. So
-//! what ends a run (`rsgen unit ended`, as root) counts in a file, and what begins the next one (the
+//! systemd's own start limit cannot be used, because an instance that reaches it fails the shared socket. So the
+//! command that runs at the end of a run (`rsgen unit ended`, as root) counts in a file, and the one that begins the
+//! next run (the worker, as any user, in any sandbox) reads the file. A file that cannot be read counts as no deaths.
 //! worker, as any user, in any sandbox) reads it. A file that cannot be read counts as no deaths.
 
 use std::io;
@@ -10,24 +11,25 @@ use std::time::Duration;
 use crate::contract::{Policy, REFUSED};
 use crate::state::Entry;
 
-/// After the end of a crash loop, a new start is held back until so long after the last death.
+/// After the end of a crash loop, a new start is delayed until this long after the last death.
 const COOL_DOWN: Duration = Duration::from_secs(15);
 
-/// Characters of a line of the file: one that is too long to be read would count as no deaths.
+/// The largest number of characters of a line in the file. A file with a longer line could not be read and would count
+/// as no deaths.
 const LONGEST: usize = 1000;
 
 /// Quick deaths in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deaths {
-    /// How many.
+    /// The number of deaths.
     pub count: u32,
-    /// When the last was, on `CLOCK_BOOTTIME`.
+    /// When the last death was, on `CLOCK_BOOTTIME`.
     pub last: Duration,
-    /// Whether the instance was given up; each further start is one trial.
+    /// Whether the instance was given up. Each further start is then a single try.
     pub errored: bool,
-    /// How the last one died, for people.
+    /// How the last run died, for people.
     pub reason: String,
-    /// The run that died, for the journal; empty where it is not known.
+    /// The invocation ID of the run that died, for the journal; empty if unknown.
     pub invocation: String,
 }
 
@@ -38,18 +40,18 @@ pub enum Verdict {
     Go,
     /// Start after this time.
     Wait(Duration),
-    /// Do not start; why, for people.
+    /// Do not start, for this reason.
     Errored(String),
 }
 
 impl Deaths {
-    /// Reads the file of an instance; `None` when there is none that can be read.
+    /// Reads the file of an instance; `None` if there is no readable file.
     #[must_use]
     pub fn load(file: &Entry) -> Option<Self> {
         Self::parse(&file.read().ok()?)
     }
 
-    /// Reads the text of such a file.
+    /// Parses the text of such a file.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.split('\n');
@@ -60,12 +62,12 @@ impl Deaths {
             last: Duration::from_micros(numbers.next()?.parse().ok()?),
             errored: numbers.next()? == "errored",
             reason: reason.trim_end().to_owned(),
-            // An older version wrote none.
+            // Older versions did not write the invocation ID.
             invocation: lines.next().unwrap_or_default().to_owned(),
         })
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file completely or not at all.
     ///
     /// # Errors
     /// Those of the file system.
@@ -73,8 +75,8 @@ impl Deaths {
         file.write(&self.text())
     }
 
-    /// The text of such a file. Of what it reads back to the time is in whole microseconds, and the words are one line
-    /// each, of at most [`LONGEST`] characters; blanks at the end of the reason are gone.
+    /// Returns the text of such a file. When the text is read back, the time is in whole microseconds, and reason and
+    /// invocation ID are one line each of at most [`LONGEST`] characters, without blanks at the end.
     #[must_use]
     pub fn text(&self) -> String {
         let state = if self.errored { "errored" } else { "trying" };
@@ -83,7 +85,7 @@ impl Deaths {
         format!("{} {last} {state}\n{reason}\n{invocation}\n", self.count)
     }
 
-    /// The state after one more death, `uptime` after READY (zero for never READY).
+    /// Returns the state after one more death, which happened `uptime` after READY (zero if the run never was READY).
     #[must_use]
     pub fn after(
         previous: Option<Self>,
@@ -106,7 +108,7 @@ impl Deaths {
         }
     }
 
-    /// The state after the worker gave up: each further start is one trial.
+    /// Returns the state after the worker gave up. Each further start is then a single try.
     #[must_use]
     pub fn given_up(self, policy: &Policy) -> Self {
         Self {
@@ -119,7 +121,7 @@ impl Deaths {
     /// Decides about the next start.
     #[must_use]
     pub fn verdict(&self, policy: &Policy, now: Duration) -> Verdict {
-        // After that, each further start is one trial.
+        // An instance that was refused is given up at once, and each further start is a single try.
         if let Some(why) = self.reason.strip_prefix(REFUSED).filter(|_| !self.errored) {
             return Verdict::Errored(why.to_owned());
         }
@@ -152,7 +154,7 @@ impl Deaths {
         let mut pause = first.min(COOL_DOWN);
         for _ in 1..self.count {
             let longer = (pause * 3 / 2).min(COOL_DOWN);
-            // The pause stays at that, and the file may tell of four thousand million deaths.
+            // From here on the pause no longer grows, and the file may contain a count of four billion.
             if longer == pause {
                 break;
             }
@@ -308,7 +310,7 @@ mod tests {
             ..die(None, 0)
         };
         deaths.store(&file).unwrap();
-        // Older versions read the first two lines as these have always been.
+        // Older versions read the first two lines, so these must stay as they are.
         let text = file.read().unwrap();
         assert!(text.starts_with("1 1000000000 trying\na b\n"), "{text}");
         assert_eq!(

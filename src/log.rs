@@ -16,7 +16,7 @@ pub(crate) fn say(priority: u8, text: &str) {
     let _ = std::io::stderr().write_all(format!("<{priority}>rsgen: {text}\n").as_bytes());
 }
 
-/// Where journald takes lines with fields of their own, see `sd_journal_sendv(3)`.
+/// The socket on which journald accepts entries with fields, see `sd_journal_sendv(3)`.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// Writes an error about a unit of the system, from a process outside that unit: `journalctl -u` and `systemctl status` show
@@ -26,7 +26,7 @@ pub(crate) fn say_about(app: &str, unit: &str, text: &str) {
     let fields = format!(
         "MESSAGE=rsgen: {text}\nPRIORITY=3\nSYSLOG_IDENTIFIER={app}\nRSGEN_APP={app}\nOBJECT_SYSTEMD_UNIT={unit}\n"
     );
-    // Without a journal there is nobody to tell, and nobody is waited for.
+    // Without a journal there is nobody to tell, and a journal that is busy is not waited for.
     let _ = UnixDatagram::unbound().and_then(|socket| {
         socket.set_nonblocking(true)?;
         socket.send_to(fields.as_bytes(), JOURNAL)

@@ -1,4 +1,4 @@
-//! PM2 files as people have them, and the ecosystem file that each becomes: `tests/import/CASE/`.
+//! PM2 files of the kind that people have, and the ecosystem file that each becomes: `tests/import/CASE/`.
 //!
 //! `RSGEN_BLESS=1 cargo test --test import` writes the expected files; read them in the diff.
 
@@ -11,12 +11,13 @@ use std::process::{Command, Output};
 
 use rsgen::ecosystem::{Severity, parse};
 
-/// Somebody whom root does not trust.
 /// An account of every Debian, which the user namespace maps.
 const DAEMON: u32 = 1;
+/// Somebody whom root does not trust.
 const NOBODY: u32 = 65534;
 
-/// A folder with a PM2 file in it. Root gives it to somebody else, because root runs no JavaScript.
+/// A folder with a PM2 file in it. Where the tests run as root, the folder belongs to somebody else, because rsgen runs no
+/// JavaScript as root.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -40,7 +41,7 @@ impl Folder {
             .args(arguments)
             .current_dir(self.0.path())
             .env_remove("SUDO_UID")
-            // No bus, wherever this runs.
+            // Wherever the tests run, there is no bus.
             .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
         command
     }
@@ -64,7 +65,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// The only file of a case beside what is expected.
+/// The only file of a case apart from the expected result.
 fn input(case: &Path) -> PathBuf {
     let files = fs::read_dir(case).unwrap().map(|e| e.unwrap().path());
     let mut inputs = files.filter(|path| path.file_name().unwrap() != "expected.toml");
@@ -98,7 +99,7 @@ fn each_file_becomes_the_expected_ecosystem_file() {
     }
 }
 
-/// What a PM2 file does not tell, or what only some versions read.
+/// Errors about what a PM2 file does not contain, and about keys that only some versions read.
 const LEFT_TO_THE_HOST: &[&str] = &[
     "this app has no `listen`",
     "`listen` is empty",
@@ -109,7 +110,7 @@ const LEFT_TO_THE_HOST: &[&str] = &[
     "unknown key `watch_delay`",
 ];
 
-/// What an import writes has to be of use without an edit, as far as the file tells what is needed.
+/// The result of an import has to be usable without an edit, as far as the imported file contains what is needed.
 #[test]
 fn what_is_written_is_a_good_ecosystem_file() {
     for case in cases() {
@@ -140,7 +141,7 @@ fn a_file_that_is_there_stays_unless_the_user_says_otherwise() {
     let output = folder.rsgen(&["import"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("is there already"),
+        stderr(&output).contains("already exists"),
         "{}",
         stderr(&output)
     );
@@ -153,7 +154,7 @@ fn a_file_that_is_there_stays_unless_the_user_says_otherwise() {
         String::from_utf8(printed.stdout).unwrap(),
         String::from_utf8(written).unwrap()
     );
-    // A link does not lead an import elsewhere.
+    // An import does not follow a link at its target.
     fs::remove_file(&target).unwrap();
     symlink(folder.path("elsewhere"), &target).unwrap();
     assert_eq!(folder.rsgen(&["import"]).status.code(), Some(1));
@@ -191,13 +192,13 @@ fn javascript_never_runs_as_root() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(4), "{said}");
         assert!(
-            said.contains("root runs none") && said.contains(why),
+            said.contains("does not run as root") && said.contains(why),
             "{said}"
         );
     };
     let config = folder.path("ecosystem.config.js");
     chown(folder.0.path(), Some(1), None).unwrap();
-    refused("others than its owner may write to");
+    refused("users other than its owner may write to");
     chown(&config, Some(0), None).unwrap();
     refused("its owner is root");
 }
@@ -218,7 +219,7 @@ fn under_sudo_javascript_runs_as_the_user_who_called_it() {
     let target = folder.path("ecosystem.toml");
     let made = fs::read_to_string(&target).unwrap();
     assert!(made.contains(&format!("UID = \"{NOBODY}\"")), "{made}");
-    // The user edits the file next.
+    // The user has to be able to edit the file.
     assert_eq!(target.metadata().unwrap().uid(), NOBODY);
 }
 

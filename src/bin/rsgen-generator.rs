@@ -43,7 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The same program serves both managers; the folder it lies in says which.
+/// Returns the layout for the manager that runs this program, which serves both. The folder of the program shows which
+/// one it is.
 fn layout(program: &Path) -> Option<Layout> {
     let user = program
         .parent()
@@ -55,14 +56,14 @@ fn layout(program: &Path) -> Option<Layout> {
     Layout::of_caller()
 }
 
-/// The journal may not run yet: the kernel's ring buffer keeps the line until it does.
+/// Writes a line to the kernel's ring buffer, which keeps it until the journal runs.
 fn say(line: &str) {
     let line = Visible::line(line);
     let line = format!("<3>rsgen-generator[{}]: {line}\n", std::process::id());
     let kmsg = std::fs::OpenOptions::new().write(true).open("/dev/kmsg");
     let written = kmsg.and_then(|mut k| k.write_all(line.as_bytes()));
     if written.is_err() {
-        // Nobody is left to tell.
+        // Nobody else can be told.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

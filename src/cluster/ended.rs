@@ -1,9 +1,8 @@
-//! `ExecStopPost=` of an instance: counts quick deaths, and speaks for the cluster when it was the last.
+//! `ExecStopPost=` of an instance: counts quick deaths, and has the cluster stopped if the instance was the last.
 //!
-//! An active cluster unit with nobody behind its socket would swallow connections in silence: the
-//! socket waits for a unit that is active already. So the last instance has the cluster stopped, by a
-//! stop that leaves a verdict behind: with it the port stays open, and the next connection is the
-//! next try.
+//! While the cluster unit is active, its socket starts nothing for a connection, so with no instance behind the socket
+//! all connections would hang. The last instance therefore has the cluster stopped, and leaves a note (`verdict`) with
+//! which that stop keeps the port open: the next connection starts the cluster again.
 
 use std::path::PathBuf;
 use std::time::Duration;

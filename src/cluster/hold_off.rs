@@ -1,8 +1,8 @@
-//! The brake on a cluster that cannot start: a connection that waits at the socket would start it
-//! again at once, for ever, and start limits cannot be used (one that is hit closes the port).
+//! The brake on a cluster that cannot start: a connection that waits at the socket would start the cluster again at
+//! once, forever. A start limit cannot be used, because systemd closes the socket when it is reached.
 //!
-//! The end of a failed start is held back, and with it the next. Only while somebody knocks: a person
-//! who starts a broken app hears of it at once.
+//! Instead the end of a failed start is delayed, and the next start with it. This happens only while a connection
+//! waits, so a person who starts a broken app gets an answer at once.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use super::{Cluster, LOOK, notify};
 use crate::state::Name;
 use crate::systemd::{Error, Manager, QueuedJob};
 
-/// Failures further apart are none in a row.
+/// Failures that are further apart than this are not consecutive.
 const IN_A_ROW: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_secs(15);
-/// More than is held back at once.
+/// The extra time that systemd is asked for again and again while the end is delayed.
 const EXTENSION: Duration = Duration::from_secs(10);
 
-/// After a successful start.
+/// Forgets the failures, after a successful start.
 pub(super) fn forget(cluster: &Cluster) {
     // Not being there is the usual case.
     let _ = cluster.file(Name::Failures).remove();
 }
 
-/// Counts one more failed start; how long the next should be held back.
+/// Counts one more failed start, and returns how long the next one has to be delayed.
 pub(super) fn after_failure(cluster: &Cluster, now: Duration) -> Duration {
     let file = cluster.file(Name::Failures);
     let count = failures(&file.read().unwrap_or_default(), now);
     let note = file.write(&format!("{count} {}", now.as_micros()));
-    // What cannot be counted must not run away either.
+    // Failures that cannot be counted must not lead to endless restarts either.
     if note.is_err() { LONGEST } else { pause(count) }
 }
 
-/// How many failures in a row this one makes, by the note on those before.
+/// Returns the number of consecutive failures including this one, from the note on those before.
 #[must_use]
 pub fn failures(note: &str, now: Duration) -> u32 {
     earlier(note, now).saturating_add(1)
@@ -47,7 +47,7 @@ fn earlier(note: &str, now: Duration) -> u32 {
     }
 }
 
-/// Nothing after the first failure, then a second, doubled with each, up to 15 s.
+/// Returns the delay: nothing after the first failure, then one second, doubled with each failure, up to 15 s.
 #[must_use]
 pub fn pause(count: u32) -> Duration {
     match count {
@@ -56,7 +56,7 @@ pub fn pause(count: u32) -> Duration {
     }
 }
 
-/// Holds back; returns the job for which it ended early, if one stops the unit.
+/// Delays the end of this command. Returns the job that ended the delay early, if one stops the unit.
 pub(super) fn wait(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -79,7 +79,7 @@ pub(super) fn wait(
     Ok(None)
 }
 
-/// A socket whose connections nobody takes is `running`, one that waits for them `listening`.
+/// Returns whether a connection waits: a socket is then `running`, otherwise `listening`.
 fn somebody_knocks(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
     for socket in cluster.units().sockets() {
         let found = manager.units(&socket)?;

@@ -1,8 +1,8 @@
-//! `ExecStart=` of the cluster unit of a job: starts the instances, and waits until every one of them has ended.
+//! `ExecStart=` of the cluster unit of a job: starts the instances, and waits until all of them have ended.
 //!
-//! The unit is `activating` as long as the instances run, so systemd starts no second run meanwhile, and `systemctl start`
-//! waits for the end. The instances are not wanted by the unit: one that ends at once could not be told from one that was
-//! not started.
+//! While the instances run, the unit is `activating`, so systemd starts no second run and `systemctl start` waits for
+//! the end. The unit has no `Wants=` for its instances, because an instance that ends at once could then not be told
+//! from one that was not started.
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ pub enum JobError {
     Systemd(#[from] Error),
 }
 
-/// The longest wait before the job is looked at again.
+/// The longest wait before the state of the job is checked.
 const WHILE: Duration = Duration::from_secs(10);
 
-/// Runs the instances once. `say` gets a line for each.
+/// Runs the instances once. `say` gets a line about each of them.
 ///
 /// # Errors
-/// [`JobError::Failed`] when an instance has failed, and when systemd cannot be asked.
+/// [`JobError::Failed`] when an instance has failed; another one when systemd cannot be asked.
 pub fn job(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -73,7 +73,7 @@ fn line(unit: &Unit, is_good: bool) -> String {
     format!("{name}: {}", unit.why())
 }
 
-/// Waits for the end of an instance, and returns whether its job was done. `None` when the run is being stopped.
+/// Waits until an instance ends, and returns whether its job succeeded; `None` if the run is being stopped.
 fn outwait(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -87,7 +87,7 @@ fn outwait(
                 if stop::is_stopping(manager, cluster)? {
                     return Ok(None);
                 }
-                // A cancelled start leaves a program that runs alone.
+                // When a start is cancelled, a program that was started keeps running.
                 if manager.unit(&job.unit)?.is_gone() {
                     if left == 0 {
                         let what = format!("the start of `{}`", job.unit);
@@ -105,9 +105,9 @@ fn outwait(
     }
 }
 
-/// Tells systemd the status. More time is not asked for, since the start of the unit has no limit.
+/// Tells systemd the status. This does not ask for more time, because the start of the unit has no time limit.
 fn tell(status: &str) {
-    // Run by hand there is nobody to tell.
+    // When the command is run by hand, nobody listens.
     let _ = sd_notify::notify(&[NotifyState::Status(Visible::line(status).as_str())]);
 }
 

@@ -1,7 +1,8 @@
-//! The output of a run that failed, from the journal.
+//! Reads the output of a run that failed from the journal.
 //!
-//! Programs write there what they like and as much as they like, and other users' programs do so under any name of a
-//! unit: only a few short lines are read, and only those that came from the unit itself. Nothing here waits for long.
+//! Programs write to the journal what they like and as much as they like, and other users' programs can do so under the
+//! name of any unit. So only a few short lines are read, and only those that came from the unit itself. No call waits
+//! for long.
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -15,18 +16,18 @@ use nix::unistd::geteuid;
 use super::lines::{Extent, Lines};
 use crate::layout::Scope;
 
-/// By its path: who calls us may have put another one before it.
+/// An absolute path, because the caller may have put another program first in PATH.
 const JOURNALCTL: &str = "/usr/bin/journalctl";
-/// The most that is read of a program that writes without end.
+/// The largest number of bytes that are read, since a program may write without end.
 const BYTES: usize = 16 << 20;
-/// Each call of journalctl may take so long.
+/// The longest time that one call of journalctl may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For so long journald is asked again by a user who may not tell it to store what it was sent.
 const LATE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The first and the last lines that one run of a unit wrote; where it wrote none, why systemd could not run it. None without
-/// a journal.
+/// Returns the first and the last lines that one run of a unit wrote. If it wrote none, the result is why systemd could
+/// not run it. It is empty without a journal.
 pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
     if invocation.is_empty() {
         return Vec::new();
@@ -63,7 +64,8 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     end.end_after(beginning)
 }
 
-/// The lines of PID 1 about a run in which PID 1 could start no command: nobody else can write in its name.
+/// Returns the lines of PID 1 about a run in which PID 1 could start no command. Nobody else can write in the name of
+/// PID 1.
 fn of_systemd(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
     if scope == Scope::User {
         return Vec::new();
@@ -80,15 +82,16 @@ fn of_systemd(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec
     ]
     .map(str::to_owned);
     let mut lines = read(JOURNALCTL, &arguments, PATIENCE, extent, Part::Whole).end();
-    // The others tell that the run began, and that it ended.
+    // The other lines say that the run began and that it ended.
     lines.retain(|line| line.contains(": Failed to "));
     lines
 }
 
-/// Fields that all have to be there, see systemd.journal-fields(7).
+/// Returns the fields that an entry has to match, all of them, see systemd.journal-fields(7).
 ///
-/// The invocation alone says nothing: of what a user's own manager runs, journald reads it from a folder of that
-/// user's. The unit is that of the control group, and is `user@UID.service` for all that such a manager runs.
+/// The invocation ID alone would not do: for a process of a user's own manager, journald reads the ID from a folder
+/// that the user can write to. The unit is that of the control group, and is `user@UID.service` for everything that
+/// such a manager runs.
 fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
     let mut matches = vec![format!("_SYSTEMD_INVOCATION_ID={invocation}")];
     match scope {
@@ -101,16 +104,17 @@ fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
     matches
 }
 
-/// How much of the output of a program is read.
+/// Which part of a program's output is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// All of it.
+    /// The whole output.
     Whole,
-    /// The first lines; the program is ended then.
+    /// The first lines, after which the program is killed.
     Beginning,
 }
 
-/// The lines that a program prints, which gets nothing of our environment. It is ended after `patience`.
+/// Returns the lines that a program prints. The program gets nothing of our environment, and is killed after
+/// `patience`.
 fn read(
     program: &str,
     arguments: &[String],
@@ -170,7 +174,7 @@ fn is_readable(out: &ChildStdout, end: Instant) -> bool {
     }
 }
 
-/// Ends what has not ended. One that the kernel does not let go is not waited for: it goes with its unit.
+/// Kills a child that has not ended. A child that the kernel does not release is not waited for; it ends with its unit.
 fn put_away(child: &mut Child) {
     let _ = child.kill();
     for _ in 0..100 {
@@ -258,11 +262,11 @@ mod tests {
             let process = |pid: &String| std::path::Path::new("/proc").join(pid);
             lines.first().is_some_and(|pid| !process(pid).exists())
         };
-        // On a busy machine a process may take longer to begin or to end than it is waited for.
+        // On a busy machine, a process may take longer to start or to end than the test waits.
         assert!((0..5).any(|_| is_gone()));
     }
 
-    /// With ten minutes left, nothing but the bound on what is read ends this test.
+    /// With ten minutes left, only the limit on what is read can end this test.
     #[test]
     fn of_a_program_that_writes_without_end_only_so_much_is_read() {
         let lines = shell("exec tr '\\0' x </dev/zero", Duration::from_mins(10));

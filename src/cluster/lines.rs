@@ -1,43 +1,43 @@
-//! The first and the last lines of one who writes what they like, without end or in lines without end: bytes in, lines out.
+//! Keeps the first and the last lines of a text that may have no end, or lines without an end: bytes in, lines out.
 //! Pure.
 //!
-//! Nothing is made visible here, that is for whoever shows them.
+//! Nothing is escaped here; whoever shows the lines has to do that.
 
 use std::collections::VecDeque;
 
 use crate::visible;
 
-/// Characters of a line; that there were more is one more.
+/// The largest number of characters of a line; one more shows that there were more.
 pub const LONGEST: usize = 500;
-/// The line that stands for those that are left out.
+/// The line that stands for omitted lines.
 pub const LEFT_OUT: &str = "…";
 
-/// How many lines are kept: a message may be the first thing that a program writes, or the last.
+/// How many lines are kept: the message may be the first thing that a program writes, or the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// The lines that are kept of the beginning.
+    /// The number of lines that are kept at the beginning.
     pub first: usize,
-    /// The lines that are kept of the end.
+    /// The number of lines that are kept at the end.
     pub last: usize,
 }
 
 impl Extent {
     /// Enough for a message, its stack and what Node prints around the two.
     pub const OF_A_PROGRAM: Self = Self { first: 8, last: 20 };
-    /// The lines of the cluster unit repeat those of a program.
+    /// For the cluster unit, whose lines repeat those of a program.
     pub const OF_A_CLUSTER: Self = Self {
         first: 20,
         last: 40,
     };
 
-    /// The lines that are shown at most; a line more is in place of those that are left out.
+    /// Returns the number of lines that are shown at most; one further line may stand for the omitted ones.
     #[must_use]
     pub const fn most(self) -> usize {
         self.first + self.last
     }
 }
 
-/// The first and the last lines of what was read, each cut.
+/// The first and the last lines of what was read, each shortened if necessary.
 #[derive(Debug)]
 pub struct Lines {
     extent: Extent,
@@ -49,10 +49,10 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Bytes of a line that are kept: never fewer than the characters that are shown.
+    /// The number of bytes of a line that are kept, enough for all characters that are shown.
     const KEPT: usize = 4 * (LONGEST + 1);
 
-    /// Nothing read yet.
+    /// Makes an empty value.
     #[must_use]
     pub fn new(extent: Extent) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Lines {
         }
     }
 
-    /// Adds what was read next: it may end in the middle of a line, or of a character.
+    /// Adds what was read next, which may end in the middle of a line or a character.
     pub fn add(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             let text = part.strip_suffix(b"\n");
@@ -76,13 +76,13 @@ impl Lines {
         }
     }
 
-    /// Whether nothing that is read from now on belongs to the beginning.
+    /// Returns whether everything that is read from now on belongs to the end.
     #[must_use]
     pub fn has_its_beginning(&self) -> bool {
         self.first.len() >= self.extent.first
     }
 
-    /// The lines so far, those that are not kept included.
+    /// Returns the number of lines so far, including those that are not kept.
     #[must_use]
     pub fn seen(&self) -> usize {
         self.seen
@@ -102,7 +102,7 @@ impl Lines {
         }
     }
 
-    /// The lines, one that has not ended included.
+    /// Returns the lines, including one that has not ended.
     #[must_use]
     pub fn end(mut self) -> Vec<String> {
         self.finish();
@@ -113,7 +113,7 @@ impl Lines {
         lines
     }
 
-    /// The lines where these are only the end, and `beginning` has the first: what is between the two is left out.
+    /// Returns the lines, of which `self` has the end and `beginning` has the first. Lines between the two are omitted.
     #[must_use]
     pub fn end_after(mut self, beginning: Self) -> Vec<String> {
         self.finish();

@@ -1,10 +1,11 @@
-//! An instance that was given up while others serve. systemd goes on to call the cluster active, so this is told in the
-//! journal of the cluster unit, which `systemctl status` shows.
+//! Reports an instance that was given up while others serve. systemd still calls the cluster active, so the report goes
+//! to the journal of the cluster unit, which `systemctl status` shows.
 
 use super::{Cluster, Ended};
 use crate::systemd::{ActiveState, Error, Manager};
 
-/// The line about an instance whose run has ended, if nothing starts it again and the cluster goes on without it.
+/// Returns the line about an instance whose run has ended, if nothing starts the instance again and the cluster goes on
+/// without it.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -22,7 +23,7 @@ pub fn loss(
         return Ok(None);
     }
     let leader = manager.unit(&cluster.units().cluster())?;
-    // A start or a walk tells itself what becomes of the instances.
+    // During a start or a walk, that command reports what becomes of the instances.
     if leader.active != ActiveState::Active || leader.job.is_some() {
         return Ok(None);
     }
@@ -54,7 +55,8 @@ mod tests {
         "web@2.service",
     ];
 
-    /// The line that is told when instance 1 exits, beside these units and the job that the cluster has, if any.
+    /// Returns the line that is reported when instance 1 exits while these units run, and while the cluster has this
+    /// job, if any.
     fn told(running: &[&str], status: u8, job: Option<&str>) -> Option<String> {
         let mut fake = Fake::running(running);
         fake.set(Unit {

@@ -1,9 +1,9 @@
 //! The commands that the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped, job
 //! and ended, see the templates.
 //!
-//! None of these decides what an instance is; that is in the units. Each looks at systemd, does one
-//! thing and ends. A job that waits for another job's end would wait for ever if systemd ordered the
-//! two: there is no ordering between the cluster unit and its instances, and there must be none.
+//! What an instance is, the units say, not these commands. Each of them looks at systemd, does one thing and ends. A
+//! job that waits for another job would wait forever if systemd ordered the two, so there must be no ordering between
+//! the cluster unit and its instances.
 
 mod ended;
 pub mod hold_off;
@@ -50,13 +50,13 @@ pub struct Cluster {
     pub app: String,
     /// The folder of the app below `/run/rsgen`.
     pub state: PathBuf,
-    /// The manager that has the units.
+    /// The manager to which the units belong.
     pub scope: Scope,
 }
 
-/// How often states are looked at while something is awaited.
+/// How often states are checked during a wait.
 const LOOK: Duration = Duration::from_millis(50);
-/// The time asked for with each sign of life; what hangs is ended by systemd after it.
+/// The extra time that each notification asks for. A command that hangs is ended by systemd after it.
 const EXTENSION: Duration = Duration::from_secs(30);
 
 impl Cluster {
@@ -73,13 +73,13 @@ impl Cluster {
         self.file(Name::Deaths(number))
     }
 
-    /// The output of an instance or of the cluster unit, from the run that died. Where an instance was given up, its last run
-    /// was the worker's alone.
+    /// Returns the output of an instance or of the cluster unit, from the run that died. If an instance was given up,
+    /// its last run only contained the worker.
     pub(crate) fn words(&self, unit: &Unit) -> Vec<String> {
         self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation)
     }
 
-    /// The output of the run by which a walk failed.
+    /// Returns the output of the run because of which a walk failed.
     pub(crate) fn words_of(&self, failed: &Failed) -> Vec<String> {
         let Some(number) = failed.number else {
             return Vec::new();
@@ -102,7 +102,7 @@ impl Cluster {
         journal::words(self.scope, unit, invocation, extent)
     }
 
-    /// All loaded instances with their numbers.
+    /// Returns all loaded instances with their numbers.
     fn instances(&self, manager: &mut dyn Manager) -> Result<Vec<(u32, Brief)>, Error> {
         let names = self.units();
         let units = manager.units(&names.instances())?;
@@ -120,7 +120,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The sockets that systemd has loaded; an app that listens nowhere has none.
+    /// Returns the sockets that systemd has loaded; empty for an app that does not listen.
     fn sockets(&self, manager: &mut dyn Manager) -> Result<Vec<String>, Error> {
         let mut loaded = Vec::new();
         for socket in self.units().sockets() {
@@ -130,16 +130,16 @@ impl Cluster {
         Ok(loaded)
     }
 
-    /// The job of the cluster unit.
+    /// Returns the job of the cluster unit.
     fn job(&self, manager: &mut dyn Manager) -> Result<Option<QueuedJob>, Error> {
         let units = manager.units(&self.units().cluster())?;
         Ok(units.into_iter().find_map(|u| u.job))
     }
 }
 
-/// Tells systemd how it goes, and asks for time: what hangs is ended by the unit's own time-out.
+/// Tells systemd the status, and asks for more time. A command that hangs is ended by the unit's own time-out.
 fn notify(status: &str, at_most: Duration) {
-    // Run by hand there is nobody to tell.
+    // When the command is run by hand, nobody listens.
     let _ = sd_notify::notify(&[
         // A newline would begin another assignment.
         NotifyState::Status(Visible::line(status).as_str()),
@@ -147,7 +147,7 @@ fn notify(status: &str, at_most: Duration) {
     ]);
 }
 
-/// Asks for time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`, and leaves what was last told as it is.
+/// Asks for more time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`, and leaves the last status as it is.
 fn extend(at_most: Duration) {
     let _ = sd_notify::notify(&[extension(at_most)]);
 }

@@ -1,4 +1,4 @@
-//! The files that a walk leaves in the state folder of its app: its progress, its success, its canary.
+//! The files that a walk leaves in the state folder of its app: its progress, its success, and its canary.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,13 +10,13 @@ use crate::state::Name;
 use crate::visible;
 use crate::walk::{Event, Plan, Record};
 
-/// The progress file of a walk that runs: one [`Record`] a line.
+/// The progress file of a walk, with one [`Record`] in each line.
 pub(super) struct Progress {
     file: File,
 }
 
 impl Progress {
-    /// A new file in place of the previous walk's: a reader tells the two apart by their inode.
+    /// Makes a new file in place of the previous walk's. A reader tells the two apart by their inodes.
     pub(super) fn begin(cluster: &Cluster) -> io::Result<Self> {
         let file = cluster.file(Name::Walk).begin()?;
         Ok(Self { file })
@@ -25,30 +25,30 @@ impl Progress {
     /// Appends an event.
     pub(super) fn tell(&mut self, event: &Event) {
         let line = visible::json(&Record::new(event).line()) + "\n";
-        // When /run is full, a reader misses a line and the walk goes on.
+        // When /run is full, a reader misses a line and the walk continues.
         let _ = self.file.write_all(line.as_bytes());
     }
 }
 
-/// Notes that a walk which began at this time has replaced every instance.
+/// Notes that a walk that began at this time has replaced every instance.
 pub(super) fn done(cluster: &Cluster, began: Duration, plan: &Plan) {
-    // Without the note, one walk more than necessary is made.
+    // Without the note, one walk more than necessary takes place.
     let _ = cluster.file(Name::Done).write(&note(began, plan));
 }
 
-/// Whether a walk by the same plan began after `asked` and succeeded: nothing is then left to do.
+/// Returns whether a walk with the same plan began after `asked` and succeeded, so that nothing is left to do.
 pub(super) fn is_done_since(cluster: &Cluster, asked: Duration, plan: &Plan) -> bool {
     let note = cluster.file(Name::Done).read().unwrap_or_default();
     is_noted(&note, asked, plan)
 }
 
-/// The note on a walk that succeeded: when it began, in microseconds since boot, and the plan that it walked by.
+/// Returns the note on a successful walk: when it began, in microseconds since boot, and its plan.
 #[must_use]
 pub fn note(began: Duration, plan: &Plan) -> String {
     format!("{} {}\n", began.as_micros(), words(plan))
 }
 
-/// Everything in which two plans of one app can differ.
+/// Writes everything in which two plans of one app can differ.
 fn words(plan: &Plan) -> String {
     let Plan {
         app: _,
@@ -67,8 +67,8 @@ fn words(plan: &Plan) -> String {
     )
 }
 
-/// Whether a note tells of a walk by this plan that began later. The notes of older versions have another format and
-/// tell of none: the walk that is asked for is then walked.
+/// Returns whether a note describes a walk that had this plan and began later. The notes of older versions have another
+/// format and never match, so that the walk takes place.
 #[must_use]
 pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     let note = note.strip_suffix('\n').and_then(|n| n.split_once(' '));
@@ -78,7 +78,7 @@ pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     })
 }
 
-/// Notes the number of the canary, or that there is none, for the walk after one that is killed.
+/// Notes the number of the canary, or that there is none, for the walk after one that was killed.
 pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
     let file = cluster.file(Name::Canary);
     // Without the note, a canary that is left over runs until the end of the next walk.
@@ -88,7 +88,7 @@ pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
     };
 }
 
-/// The canary that a killed walk has left.
+/// Returns the canary that a killed walk has left.
 pub(super) fn canary(cluster: &Cluster) -> Option<u32> {
     cluster.file(Name::Canary).read().ok()?.parse().ok()
 }
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// As 0.1.0 and 0.2.0 wrote it, and half of one.
+    /// The notes of 0.1.0 and 0.2.0, and an incomplete one.
     #[test]
     fn what_an_older_version_left_is_on_no_walk() {
         let older = "1500000 Plan { app: \"web\", instances: 4, canary: true, parallel: 1, settle: 1s, on_failure: Abort, step: 60.1s, longest_stop: 20s }";

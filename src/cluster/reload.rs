@@ -93,13 +93,14 @@ fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadErro
 
 /// Stops the cluster if no instance is left. While this command runs, the end of the last instance does not do so.
 fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, failed: &Failed) {
-    // If systemd cannot be asked, instances may be running.
+    // If systemd cannot be asked, instances may still be running.
     if serving::anybody(manager, cluster, None).unwrap_or(true) {
         return;
     }
     let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
     if verdict::write(cluster, &why).is_ok() {
-        // The job takes the place of this reload, which is at its end anyway. If it cannot be queued, the reload fails.
+        // The stop job replaces the job of this reload, which is about to end anyway. If the stop cannot be queued, the
+        // reload fails.
         let _ = manager.queue(Verb::Stop, &cluster.units().cluster());
     }
 }

@@ -1,10 +1,10 @@
-//! Whether anybody is there for the connections that the socket takes.
+//! Checks whether any instance is there for the connections that the socket accepts.
 
 use super::Cluster;
 use crate::contract;
 use crate::systemd::{ActiveState, Brief, Error, Manager};
 
-/// Whether any instance serves or is on its way to, leaving one out that is about to end.
+/// Returns whether any instance serves or will soon serve. One instance that is about to end is not counted.
 pub(super) fn anybody(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -23,9 +23,9 @@ fn is_there(manager: &mut dyn Manager, brief: &Brief) -> Result<bool, Error> {
         Some(job) if job.is_stop() => false,
         Some(job) if job.is_restart() => true,
         job => match brief.active {
-            // A job that is still there starts it.
+            // If there is still a job, it starts the instance.
             ActiveState::Inactive | ActiveState::Failed => job.is_some(),
-            // Between its end and what follows: its status says whether it comes back.
+            // After the end of the process, the unit's status shows whether systemd starts it again.
             ActiveState::Deactivating => {
                 let status = u8::try_from(manager.unit(&brief.name)?.exit_status);
                 !status.is_ok_and(contract::is_final)

@@ -150,7 +150,7 @@ impl Unrun {
 }
 
 impl Watch<'_> {
-    /// The wanted instances, and how many of them serve. Those of before that do not end are killed.
+    /// Returns the wanted instances and how many of them serve. Old instances that do not end in time are killed.
     fn look(&mut self) -> Result<(Vec<Brief>, u32), Error> {
         let instances = wanted_of(self.manager, self.cluster, self.start.wanted)?;
         let ready = tell(&instances, self.start.wanted);
@@ -197,7 +197,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Where an instance comes to without its job: whether it is down, and nobody wants it to be.
+    /// Returns whether an instance is down after it lost its job, although nobody wants it to be down.
     fn is_left_behind(&mut self, unit: &str) -> Result<bool, Error> {
         while self.is_patient() {
             let (instances, _) = self.look()?;

@@ -4,9 +4,9 @@
 //! to be gone; on `restart` they return at once and the port stays open. systemd skips `ExecStop=`
 //! when it stops a unit in the middle of a start or a reload, so the second does the work of both.
 //!
-//! The socket's job waits for those of the instances, which are ordered after it. It has to be queued
-//! before the first of them is gone all the same: from then on systemd takes a connection for a
-//! reason to start the cluster again, in the place of the stop, unless the socket is to be stopped.
+//! The socket's job waits for those of the instances, which are ordered after it. Even so it has to be queued before
+//! the first instance is gone: from then on, unless the socket is being stopped, a connection makes systemd start the
+//! cluster again instead of stopping it.
 
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ use super::{Cluster, EXTENSION, LOOK, hold_off, notify};
 use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
-/// For what has not begun to stop: it waits for units that were ordered before it by hand.
+/// The longest wait for something that has not begun to stop, because it waits for units that an administrator ordered
+/// before it.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// How the stop is to be told.
+/// How the cluster unit has to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopped {
-    /// As asked.
+    /// Stopped as asked.
     Clean,
     /// The instances failed for good: the unit must end as failed, for this reason.
     Failed(String),
@@ -59,7 +60,7 @@ pub fn stopped(
     longest: Duration,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    // After a verdict the port stays open: the next connection is the next try.
+    // After a failure of the instances the port stays open, and the next connection starts the cluster again.
     if verdict::take(cluster).is_some() {
         return Ok(());
     }
@@ -80,8 +81,8 @@ pub fn stopped(
     Ok(())
 }
 
-/// systemd stops a socket after its service, that is after this: too late for who waits for the stop of
-/// the cluster and then expects the port to be free.
+/// Stops the socket. systemd stops a socket only after its service, that is, after this command; a caller who waits for
+/// the stop of the cluster expects the port to be free by then.
 fn close_port(manager: &mut dyn Manager, socket: &str) -> Result<(), Error> {
     for _ in 0..=ATTEMPTS {
         let closing = manager.queue(Verb::StopAlone, socket)?;
@@ -126,7 +127,8 @@ fn close(
     Ok(())
 }
 
-/// The start was given up, so what still tries to must too; whoever came up in the last moment serves.
+/// Stops instances that are still trying to start, because the start was given up. An instance that came up at the last
+/// moment serves.
 fn stop_trying(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
     for (_, instance) in cluster.instances(manager)? {
         if !instance.is_gone() && !instance.is_ready() {

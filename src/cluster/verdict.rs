@@ -1,13 +1,13 @@
-//! The note that the last instance leaves for the cluster unit: why it is being stopped.
+//! The note that the last instance leaves for the cluster unit, which says why the unit is being stopped.
 //!
-//! `ended` writes it and queues the stop, `ExecStop=` reads it, `ExecStopPost=` takes it away.
+//! `ended` writes the note and queues the stop, `ExecStop=` reads the note, and `ExecStopPost=` removes it.
 
 use std::io;
 
 use super::Cluster;
 use crate::state::Name;
 
-/// Why the cluster unit is stopped though nobody asked for it.
+/// Why the cluster unit is being stopped although nobody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The last instance failed for good: the cluster unit must end as failed.
@@ -26,7 +26,7 @@ impl Verdict {
         }
     }
 
-    /// Reads such a text; blanks at its end are none of the reason's.
+    /// Parses the text of a note. Blanks at the end do not belong to the reason.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let text = text.trim_end();
@@ -46,10 +46,10 @@ pub(super) fn read(cluster: &Cluster) -> Option<Verdict> {
     Some(Verdict::parse(&text))
 }
 
-/// Reads it and takes it away.
+/// Reads the note and removes it.
 pub(super) fn take(cluster: &Cluster) -> Option<Verdict> {
     let verdict = read(cluster);
-    // Not being there is the usual case.
+    // Usually there is no such file.
     let _ = cluster.file(Name::Verdict).remove();
     verdict
 }

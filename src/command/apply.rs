@@ -1,4 +1,4 @@
-//! The files of apps on the host: what installing an app would change, and the change itself.
+//! The files of apps on the host: works out what installing an app would change, and makes the change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,33 +18,34 @@ use crate::plan::{self, Host, Origin};
 use crate::systemd::Manager;
 use crate::unit::name::Units;
 
-/// An app and the changes of its files that are not made yet.
+/// An app, with the changes of its files that have not been made yet.
 pub(super) struct Prepared {
     /// The name of the app.
     pub(super) app: String,
     pub(super) changes: Vec<Change>,
-    /// The addresses of the app before and after, where they differ: a socket cannot change them while it listens.
+    /// The addresses of the app before and after the change, if they differ: a socket cannot change its address while
+    /// it listens.
     pub(super) readdressed: Option<Move>,
-    /// The step for the timer once the files are written.
+    /// What to do with the timer once the files are written.
     pub(super) timer: Timer,
-    /// The files of the sockets. systemd makes one when it starts the socket unit, and never again.
+    /// The socket files of the app. systemd creates such a file only when it starts the socket unit.
     pub(super) socket_files: Vec<PathBuf>,
     /// Whether the app is a job.
     pub(super) is_job: bool,
-    /// Whether the app was a job and lasts from now on, or the other way round.
+    /// Whether the app becomes a job, or was one and becomes a long-running app.
     pub(super) is_of_another_kind: bool,
 }
 
-/// The step of a deployment for the timer of an app.
+/// What a deployment does with the timer of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The app has none, and had none.
+    /// The app neither has nor had a timer.
     None,
-    /// The timer runs: one that does not is started.
+    /// The timer has to run, and is started if it does not.
     Runs,
-    /// The timer is new, or its file is another than before.
+    /// The timer is new, or its file has changed.
     Restart,
-    /// The app has none any more.
+    /// The app no longer has a timer.
     Stop,
 }
 
@@ -55,7 +56,7 @@ pub(super) struct Move {
 }
 
 impl Move {
-    /// Says what the move costs.
+    /// Describes what moving the app interrupts.
     pub(super) fn cost(&self, app: &str) -> String {
         let Self { from, to } = self;
         match (from.as_str(), to.as_str()) {
@@ -71,7 +72,7 @@ impl Move {
         }
     }
 
-    /// Says that a reload does not make the move.
+    /// Says why a reload cannot move the app.
     pub(super) fn refusal(&self, app: &str) -> String {
         let Self { from, to } = self;
         match (from.as_str(), to.as_str()) {
@@ -83,7 +84,7 @@ impl Move {
 }
 
 impl Prepared {
-    /// An app whose files stay as they are.
+    /// Returns an app whose files stay as they are.
     pub(super) fn unchanged(app: &str, is_job: bool) -> Self {
         Self {
             app: app.to_owned(),
@@ -116,7 +117,7 @@ impl JsonChange {
     }
 }
 
-/// The changes that installing an app makes.
+/// Returns the changes that installing an app makes.
 pub(super) fn prepare(
     layout: &Layout,
     host: Host,
@@ -128,7 +129,8 @@ pub(super) fn prepare(
         app: app.name,
         path,
     };
-    // A reload and the next boot read the file with its drop-ins. The units are the same from the first install on.
+    // A reload and the next boot read the file together with its drop-ins, so the first install has to do the same to
+    // write the same units.
     let (_, app, _) =
         sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
     let source = source.path;
@@ -162,8 +164,8 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-/// The changes of the pinned units of an app. Whether the app is enabled does not change, except for a timer that is new or
-/// gone.
+/// Returns the changes to the pinned units of an app. The app stays enabled or disabled as it is, except that a new
+/// timer is enabled and a removed one is disabled.
 pub(super) fn prepare_units(
     layout: &Layout,
     host: Host,
@@ -245,7 +247,8 @@ fn timer(
     }
 }
 
-/// Whether changes concern only the schedule of an app, or only what is watched, and so not the instances.
+/// Returns whether the changes concern only the schedule of an app or the paths that are watched, so that the instances
+/// can stay as they are.
 pub(super) fn leaves_instances(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);
     let beside = [units.timer(), units.reloader(), units.watch()];
@@ -274,7 +277,7 @@ fn readdressed(
     let (old, new) = (addresses(&paths, before), addresses(&paths, after));
     let had_sockets = match before.get(&layout.units.join(units.cluster())) {
         Some(Content::File(cluster)) => sockets.iter().any(|s| cluster.contains(s.as_str())),
-        // An app that is installed for the first time moves nothing.
+        // The first install of an app moves nothing.
         _ => return None,
     };
     // A socket unit that somebody has removed is only written again.
@@ -291,7 +294,7 @@ fn readdressed(
     })
 }
 
-/// The listening addresses of these socket units, as their files have them.
+/// Returns the listening addresses in the files of these socket units.
 fn addresses<'a>(sockets: &[PathBuf], units: &'a BTreeMap<PathBuf, Content>) -> Vec<&'a str> {
     let texts = sockets.iter().filter_map(|path| match units.get(path) {
         Some(Content::File(text)) => Some(text),
@@ -300,7 +303,7 @@ fn addresses<'a>(sockets: &[PathBuf], units: &'a BTreeMap<PathBuf, Content>) -> 
     texts.flat_map(|text| diff::addresses(text)).collect()
 }
 
-/// Tells the changes: a line for each file, or with `diff` its text.
+/// Reports the changes: a line for each file, or its diff with `diff`.
 pub(super) fn show(sink: &dyn Sink, prepared: &[Prepared], diff: bool) {
     for change in prepared.iter().flat_map(|p| &p.changes) {
         sink.notice(&if diff {
@@ -311,11 +314,11 @@ pub(super) fn show(sink: &dyn Sink, prepared: &[Prepared], diff: bool) {
     }
 }
 
-/// Makes changes, all or none, and has systemd read the files.
+/// Makes the changes, all or none, and has systemd read its files again.
 pub(super) fn write(manager: &mut dyn Manager, changes: &[Change]) -> Result<(), Failure> {
     files::apply(changes).map_err(|e| {
         Failure::failed(format!("nothing was changed, because of {e}"))
-            .help("see that the file system is writable and not full")
+            .help("check that the file system is writable and not full")
     })?;
     if let Err(e) = manager.daemon_reload() {
         files::undo(changes);
@@ -324,7 +327,7 @@ pub(super) fn write(manager: &mut dyn Manager, changes: &[Change]) -> Result<(),
     Ok(())
 }
 
-/// Takes back what [`write`] changed for one app, so that its instances restart as the version that runs.
+/// Undoes what [`write`] changed for one app, so that an instance that restarts runs the same version as the others.
 pub(super) fn roll_back(manager: &mut dyn Manager, changes: &[Change]) -> Result<(), Failure> {
     files::undo(changes);
     manager.daemon_reload()?;

@@ -1,4 +1,4 @@
-//! Calendar expressions, checked by the systemd of this host.
+//! Checks calendar expressions with the systemd of this host.
 
 use std::process::{Command, Stdio};
 
@@ -6,8 +6,8 @@ use crate::ecosystem::{App, Diagnostic};
 
 const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
 
-/// The times of an app that systemd does not accept. The reader of the ecosystem file checks only their form. Without
-/// systemd-analyze(1) there are no faults.
+/// Returns the times of an app that systemd does not accept. The reader of the ecosystem file has checked only their
+/// form. Where systemd-analyze(1) is missing, there are no faults.
 pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
     let times = app.schedule().iter();
     let refused = times.filter_map(|time| Some((time, refusal(time)?)));
@@ -40,7 +40,7 @@ fn refusal(time: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Every host of the tests has the programs of systemd, even where another init runs.
+    /// Every host that runs the tests has systemd's programs, even where another init runs.
     #[test]
     fn systemd_itself_reads_what_cron_was_translated_to() {
         for time in [

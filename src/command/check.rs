@@ -167,7 +167,7 @@ mod tests {
         let host = HostProbe::new(None, &layout);
         let (report, _) = examine(&input, None, &host, &layout, version, None).unwrap();
         let of_directives = report.diagnostics.iter().filter(|fault| {
-            ["is ignored by", "is no directive"]
+            ["is ignored by", "is not a directive"]
                 .iter()
                 .any(|words| fault.message.contains(words))
         });

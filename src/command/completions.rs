@@ -1,4 +1,4 @@
-//! `rsgen completions`: the script by which a shell completes the command line.
+//! `rsgen completions`: prints the script with which a shell completes the command line.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use super::manual::Manual;
 use super::subcommand::Subcommand;
 use crate::output::{Exit, Failure};
 
-/// Print the script by which a shell completes this command line
+/// Print the completion script for a shell
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// The shell that will read the script
@@ -30,13 +30,13 @@ impl Subcommand for Completions {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let shell: Shell = self.shell.parse().map_err(|e: String| Failure::failed(e))?;
         let command = (context.command_line)().command;
-        // A pipe that was closed means that the reader has seen enough.
+        // A closed pipe means that the reader has seen enough.
         let _ = io::stdout().write_all(&script(shell, command));
         Ok(())
     }
 }
 
-/// The whole script for a shell.
+/// Returns the whole script for a shell.
 pub(super) fn script(shell: Shell, mut command: clap::Command) -> Vec<u8> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, "rsgen", &mut text);

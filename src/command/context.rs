@@ -1,4 +1,4 @@
-//! The context of a command: the systemd that it is for, the folders, and the sink of its output.
+//! The context of a command: the systemd that the command works on, the folders, and the sink for its output.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -9,12 +9,13 @@ use crate::output::{Exit, Failure, Sink};
 use crate::plan::Host;
 use crate::systemd::{self, Manager};
 
-/// The values that the global options decide. A subcommand takes from it what each of its functions needs.
+/// What the global options determine. A subcommand passes on to each of its functions the parts that the function
+/// needs.
 pub(super) struct Context<'a> {
     pub(super) layout: Layout,
     pub(super) host: Host,
     pub(super) sink: &'a dyn Sink,
-    /// Describes the whole command line.
+    /// Describes the whole command line, for commands that generate documentation from it.
     pub(super) command_line: fn() -> CommandLine,
     manager: Option<Box<dyn Manager>>,
 }
@@ -44,7 +45,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// A command on a host of a test.
+    /// Returns the context of a command on a test host.
     #[cfg(test)]
     pub(super) fn of_a_test(
         layout: Layout,
@@ -61,12 +62,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// systemd, connected at the first use.
+    /// Returns the connection to systemd, which is opened at the first use.
     pub(super) fn manager(&mut self) -> Result<&mut dyn Manager, Failure> {
         Ok(self.jobs()?.manager)
     }
 
-    /// systemd's jobs for the apps of this run.
+    /// Returns the jobs of systemd for the apps of this layout.
     pub(super) fn jobs(&mut self) -> Result<Jobs<'_>, Failure> {
         let manager = match self.manager.take() {
             Some(manager) => manager,
@@ -79,12 +80,12 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The version of systemd; `None` where there is no systemd to ask, as when an image is built.
+    /// Returns the version of systemd; `None` where no systemd can be asked, for instance while an image is built.
     pub(super) fn systemd_version(&mut self) -> Option<u32> {
         self.manager().ok()?.version().ok()
     }
 
-    /// Refuses, before anything is touched, a caller who may not write the system's units.
+    /// Refuses a caller who may not write the system's units, before anything is changed.
     pub(super) fn require_permission(&self, what: &str) -> Result<(), Failure> {
         if self.layout.scope == Scope::System && !nix::unistd::geteuid().is_root() {
             return Err(Failure::new(
@@ -97,8 +98,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Refuses to run as root in the session of another user, as with `sudo -E`: root would follow that user's links and
-/// trust that user's bus.
+/// Refuses to run as root in the session of another user, which `sudo -E` leads to: root would follow that user's links
+/// and trust that user's bus.
 fn refuse_foreign(layout: &Layout) -> Result<(), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());

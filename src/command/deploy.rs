@@ -9,7 +9,7 @@ use super::manual::{self, Manual};
 use super::subcommand::Subcommand;
 use crate::output::Failure;
 
-/// Apply an ecosystem file and replace all instances one by one, also when only the code has changed
+/// Apply an ecosystem file and replace all instances one by one, even if only the code has changed
 #[derive(Debug, Args)]
 #[command(aliases = ["startOrReload", "startOrGracefulReload"])]
 pub(super) struct Deploy {

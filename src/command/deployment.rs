@@ -1,5 +1,5 @@
-//! From the files of apps to their processes, for `install`, `deploy` and `reload`: writes what changes, then starts or reloads
-//! what has to be.
+//! Brings the processes of apps in line with their files, for `install`, `deploy` and `reload`: writes the changed
+//! files, then starts or reloads the apps that need it.
 
 use serde::Serialize;
 
@@ -15,37 +15,37 @@ use crate::systemd::{ActiveState, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// The state that a deployment leaves the instances in.
+/// The state that a deployment brings the instances to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goal {
-    /// The instances are what the files say: one that is already is not touched.
+    /// The instances run what the files say; those that already do are left alone.
     Current,
     /// Every instance is a new process.
     Fresh,
 }
 
-/// The action that brings the processes of an app to its files.
+/// What brings the processes of an app in line with its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
-    /// The instances are what the files say.
+    /// The instances run what the files say already.
     Nothing,
     /// The app is not active, or some of its instances have failed.
     Start,
-    /// The instances are of another version, or some of them may be.
+    /// The instances run another version, or some of them may do so.
     Reload,
-    /// The timer of the app, which somebody has stopped, is to run.
+    /// The timer of the app was stopped and has to run.
     Arm,
 }
 
 /// The result of a deployment, or with `--dry-run` the expected one, as scripts read it.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
-    /// Whether a file or a process is not what it was.
+    /// Whether a file or a process has changed.
     changed: bool,
     dry_run: bool,
     changes: Vec<JsonChange>,
     pub(super) apps: Vec<String>,
-    /// The apps that were not active.
+    /// The apps that were not active and have been started.
     pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     reloaded: Vec<String>,
@@ -54,7 +54,7 @@ pub(super) struct Outcome {
     /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
-    /// The apps that last, which new code needs a reload for.
+    /// The long-running apps, which need a reload to run new code.
     #[serde(skip)]
     lasting: Vec<String>,
     #[serde(skip)]
@@ -93,13 +93,13 @@ impl Shown for Outcome {
         if !self.changed {
             let apps = self.lasting.join(" ");
             let text = match apps.as_str() {
-                // The next run of a job is of the new code.
+                // A job runs new code at its next run anyway.
                 "" => "nothing to do".to_owned(),
                 apps => format!("nothing to do; for new code, run `rsgen reload {apps}`"),
             };
             return Some(hint::for_manager(self.scope, &text).into());
         }
-        // A notice has told each step while it was done.
+        // A notice has reported each step as it was done.
         if !self.dry_run {
             return None;
         }
@@ -124,7 +124,7 @@ impl Shown for Outcome {
     }
 }
 
-/// What became of each app of a deployment, in their order.
+/// The results of a deployment, one for each app, in the order of the apps.
 pub(super) struct Deployed(Vec<Result<Action, Failure>>);
 
 impl Deployed {
@@ -144,7 +144,7 @@ impl Deployed {
         }
     }
 
-    /// The result of the whole, which has failed if one of the apps has.
+    /// Returns the overall result, which is a failure if any app has failed.
     pub(super) fn outcome(self, prepared: &[Prepared], scope: Scope) -> Result<Outcome, Failure> {
         let mut actions = Vec::new();
         let mut failures = Vec::new();
@@ -162,7 +162,7 @@ impl Deployed {
     }
 }
 
-/// Writes the changes of all apps, all or none, and then brings their instances to the goal, one app after the other.
+/// Writes the changes of all apps, all or none, and then brings the instances of one app after the other to the goal.
 pub(super) fn deploy(
     jobs: &mut Jobs<'_>,
     prepared: &[Prepared],
@@ -172,7 +172,7 @@ pub(super) fn deploy(
     each(jobs, prepared, goal)?.outcome(prepared, scope)
 }
 
-/// The same as [`deploy`], with what became of each app.
+/// Does the same as [`deploy`], and returns the result of each app.
 pub(super) fn each(
     jobs: &mut Jobs<'_>,
     prepared: &[Prepared],
@@ -191,7 +191,7 @@ pub(super) fn each(
             jobs.run(Verb::Stop, &socket)?;
         }
     }
-    // A timer whose file is gone would stay loaded.
+    // A timer without its file would stay loaded and go on.
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
         jobs.stop_timer(&ended.app)?;
     }
@@ -199,7 +199,7 @@ pub(super) fn each(
     if !changes.is_empty() {
         apply::write(jobs.manager, &changes)?;
     } else if goal == Goal::Fresh {
-        // A file that is not pinned takes effect through the generator, which systemd runs now.
+        // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
     }
     // An app that fails does not keep the others from what their files, which are written by now, say.
@@ -236,7 +236,7 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
     Ok(action)
 }
 
-/// Starts, restarts or stops the watch unit if it changed: a reload of the app leaves the unit as it is.
+/// Starts, restarts or stops the watch unit if it has changed, because a reload of the app does not touch that unit.
 fn follow_watch(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Result<(), Failure> {
     let watch = Units::of(&prepared.app).watch();
     let mut units = prepared.changes.iter().filter(|c| c.path.ends_with(&watch));
@@ -252,7 +252,8 @@ fn follow_watch(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Resul
     }
 }
 
-/// Stops a socket unit whose file is gone, so that the start makes the file again. Programs remove the file of their socket.
+/// Stops a socket unit whose socket file was removed, as some programs do with theirs, so that the start creates the
+/// file again.
 fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     if prepared.socket_files.iter().all(|file| file.exists()) {
         return Ok(());
@@ -307,7 +308,7 @@ fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action
 }
 
 fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
-    // The next run of a job is of the new version. One that is under way is left alone.
+    // A job runs the new version at its next run; a run that is under way is left alone.
     if prepared.is_job {
         return Ok(Action::Nothing);
     }
@@ -316,7 +317,7 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     if !is_up || prepared.readdressed.is_some() {
         return Ok(Action::Start);
     }
-    // Files that are already there do not mean that every instance has them: a walk may have stopped half-way.
+    // Files that need no change do not prove that every instance runs them: a walk may have stopped half-way.
     let changes = &prepared.changes;
     let is_current = (changes.is_empty()
         || apply::leaves_instances(jobs.layout, &prepared.app, changes))
@@ -324,7 +325,7 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     if goal == Goal::Fresh || !is_current {
         return Ok(Action::Reload);
     }
-    // A start of what is active starts those of its instances that are not.
+    // Starting an active app starts those of its instances that are down.
     Ok(if jobs.is_whole(&prepared.app)? {
         Action::Nothing
     } else {
@@ -332,7 +333,7 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     })
 }
 
-/// Brings the timer of an app to its file. systemd reckons the next time anew when a timer is started.
+/// Brings the timer of an app in line with its file. systemd computes the next time anew when a timer is started.
 fn schedule(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     let timer = Units::of(&prepared.app).timer();
     match prepared.timer {
@@ -343,7 +344,8 @@ fn schedule(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     }
 }
 
-/// After a walk that touched no instance, puts the old units back, so that a restart runs the old version.
+/// Restores the old units after a walk that touched no instance, so that an instance that restarts runs the same
+/// version as the others.
 fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failure {
     if prepared.changes.is_empty() || !failure.untouched {
         return failure;
@@ -352,7 +354,7 @@ fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failu
         Ok(()) => {
             jobs.sink.notice(&Notice::PutBack(&prepared.app));
             if prepared.timer == Timer::Stop {
-                // Should that fail, the next boot starts the timer: its link is there again.
+                // If this fails, the next boot starts the timer, since the link that enables it has been restored.
                 let _ = jobs.run(Verb::Start, &Units::of(&prepared.app).timer());
             }
             failure

@@ -1,4 +1,4 @@
-//! What a rehearsal has found, and the `listen` that follows from it. Pure.
+//! What a rehearsal has found, and the `listen` that results from it. Pure.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,27 +7,29 @@ use crate::contract::report::{Found, Spot, Transport};
 use crate::ecosystem::values::{Listen, Place, SocketKind};
 use crate::visible::Visible;
 
-/// The most addresses that are written into a file. A program that binds more binds them as it likes.
+/// The largest number of addresses that are written into a file. A program that binds more of them most likely chooses
+/// them at random.
 const MOST: usize = 16;
 
-/// Ports from which the kernel chooses, see `ip_local_port_range` in ip(7). Servers have lower ones.
+/// The first port of the range from which the kernel chooses free ports, see `ip_local_port_range` in ip(7). Servers
+/// have lower ports.
 const EPHEMERAL: u16 = 32768;
 
-/// The answer of a rehearsal.
+/// The result of a rehearsal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
     /// The addresses that the instances can share.
     pub(super) listen: Vec<Listen>,
-    /// What is to be known of other addresses, and of what the file cannot say.
+    /// Remarks about other addresses, and about properties that a rehearsal cannot write into the file.
     pub(super) notes: Vec<String>,
 }
 
-/// Why a rehearsal has no answer.
+/// Why a rehearsal has no result.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unclear {
     /// The program binds nothing.
     Nothing,
-    /// The program binds addresses that instances cannot share, which the notes name.
+    /// The program binds only addresses that instances cannot share; the notes name them.
     NoneToShare(Vec<String>),
     /// The program binds more addresses than a file can describe.
     TooMany,
@@ -43,8 +45,9 @@ impl fmt::Display for Unclear {
     }
 }
 
-/// Judges the sockets of a program, in the order in which they were bound. A stream socket counts only when the program
-/// listens, unless the program has ended before: a client may bind one as well.
+/// Decides which sockets of a program are addresses of the app, in the order in which they were bound. A stream socket
+/// counts only if the program listens on it, since a client may bind one too; when the program has ended early, it may
+/// not have come to listen.
 pub(super) fn judge(found: &[Found], has_ended: bool) -> Result<Findings, Unclear> {
     let is_stream = |f: &Found| matches!(f.transport, Transport::Tcp | Transport::UnixStream);
     let listens = found.iter().any(|f| f.listens);
@@ -69,7 +72,7 @@ pub(super) fn judge(found: &[Found], has_ended: bool) -> Result<Findings, Unclea
     }
 }
 
-/// The address of a socket as `listen` has it, or a note on why it has none.
+/// Returns the address of a socket as `listen` has it, or a note on why the socket has none.
 fn address(socket: &Found) -> Result<Listen, Option<String>> {
     let kind = match socket.transport {
         Transport::Tcp | Transport::UnixStream => SocketKind::Stream,
@@ -81,7 +84,7 @@ fn address(socket: &Found) -> Result<Listen, Option<String>> {
                 "listens on a free port of the kernel's choice ({}), which each instance has for itself",
                 address.ip()
             )),
-            // The socket of a client.
+            // A client's socket.
             SocketKind::Datagram => None,
         }),
         Spot::Inet(address) if kind == SocketKind::Datagram && address.port() >= EPHEMERAL => {
@@ -109,7 +112,8 @@ fn without_scope(address: SocketAddr) -> SocketAddr {
 }
 
 impl Findings {
-    /// Takes in an address, unless one that is there covers it; a note, if there is something to say.
+    /// Adds an address, unless one that is already there covers it. Returns a note if the user should know something
+    /// about it.
     fn take(&mut self, listen: Listen, socket: &Found) -> Option<String> {
         let ip = |l: &Listen| match l.place {
             Place::Address(address) => Some(address.ip()),
@@ -128,7 +132,8 @@ impl Findings {
         let note = (socket.only_ipv6 && is_wide(&listen) && socket.transport == Transport::Tcp)
             .then(|| {
                 format!(
-                    "{listen} is for IPv6 alone (`IPV6_V6ONLY`): unless an IPv4 address of that port is there as well, write `socket.BindIPv6Only = \"ipv6-only\"`"
+                    "{listen} is for IPv6 only (`IPV6_V6ONLY`): unless an IPv4 address has the same port, write \
+                     `socket.BindIPv6Only = \"ipv6-only\"`"
                 )
             });
         self.listen.push(listen);
@@ -136,7 +141,7 @@ impl Findings {
     }
 }
 
-/// Whether two addresses are the unspecified ones of both families.
+/// Returns whether two addresses are the unspecified addresses of the two families.
 fn is_split(a: &Listen, b: &Listen) -> bool {
     is_wide(a) && is_wide(b)
 }
@@ -218,7 +223,7 @@ mod tests {
         };
         let all = [unused.clone(), query("0.0.0.0:0"), query("0.0.0.0:40000")];
         assert_eq!(judge(&all, false), Err(Unclear::Nothing));
-        // A program may end because something else fails between its bind and its listen.
+        // A program may end between bind and listen, because something else fails.
         assert_eq!(judge(&[unused], true).unwrap().listen.len(), 1);
     }
 

@@ -1,5 +1,5 @@
-//! Queues the walk of an app and follows it: the cluster unit walks, and this command tells its progress. The walk goes on
-//! when this command is ended.
+//! Queues the walk of an app and follows it: the cluster unit walks, and this command shows the progress. The walk goes
+//! on when this command ends early.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
 use crate::walk::Record;
 
-/// A walk as far as it has been followed.
+/// What has been read of a walk so far.
 struct Followed {
     tail: Tail,
     last: Option<Record>,
@@ -25,12 +25,12 @@ struct Followed {
 enum End {
     /// Every instance was replaced.
     Done,
-    /// The walk told its failure.
+    /// The walk reported its failure.
     Failed(Failure),
 }
 
 impl Jobs<'_> {
-    /// Reloads an app that is active.
+    /// Reloads an active app.
     pub(super) fn reload(&mut self, app: &str) -> Result<(), Failure> {
         let unit = Units::of(app).cluster();
         self.sink.notice(&Notice::Reloading(app));
@@ -43,7 +43,8 @@ impl Jobs<'_> {
             };
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
-                // A job whose end was not heard of is taken for done, since the cluster unit is active: the walk knows better.
+                // When the end of a job was missed, an active cluster unit counts as `Done`; the walk's own last record
+                // is more reliable.
                 JobResult::Done => match end(walk.last.as_ref(), app) {
                     Some(End::Failed(failure)) => Some(End::Failed(failure)),
                     _ => return Ok(()),
@@ -85,8 +86,8 @@ impl Jobs<'_> {
         }
     }
 
-    /// Follows a walk whose job was cancelled. The walk itself goes on, unless it had not begun or was ended: then its
-    /// end is not known.
+    /// Follows a walk whose job was cancelled. The walk itself goes on. Returns `None` when it had not begun or was
+    /// killed, so that its end is unknown.
     fn outlast(&mut self, app: &str, walk: &mut Followed) -> Result<Option<End>, Failure> {
         self.sink.notice(&Notice::WalkCancelled(app));
         let limit = Instant::now() + LONGEST;
@@ -101,7 +102,7 @@ impl Jobs<'_> {
         }
     }
 
-    /// Tells what the instance has written by which a walk failed.
+    /// Shows the last output of the instance because of which a walk failed.
     fn repeat(&self, app: &str, last: Option<&Record>) {
         let failed = last.and_then(Record::failure);
         for line in failed
@@ -121,7 +122,7 @@ impl Jobs<'_> {
     }
 }
 
-/// The end of a walk by the last record in its file. A walk that was killed has not told its end.
+/// Returns the end of a walk by the last record in its file. A walk that was killed has left no such record.
 fn end(last: Option<&Record>, app: &str) -> Option<End> {
     let last = last?;
     if last.is_done() {

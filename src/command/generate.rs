@@ -1,4 +1,4 @@
-//! `rsgen generate`: the units as files, for those who ship them in a package.
+//! `rsgen generate`: writes the units as files, for packages that ship them.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(super) struct Generate {
     /// The folder to write the units into
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// The folder that will be `/` of the host, as in a package's build; the file lies below it
+    /// The folder that will be `/` of the host, as in the build of a package; the ecosystem file has to be below it
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
@@ -43,8 +43,8 @@ struct Generated {
 
 impl Shown for Generated {}
 
-/// The writers of a file are known only on the host that it will be on. Below /etc and /usr only root writes; any other file
-/// may be a deployment's, and is therefore not read as root.
+/// Treats every file outside /etc and /usr as part of a deployment, which must not be read as root: who may write to
+/// the file is known only on the host where it will be. Below /etc and /usr, only root writes.
 fn on_another_host(path: &Path) -> Option<FileStatus> {
     let is_roots = path.starts_with("/etc") || path.starts_with("/usr");
     (!is_roots).then(FileStatus::of_a_server)

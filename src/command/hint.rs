@@ -1,20 +1,20 @@
-//! Hints: each command in one works when it is pasted, in the manager that the hint is about.
+//! Hints whose commands can be pasted as they are, because they name the manager that the hint is about.
 
 use crate::layout::Scope;
 use crate::output::Failure;
 use crate::unit::name::{Member, Units, parse};
 
-/// The programs whose commands need `--user` for apps of a user's own.
+/// Programs whose commands need `--user` for an app of the user's own manager.
 const PROGRAMS: &[&str] = &["rsgen", "systemctl", "journalctl", "watch rsgen"];
 
-/// The lines of an app: its own, and those of systemd about its units, such as that an instance was killed. `-t` would
-/// leave out the latter.
+/// Returns a hint at an app's lines in the journal: the app's own, and systemd's about its units, such as that an
+/// instance was killed. `-t` would omit systemd's.
 pub(super) fn journal(app: &str) -> String {
     let instances = Units::of(app).instances_typed();
     format!("see `journalctl -u {app} -u {instances} -n 50`")
 }
 
-/// The same for one of the app's units.
+/// Returns the same hint for one of the app's units.
 pub(super) fn journal_of(unit: &str) -> String {
     let unit = match parse(unit) {
         Some((app, Member::Instance(number))) => format!("{app}@{number}"),
@@ -23,7 +23,7 @@ pub(super) fn journal_of(unit: &str) -> String {
     format!("see `systemctl status {unit}` and `journalctl -u {unit} -n 50`")
 }
 
-/// A text whose commands work in this manager.
+/// Adapts the commands in a text to this manager.
 pub(super) fn for_manager(scope: Scope, text: &str) -> String {
     let mut text = text.to_owned();
     if scope == Scope::User {
@@ -36,7 +36,7 @@ pub(super) fn for_manager(scope: Scope, text: &str) -> String {
     text
 }
 
-/// A failure whose remedies work in this manager.
+/// Adapts the commands in a failure's help to this manager.
 pub(super) fn failure_for_manager(scope: Scope, mut failure: Failure) -> Failure {
     let change = |help: &mut Option<String>| {
         *help = help.take().map(|help| for_manager(scope, &help));

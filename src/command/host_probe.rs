@@ -1,4 +1,4 @@
-//! The files and accounts of a host, against which an ecosystem file is resolved.
+//! The files and accounts of a host, which an ecosystem file is resolved against.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,35 +14,35 @@ use crate::generate::{files, sources};
 use crate::layout::{Layout, Scope};
 use crate::plan;
 
-/// This host, or one that is being put together in a folder of it. Made once for a command, because each account is asked
-/// for once.
+/// This host, or one whose files are being put together in a folder here. One instance serves a whole command, so that
+/// each account is looked up only once.
 pub(super) struct HostProbe {
-    /// The folder that will be `/` of the other host.
+    /// The folder that will be `/` of the other host; `None` for this host.
     root: Option<PathBuf>,
-    /// Whether the files have the owners that they will have where the app runs.
+    /// Whether the files already have the owners that they will have where the app runs.
     has_owners: bool,
-    /// The host's folders, for the manager whose apps are resolved.
+    /// The folders of the host, for the manager of the apps that are resolved.
     layout: Layout,
     /// Whether a database has an entry.
     listed: Answers<(&'static str, String), bool>,
-    /// The numbers of each user.
+    /// The user ID and group IDs of each user.
     users: Answers<String, Option<Ids>>,
-    /// The name of each user that exists, as a unit can have it.
+    /// The name of each existing user, in a form that a unit accepts.
     accounts: Answers<u32, Option<String>>,
     /// The home of each user.
     homes: Answers<String, Option<PathBuf>>,
-    /// The number of each group.
+    /// The group ID of each group.
     groups: Answers<String, Option<u32>>,
     /// The name of each account.
     names: Answers<Account, String>,
-    /// The links in each folder.
+    /// The symbolic links in each folder.
     links: Answers<PathBuf, Vec<(PathBuf, PathBuf)>>,
 }
 
-/// The most entries of a folder that are looked at for links.
+/// The largest number of entries of a folder that are checked for links.
 const MOST: usize = 1000;
 
-/// The answers so far. Most cost a process each, and a file may name the same account in every app.
+/// The answers so far. Most of them cost a process, and a file may name the same account in every app.
 struct Answers<K, V>(RefCell<HashMap<K, V>>);
 
 impl<K: Eq + Hash, V: Clone> Answers<K, V> {
@@ -76,7 +76,7 @@ impl HostProbe {
         }
     }
 
-    /// The same host for units that are made for a package: the files belong to whoever builds it.
+    /// Returns the same host for units that are made for a package, whose files belong to whoever builds the package.
     pub(super) fn for_a_package(self) -> Self {
         Self {
             has_owners: false,
@@ -90,7 +90,8 @@ impl HostProbe {
             .get(entry, |(database, name)| is_listed(database, name))
     }
 
-    /// Looks below the root first, then on this host: a package's dependencies are installed where it is built.
+    /// Looks below the root first, then on this host, since the dependencies of a package are installed where it is
+    /// built.
     fn any(&self, path: &Path, is: fn(&Path) -> bool) -> bool {
         let below = |root: &PathBuf| is(&root.join(path.strip_prefix("/").unwrap_or(path)));
         self.root.as_ref().is_some_and(below) || is(path)
@@ -149,7 +150,7 @@ impl Probe for HostProbe {
     }
 
     fn has_user(&self, user: &str) -> bool {
-        // A package creates its accounts when it is installed.
+        // The accounts of a package are created when it is installed.
         self.root.is_some() || user.parse::<u32>().is_ok() || self.is_listed("passwd", user)
     }
 
@@ -162,7 +163,7 @@ impl Probe for HostProbe {
     }
 
     fn status(&self, path: &Path) -> Option<FileStatus> {
-        // While a package is built, its files do not have their owners yet.
+        // While a package is built, its files do not have their final owners.
         self.root.is_none().then(|| plan::status(path))?
     }
 
@@ -180,7 +181,7 @@ impl Probe for HostProbe {
     }
 
     fn installed_user(&self, app: &str) -> Option<String> {
-        // The file may be the one from which somebody has just taken the user.
+        // The user comes from the pinned units first: somebody may just have removed `user` from the file.
         if let Some(user) = files::pinned_user(&self.layout, app) {
             return Some(user);
         }
@@ -239,7 +240,7 @@ impl Probe for HostProbe {
 }
 
 fn name(account: Account) -> String {
-    // The name is only shown, so the files are enough: no other source of accounts is asked.
+    // The name is only shown, so /etc/passwd and /etc/group suffice; other databases are not asked.
     let (file, number) = match account {
         Account::User(number) => ("/etc/passwd", number.to_string()),
         Account::Group(number) => ("/etc/group", number.to_string()),
@@ -253,7 +254,7 @@ fn name(account: Account) -> String {
     name.unwrap_or(number)
 }
 
-/// The number of the user who has called sudo(8), if root was not that user.
+/// Returns the user ID of whoever called sudo(8), unless that was root.
 fn invoker() -> Option<String> {
     let number = std::env::var("SUDO_UID").ok()?;
     let is_roots = nix::unistd::geteuid().is_root();
@@ -267,7 +268,7 @@ fn home(user: &str) -> Option<PathBuf> {
     home.starts_with('/').then(|| home.into())
 }
 
-/// A user's name; the number where systemd would not take the name, as with a blank in it.
+/// Returns a user's name, or the number where systemd would not accept the name, for instance because of a blank.
 fn user(number: u32) -> Option<String> {
     let number = number.to_string();
     let entry = answer("/usr/bin/getent", &["passwd", "--", &number])?;
@@ -279,7 +280,7 @@ fn user(number: u32) -> Option<String> {
     })
 }
 
-/// Whether a group has its user's name and no other member, as the user private groups of useradd(8).
+/// Returns whether a group has the name of its user and no other members, like the user private groups of useradd(8).
 fn is_private(groups: &str, user: &str, group: u32) -> bool {
     let number = group.to_string();
     groups.lines().any(|line| {
@@ -303,8 +304,8 @@ fn number(group: &str) -> Option<u32> {
     entry.split(':').nth(2)?.parse().ok()
 }
 
-/// Whether a database of nsswitch.conf(5) has an entry. getent(1) is asked because the modules of the database are loaded
-/// at run time, which a statically linked program must not do.
+/// Returns whether a database of nsswitch.conf(5) has an entry. getent(1) is asked because the modules of the database
+/// are loaded at run time, which a statically linked program must not do.
 fn is_listed(database: &str, name: &str) -> bool {
     const NOT_FOUND: i32 = 2;
     let asked = Command::new("/usr/bin/getent")
@@ -314,11 +315,11 @@ fn is_listed(database: &str, name: &str) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    // Without an answer the account is assumed to exist; systemd checks it at the start.
+    // Without an answer the account is assumed to exist; systemd checks again when it starts the app.
     asked.map_or(true, |status| status.code() != Some(NOT_FOUND))
 }
 
-/// The output of a command that succeeds.
+/// Returns the output of a command; `None` if the command fails.
 pub(super) fn answer(program: &str, arguments: &[&str]) -> Option<String> {
     let done = Command::new(program)
         .env_clear()

@@ -1,4 +1,4 @@
-// Prints what the file that is named exports, as JSON. Run by `rsgen import`, see src/command/node.rs.
+// Prints the exports of the file named as argument, as JSON. Run by `rsgen import`, see src/command/node.rs.
 'use strict';
 const fs = require('fs');
 const vm = require('vm');
@@ -6,12 +6,12 @@ const { pathToFileURL } = require('url');
 
 const file = process.argv[1];
 const print = process.stdout.write.bind(process.stdout);
-// What the file prints by itself is none of what it exports.
+// What the file prints itself must not mix with its exports.
 process.stdout.write = process.stderr.write.bind(process.stderr);
 
 const load = async () => {
   if (/\.json$/.test(file)) {
-    // PM2 reads JSON as an expression.
+    // PM2 evaluates a JSON file as a JavaScript expression.
     return vm.runInThisContext('(' + fs.readFileSync(file, 'utf8') + '\n)', file);
   }
   const module = await import(pathToFileURL(file).href);

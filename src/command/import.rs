@@ -1,4 +1,4 @@
-//! `rsgen import`: an ecosystem file, made from a PM2 file.
+//! `rsgen import`: makes an ecosystem file from a PM2 file.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +20,7 @@ use crate::import::{self, Imported, Kind, Source};
 use crate::output::{Exit, Failure, Shown, Sink, Style};
 use crate::visible::Visible;
 
-/// The file that is written unless another is named.
+/// The name of the file that is written unless another is given.
 const NAME: &str = "ecosystem.toml";
 
 /// Make an ecosystem file from a PM2 file
@@ -32,12 +32,12 @@ pub(super) struct Import {
     /// The file to write, `-` for standard output; without it ecosystem.toml beside FILE
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write over a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
 }
 
-/// The file that was written, as scripts read it.
+/// The result as scripts read it.
 #[derive(Serialize)]
 struct Written {
     /// `None` for standard output.
@@ -52,7 +52,7 @@ struct Written {
 impl Shown for Written {
     fn shown(&self, _: Style) -> Option<Visible> {
         let Some(file) = &self.file else {
-            // The room has made it visible: a second time, escapes of TOML would be escaped.
+            // `import` has escaped the text already, and escaping it again would change its TOML.
             return Some(Visible::composed(self.text.trim_end().to_owned()));
         };
         let apps = self.apps.join(", ");
@@ -131,12 +131,12 @@ pub(super) fn beside(file: &Path) -> PathBuf {
     file.with_file_name(NAME)
 }
 
-/// A folder that stays the same whatever its path leads to by now. Root may import in a folder of somebody else, who must
-/// not have root write elsewhere by a link in time.
+/// An open folder, which stays the same when its path is redirected. Root may import in a folder that belongs to
+/// somebody else, who could otherwise replace a part of the path by a link and have root write elsewhere.
 pub(super) struct Folder(File);
 
 impl Folder {
-    /// The folder of a file.
+    /// Opens the folder of a file.
     pub(super) fn of(file: &Path) -> io::Result<Self> {
         let folder = file.parent().filter(|folder| *folder != Path::new(""));
         let mut options = OpenOptions::new();
@@ -162,24 +162,24 @@ impl Folder {
     }
 }
 
-/// An ecosystem file that is not written yet.
+/// An ecosystem file that has not been written yet.
 pub(super) struct Draft {
     pub(super) imported: Imported,
     /// The path that messages show.
     target: PathBuf,
     folder: Folder,
     mode: u32,
-    /// The owner of the file that was read with the caller's own rights; its path may have been a link. `None` where Node has
-    /// read it with the rights of somebody else.
+    /// The owner of the imported file, as opened: its path may have been a link. `None` where Node read the file, with
+    /// the rights of somebody else.
     owner: Option<u32>,
 }
 
-/// Imports a file, for an ecosystem file at `target`, or for standard output.
+/// Imports a file. `target` is where the ecosystem file will be; `None` stands for standard output.
 pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failure> {
     let shown = file.display().to_string();
     let invalid = |message: String| Failure::new(Exit::Invalid, message);
     let Some(kind) = Kind::of(file) else {
-        return Err(Failure::new(Exit::Usage, format!("`{shown}` is not a name of a PM2 file"))
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` is not the name of a PM2 file"))
             .help("name an ecosystem.config.js, .cjs or .mjs, a .json or .yaml file, a package.json, a Procfile or a dump.pm2"));
     };
     let unreadable = |e: io::Error| {
@@ -191,7 +191,7 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failur
     };
     let folder = Folder::of(file).map_err(unreadable)?;
     let opened = files::open(&folder.file(file)).map_err(unreadable)?;
-    // Of the file that is read, whatever is at its path by now.
+    // The metadata are those of the open file; the path may lead elsewhere by now.
     let found = opened.metadata().map_err(unreadable)?;
     let text = files::text(opened).map_err(unreadable)?;
     let is_for_node = kind == Kind::Script || kind == Kind::Json && !import::is_json(&text);
@@ -231,7 +231,8 @@ fn is_elsewhere(target: &Path, folder: &Path) -> bool {
     of_target != folder.canonicalize().ok()
 }
 
-/// Others may read an ecosystem file as far as they may read the imported file: a variable can be a secret.
+/// Returns the mode of the ecosystem file: since a variable can be a secret, only those who may read the imported file
+/// may read the new one.
 fn mode(kind: Kind, file: &Metadata) -> u32 {
     match kind {
         Kind::Dump => 0o600,
@@ -244,25 +245,25 @@ fn cannot_write(target: &Path, e: &io::Error) -> Failure {
 }
 
 impl Draft {
-    /// Writes the ecosystem file. It belongs to the owner of its folder if the imported file does: a link of theirs may have
-    /// led to a file that only root may read, and then the text stays root's.
+    /// Writes the ecosystem file, which is given to the owner of its folder if that user owns the imported file too.
+    /// Otherwise a link of that user's may have led to a file that only root may read, so the text stays root's.
     pub(super) fn write(&self, is_forced: bool) -> Result<(), Failure> {
         let failed = |e: io::Error| cannot_write(&self.target, &e);
         let path = self.folder.file(&self.target);
         let new = self.folder.file(&self.target.with_extension("toml.new"));
         if is_forced {
-            // Left behind by an import that was interrupted.
+            // An import that was interrupted may have left this file behind.
             let _ = std::fs::remove_file(&new);
         }
-        // A link is not followed, and nothing is written over.
+        // `create_new` neither follows a link nor overwrites a file.
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(self.mode);
         let mut file = options
             .open(if is_forced { &new } else { &path })
             .map_err(|e| match e.kind() {
                 ErrorKind::AlreadyExists => {
-                    Failure::failed(format!("`{}` is there already", self.target.display()))
-                        .help("name another file with `--output`, or add --force to write over it")
+                    Failure::failed(format!("`{}` already exists", self.target.display()))
+                        .help("name another file with `--output`, or add `--force` to overwrite it")
                 }
                 _ => failed(e),
             })?;
@@ -299,7 +300,7 @@ mod tests {
         let file = folder.join("Procfile");
         symlink(&secret, &file).unwrap();
         let draft = import(&file, Some(&beside(&file))).unwrap();
-        // What is at the path by now changes nothing.
+        // What the path leads to by now makes no difference.
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, "").unwrap();
         for is_forced in [false, true] {

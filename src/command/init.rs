@@ -159,7 +159,7 @@ impl Init {
     }
 }
 
-/// Before the program is started: a file of the user's is not replaced.
+/// Refuses to replace a file of the user's, before the program is started.
 fn refuse_to_replace(path: &Path) -> Result<(), Failure> {
     match path.symlink_metadata() {
         Ok(_) => Err(exists(path)),

@@ -1,4 +1,4 @@
-//! The text of an ecosystem file, and the place from which its relative paths start.
+//! Reads the text of an ecosystem file, and determines what its relative paths are relative to.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -13,22 +13,22 @@ use crate::output::{Exit, Failure};
 pub(super) const STANDARD_INPUT: &str = "-";
 
 const TOO_LONG: &str =
-    "split it: an ecosystem file lists apps, and what they need lies in files of its own";
+    "split it: an ecosystem file lists apps, and what the apps need belongs in other files";
 
-/// An ecosystem file that was read.
+/// An ecosystem file that has been read.
 pub(super) struct Input {
-    /// The name by which messages call the file.
+    /// The name that messages use for the file.
     pub(super) shown: String,
     pub(super) text: String,
-    /// The folder that relative paths start from.
+    /// The folder that relative paths in the file are relative to.
     pub(super) folder: PathBuf,
-    /// The folder that will be `/` where the app runs, if the app does not run on this host.
+    /// The folder that will be `/` of the host where the app runs; `None` if that is this host.
     pub(super) root: Option<PathBuf>,
 }
 
 impl Input {
-    /// Reads an ecosystem file, or standard input when its name is `-`, in which relative paths start from the current
-    /// folder.
+    /// Reads an ecosystem file. The name `-` stands for standard input, whose relative paths are relative to the
+    /// current folder.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         if path == Path::new(STANDARD_INPUT) {
             return Self::from_standard_input();
@@ -64,8 +64,12 @@ impl Input {
             };
             Failure::new(Exit::Invalid, format!("standard input cannot be read: {e}")).help(help)
         })?;
-        let inside = absolute(Path::new("ecosystem.toml"))
-            .map_err(|e| Failure::new(Exit::Usage, format!("the current folder: {e}")))?;
+        let inside = absolute(Path::new("ecosystem.toml")).map_err(|e| {
+            Failure::new(
+                Exit::Usage,
+                format!("the current folder cannot be determined: {e}"),
+            )
+        })?;
         Ok(Self {
             shown: "standard input".into(),
             text,
@@ -74,7 +78,7 @@ impl Input {
         })
     }
 
-    /// The same file, for a host whose files are put together below a folder.
+    /// Returns the same file, for a host whose files are put together below a folder.
     pub(super) fn below(mut self, root: &Path) -> Result<Self, Failure> {
         let root = std::path::absolute(root)
             .map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", root.display())))?;
@@ -83,7 +87,7 @@ impl Input {
                 Exit::Usage,
                 format!("`{}` is not below `{}`", self.shown, root.display()),
             )
-            .help("put the ecosystem file where it will lie in the package")
+            .help("put the ecosystem file where it will be in the package")
         })?;
         self.folder = Path::new("/").join(inside);
         self.root = Some(root);
@@ -91,8 +95,8 @@ impl Input {
     }
 }
 
-/// The current folder by the name that the shell has for it, as `pwd -L` prints it: where a link leads to the release that
-/// is deployed, getcwd(3) only knows the release.
+/// Returns the current folder by the name that the shell uses for it, as `pwd -L` prints it. Where that name contains a
+/// link to the deployed release, getcwd(3) would return the release itself, which the next deployment replaces.
 pub(super) fn current_folder() -> io::Result<PathBuf> {
     let named = std::env::var_os("PWD").map(PathBuf::from);
     match named.filter(|named| is_current(named)) {
@@ -101,7 +105,8 @@ pub(super) fn current_folder() -> io::Result<PathBuf> {
     }
 }
 
-/// Whether a path names the current folder. In one with `..` a link in the path would change what that means.
+/// Returns whether a path names the current folder. A path with `..` is not accepted, since a link in it would change
+/// what `..` means.
 fn is_current(named: &Path) -> bool {
     let inode = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     let is_plain = named.is_absolute() && !has_parents(named);
@@ -112,7 +117,8 @@ fn has_parents(path: &Path) -> bool {
     path.components().any(|part| part == Component::ParentDir)
 }
 
-/// A path from the root. The kernel takes `..` from the folder itself, not from the link that leads there.
+/// Returns an absolute path. A path with `..` starts from the physical folder, as in the kernel, and not from the link
+/// that the shell followed.
 pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
     if path.as_os_str().is_empty() || path.is_absolute() || has_parents(path) {
         return std::path::absolute(path);
@@ -120,15 +126,15 @@ pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(current_folder()?.join(path))
 }
 
-/// The failure for a file that can be imported in the place of an ecosystem file.
+/// Returns the failure for a file that is not an ecosystem file but can be imported.
 pub(super) fn of_pm2(path: &Path) -> Failure {
     let shown = path.display();
-    Failure::new(Exit::Invalid, format!("`{shown}` is no TOML")).help(format!(
+    Failure::new(Exit::Invalid, format!("`{shown}` is not TOML")).help(format!(
         "`rsgen import {shown}` makes an ecosystem file from a PM2 file"
     ))
 }
 
-/// The help for a file that is missing: there may be a PM2 file in its place.
+/// Returns the help for a missing file, in whose place there may be a PM2 file.
 fn missing(path: &Path) -> String {
     let names = ["js", "cjs", "mjs", "json", "yml"].map(|e| format!("ecosystem.config.{e}"));
     let of_pm2 = names.iter().map(|name| path.with_file_name(name));
@@ -141,7 +147,7 @@ fn missing(path: &Path) -> String {
     }
 }
 
-/// The folder of a file, if TOML can hold the folder's name.
+/// Returns the folder of a file, if the folder's name is UTF-8 and so can be written in TOML.
 pub(super) fn utf8_folder(absolute: &Path) -> Result<PathBuf, Failure> {
     let folder = absolute.parent().unwrap_or(Path::new("/"));
     if folder.to_str().is_none() {

@@ -114,7 +114,7 @@ pub(super) fn bring_up(
     };
     let mut selected = select(context, &wanted)?;
     if !arguments.dry_run {
-        // Before a program is started, and the changes are told as if they were made.
+        // Checked before a program is started, and before changes are shown as if they had been made.
         context.require_permission(verb)?;
         context.jobs()?;
     }
@@ -283,7 +283,7 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let target = import::beside(file);
     let shown = target.display().to_string();
     if target.symlink_metadata().is_ok() {
-        return Err(Failure::new(Exit::Usage, format!("`{shown}` is there already"))
+        return Err(Failure::new(Exit::Usage, format!("`{shown}` already exists"))
             .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force {}`", file.display())));
     }
     let draft = import::import(file, Some(&target))?;

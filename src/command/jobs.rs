@@ -1,6 +1,6 @@
 //! systemd's jobs, from the moment they are queued until they end.
 //!
-//! Whatever happens to a job is told as a [`Notice`]; nothing is printed here.
+//! Everything that happens to a job is reported as a [`Notice`]; nothing is printed here.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Manager, Queue
 use crate::unit::name::{Member, Units, parse};
 use crate::walk::Overdue;
 
-/// The interval at which an instance is checked for not ending.
+/// How often an instance is checked for exceeding the time in which it has to end.
 const GLANCE: Duration = Duration::from_secs(1);
-/// The interval at which a unit without a job is looked at, and the progress of a walk is read.
+/// How often a unit without a job is checked, and the progress of a walk is read.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// The longest wait for a job. systemd's own time-outs are far below: a job that takes longer is not going to end.
+/// The longest wait for a job. systemd's own time-outs are far shorter, so a job that takes longer will never end.
 pub(super) const LONGEST: Duration = Duration::from_hours(1);
 
 /// The jobs of the apps of one layout.
@@ -28,7 +28,7 @@ pub(super) struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    /// Starts the timer of a job, which is what `all` and a file mean by its start. Whether the app is a job.
+    /// Starts the timer if the app is a job, as `all` and a file do instead of a run. Returns whether the app is a job.
     pub(super) fn arm(&mut self, app: &str) -> Result<bool, Failure> {
         let is_job = generate::is_known_job(self.layout, app);
         if is_job {
@@ -37,7 +37,7 @@ impl Jobs<'_> {
         Ok(is_job)
     }
 
-    /// Starts an app and waits until it serves; runs a job and waits for its end.
+    /// Starts an app and waits until it serves; runs a job and waits until the run ends.
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
@@ -48,7 +48,7 @@ impl Jobs<'_> {
         self.all_serve(app)
     }
 
-    /// Restarts an app, all instances at once; its port stays open.
+    /// Restarts all instances of an app at once. The port stays open.
     pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
         self.sink.notice(&Notice::Restarting(app));
         state::forget_deaths(self.layout, app, None);
@@ -59,8 +59,8 @@ impl Jobs<'_> {
         self.all_serve(app)
     }
 
-    /// Stops an app, its port last. The socket's job takes the cluster along: as long as that job waits, systemd starts
-    /// nothing for a connection that comes after the first instances are gone.
+    /// Stops an app, and its socket last. The job of the socket pulls in the stop of the cluster; while it waits,
+    /// systemd starts nothing for a connection that arrives after the first instances have ended.
     pub(super) fn stop(&mut self, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
         if generate::is_known_job(self.layout, app) {
@@ -73,7 +73,7 @@ impl Jobs<'_> {
         self.run(Verb::Stop, &units.cluster())
     }
 
-    /// Starts the timer of a job, and a run at once; waits for the end of the run, however long that takes.
+    /// Starts the timer of a job and runs it at once. Waits until the run ends, however long that takes.
     fn run_now(&mut self, verb: Verb, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
         self.run(Verb::Start, &units.timer())?;
@@ -89,7 +89,7 @@ impl Jobs<'_> {
         }
     }
 
-    /// Stops the timer of a job, and the run that is under way.
+    /// Stops the timer of a job, and a run that is under way.
     fn end_run(&mut self, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
         self.run(Verb::Stop, &units.timer())?;
@@ -102,7 +102,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Has systemd forget which units of an app have failed.
+    /// Has systemd forget that units of an app have failed.
     pub(super) fn forget_failures(&mut self, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
         let instances = self.manager.units(&units.instances())?;
@@ -119,7 +119,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Stops the timer of an app for good.
+    /// Stops the timer of an app, so that it does not start anything again.
     pub(super) fn stop_timer(&mut self, app: &str) -> Result<(), Failure> {
         let timer = Units::of(app).timer();
         self.run(Verb::Stop, &timer)?;
@@ -145,8 +145,8 @@ impl Jobs<'_> {
         self.run(Verb::Stop, &unit)
     }
 
-    /// Ends the drains of units that are being stopped already: a user who asks for a stop a second time does not want
-    /// to wait for them. A walk drains by restarts, whose drains go on.
+    /// Ends the drains of units that are being stopped already: a user who asks for a stop again does not want to wait
+    /// for them. The drains of a walk go on, since a walk restarts instances.
     fn cut_short(&mut self, pattern: &str) -> Result<(), Failure> {
         for unit in self.manager.units(pattern)? {
             let is_stopping = unit.job.as_ref().is_some_and(QueuedJob::is_stop);
@@ -157,7 +157,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Queues a job and waits for its end. A unit that is not loaded has nothing to stop.
+    /// Queues a job and waits until it ends. A unit that is not loaded needs no stop.
     pub(super) fn run(&mut self, verb: Verb, unit: &str) -> Result<(), Failure> {
         let before = self.manager.unit(unit)?.invocation;
         let mut overdue = self.watch_over(unit)?;
@@ -181,8 +181,8 @@ impl Jobs<'_> {
         Err(self.failed(verb, unit, JobResult::Canceled))
     }
 
-    /// The bound on the end of a single instance, which nothing but this command waits for and which may not come by
-    /// itself. For other units, the commands of the cluster unit do the same.
+    /// Returns the limit on the end of a single instance, which may delay its own end. For other units, the commands of
+    /// the cluster unit enforce the limit.
     fn watch_over(&mut self, unit: &str) -> Result<Option<Overdue>, Failure> {
         let Some((app, Member::Instance(_))) = parse(unit) else {
             return Ok(None);
@@ -200,7 +200,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Waits for the end of a job.
+    /// Waits until a job ends.
     fn end(&mut self, job: &Job, overdue: &mut Option<Overdue>) -> Result<JobResult, Failure> {
         let end = Instant::now() + LONGEST;
         let mut waiting = Waiting::begin(Instant::now());
@@ -214,7 +214,8 @@ impl Jobs<'_> {
         }
     }
 
-    /// The state that a unit comes to after its job was cancelled, or in which another job has taken its place.
+    /// Returns the state of a unit once it has settled after its job was cancelled, or once another job has taken the
+    /// job's place.
     fn settled(&mut self, unit: &str, overdue: &mut Option<Overdue>) -> Result<Unit, Failure> {
         let end = Instant::now() + LONGEST;
         let mut waiting = Waiting::begin(Instant::now());
@@ -229,7 +230,7 @@ impl Jobs<'_> {
         }
     }
 
-    /// The failure for a job that ended badly, after what the unit has written.
+    /// Returns the failure for a job that ended badly, after showing the unit's last output.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
         let needed = (result == JobResult::Dependency).then(|| self.failed_socket(unit));
         let needed = needed.flatten();
@@ -272,7 +273,7 @@ impl Jobs<'_> {
             .help_also(parse(unit).and_then(|(app, _)| last_words::elsewhere(self.layout, app)))
     }
 
-    /// The socket of an app that has failed.
+    /// Returns the socket of an app, if the socket has failed.
     fn failed_socket(&mut self, unit: &str) -> Option<String> {
         let (app, _) = parse(unit)?;
         Units::of(app).sockets().into_iter().find(|socket| {
@@ -282,18 +283,18 @@ impl Jobs<'_> {
     }
 }
 
-/// The step that follows the cancellation of a job.
+/// What follows after a job was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// The unit is where the job would have brought it.
+    /// The unit is in the state that the job would have brought it to.
     Done,
     /// The job is queued again.
     Again,
-    /// Another job is queued for the unit: somebody wants something else.
+    /// Another job is queued for the unit, so somebody wants something else.
     GiveUp,
 }
 
-/// Decides by the unit as it is now, and by its invocation ID before the job was queued.
+/// Decides by the current state of the unit, and by the invocation ID that the unit had before the job was queued.
 fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
     let is_done = match verb {
         Verb::Stop | Verb::StopAlone => now.is_gone(),
@@ -325,7 +326,7 @@ mod tests {
             (Verb::Stop, unit(Active, "a"), Next::Again),
             (Verb::Start, unit(Active, "a"), Next::Done),
             (Verb::Start, unit(Inactive, ""), Next::Again),
-            // Only another run of the unit shows that it was restarted.
+            // Only a new invocation shows that the unit was restarted.
             (Verb::Restart, unit(Active, "b"), Next::Done),
             (Verb::Restart, unit(Active, "a"), Next::Again),
             (Verb::Restart, unit(Inactive, "b"), Next::Again),

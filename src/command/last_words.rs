@@ -1,4 +1,5 @@
-//! The output of a run that failed, as commands repeat it, and the file that has the output where the journal does not.
+//! The last output of a run that failed, which commands show again, and the file that has the output if it does not go
+//! to the journal.
 
 use crate::cluster::Cluster;
 use crate::generate::sources;
@@ -17,13 +18,13 @@ fn cluster(layout: &Layout, app: &str) -> Cluster {
     }
 }
 
-/// The lines of the last run of a unit.
+/// Returns the lines of the last run of a unit.
 pub(super) fn of_unit(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     let Some((app, member)) = parse(&unit.name) else {
         return Vec::new();
     };
     let words = cluster(layout, app).words(unit);
-    // The lines of the cluster unit are rsgen's own, and were made visible on their way to the journal.
+    // The lines of the cluster unit are rsgen's own, and were escaped before they reached the journal.
     let show = match member {
         Member::Cluster => Visible::again,
         _ => Visible::line,
@@ -31,15 +32,15 @@ pub(super) fn of_unit(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     words.iter().map(|line| show(line)).collect()
 }
 
-/// The lines of the instance by which a walk failed.
+/// Returns the lines of the instance because of which a walk failed.
 pub(super) fn of_a_walk(layout: &Layout, app: &str, failed: &Failed) -> Vec<Visible> {
     let words = cluster(layout, app).words_of(failed);
     let lines = words.iter().map(|line| Visible::line(&format!("  {line}")));
     lines.collect()
 }
 
-/// Where else the output of an app goes: a file is not read here, since whoever may write to its folder decides what is in
-/// its place.
+/// Names the file that an app's output goes to, if there is one. The file is not read, since whoever may write to its
+/// folder could have put a link in its place.
 pub(super) fn elsewhere(layout: &Layout, app: &str) -> Option<String> {
     let source = sources::find(layout, app)?;
     let (_, app) = sources::load(layout, &source).ok()?;
@@ -47,7 +48,8 @@ pub(super) fn elsewhere(layout: &Layout, app: &str) -> Option<String> {
     Some(format!("the program writes to `{file}`"))
 }
 
-/// The file that gets the messages of a program: by default, the standard error output is where the other one is.
+/// Returns the file that gets the error messages of a program. By default, standard error goes where standard output
+/// goes.
 fn file(service: &[(String, String)]) -> Option<&str> {
     let stream = |directive| assigned(service, directive).one();
     let stream = stream("StandardError").filter(|to| *to != "inherit");

@@ -1,8 +1,8 @@
-//! Drop-ins that set a start limit or a trigger limit on the units of an app.
+//! Finds drop-ins that set a start limit or a trigger limit on the units of an app.
 //!
-//! The units of rsgen have none, since systemd closes the shared socket as soon as one instance reaches a limit. But
-//! systemd reads a drop-in for all services of a host after the units. Whoever wrote it may not have thought of them, and
-//! nobody would notice before the first crash.
+//! The units of rsgen set none, since systemd closes the shared socket as soon as one instance reaches a limit. But a
+//! drop-in can apply to every service of a host and override the units. Whoever wrote the drop-in may not have thought
+//! of them, and nobody would notice before the first crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,9 +16,9 @@ use crate::unit::name::Units;
 /// A limit that is in force.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limit {
-    /// The place and the text of the limit.
+    /// Where the limit is set, and its text.
     pub(super) message: String,
-    /// The way to remove the limit.
+    /// How to remove the limit.
     pub(super) help: String,
 }
 
@@ -28,7 +28,7 @@ struct Kind {
     section: &'static str,
     /// Every name of the directive for the interval.
     intervals: &'static [&'static str],
-    /// The directive for the number of starts in the interval.
+    /// The directive for the number of starts within the interval.
     number: &'static str,
 }
 
@@ -45,7 +45,7 @@ const SOCKET: Kind = Kind {
     number: "TriggerLimitBurst",
 };
 
-/// The limits of all units of an app.
+/// Returns the limits of all units of an app.
 pub(super) fn of(layout: &Layout, app: &App) -> Vec<Limit> {
     of_units(layout, Units::of(&app.name), app.sockets())
 }
@@ -64,7 +64,7 @@ fn of_units(layout: &Layout, units: Units, sockets: Vec<String>) -> Vec<Limit> {
     services.chain(sockets).collect()
 }
 
-/// The instances that have drop-ins of their own.
+/// Returns the instances that have drop-ins of their own.
 fn instances(layout: &Layout, units: Units) -> BTreeSet<String> {
     let entries =
         unit_folders(layout).flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
@@ -81,7 +81,7 @@ fn unit_folders(layout: &Layout) -> impl Iterator<Item = &PathBuf> {
     std::iter::once(&layout.units).chain(&layout.vendor_units)
 }
 
-/// The limit of one unit; `what_ends` is what happens when the limit is reached.
+/// Returns the limit of one unit. `what_ends` says what happens when the limit is reached.
 fn limit(layout: &Layout, unit: &str, kind: &Kind, what_ends: &str) -> Option<Limit> {
     let mut interval = None;
     let mut number = None;
@@ -120,8 +120,8 @@ fn is_zero(value: &str) -> bool {
     !number.is_empty() && number.trim().chars().all(|c| c == '0')
 }
 
-/// The drop-ins of a unit in the order in which systemd reads them, see systemd.unit(5): sorted by name, and of each name
-/// the one in the first folder.
+/// Returns the drop-ins of a unit in the order in which systemd reads them, see systemd.unit(5): sorted by name, and of
+/// those with the same name the one in the first folder.
 fn drop_ins(layout: &Layout, unit: &str, suffix: &str) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for folder in folders(unit, suffix) {
@@ -143,8 +143,8 @@ fn drop_ins(layout: &Layout, unit: &str, suffix: &str) -> BTreeMap<String, PathB
     found
 }
 
-/// The folders of a unit's drop-ins: its own, that of its template, one for each of its prefixes that ends in `-`, and
-/// that of its kind.
+/// Returns the folders of a unit's drop-ins: its own, that of its template, one for each prefix of its name that ends
+/// in `-`, and that of its type.
 fn folders(unit: &str, suffix: &str) -> Vec<String> {
     let name = unit.strip_suffix(suffix).unwrap_or(unit);
     let name = name.strip_suffix('.').unwrap_or(name);

@@ -1,4 +1,5 @@
-//! The addresses of apps whose file leaves `listen` out: those of the installed app, or else those that a rehearsal finds.
+//! Finds the addresses of apps whose file has no `listen`: those of the installed app or, failing that, those that a
+//! rehearsal finds.
 
 use std::path::Path;
 
@@ -99,8 +100,9 @@ fn known(layout: &Layout, app: &App, pinned: &str, moves: bool) -> Known {
     installed(layout, app).map_or(Known::No, Known::Installed)
 }
 
-/// After a start in which a program bound the port that the file has, and another address than every one of that port: finds
-/// the address, and writes it into what is going to be installed. The places of the apps for which there is something new.
+/// Corrects addresses after a start in which a program bound a declared port, but at an address that the port alone did
+/// not include: rehearses the program and writes the address into the text that is going to be installed. Returns the
+/// indices of the apps that were corrected.
 ///
 /// # Errors
 /// As [`locate`].
@@ -137,7 +139,7 @@ pub(super) fn locate_again(
     Ok(new)
 }
 
-/// Writes addresses into what is going to be installed.
+/// Writes addresses into the text that is going to be installed.
 fn adopt(selected: &mut Selected, listen: Vec<Listen>) -> Result<(), Failure> {
     selected.pinned = pin::with_listen(&selected.pinned, &listen)
         .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
@@ -156,7 +158,7 @@ fn has_port_alone(app: &App) -> bool {
     app.listen.iter().any(|l| port_alone(l).is_some())
 }
 
-/// The addresses of a port alone as the program binds it; any other address stays as it is.
+/// Replaces a port without an address by the addresses that the program binds for it; any other address stays as it is.
 fn refine(given: &Listen, found: &[Listen]) -> Vec<Listen> {
     let is_it = |l: &&Listen| {
         let port = match l.place {
@@ -207,13 +209,13 @@ pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
     (0..app.instances.resolve(cpus)).find_map(line)
 }
 
-/// Whether an instance of an app serves.
+/// Returns whether any instance of an app serves.
 pub(super) fn serves(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
     let instances = jobs.manager.units(&Units::of(app).instances())?;
     Ok(instances.iter().any(Brief::is_ready))
 }
 
-/// Whether a drop-in of the app has the addresses.
+/// Returns whether a drop-in of the app sets the addresses.
 fn is_given_by_drop_in(layout: &Layout, app: &App, pinned: &str) -> bool {
     let source = Source {
         app: app.name.clone(),
@@ -225,7 +227,7 @@ fn is_given_by_drop_in(layout: &Layout, app: &App, pinned: &str) -> bool {
     })
 }
 
-/// The addresses of the installed app, if its program is started in the same way.
+/// Returns the addresses of the installed app, if its program is started in the same way.
 fn installed(layout: &Layout, app: &App) -> Option<Vec<Listen>> {
     let old = installed_app(layout, &app.name)?;
     let is_same = old.program.command_line() == app.program.command_line()

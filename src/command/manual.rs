@@ -1,4 +1,4 @@
-//! The description of the command line: what its manual pages say beyond `--help`.
+//! What the manual pages say in addition to `--help`.
 
 use crate::output::Exit;
 
@@ -12,24 +12,24 @@ pub(super) const EXITS: &[Exit] = &[
     Exit::TimedOut,
 ];
 
-/// The part of a manual page that `--help` does not have.
+/// The parts of a manual page that `--help` does not have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manual {
     /// The exit statuses that the subcommand can have.
     pub(super) exits: &'static [Exit],
-    /// Command lines, each with a sentence on what it is good for; the first one is an example of rsgen(1) as well.
+    /// Command lines, each with a sentence that says what it does. The first one is an example in rsgen(1), too.
     pub(super) examples: &'static [(&'static str, &'static str)],
 }
 
 impl Manual {
-    /// A hidden subcommand has no page.
+    /// For a hidden subcommand, which has no page.
     pub(super) const NONE: Self = Self {
         exits: &[],
         examples: &[],
     };
 }
 
-/// The whole command line, for the subcommands that describe it.
+/// The whole command line, for subcommands that generate documentation from it.
 pub(super) struct CommandLine {
     pub(super) command: clap::Command,
     /// The manual of each subcommand, by its name.

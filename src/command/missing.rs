@@ -1,12 +1,12 @@
-//! Files of variables that systemd will miss at the start of an app.
+//! Finds environment files that systemd will not find when it starts an app.
 
 use std::fs;
 use std::io::ErrorKind;
 
 use crate::ecosystem::{App, Diagnostic, Severity, env_files};
 
-/// The directives by which a file that is missing now can be there before the program begins: a command makes it, or the unit
-/// has other files at its path.
+/// Directives by which a file that is missing now can exist before the program starts: a command may create it, or the
+/// unit may see other files at its path.
 const MAKERS: [&str; 8] = [
     "BindPaths",
     "BindReadOnlyPaths",
@@ -18,7 +18,7 @@ const MAKERS: [&str; 8] = [
     "TemporaryFileSystem",
 ];
 
-/// The faults of an app, whose paths are absolute by now.
+/// Returns the faults of an app whose paths have been made absolute.
 pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
     let mut faults = missing(app);
     let maker = MAKERS
@@ -27,7 +27,7 @@ pub(super) fn faults(app: &App) -> Vec<Diagnostic> {
     if let Some(maker) = maker {
         for fault in &mut faults {
             fault.severity = Severity::Warning;
-            fault.message = format!("{} unless `{maker}` brings the file", fault.message);
+            fault.message = format!("{} unless `{maker}` provides the file", fault.message);
         }
     }
     faults
@@ -40,9 +40,9 @@ fn missing(app: &App) -> Vec<Diagnostic> {
             app.env_file_span.clone(),
             format!("`{file}`, a file of `env_file`, {fault}, so the app cannot start"),
         );
-        Some(fault.help("create it, or take it out of `env_file`"))
+        Some(fault.help("create it, or remove it from `env_file`"))
     });
-    // Only systemd knows what a specifier stands for.
+    // Only systemd knows what a specifier expands to.
     let passed = env_files::passed(app)
         .into_iter()
         .filter(|file| !file.contains('%'));
@@ -59,7 +59,7 @@ fn missing(app: &App) -> Vec<Diagnostic> {
     own.chain(passed).collect()
 }
 
-/// What is wrong with a file; nothing where the caller may not look.
+/// Returns what is wrong with a file; `None` where the caller may not look.
 fn fault(file: &str) -> Option<&'static str> {
     match fs::metadata(file) {
         Ok(found) if found.is_dir() => Some("is a folder"),
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(faults[0].severity, Severity::Warning);
         let told = &faults[0].message;
         assert!(
-            told.ends_with("cannot start unless `ExecStartPre` brings the file"),
+            told.ends_with("cannot start unless `ExecStartPre` provides the file"),
             "{told}"
         );
     }

@@ -1,4 +1,4 @@
-//! The command line: one file for each subcommand, and one row for it below.
+//! The command line: each subcommand has a file and a row in the list below.
 
 mod apply;
 mod calendar;
@@ -53,7 +53,7 @@ use crate::begin;
 use crate::output::{self, Exit, Failure};
 use crate::visible::Visible;
 
-/// Declares the file of each subcommand and the type in it that is the subcommand; the file has the subcommand's name.
+/// Declares, for each subcommand, its file and the type in that file. The file is named after the subcommand.
 macro_rules! subcommands {
     ($($file:ident::$Type:ident,)*) => {
         $(mod $file;)*
@@ -77,7 +77,7 @@ macro_rules! subcommands {
     };
 }
 
-// In the order of `--help`.
+// `--help` lists the subcommands in this order.
 subcommands! {
     init::Init,
     install::Install,
@@ -126,7 +126,7 @@ fn command_line() -> CommandLine {
     }
 }
 
-/// Parses the command line, runs it, prints one failure, returns the exit status.
+/// Parses the command line, runs the command, reports a failure, and returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(e) => {
             let e = words::explain(e, &command_line().command, &given);
-            // Help and version are errors to clap; only real ones have status 2.
+            // clap treats help and version as errors; only real errors have status 2.
             let status = u8::try_from(e.exit_code()).unwrap_or(2);
             let _ = e.print();
             return ExitCode::from(status);
@@ -154,10 +154,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Who has started this program.
+/// The one who started this program.
 #[derive(Debug, PartialEq, Eq)]
 enum Starter {
-    /// A person, or a script of one.
+    /// A person, or a person's script.
     Person,
     /// A unit of the system.
     Unit,
@@ -178,7 +178,8 @@ impl Starter {
     }
 }
 
-/// Settles the environment before anything is parsed, since clap's messages depend on it, too.
+/// Chooses what this program takes from the environment. This comes before parsing, because clap's messages depend on
+/// the environment too.
 fn begin(given: &[OsString]) {
     match Starter::of(given) {
         Starter::Person => begin::as_command(),
@@ -187,8 +188,8 @@ fn begin(given: &[OsString]) {
     }
 }
 
-/// Parses arguments so that an error repeats them only as they may be shown. clap colours its messages, so the
-/// arguments have to be made visible before it makes one.
+/// Parses arguments in such a way that an error repeats them only escaped. clap colours its messages, so arguments have
+/// to be escaped before clap composes one.
 fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
     let shown: Vec<OsString> = given.iter().map(visible).collect();
     let is_shown = shown == given;
@@ -196,7 +197,8 @@ fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
         if is_shown {
             return error;
         }
-        // The visible arguments are usually wrong as well. If they are not, the first message is given without colours.
+        // An escaped argument is usually just as wrong as the original. Where it is not, the first message is shown,
+        // without colours.
         Arguments::try_parse_from(shown).err().unwrap_or_else(|| {
             let text = Visible::lines(&error.to_string()).to_string();
             let message = text.strip_prefix("error: ").unwrap_or(&text);
@@ -205,7 +207,7 @@ fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
     })
 }
 
-/// An argument made visible. Bytes that are not UTF-8 stay: clap refuses them and never repeats them.
+/// Escapes an argument for display. Bytes that are not UTF-8 stay: clap refuses them and never repeats them.
 fn visible(argument: &OsString) -> OsString {
     let mut shown = Vec::with_capacity(argument.len());
     for chunk in argument.as_bytes().utf8_chunks() {

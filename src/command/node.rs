@@ -1,4 +1,4 @@
-//! Reading JavaScript with the user's own Node, never as root.
+//! Has the user's own Node evaluate JavaScript, never as root.
 //!
 //! A PM2 file is a program. Root runs it as the user who has called sudo, or as the owner of the file, in a session of
 //! its own: a program that shares root's terminal could type into it, see `TIOCSTI` in `ioctl_tty(2)`. Nothing that the file has
@@ -22,20 +22,20 @@ use crate::output::{Exit, Failure};
 use crate::sys::{entry, process};
 use crate::visible;
 
-/// A configuration is read in far less.
+/// How long Node may take, far longer than a configuration file needs.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what a process has written may take to be read once the process is gone.
 const REST: Duration = Duration::from_secs(1);
 /// As long as an ecosystem file may be.
 const LONGEST: u64 = 4 << 20;
 
-/// Prints what a file exports as JSON. What the file itself prints goes to standard error.
+/// Prints what a file exports as JSON. What the file itself prints is redirected to standard error.
 const SCRIPT: &str = include_str!("import.js");
 
-/// The folders of programs, where the environment of root is not that of the user.
+/// Where programs are searched for in addition to the user's own folders, since root's PATH is not the user's.
 const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// What a file exports, as JSON.
+/// Returns what a file exports, as JSON.
 pub(super) fn json(file: &Path) -> Result<String, Failure> {
     let failed = |why: String| {
         let shown = file.display();
@@ -64,7 +64,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
         let why = said.lines().map(str::trim).find(|line| !line.is_empty());
         let why = why.unwrap_or("it exports nothing");
         return Err(failed(visible::cut(why, 300))
-            .help("see that `node` reads it in that folder, with its modules installed"));
+            .help("check that `node` can load it in that folder, with its modules installed"));
     }
     Ok(output)
 }
@@ -99,7 +99,7 @@ fn finish(mut child: Child, started: Descendants) -> Result<(String, String), St
         return Err(format!("it has not ended after {} s", PATIENCE.as_secs()));
     };
     if u64::try_from(output.len()).is_ok_and(|length| length > LONGEST) {
-        return Err("what it exports is longer than 4096 KiB".to_owned());
+        return Err("its exports are longer than 4096 KiB".to_owned());
     }
     let output = String::from_utf8(output).map_err(|e| e.to_string())?;
     Ok((output, String::from_utf8_lossy(&said).into_owned()))
@@ -130,7 +130,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
     };
     let user = User::of(number).ok_or_else(|| {
         Failure::failed(format!(
-            "there is no user with the number {number}, with whose rights Node could read the file"
+            "there is no account with the user ID {number}, as which Node would have to read the file"
         ))
     })?;
     let environment: Vec<(OsString, OsString)> = [
@@ -166,7 +166,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// The number of the user who has called sudo, unless that was root.
+/// Returns the user ID of whoever called sudo, unless that was root.
 fn caller_of_sudo() -> Option<u32> {
     if !nix::unistd::geteuid().is_root() {
         return None;
@@ -175,15 +175,15 @@ fn caller_of_sudo() -> Option<u32> {
     (number != 0).then_some(number)
 }
 
-/// The owner of a file, if nobody else could have put it there.
+/// Returns the owner of a file, provided that nobody else could have put the file there.
 fn owner(file: &Path) -> Result<u32, Failure> {
     let shown = file.display();
     let refused = |why: String| {
         Failure::new(
             Exit::Unreachable,
-            format!("`{shown}` is a program, and root runs none: {why}"),
+            format!("`{shown}` is a program, which rsgen does not run as root: {why}"),
         )
-        .help("run `rsgen import` as the user whose file it is, and `rsgen install` as root")
+        .help("run `rsgen import` as the user who owns the file, and `rsgen install` as root")
     };
     let found = file.metadata().map_err(|e| refused(e.to_string()))?;
     let owner = found.uid();
@@ -196,7 +196,7 @@ fn owner(file: &Path) -> Result<u32, Failure> {
         let is_shared = mode & 0o022 != 0 && mode & 0o1000 == 0;
         if is_shared || found.uid() != 0 && found.uid() != owner {
             return Err(refused(format!(
-                "others than its owner may write to `{}`",
+                "users other than its owner may write to `{}`",
                 place.display()
             )));
         }
@@ -227,7 +227,8 @@ impl User {
         })
     }
 
-    /// Where the user's programs are: those that an installer has put into the home folder come first.
+    /// Returns the user's PATH. Folders in the home directory come first, because programs installed there are meant to
+    /// override the system's.
     fn path(&self) -> String {
         let mut folders: Vec<String> = self
             .homes()
@@ -243,7 +244,7 @@ impl User {
         folders.join(":")
     }
 
-    /// The folders of nvm, newest version first, of volta and of asdf.
+    /// Returns the folders of nvm's versions, newest first, then those of volta and asdf.
     fn homes(&self) -> Vec<PathBuf> {
         let home = Path::new(&self.home);
         let versions = std::fs::read_dir(home.join(".nvm/versions/node"));
@@ -263,7 +264,7 @@ impl User {
     }
 }
 
-/// `v20.1.0` as numbers.
+/// Returns the numbers of a version such as `v20.1.0`.
 fn version(name: &str) -> Vec<u32> {
     let parts = name.trim_start_matches('v').split('.');
     parts.filter_map(|part| part.parse().ok()).collect()
@@ -278,7 +279,7 @@ fn find(environment: &[(OsString, OsString)], user: Option<&User>) -> Result<Pat
         .find(|node| node.is_file());
     found.ok_or_else(|| {
         let whose = user.map_or(String::new(), |user| format!(" of `{}`", user.name));
-        Failure::failed(format!("only Node reads such a file, and there is no `node` in the PATH{whose}"))
+        Failure::failed(format!("only Node can read such a file, and there is no `node` in the PATH{whose}"))
             .help("install it, or make the file JSON: `node -p 'JSON.stringify(require(\"./ecosystem.config.js\"))'`")
     })
 }

@@ -31,7 +31,7 @@ pub(super) struct Global {
 }
 
 impl Global {
-    /// The manager that the options ask for.
+    /// Returns the manager that the options select.
     pub(super) fn scope(&self) -> Scope {
         if self.user {
             Scope::User
@@ -41,10 +41,10 @@ impl Global {
     }
 }
 
-/// The choice of an environment.
+/// The option that chooses an environment.
 #[derive(Debug, Args)]
 pub(super) struct Environment {
-    /// Put the variables of the tables `env_NAME` over `env`; kept until another is named, '' for none
+    /// Let the variables of the tables `env_NAME` override `env`; kept until another name is given, '' for none
     #[arg(long, value_name = "NAME")]
     pub(super) env: Option<String>,
 }
@@ -55,13 +55,13 @@ pub(super) struct Targets {
     /// App names, instances as APP@N, `all`, or ecosystem files
     #[arg(required = true, value_name = "TARGET")]
     pub(super) targets: Vec<String>,
-    /// Of an ecosystem file, only these apps
+    /// Only these apps of an ecosystem file
     #[arg(long, value_name = "APP", value_delimiter = ',')]
     pub(super) only: Vec<String>,
 }
 
 impl Targets {
-    /// Whether an app is called by its own name, and not meant as one of `all` or of a file.
+    /// Returns whether the command line names an app itself, instead of including it in `all` or in a file.
     pub(super) fn name(&self, app: &str) -> bool {
         let named = |word: &String| parse_service(word) == Some((app, Member::Cluster));
         self.targets.iter().any(named)

@@ -1,4 +1,4 @@
-//! A port that an app cannot have, because another program listens there: told with the program, before anything changes.
+//! Names the program that listens on a port that an app needs, before anything is changed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::systemd::{ActiveState, Manager};
 use crate::unit::directive::Section;
 use crate::unit::name::{Units, parse};
 
-/// Directives of systemd.socket(5) by which a socket is bound in another way than here.
+/// Directives of systemd.socket(5) that make systemd bind a socket in another way than this module tries to.
 const OTHERWISE: &[&str] = &[
     "ReusePort",
     "BindToDevice",
@@ -87,11 +87,12 @@ pub(super) fn refuse_taken(
     Ok(())
 }
 
-/// Whether systemd could not bind a socket to the address. systemd replaces a socket file, whoever listens there.
+/// Returns whether systemd would fail to bind a socket to the address. A socket file is no obstacle, since systemd
+/// replaces it.
 fn is_taken(listen: &Listen) -> bool {
     let addresses = match listen.place {
         Place::Address(address) => vec![address],
-        // All of both families where there are both, else all of IPv4.
+        // systemd binds one socket for both families or, where there is no IPv6, one for IPv4.
         Place::Port(port) => vec![
             SocketAddr::from(([0_u16; 8], port)),
             SocketAddr::from(([0_u8; 4], port)),
@@ -114,7 +115,7 @@ fn try_to_bind(kind: SocketKind, address: &SocketAddr) -> Result<(), Errno> {
         setsockopt(&socket, sockopt::ReuseAddr, &true)?;
         Ok(socket)
     };
-    // Never listened on, the socket takes no connection.
+    // The socket never listens, so it takes no connection away from anybody.
     let try_one = |family, address: &dyn SockaddrLike| {
         let socket = open(family)?;
         bind(socket.as_raw_fd(), address)
@@ -131,7 +132,7 @@ struct Owner {
     pid: u32,
     command: String,
     user: u32,
-    /// Whether PM2 or a child of PM2 listens.
+    /// Whether the process is PM2 or a child of PM2.
     is_of_pm2: bool,
 }
 
@@ -194,7 +195,7 @@ fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
     })
 }
 
-/// Whether a process belongs to an instance of the app.
+/// Returns whether a process belongs to an instance of the app.
 fn is_of(app: &App, pid: u32) -> bool {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     groups.lines().any(|line| {
@@ -226,7 +227,7 @@ fn command(pid: u32) -> String {
     words.join(" ")
 }
 
-/// The daemon calls itself `PM2 v7.0.3: God Daemon (/root/.pm2)`.
+/// Returns whether a command line is that of PM2's daemon, for instance `PM2 v7.0.3: God Daemon (/root/.pm2)`.
 fn is_pm2(command: &str) -> bool {
     command.starts_with("PM2 v")
 }
@@ -256,7 +257,8 @@ fn taken(app: &str, listen: &Listen, owner: Option<Owner>, probe: &dyn Probe) ->
     if is_of_pm2 {
         let user = probe.name(Account::User(user));
         return failure.help(format!(
-            "it is PM2's: as `{user}`, find the app with `pm2 list`, run `pm2 delete APP` and `pm2 save`, then this command again"
+            "it is PM2's: as `{user}`, find the app with `pm2 list`, run `pm2 delete APP` and `pm2 save`, then this \
+             command again"
         ));
     }
     failure.help("stop it, or write another address in `listen`")

@@ -1,4 +1,4 @@
-//! The loop that `rsgen start`, `stop`, `restart` and `reset` have in common.
+//! The loop that `rsgen start`, `stop`, `restart` and `reset` share.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,10 +15,10 @@ use super::{hint, install};
 use crate::ecosystem::{self, Report};
 use crate::output::{Answer, Failure, Notice, Shown, Sink};
 
-/// The verbs that start an instance which does not run.
+/// The verbs that start an instance that is not running.
 const STARTS: &[&str] = &["start", "restart"];
 
-/// The targets that a verb was carried out on, as scripts read them.
+/// The targets on which a verb was carried out, as scripts read them.
 #[derive(Serialize)]
 struct Done {
     done: Vec<String>,
@@ -26,7 +26,7 @@ struct Done {
 
 impl Shown for Done {}
 
-/// Carries out a verb on each target in turn, and ends at the first failure.
+/// Carries out a verb on each target in turn, until the first failure.
 pub(super) fn each(
     context: &mut Context<'_>,
     words: &Targets,
@@ -54,7 +54,7 @@ pub(super) fn each(
     Ok(())
 }
 
-/// The sink of a look at a file that nothing is told of.
+/// A sink for reading a file whose warnings are not shown.
 struct Silent;
 
 impl Sink for Silent {
@@ -67,12 +67,12 @@ impl Sink for Silent {
     fn failure(&self, _: &Failure) {}
 }
 
-/// Says of an ecosystem file on the command line that the apps run by the installed copy, where the two differ.
+/// Says that apps named by an ecosystem file run by their installed copies, where the file differs from those.
 fn remark_on_changes(context: &mut Context<'_>, file: &str, only: &[String]) {
     let sink = std::mem::replace(&mut context.sink, &Silent);
     let input = Input::read(Path::new(file));
     let environments = input.as_ref().map(environments).unwrap_or_default();
-    // A file that is broken differs as well.
+    // A broken file differs too.
     let is_current = input.is_ok_and(|input| {
         let mut chosen = std::iter::once(None).chain(environments.iter().map(Some));
         chosen.any(|env| is_installed(context, &input, only, env.map(String::as_str)))
@@ -85,21 +85,22 @@ fn remark_on_changes(context: &mut Context<'_>, file: &str, only: &[String]) {
             " --env NAME"
         };
         let remark = format!(
-            "{file} differs from the installed copy, which counts here; to apply it, run `rsgen deploy {file}{env}`"
+            "{file} differs from the installed copy, which this command uses; to apply the file, run `rsgen deploy \
+             {file}{env}`"
         );
         let remark = hint::for_manager(context.layout.scope, &remark);
         sink.notice(&Notice::Remark(&remark));
     }
 }
 
-/// The environments that the apps of a file have.
+/// Returns the environments that the apps of a file have.
 fn environments(input: &Input) -> BTreeSet<String> {
     let (apps, _) = ecosystem::parse(&input.shown, &input.text);
     let names = apps.iter().flat_map(|app| app.environments.keys());
     names.cloned().collect()
 }
 
-/// Whether the installed copies are what the file says, with the variables of this environment.
+/// Returns whether the installed copies say what the file says, with the variables of this environment.
 fn is_installed(
     context: &mut Context<'_>,
     input: &Input,

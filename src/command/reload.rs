@@ -1,4 +1,4 @@
-//! `rsgen reload`: new instances for old ones, one by one.
+//! `rsgen reload`: replaces old instances by new ones, one by one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,20 +78,21 @@ impl Subcommand for Reload {
 }
 
 impl Reload {
-    /// An installed copy has the variables of one environment, and no others.
+    /// Refuses `--env` without an ecosystem file, since an installed copy contains the variables of only one
+    /// environment.
     fn refuse_needless_environment(&self) -> Result<(), Failure> {
         let is_any_file = self.targets.targets.iter().any(|t| targets::is_file(t));
         match &self.environment.env {
             Some(name) if !is_any_file => {
-                Err(Failure::new(Exit::Usage, "--env is for an ecosystem file")
+                Err(Failure::new(Exit::Usage, "`--env` needs an ecosystem file")
                     .help(format!("run `rsgen reload ecosystem.toml --env {name}`")))
             }
             _ => Ok(()),
         }
     }
 
-    /// The changes that bring apps up to the ecosystem files that the command line names: to reload such an app with the
-    /// installed copy of the file would bring back an older version of it.
+    /// Returns the changes that bring apps in line with the ecosystem files on the command line. The installed copy of
+    /// such a file could be an older version of it.
     fn of_files(&self, context: &mut Context<'_>) -> Result<BTreeMap<String, Prepared>, Failure> {
         let mut all = BTreeMap::new();
         for file in self.targets.targets.iter().filter(|t| targets::is_file(t)) {
@@ -113,7 +114,8 @@ impl Reload {
     }
 }
 
-/// Walks an app, after the changes of its file: those of the file on the command line, if there is one.
+/// Applies the changes of an app's files, then reloads the app. The changes are those of the ecosystem file on the
+/// command line, if there is one, otherwise those of the installed copy.
 fn reload(context: &mut Context<'_>, app: &str, of_file: Option<Prepared>) -> Result<(), Failure> {
     let prepared = match of_file {
         Some(prepared) => prepared,
@@ -130,7 +132,9 @@ fn refused(instance: &Target) -> Failure {
     };
     Failure::new(
         Exit::Usage,
-        format!("`{instance}` is one instance; a reload replaces all, behind a canary"),
+        format!(
+            "`{instance}` is one instance; a reload replaces all instances, starting with a canary"
+        ),
     )
     .help(format!(
         "run `rsgen reload {app}`, or for this instance `rsgen restart {instance}`"
@@ -145,13 +149,14 @@ fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
         .help(format!("run `rsgen install {file} --replace-listener`")))
 }
 
-/// Refuses to run an app as root because its file has lost the user. Only `install` looks for the owner of a program.
+/// Refuses to run an app as root because `user` was removed from its file. Only `install` looks for the owner of a
+/// program.
 fn refuse_root(layout: &Layout, app: &App, file: &Path) -> Result<(), Failure> {
     let name = app.name();
     let before = files::pinned_user(layout, name).filter(|before| before != "root");
     match before {
         Some(before) if app.user.is_none() && !app.is_dynamic() => Err(Failure::failed(format!(
-            "`{name}` runs as `{before}`, and without `user` a reload would make it root's"
+            "`{name}` runs as `{before}`, and without `user` a reload would run it as root"
         ))
         .help(format!(
             "write `user = \"{before}\"`, or `user = \"root\"`, into {}",
@@ -161,7 +166,8 @@ fn refuse_root(layout: &Layout, app: &App, file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses to make a job of an app that lasts, or the other way round: that stops all instances at once.
+/// Refuses to turn a long-running app into a job or a job into a long-running app, which would stop all instances at
+/// once.
 pub(super) fn refuse_another_kind(prepared: &Prepared, file: &str) -> Result<(), Failure> {
     if !prepared.is_of_another_kind {
         return Ok(());
@@ -169,7 +175,7 @@ pub(super) fn refuse_another_kind(prepared: &Prepared, file: &str) -> Result<(),
     let kind = if prepared.is_job {
         "a job"
     } else {
-        "an app that lasts"
+        "a long-running app"
     };
     let app = &prepared.app;
     Err(Failure::failed(format!(
@@ -178,7 +184,8 @@ pub(super) fn refuse_another_kind(prepared: &Prepared, file: &str) -> Result<(),
     .help(format!("run `rsgen install {file}`")))
 }
 
-/// The changes that bring the pinned units of an app up to its file. An app without pinned units has none.
+/// Returns the changes that bring the pinned units of an app in line with its file. An app without pinned units has
+/// none.
 pub(super) fn prepare(
     layout: &Layout,
     host: Host,

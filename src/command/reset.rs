@@ -1,4 +1,4 @@
-//! `rsgen reset`: forgets crash loops, both the worker's count of deaths and systemd's `failed`.
+//! `rsgen reset`: forgets crash loops, that is, the worker's count of deaths and systemd's `failed` state.
 
 use clap::Args;
 

@@ -10,7 +10,7 @@ use super::subcommand::Subcommand;
 use super::targets::Target;
 use crate::output::Failure;
 
-/// Stop and start apps or instances at once; see reload for one by one
+/// Stop and start apps or instances at once; `reload` does it one by one
 #[derive(Debug, Args)]
 pub(super) struct Restart {
     #[command(flatten)]

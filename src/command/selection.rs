@@ -1,4 +1,4 @@
-//! Picks the apps of an ecosystem file that a command is for, and checks them against this host.
+//! Selects the apps of an ecosystem file that a command works on, and checks them against this host.
 
 use super::calendar;
 use super::hint;
@@ -25,28 +25,28 @@ pub(super) struct Selected {
 /// What the apps of a file are read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// They are installed here.
+    /// The apps are installed here.
     Install,
-    /// They are compared with what is installed.
+    /// The apps are compared with what is installed.
     Comparison,
-    /// An ecosystem file is made for them.
+    /// An ecosystem file for the apps is written.
     Draft,
-    /// Their units are for other hosts.
+    /// The units of the apps are for other hosts.
     Package,
 }
 
 impl Purpose {
-    /// Whether a number of instances and an environment that an earlier install chose go on to count.
+    /// Returns whether the number of instances and the environment that an earlier install chose still apply.
     fn keeps_choices(self) -> bool {
         matches!(self, Self::Install | Self::Comparison)
     }
 
-    /// Whether the programs are going to be started here, so that the files they read have to be there.
+    /// Returns whether the programs are going to be started here, so that the files that they read have to exist.
     fn is_start(self) -> bool {
         matches!(self, Self::Install | Self::Draft)
     }
 
-    /// The host where the apps are going to run.
+    /// Returns the host where the apps are going to run.
     fn host(self, input: &Input, layout: &Layout) -> HostProbe {
         let host = HostProbe::new(input.root.clone(), layout);
         if self == Self::Package {
@@ -56,24 +56,24 @@ impl Purpose {
         }
     }
 
-    /// Whether an app may leave `listen` out.
+    /// Returns whether an app may omit `listen`.
     fn may_leave_out(self) -> bool {
         self != Self::Package
     }
 }
 
-/// The apps of a file that are asked for, and as how many instances.
+/// The selection of apps from a file, and the options that change them.
 pub(super) struct Wanted<'a> {
     pub(super) input: &'a Input,
-    /// The names of the apps; none for all.
+    /// The names of the apps; empty for all.
     pub(super) only: &'a [String],
     pub(super) instances: Option<Instances>,
     pub(super) purpose: Purpose,
-    /// The environment whose variables go over `env`.
+    /// The environment whose variables override `env`.
     pub(super) env: Option<&'a str>,
 }
 
-/// Parses, picks and resolves. Warnings go to the sink; errors are the failure. `version` is systemd's.
+/// Parses, selects and resolves. Warnings go to the sink; errors become the failure. `version` is systemd's.
 pub(super) fn select(
     wanted: &Wanted<'_>,
     layout: &Layout,
@@ -137,9 +137,9 @@ pub(super) fn select(
         .collect()
 }
 
-/// An app that the command line names.
+/// An app that was selected.
 struct Picked {
-    /// The place of the app in the file.
+    /// The index of the app in the file.
     index: usize,
     app: App,
     chosen: Option<Chosen>,
@@ -151,7 +151,7 @@ impl Picked {
         let app = &mut self.app;
         let environment = self.environment.as_deref();
         if let Some(kept) = environment.filter(|_| wanted.env.is_none()) {
-            // The file has it, or it would not be kept.
+            // This cannot fail: a kept environment is one that the file has.
             let _ = environments::choose([&mut *app], kept);
         }
         resolve::resolve(app, &wanted.input.folder, host, faults);
@@ -161,7 +161,7 @@ impl Picked {
         }
     }
 
-    /// The app with the text that is installed for it.
+    /// Returns the app with the text that is installed for it.
     fn pinned(self, input: &Input) -> Result<Selected, Failure> {
         let pinned = pin::pin(&input.text, self.index, &self.app, self.chosen)
             .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
@@ -171,8 +171,8 @@ impl Picked {
     }
 }
 
-/// The environment of an app: that of the command line, or that of an earlier command line, as long as the file has it; none
-/// for an empty `--env`.
+/// Returns the environment of an app: that of the command line, or that of an earlier command line if the file still
+/// has it; `None` for an empty `--env`.
 fn environment(wanted: &Wanted<'_>, layout: &Layout, app: &App, sink: &dyn Sink) -> Option<String> {
     if let Some(given) = wanted.env {
         return Some(given.to_owned()).filter(|name| !name.is_empty());
@@ -186,7 +186,7 @@ fn environment(wanted: &Wanted<'_>, layout: &Layout, app: &App, sink: &dyn Sink)
     Some(kept)
 }
 
-/// Fails for a name on the command line that no app of the file has.
+/// Refuses a name on the command line that no app of the file has.
 fn refuse_unknown(input: &Input, only: &[String], apps: &[App]) -> Result<(), Failure> {
     let is_unknown = |name: &&String| !apps.iter().any(|app| app.name == **name);
     let Some(missing) = only.iter().find(is_unknown) else {
@@ -194,11 +194,11 @@ fn refuse_unknown(input: &Input, only: &[String], apps: &[App]) -> Result<(), Fa
     };
     let known: Vec<&str> = apps.iter().map(|a| a.name.as_str()).collect();
     let message = format!("`{}` has no app `{missing}`", input.shown);
-    Err(Failure::new(Exit::Usage, message).help(format!("its apps are {}", known.join(", "))))
+    Err(Failure::new(Exit::Usage, message).help(format!("the apps are {}", known.join(", "))))
 }
 
-/// The number of instances that takes the place of the file's: that of the command line, or that of an earlier command
-/// line, as long as the file's own has not changed since. PM2 keeps it as well, until the app is deleted.
+/// Returns the number of instances that replaces the file's: that of the command line, or that of an earlier command
+/// line as long as the file's own number has not changed since. PM2 keeps such a number too, until the app is deleted.
 fn choose(
     wanted: &Wanted<'_>,
     layout: &Layout,
@@ -227,7 +227,7 @@ fn choose(
     is_kept.then_some(chosen)
 }
 
-/// Tells what an app's file has left open, and what was taken.
+/// Reports what rsgen chose where an app's file does not say.
 pub(super) fn tell_choices(sink: &dyn Sink, app: &App) {
     if let (Some(user), Some(file)) = (app.account().0, &app.user_is_owner_of) {
         sink.notice(&Notice::RunsAs {
@@ -241,7 +241,7 @@ pub(super) fn tell_choices(sink: &dyn Sink, app: &App) {
     }
 }
 
-/// Puts the variables of an environment, if one is chosen, over those of each app that has it.
+/// Applies the variables of the chosen environment to each app that has it.
 pub(super) fn choose_environment<'a>(
     input: &Input,
     env: Option<&str>,
@@ -256,12 +256,12 @@ pub(super) fn choose_environment<'a>(
         Failure::new(Exit::Usage, fault).help(match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => format!("add a table `[apps.env_{name}]` to an app"),
-            None => format!("its environments are {}", known.join(", ")),
+            None => format!("the environments are {}", known.join(", ")),
         })
     })
 }
 
-/// Tells the warnings of a file that has no errors.
+/// Shows the warnings about a file that has no errors.
 pub(super) fn warn(sink: &dyn Sink, report: &Report) {
     let is_warning = |d: &Diagnostic| d.severity == Severity::Warning;
     if report.diagnostics.iter().any(is_warning) {
@@ -269,16 +269,16 @@ pub(super) fn warn(sink: &dyn Sink, report: &Report) {
     }
 }
 
-/// The faults of an app that wants an address of another installed app.
+/// Returns the faults of an app that needs an address of another installed app.
 pub(super) fn collisions(layout: &Layout, app: &App) -> Vec<Diagnostic> {
     let (installed, _) = sources::all(layout);
     let others = installed.iter().filter(|s| s.app != app.name());
     let faults = others.filter_map(|source| {
-        // A broken file of another app does not concern this one.
+        // A fault in another app's file does not concern this app.
         let (_, other) = sources::load(layout, source).ok()?;
         let other_name = other.name();
         let help = format!(
-            "give one of them another address in `listen`, or run `rsgen uninstall {other_name}` if `{other_name}` is to be gone"
+            "give one of them another address in `listen`, or run `rsgen uninstall {other_name}` to remove `{other_name}`"
         );
         let help = hint::for_manager(layout.scope, &help);
         Some(ecosystem::collision(app, &other)?.help(help))

@@ -1,4 +1,4 @@
-//! Whether all instances of an app serve. For systemd a cluster is started as soon as one of them does.
+//! Checks that all instances of an app serve. systemd considers a cluster started as soon as one of them does.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::output::{Failure, Notice};
 use crate::systemd::{ActiveState, Brief, QueuedJob};
 use crate::unit::name::Units;
 
-/// How long instances that failed at their first start are waited for: systemd starts them again until they serve, or
-/// until the crash-loop brake ends it.
+/// How long to wait for instances whose first start failed: systemd starts them again until they serve or until the
+/// crash-loop brake stops them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Jobs<'_> {
@@ -40,13 +40,13 @@ impl Jobs<'_> {
         Err(Failure::failed(message).help(hint::journal(app)))
     }
 
-    /// Whether no instance of an app has failed.
+    /// Returns whether no instance of an app has failed.
     pub(super) fn is_whole(&mut self, app: &str) -> Result<bool, Failure> {
         let instances = self.wanted(app)?;
         Ok(!instances.iter().any(Brief::is_gone))
     }
 
-    /// The instances that are loaded and were not stopped on purpose.
+    /// Returns the instances that are loaded and were not stopped on purpose.
     fn wanted(&mut self, app: &str) -> Result<Vec<Brief>, Failure> {
         let names = Units::of(app);
         let mut instances = self.manager.units(&names.instances())?;
@@ -59,7 +59,7 @@ impl Jobs<'_> {
     }
 }
 
-/// Whether an instance comes to another state without anybody's help.
+/// Returns whether the state of an instance is still going to change by itself.
 fn is_on_its_way(instance: &Brief) -> bool {
     !instance.is_ready() && (!instance.is_gone() || instance.job.is_some())
 }

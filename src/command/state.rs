@@ -1,4 +1,4 @@
-//! The state folder of an app, as commands use it.
+//! The state folder of an app, as the commands use it.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use crate::layout::Layout;
 use crate::state::{self, Entry, Folder, Name};
 use crate::walk::Record;
 
-/// Forgets the quick deaths of one instance or of all, since somebody starts them on purpose.
+/// Forgets the quick deaths of one instance or of all instances, because somebody is starting them on purpose.
 pub(super) fn forget_deaths(layout: &Layout, app: &str, number: Option<u32>) {
     state::forget_deaths(&layout.state(app), number);
 }
 
 /// Removes all of an app's state.
 pub(super) fn remove(layout: &Layout, app: &str) {
-    // The folder is in /run: whatever cannot be removed now is gone after the next boot.
+    // The folder is in /run, so whatever cannot be removed now is gone after the next boot.
     let _ = Folder::discard(&layout.state(app));
 }
 
-/// Whether the last walk of an app that has been up for `active_for` may have left instances of two versions. A walk does
-/// so that failed on its way, or was killed, or has not ended yet.
+/// Returns whether the last walk of an app that has been active for `active_for` may have left instances of two
+/// versions, because the walk failed half-way, was killed, or has not ended.
 pub(super) fn is_half_walked(layout: &Layout, app: &str, active_for: Duration) -> bool {
     let walk = Entry::new(&layout.state(app), Name::Walk);
     let metadata = walk.open().and_then(|file| file.metadata());
@@ -26,7 +26,7 @@ pub(super) fn is_half_walked(layout: &Layout, app: &str, active_for: Duration) -
         .and_then(|m| m.modified())
         .ok()
         .and_then(|told| told.elapsed().ok());
-    // A walk before the app's start was about processes that are gone.
+    // A walk before the app's last start concerned processes that are gone.
     if age.is_none_or(|age| age > active_for) {
         return false;
     }

@@ -8,16 +8,16 @@ use std::path::Path;
 use crate::state::{Entry, Name};
 use crate::walk::Record;
 
-/// The progress file of a walk that has not begun yet.
+/// Follows the progress file of a walk that has not begun.
 pub(super) struct Tail {
     walk: Entry,
-    /// The inode of the previous walk's file, whose lines are not read.
+    /// The inode of the previous walk's file, which is not read.
     before: Option<u64>,
     reader: Option<BufReader<File>>,
 }
 
 impl Tail {
-    /// Remembers the file that is there now, in the state folder of an app; the next one is read.
+    /// Remembers the present file in the state folder of an app, so that the next one is read.
     pub(super) fn new(state: &Path) -> Self {
         let walk = Entry::new(state, Name::Walk);
         let before = walk.open().ok().and_then(|file| inode(&file));
@@ -28,7 +28,7 @@ impl Tail {
         }
     }
 
-    /// The records that were written since the last call.
+    /// Returns the records that were written since the last call.
     pub(super) fn read(&mut self) -> Vec<Record> {
         if self.reader.is_none() {
             let file = self.walk.open().ok();
@@ -42,7 +42,7 @@ impl Tail {
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok() {
             if !line.ends_with('\n') {
-                // The end, or half a line, which the next call reads whole.
+                // The end of the file, or an incomplete line, which the next call reads.
                 let back = i64::try_from(line.len()).unwrap_or(0);
                 let _ = reader.seek_relative(-back);
                 break;

@@ -1,4 +1,4 @@
-//! The targets on the command line: apps, instances, `all`, or the apps of a file.
+//! Resolves the targets on the command line: apps, instances, `all`, or the apps of a file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::unit::name::{Member, parse_service};
 
-/// The extensions of scripts.
+/// File name extensions of scripts.
 const SOURCES: &[&str] = &["js", "cjs", "mjs", "ts", "py", "rb", "sh", "php"];
 
 /// An app or an instance to work on.
@@ -36,7 +36,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Every app of this host, pinned or generated.
+/// Returns every app of this host, pinned or generated.
 pub(super) fn known(layout: &Layout) -> Vec<String> {
     let (sources, _) = sources::all(layout);
     let apps: BTreeSet<String> = generate::pinned_apps(layout)
@@ -46,7 +46,8 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
     apps.into_iter().collect()
 }
 
-/// The number of instances that an app should have; `None` for an app without units and without a readable file.
+/// Returns the number of instances that an app should have; `None` for an app that has neither units nor a readable
+/// file.
 pub(super) fn size(layout: &Layout, cpus: u32, app: &str) -> Option<u32> {
     let pinned = generate::pinned_apps(layout).remove(app);
     let of_file = || {
@@ -57,7 +58,7 @@ pub(super) fn size(layout: &Layout, cpus: u32, app: &str) -> Option<u32> {
     Some(pinned.or_else(of_file)?.resolve(cpus))
 }
 
-/// The name of the app that a word means, as that of its cluster unit as well.
+/// Returns the app that a word stands for; the word may also be the name of the app's cluster unit.
 pub(super) fn app(word: &str, known: &[String]) -> Result<String, Failure> {
     match parse_service(word) {
         Some((app, Member::Cluster)) => installed(app, known),
@@ -65,7 +66,8 @@ pub(super) fn app(word: &str, known: &[String]) -> Result<String, Failure> {
     }
 }
 
-/// Refuses an instance beyond the number that its app should have: nothing would reload or stop it with the others.
+/// Refuses an instance beyond the number that its app should have, since no reload and no stop of the app would include
+/// it.
 pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<(), Failure> {
     let Target::Instance(app, number) = target else {
         return Ok(());
@@ -76,7 +78,7 @@ pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<()
             let file = context.layout.file(app);
             let message = format!("`{app}` has {size} instances, the last is `{last}`");
             let help = format!(
-                "for more, run `rsgen install {} --instances {}`",
+                "to add instances, run `rsgen install {} --instances {}`",
                 file.display(),
                 number.saturating_add(1)
             );
@@ -139,7 +141,7 @@ fn one(
         return of_file(context, Path::new(word), &arguments.only, known, verb);
     }
     if is_script(word) && !known.iter().any(|app| app == word) {
-        let failure = Failure::failed(format!("`{word}` is a script, and no app"));
+        let failure = Failure::failed(format!("`{word}` is a script, not an app"));
         return Err(failure.help(format!("run `rsgen install {word}`")));
     }
     let target = match parse_service(word) {
@@ -154,14 +156,14 @@ fn one(
     Ok(vec![Ok(target)])
 }
 
-/// Whether a word on the command line is the path of an ecosystem file.
+/// Returns whether a word is the path of an ecosystem file.
 pub(super) fn is_file(word: &str) -> bool {
     word.contains('/')
         || Kind::is_of_pm2(Path::new(word))
         || Path::new(word).extension().is_some_and(|e| e == "toml")
 }
 
-/// Whether a word is the path of a program's source, as `pm2 start` takes it.
+/// Returns whether a word is the path of a program's source, as `pm2 start` accepts it.
 fn is_script(word: &str) -> bool {
     let path = Path::new(word);
     let is_source = |e: &OsStr| SOURCES.iter().any(|source| e == *source);

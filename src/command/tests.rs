@@ -1,4 +1,4 @@
-//! The command line on a systemd of the test.
+//! The command line, with a systemd made for the tests.
 
 mod addresses;
 mod beside;
@@ -55,7 +55,7 @@ fn words(line: &str) -> Vec<OsString> {
     line.split(' ').map(OsString::from).collect()
 }
 
-/// What is taken from the environment depends on it.
+/// The environment that a command may use depends on who starts it.
 #[test]
 fn a_command_of_a_unit_is_known_by_its_arguments() {
     for (line, starter) in [
@@ -86,7 +86,7 @@ fn a_wrong_argument_is_repeated_only_as_it_may_be_shown() {
     assert!(said("rsgen lst").contains("'lst'"));
 }
 
-/// Directives are refused or let through by it.
+/// The version decides which directives are refused.
 #[test]
 fn the_version_of_systemd_is_that_of_the_manager() {
     let sink = stage::Recorder::default();

@@ -1,4 +1,4 @@
-//! The schedule of an app as `rsgen list` shows it: the next time, and how the last one went.
+//! The schedule of an app as `rsgen list` shows it: the next time, and how the last run went.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ pub(super) struct Schedule {
     last: Option<Last>,
 }
 
-/// The last run, or the last reload by the schedule, since the machine was started.
+/// The last run, or the last reload by the schedule, since the machine booted.
 #[derive(Debug, Serialize)]
 struct Last {
     began: u64,
@@ -30,7 +30,7 @@ struct Last {
     reason: Option<String>,
 }
 
-/// The schedule of an app, with the instances that are loaded; `None` for an app without one.
+/// Returns the schedule of an app; `instances` are those that are loaded. `None` for an app without a schedule.
 pub(super) fn schedule(
     manager: &mut dyn Manager,
     units: Units<'_>,
@@ -38,7 +38,7 @@ pub(super) fn schedule(
     instances: &[Unit],
 ) -> Result<Option<Schedule>, Failure> {
     let timer = manager.timer(&units.timer())?;
-    // A user's own timer may have that name.
+    // A timer of the user's own may have that name.
     let Some(timer) = timer.filter(|t| [units.cluster(), units.reloader()].contains(&t.starts))
     else {
         return Ok(None);
@@ -61,7 +61,7 @@ pub(super) fn schedule(
     }))
 }
 
-/// How a unit ended the last time; `None` for one that runs, or has not run yet.
+/// Returns how the last run of a unit ended; `None` while it runs, or when it has not run yet.
 fn last(unit: &Unit, instances: &[Unit]) -> Option<Last> {
     if unit.ended.is_zero() || unit.ended < unit.began {
         return None;
@@ -90,12 +90,12 @@ fn now() -> Duration {
 }
 
 impl Schedule {
-    /// Whether the app is a job.
+    /// Returns whether the app is a job.
     pub(super) fn is_job(&self) -> bool {
         self.does == "run"
     }
 
-    /// The status of a job: `running`, `failed`, `waiting` for its next time, `stopped`.
+    /// Returns the status of a job: `running`, `failed`, `waiting` for its next time, or `stopped`.
     pub(super) fn status(&self, cluster: &Unit) -> &'static str {
         match (cluster.active, self.active) {
             (ActiveState::Activating | ActiveState::Deactivating, _) => "running",
@@ -105,7 +105,7 @@ impl Schedule {
         }
     }
 
-    /// The last and the next time in words.
+    /// Describes the last and the next time.
     pub(super) fn told(&self) -> String {
         let now = now().as_secs();
         let last = self.last.as_ref().map(|last| {

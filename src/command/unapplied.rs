@@ -1,6 +1,6 @@
-//! Changes of an installed file that the pinned units do not have. `systemctl reload` replaces the instances and leaves the
-//! units as they are: it runs in the sandbox of the cluster unit, which may write nothing in /etc, and may be allowed to
-//! users who may not change an app.
+//! Finds changes of an installed file that the pinned units do not contain. `systemctl reload` replaces the instances
+//! and leaves the units as they are: it runs in the sandbox of the cluster unit, which may not write to /etc, and users
+//! who may not change an app may be allowed to run it.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,7 +11,8 @@ use crate::layout::Layout;
 use crate::plan::{self, Host, Origin};
 use crate::unit::name::Units;
 
-/// The file of an app, if it was changed after the app's units were written, and other units follow from it.
+/// Returns the file of an app, if it was changed after the app's units were written and the units that follow from it
+/// differ.
 pub(super) fn file(layout: &Layout, host: Host, app: &str) -> Option<PathBuf> {
     let units = Units::of(app).files();
     let units: Vec<PathBuf> = units.iter().map(|unit| layout.units.join(unit)).collect();
@@ -20,7 +21,7 @@ pub(super) fn file(layout: &Layout, host: Host, app: &str) -> Option<PathBuf> {
     }
     let source = sources::find(layout, app)?;
     let written = units.iter().filter_map(|unit| modified(unit)).max()?;
-    // A difference alone may come from a newer version of rsgen.
+    // A difference without a newer file may come from an upgrade of rsgen.
     let is_newer = sources::parts(layout, &source)
         .iter()
         .filter_map(|part| modified(part))
@@ -32,7 +33,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|found| found.modified()).ok()
 }
 
-/// Whether a reload by rsgen would write other units, or refuse a file that is invalid.
+/// Returns whether a reload by rsgen would write different units or refuse the file as invalid.
 fn differs(layout: &Layout, host: Host, source: &Source) -> bool {
     let Ok((_, app)) = sources::load(layout, source) else {
         return true;

@@ -1,5 +1,5 @@
-//! `rsgen unit …`: the commands of the units. People do not type them, so --help does not show them; units of older
-//! versions hold them, so their command lines stay valid.
+//! `rsgen unit …`: the commands of the units. `--help` does not show them, because people do not type them. Their
+//! command lines stay valid for the units of older versions.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -27,7 +27,7 @@ use crate::watch;
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub(super) struct Unit {
-    /// One of [`Step`].
+    /// A [`Step`], as words.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
 }
@@ -54,8 +54,8 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
     }
 }
 
-/// The longest that the stop of an instance takes by the app's own bounds. Units of an older version do not tell; the
-/// time-out of their cluster unit is a little above it.
+/// Returns the longest time that the app's own limits allow for stopping an instance. Units of an older version do not
+/// contain that time; the stop time-out of their cluster unit is a little longer.
 fn longest_stop(
     context: &mut Context<'_>,
     app: &str,
@@ -83,7 +83,7 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
         patience: start.step_timeout,
     };
     let cluster = cluster(context, &start.app);
-    // A stop in the middle of a start is no failure of the cluster.
+    // A stop during a start is not a failure of the cluster.
     crate::sys::exit_on_sigterm();
     let sink = context.sink;
     let ready = cluster::start(context.manager()?, &cluster, how, &mut |line| {
@@ -98,7 +98,7 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
 fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
     let cluster = cluster(context, &job.app);
     let wanted = job.instances.resolve(context.host.cpus);
-    // A stop in the middle of a run is no failure of the job.
+    // A stop during a run is not a failure of the job.
     crate::sys::exit_on_sigterm();
     let sink = context.sink;
     cluster::job(context.manager()?, &cluster, wanted, &mut |line| {
@@ -118,14 +118,14 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
         longest_stop: longest_stop(context, &reload.app, reload.longest_stop)?,
         app: reload.app,
     };
-    // A stop in the middle of a walk: what is done is done, nothing more is touched.
+    // A stop during a walk leaves what is done and touches nothing more.
     crate::sys::exit_on_sigterm();
     let cluster = cluster(context, &plan.app);
     let sink = context.sink;
     let done = cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
         sink.notice(&Notice::Said(line));
     });
-    // At the end, where `systemctl status` shows it.
+    // Comes last, so that `systemctl status` shows it.
     if let Some(file) = unapplied::file(&context.layout, context.host, &plan.app) {
         let hint = format!("run `rsgen reload {}`", plan.app);
         let hint = hint::for_manager(context.layout.scope, &hint);
@@ -195,7 +195,8 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells whoever began a rehearsal how the program has ended, and removes the files, also when that command was killed.
+/// Tells the command that began a rehearsal how the program ended, and removes the files. This happens even if that
+/// command was killed.
 fn rehearsed(context: &mut Context<'_>, rehearsed: &Rehearsed) -> Result<(), Failure> {
     let Rehearsed { app, number } = rehearsed;
     let unit = Units::of(app).rehearsal(*number);
@@ -205,7 +206,7 @@ fn rehearsed(context: &mut Context<'_>, rehearsed: &Rehearsed) -> Result<(), Fai
     remove_drop_ins(&context.layout.runtime_units.join(&drop_ins));
     let folder = state::rehearsals(&context.layout.run);
     let name = Name::Rehearsal(*number);
-    // Nobody listens there when the command was killed.
+    // Nobody listens there if the command was killed.
     if let Ok(mut reader) = UnixStream::connect(folder.join(name.to_string())) {
         let _ = writeln!(reader, "{}", Report::Ended(how));
     }

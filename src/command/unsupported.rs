@@ -8,7 +8,7 @@ use crate::ecosystem::{self, Diagnostic};
 use crate::sys::seccomp;
 use crate::unit::directive::{self, Section};
 
-/// The warnings about an app on this host; `version` is systemd's.
+/// Returns the warnings about an app on this host; `version` is systemd's.
 pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnostic> {
     let handover = cannot_hand_over(app, seccomp::probe);
     let mut faults: Vec<Diagnostic> = handover.into_iter().collect();
@@ -24,7 +24,7 @@ pub(super) fn faults(app: &ecosystem::App, version: Option<u32>) -> Vec<Diagnost
     faults
 }
 
-/// Asks the kernel itself: its version does not tell whether a distribution has left a feature out.
+/// Asks the kernel itself, because its version does not show whether a distribution left the feature out.
 fn cannot_hand_over(app: &ecosystem::App, probe: fn() -> io::Result<()>) -> Option<Diagnostic> {
     let Err(error) = (app.handover == Handover::Bind).then(probe)? else {
         return None;
@@ -32,11 +32,13 @@ fn cannot_hand_over(app: &ecosystem::App, probe: fn() -> io::Result<()>) -> Opti
     let message = format!(
         "`handover = \"bind\"` cannot work here: seccomp(2) has no user notifications ({error})"
     );
-    let help = "it needs Linux 5.9; a program that speaks sd_listen_fds(3) needs only `handover = \"fds\"`";
+    let help =
+        "it needs Linux 5.9; a program that uses sd_listen_fds(3) needs only `handover = \"fds\"`";
     Some(Diagnostic::warning(app.span.clone(), message).help(help))
 }
 
-/// Directives that this systemd does not have yet, or not any more. systemd itself only warns about them, in the journal.
+/// Returns a warning about each directive that this systemd does not have yet or no longer has. systemd itself only
+/// logs a warning.
 fn ignored(
     app: &ecosystem::App,
     section: Section,

@@ -1,4 +1,4 @@
-//! What a command waits for, told as soon as it has been silent for a while.
+//! Says what a command is waiting for when it has been silent for a while.
 
 use std::time::{Duration, Instant};
 
@@ -6,14 +6,14 @@ use crate::output::{Notice, Sink};
 use crate::systemd::{ActiveState, Brief, Manager, Unit};
 use crate::unit::name::{Units, parse};
 
-/// The longest silence.
+/// How long a command stays silent.
 const SILENCE: Duration = Duration::from_secs(2);
-/// What has not changed is told again after this time.
+/// How long to wait before the same line is shown again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// So many instances are named.
+/// The largest number of instances that a line names.
 const NAMED: usize = 3;
 
-/// A wait, and what has been told of it.
+/// A wait, and what has been said about it.
 pub(super) struct Waiting {
     begun: Instant,
     told: Instant,
@@ -29,7 +29,7 @@ impl Waiting {
         }
     }
 
-    /// Something else was told.
+    /// Restarts the silence, because something else was shown.
     pub(super) fn is_interrupted(&mut self, now: Instant) {
         self.told = now;
     }
@@ -50,8 +50,8 @@ impl Waiting {
         Some(line)
     }
 
-    /// Tells what the job of a unit waits for, if nothing has been told for a while. Nobody waits longer because of that, and
-    /// a systemd that does not answer fails the wait itself.
+    /// Says what the job of a unit is waiting for, if nothing has been shown for a while. Asking systemd does not
+    /// prolong the wait, and a systemd that does not answer makes the wait itself fail.
     pub(super) fn tell(&mut self, manager: &mut dyn Manager, sink: &dyn Sink, unit: &str) {
         let now = Instant::now();
         if !self.is_due(now) {
@@ -67,7 +67,8 @@ impl Waiting {
     }
 }
 
-/// Where an app is on its way: what the cluster unit says of itself, and the instances that are not up or not down yet.
+/// Describes how far an app has come: the status of the cluster unit, and the instances that are not up or not down
+/// yet.
 fn progress(manager: &mut dyn Manager, app: &str) -> Option<String> {
     let units = Units::of(app);
     let cluster = manager.unit(&units.cluster()).ok()?;
@@ -82,12 +83,12 @@ fn progress(manager: &mut dyn Manager, app: &str) -> Option<String> {
         parts.push(format!("and {} more", briefs.len() - NAMED));
     }
     if parts.is_empty() {
-        parts.push("systemd's jobs before it, see `systemctl list-jobs`".into());
+        parts.push("other jobs of systemd, see `systemctl list-jobs`".into());
     }
     Some(parts.join("; "))
 }
 
-/// The status that the cluster unit has set while it runs one of its commands.
+/// Returns the status that the cluster unit has set while it runs one of its commands.
 fn own_words(cluster: &Unit) -> Option<String> {
     let is_busy = cluster.is_moving() || cluster.active == ActiveState::Reloading;
     let words = cluster.status_text.trim();
@@ -97,7 +98,7 @@ fn own_words(cluster: &Unit) -> Option<String> {
 fn state(unit: &Unit, brief: &Brief) -> String {
     let name = brief.name.trim_end_matches(".service");
     match (unit.status_text.as_str(), brief.active) {
-        // The worker says there for how long, and after what, it holds the program back.
+        // The worker sets this status to say how long it delays the program, and why.
         (words, ActiveState::Activating) if !words.is_empty() => format!("{name}: {words}"),
         (_, ActiveState::Deactivating) => format!("{name}: being stopped ({})", brief.sub),
         _ if brief.sub.starts_with("auto-restart") => format!("{name}: about to be started again"),

@@ -1,4 +1,4 @@
-//! Commands that do not exist: PM2's, each answered with what to type, and typing errors.
+//! Explains commands that do not exist: PM2's, each with the command to type instead, and misspelt ones.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use crate::layout::Scope;
 use crate::unit::name::{self, Units};
 use crate::visible::Visible;
 
-/// Words of PM2's that have the same answer. In it, `APP` stands for the app that follows on the command line, and
+/// PM2's words that have the same answer. In the answer, `APP` stands for the app that follows on the command line, and
 /// `EACH` for the glob of its instances.
 struct Foreign {
     words: &'static [&'static str],
@@ -21,7 +21,7 @@ const fn foreign(words: &'static [&'static str], answer: &'static str) -> Foreig
     Foreign { words, answer }
 }
 
-/// PM2's commands that are neither commands here nor other names of one.
+/// PM2's commands that rsgen has under no name.
 const FOREIGN: &[Foreign] = &[
     foreign(&["delete", "del"], "run `rsgen uninstall APP`"),
     foreign(&["startOrRestart"], "run `rsgen deploy ecosystem.toml`"),
@@ -77,12 +77,12 @@ const FOREIGN: &[Foreign] = &[
             "attach", "conf", "get", "link", "multiset", "plus", "send", "serve", "set", "trigger",
             "unlink", "unset", "web",
         ],
-        "leave it out: other programs do that",
+        "leave it out: use other programs for that",
     ),
 ];
 
-/// The error about a command that does not exist; any other error stays as it is. clap would suggest commands by their
-/// letters alone, hidden ones as well.
+/// Rewrites the error about a command that does not exist; any other error stays as it is. clap would suggest commands
+/// by their letters alone, even hidden ones.
 pub(super) fn explain(
     error: clap::Error,
     command: &clap::Command,
@@ -125,7 +125,7 @@ fn help(word: &str, command: &clap::Command, given: &[&str]) -> String {
     }
 }
 
-/// The answer with the app, the number and the signal of the command line.
+/// Fills the app, the number and the signal from the command line into an answer.
 fn answer(answer: &str, word: &str, given: &[&str]) -> String {
     let each = |app| Units::of(app).instances_typed();
     let behind = given.iter().skip_while(|given| **given != word).skip(1);
@@ -146,7 +146,7 @@ fn answer(answer: &str, word: &str, given: &[&str]) -> String {
     text.replace("EACH", &each("APP"))
 }
 
-/// Whether a word can be pasted as the name of an app.
+/// Returns whether a word can be pasted as the name of an app.
 fn is_app(word: &str) -> bool {
     word != "all" && name::check(word).is_ok()
 }

@@ -1,15 +1,15 @@
 //! Variables that count: `{3100 + i}` in an ecosystem file, where `i` is the number of the instance.
 //!
-//! systemd does not calculate. It puts the number in the place of `%i`, and the worker adds the two.
+//! systemd cannot calculate: it only replaces `%i` by the number, so the worker does the addition.
 
-/// The number of the first instance, from a text like `{3100 + i}`.
+/// Returns the value for instance 0, from a text like `{3100 + i}`.
 #[must_use]
 pub fn first(text: &str) -> Option<u32> {
     let (first, number) = sum(text)?;
     (number == "i").then(|| first.parse().ok())?
 }
 
-/// Whether a text looks like one that was meant to count and is none.
+/// Returns whether a text looks like a counting value but is not one.
 #[must_use]
 pub fn is_mistaken(text: &str) -> bool {
     let Some(inner) = inner(text).filter(|_| first(text).is_none()) else {
@@ -25,13 +25,13 @@ pub fn is_mistaken(text: &str) -> bool {
         && words.any(|word| word == "i")
 }
 
-/// The texts before and after the number of the instance in a unit.
+/// Returns the texts that a unit has before and after the number of the instance.
 #[must_use]
 pub fn around(first: u32) -> (String, &'static str) {
     (format!("{{{first} + "), "}")
 }
 
-/// The value in the environment of an instance, from a text like `{3100 + 2}`.
+/// Returns the value in the environment of an instance, from a text like `{3100 + 2}`.
 #[must_use]
 pub fn value(text: &str) -> Option<u64> {
     let (first, number) = sum(text)?;
@@ -46,7 +46,7 @@ fn inner(text: &str) -> Option<&str> {
 fn sum(text: &str) -> Option<(&str, &str)> {
     let (first, number) = inner(text)?.split_once('+')?;
     let first = first.trim();
-    // `parse` takes a sign.
+    // `parse` would accept a sign.
     let is_number = first.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then_some((first, number.trim()))
 }

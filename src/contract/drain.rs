@@ -72,15 +72,15 @@ impl Drain {
         Ok(drain)
     }
 
-    /// Whether the unit is one of the system manager. The command line says so, which root wrote; the environment, which
-    /// the app can set, is not asked.
+    /// Returns whether the unit belongs to the system manager. The command line decides, because root wrote it; the app
+    /// can change the environment.
     #[must_use]
     pub fn is_systems(&self) -> bool {
         // Before `--state` was written, only the system's units had a drain.
         self.state.starts_with("/run/rsgen") || self.state.as_os_str().is_empty()
     }
 
-    /// The option of systemctl(1) for the manager of the unit.
+    /// Returns the option of systemctl(1) that selects the unit's manager.
     #[must_use]
     pub fn scope(&self) -> &'static str {
         if self.is_systems() {
@@ -90,7 +90,7 @@ impl Drain {
         }
     }
 
-    /// The request to the helper of the instance.
+    /// Returns the request to the helper of the instance.
     #[must_use]
     pub fn request(&self) -> Request {
         let Self { timeout, way, .. } = *self;
@@ -98,8 +98,8 @@ impl Drain {
     }
 }
 
-/// A request to the helper of an instance: how to drain it. Whoever can write to the helper's socket may ask, so a request
-/// never says what is drained.
+/// A request to the helper of an instance, which says how to drain the instance. Everyone who can write to the helper's
+/// socket may send one, so a request never says which instance is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     /// As [`Drain::timeout`].
@@ -112,7 +112,7 @@ impl Request {
     const TIMEOUT: &str = "--timeout=";
     const WAY: &str = "--way=";
 
-    /// The request as one line, with its newline.
+    /// Returns the request as one line, with its newline.
     #[must_use]
     pub fn text(&self) -> String {
         let Self { timeout, way } = self;

@@ -1,4 +1,4 @@
-//! `rsgen-worker env-files`: `ExecStartPre=` of an instance whose files of variables systemd reads.
+//! `rsgen-worker env-files`: `ExecStartPre=` of an instance for which systemd reads environment files.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use super::flags::Words;
 use super::{Line, Usage, Value};
 
-/// `rsgen-worker env-files`: the files to look at. In the unit of a template, `F` is [`super::Text`].
+/// `rsgen-worker env-files`: the files to check. In a template unit, `F` is [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvFiles<F = PathBuf> {
-    /// The state folder of the app, which tells whose manager has the unit.
+    /// The state folder of the app, which shows whether the unit belongs to the system manager.
     pub state: F,
-    /// The files of variables that systemd reads.
+    /// The environment files that systemd reads.
     pub files: Vec<F>,
 }
 
 impl<F: Value> EnvFiles<F> {
-    /// `env-files --state=… --env-file=…`.
+    /// Returns `env-files --state=… --env-file=…`.
     #[must_use]
     pub fn line(&self) -> Line {
         let Self { state, files } = self;
@@ -42,7 +42,8 @@ impl EnvFiles {
         Ok(files)
     }
 
-    /// Whether the unit is one of the system's manager. The command line is root's, the environment is not.
+    /// Returns whether the unit belongs to the system manager. The command line decides, because root wrote it; the app
+    /// can change the environment.
     #[must_use]
     pub fn is_systems(&self) -> bool {
         self.state.starts_with("/run/rsgen")

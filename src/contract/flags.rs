@@ -1,4 +1,4 @@
-//! Reading a command line.
+//! Reads a command line.
 
 use std::ffi::OsString;
 
@@ -16,9 +16,9 @@ pub(super) struct Words {
     plain: std::vec::IntoIter<String>,
     /// The flags, each as `--name=value`.
     flags: Vec<String>,
-    /// The words behind `--`.
+    /// The words after `--`.
     rest: Vec<OsString>,
-    /// The version of the newest flag that is present: each flag counts with the version that introduced it.
+    /// The newest version that introduced one of the flags that are present.
     newest: u8,
     /// The oldest flag that is missing, with the version that introduced it.
     missing: Option<(u8, &'static str)>,
@@ -54,7 +54,7 @@ impl Words {
         })
     }
 
-    /// The next word that is not a flag.
+    /// Returns the next word that is not a flag.
     pub(super) fn word<V: Value>(&mut self, what: &str) -> Result<V, Usage> {
         let command = self.command;
         let word = self
@@ -64,14 +64,14 @@ impl Words {
         V::read(&word).ok_or_else(|| self.refusal(&word))
     }
 
-    /// A flag that every version writes.
+    /// Returns a flag that every version writes.
     pub(super) fn flag<V: Value>(&mut self, name: &str) -> Result<V, Usage> {
         let command = self.command;
         self.optional(name)?
             .ok_or_else(|| Usage(format!("`{command}` lacks `{name}=`")))
     }
 
-    /// A flag that is left out when it has no value.
+    /// Returns a flag that is omitted when it has no value.
     pub(super) fn optional<V: Value>(&mut self, name: &str) -> Result<Option<V>, Usage> {
         let is_it = |flag: &String| {
             let rest = flag.strip_prefix(name);
@@ -85,7 +85,7 @@ impl Words {
         value.map(Some).ok_or_else(|| self.refusal(&flag))
     }
 
-    /// A flag that is repeated for each value, in order.
+    /// Returns all values of a flag that is repeated, in order.
     pub(super) fn every<V: Value>(&mut self, name: &str) -> Result<Vec<V>, Usage> {
         let mut values = Vec::new();
         while let Some(value) = self.optional(name)? {
@@ -94,10 +94,10 @@ impl Words {
         Ok(values)
     }
 
-    /// A flag that a later version of this command line introduced; `None` in lines of earlier versions.
+    /// Returns a flag that a later version of this command line introduced; `None` in lines of earlier versions.
     ///
-    /// A version writes all its flags or, being older, none of them. So a line that lacks this flag but has one of this
-    /// version or a later one has lost it, and [`Words::end`] refuses the line.
+    /// A version writes either all flags that it introduced or, being older, none of them. A line that lacks this flag
+    /// but has one of this or a later version has therefore lost the flag, and [`Words::end`] refuses the line.
     pub(super) fn since<V: Value>(
         &mut self,
         version: u8,
@@ -112,7 +112,7 @@ impl Words {
         Ok(value)
     }
 
-    /// The words behind `--`: the program and its arguments.
+    /// Returns the words after `--`: the program and its arguments.
     pub(super) fn program(&mut self) -> Result<Vec<OsString>, Usage> {
         if self.rest.is_empty() {
             let command = self.command;

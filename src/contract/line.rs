@@ -1,4 +1,4 @@
-//! Writing a command line: as words, or quoted for a unit.
+//! Writes a command line, either as words or quoted for a unit.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -32,12 +32,12 @@ impl Text {
         Self(vec![Piece::Specifier(letter)])
     }
 
-    /// The value of a directive, whose specifiers stay that.
+    /// The value of a directive, in which specifiers keep their meaning.
     #[must_use]
     pub fn with_specifiers(value: &str) -> Self {
         let mut pieces = value.split('%');
         let mut text = Self::plain(pieces.next().unwrap_or_default());
-        // Behind `%%`, which stands for itself, comes an empty piece.
+        // `%%` stands for a percent sign, and splitting at `%` leaves an empty piece after it.
         let mut is_escaped = false;
         for piece in pieces {
             let mut rest = piece.chars();
@@ -56,14 +56,14 @@ impl Text {
         text
     }
 
-    /// This text followed by another.
+    /// Appends another text.
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// The text as it is in a unit, but unquoted.
+    /// Returns the text as a unit has it, but unquoted.
     fn raw(&self) -> OsString {
         let mut raw = OsString::new();
         for piece in &self.0 {
@@ -86,7 +86,7 @@ impl Text {
 }
 
 impl Piece {
-    /// Nothing is lost here: units are UTF-8, and so is everything that they are made of.
+    /// Lossy conversion loses nothing here: units, and everything that they are made of, are UTF-8.
     fn text(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Self::Plain(text) => text.to_string_lossy(),
@@ -97,10 +97,10 @@ impl Piece {
 
 /// A value of a flag.
 pub trait Value: Sized {
-    /// The value as it is written.
+    /// Returns the value as it is written.
     fn show(&self) -> Text;
 
-    /// The value of this text; `None` when the text is not a value of this type.
+    /// Parses a text; `None` when the text is not a value of this type.
     fn read(text: &str) -> Option<Self>;
 }
 
@@ -150,7 +150,7 @@ impl Value for Duration {
     }
 }
 
-/// In a template unit a text with a specifier takes the place of a value.
+/// In a template unit, a text with a specifier takes the place of a value.
 impl Value for Text {
     fn show(&self) -> Text {
         self.clone()
@@ -180,7 +180,7 @@ impl Line {
         self.word(&flag.then(value.show()))
     }
 
-    /// Adds a flag, or nothing when it has no value.
+    /// Adds a flag, or nothing if there is no value.
     pub(super) fn optional(self, name: &str, value: Option<&impl Value>) -> Self {
         match value {
             Some(value) => self.flag(name, value),
@@ -195,13 +195,14 @@ impl Line {
         self
     }
 
-    /// The words; a specifier stays as it is in a unit.
+    /// Returns the words, with specifiers as a unit has them.
     #[must_use]
     pub fn words(&self) -> Vec<OsString> {
         self.0.iter().map(Text::raw).collect()
     }
 
-    /// The line as it is written into a unit, quoted, behind `program`: the words of the program and its own arguments.
+    /// Returns the line as it is written into a unit, quoted, after `program`: the words of the program and its own
+    /// arguments.
     #[must_use]
     pub fn in_unit<W: AsRef<OsStr>>(&self, program: &[W]) -> Safe<String> {
         let program = program.iter().map(Text::plain);

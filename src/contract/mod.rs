@@ -1,12 +1,12 @@
-//! The contract between the units and our programs: the command lines that units hold, the exit statuses that they name,
-//! and the lines that a worker reports in a rehearsal.
+//! The contract between the units and our programs: the command lines that units contain, the exit statuses that they
+//! name, and the lines that a worker reports in a rehearsal.
 //!
-//! Each command line has one type, which renders it for a unit and reads it back. So `plan`, which writes a line, cannot
-//! disagree with the worker, the drain and the commands of the cluster unit, which read it. Units are pinned: they stay
-//! as they were written while the programs are upgraded. Hence a line of an older version is read as that version meant
-//! it, and a line that no version wrote is an error: a flag that was lost has no silent default.
+//! Each command line has one type, which renders it for a unit and reads it back. So `plan`, which writes a line,
+//! cannot disagree with the worker, the drain and the commands of the cluster unit, which read it. Units are pinned:
+//! they stay unchanged while the programs are upgraded. A line of an older version is therefore read as that version
+//! meant it. A line that no version wrote is an error, because a silent default would hide that a flag was lost.
 //!
-//! This room is pure and small, because the worker runs before every program: it knows no file, no bus and no clap.
+//! This room is pure and small, because the worker runs before every program: it uses no files, no bus and no clap.
 
 pub mod count;
 mod drain;

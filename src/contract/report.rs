@@ -1,16 +1,16 @@
-//! The lines that a worker writes while a program is rehearsed, one for each thing that the program does.
+//! The lines that a worker writes during a rehearsal, one for each thing that the program does.
 //!
-//! A hostile program can write such lines as well. So a line that is not exactly one of these is none, and whoever reads
-//! them takes no more than [`LONGEST`] bytes of a line and [`MOST`] lines.
+//! A hostile program can write such lines too. The reader therefore ignores every line that is not exactly of one of
+//! these forms, and reads no more than [`LONGEST`] bytes of a line and [`MOST`] lines.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// The longest line: a path of a unix socket has 107 bytes.
+/// The longest line in bytes. The path of a unix socket has at most 107.
 pub const LONGEST: usize = 256;
 
-/// The most lines of one rehearsal.
+/// The largest number of lines in one rehearsal.
 pub const MOST: usize = 128;
 
 /// The protocol of a socket.
@@ -68,7 +68,7 @@ pub enum Report {
     Ready,
     /// The program binds an address of a kind that cannot be written into `listen`.
     Strange,
-    /// The unit has ended, and how.
+    /// The unit has ended; the text says how.
     Ended(String),
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// A line that no worker writes.
+/// The error of a line that no worker writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoReport;
 
@@ -136,7 +136,7 @@ impl FromStr for Report {
 }
 
 fn found(text: &str) -> Option<Found> {
-    // A path may hold blanks.
+    // A path may contain blanks.
     let mut words = text.splitn(5, ' ');
     let name = words.next()?;
     let (transport, _) = TRANSPORTS.iter().find(|(_, known)| *known == name)?;

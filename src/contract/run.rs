@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flags::Words;
 use super::{Drain, Handover, Line, Ready, Request, Usage, Value};
 
-/// When an instance is given up.
+/// The conditions under which an instance is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// How long an instance has to live after READY for its earlier deaths to be forgotten.
@@ -18,14 +18,14 @@ pub struct Policy {
     pub backoff: Option<Duration>,
 }
 
-/// What the worker has to know of a rehearsal.
+/// What the worker needs in a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsal<F = PathBuf> {
-    /// The socket to report to. When nobody reads the report any more, the program is ended.
+    /// The socket to which the worker reports. When the reader closes the connection, the program is ended.
     pub report: F,
     /// The stop signal of the app, for instance `SIGINT`.
     pub signal: String,
-    /// The time from that signal to SIGKILL.
+    /// The time between that signal and SIGKILL.
     pub kill_timeout: Duration,
 }
 
@@ -46,13 +46,14 @@ pub struct Run<N = u32, F = PathBuf> {
     pub listen_timeout: Duration,
     /// When the instance is given up.
     pub brake: Policy,
-    /// Whether Node programs are told when they drain.
+    /// Whether Node programs are informed when they are drained.
     pub preload: bool,
-    /// Environment files that systemd must not read as root; variables of a later file override those of an earlier one.
+    /// Environment files that systemd must not read as root. Variables of a later file override those of an earlier
+    /// one.
     pub env_files: Vec<F>,
     /// Variables whose values count, see [`super::count`].
     pub counted: Vec<String>,
-    /// In a rehearsal no socket is handed over: the program binds nothing, and what it asks for is reported.
+    /// Set in a rehearsal: no socket is handed over, the program's bind(2) has no effect, and the address is reported.
     pub rehearsal: Option<Rehearsal<F>>,
     /// The program and its arguments.
     pub program: Vec<OsString>,
@@ -146,8 +147,8 @@ impl Run {
         Ok(run)
     }
 
-    /// The drain that the helper of this instance carries out on request. Which instance is drained follows from the
-    /// helper's own command line; the request says only how.
+    /// Returns the drain that the helper of this instance carries out on request. The helper's own command line decides
+    /// which instance is drained; the request says only how.
     #[must_use]
     pub fn drain(&self, asked: Request) -> Drain {
         let Request { timeout, way } = asked;

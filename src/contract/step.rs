@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flags::Words;
 use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value, Watch};
 
-/// [`Start::step_timeout`] for units of older versions, which do not have it.
+/// [`Start::step_timeout`] for units of older versions, which lack the flag.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// `ExecStart=` of the cluster unit.
@@ -17,9 +17,9 @@ pub struct Start {
     pub app: String,
     /// The number of instances.
     pub instances: Instances,
-    /// Once an instance serves, how long the start waits for the others.
+    /// How long the start waits for the other instances once one of them serves.
     pub step_timeout: Duration,
-    /// The longest time that stopping an instance takes by the app's own bounds; `None` in units of an older version.
+    /// The longest time that the app's own limits allow for stopping an instance; `None` in units of an older version.
     pub longest_stop: Option<Duration>,
 }
 
@@ -34,11 +34,11 @@ pub struct Reload {
     pub surge: u32,
     /// How many instances are replaced at a time.
     pub parallel: u32,
-    /// How long a new instance must stay up before the next one is replaced.
+    /// How long a new instance has to stay up before the next one is replaced.
     pub settle: Duration,
-    /// How the reload ends when an instance failed twice.
+    /// What the reload does when an instance has failed twice.
     pub on_failure: OnFailure,
-    /// The bound of one step, which stops an instance and starts it until READY.
+    /// The limit for one step, which stops an instance and starts it until READY.
     pub step_timeout: Duration,
     /// As [`Start::longest_stop`].
     pub longest_stop: Option<Duration>,
@@ -73,11 +73,12 @@ pub struct Ended<N = u32, F = PathBuf> {
     pub min_uptime: Duration,
     /// As [`Policy::max_restarts`].
     pub max_restarts: u32,
-    /// Whether systemd restarts the instance by itself.
+    /// Whether systemd restarts the instance.
     pub autorestart: bool,
-    /// The files of variables that systemd reads: one that is missing is the reason for an end without a program.
+    /// The environment files that systemd reads. A missing one explains why an instance ended without its program
+    /// having run.
     pub env_files: Vec<F>,
-    /// Exit statuses after which systemd does not.
+    /// Exit statuses after which systemd does not restart the instance.
     pub stop_exit_codes: Statuses,
 }
 
@@ -112,7 +113,7 @@ pub enum Step<N = u32, F = PathBuf> {
 }
 
 impl<N: Value, F: Value> Step<N, F> {
-    /// The words behind `rsgen unit`.
+    /// Returns the words after `rsgen unit`.
     #[must_use]
     pub fn line(&self) -> Line {
         match self {
@@ -315,7 +316,8 @@ impl Ended {
         Ok(ended)
     }
 
-    /// When the instance is given up. There is no pause in it, because the worker makes the pause before the next start.
+    /// Returns the conditions under which the instance is given up. They include no pause, because the worker pauses
+    /// before the next start.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {

@@ -1,8 +1,8 @@
-//! Time spans in the syntax of systemd.time(7), as units and ecosystem files have them.
+//! Time spans in the syntax of systemd.time(7), for units and ecosystem files.
 
 use std::time::Duration;
 
-/// A time span of one or several parts, each a number and its unit; or 0, which needs no unit.
+/// Parses a time span: one or several parts, each with a number and a unit; or 0, which needs no unit.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
@@ -41,7 +41,7 @@ fn micros_of(unit: &str) -> Option<u64> {
     })
 }
 
-/// The time span as a whole number of the largest possible unit, up to minutes.
+/// Writes a time span as a whole number of the largest possible unit, up to minutes.
 #[must_use]
 pub fn show(time: Duration) -> String {
     let micros = time.as_micros();

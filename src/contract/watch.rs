@@ -12,11 +12,11 @@ use super::{Line, Usage};
 pub struct Watch {
     /// The app.
     pub app: String,
-    /// The files and folders that are watched, absolute.
+    /// The absolute paths of the files and folders that are watched.
     pub paths: Vec<PathBuf>,
-    /// Patterns of what is ignored below them.
+    /// Patterns of files below these paths that are ignored.
     pub ignore: Vec<String>,
-    /// The time without a change before the reload.
+    /// How long nothing must change before the app is reloaded.
     pub delay: Duration,
 }
 

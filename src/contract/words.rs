@@ -1,4 +1,5 @@
-//! Values that are one of a few words, and the number of instances. Command lines and ecosystem files write them alike.
+//! Values that are one of a few words, and the number of instances. Command lines and ecosystem files write both in the
+//! same way.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,19 +9,19 @@ use crate::unit::Fault;
 /// The number of instances: PM2's `instances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instances {
-    /// One for each CPU that this system may use.
+    /// One instance for each CPU that this system may use.
     Max,
-    /// So many fewer than there are CPUs, but at least one.
+    /// This many fewer than there are CPUs, but at least one.
     Fewer(u32),
     /// This number.
     Exactly(u32),
 }
 
-/// The largest number; anything above is taken for a typing error.
+/// The largest number of instances; anything above is taken for a mistake.
 const MOST_INSTANCES: u32 = 1024;
 
 impl Instances {
-    /// Reads a number as PM2 does: 0 means all CPUs, a negative number that many fewer.
+    /// Reads a number as PM2 does: 0 means all CPUs, and a negative number means that many fewer.
     ///
     /// # Errors
     /// When the number is out of range.
@@ -36,7 +37,7 @@ impl Instances {
         }
     }
 
-    /// The number of instances on a system that may use `cpus` CPUs.
+    /// Returns the number of instances on a system that may use `cpus` CPUs.
     #[must_use]
     pub fn resolve(self, cpus: u32) -> u32 {
         match self {
@@ -115,11 +116,11 @@ macro_rules! words {
 
 pub(crate) use words;
 
-/// The fault of a text that is none of `words`.
+/// Returns the fault of a text that is not one of `words`.
 pub(crate) fn no_word(text: &str, words: &[&str]) -> Fault {
     Fault::new(
-        format!("`{text}` is none of `{}`", words.join("`, `")),
-        "write one of these words",
+        format!("`{text}` is not one of `{}`", words.join("`, `")),
+        "write one of them",
     )
 }
 
@@ -128,7 +129,7 @@ words! {
     Handover {
         /// At bind(2): the worker puts the socket in place of the one that an unmodified program binds.
         Bind = "bind",
-        /// As passed descriptors: the program reads them with `sd_listen_fds(3)`.
+        /// As passed descriptors, which the program finds with `sd_listen_fds(3)`.
         Fds = "fds",
         /// There is no socket.
         Nothing = "none",
@@ -140,7 +141,7 @@ words! {
     Ready {
         /// The program calls listen(2) on a declared address.
         Listen = "listen",
-        /// The program sends `READY=1` itself, see `sd_notify(3)`.
+        /// The program itself sends `READY=1`, see `sd_notify(3)`.
         Notify = "notify",
         /// The program calls Node's `process.send('ready')`: PM2's `wait_ready`.
         Message = "message",
@@ -152,19 +153,19 @@ words! {
 words! {
     /// How an instance is kept from accepting before it is stopped.
     Way {
-        /// An unreachable socket replaces the listener in the program, and connections are finished.
+        /// An unreachable socket replaces the listener in the program, and open connections are finished.
         Auto = "auto",
         /// The listener is removed from the program's epoll sets, and no thread of the program is stopped.
         Epoll = "epoll",
-        /// Not at all: the stop signal is sent at once.
+        /// The instance is not drained: the stop signal is sent at once.
         Off = "off",
     }
 }
 
 words! {
-    /// How a reload ends in which an instance failed twice.
+    /// What a reload does when an instance has failed twice.
     OnFailure {
-        /// Abort: the instances that are left keep the version that they run.
+        /// Abort: the remaining instances keep the version that they run.
         Abort = "abort",
         /// Restart the whole app at once.
         Restart = "restart",

@@ -1,4 +1,4 @@
-//! What a drain says in the journal of its instance.
+//! The messages that a drain writes to the journal of its instance.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(super) fn without(error: &io::Error) {
     say(4, &format!("stops without a drain: {}", reason(error)));
 }
 
-/// The error, and the setting of Yama if that may be the cause.
+/// Returns the error, with the setting of Yama if that may be the cause.
 fn reason(error: &io::Error) -> String {
     match (error.kind(), yama::scope()) {
         (io::ErrorKind::PermissionDenied, scope @ 1..) => {
@@ -22,11 +22,11 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Says that the time is over before the drain is.
+/// Reports that the time ended before the drain did.
 pub(super) fn overdue(count: Count, waited: Duration, is_held: bool) {
     let seconds = waited.as_secs();
     let busy = match count.busy {
-        // The program has not closed the notice, and the kernel sees no connection of the app's sockets.
+        // The program still holds the notice open although the kernel sees no busy connection of the app's sockets.
         0 if is_held => "a Node server of the program".to_owned(),
         busy => format!("{busy} connections"),
     };
@@ -38,7 +38,7 @@ pub(super) fn overdue(count: Count, waited: Duration, is_held: bool) {
     );
 }
 
-/// Says that a process could not be silenced.
+/// Reports that a process could not be kept from accepting.
 pub(super) fn goes_on(pid: i32, error: &io::Error) {
     let why = reason(error);
     say(

@@ -1,4 +1,4 @@
-//! An app as it is meant: every value checked, every default in place.
+//! An app as the file means it: every value checked, every default filled in.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +25,7 @@ use crate::unit::directive::Section;
 use crate::unit::name::Units;
 use crate::unit::{self, Assigned};
 
-/// Directives passed through to the units, as they are: `(directive, value)`.
+/// Directives that are passed through to the units unchanged: `(directive, value)`.
 pub type Directives = Vec<(String, String)>;
 
 keys! {
@@ -43,7 +43,8 @@ keys! {
             /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
             ///
             /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
-            /// reload. There is always at least one instance. `rsgen install -i` overrides the key, until the key changes.
+            /// reload. There is always at least one instance. `rsgen install -i` overrides the key until the key is
+            /// changed.
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
                 .pm2("`-2` makes a cluster, too");
 
@@ -56,9 +57,9 @@ keys! {
 
             /// A table of environment variables, which every user can read: secrets belong in `env_file`.
             ///
-            /// Numbers, true and false are passed as they are written. `"{3100 + i}"` is a number of its own for each
-            /// instance: `i` is the number of the instance. A name that sounds like a secret gets a warning. The
-            /// variables of a table `[apps.env_NAME]` go over these with `--env NAME`, see [environments](#environments).
+            /// Numbers, true and false are passed as they are written. `"{3100 + i}"` gives each instance its own
+            /// value: `i` is the number of the instance. A name that sounds like a secret gets a warning. The variables
+            /// of a table `[apps.env_NAME]` override these with `--env NAME`, see [environments](#environments).
             env: BTreeMap<String, String> = of(Form::Variables, "{ KEY = \"value\" }", |f, key| Some(read_env(f, key))).or_none()
                 .pm2("with the tables `env_NAME`, and `--env NAME`")
                 .replaces(&["increment_var"], "env.PORT = \"{3100 + i}\"", "`i` is the number of the instance");
@@ -66,9 +67,9 @@ keys! {
             /// A file of environment variables, or a list of up to 64 such files, relative to `cwd`.
             ///
             /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; if it is
-            /// missing, `check` and `install` refuse the app, and an instance does not start. Wildcards are refused. A later file overrides an earlier one. If
-            /// others than root may write the file, or a folder above it, rsgen warns, and the file is [read with the
-            /// rights of the app](security.md#environment-files).
+            /// missing, `check` and `install` refuse the app, and an instance does not start. Wildcards are refused. A
+            /// later file overrides an earlier one. If others than root may write to the file, or to a folder above it,
+            /// rsgen warns, and the file is [read with the rights of the app](security.md#environment-files).
             env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();
 
             /// The user of the processes, by name or number.
@@ -99,13 +100,13 @@ keys! {
         }
         in Socket {
             /// The address that all instances share, or a list of addresses: `3000`, `"127.0.0.1:3000"`,
-            /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`; `[]` for a program that listens nowhere.
+            /// `"[::1]:3000"`, `"/run/app.sock"`, `"udp:5353"`; `[]` for a program that does not listen.
             ///
             /// With `[]` there is no socket. See [without a port](ecosystem.md#without-a-port). Without the key, which a job does
             /// not need, `rsgen install` starts the program once to see where it listens. See [a rehearsal](ecosystem.md#a-rehearsal).
             listen: Vec<Listen> = of(Form::Addresses, "3000", read_addresses)
                 .or_as("what a rehearsal finds", missing_addresses)
-                .replaces(&["port"], "listen = 3000", "all instances share one port; `env.PORT` is the variable");
+                .replaces(&["port"], "listen = 3000", "all instances share one port; `env.PORT` sets the variable");
 
             /// How the program gets the socket: `"bind"` for an unmodified program, which calls bind(2), `"fds"` for a
             /// program that uses `sd_listen_fds(3)`.
@@ -138,15 +139,15 @@ keys! {
         with {
             /// How the program is started.
             program: Program = Program::read;
-            /// The tables `env_NAME`, by the name that `--env` chooses.
+            /// The tables `env_NAME`, by the names that `--env` accepts.
             environments: Environments = environments::read;
-            /// Starting, stopping, giving up.
+            /// When an instance starts, stops and is given up.
             lifecycle: Lifecycle = Lifecycle::read;
-            /// Reloading.
+            /// How a reload walks.
             rollout: Rollout = Rollout::read;
             /// Runs and reloads at set times.
             times: Times = Times::read;
-            /// Reloading when files change.
+            /// Reloads when files change.
             watched: Watched = Watched::read;
             /// The place of the app's table or name in the text.
             span: Range<usize> = |f| f.place("name");
@@ -160,9 +161,9 @@ keys! {
             user_span: Range<usize> = |f| f.place("user");
             /// The place of `group` in the text.
             group_span: Range<usize> = |f| f.place("group");
-            /// The file whose owner `user` is, if `user` was not written but taken of that file.
+            /// The file whose owner became `user` because the app names no user.
             user_is_owner_of: Option<String> = |_| None;
-            /// The program whose folder was put first in `PATH`, as systemd does not look there by itself.
+            /// The program whose folder was put first in `PATH` because systemd does not search that folder.
             first_in_path: Option<String> = |_| None;
             /// Whether there is a `listen`; without one, the addresses have to be found out.
             is_listen_given: bool = |f| f.peek("listen").is_some() || super::schedule::is_job(f);
@@ -181,7 +182,7 @@ const fn table(example: &'static str, read: Reader<Directives>) -> Kind<Directiv
 }
 
 impl App {
-    /// The name of its units.
+    /// The name of the app and its units.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -203,7 +204,7 @@ impl App {
         !self.times.schedule.is_empty()
     }
 
-    /// The times at which something happens: a job is started, any other app is reloaded.
+    /// The times at which a job is started, or at which any other app is reloaded.
     #[must_use]
     pub fn schedule(&self) -> &[String] {
         if self.is_job() {
@@ -231,7 +232,7 @@ impl App {
         (self.user.as_deref(), self.group.as_deref())
     }
 
-    /// The environment variables of an instance, with the specifier `%i` for its number.
+    /// The environment variables of an instance, in which the specifier `%i` stands for its number.
     #[must_use]
     pub fn variables(&self) -> Vec<(&str, &str)> {
         let env = self.env.iter().map(|(key, value)| (&**key, &**value));
@@ -239,7 +240,7 @@ impl App {
             .collect()
     }
 
-    /// The assignments of the user's own table of a section.
+    /// The assignments in the user's own table for a section.
     #[must_use]
     pub fn directives(&self, section: Section) -> &Directives {
         match section {
@@ -256,13 +257,13 @@ impl App {
         unit::assigned(&self.service, directive)
     }
 
-    /// Whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
+    /// Returns whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
         self.assigned("DynamicUser").boolean() == Some(true)
     }
 
-    /// Whether an app of the system runs as root.
+    /// Returns whether the app, if it belongs to the system manager, runs as root.
     #[must_use]
     pub fn is_root(&self) -> bool {
         let named = self.user.as_deref();

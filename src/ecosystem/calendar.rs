@@ -1,4 +1,4 @@
-//! Calendar expressions: those of systemd.time(7) are checked, lines of crontab(5) are translated. Pure.
+//! Calendar expressions: checks those of systemd.time(7) and translates lines of crontab(5). Pure.
 
 use super::diagnostic::nearest;
 use crate::unit::Fault;
@@ -36,13 +36,14 @@ const MONTH: Bounds = Bounds {
     names: MONTHS,
 };
 
-/// The fields of a line of cron; an expression of systemd has fewer words.
+/// The number of fields in a line of cron; an expression of systemd has fewer words.
 const FIELDS: usize = 5;
 
-/// The values of `OnCalendar=` for an expression of systemd, or for a line of cron, which may need two of them.
+/// Returns the values of `OnCalendar=` for an expression of systemd, or for a line of cron, which may need two.
 ///
 /// # Errors
-/// Says what is accepted. Only systemd knows how many days a month has, and which time zones there are.
+/// Says what is accepted. The form alone is checked: only systemd knows how many days a month has and which time zones
+/// exist.
 pub(super) fn parse(text: &str) -> Result<Vec<String>, Fault> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let Some(word) = of_nickname(text.trim()) {
@@ -52,7 +53,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<String>, Fault> {
         return of_cron(&words).map_err(|why| {
             Fault::new(
                 format!("`{text}` is not a cron expression: {why}"),
-                "write minute, hour, day of the month, month and day of the week, as in `0 4 * * *`; or as systemd.time(7) does, as in `Sun *-*-* 04:00`",
+                "write minute, hour, day of the month, month and day of the week, as in `0 4 * * *`; or as \
+                 systemd.time(7) does, as in `Sun *-*-* 04:00`",
             )
         });
     }
@@ -71,7 +73,7 @@ fn wrong(text: &str) -> Fault {
     Fault::new(format!("`{text}` is not a calendar expression"), help)
 }
 
-/// The words of crontab(5) for a whole line; `@reboot` is about no calendar.
+/// The words of crontab(5) that stand for a whole line; `@reboot` is missing because it is not a calendar time.
 fn of_nickname(text: &str) -> Option<&'static str> {
     Some(match text {
         "@hourly" => "hourly",
@@ -83,8 +85,7 @@ fn of_nickname(text: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether these words have the form of systemd.time(7): a weekday, a date, a time and a time zone, in this order, of
-/// which each may be left out.
+/// Returns whether these words are, in this order and each optional, a weekday, a date, a time and a time zone.
 fn is_systemds(words: &[&str]) -> bool {
     let mut rest = words;
     let mut parts = 0;
@@ -132,7 +133,7 @@ fn is_time(word: &str) -> bool {
     (1..=2).contains(&separators) && are_numbers(word, ":")
 }
 
-/// Whether a word consists of numbers, lists and repetitions between these separators, with nothing empty.
+/// Returns whether a word consists of numbers, lists and repetitions between these separators, with nothing empty.
 fn are_numbers(word: &str, separators: &str) -> bool {
     let parts = word.split(|c| separators.contains(c) || c == ',');
     parts.into_iter().all(|part| {
@@ -151,7 +152,7 @@ fn is_zone(word: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
 }
 
-/// Translates a line of cron, with or without a field for seconds before the others.
+/// Translates a line of cron, which may have a field for seconds before the others.
 fn of_cron(words: &[&str]) -> Result<Vec<String>, String> {
     let (seconds, fields) = match words {
         [seconds, fields @ ..] if fields.len() == FIELDS => {
@@ -170,7 +171,8 @@ fn of_cron(words: &[&str]) -> Result<Vec<String>, String> {
     let month = field(month, MONTH)?;
     let day = field(day, bounds(1, 31))?;
     let weekday = weekdays(weekday)?;
-    // With a day of the month and a day of the week, either is enough for cron.
+    // cron runs a line when either the day of the month or the day of the week matches, so both together need two
+    // expressions.
     Ok(match (day.as_str(), weekday) {
         (_, None) => vec![format!("*-{month}-{day} {time}")],
         ("*", Some(weekday)) => vec![format!("{weekday} *-{month}-* {time}")],
@@ -186,7 +188,7 @@ fn of_cron(words: &[&str]) -> Result<Vec<String>, String> {
 struct Bounds {
     low: u32,
     high: u32,
-    /// Names of values, from the lowest on.
+    /// Names of the values, beginning with the lowest.
     names: &'static [&'static str],
 }
 
@@ -195,7 +197,7 @@ const fn bounds(low: u32, high: u32) -> Bounds {
     Bounds { low, high, names }
 }
 
-/// The part of a field between commas, as a first and a last value and a step.
+/// One part of a field, between commas: a first value, a last value and a step.
 struct Part {
     /// `None` for `*`.
     range: Option<(u32, Option<u32>)>,
@@ -244,7 +246,7 @@ impl Bounds {
     }
 }
 
-/// A field as systemd writes it.
+/// Translates a field to systemd's form.
 fn field(text: &str, bounds: Bounds) -> Result<String, String> {
     let low = bounds.low;
     let translated = |part: &str| {
@@ -261,7 +263,7 @@ fn field(text: &str, bounds: Bounds) -> Result<String, String> {
         .split(',')
         .map(translated)
         .collect::<Result<_, String>>()?;
-    // In a list of systemd's, `*` must stand alone.
+    // In a list for systemd, `*` has to stand alone.
     Ok(if parts.iter().any(|part| part == "*") {
         "*".to_owned()
     } else {
@@ -269,7 +271,7 @@ fn field(text: &str, bounds: Bounds) -> Result<String, String> {
     })
 }
 
-/// The days of the week by name, where a line of cron restricts them; 0 and 7 are both Sunday.
+/// Returns the days of the week by name, if a line of cron restricts them. Both 0 and 7 are Sunday.
 fn weekdays(text: &str) -> Result<Option<String>, String> {
     let mut days: Vec<&str> = Vec::new();
     let bounds = Bounds {

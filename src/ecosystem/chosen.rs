@@ -1,31 +1,31 @@
-//! A number of instances that the command line chose in place of the file's. The installed file holds it, with a comment
-//! that tells the file's number, so that the next install knows whether the file has changed since.
+//! The number of instances that the command line chose instead of the file's. The installed file contains the chosen
+//! number, with a comment that gives the file's, so that the next install can tell whether the file has changed since.
 
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::APPS;
 use super::values::Instances;
 
-/// Stands before the file's number in the comment.
+/// Precedes the file's number in the comment.
 const MARK: &str = "# --instances, in place of ";
 
-/// The number that was chosen, and the file's.
+/// The chosen number, and the one in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen {
-    /// The number of instances that counts.
+    /// The chosen number of instances.
     pub instances: Instances,
     /// The number in the file at that time.
     pub in_place_of: Instances,
 }
 
 impl Chosen {
-    /// The choice that the installed text of one app holds.
+    /// Returns the choice that the installed text of one app contains.
     #[must_use]
     pub fn of_installed(text: &str) -> Option<Self> {
         Self::of(text, 0)
     }
 
-    /// The choice that the app at `index` of a text holds; the text may be an installed one.
+    /// Returns the choice that the app at `index` of a text contains; the text may be an installed one.
     #[must_use]
     pub fn of(text: &str, index: usize) -> Option<Self> {
         let document: DocumentMut = text.parse().ok()?;
@@ -38,7 +38,7 @@ impl Chosen {
         })
     }
 
-    /// The value of the key, with its comment.
+    /// Returns the value of the key, with its comment.
     pub(super) fn written(self) -> Value {
         let mut value = match self.instances {
             Instances::Max => Value::from("max"),

@@ -12,46 +12,46 @@ use super::position::{Cursor, Position};
 use crate::unit::Fault;
 use crate::visible::Visible;
 
-/// A reader is shown this many faults of a file; scripts get all of them.
+/// The number of faults in a file that people are shown; scripts get all of them.
 const MOST_SHOWN: usize = 100;
 /// The length from which only the part of a line around the fault is shown.
 const LONGEST_LINE: usize = 2000;
 /// The bytes that are shown before and after the beginning of a fault in such a line.
 const AROUND: usize = 60;
-/// Nothing that is longer was meant to be a key or a directive.
+/// The longest text for which a similar known word is searched. Nobody means anything longer as a key or a directive.
 const LONGEST_WORD: usize = 100;
 
-/// How much it matters.
+/// How severe a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used; the reader should know.
+    /// The file can be used, but the user should know.
     Warning,
 }
 
 /// An error or a warning about a place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How much it matters.
+    /// How severe the fault is.
     pub severity: Severity,
-    /// Bytes of the text it speaks of.
+    /// The bytes of the text that the fault concerns.
     pub span: Range<usize>,
     /// The fault, in lower case and without a full stop.
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
-    /// Whether a systemd newer than the list of directives may know better, see [`super::newer`].
+    /// Whether the fault is a directive that a systemd newer than the list may know, see [`super::newer`].
     pub(super) is_of_unknown_directive: bool,
-    /// Whether it is a value that systemd goes on without, see [`super::newer::refuse_ignored`].
+    /// Whether the fault is a value that systemd ignores, see [`super::newer::refuse_ignored`].
     pub(super) is_of_ignored_value: bool,
-    /// Whether a rehearsal can find out what is missing.
+    /// Whether the fault is a missing `listen`, which a rehearsal can find.
     pub(super) is_of_missing_listen: bool,
 }
 
 impl Diagnostic {
-    /// Something that makes the file unusable.
+    /// Makes a fault that prevents the use of the file.
     pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -64,7 +64,7 @@ impl Diagnostic {
         }
     }
 
-    /// Something the reader should know.
+    /// Makes a fault that does not prevent the use of the file.
     pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
@@ -72,13 +72,13 @@ impl Diagnostic {
         }
     }
 
-    /// The fault of a value that stands there.
+    /// Makes an error from the fault of the value at this place.
     #[must_use]
     pub fn of(span: Range<usize>, fault: Fault) -> Self {
         Self::error(span, fault.message).help(fault.help)
     }
 
-    /// The fault of a value that systemd ignores: an app that is installed goes on with it as before.
+    /// Makes a fault from a value that systemd ignores. An installed app that has the value keeps working.
     #[must_use]
     pub(super) fn ignored(span: Range<usize>, fault: Fault) -> Self {
         Self {
@@ -96,27 +96,27 @@ impl Diagnostic {
     }
 }
 
-/// All that is to be said about one file.
+/// All faults of one file.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// The file's name as the user gave it.
     pub path: String,
     /// The text of the file.
     pub text: String,
-    /// In the order of the text.
+    /// The faults, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// A diagnostic as scripts read it.
 #[derive(Debug, Serialize)]
 pub struct Located<'a> {
-    /// How much it matters.
+    /// How severe the fault is.
     pub severity: Severity,
     /// The file's name as the user gave it.
     pub file: &'a str,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column, from 1, in characters.
     pub column: usize,
     /// The fault.
     pub message: &'a str,
@@ -125,7 +125,7 @@ pub struct Located<'a> {
 }
 
 impl Report {
-    /// A report of one file; puts the diagnostics in the order of the text.
+    /// Makes the report of one file, and sorts the faults in the order of the text.
     pub fn new(path: impl Into<String>, text: &str, mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by_key(|d| (d.span.start, d.span.end));
         diagnostics.dedup();
@@ -136,7 +136,7 @@ impl Report {
         }
     }
 
-    /// Whether anything makes the file unusable.
+    /// Returns whether a fault prevents the use of the file.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.diagnostics
@@ -144,7 +144,7 @@ impl Report {
             .any(|d| d.severity == Severity::Error)
     }
 
-    /// The diagnostics with line and column.
+    /// Returns the faults with line and column.
     pub fn located(&self) -> impl Iterator<Item = Located<'_>> {
         let mut cursor = Cursor::new(&self.text);
         self.diagnostics.iter().map(move |d| {
@@ -160,7 +160,7 @@ impl Report {
         })
     }
 
-    /// The report as people read it: of very many diagnostics the first ones, errors before warnings.
+    /// Formats the report for people. If there are very many faults, the first are shown, errors before warnings.
     #[must_use]
     pub fn render(&self, colour: bool) -> Visible {
         let renderer = if colour {
@@ -213,7 +213,8 @@ impl Report {
         renderer.render(&[group])
     }
 
-    /// The line at which a span begins. A span of a whole table would draw half the file, so it ends with that line.
+    /// Returns the line at which a span begins. The span of a whole table would show half the file, so the excerpt ends
+    /// with that line.
     fn excerpt(&self, span: &Range<usize>, at: Position) -> Excerpt {
         let rest = self.text.get(at.line_start..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default();
@@ -245,15 +246,15 @@ impl Report {
     }
 }
 
-/// The part of the text that is shown for one diagnostic.
+/// The part of the text that is shown for one fault.
 struct Excerpt {
     text: String,
-    /// The bytes of it that the diagnostic speaks of.
+    /// The bytes of the excerpt that the fault concerns.
     span: Range<usize>,
     is_whole_line: bool,
 }
 
-/// The known word nearest to `word`, if one is near enough to be what was meant.
+/// Returns the known word nearest to `word`, if one is near enough to be a likely intention.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST_WORD {
         return None;

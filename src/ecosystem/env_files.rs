@@ -1,8 +1,9 @@
-//! The reader of each file of `env_file`: systemd as root, or the worker with the rights of the app.
+//! Decides who reads each file of `env_file`: systemd as root, or the worker with the rights of the app.
 //!
-//! systemd opens them before `User=` and the sandbox count, in the process that the whole machine depends on. Whoever
-//! may put a FIFO in the place of one would have it wait for ever, and by a link have it read any file. So systemd
-//! reads only those that nobody but root may change; files that only root may read go on to be read by it.
+//! systemd opens environment files before `User=` and the sandbox take effect, in a process that the whole machine
+//! depends on. Whoever may replace such a file by a FIFO can make systemd wait forever, and by a link make it read any
+//! file. So systemd reads only files that nobody but root may change. Files that only root may read remain readable in
+//! this way.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -13,22 +14,22 @@ use super::resolve::{FileStatus, Ids, Probe};
 use super::way::{Look, is_readable, weak_spot};
 use crate::contract::Text;
 
-/// A user that owns nothing and is in no group.
+/// A user that owns no file and belongs to no group.
 const ANYBODY: Ids = Ids {
     user: u32::MAX,
     groups: Vec::new(),
 };
 
-/// The files of an app, in their order.
+/// The environment files of an app, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct EnvFiles<'a> {
-    /// For `EnvironmentFile=`.
+    /// The files for `EnvironmentFile=`.
     pub by_systemd: Vec<&'a str>,
-    /// For the worker. Their variables go over those of the others.
+    /// The files that the worker reads. Their variables override those of the other files.
     pub by_worker: Vec<&'a str>,
-    /// The files that `[apps.service]` names by `EnvironmentFile`, which systemd reads as well.
+    /// The files that `EnvironmentFile` in `[apps.service]` names, which systemd reads too.
     passed: Vec<&'a str>,
-    /// Whether `[apps.service]` takes away the files of `env_file` that systemd reads.
+    /// Whether an empty `EnvironmentFile` in `[apps.service]` removes the files of `env_file` that systemd reads.
     is_reset: bool,
     /// Whether the unit's own commands see other files at these paths than systemd does.
     is_elsewhere: bool,
@@ -38,7 +39,7 @@ pub struct EnvFiles<'a> {
 const DIRECTIVE: &str = "EnvironmentFile";
 
 impl<'a> EnvFiles<'a> {
-    /// Decides by what there is on the way to each file.
+    /// Decides by the folders and links on the way to each file.
     #[must_use]
     pub fn of(app: &'a App, look: &dyn Fn(&Path) -> Option<FileStatus>) -> Self {
         if has_root_of_its_own(app) {
@@ -51,7 +52,8 @@ impl<'a> EnvFiles<'a> {
         for file in &app.env_file {
             let path = Path::new(file);
             let is_weak = weak_spot(path, look).is_some();
-            // Behind one that the worker reads, so that the later still goes over the earlier.
+            // A file after one that the worker reads is the worker's too, so that later files still override earlier
+            // ones.
             let follows =
                 || !files.by_worker.is_empty() && is_readable(path, &ANYBODY, look) == Some(true);
             if is_weak || follows() {
@@ -63,7 +65,7 @@ impl<'a> EnvFiles<'a> {
         files
     }
 
-    /// All of them, whatever there is.
+    /// Leaves all files to systemd, whatever the way to them looks like.
     #[must_use]
     pub fn all_by_systemd(app: &'a App) -> Self {
         Self {
@@ -75,8 +77,8 @@ impl<'a> EnvFiles<'a> {
         }
     }
 
-    /// The files that a command of the unit looks at before each start, and that systemd itself takes as optional: where
-    /// systemd misses a file it runs no command of the unit at all, and nobody would count the restarts.
+    /// Returns the files that a command of the unit checks before each start, and that are optional for systemd: if
+    /// systemd itself misses a file, it runs no command of the unit, so nothing would count the restarts.
     #[must_use]
     pub fn looked_at(&self) -> Vec<Text> {
         if self.is_elsewhere {
@@ -87,7 +89,8 @@ impl<'a> EnvFiles<'a> {
         own.map(Text::plain).chain(passed).collect()
     }
 
-    /// The value of a directive of `[apps.service]` as it stands in the unit: a file that is looked at is optional.
+    /// Returns the value of a directive of `[apps.service]` as the unit has it, in which a file that is checked is
+    /// optional.
     #[must_use]
     pub fn in_unit(&self, directive: &str, value: &'a str) -> Cow<'a, str> {
         if directive == DIRECTIVE && !self.is_elsewhere && is_one_file(value) {
@@ -98,7 +101,7 @@ impl<'a> EnvFiles<'a> {
     }
 }
 
-/// The files that `[apps.service]` names and that have to be there; their paths may have specifiers.
+/// Returns the files that `[apps.service]` names and that have to exist. Their paths may contain specifiers.
 #[must_use]
 pub fn passed(app: &App) -> Vec<&str> {
     let mut files = app.assigned(DIRECTIVE).list();
@@ -106,18 +109,19 @@ pub fn passed(app: &App) -> Vec<&str> {
     files
 }
 
-/// Whether systemd reads a value as the path of one file, with no wildcard of glob(7) and no `-` before it.
+/// Returns whether systemd reads a value as the path of one file, without a wildcard of glob(7) and without a `-` in
+/// front.
 fn is_one_file(value: &str) -> bool {
     value.trim().starts_with('/') && !value.contains(['*', '?', '['])
 }
 
-/// Whether the worker would look for the files below another folder than systemd does.
+/// Returns whether the worker sees other files at these paths than systemd does.
 fn has_root_of_its_own(app: &App) -> bool {
     let roots = ["RootDirectory", "RootImage", "RootMStack"];
     roots.iter().any(|d| app.assigned(d).one().is_some())
 }
 
-/// Adds what others than root can do by these files, and what becomes of the app.
+/// Adds warnings about what others than root can do through these files, and about what that means for the app.
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let look = |path: &Path| probe.status(path);
     let files = EnvFiles::of(app, &look);
@@ -149,7 +153,8 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         if let Some(weak) = weak.filter(|_| !is_by_worker) {
             warning(
                 format!("`{weak}` goes over `{file}`, which comes after it"),
-                "the worker reads the former, after systemd has read the latter: let only root write the former, or everybody read the latter",
+                "the worker reads the former after systemd has read the latter: let only root write to the former, or \
+                 let everybody read the latter",
             );
         }
         if let Some(user) = is_by_worker
@@ -158,16 +163,17 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         {
             warning(
                 format!("`{user}` may not read `{file}`, so the app cannot start"),
-                "let that user read it, or let only root write to it and to the folders above it: then systemd reads it as root",
+                "let that user read it, or let only root write to it and to the folders above it: then systemd reads \
+                 it as root",
             );
         }
     }
 }
 
-/// The help where somebody else may write a file of variables that systemd opens as root.
-pub(super) const BY_ROOT: &str = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place have systemd wait for ever, and the machine with it: keep it where only root may write, as in /etc";
+/// The help for an environment file that systemd opens as root and somebody else may write to.
+pub(super) const BY_ROOT: &str = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place make systemd wait forever, and the machine with it: keep it where only root may write, as in /etc";
 
-/// The app's user, if it is known that the worker will not be able to read a file.
+/// Returns the app's user, if the worker will certainly not be able to read a file.
 fn cannot_read<'a>(
     app: &'a App,
     path: &Path,
@@ -195,7 +201,7 @@ mod tests {
         apps.remove(0)
     }
 
-    /// Below /srv all is the app's, and what ends in `secret` is for its owner alone.
+    /// Everything below /srv belongs to the app, and a file named `secret` is readable only by its owner.
     fn look(path: &Path) -> Option<FileStatus> {
         let owner = if path.starts_with("/srv") { 33 } else { 0 };
         let is_secret = path.to_str()?.ends_with("secret");

@@ -1,4 +1,4 @@
-//! The tables `env_NAME` of an app: variables of one environment, which `--env NAME` puts over `env`.
+//! The tables `env_NAME` of an app: the variables of one environment, which override `env` with `--env NAME`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,10 +10,10 @@ use super::diagnostic::{Diagnostic, nearest};
 use super::read::{Fields, entries_of};
 use super::{APPS, tables};
 
-/// The beginning of the key of such a table.
+/// Prefix of the keys of these tables.
 pub const PREFIX: &str = "env_";
 
-/// The beginning of the last line of an installed text, which names the environment that was chosen.
+/// Prefix of the last line of an installed text, which names the chosen environment.
 const MARK: &str = "# --env ";
 
 /// The environments of an app, by name.
@@ -26,13 +26,13 @@ pub struct Environment {
     span: Range<usize>,
 }
 
-/// Takes every table whose key begins with `env_` and is no other key.
+/// Takes every table whose key begins with `env_` and is not another key.
 pub(super) fn read(f: &mut Fields<'_, '_>) -> Environments {
     let mut environments = Environments::new();
     for (key, value) in f.prefixed(PREFIX) {
         let name = key.strip_prefix(PREFIX).unwrap_or_default();
         let Some(table) = value.get_ref().as_table() else {
-            let fault = format!("`{key}` is no table of environment variables");
+            let fault = format!("`{key}` is not a table of environment variables");
             let help = match nearest(key, ["env_file"]) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write it as in `{key} = {{ KEY = \"value\" }}`"),
@@ -48,10 +48,10 @@ pub(super) fn read(f: &mut Fields<'_, '_>) -> Environments {
     environments
 }
 
-/// Puts the variables of an environment over those of `env`, in each app that has the environment.
+/// Lets the variables of an environment override `env`, in each app that has the environment.
 ///
 /// # Errors
-/// When no app has it: the environments that there are.
+/// When no app has the environment. The error contains the names of those that exist.
 pub fn choose<'a>(
     apps: impl IntoIterator<Item = &'a mut App>,
     name: &str,
@@ -70,15 +70,15 @@ pub fn choose<'a>(
     if is_found { Ok(()) } else { Err(known) }
 }
 
-/// The environment that an earlier command line chose for an app, if the app's file still has it. `installed` is the installed
-/// text.
+/// Returns the environment that an earlier command line chose for an app, if the app's file still has it. `installed`
+/// is the installed text.
 #[must_use]
 pub fn kept(app: &App, installed: &str) -> Option<String> {
     let name = installed.lines().next_back()?.strip_prefix(MARK)?;
     app.environments.contains_key(name).then(|| name.to_owned())
 }
 
-/// The warning about an app that has environments of which none is used.
+/// Returns the warning about an app whose environments are not used.
 #[must_use]
 pub fn unused(app: &App, chosen: Option<&str>) -> Option<Diagnostic> {
     let (first, environment) = app.environments.first_key_value()?;
@@ -99,8 +99,8 @@ pub fn unused(app: &App, chosen: Option<&str>) -> Option<Diagnostic> {
     Some(Diagnostic::warning(environment.span.clone(), message).help(help))
 }
 
-/// The text of an installed app with the chosen environment in `env`, and without the tables of the others: a boot and a
-/// reload know nothing of `--env`.
+/// Returns the text of an installed app with the variables of the chosen environment in `env`, and without the tables
+/// of the other environments: a boot and a reload get no `--env`.
 #[must_use]
 pub fn settle(pinned: String, chosen: Option<&str>) -> String {
     let Ok(mut document) = pinned.parse::<DocumentMut>() else {
@@ -249,15 +249,15 @@ mod tests {
         for (line, fault) in [
             (
                 "env_production.\"a b\" = 1",
-                "`a b` is no name of a variable",
+                "`a b` cannot be the name of a variable",
             ),
             (
                 "env_production = 1",
-                "`env_production` is no table of environment variables",
+                "`env_production` is not a table of environment variables",
             ),
             (
                 "env_fil = \".env\"",
-                "`env_fil` is no table of environment variables",
+                "`env_fil` is not a table of environment variables",
             ),
         ] {
             let (_, report) = parse("eco.toml", &format!("{KEYS}{line}\n"));

@@ -1,4 +1,5 @@
-//! Whether the kernel can execute a script that has no interpreter. systemd would only find out at the start, with status 203.
+//! Checks that the kernel can execute a script that has no interpreter. systemd would only find out at the start, with
+//! status 203.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use super::search::Search;
 
 const TYPESCRIPT: &[&str] = &["ts", "mts", "cts", "tsx"];
 
-/// Extensions of sources that have no interpreter by default, and what to write for them.
+/// Extensions of source files that have no default interpreter, and what to write for them.
 const SOURCES: &[(&[&str], &str)] = &[
     (
         TYPESCRIPT,

@@ -64,7 +64,8 @@ keys! {
             /// Whether an instance that has exited is started again, whatever its exit status.
             autorestart: bool = switch().or(|| true).pm2("");
 
-            /// Exit statuses, from 0 to 255, after which an instance is not started again: the program has ended its work.
+            /// Exit statuses, from 0 to 255, after which an instance is not started again, because the program has done
+            /// its work.
             ///
             /// Such an end is not a death. A reload and `rsgen start` start the instance again. Statuses of systemd and of
             /// rsgen itself (190, 200 to 243) are refused.
@@ -88,7 +89,8 @@ keys! {
 }
 
 impl Lifecycle {
-    /// The longest that a stop takes: the drain, the stop signal, SIGKILL.
+    /// Returns the longest time that a stop takes: the drain, the time after the stop signal, and the margin for
+    /// SIGKILL.
     #[must_use]
     pub fn longest_stop(&self) -> Duration {
         let drain = match self.drain {
@@ -104,7 +106,7 @@ impl Lifecycle {
     }
 }
 
-/// Never 0: systemd would restart a crashing program without any pause.
+/// The shortest delay. With 0, systemd would restart a crashing program without any pause.
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 
 fn read_delay(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Duration> {
@@ -119,10 +121,14 @@ fn read_statuses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Statuses> {
     for value in values {
         let status = integer(value).and_then(|number| u8::try_from(number).ok());
         let Some(status) = status.filter(|status| !contract::is_final(*status)) else {
-            let fault = format!("`{}` holds what is no exit status of a program", wanted.key);
-            f.faults.push(Diagnostic::error(value.span(), fault).help(
-                "write numbers from 0 to 255; 190 and 200 to 243 have a meaning of their own",
-            ));
+            let fault = format!(
+                "`{}` contains something that is not an exit status of a program",
+                wanted.key
+            );
+            f.faults.push(
+                Diagnostic::error(value.span(), fault)
+                    .help("write numbers from 0 to 255; 190 and 200 to 243 are reserved"),
+            );
             continue;
         };
         statuses.push(status);
@@ -130,13 +136,13 @@ fn read_statuses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Statuses> {
     Some(statuses.into())
 }
 
-// PM2 writes 0 for none.
+// PM2 writes 0 for no backoff.
 fn read_backoff(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Duration>> {
     let delay = f.time(wanted)?;
     Some(Some(delay).filter(|delay| !delay.is_zero()))
 }
 
-// The row of `kill_signal` lists them, too.
+// Keep in step with the row of `kill_signal`, which lists these too.
 const SIGNALS: &[&str] = &[
     "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL",
     "SIGABRT",
@@ -154,7 +160,7 @@ fn read_signal(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String> {
         f.faults.push(
             Diagnostic::error(
                 given.span,
-                format!("`{}` is no signal that stops a program", given.value),
+                format!("`{}` is not a signal that stops a program", given.value),
             )
             .help(format!("write one of {}", SIGNALS.join(", "))),
         );
@@ -171,9 +177,7 @@ fn read_message(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<bool> {
                 f.place(wanted.key),
                 "`shutdown_with_message` needs `preload`",
             )
-            .help(
-                "the preload is what brings the message to the program; remove `preload = false`",
-            ),
+            .help("the preload delivers the message to the program; remove `preload = false`"),
         );
     }
     Some(is_wanted)

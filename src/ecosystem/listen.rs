@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::unit::Fault;
 
-/// The kind of socket an address stands for.
+/// The kind of socket that an address is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SocketKind {
@@ -19,10 +19,10 @@ pub enum SocketKind {
     Datagram,
 }
 
-/// The place at which a socket listens, see systemd.socket(5).
+/// Where a socket listens, see systemd.socket(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A port alone: every address, of both families where the system has both.
+    /// A port alone: every address, of both families if the system has both.
     Port(u16),
     /// An address and a port.
     Address(SocketAddr),
@@ -35,12 +35,12 @@ pub enum Place {
 pub struct Listen {
     /// Stream or datagram.
     pub kind: SocketKind,
-    /// The place.
+    /// The address proper.
     pub place: Place,
 }
 
 impl Listen {
-    /// The address as `ListenStream=` and `ListenDatagram=` write it.
+    /// Returns the address as `ListenStream=` and `ListenDatagram=` write it.
     #[must_use]
     pub fn address(&self) -> String {
         match &self.place {
@@ -50,7 +50,7 @@ impl Listen {
         }
     }
 
-    /// Whether two sockets at these addresses cannot both exist.
+    /// Returns whether sockets at these two addresses cannot exist at the same time.
     #[must_use]
     pub fn collides(&self, other: &Self) -> bool {
         match (self.ip(), other.ip()) {
@@ -62,7 +62,7 @@ impl Listen {
         }
     }
 
-    // `None` as the address stands for a port alone.
+    // A port alone has `None` in place of an address.
     fn ip(&self) -> Option<(Option<IpAddr>, u16)> {
         match &self.place {
             Place::Port(port) => Some((None, *port)),
@@ -76,7 +76,7 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     let wide = |ip: IpAddr| ip.is_unspecified();
     match (a, b) {
         (None, _) | (_, None) => true,
-        // A dual-stack [::] takes the port of every IPv4 address, too.
+        // A dual-stack [::] occupies the port of every IPv4 address too.
         (Some(a), Some(b)) if a.is_ipv4() != b.is_ipv4() => {
             (a.is_ipv6() && wide(a)) || (b.is_ipv6() && wide(b))
         }
@@ -84,25 +84,26 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     }
 }
 
-/// Addresses, and the first owner of each. A file may have very many, so no address is compared with all the others.
+/// The first owner of each address. A file may contain very many addresses, so an address is looked up instead of being
+/// compared with all others.
 #[derive(Debug, Default)]
 pub(super) struct Owners(HashMap<Spot, usize>);
 
-/// The part that an address has in common with others.
+/// What two colliding addresses have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Spot {
     Path(String),
     Port(SocketKind, u16, Reach),
 }
 
-/// Which addresses of a port.
+/// Which addresses of a port are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reach {
     /// Addresses that were written as a port alone.
     PortAlone,
     /// `0.0.0.0` or `[::]`.
     Unspecified { is_ipv4: bool },
-    /// This very one.
+    /// This address only.
     Exactly(IpAddr),
     /// Every address of one family.
     Family { is_ipv4: bool },
@@ -111,7 +112,7 @@ enum Reach {
 }
 
 impl Owners {
-    /// Notes an address. Owners come in ascending order.
+    /// Records an address. Owners have to come in ascending order.
     pub(super) fn take(&mut self, listen: &Listen, owner: usize) {
         let spots = listen.spots(|address| match address {
             None => vec![Reach::PortAlone, Reach::Any],
@@ -130,13 +131,13 @@ impl Owners {
         }
     }
 
-    /// The first owner of an address that collides with this one, see [`Listen::collides`].
+    /// Returns the first owner of an address that collides with this one, see [`Listen::collides`].
     pub(super) fn by(&self, listen: &Listen) -> Option<usize> {
         self.first(&listen.spots(|address| {
             let mut reaches = reaches_of_family(address);
             match address {
                 Some(ip) if ip.is_ipv6() && ip.is_unspecified() => reaches.push(Reach::Any),
-                // A dual-stack [::] takes the port of every IPv4 address, too.
+                // A dual-stack [::] occupies the port of every IPv4 address too.
                 Some(IpAddr::V4(_)) => reaches.push(Reach::Unspecified { is_ipv4: false }),
                 _ => {}
             }
@@ -144,8 +145,8 @@ impl Owners {
         }))
     }
 
-    /// The same as [`Owners::by`], except that `0.0.0.0` and `[::]` of one port do not collide: they are two sockets, one for
-    /// each family.
+    /// Does the same as [`Owners::by`], except that `0.0.0.0` and `[::]` of one port do not collide: they become two
+    /// sockets, one for each family.
     pub(super) fn by_family(&self, listen: &Listen) -> Option<usize> {
         self.first(&listen.spots(reaches_of_family))
     }
@@ -155,7 +156,7 @@ impl Owners {
     }
 }
 
-/// The reaches that collide with an address in its own family.
+/// Returns the reaches that collide with an address of the same family.
 fn reaches_of_family(address: Option<IpAddr>) -> Vec<Reach> {
     let Some(ip) = address else {
         return vec![Reach::Any];
@@ -224,7 +225,7 @@ impl FromStr for Listen {
 }
 
 fn checked_socket_path(path: &str) -> Result<String, Fault> {
-    // sun_path of unix(7) holds 108 bytes with its end.
+    // sun_path of unix(7) has 108 bytes, including the terminator.
     if path.len() > 107 {
         return Err(Fault::new(
             format!("the socket path is {} bytes long", path.len()),
@@ -255,13 +256,13 @@ fn not_an_address(text: &str, rest: &str) -> Fault {
             format!("`{text}` has no address"),
             format!("write `{port}` for every address"),
         ),
-        // Digits that are no u16.
+        // Digits that do not fit a u16.
         _ if is_number(rest.rsplit(':').next().unwrap_or_default()) => Fault::new(
             format!("`{text}` has no valid port"),
             "ports go from 1 to 65535",
         ),
         _ => Fault::new(
-            format!("`{text}` is no address"),
+            format!("`{text}` is not an address"),
             "write `3000`, `127.0.0.1:3000`, `[::1]:3000`, `/run/app.sock` or `udp:5353`",
         ),
     }

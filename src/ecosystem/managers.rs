@@ -1,17 +1,17 @@
-//! Programs that nvm, asdf and venv(7) keep beside those of the system, found without running anything of theirs.
+//! Finds programs that nvm, asdf and venv(7) keep beside those of the system, without running any of these tools.
 //!
-//! The files of these tools are read as root out of folders of others. They decide which of the installed versions is taken,
-//! and nothing else.
+//! The tools' files are read as root from folders that belong to other users. They decide which of the installed
+//! versions is chosen, and nothing else.
 
 use std::path::{Component, Path, PathBuf};
 
 use super::resolve::Probe;
 use super::search::Search;
 
-/// An alias of nvm may lead to another: `default` to `lts/*`, that to `lts/krypton`.
+/// How many aliases of nvm are followed: `default` may lead to `lts/*`, and that to `lts/krypton`.
 const MOST_ALIASES: u32 = 5;
 
-/// The programs of each kind that asdf has, by the name of its plugin.
+/// The programs that each asdf plugin provides.
 const PLUGINS: &[(&str, &[&str])] = &[
     ("nodejs", NODE),
     ("python", &["python3", "python"]),
@@ -20,8 +20,8 @@ const PLUGINS: &[(&str, &[&str])] = &[
 
 const NODE: &[&str] = &["node", "npm", "npx"];
 
-/// The program of the version that a file of the project asks for, in `cwd` or a folder above it: `.nvmrc`, `.node-version`
-/// or `.tool-versions`.
+/// Returns the program of the version that a file of the project requests: `.nvmrc`, `.node-version` or
+/// `.tool-versions`, in `cwd` or a folder above.
 pub(super) fn asked_for(name: &str, search: &Search<'_>, homes: &[&Path]) -> Option<PathBuf> {
     let above = || search.cwd.ancestors();
     let read = |path: PathBuf| search.probe.text(&path);
@@ -53,7 +53,7 @@ pub(super) fn asked_for(name: &str, search: &Search<'_>, homes: &[&Path]) -> Opt
     paths.find(|path| search.probe.is_file(path))
 }
 
-/// The program that is asked for, or the version that nvm uses where nothing is.
+/// Returns the requested version of a program or, if none is requested, the version that nvm uses by default.
 pub(super) fn installed(name: &str, search: &Search<'_>, homes: &[&Path]) -> Option<PathBuf> {
     let asked = asked_for(name, search, homes);
     if asked.is_some() || !NODE.contains(&name) {
@@ -62,7 +62,7 @@ pub(super) fn installed(name: &str, search: &Search<'_>, homes: &[&Path]) -> Opt
     of_nvm(name, "default", search, homes).or_else(|| of_nvm(name, "node", search, homes))
 }
 
-/// The program of a virtual environment in one of these folders.
+/// Returns a program in the virtual environment of one of these folders.
 pub(super) fn of_venv<'a>(
     name: &str,
     folders: impl IntoIterator<Item = &'a Path>,
@@ -97,7 +97,7 @@ fn of_nvm(name: &str, version: &str, search: &Search<'_>, homes: &[&Path]) -> Op
     })
 }
 
-/// The numbers with which the version begins that nvm understands by a word.
+/// Returns the leading numbers of the version that nvm means by a word.
 fn meant(nvm: &Path, version: &str, probe: &dyn Probe) -> Option<Vec<u32>> {
     let mut version = version.to_owned();
     for _ in 0..MOST_ALIASES {
@@ -119,13 +119,13 @@ fn meant(nvm: &Path, version: &str, probe: &dyn Probe) -> Option<Vec<u32>> {
     None
 }
 
-/// `v20.11` as numbers.
+/// Returns the numbers of a version such as `v20.11`.
 fn numbers(version: &str) -> Option<Vec<u32>> {
     let version = version.strip_prefix('v').unwrap_or(version);
     version.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// The first word of a file that is no comment.
+/// Returns the first word of a file that is not part of a comment.
 fn first_word(text: &str) -> Option<String> {
     let lines = text
         .lines()
@@ -134,7 +134,7 @@ fn first_word(text: &str) -> Option<String> {
     Some(word.to_owned())
 }
 
-/// A name within a folder, which does not lead out of it.
+/// Returns a name if it is a single path component, so that it cannot lead out of a folder.
 fn single(name: &str) -> Option<&str> {
     let mut parts = Path::new(name).components();
     let is_single = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();

@@ -1,8 +1,7 @@
-//! The ecosystem file: its text becomes checked [`App`]s.
+//! The ecosystem file: turns its text into checked [`App`]s.
 //!
-//! `text → TOML with spans → App`, every fault on the way a [`Diagnostic`] of one [`Report`]. Pure
-//! but for [`resolve`], which looks at the file system through a [`resolve::Probe`] that its caller
-//! supplies.
+//! `text → TOML with spans → App`. Every fault on the way becomes a [`Diagnostic`] of one [`Report`]. Pure except for
+//! [`resolve`], which looks at the file system through a [`resolve::Probe`] that the caller supplies.
 
 pub mod app;
 mod calendar;
@@ -47,12 +46,12 @@ pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};
 pub(crate) use readers::is_account;
 
-/// Takes out the errors about apps without `listen`: for commands that find the addresses out, or need none.
+/// Removes the errors about apps without `listen`, for commands that find the addresses themselves or need none.
 pub fn allow_left_out(faults: &mut Vec<Diagnostic>) {
     faults.retain(|fault| !fault.is_of_missing_listen);
 }
 
-/// Every key of an app, in the order in which documents list them.
+/// Returns every key of an app, in the order in which documents list them.
 #[must_use]
 pub fn rows() -> Vec<&'static key::Row> {
     let groups = [

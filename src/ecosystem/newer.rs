@@ -1,12 +1,12 @@
-//! Directives that the list does not have: typing errors, or those of a systemd that is newer than the list.
+//! Directives that are missing from the list, either misspelt or known only to a newer systemd.
 
 use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Severity, nearest};
 use crate::unit::directive::{self, NEWEST, Section};
 
-/// The fault of a directive that the list does not have. A guess at the one that was meant compares the name with all
-/// of the list.
+/// Returns the fault of a directive that is not in the list. Guessing the intended directive compares the name with the
+/// whole list.
 pub(super) fn unknown(
     section: Section,
     name: &str,
@@ -21,17 +21,18 @@ pub(super) fn unknown(
     );
     let mut fault = Diagnostic::error(
         span.clone(),
-        format!("`{name}` is no directive of this section"),
+        format!("`{name}` is not a directive of this section"),
     )
     .help(help);
-    // Anything else could become syntax of the unit.
+    // Only such a name may become a warning: anything else could become syntax of the unit.
     fault.is_of_unknown_directive = name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.chars().all(|c| c.is_ascii_alphanumeric());
     fault
 }
 
-/// Turns errors about unknown directives into warnings if the running systemd is newer than the list, since that systemd may
-/// know them. `systemd`, which gives the version, is called only if there are such errors; without a version they stay errors.
+/// Turns errors about unknown directives into warnings if the running systemd is newer than the list and may therefore
+/// know them. `systemd` returns the version and is called only if there are such errors. Without a version they stay
+/// errors.
 pub fn allow_newer(faults: &mut [Diagnostic], systemd: impl FnOnce() -> Option<u32>) {
     let mut unknown = faults
         .iter_mut()
@@ -47,13 +48,14 @@ pub fn allow_newer(faults: &mut [Diagnostic], systemd: impl FnOnce() -> Option<u
         fault.severity = Severity::Warning;
         let help = fault.help.take().unwrap_or_default();
         fault.help = Some(format!(
-            "rsgen knows the directives up to systemd {NEWEST}, and here runs {version}; {help}"
+            "rsgen knows the directives up to systemd {NEWEST}, and this system runs {version}; {help}"
         ));
     }
 }
 
-/// Turns warnings about values that systemd ignores into errors, for commands that read a file before it is used. An installed
-/// file goes on as it did. A systemd that is newer than the list may take the value, so there they stay warnings.
+/// Turns warnings about values that systemd ignores into errors, for commands that read a file before it is used. For
+/// an installed file they stay warnings, so that it keeps working. They also stay warnings if systemd is newer than the
+/// list and may accept the value.
 pub fn refuse_ignored(faults: &mut [Diagnostic], systemd: Option<u32>) {
     if systemd.is_some_and(|version| version > NEWEST) {
         return;
@@ -102,8 +104,11 @@ mod tests {
             let report = read(NEW, systemd);
             assert!(report.has_errors(), "{systemd:?}");
             let shown = report.render(false).to_string();
-            assert!(shown.contains("is no directive of this section"), "{shown}");
-            assert!(!shown.contains("here runs"), "{shown}");
+            assert!(
+                shown.contains("is not a directive of this section"),
+                "{shown}"
+            );
+            assert!(!shown.contains("this system runs"), "{shown}");
         }
     }
 
@@ -113,7 +118,7 @@ mod tests {
         assert!(!report.has_errors());
         let shown = report.render(false).to_string();
         assert!(
-            shown.contains(&format!("here runs {}", NEWEST + 1)),
+            shown.contains(&format!("this system runs {}", NEWEST + 1)),
             "{shown}"
         );
         assert!(

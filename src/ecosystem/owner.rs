@@ -1,7 +1,7 @@
-//! The user of an app that names none: the owner of its program, who could start the program anyway.
+//! Chooses the user of an app that names none: the owner of its program, who could start the program anyway.
 //!
-//! The owner is taken only where nobody but root and that owner decides what is run. Otherwise a user could lay a link to
-//! the file of somebody else, have the app installed, and then put a program in the link's place.
+//! The owner is chosen only if nobody but root and that owner decides what is run. Otherwise a user could make a link
+//! to somebody else's file, have the app installed, and then replace the link by a program.
 
 use std::path::{Path, PathBuf};
 
@@ -10,31 +10,32 @@ use super::diagnostic::Diagnostic;
 use super::resolve::{Account, Probe};
 use super::way::{self, Spot};
 
-/// The folders of the system's own programs. What the program does there is decided by arguments and by the working directory.
+/// The folders of the system's own programs. What such a program does depends on its arguments and on the working
+/// directory, so its owner says nothing.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64"];
 
-/// The kernel shows this number for owners that the user namespace, or the server of a file system, does not map.
+/// The user ID that the kernel shows for owners that the user namespace or the server of a file system does not map.
 const UNMAPPED: u32 = 65_534;
 
 const ROOT: &str = "root";
 
-/// Who owns the program of an app.
+/// The owner of an app's program.
 enum Owner {
     Root,
     User(String),
-    /// The reason why nobody can be taken, and the next step.
+    /// No owner can be chosen, for this reason; the second text is the next step.
     Nobody(String, String),
 }
 
-/// Whether the script was found by its name alone.
+/// How the script was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     Named,
     AtPath,
 }
 
-/// Chooses the user of an app of the system that names none, and tells where that needs thought. The app has been resolved
-/// otherwise.
+/// Chooses the user of a system app that names none, and reports what the administrator should know about the choice.
+/// Everything else about the app has been resolved.
 pub(super) fn settle(
     app: &mut App,
     script: Script,
@@ -52,10 +53,11 @@ pub(super) fn settle(
         (Some(Owner::User(user)), Some(before)) if before == ROOT => Some(
             Diagnostic::warning(
                 app.user_span.clone(),
-                format!("`{name}` goes on as root, although `{shown}` belongs to `{user}`"),
+                format!("`{name}` still runs as root, although `{shown}` belongs to `{user}`"),
             )
             .help(format!(
-                "write `user = \"{user}\"` and give that user the files that `{name}` has made as root, or write `user = \"root\"`"
+                "write `user = \"{user}\"` and give that user the files that `{name}` created as root, or write `user \
+                 = \"root\"`"
             )),
         ),
         (Some(Owner::User(user)), installed) => {
@@ -65,7 +67,7 @@ pub(super) fn settle(
                     "`{name}` will run as `{user}`, the owner of `{shown}`, and no longer as `{before}`"
                 );
                 let help = format!(
-                    "give `{user}` the files that `{name}` has made as `{before}`, or write `user = \"{before}\"`"
+                    "give `{user}` the files that `{name}` created as `{before}`, or write `user = \"{before}\"`"
                 );
                 Diagnostic::warning(app.user_span.clone(), message).help(help)
             });
@@ -90,12 +92,13 @@ pub(super) fn settle(
 fn as_root(app: &App, why: &str) -> Diagnostic {
     let message = format!("`{}` runs as root{why}", app.name);
     Diagnostic::warning(app.user_span.clone(), message).help(
-        "whoever takes over the program has the machine: write `user = \"www-data\"`, or another account that may do no more than the program has to; `user = \"root\"` is for programs that need it",
+        "whoever takes over the program controls the machine: write `user = \"www-data\"`, or another account that may \
+         do no more than the program needs; `user = \"root\"` is for programs that need it",
     )
 }
 
-/// The file or the folder whose owner counts: the script, or the working directory where the script is a program of the system,
-/// such as an interpreter.
+/// Returns the file or folder whose owner counts: the script, or the working directory if the script is a program of
+/// the system, such as an interpreter.
 fn decisive(app: &App, script: Script, probe: &dyn Probe) -> PathBuf {
     let path = Path::new(&app.program.script);
     let is_systems = |path: &Path| SYSTEM.iter().any(|folder| path.starts_with(folder));
@@ -113,7 +116,7 @@ fn folder(app: &App) -> PathBuf {
     app.program.cwd.as_deref().unwrap_or("/").into()
 }
 
-/// The owner of a file of the app; `None` where it cannot be looked up.
+/// Returns the owner of a file of the app; `None` if the file cannot be looked up.
 fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     let (_, found) = way::end(file, &|path| probe.status(path))?;
     let shown = file.display();
@@ -124,9 +127,9 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
             None => {
                 return Some(Owner::Nobody(
                     format!(
-                        "`{shown}` belongs to the number {number}, which is no account of this system"
+                        "`{shown}` belongs to the user ID {number}, which is not an account of this system"
                     ),
-                    "write `user`, or give the file to the account that the app is to run as"
+                    "write `user`, or give the file to the account that the app should run as"
                         .to_owned(),
                 ));
             }
@@ -134,7 +137,8 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     };
     if let Some(spot) = decided_by_others(app, found.owner, probe) {
         let help = if found.owner == 0 {
-            "write `user = \"www-data\"`, or another account; with `user = \"root\"` whoever may write there is root".to_owned()
+            "write `user = \"www-data\"`, or another account; with `user = \"root\"` whoever may write there is \
+             root".to_owned()
         } else {
             format!(
                 "write `user = \"{user}\"` if whoever may write there may act as `{user}`, or another account"
@@ -151,13 +155,13 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     })
 }
 
-/// A place from which somebody else than root and this owner decides what is run.
+/// Returns a place where somebody other than root and this owner can decide what is run.
 fn decided_by_others(app: &App, owner: u32, probe: &dyn Probe) -> Option<Spot> {
     let program = &app.program;
     let paths = [
         Some(program.script.as_str()),
         program.interpreter.as_deref(),
-        // By the first line of the script, `#!/usr/bin/env NAME`.
+        // Used by the first line of the script, `#!/usr/bin/env NAME`.
         app.first_in_path.as_deref(),
         program.cwd.as_deref(),
     ];

@@ -1,4 +1,4 @@
-//! From text to apps. All faults of a file are found in one go.
+//! Turns text into apps. All faults of a file are found in one pass.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -12,12 +12,12 @@ use super::pm2;
 use super::read::Fields;
 use super::{APPS, rows};
 
-/// The most apps of a file. Each is looked up on the host, with its account and its files, so a longer list would take minutes
-/// to check.
+/// The largest number of apps in a file. Each app's account and files are looked up on the host, so checking a longer
+/// list would take minutes.
 const MOST_APPS: usize = 1000;
 
-/// Reads an ecosystem file. The apps are complete only when the report has no errors; `path` is
-/// only what the report calls the file.
+/// Reads an ecosystem file. The apps are complete only if the report has no errors. The report uses `path` only as the
+/// name of the file.
 #[must_use]
 pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     let mut faults = Vec::new();
@@ -25,9 +25,9 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     faults.extend(errors.iter().map(|e| {
         let message = e.message().lines().collect::<Vec<_>>().join("; ");
         Diagnostic::error(e.span().unwrap_or(0..0), message)
-            .help("this is no TOML; see https://toml.io for its syntax")
+            .help("this is not TOML; see https://toml.io for its syntax")
     }));
-    // What follows a syntax error is guesswork; its faults would mislead.
+    // After a syntax error the rest is guesswork, and its faults would mislead.
     let apps = if faults.is_empty() {
         read_apps(document.get_ref(), &mut faults)
     } else {
@@ -44,7 +44,7 @@ fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
     match value.map(|v| (v, v.get_ref())) {
         None => {
             fields.faults.push(
-                Diagnostic::error(0..0, "the file lists no app")
+                Diagnostic::error(0..0, "the file lists no apps")
                     .help("begin an app with a line `[[apps]]`, then `script = \"server.js\"` and `listen = 3000`"),
             );
         }
@@ -70,7 +70,7 @@ fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
     apps
 }
 
-/// Reads one app; `None` when what every later check needs is missing.
+/// Reads one app. Returns `None` if something is missing that every later check needs.
 fn read_app(table: &DeTable<'_>, span: Range<usize>, faults: &mut Vec<Diagnostic>) -> Option<App> {
     let mut fields = Fields::new(table, span, faults);
     let app = App::read(&mut fields);
@@ -78,7 +78,7 @@ fn read_app(table: &DeTable<'_>, span: Range<usize>, faults: &mut Vec<Diagnostic
     (!app.name.is_empty() && !app.program.script.is_empty()).then_some(app)
 }
 
-/// Whether an app has such a key.
+/// Returns whether an app has such a key.
 fn is_key(word: &str) -> bool {
     rows().iter().any(|row| row.name == word)
 }
@@ -88,7 +88,8 @@ fn not_tables(span: Range<usize>) -> Diagnostic {
         .help("write `[[apps]]`, with two brackets, once for each app")
 }
 
-/// Checks the apps against each other. Each address is compared with the first app that has it, not with every app.
+/// Checks the apps against each other. Each address is looked up among those seen before, instead of being compared
+/// with every app's.
 fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
     let mut names = HashSet::new();
     let mut taken = Owners::default();
@@ -116,7 +117,7 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The fault of two apps that want one address.
+/// Returns the fault of two apps that need the same address.
 #[must_use]
 pub fn collision(app: &App, other: &App) -> Option<Diagnostic> {
     let mut taken = Owners::default();

@@ -1,4 +1,4 @@
-//! The text of one installed app: the user's own, comments kept, with absolute paths.
+//! The text of one installed app: the user's own, with its comments and with absolute paths.
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
@@ -9,15 +9,15 @@ use super::diagnostic::Diagnostic;
 use super::values::Listen;
 use crate::unit::Fault;
 
-/// The comment above addresses that no file has given.
+/// The comment above addresses that a rehearsal found.
 const FOUND: &str = "# Found in a rehearsal: the program was started once, and bound this. Write `listen` to decide it yourself.\n";
 
 const HEADER: &str = "# An app installed with `rsgen install`; ";
 
-/// The installed text of `app`, which was resolved, out of the file it stands in at `index`.
+/// Returns the installed text of `app`, which has been resolved, from the text of its file, where it is at `index`.
 ///
 /// # Errors
-/// When the text is not the one the app was read from.
+/// When the app was not read from this text.
 pub fn pin(text: &str, index: usize, app: &App, chosen: Option<Chosen>) -> Result<String, Fault> {
     let changed = || {
         Fault::new(
@@ -73,10 +73,10 @@ pub fn pin(text: &str, index: usize, app: &App, chosen: Option<Chosen>) -> Resul
     Ok(write(table, &app.name))
 }
 
-/// The installed text with these addresses, which a rehearsal has found.
+/// Returns the installed text with these addresses, which a rehearsal has found.
 ///
 /// # Errors
-/// When the text is none of [`pin`].
+/// When [`pin`] did not make the text.
 pub fn with_listen(text: &str, listen: &[Listen]) -> Result<String, Fault> {
     let changed = || {
         Fault::new(
@@ -105,20 +105,20 @@ pub fn with_listen(text: &str, listen: &[Listen]) -> Result<String, Fault> {
     Ok(document.to_string())
 }
 
-/// Whether the addresses of an installed text were found in a rehearsal.
+/// Returns whether the addresses in an installed text were found by a rehearsal.
 #[must_use]
 pub fn is_found(text: &str) -> bool {
     text.contains(FOUND)
 }
 
-/// The text of an installed app with the keys of a drop-in over its own.
+/// Returns the text of an installed app in which the keys of a drop-in override its own.
 ///
 /// # Errors
-/// When the drop-in is no TOML, with the place in the drop-in; the app's own text is checked by its reader.
+/// When the drop-in is not TOML, with the place in the drop-in. Faults in the app's own text are left to its reader.
 pub fn overlay(text: &str, drop_in: &str) -> Result<String, Diagnostic> {
     let added: DocumentMut = drop_in.parse().map_err(|e: toml_edit::TomlError| {
         Diagnostic::error(e.span().unwrap_or(0..0), e.message())
-            .help("this is no TOML; see https://toml.io for its syntax")
+            .help("this is not TOML; see https://toml.io for its syntax")
     })?;
     let Ok(mut document) = text.parse::<DocumentMut>() else {
         return Ok(text.to_owned());
@@ -147,7 +147,7 @@ fn merge(table: &mut Table, added: &Table) {
     }
 }
 
-/// The tables of apps may be written `[[apps]]` or `apps = [{ … }]`.
+/// Finds the table of an app, whose file may contain either `[[apps]]` or `apps = [{ … }]`.
 fn table_at(document: &DocumentMut, index: usize) -> Option<Table> {
     match document.get(APPS)? {
         Item::ArrayOfTables(tables) => tables.get(index).cloned(),
@@ -160,7 +160,7 @@ fn table_at(document: &DocumentMut, index: usize) -> Option<Table> {
     }
 }
 
-// A value that is already right keeps its place, its comment and the way it is written.
+// A value that is right already keeps its place, its comment and its form.
 fn set(table: &mut Table, key: &str, new: Value, insert: bool) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) if same(old, &new) => {}
@@ -176,7 +176,7 @@ fn set(table: &mut Table, key: &str, new: Value, insert: bool) {
     }
 }
 
-/// Adds a variable to `env`, which may be a table of its own or within a line.
+/// Adds a variable to `env`, which may be a table of its own or an inline table.
 fn set_variable(table: &mut Table, name: &str, text: &str, why: &str) {
     let env = table
         .entry("env")
@@ -191,7 +191,7 @@ fn set_variable(table: &mut Table, name: &str, text: &str, why: &str) {
 
 fn comment(table: &mut Table, key: &str, text: &str) {
     let value = table.get_mut(key).and_then(Item::as_value_mut);
-    // A comment of TOML ends with its line, and holds no control character.
+    // A comment in TOML ends with its line and may not contain control characters.
     if let Some(value) = value.filter(|_| !text.contains(char::is_control)) {
         value.decor_mut().set_suffix(format!(" # {text}"));
     }

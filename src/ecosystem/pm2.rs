@@ -1,8 +1,8 @@
-//! Advice on PM2's attributes that have another name here, or none.
+//! Advice about PM2's attributes that have another name in an ecosystem file, or none.
 
 use super::rows;
 
-/// Every name of an attribute in PM2's schema, but for `env_NAME`.
+/// Every name of an attribute in PM2's schema, except `env_NAME`.
 #[cfg(test)]
 pub(crate) const NAMES: &[&str] = &[
     "script",
@@ -88,12 +88,12 @@ pub(crate) const NAMES: &[&str] = &[
     "windowsHide",
 ];
 
-/// Attributes of PM2's that are no key here.
+/// Attributes of PM2's that are not keys of an ecosystem file.
 #[derive(Debug)]
 pub struct Foreign {
     /// Their names.
     pub names: &'static [&'static str],
-    /// The alternative.
+    /// What to do instead.
     pub advice: &'static str,
     /// A note for the documents, in Markdown; may be empty.
     pub more: &'static str,
@@ -111,11 +111,11 @@ const fn foreign(
     }
 }
 
-/// All of them; those that have another name here stand in the row of that key.
+/// All such attributes. Those that have another name here are in the row of that key.
 pub const FOREIGN: &[Foreign] = &[
     foreign(
         &["exec_mode"],
-        "leave it out: every app is a cluster, in every language",
+        "leave it out: every app is a cluster, whatever its language",
         "",
     ),
     foreign(
@@ -140,17 +140,20 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["out_file", "output", "out", "out_log"],
-        "write `StandardOutput = \"append:/var/log/web.log\"` in `[apps.service]`, or leave it out: the journal keeps the output",
-        "`web-%i.log` is a file for each instance; a program that fails has last words in the journal only",
+        "write `StandardOutput = \"append:/var/log/web.log\"` in `[apps.service]`, or leave it out: the output goes to \
+         the journal",
+        "`web-%i.log` is a file for each instance; only from the journal can rsgen show the last lines of a program \
+         that fails",
     ),
     foreign(
         &["error_file", "error", "err", "err_file", "err_log"],
-        "write `StandardError = \"append:/var/log/web.log\"` in `[apps.service]`, or leave it out: the journal keeps the output",
+        "write `StandardError = \"append:/var/log/web.log\"` in `[apps.service]`, or leave it out: the output goes to \
+         the journal",
         "",
     ),
     foreign(
         &["log_file", "log"],
-        "write `StandardOutput` and `StandardError` in `[apps.service]`, or leave it out: the journal keeps the output",
+        "write `StandardOutput` and `StandardError` in `[apps.service]`, or leave it out: the output goes to the journal",
         "",
     ),
     foreign(
@@ -165,32 +168,33 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["log_date_format", "log_type", "time"],
-        "leave it out: the journal notes the time of each line",
+        "leave it out: the journal records the time of each line",
         "`journalctl -o json` for JSON",
     ),
     foreign(
         &["pid_file", "pid"],
-        "leave it out: systemd knows every process of an instance",
+        "leave it out: systemd keeps track of every process of an instance",
         "`systemctl show -P MainPID web@0`",
     ),
     foreign(
         &["treekill"],
-        "write `KillMode = \"mixed\"` in `[apps.service]` for `treekill: false`: without it all processes of an instance get the signal",
-        "what is left when the main process has ended is killed",
+        "write `KillMode = \"mixed\"` in `[apps.service]` for `treekill: false`: otherwise all processes of an \
+         instance get the signal",
+        "processes that are left when the main process has ended are killed",
     ),
     foreign(
         &["kill_retry_time"],
-        "leave it out: systemd is told when a process ends",
+        "leave it out: the kernel tells systemd when a process ends",
         "",
     ),
     foreign(
         &["namespace"],
-        "leave it out: commands take several apps, `rsgen reload web api`",
+        "leave it out: name several apps in one command, as in `rsgen reload web api`",
         "`Slice = \"shop.slice\"` in `[apps.service]` for limits of a group",
     ),
     foreign(
         &["deploy"],
-        "leave it out: bring the code to the host as you like, then run `rsgen deploy`",
+        "leave it out: use any tool to copy the code to the host, then run `rsgen deploy`",
         "",
     ),
     foreign(
@@ -237,7 +241,7 @@ pub const FOREIGN: &[Foreign] = &[
     ),
 ];
 
-/// The remedy for a key of PM2's that is no key here.
+/// Returns the remedy for an attribute of PM2's that is not a key of an ecosystem file.
 #[must_use]
 pub(super) fn advice(key: &str) -> Option<String> {
     known_as(key).or_else(|| known_as(&snake_case(key)))
@@ -263,7 +267,7 @@ fn known_as(name: &str) -> Option<String> {
     ))
 }
 
-/// PM2 takes many names in camel case as well.
+/// Converts a name from camel case, which PM2 accepts for many attributes too.
 #[must_use]
 pub fn snake_case(name: &str) -> String {
     let mut snake = String::new();

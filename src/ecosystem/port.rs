@@ -1,4 +1,4 @@
-//! Readers for the keys that depend on whether the program listens: `listen` itself, and what follows from it.
+//! Readers for the keys that depend on whether the program listens: `listen` itself and its consequences.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::tables::read_directives;
 use super::values::{Handover, Listen, Ready, Way};
 use crate::unit::directive::Section;
 
-/// The words of `handover`: that there is nothing to hand over is said by `listen = []`.
+/// The words of `handover`. The type has another one, for no handover, which `listen = []` expresses.
 pub(super) const HANDOVERS: &[&str] = &["bind", "fds"];
 
 pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<Listen>> {
@@ -44,19 +44,20 @@ pub(super) fn read_addresses(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<V
     Some(listen)
 }
 
-/// The fault of an app without `listen`, which is none for those who can find out, see [`super::allow_left_out`].
+/// Adds the fault of an app without `listen`, which commands that can find the address remove, see
+/// [`super::allow_left_out`].
 pub(super) fn missing_addresses(f: &mut Fields<'_, '_>) -> Vec<Listen> {
     if f.peek("listen").is_some() {
         return Vec::new();
     }
     let is_bound = !is_given_its_sockets(f);
     let more = if is_bound {
-        "; `rsgen install` finds it out by itself"
+        "; `rsgen install` can find it"
     } else {
-        ": a program that is given its sockets binds none that could be found"
+        ": a program that gets its sockets from systemd binds none that a rehearsal could find"
     };
     let help = format!(
-        "add `listen = 3000`, the address that all instances share, or `listen = []` if the program listens nowhere{more}"
+        "add `listen = 3000`, the address that all instances share, or `listen = []` if the program does not listen{more}"
     );
     let mut fault = Diagnostic::error(f.place("listen"), "this app has no `listen`").help(help);
     fault.is_of_missing_listen = is_bound;
@@ -64,7 +65,7 @@ pub(super) fn missing_addresses(f: &mut Fields<'_, '_>) -> Vec<Listen> {
     Vec::new()
 }
 
-/// Whether the file says that the program listens nowhere.
+/// Returns whether the file says that the program does not listen.
 pub(super) fn listens_nowhere(f: &Fields<'_, '_>) -> bool {
     match f.peek("listen") {
         Some(listen) => listen.as_array().is_some_and(|list| list.is_empty()),
@@ -72,7 +73,7 @@ pub(super) fn listens_nowhere(f: &Fields<'_, '_>) -> bool {
     }
 }
 
-/// Notes that a key is for programs that listen.
+/// Adds a fault: the key is for programs that listen.
 fn needs_a_port(f: &mut Fields<'_, '_>, key: &'static str, help: &str) {
     f.faults.push(
         Diagnostic::error(
@@ -104,7 +105,7 @@ pub(super) fn read_handover(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ha
     read_word(f, wanted)
 }
 
-/// The default of `ready`, which depends on `handover` and on `listen`.
+/// Returns the default of `ready`, which depends on `handover` and `listen`.
 pub(super) fn usual_ready(f: &mut Fields<'_, '_>) -> Ready {
     if is_given_its_sockets(f) || listens_nowhere(f) {
         Ready::Exec
@@ -126,18 +127,18 @@ pub(super) fn read_ready(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ready
     if listens_nowhere(f) {
         f.faults.push(
             Diagnostic::error(f.place(wanted.key), "`ready = \"listen\"` needs an address, and `listen` is empty")
-                .help("write `ready = \"notify\"` if the program calls sd_notify, `\"message\"` if it calls process.send('ready'), else `\"exec\"`"),
+                .help("write `ready = \"notify\"` if the program calls sd_notify, `\"message\"` if it calls process.send('ready'), otherwise `\"exec\"`"),
         );
     } else if is_given_its_sockets(f) {
         f.faults.push(
             Diagnostic::error(f.place(wanted.key), "`ready = \"listen\"` needs `handover = \"bind\"`")
-                .help("a program that is given its sockets never calls listen; write `ready = \"notify\"` if it calls sd_notify, else `\"exec\"`"),
+                .help("a program that gets its sockets from systemd never calls listen; write `ready = \"notify\"` if it calls sd_notify, otherwise `\"exec\"`"),
         );
     }
     Some(ready)
 }
 
-/// The default of `drain`: without a port no connection has to be finished.
+/// Returns the default of `drain`: without a port there are no connections to finish.
 pub(super) fn usual_drain(f: &mut Fields<'_, '_>) -> Way {
     if listens_nowhere(f) {
         Way::Off
@@ -247,6 +248,6 @@ mod tests {
     #[test]
     fn nobody_writes_that_there_is_no_handover() {
         let (_, faults) = read("listen = 1\nuser = \"www\"\nhandover = \"none\"");
-        assert_eq!(faults, ["`none` is none of `bind`, `fds`"]);
+        assert_eq!(faults, ["`none` is not one of `bind`, `fds`"]);
     }
 }

@@ -1,25 +1,25 @@
-//! Lines and columns of places in a text, for places that come in its order. Pure.
+//! Determines line and column of places in a text, if the places come in their order in the text. Pure.
 //!
-//! Every fault of a file has a place. Counting each from the beginning of the text would take a time that grows with
-//! the square of a file that is full of faults.
+//! Every fault of a file has a place. Counting each from the beginning of the text would take quadratic time for a file
+//! that is full of faults.
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
-    /// From 1.
+    /// The line, from 1.
     pub(super) line: usize,
-    /// From 1, in characters.
+    /// The column, from 1, in characters.
     pub(super) column: usize,
     /// The byte at which the line begins.
     pub(super) line_start: usize,
 }
 
-/// Goes through a text, from place to place.
+/// A position in a text that moves forward from place to place.
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
     position: Position,
-    /// How many bytes were looked at.
+    /// The number of bytes that have been read.
     #[cfg(test)]
     work: usize,
 }
@@ -41,7 +41,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The position of a byte. Only a place before the last one is counted from the beginning.
+    /// Returns the position of a byte. Only a place before the previous one is counted from the beginning.
     pub(super) fn position_of(&mut self, byte: usize) -> Position {
         let byte = self.text.floor_char_boundary(byte);
         if byte < self.at {
@@ -96,7 +96,7 @@ mod tests {
         for text in ["=\n".repeat(1000), "=".repeat(2000)] {
             let mut cursor = Cursor::new(&text);
             for place in 0..text.len() {
-                // A place may have several faults.
+                // Several faults may have the same place.
                 let position = cursor.position_of(place);
                 assert_eq!(cursor.position_of(place), position);
             }

@@ -15,7 +15,7 @@ keys! {
         in Program {
             /// The script or program, relative to `cwd`.
             ///
-            /// Without an interpreter, also the name of a program in `$PATH`.
+            /// Without an interpreter, the name of a program in `$PATH` is also possible.
             script: String = text("\"server.js\"").read_by(filled).required("the script or program that is run")
                 .pm2("`script` is not a shell command; for one, write `script = \"bash\"`, `args = [\"-c\", \"…\"]`")
                 .replaces(&["exec", "cmd", "command"], "script", "");
@@ -46,20 +46,20 @@ keys! {
                 .replaces(&["node_args"], "interpreter_args", "");
         }
         with {
-            /// Whether the file says which interpreter runs the script.
+            /// Whether the file names the interpreter.
             names_interpreter: bool = |f| f.peek("interpreter").is_some();
         }
     }
 }
 
 impl Program {
-    /// The working directory; `None` until it was resolved against the folder of the file.
+    /// Returns the working directory; `None` until it has been resolved relative to the file's folder.
     #[must_use]
     pub fn cwd(&self) -> Option<&str> {
         self.cwd.as_deref()
     }
 
-    /// The whole command line, the program first.
+    /// Returns the whole command line, beginning with the program.
     #[must_use]
     pub fn command_line(&self) -> Vec<String> {
         let mut line = Vec::new();
@@ -91,10 +91,13 @@ fn read_cwd(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
     clean_path(f, wanted.key, given).map(Some)
 }
 
-/// A path that can stand in a unit.
+/// Returns a path if it can be written into a unit.
 pub(super) fn clean_path(f: &mut Fields<'_, '_>, key: &str, path: Found<String>) -> Option<String> {
     if path.value.is_empty() || !escape::fits_path(&path.value) {
-        let fault = format!("`{key}` is `{}`, which no unit can hold", path.value);
+        let fault = format!(
+            "`{key}` is `{}`, which cannot be written into a unit",
+            path.value
+        );
         f.faults.push(Diagnostic::error(path.span, fault).help(
             "rename the path: no control characters, no blank at its ends, no backslash at its end",
         ));

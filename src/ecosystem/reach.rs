@@ -25,8 +25,8 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     faults.extend(redirected_socket(app, probe));
 }
 
-/// Who can have systemd make a socket elsewhere than at this path, if others than root can: systemd makes it as root, in place
-/// of whatever file is there, and follows links in place of folders.
+/// Returns who other than root can make systemd create a socket elsewhere than at this path: systemd creates the socket
+/// as root, replaces whatever file is there, and follows links that stand for folders.
 #[must_use]
 pub fn of_socket(path: &Path, probe: &dyn Probe) -> Option<String> {
     let folder = path.parent()?;

@@ -1,7 +1,7 @@
-//! Takes the keys of one TOML table, typed, and notes everything that is wrong on the way.
+//! Takes typed keys from one TOML table, and notes everything that is wrong with them.
 //!
-//! A wrong value never stops the reading: it leaves a diagnostic and counts as absent, so that one
-//! look at the file finds all its faults. What was not asked for by [`Fields::finish`] is unknown.
+//! A wrong value never stops the reading: it leaves a diagnostic and counts as absent, so that one pass over the file
+//! finds all faults. A key that nobody has taken when [`Fields::finish`] is called is unknown.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,12 +15,13 @@ use super::key::{Absent, Form, Key, Wanted};
 use super::values::{LONGEST, parse_time};
 use crate::unit::Fault;
 
-/// The number of faults of a file that come with a guess at the intended name. A guess compares the name with every known one.
+/// The number of faults in a file for which a similar known name is searched, because each search compares with every
+/// known name.
 pub(super) const MOST_GUESSED: usize = 1000;
 
 pub(super) type Value<'a> = &'a Spanned<DeValue<'a>>;
 
-/// A value and where it stands.
+/// A value, and its place in the text.
 pub(super) struct Found<T> {
     pub(super) value: T,
     pub(super) span: Range<usize>,
@@ -50,13 +51,13 @@ impl<'a, 'd> Fields<'a, 'd> {
         }
     }
 
-    /// The value as it stands.
+    /// Returns the value of a key, untyped.
     pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.asked.push(key);
         self.entries.get(key)
     }
 
-    /// The value of a key as its row says, or what counts in its place.
+    /// Takes the value of a key as its row describes, or its default.
     pub(super) fn take<T>(&mut self, key: &'static str, row: &Key<T>) -> T {
         let is_missing = self.value(key).is_none();
         if let Some(value) = row.kind.read(self, key) {
@@ -79,18 +80,19 @@ impl<'a, 'd> Fields<'a, 'd> {
         }
     }
 
-    /// The value of another key, on which one depends; what is wrong with it is for its own reader.
+    /// Returns the value of another key, which the present key depends on. Faults of that value are left to its own
+    /// reader.
     pub(super) fn peek(&self, key: &str) -> Option<&'a DeValue<'a>> {
         Some(self.entries.get(key)?.get_ref())
     }
 
-    /// The place of a key's value; if there is none, that of the name, or of the whole table.
+    /// Returns the place of a key's value or, if the key is missing, that of `name` or of the whole table.
     pub(super) fn place(&self, key: &str) -> Range<usize> {
         let value = self.entries.get(key).or_else(|| self.entries.get("name"));
         value.map_or(self.span.clone(), Spanned::span)
     }
 
-    /// Notes that the value of a key is not what it should be.
+    /// Adds a fault: the value of a key is of the wrong type.
     fn mismatch(&mut self, wanted: Wanted, value: Value<'a>, what: &str) {
         let Wanted { key, example, .. } = wanted;
         let kind = with_article(value.get_ref().type_str());
@@ -113,12 +115,12 @@ impl<'a, 'd> Fields<'a, 'd> {
         })
     }
 
-    // A NUL byte ends a string for the kernel: nothing after it could ever arrive.
+    // The kernel ends a string at a NUL byte, so what follows it could never reach the program.
     fn clean(&mut self, key: &str, text: &str, span: &Range<usize>) -> Option<()> {
         if text.contains('\0') {
             self.faults.push(
-                Diagnostic::error(span.clone(), format!("`{key}` holds a NUL character"))
-                    .help("remove it: neither arguments nor the environment can carry one"),
+                Diagnostic::error(span.clone(), format!("`{key}` contains a NUL character"))
+                    .help("remove it: neither arguments nor the environment can contain one"),
             );
             return None;
         }
@@ -134,7 +136,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         None
     }
 
-    /// A number within the bounds of the key's form.
+    /// Takes a number within the bounds of the key's form.
     pub(super) fn number(&mut self, wanted: Wanted) -> Option<i64> {
         let value = self.value(wanted.key)?;
         let Some(number) = integer(value) else {
@@ -153,7 +155,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(number)
     }
 
-    /// The result of reading the value at a place; a fault is noted.
+    /// Returns the result of reading the value at a place; a fault is noted.
     pub(super) fn note<T>(&mut self, span: &Range<usize>, read: Result<T, Fault>) -> Option<T> {
         read.map_err(|fault| self.faults.push(Diagnostic::of(span.clone(), fault)))
             .ok()
@@ -182,7 +184,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         self.note(&value.span(), parse_time(text))
     }
 
-    /// A time that is not nothing: systemd takes 0 for "for ever".
+    /// Takes a time other than 0, which systemd takes for no limit.
     pub(super) fn positive_time(&mut self, wanted: Wanted) -> Option<Duration> {
         let key = wanted.key;
         let time = self.time(wanted)?;
@@ -200,7 +202,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(time)
     }
 
-    /// A list of strings, or one string that is split as a shell splits words.
+    /// Takes a list of strings, or one string that is split as a shell splits words.
     pub(super) fn words(&mut self, wanted: Wanted) -> Option<Vec<String>> {
         let key = wanted.key;
         let value = self.value(key)?;
@@ -221,7 +223,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         self.strings(wanted, value)
     }
 
-    /// A list of strings, or one string.
+    /// Takes a list of strings, or one string.
     pub(super) fn list(&mut self, wanted: Wanted) -> Option<Vec<Found<String>>> {
         let value = self.value(wanted.key)?;
         if value.get_ref().is_array() {
@@ -242,7 +244,7 @@ impl<'a, 'd> Fields<'a, 'd> {
             .collect()
     }
 
-    // Numbers are taken as they are written: `args = ["--port", 3000]` has one meaning only.
+    // A number counts as written, since `args = ["--port", 3000]` is unambiguous.
     fn element(&mut self, wanted: Wanted, value: Value<'a>) -> Option<Found<String>> {
         let Some(text) = scalar(value) else {
             self.mismatch(wanted, value, "a string");
@@ -255,7 +257,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         })
     }
 
-    /// A table whose keys are the user's own, in the order of the keys.
+    /// Takes a table whose keys are the user's own, in the order of the keys.
     pub(super) fn map(&mut self, wanted: Wanted) -> BTreeMap<String, (Range<usize>, Value<'a>)> {
         let Some(value) = self.value(wanted.key) else {
             return BTreeMap::new();
@@ -267,7 +269,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         entries_of(table)
     }
 
-    /// The keys with this prefix that nobody has asked for yet.
+    /// Takes all keys with this prefix that have not been taken.
     pub(super) fn prefixed(&mut self, prefix: &str) -> Vec<(&'a str, Value<'a>)> {
         let keys = self
             .entries
@@ -281,14 +283,14 @@ impl<'a, 'd> Fields<'a, 'd> {
         found
     }
 
-    /// The place of each key of such a table.
+    /// Returns the place of each key of such a table.
     pub(super) fn places(&self, key: &str) -> BTreeMap<String, Range<usize>> {
         let table = self.peek(key).and_then(DeValue::as_table);
         let keys = table.into_iter().flat_map(DeTable::keys);
         keys.map(|k| (k.get_ref().to_string(), k.span())).collect()
     }
 
-    /// The keys that were asked for, each once.
+    /// Returns the keys that were asked for, each once.
     fn known(&self) -> Vec<&'a str> {
         let mut known: Vec<&str> = Vec::new();
         for key in &self.asked {
@@ -299,7 +301,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         known
     }
 
-    /// Notes every key that nobody asked for. `advice` knows foreign keys by name.
+    /// Adds a fault for every key that was not taken. `advice` returns the help for a name from elsewhere.
     pub(super) fn finish(self, place: &str, advice: impl Fn(&str) -> Option<String>) {
         for (key, _) in self.entries {
             let name: &str = key.get_ref();
@@ -323,7 +325,7 @@ pub(super) fn integer(value: Value<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// Strings, numbers and booleans as the text they stand for.
+/// Returns strings, numbers and booleans as text, as they are written.
 pub(super) fn scalar(value: Value<'_>) -> Option<String> {
     match value.get_ref() {
         DeValue::String(text) => Some(text.to_string()),
@@ -334,7 +336,7 @@ pub(super) fn scalar(value: Value<'_>) -> Option<String> {
     }
 }
 
-/// The entries of a table whose keys are the user's own.
+/// Returns the entries of a table whose keys are the user's own.
 pub(super) fn entries_of<'a>(
     table: &'a DeTable<'a>,
 ) -> BTreeMap<String, (Range<usize>, Value<'a>)> {

@@ -1,4 +1,4 @@
-//! Readers for the keys of an app that are of no common kind.
+//! Readers for the keys of an app whose kinds are not shared with other keys.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::values::Instances;
 use super::variables;
 use crate::unit::{Fault, name};
 
-/// A name that cannot be one is empty: what follows would speak of an app that nobody meant.
+/// Reads the name. An invalid name becomes an empty one, so that later faults do not mention an app that nobody meant.
 pub(super) fn read_name(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String> {
     let Some(given) = f.string(wanted) else {
         return f.peek(wanted.key).map(|_| String::new());
@@ -22,7 +22,7 @@ pub(super) fn read_name(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String
     Some(good.map_or_else(String::new, |()| given.value))
 }
 
-// As PM2 has it.
+// The file's stem, as in PM2.
 pub(super) fn derived_name(f: &mut Fields<'_, '_>) -> String {
     let script = f.peek("script").and_then(DeValue::as_str);
     let stem = script.and_then(|script| Path::new(script).file_stem()?.to_str());
@@ -37,7 +37,7 @@ pub(super) fn read_instances(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<I
         (Some(number), _) => Instances::from_number(number),
         (None, Some(text)) => text.parse(),
         (None, None) => Err(Fault::new(
-            "`instances` is no number",
+            "`instances` is not a number",
             "write a number, `\"max\"`, or `-1` for one fewer than the CPUs",
         )),
     };
@@ -56,8 +56,8 @@ pub(super) fn read_instance_var(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken
     Some(Some(given.value))
 }
 
-/// So many files can be listed in `env_file`: each costs the commands, and the generator at every boot, a look at each folder
-/// on the path to it.
+/// The largest number of files in `env_file`. For each, the commands and, at every boot, the generator look at each
+/// folder on the way to it.
 const MOST_ENV_FILES: usize = 64;
 
 pub(super) fn read_env_file(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
@@ -72,10 +72,10 @@ pub(super) fn read_env_file(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ve
     }
     let mut files = Vec::new();
     for file in given {
-        // EnvironmentFile= expands wildcards.
+        // EnvironmentFile= would expand wildcards.
         if file.value.contains(['*', '?', '[']) {
             f.faults.push(
-                Diagnostic::error(file.span, "`env_file` holds a wildcard")
+                Diagnostic::error(file.span, "`env_file` contains a wildcard")
                     .help("name each file, in a list"),
             );
         } else if let Some(path) = clean_path(f, wanted.key, file) {
@@ -85,8 +85,8 @@ pub(super) fn read_env_file(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Ve
     Some(files)
 }
 
-// The strict rule of systemd for user and group names, see its USER_NAMES document.
-/// Whether a text can be the name or the number of an account in a unit, see "User/Group Name Syntax" in systemd(1).
+// Returns whether a text can be the name or the number of an account in a unit, by the strict rule of "User/Group Name
+// Syntax" in systemd(1).
 pub(crate) fn is_account(text: &str) -> bool {
     text.len() <= 31
         && text
@@ -101,7 +101,11 @@ pub(super) fn read_account(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Opti
     let text = scalar(value).unwrap_or_default();
     if !is_account(&text) {
         f.faults.push(
-            Diagnostic::error(value.span(), format!("`{text}` is no {key}")).help(format!(
+            Diagnostic::error(
+                value.span(),
+                format!("`{text}` cannot be the name of a {key}"),
+            )
+            .help(format!(
                 "write the name of a {key} of this system, or its number"
             )),
         );
@@ -114,7 +118,7 @@ pub(super) fn read_account(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Opti
 mod tests {
     use crate::ecosystem::parse;
 
-    /// systemd would read every file that matches, also one that somebody else puts there.
+    /// systemd would read every file that matches, even one that somebody else puts there.
     #[test]
     fn an_env_file_is_one_file_and_there_are_64_at_most() {
         let messages = |files: &str| {
@@ -125,7 +129,11 @@ mod tests {
         };
         for wildcard in ["/etc/web/*.env", "/etc/web/?", "/etc/web/[ab]"] {
             let files = format!("[\"/etc/web/a\", {wildcard:?}]");
-            assert_eq!(messages(&files), ["`env_file` holds a wildcard"], "{files}");
+            assert_eq!(
+                messages(&files),
+                ["`env_file` contains a wildcard"],
+                "{files}"
+            );
         }
         assert_eq!(messages("\"/etc/web/a\""), Vec::<String>::new());
         let files = |count| format!("{:?}", vec!["/etc/web/a"; count]);

@@ -1,7 +1,7 @@
-//! Apps in the folder of one release, where a link such as `current` leads to the release that is deployed.
+//! Recognises apps in the folder of one release, where a link such as `current` leads to the deployed release.
 //!
-//! An app that is installed from such a folder stays on that release when the link moves. That may be meant, so it is a
-//! warning.
+//! An app that is installed from such a folder stays on that release when the link moves. That may be intended, so it
+//! is only a warning.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,16 @@ use super::resolve::{Probe, normal};
 /// Usual names of the link to the deployed release.
 const USUAL: &[&str] = &["current", "live", "latest", "active", "stable", "release"];
 
-/// A folder of a release, and the link that stands for the deployed one.
+/// The folder of a release, and the link to the deployed release.
 struct Release {
-    /// The part of a path that is the folder of the release.
+    /// The prefix of a path that is the folder of the release.
     folder: PathBuf,
     link: PathBuf,
-    /// Where the link leads to.
+    /// The target of the link.
     target: PathBuf,
 }
 
-/// Warns of an app that was resolved to the folder of one release.
+/// Warns about an app whose paths are in the folder of one release.
 pub fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let cwd = app.program.cwd().map(Path::new);
     let script = Path::new(&app.program.script).parent();
@@ -62,8 +62,8 @@ pub fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     )));
 }
 
-/// The release that a path lies in: a folder that a link beside it, or beside the folder that it is in, leads to; or a
-/// folder next to the one that a link beside both of them leads to.
+/// Returns the release that a path belongs to. This is a folder that is the target of a link in the folder above it or
+/// one level higher, or a sibling of such a target.
 fn release(place: &Path, probe: &dyn Probe) -> Option<Release> {
     place.ancestors().find_map(|folder| {
         let releases = folder.parent().filter(|dir| is_deep(dir))?;
@@ -85,18 +85,18 @@ fn release(place: &Path, probe: &dyn Probe) -> Option<Release> {
     })
 }
 
-/// Whether a link has a name by which the deployed release is usually known. Any other may lead to anything.
+/// Returns whether a link has one of the usual names. A link with another name may have any purpose.
 fn is_usual(link: &Path) -> bool {
     let name = link.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| USUAL.contains(&name))
 }
 
-/// The links in the root folder are those of the system, such as /bin.
+/// Returns whether a folder is below the root, whose links are the system's own, such as /bin.
 fn is_deep(dir: &Path) -> bool {
     dir.parent().is_some()
 }
 
-/// The links in a folder, and where they lead to.
+/// Returns the links in a folder, with their targets.
 fn links(dir: &Path, probe: &dyn Probe) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     let links = probe.links(dir).into_iter();
     links.map(move |(link, target)| {
@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    /// What is told of an app in a folder of such a host.
+    /// Returns the warnings about an app in a folder of such a host.
     fn told(folder: &str, links: &'static [(&'static str, &'static str)]) -> Vec<String> {
         let text = "[[apps]]\nname = \"web\"\nscript = \"server\"\nlisten = 1\nuser = \"root\"\n";
         let (mut apps, _) = parse("ecosystem.toml", text);

@@ -1,7 +1,7 @@
-//! Makes an app independent of the folder and the shell it was installed from.
+//! Makes an app independent of the folder and the shell that it was installed from.
 //!
-//! Relative paths become absolute against the file's folder, programs are looked for, accounts are
-//! checked. Links stay links: a release that is switched by a link is found anew at each start.
+//! Relative paths become absolute, relative to the file's folder; programs are searched for, and accounts are checked.
+//! Links are kept, so that a release that is chosen by a link is looked up at each start.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -11,22 +11,22 @@ use super::owner::{self, Script};
 use super::search::{self, Search};
 use super::{executable, reach, release, sessions};
 
-/// The inode at a path, see inode(7); of a link, the inode of the link itself.
+/// The inode at a path, see inode(7). For a link it is the inode of the link itself.
 #[derive(Debug, Clone)]
 pub struct FileStatus {
-    /// The number of its owner.
+    /// The user ID of the owner.
     pub owner: u32,
-    /// The number of its group.
+    /// The ID of the group.
     pub group: u32,
     /// The permission bits.
     pub mode: u32,
     /// The target, if the inode is a link.
     pub link: Option<PathBuf>,
-    /// Whether owner, group and mode say all.
+    /// Whether owner, group and mode tell the whole story.
     pub beyond: Beyond,
 }
 
-/// What else decides who may write to an inode.
+/// What else determines who may write to an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Beyond {
     /// Nothing.
@@ -34,12 +34,12 @@ pub enum Beyond {
     Nothing,
     /// An access control list, see acl(5). The bits of the group then limit every entry of the list.
     Acl,
-    /// Whoever answers for the file system: it is one in user space, or not even root gets an answer from it.
+    /// The server of the file system: the file system is in user space, or not even root can look the inode up.
     Server,
 }
 
 impl FileStatus {
-    /// An inode whose owner and mode only the server of its file system knows.
+    /// Returns an inode whose owner and mode only the server of its file system knows.
     #[must_use]
     pub const fn of_a_server() -> Self {
         Self {
@@ -52,77 +52,79 @@ impl FileStatus {
     }
 }
 
-/// The number of an account.
+/// The ID of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Account {
-    /// A user's number.
+    /// A user ID.
     User(u32),
-    /// A group's number.
+    /// A group ID.
     Group(u32),
 }
 
-/// The numbers that a program has.
+/// The IDs that a program runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
-    /// The number of the user.
+    /// The user ID.
     pub user: u32,
-    /// The numbers of all groups.
+    /// The IDs of all groups.
     pub groups: Vec<u32>,
 }
 
-/// The facts about a host that resolving an app needs; tests have a fake.
+/// The facts about a host that are needed to resolve an app. Tests have a fake.
 pub trait Probe {
-    /// Whether a file is there.
+    /// Returns whether a file exists.
     fn is_file(&self, path: &Path) -> bool;
-    /// Whether a folder is there.
+    /// Returns whether a folder exists.
     fn is_dir(&self, path: &Path) -> bool;
-    /// Whether a file may be executed by anybody; a host that is being put together does not tell.
+    /// Returns whether anybody may execute a file; always true for a host that is being put together.
     fn has_run_bit(&self, _path: &Path) -> bool {
         true
     }
-    /// Whether a file begins with `#!`, see execve(2).
+    /// Returns whether a file begins with `#!`, see execve(2).
     fn names_interpreter(&self, _path: &Path) -> bool {
         true
     }
-    /// The names in a folder.
+    /// Returns the names in a folder.
     fn names(&self, dir: &Path) -> Vec<String>;
-    /// The symbolic links in a folder, with the texts that they hold.
+    /// Returns the symbolic links in a folder, with their targets as they are written.
     fn links(&self, _dir: &Path) -> Vec<(PathBuf, PathBuf)> {
         Vec::new()
     }
-    /// The caller's `$PATH`.
+    /// Returns the caller's `$PATH`.
     fn search_path(&self) -> Vec<PathBuf>;
-    /// Whether there is such a user, by name or number.
+    /// Returns whether a user exists, by name or ID.
     fn has_user(&self, user: &str) -> bool;
-    /// Whether there is such a group, by name or number.
+    /// Returns whether a group exists, by name or ID.
     fn has_group(&self, group: &str) -> bool;
-    /// Whether the apps are the system's: root reads their files and starts their programs.
+    /// Returns whether the apps belong to the system manager, so that root reads their files and starts their programs.
     fn is_system(&self) -> bool;
-    /// The inode at a path; `None` also for a host that is being put together, of which nothing is known.
+    /// Returns the inode at a path; `None` also for a host that is being put together, where nothing is known.
     fn status(&self, path: &Path) -> Option<FileStatus>;
-    /// Whether the owners of files are those that they will have where the app runs.
+    /// Returns whether the files already have the owners that they will have where the app runs.
     fn has_owners(&self) -> bool {
         true
     }
-    /// The name of a user, or the number where systemd takes no such name; `None` for one that does not exist.
+    /// Returns the name of a user, or the ID if systemd does not accept the name; `None` for a user that does not
+    /// exist.
     fn user(&self, number: u32) -> Option<String>;
-    /// Whether only this user is in a group, see "user private groups" in useradd(8).
+    /// Returns whether a group has only this user, see "user private groups" in useradd(8).
     fn is_own_group(&self, _user: Account, _group: u32) -> bool {
         false
     }
-    /// The user that the installed app of this name runs as, if there is one.
+    /// Returns the user that the installed app of this name runs as, if there is one.
     fn installed_user(&self, _app: &str) -> Option<String> {
         None
     }
-    /// The home of a user, by name or number; of the caller, or of the user who has called sudo(8), if there is none.
+    /// Returns the home of a user, by name or ID. Without a user it is the home of the caller, or of whoever called
+    /// sudo(8).
     fn home(&self, _user: Option<&str>) -> Option<PathBuf> {
         None
     }
-    /// The text of a file, if it is a regular one.
+    /// Returns the text of a regular file.
     fn text(&self, _path: &Path) -> Option<String> {
         None
     }
-    /// The first line of a file, as far as execve(2) reads it.
+    /// Returns the first line of a file, up to the length that execve(2) reads.
     fn first_line(&self, _path: &Path) -> Option<String> {
         None
     }
@@ -132,13 +134,13 @@ pub trait Probe {
     }
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
-    /// The numbers of a program of this user, and of this group if it is not the user's own.
+    /// Returns the IDs of a program that runs as this user, and as this group if it is not the user's own.
     fn ids(&self, _user: &str, _group: Option<&str>) -> Option<Ids> {
         None
     }
 }
 
-/// Resolves an app of a file in `folder`; what cannot be resolved is added to `faults`.
+/// Resolves an app of a file in `folder`. What cannot be resolved is added to `faults`.
 pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let cwd = normal(&folder.join(app.program.cwd.as_deref().unwrap_or("")));
     if !probe.is_dir(&cwd) {
@@ -161,7 +163,7 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
         let path = normal(&cwd.join(&*watched));
         *watched = show(&path);
         if !probe.is_file(&path) && !probe.is_dir(&path) {
-            let fault = format!("`watch` names `{watched}`, which is not there");
+            let fault = format!("`watch` names `{watched}`, which does not exist");
             let help = "create it, or write its path from `cwd`";
             faults.push(Diagnostic::warning(app.watched.watch_span.clone(), fault).help(help));
         }
@@ -230,7 +232,7 @@ fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Without `.` and `..`, which systemd refuses, and without following links.
+/// Removes `.` and `..`, which systemd refuses, without following links.
 pub(super) fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -245,7 +247,7 @@ pub(super) fn normal(path: &Path) -> PathBuf {
     out
 }
 
-// Ecosystem files are UTF-8 and `folder` was checked to be: nothing is lost here.
+// Lossy conversion loses nothing here: ecosystem files are UTF-8, and `folder` has been checked.
 pub(super) fn show(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

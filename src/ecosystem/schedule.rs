@@ -1,4 +1,4 @@
-//! The keys for set times, at which a job is started, or an app that lasts is reloaded.
+//! The keys for calendar times, at which a job is started or a long-running app is reloaded.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -27,14 +27,14 @@ keys! {
 
             /// The longest time of a run of a job, not 0.
             ///
-            /// After this time the run is stopped as by `rsgen stop`, and has failed.
+            /// After this time the run is stopped as `rsgen stop` would do, and has failed.
             run_timeout: Option<Duration> = of(Form::Time, "\"1h\"", read_run_timeout).or_none();
 
             /// When the app is reloaded by itself: a time as systemd writes it, `"daily"` or `"Sun 04:00"`, one as
             /// cron writes it, `"0 4 * * *"`, or a list of both.
             ///
-            /// The reload is the same as by `systemctl reload`: instance by instance, with the units as they are. An
-            /// app that is stopped stays so. See [a schedule](ecosystem.md#schedule).
+            /// The reload is the same as that of `systemctl reload`: instance by instance, with the units as they are.
+            /// A stopped app stays stopped. See [a schedule](ecosystem.md#schedule).
             reload_schedule: Vec<String> = of(Form::Texts, "\"04:00\"", read_times).or_none()
                 .replaces(&["cron_restart", "cron"], "reload_schedule = \"0 4 * * *\"", "instance by instance, losing no request; `schedule` for a program that ends by itself");
         }
@@ -48,10 +48,10 @@ keys! {
 
 /// The key that makes an app a job.
 const JOB: &str = "schedule";
-/// The key of apps that last.
+/// The key that reloads a long-running app.
 const RELOAD: &str = "reload_schedule";
 
-/// Keys that are about starting again, readiness and reloads.
+/// Keys about restarts, readiness and reloads, which do not apply to a job.
 const OF_LASTING_APPS: &[&str] = &[
     RELOAD,
     "ready",
@@ -73,12 +73,12 @@ const OF_LASTING_APPS: &[&str] = &[
     "watch_delay",
 ];
 
-/// Whether the file makes the app a job.
+/// Returns whether the file makes the app a job.
 pub(super) fn is_job(f: &Fields<'_, '_>) -> bool {
     f.peek(JOB).is_some()
 }
 
-/// The place of the times of the schedule.
+/// Returns the place of the schedule's times in the text.
 pub(super) fn schedule_place(f: &mut Fields<'_, '_>) -> Range<usize> {
     f.place(if is_job(f) { JOB } else { RELOAD })
 }
@@ -101,9 +101,9 @@ fn read_schedule(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> 
         f.faults.push(
             Diagnostic::error(
                 f.place(key),
-                format!("`{key}` is for an app that lasts, and `schedule` makes this one a job"),
+                format!("`{key}` is for a long-running app, and `schedule` makes this one a job"),
             )
-            .help("leave it out: a job is started at its times only, and has neither READY nor reloads"),
+            .help("leave it out: a job is started only at its times, and has neither READY nor reloads"),
         );
     }
     read_times(f, wanted)
@@ -115,7 +115,7 @@ fn read_run_timeout(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Dura
         f.faults.push(
             Diagnostic::error(
                 f.place(wanted.key),
-                "`run_timeout` is for a job, and this app lasts",
+                "`run_timeout` is for a job, and this app is a long-running one",
             )
             .help("add `schedule`, or leave it out"),
         );
@@ -123,10 +123,10 @@ fn read_run_timeout(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Dura
     Some(Some(time))
 }
 
-/// More times than anybody writes.
+/// The largest number of times, more than anybody needs.
 const MOST_TIMES: usize = 64;
 
-/// Reads times of a calendar, each as `OnCalendar=` takes it.
+/// Reads calendar times, each as `OnCalendar=` accepts it.
 fn read_times(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
     let mut times = Vec::new();
     let given = f.list(wanted)?;
@@ -153,7 +153,7 @@ fn read_times(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
     Some(times)
 }
 
-/// `[apps.timer]`.
+/// Reads `[apps.timer]`.
 fn read_timer(f: &mut Fields<'_, '_>, wanted: Wanted) -> Directives {
     let directives = read_directives(f, wanted, Section::Timer);
     let has_schedule = [JOB, RELOAD].iter().any(|key| f.peek(key).is_some());
@@ -207,18 +207,18 @@ mod tests {
             ("listen = 3000", "`schedule` is for a program that ends"),
             (
                 "reload_schedule = \"daily\"",
-                "`reload_schedule` is for an app that lasts",
+                "`reload_schedule` is for a long-running app",
             ),
-            ("ready = \"exec\"", "`ready` is for an app that lasts"),
+            ("ready = \"exec\"", "`ready` is for a long-running app"),
             (
                 "max_restarts = 3",
-                "`max_restarts` is for an app that lasts",
+                "`max_restarts` is for a long-running app",
             ),
             (
                 "autorestart = true",
-                "`autorestart` is for an app that lasts",
+                "`autorestart` is for a long-running app",
             ),
-            ("settle = 0", "`settle` is for an app that lasts"),
+            ("settle = 0", "`settle` is for a long-running app"),
             (
                 "handover = \"fds\"",
                 "`handover` is for a program that listens",

@@ -1,7 +1,8 @@
-//! Where the programs are that an ecosystem file names, as the user who installs the app sees them.
+//! Finds the programs that an ecosystem file names, as the user who installs the app would.
 //!
-//! The path is written into the installed file, and its folder goes first in the app's `PATH`: programs that start others, such
-//! as `npm start`, find the same interpreter. Nothing is run for this, and neither a reload nor a boot looks again.
+//! The path is written into the installed file, and its folder goes first in the app's `PATH`, so that programs that
+//! start others, such as `npm start`, find the same interpreter. The search executes nothing, and neither a reload nor
+//! a boot repeats it.
 
 use std::path::{Path, PathBuf};
 
@@ -22,18 +23,18 @@ const SYSTEM_PATH: &[&str] = &[
     "/bin",
 ];
 
-/// Folders whose entries are gone after a while: fnm makes links to a version for each shell.
+/// Folders whose entries do not last: fnm makes links to a version for each shell.
 const PASSING: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 
-/// What a search for a program looks at.
+/// The places that a search for a program looks at.
 pub(super) struct Search<'a> {
     pub(super) probe: &'a dyn Probe,
     /// The working directory of the app.
     pub(super) cwd: &'a Path,
-    /// The home of the app's user, and that of the caller, in which version managers may keep programs.
+    /// The home of the app's user, and that of the caller. Version managers may keep programs there.
     home: Option<PathBuf>,
     callers_home: Option<PathBuf>,
-    /// `PATH` of the app's own variables.
+    /// The `PATH` in the app's own variables.
     own: Option<Vec<PathBuf>>,
 }
 
@@ -54,8 +55,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A program by name: the bare name where systemd finds it by itself, so that an upgrade that moves it is followed; else
-    /// its absolute path.
+    /// Finds a program by name. Returns the bare name if systemd finds the program itself, so that an upgrade may move
+    /// it, otherwise the absolute path.
     pub(super) fn find(&self, name: &str) -> Option<String> {
         let has =
             |folder: &&PathBuf| folder.is_absolute() && self.probe.is_file(&folder.join(name));
@@ -69,7 +70,7 @@ impl<'a> Search<'a> {
         }
         let search = self.own.clone().unwrap_or_else(|| self.probe.search_path());
         let system: Vec<PathBuf> = SYSTEM_PATH.iter().map(PathBuf::from).collect();
-        // The caller's own choice first: nvm and its kin put theirs before the system's.
+        // The caller's `PATH` comes first, because nvm and similar tools put their folders before the system's.
         match search.iter().chain(&system).find(has) {
             Some(folder) if system.contains(folder) => Some(name.to_owned()),
             Some(folder) => Some(show(&self.lasting(folder).join(name))),
@@ -81,13 +82,14 @@ impl<'a> Search<'a> {
         self.home.as_deref().into_iter().collect()
     }
 
-    /// The caller's own programs are for want of others: the app's user may not be able to run them.
+    /// Returns the homes to search. The caller's is the last resort, since the app's user may not be able to run
+    /// programs there.
     fn all_homes(&self) -> Vec<&Path> {
         let callers = self.callers_home.as_deref();
         self.homes().into_iter().chain(callers).collect()
     }
 
-    /// The folder, or the one that it is a link to if it will not last.
+    /// Returns the folder or, if it will not last, the folder that it links to.
     fn lasting(&self, folder: &Path) -> PathBuf {
         let is_passing = PASSING.iter().any(|passing| folder.starts_with(passing))
             || folder.iter().any(|part| part == "fnm_multishells");
@@ -97,7 +99,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Finds the interpreter of an app; one that is not there is a fault.
+/// Finds the interpreter of an app. A missing interpreter is a fault.
 pub(super) fn resolve_interpreter(
     app: &mut App,
     search: &Search<'_>,
@@ -129,7 +131,7 @@ pub(super) fn resolve_interpreter(
     }
 }
 
-/// Puts the folder of a program that systemd does not find by itself first in `PATH`.
+/// Puts the folder of a program that systemd would not find first in `PATH`.
 pub(super) fn extend_path(
     app: &mut App,
     script: Script,
@@ -157,7 +159,7 @@ pub(super) fn extend_path(
     app.first_in_path = Some(show(&program));
 }
 
-/// The program that `#!/usr/bin/env NAME` runs a script by.
+/// Finds the program that a first line `#!/usr/bin/env NAME` runs a script with.
 fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Option<String> {
     let script = &app.program.script;
     let line = search.probe.first_line(Path::new(script))?;
@@ -168,9 +170,10 @@ fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -
     let found = search.find(name);
     if found.is_none() {
         let fault = format!("`{script}` is run by `{name}`, which is not there");
-        faults.push(Diagnostic::error(app.script_span.clone(), fault).help(
-            "install it, or name the folder that it is in: `env = { PATH = \"…:/usr/bin\" }`",
-        ));
+        faults.push(
+            Diagnostic::error(app.script_span.clone(), fault)
+                .help("install it, or name its folder: `env = { PATH = \"…:/usr/bin\" }`"),
+        );
     }
     found
 }

@@ -25,8 +25,11 @@ pub(super) fn check_variable(
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !good {
         f.faults.push(
-            Diagnostic::error(span.clone(), format!("`{name}` is no name of a variable"))
-                .help("use letters, digits and `_`, and begin with a letter"),
+            Diagnostic::error(
+                span.clone(),
+                format!("`{name}` cannot be the name of a variable"),
+            )
+            .help("use letters, digits and `_`, and begin with a letter"),
         );
         return None;
     }
@@ -46,23 +49,28 @@ pub(super) fn read_variables(
     for (key, (span, value)) in entries {
         let Some(text) = scalar(value) else {
             f.faults.push(
-                Diagnostic::error(value.span(), format!("`{key}` is no single value"))
+                Diagnostic::error(value.span(), format!("`{key}` is not a single value"))
                     .help("write a string, a number, true or false"),
             );
             continue;
         };
         if count::is_mistaken(&text) {
-            // A warning: a program may want such a text as it is.
+            // Only a warning, since a program may want such a text as it is.
             let fault = format!("`{key}` is passed as `{text}`, without a calculation");
             f.faults
                 .push(Diagnostic::warning(value.span(), fault).help(
-                    "for a number of its own for each instance, write it as in `{3100 + i}`",
+                    "to give each instance a number of its own, write it as in `{3100 + i}`",
                 ));
         }
         if !escape::fits_environment(&text) {
             f.faults.push(
-                Diagnostic::error(value.span(), format!("`{key}` holds a control character"))
-                    .help("systemd passes only tabs and newlines on; put the value into a file"),
+                Diagnostic::error(
+                    value.span(),
+                    format!("`{key}` contains a control character"),
+                )
+                .help(
+                    "of these systemd passes on only tabs and newlines; put the value into a file",
+                ),
             );
         } else if check_variable(f, &key, &span).is_some() {
             warn_of_secret(f, &key, &span);
@@ -128,7 +136,7 @@ pub(super) fn read_directives(
     directives
 }
 
-/// The warnings about the variables that `Environment=` sets.
+/// Returns the warnings about variables that `Environment=` sets.
 fn of_assignments(text: &str, span: &Range<usize>) -> Vec<Diagnostic> {
     let words = unit::words(text);
     let assignments = words.iter().filter_map(|word| word.split_once('='));
@@ -151,7 +159,7 @@ fn directive_values(f: &mut Fields<'_, '_>, name: &str, value: Value<'_>) -> Vec
     for element in elements {
         let Some(text) = one(element) else {
             f.faults.push(
-                Diagnostic::error(element.span(), format!("`{name}` is no single value"))
+                Diagnostic::error(element.span(), format!("`{name}` is not a single value"))
                     .help("write a string, a number, true or false, or a list of them"),
             );
             continue;

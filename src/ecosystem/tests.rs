@@ -1,4 +1,4 @@
-//! What a file comes to, and what is said of its faults.
+//! What becomes of a file, and what its faults say.
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
@@ -10,7 +10,7 @@ fn faults(text: &str) -> Vec<Diagnostic> {
     parse("eco.toml", text).1.diagnostics
 }
 
-/// The faults of an app with these keys: `message; help`.
+/// Returns the faults of an app with these keys: `message; help`.
 fn told(keys: &str) -> Vec<String> {
     said(&format!(
         "[[apps]]\nscript = \"x\"\nlisten = 1\nuser = \"root\"\n{keys}\n"
@@ -104,13 +104,13 @@ fn a_value_of_the_wrong_kind_is_told_with_its_kind_and_an_example() {
 fn what_no_program_and_no_unit_can_hold_is_refused() {
     for key in ["cwd", "args", "interpreter"] {
         let told = told(&format!("{key} = \"/a\\u0000b\""));
-        let start = format!("`{key}` holds a NUL character; ");
+        let start = format!("`{key}` contains a NUL character; ");
         assert!(told.len() == 1 && told[0].starts_with(&start), "{told:?}");
     }
     for path in ["", "/srv/web ", "/srv/web\\\\"] {
         let told = told(&format!("cwd = \"{path}\""));
         assert!(
-            told.len() == 1 && told[0].contains("which no unit can hold"),
+            told.len() == 1 && told[0].contains("which cannot be written into a unit"),
             "{path}: {told:?}"
         );
     }
@@ -154,7 +154,7 @@ fn a_key_before_the_first_app_is_sent_to_an_app_if_it_is_one_of_an_app() {
     }
 }
 
-/// A guess compares a name with every known one, and a file may be nothing but faults.
+/// A guess compares a name with every known one, and a file may consist of nothing but faults.
 #[test]
 fn the_first_thousand_unknown_names_come_with_a_guess() {
     let lines = |start: &str| -> String {
@@ -183,7 +183,7 @@ fn two_apps_of_a_file_share_neither_a_name_nor_an_address() {
         ["`b` listens on `1`, and so does `a`; give one of them another address in `listen`"]
     );
     assert_eq!(both(app("\"a\"", 1), app("\"b\"", 2)), Vec::<String>::new());
-    // Apps whose names are wrong have no name in common.
+    // Invalid names are not duplicates of each other.
     let faults = both(app("\"a b\"", 1), app("\"c d\"", 2));
     let is_of_name = |fault: &String| fault.contains("cannot be the name of a unit");
     assert!(
@@ -236,11 +236,11 @@ fn an_address_is_answered_with_what_is_wrong_with_it() {
             "localhost:3000",
             "`localhost:3000` is a name, not an address; write `127.0.0.1:3000` or `[::1]:3000`",
         ),
-        ("web", "`web` is no address; write `3000`, "),
-        ("udp:", "`udp:` is no address; write `3000`, "),
+        ("web", "`web` is not an address; write `3000`, "),
+        ("udp:", "`udp:` is not an address; write `3000`, "),
         (
             "10.0.0.1:http",
-            "`10.0.0.1:http` is no address; write `3000`, ",
+            "`10.0.0.1:http` is not an address; write `3000`, ",
         ),
         (
             "1:70000",
@@ -274,7 +274,7 @@ fn a_time_goes_up_to_thirty_days() {
     assert_eq!(told, ["`2592001s` is too long; write at most 30 days"]);
 }
 
-/// A program that is given its sockets never calls listen(2).
+/// A program that gets its sockets from systemd never calls listen(2).
 #[test]
 fn an_app_that_is_given_its_sockets_is_ready_when_it_runs() {
     let ready = |keys: &str| app(&format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{keys}")).ready;

@@ -1,6 +1,6 @@
-//! The small values of an ecosystem file, each read from the text that people write.
+//! The small values of an ecosystem file, each parsed from the text that people write.
 //!
-//! Every type here says in its error what it accepts. Pure: no file is looked at.
+//! The error of every type says what the type accepts. Pure: no file is looked at.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ impl Written for Instances {
     }
 }
 
-/// A span of time, as systemd.time(7) writes it or as PM2's bare number of milliseconds.
+/// Parses a time span, as systemd.time(7) writes it or as PM2's bare number of milliseconds.
 ///
 /// # Errors
 /// Says what is accepted.
 pub fn parse_time(text: &str) -> Result<Duration, Fault> {
     let wrong = || {
         Fault::new(
-            format!("`{text}` is no time"),
+            format!("`{text}` is not a time"),
             "write it as systemd does (`1600ms`, `5s`, `2min`) or as a bare number of milliseconds",
         )
     };
@@ -50,17 +50,17 @@ pub fn parse_time(text: &str) -> Result<Duration, Fault> {
     }
 }
 
-/// Beyond this systemd's own arithmetic is of no use to anybody.
+/// The longest time. Beyond this, a mistake is more likely than an intention.
 pub const LONGEST: Duration = Duration::from_hours(720);
 
 words! {
     /// The sandbox around the program.
     Sandbox {
-        /// Restrictions that no ordinary server notices, for an app that does not run as root.
+        /// Restrictions that an ordinary server does not notice, for an app that does not run as root.
         Default = "default",
-        /// Much more, whoever it runs as.
+        /// Many more restrictions, whichever user the program runs as.
         Strict = "strict",
-        /// None but that of the user's own directives.
+        /// None except those of the user's own directives.
         Off = "off",
     }
 }

@@ -1,5 +1,5 @@
-//! Variables that mean something to more than the program: to systemd, to the loader of every process
-//! of a unit, to whoever asks for the bus.
+//! Variables that have a meaning to others than the program: to systemd, to the loader of every process of a unit, to
+//! clients of the bus.
 
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ const PROTOCOL: &[&str] = &[
     "WATCHDOG_USEC",
 ];
 
-/// Not all that begins with `LD_`: others name their variables so as well.
+/// A list rather than the prefix `LD_`, since other programs have variables that begin so too.
 const LOADER: &[&str] = &[
     "BASH_ENV",
     "GCONV_PATH",
@@ -58,12 +58,13 @@ fn reader(name: &str) -> Option<Reader> {
     }
 }
 
-/// The warning about a variable that the unit sets. This is no error, because existing files that set it have worked.
+/// Returns the warning about a variable that the unit sets. It is not an error, because existing files that set such a
+/// variable have worked.
 pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
     let (message, help) = match reader(name)? {
         Reader::Protocol => (
             format!("`{name}` takes the place of a variable that systemd sets"),
-            "give it another name: the commands of the unit go by what systemd says there",
+            "give it another name: the commands of the unit rely on systemd's value",
         ),
         Reader::Sockets => (
             format!("`{name}` does not reach the program"),
@@ -71,17 +72,19 @@ pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
         ),
         Reader::Loader => (
             format!("`{name}` decides which code every process of the unit loads"),
-            "name only what root alone may write, folders above it included; or set it in a script that starts the program",
+            "name only files that root alone may write to, including the folders above them; or set it in a script \
+             that starts the program",
         ),
         Reader::Bus => (
-            format!("`{name}` decides which bus every process of the unit asks"),
+            format!("`{name}` decides which bus every process of the unit connects to"),
             "set it in a script that starts the program",
         ),
     };
     Some(Diagnostic::warning(span.clone(), message).help(help))
 }
 
-/// Why the number of an instance cannot be told by a variable: no file that does so has ever worked.
+/// Returns why a variable cannot hold the number of an instance. This may be an error, since no file that does so has
+/// ever worked.
 pub(super) fn refusal(name: &str) -> Option<Fault> {
     let why = match reader(name)? {
         Reader::Protocol | Reader::Sockets => "systemd's",

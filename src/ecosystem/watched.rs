@@ -7,32 +7,32 @@ use super::key::{Form, Wanted, keys, of, time};
 use super::program::clean_path;
 use super::read::Fields;
 
-/// The names that PM2 ignores as well: those that begin with a dot, and `node_modules`.
+/// The names that PM2 ignores by default too: those that begin with a dot, and `node_modules`.
 fn usual() -> Vec<String> {
     [".*", "node_modules"].map(str::to_owned).to_vec()
 }
 
 keys! {
-    /// Reloading when files change.
+    /// Reloads when files change.
     pub struct Watched {
         in Reload {
-            /// Whether a change of a file below `cwd` reloads the app; or the files and folders, relative to `cwd`, of which
-            /// a change does.
+            /// Whether the app is reloaded when a file below `cwd` changes; or the files and folders, relative to
+            /// `cwd`, whose changes reload the app.
             ///
-            /// For development: a deployment reloads once all files are there. See [watching
+            /// For development: a deployment reloads once all its files are in place. See [watching
             /// files](reload.md#watching-files).
             watch: Vec<String> = of(Form::Watch, "true", read_watch).or_as("false", |_| Vec::new())
                 .pm2("a reload, not a restart");
 
             /// Names and paths that `watch` ignores, with `*`, `**` and `?`.
             ///
-            /// A pattern without a slash stands for a name at any depth, one with a slash for a path from the watched
-            /// folder. What is below an ignored folder is ignored as well.
+            /// A pattern without a slash matches names at any depth, one with a slash a path relative to the watched
+            /// folder. Everything below an ignored folder is ignored too.
             ignore_watch: Vec<String> = of(Form::Texts, "[\"logs\", \"*.db\"]", read_ignored)
                 .or_as("`[\".*\", \"node_modules\"]`", |_| usual())
-                .pm2("a pattern without a slash is a name at any depth");
+                .pm2("a pattern without a slash matches names at any depth");
 
-            /// How long nothing may change before `watch` reloads the app.
+            /// How long nothing must change before `watch` reloads the app.
             watch_delay: Duration = time().or(|| Duration::from_millis(200)).pm2("");
         }
         with {

@@ -1,4 +1,4 @@
-//! The way to a file, folder by folder: who may change what is found at its end, and who gets there.
+//! The way to a file, folder by folder: who may change what is at its end, and who can reach it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -9,16 +9,16 @@ use super::resolve::{Account, Beyond, FileStatus, Ids, Probe};
 /// The kernel's own limit, see `path_resolution(7)`.
 const MOST_LINKS: u32 = 40;
 
-/// Looks up what there is at a path, a link for itself.
+/// Looks up the inode at a path, without following a link at its end.
 pub(super) type Look<'a> = &'a dyn Fn(&Path) -> Option<FileStatus>;
 
-/// The places on the way to a path, links followed, as far as they are there.
+/// The places on the way to a path, with links followed, as far as they exist.
 struct Way<'a> {
     look: Look<'a>,
     left: VecDeque<OsString>,
     at: PathBuf,
     links: u32,
-    /// Whether a place is not there, or links lead round in a circle.
+    /// Whether a place is missing, or links form a circle.
     is_cut: bool,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Follows a link; whether there were not too many.
+    /// Follows a link. Returns false after too many links.
     fn follow(&mut self, target: &Path) -> bool {
         self.links += 1;
         if target.is_absolute() {
@@ -47,7 +47,7 @@ impl<'a> Way<'a> {
 }
 
 impl Way<'_> {
-    /// The next place, a link for itself.
+    /// Returns the next place. A link is a place of its own.
     fn step(&mut self) -> Option<(PathBuf, FileStatus)> {
         while !self.is_cut {
             let part = self.left.pop_front()?;
@@ -121,13 +121,14 @@ impl Spot {
 }
 
 impl FileStatus {
-    /// The account that may change the inode, if it is not root alone. A sticky bit does not prevent a new file.
+    /// Returns the account that may change the inode, unless only root may. A sticky bit does not prevent the creation
+    /// of a new file.
     pub(super) fn writer(&self) -> Option<Writer> {
         self.writer_beside(0, &|_| false)
     }
 
-    /// The account that may change the inode, if it is neither root nor this user. `is_own` is whether the user is alone in a
-    /// group.
+    /// Returns the account that may change the inode, unless only root and this user may. `is_own` returns whether a
+    /// group has no member but this user.
     fn writer_beside(&self, user: u32, is_own: &dyn Fn(u32) -> bool) -> Option<Writer> {
         if self.beyond == Beyond::Server {
             Some(Writer::Server)
@@ -144,7 +145,7 @@ impl FileStatus {
         }
     }
 
-    /// Whether a permission bit, as it is for others, is given to a process with these numbers.
+    /// Returns whether a process with these IDs has a permission, given as the bit for others.
     fn gives(&self, bit: u32, ids: &Ids) -> bool {
         let shift = if ids.user == self.owner {
             6
@@ -157,8 +158,8 @@ impl FileStatus {
     }
 }
 
-/// The first place on the way to a path that others than root may write to. Where nothing is yet, the folder above it
-/// decides.
+/// Returns the first place on the way to a path that others than root may write to. If the path does not exist yet, the
+/// folder above decides.
 pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     Way::to(path, look).find_map(|(path, status)| {
         let by = status.writer()?;
@@ -166,8 +167,8 @@ pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     })
 }
 
-/// The first place on the way to a folder from which others than root decide which folder that is. Who may write to the folder
-/// itself does not count.
+/// Returns the first place on the way to a folder where others than root decide which folder the way leads to. Who may
+/// write to the folder itself does not matter.
 pub(super) fn weak_way(folder: &Path, look: Look<'_>) -> Option<Spot> {
     let mut way = Way::to(folder, look);
     let mut places: Vec<_> = way.by_ref().collect();
@@ -180,14 +181,14 @@ pub(super) fn weak_way(folder: &Path, look: Look<'_>) -> Option<Spot> {
     })
 }
 
-/// The inode at the end of a path, links followed, and its place without links.
+/// Returns the inode at the end of a path, with links followed, and its path without links.
 pub(super) fn end(path: &Path, look: Look<'_>) -> Option<(PathBuf, FileStatus)> {
     let mut way = Way::to(path, look);
     let last = way.by_ref().last();
     last.filter(|_| !way.is_cut)
 }
 
-/// The first place from which somebody else than root and this user decides what is found at the end of a path.
+/// Returns the first place where somebody other than root and this user decides what is at the end of a path.
 pub(super) fn spot_of_others(
     path: &Path,
     user: u32,
@@ -203,9 +204,10 @@ pub(super) fn spot_of_others(
         .enumerate()
         .find_map(|(at, (path, status))| {
             let by = match status.writer_beside(user, is_own)? {
-                // Nobody writes to a link, and in a folder with the sticky bit only its owner can replace it.
+                // A link itself is never written to, and in a folder with the sticky bit only its owner can replace it.
                 Writer::Group(_) | Writer::Everybody if status.link.is_some() => None,
-                // What the folder has on the way is root's or the user's, so nobody else can replace it there either.
+                // The next place on the way belongs to root or the user, so with the sticky bit nobody else can replace
+                // it.
                 Writer::Group(_) | Writer::Everybody if at < last && status.mode & STICKY != 0 => {
                     None
                 }
@@ -215,12 +217,13 @@ pub(super) fn spot_of_others(
         })
 }
 
-/// Whether a file can be read with these numbers; `None` when it is not there, or when more than its bits decides.
+/// Returns whether a process with these IDs can read a file; `None` if the file does not exist, or if more than its
+/// mode decides.
 pub(super) fn is_readable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
     gives(path, 4, ids, look)
 }
 
-/// The same as [`is_readable`] for executing.
+/// Does the same as [`is_readable`] for executing.
 pub(super) fn is_executable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
     gives(path, 1, ids, look)
 }

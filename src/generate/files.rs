@@ -1,4 +1,4 @@
-//! Files of units: which of them rsgen has written, and changing all of them or none.
+//! The files of units: recognises those that rsgen has written, and makes changes either completely or not at all.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,22 +15,22 @@ use crate::unit::name::Units;
 /// The beginning of every unit that rsgen writes.
 const MARK: &str = "# Written by rsgen for ";
 
-/// The longest file that is read, far more than an app or a unit needs.
+/// The longest file that is read, in bytes, far more than an app or a unit needs.
 const LONGEST: u64 = 4 << 20;
 
-/// The text of an ecosystem file or of a unit. Links are followed, but only a regular file is read: a command that looks at
-/// all apps must not wait for a FIFO, or read a device.
+/// Reads an ecosystem file or a unit. Links are followed, but only a regular file is read: a command that looks at all
+/// apps must not wait for a FIFO or read a device.
 ///
 /// # Errors
-/// Those of the file system, and when the path is no regular file, or the file is too long.
+/// Those of the file system, and when the path is not a regular file or the file is too long.
 pub fn read(path: &Path) -> io::Result<String> {
     text(open(path)?)
 }
 
-/// The first line of a regular file, as far as execve(2) reads it.
+/// Reads the first line of a regular file, up to the length that execve(2) reads.
 ///
 /// # Errors
-/// Those of the file system, and when the path is no regular file.
+/// Those of the file system, and when the path is not a regular file.
 pub fn first_line(path: &Path) -> io::Result<String> {
     let mut start = Vec::new();
     open(path)?.take(256).read_to_end(&mut start)?;
@@ -41,7 +41,7 @@ pub fn first_line(path: &Path) -> io::Result<String> {
 /// Opens a regular file, without waiting for a FIFO and without an effect on a device.
 ///
 /// # Errors
-/// Those of the file system, and when the path is no regular file.
+/// Those of the file system, and when the path is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     // Opening a device may already have an effect.
     is_regular(&fs::metadata(path)?)?;
@@ -54,7 +54,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The text of an ecosystem file or a unit, wherever it comes from.
+/// Reads the text of an ecosystem file or a unit from any source.
 ///
 /// # Errors
 /// Those of the file system, and when the text is too long or not UTF-8.
@@ -70,19 +70,19 @@ fn is_regular(found: &fs::Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, fault))
 }
 
-/// Whether a unit file was written by rsgen. Others are never touched.
+/// Returns whether rsgen has written a unit file. Other files are never touched.
 #[must_use]
 pub fn is_ours(path: &Path) -> bool {
     ours(path).is_some()
 }
 
-/// The text of a unit file that was written by rsgen.
+/// Returns the text of a unit file that rsgen has written.
 #[must_use]
 pub fn ours(path: &Path) -> Option<String> {
     read(path).ok().filter(|text| text.starts_with(MARK))
 }
 
-/// The files of a folder with this extension, sorted; none where there is no folder.
+/// Returns the files of a folder with this extension, sorted; empty if the folder does not exist.
 #[must_use]
 pub fn list(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
@@ -97,7 +97,8 @@ pub fn list(dir: &Path, extension: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// The pinned files of an app: its units, instance links and enablement, by absolute path.
+/// Returns the pinned files of an app by absolute path: its units, the links to its instances and the links that enable
+/// it.
 #[must_use]
 pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
     let mut found = BTreeMap::new();
@@ -121,8 +122,8 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
     found
 }
 
-/// The links that may start an app at boot, by their path below the unit folder. The link of a timer
-/// that rsgen has not written is left out.
+/// Returns the links that may start an app at boot, by their paths relative to the unit folder. The link of a timer
+/// that rsgen has not written is omitted.
 #[must_use]
 pub fn enablement(layout: &Layout, app: &str) -> Vec<PathBuf> {
     let timer = Units::of(app).timer();
@@ -139,7 +140,7 @@ fn insert(found: &mut BTreeMap<PathBuf, Content>, path: PathBuf) {
     }
 }
 
-/// The content of a path, if there is one that can be read.
+/// Returns the content of a path, if the path exists and can be read.
 #[must_use]
 pub fn content(path: &Path) -> Option<Content> {
     match fs::read_link(path) {
@@ -151,7 +152,7 @@ pub fn content(path: &Path) -> Option<Content> {
 /// Makes the changes, all or none.
 ///
 /// # Errors
-/// The path that could not be written; everything is then as it was.
+/// The path that could not be written. Everything is then as it was before.
 pub fn apply(changes: &[Change]) -> Result<(), String> {
     for (done, change) in changes.iter().enumerate() {
         if let Err(e) = put(&change.path, change.new.as_ref()) {
@@ -162,10 +163,11 @@ pub fn apply(changes: &[Change]) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes changes back, as far as that goes.
+/// Undoes changes as far as possible.
 pub fn undo(changes: &[Change]) {
     for change in changes.iter().rev() {
-        // The same files could be written a moment ago. Should one of them fail now, the others are still put back.
+        // These files were written a moment ago, so this should not fail. If one of them does, the others are still
+        // restored.
         let _ = put(&change.path, change.old.as_ref());
     }
 }
@@ -175,7 +177,7 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
         None => match fs::remove_file(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             result => {
-                // Removes an `app.service.wants` that has become empty; remove_dir leaves any other alone.
+                // Removes `app.service.wants` if it has become empty; remove_dir leaves any other folder alone.
                 let _ = path
                     .parent()
                     .filter(|p| p.extension().is_some_and(|e| e == "wants"))
@@ -193,7 +195,7 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
     }
 }
 
-/// Writes a file so that a reader, and a host that loses power, sees the old text or the new.
+/// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new text.
 ///
 /// # Errors
 /// Those of the file system.
@@ -210,7 +212,7 @@ pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     renamed
 }
 
-/// A name in the same folder that systemd does not take for a unit.
+/// Returns a path in the same folder that systemd does not take for a unit.
 fn beside(path: &Path) -> io::Result<PathBuf> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -219,7 +221,7 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(parent.join(format!(".{}.rsgen-new", name.to_string_lossy())))
 }
 
-/// The user in the pinned units of an app.
+/// Returns the user in the pinned units of an app.
 #[must_use]
 pub fn pinned_user(layout: &Layout, app: &str) -> Option<String> {
     let template = ours(&layout.units.join(Units::of(app).template()))?;
@@ -245,7 +247,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("changed"), "old\n").unwrap();
         fs::write(path("removed"), "old\n").unwrap();
-        // No file can be made below a file.
+        // No file can be created below a file.
         let impossible = path("changed/below");
         let changes = [
             change(path("changed"), Some("new\n")),

@@ -22,12 +22,12 @@ use crate::state::{Entry, Folder, Name};
 use crate::unit::name::{self, Units};
 use sources::Source;
 
-/// Generates into `out`, the first of the three folders that systemd passes. Returns the problems, one line each; a fault of
-/// one app does not affect the units of the others.
+/// Generates into `out`, the first of the three folders that systemd passes. Returns the problems, one line each. A
+/// fault in one app does not affect the units of the others.
 #[must_use]
 pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     let mut problems = Vec::new();
-    // First, because nothing in that folder may be taken for an app before its owners and modes are right.
+    // This comes first, because nothing in that folder may be taken for an app before its owners and modes are right.
     if let Err(e) = Folder::mend_all(&layout.run) {
         problems.push(format!("{}: {e}", layout.run.display()));
     }
@@ -58,8 +58,8 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     problems
 }
 
-/// The pinned apps, whose units are ordinary files, each with the number of instances it was installed with. A unit counts only
-/// for the app whose cluster unit it is by name.
+/// Returns the pinned apps, whose units are ordinary files, each with the number of instances that it was installed
+/// with. A unit counts only for the app to whose cluster unit it belongs by name.
 #[must_use]
 pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     let mut apps = BTreeMap::new();
@@ -76,8 +76,8 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     apps
 }
 
-/// The app and its number of instances in `[X-rsgen]` of a cluster unit. Links are made by the app's name, so only a name that an
-/// app can have is accepted.
+/// Reads the app and its number of instances from `[X-rsgen]` of a cluster unit. Links are named after the app, so only
+/// a name that an app can have is accepted.
 #[must_use]
 pub fn marked(text: &str) -> Option<(String, Instances)> {
     let section = text.split_once("\n[X-rsgen]\n")?.1;
@@ -89,20 +89,20 @@ pub fn marked(text: &str) -> Option<(String, Instances)> {
     Some((app.to_owned(), value("Instances")?.parse().ok()?))
 }
 
-/// Whether the pinned units of an app are those of a job.
+/// Returns whether the pinned units of an app are those of a job.
 #[must_use]
 pub fn is_pinned_job(layout: &Layout, app: &str) -> bool {
     pinned_cluster(layout, app).is_some_and(|text| is_job(&text))
 }
 
-/// The text of the pinned cluster unit of an app.
+/// Returns the text of the pinned cluster unit of an app.
 fn pinned_cluster(layout: &Layout, app: &str) -> Option<String> {
     let unit = Units::of(app).cluster();
     let mut folders = std::iter::once(&layout.units).chain(&layout.vendor_units);
     folders.find_map(|dir| files::ours(&dir.join(&unit)))
 }
 
-/// Whether an app is a job, by the units or else by the file that they are generated from.
+/// Returns whether an app is a job, by its pinned units or else by the file that its units are generated from.
 #[must_use]
 pub fn is_known_job(layout: &Layout, app: &str) -> bool {
     if let Some(text) = pinned_cluster(layout, app) {
@@ -112,14 +112,14 @@ pub fn is_known_job(layout: &Layout, app: &str) -> bool {
     loaded.is_some_and(|(_, app)| app.is_job())
 }
 
-/// Whether a cluster unit is that of a job.
+/// Returns whether a cluster unit is that of a job.
 #[must_use]
 pub fn is_job(cluster_unit: &str) -> bool {
     let section = cluster_unit.split_once("\n[X-rsgen]\n");
     section.is_some_and(|(_, section)| section.lines().any(|line| line == "Job=yes"))
 }
 
-/// Adds the links that this machine's number needs beyond the pinned ones.
+/// Adds the links that this host needs in addition to the pinned ones.
 fn size(layout: &Layout, out: &Path, app: &str, number: u32) -> io::Result<()> {
     for i in 0..number {
         let (path, target) = plan::instance_link(app, i);
@@ -171,7 +171,8 @@ fn generate(
     };
     write(out, &enabled).map_err(|e| e.to_string())?;
     if good.read().ok().as_ref() != Some(&text) {
-        // Without that copy the next fault costs this app its units. That is worth a line, but is no failure.
+        // Without this copy, the next fault would cost this app its units. That is worth a message but is not a
+        // failure.
         if let Err(e) = good.write(&text) {
             problems.push(format!("{}: {e}", good.path().display()));
         }
@@ -179,7 +180,7 @@ fn generate(
     Ok(())
 }
 
-/// The copy of the last text of an app that parsed, in the app's state folder.
+/// Returns the copy of the last text of an app that parsed, in the app's state folder.
 fn good(layout: &Layout, app: &str) -> Entry {
     Entry::new(&layout.state(app), Name::Good)
 }
@@ -196,7 +197,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
     sources::load_plain(layout, &source, text)
 }
 
-/// A unit that has one of the app's names and was not written by rsgen.
+/// Returns a unit that has one of the app's names and was not written by rsgen.
 #[must_use]
 pub fn foreign_unit(layout: &Layout, app: &App) -> Option<PathBuf> {
     let units = Units::of(&app.name);
@@ -209,8 +210,8 @@ pub fn foreign_unit(layout: &Layout, app: &App) -> Option<PathBuf> {
         .find(|path| path.symlink_metadata().is_ok() && !files::is_ours(path))
 }
 
-/// The apps of this boot whose file is gone: removing the file does not stop running instances. A masked app is left out, since
-/// an administrator has masked it on purpose.
+/// Returns the apps that ran since boot and whose file is gone, since removing the file does not stop running
+/// instances. A masked app is omitted, because an administrator has masked it on purpose.
 fn forgotten(layout: &Layout, sources: &[Source]) -> Vec<String> {
     let known = |app: &str| sources.iter().any(|s| s.app == app) || sources::is_masked(layout, app);
     let Ok(entries) = fs::read_dir(&layout.run) else {

@@ -1,8 +1,8 @@
-//! The ecosystem files of installed apps: where they lie, which of them counts, and what drop-ins add.
+//! Finds the ecosystem files of installed apps, decides which of them count, and applies drop-ins.
 //!
-//! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc
-//! before /run before /usr/lib, and a link to /dev/null means that there is no such app. In `/run/rsgen` only root's files
-//! count: an older version may have let others write there.
+//! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc before /run before
+//! /usr/lib, and a link to /dev/null means that there is no such app. In `/run/rsgen` only root's files count, because
+//! an older version may have let others write there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,16 +14,16 @@ use crate::ecosystem::{self, App, Diagnostic, Report};
 use crate::layout::Layout;
 use crate::unit::name;
 
-/// The file that counts for an app.
+/// The file that is valid for an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The app's name, which is the file's.
+    /// The name of the app, which is also the name of the file.
     pub app: String,
     /// The path of the file.
     pub path: PathBuf,
 }
 
-/// The file of every app that is not masked, by name, and what is wrong with names.
+/// Returns the file of every app that is not masked, by name, and the faults of file names.
 #[must_use]
 pub fn all(layout: &Layout) -> (Vec<Source>, Vec<String>) {
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -34,7 +34,7 @@ pub fn all(layout: &Layout) -> (Vec<Source>, Vec<String>) {
         };
         match name::check(&app) {
             Ok(()) if is_foreign(layout, &path) => problems.push(format!(
-                "{}: it is another user's, so it is not read: remove it, or give it to root",
+                "{}: it belongs to another user and is not read: remove it, or give it to root",
                 path.display()
             )),
             Ok(()) => {
@@ -51,7 +51,7 @@ pub fn all(layout: &Layout) -> (Vec<Source>, Vec<String>) {
     (sources, problems)
 }
 
-/// The file of one app.
+/// Returns the file of one app.
 #[must_use]
 pub fn find(layout: &Layout, app: &str) -> Option<Source> {
     let path = first(layout, app)?;
@@ -61,7 +61,7 @@ pub fn find(layout: &Layout, app: &str) -> Option<Source> {
     })
 }
 
-/// Whether an app is masked.
+/// Returns whether an app is masked.
 #[must_use]
 pub fn is_masked(layout: &Layout, app: &str) -> bool {
     first(layout, app).is_some_and(|p| is_null(&p))
@@ -72,8 +72,8 @@ fn first(layout: &Layout, app: &str) -> Option<PathBuf> {
     paths.find(|p| p.symlink_metadata().is_ok() && !is_foreign(layout, p))
 }
 
-/// Whether somebody put this into `/run/rsgen` who is neither root nor the owner of that folder. The folder may have been
-/// closed to others since, so its mode says nothing.
+/// Returns whether a file in `/run/rsgen` belongs to somebody who is neither root nor the owner of that folder. The
+/// mode of the folder does not help, since others may have lost the right to write there only later.
 fn is_foreign(layout: &Layout, path: &Path) -> bool {
     let owner = |path: &Path| path.symlink_metadata().ok().map(|found| found.uid());
     let is_of_others = |uid| uid != 0 && Some(uid) != owner(&layout.run);
@@ -84,7 +84,7 @@ fn is_null(path: &Path) -> bool {
     fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
 }
 
-/// The app of a file with its drop-ins, and the text they make together.
+/// Returns the app of a file with its drop-ins, and the text that results from them.
 ///
 /// # Errors
 /// A line that names the file and its first fault.
@@ -95,7 +95,7 @@ pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), String> {
     }
 }
 
-/// The same as [`load`], with this text instead of the file's.
+/// Does the same as [`load`], with this text instead of the file's.
 pub(super) fn load_text(
     layout: &Layout,
     source: &Source,
@@ -105,7 +105,7 @@ pub(super) fn load_text(
     Ok((text, app))
 }
 
-/// The same as [`load_text`], without drop-ins.
+/// Does the same as [`load_text`], without drop-ins.
 pub(super) fn load_plain(
     layout: &Layout,
     source: &Source,
@@ -115,7 +115,7 @@ pub(super) fn load_plain(
     Ok((text, app))
 }
 
-/// The app of a file with its drop-ins, and the report with all faults.
+/// Returns the app of a file with its drop-ins, and the report with all faults.
 ///
 /// # Errors
 /// The report, which has at least one error.
@@ -124,7 +124,7 @@ pub fn read(layout: &Layout, source: &Source) -> Result<(String, App, Report), R
     with_drop_ins(layout, source, text)
 }
 
-/// The same as [`read`], with the text that the file is going to have.
+/// Does the same as [`read`], with the text that the file is going to have.
 ///
 /// # Errors
 /// The report, which has at least one error.
@@ -137,7 +137,7 @@ pub fn with_drop_ins(
     for drop_in in drop_ins(layout, &source.app) {
         let added = files::read(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
         text = ecosystem::pin::overlay(&text, &added).map_err(|mut fault| {
-            fault.message = format!("the drop-in for {shown} is of no use: {}", fault.message);
+            fault.message = format!("the drop-in for {shown} cannot be used: {}", fault.message);
             Report::new(drop_in.display().to_string(), &added, vec![fault])
         })?;
     }
@@ -159,19 +159,19 @@ fn check(layout: &Layout, source: &Source, text: String) -> Result<(String, App,
             [app] => Some((
                 app.span.clone(),
                 format!(
-                    "the file is called `{}.toml`, its app `{}`",
+                    "the file is called `{}.toml`, but its app `{}`",
                     source.app, app.name
                 ),
             )),
             [_, second, ..] => Some((
                 second.span.clone(),
-                "an installed file holds one app".to_owned(),
+                "an installed file contains one app".to_owned(),
             )),
-            [] => Some((0..0, "the file lists no app".to_owned())),
+            [] => Some((0..0, "the file lists no apps".to_owned())),
         };
         if let Some((span, message)) = wrong {
             let fault = Diagnostic::error(span, message)
-                .help("give each app a file of its own, called as the app");
+                .help("give each app a file of its own, with the app's name");
             report = Report::new(report.path, &text, vec![fault]);
         }
     }
@@ -181,7 +181,8 @@ fn check(layout: &Layout, source: &Source, text: String) -> Result<(String, App,
     }
 }
 
-/// The drop-ins of an app by file name; of two with the same name, the one in the folder of higher precedence counts.
+/// Returns the drop-ins of an app, sorted by file name. Where two have the same name, the one in the folder of higher
+/// precedence counts.
 fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
     let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for path in layout
@@ -199,7 +200,7 @@ fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
     found.into_values().filter(|p| !is_null(p)).collect()
 }
 
-/// The files and folders of which an app consists: its file, the folders of drop-ins, and the drop-ins.
+/// Returns the files and folders that make up an app: its file, the folders of drop-ins, and the drop-ins.
 #[must_use]
 pub fn parts(layout: &Layout, source: &Source) -> Vec<PathBuf> {
     let folders = layout.apps.iter();
@@ -252,7 +253,7 @@ mod tests {
         }
     }
 
-    /// Only root can give a file to another user.
+    /// Only root can change the owner of a file.
     #[test]
     fn the_owner_of_a_file_matters_below_run_alone() {
         for (path, owner, owner_of_run, counts) in [
@@ -279,9 +280,9 @@ mod tests {
             (WEB, None),
             (
                 &*other,
-                Some("the file is called `web.toml`, its app `shop`"),
+                Some("the file is called `web.toml`, but its app `shop`"),
             ),
-            (&two, Some("an installed file holds one app")),
+            (&two, Some("an installed file contains one app")),
             ("[[apps", Some("web.toml:1:")),
         ] {
             let (_root, layout) = root("etc/rsgen/web.toml", text);

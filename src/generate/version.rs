@@ -1,12 +1,12 @@
-//! The version of the host's systemd, without its bus: while generators run, systemd answers nobody.
+//! Finds the version of the host's systemd without the bus, since systemd answers nobody while generators run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// The version that `systemctl --version` prints. systemctl does not ask systemd for it, see systemctl(1). Each systemctl
-/// is run once, whatever the number of apps with directives that are not known.
+/// Returns the version that `systemctl --version` prints, for which systemctl(1) does not ask systemd. Each systemctl
+/// is run once, no matter how many apps have unknown directives.
 pub(super) fn of(systemctl: &Path) -> Option<u32> {
     static KNOWN: Mutex<BTreeMap<PathBuf, Option<u32>>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,7 +26,7 @@ fn ask(systemctl: &Path) -> Option<u32> {
     parse(&String::from_utf8_lossy(&answer.stdout))
 }
 
-/// The number in `systemd 257 (257.9-1~deb13u1)`; `systemd 258~rc1` is 258.
+/// Parses the number in `systemd 257 (257.9-1~deb13u1)`; `systemd 258~rc1` counts as 258.
 fn parse(text: &str) -> Option<u32> {
     let version = text.strip_prefix("systemd ")?;
     let end = version.find(|c: char| !c.is_ascii_digit())?;
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(of(&systemctl), None);
         std::fs::write(&systemctl, "#!/bin/sh\necho 'systemd 257 (257)'\n").unwrap();
         std::fs::set_permissions(&systemctl, Permissions::from_mode(0o755)).unwrap();
-        // While the child of another test has not called exec yet, it holds the script open for writing.
+        // Until the child of another test has called exec, it may hold the script open for writing.
         testbed::wait_until(Duration::from_secs(10), "the script answers", || {
             ask(&systemctl) == Some(257)
         });

@@ -1,10 +1,10 @@
-//! The address of an app, as far as its arguments and its environment tell it.
+//! Finds the address of an app in its arguments and its environment.
 
 use std::net::{IpAddr, SocketAddr};
 
 use toml_edit::Value;
 
-/// An address, and where it comes from.
+/// An address, and a comment that says where it was found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) value: Value,
@@ -24,7 +24,7 @@ const PORT_VARIABLES: &[&str] = &["PORT", "HTTP_PORT", "SERVER_PORT", "APP_PORT"
 /// Variables that name the address for a port.
 const HOST_VARIABLES: &[&str] = &["HOST", "HOSTNAME", "NITRO_HOST"];
 
-/// Programs that take work from a queue, by words of their command lines.
+/// Programs that take their work from a queue, by words that their command lines contain.
 const WORKERS: &[&[&str]] = &[
     &["celery", "worker"],
     &["celery", "beat"],
@@ -37,7 +37,7 @@ const WORKERS: &[&[&str]] = &[
     &["good_job"],
 ];
 
-/// The address that a command line or an environment tells.
+/// Finds the address that a command line or, failing that, an environment states.
 pub(super) fn of(words: &[String], env: &[(String, String)]) -> Option<Found> {
     of_words(words).or_else(|| of_env(env))
 }
@@ -60,7 +60,7 @@ fn of_words(words: &[String]) -> Option<Found> {
 }
 
 fn certain(value: Value, option: &str) -> Found {
-    let note = format!("as the argument `{option}` says");
+    let note = format!("from the argument `{option}`");
     Found { value, note }
 }
 
@@ -89,12 +89,12 @@ fn of_env(env: &[(String, String)]) -> Option<Found> {
 
 fn guess(variable: &str) -> String {
     format!(
-        "a guess, from the variable {variable}: PM2 is not told where a program listens; without this line \
+        "a guess from the variable {variable}: PM2 does not know where a program listens; without this line \
          `rsgen install` finds out"
     )
 }
 
-/// The value of an option, written as `-p 1` or as `--port=1`.
+/// Returns an option and its value, written as `-p 1` or as `--port=1`.
 fn option<'a>(words: &'a [String], names: &[&str]) -> Option<(String, &'a str)> {
     for (number, word) in words.iter().enumerate() {
         if names.contains(&word.as_str()) {
@@ -142,7 +142,7 @@ fn with_host(host: Option<&str>, port: u16) -> Value {
     }
 }
 
-/// Whether a command line is that of a program that takes work from a queue.
+/// Returns whether a command line starts a program that takes its work from a queue.
 pub(super) fn is_worker(words: &[String]) -> bool {
     let has = |wanted: &str| {
         words.iter().any(|word| {

@@ -1,4 +1,4 @@
-//! What becomes of the attributes that are more than a line.
+//! Imports the attributes that take more than renaming a key.
 
 use toml_edit::{Array, Value as Toml};
 
@@ -24,7 +24,7 @@ pub(super) fn name(draft: &mut Draft<'_>, given: Given<'_>) {
     draft.set("name", name, note);
 }
 
-/// The nearest name that a unit can have.
+/// Returns the name nearest to `text` that a unit can have.
 pub(super) fn unit_of(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let name: String = text
@@ -47,7 +47,7 @@ pub(super) fn interpreter(draft: &mut Draft<'_>, given: Given<'_>) {
     match text.split_once('@') {
         Some((name @ ("node" | "bun"), version)) => {
             let note = format!(
-                "{text} in PM2, which installs version {version} with nvm; write the path of that version"
+                "`{text}` in PM2, which installs version {version} with nvm; write the path of that version instead"
             );
             draft.set("interpreter", name, note);
         }
@@ -65,9 +65,9 @@ pub(super) fn script(draft: &mut Draft<'_>, given: Given<'_>) {
     }
     let command = command::split(text);
     let why = if command.is_shells {
-        "a line for the shell"
+        "a shell command line"
     } else {
-        "a line for the shell, taken apart: nothing in it needs a shell"
+        "a shell command line, split because nothing in it needs a shell"
     };
     match command.interpreter {
         Some(interpreter) => draft.set("interpreter", interpreter, ""),
@@ -84,7 +84,7 @@ pub(super) fn script(draft: &mut Draft<'_>, given: Given<'_>) {
     }
 }
 
-/// PM2 knows interpreters by the extension that rsgen does not.
+/// Sets the interpreter where PM2 chooses one by the file's extension and rsgen does not.
 fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
     let extension = script.rsplit_once('.').map(|(_, extension)| extension);
     let interpreter = match extension {
@@ -105,7 +105,7 @@ fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
 }
 
 pub(super) fn args(draft: &mut Draft<'_>, given: Given<'_>) {
-    // A line for the shell may have brought some.
+    // A shell command line as `script` may have brought arguments already.
     let before = draft
         .entry("args")
         .and_then(|entry| entry.value.as_array().cloned());
@@ -171,7 +171,7 @@ pub(super) fn source_maps(draft: &mut Draft<'_>, given: Given<'_>) {
 pub(super) fn instances(draft: &mut Draft<'_>, given: Given<'_>) {
     let number = given.value.integer();
     match (number, given.value.text()) {
-        // `max`; PM2 takes any other word for the same.
+        // `max`. PM2 gives every other word the same meaning.
         (None, Some(_)) | (Some(0), _) => draft.set("instances", "max", ""),
         (Some(number), _) => draft.set("instances", number, ""),
         (None, None) => draft.refuse(given, "a number or `max`"),
@@ -183,7 +183,8 @@ pub(super) fn wait_ready(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(true) if draft.is_node() => draft.set(
             "ready",
             "message",
-            "`wait_ready` in PM2, which continues without the message; here the program has to call process.send('ready')",
+            "`wait_ready` in PM2, which goes on without the message after a while; here the program has to call \
+             process.send('ready')",
         ),
         Some(true) => draft.leave(given, "only a Node program can send the message"),
         Some(false) => draft.leave(given, "an instance is ready when it listens"),
@@ -197,7 +198,8 @@ pub(super) fn listen_timeout(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(time) if time > DEFAULT => draft.set("listen_timeout", time, ""),
         Some(_) => draft.leave(
             given,
-            "after this time PM2 considers an instance ready, and rsgen its start failed; the default of 30 s applies",
+            "after this time PM2 considers an instance ready, while rsgen considers its start failed; the default of \
+             30 s applies",
         ),
         None => draft.refuse(given, "a number"),
     }
@@ -235,7 +237,8 @@ pub(super) fn treekill(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(false) => draft.direct(
             "KillMode",
             "mixed",
-            "`treekill = false` in PM2: only the main process gets the stop signal; what is left when it has ended is killed",
+            "`treekill = false` in PM2: only the main process gets the stop signal; processes that are left when it \
+             has ended are killed",
         ),
         None => draft.refuse(given, "true or false"),
     }
@@ -273,8 +276,8 @@ pub(super) fn max_memory_restart(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(amount) => draft.direct(
             "MemoryMax",
             &amount,
-            "`max_memory_restart` in PM2, which replaces an instance above the limit; here the kernel kills such an instance, \
-             and systemd starts it again: set the limit well above the usual size",
+            "`max_memory_restart` in PM2, which replaces an instance above the limit; here the kernel kills the instance, \
+             and systemd starts it again: set the limit well above the usual memory use",
         ),
         None => draft.refuse(given, "an amount of memory"),
     }
@@ -294,11 +297,11 @@ pub(super) fn cron_restart(draft: &mut Draft<'_>, given: Given<'_>) {
             "reload_schedule",
             pattern.as_str(),
             format!(
-                "`{}` in PM2, which restarts all instances at once; here it is a reload",
+                "`{}` in PM2, which restarts all instances at once; here it is a rolling reload",
                 given.name
             ),
         ),
-        _ => draft.refuse(given, "a pattern of cron"),
+        _ => draft.refuse(given, "a cron pattern"),
     }
 }
 
@@ -308,7 +311,7 @@ pub(super) fn watch(draft: &mut Draft<'_>, given: Given<'_>) {
         Value::Bool(true) => draft.set(
             "watch",
             true,
-            "PM2 restarts all instances at once; here it is a reload, for development",
+            "PM2 restarts all instances at once; here it is a rolling reload, meant for development",
         ),
         _ => words_of_watch(draft, given, "watch"),
     }

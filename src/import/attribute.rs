@@ -1,38 +1,38 @@
-//! PM2's attributes, and the line or the comment that each becomes.
+//! PM2's attributes, and the line or the comment that each of them becomes.
 
 use super::answer as by;
 use super::draft::{Draft, Given};
 use super::value::{Table, Value};
 use crate::ecosystem::pm2::snake_case;
 
-/// What becomes of an attribute.
+/// How an attribute is imported.
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
-    /// It becomes this key, which takes a string.
+    /// The attribute becomes a key that takes a string.
     Text(&'static str),
-    /// A time.
+    /// A key that takes a time.
     Time(&'static str),
-    /// True or false.
+    /// A key that takes true or false.
     Switch(&'static str),
-    /// An integer within bounds.
+    /// A key that takes an integer within these bounds.
     Number(&'static str, i64, i64),
-    /// A list of arguments, or one string of them.
+    /// A key that takes a list of arguments, or one string of them.
     Words(&'static str),
-    /// Nothing, for this reason.
+    /// Left out, with this comment.
     Left(&'static str),
-    /// It is more than one line.
+    /// A function writes what the attribute becomes.
     By(fn(&mut Draft<'_>, Given<'_>)),
 }
 
 use Answer::{By, Left, Number, Switch, Text, Time, Words};
 
-/// PM2's names of an attribute, in the form with underscores; PM2 takes camel case as well.
+/// The names that PM2 has for an attribute, with underscores; PM2 accepts camel case too.
 pub(super) type Attribute = (&'static [&'static str], Answer);
 
-const PM2_ALONE: &str = "it is for PM2 itself";
-const MONITORING: &str = "it is for PM2's monitoring";
+const PM2_ALONE: &str = "it concerns PM2 itself";
+const MONITORING: &str = "it belongs to PM2's monitoring";
 
-/// Every attribute of PM2's, in the order in which apps are read: later ones look at what earlier ones have written.
+/// Every attribute of PM2's. Their order matters: an answer may look at what earlier attributes became.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
     (&["name"], By(by::name)),
     (&["exec_interpreter", "interpreter"], By(by::interpreter)),
@@ -51,7 +51,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     (&["instances"], By(by::instances)),
     (
         &["exec_mode"],
-        Left("every app is a cluster, in every language"),
+        Left("every app is a cluster, whatever its language"),
     ),
     (&["instance_var"], Text("instance_var")),
     (&["env"], By(by::env)),
@@ -72,7 +72,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     (&["kill_timeout"], Time("kill_timeout")),
     (
         &["kill_retry_time"],
-        Left("systemd is told when a process ends, it does not poll"),
+        Left("the kernel tells systemd when a process ends; systemd does not poll"),
     ),
     (&["shutdown_with_message"], By(by::shutdown_with_message)),
     (&["treekill"], By(by::treekill)),
@@ -93,7 +93,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     (&["watch_delay"], By(by::watch_delay)),
     (
         &["watch_options"],
-        Left("they are the options of the library by which PM2 watches"),
+        Left("these are options of the library that PM2 watches files with"),
     ),
     (&["merge_logs", "combine_logs"], By(by::merge_logs)),
     (&["out_file", "out", "output", "out_log"], By(by::out_file)),
@@ -109,15 +109,15 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     ),
     (
         &["log_date_format", "time"],
-        Left("the journal notes the time of each line"),
+        Left("the journal records the time of each line"),
     ),
     (
         &["pid_file", "pid"],
-        Left("systemd knows the processes: `systemctl show -P MainPID APP@0`"),
+        Left("systemd keeps track of the processes: `systemctl show -P MainPID APP@0`"),
     ),
     (
         &["namespace"],
-        Left("commands take several apps: `rsgen reload web api`"),
+        Left("name several apps in one command instead: `rsgen reload web api`"),
     ),
     (
         &[
@@ -133,7 +133,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     ),
     (
         &["execute_command", "windows_hide"],
-        Left("nothing here needs it"),
+        Left("rsgen does not need it"),
     ),
     (
         &[
@@ -150,7 +150,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     ),
 ];
 
-/// Goes through the attributes of an app.
+/// Imports the attributes of an app.
 pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
     for (name, value) in given.iter().filter(|(name, _)| is_environment(name)) {
         by::environment(draft, Given { name, value });
@@ -159,13 +159,13 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
         let named = given
             .iter()
             .filter(|(name, _)| names.contains(&snake_case(name).as_str()));
-        // PM2 takes one of them, and does not say which.
+        // Where several names of one attribute are present, PM2 uses one of them without documenting which.
         for (number, (name, value)) in named.enumerate() {
             let given = Given { name, value };
             match (value, number) {
                 (Value::Null, _) => draft.leave(given, "it has no value"),
                 (_, 0) => answered(draft, given, *answer),
-                _ => draft.leave(given, "it is written twice"),
+                _ => draft.leave(given, "it is given twice"),
             }
         }
     }
@@ -175,7 +175,7 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
     for (name, value) in unknown {
         draft.leave(
             Given { name, value },
-            "PM2 has no such attribute, and ignores it",
+            "PM2 has no such attribute and ignores it",
         );
     }
 }
@@ -220,7 +220,7 @@ fn answered(draft: &mut Draft<'_>, given: Given<'_>, answer: Answer) {
     }
 }
 
-/// The note of a key that PM2 calls by another name.
+/// Returns the note of a key that has another name in PM2; empty where the name is the same.
 pub(super) fn renamed(given: Given<'_>, key: &str) -> String {
     if given.name == key {
         String::new()

@@ -1,7 +1,7 @@
-//! Command lines of a shell: PM2 gives a `script` with a blank in it to bash, and so does foreman with a line of a
-//! Procfile.
+//! Splits shell command lines: PM2 passes a `script` that contains a blank to bash, and foreman passes each command of
+//! a Procfile to a shell.
 
-/// What the shell does with these is not to be done here.
+/// Characters that make a shell do more than split words. A line with one of them is passed to bash as it is.
 const SPECIAL: &[char] = &[
     '$', '`', '|', '&', ';', '<', '>', '(', ')', '*', '?', '[', ']', '{', '}', '#', '~', '!', '\\',
     '\n',
@@ -12,19 +12,19 @@ const INTERPRETERS: &[&str] = &[
     "node", "nodejs", "bun", "python", "python3", "ruby", "php", "perl", "bash", "sh",
 ];
 
-/// A command line, taken apart.
+/// A command line, split into words.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(super) struct Command {
-    /// Assignments before the program.
+    /// Assignments before the program, as in `PORT=80 node`.
     pub(super) env: Vec<(String, String)>,
     pub(super) interpreter: Option<String>,
     pub(super) script: String,
     pub(super) args: Vec<String>,
-    /// Whether bash reads the line.
+    /// Whether the line is passed to bash.
     pub(super) is_shells: bool,
 }
 
-/// Takes a line apart if a shell would do nothing else with it; any other line is left to bash.
+/// Splits a line if a shell would do no more than that; any other line becomes the argument of `bash -c`.
 pub(super) fn split(line: &str) -> Command {
     plain(line).unwrap_or_else(|| Command {
         script: "bash".to_owned(),

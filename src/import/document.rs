@@ -1,4 +1,4 @@
-//! The text of the ecosystem file. Values are written by `toml_edit`, and comments hold no control characters.
+//! Writes the text of the ecosystem file. `toml_edit` writes the values; comments contain no control characters.
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
@@ -36,7 +36,7 @@ const ORDER: &[&str] = &[
     "reload_schedule",
 ];
 
-/// The longest line of a comment.
+/// Width at which comments are wrapped, in characters.
 const WIDTH: usize = 110;
 
 pub(super) fn write(head: &[String], drafts: Vec<Draft<'_>>) -> String {
@@ -83,7 +83,7 @@ fn lines(entries: Vec<Entry>) -> Table {
     table
 }
 
-/// A value that is shown as it is written: characters that a terminal would obey are escapes of TOML.
+/// Returns a value in which characters that a terminal would obey are written as escapes of TOML.
 fn visible_value(value: Value) -> Value {
     match value {
         Value::String(text) => visible_text(text.value()),
@@ -96,12 +96,12 @@ fn visible_text(text: &str) -> Value {
     if Visible::line(text).as_str() == text {
         return text.into();
     }
-    // A string of JSON means the same in TOML.
+    // Every string of JSON is also a string of TOML, with the same meaning.
     let json = visible::json(&serde_json::Value::from(text).to_string());
     json.parse().unwrap_or_else(|_| text.into())
 }
 
-/// A comment, in lines that are not too long.
+/// Formats a comment, wrapped at [`WIDTH`]. The first line begins with `mark`.
 fn comment(text: &str, mark: &str) -> String {
     let text = Visible::line(text);
     let mut lines = String::new();

@@ -1,4 +1,4 @@
-//! One app on its way from PM2's attributes to keys.
+//! One app, on its way from PM2's attributes to the keys of an ecosystem file.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use toml_edit::Value as Toml;
 use super::value::{Table, Value, member};
 use crate::visible;
 
-/// Where the attributes come from.
+/// The file that the attributes come from.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// The folder of the file.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) note: String,
 }
 
-/// An attribute as the file has it.
+/// An attribute, as the imported file has it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a> {
     pub(super) name: &'a str,
@@ -36,14 +36,14 @@ pub(super) struct Given<'a> {
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) origin: &'a Origin,
-    /// All attributes of the app.
+    /// All attributes of the app, as the imported file has them.
     pub(super) given: &'a Table,
     pub(super) entries: Vec<Entry>,
     pub(super) service: Vec<Entry>,
     pub(super) env: Vec<Entry>,
-    /// By the whole name, `env_production`.
+    /// The tables of variables for one environment each, by their whole names, such as `env_production`.
     pub(super) environments: Vec<(String, Vec<Entry>)>,
-    /// What became of the attributes that no line has.
+    /// Comments about the attributes that became no line of the ecosystem file.
     pub(super) left: Vec<String>,
 }
 
@@ -60,12 +60,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Another attribute of the app.
+    /// Returns the value of another attribute of the app.
     pub(super) fn other(&self, name: &str) -> Option<&'a Value> {
         member(self.given, name)
     }
 
-    /// A key that was written already.
+    /// Returns a key that has already been written.
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
@@ -74,7 +74,7 @@ impl<'a> Draft<'a> {
         self.entry(key)?.value.as_str()
     }
 
-    /// Writes a key. Where it has another name, or means something else than in PM2, a note says so.
+    /// Writes a key. The note says where the key has another name or another meaning than in PM2.
     pub(super) fn set(&mut self, key: &str, value: impl Into<Toml>, note: impl Into<String>) {
         self.entries.retain(|entry| entry.key != key);
         self.entries.push(Entry {
@@ -100,15 +100,15 @@ impl<'a> Draft<'a> {
             .push(format!("{} = {}: {why}", given.name, short(given.value)));
     }
 
-    /// Leaves out an attribute whose value PM2 itself does not take.
+    /// Leaves out an attribute whose value PM2 does not accept either.
     pub(super) fn refuse(&mut self, given: Given<'_>, what: &str) {
         self.leave(
             given,
-            &format!("it is not {what}, and PM2 refuses it as well"),
+            &format!("expected {what}; PM2 refuses this value too"),
         );
     }
 
-    /// The words of the command line, as far as they are known.
+    /// Returns the words of the command line, as far as they have been written already.
     pub(super) fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = ["interpreter", "script"]
             .iter()
@@ -129,13 +129,13 @@ impl<'a> Draft<'a> {
         words
     }
 
-    /// Whether the program ends by itself and is not started again, unless by a timer.
+    /// Returns whether the program ends by itself and only a timer starts it again.
     pub(super) fn is_job(&self) -> bool {
         let restarts = self.entry("autorestart").map(|entry| entry.value.as_bool());
         restarts == Some(Some(false))
     }
 
-    /// Whether Node runs the program, so that it has what PM2 gives to Node programs.
+    /// Returns whether Node runs the program, which can then exchange PM2's messages.
     pub(super) fn is_node(&self) -> bool {
         let words = self.words();
         let first = words.iter().find(|word| word.as_str() != "none");
@@ -152,7 +152,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// A value as a comment shows it.
+/// Formats a value for a comment.
 pub(super) fn short(value: &Value) -> String {
     visible::cut(&visible::json(&value.to_string()), 60)
 }

@@ -1,10 +1,10 @@
-//! `dump.pm2`: one entry for each process, with all that PM2 knew of it.
+//! `dump.pm2`: one entry per process, with everything that PM2 knew about the process.
 
 use super::shape::Found;
 use super::value::{Table, Value, member};
 use crate::unit::Fault;
 
-/// Attributes that an entry has under another name, or of which another form is meant.
+/// Attributes that have another name in an entry than in a PM2 file.
 const RENAMED: &[(&str, &str)] = &[
     ("pm_exec_path", "script"),
     ("pm_cwd", "cwd"),
@@ -12,7 +12,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("username", "user"),
 ];
 
-/// Attributes that are taken as they are, unless they have PM2's own defaults. Others describe what ran.
+/// Attributes that are imported unless they have PM2's defaults. The other attributes describe the process that ran.
 const KEPT: &[&str] = &[
     "name",
     "args",
@@ -39,7 +39,7 @@ const KEPT: &[&str] = &[
     "gid",
 ];
 
-/// Variables of a shell, of a session or of PM2, by the beginnings of their names.
+/// Prefixes of the names of variables that come from a shell, a session or PM2 itself.
 const OF_THE_SHELL: &[&str] = &[
     "BASH",
     "COLORTERM",
@@ -96,8 +96,8 @@ const OF_THE_SHELL: &[&str] = &[
 pub(super) fn read(value: Value) -> Result<Found, Fault> {
     let Value::List(entries) = value else {
         return Err(Fault::new(
-            "the file is no list of processes, as `pm2 save` writes it",
-            "run `pm2 save`, and import `~/.pm2/dump.pm2`",
+            "the file is not a list of processes as `pm2 save` writes it",
+            "run `pm2 save` and import `~/.pm2/dump.pm2`",
         ));
     };
     let mut found = Found::default();
@@ -118,9 +118,10 @@ pub(super) fn read(value: Value) -> Result<Found, Fault> {
         app.push(("instances".to_owned(), Value::Number(count.to_string())));
     }
     found.notes = vec![
-        "`instances` is the number of processes that ran; write \"max\" for one for each CPU".to_owned(),
-        "a dump holds the whole environment of the shell: variables that look like the shell's are left out, and secrets \
-         among the others belong in an `env_file`"
+        "`instances` is the number of processes that ran; write \"max\" for one per CPU".to_owned(),
+        "a dump contains the shell's whole environment: variables that look like the shell's own are left out; move \
+         secrets \
+         among the others to an `env_file`"
             .to_owned(),
     ];
     Ok(found)
@@ -133,7 +134,7 @@ fn app(entry: &Table) -> Table {
             app.push(((*to).to_owned(), value.clone()));
         }
     }
-    // The user of the daemon, unless the app has one of its own.
+    // `username` is the user of PM2's daemon, which does not matter for an app that has a `uid`.
     if member(entry, "uid").is_some() {
         app.retain(|(name, _)| name != "user");
     }
@@ -151,7 +152,7 @@ fn app(entry: &Table) -> Table {
     app
 }
 
-/// Whether an attribute is not as PM2 has it by default.
+/// Returns whether an attribute differs from PM2's default.
 fn says_something(name: &str, value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -162,7 +163,7 @@ fn says_something(name: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether a variable is the app's own. PM2 puts attributes among the variables, too.
+/// Returns whether a variable is the app's own. PM2 puts its attributes among the variables too.
 fn is_own(entry: &Table, name: &str, value: &Value) -> bool {
     let is_shells = OF_THE_SHELL.iter().any(|begin| {
         let rest = name.strip_prefix(begin);

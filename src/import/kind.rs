@@ -1,4 +1,4 @@
-//! The kinds of files that can be imported, which their names tell, as they tell PM2.
+//! The kinds of files that can be imported. As in PM2, a file's name determines its kind.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use std::path::Path;
 pub enum Kind {
     /// JavaScript, which only Node can read.
     Script,
-    /// JSON, or an expression of JavaScript, as PM2 takes it.
+    /// JSON, or a JavaScript expression, which PM2 accepts in a JSON file.
     Json,
     /// YAML.
     Yaml,
@@ -15,12 +15,12 @@ pub enum Kind {
     Package,
     /// A `Procfile`: a name and a command line for each process.
     Procfile,
-    /// `dump.pm2`, in which PM2 keeps what `pm2 save` has saved.
+    /// `dump.pm2`, the file that `pm2 save` writes.
     Dump,
 }
 
 impl Kind {
-    /// The kind of a file; `None` for a file that cannot be imported.
+    /// Returns the kind of a file; `None` for a file that cannot be imported.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
@@ -36,7 +36,8 @@ impl Kind {
         })
     }
 
-    /// Whether a file can be imported and is no script to run: PM2 recognises its own scripts by `.config.` in the name.
+    /// Returns whether a file can be imported and is not a program: PM2 recognises configuration files in JavaScript by
+    /// `.config.` in their names.
     #[must_use]
     pub fn is_of_pm2(path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());

@@ -1,4 +1,5 @@
-//! Files for the output of an app. PM2 always writes some; here the journal takes the output where the file names none.
+//! Files for the output of an app. PM2 always writes log files; here the output goes to the journal unless the imported
+//! file names log files.
 
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use super::value::Value;
 const OUTPUT: &str = "StandardOutput";
 const ERROR: &str = "StandardError";
 
-const NOTE: &str = "in PM2; without this line the journal keeps the output, and rsgen shows the last words of a program \
+const NOTE: &str = "in PM2; without this line the output goes to the journal, and rsgen shows the last lines of a program \
     that fails";
 
 pub(super) fn out_file(draft: &mut Draft<'_>, given: Given<'_>) {
@@ -19,15 +20,18 @@ pub(super) fn error_file(draft: &mut Draft<'_>, given: Given<'_>) {
     file(draft, given, &[ERROR]);
 }
 
-/// The file of both; PM2 writes it beside the others.
+/// Imports the file that PM2 writes both streams to, in addition to the files of each stream.
 pub(super) fn log_file(draft: &mut Draft<'_>, given: Given<'_>) {
     if matches!(given.value, Value::Bool(_)) {
-        return draft.leave(given, "the journal keeps the output");
+        return draft.leave(given, "the output goes to the journal");
     }
     let has = |directive: &str| draft.service.iter().any(|entry| entry.key == directive);
     let free: Vec<&str> = [OUTPUT, ERROR].into_iter().filter(|d| !has(d)).collect();
     if free.is_empty() {
-        return draft.leave(given, "the output goes to one file only");
+        return draft.leave(
+            given,
+            "systemd writes each stream to one file only, and both streams have one",
+        );
     }
     file(draft, given, &free);
 }
@@ -47,14 +51,14 @@ fn file(draft: &mut Draft<'_>, given: Given<'_>, directives: &[&str]) {
         path => format!("append:{}", numbered(draft, &absolute(draft, path))),
     };
     if target.contains(char::is_control) {
-        return draft.leave(given, "the path holds a control character");
+        return draft.leave(given, "the path contains a control character");
     }
     for directive in directives {
         draft.direct(directive, &target, format!("`{}` {NOTE}", given.name));
     }
 }
 
-/// systemd takes no relative path.
+/// Makes a path absolute, since systemd accepts no relative one.
 fn absolute(draft: &Draft<'_>, path: &str) -> String {
     let cwd = draft.text_of("cwd").unwrap_or_default();
     let path = draft.origin.folder.join(cwd).join(path);
@@ -64,7 +68,7 @@ fn absolute(draft: &Draft<'_>, path: &str) -> String {
     path.display().to_string().replace('%', "%%")
 }
 
-/// With the number of the instance, which PM2 adds unless logs are merged.
+/// Adds the number of the instance to a path, as PM2 does unless logs are merged.
 fn numbered(draft: &Draft<'_>, path: &str) -> String {
     let is_one = draft
         .entry("instances")
@@ -91,10 +95,10 @@ fn numbered(draft: &Draft<'_>, path: &str) -> String {
 pub(super) fn merge_logs(draft: &mut Draft<'_>, given: Given<'_>) {
     let why = match given.value.boolean() {
         Some(true) => {
-            "the journal has the lines of all instances, `journalctl -t APP`; a file is one for all"
+            "`journalctl -t APP` shows the lines of all instances; they share a log file too"
         }
         _ => {
-            "the journal tells the lines of each instance apart; a file has the number of the instance in its name"
+            "the journal tells the lines of each instance apart; the name of a log file contains the number of the instance"
         }
     };
     draft.leave(given, why);
@@ -107,7 +111,7 @@ pub(super) fn disable_logs(draft: &mut Draft<'_>, given: Given<'_>) {
                 draft.direct(directive, "null", "`disable_logs` in PM2");
             }
         }
-        Some(false) => draft.leave(given, "the journal keeps the output"),
+        Some(false) => draft.leave(given, "the output goes to the journal"),
         None => draft.refuse(given, "true or false"),
     }
 }

@@ -1,7 +1,7 @@
-//! Turns PM2 files, and files like them, into ecosystem files; comments say what became of each attribute.
+//! Turns PM2 files and similar files into ecosystem files, with comments that say what became of each attribute.
 //!
-//! Everything in such a file is text from outside. The room is pure: JavaScript is read by the user's own Node, which
-//! `command` runs; here arrives the JSON that it has made.
+//! Everything in such a file is untrusted text. The room is pure: `command` has the user's own Node evaluate JavaScript
+//! and passes the resulting JSON to this room.
 
 mod address;
 mod answer;
@@ -33,30 +33,31 @@ use value::{Table, member};
 /// A file to import.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The name by which the new file calls it.
+    /// The name by which a comment in the ecosystem file refers to the source.
     pub name: &'a str,
     /// The kind of file.
     pub kind: Kind,
-    /// The text; for JavaScript, the JSON that Node has made from it.
+    /// The text of the file; for JavaScript, the JSON that Node made from it.
     pub text: &'a str,
-    /// The folder of the file, absolute.
+    /// The absolute path of the file's folder.
     pub folder: &'a Path,
-    /// Whether the ecosystem file will be in another folder.
+    /// Whether the ecosystem file will be in another folder, so that relative paths have to be rewritten.
     pub is_moved: bool,
 }
 
-/// An ecosystem file that was made.
+/// The ecosystem file that an import made.
 #[derive(Debug)]
 pub struct Imported {
     /// The text.
     pub text: String,
     /// The names of the apps.
     pub apps: Vec<String>,
-    /// The number of attributes that are left out, with a comment each.
+    /// The number of attributes that were left out. A comment says why, for each of them.
     pub left: usize,
 }
 
-/// Whether a text is JSON. PM2 reads a JSON file as JavaScript, so that one of its files may be more than that.
+/// Returns whether a text is JSON. PM2 evaluates a JSON file as JavaScript, so a file that PM2 accepts need not be
+/// JSON.
 #[must_use]
 pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<value::Value>(text).is_ok()
@@ -65,7 +66,7 @@ pub fn is_json(text: &str) -> bool {
 /// Makes an ecosystem file from another file.
 ///
 /// # Errors
-/// When the file is no PM2 file, or lists no app.
+/// When the file is not a PM2 file, or lists no apps.
 pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
     let found = shape::read(source.kind, source.text)?;
     let origin = Origin {
@@ -80,10 +81,11 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
     tell_apart(&mut drafts);
     let mut head = vec![
         format!(
-            "Made from `{}` by `rsgen import`. A line that differs from PM2's has a comment above it.",
+            "Made from `{}` by `rsgen import`. A comment above a line says how the line differs from PM2's.",
             source.name
         ),
-        "PM2 passes the whole environment of the shell to an app; here an app gets the variables of this file only.".to_owned(),
+        "PM2 passes the shell's whole environment to an app; here an app gets only the variables that this file \
+         sets.".to_owned(),
     ];
     head.extend(found.notes);
     let apps = drafts
@@ -101,7 +103,7 @@ fn draft<'a>(origin: &'a Origin, kind: Kind, app: &'a Table) -> Draft<'a> {
     if draft.entry("script").is_none() {
         draft
             .left
-            .push("the app has no `script`: add the program that is run".to_owned());
+            .push("the app has no `script`: add the program to run".to_owned());
     }
     if draft.entry("name").is_none() {
         let script = draft.text_of("script").unwrap_or("app");
@@ -115,7 +117,7 @@ fn draft<'a>(origin: &'a Origin, kind: Kind, app: &'a Table) -> Draft<'a> {
     draft
 }
 
-/// Keys about starting again, readiness and reloads, of which a job has none.
+/// Keys about restarts, readiness and reloads, which do not apply to a job.
 const OF_LASTING_APPS: &[&str] = &[
     "autorestart",
     "exp_backoff_restart_delay",
@@ -138,7 +140,7 @@ fn keep_to_jobs(draft: &mut Draft<'_>) {
         .into_iter()
         .partition(is_of_both);
     draft.entries = kept;
-    // What the note of `schedule` says already.
+    // The note of `schedule` already mentions `autorestart`.
     let gone = gone.iter().filter(|entry| entry.key != "autorestart");
     for Entry { key, value, .. } in gone {
         let value = value.to_string();
@@ -149,17 +151,17 @@ fn keep_to_jobs(draft: &mut Draft<'_>) {
     }
 }
 
-/// PM2 takes the folder of the shell for the working directory, rsgen that of the file.
+/// Sets `cwd` where the ecosystem file is in another folder: relative paths are relative to the file's folder.
 fn place(draft: &mut Draft<'_>) {
     let cwd = draft.text_of("cwd").unwrap_or_default().to_owned();
     if draft.origin.is_moved && !cwd.starts_with('/') {
         let folder = draft.origin.folder.join(cwd);
         let folder = folder.to_string_lossy().trim_end_matches('/').to_owned();
-        draft.set("cwd", folder, "the folder of the file that was imported");
+        draft.set("cwd", folder, "the folder of the imported file");
     }
 }
 
-/// The address, which PM2 is not told.
+/// Sets the address, which no attribute of PM2's contains.
 fn listen(draft: &mut Draft<'_>, kind: Kind) {
     // A job has no port.
     if draft.entry("listen").is_some() || draft.entry("schedule").is_some() {
@@ -168,7 +170,7 @@ fn listen(draft: &mut Draft<'_>, kind: Kind) {
     let words = draft.words();
     let name = member(draft.given, "name").and_then(value::Value::text);
     let without = if address::is_worker(&words) {
-        Some("it takes its work from a queue")
+        Some("the program takes its work from a queue")
     } else if kind == Kind::Procfile && name != Some("web") {
         Some("only the process `web` of a Procfile has a port")
     } else {
@@ -190,14 +192,14 @@ fn listen(draft: &mut Draft<'_>, kind: Kind) {
     match address::of(&words, &env) {
         Some(found) => draft.set("listen", found.value, found.note),
         None => draft.left.push(
-            "listen: PM2 is not told where a program listens, and `rsgen install` finds out; write `listen = []` for a \
+            "listen: PM2 does not know where a program listens; `rsgen install` finds out, or write `listen = []` for a \
              program without a port"
                 .to_owned(),
         ),
     }
 }
 
-/// PM2 lets apps share a name.
+/// Renames apps that share a name, which PM2 allows.
 fn tell_apart(drafts: &mut [Draft<'_>]) {
     let mut taken: Vec<String> = Vec::new();
     for draft in drafts {
@@ -211,7 +213,7 @@ fn tell_apart(drafts: &mut [Draft<'_>]) {
             draft.set(
                 "name",
                 new.as_str(),
-                format!("`{name}` in PM2, as another app of the file"),
+                format!("`{name}` in PM2, like another app of the file"),
             );
         }
         taken.push(new);

@@ -1,8 +1,8 @@
-//! A Procfile, in which each line is a name and the command line of a shell.
+//! Reads a Procfile, in which each line is a name and a shell command line.
 
 use super::value::{Table, Value};
 
-/// The processes as PM2 would describe them, and what is left out.
+/// Returns the processes as PM2 would describe them, and comments about the lines that are left out.
 pub(super) fn read(text: &str) -> (Vec<Table>, Vec<String>) {
     let mut apps = Vec::new();
     let mut left = Vec::new();
@@ -11,14 +11,12 @@ pub(super) fn read(text: &str) -> (Vec<Table>, Vec<String>) {
             continue;
         }
         let Some((name, command)) = line.split_once(':').map(|(n, c)| (n.trim(), c.trim())) else {
-            left.push(format!(
-                "{line}: it is no line of a Procfile, `NAME: COMMAND`"
-            ));
+            left.push(format!("{line}: not a line of the form `NAME: COMMAND`"));
             continue;
         };
         if name == "release" {
             left.push(format!(
-                "{line}: it runs once for each release; run it before `rsgen install`"
+                "{line}: to be run once per release; run it before `rsgen install`"
             ));
             continue;
         }
@@ -30,7 +28,7 @@ pub(super) fn read(text: &str) -> (Vec<Table>, Vec<String>) {
         if name == "web" && command.contains("PORT") {
             let port = ("PORT".to_owned(), Value::Number("5000".to_owned()));
             app.push(("env".to_owned(), Value::Table(vec![port])));
-            left.push("PORT is 5000 in the process `web`, as foreman has it".to_owned());
+            left.push("PORT is 5000 in the process `web`, foreman's default".to_owned());
         }
         apps.push(app);
     }

@@ -1,14 +1,14 @@
-//! From a file to its apps: the shapes in which PM2 takes them.
+//! Finds the apps in a file, in each of the shapes that PM2 accepts.
 
 use super::Kind;
 use super::value::{Table, Value, member};
 use super::{dump, procfile, yaml};
 use crate::unit::Fault;
 
-/// The most apps of a file, as in an ecosystem file.
+/// The largest number of apps in a file, the same as in an ecosystem file.
 const MOST_APPS: usize = 1000;
 
-/// The apps of a file, and the comments at its head.
+/// The apps of a file, and the comments at the head of the ecosystem file.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) apps: Vec<Table>,
@@ -39,7 +39,7 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Found, Fault> {
     Ok(found)
 }
 
-/// A member without a value is none, as in JavaScript.
+/// Removes members without a value, which JavaScript treats like missing ones.
 fn drop_undefined(app: &mut Table) {
     app.retain(|(_, value)| *value != Value::Null);
 }
@@ -47,13 +47,13 @@ fn drop_undefined(app: &mut Table) {
 pub(super) fn json(text: &str) -> Result<Value, Fault> {
     serde_json::from_str(text).map_err(|error| {
         Fault::new(
-            format!("the file is no JSON: {error}"),
+            format!("the file is not valid JSON: {error}"),
             "see https://www.json.org for its syntax",
         )
     })
 }
 
-/// `{ apps: […] }`, a list of apps, or one app.
+/// Reads `{ apps: […] }`, a list of apps, or one app.
 fn of_ecosystem(value: Value) -> Result<Found, Fault> {
     let table = match value {
         Value::List(list) => return Ok(of_list(list)),
@@ -78,9 +78,13 @@ fn of_ecosystem(value: Value) -> Result<Found, Fault> {
         .filter(|(name, _)| name != "apps" && name != "pm2")
     {
         found.notes.push(match name.as_str() {
-            "deploy" => "deploy is left out: deploy as you like, then run `rsgen install` and `rsgen reload`".to_owned(),
-            "static" => "static is left out: other programs serve files".to_owned(),
-            _ => format!("{name} is left out: it is no list of apps"),
+            "deploy" => {
+                "deploy is left out: use any tool to deploy, then run `rsgen install` and `rsgen \
+             reload`"
+                    .to_owned()
+            }
+            "static" => "static is left out: use a web server to serve files".to_owned(),
+            _ => format!("{name} is left out: it is not a list of apps"),
         });
     }
     Ok(found)
@@ -92,7 +96,7 @@ fn of_list(list: Vec<Value>) -> Found {
         match value {
             Value::Table(table) => found.apps.push(table),
             other => found.notes.push(format!(
-                "{} is left out: it is no app",
+                "{} is left out: it is not an app",
                 super::draft::short(&other)
             )),
         }
@@ -100,7 +104,7 @@ fn of_list(list: Vec<Value>) -> Found {
     found
 }
 
-/// The apps below `pm2`, or the script `start`.
+/// Reads the apps below `pm2` or, if there is no `pm2`, the script `start`.
 fn of_package(value: &Value) -> Result<Found, Fault> {
     if let Some(apps) = value.get("pm2") {
         return of_ecosystem(apps.clone());
@@ -125,13 +129,13 @@ fn of_package(value: &Value) -> Result<Found, Fault> {
     }
     Ok(Found {
         apps: vec![app],
-        notes: vec!["the script `start` of the package, which has no `pm2`".to_owned()],
+        notes: vec!["the package has no `pm2`; the app runs its script `start`".to_owned()],
     })
 }
 
 fn no_app() -> Fault {
     Fault::new(
-        "the file lists no app of PM2",
-        "name a file with `apps`, as `pm2 start` takes it",
+        "the file lists no apps",
+        "name a file with `apps`, of the kind that `pm2 start` takes",
     )
 }

@@ -1,22 +1,22 @@
-//! The values of a PM2 file, in whatever language it is written.
+//! The values of a PM2 file, whichever language the file is written in.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A value. The members of a table keep their order.
+/// A value as JSON has it. The members of a table keep their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Null,
     Bool(bool),
-    /// As JavaScript writes the number.
+    /// A number, as JavaScript writes it.
     Number(String),
     Text(String),
     List(Vec<Value>),
     Table(Table),
 }
 
-/// The members of an object; of two with the same name, the last counts.
+/// The members of an object. Where two have the same name, the last one counts, as in JavaScript.
 pub(super) type Table = Vec<(String, Value)>;
 
 impl Value {
@@ -34,12 +34,12 @@ impl Value {
         }
     }
 
-    /// A member of a table.
+    /// Returns a member of a table, by name.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         member(self.table()?, name)
     }
 
-    /// An integer; PM2 takes one that is written as a string as well.
+    /// Returns an integer, which PM2 also accepts as a string.
     pub(super) fn integer(&self) -> Option<i64> {
         match self {
             Self::Number(number) | Self::Text(number) => number.trim().parse().ok(),
@@ -55,7 +55,7 @@ impl Value {
         }
     }
 
-    /// What a string, a number, true or false is as an argument or as the value of an environment variable.
+    /// Returns a string, a number or a boolean as it would be passed as an argument or in an environment variable.
     pub(super) fn scalar(&self) -> Option<String> {
         match self {
             Self::Bool(is) => Some(is.to_string()),
@@ -65,13 +65,13 @@ impl Value {
     }
 }
 
-/// A member of a table, by name.
+/// Returns a member of a table, by name.
 pub(super) fn member<'a>(table: &'a Table, name: &str) -> Option<&'a Value> {
     let mut named = table.iter().rev().filter(|(given, _)| given == name);
     named.next().map(|(_, value)| value)
 }
 
-/// As JSON.
+/// Writes the value as JSON.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,7 +10,7 @@ pub(super) fn env(draft: &mut Draft<'_>, given: Given<'_>) {
     let Some(table) = given.value.table() else {
         return draft.refuse(given, "an object");
     };
-    // A line for the shell may have assigned some, and those count there.
+    // A shell command line assigns variables for the program that it starts, so its assignments override `env`.
     let assigned = std::mem::take(&mut draft.env);
     for (name, value) in table {
         put(&mut draft.env, &mut draft.left, "env", name, value);
@@ -20,7 +20,7 @@ pub(super) fn env(draft: &mut Draft<'_>, given: Given<'_>) {
     draft.env.extend(assigned);
 }
 
-/// A table `env_NAME`, which has its name here as well.
+/// Takes a table `env_NAME`, which has the same name in an ecosystem file.
 pub(super) fn environment(draft: &mut Draft<'_>, given: Given<'_>) {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if !given.name.chars().all(is_name) {
@@ -49,7 +49,7 @@ pub(super) fn put(
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        return left.push(why("no variable can have this name"));
+        return left.push(why("this cannot be the name of a variable"));
     }
     let (toml, note): (Toml, &str) = match value {
         Value::Null => return left.push(why("it has no value")),
@@ -66,7 +66,7 @@ pub(super) fn put(
         .is_some_and(|text| !escape::fits_environment(text))
     {
         return left.push(why(
-            "it holds a control character, which systemd does not pass on",
+            "the value contains a control character, which systemd does not pass on",
         ));
     }
     entries.retain(|entry| entry.key != name);
@@ -77,7 +77,7 @@ pub(super) fn put(
     });
 }
 
-/// PM2 sets the variable as well.
+/// PM2 sets the variable PORT too, so the program may read it.
 pub(super) fn port(draft: &mut Draft<'_>, given: Given<'_>) {
     let Some(port) = given
         .value
@@ -96,12 +96,12 @@ pub(super) fn port(draft: &mut Draft<'_>, given: Given<'_>) {
     }
 }
 
-/// Each instance counts from the value that the variable has.
+/// Makes each instance count from the value that the variable has.
 pub(super) fn increment_var(draft: &mut Draft<'_>, given: Given<'_>) {
     let Some(name) = given.value.text() else {
         return draft.refuse(given, "the name of a variable");
     };
-    let note = "`increment_var` in PM2: a number of its own for each instance";
+    let note = "`increment_var` in PM2: each instance has a number of its own";
     let mut is_counted = false;
     let environments = draft.environments.iter_mut().map(|(_, entries)| entries);
     for entries in environments.chain([&mut draft.env]) {
@@ -128,7 +128,8 @@ pub(super) fn increment_var(draft: &mut Draft<'_>, given: Given<'_>) {
         draft.set(
             "listen",
             toml_edit::Array::new(),
-            "each instance has a port of its own, for a load balancer in front of them; for one shared port, write it here and \
+            "each instance has a port of its own, for a load balancer in front of them; to share one port, write the \
+             port here and \
              set the variable to a plain number",
         );
     }

@@ -1,7 +1,7 @@
-//! YAML, from the events of its parser to a value.
+//! Makes a value from the events of a YAML parser.
 //!
-//! The parser knows no bounds: an alias costs it nothing, and nine lines of aliases can stand for a billion values
-//! ("billion laughs"). So the values are counted as they are made.
+//! The parser has no limits: an alias costs it nothing, and nine lines of aliases can stand for a billion values
+//! ("billion laughs"). This module therefore counts the values that it makes.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 use super::value::{Table, Value};
 use crate::unit::Fault;
 
-/// The most values of a document, aliases replaced. A file of 1000 apps has fewer.
+/// The largest number of values in a document, counted with every alias replaced. A file of 1000 apps has fewer.
 const MOST_VALUES: usize = 200_000;
 
-/// The length of text that counts like one value more, where it is copied.
+/// The length of text that counts as one more value when a value is copied.
 const TEXT: usize = 64;
 
-/// The deepest nesting, which is also `serde_json`'s.
+/// The deepest nesting, the same as `serde_json`'s.
 const DEEPEST: usize = 128;
 
-/// The only document of a text.
+/// Reads a text that consists of one document.
 pub(super) fn read(text: &str) -> Result<Value, Fault> {
     let mut reader = Reader {
         events: Parser::new_from_str(text),
@@ -41,7 +41,7 @@ pub(super) fn read(text: &str) -> Result<Value, Fault> {
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Value>,
-    /// How many values were made.
+    /// The number of values made so far.
     values: usize,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing may follow: PM2 reads one document.
+    /// Checks that nothing follows the document, since PM2 reads only one.
     fn end(&mut self) -> Result<(), Fault> {
         loop {
             match self.next()? {
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
     fn count(&mut self, more: usize) -> Result<(), Fault> {
         self.values += more;
         if self.values > MOST_VALUES {
-            return Err(fault("the file holds too many values"));
+            return Err(fault("the file contains too many values"));
         }
         Ok(())
     }
@@ -122,12 +122,12 @@ impl<'a> Reader<'a> {
             let name = match self.next()? {
                 Event::MappingEnd => break,
                 Event::Scalar(name, ..) => name.into_owned(),
-                _ => return Err(fault("a key is no string")),
+                _ => return Err(fault("a key is not a string")),
             };
             let event = self.next()?;
             let value = self.value(event, depth + 1)?;
             match value {
-                // What a merge brings, the table's own members override.
+                // The table's own members override those that a merge (`<<`) brings.
                 Value::Table(members) if name == "<<" => merged.extend(members),
                 Value::List(tables) if name == "<<" => {
                     // An earlier table of the list overrides a later one.
@@ -142,7 +142,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a copy counts for. A long text is copied as easily as a short one, and takes as much memory as many values.
+/// Returns the number of values that a copy counts as. A long text takes as much memory as many values, and an alias
+/// copies it just as easily.
 fn size(value: &Value) -> usize {
     match value {
         Value::Text(text) => 1 + text.len() / TEXT,
@@ -152,7 +153,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// A scalar without quotes, by the core schema of YAML 1.2.
+/// Reads a scalar without quotes, by the core schema of YAML 1.2.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -163,17 +164,14 @@ fn plain(text: &str) -> Value {
     }
 }
 
-/// Whether JSON has such a number. Others, such as `0x10`, stay as they are written.
+/// Returns whether a text is a number in JSON. Other numbers, such as `0x10`, stay text.
 fn is_number(text: &str) -> bool {
     serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
 
 fn fault(message: impl Into<String>) -> Fault {
     Fault::new(
-        format!(
-            "the file is no YAML that PM2 could read: {}",
-            message.into()
-        ),
+        format!("the file is not YAML that PM2 can read: {}", message.into()),
         "see https://yaml.org for its syntax",
     )
 }
@@ -224,7 +222,7 @@ mod tests {
             (&nested, "too many values"),
             ("a: *b\n", ""),
             ("a: 1\n---\nb: 2\n", "more than one document"),
-            ("[a]: 1\n", "a key is no string"),
+            ("[a]: 1\n", "a key is not a string"),
             ("a: [", ""),
             ("\t@", ""),
         ] {

@@ -1,4 +1,4 @@
-//! The reason for which a command did not do what it was asked, and the exit status by which scripts know it.
+//! The reason why a command did not do what it was asked to do, and the exit status by which scripts recognise it.
 
 use serde::Serialize;
 
@@ -24,16 +24,16 @@ pub enum Exit {
     TimedOut = 5,
 }
 
-/// A failure as a command tells it.
+/// A failure, as a command reports it.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// The exit status.
     pub exit: Exit,
-    /// One line: lower case, no full stop. Empty when everything has been said already.
+    /// One line, lower case, no full stop. Empty when everything has been reported already.
     pub message: String,
     /// The next step.
     pub help: Option<String>,
-    /// Whether every instance that served before still serves the same.
+    /// Whether every instance that served before still serves unchanged.
     pub untouched: bool,
     /// The faults of an invalid file.
     pub report: Option<Box<Report>>,
@@ -62,7 +62,7 @@ impl Exit {
         Self::TimedOut,
     ];
 
-    /// The meaning of the exit status, as `--help` and the manual pages give it.
+    /// Returns the meaning of the exit status, for `--help` and the manual pages.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl Exit {
 }
 
 impl Failure {
-    /// A failure with this exit status.
+    /// Makes a failure with this exit status.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -88,7 +88,7 @@ impl Failure {
         }
     }
 
-    /// One more thing to look at, behind the next step.
+    /// Adds another hint after the next step.
     #[must_use]
     pub fn help_also(self, more: Option<String>) -> Self {
         let help = match (self.help, more) {
@@ -98,12 +98,12 @@ impl Failure {
         Self { help, ..self }
     }
 
-    /// The operation failed.
+    /// Makes a failure with the status 1.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// The file is invalid.
+    /// Makes a failure for an invalid file.
     #[must_use]
     pub fn invalid(report: Report) -> Self {
         let message = format!("{} is invalid", report.path);
@@ -113,7 +113,7 @@ impl Failure {
         }
     }
 
-    /// The failure of a command that has failed for some of so many apps; none where it has failed for no app.
+    /// Combines the failures of a command that works on this many apps; `None` if there are none.
     #[must_use]
     pub fn of_several(mut failures: Vec<Self>, apps: usize) -> Option<Self> {
         if failures.len() < 2 {
@@ -142,7 +142,7 @@ impl Failure {
         self
     }
 
-    /// Leaves only the exit status, since everything has been said.
+    /// Removes everything except the exit status, because everything has been reported.
     #[must_use]
     pub fn silent(mut self) -> Self {
         self.message.clear();

@@ -5,7 +5,7 @@ use super::{Answer, Colour, Failure, Notice, Sink, Style, to_stderr, to_stdout};
 use crate::ecosystem::Report;
 use crate::visible;
 
-/// The version of every JSON shape: it changes when a script could break.
+/// The version of every JSON shape. It changes when scripts could break.
 const VERSION: u32 = 1;
 
 /// The sink of `--json`: one JSON object on standard output, the result or the failure. People still read warnings and
@@ -16,7 +16,7 @@ pub struct Json {
 }
 
 impl Json {
-    /// The sink that these options ask for.
+    /// Makes the sink for these options.
     #[must_use]
     pub fn new(colour: Colour) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl Json {
 }
 
 impl Sink for Json {
-    /// The result has all of it.
+    /// The result contains everything that notices report.
     fn notice(&self, _: &Notice<'_>) {}
 
     fn answer(&self, answer: &dyn Answer) {
@@ -49,7 +49,7 @@ impl Sink for Json {
     }
 }
 
-/// An object with its version.
+/// Formats an object together with its version.
 fn line(mut value: serde_json::Value) -> String {
     if let Some(object) = value.as_object_mut() {
         object.insert("version".into(), VERSION.into());

@@ -1,8 +1,8 @@
 //! The output of the command line: text for people, JSON for scripts, and one way to fail.
 //!
-//! A command tells a [`Sink`] what happens while it works, and gives it the result. Whether that is printed, and in
-//! which form, is the sink's decision, which the global options make. Nothing is printed before it has been made
-//! visible: see [`Visible`]. A reader that closes its pipe early is not an error.
+//! A command reports to a [`Sink`] what happens while it works, and gives it the result. The sink, which the global
+//! options select, decides whether that is printed and in which form. Everything is escaped before it is printed, see
+//! [`Visible`]. A reader that closes its pipe early is not an error.
 
 mod failure;
 mod json;
@@ -24,21 +24,21 @@ pub use text::Text;
 use crate::ecosystem::Report;
 use crate::visible::Visible;
 
-/// The one place that a command speaks to.
+/// Where a command sends its output.
 pub trait Sink {
-    /// Takes what has just happened.
+    /// Takes a report about what has just happened.
     fn notice(&self, notice: &Notice<'_>);
 
-    /// Takes the result; a command has one, or none when it fails.
+    /// Takes the result. A command has one result, or none when it fails.
     fn answer(&self, answer: &dyn Answer);
 
     /// Takes the warnings about an ecosystem file that is used despite them.
     fn warnings(&self, report: &Report);
 
-    /// Takes the reason for which the command fails.
+    /// Takes the reason why the command fails.
     fn failure(&self, failure: &Failure);
 
-    /// Whether scripts read the result: tables for people then need not be made.
+    /// Returns whether scripts read the result, so that no tables for people are needed.
     fn is_for_scripts(&self) -> bool {
         false
     }
@@ -46,15 +46,15 @@ pub trait Sink {
 
 /// The text of a result.
 pub trait Shown {
-    /// The result as people read it, if there is something to add to the notices that came before.
+    /// Formats the result for people, if there is something to add to the notices.
     fn shown(&self, _style: Style) -> Option<Visible> {
         None
     }
 }
 
-/// A result: its fields are its JSON.
+/// A result, whose fields are its JSON.
 pub trait Answer: Shown {
-    /// The result as scripts read it.
+    /// Returns the result as JSON.
     fn json(&self) -> serde_json::Value;
 }
 
@@ -64,7 +64,7 @@ impl<T: Serialize + Shown> Answer for T {
     }
 }
 
-/// The sink that the global options ask for.
+/// Returns the sink for the global options.
 #[must_use]
 pub fn sink(colour: Colour, quiet: bool, json: bool, verbose: bool) -> Box<dyn Sink> {
     if json {

@@ -1,4 +1,4 @@
-//! What happens while a command works, one value for each thing that is told.
+//! What happens while a command works, with one variant for each thing that is reported.
 
 use std::fmt;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::systemd::Verb;
 use crate::visible::Visible;
 use crate::walk::{Killed, Record};
 
-/// How a cancelled job is worded: `canceled` is systemd's result of it.
+/// The words for a cancelled job, for which systemd's result is `canceled`.
 pub const CANCELLED: &str = "cancelled by another job of systemd";
 
-/// How much a notice matters.
+/// How important a notice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Printed with `--verbose`.
@@ -42,7 +42,7 @@ pub enum Notice<'a> {
     Faults(&'a Report),
     /// A number of instances that an earlier command line chose for an app, and the number that the file has now.
     Chosen(&'a str, Chosen, Instances),
-    /// The environment that an earlier command line chose for an app, and that goes on to count.
+    /// The environment that an earlier command line chose for an app, and that still applies.
     KeptEnvironment(&'a str, &'a str),
     /// An app has no `user` and runs as the owner of a file.
     RunsAs {
@@ -55,11 +55,11 @@ pub enum Notice<'a> {
     },
     /// The folder of a program comes first in the `PATH` of an app.
     FirstInPath(&'a str, &'a str),
-    /// The program of an app is started once, for at most so long, to see where it listens.
+    /// The program of an app is started once, for at most this long, to see where it listens.
     Rehearsing(&'a str, Duration),
     /// An address that a rehearsal has found; empty if there is none.
     Located(&'a str, &'a str),
-    /// What a rehearsal has found besides.
+    /// Another remark of a rehearsal.
     Noted(&'a str, &'a str),
     /// An app is started.
     Starting(&'a str),
@@ -77,7 +77,7 @@ pub enum Notice<'a> {
     WalkCancelled(&'a str),
     /// What a command has been waiting for, for an app.
     Waiting(&'a str, &'a str),
-    /// A line that a program which failed has written last.
+    /// One of the last lines that a failed program wrote.
     LastWord(&'a Visible),
     /// The units of an app were put back, since no instance runs the new ones.
     PutBack(&'a str),
@@ -90,7 +90,7 @@ pub enum Notice<'a> {
 }
 
 impl Notice<'_> {
-    /// How much the notice matters.
+    /// Returns how important the notice is.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
@@ -100,7 +100,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The notice as people read it.
+    /// Formats the notice for people.
     #[must_use]
     pub fn text(&self) -> Visible {
         match self {
@@ -112,7 +112,7 @@ impl Notice<'_> {
     }
 }
 
-/// Whether a path is one of the links by which systemd starts an instance.
+/// Returns whether a path is one of the links by which systemd starts an instance.
 fn is_wanted(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::extension);
     folder.is_some_and(|extension| extension == "wants")
@@ -132,11 +132,11 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::KeptEnvironment(app, name) => write!(
                 f,
-                "{app}: environment {name}, as `--env {name}` chose; `--env ''` is for the variables of `env` alone"
+                "{app}: environment {name}, as `--env {name}` chose; `--env ''` restores the variables of `env` alone"
             ),
             Self::Chosen(app, chosen, now) => write!(
                 f,
-                "{app}: instances = {now}, since the file has changed; `--instances {}` does not count any more",
+                "{app}: instances = {now}, since the file has changed; `--instances {}` no longer applies",
                 chosen.instances
             ),
             Self::RunsAs { app, user, file } => {
@@ -150,7 +150,7 @@ impl fmt::Display for Notice<'_> {
             }
             Self::Rehearsing(app, longest) => write!(
                 f,
-                "{app}: rehearsing: the program is started once, for at most {} s, to see where it listens",
+                "{app}: rehearsing: starting the program once, for at most {} s, to see where it listens",
                 longest.as_secs_f64()
             ),
             Self::Located(app, "") => write!(f, "{app}: listens nowhere"),

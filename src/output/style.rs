@@ -18,17 +18,17 @@ pub enum Colour {
     Never,
 }
 
-/// How one stream is written to: standard output and standard error may lead to different places.
+/// How a stream is written to. Standard output and standard error may lead to different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// As for a terminal, in colours.
+    /// For a terminal: with colours.
     Terminal,
-    /// As for a file or a pipe.
+    /// For a file or a pipe: without colours.
     Plain,
 }
 
 impl Style {
-    /// The style that `--color` and the stream itself ask for.
+    /// Returns the style for `--color` and the stream itself.
     #[must_use]
     pub fn of(colour: Colour, stream: &impl IsTerminal) -> Self {
         let is_painted = match colour {
@@ -45,13 +45,13 @@ impl Style {
         }
     }
 
-    /// Whether there are colours.
+    /// Returns whether there are colours.
     #[must_use]
     pub fn is_painted(self) -> bool {
         self == Self::Terminal
     }
 
-    /// One line in a colour, where there are colours.
+    /// Formats one line in a colour, if there are colours.
     #[must_use]
     pub fn paint(self, text: &str, colour: AnsiColor) -> Visible {
         let text = Visible::line(text);
@@ -62,7 +62,7 @@ impl Style {
         Visible::composed(format!("{style}{text}{style:#}"))
     }
 
-    /// One line behind a label in a colour, as in `error: …`.
+    /// Formats one line after a coloured label, as in `error: …`.
     #[must_use]
     pub fn labelled(self, label: &str, colour: AnsiColor, text: &str) -> Visible {
         let label = self.paint(label, colour);

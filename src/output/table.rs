@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 
 use crate::visible::Visible;
 
-/// A table without lines between its cells.
+/// Formats a table without lines between its cells.
 #[must_use]
 pub fn render(header: &[&str], rows: Vec<Vec<Visible>>) -> Visible {
     let mut table = Table::new();
@@ -22,12 +22,12 @@ pub fn render(header: &[&str], rows: Vec<Vec<Visible>>) -> Visible {
     Visible::composed(lines.join("\n"))
 }
 
-/// The columns of the terminal; none if there is no terminal.
+/// Returns the number of columns of the terminal; `None` if there is no terminal.
 fn width() -> Option<u16> {
     terminal_size::terminal_size().map(|(width, _)| width.0)
 }
 
-/// A size as people read it.
+/// Formats a size for people.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     const UNITS: &[&str] = &["B", "K", "M", "G", "T"];
@@ -47,7 +47,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// A span of time as people read it, in its largest unit or two.
+/// Formats a time span for people, in its largest unit or two.
 #[must_use]
 pub fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);

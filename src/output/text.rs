@@ -11,12 +11,12 @@ use crate::visible::Visible;
 pub struct Text {
     stdout: Style,
     stderr: Style,
-    /// The level that a notice needs to be printed.
+    /// The lowest level of notices that are printed.
     least: Level,
 }
 
 impl Text {
-    /// The sink that these options ask for.
+    /// Makes the sink for these options.
     #[must_use]
     pub fn new(colour: Colour, quiet: bool, verbose: bool) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Sink for Text {
     }
 }
 
-/// A failure in one line, or all faults of a file in their places, and below it what to do.
+/// Prints a failure in one line, or all faults of a file at their places, followed by the next step.
 pub(super) fn show_failure(failure: &Failure, style: Style) {
     if failure.message.is_empty() {
         return;

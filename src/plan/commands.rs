@@ -1,4 +1,4 @@
-//! The command lines of the units: which keys of an app go into which line of [`crate::contract`].
+//! Fills the command lines of the units: decides which keys of an app go into which line of [`crate::contract`].
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::layout::{Layout, Scope};
 /// The command lines of the cluster unit.
 pub(super) struct OfCluster {
     pub(super) start: Safe<String>,
-    /// None for a job, which ends by itself.
+    /// `None` for a job, which ends by itself.
     pub(super) lasting: Option<OfLasting>,
 }
 
-/// The command lines of the cluster unit of an app that lasts.
+/// The command lines of the cluster unit of a long-running app.
 pub(super) struct OfLasting {
     pub(super) reload: Safe<String>,
     pub(super) stop: Safe<String>,
@@ -29,15 +29,16 @@ pub(super) struct OfLasting {
 
 /// The command lines of the template of the instances.
 pub(super) struct OfInstance {
-    /// Looks at the files that systemd reads, where there are any.
+    /// Checks the environment files that systemd reads; `None` if there are none.
     pub(super) env_files: Option<Safe<String>>,
     pub(super) run: Safe<String>,
     pub(super) drain: Option<Safe<String>>,
-    /// None for a job, which is not started again.
+    /// `None` for a job, which is not started again.
     pub(super) ended: Option<Safe<String>>,
 }
 
-/// `step_timeout` bounds one step of a reload, `longest_stop` is what the stop of an instance takes.
+/// Renders the command lines of the cluster unit. `step_timeout` limits one step of a reload; `longest_stop` is the
+/// longest time that stopping an instance takes.
 pub(super) fn of_cluster(
     app: &App,
     layout: &Layout,
@@ -96,7 +97,7 @@ pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> O
     }
 }
 
-/// The command lines of the unit of a rehearsal.
+/// Renders the command lines of the unit of a rehearsal.
 pub(super) fn of_rehearsal(
     app: &App,
     layout: &Layout,
@@ -136,7 +137,7 @@ fn step(step: &Step<Text, Text>, layout: &Layout) -> Safe<String> {
     }
 }
 
-/// The number of whichever instance the template is used for.
+/// Returns the number of the instance that systemd uses the template for.
 fn number() -> Text {
     Text::specifier('i')
 }
@@ -178,7 +179,7 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
     }
 }
 
-/// The variables that have a number for each instance.
+/// Returns the variables that have a different number in each instance.
 fn counted(app: &App) -> Vec<String> {
     let counted = app
         .env
@@ -191,7 +192,8 @@ fn is_drained(app: &App) -> bool {
     app.lifecycle.drain != Way::Off || app.lifecycle.shutdown_with_message
 }
 
-/// The drain, before the stop signal. It has time of its own: it asks systemd for more than `TimeoutStopSec=`.
+/// Returns the drain, which runs before the stop signal. Its time is not part of `TimeoutStopSec=`: it asks systemd for
+/// more.
 fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
     let life = &app.lifecycle;
     is_drained(app).then(|| Drain {
@@ -205,7 +207,8 @@ fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
     })
 }
 
-/// The command of the watch unit. Paths of a file that was not installed but written into its place are relative to `cwd`.
+/// Renders the command of the watch unit. Paths are relative to `cwd` only in a file that was put in its place without
+/// `rsgen install`, which makes them absolute.
 pub(super) fn watch(app: &App, layout: &Layout) -> Safe<String> {
     let cwd = Path::new(app.program.cwd().unwrap_or("/"));
     let watched = &app.watched;

@@ -1,4 +1,4 @@
-//! The changes that lead from the present files to those that are wanted, and how people are shown them.
+//! The changes that turn the present files into the intended ones, and how they are shown to people.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ pub struct Change {
     pub path: PathBuf,
     /// The present content.
     pub old: Option<Content>,
-    /// The content that is wanted.
+    /// The intended content.
     pub new: Option<Content>,
 }
 
-/// The changes that lead from `old` to `new`, in the order of their paths.
+/// Returns the changes that turn `old` into `new`, in the order of their paths.
 #[must_use]
 pub fn changes(old: &BTreeMap<PathBuf, Content>, new: &BTreeMap<PathBuf, Content>) -> Vec<Change> {
     let mut paths: Vec<&PathBuf> = old.keys().chain(new.keys()).collect();
@@ -45,7 +45,7 @@ pub fn changes(old: &BTreeMap<PathBuf, Content>, new: &BTreeMap<PathBuf, Content
 }
 
 impl Change {
-    /// `create`, `change` or `remove`.
+    /// Returns `create`, `change` or `remove`.
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match (&self.old, &self.new) {
@@ -55,13 +55,13 @@ impl Change {
         }
     }
 
-    /// The change as a unified diff, byte for byte.
+    /// Returns the change as a unified diff, byte for byte.
     #[must_use]
     pub fn unified(&self) -> String {
         self.diff(str::to_owned, str::to_owned)
     }
 
-    /// The change as people are shown it. No two texts are shown alike, so that no difference is lost.
+    /// Formats the change for people. Different texts always look different, so that no difference is lost.
     #[must_use]
     pub fn shown(&self) -> Visible {
         let diff = self.diff(
@@ -97,7 +97,7 @@ fn text(content: Option<&Content>) -> String {
     }
 }
 
-/// The listening addresses of a socket unit's text, in order.
+/// Returns the listening addresses in a socket unit's text, in order.
 #[must_use]
 pub fn addresses(socket_unit: &str) -> Vec<&str> {
     socket_unit
@@ -106,7 +106,7 @@ pub fn addresses(socket_unit: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Whether a path is one that this change set takes away or writes anew.
+/// Returns whether one of the changes removes or rewrites a path.
 #[must_use]
 pub fn touches(changes: &[Change], path: &Path) -> bool {
     changes.iter().any(|c| c.path == path)

@@ -5,17 +5,17 @@ use std::path::Path;
 use super::Origin;
 use crate::layout::Scope;
 
-/// The lines that say where a unit comes from.
+/// What these lines contain.
 #[derive(Clone)]
 pub(super) struct Header {
     /// `SourcePath=`.
     pub(super) source: Option<String>,
-    /// The file that `rsgen reload` applies, and that command.
+    /// The file that the unit is made from, and the command that applies a change of the file.
     pub(super) file: Option<(String, String)>,
 }
 
 impl Header {
-    /// Of a unit that no file describes.
+    /// For a unit that no file describes.
     pub(super) fn none() -> Self {
         Self {
             source: None,

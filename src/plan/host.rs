@@ -1,4 +1,4 @@
-//! The facts of a machine that units are fitted to.
+//! The facts about a host on which units depend.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,19 +14,21 @@ use rustix::io::Errno;
 use crate::ecosystem::resolve::{Beyond, FileStatus};
 use crate::procfs;
 
-/// A machine that units are made for.
+/// The host that units are made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
-    /// CPUs that this system may use: affinity and quota counted.
+    /// The CPUs that this system may use, by affinity and quota.
     pub cpus: u32,
     /// Whether the Yama module restricts ptrace(2).
     pub yama: bool,
-    /// Looks up what there is at a path, a link for itself. Of a host that is being put together nothing is known.
+    /// Looks up the inode at a path, without following a link at its end. Nothing is known about a host that is being
+    /// put together.
     pub status: fn(&Path) -> Option<FileStatus>,
 }
 
 impl Host {
-    /// The machine as the calling process sees it: its affinity and the quota of its control groups count.
+    /// Returns this host as the calling process sees it, with the process's affinity and the quotas of its control
+    /// groups.
     #[must_use]
     pub fn of_this_machine() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -38,8 +40,8 @@ impl Host {
         }
     }
 
-    /// The machine as a generator sees it. systemd waits for its generators, so a generator must neither wait for a server nor for
-    /// systemd to mount something, and looks only at local file systems.
+    /// Returns this host for a generator. systemd waits for its generators, so a generator must wait neither for a
+    /// server nor for systemd to mount something: it looks at local file systems only.
     #[must_use]
     pub fn of_a_generator() -> Self {
         Self {
@@ -53,11 +55,11 @@ fn is_ptrace_restricted(scope: &str) -> bool {
     procfs::yama_scope(scope) > 0
 }
 
-/// Looks up the inode at a path of this machine. The inode is opened, and everything is asked of that descriptor: a file
-/// system that comes or goes meanwhile cannot mix its answers with those of the folder below it.
+/// Looks up the inode at a path of this host. The inode is opened and everything is read through the descriptor, so
+/// that the facts belong together even if a file system is mounted or unmounted in between.
 ///
-/// Root gets an answer from every file system that the kernel itself serves. An error other than "not there" is therefore the
-/// work of a server, for instance of a user's own file system in user space, which not even root may enter.
+/// The kernel's own file systems answer root's questions about every inode. So an error other than "does not exist"
+/// comes from a server, for instance that of a file system in user space, which may refuse even root.
 #[must_use]
 pub fn status(path: &Path) -> Option<FileStatus> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -75,7 +77,7 @@ const FUSE: u64 = 0x6573_5546;
 
 fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
     let kind = u64::try_from(inode::fstatfs(found)?.f_type).unwrap_or_default();
-    // The descriptor keeps the mount: a mount that is not in the list any more has been detached since.
+    // The descriptor keeps the mount, so a mount that is missing from the list was detached in the meantime.
     let mounts = || {
         let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd()));
         let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -85,7 +87,7 @@ fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
         return Ok(FileStatus::of_a_server());
     }
     let stat = inode::fstat(found)?;
-    // An empty path stands for the descriptor itself, see readlink(2).
+    // An empty path stands for the descriptor itself, see readlinkat(2).
     let link = inode::readlinkat(found, "", Vec::new()).ok();
     Ok(FileStatus {
         owner: stat.st_uid,
@@ -100,23 +102,23 @@ fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
     })
 }
 
-/// Whether an inode has an access control list, see acl(5). What cannot be told counts as one.
+/// Returns whether an inode has an access control list, see acl(5); true if that cannot be found out.
 fn has_acl(found: BorrowedFd<'_>) -> bool {
-    // getxattr(2) does not take a descriptor of `O_PATH`, but its place in /proc.
+    // getxattr(2) does not accept a descriptor of `O_PATH`, but it accepts the descriptor's path in /proc.
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
     let mut nothing = [0_u8; 0];
     let length = inode::getxattr(path, "system.posix_acl_access", &mut nothing[..]);
     !matches!(length, Err(Errno::NODATA | Errno::NOTSUP))
 }
 
-/// Kinds of file systems that the kernel answers for alone.
+/// Types of file systems for which the kernel needs no server.
 const LOCAL: &[&str] = &[
     "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay",
     "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
-/// Whether an inode is of a file system in user space that somebody other than root has mounted. `mounts` reads the `fdinfo` of
-/// the inode's descriptor and `mountinfo`, see proc(5).
+/// Returns whether an inode belongs to a file system in user space that somebody other than root mounted. `mounts`
+/// reads the `fdinfo` of the inode's descriptor, and `mountinfo`, see proc(5).
 fn is_of_a_user(kind: u64, mounts: impl FnOnce() -> (String, Vec<u8>)) -> bool {
     if kind != FUSE {
         return false;
@@ -127,8 +129,8 @@ fn is_of_a_user(kind: u64, mounts: impl FnOnce() -> (String, Vec<u8>)) -> bool {
     !self::mounts(&mountinfo).iter().any(is_known_as_roots)
 }
 
-/// The same as [`status`] for local file systems only. The caller asks for each folder on the way first, and stops at the first
-/// one without an answer.
+/// Does the same as [`status`], but for local file systems only. The caller asks for each folder on the way first and
+/// stops at the first one without an answer.
 fn local(path: &Path) -> Option<FileStatus> {
     static MOUNTS: OnceLock<BTreeMap<PathBuf, Mount>> = OnceLock::new();
     let read = || {
@@ -138,7 +140,7 @@ fn local(path: &Path) -> Option<FileStatus> {
     local_below(MOUNTS.get_or_init(read).get(path), path)
 }
 
-/// `mount` is the file system that is mounted at the path itself, if there is one.
+/// Looks up a path on a local file system. `mount` is what is mounted at the path itself, if anything is.
 fn local_below(mount: Option<&Mount>, path: &Path) -> Option<FileStatus> {
     match mount {
         Some(mount) if !mount.is_roots => Some(FileStatus::of_a_server()),
@@ -147,16 +149,16 @@ fn local_below(mount: Option<&Mount>, path: &Path) -> Option<FileStatus> {
     }
 }
 
-/// A mounted file system.
+/// A mount.
 struct Mount {
     id: u32,
     place: PathBuf,
     kind: String,
-    /// Whether it has no `user_id=` of another user, see mount.fuse3(8).
+    /// Whether the mount has no `user_id=` of a user other than root, see mount.fuse3(8).
     is_roots: bool,
 }
 
-/// The mounts in the order in which they were made, see `/proc/PID/mountinfo` in proc(5).
+/// Returns the mounts, oldest first, see `/proc/PID/mountinfo` in proc(5).
 fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
     let lines = mountinfo.split(|b| *b == b'\n');
     let mounts = lines.filter_map(|line| {
@@ -177,7 +179,7 @@ fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
     mounts.collect()
 }
 
-/// The kernel writes blanks and backslashes as three octal digits.
+/// Decodes blanks and backslashes, which the kernel writes as three octal digits.
 fn unescaped(word: &[u8]) -> OsString {
     let mut bytes = Vec::new();
     let mut left = word;
@@ -229,7 +231,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert_eq!(status(&file).unwrap().beyond, Beyond::Nothing);
-        // Version 2: the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
+        // Version 2 of the format: the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
         let none = u32::MAX;
         let entries = [
             (1_u16, 6_u16, none),

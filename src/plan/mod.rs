@@ -21,28 +21,29 @@ use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 use crate::unit::name::Units;
 
-/// A set of unit files and links, by their path below a unit folder.
+/// A set of unit files and links, by their paths relative to a unit folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitSet {
-    /// Path and text.
+    /// The text of each file, by its path.
     pub files: BTreeMap<PathBuf, String>,
-    /// Path and target.
+    /// The target of each link, by its path.
     pub links: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// How the units of an app come to a host.
+/// How the units of an app get to a host.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
     /// The generator writes them at each boot and daemon-reload, from this file.
     Generated(&'a Path),
     /// `rsgen install` and `rsgen reload` write them, from this file.
     Pinned(&'a Path),
-    /// A package brings them.
+    /// A package contains them.
     Packaged,
 }
 
 impl<'a> Origin<'a> {
-    /// `SourcePath=`. When that file changes, systemd advises a daemon-reload, which only brings generated units up to it.
+    /// Returns the value of `SourcePath=`. When that file changes, systemd recommends a daemon-reload, which updates
+    /// only units that are generated.
     fn source(self) -> Option<&'a Path> {
         match self {
             Self::Generated(file) => Some(file),
@@ -50,7 +51,7 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// The file that a comment names.
+    /// Returns the file that a comment names.
     fn file(self) -> Option<&'a Path> {
         match self {
             Self::Pinned(file) => Some(file),
@@ -59,10 +60,11 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The units of one app: the cluster unit, the template and a link for each instance; the socket if the program listens,
-/// the timer if there is a schedule, and for an app that is watched the watch unit and its link.
+/// Returns the units of one app: the cluster unit, the template and a link for each instance; the socket if the program
+/// listens, the timer if there is a schedule, and the watch unit and its link if files are watched.
 ///
-/// The file of generated units has to exist on the host, or systemd warns at every command that units changed on disk.
+/// The file of generated units has to exist on the host, because systemd would otherwise warn at every command that
+/// units have changed on disk.
 ///
 /// # Errors
 /// When a template cannot be rendered.
@@ -95,7 +97,8 @@ pub fn units(
     Ok(set)
 }
 
-/// The unit in which a program is rehearsed: that of an instance, except for what connects an instance with its cluster.
+/// Returns the unit in which a program is rehearsed: that of an instance without what connects an instance to its
+/// cluster.
 ///
 /// # Errors
 /// When the template cannot be rendered.
@@ -108,7 +111,7 @@ pub fn rehearsal(
     render::rehearsal(app, layout, host, rehearsal).map_err(|e| e.to_string())
 }
 
-/// The link by which the cluster unit wants an instance.
+/// Returns the link by which the cluster unit wants an instance.
 #[must_use]
 pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
     let names = Units::of(app);
@@ -116,7 +119,7 @@ pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
     (path, Path::new("..").join(names.template()))
 }
 
-/// The link by which the cluster unit wants the watch unit.
+/// Returns the link by which the cluster unit wants the watch unit.
 #[must_use]
 pub fn watch_link(app: &str) -> (PathBuf, PathBuf) {
     let watch = Units::of(app).watch();
@@ -124,20 +127,20 @@ pub fn watch_link(app: &str) -> (PathBuf, PathBuf) {
     (path, Path::new("..").join(watch))
 }
 
-/// The folder of those links.
+/// Returns the folder of those links.
 #[must_use]
 pub fn wants_dir(app: &str) -> PathBuf {
     Units::of(app).wants().into()
 }
 
-/// The links that start an app at boot: what `systemctl enable` would make of `[Install]`.
+/// Returns the links that start an app at boot, which are those that `systemctl enable` would make for `[Install]`.
 #[must_use]
 pub fn enable_links(app: &App, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
     let cluster = (!app.is_job()).then(|| Units::of(&app.name).cluster());
     links(app.sockets(), app.timer(), cluster, scope)
 }
 
-/// The same for every unit that an app of this name may have.
+/// Returns such links for every unit that an app of this name may have.
 #[must_use]
 pub fn all_enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
     let units = Units::of(app);
@@ -145,7 +148,7 @@ pub fn all_enable_links(app: &str, scope: Scope) -> BTreeMap<PathBuf, PathBuf> {
     links(units.sockets(), timer, cluster, scope)
 }
 
-/// The link that starts the timer of an app at boot.
+/// Returns the link that starts the timer of an app at boot.
 #[must_use]
 pub fn timer_link(app: &str) -> (PathBuf, PathBuf) {
     enable_link("timers.target", Units::of(app).timer())

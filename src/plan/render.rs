@@ -1,4 +1,4 @@
-//! The templates and what goes into them.
+//! The templates, and the values that go into them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -57,9 +57,9 @@ struct Cluster<'a> {
 #[derive(Template)]
 #[template(path = "instance.service", ext = "service")]
 struct Instance<'a> {
-    /// The template takes from it what needs no work: a key that becomes a directive is a line there and nothing here.
-    /// A key that neither the template nor this file reads is an unread field, and does not pass `make lint`; see
-    /// `ecosystem::key`.
+    /// The app itself. The template reads from it whatever needs no work: a key that becomes a directive is a line in
+    /// the template and nothing here. A key that neither the template nor this file reads is an unread field, which
+    /// fails `make lint`; see `ecosystem::key`.
     app: &'a App,
     name: &'a str,
     units: Units<'a>,
@@ -78,7 +78,7 @@ struct Instance<'a> {
     sandbox: Vec<(&'static str, String)>,
     /// The user's own directives.
     service: Vec<(&'a str, Cow<'a, str>)>,
-    /// The exceptions that the handover needs from the user's own filters: `(directive, value)`.
+    /// Exceptions from the user's own filters that the handover needs: `(directive, value)`.
     needed: Vec<(&'static str, &'static str)>,
     rehearsal: Option<Staged>,
 }
@@ -135,7 +135,7 @@ fn socket(app: &App, header: Header) -> Socket<'_> {
     }
 }
 
-/// Whether `[::]` and an IPv4 address share a port: then `[::]` must leave IPv4 alone.
+/// Returns whether `[::]` and an IPv4 address have the same port, so that `[::]` must leave IPv4 alone.
 fn splits_families(listen: &[Listen]) -> bool {
     let addresses = || {
         listen.iter().filter_map(|l| match l.place {
@@ -148,20 +148,21 @@ fn splits_families(listen: &[Listen]) -> bool {
     addresses().any(|a| a.is_ipv6() && ports.contains(&a.port()))
 }
 
-/// The longest that a stop takes: systemd gives each command of the user's own the time of a phase.
+/// Returns the longest time that a stop takes. systemd allows each command of the user's the full time of a phase.
 fn longest_stop(app: &App) -> Duration {
     let own = app.assigned("ExecStopPost").list().len();
     let own = u32::try_from(own).unwrap_or(u32::MAX);
     app.lifecycle.longest_stop() + app.lifecycle.kill_timeout.saturating_mul(own)
 }
 
-/// The longest time of one step of a reload: the old instance stops, the new one starts and becomes READY.
+/// Returns the longest time that one step of a reload takes: the old instance stops, and the new one starts and becomes
+/// READY.
 #[must_use]
 pub fn instance_step(app: &App) -> Duration {
     longest_stop(app) + app.lifecycle.listen_timeout + app.lifecycle.restart_delay + SLACK
 }
 
-/// For systemd's own work around a step.
+/// The time for systemd's own work in a step.
 const SLACK: Duration = Duration::from_secs(10);
 
 fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
@@ -177,7 +178,7 @@ fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
         start_timeout: time::show(instance_step(app)),
         stop_timeout: time::show(longest_stop + SLACK),
         wanted_by: boot_target(layout.scope),
-        // A manager without privileges can make none of the namespaces.
+        // A manager without privileges cannot make these namespaces.
         sandboxed: layout.scope == Scope::System,
     }
 }
@@ -231,7 +232,7 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
 fn env_files<'a>(app: &'a App, layout: &Layout, host: Host) -> EnvFiles<'a> {
     match layout.scope {
         Scope::System => EnvFiles::of(app, &host.status),
-        // The user's own manager can read nothing that the user could not.
+        // A user's own manager can read only what the user could read anyway.
         Scope::User => EnvFiles::all_by_systemd(app),
     }
 }
@@ -243,8 +244,9 @@ fn service<'a>(app: &'a App, files: &EnvFiles<'a>) -> Vec<(&'a str, Cow<'a, str>
         .collect()
 }
 
-/// System calls of the handover and of reading files of variables, and the socket of `sd_notify(3)`. A later line adds to a
-/// list of what is allowed, and removes from a list of what is forbidden, see systemd.exec(5).
+/// Returns the system calls that the handover and the reading of environment files need, and the socket of
+/// `sd_notify(3)`. A further line adds to a list of allowed calls and removes from a list of forbidden ones, see
+/// systemd.exec(5).
 fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
     let calls =
         (app.handover == Handover::Bind).then_some(("SystemCallFilter", sandbox::HANDOVER_CALLS));
@@ -255,8 +257,8 @@ fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
     candidates.filter(|(d, _)| is_set(d)).collect()
 }
 
-/// `TimeoutStartSec=`. Where the worker itself watches the time, its deadline comes first, because its message says what the
-/// program did instead.
+/// Returns the value of `TimeoutStartSec=`. If the worker watches the time itself, its deadline comes first, because
+/// its message says what the program did instead.
 fn start_timeout(app: &App) -> Duration {
     let worker_first = matches!(app.ready, Ready::Listen | Ready::Message);
     app.lifecycle.listen_timeout
@@ -267,7 +269,7 @@ fn start_timeout(app: &App) -> Duration {
         }
 }
 
-/// An assignment of `Environment=`; the worker calculates the value of a variable that counts.
+/// Renders an assignment of `Environment=`. The worker calculates the value of a variable that counts.
 fn variable(name: &str, value: &str) -> Safe<String> {
     let Some(first) = count::first(value) else {
         return assignment(name, value);
@@ -277,7 +279,7 @@ fn variable(name: &str, value: &str) -> Safe<String> {
     assignment_of([Part::Text(&before), Part::Specifier('i'), Part::Text(after)])
 }
 
-/// The value of `SuccessExitStatus=`: to exit on the stop signal is no failure.
+/// Returns the value of `SuccessExitStatus=`, with which exiting on the stop signal is not a failure.
 fn success(app: &App) -> String {
     listed(
         [130, 143]
@@ -286,7 +288,7 @@ fn success(app: &App) -> String {
     )
 }
 
-/// The value of `RestartPreventExitStatus=`.
+/// Returns the value of `RestartPreventExitStatus=`.
 fn prevent(app: &App) -> String {
     listed(contract::final_statuses().chain(app.lifecycle.stop_exit_codes.iter()))
 }
@@ -297,7 +299,7 @@ fn listed(statuses: impl Iterator<Item = u8>) -> String {
 }
 
 impl Listen {
-    /// The directive of systemd.socket(5) for this kind of socket.
+    /// Returns the directive of systemd.socket(5) for this kind of socket.
     #[must_use]
     pub fn directive(&self) -> &'static str {
         match self.kind {
@@ -326,7 +328,7 @@ mod filters {
     }
 }
 
-// askama takes the last newline of a template for the editor's.
+// askama removes the last newline of a template, which it attributes to the editor.
 fn finished(mut text: String) -> String {
     text.push('\n');
     text

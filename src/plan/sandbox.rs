@@ -1,6 +1,7 @@
-//! The sandbox that a unit has of its own accord: the directives of each word of the key `sandbox`.
+//! The sandbox that a unit has by default: the directives for each word of the key `sandbox`.
 //!
-//! A directive that the user's own table has is left out altogether: lists would merge, see systemd.exec(5).
+//! A directive that the user's own table contains is omitted entirely, because lists would be merged, see
+//! systemd.exec(5).
 
 use super::Host;
 use crate::ecosystem::App;
@@ -10,7 +11,7 @@ use crate::unit;
 
 type Line = (&'static str, String);
 
-/// Directives that no server notices. All of them are seccomp filters, which a manager without privileges can set as well.
+/// Directives that no server notices. All of them are seccomp filters, which a manager without privileges can set too.
 const FILTERS: &[(&str, &str)] = &[
     ("LockPersonality", "yes"),
     ("RestrictRealtime", "yes"),
@@ -22,7 +23,7 @@ const FILTERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The rest of that, for which systemd makes namespaces.
+/// The other directives of `"default"`, for which systemd makes namespaces.
 const DEFAULT: &[(&str, &str)] = &[
     ("ProtectHostname", "yes"),
     ("ProtectKernelLogs", "yes"),
@@ -36,7 +37,7 @@ const STRICT_FILTERS: &[(&str, &str)] = &[("RestrictNamespaces", "yes"), ("UMask
 
 /// The directives that `"strict"` adds.
 const STRICT: &[(&str, &str)] = &[
-    // Before systemd 252 this allows a device, and by that forbids all others: none for those who did not ask.
+    // Only here and not in `"default"`: before systemd 252 this directive allows one device, which forbids all others.
     ("ProtectClock", "yes"),
     ("PrivateTmp", "yes"),
     ("PrivateDevices", "yes"),
@@ -49,7 +50,7 @@ const STRICT: &[(&str, &str)] = &[
 /// syscall-filter`.
 pub(super) const HANDOVER_CALLS: &str = "seccomp pidfd_open pidfd_getfd process_vm_readv";
 
-/// Every directive that a sandbox can have.
+/// Returns every directive that a sandbox can contain.
 pub fn directives() -> impl Iterator<Item = &'static str> {
     let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
     let more = [
@@ -62,11 +63,11 @@ pub fn directives() -> impl Iterator<Item = &'static str> {
     tables.into_iter().map(|(name, _)| name).chain(more)
 }
 
-/// The lines of an app's sandbox, but those that its own table has.
+/// Returns the lines of an app's sandbox, except those whose directives its own table contains.
 pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
     let all = match (app.sandbox, scope) {
         (Sandbox::Off, _) => Vec::new(),
-        // As root it may be one that mounts, loads modules or changes owners.
+        // An app of root may be one that mounts file systems, loads modules or changes owners.
         (Sandbox::Default, Scope::System) if app.is_root() => Vec::new(),
         (Sandbox::Default, Scope::System) => {
             [capabilities(app, host), of(&[FILTERS, DEFAULT])].concat()
@@ -75,12 +76,12 @@ pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
             let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
             [capabilities(app, host), tables, calls(app), ipc(app)].concat()
         }
-        // The drain is inside the sandbox there, and no list of calls has what it needs.
+        // In a user's manager the drain runs inside the sandbox, and no list of system calls contains what it needs.
         (Sandbox::Default, Scope::User) => of(&[FILTERS]),
         (Sandbox::Strict, Scope::User) => of(&[FILTERS, STRICT_FILTERS]),
     };
-    // With filters systemd sees to it anyway, see `NoNewPrivileges=` in systemd.exec(5), but does not show it. With
-    // `bind` the unit says so already.
+    // systemd sets this anyway when there are filters, see `NoNewPrivileges=` in systemd.exec(5), but does not show it.
+    // With `bind` the unit contains it already.
     let says_so = !all.is_empty() && app.handover != Handover::Bind;
     let new = says_so.then(|| ("NoNewPrivileges", "yes".to_owned()));
     let all = new.into_iter().chain(all);
@@ -95,29 +96,30 @@ fn of(tables: &[&[(&'static str, &str)]]) -> Vec<Line> {
     lines.map(|(d, v)| (*d, (*v).to_owned())).collect()
 }
 
-/// Whether a directive would take away what the user's own table gives by another directive.
+/// Returns whether a directive would take away what the user's own table grants with another directive.
 fn contradicts(app: &App, directive: &str) -> bool {
     match directive {
         "ProtectControlGroups" => delegates(app),
         "RestrictRealtime" => app.assigned("CPUSchedulingPolicy").one().is_some(),
-        // A filter of the user's own says itself what it does.
+        // A filter of the user's own says itself how forbidden calls fail.
         "SystemCallErrorNumber" => app.assigned("SystemCallFilter").is_named(),
         _ => false,
     }
 }
 
-/// Whether the unit has a control group of its own to write to: a boolean, or the controllers that it gets, see
-/// `Delegate=` in systemd.resource-control(5).
+/// Returns whether the unit may write to its own control group: `Delegate=` is a boolean, or the list of delegated
+/// controllers, see systemd.resource-control(5).
 fn delegates(app: &App) -> bool {
     let last = app.assigned("Delegate").one();
     last.is_some_and(|value| unit::boolean(value) != Some(false))
 }
 
-/// No capability but those that the unit gives: systemd does not start what is to have others.
+/// Returns lines that remove all capabilities except those that the unit grants: systemd would not start a unit that has
+/// ambient capabilities outside its bounding set.
 fn capabilities(app: &App, host: Host) -> Vec<Line> {
     let mut given: Vec<&str> = Vec::new();
     for value in app.assigned("AmbientCapabilities").list() {
-        // Which these are depends on the kernel.
+        // Which ones these are depends on the kernel.
         if value.starts_with('~') {
             return Vec::new();
         }
@@ -129,7 +131,7 @@ fn capabilities(app: &App, host: Host) -> Vec<Line> {
     vec![("CapabilityBoundingSet", given.join(" "))]
 }
 
-/// Whether the helper needs a capability to look into the program, see `ptrace_scope` of ptrace(2).
+/// Returns whether the helper needs a capability to inspect the program, see `ptrace_scope` of ptrace(2).
 pub(super) fn needs_ptrace(app: &App, host: Host) -> bool {
     app.handover == Handover::Bind && host.yama
 }
@@ -147,7 +149,7 @@ fn calls(app: &App) -> Vec<Line> {
     ]
 }
 
-/// systemd removes what belongs to the user, and refuses to do so for root.
+/// Returns the directive that has systemd remove IPC objects of the user, which it refuses to do for root.
 fn ipc(app: &App) -> Vec<Line> {
     let lines = (!app.is_root()).then(|| ("RemoveIPC", "yes".to_owned()));
     lines.into_iter().collect()

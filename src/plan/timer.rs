@@ -1,4 +1,4 @@
-//! The units of a schedule: the timer, and what the timer starts.
+//! The units of a schedule: the timer, and the unit that the timer starts.
 
 use askama::Template;
 
@@ -26,12 +26,12 @@ struct Reloader<'a> {
     name: &'a str,
     units: Units<'a>,
     header: &'a Header,
-    /// The option of systemctl(1) for the manager of the app.
+    /// The option of systemctl(1) that selects the app's manager.
     scope: &'a str,
     sandboxed: bool,
 }
 
-/// The names and the texts of these units; none for an app without a schedule.
+/// Returns the names and texts of these units; empty for an app without a schedule.
 pub(super) fn render(
     app: &App,
     header: &Header,

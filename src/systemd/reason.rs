@@ -1,4 +1,4 @@
-//! How a unit came to its end, in words: from `Result=` and the status of the main process, see systemd.service(5) and
+//! Describes how a unit came to its end, by `Result=` and the status of the main process, see systemd.service(5) and
 //! "Process Exit Codes" in systemd.exec(5).
 
 use libc::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::{ActiveState, Unit};
 use crate::contract::ERRORED;
 
-/// The reason for the state of a unit, with the next step where there is a usual one.
+/// Returns the reason for the state of a unit, with the usual next step if there is one.
 pub(super) fn reason(unit: &Unit) -> String {
     if let Some(fault) = unusable(unit) {
         return fault;
@@ -15,13 +15,14 @@ pub(super) fn reason(unit: &Unit) -> String {
     match (unit.result.as_str(), unit.exit_code) {
         ("timeout", _) => "timed out: not READY, or not gone, within its time".into(),
         ("watchdog", _) => {
-            "killed by systemd: no `WATCHDOG=1` within `WatchdogSec=`, see sd_notify(3)".into()
+            "killed by systemd: the program did not send `WATCHDOG=1` within `WatchdogSec=`, see sd_notify(3)".into()
         }
         ("oom-kill", _) => {
-            "killed for lack of memory; see `MemoryMax=`, and `journalctl -k` for the kernel's lines".into()
+            "killed for lack of memory; see `MemoryMax=`, and `journalctl -k` for the kernel's messages".into()
         }
         ("protocol", CLD_EXITED) => format!(
-            "exited with status {} before it was READY; a program that goes to the background by itself has to stay in the foreground",
+            "exited with status {} before it was READY; a program that goes to the background has to be told to stay \
+             in the foreground",
             unit.exit_status
         ),
         ("protocol", _) => "ended before it was READY".into(),
@@ -34,9 +35,9 @@ pub(super) fn reason(unit: &Unit) -> String {
         ("exit-code" | "signal" | "core-dump", _) => {
             "a command of `ExecStartPre=` failed, so the program was not started".into()
         }
-        ("exec-condition", _) => "a command of `ExecCondition=` kept it from starting".into(),
+        ("exec-condition", _) => "a command of `ExecCondition=` prevented the start".into(),
         ("resources", _) => format!(
-            "systemd could not run it, since something that the unit names is missing; `journalctl -u {}` says what",
+            "systemd could not run it because something that the unit needs is missing; `journalctl -u {}` says what",
             unit.name
         ),
         ("start-limit-hit", _) => "systemd's start limit was reached; see `StartLimitIntervalSec=`".into(),
@@ -45,7 +46,7 @@ pub(super) fn reason(unit: &Unit) -> String {
     }
 }
 
-/// Why systemd cannot use the unit at all.
+/// Returns why systemd cannot use the unit at all, if so.
 fn unusable(unit: &Unit) -> Option<String> {
     let name = &unit.name;
     match unit.load.as_str() {
@@ -60,7 +61,7 @@ fn unusable(unit: &Unit) -> Option<String> {
     }
 }
 
-/// Where nothing failed and no process has ended.
+/// Describes a state in which nothing failed and no process has ended.
 fn state(unit: &Unit) -> String {
     match unit.active {
         ActiveState::Activating if unit.sub.starts_with("auto-restart") => {
@@ -73,9 +74,9 @@ fn state(unit: &Unit) -> String {
     }
 }
 
-/// The name of a signal, see signal(7).
+/// Returns the name of a signal, see signal(7).
 fn signal(number: i32) -> String {
-    // Real-time signals have no names there.
+    // nix has no names for real-time signals.
     let name = Signal::try_from(number).map(Signal::as_str);
     name.map_or_else(|_| format!("signal {number}"), str::to_owned)
 }
@@ -87,7 +88,7 @@ fn exited(status: i32) -> String {
     }
 }
 
-/// The statuses by which systemd says which step before the program failed.
+/// The exit statuses with which systemd reports that a step before the program failed.
 const STEPS: &[(i32, &str, &str)] = &[
     (
         200,
@@ -95,11 +96,11 @@ const STEPS: &[(i32, &str, &str)] = &[
         "the working directory cannot be entered; see `cwd` and the permissions of its folders",
     ),
     (201, "NICE", "the priority cannot be set; see `Nice=`"),
-    (202, "FDS", "the file descriptors cannot be passed on"),
+    (202, "FDS", "the file descriptors cannot be passed"),
     (
         203,
         "EXEC",
-        "the program cannot be executed; see that it is there, that it may be executed, and its first line",
+        "the program cannot be executed; check that it exists, its permissions, and its first line",
     ),
     (204, "MEMORY", "there is not enough memory"),
     (
@@ -116,12 +117,12 @@ const STEPS: &[(i32, &str, &str)] = &[
     (
         208,
         "STDIN",
-        "the standard input cannot be opened; see `StandardInput=`",
+        "standard input cannot be opened; see `StandardInput=`",
     ),
     (
         209,
         "STDOUT",
-        "the standard output cannot be opened; see `StandardOutput=` and the permissions of its folder",
+        "standard output cannot be opened; see `StandardOutput=` and the permissions of its folder",
     ),
     (
         210,
@@ -169,7 +170,7 @@ const STEPS: &[(i32, &str, &str)] = &[
         "the capabilities cannot be set; see `CapabilityBoundingSet=` and `AmbientCapabilities=`",
     ),
     (219, "CGROUP", "the control group cannot be set up"),
-    (220, "SETSID", "a new session cannot be made"),
+    (220, "SETSID", "a new session cannot be created"),
     (
         221,
         "CONFIRM",
@@ -178,7 +179,7 @@ const STEPS: &[(i32, &str, &str)] = &[
     (
         222,
         "STDERR",
-        "the standard error output cannot be opened; see `StandardError=` and the permissions of its folder",
+        "standard error cannot be opened; see `StandardError=` and the permissions of its folder",
     ),
     (
         224,
@@ -193,13 +194,14 @@ const STEPS: &[(i32, &str, &str)] = &[
     (
         226,
         "NAMESPACE",
-        "the file systems of the sandbox cannot be set up; see that each path in `ReadWritePaths=`, `BindPaths=` and the like is there",
+        "the file systems of the sandbox cannot be set up; check that each path in `ReadWritePaths=`, `BindPaths=` and \
+         similar directives exists",
     ),
     (227, "NO_NEW_PRIVILEGES", "`NoNewPrivileges=` cannot be set"),
     (
         228,
         "SECCOMP",
-        "the filter for system calls cannot be set; see `SystemCallFilter=`",
+        "the system call filter cannot be set; see `SystemCallFilter=`",
     ),
     (
         229,
@@ -224,7 +226,7 @@ const STEPS: &[(i32, &str, &str)] = &[
     (
         233,
         "RUNTIME_DIRECTORY",
-        "a folder of `RuntimeDirectory=` cannot be made",
+        "a folder of `RuntimeDirectory=` cannot be created",
     ),
     (235, "CHOWN", "an owner cannot be changed"),
     (
@@ -240,22 +242,22 @@ const STEPS: &[(i32, &str, &str)] = &[
     (
         238,
         "STATE_DIRECTORY",
-        "a folder of `StateDirectory=` cannot be made",
+        "a folder of `StateDirectory=` cannot be created",
     ),
     (
         239,
         "CACHE_DIRECTORY",
-        "a folder of `CacheDirectory=` cannot be made",
+        "a folder of `CacheDirectory=` cannot be created",
     ),
     (
         240,
         "LOGS_DIRECTORY",
-        "a folder of `LogsDirectory=` cannot be made",
+        "a folder of `LogsDirectory=` cannot be created",
     ),
     (
         241,
         "CONFIGURATION_DIRECTORY",
-        "a folder of `ConfigurationDirectory=` cannot be made",
+        "a folder of `ConfigurationDirectory=` cannot be created",
     ),
     (
         242,
@@ -265,7 +267,7 @@ const STEPS: &[(i32, &str, &str)] = &[
     (
         243,
         "CREDENTIALS",
-        "a credential cannot be read; see that each file in `LoadCredential=` is there",
+        "a credential cannot be read; check that each file in `LoadCredential=` exists",
     ),
 ];
 
@@ -315,7 +317,10 @@ mod tests {
             said.starts_with("exited with status 0 before it was READY; "),
             "{said}"
         );
-        assert!(said.ends_with("has to stay in the foreground"), "{said}");
+        assert!(
+            said.ends_with("has to be told to stay in the foreground"),
+            "{said}"
+        );
     }
 
     #[test]

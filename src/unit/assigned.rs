@@ -1,7 +1,7 @@
-//! The values of directives as systemd understands them: which of several assignments counts, and what it says.
+//! The values of directives as systemd understands them: which of several assignments counts, and what its value is.
 //!
-//! Whoever has to know what a directive of the user's means reads it here, by the rules of systemd.syntax(7) and of
-//! systemd's own parsers (`src/shared/conf-parser.c`).
+//! Code that needs the meaning of a user's directive gets it here, by the rules of systemd.syntax(7) and of systemd's
+//! own parsers (`src/shared/conf-parser.c`).
 
 use std::str::Chars;
 
@@ -9,53 +9,54 @@ use std::str::Chars;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assigned<'a>(Vec<&'a str>);
 
-/// What a section assigns to `directive`.
+/// Returns the assignments of a section to `directive`.
 #[must_use]
 pub fn assigned<'a>(section: &'a [(String, String)], directive: &str) -> Assigned<'a> {
     let lines = section.iter().filter(|(name, _)| name == directive);
     Assigned(lines.map(|(_, value)| blank_trimmed(value)).collect())
 }
 
-// systemd takes the blanks around a value away before it looks for anything.
+// systemd trims blanks before it parses a value.
 fn blank_trimmed(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
 
 impl<'a> Assigned<'a> {
-    /// Whether the section names the directive at all.
+    /// Returns whether the section assigns anything to the directive.
     #[must_use]
     pub fn is_named(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// The value of a directive that is one boolean: the last assignment that is one. systemd warns about any other
-    /// and goes on with what it had.
+    /// Returns the value of a directive that takes one boolean: the last assignment that is a boolean. systemd warns
+    /// about any other assignment and keeps the previous value.
     #[must_use]
     pub fn boolean(&self) -> Option<bool> {
         self.0.iter().rev().find_map(|value| boolean(value))
     }
 
-    /// The value of a directive that holds one: the last assignment. An empty one takes it away.
+    /// Returns the value of a directive that takes one value: the last assignment. An empty assignment removes the
+    /// value.
     #[must_use]
     pub fn one(&self) -> Option<&'a str> {
         self.0.last().copied().filter(|value| !value.is_empty())
     }
 
-    /// The assignments of a directive that collects them. An empty one takes away those before it.
+    /// Returns the assignments of a directive that collects them. An empty assignment removes those before it.
     #[must_use]
     pub fn list(&self) -> Vec<&'a str> {
         let kept = self.0.rsplit(|value| value.is_empty()).next();
         kept.unwrap_or_default().to_vec()
     }
 
-    /// Whether an assignment is empty: that takes away, too, what the unit itself has assigned before.
+    /// Returns whether an assignment is empty, which also removes what the unit itself assigned earlier.
     #[must_use]
     pub fn is_reset(&self) -> bool {
         self.0.iter().any(|value| value.is_empty())
     }
 }
 
-/// A value as a boolean, if it is one: `parse_boolean()` of systemd.
+/// Parses a boolean, as `parse_boolean()` of systemd does.
 #[must_use]
 pub fn boolean(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
@@ -65,7 +66,7 @@ pub fn boolean(value: &str) -> Option<bool> {
     }
 }
 
-/// The words of a value, without their quotes, see "Quoting" in systemd.syntax(7).
+/// Splits a value into words, without their quotes, see "Quoting" in systemd.syntax(7).
 #[must_use]
 pub fn words(value: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -88,7 +89,7 @@ pub fn words(value: &str) -> Vec<String> {
     words
 }
 
-/// The character that the escape behind a backslash stands for.
+/// Returns the character that the escape after a backslash stands for.
 fn escaped(rest: &mut Chars<'_>) -> Option<char> {
     let (digits, radix) = match rest.next()? {
         'a' => return Some('\x07'),

@@ -1,11 +1,11 @@
 //! The directives that a user may pass through, and why some are refused.
 //!
-//! The list in `directives.txt` says which directives a section has, and in which versions of systemd,
-//! so that a typing error is caught here: systemd itself only warns about names it does not know.
+//! `directives.txt` lists the directives of each section and the versions of systemd that have them, so that a misspelt
+//! name is an error here: systemd itself only logs a warning about a name that it does not know.
 
 use super::Fault;
 
-/// A section of a unit file that takes directives from the user.
+/// A section of a unit file for which the user may write directives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
     /// `[Unit]` of the instances.
@@ -29,7 +29,7 @@ impl Section {
     }
 }
 
-/// The first systemd that knows every directive marked with it in the list.
+/// The oldest supported systemd. The list gives this version for every directive that is as old or older.
 pub const BASELINE: u32 = 249;
 
 /// The newest systemd whose directives are all in the list.
@@ -38,15 +38,15 @@ pub const NEWEST: u32 = 262;
 /// A directive of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// As it stands before the `=`.
+    /// The name, as written before the `=`.
     pub name: &'static str,
-    /// The systemd that brought it.
+    /// The version of systemd that introduced the directive.
     pub since: u32,
-    /// The last systemd that had it, if it is gone; later ones ignore it.
+    /// The last version of systemd that has the directive, if it was removed; later ones ignore it.
     pub until: Option<u32>,
 }
 
-/// Every directive of a section.
+/// Returns every directive of a section.
 pub fn known(section: Section) -> impl Iterator<Item = Known> {
     include_str!("directives.txt")
         .lines()
@@ -61,13 +61,13 @@ pub fn known(section: Section) -> impl Iterator<Item = Known> {
         })
 }
 
-/// What the list says of a directive.
+/// Looks a directive up in the list.
 #[must_use]
 pub fn find(section: Section, name: &str) -> Option<Known> {
     known(section).find(|directive| directive.name == name)
 }
 
-/// Whether this is an `X-` key, which systemd leaves to others, see systemd.unit(5).
+/// Returns whether a name begins with `X-`, which systemd leaves to other programs, see systemd.unit(5).
 #[must_use]
 pub fn is_extension(directive: &str) -> bool {
     directive.strip_prefix("X-").is_some_and(|rest| {
@@ -75,18 +75,16 @@ pub fn is_extension(directive: &str) -> bool {
     })
 }
 
-/// Why a directive cannot be passed through, if so.
+/// Returns the reason why a directive cannot be passed through, if there is one.
 #[must_use]
 pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
     let help = match (section, directive) {
         (
             Section::Service,
             "ExecStart" | "ExecStop" | "ExecReload" | "Type" | "NotifyAccess" | "Sockets",
-        ) => "the handover of the socket and the reload are built on it",
-        (Section::Service, "RestartPreventExitStatus") => "the end of a crash loop is told by it",
-        (Section::Service, "RestartMode") => {
-            "`direct` hides the verdict of a start from the reload"
-        }
+        ) => "the handover of the socket and the reload depend on it",
+        (Section::Service, "RestartPreventExitStatus") => "the crash-loop brake depends on it",
+        (Section::Service, "RestartMode") => "`direct` would hide a failed start from the reload",
         (Section::Service, "WorkingDirectory") => "write `cwd`",
         (Section::Service, "User") => "write `user`",
         (Section::Service, "Group") => "write `group`",
@@ -101,18 +99,18 @@ pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
             Section::Unit | Section::Service,
             "StartLimitIntervalSec" | "StartLimitInterval" | "StartLimitBurst",
         ) => {
-            "one instance that hits a start limit closes the shared socket; `max_restarts` is the brake"
+            "systemd closes the shared socket when one instance hits a start limit; write `max_restarts`"
         }
         (Section::Socket, "TriggerLimitIntervalSec" | "TriggerLimitBurst") => {
-            "a trigger limit closes the port while instances crash"
+            "systemd closes the socket at a trigger limit while instances crash"
         }
         (Section::Socket, "Service" | "Accept" | "FileDescriptorName" | "FlushPending") => {
-            "all instances share this socket by it"
+            "the instances could not share the socket otherwise"
         }
         (Section::Socket, d) if d.starts_with("Listen") => "write `listen`",
         (Section::Timer, "OnCalendar") => "write `schedule` or `reload_schedule`",
-        (Section::Timer, "Unit") => "the timer is for this app alone",
-        (Section::Unit, "SourcePath" | "PartOf") => "the units hang together by it",
+        (Section::Timer, "Unit") => "the timer always starts a unit of this app",
+        (Section::Unit, "SourcePath" | "PartOf") => "rsgen connects the units of the app with it",
         _ => return None,
     };
     Some(Fault::new(
@@ -121,26 +119,27 @@ pub fn refusal(section: Section, directive: &str) -> Option<Fault> {
     ))
 }
 
-/// Why a directive cannot be assigned an empty value, if so: that takes away what the unit itself says.
+/// Returns the reason why a directive cannot be assigned an empty value, if there is one: an empty value removes what
+/// the unit itself assigns.
 #[must_use]
 pub fn reset_refusal(section: Section, directive: &str) -> Option<Fault> {
     (section == Section::Service && directive == "ExecStopPost").then(|| {
         Fault::new(
             "`ExecStopPost` cannot be emptied here",
-            "leave the empty value out: the brake on crash loops is a command of this directive",
+            "leave the empty value out: the crash-loop brake is a command of this directive",
         )
     })
 }
 
-/// Whether a value can stand on its line without beginning another one.
+/// Checks that a value stays on its line of the unit.
 ///
 /// # Errors
-/// When it cannot.
+/// When the value contains a control character or ends in a backslash.
 pub fn check_value(value: &str) -> Result<(), Fault> {
     if let Some(c) = value.chars().find(|c| c.is_control()) {
         return Err(Fault::new(
             format!(
-                "the value holds the control character `{}`",
+                "the value contains the control character `{}`",
                 c.escape_debug()
             ),
             "a directive is one line; write a list for several lines",

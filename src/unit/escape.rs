@@ -1,14 +1,14 @@
-//! Quoting: how a value of the user's gets into a unit without becoming part of its syntax.
+//! Quotes the user's values so that they cannot become part of a unit's syntax.
 //!
 //! Templates escape every value with [`UnitEscaper`] unless it comes from [`word`] or [`assignment`], which quote for
-//! their place. The rules are those of systemd.syntax(7) ("Quoting"), systemd.unit(5) ("Specifiers") and
+//! their own place. The rules are those of systemd.syntax(7) ("Quoting"), systemd.unit(5) ("Specifiers") and
 //! systemd.service(5) ("Command lines").
 
 use std::fmt::{self, Write};
 
 use askama::filters::Safe;
 
-/// Doubles `%` and neutralises what could end a line: the default of every template.
+/// The default of every template: doubles `%` and replaces characters that could end a line.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UnitEscaper;
 
@@ -17,7 +17,7 @@ impl askama::filters::Escaper for UnitEscaper {
         for c in text.chars() {
             match c {
                 '%' => dest.write_str("%%")?,
-                // No value may hold these outside quotes; validation has refused them already.
+                // No value may contain these outside quotes, and validation has refused them already.
                 c if c.is_control() => dest.write_char(' ')?,
                 c => dest.write_char(c)?,
             }
@@ -31,21 +31,21 @@ impl askama::filters::Escaper for UnitEscaper {
     }
 }
 
-/// The directive around a word decides which characters are special in it.
+/// The place of a word, which decides which characters have a special meaning there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// `ExecStart=`: `$` starts a variable.
+    /// `ExecStart=`, where `$` begins a variable.
     Command,
-    /// `Environment=`: `$` is a character like any other.
+    /// `Environment=`, where `$` has no special meaning.
     Environment,
 }
 
 /// A part of a word of a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
-    /// Text, which arrives as it is.
+    /// Text that the program gets unchanged.
     Text(&'a str),
-    /// `%` and this letter, which systemd replaces.
+    /// `%` and this letter, which systemd replaces by its value.
     Specifier(char),
 }
 
@@ -63,7 +63,7 @@ fn close(quoted: String, bare: bool) -> String {
     }
 }
 
-/// Appends `text` as it stands between quotes; returns whether it needs none.
+/// Appends `text` as it has to be written between quotes. Returns whether it could be written without quotes.
 fn escape(quoted: &mut String, text: &str, place: Place) -> bool {
     let mut bare = true;
     for c in text.chars() {
@@ -99,13 +99,13 @@ fn escape(quoted: &mut String, text: &str, place: Place) -> bool {
     bare
 }
 
-/// A word of a command line, which arrives in `argv` as its parts say.
+/// Quotes a word of a command line so that the program's `argv` contains exactly these parts.
 #[must_use]
 pub fn word<'a>(parts: impl IntoIterator<Item = Part<'a>>) -> Safe<String> {
     joined(parts, Place::Command)
 }
 
-/// `KEY=value` for `Environment=`, of parts.
+/// Quotes `KEY=value`, composed of parts, for `Environment=`.
 #[must_use]
 pub fn assignment_of<'a>(parts: impl IntoIterator<Item = Part<'a>>) -> Safe<String> {
     joined(parts, Place::Environment)
@@ -123,14 +123,14 @@ fn joined<'a>(parts: impl IntoIterator<Item = Part<'a>>, place: Place) -> Safe<S
     Safe(close(quoted, bare))
 }
 
-/// `KEY=value` for `Environment=`.
+/// Quotes `KEY=value` for `Environment=`.
 #[must_use]
 pub fn assignment(key: &str, value: &str) -> Safe<String> {
     Safe(quote(&format!("{key}={value}"), Place::Environment))
 }
 
-/// Whether a variable can be set with `Environment=` at all, see environ(7) and `env_value_is_valid`
-/// of systemd: of the control characters it accepts the tab and the newline.
+/// Returns whether `Environment=` can set a variable to this value, see environ(7) and `env_value_is_valid()` of
+/// systemd, which accepts only the tab and the newline among control characters.
 #[must_use]
 pub fn fits_environment(value: &str) -> bool {
     !value
@@ -138,7 +138,7 @@ pub fn fits_environment(value: &str) -> bool {
         .any(|c| c.is_control() && c != '\t' && c != '\n')
 }
 
-/// Whether a path can stand behind `WorkingDirectory=` and its like, which know no quoting.
+/// Returns whether a path can be the value of `WorkingDirectory=` or a similar directive, which have no quoting.
 #[must_use]
 pub fn fits_path(path: &str) -> bool {
     !path.chars().any(char::is_control) && !path.ends_with('\\') && path.trim() == path

@@ -1,9 +1,9 @@
-//! The error of everything that reads a value of the user's.
+//! The error of every function that reads a value from the user.
 
 /// What is wrong with a value, and what to write instead.
 ///
-/// The two are fields, and nobody looks for the boundary in a text: a value that is quoted in the message may
-/// hold any character.
+/// These are two fields rather than one text that is split later, because a value quoted in the message may contain any
+/// character.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}: {help}")]
 pub struct Fault {
@@ -14,7 +14,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault and its remedy.
+    /// Makes a fault with its remedy.
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             message: message.into(),

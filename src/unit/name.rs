@@ -1,12 +1,12 @@
-//! Names of units, see systemd.unit(5): an app's name becomes `NAME.service`, `NAME.socket` and
-//! `NAME@N.service`, and back. No other file makes or splits such a name.
+//! Names of units, see systemd.unit(5): makes `NAME.service`, `NAME.socket`, `NAME@N.service` and the others from an
+//! app's name, and splits them again. No other file does either.
 
 use super::Fault;
 
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
 const LONGEST: usize = 200;
 
-/// The name before the `@` of units that reload an app.
+/// The part before the `@` in the names of units that reload an app.
 const RELOADER: &str = "rsgen-reload";
 
 const SUFFIXES: &[&str] = &[
@@ -23,10 +23,10 @@ const SUFFIXES: &[&str] = &[
     ".device",
 ];
 
-/// Checks that units can be called by this name.
+/// Checks that an app can have this name, from which the names of its units are made.
 ///
 /// # Errors
-/// When they cannot.
+/// When it cannot.
 pub fn check(name: &str) -> Result<(), Fault> {
     if name.is_empty() {
         return Err(Fault::new(
@@ -43,7 +43,7 @@ pub fn check(name: &str) -> Result<(), Fault> {
     if let Some(suffix) = SUFFIXES.iter().find(|s| name.ends_with(**s)) {
         return Err(Fault::new(
             format!("`{name}` ends in `{suffix}`"),
-            "leave the ending out, rsgen adds it",
+            "leave the ending out; rsgen adds it",
         ));
     }
     if let Some(c) = name
@@ -82,14 +82,14 @@ pub fn check(name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The names of an app's units. Whoever means every socket of the app asks for [`Units::sockets`].
+/// Makes the names of an app's units. Code that concerns every socket of the app calls [`Units::sockets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Units<'a> {
     app: &'a str,
 }
 
 impl<'a> Units<'a> {
-    /// The names of the units of this app.
+    /// The units of this app.
     #[must_use]
     pub const fn of(app: &'a str) -> Self {
         Self { app }
@@ -137,41 +137,41 @@ impl<'a> Units<'a> {
         format!("{}@{number}.service", self.app)
     }
 
-    /// `NAME:rehearsal-N@0.service`: the unit of a rehearsal, which is no unit of an app, as no app has a name with a colon. In
-    /// this unit `%i` is the number of the first instance.
+    /// `NAME:rehearsal-N@0.service`: the unit of a rehearsal. No app can have a name with a colon, so it cannot be a
+    /// unit of another app. As in the first instance, `%i` is 0 in this unit.
     #[must_use]
     pub fn rehearsal(self, number: u32) -> String {
         format!("{}:rehearsal-{number}@0.service", self.app)
     }
 
-    /// The folders of drop-ins of the unit of a rehearsal, and of the template of the instances, see systemd.unit(5).
+    /// The drop-in folders of the unit of a rehearsal, and of the template of the instances, see systemd.unit(5).
     #[must_use]
     pub fn drop_ins(self, number: u32) -> (String, String) {
         let of = |unit: String| format!("{unit}.d");
         (of(self.rehearsal(number)), of(self.template()))
     }
 
-    /// A glob for the instances that are loaded, see `ListUnitsByPatterns` in org.freedesktop.systemd1(5). The
-    /// names that match and are no instances have no [`Units::number`].
+    /// A glob for the loaded instances, see `ListUnitsByPatterns` in org.freedesktop.systemd1(5). For a name that
+    /// matches without being an instance, [`Units::number`] returns `None`.
     #[must_use]
     pub fn instances(self) -> String {
         format!("{}@*.service", self.app)
     }
 
-    /// The same glob as it is typed, quoted for a shell.
+    /// The same glob, quoted for a shell.
     #[must_use]
     pub fn instances_typed(self) -> String {
         format!("'{}@*'", self.app)
     }
 
-    /// `NAME:watch.service`: reloads the app when its files change. No app can have a name with a colon, so none has a unit of
-    /// this name.
+    /// `NAME:watch.service`: reloads the app when its files change. No app can have a name with a colon, so this cannot
+    /// be a unit of another app.
     #[must_use]
     pub fn watch(self) -> String {
         format!("{}:watch.service", self.app)
     }
 
-    /// Every unit that may be a file of the app.
+    /// Every unit of the app that may be a file.
     #[must_use]
     pub fn files(self) -> Vec<String> {
         let mut files = self.sockets();
@@ -186,13 +186,13 @@ impl<'a> Units<'a> {
         format!("{}.wants", self.cluster())
     }
 
-    /// The sockets and the cluster unit, as arguments of systemctl(1): what is done to them is done to the whole app.
+    /// The sockets and the cluster unit, as arguments of systemctl(1) for what affects the whole app.
     #[must_use]
     pub fn whole(self) -> String {
         format!("{} {}", self.sockets().join(" "), self.cluster())
     }
 
-    /// The number of the instance with this name; `None` for any other unit.
+    /// Returns the number of the instance with this name; `None` for any other unit.
     #[must_use]
     pub fn number(self, unit: &str) -> Option<u32> {
         match parse(unit) {
@@ -215,7 +215,7 @@ pub enum Member {
     Instance(u32),
 }
 
-/// The app that a unit belongs to, and which of its units that is; `None` for a name that no app's unit can have.
+/// Splits a unit's name into its app and the kind of unit; `None` for a name that no unit of an app can have.
 #[must_use]
 pub fn parse(unit: &str) -> Option<(&str, Member)> {
     match unit.strip_suffix(".socket") {
@@ -224,7 +224,7 @@ pub fn parse(unit: &str) -> Option<(&str, Member)> {
     }
 }
 
-/// As [`parse`], for the name of a service with or without `.service`, as systemctl(1) takes it.
+/// Does the same as [`parse`] for the name of a service with or without `.service`, as systemctl(1) accepts it.
 #[must_use]
 pub fn parse_service(word: &str) -> Option<(&str, Member)> {
     of_stem(word.strip_suffix(".service").unwrap_or(word))
@@ -239,7 +239,8 @@ fn of_stem(stem: &str) -> Option<(&str, Member)> {
     is_name(app).then_some((app, member))
 }
 
-/// The number of an instance. `web@07.service` is another unit than `web@7.service`, and rsgen has none of that name.
+/// Parses the number of an instance. `web@07.service` is another unit than `web@7.service`, and no unit of rsgen's has
+/// such a name.
 fn canonical(text: &str) -> Option<u32> {
     let number: u32 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)

@@ -1,8 +1,8 @@
-//! Values of directives that systemd would ignore: it warns about such a line in the journal, and goes on without it.
+//! Finds values that systemd would ignore: it only logs a warning about such a line and goes on without it.
 //!
-//! Only directives whose values are of a plain type are known here; those of free form are let through. A value that any
-//! systemd of the list takes is never refused: where versions differ, or a rule depends on the host, the value is let
-//! through. A spec holds the table to the systemd of every machine.
+//! Only directives with a simple type of value are checked; those of free form are accepted. A value that any systemd
+//! of the list accepts is never refused: where versions differ or a rule depends on the host, the value is accepted. A
+//! spec compares the table with the systemd of every machine.
 
 mod grammar;
 mod table;
@@ -21,13 +21,13 @@ fn kind(directive: &str) -> Option<Kind> {
         .find_map(|(kind, names)| has(names).then_some(*kind))
 }
 
-/// Every directive whose values are checked.
+/// Returns every directive whose values are checked.
 pub fn checked() -> impl Iterator<Item = &'static str> {
     TABLE.iter().flat_map(|(_, names)| names.split(' '))
 }
 
-/// Whether systemd uses a value. An empty one takes back what was assigned before, and only systemd knows what a specifier
-/// stands for; both are let through.
+/// Checks that systemd uses a value. Accepted without a check are empty values, which undo earlier assignments, and
+/// values with a specifier, which only systemd can expand.
 ///
 /// # Errors
 /// When systemd would ignore the value.
@@ -88,39 +88,41 @@ impl Kind {
             Self::Number(0, U32) => "write a whole number".into(),
             Self::Number(low, high) => format!("write a whole number from {low} to {high}"),
             Self::Size | Self::Limit(Bound::Bytes) => bytes(value),
-            Self::Memory => format!("{}, a share as `50%`, or `infinity`", bytes(value)),
-            Self::Tasks => "write a number, a share as `50%`, or `infinity`".into(),
+            Self::Memory => format!("{}, a share such as `50%`, or `infinity`", bytes(value)),
+            Self::Tasks => "write a number, a share such as `50%`, or `infinity`".into(),
             Self::Percentage => match integer(value).or_else(|| value.parse().ok().map(|_: f64| 0)) {
                 Some(_) => "write a percentage of one CPU: `150%` is one and a half".into(),
-                None => "write a percentage of one CPU, as `50%`".into(),
+                None => "write a percentage of one CPU, such as `50%`".into(),
             },
             Self::Time | Self::Limit(Bound::Time) => {
-                "write a time span as `30s`, `5min` or `1h 30min`, or `infinity`".into()
+                "write a time span such as `30s`, `5min` or `1h 30min`, or `infinity`".into()
             }
-            Self::Nanoseconds => "write a time span as `50us`, or nanoseconds".into(),
-            Self::Mode => "write permission bits as an octal number, as `0750`".into(),
-            Self::Signal => "write the name of a signal, as `SIGTERM`; see signal(7)".into(),
-            Self::Cpus => "write numbers and ranges, as `0 2-3`".into(),
+            Self::Nanoseconds => "write a time span such as `50us`, or nanoseconds".into(),
+            Self::Mode => "write permission bits as an octal number, such as `0750`".into(),
+            Self::Signal => "write the name of a signal, such as `SIGTERM`; see signal(7)".into(),
+            Self::Cpus => "write numbers and ranges, such as `0 2-3`".into(),
             Self::Weight => "write a weight from 1 to 10000".into(),
             Self::Output => {
-                "write `journal`, `null`, `inherit`, or an absolute path as `append:/var/log/app.log`".into()
+                "write `journal`, `null`, `inherit`, or an absolute path such as `append:/var/log/app.log`".into()
             }
-            Self::Limit(Bound::Count) => "write a number or `infinity`, or a soft and a hard limit as `1024:4096`".into(),
-            Self::Limit(Bound::Nice) => "write a nice level as `+5` or `-5`, or a limit from 1 to 40".into(),
+            Self::Limit(Bound::Count) => "write a number or `infinity`, or a soft and a hard limit such as `1024:4096`".into(),
+            Self::Limit(Bound::Nice) => "write a nice level such as `+5` or `-5`, or a limit from 1 to 40".into(),
         }
     }
 }
 
-/// The remedy for a number of bytes, corrected where it is clear what was meant.
+/// Returns the remedy for a number of bytes, with the corrected value where the intention is clear.
 fn bytes(value: &str) -> String {
     let meant = value
         .trim_end_matches(['b', 'B'])
         .trim_end_matches('i')
         .to_ascii_uppercase();
     if meant != value && is_size(&meant) {
-        format!("write `{meant}`: systemd's suffixes are K, M, G and T, of the base 1024")
+        format!(
+            "write `{meant}`: systemd's suffixes are K, M, G and T, which stand for powers of 1024"
+        )
     } else {
-        "write bytes, or with a suffix, as `300M` or `1.5G`".into()
+        "write a number of bytes, with a suffix if you like, such as `300M` or `1.5G`".into()
     }
 }
 
@@ -147,7 +149,7 @@ mod tests {
         refused.collect::<Vec<_>>().join(" | ")
     }
 
-    /// Of each type a directive, values that systemd takes, and values that it ignores.
+    /// A directive of each type, values that systemd accepts, and values that systemd ignores.
     const VALUES: &[(&str, &str, &str)] = &[
         ("PrivateDevices", "yes | FALSE | 1 | on", "maybe | 2 | yes!"),
         ("ProtectSystem", "yes | full | strict", "Full | all"),

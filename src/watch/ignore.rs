@@ -1,4 +1,4 @@
-//! Which files below a watched folder are ignored: the patterns of `ignore_watch`. Pure.
+//! Decides which files below a watched folder are ignored, by the patterns of `ignore_watch`. Pure.
 
 use std::path::Path;
 
@@ -27,7 +27,8 @@ pub(super) struct Ignore(Vec<Pattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
-    /// Whether the pattern has a slash: it then stands for a path from the watched folder, otherwise for a name at any depth.
+    /// Whether the pattern contains a slash: it then matches paths relative to the watched folder, otherwise names at
+    /// any depth.
     is_path: bool,
     text: Vec<char>,
 }
@@ -50,7 +51,8 @@ impl Ignore {
         Self(patterns.collect())
     }
 
-    /// Whether a path below a watched folder is ignored: the path itself or a folder above it matches.
+    /// Returns whether a path below a watched folder is ignored, because a pattern matches the path or a folder above
+    /// it.
     pub(super) fn has(&self, below: &Path) -> bool {
         let parts: Vec<String> = below
             .iter()
@@ -76,10 +78,11 @@ fn is_of_sed(name: &str) -> bool {
 }
 
 impl Pattern {
-    /// `*` and `?` stand for anything but a slash, `**` for anything.
+    /// Matches a text: `*` and `?` stand for anything but a slash, `**` for anything.
     fn fits(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
-        // Where the pattern may be after each character; one row at a time, so that no pattern takes long.
+        // The positions in the pattern that the text so far can lead to. Keeping all of them takes time in proportion
+        // to pattern and text, whereas trying one after the other could take exponential time.
         let mut at = vec![false; self.text.len() + 1];
         if let Some(first) = at.first_mut() {
             *first = true;
@@ -107,7 +110,7 @@ impl Pattern {
         at.last().copied().unwrap_or_default()
     }
 
-    /// A star may also stand for nothing.
+    /// Moves past stars, since each of them may also stand for nothing.
     fn skip_stars(&self, at: &mut [bool]) {
         for (here, char) in self.text.iter().enumerate() {
             if *char == '*'

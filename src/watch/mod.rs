@@ -1,7 +1,7 @@
-//! Reloads an app when its files change: what the watch unit runs.
+//! Runs in the watch unit and reloads an app when its files change.
 //!
-//! The files are looked at and never read. systemd is asked for the reload, so that a bad version ends with the canary like one
-//! that an operator has deployed.
+//! The files are never opened: inotify(7) reports their changes. The reload is a job of systemd's, so a version that
+//! cannot start fails at the canary, as it does when an operator deploys it.
 
 mod ignore;
 mod tree;
@@ -16,30 +16,32 @@ use crate::contract::Watch;
 use crate::systemd::{self, ActiveState, JobResult, Manager, Verb};
 use crate::unit::name::Units;
 
-/// Changes without a pause are waited for so many times as long as `watch_delay`, and at least for [`FLOOD`].
+/// Changes that follow each other without a pause delay a reload for at most this many times `watch_delay`, but not for
+/// less than [`FLOOD`].
 const PATIENCE: u32 = 10;
 const FLOOD: Duration = Duration::from_secs(5);
-/// After so many reloads in a row during which something changed, there is a pause before the next.
+/// After this many reloads in a row with changes during each of them, the watch pauses before the next reload. A
+/// program that writes to a watched folder when it starts would otherwise be reloaded forever.
 const MOST_IN_A_ROW: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(30);
-/// Between two looks at a job that has not ended.
+/// How long one wait for a job takes. The watch waits again until the job ends.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// The reason why an app is not watched any more.
+/// The reason why an app is no longer watched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// inotify(7) does not work.
+    /// inotify(7) failed.
     #[error("the files cannot be watched: {0}")]
     Files(#[from] io::Error),
-    /// systemd cannot be asked.
+    /// systemd could not be reached.
     #[error(transparent)]
     Systemd(#[from] systemd::Error),
 }
 
-/// Watches until an error.
+/// Watches and reloads until an error.
 ///
 /// # Errors
-/// [`Error`]; there is no other end.
+/// [`Error`], the only way in which this function ends.
 pub fn run(
     manager: &mut dyn Manager,
     watch: &Watch,
@@ -54,7 +56,7 @@ pub fn run(
         if tree.is_full && !is_told {
             is_told = true;
             say(&format!(
-                "more than {} folders are too many to watch: name the folders of the program in `watch`, list others in `ignore_watch`, or raise `fs.inotify.max_user_watches`",
+                "more than {} folders are too many to watch: name the program's own folders in `watch`, list others in `ignore_watch`, or raise `fs.inotify.max_user_watches`",
                 tree.count()
             ));
         }
@@ -73,7 +75,7 @@ pub fn run(
         }
         say(&format!("`{}` changed", last.display()));
         reload(manager, &watch.app, say)?;
-        // A change during the walk leads to one more walk, however many there were.
+        // All changes during the reload lead to one more reload.
         changed = tree.wait(Some(Duration::ZERO))?;
         in_a_row = match &changed {
             Some(_) if in_a_row < MOST_IN_A_ROW => in_a_row + 1,
@@ -83,7 +85,8 @@ pub fn run(
     }
 }
 
-/// Waits until nothing has changed for the delay; the last change. Changes without end are not waited for.
+/// Waits until nothing has changed for the delay, or until the changes have lasted too long. Returns the path of the
+/// last change.
 fn settle(tree: &mut Tree, mut last: PathBuf, delay: Duration) -> io::Result<PathBuf> {
     let end = Instant::now() + FLOOD.max(delay.saturating_mul(PATIENCE));
     while Instant::now() < end {
@@ -95,7 +98,7 @@ fn settle(tree: &mut Tree, mut last: PathBuf, delay: Duration) -> io::Result<Pat
     Ok(last)
 }
 
-/// Has systemd reload the app, and waits for the end. A reload that fails is no end of the watch.
+/// Has systemd reload the app and waits for the job. A reload that fails does not end the watch.
 fn reload(
     manager: &mut dyn Manager,
     app: &str,
@@ -116,7 +119,7 @@ fn reload(
     };
     if !matches!(result, JobResult::Done | JobResult::Skipped) {
         say(&format!(
-            "the reload ended as `{result}`; the next change leads to another"
+            "the reload ended as `{result}`; the next change starts another one"
         ));
     }
     Ok(())

@@ -7,8 +7,8 @@ use crate::systemd::{Brief, Error as Fault, Job, Unit};
 
 const DELAY: Duration = Duration::from_millis(20);
 
-/// A systemd whose reloads come to these results; with the last one the watch is over. During each of the first reloads a
-/// file is written.
+/// A systemd whose reloads end with these results, in order; the last one ends the watch. A file is written during each
+/// of the first reloads.
 struct Fake {
     folder: TempDir,
     results: Vec<JobResult>,
@@ -32,7 +32,7 @@ impl Fake {
         }
     }
 
-    /// Runs the watch, with a change at its begin; what it says.
+    /// Runs the watch, with one change at its beginning, and returns what the watch logged.
     fn run(&mut self) -> Vec<String> {
         let watch = Watch {
             app: "web".to_owned(),

@@ -1,7 +1,7 @@
-//! The folders that are watched with inotify(7), and what changes in them.
+//! Watches folders with inotify(7) and reports what changes in them.
 //!
-//! Nothing below a watched folder is trusted: the app's user may put links there at any moment. Folders are therefore opened
-//! from the watched folder down, without following a link.
+//! Nothing below a watched folder is trusted, since the app's user may put links there at any moment. Folders are
+//! therefore opened one by one, from the watched folder down, without following links.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -20,15 +20,15 @@ use rustix::io::Errno;
 
 use super::ignore::Ignore;
 
-/// The limit on the watches of one user, which other programs of the user need as well.
+/// The kernel's limit on the watches of one user. The user's other programs need some of them.
 const MOST_WATCHES: &str = "/proc/sys/fs/inotify/max_user_watches";
-/// More folders are a mistake, such as a home.
+/// The largest number of folders. More indicate a mistake, such as watching a home directory.
 const MOST_FOLDERS: usize = 20_000;
-/// Folders that are nested more deeply are not watched: the time and the memory that each takes grow with its depth, and
-/// whoever may write to the watched files makes them at no cost.
+/// The depth below which folders are not watched: a watch takes time and memory in proportion to its depth, and whoever
+/// may write to the watched folders can nest them at no cost.
 const DEEPEST: usize = 64;
 
-/// What is looked for in a folder. A file counts when whoever has written it closes it.
+/// The events that are watched for. A written file counts as changed when its writer closes it.
 const EVENTS: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::CREATE)
     .union(WatchFlags::DELETE)
@@ -36,12 +36,12 @@ const EVENTS: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::ONLYDIR);
 
-/// Watched files and folders, with all folders below these.
+/// The watched files and folders, with all folders below them.
 pub(super) struct Tree {
     inotify: OwnedFd,
     roots: Vec<PathBuf>,
     ignore: Ignore,
-    /// The place of each watch.
+    /// The path that belongs to each watch.
     folders: HashMap<i32, PathBuf>,
     most: usize,
     /// Whether there are more folders than may be watched.
@@ -49,10 +49,10 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Watches these paths. One that is not there is watched for in the folder above it.
+    /// Watches these paths. The folder above each path is watched too, because a path may be missing and appear later.
     ///
     /// # Errors
-    /// When there may be no more users of inotify(7), or none of the paths can be watched.
+    /// When the user has reached the limit of inotify(7) instances, or when none of the paths can be watched.
     pub(super) fn open(roots: &[PathBuf], ignore: &[String]) -> io::Result<Self> {
         let limit = fs::read_to_string(MOST_WATCHES).unwrap_or_default();
         let limit = limit.trim().parse().unwrap_or(MOST_FOLDERS);
@@ -72,15 +72,15 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The number of folders that are watched.
+    /// Returns the number of watched folders.
     pub(super) fn count(&self) -> usize {
         self.folders.len()
     }
 
-    /// Waits until something has changed: the path of the last change. `None` after the time without one.
+    /// Waits until something changes, and returns the path of the last change; `None` if nothing changed in time.
     ///
     /// # Errors
-    /// When the kernel does not tell of changes.
+    /// When the kernel cannot report changes.
     pub(super) fn wait(&mut self, at_most: Option<Duration>) -> io::Result<Option<PathBuf>> {
         let end = at_most.map(|time| Instant::now() + time);
         loop {
@@ -91,7 +91,7 @@ impl Tree {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
             }
-            // A whole millisecond more, so that what is left is not waited for in a loop.
+            // Rounded up by a millisecond: a rest below one would become a timeout of 0, and the loop would spin.
             let timeout = left.map_or(PollTimeout::NONE, |left| {
                 PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
             });
@@ -103,7 +103,7 @@ impl Tree {
         }
     }
 
-    /// Takes what the kernel has noted so far; the path of the last change.
+    /// Reads the events that the kernel has queued, and returns the path of the last change.
     fn read(&mut self) -> io::Result<Option<PathBuf>> {
         let mut changed = None;
         let mut noted = Vec::new();
@@ -133,7 +133,7 @@ impl Tree {
         Ok(changed)
     }
 
-    /// Follows one event; the path if that is a change of what is watched.
+    /// Follows one event. Returns the path if the event is a change of something that is watched.
     fn note(&mut self, watch: i32, events: ReadFlags, name: Option<&Path>) -> Option<PathBuf> {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.look_everywhere();
@@ -151,14 +151,14 @@ impl Tree {
             self.forget(&path);
         }
         let is_new = events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
-        // The place of a watched folder may be taken by a link to another.
+        // A deployment may replace a watched path by a link to another folder: that event has no ISDIR.
         if is_new && (events.contains(ReadFlags::ISDIR) || self.roots.contains(&path)) {
             self.look(&path);
         }
         Some(path)
     }
 
-    /// Whether a path is a watched one, or is below one and not ignored.
+    /// Returns whether a path is one of the watched paths, or is below one and not ignored.
     fn is_watched(&self, path: &Path) -> bool {
         self.roots.iter().any(|root| {
             path.strip_prefix(root)
@@ -166,12 +166,12 @@ impl Tree {
         })
     }
 
-    /// No longer watches the folders at and below a path, which are elsewhere now.
+    /// Removes the watches at and below a path, whose folders are elsewhere now.
     fn forget(&mut self, path: &Path) {
         let gone = self.folders.iter().filter(|(_, at)| at.starts_with(path));
         let gone: Vec<i32> = gone.map(|(watch, _)| *watch).collect();
         for watch in gone {
-            // The kernel may have ended the watch by itself.
+            // Fails where the kernel has removed the watch already.
             let _ = inotify::remove_watch(&self.inotify, watch);
             self.folders.remove(&watch);
         }
@@ -189,7 +189,7 @@ impl Tree {
         }
     }
 
-    /// Watches the folder at a path, and all below it, for each watched path that it is part of.
+    /// Watches the folder at a path and all folders below, for each watched path that they belong to.
     fn look(&mut self, path: &Path) {
         for root in self.roots.clone() {
             let Ok(below) = path.strip_prefix(&root) else {
@@ -208,11 +208,12 @@ impl Tree {
             if below.iter().count() > DEEPEST {
                 continue;
             }
-            // One that is gone, or that may not be read, has nothing to watch.
+            // A folder that is gone or may not be read has nothing to watch.
             let Ok(folder) = enter(root, &below) else {
                 continue;
             };
-            // Before its entries are read: one that is made meanwhile is either read or noted.
+            // The watch is added before the entries are read, so that a folder made meanwhile is found in one way or
+            // the other.
             if !self.add(&folder, &at.join(&below)) {
                 return;
             }
@@ -231,7 +232,7 @@ impl Tree {
         }
     }
 
-    /// Watches one folder; false if there may be no more.
+    /// Watches one folder. Returns false when no more can be watched.
     fn add(&mut self, folder: &OwnedFd, path: &Path) -> bool {
         if self.folders.len() >= self.most {
             self.is_full = true;
@@ -252,7 +253,8 @@ impl Tree {
     }
 }
 
-/// Opens a folder below another, without following a link. Not every kernel and filter has openat2(2).
+/// Opens a folder below another without following links. openat2(2) could do this in one call, but older kernels lack
+/// it and seccomp filters often refuse it.
 fn enter(root: &OwnedFd, below: &Path) -> rustix::io::Result<OwnedFd> {
     let flags =
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

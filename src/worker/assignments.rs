@@ -1,4 +1,4 @@
-//! The text of a file of variables, read as systemd reads one for `EnvironmentFile=`. Pure.
+//! Parses the text of an environment file as systemd does for `EnvironmentFile=`. Pure.
 //!
 //! The steps are those of `parse_env_file_internal()` in src/basic/env-file.c of systemd 254 and later; before 254
 //! a backslash at the end of a comment made the next line a part of that comment.
@@ -12,19 +12,19 @@ pub type Variables = BTreeMap<OsString, OsString>;
 /// The content of a file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Of two assignments to one variable the later counts.
+    /// The variables. Of two assignments to one variable, the later counts.
     pub variables: Variables,
-    /// The lines of assignments to something that is not a variable's name; systemd ignores them as well.
+    /// The lines that assign to something that cannot be the name of a variable, which systemd ignores too.
     pub ignored: Vec<usize>,
 }
 
-/// Why systemd takes nothing from a file.
+/// Why systemd refuses a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A string of the environment ends at such a byte.
-    #[error("it holds a null byte")]
+    /// The file contains a null byte, which would end a string of the environment.
+    #[error("it contains a null byte")]
     Null,
-    /// A name or a value that systemd does not take for text.
+    /// A name or a value is not UTF-8, which systemd requires.
     #[error("line {0} is not UTF-8")]
     NotUtf8(usize),
 }
@@ -43,11 +43,11 @@ enum State {
     CommentEscape,
 }
 
-/// A name or a value that is being read. Blanks at its end are not part of it.
+/// A name or a value that is being read, without the blanks at its end.
 #[derive(Debug, Default)]
 struct Piece {
     bytes: Vec<u8>,
-    /// Where the blanks at the end begin.
+    /// The index at which the blanks at the end begin.
     blanks: Option<usize>,
 }
 
@@ -73,7 +73,7 @@ impl Piece {
 struct Reader {
     state: State,
     line: usize,
-    /// The line of the name.
+    /// The line on which the name began.
     began: usize,
     name: Piece,
     value: Piece,
@@ -130,7 +130,7 @@ impl Reader {
             State::DoubleQuoted if byte == b'\\' => State::DoubleQuotedEscape,
             State::DoubleQuoted => self.quoted(byte, b'"'),
             State::DoubleQuotedEscape => {
-                // As a shell does: before any other character the backslash stays.
+                // As in a shell: before any other character, the backslash stays.
                 if !matches!(byte, b'"' | b'\\' | b'`' | b'$' | b'\n') {
                     self.value.bytes.push(b'\\');
                 }
@@ -159,7 +159,7 @@ impl Reader {
 
     fn name(&mut self, byte: u8) -> State {
         match byte {
-            // A line without `=` is passed over in silence.
+            // A line without `=` is ignored silently.
             byte if is_newline(byte) => {
                 self.name = Piece::default();
                 State::BeforeName
@@ -224,13 +224,13 @@ fn is_blank(byte: u8) -> bool {
     is_newline(byte) || matches!(byte, b' ' | b'\t')
 }
 
-/// As `env_name_is_valid()` of systemd.
+/// Returns whether `env_name_is_valid()` of systemd accepts a name.
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// As `utf8_is_valid()` of systemd, which takes no noncharacters of Unicode either.
+/// Returns whether `utf8_is_valid()` of systemd accepts a text; it refuses noncharacters of Unicode too.
 fn text(bytes: Vec<u8>) -> Option<String> {
     let is_noncharacter =
         |c: char| matches!(u32::from(c), 0xfdd0..=0xfdef) || u32::from(c) & 0xfffe == 0xfffe;
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(read(b"A=1\nB=\0"), Err(Fault::Null));
         assert_eq!(read(b"A=1\nB=\xff\n"), Err(Fault::NotUtf8(2)));
         assert_eq!(read("A=\u{fffe}".as_bytes()), Err(Fault::NotUtf8(1)));
-        // In a comment and in a line without `=` systemd does not look for it.
+        // In comments and in lines without `=`, systemd does not check for UTF-8.
         assert_eq!(read(b"#\xff\n\xff\nA=1").unwrap().variables.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Node's IPC channel: one JSON value a line, see `subprocess.send()` in Node's documentation.
+//! Node's IPC channel: one JSON value on each line, see `subprocess.send()` in Node's documentation.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
@@ -7,10 +7,10 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::sys::exec;
 
-/// A line longer than this is not one of PM2's messages.
+/// The length in bytes from which a line cannot be one of PM2's messages.
 const LONGEST: usize = 4096;
 
-/// Makes the channel; the program's end stays open and is named in its environment.
+/// Makes the channel. The program's end stays open, and the program's environment gets its number.
 pub(super) fn open(environment: &mut Vec<(OsString, OsString)>) -> std::io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
@@ -19,7 +19,7 @@ pub(super) fn open(environment: &mut Vec<(OsString, OsString)>) -> std::io::Resu
         SockFlag::SOCK_CLOEXEC,
     )?;
     exec::set_close_on_exec(theirs.as_fd(), false)?;
-    // A variable of that name in a file of the app's would come first.
+    // A variable of that name in an environment file of the app would take precedence.
     environment
         .retain(|(key, _)| key != "NODE_CHANNEL_FD" && key != "NODE_CHANNEL_SERIALIZATION_MODE");
     environment.push((
@@ -27,7 +27,7 @@ pub(super) fn open(environment: &mut Vec<(OsString, OsString)>) -> std::io::Resu
         theirs.as_raw_fd().to_string().into(),
     ));
     environment.push(("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into()));
-    // It is the program's from here on.
+    // The descriptor belongs to the program from here on.
     let _ = theirs.into_raw_fd();
     Ok(ours)
 }
@@ -40,7 +40,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Takes in bytes; whether one of the lines they end was `"ready"`.
+    /// Takes bytes. Returns whether a line that they complete was `"ready"`.
     pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
         let mut ready = false;
         for byte in bytes {

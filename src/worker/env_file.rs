@@ -1,7 +1,7 @@
-//! Files of variables that others than root may write: the worker reads them, with the rights of the app.
+//! Reads environment files that others than root may write, with the rights of the app.
 //!
-//! systemd opens an `EnvironmentFile=` as root, before `User=` and the sandbox of the unit count: it would follow a
-//! link to any file, and wait for the writer of a FIFO. Here nothing is waited for, and nothing is read that the app
+//! systemd opens an `EnvironmentFile=` as root, before `User=` and the sandbox of the unit take effect: it would follow
+//! a link to any file, and wait for the writer of a FIFO. The worker waits for nothing, and reads nothing that the app
 //! could not read itself. The variables are data for the program; the worker never acts on them.
 
 use std::ffi::OsString;
@@ -18,15 +18,16 @@ use super::assignments::{self, Found, Variables};
 use super::{Error, say};
 use crate::sys::process;
 
-/// More than fits an environment.
+/// The longest file in bytes, more than fits an environment.
 const LONGEST: u64 = 4 << 20;
-/// So many line numbers are named.
+/// The largest number of line numbers in a message.
 const NAMED: usize = 8;
 
-/// Puts the variables of the files over those of the environment, each file over those before it.
+/// Adds the variables of the files to the environment. They override those of the environment, and each file overrides
+/// those before it.
 ///
 /// # Errors
-/// When one of the files cannot be read, or is not one that systemd would take.
+/// When one of the files cannot be read, or systemd would refuse it.
 pub(super) fn put(
     environment: &mut Vec<(OsString, OsString)>,
     files: &[PathBuf],
@@ -49,10 +50,11 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Whether systemd could use a file that it reads: it takes the file as optional, and says nothing of one that it skips.
+/// Checks that systemd can use a file that it reads. For systemd itself the file is optional, and it does not report
+/// one that it skips.
 ///
 /// # Errors
-/// When the file cannot be read, or is not one that systemd would take.
+/// When the file cannot be read, or systemd would refuse it.
 pub(super) fn look(path: &Path) -> Result<(), Error> {
     let fault = |why| Error::EnvFileOfSystemd {
         path: path.to_owned(),
@@ -60,7 +62,7 @@ pub(super) fn look(path: &Path) -> Result<(), Error> {
     };
     let bytes = bytes(path).map_err(|e| {
         let remedy = match e.kind() {
-            io::ErrorKind::NotFound => "; create the file, or take it out of `env_file`",
+            io::ErrorKind::NotFound => "; create the file, or remove it from `env_file`",
             _ => "",
         };
         fault(format!("{e}{remedy}"))
@@ -70,7 +72,7 @@ pub(super) fn look(path: &Path) -> Result<(), Error> {
 }
 
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // To open a device may do something already: at first nothing is opened, the inode is only looked at.
+    // Opening a device may already have an effect, so at first only its inode is looked at.
     check(&opened(path, OFlag::O_PATH)?)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = opened(path, flags)?;
@@ -83,8 +85,8 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens the file at the end of a path without magic links. Where the unit gives the worker `CAP_SYS_PTRACE`, such a link,
-/// as /proc/1/cwd, leads into folders that are closed to the app.
+/// Opens the file at a path without following magic links. Where the unit gives the worker `CAP_SYS_PTRACE`, such a
+/// link, for instance /proc/1/cwd, leads into folders that the app may not enter.
 fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
     let flags = flags | OFlag::O_CLOEXEC;
     let how = OpenHow::new()
@@ -98,7 +100,7 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
     }
 }
 
-/// Where there is no openat2(2), before Linux 5.6 or by a filter, every link is followed.
+/// Where openat2(2) is missing, before Linux 5.6 or because of a filter, every link is followed.
 fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Result<File> {
     if may_trace_others {
         return Err(refused(
@@ -108,12 +110,12 @@ fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Resu
     Ok(open(path, flags, Mode::empty())?.into())
 }
 
-/// Whether it is a file of variables at all.
+/// Checks that a file can be an environment file.
 fn check(file: &File) -> io::Result<()> {
     if !file.metadata()?.is_file() {
         return Err(refused("it is not a regular file"));
     }
-    // With that capability, the environment of any process is a file that the worker may read.
+    // With that capability the worker could read the environment of any process as a file.
     if fstatfs(file)?.filesystem_type() == PROC_SUPER_MAGIC {
         return Err(refused("it is a file of /proc"));
     }
@@ -135,7 +137,8 @@ fn told(error: &io::Error) -> String {
     format!("{error}{remedy}")
 }
 
-/// Not the text of the lines: it may be part of a secret.
+/// Returns the message about lines that are ignored. It does not contain the lines themselves, since they may be part
+/// of a secret.
 fn ignored(path: &Path, found: &Found) -> String {
     let lines = found.ignored.iter().take(NAMED).map(ToString::to_string);
     let lines: Vec<String> = lines.collect();

@@ -1,4 +1,4 @@
-//! One socket for another under the same number, while the program waits in bind(2).
+//! Exchanges one socket for another under the same number, while the program waits in bind(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,15 +10,15 @@ use crate::peer::process::{Process, Socket};
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket;
 
-/// Puts `source` in the place of every descriptor of the caller that leads to the socket with the inode `old`, and moves
-/// its registrations in epoll sets along; whether all of these could be moved.
+/// Puts `source` in the place of every descriptor of the caller that leads to the socket with the inode `old`, and
+/// moves the descriptor's registrations in epoll sets. Returns whether all of them could be moved.
 ///
-/// The program may have duplicated the descriptor, and may have told its event loop of it before bind. In this order: a
-/// registration can only be taken out by a descriptor that still leads to the old socket, and can only be made for the new
-/// one when the number leads to that.
+/// The program may have duplicated the descriptor, and may have registered it with its event loop before bind. The
+/// order matters: a registration can only be removed with a descriptor that still leads to the old socket, and can only
+/// be added for the new socket once the number leads there.
 ///
 /// # Errors
-/// When the descriptor that is being bound cannot be replaced. That one decides; copies of it do not.
+/// When the descriptor that is being bound cannot be replaced. Failures with its duplicates are ignored.
 pub(super) fn exchange(
     filter: BorrowedFd<'_>,
     call: &Call,
@@ -31,10 +31,10 @@ pub(super) fn exchange(
     for socket in caller.sockets().into_iter().filter(|s| s.inode == old) {
         let Socket { fd, .. } = socket;
         let registrations = caller.registrations(socket).into_iter();
-        // Opened once: by the time that it is made again another epoll set may have the number.
+        // Opened only once, because another epoll set may have the number by the time the registration is added again.
         let registrations: Vec<_> = registrations.filter_map(|r| r.open(caller).ok()).collect();
         for registration in &registrations {
-            // One that stays is of a socket that nobody holds: epoll drops it by itself.
+            // A registration that stays belongs to a socket that nobody holds any longer, so the kernel drops it.
             let _ = registration.delete(theirs.as_fd());
         }
         let replaced = seccomp::replace(filter, call.id, source, fd, caller.closes_on_exec(fd));
@@ -48,14 +48,14 @@ pub(super) fn exchange(
     Ok(is_told)
 }
 
-/// The inode of a socket, by which it is known whatever its number is.
+/// Returns the inode of a socket, which identifies the socket whatever its descriptor is.
 pub(super) fn inode(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(fstat(fd)?.st_ino)
 }
 
-/// Whether the program's socket waits and systemd's does not. Units have `NonBlocking=yes`; where the
-/// user has it off, for a program that sleeps in accept(2), an event loop must not find the socket so:
-/// it would hang when it loses the race for a connection.
+/// Returns whether the program's socket blocks and systemd's does not. Units have `NonBlocking=yes`. Where the user has
+/// turned it off, for a program that sleeps in accept(2), an event loop must still get a socket that does not block: it
+/// would hang after losing the race for a connection.
 pub(super) fn settle_blocking(theirs: BorrowedFd<'_>, source: BorrowedFd<'_>) -> bool {
     let flags = |fd| fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
     let (Ok(theirs), Ok(ours)) = (flags(theirs), flags(source)) else {
@@ -68,7 +68,7 @@ pub(super) fn settle_blocking(theirs: BorrowedFd<'_>, source: BorrowedFd<'_>) ->
     theirs && !waits
 }
 
-/// Options that people set for a reason and that went with the old socket.
+/// Returns the options that the program had set on purpose and that were lost with the old socket.
 pub(super) fn lost_options(theirs: BorrowedFd<'_>, ours: BorrowedFd<'_>) -> Vec<&'static str> {
     const TELLING: &[(i32, i32, &str)] = &[
         (

@@ -1,4 +1,4 @@
-//! Ports that a program binds besides the declared ones: a second instance cannot bind them as well.
+//! Notes ports that a program binds in addition to the declared ones, because a second instance cannot bind them too.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,7 +6,7 @@ use crate::contract::FURTHER;
 use crate::peer::address::Address;
 use crate::sys::socket::{self, Shape};
 
-/// The most addresses that are remembered.
+/// The largest number of addresses that are remembered.
 const MOST: usize = 16;
 
 /// An address that the program has asked for.
@@ -14,7 +14,7 @@ struct Bound {
     inode: u64,
     address: Address,
     listens: bool,
-    /// Every instance may bind it, see `SO_REUSEPORT` in socket(7).
+    /// Whether every instance may bind the address, see `SO_REUSEPORT` in socket(7).
     is_shared: bool,
 }
 
@@ -23,7 +23,7 @@ struct Bound {
 pub(super) struct Further(Vec<Bound>);
 
 impl Further {
-    /// Notes a bind(2), whether or not it succeeds.
+    /// Notes a bind(2), whether it succeeds or not.
     pub(super) fn bound(
         &mut self,
         theirs: BorrowedFd<'_>,
@@ -31,7 +31,7 @@ impl Further {
         address: Address,
         shape: Shape,
     ) {
-        // Port 0 is a port of the kernel's choice: clients of somebody else use that, or nobody.
+        // With port 0 the kernel chooses a port. Servers that clients have to find do not use it.
         let is_server = !matches!(&address, Address::Inet(a) if a.port() == 0);
         if is_server && shape.kind == libc::SOCK_STREAM && self.0.len() < MOST {
             let shared = socket::number(theirs, libc::SOL_SOCKET, libc::SO_REUSEPORT);
@@ -51,18 +51,18 @@ impl Further {
         }
     }
 
-    /// The address that was bound first.
+    /// Returns the address that was bound first.
     pub(super) fn first(&self) -> Option<&Address> {
         self.0.first().map(|bound| &bound.address)
     }
 
-    /// The line about a port that every instance is going to ask for, while only one can have it.
+    /// Returns the line about a port that every instance will ask for and only one can have.
     pub(super) fn advice(&self) -> Option<String> {
         let port = self.port(true)?;
         Some(format!("{port}{FURTHER}"))
     }
 
-    /// The line about a port that the program asked for and never listened on.
+    /// Returns the line about a port that the program asked for and never listened on.
     pub(super) fn suspicion(&self) -> Option<String> {
         let port = self.port(false)?;
         Some(format!(
@@ -82,7 +82,7 @@ impl Further {
     }
 }
 
-/// Whether an address is the declared one with the number of the instance added to the port.
+/// Returns whether an address is the declared one with the number of the instance added to the port.
 pub(super) fn counts(declared: &Address, bound: &Address, instance: u32) -> bool {
     match (declared, bound) {
         (Address::Inet(declared), Address::Inet(bound)) => {

@@ -35,7 +35,7 @@ pub use requests::OnRequest;
 /// The exit status when the program cannot be executed, `EXIT_EXEC` of systemd.exec(5): a restart would not help.
 const CANNOT_EXECUTE: u8 = 203;
 
-/// The exit status for file systems that are not as they must be, `EXIT_NAMESPACE`: a restart would not help either.
+/// The exit status for unsuitable file systems, `EXIT_NAMESPACE`: a restart would not help either.
 const NO_NAMESPACE: u8 = 226;
 
 /// Why no program was started.
@@ -44,22 +44,23 @@ pub enum Error {
     /// The command line is not one that units write.
     #[error(transparent)]
     Usage(#[from] contract::Usage),
-    /// The brake on crash loops holds.
+    /// The crash-loop brake holds the instance back.
     #[error("{0}")]
     Errored(String),
-    /// The sockets are missing or of no use.
+    /// The sockets are missing or cannot be used.
     #[error("{0}")]
     Sockets(String),
     /// The unit forbids the handover.
     #[error("{0}")]
     Forbidden(String),
-    /// The unit hides systemd. Its commands are hidden from it as well, so that nobody would count the restarts.
+    /// The unit hides systemd's socket, and therefore also hides it from the commands of the unit that would count the
+    /// restarts.
     #[error(
         "the unit hides {path}, so systemd cannot be told READY: write `service.BindPaths = \"{path} /run/rsgen /run/dbus\"`",
         path = .0.display()
     )]
     Hidden(PathBuf),
-    /// A file of variables that the worker has to read.
+    /// An environment file that the worker has to read.
     #[error("`{path}`, a file of `env_file`, cannot be read with the rights of the app: {why}", path = .path.display())]
     EnvFile {
         /// The file.
@@ -67,7 +68,7 @@ pub enum Error {
         /// What is wrong with it, and the next step.
         why: String,
     },
-    /// A file of variables that systemd reads for the unit.
+    /// An environment file that systemd reads for the unit.
     #[error("`{path}`, a file of `env_file`, cannot be read: {why}", path = .path.display())]
     EnvFileOfSystemd {
         /// The file.
@@ -101,7 +102,9 @@ fn hint(error: &std::io::Error) -> &'static str {
         Some(libc::EACCES | libc::EPERM) => {
             "; the unit forbids it, see `NoNewPrivileges=` and `SystemCallFilter=`, or write `handover = \"fds\"`"
         }
-        Some(libc::EAGAIN) => "; it is one more process: raise `LimitNPROC=`, or `TasksMax=`",
+        Some(libc::EAGAIN) => {
+            "; the helper is one more process: raise `LimitNPROC=`, or `TasksMax=`"
+        }
         Some(libc::EINVAL | libc::ENOSYS) => {
             "; this kernel is too old for `handover = \"bind\"` (5.9), write `\"fds\"`"
         }
@@ -125,8 +128,8 @@ impl Error {
     }
 }
 
-/// Looks at the files of variables that systemd reads for an instance, as whoever systemd runs this command as. Returns the
-/// exit status: a file that systemd could not use is a failure of the start.
+/// Checks the environment files that systemd reads for an instance, with the rights that systemd gives this command.
+/// Returns the exit status: a file that systemd could not use makes the start fail.
 #[must_use]
 pub fn look_at_env_files(arguments: impl Iterator<Item = OsString>) -> u8 {
     let looked = EnvFiles::parse(arguments).map_err(Error::from);
@@ -147,8 +150,8 @@ pub fn look_at_env_files(arguments: impl Iterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Starts the program of one instance. Returns only when that failed, with the exit status. `on_request` is what a child of
-/// the helper does when the helper is asked to drain.
+/// Starts the program of one instance. Returns only if that failed, with the exit status. `on_request` is the function
+/// that a child of the helper calls when the helper is asked to drain.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>, on_request: OnRequest) -> u8 {
     begin::as_worker();

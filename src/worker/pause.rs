@@ -1,4 +1,4 @@
-//! The pause that the brake on crash loops asks for before a start.
+//! The pause before a start that the crash-loop brake requests.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -9,15 +9,16 @@ use nix::sys::signalfd::SignalFd;
 
 use crate::sys::process;
 
-/// The exit status that a shell gives a program that SIGTERM has ended. Units count it as success, whatever `kill_signal` is.
+/// The exit status that a shell reports for a program ended by SIGTERM. Units treat it as success, whatever
+/// `kill_signal` is.
 const STOPPED: i32 = 143;
 
-/// Waits for so long. A stop of the unit ends this process meanwhile.
+/// Waits for this time. A stop of the unit ends this process in the meantime.
 pub(super) fn wait(time: Duration) {
     if !process::is_init() {
         return std::thread::sleep(time);
     }
-    // The init of a PID namespace is sent only signals that it handles, or that it blocks, see `pid_namespaces(7)`.
+    // The init of a PID namespace gets only signals that it handles or blocks, see pid_namespaces(7).
     let mut stops = SigSet::empty();
     stops.extend([
         Signal::SIGHUP,
@@ -32,11 +33,11 @@ pub(super) fn wait(time: Duration) {
     if signal_within(time, &stops).is_some() {
         process::end(STOPPED);
     }
-    // The program begins with the mask that systemd has set.
+    // The program has to begin with the signal mask that systemd set.
     let _ = stops.thread_unblock();
 }
 
-/// The first of these signals, if one comes in this time. They are blocked from then on.
+/// Returns the first of these signals that arrives within this time. They stay blocked.
 fn signal_within(time: Duration, signals: &SigSet) -> Option<i32> {
     let blocked = signals.thread_block();
     let queue = blocked.and_then(|()| SignalFd::new(signals)).ok();
@@ -50,7 +51,7 @@ fn signal_within(time: Duration, signals: &SigSet) -> Option<i32> {
             .iter()
             .map(|queue| PollFd::new(queue.as_fd(), PollFlags::POLLIN))
             .collect();
-        // Rounded up: a rest below a millisecond would be asked for again and again.
+        // Rounded up: a rest below a millisecond would become a time-out of 0, and the loop would spin.
         let left = left + Duration::from_millis(1);
         let _ = poll(
             &mut queues,

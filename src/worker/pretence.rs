@@ -1,4 +1,5 @@
-//! The answers to bind(2) and listen(2) in a rehearsal: the program is told that it is bound, and nobody reaches it.
+//! Answers bind(2) and listen(2) in a rehearsal: the program believes that its sockets are bound, but nobody can reach
+//! them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,29 +22,30 @@ use crate::sys::seccomp::files::{Act, FileCall, Object};
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket::{self, Shape};
 
-/// The most sockets that are remembered. A program that makes more is no server that a file can describe.
+/// The largest number of sockets that are remembered. `listen` could not describe a program that makes more.
 const MOST: usize = 256;
-/// No connection comes from so near, unless somebody asks for it: packets begin with 64, see ip(7).
+/// A minimum TTL that no connection can have unless its sender raises the TTL on purpose, because packets begin with
+/// 64, see ip(7).
 const NEAREST: i32 = 255;
 
-/// An answer, and a line of the report.
+/// An answer to the program, and a line of the report.
 type Answer = (Outcome, Option<Report>);
 
 const UNTOUCHED: Answer = (Outcome::Untouched, None);
 
-/// The sockets that the program believes bound.
+/// The sockets that the program believes to be bound.
 #[derive(Default)]
 pub(super) struct Pretence {
-    /// By their inodes, since a program may duplicate a descriptor.
+    /// The sockets by inode, because a program may duplicate a descriptor.
     sockets: HashMap<u64, Found>,
-    /// The files that stand for unix sockets, with device and inode.
+    /// The files that stand for unix sockets, with their devices and inodes.
     files: Vec<(PathBuf, (u64, u64))>,
 }
 
 impl Pretence {
     /// Answers a bind(2).
     pub(super) fn bind(&mut self, filter: BorrowedFd<'_>, call: &Call, caller: &Process) -> Answer {
-        // Whatever the kernel would refuse goes on to it: the errors are its own.
+        // A call that the kernel would refuse is passed on, so that the program gets the kernel's own error.
         let Ok(theirs) = caller.descriptor(call.fd) else {
             return UNTOUCHED;
         };
@@ -58,19 +60,20 @@ impl Pretence {
         let Ok(number) = inode(theirs.as_fd()) else {
             return UNTOUCHED;
         };
-        // See `replace.rs`: nothing is decided before this.
+        // Everything above was read before it is certain whom it concerns, see `replace.rs`, so decisions follow only
+        // now.
         if !seccomp::is_waiting(filter, call.id) || self.sockets.contains_key(&number) {
             return UNTOUCHED;
         }
         let Some(wanted) = wanted.filter(|w| w.family() == shape.domain) else {
-            // An abstract name, for instance. Of the internet families only wrong addresses come here.
+            // For instance an abstract name. In the internet families only invalid addresses get here.
             let strange = shape.domain == libc::AF_UNIX && call.length > 2;
             return (Outcome::Untouched, strange.then_some(Report::Strange));
         };
         let Some(transport) = transport(shape) else {
             return (Outcome::Refused(libc::EADDRNOTAVAIL), Some(Report::Strange));
         };
-        // Before the socket has an address: a bind to one of IPv6 sets `IPV6_V6ONLY`.
+        // Read before the socket gets an address, because binding an IPv6 address sets `IPV6_V6ONLY`.
         let options = Options::of(&theirs);
         let (spot, isolated) = match wanted {
             Address::Inet(address) => (Some(Spot::Inet(address)), isolate(&theirs, shape)),
@@ -99,7 +102,7 @@ impl Pretence {
         (Outcome::Done, Some(Report::Found(found)))
     }
 
-    /// Looks at a listen(2), which the kernel then makes: the socket is one that nobody reaches.
+    /// Notes a listen(2), which the kernel then carries out on a socket that nobody can reach.
     pub(super) fn listen(
         &mut self,
         filter: BorrowedFd<'_>,
@@ -119,7 +122,7 @@ impl Pretence {
             found.listens = true;
             return (Outcome::Untouched, Some(Report::Found(found.clone())));
         }
-        // Without a bind the kernel chooses a port, see listen(2).
+        // Without a bind, the kernel chooses a port, see listen(2).
         let any = match shape.domain {
             libc::AF_INET => "0.0.0.0:0",
             libc::AF_INET6 => "[::]:0",
@@ -139,8 +142,8 @@ impl Pretence {
         (Outcome::Untouched, found.map(Report::Found))
     }
 
-    /// Answers a getsockname(2) of a socket that the program believes bound: with the address that it asked for. Node's cluster
-    /// takes any other port for a bind that has failed.
+    /// Answers a getsockname(2) on a socket that the program believes to be bound, with the address that the program
+    /// asked for. Node's cluster module considers a bind failed if the port differs.
     pub(super) fn name(&self, filter: BorrowedFd<'_>, call: &Call, caller: &Process) -> Outcome {
         let number = caller
             .descriptor(call.fd)
@@ -149,13 +152,14 @@ impl Pretence {
             Some(Found { spot, .. }) => sockaddr(spot),
             None => return Outcome::Untouched,
         };
-        // Of a free port the kernel knows which it is.
+        // Where the program asked for a free port, the kernel knows which one it got.
         let Some(address) = address else {
             return Outcome::Untouched;
         };
         let mut room = [0; 4];
         let read = caller.read_memory(call.length, &mut room);
-        // Opened before it is known that the call still waits: another thread may execute a program that is setuid.
+        // The memory is opened before the check that the call still waits: otherwise another thread could execute a
+        // setuid program in between.
         let Ok(memory) = caller.writable_memory() else {
             return Outcome::Untouched;
         };
@@ -224,13 +228,13 @@ impl Pretence {
         }
     }
 
-    /// Binds a socket to a file that is gone before anybody can use it. A program may go on to set the mode of its socket, so
-    /// a file that leads nowhere stands at the path, unless one is there.
+    /// Binds a socket to a file that is removed before anybody can use it. The program may go on to change the mode of
+    /// its socket, so a socket file that leads nowhere is put at the path, unless there is a file already.
     fn isolate_path(&mut self, theirs: &OwnedFd, path: &Path) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let held = fs::File::open(folder)?;
         let name = format!(".rsgen-{}", std::process::id());
-        // However long the path of the folder is, an address is not.
+        // An address is short, however long the path of the folder is.
         let beside = PathBuf::from(format!("/proc/self/fd/{}/{name}", held.as_raw_fd()));
         let _ = fs::remove_file(&beside);
         bind(theirs.as_raw_fd(), &UnixAddr::new(&beside)?)?;
@@ -245,7 +249,7 @@ impl Pretence {
     }
 }
 
-/// The path of a file that need not exist, in its folder's own place.
+/// Returns the path of a file that need not exist, with the links of its folder resolved.
 fn absolute(path: &Path) -> Option<PathBuf> {
     Some(
         fs::canonicalize(path.parent()?)
@@ -254,8 +258,8 @@ fn absolute(path: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Whether the caller has the rights of the helper and no others. A program that began as root may have given up its rights,
-/// and the helper must not make files for it.
+/// Returns whether the caller has exactly the rights of the helper. A program that began as root may have given up its
+/// rights, and then the helper must not create files for it.
 fn is_same_user(call: &Call) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", call.thread));
     let own = fs::read_to_string("/proc/self/status");
@@ -280,7 +284,7 @@ fn transport(shape: Shape) -> Option<Transport> {
     }
 }
 
-/// The options of a socket that matter to others.
+/// The options of a socket that matter for other sockets.
 struct Options {
     only_ipv6: bool,
     reuses_port: bool,
@@ -290,7 +294,7 @@ impl Options {
     fn of(theirs: &OwnedFd) -> Self {
         let is_set = |level, name| matches!(socket::number(theirs.as_fd(), level, name), Ok(1));
         Self {
-            // No option of other families.
+            // Other families do not have this option.
             only_ipv6: is_set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
             reuses_port: is_set(libc::SOL_SOCKET, libc::SO_REUSEPORT),
         }
@@ -307,7 +311,8 @@ impl Options {
     }
 }
 
-/// The bytes of a `struct sockaddr_in`, `sockaddr_in6` or `sockaddr_un`; `None` for a port of the kernel's choice.
+/// Returns the bytes of a `struct sockaddr_in`, `sockaddr_in6` or `sockaddr_un`; `None` for a port that the kernel
+/// chooses.
 fn sockaddr(spot: &Spot) -> Option<Vec<u8>> {
     let family = |family: i32| u16::try_from(family).unwrap_or(0).to_ne_bytes();
     Some(match spot {
@@ -331,7 +336,7 @@ fn sockaddr(spot: &Spot) -> Option<Vec<u8>> {
     })
 }
 
-/// Keeps everything from a socket and gives it a free port of the loopback.
+/// Makes a socket unreachable, and gives it a free port of the loopback interface.
 fn isolate(theirs: &OwnedFd, shape: Shape) -> io::Result<()> {
     let ipv6 = shape.domain == libc::AF_INET6;
     let (level, name) = if ipv6 {
@@ -339,10 +344,11 @@ fn isolate(theirs: &OwnedFd, shape: Shape) -> io::Result<()> {
     } else {
         (libc::IPPROTO_IP, libc::IP_MINTTL)
     };
-    // Before bind: from then on something could come. Some kernels let only root attach a filter.
+    // The filter comes before bind, because packets can arrive from then on. Some kernels let only root attach a
+    // filter.
     socket::drop_everything(theirs.as_fd())
         .or_else(|_| socket::set_number(theirs.as_fd(), level, name, NEAREST))?;
-    // In a network of its own the loopback may be down: then listen(2) chooses an address.
+    // In a network namespace of its own the loopback interface may be down: then listen(2) chooses an address.
     let _ = socket::bind_loopback(theirs.as_fd(), ipv6);
     Ok(())
 }

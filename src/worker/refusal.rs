@@ -1,8 +1,9 @@
-//! The end of a start in which the program binds another address than the declared one: no later start would go better.
+//! Ends a start in which the program binds another address than the declared one, since no later start could succeed
+//! either.
 //!
-//! A program may try one family after the other, or bind both. So the refused bind is the end only when the declared address
-//! has not been bound a moment later. The status of the unit says so, in words by which `rsgen unit ended` knows that another
-//! start is of no use.
+//! A program may try one family after the other, or bind both. So a refused bind ends the start only if the declared
+//! address has not been bound a moment later. The status of the unit contains the reason, with a prefix that tells
+//! `rsgen unit ended` not to have the instance started again.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -13,14 +14,14 @@ use crate::contract::REFUSED;
 use crate::sys::process;
 use crate::visible::Visible;
 
-/// The time in which a program that was refused one family tries the other.
+/// How long a program that was refused one family may take to try the other.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Watches over the start of a program.
+/// Watches the start of a program.
 pub(super) struct Refusal {
     /// The main process.
     main: Option<OwnedFd>,
-    /// When the program is ended, unless it binds the declared address before.
+    /// When the program will be killed, unless it binds the declared address before.
     pub(super) until: Option<Instant>,
 }
 
@@ -30,7 +31,7 @@ impl Refusal {
         Self { main, until: None }
     }
 
-    /// Takes in the line about a refused bind, or that there is none any more.
+    /// Takes the line about a refused bind, or `None` if none is refused any longer.
     pub(super) fn follow(&mut self, line: Option<&str>) {
         match (line, self.until) {
             (Some(line), None) => {
@@ -45,7 +46,7 @@ impl Refusal {
         }
     }
 
-    /// Ends the program, if its time is over; whether it was.
+    /// Kills the program if its time is over. Returns whether it was.
     pub(super) fn end_in_time(&mut self) -> bool {
         if self.until.is_none_or(|until| Instant::now() < until) {
             return false;
@@ -53,12 +54,13 @@ impl Refusal {
         let Some(main) = self.main.take() else {
             return false;
         };
-        // Nothing has been served yet. A program that is busy trying again would let another signal wait.
+        // SIGKILL is safe, since nothing has been served yet. A program that is busy trying again might not act on
+        // another signal.
         let _ = process::signal(main.as_fd(), libc::SIGKILL);
         true
     }
 
-    /// When there is something to do.
+    /// Returns when there is something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.until.filter(|_| self.main.is_some())
     }
@@ -66,6 +68,6 @@ impl Refusal {
 
 /// Sets the status of the unit, see `STATUS=` in `sd_notify(3)`.
 pub(super) fn tell(text: &str) {
-    // Run by hand there is nobody to tell. A newline would begin another assignment.
+    // When the worker is run by hand, nobody listens. A newline would begin another assignment.
     let _ = sd_notify::notify(&[NotifyState::Status(Visible::line(text).as_str())]);
 }

@@ -1,11 +1,11 @@
-//! A rehearsal: the program is started in its unit, but binds nothing. The helper answers its calls of bind(2), and reports
-//! what the program asked for.
+//! Rehearses a program: starts it in a unit, but lets it bind nothing. The helper answers its calls of bind(2), and
+//! reports what the program asked for.
 //!
-//! Each socket that the program binds becomes one that nobody reaches: it drops every packet, and has a free port of the
-//! loopback in place of the address. So the program can listen and wait there, while neither a port that is in use nor
-//! another copy of the program is in the way.
+//! Each socket that the program binds is made unreachable: it drops every packet, and gets a free port of the loopback
+//! interface instead of the address. So the program can listen and wait, and neither a port that is in use nor another
+//! copy of the program interferes.
 //!
-//! When whoever reads the report closes the connection, the helper ends the program.
+//! When the reader of the report closes the connection, the helper ends the program.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -33,7 +33,7 @@ use crate::sys::seccomp::{self, Kind};
 /// `ABOVE - 1` as `close_range(2)` takes it.
 const ABOVE_LAST: u32 = 511;
 
-/// What the worker does before it becomes a program that is rehearsed.
+/// Prepares the worker for becoming a program that is rehearsed.
 pub(super) fn prepare(run: &Run, rehearsal: &Rehearsal) -> Result<Environment, Error> {
     start::look_for_manager()?;
     let reader = UnixStream::connect(&rehearsal.report)
@@ -61,11 +61,11 @@ pub(super) fn prepare(run: &Run, rehearsal: &Rehearsal) -> Result<Environment, E
     Ok(environment)
 }
 
-/// What there is to do.
+/// What has to be done.
 struct Events {
     call: bool,
     message: bool,
-    /// Nobody reads the report any more.
+    /// The reader of the report has closed the connection.
     unread: bool,
 }
 
@@ -74,13 +74,13 @@ struct Helper<'a> {
     filter: OwnedFd,
     /// The main process of the unit.
     program: OwnedFd,
-    /// The connection to whoever reads the report, until it is closed.
+    /// The connection to the reader of the report, until it is closed.
     reader: Option<UnixStream>,
     channel: Option<(OwnedFd, Lines)>,
     pretence: Pretence,
-    /// The lines that were written already: each is written once.
+    /// The lines that have been written, each only once.
     written: Vec<String>,
-    /// When a program that was asked to end is killed.
+    /// When a program that was asked to end will be killed.
     deadline: Option<Instant>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Helper<'a> {
         process::hide()?;
         raise_limit();
         if !trial::play(&worker, main, 2)? {
-            // The worker says why.
+            // The worker reports the reason.
             helper::end(0);
         }
         let filter = above(helper::receive(&worker)?);
@@ -144,7 +144,7 @@ impl<'a> Helper<'a> {
         }
     }
 
-    /// Waits for any of the events, or the deadline; `None` when no process is under the filter any more.
+    /// Waits for an event or the deadline. Returns `None` when no process is under the filter any longer.
     fn wait(&self) -> io::Result<Option<Events>> {
         let time = self.deadline.map_or(PollTimeout::NONE, |d| {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -152,7 +152,7 @@ impl<'a> Helper<'a> {
         });
         let mut fds = vec![PollFd::new(self.filter.as_fd(), PollFlags::POLLIN)];
         if let Some(reader) = &self.reader {
-            // Nothing is read of it: only its end is of interest.
+            // Nothing is read from the connection; poll(2) reports only that it was closed.
             fds.push(PollFd::new(reader.as_fd(), PollFlags::empty()));
         }
         if let Some((channel, _)) = &self.channel {
@@ -181,14 +181,15 @@ impl<'a> Helper<'a> {
         }))
     }
 
-    /// Writes a line, once. A program can make very many sockets, and the connection takes only so much without a reader.
+    /// Writes a line, unless it was written before. A program can make very many sockets, and the connection has only
+    /// so much room without a reader.
     fn report(&mut self, report: &Report) {
         let line = report.line();
         if self.written.len() >= MOST || self.written.contains(&line) {
             return;
         }
         if let Some(reader) = &mut self.reader {
-            // When nobody reads it, the connection is closed, which poll(2) tells.
+            // If nobody reads, the connection is closed, which poll(2) reports.
             let _ = reader.write_all(format!("{line}\n").as_bytes());
         }
         self.written.push(line);
@@ -217,7 +218,7 @@ impl<'a> Helper<'a> {
             // Nothing is bound in a rehearsal, not even by a process that may not be inspected.
             Err(_) => (Outcome::Refused(libc::EACCES), Some(Report::Strange)),
         };
-        // Before the program goes on: what it does next may be to end.
+        // The line comes before the answer, because the program may end as soon as it continues.
         if let Some(report) = report {
             self.report(&report);
         }
@@ -242,12 +243,12 @@ impl<'a> Helper<'a> {
                     self.report(&Report::Ready);
                 }
             }
-            // The program closed its end.
+            // The program has closed its end.
             _ => self.channel = None,
         }
     }
 
-    /// Sends the stop signal of the app: whoever started the rehearsal is gone.
+    /// Sends the app's stop signal, because the command that started the rehearsal is gone.
     fn ask_to_end(&mut self) {
         let signal = Signal::from_str(&self.rehearsal.signal).unwrap_or(Signal::SIGTERM);
         let _ = process::signal(self.program.as_fd(), signal as i32);

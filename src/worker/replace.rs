@@ -1,4 +1,4 @@
-//! Puts systemd's socket in the place of the program's own, in the middle of its bind(2).
+//! Puts systemd's socket in the place of the program's own socket during bind(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,7 +22,7 @@ use crate::sys::socket::{self, LONGEST_ADDRESS};
 /// How a call of the program is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The kernel makes the call, as if nobody had been asked.
+    /// The kernel carries out the call as usual.
     Untouched,
     /// The call returns 0, and the kernel does nothing.
     Done,
@@ -30,30 +30,27 @@ pub(super) enum Outcome {
     Refused(i32),
 }
 
-/// A declared socket, and how far the program has come with it.
+/// A declared socket, and how far the program has got with it.
 struct Slot {
     declared: Declared,
     /// The socket that systemd holds as well.
     source: OwnedFd,
     inode: u64,
-    /// Device and inode of its file, as they were at the start.
+    /// The device and inode of the socket's file, as they were at the start.
     file: Option<(u64, u64)>,
-    /// The program has bound the address, and has this socket now.
+    /// Whether the program has bound the address and therefore has this socket.
     is_handed_over: bool,
-    /// The program listens there; for datagrams that is as soon as it has bound the address.
+    /// Whether the program listens on the socket; for datagrams, whether it has bound the address.
     is_served: bool,
 }
 
 impl Slot {
-    /// Takes one of the sockets that came by number.
-    ///
-    /// # Errors
-    /// When no descriptor leads there any more, or there is none to spare.
+    /// Takes a socket that systemd passed. This fails if the descriptor leads nowhere, or if no other one is available.
     fn take(passed: PassedSocket) -> io::Result<Self> {
         let inode = inode(passed.fd)?;
         let source = process::raise(passed.fd, ABOVE).or_else(|_| {
             let raised = process::raise(passed.fd, 3);
-            // Under a limit so low, each descriptor counts.
+            // With a limit this low, every descriptor counts.
             process::close(passed.fd);
             raised
         })?;
@@ -91,17 +88,17 @@ impl Slot {
     }
 }
 
-/// The declared sockets, and what has to be told about them.
+/// The declared sockets, and what has to be reported about them.
 pub(super) struct Replacer<'a> {
     app: &'a str,
     slots: Vec<Slot>,
-    /// The declared socket whose bind was refused, and the line about that, should the program not bind it after all.
+    /// The declared socket for which a bind was refused, and the line to write if the program never binds it.
     refused: Option<(usize, String)>,
-    /// The program's own socket was a blocking one, systemd's is not.
+    /// Whether the program's own socket was a blocking one and systemd's is not.
     may_not_sleep: bool,
-    /// The undeclared addresses that the program bound servers to.
+    /// The undeclared addresses to which the program has bound servers.
     further: Further,
-    /// The lines that have been written already.
+    /// The lines that have been written.
     noted: Vec<String>,
 }
 
@@ -119,14 +116,15 @@ impl<'a> Replacer<'a> {
             let address = socket.declared.address.to_string();
             match Slot::take(socket) {
                 Ok(slot) => new.slots.push(slot),
-                // The others go on: the program's bind to this address fails by itself, since systemd has it bound.
+                // The other sockets are not affected. The program's bind to this address fails anyway, since systemd
+                // has it bound.
                 Err(e) => new.note(&format!("the socket of {address} cannot be taken: {e}")),
             }
         }
         new
     }
 
-    /// Writes a line, once.
+    /// Writes a line, unless it was written before.
     pub(super) fn note(&mut self, text: &str) {
         if !self.noted.iter().any(|n| n == text) {
             say(4, text);
@@ -134,24 +132,24 @@ impl<'a> Replacer<'a> {
         }
     }
 
-    /// Whether the program serves every declared address.
+    /// Returns whether the program serves every declared address.
     pub(super) fn all_served(&self) -> bool {
         self.slots.iter().all(|s| s.is_served)
     }
 
-    /// Whether the program may sleep in accept(2), which this socket does not let it do.
+    /// Returns whether the program probably expects to sleep in accept(2), which systemd's socket does not allow.
     pub(super) fn may_not_sleep(&self) -> bool {
         self.may_not_sleep
     }
 
-    /// The line about a bind that was refused, as long as the program has not bound the declared address nevertheless.
+    /// Returns the line about a refused bind, unless the program has bound the declared address after all.
     pub(super) fn refusal(&self) -> Option<&str> {
         let (index, text) = self.refused.as_ref()?;
         let is_bound = self.slots.get(*index).is_some_and(|s| s.is_handed_over);
         (!is_bound).then_some(text)
     }
 
-    /// Says which bind was refused, once.
+    /// Reports the refused bind, once.
     pub(super) fn tell_refusal(&mut self) {
         let new = self
             .refusal()
@@ -162,12 +160,12 @@ impl<'a> Replacer<'a> {
         }
     }
 
-    /// The addresses that the program bound besides.
+    /// Returns the other addresses that the program bound.
     pub(super) fn further(&self) -> &Further {
         &self.further
     }
 
-    /// Why the program is not ready.
+    /// Returns why the program is not ready.
     pub(super) fn missing(&self, instance: u32) -> String {
         let open = self.slots.iter().find(|s| !s.is_served);
         let declared = open.map(|s| s.declared.address.to_string());
@@ -197,7 +195,7 @@ impl<'a> Replacer<'a> {
         call: &Call,
         caller: &Process,
     ) -> Outcome {
-        // Whatever the kernel would refuse goes on to it: the errors are its own.
+        // A call that the kernel would refuse is passed on, so that the program gets the kernel's own error.
         let Ok(theirs) = caller.descriptor(call.fd) else {
             return Outcome::Untouched;
         };
@@ -208,8 +206,9 @@ impl<'a> Replacer<'a> {
             return Outcome::Untouched;
         };
         let wanted = self.as_declared(wanted, caller);
-        // All of that was read of whatever process has the caller's number. Only if the caller still waits now has it been
-        // the caller, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2). Nothing is decided before this.
+        // Everything above was read from whatever process has the caller's number now. Only if the call still waits was
+        // that process the caller, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2). Nothing may be decided
+        // before this check.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
@@ -226,7 +225,7 @@ impl<'a> Replacer<'a> {
         }
     }
 
-    /// A relative path, or one through a link, is the declared one when it leads there.
+    /// Returns the declared address if a relative path, or a path through a link, leads there.
     fn as_declared(&self, wanted: Address, caller: &Process) -> Address {
         let Some(path) = socket_file::path(&wanted).map(|p| caller.resolve(p)) else {
             return wanted;
@@ -251,7 +250,7 @@ impl<'a> Replacer<'a> {
         let Ok(old) = inode(theirs.as_fd()) else {
             return Outcome::Untouched;
         };
-        // A second bind of the socket that it has been handed already.
+        // The program binds a socket again that it has been handed already.
         if old == slot.inode {
             return Outcome::Done;
         }
@@ -284,8 +283,9 @@ impl<'a> Replacer<'a> {
         Outcome::Done
     }
 
-    /// Many programs bind the port in both families. A program that has the declared socket gets the other one on a free
-    /// port of the loopback: it must be able to listen and to wait there.
+    /// Answers a bind of the declared port in the other family, since many programs bind both. A program that has the
+    /// declared socket gets a free port of the loopback interface for the other one, because it has to be able to
+    /// listen and wait there.
     fn answer_wrong_family(&mut self, index: usize, wanted: &Address, theirs: &OwnedFd) -> Outcome {
         let Some(slot) = self.slots.get(index) else {
             return Outcome::Untouched;
@@ -296,7 +296,7 @@ impl<'a> Replacer<'a> {
             ));
             return Outcome::Done;
         }
-        // Node then binds IPv4 by itself. So nothing is said until it is known that the program does not serve.
+        // Node then tries IPv4 by itself, so nothing is reported until it is clear that the program does not serve.
         let text = format!(
             "the program binds {wanted}, declared is {}; write `listen = \"{}\"`, or both in a list if it binds both",
             slot.declared.address,

@@ -18,10 +18,10 @@ use crate::procfs;
 use crate::sys::seccomp::files::{Act, Object};
 use crate::unit::name::Units;
 
-/// Folders that `PrivateTmp=` and `ProtectHome=` hide: a file missing there says nothing.
+/// Folders that `PrivateTmp=` and `ProtectHome=` hide, so that a missing file there means nothing.
 const HIDDEN: &[&str] = &["/tmp", "/var/tmp", "/home", "/root", "/run/user"];
 
-/// The path of a socket in the file system.
+/// Returns the path of a socket in the file system.
 pub(super) fn path(address: &Address) -> Option<&Path> {
     match address {
         Address::Path(bytes) => Some(Path::new(OsStr::from_bytes(bytes))),
@@ -29,7 +29,7 @@ pub(super) fn path(address: &Address) -> Option<&Path> {
     }
 }
 
-/// Whether two paths name the same entry of the same folder, whatever is there now.
+/// Returns whether two paths name the same entry of the same folder, whether it exists or not.
 pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     let folder = |path: &Path| {
         let found = path.parent()?.metadata().ok()?;
@@ -38,7 +38,7 @@ pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     a.file_name() == b.file_name() && folder(a).is_some_and(|f| Some(f) == folder(b))
 }
 
-/// The file's identity, while it is a socket.
+/// Returns the file's identity, if it is a socket.
 pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     let found = path.symlink_metadata().ok()?;
     found
@@ -47,7 +47,7 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
         .then(|| (found.dev(), found.ino()))
 }
 
-/// Whether a socket file was removed, as far as can be told from in here.
+/// Returns whether a socket file was removed, as far as the worker can see.
 pub(super) fn is_gone(path: &Path) -> bool {
     let hidden = HIDDEN.iter().any(|folder| path.starts_with(folder));
     !hidden && identity(path).is_none() && path.parent().is_some_and(Path::exists)

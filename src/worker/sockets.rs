@@ -24,13 +24,14 @@ pub(super) struct PassedSocket {
 /// Takes the sockets that systemd passed.
 ///
 /// # Errors
-/// [`Error::Sockets`] when there is none, when a descriptor is no socket, or when more are announced than are open.
+/// [`Error::Sockets`] when no socket was passed, when a descriptor is not a socket, or when more sockets are announced
+/// than descriptors are open.
 pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
     let mut sockets = Vec::new();
     for fd in passed()? {
         let socket = PassedSocket::examine(fd).map_err(|e| {
             let units = Units::of(app).sockets().join(", ");
-            Error::Sockets(format!("descriptor {fd} of {units} is of no use: {e}"))
+            Error::Sockets(format!("descriptor {fd} of {units} cannot be used: {e}"))
         })?;
         if let Some(path) =
             socket_file::path(&socket.declared.address).filter(|p| socket_file::is_gone(p))
@@ -48,68 +49,69 @@ pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
     Ok(sockets)
 }
 
-/// The numbers of the descriptors that were passed to this process.
+/// Returns the numbers of the descriptors that were passed to this process.
 fn passed() -> Result<Vec<RawFd>, Error> {
     let number = std::env::var("LISTEN_FDS").ok();
     let count = number.and_then(|n| n.parse().ok()).unwrap_or(0);
     let open = open(count);
-    // Whatever the environment says: a list of two thousand million numbers would take all of the memory.
+    // The environment is not trusted: a list of two billion numbers would use up all memory.
     if open.len() < count {
         return Err(Error::Sockets(format!(
             "`LISTEN_FDS` is {count}, and only {} descriptors from {FIRST} on are open; leave that variable to systemd",
             open.len()
         )));
     }
-    // Takes the variables out of the environment, so that no child mistakes them for its own.
+    // Removes the variables from the environment, so that no child takes them for its own.
     let mut passed = ListenFd::from_env();
     let fds: Vec<RawFd> = (0..passed.len())
         .filter_map(|index| passed.take_raw_fd(index).ok().flatten())
         .collect();
-    // With `PrivatePIDs=` systemd 257 writes the number that the init of the namespace has outside it. That init was
-    // executed by systemd, so the sockets are for it.
+    // With `PrivatePIDs=`, systemd 257 writes the PID that the init of the namespace has outside it. systemd executed
+    // that init, so the sockets are for it.
     if fds.is_empty() && process::is_init() {
         return Ok(open);
     }
     Ok(fds)
 }
 
-/// So many descriptors, up to the first that is not open.
+/// Returns this many descriptors, up to the first that is not open.
 fn open(count: usize) -> Vec<RawFd> {
     let numbers = (FIRST..RawFd::MAX).take(count);
     numbers.take_while(|fd| exec::passed(*fd).is_ok()).collect()
 }
 
 impl PassedSocket {
-    /// Looks at what came by number.
+    /// Examines a descriptor that systemd passed.
     ///
     /// # Errors
-    /// When it is no socket, or none that can be handed over.
+    /// When the descriptor is not a socket, or not one that can be handed over.
     pub(super) fn examine(fd: RawFd) -> io::Result<Self> {
         let fd = exec::passed(fd)?;
         let shape = socket::shape(fd)?;
         let address = Address::from_bytes(&socket::name(fd)?)
-            .ok_or_else(|| io::Error::other("it is bound to no address that can be handed over"))?;
-        // Passed on to a program that binds by itself, it would be a copy that nobody knows of.
+            .ok_or_else(|| io::Error::other("its address is not one that can be handed over"))?;
+        // A program that binds by itself must not inherit the descriptor, since it would be a copy that nobody knows
+        // of.
         exec::set_close_on_exec(fd, true)?;
         let declared = Declared { shape, address };
         Ok(Self { fd, declared })
     }
 }
 
-/// The inodes of the sockets, by which /proc names them.
+/// Returns the inodes of the sockets, by which /proc identifies them.
 pub(super) fn inodes(sockets: &[PassedSocket]) -> impl Iterator<Item = u64> {
     let found = sockets.iter().filter_map(|s| fstat(s.fd).ok());
     found.map(|found| found.st_ino)
 }
 
-/// Lets exec pass the sockets on, for a program that speaks the protocol itself.
+/// Lets the sockets survive exec, for a program that uses the protocol itself.
 pub(super) fn keep_open(sockets: &[PassedSocket]) -> io::Result<()> {
     sockets
         .iter()
         .try_for_each(|s| exec::set_close_on_exec(s.fd, false))
 }
 
-/// The value of `LISTEN_FDS`: the protocol counts from descriptor 3, gaps included.
+/// Returns the value of `LISTEN_FDS`: the protocol counts from descriptor 3, including gaps.
 pub(super) fn count(sockets: &[PassedSocket]) -> String {
     sockets
         .iter()

@@ -1,8 +1,8 @@
-//! What the worker does from its start to exec: brake, sockets, handover, environment.
+//! What the worker does between its start and exec: brake, sockets, handover, environment.
 //!
-//! In this order: nothing is touched for an instance that the brake holds back; the sockets are known before anything is
-//! made for them; the helper exists before the program's first instruction, since the filter that asks it is inherited over
-//! exec and cannot be added from outside.
+//! The order matters: for an instance that the brake holds back nothing is touched; the sockets are known before
+//! anything is made for them; and the helper exists before the program's first instruction, because the filter that
+//! calls the helper is inherited across exec and cannot be added from outside.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -24,14 +24,14 @@ use crate::sys::process::{self, Side};
 use crate::sys::{entry, exec, seccomp};
 use crate::visible::Visible;
 
-/// A `sockaddr_in` has 16 bytes; only unix addresses are shorter.
+/// The size of a `sockaddr_in`. Only addresses of unix sockets are shorter.
 const INET_ADDRESS: u32 = 16;
-/// systemd is asked for this much more time than a pause needs.
+/// How much more time than a pause needs is requested from systemd.
 const MARGIN: Duration = Duration::from_secs(30);
 
 pub(super) type Environment = Vec<(OsString, OsString)>;
 
-/// Starts the program; returns only when that failed.
+/// Starts the program. Returns only if that failed.
 pub(super) fn start(run: &Run, on_request: OnRequest) -> Error {
     match prepare(run, on_request) {
         Ok(environment) => {
@@ -75,7 +75,7 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     let is_needed = || match run.handover {
         Handover::Bind => true,
         Handover::Fds => requests::are_needed() || filters::need_a_comparison(),
-        // Without a listener nothing is drained.
+        // Without a listener there is nothing to drain.
         Handover::Nothing => false,
     };
     if channel.is_some() || is_needed() {
@@ -83,13 +83,13 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     }
     preload::add(&mut environment, run);
     if run.ready == Ready::Exec {
-        // Run by hand there is nobody to tell.
+        // When the worker is run by hand, nobody listens.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
     }
     Ok(environment)
 }
 
-/// Gives the variables that count their numbers. One that an `env_file` has set to something else stays as it is.
+/// Calculates the variables that count. A variable to which an `env_file` has assigned something else stays as it is.
 fn calculate(environment: &mut Environment, counted: &[String]) {
     let counting = environment
         .iter_mut()
@@ -101,7 +101,7 @@ fn calculate(environment: &mut Environment, counted: &[String]) {
     }
 }
 
-/// The variables of the unit and of the files that the worker reads, without those of systemd's protocol for sockets.
+/// Returns the variables of the unit and of the files that the worker reads, except those of systemd's socket protocol.
 pub(super) fn environment(run: &Run) -> Result<Environment, Error> {
     let mut environment: Environment = entry::environment();
     env_file::put(&mut environment, &run.env_files)?;
@@ -114,17 +114,17 @@ pub(super) fn kernel(step: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Kernel { step, source }
 }
 
-/// Without a way to say READY every start would end in a time-out.
+/// Fails if systemd cannot be told READY, since every start would end in a time-out.
 pub(super) fn look_for_manager() -> Result<(), Error> {
     let socket = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
-    // Run by hand there is nobody to tell, and an abstract address, with an `@`, has no file.
+    // When the worker is run by hand, nobody listens. An abstract address, with an `@`, has no file.
     match socket.filter(|path| path.is_absolute() && !path.exists()) {
         Some(path) => Err(Error::Hidden(path)),
         None => Ok(()),
     }
 }
 
-/// The brake on crash loops: goes on, waits, or gives up.
+/// Applies the crash-loop brake: continues, waits, or gives up.
 fn hold(run: &Run) -> Result<(), Error> {
     let file = Entry::new(&run.state, Name::Deaths(run.instance));
     let Some(deaths) = Deaths::load(&file) else {
@@ -148,7 +148,7 @@ fn hold(run: &Run) -> Result<(), Error> {
             Ok(())
         }
         Verdict::Errored(why) => {
-            // `%t` of a user's manager, see systemd.unit(5).
+            // `%t` in a user's manager, see systemd.unit(5).
             let is_users = run.state.starts_with("/run/user");
             let command = if is_users { "rsgen --user" } else { "rsgen" };
             let app = &run.app;
@@ -159,7 +159,7 @@ fn hold(run: &Run) -> Result<(), Error> {
     }
 }
 
-/// Makes the helper and puts the program under its filter.
+/// Makes the helper, and puts the program under its filter.
 fn hand_over(
     run: &Run,
     passed: Vec<PassedSocket>,
@@ -194,8 +194,8 @@ fn hand_over(
     }
 }
 
-/// Makes a helper that does `serve` with its end of a pair of sockets and then ends; the other end, and the number of the
-/// helper.
+/// Makes a helper, which calls `serve` with its end of a pair of sockets and then ends. Returns the other end and the
+/// PID of the helper.
 pub(super) fn with_helper(serve: impl FnOnce(OwnedFd)) -> Result<(OwnedFd, i32), Error> {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
@@ -204,7 +204,7 @@ pub(super) fn with_helper(serve: impl FnOnce(OwnedFd)) -> Result<(OwnedFd, i32),
         SockFlag::SOCK_CLOEXEC,
     )
     .map_err(|e| kernel("no socket pair")(e.into()))?;
-    match process::clone_beside().map_err(kernel("no helper can be made"))? {
+    match process::clone_beside().map_err(kernel("the helper cannot be started"))? {
         Side::New => {
             drop(ours);
             serve(theirs);
@@ -217,8 +217,9 @@ pub(super) fn with_helper(serve: impl FnOnce(OwnedFd)) -> Result<(OwnedFd, i32),
 /// Puts this process, and with it the program, under the filter that asks the helper about bind(2) and listen(2), and where a
 /// declared socket has a file, about calls that remove or change a file.
 ///
-/// An unprivileged process may install a filter only after `PR_SET_NO_NEW_PRIVS`, see seccomp(2). `CAP_SYS_PTRACE`, which a
-/// unit may give for the helper alone, is dropped here, after the helper was made and before the program begins.
+/// An unprivileged process may install a filter only after `PR_SET_NO_NEW_PRIVS`, see seccomp(2). `CAP_SYS_PTRACE`,
+/// which a unit may grant for the helper alone, is dropped here: after the helper was made, and before the program
+/// begins.
 pub(super) fn filter(
     install: impl FnOnce() -> std::io::Result<OwnedFd>,
     to_helper: &OwnedFd,

@@ -1,9 +1,9 @@
-//! The handover is tried on the worker, before the worker becomes the program: what the unit or the kernel forbids comes
-//! out here, with a reason, and not in the middle of the program's bind(2).
+//! Tries the handover on the worker before the worker becomes the program, so that whatever the unit or the kernel
+//! forbids is found here, with a reason, and not in the middle of the program's bind(2).
 //!
-//! The two sides talk over a pair of sockets. The worker permits the helper to trace it and writes a byte; the helper
-//! inspects the worker and writes an errno; the worker goes on or ends. A filter of the unit may kill the helper on the
-//! way: then the socket is closed, and the worker reports that.
+//! The two sides communicate through a pair of sockets. The worker permits the helper to trace it and writes a byte;
+//! the helper inspects the worker and writes an errno; the worker continues or ends. A filter of the unit may kill the
+//! helper half-way: then the socket is closed, and the worker reports that.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -15,15 +15,17 @@ use crate::peer::process::Process;
 use crate::peer::yama;
 use crate::sys::{process, seccomp};
 
-/// The bytes that the helper reads of the worker's memory. The helper is a copy of the worker, so this has the same address there.
+/// What the helper reads from the worker's memory. The helper is a copy of the worker, so the address is the same in
+/// both.
 static SAMPLE: [u8; 8] = *b"handover";
 
-/// The calls that a filter of the unit must allow.
+/// The system calls that a filter of the unit has to allow.
 pub(super) const CALLS: &str = "seccomp pidfd_open pidfd_getfd process_vm_readv";
 
-/// The helper's part: does to the worker what it will do to the program; whether all went well. If not, the worker says so.
+/// Plays the helper's part: does to the worker what it will do to the program. Returns whether all of it worked; if
+/// not, the worker reports the reason.
 pub(super) fn play(worker: &OwnedFd, main: u32, known: RawFd) -> io::Result<bool> {
-    // Before this the worker has not named the helper with `PR_SET_PTRACER` yet, see [`watch`].
+    // Only after this has the worker named the helper with `PR_SET_PTRACER`, see [`watch`].
     receive(worker)?;
     let result = try_all(main, known);
     let errno = result
@@ -47,7 +49,7 @@ fn try_all(main: u32, known: RawFd) -> io::Result<()> {
     }
 }
 
-/// The worker's part: lets the helper begin, and hears how it went.
+/// Plays the worker's part: lets the helper begin, and waits for the result.
 pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
     process::allow_tracer(pid);
     let kernel = |step| {
@@ -62,7 +64,7 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
         .map_err(kernel("the helper does not answer"))?;
     match i32::from_ne_bytes(answer) {
         _ if length == 0 => Err(Error::Forbidden(format!(
-            "the unit's SystemCallFilter= kills the handover; let `{CALLS}` through as well, or write `handover = \"fds\"`"
+            "the unit's SystemCallFilter= kills the helper; allow `{CALLS}` too, or write `handover = \"fds\"`"
         ))),
         0 => Ok(()),
         errno => Err(Error::Forbidden(reason(&io::Error::from_raw_os_error(
@@ -71,10 +73,10 @@ pub(super) fn watch(helper: &OwnedFd, pid: i32) -> Result<(), Error> {
     }
 }
 
-/// The kernel's error, and the most likely cure.
+/// Returns the kernel's error and the most likely remedy.
 fn reason(error: &io::Error) -> String {
     let yama = yama::scope();
-    // The manager of a user has no capability to give, and with scope 3 none helps.
+    // A user's manager has no capability to give, and with scope 3 no capability helps.
     let has_cure = (1..=2).contains(&yama) && nix::unistd::getppid().as_raw() == 1;
     let cure = if !std::path::Path::new("/proc/self/status").exists() {
         "the unit hides /proc".to_owned()
@@ -85,7 +87,7 @@ fn reason(error: &io::Error) -> String {
     } else if yama > 0 {
         format!("`kernel.yama.ptrace_scope` is {yama}: lower it")
     } else {
-        format!("let `{CALLS}` through SystemCallFilter=")
+        format!("allow `{CALLS}` in `SystemCallFilter=`")
     };
     format!("cannot inspect the program ({error}): {cure}, or write `handover = \"fds\"`")
 }

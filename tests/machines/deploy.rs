@@ -27,7 +27,7 @@ pub(crate) fn serves_new_code_though_the_file_is_as_it_was(machine: &mut Machine
         "{json}"
     );
     assert!(answer(machine).starts_with("version 2"));
-    // In PM2's word, and for an app that is down.
+    // By PM2's name for the command, and for an app that is down.
     machine.run(&["rsgen", "stop", "web"]).ok();
     deploy(machine, "graceful.js", "version 2", "version 3");
     machine.run(&["rsgen", "startOrReload", ECOSYSTEM]).ok();
@@ -51,12 +51,12 @@ pub(crate) fn and_a_reload_of_a_file_apply_what_was_edited(machine: &mut Machine
         assert!(told.contains(&format!("\"COLOUR\":\"{hex}\"")), "{told}");
         assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
     }
-    // Restarts go by the installed copy, and say so.
+    // Restarts use the installed copy, and say so.
     write_ecosystem(machine, "echo.js", "2", "settle = 0");
     machine
         .run(&["rsgen", "restart", ECOSYSTEM])
         .ok()
-        .says("differs from the installed copy, which counts here; to apply it, run `rsgen deploy /srv/web/ecosystem.toml`");
+        .says("differs from the installed copy, which this command uses; to apply the file, run `rsgen deploy /srv/web/ecosystem.toml`");
     assert!(answer(machine).contains("\"COLOUR\":\"726564\""));
     machine.run(&["rsgen", "deploy", ECOSYSTEM]).ok();
     let told = machine.run(&["rsgen", "restart", ECOSYSTEM]).ok();
@@ -96,7 +96,7 @@ pub(crate) fn follows_the_link_to_the_release_or_tells_that_it_does_not(machine:
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(answer(machine).starts_with("version 2"));
 
-    // As under sudo, which passes no PWD on.
+    // As under sudo, which does not pass PWD on.
     machine
         .sh("cd /srv/app/current && env -u PWD rsgen deploy")
         .ok()

@@ -1,4 +1,4 @@
-//! The ends of instances: whatever the reason, the crash-loop brake holds, and the reason is told in words.
+//! The ends of instances: whatever the reason, the crash-loop brake works, and the reason is reported in words.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, deploy, install, listener, wait_until_empty, write_ecosystem,
 };
 
-/// An end: its name, the lines of the app, and what is told of it.
+/// An end: its name, the lines of the app, and what is reported about it.
 struct End(&'static str, &'static str, &'static str);
 
 const ENDS: &[End] = &[
@@ -68,11 +68,11 @@ const ENDS: &[End] = &[
         "service.LoadCredential = 'a:/no/such/file'",
         "243/CREDENTIALS",
     ),
-    // systemd can run no command of the unit, the one that counts included.
+    // systemd can run no command of the unit, not even the one that counts deaths.
     End(
         "resources",
         "service.EnvironmentFile = '/no/such/*'",
-        "something that the unit names is missing",
+        "something that the unit needs is missing",
     ),
     // The same, after a first run whose end could be counted.
     End(
@@ -109,7 +109,7 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
     for End(name, _, told) in ENDS {
         let install = ["rsgen", "install", "/root/ecosystem.toml", "--only", name];
         let installed = machine.run(&install);
-        // This one serves at first.
+        // This instance serves at first.
         if *name != "watchdog" {
             installed.exits(1).says(told);
         }
@@ -131,7 +131,7 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
                 .says("errored")
                 .says(told);
         }
-        // The cluster unit learns of it by a command that it runs as it stops.
+        // A command that the cluster unit runs when it stops finds this out.
         let cluster = format!("{name}.service");
         wait_until(SOON, "the cluster unit to fail", || {
             machine.state(&cluster) == "failed"
@@ -139,14 +139,14 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
     }
 }
 
-/// Kills the program alone: from 257 on, systemd would kill what counts its death as well.
+/// Kills the program alone: from 257 on, systemd would also kill the command that counts its death.
 fn kill(machine: &Machine, unit: &str) {
     machine
         .systemctl(&["kill", "--kill-whom=main", "-s", "KILL", unit])
         .ok();
 }
 
-/// Files that systemd reads as root and cannot use, and what is said of each.
+/// Files that systemd reads as root and cannot use, and what is reported about each.
 const UNUSABLE: &[(&str, &str)] = &[
     (
         "rm /etc/web.env",
@@ -200,7 +200,7 @@ pub(crate) fn without_a_file_of_variables_name_the_file(machine: &mut Machine) {
     }
 }
 
-/// What keeps systemd from using a unit, and what is said of it.
+/// What keeps systemd from using a unit, and what is reported about it.
 const SPOILT: &[(&str, &str)] = &[
     ("systemctl mask web@0.service", "the unit is masked"),
     (

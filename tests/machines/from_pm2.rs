@@ -1,4 +1,4 @@
-//! What a PM2 file brings along: environments, variables that count, exit statuses.
+//! What is taken over from a PM2 file: environments, variables that count, exit statuses.
 
 use testbed::{Machine, wait_until};
 
@@ -10,7 +10,7 @@ const CONFIG: &str = "module.exports = { apps: [{
 }] };
 ";
 
-/// Each instance has a port of its own beside the one that they share.
+/// Each instance has a port of its own in addition to the shared one.
 const SERVER: &str = "const http = require('http');
 const answer = (request, response) => response.end(`${process.env.NODE_APP_INSTANCE} ${process.env.MODE}`);
 http.createServer(answer).listen(process.env.METRICS, () => http.createServer(answer).listen(process.env.PORT));
@@ -35,7 +35,7 @@ fn import_and_install(machine: &Machine) {
 pub(crate) fn an_imported_app_has_its_environment_and_a_port_for_each_instance(
     machine: &mut Machine,
 ) {
-    // The metrics of the canary are on a port of its own, too.
+    // The canary has a port of its own for its metrics too.
     import_and_install(machine);
     let serve = |machine: &Machine| {
         for (port, answer) in [(9100, "0 live"), (9101, "1 live")] {
@@ -57,7 +57,7 @@ pub(crate) fn an_imported_app_has_its_environment_and_a_port_for_each_instance(
         .run(&["rsgen", "check", "/srv/web/ecosystem.toml"])
         .ok()
         .says("`env_live` is not used");
-    // A start goes by the installed copy, and knows which environment that has.
+    // A start uses the installed copy, and knows which environment the copy has.
     let started = machine.run(&["rsgen", "start", "/srv/web/ecosystem.toml"]);
     assert!(!started.ok().to_string().contains("differs"));
     let reload = ["rsgen", "reload", "/srv/web/ecosystem.toml", "--env"];
@@ -93,7 +93,7 @@ pub(crate) fn an_exit_status_that_ends_the_work_is_no_failure(machine: &mut Mach
     wait_until(SOON, "an answer", || machine.get(3000).is_ok());
 }
 
-/// Holds a port as PM2's daemon does, whose name for itself is all that shows what it is.
+/// Holds a port as PM2's daemon does, which can be recognised only by the name that it gives itself.
 const DAEMON: &str = "const net = require('net');
 process.title = process.argv[2];
 net.createServer().listen(3000, '127.0.0.1', () => console.log('listens'));

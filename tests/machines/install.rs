@@ -77,7 +77,7 @@ pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .exits(3)
-        .says("the drop-in for /etc/rsgen/web.toml is of no use");
+        .says("the drop-in for /etc/rsgen/web.toml cannot be used");
     assert_exactly(machine, 3);
 }
 

@@ -13,7 +13,7 @@ fn write(machine: &Machine, lines: &str) {
     machine.write(ECOSYSTEM, &text);
 }
 
-/// The user of the process.
+/// Returns the user of the process.
 fn user(machine: &Machine) -> String {
     let pid = pids(machine, 1)[0].to_string();
     let told = machine.run(&["ps", "-o", "user=", "-p", &pid]).ok();
@@ -73,7 +73,7 @@ pub(crate) fn runs_an_app_without_a_user_until_install_is_run_again(machine: &mu
     assert!(said.contains(told), "{said}");
     assert_eq!(user(machine), "next");
 
-    // A link that somebody else can move is not followed to an owner.
+    // The owner behind a link that somebody else can replace is not used.
     machine
         .sh("mv /srv/web/graceful.js /home/it.js; ln -s /home/it.js /srv/web/graceful.js; chown web: /home/it.js")
         .ok();
@@ -95,7 +95,7 @@ pub(crate) fn does_not_replace_root_in_an_app_that_was_installed_as_roots(machin
     assert!(said.contains(told), "{said}");
     machine.sh("chown -R web: /srv/web").ok();
     let said = rsgen(machine, "install");
-    let told = "`web` goes on as root, although `/srv/web/graceful.js` belongs to `web`";
+    let told = "`web` still runs as root, although `/srv/web/graceful.js` belongs to `web`";
     assert!(
         said.contains(told) && said.contains("nothing to do"),
         "{said}"

@@ -1,4 +1,4 @@
-//! Apps that listen nowhere: there is no socket, and everything else is as for any other app.
+//! Apps that do not listen: there is no socket, and everything else works as for any other app.
 
 use testbed::{Machine, PowerLoss, wait_until};
 
@@ -11,7 +11,7 @@ fn write(machine: &Machine, script: &str, listen: &str, more: &str) {
     machine.write(ECOSYSTEM, &text);
 }
 
-/// The units of the app that systemd or a folder knows, other than services.
+/// Returns the units of the app, other than services, that systemd or a folder has.
 fn sockets(machine: &Machine) -> String {
     let units = "list-units --all --plain --no-legend 'web*.socket'";
     let files = "list-unit-files --no-legend 'web*.socket'";
@@ -21,7 +21,7 @@ fn sockets(machine: &Machine) -> String {
     found.text().to_owned()
 }
 
-/// How often a process has begun a job, and how often it has ended one.
+/// Returns how often a process has begun a job, and how often one has finished.
 fn jobs(machine: &Machine, pid: u32) -> (usize, usize) {
     let journal = machine.journalctl(&["-t", "web", "-o", "cat"]).ok();
     let count = |word: &str| {
@@ -85,7 +85,7 @@ pub(crate) fn a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand(machine
 
 fn a_crash_is_found_out_and_braked(machine: &Machine) {
     let before = pids(machine, 2);
-    // `settle` is what finds a version out that crashes after it was started.
+    // Only `settle` notices a version that crashes after it was started.
     deploy(
         machine,
         "consume.py",
@@ -126,7 +126,7 @@ pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine
     machine.run(&replace).ok();
     assert_exactly(machine, 1);
     assert_eq!(sockets(machine), "");
-    // The program binds by itself now.
+    // Without a socket unit, the program now binds the port itself.
     wait_until(SOON, "the program's own listener", || {
         listener(machine).is_some_and(|inode| Some(inode) != held)
     });
@@ -159,6 +159,6 @@ pub(crate) fn a_node_program_says_when_it_is_ready_and_is_told_to_shut_down(mach
         .lines()
         .filter(|l| l.starts_with("told "))
         .collect();
-    // Two by the reload, the canary, and two by the stop.
+    // Two in the reload, the canary, and two in the stop.
     assert_eq!(said, ["told shutdown"; 5], "{}", journal.stdout);
 }

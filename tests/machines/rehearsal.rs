@@ -26,7 +26,7 @@ while True:
             pass
 ";
 
-/// Nothing of a rehearsal is left: no unit that is loaded or failed, no file, no process.
+/// Asserts that nothing of a rehearsal is left: no loaded or failed unit, no file, no process.
 fn assert_nothing_left(machine: &Machine) {
     wait_until(SOON, "nothing is left of the rehearsal", || {
         let units = machine.sh("systemctl list-units --all --plain --no-legend '*:rehearsal*'");
@@ -39,7 +39,7 @@ fn assert_nothing_left(machine: &Machine) {
 pub(crate) fn finds_the_address_whoever_has_it_and_is_not_repeated(machine: &mut Machine) {
     machine.write_app("python.py", "/srv/web");
     machine.sh("chmod +x /srv/web/python.py").ok();
-    // The same program, as PM2 would run it.
+    // The same program, started as PM2 would start it.
     machine
         .sh("systemd-run --unit=other /srv/web/python.py")
         .ok();
@@ -50,7 +50,7 @@ pub(crate) fn finds_the_address_whoever_has_it_and_is_not_repeated(machine: &mut
     told.says("web: listens on 0.0.0.0:3000");
     assert_nothing_left(machine);
     machine.systemctl(&["stop", "other"]).ok();
-    // Nothing was written, so the address has to be found once more.
+    // Nothing was written, so another rehearsal has to find the address.
     let told = machine.sh("cd /srv/web && rsgen install python.py --name web -i 2");
     told.ok().says("rehearsing");
     let file = machine.read(INSTALLED);
@@ -79,7 +79,7 @@ pub(crate) fn finds_the_address_whoever_has_it_and_is_not_repeated(machine: &mut
 }
 
 pub(crate) fn is_over_when_its_command_is_killed(machine: &mut Machine) {
-    // Never listens, and does not end at the stop signal either.
+    // A program that never listens, and ignores the stop signal.
     let script =
         "process.on('SIGINT', () => {}); setInterval(() => {}, 1000); console.log('I run')";
     machine.write("/srv/web/mute.js", script);
@@ -110,7 +110,7 @@ pub(crate) fn is_over_when_its_command_is_killed(machine: &mut Machine) {
     assert_exactly(machine, 1);
 }
 
-/// Python's servers bind IPv4 alone, and port 3000 alone is one of both families.
+/// Python's servers bind IPv4 only, whereas a port alone at first stands for both families.
 pub(crate) fn a_port_alone_is_bound_as_the_program_binds_it(machine: &mut Machine) {
     machine.write_app("python.py", "/srv/web");
     write_ecosystem(machine, "python.py", "2", "");
@@ -139,7 +139,7 @@ pub(crate) fn a_port_alone_is_bound_as_the_program_binds_it(machine: &mut Machin
     assert!(!again.ok().stdout.contains("socket"), "the socket stays");
     assert_exactly(machine, 2);
 
-    // An address is what it says, and the first start is the last.
+    // A full address is taken literally, so the first start that is refused is the last.
     let text = machine
         .read(ECOSYSTEM)
         .replace("listen = 3000", "listen = \"[::]:3000\"");

@@ -25,7 +25,7 @@ pub(crate) fn an_app_is_reloaded_at_set_times_and_loses_nothing(machine: &mut Ma
     load.wait_answered(100);
     load.stop().assert_nothing_lost();
 
-    // Another time replaces nobody, and counts at once.
+    // Another time replaces no instance, and applies at once.
     machine.systemctl(&["stop", "web.timer"]).ok();
     wait_until(SOON, "the last reload to end", || {
         machine.state("rsgen-reload@web.service") == "inactive"
@@ -45,7 +45,7 @@ pub(crate) fn an_app_is_reloaded_at_set_times_and_loses_nothing(machine: &mut Ma
         .says("nothing to do");
     assert_eq!(pids(machine, 2), now);
 
-    // An app that is stopped stays so, and that is no failure.
+    // A stopped app stays stopped, which is not a failure.
     machine.run(&["rsgen", "stop", "web"]).ok();
     machine
         .systemctl(&["start", "rsgen-reload@web.service"])
@@ -74,7 +74,7 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
     let stamp = ["test", "-e", "/var/lib/systemd/timers/stamp-web.timer"];
     machine.run(&stamp).ok();
 
-    // Together with a version that does not start, the key goes and comes back.
+    // The key is removed and added again, together with a version that does not start.
     let broken = without.replace("listen", "interpreter_args = \"--no-such-option\"\nlisten");
     machine.write(file, &broken);
     machine.run(&["rsgen", "reload", "web"]).exits(1);
@@ -92,7 +92,7 @@ pub(crate) fn a_timer_comes_and_goes_with_the_key(machine: &mut Machine) {
     wait_until_empty(machine, TIMERS);
     machine.run(&stamp).exits(1);
 
-    // systemd knows what no parser of ours does.
+    // Only systemd itself can find this fault.
     machine.write(ECOSYSTEM, &with.replace("Sun 04:00", "*-*-32 04:00"));
     let told = machine.run(&["rsgen", "check", ECOSYSTEM]).exits(3);
     assert!(

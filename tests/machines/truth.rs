@@ -1,4 +1,4 @@
-//! Exit statuses, the list and the hints say what is the case.
+//! Exit statuses, the list and the hints describe the real state.
 
 use testbed::{Machine, wait_until};
 
@@ -15,7 +15,7 @@ pub(crate) fn of_an_instance_that_fails_while_others_serve(machine: &mut Machine
     write_ecosystem(machine, "graceful.js", "3", BRAKE);
     let why = "web: 2 of 3 serving; web@1.service: exited with status 1";
     let hint = "`journalctl -u web -u 'web@*' -n 50`";
-    // The second install finds the first one's instances.
+    // The second install finds the instances of the first.
     for _ in 0..2 {
         let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
         let told = told.says(why).says(hint).says("Error: only here");
@@ -83,7 +83,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         ),
         (
             "start /srv/web/graceful.js",
-            "is a script, and no app",
+            "is a script, not an app",
             "run `rsgen install /srv/web/graceful.js`",
         ),
         (
@@ -98,7 +98,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
     }
     assert_eq!(crate::cluster::pids(machine, 2), before);
     machine.run(&["rsgen", "list", "web.service"]).ok();
-    // As the last of these hints says.
+    // Follows the last of these hints.
     machine
         .sh("rsgen install /etc/rsgen/web.toml --instances 3")
         .ok();

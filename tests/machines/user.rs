@@ -90,7 +90,7 @@ pub(crate) fn a_sandbox_needs_no_privileges(machine: &mut Machine) {
     assert!(!journal.text().contains("drain"), "{}", journal.text());
 }
 
-/// Whose manager it is and who reads the report are one user, who has no privileges.
+/// The manager and the reader of the report belong to one user, who has no privileges.
 pub(crate) fn where_it_listens_is_found(machine: &mut Machine) {
     log_in(machine);
     deploy(machine, "python.py", "sandbox = \"strict\"");
@@ -139,7 +139,7 @@ pub(crate) fn the_helpers_drain_is_cut_short_as_well(machine: &mut Machine) {
     let _slow = ask(machine, "/60000");
     run(machine, "systemctl --user --no-block stop web").ok();
     wait_until(SOON, "a child of a helper", || {
-        // The command that asks has a child as well.
+        // The command that asks for the drain has a child too.
         workers(machine, true).len() == 2
     });
     run(machine, "rsgen --user stop web").ok();

@@ -6,7 +6,8 @@ use crate::cluster::{ECOSYSTEM, pids};
 
 const BIN: &str = "/home/web/.nvm/versions/node/v20.1.0/bin";
 
-/// As `next` and `vite` are started by `npm start`: by a first line that asks for `node`, and with children that do.
+/// Starts a program as `npm start` starts `next` and `vite`: by a first line that asks for `node`, and with children
+/// that do so too.
 pub(crate) fn of_nvm_run_a_script_and_its_children(machine: &mut Machine) {
     machine
         .sh(&format!(
@@ -24,7 +25,7 @@ pub(crate) fn of_nvm_run_a_script_and_its_children(machine: &mut Machine) {
     machine
         .sh("chmod 755 /home/web/app/node_modules/.bin/next; chown -R web: /home/web")
         .ok();
-    // The path that sudo(8) gives to commands; nvm has its own in ~/.bashrc.
+    // The PATH that sudo(8) gives to commands; nvm adds its own in ~/.bashrc.
     let install = format!("env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin rsgen install {ECOSYSTEM}");
     let said = machine.sh(&install).ok();
     let told = format!("web: uses `{BIN}/node`, whose folder comes first in its `PATH`");
@@ -36,7 +37,7 @@ pub(crate) fn of_nvm_run_a_script_and_its_children(machine: &mut Machine) {
     );
     let answer = machine.sh("curl -s http://127.0.0.1:3000/").ok();
     assert_eq!(answer.text().trim(), format!("{BIN}/node"));
-    // What was found is written down: nobody looks for it again.
+    // The result was written into the file, so nobody searches again.
     machine
         .sh("systemctl daemon-reload && rsgen reload web")
         .ok();

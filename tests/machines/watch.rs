@@ -17,7 +17,7 @@ fn wait_for_others(machine: &Machine, before: &[u32]) {
         let now = pids(machine, 2);
         now.iter().all(|pid| *pid != 0 && !before.contains(pid))
     });
-    // The walk still stops the canary.
+    // The walk has yet to stop the canary.
     wait_until(SOON, "the end of the walk", || {
         let unit = machine.systemctl(&["show", "--value", "-p", "ActiveState", "web"]);
         unit.text() == "active"

@@ -22,7 +22,7 @@ fn an_account_is_asked_for_once() {
         user: 7,
         groups: groups.to_vec(),
     };
-    // As if they had been there when they were asked for.
+    // As if these accounts had been looked up before.
     probe.users.get(nobody.into(), |_| Some(ids(&[8])));
     probe.groups.get(nobody.into(), |_| Some(9));
     probe.listed.get(("passwd", nobody.into()), |_| true);

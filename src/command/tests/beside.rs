@@ -13,7 +13,7 @@ const UNITS: &[&str] = &["web.service", "web.socket", "web@0.service"];
 const JOB: &str = "schedule = \"daily\"\n";
 const LASTS: &str = "listen = 3000\n";
 
-/// A host with an app that was installed with these keys.
+/// Returns a host with an app that was installed with these keys.
 fn installed(units: &[&str], keys: &str) -> Stage {
     let mut stage = Stage::running(units);
     stage.write_app(keys);
@@ -85,7 +85,7 @@ fn an_app_that_is_deployed_once_more_has_the_result_of_the_second_time() {
 
 #[test]
 fn a_reload_makes_no_job_of_an_app_that_lasts() {
-    for (before, after, kind) in [(LASTS, JOB, "a job"), (JOB, LASTS, "an app that lasts")] {
+    for (before, after, kind) in [(LASTS, JOB, "a job"), (JOB, LASTS, "a long-running app")] {
         let stage = installed(UNITS, before);
         stage.write_app(after);
         let prepared = stage.prepare();
@@ -105,9 +105,9 @@ fn a_user_that_is_taken_out_of_the_file_does_not_make_an_app_roots() {
     let refused = refused.err().expect("a refusal").message;
     assert_eq!(
         refused,
-        "`web` runs as `www-data`, and without `user` a reload would make it root's"
+        "`web` runs as `www-data`, and without `user` a reload would run it as root"
     );
-    // Nor does an install take the app for root's.
+    // An install does not run the app as root either.
     let probe = HostProbe::new(None, &stage.layout);
     assert_eq!(probe.installed_user("web").as_deref(), Some("www-data"));
     for meant in ["user = \"root\"\n", "service.DynamicUser = true\n"] {

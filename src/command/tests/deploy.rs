@@ -19,7 +19,7 @@ const UNITS: &[&str] = &[
 
 const ON_3000: &str = "listen = 3000\ninstances = 2\n";
 
-/// An app that was installed and runs.
+/// Returns a host with an app that was installed and is running.
 fn installed() -> Stage {
     let mut stage = Stage::running(UNITS);
     stage.write_app(ON_3000);
@@ -29,7 +29,7 @@ fn installed() -> Stage {
     stage
 }
 
-/// The same app with another environment in its file.
+/// Returns the same host after a change of the environment in the app's file.
 fn changed() -> Stage {
     let stage = installed();
     stage.write_app(&format!("{ON_3000}env = {{ COLOUR = \"green\" }}\n"));
@@ -289,7 +289,7 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
     assert!(stage.unit("web.socket").contains("ListenStream=3001"));
 }
 
-/// An instance of which systemd has given up the start.
+/// Returns an instance that systemd has given up starting.
 fn given_up(unit: &str) -> Unit {
     Unit {
         name: unit.into(),

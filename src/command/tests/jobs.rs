@@ -8,7 +8,7 @@ use crate::state::{Entry, Name};
 use crate::systemd::{ATTEMPTS, ActiveState, JobResult, QueuedJob, Unit, Verb};
 use crate::walk::Event;
 
-/// An app of which everything runs.
+/// Returns a host with an app whose units are all running.
 fn running() -> Stage {
     let units = [
         "web.service",
@@ -78,7 +78,7 @@ fn a_start_on_purpose_forgets_the_deaths_before_it() {
     assert_eq!(is_left(), [false, false]);
 }
 
-/// A walk drains by restarts, whose drains go on.
+/// A walk restarts instances, so their drains go on.
 #[test]
 fn a_second_stop_ends_the_drains_of_a_stop_that_goes_on() {
     let mut stage = running();
@@ -135,7 +135,7 @@ fn a_stop_that_was_cancelled_but_goes_on_is_waited_for() {
     assert_eq!(stage.systemd.fake.log, ["stop web@1.service"]);
 }
 
-/// Every process of an instance may ask systemd for more time, again and again.
+/// Every process of an instance can ask systemd for more time, over and over.
 #[test]
 fn an_instance_that_does_not_end_is_killed() {
     let mut stage = running();

@@ -1,4 +1,4 @@
-//! A host of a test: folders, a systemd whose walks go as the test says, and a sink that remembers.
+//! A test host: folders, a systemd whose walks go as the test says, and a sink that records what it gets.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -28,7 +28,7 @@ pub(super) const HOST: Host = Host {
 /// One walk: its events, and the result of its job.
 pub(super) type Walk = (Vec<Event>, JobResult);
 
-/// The sink of a test.
+/// The sink of a test, which records the notices.
 #[derive(Default)]
 pub(super) struct Recorder(RefCell<Vec<String>>);
 
@@ -56,15 +56,15 @@ impl Sink for Recorder {
     }
 }
 
-/// A systemd that reloads the cluster unit as the test says, and is the fake for everything else.
+/// A systemd that reloads the cluster unit as the test says, and behaves like the fake otherwise.
 pub(super) struct Systemd {
     pub(super) fake: Fake,
     pub(super) walks: VecDeque<Walk>,
     /// Whether systemd refuses to read its files again.
     pub(super) refuses_files: bool,
-    /// So often a wait for a walk ends before the walk does.
+    /// How many waits for a walk end before the walk does.
     pub(super) ticks: u32,
-    /// A unit for which systemd queues no job.
+    /// A unit for which systemd refuses every job.
     pub(super) unknown: Option<&'static str>,
     walk: Entry,
     result: Option<JobResult>,
@@ -78,7 +78,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// A host where these units run.
+    /// Returns a host where these units run.
     pub(super) fn running(units: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::system(root.path());
@@ -117,7 +117,7 @@ impl Stage {
         std::fs::write(self.layout.file("web"), text).unwrap();
     }
 
-    /// The changes that bring the pinned units up to the file.
+    /// Returns the changes that bring the pinned units in line with the file.
     pub(super) fn prepare(&self) -> Prepared {
         let source = sources::find(&self.layout, "web").unwrap();
         let (_, app, _) = sources::read(&self.layout, &source)
@@ -128,7 +128,7 @@ impl Stage {
             .unwrap()
     }
 
-    /// The text of a pinned unit.
+    /// Returns the text of a pinned unit.
     pub(super) fn unit(&self, name: &str) -> String {
         std::fs::read_to_string(self.layout.units.join(name)).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What the words on a command line mean.
+//! The meaning of the words on a command line.
 
 use super::stage::{HOST, Recorder, Stage};
 use crate::command::context::Context;
@@ -7,7 +7,7 @@ use crate::command::targets::{Target, each, known, resolve};
 use crate::output::{Exit, Failure};
 use crate::systemd::fake::Fake;
 
-/// A host on which these apps are installed.
+/// Returns a host on which these apps are installed.
 fn with(apps: &[&str]) -> Stage {
     let stage = Stage::running(&[]);
     for app in apps {
@@ -17,7 +17,7 @@ fn with(apps: &[&str]) -> Stage {
     stage
 }
 
-/// The targets as messages call them.
+/// Returns the targets by the names that messages use.
 fn found(stage: &Stage, words: &[&str], only: &[&str]) -> Result<Vec<String>, Failure> {
     let sink = Recorder::default();
     let systemd = Box::new(Fake::default());

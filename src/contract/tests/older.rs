@@ -8,13 +8,13 @@ use testbed::unit::{Dollar, words};
 
 use super::*;
 
-/// The words into which systemd splits a line in the unit of instance 3.
+/// Splits a line as systemd does in the unit of instance 3.
 fn read_by_systemd(line: &str) -> Vec<OsString> {
     let words = words(line, Dollar::Variable).unwrap();
     words.iter().map(|w| w.replace("%i", "3").into()).collect()
 }
 
-/// The words behind the program.
+/// Returns the words after the program.
 fn of_worker(line: &str) -> Vec<OsString> {
     let words = read_by_systemd(line);
     assert!(words[0].to_str().unwrap().ends_with("/rsgen-worker"));

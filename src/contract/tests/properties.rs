@@ -1,4 +1,4 @@
-//! Whatever is written into a command line is read back unchanged.
+//! Everything that is written into a command line is read back unchanged.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -136,7 +136,7 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Checks both ways to the reader: the words themselves, and the words that systemd reads in the unit.
+/// Reads a line back in both ways: from its words, and from the words that systemd makes of the line in a unit.
 fn is_read_back<T: Debug + PartialEq>(
     given: &T,
     line: &Line,

@@ -1,4 +1,4 @@
-//! The kinds of values that more than one key has.
+//! The kinds of values that several keys have.
 
 #![expect(
     clippy::redundant_closure_for_method_calls,
@@ -18,7 +18,7 @@ pub(in crate::ecosystem) trait Written {
     fn written(&self) -> String;
 }
 
-/// A kind for one key alone.
+/// A kind for a single key.
 pub(in crate::ecosystem) const fn of<T>(
     form: Form,
     example: &'static str,
@@ -35,7 +35,7 @@ pub(in crate::ecosystem) const fn switch() -> Kind<bool> {
     of(Form::Switch, "true", |f, wanted| f.boolean(wanted))
 }
 
-/// From `low` to `high`, both included.
+/// An integer from `low` to `high`, both included.
 pub(in crate::ecosystem) const fn number<T: Number>(low: i64, high: i64) -> Kind<T> {
     of(Form::Number(low, high), "1", |f, wanted| {
         T::of(f.number(wanted)?)
@@ -46,7 +46,7 @@ pub(in crate::ecosystem) const fn time() -> Kind<Duration> {
     of(Form::Time, "\"5s\"", |f, wanted| f.time(wanted))
 }
 
-/// A time that is not 0, which systemd takes for "for ever".
+/// A time other than 0, since systemd takes 0 for no limit.
 pub(in crate::ecosystem) const fn positive_time() -> Kind<Duration> {
     time().read_by(|f, wanted| f.positive_time(wanted))
 }
@@ -73,7 +73,7 @@ pub(in crate::ecosystem) const fn word_of<T: Word>(words: &'static [&'static str
     of(Form::OneOf(words), T::EXAMPLE, read_word)
 }
 
-/// Reads one of the words that the form of the key lists.
+/// Reads one of the words that the key's form lists.
 pub(in crate::ecosystem) fn read_word<T: Word>(
     f: &mut Fields<'_, '_>,
     wanted: Wanted,
@@ -95,7 +95,7 @@ pub(in crate::ecosystem) fn read_word<T: Word>(
     f.note(&found.span, read)
 }
 
-/// A number that a field holds; the row has said its bounds.
+/// A type of number that a field may have. The row gives the bounds.
 pub(in crate::ecosystem) trait Number: Sized {
     fn of(number: i64) -> Option<Self>;
 }

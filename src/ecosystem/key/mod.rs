@@ -1,6 +1,6 @@
 //! One declaration for each key of an app: its row.
 //!
-//! A row stands in a [`keys!`] block, which says what a group of keys is for:
+//! Rows are written in a [`keys!`] block, which says what a group of keys is for:
 //!
 //! ```ignore
 //! keys! {
@@ -14,20 +14,20 @@
 //! }
 //! ```
 //!
-//! From a row come the field of the struct, the reader, which [`Fields::take`] runs, and a [`Row`] for everything that
-//! lists keys: rsgen.toml(5), the JSON schema and the tables of documents (`tests/keys` writes them), the "did you
-//! mean" of an unknown key and the advice to those who come from PM2. In a row stand
+//! A row produces the field of the struct, the reader, which [`Fields::take`] runs, and a [`Row`] for everything that
+//! lists keys: rsgen.toml(5), the JSON schema and the tables in the documents (`tests/keys` writes them), the "did you
+//! mean" for an unknown key, and the advice to those who come from PM2. A row consists of
 //!
 //! - the doc comment, in the Markdown of docs/: its first paragraph is what short tables and editors show, the rest
 //!   follows where there is room;
 //! - the name, which is the field's;
 //! - the type of the field;
-//! - the kind of value (`number`, `time`, `switch`, `word`, …; [`of`] for a reader of the key's own) and what counts
-//!   where the key is not there (`or`, `or_as`, `or_none`, `required`);
-//! - for a key of PM2's, `.pm2(…)`; for another name there, `.replaces(…)`.
+//! - the kind of value (`number`, `time`, `switch`, `word`, …; [`of`] for a reader of the key's own) and the default
+//!   (`or`, `or_as`, `or_none`, `required`);
+//! - for a key that PM2 has too, `.pm2(…)`; for one that has another name there, `.replaces(…)`.
 //!
-//! The fields are the crate's own, and no struct of keys compares itself: so the compiler sees a key that is read and
-//! never used, and `field is never read` fails `make lint`. `tests/keys` holds each key to changing a unit.
+//! The fields are private to the crate and no struct of keys is compared, so the compiler notices a key that is read
+//! and never used: `field is never read` fails `make lint`. `tests/keys` checks that each key changes a unit.
 
 mod kind;
 
@@ -89,10 +89,10 @@ pub enum Form {
     Directives,
 }
 
-/// The default of a key, as documents say it.
+/// The default of a key, as documents describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fallback {
-    /// The key has to be there.
+    /// The key is required.
     Required,
     /// This value, as TOML.
     Value(String),
@@ -100,20 +100,20 @@ pub enum Fallback {
     Said(&'static str),
 }
 
-/// PM2's names of a key.
+/// PM2's names for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pm2 {
-    /// For a key that PM2 has by the same name: what differs, or nothing.
+    /// For a key with the same name in PM2: what differs, or an empty text.
     pub same: Option<&'static str>,
     /// Names of PM2's that become this key.
     pub names: &'static [&'static str],
-    /// The text to write in their place.
+    /// What to write instead of these names.
     pub write: &'static str,
-    /// Why, or what differs; may be empty.
+    /// The reason, or what differs; may be empty.
     pub note: &'static str,
 }
 
-/// A key as it is listed.
+/// A key, as documents list it.
 #[derive(Debug)]
 pub struct Row {
     /// The key.
@@ -124,26 +124,26 @@ pub struct Row {
     pub form: Form,
     /// A value, as TOML.
     pub example: &'static str,
-    /// PM2's names for it.
+    /// The names that PM2 has for the key.
     pub pm2: Pm2,
     pub(super) default: fn() -> Fallback,
     pub(super) text: &'static [&'static str],
 }
 
 impl Row {
-    /// The default of the key.
+    /// Returns the default of the key.
     #[must_use]
     pub fn default(&self) -> Fallback {
         (self.default)()
     }
 
-    /// The summary of the key, in Markdown, with links as from docs/.
+    /// Returns the summary of the key, in Markdown whose links are relative to docs/.
     #[must_use]
     pub fn brief(&self) -> String {
         joined(self.text.split(|line| line.trim().is_empty()).next())
     }
 
-    /// The rest of the description.
+    /// Returns the rest of the description.
     #[must_use]
     pub fn more(&self) -> String {
         let paragraphs = self.text.split(|line| line.trim().is_empty()).skip(1);
@@ -157,7 +157,7 @@ fn joined(lines: Option<&[&str]>) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// A key that is being read, as its reader and its faults need to know it.
+/// A key that is being read: what its reader and its faults need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) key: &'static str,
@@ -166,13 +166,13 @@ pub(super) struct Wanted {
     pub(super) example: &'static str,
 }
 
-/// The value of a key; `None` where there is none, or where what is wrong with it has been noted.
+/// The value of a key; `None` if it is missing, or wrong and noted as a fault.
 pub(super) type Taken<T> = Option<T>;
 
-/// Takes the value of a key.
+/// A function that takes the value of a key.
 pub(super) type Reader<T> = fn(&mut Fields<'_, '_>, Wanted) -> Taken<T>;
 
-/// A kind of value; what counts where it is missing makes a [`Key`] of it.
+/// A kind of value. Together with a default it becomes a [`Key`].
 pub(super) struct Kind<T> {
     pub(super) form: Form,
     pub(super) example: &'static str,
@@ -186,9 +186,9 @@ pub(super) struct Key<T> {
     pub(super) pm2: Pm2,
 }
 
-/// The value of a key that is missing or wrong.
+/// What replaces the value of a key that is missing or wrong.
 pub(super) enum Absent<T> {
-    /// A fault, which says what the key is; and this until the file is rejected.
+    /// A fault, which says what the key is for. The second value is used until the file is rejected.
     Required(&'static str, fn() -> T),
     Value(fn() -> T, fn(&T) -> String),
     Said(&'static str, fn(&mut Fields<'_, '_>) -> T),
@@ -220,7 +220,7 @@ impl<T> Kind<T> {
         (self.read)(f, self.wanted(key))
     }
 
-    /// The same kind with a reader that asks for more, or takes more.
+    /// Returns the same kind with another reader, which may check more or accept more.
     pub(super) const fn read_by(self, read: Reader<T>) -> Self {
         Self { read, ..self }
     }
@@ -239,7 +239,7 @@ impl<T> Kind<T> {
         }
     }
 
-    /// Every app has to have the key; `what` completes "add `KEY = EXAMPLE`, …".
+    /// Requires the key in every app; `what` completes "add `KEY = EXAMPLE`, …".
     pub(super) const fn required(self, what: &'static str) -> Key<T>
     where
         T: Default,
@@ -247,7 +247,7 @@ impl<T> Kind<T> {
         self.key(Absent::Required(what, T::default))
     }
 
-    /// A value that documents show as it would be written.
+    /// Sets a default that documents show as it would be written.
     pub(super) const fn or(self, value: fn() -> T) -> Key<T>
     where
         T: Written,
@@ -255,7 +255,7 @@ impl<T> Kind<T> {
         self.key(Absent::Value(value, T::written))
     }
 
-    /// A value that depends on others, and the words for it.
+    /// Sets a default that depends on other keys, and the words that describe it.
     pub(super) const fn or_as(
         self,
         said: &'static str,
@@ -264,7 +264,7 @@ impl<T> Kind<T> {
         self.key(Absent::Said(said, value))
     }
 
-    /// Nothing.
+    /// Sets no default.
     pub(super) const fn or_none(self) -> Key<T>
     where
         T: Default,
@@ -274,14 +274,14 @@ impl<T> Kind<T> {
 }
 
 impl<T> Key<T> {
-    /// PM2 has the key by the same name; `differs` says what is different here, if anything.
+    /// Says that PM2 has a key with the same name; `differs` says what is different here, if anything.
     pub(super) const fn pm2(self, differs: &'static str) -> Self {
         let same = Some(differs);
         let pm2 = Pm2 { same, ..self.pm2 };
         Self { pm2, ..self }
     }
 
-    /// PM2 has other names for what is written so here.
+    /// Says that PM2 has other names for what is written in this way here.
     pub(super) const fn replaces(
         self,
         names: &'static [&'static str],
@@ -306,7 +306,8 @@ impl<T> Key<T> {
     }
 }
 
-/// Declares a struct of keys; see the docs of `key`. `with` has fields that are no keys: what else is taken of the table.
+/// Declares a struct of keys; see the docs of `key`. `with` lists fields that are not keys but are taken from the same
+/// table.
 macro_rules! keys {
     (
         $(#[$about:meta])*
@@ -341,7 +342,7 @@ macro_rules! keys {
                 }
             },)+)+];
 
-            /// Takes the keys of a table; what is wrong with them is noted.
+            /// Takes the keys of a table, and notes what is wrong with them.
             pub(super) fn read(f: &mut $crate::ecosystem::read::Fields<'_, '_>) -> Self {
                 Self {
                     $($($key: {

@@ -7,14 +7,14 @@ use crate::ecosystem::resolve::{Beyond, FileStatus, resolve};
 const WEB: u32 = 1000;
 const OTHER: u32 = 1001;
 
-/// A host on which the owner, the mode and the target of each path are told; what is not told is root's.
+/// A host where the owner, the mode and the target of some paths are given; everything else is root's.
 #[derive(Clone, Default)]
 struct Fake {
     files: BTreeMap<PathBuf, FileStatus>,
     installed: Option<String>,
     is_users: bool,
     is_built: bool,
-    /// The folder of the program by which the script's first line has it run.
+    /// The folder of the program that the script's first line names.
     tools: Option<&'static str>,
 }
 
@@ -55,7 +55,7 @@ impl Fake {
         self
     }
 
-    /// Resolves an app of `/srv/web`: its user, and what is told of it.
+    /// Resolves an app of `/srv/web`. Returns its user, and the faults.
     fn user_of(&self, keys: &str) -> (Option<String>, Vec<String>) {
         let text = format!("[[apps]]\nname = \"web\"\nlisten = 1\n{keys}");
         let (mut apps, report) = parse("eco.toml", &text);
@@ -76,7 +76,7 @@ impl Fake {
         user.unwrap()
     }
 
-    /// The one thing that is told, where no user is taken.
+    /// Returns the only fault, in a case where no user is chosen.
     fn told(&self, keys: &str) -> String {
         let (user, mut told) = self.user_of(keys);
         assert_eq!((user, told.len()), (None, 1), "{told:?}");
@@ -138,7 +138,7 @@ impl Probe for Fake {
 
 const SCRIPT: &str = "script = \"server\"";
 
-/// All of it belongs to `web`.
+/// Returns a host where everything belongs to `web`.
 fn webs() -> Fake {
     Fake::of(&[
         ("/srv/web", WEB, 0o755),
@@ -231,7 +231,7 @@ fn nobody_is_taken_where_somebody_else_decides_what_is_run() {
                 .beyond("/srv/web/server", Beyond::Acl),
             "by an entry of its ACL",
         ),
-        // The link leads to a file of somebody else, and can be made to lead elsewhere.
+        // The link leads to somebody else's file, and can be replaced.
         (
             webs().link("/srv/web/server", WEB, "/home/other/run").file(
                 "/home/other/run",
@@ -240,7 +240,7 @@ fn nobody_is_taken_where_somebody_else_decides_what_is_run() {
             ),
             "`/srv/web` may be written by its owner `web`",
         ),
-        // The link is another user's, in a folder where everybody may make one.
+        // The link belongs to another user, in a folder where everybody may make links.
         (
             webs()
                 .file("/srv", 0, 0o1777)
@@ -300,7 +300,7 @@ fn an_owner_without_an_account_is_no_user() {
     for number in [77, UNMAPPED] {
         let told = webs().file("/srv/web/server", number, 0o755).told(SCRIPT);
         assert!(
-            told.contains(&format!("belongs to the number {number}")),
+            told.contains(&format!("belongs to the user ID {number}")),
             "{told}"
         );
     }
@@ -309,7 +309,7 @@ fn an_owner_without_an_account_is_no_user() {
 #[test]
 fn what_was_installed_as_root_stays_roots_until_a_user_is_written() {
     let told = webs().installed("root").told(SCRIPT);
-    let wanted = "Warning: `web` goes on as root, although `/srv/web/server` belongs to `web`";
+    let wanted = "Warning: `web` still runs as root, although `/srv/web/server` belongs to `web`";
     assert!(told.starts_with(wanted), "{told}");
     let told = webs().file("/srv", 0, 0o777).installed("root").told(SCRIPT);
     assert!(

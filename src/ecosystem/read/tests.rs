@@ -26,7 +26,7 @@ fn a_fault_shows_the_whole_value_and_a_remedy_whatever_the_value_holds() {
         "env.\"VALUE\"",
     ] {
         for value in VALUES {
-            // As a basic string of TOML, whose escapes are among Rust's.
+            // Written as a basic string of TOML, whose escapes are among Rust's.
             let line = match key.strip_suffix("\"VALUE\"") {
                 Some(table) => format!("{table}{value:?} = 1"),
                 None => format!("{key} = {value:?}"),

@@ -5,7 +5,7 @@ use crate::ecosystem::Severity;
 use crate::ecosystem::parse;
 use crate::ecosystem::resolve::{Beyond, FileStatus, Ids, resolve};
 
-/// Files with their texts; every folder above a file is there.
+/// Files with their texts. Every folder above such a file exists.
 #[derive(Default)]
 struct Fake {
     files: BTreeMap<&'static str, &'static str>,
@@ -36,7 +36,7 @@ impl Fake {
         (app, faults.into_iter().map(|fault| fault.message).collect())
     }
 
-    /// The program that is run, and the first folder of `PATH` if that is not systemd's.
+    /// Returns the program that is run, and the first folder of `PATH` if it is not one of systemd's.
     fn run_by(&self, keys: &str) -> (String, Option<String>) {
         let (app, told) = self.resolved(keys);
         assert_eq!(told, Vec::<String>::new());
@@ -152,7 +152,7 @@ fn an_interpreter_of_the_callers_path_comes_first_in_the_apps_path() {
     let mut fake = Fake::of(&[SERVER, SYSTEMS, V20]);
     fake.search_path = vec!["/home/web/.nvm/versions/node/v20.9.0/bin".into()];
     assert_eq!(fake.run_by(SCRIPT), folder_of(V20));
-    // A path of the app's own is left as it is.
+    // A `PATH` in the app's variables is left as it is.
     let (app, _) = fake.resolved(&format!("{SCRIPT}\nenv = {{ PATH = \"/usr/bin\" }}"));
     assert_eq!(
         (app.env["PATH"].as_str(), app.first_in_path),
@@ -222,7 +222,7 @@ fn without_any_other_the_default_of_nvm_is_taken() {
     let callers = ("/home/me/.nvm/versions/node/v20.9.0/bin/node", "");
     let fake = |files: &[_]| Fake::of(&[&[SERVER, callers][..], files].concat());
     assert_eq!(fake(&[]).run_by(SCRIPT), folder_of(callers));
-    // The caller's own is for want of any other.
+    // The caller's own program is the last resort.
     let asked = ("/srv/web/.nvmrc", "20");
     assert_eq!(fake(&[asked, SYSTEMS]).run_by(SCRIPT).0, "node");
     let (_, told) = Fake::of(&[SERVER]).resolved(SCRIPT);

@@ -11,31 +11,32 @@ use crate::contract::time;
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 
-/// What the unit of a rehearsal has of its own.
+/// What the unit of a rehearsal has in addition to that of an instance.
 #[derive(Debug, Clone, Copy)]
 pub struct Rehearsal<'a> {
     /// The number of the rehearsal.
     pub number: u32,
     /// The socket to which the worker reports.
     pub report: &'a Path,
-    /// The longest time that the program runs, should nobody end it sooner.
+    /// The longest time that the program runs if nobody ends it sooner.
     pub longest: Duration,
 }
 
-/// The same as the template needs it.
+/// The same values, in the form that the template needs.
 pub(super) struct Staged {
     pub(super) longest: Duration,
     pub(super) slice: &'static str,
 }
 
 impl Staged {
-    /// Whether a rehearsal leaves out a directive of `[apps.unit]`: nobody is to be told when a rehearsal fails.
+    /// Returns whether a rehearsal omits a directive of `[apps.unit]`, because a failed rehearsal must not trigger
+    /// anything.
     pub(super) fn leaves_out(directive: &str) -> bool {
         matches!(directive, "OnFailure" | "OnSuccess")
     }
 }
 
-/// The unit of a rehearsal, which is like that of an instance.
+/// Renders the unit of a rehearsal, which is similar to that of an instance.
 pub(in crate::plan) fn rehearsal(
     app: &App,
     layout: &Layout,
@@ -44,7 +45,7 @@ pub(in crate::plan) fn rehearsal(
 ) -> askama::Result<String> {
     let mut instance = instance(app, Header::none(), layout, host);
     let files = env_files(app, layout, host);
-    // The report goes over a socket as well, whatever makes the app READY.
+    // The report needs a unix socket, whatever makes the app READY.
     let families = ("RestrictAddressFamilies", "AF_UNIX");
     if app.assigned(families.0).is_named() && !instance.needed.contains(&families) {
         instance.needed.push(families);

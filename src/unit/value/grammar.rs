@@ -1,8 +1,10 @@
-//! How systemd reads sizes, time spans, signals and the like (`src/basic/parse-util.c`, `time-util.c`, `signal-util.c`).
+//! Parsers for sizes, time spans, signals and the like, after systemd's (`src/basic/parse-util.c`, `time-util.c`,
+//! `signal-util.c`).
 //!
-//! Each function takes at least what systemd takes.
+//! Each function accepts at least what systemd accepts.
 
-/// `safe_atoi()` and its like: a sign, then digits of the base that a prefix chooses, as in C.
+/// Parses an integer like `safe_atoi()` and its relatives: a sign, then digits in the base that a prefix selects, as in
+/// C.
 pub(super) fn integer(text: &str) -> Option<i64> {
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -25,12 +27,12 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     {
         return None;
     }
-    // What does not fit is larger than every bound.
+    // A number that does not fit is larger than every bound.
     let number = i64::from_str_radix(digits, radix).unwrap_or(i64::MAX);
     Some(if is_negative { -number } else { number })
 }
 
-/// The digits at the beginning, a fraction included, and the rest.
+/// Skips the digits at the beginning and a fraction, and returns the rest.
 fn number(text: &str) -> Option<&str> {
     let whole = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let rest = match whole.strip_prefix('.') {
@@ -40,7 +42,7 @@ fn number(text: &str) -> Option<&str> {
     (rest.len() < text.len()).then_some(rest)
 }
 
-/// `parse_size()`: parts with smaller and smaller suffixes, as `3G 10M`.
+/// Parses like `parse_size()`: parts whose suffixes become smaller, such as `3G 10M`.
 pub(super) fn is_size(text: &str) -> bool {
     const SUFFIXES: [&str; 8] = ["E", "P", "T", "G", "M", "K", "B", ""];
     let mut rest = text.trim_start();
@@ -71,7 +73,7 @@ const UNITS: [&str; 27] = [
 ];
 const SMALL_UNITS: [&str; 5] = ["us", "µs", "μs", "nsec", "ns"];
 
-/// `parse_sec()`: numbers, each with a unit or in seconds.
+/// Parses like `parse_sec()`: numbers, each with a unit or in seconds.
 pub(super) fn is_time(text: &str) -> bool {
     let units: Vec<&str> = UNITS
         .iter()
@@ -81,7 +83,7 @@ pub(super) fn is_time(text: &str) -> bool {
     is_span(text, &units)
 }
 
-/// `parse_nsec()`.
+/// Parses like `parse_nsec()`.
 pub(super) fn is_nanoseconds(text: &str) -> bool {
     let units: Vec<&str> = UNITS.iter().chain(&SMALL_UNITS).copied().collect();
     is_span(text, &units)
@@ -102,7 +104,7 @@ fn is_span(text: &str, units: &[&str]) -> bool {
         let after = unit
             .and_then(|unit| spaced.get(unit.len()..))
             .unwrap_or(spaced);
-        // A number has to be told from the next one.
+        // Without a unit, something has to separate a number from the next one.
         if after == behind && !behind.is_empty() {
             return false;
         }
@@ -113,20 +115,21 @@ fn is_span(text: &str, units: &[&str]) -> bool {
     }
 }
 
-/// A share with its sign; `None` for what has none, else whether it is a share of at most 100 %.
+/// Parses a share with its sign. Returns `None` for a text without a sign, otherwise whether the share is at most 100
+/// %.
 pub(super) fn part_of_whole(text: &str) -> Option<bool> {
     let (body, whole) = share(text)?;
     let number: Option<f64> = body.parse().ok();
     Some(number.is_some_and(|number| (0.0..=whole).contains(&number)))
 }
 
-/// `parse_permyriad_unbounded()`.
+/// Parses like `parse_permyriad_unbounded()`.
 pub(super) fn is_percentage(text: &str) -> bool {
     let is_number = |body: &str| number(body).is_some_and(str::is_empty);
     share(text).is_some_and(|(body, _)| is_number(body.strip_prefix('+').unwrap_or(body)))
 }
 
-/// The number before a percent, permille or permyriad sign, and the number that is the whole.
+/// Returns the number before a percent, permille or permyriad sign, and the number that stands for the whole.
 fn share(text: &str) -> Option<(&str, f64)> {
     let signs = [("%", 100.0), ("‰", 1000.0), ("‱", 10_000.0)];
     signs
@@ -134,13 +137,13 @@ fn share(text: &str) -> Option<(&str, f64)> {
         .find_map(|(sign, whole)| Some((text.strip_suffix(sign)?, *whole)))
 }
 
-/// `parse_mode()`.
+/// Parses like `parse_mode()`.
 pub(super) fn is_mode(text: &str) -> bool {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     u32::from_str_radix(digits, 8).is_ok_and(|mode| mode <= 0o7777)
 }
 
-/// `signal_from_string()`.
+/// Parses like `signal_from_string()`.
 pub(super) fn is_signal(text: &str) -> bool {
     const NAMES: [&str; 36] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV",
@@ -161,7 +164,7 @@ pub(super) fn is_signal(text: &str) -> bool {
             .is_some_and(|n| (0..=32).contains(&n))
 }
 
-/// `parse_cpu_set()`, and the words that stand for all that there are.
+/// Parses like `parse_cpu_set()`, or one of the words that stand for all CPUs.
 pub(super) fn cpus(text: &str) -> bool {
     let is_number = |text: &str| integer(text).is_some_and(|n| n >= 0);
     let is_range = |word: &str| {
@@ -172,7 +175,7 @@ pub(super) fn cpus(text: &str) -> bool {
     ["numa", "all"].contains(&text) || words.map(|w| w.trim_matches(['"', '\''])).all(is_range)
 }
 
-/// `config_parse_exec_output()`.
+/// Parses like `config_parse_exec_output()`.
 pub(super) fn is_output(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "inherit",

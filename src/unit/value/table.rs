@@ -1,4 +1,5 @@
-//! The types of directives' values: those of `systemd --dump-configuration-items`, where all releases agree.
+//! The types of directives' values, as `systemd --dump-configuration-items` names them, for directives on which all
+//! releases agree.
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,17 +10,17 @@ pub(super) enum Kind {
     Word(&'static [&'static str], Option<(i64, i64)>),
     /// A whole number in this range.
     Number(i64, i64),
-    /// Bytes with a suffix of the base 1024.
+    /// Bytes, with a suffix that stands for a power of 1024.
     Size,
     /// Bytes, a share of the host's memory, or `infinity`.
     Memory,
-    /// A number of tasks, a share of the most there can be, or `infinity`.
+    /// A number of tasks, a share of the largest possible number, or `infinity`.
     Tasks,
     /// A share of one CPU, which may be above 100 %.
     Percentage,
-    /// A time span whose plain numbers are seconds.
+    /// A time span in which plain numbers are seconds.
     Time,
-    /// A time span whose plain numbers are nanoseconds.
+    /// A time span in which plain numbers are nanoseconds.
     Nanoseconds,
     /// Permission bits, octal.
     Mode,
@@ -27,15 +28,15 @@ pub(super) enum Kind {
     Signal,
     /// Numbers and ranges of CPUs or memory nodes.
     Cpus,
-    /// A weight, or `idle` where that is one.
+    /// A weight, or `idle` for directives that accept it.
     Weight,
-    /// Where a standard stream leads.
+    /// The target of a standard stream.
     Output,
-    /// A resource limit, or a soft and a hard one, each of this type.
+    /// A resource limit, or a soft and a hard one, each with this bound.
     Limit(Bound),
 }
 
-/// What a resource limit bounds.
+/// The resource that a limit bounds, which decides what values it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bound {
     Bytes,
@@ -85,7 +86,7 @@ const FACILITIES: &[&str] = &[
     "ftp", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
 
-/// Each type with its directives. A name means the same in every section.
+/// Each type with its directives. A directive has the same type in every section that has it.
 pub(super) const TABLE: &[(Kind, &str)] = &[
     (
         Kind::Boolean(&[]),

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 
 const SOON: Duration = Duration::from_secs(10);
-/// Long enough for the kernel to note what another line of this program has done.
+/// Long enough for the kernel to queue the events that an earlier line of the test caused.
 const MOMENT: Duration = Duration::from_millis(50);
 
 struct Stage {
@@ -14,7 +14,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Folders that are made, and watched paths; both below a new folder.
+    /// Makes folders and watches paths, all of them below a new temporary folder.
     fn new(folders: &[&str], watched: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for path in folders {
@@ -37,7 +37,7 @@ impl Stage {
         fs::write(self.at(path), "x").unwrap();
     }
 
-    /// Takes all changes until there is this one.
+    /// Takes changes until one of them is at this path.
     fn sees(&mut self, path: &str) {
         let wanted = self.at(path);
         let end = Instant::now() + SOON;
@@ -61,7 +61,7 @@ fn a_change_is_seen_at_any_depth_and_in_folders_that_come_later() {
     stage.sees("app/src/lib/a.js");
     fs::create_dir_all(stage.at("app/new/deep")).unwrap();
     stage.sees("app/new");
-    // A folder that was made before its parent was watched is found all the same.
+    // A folder that was made before its parent was watched is found too.
     stage.write("app/new/deep/b.js");
     stage.sees("app/new/deep/b.js");
     fs::remove_file(stage.at("app/src/lib/a.js")).unwrap();
@@ -89,7 +89,7 @@ fn what_is_ignored_and_what_is_only_read_is_no_change() {
     stage.write("app/.env");
     let _ = fs::read_dir(stage.at("app/src")).unwrap().count();
     stage.sees_nothing();
-    // The folder itself, the one above it, and `src`.
+    // The watched folder, the folder above it, and `src`.
     assert_eq!(stage.tree.count(), 3);
 }
 
@@ -110,7 +110,7 @@ fn a_single_file_is_watched_and_nothing_beside_it() {
     stage.sees_nothing();
     stage.write("app/server.js");
     stage.sees("app/server.js");
-    // As editors save: another file takes the place.
+    // Editors save a file by putting another file in its place.
     stage.write("app/new");
     fs::rename(stage.at("app/new"), stage.at("app/server.js")).unwrap();
     stage.sees("app/server.js");
