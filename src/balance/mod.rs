@@ -122,8 +122,12 @@ fn change_all(
 }
 
 fn places(app: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(app)?;
-    entries.map(|entry| Ok(entry?.path())).collect()
+    match fs::read_dir(app) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        // No instance has joined yet.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
 }
 
 /// Waits until the program has accepted what came before the instance was off.

@@ -171,6 +171,7 @@ pub(super) fn each(
         for socket in units.sockets() {
             jobs.run(Verb::Stop, &socket)?;
         }
+        jobs.close_listeners(&moved.app)?;
     }
     // A timer whose file is gone would stay loaded.
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {

@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, and one row for it below.
 
 mod apply;
+mod balance;
 mod calendar;
 mod context;
 mod deployment;

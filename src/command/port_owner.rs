@@ -48,6 +48,13 @@ pub(super) fn refuse_taken(
             return Ok(());
         }
     }
+    let own = manager.units(&Units::of(app.name()).listeners())?;
+    if own
+        .iter()
+        .any(|socket| socket.active == ActiveState::Active)
+    {
+        return Ok(());
+    }
     match app.listen.iter().find(|listen| is_taken(listen)) {
         Some(listen) => match owner(listen) {
             // An instance of an app without a socket, which ends before the socket is made.
