@@ -96,7 +96,7 @@ lint:
 
 # Programs that the tests need, each with its Debian package.
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
-	go:golang-go ruby:ruby openssl:openssl cc:gcc \
+	go:golang-go ruby:ruby openssl:openssl cc:gcc clang:clang \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
 	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client \
 	pkcheck:polkitd

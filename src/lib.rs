@@ -3,6 +3,7 @@
 //! Data flows one way: `ecosystem → plan → generate`, and for a reload
 //! `command → systemd → (in the cluster unit) cluster → walk → systemd`.
 
+pub mod balance;
 pub mod begin;
 pub mod brake;
 pub mod cluster;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rsgen::contract::{Drain, EnvFiles, Line, Run, Step};
+use rsgen::contract::{Balance, Drain, EnvFiles, Line, Run, Step};
 use rsgen::ecosystem::{
     self,
     resolve::{Beyond, FileStatus},
@@ -140,6 +140,7 @@ fn read_back(words: &[String]) -> Line {
     let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
     if Path::new(program).ends_with("rsgen-worker") {
         return match words.first().and_then(|w| w.to_str()) {
+            Some("balance") => Balance::parse(words).unwrap().line(),
             Some("drain") => Drain::parse(words).unwrap().line(),
             Some("env-files") => EnvFiles::parse(words).unwrap().line(),
             _ => Run::parse(words).unwrap().line(),
@@ -195,6 +196,7 @@ fn a_rehearsal_is_in_the_unit_of_an_instance() {
             "Sockets",
             "NonBlocking",
             "ExecStart",
+            "ExecStartPost",
             "ExecStop",
             "ExecStopPost",
             "TimeoutStartSec",
@@ -206,8 +208,8 @@ fn a_rehearsal_is_in_the_unit_of_an_instance() {
             "SourcePath",
         ];
         let key = line.split('=').next().unwrap_or_default();
-        // The report goes over a socket.
-        let is_needed = line == "RestrictAddressFamilies=AF_UNIX";
+        // The report goes over a socket; connections are not spread over rehearsals.
+        let is_needed = line == "RestrictAddressFamilies=AF_UNIX" || line.contains(":join@");
         is_needed || line.starts_with('#') || own.contains(&key) && !line.contains("/usr/local/")
     };
     for case in cases() {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, serving};
+use super::{Cluster, listener, serving};
 use crate::brake::Deaths;
 use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
@@ -25,6 +25,8 @@ pub struct Ended<'a> {
     pub env_files: &'a [PathBuf],
     /// Exit statuses after which systemd does not.
     pub stop_exit_codes: &'a Statuses,
+    /// Whether the instance has a listener of its own.
+    pub own_listener: bool,
 }
 
 impl Ended<'_> {
@@ -102,8 +104,14 @@ pub fn ended(
             manager.queue(Verb::Stop, &unit.name)?;
         }
         if !end.is_final(&unit) && !is_unseen {
+            if end.own_listener && listener::has_heir(manager, cluster, end.number)? {
+                listener::close(manager, cluster, end.number)?;
+            }
             return Ok(());
         }
+    }
+    if end.own_listener {
+        listener::close(manager, cluster, end.number)?;
     }
     speak_for_the_cluster(manager, cluster, &unit, end, requested)
 }

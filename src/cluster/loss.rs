@@ -80,6 +80,7 @@ mod tests {
             autorestart: true,
             env_files: &[],
             stop_exit_codes: &Statuses::default(),
+            own_listener: false,
         };
         loss(&mut fake, &cluster, end).unwrap()
     }

@@ -10,6 +10,7 @@ pub mod hold_off;
 mod job;
 mod journal;
 pub mod lines;
+mod listener;
 mod loss;
 pub mod progress;
 mod reload;

@@ -4,6 +4,7 @@ mod deaths;
 mod files;
 mod instances;
 mod jobs;
+mod listener;
 mod statuses;
 mod unrun;
 
@@ -31,6 +32,8 @@ struct Bench {
     cluster: Cluster,
     fake: Fake,
     said: Vec<String>,
+    /// Whether each instance has a listener of its own.
+    own_listener: bool,
     _folder: TempDir,
 }
 
@@ -45,6 +48,7 @@ impl Bench {
             },
             fake: Fake::running(units),
             said: Vec::new(),
+            own_listener: false,
             _folder: folder,
         }
     }
@@ -85,6 +89,7 @@ impl Bench {
             autorestart: true,
             env_files: &[],
             stop_exit_codes: &vec![3].into(),
+            own_listener: self.own_listener,
         };
         self.fake.set(unit);
         ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();

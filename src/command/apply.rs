@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::limits;
 use super::selection::Selected;
+use super::{balance, limits};
 use crate::ecosystem::App;
 use crate::ecosystem::values::Place;
 use crate::generate::sources::{self, Source};
@@ -66,6 +66,9 @@ impl Move {
             (from, "") => {
                 format!("`{app}` listens on {from}; `listen = []` closes {from} first")
             }
+            (from, to) if from == to => {
+                format!("`{app}` listens on {from}; another `balance` closes {from} first")
+            }
             (from, to) => {
                 format!("`{app}` listens on {from}; moving it to {to} closes {from} first")
             }
@@ -78,6 +81,9 @@ impl Move {
         match (from.as_str(), to.as_str()) {
             ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
             (from, "") => format!("`{app}` listens on {from}; a reload cannot close {from}"),
+            (from, to) if from == to => {
+                format!("`{app}` listens on {from}; a reload cannot change its `balance`")
+            }
             (from, to) => format!("`{app}` listens on {from}; a reload cannot move it to {to}"),
         }
     }
@@ -136,6 +142,9 @@ pub(super) fn prepare(
     let source = source.path;
     if let Some(limit) = limits::of(layout, &app).into_iter().next() {
         return Err(Failure::failed(limit.message).help(limit.help));
+    }
+    if let Some(fault) = balance::fault(layout, &app) {
+        return Err(Failure::failed(fault.message).help(fault.help));
     }
     let enabled = plan::enable_links(&app, layout.scope);
     let mut prepared = prepare_units(layout, host, app, &source)?;
@@ -273,15 +282,19 @@ fn readdressed(
 ) -> Option<Move> {
     let units = Units::of(&app.name);
     let sockets = units.sockets();
-    let paths: Vec<PathBuf> = sockets.iter().map(|s| layout.units.join(s)).collect();
+    let own = layout.units.join(units.listener_template());
+    let mut paths: Vec<PathBuf> = sockets.iter().map(|s| layout.units.join(s)).collect();
+    paths.push(own.clone());
     let (old, new) = (addresses(&paths, before), addresses(&paths, after));
+    // A shared listener and others cannot be at one address, except after each other.
+    let is_rebalanced = before.contains_key(&own) != after.contains_key(&own);
     let had_sockets = match before.get(&layout.units.join(units.cluster())) {
         Some(Content::File(cluster)) => sockets.iter().any(|s| cluster.contains(s.as_str())),
         // The first install of an app moves nothing.
         _ => return None,
     };
     // A socket unit that somebody has removed is only written again.
-    if old == new || (old.is_empty() && had_sockets) {
+    if (old == new && !is_rebalanced) || (old.is_empty() && had_sockets) {
         return None;
     }
     let show = |lines: &[&str]| {

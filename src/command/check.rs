@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::balance;
 use super::calendar;
 use super::context::Context;
 use super::host_probe::HostProbe;
@@ -83,6 +84,7 @@ impl Subcommand for Check {
                 Notice::Faults(report)
             });
             for app in apps {
+                balance::tell(context.sink, app);
                 selection::tell_choices(context.sink, app);
             }
         }
@@ -143,6 +145,10 @@ fn examine(
             limits::of(layout, app)
                 .into_iter()
                 .map(|limit| Diagnostic::error(app.span.clone(), limit.message).help(limit.help)),
+        );
+        faults.extend(
+            balance::fault(layout, app)
+                .map(|fault| Diagnostic::error(app.span.clone(), fault.message).help(fault.help)),
         );
     }
     Ok((Report::new(&input.shown, &input.text, faults), apps))

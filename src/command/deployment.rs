@@ -190,6 +190,7 @@ pub(super) fn each(
         for socket in units.sockets() {
             jobs.run(Verb::Stop, &socket)?;
         }
+        jobs.close_listeners(&moved.app)?;
     }
     // A timer without its file would stay loaded and go on.
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {

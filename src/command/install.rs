@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::apply::{self, Prepared};
+use super::balance;
 use super::context::Context;
 use super::deployment::{self, Deployed, Goal, Outcome};
 use super::held::Held;
@@ -228,6 +229,9 @@ fn select(context: &mut Context<'_>, wanted: &Wanted<'_>) -> Result<Vec<Selected
 }
 
 fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepared>, Failure> {
+    for selected in selected {
+        balance::tell(context.sink, &selected.app);
+    }
     let selected = selected.iter().cloned();
     selected
         .map(|selected| apply::prepare(&context.layout, context.host, selected))

@@ -70,7 +70,18 @@ impl Jobs<'_> {
         for socket in units.sockets() {
             self.run(Verb::Stop, &socket)?;
         }
-        self.run(Verb::Stop, &units.cluster())
+        self.run(Verb::Stop, &units.cluster())?;
+        self.close_listeners(app)
+    }
+
+    /// Stops the listeners of instances that have one each. Those of instances that run are closed when these end.
+    pub(super) fn close_listeners(&mut self, app: &str) -> Result<(), Failure> {
+        for listener in self.manager.units(&Units::of(app).listeners())? {
+            if !listener.is_gone() {
+                self.run(Verb::Stop, &listener.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts the timer of a job and runs it at once. Waits until the run ends, however long that takes.

@@ -47,7 +47,7 @@ const SOCKET: Kind = Kind {
 
 /// Returns the limits of all units of an app.
 pub(super) fn of(layout: &Layout, app: &App) -> Vec<Limit> {
-    of_units(layout, Units::of(&app.name), app.sockets())
+    of_units(layout, Units::of(&app.name), app.socket_files())
 }
 
 fn of_units(layout: &Layout, units: Units, sockets: Vec<String>) -> Vec<Limit> {

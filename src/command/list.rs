@@ -170,6 +170,7 @@ impl AppStatus {
     fn addresses(&self) -> Visible {
         match self.listen.join(" ").as_str() {
             "" => "-".into(),
+            listen if self.balance == Some("even") => format!("{listen} even").into(),
             listen => listen.into(),
         }
     }

@@ -1,6 +1,7 @@
 //! The command line: each subcommand has a file and a row in the list below.
 
 mod apply;
+mod balance;
 mod calendar;
 mod context;
 mod deployment;

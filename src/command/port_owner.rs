@@ -67,10 +67,8 @@ pub(super) fn refuse_taken(
     if is_otherwise {
         return Ok(());
     }
-    let mut listens = false;
-    for socket in Units::of(app.name()).sockets() {
-        listens |= manager.unit(&socket)?.active == ActiveState::Active;
-    }
+    let sockets = manager.units(&Units::of(app.name()).listeners())?;
+    let listens = sockets.iter().any(|s| s.active == ActiveState::Active);
     if listens && !moves {
         return Ok(());
     }

@@ -21,6 +21,8 @@ pub(super) struct AppStatus {
     /// `ActiveState=` of the cluster unit.
     pub(super) active_state: String,
     pub(super) listen: Vec<String>,
+    /// `even` or `shared`; null for a program that listens nowhere.
+    pub(super) balance: Option<&'static str>,
     /// `ActiveState=` of the watch unit; null for an app that is not watched.
     pub(super) watch: Option<String>,
     pub(super) ready: usize,
@@ -67,10 +69,14 @@ impl AppStatus {
         cpus: u32,
         app: &str,
     ) -> Result<Self, Failure> {
-        let listen = sources::find(layout, app)
-            .and_then(|s| sources::load(layout, &s).ok())
-            .map(|(_, a)| a.listen.iter().map(ToString::to_string).collect())
-            .unwrap_or_default();
+        let file = sources::find(layout, app).and_then(|s| sources::load(layout, &s).ok());
+        let file = file.map(|(_, app)| app);
+        let listen: Vec<String> = file
+            .iter()
+            .flat_map(|app| app.listen.iter().map(ToString::to_string))
+            .collect();
+        let balance = file.filter(|app| !app.listen.is_empty());
+        let balance = balance.map(|app| if app.is_even() { "even" } else { "shared" });
         let state = layout.state(app);
         let units = Units::of(app);
         let cluster = manager.unit(&units.cluster())?;
@@ -108,6 +114,7 @@ impl AppStatus {
             name: app.to_owned(),
             active_state: cluster.active.to_string(),
             listen,
+            balance,
             watch,
             ready,
             wanted: targets::size(layout, cpus, app),

@@ -11,6 +11,7 @@ use super::options::Targets;
 use super::state;
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
+use crate::balance;
 use crate::generate::files;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
@@ -111,6 +112,10 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
     jobs.stop(app)?;
     files::apply(changes).map_err(Failure::failed)?;
     state::remove(jobs.layout, app);
+    balance::forget(&jobs.layout.run, app).map_err(|e| {
+        Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))
+            .help("it is gone after the next boot")
+    })?;
     jobs.manager.daemon_reload()?;
     // systemd remembers a unit that has failed though its files are gone.
     jobs.forget_failures(app)

@@ -181,6 +181,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         autorestart: ended.autorestart,
         env_files: &ended.env_files,
         stop_exit_codes: &ended.stop_exit_codes,
+        own_listener: ended.own_listener == Some(true),
     };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
-use super::{Handover, Instances, OnFailure, Ready, Way, time};
+use super::{Act, Handover, Instances, OnFailure, Ready, Way, time};
 use crate::unit::escape::{self, Part};
 
 /// Text that may contain specifiers, which systemd replaces when it reads the unit, see "Specifiers" in systemd.unit(5).
@@ -118,7 +118,7 @@ macro_rules! values {
     )+};
 }
 
-values!(u32, bool, Handover, Instances, OnFailure, Ready, Way);
+values!(u32, bool, Act, Handover, Instances, OnFailure, Ready, Way);
 
 impl Value for String {
     fn show(&self) -> Text {

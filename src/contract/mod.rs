@@ -8,6 +8,7 @@
 //!
 //! This room is pure and small, because the worker runs before every program: it uses no files, no bus and no clap.
 
+mod balance;
 pub mod count;
 mod drain;
 mod env_files;
@@ -23,6 +24,7 @@ pub mod time;
 mod watch;
 mod words;
 
+pub use balance::{Act, Balance};
 pub use drain::{Drain, Request};
 pub use env_files::EnvFiles;
 pub use flags::Usage;

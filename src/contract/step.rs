@@ -80,6 +80,8 @@ pub struct Ended<N = u32, F = PathBuf> {
     pub env_files: Vec<F>,
     /// Exit statuses after which systemd does not restart the instance.
     pub stop_exit_codes: Statuses,
+    /// Whether the instance has a listener of its own, which others take over from.
+    pub own_listener: Option<bool>,
 }
 
 /// `ExecStopPost=` of the unit of a rehearsal.
@@ -286,6 +288,7 @@ impl<N: Value, F: Value> Ended<N, F> {
             autorestart,
             env_files,
             stop_exit_codes,
+            own_listener,
         } = self;
         let line = Line::of("ended")
             .word(app)
@@ -293,7 +296,8 @@ impl<N: Value, F: Value> Ended<N, F> {
             .flag("--min-uptime", min_uptime)
             .flag("--max-restarts", max_restarts)
             .flag("--autorestart", autorestart)
-            .optional("--stop-exit-codes", stop_exit_codes.named());
+            .optional("--stop-exit-codes", stop_exit_codes.named())
+            .optional("--own-listener", own_listener.as_ref());
         env_files
             .iter()
             .fold(line, |line, file| line.flag("--env-file", file))
@@ -311,6 +315,7 @@ impl Ended {
             autorestart: words.flag("--autorestart")?,
             env_files: words.every("--env-file")?,
             stop_exit_codes: words.optional("--stop-exit-codes")?.unwrap_or_default(),
+            own_listener: words.optional("--own-listener")?,
         };
         words.end()?;
         Ok(ended)

@@ -11,6 +11,8 @@ pub(super) const HEADER: usize = 16;
 pub(super) const INFO: u16 = 2;
 /// `struct inet_diag_msg`
 const INET_MESSAGE: usize = 72;
+/// `INET_DIAG_CGROUP_ID`, since Linux 5.8
+const CONTROL_GROUP: u16 = 21;
 /// `struct unix_diag_msg`
 const UNIX_MESSAGE: usize = 16;
 /// `UNIX_DIAG_NAME`
@@ -95,6 +97,19 @@ pub fn inet(message: &[u8]) -> Option<Connection> {
         inode,
         traffic: info.and_then(|i| traffic(queues, i)),
     })
+}
+
+/// Reads what has not been read yet, which of a listener are the connections that wait, and the inode.
+#[must_use]
+pub fn queue(message: &[u8]) -> Option<(u32, u64)> {
+    Some((number(message, 56)?, number(message, 68)?.into()))
+}
+
+/// Reads the control group of a TCP socket from a `struct inet_diag_msg`: that of its listener, if it was accepted.
+#[must_use]
+pub fn control_group(message: &[u8]) -> Option<u64> {
+    let id = attribute(message.get(INET_MESSAGE..)?, CONTROL_GROUP)?;
+    array(id, 0).map(u64::from_ne_bytes)
 }
 
 fn traffic((unread, unsent): (u32, u32), info: &[u8]) -> Option<Traffic> {

@@ -20,7 +20,7 @@ use super::readers::{
 };
 use super::schedule::schedule_place;
 use super::tables::{read_directives, read_env};
-use super::values::{Handover, Instances, Listen, Ready, Sandbox};
+use super::values::{Balance, Handover, Instances, Listen, Ready, Sandbox};
 use crate::unit::directive::Section;
 use crate::unit::name::Units;
 use crate::unit::{self, Assigned};
@@ -121,6 +121,12 @@ keys! {
             ready: Ready = word().read_by(read_ready)
                 .or_as("`\"listen\"`; with `handover = \"fds\"` and with `listen = []` `\"exec\"`", usual_ready)
                 .replaces(&["wait_ready"], "ready = \"message\"", "");
+
+            /// Which instance gets a connection: `"even"` gives each its share, by a listener for each and a selector in
+            /// the kernel, `"shared"` the one that is first to accept from the one listener; `"auto"` is `"shared"`.
+            ///
+            /// `"even"` needs TCP, Linux 5.14 and the right to use bpf(2). See [balance](balance.md).
+            balance: Balance = word().or(|| Balance::Auto);
         }
         in Directives {
             /// `[apps.unit]`: directives of systemd.unit(5) for each instance.
@@ -188,13 +194,30 @@ impl App {
         &self.name
     }
 
-    /// The socket units of the app: none for a program that listens nowhere.
+    /// The socket units that all instances share: none for a program that listens nowhere, and none where each instance has a
+    /// listener of its own.
     #[must_use]
     pub fn sockets(&self) -> Vec<String> {
-        if self.listen.is_empty() {
+        if self.listen.is_empty() || self.is_even() {
             Vec::new()
         } else {
             Units::of(&self.name).sockets()
+        }
+    }
+
+    /// Whether each instance has a listener of its own.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.balance == Balance::Even && !self.listen.is_empty()
+    }
+
+    /// The files of its socket units, templates included.
+    #[must_use]
+    pub fn socket_files(&self) -> Vec<String> {
+        if self.is_even() {
+            vec![Units::of(&self.name).listener_template()]
+        } else {
+            self.sockets()
         }
     }
 

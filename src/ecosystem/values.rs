@@ -54,6 +54,18 @@ pub fn parse_time(text: &str) -> Result<Duration, Fault> {
 pub const LONGEST: Duration = Duration::from_hours(720);
 
 words! {
+    /// How connections are spread over the instances.
+    Balance {
+        /// As is best for most: at present as `Shared`.
+        Auto = "auto",
+        /// Each instance has a listener, and a selector in the kernel gives each its share.
+        Even = "even",
+        /// All instances accept from one listener.
+        Shared = "shared",
+    }
+}
+
+words! {
     /// The sandbox around the program.
     Sandbox {
         /// Restrictions that an ordinary server does not notice, for an app that does not run as root.

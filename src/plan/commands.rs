@@ -6,8 +6,8 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Drain, Ended, Job, Policy, Rehearsal, Rehearsed, Reload, Run, Start, Step, Stop, Text,
-    Watch, Way, count,
+    self, Act, Balance, Drain, Ended, Job, Policy, Rehearsal, Rehearsed, Reload, Run, Start, Step,
+    Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -35,6 +35,15 @@ pub(super) struct OfInstance {
     pub(super) drain: Option<Safe<String>>,
     /// `None` for a job, which is not started again.
     pub(super) ended: Option<Safe<String>>,
+    /// Where each instance has a listener of its own.
+    pub(super) balance: Option<OfBalance>,
+}
+
+/// The commands by which an instance gets connections, and stops getting them.
+pub(super) struct OfBalance {
+    pub(super) on: Safe<String>,
+    pub(super) off: Safe<String>,
+    pub(super) leave: Safe<String>,
 }
 
 /// Renders the command lines of the cluster unit. `step_timeout` limits one step of a reload; `longest_stop` is the
@@ -94,6 +103,11 @@ pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> O
         run: run(app, layout, &files.by_worker).line().in_unit(worker),
         drain: drain(app, layout).map(|drain| drain.line().in_unit(worker)),
         ended: (!app.is_job()).then(|| step(&Step::Ended(ended(app, &looked_at)), layout)),
+        balance: app.is_even().then(|| OfBalance {
+            on: balance(app, layout, Act::On),
+            off: balance(app, layout, Act::Off),
+            leave: balance(app, layout, Act::Leave),
+        }),
     }
 }
 
@@ -123,7 +137,19 @@ pub(super) fn of_rehearsal(
         run: run.line().in_unit(worker),
         drain: None,
         ended: Some(step(&Step::Rehearsed(rehearsed), layout)),
+        balance: None,
     }
+}
+
+/// A command that changes which instances get connections.
+pub(super) fn balance(app: &App, layout: &Layout, act: Act) -> Safe<String> {
+    let balance = Balance {
+        act,
+        app: app.name.clone(),
+        instance: number(),
+        state: state(app, layout),
+    };
+    balance.line().in_unit(&[&layout.worker])
 }
 
 /// A command of `rsgen` itself.
@@ -231,5 +257,6 @@ fn ended(app: &App, env_files: &[Text]) -> Ended<Text, Text> {
         autorestart: life.autorestart,
         env_files: env_files.to_vec(),
         stop_exit_codes: life.stop_exit_codes.clone(),
+        own_listener: app.is_even().then_some(true),
     }
 }

@@ -10,7 +10,7 @@ use askama::filters::Safe;
 
 use super::header::Header;
 use super::{Host, Origin, boot_target, commands, sandbox, timer};
-use crate::contract::{self, Handover, Ready, count, time};
+use crate::contract::{self, Act, Handover, Ready, count, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::ecosystem::env_files::EnvFiles;
@@ -35,6 +35,8 @@ struct Socket<'a> {
     units: Units<'a>,
     header: Header,
     listen: &'a [Listen],
+    /// Whether the unit is the template of listeners, one for each instance.
+    even: bool,
     split_families: bool,
     directives: &'a Directives,
 }
@@ -84,6 +86,15 @@ struct Instance<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "join.service", ext = "service")]
+struct Join<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: Header,
+    command: Safe<String>,
+}
+
+#[derive(Template)]
 #[template(path = "watch.service", ext = "service")]
 struct Watch<'a> {
     name: &'a str,
@@ -111,8 +122,17 @@ pub(super) fn render(
             instance(app, header.clone(), layout, host).render()?,
         ),
     ];
-    if !app.sockets().is_empty() {
-        rendered.push((units.socket(), socket(app, header.clone()).render()?));
+    for unit in app.socket_files() {
+        rendered.push((unit, socket(app, header.clone()).render()?));
+    }
+    if app.is_even() {
+        let join = Join {
+            name: &app.name,
+            units,
+            header: header.clone(),
+            command: commands::balance(app, layout, Act::Join),
+        };
+        rendered.push((units.join_template(), join.render()?));
     }
     rendered.extend(timer::render(app, &header, layout.scope)?);
     if let Some(watch) = watch(app, header, layout) {
@@ -130,6 +150,7 @@ fn socket(app: &App, header: Header) -> Socket<'_> {
         units: Units::of(&app.name),
         header,
         listen: &app.listen,
+        even: app.is_even(),
         split_families: splits_families(&app.listen),
         directives: &app.socket,
     }
@@ -195,13 +216,18 @@ fn watch<'a>(app: &'a App, header: Header, layout: &Layout) -> Option<Watch<'a>>
 
 fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> Instance<'a> {
     let bind = app.handover == Handover::Bind;
+    let units = Units::of(&app.name);
     let files = env_files(app, layout, host);
     let reads = !files.by_worker.is_empty();
     Instance {
         app,
         name: &app.name,
-        units: Units::of(&app.name),
-        sockets: app.sockets().join(" "),
+        units,
+        sockets: if app.is_even() {
+            units.own_listener()
+        } else {
+            app.sockets().join(" ")
+        },
         header,
         root: if layout.scope == Scope::System {
             "+"

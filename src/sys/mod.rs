@@ -1,6 +1,7 @@
 //! Every unsafe block and raw system call, each with its SAFETY comment; nothing else. A function is as small as the call that
 //! it wraps, and decides nothing.
 
+pub mod bpf;
 pub mod entry;
 pub mod exec;
 pub mod process;

@@ -97,6 +97,25 @@ pub fn drop_ambient_ptrace() {
     }
 }
 
+/// Gives up every capability but those for maps and programs of bpf(2). Where a container has none of these, the one that
+/// stood for them before Linux 5.8 is kept.
+///
+/// # Errors
+/// Those of capset(2).
+pub fn keep_bpf() -> io::Result<()> {
+    let mut sets = thread::capabilities(None)?;
+    let own = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let kept = if sets.permitted.contains(own) {
+        own
+    } else {
+        CapabilitySet::SYS_ADMIN & sets.permitted
+    };
+    sets.effective = kept;
+    sets.permitted = kept;
+    sets.inheritable = CapabilitySet::empty();
+    Ok(thread::set_capabilities(None, sets)?)
+}
+
 /// Whether this process may trace those of other users, or could give itself `CAP_SYS_PTRACE`. True also if that is unknown.
 #[must_use]
 pub fn may_trace_others() -> bool {

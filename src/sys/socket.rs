@@ -49,6 +49,26 @@ pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
     option(fd, level, name)
 }
 
+/// The value of a socket option that is eight bytes long.
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn bytes(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<[u8; 8]> {
+    let mut value = [0; 8];
+    let mut length = libc::socklen_t::try_from(value.len()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes, the size of `value`.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    check(result).map(|_| value)
+}
+
 /// Sets a socket option that is a number.
 ///
 /// # Errors

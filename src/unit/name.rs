@@ -113,6 +113,42 @@ impl<'a> Units<'a> {
         vec![self.socket()]
     }
 
+    /// `NAME@.socket`: the template of the listeners, where each instance has its own.
+    #[must_use]
+    pub fn listener_template(self) -> String {
+        format!("{}@.socket", self.app)
+    }
+
+    /// `NAME@N.socket`.
+    #[must_use]
+    pub fn listener(self, number: u32) -> String {
+        format!("{}@{number}.socket", self.app)
+    }
+
+    /// A glob for the listeners that are loaded.
+    #[must_use]
+    pub fn listeners(self) -> String {
+        format!("{}@*.socket", self.app)
+    }
+
+    /// The listener of whichever instance a template is used for, as the template names it.
+    #[must_use]
+    pub fn own_listener(self) -> String {
+        format!("{}@%i.socket", self.app)
+    }
+
+    /// `NAME:join@.service`: the template of the units that add a listener to those of the app. No app has a name with a colon.
+    #[must_use]
+    pub fn join_template(self) -> String {
+        format!("{}:join@.service", self.app)
+    }
+
+    /// The unit that adds the listener of whichever instance a template is used for.
+    #[must_use]
+    pub fn own_join(self) -> String {
+        format!("{}:join@%i.service", self.app)
+    }
+
     /// `NAME.timer`: the unit of the app's schedule.
     #[must_use]
     pub fn timer(self) -> String {
@@ -177,6 +213,7 @@ impl<'a> Units<'a> {
         let mut files = self.sockets();
         files.extend([self.cluster(), self.template()]);
         files.extend([self.timer(), self.reloader(), self.watch()]);
+        files.extend([self.listener_template(), self.join_template()]);
         files
     }
 

@@ -172,6 +172,11 @@ fn different(row: &Row) -> Vec<Option<String>> {
         Form::Switch => vec!["true".to_owned(), "false".to_owned()],
         Form::Number(low, high) => vec![low.to_string(), high.to_string()],
         Form::Time => vec!["\"7s\"".to_owned(), "\"8s\"".to_owned()],
+        // As long as `"auto"` means the same.
+        Form::OneOf(words) if row.name == "balance" => {
+            let words = words.iter().filter(|word| **word != "shared");
+            words.map(|word| format!("\"{word}\"")).collect()
+        }
         Form::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
         _ => return vec![None, Some(row.example.to_owned())],
     };

@@ -4,10 +4,10 @@ use testbed::runner::Spec;
 use testbed::specs;
 
 use crate::{
-    crash, deploy, directives, docs, drain, ends, env_files, environment, exposure, faults,
-    from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner, packaged, packages,
-    polkit, portless, power, programs, rehearsal, reload, sandbox, schedule, shown, sizing, state,
-    tracing, truth, user, values, versions, watch, yama,
+    balance, crash, deploy, directives, docs, drain, ends, env_files, environment, exposure,
+    faults, from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner, packaged,
+    packages, polkit, portless, power, programs, rehearsal, reload, sandbox, schedule, shown,
+    sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -24,6 +24,7 @@ pub(crate) fn all() -> Vec<Spec> {
         WATCH,
         POWER,
         CRASH,
+        BALANCE,
         ENDS,
         DRAIN,
         INIT,
@@ -52,6 +53,12 @@ pub(crate) fn all() -> Vec<Spec> {
     ]
     .concat()
 }
+
+const BALANCE: &[Spec] = specs![
+    balance::gives_each_instance_its_share_through_reload_and_stop,
+    balance::loses_no_connection_to_a_crash_another_number_or_lost_maps,
+    balance::comes_back_at_boot_and_goes_only_when_told_to,
+];
 
 const HARNESS: &[Spec] = specs![
     harness::boots_a_whole_system,

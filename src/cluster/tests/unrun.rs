@@ -20,6 +20,7 @@ impl Bench {
             autorestart: true,
             env_files,
             stop_exit_codes: &Statuses::default(),
+            own_listener: false,
         };
         ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();
     }

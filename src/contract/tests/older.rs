@@ -128,6 +128,7 @@ fn steps_of_0_2_are_read() {
         autorestart: false,
         env_files: Vec::new(),
         stop_exit_codes: Statuses::default(),
+        own_listener: None,
     };
     assert_eq!(step(ENDED), Ok(Step::Ended(ended)));
 }

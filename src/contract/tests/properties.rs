@@ -100,15 +100,19 @@ fn steps() -> impl Strategy<Value = Step> {
     let files = prop::collection::vec(path(), 0..3);
     let codes = prop::collection::vec(any::<u8>(), 0..3);
     let policy = (time(), any::<u32>(), any::<bool>(), codes);
-    let ended = (app(), any::<u32>(), policy, files).prop_map(
-        |(app, number, (min_uptime, max_restarts, autorestart, codes), env_files)| Ended {
-            app,
-            number,
-            min_uptime,
-            max_restarts,
-            autorestart,
-            env_files,
-            stop_exit_codes: codes.into(),
+    let listener = prop::option::of(any::<bool>());
+    let ended = (app(), any::<u32>(), policy, files, listener).prop_map(
+        |(app, number, (min_uptime, max_restarts, autorestart, codes), env_files, own_listener)| {
+            Ended {
+                app,
+                number,
+                min_uptime,
+                max_restarts,
+                autorestart,
+                env_files,
+                stop_exit_codes: codes.into(),
+                own_listener,
+            }
         },
     );
     let watch = (

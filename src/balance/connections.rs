@@ -1,0 +1,169 @@
+//! How many connections each instance has, and how many wait at its listener, see `sock_diag(7)`.
+//!
+//! An accepted connection keeps the control group of its listener, and systemd makes the listeners of different instances in
+//! different groups. So the connections of an instance are told from the others' without a look at its processes.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+};
+use nix::sys::stat::fstat;
+
+use crate::drain::answers;
+use crate::peer::address::Address;
+use crate::sys::socket as option;
+
+/// `SOCK_DIAG_BY_FAMILY`
+const BY_FAMILY: u16 = 20;
+/// `NLM_F_REQUEST | NLM_F_DUMP`
+const DUMP: u16 = 0x301;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`
+const LENGTH: usize = 16 + 56;
+/// The states of connections that the program has or may still accept: established, and closed by the client.
+const CONNECTED: u32 = 1 << 1 | 1 << 8;
+const LISTENING: u32 = 1 << 10;
+
+/// A listener, by what the kernel says of it and of its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The control group that its connections have.
+    pub(super) group: u64,
+    inode: u64,
+    port: u16,
+    family: u8,
+}
+
+impl Place {
+    pub(super) const LENGTH: usize = 24;
+
+    /// The place of a listener of TCP.
+    ///
+    /// # Errors
+    /// When the socket is none, or the kernel does not list it.
+    pub(super) fn of(listener: BorrowedFd<'_>) -> io::Result<Self> {
+        let inode = fstat(listener)?.st_ino;
+        let address = Address::from_bytes(&option::name(listener)?);
+        let Some(Address::Inet(address)) = address else {
+            return Err(io::Error::other("it is bound to no port"));
+        };
+        let family = option::shape(listener)?.domain;
+        let mut place = Self {
+            group: 0,
+            inode,
+            port: address.port(),
+            family: u8::try_from(family).unwrap_or(0),
+        };
+        place.group = place.own()?.map_or(0, |found| found.group);
+        Ok(place)
+    }
+
+    pub(super) fn bytes(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        let fields = self.group.to_ne_bytes().into_iter();
+        let fields = fields.chain(self.inode.to_ne_bytes());
+        let fields = fields.chain(self.port.to_ne_bytes()).chain([self.family]);
+        bytes
+            .iter_mut()
+            .zip(fields)
+            .for_each(|(to, from)| *to = from);
+        bytes
+    }
+
+    /// Reads what [`Place::bytes`] makes; `None` for an instance that never joined.
+    pub(super) fn read(bytes: [u8; Self::LENGTH]) -> Option<Self> {
+        let [g @ .., _, _, _, _, _] = bytes;
+        let (group, rest) = g.split_first_chunk::<8>()?;
+        let (inode, rest) = rest.split_first_chunk::<8>()?;
+        let [low, high, family] = *rest.first_chunk::<3>()?;
+        let port = u16::from_ne_bytes([low, high]);
+        (port != 0).then_some(Self {
+            group: u64::from_ne_bytes(*group),
+            inode: u64::from_ne_bytes(*inode),
+            port,
+            family,
+        })
+    }
+
+    /// The control groups of all connections to the port, one entry for each connection.
+    ///
+    /// # Errors
+    /// Those of `sock_diag(7)`.
+    pub(super) fn connections(self) -> io::Result<Vec<u64>> {
+        let found = self.list(CONNECTED)?;
+        Ok(found.into_iter().map(|socket| socket.group).collect())
+    }
+
+    /// The number of connections that wait to be accepted at this listener; 0 for one that is closed.
+    ///
+    /// # Errors
+    /// Those of `sock_diag(7)`.
+    pub(super) fn waiting(self) -> io::Result<u32> {
+        Ok(self.own()?.map_or(0, |found| found.unread))
+    }
+
+    fn own(self) -> io::Result<Option<Found>> {
+        let listeners = self.list(LISTENING)?.into_iter();
+        Ok(listeners.into_iter().find(|l| l.inode == self.inode))
+    }
+
+    fn list(self, states: u32) -> io::Result<Vec<Found>> {
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkSockDiag,
+        )?;
+        let mut request = u32::try_from(LENGTH).unwrap_or(0).to_ne_bytes().to_vec();
+        request.extend(BY_FAMILY.to_ne_bytes());
+        request.extend(DUMP.to_ne_bytes());
+        request.extend([0; 8]);
+        let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
+        request.extend([self.family, tcp, 0, 0]);
+        request.extend(states.to_ne_bytes());
+        request.extend(self.port.to_be_bytes());
+        request.resize(LENGTH, 0);
+        send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
+        let mut found = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            let answer = buffer.get(..length).unwrap_or_default();
+            let mut messages = answers::messages(answer).peekable();
+            if messages.peek().is_none() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            for (kind, message) in messages {
+                match kind {
+                    DONE => return Ok(found),
+                    ERROR => {
+                        let errno = answers::errno(message).unwrap_or(libc::EPROTO);
+                        return Err(io::Error::from_raw_os_error(errno));
+                    }
+                    _ => found.extend(Found::read(message)),
+                }
+            }
+        }
+    }
+}
+
+/// A socket as the kernel lists it.
+struct Found {
+    group: u64,
+    inode: u64,
+    unread: u32,
+}
+
+impl Found {
+    fn read(message: &[u8]) -> Option<Self> {
+        let (unread, inode) = answers::queue(message)?;
+        Some(Self {
+            group: answers::control_group(message).unwrap_or(0),
+            inode,
+            unread,
+        })
+    }
+}

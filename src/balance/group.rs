@@ -1,0 +1,253 @@
+//! The group of listeners at one address: which instance has which, which are on, and the selector that goes by these.
+//!
+//! A group is kept in files below a folder, so that it outlives the commands that change it. Whatever is missing or of
+//! another version is made anew by the next instance that joins.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::btf::{self, Btf};
+use super::connections::Place;
+use super::selector::{self, Offsets};
+use super::share;
+use crate::sys::bpf::{self, Kind, Map};
+
+/// More instances than an app can have, with the extra ones of a reload.
+const MOST: u32 = 2048;
+/// The file of the selector; one of another version is replaced while it is used.
+const SELECTOR: &str = "selector-1";
+/// How long a connection waits at an instance until that counts as stuck, in nanoseconds.
+const PATIENCE: u32 = 10_000_000;
+/// How long the kernel may take to give up maps that nobody uses any more.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The numbers in the map `turn`, see `selector.c`.
+mod turn {
+    pub(super) const COUNT: u32 = 0;
+    pub(super) const NEWCOMER: u32 = 2;
+    pub(super) const CREDIT: u32 = 3;
+    pub(super) const PATIENCE: u32 = 4;
+    pub(super) const LENGTH: u32 = 5;
+}
+
+/// A group.
+pub(super) struct Group {
+    folder: PathBuf,
+    sockets: Map<8>,
+    on: Map<4>,
+    turn: Map<4>,
+    seen: Map<16>,
+    places: Map<{ Place::LENGTH }>,
+}
+
+impl Group {
+    /// The group that is kept in a folder.
+    ///
+    /// # Errors
+    /// `NotFound` and `InvalidData` where there is none that could be used.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            sockets: Map::open(&folder.join("sockets"), MOST)?,
+            on: Map::open(&folder.join("on"), MOST)?,
+            turn: Map::open(&folder.join("turn"), turn::LENGTH)?,
+            seen: Map::open(&folder.join("seen"), MOST)?,
+            places: Map::open(&folder.join("places"), MOST)?,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// A group without members, which nothing keeps.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            sockets: Map::create(Kind::Sockets, MOST, "rsgen_sockets")?,
+            on: Map::create(Kind::Array, MOST, "rsgen_on")?,
+            turn: Map::create(Kind::Array, turn::LENGTH, "rsgen_turn")?,
+            seen: Map::create(Kind::Array, MOST, "rsgen_seen")?,
+            places: Map::create(Kind::Array, MOST, "rsgen_places")?,
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn open_or_make(folder: &Path) -> io::Result<Self> {
+        match Self::open(folder) {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+                ) => {}
+            found => return found,
+        }
+        match fs::remove_dir_all(folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        fs::create_dir_all(folder)?;
+        let group = Self::new(folder)?;
+        for (map, name) in [
+            (group.sockets.as_fd(), "sockets"),
+            (group.on.as_fd(), "on"),
+            (group.turn.as_fd(), "turn"),
+            (group.seen.as_fd(), "seen"),
+            (group.places.as_fd(), "places"),
+        ] {
+            bpf::pin(map, &folder.join(name))?;
+        }
+        Ok(group)
+    }
+
+    /// Adds the listener of an instance to the group in a folder, which is made if need be. The instance is off.
+    ///
+    /// # Errors
+    /// Those of bpf(2) and of the file system.
+    pub(super) fn join(folder: &Path, instance: u32, listener: BorrowedFd<'_>) -> io::Result<()> {
+        let group = Self::open_or_make(folder)?;
+        group.turn_off(instance)?;
+        // At each join, because whoever has the listener can attach another selector, or detach this one.
+        bpf::attach(listener, group.selector()?.as_fd())?;
+        group.put(instance, listener)?;
+        group.places.set(instance, &Place::of(listener)?.bytes())
+    }
+
+    /// Puts a listener into the map of listeners. As long as a selector lives that was attached before, the listener may be
+    /// in the map of that one, and it can be in one map only.
+    fn put(&self, instance: u32, listener: BorrowedFd<'_>) -> io::Result<()> {
+        let own = bpf::cookie(listener)?;
+        if self.sockets.value(instance).is_ok_and(|found| found == own) {
+            return Ok(());
+        }
+        let fd = u64::try_from(listener.as_raw_fd()).unwrap_or(u64::MAX);
+        let end = Instant::now() + LONGEST;
+        loop {
+            match self.sockets.set(instance, &fd.to_ne_bytes()) {
+                Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The selector of this version, and no other is kept.
+    fn selector(&self) -> io::Result<OwnedFd> {
+        let path = self.folder.join(SELECTOR);
+        if let Ok(found) = bpf::get(&path) {
+            return Ok(found);
+        }
+        let (selector, _) = self.load()?;
+        for entry in fs::read_dir(&self.folder)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("selector-") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        bpf::pin(selector.as_fd(), &path)?;
+        Ok(selector)
+    }
+
+    /// Loads a selector, and tells whether it sees which instances are stuck.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub(super) fn load(&self) -> io::Result<(OwnedFd, bool)> {
+        let description = fs::read(btf::FILE).unwrap_or_default();
+        let offsets = Btf::read(&description).and_then(|btf| Offsets::of(&btf));
+        let maps = [
+            self.sockets.as_fd(),
+            self.on.as_fd(),
+            self.turn.as_fd(),
+            self.seen.as_fd(),
+        ];
+        let code = selector::instructions(maps, offsets);
+        let selector = bpf::load(&code, "rsgen_selector")?;
+        let patience = offsets.map_or(0, |_| PATIENCE);
+        self.set(turn::PATIENCE, patience)?;
+        Ok((selector, offsets.is_some()))
+    }
+
+    /// Lets an instance have connections, and first as many as it is behind the others.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub(super) fn turn_on(&self, instance: u32) -> io::Result<()> {
+        let on = self.members()?;
+        if on.contains(&instance) {
+            return Ok(());
+        }
+        let count = u32::try_from(on.len()).unwrap_or(MOST);
+        let behind = self.behind(instance, &on).unwrap_or(0);
+        self.set(turn::CREDIT, 0)?;
+        self.on.set(count, &instance.to_ne_bytes())?;
+        self.set(turn::COUNT, count + 1)?;
+        self.set(turn::NEWCOMER, instance)?;
+        self.set(turn::CREDIT, behind)
+    }
+
+    /// Keeps new connections from an instance.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub(super) fn turn_off(&self, instance: u32) -> io::Result<()> {
+        if self.number(turn::NEWCOMER)? == instance {
+            self.set(turn::CREDIT, 0)?;
+        }
+        let on = self.members()?;
+        let Some(at) = on.iter().position(|found| *found == instance) else {
+            return Ok(());
+        };
+        let last = u32::try_from(on.len()).unwrap_or(MOST).saturating_sub(1);
+        // The last one takes the place before its own is given up: at no moment is there a gap.
+        if let Some(moved) = on.last() {
+            self.on
+                .set(u32::try_from(at).unwrap_or(0), &moved.to_ne_bytes())?;
+        }
+        self.set(turn::COUNT, last)
+    }
+
+    /// The instances that are on.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub(super) fn members(&self) -> io::Result<Vec<u32>> {
+        let count = self.number(turn::COUNT)?.min(MOST);
+        let members = (0..count).map(|at| self.on.value(at).map(u32::from_ne_bytes));
+        members.collect()
+    }
+
+    /// How many connections wait at the listener of an instance.
+    ///
+    /// # Errors
+    /// Those of bpf(2) and of `sock_diag(7)`.
+    pub(super) fn waiting(&self, instance: u32) -> io::Result<u32> {
+        self.place(instance)?.map_or(Ok(0), Place::waiting)
+    }
+
+    fn behind(&self, instance: u32, on: &[u32]) -> io::Result<u32> {
+        let Some(own) = self.place(instance)? else {
+            return Ok(0);
+        };
+        let places = on.iter().map(|other| self.place(*other));
+        let places: Vec<_> = places.collect::<io::Result<_>>()?;
+        let groups: Vec<u64> = places.into_iter().flatten().map(|p| p.group).collect();
+        Ok(share::behind(own.group, &groups, &own.connections()?))
+    }
+
+    fn place(&self, instance: u32) -> io::Result<Option<Place>> {
+        self.places.value(instance).map(Place::read)
+    }
+
+    fn number(&self, key: u32) -> io::Result<u32> {
+        self.turn.value(key).map(u32::from_ne_bytes)
+    }
+
+    fn set(&self, key: u32, value: u32) -> io::Result<()> {
+        self.turn.set(key, &value.to_ne_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! A selector on real sockets, without files: the maps live as long as the test.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
+    sockopt,
+};
+
+use super::*;
+
+/// A group of listeners with its selector.
+struct Stage {
+    group: Group,
+    selector: OwnedFd,
+    address: SocketAddr,
+    listeners: BTreeMap<u32, TcpListener>,
+}
+
+impl Stage {
+    /// Instances from 0, all of them on.
+    fn of(instances: u32) -> Self {
+        let group = Group::new(Path::new("")).expect("a test needs the right to use bpf(2)");
+        let (selector, sees_stuck) = group.load().unwrap();
+        assert!(sees_stuck, "this kernel describes itself");
+        let mut stage = Self {
+            group,
+            selector,
+            address: ([127, 0, 0, 1], 0).into(),
+            listeners: BTreeMap::new(),
+        };
+        for instance in 0..instances {
+            stage.join(instance);
+            stage.group.turn_on(instance).unwrap();
+        }
+        stage
+    }
+
+    fn join(&mut self, instance: u32) {
+        let fd = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_NONBLOCK,
+            None,
+        )
+        .unwrap();
+        setsockopt(&fd, sockopt::ReusePort, &true).unwrap();
+        let SocketAddr::V4(address) = self.address else {
+            unreachable!()
+        };
+        bind(fd.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
+        listen(&fd, Backlog::new(64).unwrap()).unwrap();
+        let listener = TcpListener::from(fd);
+        self.address = listener.local_addr().unwrap();
+        bpf::attach(listener.as_fd(), self.selector.as_fd()).unwrap();
+        self.group.put(instance, listener.as_fd()).unwrap();
+        self.group
+            .places
+            .set(instance, &Place::of(listener.as_fd()).unwrap().bytes())
+            .unwrap();
+        self.listeners.insert(instance, listener);
+    }
+
+    fn connect(&self, count: usize) -> Vec<TcpStream> {
+        let client = |_| TcpStream::connect(self.address).unwrap();
+        (0..count).map(client).collect()
+    }
+
+    /// Accepts what waits at a listener.
+    fn accept(&self, instance: u32) -> Vec<TcpStream> {
+        let accepted = std::iter::from_fn(|| match self.listeners[&instance].accept() {
+            Ok((stream, _)) => Some(stream),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+            Err(e) => panic!("{e}"),
+        });
+        accepted.collect()
+    }
+
+    /// Connects so often, and counts what each instance gets, which accepts at once.
+    fn shares(&self, count: usize) -> Vec<usize> {
+        let mut shares = vec![0; self.listeners.len()];
+        for _ in 0..count {
+            let _client = self.connect(1);
+            for (share, instance) in shares.iter_mut().zip(self.listeners.keys()) {
+                *share += self.accept(*instance).len();
+            }
+        }
+        shares
+    }
+}
+
+#[test]
+fn each_instance_that_is_on_gets_its_turn() {
+    let stage = Stage::of(4);
+    assert_eq!(stage.shares(8), [2, 2, 2, 2]);
+    stage.group.turn_off(1).unwrap();
+    assert_eq!(stage.shares(9), [3, 0, 3, 3]);
+    assert_eq!(stage.group.members().unwrap(), [0, 3, 2]);
+    stage.group.turn_off(1).unwrap();
+    stage.group.turn_on(1).unwrap();
+    stage.group.turn_on(1).unwrap();
+    assert_eq!(stage.shares(8), [2, 2, 2, 2]);
+}
+
+#[test]
+fn the_listener_of_an_instance_that_is_gone_is_passed_over_and_its_queue_moves_to_the_others() {
+    let mut stage = Stage::of(3);
+    let _clients = stage.connect(6);
+    stage.listeners.remove(&1);
+    let kept: usize = [0, 2].map(|i| stage.accept(i).len()).iter().sum();
+    assert_eq!(kept, 6, "two of them were in the queue that was closed");
+    // It is still on: systemd may have killed the command that turns it off.
+    assert_eq!(stage.group.members().unwrap(), [0, 1, 2]);
+    let shares = stage.shares(9);
+    assert_eq!(shares.iter().sum::<usize>(), 9, "{shares:?}");
+}
+
+#[test]
+fn without_anybody_on_every_listener_can_be_chosen() {
+    let stage = Stage::of(2);
+    stage.group.turn_off(0).unwrap();
+    stage.group.turn_off(1).unwrap();
+    let shares = stage.shares(64);
+    assert!(shares.iter().all(|share| *share > 8), "{shares:?}");
+}
+
+#[test]
+fn an_instance_that_does_not_accept_is_passed_over_and_the_others_stay_even() {
+    let stage = Stage::of(4);
+    let _waits = stage.connect(4);
+    for instance in [0, 2, 3] {
+        stage.accept(instance);
+    }
+    // The first look at the connection that waits, and the time after which it has waited for too long.
+    let _seen = stage.connect(4);
+    for instance in [0, 2, 3] {
+        stage.accept(instance);
+    }
+    std::thread::sleep(Duration::from_nanos(PATIENCE.into()) * 3);
+    let mut shares = [0; 4];
+    let mut clients = Vec::new();
+    for _ in 0..30 {
+        clients.extend(stage.connect(1));
+        for instance in [0, 2, 3] {
+            shares[usize::try_from(instance).unwrap()] += stage.accept(instance).len();
+        }
+    }
+    assert_eq!(shares, [10, 0, 10, 10]);
+    // It goes on, and so it is one of the round again.
+    assert_eq!(stage.accept(1).len(), 2);
+    let shares = stage.shares(40);
+    assert!(shares.iter().all(|share| *share >= 9), "{shares:?}");
+}
+
+#[test]
+fn where_all_are_stuck_none_is_refused() {
+    let stage = Stage::of(2);
+    let mut clients = stage.connect(4);
+    std::thread::sleep(Duration::from_nanos(PATIENCE.into()) * 3);
+    clients.extend(stage.connect(8));
+    let shares = [0, 1].map(|i| stage.accept(i).len());
+    assert_eq!(shares, [6, 6]);
+}
+
+#[test]
+fn a_newcomer_first_gets_what_it_is_behind() {
+    let mut stage = Stage::of(2);
+    // In this process all listeners are in one control group, so the credit is given by hand.
+    stage.join(2);
+    stage.group.turn_on(2).unwrap();
+    stage.group.set(turn::CREDIT, 5).unwrap();
+    assert_eq!(stage.shares(5), [0, 0, 5]);
+    assert_eq!(stage.shares(6), [2, 2, 2]);
+    stage.group.set(turn::CREDIT, 5).unwrap();
+    stage.group.turn_off(2).unwrap();
+    assert_eq!(stage.shares(6), [3, 3, 0]);
+}
+
+#[test]
+fn the_queue_of_a_listener_is_counted() {
+    let stage = Stage::of(2);
+    let _clients = stage.connect(6);
+    assert_eq!(stage.group.waiting(0).unwrap(), 3);
+    stage.accept(0);
+    assert_eq!(
+        (
+            stage.group.waiting(0).unwrap(),
+            stage.group.waiting(1).unwrap()
+        ),
+        (0, 3)
+    );
+    assert_eq!(stage.group.waiting(7).unwrap(), 0, "it never joined");
+}
+
+#[test]
+fn another_selector_takes_the_place_of_one_that_is_in_use() {
+    let stage = Stage::of(3);
+    let (newer, _) = stage.group.load().unwrap();
+    bpf::attach(stage.listeners[&0].as_fd(), newer.as_fd()).unwrap();
+    drop(stage.selector.try_clone());
+    assert_eq!(stage.shares(6), [2, 2, 2]);
+}
+
+#[test]
+fn the_verifier_says_what_is_wrong_with_a_program() {
+    let error = bpf::load(&[0x95], "wrong").unwrap_err().to_string();
+    assert!(error.contains("R0"), "{error}");
+}

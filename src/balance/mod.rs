@@ -1,0 +1,226 @@
+//! `balance = "even"`: every instance has a listener of its own, and a selector in the kernel gives each new connection to one
+//! of them. See docs/balance.md.
+//!
+//! `rsgen-worker balance …` runs as root: `join` in a unit of its own, which is passed the listener by systemd; `on` and `off`
+//! as commands of the instance. None of them looks at the app, its processes or its descriptors, and each gives up every right
+//! but that to use bpf(2) before it changes a map.
+
+pub mod btf;
+mod connections;
+mod folder;
+mod group;
+mod selector;
+mod share;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use listenfd::ListenFd;
+
+use crate::begin;
+use crate::contract::{Act, Balance};
+use crate::log::say;
+use crate::sys::{exec, process};
+use folder::Folder;
+use group::Group;
+
+/// The pause between two looks at a queue.
+const LOOK: Duration = Duration::from_millis(10);
+/// The bound on the wait for a queue. Whatever is left is answered by the instance's successor, which has the same listener.
+const LONGEST: Duration = Duration::from_secs(1);
+/// The oldest kernel whose selector is asked where the connections of a listener go that is being closed.
+const OLDEST: (u32, u32) = (5, 14);
+/// The exit status for a command line that no unit has.
+const USAGE: u8 = 2;
+
+/// Carries out one command; returns the exit status.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let balance = match Balance::parse(arguments) {
+        Ok(balance) => balance,
+        Err(error) => {
+            say(3, &error.to_string());
+            return USAGE;
+        }
+    };
+    match run(&balance) {
+        Ok(()) => 0,
+        Err(error) => {
+            say(4, &told(&balance, &error));
+            1
+        }
+    }
+}
+
+fn run(balance: &Balance) -> io::Result<()> {
+    let run = balance.state.parent().unwrap_or(&balance.state);
+    match balance.act {
+        Act::Join => {
+            begin::as_worker();
+            join(balance, run)
+        }
+        Act::On => {
+            begin::as_root();
+            let change = |group: &Group| group.turn_on(balance.instance);
+            change_all(balance, run, change).map(drop)
+        }
+        Act::Off => {
+            begin::as_root();
+            off(balance, run).map(drop)
+        }
+        Act::Leave => {
+            begin::as_root();
+            outwait(&off(balance, run)?, balance.instance)
+        }
+    }
+}
+
+/// Adds the listeners that systemd has passed: one for each address, in the order of the socket unit.
+fn join(balance: &Balance, run: &Path) -> io::Result<()> {
+    refuse_old_kernel()?;
+    let mut passed = ListenFd::from_env();
+    let listeners: Vec<RawFd> = (0..passed.len())
+        .filter_map(|index| passed.take_raw_fd(index).ok().flatten())
+        .collect();
+    if listeners.is_empty() {
+        return Err(io::Error::other("systemd passed no listener"));
+    }
+    let folder = Folder::take(run)?;
+    folder.mount()?;
+    process::keep_bpf()?;
+    let app = folder.of(&balance.app);
+    for (number, fd) in listeners.into_iter().enumerate() {
+        let place = app.join(number.to_string());
+        Group::join(&place, balance.instance, exec::passed(fd)?.as_fd())?;
+    }
+    Ok(())
+}
+
+fn off(balance: &Balance, run: &Path) -> io::Result<Vec<Group>> {
+    change_all(balance, run, |group| group.turn_off(balance.instance))
+}
+
+/// Changes every group of the app.
+fn change_all(
+    balance: &Balance,
+    run: &Path,
+    change: impl Fn(&Group) -> io::Result<()>,
+) -> io::Result<Vec<Group>> {
+    let folder = Folder::take(run)?;
+    process::keep_bpf()?;
+    let mut groups = Vec::new();
+    for place in places(&folder.of(&balance.app))? {
+        let group = Group::open(&place)?;
+        change(&group)?;
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+fn places(app: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(app) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        // No instance has joined yet.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Waits until the program has accepted what came before the instance was off.
+fn outwait(groups: &[Group], instance: u32) -> io::Result<()> {
+    let end = Instant::now() + LONGEST;
+    let mut empty = 0;
+    // A connection may be between the end of its handshake and the queue at one look, but not at several.
+    while empty < 3 && Instant::now() < end {
+        let mut waiting = 0;
+        for group in groups {
+            waiting += group.waiting(instance)?;
+        }
+        empty = if waiting == 0 { empty + 1 } else { 0 };
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn refuse_old_kernel() -> io::Result<()> {
+    let release = nix::sys::utsname::uname()?;
+    let release = release.release().to_string_lossy().into_owned();
+    if is_new_enough(&release) {
+        return Ok(());
+    }
+    let (major, minor) = OLDEST;
+    Err(io::Error::other(format!(
+        "Linux {release} is older than {major}.{minor}"
+    )))
+}
+
+fn is_new_enough(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|n| n.parse::<u32>().ok());
+    match (next(), next()) {
+        (Some(major), Some(minor)) => (major, minor) >= OLDEST,
+        _ => false,
+    }
+}
+
+fn told(balance: &Balance, error: &io::Error) -> String {
+    let Balance {
+        act, app, instance, ..
+    } = balance;
+    let cost = match act {
+        Act::Join => "the kernel chooses among the listeners without regard to load",
+        Act::On => {
+            "it gets no connections while other instances are on; `rsgen reload` tries again"
+        }
+        Act::Off | Act::Leave => "it may get connections until it has ended",
+    };
+    format!("balance: {app}@{instance} cannot {act}: {error}; {cost}")
+}
+
+/// Whether this kernel, and the rights of this process, suffice for a selector: `true` when it also sees which instances are
+/// stuck. Nothing is kept of the try.
+///
+/// # Errors
+/// Why they do not.
+pub fn probe() -> io::Result<bool> {
+    refuse_old_kernel()?;
+    let (_, sees_stuck) = Group::new(Path::new(""))?.load()?;
+    Ok(sees_stuck)
+}
+
+/// Removes what is kept of an app; `run` is `/run/rsgen`.
+///
+/// # Errors
+/// Those of the file system.
+pub fn forget(run: &Path, app: &str) -> io::Result<()> {
+    if !run.join(":balance").exists() {
+        return Ok(());
+    }
+    match fs::remove_dir_all(Folder::take(run)?.of(app)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_new_enough_from_the_version_on_that_migrates_connections() {
+        for (release, is_new) in [
+            ("5.14.0", true),
+            ("6.1.0-18-amd64", true),
+            ("5.13.19", false),
+            ("4.19", false),
+            ("10.0-rc1", true),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_new_enough(release), is_new, "{release}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+/*
+ * The selector: gives each new connection of an address to one of the listeners of its SO_REUSEPORT group. Attached to the
+ * group by src/balance/group.rs, from the instructions in selector.rs, which a test compares with what clang makes of this.
+ *
+ * Round robin over the instances that are on. An instance is passed over while the first connection in its accept queue has
+ * waited for too long, because a program whose event loop is blocked would otherwise keep its share of all connections
+ * waiting. A newcomer gets the connections that it is behind the others before the round goes on.
+ *
+ * Includes nothing, so that it does not depend on headers of a kernel. Maps and offsets are placeholders, which are
+ * replaced when the program is loaded.
+ */
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define MAP(n) ((void *)(0x7e57000000000000ULL + (n)))
+#define OFFSET(n) (0x7e570000 + (n))
+
+/* See `enum bpf_func_id` in linux/bpf.h. */
+static void *(*const lookup)(const void *map, const void *key) = (void *)1;
+static u64 (*const now)(void) = (void *)5;
+static long (*const choose)(void *context, const void *map, void *key, u64 flags) = (void *)82;
+static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
+
+/* Listeners by the number of their instance. */
+#define SOCKETS MAP(1)
+/* The numbers of the instances that are on, from index 0 without a gap. */
+#define ON MAP(2)
+/* Single numbers, see below. */
+#define TURN MAP(3)
+/* The first connection in the queue of an instance, and since when. */
+#define SEEN MAP(4)
+
+/* Offsets of struct sk_reuseport_kern.selected_sk, of rskq_accept_head in struct inet_connection_sock, and of
+ * skc_portpair in struct sock_common. */
+#define SELECTED OFFSET(1)
+#define ACCEPT_HEAD OFFSET(2)
+#define PORTS OFFSET(3)
+
+/* The keys of TURN: how many are on, the next turn, a newcomer, how many connections the newcomer gets first, and the
+ * nanoseconds after which a waiting connection means that its instance is stuck, or 0 where the offsets are not known. */
+enum { COUNT, NEXT, NEWCOMER, CREDIT, PATIENCE };
+
+/* The most attempts for one connection; the verifier needs a bound. */
+#define ATTEMPTS 32
+
+struct seen {
+	u64 first;
+	u64 since;
+};
+
+#define PASS 1
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE u32 *number(u32 key)
+{
+	return lookup(TURN, &key);
+}
+
+INLINE int is_stuck(void *context, u32 *instance)
+{
+	u64 socket = 0, head = 0;
+	u32 ports = 0;
+	u32 *patience = number(PATIENCE);
+	struct seen *seen = lookup(SEEN, instance);
+
+	if (!patience || !*patience || !seen)
+		return 0;
+	read(&socket, sizeof(socket), (char *)context + SELECTED);
+	read(&head, sizeof(head), (char *)socket + ACCEPT_HEAD);
+	if (!head) {
+		seen->first = 0;
+		return 0;
+	}
+	/* The memory of a connection that was accepted is soon that of another one, which has another port. */
+	read(&ports, sizeof(ports), (char *)head + PORTS);
+	head ^= (u64)ports << 32;
+	if (seen->first != head) {
+		seen->first = head;
+		seen->since = now();
+		return 0;
+	}
+	return now() - seen->since > *patience;
+}
+
+__attribute__((section("selector"), used)) int select(void *context)
+{
+	u32 *count = number(COUNT), *next = number(NEXT);
+	u32 *credit = number(CREDIT), *newcomer = number(NEWCOMER);
+	u32 instance, turn, i;
+
+	/* When nobody is on, the kernel chooses among all. */
+	if (!count || !next || !credit || !newcomer || !*count)
+		return PASS;
+	if ((int)*credit > 0) {
+		instance = *newcomer;
+		if (!choose(context, SOCKETS, &instance, 0) && !is_stuck(context, &instance)) {
+			__sync_fetch_and_add(credit, -1);
+			return PASS;
+		}
+	}
+	turn = __sync_fetch_and_add(next, 1);
+	for (i = 0; i < ATTEMPTS; i++) {
+		u32 of = *count, slot, *on;
+
+		if (i >= of)
+			break;
+		slot = (turn + i) % of;
+		on = lookup(ON, &slot);
+		if (!on)
+			break;
+		instance = *on;
+		/* The listener of an instance that has crashed is closed. */
+		if (choose(context, SOCKETS, &instance, 0))
+			continue;
+		if (!is_stuck(context, &instance)) {
+			/* The neighbour of one that is passed over would otherwise get a double share. */
+			if (i)
+				__sync_fetch_and_add(next, i);
+			return PASS;
+		}
+	}
+	/* All are stuck: the last that could be chosen. */
+	return PASS;
+}

@@ -1,0 +1,213 @@
+//! The instructions of the selector in `selector.c`, and the places in them that depend on the host.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::btf::Btf;
+
+/// Places that the kernel's own data structures have in memory, in bytes. They differ between kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offsets {
+    selected: u16,
+    accept_head: u16,
+    ports: u16,
+}
+
+impl Offsets {
+    /// The offsets of the kernel that this description is of.
+    pub(super) fn of(btf: &Btf<'_>) -> Option<Self> {
+        let offset = |of: &str, path: &[&str]| u16::try_from(btf.offset(of, path)?).ok();
+        Some(Self {
+            selected: offset("sk_reuseport_kern", &["selected_sk"])?,
+            accept_head: offset(
+                "inet_connection_sock",
+                &["icsk_accept_queue", "rskq_accept_head"],
+            )?,
+            ports: offset("sock_common", &["skc_portpair"])?,
+        })
+    }
+}
+
+/// The maps of the selector, in the order of their numbers in `selector.c`.
+pub(super) type Maps<'a> = [BorrowedFd<'a>; 4];
+
+/// The instructions for these maps. Without offsets the selector never reads the kernel's memory: see `PATIENCE` there.
+pub(super) fn instructions(maps: Maps<'_>, offsets: Option<Offsets>) -> Vec<u64> {
+    let offsets = offsets.map_or([0; 3], |o| [o.selected, o.accept_head, o.ports]);
+    let mut patched = Vec::with_capacity(INSTRUCTIONS.len());
+    let mut code = INSTRUCTIONS.iter().copied().peekable();
+    while let Some(instruction) = code.next() {
+        let value = instruction >> 32;
+        if instruction & 0xff == LOAD && code.peek() == Some(&(MARK << 32)) {
+            code.next();
+            let map = number(value).and_then(|n| maps.get(n));
+            let map = map.map_or(-1, AsRawFd::as_raw_fd);
+            patched.push(instruction & 0xffff_ffff | OF_A_MAP | of(map.cast_unsigned()));
+            patched.push(0);
+            continue;
+        }
+        let offset = value.checked_sub(MARK).and_then(number);
+        let offset = offset.and_then(|n| offsets.get(n));
+        patched.push(match offset {
+            Some(offset) => instruction & 0xffff_ffff | of(u32::from(*offset)),
+            None => instruction,
+        });
+    }
+    patched
+}
+
+/// The upper half of the placeholder of a map, and that of an offset without its number.
+const MARK: u64 = 0x7e57_0000;
+/// The operation code of an instruction that loads 64 bits, and takes the room of two.
+const LOAD: u64 = 0x18;
+/// `BPF_PSEUDO_MAP_FD` in place of the source register: the number is that of a descriptor.
+const OF_A_MAP: u64 = 1 << 12;
+
+/// Placeholders count from 1.
+fn number(placeholder: u64) -> Option<usize> {
+    usize::try_from(placeholder).ok()?.checked_sub(1)
+}
+
+/// The field `imm` of an instruction.
+fn of(value: u32) -> u64 {
+    u64::from(value) << 32
+}
+
+/// What clang 14 makes of `selector.c` with `-target bpf -O2 -mcpu=v3`, as a little-endian host stores it. On a host of the
+/// other order the kernel refuses it, and the app's instances share one listener.
+#[rustfmt::skip]
+const INSTRUCTIONS: &[u64] = &[
+    0x0000_0000_ffc8_1a7b, 0x0000_0000_0000_01b4, 0x0000_0000_fff0_1a63, 0x0000_0000_0000_a2bf,
+    0xffff_fff0_0000_0207, 0x0000_0003_0000_0118, 0x7e57_0000_0000_0000, 0x0000_0001_0000_0085,
+    0x0000_0000_0000_07bf, 0x0000_0001_0000_01b4, 0x0000_0000_fff0_1a63, 0x0000_0000_0000_a2bf,
+    0xffff_fff0_0000_0207, 0x0000_0003_0000_0118, 0x7e57_0000_0000_0000, 0x0000_0001_0000_0085,
+    0x0000_0000_0000_06bf, 0x0000_0003_0000_01b4, 0x0000_0000_fff0_1a63, 0x0000_0000_0000_a2bf,
+    0xffff_fff0_0000_0207, 0x0000_0003_0000_0118, 0x7e57_0000_0000_0000, 0x0000_0001_0000_0085,
+    0x0000_0000_0000_09bf, 0x0000_0002_0000_01b4, 0x0000_0000_fff0_1a63, 0x0000_0000_0000_a2bf,
+    0xffff_fff0_0000_0207, 0x0000_0003_0000_0118, 0x7e57_0000_0000_0000, 0x0000_0001_0000_0085,
+    0x0000_0000_ffd0_7a7b, 0x0000_0000_00b3_0715, 0x0000_0000_00b2_0615, 0x0000_0000_00b1_0915,
+    0x0000_0000_00b0_0015, 0x0000_0000_ffd0_a179, 0x0000_0000_0000_1161, 0x0000_0000_00ad_0116,
+    0x0000_0000_ffc0_6a7b, 0x0000_0000_0000_9161, 0x0000_0001_0049_01c6, 0x0000_0000_0000_0161,
+    0x0000_0000_ffe0_1a63, 0x0000_0000_0000_a3bf, 0xffff_ffe0_0000_0307, 0x0000_0000_0000_06b7,
+    0x0000_0000_ffc8_a179, 0x0000_0001_0000_0218, 0x7e57_0000_0000_0000, 0x0000_0000_0000_04b7,
+    0x0000_0052_0000_0085, 0x0000_0000_003e_0055, 0x0000_0000_fff0_6a7b, 0x0000_0000_ffe8_6a7b,
+    0x0000_0000_0000_01b4, 0x0000_0000_ffe4_1a63, 0x0000_0004_0000_01b4, 0x0000_0000_fffc_1a63,
+    0x0000_0000_0000_a2bf, 0xffff_fffc_0000_0207, 0x0000_0003_0000_0118, 0x7e57_0000_0000_0000,
+    0x0000_0001_0000_0085, 0x0000_0000_0000_07bf, 0x0000_0000_0000_a2bf, 0xffff_ffe0_0000_0207,
+    0x0000_0004_0000_0118, 0x7e57_0000_0000_0000, 0x0000_0001_0000_0085, 0x0000_0000_0000_06bf,
+    0x0000_0000_0028_0715, 0x0000_0000_0000_7161, 0x0000_0000_0026_0116, 0x0000_0000_0025_0615,
+    0x0000_0000_ffc8_a379, 0x7e57_0001_0000_0307, 0x0000_0000_0000_a1bf, 0xffff_fff0_0000_0107,
+    0x0000_0008_0000_02b4, 0x0000_0071_0000_0085, 0x0000_0000_fff0_a379, 0x7e57_0002_0000_0307,
+    0x0000_0000_0000_a1bf, 0xffff_ffe8_0000_0107, 0x0000_0008_0000_02b4, 0x0000_0071_0000_0085,
+    0x0000_0000_0000_00b7, 0x0000_0000_ffe8_a379, 0x0000_0000_000f_0315, 0x7e57_0003_0000_0307,
+    0x0000_0000_0000_a1bf, 0xffff_ffe4_0000_0107, 0x0000_0004_0000_02b4, 0x0000_0071_0000_0085,
+    0x0000_0000_ffe4_a161, 0x0000_0020_0000_0167, 0x0000_0000_ffe8_a279, 0x0000_0000_0000_21af,
+    0x0000_0000_ffe8_1a7b, 0x0000_0000_0000_6279, 0x0000_0000_0005_121d, 0x0000_0000_0000_167b,
+    0x0000_0008_0000_0607, 0x0000_0005_0000_0085, 0x0000_0000_0000_067b, 0x0000_0000_0005_0005,
+    0x0000_0005_0000_0085, 0x0000_0000_0008_6179, 0x0000_0000_0000_101f, 0x0000_0000_0000_7161,
+    0x0000_0000_0003_102d, 0xffff_ffff_0000_01b4, 0x0000_0000_0000_19c3, 0x0000_0000_0061_0005,
+    0x0000_0001_0000_08b4, 0x0000_0000_ffc0_a179, 0x0000_0001_0000_81c3, 0x0000_0000_ffc8_a179,
+    0x7e57_0001_0000_0107, 0x0000_0000_ffb8_1a7b, 0x0000_0000_0000_07b4, 0x0000_0000_ffd0_a179,
+    0x0000_0000_0000_1161, 0x0000_0000_0057_173e, 0x0000_0000_0000_82bc, 0x0000_0000_0000_720c,
+    0x0000_0000_0000_23bc, 0x0000_0000_0000_133c, 0x0000_0000_0000_132c, 0x0000_0000_0000_321c,
+    0x0000_0000_ffdc_2a63, 0x0000_0000_0000_a2bf, 0xffff_ffdc_0000_0207, 0x0000_0002_0000_0118,
+    0x7e57_0000_0000_0000, 0x0000_0001_0000_0085, 0x0000_0000_004a_0015, 0x0000_0000_0000_0161,
+    0x0000_0000_ffe0_1a63, 0x0000_0000_0000_a3bf, 0xffff_ffe0_0000_0307, 0x0000_0000_ffc8_a179,
+    0x0000_0001_0000_0218, 0x7e57_0000_0000_0000, 0x0000_0000_0000_04b7, 0x0000_0052_0000_0085,
+    0x0000_0000_003e_0055, 0x0000_0000_0000_01b7, 0x0000_0000_fff0_1a7b, 0x0000_0000_ffe8_1a7b,
+    0x0000_0000_0000_01b4, 0x0000_0000_ffe4_1a63, 0x0000_0004_0000_01b4, 0x0000_0000_fffc_1a63,
+    0x0000_0000_0000_a2bf, 0xffff_fffc_0000_0207, 0x0000_0003_0000_0118, 0x7e57_0000_0000_0000,
+    0x0000_0001_0000_0085, 0x0000_0000_0000_09bf, 0x0000_0000_0000_a2bf, 0xffff_ffe0_0000_0207,
+    0x0000_0004_0000_0118, 0x7e57_0000_0000_0000, 0x0000_0001_0000_0085, 0x0000_0000_0000_06bf,
+    0x0000_0000_002f_0915, 0x0000_0000_0000_9161, 0x0000_0000_002d_0116, 0x0000_0000_002c_0615,
+    0x0000_0000_0000_a1bf, 0xffff_fff0_0000_0107, 0x0000_0008_0000_02b4, 0x0000_0000_ffb8_a379,
+    0x0000_0071_0000_0085, 0x0000_0000_fff0_a379, 0x7e57_0002_0000_0307, 0x0000_0000_0000_a1bf,
+    0xffff_ffe8_0000_0107, 0x0000_0008_0000_02b4, 0x0000_0071_0000_0085, 0x0000_0000_0000_00b7,
+    0x0000_0000_ffe8_a379, 0x0000_0000_001d_0315, 0x7e57_0003_0000_0307, 0x0000_0000_0000_a1bf,
+    0xffff_ffe4_0000_0107, 0x0000_0004_0000_02b4, 0x0000_0071_0000_0085, 0x0000_0000_ffe4_a161,
+    0x0000_0020_0000_0167, 0x0000_0000_ffe8_a279, 0x0000_0000_0000_21af, 0x0000_0000_ffe8_1a7b,
+    0x0000_0000_0000_6279, 0x0000_0000_0004_121d, 0x0000_0000_0000_167b, 0x0000_0008_0000_0607,
+    0x0000_0005_0000_0085, 0x0000_0000_000d_0005, 0x0000_0005_0000_0085, 0x0000_0000_0008_6179,
+    0x0000_0000_0000_101f, 0x0000_0000_0000_9161, 0x0000_0000_ffc0_a279, 0x0000_0000_0003_102d,
+    0x0000_0000_0004_0716, 0x0000_0000_0000_72c3, 0x0000_0000_0002_0005, 0x0000_0001_0000_0704,
+    0x0000_0020_ffa6_0756, 0x0000_0001_0000_00b4, 0x0000_0000_0000_0095, 0x0000_0000_0000_067b,
+    0x0000_0000_ffc0_a279, 0x0000_0000_fff6_0005,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::process::Command;
+
+    use super::*;
+
+    /// The content of the section `selector` of a little-endian ELF file of 64 bits, see elf(5).
+    fn section(file: &[u8]) -> Vec<u64> {
+        let number = |at: usize, size: usize| {
+            let bytes = file[at..at + size].iter().rev();
+            bytes.fold(0, |n: usize, b| n << 8 | usize::from(*b))
+        };
+        let (headers, count, names) = (number(0x28, 8), number(0x3c, 2), number(0x3e, 2));
+        let header = |n: usize| headers + n * 64;
+        let strings = number(header(names) + 0x18, 8);
+        let found = (0..count).map(header).find(|at| {
+            let name = strings + number(*at, 4);
+            file[name..].starts_with(b"selector\0")
+        });
+        let at = found.expect("the section");
+        let (start, length) = (number(at + 0x18, 8), number(at + 0x20, 8));
+        let words = file[start..start + length].chunks_exact(8);
+        words
+            .map(|w| u64::from_le_bytes(w.try_into().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_instructions_are_those_of_the_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let object = folder.path().join("selector.o");
+        let clang = Command::new("clang")
+            .args([
+                "-target", "bpf", "-O2", "-mcpu=v3", "-Wall", "-Wextra", "-Werror", "-c", "-o",
+            ])
+            .arg(&object)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/src/balance/selector.c"
+            ))
+            .output()
+            .expect("clang, which `make deps` installs");
+        assert!(clang.status.success(), "{clang:?}");
+        let made = section(&std::fs::read(object).unwrap());
+        let shown = |words: &[u64]| {
+            let words = words.iter().map(|w| format!("0x{w:016x},"));
+            words.collect::<Vec<_>>().join("\n")
+        };
+        assert!(made == INSTRUCTIONS, "clang makes of it:\n{}", shown(&made));
+    }
+
+    #[test]
+    fn no_placeholder_is_left_and_nothing_else_changes() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let offsets = Offsets {
+            selected: 16,
+            accept_head: 1400,
+            ports: 12,
+        };
+        let made = instructions([null.as_fd(); 4], Some(offsets));
+        assert_eq!(made.len(), INSTRUCTIONS.len());
+        let is_left = |word: &&u64| (**word >> 32) & 0xffff_ff00 == MARK;
+        assert_eq!(made.iter().filter(is_left).count(), 0);
+        let changed = made.iter().zip(INSTRUCTIONS).filter(|(a, b)| a != b);
+        // Two for each load of a map, and one for each offset.
+        let loads = made
+            .iter()
+            .filter(|w| *w & 0xf0ff == OF_A_MAP | LOAD)
+            .count();
+        let added = INSTRUCTIONS
+            .iter()
+            .filter(|w| (**w >> 32).wrapping_sub(MARK) < 256 && **w & 0xff == 7)
+            .count();
+        assert!(loads >= 4 && added >= 3, "{loads} {added}");
+        assert_eq!(changed.count(), 2 * loads + added);
+    }
+}

@@ -1,0 +1,62 @@
+//! What becomes of the listener of an instance that has one of its own.
+
+use super::*;
+
+const CLOSED: &str = "stop web@1.socket";
+
+/// Whether the listener of instance 1 is closed when the instance has ended with this status, beside instances that run.
+fn is_closed(others: &[&str], status: i32, job: Option<&str>) -> bool {
+    let mut bench = Bench::running(others);
+    bench.own_listener = true;
+    bench.fake.set(Unit {
+        name: "web@1.service".into(),
+        active: ActiveState::Deactivating,
+        ..Unit::default()
+    });
+    bench.fake.set(Unit {
+        name: "web@1.socket".into(),
+        active: ActiveState::Active,
+        ..Unit::default()
+    });
+    if let Some(kind) = job {
+        bench.fake.busy("web@1.service", kind);
+    }
+    bench.ended(1, status);
+    bench.fake.log.iter().any(|line| line.contains(CLOSED))
+}
+
+const OTHERS: &[&str] = &["web.service", "web@0.service"];
+
+#[test]
+fn what_waits_at_the_listener_of_a_crashed_instance_goes_to_those_that_serve() {
+    assert!(is_closed(OTHERS, 1, None));
+    assert!(
+        !is_closed(&["web.service"], 1, None),
+        "it waits for the restart"
+    );
+}
+
+#[test]
+fn an_instance_that_does_not_come_back_leaves_no_listener() {
+    let errored = i32::from(crate::contract::ERRORED);
+    for others in [OTHERS, &["web.service"]] {
+        assert!(is_closed(others, errored, None), "given up");
+        assert!(is_closed(others, 3, None), "as it means to");
+        assert!(is_closed(others, 0, Some("stop")));
+    }
+}
+
+#[test]
+fn the_successor_of_a_restart_takes_over_the_listener() {
+    assert!(!is_closed(OTHERS, 0, Some("restart")));
+}
+
+#[test]
+fn an_instance_that_is_about_to_stop_is_no_heir() {
+    let mut bench = Bench::running(OTHERS);
+    bench.fake.busy("web@0.service", "stop");
+    assert_eq!(
+        super::super::listener::has_heir(&mut bench.fake, &bench.cluster, 1),
+        Ok(false)
+    );
+}

@@ -1,0 +1,71 @@
+//! `rsgen-worker balance`: the commands by which an instance with a listener of its own gets connections, and stops getting
+//! them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::flags::Words;
+use super::{Line, Usage, Value, words};
+
+words! {
+    /// What the command does.
+    Act {
+        /// Adds the instance's listener, which systemd passes to the command, to those of the app.
+        Join = "join",
+        /// Lets the instance have connections.
+        On = "on",
+        /// Keeps new connections from the instance.
+        Off = "off",
+        /// As `Off`, and waits until the program has accepted those that wait.
+        Leave = "leave",
+    }
+}
+
+/// `rsgen-worker balance`: an act, and the instance that it is for. In a template unit `N` and `F` are [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance<N = u32, F = PathBuf> {
+    /// What the command does.
+    pub act: Act,
+    /// The app.
+    pub app: String,
+    /// The number of the instance.
+    pub instance: N,
+    /// The state folder of the app.
+    pub state: F,
+}
+
+impl<N: Value, F: Value> Balance<N, F> {
+    /// `balance on --app=web …`.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let Self {
+            act,
+            app,
+            instance,
+            state,
+        } = self;
+        Line::of("balance")
+            .word(act)
+            .flag("--app", app)
+            .flag("--instance", instance)
+            .flag("--state", state)
+    }
+}
+
+impl Balance {
+    /// Reads what [`Balance::line`] writes.
+    ///
+    /// # Errors
+    /// When units never wrote such a line.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("balance", words)?;
+        let balance = Self {
+            act: words.word("what to do")?,
+            app: words.flag("--app")?,
+            instance: words.flag("--instance")?,
+            state: words.flag("--state")?,
+        };
+        words.end()?;
+        Ok(balance)
+    }
+}
