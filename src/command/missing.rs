@@ -40,7 +40,7 @@ fn missing(app: &App) -> Vec<Diagnostic> {
             app.env_file_span.clone(),
             format!("`{file}`, a file of `env_file`, {fault}, so the app cannot start"),
         );
-        Some(fault.help("create it, or remove it from `env_file`"))
+        Some(fault.help("create it, or take it out of `env_file`"))
     });
     // Only systemd knows what a specifier expands to.
     let passed = env_files::passed(app)

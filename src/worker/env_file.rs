@@ -62,7 +62,7 @@ pub(super) fn look(path: &Path) -> Result<(), Error> {
     };
     let bytes = bytes(path).map_err(|e| {
         let remedy = match e.kind() {
-            io::ErrorKind::NotFound => "; create the file, or remove it from `env_file`",
+            io::ErrorKind::NotFound => "; create the file, or take it out of `env_file`",
             _ => "",
         };
         fault(format!("{e}{remedy}"))

@@ -87,7 +87,7 @@ fn what_others_left_in_the_state_folder_before_it_was_closed_is_no_app() {
     let told = |file: &&str| {
         lines
             .iter()
-            .any(|p| p.contains(*file) && p.contains("another user's"))
+            .any(|p| p.contains(*file) && p.contains("belongs to another user"))
     };
     assert_eq!(
         ["evil.toml", "web.toml"].iter().filter(|f| told(f)).count(),
