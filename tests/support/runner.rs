@@ -79,8 +79,8 @@ thread_local! {
 /// The main function of a test program: reads the arguments, runs the specs, and reports.
 pub fn main(specs: &[Spec]) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Specs mostly wait, so one machine for each processor would leave the processors half idle.
-    let lanes = || 2 * thread::available_parallelism().map_or(2, usize::from);
+    // Specs mostly wait, so fewer machines for each processor would leave the processors idle.
+    let lanes = || 3 * thread::available_parallelism().map_or(2, usize::from);
     arguments.test_threads.get_or_insert_with(lanes);
     // A run on a host that cannot run machines tests nothing, and must not look like a success.
     if let (false, Err(why)) = (arguments.list, machine::check_host()) {
