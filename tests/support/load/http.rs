@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::message::{Framing, Head};
 
 /// The time after which a request has failed, unless it is told otherwise.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The address of a server.
 #[derive(Debug, Clone)]
