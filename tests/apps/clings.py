@@ -1,5 +1,6 @@
 # Serves like python.py, ignores the signals that stop a program, and asks systemd for more time every second. As long as the
-# file late-N exists beside it, instance N only asks for more time and does not listen.
+# file late-N exists beside it, instance N only asks for more time and does not listen. A signal ends an instance that found the file
+# `yields` at its start.
 import http.server, os, signal, socket, sys, threading, time
 
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -13,8 +14,9 @@ def ask():
             pass
         time.sleep(1)
 
+yields = os.path.exists(f"{sys.path[0]}/yields")
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-    signal.signal(number, signal.SIG_IGN)
+    signal.signal(number, signal.SIG_DFL if yields else signal.SIG_IGN)
 threading.Thread(target=ask, daemon=True).start()
 while os.path.exists(f"{sys.path[0]}/late-{os.environ['NODE_APP_INSTANCE']}"):
     time.sleep(0.1)

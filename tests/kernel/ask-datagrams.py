@@ -9,7 +9,7 @@ answered, lost, instances = [], [], set()
 def ask():
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     client.connect(("127.0.0.1", port))
-    client.settimeout(60)
+    client.settimeout(120)
     number = 0
     while not os.path.exists(end):
         client.send(b"%d" % number)

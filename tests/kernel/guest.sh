@@ -32,11 +32,11 @@ write() { # SCRIPT LINES
     printf '[[apps]]\nname = "web"\nscript = "%s"\ninstances = 2\nsettle = 0\nlisten_timeout = "10min"\nkill_timeout = "5min"\ndrain_timeout = "5min"\n%b\n' "$1" "$2" >"$folder/ecosystem.toml"
 }
 
-# A few clients with pauses, because starting programs keeps emulated processors busy.
+# A few patient clients with pauses, because starting programs keeps emulated processors busy, and so does a busy host.
 ask() { # SCRIPT
     case $1 in
     datagrams.py) python3 /vm/ask-datagrams.py 3000 4 /run/enough ;;
-    *) /vm/load --url http://127.0.0.1:3000/ --clients 4 --pause-ms 100 --until-file /run/enough ;;
+    *) /vm/load --url http://127.0.0.1:3000/ --clients 4 --pause-ms 100 --patience 120 --until-file /run/enough ;;
     esac
 }
 

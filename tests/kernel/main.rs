@@ -76,9 +76,9 @@ const MASKED: &[&str] = &[
 const PATIENCE: &str = "3600";
 /// The emulated processor. With `max`, which has every feature, programs take several times as long.
 const PROCESSOR: &str = "Nehalem";
-/// The command line of the kernel and of systemd. `no_timer_check`, because the clock of an emulated machine on a busy host
-/// fails the kernel's test.
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off \
+/// The command line of the kernel and of systemd. `no_timer_check` and `nowatchdog`, because the clock of an emulated machine on
+/// a busy host fails the kernel's test, and its processors stand still for half a minute.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 no_timer_check nowatchdog mitigations=off \
     systemd.show_status=no systemd.default_timeout_start_sec=1h systemd.unit=guest.service";
 
 fn main() -> ExitCode {

@@ -14,13 +14,10 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
         machine,
         "graceful.js",
         "4",
-        "max_restarts = 60\nrestart_delay = \"200ms\"",
+        "max_restarts = 14\nrestart_delay = \"1s\"",
     );
     let inode = listener(machine);
-    let load = Load::start(
-        machine,
-        &Traffic::on_port(3000, 4).pause(Duration::from_millis(2)),
-    );
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
     deploy(machine, "graceful.js", "const http", ONLY_ONE);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
@@ -57,7 +54,7 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
     assert!(
         journal
             .stdout
-            .contains("errored after 60 quick deaths in a row"),
+            .contains("errored after 14 quick deaths in a row"),
         "{}",
         journal.stdout
     );
@@ -100,7 +97,7 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_
         "const http",
         "throw new Error('a bug');\nconst http",
     );
-    write_ecosystem(machine, "graceful.js", "4", "");
+    write_ecosystem(machine, "graceful.js", "2", "");
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
@@ -125,7 +122,7 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_
     assert!(listener(machine).is_some());
     deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
     machine.run(&["rsgen", "start", "web"]).ok();
-    assert_exactly(machine, 4);
+    assert_exactly(machine, 2);
 }
 
 pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mut Machine) {

@@ -66,9 +66,8 @@ pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &
 pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
     install(machine, "plain.js", "4", "");
     for command in ["systemctl stop web", "rsgen stop web"].repeat(4) {
-        // A connection in any moment of the stop could start the app again.
-        let traffic = Traffic::on_port(3000, 20).pause(Duration::ZERO);
-        let load = Load::start(machine, &traffic);
+        // Two connections in each millisecond of the stop, any of which could start the app again.
+        let load = Load::start(machine, &Traffic::on_port(3000, 20));
         load.wait_answered(100);
         machine.sh(command).ok();
         assert_eq!(instances(machine), Vec::<String>::new(), "{command}");

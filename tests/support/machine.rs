@@ -209,7 +209,9 @@ impl Machine {
 
     /// Requests `/` once at a port, from outside; returns the body of the answer, or the failure.
     pub fn get(&self, port: u16) -> Result<String, Failure> {
-        self.in_network(|| Traffic::on_port(port, 1).request.ask())
+        let mut request = Traffic::on_port(port, 1).request;
+        request.patience = Duration::from_secs(30);
+        self.in_network(|| request.ask())
     }
 
     /// The path on the host of a path in the machine. An absolute link in the path would lead to a file of the host, so this

@@ -47,7 +47,7 @@ holds 'and answer' curl --silent --max-time 60 http://127.0.0.1:3001/
     echo 'service.NonBlocking = "no"'
 } >/srv/web/ecosystem.toml
 holds 'an app is installed' rsgen install --quiet /srv/web/ecosystem.toml
-/vm/load --url http://127.0.0.1:3000/ --clients 4 --pause-ms 100 --until-file /run/enough >/run/report &
+/vm/load --url http://127.0.0.1:3000/ --clients 4 --pause-ms 100 --patience 120 --until-file /run/enough >/run/report &
 holds 'and reloaded by rsgen' rsgen reload web
 holds 'and by systemctl' systemctl reload web
 touch /run/enough

@@ -18,9 +18,10 @@ use crate::poll::nap;
 const USAGE: &str = "\
 usage: load --url http://ADDRESS:PORT/PATH | --unix SOCKET [--path PATH]
             [--clients N] [--keep-alive] [--post BYTES] [--expect TEXT] [--pause-ms N]
-            [--seconds N] [--until-file FILE]
+            [--patience N] [--seconds N] [--until-file FILE]
 
-Asks again and again, then prints as JSON what became of every request. Ends on SIGTERM or SIGINT,
+Asks again and again, then prints as JSON what became of every request, which is lost without an
+answer within --patience seconds, 10 unless it is given. Ends on SIGTERM or SIGINT,
 after --seconds, once --until-file exists, or, without these two, when standard input ends.
 The exit status is 1 when a request was lost.";
 
@@ -100,6 +101,7 @@ impl Options {
                 "--post" => traffic.request.post = Some(number(&value)?),
                 "--expect" => traffic.request.expect = Some(value),
                 "--pause-ms" => traffic.pause = Duration::from_millis(number(&value)?),
+                "--patience" => traffic.request.patience = Duration::from_secs(number(&value)?),
                 "--seconds" => seconds = Some(number(&value)?),
                 "--until-file" => until_file = Some(value.into()),
                 _ => return Err(format!("there is no option `{word}`")),

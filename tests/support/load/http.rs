@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::message::{Framing, Head};
 
-/// The time after which a request has failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time after which a request has failed, unless it is told otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The address of a server.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Request {
     pub post: Option<usize>,
     /// A part that the body of the answer must contain.
     pub expect: Option<String>,
+    /// The time after which the request has failed.
+    pub patience: Duration,
 }
 
 impl Request {
@@ -46,6 +48,7 @@ impl Request {
             keep_alive: false,
             post: None,
             expect: None,
+            patience: PATIENCE,
         }
     }
 
@@ -87,7 +90,7 @@ pub enum Loss {
     Empty,
     /// The connection was closed in the middle of the answer.
     Cut,
-    /// The answer was not complete within five seconds.
+    /// The answer was not complete in time.
     TimedOut,
     /// The answer had another status than 200.
     BadStatus,
@@ -149,12 +152,12 @@ impl Client {
 
     /// Sends the request, and returns the body of the answer.
     pub(super) fn ask(&mut self) -> Result<String, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.request.patience;
         let mut wire = match self.kept.take() {
             Some(wire) if wire.is_open() => wire,
             kept => {
                 self.reconnected += u64::from(kept.is_some());
-                Wire::connect(&self.request.target)?
+                Wire::connect(&self.request.target, self.request.patience)?
             }
         };
         wire.patience(deadline)?;
@@ -183,10 +186,10 @@ enum Wire {
 }
 
 impl Wire {
-    fn connect(target: &Target) -> io::Result<Self> {
+    fn connect(target: &Target, patience: Duration) -> io::Result<Self> {
         match target {
             Target::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+                let stream = TcpStream::connect_timeout(address, patience)?;
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }
