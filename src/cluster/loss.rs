@@ -56,6 +56,11 @@ mod tests {
 
     /// The line that is told when instance 1 exits, beside these units and the job that the cluster has, if any.
     fn told(running: &[&str], status: u8, job: Option<&str>) -> Option<String> {
+        told_of(running, status, job.map(|kind| ("web.service", kind)))
+    }
+
+    /// The same with a job of any unit.
+    fn told_of(running: &[&str], status: u8, job: Option<(&str, &str)>) -> Option<String> {
         let mut fake = Fake::running(running);
         fake.set(Unit {
             name: "web@1.service".into(),
@@ -65,8 +70,8 @@ mod tests {
             exit_status: status.into(),
             ..Unit::default()
         });
-        if let Some(kind) = job {
-            fake.busy("web.service", kind);
+        if let Some((unit, kind)) = job {
+            fake.busy(unit, kind);
         }
         let cluster = Cluster {
             app: "web".into(),
@@ -94,5 +99,13 @@ mod tests {
         assert_eq!(told(ALL, 1, None), None, "systemd starts it again");
         assert_eq!(told(ALL, ERRORED, Some("reload")), None, "the walk tells");
         assert_eq!(told(&["web.service"], ERRORED, None), None, "the last one");
+    }
+
+    #[test]
+    fn nothing_is_told_of_one_that_is_stopped_or_restarted_by_somebody() {
+        for kind in ["stop", "restart"] {
+            let job = Some(("web@1.service", kind));
+            assert_eq!(told_of(ALL, ERRORED, job), None, "{kind}");
+        }
     }
 }
