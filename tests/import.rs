@@ -329,3 +329,25 @@ fn root_runs_no_file_from_a_folder_that_everybody_may_write_to() {
     // As in /tmp, nobody replaces a file of somebody else.
     assert_eq!(set(0o1777), Some(0));
 }
+
+#[test]
+fn plain_json_needs_no_node() {
+    let folder = Folder::with("pm2.json", br#"[{"script":"a.js"}]"#);
+    // Root runs no file of its own.
+    let _ = chown(folder.path("pm2.json"), Some(0), None);
+    let mut command = folder.command(&["import", "pm2.json", "--output", "-"]);
+    let output = command.env("PATH", "/nonexistent").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_in_another_folder_names_the_folder_of_the_imported_one() {
+    let folder = Folder::with("Procfile", b"web: ./serve --port 3000\n");
+    fs::create_dir(folder.path("other")).unwrap();
+    for (output, is_moved) in [("other/eco.toml", true), ("./eco.toml", false)] {
+        let made = folder.rsgen(&["import", "Procfile", "--output", output]);
+        assert!(made.status.success(), "{}", stderr(&made));
+        let made = fs::read_to_string(folder.path(output)).unwrap();
+        assert_eq!(made.contains("\ncwd = "), is_moved, "{made}");
+    }
+}

@@ -1,7 +1,8 @@
 //! What a deployment does to the units beside the instances: timers, watch units and sockets.
 
 use super::stage::Stage;
-use crate::command::deployment::{Goal, deploy};
+use crate::command::deployment::{Goal, deploy, each};
+use crate::systemd::fake::Start;
 use crate::systemd::{ActiveState, Unit};
 
 /// The jobs of a deployment of the app with these lines, where these units run.
@@ -57,4 +58,17 @@ fn a_socket_whose_file_is_gone_is_made_anew_before_the_start() {
     let mut stage = Stage::running(&["web.socket"]);
     let log = jobs(&mut stage, &lines);
     assert_eq!(log, ["daemon-reload", "start web.service"]);
+}
+
+#[test]
+fn what_became_of_each_app_tells_whether_any_has_failed() {
+    let is_failed = |how: Start| {
+        let mut stage = Stage::running(&[]);
+        stage.write_app("listen = 1\n");
+        let prepared = [stage.prepare()];
+        stage.systemd.fake.script("web.service", &[how]);
+        let done = each(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        done.is_any_failed()
+    };
+    assert!(is_failed(Start::GivesUp) && !is_failed(Start::Works));
 }
