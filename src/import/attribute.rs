@@ -2,7 +2,7 @@
 
 use super::answer as by;
 use super::draft::{Draft, Given};
-use super::value::Table;
+use super::value::{Table, Value};
 use crate::ecosystem::pm2::snake_case;
 
 /// What becomes of an attribute.
@@ -162,10 +162,10 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
         // PM2 takes one of them, and does not say which.
         for (number, (name, value)) in named.enumerate() {
             let given = Given { name, value };
-            if number == 0 {
-                answered(draft, given, *answer);
-            } else {
-                draft.leave(given, "it is written twice");
+            match (value, number) {
+                (Value::Null, _) => draft.leave(given, "it has no value"),
+                (_, 0) => answered(draft, given, *answer),
+                _ => draft.leave(given, "it is written twice"),
             }
         }
     }

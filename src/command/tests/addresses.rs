@@ -1,9 +1,8 @@
 //! The addresses of apps whose file leaves them out, ports that others have, and installed files that were changed since.
 
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::stage::{HOST, Recorder, Stage};
@@ -165,56 +164,70 @@ fn only_an_app_that_is_down_since_it_binds_another_address_is_looked_at_again() 
     assert!(new.is_err() || !told.is_empty(), "{new:?}, {told:?}");
 }
 
-/// The failure because of an address that somebody has, where these units run.
-fn taken(listen: &str, running: &[&str]) -> Option<Failure> {
+/// The failure because of a port that this listener has.
+fn taken(listener: &TcpListener, running: &[&str]) -> Option<Failure> {
     let stage = Stage::running(running);
-    let app = &selected(&stage, &format!("listen = {listen}\n"))[0].app;
+    let address = listener.local_addr().unwrap();
+    let app = &selected(&stage, &format!("listen = \"{address}\"\n"))[0].app;
     let probe = HostProbe::new(None, &stage.layout);
     refuse_taken(app, &mut Fake::running(running), &probe).err()
-}
-
-fn address(listener: &TcpListener) -> String {
-    format!("\"{}\"", listener.local_addr().unwrap())
 }
 
 #[test]
 fn a_port_that_another_program_has_is_told_with_the_program() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = address(&listener);
-    let failure = taken(&address, &[]).unwrap();
+    let failure = taken(&listener, &[]).unwrap();
     let own = format!("(pid {}) listens there", std::process::id());
     assert!(failure.message.ends_with(&own), "{}", failure.message);
-    let line = std::fs::read("/proc/self/cmdline").unwrap();
-    let begin = String::from_utf8_lossy(&line[..10]).replace('\0', " ");
-    assert!(failure.message.contains(&begin), "{}", failure.message);
-    let help = "stop it, or write another address in `listen`";
-    assert_eq!(failure.help.as_deref(), Some(help));
-    assert!(taken(&address, &["web.socket"]).is_none(), "the app has it");
+    let name = std::env::args().next().unwrap();
+    let end = &name[name.len().saturating_sub(20)..];
+    let is_named = failure.message.contains(end) || failure.message.contains('…');
+    assert!(is_named, "{}", failure.message);
+    assert_eq!(
+        failure.help.unwrap(),
+        "stop it, or write another address in `listen`"
+    );
+    assert!(
+        taken(&listener, &["web.socket"]).is_none(),
+        "the app has it"
+    );
 }
 
 #[test]
 fn a_port_is_free_when_nobody_listens_there() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = address(&listener);
+    let stage = Stage::running(&[]);
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    for listen in [address, port.to_string(), "\"/run/x.sock\"".into()] {
-        assert!(taken(&listen, &[]).is_none(), "{listen}");
+    let probe = HostProbe::new(None, &stage.layout);
+    for listen in [
+        format!("\"127.0.0.1:{port}\""),
+        port.to_string(),
+        "\"/run/x.sock\"".into(),
+    ] {
+        let app = &selected(&stage, &format!("listen = {listen}\n"))[0].app;
+        let refused = refuse_taken(app, &mut Fake::default(), &probe);
+        assert!(refused.is_ok(), "{listen}");
     }
 }
 
 #[test]
 fn a_port_of_pm2s_is_told_with_what_to_do_in_pm2() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = address(&listener);
-    // The only process that has the socket.
     let mut pm2 = Command::new("/bin/sleep")
         .arg0("PM2 v7.0.3: God Daemon (/root/.pm2)")
         .arg("60")
-        .stdin(OwnedFd::from(listener))
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(
+            listener.try_clone().unwrap(),
+        )))
         .spawn()
         .unwrap();
-    let failure = taken(&address, &[]);
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let stage = Stage::running(&[]);
+    let app = &selected(&stage, &format!("listen = \"{address}\"\n"))[0].app;
+    let probe = HostProbe::new(None, &stage.layout);
+    let failure = refuse_taken(app, &mut Fake::default(), &probe).err();
     pm2.kill().unwrap();
     pm2.wait().unwrap();
     let help = failure.and_then(|failure| failure.help).unwrap();
@@ -223,8 +236,9 @@ fn a_port_of_pm2s_is_told_with_what_to_do_in_pm2() {
 
 #[test]
 fn a_file_that_was_changed_since_its_units_were_written_is_found() {
-    let mut stage = Stage::running(&[]);
+    let stage = Stage::running(&[]);
     let file = stage.layout.file("web");
+    let mut stage = stage;
     let unapplied = |stage: &Stage| unapplied::file(&stage.layout, HOST, "web");
     let at = |path: &std::path::Path, time: SystemTime| {
         let file = std::fs::File::options().write(true).open(path).unwrap();
