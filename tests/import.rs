@@ -354,3 +354,68 @@ fn an_install_imports_when_it_is_asked_to() {
     let said = stderr(&folder.rsgen(&install));
     assert!(said.contains("`rsgen install ecosystem.toml`"), "{said}");
 }
+
+#[test]
+fn a_dump_holds_secrets_so_only_the_owner_reads_what_it_becomes() {
+    let dump = br#"[{"name":"web","pm_exec_path":"/srv/a.js"}]"#;
+    let folder = Folder::with("dump.pm2", dump);
+    fs::set_permissions(folder.path("dump.pm2"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(folder.rsgen(&["import", "dump.pm2"]).status.success());
+    let made = folder.path("ecosystem.toml").metadata().unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o600);
+    let gone = folder.rsgen(&["import", "gone.json", "--output", "-"]);
+    assert_eq!(gone.status.code(), Some(3));
+    let said = stderr(&gone);
+    assert!(
+        said.contains("name the file that `pm2 start` takes"),
+        "{said}"
+    );
+}
+
+#[test]
+fn node_may_export_only_so_much() {
+    let text = "module.exports = { apps: [{ script: 'x'.repeat(5 << 20) }] };\n";
+    let folder = Folder::with("ecosystem.config.js", text.as_bytes());
+    let output = folder.rsgen(&["import", "--output", "-"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(said.contains("longer than 4096 KiB"), "{said}");
+}
+
+#[test]
+fn root_runs_no_file_from_a_folder_that_everybody_may_write_to() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::with("ecosystem.config.js", CONFIG.as_bytes());
+    let set = |mode| {
+        fs::set_permissions(folder.path(""), fs::Permissions::from_mode(mode)).unwrap();
+        folder.rsgen(&["import", "--output", "-"]).status.code()
+    };
+    assert_eq!(set(0o777), Some(4));
+    assert_eq!(set(0o775), Some(4));
+    // As in /tmp, nobody replaces a file of somebody else.
+    assert_eq!(set(0o1777), Some(0));
+}
+
+#[test]
+fn plain_json_needs_no_node() {
+    let folder = Folder::with("pm2.json", br#"[{"script":"a.js"}]"#);
+    // Root runs no file of its own.
+    let _ = chown(folder.path("pm2.json"), Some(0), None);
+    let mut command = folder.command(&["import", "pm2.json", "--output", "-"]);
+    let output = command.env("PATH", "/nonexistent").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_in_another_folder_names_the_folder_of_the_imported_one() {
+    let folder = Folder::with("Procfile", b"web: ./serve --port 3000\n");
+    fs::create_dir(folder.path("other")).unwrap();
+    for (output, is_moved) in [("other/eco.toml", true), ("./eco.toml", false)] {
+        let made = folder.rsgen(&["import", "Procfile", "--output", output]);
+        assert!(made.status.success(), "{}", stderr(&made));
+        let made = fs::read_to_string(folder.path(output)).unwrap();
+        assert_eq!(made.contains("\ncwd = "), is_moved, "{made}");
+    }
+}

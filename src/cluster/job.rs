@@ -159,4 +159,16 @@ mod tests {
         assert_eq!(run(&mut fake, 1), (Ok(()), Vec::new()));
         assert_eq!(fake.log, ["start backup@0.service"]);
     }
+
+    #[test]
+    fn a_start_that_is_cancelled_again_and_again_fails() {
+        let attempts = u32::try_from(ATTEMPTS).unwrap();
+        let mut fake = Fake::default();
+        fake.cancel("backup@0.service", attempts + 1);
+        let fault = run(&mut fake, 1).0.unwrap_err();
+        assert!(fault.contains("the start of `backup@0.service`"), "{fault}");
+        let mut fake = Fake::default();
+        fake.cancel("backup@0.service", attempts);
+        assert_eq!(run(&mut fake, 1).0, Ok(()));
+    }
 }

@@ -58,6 +58,11 @@ mod tests {
     /// Returns the line that is reported when instance 1 exits while these units run, and while the cluster has this
     /// job, if any.
     fn told(running: &[&str], status: u8, job: Option<&str>) -> Option<String> {
+        told_of(running, status, job.map(|kind| ("web.service", kind)))
+    }
+
+    /// The same with a job of any unit.
+    fn told_of(running: &[&str], status: u8, job: Option<(&str, &str)>) -> Option<String> {
         let mut fake = Fake::running(running);
         fake.set(Unit {
             name: "web@1.service".into(),
@@ -67,8 +72,8 @@ mod tests {
             exit_status: status.into(),
             ..Unit::default()
         });
-        if let Some(kind) = job {
-            fake.busy("web.service", kind);
+        if let Some((unit, kind)) = job {
+            fake.busy(unit, kind);
         }
         let cluster = Cluster {
             app: "web".into(),
@@ -97,5 +102,13 @@ mod tests {
         assert_eq!(told(ALL, 1, None), None, "systemd starts it again");
         assert_eq!(told(ALL, ERRORED, Some("reload")), None, "the walk tells");
         assert_eq!(told(&["web.service"], ERRORED, None), None, "the last one");
+    }
+
+    #[test]
+    fn nothing_is_told_of_one_that_is_stopped_or_restarted_by_somebody() {
+        for kind in ["stop", "restart"] {
+            let job = Some(("web@1.service", kind));
+            assert_eq!(told_of(ALL, ERRORED, job), None, "{kind}");
+        }
     }
 }

@@ -54,4 +54,19 @@ mod tests {
         }
         assert!(refusal("*-*-32 04:00").is_some());
     }
+
+    #[test]
+    fn a_time_that_systemd_does_not_know_is_told_in_its_place() {
+        let text = "[[apps]]\nscript = \"x\"\nschedule = [\"daily\", \"*-*-32 04:00\"]\n";
+        let (apps, _) = crate::ecosystem::parse("ecosystem.toml", text);
+        let faults = faults(&apps[0]);
+        let told: Vec<&str> = faults.iter().map(|f| f.message.as_str()).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        let begin = "systemd does not accept `*-*-32 04:00` as a calendar expression: ";
+        assert!(
+            told[0].starts_with(begin) && told[0].len() > begin.len(),
+            "{told:?}"
+        );
+        assert!(text[faults[0].span.clone()].starts_with("[\"daily\""));
+    }
 }

@@ -3,6 +3,7 @@
 mod addresses;
 mod beside;
 mod deploy;
+mod deployed;
 mod jobs;
 mod stage;
 mod status;

@@ -49,3 +49,19 @@ impl EnvFiles {
         self.state.starts_with("/run/rsgen")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_the_state_tells_the_manager() {
+        let of = |state: &str| EnvFiles {
+            state: state.into(),
+            files: Vec::new(),
+        };
+        assert!(of("/run/rsgen/web").is_systems());
+        assert!(!of("/run/user/1000/rsgen/web").is_systems());
+        assert!(!of("/run/rsgen2/web").is_systems());
+    }
+}

@@ -232,4 +232,11 @@ mod tests {
             assert_eq!(line.parse::<Report>(), Err(NoReport), "{line}");
         }
     }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_longest() {
+        let line = |length: usize| format!("{:a<length$}", "found unix 1 0 0 /");
+        assert!(line(LONGEST).parse::<Report>().is_ok());
+        assert!(line(LONGEST + 1).parse::<Report>().is_err());
+    }
 }

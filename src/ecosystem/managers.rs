@@ -140,3 +140,16 @@ fn single(name: &str) -> Option<&str> {
     let is_single = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
     is_single.then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_does_not_lead_out_of_its_folder() {
+        assert_eq!(single("20.1.0"), Some("20.1.0"));
+        for name in ["", ".", "..", "/", "/etc", "a/b", "../a", "a/.."] {
+            assert_eq!(single(name), None, "{name}");
+        }
+    }
+}

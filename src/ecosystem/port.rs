@@ -250,4 +250,10 @@ mod tests {
         let (_, faults) = read("listen = 1\nuser = \"www\"\nhandover = \"none\"");
         assert_eq!(faults, ["`none` is not one of `bind`, `fds`"]);
     }
+
+    #[test]
+    fn an_app_without_addresses_is_asked_for_them() {
+        let (_, faults) = read("user = \"www\"");
+        assert_eq!(faults, ["this app has no `listen`"]);
+    }
 }

@@ -239,4 +239,16 @@ mod tests {
         let (_, faults) = read("schedule = []");
         assert_eq!(faults, ["`schedule` is a list of 0 times"]);
     }
+
+    #[test]
+    fn a_list_has_as_many_times_as_anybody_writes() {
+        let times = |count: usize| {
+            let times: Vec<String> = (0..count)
+                .map(|number| format!("\"{:02}:{:02}\"", number / 60, number % 60))
+                .collect();
+            read(&format!("schedule = [{}]", times.join(", "))).1
+        };
+        assert_eq!(times(64), Vec::<String>::new());
+        assert_eq!(times(65), ["`schedule` is a list of 65 times"]);
+    }
 }

@@ -65,3 +65,23 @@ fn read_ignored(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> {
         .map(|pattern| clean_path(f, wanted.key, pattern));
     patterns.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ecosystem::parse;
+
+    #[test]
+    fn hidden_files_and_node_modules_are_ignored_unless_the_file_says_otherwise() {
+        let ignored = |lines: &str| {
+            let text = format!(
+                "[[apps]]\nscript = \"x\"\nuser = \"www\"\nlisten = 1\nwatch = true\n{lines}"
+            );
+            let (mut apps, report) = parse("eco.toml", &text);
+            assert!(report.diagnostics.is_empty(), "{}", report.render(false));
+            apps.remove(0).watched.ignore_watch
+        };
+        assert_eq!(ignored(""), [".*", "node_modules"]);
+        assert_eq!(ignored("ignore_watch = \"tmp\"\n"), ["tmp"]);
+        assert_eq!(ignored("ignore_watch = []\n"), Vec::<String>::new());
+    }
+}

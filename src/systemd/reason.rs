@@ -361,4 +361,32 @@ mod tests {
         };
         assert!(reason(&masked).contains("systemctl unmask"));
     }
+
+    #[test]
+    fn a_unit_that_systemd_cannot_use_or_will_start_again_is_told_so() {
+        let errored = ended("exit-code", CLD_EXITED, ERRORED.into());
+        assert_eq!(errored, "errored: too many quick deaths in a row");
+        for (load, why) in [
+            ("not-found", "the unit is gone"),
+            ("bad-setting", "systemd cannot use the unit's files"),
+            ("error", "systemd cannot use the unit's files"),
+        ] {
+            let unit = Unit {
+                load: load.into(),
+                ..Unit::default()
+            };
+            assert!(reason(&unit).starts_with(why), "{load}");
+        }
+        for (sub, why) in [
+            ("auto-restart-queued", "about to be started again"),
+            ("start", "started, but not READY yet"),
+        ] {
+            let unit = Unit {
+                active: ActiveState::Activating,
+                sub: sub.into(),
+                ..Unit::default()
+            };
+            assert_eq!(reason(&unit), why);
+        }
+    }
 }

@@ -242,4 +242,15 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), before);
     }
+
+    #[test]
+    fn sizes_become_smaller_and_what_is_none_is_not_corrected() {
+        assert_eq!(
+            refused("MemoryMax", "1G 1G | 1G 10M | 1M 1G"),
+            "1G 1G | 1M 1G"
+        );
+        assert_eq!(refused("Nice", "0 | 00 | -0 | 07"), "");
+        let help = check("MemoryMax", "lots").unwrap_err().help;
+        assert!(help.starts_with("write bytes"), "{help}");
+    }
 }

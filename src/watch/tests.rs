@@ -152,3 +152,16 @@ fn an_app_that_does_not_run_is_not_reloaded() {
         (0, "no reload: the app is not running")
     );
 }
+
+#[test]
+fn changes_are_waited_for_until_there_are_none_for_the_delay() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tree = Tree::open(&[folder.path().to_owned()], &[]).unwrap();
+    let next = folder.path().join("next.js");
+    fs::write(&next, "").unwrap();
+    let delay = Duration::from_millis(100);
+    let begun = Instant::now();
+    let last = settle(&mut tree, PathBuf::from("first.js"), delay).unwrap();
+    assert_eq!(last, next);
+    assert!(begun.elapsed() >= delay);
+}

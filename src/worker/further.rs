@@ -112,4 +112,22 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_port_of_every_address_is_told_as_a_number() {
+        let told = |address: &str, listens| {
+            let further = Further(vec![Bound {
+                inode: 1,
+                address: Address::Inet(address.parse().unwrap()),
+                listens,
+                is_shared: false,
+            }]);
+            further.port(true)
+        };
+        assert_eq!(told("0.0.0.0:80", true).as_deref(), Some("80"));
+        assert_eq!(told("[::]:80", true).as_deref(), Some("80"));
+        let one = told("127.0.0.1:80", true);
+        assert_eq!(one.as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(told("0.0.0.0:80", false), None);
+    }
 }

@@ -352,3 +352,44 @@ fn isolate(theirs: &OwnedFd, shape: Shape) -> io::Result<()> {
     let _ = socket::bind_loopback(theirs.as_fd(), ipv6);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_of_the_report_is_told_by_the_numbers_of_the_socket() {
+        let of = |domain, kind, protocol| {
+            transport(Shape {
+                domain,
+                kind,
+                protocol,
+            })
+        };
+        let (stream, datagram) = (libc::SOCK_STREAM, libc::SOCK_DGRAM);
+        let unix = libc::AF_UNIX;
+        assert_eq!(of(unix, stream, 0), Some(Transport::UnixStream));
+        assert_eq!(of(unix, datagram, 0), Some(Transport::UnixDatagram));
+        for domain in [libc::AF_INET, libc::AF_INET6] {
+            let tcp = of(domain, stream, libc::IPPROTO_TCP);
+            assert_eq!(tcp, Some(Transport::Tcp));
+            let udp = of(domain, datagram, libc::IPPROTO_UDP);
+            assert_eq!(udp, Some(Transport::Udp));
+            assert_eq!(of(domain, stream, libc::IPPROTO_SCTP), None);
+            assert_eq!(of(domain, datagram, libc::IPPROTO_ICMP), None);
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_as_the_kernel_writes_it_unless_the_kernel_chose_the_port() {
+        let inet = |text: &str| sockaddr(&Spot::Inet(text.parse().unwrap()));
+        assert_eq!(inet("0.0.0.0:0"), None);
+        assert_eq!(inet("[::]:0"), None);
+        let mut expected = vec![2, 0, 0, 80, 127, 0, 0, 1];
+        expected.extend([0; 8]);
+        assert_eq!(inet("127.0.0.1:80"), Some(expected));
+        assert_eq!(inet("[::1]:80").map(|bytes| bytes.len()), Some(28));
+        let path = sockaddr(&Spot::Path("/a".into()));
+        assert_eq!(path, Some(vec![1, 0, b'/', b'a', 0]));
+    }
+}

@@ -1,12 +1,14 @@
 //! What is told of the state of an app, and of instances that were just started.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::stage::Stage;
 use crate::brake::Deaths;
+use crate::command::last_words;
 use crate::command::status::{AppStatus, InstanceStatus};
+use crate::command::waiting::Waiting;
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Manager, Timer, Unit};
 use crate::unit::name::Units;
@@ -285,4 +287,29 @@ fn an_instance_that_was_given_up_is_waited_for_only_if_it_has_a_job() {
     );
     let online = unit("web@1.service", ActiveState::Active, "");
     assert_eq!(waited(&online, false), (Duration::ZERO, None));
+}
+
+#[test]
+fn a_command_that_has_been_silent_tells_what_it_waits_for() {
+    let mut stage = Stage::running(&["web.service"]);
+    let fake = &mut stage.systemd.fake;
+    fake.set(unit("web@0.service", ActiveState::Deactivating, "final"));
+    let silent = Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
+    Waiting::begin(silent).tell(fake, &stage.sink, "web.service");
+    Waiting::begin(Instant::now()).tell(fake, &stage.sink, "web.service");
+    let told = stage.sink.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("waiting for 3 s: web@0: being stopped (final)"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn the_file_that_has_the_output_of_an_app_is_named() {
+    let stage = Stage::running(&[]);
+    assert_eq!(last_words::elsewhere(&stage.layout, "web"), None);
+    stage.write_app("listen = 1\nservice.StandardOutput = \"append:/l/web\"\n");
+    let told = last_words::elsewhere(&stage.layout, "web");
+    assert_eq!(told.as_deref(), Some("the program writes to `/l/web`"));
 }

@@ -326,3 +326,38 @@ fn a_change_of_the_owner_is_followed_and_told() {
     let wanted = "will run as `web`, the owner of `/srv/web/server`, and no longer as `other`";
     assert!(told.len() == 1 && told[0].contains(wanted), "{told:?}");
 }
+
+#[test]
+fn one_that_was_installed_as_another_user_does_not_go_on_as_root() {
+    let open = webs().file("/srv/web/server", WEB, 0o757);
+    let told = open.clone().installed("other").told(SCRIPT);
+    assert!(told.starts_with("Error: `web` has no `user`"), "{told}");
+    let told = open.installed("root").told(SCRIPT);
+    assert!(
+        told.contains("runs as root, as which it was installed"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_help_names_the_account_that_others_would_act_as() {
+    let roots = webs().file("/srv/web/server", 0, 0o755).told(SCRIPT);
+    assert!(
+        roots.contains("with `user = \"root\"` whoever may write there is root"),
+        "{roots}"
+    );
+    let webs = webs().file("/srv/web/server", WEB, 0o757).told(SCRIPT);
+    assert!(
+        webs.contains("whoever may write there may act as `web`"),
+        "{webs}"
+    );
+}
+
+#[test]
+fn a_program_that_was_found_by_its_name_decides_nothing() {
+    let tools = Fake {
+        tools: Some("/opt/tools"),
+        ..webs()
+    };
+    assert_eq!(tools.taken("script = \"python3\""), "web");
+}

@@ -356,3 +356,32 @@ fn a_node_that_leaves_types_out_needs_no_tsx() {
         assert!(help.contains("--import tsx"), "{help}");
     }
 }
+
+#[test]
+fn a_folder_that_will_not_last_is_named_by_what_it_leads_to() {
+    let found = |folder: &'static str, node: &'static str, target| {
+        let mut fake = Fake::of(&[SERVER, (node, "")]);
+        fake.search_path = vec![folder.into()];
+        fake.links = [(folder, target)].into();
+        fake.run_by(SCRIPT).1.unwrap()
+    };
+    let tools = "/opt/tools";
+    assert_eq!(found("/tmp/x", "/tmp/x/node", tools), tools);
+    let fnm = "/home/web/fnm_multishells/x";
+    let node = "/home/web/fnm_multishells/x/node";
+    assert_eq!(found(fnm, node, tools), tools);
+    // Such as `current`, which a deployment sets.
+    let current = "/home/web/current";
+    assert_eq!(found(current, "/home/web/current/node", tools), current);
+}
+
+#[test]
+fn a_path_among_the_directives_is_left_as_it_is() {
+    let mut fake = Fake::of(&[SERVER, V20]);
+    fake.search_path = vec![Path::new(V20.0).parent().unwrap().into()];
+    for (line, is_extended) in [("PATH=/x", false), ("A=1", true)] {
+        let (app, _) = fake.resolved(&format!("{SCRIPT}\nservice.Environment = \"{line}\""));
+        assert_eq!(app.env.contains_key("PATH"), is_extended, "{line}");
+        assert_eq!(app.first_in_path.is_some(), is_extended, "{line}");
+    }
+}

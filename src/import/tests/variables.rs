@@ -47,7 +47,7 @@ fn the_output_goes_to_the_files_that_are_named() {
         assert_eq!(output.collect::<Vec<_>>(), expected, "{given}");
     }
     let both = json!({ "script": "x", "log": "/a", "out": "/b", "err": "/c" });
-    assert!(left(&both).contains("the output goes to one file only"));
+    assert!(left(&both).contains("log = \"/a\": "));
 }
 
 #[test]
@@ -90,9 +90,11 @@ fn variables_are_what_an_environment_can_hold() {
     ];
     assert_eq!(all[2..], expected);
     let told = left(&given);
-    assert_eq!(told.matches("no variable can have this name").count(), 3);
+    for left in ["env.1F = 1: ", "env. = 1: ", "env.G- = 1: "] {
+        assert!(told.contains(left), "{told}");
+    }
     assert!(told.contains("env.H = null: it has no value"), "{told}");
-    assert!(left(&json!({ "script": "x", "env": 1 })).contains("not an object"));
+    assert!(left(&json!({ "script": "x", "env": 1 })).contains("an object"));
     let named = json!({ "script": "x", "env_a-b.c": { "A": 1 }, "env_": {}, "env_d e": {} });
     assert!(app(&named).contains("[apps.\"env_a-b.c\"]\nA = 1"));
     let told = left(&named);

@@ -62,3 +62,38 @@ pub(in crate::plan) fn rehearsal(
     });
     Ok(finished(instance.render()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: Host = Host {
+        cpus: 4,
+        yama: false,
+        status: |_| None,
+    };
+
+    #[test]
+    fn a_unit_that_restricts_sockets_lets_those_of_the_report_through() {
+        for (lines, expected) in [
+            ("", 0),
+            ("service.RestrictAddressFamilies = \"AF_INET\"", 1),
+            (
+                "service.RestrictAddressFamilies = \"AF_INET\"\nready = \"notify\"",
+                1,
+            ),
+        ] {
+            let text = format!("[[apps]]\nscript = \"/x\"\nlisten = 1\n{lines}\n");
+            let (apps, _) = crate::ecosystem::parse("", &text);
+            let staged = Rehearsal {
+                number: 7,
+                report: Path::new("/run/rsgen/7.report"),
+                longest: Duration::from_secs(30),
+            };
+            let layout = Layout::system(Path::new("/"));
+            let text = rehearsal(&apps[0], &layout, HOST, staged).unwrap();
+            let added = text.matches("RestrictAddressFamilies=AF_UNIX").count();
+            assert_eq!(added, expected, "{lines}: {text}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub(super) fn integer(text: &str) -> Option<i64> {
         (binary, 2)
     } else if let Some(octal) = prefixed(["0o", "0O"]) {
         (octal, 8)
-    } else if digits.len() > 1 && digits.starts_with('0') {
+    } else if digits.starts_with('0') {
         (digits, 8)
     } else {
         (digits, 10)
