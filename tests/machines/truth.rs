@@ -49,7 +49,11 @@ pub(crate) fn of_an_instance_that_fails_while_others_serve(machine: &mut Machine
     wait_until(SOON, "the line", || {
         machine.systemctl(&["status", "web"]).text().contains(line)
     });
-    // The status is about what has happened, so that what comes after does not make it untrue.
+    assert_status_stays_true(machine);
+}
+
+/// The status is about what has happened, so that what comes after does not make it untrue.
+fn assert_status_stays_true(machine: &Machine) {
     let now = "`rsgen list web` shows which serve now";
     let status = || machine.property("web.service", "StatusText");
     assert_eq!(status(), format!("2 of 3 came up at the start; {now}"));
