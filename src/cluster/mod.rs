@@ -148,6 +148,19 @@ fn notify(status: &str, at_most: Duration) {
     ]);
 }
 
+/// Sets the status that stays when a command of the unit ends. systemd takes a status of the cluster unit from its own commands
+/// alone, so nothing changes the text when instances come and go later. Hence the text is about what has happened, and names
+/// the command that shows the present.
+fn notify_at_the_end(cluster: &Cluster, what: &str) {
+    let list = match cluster.scope {
+        Scope::System => "rsgen list",
+        Scope::User => "rsgen --user list",
+    };
+    let app = &cluster.app;
+    let status = format!("{what}; `{list} {app}` shows which serve now");
+    notify(&status, EXTENSION);
+}
+
 /// Asks for more time, see `EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`, and leaves the last status as it is.
 fn extend(at_most: Duration) {
     let _ = sd_notify::notify(&[extension(at_most)]);

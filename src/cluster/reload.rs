@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, extend, notify, serving};
+use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, serving};
 use crate::brake::Deaths;
 use crate::state::Lock;
 use crate::systemd::{Manager, Verb};
@@ -38,6 +38,26 @@ const PATIENCE: Duration = Duration::from_mins(30);
 /// # Errors
 /// As [`ReloadError`] says. Every instance that the error does not name serves as before.
 pub fn reload(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    plan: &Plan,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), ReloadError> {
+    let done = replace(manager, cluster, plan, say);
+    notify_at_the_end(cluster, &status(plan, &done));
+    done
+}
+
+/// What has happened, in words that stay true whatever becomes of the instances.
+fn status(plan: &Plan, done: &Result<(), ReloadError>) -> String {
+    match done {
+        Ok(()) => format!("the last reload replaced all {}", plan.instances),
+        Err(ReloadError::Walk(failed)) => format!("the last reload failed: {}", failed.cause()),
+        Err(error) => format!("the last reload failed: {error}"),
+    }
+}
+
+fn replace(
     manager: &mut dyn Manager,
     cluster: &Cluster,
     plan: &Plan,

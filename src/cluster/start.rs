@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Cluster, EXTENSION, LOOK, hold_off, notify, progress, verdict};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end, progress, verdict};
 use crate::brake::Deaths;
 use crate::contract::{ERRORED, REFUSED};
-use crate::layout::Scope;
 use crate::systemd::{
     ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb,
 };
@@ -80,7 +79,10 @@ pub fn start(
         let (instances, ready) = watch.look()?;
         if ready > 0 || wanted == 0 {
             hold_off::forget(cluster);
-            came_up(cluster, ready, wanted);
+            notify_at_the_end(
+                cluster,
+                &format!("{ready} of {wanted} came up at the start"),
+            );
             for unit in failed(watch.manager, &instances)? {
                 (watch.say)(&format!(
                     "{} does not serve: {}",
@@ -261,18 +263,6 @@ fn tell(instances: &[Brief], wanted: u32) -> u32 {
     let ready = instances.iter().filter(|i| i.is_ready()).count();
     notify(&format!("{ready} of {wanted} serving"), EXTENSION);
     u32::try_from(ready).unwrap_or(u32::MAX)
-}
-
-/// The status that stays. Nothing tells systemd another one when instances come and go later, so the text is about the
-/// start, and names the command that shows the present.
-fn came_up(cluster: &Cluster, ready: u32, wanted: u32) {
-    let list = match cluster.scope {
-        Scope::System => "rsgen list",
-        Scope::User => "rsgen --user list",
-    };
-    let app = &cluster.app;
-    let status = format!("{ready} of {wanted} came up; `{list} {app}` shows which serve now");
-    notify(&status, EXTENSION);
 }
 
 fn failed(manager: &mut dyn Manager, instances: &[Brief]) -> Result<Vec<Unit>, Error> {

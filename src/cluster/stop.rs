@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, hold_off, notify};
+use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end};
 use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
@@ -40,7 +40,10 @@ pub fn stop(
     say: &mut dyn FnMut(&str),
 ) -> Result<Stopped, Error> {
     match verdict::read(cluster) {
-        Some(Verdict::Failed(why)) => return Ok(Stopped::Failed(why)),
+        Some(Verdict::Failed(why)) => {
+            notify(&why, EXTENSION);
+            return Ok(Stopped::Failed(why));
+        }
         Some(Verdict::Idle) => return Ok(Stopped::Clean),
         None => {}
     }
@@ -71,6 +74,7 @@ pub fn stopped(
         stop_trying(manager, cluster)?;
         let pause = hold_off::after_failure(cluster, manager.now());
         job = hold_off::wait(manager, cluster, pause)?;
+        notify_at_the_end(cluster, "no instance came up at the last start");
     }
     if job.is_some_and(|j| j.is_stop()) {
         close(manager, cluster, longest, say)?;
@@ -124,6 +128,8 @@ fn close(
         notify(&format!("waiting for {left} to finish"), EXTENSION);
         manager.pause(LOOK);
     }
+    // Nothing is waited for any more.
+    notify("", EXTENSION);
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //! the folders on the way decides what is found there.
 
 mod directives;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::Path;
@@ -47,17 +49,41 @@ pub fn of_another(path: &Path, user: &Ids, probe: &dyn Probe) -> Option<String> 
     (there.owner != user.user).then(|| format!("the file that is there belongs to `{owner}`"))
 }
 
-/// The warning about a socket that systemd makes as root where others can redirect it.
+/// The fault of a socket that systemd makes as root where others can redirect it. A folder of the app's own user is only warned
+/// of: whoever names the path in the file has chosen to trust that user.
 fn redirected_socket(app: &App, probe: &dyn Probe) -> Option<Diagnostic> {
     let mut paths = app.listen.iter().filter_map(|listen| match &listen.place {
         Place::Path(path) => Some(path),
         Place::Port(_) | Place::Address(_) => None,
     });
-    let (path, told) = paths.find_map(|path| Some((path, of_socket(Path::new(path), probe)?)))?;
-    let message = format!("systemd makes the socket `{path}` as root, and {told}");
-    Some(Diagnostic::warning(app.listen_span.clone(), message).help(
-        "whoever may write there can put a link in the way and have any file replaced; move the socket below /run",
-    ))
+    let (path, told) = paths
+        .clone()
+        .find_map(|path| Some((path, by_others(app, Path::new(path), probe)?)))
+        .map(|(path, spot)| (path, Err(spot)))
+        .or_else(|| paths.find_map(|path| Some((path, Ok(of_socket(Path::new(path), probe)?)))))?;
+    let message = |told| format!("systemd makes the socket `{path}` as root, and {told}");
+    let span = app.listen_span.clone();
+    let name = Path::new(path).file_name()?.to_string_lossy();
+    let below_run = format!("`/run/{}/{name}`", app.name);
+    Some(match told {
+        Ok(told) => Diagnostic::warning(span, message(told)).help(format!(
+            "whoever may write there can put a link in the way and have root replace another file of that name; have the program listen below /run, as on {below_run}"
+        )),
+        Err(spot) => Diagnostic::error(span, message(spot.told(probe))).help(format!(
+            "whoever may write there can put a link in the way and have root replace another file of that name; have the program listen on {below_run} and write that as `listen`, or let only root and the app's user write to `{}`",
+            spot.path.display()
+        )),
+    })
+}
+
+/// The place from which somebody else than root and the app's user can redirect a socket.
+fn by_others(app: &App, path: &Path, probe: &dyn Probe) -> Option<Spot> {
+    let user = app.user.as_deref().unwrap_or("root");
+    let user = probe.ids(user, app.group.as_deref());
+    let user = user.map_or(0, |ids| ids.user);
+    let is_own = |group| user != 0 && probe.is_own_group(Account::User(user), group);
+    let look = |path: &Path| probe.status(path);
+    way::way_of_others(path.parent()?, user, &is_own, &look)
 }
 
 fn read_as_root(
@@ -77,314 +103,4 @@ fn read_as_root(
 
 fn weak_spot(path: &Path, probe: &dyn Probe) -> Option<Spot> {
     way::weak_spot(path, &|path| probe.status(path))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::ecosystem::resolve::{Account, Beyond, FileStatus, Ids, resolve};
-    use crate::ecosystem::{Report, parse};
-
-    const ROOT: (u32, u32) = (0, 0);
-    const APP: (u32, u32) = (33, 33);
-
-    struct Fake {
-        entries: BTreeMap<PathBuf, FileStatus>,
-        is_system: bool,
-    }
-
-    impl Fake {
-        fn of(entries: &[(&str, (u32, u32), u32)], links: &[(&str, &str)]) -> Self {
-            let plain = |owner, group, mode| FileStatus {
-                owner,
-                group,
-                mode,
-                link: None,
-                beyond: Beyond::Nothing,
-            };
-            let mut all: BTreeMap<PathBuf, FileStatus> =
-                ["/srv", "/srv/web", "/etc", "/var", "/tmp"]
-                    .map(|path| (path.into(), plain(0, 0, 0o755)))
-                    .into();
-            for (path, (owner, group), mode) in entries {
-                all.insert(path.into(), plain(*owner, *group, *mode));
-            }
-            for (path, target) in links {
-                let link = Some(target.into());
-                all.insert(
-                    path.into(),
-                    FileStatus {
-                        link,
-                        ..plain(0, 0, 0o777)
-                    },
-                );
-            }
-            Self {
-                entries: all,
-                is_system: true,
-            }
-        }
-    }
-
-    impl Probe for Fake {
-        fn is_file(&self, _: &Path) -> bool {
-            true
-        }
-        fn is_dir(&self, _: &Path) -> bool {
-            true
-        }
-        fn names(&self, _: &Path) -> Vec<String> {
-            Vec::new()
-        }
-        fn search_path(&self) -> Vec<PathBuf> {
-            Vec::new()
-        }
-        fn has_user(&self, _: &str) -> bool {
-            true
-        }
-        fn has_group(&self, _: &str) -> bool {
-            true
-        }
-        fn is_system(&self) -> bool {
-            self.is_system
-        }
-        fn status(&self, path: &Path) -> Option<FileStatus> {
-            self.entries.get(path).cloned()
-        }
-        fn user(&self, number: u32) -> Option<String> {
-            (number < 100).then(|| number.to_string())
-        }
-        fn name(&self, account: Account) -> String {
-            match account {
-                Account::User(number) | Account::Group(number) => number.to_string(),
-            }
-        }
-        fn ids(&self, _: &str, _: Option<&str>) -> Option<Ids> {
-            Some(Ids {
-                user: 33,
-                groups: vec![33],
-            })
-        }
-    }
-
-    fn told(keys: &str, fake: &Fake) -> Vec<String> {
-        let text = format!("[[apps]]\nscript = \"x\"\nlisten = 1\n{keys}");
-        let (mut apps, report) = parse("eco.toml", &text);
-        assert!(report.diagnostics.is_empty(), "{}", report.render(false));
-        let mut faults = Vec::new();
-        resolve(&mut apps[0], Path::new("/srv/web"), fake, &mut faults);
-        let report = Report::new("eco.toml", &text, faults);
-        assert!(!report.has_errors(), "{}", report.render(false));
-        report
-            .located()
-            .map(|l| format!("{}: {}", l.line, l.message))
-            .collect()
-    }
-
-    fn told_of_www(keys: &str, fake: &Fake) -> String {
-        told(&format!("user = \"www\"\n{keys}"), fake).join("\n")
-    }
-
-    #[test]
-    fn a_file_of_variables_is_for_root_alone_with_every_folder_above_it() {
-        let keys = "env_file = \".env\"";
-        let weak = |entry: (&str, (u32, u32), u32)| told_of_www(keys, &Fake::of(&[entry], &[]));
-        for (entry, by) in [
-            (
-                ("/srv/web/.env", APP, 0o400),
-                "`/srv/web/.env` may be written by its owner `33`",
-            ),
-            (
-                ("/srv/web/.env", (0, 33), 0o660),
-                "`/srv/web/.env` may be written by its group `33`",
-            ),
-            (
-                ("/srv/web", APP, 0o755),
-                "`/srv/web` may be written by its owner `33`",
-            ),
-            (("/srv", ROOT, 0o1777), "`/srv` may be written by everybody"),
-        ] {
-            let said = weak(entry);
-            assert!(said.starts_with("5: ") && said.ends_with(by), "{said}");
-        }
-        assert_eq!(weak(("/srv/web/.env", (0, 33), 0o640)), "");
-        assert_eq!(weak(("/srv/web/.env", ROOT, 0o664)), "");
-    }
-
-    #[test]
-    fn the_app_is_told_to_fail_where_its_user_may_not_read_such_a_file() {
-        let keys = "env_file = \".env\"";
-        let told = |mode| told_of_www(keys, &Fake::of(&[("/srv/web/.env", (7, 7), mode)], &[]));
-        assert!(told(0o600).contains("`www` may not read `/srv/web/.env`"));
-        assert!(!told(0o604).contains("may not read"));
-        let other = format!("{keys}\nservice.SupplementaryGroups = \"x\"");
-        let fake = Fake::of(&[("/srv/web/.env", (7, 7), 0o600)], &[]);
-        assert!(!told_of_www(&other, &fake).contains("may not read"));
-    }
-
-    #[test]
-    fn one_that_systemd_reads_does_not_go_over_one_that_the_worker_reads() {
-        let fake = Fake::of(
-            &[("/srv/web/.env", APP, 0o644), ("/etc/key", ROOT, 0o600)],
-            &[],
-        );
-        let said = told_of_www("env_file = [\".env\", \"/etc/key\"]", &fake);
-        assert!(said.contains("`/srv/web/.env` goes over `/etc/key`, which comes after it"));
-        let said = told_of_www("env_file = [\"/etc/key\", \".env\"]", &fake);
-        assert!(!said.contains("goes over"), "{said}");
-    }
-
-    #[test]
-    fn root_reads_such_a_file_only_for_a_directive_and_with_a_root_folder_of_the_apps_own() {
-        let fake = Fake::of(&[("/var/own", APP, 0o755)], &[]);
-        let keys = "env_file = \"/var/own/env\"";
-        let by_root = "`/var/own/env` is read by root at each start";
-        assert!(!told_of_www(keys, &fake).contains(by_root));
-        let directive = "service.EnvironmentFile = \"/var/own/env\"";
-        assert!(told_of_www(directive, &fake).contains(by_root));
-        let rooted = format!("{keys}\nservice.RootDirectory = \"/srv\"");
-        assert!(told_of_www(&rooted, &fake).contains(by_root));
-    }
-
-    #[test]
-    fn a_socket_that_others_can_redirect_is_told() {
-        let own = [("/srv/web", APP, 0o755), ("/srv/web/run", APP, 0o755)];
-        let fake = Fake::of(&own, &[]);
-        let told = |path: &str| {
-            let app = format!("[[apps]]\nname = \"web\"\nscript = \"a\"\nlisten = {path:?}\n");
-            let (mut apps, _) = parse("eco.toml", &app);
-            let mut faults = Vec::new();
-            warn(&apps.remove(0), &fake, &mut faults);
-            faults.into_iter().map(|f| f.message).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            told("/srv/web/run/x.sock"),
-            [
-                "systemd makes the socket `/srv/web/run/x.sock` as root, and `/srv/web` may be written by its owner `33`"
-            ]
-        );
-        assert_eq!(told("/srv/web/x.sock"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_socket_is_where_its_path_says_unless_others_may_change_the_way_to_its_folder() {
-        let told = |path: &str, fake: &Fake| of_socket(Path::new(path), fake);
-        let own = [
-            ("/srv/web", APP, 0o755),
-            ("/srv/web/run", APP, 0o755),
-            ("/tmp", ROOT, 0o1777),
-            ("/tmp/own", APP, 0o755),
-        ];
-        let fake = Fake::of(&own, &[("/srv/link", "/srv/web/run")]);
-        for path in ["/srv/web/x.sock", "/tmp/x.sock", "/etc/x.sock"] {
-            assert_eq!(told(path, &fake), None, "{path}");
-        }
-        for path in [
-            "/srv/web/run/x.sock",
-            "/srv/link/x.sock",
-            "/srv/web/gone/x.sock",
-        ] {
-            let by = "`/srv/web` may be written by its owner `33`";
-            assert_eq!(told(path, &fake).as_deref(), Some(by), "{path}");
-        }
-        let by = "`/tmp` may be written by everybody";
-        assert_eq!(told("/tmp/own/x.sock", &fake).as_deref(), Some(by));
-    }
-
-    #[test]
-    fn links_on_the_way_are_followed() {
-        let keys = "env_file = \"current/.env\"";
-        let link = [("/srv/web/current", "../releases/7")];
-        let releases = [
-            ("/srv/releases", ROOT, 0o755),
-            ("/srv/releases/7", APP, 0o755),
-        ];
-        let said = told_of_www(keys, &Fake::of(&releases, &link));
-        assert!(said.contains("`/srv/releases/7` may be written"), "{said}");
-        let around = [("/srv/web/current", "/srv/web/current")];
-        assert_eq!(told_of_www(keys, &Fake::of(&[], &around)), "");
-    }
-
-    #[test]
-    fn so_is_what_takes_the_place_of_the_systems_folders() {
-        let fake = Fake::of(
-            &[
-                ("/srv/web/usr", APP, 0o755),
-                ("/var/own", APP, 0o755),
-                ("/var/own/log", APP, 0o644),
-            ],
-            &[],
-        );
-        for weak in [
-            "RootDirectory = \"/srv/web\"",
-            "RootImage = \"/var/own/image\"",
-            "ExtensionImages = \"/srv /var/own/image\"",
-            "ExtensionDirectories = \"/var/own\"",
-            "BindPaths = \"/var/own:/usr/lib\"",
-            "BindReadOnlyPaths = \"-/var/own:/etc/ssl /srv:/x\"",
-            "StandardOutput = \"append:/var/own/log\"",
-            "EnvironmentFile = \"-/var/own/env\"",
-            "PIDFile = \"/var/own/pid\"",
-            "LoadCredential = \"key:/var/own/key\"",
-        ] {
-            let said = told_of_www(&format!("service.{weak}"), &fake);
-            assert!(
-                said.starts_with("5: ") && said.contains("may be written by its owner `33`"),
-                "{weak}: {said}"
-            );
-        }
-        for good in [
-            "RootDirectory = \"/srv\"",
-            "BindPaths = \"/var/own:/data\"",
-            "StandardOutput = \"append:/var/log\"",
-            "StandardOutput = \"journal\"",
-            "EnvironmentFile = \"/var/own/%i/env\"",
-            // What a later assignment takes back is not in force.
-            "RootDirectory = [\"/srv/web\", \"\"]",
-            "EnvironmentFile = [\"/var/own/env\", \"\"]",
-            "StandardOutput = [\"append:/var/own/log\", \"journal\"]",
-        ] {
-            assert_eq!(told_of_www(&format!("service.{good}"), &fake), "", "{good}");
-        }
-    }
-    #[test]
-    fn each_is_told_with_what_others_can_do_there() {
-        for (directive, help) in [
-            (
-                "PIDFile = \"/var/own/pid\"",
-                "with a FIFO in its place systemd itself can wait",
-            ),
-            (
-                "StandardError = \"file:/var/own/log\"",
-                "systemd opens the file as root",
-            ),
-            (
-                "RootDirectory = \"/var/own\"",
-                "commands of this unit that run as root",
-            ),
-        ] {
-            let keys = "[[apps]]\nuser = \"www\"\nscript = \"x\"\nlisten = 1\nservice";
-            let mut app = parse("eco.toml", &format!("{keys}.{directive}"))
-                .0
-                .remove(0);
-            let mut faults = Vec::new();
-            let fake = Fake::of(&[("/var/own", APP, 0o755)], &[]);
-            resolve(&mut app, Path::new("/srv/web"), &fake, &mut faults);
-            let helps: Vec<String> = faults.into_iter().filter_map(|f| f.help).collect();
-            assert!(helps.len() == 1 && helps[0].starts_with(help), "{helps:?}");
-        }
-    }
-    #[test]
-    fn an_access_control_list_gives_no_more_than_the_groups_bits() {
-        for (mode, is_told) in [(0o660, true), (0o640, false)] {
-            let mut fake = Fake::of(&[("/etc/key", ROOT, mode)], &[]);
-            let key = fake.entries.get_mut(Path::new("/etc/key")).unwrap();
-            key.beyond = Beyond::Acl;
-            let said = told_of_www("env_file = \"/etc/key\"", &fake);
-            assert_eq!(said.contains("an entry of its ACL"), is_told, "{said}");
-        }
-    }
 }

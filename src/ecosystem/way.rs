@@ -195,12 +195,39 @@ pub(super) fn spot_of_others(
     is_own: &dyn Fn(u32) -> bool,
     look: Look<'_>,
 ) -> Option<Spot> {
+    of_others(path, true, user, is_own, look)
+}
+
+/// The first place on the way to a folder from which somebody else than root and this user decides which folder that is, see
+/// [`weak_way`].
+pub(super) fn way_of_others(
+    folder: &Path,
+    user: u32,
+    is_own: &dyn Fn(u32) -> bool,
+    look: Look<'_>,
+) -> Option<Spot> {
+    of_others(folder, false, user, is_own, look)
+}
+
+fn of_others(
+    path: &Path,
+    does_end_count: bool,
+    user: u32,
+    is_own: &dyn Fn(u32) -> bool,
+    look: Look<'_>,
+) -> Option<Spot> {
     const STICKY: u32 = 0o1000;
     let mut way = Way::to(path, look);
     let places: Vec<_> = std::iter::from_fn(|| way.step()).collect();
     let last = places.len().saturating_sub(1);
+    let counted = if does_end_count || way.is_cut {
+        places.len()
+    } else {
+        last
+    };
     places
         .into_iter()
+        .take(counted)
         .enumerate()
         .find_map(|(at, (path, status))| {
             let by = match status.writer_beside(user, is_own)? {

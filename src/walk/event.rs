@@ -45,16 +45,24 @@ pub struct Failed {
     pub invocation: String,
 }
 
+impl Failed {
+    /// What failed and why, without what became of the others.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self.number {
+            Some(_) if self.canary => format!("the canary failed: {}", self.why),
+            Some(number) if self.others == Others::Restarted => {
+                format!("instance {number} failed: {}", self.why)
+            }
+            Some(number) => format!("instance {number} failed twice: {}", self.why),
+            None => self.why.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.number {
-            Some(_) if self.canary => write!(f, "the canary failed: {}", self.why)?,
-            Some(number) if self.others == Others::Restarted => {
-                write!(f, "instance {number} failed: {}", self.why)?;
-            }
-            Some(number) => write!(f, "instance {number} failed twice: {}", self.why)?,
-            None => f.write_str(&self.why)?,
-        }
+        f.write_str(&self.cause())?;
         f.write_str(match self.others {
             Others::Untouched => "; every instance still serves what it served",
             Others::AsTheyWere if self.number.is_some() => {
