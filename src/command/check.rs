@@ -35,9 +35,9 @@ pub(super) struct Check {
 
 /// The faults of all files, as scripts read them.
 #[derive(Serialize)]
-struct Checked<'a> {
-    valid: bool,
-    diagnostics: Vec<Located<'a>>,
+pub(super) struct Checked<'a> {
+    pub(super) valid: bool,
+    pub(super) diagnostics: Vec<Located<'a>>,
 }
 
 impl Shown for Checked<'_> {}

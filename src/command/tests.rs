@@ -3,6 +3,7 @@
 mod beside;
 mod deploy;
 mod jobs;
+mod json;
 mod stage;
 mod targets;
 
