@@ -134,11 +134,12 @@ fn examine(
         faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
-        faults.extend(selection::collisions(layout, app));
+        let collisions = selection::collisions(layout, app);
         faults.extend(missing::faults(app));
-        if let Some(jobs) = &mut jobs {
+        if let Some(jobs) = jobs.as_mut().filter(|_| collisions.is_empty()) {
             faults.extend(port_owner::warning(app, layout, jobs.manager, host));
         }
+        faults.extend(collisions);
         faults.extend(
             limits::of(layout, app)
                 .into_iter()
