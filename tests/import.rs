@@ -419,3 +419,29 @@ fn a_file_in_another_folder_names_the_folder_of_the_imported_one() {
         assert_eq!(made.contains("\ncwd = "), is_moved, "{made}");
     }
 }
+
+#[test]
+fn several_instances_of_a_program_with_socket_io_are_warned_of() {
+    let package = r#"{ "dependencies": { "socket.io": "^4.8.1" } }"#;
+    let imported = |procfile: &str, package: &str| {
+        let folder = Folder::with("Procfile", procfile.as_bytes());
+        fs::write(folder.path("package.json"), package).unwrap();
+        let output = folder.rsgen(&["import", "Procfile"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    // A Procfile says nothing of a number, so that there is one instance.
+    let one = imported("web: node chat.js\n", package);
+    assert!(!one.contains("socket.io"), "{one}");
+    let text = r#"{ "apps": [{ "name": "chat", "script": "chat.js", "instances": 4 }] }"#;
+    for (package, is_told) in [(package, true), ("{}", false)] {
+        let folder = Folder::with("pm2.json", text.as_bytes());
+        fs::write(folder.path("package.json"), package).unwrap();
+        let output = folder.rsgen(&["import", "pm2.json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = stderr(&output);
+        let line = "warning: `chat` uses socket.io, whose clients begin with polling";
+        assert_eq!(said.contains(line), is_told, "{said}");
+        assert_eq!(said.contains("write `instances = 1`"), is_told, "{said}");
+    }
+}

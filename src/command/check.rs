@@ -36,9 +36,9 @@ pub(super) struct Check {
 
 /// The faults of all files, as scripts read them.
 #[derive(Serialize)]
-struct Checked<'a> {
-    valid: bool,
-    diagnostics: Vec<Located<'a>>,
+pub(super) struct Checked<'a> {
+    pub(super) valid: bool,
+    pub(super) diagnostics: Vec<Located<'a>>,
 }
 
 impl Shown for Checked<'_> {}
@@ -136,11 +136,12 @@ fn examine(
         faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
-        faults.extend(selection::collisions(layout, app));
+        let collisions = selection::collisions(layout, app);
         faults.extend(missing::faults(app));
-        if let Some(jobs) = &mut jobs {
+        if let Some(jobs) = jobs.as_mut().filter(|_| collisions.is_empty()) {
             faults.extend(port_owner::warning(app, layout, jobs.manager, host));
         }
+        faults.extend(collisions);
         faults.extend(
             limits::of(layout, app)
                 .into_iter()

@@ -37,8 +37,8 @@ pub(super) struct Generate {
 
 /// The files that were written, as scripts read them.
 #[derive(Serialize)]
-struct Generated {
-    files: Vec<String>,
+pub(super) struct Generated {
+    pub(super) files: Vec<String>,
 }
 
 impl Shown for Generated {}

@@ -39,14 +39,14 @@ pub(super) struct Import {
 
 /// The result as scripts read it.
 #[derive(Serialize)]
-struct Written {
+pub(super) struct Written {
     /// `None` for standard output.
-    file: Option<String>,
-    apps: Vec<String>,
+    pub(super) file: Option<String>,
+    pub(super) apps: Vec<String>,
     /// The number of attributes that have no line.
-    left_out: usize,
+    pub(super) left_out: usize,
     #[serde(skip)]
-    text: String,
+    pub(super) text: String,
 }
 
 impl Shown for Written {

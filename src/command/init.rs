@@ -38,10 +38,10 @@ pub(super) struct Init {
 
 /// The file, as scripts read it.
 #[derive(Debug, Serialize)]
-struct Written {
-    file: String,
+pub(super) struct Written {
+    pub(super) file: String,
     /// The addresses; null where nothing could be started, and the file leaves them out.
-    listen: Option<Vec<String>>,
+    pub(super) listen: Option<Vec<String>>,
 }
 
 impl Shown for Written {}

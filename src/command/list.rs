@@ -31,14 +31,14 @@ pub(super) struct List {
 /// The apps as scripts read them.
 #[derive(Debug, Serialize)]
 pub(super) struct Listing {
-    apps: Vec<AppStatus>,
+    pub(super) apps: Vec<AppStatus>,
     #[serde(skip)]
-    only_failed: bool,
+    pub(super) only_failed: bool,
     #[serde(skip)]
-    scope: Scope,
+    pub(super) scope: Scope,
     /// What errored instances have written, for people.
     #[serde(skip)]
-    words: Vec<Visible>,
+    pub(super) words: Vec<Visible>,
 }
 
 impl Subcommand for List {

@@ -20,8 +20,8 @@ const STARTS: &[&str] = &["start", "restart"];
 
 /// The targets on which a verb was carried out, as scripts read them.
 #[derive(Serialize)]
-struct Done {
-    done: Vec<String>,
+pub(super) struct Done {
+    pub(super) done: Vec<String>,
 }
 
 impl Shown for Done {}

@@ -35,8 +35,8 @@ pub(super) struct Reload {
 
 /// The targets that were reloaded, as scripts read them.
 #[derive(Serialize)]
-struct Reloaded {
-    reloaded: Vec<String>,
+pub(super) struct Reloaded {
+    pub(super) reloaded: Vec<String>,
 }
 
 impl Shown for Reloaded {}

@@ -25,8 +25,9 @@ pub(super) struct AppStatus {
     pub(super) balance: Option<&'static str>,
     /// `ActiveState=` of the watch unit; null for an app that is not watched.
     pub(super) watch: Option<String>,
+    /// The number of instances that serve; of a job, of those that run.
     pub(super) ready: usize,
-    /// The number of instances that the app should have.
+    /// The number of instances that the app should have; of a job while no run is under way, 0.
     pub(super) wanted: Option<u32>,
     pub(super) instances: Vec<InstanceStatus>,
     /// For a job: `running`, `failed`, `waiting`, `stopped`.
@@ -109,7 +110,13 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
-        let ready = instances.iter().filter(|i| i.status == "online").count();
+        // A job has instances while a run is under way; between its runs nothing is missing.
+        let (up, is_wanted) = match job {
+            Some(status) => ("running", status == "running"),
+            None => ("online", true),
+        };
+        let ready = instances.iter().filter(|i| i.status == up).count();
+        let wanted = targets::size(layout, cpus, app);
         Ok(Self {
             name: app.to_owned(),
             active_state: cluster.active.to_string(),
@@ -117,7 +124,7 @@ impl AppStatus {
             balance,
             watch,
             ready,
-            wanted: targets::size(layout, cpus, app),
+            wanted: wanted.map(|wanted| if is_wanted { wanted } else { 0 }),
             instances,
             status: job,
             schedule,

@@ -5,6 +5,7 @@ mod beside;
 mod deploy;
 mod deployed;
 mod jobs;
+mod json;
 mod stage;
 mod status;
 mod targets;

@@ -12,22 +12,22 @@ use crate::unit::name::Units;
 #[derive(Debug, Serialize)]
 pub(super) struct Schedule {
     /// `run` for a job, `reload` for an app that lasts.
-    does: &'static str,
+    pub(super) does: &'static str,
     /// Whether the timer runs.
-    active: bool,
-    next: Option<u64>,
-    last: Option<Last>,
+    pub(super) active: bool,
+    pub(super) next: Option<u64>,
+    pub(super) last: Option<Last>,
 }
 
 /// The last run, or the last reload by the schedule, since the machine booted.
 #[derive(Debug, Serialize)]
-struct Last {
-    began: u64,
-    ended: u64,
-    seconds: f64,
-    good: bool,
+pub(super) struct Last {
+    pub(super) began: u64,
+    pub(super) ended: u64,
+    pub(super) seconds: f64,
+    pub(super) good: bool,
     /// The reason when it was not good.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Returns the schedule of an app; `instances` are those that are loaded. `None` for an app without a schedule.

@@ -30,9 +30,9 @@ pub(super) struct Uninstall {
 
 /// The files that were removed, or with `--dry-run` would be, as scripts read them.
 #[derive(Serialize)]
-struct Uninstalled {
-    dry_run: bool,
-    changes: Vec<JsonChange>,
+pub(super) struct Uninstalled {
+    pub(super) dry_run: bool,
+    pub(super) changes: Vec<JsonChange>,
 }
 
 impl Shown for Uninstalled {}

@@ -41,7 +41,7 @@ pub struct Failure {
 
 /// A failure as scripts read it.
 #[derive(Serialize)]
-pub(super) struct JsonFailure<'a> {
+pub(crate) struct JsonFailure<'a> {
     error: &'a str,
     status: u8,
     help: Option<&'a str>,
@@ -149,7 +149,7 @@ impl Failure {
         self
     }
 
-    pub(super) fn as_json(&self) -> JsonFailure<'_> {
+    pub(crate) fn as_json(&self) -> JsonFailure<'_> {
         JsonFailure {
             error: &self.message,
             status: self.exit as u8,

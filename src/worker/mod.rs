@@ -102,9 +102,7 @@ fn hint(error: &std::io::Error) -> &'static str {
         Some(libc::EACCES | libc::EPERM) => {
             "; the unit forbids it, see `NoNewPrivileges=` and `SystemCallFilter=`, or write `handover = \"fds\"`"
         }
-        Some(libc::EAGAIN) => {
-            "; it is one more process: raise `LimitNPROC=`, or `TasksMax=`"
-        }
+        Some(libc::EAGAIN) => "; it is one more process: raise `LimitNPROC=`, or `TasksMax=`",
         Some(libc::EINVAL | libc::ENOSYS) => {
             "; this kernel is too old for `handover = \"bind\"` (5.9), write `\"fds\"`"
         }

@@ -125,6 +125,7 @@ fn the_roles_report_exactly_what_they_change() {
     what_fails(&fleet);
     in_place(&fleet);
     ecosystem_file(&fleet);
+    without_listen(&fleet);
     removal(&fleet);
 }
 
@@ -201,6 +202,15 @@ fn ecosystem_file(fleet: &Fleet) {
     run(&[]).ok().says("CHANGED");
     assert_eq!(machine.state("web@2.service"), "active");
     run(&[]).ok().says("SUCCESS");
+}
+
+/// Check mode starts no program to find where it listens, and says so.
+fn without_listen(fleet: &Fleet) {
+    let module = "rsgen.rsgen.rsgen_app";
+    let app = r#"{"name": "found", "config": {"script": "/srv/web/echo.js", "user": "www-data"}}"#;
+    let told = fleet.tool("ansible", &["web1", "-m", module, "-a", app, "--check"]);
+    told.ok().says("CHANGED").says("found leaves `listen` out");
+    assert!(!exists(fleet.machine(), "/etc/rsgen/found.toml"));
 }
 
 fn removal(fleet: &Fleet) {

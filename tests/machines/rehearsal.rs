@@ -85,6 +85,8 @@ pub(crate) fn is_over_when_its_command_is_killed(machine: &mut Machine) {
     machine.write("/srv/web/mute.js", script);
     let text = "[[apps]]\nname = \"web\"\nscript = \"mute.js\"\nuser = \"www-data\"\nkill_timeout = \"1s\"\n";
     machine.write(ECOSYSTEM, text);
+    let drop_in = "/run/systemd/system/web@.service.d/50-nice.conf";
+    machine.write(drop_in, "[Service]\nNice=5\n");
     let install = machine.spawn(&["rsgen", "install", ECOSYSTEM]);
     wait_until(SOON, "the program runs", || {
         machine.sh("journalctl -t web | grep 'I run'").status == 0

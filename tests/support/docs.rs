@@ -7,6 +7,7 @@
 //! - `<!-- run: sed … -->`: a command that is run unseen, and has to succeed.
 //! - `<!-- not run: reason -->`: the next block cannot be run; the tests list every such reason.
 //! - `<!-- derived: … -->`: another test writes the text up to the next of these comments.
+//! - `<!-- json: … -->`: another test compares the table below with the JSON of a command.
 
 use crate::machine::Machine;
 
@@ -88,7 +89,7 @@ fn note(block: &mut Block, comment: &str, line: usize) {
         Some(("file", path)) => block.file = Some(path.to_owned()),
         Some(("run", script)) => block.before.push(script.to_owned()),
         Some(("not run", why)) => block.not_run = Some(why.to_owned()),
-        Some(("derived", _)) => {}
+        Some(("derived" | "json", _)) => {}
         _ => panic!("line {line}: the tests do not know the comment `{comment}`"),
     }
 }

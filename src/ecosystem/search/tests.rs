@@ -306,6 +306,24 @@ fn a_program_that_the_user_may_not_run_is_told() {
     let (refused, help) = severity("");
     assert_eq!(refused, Severity::Error);
     assert!(help.starts_with("it may not enter `/home/web`: "), "{help}");
+    // A virtual environment is where the user may go, and the Python that it leads to is not.
+    let python = "/root/.pyenv/versions/3.12.1/bin/python3";
+    let mut of_venv = Fake {
+        closed: Some("/root"),
+        ..Fake::of(&[
+            ("/srv/web/app.py", ""),
+            ("/srv/web/.venv/pyvenv.cfg", ""),
+            ("/srv/web/.venv/bin/python3", ""),
+            (python, ""),
+        ])
+    };
+    of_venv.links.insert("/srv/web/.venv/bin/python3", python);
+    let (_, told) = of_venv.resolved("script = \"app.py\"");
+    assert!(
+        told.iter()
+            .any(|line| line.starts_with("`web` may not run `/srv/web/.venv/bin/python3`")),
+        "{told:?}"
+    );
     // The unit may have the program elsewhere.
     let bound = "\n[apps.service]\nBindReadOnlyPaths = \"/opt/nvm:/home/web/.nvm\"\n";
     assert_eq!(severity(bound).0, Severity::Warning);

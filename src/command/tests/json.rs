@@ -1,0 +1,212 @@
+//! `docs/json.md` has every field of the JSON that commands print, with its type and whether it may be null or absent.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::command::apply::JsonChange;
+use crate::command::check::Checked;
+use crate::command::deployment::{Goal, foresee};
+use crate::command::generate::Generated;
+use crate::command::list::Listing;
+use crate::command::power::Done;
+use crate::command::reload::Reloaded;
+use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
+use crate::command::times::{Last, Schedule};
+use crate::command::uninstall::Uninstalled;
+use crate::command::{import, init};
+use crate::ecosystem::Severity;
+use crate::ecosystem::diagnostic::Located;
+use crate::layout::Scope;
+use crate::output::Failure;
+use crate::plan::diff::{Change, Content};
+
+const PAGE: &str = include_str!("../../../docs/json.md");
+
+/// The rows of a table of the page: the types by their fields.
+fn table(name: &str) -> BTreeMap<String, String> {
+    let mark = format!("<!-- json: {name} -->\n");
+    let (_, rest) = PAGE
+        .split_once(&mark)
+        .unwrap_or_else(|| panic!("no {name}"));
+    let rows = rest
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let rows = rows.map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        (cells[1].trim_matches('`').to_owned(), cells[2].to_owned())
+    });
+    rows.collect()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Compares a table with a value that has everything and one that has as little as there can be.
+#[track_caller]
+fn is_documented<T: Serialize>(name: &str, full: T, least: T) {
+    let mut rows = table(name);
+    let value = |of: T| serde_json::to_value(of).unwrap();
+    let (full, least) = (value(full), value(least));
+    for (field, with) in full.as_object().unwrap() {
+        let row = rows.remove(field);
+        let row = row.unwrap_or_else(|| panic!("{name}.{field} is not documented"));
+        let (first, more) = row.split_once(", ").unwrap_or((&row, ""));
+        let expected = match least.get(field) {
+            Some(Value::Null) => "or null",
+            Some(_) => "",
+            None => "absent ",
+        };
+        assert_eq!(kind(with), first, "{name}.{field}");
+        let is_said = if expected.is_empty() {
+            more.is_empty()
+        } else {
+            more.starts_with(expected)
+        };
+        assert!(is_said, "{name}.{field}: `{row}`, but {expected:?}");
+    }
+    assert!(rows.is_empty(), "{name} has no {rows:?}");
+}
+
+fn instance(is_full: bool) -> InstanceStatus {
+    InstanceStatus {
+        number: 0,
+        unit: "web@0.service".into(),
+        status: "online",
+        pid: is_full.then_some(1),
+        uptime_seconds: is_full.then_some(1),
+        restarts: 0,
+        memory_bytes: is_full.then_some(1),
+        cpu_seconds: is_full.then_some(1.5),
+        reason: is_full.then(|| "x".into()),
+        last_end: is_full.then(last_end),
+    }
+}
+
+fn last_end() -> LastEnd {
+    LastEnd {
+        reason: "x".into(),
+        seconds_ago: 1,
+    }
+}
+
+fn last(reason: Option<&str>) -> Last {
+    Last {
+        began: 1,
+        ended: 2,
+        seconds: 1.0,
+        good: reason.is_none(),
+        reason: reason.map(str::to_owned),
+    }
+}
+
+fn schedule(is_full: bool) -> Schedule {
+    Schedule {
+        does: "run",
+        active: is_full,
+        next: is_full.then_some(3),
+        last: is_full.then(|| last(None)),
+    }
+}
+
+fn app(is_full: bool) -> AppStatus {
+    AppStatus {
+        name: "web".into(),
+        active_state: "active".into(),
+        listen: Vec::new(),
+        watch: is_full.then(|| "active".into()),
+        ready: 1,
+        wanted: is_full.then_some(1),
+        instances: Vec::new(),
+        status: is_full.then_some("waiting"),
+        schedule: is_full.then(|| schedule(true)),
+    }
+}
+
+#[test]
+fn every_field_of_the_list_is_documented() {
+    let listing = || Listing {
+        apps: Vec::new(),
+        only_failed: false,
+        scope: Scope::System,
+        words: Vec::new(),
+    };
+    is_documented("listing", listing(), listing());
+    is_documented("app", app(true), app(false));
+    is_documented("instance", instance(true), instance(false));
+    is_documented("last_end", last_end(), last_end());
+    is_documented("schedule", schedule(true), schedule(false));
+    is_documented("last", last(Some("x")), last(None));
+}
+
+#[test]
+fn every_field_of_what_commands_have_done_is_documented() {
+    let change = Change {
+        path: "/etc/rsgen/web.toml".into(),
+        old: None,
+        new: Some(Content::File(String::new())),
+    };
+    let change = |diff| JsonChange::new(&change, diff);
+    is_documented("change", change(true), change(false));
+    let outcome = || {
+        let unlocated = vec!["web".to_owned()];
+        foresee(None, &[], unlocated, Goal::Current, Scope::System).unwrap()
+    };
+    is_documented("outcome", outcome(), outcome());
+    let reloaded = || Reloaded {
+        reloaded: Vec::new(),
+    };
+    is_documented("reloaded", reloaded(), reloaded());
+    let done = || Done { done: Vec::new() };
+    is_documented("done", done(), done());
+    let uninstalled = || Uninstalled {
+        dry_run: true,
+        changes: Vec::new(),
+    };
+    is_documented("uninstalled", uninstalled(), uninstalled());
+}
+
+#[test]
+fn every_field_of_what_is_said_of_files_is_documented() {
+    let checked = || Checked {
+        valid: true,
+        diagnostics: Vec::new(),
+    };
+    is_documented("checked", checked(), checked());
+    let diagnostic = |help| Located {
+        severity: Severity::Error,
+        file: "x",
+        line: 1,
+        column: 1,
+        message: "x",
+        help,
+    };
+    is_documented("diagnostic", diagnostic(Some("x")), diagnostic(None));
+    let init = |listen| init::Written {
+        file: "x".into(),
+        listen,
+    };
+    is_documented("init", init(Some(Vec::new())), init(None));
+    let imported = |file| import::Written {
+        file,
+        apps: Vec::new(),
+        left_out: 0,
+        text: String::new(),
+    };
+    is_documented("import", imported(Some("x".into())), imported(None));
+    let generated = || Generated { files: Vec::new() };
+    is_documented("generated", generated(), generated());
+    let failure = Failure::failed("x");
+    let helped = failure.clone().help("x");
+    is_documented("failure", helped.as_json(), failure.as_json());
+}
