@@ -329,6 +329,9 @@ mod tests {
             "EnvironmentFile = \"-/var/own/env\"",
             "PIDFile = \"/var/own/pid\"",
             "LoadCredential = \"key:/var/own/key\"",
+            "OpenFile = \"/var/own/data:data:read-only\"",
+            "ExecStartPre = \"-+/var/own/prepare now\"",
+            "ExecStopPost = \"!/bin/sh -e /var/own/clean\"",
         ] {
             let said = told_of_www(&format!("service.{weak}"), &fake);
             assert!(
@@ -341,6 +344,7 @@ mod tests {
             "BindPaths = \"/var/own:/data\"",
             "StandardOutput = \"append:/var/log\"",
             "StandardOutput = \"journal\"",
+            "ExecStartPre = [\"/var/own/prepare\", \"+/bin/chown www /var/own\", \"+/bin/sh -c x\"]",
             "EnvironmentFile = \"/var/own/%i/env\"",
             // What a later assignment takes back is not in force.
             "RootDirectory = [\"/srv/web\", \"\"]",
