@@ -48,11 +48,23 @@ const LISTED: &[&str] = &[
     "BindPaths",
     "BindReadOnlyPaths",
     "EnvironmentFile",
+    "ExecCondition",
+    "ExecReload",
+    "ExecStartPost",
+    "ExecStartPre",
+    "ExecStop",
+    "ExecStopPost",
     "ExtensionDirectories",
     "ExtensionImages",
     "LoadCredential",
     "LoadCredentialEncrypted",
     "MountImages",
+    "OpenFile",
+];
+
+/// Programs that run what their first argument names.
+const INTERPRETERS: &[&str] = &[
+    "bash", "dash", "node", "perl", "php", "python3", "ruby", "sh",
 ];
 
 fn of_directive(
@@ -74,6 +86,8 @@ fn of_directive(
         "ExtensionImages" | "ExtensionDirectories" => mounted(value, |_| true, probe)?,
         "MountImages" | "BindPaths" | "BindReadOnlyPaths" => mounted(value, is_of_system, probe)?,
         "PIDFile" => weak_spot(absolute(value)?.parent()?, probe)?,
+        "OpenFile" => weak_spot(absolute(value.split(':').next()?)?, probe)?,
+        directive if directive.starts_with("Exec") => run_as_root(value, probe)?,
         "StandardOutput" | "StandardError" | "StandardInput" => {
             let file = value
                 .split_once(':')
@@ -85,6 +99,12 @@ fn of_directive(
     let help = match directive {
         "PIDFile" => {
             "with a FIFO in its place systemd itself can wait for ever, and the machine with it: leave `PIDFile` out, for systemd knows the main process already"
+        }
+        "OpenFile" => {
+            "systemd opens the file as root for the program, and a link in its place leads to any other: keep it where only root may write"
+        }
+        directive if directive.starts_with("Exec") => {
+            "the command runs as root: keep its program where only root may write, or leave out `+` and `!`"
         }
         "StandardOutput" | "StandardError" | "StandardInput" => {
             "systemd opens the file as root, and a link in its place leads to any other: keep it where only root may write, as in /var/log"
@@ -104,6 +124,24 @@ fn of_directive(
 fn absolute(value: &str) -> Option<&Path> {
     let path = value.trim_start_matches('-').trim_matches('"');
     (path.starts_with('/') && !path.contains('%')).then_some(Path::new(path))
+}
+
+/// The program or the script of a command that runs as root in spite of `User=`, see "Command lines" in systemd.service(5).
+fn run_as_root(value: &str, probe: &dyn Probe) -> Option<Spot> {
+    let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+    let prefix = value.strip_suffix(command)?;
+    if !prefix.contains(['+', '!']) {
+        return None;
+    }
+    let words = unit::words(command);
+    let program = absolute(words.first()?)?;
+    let name = program.file_name()?.to_str()?;
+    let script = || {
+        let mut words = words.iter().skip(1);
+        let first = words.find(|word| !word.starts_with('-'))?;
+        weak_spot(absolute(first)?, probe)
+    };
+    weak_spot(program, probe).or_else(|| INTERPRETERS.contains(&name).then(script)?)
 }
 
 /// A folder that becomes `/`, with the folders of it that programs are loaded from.

@@ -267,6 +267,9 @@ fn so_is_what_takes_the_place_of_the_systems_folders() {
         "EnvironmentFile = \"-/var/own/env\"",
         "PIDFile = \"/var/own/pid\"",
         "LoadCredential = \"key:/var/own/key\"",
+        "OpenFile = \"/var/own/data:data:read-only\"",
+        "ExecStartPre = \"-+/var/own/prepare now\"",
+        "ExecStopPost = \"!/bin/sh -e /var/own/clean\"",
     ] {
         let said = told_of_www(&format!("service.{weak}"), &fake);
         assert!(
@@ -279,6 +282,7 @@ fn so_is_what_takes_the_place_of_the_systems_folders() {
         "BindPaths = \"/var/own:/data\"",
         "StandardOutput = \"append:/var/log\"",
         "StandardOutput = \"journal\"",
+        "ExecStartPre = [\"/var/own/prepare\", \"+/bin/chown www /var/own\", \"+/bin/sh -c x\"]",
         "EnvironmentFile = \"/var/own/%i/env\"",
         // What a later assignment takes back is not in force.
         "RootDirectory = [\"/srv/web\", \"\"]",
