@@ -1,8 +1,8 @@
 //! Where the maps and the selectors of all apps are kept, and the lock under which they are changed.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -27,12 +27,9 @@ impl Folder {
     /// # Errors
     /// Those of the file system, and `PermissionDenied` for a folder that is not root's.
     pub(super) fn take(run: &Path) -> io::Result<Self> {
+        make(run, 0o755)?;
         let place = run.join(":balance");
-        let mut builder = DirBuilder::new();
-        match builder.mode(0o700).recursive(true).create(&place) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
+        make(&place, 0o700)?;
         let found = fs::symlink_metadata(&place)?;
         let own = nix::unistd::geteuid().as_raw();
         if !found.is_dir() || found.uid() != own || found.mode() & 0o077 != 0 {
@@ -55,10 +52,7 @@ impl Folder {
     /// Those of mount(2).
     pub(super) fn mount(&self) -> io::Result<()> {
         let maps = self.maps();
-        match fs::create_dir(&maps) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
+        make(&maps, 0o700)?;
         if is_mounted(&maps)? {
             return Ok(());
         }
@@ -75,6 +69,51 @@ impl Folder {
     }
 }
 
+/// Makes a folder with this mode, whatever the umask. One that exists is left as it is.
+fn make(folder: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(mode)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 fn is_mounted(maps: &Path) -> io::Result<bool> {
     Ok(statfs(maps)?.filesystem_type() == BPF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn programs_may_look_into_the_folder_of_all_apps_and_not_into_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("rsgen");
+        let taken = Folder::take(&run).unwrap();
+        let own = run.join(":balance");
+        assert_eq!((mode(&run), mode(&own)), (0o755, 0o700));
+        assert_eq!(taken.of("web"), own.join("maps/web"));
+        drop(taken);
+        fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+        let refused = Folder::take(&run).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn the_lock_lasts_as_long_as_the_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = Folder::take(folder.path()).unwrap();
+        let own = File::open(folder.path().join(":balance")).unwrap();
+        let (own, errno) = Flock::lock(own, FlockArg::LockExclusiveNonblock)
+            .err()
+            .unwrap();
+        assert_eq!(errno, Errno::EWOULDBLOCK);
+        drop(taken);
+        assert!(Flock::lock(own, FlockArg::LockExclusiveNonblock).is_ok());
+    }
 }
