@@ -3,12 +3,12 @@
 //! A process that cannot be inspected may go on accepting and answering, so an instance that has one counts as not drained,
 //! and the journal says why.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 
 use super::notice::Notice;
 use crate::peer::control_group::{ControlGroup, is_gone};
-use crate::peer::process::Process;
+use crate::peer::process::{Process, Socket};
 
 /// The processes that one look has found.
 #[derive(Default)]
@@ -50,10 +50,16 @@ impl Look {
             .any(|process| process.holds(|link| notice.is(link)))
     }
 
-    /// The inodes of the sockets that the program has open.
-    pub(super) fn sockets(&self) -> HashSet<u64> {
-        let sockets = self.processes.iter().flat_map(Process::sockets);
-        sockets.map(|s| s.inode).collect()
+    /// The sockets that the program has open, by inode, each with the processes that have it.
+    pub(super) fn sockets(&self) -> HashMap<u64, Vec<(&Process, Socket)>> {
+        let mut sockets: HashMap<u64, Vec<(&Process, Socket)>> = HashMap::new();
+        for process in &self.processes {
+            for socket in process.sockets() {
+                let holders = sockets.entry(socket.inode).or_default();
+                holders.push((process, socket));
+            }
+        }
+        sockets
     }
 }
 

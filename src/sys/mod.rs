@@ -3,6 +3,7 @@
 
 pub mod entry;
 pub mod exec;
+pub mod filter;
 pub mod process;
 pub mod ptrace;
 mod quit;

@@ -5,6 +5,7 @@
     reason = "a spec that looks beyond the end has failed"
 )]
 
+mod between;
 mod cluster;
 mod crash;
 mod deploy;
