@@ -150,7 +150,11 @@ impl Run {
     /// helper's own command line; the request says only how.
     #[must_use]
     pub fn drain(&self, asked: Request) -> Drain {
-        let Request { timeout, way } = asked;
+        let Request {
+            timeout,
+            way,
+            signal,
+        } = asked;
         Drain {
             app: self.app.clone(),
             instance: self.instance,
@@ -158,6 +162,7 @@ impl Run {
             handover: self.handover,
             timeout,
             way,
+            signal,
             message: None,
         }
     }

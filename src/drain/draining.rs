@@ -19,11 +19,12 @@ use super::look::{self, Look};
 use super::notice::Notice;
 use super::said::{goes_on, overdue};
 use super::shutting_down;
-use crate::contract::{Drain, Handover};
+use super::signalled;
+use crate::contract::Drain;
 use crate::log::say;
 use crate::peer::control_group::ControlGroup;
 use crate::peer::process::{Process, Socket};
-use crate::peer::{descriptors, filters, manager, tracee};
+use crate::peer::{descriptors, manager, tracee};
 use crate::sys::socket;
 
 /// The pause between two looks at the connections.
@@ -88,7 +89,7 @@ impl<'a> Draining<'a> {
         asked: Option<OwnedFd>,
     ) -> io::Result<Self> {
         let group = ControlGroup::of_own(&drain.app, drain.instance)?;
-        let filters = filters_of_unit(&group, drain.handover);
+        let filters = look::filters_of_unit(&group, drain.handover);
         let signals = bounded::signals()?;
         descriptors::raise_limit();
         let systemds = match asked {
@@ -150,22 +151,32 @@ impl<'a> Draining<'a> {
         if self.listeners.is_empty() && self.unseen.is_empty() {
             return self.not_inspected.take().map_or(Ok(()), Err);
         }
-        let done = self.wait(start, notice.as_ref().ok());
+        let signalled = self.signal();
+        let done = self.wait(start, notice.as_ref().ok(), signalled.as_ref());
         self.between.tell();
         done
     }
 
     /// Looks and silences again and again, until a stop would lose nothing or the time is over.
-    fn wait(&mut self, start: Instant, notice: Option<&Notice>) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        start: Instant,
+        notice: Option<&Notice>,
+        signalled: Option<&Process>,
+    ) -> io::Result<()> {
         let mut pause = LOOK;
         let mut empty = 0;
         loop {
             let began = Instant::now();
-            let seen = self.look(notice)?;
+            let seen = self.look(notice, signalled.is_some())?;
+            if signalled.is_some_and(|main| !main.is_alive()) {
+                return Ok(());
+            }
             // Two looks in a row must find nothing: a connection that is accepted between the list of descriptors and the
             // list of connections is missing from the former.
             let is_answering = Instant::now() < self.answered_by;
-            let is_empty = seen.count.busy == 0 && seen.is_whole && !seen.is_held && !is_answering;
+            let is_over = signalled.is_none() && !is_answering;
+            let is_empty = seen.count.busy == 0 && seen.is_whole && !seen.is_held && is_over;
             empty = if is_empty { empty + 1 } else { 0 };
             if empty == 2 {
                 return Ok(());
@@ -180,7 +191,9 @@ impl<'a> Draining<'a> {
                 tell(&[NotifyState::Status(&status)]);
             }
             if Instant::now() >= self.end {
-                if seen.count.busy > 0 || seen.is_whole {
+                if let (Some(_), Some(name)) = (signalled, &self.drain.signal) {
+                    signalled::overdue(name, waited);
+                } else if seen.count.busy > 0 || seen.is_whole {
                     overdue(seen.count, waited, seen.is_held);
                 }
                 return Ok(());
@@ -197,17 +210,19 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// Looks at the connections, and ends those that are between two requests.
-    fn look(&mut self, notice: Option<&Notice>) -> io::Result<Seen> {
+    /// Looks at the connections, and ends those that are between two requests, unless the program ends them itself.
+    fn look(&mut self, notice: Option<&Notice>, ends_itself: bool) -> io::Result<Seen> {
         let look = Look::at(&self.group);
         let sockets = look.sockets();
         let found = connections::find(&self.listeners, |inode| sockets.contains_key(&inode))?;
         let count = connections::count(&found);
         let last = between::LAST.min(self.drain.timeout / 4);
         let is_last = count.busy == 0 || Instant::now() + last >= self.end;
-        self.between.look(&found, &sockets, is_last, |process| {
-            notice.is_some_and(|notice| process.holds(|link| notice.is(link)))
-        });
+        if !ends_itself {
+            self.between.look(&found, &sockets, is_last, |process| {
+                notice.is_some_and(|notice| process.holds(|link| notice.is(link)))
+            });
+        }
         Ok(Seen {
             count,
             is_held: notice.is_some_and(|notice| look.holds(notice)),
@@ -217,7 +232,7 @@ impl<'a> Draining<'a> {
 
     /// Makes the program receive PM2's message `shutdown`, and waits at most for `time` until it has ended by itself.
     pub(super) fn send_shutdown(&self, time: Duration) {
-        let main = self.main();
+        let main = self.main().map(|main| main.pid);
         let drain = self.drain;
         let Ok(_notice) = Notice::shutdown(&drain.state, &drain.app, drain.instance) else {
             return;
@@ -231,14 +246,27 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// The main process: the oldest child of the manager. `$MAINPID` is not used, because a variable of the app overrides it.
-    fn main(&self) -> Option<i32> {
-        let look = Look::at(&self.group);
-        let began = look
-            .processes
-            .iter()
-            .filter_map(|p| Some((p.began_for(self.manager)?, p.pid)));
-        began.min().map(|(_, pid)| pid)
+    /// The main process. The helper's child, which drains for the command, does not know the manager; there it is whoever is
+    /// not in the control group.
+    fn main(&self) -> Option<Process> {
+        let (numbers, _) = self.group.numbers();
+        let is_manager = |pid| match self.asked {
+            Some(_) => !numbers.contains(&pid),
+            None => pid == self.manager,
+        };
+        Look::at(&self.group).main(is_manager)
+    }
+
+    /// Sends the signal on which the program ends by itself, and returns the process that got the signal.
+    fn signal(&self) -> Option<Process> {
+        let name = self.drain.signal.as_deref()?;
+        let main = self.main();
+        let sent = main.as_ref().map(|main| signalled::send(main, name));
+        match sent {
+            Some(Ok(())) => main,
+            Some(Err(e)) => signalled::failed(name, &e),
+            None => signalled::failed(name, &io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Wakes other instances for connections of which only a silenced process may have been told. This is done twice, with a
@@ -349,29 +377,6 @@ fn meet(process: &Process, found: Socket) -> io::Result<Option<Listener>> {
 fn enter_network_of(socket: &OwnedFd) {
     let network = socket::network(socket.as_fd());
     let _ = network.map(|network| setns(network, CloneFlags::CLONE_NEWNET));
-}
-
-/// The number of seccomp filters that apply to a process of the program that has installed none: those of the unit, which
-/// apply to the helper as well, and that of the handover. Without a helper, a filter of the unit may be mistaken for one of
-/// the program, see [`filters::need_a_comparison`].
-fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
-    let own = [
-        std::process::id(),
-        nix::unistd::getppid().as_raw().cast_unsigned(),
-    ];
-    let helper = group
-        .numbers()
-        .0
-        .into_iter()
-        .filter(|pid| !own.contains(&pid.cast_unsigned()))
-        .filter_map(|pid| Process::open(pid, group).ok())
-        .find(Process::is_helper);
-    match helper {
-        Some(helper) => helper
-            .filters()
-            .map(|f| f + u32::from(handover == Handover::Bind)),
-        None => filters::own(),
-    }
 }
 
 /// Notifies the manager, see `sd_notify(3)`.

@@ -16,6 +16,7 @@ mod notice;
 mod request;
 mod said;
 mod shutting_down;
+mod signalled;
 mod turns;
 
 use std::ffi::OsString;

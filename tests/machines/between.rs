@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use testbed::{Machine, nap, target_dir, wait_until};
 
-use crate::cluster::SOON;
+use crate::cluster::{ECOSYSTEM, SOON};
+use crate::drain;
 
 /// The number of reloads; `RELOADS=20` runs more.
-const RELOADS: u32 = 2;
+const RELOADS: u32 = 1;
 
 fn reloads() -> u32 {
     let given = std::env::var("RELOADS").ok();
@@ -199,4 +200,35 @@ pub(crate) fn what_was_received_was_answered(machine: &mut Machine) {
         machine.run(&["rsgen", "uninstall", "web"]).ok();
         never_ends_in_a_request(machine, lines);
     }
+}
+
+/// The drain sends `drain_signal` to a program that ends by itself, and waits for its end; `kill_signal` is for one that does
+/// not.
+pub(crate) fn a_program_that_ends_by_itself_is_told_by_a_signal(machine: &mut Machine) {
+    machine.write_app("quits.js", "/srv/web");
+    let stop = |more: &str| {
+        let app = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"quits.js\"\nlisten = 3000\nuser = \"www-data\"\n\
+             kill_signal = \"SIGTERM\"\ndrain_signal = \"SIGQUIT\"\npreload = false\n{more}\n"
+        );
+        machine.write(ECOSYSTEM, &app);
+        machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+        machine.systemctl(&["start", "web"]).ok();
+        machine.sh("rm -f /tmp/said").ok();
+        let mut slow = drain::ask(machine, "/1500");
+        let stop = machine.spawn(&["systemctl", "stop", "web"]);
+        let mut answer = String::new();
+        // Node ends the connection after the answer, or the stop does.
+        let _ = slow.read_to_string(&mut answer);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+        let took = stop.wait().ok().took;
+        (machine.read("/tmp/said"), took)
+    };
+    let (said, took) = stop("drain_timeout = \"60s\"");
+    assert_eq!(said, "quit\n", "it ended without the stop signal");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    let (said, _) = stop("drain_timeout = \"3s\"\nenv.IGNORE = \"1\"");
+    assert_eq!(said, "quit\nterm\n");
+    let journal = machine.journal("web@*");
+    assert!(journal.contains("did not end on `SIGQUIT`"), "{journal}");
 }

@@ -175,6 +175,7 @@ const DRAIN: &[Spec] = specs![
     drain::a_second_request_to_stop_cuts_it_short,
     drain::nothing_is_accepted_any_more,
     between::what_was_received_was_answered,
+    between::a_program_that_ends_by_itself_is_told_by_a_signal,
 ];
 
 const INIT: &[Spec] = specs![
