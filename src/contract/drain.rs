@@ -22,6 +22,9 @@ pub struct Drain<N = u32, F = PathBuf> {
     pub timeout: Duration,
     /// How the instance is kept from accepting.
     pub way: Way,
+    /// The signal on which the program finishes its connections and ends by itself, for instance `SIGQUIT`; `None` for no
+    /// signal before the stop.
+    pub signal: Option<String>,
     /// How long the program may take after PM2's message `shutdown`, which follows the drain; `None` for no message.
     pub message: Option<Duration>,
 }
@@ -37,6 +40,7 @@ impl<N: Value, F: Value> Drain<N, F> {
             handover,
             timeout,
             way,
+            signal,
             message,
         } = self;
         Line::of("drain")
@@ -46,6 +50,7 @@ impl<N: Value, F: Value> Drain<N, F> {
             .flag("--handover", handover)
             .flag("--timeout", timeout)
             .flag("--way", way)
+            .optional("--signal", signal.as_ref())
             .optional("--message", message.as_ref())
     }
 }
@@ -66,6 +71,7 @@ impl Drain {
             handover: words.since(2, "--handover")?.unwrap_or(Handover::Bind),
             timeout: words.flag("--timeout")?,
             way: words.flag("--way")?,
+            signal: words.optional("--signal")?,
             message: words.optional("--message")?,
         };
         words.end()?;
@@ -93,31 +99,43 @@ impl Drain {
     /// Returns the request to the helper of the instance.
     #[must_use]
     pub fn request(&self) -> Request {
-        let Self { timeout, way, .. } = *self;
-        Request { timeout, way }
+        Request {
+            timeout: self.timeout,
+            way: self.way,
+            signal: self.signal.clone(),
+        }
     }
 }
 
 /// A request to the helper of an instance, which says how to drain the instance. Everyone who can write to the helper's
 /// socket may send one, so a request never says which instance is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// As [`Drain::timeout`].
     pub timeout: Duration,
     /// As [`Drain::way`].
     pub way: Way,
+    /// As [`Drain::signal`].
+    pub signal: Option<String>,
 }
 
 impl Request {
     const TIMEOUT: &str = "--timeout=";
     const WAY: &str = "--way=";
+    const SIGNAL: &str = "--signal=";
 
     /// Returns the request as one line, with its newline.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { timeout, way } = self;
+        let Self {
+            timeout,
+            way,
+            signal,
+        } = self;
         let micros = timeout.as_micros();
-        format!("{}{micros}us {}{way}\n", Self::TIMEOUT, Self::WAY)
+        let signal = signal.as_ref().map(|s| format!(" {}{s}", Self::SIGNAL));
+        let signal = signal.unwrap_or_default();
+        format!("{}{micros}us {}{way}{signal}\n", Self::TIMEOUT, Self::WAY)
     }
 
     /// Reads such a line. A helper lives as long as its instance, and the drain that asks may be of a later version, so
@@ -126,10 +144,12 @@ impl Request {
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.trim_end().split(' ');
         let timeout = words.clone().find_map(|w| w.strip_prefix(Self::TIMEOUT))?;
-        let way = words.find_map(|w| w.strip_prefix(Self::WAY))?;
+        let way = words.clone().find_map(|w| w.strip_prefix(Self::WAY))?;
+        let signal = words.find_map(|w| w.strip_prefix(Self::SIGNAL));
         Some(Self {
             timeout: Value::read(timeout)?,
             way: Value::read(way)?,
+            signal: signal.map(str::to_owned),
         })
     }
 }

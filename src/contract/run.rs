@@ -151,7 +151,11 @@ impl Run {
     /// which instance is drained; the request says only how.
     #[must_use]
     pub fn drain(&self, asked: Request) -> Drain {
-        let Request { timeout, way } = asked;
+        let Request {
+            timeout,
+            way,
+            signal,
+        } = asked;
         Drain {
             app: self.app.clone(),
             instance: self.instance,
@@ -159,6 +163,7 @@ impl Run {
             handover: self.handover,
             timeout,
             way,
+            signal,
             message: None,
         }
     }

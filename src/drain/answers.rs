@@ -9,6 +9,10 @@ use std::time::Duration;
 pub(super) const HEADER: usize = 16;
 /// `INET_DIAG_INFO`, a `struct tcp_info`
 pub(super) const INFO: u16 = 2;
+/// `INET_DIAG_SKMEMINFO`, an array of 32-bit numbers
+pub(super) const MEMORY: u16 = 7;
+/// The place of `SK_MEMINFO_DROPS` in that array
+const DROPS: usize = 8 * 4;
 /// `struct inet_diag_msg`
 const INET_MESSAGE: usize = 72;
 /// `INET_DIAG_CGROUP_ID`, since Linux 5.8
@@ -42,6 +46,16 @@ pub struct Traffic {
     pub since_received: Duration,
     /// The time since the last bytes were sent, or since the connection was accepted.
     pub since_sent: Duration,
+    /// The time since the peer last acknowledged anything, be it with its own bytes or alone.
+    pub since_acknowledged: Duration,
+    /// Bytes that the peer has acknowledged in all.
+    pub acknowledged: u64,
+    /// Segments that were received in all, without those that a socket filter has dropped.
+    pub segments: u32,
+    /// Those of them that had data.
+    pub data_segments: u32,
+    /// Segments that were dropped, by a socket filter or for another reason.
+    pub drops: u32,
 }
 
 /// The messages of netlink(7) in a datagram, each with its kind, up to the first that is not complete.
@@ -92,10 +106,15 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 pub fn inet(message: &[u8]) -> Option<Connection> {
     let inode = u64::from(number(message, 68)?);
     let queues = (number(message, 56)?, number(message, 60)?);
-    let info = attribute(message.get(INET_MESSAGE..)?, INFO);
+    let attributes = message.get(INET_MESSAGE..)?;
+    let drops = attribute(attributes, MEMORY).and_then(|memory| number(memory, DROPS));
+    let traffic = attribute(attributes, INFO).and_then(|info| traffic(queues, info));
     Some(Connection {
         inode,
-        traffic: info.and_then(|i| traffic(queues, i)),
+        traffic: traffic.map(|t| Traffic {
+            drops: drops.unwrap_or_default(),
+            ..t
+        }),
     })
 }
 
@@ -112,7 +131,9 @@ pub fn control_group(message: &[u8]) -> Option<u64> {
     array(id, 0).map(u64::from_ne_bytes)
 }
 
-fn traffic((unread, unsent): (u32, u32), info: &[u8]) -> Option<Traffic> {
+/// Reads a `struct tcp_info`. `unread` and `unsent` are the bytes in the queues.
+#[must_use]
+pub fn traffic((unread, unsent): (u32, u32), info: &[u8]) -> Option<Traffic> {
     let since = |at| Some(Duration::from_millis(number(info, at)?.into()));
     let bytes = |at| array(info, at).map(u64::from_ne_bytes);
     Some(Traffic {
@@ -120,6 +141,11 @@ fn traffic((unread, unsent): (u32, u32), info: &[u8]) -> Option<Traffic> {
         unsent,
         since_sent: since(44)?,
         since_received: since(52)?,
+        since_acknowledged: since(56)?,
+        acknowledged: bytes(120)?,
+        segments: number(info, 140)?,
+        data_segments: number(info, 152)?,
+        drops: 0,
         // tcpi_bytes_received and, since Linux 4.19, tcpi_bytes_sent.
         received: bytes(128)?,
         sent: bytes(200)?,

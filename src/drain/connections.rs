@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-use super::answers::Traffic;
+use super::answers::{Connection, Traffic};
 use super::kinds::Listener;
 
 /// A connection whose last request was answered is idle after this time without traffic.
@@ -24,26 +24,44 @@ pub(super) struct Count {
     pub(super) idle: usize,
 }
 
-/// Counts the connections of these listeners that belong to the instance: those whose inode is in `sockets`.
+/// A connection of the instance, and the listener that accepted it.
+#[derive(Clone)]
+pub(super) struct Found<'a> {
+    pub(super) connection: Connection,
+    pub(super) listener: &'a Listener,
+}
+
+/// The connections of these listeners that belong to the instance: those whose inode `is_own` says is one of its sockets.
 ///
 /// # Errors
 /// Those of `sock_diag(7)`.
-pub(super) fn count(listeners: &[Listener], sockets: &HashSet<u64>) -> io::Result<Count> {
-    let mut count = Count::default();
+pub(super) fn find(
+    listeners: &[Listener],
+    is_own: impl Fn(u64) -> bool,
+) -> io::Result<Vec<Found<'_>>> {
+    let mut found = Vec::new();
     let mut seen = HashSet::new();
     for listener in listeners {
         for connection in listener.kind().connections(listener)? {
-            if !sockets.contains(&connection.inode) || !seen.insert(connection.inode) {
-                continue;
-            }
-            if connection.traffic.is_some_and(is_idle) {
-                count.idle += 1;
-            } else {
-                count.busy += 1;
+            if is_own(connection.inode) && seen.insert(connection.inode) {
+                found.push(Found {
+                    connection,
+                    listener,
+                });
             }
         }
     }
-    Ok(count)
+    Ok(found)
+}
+
+/// Counts connections by what is to be done about them.
+pub(super) fn count(found: &[Found<'_>]) -> Count {
+    let is_idle = |f: &&Found<'_>| f.connection.traffic.is_some_and(is_idle);
+    let idle = found.iter().filter(is_idle).count();
+    Count {
+        busy: found.len() - idle,
+        idle,
+    }
 }
 
 fn is_idle(traffic: Traffic) -> bool {

@@ -7,7 +7,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
 
-use super::answers::{Connection, HEADER, INFO, errno, inet, messages, unix};
+use super::answers::{Connection, HEADER, INFO, MEMORY, errno, inet, messages, unix};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = 2;
@@ -55,7 +55,7 @@ impl Diag {
     /// The sockets of a TCP port. A listener of both families has connections of both, which are listed as IPv6.
     pub(super) fn tcp(&self, family: u8, port: u16, states: States) -> io::Result<Vec<Connection>> {
         let mut request = header(HEADER + 56);
-        request.extend([family, 6, 1 << (INFO - 1), 0]);
+        request.extend([family, 6, 1 << (INFO - 1) | 1 << (MEMORY - 1), 0]);
         request.extend(states.bits().to_ne_bytes());
         request.extend(port.to_be_bytes());
         request.resize(HEADER + 56, 0);

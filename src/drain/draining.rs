@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,18 +11,21 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signalfd::SignalFd;
 use sd_notify::NotifyState;
 
+use super::between::{self, Between};
 use super::bounded;
-use super::connections;
+use super::connections::{self, Count};
 use super::kinds::{self, Listener, Means};
 use super::look::{self, Look};
 use super::notice::Notice;
 use super::said::{goes_on, overdue};
-use crate::contract::{Drain, Handover};
+use super::shutting_down;
+use super::signalled;
+use crate::contract::Drain;
 use crate::log::say;
 use crate::peer::control_group::ControlGroup;
 use crate::peer::process::{Process, Socket};
-use crate::peer::{descriptors, filters, manager, tracee};
-use crate::sys::{entry, socket};
+use crate::peer::{descriptors, manager, tracee};
+use crate::sys::socket;
 
 /// The pause between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
@@ -33,6 +35,15 @@ const LOOK_LATER: Duration = Duration::from_millis(100);
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// The longest drain while the machine shuts down, which waits for every unit.
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// What a look has found.
+struct Seen {
+    count: Count,
+    /// Whether the program says that it has connections.
+    is_held: bool,
+    /// Whether every process could be inspected.
+    is_whole: bool,
+}
 
 /// A drain in progress.
 pub(super) struct Draining<'a> {
@@ -63,6 +74,8 @@ pub(super) struct Draining<'a> {
     late: HashMap<(i32, u64), io::Error>,
     /// How many more times other instances are woken, if connections wait.
     nudges: u32,
+    /// The connections, and what was done about them.
+    between: Between,
 }
 
 impl<'a> Draining<'a> {
@@ -76,7 +89,7 @@ impl<'a> Draining<'a> {
         asked: Option<OwnedFd>,
     ) -> io::Result<Self> {
         let group = ControlGroup::of_own(&drain.app, drain.instance)?;
-        let filters = filters_of_unit(&group, drain.handover);
+        let filters = look::filters_of_unit(&group, drain.handover);
         let signals = bounded::signals()?;
         descriptors::raise_limit();
         let systemds = match asked {
@@ -100,6 +113,7 @@ impl<'a> Draining<'a> {
             settled: HashSet::new(),
             late: HashMap::new(),
             nudges: 0,
+            between: Between::default(),
         })
     }
 
@@ -137,40 +151,54 @@ impl<'a> Draining<'a> {
         if self.listeners.is_empty() && self.unseen.is_empty() {
             return self.not_inspected.take().map_or(Ok(()), Err);
         }
+        let signalled = self.signal();
+        let done = self.wait(start, notice.as_ref().ok(), signalled.as_ref());
+        self.between.tell();
+        done
+    }
+
+    /// Looks and silences again and again, until a stop would lose nothing or the time is over.
+    fn wait(
+        &mut self,
+        start: Instant,
+        notice: Option<&Notice>,
+        signalled: Option<&Process>,
+    ) -> io::Result<()> {
         let mut pause = LOOK;
         let mut empty = 0;
         loop {
-            let look = Look::at(&self.group);
-            let count = connections::count(&self.listeners, &look.sockets())?;
+            let began = Instant::now();
+            let seen = self.look(notice, signalled.is_some())?;
+            if signalled.is_some_and(|main| !main.is_alive()) {
+                return Ok(());
+            }
             // Two looks in a row must find nothing: a connection that is accepted between the list of descriptors and the
             // list of connections is missing from the former.
-            let is_held = notice.as_ref().is_ok_and(|notice| look.holds(notice));
             let is_answering = Instant::now() < self.answered_by;
-            let is_seen = look.unseen.is_empty();
-            empty = if count.busy == 0 && is_seen && !is_held && !is_answering {
-                empty + 1
-            } else {
-                0
-            };
+            let is_over = signalled.is_none() && !is_answering;
+            let is_empty = seen.count.busy == 0 && seen.is_whole && !seen.is_held && is_over;
+            empty = if is_empty { empty + 1 } else { 0 };
             if empty == 2 {
                 return Ok(());
             }
             let waited = start.elapsed();
             if pause == LOOK && waited > Duration::from_secs(1) {
                 pause = LOOK_LATER;
-                if is_shutting_down(self.drain.scope()) {
+                if shutting_down::is(self.drain.scope()) {
                     self.end = self.end.min(start + AT_SHUTDOWN);
                 }
-                let status = format!("draining, busy connections: {}", count.busy);
+                let status = format!("draining, busy connections: {}", seen.count.busy);
                 tell(&[NotifyState::Status(&status)]);
             }
             if Instant::now() >= self.end {
-                if count.busy > 0 || is_seen {
-                    overdue(count, waited, is_held);
+                if let (Some(_), Some(name)) = (signalled, &self.drain.signal) {
+                    signalled::overdue(name, waited);
+                } else if seen.count.busy > 0 || seen.is_whole {
+                    overdue(seen.count, waited, seen.is_held);
                 }
                 return Ok(());
             }
-            if self.is_cut_short(pause) {
+            if self.is_cut_short(self.between.pause(pause, began.elapsed())) {
                 return Ok(());
             }
             // A thread that did not stop in time may have stopped since, and stays stopped and traced until it is detached.
@@ -182,9 +210,29 @@ impl<'a> Draining<'a> {
         }
     }
 
+    /// Looks at the connections, and ends those that are between two requests, unless the program ends them itself.
+    fn look(&mut self, notice: Option<&Notice>, ends_itself: bool) -> io::Result<Seen> {
+        let look = Look::at(&self.group);
+        let sockets = look.sockets();
+        let found = connections::find(&self.listeners, |inode| sockets.contains_key(&inode))?;
+        let count = connections::count(&found);
+        let last = between::LAST.min(self.drain.timeout / 4);
+        let is_last = count.busy == 0 || Instant::now() + last >= self.end;
+        if !ends_itself {
+            self.between.look(&found, &sockets, is_last, |process| {
+                notice.is_some_and(|notice| process.holds(|link| notice.is(link)))
+            });
+        }
+        Ok(Seen {
+            count,
+            is_held: notice.is_some_and(|notice| look.holds(notice)),
+            is_whole: look.unseen.is_empty(),
+        })
+    }
+
     /// Makes the program receive PM2's message `shutdown`, and waits at most for `time` until it has ended by itself.
     pub(super) fn send_shutdown(&self, time: Duration) {
-        let main = self.main();
+        let main = self.main().map(|main| main.pid);
         let drain = self.drain;
         let Ok(_notice) = Notice::shutdown(&drain.state, &drain.app, drain.instance) else {
             return;
@@ -198,14 +246,27 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// The main process: the oldest child of the manager. `$MAINPID` is not used, because a variable of the app overrides it.
-    fn main(&self) -> Option<i32> {
-        let look = Look::at(&self.group);
-        let began = look
-            .processes
-            .iter()
-            .filter_map(|p| Some((p.began_for(self.manager)?, p.pid)));
-        began.min().map(|(_, pid)| pid)
+    /// The main process. The helper's child, which drains for the command, does not know the manager; there it is whoever is
+    /// not in the control group.
+    fn main(&self) -> Option<Process> {
+        let (numbers, _) = self.group.numbers();
+        let is_manager = |pid| match self.asked {
+            Some(_) => !numbers.contains(&pid),
+            None => pid == self.manager,
+        };
+        Look::at(&self.group).main(is_manager)
+    }
+
+    /// Sends the signal on which the program ends by itself, and returns the process that got the signal.
+    fn signal(&self) -> Option<Process> {
+        let name = self.drain.signal.as_deref()?;
+        let main = self.main();
+        let sent = main.as_ref().map(|main| signalled::send(main, name));
+        match sent {
+            Some(Ok(())) => main,
+            Some(Err(e)) => signalled::failed(name, &e),
+            None => signalled::failed(name, &io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Wakes other instances for connections of which only a silenced process may have been told. This is done twice, with a
@@ -318,53 +379,10 @@ fn enter_network_of(socket: &OwnedFd) {
     let _ = network.map(|network| setns(network, CloneFlags::CLONE_NEWNET));
 }
 
-/// The number of seccomp filters that apply to a process of the program that has installed none: those of the unit, which
-/// apply to the helper as well, and that of the handover. Without a helper, a filter of the unit may be mistaken for one of
-/// the program, see [`filters::need_a_comparison`].
-fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
-    let own = [
-        std::process::id(),
-        nix::unistd::getppid().as_raw().cast_unsigned(),
-    ];
-    let helper = group
-        .numbers()
-        .0
-        .into_iter()
-        .filter(|pid| !own.contains(&pid.cast_unsigned()))
-        .filter_map(|pid| Process::open(pid, group).ok())
-        .find(Process::is_helper);
-    match helper {
-        Some(helper) => helper
-            .filters()
-            .map(|f| f + u32::from(handover == Handover::Bind)),
-        None => filters::own(),
-    }
-}
-
 /// Notifies the manager, see `sd_notify(3)`.
 pub(super) fn tell(states: &[NotifyState<'_>]) {
     // When the command is run by hand, there is no manager to notify.
     let _ = sd_notify::notify(states);
-}
-
-/// Whether the machine, or the user's manager, is shutting down. systemctl(1) is asked, because it reaches the manager
-/// without a bus, which the drain does not use.
-fn is_shutting_down(scope: &str) -> bool {
-    // systemctl is linked dynamically. With an empty environment, no `LD_PRELOAD` of the app can make it load anything.
-    let mut systemctl = Command::new("/usr/bin/systemctl");
-    systemctl.env_clear();
-    if scope == "--user"
-        // The helper's child began as a worker, which hides the environment from its own libraries.
-        && let Some(folder) = entry::value("XDG_RUNTIME_DIR")
-    {
-        systemctl.env("XDG_RUNTIME_DIR", folder);
-    }
-    let answer = systemctl
-        .args([scope, "is-system-running"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    answer.is_ok_and(|a| a.stdout.starts_with(b"stopping"))
 }
 
 #[cfg(test)]

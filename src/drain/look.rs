@@ -3,12 +3,14 @@
 //! A process that cannot be inspected may go on accepting and answering, so an instance that has one counts as not drained,
 //! and the journal says why.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 
 use super::notice::Notice;
+use crate::contract::Handover;
 use crate::peer::control_group::{ControlGroup, is_gone};
-use crate::peer::process::Process;
+use crate::peer::filters;
+use crate::peer::process::{Process, Socket};
 
 /// The processes that one look has found.
 #[derive(Default)]
@@ -43,6 +45,14 @@ impl Look {
         look
     }
 
+    /// The main process: the oldest one for whose parent `is_manager` holds. `$MAINPID` is not used, because a variable of the
+    /// app overrides it.
+    pub(super) fn main(self, is_manager: impl Fn(i32) -> bool) -> Option<Process> {
+        let began = |p: Process| Some((p.began_for(&is_manager)?, p));
+        let found = self.processes.into_iter().filter_map(began);
+        found.min_by_key(|(began, _)| *began).map(|(_, main)| main)
+    }
+
     /// Whether the program says that it has connections, by keeping the file of the notice open.
     pub(super) fn holds(&self, notice: &Notice) -> bool {
         self.processes
@@ -50,10 +60,39 @@ impl Look {
             .any(|process| process.holds(|link| notice.is(link)))
     }
 
-    /// The inodes of the sockets that the program has open.
-    pub(super) fn sockets(&self) -> HashSet<u64> {
-        let sockets = self.processes.iter().flat_map(Process::sockets);
-        sockets.map(|s| s.inode).collect()
+    /// The sockets that the program has open, by inode, each with the processes that have it.
+    pub(super) fn sockets(&self) -> HashMap<u64, Vec<(&Process, Socket)>> {
+        let mut sockets: HashMap<u64, Vec<(&Process, Socket)>> = HashMap::new();
+        for process in &self.processes {
+            for socket in process.sockets() {
+                let holders = sockets.entry(socket.inode).or_default();
+                holders.push((process, socket));
+            }
+        }
+        sockets
+    }
+}
+
+/// The number of seccomp filters that apply to a process of the program that has installed none: those of the unit, which
+/// apply to the helper as well, and that of the handover. Without a helper, a filter of the unit may be mistaken for one of
+/// the program, see [`filters::need_a_comparison`].
+pub(super) fn filters_of_unit(group: &ControlGroup, handover: Handover) -> Option<u32> {
+    let own = [
+        std::process::id(),
+        nix::unistd::getppid().as_raw().cast_unsigned(),
+    ];
+    let helper = group
+        .numbers()
+        .0
+        .into_iter()
+        .filter(|pid| !own.contains(&pid.cast_unsigned()))
+        .filter_map(|pid| Process::open(pid, group).ok())
+        .find(Process::is_helper);
+    match helper {
+        Some(helper) => helper
+            .filters()
+            .map(|f| f + u32::from(handover == Handover::Bind)),
+        None => filters::own(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! A failure is one line in the journal, and the stop goes on: a drain never keeps a unit from stopping.
 
 pub mod answers;
+mod between;
 mod bounded;
 mod connections;
 mod diag;
@@ -14,6 +15,9 @@ mod look;
 mod notice;
 mod request;
 mod said;
+mod shutting_down;
+mod signalled;
+mod turns;
 
 use std::ffi::OsString;
 use std::time::Duration;

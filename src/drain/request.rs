@@ -134,6 +134,7 @@ mod tests {
         run().drain(Request {
             timeout: Duration::from_millis(1500),
             way: Way::Epoll,
+            signal: Some("SIGQUIT".into()),
         })
     }
 
@@ -163,6 +164,7 @@ mod tests {
             (drain.timeout, drain.way),
             (Duration::from_millis(1500), Way::Epoll)
         );
+        assert_eq!(drain.signal.as_deref(), Some("SIGQUIT"));
         let run = run();
         assert_eq!((drain.instance, drain.state), (run.instance, run.state));
     }

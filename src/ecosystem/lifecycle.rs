@@ -37,6 +37,13 @@ keys! {
                 .read_by(read_drain_timeout)
                 .or(|| Duration::from_secs(10));
 
+            /// A signal on which the program finishes its connections and ends by itself, sent when it drains.
+            ///
+            /// The main process gets the signal once it accepts no new connections, and has `drain_timeout` to end; `kill_signal`
+            /// follows if it has not. For example SIGQUIT for nginx, SIGTERM for gunicorn. Without this key the
+            /// [drain](handover.md#kept-connections) waits for the connections alone.
+            drain_signal: Option<String> = of(Form::Text, "\"SIGQUIT\"", read_drain_signal).or_none();
+
             /// Whether a Node program lets its keep-alive connections end when it drains.
             ///
             /// The script `/usr/lib/rsgen/drain.js`, which `NODE_OPTIONS` loads, adds `Connection: close` to responses
@@ -169,6 +176,27 @@ fn read_signal(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String> {
     Some(name)
 }
 
+fn read_drain_signal(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
+    let signal = read_signal(f, wanted)?;
+    let is_off = f.peek("drain").and_then(DeValue::as_str) == Some("off");
+    if is_off || usual_drain(f) == Way::Off {
+        f.faults.push(
+            Diagnostic::error(f.place(wanted.key), "`drain_signal` needs a drain")
+                .help("write it as `kill_signal`, with the time to end as `kill_timeout`"),
+        );
+    }
+    if signal == "SIGKILL" {
+        f.faults.push(
+            Diagnostic::error(
+                f.place(wanted.key),
+                "no program can finish anything on `SIGKILL`",
+            )
+            .help("write the signal on which the program ends gracefully"),
+        );
+    }
+    Some(Some(signal))
+}
+
 fn read_message(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<bool> {
     let is_wanted = f.boolean(wanted)?;
     if is_wanted && f.peek("preload").and_then(DeValue::as_bool) == Some(false) {
@@ -186,6 +214,29 @@ fn read_message(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drain_signal_needs_a_drain_and_a_chance_to_act_on_it() {
+        for (lines, fault) in [
+            ("listen = 3000\ndrain_signal = \"quit\"", None),
+            (
+                "listen = 3000\ndrain = \"off\"\ndrain_signal = \"SIGQUIT\"",
+                Some("`drain_signal` needs a drain"),
+            ),
+            (
+                "listen = []\ndrain_signal = \"SIGQUIT\"",
+                Some("`drain_signal` needs a drain"),
+            ),
+            (
+                "listen = 3000\ndrain_signal = \"SIGKILL\"",
+                Some("no program can finish anything on `SIGKILL`"),
+            ),
+        ] {
+            let text = format!("[[apps]]\nscript = \"x\"\nuser = \"root\"\n{lines}\n");
+            let faults = crate::ecosystem::parse("eco.toml", &text).1.diagnostics;
+            assert_eq!(faults.first().map(|f| f.message.as_str()), fault, "{lines}");
+        }
+    }
 
     #[test]
     fn documents_list_the_signals_that_are_taken() {

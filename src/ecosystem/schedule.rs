@@ -58,6 +58,7 @@ const OF_LASTING_APPS: &[&str] = &[
     "listen_timeout",
     "drain_timeout",
     "preload",
+    "drain_signal",
     "shutdown_with_message",
     "restart_delay",
     "min_uptime",

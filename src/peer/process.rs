@@ -109,7 +109,8 @@ impl Process {
         Self::of_number(pid)
     }
 
-    fn is_alive(&self) -> bool {
+    /// Whether the process has not ended.
+    pub(crate) fn is_alive(&self) -> bool {
         let mut ended = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
         poll(&mut ended, PollTimeout::ZERO) == Ok(0)
     }
@@ -309,11 +310,11 @@ impl Process {
         (self.pid, began.unwrap_or_default())
     }
 
-    /// The start time of the process in ticks since boot, if it is a child of this parent.
-    pub(crate) fn began_for(&self, parent: i32) -> Option<u64> {
+    /// The start time of the process in ticks since boot, if `is_parent` holds for the PID of its parent.
+    pub(crate) fn began_for(&self, is_parent: impl Fn(i32) -> bool) -> Option<u64> {
         let stat = self.text("stat");
         let (_, began) = procfs::stat(&stat)?;
-        (procfs::parent(&stat)? == parent).then_some(began)
+        is_parent(procfs::parent(&stat)?).then_some(began)
     }
 }
 

@@ -229,6 +229,7 @@ fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
         handover: app.handover,
         timeout: life.drain_timeout,
         way: life.drain,
+        signal: life.drain_signal.clone(),
         message: life.shutdown_with_message.then_some(life.kill_timeout),
     })
 }

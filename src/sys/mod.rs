@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod entry;
 pub mod exec;
+pub mod filter;
 pub mod process;
 pub mod ptrace;
 mod quit;

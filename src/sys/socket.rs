@@ -77,7 +77,7 @@ pub fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
     set(fd, level, name, &value)
 }
 
-fn set<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
+pub(super) fn set<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
     let value = std::ptr::from_ref(value).cast();
     // SAFETY: the kernel reads `length` bytes, the size of the value, and whatever that points to lives through the call.
@@ -173,6 +173,39 @@ pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
         filter: &raw mut code,
     };
     set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// The bytes that a connection has received and that nobody has read yet, see `SIOCINQ` in tcp(7).
+///
+/// # Errors
+/// Those of ioctl(2).
+pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut count: i32 = 0;
+    // SAFETY: the kernel writes one number, which lives through the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Ok(u32::try_from(count).unwrap_or(0))
+}
+
+/// The `struct tcp_info` of a connection as bytes, as many as this kernel has of them, see `TCP_INFO` in tcp(7).
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0_u8; 512];
+    let mut length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes, as many as there are.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            bytes.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    check(result)?;
+    bytes.truncate(usize::try_from(length).unwrap_or(0));
+    Ok(bytes)
 }
 
 /// `SIOCGSKNS`, see <linux/sockios.h>.

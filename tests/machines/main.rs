@@ -6,6 +6,7 @@
 )]
 
 mod balance;
+mod between;
 mod cluster;
 mod crash;
 mod deploy;

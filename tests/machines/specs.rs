@@ -4,10 +4,10 @@ use testbed::runner::Spec;
 use testbed::specs;
 
 use crate::{
-    balance, crash, deploy, directives, docs, drain, ends, env_files, environment, exposure,
-    faults, from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner, packaged,
-    packages, polkit, portless, power, programs, rehearsal, reload, sandbox, schedule, shown,
-    sizing, state, tracing, truth, user, values, versions, watch, yama,
+    balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
+    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner,
+    packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox, schedule,
+    shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -183,6 +183,8 @@ const DRAIN: &[Spec] = specs![
     drain::a_connection_that_waits_for_nothing_does_not_hold_it_up,
     drain::a_second_request_to_stop_cuts_it_short,
     drain::nothing_is_accepted_any_more,
+    between::what_was_received_was_answered,
+    between::a_program_that_ends_by_itself_is_told_by_a_signal,
 ];
 
 const INIT: &[Spec] = specs![

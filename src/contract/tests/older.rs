@@ -87,6 +87,7 @@ fn lines_of_0_2_are_read() {
         handover: Handover::Fds,
         timeout: seconds(20),
         way: Way::Epoll,
+        signal: None,
         message: Some(Duration::from_millis(1600)),
     };
     assert_eq!(drain(DRAIN), Ok(expected));

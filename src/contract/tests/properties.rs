@@ -66,8 +66,9 @@ prop_compose! {
     fn drains()(
         (app, instance, state, handover) in (app(), any::<u32>(), path(), handover()),
         (timeout, way, message) in (time(), way(), prop::option::of(time())),
+        signal in prop::option::of("SIG[A-Z]{2,5}"),
     ) -> Drain {
-        Drain { app, instance, state, handover, timeout, way, message }
+        Drain { app, instance, state, handover, timeout, way, signal, message }
     }
 }
 

@@ -43,6 +43,7 @@ fn other_instances_are_woken_twice_and_only_if_a_connection_waits() {
         settled: HashSet::new(),
         late: HashMap::new(),
         nudges: 1,
+        between: Between::default(),
     };
     draining.nudge();
     assert_eq!(accepted(&socket), 0, "no connection waits");

@@ -89,6 +89,24 @@ impl Listener {
         }
     }
 
+    /// Whether `socket`, a copy of a descriptor of the program, is a TCP connection that this listener may have accepted: of its
+    /// shape, and at its address.
+    pub(in crate::drain) fn may_have_accepted(&self, socket: &OwnedFd) -> bool {
+        let shape = socket::shape(socket.as_fd());
+        let is_shaped = shape.is_ok_and(|s| s == self.shape && s.protocol == libc::IPPROTO_TCP);
+        let listens = socket::number(socket.as_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
+        let name = socket::name(socket.as_fd()).unwrap_or_default();
+        match (&self.address, Address::from_bytes(&name)) {
+            (Address::Inet(own), Some(Address::Inet(its))) => {
+                is_shaped
+                    && listens.is_ok_and(|listens| listens == 0)
+                    && own.port() == its.port()
+                    && (own.ip().is_unspecified() || own.ip() == its.ip())
+            }
+            _ => false,
+        }
+    }
+
     pub(in crate::drain) fn kind(&self) -> &'static dyn Kind {
         self.row.1
     }

@@ -87,6 +87,10 @@ fn a_connection_is_found_behind_anything(bytes: &[u8], inode: u32) {
     let mut info = [0; TCP_INFO];
     info[44..48].copy_from_slice(&3_u32.to_ne_bytes());
     info[52..56].copy_from_slice(&4_u32.to_ne_bytes());
+    info[56..60].copy_from_slice(&7_u32.to_ne_bytes());
+    info[120..128].copy_from_slice(&8_u64.to_ne_bytes());
+    info[140..144].copy_from_slice(&9_u32.to_ne_bytes());
+    info[152..156].copy_from_slice(&10_u32.to_ne_bytes());
     info[128..136].copy_from_slice(&5_u64.to_ne_bytes());
     info[200..208].copy_from_slice(&6_u64.to_ne_bytes());
     let mut inet = vec![0; INET];
@@ -95,6 +99,9 @@ fn a_connection_is_found_behind_anything(bytes: &[u8], inode: u32) {
     inet[68..72].copy_from_slice(&inode.to_ne_bytes());
     inet.extend(attribute(9, bytes));
     inet.extend(attribute(2, &info));
+    let mut memory = [0; 36];
+    memory[32..].copy_from_slice(&11_u32.to_ne_bytes());
+    inet.extend(attribute(7, &memory));
     let found = answers::inet(&inet).expect("a whole message");
     let traffic = Traffic {
         unread: 1,
@@ -103,6 +110,11 @@ fn a_connection_is_found_behind_anything(bytes: &[u8], inode: u32) {
         sent: 6,
         since_received: Duration::from_millis(4),
         since_sent: Duration::from_millis(3),
+        since_acknowledged: Duration::from_millis(7),
+        acknowledged: 8,
+        segments: 9,
+        data_segments: 10,
+        drops: 11,
     };
     assert_eq!((found.inode, found.traffic), (inode.into(), Some(traffic)));
 }

@@ -16,10 +16,17 @@ pub(crate) fn of_any_text(text: &str, micros: u64) {
     }
     for way in [Way::Auto, Way::Epoll, Way::Off] {
         let timeout = Duration::from_micros(micros);
-        let asked = Request::parse(&Request { timeout, way }.text());
+        let signal = (way == Way::Auto).then(|| "SIGQUIT".to_owned());
+        let request = Request {
+            timeout,
+            way,
+            signal: signal.clone(),
+        };
+        let asked = Request::parse(&request.text());
         let drain = run.drain(asked.expect("a request of our own"));
         is_of(&drain, &run);
         assert_eq!((drain.timeout, drain.way), (timeout, way));
+        assert_eq!(drain.signal, signal);
     }
     of_any_words(text.split([' ', '\n']));
     // Each time in a command line, one by one.

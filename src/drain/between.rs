@@ -1,0 +1,155 @@
+//! Ends kept connections between two requests, never in one, so that the stop does not cut them wherever they stand.
+//!
+//! A program other than Node does not know that it drains, and answers on a busy connection until it is stopped. There are two
+//! means: a socket filter that drops the beginnings of requests, and shutdown(2). Both act on the connection itself,
+//! through a copy of the program's descriptor that is closed at once: as long as a copy were open, a close(2) of the program
+//! would end nothing. [`super::turns`] decides when. In doubt a connection is left alone.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::answers;
+use super::connections::Found;
+use super::turns::{Step, Turns};
+use crate::log::say;
+use crate::peer::process::{Process, Socket};
+use crate::sys::filter::{self, Starts};
+use crate::sys::socket;
+
+/// The end of a drain: from here on, requests are held back on every connection.
+pub(super) const LAST: Duration = Duration::from_millis(500);
+/// The pause between two looks while requests are held back.
+const SOON: Duration = Duration::from_millis(20);
+
+/// The processes that have a socket, by its inode.
+pub(super) type Holders<'a> = HashMap<u64, Vec<(&'a Process, Socket)>>;
+
+/// The connections of an instance since its drain began.
+#[derive(Default)]
+pub(super) struct Between {
+    turns: HashMap<u64, Turns>,
+    ended: usize,
+}
+
+impl Between {
+    /// Takes in what a look has found, and does what follows from it for each connection. `is_last` when the drain is about to
+    /// end. `is_told` says of a process that it learns of the drain and ends its connections itself.
+    pub(super) fn look(
+        &mut self,
+        found: &[Found<'_>],
+        holders: &Holders<'_>,
+        is_last: bool,
+        is_told: impl Fn(&Process) -> bool,
+    ) {
+        let now = Instant::now();
+        let known = std::mem::take(&mut self.turns);
+        self.turns = follow(known, found, now);
+        let in_parts = self.turns.values().any(Turns::is_in_parts);
+        for one in found {
+            let inode = one.connection.inode;
+            let Some(turns) = self.turns.get_mut(&inode) else {
+                continue;
+            };
+            let step = turns.step(now, is_last, in_parts);
+            if step == Step::Leave {
+                continue;
+            }
+            // A connection that several processes have may be in the hands of either.
+            let done = match holders.get(&inode).map(Vec::as_slice) {
+                Some([(process, socket)]) if !is_told(process) => take(step, process, *socket, one),
+                _ => Err(io::ErrorKind::Unsupported.into()),
+            };
+            match done {
+                Ok(()) => {
+                    turns.took(step);
+                    self.ended += usize::from(matches!(step, Step::End | Step::Refuse));
+                }
+                // Traffic came at the last moment: the next look decides anew.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => turns.give_up(),
+            }
+        }
+    }
+
+    /// The pause until the next look, after one that took this time: `usual`, or less while requests are held back, for whose
+    /// clients every moment counts.
+    pub(super) fn pause(&self, usual: Duration, took: Duration) -> Duration {
+        if self.turns.values().any(Turns::is_held) {
+            usual.min(SOON.max(took * 3))
+        } else {
+            usual
+        }
+    }
+
+    /// Says in the journal how many connections were ended.
+    pub(super) fn tell(&self) {
+        match self.ended {
+            0 => {}
+            1 => say(6, "ended 1 kept connection between two requests"),
+            n => say(6, &format!("ended {n} kept connections between requests")),
+        }
+    }
+}
+
+/// The turns of the connections that were found, each with its newest traffic.
+fn follow(
+    mut known: HashMap<u64, Turns>,
+    found: &[Found<'_>],
+    now: Instant,
+) -> HashMap<u64, Turns> {
+    let connections = found.iter().filter_map(|f| {
+        let inode = f.connection.inode;
+        let traffic = f.connection.traffic?;
+        let turns = match known.remove(&inode) {
+            Some(mut turns) => {
+                turns.look(traffic, now);
+                turns
+            }
+            None => Turns::begin(traffic, now),
+        };
+        Some((inode, turns))
+    });
+    connections.collect()
+}
+
+/// Takes a step.
+///
+/// # Errors
+/// `WouldBlock` when the connection has had traffic since the look; others when the program has closed it, when it is not a
+/// connection that the listener accepted, or when the program has attached a filter of its own.
+fn take(step: Step, process: &Process, socket: Socket, found: &Found<'_>) -> io::Result<()> {
+    let copy = process.socket(socket)?;
+    if !found.listener.may_have_accepted(&copy) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let fd = copy.as_fd();
+    match step {
+        Step::Leave => Ok(()),
+        Step::Hold(starts) => filter::hold(fd, starts),
+        Step::Release => filter::release(fd),
+        Step::End => end(&copy, found),
+        // The program reads the end first. After an end of its own the kernel would answer the client's with a reset, which
+        // the program could mistake for an error.
+        Step::Refuse => Ok(shutdown(copy.as_raw_fd(), Shutdown::Read)?),
+        Step::Shut => Ok(shutdown(copy.as_raw_fd(), Shutdown::Both)?),
+    }
+}
+
+/// Makes the program read an end. It closes the connection then, or finishes what it is doing and closes it afterwards.
+fn end(copy: &OwnedFd, found: &Found<'_>) -> io::Result<()> {
+    filter::hold(copy.as_fd(), Starts::Any)?;
+    let info = socket::tcp_info(copy.as_fd())?;
+    let unread = socket::unread(copy.as_fd())?;
+    let now = answers::traffic((unread, 0), &info);
+    let received = |traffic: Option<answers::Traffic>| traffic.map(|t| (t.unread, t.received));
+    if received(now) != received(found.connection.traffic) {
+        filter::release(copy.as_fd())?;
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    // What was received before the filter can still be read, and an answer to it can still be sent.
+    Ok(shutdown(copy.as_raw_fd(), Shutdown::Read)?)
+}

@@ -1,0 +1,244 @@
+//! What the traffic of one connection says about its requests, look after look, and what follows from that. Pure.
+//!
+//! A turn is a request and its answer. Traffic alone does not tell whether an answer is complete, since a program may pause in
+//! the middle of one. A client does: having sent a request, a client of HTTP/1 waits for the whole answer before it sends the
+//! next one. So a request that a filter has held back (see [`crate::sys::filter`]) is the proof that the answer before was
+//! complete, and that the connection carries HTTP/1. Without that proof a connection is left alone until the drain is about to
+//! end, when the stop would cut it anyway. Pipelining, where a client does not wait, is the exception that this cannot see.
+
+use std::time::{Duration, Instant};
+
+use super::answers::Traffic;
+use crate::sys::filter::Starts;
+
+/// How long a connection is watched before anything is done about it.
+const WATCHED: Duration = Duration::from_millis(500);
+/// How many requests must have come meanwhile: a connection that is hardly used will soon be idle by itself.
+const ENOUGH: u32 = 3;
+/// A client pauses if it takes longer than this from an answer to its next request.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The share of looks that find a client in such a pause, as a divisor: fewer may be the work of a busy processor.
+const SHARE: u32 = 4;
+/// The time without traffic after which an answer is taken for complete, on a connection that carries HTTP/1, of an
+/// instance that has not paused in the middle of any answer.
+const QUIET: Duration = Duration::from_millis(200);
+/// The same time at the end of a drain.
+const QUIET_LAST: Duration = Duration::from_millis(50);
+/// A program that pauses for longer than this in the middle of an answer will do so again.
+const PART: Duration = Duration::from_millis(50);
+/// How long a request is held back that cannot be judged. The client's kernel sends it again after 200 ms at the earliest.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// What is to be done about a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing.
+    Leave,
+    /// These requests are held back from now on.
+    Hold(Starts),
+    /// Requests are let through again.
+    Release,
+    /// The program reads an end of the connection, as if the client had closed it. Every request was answered.
+    End,
+    /// The same, although the client has sent a request, which will not arrive.
+    Refuse,
+    /// The client gets an end, because the program has not closed the connection.
+    Shut,
+}
+
+/// A filter that holds back requests.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    starts: Starts,
+    /// When a request was first seen to be held back.
+    asked: Option<Instant>,
+}
+
+/// What was done about a connection.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nothing.
+    Watched,
+    /// Requests are held back.
+    Held(Held),
+    /// A request was held back and let through, so the connection carries HTTP/1. The number is that of the requests before.
+    Http(u32),
+    /// The program was made to read an end, and requests are held back.
+    Ended(Held),
+    /// Everything, or nothing can be done.
+    Over,
+}
+
+/// The turns of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Turns {
+    since: Instant,
+    /// The newest traffic, and when it was looked at.
+    last: Traffic,
+    at: Instant,
+    /// The requests that came since the drain began.
+    asked: u32,
+    /// Whether the program paused in the middle of an answer.
+    in_parts: bool,
+    looks: u32,
+    /// The number of looks that found the client in a pause between an answer and its next request.
+    pauses: u32,
+    state: State,
+}
+
+impl Turns {
+    pub(super) fn begin(traffic: Traffic, now: Instant) -> Self {
+        Self {
+            since: now,
+            last: traffic,
+            at: now,
+            asked: 0,
+            in_parts: false,
+            looks: 0,
+            pauses: 0,
+            state: State::Watched,
+        }
+    }
+
+    /// Takes in what a look has found.
+    pub(super) fn look(&mut self, traffic: Traffic, now: Instant) {
+        let before = std::mem::replace(&mut self.last, traffic);
+        if traffic.received < before.received || traffic.sent < before.sent {
+            // Another connection, whose socket got the same inode.
+            *self = Self::begin(traffic, now);
+            return;
+        }
+        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.at, now));
+        if traffic.received > before.received {
+            self.asked += 1;
+        } else if traffic.sent > before.sent && is_answered(before) {
+            let pause = (before.since_sent + elapsed).saturating_sub(traffic.since_sent);
+            self.in_parts |= pause >= PART;
+        }
+        // A client whose request is held back waits, and does not pause.
+        if !self.is_held() {
+            // Bytes that wait for an acknowledgement may be followed by the rest of the answer, see `TCP_NODELAY` in tcp(7).
+            let is_done = traffic.unsent == 0 && is_answered(traffic);
+            self.looks += 1;
+            self.pauses += u32::from(is_done && traffic.since_sent >= PAUSE);
+        }
+        if let State::Held(held) | State::Ended(held) = &mut self.state
+            && is_held_back(before, traffic)
+        {
+            held.asked.get_or_insert(now);
+        }
+    }
+
+    /// Whether the program paused in the middle of an answer.
+    pub(super) fn is_in_parts(&self) -> bool {
+        self.in_parts
+    }
+
+    fn pauses(&self) -> bool {
+        self.pauses.saturating_mul(SHARE) >= self.looks
+    }
+
+    /// What is to be done. `is_last` when the drain is about to end; `in_parts` when any connection of the instance had an
+    /// answer in parts.
+    pub(super) fn step(&self, now: Instant, is_last: bool, in_parts: bool) -> Step {
+        let is_known = now.saturating_duration_since(self.since) >= WATCHED && self.asked >= ENOUGH;
+        let waits = |asked| now.saturating_duration_since(asked);
+        match self.state {
+            State::Over | State::Ended(Held { asked: None, .. }) => Step::Leave,
+            _ if self.last.received == 0 => Step::Leave,
+            // A client that pauses can be given an end in a pause, where it meets no request.
+            State::Held(Held { asked: Some(_), .. }) if self.pauses() && !is_last => Step::Release,
+            State::Held(Held {
+                asked: Some(asked), ..
+            }) => self.asked_while_held(waits(asked)),
+            State::Ended(Held { asked: Some(_), .. }) => Step::Shut,
+            _ if self.may_end(is_last, in_parts) => Step::End,
+            State::Held(held) if held.starts == Starts::Any || !is_last => Step::Leave,
+            _ if is_last => Step::Hold(Starts::Any),
+            State::Watched if is_known => Step::Hold(Starts::Safe),
+            State::Watched | State::Held(_) | State::Http(_) => Step::Leave,
+        }
+    }
+
+    /// What is to be done when a request has been held back for this time.
+    fn asked_while_held(&self, time: Duration) -> Step {
+        let t = self.last;
+        // Of a request and an answer in one tick of the kernel's clock, the answer is the later: the held request proves it.
+        if t.unread == 0 && t.sent > 0 && t.since_sent <= t.since_received {
+            Step::Refuse
+        } else if time >= PATIENCE {
+            Step::Release
+        } else {
+            Step::Leave
+        }
+    }
+
+    /// Whether the connection is between two turns, and stays there for long enough.
+    fn may_end(&self, is_last: bool, in_parts: bool) -> bool {
+        let t = self.last;
+        let is_quiet = |time| t.since_sent >= time && t.since_received >= time;
+        let is_between = t.unread == 0 && t.unsent == 0 && t.sent > 0 && is_answered(t);
+        let is_long = if is_last {
+            self.asked > 0 && !self.in_parts && is_quiet(QUIET_LAST)
+        } else {
+            let is_next = matches!(self.state, State::Http(before) if self.asked > before);
+            is_next && !in_parts && is_quiet(QUIET)
+        };
+        is_between && is_long
+    }
+
+    /// Notes that a step was taken.
+    pub(super) fn took(&mut self, step: Step) {
+        let held = |starts| Held {
+            starts,
+            asked: None,
+        };
+        self.state = match step {
+            Step::Leave => self.state,
+            Step::Hold(starts) => State::Held(held(starts)),
+            Step::Release if self.pauses() => State::Http(self.asked),
+            // What no answer precedes is part of a body that looks like a request.
+            Step::Release | Step::Shut => State::Over,
+            Step::End => State::Ended(held(Starts::Any)),
+            Step::Refuse => State::Ended(Held {
+                asked: Some(self.at),
+                ..held(Starts::Any)
+            }),
+        };
+    }
+
+    /// Notes that a step could not be taken: the connection is left alone from now on.
+    pub(super) fn give_up(&mut self) {
+        self.state = State::Over;
+    }
+
+    /// Whether requests are held back.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.state, State::Held(_) | State::Ended(_))
+    }
+}
+
+/// Whether the filter has dropped a segment between two looks. The kernel drops segments for other reasons, too, old ones for
+/// instance, but counts those as received. So if every segment that was counted has brought something new, none of them was
+/// dropped. Otherwise it takes until the client sends its request again.
+fn is_held_back(before: Traffic, now: Traffic) -> bool {
+    let data = now.data_segments.wrapping_sub(before.data_segments);
+    let others = now
+        .segments
+        .wrapping_sub(before.segments)
+        .wrapping_sub(data);
+    now.drops != before.drops
+        && data <= u32::from(now.received > before.received)
+        && others <= u32::from(now.acknowledged > before.acknowledged)
+}
+
+/// Whether the program has sent something since it last received. The kernel's clock has ticks of up to 10 ms. Of two events in
+/// one tick the order is known only by an acknowledgement of its own: a request would have carried the acknowledgement.
+fn is_answered(traffic: Traffic) -> bool {
+    traffic.since_sent < traffic.since_received
+        || traffic.since_sent == traffic.since_received
+            && traffic.since_acknowledged < traffic.since_received
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! What follows from the traffic of a connection, look after look.
+
+use super::*;
+
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A connection that is looked at every 20 ms.
+struct Watched {
+    turns: Turns,
+    traffic: Traffic,
+    now: Instant,
+}
+
+fn ms(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
+
+impl Watched {
+    fn begin() -> Self {
+        let traffic = Traffic {
+            received: 100,
+            sent: 100,
+            since_received: ms(4),
+            ..Traffic::default()
+        };
+        let now = Instant::now();
+        let turns = Turns::begin(traffic, now);
+        Self {
+            turns,
+            traffic,
+            now,
+        }
+    }
+
+    /// Looks after 20 ms in which the connection had this traffic, and takes the step that follows, if any.
+    fn look(&mut self, change: impl FnOnce(&mut Traffic), is_last: bool) -> Step {
+        self.now += LOOK;
+        self.traffic.since_received += LOOK;
+        self.traffic.since_sent += LOOK;
+        self.traffic.since_acknowledged += LOOK;
+        change(&mut self.traffic);
+        self.turns.look(self.traffic, self.now);
+        let step = self.turns.step(self.now, is_last, self.turns.is_in_parts());
+        self.turns.took(step);
+        step
+    }
+
+    fn quiet(&mut self) -> Step {
+        self.look(|_| {}, false)
+    }
+
+    /// Has a client ask without a pause for this time, and returns the steps that were taken.
+    fn busy(&mut self, time: Duration) -> Vec<Step> {
+        let looks = time.as_millis() / LOOK.as_millis();
+        let steps = (0..looks).map(|_| self.look(turn, false));
+        steps.filter(|step| *step != Step::Leave).collect()
+    }
+
+    /// Has a client pause for 300 ms before each request.
+    fn pausing(&mut self, requests: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for _ in 0..requests {
+            steps.push(self.look(turn, false));
+            steps.extend((0..14).map(|_| self.quiet()));
+        }
+        steps.retain(|step| *step != Step::Leave);
+        steps
+    }
+}
+
+/// A request and its answer.
+fn turn(t: &mut Traffic) {
+    t.received += 10;
+    t.sent += 10;
+    t.acknowledged += 10;
+    t.segments += 2;
+    t.data_segments += 1;
+    t.since_received = ms(8);
+    t.since_acknowledged = ms(8);
+    t.since_sent = ms(4);
+}
+
+/// A request that is being answered.
+fn request(t: &mut Traffic) {
+    t.received += 10;
+    t.segments += 1;
+    t.data_segments += 1;
+    t.since_received = ms(1);
+    t.since_acknowledged = ms(1);
+}
+
+fn answer(t: &mut Traffic) {
+    t.sent += 10;
+    t.since_sent = ms(1);
+}
+
+fn held_back(t: &mut Traffic) {
+    t.drops += 1;
+}
+
+#[test]
+fn a_segment_that_the_kernel_drops_is_no_request() {
+    let mut one = Watched::begin();
+    one.busy(ms(600));
+    // Data and acknowledgements that came before are counted, and dropped.
+    let old = |t: &mut Traffic| {
+        t.drops += 1;
+        t.segments += 1;
+    };
+    assert_eq!(one.look(old, false), Step::Leave);
+    let twice = |t: &mut Traffic| {
+        old(t);
+        t.data_segments += 1;
+    };
+    assert_eq!(one.look(twice, false), Step::Leave);
+    assert_eq!(one.look(held_back, false), Step::Refuse);
+}
+
+#[test]
+fn a_client_without_a_pause_is_refused_after_its_answer() {
+    let mut one = Watched::begin();
+    assert_eq!(one.busy(ms(600)), [Step::Hold(Starts::Safe)]);
+    assert_eq!(one.look(request, false), Step::Leave);
+    assert_eq!(one.quiet(), Step::Leave, "it computes");
+    assert_eq!(one.look(answer, false), Step::Leave, "there may be more");
+    assert_eq!(one.look(held_back, false), Step::Refuse);
+    assert_eq!(one.quiet(), Step::Shut, "the program has not closed it");
+    assert_eq!(one.quiet(), Step::Leave);
+}
+
+#[test]
+fn an_answer_in_the_same_tick_as_its_request_is_proven_by_the_next_request() {
+    let mut one = Watched::begin();
+    one.busy(ms(600));
+    let step = one.look(
+        |t| {
+            turn(t);
+            held_back(t);
+            t.since_sent = t.since_received;
+        },
+        false,
+    );
+    assert_eq!(step, Step::Refuse);
+}
+
+#[test]
+fn a_client_that_pauses_is_given_an_end_in_a_pause() {
+    let mut one = Watched::begin();
+    let steps = one.pausing(4);
+    assert_eq!(steps, [Step::Hold(Starts::Safe)]);
+    assert_eq!(one.look(held_back, false), Step::Release, "it asks again");
+    assert_eq!(one.quiet(), Step::Leave, "and its request has yet to come");
+    assert_eq!(one.pausing(1), [Step::End]);
+    assert_eq!(one.quiet(), Step::Leave);
+}
+
+#[test]
+fn a_pause_in_an_answer_is_no_pause_of_the_client() {
+    let mut one = Watched::begin();
+    one.pausing(3);
+    one.look(request, false);
+    one.look(answer, false);
+    for _ in 0..4 {
+        one.quiet();
+    }
+    one.look(answer, false);
+    assert!(one.turns.is_in_parts());
+    one.look(held_back, false);
+    assert_eq!(one.pausing(1), [], "the next answer may pause as well");
+}
+
+#[test]
+fn what_is_no_request_is_let_through() {
+    let mut one = Watched::begin();
+    one.busy(ms(600));
+    // The body of an upload, which the program has not answered.
+    one.look(request, false);
+    assert_eq!(one.look(held_back, false), Step::Leave);
+    let steps: Vec<Step> = (0..20).map(|_| one.quiet()).collect();
+    assert_eq!(steps.iter().filter(|s| **s != Step::Leave).count(), 1);
+    assert!(steps.contains(&Step::Release), "{steps:?}");
+}
+
+#[test]
+fn a_connection_that_never_asks_in_a_way_that_proves_its_protocol_is_left_alone() {
+    let mut one = Watched::begin();
+    one.busy(ms(600));
+    // Frames of a WebSocket pass the filter.
+    assert_eq!(one.busy(ms(5000)), []);
+    assert_eq!(one.look(turn, true), Step::Hold(Starts::Any));
+}
+
+#[test]
+fn a_connection_that_has_yet_to_ask_is_never_held() {
+    let now = Instant::now();
+    let turns = Turns::begin(Traffic::default(), now);
+    assert_eq!(turns.step(now, true, false), Step::Leave);
+}
+
+#[test]
+fn at_the_end_a_request_in_progress_is_finished_and_a_pause_is_used() {
+    let mut one = Watched::begin();
+    one.look(request, false);
+    assert_eq!(one.look(|_| {}, true), Step::Hold(Starts::Any));
+    assert_eq!(one.look(answer, true), Step::Leave);
+    let steps: Vec<Step> = (0..4).map(|_| one.look(|_| {}, true)).collect();
+    assert_eq!(steps.iter().filter(|s| **s == Step::End).count(), 1);
+}
