@@ -67,8 +67,12 @@ pub(super) fn refuse_taken(
     if is_otherwise {
         return Ok(());
     }
-    let sockets = manager.units(&Units::of(app.name()).listeners())?;
-    let listens = sockets.iter().any(|s| s.active == ActiveState::Active);
+    let units = Units::of(app.name());
+    let own = manager.units(&units.listeners())?;
+    let mut listens = own.iter().any(|s| s.active == ActiveState::Active);
+    for socket in units.sockets() {
+        listens |= manager.unit(&socket)?.active == ActiveState::Active;
+    }
     if listens && !moves {
         return Ok(());
     }

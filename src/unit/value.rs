@@ -251,6 +251,6 @@ mod tests {
         );
         assert_eq!(refused("Nice", "0 | 00 | -0 | 07"), "");
         let help = check("MemoryMax", "lots").unwrap_err().help;
-        assert!(help.starts_with("write bytes"), "{help}");
+        assert!(help.starts_with("write a number of bytes"), "{help}");
     }
 }

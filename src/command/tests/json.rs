@@ -125,6 +125,7 @@ fn app(is_full: bool) -> AppStatus {
         active_state: "active".into(),
         listen: Vec::new(),
         watch: is_full.then(|| "active".into()),
+        balance: is_full.then_some("even"),
         ready: 1,
         wanted: is_full.then_some(1),
         instances: Vec::new(),
