@@ -229,6 +229,9 @@ mod tests {
         assert_eq!(below, expected);
         let beside = text(Path::new("/nowhere"), &[script], None);
         assert_eq!(beside, format!("[[apps]]\nscript = \"{script}\"\n"));
+        let relative = text(Path::new("/nowhere"), &["Cargo.toml"], None);
+        let whole = std::path::absolute("Cargo.toml").unwrap();
+        assert_eq!(relative, format!("[[apps]]\nscript = {whole:?}\n"));
         let gone = format!("{script}x");
         for folder in [at.path(), Path::new("/nowhere")] {
             let named = text(folder, &[&gone], None);

@@ -313,3 +313,25 @@ fn the_file_that_has_the_output_of_an_app_is_named() {
     let told = last_words::elsewhere(&stage.layout, "web");
     assert_eq!(told.as_deref(), Some("the program writes to `/l/web`"));
 }
+
+#[test]
+fn the_reason_of_an_instance_that_does_not_serve_is_that_of_its_last_death() {
+    let failed = |reason: &str| {
+        let mut stage = Stage::running(&["web.service", "web@0.service"]);
+        let down = unit("web@1.service", ActiveState::Failed, "");
+        stage.systemd.fake.set(down);
+        let deaths = Deaths {
+            reason: reason.into(),
+            ..Deaths::default()
+        };
+        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(1));
+        deaths.store(&file).unwrap();
+        stage.jobs().all_serve("web").unwrap_err().message
+    };
+    let begin = "web: 1 of 2 serving; web@1.service: ";
+    assert_eq!(
+        failed("killed by SIGBUS"),
+        format!("{begin}killed by SIGBUS")
+    );
+    assert_eq!(failed(""), format!("{begin}exited with status 3"));
+}

@@ -284,3 +284,12 @@ fn a_name_that_no_unit_can_have_becomes_the_nearest() {
     let line = long.lines().find(|line| line.starts_with("name = "));
     assert_eq!(line.map(str::len), Some(200 + "name = \"\"".len()));
 }
+
+#[test]
+fn a_number_within_the_bounds_has_no_comment() {
+    let text = app(&json!({ "script": "x", "max_restarts": 5 }));
+    assert!(
+        text.contains("script = \"x\"\nmax_restarts = 5\n"),
+        "{text}"
+    );
+}

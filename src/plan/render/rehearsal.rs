@@ -96,4 +96,21 @@ mod tests {
             assert_eq!(added, expected, "{lines}: {text}");
         }
     }
+
+    #[test]
+    fn nobody_is_told_of_a_rehearsal_that_fails() {
+        let text = "[[apps]]\nscript = \"/x\"\nlisten = 1\nunit = { OnFailure = \"mail.service\", After = \"db.service\" }\n";
+        let (apps, _) = crate::ecosystem::parse("", text);
+        let staged = Rehearsal {
+            number: 7,
+            report: Path::new("/run/rsgen/7.report"),
+            longest: Duration::from_secs(30),
+        };
+        let layout = Layout::system(Path::new("/"));
+        let text = rehearsal(&apps[0], &layout, HOST, staged).unwrap();
+        assert!(
+            !text.contains("mail.service") && text.contains("After=db.service"),
+            "{text}"
+        );
+    }
 }
