@@ -19,7 +19,7 @@ const PLAYBOOK: &str = "\
         instances: 1
         user: www-data
         env: { API_TOKEN: readbyeverybody, COLOUR: blue }
-      rsgen_app_env: \"{{ env | default(omit) }}\"
+      rsgen_app_env: \"{{ env | default({}) }}\"
       rsgen_app_secrets: \"{{ secrets }}\"
       rsgen_app_env_file: \"{{ place | default(omit) }}\"
 ";
