@@ -19,7 +19,7 @@ const PLAYBOOK: &str = "\
         instances: 1
         user: www-data
         env: { API_TOKEN: readbyeverybody, COLOUR: blue }
-      rsgen_app_env: \"{{ env | default(omit) }}\"
+      rsgen_app_env: \"{{ env | default({}) }}\"
       rsgen_app_secrets: \"{{ secrets }}\"
       rsgen_app_env_file: \"{{ place | default(omit) }}\"
 ";
@@ -95,7 +95,8 @@ fn no_part_of_a_secret_is_shown() {
     let shade = serde_json::json!({ "env": { "SHADE": format!("dark \"{HUSH}") } });
     let told = play(&fleet, &first, &["--check", "-e", &shade.to_string()]).ok();
     hides(&told, HUSH);
-    told.says("SHADE").says("+Environment=COLOUR=(hidden)");
+    told.says("+SHADE = (hidden)")
+        .says("Environment=COLOUR=(hidden)");
 
     for more in [&["--check"][..], &[]] {
         let told = play(&fleet, &second, more).ok();
