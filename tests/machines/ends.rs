@@ -78,7 +78,7 @@ const ENDS: &[End] = &[
     End(
         "later",
         "args = ['-c', 'rm -f /srv/later/env; exit 3']\nservice.EnvironmentFile = '/srv/later/*'",
-        "something that the unit names is missing",
+        "something that the unit needs is missing",
     ),
 ];
 
