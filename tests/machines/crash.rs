@@ -109,7 +109,7 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_
     machine.run(&["rsgen", "list", "web"]).says("errored");
     machine.systemctl(&["start", "web"]).exits(1);
     assert!(listener(machine).is_some());
-    write_ecosystem(machine, "graceful.js", "4", "max_restarts = 2");
+    write_ecosystem(machine, "graceful.js", "2", "max_restarts = 2");
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
