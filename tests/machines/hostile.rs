@@ -195,12 +195,19 @@ pub(crate) fn a_full_queue_loses_nothing(machine: &mut Machine) {
                  [apps.socket]\nBacklog = \"200\"";
     write_ecosystem(machine, lines);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    // Until the queue is full nobody is answered: the clients may be slower than the program.
+    let signal = |signal| {
+        let kill = ["kill", "--kill-whom=main", "-s", signal, "web@0.service"];
+        machine.systemctl(&kill).ok();
+    };
+    signal("STOP");
     let crowd = machine.spawn(&["python3", "-c", CROWD]);
     wait_until(SOON, "a full queue", || {
         let sockets = machine.run(&["ss", "-Hltn", "sport = :3000"]).ok();
         let waiting = sockets.text().split_whitespace().nth(1);
         waiting.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n > 200))
     });
+    signal("CONT");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_eq!(crowd.wait().ok().text(), "800 set()");
 }
