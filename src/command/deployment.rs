@@ -267,8 +267,8 @@ fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The outcome that [`deploy`] would have, also for apps whose address is not known yet. Without a systemd to ask, as when an image is built, only the changes of the files
-/// are known.
+/// The outcome that [`deploy`] would have, also for apps whose address is not known yet. Without a systemd to ask, as when an
+/// image is built, only the changes of the files are known.
 pub(super) fn foresee(
     mut jobs: Option<Jobs<'_>>,
     prepared: &[Prepared],
