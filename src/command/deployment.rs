@@ -144,6 +144,13 @@ impl Deployed {
         }
     }
 
+    /// The app at `index` has failed for this reason in the end.
+    pub(super) fn fail(&mut self, index: usize, failure: Failure) {
+        if let Some(end) = self.0.get_mut(index) {
+            *end = Err(failure);
+        }
+    }
+
     /// Returns the overall result, which is a failure if any app has failed.
     pub(super) fn outcome(self, prepared: &[Prepared], scope: Scope) -> Result<Outcome, Failure> {
         let mut actions = Vec::new();
