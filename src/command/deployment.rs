@@ -144,6 +144,13 @@ impl Deployed {
         }
     }
 
+    /// The app at `index` has failed for this reason in the end.
+    pub(super) fn fail(&mut self, index: usize, failure: Failure) {
+        if let Some(end) = self.0.get_mut(index) {
+            *end = Err(failure);
+        }
+    }
+
     /// Returns the overall result, which is a failure if any app has failed.
     pub(super) fn outcome(self, prepared: &[Prepared], scope: Scope) -> Result<Outcome, Failure> {
         let mut actions = Vec::new();
@@ -267,8 +274,8 @@ fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The outcome that [`deploy`] would have, also for apps whose address is not known yet. Without a systemd to ask, as when an image is built, only the changes of the files
-/// are known.
+/// The outcome that [`deploy`] would have, also for apps whose address is not known yet. Without a systemd to ask, as when an
+/// image is built, only the changes of the files are known.
 pub(super) fn foresee(
     mut jobs: Option<Jobs<'_>>,
     prepared: &[Prepared],

@@ -172,29 +172,29 @@ fn deploy(
     };
     let sink = context.sink;
     let held = Held::over(sink, &is_refused);
-    let jobs = context.jobs()?;
     let mut jobs = Jobs {
         sink: &held,
-        ..jobs
+        ..context.jobs()?
     };
     let mut deployed = deployment::each(&mut jobs, prepared, goal)?;
-    let mut words = held.into_words();
-    let mut found = Ok(Vec::new());
-    if deployed.is_any_failed() {
-        found = locate::locate_again(context, selected);
-    }
-    let corrected = found.as_deref().unwrap_or_default();
-    words.retain(|(app, _)| {
-        !corrected
-            .iter()
-            .any(|index| apps.get(*index).is_some_and(|a| a.name == *app))
-    });
-    for (_, line) in &words {
+    let words = held.into_words();
+    let ends = deployed.is_any_failed().then(|| locate::locate_again(context, selected));
+    let ends = ends.unwrap_or_default();
+    let is_corrected = |app: &str| {
+        let mut ends = ends.iter().filter(|(_, end)| end.is_ok());
+        ends.any(|(index, _)| apps.get(*index).is_some_and(|a| a.name == app))
+    };
+    for (_, line) in words.iter().filter(|(app, _)| !is_corrected(app)) {
         sink.notice(&Notice::LastWord(line));
     }
-    for index in found? {
-        let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
-        else {
+    for (index, end) in ends {
+        // One that cannot be corrected does not keep the others from it.
+        if let Err(failure) = end {
+            deployed.fail(index, failure);
+            continue;
+        }
+        let both = selected.get(index).zip(prepared.get_mut(index));
+        let Some((selected, prepared)) = both else {
             continue;
         };
         *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;

@@ -102,41 +102,44 @@ fn known(layout: &Layout, app: &App, pinned: &str, moves: bool) -> Known {
 
 /// Corrects addresses after a start in which a program bound a declared port, but at an address that the port alone did
 /// not include: rehearses the program and writes the address into the text that is going to be installed. Returns the
-/// indices of the apps that were corrected.
-///
-/// # Errors
-/// As [`locate`].
+/// indices of the apps that were corrected, and of those that could not be, with the failure.
 pub(super) fn locate_again(
     context: &mut Context<'_>,
     selected: &mut [Selected],
-) -> Result<Vec<usize>, Failure> {
-    let mut new = Vec::new();
-    for (index, selected) in selected.iter_mut().enumerate() {
-        let refused = refused(&context.layout, context.host.cpus, &selected.app);
-        let Some(line) = refused else {
-            continue;
-        };
-        if serves(&mut context.jobs()?, &selected.app.name)? {
-            continue;
-        }
-        let app = &selected.app.name;
-        context.sink.notice(&Notice::Noted(app, &line));
-        let found = found(context, &selected.app)?;
-        let given = &selected.app.listen;
-        let listen: Vec<Listen> = given.iter().flat_map(|g| refine(g, &found)).collect();
-        for further in found.iter().filter(|f| !listen.contains(f)) {
-            let note = format!("{further}{FURTHER}");
-            context
-                .sink
-                .notice(&Notice::Noted(&selected.app.name, &note));
-        }
-        if listen != *given {
-            new.push(index);
-            adopt(selected, listen)?;
-            refuse_taken(context, &selected.app, &[])?;
-        }
+) -> Vec<(usize, Result<(), Failure>)> {
+    let ends = selected.iter_mut().enumerate().map(|(index, selected)| {
+        let end = correct(context, selected).transpose()?;
+        Some((index, end))
+    });
+    ends.flatten().collect()
+}
+
+/// Corrects the address of an app; `None` if there is nothing to correct.
+fn correct(context: &mut Context<'_>, selected: &mut Selected) -> Result<Option<()>, Failure> {
+    let refused = refused(&context.layout, context.host.cpus, &selected.app);
+    let Some(line) = refused else {
+        return Ok(None);
+    };
+    let app = &selected.app.name;
+    if serves(&mut context.jobs()?, app)? {
+        return Ok(None);
     }
-    Ok(new)
+    context.sink.notice(&Notice::Noted(app, &line));
+    let found = found(context, &selected.app)?;
+    let given = &selected.app.listen;
+    let listen: Vec<Listen> = given.iter().flat_map(|g| refine(g, &found)).collect();
+    for further in found.iter().filter(|f| !listen.contains(f)) {
+        let note = format!("{further}{FURTHER}");
+        context
+            .sink
+            .notice(&Notice::Noted(&selected.app.name, &note));
+    }
+    if listen == *given {
+        return Ok(None);
+    }
+    adopt(selected, listen)?;
+    refuse_taken(context, &selected.app, &[])?;
+    Ok(Some(()))
 }
 
 /// Writes addresses into the text that is going to be installed.

@@ -26,7 +26,7 @@ pub(super) struct PassedSocket {
 /// # Errors
 /// [`Error::Sockets`] when no socket was passed, when a descriptor is not a socket, or when more sockets are announced
 /// than descriptors are open.
-pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
+pub(super) fn take(app: &str, instance: u32) -> Result<Vec<PassedSocket>, Error> {
     let mut sockets = Vec::new();
     for fd in passed()? {
         let socket = PassedSocket::examine(fd).map_err(|e| {
@@ -41,9 +41,12 @@ pub(super) fn take(app: &str) -> Result<Vec<PassedSocket>, Error> {
         sockets.push(socket);
     }
     if sockets.is_empty() {
+        // Nothing here tells which kind of socket unit the app has.
+        let units = Units::of(app);
         return Err(Error::Sockets(format!(
-            "systemd passed no socket; start it with `systemctl restart {}`",
-            Units::of(app).whole()
+            "systemd passed no socket; start it with `systemctl restart {}`; with `balance = \"even\"` see `systemctl status {}`",
+            units.whole(),
+            units.listener(instance)
         )));
     }
     Ok(sockets)

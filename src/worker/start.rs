@@ -55,7 +55,7 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
     let passed = match run.handover {
-        Handover::Bind | Handover::Fds => sockets::take(&run.app)?,
+        Handover::Bind | Handover::Fds => sockets::take(&run.app, run.instance)?,
         Handover::Nothing => Vec::new(),
     };
     manager::note(&run.state, run.instance, sockets::inodes(&passed));

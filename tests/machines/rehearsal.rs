@@ -316,3 +316,28 @@ pub(crate) fn a_program_reports_no_path_of_others(machine: &mut Machine) {
         assert_nothing_left(machine);
     }
 }
+
+pub(crate) fn one_that_cannot_be_corrected_keeps_no_other_from_it(machine: &mut Machine) {
+    let serve = "from http.server import *\n\
+                 HTTPServer((\"0.0.0.0\", 3000), SimpleHTTPRequestHandler).serve_forever()\n";
+    // The second start, which is the rehearsal, ends before the program binds.
+    let once = "import os, sys\n\
+                if os.path.exists('/srv/apps/started'): sys.exit('only once')\n\
+                open('/srv/apps/started', 'w')\n";
+    machine.write("/srv/apps/good.py", serve);
+    machine.write(
+        "/srv/apps/once.py",
+        &format!("{once}{}", serve.replace("3000", "3001")),
+    );
+    machine.write(
+        "/srv/apps/ecosystem.toml",
+        "[[apps]]\nname = \"once\"\nscript = \"once.py\"\nlisten = 3001\nuser = \"www-data\"\n\
+         [[apps]]\nname = \"good\"\nscript = \"good.py\"\nlisten = 3000\nuser = \"www-data\"\n",
+    );
+    machine.run(&["chown", "-R", "www-data:", "/srv/apps"]).ok();
+    machine
+        .run(&["rsgen", "install", "/srv/apps/ecosystem.toml"])
+        .exits(1)
+        .says("`once` ended in its rehearsal");
+    machine.run(&["curl", "-sf", "http://127.0.0.1:3000"]).ok();
+}

@@ -98,6 +98,7 @@ const TRACING: &[Spec] = specs![
 ];
 
 const REHEARSAL: &[Spec] = specs![
+    rehearsal::one_that_cannot_be_corrected_keeps_no_other_from_it,
     rehearsal::finds_the_address_whoever_has_it_and_is_not_repeated,
     rehearsal::is_over_when_its_command_is_killed,
     rehearsal::a_port_alone_is_bound_as_the_program_binds_it,

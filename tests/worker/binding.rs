@@ -281,6 +281,7 @@ fn without_a_socket_nothing_starts() {
     let mut instance = Stage::bare().start(&["echo", "started"]);
     assert_eq!(instance.status(), 1);
     instance.says("<3>rsgen: systemd passed no socket; start it with `systemctl restart ");
+    instance.says("; with `balance = \"even\"` see `systemctl status ");
     assert!(!instance.output().contains("started"));
 }
 
