@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The share of looks that find a client in such a pause, as a divisor: fewer may be the work of a busy processor.
 const SHARE: u32 = 4;
 /// The time without traffic after which an answer is taken for complete, on a connection that carries HTTP/1, of an
-/// instance that has not paused in the middle of any answer.
+/// instance that has not paused in the middle of any answer, if its client has taken as long before a request.
 const QUIET: Duration = Duration::from_millis(200);
 /// The same time at the end of a drain.
 const QUIET_LAST: Duration = Duration::from_millis(50);
@@ -83,6 +83,8 @@ pub(super) struct Turns {
     looks: u32,
     /// The number of looks that found the client in a pause between an answer and its next request.
     pauses: u32,
+    /// The longest of these pauses.
+    longest: Duration,
     state: State,
 }
 
@@ -96,6 +98,7 @@ impl Turns {
             in_parts: false,
             looks: 0,
             pauses: 0,
+            longest: Duration::ZERO,
             state: State::Watched,
         }
     }
@@ -110,6 +113,10 @@ impl Turns {
         }
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.at, now));
         if traffic.received > before.received {
+            if self.is_at_leisure() && is_next(before, traffic) {
+                let pause = (before.since_sent + elapsed).saturating_sub(traffic.since_received);
+                self.longest = self.longest.max(pause);
+            }
             self.asked += 1;
         } else if traffic.sent > before.sent && is_answered(before) {
             let pause = (before.since_sent + elapsed).saturating_sub(traffic.since_sent);
@@ -136,6 +143,15 @@ impl Turns {
 
     fn pauses(&self) -> bool {
         self.pauses.saturating_mul(SHARE) >= self.looks
+    }
+
+    /// Whether the next request comes when the client sends it. One that was held back comes later.
+    fn is_at_leisure(&self) -> bool {
+        match self.state {
+            State::Watched => true,
+            State::Http(before) => self.asked > before,
+            State::Held(_) | State::Ended(_) | State::Over => false,
+        }
     }
 
     /// What is to be done. `is_last` when the drain is about to end; `in_parts` when any connection of the instance had an
@@ -182,7 +198,7 @@ impl Turns {
             self.asked > 0 && !self.in_parts && is_quiet(QUIET_LAST)
         } else {
             let is_next = matches!(self.state, State::Http(before) if self.asked > before);
-            is_next && !in_parts && is_quiet(QUIET)
+            is_next && !in_parts && is_quiet(QUIET) && self.longest >= QUIET
         };
         is_between && is_long
     }
@@ -230,6 +246,11 @@ fn is_held_back(before: Traffic, now: Traffic) -> bool {
     now.drops != before.drops
         && data <= u32::from(now.received > before.received)
         && others <= u32::from(now.acknowledged > before.acknowledged)
+}
+
+/// Whether one request has come between two looks, after an answer.
+fn is_next(before: Traffic, now: Traffic) -> bool {
+    is_answered(before) && now.data_segments.wrapping_sub(before.data_segments) == 1
 }
 
 /// Whether the program has sent something since it last received. The kernel's clock has ticks of up to 10 ms. Of two events in

@@ -58,10 +58,14 @@ impl Watched {
 
     /// Has a client pause for 300 ms before each request.
     fn pausing(&mut self, requests: usize) -> Vec<Step> {
+        self.pausing_for(14, requests)
+    }
+
+    fn pausing_for(&mut self, looks: usize, requests: usize) -> Vec<Step> {
         let mut steps = Vec::new();
         for _ in 0..requests {
             steps.push(self.look(turn, false));
-            steps.extend((0..14).map(|_| self.quiet()));
+            steps.extend((0..looks).map(|_| self.quiet()));
         }
         steps.retain(|step| *step != Step::Leave);
         steps
@@ -152,6 +156,24 @@ fn a_client_that_pauses_is_given_an_end_in_a_pause() {
     assert_eq!(one.quiet(), Step::Leave, "and its request has yet to come");
     assert_eq!(one.pausing(1), [Step::End]);
     assert_eq!(one.quiet(), Step::Leave);
+}
+
+/// The program may send the beginning of an answer and pause before the rest.
+#[test]
+fn a_pause_that_is_longer_than_any_of_the_client_is_left_alone() {
+    let mut one = Watched::begin();
+    assert_eq!(one.pausing_for(5, 8), [Step::Hold(Starts::Safe)]);
+    assert_eq!(one.look(held_back, false), Step::Release);
+    // Until the client's kernel sends the request again.
+    for _ in 0..12 {
+        assert_eq!(one.quiet(), Step::Leave);
+    }
+    assert_eq!(one.pausing_for(5, 3), []);
+    one.look(request, false);
+    one.look(answer, false);
+    for _ in 0..20 {
+        assert_eq!(one.quiet(), Step::Leave);
+    }
 }
 
 #[test]
