@@ -59,9 +59,9 @@ impl Folder {
         bpf::mount(&maps)
     }
 
-    /// The folder of an app's maps.
+    /// The folder of an app's maps. The kernel reserves names with a dot in that file system, and no app has a name with a colon.
     pub(super) fn of(&self, app: &str) -> PathBuf {
-        self.maps().join(app)
+        self.maps().join(app.replace('.', ":"))
     }
 
     fn maps(&self) -> PathBuf {
@@ -98,6 +98,7 @@ mod tests {
         let own = run.join(":balance");
         assert_eq!((mode(&run), mode(&own)), (0o755, 0o700));
         assert_eq!(taken.of("web"), own.join("maps/web"));
+        assert_eq!(taken.of("shop.example"), own.join("maps/shop:example"));
         drop(taken);
         fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
         let refused = Folder::take(&run).err().unwrap();

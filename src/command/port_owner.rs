@@ -23,7 +23,7 @@ use crate::output::Failure;
 use crate::procfs;
 use crate::systemd::{ActiveState, Manager};
 use crate::unit::directive::Section;
-use crate::unit::name::{Units, parse};
+use crate::unit::name::{Units, manager_of, parse};
 
 /// Directives of systemd.socket(5) that make systemd bind a socket in another way than this module tries to.
 const OTHERWISE: &[&str] = &[
@@ -200,10 +200,21 @@ fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
 /// Returns whether a process belongs to an instance of the app.
 fn is_of(app: &App, pid: u32) -> bool {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    groups.lines().any(|line| {
-        let unit = line.rsplit('/').next().and_then(parse);
-        unit.is_some_and(|(name, _)| name == app.name())
-    })
+    let own = manager_of(nix::unistd::geteuid().as_raw());
+    groups
+        .lines()
+        .any(|group| is_group_of(group, app.name(), &own))
+}
+
+/// Returns whether a control group is that of an instance of the app. Another user's manager may have a unit of the same name,
+/// and so may a service that makes groups of its own. `own` is the manager of this user.
+fn is_group_of(group: &str, app: &str, own: &str) -> bool {
+    let mut parts = group.rsplit('/');
+    let is_instance = parts
+        .next()
+        .and_then(parse)
+        .is_some_and(|(name, _)| name == app);
+    is_instance && parts.all(|part| part == own || !part.ends_with(".service"))
 }
 
 fn names(folder: &Path) -> impl Iterator<Item = String> {
@@ -264,4 +275,26 @@ fn taken(app: &str, listen: &Listen, owner: Option<Owner>, probe: &dyn Probe) ->
         ));
     }
     failure.help("stop it, or write another address in `listen`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_group_of;
+
+    #[test]
+    fn a_unit_of_the_same_name_of_somebody_else_is_not_the_app_s() {
+        let is_own = |group: &str| is_group_of(group, "web", "user@1000.service");
+        assert!(is_own("0::/system.slice/system-web.slice/web@0.service"));
+        assert!(is_own(
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-web.slice/web@1.service"
+        ));
+        for others in [
+            "0::/",
+            "0::/system.slice/web-2@0.service",
+            "0::/user.slice/user-1001.slice/user@1001.service/app.slice/app-web.slice/web@0.service",
+            "0::/system.slice/system-shop.slice/shop@0.service/web@0.service",
+        ] {
+            assert!(!is_own(others), "{others}");
+        }
+    }
 }

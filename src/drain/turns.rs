@@ -11,17 +11,10 @@ use std::time::{Duration, Instant};
 use super::answers::Traffic;
 use crate::sys::filter::Starts;
 
-/// How long a connection is watched before anything is done about it.
-const WATCHED: Duration = Duration::from_millis(500);
-/// How many requests must have come meanwhile: a connection that is hardly used will soon be idle by itself.
-const ENOUGH: u32 = 3;
-/// A client pauses if it takes longer than this from an answer to its next request.
-const PAUSE: Duration = Duration::from_millis(20);
-/// The share of looks that find a client in such a pause, as a divisor: fewer may be the work of a busy processor.
-const SHARE: u32 = 4;
 /// The time without traffic after which an answer is taken for complete, on a connection that carries HTTP/1, of an
-/// instance that has not paused in the middle of any answer.
-const QUIET: Duration = Duration::from_millis(200);
+/// instance that has not paused in the middle of any answer, if its client has taken as long before a request. A drain
+/// whose connections have all been answered for as long is over.
+const QUIET: Duration = Duration::from_secs(1);
 /// The same time at the end of a drain.
 const QUIET_LAST: Duration = Duration::from_millis(50);
 /// A program that pauses for longer than this in the middle of an answer will do so again.
@@ -72,7 +65,6 @@ enum State {
 /// The turns of one connection.
 #[derive(Debug, Clone)]
 pub(super) struct Turns {
-    since: Instant,
     /// The newest traffic, and when it was looked at.
     last: Traffic,
     at: Instant,
@@ -80,22 +72,19 @@ pub(super) struct Turns {
     asked: u32,
     /// Whether the program paused in the middle of an answer.
     in_parts: bool,
-    looks: u32,
-    /// The number of looks that found the client in a pause between an answer and its next request.
-    pauses: u32,
+    /// The client's longest pause between an answer and its next request.
+    longest: Duration,
     state: State,
 }
 
 impl Turns {
     pub(super) fn begin(traffic: Traffic, now: Instant) -> Self {
         Self {
-            since: now,
             last: traffic,
             at: now,
             asked: 0,
             in_parts: false,
-            looks: 0,
-            pauses: 0,
+            longest: Duration::ZERO,
             state: State::Watched,
         }
     }
@@ -110,17 +99,14 @@ impl Turns {
         }
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.at, now));
         if traffic.received > before.received {
+            if self.is_at_leisure() && is_next(before, traffic) {
+                let pause = (before.since_sent + elapsed).saturating_sub(traffic.since_received);
+                self.longest = self.longest.max(pause);
+            }
             self.asked += 1;
         } else if traffic.sent > before.sent && is_answered(before) {
             let pause = (before.since_sent + elapsed).saturating_sub(traffic.since_sent);
             self.in_parts |= pause >= PART;
-        }
-        // A client whose request is held back waits, and does not pause.
-        if !self.is_held() {
-            // Bytes that wait for an acknowledgement may be followed by the rest of the answer, see `TCP_NODELAY` in tcp(7).
-            let is_done = traffic.unsent == 0 && is_answered(traffic);
-            self.looks += 1;
-            self.pauses += u32::from(is_done && traffic.since_sent >= PAUSE);
         }
         if let State::Held(held) | State::Ended(held) = &mut self.state
             && is_held_back(before, traffic)
@@ -134,20 +120,29 @@ impl Turns {
         self.in_parts
     }
 
+    /// Whether the client has paused for so long that the connection can be given an end in a pause, where the end meets no
+    /// request. Any other connection is left alone until the drain is about to end: its client may stop asking by itself.
     fn pauses(&self) -> bool {
-        self.pauses.saturating_mul(SHARE) >= self.looks
+        self.longest >= QUIET
+    }
+
+    /// Whether the next request comes when the client sends it. One that was held back comes later.
+    fn is_at_leisure(&self) -> bool {
+        match self.state {
+            State::Watched => true,
+            State::Http(before) => self.asked > before,
+            State::Held(_) | State::Ended(_) | State::Over => false,
+        }
     }
 
     /// What is to be done. `is_last` when the drain is about to end; `in_parts` when any connection of the instance had an
     /// answer in parts.
     pub(super) fn step(&self, now: Instant, is_last: bool, in_parts: bool) -> Step {
-        let is_known = now.saturating_duration_since(self.since) >= WATCHED && self.asked >= ENOUGH;
         let waits = |asked| now.saturating_duration_since(asked);
         match self.state {
             State::Over | State::Ended(Held { asked: None, .. }) => Step::Leave,
             _ if self.last.received == 0 => Step::Leave,
-            // A client that pauses can be given an end in a pause, where it meets no request.
-            State::Held(Held { asked: Some(_), .. }) if self.pauses() && !is_last => Step::Release,
+            State::Held(Held { asked: Some(_), .. }) if !is_last => Step::Release,
             State::Held(Held {
                 asked: Some(asked), ..
             }) => self.asked_while_held(waits(asked)),
@@ -155,7 +150,7 @@ impl Turns {
             _ if self.may_end(is_last, in_parts) => Step::End,
             State::Held(held) if held.starts == Starts::Any || !is_last => Step::Leave,
             _ if is_last => Step::Hold(Starts::Any),
-            State::Watched if is_known => Step::Hold(Starts::Safe),
+            State::Watched if self.pauses() => Step::Hold(Starts::Safe),
             State::Watched | State::Held(_) | State::Http(_) => Step::Leave,
         }
     }
@@ -230,6 +225,11 @@ fn is_held_back(before: Traffic, now: Traffic) -> bool {
     now.drops != before.drops
         && data <= u32::from(now.received > before.received)
         && others <= u32::from(now.acknowledged > before.acknowledged)
+}
+
+/// Whether one request has come between two looks, after an answer.
+fn is_next(before: Traffic, now: Traffic) -> bool {
+    is_answered(before) && now.data_segments.wrapping_sub(before.data_segments) == 1
 }
 
 /// Whether the program has sent something since it last received. The kernel's clock has ticks of up to 10 ms. Of two events in

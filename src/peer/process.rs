@@ -132,7 +132,7 @@ impl Process {
     }
 
     /// A path in the /proc folder of the process. When the process is gone the folder is empty.
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
     }
 

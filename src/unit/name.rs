@@ -252,6 +252,12 @@ pub enum Member {
     Instance(u32),
 }
 
+/// The unit of a user's own manager, see user@.service(5).
+#[must_use]
+pub fn manager_of(user: u32) -> String {
+    format!("user@{user}.service")
+}
+
 /// Splits a unit's name into its app and the kind of unit; `None` for a name that no unit of an app can have.
 #[must_use]
 pub fn parse(unit: &str) -> Option<(&str, Member)> {

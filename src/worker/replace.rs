@@ -74,7 +74,7 @@ impl Slot {
             Named::Socket(inode) => *inode == self.inode,
             // The name alone first: most paths of a program have nothing to do with the socket.
             Named::Path { folder, path } if path.file_name() == own.file_name() => {
-                socket_file::resolve(caller, *folder, path)
+                socket_file::find(caller, *folder, path)
                     .is_some_and(|path| socket_file::is_same(own, &path))
             }
             Named::Path { .. } => false,

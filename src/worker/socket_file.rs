@@ -88,6 +88,14 @@ pub(super) fn resolve(caller: &Process, folder: RawFd, path: &Path) -> Option<Pa
     Some(folder.join(path))
 }
 
+/// As [`resolve`], but from the root of the caller, which chroot(2) may have changed. The path is one to look at, not to compare.
+pub(super) fn find(caller: &Process, folder: RawFd, path: &Path) -> Option<PathBuf> {
+    match path.strip_prefix("/") {
+        Ok(below) => Some(caller.path("root").join(below)),
+        Err(_) => resolve(caller, folder, path),
+    }
+}
+
 /// The file or socket of a call.
 pub(super) enum Named {
     /// By a path, which begins at this descriptor of the caller if it is relative.

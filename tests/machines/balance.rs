@@ -168,3 +168,23 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
         assert_eq!(list.stdout.contains("3000 even"), shown, "{list}");
     }
 }
+
+/// The kernel reserves names with a dot in the file system of the maps, which has a file `maps.debug` of its own.
+pub(crate) fn serves_an_app_whose_name_has_dots(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    let app = machine.write_app("graceful.js", "/srv/web");
+    for name in ["shop.example", "maps.debug"] {
+        let lines = "listen = 3000\ninstances = 2\nuser = \"www-data\"";
+        let text = format!("[[apps]]\nname = \"{name}\"\nscript = \"{app}\"\n{lines}\n{EVEN}\n");
+        machine.write(ECOSYSTEM, &text);
+        machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+        let load = short(machine);
+        machine.run(&["rsgen", "reload", name]).ok();
+        load.stop().assert_nothing_lost();
+        let journal = machine.journal(&format!("{name}*"));
+        assert!(!journal.contains("balance: "), "{journal}");
+        machine.run(&["rsgen", "uninstall", name]).ok();
+        let left = machine.sh(&format!("ls {MAPS} | grep -v debug || true"));
+        assert_eq!(left.ok().text(), "");
+    }
+}

@@ -58,6 +58,7 @@ const BALANCE: &[Spec] = specs![
     balance::gives_each_instance_its_share_through_reload_and_stop,
     balance::loses_no_connection_to_a_crash_another_number_or_lost_maps,
     balance::comes_back_at_boot_and_goes_only_when_told_to,
+    balance::serves_an_app_whose_name_has_dots,
 ];
 
 const HARNESS: &[Spec] = specs![

@@ -97,6 +97,33 @@ s.listen(); serve(s)",
     assert_eq!(exchange(&mut stream).unwrap(), "hello");
 }
 
+/// chroot(2) leads a path to another file.
+#[test]
+fn a_file_in_a_program_s_own_root_is_not_taken_for_that_of_the_socket() {
+    let (stage, path) = on_file();
+    let mut instance = stage
+        .python(
+            "
+folder, name = os.path.split(FILE := os.environ['FILE'])
+s = socket.socket(socket.AF_UNIX); s.bind(FILE)
+if os.fork() == 0:
+    jail = folder + '/jail'
+    os.makedirs(jail + folder)
+    open(jail + FILE, 'w').close()
+    says('outside', lambda: os.unlink(FILE))
+    os.chroot(jail); os.chdir('/')
+    says('inside', lambda: os.unlink(FILE))
+    says('again', lambda: os.unlink(FILE))
+    os._exit(0)
+os.wait()
+s.listen(); serve(s)",
+        )
+        .ready();
+    instance.says("outside ok\ninside ok\nagain ENOENT\n");
+    let mut stream = UnixStream::connect(path).unwrap();
+    assert_eq!(exchange(&mut stream).unwrap(), "hello");
+}
+
 #[test]
 fn whose_socket_file_it_is_sets_its_mode() {
     let (stage, path) = on_file();

@@ -49,6 +49,11 @@ impl Watched {
         self.look(|_| {}, false)
     }
 
+    /// The same in the last moments of the drain.
+    fn at_last(&mut self, change: impl FnOnce(&mut Traffic)) -> Step {
+        self.look(change, true)
+    }
+
     /// Has a client ask without a pause for this time, and returns the steps that were taken.
     fn busy(&mut self, time: Duration) -> Vec<Step> {
         let looks = time.as_millis() / LOOK.as_millis();
@@ -56,12 +61,13 @@ impl Watched {
         steps.filter(|step| *step != Step::Leave).collect()
     }
 
-    /// Has a client pause for 300 ms before each request.
-    fn pausing(&mut self, requests: usize) -> Vec<Step> {
+    /// Has a client pause for so long before each request.
+    fn pausing(&mut self, pause: Duration, requests: usize) -> Vec<Step> {
+        let looks = pause.as_millis() / LOOK.as_millis();
         let mut steps = Vec::new();
         for _ in 0..requests {
             steps.push(self.look(turn, false));
-            steps.extend((0..14).map(|_| self.quiet()));
+            steps.extend((0..looks).map(|_| self.quiet()));
         }
         steps.retain(|step| *step != Step::Leave);
         steps
@@ -101,63 +107,67 @@ fn held_back(t: &mut Traffic) {
 #[test]
 fn a_segment_that_the_kernel_drops_is_no_request() {
     let mut one = Watched::begin();
-    one.busy(ms(600));
+    assert_eq!(one.at_last(turn), Step::Hold(Starts::Any));
     // Data and acknowledgements that came before are counted, and dropped.
     let old = |t: &mut Traffic| {
         t.drops += 1;
         t.segments += 1;
     };
-    assert_eq!(one.look(old, false), Step::Leave);
+    assert_eq!(one.at_last(old), Step::Leave);
     let twice = |t: &mut Traffic| {
         old(t);
         t.data_segments += 1;
     };
-    assert_eq!(one.look(twice, false), Step::Leave);
-    assert_eq!(one.look(held_back, false), Step::Refuse);
+    assert_eq!(one.at_last(twice), Step::Leave);
+    assert_eq!(one.at_last(held_back), Step::Refuse);
+}
+
+/// Such a client may stop asking by itself before the drain has to end.
+#[test]
+fn a_client_without_a_long_pause_is_left_alone_until_the_end() {
+    let mut one = Watched::begin();
+    assert_eq!(one.busy(ms(5000)), []);
+    assert_eq!(one.pausing(ms(900), 5), []);
 }
 
 #[test]
-fn a_client_without_a_pause_is_refused_after_its_answer() {
+fn at_the_end_a_client_is_refused_after_its_answer() {
     let mut one = Watched::begin();
-    assert_eq!(one.busy(ms(600)), [Step::Hold(Starts::Safe)]);
-    assert_eq!(one.look(request, false), Step::Leave);
-    assert_eq!(one.quiet(), Step::Leave, "it computes");
-    assert_eq!(one.look(answer, false), Step::Leave, "there may be more");
-    assert_eq!(one.look(held_back, false), Step::Refuse);
-    assert_eq!(one.quiet(), Step::Shut, "the program has not closed it");
-    assert_eq!(one.quiet(), Step::Leave);
+    one.busy(ms(600));
+    assert_eq!(one.at_last(request), Step::Hold(Starts::Any));
+    assert_eq!(one.at_last(|_| {}), Step::Leave, "it computes");
+    assert_eq!(one.at_last(answer), Step::Leave, "there may be more");
+    assert_eq!(one.at_last(held_back), Step::Refuse);
+    assert_eq!(one.at_last(|_| {}), Step::Shut, "it has not closed it");
+    assert_eq!(one.at_last(|_| {}), Step::Leave);
 }
 
 #[test]
 fn an_answer_in_the_same_tick_as_its_request_is_proven_by_the_next_request() {
     let mut one = Watched::begin();
-    one.busy(ms(600));
-    let step = one.look(
-        |t| {
-            turn(t);
-            held_back(t);
-            t.since_sent = t.since_received;
-        },
-        false,
-    );
+    one.at_last(turn);
+    let step = one.at_last(|t| {
+        turn(t);
+        held_back(t);
+        t.since_sent = t.since_received;
+    });
     assert_eq!(step, Step::Refuse);
 }
 
 #[test]
 fn a_client_that_pauses_is_given_an_end_in_a_pause() {
     let mut one = Watched::begin();
-    let steps = one.pausing(4);
-    assert_eq!(steps, [Step::Hold(Starts::Safe)]);
+    assert_eq!(one.pausing(ms(1200), 2), [Step::Hold(Starts::Safe)]);
     assert_eq!(one.look(held_back, false), Step::Release, "it asks again");
     assert_eq!(one.quiet(), Step::Leave, "and its request has yet to come");
-    assert_eq!(one.pausing(1), [Step::End]);
+    assert_eq!(one.pausing(ms(1200), 1), [Step::End]);
     assert_eq!(one.quiet(), Step::Leave);
 }
 
 #[test]
 fn a_pause_in_an_answer_is_no_pause_of_the_client() {
     let mut one = Watched::begin();
-    one.pausing(3);
+    one.pausing(ms(1200), 2);
     one.look(request, false);
     one.look(answer, false);
     for _ in 0..4 {
@@ -165,29 +175,21 @@ fn a_pause_in_an_answer_is_no_pause_of_the_client() {
     }
     one.look(answer, false);
     assert!(one.turns.is_in_parts());
-    one.look(held_back, false);
-    assert_eq!(one.pausing(1), [], "the next answer may pause as well");
+    assert_eq!(one.look(held_back, false), Step::Release);
+    let next = one.pausing(ms(1200), 1);
+    assert_eq!(next, [], "the next answer may pause as well");
 }
 
 #[test]
 fn what_is_no_request_is_let_through() {
     let mut one = Watched::begin();
-    one.busy(ms(600));
+    one.at_last(turn);
     // The body of an upload, which the program has not answered.
-    one.look(request, false);
-    assert_eq!(one.look(held_back, false), Step::Leave);
-    let steps: Vec<Step> = (0..20).map(|_| one.quiet()).collect();
+    one.at_last(request);
+    assert_eq!(one.at_last(held_back), Step::Leave);
+    let steps: Vec<Step> = (0..20).map(|_| one.at_last(|_| {})).collect();
     assert_eq!(steps.iter().filter(|s| **s != Step::Leave).count(), 1);
     assert!(steps.contains(&Step::Release), "{steps:?}");
-}
-
-#[test]
-fn a_connection_that_never_asks_in_a_way_that_proves_its_protocol_is_left_alone() {
-    let mut one = Watched::begin();
-    one.busy(ms(600));
-    // Frames of a WebSocket pass the filter.
-    assert_eq!(one.busy(ms(5000)), []);
-    assert_eq!(one.look(turn, true), Step::Hold(Starts::Any));
 }
 
 #[test]

@@ -225,7 +225,8 @@ def veiled(diff, old=None):
 
 
 # The table of an app's variables in an ecosystem file, or that of one of its environments.
-TABLE = re.compile(r"\[apps\.env(?:_[\w-]+)?\]\s*(?:#.*)?", re.ASCII)
+ENV = r"""["']?env(?:_(?!file\b)[\w-]+)?["']?"""
+TABLE = re.compile(r"""\[\s*["']?apps["']?\s*\.\s*%s\s*\]\s*(?:#.*)?""" % ENV, re.ASCII)
 
 
 def named(text):
@@ -243,8 +244,9 @@ def named(text):
 
 def without_values(diff, names):
     """A diff without the value of any variable: of those with these names in an ecosystem file, and of all in a unit."""
-    keys = "|".join(re.escape(name) for name in sorted({*names, "env"}))
-    line = r"""^([ +-][ \t]*(?:Environment=["']?[A-Za-z_]\w*=|["']?(?:%s)["']?[ \t]*=[ \t]*)).+$""" % keys
+    keys = "|".join([ENV] + [r"""["']?%s["']?""" % re.escape(name) for name in sorted(names)])
+    dotted = r"""(?:[ \t]*\.[ \t]*["']?[\w-]+["']?)*"""
+    line = r"""^([ +-][ \t]*(?:Environment=["']?[A-Za-z_]\w*=|(?:%s)%s[ \t]*=[ \t]*)).+$""" % (keys, dotted)
     return re.sub(line, r"\1(hidden)", diff, flags=re.ASCII | re.MULTILINE)
 
 

@@ -112,6 +112,17 @@ class Showing(unittest.TestCase):
         for line in [' name = "web"\n', " Nice = 5\n", " listen = 3000\n", '+Environment="E=(hidden)\n']:
             self.assertIn(line, shown)
 
+    def test_shows_no_value_of_a_variable_that_is_written_in_another_way(self):
+        old = (
+            '[[apps]]\nenv.A = "HUSH"\nenv_test.B = "HUSH"\nenv_file = "/srv/env"\n[ apps.env ]\nC = "HUSH"\n'
+            '[apps."env"]\n"D" = "HUSH"\n[apps.env_file]\nE = 1\n'
+        )
+        names = variables.named(old)
+        self.assertEqual(names, {"C", "D"})
+        shown = variables.without_values("".join("-%s\n" % line for line in old.splitlines()), names)
+        self.assertNotIn("HUSH", shown)
+        self.assertIn('-env_file = "/srv/env"\n', shown)
+
     # The value begins in a line that is not in the diff.
     AMID = 'A = 1\n[apps.env]\nDB_PASSWORD = """\nhush = 1\n# hush 2\n[hush3]\nhush = 4\nhush = 5\nhush"""\n[Service]\nPORT = 1\nNice=5\n'
     AMID_DIFF = (
