@@ -101,6 +101,9 @@ impl Witness for Notes {
     fn canary_left(&mut self) -> Option<u32> {
         self.canary
     }
+    fn cause(&self, _: u32) -> Option<String> {
+        None
+    }
 }
 
 fn events(on_failure: OnFailure, prepare: Prepare) -> Vec<Event> {

@@ -55,7 +55,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     if end.seen() <= extent.most() {
         let lines = end.end();
         return if lines.is_empty() {
-            of_systemd(scope, unit, invocation, extent)
+            of_systemd(JOURNALCTL, scope, unit, invocation, extent)
         } else {
             lines
         };
@@ -66,7 +66,13 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
 
 /// Returns the lines of PID 1 about a run in which PID 1 could start no command. Nobody else can write in the name of
 /// PID 1.
-fn of_systemd(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
+fn of_systemd(
+    journalctl: &str,
+    scope: Scope,
+    unit: &str,
+    invocation: &str,
+    extent: Extent,
+) -> Vec<String> {
     if scope == Scope::User {
         return Vec::new();
     }
@@ -81,7 +87,7 @@ fn of_systemd(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec
         &format!("INVOCATION_ID={invocation}"),
     ]
     .map(str::to_owned);
-    let mut lines = read(JOURNALCTL, &arguments, PATIENCE, extent, Part::Whole).end();
+    let mut lines = read(journalctl, &arguments, PATIENCE, extent, Part::Whole).end();
     // The other lines say that the run began and that it ended.
     lines.retain(|line| line.contains(": Failed to "));
     lines
@@ -211,6 +217,8 @@ mod tests {
         let cut = format!("{}…", "0".repeat(LONGEST));
         assert_eq!(lines, ["1", "2", LEFT_OUT, "2000", &cut, "\u{fffd}end"]);
         assert_eq!(shell("seq 1 5", SOON), ["1", "2", "3", "4", "5"]);
+        let one_more = ["1", "2", LEFT_OUT, "4", "5", "6"];
+        assert_eq!(shell("seq 1 6", SOON), one_more);
     }
 
     #[test]
@@ -253,6 +261,20 @@ mod tests {
         let own = format!("_UID={}", geteuid());
         let user = matches(Scope::User, "web@0.service", "ab");
         assert_eq!(user[1..], ["_SYSTEMD_USER_UNIT=web@0.service", &own]);
+    }
+
+    /// In the place of journalctl(1), echo(1) shows what would be read, as one line.
+    #[test]
+    fn of_the_lines_of_pid_1_only_those_about_a_failure_are_told() {
+        let told = |scope, unit| of_systemd("/bin/echo", scope, unit, "ab", EXTENT);
+        let failure = "web@0.service: Failed to start";
+        let read = "--boot --output=cat --quiet --no-pager --lines=100 _PID=1";
+        assert_eq!(
+            told(Scope::System, failure),
+            [format!("{read} UNIT={failure} INVOCATION_ID=ab")]
+        );
+        assert_eq!(told(Scope::System, "web@0.service"), [""; 0]);
+        assert_eq!(told(Scope::User, failure), [""; 0]);
     }
 
     #[test]

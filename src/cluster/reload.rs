@@ -162,3 +162,36 @@ impl Witness for Teller<'_> {
         (!deaths.reason.is_empty()).then_some(deaths.reason)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Scope;
+
+    #[test]
+    fn the_cause_of_an_instance_that_never_ran_is_the_reason_of_its_last_death() {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Cluster {
+            app: "web".into(),
+            state: folder.path().join("web"),
+            scope: Scope::System,
+        };
+        let teller = Teller {
+            progress: Progress::begin(&cluster).unwrap(),
+            cluster: &cluster,
+            say: &mut |_| {},
+            at_most: Duration::ZERO,
+        };
+        assert_eq!(teller.cause(0), None);
+        for (reason, cause) in [("", None), ("a file is missing", Some("a file is missing"))] {
+            let deaths = Deaths {
+                count: 1,
+                reason: reason.into(),
+                ..Deaths::default()
+            };
+            deaths.store(&cluster.deaths(0)).unwrap();
+            assert_eq!(teller.cause(0).as_deref(), cause);
+            assert_eq!(teller.cause(1), None);
+        }
+    }
+}

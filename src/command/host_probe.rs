@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::unistd::geteuid;
+
 use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::generate::{files, sources};
@@ -195,8 +197,8 @@ impl Probe for HostProbe {
         if !self.has_owners {
             return None;
         }
-        let user = user.map(str::to_owned).or_else(invoker);
-        match user {
+        let by_sudo = || invoker(std::env::var("SUDO_UID").ok(), geteuid().is_root());
+        match user.map(str::to_owned).or_else(by_sudo) {
             Some(user) => self.homes.get(user, |user| home(user)),
             None => std::env::var_os("HOME").map(PathBuf::from),
         }
@@ -254,12 +256,9 @@ fn name(account: Account) -> String {
     name.unwrap_or(number)
 }
 
-/// Returns the user ID of whoever called sudo(8), unless that was root.
-fn invoker() -> Option<String> {
-    let number = std::env::var("SUDO_UID").ok()?;
-    let is_roots = nix::unistd::geteuid().is_root();
-    number.parse::<u32>().ok().filter(|_| is_roots)?;
-    Some(number)
+/// Returns the user ID of whoever called sudo(8), from `SUDO_UID`. Only root's environment is believed.
+fn invoker(sudo_uid: Option<String>, is_root: bool) -> Option<String> {
+    sudo_uid.filter(|uid| is_root && uid.parse::<u32>().is_ok())
 }
 
 fn home(user: &str) -> Option<PathBuf> {

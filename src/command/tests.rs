@@ -6,6 +6,7 @@ mod deploy;
 mod deployed;
 mod jobs;
 mod json;
+mod prepared;
 mod stage;
 mod status;
 mod targets;

@@ -8,6 +8,8 @@ mod header;
 mod host;
 mod render;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 use std::collections::BTreeMap;

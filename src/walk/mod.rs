@@ -55,9 +55,7 @@ pub trait Witness {
     /// The canary of a walk that was killed.
     fn canary_left(&mut self) -> Option<u32>;
     /// Why the program of an instance was not even started, where that is known better than systemd tells.
-    fn cause(&self, _number: u32) -> Option<String> {
-        None
-    }
+    fn cause(&self, number: u32) -> Option<String>;
 }
 
 /// Walks.

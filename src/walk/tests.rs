@@ -15,6 +15,7 @@ struct Notes {
     forgotten: Vec<u32>,
     canary: Option<u32>,
     longest: Duration,
+    cause: Option<String>,
 }
 
 impl Witness for Notes {
@@ -32,6 +33,9 @@ impl Witness for Notes {
     }
     fn canary_left(&mut self) -> Option<u32> {
         self.canary
+    }
+    fn cause(&self, _: u32) -> Option<String> {
+        self.cause.clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a reload leaves in the state folder, and what it tells systemd.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::*;
 use crate::state::Lock;
@@ -46,7 +46,46 @@ fn an_instance_that_a_reload_replaces_has_no_deaths_any_more() {
     assert_eq!(bench.deaths(0), 0);
 }
 
-/// Runs the walk in a process of its own, since the notification socket is a variable of the environment.
+/// A test that runs again in a process of its own, since the notification socket is a variable of the environment.
+struct Again {
+    child: Child,
+    socket: UnixDatagram,
+    _folder: TempDir,
+}
+
+impl Again {
+    fn of(test: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let soon = Some(Duration::from_mins(1));
+        socket.set_read_timeout(soon).unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("cluster::tests::files::{test}")])
+            .env("NOTIFY_SOCKET", &path)
+            .env(CHILD, "1")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            socket,
+            _folder: folder,
+        }
+    }
+
+    /// The next message to systemd.
+    fn told(&self) -> String {
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    fn succeeds(mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn systemd_is_told_of_each_step_and_asked_for_its_time_beforehand() {
     let slow = Plan {
@@ -57,29 +96,10 @@ fn systemd_is_told_of_each_step_and_asked_for_its_time_beforehand() {
         let mut bench = Bench::running(&["web.service", "web@0.service"]);
         return bench.reload(&slow).unwrap();
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    let soon = Some(Duration::from_mins(1));
-    socket.set_read_timeout(soon).unwrap();
-    let test =
-        "cluster::tests::files::systemd_is_told_of_each_step_and_asked_for_its_time_beforehand";
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env("NOTIFY_SOCKET", &path)
-        .env(CHILD, "1")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-
+    let again = Again::of("systemd_is_told_of_each_step_and_asked_for_its_time_beforehand");
     let mut longest = 0;
-    let mut buffer = [0; 4096];
-    let mut next = || {
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
     loop {
-        let message = next();
+        let message = again.told();
         if message.contains("STATUS=instance 0: ready") {
             break;
         }
@@ -88,8 +108,22 @@ fn systemd_is_told_of_each_step_and_asked_for_its_time_beforehand() {
         longest = longest.max(asked.map_or(0, |time| time.parse().unwrap()));
     }
     assert!(Duration::from_micros(longest) >= slow.settle, "{longest}");
-    while !next().contains("STATUS=done: 1 of 1 replaced") {}
-    assert!(child.wait().unwrap().success());
+    while !again.told().contains("STATUS=done: 1 of 1 replaced") {}
+    again.succeeds();
+}
+
+#[test]
+fn the_status_that_stays_after_a_start_tells_how_many_came_up_and_what_shows_the_present() {
+    if std::env::var_os(CHILD).is_some() {
+        let mut bench = Bench::running(&["web@0.service"]);
+        return assert_eq!(bench.start(1), Ok(1));
+    }
+    let again = Again::of(
+        "the_status_that_stays_after_a_start_tells_how_many_came_up_and_what_shows_the_present",
+    );
+    let last = "STATUS=1 of 1 came up at the start; `rsgen list web` shows which serve now";
+    while !again.told().contains(last) {}
+    again.succeeds();
 }
 
 #[test]

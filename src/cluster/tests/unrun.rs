@@ -96,3 +96,49 @@ fn one_whose_deaths_nobody_counts_is_stopped_by_the_start_after_many_restarts() 
     assert!(!is_stopped_after(58, "resources", 41));
     assert!(is_stopped_after(59, "oom-kill", 41));
 }
+
+#[test]
+fn one_that_serves_is_not_stopped_however_often_it_was_restarted() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    let mut unrun = super::super::start::Unrun::default();
+    for n_restarts in [0, 1000] {
+        bench.fake.set(Unit {
+            name: "web@0.service".into(),
+            active: ActiveState::Active,
+            n_restarts,
+            ..Unit::default()
+        });
+        let instances = bench.fake.units("web@*.service").unwrap();
+        unrun
+            .brake(&mut bench.fake, &bench.cluster, &instances)
+            .unwrap();
+    }
+    assert_eq!(bench.fake.log, [""; 0]);
+}
+
+#[test]
+fn the_start_names_why_a_program_was_not_started_where_that_was_noted() {
+    for (reason, told) in [("a file is missing", Some("a file is missing")), ("", None)] {
+        let mut bench = Bench::running(&["web@0.service"]);
+        let unit = Unit {
+            name: "web@1.service".into(),
+            active: ActiveState::Activating,
+            sub: "auto-restart".into(),
+            result: "exit-code".into(),
+            ..Unit::default()
+        };
+        let deaths = Deaths {
+            count: 1,
+            reason: reason.into(),
+            ..Deaths::default()
+        };
+        deaths.store(&bench.cluster.deaths(1)).unwrap();
+        let told = told.map_or_else(|| unit.why(), str::to_owned);
+        bench.fake.set(unit);
+        assert_eq!(bench.start(2), Ok(1));
+        assert_eq!(
+            bench.said,
+            [format!("web@1.service does not serve: {told}")]
+        );
+    }
+}

@@ -49,6 +49,7 @@ fn a_user_is_asked_for_by_number() {
     assert_eq!(user(0).as_deref(), Some("root"));
     assert_eq!(user(4_000_000_000), None);
 }
+
 #[test]
 fn a_host_is_asked_for_what_it_has() {
     let probe = HostProbe::new(None, &Layout::system("/nonexistent".as_ref()));
@@ -91,4 +92,62 @@ fn only_the_apps_of_the_system_are_read_by_root() {
     let of = |layout: &Layout| HostProbe::new(None, layout).is_system();
     assert!(of(&Layout::system("/".as_ref())));
     assert!(!of(&Layout::user("/c".as_ref(), "/r".as_ref())));
+}
+
+/// A probe of this host, and a folder with the file `script`, which has this text, and the link `link` to it.
+fn with_a_script(text: &str) -> (HostProbe, tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    std::fs::write(&script, text).unwrap();
+    std::os::unix::fs::symlink("script", folder.path().join("link")).unwrap();
+    let probe = HostProbe::new(None, &Layout::system(folder.path()));
+    (probe, folder, script)
+}
+
+#[test]
+fn the_files_of_this_host_are_read() {
+    let (probe, folder, script) = with_a_script("#!/bin/sh\nexit\n");
+    assert!(probe.names_interpreter(&script));
+    let text = probe.text(&script);
+    assert_eq!(text.as_deref(), Some("#!/bin/sh\nexit\n"));
+    assert_eq!(probe.first_line(&script).as_deref(), Some("#!/bin/sh"));
+    let link = (folder.path().join("link"), PathBuf::from("script"));
+    assert_eq!(probe.links(folder.path()), [link]);
+    let (probe, _folder, script) = with_a_script("exit\n");
+    assert!(!probe.names_interpreter(&script));
+    let (probe, _folder, script) = with_a_script("");
+    assert!(probe.names_interpreter(&script), "unknown");
+}
+
+#[test]
+fn the_accounts_of_this_host_are_asked_for() {
+    let probe = HostProbe::new(None, &Layout::system("/nonexistent".as_ref()));
+    assert!(probe.has_owners());
+    assert_eq!(probe.user(0).as_deref(), Some("root"));
+    assert!(probe.is_own_group(Account::User(0), 0));
+    assert!(!probe.is_own_group(Account::User(0), 1));
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let root = users.lines().find(|line| line.starts_with("root:"));
+    let home = root.unwrap().split(':').nth(5).map(PathBuf::from);
+    assert_eq!(probe.home(Some("root")), home);
+    assert_eq!(probe.home(Some("rsgen-no-such-user")), None);
+}
+
+#[test]
+fn a_package_has_neither_the_owners_nor_the_files_of_the_host_that_builds_it() {
+    let (probe, _folder, script) = with_a_script("#!/bin/sh\n");
+    let probe = probe.for_a_package();
+    assert!(!probe.has_owners());
+    assert_eq!(probe.home(Some("root")), None);
+    assert_eq!(probe.text(&script), None);
+    assert_eq!(probe.first_line(&script), None);
+}
+
+#[test]
+fn whoever_called_sudo_is_known_to_root_alone() {
+    let called = |uid: &str, is_root| invoker(Some(uid.to_owned()), is_root);
+    assert_eq!(called("1000", true).as_deref(), Some("1000"));
+    assert_eq!(called("1000", false), None);
+    assert_eq!(called("web", true), None);
+    assert_eq!(invoker(None, true), None);
 }

@@ -170,3 +170,31 @@ fn systemd_is_not_asked_about_overdue_instances_at_every_look() {
     fake.pause(Duration::from_secs(1));
     assert!(overdue.look(&mut fake).is_err(), "asked");
 }
+
+#[test]
+fn of_an_instance_whose_program_was_not_started_the_cause_is_told_where_it_is_known() {
+    let unit = |exit_code| Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        exit_code,
+        exit_status: 1,
+        ..Unit::default()
+    };
+    let why = |cause: Option<&str>, unit: &Unit| {
+        let mut fake = Fake::running(&ALL);
+        let plan = plan();
+        let mut notes = Notes {
+            cause: cause.map(str::to_owned),
+            ..Notes::default()
+        };
+        walk_of(&mut fake, &plan, &mut notes)
+            .failed(0, unit, None)
+            .why
+    };
+    let known = Some("a file is missing");
+    assert_eq!(why(known, &unit(0)), "a file is missing");
+    assert_eq!(why(None, &unit(0)), unit(0).why());
+    let ran = unit(libc::CLD_EXITED);
+    assert_eq!(why(known, &ran), ran.why());
+}
