@@ -165,9 +165,9 @@ fn a_unix_socket_that_somebody_serves_keeps_its_file() {
     let serving = UnixListener::bind(&path).unwrap();
     let shown = path.display();
     let program = format!(
-        "os.unlink('{shown}')
+        "signal.signal(signal.SIGINT, lambda *_: (os.unlink('{shown}'), sys.exit(0))); os.unlink('{shown}')
 s = socket.socket(socket.AF_UNIX); s.bind('{shown}'); os.chown('{shown}', 33, 33); os.chmod('{shown}', 0o600)
-s.listen(); signal.signal(signal.SIGINT, lambda *_: (os.unlink('{shown}'), sys.exit(0))); signal.pause()"
+s.listen(); signal.pause()"
     );
     let before = path.metadata().unwrap();
     let mut rehearsal = rehearse(stage, |stage| stage.python(&program));
