@@ -178,7 +178,9 @@ fn deploy(
     };
     let mut deployed = deployment::each(&mut jobs, prepared, goal)?;
     let words = held.into_words();
-    let ends = deployed.is_any_failed().then(|| locate::locate_again(context, selected));
+    let ends = deployed
+        .is_any_failed()
+        .then(|| locate::locate_again(context, selected));
     let ends = ends.unwrap_or_default();
     let is_corrected = |app: &str| {
         let mut ends = ends.iter().filter(|(_, end)| end.is_ok());
