@@ -157,7 +157,7 @@ pub(super) fn bring_up(
 }
 
 /// Deploys the apps. One whose program binds the port of the file, but in another family than a port alone begins with, is
-/// deployed once more with the address that a rehearsal finds: its first start has not failed, and is not told as a failure.
+/// deployed once more with the address that a rehearsal finds; its first start is not told as a failure.
 fn deploy(
     context: &mut Context<'_>,
     selected: &mut [Selected],
@@ -170,24 +170,22 @@ fn deploy(
         let mut apps = apps.iter().filter(|app| app.name == name);
         apps.any(|app| locate::refused(layout, cpus, app).is_some())
     };
-    let sink = context.sink;
-    let held = Held::over(sink, &is_refused);
+    let held = Held::over(context.sink, &is_refused);
     let mut jobs = Jobs {
         sink: &held,
         ..context.jobs()?
     };
     let mut deployed = deployment::each(&mut jobs, prepared, goal)?;
     let words = held.into_words();
-    let ends = deployed
-        .is_any_failed()
-        .then(|| locate::locate_again(context, selected));
-    let ends = ends.unwrap_or_default();
+    let is_failed = deployed.is_any_failed();
+    let again = || locate::locate_again(context, selected);
+    let ends = is_failed.then(again).unwrap_or_default();
     let is_corrected = |app: &str| {
         let mut ends = ends.iter().filter(|(_, end)| end.is_ok());
         ends.any(|(index, _)| apps.get(*index).is_some_and(|a| a.name == app))
     };
     for (_, line) in words.iter().filter(|(app, _)| !is_corrected(app)) {
-        sink.notice(&Notice::LastWord(line));
+        context.sink.notice(&Notice::LastWord(line));
     }
     for (index, end) in ends {
         // One that cannot be corrected does not keep the others from it.
@@ -195,8 +193,8 @@ fn deploy(
             deployed.fail(index, failure);
             continue;
         }
-        let both = selected.get(index).zip(prepared.get_mut(index));
-        let Some((selected, prepared)) = both else {
+        let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
+        else {
             continue;
         };
         *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
