@@ -70,7 +70,7 @@ impl Deaths {
     /// Writes the file completely or not at all.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub fn store(&self, file: &Entry) -> io::Result<()> {
         file.write(&self.text())
     }

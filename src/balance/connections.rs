@@ -91,7 +91,7 @@ impl Place {
     /// The control groups of all connections to the port, one entry for each connection.
     ///
     /// # Errors
-    /// Those of `sock_diag(7)`.
+    /// The errors of `sock_diag(7)`.
     pub(super) fn connections(self) -> io::Result<Vec<u64>> {
         let found = self.list(CONNECTED)?;
         Ok(found.into_iter().map(|socket| socket.group).collect())
@@ -100,13 +100,13 @@ impl Place {
     /// The number of connections that wait to be accepted at this listener; 0 for one that is closed.
     ///
     /// # Errors
-    /// Those of `sock_diag(7)`.
+    /// The errors of `sock_diag(7)`.
     pub(super) fn waiting(self) -> io::Result<u32> {
         Ok(self.own()?.map_or(0, |found| found.unread))
     }
 
     fn own(self) -> io::Result<Option<Found>> {
-        let listeners = self.list(LISTENING)?.into_iter();
+        let listeners = self.list(LISTENING)?;
         Ok(listeners.into_iter().find(|l| l.inode == self.inode))
     }
 

@@ -25,7 +25,7 @@ impl Folder {
     /// Waits for the lock. `run` is `/run/rsgen`; no app has a name with a colon.
     ///
     /// # Errors
-    /// Those of the file system, and `PermissionDenied` for a folder that is not root's.
+    /// The errors of the file system, and `PermissionDenied` for a folder that is not root's.
     pub(super) fn take(run: &Path) -> io::Result<Self> {
         make(run, 0o755)?;
         let place = run.join(":balance");
@@ -49,7 +49,7 @@ impl Folder {
     /// Mounts the file system for maps, if it is not mounted yet.
     ///
     /// # Errors
-    /// Those of mount(2).
+    /// The errors of mount(2).
     pub(super) fn mount(&self) -> io::Result<()> {
         let maps = self.maps();
         make(&maps, 0o700)?;

@@ -62,7 +62,7 @@ impl Group {
     /// A group without members, which nothing keeps.
     ///
     /// # Errors
-    /// Those of bpf(2).
+    /// The errors of bpf(2).
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
         Ok(Self {
             sockets: Map::create(Kind::Sockets, MOST, "rsgen_sockets")?,
@@ -104,7 +104,7 @@ impl Group {
     /// Adds the listener of an instance to the group in a folder, which is made if need be. The instance is off.
     ///
     /// # Errors
-    /// Those of bpf(2) and of the file system.
+    /// The errors of bpf(2) and of the file system.
     pub(super) fn join(folder: &Path, instance: u32, listener: BorrowedFd<'_>) -> io::Result<()> {
         let group = Self::open_or_make(folder)?;
         group.turn_off(instance)?;
@@ -152,7 +152,7 @@ impl Group {
     /// Loads a selector, and tells whether it sees which instances are stuck.
     ///
     /// # Errors
-    /// Those of bpf(2).
+    /// The errors of bpf(2).
     pub(super) fn load(&self) -> io::Result<(OwnedFd, bool)> {
         let description = fs::read(btf::FILE).unwrap_or_default();
         let offsets = Btf::read(&description).and_then(|btf| Offsets::of(&btf));
@@ -172,7 +172,7 @@ impl Group {
     /// Lets an instance have connections, and first as many as it is behind the others.
     ///
     /// # Errors
-    /// Those of bpf(2).
+    /// The errors of bpf(2).
     pub(super) fn turn_on(&self, instance: u32) -> io::Result<()> {
         let on = self.members()?;
         if on.contains(&instance) {
@@ -190,7 +190,7 @@ impl Group {
     /// Keeps new connections from an instance.
     ///
     /// # Errors
-    /// Those of bpf(2).
+    /// The errors of bpf(2).
     pub(super) fn turn_off(&self, instance: u32) -> io::Result<()> {
         if self.number(turn::NEWCOMER)? == instance {
             self.set(turn::CREDIT, 0)?;
@@ -211,7 +211,7 @@ impl Group {
     /// The instances that are on.
     ///
     /// # Errors
-    /// Those of bpf(2).
+    /// The errors of bpf(2).
     pub(super) fn members(&self) -> io::Result<Vec<u32>> {
         let count = self.number(turn::COUNT)?.min(MOST);
         let members = (0..count).map(|at| self.on.value(at).map(u32::from_ne_bytes));
@@ -221,7 +221,7 @@ impl Group {
     /// How many connections wait at the listener of an instance.
     ///
     /// # Errors
-    /// Those of bpf(2) and of `sock_diag(7)`.
+    /// The errors of bpf(2) and of `sock_diag(7)`.
     pub(super) fn waiting(&self, instance: u32) -> io::Result<u32> {
         self.place(instance)?.map_or(Ok(0), Place::waiting)
     }

@@ -195,7 +195,7 @@ pub fn probe() -> io::Result<bool> {
 /// Removes what is kept of an app; `run` is `/run/rsgen`.
 ///
 /// # Errors
-/// Those of the file system.
+/// The errors of the file system.
 pub fn forget(run: &Path, app: &str) -> io::Result<()> {
     if !run.join(":balance").exists() {
         return Ok(());

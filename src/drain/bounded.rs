@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// in the middle of a step could leave a thread of the program in one of our system calls.
 ///
 /// # Errors
-/// Those of signalfd(2).
+/// The errors of signalfd(2).
 pub(super) fn signals() -> io::Result<SignalFd> {
     let mut ends = SigSet::empty();
     for signal in [

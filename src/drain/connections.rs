@@ -34,7 +34,7 @@ pub(super) struct Found<'a> {
 /// The connections of these listeners that belong to the instance: those whose inode `is_own` says is one of its sockets.
 ///
 /// # Errors
-/// Those of `sock_diag(7)`.
+/// The errors of `sock_diag(7)`.
 pub(super) fn find(
     listeners: &[Listener],
     is_own: impl Fn(u64) -> bool,

@@ -22,7 +22,7 @@ const LONGEST: u64 = 4 << 20;
 /// apps must not wait for a FIFO or read a device.
 ///
 /// # Errors
-/// Those of the file system, and when the path is not a regular file or the file is too long.
+/// The errors of the file system, and when the path is not a regular file or the file is too long.
 pub fn read(path: &Path) -> io::Result<String> {
     text(open(path)?)
 }
@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> io::Result<String> {
 /// Reads the first line of a regular file, up to the length that execve(2) reads.
 ///
 /// # Errors
-/// Those of the file system, and when the path is not a regular file.
+/// The errors of the file system, and when the path is not a regular file.
 pub fn first_line(path: &Path) -> io::Result<String> {
     let mut start = Vec::new();
     open(path)?.take(256).read_to_end(&mut start)?;
@@ -41,7 +41,7 @@ pub fn first_line(path: &Path) -> io::Result<String> {
 /// Opens a regular file, without waiting for a FIFO and without an effect on a device.
 ///
 /// # Errors
-/// Those of the file system, and when the path is not a regular file.
+/// The errors of the file system, and when the path is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     // Opening a device may already have an effect.
     is_regular(&fs::metadata(path)?)?;
@@ -57,7 +57,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Reads the text of an ecosystem file or a unit from any source.
 ///
 /// # Errors
-/// Those of the file system, and when the text is too long or not UTF-8.
+/// The errors of the file system, and when the text is too long or not UTF-8.
 pub fn text(file: impl io::Read) -> io::Result<String> {
     state::text(file, LONGEST)
 }
@@ -198,7 +198,7 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
 /// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new text.
 ///
 /// # Errors
-/// Those of the file system.
+/// The errors of the file system.
 pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let temporary = beside(path)?;
     let mut file = File::create(&temporary)?;

@@ -58,7 +58,7 @@ impl Registration {
     /// Opens the registration for changes: copies the descriptor of the epoll set.
     ///
     /// # Errors
-    /// Those of [`Process::descriptor`].
+    /// The errors of [`Process::descriptor`].
     pub(crate) fn open(self, process: &Process) -> io::Result<OpenRegistration> {
         let set = process.descriptor(self.set)?;
         Ok(OpenRegistration {
@@ -78,7 +78,7 @@ impl OpenRegistration {
     /// Registers a file in the same way: under the same number, for the same events, with the same data.
     ///
     /// # Errors
-    /// Those of `epoll_ctl(2)`, and when no descriptor is free.
+    /// The errors of `epoll_ctl(2)`, and when no descriptor is free.
     pub(crate) fn add(&self, file: BorrowedFd<'_>) -> io::Result<()> {
         let Registration { events, data, .. } = self.registration;
         self.change(file, Change::Add(events, data))

@@ -198,7 +198,7 @@ impl Process {
     /// A copy of a descriptor that leads to a socket, if it still leads to the same one.
     ///
     /// # Errors
-    /// Those of [`Process::descriptor`]; `EBADF` when the descriptor leads to something else by now.
+    /// The errors of [`Process::descriptor`]; `EBADF` when the descriptor leads to something else by now.
     pub(crate) fn socket(&self, socket: Socket) -> io::Result<OwnedFd> {
         let fd = self.descriptor(socket.fd)?;
         if fstat(&fd)?.st_ino == socket.inode {

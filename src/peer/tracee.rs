@@ -237,7 +237,7 @@ impl<'a> Tracee<'a> {
     /// other threads of the program between the check and the call.
     ///
     /// # Errors
-    /// Those of the call, `ESRCH` when the thread is gone, and when the program has changed the instruction at `site`, see
+    /// The errors of the call, `ESRCH` when the thread is gone, and when the program has changed the instruction at `site`, see
     /// [`super::vdso::call_site`].
     pub(crate) fn call(&mut self, site: u64, number: i64, with: [u64; 6]) -> io::Result<u64> {
         self.finish()?;

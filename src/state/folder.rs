@@ -45,7 +45,7 @@ impl Folder {
     /// and of the folder above are corrected.
     ///
     /// # Errors
-    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for a folder like /tmp, which everybody may write.
+    /// The errors of the file system, and [`io::ErrorKind::PermissionDenied`] for a folder like /tmp, which everybody may write.
     pub fn make(path: &Path) -> io::Result<Self> {
         Self::to_write(path, true)
     }
@@ -102,7 +102,7 @@ impl Folder {
     /// Removes the folder of an app with everything in it.
     ///
     /// # Errors
-    /// Those of the file system; a folder that does not exist is no error.
+    /// The errors of the file system; a folder that does not exist is no error.
     pub fn discard(path: &Path) -> io::Result<()> {
         let (run, above, name) = parts(path)?;
         match upper(&run, above, false) {
@@ -141,7 +141,7 @@ impl Folder {
     /// reader never sees half a file.
     ///
     /// # Errors
-    /// Those of the file system; then nothing has changed.
+    /// The errors of the file system; then nothing has changed.
     pub fn put(&self, name: &str, text: &str) -> io::Result<File> {
         let temporary = temporary(name);
         let placed = self.fill(&temporary, text).and_then(|file| {
@@ -175,7 +175,7 @@ impl Folder {
     /// Removes whatever has this name.
     ///
     /// # Errors
-    /// Those of the file system; a name that nothing has is no error.
+    /// The errors of the file system; a name that nothing has is no error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         displace(&self.0, OsStr::new(name))
     }
@@ -183,7 +183,7 @@ impl Folder {
     /// The names of everything in the folder.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let names = names(&self.0)?.into_iter();
         Ok(names.filter_map(|name| name.into_string().ok()).collect())
@@ -198,7 +198,7 @@ impl Folder {
     /// Decides who may connect to the socket of this name, which is no link: everybody, or its owner alone.
     ///
     /// # Errors
-    /// Those of chmod(2).
+    /// The errors of chmod(2).
     pub fn open_to(&self, name: Name, everybody: bool) -> io::Result<()> {
         let mode = if everybody { ALL } else { OWN };
         let follow = FchmodatFlags::FollowSymlink;

@@ -36,7 +36,7 @@ impl Lock {
     /// one reload of a unit at a time, and then instances are replaced twice, but none is lost.
     ///
     /// # Errors
-    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
+    /// The errors of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
     pub fn take(folder: &Path) -> io::Result<Option<Self>> {
         let folder = Folder::make(folder)?;
         for _ in 0..ATTEMPTS {

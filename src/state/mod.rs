@@ -138,7 +138,7 @@ impl Entry {
     /// Writes the file atomically, readable for everybody.
     ///
     /// # Errors
-    /// Those of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
+    /// The errors of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
     pub fn write(&self, text: &str) -> io::Result<()> {
         let folder = Folder::make(&self.folder)?;
         folder.put(&self.name.to_string(), text).map(|_| ())

@@ -129,7 +129,7 @@ impl<const VALUE: usize> Map<VALUE> {
     /// The map that is pinned at a path.
     ///
     /// # Errors
-    /// Those of bpf(2), and `InvalidData` for a map of another shape.
+    /// The errors of bpf(2), and `InvalidData` for a map of another shape.
     pub fn open(path: &Path, entries: u32) -> io::Result<Self> {
         let map = get(path)?;
         // `struct bpf_map_info`: type, ID, sizes of key and value, entries.
@@ -227,7 +227,7 @@ pub fn load(instructions: &[u64], name: &str) -> io::Result<OwnedFd> {
 /// Attaches a selector to the group that a listener with `SO_REUSEPORT` belongs to, in place of the one before.
 ///
 /// # Errors
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn attach(listener: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     socket::set_number(listener, libc::SOL_SOCKET, ATTACH, program.as_raw_fd())
 }
@@ -235,7 +235,7 @@ pub fn attach(listener: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<(
 /// The cookie of a socket, by which a map of sockets names it.
 ///
 /// # Errors
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn cookie(fd: BorrowedFd<'_>) -> io::Result<[u8; 8]> {
     socket::bytes(fd, libc::SOL_SOCKET, COOKIE)
 }
@@ -243,7 +243,7 @@ pub fn cookie(fd: BorrowedFd<'_>) -> io::Result<[u8; 8]> {
 /// Keeps a map or a program at a path in a file system of [`mount`].
 ///
 /// # Errors
-/// Those of bpf(2).
+/// The errors of bpf(2).
 pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let attributes = Attributes::new()
@@ -256,7 +256,7 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 /// The map or the program that is kept at a path.
 ///
 /// # Errors
-/// Those of bpf(2).
+/// The errors of bpf(2).
 pub fn get(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let attributes = Attributes::new().address(0, path.as_ptr());
@@ -267,7 +267,7 @@ pub fn get(path: &Path) -> io::Result<OwnedFd> {
 /// Mounts a file system for maps and programs that root alone may enter.
 ///
 /// # Errors
-/// Those of mount(2).
+/// The errors of mount(2).
 pub fn mount(folder: &Path) -> io::Result<()> {
     let folder = CString::new(folder.as_os_str().as_bytes())?;
     let (kind, options) = (c"bpf", c"mode=0700");

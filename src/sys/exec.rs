@@ -78,7 +78,7 @@ pub fn passed(fd: RawFd) -> io::Result<BorrowedFd<'static>> {
 /// Sets whether execve(2) closes a descriptor.
 ///
 /// # Errors
-/// Those of fcntl(2).
+/// The errors of fcntl(2).
 pub fn set_close_on_exec(fd: BorrowedFd<'_>, close: bool) -> io::Result<()> {
     let flags = if close {
         nix::fcntl::FdFlag::FD_CLOEXEC

@@ -36,7 +36,7 @@ pub fn is_init() -> bool {
 /// no signal when it ends, which wait(2) ignores, see `__WCLONE` in wait(2).
 ///
 /// # Errors
-/// Those of clone(2). Only for a process with one thread.
+/// The errors of clone(2). Only for a process with one thread.
 pub fn clone_beside() -> io::Result<Side> {
     if is_init() {
         clone(0)
@@ -48,7 +48,7 @@ pub fn clone_beside() -> io::Result<Side> {
 /// Makes a copy of this process that is its child.
 ///
 /// # Errors
-/// Those of clone(2). Only for a process with one thread.
+/// The errors of clone(2). Only for a process with one thread.
 pub fn clone_child() -> io::Result<Side> {
     clone(libc::SIGCHLD)
 }
@@ -67,7 +67,7 @@ fn clone(flags: libc::c_int) -> io::Result<Side> {
 /// Lets nobody but root inspect this process, see `PR_SET_DUMPABLE` in prctl(2).
 ///
 /// # Errors
-/// Those of prctl(2).
+/// The errors of prctl(2).
 pub fn hide() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
@@ -75,7 +75,7 @@ pub fn hide() -> io::Result<()> {
 /// Sets `no_new_privs`, see `PR_SET_NO_NEW_PRIVS` in prctl(2): without privileges no seccomp filter can be installed before.
 ///
 /// # Errors
-/// Those of prctl(2).
+/// The errors of prctl(2).
 pub fn no_new_privileges() -> io::Result<()> {
     Ok(thread::set_no_new_privs(true)?)
 }
@@ -101,7 +101,7 @@ pub fn drop_ambient_ptrace() {
 /// stood for them before Linux 5.8 is kept.
 ///
 /// # Errors
-/// Those of capset(2).
+/// The errors of capset(2).
 pub fn keep_bpf() -> io::Result<()> {
     let mut sets = thread::capabilities(None)?;
     let own = CapabilitySet::BPF | CapabilitySet::PERFMON;

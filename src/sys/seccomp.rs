@@ -126,7 +126,7 @@ fn program_reporting(calls: &[libc::c_long]) -> Vec<sock_filter> {
 /// Installs the filter of a rehearsal, see [`install`]: it reports getsockname(2) and the calls about files as well.
 ///
 /// # Errors
-/// Those of [`install`].
+/// The errors of [`install`].
 pub fn install_for_rehearsal() -> io::Result<OwnedFd> {
     let sockets = [libc::SYS_listen, libc::SYS_bind, libc::SYS_getsockname];
     install_program(program_reporting(&[&sockets, &*files::calls()].concat()))
@@ -135,7 +135,7 @@ pub fn install_for_rehearsal() -> io::Result<OwnedFd> {
 /// Installs the filter of an app that has a unix socket, see [`install`]: it reports the calls about files as well.
 ///
 /// # Errors
-/// Those of [`install`].
+/// The errors of [`install`].
 pub fn install_with_files() -> io::Result<OwnedFd> {
     let sockets = [libc::SYS_listen, libc::SYS_bind];
     install_program(program_reporting(&[&sockets, &*files::calls()].concat()))
@@ -222,7 +222,7 @@ fn descriptor(argument: u64) -> RawFd {
 /// Receives the next call; `None` when the calling thread is gone already.
 ///
 /// # Errors
-/// Those of the listener.
+/// The errors of the listener.
 pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
     // SAFETY: the structure is plain numbers, and the kernel requires it to be all zeroes.
     let mut notification: seccomp_notif = unsafe { zeroed() };

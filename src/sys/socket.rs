@@ -44,7 +44,7 @@ fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
 /// The value of a socket option that is a number.
 ///
 /// # Errors
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
     option(fd, level, name)
 }
@@ -52,7 +52,7 @@ pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
 /// The value of a socket option that is eight bytes long.
 ///
 /// # Errors
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn bytes(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<[u8; 8]> {
     let mut value = [0; 8];
     let mut length = libc::socklen_t::try_from(value.len()).unwrap_or(0);
@@ -72,7 +72,7 @@ pub fn bytes(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<[u8; 8]> {
 /// Sets a socket option that is a number.
 ///
 /// # Errors
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
     set(fd, level, name, &value)
 }
@@ -99,7 +99,7 @@ pub fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
 /// The bytes of the address that a socket is bound to.
 ///
 /// # Errors
-/// Those of getsockname(2).
+/// The errors of getsockname(2).
 pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     // SAFETY: all zeroes is a valid, empty address.
     let mut storage: libc::sockaddr_storage = unsafe { zeroed() };
@@ -116,7 +116,7 @@ pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 /// Binds a socket to a free port on the loopback address of its family.
 ///
 /// # Errors
-/// Those of bind(2).
+/// The errors of bind(2).
 pub fn bind_loopback(fd: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
     use nix::sys::socket::{SockaddrIn, SockaddrIn6, bind};
     use std::net::{Ipv6Addr, SocketAddrV6};
@@ -143,7 +143,7 @@ pub enum Change {
 /// Changes an epoll set, see `epoll_ctl(2)`.
 ///
 /// # Errors
-/// Those of `epoll_ctl(2)`.
+/// The errors of `epoll_ctl(2)`.
 pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, change: Change) -> io::Result<()> {
     let (operation, events, data) = match change {
         Change::Add(events, data) => (libc::EPOLL_CTL_ADD, events, data),
@@ -160,7 +160,7 @@ pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, change: Change) -> io::R
 /// Attaches a filter that drops every packet, see `SO_ATTACH_FILTER` in socket(7).
 ///
 /// # Errors
-/// Those of setsockopt(2).
+/// The errors of setsockopt(2).
 pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut code = libc::sock_filter {
         code: u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap_or(0),
@@ -178,7 +178,7 @@ pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// The bytes that a connection has received and that nobody has read yet, see `SIOCINQ` in tcp(7).
 ///
 /// # Errors
-/// Those of ioctl(2).
+/// The errors of ioctl(2).
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u32> {
     let mut count: i32 = 0;
     // SAFETY: the kernel writes one number, which lives through the call.
@@ -189,7 +189,7 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u32> {
 /// The `struct tcp_info` of a connection as bytes, as many as this kernel has of them, see `TCP_INFO` in tcp(7).
 ///
 /// # Errors
-/// Those of getsockopt(2).
+/// The errors of getsockopt(2).
 pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0_u8; 512];
     let mut length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);

@@ -42,7 +42,7 @@ pub(in crate::drain) trait Kind: Sync {
     /// Every connection that was accepted from a socket, including those of other instances.
     ///
     /// # Errors
-    /// Those of `sock_diag(7)`.
+    /// The errors of `sock_diag(7)`.
     fn connections(&self, listener: &Listener) -> io::Result<Vec<Connection>>;
 
     /// How long a program may take to answer what it has received, for kinds where no connection shows that it has not.

@@ -50,7 +50,7 @@ impl<'a> Replacement<'a> {
     /// Stops a thread.
     ///
     /// # Errors
-    /// Those of [`Tracee::stop`].
+    /// The errors of [`Tracee::stop`].
     pub(super) fn stop(&self, thread: &Thread) -> io::Result<Tracee<'a>> {
         Tracee::stop(self.process, self.means.group, thread)
     }
@@ -59,7 +59,7 @@ impl<'a> Replacement<'a> {
     /// even if the work fails.
     ///
     /// # Errors
-    /// Those of `work` and of [`vdso::call_site`], and when the process has a seccomp filter that cannot be suspended.
+    /// The errors of `work` and of [`vdso::call_site`], and when the process has a seccomp filter that cannot be suspended.
     pub(super) fn through(
         &self,
         mut tracee: Tracee<'_>,
@@ -90,7 +90,7 @@ impl<'a> Replacement<'a> {
     /// which the fresh socket was made. The program's event loop gets no event from any of this.
     ///
     /// # Errors
-    /// Those of the system calls.
+    /// The errors of the system calls.
     pub(super) fn replace(
         &self,
         held: Held<'_>,

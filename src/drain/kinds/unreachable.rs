@@ -41,7 +41,7 @@ pub(super) fn isolate(fresh: &OwnedFd, shape: Shape, folder: &Path) -> io::Resul
 /// Makes an isolated socket listen. Otherwise accept(2) would fail with `EINVAL`, on which many programs end.
 ///
 /// # Errors
-/// Those of listen(2).
+/// The errors of listen(2).
 pub(super) fn listen(isolated: &OwnedFd) -> io::Result<()> {
     Ok(nix::sys::socket::listen(isolated, Backlog::new(1)?)?)
 }
