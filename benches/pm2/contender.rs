@@ -1,11 +1,13 @@
-//! The contenders: the bare program, rsgen with one instance and with four, and PM2 with four.
+//! The contenders: the bare program, rsgen with one instance and with four behind each `balance`, and PM2 with four.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use testbed::load::Report;
 use testbed::{Load, Machine, Traffic, nap, wait_until};
 
+/// A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half of the time.
 const SERVER: &str = "\
 const http = require('http');
 http.createServer((request, response) => {
@@ -13,6 +15,10 @@ http.createServer((request, response) => {
   const answer = () => response.end(`pid ${process.pid}`);
   if (milliseconds) setTimeout(answer, milliseconds); else answer();
 }).listen(process.env.PORT);
+process.on('SIGUSR2', () => setInterval(() => {
+  const end = Date.now() + 100;
+  while (Date.now() < end);
+}, 200));
 ";
 
 /// How a contender is started and reloaded.
@@ -26,10 +32,12 @@ pub(crate) enum Kind {
 
 /// A contender.
 pub(crate) struct Contender {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) port: u16,
     pub(crate) instances: usize,
+    /// The key `balance`, of [`Kind::Rsgen`].
+    balance: &'static str,
 }
 
 /// Installs the program and PM2 on the machine.
@@ -45,36 +53,54 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(), String> {
 }
 
 impl Contender {
-    pub(crate) fn all() -> [Self; 4] {
-        let new = |name, kind, port, instances| Self {
+    /// The contenders of the sections that compare managers.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![
+            Self::new("bare node", Kind::Bare, 3000, 1, ""),
+            Self::new("rsgen, 1 instance", Kind::Rsgen, 3001, 1, "shared"),
+        ];
+        all.extend(Self::clusters(3002, 4));
+        all
+    }
+
+    /// A cluster behind each `balance`, and one of PM2, on three ports from `port`.
+    pub(crate) fn clusters(port: u16, instances: usize) -> [Self; 3] {
+        let name = |which: &str| format!("{which}, {instances} instances");
+        let new =
+            |which, kind, port, balance| Self::new(&name(which), kind, port, instances, balance);
+        [
+            new("rsgen, shared", Kind::Rsgen, port, "shared"),
+            new("rsgen, even", Kind::Rsgen, port + 1, "even"),
+            new("PM2", Kind::Pm2, port + 2, ""),
+        ]
+    }
+
+    fn new(name: &str, kind: Kind, port: u16, instances: usize, balance: &'static str) -> Self {
+        let name = name.to_owned();
+        Self {
             name,
             kind,
             port,
             instances,
-        };
-        [
-            new("bare node", Kind::Bare, 3000, 1),
-            new("rsgen, 1 instance", Kind::Rsgen, 3001, 1),
-            new("rsgen, 4 instances", Kind::Rsgen, 3002, 4),
-            new("PM2, 4 instances", Kind::Pm2, 3003, 4),
-        ]
+            balance,
+        }
     }
 
     pub(crate) fn start(&self, machine: &Machine) {
-        let port = self.port;
+        let (port, instances) = (self.port, self.instances);
         match self.kind {
             Kind::Bare => {
+                let bare = "systemd-run --unit=bare -E PORT";
                 machine
-                    .sh(&format!(
-                        "systemd-run --unit=bare -E PORT={port} node /srv/bench/server.js"
-                    ))
+                    .sh(&format!("{bare}={port} node /srv/bench/server.js"))
                     .ok();
             }
             Kind::Rsgen => {
-                let (file, instances) = (format!("/srv/bench/app{port}.toml"), self.instances);
+                let (file, balance) = (format!("/srv/bench/app{port}.toml"), self.balance);
                 let app = format!(
-                    "[[apps]]\nname = \"app{port}\"\nscript = \"server.js\"\nlisten = {port}\n\
-                     instances = {instances}\nenv = {{ PORT = \"{port}\" }}\n"
+                    "[[apps]]\nname = \"app{port}\"\nscript = \"server.js\"\nuser = \"www-data\"\n\
+                     listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\n\
+                     env = {{ PORT = \"{port}\" }}\n"
                 );
                 machine.write(&file, &app);
                 machine.run(&["rsgen", "install", &file]).ok();
@@ -82,18 +108,66 @@ impl Contender {
             Kind::Pm2 => {
                 machine
                     .sh(&format!(
-                        "systemd-run --unit=pm2 -E PM2_HOME=/srv/pm2 -E PORT={port} \
-                         node /srv/bench/node_modules/pm2/bin/pm2 start /srv/bench/server.js -i {} --no-daemon",
-                        self.instances
+                        "systemd-run --unit=pm2-{port} -E PM2_HOME=/srv/pm2-{port} -E PORT={port} \
+                         node /srv/bench/node_modules/pm2/bin/pm2 start /srv/bench/server.js -i {instances} --no-daemon"
                     ))
                     .ok();
             }
         }
-        wait_until(Duration::from_mins(1), self.name, || {
+        wait_until(Duration::from_mins(2), &self.name, || {
             machine.get(port).is_ok()
         });
         // The last instance may be ready only after the first answer.
         nap(Duration::from_secs(2));
+    }
+
+    /// Stops and removes a cluster.
+    pub(crate) fn remove(&self, machine: &Machine) {
+        let port = self.port;
+        match self.kind {
+            Kind::Bare => machine.run(&["systemctl", "stop", "bare"]),
+            Kind::Rsgen => machine.run(&["rsgen", "uninstall", &format!("app{port}")]),
+            Kind::Pm2 => machine.run(&["systemctl", "stop", &format!("pm2-{port}")]),
+        };
+    }
+
+    /// The processor time in nanoseconds that the instances and their manager have used so far.
+    pub(crate) fn cpu(&self, machine: &Machine) -> u64 {
+        let port = self.port;
+        let unit = match self.kind {
+            Kind::Bare => "bare.service".to_owned(),
+            Kind::Rsgen => format!("system-app{port}.slice"),
+            Kind::Pm2 => format!("pm2-{port}.service"),
+        };
+        let show = ["systemctl", "show", "--value", "-p", "CPUUsageNSec", &unit];
+        machine.run(&show).ok().text().parse().unwrap_or(0)
+    }
+
+    /// The number of open connections of each process, the largest first.
+    pub(crate) fn connections(&self, machine: &Machine) -> Vec<usize> {
+        let port = format!("sport = :{}", self.port);
+        let shown = machine.run(&["ss", "-Htnp", "state", "established", &port]);
+        let mut of: BTreeMap<&str, usize> = BTreeMap::new();
+        let owners = shown.text().split("pid=").skip(1);
+        for pid in owners.filter_map(|rest| rest.split(',').next()) {
+            *of.entry(pid).or_default() += 1;
+        }
+        let mut counts: Vec<usize> = of.into_values().collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        counts.resize(self.instances.max(counts.len()), 0);
+        counts
+    }
+
+    /// Traffic of the section's usual kind.
+    pub(crate) fn traffic(&self, clients: usize, keep_alive: bool) -> Traffic {
+        let traffic = Traffic::on_port(self.port, clients)
+            .path("/0")
+            .pause(Duration::ZERO);
+        if keep_alive {
+            traffic.keep_alive()
+        } else {
+            traffic
+        }
     }
 
     pub(crate) fn load(
@@ -103,15 +177,7 @@ impl Contender {
         keep_alive: bool,
         time: Duration,
     ) -> Report {
-        let traffic = Traffic::on_port(self.port, clients)
-            .path("/0")
-            .pause(Duration::ZERO);
-        let traffic = if keep_alive {
-            traffic.keep_alive()
-        } else {
-            traffic
-        };
-        let load = Load::start(machine, &traffic);
+        let load = Load::start(machine, &self.traffic(clients, keep_alive));
         nap(time);
         load.stop()
     }
@@ -126,7 +192,10 @@ impl Contender {
             }
             Kind::Pm2 => {
                 machine
-                    .sh("PM2_HOME=/srv/pm2 node /srv/bench/node_modules/pm2/bin/pm2 reload all")
+                    .sh(&format!(
+                        "PM2_HOME=/srv/pm2-{} node /srv/bench/node_modules/pm2/bin/pm2 reload all",
+                        self.port
+                    ))
                     .ok();
             }
         }
@@ -143,7 +212,7 @@ impl Contender {
                  cat /sys/fs/cgroup$(systemctl show --value -p ControlGroup $unit)/cgroup.procs | grep -v \"^$main$\"; done",
                 self.port
             ),
-            Kind::Pm2 => "systemctl show --value -p MainPID pm2".to_owned(),
+            Kind::Pm2 => format!("systemctl show --value -p MainPID pm2-{}", self.port),
         };
         let sum = format!(
             "for pid in $({pids}); do cat /proc/$pid/smaps_rollup; done | awk '/^Pss:/ {{ n += $2 }} END {{ print n }}'"

@@ -4,7 +4,10 @@
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
 mod contender;
+mod evenness;
+mod herd;
 mod table;
+mod trouble;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,6 +32,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut machine = Machine::with_rsgen(Release::Debian12);
+    // The filter of systemd-nspawn forbids bpf(2), which `balance = "even"` needs.
+    machine.power_on_unfiltered();
     if let Err(why) = contender::prepare(&machine) {
         println!("error: {why}");
         return ExitCode::FAILURE;
@@ -42,9 +47,14 @@ fn main() -> ExitCode {
         ROUND.as_secs()
     );
     throughput(&machine, &contenders);
-    evenness(&machine, &contenders);
+    evenness::measure(&machine, &contenders);
+    trouble::measure(&machine, &contenders);
     reloads(&machine, &contenders);
     memory(&machine, &contenders);
+    for contender in &contenders {
+        contender.remove(&machine);
+    }
+    herd::measure(&machine);
     machine.power_off(testbed::PowerLoss::Clean);
     ExitCode::SUCCESS
 }
@@ -62,7 +72,7 @@ fn throughput(machine: &Machine, contenders: &[Contender]) {
         let rows = contenders.iter().zip(&reports).map(|(contender, reports)| {
             let rate = median(reports.iter().map(|r| r.rate));
             let lost: u64 = reports.iter().map(|r| r.lost).sum();
-            Row::new(contender.name)
+            Row::new(&contender.name)
                 .cell(format!("{rate:.0}/s"))
                 .cell(format!("{:.2}", rate / bare))
                 .cell(format!(
@@ -78,35 +88,6 @@ fn throughput(machine: &Machine, contenders: &[Contender]) {
         let heads = ["", "rate", "to bare", "p50", "p99", "failed"];
         print(title, &heads, rows.collect());
     }
-}
-
-/// Measures the share of the requests that each instance gets, in percent.
-fn evenness(machine: &Machine, contenders: &[Contender]) {
-    let clusters = || contenders.iter().filter(|c| c.instances > 1);
-    let rows = clusters().map(|contender| {
-        let each = contender.load(machine, CLIENTS, false, ROUND);
-        let few = contender.load(machine, 8, true, ROUND);
-        let many = contender.load(machine, 200, true, ROUND);
-        [each, few, many]
-            .iter()
-            .fold(Row::new(contender.name), |row, report| {
-                row.cell(shares(report, contender.instances))
-            })
-    });
-    let heads = ["", "per request", "8 keep-alive", "200 keep-alive"];
-    print("Share of each instance, in %", &heads, rows.collect());
-}
-
-fn shares(report: &Report, instances: usize) -> String {
-    let mut shares: Vec<u64> = report
-        .bodies
-        .values()
-        .map(|n| n * 100 / report.ok.max(1))
-        .collect();
-    shares.resize(instances.max(shares.len()), 0);
-    shares.sort_unstable_by(|a, b| b.cmp(a));
-    let shares: Vec<String> = shares.iter().map(u64::to_string).collect();
-    shares.join(" ")
 }
 
 /// Measures how a reload affects clients. Every request takes 20 ms.
@@ -139,7 +120,7 @@ fn reloads(machine: &Machine, contenders: &[Contender]) {
                 .map(|(l, n)| format!("{n} {l:?}"))
                 .collect();
             rows.push(
-                Row::new(contender.name)
+                Row::new(&contender.name)
                     .cell(clients.to_owned())
                     .cell(format!("{took:.1} s"))
                     .cell(report.sent.to_string())
@@ -168,7 +149,7 @@ fn memory(machine: &Machine, contenders: &[Contender]) {
         .filter(|c| c.kind != Kind::Bare)
         .map(|contender| {
             let kilobytes = contender.overhead(machine);
-            Row::new(contender.name).cell(format!("{:.1} MB", kilobytes / 1024.0))
+            Row::new(&contender.name).cell(format!("{:.1} MB", kilobytes / 1024.0))
         });
     print(
         "Memory of the manager",
