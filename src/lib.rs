@@ -13,6 +13,7 @@ pub mod drain;
 pub mod ecosystem;
 pub mod generate;
 pub mod import;
+pub mod journal;
 pub mod layout;
 mod log;
 pub mod output;

@@ -14,10 +14,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
 use super::lines::{Extent, Lines};
+use crate::journal::JOURNALCTL;
 use crate::layout::Scope;
 
-/// An absolute path, because the caller may have put another program first in PATH.
-const JOURNALCTL: &str = "/usr/bin/journalctl";
 /// The largest number of bytes that are read, since a program may write without end.
 const BYTES: usize = 16 << 20;
 /// The longest time that one call of journalctl may take.

@@ -16,6 +16,7 @@ mod input;
 mod jobs;
 mod last_words;
 mod limits;
+mod line;
 mod locate;
 mod manual;
 mod missing;
@@ -90,6 +91,7 @@ subcommands! {
     restart::Restart,
     reset::Reset,
     list::List,
+    logs::Logs,
     check::Check,
     generate::Generate,
     import::Import,

@@ -41,7 +41,7 @@ const FOREIGN: &[Foreign] = &[
         &["monit", "dash", "dashboard", "imonit"],
         "run `watch rsgen list`, or `systemd-cgtop`",
     ),
-    foreign(&["logs", "log"], "run `journalctl -u APP -u EACH -f`"),
+    foreign(&["log"], "run `rsgen logs APP`"),
     foreign(
         &["flush", "reloadLogs", "logrotate"],
         "leave it out: the journal rotates by itself; to shrink it, run `journalctl --vacuum-size=500M`",
@@ -173,11 +173,7 @@ mod tests {
                 "rsgen --user info web",
                 "run `systemctl --user status web 'web@*'`\n",
             ),
-            (
-                "rsgen logs web --lines 100",
-                "run `journalctl -u web -u 'web@*' -f`\n",
-            ),
-            ("rsgen logs", "run `journalctl -u APP -u 'APP@*' -f`\n"),
+            ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
             (
                 "rsgen scale web 8",
                 "run `rsgen install /etc/rsgen/web.toml --instances 8`\n",
@@ -216,6 +212,8 @@ mod tests {
             "rsgen startOrReload eco.toml",
             "rsgen startOrGracefulReload eco.toml",
             "rsgen gracefulReload web",
+            "rsgen logs",
+            "rsgen logs web --lines 100 --nostream --err",
         ] {
             let command = command_line().command;
             assert!(

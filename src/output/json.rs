@@ -30,7 +30,13 @@ impl Sink for Json {
     fn notice(&self, _: &Notice<'_>) {}
 
     fn answer(&self, answer: &dyn Answer) {
-        to_stdout(&line(answer.json()));
+        let value = versioned(answer.json());
+        let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+        to_stdout(&visible::json(&text));
+    }
+
+    fn item(&self, item: &dyn Answer) -> bool {
+        to_stdout(&visible::json(&versioned(item.json()).to_string()))
     }
 
     fn warnings(&self, report: &Report) {
@@ -49,10 +55,10 @@ impl Sink for Json {
     }
 }
 
-/// Formats an object together with its version.
-fn line(mut value: serde_json::Value) -> String {
+/// Returns an object together with its version.
+fn versioned(mut value: serde_json::Value) -> serde_json::Value {
     if let Some(object) = value.as_object_mut() {
         object.insert("version".into(), VERSION.into());
     }
-    visible::json(&serde_json::to_string_pretty(&value).unwrap_or_default())
+    value
 }

@@ -32,6 +32,13 @@ pub trait Sink {
     /// Takes the result. A command has one result, or none when it fails.
     fn answer(&self, answer: &dyn Answer);
 
+    /// Takes one of many results, which are printed as they come, in JSON each as one line. Returns whether somebody still
+    /// reads them.
+    fn item(&self, item: &dyn Answer) -> bool {
+        self.answer(item);
+        true
+    }
+
     /// Takes the warnings about an ecosystem file that is used despite them.
     fn warnings(&self, report: &Report);
 
@@ -75,13 +82,12 @@ pub fn sink(colour: Colour, quiet: bool, json: bool, verbose: bool) -> Box<dyn S
 }
 
 // A closed pipe means that the reader has seen enough.
-fn write(to: &mut impl Write, text: &str) {
-    let _ = writeln!(to, "{text}");
-    let _ = to.flush();
+fn write(to: &mut impl Write, text: &str) -> bool {
+    writeln!(to, "{text}").and_then(|()| to.flush()).is_ok()
 }
 
-fn to_stdout(text: &str) {
-    write(&mut std::io::stdout().lock(), text);
+fn to_stdout(text: &str) -> bool {
+    write(&mut std::io::stdout().lock(), text)
 }
 
 fn to_stderr(text: &Visible) {

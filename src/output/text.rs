@@ -36,7 +36,9 @@ impl Sink for Text {
         match notice {
             Notice::Faults(report) => self.warnings(report),
             notice if notice.level() < self.least => {}
-            notice => to_stdout(notice.text().as_str()),
+            notice => {
+                to_stdout(notice.text().as_str());
+            }
         }
     }
 
@@ -44,6 +46,11 @@ impl Sink for Text {
         if let Some(text) = answer.shown(self.stdout) {
             to_stdout(text.as_str());
         }
+    }
+
+    fn item(&self, item: &dyn Answer) -> bool {
+        item.shown(self.stdout)
+            .is_none_or(|text| to_stdout(text.as_str()))
     }
 
     fn warnings(&self, report: &Report) {

@@ -25,6 +25,7 @@ mod init;
 mod install;
 mod interrupted;
 mod jobs;
+mod logs;
 mod own;
 mod owner;
 mod packaged;

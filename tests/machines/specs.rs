@@ -5,9 +5,9 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner,
-    packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox, schedule,
-    shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
+    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
+    owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
+    schedule, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -32,6 +32,7 @@ pub(crate) fn all() -> Vec<Spec> {
         HOSTILE,
         TRACING,
         INSTALL,
+        logs::SPECS,
         DEPLOY,
         INTERRUPTED,
         WATCH,

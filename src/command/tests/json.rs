@@ -9,6 +9,7 @@ use crate::command::apply::JsonChange;
 use crate::command::check::Checked;
 use crate::command::deployment::{Goal, foresee};
 use crate::command::generate::Generated;
+use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
 use crate::command::power::Done;
 use crate::command::reload::Reloaded;
@@ -18,6 +19,7 @@ use crate::command::uninstall::Uninstalled;
 use crate::command::{import, init};
 use crate::ecosystem::Severity;
 use crate::ecosystem::diagnostic::Located;
+use crate::journal::{Entry, Source};
 use crate::layout::Scope;
 use crate::output::Failure;
 use crate::plan::diff::{Change, Content};
@@ -132,6 +134,30 @@ fn app(is_full: bool) -> AppStatus {
         status: is_full.then_some("waiting"),
         schedule: is_full.then(|| schedule(true)),
     }
+}
+
+fn line(is_full: bool) -> Line {
+    let entry = Entry {
+        time: 1,
+        unit: if is_full {
+            "web@1.service"
+        } else {
+            "web.service"
+        }
+        .into(),
+        source: Source::Unit,
+        pid: is_full.then_some(1),
+        priority: is_full.then_some(6),
+        message: "x".into(),
+        stream: None,
+        is_continued: false,
+    };
+    Line::of(&entry, &mut Before::default()).unwrap()
+}
+
+#[test]
+fn every_field_of_a_line_of_the_logs_is_documented() {
+    is_documented("line", line(true), line(false));
 }
 
 #[test]

@@ -1,0 +1,307 @@
+//! `rsgen logs`: what instances write, and what systemd and rsgen write about them, merged and as it comes.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+use clap::Args;
+
+use super::context::Context;
+use super::last_words;
+use super::line::{Before, Line};
+use super::manual::{self, Manual};
+use super::options;
+use super::subcommand::Subcommand;
+use super::targets::{self, Target};
+use crate::journal::{Entry, JOURNALCTL, Query, Whole};
+use crate::layout::Scope;
+use crate::output::{Exit, Failure, Notice, Sink};
+use crate::unit::name::Units;
+
+/// The longest entry in bytes of JSON that is read, since a program may send one of any size.
+const LONGEST: u64 = 16 << 20;
+/// How many instances are looked for beside those that an app should have: canaries, instances of an earlier size, and those
+/// that are added while the command runs.
+const MORE: u32 = 32;
+
+/// Show what instances write, and what happens to them, as it comes
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    /// App names, instances as APP@N, or ecosystem files; every app without any
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Begin with this many lines from the end, or with `all`
+    #[arg(short = 'n', long, value_name = "N", default_value = "15", value_parser = lines)]
+    lines: Lines,
+    /// End after the lines that are there
+    #[arg(long, alias = "nostream")]
+    no_follow: bool,
+    /// Begin at a time, such as -1h, "10:30" or yesterday
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// End at a time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only lines that match a regular expression
+    #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
+    grep: Option<String>,
+    /// Only lines of the priority `err` and more severe ones
+    #[arg(long)]
+    err: bool,
+}
+
+/// How many lines are shown before new ones.
+#[derive(Debug, Clone, Copy)]
+enum Lines {
+    All,
+    Last(u32),
+}
+
+fn lines(text: &str) -> Result<Lines, String> {
+    match text {
+        "all" => Ok(Lines::All),
+        text => text
+            .parse()
+            .map(Lines::Last)
+            .map_err(|_| "write a number, or `all`".to_owned()),
+    }
+}
+
+impl Subcommand for Logs {
+    const MANUAL: Manual = Manual {
+        exits: manual::EXITS,
+        examples: &[
+            (
+                "rsgen logs",
+                "Shows the last lines of all apps, and new ones until it is interrupted.",
+            ),
+            (
+                "rsgen logs web@2 -n 100",
+                "Shows the last hundred lines of one instance, and new ones.",
+            ),
+            (
+                "rsgen logs web --since -1h --grep timeout --no-follow",
+                "Shows the lines of the last hour that contain `timeout`.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let words = options::Targets {
+            targets: if self.targets.is_empty() {
+                vec!["all".to_owned()]
+            } else {
+                self.targets.clone()
+            },
+            only: Vec::new(),
+        };
+        let targets = targets::resolve(context, &words, "show")?;
+        if targets.is_empty() {
+            return Err(Failure::failed("no app is installed"));
+        }
+        for target in &targets {
+            tell_file(context, target);
+        }
+        let units: Vec<String> = targets.iter().flat_map(|t| units(context, t)).collect();
+        self.show(context, &units)
+    }
+}
+
+impl Logs {
+    fn query<'a>(&'a self, units: &'a [String]) -> Query<'a> {
+        Query {
+            units,
+            lines: match self.lines {
+                // What was asked for by its time is shown whole.
+                _ if self.since.is_some() || self.until.is_some() => None,
+                Lines::All => None,
+                Lines::Last(lines) => Some(lines),
+            },
+            since: self.since.as_deref(),
+            until: self.until.as_deref(),
+            grep: self.grep.as_deref(),
+            errors: self.err,
+            follow: !self.no_follow && self.until.is_none(),
+        }
+    }
+
+    fn show(&self, context: &Context<'_>, units: &[String]) -> Result<(), Failure> {
+        if self.no_follow {
+            // journald first stores what has been sent to it. It does so for root alone, and otherwise a moment later.
+            let _ = journalctl(&["--sync", "--quiet"])
+                .stderr(Stdio::null())
+                .status();
+        }
+        let uid = nix::unistd::geteuid().as_raw();
+        let arguments = self.query(units).arguments(context.layout.scope, uid);
+        let mut child = journalctl(&arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| Failure::failed(format!("cannot run `{JOURNALCTL}`: {e}")))?;
+        let Some(out) = child.stdout.take() else {
+            return Ok(());
+        };
+        let entries = Entries {
+            out: BufReader::new(out),
+            scope: context.layout.scope,
+            units,
+        };
+        let is_read = copy(context.sink, entries);
+        end(&mut child, is_read, self.grep.is_some())
+    }
+}
+
+/// journalctl(1), which gets nothing of our environment.
+fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+    let mut command = Command::new(JOURNALCTL);
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Shows entries. Returns whether somebody has read them all.
+fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>) -> bool {
+    let mut whole = Whole::default();
+    let mut before = Before::default();
+    let mut show = |entry: &Entry| {
+        let line = Line::of(entry, &mut before);
+        line.is_none_or(|line| sink.item(&line))
+    };
+    for entry in entries {
+        if whole.add(entry).is_some_and(|entry| !show(&entry)) {
+            return false;
+        }
+    }
+    whole.rest().iter().all(show)
+}
+
+/// The entries that journalctl prints.
+struct Entries<'a, R> {
+    out: R,
+    scope: Scope,
+    units: &'a [String],
+}
+
+impl<R: BufRead> Entries<'_, R> {
+    /// Returns the next line; `None` at the end.
+    fn line(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut bounded = self.out.by_ref().take(LONGEST);
+        let length = bounded.read_until(b'\n', &mut line).ok()?;
+        if !line.ends_with(b"\n") {
+            self.out.skip_until(b'\n').ok()?;
+        }
+        (length > 0).then_some(line)
+    }
+}
+
+impl<R: BufRead> Iterator for Entries<'_, R> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            let line = self.line()?;
+            let line = String::from_utf8_lossy(&line);
+            if let Some(entry) = Entry::parse(&line, self.scope, self.units) {
+                return Some(entry);
+            }
+        }
+    }
+}
+
+/// Puts journalctl away, which goes on while nobody reads. With `--grep`, its status says that nothing was found.
+fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
+    if !is_read {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Ok(());
+    }
+    match child.wait() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) if is_search => Err(Failure::new(Exit::Failed, "")),
+        Ok(status) => Err(Failure::failed(format!("`{JOURNALCTL}` failed: {status}"))),
+        Err(e) => Err(Failure::failed(format!(
+            "cannot wait for `{JOURNALCTL}`: {e}"
+        ))),
+    }
+}
+
+/// The units of a target that may write, or be written about.
+fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
+    match target {
+        Target::Instance(app, number) => {
+            let units = Units::of(app);
+            vec![units.instance(*number), units.listener(*number)]
+        }
+        Target::App(app) => {
+            let size = targets::size(&context.layout, context.host.cpus, app);
+            let names = Units::of(app);
+            let mut units = names.sockets();
+            units.extend([
+                names.cluster(),
+                names.timer(),
+                names.reloader(),
+                names.watch(),
+            ]);
+            for number in 0..size.unwrap_or(0).saturating_add(MORE) {
+                units.extend([names.instance(number), names.listener(number)]);
+            }
+            units
+        }
+    }
+}
+
+/// Names the file that an app writes to in place of the journal.
+fn tell_file(context: &Context<'_>, target: &Target) {
+    let (Target::App(app) | Target::Instance(app, _)) = target;
+    if let Some(elsewhere) = last_words::elsewhere(&context.layout, app) {
+        context.sink.notice(&Notice::Noted(app, &elsewhere));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_entry_is_passed_over_and_a_line_of_any_length_ends() {
+        let entry = r#"{"__REALTIME_TIMESTAMP":"1","UNIT":"web.service","MESSAGE":"m"}"#;
+        let long = "x".repeat(usize::try_from(LONGEST).unwrap() + 7);
+        let text = format!("-- No entries --\n{long}\n{entry}\n{entry}");
+        let entries = Entries {
+            out: text.as_bytes(),
+            scope: Scope::System,
+            units: &["web.service".to_owned()],
+        };
+        assert_eq!(entries.count(), 2);
+    }
+
+    #[test]
+    fn what_was_asked_for_by_its_time_is_shown_whole_and_ends_there() {
+        let logs = |since: Option<&str>, until: Option<&str>, lines| Logs {
+            targets: Vec::new(),
+            lines,
+            no_follow: false,
+            since: since.map(str::to_owned),
+            until: until.map(str::to_owned),
+            grep: None,
+            err: false,
+        };
+        let query = |logs: &Logs| {
+            let query = logs.query(&[]);
+            (query.lines, query.follow)
+        };
+        let last = Lines::Last(15);
+        assert_eq!(query(&logs(None, None, last)), (Some(15), true));
+        assert_eq!(query(&logs(Some("-1h"), None, last)), (None, true));
+        assert_eq!(query(&logs(None, Some("now"), last)), (None, false));
+        assert_eq!(
+            query(&logs(None, None, lines("all").unwrap())),
+            (None, true)
+        );
+        assert!(lines("few").is_err());
+    }
+}
