@@ -1,6 +1,9 @@
 //! Names of units, see systemd.unit(5): makes `NAME.service`, `NAME.socket`, `NAME@N.service` and the others from an
 //! app's name, and splits them again. No other file does either.
 
+#[cfg(test)]
+mod tests;
+
 use super::Fault;
 
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
@@ -207,12 +210,19 @@ impl<'a> Units<'a> {
         format!("{}:watch.service", self.app)
     }
 
+    /// `NAME:brake.service`: runs while instances come up, and ends the restarts of one that systemd can run no command
+    /// of.
+    #[must_use]
+    pub fn brake(self) -> String {
+        format!("{}:brake.service", self.app)
+    }
+
     /// Every unit of the app that may be a file.
     #[must_use]
     pub fn files(self) -> Vec<String> {
         let mut files = self.sockets();
         files.extend([self.cluster(), self.template()]);
-        files.extend([self.timer(), self.reloader(), self.watch()]);
+        files.extend([self.timer(), self.reloader(), self.watch(), self.brake()]);
         files.extend([self.listener_template(), self.join_template()]);
         files
     }
@@ -291,101 +301,4 @@ fn canonical(text: &str) -> Option<u32> {
 
 fn is_name(app: &str) -> bool {
     check(app).is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_name_says_whose_unit_it_is(app in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", number in any::<u32>()) {
-            prop_assume!(check(&app).is_ok());
-            let units = Units::of(&app);
-            let member = |unit: &str| {
-                parse(unit).filter(|(of, _)| *of == app).map(|(_, member)| member)
-            };
-            prop_assert_eq!(member(&units.cluster()), Some(Member::Cluster));
-            prop_assert_eq!(member(&units.template()), Some(Member::Template));
-            prop_assert_eq!(member(&units.instance(number)), Some(Member::Instance(number)));
-            prop_assert_eq!(units.number(&units.instance(number)), Some(number));
-            for socket in units.sockets() {
-                prop_assert_eq!(member(&socket), Some(Member::Socket));
-            }
-        }
-
-        #[test]
-        fn only_the_names_that_are_made_are_read(unit in "(web|we|-b|)@?(0|7|07|\\+7|-1|4294967296|x|)(\\.service|\\.socket|\\.timer|)") {
-            let made = parse(&unit).map(|(app, member)| {
-                let units = Units::of(app);
-                match member {
-                    Member::Cluster => units.cluster(),
-                    Member::Socket => units.socket(),
-                    Member::Template => units.template(),
-                    Member::Instance(number) => units.instance(number),
-                }
-            });
-            prop_assert!(made.is_none_or(|made| made == unit));
-        }
-    }
-
-    #[test]
-    fn an_instance_of_another_app_has_no_number_here() {
-        let web = Units::of("web");
-        assert_eq!(web.number("web@3.service"), Some(3));
-        for other in [
-            "web2@3.service",
-            "my-web@3.service",
-            "web@.service",
-            "web@x.service",
-            "web@03.service",
-            "web.service",
-            "web@3.socket",
-            "web@3",
-        ] {
-            assert_eq!(web.number(other), None, "{other}");
-        }
-        assert_eq!(parse_service("web@3"), Some(("web", Member::Instance(3))));
-        assert_eq!(parse_service("web"), Some(("web", Member::Cluster)));
-        assert_eq!(parse_service("web@x"), None);
-        for unit in ["-b@1.service", "a b.service", "all.socket"] {
-            assert_eq!(parse(unit), None, "{unit}");
-        }
-    }
-
-    #[test]
-    fn several_units_of_an_app_are_named_for_systemd() {
-        let web = Units::of("web");
-        assert_eq!(web.instances(), "web@*.service");
-        assert_eq!(web.whole(), "web.socket web.service");
-    }
-
-    #[test]
-    fn only_what_systemd_takes_as_a_unit_name_is_a_name() {
-        let longest = "x".repeat(LONGEST);
-        for good in ["web", "my-app_2.0", "A", &longest] {
-            assert_eq!(check(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "web@1",
-            "a b",
-            "web.service",
-            "-x",
-            ".x",
-            "a/b",
-            "ü",
-            "a:b",
-            "a\nb",
-            "%i",
-            "all",
-            "drain",
-            "rsgen-reload",
-            &"x".repeat(201),
-        ] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -81,6 +81,7 @@ const ENVIRONMENT: &[Spec] = specs![
 const ENDS: &[Spec] = specs![
     ends::of_every_kind_are_counted_and_told,
     ends::without_a_file_of_variables_name_the_file,
+    ends::that_systemd_refuses_once_the_app_is_up_are_bounded,
     ends::for_want_of_a_usable_unit_are_told_as_that,
     ends::are_remembered_until_the_app_is_uninstalled,
     ends::of_a_start_whose_port_is_taken_name_the_socket,
