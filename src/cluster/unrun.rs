@@ -1,8 +1,7 @@
 //! The brake for instances whose deaths nobody counts.
 //!
 //! The command that counts a death is one of the unit's (`ended`). systemd cannot run that command where it can run none of the
-//! unit, whatever ended the runs before, and a limit of the unit may end it. So the restarts are compared with the deaths that
-//! were counted: by the start of the cluster unit while it waits, and later by the brake unit, which each start of an instance
+//! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the start of the cluster unit while it waits, and later by the brake unit, which each start of an instance
 //! starts as well, and which ends once all instances have come up or are down.
 
 use std::collections::BTreeMap;
@@ -20,13 +19,13 @@ const MOST: u32 = 16;
 /// How often the brake unit looks. Each look is a few calls to systemd.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// The restarts and the deaths of each instance since it was first seen.
+/// The restarts of each instance since a death of it was last counted.
 #[derive(Debug)]
 pub(super) struct Unrun {
     /// The app's `max_restarts`; `None` if it is not known.
     max_restarts: Option<u32>,
-    /// For each instance, its restarts and its deaths when it was first seen.
-    first: BTreeMap<String, (u32, u32)>,
+    /// For each instance, its restarts when a death was last counted, or when it was first seen; and the deaths by then.
+    first: BTreeMap<String, (u32, Deaths)>,
 }
 
 /// An instance that is not started again.
@@ -43,7 +42,7 @@ impl fmt::Display for GivenUp {
         let Self { unit, starts, .. } = self;
         write!(
             f,
-            "{} is given up after {starts} starts in a row that could not be counted, the last: {}",
+            "{} is given up after {starts} restarts in a row that could not be counted, the last: {}",
             unit.name,
             unit.why()
         )
@@ -58,7 +57,7 @@ impl Unrun {
         }
     }
 
-    /// Stops the instances that have been restarted too often since they were first seen, notes why, and returns them.
+    /// Stops the instances that have been restarted too often without a count, notes why, and returns them.
     pub(super) fn brake(
         &mut self,
         manager: &mut dyn Manager,
@@ -72,13 +71,15 @@ impl Unrun {
             };
             let unit = manager.unit(&brief.name)?;
             let deaths = Deaths::load(&cluster.deaths(number)).unwrap_or_default();
-            let now = (unit.n_restarts, deaths.count);
-            let first = *self.first.entry(brief.name.clone()).or_insert(now);
-            let counted = deaths.count.saturating_sub(first.1);
+            let now = (unit.n_restarts, deaths.clone());
+            let first = self.first.entry(brief.name.clone()).or_insert(now);
+            if first.1 != deaths {
+                *first = (unit.n_restarts, deaths.clone());
+            }
             let starts = unit.n_restarts.saturating_sub(first.0);
-            let starts = starts.saturating_sub(counted);
             let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
-            if !is_stopping && starts >= self.max_restarts.unwrap_or(MOST) {
+            // The restart after a death that was just counted is not seen yet, so there may be one more.
+            if !is_stopping && starts > self.max_restarts.unwrap_or(MOST) {
                 self.note(manager, cluster, number, deaths.count, &unit);
                 let stop = manager.queue(Verb::Stop, &brief.name)?;
                 given_up.push(GivenUp {
