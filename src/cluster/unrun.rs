@@ -1,8 +1,9 @@
 //! The brake for instances whose deaths nobody counts.
 //!
 //! The command that counts a death is one of the unit's (`ended`). systemd cannot run that command where it can run none of the
-//! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the start of the cluster unit while it waits, and later by the brake unit, which each start of an instance
-//! starts as well, and which ends once all instances have come up or are down.
+//! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the
+//! start of the cluster unit while it waits, and later by the brake unit, which each start of an instance starts as well, and
+//! which ends once all instances have come up or are down.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -158,7 +158,7 @@ const POWER: &[Spec] = specs![
 
 const CRASH: &[Spec] = specs![
     crash::one_that_loops_is_given_up_and_the_others_serve,
-    crash::all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_install_closes_the_port,
+    crash::all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_opened_the_port_closes_it,
     crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
     crash::the_pause_grows_when_told,
     crash::killed_ones_come_back,
