@@ -97,7 +97,7 @@ fn every_case_renders_to_its_expected_units() {
         let expected = case.join("expected");
         if bless {
             let _ = fs::remove_dir_all(&expected);
-            generate::write(&expected, &set).unwrap();
+            generate::place(&expected, &set).unwrap();
         }
         let mut wanted = BTreeMap::new();
         tree(&expected, Path::new(""), &mut wanted);
