@@ -3,7 +3,6 @@
 //! systemd's own start limit cannot be used, because an instance that reaches it fails the shared socket. So the
 //! command that runs at the end of a run (`rsgen unit ended`, as root) counts in a file, and the one that begins the
 //! next run (the worker, as any user, in any sandbox) reads the file. A file that cannot be read counts as no deaths.
-//! worker, as any user, in any sandbox) reads it. A file that cannot be read counts as no deaths.
 
 use std::io;
 use std::time::Duration;

@@ -113,15 +113,21 @@ pub fn ended(
     if end.own_listener {
         listener::close(manager, cluster, end.number)?;
     }
-    speak_for_the_cluster(manager, cluster, &unit, end, requested)
+    let why = if requested {
+        Verdict::Idle
+    } else {
+        let cause = cause(cluster, &unit, end);
+        Verdict::Failed(format!("no instance is left: {cause}"))
+    };
+    speak_for_the_cluster(manager, cluster, end.number, &why)
 }
 
-fn speak_for_the_cluster(
+/// Has the cluster unit stopped, for this reason, if the instance that has ended was the last.
+pub(super) fn speak_for_the_cluster(
     manager: &mut dyn Manager,
     cluster: &Cluster,
-    ended: &Unit,
-    end: Ended<'_>,
-    requested: bool,
+    ended: u32,
+    why: &Verdict,
 ) -> Result<(), Error> {
     let leader = manager.unit(&cluster.units().cluster())?;
     if let Some(job) = leader.job {
@@ -131,20 +137,11 @@ fn speak_for_the_cluster(
         }
         return Ok(());
     }
-    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(end.number))?
-    {
+    if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(ended))? {
         return Ok(());
     }
-    let why = if requested {
-        Verdict::Idle
-    } else {
-        Verdict::Failed(format!(
-            "no instance is left: {}",
-            cause(cluster, ended, end)
-        ))
-    };
     // Without the note the cluster would end as stopped by hand, and close its port.
-    if verdict::write(cluster, &why).is_ok() {
+    if verdict::write(cluster, why).is_ok() {
         manager.queue(Verb::Stop, &cluster.units().cluster())?;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! The commands that the cluster unit and its instances run through `rsgen unit …`: start, reload, stop, stopped, job
-//! and ended, see the templates.
+//! The commands that the cluster unit, its instances and the brake unit run through `rsgen unit …`: start, reload, stop,
+//! stopped, job, ended and brake, see the templates.
 //!
 //! What an instance is, the units say, not these commands. Each of them looks at systemd, does one thing and ends. A
 //! job that waits for another job would wait forever if systemd ordered the two, so there must be no ordering between
@@ -19,6 +19,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unrun;
 pub mod verdict;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use loss::loss;
 pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};
+pub use unrun::brake;
 
 use lines::Extent;
 

@@ -1,14 +1,12 @@
 //! `ExecStart=` of the cluster unit: waits until the instances serve, and brings their number to N.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::unrun::Unrun;
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end, progress, verdict};
 use crate::brake::Deaths;
 use crate::contract::{ERRORED, REFUSED};
-use crate::systemd::{
-    ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Unit, Verb,
-};
+use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 use crate::walk::Overdue;
 
 /// The instances came to nothing, or systemd could not be asked.
@@ -29,9 +27,6 @@ pub enum StartError {
 
 /// A sign of life is sent this often; well below what it asks for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// So often systemd may restart an instance whose deaths are not counted: as often as a crash loop goes on by default.
-const MOST_UNRUN: u32 = 16;
 
 /// The instances to be started, and how long that may take.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +65,7 @@ pub fn start(
         say,
         overdue: Overdue::new(&cluster.app, start.longest_stop),
         served: None,
-        unrun: Unrun::default(),
+        unrun: Unrun::new(None),
     };
     for job in jobs {
         watch.outwait(job)?;
@@ -92,7 +87,9 @@ pub fn start(
             }
             return Ok(ready);
         }
-        watch.unrun.brake(watch.manager, cluster, &instances)?;
+        for given_up in watch.unrun.brake(watch.manager, cluster, &instances)? {
+            (watch.say)(&given_up.to_string());
+        }
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
             let Watch { manager, say, .. } = watch;
             return Err(none_serves(manager, cluster, wanted, &instances, say)?);
@@ -111,44 +108,6 @@ struct Watch<'a> {
     /// Since when any of them serves.
     served: Option<Duration>,
     unrun: Unrun,
-}
-
-/// The instances that systemd goes on restarting while nobody counts their deaths. The command that counts is one of the unit's:
-/// systemd cannot run it where it can run none, whatever ended the runs before, and a limit of the unit may end it.
-#[derive(Debug, Default)]
-pub(super) struct Unrun {
-    /// Of each, its restarts and its deaths when it was first seen.
-    first: BTreeMap<String, (u32, u32)>,
-}
-
-impl Unrun {
-    /// Stops those that have been restarted too often since.
-    pub(super) fn brake(
-        &mut self,
-        manager: &mut dyn Manager,
-        cluster: &Cluster,
-        instances: &[Brief],
-    ) -> Result<(), Error> {
-        for brief in instances.iter().filter(|i| !i.is_gone() && !i.is_ready()) {
-            let restarts = manager.unit(&brief.name)?.n_restarts;
-            let number = cluster.units().number(&brief.name);
-            let deaths = number.and_then(|number| Deaths::load(&cluster.deaths(number)));
-            let deaths = deaths.map_or(0, |deaths| deaths.count);
-            let (first_restarts, first_deaths) = *self
-                .first
-                .entry(brief.name.clone())
-                .or_insert((restarts, deaths));
-            let counted = deaths.saturating_sub(first_deaths);
-            let uncounted = restarts
-                .saturating_sub(first_restarts)
-                .saturating_sub(counted);
-            let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
-            if !is_stopping && uncounted >= MOST_UNRUN {
-                manager.queue(Verb::Stop, &brief.name)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Watch<'_> {

@@ -90,8 +90,7 @@ impl Subcommand for Generate {
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
             let set = plan::units(&selected.app, Origin::Packaged, &context.layout, host)
                 .map_err(Failure::failed)?;
-            generate::write(&self.output, &set)
-                .map_err(|e| Failure::failed(format!("{}: {e}", self.output.display())))?;
+            generate::place(&self.output, &set).map_err(Failure::failed)?;
             let paths = set.files.keys().chain(set.links.keys());
             files.extend(paths.map(|p| self.output.join(p).display().to_string()));
         }

@@ -1,6 +1,6 @@
-//! The port of an app that nobody serves after its first start.
+//! The port of an app that nobody serves after a start that opened it.
 //!
-//! systemd opens the port before the program is started. Where the first start fails, clients would connect and wait, and each
+//! systemd opens the port before the program is started. Where the start fails, clients would connect and wait, and each
 //! of them would be a reason to start the program again. So the port is closed, as it was before. An app that had its port open
 //! keeps it: whoever connects waits for the next start.
 
@@ -18,6 +18,19 @@ pub(super) fn is_open(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
         }
     }
     Ok(false)
+}
+
+/// Starts an app, and closes its port if it was closed before and the start fails.
+pub(super) fn with(
+    jobs: &mut Jobs<'_>,
+    app: &str,
+    start: impl FnOnce(&mut Jobs<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let was_open = is_open(jobs, app)?;
+    match start(jobs) {
+        Err(failure) if !was_open => Err(close(jobs, app, failure)),
+        end => end,
+    }
 }
 
 /// Closes the port of an app whose start has failed, unless an instance serves.

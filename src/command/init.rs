@@ -168,7 +168,7 @@ fn refuse_to_replace(path: &Path) -> Result<(), Failure> {
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::failed(format!("`{}` exists already", path.display()))
+    Failure::failed(format!("`{}` already exists", path.display()))
         .help("add the app to it by hand, or write another file with --output")
 }
 
@@ -253,7 +253,7 @@ mod tests {
         for end in [refuse_to_replace(&output), write(&held, &output, "x")] {
             let failure = end.unwrap_err();
             assert!(
-                failure.message.ends_with("exists already"),
+                failure.message.ends_with("already exists"),
                 "{}",
                 failure.message
             );

@@ -206,29 +206,18 @@ fn deploy(
     Ok(deployed)
 }
 
-/// The changes that install these apps. Without `may_start` no program is started to see where it listens.
-pub(super) fn prepare(
+pub(super) fn select(
     context: &mut Context<'_>,
     wanted: &Wanted<'_>,
-    may_start: bool,
-) -> Result<Vec<Prepared>, Failure> {
-    let mut selected = select(context, wanted)?;
-    let missed = locate::locate(context, &mut selected, !may_start, false)?;
-    if let Some(failure) = missed.failures.into_iter().next() {
-        return Err(failure);
-    }
-    if let Some(app) = missed.later.first() {
-        return Err(Failure::failed(format!("`{app}` leaves `listen` out")));
-    }
-    apply_all(context, &selected)
-}
-
-fn select(context: &mut Context<'_>, wanted: &Wanted<'_>) -> Result<Vec<Selected>, Failure> {
+) -> Result<Vec<Selected>, Failure> {
     let version = context.systemd_version();
     selection::select(wanted, &context.layout, version, context.sink)
 }
 
-fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepared>, Failure> {
+pub(super) fn apply_all(
+    context: &Context<'_>,
+    selected: &[Selected],
+) -> Result<Vec<Prepared>, Failure> {
     for selected in selected {
         balance::tell(context.sink, &selected.app);
     }

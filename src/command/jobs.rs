@@ -123,6 +123,7 @@ impl Jobs<'_> {
             units.reloader(),
             units.timer(),
             units.watch(),
+            units.brake(),
         ];
         for unit in instances.chain(units.sockets()).chain(beside) {
             self.manager.reset_failed(&unit)?;

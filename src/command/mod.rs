@@ -24,6 +24,7 @@ mod node;
 mod options;
 mod port_owner;
 mod power;
+mod preparation;
 mod rehearse;
 mod selection;
 mod serving;

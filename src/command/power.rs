@@ -11,7 +11,7 @@ use super::jobs::Jobs;
 use super::options::Targets;
 use super::selection::{Purpose, Wanted};
 use super::targets::{self, Target};
-use super::{hint, install};
+use super::{half_open, hint, preparation};
 use crate::ecosystem::{self, Report};
 use crate::output::{Answer, Failure, Notice, Shown, Sink};
 
@@ -45,7 +45,13 @@ pub(super) fn each(
     }
     let mut done = Vec::new();
     for target in targets {
-        act(&mut context.jobs()?, &target)?;
+        let mut jobs = context.jobs()?;
+        match &target {
+            Target::App(app) if STARTS.contains(&verb) => {
+                half_open::with(&mut jobs, app, |jobs| act(jobs, &target))?;
+            }
+            _ => act(&mut jobs, &target)?,
+        }
         let target = target.to_string();
         context.sink.notice(&Notice::Done(&target, verb));
         done.push(target);
@@ -114,6 +120,8 @@ fn is_installed(
         purpose: Purpose::Comparison,
         env,
     };
-    let prepared = install::prepare(context, &wanted, false);
-    prepared.is_ok_and(|all| all.iter().all(|p| p.changes.is_empty()))
+    let prepared = preparation::prepare(context, &wanted, false);
+    prepared.is_ok_and(|all| {
+        all.failures.is_empty() && all.prepared.iter().all(|p| p.changes.is_empty())
+    })
 }

@@ -11,9 +11,9 @@ use super::context::Context;
 use super::deployment::{self, Goal};
 use super::host_probe::HostProbe;
 use super::input::Input;
-use super::install;
 use super::manual::{self, Manual};
 use super::options::{Environment, Targets};
+use super::preparation::{self, Preparation};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
@@ -41,6 +41,16 @@ pub(super) struct Reloaded {
 
 impl Shown for Reloaded {}
 
+/// What the ecosystem files on the command line ask for.
+#[derive(Default)]
+struct OfFiles {
+    /// The changes, by app.
+    prepared: BTreeMap<String, Prepared>,
+    /// The apps whose program shows no address when it is rehearsed. They are not reloaded.
+    missed: Vec<String>,
+    failures: Vec<Failure>,
+}
+
 impl Subcommand for Reload {
     const MANUAL: Manual = Manual {
         exits: manual::EXITS,
@@ -66,14 +76,19 @@ impl Subcommand for Reload {
         context.require_permission("reload")?;
         context.jobs()?;
         let mut of_files = self.of_files(context)?;
+        let count = targets.len();
         let mut reloaded = Vec::new();
         for target in targets {
             let Target::App(app) = target else { continue };
-            reload(context, &app, of_files.remove(&app))?;
+            // The installed copy is not what was asked for.
+            if of_files.missed.contains(&app) {
+                continue;
+            }
+            reload(context, &app, of_files.prepared.remove(&app))?;
             reloaded.push(app);
         }
         context.sink.answer(&Reloaded { reloaded });
-        Ok(())
+        Failure::of_several(of_files.failures, count).map_or(Ok(()), Err)
     }
 }
 
@@ -93,8 +108,8 @@ impl Reload {
 
     /// Returns the changes that bring apps in line with the ecosystem files on the command line. The installed copy of
     /// such a file could be an older version of it.
-    fn of_files(&self, context: &mut Context<'_>) -> Result<BTreeMap<String, Prepared>, Failure> {
-        let mut all = BTreeMap::new();
+    fn of_files(&self, context: &mut Context<'_>) -> Result<OfFiles, Failure> {
+        let mut all = OfFiles::default();
         for file in self.targets.targets.iter().filter(|t| targets::is_file(t)) {
             let wanted = Wanted {
                 input: &Input::read(Path::new(file))?,
@@ -103,11 +118,18 @@ impl Reload {
                 purpose: Purpose::Install,
                 env: self.environment.env.as_deref(),
             };
-            for prepared in install::prepare(context, &wanted, true)? {
+            let Preparation {
+                prepared,
+                missed,
+                failures,
+            } = preparation::prepare(context, &wanted, true)?;
+            all.missed.extend(missed);
+            all.failures.extend(failures);
+            for prepared in prepared {
                 refuse_readdressing(&prepared, file)?;
                 refuse_another_kind(&prepared, file)?;
                 apply::show(context.sink, std::slice::from_ref(&prepared), false);
-                all.insert(prepared.app.clone(), prepared);
+                all.prepared.insert(prepared.app.clone(), prepared);
             }
         }
         Ok(all)

@@ -160,12 +160,16 @@ pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> 
 
 fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> InstanceStatus {
     let online = unit.active == ActiveState::Active;
+    // systemd forgets that an instance has failed when its restarts are ended by a stop.
+    let is_given_up = deaths.as_ref().is_some_and(|deaths| deaths.errored)
+        && !matches!(unit.result.as_str(), "" | "success");
     let status = match unit.active {
         ActiveState::Active | ActiveState::Reloading => "online",
         ActiveState::Activating if unit.sub == "auto-restart" => "restarting",
         ActiveState::Activating => "starting",
         ActiveState::Deactivating => "stopping",
         ActiveState::Failed => "errored",
+        ActiveState::Inactive if is_given_up => "errored",
         ActiveState::Inactive => "stopped",
     };
     let deaths = deaths.filter(|d| !d.reason.is_empty());

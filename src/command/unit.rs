@@ -14,7 +14,7 @@ use super::rehearse::remove_drop_ins;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::report::Report;
-use crate::contract::{Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
+use crate::contract::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
 use crate::layout::Scope;
 use crate::log;
 use crate::output::{Exit, Failure, Notice};
@@ -48,6 +48,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Stop(stop) => self::stop(context, &stop),
         Step::Stopped(stop) => stopped(context, &stop),
         Step::Ended(ended) => self::ended(context, &ended),
+        Step::Brake(brake) => self::brake(context, &brake),
         Step::Watch(watch) => self::watch(context, &watch),
         Step::Job(job) => self::job(context, &job),
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
@@ -172,6 +173,17 @@ fn watch(context: &mut Context<'_>, watch: &Watch) -> Result<(), Failure> {
     ended
         .map(|never| match never {})
         .map_err(|e| Failure::failed(e.to_string()))
+}
+
+fn brake(context: &mut Context<'_>, brake: &Brake) -> Result<(), Failure> {
+    let cluster = cluster(context, &brake.app);
+    let manager = context.manager()?;
+    Ok(cluster::brake(
+        manager,
+        &cluster,
+        brake.max_restarts,
+        &mut |line| log::say(3, line),
+    )?)
 }
 
 fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {

@@ -31,7 +31,7 @@ pub use flags::Usage;
 pub use line::{Line, Text, Value};
 pub use run::{Policy, Rehearsal, Run};
 pub use status::{ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final};
-pub use step::{Ended, Job, Rehearsed, Reload, Start, Step, Stop};
+pub use step::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;
 pub use words::{Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

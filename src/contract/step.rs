@@ -1,4 +1,4 @@
-//! `rsgen unit …`: the commands of the cluster unit, and `ExecStopPost=` of an instance.
+//! `rsgen unit …`: the commands of the cluster unit and of the brake unit, and `ExecStopPost=` of an instance.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -84,6 +84,15 @@ pub struct Ended<N = u32, F = PathBuf> {
     pub own_listener: Option<bool>,
 }
 
+/// `ExecStart=` of the brake unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brake {
+    /// The app.
+    pub app: String,
+    /// As [`Policy::max_restarts`].
+    pub max_restarts: u32,
+}
+
 /// `ExecStopPost=` of the unit of a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsed {
@@ -106,6 +115,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Stopped(Stop),
     /// `ended`.
     Ended(Ended<N, F>),
+    /// `brake`.
+    Brake(Brake),
     /// `watch`.
     Watch(Watch),
     /// `job`.
@@ -124,6 +135,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Stop(stop) => stop.line("stop"),
             Self::Stopped(stop) => stop.line("stopped"),
             Self::Ended(ended) => ended.line(),
+            Self::Brake(brake) => brake.line(),
             Self::Watch(watch) => watch.line(),
             Self::Job(job) => job.line(),
             Self::Rehearsed(rehearsed) => rehearsed.line(),
@@ -144,11 +156,12 @@ impl Step {
             Some("stop") => Stop::parse("stop", words).map(Self::Stop),
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
+            Some("brake") => Brake::parse(words).map(Self::Brake),
             Some("watch") => Watch::parse(words).map(Self::Watch),
             Some("job") => Job::parse(words).map(Self::Job),
             Some("rehearsed") => Rehearsed::parse(words).map(Self::Rehearsed),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `job`, `watch` or `rehearsed`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `job`, `watch` or `rehearsed`"
                     .to_owned(),
             )),
         }
@@ -242,6 +255,25 @@ impl Stop {
         };
         words.end()?;
         Ok(stop)
+    }
+}
+
+impl Brake {
+    fn line(&self) -> Line {
+        let Self { app, max_restarts } = self;
+        Line::of("brake")
+            .word(app)
+            .flag("--max-restarts", max_restarts)
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("brake", words)?;
+        let brake = Self {
+            app: words.word("the app")?,
+            max_restarts: words.flag("--max-restarts")?,
+        };
+        words.end()?;
+        Ok(brake)
     }
 }
 

@@ -227,6 +227,12 @@ impl App {
         !self.times.schedule.is_empty()
     }
 
+    /// Whether systemd restarts an instance that has ended.
+    #[must_use]
+    pub fn is_restarted(&self) -> bool {
+        self.lifecycle.autorestart && !self.is_job()
+    }
+
     /// The times at which a job is started, or at which any other app is reloaded.
     #[must_use]
     pub fn schedule(&self) -> &[String] {

@@ -6,6 +6,7 @@
 //! gone, the last text that parsed is used.
 
 pub mod files;
+mod placed;
 pub mod sources;
 mod version;
 
@@ -20,6 +21,7 @@ use crate::layout::Layout;
 use crate::plan::{self, Host, Origin, UnitSet};
 use crate::state::{Entry, Folder, Name};
 use crate::unit::name::{self, Units};
+pub use placed::place;
 use sources::Source;
 
 /// Generates into `out`, the first of the three folders that systemd passes. Returns the problems, one line each. A
@@ -228,11 +230,11 @@ fn forgotten(layout: &Layout, sources: &[Source]) -> Vec<String> {
     apps
 }
 
-/// Writes a set of units below a folder.
+/// Writes a set of units below a folder that nobody else may write to, as the one that systemd passes to a generator.
 ///
 /// # Errors
 /// The first path that cannot be written.
-pub fn write(dir: &Path, set: &UnitSet) -> io::Result<()> {
+fn write(dir: &Path, set: &UnitSet) -> io::Result<()> {
     for (path, text) in &set.files {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap_or(dir))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Act, Balance, Drain, Ended, Job, Policy, Rehearsal, Rehearsed, Reload, Run, Start, Step,
-    Stop, Text, Watch, Way, count,
+    self, Act, Balance, Brake, Drain, Ended, Job, Policy, Rehearsal, Rehearsed, Reload, Run, Start,
+    Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -246,6 +246,15 @@ pub(super) fn watch(app: &App, layout: &Layout) -> Safe<String> {
         delay: watched.watch_delay,
     };
     step(&Step::Watch(watch), layout)
+}
+
+/// Renders the command of the brake unit.
+pub(super) fn brake(app: &App, layout: &Layout) -> Safe<String> {
+    let brake = Brake {
+        app: app.name.clone(),
+        max_restarts: app.lifecycle.max_restarts,
+    };
+    step(&Step::Brake(brake), layout)
 }
 
 fn ended(app: &App, env_files: &[Text]) -> Ended<Text, Text> {

@@ -10,7 +10,7 @@ use askama::filters::Safe;
 
 use super::header::Header;
 use super::{Host, Origin, boot_target, commands, sandbox, timer};
-use crate::contract::{self, Act, Handover, Ready, count, time};
+use crate::contract::{self, Handover, Ready, count, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::ecosystem::env_files::EnvFiles;
@@ -19,6 +19,7 @@ use crate::layout::{Layout, Scope};
 use crate::unit::escape::{Part, assignment, assignment_of};
 use crate::unit::name::Units;
 
+mod beside;
 mod rehearsal;
 
 pub use rehearsal::Rehearsal;
@@ -85,25 +86,6 @@ struct Instance<'a> {
     rehearsal: Option<Staged>,
 }
 
-#[derive(Template)]
-#[template(path = "join.service", ext = "service")]
-struct Join<'a> {
-    name: &'a str,
-    units: Units<'a>,
-    header: Header,
-    command: Safe<String>,
-}
-
-#[derive(Template)]
-#[template(path = "watch.service", ext = "service")]
-struct Watch<'a> {
-    name: &'a str,
-    units: Units<'a>,
-    header: Header,
-    command: Safe<String>,
-    sandboxed: bool,
-}
-
 pub(super) fn render(
     app: &App,
     origin: Origin<'_>,
@@ -125,19 +107,8 @@ pub(super) fn render(
     for unit in app.socket_files() {
         rendered.push((unit, socket(app, header.clone()).render()?));
     }
-    if app.is_even() {
-        let join = Join {
-            name: &app.name,
-            units,
-            header: header.clone(),
-            command: commands::balance(app, layout, Act::Join),
-        };
-        rendered.push((units.join_template(), join.render()?));
-    }
     rendered.extend(timer::render(app, &header, layout.scope)?);
-    if let Some(watch) = watch(app, header, layout) {
-        rendered.push((units.watch(), watch.render()?));
-    }
+    rendered.extend(beside::render(app, &header, layout)?);
     let finished = rendered
         .into_iter()
         .map(|(name, text)| (name, finished(text)));
@@ -202,16 +173,6 @@ fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
         // A manager without privileges cannot make these namespaces.
         sandboxed: layout.scope == Scope::System,
     }
-}
-
-fn watch<'a>(app: &'a App, header: Header, layout: &Layout) -> Option<Watch<'a>> {
-    (!app.watched.watch.is_empty()).then(|| Watch {
-        name: &app.name,
-        units: Units::of(&app.name),
-        header,
-        command: commands::watch(app, layout),
-        sandboxed: layout.scope == Scope::System,
-    })
 }
 
 fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> Instance<'a> {

@@ -20,6 +20,11 @@ pub(super) fn reason(unit: &Unit) -> String {
         ("oom-kill", _) => {
             "killed for lack of memory; see `MemoryMax=`, and `journalctl -k` for the kernel's messages".into()
         }
+        // The end of an earlier main process may still be among the properties.
+        ("resources", _) => format!(
+            "systemd could not run it because something that the unit needs is missing; `journalctl -u {}` says what",
+            unit.name
+        ),
         ("protocol", CLD_EXITED) => format!(
             "exited with status {} before it was READY; a program that goes to the background has to be told to stay \
              in the foreground",
@@ -36,10 +41,6 @@ pub(super) fn reason(unit: &Unit) -> String {
             "a command of `ExecStartPre=` failed, so the program was not started".into()
         }
         ("exec-condition", _) => "a command of `ExecCondition=` prevented the start".into(),
-        ("resources", _) => format!(
-            "systemd could not run it because something that the unit needs is missing; `journalctl -u {}` says what",
-            unit.name
-        ),
         ("start-limit-hit", _) => "systemd's start limit was reached; see `StartLimitIntervalSec=`".into(),
         ("" | "success", _) => state(unit),
         (result, _) => format!("failed with systemd's result `{result}`"),

@@ -1,6 +1,9 @@
 //! Names of units, see systemd.unit(5): makes `NAME.service`, `NAME.socket`, `NAME@N.service` and the others from an
 //! app's name, and splits them again. No other file does either.
 
+#[cfg(test)]
+mod tests;
+
 use super::Fault;
 
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
@@ -207,12 +210,19 @@ impl<'a> Units<'a> {
         format!("{}:watch.service", self.app)
     }
 
+    /// `NAME:brake.service`: runs while instances come up, and ends the restarts of one that systemd can run no command
+    /// of.
+    #[must_use]
+    pub fn brake(self) -> String {
+        format!("{}:brake.service", self.app)
+    }
+
     /// Every unit of the app that may be a file.
     #[must_use]
     pub fn files(self) -> Vec<String> {
         let mut files = self.sockets();
         files.extend([self.cluster(), self.template()]);
-        files.extend([self.timer(), self.reloader(), self.watch()]);
+        files.extend([self.timer(), self.reloader(), self.watch(), self.brake()]);
         files.extend([self.listener_template(), self.join_template()]);
         files
     }
@@ -309,6 +319,3 @@ fn canonical(text: &str) -> Option<u32> {
 fn is_name(app: &str) -> bool {
     check(app).is_ok()
 }
-
-#[cfg(test)]
-mod tests;

@@ -87,7 +87,7 @@ pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
     assert_exactly(machine, 2);
 }
 
-pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_install_closes_the_port(
+pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_opened_the_port_closes_it(
     machine: &mut Machine,
 ) {
     machine.write_app("graceful.js", "/srv/web");
@@ -97,7 +97,7 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_
         "const http",
         "throw new Error('a bug');\nconst http",
     );
-    write_ecosystem(machine, "graceful.js", "2", "");
+    write_ecosystem(machine, "graceful.js", "2", "max_restarts = 3");
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
@@ -107,6 +107,9 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_
     assert_eq!(listener(machine), None);
     assert_eq!(machine.systemctl(&["is-enabled", "web"]).text(), "enabled");
     machine.run(&["rsgen", "list", "web"]).says("errored");
+    let told = machine.run(&["rsgen", "start", "web"]).exits(1);
+    told.says("the port is closed again; `rsgen start web` opens it");
+    assert_eq!(listener(machine), None);
     machine.systemctl(&["start", "web"]).exits(1);
     assert!(listener(machine).is_some());
     write_ecosystem(machine, "graceful.js", "2", "max_restarts = 2");

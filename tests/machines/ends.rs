@@ -123,8 +123,7 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
         let is_uncounted = ["resources", "later"].contains(name);
         let most = if is_uncounted { 60 } else { 4 };
         assert!(restarts <= most, "{name}: {restarts}");
-        let stays_down = name == &"condition" || is_uncounted;
-        if !stays_down {
+        if name != &"condition" {
             machine
                 .run(&["rsgen", "list", name])
                 .ok()
@@ -322,4 +321,54 @@ pub(crate) fn that_take_their_time_are_not_awaited_in_silence(machine: &mut Mach
         .says("being stopped (stop-sigterm)");
     let stopped = machine.run(&["rsgen", "stop", "web"]).ok();
     stopped.says("waiting for 2 to finish; web@0: being stopped (stop-sigterm)");
+}
+
+/// Each restart of an instance that systemd refuses is over before any command of the unit.
+pub(crate) fn that_systemd_refuses_once_the_app_is_up_are_bounded(machine: &mut Machine) {
+    const TOLD: &str = "something that the unit needs is missing";
+    machine.sh("echo A=1 > /etc/extra.env").ok();
+    machine
+        .sh(
+            "mkdir /etc/systemd/system/web@.service.d; printf '[Service]\\nEnvironmentFile=/etc/extra.env\\n' \
+             > /etc/systemd/system/web@.service.d/a.conf",
+        )
+        .ok();
+    install(machine, "graceful.js", "2", "");
+    wait_until_braked(machine);
+    machine.sh("rm /etc/extra.env").ok();
+    kill(machine, "web@0.service");
+    wait_until(SOON, "the loop to end", || {
+        machine.state("web@0.service") == "inactive"
+    });
+    // The number of tries that `max_restarts` allows, and those until they are looked at.
+    let restarts = machine.property("web@0.service", "NRestarts").parse();
+    let restarts = restarts.unwrap_or(u32::MAX);
+    assert!((16..=60).contains(&restarts), "{restarts}");
+    let failed = machine.run(&["rsgen", "list", "--failed"]).exits(1);
+    failed.says("errored").says(TOLD);
+    assert!(machine.get(3000).is_ok(), "the other instance serves");
+
+    kill(machine, "web@1.service");
+    machine.wait_state("web.service", "failed", SOON);
+    machine.wait_journal(
+        "web.service",
+        &format!("no instance is left: systemd could not run it because {TOLD}"),
+        SOON,
+    );
+    machine.sh("echo A=1 > /etc/extra.env").ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
+
+    // On purpose an app may be restarted as often as somebody likes.
+    for _ in 0..20 {
+        machine.systemctl(&["restart", "web@0.service"]).ok();
+    }
+    assert_exactly(machine, 2);
+    wait_until_braked(machine);
+}
+
+fn wait_until_braked(machine: &Machine) {
+    wait_until(SOON, "the brake unit to end", || {
+        machine.state("web:brake.service") == "inactive"
+    });
 }

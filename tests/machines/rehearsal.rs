@@ -277,6 +277,24 @@ pub(crate) fn of_several_apps_go_on_at_the_same_time(machine: &mut Machine) {
         first.expect("a line").parse::<u64>().expect("a number")
     };
     assert!(begun("late").abs_diff(begun("asleep")) < 5000);
+    assert_reload_goes_on_with_the_others(machine, &text);
+}
+
+/// One program now ends before it binds, and another is started in another way.
+fn assert_reload_goes_on_with_the_others(machine: &Machine, text: &str) {
+    let spoilt = text
+        .replace("asleep.js", "dead.js")
+        .replace("\"late.js\"", "\"late.js\"\nenv = { A = \"1\" }");
+    machine.write(ECOSYSTEM, &spoilt);
+    let pids = || ["asleep@0.service", "late@0.service"].map(|unit| machine.main_pid(unit));
+    let before = pids();
+    let told = machine
+        .run(&["rsgen", "reload", ECOSYSTEM, "--only", "asleep,late"])
+        .exits(1);
+    told.says("`asleep` ended in its rehearsal (exited with status 1) before it listened");
+    let after = pids();
+    assert_eq!(after[0], before[0], "the app stays as it is");
+    assert_ne!(after[1], before[1], "the other app is reloaded");
 }
 
 /// Binds a path in its own folder, and listens there.

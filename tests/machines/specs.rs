@@ -82,6 +82,7 @@ const ENVIRONMENT: &[Spec] = specs![
 const ENDS: &[Spec] = specs![
     ends::of_every_kind_are_counted_and_told,
     ends::without_a_file_of_variables_name_the_file,
+    ends::that_systemd_refuses_once_the_app_is_up_are_bounded,
     ends::for_want_of_a_usable_unit_are_told_as_that,
     ends::are_remembered_until_the_app_is_uninstalled,
     ends::of_a_start_whose_port_is_taken_name_the_socket,
@@ -158,7 +159,7 @@ const POWER: &[Spec] = specs![
 
 const CRASH: &[Spec] = specs![
     crash::one_that_loops_is_given_up_and_the_others_serve,
-    crash::all_that_crash_at_their_start_fail_the_cluster_and_only_the_first_install_closes_the_port,
+    crash::all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_opened_the_port_closes_it,
     crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
     crash::the_pause_grows_when_told,
     crash::killed_ones_come_back,

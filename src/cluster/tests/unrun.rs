@@ -76,7 +76,7 @@ fn one_whose_deaths_nobody_counts_is_stopped_by_the_start_after_many_restarts() 
         n_restarts,
         ..Unit::default()
     };
-    let mut unrun = super::super::start::Unrun::default();
+    let mut unrun = super::super::unrun::Unrun::new(None);
     let mut is_stopped_after = |n_restarts, result: &str, counted| {
         let deaths = Deaths {
             count: counted,
@@ -94,13 +94,14 @@ fn one_whose_deaths_nobody_counts_is_stopped_by_the_start_after_many_restarts() 
     // The brake of the app itself counts these.
     assert!(!is_stopped_after(43, "exit-code", 41));
     assert!(!is_stopped_after(58, "resources", 41));
-    assert!(is_stopped_after(59, "oom-kill", 41));
+    assert!(!is_stopped_after(59, "resources", 41));
+    assert!(is_stopped_after(60, "oom-kill", 41));
 }
 
 #[test]
 fn one_that_serves_is_not_stopped_however_often_it_was_restarted() {
     let mut bench = Bench::running(&["web@0.service"]);
-    let mut unrun = super::super::start::Unrun::default();
+    let mut unrun = super::super::unrun::Unrun::new(None);
     for n_restarts in [0, 1000] {
         bench.fake.set(Unit {
             name: "web@0.service".into(),
@@ -140,5 +141,108 @@ fn the_start_names_why_a_program_was_not_started_where_that_was_noted() {
             bench.said,
             [format!("web@1.service does not serve: {told}")]
         );
+    }
+}
+
+/// An instance that systemd cannot run and goes on restarting.
+fn refused(number: u32, n_restarts: u32) -> Unit {
+    Unit {
+        name: format!("web@{number}.service"),
+        load: "loaded".into(),
+        active: ActiveState::Activating,
+        sub: "auto-restart".into(),
+        result: "resources".into(),
+        n_restarts,
+        ..Unit::default()
+    }
+}
+
+#[test]
+fn the_brake_unit_ends_the_restarts_of_each_and_after_the_last_the_cluster() {
+    let mut bench = Bench::running(&["web.service"]);
+    bench.fake.set(refused(0, 1));
+    bench.fake.set(refused(1, 7));
+    for (after, unit) in [
+        (2, refused(0, 3)),
+        (2, refused(1, 8)),
+        (4, refused(0, 5)),
+        (5, refused(1, 10)),
+        (6, refused(1, 11)),
+    ] {
+        bench.fake.set_at(Duration::from_secs(after), unit);
+    }
+    let said = &mut bench.said;
+    brake(&mut bench.fake, &bench.cluster, 3, &mut |line| {
+        said.push(line.to_owned());
+    })
+    .unwrap();
+    let stops = |number| {
+        [
+            format!("stop web@{number}.service"),
+            format!("stop web@{number}.socket alone"),
+        ]
+    };
+    let mut stopped = [stops(0), stops(1)].concat();
+    stopped.push("stop web.service".into());
+    assert_eq!(bench.fake.log, stopped);
+    let why = "systemd could not run it because something that the unit needs is missing; `journalctl -u web@0.service` says what";
+    assert_eq!(
+        bench.said[0],
+        format!(
+            "web@0.service is given up after 4 restarts in a row that could not be counted, the last: {why}"
+        )
+    );
+    let known = Deaths::load(&bench.cluster.deaths(0)).unwrap();
+    assert!(known.errored);
+    // The next start is one trial.
+    assert_eq!((known.count, known.reason.as_str()), (2, why));
+    let Some(Verdict::Failed(last)) = verdict::read(&bench.cluster) else {
+        panic!("no verdict");
+    };
+    assert!(
+        last.starts_with("no instance is left: systemd could not run it"),
+        "{last}"
+    );
+}
+
+#[test]
+fn the_brake_unit_ends_once_all_have_come_up_or_are_down() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    bench.fake.set(Unit {
+        active: ActiveState::Failed,
+        ..refused(1, 100)
+    });
+    bench.fake.set(refused(2, 100));
+    bench.fake.set_at(
+        Duration::from_secs(3),
+        Unit {
+            active: ActiveState::Active,
+            ..refused(2, 100)
+        },
+    );
+    brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
+    assert_eq!(bench.fake.now(), Duration::from_secs(3));
+    assert_eq!(bench.fake.log, [""; 0]);
+}
+
+#[test]
+fn the_brake_unit_leaves_one_whose_ends_are_counted_to_the_crash_loop_brake() {
+    let mut bench = Bench::running(&["web.service"]);
+    let mut unrun = super::super::unrun::Unrun::new(Some(1));
+    for n_restarts in 0..9 {
+        // Each of these runs was long: the count stays as it is.
+        let deaths = Deaths {
+            last: Duration::from_secs(n_restarts),
+            ..Deaths::default()
+        };
+        deaths.store(&bench.cluster.deaths(0)).unwrap();
+        // The restart after a death is seen later than its count.
+        for late in [0, 1] {
+            let n_restarts = u32::try_from(n_restarts).unwrap() + late;
+            bench.fake.set(refused(0, n_restarts));
+            let instances = bench.fake.units("web@*.service").unwrap();
+            let given_up = unrun.brake(&mut bench.fake, &bench.cluster, &instances);
+            assert!(given_up.unwrap().is_empty(), "{n_restarts}");
+        }
     }
 }

@@ -105,6 +105,30 @@ fn the_reason_is_that_of_the_death_unless_systemd_cannot_use_the_unit() {
 }
 
 #[test]
+fn one_whose_restarts_were_ended_by_a_stop_is_errored_until_it_is_started() {
+    let status = |errored, result: &str| {
+        let mut stage = Stage::running(&["web.service"]);
+        stage.systemd.fake.set(Unit {
+            result: result.into(),
+            ..unit("web@0.service", ActiveState::Inactive, "dead")
+        });
+        let deaths = Deaths {
+            reason: "a file is missing".into(),
+            errored,
+            ..Deaths::default()
+        };
+        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(0));
+        deaths.store(&file).unwrap();
+        let instance = told(&mut stage).instances.remove(0);
+        (instance.status, instance.reason)
+    };
+    let errored = ("errored", Some("a file is missing".to_owned()));
+    assert_eq!(status(true, "resources"), errored);
+    assert_eq!(status(false, "resources"), ("stopped", None));
+    assert_eq!(status(true, "success"), ("stopped", None));
+}
+
+#[test]
 fn without_a_count_of_memory_that_of_the_main_process_is_told() {
     let own = Unit {
         main_pid: std::process::id(),

@@ -135,6 +135,16 @@ fn steps_of_0_2_are_read() {
 }
 
 #[test]
+fn a_brake_unit_is_read() {
+    let brake = Brake {
+        app: "shop".into(),
+        max_restarts: 3,
+    };
+    let line = "/usr/bin/rsgen unit brake shop --max-restarts=3";
+    assert_eq!(step(line), Ok(Step::Brake(brake)));
+}
+
+#[test]
 fn a_watch_unit_is_read() {
     let line = "/usr/bin/rsgen unit watch shop --delay=200ms --path=/srv/shop/src \"--path=/srv/a b\" \"--ignore=.*\"";
     let watch = Watch {

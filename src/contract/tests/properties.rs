@@ -129,7 +129,9 @@ fn steps() -> impl Strategy<Value = Step> {
             delay,
         });
     let job = (app(), instances()).prop_map(|(app, instances)| Job { app, instances });
+    let brake = (app(), any::<u32>()).prop_map(|(app, max_restarts)| Brake { app, max_restarts });
     prop_oneof![
+        brake.prop_map(Step::Brake),
         watch.prop_map(Step::Watch),
         job.prop_map(Step::Job),
         start.prop_map(Step::Start),

@@ -1,3 +1,5 @@
+//! Names of units are made and read back.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,79 @@
+//! The units of an app beside its cluster unit, its instances and their sockets: each runs one command of rsgen's.
+
+use askama::Template;
+use askama::filters::Safe;
+
+use super::super::commands;
+use super::{Header, Rendered};
+use crate::contract::Act;
+use crate::ecosystem::App;
+use crate::layout::{Layout, Scope};
+use crate::unit::name::Units;
+
+#[derive(Template)]
+#[template(path = "join.service", ext = "service")]
+struct Join<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+    command: Safe<String>,
+}
+
+#[derive(Template)]
+#[template(path = "watch.service", ext = "service")]
+struct Watch<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+    command: Safe<String>,
+    sandboxed: bool,
+}
+
+#[derive(Template)]
+#[template(path = "brake.service", ext = "service")]
+struct Brake<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+    command: Safe<String>,
+    sandboxed: bool,
+}
+
+/// Returns the names and texts of those of these units that the app has.
+pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Result<Rendered> {
+    let name = app.name.as_str();
+    let units = Units::of(name);
+    // A manager without privileges cannot make the namespaces of the sandbox.
+    let sandboxed = layout.scope == Scope::System;
+    let mut rendered = Rendered::new();
+    if app.is_even() {
+        let join = Join {
+            name,
+            units,
+            header,
+            command: commands::balance(app, layout, Act::Join),
+        };
+        rendered.push((units.join_template(), join.render()?));
+    }
+    if app.is_restarted() {
+        let brake = Brake {
+            name,
+            units,
+            header,
+            command: commands::brake(app, layout),
+            sandboxed,
+        };
+        rendered.push((units.brake(), brake.render()?));
+    }
+    if !app.watched.watch.is_empty() {
+        let watch = Watch {
+            name,
+            units,
+            header,
+            command: commands::watch(app, layout),
+            sandboxed,
+        };
+        rendered.push((units.watch(), watch.render()?));
+    }
+    Ok(rendered)
+}
