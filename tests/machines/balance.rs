@@ -281,6 +281,13 @@ pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machin
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(!list.stdout.contains(told), "{list}");
 
+    let bind = "import socket as s; x = s.socket(s.AF_INET6); x.setsockopt(1, 15, 1); x.bind(('::', 3000))";
+    let stranger = "setpriv --reuid=www-data --regid=www-data --clear-groups python3 -c";
+    machine
+        .sh(&format!("{stranger} \"{bind}\""))
+        .exits(1)
+        .says("Address already in use");
+
     machine.run(&["rsgen", "stop", "web"]).ok();
     let unit = "[Socket]\nListenStream=3000\n[Install]\nWantedBy=sockets.target\n";
     machine.write("/etc/systemd/system/other.socket", unit);

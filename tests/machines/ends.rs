@@ -295,7 +295,8 @@ pub(crate) fn of_a_start_whose_port_is_taken_name_the_socket(machine: &mut Machi
     machine
         .run(&["rsgen", "start", "web"])
         .exits(1)
-        .says("start of web.service failed, because web.socket could not be started")
+        .says("start of web.service failed, because web")
+        .says(".socket could not be started")
         .says("Address already in use")
         .says("ss -lntup");
     drop(other);

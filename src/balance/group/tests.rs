@@ -11,6 +11,7 @@ use nix::sys::socket::{
 
 use super::*;
 
+mod rights;
 mod source;
 
 /// A group of listeners with its selector.
@@ -50,7 +51,8 @@ impl Stage {
         stage
     }
 
-    fn join(&mut self, instance: u32) {
+    /// Another listener at the address of the group.
+    fn listen(&self) -> TcpListener {
         let fd = socket(
             AddressFamily::Inet,
             SockType::Stream,
@@ -64,7 +66,11 @@ impl Stage {
         };
         bind(fd.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
         listen(&fd, Backlog::new(64).unwrap()).unwrap();
-        let listener = TcpListener::from(fd);
+        TcpListener::from(fd)
+    }
+
+    fn join(&mut self, instance: u32) {
+        let listener = self.listen();
         self.address = listener.local_addr().unwrap();
         bpf::attach(listener.as_fd(), self.selector.as_fd()).unwrap();
         self.group.put(instance, listener.as_fd()).unwrap();
