@@ -57,7 +57,7 @@ kernel: deps
 
 # Runs each target for SECONDS. Findings are written to $(TARGET)/fuzz; a fix comes with a test of the finding.
 SECONDS ?= 60
-CLAIMS = text values proc diag request shown state variables
+CLAIMS = text values proc btf diag request shown state variables
 CARGO_FUZZ = 0.13.2
 fuzz: NEEDS += g++:g++
 fuzz: deps

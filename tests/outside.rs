@@ -6,6 +6,8 @@
     reason = "a claim that does not hold"
 )]
 
+#[path = "fuzz/claims/btf.rs"]
+mod btf;
 #[path = "fuzz/claims/diag.rs"]
 mod diag;
 #[path = "fuzz/claims/proc.rs"]
@@ -89,6 +91,11 @@ proptest! {
     #[test]
     fn no_answer_is_read_beyond_its_end(bytes in bytes(), path in bytes(), inode in any::<u32>()) {
         diag::of_any_bytes(&bytes, &path, inode);
+    }
+
+    #[test]
+    fn no_description_of_types_is_read_beyond_its_end(types in bytes(), names in "[\0sab]{0,20}") {
+        btf::of_any_bytes(&types, names.as_bytes());
     }
 
     #[test]

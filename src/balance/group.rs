@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::btf::{self, Btf};
 use super::connections::Place;
+use super::homes::{self, Candidate};
 use super::selector::{self, Offsets};
 use super::share;
 use crate::sys::bpf::{self, Kind, Map};
@@ -18,11 +19,18 @@ use crate::sys::bpf::{self, Kind, Map};
 /// More instances than an app can have, with the extra ones of a reload.
 const MOST: u32 = 2048;
 /// The file of the selector; one of another version is replaced while it is used.
-const SELECTOR: &str = "selector-1";
+const SELECTOR: &str = "selector-2";
+/// The file of the selector that goes by the client's address.
+const BY_SOURCE: &str = "selector-2-source";
 /// How long a connection waits at an instance until that counts as stuck, in nanoseconds.
 const PATIENCE: u32 = 10_000_000;
 /// How long the kernel may take to give up maps that nobody uses any more.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// The file of the table by which a client's address chooses.
+const HOMES: &str = "homes";
+/// Marks an instance that is there for the time of a reload alone, see `EXTRA` in `selector.c`.
+const EXTRA: u32 = 1 << 31;
 
 /// The numbers in the map `turn`, see `selector.c`.
 mod turn {
@@ -33,6 +41,18 @@ mod turn {
     pub(super) const LENGTH: u32 = 5;
 }
 
+/// The table of a group, or an empty one for a group that an older version has made.
+fn open_homes(folder: &Path) -> io::Result<Map<{ homes::LENGTH }>> {
+    let path = folder.join(HOMES);
+    match Map::open(&path, 1) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let homes = Map::create(Kind::Array, 1, "rsgen_homes")?;
+    bpf::pin(homes.as_fd(), &path)?;
+    Ok(homes)
+}
+
 /// A group.
 pub(super) struct Group {
     folder: PathBuf,
@@ -41,6 +61,7 @@ pub(super) struct Group {
     turn: Map<4>,
     seen: Map<16>,
     places: Map<{ Place::LENGTH }>,
+    homes: Map<{ homes::LENGTH }>,
 }
 
 impl Group {
@@ -55,6 +76,7 @@ impl Group {
             turn: Map::open(&folder.join("turn"), turn::LENGTH)?,
             seen: Map::open(&folder.join("seen"), MOST)?,
             places: Map::open(&folder.join("places"), MOST)?,
+            homes: open_homes(folder)?,
             folder: folder.to_owned(),
         })
     }
@@ -70,6 +92,7 @@ impl Group {
             turn: Map::create(Kind::Array, turn::LENGTH, "rsgen_turn")?,
             seen: Map::create(Kind::Array, MOST, "rsgen_seen")?,
             places: Map::create(Kind::Array, MOST, "rsgen_places")?,
+            homes: Map::create(Kind::Array, 1, "rsgen_homes")?,
             folder: folder.to_owned(),
         })
     }
@@ -95,6 +118,7 @@ impl Group {
             (group.turn.as_fd(), "turn"),
             (group.seen.as_fd(), "seen"),
             (group.places.as_fd(), "places"),
+            (group.homes.as_fd(), HOMES),
         ] {
             bpf::pin(map, &folder.join(name))?;
         }
@@ -105,11 +129,19 @@ impl Group {
     ///
     /// # Errors
     /// The errors of bpf(2) and of the file system.
-    pub(super) fn join(folder: &Path, instance: u32, listener: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn join(
+        folder: &Path,
+        instance: u32,
+        listener: BorrowedFd<'_>,
+        by_source: bool,
+    ) -> io::Result<()> {
         let group = Self::open_or_make(folder)?;
         group.turn_off(instance)?;
+        if by_source {
+            group.find_homes()?;
+        }
         // At each join, because whoever has the listener can attach another selector, or detach this one.
-        bpf::attach(listener, group.selector()?.as_fd())?;
+        bpf::attach(listener, group.selector(by_source)?.as_fd())?;
         group.put(instance, listener)?;
         group.places.set(instance, &Place::of(listener)?.bytes())
     }
@@ -134,12 +166,13 @@ impl Group {
     }
 
     /// The selector of this version, and no other is kept.
-    fn selector(&self) -> io::Result<OwnedFd> {
-        let path = self.folder.join(SELECTOR);
+    fn selector(&self, by_source: bool) -> io::Result<OwnedFd> {
+        let file = if by_source { BY_SOURCE } else { SELECTOR };
+        let path = self.folder.join(file);
         if let Ok(found) = bpf::get(&path) {
             return Ok(found);
         }
-        let (selector, _) = self.load()?;
+        let (selector, _) = self.load(by_source)?;
         for entry in fs::read_dir(&self.folder)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("selector-") {
                 fs::remove_file(entry.path())?;
@@ -153,7 +186,7 @@ impl Group {
     ///
     /// # Errors
     /// The errors of bpf(2).
-    pub(super) fn load(&self) -> io::Result<(OwnedFd, bool)> {
+    pub(super) fn load(&self, by_source: bool) -> io::Result<(OwnedFd, bool)> {
         let description = fs::read(btf::FILE).unwrap_or_default();
         let offsets = Btf::read(&description).and_then(|btf| Offsets::of(&btf));
         let maps = [
@@ -161,19 +194,21 @@ impl Group {
             self.on.as_fd(),
             self.turn.as_fd(),
             self.seen.as_fd(),
+            self.homes.as_fd(),
         ];
-        let code = selector::instructions(maps, offsets);
+        let code = selector::instructions(maps, offsets, by_source);
         let selector = bpf::load(&code, "rsgen_selector")?;
         let patience = offsets.map_or(0, |_| PATIENCE);
         self.set(turn::PATIENCE, patience)?;
         Ok((selector, offsets.is_some()))
     }
 
-    /// Lets an instance have connections, and first as many as it is behind the others.
+    /// Lets an instance have connections, and first as many as it is behind the others. One that is extra gets none where
+    /// the client's address chooses, unless it is the only one.
     ///
     /// # Errors
     /// The errors of bpf(2).
-    pub(super) fn turn_on(&self, instance: u32) -> io::Result<()> {
+    pub(super) fn turn_on(&self, instance: u32, is_extra: bool) -> io::Result<()> {
         let on = self.members()?;
         if on.contains(&instance) {
             return Ok(());
@@ -181,7 +216,8 @@ impl Group {
         let count = u32::try_from(on.len()).unwrap_or(MOST);
         let behind = self.behind(instance, &on).unwrap_or(0);
         self.set(turn::CREDIT, 0)?;
-        self.on.set(count, &instance.to_ne_bytes())?;
+        let slot = if is_extra { instance | EXTRA } else { instance };
+        self.on.set(count, &slot.to_ne_bytes())?;
         self.set(turn::COUNT, count + 1)?;
         self.set(turn::NEWCOMER, instance)?;
         self.set(turn::CREDIT, behind)
@@ -195,8 +231,8 @@ impl Group {
         if self.number(turn::NEWCOMER)? == instance {
             self.set(turn::CREDIT, 0)?;
         }
-        let on = self.members()?;
-        let Some(at) = on.iter().position(|found| *found == instance) else {
+        let on = self.slots()?;
+        let Some(at) = on.iter().position(|found| found & !EXTRA == instance) else {
             return Ok(());
         };
         let last = u32::try_from(on.len()).unwrap_or(MOST).saturating_sub(1);
@@ -208,11 +244,29 @@ impl Group {
         self.set(turn::COUNT, last)
     }
 
+    /// Makes the table by which the client's address chooses among those that are on.
+    ///
+    /// # Errors
+    /// The errors of bpf(2).
+    pub(super) fn find_homes(&self) -> io::Result<()> {
+        let on = self.slots()?.into_iter().map(|slot| Candidate {
+            instance: slot & !EXTRA,
+            is_extra: slot & EXTRA != 0,
+        });
+        let on: Vec<Candidate> = on.collect();
+        self.homes.set(0, &homes::table(&on))
+    }
+
     /// The instances that are on.
     ///
     /// # Errors
     /// The errors of bpf(2).
     pub(super) fn members(&self) -> io::Result<Vec<u32>> {
+        let slots = self.slots()?;
+        Ok(slots.into_iter().map(|slot| slot & !EXTRA).collect())
+    }
+
+    fn slots(&self) -> io::Result<Vec<u32>> {
         let count = self.number(turn::COUNT)?.min(MOST);
         let members = (0..count).map(|at| self.on.value(at).map(u32::from_ne_bytes));
         members.collect()

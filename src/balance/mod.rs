@@ -1,14 +1,15 @@
-//! `balance = "even"`: every instance has a listener of its own, and a selector in the kernel gives each new connection to one
-//! of them. See docs/balance.md.
+//! `balance = "even"` and `"source"`: every instance has a listener of its own, and a selector in the kernel gives each new
+//! connection to one of them. See docs/balance.md.
 //!
 //! `rsgen-worker balance …` runs as root: `join` in a unit of its own, which is passed the listener by systemd; `on` and `off`
-//! as commands of the instance. None of them looks at the app, its processes or its descriptors, and each gives up every right
+//! as commands of the instance. No command looks at the app, its processes or its descriptors, and each gives up every right
 //! but that to use bpf(2) before it changes a map.
 
 pub mod btf;
 mod connections;
 mod folder;
 mod group;
+mod homes;
 mod selector;
 mod share;
 
@@ -24,6 +25,7 @@ use listenfd::ListenFd;
 use crate::begin;
 use crate::contract::{Act, Balance};
 use crate::log::say;
+use crate::state::{Entry, Name};
 use crate::sys::{exec, process};
 use folder::Folder;
 use group::Group;
@@ -65,7 +67,8 @@ fn run(balance: &Balance) -> io::Result<()> {
         }
         Act::On => {
             begin::as_root();
-            let change = |group: &Group| group.turn_on(balance.instance);
+            let is_extra = is_by_source(balance) && is_canary(balance);
+            let change = |group: &Group| group.turn_on(balance.instance, is_extra);
             change_all(balance, run, change).map(drop)
         }
         Act::Off => {
@@ -86,8 +89,9 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     let listeners: Vec<RawFd> = (0..passed.len())
         .filter_map(|index| passed.take_raw_fd(index).ok().flatten())
         .collect();
+    // It was closed meanwhile, or could not be opened. The instance, which needs it, tells.
     if listeners.is_empty() {
-        return Err(io::Error::other("systemd passed no listener"));
+        return Ok(());
     }
     let folder = Folder::take(run)?;
     folder.mount()?;
@@ -95,9 +99,21 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     let app = folder.of(&balance.app);
     for (number, fd) in listeners.into_iter().enumerate() {
         let place = app.join(number.to_string());
-        Group::join(&place, balance.instance, exec::passed(fd)?.as_fd())?;
+        let listener = exec::passed(fd)?;
+        let by_source = is_by_source(balance);
+        Group::join(&place, balance.instance, listener.as_fd(), by_source)?;
     }
     Ok(())
+}
+
+fn is_by_source(balance: &Balance) -> bool {
+    balance.by_source == Some(true)
+}
+
+/// Whether the instance is the one that a reload starts beside the others.
+fn is_canary(balance: &Balance) -> bool {
+    let noted = Entry::new(&balance.state, Name::Canary).read();
+    noted.is_ok_and(|number| number.parse() == Ok(balance.instance))
 }
 
 fn off(balance: &Balance, run: &Path) -> io::Result<Vec<Group>> {
@@ -116,6 +132,9 @@ fn change_all(
     for place in places(&folder.of(&balance.app))? {
         let group = Group::open(&place)?;
         change(&group)?;
+        if is_by_source(balance) {
+            group.find_homes()?;
+        }
         groups.push(group);
     }
     Ok(groups)
@@ -181,14 +200,14 @@ fn told(balance: &Balance, error: &io::Error) -> String {
     format!("balance: {app}@{instance} cannot {act}: {error}; {cost}")
 }
 
-/// Whether this kernel, and the rights of this process, suffice for a selector: `true` when it also sees which instances are
-/// stuck. Nothing is kept of the try.
+/// Whether this kernel, and the rights of this process, suffice for a selector, or for one that goes by the client's address:
+/// `true` when it also sees which instances are stuck. Nothing is kept of the try.
 ///
 /// # Errors
 /// Why they do not.
-pub fn probe() -> io::Result<bool> {
+pub fn probe(by_source: bool) -> io::Result<bool> {
     refuse_old_kernel()?;
-    let (_, sees_stuck) = Group::new(Path::new(""))?.load()?;
+    let (_, sees_stuck) = Group::new(Path::new(""))?.load(by_source)?;
     Ok(sees_stuck)
 }
 

@@ -6,6 +6,9 @@
  * waited for too long, because a program whose event loop is blocked would otherwise keep its share of all connections
  * waiting. A newcomer gets the connections that it is behind the others before the round goes on.
  *
+ * With `balance = "source"` the client's address chooses, by a table that the command makes which turns an instance on or
+ * off.
+ *
  * Includes nothing, so that it does not depend on headers of a kernel. Maps and offsets are placeholders, which are
  * replaced when the program is loaded.
  */
@@ -19,23 +22,32 @@ typedef unsigned long long u64;
 /* See `enum bpf_func_id` in linux/bpf.h. */
 static void *(*const lookup)(const void *map, const void *key) = (void *)1;
 static u64 (*const now)(void) = (void *)5;
+static long (*const load)(const void *context, u32 offset, void *to, u32 size, u32 from) = (void *)68;
 static long (*const choose)(void *context, const void *map, void *key, u64 flags) = (void *)82;
 static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 
 /* Listeners by the number of their instance. */
 #define SOCKETS MAP(1)
-/* The numbers of the instances that are on, from index 0 without a gap. */
+/* The numbers of the instances that are on, from index 0 without a gap, each with EXTRA or not. */
 #define ON MAP(2)
 /* Single numbers, see below. */
 #define TURN MAP(3)
 /* The first connection in the queue of an instance, and since when. */
 #define SEEN MAP(4)
+/* The instance of each client, by a hash of the client's address, see src/balance/homes.rs. */
+#define HOMES MAP(5)
 
 /* Offsets of struct sk_reuseport_kern.selected_sk, of rskq_accept_head in struct inet_connection_sock, and of
  * skc_portpair in struct sock_common. */
 #define SELECTED OFFSET(1)
 #define ACCEPT_HEAD OFFSET(2)
 #define PORTS OFFSET(3)
+/* Not an offset, but 1 where the client's address chooses, and else 0. */
+#define BY_SOURCE OFFSET(4)
+
+/* An instance that is there for the time of a reload alone: no client's address chooses it. */
+#define EXTRA (1u << 31)
+#define NUMBER (EXTRA - 1)
 
 /* The keys of TURN: how many are on, the next turn, a newcomer, how many connections the newcomer gets first, and the
  * nanoseconds after which a waiting connection means that its instance is stuck, or 0 where the offsets are not known. */
@@ -47,6 +59,12 @@ enum { COUNT, NEXT, NEWCOMER, CREDIT, PATIENCE };
 struct seen {
 	u64 first;
 	u64 since;
+};
+
+#define BUCKETS 4096
+
+struct homes {
+	unsigned short of[BUCKETS];
 };
 
 #define PASS 1
@@ -83,6 +101,51 @@ INLINE int is_stuck(void *context, u32 *instance)
 	return now() - seen->since > *patience;
 }
 
+/* BPF_HDR_START_NET */
+#define NETWORK 1
+
+INLINE u32 mix(u32 n)
+{
+	n = (n ^ n >> 16) * 0x85ebca6b;
+	n = (n ^ n >> 13) * 0xc2b2ae35;
+	return n ^ n >> 16;
+}
+
+INLINE int is_by_source(void)
+{
+	u64 by;
+
+	/* The compiler must not take the placeholder for its value. */
+	__asm__ volatile("%0 = %1" : "=r"(by) : "i"(BY_SOURCE));
+	return by != 0;
+}
+
+INLINE int read_client(void *context, u32 *client)
+{
+	unsigned char version;
+	u32 address[4] = {0};
+
+	/* A connection that moves away from a listener that is being closed may come without a packet. */
+	if (load(context, 0, &version, sizeof(version), NETWORK))
+		return 0;
+	if (version >> 4 == 4 ? load(context, 12, address, 4, NETWORK) : load(context, 8, address, 16, NETWORK))
+		return 0;
+	*client = mix(mix(mix(mix(address[0]) + address[1]) + address[2]) + address[3]);
+	return 1;
+}
+
+INLINE int choose_by_source(void *context)
+{
+	u32 client = 0, only = 0, instance;
+	struct homes *homes = lookup(HOMES, &only);
+
+	if (!homes || !read_client(context, &client))
+		return 0;
+	instance = homes->of[client % BUCKETS];
+	/* The listener of an instance that has crashed is closed. */
+	return !choose(context, SOCKETS, &instance, 0);
+}
+
 __attribute__((section("selector"), used)) int select(void *context)
 {
 	u32 *count = number(COUNT), *next = number(NEXT);
@@ -91,6 +154,9 @@ __attribute__((section("selector"), used)) int select(void *context)
 
 	/* When nobody is on, the kernel chooses among all. */
 	if (!count || !next || !credit || !newcomer || !*count)
+		return PASS;
+	/* One that is stuck keeps its clients: what they have begun is known to no other. */
+	if (is_by_source() && choose_by_source(context))
 		return PASS;
 	if ((int)*credit > 0) {
 		instance = *newcomer;
@@ -109,7 +175,7 @@ __attribute__((section("selector"), used)) int select(void *context)
 		on = lookup(ON, &slot);
 		if (!on)
 			break;
-		instance = *on;
+		instance = *on & NUMBER;
 		/* The listener of an instance that has crashed is closed. */
 		if (choose(context, SOCKETS, &instance, 0))
 			continue;

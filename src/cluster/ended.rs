@@ -91,8 +91,13 @@ pub fn ended(
     }
     let requested = job.is_some_and(QueuedJob::is_stop) || end.is_meant(&unit);
     if !requested {
+        let why = match listener::fault(manager, cluster, end, &unit)? {
+            // Every further start would end in the same way.
+            Some(fault) => format!("{}{fault}", contract::REFUSED),
+            None => reason(&unit, end),
+        };
         // A job called `start` is the one that has just failed.
-        let deaths = count(cluster, end, &unit, policy, now);
+        let deaths = count(cluster, end, &unit, policy, now, why);
         // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
         // worker fails, no worker does.
         let is_unseen = if unit.never_ran() {
@@ -155,7 +160,14 @@ pub(super) fn cause(cluster: &Cluster, ended: &Unit, end: Ended<'_>) -> String {
         .unwrap_or_else(|| reason(ended, end))
 }
 
-fn count(cluster: &Cluster, end: Ended<'_>, unit: &Unit, policy: &Policy, now: Duration) -> Deaths {
+fn count(
+    cluster: &Cluster,
+    end: Ended<'_>,
+    unit: &Unit,
+    policy: &Policy,
+    now: Duration,
+    why: String,
+) -> Deaths {
     let file = cluster.deaths(end.number);
     let before = Deaths::load(&file);
     let deaths = if is_errored(unit) {
@@ -163,7 +175,7 @@ fn count(cluster: &Cluster, end: Ended<'_>, unit: &Unit, policy: &Policy, now: D
     } else {
         let deaths = Deaths {
             invocation: unit.invocation.clone(),
-            ..Deaths::after(before, uptime(unit), now, reason(unit, end), policy)
+            ..Deaths::after(before, uptime(unit), now, why, policy)
         };
         // No worker is going to see that the instance has to be given up.
         if unit.never_ran() && deaths.count >= policy.max_restarts {

@@ -63,8 +63,8 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     end.end_after(beginning)
 }
 
-/// Returns the lines of PID 1 about a run in which PID 1 could start no command. Nobody else can write in the name of
-/// PID 1.
+/// Returns the lines of PID 1 about a run in which PID 1 could start no command, and of the processes in which it opens
+/// listeners. Nobody but root can write as root.
 fn of_systemd(
     journalctl: &str,
     scope: Scope,
@@ -81,7 +81,7 @@ fn of_systemd(
         "--quiet",
         "--no-pager",
         "--lines=100",
-        "_PID=1",
+        "_UID=0",
         &format!("UNIT={unit}"),
         &format!("INVOCATION_ID={invocation}"),
     ]
@@ -267,7 +267,7 @@ mod tests {
     fn of_the_lines_of_pid_1_only_those_about_a_failure_are_told() {
         let told = |scope, unit| of_systemd("/bin/echo", scope, unit, "ab", EXTENT);
         let failure = "web@0.service: Failed to start";
-        let read = "--boot --output=cat --quiet --no-pager --lines=100 _PID=1";
+        let read = "--boot --output=cat --quiet --no-pager --lines=100 _UID=0";
         assert_eq!(
             told(Scope::System, failure),
             [format!("{read} UNIT={failure} INVOCATION_ID=ab")]

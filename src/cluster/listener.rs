@@ -4,8 +4,9 @@
 //! has crashed may take a while, and one that was given up never comes back: where others serve, the kernel moves what waits at
 //! a listener to theirs when it is closed. The start of the instance opens it again.
 
-use super::{Cluster, EXTENSION};
-use crate::systemd::{Error, Manager, QueuedJob, Verb};
+use super::{Cluster, EXTENSION, Ended};
+use crate::contract::NOT_STARTED;
+use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// Whether another instance serves, and goes on to.
 pub(super) fn has_heir(
@@ -18,6 +19,22 @@ pub(super) fn has_heir(
         let is_stopping = brief.job.as_ref().is_some_and(QueuedJob::is_stop);
         number != ended && brief.is_ready() && !is_stopping
     }))
+}
+
+/// Why a program was not started, if that is because systemd could not open the listener: usually another program has the port.
+pub(super) fn fault(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    end: Ended<'_>,
+    ended: &Unit,
+) -> Result<Option<String>, Error> {
+    if !end.own_listener || !ended.status_text.starts_with(NOT_STARTED) {
+        return Ok(None);
+    }
+    let listener = cluster.units().listener(end.number);
+    let has_failed = manager.unit(&listener)?.active == ActiveState::Failed;
+    Ok(has_failed
+        .then(|| format!("{listener} could not be started; see `systemctl status {listener}`")))
 }
 
 /// Closes the listener before systemd sees the instance as gone: from then on a connection would start it again.

@@ -1,4 +1,4 @@
-//! Whether an app can have `balance = "even"` on this host, and what that means here.
+//! Whether an app can have `balance = "even"` or `"source"` on this host, and what that means here.
 
 use crate::balance;
 use crate::ecosystem::App;
@@ -16,7 +16,8 @@ pub(super) fn fault(layout: &Layout, app: &App) -> Option<Fault> {
         return None;
     }
     let because = |why: String| {
-        let message = format!("`{}` cannot have `balance = \"even\"`: {why}", app.name);
+        let (name, balance) = (&app.name, app.balance_word().unwrap_or_default());
+        let message = format!("`{name}` cannot have `balance = \"{balance}\"`: {why}");
         Some(Fault::new(message, INSTEAD))
     };
     if let Some(listen) = app.listen.iter().find(|listen| !is_tcp(listen)) {
@@ -29,7 +30,7 @@ pub(super) fn fault(layout: &Layout, app: &App) -> Option<Fault> {
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
-    balance::probe()
+    balance::probe(app.is_by_source())
         .err()
         .and_then(|error| because(format!("the kernel refuses a selector: {error}")))
 }
@@ -43,11 +44,16 @@ pub(super) fn tell(sink: &dyn Sink, app: &App) {
     if !app.is_even() {
         return;
     }
-    let is_blind = balance::probe().is_ok_and(|sees_stuck| !sees_stuck);
-    let text = if is_blind {
-        "connections go to the instances in turn; without /sys/kernel/btf/vmlinux also to one that is stuck"
-    } else {
-        "connections go to the instances in turn"
+    let text = match balance::probe(app.is_by_source()) {
+        // Whoever may not load a program is told of a fault, or may only look.
+        Err(_) if nix::unistd::geteuid().is_root() => return,
+        _ if app.is_by_source() => {
+            "the client's address chooses the instance that gets a connection"
+        }
+        Ok(false) => {
+            "connections go to the instances in turn; without /sys/kernel/btf/vmlinux also to one that is stuck"
+        }
+        _ => "connections go to the instances in turn",
     };
     sink.notice(&Notice::Noted(&app.name, text));
 }

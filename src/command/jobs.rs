@@ -244,17 +244,21 @@ impl Jobs<'_> {
 
     /// Returns the failure for a job that ended badly, after showing the unit's last output.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
-        let needed = (result == JobResult::Dependency).then(|| self.failed_socket(unit));
-        let needed = needed.flatten();
+        let needed = match result {
+            JobResult::Dependency => self.failed_socket(unit),
+            JobResult::Failed => self.failed_listener(unit),
+            _ => None,
+        };
         let state = match &needed {
             Some(socket) => self.manager.unit(socket),
             None => self.manager.unit(unit),
         };
         let state = state.ok();
-        for line in state
-            .iter()
-            .flat_map(|state| last_words::of_unit(self.layout, state))
-        {
+        let words = state.as_ref().map(|state| match parse(unit) {
+            Some((app, _)) if needed.is_some() => last_words::of_a_socket(self.layout, app, state),
+            _ => last_words::of_unit(self.layout, state),
+        });
+        for line in words.unwrap_or_default() {
             self.sink.notice(&Notice::LastWord(&line));
         }
         let exit = if result == JobResult::Timeout {
@@ -283,6 +287,16 @@ impl Jobs<'_> {
         Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
             .help(help)
             .help_also(parse(unit).and_then(|(app, _)| last_words::elsewhere(self.layout, app)))
+    }
+
+    /// Returns a listener of an app whose instances have one each, if a listener has failed.
+    fn failed_listener(&mut self, unit: &str) -> Option<String> {
+        let (app, _) = parse(unit)?;
+        let listeners = self.manager.units(&Units::of(app).listeners()).ok()?;
+        let failed = listeners
+            .into_iter()
+            .filter(|l| l.active == ActiveState::Failed);
+        failed.map(|listener| listener.name).min()
     }
 
     /// Returns the socket of an app, if the socket has failed.

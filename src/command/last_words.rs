@@ -32,6 +32,12 @@ pub(super) fn of_unit(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     words.iter().map(|line| show(line)).collect()
 }
 
+/// Returns the lines of the last try to open a socket of an app.
+pub(super) fn of_a_socket(layout: &Layout, app: &str, socket: &Unit) -> Vec<Visible> {
+    let words = cluster(layout, app).words(socket);
+    words.iter().map(|line| Visible::line(line)).collect()
+}
+
 /// Returns the lines of the instance because of which a walk failed.
 pub(super) fn of_a_walk(layout: &Layout, app: &str, failed: &Failed) -> Vec<Visible> {
     let words = cluster(layout, app).words_of(failed);

@@ -170,8 +170,10 @@ impl AppStatus {
     fn addresses(&self) -> Visible {
         match self.listen.join(" ").as_str() {
             "" => "-".into(),
-            listen if self.balance == Some("even") => format!("{listen} even").into(),
-            listen => listen.into(),
+            listen => match self.balance {
+                Some(balance @ ("even" | "source")) => format!("{listen} {balance}").into(),
+                _ => listen.into(),
+            },
         }
     }
 
@@ -226,9 +228,12 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible>
     ]
 }
 
-/// The reason for which an instance is not online, or for which it was restarted; otherwise, of the first one, whether the app
-/// is watched.
+/// The reason for which an instance is not online or not in the balance, or for which it was restarted; otherwise, of the first
+/// one, whether the app is watched.
 fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
+    if let Some(fault) = &instance.balance_fault {
+        return fault.clone();
+    }
     match (&instance.reason, &instance.last_end) {
         (Some(reason), _) => reason.clone(),
         (

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::targets;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
+use crate::ecosystem::App;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -21,7 +22,7 @@ pub(super) struct AppStatus {
     /// `ActiveState=` of the cluster unit.
     pub(super) active_state: String,
     pub(super) listen: Vec<String>,
-    /// `even` or `shared`; null for a program that listens nowhere.
+    /// `even`, `source` or `shared`; null for a program that listens nowhere.
     pub(super) balance: Option<&'static str>,
     /// `ActiveState=` of the watch unit; null for an app that is not watched.
     pub(super) watch: Option<String>,
@@ -51,6 +52,8 @@ pub(super) struct InstanceStatus {
     pub(super) cpu_seconds: Option<f64>,
     /// The reason for which the instance is not online.
     pub(super) reason: Option<String>,
+    /// Why the kernel does not count the instance among those that connections are spread over.
+    pub(super) balance_fault: Option<String>,
     /// How the run before this one ended, if it did so by itself since the app was last started or reloaded.
     pub(super) last_end: Option<LastEnd>,
 }
@@ -76,8 +79,7 @@ impl AppStatus {
             .iter()
             .flat_map(|app| app.listen.iter().map(ToString::to_string))
             .collect();
-        let balance = file.filter(|app| !app.listen.is_empty());
-        let balance = balance.map(|app| if app.is_even() { "even" } else { "shared" });
+        let balance = file.as_ref().and_then(App::balance_word);
         let state = layout.state(app);
         let units = Units::of(app);
         let cluster = manager.unit(&units.cluster())?;
@@ -99,7 +101,7 @@ impl AppStatus {
         let job = job.map(|schedule| schedule.status(&cluster));
         let loaded = numbers.into_iter().zip(loaded);
         let now = manager.now();
-        let instances: Vec<InstanceStatus> = if is_job {
+        let mut instances: Vec<InstanceStatus> = if is_job {
             let of_run = loaded.filter(|(_, unit)| unit.active != ActiveState::Inactive);
             of_run
                 .map(|(number, unit)| of_job(number, unit, now))
@@ -110,6 +112,9 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
+        if balance.is_some_and(|balance| balance != "shared") {
+            find_balance_faults(manager, units, &mut instances)?;
+        }
         // A job has instances while a run is under way; between its runs nothing is missing.
         let (up, is_wanted) = match job {
             Some(status) => ("running", status == "running"),
@@ -130,6 +135,23 @@ impl AppStatus {
             schedule,
         })
     }
+}
+
+/// Notes which instances that serve were not added to those that connections are spread over.
+fn find_balance_faults(
+    manager: &mut dyn Manager,
+    units: Units<'_>,
+    instances: &mut [InstanceStatus],
+) -> Result<(), Failure> {
+    for instance in instances.iter_mut().filter(|i| i.status == "online") {
+        let join = units.join(instance.number);
+        if manager.unit(&join)?.active == ActiveState::Failed {
+            instance.balance_fault = Some(format!(
+                "not in the balance, as {join} failed; see `systemctl status {join}`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// An instance of a job, which systemd calls `activating` while it runs.
@@ -170,6 +192,8 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         ActiveState::Deactivating => "stopping",
         ActiveState::Failed => "errored",
         ActiveState::Inactive if is_given_up => "errored",
+        // Between two runs, while systemd has something else to do first.
+        ActiveState::Inactive if unit.job.as_ref().is_some_and(|job| !job.is_stop()) => "starting",
         ActiveState::Inactive => "stopped",
     };
     let deaths = deaths.filter(|d| !d.reason.is_empty());
@@ -196,6 +220,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
             .cpu_usage_nsec
             .map(|n| Duration::from_nanos(n).as_secs_f64()),
         reason,
+        balance_fault: None,
         last_end,
         unit: unit.name,
     }

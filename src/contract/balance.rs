@@ -32,6 +32,8 @@ pub struct Balance<N = u32, F = PathBuf> {
     pub instance: N,
     /// The state folder of the app.
     pub state: F,
+    /// Whether the client's address chooses the instance.
+    pub by_source: Option<bool>,
 }
 
 impl<N: Value, F: Value> Balance<N, F> {
@@ -43,12 +45,14 @@ impl<N: Value, F: Value> Balance<N, F> {
             app,
             instance,
             state,
+            by_source,
         } = self;
         Line::of("balance")
             .word(act)
             .flag("--app", app)
             .flag("--instance", instance)
             .flag("--state", state)
+            .optional("--by-source", by_source.as_ref())
     }
 }
 
@@ -64,6 +68,7 @@ impl Balance {
             app: words.flag("--app")?,
             instance: words.flag("--instance")?,
             state: words.flag("--state")?,
+            by_source: words.optional("--by-source")?,
         };
         words.end()?;
         Ok(balance)

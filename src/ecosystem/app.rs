@@ -123,9 +123,10 @@ keys! {
                 .replaces(&["wait_ready"], "ready = \"message\"", "");
 
             /// Which instance gets a connection: `"even"` gives each its share, by a listener for each and a selector in
-            /// the kernel, `"shared"` the one that is first to accept from the one listener; `"auto"` is `"shared"`.
+            /// the kernel, `"source"` always the same one for a client's address, `"shared"` the one that is first to
+            /// accept from the one listener; `"auto"` is `"shared"`.
             ///
-            /// `"even"` needs TCP, Linux 5.14 and the right to use bpf(2). See [balance](balance.md).
+            /// `"even"` and `"source"` need TCP, Linux 5.14 and the right to use bpf(2). See [balance](balance.md).
             balance: Balance = word().or(|| Balance::Auto);
         }
         in Directives {
@@ -208,7 +209,24 @@ impl App {
     /// Whether each instance has a listener of its own.
     #[must_use]
     pub fn is_even(&self) -> bool {
-        self.balance == Balance::Even && !self.listen.is_empty()
+        matches!(self.balance, Balance::Even | Balance::Source) && !self.listen.is_empty()
+    }
+
+    /// Whether the client's address chooses the instance.
+    #[must_use]
+    pub fn is_by_source(&self) -> bool {
+        self.balance == Balance::Source && self.is_even()
+    }
+
+    /// The balance that the app has, in the word for the key; `None` for a program that listens nowhere.
+    #[must_use]
+    pub fn balance_word(&self) -> Option<&'static str> {
+        let word = match (self.is_even(), self.is_by_source()) {
+            (_, true) => "source",
+            (true, false) => "even",
+            (false, false) => "shared",
+        };
+        (!self.listen.is_empty()).then_some(word)
     }
 
     /// The files of its socket units, templates included.

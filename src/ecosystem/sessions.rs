@@ -13,7 +13,7 @@ use super::values::Instances;
 const LONGEST: usize = 1 << 20;
 
 /// The remedy, which an import gives as well.
-pub const REMEDY: &str = "write `instances = 1`; or have the clients skip polling, `transports: [\"websocket\"]`; or give each instance a port of its own, `listen = []` and `env.PORT = \"{3000 + i}\"`, behind a load balancer with sticky sessions";
+pub const REMEDY: &str = "where clients connect without a proxy in between, write `balance = \"source\"`, which keeps each at its instance; or write `instances = 1`; or have the clients skip polling, `transports: [\"websocket\"]`; or give each instance a port of its own, `listen = []` and `env.PORT = \"{3000 + i}\"`, behind a load balancer with sticky sessions";
 
 /// Whether a package.json names socket.io among its dependencies.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn fault(app: &App) -> Option<String> {
     let is_one = app.instances == Instances::Exactly(1);
     // Without a socket each instance has a port of its own.
     let shares = !app.is_listen_given || !app.listen.is_empty();
-    (!is_one && shares).then(|| {
+    (!is_one && shares && !app.is_by_source()).then(|| {
         format!(
             "`{}` uses socket.io, whose clients begin with polling: the requests of a session have to reach the same instance, and here any of `instances = {}` gets them",
             app.name, app.instances
@@ -91,7 +91,11 @@ mod tests {
         ] {
             assert!(is_told(lines), "{lines}");
         }
-        for lines in ["listen = 3000", "listen = []\ninstances = 4"] {
+        for lines in [
+            "listen = 3000",
+            "listen = []\ninstances = 4",
+            "listen = 3000\ninstances = 2\nbalance = \"source\"",
+        ] {
             assert!(!is_told(lines), "{lines}");
         }
     }

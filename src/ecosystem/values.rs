@@ -60,6 +60,8 @@ words! {
         Auto = "auto",
         /// Each instance has a listener, and a selector in the kernel gives each its share.
         Even = "even",
+        /// As with `Even`, and the client's address chooses the instance.
+        Source = "source",
         /// All instances accept from one listener.
         Shared = "shared",
     }

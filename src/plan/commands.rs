@@ -148,6 +148,7 @@ pub(super) fn balance(app: &App, layout: &Layout, act: Act) -> Safe<String> {
         app: app.name.clone(),
         instance: number(),
         state: state(app, layout),
+        by_source: app.is_by_source().then_some(true),
     };
     balance.line().in_unit(&[&layout.worker])
 }

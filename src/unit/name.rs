@@ -152,6 +152,12 @@ impl<'a> Units<'a> {
         format!("{}:join@%i.service", self.app)
     }
 
+    /// `NAME:join@N.service`.
+    #[must_use]
+    pub fn join(self, number: u32) -> String {
+        format!("{}:join@{number}.service", self.app)
+    }
+
     /// `NAME.timer`: the unit of the app's schedule.
     #[must_use]
     pub fn timer(self) -> String {

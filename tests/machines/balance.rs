@@ -1,4 +1,4 @@
-//! `balance = "even"`: a listener for each instance, and a selector in the kernel that gives each its share.
+//! `balance = "even"` and `"source"`: a listener for each instance, and a selector in the kernel that gives each its share.
 
 use std::io::Write;
 use std::time::Duration;
@@ -96,7 +96,7 @@ pub(crate) fn loses_no_connection_to_a_crash_another_number_or_lost_maps(machine
     machine.sh(&rename).ok();
     machine.systemctl(&["restart", "web@0"]).ok();
     let files = machine.sh(&format!("ls {MAPS}/web/0 | grep selector"));
-    assert_eq!(files.ok().text(), "selector-1");
+    assert_eq!(files.ok().text(), "selector-2");
     machine.run(&["rm", "-r", &format!("{MAPS}/web")]).ok();
     machine.systemctl(&["reload", "web"]).ok();
     load.wait_answered(100);
@@ -186,5 +186,143 @@ pub(crate) fn serves_an_app_whose_name_has_dots(machine: &mut Machine) {
         machine.run(&["rsgen", "uninstall", name]).ok();
         let left = machine.sh(&format!("ls {MAPS} | grep -v debug || true"));
         assert_eq!(left.ok().text(), "");
+    }
+}
+
+/// Which instance each of a few clients gets, of IPv4 and of IPv6, as one letter for each client.
+fn homes(machine: &Machine) -> String {
+    let ask = |address: &str, from: &str| {
+        format!("curl -s --retry 9 --retry-connrefused --interface {from} http://{address}:3000/")
+    };
+    let script = format!(
+        "for i in $(seq 12); do {}; {}; done | grep -o 'instance [0-9]*' | cut -c10- | tr -d '\\n'",
+        ask("127.0.0.1", "127.0.3.$i"),
+        ask("'[::1]'", "fd00::$i"),
+    );
+    machine.sh(&script).ok().text().to_owned()
+}
+
+/// The clients of whichever instance is off move, and no others.
+fn assert_only_its_clients_move(homes: &str, now: &str, off: char) {
+    assert_eq!(now.len(), homes.len(), "{now}");
+    for (home, now) in homes.chars().zip(now.chars()) {
+        assert!(now != off && (now == home || home == off), "{homes} {now}");
+    }
+}
+
+pub(crate) fn by_source_keeps_a_client_at_its_instance_whatever_the_others_do(
+    machine: &mut Machine,
+) {
+    machine.power_on_unfiltered();
+    install(
+        machine,
+        "graceful.js",
+        "4",
+        "balance = \"source\"\nsettle = 0",
+    );
+    machine
+        .run(&["rsgen", "check", ECOSYSTEM])
+        .ok()
+        .says("the client's address chooses");
+    machine.run(&["rsgen", "list"]).ok().says("3000 source");
+    let addresses = "for i in $(seq 12); do ip -6 addr add fd00::$i/128 dev lo; done";
+    machine.sh(addresses).ok();
+    let before = homes(machine);
+    assert_eq!(before.len(), 24, "{before}");
+    for instance in ["0", "1", "2", "3"] {
+        assert!(before.contains(instance), "{before}");
+    }
+    machine.run(&["rsgen", "stop", "web@2"]).ok();
+    assert_only_its_clients_move(&before, &homes(machine), '2');
+    machine.run(&["rsgen", "start", "web@2"]).ok();
+    assert_eq!(homes(machine), before);
+
+    // The canary is number 4, and gets no client.
+    let load = short(machine);
+    let reload = machine.spawn(&["rsgen", "reload", "web"]);
+    let mut seen = String::new();
+    while !reload.is_over() {
+        seen.push_str(&homes(machine));
+    }
+    let _ = reload.wait().ok();
+    load.stop().assert_nothing_lost();
+    assert!(!seen.contains('4'), "{seen}");
+    assert_eq!(homes(machine), before);
+
+    // The listeners stay, and the first instance that is replaced attaches the other selector.
+    let load = short(machine);
+    for (balance, files) in [("even", "selector-2"), ("source", "selector-2-source")] {
+        write_ecosystem(
+            machine,
+            "graceful.js",
+            "4",
+            &format!("balance = \"{balance}\"\nsettle = 0"),
+        );
+        machine.run(&["rsgen", "reload", ECOSYSTEM]).ok();
+        let found = machine.sh(&format!("ls {MAPS}/web/0 | grep selector"));
+        assert_eq!(found.ok().text(), files);
+    }
+    load.stop().assert_nothing_lost();
+    assert_eq!(homes(machine), before);
+}
+
+pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    install(machine, "graceful.js", "2", EVEN);
+    let drop_in = "/etc/systemd/system/web:join@.service.d/test.conf";
+    machine.write(drop_in, "[Service]\nExecStart=\nExecStart=/bin/false\n");
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["restart", "web@1"]).ok();
+    let told = "not in the balance, as web:join@1.service failed";
+    machine.run(&["rsgen", "list"]).ok().says(told);
+    machine.run(&["rm", drop_in]).ok();
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["restart", "web@1"]).ok();
+    let list = machine.run(&["rsgen", "list"]).ok();
+    assert!(!list.stdout.contains(told), "{list}");
+
+    let bind = "import socket as s; x = s.socket(s.AF_INET6); x.setsockopt(1, 15, 1); x.bind(('::', 3000))";
+    let stranger = "setpriv --reuid=www-data --regid=www-data --clear-groups python3 -c";
+    machine
+        .sh(&format!("{stranger} \"{bind}\""))
+        .exits(1)
+        .says("Address already in use");
+
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    let unit = "[Socket]\nListenStream=3000\n[Install]\nWantedBy=sockets.target\n";
+    machine.write("/etc/systemd/system/other.socket", unit);
+    let unit = "[Service]\nExecStart=/bin/cat\n";
+    machine.write("/etc/systemd/system/other.service", unit);
+    machine.systemctl(&["enable", "--now", "other.socket"]).ok();
+    machine
+        .run(&["rsgen", "start", "web"])
+        .exits(1)
+        .says("start of web.service failed, because web@0.socket could not be started")
+        .says("Address already in use")
+        .says("ss -lntup");
+    assert_tried_once(machine);
+    machine
+        .run(&["rsgen", "list"])
+        .ok()
+        .says("errored")
+        .says("web@1.socket could not be started; see `systemctl status web@1.socket`");
+    machine.power_off(PowerLoss::Clean);
+    machine.power_on_unfiltered();
+    wait_until(SOON, "the app to be given up", || {
+        machine.state("web.service") == "failed"
+    });
+    assert_tried_once(machine);
+    machine
+        .systemctl(&["disable", "--now", "other.socket"])
+        .ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
+}
+
+/// Nothing can have changed since the first start failed.
+fn assert_tried_once(machine: &Machine) {
+    for instance in ["web@0.service", "web@1.service"] {
+        let restarts: u32 = machine.property(instance, "NRestarts").parse().unwrap_or(9);
+        assert!(restarts <= 1, "{instance}: {restarts}");
     }
 }

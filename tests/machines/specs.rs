@@ -60,6 +60,8 @@ const BALANCE: &[Spec] = specs![
     balance::loses_no_connection_to_a_crash_another_number_or_lost_maps,
     balance::comes_back_at_boot_and_goes_only_when_told_to,
     balance::serves_an_app_whose_name_has_dots,
+    balance::by_source_keeps_a_client_at_its_instance_whatever_the_others_do,
+    balance::says_what_keeps_an_instance_from_its_share_or_from_its_port,
 ];
 
 const HARNESS: &[Spec] = specs![

@@ -4,6 +4,7 @@
 //! meanwhile; [`runner`] runs specs, each on a fresh machine of every [`Release`]. Everything here reports errors by
 //! panicking, which makes the spec fail. Nothing here ever uses the systemd of the host.
 
+mod balance;
 pub mod docs;
 mod keeper;
 mod layers;

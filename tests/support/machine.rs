@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::balance;
 use crate::keeper::{Keeper, is_gone};
 use crate::layers;
 use crate::load::{Failure, Traffic};
@@ -88,7 +89,12 @@ impl Machine {
     /// Boots, and waits until everything that belongs to the boot has been started. `cpus` limits the CPUs of the machine, in
     /// the syntax of taskset(1): `0`, `0-1`.
     pub fn power_on(&mut self, cpus: Option<&str>) {
-        self.boot_as("boot", cpus);
+        let order = if balance::is_even() {
+            "boot-unfiltered"
+        } else {
+            "boot"
+        };
+        self.boot_as(order, cpus);
     }
 
     /// Switches the machine off, and on again without the seccomp filter of systemd-nspawn, so that it is less like a
@@ -160,11 +166,12 @@ impl Machine {
         }))
     }
 
-    /// Writes a file, and creates the folders above it.
+    /// Writes a file, and creates the folders above it. An ecosystem file gets the balance of this run, see `balance`.
     pub fn write(&self, path: &str, text: &str) {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
+        let text = balance::of_this_run(text);
         self.console
-            .run(&["sh", "-c", script, "write", path], Some(text))
+            .run(&["sh", "-c", script, "write", path], Some(&text))
             .ok();
     }
 

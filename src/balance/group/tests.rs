@@ -11,6 +11,9 @@ use nix::sys::socket::{
 
 use super::*;
 
+mod rights;
+mod source;
+
 /// A group of listeners with its selector.
 struct Stage {
     group: Group,
@@ -22,8 +25,17 @@ struct Stage {
 impl Stage {
     /// Instances from 0, all of them on.
     fn of(instances: u32) -> Self {
+        Self::with(instances, false)
+    }
+
+    /// The same, where the client's address chooses.
+    fn by_source(instances: u32) -> Self {
+        Self::with(instances, true)
+    }
+
+    fn with(instances: u32, by_source: bool) -> Self {
         let group = Group::new(Path::new("")).expect("a test needs the right to use bpf(2)");
-        let (selector, sees_stuck) = group.load().unwrap();
+        let (selector, sees_stuck) = group.load(by_source).unwrap();
         assert!(sees_stuck, "this kernel describes itself");
         let mut stage = Self {
             group,
@@ -33,12 +45,14 @@ impl Stage {
         };
         for instance in 0..instances {
             stage.join(instance);
-            stage.group.turn_on(instance).unwrap();
+            stage.group.turn_on(instance, false).unwrap();
         }
+        stage.group.find_homes().unwrap();
         stage
     }
 
-    fn join(&mut self, instance: u32) {
+    /// Another listener at the address of the group.
+    fn listen(&self) -> TcpListener {
         let fd = socket(
             AddressFamily::Inet,
             SockType::Stream,
@@ -52,7 +66,11 @@ impl Stage {
         };
         bind(fd.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
         listen(&fd, Backlog::new(64).unwrap()).unwrap();
-        let listener = TcpListener::from(fd);
+        TcpListener::from(fd)
+    }
+
+    fn join(&mut self, instance: u32) {
+        let listener = self.listen();
         self.address = listener.local_addr().unwrap();
         bpf::attach(listener.as_fd(), self.selector.as_fd()).unwrap();
         self.group.put(instance, listener.as_fd()).unwrap();
@@ -99,8 +117,8 @@ fn each_instance_that_is_on_gets_its_turn() {
     assert_eq!(stage.shares(9), [3, 0, 3, 3]);
     assert_eq!(stage.group.members().unwrap(), [0, 3, 2]);
     stage.group.turn_off(1).unwrap();
-    stage.group.turn_on(1).unwrap();
-    stage.group.turn_on(1).unwrap();
+    stage.group.turn_on(1, false).unwrap();
+    stage.group.turn_on(1, false).unwrap();
     assert_eq!(stage.shares(8), [2, 2, 2, 2]);
 }
 
@@ -169,7 +187,7 @@ fn a_newcomer_first_gets_what_it_is_behind() {
     let mut stage = Stage::of(2);
     // In this process all listeners are in one control group, so the credit is given by hand.
     stage.join(2);
-    stage.group.turn_on(2).unwrap();
+    stage.group.turn_on(2, false).unwrap();
     stage.group.set(turn::CREDIT, 5).unwrap();
     assert_eq!(stage.shares(5), [0, 0, 5]);
     assert_eq!(stage.shares(6), [2, 2, 2]);
@@ -197,7 +215,7 @@ fn the_queue_of_a_listener_is_counted() {
 #[test]
 fn another_selector_takes_the_place_of_one_that_is_in_use() {
     let stage = Stage::of(3);
-    let (newer, _) = stage.group.load().unwrap();
+    let (newer, _) = stage.group.load(false).unwrap();
     bpf::attach(stage.listeners[&0].as_fd(), newer.as_fd()).unwrap();
     drop(stage.selector.try_clone());
     assert_eq!(stage.shares(6), [2, 2, 2]);

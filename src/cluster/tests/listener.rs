@@ -60,3 +60,29 @@ fn an_instance_that_is_about_to_stop_is_no_heir() {
         Ok(false)
     );
 }
+
+#[test]
+fn an_instance_whose_listener_cannot_be_opened_is_given_up_at_its_next_start() {
+    let reason = |own_listener: bool, socket: ActiveState| {
+        let mut bench = Bench::running(&["web.service"]);
+        bench.own_listener = own_listener;
+        bench.fake.set(Unit {
+            name: "web@0.service".into(),
+            active: ActiveState::Deactivating,
+            status_text: "not started: systemd passed no socket".into(),
+            ..Unit::default()
+        });
+        bench.fake.set(Unit {
+            name: "web@0.socket".into(),
+            active: socket,
+            ..Unit::default()
+        });
+        bench.ended(0, 1);
+        Deaths::load(&bench.cluster.deaths(0)).map(|deaths| deaths.reason)
+    };
+    let told = "refused: web@0.socket could not be started; see `systemctl status web@0.socket`";
+    assert_eq!(reason(true, ActiveState::Failed).as_deref(), Some(told));
+    let other = Some("systemd passed no socket");
+    assert_eq!(reason(true, ActiveState::Active).as_deref(), other);
+    assert_eq!(reason(false, ActiveState::Failed).as_deref(), other);
+}

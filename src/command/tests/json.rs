@@ -91,6 +91,7 @@ fn instance(is_full: bool) -> InstanceStatus {
         memory_bytes: is_full.then_some(1),
         cpu_seconds: is_full.then_some(1.5),
         reason: is_full.then(|| "x".into()),
+        balance_fault: is_full.then(|| "x".into()),
         last_end: is_full.then(last_end),
     }
 }
