@@ -18,7 +18,7 @@ use crate::sys::bpf::{self, Kind, Map};
 /// More instances than an app can have, with the extra ones of a reload.
 const MOST: u32 = 2048;
 /// The file of the selector; one of another version is replaced while it is used.
-const SELECTOR: &str = "selector-1";
+const SELECTOR: &str = "selector-2";
 /// How long a connection waits at an instance until that counts as stuck, in nanoseconds.
 const PATIENCE: u32 = 10_000_000;
 /// How long the kernel may take to give up maps that nobody uses any more.

@@ -6,6 +6,8 @@
  * waited for too long, because a program whose event loop is blocked would otherwise keep its share of all connections
  * waiting. A newcomer gets the connections that it is behind the others before the round goes on.
  *
+ * Before all of this, a connection from the source address of an instance goes to that instance, be it on or off.
+ *
  * Includes nothing, so that it does not depend on headers of a kernel. Maps and offsets are placeholders, which are
  * replaced when the program is loaded.
  */
@@ -19,6 +21,7 @@ typedef unsigned long long u64;
 /* See `enum bpf_func_id` in linux/bpf.h. */
 static void *(*const lookup)(const void *map, const void *key) = (void *)1;
 static u64 (*const now)(void) = (void *)5;
+static long (*const load)(const void *context, u32 offset, void *to, u32 size, u32 from) = (void *)68;
 static long (*const choose)(void *context, const void *map, void *key, u64 flags) = (void *)82;
 static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 
@@ -49,6 +52,7 @@ struct seen {
 	u64 since;
 };
 
+#define DROP 0
 #define PASS 1
 #define INLINE static inline __attribute__((always_inline))
 
@@ -83,7 +87,7 @@ INLINE int is_stuck(void *context, u32 *instance)
 	return now() - seen->since > *patience;
 }
 
-__attribute__((section("selector"), used)) int select(void *context)
+INLINE int share(void *context)
 {
 	u32 *count = number(COUNT), *next = number(NEXT);
 	u32 *credit = number(CREDIT), *newcomer = number(NEWCOMER);
@@ -122,4 +126,36 @@ __attribute__((section("selector"), used)) int select(void *context)
 	}
 	/* All are stuck: the last that could be chosen. */
 	return PASS;
+}
+
+/* The beginning of the header of an IPv4 packet, up to its source. */
+struct header {
+	unsigned char version, between[11], source[4];
+};
+
+/* BPF_HDR_START_NET */
+#define NETWORK 1
+
+/* See src/contract/steer.rs. The kernel takes a packet with such a source from this host only. */
+INLINE int is_steered(void *context, u32 *instance)
+{
+	struct header header;
+
+	/* A connection that moves away from a listener that is being closed may come without a packet. */
+	if (load(context, 0, &header, sizeof(header), NETWORK))
+		return 0;
+	if (header.version >> 4 != 4 || header.source[0] != 127 || header.source[1] != 114)
+		return 0;
+	*instance = header.source[2] << 8 | header.source[3];
+	return 1;
+}
+
+__attribute__((section("selector"), used)) int select(void *context)
+{
+	u32 instance;
+
+	/* No other instance answers for one that has no listener: the client is refused. */
+	if (is_steered(context, &instance))
+		return choose(context, SOCKETS, &instance, 0) ? DROP : PASS;
+	return share(context);
 }

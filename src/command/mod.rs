@@ -90,6 +90,7 @@ subcommands! {
     restart::Restart,
     reset::Reset,
     list::List,
+    curl::Curl,
     check::Check,
     generate::Generate,
     import::Import,

@@ -17,6 +17,7 @@ mod line;
 pub mod report;
 mod run;
 mod status;
+pub mod steer;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,7 @@ mod rollout;
 mod schedule;
 mod search;
 pub mod sessions;
+mod steered;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //! it wraps, and decides nothing.
 
 pub mod bpf;
+pub mod connect;
 pub mod entry;
 pub mod exec;
 pub mod filter;

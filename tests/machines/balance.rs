@@ -7,7 +7,7 @@ use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, pids, write_ecosystem};
 
-const EVEN: &str = "balance = \"even\"\nsettle = 0";
+pub(crate) const EVEN: &str = "balance = \"even\"\nsettle = 0";
 const MAPS: &str = "/run/rsgen/:balance/maps";
 
 /// How many connections each of the first `count` instances has.
@@ -96,7 +96,7 @@ pub(crate) fn loses_no_connection_to_a_crash_another_number_or_lost_maps(machine
     machine.sh(&rename).ok();
     machine.systemctl(&["restart", "web@0"]).ok();
     let files = machine.sh(&format!("ls {MAPS}/web/0 | grep selector"));
-    assert_eq!(files.ok().text(), "selector-1");
+    assert_eq!(files.ok().text(), "selector-2");
     machine.run(&["rm", "-r", &format!("{MAPS}/web")]).ok();
     machine.systemctl(&["reload", "web"]).ok();
     load.wait_answered(100);

@@ -5,9 +5,9 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, own, owner,
-    packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox, schedule,
-    shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
+    exposure, faults, from_pm2, harness, health, hostile, init, install, interrupted, jobs, own,
+    owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
+    schedule, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -59,6 +59,7 @@ const BALANCE: &[Spec] = specs![
     balance::loses_no_connection_to_a_crash_another_number_or_lost_maps,
     balance::comes_back_at_boot_and_goes_only_when_told_to,
     balance::serves_an_app_whose_name_has_dots,
+    health::reaches_one_instance_from_this_host_alone,
 ];
 
 const HARNESS: &[Spec] = specs![
