@@ -9,6 +9,7 @@ pub mod btf;
 mod connections;
 mod folder;
 mod group;
+pub mod queue;
 mod selector;
 mod share;
 

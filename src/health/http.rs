@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::contract::time;
 use crate::sys::connect::{left, open};
-use crate::visible::{Visible, cut};
+use crate::visible::cut;
 
 /// The longest head of an answer, in bytes. Servers and proxies allow less.
 const LONGEST_HEAD: u64 = 1 << 16;
@@ -29,7 +29,7 @@ pub enum Fault {
     #[error("the connection was closed without an answer")]
     Closed,
     /// The answer is not one of HTTP/1.
-    #[error("the answer is not HTTP: `{}`", Visible::line(.0))]
+    #[error("the answer is not HTTP: `{}`", super::plain(.0))]
     NotHttp(String),
     /// The head of the answer does not end.
     #[error("the head of the answer is longer than {} KiB", LONGEST_HEAD >> 10)]

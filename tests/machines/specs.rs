@@ -60,6 +60,7 @@ const BALANCE: &[Spec] = specs![
     balance::comes_back_at_boot_and_goes_only_when_told_to,
     balance::serves_an_app_whose_name_has_dots,
     health::reaches_one_instance_from_this_host_alone,
+    health::a_bad_release_gets_no_request_of_a_client,
 ];
 
 const HARNESS: &[Spec] = specs![

@@ -74,7 +74,7 @@ fn what_is_no_answer_is_named() {
     assert_eq!(fault(b""), "the connection was closed without an answer");
     assert_eq!(
         fault(b"SSH-2.0-\x1b[31m\r\n"),
-        "the answer is not HTTP: `SSH-2.0-\\x1b[31m`"
+        "the answer is not HTTP: `SSH-2.0-\u{fffd}[31m`"
     );
     assert!(fault(b"HTTP/1.1 99 x\r\n\r\n").contains("not HTTP"));
     assert!(fault(b"HTTP/2 200\r\n\r\n").contains("not HTTP"));
