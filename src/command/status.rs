@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::accepting;
 use super::targets;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
+use crate::ecosystem::App;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -42,7 +44,7 @@ pub(super) struct AppStatus {
 pub(super) struct InstanceStatus {
     pub(super) number: u32,
     pub(super) unit: String,
-    /// `online`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
+    /// `online`, `not accepting`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
     pub(super) status: &'static str,
     pub(super) pid: Option<u32>,
     pub(super) uptime_seconds: Option<u64>,
@@ -76,14 +78,13 @@ impl AppStatus {
             .iter()
             .flat_map(|app| app.listen.iter().map(ToString::to_string))
             .collect();
-        let balance = file.filter(|app| !app.listen.is_empty());
+        let balance = file.as_ref().filter(|app| !app.listen.is_empty());
         let balance = balance.map(|app| if app.is_even() { "even" } else { "shared" });
         let state = layout.state(app);
         let units = Units::of(app);
         let cluster = manager.unit(&units.cluster())?;
-        let watch = manager.unit(&units.watch())?;
-        let is_watched = watch.load == "loaded";
-        let watch = is_watched.then(|| watch.active.to_string());
+        let watch = Some(manager.unit(&units.watch())?).filter(|watch| watch.load == "loaded");
+        let watch = watch.map(|watch| watch.active.to_string());
         let mut loaded = Vec::new();
         for brief in manager.units(&units.instances())? {
             let Some(number) = units.number(&brief.name) else {
@@ -92,14 +93,14 @@ impl AppStatus {
             loaded.push((number, manager.unit(&brief.name)?));
         }
         loaded.sort_by_key(|(number, _)| *number);
-        let (numbers, loaded): (Vec<u32>, Vec<Unit>) = loaded.into_iter().unzip();
+        let (numbers, loaded): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
         let schedule = times::schedule(manager, units, &cluster, &loaded)?;
         let job = schedule.as_ref().filter(|schedule| schedule.is_job());
         let is_job = job.is_some();
         let job = job.map(|schedule| schedule.status(&cluster));
         let loaded = numbers.into_iter().zip(loaded);
         let now = manager.now();
-        let instances: Vec<InstanceStatus> = if is_job {
+        let mut instances: Vec<InstanceStatus> = if is_job {
             let of_run = loaded.filter(|(_, unit)| unit.active != ActiveState::Inactive);
             of_run
                 .map(|(number, unit)| of_job(number, unit, now))
@@ -110,6 +111,9 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
+        if let Some(app) = &file {
+            mark_deaf(manager, app, &mut instances)?;
+        }
         // A job has instances while a run is under way; between its runs nothing is missing.
         let (up, is_wanted) = match job {
             Some(status) => ("running", status == "running"),
@@ -130,6 +134,24 @@ impl AppStatus {
             schedule,
         })
     }
+}
+
+/// Corrects the status of instances that are up and accept nothing.
+fn mark_deaf(
+    manager: &mut dyn Manager,
+    app: &App,
+    instances: &mut [InstanceStatus],
+) -> Result<(), Failure> {
+    let up = instances.iter().filter(|i| i.status == "online");
+    let up: Vec<u32> = up.map(|i| i.number).collect();
+    let mut refusals = accepting::refusals(manager, app, &up)?;
+    for instance in instances {
+        if let Some(reason) = refusals.remove(&instance.number) {
+            instance.status = "not accepting";
+            instance.reason = Some(reason);
+        }
+    }
+    Ok(())
 }
 
 /// An instance of a job, which systemd calls `activating` while it runs.

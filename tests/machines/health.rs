@@ -14,6 +14,8 @@ ip -n far link set lo up && ip -n far link set far up
 ip -n far addr add 10.9.9.2/24 dev far && ip -n far addr add 127.114.0.2/32 dev far
 ip netns exec far sh -c 'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet'";
 
+const URL: &str = "http://127.0.0.1:3000/";
+
 pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
     machine.power_on_unfiltered();
     install(machine, "graceful.js", "4", EVEN);
@@ -33,9 +35,8 @@ pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
         .ok()
         .says("HTTP/1.1 200 OK");
     let own = ["curl", "-sS", "-m", "5", "--interface", "127.114.0.3"];
-    let url = "http://127.0.0.1:3000/";
     machine
-        .run(&[&own[..], &[url]].concat())
+        .run(&[&own[..], &[URL]].concat())
         .ok()
         .says("instance 3,");
     // Not an ordinary user's privilege either.
@@ -51,6 +52,7 @@ pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
         ])
         .ok()
         .says("instance 1,");
+    is_listed_when_it_accepts_nothing(machine);
     machine
         .run(&["rsgen", "curl", "web@7"])
         .exits(1)
@@ -61,13 +63,7 @@ pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
         .exits(1)
         .says("refused");
 
-    machine.sh(FAR).ok();
-    let far = ["ip", "netns", "exec", "far", "curl", "-sS", "-m", "3"];
-    let near = "http://10.9.9.1:3000/";
-    machine.run(&[&far[..], &[near]].concat()).ok();
-    let pretends = [&far[..], &["--interface", "127.114.0.2", near]].concat();
-    machine.run(&pretends).exits(28);
-
+    cannot_be_chosen_from_elsewhere(machine);
     write_ecosystem(machine, "graceful.js", "2", "settle = 0");
     machine
         .run(&["rsgen", "install", ECOSYSTEM, "--replace-listener"])
@@ -77,6 +73,35 @@ pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
         .exits(1)
         .says("no connection can choose `web@1`")
         .says("write `balance = \"even\"`");
+}
+
+fn is_listed_when_it_accepts_nothing(machine: &Machine) {
+    let stopped = machine.main_pid("web@1.service").to_string();
+    machine.run(&["kill", "-STOP", &stopped]).ok();
+    let waits = ["curl", "-sS", "-m", "90", "--interface", "127.114.0.1", URL];
+    let waits = machine.spawn(&waits);
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
+    wait_until(SOON, "the instance to be listed as not accepting", || {
+        let list = machine.run(&[&nobody[..], &["rsgen", "list"]].concat());
+        let lines: Vec<&str> = list.stdout.lines().collect();
+        let with = |part: &str| lines.iter().filter(|l| l.contains(part)).count();
+        with("1 connection waits, none accepted for 500 ms") == 1 && with("online") == 3
+    });
+    machine
+        .run(&["rsgen", "list"])
+        .ok()
+        .says("web: 3 of 4 serving");
+    machine.run(&["kill", "-CONT", &stopped]).ok();
+    waits.wait().ok().says("instance 1,");
+}
+
+fn cannot_be_chosen_from_elsewhere(machine: &Machine) {
+    machine.sh(FAR).ok();
+    let far = ["ip", "netns", "exec", "far", "curl", "-sS", "-m", "3"];
+    let near = "http://10.9.9.1:3000/";
+    machine.run(&[&far[..], &[near]].concat()).ok();
+    let pretends = [&far[..], &["--interface", "127.114.0.2", near]].concat();
+    machine.run(&pretends).exits(28);
 }
 
 const ANSWERS: &str = "response.end(hello)";
