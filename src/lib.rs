@@ -12,6 +12,7 @@ pub mod contract;
 pub mod drain;
 pub mod ecosystem;
 pub mod generate;
+pub mod health;
 pub mod import;
 pub mod journal;
 pub mod layout;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rsgen::contract::{Balance, Drain, EnvFiles, Line, Run, Step};
+use rsgen::contract::{Balance, Drain, EnvFiles, Health, Line, Run, Step};
 use rsgen::ecosystem::{
     self,
     resolve::{Beyond, FileStatus},
@@ -142,6 +142,7 @@ fn read_back(words: &[String]) -> Line {
         return match words.first().and_then(|w| w.to_str()) {
             Some("balance") => Balance::parse(words).unwrap().line(),
             Some("drain") => Drain::parse(words).unwrap().line(),
+            Some("health") => Health::parse(words).unwrap().line(),
             Some("env-files") => EnvFiles::parse(words).unwrap().line(),
             _ => Run::parse(words).unwrap().line(),
         };

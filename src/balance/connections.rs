@@ -111,59 +111,87 @@ impl Place {
     }
 
     fn list(self, states: u32) -> io::Result<Vec<Found>> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
-        let mut request = u32::try_from(LENGTH).unwrap_or(0).to_ne_bytes().to_vec();
-        request.extend(BY_FAMILY.to_ne_bytes());
-        request.extend(DUMP.to_ne_bytes());
-        request.extend([0; 8]);
-        let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
-        request.extend([self.family, tcp, 0, 0]);
-        request.extend(states.to_ne_bytes());
-        request.extend(self.port.to_be_bytes());
-        request.resize(LENGTH, 0);
-        send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
-        let mut found = Vec::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-            let answer = buffer.get(..length).unwrap_or_default();
-            let mut messages = answers::messages(answer).peekable();
-            if messages.peek().is_none() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            for (kind, message) in messages {
-                match kind {
-                    DONE => return Ok(found),
-                    ERROR => {
-                        let errno = answers::errno(message).unwrap_or(libc::EPROTO);
-                        return Err(io::Error::from_raw_os_error(errno));
-                    }
-                    _ => found.extend(Found::read(message)),
+        list(self.family, self.port, states)
+    }
+}
+
+/// The sockets of TCP of this family, at this port of this host, in these states.
+fn list(family: u8, port: u16, states: u32) -> io::Result<Vec<Found>> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )?;
+    let mut request = u32::try_from(LENGTH).unwrap_or(0).to_ne_bytes().to_vec();
+    request.extend(BY_FAMILY.to_ne_bytes());
+    request.extend(DUMP.to_ne_bytes());
+    request.extend([0; 8]);
+    let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
+    request.extend([family, tcp, 0, 0]);
+    request.extend(states.to_ne_bytes());
+    request.extend(port.to_be_bytes());
+    request.resize(LENGTH, 0);
+    send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
+    let mut found = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        let answer = buffer.get(..length).unwrap_or_default();
+        let mut messages = answers::messages(answer).peekable();
+        if messages.peek().is_none() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (kind, message) in messages {
+            match kind {
+                DONE => return Ok(found),
+                ERROR => {
+                    let errno = answers::errno(message).unwrap_or(libc::EPROTO);
+                    return Err(io::Error::from_raw_os_error(errno));
                 }
+                _ => found.extend(Found::read(message)),
             }
         }
     }
 }
 
+/// The listeners and the connections at this port, of both families.
+///
+/// # Errors
+/// The errors of `sock_diag(7)`.
+pub(super) fn at(port: u16) -> io::Result<(Vec<Found>, Vec<Found>)> {
+    let (mut listeners, mut connections) = (Vec::new(), Vec::new());
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let family = u8::try_from(family).unwrap_or(0);
+        listeners.extend(list(family, port, LISTENING)?);
+        connections.extend(list(family, port, CONNECTED)?);
+    }
+    Ok((listeners, connections))
+}
+
 /// A socket as the kernel lists it.
-struct Found {
-    group: u64,
-    inode: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) group: u64,
+    /// 0 for a connection that nobody has accepted.
+    pub(super) inode: u64,
     unread: u32,
+    /// The port of the other end.
+    pub(super) from: u16,
+    /// A number that no other socket has.
+    pub(super) cookie: u64,
 }
 
 impl Found {
     fn read(message: &[u8]) -> Option<Self> {
         let (unread, inode) = answers::queue(message)?;
+        let (from, cookie) = answers::other_end(message)?;
         Some(Self {
             group: answers::control_group(message).unwrap_or(0),
             inode,
             unread,
+            from,
+            cookie,
         })
     }
 }

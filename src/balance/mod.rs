@@ -10,6 +10,7 @@ mod connections;
 mod folder;
 mod group;
 mod homes;
+pub mod queue;
 mod selector;
 mod share;
 

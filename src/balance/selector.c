@@ -8,6 +8,7 @@
  *
  * With `balance = "source"` the client's address chooses, by a table that the command makes which turns an instance on or
  * off.
+ * Before all of this, a connection from the source address of an instance goes to that instance, be it on or off.
  *
  * Includes nothing, so that it does not depend on headers of a kernel. Maps and offsets are placeholders, which are
  * replaced when the program is loaded.
@@ -67,6 +68,7 @@ struct homes {
 	unsigned short of[BUCKETS];
 };
 
+#define DROP 0
 #define PASS 1
 #define INLINE static inline __attribute__((always_inline))
 
@@ -146,7 +148,7 @@ INLINE int choose_by_source(void *context)
 	return !choose(context, SOCKETS, &instance, 0);
 }
 
-__attribute__((section("selector"), used)) int select(void *context)
+INLINE int share(void *context)
 {
 	u32 *count = number(COUNT), *next = number(NEXT);
 	u32 *credit = number(CREDIT), *newcomer = number(NEWCOMER);
@@ -188,4 +190,33 @@ __attribute__((section("selector"), used)) int select(void *context)
 	}
 	/* All are stuck: the last that could be chosen. */
 	return PASS;
+}
+
+/* The beginning of the header of an IPv4 packet, up to its source. */
+struct header {
+	unsigned char version, between[11], source[4];
+};
+
+/* See src/contract/steer.rs. The kernel takes a packet with such a source from this host only. */
+INLINE int is_steered(void *context, u32 *instance)
+{
+	struct header header;
+
+	/* A connection that moves away from a listener that is being closed may come without a packet. */
+	if (load(context, 0, &header, sizeof(header), NETWORK))
+		return 0;
+	if (header.version >> 4 != 4 || header.source[0] != 127 || header.source[1] != 114)
+		return 0;
+	*instance = header.source[2] << 8 | header.source[3];
+	return 1;
+}
+
+__attribute__((section("selector"), used)) int select(void *context)
+{
+	u32 instance;
+
+	/* No other instance answers for one that has no listener: the client is refused. */
+	if (is_steered(context, &instance))
+		return choose(context, SOCKETS, &instance, 0) ? DROP : PASS;
+	return share(context);
 }

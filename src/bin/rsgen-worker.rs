@@ -1,5 +1,6 @@
 //! `rsgen-worker`: `run` starts one instance and becomes its program, `drain` is what the instance does before it is
-//! stopped, `balance` says which instances get connections where each has a listener of its own, and `env-files` looks at the
+//! stopped, `balance` says which instances get connections where each has a listener of its own, `health` asks an instance whether it
+//! serves, and `env-files` looks at the
 //! files of variables that systemd reads for an instance.
 
 #[cfg(not(target_feature = "crt-static"))]
@@ -9,13 +10,14 @@ compile_error!(
 
 use std::process::ExitCode;
 
-use rsgen::{balance, drain, worker};
+use rsgen::{balance, drain, health, worker};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
     ExitCode::from(match arguments.peek().and_then(|a| a.to_str()) {
         Some("balance") => balance::main(arguments),
         Some("drain") => drain::main(arguments),
+        Some("health") => health::main(arguments),
         Some("env-files") => worker::look_at_env_files(arguments),
         _ => worker::main(arguments, drain::on_request),
     })

@@ -11,6 +11,7 @@ use super::verdict::{self, Verdict};
 use super::{Cluster, listener, serving};
 use crate::brake::Deaths;
 use crate::contract::{self, ERRORED, Policy, Statuses};
+use crate::state::Name;
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// An instance whose run has ended. How, systemd is asked: it says so in variables as well
@@ -48,6 +49,18 @@ fn exit_status(unit: &Unit) -> Option<u8> {
 
 fn is_errored(unit: &Unit) -> bool {
     exit_status(unit) == Some(ERRORED)
+}
+
+/// Why the instance did not become healthy, if that is why its start failed. The drain may have changed the status since, so a
+/// command of root's leaves a file as well.
+fn unhealthy(cluster: &Cluster, number: u32, unit: &Unit) -> Option<String> {
+    let is_one = |text: &String| text.starts_with(contract::UNHEALTHY);
+    let file = cluster.file(Name::Unhealthy(number));
+    let text = file.read().ok().filter(is_one);
+    // Usually there is no such file.
+    let _ = file.remove();
+    let status = Some(unit.status_text.clone()).filter(is_one);
+    text.or(status).filter(|_| uptime(unit).is_zero())
 }
 
 /// How the instance ended. Where there was no program, a missing file of variables is the likeliest reason.
@@ -155,9 +168,10 @@ pub(super) fn speak_for_the_cluster(
 /// Of one that was given up, how it died, not how the worker ended.
 pub(super) fn cause(cluster: &Cluster, ended: &Unit, end: Ended<'_>) -> String {
     let known = Deaths::load(&cluster.deaths(end.number)).map(|d| d.reason);
-    known
-        .filter(|reason| is_errored(ended) && !reason.is_empty())
-        .unwrap_or_else(|| reason(ended, end))
+    let is_known = |reason: &String| {
+        is_errored(ended) && !reason.is_empty() || reason.starts_with(contract::UNHEALTHY)
+    };
+    known.filter(is_known).unwrap_or_else(|| reason(ended, end))
 }
 
 fn count(
@@ -173,9 +187,10 @@ fn count(
     let deaths = if is_errored(unit) {
         before.unwrap_or_default().given_up(policy)
     } else {
+        let unhealthy = unhealthy(cluster, end.number, unit);
         let deaths = Deaths {
             invocation: unit.invocation.clone(),
-            ..Deaths::after(before, uptime(unit), now, why, policy)
+            ..Deaths::after(before, uptime(unit), now, unhealthy.unwrap_or(why), policy)
         };
         // No worker is going to see that the instance has to be given up.
         if unit.never_ran() && deaths.count >= policy.max_restarts {

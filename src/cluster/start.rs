@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::unrun::Unrun;
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end, progress, verdict};
 use crate::brake::Deaths;
-use crate::contract::{ERRORED, REFUSED};
+use crate::contract::{ERRORED, REFUSED, UNHEALTHY};
 use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 use crate::walk::Overdue;
 
@@ -242,6 +242,7 @@ fn why(cluster: &Cluster, unit: &Unit) -> String {
             format!("{}, the last: {}", unit.why(), deaths.reason)
         }
         Some(deaths) if unit.never_ran() && !deaths.reason.is_empty() => deaths.reason,
+        Some(deaths) if deaths.reason.starts_with(UNHEALTHY) => deaths.reason,
         _ => unit.why(),
     }
 }

@@ -26,6 +26,14 @@ pub(super) fn fault(layout: &Layout, app: &App) -> Option<Fault> {
     if layout.scope == Scope::User {
         return because("only root may use bpf(2)".to_owned());
     }
+    if app.probe.is_asked() && app.steered().is_empty() {
+        let message = format!(
+            "`{}` cannot be asked whether it is healthy: it listens on no address of IPv4",
+            app.name
+        );
+        let help = "add an address of IPv4 to `listen`, or leave `health` and `health_command` out";
+        return Some(Fault::new(message, help));
+    }
     // Whoever may only look at a file may not load a program either.
     if !nix::unistd::geteuid().is_root() {
         return None;
@@ -62,6 +70,20 @@ pub(super) fn tell(sink: &dyn Sink, app: &App) {
 mod tests {
     use super::*;
     use crate::ecosystem::parse;
+
+    #[test]
+    fn health_needs_an_address_at_which_an_instance_can_be_asked() {
+        let text =
+            "[[apps]]\nscript = \"x\"\nlisten = \"[::1]:80\"\nbalance = \"even\"\nhealth = \"/\"\n";
+        let (apps, report) = parse("eco.toml", text);
+        assert!(!report.has_errors(), "{}", report.render(false));
+        let fault = fault(&Layout::system("/".as_ref()), &apps[0]).unwrap();
+        assert!(
+            fault.message.ends_with("it listens on no address of IPv4"),
+            "{}",
+            fault.message
+        );
+    }
 
     fn fault_of(listen: &str, balance: &str, layout: &Layout) -> Option<String> {
         let text = format!(

@@ -1,5 +1,6 @@
 //! The command line: each subcommand has a file and a row in the list below.
 
+mod accepting;
 mod apply;
 mod balance;
 mod calendar;
@@ -93,6 +94,7 @@ subcommands! {
     reset::Reset,
     list::List,
     logs::Logs,
+    curl::Curl,
     check::Check,
     generate::Generate,
     import::Import,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::accepting;
 use super::targets;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
@@ -43,7 +44,7 @@ pub(super) struct AppStatus {
 pub(super) struct InstanceStatus {
     pub(super) number: u32,
     pub(super) unit: String,
-    /// `online`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
+    /// `online`, `not accepting`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
     pub(super) status: &'static str,
     pub(super) pid: Option<u32>,
     pub(super) uptime_seconds: Option<u64>,
@@ -83,9 +84,8 @@ impl AppStatus {
         let state = layout.state(app);
         let units = Units::of(app);
         let cluster = manager.unit(&units.cluster())?;
-        let watch = manager.unit(&units.watch())?;
-        let is_watched = watch.load == "loaded";
-        let watch = is_watched.then(|| watch.active.to_string());
+        let watch = Some(manager.unit(&units.watch())?).filter(|watch| watch.load == "loaded");
+        let watch = watch.map(|watch| watch.active.to_string());
         let mut loaded = Vec::new();
         for brief in manager.units(&units.instances())? {
             let Some(number) = units.number(&brief.name) else {
@@ -94,7 +94,7 @@ impl AppStatus {
             loaded.push((number, manager.unit(&brief.name)?));
         }
         loaded.sort_by_key(|(number, _)| *number);
-        let (numbers, loaded): (Vec<u32>, Vec<Unit>) = loaded.into_iter().unzip();
+        let (numbers, loaded): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
         let schedule = times::schedule(manager, units, &cluster, &loaded)?;
         let job = schedule.as_ref().filter(|schedule| schedule.is_job());
         let is_job = job.is_some();
@@ -112,6 +112,9 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
+        if let Some(app) = &file {
+            mark_deaf(manager, app, &mut instances)?;
+        }
         if balance.is_some_and(|balance| balance != "shared") {
             find_balance_faults(manager, units, &mut instances)?;
         }
@@ -149,6 +152,24 @@ fn find_balance_faults(
             instance.balance_fault = Some(format!(
                 "not in the balance, as {join} failed; see `systemctl status {join}`"
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Corrects the status of instances that are up and accept nothing.
+fn mark_deaf(
+    manager: &mut dyn Manager,
+    app: &App,
+    instances: &mut [InstanceStatus],
+) -> Result<(), Failure> {
+    let up = instances.iter().filter(|i| i.status == "online");
+    let up: Vec<u32> = up.map(|i| i.number).collect();
+    let mut refusals = accepting::refusals(manager, app, &up)?;
+    for instance in instances {
+        if let Some(reason) = refusals.remove(&instance.number) {
+            instance.status = "not accepting";
+            instance.reason = Some(reason);
         }
     }
     Ok(())

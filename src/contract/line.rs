@@ -1,12 +1,13 @@
 //! Writes a command line, either as words or quoted for a unit.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use askama::filters::Safe;
 
-use super::{Act, Handover, Instances, OnFailure, Ready, Way, time};
+use super::{Act, Ask, Handover, Instances, OnFailure, Ready, Way, time};
 use crate::unit::escape::{self, Part};
 
 /// Text that may contain specifiers, which systemd replaces when it reads the unit, see "Specifiers" in systemd.unit(5).
@@ -118,7 +119,18 @@ macro_rules! values {
     )+};
 }
 
-values!(u32, bool, Act, Handover, Instances, OnFailure, Ready, Way);
+values!(
+    u32,
+    bool,
+    SocketAddrV4,
+    Act,
+    Ask,
+    Handover,
+    Instances,
+    OnFailure,
+    Ready,
+    Way
+);
 
 impl Value for String {
     fn show(&self) -> Text {

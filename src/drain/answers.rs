@@ -124,6 +124,13 @@ pub fn queue(message: &[u8]) -> Option<(u32, u64)> {
     Some((number(message, 56)?, number(message, 68)?.into()))
 }
 
+/// Reads the port of the other end, and the number that no other socket has, from a `struct inet_diag_msg`.
+#[must_use]
+pub fn other_end(message: &[u8]) -> Option<(u16, u64)> {
+    let cookie = array(message, 44).map(u64::from_ne_bytes)?;
+    Some((u16::from_be_bytes(array(message, 6)?), cookie))
+}
+
 /// Reads the control group of a TCP socket from a `struct inet_diag_msg`: that of its listener, if it was accepted.
 #[must_use]
 pub fn control_group(message: &[u8]) -> Option<u64> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub use super::health::Probe;
 pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
 pub use super::rollout::Rollout;
@@ -150,6 +151,8 @@ keys! {
             environments: Environments = environments::read;
             /// When an instance starts, stops and is given up.
             lifecycle: Lifecycle = Lifecycle::read;
+            /// When an instance is healthy.
+            probe: Probe = Probe::read;
             /// How a reload walks.
             rollout: Rollout = Rollout::read;
             /// Runs and reloads at set times.

@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod env_files;
 pub mod environments;
 mod executable;
+mod health;
 pub mod key;
 mod lifecycle;
 pub mod listen;
@@ -31,6 +32,7 @@ mod rollout;
 mod schedule;
 mod search;
 pub mod sessions;
+mod steered;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         App::ROWS,
         app::Program::ROWS,
         app::Lifecycle::ROWS,
+        app::Probe::ROWS,
         app::Rollout::ROWS,
         app::Times::ROWS,
         app::Watched::ROWS,

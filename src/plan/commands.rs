@@ -6,8 +6,8 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Act, Balance, Brake, Drain, Ended, Job, Policy, Rehearsal, Rehearsed, Reload, Run, Start,
-    Step, Stop, Text, Watch, Way, count,
+    self, Act, Ask, Balance, Brake, Drain, Ended, Health, Job, Policy, Rehearsal, Rehearsed,
+    Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -37,6 +37,16 @@ pub(super) struct OfInstance {
     pub(super) ended: Option<Safe<String>>,
     /// Where each instance has a listener of its own.
     pub(super) balance: Option<OfBalance>,
+    pub(super) health: OfHealth,
+}
+
+/// The commands that ask an instance whether it serves.
+#[derive(Default)]
+pub(super) struct OfHealth {
+    /// Those that run as root.
+    pub(super) as_root: Vec<Safe<String>>,
+    /// The app's own, which runs as the program does.
+    pub(super) own: Option<Safe<String>>,
 }
 
 /// The commands by which an instance gets connections, and stops getting them.
@@ -108,6 +118,49 @@ pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> O
             off: balance(app, layout, Act::Off),
             leave: balance(app, layout, Act::Leave),
         }),
+        health: health(app, layout),
+    }
+}
+
+/// Renders the commands that ask an instance whether it serves: none where it cannot be reached on its own.
+fn health(app: &App, layout: &Layout) -> OfHealth {
+    let addresses = app.steered();
+    if !app.is_even() || addresses.is_empty() {
+        return OfHealth::default();
+    }
+    let keys = &app.probe;
+    let accepts = Health {
+        ask: Ask::Accepts,
+        app: app.name.clone(),
+        instance: number(),
+        state: state(app, layout),
+        addresses,
+        timeout: app.lifecycle.listen_timeout,
+        interval: None,
+        after: None,
+        path: None,
+        command: Vec::new(),
+    };
+    let more = Health {
+        timeout: keys.health_timeout,
+        interval: Some(keys.health_interval),
+        after: Some(keys.healthy_after),
+        ..accepts.clone()
+    };
+    let path = keys.health.as_ref().map(|path| Health {
+        ask: Ask::Path,
+        path: Some(path.clone()),
+        ..more.clone()
+    });
+    let own = (!keys.health_command.is_empty()).then(|| Health {
+        ask: Ask::Command,
+        command: keys.health_command.iter().map(Into::into).collect(),
+        ..more
+    });
+    let render = |health: &Health<Text, Text>| health.line().in_unit(&[&layout.worker]);
+    OfHealth {
+        as_root: [Some(accepts), path].iter().flatten().map(render).collect(),
+        own: own.as_ref().map(render),
     }
 }
 
@@ -138,6 +191,7 @@ pub(super) fn of_rehearsal(
         drain: None,
         ended: Some(step(&Step::Rehearsed(rehearsed), layout)),
         balance: None,
+        health: OfHealth::default(),
     }
 }
 

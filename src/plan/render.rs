@@ -151,7 +151,8 @@ fn longest_stop(app: &App) -> Duration {
 /// READY.
 #[must_use]
 pub fn instance_step(app: &App) -> Duration {
-    longest_stop(app) + app.lifecycle.listen_timeout + app.lifecycle.restart_delay + SLACK
+    let life = &app.lifecycle;
+    longest_stop(app) + life.listen_timeout + app.asking() + life.restart_delay + SLACK
 }
 
 /// The time for systemd's own work in a step.

@@ -45,6 +45,8 @@ pub enum Name {
     Good,
     /// The instance's quick deaths in a row.
     Deaths(u32),
+    /// Why the instance did not become healthy at its last start.
+    Unhealthy(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
@@ -66,6 +68,7 @@ impl Display for Name {
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),
+            Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),

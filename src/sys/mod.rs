@@ -3,6 +3,7 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod connect;
 pub mod entry;
 pub mod exec;
 pub mod filter;

@@ -116,6 +116,19 @@ pub fn keep_bpf() -> io::Result<()> {
     Ok(thread::set_capabilities(None, sets)?)
 }
 
+/// Gives up every capability, and the way to get one back by executing a program.
+///
+/// # Errors
+/// The errors of capset(2) and prctl(2).
+pub fn keep_nothing() -> io::Result<()> {
+    no_new_privileges()?;
+    let mut sets = thread::capabilities(None)?;
+    sets.effective = CapabilitySet::empty();
+    sets.permitted = CapabilitySet::empty();
+    sets.inheritable = CapabilitySet::empty();
+    Ok(thread::set_capabilities(None, sets)?)
+}
+
 /// Whether this process may trace those of other users, or could give itself `CAP_SYS_PTRACE`. True also if that is unknown.
 #[must_use]
 pub fn may_trace_others() -> bool {

@@ -183,6 +183,14 @@ pub trait Manager {
     /// When systemd cannot be asked.
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error>;
 
+    /// The control group of a socket unit, as a path below the root of the hierarchy; `None` for one that has none.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn control_group(&mut self, _socket: &str) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
     /// Queues a job.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ pub trait Witness {
     fn remember_canary(&mut self, number: Option<u32>);
     /// The canary of a walk that was killed.
     fn canary_left(&mut self) -> Option<u32>;
-    /// Why the program of an instance was not even started, where that is known better than systemd tells.
+    /// How the last run of an instance ended, where that is known better than systemd tells.
     fn cause(&self, number: u32) -> Option<String>;
 }
 

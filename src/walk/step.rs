@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Event, Failed, Walk, milliseconds};
+use crate::contract::UNHEALTHY;
 use crate::systemd::{ATTEMPTS, ActiveState, Error, Job, JobResult, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
 
@@ -257,11 +258,10 @@ impl Walk<'_> {
     }
 
     pub(super) fn failed(&self, number: u32, unit: &Unit, job: Option<JobResult>) -> Failed {
-        let cause = if unit.never_ran() && unit.result == "exit-code" {
-            self.witness.cause(number)
-        } else {
-            None
-        };
+        let is_unrun = unit.never_ran() && unit.result == "exit-code";
+        // Of one that is unhealthy, systemd knows only that a command failed, and how the program ended when it was stopped.
+        let cause = self.witness.cause(number);
+        let cause = cause.filter(|cause| is_unrun || cause.starts_with(UNHEALTHY));
         // Where the unit itself did not fail, only the job knows what did.
         let why = match job {
             _ if cause.is_some() => cause.unwrap_or_default(),

@@ -38,6 +38,7 @@ fn files_of_the_state_are_named_in_one_place() {
     let whole = ["walk.jsonl", "walk.done", "good.toml", "join(\"drain\")"];
     let numbered = [
         "}.deaths",
+        "}.unhealthy",
         "}.sockets",
         "}.helper",
         "}.dead\"",

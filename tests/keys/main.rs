@@ -124,30 +124,46 @@ fn every_row_says_in_a_sentence_what_the_key_is() {
 /// The keys of jobs alone.
 const OF_JOBS: &[&str] = &["schedule", "run_timeout"];
 
-/// The units of an app with these keys beside those that others need to be of use.
-fn units(keys: &[(&str, &str)]) -> UnitSet {
+/// The keys that need a listener for each instance.
+const OF_HEALTH: &[&str] = &[
+    "health",
+    "health_command",
+    "health_timeout",
+    "health_interval",
+    "healthy_after",
+];
+
+/// The units of an app with this value of a key, or without the key, beside those that others need to be of use.
+fn units(key: &str, value: Option<&str>) -> UnitSet {
     let mut text = "[[apps]]\n".to_owned();
-    let is_job = keys.iter().any(|(key, _)| OF_JOBS.contains(key));
-    let of_kind: &[(&str, &str)] = if is_job {
-        &[("schedule", "\"05:00\"")]
+    let is_job = OF_JOBS.contains(&key);
+    let mut beside: Vec<(&str, &str)> = if is_job {
+        vec![("schedule", "\"05:00\"")]
     } else {
-        &[
+        vec![
             ("listen", "1"),
             ("reload_schedule", "\"05:00\""),
             ("watch", "\"base\""),
         ]
     };
+    if OF_HEALTH.contains(&key) {
+        beside.push(("balance", "\"even\""));
+    }
+    // The other keys of health are about these two.
+    if OF_HEALTH.iter().skip(2).any(|other| *other == key) {
+        beside.push(("health", "\"/base\""));
+    }
     let of_all = [
         ("script", "\"base\""),
         ("user", "\"base\""),
         ("interpreter", "\"base\""),
     ];
-    for (key, value) in of_all.iter().chain(of_kind) {
-        if !keys.iter().any(|(given, _)| given == key) {
-            writeln!(text, "{key} = {value}").unwrap();
+    for (other, usual) in of_all.iter().chain(&beside) {
+        if *other != key || value.is_none() {
+            writeln!(text, "{other} = {usual}").unwrap();
         }
     }
-    for (key, value) in keys {
+    if let Some(value) = value {
         writeln!(text, "{key} = {value}").unwrap();
     }
     let (apps, report) = ecosystem::parse("ecosystem.toml", &text);
@@ -189,10 +205,7 @@ fn every_value_of_a_key_makes_other_units() {
     for row in rows() {
         let mut seen: Vec<UnitSet> = Vec::new();
         for value in different(row) {
-            let made = match &value {
-                Some(value) => units(&[(row.name, value)]),
-                None => units(&[]),
-            };
+            let made = units(row.name, value.as_deref());
             assert!(!seen.contains(&made), "{} = {value:?}", row.name);
             seen.push(made);
         }
@@ -204,7 +217,8 @@ fn every_value_of_a_key_makes_other_units() {
 fn the_default_that_documents_show_is_what_counts() {
     for row in rows() {
         if let Fallback::Value(value) = row.default() {
-            assert_eq!(units(&[(row.name, &value)]), units(&[]), "{}", row.name);
+            let with = units(row.name, Some(&value));
+            assert_eq!(with, units(row.name, None), "{}", row.name);
         }
     }
 }

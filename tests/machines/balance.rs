@@ -7,7 +7,7 @@ use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, pids, write_ecosystem};
 
-const EVEN: &str = "balance = \"even\"\nsettle = 0";
+pub(crate) const EVEN: &str = "balance = \"even\"\nsettle = 0";
 const MAPS: &str = "/run/rsgen/:balance/maps";
 
 /// How many connections each of the first `count` instances has.

@@ -20,6 +20,7 @@ mod exposure;
 mod faults;
 mod from_pm2;
 mod harness;
+mod health;
 mod hostile;
 mod init;
 mod install;

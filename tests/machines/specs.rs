@@ -5,8 +5,8 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
-    owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
+    exposure, faults, from_pm2, harness, health, hostile, init, install, interrupted, jobs, logs,
+    own, owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
     schedule, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
@@ -62,6 +62,8 @@ const BALANCE: &[Spec] = specs![
     balance::serves_an_app_whose_name_has_dots,
     balance::by_source_keeps_a_client_at_its_instance_whatever_the_others_do,
     balance::says_what_keeps_an_instance_from_its_share_or_from_its_port,
+    health::reaches_one_instance_from_this_host_alone,
+    health::a_bad_release_gets_no_request_of_a_client,
 ];
 
 const HARNESS: &[Spec] = specs![

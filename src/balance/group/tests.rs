@@ -226,3 +226,36 @@ fn the_verifier_says_what_is_wrong_with_a_program() {
     let error = bpf::load(&[0x95], "wrong").unwrap_err().to_string();
     assert!(error.contains("R0"), "{error}");
 }
+
+/// Connects so often from the address of an instance; the first error ends it.
+fn steered(stage: &Stage, instance: u32, count: usize) -> std::io::Result<Vec<TcpStream>> {
+    let SocketAddr::V4(to) = stage.address else {
+        unreachable!()
+    };
+    let end = Instant::now() + Duration::from_secs(5);
+    let from = crate::contract::steer::source(instance);
+    let client = |_| crate::sys::connect::open(from, to, end);
+    (0..count).map(client).collect()
+}
+
+#[test]
+fn a_connection_from_the_address_of_an_instance_goes_to_that_one_be_it_on_or_off() {
+    let mut stage = Stage::of(4);
+    stage.group.turn_off(2).unwrap();
+    let clients = steered(&stage, 2, 5).unwrap();
+    let others = steered(&stage, 1, 3).unwrap();
+    let accepted = [0, 1, 2, 3].map(|instance| stage.accept(instance));
+    assert_eq!(accepted.map(|some| some.len()), [0, 3, 5, 0]);
+    drop((clients, others));
+    assert_eq!(stage.shares(6), [2, 2, 0, 2], "the round is not disturbed");
+    for instance in [0, 1, 3] {
+        stage.group.turn_off(instance).unwrap();
+    }
+    let _clients = steered(&stage, 3, 4).unwrap();
+    assert_eq!(stage.accept(3).len(), 4, "none is on");
+    stage.listeners.remove(&3);
+    for instance in [3, 4, 1023] {
+        let refused = steered(&stage, instance, 1).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    }
+}

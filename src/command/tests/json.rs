@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::command::apply::JsonChange;
 use crate::command::check::Checked;
+use crate::command::curl::Asked;
 use crate::command::deployment::{Goal, foresee};
 use crate::command::generate::Generated;
 use crate::command::line::{Before, Line};
@@ -237,4 +238,21 @@ fn every_field_of_what_is_said_of_files_is_documented() {
     let failure = Failure::failed("x");
     let helped = failure.clone().help("x");
     is_documented("failure", helped.as_json(), failure.as_json());
+}
+
+#[test]
+fn every_field_of_an_answer_is_documented() {
+    let asked = || Asked {
+        app: "web".into(),
+        instance: 2,
+        address: "127.0.0.1:3000".into(),
+        source: "127.114.0.2".into(),
+        status: 200,
+        status_line: "200 OK".into(),
+        headers: Vec::new(),
+        body: String::new(),
+        complete: true,
+        include: false,
+    };
+    is_documented("curl", asked(), asked());
 }

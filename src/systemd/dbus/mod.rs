@@ -27,6 +27,7 @@ const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
+const SOCKET_UNIT: &str = "org.freedesktop.systemd1.Socket";
 const TIMER: &str = "org.freedesktop.systemd1.Timer";
 const JOB: &str = "org.freedesktop.systemd1.Job";
 
@@ -182,6 +183,12 @@ impl Manager for Bus {
             }),
         };
         Ok(rows.into_iter().map(brief).collect())
+    }
+
+    fn control_group(&mut self, socket: &str) -> Result<Option<String>, Error> {
+        let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &socket)?;
+        let properties = self.properties(&path, SOCKET_UNIT)?;
+        Ok(Some(text(&properties, "ControlGroup")).filter(|path| !path.is_empty()))
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {

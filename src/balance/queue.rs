@@ -1,0 +1,106 @@
+//! The connections that wait to be accepted, as anybody on this host may see them, see `sock_diag(7)`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::connections;
+
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// In the queue of a listener.
+    Waiting,
+    /// The program has it.
+    Accepted,
+    /// Nowhere: it is not established yet, or has ended.
+    Gone,
+}
+
+/// Where a connection is that comes from this port, to that port of this host.
+///
+/// # Errors
+/// The errors of `sock_diag(7)`.
+pub fn spot(from: u16, to: u16) -> io::Result<Spot> {
+    let (_, connections) = connections::at(to)?;
+    let own = connections.iter().filter(|found| found.from == from);
+    let is_waiting = own.clone().any(|found| found.inode == 0);
+    Ok(match own.count() {
+        0 => Spot::Gone,
+        _ if is_waiting => Spot::Waiting,
+        _ => Spot::Accepted,
+    })
+}
+
+/// The connections that wait, by the control group of their listener.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Queues(BTreeMap<u64, BTreeSet<u64>>);
+
+impl Queues {
+    /// Looks at these ports.
+    ///
+    /// # Errors
+    /// The errors of `sock_diag(7)`.
+    pub fn at(ports: &BTreeSet<u16>) -> io::Result<Self> {
+        let mut queues = Self::default();
+        for port in ports {
+            let (_, connections) = connections::at(*port)?;
+            // Where the kernel does not tell the control group nobody can be told apart.
+            for found in connections.iter().filter(|f| f.inode == 0 && f.group != 0) {
+                queues
+                    .0
+                    .entry(found.group)
+                    .or_default()
+                    .insert(found.cookie);
+            }
+        }
+        Ok(queues)
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many connections wait at the listener of this control group, if all of those wait there still that waited at an
+    /// earlier look, and there were some: its program has accepted none in between.
+    #[must_use]
+    pub fn untouched_since(&self, earlier: &Self, group: u64) -> Option<usize> {
+        let (before, now) = (earlier.0.get(&group)?, self.0.get(&group)?);
+        before.is_subset(now).then_some(now.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_waits_until_it_is_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let client = TcpStream::connect(to).unwrap();
+        let from = client.local_addr().unwrap().port();
+        assert_eq!(spot(from, to.port()).unwrap(), Spot::Waiting);
+        let accepted = listener.accept().unwrap();
+        assert_eq!(spot(from, to.port()).unwrap(), Spot::Accepted);
+        drop((client, accepted));
+        assert_eq!(spot(from, to.port()).unwrap(), Spot::Gone);
+    }
+
+    #[test]
+    fn a_queue_is_untouched_as_long_as_all_that_waited_wait() {
+        let queues = |all: &[(u64, &[u64])]| {
+            let all = all
+                .iter()
+                .map(|(group, own)| (*group, own.iter().copied().collect()));
+            Queues(all.collect())
+        };
+        let before = queues(&[(1, &[10, 11]), (2, &[20])]);
+        let now = queues(&[(1, &[10, 11, 12]), (2, &[21]), (3, &[30])]);
+        let untouched = |group| now.untouched_since(&before, group);
+        assert_eq!([1, 2, 3, 4].map(untouched), [Some(3), None, None, None]);
+    }
+}

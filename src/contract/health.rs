@@ -1,0 +1,163 @@
+//! `rsgen-worker health`: the commands that ask an instance whether it serves, before it gets connections.
+
+use std::ffi::OsString;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::flags::Words;
+use super::{Line, Usage, Value, words};
+
+/// The beginning of a unit's `STATUS=` where an instance did not become healthy. The text behind it says why.
+pub const UNHEALTHY: &str = "unhealthy: ";
+
+words! {
+    /// How the instance is asked.
+    Ask {
+        /// By a connection, which it has to accept.
+        Accepts = "accepts",
+        /// Over HTTP.
+        Path = "path",
+        /// By a command of the app.
+        Command = "command",
+    }
+}
+
+/// `rsgen-worker health`: whom to ask, how, and for how long. In a template unit `N` and `F` are [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health<N = u32, F = PathBuf> {
+    /// How the instance is asked.
+    pub ask: Ask,
+    /// The app.
+    pub app: String,
+    /// The number of the instance.
+    pub instance: N,
+    /// The state folder of the app.
+    pub state: F,
+    /// The addresses over which the instance can be chosen, see [`super::steer`].
+    pub addresses: Vec<SocketAddrV4>,
+    /// How long the instance has for all of it.
+    pub timeout: Duration,
+    /// The pause between two questions; `None` where there is one.
+    pub interval: Option<Duration>,
+    /// How many good answers in a row it takes; `None` for one.
+    pub after: Option<u32>,
+    /// What is asked for over HTTP.
+    pub path: Option<String>,
+    /// The words of the command of the app; empty without one.
+    pub command: Vec<OsString>,
+}
+
+impl<N: Value, F: Value> Health<N, F> {
+    /// `health accepts --app=web …`.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let Self {
+            ask,
+            app,
+            instance,
+            state,
+            addresses,
+            timeout,
+            interval,
+            after,
+            path,
+            command,
+        } = self;
+        let line = Line::of("health")
+            .word(ask)
+            .flag("--app", app)
+            .flag("--instance", instance)
+            .flag("--state", state);
+        let line = addresses
+            .iter()
+            .fold(line, |line, address| line.flag("--address", address))
+            .flag("--timeout", timeout)
+            .optional("--interval", interval.as_ref())
+            .optional("--after", after.as_ref())
+            .optional("--path", path.as_ref());
+        if command.is_empty() {
+            line
+        } else {
+            line.rest(command)
+        }
+    }
+}
+
+impl Health {
+    /// Reads what [`Health::line`] writes.
+    ///
+    /// # Errors
+    /// When units never wrote such a line.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("health", words)?;
+        let ask = words.word("how to ask")?;
+        let health = Self {
+            ask,
+            app: words.flag("--app")?,
+            instance: words.flag("--instance")?,
+            state: words.flag("--state")?,
+            addresses: words.every("--address")?,
+            timeout: words.flag("--timeout")?,
+            interval: words.optional("--interval")?,
+            after: words.optional("--after")?,
+            path: words.optional("--path")?,
+            command: match ask {
+                Ask::Command => words.program()?,
+                Ask::Accepts | Ask::Path => Vec::new(),
+            },
+        };
+        words.end()?;
+        Ok(health)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let accepts = Health {
+            ask: Ask::Accepts,
+            app: "web".to_owned(),
+            instance: 3,
+            state: "/run/rsgen/web".into(),
+            addresses: vec![
+                "127.0.0.1:3000".parse().unwrap(),
+                "10.0.0.1:80".parse().unwrap(),
+            ],
+            timeout: Duration::from_secs(30),
+            interval: None,
+            after: None,
+            path: None,
+            command: Vec::new(),
+        };
+        let path = Health {
+            ask: Ask::Path,
+            interval: Some(Duration::from_millis(500)),
+            after: Some(2),
+            path: Some("/a b=%i".to_owned()),
+            ..accepts.clone()
+        };
+        let command = Health {
+            ask: Ask::Command,
+            path: None,
+            command: ["/srv/check", "--at={address}", "--", "-x"]
+                .map(OsString::from)
+                .to_vec(),
+            ..path.clone()
+        };
+        for health in [accepts, path, command] {
+            assert_eq!(Health::parse(health.line().words()).unwrap(), health);
+        }
+        for line in [
+            "health",
+            "health accepts --app=web",
+            "health maybe --app=web",
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            assert!(Health::parse(words).is_err(), "{line}");
+        }
+    }
+}

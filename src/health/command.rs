@@ -1,0 +1,114 @@
+//! A command of the app that says whether an instance serves. It runs with the rights of this process, which are those of the
+//! program.
+
+use std::io::{self, PipeReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{LOOK, MOST, first_lines};
+use crate::contract::{Health, steer, time};
+use crate::sys::entry;
+
+/// Variables of the notification and socket protocols, which are not for the command.
+const KEPT_BACK: &[&str] = &[
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
+
+/// Runs the command once, for as long as is left.
+pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
+    let words = words(health);
+    let name = words.first().cloned().unwrap_or_default();
+    let (mut child, output) =
+        start(&words).map_err(|e| format!("`{name}` cannot be executed: {e}"))?;
+    let ended = outwait(&mut child, left);
+    // Also what the command has started itself. Nothing is left where all have ended.
+    if let Ok(pid) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let said = || {
+        let output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        first_lines(&output)
+    };
+    match ended {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => {
+            // The thread that reads may be a moment behind.
+            thread::sleep(LOOK);
+            Err(format!("`{name}` ended with {status}{}", said()))
+        }
+        Ok(None) => {
+            let _ = child.wait();
+            let time = time::show(health.timeout);
+            Err(format!("`{name}` did not end within {time}{}", said()))
+        }
+        Err(e) => Err(format!("`{name}` cannot be waited for: {e}")),
+    }
+}
+
+fn words(health: &Health) -> Vec<String> {
+    let address = health.addresses.first().map(ToString::to_string);
+    let address = address.unwrap_or_default();
+    let source = steer::source(health.instance).to_string();
+    let number = health.instance.to_string();
+    let filled = |word: &std::ffi::OsString| {
+        let word = word.to_string_lossy();
+        word.replace("{address}", &address)
+            .replace("{source}", &source)
+            .replace("{instance}", &number)
+    };
+    health.command.iter().map(filled).collect()
+}
+
+type Output = Arc<Mutex<Vec<u8>>>;
+
+fn start(words: &[String]) -> io::Result<(Child, Output)> {
+    let (reader, writer) = io::pipe()?;
+    let program = words.first().map(String::as_str).unwrap_or_default();
+    let variables = entry::environment().into_iter();
+    let variables = variables.filter(|(name, _)| KEPT_BACK.iter().all(|kept| name != kept));
+    let child = Command::new(program)
+        .args(words.iter().skip(1))
+        .env_clear()
+        .envs(variables)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()?;
+    let output = Output::default();
+    let kept = Arc::clone(&output);
+    thread::spawn(move || keep(reader, &kept));
+    Ok((child, output))
+}
+
+/// Reads to the end, so that the command is never held up, and keeps the beginning.
+fn keep(mut reader: PipeReader, kept: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = reader.read(&mut buffer) {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST.saturating_sub(kept.len()).min(length);
+        kept.extend(buffer.iter().take(room));
+    }
+}
+
+fn outwait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + left;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            return Ok(None);
+        }
+        thread::sleep(LOOK);
+    }
+}

@@ -1,0 +1,254 @@
+//! Asks one instance whether it serves, where each has a listener of its own, before it gets connections. See docs/health.md.
+//!
+//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that ask over a connection run as root
+//! outside the app's sandbox, which may forbid connections, and give up every capability first. The command of an app runs as
+//! its program does.
+
+mod command;
+pub mod http;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sd_notify::NotifyState;
+
+use crate::balance::queue::{self, Spot};
+use crate::begin;
+use crate::contract::{Ask, Health, UNHEALTHY, steer, time};
+use crate::log::say;
+use crate::state::{Entry, Name};
+use crate::sys::{connect, entry, process};
+use crate::visible::{Visible, cut};
+
+/// The exit status for a command line that no unit has.
+const USAGE: u8 = 2;
+/// The pause between two looks at a connection.
+const LOOK: Duration = Duration::from_millis(10);
+/// How often a connection has to be in no queue, one look after the other: at one look it may not be there yet.
+const LOOKS: u32 = 3;
+/// Added to the time that systemd is asked for, so that the command ends by itself.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How much of a bad answer is read, in bytes.
+const MOST: usize = 2048;
+/// How many characters of that are told.
+const TOLD: usize = 300;
+/// How many lines of that are told.
+const LINES: usize = 3;
+
+/// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let health = match Health::parse(arguments) {
+        Ok(health) => health,
+        Err(error) => {
+            say(3, &error.to_string());
+            return USAGE;
+        }
+    };
+    let file = Entry::new(&health.state, Name::Unhealthy(health.instance));
+    let begun = match health.ask {
+        Ask::Accepts | Ask::Path => {
+            begin::as_root();
+            process::keep_nothing()
+        }
+        Ask::Command => {
+            begin::as_worker();
+            process::drop_ambient_ptrace();
+            Ok(())
+        }
+    };
+    let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
+    let asked = asked.and_then(|()| {
+        extend(health.timeout);
+        end_with_the_program();
+        match health.ask {
+            Ask::Accepts => {
+                // Usually there is no such file.
+                let _ = file.remove();
+                accepts(&health)
+            }
+            Ask::Path => by_turns(&health, |left| path(&health, left)),
+            Ask::Command => by_turns(&health, |left| command::run(&health, left)),
+        }
+    });
+    match asked {
+        Ok(()) => 0,
+        Err(why) => {
+            fail(&health, &file, &why);
+            1
+        }
+    }
+}
+
+/// Tells why: in the journal, in the status of the unit, and, since the drain may change the status, in a file of root's.
+fn fail(health: &Health, file: &Entry, why: &str) {
+    let Health { app, instance, .. } = health;
+    say(3, &format!("{app}@{instance} is unhealthy: {why}"));
+    let text = Visible::line(&format!("{UNHEALTHY}{why}")).to_string();
+    let _ = sd_notify::notify(&[NotifyState::Status(&text)]);
+    if health.ask != Ask::Command {
+        // Without the file the status tells it, as long as it stays.
+        let _ = file.write(&text);
+    }
+}
+
+/// Asks systemd for the time that this may take.
+fn extend(time: Duration) {
+    let micros = u32::try_from((time + MARGIN).as_micros()).unwrap_or(u32::MAX);
+    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
+}
+
+/// Ends this process when the program does: systemd waits for this command before it sees to that. Where the app's variables
+/// hide the program's number, the time-out ends the wait.
+fn end_with_the_program() {
+    let environment = entry::environment();
+    let number = environment.iter().find(|(name, _)| name == "MAINPID");
+    let number = number.and_then(|(_, value)| value.to_str()?.parse().ok());
+    let Some(program) = number.and_then(|pid| process::pidfd(pid).ok()) else {
+        return;
+    };
+    thread::spawn(move || {
+        let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut watched, PollTimeout::NONE).is_err() {}
+        say(4, "the program ended before it was asked whether it serves");
+        process::end(1);
+    });
+}
+
+/// Makes a connection to each address, which the program has to accept.
+fn accepts(health: &Health) -> Result<(), String> {
+    let from = steer::source(health.instance);
+    let end = Instant::now() + health.timeout;
+    for to in &health.addresses {
+        match is_accepted(from, *to, end) {
+            Ok(true) => {}
+            Ok(false) => {
+                let time = time::show(health.timeout);
+                return Err(format!(
+                    "not accepting: a connection to {to} waited for {time}"
+                ));
+            }
+            Err(e) => {
+                let Health { app, instance, .. } = health;
+                let text = format!(
+                    "{app}@{instance} cannot be asked at {to}: {e}; it counts as accepting"
+                );
+                say(4, &text);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_accepted(from: Ipv4Addr, to: SocketAddrV4, end: Instant) -> io::Result<bool> {
+    let stream = match connect::open(from, to, end) {
+        // The queue is full.
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => return Ok(false),
+        opened => opened?,
+    };
+    let port = stream.local_addr()?.port();
+    let mut gone = 0;
+    loop {
+        match queue::spot(port, to.port())? {
+            Spot::Accepted => return Ok(true),
+            Spot::Waiting => gone = 0,
+            // Accepted and closed, or kept by the kernel until there is data, see `TCP_DEFER_ACCEPT` in tcp(7).
+            Spot::Gone => gone += 1,
+        }
+        if gone == LOOKS {
+            return Ok(true);
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Asks again and again, until there were so many good answers in a row, or the time is over.
+fn by_turns(health: &Health, ask: impl Fn(Duration) -> Result<(), String>) -> Result<(), String> {
+    let end = Instant::now() + health.timeout;
+    let interval = health.interval.unwrap_or_default();
+    let wanted = health.after.unwrap_or(1);
+    let (mut good, mut bad) = (0, 0);
+    let mut last = None;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match ask(left.max(LOOK)) {
+            Ok(()) => good += 1,
+            Err(why) => {
+                (good, bad) = (0, bad + 1);
+                last = Some(why);
+            }
+        }
+        if good >= wanted {
+            return Ok(());
+        }
+        if Instant::now() + interval >= end {
+            let time = time::show(health.timeout);
+            return Err(match last {
+                Some(why) if bad == 1 => why,
+                Some(why) => format!("{why}, the last of {bad} within {time}"),
+                None => format!("{good} of {wanted} good answers within {time}"),
+            });
+        }
+        thread::sleep(interval.max(LOOK));
+    }
+}
+
+fn path(health: &Health, left: Duration) -> Result<(), String> {
+    let path = health.path.as_deref().unwrap_or("/");
+    let Some(to) = health.addresses.first() else {
+        return Err("it has no address of IPv4".to_owned());
+    };
+    let question = http::Question {
+        to: *to,
+        from: steer::source(health.instance),
+        path,
+        headers: &[],
+        timeout: left,
+    };
+    let answer = question
+        .ask()
+        .map_err(|fault| format!("GET {path}: {fault}"))?;
+    if answer.head.is_good() {
+        return Ok(());
+    }
+    let line = plain(&cut(&answer.head.line, 80));
+    let (body, _) = answer.body(MOST);
+    Err(format!("GET {path} answered {line}{}", first_lines(&body)))
+}
+
+/// A text of others without what a terminal would obey. It is shown in several places, each of which would escape the escapes of
+/// the one before.
+fn plain(text: &str) -> String {
+    let is_plain = |c: char| {
+        Visible::line(c.encode_utf8(&mut [0; 4]))
+            .as_str()
+            .chars()
+            .eq([c])
+    };
+    let chars = text.chars();
+    chars
+        .map(|c| if is_plain(c) { c } else { '\u{fffd}' })
+        .collect()
+}
+
+/// The beginning of a text of others, to be put behind another text.
+fn first_lines(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = lines.take(LINES).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(": `{}`", plain(&cut(&lines.join(" | "), TOLD)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+/// A question to this address; the state folder does not exist.
+fn health(ask: Ask, to: SocketAddr) -> Health {
+    let SocketAddr::V4(to) = to else {
+        unreachable!()
+    };
+    Health {
+        ask,
+        app: "web".into(),
+        instance: 3,
+        state: "/nonexistent/web".into(),
+        addresses: vec![to],
+        timeout: Duration::from_millis(300),
+        interval: Some(Duration::from_millis(20)),
+        after: Some(2),
+        path: Some("/healthz".into()),
+        command: Vec::new(),
+    }
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[test]
+fn an_instance_accepts_when_its_program_takes_the_connection_and_not_when_it_listens() {
+    let (listener, address) = listener();
+    let health = health(Ask::Accepts, address);
+    let why = accepts(&health).unwrap_err();
+    assert!(
+        why.starts_with("not accepting: a connection to 127.0.0.1:"),
+        "{why}"
+    );
+    assert!(why.ends_with("waited for 300ms"), "{why}");
+    let server = thread::spawn(move || {
+        let one = listener.accept();
+        (one, listener.accept())
+    });
+    assert_eq!(accepts(&health), Ok(()));
+    drop(server);
+    let closed = { self::listener().1 };
+    assert_eq!(
+        accepts(&self::health(Ask::Accepts, closed)),
+        Ok(()),
+        "refused: it cannot be asked"
+    );
+}
+
+#[test]
+fn the_answer_decides_and_a_bad_one_is_told_without_what_a_terminal_obeys() {
+    let (listener, address) = listener();
+    let answers = thread::spawn(move || {
+        for (n, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let text = if n < 3 {
+                "HTTP/1.1 500 Oh \u{1b}[31mno\r\n\r\n\nboom\u{7}\n at x\n\n at y\n at z\n"
+            } else {
+                "HTTP/1.1 200 OK\r\n\r\n"
+            };
+            stream.write_all(text.as_bytes()).unwrap();
+        }
+    });
+    let health = health(Ask::Path, address);
+    let why = path(&health, Duration::from_secs(20)).unwrap_err();
+    assert_eq!(
+        why,
+        "GET /healthz answered 500 Oh \u{fffd}[31mno: `boom\u{fffd} | at x | at y`"
+    );
+    let patient = Health {
+        timeout: Duration::from_secs(20),
+        ..health
+    };
+    // Two more that are bad, and then the two that are needed.
+    assert_eq!(by_turns(&patient, |left| path(&patient, left)), Ok(()));
+    drop(answers);
+}
+
+#[test]
+fn good_answers_have_to_follow_each_other_within_the_time() {
+    let health = health(Ask::Path, ([127, 0, 0, 1], 1).into());
+    let count = AtomicU32::new(0);
+    let every_other = |_| match count.fetch_add(1, Ordering::Relaxed) % 2 {
+        0 => Ok(()),
+        _ => Err("bad".to_owned()),
+    };
+    let why = by_turns(&health, every_other).unwrap_err();
+    assert!(why.starts_with("bad"), "{why}");
+    let why = by_turns(&health, |_| Err("bad".to_owned())).unwrap_err();
+    assert!(
+        why.starts_with("bad, the last of ") && why.ends_with("within 300ms"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_command_is_judged_by_its_status_and_ended_with_all_that_it_started() {
+    let run = |words: &[&str]| {
+        let command = words.iter().map(OsString::from).collect();
+        let health = Health {
+            command,
+            ..health(Ask::Command, ([127, 0, 0, 1], 3000).into())
+        };
+        command::run(&health, health.timeout)
+    };
+    let sh = |script: &str| run(&["/bin/sh", "-c", script]);
+    assert_eq!(sh("exit 0"), Ok(()));
+    let why = run(&[
+        "/bin/sh",
+        "-c",
+        "echo $0; exit 3",
+        "{source} {address} {instance}",
+    ]);
+    assert_eq!(
+        why.unwrap_err(),
+        "`/bin/sh` ended with exit status: 3: `127.114.0.3 127.0.0.1:3000 3`"
+    );
+    let long = sh("echo begun; yes > /dev/null & yes; wait").unwrap_err();
+    assert!(
+        long.starts_with("`/bin/sh` did not end within 300ms: `begun | y | y`"),
+        "{long}"
+    );
+    let missing = run(&["/nonexistent/check"]).unwrap_err();
+    assert!(
+        missing.starts_with("`/nonexistent/check` cannot be executed: "),
+        "{missing}"
+    );
+}
