@@ -2,6 +2,7 @@
 
 mod addresses;
 mod beside;
+mod checks;
 mod closes;
 mod deploy;
 mod deployed;
@@ -14,6 +15,7 @@ mod prepared;
 mod rehearsed;
 mod stage;
 mod status;
+mod steps;
 mod table;
 mod targets;
 

@@ -388,4 +388,11 @@ mod tests {
             assert!(check(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn a_manager_and_the_drop_ins_of_a_rehearsal_have_names() {
+        assert_eq!(manager_of(1000), "user@1000.service");
+        let own = Units::of("web").drop_ins(7).0;
+        assert_eq!(own, "web:rehearsal-7@0.service.d");
+    }
 }

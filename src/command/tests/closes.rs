@@ -3,8 +3,10 @@
 use super::stage::{Recorder, Stage};
 use crate::command::half_open;
 use crate::command::held::Held;
+use crate::command::uninstall::Uninstalled;
 use crate::ecosystem::{Diagnostic, Report};
-use crate::output::{Failure, Notice, Sink};
+use crate::output::{Colour, Failure, Json, Notice, Sink};
+use crate::systemd::{ActiveState, JobResult, Unit, Verb};
 use crate::visible::Visible;
 
 #[test]
@@ -51,7 +53,13 @@ fn last_words_are_held_back_for_the_app_that_asks_for_it_alone() {
     let warning = Diagnostic::warning(0..0, "a warning");
     held.warnings(&Report::new("eco.toml", "", vec![warning]));
     held.failure(&Failure::failed("a failure"));
+    held.answer(&Uninstalled {
+        dry_run: false,
+        changes: Vec::new(),
+    });
     assert!(!held.is_for_scripts());
+    let json = Json::new(Colour::Never);
+    assert!(Held::over(&json, &keeps).is_for_scripts());
     assert_eq!(held.into_words(), [("web".to_owned(), line("of web"))]);
     let told = sink.told().join("\n");
     for said in [
@@ -60,8 +68,35 @@ fn last_words_are_held_back_for_the_app_that_asks_for_it_alone() {
         "web",
         "a warning",
         "a failure",
+        "dry_run",
     ] {
         assert!(told.contains(said), "{told}");
     }
     assert!(!told.contains("of web"), "{told}");
+}
+
+#[test]
+fn a_start_that_fails_because_of_a_socket_says_so() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.systemd.fake.set(Unit {
+        name: "web.socket".into(),
+        active: ActiveState::Failed,
+        ..Unit::default()
+    });
+    let mut failed = |unit, result| {
+        let failure = stage.jobs().failed(Verb::Start, unit, result);
+        (failure.message, failure.help.unwrap())
+    };
+    let (message, help) = failed("web.service", JobResult::Dependency);
+    let socket = "start of web.service failed, because web.socket could not be started";
+    assert_eq!(message, socket);
+    assert!(
+        help.starts_with("see `systemctl status web.socket`"),
+        "{help}"
+    );
+    let (message, help) = failed("web.service", JobResult::Failed);
+    assert!(!message.contains("web.socket"), "{message}");
+    assert!(help.starts_with("see `journalctl -u web -u "), "{help}");
+    let (_, help) = failed("web@1.service", JobResult::Failed);
+    assert!(help.starts_with("see `systemctl status web@1` "), "{help}");
 }

@@ -1,5 +1,6 @@
 //! `rsgen install` and `rsgen reload` of an ecosystem file, and the choices of a command line that are kept.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 use super::lines::{Ran, run};
 use super::stage::Stage;
 use crate::contract::FURTHER;
+use crate::systemd::fake::Fake;
 use crate::systemd::{ActiveState, Unit};
 
 /// A host, and a folder with an ecosystem file.
@@ -64,6 +66,9 @@ fn a_file_is_installed_and_a_file_that_has_changed_is_deployed() {
     let log = host.run("reload", "").jobs();
     assert_eq!(log, ["daemon-reload", "reload web.service"]);
     assert!(host.unit("web@.service").contains("green"));
+    host.write("env_red = { COLOUR = \"red\" }\n");
+    host.run("reload", "--env red").jobs();
+    assert!(host.unit("web@.service").contains("COLOUR=red"));
 }
 
 #[test]
@@ -172,4 +177,69 @@ fn a_further_port_of_the_first_instance_is_told() {
     host.stage.systemd.fake.set(first);
     let told = host.run("install", "").told;
     assert!(told.contains(FURTHER), "{told}");
+}
+
+#[test]
+fn an_address_is_left_by_an_app_that_serves_only_if_that_is_asked_for() {
+    for (is_served, option, is_moved) in [
+        (true, "", false),
+        (true, "--replace-listener", true),
+        (false, "", true),
+    ] {
+        let mut host = Host::new();
+        host.write("");
+        host.run("install", "").jobs();
+        if is_served {
+            host.stage.systemd.fake = Fake::running(&["web.service", "web@0.service"]);
+        }
+        let text = std::fs::read_to_string(host.file()).unwrap();
+        std::fs::write(host.file(), text.replace("web.sock", "new.sock")).unwrap();
+        for dry in ["--dry-run ", ""] {
+            let ran = host.run("install", &format!("{dry}{option}"));
+            assert_eq!(ran.failure.is_none(), is_moved, "{is_served} {option}{dry}");
+        }
+        assert_eq!(host.unit("web.socket").contains("new.sock"), is_moved);
+    }
+}
+
+#[test]
+fn a_port_of_another_program_is_refused_before_anything_is_done() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut host = Host::new();
+    let text = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"/bin/true\"\ninterpreter = \"none\"\nlisten = \"{address}\"\n"
+    );
+    std::fs::write(host.file(), text).unwrap();
+    for dry in ["--dry-run", ""] {
+        let ran = host.run("install", dry);
+        assert_eq!(ran.log, Vec::<String>::new());
+        let fault = ran.fault();
+        assert!(fault.contains("listens there"), "{fault}");
+    }
+    // Until the install the program may have gone, so `check` warns only.
+    let checked = host.run("check", "");
+    assert!(checked.told.contains("listens there"), "{}", checked.told);
+    checked.jobs();
+    host.stage.systemd.fake = Fake::running(&["web.socket"]);
+    assert!(!host.run("check", "").told.contains("listens there"));
+}
+
+#[test]
+fn a_script_is_installed_with_its_arguments_and_its_address() {
+    let mut host = Host::new();
+    let line = "install --dry-run --name web --listen /run/web /bin/true -- --fast";
+    let told = run(&mut host.stage, &format!("rsgen {line}")).told;
+    let said = ["-- /bin/true --fast", "ListenStream=/run/web"];
+    assert!(said.iter().all(|said| told.contains(said)), "{told}");
+}
+
+#[test]
+fn a_start_of_a_file_starts_no_rehearsal() {
+    let mut host = Host::new();
+    host.write("");
+    host.run("install", "").jobs();
+    let text = "[[apps]]\nname = \"web\"\nscript = \"/bin/true\"\ninterpreter = \"none\"\nenv = { A = 1 }\n";
+    std::fs::write(host.file(), text).unwrap();
+    assert_eq!(host.run("start", "").jobs(), ["start web.service"]);
 }

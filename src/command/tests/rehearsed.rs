@@ -302,4 +302,5 @@ fn the_unit_of_a_rehearsal_lasts_longer_than_the_rehearsal() {
     let text = rehearsed(&[("web", ends)]).systemd.unit;
     let longest = "RuntimeMaxSec=15s";
     assert!(text.contains(longest), "{text}");
+    assert!(text.contains(".report --kill-signal="), "{text}");
 }

@@ -84,7 +84,9 @@ fn each_instance_has_a_row_and_what_is_missing_a_line() {
     assert_eq!(lines(&mut three(), "rsgen list"), all);
     // Of an app that is named, the words of the first errored instance are shown, or where they are.
     all.push("the program writes to `/l/web`");
-    assert_eq!(lines(&mut three(), "rsgen list web"), all);
+    for word in ["web", "web.service"] {
+        assert_eq!(lines(&mut three(), &format!("rsgen list {word}")), all);
+    }
 }
 
 #[test]
