@@ -260,4 +260,15 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(&output).unwrap(), "mine");
     }
+
+    #[test]
+    fn only_who_may_start_the_program_is_sent_to_read_the_address() {
+        let install = "read it, then run `rsgen install eco.toml`";
+        assert_eq!(next_step("eco.toml", true), install);
+        let root = next_step("eco.toml", false);
+        assert!(
+            root.contains("`sudo rsgen install eco.toml`, which finds"),
+            "{root}"
+        );
+    }
 }

@@ -179,4 +179,25 @@ mod tests {
         std::fs::write(folder.path().join("ecosystem.toml"), b"name = \"\xff\"").unwrap();
         assert_eq!(read("ecosystem.toml"), "save it as UTF-8");
     }
+
+    #[test]
+    fn a_folder_is_current_only_by_a_name_without_detours() {
+        let here = std::env::current_dir().unwrap();
+        let name = here.file_name().unwrap();
+        assert!(is_current(&here));
+        for other in [Path::new("/"), Path::new("."), &here.join("..").join(name)] {
+            assert!(!is_current(other), "{}", other.display());
+        }
+        assert!(is_current(&current_folder().unwrap()));
+    }
+
+    #[test]
+    fn only_a_path_without_detours_starts_from_the_folder_of_the_shell() {
+        assert!(absolute(Path::new("")).is_err());
+        assert_eq!(absolute(Path::new("/a/b")).unwrap(), Path::new("/a/b"));
+        let named = current_folder().unwrap();
+        assert_eq!(absolute(Path::new("a")).unwrap(), named.join("a"));
+        let beside = std::path::absolute("../a").unwrap();
+        assert_eq!(absolute(Path::new("../a")).unwrap(), beside);
+    }
 }

@@ -2,13 +2,21 @@
 
 mod addresses;
 mod beside;
+mod checks;
+mod closes;
 mod deploy;
 mod deployed;
+mod installs;
 mod jobs;
 mod json;
+mod lines;
+mod power;
 mod prepared;
+mod rehearsed;
 mod stage;
 mod status;
+mod steps;
+mod table;
 mod targets;
 
 use std::ffi::OsString;

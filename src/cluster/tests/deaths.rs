@@ -1,6 +1,7 @@
 //! What the end of an instance leaves: the reason for the next reader, and the verdict on the cluster.
 
 use super::*;
+use crate::contract::{NOT_STARTED, REFUSED};
 
 const REASON: &str = "killed by SIGTRAP";
 
@@ -48,4 +49,36 @@ fn the_sockets_are_stopped_only_for_a_stop_that_somebody_asked_for() {
         bench.ended(0, 0);
         assert_eq!(bench.fake.log, [""; 0], "{job}");
     }
+}
+
+#[test]
+fn a_worker_that_starts_no_program_says_why_and_a_program_may_not() {
+    let said = |status| {
+        let mut bench = Bench::running(&["web.service", "web@0.service"]);
+        let told = Unit {
+            status_text: format!("{NOT_STARTED}no such user"),
+            ..bench.fake.unit("web@0.service").unwrap()
+        };
+        bench.fake.set(told);
+        bench.ended(0, status);
+        Deaths::load(&bench.cluster.deaths(0)).unwrap().reason
+    };
+    assert_eq!(said(1), "no such user");
+    assert!(said(7).contains("status 7"));
+}
+
+#[test]
+fn an_address_that_was_refused_is_told_without_how_the_worker_ended() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    let deaths = Deaths {
+        reason: format!("{REFUSED}another address"),
+        ..Deaths::default()
+    };
+    deaths.store(&bench.cluster.deaths(1)).unwrap();
+    bench.fake.script("web@1.service", &[fake::Start::GivesUp]);
+    assert_eq!(bench.start(2), Ok(1));
+    assert_eq!(
+        bench.said,
+        ["web@1.service does not serve: another address"]
+    );
 }

@@ -86,3 +86,20 @@ fn an_instance_whose_listener_cannot_be_opened_is_given_up_at_its_next_start() {
     assert_eq!(reason(true, ActiveState::Active).as_deref(), other);
     assert_eq!(reason(false, ActiveState::Failed).as_deref(), other);
 }
+
+#[test]
+fn neither_the_instance_itself_nor_one_that_does_not_serve_is_an_heir() {
+    let has_heir = |bench: &mut Bench| {
+        let heir = super::super::listener::has_heir(&mut bench.fake, &bench.cluster, 1);
+        heir.unwrap()
+    };
+    let mut bench = Bench::running(&["web@1.service"]);
+    bench.fake.set(Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Activating,
+        ..Unit::default()
+    });
+    assert!(!has_heir(&mut bench));
+    bench.fake = Fake::running(&["web@0.service"]);
+    assert!(has_heir(&mut bench));
+}

@@ -306,4 +306,68 @@ mod tests {
     }
 
     const LOOK_OF_A_TEST: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn the_same_news_is_no_news() {
+        let app = app("");
+        let used = Some(SECOND / 2);
+        let twice = [(1, listens()), (2, listens())];
+        assert_eq!(over(&app, &twice, 60, used), (2.6, Over::Clear));
+        // PM2's message is a program's own affair unless `ready` asks for it.
+        let ready = [(1, Report::Ready)];
+        assert_eq!(over(&app, &ready, 60, used), (30.0, Over::Late));
+        // A fiftieth of a processor is still sleep.
+        assert_eq!(over(&app, &[], 60, Some(SECOND / 50)).1, Over::Asleep);
+    }
+
+    #[test]
+    fn a_socket_that_is_bound_and_listens_later_is_one() {
+        let now = Instant::now();
+        let mut seen = Seen::begin(now);
+        let other = "found tcp 0 0 0 0.0.0.0:4000";
+        for line in [other, "found tcp 0 0 0 0.0.0.0:3000"] {
+            seen.take(now, line.parse().unwrap(), &app(""));
+        }
+        seen.take(now, listens(), &app(""));
+        let found = seen.found.into_iter().map(Report::Found);
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [other.parse().unwrap(), listens()]
+        );
+    }
+
+    #[test]
+    fn the_invocation_is_kept_when_systemd_forgets_the_unit() {
+        let now = Instant::now();
+        let mut seen = Seen::begin(now);
+        let running = Unit {
+            active: ActiveState::Active,
+            invocation: "abc".into(),
+            ..Unit::default()
+        };
+        assert!(!seen.look(now, &running, true, &app("")));
+        assert!(seen.look(now, &Unit::default(), true, &app("")));
+        assert_eq!(seen.invocation, "abc");
+    }
+
+    #[test]
+    fn the_progress_is_told_by_what_was_heard_last() {
+        let now = Instant::now();
+        let told = |lines: &str, is_heard: bool, reports: &[Report]| {
+            let app = app(lines);
+            let mut seen = Seen::begin(now);
+            for report in reports {
+                seen.take(now, report.clone(), &app);
+            }
+            seen.progress(is_heard, &app)
+        };
+        let message = "ready = \"message\"";
+        let listening = "it listens; it may bind a further address; this ends after 30 s";
+        let none = "no address bound yet; ";
+        assert!(told("", false, &[listens()]).starts_with("the commands before the program run; "));
+        assert!(told(message, true, &[listens()]).starts_with("not READY yet; "));
+        assert_eq!(told(message, true, &[Report::Ready]), listening);
+        assert_eq!(told("", true, &[listens()]), listening);
+        assert!(told("", true, &[]).starts_with(none));
+    }
 }

@@ -121,3 +121,10 @@ fn only_what_systemd_takes_as_a_unit_name_is_a_name() {
         assert!(check(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_manager_and_the_drop_ins_of_a_rehearsal_have_names() {
+    assert_eq!(manager_of(1000), "user@1000.service");
+    let own = Units::of("web").drop_ins(7).0;
+    assert_eq!(own, "web:rehearsal-7@0.service.d");
+}

@@ -1,0 +1,102 @@
+//! The port of an app whose first start fails, and the last words that are held back until it is known why.
+
+use super::stage::{Recorder, Stage};
+use crate::command::half_open;
+use crate::command::held::Held;
+use crate::command::uninstall::Uninstalled;
+use crate::ecosystem::{Diagnostic, Report};
+use crate::output::{Colour, Failure, Json, Notice, Sink};
+use crate::systemd::{ActiveState, JobResult, Unit, Verb};
+use crate::visible::Visible;
+
+#[test]
+fn a_port_that_nobody_serves_is_closed_after_a_start_that_failed() {
+    for (units, is_open, is_closed) in [
+        (&["web.socket"][..], true, true),
+        (&["web.socket", "web@0.service"], true, false),
+        (&[], false, false),
+    ] {
+        let mut stage = Stage::running(units);
+        let mut jobs = stage.jobs();
+        assert_eq!(half_open::is_open(&mut jobs, "web").ok(), Some(is_open));
+        let failure = half_open::close(&mut jobs, "web", Failure::failed("no"));
+        let help = failure.help.unwrap_or_default();
+        assert_eq!(
+            help.contains("the port is closed again"),
+            is_closed,
+            "{help}"
+        );
+        let log = stage.systemd.fake.log;
+        let stops = ["stop web.socket", "stop web.service"].map(String::from);
+        assert!(
+            if is_closed {
+                log.ends_with(&stops)
+            } else {
+                log.is_empty()
+            },
+            "{log:?}"
+        );
+    }
+}
+
+#[test]
+fn last_words_are_held_back_for_the_app_that_asks_for_it_alone() {
+    let sink = Recorder::default();
+    let keeps = |app: &str| app == "web";
+    let held = Held::over(&sink, &keeps);
+    let line = |text: &str| Visible::line(text);
+    held.notice(&Notice::LastWord(&line("before any start")));
+    for app in ["api", "web"] {
+        held.notice(&Notice::Starting(app));
+        held.notice(&Notice::LastWord(&line(&format!("of {app}"))));
+    }
+    let warning = Diagnostic::warning(0..0, "a warning");
+    held.warnings(&Report::new("eco.toml", "", vec![warning]));
+    held.failure(&Failure::failed("a failure"));
+    held.answer(&Uninstalled {
+        dry_run: false,
+        changes: Vec::new(),
+    });
+    assert!(!held.is_for_scripts());
+    let json = Json::new(Colour::Never);
+    assert!(Held::over(&json, &keeps).is_for_scripts());
+    assert_eq!(held.into_words(), [("web".to_owned(), line("of web"))]);
+    let told = sink.told().join("\n");
+    for said in [
+        "before any start",
+        "of api",
+        "web",
+        "a warning",
+        "a failure",
+        "dry_run",
+    ] {
+        assert!(told.contains(said), "{told}");
+    }
+    assert!(!told.contains("of web"), "{told}");
+}
+
+#[test]
+fn a_start_that_fails_because_of_a_socket_says_so() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.systemd.fake.set(Unit {
+        name: "web.socket".into(),
+        active: ActiveState::Failed,
+        ..Unit::default()
+    });
+    let mut failed = |unit, result| {
+        let failure = stage.jobs().failed(Verb::Start, unit, result);
+        (failure.message, failure.help.unwrap())
+    };
+    let (message, help) = failed("web.service", JobResult::Dependency);
+    let socket = "start of web.service failed, because web.socket could not be started";
+    assert_eq!(message, socket);
+    assert!(
+        help.starts_with("see `systemctl status web.socket`"),
+        "{help}"
+    );
+    let (message, help) = failed("web.service", JobResult::Failed);
+    assert!(!message.contains("web.socket"), "{message}");
+    assert!(help.starts_with("see `journalctl -u web -u "), "{help}");
+    let (_, help) = failed("web@1.service", JobResult::Failed);
+    assert!(help.starts_with("see `systemctl status web@1` "), "{help}");
+}

@@ -1,0 +1,163 @@
+//! Whole command lines, from their words to what they print and what they leave behind.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::stage::{HOST, Stage};
+use super::words;
+use crate::command::context::Context;
+use crate::command::parse;
+use crate::ecosystem::Report;
+use crate::layout::{Layout, Scope};
+use crate::output::{Answer, Failure, Notice, Sink, Style};
+use crate::systemd::fake::Fake;
+use crate::systemd::{Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
+
+/// What a command line has done.
+pub(super) struct Ran {
+    pub(super) failure: Option<Failure>,
+    /// The notices and warnings.
+    pub(super) told: String,
+    /// The results as a terminal shows them, without colours.
+    pub(super) shown: String,
+    /// What systemd was asked to do.
+    pub(super) log: Vec<String>,
+}
+
+impl Ran {
+    /// The message of the failure, and the help.
+    pub(super) fn fault(self) -> String {
+        let failure = self.failure.unwrap();
+        format!("{}; {}", failure.message, failure.help.unwrap_or_default())
+    }
+
+    /// What systemd was asked to do by a command that has worked.
+    pub(super) fn jobs(self) -> Vec<String> {
+        assert_eq!(self.failure.map(|failure| failure.message), None);
+        self.log
+    }
+}
+
+/// Runs a command line on a host of a user, for which no test has to be root.
+pub(super) fn run(stage: &mut Stage, line: &str) -> Ran {
+    run_in(stage, line, Style::Plain)
+}
+
+pub(super) fn run_in(stage: &mut Stage, line: &str, style: Style) -> Ran {
+    let fake = Rc::new(RefCell::new(std::mem::take(&mut stage.systemd.fake)));
+    let screen = Screen {
+        style,
+        told: RefCell::default(),
+        shown: RefCell::default(),
+    };
+    let layout = Layout {
+        scope: Scope::User,
+        ..stage.layout.clone()
+    };
+    let systemd = Box::new(Shared(Rc::clone(&fake)));
+    let mut context = Context::of_a_test(layout, HOST, &screen, systemd);
+    let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let failure = arguments.command.run(&mut context).err();
+    drop(context);
+    stage.systemd.fake = Rc::into_inner(fake).unwrap().into_inner();
+    Ran {
+        failure,
+        told: screen.told.into_inner().join("\n"),
+        shown: screen.shown.into_inner().join("\n"),
+        log: std::mem::take(&mut stage.systemd.fake.log),
+    }
+}
+
+/// What a command prints.
+struct Screen {
+    style: Style,
+    told: RefCell<Vec<String>>,
+    shown: RefCell<Vec<String>>,
+}
+
+impl Sink for Screen {
+    fn notice(&self, notice: &Notice<'_>) {
+        self.told.borrow_mut().push(notice.to_string());
+    }
+
+    fn answer(&self, answer: &dyn Answer) {
+        if let Some(shown) = answer.shown(self.style) {
+            self.shown.borrow_mut().push(shown.to_string());
+        }
+    }
+
+    fn warnings(&self, report: &Report) {
+        self.told
+            .borrow_mut()
+            .push(report.render(false).to_string());
+    }
+
+    fn failure(&self, _: &Failure) {}
+}
+
+/// The fake, which a test has back after the command.
+struct Shared(Rc<RefCell<Fake>>);
+
+impl Shared {
+    fn log(&self, what: String) {
+        self.0.borrow_mut().log.push(what);
+    }
+}
+
+impl Manager for Shared {
+    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
+        self.0.borrow_mut().unit(name)
+    }
+
+    fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
+        self.0.borrow_mut().units(pattern)
+    }
+
+    fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
+        self.0.borrow_mut().queue(verb, unit)
+    }
+
+    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
+        self.0.borrow_mut().cut_short(unit)
+    }
+
+    fn kill(&mut self, unit: &str) -> Result<(), Error> {
+        self.0.borrow_mut().kill(unit)
+    }
+
+    fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
+        self.0.borrow_mut().wait(job, at_most)
+    }
+
+    fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
+        self.log(format!("reset-failed {unit}"));
+        Ok(())
+    }
+
+    fn timer(&mut self, timer: &str) -> Result<Option<Timer>, Error> {
+        self.0.borrow_mut().timer(timer)
+    }
+
+    fn forget_times(&mut self, timer: &str) -> Result<(), Error> {
+        self.log(format!("forget {timer}"));
+        Ok(())
+    }
+
+    fn daemon_reload(&mut self) -> Result<(), Error> {
+        self.log("daemon-reload".into());
+        Ok(())
+    }
+
+    fn version(&mut self) -> Result<u32, Error> {
+        self.0.borrow_mut().version()
+    }
+
+    fn now(&mut self) -> Duration {
+        self.0.borrow_mut().now()
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.0.borrow_mut().pause(time);
+    }
+}

@@ -1,0 +1,186 @@
+//! `rsgen start`, `stop`, `restart`, `reset`, `reload` and `uninstall`.
+
+use super::lines::run;
+use super::stage::Stage;
+use crate::brake::Deaths;
+use crate::command::apply;
+use crate::output::Exit;
+use crate::state::{Entry, Name};
+use crate::systemd::{ActiveState, Unit};
+
+const JOB: &str = "schedule = \"daily\"\n";
+const APP: &str = "listen = 1\n";
+
+/// A host with the file of an app, where these units run.
+fn with(lines: &str, units: &[&str]) -> Stage {
+    let stage = Stage::running(units);
+    stage.write_app(lines);
+    stage
+}
+
+fn down(name: &str) -> Unit {
+    Unit {
+        name: name.into(),
+        load: "loaded".into(),
+        active: ActiveState::Inactive,
+        ..Unit::default()
+    }
+}
+
+fn died(stage: &Stage, number: u32) -> Entry {
+    let file = Entry::new(&stage.layout.state("web"), Name::Deaths(number));
+    Deaths::default().store(&file).unwrap();
+    file
+}
+
+#[test]
+fn of_all_only_the_timers_of_jobs_are_started_and_one_that_is_named_runs() {
+    for verb in ["start", "restart"] {
+        let mut job = with(JOB, &[]);
+        let all = run(&mut job, &format!("rsgen {verb} all"));
+        assert_eq!(all.jobs(), ["start web.timer"]);
+        let named = run(&mut job, &format!("rsgen {verb} web")).jobs();
+        assert_eq!(
+            named,
+            ["start web.timer", &format!("{verb} web.service")],
+            "a run"
+        );
+        let mut app = with(APP, &[]);
+        for word in ["all", "web"] {
+            let log = run(&mut app, &format!("rsgen {verb} {word}")).jobs();
+            assert_eq!(log, [format!("{verb} web.service")], "{word}");
+        }
+        let instance = run(&mut app, &format!("rsgen {verb} web@0")).jobs();
+        assert_eq!(instance, [format!("{verb} web@0.service")]);
+    }
+}
+
+#[test]
+fn an_instance_beyond_the_last_is_not_started() {
+    let mut stage = with("listen = 1\ninstances = 2\n", &[]);
+    let ran = run(&mut stage, "rsgen start web@2");
+    assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Usage);
+    let fault = ran.fault();
+    let said = "`web` has 2 instances, the last is `web@1`; ";
+    assert!(
+        fault.starts_with(said) && fault.contains("--instances 3"),
+        "{fault}"
+    );
+    assert_eq!(
+        run(&mut stage, "rsgen start web@1").jobs(),
+        ["start web@1.service"]
+    );
+}
+
+#[test]
+fn a_script_on_the_command_line_is_no_file_of_apps() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("server.js");
+    std::fs::write(&script, "").unwrap();
+    let script = script.display();
+    let ran = run(&mut with(APP, &[]), &format!("rsgen start {script}"));
+    assert_eq!(
+        ran.fault(),
+        format!("`{script}` is a script, not an app; run `rsgen install {script}`")
+    );
+}
+
+#[test]
+fn a_stop_ends_the_run_of_a_job_and_the_listeners_of_an_app() {
+    let units = ["web.service", "web@0.service"];
+    let mut job = with(JOB, &units);
+    job.systemd.fake.set(down("web@1.service"));
+    assert_eq!(
+        run(&mut job, "rsgen stop web").jobs(),
+        ["stop web.timer", "stop web.service", "stop web@0.service"]
+    );
+    let mut app = with(APP, &["web.service", "web@0.socket"]);
+    app.systemd.fake.set(down("web@1.socket"));
+    let log = run(&mut app, "rsgen stop web").jobs();
+    assert_eq!(log.last().unwrap(), "stop web@0.socket");
+    assert!(!log.contains(&"stop web@1.socket".into()), "{log:?}");
+}
+
+#[test]
+fn a_reset_forgets_deaths_and_what_systemd_calls_failed() {
+    let mut stage = with(APP, &["web@0.service", "web@1.service"]);
+    let deaths = [died(&stage, 0), died(&stage, 1)];
+    let there = || [0, 1].map(|i: usize| deaths[i].open().is_ok());
+    let log = run(&mut stage, "rsgen reset web@1").jobs();
+    assert_eq!(log, ["reset-failed web@1.service"]);
+    assert_eq!(there(), [true, false]);
+    let log = run(&mut stage, "rsgen reset web").jobs();
+    for unit in ["web@0.service", "web.socket", "web.service", "web.timer"] {
+        assert!(log.contains(&format!("reset-failed {unit}")), "{log:?}");
+    }
+    assert_eq!(there(), [false, false]);
+}
+
+#[test]
+fn an_environment_is_chosen_from_a_file() {
+    let mut stage = with(APP, &["web.service", "web@0.service"]);
+    let ran = run(&mut stage, "rsgen reload web --env production");
+    assert!(ran.log.is_empty());
+    assert_eq!(
+        ran.fault(),
+        "`--env` needs an ecosystem file; run `rsgen reload ecosystem.toml --env production`"
+    );
+    let log = run(&mut stage, "rsgen reload web").jobs();
+    assert!(log.contains(&"reload web.service".into()), "{log:?}");
+    let one = run(&mut stage, "rsgen reload web@0").fault();
+    assert!(one.starts_with("`web@0` is one instance; "), "{one}");
+}
+
+#[test]
+fn an_uninstalled_app_is_stopped_and_leaves_nothing() {
+    for (lines, timer) in [
+        (APP, &[][..]),
+        (JOB, &["stop web.timer", "forget web.timer"]),
+    ] {
+        let mut stage = with(lines, &["web.service"]);
+        let changes = stage.prepare().changes;
+        apply::write(stage.jobs().manager, &changes).unwrap();
+        let deaths = died(&stage, 0);
+        let file = stage.layout.file("web");
+        let are_there = |stage: &Stage| {
+            let unit = stage.layout.units.join("web.service");
+            [unit.exists(), file.exists(), deaths.open().is_ok()]
+        };
+
+        let one = run(&mut stage, "rsgen uninstall web@0").fault();
+        assert!(one.starts_with("`web@0` is one instance; "), "{one}");
+        let dry = run(&mut stage, "rsgen uninstall --dry-run web");
+        assert!(dry.told.contains("web.service"), "{}", dry.told);
+        assert_eq!(dry.jobs(), Vec::<String>::new());
+        assert_eq!(are_there(&stage), [true; 3]);
+
+        let done = run(&mut stage, "rsgen uninstall web");
+        assert!(
+            done.told.contains(&file.display().to_string()),
+            "{}",
+            done.told
+        );
+        let log = done.jobs();
+        assert_eq!(log[..timer.len()], *timer);
+        for job in [
+            "stop web.service",
+            "daemon-reload",
+            "reset-failed web.service",
+        ] {
+            assert!(log.contains(&job.into()), "{log:?}");
+        }
+        assert_eq!(are_there(&stage), [false; 3]);
+    }
+}
+
+#[test]
+fn only_what_install_wrote_is_uninstalled() {
+    let mut stage = Stage::running(&[]);
+    let vendor = &stage.layout.apps[2];
+    std::fs::create_dir_all(vendor).unwrap();
+    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/x\"\nlisten = 1\n";
+    std::fs::write(vendor.join("web.toml"), text).unwrap();
+    let fault = run(&mut stage, "rsgen uninstall web").fault();
+    let said = "`web` was not installed by `rsgen install`; ";
+    assert!(fault.starts_with(said), "{fault}");
+}
