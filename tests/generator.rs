@@ -78,13 +78,14 @@ impl Root {
     }
 }
 
-const ALL_OF_WEB: [&str; 7] = [
+const ALL_OF_WEB: [&str; 8] = [
     "multi-user.target.wants/web.service",
     "sockets.target.wants/web.socket",
     "web.service",
     "web.service.wants/web@0.service",
     "web.service.wants/web@1.service",
     "web.socket",
+    "web:brake.service",
     "web@.service",
 ];
 

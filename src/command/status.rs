@@ -113,10 +113,7 @@ impl AppStatus {
                 .collect()
         };
         if let Some(app) = &file {
-            mark_deaf(manager, app, &mut instances)?;
-        }
-        if balance.is_some_and(|balance| balance != "shared") {
-            find_balance_faults(manager, units, &mut instances)?;
+            correct(manager, app, &mut instances)?;
         }
         // A job has instances while a run is under way; between its runs nothing is missing.
         let (up, is_wanted) = match job {
@@ -138,6 +135,22 @@ impl AppStatus {
             schedule,
         })
     }
+}
+
+/// Corrects what systemd alone says about instances that serve.
+fn correct(
+    manager: &mut dyn Manager,
+    app: &App,
+    instances: &mut [InstanceStatus],
+) -> Result<(), Failure> {
+    mark_deaf(manager, app, instances)?;
+    if app
+        .balance_word()
+        .is_some_and(|balance| balance != "shared")
+    {
+        find_balance_faults(manager, Units::of(app.name()), instances)?;
+    }
+    Ok(())
 }
 
 /// Notes which instances that serve were not added to those that connections are spread over.

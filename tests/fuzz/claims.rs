@@ -31,12 +31,16 @@ const OTHERS: Host = Host {
     },
     ..HOST
 };
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     (".timer", include_str!("../../templates/app.timer")),
     (".socket", include_str!("../../templates/app.socket")),
     (
         "@.service",
         include_str!("../../templates/instance.service"),
+    ),
+    (
+        ":brake.service",
+        include_str!("../../templates/brake.service"),
     ),
     (".service", include_str!("../../templates/cluster.service")),
 ];
@@ -95,6 +99,8 @@ fn allowed(app: &App, unit: &str) -> BTreeSet<(String, String)> {
             }
         })
         .expect("a template");
+    let sandbox = include_str!("../../templates/sandbox.service");
+    let template = template.replace("{% include \"sandbox.service\" %}", sandbox);
     let mut section = "";
     let mut allowed = BTreeSet::new();
     for line in template.lines() {

@@ -6,12 +6,28 @@
 use std::fs;
 use std::path::Path;
 
-use testbed::{Machine, docs};
+use testbed::runner::Spec;
+use testbed::{Machine, specs};
+
+use crate::docs;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    docs::the_readme,
+    docs::the_quick_start,
+    docs::the_ecosystem_file,
+    docs::the_reload,
+    docs::the_handover,
+    docs::the_security_model,
+    docs::the_troubleshooting,
+    docs::the_way_from_pm2,
+    docs::the_way_from_units,
+    docs::the_way_from_supervisord,
+];
 
 fn follow(machine: &Machine, page: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{page}: {e}"));
-    docs::follow(machine, page, &text);
+    testbed::docs::follow(machine, page, &text);
 }
 
 pub(crate) fn the_readme(machine: &mut Machine) {

@@ -1,8 +1,16 @@
 //! What is taken over from a PM2 file: environments, variables that count, exit statuses.
 
-use testbed::{Machine, wait_until};
+use testbed::runner::Spec;
+use testbed::{Machine, specs, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, instances, listener, write_ecosystem};
+use crate::from_pm2;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
+    from_pm2::an_exit_status_that_ends_the_work_is_no_failure,
+    from_pm2::who_has_the_port_is_told_before_anything_changes,
+];
 
 const CONFIG: &str = "module.exports = { apps: [{
   name: 'web', script: 'server.js', exec_mode: 'cluster', instances: 2, uid: 'www-data', port: 3000, stop_exit_codes: [3],

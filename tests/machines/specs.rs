@@ -20,7 +20,7 @@ pub(crate) fn all() -> Vec<Spec> {
         SHOWN,
         ENDS,
         PACKAGES,
-        DOCS,
+        docs::SPECS,
         USER,
         DRAIN,
         REHEARSAL,
@@ -41,7 +41,7 @@ pub(crate) fn all() -> Vec<Spec> {
         POLKIT,
         YAMA,
         PORTLESS,
-        FROM_PM2,
+        from_pm2::SPECS,
         SIZING,
         TRUTH,
         EXPOSURE,
@@ -218,12 +218,6 @@ const HOSTILE: &[Spec] = specs![
     hostile::a_full_queue_loses_nothing,
 ];
 
-const FROM_PM2: &[Spec] = specs![
-    from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
-    from_pm2::an_exit_status_that_ends_the_work_is_no_failure,
-    from_pm2::who_has_the_port_is_told_before_anything_changes,
-];
-
 const INSTALL: &[Spec] = specs![
     install::twice_is_once,
     install::a_dry_run_shows_the_difference_and_changes_nothing,
@@ -347,19 +341,6 @@ const DIRECTIVES: &[Spec] = specs![
     directives::of_this_systemd_are_all_in_the_list,
     directives::are_refused_only_for_values_that_this_systemd_ignores,
     directives::that_this_systemd_ignores_are_told_by_check_and_that_it_has_are_not,
-];
-
-const DOCS: &[Spec] = specs![
-    docs::the_readme,
-    docs::the_quick_start,
-    docs::the_ecosystem_file,
-    docs::the_reload,
-    docs::the_handover,
-    docs::the_security_model,
-    docs::the_troubleshooting,
-    docs::the_way_from_pm2,
-    docs::the_way_from_units,
-    docs::the_way_from_supervisord,
 ];
 
 const TRUTH: &[Spec] = specs![
