@@ -230,7 +230,7 @@ fn select(context: &mut Context<'_>, wanted: &Wanted<'_>) -> Result<Vec<Selected
 
 fn apply_all(context: &Context<'_>, selected: &[Selected]) -> Result<Vec<Prepared>, Failure> {
     for selected in selected {
-        balance::tell(context.sink, &selected.app);
+        balance::tell(context.sink, &context.layout, &selected.app);
     }
     let selected = selected.iter().cloned();
     selected
