@@ -47,21 +47,19 @@ fn is_tcp(listen: &Listen) -> bool {
     listen.kind == SocketKind::Stream && !matches!(listen.place, Place::Path(_))
 }
 
-/// Tells how connections are spread over the instances of an app that does not leave it to chance.
-pub(super) fn tell(sink: &dyn Sink, app: &App) {
-    if !app.is_even() {
+/// Tells how connections are spread over the instances of an app that does not leave it to chance. Of an app that cannot have
+/// its balance, the fault is told instead.
+pub(super) fn tell(sink: &dyn Sink, layout: &Layout, app: &App) {
+    if !app.is_even() || fault(layout, app).is_some() {
         return;
     }
-    let text = match balance::probe(app.is_by_source()) {
-        // Whoever may not load a program is told of a fault, or may only look.
-        Err(_) if nix::unistd::geteuid().is_root() => return,
-        _ if app.is_by_source() => {
-            "the client's address chooses the instance that gets a connection"
-        }
-        Ok(false) => {
-            "connections go to the instances in turn; without /sys/kernel/btf/vmlinux also to one that is stuck"
-        }
-        _ => "connections go to the instances in turn",
+    let is_blind = || balance::probe(false).is_ok_and(|sees_stuck| !sees_stuck);
+    let text = if app.is_by_source() {
+        "the client's address chooses the instance that gets a connection"
+    } else if is_blind() {
+        "connections go to the instances in turn; without /sys/kernel/btf/vmlinux also to one that is stuck"
+    } else {
+        "connections go to the instances in turn"
     };
     sink.notice(&Notice::Noted(&app.name, text));
 }

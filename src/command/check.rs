@@ -84,7 +84,7 @@ impl Subcommand for Check {
                 Notice::Faults(report)
             });
             for app in apps {
-                balance::tell(context.sink, app);
+                balance::tell(context.sink, &layout, app);
                 selection::tell_choices(context.sink, app);
             }
         }

@@ -219,7 +219,7 @@ pub(super) fn apply_all(
     selected: &[Selected],
 ) -> Result<Vec<Prepared>, Failure> {
     for selected in selected {
-        balance::tell(context.sink, &selected.app);
+        balance::tell(context.sink, &context.layout, &selected.app);
     }
     let selected = selected.iter().cloned();
     selected

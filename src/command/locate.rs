@@ -203,6 +203,10 @@ pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
     let line = |number| {
         let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)))?;
         let line = deaths.reason.strip_prefix(REFUSED)?;
+        // Where the listener could not be opened, no program was started that could have bound another address.
+        if line.starts_with(&Units::of(&app.name).listener(number)) {
+            return None;
+        }
         // What to write follows, which is found out.
         Some(line.split(';').next().unwrap_or(line).to_owned())
     };

@@ -1,14 +1,30 @@
-//! `balance = "even"` and `"source"`: a listener for each instance, and a selector in the kernel that gives each its share.
+//! `balance = "even"`: a listener for each instance, and a selector in the kernel that gives each its share.
 
 use std::io::Write;
 use std::time::Duration;
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, pids, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, write_ecosystem};
+use crate::{balance, by_source, health};
+
+pub(crate) const SPECS: &[Spec] = specs![
+    balance::gives_each_instance_its_share_through_reload_and_stop,
+    balance::loses_no_connection_to_a_crash_another_number_or_lost_maps,
+    balance::comes_back_at_boot_and_goes_only_when_told_to,
+    balance::serves_an_app_whose_name_has_dots,
+    by_source::keeps_a_client_at_its_instance_whatever_the_others_do,
+    balance::goes_on_while_one_instance_is_in_trouble,
+    balance::spreads_the_connections_of_each_address,
+    balance::says_what_keeps_an_instance_from_its_share_or_from_its_port,
+    health::reaches_one_instance_from_this_host_alone,
+    health::a_bad_release_gets_no_request_of_a_client,
+];
 
 pub(crate) const EVEN: &str = "balance = \"even\"\nsettle = 0";
-const MAPS: &str = "/run/rsgen/:balance/maps";
+pub(crate) const MAPS: &str = "/run/rsgen/:balance/maps";
 
 /// How many connections each of the first `count` instances has.
 fn connections(machine: &Machine, count: u32) -> Vec<usize> {
@@ -24,7 +40,7 @@ fn kept(machine: &Machine, clients: usize) -> Load {
     load
 }
 
-fn short(machine: &Machine) -> Load {
+pub(crate) fn short(machine: &Machine) -> Load {
     let traffic = Traffic::on_port(3000, 8).pause(Duration::from_millis(2));
     let load = Load::start(machine, &traffic);
     load.wait_answered(200);
@@ -189,81 +205,97 @@ pub(crate) fn serves_an_app_whose_name_has_dots(machine: &mut Machine) {
     }
 }
 
-/// Which instance each of a few clients gets, of IPv4 and of IPv6, as one letter for each client.
-fn homes(machine: &Machine) -> String {
-    let ask = |address: &str, from: &str| {
-        format!("curl -s --retry 9 --retry-connrefused --interface {from} http://{address}:3000/")
-    };
-    let script = format!(
-        "for i in $(seq 12); do {}; {}; done | grep -o 'instance [0-9]*' | cut -c10- | tr -d '\\n'",
-        ask("127.0.0.1", "127.0.3.$i"),
-        ask("'[::1]'", "fd00::$i"),
+/// Prints the slowest request while one of four instances is in trouble.
+fn slowest(what: &str, balance: &str, load: Load) {
+    let report = load.stop();
+    let _ = writeln!(
+        std::io::stderr(),
+        "one of four {what}, {balance}: slowest {:.0} ms, {} of {} lost",
+        report.max_ms,
+        report.lost,
+        report.sent
     );
-    machine.sh(&script).ok().text().to_owned()
 }
 
-/// The clients of whichever instance is off move, and no others.
-fn assert_only_its_clients_move(homes: &str, now: &str, off: char) {
-    assert_eq!(now.len(), homes.len(), "{now}");
-    for (home, now) in homes.chars().zip(now.chars()) {
-        assert!(now != off && (now == home || home == off), "{homes} {now}");
-    }
-}
-
-pub(crate) fn by_source_keeps_a_client_at_its_instance_whatever_the_others_do(
-    machine: &mut Machine,
-) {
+/// With the same troubles for `shared`, to compare the figures of one run.
+pub(crate) fn goes_on_while_one_instance_is_in_trouble(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    install(
-        machine,
-        "graceful.js",
-        "4",
-        "balance = \"source\"\nsettle = 0",
-    );
-    machine
-        .run(&["rsgen", "check", ECOSYSTEM])
-        .ok()
-        .says("the client's address chooses");
-    machine.run(&["rsgen", "list"]).ok().says("3000 source");
-    let addresses = "for i in $(seq 12); do ip -6 addr add fd00::$i/128 dev lo; done";
-    machine.sh(addresses).ok();
-    let before = homes(machine);
-    assert_eq!(before.len(), 24, "{before}");
-    for instance in ["0", "1", "2", "3"] {
-        assert!(before.contains(instance), "{before}");
+    for balance in ["shared", "even"] {
+        let more = format!("balance = \"{balance}\"\nsettle = 0\nmax_restarts = 2");
+        write_ecosystem(machine, "graceful.js", "4", &more);
+        machine.write_app("graceful.js", "/srv/web");
+        let install = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
+        machine.run(&install).ok();
+        assert_exactly(machine, 4);
+
+        let stuck = machine.main_pid("web@1.service").to_string();
+        let load = short(machine);
+        machine.run(&["kill", "-STOP", &stuck]).ok();
+        load.wait_answered(400);
+        machine.run(&["kill", "-CONT", &stuck]).ok();
+        load.wait_answered(100);
+        slowest("stopped", balance, load);
+
+        let load = short(machine);
+        machine
+            .run(&["mv", "/srv/web/graceful.js", "/srv/web/away.js"])
+            .ok();
+        let victim = machine.main_pid("web@2.service").to_string();
+        machine.run(&["kill", "-KILL", &victim]).ok();
+        wait_until(SOON, "the instance to be given up", || {
+            machine.state("web@2.service") == "failed"
+        });
+        load.wait_answered(200);
+        slowest("errored", balance, load);
+        machine
+            .run(&["mv", "/srv/web/away.js", "/srv/web/graceful.js"])
+            .ok();
     }
-    machine.run(&["rsgen", "stop", "web@2"]).ok();
-    assert_only_its_clients_move(&before, &homes(machine), '2');
+    let load = kept(machine, 6);
+    let shares = connections(machine, 4);
+    assert_eq!((shares[0], shares[1], shares[3]), (2, 2, 2), "{shares:?}");
+    load.stop().assert_nothing_lost();
+    let load = short(machine);
     machine.run(&["rsgen", "start", "web@2"]).ok();
-    assert_eq!(homes(machine), before);
-
-    // The canary is number 4, and gets no client.
-    let load = short(machine);
-    let reload = machine.spawn(&["rsgen", "reload", "web"]);
-    let mut seen = String::new();
-    while !reload.is_over() {
-        seen.push_str(&homes(machine));
-    }
-    let _ = reload.wait().ok();
-    load.stop().assert_nothing_lost();
-    assert!(!seen.contains('4'), "{seen}");
-    assert_eq!(homes(machine), before);
-
-    // The listeners stay, and the first instance that is replaced attaches the other selector.
-    let load = short(machine);
-    for (balance, files) in [("even", "selector-2"), ("source", "selector-2-source")] {
-        write_ecosystem(
-            machine,
-            "graceful.js",
-            "4",
-            &format!("balance = \"{balance}\"\nsettle = 0"),
-        );
-        machine.run(&["rsgen", "reload", ECOSYSTEM]).ok();
-        let found = machine.sh(&format!("ls {MAPS}/web/0 | grep selector"));
-        assert_eq!(found.ok().text(), files);
+    machine.systemctl(&["daemon-reexec"]).ok();
+    for count in ["8", "2", "4"] {
+        machine
+            .run(&["rsgen", "install", ECOSYSTEM, "-i", count])
+            .ok();
     }
     load.stop().assert_nothing_lost();
-    assert_eq!(homes(machine), before);
+    assert_exactly(machine, 4);
+}
+
+/// Each address has a group of its own, and so do the two families of one port.
+pub(crate) fn spreads_the_connections_of_each_address(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    machine.write_app("graceful.js", "/srv/web");
+    let again = "const again = () => http.createServer(server.listeners('request')[0]);";
+    let listen = format!(
+        "{again} server.listen({{ port: 3000, host: '::', ipv6Only: true }}); \
+         again().listen(3000, '0.0.0.0'); again().listen(3001, '127.0.0.1');"
+    );
+    deploy(machine, "graceful.js", "server.listen(3000);", &listen);
+    let addresses = "[\"[::]:3000\", \"0.0.0.0:3000\", \"127.0.0.1:3001\"]";
+    let lines = "script = \"graceful.js\"\ninstances = 3\nuser = \"www-data\"";
+    let text = format!("[[apps]]\nname = \"web\"\nlisten = {addresses}\n{lines}\n{EVEN}\n");
+    machine.write(ECOSYSTEM, &text);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    for reloaded in [false, true] {
+        if reloaded {
+            machine.run(&["rsgen", "reload", "web"]).ok();
+        }
+        for address in ["'[::1]':3000", "127.0.0.1:3000", "127.0.0.1:3001"] {
+            let script = format!(
+                "for i in $(seq 6); do curl -s http://{address}/; echo; done | grep -o 'instance [0-9]' | sort | uniq -c"
+            );
+            let counted = machine.sh(&script).ok();
+            let counts: Vec<&str> = counted.text().split_whitespace().collect();
+            let wanted = [0, 1, 2].map(|i| format!("2 instance {i}")).join(" ");
+            assert_eq!(counts.join(" "), wanted, "{address}");
+        }
+    }
 }
 
 pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machine: &mut Machine) {

@@ -7,6 +7,7 @@
 
 mod balance;
 mod between;
+mod by_source;
 mod cluster;
 mod crash;
 mod deploy;

@@ -25,7 +25,7 @@ pub(crate) fn all() -> Vec<Spec> {
         DRAIN,
         REHEARSAL,
         RELOAD,
-        BALANCE,
+        balance::SPECS,
         CRASH,
         POWER,
         SCHEDULE,
@@ -54,17 +54,6 @@ pub(crate) fn all() -> Vec<Spec> {
     ]
     .concat()
 }
-
-const BALANCE: &[Spec] = specs![
-    balance::gives_each_instance_its_share_through_reload_and_stop,
-    balance::loses_no_connection_to_a_crash_another_number_or_lost_maps,
-    balance::comes_back_at_boot_and_goes_only_when_told_to,
-    balance::serves_an_app_whose_name_has_dots,
-    balance::by_source_keeps_a_client_at_its_instance_whatever_the_others_do,
-    balance::says_what_keeps_an_instance_from_its_share_or_from_its_port,
-    health::reaches_one_instance_from_this_host_alone,
-    health::a_bad_release_gets_no_request_of_a_client,
-];
 
 const HARNESS: &[Spec] = specs![
     harness::boots_a_whole_system,
