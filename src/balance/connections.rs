@@ -4,6 +4,7 @@
 //! different groups. So the connections of an instance are told from the others' without a look at its processes.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::sys::socket::{
@@ -176,8 +177,8 @@ pub(super) struct Found {
     /// 0 for a connection that nobody has accepted.
     pub(super) inode: u64,
     unread: u32,
-    /// The port of the other end.
-    pub(super) from: u16,
+    /// The other end, as [`answers::other_end`] tells it.
+    pub(super) from: SocketAddrV4,
     /// A number that no other socket has.
     pub(super) cookie: u64,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddrV4;
 
 use super::connections;
 
@@ -16,11 +17,11 @@ pub enum Spot {
     Gone,
 }
 
-/// Where a connection is that comes from this port, to that port of this host.
+/// Where a connection is that comes from this address, to that port of this host.
 ///
 /// # Errors
 /// The errors of `sock_diag(7)`.
-pub fn spot(from: u16, to: u16) -> io::Result<Spot> {
+pub fn spot(from: SocketAddrV4, to: u16) -> io::Result<Spot> {
     let (_, connections) = connections::at(to)?;
     let own = connections.iter().filter(|found| found.from == from);
     let is_waiting = own.clone().any(|found| found.inode == 0);
@@ -79,10 +80,19 @@ mod tests {
 
     #[test]
     fn a_connection_waits_until_it_is_accepted() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            waits_and_is_accepted(&TcpListener::bind(address).unwrap());
+        }
+    }
+
+    fn waits_and_is_accepted(listener: &TcpListener) {
         let to = listener.local_addr().unwrap();
-        let client = TcpStream::connect(to).unwrap();
-        let from = client.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", to.port())).unwrap();
+        let std::net::SocketAddr::V4(from) = client.local_addr().unwrap() else {
+            unreachable!()
+        };
+        let other = SocketAddrV4::new([127, 9, 9, 9].into(), from.port());
+        assert_eq!(spot(other, to.port()).unwrap(), Spot::Gone);
         assert_eq!(spot(from, to.port()).unwrap(), Spot::Waiting);
         let accepted = listener.accept().unwrap();
         assert_eq!(spot(from, to.port()).unwrap(), Spot::Accepted);

@@ -3,6 +3,7 @@
 //! A message that is not complete is ignored. No length in a message is trusted: it can lead neither beyond the end of the
 //! bytes nor back to their beginning.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// `struct nlmsghdr`
@@ -124,11 +125,15 @@ pub fn queue(message: &[u8]) -> Option<(u32, u64)> {
     Some((number(message, 56)?, number(message, 68)?.into()))
 }
 
-/// Reads the port of the other end, and the number that no other socket has, from a `struct inet_diag_msg`.
+/// Reads the port and the IPv4 address of the other end from a `struct inet_diag_msg`, and the number that no other socket has. Of a
+/// socket of IPv6 the address is the end of that of the other end, where one of IPv4 stands.
 #[must_use]
-pub fn other_end(message: &[u8]) -> Option<(u16, u64)> {
+pub fn other_end(message: &[u8]) -> Option<(SocketAddrV4, u64)> {
+    let is_ipv6 = message.first().map(|family| i32::from(*family)) == Some(libc::AF_INET6);
+    let ip: [u8; 4] = array(message, if is_ipv6 { 36 } else { 24 })?;
+    let port = u16::from_be_bytes(array(message, 6)?);
     let cookie = array(message, 44).map(u64::from_ne_bytes)?;
-    Some((u16::from_be_bytes(array(message, 6)?), cookie))
+    Some((SocketAddrV4::new(ip.into(), port), cookie))
 }
 
 /// Reads the control group of a TCP socket from a `struct inet_diag_msg`: that of its listener, if it was accepted.

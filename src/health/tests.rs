@@ -54,6 +54,17 @@ fn an_instance_accepts_when_its_program_takes_the_connection_and_not_when_it_lis
 }
 
 #[test]
+fn a_filter_that_drops_the_connection_proves_nothing_about_the_instance() {
+    let (listener, address) = listener();
+    crate::sys::socket::drop_everything(listener.as_fd()).unwrap();
+    let patient = Health {
+        timeout: Duration::from_mins(10),
+        ..health(Ask::Accepts, address)
+    };
+    assert_eq!(accepts(&patient), Ok(()));
+}
+
+#[test]
 fn the_answer_decides_and_a_bad_one_is_told_without_what_a_terminal_obeys() {
     let (listener, address) = listener();
     let answers = thread::spawn(move || {

@@ -97,6 +97,15 @@ fn is_listed_when_it_accepts_nothing(machine: &Machine) {
 
 fn cannot_be_chosen_from_elsewhere(machine: &Machine) {
     machine.sh(FAR).ok();
+    // The address of the app may be another one of this host.
+    let own = [
+        "curl",
+        "-sS",
+        "--interface",
+        "127.114.0.2",
+        "http://10.9.9.1:3000/",
+    ];
+    machine.run(&own).ok().says("instance 2,");
     let far = ["ip", "netns", "exec", "far", "curl", "-sS", "-m", "3"];
     let near = "http://10.9.9.1:3000/";
     machine.run(&[&far[..], &[near]].concat()).ok();
@@ -110,6 +119,9 @@ const READY: &str = "server.listen(3000)";
 /// READY, and then the event loop never turns again.
 const BLOCKS: &str =
     "server.listen(3000, () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))";
+
+/// READY, and gone with everything that it has not accepted.
+const ENDS: &str = "server.listen(3000, () => (Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500), process.exit(7)))";
 
 pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     machine.power_on_unfiltered();
@@ -144,7 +156,13 @@ pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     machine.run(&["rsgen", "reload", "web"]).exits(1).says(
         "the canary failed: unhealthy: not accepting: a connection to 127.0.0.1:3000 waited for 5s",
     );
-    deploy(machine, "graceful.js", BLOCKS, READY);
+    // One that ends meanwhile is not waited for.
+    deploy(machine, "graceful.js", BLOCKS, ENDS);
+    machine
+        .run(&["rsgen", "reload", "web"])
+        .exits(1)
+        .says("the canary failed: exited with status 7");
+    deploy(machine, "graceful.js", ENDS, READY);
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 3);
     load.wait_answered(200);

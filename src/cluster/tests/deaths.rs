@@ -23,6 +23,36 @@ fn an_end_is_noted_with_its_reason() {
 }
 
 #[test]
+fn an_instance_that_is_unhealthy_died_of_that_whatever_its_status_is_by_then() {
+    let file = |bench: &Bench| bench.cluster.file(Name::Unhealthy(0));
+    let reason = |bench: &Bench| Deaths::load(&bench.cluster.deaths(0)).unwrap().reason;
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let draining = Unit {
+        status_text: "draining, busy connections: 1".into(),
+        active_enter: Duration::ZERO,
+        ..bench.fake.unit("web@0.service").unwrap()
+    };
+    let unhealthy = Unit {
+        status_text: "unhealthy: `check` ended with exit status: 3".into(),
+        ..draining.clone()
+    };
+    bench.fake.set(unhealthy);
+    bench.ended(0, 0);
+    assert_eq!(
+        reason(&bench),
+        "unhealthy: `check` ended with exit status: 3"
+    );
+    bench.fake.set(draining);
+    file(&bench)
+        .write("unhealthy: GET / answered 500 No")
+        .unwrap();
+    bench.ended(0, 0);
+    assert_eq!(reason(&bench), "unhealthy: GET / answered 500 No");
+    bench.ended(0, 7);
+    assert!(reason(&bench).contains("status 7"), "it is told once");
+}
+
+#[test]
 fn the_verdict_on_an_instance_that_was_given_up_is_how_it_died() {
     for (status, is_told) in [(190, true), (203, false)] {
         let mut bench = Bench::running(&["web.service"]);

@@ -1,6 +1,9 @@
 use std::net::TcpListener;
 use std::thread;
 
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
 
 fn read(text: &[u8], most: usize) -> Result<(Head, Vec<u8>, bool), Fault> {
@@ -151,4 +154,27 @@ fn a_server_that_does_not_answer_is_not_waited_for() {
     });
     let (body, is_whole) = slow.unwrap().body(1000);
     assert_eq!((body.as_slice(), is_whole), (&b"beginning"[..], false));
+}
+
+/// Parts of answers, and any bytes.
+fn answers() -> impl Strategy<Value = Vec<u8>> {
+    let parts = "HTTP/1.1 200 OK\r\n|HTTP/1.1 100 x\r\n|HTTP/1.0 500\n|\r\n|\n|: |Content-Length|Transfer-Encoding|chunked|0|5|abcde\
+        |ffffffffffffffff|18446744073709551616|-1|;";
+    let part = select(parts.split('|').collect::<Vec<_>>());
+    let part = part.prop_map(|part| part.as_bytes().to_vec());
+    let piece = prop_oneof![6 => part, 1 => prop::collection::vec(any::<u8>(), 0..9)];
+    prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_answered_is_read_within_the_bounds(answer in answers(), most in 0..20_usize) {
+        match read(&answer, most) {
+            Ok((head, body, _)) => {
+                prop_assert!(head.status >= 200 && body.len() <= most);
+                prop_assert!(body.is_empty() || answer.len() > body.len());
+            }
+            Err(fault) => prop_assert!(fault.to_string().chars().count() < 200),
+        }
+    }
 }

@@ -172,7 +172,7 @@ fn systemd_is_not_asked_about_overdue_instances_at_every_look() {
 }
 
 #[test]
-fn of_an_instance_whose_program_was_not_started_the_cause_is_told_where_it_is_known() {
+fn of_an_instance_whose_program_was_not_started_or_is_unhealthy_the_known_cause_is_told() {
     let unit = |exit_code| Unit {
         name: "web@0.service".into(),
         active: ActiveState::Failed,
@@ -197,4 +197,6 @@ fn of_an_instance_whose_program_was_not_started_the_cause_is_told_where_it_is_kn
     assert_eq!(why(None, &unit(0)), unit(0).why());
     let ran = unit(libc::CLD_EXITED);
     assert_eq!(why(known, &ran), ran.why());
+    let unhealthy = "unhealthy: GET / answered 500 No";
+    assert_eq!(why(Some(unhealthy), &ran), unhealthy);
 }
