@@ -7,7 +7,7 @@
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,9 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LATE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Returns the first and the last lines that one run of a unit wrote. If it wrote none, the result is why systemd could
+/// Returns the first and the last lines that one run of a unit wrote, from `since` on. If it wrote none, the result is why systemd could
 /// not run it. It is empty without a journal.
-pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) -> Vec<String> {
+pub(super) fn words(
+    scope: Scope,
+    unit: &str,
+    invocation: &str,
+    since: Option<SystemTime>,
+    extent: Extent,
+) -> Vec<String> {
     if invocation.is_empty() {
         return Vec::new();
     }
@@ -39,6 +45,7 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
         let mut arguments: Vec<String> = ["--boot", "--output=cat", "--quiet", "--no-pager"]
             .map(str::to_owned)
             .to_vec();
+        arguments.extend(since.and_then(from));
         arguments.extend(more);
         arguments.extend(matches.iter().cloned());
         read(JOURNALCTL, &arguments, PATIENCE, extent, part)
@@ -61,6 +68,16 @@ pub(super) fn words(scope: Scope, unit: &str, invocation: &str, extent: Extent) 
     }
     let beginning = ask(None, Part::Beginning);
     end.end_after(beginning)
+}
+
+/// Returns the argument of journalctl for the entries from this time on, see systemd.time(7).
+fn from(since: SystemTime) -> Option<String> {
+    let since = since.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!(
+        "--since=@{}.{:06}",
+        since.as_secs(),
+        since.subsec_micros()
+    ))
 }
 
 /// Returns the lines of PID 1 about a run in which PID 1 could start no command, and of the processes in which it opens
@@ -242,6 +259,13 @@ mod tests {
         assert!(begun.elapsed() < SOON);
         let nothing = run("/nonexistent", &[], SOON, Part::Whole);
         assert_eq!(nothing.end(), [""; 0]);
+    }
+
+    #[test]
+    fn a_time_is_given_to_the_microsecond() {
+        let since = UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_042);
+        assert_eq!(from(since).unwrap(), "--since=@1700000000.000042");
+        assert_eq!(from(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 
     #[test]

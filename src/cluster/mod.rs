@@ -23,7 +23,7 @@ mod unrun;
 pub mod verdict;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
 
@@ -79,7 +79,12 @@ impl Cluster {
     /// Returns the output of an instance or of the cluster unit, from the run that died. If an instance was given up,
     /// its last run only contained the worker.
     pub(crate) fn words(&self, unit: &Unit) -> Vec<String> {
-        self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation)
+        self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation, None)
+    }
+
+    /// Returns what the cluster unit has written since this time. Its reloads have the invocation ID of its start.
+    pub(crate) fn words_since(&self, unit: &Unit, since: SystemTime) -> Vec<String> {
+        self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation, Some(since))
     }
 
     /// Returns the output of the run because of which a walk failed.
@@ -88,10 +93,16 @@ impl Cluster {
             return Vec::new();
         };
         let unit = self.units().instance(number);
-        self.words_of_a_run(&unit, failed.exit_status, &failed.invocation)
+        self.words_of_a_run(&unit, failed.exit_status, &failed.invocation, None)
     }
 
-    fn words_of_a_run(&self, unit: &str, exit_status: i32, invocation: &str) -> Vec<String> {
+    fn words_of_a_run(
+        &self,
+        unit: &str,
+        exit_status: i32,
+        invocation: &str,
+        since: Option<SystemTime>,
+    ) -> Vec<String> {
         let number = self.units().number(unit);
         let extent = match number {
             Some(_) => Extent::OF_A_PROGRAM,
@@ -102,7 +113,7 @@ impl Cluster {
             .and_then(|number| Deaths::load(&self.deaths(number)))
             .map(|deaths| deaths.invocation);
         let invocation = died.as_deref().unwrap_or(invocation);
-        journal::words(self.scope, unit, invocation, extent)
+        journal::words(self.scope, unit, invocation, since, extent)
     }
 
     /// Returns all loaded instances with their numbers.

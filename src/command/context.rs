@@ -1,6 +1,7 @@
 //! The context of a command: the systemd that the command works on, the folders, and the sink for its output.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
 
 use super::jobs::Jobs;
 use super::manual::CommandLine;
@@ -77,6 +78,7 @@ impl<'a> Context<'a> {
             manager: self.manager.insert(manager).as_mut(),
             layout: &self.layout,
             sink: self.sink,
+            begun: SystemTime::now(),
         })
     }
 

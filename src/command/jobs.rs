@@ -2,7 +2,7 @@
 //!
 //! Everything that happens to a job is reported as a [`Notice`]; nothing is printed here.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::waiting::Waiting;
 use super::{hint, last_words, state};
@@ -25,6 +25,8 @@ pub(super) struct Jobs<'a> {
     pub(super) manager: &'a mut dyn Manager,
     pub(super) layout: &'a Layout,
     pub(super) sink: &'a dyn Sink,
+    /// When this work on jobs began.
+    pub(super) begun: SystemTime,
 }
 
 impl Jobs<'_> {
@@ -254,8 +256,11 @@ impl Jobs<'_> {
             None => self.manager.unit(unit),
         };
         let state = state.ok();
-        let words = state.as_ref().map(|state| match parse(unit) {
-            Some((app, _)) if needed.is_some() => last_words::of_a_socket(self.layout, app, state),
+        let words = state.as_ref().map(|state| match (parse(unit), verb) {
+            (Some((app, _)), _) if needed.is_some() => {
+                last_words::of_a_socket(self.layout, app, state)
+            }
+            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
             _ => last_words::of_unit(self.layout, state),
         });
         for line in words.unwrap_or_default() {

@@ -1,6 +1,8 @@
 //! The last output of a run that failed, which commands show again, and the file that has the output if it does not go
 //! to the journal.
 
+use std::time::SystemTime;
+
 use crate::cluster::Cluster;
 use crate::generate::sources;
 use crate::layout::Layout;
@@ -23,7 +25,18 @@ pub(super) fn of_unit(layout: &Layout, unit: &Unit) -> Vec<Visible> {
     let Some((app, member)) = parse(&unit.name) else {
         return Vec::new();
     };
-    let words = cluster(layout, app).words(unit);
+    show(member, &cluster(layout, app).words(unit))
+}
+
+/// Returns the lines that a unit has written since this time. The reloads of a cluster unit belong to the run that its start began.
+pub(super) fn of_unit_since(layout: &Layout, unit: &Unit, since: SystemTime) -> Vec<Visible> {
+    let Some((app, member)) = parse(&unit.name) else {
+        return Vec::new();
+    };
+    show(member, &cluster(layout, app).words_since(unit, since))
+}
+
+fn show(member: Member, words: &[String]) -> Vec<Visible> {
     // The lines of the cluster unit are rsgen's own, and were escaped before they reached the journal.
     let show = match member {
         Member::Cluster => Visible::again,

@@ -183,6 +183,8 @@ keys! {
             schedule_span: Range<usize> = schedule_place;
             /// The place of each directive of `service` in the text.
             service_spans: BTreeMap<String, Range<usize>> = |f| f.places("service");
+            /// The place of each directive of `socket` in the text.
+            socket_spans: BTreeMap<String, Range<usize>> = |f| f.places("socket");
         }
     }
 }

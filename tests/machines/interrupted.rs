@@ -41,7 +41,11 @@ pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.sh("pkill -KILL -f 'rsgen [u]nit reload'").ok();
-    let _ = reload.wait().exits(1);
+    let told = reload.wait().exits(1).to_string();
+    assert!(
+        !told.contains("4 of 4 serving"),
+        "lines of the start: {told}"
+    );
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
     load.stop().assert_nothing_lost();

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -106,6 +106,7 @@ impl Stage {
             manager: &mut self.systemd,
             layout: &self.layout,
             sink: &self.sink,
+            begun: SystemTime::now(),
         }
     }
 

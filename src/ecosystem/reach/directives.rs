@@ -23,6 +23,51 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         let span = app.service_spans.get(directive).unwrap_or(&app.span);
         faults.extend(of_directive(directive, value, span, probe));
     }
+    for directive in OF_SOCKETS {
+        let span = app.socket_spans.get(*directive).unwrap_or(&app.span);
+        let values = unit::assigned(&app.socket, directive).list();
+        let found = values
+            .into_iter()
+            .filter_map(|value| of_socket(app, directive, value, span, probe));
+        faults.extend(found);
+    }
+}
+
+/// The directives of a socket unit that name such a place. systemd runs the commands as root unless the unit has a `User=`.
+const OF_SOCKETS: &[&str] = &[
+    "ExecStartPre",
+    "ExecStartPost",
+    "ExecStopPre",
+    "ExecStopPost",
+    "Symlinks",
+];
+
+fn of_socket(
+    app: &App,
+    directive: &str,
+    value: &str,
+    span: &Range<usize>,
+    probe: &dyn Probe,
+) -> Option<Diagnostic> {
+    let (spot, help) = if directive == "Symlinks" {
+        let weak = |path: &String| weak_spot(absolute(path)?.parent()?, probe);
+        let help = "systemd makes the link as root, and another link in the way leads to any other folder: keep it where only root may write, as below /run";
+        (unit::words(value).iter().find_map(weak)?, help)
+    } else {
+        let user = unit::assigned(&app.socket, "User").one();
+        let is_root = matches!(user, None | Some("root" | "0"));
+        let help = "the command runs as root: keep its program where only root may write, or set `User` in the same table";
+        (run_as_root(value, is_root, probe)?, help)
+    };
+    Some(told(directive, &spot, span, probe).help(help))
+}
+
+fn told(directive: &str, spot: &Spot, span: &Range<usize>, probe: &dyn Probe) -> Diagnostic {
+    let message = format!(
+        "`{directive}` is in the hands of others: {}",
+        spot.told(probe)
+    );
+    Diagnostic::warning(span.clone(), message)
 }
 
 /// The folders in which `+` commands, which run as root, are found. A sandbox that mounts something there mounts it for
@@ -87,7 +132,7 @@ fn of_directive(
         "MountImages" | "BindPaths" | "BindReadOnlyPaths" => mounted(value, is_of_system, probe)?,
         "PIDFile" => weak_spot(absolute(value)?.parent()?, probe)?,
         "OpenFile" => weak_spot(absolute(value.split(':').next()?)?, probe)?,
-        directive if directive.starts_with("Exec") => run_as_root(value, probe)?,
+        directive if directive.starts_with("Exec") => run_as_root(value, false, probe)?,
         "StandardOutput" | "StandardError" | "StandardInput" => {
             let file = value
                 .split_once(':')
@@ -113,11 +158,7 @@ fn of_directive(
             "commands of this unit that run as root find themselves and their libraries there: let nobody but root write to it"
         }
     };
-    let message = format!(
-        "`{directive}` is in the hands of others: {}",
-        spot.told(probe)
-    );
-    Some(Diagnostic::warning(span.clone(), message).help(help))
+    Some(told(directive, &spot, span, probe).help(help))
 }
 
 /// A path that systemd takes as it stands: a specifier can be anything.
@@ -126,11 +167,12 @@ fn absolute(value: &str) -> Option<&Path> {
     (path.starts_with('/') && !path.contains('%')).then_some(Path::new(path))
 }
 
-/// The program or the script of a command that runs as root in spite of `User=`, see "Command lines" in systemd.service(5).
-fn run_as_root(value: &str, probe: &dyn Probe) -> Option<Spot> {
+/// The program or the script of a command that runs as root, because the unit `is_root` or in spite of `User=`, see "Command lines"
+/// in systemd.service(5).
+fn run_as_root(value: &str, is_root: bool, probe: &dyn Probe) -> Option<Spot> {
     let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
     let prefix = value.strip_suffix(command)?;
-    if !prefix.contains(['+', '!']) {
+    if !is_root && !prefix.contains(['+', '!']) {
         return None;
     }
     let words = unit::words(command);

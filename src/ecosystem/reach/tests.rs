@@ -173,6 +173,38 @@ fn root_reads_such_a_file_only_for_a_directive_and_with_a_root_folder_of_the_app
 }
 
 #[test]
+fn a_command_of_the_socket_unit_and_its_links_are_roots() {
+    let fake = Fake::of(&[("/srv/web", APP, 0o755)], &[]);
+    let told = |lines: &str| told_of_www(lines, &fake);
+    for (value, place) in [
+        ("ExecStartPre = \"/srv/web/open\"", "5: `ExecStartPre`"),
+        (
+            "ExecStopPost = [\"-/etc/a\", \"/usr/bin/sh /srv/web/a.sh\"]",
+            "5: `ExecStopPost`",
+        ),
+        ("Symlinks = \"/run/a /srv/web/b.sock\"", "5: `Symlinks`"),
+    ] {
+        let said = told(&format!("socket.{value}"));
+        let by = "is in the hands of others: `/srv/web` may be written by its owner `33`";
+        assert!(said.contains(&format!("{place} {by}")), "{said}");
+    }
+    for safe in [
+        "ExecStartPre = \"/etc/open\"",
+        "Symlinks = \"/etc/a.sock %t/b.sock\"",
+        "Backlog = 7",
+    ] {
+        assert_eq!(told(&format!("socket.{safe}")), "", "{safe}");
+    }
+    let as_www = |command: &str| {
+        told(&format!(
+            "socket.User = \"www\"\nsocket.ExecStartPre = \"{command}\""
+        ))
+    };
+    assert_eq!(as_www("/srv/web/open"), "");
+    assert!(as_www("+/srv/web/open").contains("`ExecStartPre` is in the hands of others"));
+}
+
+#[test]
 fn a_socket_that_others_can_redirect_is_refused_and_one_that_its_user_can_is_told() {
     let own = [
         ("/srv/web", APP, 0o755),
