@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::stage::{HOST, Recorder, Stage};
+use crate::command::context::Context;
 use crate::command::findings::Findings;
 use crate::command::jobs::Jobs;
+use crate::command::locate::locate;
 use crate::command::rehearse::rehearse;
+use crate::command::selection::Selected;
 use crate::contract::report::MOST;
 use crate::ecosystem::{self, App};
-use crate::layout::Layout;
+use crate::layout::{Layout, Scope};
 use crate::state::rehearsals;
 use crate::systemd::fake::Fake;
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
@@ -63,6 +66,20 @@ fn app_of(unit: &str) -> &str {
 }
 
 impl Systemd {
+    fn of(layout: &Layout, programs: &[(&'static str, Program)]) -> Self {
+        Self {
+            fake: Fake::default(),
+            layout: layout.clone(),
+            programs: programs.iter().cloned().collect(),
+            connections: Vec::new(),
+            running: Vec::new(),
+            most: 0,
+            waits: 0,
+            looks: BTreeMap::new(),
+            unit: String::new(),
+        }
+    }
+
     fn socket(&self, unit: &str) -> PathBuf {
         let number = unit.split(['-', '@']).nth(1).unwrap();
         rehearsals(&self.layout.run).join(format!("{number}.report"))
@@ -182,29 +199,24 @@ fn entries(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
-    let stage = Stage::running(&[]);
-    let layout = stage.layout.clone();
-    std::fs::create_dir_all(&layout.runtime_units).unwrap();
+/// The ecosystem file of these programs.
+fn text_of(programs: &[(&'static str, Program)]) -> String {
     let text = programs.iter().map(|(name, program)| {
         let app = format!("name = \"{name}\"\nscript = \"/srv/x\"\ninterpreter = \"none\"\n");
         format!("[[apps]]\n{app}{}\n", program.lines)
     });
-    let text = text.collect::<Vec<_>>().concat();
+    text.collect::<Vec<_>>().concat()
+}
+
+fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
+    let stage = Stage::running(&[]);
+    let layout = stage.layout.clone();
+    std::fs::create_dir_all(&layout.runtime_units).unwrap();
+    let text = text_of(programs);
     let (apps, _) = ecosystem::parse("", &text);
     let apps: Vec<&App> = apps.iter().collect();
     assert_eq!(apps.len(), programs.len(), "{text}");
-    let mut systemd = Systemd {
-        fake: Fake::default(),
-        layout: layout.clone(),
-        programs: programs.iter().cloned().collect(),
-        connections: Vec::new(),
-        running: Vec::new(),
-        most: 0,
-        waits: 0,
-        looks: BTreeMap::new(),
-        unit: String::new(),
-    };
+    let mut systemd = Systemd::of(&layout, programs);
     let mut jobs = Jobs {
         manager: &mut systemd,
         layout: &layout,
@@ -303,4 +315,35 @@ fn the_unit_of_a_rehearsal_lasts_longer_than_the_rehearsal() {
     let longest = "RuntimeMaxSec=15s";
     assert!(text.contains(longest), "{text}");
     assert!(text.contains(".report --kill-signal="), "{text}");
+}
+
+#[test]
+fn an_address_that_the_file_leaves_out_is_found_and_written_down() {
+    let stage = Stage::running(&[]);
+    let layout = Layout {
+        scope: Scope::User,
+        ..stage.layout.clone()
+    };
+    std::fs::create_dir_all(&layout.runtime_units).unwrap();
+    let ends = Program {
+        ends: Some("killed"),
+        ..says("", "found unix 1 0 0 /tmp/web.sock\n")
+    };
+    let programs = [("web", ends)];
+    let pinned = text_of(&programs);
+    let app = ecosystem::parse("", &pinned).0.remove(0);
+    let mut selected = vec![Selected { app, pinned }];
+    let systemd = Box::new(Systemd::of(&layout, &programs));
+    let sink = Recorder::default();
+    let mut context = Context::of_a_test(layout, HOST, &sink, systemd);
+    let missed = locate(&mut context, &mut selected, false, false);
+    assert!(missed.is_ok_and(|missed| missed.failures.is_empty()));
+    let listen = "listen = \"/tmp/web.sock\"";
+    assert!(
+        selected[0].pinned.contains(listen),
+        "{}",
+        selected[0].pinned
+    );
+    let told = sink.told().join("\n");
+    assert!(told.contains("/tmp/web.sock"), "{told}");
 }
