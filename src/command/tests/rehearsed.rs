@@ -11,7 +11,7 @@ use super::stage::{HOST, Recorder, Stage};
 use crate::command::context::Context;
 use crate::command::findings::Findings;
 use crate::command::jobs::Jobs;
-use crate::command::locate::locate;
+use crate::command::locate::{found, locate};
 use crate::command::rehearse::rehearse;
 use crate::command::selection::Selected;
 use crate::contract::report::MOST;
@@ -23,6 +23,8 @@ use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, V
 
 /// The time at which a program ends that ends by itself.
 const END: Duration = Duration::from_millis(300);
+/// The time at which a program reports what it reports later.
+const LATER: Duration = Duration::from_millis(100);
 /// How often somebody has to wait for a stop that takes its time.
 const WAITS: u32 = 5;
 
@@ -32,6 +34,8 @@ struct Program {
     /// Lines of the app in the ecosystem file.
     lines: &'static str,
     reports: String,
+    /// What the program reports a moment later.
+    later: &'static str,
     /// How the program ends by itself, if it does.
     ends: Option<&'static str>,
     stops_late: bool,
@@ -51,6 +55,7 @@ struct Systemd {
     layout: Layout,
     programs: BTreeMap<&'static str, Program>,
     connections: Vec<UnixStream>,
+    later: Vec<(UnixStream, &'static str)>,
     running: Vec<String>,
     /// The largest number of programs that ran at a time.
     most: usize,
@@ -72,6 +77,7 @@ impl Systemd {
             layout: layout.clone(),
             programs: programs.iter().cloned().collect(),
             connections: Vec::new(),
+            later: Vec::new(),
             running: Vec::new(),
             most: 0,
             waits: 0,
@@ -95,6 +101,8 @@ impl Systemd {
         let program = self.programs[app_of(unit)].clone();
         self.unit = std::fs::read_to_string(self.layout.runtime_units.join(unit)).unwrap();
         self.connect(unit, &program.reports);
+        let worker = self.connections.last().unwrap().try_clone().unwrap();
+        self.later.push((worker, program.later));
         // Anybody may connect until the worker has done so.
         self.connect(unit, "ended as a liar says\n");
         self.running.push(unit.to_owned());
@@ -183,6 +191,15 @@ impl Manager for Systemd {
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
         self.fake.pause(time);
+        let now = self.fake.now();
+        if now >= LATER {
+            for (mut connection, lines) in std::mem::take(&mut self.later) {
+                connection.write_all(lines.as_bytes()).unwrap();
+            }
+        }
+        if now >= END {
+            self.connections.clear();
+        }
     }
 }
 
@@ -255,12 +272,16 @@ fn a_rehearsal_ends_with_the_addresses_or_with_the_reason_for_which_there_are_no
         ends: Some("exited with status 3"),
         ..says("", &reports)
     };
+    let found = Program {
+        later: FOUND,
+        ..died(format!("begun\n{long}\n"))
+    };
     let late = Program {
         stops_late: true,
         ..says("ready = \"message\"", &format!("begun\n{FOUND}ready\n"))
     };
     let mut rehearsed = rehearsed(&[
-        ("found", died(format!("begun\n{long}\n{FOUND}"))),
+        ("found", found),
         ("died", died("begun\n".into())),
         ("noisy", died(format!("{long}\n").repeat(MOST + 20) + FOUND)),
         ("ready", late),
@@ -346,4 +367,9 @@ fn an_address_that_the_file_leaves_out_is_found_and_written_down() {
     );
     let told = sink.told().join("\n");
     assert!(told.contains("/tmp/web.sock"), "{told}");
+
+    let systemd = Box::new(Systemd::of(&context.layout, &programs));
+    let mut context = Context::of_a_test(context.layout, HOST, &sink, systemd);
+    let found = found(&mut context, &selected[0].app).ok().unwrap();
+    assert_eq!(found, selected[0].app.listen);
 }
