@@ -201,3 +201,16 @@ fn completions_know_every_command_and_are_what_packages_ship() {
     let completed = Command::new("bash").args(["-c", &line]).output().unwrap();
     assert_eq!(String::from_utf8(completed.stdout).unwrap(), "reload\n");
 }
+
+#[test]
+fn the_first_page_leads_to_the_others() {
+    let share = share();
+    let first = fs::read_to_string(share.path().join("man/man1/rsgen.1")).unwrap();
+    for command in commands() {
+        let reference = format!(".BR rsgen\\-{command} (1)");
+        assert!(first.contains(&reference), "{reference}");
+    }
+    // The meaning of a status begins as a sentence does, unless it begins with systemd.
+    let meanings = section(&first, "\"EXIT STATUS\"");
+    assert!(meanings.contains("\nsystemd ") && !meanings.contains("\nSystemd "));
+}

@@ -370,4 +370,14 @@ mod tests {
         assert_eq!(told("", true, &[listens()]), listening);
         assert!(told("", true, &[]).starts_with(none));
     }
+
+    #[test]
+    fn a_second_strange_address_is_no_news() {
+        let begun = Instant::now();
+        let mut seen = Seen::begin(begun);
+        let later = |seconds| begun + Duration::from_secs(seconds);
+        seen.take(later(1), Report::Strange, &app(""));
+        seen.take(later(2), Report::Strange, &app(""));
+        assert_eq!(seen.news, later(1));
+    }
 }

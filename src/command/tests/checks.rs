@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::lines::run;
-use super::stage::Stage;
+use super::stage::{Recorder, Stage};
 use crate::command::apply::Move;
+use crate::command::balance;
 use crate::command::deployment::{Goal, each};
-use crate::ecosystem::pin;
+use crate::ecosystem::{self, pin};
 use crate::generate::files;
 use crate::output::Failure;
 
@@ -115,4 +116,40 @@ fn the_link_of_a_timer_that_is_not_ours_is_left_alone() {
     )
     .unwrap();
     assert!(has_timer(&links()));
+}
+
+#[test]
+fn the_units_of_a_package_need_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("eco.toml");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"/bin/true\"\ninterpreter = \"none\"\n";
+    let is_made = |lines: &str| {
+        std::fs::write(&file, format!("{app}{lines}")).unwrap();
+        let (file, folder) = (file.display(), folder.path().display());
+        let line = format!("rsgen generate -o {folder}/units {file}");
+        run(&mut Stage::running(&[]), &line).failure.is_none()
+    };
+    assert!(!is_made("") && is_made("listen = 3000\n"));
+}
+
+#[test]
+fn an_even_balance_is_told() {
+    let app = |balance: &str| {
+        let text = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 3000\nbalance = \"{balance}\"\n"
+        );
+        let sink = Recorder::default();
+        balance::tell(&sink, &ecosystem::parse("", &text).0[0]);
+        sink.told().join("\n")
+    };
+    assert!(app("even").contains("connections go to the instances in turn"));
+    assert_eq!(app("shared"), "");
+}
+
+#[test]
+fn an_environment_has_a_name() {
+    let text = "[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 1\nenv_ = { A = 1 }\n";
+    let (_, report) = ecosystem::parse("", text);
+    let said = report.render(false).to_string();
+    assert!(said.contains("unknown key `env_`"), "{said}");
 }

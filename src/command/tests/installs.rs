@@ -222,7 +222,10 @@ fn a_port_of_another_program_is_refused_before_anything_is_done() {
     assert!(checked.told.contains("listens there"), "{}", checked.told);
     checked.jobs();
     host.stage.systemd.fake = Fake::running(&["web.socket"]);
-    assert!(!host.run("check", "").told.contains("listens there"));
+    let is_told = |host: &mut Host| host.run("check", "").told.contains("listens there");
+    assert!(!is_told(&mut host), "the app listens");
+    host.stage.write_app("listen = 1\n");
+    assert!(is_told(&mut host), "it listens elsewhere");
 }
 
 #[test]

@@ -184,3 +184,14 @@ fn only_what_install_wrote_is_uninstalled() {
     let said = "`web` was not installed by `rsgen install`; ";
     assert!(fault.starts_with(said), "{fault}");
 }
+
+#[test]
+fn the_timer_of_a_job_of_a_package_is_started_by_a_reload() {
+    let mut stage = Stage::running(&["web.service"]);
+    let vendor = &stage.layout.apps[2];
+    std::fs::create_dir_all(vendor).unwrap();
+    let text = format!("[[apps]]\nname = \"web\"\nscript = \"/srv/x\"\n{JOB}");
+    std::fs::write(vendor.join("web.toml"), text).unwrap();
+    let log = run(&mut stage, "rsgen reload web").jobs();
+    assert!(log.contains(&"start web.timer".into()), "{log:?}");
+}

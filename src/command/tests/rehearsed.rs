@@ -8,18 +8,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::stage::{HOST, Recorder, Stage};
+use crate::command::context::Context;
 use crate::command::findings::Findings;
 use crate::command::jobs::Jobs;
+use crate::command::locate::{found, locate};
 use crate::command::rehearse::rehearse;
+use crate::command::selection::Selected;
 use crate::contract::report::MOST;
 use crate::ecosystem::{self, App};
-use crate::layout::Layout;
+use crate::layout::{Layout, Scope};
 use crate::state::rehearsals;
 use crate::systemd::fake::Fake;
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 
 /// The time at which a program ends that ends by itself.
 const END: Duration = Duration::from_millis(300);
+/// The time at which a program reports what it reports later.
+const LATER: Duration = Duration::from_millis(100);
 /// How often somebody has to wait for a stop that takes its time.
 const WAITS: u32 = 5;
 
@@ -29,6 +34,8 @@ struct Program {
     /// Lines of the app in the ecosystem file.
     lines: &'static str,
     reports: String,
+    /// What the program reports a moment later.
+    later: &'static str,
     /// How the program ends by itself, if it does.
     ends: Option<&'static str>,
     stops_late: bool,
@@ -48,6 +55,7 @@ struct Systemd {
     layout: Layout,
     programs: BTreeMap<&'static str, Program>,
     connections: Vec<UnixStream>,
+    later: Vec<(UnixStream, &'static str)>,
     running: Vec<String>,
     /// The largest number of programs that ran at a time.
     most: usize,
@@ -63,6 +71,21 @@ fn app_of(unit: &str) -> &str {
 }
 
 impl Systemd {
+    fn of(layout: &Layout, programs: &[(&'static str, Program)]) -> Self {
+        Self {
+            fake: Fake::default(),
+            layout: layout.clone(),
+            programs: programs.iter().cloned().collect(),
+            connections: Vec::new(),
+            later: Vec::new(),
+            running: Vec::new(),
+            most: 0,
+            waits: 0,
+            looks: BTreeMap::new(),
+            unit: String::new(),
+        }
+    }
+
     fn socket(&self, unit: &str) -> PathBuf {
         let number = unit.split(['-', '@']).nth(1).unwrap();
         rehearsals(&self.layout.run).join(format!("{number}.report"))
@@ -78,6 +101,8 @@ impl Systemd {
         let program = self.programs[app_of(unit)].clone();
         self.unit = std::fs::read_to_string(self.layout.runtime_units.join(unit)).unwrap();
         self.connect(unit, &program.reports);
+        let worker = self.connections.last().unwrap().try_clone().unwrap();
+        self.later.push((worker, program.later));
         // Anybody may connect until the worker has done so.
         self.connect(unit, "ended as a liar says\n");
         self.running.push(unit.to_owned());
@@ -166,6 +191,15 @@ impl Manager for Systemd {
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
         self.fake.pause(time);
+        let now = self.fake.now();
+        if now >= LATER {
+            for (mut connection, lines) in std::mem::take(&mut self.later) {
+                connection.write_all(lines.as_bytes()).unwrap();
+            }
+        }
+        if now >= END {
+            self.connections.clear();
+        }
     }
 }
 
@@ -182,29 +216,24 @@ fn entries(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
-    let stage = Stage::running(&[]);
-    let layout = stage.layout.clone();
-    std::fs::create_dir_all(&layout.runtime_units).unwrap();
+/// The ecosystem file of these programs.
+fn text_of(programs: &[(&'static str, Program)]) -> String {
     let text = programs.iter().map(|(name, program)| {
         let app = format!("name = \"{name}\"\nscript = \"/srv/x\"\ninterpreter = \"none\"\n");
         format!("[[apps]]\n{app}{}\n", program.lines)
     });
-    let text = text.collect::<Vec<_>>().concat();
+    text.collect::<Vec<_>>().concat()
+}
+
+fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
+    let stage = Stage::running(&[]);
+    let layout = stage.layout.clone();
+    std::fs::create_dir_all(&layout.runtime_units).unwrap();
+    let text = text_of(programs);
     let (apps, _) = ecosystem::parse("", &text);
     let apps: Vec<&App> = apps.iter().collect();
     assert_eq!(apps.len(), programs.len(), "{text}");
-    let mut systemd = Systemd {
-        fake: Fake::default(),
-        layout: layout.clone(),
-        programs: programs.iter().cloned().collect(),
-        connections: Vec::new(),
-        running: Vec::new(),
-        most: 0,
-        waits: 0,
-        looks: BTreeMap::new(),
-        unit: String::new(),
-    };
+    let mut systemd = Systemd::of(&layout, programs);
     let mut jobs = Jobs {
         manager: &mut systemd,
         layout: &layout,
@@ -243,12 +272,16 @@ fn a_rehearsal_ends_with_the_addresses_or_with_the_reason_for_which_there_are_no
         ends: Some("exited with status 3"),
         ..says("", &reports)
     };
+    let found = Program {
+        later: FOUND,
+        ..died(format!("begun\n{long}\n"))
+    };
     let late = Program {
         stops_late: true,
         ..says("ready = \"message\"", &format!("begun\n{FOUND}ready\n"))
     };
     let mut rehearsed = rehearsed(&[
-        ("found", died(format!("begun\n{long}\n{FOUND}"))),
+        ("found", found),
         ("died", died("begun\n".into())),
         ("noisy", died(format!("{long}\n").repeat(MOST + 20) + FOUND)),
         ("ready", late),
@@ -303,4 +336,40 @@ fn the_unit_of_a_rehearsal_lasts_longer_than_the_rehearsal() {
     let longest = "RuntimeMaxSec=15s";
     assert!(text.contains(longest), "{text}");
     assert!(text.contains(".report --kill-signal="), "{text}");
+}
+
+#[test]
+fn an_address_that_the_file_leaves_out_is_found_and_written_down() {
+    let stage = Stage::running(&[]);
+    let layout = Layout {
+        scope: Scope::User,
+        ..stage.layout.clone()
+    };
+    std::fs::create_dir_all(&layout.runtime_units).unwrap();
+    let ends = Program {
+        ends: Some("killed"),
+        ..says("", "found unix 1 0 0 /tmp/web.sock\n")
+    };
+    let programs = [("web", ends)];
+    let pinned = text_of(&programs);
+    let app = ecosystem::parse("", &pinned).0.remove(0);
+    let mut selected = vec![Selected { app, pinned }];
+    let systemd = Box::new(Systemd::of(&layout, &programs));
+    let sink = Recorder::default();
+    let mut context = Context::of_a_test(layout, HOST, &sink, systemd);
+    let missed = locate(&mut context, &mut selected, false, false);
+    assert!(missed.is_ok_and(|missed| missed.failures.is_empty()));
+    let listen = "listen = \"/tmp/web.sock\"";
+    assert!(
+        selected[0].pinned.contains(listen),
+        "{}",
+        selected[0].pinned
+    );
+    let told = sink.told().join("\n");
+    assert!(told.contains("/tmp/web.sock"), "{told}");
+
+    let systemd = Box::new(Systemd::of(&context.layout, &programs));
+    let mut context = Context::of_a_test(context.layout, HOST, &sink, systemd);
+    let found = found(&mut context, &selected[0].app).ok().unwrap();
+    assert_eq!(found, selected[0].app.listen);
 }

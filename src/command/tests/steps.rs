@@ -135,3 +135,40 @@ fn the_end_of_a_rehearsal_is_told_and_its_files_are_removed() {
     let left = [file, drop_ins, socket].map(|path| path.exists());
     assert_eq!(left, [false; 3]);
 }
+
+#[test]
+fn what_does_not_end_after_a_stop_is_killed() {
+    let mut stage = installed(TWO, &[]);
+    let falls = |name: &str| Unit {
+        name: name.into(),
+        active: ActiveState::Deactivating,
+        result: "success".into(),
+        main_pid: 7,
+        ..Unit::default()
+    };
+    stage.systemd.fake.set(falls("web.service"));
+    stage.systemd.fake.busy("web.service", "stop");
+    stage.systemd.fake.set(falls("web@0.service"));
+    let log = carry_out(&mut stage, "web.service", "ExecStopPost").jobs();
+    assert!(log.contains(&"kill web@0.service".into()), "{log:?}");
+}
+
+#[test]
+fn the_listener_of_a_crashed_instance_is_closed_where_it_has_its_own() {
+    let is_closed = |option: &str| {
+        let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.socket"]);
+        stage.systemd.fake.set(Unit {
+            name: "web@1.service".into(),
+            active: ActiveState::Deactivating,
+            result: "exit-code".into(),
+            exit_code: libc::CLD_EXITED,
+            exit_status: 1,
+            ..Unit::default()
+        });
+        let policy = "--min-uptime=1s --max-restarts=16 --autorestart=true";
+        let line = format!("rsgen unit ended web 1 {policy}{option}");
+        let log = run(&mut stage, &line).jobs();
+        log.iter().any(|job| job.starts_with("stop web@1.socket"))
+    };
+    assert!(is_closed(" --own-listener=true") && !is_closed(""));
+}
