@@ -9,9 +9,10 @@ recipes: programs $(RECIPES)/.made
 
 $(RECIPES)/.made: $(wildcard tests/recipes/*)
 	rm -rf $(RECIPES)
-	mkdir -p $(RECIPES)
-	cp tests/recipes/package*.json $(RECIPES)
-	npm ci --silent --no-fund --no-audit --prefix $(RECIPES)
+	mkdir -p $(RECIPES)/node
+	cp tests/recipes/package*.json $(RECIPES)/node
+	npm ci --silent --no-fund --no-audit --prefix $(RECIPES)/node
+	cp $(PROGRAMS)/tokio $(RECIPES)/axum
 	$(TARGET)/python/bin/pip install --quiet --disable-pip-version-check --target $(RECIPES)/python -r tests/recipes/requirements.txt
 	unshare --mount --propagation private sh tests/recipes/debian.sh / $(abspath $(RECIPES))/debian.tar $(RECIPES_DEBIAN)
 	touch $@
