@@ -25,6 +25,7 @@ help:
 	@echo 'make kernel   the handover and the drain on a kernel of Debian, with Yama; GUEST=selinux'
 	@echo 'make fuzz     searches for input that breaks a claim of tests/fuzz; SECONDS=60, CLAIMS=proc for some'
 	@echo 'make mutants  searches for faults of one token that no test notices, for hours; ROOM=unit for one room'
+	@echo 'make recipes  the servers of docs/recipes; reloads them and prints what was lost; APPS=nginx for some'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
 	@echo 'make bench    measures rsgen, and PM2 beside it'
 	@echo 'make build    builds the programs, for `make install`'
@@ -146,4 +147,4 @@ install:
 	install -D -m 755 packaging/may-be-removed $(lib)/rsgen/bin/may-be-removed
 
 include packaging/packages.mk packaging/ansible.mk
-include tests/programs/programs.mk
+include tests/programs/programs.mk tests/recipes/recipes.mk
