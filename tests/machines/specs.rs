@@ -5,8 +5,8 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, health, hostile, init, install, interrupted, jobs, logs,
-    own, owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
+    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
+    owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
     schedule, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 

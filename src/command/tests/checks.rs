@@ -139,7 +139,8 @@ fn an_even_balance_is_told() {
             "[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 3000\nbalance = \"{balance}\"\n"
         );
         let sink = Recorder::default();
-        balance::tell(&sink, &ecosystem::parse("", &text).0[0]);
+        let stage = Stage::running(&[]);
+        balance::tell(&sink, &stage.layout, &ecosystem::parse("", &text).0[0]);
         sink.told().join("\n")
     };
     assert!(app("even").contains("connections go to the instances in turn"));

@@ -238,6 +238,7 @@ fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
         manager: &mut systemd,
         layout: &layout,
         sink: &Recorder::default(),
+        begun: std::time::SystemTime::now(),
     };
     let told = std::cell::RefCell::new(Vec::new());
     let tell = |app: &App, _: &Findings| told.borrow_mut().push(app.name.clone());
