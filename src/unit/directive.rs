@@ -145,7 +145,8 @@ pub fn check_value(value: &str) -> Result<(), Fault> {
             "a directive is one line; write a list for several lines",
         ));
     }
-    if value.ends_with('\\') {
+    // Whether spaces after it count depends on who reads the line.
+    if value.trim_end().ends_with('\\') {
         return Err(Fault::new(
             "the value ends in a backslash",
             "remove the backslash: it would join the next line to this one",
@@ -262,5 +263,6 @@ mod tests {
         assert!(check_value("1G").is_ok());
         assert!(check_value("1G\nExecStart=/bin/evil").is_err());
         assert!(check_value("1G\\").is_err());
+        assert!(check_value("1G\\ ").is_err());
     }
 }
