@@ -179,24 +179,38 @@ fn listen(draft: &mut Draft<'_>, kind: Kind) {
     if let Some(why) = without {
         return draft.set("listen", Array::new(), format!("no port: {why}"));
     }
-    let env: Vec<(String, String)> = draft
-        .env
-        .iter()
-        .map(|entry| {
-            let value = &entry.value;
-            let number = value.as_integer().map(|number| number.to_string());
-            let text = number.or_else(|| value.as_str().map(str::to_owned));
-            (entry.key.clone(), text.unwrap_or_default())
-        })
-        .collect();
+    let env = variables(&draft.env);
+    let differs = |found: &address::Found| {
+        let other = |(name, more): &(String, Vec<Entry>)| {
+            let env = [variables(more), env.clone()].concat();
+            let there = address::of(&words, &env).map(|found| found.value.to_string());
+            (there != Some(found.value.to_string())).then(|| name.clone())
+        };
+        draft.environments.iter().find_map(other)
+    };
     match address::of(&words, &env) {
-        Some(found) => draft.set("listen", found.value, found.note),
+        Some(found) => match differs(&found) {
+            None => draft.set("listen", found.value, found.note),
+            Some(name) => draft.left.push(format!(
+                "listen: the address differs between `env` and `{name}`; `rsgen install` finds out"
+            )),
+        },
         None => draft.left.push(
             "listen: PM2 does not know where a program listens; `rsgen install` finds out, or write `listen = []` for a \
              program without a port"
                 .to_owned(),
         ),
     }
+}
+
+/// Returns the variables of a table as texts.
+fn variables(entries: &[Entry]) -> Vec<(String, String)> {
+    let text = |value: &toml_edit::Value| {
+        let number = value.as_integer().map(|number| number.to_string());
+        number.or_else(|| value.as_str().map(str::to_owned))
+    };
+    let pair = |entry: &Entry| (entry.key.clone(), text(&entry.value).unwrap_or_default());
+    entries.iter().map(pair).collect()
 }
 
 /// Renames apps that share a name, which PM2 allows.

@@ -144,3 +144,20 @@ fn a_port_of_pm2s_is_an_address_and_a_variable() {
         "{text}"
     );
 }
+
+#[test]
+fn a_port_that_differs_between_environments_is_not_guessed() {
+    let apart = json!({ "script": "x", "env": { "PORT": 3000 }, "env_live": { "PORT": 80 } });
+    let text = app(&apart);
+    assert!(!text.contains("\nlisten"), "{text}");
+    let told = left(&apart);
+    let line = "listen: the address differs between `env` and `env_live`";
+    assert!(told.contains(line), "{told}");
+    for same in [
+        json!({ "script": "x", "env": { "PORT": 3000 }, "env_live": { "PORT": "3000", "A": 1 } }),
+        json!({ "script": "x", "args": "-p 3000", "env": { "PORT": 3000 }, "env_live": { "PORT": 80 } }),
+    ] {
+        let text = app(&same);
+        assert!(text.contains("\nlisten = 3000\n"), "{text}");
+    }
+}
