@@ -37,9 +37,17 @@ const WORKERS: &[&[&str]] = &[
     &["good_job"],
 ];
 
-/// Finds the address that a command line or, failing that, an environment states.
+/// Finds the address that a command line or, failing that, an environment states. `None` also where the host is a name:
+/// which of the addresses of `localhost` a program binds, differs between programs and even between machines.
 pub(super) fn of(words: &[String], env: &[(String, String)]) -> Option<Found> {
+    if option(words, HOST).is_some_and(|(_, host)| is_name(host)) {
+        return None;
+    }
     of_words(words).or_else(|| of_env(env))
+}
+
+fn is_name(host: &str) -> bool {
+    !["", "*"].contains(&host) && host.parse::<IpAddr>().is_err()
 }
 
 fn of_words(words: &[String]) -> Option<Found> {
@@ -80,7 +88,11 @@ fn of_env(env: &[(String, String)]) -> Option<Found> {
         });
     }
     let port = text.parse::<u16>().ok().filter(|port| *port > 0)?;
-    let value = with_host(variable(HOST_VARIABLES).map(|(_, host)| host), port);
+    let host = variable(HOST_VARIABLES).map(|(_, host)| host);
+    if host.is_some_and(is_name) {
+        return None;
+    }
+    let value = with_host(host, port);
     Some(Found {
         value,
         note: guess(name),
@@ -123,19 +135,11 @@ fn address(text: &str) -> Option<Value> {
     let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
     match host {
         "" | "*" => Some(i64::from(port).into()),
-        "localhost" => Some(with_host(Some(host), port)),
         _ => None,
     }
 }
 
 fn with_host(host: Option<&str>, port: u16) -> Value {
-    let host = host.map(|host| {
-        if host == "localhost" {
-            "127.0.0.1"
-        } else {
-            host
-        }
-    });
     match host.and_then(|host| host.parse::<IpAddr>().ok()) {
         Some(ip) => SocketAddr::new(ip, port).to_string().into(),
         None => i64::from(port).into(),
@@ -172,7 +176,6 @@ mod tests {
             ("uvicorn app --host 0.0.0.0 --port 8000", "\"0.0.0.0:8000\""),
             ("uvicorn app --host ::1 --port 8000", "\"[::1]:8000\""),
             ("next start -p 3001", "3001"),
-            ("next start -H localhost -p 3001", "\"127.0.0.1:3001\""),
             ("celery -b redis://x:6379/0 worker", "\"10.0.0.1:3000\""),
             ("node x.js --port 0", "\"10.0.0.1:3000\""),
             ("node x.js", "\"10.0.0.1:3000\""),
@@ -185,6 +188,21 @@ mod tests {
             assert_eq!(address.note.starts_with("a guess"), is_guess, "{line}");
         }
         assert!(of(&["node".to_owned()], &[]).is_none());
+    }
+
+    #[test]
+    fn a_name_is_left_to_the_program_whoever_gives_it() {
+        let found = |line: &str, host: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let env = [("PORT", "3000"), ("HOST", host)];
+            let env = env.map(|(k, v)| (k.to_owned(), v.to_owned()));
+            of(&words, &env).map(|found| found.value.to_string().trim().to_owned())
+        };
+        assert_eq!(found("next start -H localhost -p 3001", "::1"), None);
+        assert_eq!(found("node x.js", "localhost"), None);
+        for any in ["", "*"] {
+            assert_eq!(found("node x.js", any).as_deref(), Some("3000"));
+        }
     }
 
     #[test]
@@ -209,7 +227,7 @@ mod tests {
             of(&words, &env).map(|found| found.value.to_string().trim().to_owned())
         };
         for (address, expected) in [
-            ("localhost:80", Some("\"127.0.0.1:80\"")),
+            ("localhost:80", None),
             ("*:80", Some("80")),
             ("80", Some("80")),
             ("tcp://[::1]:80", Some("\"[::1]:80\"")),
