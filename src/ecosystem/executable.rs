@@ -33,11 +33,9 @@ pub(super) fn check(app: &App, path: &Path, search: &Search<'_>, faults: &mut Ve
     let source = SOURCES.iter().find(|(names, _)| names.contains(&extension));
     let shown = path.display();
     let (message, help) = match source {
-        Some((names, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
+        Some((_, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
             format!("`{shown}` has no interpreter, and cannot be executed itself"),
-            stripping_node(search)
-                .filter(|_| *names == TYPESCRIPT && extension != "tsx")
-                .unwrap_or_else(|| (*help).to_owned()),
+            help_with_node(path, search).unwrap_or_else(|| (*help).to_owned()),
         ),
         None if !probe.has_run_bit(path) => (
             format!("`{shown}` is not executable"),
@@ -46,6 +44,16 @@ pub(super) fn check(app: &App, path: &Path, search: &Search<'_>, faults: &mut Ve
         _ => return,
     };
     faults.push(Diagnostic::error(app.script_span.clone(), message).help(help));
+}
+
+/// The way to run a script of TypeScript with Node; `None` for other scripts.
+pub(super) fn help_with_node(script: &Path, search: &Search<'_>) -> Option<String> {
+    let extension = script.extension()?.to_str()?;
+    let (_, help) = SOURCES
+        .iter()
+        .find(|(names, _)| *names == TYPESCRIPT && names.contains(&extension))?;
+    let stripped = stripping_node(search).filter(|_| extension != "tsx");
+    Some(stripped.unwrap_or_else(|| (*help).to_owned()))
 }
 
 /// The help where the Node that is found runs TypeScript by itself: 22.18, 23.6 and newer leave its types out.

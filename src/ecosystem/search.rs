@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::app::App;
 use super::diagnostic::Diagnostic;
+use super::executable;
 use super::managers;
 use super::owner::Script;
 use super::resolve::{Account, Probe, normal, show};
@@ -119,16 +120,18 @@ pub(super) fn resolve_interpreter(
         let own = own.flatten().map(|path| show(&path));
         own.or_else(|| search.find(&interpreter))
     };
-    match found {
-        Some(found) => app.program.interpreter = Some(found),
-        None => faults.push(
-            Diagnostic::error(
-                app.script_span.clone(),
-                format!("the interpreter `{interpreter}` is not there"),
-            )
-            .help("install it, or write its absolute path as `interpreter`"),
-        ),
-    }
+    let Some(found) = found else {
+        let usual = "install it, or write its absolute path as `interpreter`";
+        let with_node = executable::help_with_node(Path::new(&app.program.script), search);
+        let help = match with_node.filter(|_| interpreter == "bun") {
+            Some(with_node) => format!("{usual}; or {with_node}"),
+            None => usual.to_owned(),
+        };
+        let fault = format!("the interpreter `{interpreter}` is not there");
+        faults.push(Diagnostic::error(app.script_span.clone(), fault).help(help));
+        return;
+    };
+    app.program.interpreter = Some(found);
 }
 
 /// Puts the folder of a program that systemd would not find first in `PATH`.

@@ -111,6 +111,18 @@ fn without_any_other_the_default_of_nvm_is_taken() {
 }
 
 #[test]
+fn where_bun_is_not_there_the_way_with_node_is_told() {
+    let fake = Fake::of(&[SERVER, ("/srv/web/app.ts", ""), ("/srv/web/app.bin", "")]);
+    let help = |script: &str| {
+        let (_, faults) = fake.faults(&format!("script = \"{script}\"\ninterpreter = \"bun\""));
+        let help = faults.into_iter().next().and_then(|fault| fault.help);
+        help.unwrap_or_default()
+    };
+    assert!(help("app.ts").contains("; or write `interpreter = \"node\"`"));
+    assert!(help("app.bin").ends_with("as `interpreter`"));
+}
+
+#[test]
 fn a_virtual_environment_beside_the_script_runs_it() {
     let venv = ("/srv/web/.venv/bin/python3", "");
     let files = [

@@ -24,13 +24,19 @@ impl Fake {
     }
 
     pub(super) fn resolved(&self, keys: &str) -> (App, Vec<String>) {
+        let (app, faults) = self.faults(keys);
+        (app, faults.into_iter().map(|fault| fault.message).collect())
+    }
+
+    /// Returns the app, and what is wrong with it.
+    pub(super) fn faults(&self, keys: &str) -> (App, Vec<Diagnostic>) {
         let text = format!("[[apps]]\nuser = \"web\"\nlisten = 1\n{keys}");
         let (mut apps, report) = parse("eco.toml", &text);
         assert!(report.diagnostics.is_empty(), "{}", report.render(false));
         let mut faults = Vec::new();
         let mut app = apps.remove(0);
         resolve(&mut app, Path::new("/srv/web"), self, &mut faults);
-        (app, faults.into_iter().map(|fault| fault.message).collect())
+        (app, faults)
     }
 
     /// Returns the program that is run, and the first folder of `PATH` if it is not one of systemd's.
