@@ -46,18 +46,35 @@ fn main() -> ExitCode {
         "{CLIENTS} clients on the same machine, {ROUNDS} rounds of {} s in turns, medians.\n",
         ROUND.as_secs()
     );
-    throughput(&machine, &contenders);
-    evenness::measure(&machine, &contenders);
-    trouble::measure(&machine, &contenders);
-    reloads(&machine, &contenders);
-    memory(&machine, &contenders);
+    // `cargo bench --bench pm2 -- herd` measures one section.
+    let is_wanted = |section: &str| {
+        let mut named = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+        let all = named.by_ref().next();
+        all.is_none_or(|first| first == section || named.any(|a| a == section))
+    };
+    let sections: [(&str, Section); 5] = [
+        ("throughput", throughput),
+        ("evenness", evenness::measure),
+        ("trouble", trouble::measure),
+        ("reloads", reloads),
+        ("memory", memory),
+    ];
+    for (section, measure) in sections {
+        if is_wanted(section) {
+            measure(&machine, &contenders);
+        }
+    }
     for contender in &contenders {
         contender.remove(&machine);
     }
-    herd::measure(&machine);
+    if is_wanted("herd") {
+        herd::measure(&machine);
+    }
     machine.power_off(testbed::PowerLoss::Clean);
     ExitCode::SUCCESS
 }
+
+type Section = fn(&Machine, &[Contender]);
 
 /// Measures requests a second, and how long they take.
 fn throughput(machine: &Machine, contenders: &[Contender]) {
