@@ -127,6 +127,8 @@ impl Shown for Line {
             None => Visible::line(&name),
         };
         let said = match self.priority {
+            // What rsgen writes was made visible before it reached the journal.
+            _ if self.source == "rsgen" => Visible::again(self.text()),
             Some(priority) if priority <= ERR => style.paint(self.text(), AnsiColor::Red),
             _ => Visible::line(self.text()),
         };
@@ -173,6 +175,7 @@ mod tests {
             show("web.service", unit, "reload begun"),
             "web # reload begun"
         );
+        assert_eq!(show("web.service", unit, "a \\x1b b"), "web # a \\x1b b");
         assert_eq!(
             show("web@1.service", unit, "hi \u{1b}[2J"),
             "web@1 | hi \\x1b[2J"

@@ -161,7 +161,8 @@ pub(crate) fn in_the_manager_of_a_user_as_well(machine: &mut Machine) {
         "{journal}"
     );
     user::run(machine, "rsgen --user nonsense web").exits(2);
-    user::run(machine, "rsgen --user logs web")
-        .exits(2)
-        .says("run `journalctl --user -u web -u 'web@*' -f`");
+    let logs = user::run(machine, "rsgen --user logs web --no-follow").ok();
+    logs.says("web@0 | rsgen: errored after 1 quick death")
+        .says("web   # error: none of 1 instances serves")
+        .says("#   rude \\x1b]52");
 }
