@@ -118,7 +118,8 @@ impl Jobs<'_> {
     /// Has systemd forget that units of an app have failed.
     pub(super) fn forget_failures(&mut self, app: &str) -> Result<(), Failure> {
         let units = Units::of(app);
-        let instances = self.manager.units(&units.instances())?;
+        let mut instances = self.manager.units(&units.instances())?;
+        instances.extend(self.manager.units(&units.joins())?);
         let instances = instances.into_iter().map(|unit| unit.name);
         let beside = [
             units.cluster(),

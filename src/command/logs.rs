@@ -146,7 +146,13 @@ impl Logs {
             scope: context.layout.scope,
             units,
         };
-        let is_read = copy(context.sink, entries);
+        let is_read = if self.query(units).is_reversed() {
+            let mut entries: Vec<Entry> = entries.collect();
+            entries.reverse();
+            copy(context.sink, entries.into_iter())
+        } else {
+            copy(context.sink, entries)
+        };
         end(&mut child, is_read, self.grep.is_some())
     }
 }
@@ -234,7 +240,11 @@ fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
     match target {
         Target::Instance(app, number) => {
             let units = Units::of(app);
-            vec![units.instance(*number), units.listener(*number)]
+            vec![
+                units.instance(*number),
+                units.listener(*number),
+                units.join(*number),
+            ]
         }
         Target::App(app) => {
             let size = targets::size(&context.layout, context.host.cpus, app);
@@ -245,9 +255,14 @@ fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
                 names.timer(),
                 names.reloader(),
                 names.watch(),
+                names.brake(),
             ]);
             for number in 0..size.unwrap_or(0).saturating_add(MORE) {
-                units.extend([names.instance(number), names.listener(number)]);
+                units.extend([
+                    names.instance(number),
+                    names.listener(number),
+                    names.join(number),
+                ]);
             }
             units
         }
@@ -265,6 +280,7 @@ fn tell_file(context: &Context<'_>, target: &Target) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::name::owner;
 
     #[test]
     fn what_is_no_entry_is_passed_over_and_a_line_of_any_length_ends() {
@@ -277,6 +293,14 @@ mod tests {
             units: &["web.service".to_owned()],
         };
         assert_eq!(entries.count(), 2);
+    }
+
+    #[test]
+    fn the_units_beside_an_instance_are_those_of_its_number() {
+        let units = Units::of("web");
+        let own = [units.instance(2), units.listener(2), units.join(2)];
+        assert!(own.iter().all(|unit| owner(unit) == Some(("web", Some(2)))));
+        assert_eq!(owner(&units.brake()), Some(("web", None)));
     }
 
     #[test]

@@ -143,3 +143,13 @@ fn a_command_is_judged_by_its_status_and_ended_with_all_that_it_started() {
         "{missing}"
     );
 }
+
+#[test]
+fn a_program_that_was_collected_is_no_process_and_one_that_has_only_ended_is() {
+    let mut program = std::process::Command::new("/bin/true").spawn().unwrap();
+    let pid = program.id();
+    assert!(process::pidfd(pid).is_ok());
+    program.wait().unwrap();
+    assert!(is_no_process(&process::pidfd(pid).unwrap_err()));
+    assert!(!is_no_process(&process::pidfd(0).unwrap_err()));
+}

@@ -60,8 +60,18 @@ impl Query<'_> {
         if self.follow {
             arguments.push("--follow".to_owned());
         }
+        if self.is_reversed() {
+            arguments.push("--reverse".to_owned());
+        }
         arguments.extend(self.matches(scope, uid));
         arguments
+    }
+
+    /// Whether the newest entry comes first. journalctl searches for the last entries of a pattern in this order and prints
+    /// them in it, whether it is asked to or not; only with `--follow` it does not.
+    #[must_use]
+    pub const fn is_reversed(&self) -> bool {
+        self.grep.is_some() && self.lines.is_some() && !self.follow
     }
 
     /// Returns the matches: what the units' processes wrote, what the manager wrote about the units, and what rsgen wrote
@@ -148,6 +158,27 @@ mod tests {
             "--follow",
         ] {
             assert!(asked.contains(&option.to_owned()), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_search_from_the_end_is_reversed() {
+        let query = |lines, grep, follow| Query {
+            lines,
+            grep,
+            follow,
+            ..Query::default()
+        };
+        let search = query(Some(7), Some("a"), false);
+        assert!(search.is_reversed());
+        let asked = search.arguments(Scope::System, 0);
+        assert!(asked.contains(&"--reverse".to_owned()), "{asked:?}");
+        for other in [
+            query(None, Some("a"), false),
+            query(Some(7), None, false),
+            query(Some(7), Some("a"), true),
+        ] {
+            assert!(!other.is_reversed());
         }
     }
 }

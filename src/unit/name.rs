@@ -158,6 +158,12 @@ impl<'a> Units<'a> {
         format!("{}:join@{number}.service", self.app)
     }
 
+    /// A glob for those that are loaded.
+    #[must_use]
+    pub fn joins(self) -> String {
+        format!("{}:join@*.service", self.app)
+    }
+
     /// `NAME.timer`: the unit of the app's schedule.
     #[must_use]
     pub fn timer(self) -> String {

@@ -48,6 +48,14 @@ pub(crate) fn are_merged_numbered_and_tell_what_happened(machine: &mut Machine) 
     let search = |pattern: &str| machine.run(&["rsgen", "logs", "--grep", pattern, "--no-follow"]);
     let found = search("asked f.r").ok();
     assert_eq!(found.stdout.matches("asked for").count(), 1, "{found}");
+    let ends = search("Scheduled restart|begun with|serving").ok();
+    let times: Vec<&str> = ends
+        .stdout
+        .lines()
+        .filter(|l| !l.starts_with("--"))
+        .map(|l| &l[..8])
+        .collect();
+    assert!(times.len() > 2 && times.is_sorted(), "{ends}");
     assert_eq!(search("nothing like it").exits(1).stderr, "");
     machine
         .run(&["rsgen", "logs", "wbe"])
