@@ -228,7 +228,9 @@ fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure>
     match child.wait() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) if is_search => Err(Failure::new(Exit::Failed, "")),
-        Ok(status) => Err(Failure::failed(format!("`{JOURNALCTL}` failed: {status}"))),
+        Ok(status) => Err(Failure::failed(format!("`{JOURNALCTL}` failed: {status}")).help(
+            "journalctl says why; root, and members of the group `systemd-journal`, may read the journal of the system",
+        )),
         Err(e) => Err(Failure::failed(format!(
             "cannot wait for `{JOURNALCTL}`: {e}"
         ))),

@@ -167,6 +167,23 @@ fn the_result_of_a_job_decides_the_exit_status() {
     }
 }
 
+/// systemd may have told the end of the job while nobody listened, and an active cluster unit looks as if all went well.
+#[test]
+fn a_walk_that_has_no_end_has_failed_whatever_its_job_came_to() {
+    let mut stage = running();
+    let begun = Event::Begun {
+        instances: 2,
+        canary: true,
+    };
+    stage
+        .systemd
+        .walks
+        .push_back((vec![begun], JobResult::Done));
+    let failure = stage.jobs().reload("web").unwrap_err();
+    let start = "reload of web.service ended as `failed`";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+}
+
 #[test]
 fn a_walk_is_followed_as_long_as_it_takes() {
     let mut stage = running();
