@@ -1,7 +1,7 @@
 //! `rsgen logs`: what instances write, and what systemd and rsgen write about them, merged and as it comes.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use clap::Args;
@@ -137,7 +137,7 @@ impl Logs {
         let mut child = journalctl(&arguments)
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| Failure::failed(format!("cannot run `{JOURNALCTL}`: {e}")))?;
+            .map_err(|e| cannot_run(&e))?;
         let Some(out) = child.stdout.take() else {
             return Ok(());
         };
@@ -149,6 +149,14 @@ impl Logs {
         let is_read = copy(context.sink, entries);
         end(&mut child, is_read, self.grep.is_some())
     }
+}
+
+fn cannot_run(error: &io::Error) -> Failure {
+    let failure = Failure::failed(format!("cannot run `{JOURNALCTL}`: {error}"));
+    if error.kind() == io::ErrorKind::ArgumentListTooLong {
+        return failure.help("name some of the apps: all units of all of them are too many");
+    }
+    failure
 }
 
 /// journalctl(1), which gets nothing of our environment.
@@ -245,6 +253,7 @@ fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
                 names.timer(),
                 names.reloader(),
                 names.watch(),
+                names.brake(),
             ]);
             for number in 0..size.unwrap_or(0).saturating_add(MORE) {
                 units.extend([names.instance(number), names.listener(number)]);
