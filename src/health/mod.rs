@@ -43,6 +43,9 @@ const TOLD: usize = 300;
 /// How many lines of that are told.
 const LINES: usize = 3;
 
+/// Says that there is nobody to ask.
+const ENDED: &str = "the program ended before it was asked whether it serves";
+
 /// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -65,10 +68,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
+    if has_ended_or_ends_this() {
+        say(4, ENDED);
+        return 1;
+    }
     let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
     let asked = asked.and_then(|()| {
         extend(health.timeout);
-        end_with_the_program();
         match health.ask {
             Ask::Accepts => {
                 // Usually there is no such file.
@@ -106,21 +112,28 @@ fn extend(time: Duration) {
     let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
-/// Ends this process when the program does: systemd waits for this command before it sees to that. Where the app's variables
-/// hide the program's number, the time-out ends the wait.
-fn end_with_the_program() {
+/// Whether the program has ended. If not, this process ends when the program does: systemd waits for this command before it
+/// sees to that. Where the app's variables hide the program's number, the time-out ends the wait.
+fn has_ended_or_ends_this() -> bool {
     let environment = entry::environment();
     let number = environment.iter().find(|(name, _)| name == "MAINPID");
-    let number = number.and_then(|(_, value)| value.to_str()?.parse().ok());
-    let Some(program) = number.and_then(|pid| process::pidfd(pid).ok()) else {
-        return;
+    // systemd does not name a program whose end it has seen.
+    let Some((_, number)) = number else {
+        return true;
+    };
+    let number = number.to_str().and_then(|number| number.parse().ok());
+    let program = match number.map(process::pidfd) {
+        Some(Ok(program)) => program,
+        Some(Err(e)) => return e.raw_os_error() == Some(libc::ESRCH),
+        None => return false,
     };
     thread::spawn(move || {
         let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
         while poll(&mut watched, PollTimeout::NONE).is_err() {}
-        say(4, "the program ended before it was asked whether it serves");
+        say(4, ENDED);
         process::end(1);
     });
+    false
 }
 
 /// Makes a connection to each address, which the program has to accept.
