@@ -56,7 +56,9 @@ impl Line {
     /// Returns the line for an entry; `None` for one about a unit that is no app's.
     pub(super) fn of(entry: &Entry, before: &mut Before) -> Option<Self> {
         let (app, instance) = owner(&entry.unit)?;
-        let is_ours = instance.is_none() && entry.source == Source::Unit;
+        // Of the units with a number, those of instances alone run programs of the app's.
+        let is_instance = instance.is_some() && !entry.unit.contains(':');
+        let is_ours = !is_instance && entry.source == Source::Unit;
         let seconds = entry.time / 1_000_000;
         let clock = i64::try_from(seconds).ok().and_then(local);
         let day = clock.map(|c| (c.year, c.month, c.day));
@@ -206,6 +208,7 @@ mod tests {
             "web@0 # Listening."
         );
         assert_eq!(show("web:watch.service", unit, "x"), "web   # x");
+        assert_eq!(show("web:join@1.service", unit, "x"), "web@1 # x");
     }
 
     #[test]

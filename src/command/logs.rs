@@ -1,7 +1,7 @@
 //! `rsgen logs`: what instances write, and what systemd and rsgen write about them, merged and as it comes.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use clap::Args;
@@ -22,7 +22,7 @@ use crate::unit::name::Units;
 const LONGEST: u64 = 16 << 20;
 /// How many instances are looked for beside those that an app should have: canaries, instances of an earlier size, and those
 /// that are added while the command runs.
-const MORE: u32 = 32;
+const MORE: u32 = 8;
 
 /// Show what instances write, and what happens to them, as it comes
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ impl Logs {
         let mut child = journalctl(&arguments)
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| Failure::failed(format!("cannot run `{JOURNALCTL}`: {e}")))?;
+            .map_err(|e| cannot_run(&e))?;
         let Some(out) = child.stdout.take() else {
             return Ok(());
         };
@@ -155,6 +155,14 @@ impl Logs {
         };
         end(&mut child, is_read, self.grep.is_some())
     }
+}
+
+fn cannot_run(error: &io::Error) -> Failure {
+    let failure = Failure::failed(format!("cannot run `{JOURNALCTL}`: {error}"));
+    if error.kind() == io::ErrorKind::ArgumentListTooLong {
+        return failure.help("name some of the apps: all units of all of them are too many");
+    }
+    failure
 }
 
 /// journalctl(1), which gets nothing of our environment.

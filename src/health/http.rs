@@ -77,7 +77,7 @@ impl Question<'_> {
     pub fn ask(&self) -> Result<Answer, Fault> {
         let end = Instant::now() + self.timeout;
         let timed_out = |fault: Fault| match fault {
-            Fault::Broken(e) if is_late(&e) => Fault::TimedOut(self.timeout),
+            Fault::Broken(e) if is_late(&e) => Fault::TimedOut(in_millis(self.timeout)),
             fault => fault,
         };
         let begin = || -> Result<Answer, Fault> {
@@ -139,6 +139,12 @@ impl Answer {
         let done = body(&self.head, &mut self.body, &mut read, most);
         (read, done.unwrap_or(false))
     }
+}
+
+/// What is left of a time is told without its microseconds.
+fn in_millis(time: Duration) -> Duration {
+    let millis = time.as_micros().div_ceil(1000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 fn is_late(error: &io::Error) -> bool {

@@ -43,6 +43,9 @@ const TOLD: usize = 300;
 /// How many lines of that are told.
 const LINES: usize = 3;
 
+/// Says that there is nobody to ask.
+const ENDED: &str = "the program ended before it was asked whether it serves";
+
 /// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
@@ -65,10 +68,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
+    if has_ended_or_ends_this(health.ask) {
+        say(4, ENDED);
+        return 1;
+    }
     let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
     let asked = asked.and_then(|()| {
         extend(health.timeout);
-        end_with_the_program(health.ask);
         match health.ask {
             Ask::Accepts => {
                 // Usually there is no such file.
@@ -106,33 +112,34 @@ fn extend(time: Duration) {
     let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
-/// Ends this process when the program does, or when it already has: systemd waits for this command before it sees to that. Where
-/// the app's variables hide the program's number, the time-out ends the wait.
-fn end_with_the_program(ask: Ask) {
+/// Whether the program has ended. If not, this process ends when the program does: systemd waits for this command before it
+/// sees to that. Where the app's variables hide the program's number, the time-out ends the wait.
+fn has_ended_or_ends_this(ask: Ask) -> bool {
     let environment = entry::environment();
     let number = environment.iter().find(|(name, _)| name == "MAINPID");
-    let number = number.and_then(|(_, value)| value.to_str()?.parse().ok());
+    // systemd does not name a program whose end it has seen.
+    let Some((_, number)) = number else {
+        return true;
+    };
+    let number = number.to_str().and_then(|number| number.parse().ok());
     let program = match number.map(process::pidfd) {
         Some(Ok(program)) => program,
         // Within the app's sandbox the number may be that of another namespace, see `PrivatePIDs=` in systemd.exec(5).
-        Some(Err(e)) if is_no_process(&e) && ask != Ask::Command => stop_asking(),
-        _ => return,
+        Some(Err(e)) => return is_no_process(&e) && ask != Ask::Command,
+        None => return false,
     };
     thread::spawn(move || {
         let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
         while poll(&mut watched, PollTimeout::NONE).is_err() {}
-        stop_asking();
+        say(4, ENDED);
+        process::end(1);
     });
+    false
 }
 
 /// Whether there is no process of a number: systemd has already collected one that ended as soon as it listened.
 fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
-}
-
-fn stop_asking() -> ! {
-    say(4, "the program ended before it was asked whether it serves");
-    process::end(1)
 }
 
 /// Makes a connection to each address, which the program has to accept.

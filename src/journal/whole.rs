@@ -9,11 +9,15 @@ use super::Entry;
 const LONGEST: usize = 1 << 20;
 /// The most streams of which a part is kept.
 const STREAMS: usize = 1024;
+/// The most bytes of all parts: any program may open many streams, and end no line in any of them.
+const KEPT: usize = 16 * LONGEST;
 
 /// The parts of lines whose end has not been read.
 #[derive(Debug, Default)]
 pub struct Whole {
     parts: HashMap<String, Entry>,
+    /// The bytes of their texts.
+    kept: usize,
 }
 
 impl Whole {
@@ -23,21 +27,24 @@ impl Whole {
             return Some(entry);
         };
         if let Some(mut begun) = self.parts.remove(&stream) {
+            self.kept -= begun.message.len();
             begun.message.push_str(&entry.message);
             begun.is_continued = entry.is_continued;
             entry = begun;
         }
-        let is_kept =
-            entry.is_continued && entry.message.len() < LONGEST && self.parts.len() < STREAMS;
-        if !is_kept {
+        let length = entry.message.len();
+        let has_room = self.parts.len() < STREAMS && self.kept + length <= KEPT;
+        if !entry.is_continued || length >= LONGEST || !has_room {
             return Some(entry);
         }
+        self.kept += length;
         self.parts.insert(stream, entry);
         None
     }
 
     /// Returns the lines whose end was never read, in the order of their beginnings.
     pub fn rest(&mut self) -> Vec<Entry> {
+        self.kept = 0;
         let mut rest: Vec<Entry> = self.parts.drain().map(|(_, entry)| entry).collect();
         rest.sort_by_key(|entry| entry.time);
         rest
@@ -103,5 +110,22 @@ mod tests {
             assert_eq!(whole.add(part(4, &stream.to_string(), "", true)), None);
         }
         assert!(whole.add(part(4, "one more", "", true)).is_some());
+    }
+
+    #[test]
+    fn many_lines_without_an_end_take_no_more_memory_than_a_few() {
+        let mut whole = Whole::default();
+        let text = "x".repeat(LONGEST - 1);
+        for stream in 0..16 {
+            let begun = part(1, &stream.to_string(), &text, true);
+            assert_eq!(whole.add(begun), None);
+        }
+        assert!(whole.add(part(2, "more", &text, true)).is_some());
+        // A line that ends makes room again.
+        let ended = whole.add(part(3, "0", "y", false)).unwrap();
+        assert_eq!(ended.message.len(), LONGEST);
+        assert_eq!(whole.add(part(4, "more", &text, true)), None);
+        assert_eq!(whole.rest().len(), 16);
+        assert_eq!(whole.kept, 0);
     }
 }

@@ -123,6 +123,9 @@ const BLOCKS: &str =
 /// READY, and gone with everything that it has not accepted.
 const ENDS: &str = "server.listen(3000, () => (Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500), process.exit(7)))";
 
+/// READY, and gone.
+const ENDS_AT_ONCE: &str = "server.listen(3000, () => process.exit(7))";
+
 pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     machine.power_on_unfiltered();
     let keys = "health = \"/healthz\"\nhealth_timeout = \"1s\"\nhealth_interval = \"200ms\"";
@@ -162,7 +165,11 @@ pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
         .run(&["rsgen", "reload", "web"])
         .exits(1)
         .says("the canary failed: exited with status 7");
-    deploy(machine, "graceful.js", ENDS, READY);
+    // Nor one that has ended by the time that it is asked.
+    deploy(machine, "graceful.js", ENDS, ENDS_AT_ONCE);
+    let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(!told.to_string().contains("not accepting"), "{told}");
+    deploy(machine, "graceful.js", ENDS_AT_ONCE, READY);
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 3);
     load.wait_answered(200);
