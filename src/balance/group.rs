@@ -214,7 +214,9 @@ impl Group {
             return Ok(());
         }
         let count = u32::try_from(on.len()).unwrap_or(MOST);
-        let leaving = is_extra || self.slots()?.iter().any(|slot| slot & EXTRA != 0);
+        let mut extra = self.slots()?.into_iter().filter(|slot| slot & EXTRA != 0);
+        let extra = extra.next().map(|slot| slot & !EXTRA);
+        let leaving = if is_extra { Some(instance) } else { extra };
         let behind = self.behind(instance, &on, leaving).unwrap_or(0);
         self.set(turn::CREDIT, 0)?;
         let slot = if is_extra { instance | EXTRA } else { instance };
@@ -281,13 +283,15 @@ impl Group {
         self.place(instance)?.map_or(Ok(0), Place::waiting)
     }
 
-    fn behind(&self, instance: u32, on: &[u32], leaving: bool) -> io::Result<u32> {
+    fn behind(&self, instance: u32, on: &[u32], leaving: Option<u32>) -> io::Result<u32> {
         let Some(own) = self.place(instance)? else {
             return Ok(0);
         };
         let places = on.iter().map(|other| self.place(*other));
         let places: Vec<_> = places.collect::<io::Result<_>>()?;
         let groups: Vec<u64> = places.into_iter().flatten().map(|p| p.group).collect();
+        let leaving = leaving.map(|one| self.place(one)).transpose()?.flatten();
+        let leaving = leaving.map(|place| place.group);
         let connections = own.connections()?;
         Ok(share::behind(own.group, &groups, &connections, leaving))
     }

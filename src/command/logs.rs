@@ -42,7 +42,7 @@ pub(super) struct Logs {
     /// End at a time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Only lines that match a regular expression
+    /// Only lines that match a regular expression; one of more than 48 KiB is searched in parts
     #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
     grep: Option<String>,
     /// Only lines of the priority `err` and more severe ones
@@ -149,9 +149,9 @@ impl Logs {
         let is_read = if self.query(units).is_reversed() {
             let mut entries: Vec<Entry> = entries.collect();
             entries.reverse();
-            copy(context.sink, entries.into_iter())
+            copy(context.sink, entries.into_iter(), self.grep.is_some())
         } else {
-            copy(context.sink, entries)
+            copy(context.sink, entries, self.grep.is_some())
         };
         end(&mut child, is_read, self.grep.is_some())
     }
@@ -177,14 +177,16 @@ fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 }
 
 /// Shows entries. Returns whether somebody has read them all.
-fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>) -> bool {
+fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) -> bool {
     let mut whole = Whole::default();
     let mut before = Before::default();
     let mut show = |entry: &Entry| {
         let line = Line::of(entry, &mut before);
         line.is_none_or(|line| sink.item(&line))
     };
-    for entry in entries {
+    for mut entry in entries {
+        // Of a line in several parts, only those that match come.
+        entry.is_continued &= !is_search;
         if whole.add(entry).is_some_and(|entry| !show(&entry)) {
             return false;
         }

@@ -161,8 +161,13 @@ pub(crate) fn in_the_manager_of_a_user_as_well(machine: &mut Machine) {
         "{journal}"
     );
     user::run(machine, "rsgen --user nonsense web").exits(2);
-    let logs = user::run(machine, "rsgen --user logs web --no-follow").ok();
-    logs.says("web@0 | rsgen: errored after 1 quick death")
+    // A user may not have journald store what it was sent.
+    let logs = || user::run(machine, "rsgen --user logs web -n all --no-follow").ok();
+    let given_up = "web@0 | rsgen: errored after 1 quick death";
+    wait_until(SOON, "the worker's line", || {
+        logs().stdout.contains(given_up)
+    });
+    logs()
         .says("web   # error: none of 1 instances serves")
         .says("#   rude \\x1b]52");
 }
