@@ -9,7 +9,7 @@ use crate::contender::Contender;
 use crate::table::{Row, print};
 use crate::{CLIENTS, ROUND};
 
-/// What happens to one instance: its name, the command with the process in place of `PID`, and one that ends it.
+/// Each trouble: its name, the command that begins it with `PID` in place of the process, and the command that ends it.
 const TROUBLES: [(&str, &str, &str); 3] = [
     ("killed", "kill -KILL PID", "true"),
     ("stopped for 2 s", "kill -STOP PID", "kill -CONT PID"),

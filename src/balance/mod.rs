@@ -90,7 +90,7 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     let listeners: Vec<RawFd> = (0..passed.len())
         .filter_map(|index| passed.take_raw_fd(index).ok().flatten())
         .collect();
-    // It was closed meanwhile, or could not be opened. The instance, which needs it, tells.
+    // The listener was closed meanwhile, or could not be opened. The instance, which needs the listener, tells.
     if listeners.is_empty() {
         return Ok(());
     }

@@ -116,7 +116,7 @@ impl Unrun {
     }
 }
 
-/// What the brake unit runs: looks at the instances until each has come up or is down. `say` gets a line for each that is given
+/// The command of the brake unit: looks at the instances until each has come up or is down. `say` gets a line for each that is given
 /// up.
 ///
 /// # Errors

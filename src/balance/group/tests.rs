@@ -129,7 +129,7 @@ fn the_listener_of_an_instance_that_is_gone_is_passed_over_and_its_queue_moves_t
     stage.listeners.remove(&1);
     let kept: usize = [0, 2].map(|i| stage.accept(i).len()).iter().sum();
     assert_eq!(kept, 6, "two of them were in the queue that was closed");
-    // It is still on: systemd may have killed the command that turns it off.
+    // The instance is still on: systemd may have killed the command that turns it off.
     assert_eq!(stage.group.members().unwrap(), [0, 1, 2]);
     let shares = stage.shares(9);
     assert_eq!(shares.iter().sum::<usize>(), 9, "{shares:?}");

@@ -1,4 +1,4 @@
-//! What a program with a listener can do to its group, and nobody to another group.
+//! The limits of a program that has a listener: its own group, and no other.
 
 use crate::sys::socket as option;
 
