@@ -23,7 +23,7 @@ const SELECTOR: &str = "selector-2";
 /// The file of the selector that goes by the client's address.
 const BY_SOURCE: &str = "selector-2-source";
 /// How long a connection waits at an instance until that counts as stuck, in nanoseconds.
-const PATIENCE: u32 = 5_000_000;
+const PATIENCE: u32 = 10_000_000;
 /// How long the kernel may take to give up maps that nobody uses any more.
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -214,10 +214,7 @@ impl Group {
             return Ok(());
         }
         let count = u32::try_from(on.len()).unwrap_or(MOST);
-        let mut extra = self.slots()?.into_iter().filter(|slot| slot & EXTRA != 0);
-        let extra = extra.next().map(|slot| slot & !EXTRA);
-        let leaving = if is_extra { Some(instance) } else { extra };
-        let behind = self.behind(instance, &on, leaving).unwrap_or(0);
+        let behind = self.behind(instance, &on).unwrap_or(0);
         self.set(turn::CREDIT, 0)?;
         let slot = if is_extra { instance | EXTRA } else { instance };
         self.on.set(count, &slot.to_ne_bytes())?;
@@ -283,17 +280,14 @@ impl Group {
         self.place(instance)?.map_or(Ok(0), Place::waiting)
     }
 
-    fn behind(&self, instance: u32, on: &[u32], leaving: Option<u32>) -> io::Result<u32> {
+    fn behind(&self, instance: u32, on: &[u32]) -> io::Result<u32> {
         let Some(own) = self.place(instance)? else {
             return Ok(0);
         };
         let places = on.iter().map(|other| self.place(*other));
         let places: Vec<_> = places.collect::<io::Result<_>>()?;
         let groups: Vec<u64> = places.into_iter().flatten().map(|p| p.group).collect();
-        let leaving = leaving.map(|one| self.place(one)).transpose()?.flatten();
-        let leaving = leaving.map(|place| place.group);
-        let connections = own.connections()?;
-        Ok(share::behind(own.group, &groups, &connections, leaving))
+        Ok(share::behind(own.group, &groups, &own.connections()?))
     }
 
     fn place(&self, instance: u32) -> io::Result<Option<Place>> {

@@ -68,7 +68,7 @@ fn run(balance: &Balance) -> io::Result<()> {
         }
         Act::On => {
             begin::as_root();
-            let is_extra = is_canary(balance);
+            let is_extra = is_by_source(balance) && is_canary(balance);
             let change = |group: &Group| group.turn_on(balance.instance, is_extra);
             change_all(balance, run, change).map(drop)
         }
