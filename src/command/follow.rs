@@ -47,7 +47,7 @@ impl Jobs<'_> {
                 // is more reliable.
                 JobResult::Done => match end(walk.last.as_ref(), app) {
                     Some(End::Failed(failure)) => Some(End::Failed(failure)),
-                    // It has begun and has no end: the walk was killed.
+                    // A walk that has begun and has no end was killed.
                     None if walk.last.is_some() => Some(End::Failed(self.failed(
                         Verb::Reload,
                         &unit,

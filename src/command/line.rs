@@ -21,7 +21,7 @@ const COLOURS: [AnsiColor; 6] = [
 /// syslog(3)'s `LOG_ERR`, and more severe ones.
 const ERR: u8 = 3;
 
-/// What one line needs to know of those before it.
+/// The facts about earlier lines that the next one depends on.
 #[derive(Debug, Default)]
 pub(super) struct Before {
     /// The width of the longest name so far.
@@ -129,7 +129,7 @@ impl Shown for Line {
             None => Visible::line(&name),
         };
         let said = match self.priority {
-            // What rsgen writes was made visible before it reached the journal.
+            // Lines of rsgen were made visible before they reached the journal.
             _ if self.source == "rsgen" => Visible::again(self.text()),
             Some(priority) if priority <= ERR => style.paint(self.text(), AnsiColor::Red),
             _ => Visible::line(self.text()),

@@ -85,7 +85,7 @@ fn an_extra_instance_gets_no_client_as_long_as_another_is_on() {
 fn the_clients_of_a_listener_that_is_closed_go_to_the_others() {
     let mut stage = Stage::by_source(3);
     let before = homes(&stage);
-    // It is still on: systemd may have killed the command that turns it off.
+    // The instance is still on: systemd may have killed the command that turns it off.
     stage.listeners.remove(&1);
     for (home, now) in before.into_iter().zip(homes(&stage)) {
         assert!(now != 1 && (home == now || home == 1));
