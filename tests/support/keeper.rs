@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::layers::Lower;
 use crate::poll::wait_for;
+use crate::profile;
 
 const SCRIPT: &str = include_str!("keeper.sh");
 /// The folders in which `keeper.sh` creates the cgroups of machines.
@@ -26,6 +27,8 @@ pub(crate) struct Keeper {
     orders: Option<ChildStdin>,
     answers: Receiver<String>,
     room: PathBuf,
+    /// The cgroup of the machine, which exists while the machine is switched on.
+    cgroup: PathBuf,
 }
 
 impl Keeper {
@@ -61,9 +64,25 @@ impl Keeper {
             orders,
             answers,
             room: room.to_owned(),
+            cgroup: hierarchy().join(name),
         };
+        if profile::is_on() {
+            fs::create_dir(keeper.commands()).expect("a cgroup for commands");
+        }
         assert_eq!(keeper.answer("mounting the disk"), "ready");
         keeper
+    }
+
+    /// The processor time that the machine has used since it was switched on.
+    pub(crate) fn used(&self) -> Duration {
+        profile::used_by(&self.cgroup)
+    }
+
+    /// The cgroup of the commands that a spec runs in the machine, for a run that measures. It is not that of the machine.
+    pub(crate) fn commands(&self) -> PathBuf {
+        let mut path = self.cgroup.clone().into_os_string();
+        path.push("-commands");
+        path.into()
     }
 
     /// Sends one order and waits for the answer.
@@ -117,6 +136,11 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        if profile::is_on() {
+            profile::add_machine(self.used());
+            profile::add_commands(profile::used_by(&self.commands()));
+            remove_cgroup(&self.commands());
+        }
         drop(self.orders.take());
         if thread::panicking() {
             let _ = self.child.wait();
@@ -140,6 +164,16 @@ pub(crate) fn is_gone(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+/// The hierarchy that has the processor time of machines.
+fn hierarchy() -> &'static Path {
+    let unified = Path::new(HIERARCHIES[1]);
+    if unified.exists() {
+        unified
+    } else {
+        Path::new(HIERARCHIES[0])
+    }
 }
 
 /// Removes the empty cgroups of keepers that were killed. The name of a machine contains the PID of its owner.

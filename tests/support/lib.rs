@@ -14,6 +14,7 @@ mod network;
 mod output;
 pub mod packages;
 mod poll;
+mod profile;
 mod release;
 pub mod runner;
 mod systemctl;

@@ -20,6 +20,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::poll::{nap, wait_until};
+use crate::profile;
 
 pub use cli::main;
 pub use http::{Failure, Loss, Request, Target};
@@ -108,7 +109,7 @@ impl Traffic {
 /// Running traffic.
 pub struct Load {
     shared: Arc<Shared>,
-    clients: Vec<JoinHandle<Tally>>,
+    clients: Vec<JoinHandle<(Tally, Duration)>>,
     start: Instant,
 }
 
@@ -141,7 +142,10 @@ impl Load {
         let clients = (0..traffic.clients)
             .map(|_| {
                 let (shared, traffic, network) = (shared.clone(), traffic.clone(), network());
-                thread::spawn(move || client(&shared, traffic, network, start))
+                thread::spawn(move || {
+                    let tally = client(&shared, traffic, network, start);
+                    (tally, profile::of_this_thread())
+                })
             })
             .collect();
         Self {
@@ -175,10 +179,11 @@ impl Load {
     /// Stops the traffic after every request that has begun.
     pub fn stop(self) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let tallies = self
-            .clients
-            .into_iter()
-            .map(|c| c.join().expect("a client ends well"));
+        let tallies = self.clients.into_iter().map(|c| {
+            let (tally, used) = c.join().expect("a client ends well");
+            profile::add_clients(used);
+            tally
+        });
         Report::of(tallies.collect(), self.start.elapsed())
     }
 }

@@ -17,11 +17,23 @@ use crate::layers;
 use crate::load::{Failure, Traffic};
 use crate::output::{Output, Running};
 use crate::poll::{wait_for, wait_until};
+use crate::profile;
 use crate::release::{Release, machines_dir};
 
 const BOOT: Duration = Duration::from_mins(1);
 /// The time limit of a command in seconds, see timeout(1).
 const COMMAND: &str = "150";
+/// The environment of commands.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+    ("HOME", "/root"),
+    ("LANG", "C.UTF-8"),
+    ("TERM", "dumb"),
+    ("SYSTEMD_PAGER", ""),
+];
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// How a machine is switched off.
@@ -44,6 +56,8 @@ pub struct Machine {
 #[derive(Clone)]
 struct Console {
     init: u32,
+    /// The cgroup of commands, for a run that measures.
+    cgroup: Option<PathBuf>,
     transcript: Arc<Mutex<Vec<Output>>>,
 }
 
@@ -56,13 +70,15 @@ impl Machine {
         fs::create_dir_all(&room).expect("an empty folder to mount on");
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rsgen-{}-{number}", std::process::id());
+        let keeper = Keeper::start(&name, &room, &lower);
         let console = Console {
             init: 0,
+            cgroup: profile::is_on().then(|| keeper.commands()),
             transcript: Arc::default(),
         };
         Self {
             release,
-            keeper: Keeper::start(&name, &room, &lower),
+            keeper,
             console,
         }
     }
@@ -110,6 +126,7 @@ impl Machine {
             thread::available_parallelism().map_or(1, usize::from) - 1
         );
         let order = format!("{order} {}", cpus.unwrap_or(&all));
+        let start = Instant::now();
         self.keeper.order(&order);
         let booted = wait_for(BOOT, "PID 1 of the machine", || {
             let init = self.keeper.init();
@@ -127,6 +144,7 @@ impl Machine {
             matches!(state.text(), "running" | "degraded")
         });
         self.console.transcript.lock().expect("transcript").clear();
+        profile::booted(start, self.keeper.used());
     }
 
     /// Switches the machine off.
@@ -137,6 +155,7 @@ impl Machine {
                 is_gone(self.console.init)
             });
         }
+        profile::add_machine(self.keeper.used());
         self.keeper.order("cut");
     }
 
@@ -264,19 +283,24 @@ impl Drop for Machine {
 }
 
 impl Console {
+    /// nsenter(1), in the cgroup of commands if there is one.
+    fn nsenter(&self) -> Command {
+        let Some(cgroup) = &self.cgroup else {
+            return Command::new("nsenter");
+        };
+        let script = "unset PWD && echo 0 >\"$1/cgroup.procs\" && shift && exec nsenter \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "nsenter"]).arg(cgroup);
+        command
+    }
+
     fn run(&self, argv: &[&str], stdin: Option<&str>) -> Output {
         let start = Instant::now();
-        let mut child = Command::new("nsenter")
-            .args([
-                "--target",
-                &self.init.to_string(),
-                "--all",
-                "--",
-                "env",
-                "-i",
-            ])
-            .args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
-            .args(["HOME=/root", "LANG=C.UTF-8", "TERM=dumb", "SYSTEMD_PAGER="])
+        let mut child = self
+            .nsenter()
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .args(["--target", &self.init.to_string(), "--all", "--"])
             .args(["timeout", "--kill-after=5", COMMAND])
             .args(argv)
             .stdin(Stdio::piped())
@@ -296,6 +320,7 @@ impl Console {
             stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
             took: start.elapsed(),
         };
+        profile::step(&output.command, output.took);
         self.transcript
             .lock()
             .expect("transcript")

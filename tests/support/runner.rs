@@ -14,13 +14,14 @@
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::machine::{self, Machine};
+use crate::profile::{self, Meter};
 use crate::release::Release;
 
 /// A behaviour, and the function that checks it.
@@ -81,6 +82,9 @@ struct Passed {
 /// The specs that have succeeded so far, which the threads that run specs add.
 type Record = Arc<Mutex<Vec<Passed>>>;
 
+/// The systemd of each release, which the first machine of the release is asked for.
+static SYSTEMD: [OnceLock<u32>; Release::ALL.len()] = [const { OnceLock::new() }; _];
+
 thread_local! {
     /// The message of the panic that ended the spec of this thread; `None` while the thread runs no spec.
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -98,6 +102,9 @@ pub fn main(specs: &[Spec]) -> ExitCode {
         return ExitCode::from(101);
     }
     keep_messages();
+    if !arguments.list {
+        profile::begin();
+    }
     let record = Record::default();
     let trials = trials(specs, &record);
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -138,11 +145,13 @@ fn keep_messages() {
 fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     MESSAGE.set(Some(String::new()));
     let start = Instant::now();
+    let meter = Meter::start();
     let mut machine = None;
     let mut systemd = 0;
     let ended = panic::catch_unwind(AssertUnwindSafe(|| {
         let machine = machine.insert(Machine::with_rsgen(job.release));
-        systemd = machine.systemd_version();
+        let known = &SYSTEMD[job.release as usize];
+        systemd = *known.get_or_init(|| machine.systemd_version());
         (job.spec.check)(machine);
     }));
     let failure = ended.is_err().then(|| {
@@ -153,6 +162,7 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
         format!("{message}\n\n{}", diagnosis.unwrap_or_default())
     });
     let gone = panic::catch_unwind(AssertUnwindSafe(|| drop(machine)));
+    meter.end(&job.name());
     let message = MESSAGE.take().unwrap_or_default();
     if let Some(failure) = failure.or_else(|| gone.is_err().then_some(message)) {
         return Err(failure.into());
