@@ -2,6 +2,8 @@
 #
 #   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER[:LOWER…]
 #
+# LOWER may be relative to ROOM.
+#
 # The keeper has namespaces of its own, so that its mounts and every process of the machine end with it, however it ends. The
 # disk is a tmpfs, so nothing is left. The keeper reads orders from standard input, one in a line, and answers each with a
 # line. When standard input ends, because the owner has ended, it switches the machine off.
@@ -20,11 +22,15 @@ disk() {
     mount -t tmpfs -o mode=755 "$name" "$room"
     cd "$room"
     mkdir upper work merged
-    mount -t overlay -o "lowerdir=$lower,upperdir=$room/upper,workdir=$room/work" "$name" merged
+    # Short paths: the kernel prints them in each line of /proc/PID/mountinfo that shows a part of this disk, and systemd reads
+    # those lines again and again when it starts a service in a sandbox.
+    mount -t overlay -o "lowerdir=$lower,upperdir=upper,workdir=work" "$name" merged
     # Services of the host are no part of a test. This happens only once, because links that a spec has made must survive a
     # power cycle.
     rm -f merged/etc/systemd/system/multi-user.target.wants/* \
         merged/etc/systemd/system/timers.target.wants/*
+    # Without this file dpkg(1) does not index every manual page anew after each package.
+    rm -f merged/var/lib/man-db/auto-update
 }
 
 boot() { # CPUS

@@ -68,10 +68,18 @@ pub(crate) fn below(release: Release, with_rsgen: bool) -> Lower {
     let lean = layers.layer(&release.to_string(), |layer| leave_out(layer, &root));
     let rsgen = with_rsgen.then(|| layers.layer("rsgen", install));
     let folders = rsgen.into_iter().chain([lean, root]);
-    let folders: Vec<String> = folders.map(|f| f.display().to_string()).collect();
+    let folders: Vec<String> = folders.map(|f| from_room(&f)).collect();
     Lower {
         folders: folders.join(":"),
         namespace: format!("/proc/{}/ns/mnt", layers.holder.id()).into(),
+    }
+}
+
+/// The path from the folder on which the disks of machines are mounted.
+fn from_room(folder: &Path) -> String {
+    match folder.strip_prefix(machines_dir()) {
+        Ok(below) => format!("../{}", below.display()),
+        Err(_) => folder.display().to_string(),
     }
 }
 

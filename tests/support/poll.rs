@@ -5,12 +5,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The pause between two looks. A look is often a command in a machine, which costs more than the pause, so the pauses of a long
-/// wait are longer.
-const SHORTEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_millis(100);
+use crate::profile;
+
+/// The pause between two looks. A look is often a command in a machine, which needs 20 ms of processor time, so the pauses of a
+/// long wait are longer.
+const SHORTEST: Duration = Duration::from_millis(20);
+const LONGEST: Duration = Duration::from_millis(150);
 /// A pause is this part of the time that has been waited.
-const PART: u32 = 16;
+const PART: u32 = 10;
 
 /// Waits until `probe` is true; panics with the text `what` when that takes longer than `limit`.
 #[track_caller]
@@ -24,6 +26,7 @@ pub fn wait_for<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Optio
     let start = Instant::now();
     loop {
         if let Some(found) = probe() {
+            profile::step(what, start.elapsed());
             return found;
         }
         assert!(
@@ -36,5 +39,6 @@ pub fn wait_for<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Optio
 
 /// Lets time pass, to pace load or to see that something does *not* happen. To wait for an event, use [`wait_until`].
 pub fn nap(time: Duration) {
+    profile::step("a nap", time);
     thread::sleep(time);
 }
