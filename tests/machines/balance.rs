@@ -35,13 +35,13 @@ fn connections(machine: &Machine, count: u32) -> Vec<usize> {
 
 fn kept(machine: &Machine, clients: usize) -> Load {
     let traffic = Traffic::on_port(3000, clients).keep_alive();
-    let load = Load::start(machine, &traffic.pause(Duration::from_millis(5)));
+    let load = Load::start(machine, &traffic.pause(Duration::from_millis(20)));
     load.wait_answered(u64::try_from(clients).unwrap_or(0) * 4);
     load
 }
 
 pub(crate) fn short(machine: &Machine) -> Load {
-    let traffic = Traffic::on_port(3000, 8).pause(Duration::from_millis(2));
+    let traffic = Traffic::on_port(3000, 8);
     let load = Load::start(machine, &traffic);
     load.wait_answered(200);
     load

@@ -12,16 +12,11 @@ use std::time::Duration;
 
 use testbed::{Machine, nap, target_dir, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON};
+use crate::cluster::{ECOSYSTEM, SOON, reloads};
 use crate::drain;
 
-/// The number of reloads; `RELOADS=20` runs more.
+/// The number of reloads in an everyday run.
 const RELOADS: u32 = 1;
-
-fn reloads() -> u32 {
-    let given = std::env::var("RELOADS").ok();
-    given.and_then(|n| n.parse().ok()).unwrap_or(RELOADS)
-}
 
 /// Clients that keep their connections and note what was answered. A client sends a request again, on a new connection, if a
 /// kept one ended before the first byte of the answer, as HTTP clients do.
@@ -127,7 +122,7 @@ fn answers_what_it_receives(machine: &Machine, pause: Duration) {
     };
     // Threads are in the network of the thread that starts them.
     let running: Vec<_> = machine.in_network(|| (0..12).map(start).collect());
-    for _ in 0..reloads() {
+    for _ in 0..reloads(RELOADS) {
         let goal = clients.answered.load(Ordering::Relaxed) + 100;
         wait_until(SOON, "answers", || {
             clients.answered.load(Ordering::Relaxed) >= goal

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use testbed::{Load, Machine, Traffic, nap, wait_for, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, pids};
+use crate::cluster::{ECOSYSTEM, SOON, pids, reloads};
 
 /// Installs two instances of a program, with more lines for its table.
 fn deploy(machine: &Machine, script: &str, more: &str) {
@@ -25,16 +25,21 @@ fn deploy(machine: &Machine, script: &str, more: &str) {
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }
 
-/// Reloads four times while twenty clients send requests, each on a connection of its own.
+/// The number of reloads in an everyday run.
+const RELOADS: u32 = 2;
+/// How long each of twenty clients pauses: together they send one request each millisecond.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Reloads while twenty clients send requests, each on a connection of its own.
 pub(crate) fn loses_nothing(machine: &Machine, script: &str, more: &str) {
     deploy(machine, script, more);
-    reload_under(machine, &Traffic::on_port(3000, 20));
+    reload_under(machine, &Traffic::on_port(3000, 20).pause(PAUSE));
 }
 
 fn reload_under(machine: &Machine, traffic: &Traffic) {
     let load = Load::start(machine, traffic);
     load.wait_answered(200);
-    for _ in 0..4 {
+    for _ in 0..reloads(RELOADS) {
         machine.systemctl(&["reload", "web"]).ok();
         load.wait_answered(50);
     }
@@ -73,7 +78,7 @@ pub(crate) fn one_that_listens_on_a_file_loses_nothing(machine: &mut Machine) {
     machine.write_app("threads.py", "/srv/web");
     machine.write(ECOSYSTEM, &app);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    reload_under(machine, &Traffic::on_socket(machine, path, 20));
+    reload_under(machine, &Traffic::on_socket(machine, path, 20).pause(PAUSE));
     let left = machine.run(&["find", "/run/rsgen", "-name", "*.dead"]);
     assert_eq!(left.ok().text(), "");
 }
@@ -84,9 +89,10 @@ pub(crate) fn a_program_of_many_processes_loses_nothing(machine: &mut Machine) {
 
 pub(crate) fn a_node_program_loses_nothing_on_connections_that_are_kept(machine: &mut Machine) {
     deploy(machine, "pace.js", "");
-    let load = Load::start(machine, &Traffic::on_port(3000, 20).path("/5").keep_alive());
+    let traffic = Traffic::on_port(3000, 20).path("/5").pause(PAUSE);
+    let load = Load::start(machine, &traffic.keep_alive());
     load.wait_answered(200);
-    for _ in 0..4 {
+    for _ in 0..reloads(RELOADS) {
         let took = machine.systemctl(&["reload", "web"]).ok().took;
         assert!(
             took < Duration::from_secs(15),
@@ -249,7 +255,7 @@ pub(crate) fn a_program_with_a_filter_of_its_own_is_not_killed_by_it(machine: &m
 pub(crate) fn a_program_that_is_traced_loses_nothing(machine: &mut Machine) {
     deploy(machine, "plain.js", "");
     machine.write_app("tracer.py", "/srv");
-    let load = Load::start(machine, &Traffic::on_port(3000, 20));
+    let load = Load::start(machine, &Traffic::on_port(3000, 20).pause(PAUSE));
     load.wait_answered(200);
     for pid in pids(machine, 2) {
         let tracer = format!("setsid python3 /srv/tracer.py {pid} </dev/null >/dev/null 2>&1 &");

@@ -1,7 +1,5 @@
 //! One instance is reached, and is asked whether it serves before the clients reach it.
 
-use std::time::Duration;
-
 use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::balance::EVEN;
@@ -133,7 +131,7 @@ pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     install(machine, "graceful.js", "3", &keys);
     assert_exactly(machine, 3);
     let traffic = Traffic::on_port(3000, 8).expect("version");
-    let load = Load::start(machine, &traffic.pause(Duration::from_millis(5)));
+    let load = Load::start(machine, &traffic);
     load.wait_answered(200);
     let before = pids(machine, 3);
     deploy(machine, "graceful.js", ANSWERS, FAILS);

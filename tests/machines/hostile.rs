@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testbed::{Machine, wait_until};
 
-use crate::cluster::{self, ECOSYSTEM, SOON};
+use crate::cluster::{self, ECOSYSTEM, SOON, reloads};
 use crate::environment::compile;
 
 const FLAGS: &[&str] = &["-O1", "-static", "-pthread", "-w"];
@@ -66,7 +66,7 @@ pub(crate) fn a_stranger_with_the_number_of_a_thread_is_left_alone(machine: &mut
     }
     machine.write(NOTICED, "");
     start_service(machine, &["/srv/stranger", "100"]);
-    for _ in 0..10 {
+    for _ in 0..reloads(4) {
         let before = children(machine);
         wait_until(SOON, "every PID to be used again", || {
             children(machine) >= before + NUMBERS
