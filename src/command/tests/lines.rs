@@ -45,6 +45,15 @@ pub(super) fn run(stage: &mut Stage, line: &str) -> Ran {
 }
 
 pub(super) fn run_in(stage: &mut Stage, line: &str, style: Style) -> Ran {
+    run_for(Scope::User, stage, line, style)
+}
+
+/// Runs a command line that every user may run for apps of the system.
+pub(super) fn run_for_system(stage: &mut Stage, line: &str) -> Ran {
+    run_for(Scope::System, stage, line, Style::Plain)
+}
+
+fn run_for(scope: Scope, stage: &mut Stage, line: &str, style: Style) -> Ran {
     let fake = Rc::new(RefCell::new(std::mem::take(&mut stage.systemd.fake)));
     let screen = Screen {
         style,
@@ -52,7 +61,7 @@ pub(super) fn run_in(stage: &mut Stage, line: &str, style: Style) -> Ran {
         shown: RefCell::default(),
     };
     let layout = Layout {
-        scope: Scope::User,
+        scope,
         ..stage.layout.clone()
     };
     let systemd = Box::new(Shared(Rc::clone(&fake)));
