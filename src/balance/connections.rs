@@ -5,25 +5,15 @@
 
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
-};
 use nix::sys::stat::fstat;
 
 use crate::drain::answers;
+use crate::drain::diag::Diag;
 use crate::peer::address::Address;
 use crate::sys::socket as option;
 
-/// `SOCK_DIAG_BY_FAMILY`
-const BY_FAMILY: u16 = 20;
-/// `NLM_F_REQUEST | NLM_F_DUMP`
-const DUMP: u16 = 0x301;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`
-const LENGTH: usize = 16 + 56;
 /// The states of connections that the program has or may still accept: established, and closed by the client.
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
 const LISTENING: u32 = 1 << 10;
@@ -116,44 +106,9 @@ impl Place {
     }
 }
 
-/// The sockets of TCP of this family, at this port of this host, in these states.
+/// The TCP sockets of this family at this port of this host, in these states.
 fn list(family: u8, port: u16, states: u32) -> io::Result<Vec<Found>> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
-    )?;
-    let mut request = u32::try_from(LENGTH).unwrap_or(0).to_ne_bytes().to_vec();
-    request.extend(BY_FAMILY.to_ne_bytes());
-    request.extend(DUMP.to_ne_bytes());
-    request.extend([0; 8]);
-    let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
-    request.extend([family, tcp, 0, 0]);
-    request.extend(states.to_ne_bytes());
-    request.extend(port.to_be_bytes());
-    request.resize(LENGTH, 0);
-    send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
-    let mut found = Vec::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let answer = buffer.get(..length).unwrap_or_default();
-        let mut messages = answers::messages(answer).peekable();
-        if messages.peek().is_none() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        for (kind, message) in messages {
-            match kind {
-                DONE => return Ok(found),
-                ERROR => {
-                    let errno = answers::errno(message).unwrap_or(libc::EPROTO);
-                    return Err(io::Error::from_raw_os_error(errno));
-                }
-                _ => found.extend(Found::read(message)),
-            }
-        }
-    }
+    Diag::open()?.inet(family, port, states, 0, Found::read)
 }
 
 /// The listeners and the connections at this port, of both families.

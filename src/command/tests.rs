@@ -13,7 +13,7 @@ mod lines;
 mod power;
 mod prepared;
 mod rehearsed;
-mod stage;
+pub(super) mod stage;
 mod status;
 mod steps;
 mod table;

@@ -88,6 +88,18 @@ pub(crate) const NAMES: &[&str] = &[
     "windowsHide",
 ];
 
+/// The attributes of PM2's monitoring.
+pub const MONITORING: &[&str] = &[
+    "pmx",
+    "automation",
+    "trace",
+    "disable_trace",
+    "v8",
+    "event_loop_inspector",
+    "deep_monitoring",
+    "io",
+];
+
 /// Attributes of PM2's that are not keys of an ecosystem file.
 #[derive(Debug)]
 pub struct Foreign {
@@ -226,16 +238,7 @@ pub const FOREIGN: &[Foreign] = &[
         "",
     ),
     foreign(
-        &[
-            "pmx",
-            "automation",
-            "trace",
-            "disable_trace",
-            "v8",
-            "event_loop_inspector",
-            "deep_monitoring",
-            "io",
-        ],
+        MONITORING,
         "leave it out: it belongs to PM2's monitoring",
         "",
     ),

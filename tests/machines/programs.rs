@@ -91,12 +91,9 @@ fn loses_nothing(machine: &Machine, lines: &str, keep_alive: bool) {
 
 fn loses_nothing_in(machine: &Machine, sandbox: &str, lines: &str, keep_alive: bool) {
     install(machine, sandbox, lines);
-    let traffic = Traffic::on_port(3000, 20).pause(PAUSE);
-    let traffic = if keep_alive {
-        traffic.keep_alive()
-    } else {
-        traffic
-    };
+    let traffic = Traffic::on_port(3000, 20)
+        .pause(PAUSE)
+        .keep_alive_if(keep_alive);
     let load = Load::start(machine, &traffic);
     load.wait_answered(100);
     for _ in 0..reloads() {

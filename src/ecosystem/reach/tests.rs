@@ -49,24 +49,6 @@ impl Fake {
 }
 
 impl Probe for Fake {
-    fn is_file(&self, _: &Path) -> bool {
-        true
-    }
-    fn is_dir(&self, _: &Path) -> bool {
-        true
-    }
-    fn names(&self, _: &Path) -> Vec<String> {
-        Vec::new()
-    }
-    fn search_path(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-    fn has_user(&self, _: &str) -> bool {
-        true
-    }
-    fn has_group(&self, _: &str) -> bool {
-        true
-    }
     fn is_system(&self) -> bool {
         self.is_system
     }
