@@ -101,6 +101,21 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_listed_where_the_kernel_tells_the_control_group() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ports = BTreeSet::from([port]);
+        assert!(Queues::at(&ports).unwrap().is_empty());
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (listeners, _) = connections::at(port).unwrap();
+        let is_told = listeners.iter().any(|listener| listener.group != 0);
+        assert_eq!(Queues::at(&ports).unwrap().is_empty(), !is_told);
+        let accepted = listener.accept().unwrap();
+        assert!(Queues::at(&ports).unwrap().is_empty());
+        drop((client, accepted));
+    }
+
+    #[test]
     fn a_queue_is_untouched_as_long_as_all_that_waited_wait() {
         let queues = |all: &[(u64, &[u64])]| {
             let all = all

@@ -36,5 +36,7 @@ mod tests {
         assert_eq!(behind(1, &[2], &[1, 1, 2]), 0, "ahead");
         assert_eq!(behind(0, &[0, 0], &[0; 9]), 0);
         assert_eq!(behind(1, &[1, 1], &[1; 9]), 0);
+        assert_eq!(behind(0, &[2, 3], &[2; 9]), 0);
+        assert_eq!(behind(1, &[1, 2], &[2; 9]), 0);
     }
 }

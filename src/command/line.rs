@@ -230,7 +230,10 @@ mod tests {
         let red = shown(&error, &mut before, Style::Terminal);
         error.priority = Some(4);
         let warning = shown(&error, &mut before, Style::Terminal);
-        assert_ne!(red, warning);
+        assert!(
+            red.ends_with("\u{1b}[0m") && warning.ends_with(" x"),
+            "{red}, {warning}"
+        );
         assert_eq!(next, warning);
         let day = Entry {
             time: NOON + 86_400_000_000,

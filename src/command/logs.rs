@@ -229,7 +229,7 @@ impl<R: BufRead> Iterator for Entries<'_, R> {
 }
 
 /// Puts journalctl away, which goes on while nobody reads. With `--grep`, its status says that nothing was found.
-fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
+pub(super) fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
     if !is_read {
         let _ = child.kill();
         let _ = child.wait();
@@ -248,7 +248,7 @@ fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure>
 }
 
 /// The units of a target that may write, or be written about.
-fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
+pub(super) fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
     match target {
         Target::Instance(app, number) => {
             let units = Units::of(app);
@@ -282,7 +282,7 @@ fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
 }
 
 /// Names the file that an app writes to in place of the journal.
-fn tell_file(context: &Context<'_>, target: &Target) {
+pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     let (Target::App(app) | Target::Instance(app, _)) = target;
     if let Some(elsewhere) = last_words::elsewhere(&context.layout, app) {
         context.sink.notice(&Notice::Noted(app, &elsewhere));
@@ -305,6 +305,13 @@ mod tests {
             units: &["web.service".to_owned()],
         };
         assert_eq!(entries.count(), 2);
+    }
+
+    #[test]
+    fn too_many_units_are_told_from_a_missing_journalctl() {
+        let help = |number| cannot_run(&io::Error::from_raw_os_error(number)).help;
+        assert!(help(libc::E2BIG).is_some_and(|help| help.starts_with("name some of the apps")));
+        assert_eq!(help(libc::ENOENT), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line, with a systemd made for the tests.
 
 mod addresses;
+mod asked;
 mod beside;
 mod checks;
 mod closes;
