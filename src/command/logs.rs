@@ -177,7 +177,7 @@ fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 }
 
 /// Shows entries. Returns whether somebody has read them all.
-fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) -> bool {
+pub(super) fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) -> bool {
     let mut whole = Whole::default();
     let mut before = Before::default();
     let mut show = |entry: &Entry| {

@@ -8,9 +8,11 @@ use std::thread;
 use super::lines::run;
 use super::stage::{HOST, Recorder, Stage};
 use crate::command::context::Context;
-use crate::command::logs::{end, tell_file, units};
+use crate::command::logs::{copy, end, tell_file, units};
 use crate::command::targets::Target;
-use crate::output::Exit;
+use crate::ecosystem::Report;
+use crate::journal::{Entry, Source};
+use crate::output::{Answer, Exit, Failure, Notice, Sink};
 use crate::systemd::fake::Fake;
 
 /// A server that gives each connection this answer.
@@ -132,4 +134,67 @@ fn the_end_of_journalctl_is_that_of_the_command_unless_nobody_reads() {
             .unwrap()
             .is_some_and(|status| !status.success())
     );
+}
+
+/// A reader that has seen enough after the first line.
+struct Impatient(Recorder);
+
+impl Sink for Impatient {
+    fn notice(&self, notice: &Notice<'_>) {
+        self.0.notice(notice);
+    }
+
+    fn answer(&self, answer: &dyn Answer) {
+        self.0.answer(answer);
+    }
+
+    fn item(&self, item: &dyn Answer) -> bool {
+        self.0.answer(item);
+        false
+    }
+
+    fn warnings(&self, report: &Report) {
+        self.0.warnings(report);
+    }
+
+    fn failure(&self, failure: &Failure) {
+        self.0.failure(failure);
+    }
+}
+
+#[test]
+fn a_line_in_parts_is_put_together_unless_it_was_searched_for() {
+    let part = |message: &str, is_continued| Entry {
+        time: 1_700_000_000_000_000,
+        unit: "web@0.service".to_owned(),
+        source: Source::Unit,
+        pid: None,
+        priority: None,
+        message: message.to_owned(),
+        stream: Some("s".to_owned()),
+        is_continued,
+    };
+    let parts = || [part("one ", true), part("two", false), part("three", true)].into_iter();
+    let shown = |is_search| {
+        let sink = Recorder::default();
+        assert!(copy(&sink, parts(), is_search));
+        sink.told()
+    };
+    let has = |lines: &[String], message: &str| {
+        let message = format!("\"message\":\"{message}\"");
+        lines.iter().any(|line| line.contains(&message))
+    };
+    let whole = shown(false);
+    assert!(
+        whole.len() == 2 && has(&whole, "one two") && has(&whole, "three"),
+        "{whole:?}"
+    );
+    let found = shown(true);
+    assert!(
+        found.len() == 3 && has(&found, "one ") && has(&found, "two"),
+        "{found:?}"
+    );
+    let impatient = Impatient(Recorder::default());
+    assert!(!copy(&impatient, parts(), true));
+    assert_eq!(impatient.0.told().len(), 1);
 }
