@@ -18,7 +18,7 @@ use crate::sys::socket as option;
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
 const LISTENING: u32 = 1 << 10;
 
-/// A listener, by what the kernel says of it and of its connections.
+/// A listener, by the facts with which the kernel lists it and its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// The control group that its connections have.
@@ -34,7 +34,7 @@ impl Place {
     /// The place of a listener of TCP.
     ///
     /// # Errors
-    /// When the socket is none, or the kernel does not list it.
+    /// When it is not a TCP socket, or the kernel does not list it.
     pub(super) fn of(listener: BorrowedFd<'_>) -> io::Result<Self> {
         let inode = fstat(listener)?.st_ino;
         let address = Address::from_bytes(&option::name(listener)?);
@@ -132,7 +132,7 @@ pub(super) struct Found {
     /// 0 for a connection that nobody has accepted.
     pub(super) inode: u64,
     unread: u32,
-    /// The other end, as [`answers::other_end`] tells it.
+    /// The address of the other end, see [`answers::other_end`].
     pub(super) from: SocketAddrV4,
     /// A number that no other socket has.
     pub(super) cookie: u64,

@@ -103,9 +103,9 @@ pub const MONITORING: &[&str] = &[
 /// Attributes of PM2's that are not keys of an ecosystem file.
 #[derive(Debug)]
 pub struct Foreign {
-    /// Their names.
+    /// The names of the attributes.
     pub names: &'static [&'static str],
-    /// What to do instead.
+    /// The remedy.
     pub advice: &'static str,
     /// A note for the documents, in Markdown; may be empty.
     pub more: &'static str,

@@ -140,7 +140,7 @@ pub trait Probe {
     fn first_line(&self, _path: &Path) -> Option<String> {
         None
     }
-    /// What `node --version` says, of the Node that is installed for all users.
+    /// Returns the output of `node --version`, for the Node that is installed for all users.
     fn node_version(&self) -> Option<String> {
         None
     }

@@ -11,7 +11,7 @@ use crate::contract::time;
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 
-/// What the unit of a rehearsal has in addition to that of an instance.
+/// The values that the unit of a rehearsal has in addition to that of an instance.
 #[derive(Debug, Clone, Copy)]
 pub struct Rehearsal<'a> {
     /// The number of the rehearsal.
