@@ -14,7 +14,7 @@ use super::{LOOK, MOST, first_lines};
 use crate::contract::{Health, steer, time};
 use crate::sys::entry;
 
-/// Variables of sd_notify(3) and sd_listen_fds(3), which the command must not inherit.
+/// Variables of `sd_notify(3)` and `sd_listen_fds(3)`, which the command must not inherit.
 const KEPT_BACK: &[&str] = &[
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
