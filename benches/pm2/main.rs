@@ -114,12 +114,8 @@ fn reloads(machine: &Machine, contenders: &[Contender]) {
         for (clients, keep_alive) in [("per request", false), ("keep-alive", true)] {
             let traffic = Traffic::on_port(contender.port, CLIENTS)
                 .path("/20")
-                .pause(Duration::ZERO);
-            let traffic = if keep_alive {
-                traffic.keep_alive()
-            } else {
-                traffic
-            };
+                .pause(Duration::ZERO)
+                .keep_alive_if(keep_alive);
             let load = Load::start(machine, &traffic);
             load.wait_answered(100);
             let times = (0..RELOADS).map(|_| {

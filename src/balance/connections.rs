@@ -5,30 +5,20 @@
 
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
-};
 use nix::sys::stat::fstat;
 
 use crate::drain::answers;
+use crate::drain::diag::Diag;
 use crate::peer::address::Address;
 use crate::sys::socket as option;
 
-/// `SOCK_DIAG_BY_FAMILY`
-const BY_FAMILY: u16 = 20;
-/// `NLM_F_REQUEST | NLM_F_DUMP`
-const DUMP: u16 = 0x301;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`
-const LENGTH: usize = 16 + 56;
 /// The states of connections that the program has or may still accept: established, and closed by the client.
 const CONNECTED: u32 = 1 << 1 | 1 << 8;
 const LISTENING: u32 = 1 << 10;
 
-/// A listener, by what the kernel says of it and of its connections.
+/// A listener, by the facts with which the kernel lists it and its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// The control group that its connections have.
@@ -44,7 +34,7 @@ impl Place {
     /// The place of a listener of TCP.
     ///
     /// # Errors
-    /// When the socket is none, or the kernel does not list it.
+    /// When it is not a TCP socket, or the kernel does not list it.
     pub(super) fn of(listener: BorrowedFd<'_>) -> io::Result<Self> {
         let inode = fstat(listener)?.st_ino;
         let address = Address::from_bytes(&option::name(listener)?);
@@ -116,44 +106,9 @@ impl Place {
     }
 }
 
-/// The sockets of TCP of this family, at this port of this host, in these states.
+/// The TCP sockets of this family at this port of this host, in these states.
 fn list(family: u8, port: u16, states: u32) -> io::Result<Vec<Found>> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
-    )?;
-    let mut request = u32::try_from(LENGTH).unwrap_or(0).to_ne_bytes().to_vec();
-    request.extend(BY_FAMILY.to_ne_bytes());
-    request.extend(DUMP.to_ne_bytes());
-    request.extend([0; 8]);
-    let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
-    request.extend([family, tcp, 0, 0]);
-    request.extend(states.to_ne_bytes());
-    request.extend(port.to_be_bytes());
-    request.resize(LENGTH, 0);
-    send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
-    let mut found = Vec::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let answer = buffer.get(..length).unwrap_or_default();
-        let mut messages = answers::messages(answer).peekable();
-        if messages.peek().is_none() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        for (kind, message) in messages {
-            match kind {
-                DONE => return Ok(found),
-                ERROR => {
-                    let errno = answers::errno(message).unwrap_or(libc::EPROTO);
-                    return Err(io::Error::from_raw_os_error(errno));
-                }
-                _ => found.extend(Found::read(message)),
-            }
-        }
-    }
+    Diag::open()?.inet(family, port, states, 0, Found::read)
 }
 
 /// The listeners and the connections at this port, of both families.
@@ -177,7 +132,7 @@ pub(super) struct Found {
     /// 0 for a connection that nobody has accepted.
     pub(super) inode: u64,
     unread: u32,
-    /// The other end, as [`answers::other_end`] tells it.
+    /// The address of the other end, see [`answers::other_end`].
     pub(super) from: SocketAddrV4,
     /// A number that no other socket has.
     pub(super) cookie: u64,

@@ -2,7 +2,8 @@
 //!
 //! Each instance that is on has a rank in each bucket, into which the selector sorts the addresses, and the highest wins. So the
 //! clients of an instance that goes off are spread over the others, which keep their own, and all of them come back with it.
-//! This is called rendezvous hashing. A table of the winners, as a loop over all instances is too long for the kernel's verifier.
+//! This is rendezvous hashing. The selector reads a table of the winners, because a loop over all instances would be too long for
+//! the kernel's verifier.
 
 /// See `selector.c`.
 const BUCKETS: u32 = 4096;

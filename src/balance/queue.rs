@@ -1,4 +1,4 @@
-//! The connections that wait to be accepted, as anybody on this host may see them, see `sock_diag(7)`.
+//! The connections that wait to be accepted. No rights are needed to list them, see `sock_diag(7)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 
 use super::connections;
 
-/// Where a connection is.
+/// The place of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
     /// In the queue of a listener.
@@ -17,7 +17,7 @@ pub enum Spot {
     Gone,
 }
 
-/// Where a connection is that comes from this address, to that port of this host.
+/// Returns the place of a connection that comes from this address, to that port of this host.
 ///
 /// # Errors
 /// The errors of `sock_diag(7)`.
@@ -37,7 +37,7 @@ pub fn spot(from: SocketAddrV4, to: u16) -> io::Result<Spot> {
 pub struct Queues(BTreeMap<u64, BTreeSet<u64>>);
 
 impl Queues {
-    /// Looks at these ports.
+    /// Lists the connections that wait at these ports.
     ///
     /// # Errors
     /// The errors of `sock_diag(7)`.
@@ -45,7 +45,7 @@ impl Queues {
         let mut queues = Self::default();
         for port in ports {
             let (_, connections) = connections::at(*port)?;
-            // Where the kernel does not tell the control group nobody can be told apart.
+            // Without control groups from the kernel, instances cannot be told apart.
             for found in connections.iter().filter(|f| f.inode == 0 && f.group != 0) {
                 queues
                     .0
@@ -63,8 +63,8 @@ impl Queues {
         self.0.is_empty()
     }
 
-    /// How many connections wait at the listener of this control group, if all of those wait there still that waited at an
-    /// earlier look, and there were some: its program has accepted none in between.
+    /// Returns the number of connections that wait at the listener of this control group, if some waited at an earlier look and
+    /// all of them still do: then the program has accepted none in between.
     #[must_use]
     pub fn untouched_since(&self, earlier: &Self, group: u64) -> Option<usize> {
         let (before, now) = (earlier.0.get(&group)?, self.0.get(&group)?);
@@ -98,6 +98,21 @@ mod tests {
         assert_eq!(spot(from, to.port()).unwrap(), Spot::Accepted);
         drop((client, accepted));
         assert_eq!(spot(from, to.port()).unwrap(), Spot::Gone);
+    }
+
+    #[test]
+    fn what_waits_is_listed_where_the_kernel_tells_the_control_group() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ports = BTreeSet::from([port]);
+        assert!(Queues::at(&ports).unwrap().is_empty());
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (listeners, _) = connections::at(port).unwrap();
+        let is_told = listeners.iter().any(|listener| listener.group != 0);
+        assert_eq!(Queues::at(&ports).unwrap().is_empty(), !is_told);
+        let accepted = listener.accept().unwrap();
+        assert!(Queues::at(&ports).unwrap().is_empty());
+        drop((client, accepted));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! What is a fair share of connections. Pure.
+//! The fair share of connections. Pure.
 
-/// How many connections an instance that comes on is behind the others: so many it gets before the round goes on.
+/// The number of connections that an instance which is turned on has fewer than the others. The instance gets that many before
+/// the others have their turn again.
 ///
 /// `connections` names the control group of each connection, `groups` that of each instance that is on, and `own` that of the
 /// newcomer. Where the kernel or systemd does not tell instances apart by their control group, nobody is behind.
@@ -36,5 +37,7 @@ mod tests {
         assert_eq!(behind(1, &[2], &[1, 1, 2]), 0, "ahead");
         assert_eq!(behind(0, &[0, 0], &[0; 9]), 0);
         assert_eq!(behind(1, &[1, 1], &[1; 9]), 0);
+        assert_eq!(behind(0, &[2, 3], &[2; 9]), 0);
+        assert_eq!(behind(1, &[1, 2], &[2; 9]), 0);
     }
 }

@@ -148,6 +148,21 @@ mod tests {
         );
     }
 
+    /// As with the first run of a unit whose program ended before systemd reported the job.
+    #[test]
+    fn an_instance_whose_start_succeeded_fails_with_its_unit() {
+        let mut fake = Fake::running(&["backup@0.service"]);
+        let unit = fake.unit("backup@0.service").unwrap();
+        fake.set(Unit {
+            result: "timeout".into(),
+            ..unit
+        });
+        let (done, said) = run(&mut fake, 1);
+        assert_eq!(done, Err("1 of 1 instances failed".to_owned()));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(!said[0].ends_with("done"), "{said:?}");
+    }
+
     #[test]
     fn a_start_that_somebody_cancels_is_asked_for_again_unless_the_run_is_stopped() {
         let mut fake = Fake::default();

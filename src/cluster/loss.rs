@@ -2,10 +2,11 @@
 //! to the journal of the cluster unit, which `systemctl status` shows.
 
 use super::{Cluster, Ended};
+use crate::layout::Scope;
 use crate::systemd::{ActiveState, Error, Manager};
 
 /// Returns the line about an instance whose run has ended, if nothing starts the instance again and the cluster goes on
-/// without it.
+/// without it. A user's manager has no such journal: entries about a unit of the system are root's.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -14,6 +15,9 @@ pub fn loss(
     cluster: &Cluster,
     end: Ended<'_>,
 ) -> Result<Option<String>, Error> {
+    if cluster.scope != Scope::System {
+        return Ok(None);
+    }
     let unit = manager.unit(&cluster.units().instance(end.number))?;
     let is_asked_for = unit
         .job
@@ -44,7 +48,6 @@ pub fn loss(
 mod tests {
     use super::*;
     use crate::contract::{ERRORED, Statuses};
-    use crate::layout::Scope;
     use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
 
@@ -63,6 +66,16 @@ mod tests {
 
     /// The same with a job of any unit.
     fn told_of(running: &[&str], status: u8, job: Option<(&str, &str)>) -> Option<String> {
+        told_to(Scope::System, running, status, job)
+    }
+
+    /// The same under the manager of the system, or of a user.
+    fn told_to(
+        scope: Scope,
+        running: &[&str],
+        status: u8,
+        job: Option<(&str, &str)>,
+    ) -> Option<String> {
         let mut fake = Fake::running(running);
         fake.set(Unit {
             name: "web@1.service".into(),
@@ -78,7 +91,7 @@ mod tests {
         let cluster = Cluster {
             app: "web".into(),
             state: "/nonexistent/web".into(),
-            scope: Scope::System,
+            scope,
         };
         let end = Ended {
             number: 1,
@@ -95,6 +108,7 @@ mod tests {
         let told = told(ALL, ERRORED, None).unwrap();
         assert!(told.starts_with("web@1.service was given up: "), "{told}");
         assert!(told.ends_with("; 2 of 3 serving"), "{told}");
+        assert_eq!(told_to(Scope::User, ALL, ERRORED, None), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Tells the instances that are up and accept nothing, where each has a listener of its own: an event loop is blocked, or the
-//! program has given up one of its addresses.
+//! Finds instances that are up and accept no connections: their event loop is blocked, or the program has closed one of its
+//! listeners.
 //!
-//! A shared listener cannot tell: an instance that accepts nothing looks like one that has nothing to do.
+//! This needs a listener for each instance. With a shared listener, an instance that accepts nothing looks like one that has
+//! nothing to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,12 +16,12 @@ use crate::ecosystem::values::{Place, SocketKind};
 use crate::systemd::{Error, Manager};
 use crate::unit::name::Units;
 
-/// How long nothing may be accepted while something waits.
+/// How long connections may wait without one being accepted.
 const LONGEST: Duration = Duration::from_millis(500);
-/// Where the control groups are, see cgroups(7).
+/// The mount points of the control groups, see cgroups(7).
 const ROOTS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// The reasons for which some of these instances do not accept, by their numbers: connections wait at their listeners, and none is
+/// Returns why some of these instances, by their numbers, do not accept: connections wait at their listeners, and none is
 /// accepted.
 ///
 /// # Errors
@@ -35,7 +36,7 @@ pub(super) fn refusals(
         return Ok(found);
     }
     let ports = ports(app);
-    // Where the kernel does not tell what waits, nothing is known.
+    // Without an answer of the kernel, nothing is known.
     let before = Queues::at(&ports).unwrap_or_default();
     if before.is_empty() {
         return Ok(found);

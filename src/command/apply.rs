@@ -189,7 +189,8 @@ pub(super) fn prepare_units(
         ))
         .help("choose another `name`"));
     }
-    let set = plan::units(&app, Origin::Pinned(source), layout, host).map_err(Failure::failed)?;
+    let set = plan::units(&app, Origin::Pinned(source), layout, host)
+        .map_err(|e| Failure::failed(e.to_string()))?;
     let under = |path: PathBuf| layout.units.join(path);
     let files = set
         .files

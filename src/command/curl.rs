@@ -1,4 +1,5 @@
-//! `rsgen curl`: asks one instance over HTTP. Only where each instance has a listener of its own can a connection choose.
+//! `rsgen curl`: sends a request to one instance over HTTP. A connection can choose an instance only if each instance has a
+//! listener of its own.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(super) struct Curl {
     /// Send this line in the head of the request; may be given several times
     #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
     header: Vec<String>,
-    /// The time that the answer may take, as systemd.time(7) writes it
+    /// The time limit for the answer, as systemd.time(7) writes it
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = span)]
     max_time: Duration,
     /// The address of the app, if it has several
@@ -44,7 +45,7 @@ pub(super) struct Curl {
     address: Option<SocketAddrV4>,
 }
 
-/// An answer as scripts read it.
+/// The answer, as scripts read it.
 #[derive(Debug, Serialize)]
 pub(super) struct Asked {
     pub(super) app: String,
@@ -57,7 +58,7 @@ pub(super) struct Asked {
     pub(super) status_line: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
-    /// Whether the body came to its end within the bounds.
+    /// Whether the whole body was read within the limits.
     pub(super) complete: bool,
     #[serde(skip)]
     pub(super) include: bool,

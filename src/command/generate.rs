@@ -89,8 +89,8 @@ impl Subcommand for Generate {
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {
             let set = plan::units(&selected.app, Origin::Packaged, &context.layout, host)
-                .map_err(Failure::failed)?;
-            generate::place(&self.output, &set).map_err(Failure::failed)?;
+                .map_err(|e| Failure::failed(e.to_string()))?;
+            generate::place(&self.output, &set).map_err(|e| Failure::failed(e.to_string()))?;
             let paths = set.files.keys().chain(set.links.keys());
             files.extend(paths.map(|p| self.output.join(p).display().to_string()));
         }

@@ -23,6 +23,15 @@ use crate::visible::Visible;
 /// The name of the file that is written unless another is given.
 const NAME: &str = "ecosystem.toml";
 
+/// The exit statuses of a subcommand that writes an ecosystem file.
+pub(super) const EXITS: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::Invalid,
+    Exit::Unreachable,
+];
+
 /// Make an ecosystem file from a PM2 file
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -68,13 +77,7 @@ impl Shown for Written {
 
 impl Subcommand for Import {
     const MANUAL: Manual = Manual {
-        exits: &[
-            Exit::Done,
-            Exit::Failed,
-            Exit::Usage,
-            Exit::Invalid,
-            Exit::Unreachable,
-        ],
+        exits: EXITS,
         examples: &[
             (
                 "rsgen import ecosystem.config.js",
@@ -240,7 +243,7 @@ fn mode(kind: Kind, file: &Metadata) -> u32 {
     }
 }
 
-fn cannot_write(target: &Path, e: &io::Error) -> Failure {
+pub(super) fn cannot_write(target: &Path, e: &io::Error) -> Failure {
     Failure::failed(format!("`{}` cannot be written: {e}", target.display()))
 }
 

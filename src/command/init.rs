@@ -1,7 +1,7 @@
 //! `rsgen init`: an ecosystem file for a command, with the addresses that a rehearsal of the command finds.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +10,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::context::Context;
 use super::hint;
-use super::import::Folder;
+use super::import::{EXITS, Folder, cannot_write};
 use super::input::{self, Input};
 use super::locate;
 use super::manual::Manual;
@@ -48,13 +48,7 @@ impl Shown for Written {}
 
 impl Subcommand for Init {
     const MANUAL: Manual = Manual {
-        exits: &[
-            Exit::Done,
-            Exit::Failed,
-            Exit::Usage,
-            Exit::Invalid,
-            Exit::Unreachable,
-        ],
+        exits: EXITS,
         examples: &[
             (
                 "rsgen init -- server.js",
@@ -170,10 +164,6 @@ fn refuse_to_replace(path: &Path) -> Result<(), Failure> {
 fn exists(path: &Path) -> Failure {
     Failure::failed(format!("`{}` already exists", path.display()))
         .help("add the app to it by hand, or write another file with --output")
-}
-
-fn cannot_write(path: &Path, e: &io::Error) -> Failure {
-    Failure::failed(format!("`{}` cannot be written: {e}", path.display()))
 }
 
 /// Writes the file into the folder that was opened before the program was started. Whoever owns the folder may edit the file.

@@ -21,7 +21,7 @@ const COLOURS: [AnsiColor; 6] = [
 /// syslog(3)'s `LOG_ERR`, and more severe ones.
 const ERR: u8 = 3;
 
-/// The facts about earlier lines that the next one depends on.
+/// The facts about earlier lines that the next line depends on.
 #[derive(Debug, Default)]
 pub(super) struct Before {
     /// The width of the longest name so far.
@@ -33,7 +33,7 @@ pub(super) struct Before {
 /// A line as scripts read it.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
-    /// When it was written, in seconds since 1970.
+    /// The time at which the line was written, in seconds since 1970.
     pub(super) time: f64,
     pub(super) app: String,
     /// The number of the instance; `None` for a line about the whole app.
@@ -56,7 +56,7 @@ impl Line {
     /// Returns the line for an entry; `None` for one about a unit that is no app's.
     pub(super) fn of(entry: &Entry, before: &mut Before) -> Option<Self> {
         let (app, instance) = owner(&entry.unit)?;
-        // Of the units with a number, those of instances alone run programs of the app's.
+        // Of the units with a number, only those of instances run the program of the app.
         let is_instance = instance.is_some() && !entry.unit.contains(':');
         let is_ours = !is_instance && entry.source == Source::Unit;
         let seconds = entry.time / 1_000_000;
@@ -101,7 +101,8 @@ impl Line {
         COLOURS.get(number % COLOURS.len()).copied()
     }
 
-    /// systemd begins its messages with the name of the unit, which stands in front already.
+    /// The text without the name of the unit with which systemd begins its messages, because the line begins with the name
+    /// anyway.
     fn text(&self) -> &str {
         let said = (self.source == "systemd")
             .then(|| self.message.strip_prefix(&self.unit)?.strip_prefix(": "))
@@ -111,7 +112,7 @@ impl Line {
 }
 
 impl Shown for Line {
-    /// Nothing that a program writes looks like a line of systemd or of rsgen: they have another mark after the name.
+    /// Lines of systemd and of rsgen have another mark after the name, so no program can forge one.
     fn shown(&self, style: Style) -> Option<Visible> {
         let mut text = String::new();
         if let Some(at) = self.clock {
@@ -230,7 +231,10 @@ mod tests {
         let red = shown(&error, &mut before, Style::Terminal);
         error.priority = Some(4);
         let warning = shown(&error, &mut before, Style::Terminal);
-        assert_ne!(red, warning);
+        assert!(
+            red.ends_with("\u{1b}[0m") && warning.ends_with(" x"),
+            "{red}, {warning}"
+        );
         assert_eq!(next, warning);
         let day = Entry {
             time: NOON + 86_400_000_000,

@@ -1,4 +1,4 @@
-//! `rsgen logs`: what instances write, and what systemd and rsgen write about them, merged and as it comes.
+//! `rsgen logs`: the lines that instances write, and those of systemd and rsgen about them, merged in the order of time.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
@@ -20,8 +20,8 @@ use crate::unit::name::Units;
 
 /// The longest entry in bytes of JSON that is read, since a program may send one of any size.
 const LONGEST: u64 = 16 << 20;
-/// How many instances are looked for beside those that an app should have: canaries, instances of an earlier size, and those
-/// that are added while the command runs.
+/// The number of instances that are looked for in addition to those that an app should have: canaries, instances of an earlier
+/// size, and those that are added while the command runs.
 const MORE: u32 = 8;
 
 /// Show what instances write, and what happens to them, as it comes
@@ -50,7 +50,7 @@ pub(super) struct Logs {
     err: bool,
 }
 
-/// How many lines are shown before new ones.
+/// The number of lines that are shown before new ones.
 #[derive(Debug, Clone, Copy)]
 enum Lines {
     All,
@@ -112,7 +112,7 @@ impl Logs {
         Query {
             units,
             lines: match self.lines {
-                // What was asked for by its time is shown whole.
+                // A range of time is shown whole.
                 _ if self.since.is_some() || self.until.is_some() => None,
                 Lines::All => None,
                 Lines::Last(lines) => Some(lines),
@@ -127,7 +127,8 @@ impl Logs {
 
     fn show(&self, context: &Context<'_>, units: &[String]) -> Result<(), Failure> {
         if self.no_follow {
-            // journald first stores what has been sent to it. It does so for root alone, and otherwise a moment later.
+            // Waits until journald has stored all that was sent to it. Only root may ask for that; for others the last lines
+            // may be missing.
             let _ = journalctl(&["--sync", "--quiet"])
                 .stderr(Stdio::null())
                 .status();
@@ -165,7 +166,7 @@ fn cannot_run(error: &io::Error) -> Failure {
     failure
 }
 
-/// journalctl(1), which gets nothing of our environment.
+/// The command journalctl(1), which inherits nothing of this environment.
 fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(JOURNALCTL);
     command
@@ -177,7 +178,7 @@ fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 }
 
 /// Shows entries. Returns whether somebody has read them all.
-fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) -> bool {
+pub(super) fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) -> bool {
     let mut whole = Whole::default();
     let mut before = Before::default();
     let mut show = |entry: &Entry| {
@@ -185,7 +186,7 @@ fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) 
         line.is_none_or(|line| sink.item(&line))
     };
     for mut entry in entries {
-        // Of a line in several parts, only those that match come.
+        // Of a line in several parts, journalctl prints only the parts that match.
         entry.is_continued &= !is_search;
         if whole.add(entry).is_some_and(|entry| !show(&entry)) {
             return false;
@@ -228,8 +229,8 @@ impl<R: BufRead> Iterator for Entries<'_, R> {
     }
 }
 
-/// Puts journalctl away, which goes on while nobody reads. With `--grep`, its status says that nothing was found.
-fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
+/// Ends journalctl, which would go on although nobody reads. With `--grep`, a status other than 0 means that nothing was found.
+pub(super) fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
     if !is_read {
         let _ = child.kill();
         let _ = child.wait();
@@ -247,8 +248,8 @@ fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure>
     }
 }
 
-/// The units of a target that may write, or be written about.
-fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
+/// The units of a target whose entries are shown.
+pub(super) fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
     match target {
         Target::Instance(app, number) => {
             let units = Units::of(app);
@@ -281,8 +282,8 @@ fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
     }
 }
 
-/// Names the file that an app writes to in place of the journal.
-fn tell_file(context: &Context<'_>, target: &Target) {
+/// Names the file that an app writes to instead of the journal.
+pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     let (Target::App(app) | Target::Instance(app, _)) = target;
     if let Some(elsewhere) = last_words::elsewhere(&context.layout, app) {
         context.sink.notice(&Notice::Noted(app, &elsewhere));
@@ -305,6 +306,13 @@ mod tests {
             units: &["web.service".to_owned()],
         };
         assert_eq!(entries.count(), 2);
+    }
+
+    #[test]
+    fn too_many_units_are_told_from_a_missing_journalctl() {
+        let help = |number| cannot_run(&io::Error::from_raw_os_error(number)).help;
+        assert!(help(libc::E2BIG).is_some_and(|help| help.starts_with("name some of the apps")));
+        assert_eq!(help(libc::ENOENT), None);
     }
 
     #[test]

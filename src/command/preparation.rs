@@ -1,4 +1,4 @@
-//! What would bring the apps of a file up to the file, for commands other than `install`.
+//! The changes that bring installed apps in line with a file, for commands other than `install`.
 
 use super::apply::Prepared;
 use super::context::Context;
@@ -7,15 +7,15 @@ use super::locate::{self, Missed};
 use super::selection::Wanted;
 use crate::output::Failure;
 
-/// The changes that install the apps of a file, for a command other than `install`.
+/// The changes that install the apps of a file.
 pub(super) struct Preparation {
     pub(super) prepared: Vec<Prepared>,
-    /// The apps that cannot be prepared, which keeps no other from it, and why.
+    /// The apps that cannot be prepared. The others are prepared nevertheless.
     pub(super) missed: Vec<String>,
     pub(super) failures: Vec<Failure>,
 }
 
-/// The changes that install these apps. Without `may_start` no program is started to see where it listens.
+/// Returns the changes that install these apps. Without `may_start`, no program is started to find out where it listens.
 pub(super) fn prepare(
     context: &mut Context<'_>,
     wanted: &Wanted<'_>,

@@ -1,6 +1,7 @@
 //! The command line, with a systemd made for the tests.
 
 mod addresses;
+mod asked;
 mod beside;
 mod checks;
 mod closes;
@@ -13,7 +14,7 @@ mod lines;
 mod power;
 mod prepared;
 mod rehearsed;
-mod stage;
+pub(super) mod stage;
 mod status;
 mod steps;
 mod table;

@@ -110,7 +110,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
         jobs.stop_timer(app)?;
     }
     jobs.stop(app)?;
-    files::apply(changes).map_err(Failure::failed)?;
+    files::apply(changes).map_err(|e| Failure::failed(e.to_string()))?;
     state::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))

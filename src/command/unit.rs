@@ -15,7 +15,6 @@ use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
-use crate::layout::Scope;
 use crate::log;
 use crate::output::{Exit, Failure, Notice};
 use crate::state::{self, Entry, Name};
@@ -200,9 +199,7 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         .unwrap_or_default();
     let policy = ended.policy();
     cluster::ended(context.manager()?, &cluster, end, &policy, now)?;
-    if context.layout.scope == Scope::System
-        && let Some(text) = cluster::loss(context.manager()?, &cluster, end)?
-    {
+    if let Some(text) = cluster::loss(context.manager()?, &cluster, end)? {
         log::say_about(&ended.app, &Units::of(&ended.app).cluster(), &text);
     }
     Ok(())

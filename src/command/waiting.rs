@@ -109,6 +109,7 @@ fn state(unit: &Unit, brief: &Brief) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::tests::stage::unit;
     use crate::systemd::fake::Fake;
 
     #[test]
@@ -168,23 +169,13 @@ mod tests {
     fn the_words_of_a_cluster_count_while_it_does_something() {
         let mut fake = Fake::running(&["web.service"]);
         let mut told = |active, sub: &str, words: &str| {
-            let unit = |name: &str, active| Unit {
-                name: name.into(),
-                load: "loaded".into(),
-                active,
-                sub: sub.into(),
-                result: "exit-code".into(),
-                exit_code: libc::CLD_EXITED,
-                exit_status: 1,
-                ..Unit::default()
-            };
             fake.set(Unit {
                 status_text: words.into(),
-                ..unit("web.service", active)
+                ..unit("web.service", active, sub)
             });
             for number in 0..NAMED {
                 let name = format!("web@{number}.service");
-                fake.set(unit(&name, ActiveState::Activating));
+                fake.set(unit(&name, ActiveState::Activating, sub));
             }
             progress(&mut fake, "web").unwrap()
         };

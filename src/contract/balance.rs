@@ -8,7 +8,7 @@ use super::flags::Words;
 use super::{Line, Usage, Value, words};
 
 words! {
-    /// What the command does.
+    /// The action of the command.
     Act {
         /// Adds the instance's listener, which systemd passes to the command, to those of the app.
         Join = "join",
@@ -16,15 +16,15 @@ words! {
         On = "on",
         /// Keeps new connections from the instance.
         Off = "off",
-        /// As `Off`, and waits until the program has accepted those that wait.
+        /// Like `Off`, and waits until the program has accepted the connections in its queue.
         Leave = "leave",
     }
 }
 
-/// `rsgen-worker balance`: an act, and the instance that it is for. In a template unit `N` and `F` are [`super::Text`].
+/// `rsgen-worker balance`: an action, and the instance that it concerns. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance<N = u32, F = PathBuf> {
-    /// What the command does.
+    /// The action of the command.
     pub act: Act,
     /// The app.
     pub app: String,

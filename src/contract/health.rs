@@ -1,4 +1,4 @@
-//! `rsgen-worker health`: the commands that ask an instance whether it serves, before it gets connections.
+//! `rsgen-worker health`: the commands that check whether an instance serves, before the instance gets connections.
 
 use std::ffi::OsString;
 use std::net::SocketAddrV4;
@@ -12,7 +12,7 @@ use super::{Line, Usage, Value, words};
 pub const UNHEALTHY: &str = "unhealthy: ";
 
 words! {
-    /// How the instance is asked.
+    /// How the instance is checked.
     Ask {
         /// By a connection, which it has to accept.
         Accepts = "accepts",
@@ -23,10 +23,10 @@ words! {
     }
 }
 
-/// `rsgen-worker health`: whom to ask, how, and for how long. In a template unit `N` and `F` are [`super::Text`].
+/// `rsgen-worker health`: the instance to check, how, and for how long. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health<N = u32, F = PathBuf> {
-    /// How the instance is asked.
+    /// How the instance is checked.
     pub ask: Ask,
     /// The app.
     pub app: String,
@@ -36,13 +36,13 @@ pub struct Health<N = u32, F = PathBuf> {
     pub state: F,
     /// The addresses over which the instance can be chosen, see [`super::steer`].
     pub addresses: Vec<SocketAddrV4>,
-    /// How long the instance has for all of it.
+    /// The time limit for the whole check.
     pub timeout: Duration,
-    /// The pause between two questions; `None` where there is one.
+    /// The pause between two questions; `None` if there is only one question.
     pub interval: Option<Duration>,
-    /// How many good answers in a row it takes; `None` for one.
+    /// The number of good answers in a row that make the instance healthy; `None` for one.
     pub after: Option<u32>,
-    /// What is asked for over HTTP.
+    /// The path that is requested over HTTP.
     pub path: Option<String>,
     /// The words of the command of the app; empty without one.
     pub command: Vec<OsString>,

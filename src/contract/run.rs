@@ -18,7 +18,7 @@ pub struct Policy {
     pub backoff: Option<Duration>,
 }
 
-/// What the worker needs in a rehearsal.
+/// The values that the worker needs in a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsal<F = PathBuf> {
     /// The socket to which the worker reports. When the reader closes the connection, the program is ended.

@@ -36,7 +36,7 @@ pub struct Reload {
     pub parallel: u32,
     /// How long a new instance has to stay up before the next one is replaced.
     pub settle: Duration,
-    /// What the reload does when an instance has failed twice.
+    /// The action of the reload when an instance has failed twice.
     pub on_failure: OnFailure,
     /// The limit for one step, which stops an instance and starts it until READY.
     pub step_timeout: Duration,

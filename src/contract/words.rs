@@ -9,11 +9,11 @@ use crate::unit::Fault;
 /// The number of instances: PM2's `instances`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instances {
-    /// One instance for each CPU that this system may use.
+    /// An instance for each CPU that this system may use.
     Max,
     /// This many fewer than there are CPUs, but at least one.
     Fewer(u32),
-    /// This number.
+    /// Exactly this number.
     Exactly(u32),
 }
 
@@ -79,7 +79,7 @@ impl FromStr for Instances {
 pub trait Word: fmt::Display + FromStr<Err = Fault> {
     /// All words of the type.
     const WORDS: &'static [&'static str];
-    /// One of the words, in quotes.
+    /// A word of the type, in quotes.
     const EXAMPLE: &'static str;
 }
 
@@ -163,7 +163,7 @@ words! {
 }
 
 words! {
-    /// What a reload does when an instance has failed twice.
+    /// The action of a reload when an instance has failed twice.
     OnFailure {
         /// Abort: the remaining instances keep the version that they run.
         Abort = "abort",

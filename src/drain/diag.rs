@@ -1,4 +1,5 @@
-//! Asks the kernel for connections, see `sock_diag(7)`. Reading /proc/net/tcp instead takes seconds under load.
+//! The netlink socket over which the kernel is asked for sockets, see `sock_diag(7)`. Reading /proc/net/tcp instead takes seconds
+//! under load.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -37,12 +38,16 @@ impl States {
 }
 
 /// A netlink socket for questions about the network namespace that the thread was in when it opened the socket.
-pub(super) struct Diag {
+pub(crate) struct Diag {
     socket: OwnedFd,
 }
 
 impl Diag {
-    pub(super) fn open() -> io::Result<Self> {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// The errors of socket(2).
+    pub(crate) fn open() -> io::Result<Self> {
         let socket = socket(
             AddressFamily::Netlink,
             SockType::Raw,
@@ -54,12 +59,30 @@ impl Diag {
 
     /// The sockets of a TCP port. A listener of both families has connections of both, which are listed as IPv6.
     pub(super) fn tcp(&self, family: u8, port: u16, states: States) -> io::Result<Vec<Connection>> {
+        let extensions = 1 << (INFO - 1) | 1 << (MEMORY - 1);
+        self.inet(family, port, states.bits(), extensions, inet)
+    }
+
+    /// The TCP sockets of a port in these states, a bit for each, with these `INET_DIAG_` extensions. `read` reads a
+    /// `struct inet_diag_msg`.
+    ///
+    /// # Errors
+    /// The errors of `sock_diag(7)`.
+    pub(crate) fn inet<T>(
+        &self,
+        family: u8,
+        port: u16,
+        states: u32,
+        extensions: u8,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
         let mut request = header(HEADER + 56);
-        request.extend([family, 6, 1 << (INFO - 1) | 1 << (MEMORY - 1), 0]);
-        request.extend(states.bits().to_ne_bytes());
+        let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
+        request.extend([family, tcp, extensions, 0]);
+        request.extend(states.to_ne_bytes());
         request.extend(port.to_be_bytes());
         request.resize(HEADER + 56, 0);
-        self.ask(&request, inet)
+        self.ask(&request, read)
     }
 
     /// The connections that were accepted by the unix listener at a path.
@@ -74,11 +97,7 @@ impl Diag {
         self.ask(&request, |message| unix(message, path))
     }
 
-    fn ask(
-        &self,
-        request: &[u8],
-        read: impl Fn(&[u8]) -> Option<Connection>,
-    ) -> io::Result<Vec<Connection>> {
+    fn ask<T>(&self, request: &[u8], read: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
         let raw = self.socket.as_raw_fd();
         send(raw, request, MsgFlags::empty())?;
         let mut found = Vec::new();

@@ -8,7 +8,7 @@ pub mod answers;
 mod between;
 mod bounded;
 mod connections;
-mod diag;
+pub(crate) mod diag;
 mod draining;
 mod kinds;
 mod look;

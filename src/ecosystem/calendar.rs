@@ -197,7 +197,7 @@ const fn bounds(low: u32, high: u32) -> Bounds {
     Bounds { low, high, names }
 }
 
-/// One part of a field, between commas: a first value, a last value and a step.
+/// A part of a field, between commas: a first value, a last value and a step.
 struct Part {
     /// `None` for `*`.
     range: Option<(u32, Option<u32>)>,

@@ -89,7 +89,7 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Owners(HashMap<Spot, usize>);
 
-/// What two colliding addresses have in common.
+/// The part that two colliding addresses have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Spot {
     Path(String),

@@ -88,12 +88,24 @@ pub(crate) const NAMES: &[&str] = &[
     "windowsHide",
 ];
 
+/// The attributes of PM2's monitoring.
+pub const MONITORING: &[&str] = &[
+    "pmx",
+    "automation",
+    "trace",
+    "disable_trace",
+    "v8",
+    "event_loop_inspector",
+    "deep_monitoring",
+    "io",
+];
+
 /// Attributes of PM2's that are not keys of an ecosystem file.
 #[derive(Debug)]
 pub struct Foreign {
-    /// Their names.
+    /// The names of the attributes.
     pub names: &'static [&'static str],
-    /// What to do instead.
+    /// The remedy.
     pub advice: &'static str,
     /// A note for the documents, in Markdown; may be empty.
     pub more: &'static str,
@@ -226,16 +238,7 @@ pub const FOREIGN: &[Foreign] = &[
         "",
     ),
     foreign(
-        &[
-            "pmx",
-            "automation",
-            "trace",
-            "disable_trace",
-            "v8",
-            "event_loop_inspector",
-            "deep_monitoring",
-            "io",
-        ],
+        MONITORING,
         "leave it out: it belongs to PM2's monitoring",
         "",
     ),

@@ -185,21 +185,11 @@ pub(super) fn read_socket(f: &mut Fields<'_, '_>, wanted: Wanted) -> Directives 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ecosystem::{App, parse};
-
-    fn read(lines: &str) -> (Option<App>, Vec<String>) {
-        let text = format!("[[apps]]\nscript = \"x\"\n{lines}\n");
-        let (mut apps, report) = parse("eco.toml", &text);
-        let faults = report.diagnostics.into_iter().map(|fault| {
-            assert!(fault.help.is_some(), "{}", fault.message);
-            fault.message
-        });
-        (apps.pop(), faults.collect())
-    }
+    use crate::ecosystem::tests::read;
 
     #[test]
     fn an_empty_list_is_an_app_without_a_socket_a_handover_or_a_drain() {
-        let (app, faults) = read("listen = []\nuser = \"www\"");
+        let (app, faults) = read("listen = []");
         assert_eq!(faults, Vec::<String>::new());
         let app = app.unwrap();
         assert_eq!(app.sockets(), Vec::<String>::new());
@@ -207,7 +197,7 @@ mod tests {
         assert_eq!(app.ready, Ready::Exec);
         assert_eq!(app.lifecycle.drain, Way::Off);
         for ready in ["notify", "message", "exec"] {
-            let (app, faults) = read(&format!("listen = []\nready = \"{ready}\"\nuser = \"www\""));
+            let (app, faults) = read(&format!("listen = []\nready = \"{ready}\""));
             assert_eq!(faults, Vec::<String>::new());
             assert_eq!(app.map(|app| app.ready.to_string()).as_deref(), Some(ready));
         }
@@ -235,25 +225,25 @@ mod tests {
             ),
             ("drain_timeout = 9", "`drain_timeout` has no effect"),
         ] {
-            let (_, faults) = read(&format!("listen = []\nuser = \"www\"\n{line}"));
+            let (_, faults) = read(&format!("listen = []\n{line}"));
             assert!(
                 faults.len() == 1 && faults[0].starts_with(fault),
                 "{line}: {faults:?}"
             );
         }
-        let (_, faults) = read("listen = []\nuser = \"www\"\ndrain = \"off\"");
+        let (_, faults) = read("listen = []\ndrain = \"off\"");
         assert_eq!(faults, Vec::<String>::new());
     }
 
     #[test]
     fn nobody_writes_that_there_is_no_handover() {
-        let (_, faults) = read("listen = 1\nuser = \"www\"\nhandover = \"none\"");
+        let (_, faults) = read("listen = 1\nhandover = \"none\"");
         assert_eq!(faults, ["`none` is not one of `bind`, `fds`"]);
     }
 
     #[test]
     fn an_app_without_addresses_is_asked_for_them() {
-        let (_, faults) = read("user = \"www\"");
+        let (_, faults) = read("");
         assert_eq!(faults, ["this app has no `listen`"]);
     }
 }

@@ -115,28 +115,10 @@ mod tests {
     struct Links(&'static [(&'static str, &'static str)]);
 
     impl Probe for Links {
-        fn is_file(&self, _: &Path) -> bool {
-            true
-        }
-        fn is_dir(&self, _: &Path) -> bool {
-            true
-        }
-        fn names(&self, _: &Path) -> Vec<String> {
-            Vec::new()
-        }
         fn links(&self, dir: &Path) -> Vec<(PathBuf, PathBuf)> {
             let links = self.0.iter().map(|(link, to)| (link.into(), to.into()));
             let inside = links.filter(|(link, _): &(PathBuf, PathBuf)| link.parent() == Some(dir));
             inside.collect()
-        }
-        fn search_path(&self) -> Vec<PathBuf> {
-            Vec::new()
-        }
-        fn has_user(&self, _: &str) -> bool {
-            true
-        }
-        fn has_group(&self, _: &str) -> bool {
-            true
         }
         fn is_system(&self) -> bool {
             true

@@ -73,9 +73,13 @@ pub struct Ids {
 /// The facts about a host that are needed to resolve an app. Tests have a fake.
 pub trait Probe {
     /// Returns whether a file exists.
-    fn is_file(&self, path: &Path) -> bool;
+    fn is_file(&self, _path: &Path) -> bool {
+        true
+    }
     /// Returns whether a folder exists.
-    fn is_dir(&self, path: &Path) -> bool;
+    fn is_dir(&self, _path: &Path) -> bool {
+        true
+    }
     /// Returns whether anybody may execute a file; always true for a host that is being put together.
     fn has_run_bit(&self, _path: &Path) -> bool {
         true
@@ -85,17 +89,25 @@ pub trait Probe {
         true
     }
     /// Returns the names in a folder.
-    fn names(&self, dir: &Path) -> Vec<String>;
+    fn names(&self, _dir: &Path) -> Vec<String> {
+        Vec::new()
+    }
     /// Returns the symbolic links in a folder, with their targets as they are written.
     fn links(&self, _dir: &Path) -> Vec<(PathBuf, PathBuf)> {
         Vec::new()
     }
     /// Returns the caller's `$PATH`.
-    fn search_path(&self) -> Vec<PathBuf>;
+    fn search_path(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
     /// Returns whether a user exists, by name or ID.
-    fn has_user(&self, user: &str) -> bool;
+    fn has_user(&self, _user: &str) -> bool {
+        true
+    }
     /// Returns whether a group exists, by name or ID.
-    fn has_group(&self, group: &str) -> bool;
+    fn has_group(&self, _group: &str) -> bool {
+        true
+    }
     /// Returns whether the apps belong to the system manager, so that root reads their files and starts their programs.
     fn is_system(&self) -> bool;
     /// Returns the inode at a path; `None` also for a host that is being put together, where nothing is known.
@@ -128,7 +140,7 @@ pub trait Probe {
     fn first_line(&self, _path: &Path) -> Option<String> {
         None
     }
-    /// What `node --version` says, of the Node that is installed for all users.
+    /// Returns the output of `node --version`, for the Node that is installed for all users.
     fn node_version(&self) -> Option<String> {
         None
     }

@@ -172,17 +172,7 @@ fn read_timer(f: &mut Fields<'_, '_>, wanted: Wanted) -> Directives {
 
 #[cfg(test)]
 mod tests {
-    use crate::ecosystem::{App, parse};
-
-    fn read(lines: &str) -> (Option<App>, Vec<String>) {
-        let text = format!("[[apps]]\nscript = \"x\"\nuser = \"www\"\n{lines}\n");
-        let (mut apps, report) = parse("eco.toml", &text);
-        let faults = report.diagnostics.into_iter().map(|fault| {
-            assert!(fault.help.is_some(), "{}", fault.message);
-            fault.message
-        });
-        (apps.pop(), faults.collect())
-    }
+    use crate::ecosystem::tests::read;
 
     #[test]
     fn a_job_needs_no_port_and_has_one_process() {

@@ -27,7 +27,7 @@ pub fn uses_socket_io(package: &str) -> bool {
     version.is_some_and(Value::is_string)
 }
 
-/// What is wrong with several instances of such a program behind one address.
+/// The fault of several instances of such a program behind one address.
 #[must_use]
 pub fn fault(app: &App) -> Option<String> {
     let is_one = app.instances == Instances::Exactly(1);

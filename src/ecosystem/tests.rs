@@ -30,6 +30,17 @@ fn app(text: &str) -> App {
     apps.remove(0)
 }
 
+/// Reads an app with these lines, which may have no address. Returns the messages of its faults, each of which has a help.
+pub(super) fn read(lines: &str) -> (Option<App>, Vec<String>) {
+    let text = format!("[[apps]]\nscript = \"x\"\nuser = \"www\"\n{lines}\n");
+    let (mut apps, report) = parse("eco.toml", &text);
+    let faults = report.diagnostics.into_iter().map(|fault| {
+        assert!(fault.help.is_some(), "{}", fault.message);
+        fault.message
+    });
+    (apps.pop(), faults.collect())
+}
+
 #[test]
 fn an_app_is_what_its_file_says() {
     let app = app(r#"

@@ -149,15 +149,26 @@ pub fn content(path: &Path) -> Option<Content> {
     }
 }
 
+/// A path that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct Unwritten {
+    /// The path.
+    pub path: PathBuf,
+    /// The reason.
+    pub source: io::Error,
+}
+
 /// Makes the changes, all or none.
 ///
 /// # Errors
-/// The path that could not be written. Everything is then as it was before.
-pub fn apply(changes: &[Change]) -> Result<(), String> {
+/// The first path that could not be written. Everything is then as it was before.
+pub fn apply(changes: &[Change]) -> Result<(), Unwritten> {
     for (done, change) in changes.iter().enumerate() {
-        if let Err(e) = put(&change.path, change.new.as_ref()) {
+        if let Err(source) = put(&change.path, change.new.as_ref()) {
             undo(changes.get(..done).unwrap_or_default());
-            return Err(format!("{}: {e}", change.path.display()));
+            let path = change.path.clone();
+            return Err(Unwritten { path, source });
         }
     }
     Ok(())
@@ -255,7 +266,7 @@ mod tests {
             change(path("created"), Some("new\n")),
             change(impossible.clone(), Some("new\n")),
         ];
-        let fault = apply(&changes).unwrap_err();
+        let fault = apply(&changes).unwrap_err().to_string();
         assert!(
             fault.starts_with(&format!("{}: ", impossible.display())),
             "{fault}"
@@ -271,10 +282,12 @@ mod tests {
     fn what_is_gone_is_removed_already_and_what_cannot_be_removed_is_a_fault() {
         let folder = tempfile::tempdir().unwrap();
         let gone = change(folder.path().join("gone"), None);
-        assert_eq!(apply(&[gone]), Ok(()));
+        assert!(apply(&[gone]).is_ok());
         let stays = folder.path().join("folder");
         fs::create_dir(&stays).unwrap();
-        let fault = apply(&[change(stays.clone(), None)]).unwrap_err();
+        let fault = apply(&[change(stays.clone(), None)])
+            .unwrap_err()
+            .to_string();
         assert!(fault.starts_with(&stays.display().to_string()), "{fault}");
         assert!(stays.exists());
     }

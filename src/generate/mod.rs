@@ -15,14 +15,27 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::ecosystem::App;
 use crate::ecosystem::values::Instances;
+use crate::ecosystem::{App, Report};
 use crate::layout::Layout;
 use crate::plan::{self, Host, Origin, UnitSet};
 use crate::state::{Entry, Folder, Name};
 use crate::unit::name::{self, Units};
 pub use placed::place;
 use sources::Source;
+
+/// The reason why the units of an app were not generated.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{}", sources::one_line(.0))]
+    Invalid(Report),
+    #[error("the name is taken by {}", .0.display())]
+    Taken(PathBuf),
+    #[error(transparent)]
+    Unrendered(#[from] plan::Unrendered),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
 
 /// Generates into `out`, the first of the three folders that systemd passes. Returns the problems, one line each. A
 /// fault in one app does not affect the units of the others.
@@ -141,12 +154,11 @@ fn generate(
     source: &Source,
     host: Host,
     problems: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
     let good = good(layout, &source.app);
     let is_good = source.path == good.path();
     let loaded = if is_good {
-        let text = good.read().map_err(|e| e.to_string())?;
-        sources::load_text(layout, source, text)
+        sources::load_text(layout, source, good.read()?)
     } else {
         sources::load(layout, source)
     };
@@ -154,24 +166,25 @@ fn generate(
         Ok(loaded) => loaded,
         Err(fault) => {
             let Ok(loaded) = last_good(layout, &source.app) else {
-                return Err(fault);
+                return Err(Fault::Invalid(fault));
             };
             problems.push(format!(
-                "{fault}; its units are those of the text that was last good"
+                "{}; its units are those of the text that was last good",
+                sources::one_line(&fault)
             ));
             loaded
         }
     };
     if let Some(foreign) = foreign_unit(layout, &app) {
-        return Err(format!("the name is taken by {}", foreign.display()));
+        return Err(Fault::Taken(foreign));
     }
     let set = plan::units(&app, Origin::Generated(&source.path), layout, host)?;
-    write(out, &set).map_err(|e| e.to_string())?;
+    write(out, &set)?;
     let enabled = UnitSet {
         links: plan::enable_links(&app, layout.scope),
         ..UnitSet::default()
     };
-    write(out, &enabled).map_err(|e| e.to_string())?;
+    write(out, &enabled)?;
     if good.read().ok().as_ref() != Some(&text) {
         // Without this copy, the next fault would cost this app its units. That is worth a message but is not a
         // failure.
@@ -187,7 +200,7 @@ fn good(layout: &Layout, app: &str) -> Entry {
     Entry::new(&layout.state(app), Name::Good)
 }
 
-fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
+fn last_good(layout: &Layout, app: &str) -> Result<(String, App), Fault> {
     // An older version may have left the folder with an owner or a mode that cannot be trusted.
     let _ = Folder::mend(&layout.state(app));
     let good = good(layout, app);
@@ -195,8 +208,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), String> {
         app: app.to_owned(),
         path: good.path(),
     };
-    let text = good.read().map_err(|e| e.to_string())?;
-    sources::load_plain(layout, &source, text)
+    sources::load_plain(layout, &source, good.read()?).map_err(Fault::Invalid)
 }
 
 /// Returns a unit that has one of the app's names and was not written by rsgen.

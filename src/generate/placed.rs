@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
+use super::files::Unwritten;
 use crate::plan::UnitSet;
 
 const FOLDER: Mode = Mode::from_bits_truncate(0o755);
@@ -22,18 +23,25 @@ const DIRECTORY: OFlag = OFlag::O_PATH
 /// Writes a set of units below a folder, which is made if there is none.
 ///
 /// # Errors
-/// The first path that cannot be written, with the reason.
-pub fn place(dir: &Path, set: &UnitSet) -> Result<(), String> {
-    let shown = |path: &Path, e: io::Error| format!("{}: {e}", dir.join(path).display());
+/// The first path that cannot be written.
+pub fn place(dir: &Path, set: &UnitSet) -> Result<(), Unwritten> {
+    let unwritten = |path: &Path, source| Unwritten {
+        path: dir.join(path),
+        source,
+    };
     let opened = fs::create_dir_all(dir)
         .and_then(|()| Ok(open(dir, DIRECTORY, Mode::empty())?))
-        .map_err(|e| format!("{}: {e}", dir.display()))?;
+        .map_err(|source| Unwritten {
+            path: dir.to_owned(),
+            source,
+        })?;
     for (path, text) in &set.files {
-        put(&opened, path, |folder, name| fill(folder, name, text)).map_err(|e| shown(path, e))?;
+        put(&opened, path, |folder, name| fill(folder, name, text))
+            .map_err(|e| unwritten(path, e))?;
     }
     for (path, target) in &set.links {
         let link = |folder: &OwnedFd, name: &str| Ok(symlinkat(target.as_path(), folder, name)?);
-        put(&opened, path, link).map_err(|e| shown(path, e))?;
+        put(&opened, path, link).map_err(|e| unwritten(path, e))?;
     }
     Ok(())
 }
@@ -107,7 +115,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("new/units");
         for _ in 0..2 {
-            assert_eq!(place(&dir, &set()), Ok(()));
+            assert!(place(&dir, &set()).is_ok());
             fs::write(dir.join(".web.service.rsgen-new"), "left").unwrap();
         }
         let text = fs::read_to_string(dir.join("web.service")).unwrap();
@@ -134,7 +142,8 @@ mod tests {
             "{}: `web.service.wants` is not a folder",
             dir.join(LINK).display()
         );
-        assert_eq!(place(&dir, &set()), Err(refused));
+        let fault = place(&dir, &set()).unwrap_err();
+        assert_eq!(fault.to_string(), refused);
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
         assert_eq!(
             fs::read_dir(&other).unwrap().count(),
@@ -150,7 +159,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let taken = root.path().join("web.service");
         fs::create_dir(&taken).unwrap();
-        let fault = place(root.path(), &set()).unwrap_err();
+        let fault = place(root.path(), &set()).unwrap_err().to_string();
         assert!(fault.starts_with(&taken.display().to_string()), "{fault}");
         let left = fs::read_dir(root.path()).unwrap();
         assert_eq!(left.count(), 1, "no temporary file");

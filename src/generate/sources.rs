@@ -87,12 +87,10 @@ fn is_null(path: &Path) -> bool {
 /// Returns the app of a file with its drop-ins, and the text that results from them.
 ///
 /// # Errors
-/// A line that names the file and its first fault.
-pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), String> {
-    match read(layout, source) {
-        Ok((text, app, _)) => Ok((text, app)),
-        Err(report) => Err(one_line(&report)),
-    }
+/// The report, which has at least one error.
+pub fn load(layout: &Layout, source: &Source) -> Result<(String, App), Report> {
+    let (text, app, _) = read(layout, source)?;
+    Ok((text, app))
 }
 
 /// Does the same as [`load`], with this text instead of the file's.
@@ -100,8 +98,8 @@ pub(super) fn load_text(
     layout: &Layout,
     source: &Source,
     text: String,
-) -> Result<(String, App), String> {
-    let (text, app, _) = with_drop_ins(layout, source, text).map_err(|r| one_line(&r))?;
+) -> Result<(String, App), Report> {
+    let (text, app, _) = with_drop_ins(layout, source, text)?;
     Ok((text, app))
 }
 
@@ -110,8 +108,8 @@ pub(super) fn load_plain(
     layout: &Layout,
     source: &Source,
     text: String,
-) -> Result<(String, App), String> {
-    let (text, app, _) = check(layout, source, text).map_err(|r| one_line(&r))?;
+) -> Result<(String, App), Report> {
+    let (text, app, _) = check(layout, source, text)?;
     Ok((text, app))
 }
 
@@ -211,7 +209,7 @@ pub fn parts(layout: &Layout, source: &Source) -> Vec<PathBuf> {
     parts
 }
 
-fn one_line(report: &Report) -> String {
+pub(super) fn one_line(report: &Report) -> String {
     let first = report
         .located()
         .find(|l| l.severity == ecosystem::Severity::Error);
@@ -289,7 +287,10 @@ mod tests {
             let source = find(&layout, "web").unwrap();
             match (load(&layout, &source), told) {
                 (Ok((_, app)), None) => assert_eq!(app.name, "web"),
-                (Err(fault), Some(told)) => assert!(fault.contains(told), "{fault}"),
+                (Err(report), Some(told)) => {
+                    let fault = one_line(&report);
+                    assert!(fault.contains(told), "{fault}");
+                }
                 (found, _) => panic!("{text}: {found:?}"),
             }
         }

@@ -1,5 +1,4 @@
-//! A command of the app that says whether an instance serves. It runs with the rights of this process, which are those of the
-//! program.
+//! `health_command`, the app's own check of an instance. It runs with the rights of this process, which are those of the program.
 
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
@@ -15,7 +14,7 @@ use super::{LOOK, MOST, first_lines};
 use crate::contract::{Health, steer, time};
 use crate::sys::entry;
 
-/// Variables of the notification and socket protocols, which are not for the command.
+/// Variables of `sd_notify(3)` and `sd_listen_fds(3)`, which the command must not inherit.
 const KEPT_BACK: &[&str] = &[
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
@@ -30,7 +29,7 @@ pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
     let (mut child, output) =
         start(&words).map_err(|e| format!("`{name}` cannot be executed: {e}"))?;
     let ended = outwait(&mut child, left);
-    // Also what the command has started itself. Nothing is left where all have ended.
+    // The group includes the processes that the command has started; it is gone when all of them have ended.
     if let Ok(pid) = i32::try_from(child.id()) {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }
@@ -90,7 +89,7 @@ fn start(words: &[String]) -> io::Result<(Child, Output)> {
     Ok((child, output))
 }
 
-/// Reads to the end, so that the command is never held up, and keeps the beginning.
+/// Reads to the end, so that the command never blocks, and keeps the beginning.
 fn keep(mut reader: PipeReader, kept: &Mutex<Vec<u8>>) {
     let mut buffer = [0; 1024];
     while let Ok(length @ 1..) = reader.read(&mut buffer) {

@@ -1,6 +1,6 @@
 //! One question to an instance over HTTP/1.1, bounded in time and in size.
 //!
-//! Whatever the answer is, it is data: nothing in it leads to another connection, and nothing of it is kept beyond the bounds.
+//! The answer is data: nothing in it leads to another connection, and nothing is kept beyond the limits.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ use crate::visible::cut;
 
 /// The longest head of an answer, in bytes. Servers and proxies allow less.
 const LONGEST_HEAD: u64 = 1 << 16;
-/// The longest line that says how long a chunk is.
+/// The longest line with the size of a chunk.
 const LONGEST_SIZE: u64 = 1 << 10;
 
 /// Why there is no answer.
@@ -43,11 +43,11 @@ pub struct Question<'a> {
     pub to: SocketAddrV4,
     /// The local address of the connection, see [`crate::contract::steer`].
     pub from: Ipv4Addr,
-    /// What is asked for, with its query.
+    /// The path, with the query.
     pub path: &'a str,
-    /// Further lines of the head. One whose name is `Host` takes the place of the usual one.
+    /// Further lines of the head. A line named `Host` replaces the usual one.
     pub headers: &'a [String],
-    /// The time for everything.
+    /// The time limit for everything.
     pub timeout: Duration,
 }
 
@@ -56,7 +56,7 @@ pub struct Question<'a> {
 pub struct Head {
     /// The status, from 100 to 999.
     pub status: u16,
-    /// The status with its words, `404 Not Found`.
+    /// The status with its reason phrase, `404 Not Found`.
     pub line: String,
     /// The other lines, in their order.
     pub headers: Vec<(String, String)>,
@@ -64,7 +64,7 @@ pub struct Head {
 
 /// An answer of which the head was read.
 pub struct Answer {
-    /// Its head.
+    /// The head.
     pub head: Head,
     body: BufReader<Timed>,
 }
@@ -73,7 +73,7 @@ impl Question<'_> {
     /// Asks, and reads the head of the answer.
     ///
     /// # Errors
-    /// As [`Fault`] says.
+    /// See [`Fault`].
     pub fn ask(&self) -> Result<Answer, Fault> {
         let end = Instant::now() + self.timeout;
         let timed_out = |fault: Fault| match fault {
@@ -115,7 +115,7 @@ impl Question<'_> {
 }
 
 impl Head {
-    /// Whether the status says that all is well.
+    /// Whether the status is one from 200 to 299.
     #[must_use]
     pub fn is_good(&self) -> bool {
         (200..300).contains(&self.status)
@@ -131,8 +131,8 @@ impl Head {
 }
 
 impl Answer {
-    /// Reads at most `most` bytes of the body; says whether that was all of it. A body that breaks off, or for which the time
-    /// does not suffice, is not whole.
+    /// Reads at most `most` bytes of the body, and returns whether that was all of it. A body that breaks off, or that does not
+    /// end in time, is incomplete.
     #[must_use]
     pub fn body(mut self, most: usize) -> (Vec<u8>, bool) {
         let mut read = Vec::new();
@@ -141,7 +141,7 @@ impl Answer {
     }
 }
 
-/// What is left of a time is told without its microseconds.
+/// A time in whole milliseconds, for a message.
 fn in_millis(time: Duration) -> Duration {
     let millis = time.as_micros().div_ceil(1000);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
@@ -154,7 +154,7 @@ fn is_late(error: &io::Error) -> bool {
     )
 }
 
-/// A connection that is read until a time.
+/// A connection with a deadline for reading.
 struct Timed {
     stream: TcpStream,
     end: Instant,
@@ -167,7 +167,7 @@ impl Read for Timed {
     }
 }
 
-/// Reads the head of an answer, and passes over those that only say that the answer follows.
+/// Reads the head of an answer, and skips informational answers (1xx).
 fn head(from: &mut impl BufRead) -> Result<Head, Fault> {
     let mut from = from.take(LONGEST_HEAD);
     loop {
@@ -193,7 +193,7 @@ fn one_head(from: &mut io::Take<impl BufRead>) -> Result<Head, Fault> {
         if line.is_empty() {
             return Ok(head);
         }
-        // A line without a colon says nothing.
+        // A line without a colon is ignored.
         if let Some((name, value)) = line.split_once(':') {
             let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
             head.headers.push((name, value));
@@ -201,7 +201,7 @@ fn one_head(from: &mut io::Take<impl BufRead>) -> Result<Head, Fault> {
     }
 }
 
-/// The status of `HTTP/1.1 404 Not Found`, and what stands behind the version.
+/// The status of `HTTP/1.1 404 Not Found`, and the text after the version.
 fn status(line: &str) -> Option<(u16, &str)> {
     let (version, words) = line.split_once(' ')?;
     let digits = words.split(' ').next()?;
@@ -247,7 +247,7 @@ fn body(
     if read < most && length != u64::MAX {
         return Ok(read == length);
     }
-    // One that ends with the connection, or exactly at the bound.
+    // The body ends with the connection, or exactly at the limit.
     Ok(length == read || read < most)
 }
 
@@ -268,7 +268,7 @@ fn chunks(from: &mut impl BufRead, into: &mut Vec<u8>, most: usize) -> Result<bo
     }
 }
 
-/// Appends at most so many bytes. Those that came before an error stay.
+/// Appends at most `most` bytes. Bytes that were read before an error stay.
 fn append(from: &mut impl BufRead, into: &mut Vec<u8>, most: u64) -> io::Result<u64> {
     let before = into.len();
     from.take(most).read_to_end(into)?;

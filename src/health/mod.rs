@@ -1,8 +1,8 @@
-//! Asks one instance whether it serves, where each has a listener of its own, before it gets connections. See docs/health.md.
+//! Checks whether an instance serves before it gets connections. This needs a listener for each instance, see docs/health.md.
 //!
-//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that ask over a connection run as root
-//! outside the app's sandbox, which may forbid connections, and give up every capability first. The command of an app runs as
-//! its program does.
+//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that make a connection run as root outside
+//! the app's sandbox, which may forbid connections, and drop all capabilities first. The `health_command` of an app runs like the
+//! app's program.
 
 mod command;
 pub mod http;
@@ -29,21 +29,21 @@ use crate::visible::{Visible, cut};
 const USAGE: u8 = 2;
 /// The pause between two looks at a connection.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long the kernel has to make a connection. `IPAddressDeny=` drops its packets without an error, and on this host nothing else
-/// delays them.
+/// The time limit for a connection. `IPAddressDeny=` drops packets without an error; nothing else delays a connection within a
+/// host.
 const CONNECT: Duration = Duration::from_secs(1);
-/// How often a connection has to be in no queue, one look after the other: at one look it may not be there yet.
+/// The number of successive looks at which a connection has to be in no queue: at a single look it may not have arrived yet.
 const LOOKS: u32 = 3;
-/// Added to the time that systemd is asked for, so that the command ends by itself.
+/// Margin added to the time that systemd is asked for, so that the time limit of the command expires first.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How much of a bad answer is read, in bytes.
+/// The largest number of bytes of a bad answer that are read.
 const MOST: usize = 2048;
-/// How many characters of that are told.
+/// The largest number of characters of it in a message.
 const TOLD: usize = 300;
-/// How many lines of that are told.
+/// The largest number of its lines in a message.
 const LINES: usize = 3;
 
-/// Says that there is nobody to ask.
+/// The reason where the program has ended.
 const ENDED: &str = "the program ended before it was asked whether it serves";
 
 /// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
@@ -94,19 +94,20 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Tells why: in the journal, in the status of the unit, and, since the drain may change the status, in a file of root's.
+/// Reports the reason in the journal, in the status of the unit and, because the drain may replace that status, in a file of
+/// root's.
 fn fail(health: &Health, file: &Entry, why: &str) {
     let Health { app, instance, .. } = health;
     say(3, &format!("{app}@{instance} is unhealthy: {why}"));
     let text = Visible::line(&format!("{UNHEALTHY}{why}")).to_string();
     let _ = sd_notify::notify(&[NotifyState::Status(&text)]);
     if health.ask != Ask::Command {
-        // Without the file the status tells it, as long as it stays.
+        // Without the file, the reason is in the status until the drain replaces it.
         let _ = file.write(&text);
     }
 }
 
-/// Asks systemd for the time that this may take.
+/// Asks systemd for the time that the check may take.
 fn extend(time: Duration) {
     let micros = u32::try_from((time + MARGIN).as_micros()).unwrap_or(u32::MAX);
     let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
@@ -142,7 +143,7 @@ fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Makes a connection to each address, which the program has to accept.
+/// Makes a connection to each address and waits until the program accepts it.
 fn accepts(health: &Health) -> Result<(), String> {
     let from = steer::source(health.instance);
     let end = Instant::now() + health.timeout;
@@ -188,7 +189,7 @@ fn is_accepted(from: Ipv4Addr, to: SocketAddrV4, end: Instant) -> io::Result<boo
     }
 }
 
-/// Asks again and again, until there were so many good answers in a row, or the time is over.
+/// Asks repeatedly until there were enough good answers in a row, or the time is over.
 fn by_turns(health: &Health, ask: impl Fn(Duration) -> Result<(), String>) -> Result<(), String> {
     let end = Instant::now() + health.timeout;
     let interval = health.interval.unwrap_or_default();
@@ -242,8 +243,8 @@ fn path(health: &Health, left: Duration) -> Result<(), String> {
     Err(format!("GET {path} answered {line}{}", first_lines(&body)))
 }
 
-/// A text of others without what a terminal would obey. It is shown in several places, each of which would escape the escapes of
-/// the one before.
+/// A foreign text without characters that control a terminal. They are replaced, not escaped, because the text is shown in
+/// several places, each of which would escape the escapes of the one before.
 fn plain(text: &str) -> String {
     let is_plain = |c: char| {
         Visible::line(c.encode_utf8(&mut [0; 4]))
@@ -257,7 +258,7 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
-/// The beginning of a text of others, to be put behind another text.
+/// The beginning of a foreign text, to be appended to a message.
 fn first_lines(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

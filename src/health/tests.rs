@@ -39,11 +39,16 @@ fn an_instance_accepts_when_its_program_takes_the_connection_and_not_when_it_lis
         "{why}"
     );
     assert!(why.ends_with("waited for 300ms"), "{why}");
+    let patient = Health {
+        timeout: Duration::from_secs(20),
+        ..health
+    };
     let server = thread::spawn(move || {
+        thread::sleep(LOOK * 5);
         let one = listener.accept();
         (one, listener.accept())
     });
-    assert_eq!(accepts(&health), Ok(()));
+    assert_eq!(accepts(&patient), Ok(()));
     drop(server);
     let closed = { self::listener().1 };
     assert_eq!(
@@ -104,6 +109,23 @@ fn good_answers_have_to_follow_each_other_within_the_time() {
     let why = by_turns(&health, every_other).unwrap_err();
     assert!(why.starts_with("bad"), "{why}");
     let why = by_turns(&health, |_| Err("bad".to_owned())).unwrap_err();
+    let patient = Health {
+        timeout: Duration::from_secs(20),
+        ..health.clone()
+    };
+    let asked = AtomicU32::new(0);
+    let good = |_| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    assert_eq!(by_turns(&patient, good), Ok(()));
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    let once = Health {
+        interval: Some(Duration::from_secs(1)),
+        ..health.clone()
+    };
+    let why_once = by_turns(&once, |_| Err("bad".to_owned()));
+    assert_eq!(why_once, Err("bad".to_owned()));
     assert!(
         why.starts_with("bad, the last of ") && why.ends_with("within 300ms"),
         "{why}"

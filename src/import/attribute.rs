@@ -2,8 +2,8 @@
 
 use super::answer as by;
 use super::draft::{Draft, Given};
-use super::value::{Table, Value};
-use crate::ecosystem::pm2::snake_case;
+use super::value::Table;
+use crate::ecosystem::pm2::{MONITORING, snake_case};
 
 /// How an attribute is imported.
 #[derive(Clone, Copy)]
@@ -30,7 +30,6 @@ use Answer::{By, Left, Number, Switch, Text, Time, Words};
 pub(super) type Attribute = (&'static [&'static str], Answer);
 
 const PM2_ALONE: &str = "it concerns PM2 itself";
-const MONITORING: &str = "it belongs to PM2's monitoring";
 
 /// Every attribute of PM2's. Their order matters: an answer may look at what earlier attributes became.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
@@ -135,37 +134,23 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
         &["execute_command", "windows_hide"],
         Left("rsgen does not need it"),
     ),
-    (
-        &[
-            "pmx",
-            "automation",
-            "trace",
-            "disable_trace",
-            "v8",
-            "event_loop_inspector",
-            "deep_monitoring",
-            "io",
-        ],
-        Left(MONITORING),
-    ),
+    (MONITORING, Left("it belongs to PM2's monitoring")),
 ];
 
-/// Imports the attributes of an app.
+/// Imports the attributes of an app. [`super::shape`] has removed those without a value.
 pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
     for (name, value) in given.iter().filter(|(name, _)| is_environment(name)) {
         by::environment(draft, Given { name, value });
     }
     for (names, answer) in ATTRIBUTES {
-        let named = given
-            .iter()
-            .filter(|(name, _)| names.contains(&snake_case(name).as_str()));
+        let named = given.iter().filter(|(name, _)| is_one_of(names, name));
         // Where several names of one attribute are present, PM2 uses one of them without documenting which.
         for (number, (name, value)) in named.enumerate() {
             let given = Given { name, value };
-            match (value, number) {
-                (Value::Null, _) => draft.leave(given, "it has no value"),
-                (_, 0) => answered(draft, given, *answer),
-                _ => draft.leave(given, "it is given twice"),
+            if number == 0 {
+                answered(draft, given, *answer);
+            } else {
+                draft.leave(given, "it is given twice");
             }
         }
     }
@@ -181,10 +166,12 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
 }
 
 fn is_known(name: &str) -> bool {
-    let name = snake_case(name);
-    ATTRIBUTES
-        .iter()
-        .any(|(names, _)| names.contains(&name.as_str()))
+    ATTRIBUTES.iter().any(|(names, _)| is_one_of(names, name))
+}
+
+/// Returns whether a name is one of these, also in camel case.
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.contains(&snake_case(name).as_str())
 }
 
 fn is_environment(name: &str) -> bool {

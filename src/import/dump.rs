@@ -155,7 +155,6 @@ fn app(entry: &Table) -> Table {
 /// Returns whether an attribute differs from PM2's default.
 fn says_something(name: &str, value: &Value) -> bool {
     match value {
-        Value::Null => false,
         Value::Bool(is) => *is != matches!(name, "treekill" | "autorestart"),
         Value::List(list) => !list.is_empty(),
         Value::Text(text) => text != "NODE_APP_INSTANCE",

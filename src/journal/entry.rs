@@ -1,11 +1,11 @@
-//! One entry of the journal, as `journalctl --output=json` prints it, see systemd.journal-fields(7).
+//! An entry of the journal, as `journalctl --output=json` prints it, see systemd.journal-fields(7).
 
 use serde_json::{Map, Value};
 
 use super::of_manager;
 use crate::layout::Scope;
 
-/// Who wrote an entry.
+/// The author of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A process of the unit.
@@ -21,15 +21,15 @@ pub enum Source {
 pub struct Entry {
     /// When journald received it, in microseconds since 1970.
     pub time: u64,
-    /// The unit that it is about.
+    /// The unit that the entry is about.
     pub unit: String,
-    /// Who wrote it.
+    /// The author.
     pub source: Source,
-    /// The process that wrote it.
+    /// The process that wrote the entry.
     pub pid: Option<u32>,
-    /// Its priority, 0 to 7 as in syslog(3), where it has one.
+    /// The priority, 0 to 7 as in syslog(3); `None` for an entry without one.
     pub priority: Option<u8>,
-    /// Its text, as it was written.
+    /// The text, as it was written.
     pub message: String,
     /// The stream of which it is a line; `None` for a message on a socket of the journal.
     pub stream: Option<String>,
@@ -39,7 +39,7 @@ pub struct Entry {
 
 impl Entry {
     /// Reads an entry about one of the units of a manager. `None` for any other entry, and for lines of journalctl that are
-    /// no JSON.
+    /// not JSON.
     #[must_use]
     pub fn parse(line: &str, scope: Scope, units: &[String]) -> Option<Self> {
         let fields: Map<String, Value> = serde_json::from_str(line).ok()?;
@@ -60,8 +60,8 @@ impl Entry {
     }
 }
 
-/// Returns the unit, and who wrote about it. The unit that journald found the process in comes first: a process of a unit
-/// may add any of the other fields.
+/// Returns the unit and the author. The unit in which journald found the process takes precedence, because a process can add
+/// any of the other fields itself.
 fn about(fields: &Map<String, Value>, scope: Scope, units: &[String]) -> Option<(String, Source)> {
     let [own, managers, roots] = of_manager(scope);
     let sources = [
@@ -75,8 +75,8 @@ fn about(fields: &Map<String, Value>, scope: Scope, units: &[String]) -> Option<
     })
 }
 
-/// Returns a field as text. journalctl prints bytes that are not UTF-8, and control characters, as a list of numbers, and a
-/// field that an entry has twice as a list of values, of which the last counts.
+/// Returns a field as text. journalctl prints bytes that are not UTF-8, and control characters, as a list of numbers. A field
+/// that an entry has twice is printed as a list of values, the last of which counts.
 fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
     match fields.get(name)? {
         Value::String(text) => Some(text.clone()),

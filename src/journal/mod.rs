@@ -1,7 +1,7 @@
-//! Reads the journal of an app's units through journalctl(1): what is asked for, and what an entry says. Pure.
+//! The journal of an app's units: the arguments for journalctl(1), and the entries that it prints. Pure.
 //!
-//! Programs write what they like to the journal, and any user may write in the name of any program. So entries are asked
-//! for by fields that journald itself adds, see systemd.journal-fields(7), and their text is escaped before it is shown.
+//! Programs write what they like to the journal, and any user may write in the name of any program. So entries are
+//! selected by fields that journald itself adds, see systemd.journal-fields(7), and their text is escaped before it is shown.
 
 mod entry;
 mod whole;
@@ -14,7 +14,7 @@ use crate::layout::Scope;
 /// journalctl(1) by its absolute path, because the caller may have put another program first in PATH.
 pub const JOURNALCTL: &str = "/usr/bin/journalctl";
 
-/// What to read.
+/// The entries to read.
 #[derive(Debug, Default)]
 pub struct Query<'a> {
     /// The units, by their names.
@@ -67,15 +67,15 @@ impl Query<'_> {
         arguments
     }
 
-    /// Whether the newest entry comes first. journalctl searches for the last entries of a pattern in this order and prints
-    /// them in it, whether it is asked to or not; only with `--follow` it does not.
+    /// Whether the newest entry comes first. With `--grep` and `--lines`, journalctl searches backwards and prints in that order,
+    /// with or without `--reverse`; only `--follow` prevents this.
     #[must_use]
     pub const fn is_reversed(&self) -> bool {
         self.grep.is_some() && self.lines.is_some() && !self.follow
     }
 
     /// Returns the matches: what the units' processes wrote, what the manager wrote about the units, and what rsgen wrote
-    /// about them as root. `journalctl --unit` asks for the same, but only for units that it finds when it starts.
+    /// about them as root. `journalctl --unit` adds the same matches, but only for units that exist when journalctl starts.
     fn matches(&self, scope: Scope, uid: u32) -> Vec<String> {
         let [own, managers, roots] = of_manager(scope);
         let of_user = format!("_UID={uid}");
@@ -99,8 +99,8 @@ impl Query<'_> {
     }
 }
 
-/// The fields that name a unit of a manager: whose process wrote, about which the manager wrote, and about which another
-/// process did.
+/// The fields that name a unit of a manager: the unit of the process that wrote, the unit about which the manager wrote, and
+/// the one about which another process wrote.
 fn of_manager(scope: Scope) -> [&'static str; 3] {
     match scope {
         Scope::System => ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"],

@@ -1,4 +1,4 @@
-//! Puts lines together that journald has split, because they are longer than `LineMax=` of journald.conf(5), 48 KiB by
+//! Joins the parts of lines that journald has split because they are longer than `LineMax=` of journald.conf(5), 48 KiB by
 //! default.
 
 use std::collections::HashMap;
@@ -7,9 +7,9 @@ use super::Entry;
 
 /// The longest line in bytes; a longer one is shown in several parts.
 const LONGEST: usize = 1 << 20;
-/// The most streams of which a part is kept.
+/// The largest number of streams of which a part is kept.
 const STREAMS: usize = 1024;
-/// The most bytes of all parts: any program may open many streams, and end no line in any of them.
+/// The largest number of bytes of all parts: any program may open many streams and never end a line.
 const KEPT: usize = 16 * LONGEST;
 
 /// The parts of lines whose end has not been read.
@@ -21,7 +21,7 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// Takes the next entry, and returns a whole line if that entry ends one.
+    /// Takes the next entry. Returns a whole line if the entry ends one.
     pub fn add(&mut self, mut entry: Entry) -> Option<Entry> {
         let Some(stream) = entry.stream.clone() else {
             return Some(entry);

@@ -29,7 +29,7 @@ pub enum Exit {
 pub struct Failure {
     /// The exit status.
     pub exit: Exit,
-    /// One line, lower case, no full stop. Empty when everything has been reported already.
+    /// A line, lower case, no full stop. Empty when everything has been reported already.
     pub message: String,
     /// The next step.
     pub help: Option<String>,

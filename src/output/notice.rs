@@ -1,4 +1,4 @@
-//! What happens while a command works, with one variant for each thing that is reported.
+//! The events of a command that works, with one variant for each thing that is reported.
 
 use std::fmt;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub enum Level {
     Result,
 }
 
-/// One thing that has happened, or is about to.
+/// An event that has happened, or is about to.
 #[derive(Debug, Clone, Copy)]
 pub enum Notice<'a> {
     /// A file or link that is written or removed, by its path.
@@ -77,7 +77,7 @@ pub enum Notice<'a> {
     WalkCancelled(&'a str),
     /// What a command has been waiting for, for an app.
     Waiting(&'a str, &'a str),
-    /// One of the last lines that a failed program wrote.
+    /// A line, among the last, that a failed program wrote.
     LastWord(&'a Visible),
     /// The units of an app were put back, since no instance runs the new ones.
     PutBack(&'a str),

@@ -255,7 +255,7 @@ impl Process {
         procfs::flags(&self.info(fd)).is_none_or(|f| f & libc::O_CLOEXEC != 0)
     }
 
-    /// What the kernel tells of a descriptor of the process, see `proc_pid_fdinfo(5)`.
+    /// The information of the kernel on a descriptor of the process, see `proc_pid_fdinfo(5)`.
     pub(super) fn info(&self, fd: RawFd) -> String {
         self.text(&format!("fdinfo/{fd}"))
     }

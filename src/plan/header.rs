@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Origin;
 use crate::layout::Scope;
 
-/// What these lines contain.
+/// The facts that these lines contain.
 #[derive(Clone)]
 pub(super) struct Header {
     /// `SourcePath=`.

@@ -23,6 +23,11 @@ use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 use crate::unit::name::Units;
 
+/// A unit whose template could not be rendered.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Unrendered(#[from] askama::Error);
+
 /// A set of unit files and links, by their paths relative to a unit folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitSet {
@@ -75,8 +80,8 @@ pub fn units(
     origin: Origin<'_>,
     layout: &Layout,
     host: Host,
-) -> Result<UnitSet, String> {
-    let rendered = render::render(app, origin, layout, host).map_err(|e| e.to_string())?;
+) -> Result<UnitSet, Unrendered> {
+    let rendered = render::render(app, origin, layout, host)?;
     let files = rendered.into_iter();
     let mut set = UnitSet {
         files: files.map(|(name, text)| (name.into(), text)).collect(),
@@ -109,8 +114,8 @@ pub fn rehearsal(
     layout: &Layout,
     host: Host,
     rehearsal: Rehearsal<'_>,
-) -> Result<String, String> {
-    render::rehearsal(app, layout, host, rehearsal).map_err(|e| e.to_string())
+) -> Result<String, Unrendered> {
+    Ok(render::rehearsal(app, layout, host, rehearsal)?)
 }
 
 /// Returns the link by which the cluster unit wants an instance.

@@ -20,7 +20,7 @@ pub use unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
 /// without a bound rsgen would queue the job again forever.
 pub const ATTEMPTS: usize = 5;
 
-/// What a job does to a unit. A job replaces one that is queued for the same unit, as jobs of systemctl(1) do.
+/// The effect of a job on a unit. A job replaces one that is queued for the same unit, as jobs of systemctl(1) do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// Start the unit.

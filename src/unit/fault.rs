@@ -1,15 +1,15 @@
 //! The error of every function that reads a value from the user.
 
-/// What is wrong with a value, and what to write instead.
+/// The fault of a value, and what to write instead.
 ///
 /// These are two fields rather than one text that is split later, because a value quoted in the message may contain any
 /// character.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}: {help}")]
 pub struct Fault {
-    /// What is wrong: lower case, no full stop, the value in backticks.
+    /// The fault: lower case, no full stop, the value in backticks.
     pub message: String,
-    /// What to write instead.
+    /// The next step.
     pub help: String,
 }
 

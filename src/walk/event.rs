@@ -39,14 +39,14 @@ pub struct Failed {
     pub timed_out: bool,
     /// Whether every instance that served before still does, unchanged.
     pub untouched: bool,
-    /// What became of the other instances.
+    /// The state of the other instances.
     pub others: Others,
     /// The invocation ID of the failed run, by which the journal finds its lines.
     pub invocation: String,
 }
 
 impl Failed {
-    /// What failed and why, without what became of the others.
+    /// The failure and its reason, without the state of the others.
     #[must_use]
     pub fn cause(&self) -> String {
         match self.number {
@@ -74,7 +74,7 @@ impl fmt::Display for Failed {
     }
 }
 
-/// One step of a walk.
+/// A step of a walk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {

@@ -1,4 +1,4 @@
-//! One line of a walk's progress file: an event, and its text for people.
+//! A line of a walk's progress file: an event, and its text for people.
 
 use serde::{Deserialize, Serialize};
 

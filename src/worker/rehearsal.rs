@@ -61,7 +61,7 @@ pub(super) fn prepare(run: &Run, rehearsal: &Rehearsal) -> Result<Environment, E
     Ok(environment)
 }
 
-/// What has to be done.
+/// The events that have to be handled.
 struct Events {
     call: bool,
     message: bool,

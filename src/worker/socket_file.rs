@@ -155,7 +155,7 @@ impl Rights {
 const CHOWN: u32 = 0;
 /// `CAP_FOWNER`
 const FOWNER: u32 = 3;
-/// Who may connect is whoever may write, see unix(7).
+/// Whoever may write to the file may connect, see unix(7).
 const WRITE: u32 = 0o222;
 
 impl Facts {

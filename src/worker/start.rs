@@ -1,4 +1,4 @@
-//! What the worker does between its start and exec: brake, sockets, handover, environment.
+//! The worker between its start and exec: brake, sockets, handover, environment.
 //!
 //! The order matters: for an instance that the brake holds back nothing is touched; the sockets are known before
 //! anything is made for them; and the helper exists before the program's first instruction, because the filter that

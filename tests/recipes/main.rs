@@ -159,12 +159,9 @@ fn under_load(machine: &Machine, app: &str) -> Result<String, String> {
 }
 
 fn reload(machine: &Machine, keep_alive: bool) -> Result<(Report, Duration), String> {
-    let traffic = Traffic::on_port(3000, CLIENTS).pause(PAUSE);
-    let traffic = if keep_alive {
-        traffic.keep_alive()
-    } else {
-        traffic
-    };
+    let traffic = Traffic::on_port(3000, CLIENTS)
+        .pause(PAUSE)
+        .keep_alive_if(keep_alive);
     let load = Load::start(machine, &traffic);
     load.wait_answered(100);
     let reload = machine.run(&["rsgen", "reload", "web"]);

@@ -79,8 +79,14 @@ impl Traffic {
 
     /// Lets each client keep its connection as long as the server does.
     #[must_use]
-    pub fn keep_alive(mut self) -> Self {
-        self.request.keep_alive = true;
+    pub fn keep_alive(self) -> Self {
+        self.keep_alive_if(true)
+    }
+
+    /// The same for a spec that sends both kinds of traffic.
+    #[must_use]
+    pub fn keep_alive_if(mut self, keep_alive: bool) -> Self {
+        self.request.keep_alive = keep_alive;
         self
     }
 

@@ -71,7 +71,8 @@ impl Stage {
             report: &path.join(name.to_string()),
             longest,
         };
-        let text = plan::rehearsal(app, layout, host, rehearsal).map_err(Failure::failed)?;
+        let text = plan::rehearsal(app, layout, host, rehearsal)
+            .map_err(|e| Failure::failed(e.to_string()))?;
         link_drop_ins(layout, &theirs, &stage.drop_ins).map_err(failed)?;
         files::write_new(&stage.unit, &text).map_err(failed)?;
         Ok(stage)

@@ -141,6 +141,18 @@ fn a_drop_in_with_addresses_goes_over_the_file() {
 }
 
 #[test]
+fn a_drop_in_with_addresses_goes_over_what_was_found_for_a_port() {
+    let stage = Stage::running(&[]);
+    install(&stage, "listen = \"127.0.0.1:3000\"\n");
+    let alone = "listen = 3000\n";
+    assert_eq!(located(&stage, alone).unwrap(), ["127.0.0.1:3000"]);
+    let folder = stage.layout.file("web").with_extension("toml.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("port.toml"), "listen = 4000\n").unwrap();
+    assert_eq!(located(&stage, alone).unwrap(), ["3000"]);
+}
+
+#[test]
 fn only_an_app_that_is_down_since_it_binds_another_address_is_looked_at_again() {
     let again = |stage: &Stage, lines: &str, running: &[&str]| {
         let sink = Recorder::default();

@@ -1,8 +1,9 @@
 //! `rsgen check`, and what is said of addresses and failures.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use super::lines::run;
+use super::lines::{run, run_for_system};
 use super::stage::{Recorder, Stage};
 use crate::command::apply::Move;
 use crate::command::balance;
@@ -130,6 +131,45 @@ fn the_units_of_a_package_need_an_address() {
         run(&mut Stage::running(&[]), &line).failure.is_none()
     };
     assert!(!is_made("") && is_made("listen = 3000\n"));
+}
+
+#[test]
+fn what_the_script_of_a_package_says_is_not_held_to_the_host_that_builds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("web"), "#!/usr/bin/env no-such-interpreter\n").unwrap();
+    std::fs::set_permissions(at("web"), PermissionsExt::from_mode(0o755)).unwrap();
+    let app = format!(
+        "[[apps]]\nname = \"web\"\nscript = {:?}\nlisten = 3000\n",
+        at("web")
+    );
+    std::fs::write(at("eco.toml"), app).unwrap();
+    let checked = run(
+        &mut Stage::running(&[]),
+        &format!("rsgen check {}", at("eco.toml")),
+    );
+    assert_eq!(checked.fault(), "1 error; ");
+    let line = format!("rsgen generate -o {} {}", at("units"), at("eco.toml"));
+    run(&mut Stage::running(&[]), &line).jobs();
+}
+
+#[test]
+fn below_the_root_of_another_host_the_worker_reads_what_a_deployment_brings() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name).display().to_string();
+    std::fs::create_dir_all(at("usr/lib/web")).unwrap();
+    let app = "[[apps]]\nname = \"web\"\nscript = \"/bin/true\"\ninterpreter = \"none\"\nuser = \"root\"\nlisten = 3000\n\
+        env_file = [\"/usr/lib/web/env\", \"/srv/web/.env\"]\n";
+    std::fs::write(at("usr/lib/web/eco.toml"), app).unwrap();
+    let (file, units) = (at("usr/lib/web/eco.toml"), at("units"));
+    let line = format!("rsgen generate --root {} -o {units} {file}", at(""));
+    run_for_system(&mut Stage::running(&[]), &line).jobs();
+    let unit = std::fs::read_to_string(at("units/web@.service")).unwrap();
+    let by_systemd: Vec<&str> = unit
+        .lines()
+        .filter(|line| line.starts_with("EnvironmentFile="))
+        .collect();
+    assert_eq!(by_systemd, ["EnvironmentFile=-/usr/lib/web/env"]);
 }
 
 #[test]

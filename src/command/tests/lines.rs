@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::stage::{HOST, Stage};
+use super::stage::{HOST, Stage, as_the_fake};
 use super::words;
 use crate::command::context::Context;
 use crate::command::parse;
@@ -45,6 +45,15 @@ pub(super) fn run(stage: &mut Stage, line: &str) -> Ran {
 }
 
 pub(super) fn run_in(stage: &mut Stage, line: &str, style: Style) -> Ran {
+    run_for(Scope::User, stage, line, style)
+}
+
+/// Runs a command line that every user may run for apps of the system.
+pub(super) fn run_for_system(stage: &mut Stage, line: &str) -> Ran {
+    run_for(Scope::System, stage, line, Style::Plain)
+}
+
+fn run_for(scope: Scope, stage: &mut Stage, line: &str, style: Style) -> Ran {
     let fake = Rc::new(RefCell::new(std::mem::take(&mut stage.systemd.fake)));
     let screen = Screen {
         style,
@@ -52,7 +61,7 @@ pub(super) fn run_in(stage: &mut Stage, line: &str, style: Style) -> Ran {
         shown: RefCell::default(),
     };
     let layout = Layout {
-        scope: Scope::User,
+        scope,
         ..stage.layout.clone()
     };
     let systemd = Box::new(Shared(Rc::clone(&fake)));
@@ -100,43 +109,23 @@ impl Sink for Screen {
 struct Shared(Rc<RefCell<Fake>>);
 
 impl Shared {
+    fn fake(&self) -> std::cell::RefMut<'_, Fake> {
+        self.0.borrow_mut()
+    }
+
     fn log(&self, what: String) {
         self.0.borrow_mut().log.push(what);
     }
 }
 
 impl Manager for Shared {
-    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
-        self.0.borrow_mut().unit(name)
-    }
-
-    fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
-        self.0.borrow_mut().units(pattern)
-    }
-
-    fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
-        self.0.borrow_mut().queue(verb, unit)
-    }
-
-    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
-        self.0.borrow_mut().cut_short(unit)
-    }
-
-    fn kill(&mut self, unit: &str) -> Result<(), Error> {
-        self.0.borrow_mut().kill(unit)
-    }
-
-    fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
-        self.0.borrow_mut().wait(job, at_most)
-    }
+    as_the_fake!(
+        unit, units, queue, cut_short, kill, wait, timer, version, now, pause
+    );
 
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
         self.log(format!("reset-failed {unit}"));
         Ok(())
-    }
-
-    fn timer(&mut self, timer: &str) -> Result<Option<Timer>, Error> {
-        self.0.borrow_mut().timer(timer)
     }
 
     fn forget_times(&mut self, timer: &str) -> Result<(), Error> {
@@ -147,17 +136,5 @@ impl Manager for Shared {
     fn daemon_reload(&mut self) -> Result<(), Error> {
         self.log("daemon-reload".into());
         Ok(())
-    }
-
-    fn version(&mut self) -> Result<u32, Error> {
-        self.0.borrow_mut().version()
-    }
-
-    fn now(&mut self) -> Duration {
-        self.0.borrow_mut().now()
-    }
-
-    fn pause(&mut self, time: Duration) {
-        self.0.borrow_mut().pause(time);
     }
 }

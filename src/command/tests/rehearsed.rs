@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::stage::{HOST, Recorder, Stage};
+use super::stage::{HOST, Recorder, Stage, as_the_fake};
 use crate::command::context::Context;
 use crate::command::findings::Findings;
 use crate::command::jobs::Jobs;
@@ -135,6 +135,12 @@ impl Systemd {
     }
 }
 
+impl Systemd {
+    fn fake(&mut self) -> &mut Fake {
+        &mut self.fake
+    }
+}
+
 impl Manager for Systemd {
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
         if verb == Verb::Start {
@@ -160,33 +166,15 @@ impl Manager for Systemd {
         self.fake.unit(name)
     }
 
-    fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
-        self.fake.units(pattern)
-    }
-
-    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
-        self.fake.cut_short(unit)
-    }
-
-    fn kill(&mut self, unit: &str) -> Result<(), Error> {
-        self.fake.kill(unit)
-    }
-
-    fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
-        self.fake.reset_failed(unit)
-    }
-
-    fn daemon_reload(&mut self) -> Result<(), Error> {
-        self.fake.daemon_reload()
-    }
-
-    fn version(&mut self) -> Result<u32, Error> {
-        self.fake.version()
-    }
-
-    fn now(&mut self) -> Duration {
-        self.fake.now()
-    }
+    as_the_fake!(
+        units,
+        cut_short,
+        kill,
+        reset_failed,
+        daemon_reload,
+        version,
+        now
+    );
 
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);

@@ -16,7 +16,7 @@ use crate::output::{Answer, Failure, Notice, Sink};
 use crate::plan::Host;
 use crate::state::{Entry, Name};
 use crate::systemd::fake::Fake;
-use crate::systemd::{Brief, Error, Job, JobResult, Manager, Unit, Verb};
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 use crate::walk::{Event, Record};
 
 pub(super) const HOST: Host = Host {
@@ -55,6 +55,44 @@ impl Sink for Recorder {
         self.0.borrow_mut().push(failure.message.clone());
     }
 }
+
+/// A unit in this state, whose main process exited with status 3 before.
+pub(in crate::command) fn unit(name: &str, active: ActiveState, sub: &str) -> Unit {
+    Unit {
+        name: name.into(),
+        load: "loaded".into(),
+        active,
+        sub: sub.into(),
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 3,
+        ..Unit::default()
+    }
+}
+
+/// Implements methods of [`Manager`] by those of the fake that `self.fake()` returns. The types are those that
+/// the caller imports.
+macro_rules! as_the_fake {
+    ($($method:ident),+) => { $(as_the_fake!(@ $method);)+ };
+    (@ unit) => { as_the_fake!(@ unit(name: &str) -> Result<Unit, Error>); };
+    (@ units) => { as_the_fake!(@ units(pattern: &str) -> Result<Vec<Brief>, Error>); };
+    (@ queue) => { as_the_fake!(@ queue(verb: Verb, unit: &str) -> Result<Job, Error>); };
+    (@ wait) => { as_the_fake!(@ wait(job: &Job, time: Duration) -> Result<JobResult, Error>); };
+    (@ timer) => { as_the_fake!(@ timer(timer: &str) -> Result<Option<Timer>, Error>); };
+    (@ cut_short) => { as_the_fake!(@ cut_short(unit: &str) -> Result<(), Error>); };
+    (@ kill) => { as_the_fake!(@ kill(unit: &str) -> Result<(), Error>); };
+    (@ reset_failed) => { as_the_fake!(@ reset_failed(unit: &str) -> Result<(), Error>); };
+    (@ daemon_reload) => { as_the_fake!(@ daemon_reload() -> Result<(), Error>); };
+    (@ version) => { as_the_fake!(@ version() -> Result<u32, Error>); };
+    (@ now) => { as_the_fake!(@ now() -> Duration); };
+    (@ pause) => { as_the_fake!(@ pause(time: Duration) -> ()); };
+    (@ $method:ident($($name:ident: $kind:ty),*) -> $result:ty) => {
+        fn $method(&mut self, $($name: $kind),*) -> $result {
+            self.fake().$method($($name),*)
+        }
+    };
+}
+pub(super) use as_the_fake;
 
 /// A systemd that reloads the cluster unit as the test says, and behaves like the fake otherwise.
 pub(super) struct Systemd {
@@ -135,6 +173,12 @@ impl Stage {
     }
 }
 
+impl Systemd {
+    fn fake(&mut self) -> &mut Fake {
+        &mut self.fake
+    }
+}
+
 impl Manager for Systemd {
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
         if self.unknown == Some(unit) {
@@ -179,35 +223,14 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
-        self.fake.unit(name)
-    }
-
-    fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
-        self.fake.units(pattern)
-    }
-
-    fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
-        self.fake.cut_short(unit)
-    }
-
-    fn kill(&mut self, unit: &str) -> Result<(), Error> {
-        self.fake.kill(unit)
-    }
-
-    fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
-        self.fake.reset_failed(unit)
-    }
-
-    fn version(&mut self) -> Result<u32, Error> {
-        self.fake.version()
-    }
-
-    fn now(&mut self) -> Duration {
-        self.fake.now()
-    }
-
-    fn pause(&mut self, time: Duration) {
-        self.fake.pause(time);
-    }
+    as_the_fake!(
+        unit,
+        units,
+        cut_short,
+        kill,
+        reset_failed,
+        version,
+        now,
+        pause
+    );
 }

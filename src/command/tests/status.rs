@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::stage::Stage;
+use super::stage::{Stage, unit};
 use crate::brake::Deaths;
 use crate::command::last_words;
 use crate::command::status::{AppStatus, InstanceStatus};
@@ -12,19 +12,6 @@ use crate::command::waiting::Waiting;
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Manager, Timer, Unit};
 use crate::unit::name::Units;
-
-fn unit(name: &str, active: ActiveState, sub: &str) -> Unit {
-    Unit {
-        name: name.into(),
-        load: "loaded".into(),
-        active,
-        sub: sub.into(),
-        result: "exit-code".into(),
-        exit_code: libc::CLD_EXITED,
-        exit_status: 3,
-        ..Unit::default()
-    }
-}
 
 fn told(stage: &mut Stage) -> AppStatus {
     AppStatus::of(&mut stage.systemd.fake, &stage.layout, 4, "web").unwrap()

@@ -1,6 +1,7 @@
 //! The command lines of the units, each carried out as systemd would.
 
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use super::lines::{Ran, run};
 use super::stage::Stage;
@@ -151,6 +152,25 @@ fn what_does_not_end_after_a_stop_is_killed() {
     stage.systemd.fake.set(falls("web@0.service"));
     let log = carry_out(&mut stage, "web.service", "ExecStopPost").jobs();
     assert!(log.contains(&"kill web@0.service".into()), "{log:?}");
+}
+
+#[test]
+fn the_units_of_an_older_version_stop_within_the_time_out_of_their_cluster() {
+    let mut stage = Stage::running(&[]);
+    for (name, pid, longest) in [("web.service", 0, 42), ("web@0.service", 7, 0)] {
+        stage.systemd.fake.set(Unit {
+            name: name.into(),
+            active: ActiveState::Deactivating,
+            result: "success".into(),
+            main_pid: pid,
+            stop_timeout: Duration::from_secs(longest),
+            ..Unit::default()
+        });
+    }
+    stage.systemd.fake.busy("web.service", "stop");
+    let stopped = run(&mut stage, "rsgen unit stopped web");
+    let killed = "web@0 did not end within 47 s: killed";
+    assert!(stopped.told.contains(killed), "{}", stopped.told);
 }
 
 #[test]

@@ -88,23 +88,11 @@ impl Probe for Fake {
     fn is_file(&self, path: &Path) -> bool {
         path != Path::new("/srv/web/python3")
     }
-    fn is_dir(&self, _: &Path) -> bool {
-        true
-    }
-    fn names(&self, _: &Path) -> Vec<String> {
-        Vec::new()
-    }
     fn search_path(&self) -> Vec<PathBuf> {
         vec![self.tools.unwrap_or("/usr/bin").into()]
     }
     fn first_line(&self, _: &Path) -> Option<String> {
         self.tools.map(|_| "#!/usr/bin/env tool".to_owned())
-    }
-    fn has_user(&self, _: &str) -> bool {
-        true
-    }
-    fn has_group(&self, _: &str) -> bool {
-        true
     }
     fn is_system(&self) -> bool {
         !self.is_users

@@ -49,24 +49,6 @@ impl Fake {
 }
 
 impl Probe for Fake {
-    fn is_file(&self, _: &Path) -> bool {
-        true
-    }
-    fn is_dir(&self, _: &Path) -> bool {
-        true
-    }
-    fn names(&self, _: &Path) -> Vec<String> {
-        Vec::new()
-    }
-    fn search_path(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-    fn has_user(&self, _: &str) -> bool {
-        true
-    }
-    fn has_group(&self, _: &str) -> bool {
-        true
-    }
     fn is_system(&self) -> bool {
         self.is_system
     }
@@ -90,6 +72,9 @@ impl Probe for Fake {
             user,
             groups: vec![user],
         })
+    }
+    fn is_own_group(&self, user: Account, group: u32) -> bool {
+        user == Account::User(group)
     }
 }
 
@@ -240,6 +225,27 @@ fn a_socket_that_others_can_redirect_is_refused_and_one_that_its_user_can_is_tol
 }
 
 #[test]
+fn the_group_of_the_apps_user_alone_is_not_others() {
+    let severity = |user: &str, group: u32| {
+        let shared = [
+            ("/srv/web", (0, group), 0o775),
+            ("/srv/web/run", ROOT, 0o755),
+        ];
+        let text = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"a\"\nlisten = \"/srv/web/run/x.sock\"\n{user}"
+        );
+        let (mut apps, _) = parse("eco.toml", &text);
+        let mut faults = Vec::new();
+        warn(&apps.remove(0), &Fake::of(&shared, &[]), &mut faults);
+        faults.pop().map(|fault| fault.severity)
+    };
+    let theirs = "user = \"www\"";
+    assert_eq!(severity(theirs, 33), Some(Severity::Warning));
+    assert_eq!(severity(theirs, 7), Some(Severity::Error));
+    assert_eq!(severity("", 33), Some(Severity::Error));
+}
+
+#[test]
 fn a_socket_is_where_its_path_says_unless_others_may_change_the_way_to_its_folder() {
     let told = |path: &str, fake: &Fake| of_socket(Path::new(path), fake);
     let own = [
@@ -324,6 +330,7 @@ fn so_is_what_takes_the_place_of_the_systems_folders() {
         assert_eq!(told_of_www(&format!("service.{good}"), &fake), "", "{good}");
     }
 }
+
 #[test]
 fn each_is_told_with_what_others_can_do_there() {
     for (directive, help) in [
@@ -334,6 +341,14 @@ fn each_is_told_with_what_others_can_do_there() {
         (
             "StandardError = \"file:/var/own/log\"",
             "systemd opens the file as root",
+        ),
+        (
+            "OpenFile = \"/var/own/data\"",
+            "systemd opens the file as root for the program",
+        ),
+        (
+            "ExecStartPre = \"+/var/own/prepare\"",
+            "the command runs as root",
         ),
         (
             "RootDirectory = \"/var/own\"",
@@ -351,6 +366,7 @@ fn each_is_told_with_what_others_can_do_there() {
         assert!(helps.len() == 1 && helps[0].starts_with(help), "{helps:?}");
     }
 }
+
 #[test]
 fn an_access_control_list_gives_no_more_than_the_groups_bits() {
     for (mode, is_told) in [(0o660, true), (0o640, false)] {

@@ -49,6 +49,12 @@ fn a_body_ends_as_its_head_says() {
             false,
         ),
         (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Made\r\n\r\n",
+            201,
+            "",
+            true,
+        ),
+        (
             "HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 404 No\r\n\r\n",
             404,
             "",
@@ -79,6 +85,7 @@ fn what_is_no_answer_is_named() {
         fault(b"SSH-2.0-\x1b[31m\r\n"),
         "the answer is not HTTP: `SSH-2.0-\u{fffd}[31m`"
     );
+    assert!(fault(b"HTTP/1.1 1000 x\r\n\r\n").contains("not HTTP"));
     assert!(fault(b"HTTP/1.1 99 x\r\n\r\n").contains("not HTTP"));
     assert!(fault(b"HTTP/2 200\r\n\r\n").contains("not HTTP"));
     assert!(fault(b"HTTP/1.1 200 OK\r\nA: b").contains("not HTTP"));

@@ -11,7 +11,7 @@ use crate::contract::time;
 use crate::ecosystem::App;
 use crate::layout::{Layout, Scope};
 
-/// What the unit of a rehearsal has in addition to that of an instance.
+/// The values that the unit of a rehearsal has in addition to that of an instance.
 #[derive(Debug, Clone, Copy)]
 pub struct Rehearsal<'a> {
     /// The number of the rehearsal.
@@ -73,6 +73,19 @@ mod tests {
         status: |_| None,
     };
 
+    /// The unit of a rehearsal of an app with these lines.
+    fn rendered(lines: &str) -> String {
+        let text = format!("[[apps]]\nscript = \"/x\"\nlisten = 1\n{lines}\n");
+        let (apps, _) = crate::ecosystem::parse("", &text);
+        let staged = Rehearsal {
+            number: 7,
+            report: Path::new("/run/rsgen/7.report"),
+            longest: Duration::from_secs(30),
+        };
+        let layout = Layout::system(Path::new("/"));
+        rehearsal(&apps[0], &layout, HOST, staged).unwrap()
+    }
+
     #[test]
     fn a_unit_that_restricts_sockets_lets_those_of_the_report_through() {
         for (lines, expected) in [
@@ -83,15 +96,7 @@ mod tests {
                 1,
             ),
         ] {
-            let text = format!("[[apps]]\nscript = \"/x\"\nlisten = 1\n{lines}\n");
-            let (apps, _) = crate::ecosystem::parse("", &text);
-            let staged = Rehearsal {
-                number: 7,
-                report: Path::new("/run/rsgen/7.report"),
-                longest: Duration::from_secs(30),
-            };
-            let layout = Layout::system(Path::new("/"));
-            let text = rehearsal(&apps[0], &layout, HOST, staged).unwrap();
+            let text = rendered(lines);
             let added = text.matches("RestrictAddressFamilies=AF_UNIX").count();
             assert_eq!(added, expected, "{lines}: {text}");
         }
@@ -99,15 +104,7 @@ mod tests {
 
     #[test]
     fn nobody_is_told_of_a_rehearsal_that_fails() {
-        let text = "[[apps]]\nscript = \"/x\"\nlisten = 1\nunit = { OnFailure = \"mail.service\", After = \"db.service\" }\n";
-        let (apps, _) = crate::ecosystem::parse("", text);
-        let staged = Rehearsal {
-            number: 7,
-            report: Path::new("/run/rsgen/7.report"),
-            longest: Duration::from_secs(30),
-        };
-        let layout = Layout::system(Path::new("/"));
-        let text = rehearsal(&apps[0], &layout, HOST, staged).unwrap();
+        let text = rendered("unit = { OnFailure = \"mail.service\", After = \"db.service\" }");
         assert!(
             !text.contains("mail.service") && text.contains("After=db.service"),
             "{text}"

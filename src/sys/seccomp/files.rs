@@ -7,13 +7,13 @@ use libc::c_long;
 /// A call about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileCall {
-    /// What the call does to the file.
+    /// The effect of the call on the file.
     pub act: Act,
     /// The file.
     pub object: Object,
 }
 
-/// What a call does to a file.
+/// The effect of a call on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// unlink(2)

@@ -1,4 +1,4 @@
-//! One connection to one systemd, which is made anew when the bus closes it.
+//! A connection to a systemd, which is made anew when the bus closes it.
 //!
 //! Every call blocks its thread; no other task runs between calls, and nothing may call [`zbus::block_on`] inside a call.
 

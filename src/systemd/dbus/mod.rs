@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// When no signal has come for this long, the signal of a job that is gone is taken for lost.
 const LAST: Duration = Duration::from_millis(50);
 
-/// One row of `ListUnitsByPatterns`.
+/// A row of `ListUnitsByPatterns`.
 type Row = (
     String,
     String,

@@ -1,4 +1,4 @@
-//! What the helper answers, told with sockets of this process.
+//! The answers of the helper, with sockets of this process.
 
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, IntoRawFd};

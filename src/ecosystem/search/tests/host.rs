@@ -55,9 +55,6 @@ impl Probe for Fake {
         path.to_str()
             .is_some_and(|path| self.files.contains_key(path))
     }
-    fn is_dir(&self, _: &Path) -> bool {
-        true
-    }
     fn names_interpreter(&self, path: &Path) -> bool {
         !path.to_string_lossy().ends_with("ts")
     }
@@ -74,12 +71,6 @@ impl Probe for Fake {
     }
     fn search_path(&self) -> Vec<PathBuf> {
         self.search_path.clone()
-    }
-    fn has_user(&self, _: &str) -> bool {
-        true
-    }
-    fn has_group(&self, _: &str) -> bool {
-        true
     }
     fn is_system(&self) -> bool {
         false
