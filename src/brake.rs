@@ -30,6 +30,36 @@ pub struct Deaths {
     pub reason: String,
     /// The invocation ID of the run that died, for the journal; empty if unknown.
     pub invocation: String,
+    /// The main process of that run, for the journal as well.
+    pub process: Option<Process>,
+}
+
+/// A main process that has ended, as the journal knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// The PID.
+    pub pid: u32,
+    /// When the process was started, by the clock: since 1970.
+    pub began: Duration,
+    /// The user of the unit's processes; `None` where systemd names none, as for root and in the manager of a user.
+    pub uid: Option<u32>,
+}
+
+impl Process {
+    fn parse(line: &str) -> Option<Self> {
+        let mut numbers = line.split(' ');
+        Some(Self {
+            pid: numbers.next()?.parse().ok()?,
+            began: Duration::from_micros(numbers.next()?.parse().ok()?),
+            uid: numbers.next().and_then(|uid| uid.parse().ok()),
+        })
+    }
+
+    fn line(self) -> String {
+        let began = u64::try_from(self.began.as_micros()).unwrap_or(u64::MAX);
+        let uid = self.uid.map(|uid| format!(" {uid}")).unwrap_or_default();
+        format!("{} {began}{uid}\n", self.pid)
+    }
 }
 
 /// The decision before a start.
@@ -61,8 +91,9 @@ impl Deaths {
             last: Duration::from_micros(numbers.next()?.parse().ok()?),
             errored: numbers.next()? == "errored",
             reason: reason.trim_end().to_owned(),
-            // Older versions did not write the invocation ID.
+            // Older versions wrote neither the invocation ID nor the process.
             invocation: lines.next().unwrap_or_default().to_owned(),
+            process: lines.next().and_then(Process::parse),
         })
     }
 
@@ -81,7 +112,11 @@ impl Deaths {
         let state = if self.errored { "errored" } else { "trying" };
         let last = u64::try_from(self.last.as_micros()).unwrap_or(u64::MAX);
         let (reason, invocation) = (line(&self.reason), line(&self.invocation));
-        format!("{} {last} {state}\n{reason}\n{invocation}\n", self.count)
+        let process = self.process.map(Process::line).unwrap_or_default();
+        format!(
+            "{} {last} {state}\n{reason}\n{invocation}\n{process}",
+            self.count
+        )
     }
 
     /// Returns the state after one more death, which happened `uptime` after READY (zero if the run never was READY).
@@ -104,6 +139,7 @@ impl Deaths {
             errored,
             reason,
             invocation: String::new(),
+            process: None,
         }
     }
 
@@ -306,6 +342,11 @@ mod tests {
         let deaths = Deaths {
             reason: "a\nb".into(),
             invocation: "0123456789abcdef0123456789abcdef".into(),
+            process: Some(Process {
+                pid: 42,
+                began: Duration::from_micros(1_700_000_000_000_042),
+                uid: Some(33),
+            }),
             ..die(None, 0)
         };
         deaths.store(&file).unwrap();
@@ -327,6 +368,10 @@ mod tests {
             (older.count, older.reason.as_str()),
             (2, "killed by SIGKILL")
         );
-        assert_eq!(older.invocation, "");
+        assert_eq!((older.invocation.as_str(), older.process), ("", None));
+        file.write("2 7 trying\nkilled by SIGKILL\nab\n42 7\n")
+            .unwrap();
+        let of_root = Deaths::load(&file).unwrap().process.unwrap();
+        assert_eq!((of_root.pid, of_root.uid), (42, None));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::verdict::{self, Verdict};
 use super::{Cluster, listener, serving};
-use crate::brake::Deaths;
+use crate::brake::{Deaths, Process};
 use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::state::Name;
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
@@ -190,6 +190,7 @@ fn count(
         let unhealthy = unhealthy(cluster, end.number, unit);
         let deaths = Deaths {
             invocation: unit.invocation.clone(),
+            process: process(unit),
             ..Deaths::after(before, uptime(unit), now, unhealthy.unwrap_or(why), policy)
         };
         // No worker is going to see that the instance has to be given up.
@@ -202,6 +203,15 @@ fn count(
     // A count that is lost costs a few more restarts, nothing else.
     let _ = deaths.store(&file);
     deaths
+}
+
+/// The main process of the unit's last run, by which the journal finds lines that it could not give to the run.
+pub(super) fn process(unit: &Unit) -> Option<Process> {
+    (unit.last_main_pid != 0).then_some(Process {
+        pid: unit.last_main_pid,
+        began: unit.began,
+        uid: unit.uid,
+    })
 }
 
 /// From READY to the end; zero for a run that never was READY.

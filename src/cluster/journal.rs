@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::geteuid;
 
 use super::lines::{Extent, Lines};
+use super::run::{Run, matches, matches_of_process};
 use crate::journal::JOURNALCTL;
 use crate::layout::Scope;
 
@@ -25,49 +25,74 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LATE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Returns the first and the last lines that one run of a unit wrote, from `since` on. If it wrote none, the result is why systemd could
-/// not run it. It is empty without a journal.
+/// Returns the first and the last lines that one run of a unit wrote, from `since` on. If the run wrote none, the result is why systemd
+/// could not run it. The result is empty without a journal.
+///
+/// On a busy machine journald reads the lines of a short run after its process has ended. Then it cannot tell the run, nor below a user's
+/// manager or with `User=` the unit, so lines of the main process are looked for by its PID.
 pub(super) fn words(
     scope: Scope,
     unit: &str,
-    invocation: &str,
+    run: &Run,
     since: Option<SystemTime>,
     extent: Extent,
 ) -> Vec<String> {
-    if invocation.is_empty() {
+    if run.invocation.is_empty() {
         return Vec::new();
     }
     // What was written a moment ago may be on its way still.
     let sync = ["--sync", "--quiet"].map(str::to_owned);
     read(JOURNALCTL, &sync, PATIENCE, extent, Part::Whole);
-    let matches = matches(scope, unit, invocation);
-    let ask = |more: Option<String>, part| {
+    let of_run = Question {
+        since: since.and_then(from),
+        matches: matches(scope, unit, &run.invocation),
+        extent,
+    };
+    let of_process = run.process.map(|process| Question {
+        since: from(UNIX_EPOCH + process.began),
+        matches: matches_of_process(scope, unit, process),
+        extent,
+    });
+    let questions: Vec<Question> = [of_run].into_iter().chain(of_process).collect();
+    let answer = || questions.iter().find_map(Question::lines);
+    let mut lines = answer();
+    let deadline = Instant::now() + LATE;
+    while scope == Scope::User && lines.is_none() && Instant::now() < deadline {
+        std::thread::sleep(PAUSE);
+        lines = answer();
+    }
+    lines.unwrap_or_else(|| of_systemd(JOURNALCTL, scope, unit, &run.invocation, extent))
+}
+
+/// Which entries of the journal are asked for.
+struct Question {
+    since: Option<String>,
+    matches: Vec<String>,
+    extent: Extent,
+}
+
+impl Question {
+    /// Returns the first and the last lines of the entries; `None` if there are none.
+    fn lines(&self) -> Option<Vec<String>> {
+        // A line beyond those that are shown tells whether there are more.
+        let most = self.extent.most();
+        let end = self.ask(Some(format!("--lines={}", most + 1)), Part::Whole);
+        match end.seen() {
+            0 => None,
+            seen if seen <= most => Some(end.end()),
+            _ => Some(end.end_after(self.ask(None, Part::Beginning))),
+        }
+    }
+
+    fn ask(&self, more: Option<String>, part: Part) -> Lines {
         let mut arguments: Vec<String> = ["--boot", "--output=cat", "--quiet", "--no-pager"]
             .map(str::to_owned)
             .to_vec();
-        arguments.extend(since.and_then(from));
+        arguments.extend(self.since.clone());
         arguments.extend(more);
-        arguments.extend(matches.iter().cloned());
-        read(JOURNALCTL, &arguments, PATIENCE, extent, part)
-    };
-    // A line beyond those that are shown tells whether there are more.
-    let last = || ask(Some(format!("--lines={}", extent.most() + 1)), Part::Whole);
-    let mut end = last();
-    let deadline = Instant::now() + LATE;
-    while scope == Scope::User && end.seen() == 0 && Instant::now() < deadline {
-        std::thread::sleep(PAUSE);
-        end = last();
+        arguments.extend(self.matches.iter().cloned());
+        read(JOURNALCTL, &arguments, PATIENCE, self.extent, part)
     }
-    if end.seen() <= extent.most() {
-        let lines = end.end();
-        return if lines.is_empty() {
-            of_systemd(JOURNALCTL, scope, unit, invocation, extent)
-        } else {
-            lines
-        };
-    }
-    let beginning = ask(None, Part::Beginning);
-    end.end_after(beginning)
 }
 
 /// Returns the argument of journalctl for the entries from this time on, see systemd.time(7).
@@ -104,26 +129,9 @@ fn of_systemd(
     ]
     .map(str::to_owned);
     let mut lines = read(journalctl, &arguments, PATIENCE, extent, Part::Whole).end();
-    // The other lines say that the run began and that it ended.
-    lines.retain(|line| line.contains(": Failed to "));
+    // The other lines say that the run began and that it ended, or what systemd did without.
+    lines.retain(|line| line.contains(": Failed to ") && !line.contains(", ignoring: "));
     lines
-}
-
-/// Returns the fields that an entry has to match, all of them, see systemd.journal-fields(7).
-///
-/// The invocation ID alone would not do: for a process of a user's own manager, journald reads the ID from a folder
-/// that the user can write to. The unit is that of the control group, and is `user@UID.service` for everything that
-/// such a manager runs.
-fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
-    let mut matches = vec![format!("_SYSTEMD_INVOCATION_ID={invocation}")];
-    match scope {
-        Scope::System => matches.push(format!("_SYSTEMD_UNIT={unit}")),
-        Scope::User => matches.extend([
-            format!("_SYSTEMD_USER_UNIT={unit}"),
-            format!("_UID={}", geteuid()),
-        ]),
-    }
-    matches
 }
 
 /// Which part of a program's output is read.
@@ -274,18 +282,6 @@ mod tests {
         assert_eq!(lines.end(), [""; 0]);
     }
 
-    #[test]
-    fn the_unit_is_matched_in_the_field_that_is_its_own_managers() {
-        let system = matches(Scope::System, "web@0.service", "ab");
-        assert_eq!(
-            system,
-            ["_SYSTEMD_INVOCATION_ID=ab", "_SYSTEMD_UNIT=web@0.service"]
-        );
-        let own = format!("_UID={}", geteuid());
-        let user = matches(Scope::User, "web@0.service", "ab");
-        assert_eq!(user[1..], ["_SYSTEMD_USER_UNIT=web@0.service", &own]);
-    }
-
     /// In the place of journalctl(1), echo(1) shows what would be read, as one line.
     #[test]
     fn of_the_lines_of_pid_1_only_those_about_a_failure_are_told() {
@@ -297,6 +293,8 @@ mod tests {
             [format!("{read} UNIT={failure} INVOCATION_ID=ab")]
         );
         assert_eq!(told(Scope::System, "web@0.service"), [""; 0]);
+        let ignored = "web@0.service: Failed to read pids.max, ignoring: No data";
+        assert_eq!(told(Scope::System, ignored), [""; 0]);
         assert_eq!(told(Scope::User, failure), [""; 0]);
     }
 

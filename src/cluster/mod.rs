@@ -14,6 +14,7 @@ mod listener;
 mod loss;
 pub mod progress;
 mod reload;
+mod run;
 mod serving;
 mod start;
 mod stop;
@@ -36,6 +37,7 @@ pub use stop::{Stopped, stop, stopped};
 pub use unrun::brake;
 
 use lines::Extent;
+use run::Run;
 
 use crate::brake::Deaths;
 use crate::contract::ERRORED;
@@ -79,12 +81,14 @@ impl Cluster {
     /// Returns the output of an instance or of the cluster unit, from the run that died. If an instance was given up,
     /// its last run only contained the worker.
     pub(crate) fn words(&self, unit: &Unit) -> Vec<String> {
-        self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation, None)
+        self.words_of_a_run(&unit.name, unit.exit_status, &Run::of(unit), None)
     }
 
     /// Returns what the cluster unit has written since this time. Its reloads have the invocation ID of its start.
     pub(crate) fn words_since(&self, unit: &Unit, since: SystemTime) -> Vec<String> {
-        self.words_of_a_run(&unit.name, unit.exit_status, &unit.invocation, Some(since))
+        // Such a run goes on, and the journal has no trouble with the lines of a process that is there.
+        let run = Run::known_by(&unit.invocation);
+        self.words_of_a_run(&unit.name, unit.exit_status, &run, Some(since))
     }
 
     /// Returns the output of the run because of which a walk failed.
@@ -93,14 +97,15 @@ impl Cluster {
             return Vec::new();
         };
         let unit = self.units().instance(number);
-        self.words_of_a_run(&unit, failed.exit_status, &failed.invocation, None)
+        let run = Run::known_by(&failed.invocation);
+        self.words_of_a_run(&unit, failed.exit_status, &run, None)
     }
 
     fn words_of_a_run(
         &self,
         unit: &str,
         exit_status: i32,
-        invocation: &str,
+        run: &Run,
         since: Option<SystemTime>,
     ) -> Vec<String> {
         let number = self.units().number(unit);
@@ -109,11 +114,16 @@ impl Cluster {
             None => Extent::OF_A_CLUSTER,
         };
         let died = number
-            .filter(|_| exit_status == i32::from(ERRORED))
             .and_then(|number| Deaths::load(&self.deaths(number)))
-            .map(|deaths| deaths.invocation);
-        let invocation = died.as_deref().unwrap_or(invocation);
-        journal::words(self.scope, unit, invocation, since, extent)
+            .map(Run::that_died)
+            .filter(|died| exit_status == i32::from(ERRORED) || died.invocation == run.invocation);
+        journal::words(
+            self.scope,
+            unit,
+            died.as_ref().unwrap_or(run),
+            since,
+            extent,
+        )
     }
 
     /// Returns all loaded instances with their numbers.

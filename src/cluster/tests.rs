@@ -208,12 +208,17 @@ fn a_run_that_never_was_ready_lived_for_no_time_whatever_one_before_it_did() {
             inactive_exit: seconds(20),
             main_exit: seconds(30),
             invocation: "abc".into(),
+            last_main_pid: 42,
+            began: seconds(7),
+            uid: Some(33),
             ..Unit::default()
         });
         bench.ended(0, 1);
         assert_eq!(bench.deaths(0), deaths, "ready after {active_enter} s");
         let noted = Deaths::load(&bench.cluster.deaths(0)).unwrap();
         assert_eq!(noted.invocation, "abc", "for the journal of that run");
+        let process = noted.process.map(|p| (p.pid, p.began, p.uid));
+        assert_eq!(process, Some((42, seconds(7), Some(33))));
     }
 }
 

@@ -110,6 +110,7 @@ impl Unrun {
             errored: true,
             reason: unit.why(),
             invocation: unit.invocation.clone(),
+            process: None,
         };
         // Without the file, `rsgen list` does not show that and why the instance was given up.
         let _ = deaths.store(&cluster.deaths(number));

@@ -29,6 +29,7 @@ mod preparation;
 mod rehearse;
 mod selection;
 mod serving;
+mod socket_files;
 mod state;
 mod status;
 mod subcommand;

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::jobs::Jobs;
 use super::manual::{self, Manual};
 use super::options::Targets;
+use super::socket_files;
 use super::state;
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
@@ -111,6 +112,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
     }
     jobs.stop(app)?;
     files::apply(changes).map_err(|e| Failure::failed(e.to_string()))?;
+    socket_files::remove(jobs.layout, changes);
     state::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))

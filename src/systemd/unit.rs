@@ -132,6 +132,10 @@ pub struct Unit {
     pub result: String,
     /// The PID of the main process; 0 for none.
     pub main_pid: u32,
+    /// The PID of the last main process, which may have ended; 0 for none.
+    pub last_main_pid: u32,
+    /// The user of the unit's processes; `None` where systemd names none, as for root and in the manager of a user.
+    pub uid: Option<u32>,
     /// The queued or running job of the unit.
     pub job: Option<QueuedJob>,
     /// How the last main process ended: a `CLD_` code of waitid(2), 0 if none has ended.

@@ -81,6 +81,10 @@ pub(crate) fn one_that_listens_on_a_file_loses_nothing(machine: &mut Machine) {
     reload_under(machine, &Traffic::on_socket(machine, path, 20).pause(PAUSE));
     let left = machine.run(&["find", "/run/rsgen", "-name", "*.dead"]);
     assert_eq!(left.ok().text(), "");
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    machine.run(&["test", "-S", path]).ok();
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    assert_eq!(machine.run(&["test", "-e", path]).status, 1);
 }
 
 pub(crate) fn a_program_of_many_processes_loses_nothing(machine: &mut Machine) {

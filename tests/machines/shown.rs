@@ -231,13 +231,39 @@ pub(crate) fn colours_are_those_of_rsgen_alone(machine: &mut Machine) {
     assert!(!told.stderr.contains("\u{1b}[32mgreen"), "{told:?}");
 }
 
-pub(crate) fn a_user_sees_the_words_of_an_app_of_the_users_own(machine: &mut Machine) {
+/// Starts a command that fails, with a journald that reads nothing until the instance with these deaths has been given up. So no
+/// process is there any more whose unit and run journald could look up.
+fn with_a_late_journal(machine: &Machine, command: &[&str], deaths: &str) -> Output {
+    let journald = machine.property("systemd-journald.service", "MainPID");
+    machine.run(&["kill", "-STOP", &journald]).ok();
+    let failing = machine.spawn(command);
+    wait_until(SOON, "the instance to be given up", || {
+        machine.run(&["grep", "-q", "errored", deaths]).status == 0
+    });
+    machine.run(&["kill", "-CONT", &journald]).ok();
+    failing.wait().exits(1)
+}
+
+pub(crate) fn words_that_the_journal_could_give_to_no_run_are_seen(machine: &mut Machine) {
     user::log_in(machine);
     machine.write_app("rude.js", "/home/worker");
     let app = "[[apps]]\nname = \"web\"\nscript = \"rude.js\"\nlisten = 3000\ninstances = 1\nmax_restarts = 2\n";
     machine.write("/home/worker/ecosystem.toml", app);
-    let told = user::run(machine, "rsgen --user install ecosystem.toml").exits(1);
+    let install = user::command("rsgen --user install ecosystem.toml");
+    let install = install.each_ref().map(String::as_str);
+    let deaths = "/run/user/1500/rsgen/web/0.deaths";
+    let told = with_a_late_journal(machine, &install, deaths);
     assert_harmless(&told.says(RUDE));
+
+    machine.write_app("rude.js", "/srv/web");
+    for user in ["www-data", "root"] {
+        let lines = format!("max_restarts = 2\nuser = \"{user}\"");
+        write_ecosystem(machine, "rude.js", "1", &lines);
+        let install = ["rsgen", "install", ECOSYSTEM];
+        let told = with_a_late_journal(machine, &install, "/run/rsgen/web/0.deaths");
+        assert_harmless(&told.says(RUDE));
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+    }
 }
 
 /// A command by which an ordinary user logs as `web@N.service`, with the invocation ID of the app's own unit.

@@ -257,7 +257,7 @@ const SHOWN: &[Spec] = specs![
     shown::names_and_values_are_made_visible,
     shown::worker_and_generator_write_one_line_for_each_fault,
     shown::colours_are_those_of_rsgen_alone,
-    shown::a_user_sees_the_words_of_an_app_of_the_users_own,
+    shown::words_that_the_journal_could_give_to_no_run_are_seen,
     shown::a_users_unit_of_the_same_name_has_no_say_in_a_start,
     shown::a_forged_invocation_has_no_say_in_a_reload,
     shown::a_journal_that_hangs_or_floods_holds_nothing_up,

@@ -6,19 +6,17 @@ use crate::cluster::SOON;
 use crate::drain::ask;
 use crate::yama;
 
-/// Runs a command in the session of an ordinary user.
-pub(crate) fn run(machine: &Machine, command: &str) -> Output {
+/// A command in the session of an ordinary user.
+pub(crate) fn command(words: &str) -> [String; 7] {
     let login =
         "XDG_RUNTIME_DIR=/run/user/1500 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1500/bus";
-    machine.run(&[
-        "runuser",
-        "-u",
-        "worker",
-        "--",
-        "sh",
-        "-c",
-        &format!("cd; {login} {command}"),
-    ])
+    let script = format!("cd; {login} {words}");
+    ["runuser", "-u", "worker", "--", "sh", "-c", &script].map(str::to_owned)
+}
+
+/// Runs a command in the session of an ordinary user.
+pub(crate) fn run(machine: &Machine, words: &str) -> Output {
+    machine.run(&command(words).each_ref().map(String::as_str))
 }
 
 pub(crate) fn deploy(machine: &Machine, script: &str, lines: &str) {

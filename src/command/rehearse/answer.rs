@@ -6,7 +6,6 @@ use super::seen::{ASLEEP, Over, Seen};
 use crate::cluster::Cluster;
 use crate::ecosystem::App;
 use crate::output::{Exit, Failure, Notice};
-use crate::systemd::Unit;
 use crate::visible::Visible;
 
 /// `how` is what the unit says of its own end.
@@ -50,12 +49,7 @@ fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String
         state: jobs.layout.state(&app.name),
         scope: jobs.layout.scope,
     };
-    let ended = Unit {
-        name: unit.to_owned(),
-        invocation: seen.invocation.clone(),
-        ..Unit::default()
-    };
-    for line in cluster.words(&ended) {
+    for line in cluster.words(&seen.run) {
         jobs.sink.notice(&Notice::LastWord(&Visible::line(&line)));
     }
     let how = how.map(|how| format!(" ({how})")).unwrap_or_default();

@@ -31,7 +31,8 @@ pub(super) struct Seen {
     pub(super) is_strange: bool,
     /// Whether the program has ended by itself.
     pub(super) has_ended: bool,
-    pub(super) invocation: String,
+    /// What the journal has to know about the run.
+    pub(super) run: Unit,
     begun: Instant,
     /// When something new was heard last.
     news: Instant,
@@ -59,7 +60,7 @@ impl Seen {
             found: Vec::new(),
             is_strange: false,
             has_ended: false,
-            invocation: String::new(),
+            run: Unit::default(),
             begun: now,
             news: now,
             is_told_ready: false,
@@ -96,7 +97,15 @@ impl Seen {
     /// Takes in the state of the unit, whose worker has reported if `is_heard`; whether the program has ended.
     pub(super) fn look(&mut self, now: Instant, unit: &Unit, is_heard: bool, app: &App) -> bool {
         if !unit.invocation.is_empty() {
-            self.invocation.clone_from(&unit.invocation);
+            self.run = Unit {
+                name: unit.name.clone(),
+                invocation: unit.invocation.clone(),
+                last_main_pid: unit.last_main_pid,
+                began: unit.began,
+                // systemd forgets the user with the last process.
+                uid: unit.uid.or(self.run.uid),
+                ..Unit::default()
+            };
         }
         let is_active = unit.active == ActiveState::Active && app.ready == Ready::Notify;
         if is_active && !std::mem::replace(&mut self.is_told_ready, true) {
@@ -347,7 +356,7 @@ mod tests {
         };
         assert!(!seen.look(now, &running, true, &app("")));
         assert!(seen.look(now, &Unit::default(), true, &app("")));
-        assert_eq!(seen.invocation, "abc");
+        assert_eq!(seen.run.invocation, "abc");
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub(super) fn read_unit(
         sub: text(unit, "SubState"),
         result: text(service, "Result"),
         main_pid: get(service, "MainPID").unwrap_or(0),
+        last_main_pid: get(service, "ExecMainPID").unwrap_or(0),
+        // The largest number stands for no user.
+        uid: get(service, "UID").filter(|uid| *uid != u32::MAX),
         job,
         exit_code: get(service, "ExecMainCode").unwrap_or(0),
         exit_status: get(service, "ExecMainStatus").unwrap_or(0),

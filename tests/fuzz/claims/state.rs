@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rsgen::brake::{Deaths, Verdict};
+use rsgen::brake::{Deaths, Process, Verdict};
 use rsgen::cluster::{hold_off, progress, verdict};
 use rsgen::contract::{Instances, OnFailure, Policy};
 use rsgen::generate::marked;
@@ -29,6 +29,11 @@ pub(crate) fn of_any_text(text: &str, numbers: [u64; 4]) {
         errored: wanted % 2 == 0,
         reason: text.to_owned(),
         invocation: text.to_owned(),
+        process: Some(Process {
+            pid: low(wanted),
+            began: time(seconds, nanos),
+            uid: (count % 2 == 0).then(|| low(count)),
+        }),
     };
     of_deaths(&deaths, numbers);
     failures_are_counted(text, numbers);

@@ -266,6 +266,8 @@ fn reads_a_unit_from_its_properties() {
         systemd.service.extend([
             ("Result", Variant::from("exit-code")),
             ("MainPID", Variant::from(42_u32)),
+            ("ExecMainPID", Variant::from(41_u32)),
+            ("UID", Variant::from(u32::MAX)),
             ("ExecMainCode", Variant::from(1_i32)),
             ("ExecMainStatus", Variant::from(3_i32)),
             ("NRestarts", Variant::from(5_u32)),
@@ -285,6 +287,7 @@ fn reads_a_unit_from_its_properties() {
         ("running", "exit-code")
     );
     assert_eq!((unit.main_pid, unit.n_restarts), (42, 5));
+    assert_eq!((unit.last_main_pid, unit.uid), (41, None));
     assert_eq!((unit.exit_code, unit.exit_status), (1, 3));
     assert_eq!(unit.invocation, "ab".repeat(16));
     assert_eq!(unit.active_enter, Duration::from_millis(1500));

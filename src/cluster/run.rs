@@ -1,0 +1,106 @@
+//! One run of a unit, and by which fields the journal finds its lines.
+
+use nix::unistd::geteuid;
+
+use super::ended::process;
+use crate::brake::{Deaths, Process};
+use crate::layout::Scope;
+use crate::systemd::Unit;
+
+/// One run of a unit.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The invocation ID; empty if unknown.
+    pub(super) invocation: String,
+    /// The main process of the run.
+    pub(super) process: Option<Process>,
+}
+
+impl Run {
+    /// The last run of a unit.
+    pub(super) fn of(unit: &Unit) -> Self {
+        Self {
+            invocation: unit.invocation.clone(),
+            process: process(unit),
+        }
+    }
+
+    /// A run of which nothing but the invocation ID is known.
+    pub(super) fn known_by(invocation: &str) -> Self {
+        Self {
+            invocation: invocation.to_owned(),
+            process: None,
+        }
+    }
+
+    /// The run that died last.
+    pub(super) fn that_died(deaths: Deaths) -> Self {
+        Self {
+            invocation: deaths.invocation,
+            process: deaths.process,
+        }
+    }
+}
+
+/// Returns the fields that an entry has to match, all of them, see systemd.journal-fields(7).
+///
+/// The invocation ID alone would not do: for a process of a user's own manager, journald reads the ID from a folder
+/// that the user can write to. The unit is that of the control group, and is `user@UID.service` for everything that
+/// such a manager runs.
+pub(super) fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
+    let mut matches = vec![format!("_SYSTEMD_INVOCATION_ID={invocation}")];
+    match scope {
+        Scope::System => matches.push(format!("_SYSTEMD_UNIT={unit}")),
+        Scope::User => matches.extend([
+            format!("_SYSTEMD_USER_UNIT={unit}"),
+            format!("_UID={}", geteuid()),
+        ]),
+    }
+    matches
+}
+
+/// Returns the fields that the entries of a main process have. Its user, which the kernel has told journald, is the user of the unit, so
+/// that nobody else can speak for the process once the PID is free. Where that is root, the unit is known: journald takes it
+/// from root as the process begins to write.
+pub(super) fn matches_of_process(scope: Scope, unit: &str, process: Process) -> Vec<String> {
+    let whose = match (scope, process.uid) {
+        (Scope::User, _) => format!("_UID={}", geteuid()),
+        (Scope::System, Some(uid)) => format!("_UID={uid}"),
+        (Scope::System, None) => format!("_SYSTEMD_UNIT={unit}"),
+    };
+    vec![format!("_PID={}", process.pid), whose]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_unit_is_matched_in_the_field_that_is_its_own_managers() {
+        let system = matches(Scope::System, "web@0.service", "ab");
+        assert_eq!(
+            system,
+            ["_SYSTEMD_INVOCATION_ID=ab", "_SYSTEMD_UNIT=web@0.service"]
+        );
+        let own = format!("_UID={}", geteuid());
+        let user = matches(Scope::User, "web@0.service", "ab");
+        assert_eq!(user[1..], ["_SYSTEMD_USER_UNIT=web@0.service", &own]);
+    }
+
+    #[test]
+    fn a_process_is_matched_with_what_nobody_else_can_write_for_it() {
+        let process = |uid| Process {
+            pid: 7,
+            began: Duration::ZERO,
+            uid,
+        };
+        let asked = |scope, uid| matches_of_process(scope, "web@0.service", process(uid));
+        assert_eq!(asked(Scope::System, Some(33)), ["_PID=7", "_UID=33"]);
+        let of_root = ["_PID=7", "_SYSTEMD_UNIT=web@0.service"];
+        assert_eq!(asked(Scope::System, None), of_root);
+        let own = format!("_UID={}", geteuid());
+        assert_eq!(asked(Scope::User, None), ["_PID=7", &own]);
+    }
+}
