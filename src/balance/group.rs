@@ -9,19 +9,21 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 use super::btf::{self, Btf};
 use super::connections::Place;
 use super::homes::{self, Candidate};
 use super::selector::{self, Offsets};
-use super::share;
+use super::share::{self, Plan, Share};
 use crate::sys::bpf::{self, Kind, Map};
 
 /// More instances than an app can have, with the extra ones of a reload.
 const MOST: u32 = 2048;
 /// The file of the selector; one of another version is replaced while it is used.
-const SELECTOR: &str = "selector-2";
+const SELECTOR: &str = "selector-3";
 /// The file of the selector that goes by the client's address.
-const BY_SOURCE: &str = "selector-2-source";
+const BY_SOURCE: &str = "selector-3-source";
 /// How long a connection waits at an instance until that counts as stuck, in nanoseconds.
 const PATIENCE: u32 = 10_000_000;
 /// How long the kernel may take to give up maps that nobody uses any more.
@@ -29,28 +31,33 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The file of the table by which a client's address chooses.
 const HOMES: &str = "homes";
+/// The file of the plan, which says who gets the next connections.
+const PLAN: &str = "plan";
+/// How long a newcomer that is behind the others is given new connections first. Later on, the numbers may be other ones.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long the connections of an instance that is off are expected to come back. Its end, if it comes earlier, ends that, too.
+const COME_BACK: Duration = Duration::from_mins(1);
 /// Marks an instance that is there for the time of a reload alone, see `EXTRA` in `selector.c`.
 const EXTRA: u32 = 1 << 31;
 
 /// The numbers in the map `turn`, see `selector.c`.
 mod turn {
     pub(super) const COUNT: u32 = 0;
-    pub(super) const NEWCOMER: u32 = 2;
+    /// Read by the selectors of older versions: how many connections go to one instance first.
     pub(super) const CREDIT: u32 = 3;
     pub(super) const PATIENCE: u32 = 4;
     pub(super) const LENGTH: u32 = 5;
 }
 
-/// The table of a group, or an empty one for a group that an older version has made.
-fn open_homes(folder: &Path) -> io::Result<Map<{ homes::LENGTH }>> {
-    let path = folder.join(HOMES);
-    match Map::open(&path, 1) {
+/// The map that is kept at a path, or a new one for a group that an older version has made.
+fn open_or_create<const VALUE: usize>(path: &Path, entries: u32) -> io::Result<Map<VALUE>> {
+    match Map::open(path, entries) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         found => return found,
     }
-    let homes = Map::create(Kind::Array, 1, "rsgen_homes")?;
-    bpf::pin(homes.as_fd(), &path)?;
-    Ok(homes)
+    let map = Map::create(Kind::Array, entries, "rsgen_added")?;
+    bpf::pin(map.as_fd(), path)?;
+    Ok(map)
 }
 
 /// A group.
@@ -62,6 +69,7 @@ pub(super) struct Group {
     seen: Map<16>,
     places: Map<{ Place::LENGTH }>,
     homes: Map<{ homes::LENGTH }>,
+    plan: Map<{ Plan::LENGTH }>,
 }
 
 impl Group {
@@ -76,7 +84,8 @@ impl Group {
             turn: Map::open(&folder.join("turn"), turn::LENGTH)?,
             seen: Map::open(&folder.join("seen"), MOST)?,
             places: Map::open(&folder.join("places"), MOST)?,
-            homes: open_homes(folder)?,
+            homes: open_or_create(&folder.join(HOMES), 1)?,
+            plan: open_or_create(&folder.join(PLAN), 1)?,
             folder: folder.to_owned(),
         })
     }
@@ -93,6 +102,7 @@ impl Group {
             seen: Map::create(Kind::Array, MOST, "rsgen_seen")?,
             places: Map::create(Kind::Array, MOST, "rsgen_places")?,
             homes: Map::create(Kind::Array, 1, "rsgen_homes")?,
+            plan: Map::create(Kind::Array, 1, "rsgen_plan")?,
             folder: folder.to_owned(),
         })
     }
@@ -119,6 +129,7 @@ impl Group {
             (group.seen.as_fd(), "seen"),
             (group.places.as_fd(), "places"),
             (group.homes.as_fd(), HOMES),
+            (group.plan.as_fd(), PLAN),
         ] {
             bpf::pin(map, &folder.join(name))?;
         }
@@ -195,6 +206,7 @@ impl Group {
             self.turn.as_fd(),
             self.seen.as_fd(),
             self.homes.as_fd(),
+            self.plan.as_fd(),
         ];
         let code = selector::instructions(maps, offsets, by_source);
         let selector = bpf::load(&code, "rsgen_selector")?;
@@ -214,22 +226,23 @@ impl Group {
             return Ok(());
         }
         let count = u32::try_from(on.len()).unwrap_or(MOST);
-        let behind = self.behind(instance, &on).unwrap_or(0);
-        self.set(turn::CREDIT, 0)?;
+        self.expect(&Plan::default(), instance, CATCH_UP)?;
         let slot = if is_extra { instance | EXTRA } else { instance };
         self.on.set(count, &slot.to_ne_bytes())?;
         self.set(turn::COUNT, count + 1)?;
-        self.set(turn::NEWCOMER, instance)?;
-        self.set(turn::CREDIT, behind)
+        let (own, mut shares) = self.shares(instance, &on).unwrap_or_default();
+        let behind = share::behind(own.map_or(0, |own| own.connections), &shares);
+        shares.extend(own);
+        self.expect(&Plan::level(&shares, behind), instance, CATCH_UP)
     }
 
-    /// Keeps new connections from an instance.
+    /// Keeps new connections from an instance. Those that it has will come back when it ends, first to those that have least.
     ///
     /// # Errors
     /// The errors of bpf(2).
     pub(super) fn turn_off(&self, instance: u32) -> io::Result<()> {
-        if self.number(turn::NEWCOMER)? == instance {
-            self.set(turn::CREDIT, 0)?;
+        if Plan::made_for(&self.plan.value(0)?) == instance {
+            self.expect(&Plan::default(), instance, COME_BACK)?;
         }
         let on = self.slots()?;
         let Some(at) = on.iter().position(|found| found & !EXTRA == instance) else {
@@ -241,7 +254,18 @@ impl Group {
             self.on
                 .set(u32::try_from(at).unwrap_or(0), &moved.to_ne_bytes())?;
         }
-        self.set(turn::COUNT, last)
+        self.set(turn::COUNT, last)?;
+        let (own, shares) = self.shares(instance, &self.members()?).unwrap_or_default();
+        let comes_back = own.map_or(0, |own| own.connections);
+        self.expect(&Plan::level(&shares, comes_back), instance, COME_BACK)
+    }
+
+    /// Says who gets the next connections, because an instance has come on or gone off.
+    fn expect(&self, plan: &Plan, instance: u32, time: Duration) -> io::Result<()> {
+        self.set(turn::CREDIT, 0)?;
+        let until = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?) + time;
+        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+        self.plan.set(0, &plan.bytes(until, instance))
     }
 
     /// Makes the table by which the client's address chooses among those that are on.
@@ -280,14 +304,21 @@ impl Group {
         self.place(instance)?.map_or(Ok(0), Place::waiting)
     }
 
-    fn behind(&self, instance: u32, on: &[u32]) -> io::Result<u32> {
+    /// The connections of an instance, and those of others. Nothing where the kernel does not tell.
+    fn shares(&self, instance: u32, others: &[u32]) -> io::Result<(Option<Share>, Vec<Share>)> {
         let Some(own) = self.place(instance)? else {
-            return Ok(0);
+            return Ok((None, Vec::new()));
         };
-        let places = on.iter().map(|other| self.place(*other));
-        let places: Vec<_> = places.collect::<io::Result<_>>()?;
-        let groups: Vec<u64> = places.into_iter().flatten().map(|p| p.group).collect();
-        Ok(share::behind(own.group, &groups, &own.connections()?))
+        let mut groups = vec![(instance, own.group)];
+        for other in others {
+            if let Some(place) = self.place(*other)? {
+                groups.push((*other, place.group));
+            }
+        }
+        let mut shares = Share::count(&groups, &own.connections()?)
+            .unwrap_or_default()
+            .into_iter();
+        Ok((shares.next(), shares.collect()))
     }
 
     fn place(&self, instance: u32) -> io::Result<Option<Place>> {

@@ -4,7 +4,8 @@
  *
  * Round robin over the instances that are on. An instance is passed over while the first connection in its accept queue has
  * waited for too long, because a program whose event loop is blocked would otherwise keep its share of all connections
- * waiting. A newcomer gets the connections that it is behind the others before the round goes on.
+ * waiting. Before the round goes on, a plan may say who gets the next connections: a newcomer that is behind the others, or
+ * those that have least when the connections of an instance that is off come back.
  *
  * With `balance = "source"` the client's address chooses, by a table that the command makes which turns an instance on or
  * off.
@@ -37,6 +38,8 @@ static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 #define SEEN MAP(4)
 /* The instance of each client, by a hash of the client's address, see src/balance/homes.rs. */
 #define HOMES MAP(5)
+/* Who gets the next connections, see src/balance/share.rs. */
+#define PLAN MAP(6)
 
 /* Offsets of struct sk_reuseport_kern.selected_sk, of rskq_accept_head in struct inet_connection_sock, and of
  * skc_portpair in struct sock_common. */
@@ -50,8 +53,8 @@ static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 #define EXTRA (1u << 31)
 #define NUMBER (EXTRA - 1)
 
-/* The keys of TURN: how many are on, the next turn, a newcomer, how many connections the newcomer gets first, and the
- * nanoseconds after which a waiting connection means that its instance is stuck, or 0 where the offsets are not known. */
+/* The keys of TURN: how many are on, the next turn, two that older selectors read, and the nanoseconds after which a waiting
+ * connection means that its instance is stuck, or 0 where the offsets are not known. */
 enum { COUNT, NEXT, NEWCOMER, CREDIT, PATIENCE };
 
 /* The most attempts for one connection; the verifier needs a bound. */
@@ -60,6 +63,14 @@ enum { COUNT, NEXT, NEWCOMER, CREDIT, PATIENCE };
 struct seen {
 	u64 first;
 	u64 since;
+};
+
+#define PLANNED 4096
+
+struct plan {
+	u64 until;
+	u32 next, count, shift, instance;
+	unsigned short of[PLANNED];
 };
 
 #define BUCKETS 4096
@@ -148,25 +159,33 @@ INLINE int choose_by_source(void *context)
 	return !choose(context, SOCKETS, &instance, 0);
 }
 
+INLINE int choose_planned(void *context)
+{
+	u32 only = 0, turn, instance;
+	struct plan *plan = lookup(PLAN, &only);
+
+	if (!plan || plan->next >= plan->count || now() > plan->until)
+		return 0;
+	turn = __sync_fetch_and_add(&plan->next, 1);
+	if (turn >= plan->count)
+		return 0;
+	instance = plan->of[(turn >> (plan->shift & 31)) % PLANNED];
+	return !choose(context, SOCKETS, &instance, 0) && !is_stuck(context, &instance);
+}
+
 INLINE int share(void *context)
 {
 	u32 *count = number(COUNT), *next = number(NEXT);
-	u32 *credit = number(CREDIT), *newcomer = number(NEWCOMER);
 	u32 instance, turn, i;
 
 	/* When nobody is on, the kernel chooses among all. */
-	if (!count || !next || !credit || !newcomer || !*count)
+	if (!count || !next || !*count)
 		return PASS;
 	/* One that is stuck keeps its clients: what they have begun is known to no other. */
 	if (is_by_source() && choose_by_source(context))
 		return PASS;
-	if ((int)*credit > 0) {
-		instance = *newcomer;
-		if (!choose(context, SOCKETS, &instance, 0) && !is_stuck(context, &instance)) {
-			__sync_fetch_and_add(credit, -1);
-			return PASS;
-		}
-	}
+	if (choose_planned(context))
+		return PASS;
 	turn = __sync_fetch_and_add(next, 1);
 	for (i = 0; i < ATTEMPTS; i++) {
 		u32 of = *count, slot, *on;

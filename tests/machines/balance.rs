@@ -70,8 +70,9 @@ pub(crate) fn gives_each_instance_its_share_through_reload_and_stop(machine: &mu
         connections(machine, 4).iter().sum::<usize>() == 40
     });
     let shares = connections(machine, 4);
-    // Clients that come back before the newcomer is on go to the others.
-    assert!(shares.iter().all(|share| *share >= 3), "{shares:?}");
+    let (least, most) = (shares.iter().min(), shares.iter().max());
+    let is_even = most.map(|most| most * 4) <= least.map(|least| least * 5);
+    assert!(is_even, "{shares:?}");
     load.stop().assert_nothing_lost();
     assert!(pids(machine, 4).iter().all(|pid| !before.contains(pid)));
     assert_exactly(machine, 4);
@@ -112,7 +113,7 @@ pub(crate) fn loses_no_connection_to_a_crash_another_number_or_lost_maps(machine
     machine.sh(&rename).ok();
     machine.systemctl(&["restart", "web@0"]).ok();
     let files = machine.sh(&format!("ls {MAPS}/web/0 | grep selector"));
-    assert_eq!(files.ok().text(), "selector-2");
+    assert_eq!(files.ok().text(), "selector-3");
     machine.run(&["rm", "-r", &format!("{MAPS}/web")]).ok();
     machine.systemctl(&["reload", "web"]).ok();
     load.wait_answered(100);

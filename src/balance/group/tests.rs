@@ -182,18 +182,53 @@ fn where_all_are_stuck_none_is_refused() {
     assert_eq!(shares, [6, 6]);
 }
 
+/// In this process all listeners are in one control group, so that nobody's connections are known.
+fn plan(connections: &[usize], expected: usize) -> Plan {
+    let numbers = (0..).zip(connections);
+    let shares = numbers.map(|(instance, connections)| Share {
+        instance,
+        connections: *connections,
+    });
+    Plan::level(&shares.collect::<Vec<_>>(), expected)
+}
+
 #[test]
-fn a_newcomer_first_gets_what_it_is_behind() {
-    let mut stage = Stage::of(2);
-    // In this process all listeners are in one control group, so the credit is given by hand.
-    stage.join(2);
-    stage.group.turn_on(2, false).unwrap();
-    stage.group.set(turn::CREDIT, 5).unwrap();
-    assert_eq!(stage.shares(5), [0, 0, 5]);
+fn those_that_are_behind_get_the_next_connections_before_the_round_goes_on() {
+    let stage = Stage::of(3);
+    let expect = |expected, time| {
+        let plan = plan(&[4, 2, 0], expected);
+        stage.group.expect(&plan, 2, time).unwrap();
+    };
+    expect(7, CATCH_UP);
+    assert_eq!(stage.shares(5), [0, 2, 3]);
+    assert_eq!(stage.shares(2), [1, 0, 1]);
     assert_eq!(stage.shares(6), [2, 2, 2]);
-    stage.group.set(turn::CREDIT, 5).unwrap();
-    stage.group.turn_off(2).unwrap();
-    assert_eq!(stage.shares(6), [3, 3, 0]);
+    expect(6, Duration::ZERO);
+    assert_eq!(stage.shares(6), [2, 2, 2], "too late");
+    expect(5000, CATCH_UP);
+    assert_eq!(stage.shares(3), [0, 1, 2], "two at a time");
+    stage.group.turn_off(1).unwrap();
+    assert_eq!(
+        stage.shares(6),
+        [3, 0, 3],
+        "the plan was for those that were on"
+    );
+}
+
+#[test]
+fn the_end_of_an_instance_ends_the_plan_that_its_leave_has_made_and_no_other() {
+    let stage = Stage::of(3);
+    stage.group.turn_off(0).unwrap();
+    stage
+        .group
+        .expect(&plan(&[9, 0, 9], 9), 0, COME_BACK)
+        .unwrap();
+    assert_eq!(stage.shares(3), [0, 3, 0]);
+    // Another one, which was off.
+    stage.group.turn_off(7).unwrap();
+    assert_eq!(stage.shares(3), [0, 3, 0]);
+    stage.group.turn_off(0).unwrap();
+    assert_eq!(stage.shares(4), [0, 2, 2]);
 }
 
 #[test]
