@@ -36,9 +36,10 @@ pub struct Call {
     pub kind: Kind,
     /// The first argument: for the calls about sockets a descriptor.
     pub fd: RawFd,
-    /// The second argument, for `bind` the address of the sockaddr.
+    /// The second argument, for `bind` the address of the sockaddr; for `getsockopt` the address of the value.
     pub address: u64,
-    /// The third argument: for `bind` the length of the sockaddr, for `getsockname` the address of that length.
+    /// The third argument: for `bind` the length of the sockaddr, for `getsockname` the address of that length; for
+    /// `getsockopt` the address of the length of the value.
     pub length: u64,
 }
 
@@ -51,6 +52,8 @@ pub enum Kind {
     Listen,
     /// getsockname(2)
     Name,
+    /// getsockopt(2) of `SO_ACCEPTCONN`, which says whether a socket listens.
+    Listens,
     /// A call about a file, with its own arguments.
     File(FileCall),
 }
@@ -77,25 +80,45 @@ fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-/// The program of the filter. A bind(2) to an address shorter than `shortest` is allowed without a report: getaddrinfo(3) binds
-/// a netlink socket, with an address of 12 bytes, at every look-up.
-fn program(shortest: u32) -> Vec<sock_filter> {
+/// The program of the filter, which reports these calls, whatever their arguments are, and two depending on theirs.
+///
+/// - bind(2), unless the address is shorter than `shortest`: getaddrinfo(3) binds a netlink socket, with an address of 12 bytes,
+///   at every look-up.
+/// - getsockopt(2), if it asks for `SO_ACCEPTCONN`.
+fn program(shortest: u32, calls: &[libc::c_long]) -> Vec<sock_filter> {
     let load = BPF_LD | BPF_W | BPF_ABS;
+    let equals = BPF_JMP | BPF_JEQ | BPF_K;
+    let at_least = BPF_JMP | BPF_JGE | BPF_K;
     let at = |offset: usize| u32::try_from(offset).unwrap_or(0);
-    // The low half of the third argument; both architectures are little-endian.
-    let third = at(offset_of!(seccomp_data, args)) + 16;
-    vec![
+    // The low halves of the arguments; both architectures are little-endian.
+    let [second, third] = [8, 16].map(|argument| at(offset_of!(seccomp_data, args)) + argument);
+    let option = |option: i32| u32::try_from(option).unwrap_or(u32::MAX);
+    let count = u8::try_from(calls.len()).unwrap_or(u8::MAX);
+    // The distances lead to the last two statements, of which the first allows the call and the second reports it.
+    let mut program = vec![
         statement(load, at(offset_of!(seccomp_data, arch))),
-        jump(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 0, 7),
+        jump(equals, ARCH, 0, count.saturating_add(10)),
         statement(load, at(offset_of!(seccomp_data, nr))),
-        jump(BPF_JMP | BPF_JGE | BPF_K, X32, 5, 0),
-        jump(BPF_JMP | BPF_JEQ | BPF_K, number(libc::SYS_listen), 3, 0),
-        jump(BPF_JMP | BPF_JEQ | BPF_K, number(libc::SYS_bind), 0, 3),
+        jump(at_least, X32, count.saturating_add(8), 0),
+    ];
+    let left = (0..count).rev();
+    let reported = calls.iter().zip(left);
+    program.extend(
+        reported.map(|(call, left)| jump(equals, number(*call), left.saturating_add(9), 0)),
+    );
+    program.extend([
+        jump(equals, number(libc::SYS_bind), 0, 2),
         statement(load, third),
-        jump(BPF_JMP | BPF_JGE | BPF_K, shortest, 0, 1),
-        statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+        jump(at_least, shortest, 6, 5),
+        jump(equals, number(libc::SYS_getsockopt), 0, 4),
+        statement(load, second),
+        jump(equals, option(libc::SOL_SOCKET), 0, 2),
+        statement(load, third),
+        jump(equals, option(libc::SO_ACCEPTCONN), 1, 0),
         statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    ]
+        statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+    ]);
+    program
 }
 
 /// The program of a filter that reports these calls, whatever their arguments are.
@@ -137,8 +160,8 @@ pub fn install_for_rehearsal() -> io::Result<OwnedFd> {
 /// # Errors
 /// The errors of [`install`].
 pub fn install_with_files() -> io::Result<OwnedFd> {
-    let sockets = [libc::SYS_listen, libc::SYS_bind];
-    install_program(program_reporting(&[&sockets, &*files::calls()].concat()))
+    let calls = [&[libc::SYS_listen], &*files::calls()].concat();
+    install_program(program(0, &calls))
 }
 
 /// Installs the filter on the calling thread, which passes it on through fork(2) and execve(2); returns the listener.
@@ -146,7 +169,7 @@ pub fn install_with_files() -> io::Result<OwnedFd> {
 /// # Errors
 /// `EBUSY` when another filter of the thread has a listener, `EACCES` without `no_new_privs`, `EINVAL` before Linux 5.0.
 pub fn install(shortest: u32) -> io::Result<OwnedFd> {
-    install_program(program(shortest))
+    install_program(program(shortest, &[libc::SYS_listen]))
 }
 
 fn install_program(mut code: Vec<sock_filter>) -> io::Result<OwnedFd> {
@@ -231,12 +254,18 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => return Ok(None),
         Err(e) => return Err(e),
     }
-    let [fd, address, length, ..] = notification.data.args;
+    let [fd, second, third, fourth, fifth, _] = notification.data.args;
     let call = libc::c_long::from(notification.data.nr);
     let kind = match call {
         libc::SYS_listen => Kind::Listen,
         libc::SYS_getsockname => Kind::Name,
+        libc::SYS_getsockopt => Kind::Listens,
         _ => files::decode(call, notification.data.args).map_or(Kind::Bind, Kind::File),
+    };
+    let (address, length) = match kind {
+        Kind::Listens => (fourth, fifth),
+        Kind::Name => (second, third),
+        Kind::Bind | Kind::Listen | Kind::File(_) => (second, third & 0xffff_ffff),
     };
     Ok(Some(Call {
         id: notification.id,
@@ -244,10 +273,7 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
         kind,
         fd: descriptor(fd),
         address,
-        length: match kind {
-            Kind::Name => length,
-            Kind::Bind | Kind::Listen | Kind::File(_) => length & 0xffff_ffff,
-        },
+        length,
     }))
 }
 
@@ -309,4 +335,60 @@ pub fn replace(
         },
     };
     ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_ADDFD, &mut request).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would make of a call with these numbers.
+    fn result(program: &[sock_filter], arch: u32, call: libc::c_long, args: [u32; 3]) -> u32 {
+        let [first, second, third] = args;
+        let data = [number(call), arch, 0, 0, first, 0, second, 0, third];
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let step = program[at];
+            let code = u32::from(step.code);
+            let is_met = match code & 0xf0 {
+                _ if code == BPF_RET | BPF_K => return step.k,
+                _ if code == BPF_LD | BPF_W | BPF_ABS => {
+                    value = data[usize::try_from(step.k / 4).unwrap()];
+                    at += 1;
+                    continue;
+                }
+                BPF_JEQ => value == step.k,
+                BPF_JGE => value >= step.k,
+                _ => unreachable!("{code}"),
+            };
+            at += 1 + usize::from(if is_met { step.jt } else { step.jf });
+        }
+    }
+
+    #[test]
+    fn only_the_calls_that_the_helper_answers_are_reported() {
+        let [level, option] = [libc::SOL_SOCKET, libc::SO_ACCEPTCONN].map(i32::cast_unsigned);
+        let files = files::calls();
+        for calls in [vec![], vec![libc::SYS_listen], files.clone()] {
+            let program = program(16, &calls);
+            let is_reported = |arch, call, args| {
+                let result = result(&program, arch, call, args);
+                assert!([SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF].contains(&result));
+                result == SECCOMP_RET_USER_NOTIF
+            };
+            let of_this_machine = |call, args| is_reported(ARCH, call, args);
+            assert!(of_this_machine(libc::SYS_bind, [3, 0, 16]));
+            assert!(!of_this_machine(libc::SYS_bind, [3, 0, 12]));
+            assert!(of_this_machine(libc::SYS_getsockopt, [3, level, option]));
+            assert!(!of_this_machine(libc::SYS_getsockopt, [3, level, 4]));
+            assert!(!of_this_machine(libc::SYS_getsockopt, [3, 6, option]));
+            for call in [&[libc::SYS_listen, libc::SYS_read], &*files].concat() {
+                assert_eq!(
+                    of_this_machine(call, [3, level, option]),
+                    calls.contains(&call)
+                );
+                assert!(!is_reported(ARCH, call + libc::c_long::from(X32), [0; 3]));
+                assert!(!is_reported(!ARCH, call, [0; 3]));
+            }
+        }
+    }
 }

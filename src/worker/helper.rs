@@ -291,14 +291,8 @@ impl<'a> Helper<'a> {
             return Ok(());
         };
         let outcome = match Process::of_thread(call.thread) {
-            Ok(caller) => match call.kind {
-                Kind::Bind => self.replacer.bind(filter, &call, &caller),
-                Kind::Listen => self.replacer.listen(&call, &caller),
-                Kind::File(file) => self.replacer.file(filter, &call, file, &caller),
-                // Not asked about by this filter.
-                Kind::Name => Outcome::Untouched,
-            },
-            Err(_) if matches!(call.kind, Kind::File(_)) => Outcome::Untouched,
+            Ok(caller) => self.replacer.answer(filter, &call, &caller),
+            Err(_) if matches!(call.kind, Kind::File(_) | Kind::Listens) => Outcome::Untouched,
             // A process that may not be inspected binds its own socket, and the reason is told once.
             Err(e) => {
                 self.replacer.note(&format!("cannot inspect the program ({e}), so its socket was not replaced; write `handover = \"fds\"`"));

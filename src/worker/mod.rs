@@ -18,6 +18,7 @@ mod refusal;
 mod rehearsal;
 mod replace;
 mod requests;
+mod result;
 mod socket_file;
 mod sockets;
 mod start;

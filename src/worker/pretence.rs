@@ -14,7 +14,7 @@ use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::exchange::inode;
 use super::replace::{Outcome, read_address};
-use super::socket_file;
+use super::{result, socket_file};
 use crate::contract::report::{Found, Report, Spot, Transport};
 use crate::peer::address::Address;
 use crate::peer::process::Process;
@@ -156,27 +156,7 @@ impl Pretence {
         let Some(address) = address else {
             return Outcome::Untouched;
         };
-        let mut room = [0; 4];
-        let read = caller.read_memory(call.length, &mut room);
-        // The memory is opened before the check that the call still waits: otherwise another thread could execute a
-        // setuid program in between.
-        let Ok(memory) = caller.writable_memory() else {
-            return Outcome::Untouched;
-        };
-        if read.is_err() || !seccomp::is_waiting(filter, call.id) {
-            return Outcome::Untouched;
-        }
-        let room = usize::try_from(u32::from_ne_bytes(room)).unwrap_or(0);
-        let length = u32::try_from(address.len()).unwrap_or(0).to_ne_bytes();
-        let shown = address.get(..room).unwrap_or(&address);
-        let written = memory
-            .write(call.address, shown)
-            .and_then(|()| memory.write(call.length, &length));
-        if written.is_ok() {
-            Outcome::Done
-        } else {
-            Outcome::Untouched
-        }
+        result::write(filter, call, caller, &address, 0)
     }
 
     /// Answers a call about a file: no socket is removed, since it may be the one of a program that serves, and whatever stands

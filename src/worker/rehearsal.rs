@@ -213,6 +213,8 @@ impl<'a> Helper<'a> {
                         .file(self.filter.as_fd(), &call, file, &caller),
                     None,
                 ),
+                // Not asked about by this filter, since the kernel says the truth about a socket of the program's own.
+                Kind::Listens => (Outcome::Untouched, None),
             },
             Err(_) if matches!(call.kind, Kind::File(_)) => (Outcome::Untouched, None),
             // Nothing is bound in a rehearsal, not even by a process that may not be inspected.

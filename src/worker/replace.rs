@@ -1,5 +1,7 @@
 //! Puts systemd's socket in the place of the program's own socket during bind(2).
 
+mod listening;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -16,7 +18,7 @@ use crate::peer::process::Process;
 use crate::state;
 use crate::sys::process;
 use crate::sys::seccomp::files::{Act, FileCall};
-use crate::sys::seccomp::{self, Call};
+use crate::sys::seccomp::{self, Call, Kind};
 use crate::sys::socket::{self, LONGEST_ADDRESS};
 
 /// How a call of the program is answered.
@@ -188,13 +190,25 @@ impl<'a> Replacer<'a> {
         }
     }
 
-    /// Answers a bind(2).
-    pub(super) fn bind(
+    /// Answers a call.
+    pub(super) fn answer(
         &mut self,
         filter: BorrowedFd<'_>,
         call: &Call,
         caller: &Process,
     ) -> Outcome {
+        match call.kind {
+            Kind::Bind => self.bind(filter, call, caller),
+            Kind::Listen => self.listen(call, caller),
+            Kind::Listens => self.listens(filter, call, caller),
+            Kind::File(file) => self.file(filter, call, file, caller),
+            // Not asked about by this filter.
+            Kind::Name => Outcome::Untouched,
+        }
+    }
+
+    /// Answers a bind(2).
+    fn bind(&mut self, filter: BorrowedFd<'_>, call: &Call, caller: &Process) -> Outcome {
         // A call that the kernel would refuse is passed on, so that the program gets the kernel's own error.
         let Ok(theirs) = caller.descriptor(call.fd) else {
             return Outcome::Untouched;
@@ -309,7 +323,7 @@ impl<'a> Replacer<'a> {
     /// Answers a call about a file. The file of a declared socket is systemd's, which makes it once for all instances: it stays,
     /// and the program is told that its call has succeeded. Where the kernel would make the call for this program, or where
     /// the program wants fewer to reach the socket, the kernel decides.
-    pub(super) fn file(
+    fn file(
         &mut self,
         filter: BorrowedFd<'_>,
         call: &Call,
@@ -354,20 +368,6 @@ impl<'a> Replacer<'a> {
         } else {
             Outcome::Untouched
         }
-    }
-
-    /// Answers a listen(2). On a socket of systemd's the kernel would take over the backlog, for every instance.
-    pub(super) fn listen(&mut self, call: &Call, caller: &Process) -> Outcome {
-        let theirs = caller.descriptor(call.fd);
-        let Ok(inode) = theirs.and_then(|fd| inode(fd.as_fd())) else {
-            return Outcome::Untouched;
-        };
-        if let Some(slot) = self.slots.iter_mut().find(|s| s.inode == inode) {
-            slot.is_served = true;
-            return Outcome::Done;
-        }
-        self.further.listens(inode);
-        Outcome::Untouched
     }
 }
 

@@ -214,8 +214,8 @@ pub(super) fn with_helper(serve: impl FnOnce(OwnedFd)) -> Result<(OwnedFd, i32),
     }
 }
 
-/// Puts this process, and with it the program, under the filter that asks the helper about bind(2) and listen(2), and where a
-/// declared socket has a file, about calls that remove or change a file.
+/// Puts this process, and with it the program, under the filter that asks the helper about bind(2), listen(2) and getsockopt(2)
+/// of `SO_ACCEPTCONN`, and where a declared socket has a file, about calls that remove or change a file.
 ///
 /// An unprivileged process may install a filter only after `PR_SET_NO_NEW_PRIVS`, see seccomp(2). `CAP_SYS_PTRACE`,
 /// which a unit may grant for the helper alone, is dropped here: after the helper was made, and before the program

@@ -1,7 +1,7 @@
 # The servers of docs/recipes, from Debian, PyPI and npm, and their reloads under load. APPS="nginx puma" for some of them.
 RECIPES := $(TARGET)/recipes
 RECIPES_DEBIAN = nginx-light haproxy apache2 lighttpd caddy puma unicorn php-cli uwsgi-core uwsgi-plugin-python3 starman yaws varnish \
-	golang-go default-jdk-headless
+	golang-go default-jdk-headless libtomcat10-embed-java libtomcat10-java libjetty9-java libnetty-java ruby-railties
 
 .PHONY: recipes
 recipes: programs $(RECIPES)/.made

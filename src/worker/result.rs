@@ -1,0 +1,42 @@
+//! The result of a call in the memory of its caller: bytes at one address, and their number at another.
+
+use std::os::fd::BorrowedFd;
+
+use super::replace::Outcome;
+use crate::peer::process::Process;
+use crate::sys::seccomp::{self, Call};
+
+/// Writes a result. As much of it is written as the caller has room for, if that is `least` bytes or more.
+pub(super) fn write(
+    filter: BorrowedFd<'_>,
+    call: &Call,
+    caller: &Process,
+    bytes: &[u8],
+    least: usize,
+) -> Outcome {
+    let mut room = [0; 4];
+    let read = caller.read_memory(call.length, &mut room);
+    // The memory is opened before the check that the call still waits: otherwise another thread could execute a setuid program
+    // in between.
+    let Ok(memory) = caller.writable_memory() else {
+        return Outcome::Untouched;
+    };
+    if read.is_err() || !seccomp::is_waiting(filter, call.id) {
+        return Outcome::Untouched;
+    }
+    // The kernel refuses a negative number.
+    let room = usize::try_from(i32::from_ne_bytes(room));
+    let Some(room) = room.ok().filter(|room| *room >= least) else {
+        return Outcome::Untouched;
+    };
+    let length = u32::try_from(bytes.len()).unwrap_or(0).to_ne_bytes();
+    let shown = bytes.get(..room).unwrap_or(bytes);
+    let written = memory
+        .write(call.address, shown)
+        .and_then(|()| memory.write(call.length, &length));
+    if written.is_ok() {
+        Outcome::Done
+    } else {
+        Outcome::Untouched
+    }
+}
