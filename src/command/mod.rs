@@ -27,8 +27,10 @@ mod port_owner;
 mod power;
 mod preparation;
 mod rehearse;
+mod resize;
 mod selection;
 mod serving;
+mod several;
 mod state;
 mod status;
 mod subcommand;
@@ -88,6 +90,7 @@ subcommands! {
     deploy::Deploy,
     uninstall::Uninstall,
     reload::Reload,
+    scale::Scale,
     start::Start,
     stop::Stop,
     restart::Restart,

@@ -19,13 +19,25 @@ impl Jobs<'_> {
     /// # Errors
     /// When some of the instances do not serve.
     pub(super) fn all_serve(&mut self, app: &str) -> Result<(), Failure> {
+        self.serve(app, &|_| true)
+    }
+
+    /// Does the same for those of the instances that are chosen by their number.
+    pub(super) fn serve(
+        &mut self,
+        app: &str,
+        is_chosen: &dyn Fn(u32) -> bool,
+    ) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let chosen = |instance: &Brief| units.number(&instance.name).is_some_and(is_chosen);
         let end = self.manager.now() + PATIENCE;
         let mut instances = self.wanted(app)?;
-        while instances.iter().any(is_on_its_way) && self.manager.now() < end {
+        while instances.iter().any(|i| chosen(i) && is_on_its_way(i)) && self.manager.now() < end {
             self.manager.pause(TICK);
             instances = self.wanted(app)?;
         }
-        let down: Vec<&Brief> = instances.iter().filter(|i| !i.is_ready()).collect();
+        let is_down = |i: &&Brief| chosen(i) && !i.is_ready();
+        let down: Vec<&Brief> = instances.iter().filter(is_down).collect();
         let Some(first) = down.first() else {
             return Ok(());
         };

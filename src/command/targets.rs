@@ -75,11 +75,9 @@ pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<()
     match size(&context.layout, context.host.cpus, app) {
         Some(size) if *number >= size => {
             let last = Target::Instance(app.clone(), size.saturating_sub(1));
-            let file = context.layout.file(app);
             let message = format!("`{app}` has {size} instances, the last is `{last}`");
             let help = format!(
-                "to add instances, run `rsgen install {} --instances {}`",
-                file.display(),
+                "to add instances, run `rsgen scale {app} {}`",
                 number.saturating_add(1)
             );
             Err(Failure::new(Exit::Usage, message).help(help))

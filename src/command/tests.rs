@@ -13,6 +13,7 @@ mod lines;
 mod power;
 mod prepared;
 mod rehearsed;
+mod scale;
 mod stage;
 mod status;
 mod steps;

@@ -44,7 +44,7 @@ keys! {
             /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
             ///
             /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
-            /// reload. There is always at least one instance. `rsgen install -i` overrides the key until the key is
+            /// reload. There is always at least one instance. `rsgen install -i` and `rsgen scale` override the key until it is
             /// changed.
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
                 .pm2("`-2` makes a cluster, too");

@@ -2,7 +2,7 @@
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, write_ecosystem};
 
 fn cpus(machine: &Machine) -> u32 {
     machine.run(&["nproc"]).ok().text().parse().unwrap_or(0)
@@ -62,6 +62,51 @@ pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
     assert_exactly(machine, all);
 }
 
+pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0");
+    let first = pids(machine, 2);
+    let load = Load::start(machine, &Traffic::on_port(3000, 8));
+    machine.run(&["rsgen", "scale", "web", "4"]).ok();
+    assert_exactly(machine, 4);
+    let four = pids(machine, 4);
+    assert_eq!(four[..2], first);
+    // One that cannot start leaves the others alone, and the next command starts it.
+    machine.write(
+        "/etc/systemd/system/web@5.service.d/no.conf",
+        "[Service]\nExecStartPre=/bin/false\n",
+    );
+    machine
+        .run(&["rsgen", "scale", "web", "+2"])
+        .exits(1)
+        .says("web: 5 of 6 serving; web@5.service");
+    assert_eq!(pids(machine, 4), four);
+    machine.sh("rm -r /etc/systemd/system/web@5.service.d").ok();
+    machine
+        .run(&["rsgen", "scale", "web", "6"])
+        .ok()
+        .says("web@5: start done");
+    assert_eq!(pids(machine, 4), four);
+    // A walk that runs is waited for, and it brings all six to their new version.
+    let reload = machine.spawn(&["systemctl", "reload", "web"]);
+    wait_until(SOON, "a walk", || {
+        machine.state("web.service") == "reloading"
+    });
+    let scaled = machine.run(&["rsgen", "scale", "web", "-4"]).ok();
+    let _ = reload.wait();
+    scaled.says("web@5: stop done").says("web@2: stop done");
+    assert_exactly(machine, 2);
+    load.stop().assert_nothing_lost();
+    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("web: instances = 3, as `rsgen scale` chose; the file has 2")
+        .says("nothing to do");
+    machine.power_cycle(PowerLoss::Cut);
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
+    assert_exactly(machine, 3);
+}
+
 pub(crate) fn after_a_boot_it_serves_and_fits_the_machine(machine: &mut Machine) {
     install(machine, "graceful.js", "\"max\"", "");
     let all = cpus(machine);
@@ -99,9 +144,15 @@ pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
     machine.power_cycle(PowerLoss::Cut);
     wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, 2);
-    machine.write("/etc/rsgen/web.toml.d/scale.toml", "instances = 3\n");
-    machine.run(&["rsgen", "reload", "web"]).ok();
+    let two = pids(machine, 2);
+    machine.run(&["rsgen", "scale", "web", "+1"]).ok();
     assert_exactly(machine, 3);
+    assert_eq!(pids(machine, 2), two);
+    let number = machine.read("/etc/rsgen/web.toml.d/99-scale.toml");
+    assert_eq!(number, "instances = 3 # scale, in place of 2\n");
+    machine.write("/etc/rsgen/web.toml.d/99-scale.toml", "instances = 1\n");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 1);
     machine.systemctl(&["stop", "web"]).ok();
     machine
         .run(&["ln", "-s", "/dev/null", "/etc/rsgen/web.toml"])

@@ -14,6 +14,7 @@ use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
 use crate::command::power::Done;
 use crate::command::reload::Reloaded;
+use crate::command::scale::Scaled;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
 use crate::command::times::{Last, Schedule};
 use crate::command::uninstall::Uninstalled;
@@ -198,6 +199,18 @@ fn every_field_of_what_commands_have_done_is_documented() {
     is_documented("reloaded", reloaded(), reloaded());
     let done = || Done { done: Vec::new() };
     is_documented("done", done(), done());
+    let scaled = || Scaled {
+        changed: true,
+        dry_run: true,
+        app: "web".into(),
+        instances: 2,
+        before: 1,
+        changes: Vec::new(),
+        started: Vec::new(),
+        stopped: Vec::new(),
+        is_up: true,
+    };
+    is_documented("scaled", scaled(), scaled());
     let uninstalled = || Uninstalled {
         dry_run: true,
         changes: Vec::new(),

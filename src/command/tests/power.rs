@@ -63,7 +63,7 @@ fn an_instance_beyond_the_last_is_not_started() {
     let fault = ran.fault();
     let said = "`web` has 2 instances, the last is `web@1`; ";
     assert!(
-        fault.starts_with(said) && fault.contains("--instances 3"),
+        fault.starts_with(said) && fault.contains("`rsgen scale web 3`"),
         "{fault}"
     );
     assert_eq!(
