@@ -97,6 +97,8 @@ subcommands! {
     reset::Reset,
     list::List,
     logs::Logs,
+    signal::Signal,
+    env::Env,
     curl::Curl,
     check::Check,
     generate::Generate,

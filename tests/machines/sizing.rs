@@ -29,6 +29,16 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     let report = answers(machine);
     assert!(report.with("0 ") > 0 && report.with("1 ") > 0, "{report}");
+    machine
+        .run(&["rsgen", "env", "web@1"])
+        .ok()
+        .says("\nWORKER=1\n");
+    let others = machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
+    others.exits(4).says("run it with sudo");
+    let before = pids(machine, 2);
+    machine.run(&["rsgen", "signal", "KILL", "web@1"]).ok();
+    wait_until(SOON, "another program", || pids(machine, 2)[1] != before[1]);
+    assert_eq!(pids(machine, 2)[0], before[0]);
 }
 
 pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {

@@ -12,7 +12,7 @@ use crate::ecosystem::Report;
 use crate::layout::{Layout, Scope};
 use crate::output::{Answer, Failure, Notice, Sink, Style};
 use crate::systemd::fake::Fake;
-use crate::systemd::{Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
+use crate::systemd::{Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb, Whom};
 
 /// What a command line has done.
 pub(super) struct Ran {
@@ -124,6 +124,11 @@ impl Manager for Shared {
 
     fn kill(&mut self, unit: &str) -> Result<(), Error> {
         self.0.borrow_mut().kill(unit)
+    }
+
+    fn signal(&mut self, unit: &str, whom: Whom, signal: i32) -> Result<(), Error> {
+        self.log(format!("signal {signal} {unit} {}", whom.word()));
+        Ok(())
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
