@@ -17,7 +17,7 @@ use crate::generate;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown, Style, counted};
 use crate::plan::diff::Change;
-use crate::state::Lock;
+use crate::state::{Entry, Lock, Name};
 use crate::systemd::{ActiveState, Brief};
 use crate::unit::Fault;
 use crate::unit::name::Units;
@@ -297,6 +297,8 @@ fn scale(
     }
     // A command that was killed may have written the files, and no more.
     apply::write(jobs.manager, changes)?;
+    // A canary that a killed walk has left is stopped below, or is one of the wanted from now on. Usually there is none.
+    let _ = Entry::new(&jobs.layout.state(app), Name::Canary).remove();
     let cluster = jobs.manager.unit(&Units::of(app).cluster())?;
     let is_walking = cluster.active == ActiveState::Reloading;
     if !planned.is_empty() && from != to {

@@ -33,7 +33,8 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
         .run(&["rsgen", "env", "web@1"])
         .ok()
         .says("\nWORKER=1\n");
-    let others = machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
+    let others =
+        machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
     others.exits(4).says("run it with sudo");
     let before = pids(machine, 2);
     machine.run(&["rsgen", "signal", "KILL", "web@1"]).ok();
