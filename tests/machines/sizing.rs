@@ -19,7 +19,8 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
     for number in ["0 ", "1 ", "2 ", "3 "] {
         assert!(report.with(number) > 0, "{number} never answered: {report}");
     }
-    write_ecosystem(machine, "node4.js", "2", "instance_var = \"WORKER\"");
+    let keys = "instance_var = \"WORKER\"\ncpus = \"spread\"";
+    write_ecosystem(machine, "node4.js", "2", keys);
     deploy(
         machine,
         "node4.js",
@@ -37,6 +38,15 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
         machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
     others.exits(4).says("run it with sudo");
     let before = pids(machine, 2);
+    let [first, second] = [before[0], before[1]].map(|pid| {
+        let status = machine.read(&format!("/proc/{pid}/status"));
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("Cpus_allowed_list:"));
+        line.and_then(|list| list.trim().parse::<u32>().ok())
+    });
+    assert!(first.is_some() && second.is_some(), "one CPU each");
+    assert!(first < second || cpus(machine) == 1);
     machine.run(&["rsgen", "signal", "KILL", "web@1"]).ok();
     wait_until(SOON, "another program", || pids(machine, 2)[1] != before[1]);
     assert_eq!(pids(machine, 2)[0], before[0]);
