@@ -19,7 +19,7 @@ impl Jobs<'_> {
                 self.run(Verb::Start, &job.unit)?;
             }
         }
-        self.serve(app, &|number| numbers.contains(&number))?;
+        self.serve(app, Some(numbers))?;
         self.tell_each(app, numbers, "start");
         Ok(())
     }

@@ -186,6 +186,21 @@ fn one_that_does_not_start_is_a_failure_and_the_others_are_waited_for() {
         failure.message
     );
     assert!(stage.systemd.fake.ready().contains(&"web@5.service"));
+    // The brake stops one that it gives up, which leaves it as if it had been stopped on purpose.
+    let soon = stage.systemd.fake.now() + std::time::Duration::from_secs(1);
+    let (starts, given_up) = ([Start::Fails], "web@6.service");
+    stage.systemd.fake.script(given_up, &starts);
+    let stopped = Unit {
+        name: given_up.into(),
+        load: "loaded".into(),
+        ..Unit::default()
+    };
+    stage.systemd.fake.set_at(soon, stopped);
+    let fault = run(&mut stage, "rsgen scale web 7").fault();
+    assert!(
+        fault.starts_with("web: 6 of 7 serving; web@6.service"),
+        "{fault}"
+    );
 }
 
 #[test]
