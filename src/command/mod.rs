@@ -22,6 +22,7 @@ mod locate;
 mod manual;
 mod missing;
 mod node;
+mod number;
 mod options;
 mod port_owner;
 mod power;

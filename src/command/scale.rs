@@ -1,7 +1,5 @@
 //! `rsgen scale`: adds instances to an app, or drains and stops the last ones. The others are not touched.
 
-use std::str::FromStr;
-
 use clap::Args;
 use serde::Serialize;
 
@@ -9,17 +7,17 @@ use super::apply::{self, JsonChange};
 use super::context::Context;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::manual::{self, Manual};
+use super::number::Number;
 use super::resize;
 use super::subcommand::Subcommand;
 use super::targets;
-use crate::contract::Instances;
+use crate::brake::Deaths;
 use crate::generate;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown, Style, counted};
 use crate::plan::diff::Change;
 use crate::state::{Entry, Lock, Name};
-use crate::systemd::{ActiveState, Brief};
-use crate::unit::Fault;
+use crate::systemd::{ActiveState, Brief, QueuedJob};
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
@@ -35,65 +33,6 @@ pub(super) struct Scale {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// The number on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
-    /// So many, or one for each CPU.
-    These(Instances),
-    /// So many more than there are.
-    More(u32),
-    /// So many fewer than there are.
-    Fewer(u32),
-}
-
-impl FromStr for Number {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        let fault = |what: &str| {
-            Fault::new(
-                what,
-                "write a number, `max`, +2 for two more, or -1 for one fewer",
-            )
-        };
-        let number = |digits: &str| match digits.parse::<u32>() {
-            // `parse` would accept a second sign.
-            Ok(number) if digits.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
-            _ => Err(fault(&format!("`{text}` is not a number of instances"))),
-        };
-        Ok(match (text.strip_prefix('+'), text.strip_prefix('-')) {
-            (Some(more), _) => Self::More(number(more)?),
-            (_, Some(fewer)) => Self::Fewer(number(fewer)?),
-            _ if text == "max" => Self::These(Instances::Max),
-            _ => Self::These(Instances::Exactly(number(text)?)),
-        })
-    }
-}
-
-impl Number {
-    /// Returns the number that an app with `present` instances is going to have.
-    fn of(self, app: &str, present: u32) -> Result<Instances, Failure> {
-        let number = match self {
-            Self::These(Instances::Exactly(number)) => i64::from(number),
-            Self::These(instances) => return Ok(instances),
-            Self::More(more) => i64::from(present) + i64::from(more),
-            Self::Fewer(fewer) => i64::from(present) - i64::from(fewer),
-        };
-        if number < 1 {
-            let message = match self {
-                Self::Fewer(fewer) => {
-                    format!("`{app}` has {}, and -{fewer} leaves none", counted(present))
-                }
-                _ => format!("`{app}` cannot have 0 instances"),
-            };
-            return Err(Failure::new(Exit::Usage, message)
-                .help(format!("run `rsgen stop {app}` to stop all of them")));
-        }
-        Instances::from_number(number)
-            .map_err(|fault| Failure::new(Exit::Usage, fault.message).help(fault.help))
-    }
 }
 
 /// What was done, or with `--dry-run` would be, as scripts read it.
@@ -326,10 +265,11 @@ fn steps(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, Failure> {
     for number in 0..to {
         let is_missing = match find(number) {
             None => true,
+            Some(brief) if brief.is_ready() || is_stopping(brief) => false,
+            // The same number once more is for what the command before did not finish.
+            Some(brief) if from == to && is_trying(jobs.layout, app, number, brief) => true,
             Some(brief) if !brief.is_gone() || brief.job.is_some() => false,
             Some(_) if number >= from => true,
-            // The same number once more is for what the command before did not finish.
-            Some(brief) if from == to && brief.active == ActiveState::Failed => true,
             // An instance that ran was stopped on purpose; one that never did was left out by a command that was killed.
             Some(brief) => jobs.manager.unit(&brief.name)?.invocation.is_empty(),
         };
@@ -347,6 +287,18 @@ fn steps(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, Failure> {
         stop,
         is_up: true,
     })
+}
+
+fn is_stopping(brief: &Brief) -> bool {
+    brief.job.as_ref().is_some_and(QueuedJob::is_stop)
+}
+
+/// Returns whether an instance that is not READY has failed, or has not come up yet. One that the brake has stopped is inactive, as
+/// if it had been stopped on purpose.
+fn is_trying(layout: &Layout, app: &str, number: u32, brief: &Brief) -> bool {
+    let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)));
+    let is_given_up = deaths.is_some_and(|deaths| deaths.errored);
+    brief.active != ActiveState::Inactive || brief.job.is_some() || is_given_up
 }
 
 /// Refuses to stop the only instances that serve.

@@ -2,11 +2,12 @@
 
 use super::lines::{self, Ran};
 use super::stage::{HOST, Stage};
+use crate::brake::Deaths;
 use crate::command::apply;
 use crate::command::selection::Selected;
 use crate::generate::sources;
 use crate::output::Exit;
-use crate::state::Lock;
+use crate::state::{Entry, Lock, Name};
 use crate::systemd::fake::Start;
 use crate::systemd::{ActiveState, Manager, Unit};
 
@@ -104,6 +105,15 @@ fn an_instance_that_was_stopped_stays_so_and_what_a_killed_command_left_is_done(
     assert_eq!(jobs[1..], ["start web@3.service", "start web@4.service"]);
     let jobs = run(&mut stage, "rsgen scale web 5").jobs();
     assert_eq!(jobs[1..], ["start web@2.service"], "the errored one");
+    // One that the brake has stopped has failed too, though systemd calls it inactive.
+    let deaths = Deaths {
+        errored: true,
+        ..Deaths::default()
+    };
+    let file = Entry::new(&stage.layout.state("web"), Name::Deaths(1));
+    deaths.store(&file).unwrap();
+    let jobs = run(&mut stage, "rsgen scale web 5").jobs();
+    assert_eq!(jobs[1..], ["start web@1.service"]);
 }
 
 #[test]
