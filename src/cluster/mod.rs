@@ -9,6 +9,7 @@ mod ended;
 pub mod hold_off;
 mod job;
 mod journal;
+mod left;
 pub mod lines;
 mod listener;
 mod loss;

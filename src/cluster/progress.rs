@@ -78,10 +78,10 @@ pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     })
 }
 
-/// Notes the number of the canary, or that there is none, for the walk after one that was killed.
+/// Notes the number of the canary, or that there is none, for whoever follows a walk that was killed.
 pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
     let file = cluster.file(Name::Canary);
-    // Without the note, a canary that is left over runs until the end of the next walk.
+    // Without the note, a canary that is left over runs until the end of the next walk or scale.
     let _ = match number {
         Some(number) => file.write(&number.to_string()),
         None => file.remove(),

@@ -1,4 +1,4 @@
-//! The brake for instances whose deaths nobody counts.
+//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has one more task, see `left`.
 //!
 //! The command that counts a death is one of the unit's (`ended`). systemd cannot run that command where it can run none of the
 //! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the
@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::verdict::Verdict;
-use super::{Cluster, EXTENSION, ended, listener};
+use super::{Cluster, EXTENSION, ended, left, listener};
 use crate::brake::Deaths;
 use crate::systemd::{Brief, Error, Job, Manager, QueuedJob, Unit, Verb};
 
@@ -117,8 +117,8 @@ impl Unrun {
     }
 }
 
-/// The command of the brake unit: looks at the instances until each has come up or is down. `say` gets a line for each that is given
-/// up.
+/// The command of the brake unit: looks at the instances until each has come up or is down, and no canary is left. `say` gets a line
+/// for each that is given up, and for a canary that is stopped.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -146,8 +146,9 @@ pub fn brake(
             let why = Verdict::Failed(format!("no instance is left: {}", unit.why()));
             ended::speak_for_the_cluster(manager, cluster, number, &why)?;
         }
+        let has_no_canary = left::end_canary(manager, cluster, say)?;
         let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
-        if instances.iter().all(is_over) {
+        if has_no_canary && instances.iter().all(is_over) {
             return Ok(());
         }
         manager.pause(GLANCE);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::selection::Selected;
-use super::{balance, limits};
+use super::{balance, limits, resize};
 use crate::ecosystem::App;
 use crate::ecosystem::values::Place;
 use crate::generate::sources::{self, Source};
@@ -137,8 +137,12 @@ pub(super) fn prepare(
     };
     // A reload and the next boot read the file together with its drop-ins, so the first install has to do the same to
     // write the same units.
-    let (_, app, _) =
-        sources::with_drop_ins(layout, &source, pinned.clone()).map_err(Failure::invalid)?;
+    let scaled = resize::own_drop_in(layout, &source.app);
+    let read = match &scaled {
+        Some(path) => sources::with_drop_in(layout, &source, pinned.clone(), (path, "")),
+        None => sources::with_drop_ins(layout, &source, pinned.clone()),
+    };
+    let (_, app, _) = read.map_err(Failure::invalid)?;
     let source = source.path;
     if let Some(limit) = limits::of(layout, &app).into_iter().next() {
         return Err(Failure::failed(limit.message).help(limit.help));
@@ -170,6 +174,11 @@ pub(super) fn prepare(
             },
         );
     }
+    prepared.changes.extend(scaled.map(|path| Change {
+        old: files::content(&path),
+        path,
+        new: None,
+    }));
     Ok(prepared)
 }
 

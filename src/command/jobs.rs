@@ -216,7 +216,11 @@ impl Jobs<'_> {
     }
 
     /// Waits until a job ends.
-    fn end(&mut self, job: &Job, overdue: &mut Option<Overdue>) -> Result<JobResult, Failure> {
+    pub(super) fn end(
+        &mut self,
+        job: &Job,
+        overdue: &mut Option<Overdue>,
+    ) -> Result<JobResult, Failure> {
         let end = Instant::now() + LONGEST;
         let mut waiting = Waiting::begin(Instant::now());
         loop {

@@ -22,13 +22,16 @@ mod locate;
 mod manual;
 mod missing;
 mod node;
+mod number;
 mod options;
 mod port_owner;
 mod power;
 mod preparation;
 mod rehearse;
+mod resize;
 mod selection;
 mod serving;
+mod several;
 mod socket_files;
 mod state;
 mod status;
@@ -89,12 +92,15 @@ subcommands! {
     deploy::Deploy,
     uninstall::Uninstall,
     reload::Reload,
+    scale::Scale,
     start::Start,
     stop::Stop,
     restart::Restart,
     reset::Reset,
     list::List,
     logs::Logs,
+    signal::Signal,
+    env::Env,
     curl::Curl,
     check::Check,
     generate::Generate,

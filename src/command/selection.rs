@@ -5,10 +5,11 @@ use super::hint;
 use super::host_probe::HostProbe;
 use super::input::Input;
 use super::missing;
+use super::resize;
 use super::unsupported;
 use crate::ecosystem::values::Instances;
 use crate::ecosystem::{
-    self, App, Chosen, Diagnostic, Report, Severity, environments, pin, resolve,
+    self, App, By, Chosen, Diagnostic, Report, Severity, environments, pin, resolve,
 };
 use crate::generate::{files, sources};
 use crate::layout::Layout;
@@ -210,15 +211,17 @@ fn choose(
         let of_text = Chosen::of(&wanted.input.text, index);
         let in_place_of = of_text.map_or(app.instances, |chosen| chosen.in_place_of);
         return Some(Chosen {
+            by: By::Option,
             instances,
             in_place_of,
         });
     }
-    let installed = wanted
-        .purpose
-        .keeps_choices()
-        .then(|| files::read(&layout.file(&app.name)));
-    let chosen = Chosen::of_installed(&installed?.ok()?)?;
+    if !wanted.purpose.keeps_choices() {
+        return None;
+    }
+    let installed = files::read(&layout.file(&app.name)).unwrap_or_default();
+    let chosen = Chosen::of_installed(&installed);
+    let chosen = chosen.or_else(|| resize::of_drop_in(layout, &app.name))?;
     if chosen.instances == app.instances {
         return None;
     }

@@ -19,13 +19,26 @@ impl Jobs<'_> {
     /// # Errors
     /// When some of the instances do not serve.
     pub(super) fn all_serve(&mut self, app: &str) -> Result<(), Failure> {
+        self.serve(app, None)
+    }
+
+    /// Does the same for instances that have been started by their numbers. One of these that is down now has not been stopped on
+    /// purpose: the brake stops an instance that it gives up.
+    pub(super) fn serve(&mut self, app: &str, numbers: Option<&[u32]>) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let chosen = |instance: &Brief| {
+            let number = units.number(&instance.name);
+            numbers.is_none_or(|numbers| number.is_some_and(|n| numbers.contains(&n)))
+        };
         let end = self.manager.now() + PATIENCE;
-        let mut instances = self.wanted(app)?;
-        while instances.iter().any(is_on_its_way) && self.manager.now() < end {
+        let started = numbers.unwrap_or_default();
+        let mut instances = self.wanted(app, started)?;
+        while instances.iter().any(|i| chosen(i) && is_on_its_way(i)) && self.manager.now() < end {
             self.manager.pause(TICK);
-            instances = self.wanted(app)?;
+            instances = self.wanted(app, started)?;
         }
-        let down: Vec<&Brief> = instances.iter().filter(|i| !i.is_ready()).collect();
+        let is_down = |i: &&Brief| chosen(i) && !i.is_ready();
+        let down: Vec<&Brief> = instances.iter().filter(is_down).collect();
         let Some(first) = down.first() else {
             return Ok(());
         };
@@ -42,18 +55,19 @@ impl Jobs<'_> {
 
     /// Returns whether no instance of an app has failed.
     pub(super) fn is_whole(&mut self, app: &str) -> Result<bool, Failure> {
-        let instances = self.wanted(app)?;
+        let instances = self.wanted(app, &[])?;
         Ok(!instances.iter().any(Brief::is_gone))
     }
 
-    /// Returns the instances that are loaded and were not stopped on purpose.
-    fn wanted(&mut self, app: &str) -> Result<Vec<Brief>, Failure> {
+    /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
+    fn wanted(&mut self, app: &str, started: &[u32]) -> Result<Vec<Brief>, Failure> {
         let names = Units::of(app);
         let mut instances = self.manager.units(&names.instances())?;
         instances.retain(|i| {
             let is_stopped = i.active == ActiveState::Inactive && i.job.is_none();
             let stops = i.job.as_ref().is_some_and(QueuedJob::is_stop);
-            names.number(&i.name).is_some() && !is_stopped && !stops
+            let number = names.number(&i.name);
+            number.is_some_and(|number| started.contains(&number) || !is_stopped && !stops)
         });
         Ok(instances)
     }

@@ -27,6 +27,15 @@ pub(super) enum Target {
     Instance(String, u32),
 }
 
+impl Target {
+    /// Returns the name of the app.
+    pub(super) fn app(&self) -> &str {
+        match self {
+            Self::App(app) | Self::Instance(app, _) => app,
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -75,11 +84,9 @@ pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<()
     match size(&context.layout, context.host.cpus, app) {
         Some(size) if *number >= size => {
             let last = Target::Instance(app.clone(), size.saturating_sub(1));
-            let file = context.layout.file(app);
             let message = format!("`{app}` has {size} instances, the last is `{last}`");
             let help = format!(
-                "to add instances, run `rsgen install {} --instances {}`",
-                file.display(),
+                "to add instances, run `rsgen scale {app} {}`",
                 number.saturating_add(1)
             );
             Err(Failure::new(Exit::Usage, message).help(help))
@@ -144,16 +151,22 @@ fn one(
         let failure = Failure::failed(format!("`{word}` is a script, not an app"));
         return Err(failure.help(format!("run `rsgen install {word}`")));
     }
-    let target = match parse_service(word) {
-        Some((app, Member::Cluster)) => Target::App(installed(app, known)?),
-        Some((app, Member::Instance(number))) => Target::Instance(installed(app, known)?, number),
+    Ok(vec![Ok(app_or_instance(word, known)?)])
+}
+
+/// Returns the app or the instance that a word names.
+pub(super) fn app_or_instance(word: &str, known: &[String]) -> Result<Target, Failure> {
+    match parse_service(word) {
+        Some((app, Member::Cluster)) => Ok(Target::App(installed(app, known)?)),
+        Some((app, Member::Instance(number))) => {
+            Ok(Target::Instance(installed(app, known)?, number))
+        }
         _ if word.contains('@') => {
             let failure = Failure::new(Exit::Usage, format!("`{word}` does not name an instance"));
-            return Err(failure.help("write one as `APP@0`"));
+            Err(failure.help("write one as `APP@0`"))
         }
-        _ => Target::App(installed(word, known)?),
-    };
-    Ok(vec![Ok(target)])
+        _ => Ok(Target::App(installed(word, known)?)),
+    }
 }
 
 /// Returns whether a word is the path of an ecosystem file.

@@ -14,6 +14,7 @@ mod lines;
 mod power;
 mod prepared;
 mod rehearsed;
+mod scale;
 pub(super) mod stage;
 mod status;
 mod steps;

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::jobs::Jobs;
 use super::manual::{self, Manual};
 use super::options::Targets;
+use super::resize;
 use super::socket_files;
 use super::state;
 use super::subcommand::Subcommand;
@@ -136,6 +137,10 @@ fn removals(layout: &Layout, app: &str) -> Result<Vec<Change>, Failure> {
                 "remove its file yourself, or mask it: ln -s /dev/null /etc/rsgen/{app}.toml"
             )),
         );
+    }
+    if let Some(path) = resize::own_drop_in(layout, app) {
+        let content = files::content(&path);
+        paths.extend(content.map(|content| (path, content)));
     }
     Ok(paths
         .into_iter()

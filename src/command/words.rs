@@ -26,10 +26,6 @@ const FOREIGN: &[Foreign] = &[
     foreign(&["delete", "del"], "run `rsgen uninstall APP`"),
     foreign(&["startOrRestart"], "run `rsgen deploy ecosystem.toml`"),
     foreign(
-        &["scale"],
-        "run `rsgen install /etc/rsgen/APP.toml --instances N`",
-    ),
-    foreign(
         &["describe", "desc", "info", "show"],
         "run `systemctl status APP EACH`",
     ),
@@ -62,12 +58,7 @@ const FOREIGN: &[Foreign] = &[
         &["update", "updatePM2", "ping"],
         "leave it out: there is no daemon",
     ),
-    foreign(&["env"], "run `systemctl show -P Environment APP@0`"),
     foreign(&["pid", "id"], "run `systemctl show -P MainPID EACH`"),
-    foreign(
-        &["sendSignal"],
-        "run `systemctl kill --signal SIGUSR2 EACH`",
-    ),
     foreign(
         &["ecosystem"],
         "run `rsgen init -- COMMAND`; `man rsgen.toml` has every key",
@@ -100,10 +91,7 @@ pub(super) fn explain(
     } else {
         Scope::System
     };
-    let mut help = help(word, command, &words);
-    if scope == Scope::User {
-        help = help.replace("/etc/rsgen/", "~/.config/rsgen/");
-    }
+    let help = help(word, command, &words);
     let text = format!(
         "there is no command `{}`\nhelp: {}\n",
         Visible::again(word),
@@ -125,19 +113,13 @@ fn help(word: &str, command: &clap::Command, given: &[&str]) -> String {
     }
 }
 
-/// Fills the app, the number and the signal from the command line into an answer.
+/// Fills the app from the command line into an answer.
 fn answer(answer: &str, word: &str, given: &[&str]) -> String {
     let each = |app| Units::of(app).instances_typed();
     let behind = given.iter().skip_while(|given| **given != word).skip(1);
     let mut text = answer.to_owned();
     for argument in behind.filter(|argument| !argument.starts_with('-')) {
-        let is_number = argument.bytes().all(|b| b.is_ascii_digit());
-        let is_signal = argument.starts_with("SIG");
-        if is_number {
-            text = text.replace(" N`", &format!(" {argument}`"));
-        } else if is_signal {
-            text = text.replace("SIGUSR2", argument);
-        } else if is_app(argument) {
+        if is_app(argument) {
             text = text
                 .replace("EACH", &each(argument))
                 .replace("APP", argument);
@@ -174,18 +156,6 @@ mod tests {
                 "run `systemctl --user status web 'web@*'`\n",
             ),
             ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
-            (
-                "rsgen scale web 8",
-                "run `rsgen install /etc/rsgen/web.toml --instances 8`\n",
-            ),
-            (
-                "rsgen sendSignal SIGHUP web",
-                "run `systemctl kill --signal SIGHUP 'web@*'`\n",
-            ),
-            (
-                "rsgen scale web 8 --user",
-                "run `rsgen --user install ~/.config/rsgen/web.toml --instances 8`\n",
-            ),
             ("rsgen STARTUP", "installed apps start at boot"),
             ("rsgen kill", "run `rsgen stop all`\n"),
         ] {
@@ -258,9 +228,9 @@ mod tests {
     #[test]
     fn only_the_name_of_an_app_takes_the_place_of_one() {
         let help = |line| told(line).lines().last().unwrap_or_default().to_owned();
-        assert!(help("rsgen env web").contains("Environment web@0`"));
-        for line in ["rsgen env all", "rsgen env a/b", "rsgen env"] {
-            assert!(help(line).contains("Environment APP@0`"), "{line}");
+        assert!(help("rsgen pid web").contains("MainPID 'web@*'`"));
+        for line in ["rsgen pid all", "rsgen pid a/b", "rsgen pid"] {
+            assert!(help(line).contains("MainPID 'APP@*'`"), "{line}");
         }
     }
 }

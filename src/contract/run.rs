@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Drain, Handover, Line, Ready, Request, Usage, Value};
+use super::{Cpus, Drain, Handover, Line, Ready, Request, Usage, Value};
 
 /// The conditions under which an instance is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct Run<N = u32, F = PathBuf> {
     pub env_files: Vec<F>,
     /// Variables whose values count, see [`super::count`].
     pub counted: Vec<String>,
+    /// The CPUs of the instance, if it does not have all.
+    pub cpus: Option<Cpus>,
     /// Set in a rehearsal: no socket is handed over, the program's bind(2) has no effect, and the address is reported.
     pub rehearsal: Option<Rehearsal<F>>,
     /// The program and its arguments.
@@ -74,6 +76,7 @@ impl<N: Value, F: Value> Run<N, F> {
             preload,
             env_files,
             counted,
+            cpus,
             rehearsal,
             program,
         } = self;
@@ -92,7 +95,8 @@ impl<N: Value, F: Value> Run<N, F> {
             .flag("--min-uptime", min_uptime)
             .flag("--max-restarts", max_restarts)
             .flag("--preload", preload)
-            .optional("--backoff", backoff.as_ref());
+            .optional("--backoff", backoff.as_ref())
+            .optional("--cpus", cpus.as_ref());
         let line = match rehearsal {
             Some(rehearsal) => line
                 .flag("--report", &rehearsal.report)
@@ -131,6 +135,7 @@ impl Run {
             },
             // Before version 1, no program was told.
             preload: words.since(1, "--preload")?.unwrap_or(false),
+            cpus: words.optional("--cpus")?,
             rehearsal: match words.optional("--report")? {
                 Some(report) => Some(Rehearsal {
                     report,

@@ -38,10 +38,11 @@ fn the_line_of_a_template_holds_its_specifiers() {
         rehearsal: None,
         env_files: vec![Text::plain("/a %i"), Text::plain("/b=c")],
         counted: vec!["PORT".to_owned()],
+        cpus: Some(Cpus::Spread),
         program: vec!["%i".into()],
     };
     assert_eq!(
         template.line().in_unit(&["w"]).0,
-        "w run --app=web --instance=%i \"--state=%t/rsgen/a %%i b\" --handover=fds --ready=exec --listen-timeout=30s --min-uptime=1s --max-restarts=16 --preload=false \"--env-file=/a %%i\" --env-file=/b=c --counted=PORT -- %%i"
+        "w run --app=web --instance=%i \"--state=%t/rsgen/a %%i b\" --handover=fds --ready=exec --listen-timeout=30s --min-uptime=1s --max-restarts=16 --preload=false --cpus=spread \"--env-file=/a %%i\" --env-file=/b=c --counted=PORT -- %%i"
     );
 }

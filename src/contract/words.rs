@@ -172,6 +172,16 @@ words! {
     }
 }
 
+words! {
+    /// The CPUs of an instance.
+    Cpus {
+        /// All CPUs that its unit may use.
+        All = "all",
+        /// One of them, chosen by the number of the instance.
+        Spread = "spread",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

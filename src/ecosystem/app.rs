@@ -21,7 +21,7 @@ use super::readers::{
 };
 use super::schedule::schedule_place;
 use super::tables::{read_directives, read_env};
-use super::values::{Balance, Handover, Instances, Listen, Ready, Sandbox};
+use super::values::{Balance, Cpus, Handover, Instances, Listen, Ready, Sandbox};
 use crate::unit::directive::Section;
 use crate::unit::name::Units;
 use crate::unit::{self, Assigned};
@@ -44,10 +44,16 @@ keys! {
             /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
             ///
             /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
-            /// reload. There is always at least one instance. `rsgen install -i` overrides the key until the key is
+            /// reload. There is always at least one instance. `rsgen install -i` and `rsgen scale` override the key until it is
             /// changed.
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
                 .pm2("`-2` makes a cluster, too");
+
+            /// The CPUs of an instance: `"all"` that its unit may use, or `"spread"` for one of them, by the number of the instance.
+            ///
+            /// With `"spread"`, instance 0 runs on the first of these CPUs, instance 1 on the second, and after the last CPU
+            /// comes the first again. See [one CPU for each instance](#one-cpu-for-each-instance).
+            cpus: Cpus = word().or(|| Cpus::All);
 
             /// The environment variable that holds the number of the instance, from 0; `""` for none.
             ///

@@ -1,4 +1,4 @@
-//! The number of instances that the command line chose instead of the file's. The installed file contains the chosen
+//! The number of instances that a command line chose instead of the file's. The installed file contains the chosen
 //! number, with a comment that gives the file's, so that the next install can tell whether the file has changed since.
 
 use toml_edit::{DocumentMut, Item, Value};
@@ -6,12 +6,44 @@ use toml_edit::{DocumentMut, Item, Value};
 use super::APPS;
 use super::values::Instances;
 
-/// Precedes the file's number in the comment.
-const MARK: &str = "# --instances, in place of ";
+/// Stands between the mark and the file's number in the comment.
+const IN_PLACE_OF: &str = ", in place of ";
+
+/// The command line that chose a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// `--instances` of `rsgen install` or `rsgen deploy`.
+    Option,
+    /// `rsgen scale`.
+    Scale,
+}
+
+impl By {
+    const ALL: [Self; 2] = [Self::Option, Self::Scale];
+
+    /// Returns the first word of the comment.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Option => "--instances",
+            Self::Scale => "scale",
+        }
+    }
+
+    /// Returns the words of the command line.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Option => "--instances",
+            Self::Scale => "rsgen scale",
+        }
+    }
+}
 
 /// The chosen number, and the one in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen {
+    /// The command line that chose the number.
+    pub by: By,
     /// The chosen number of instances.
     pub instances: Instances,
     /// The number in the file at that time.
@@ -32,10 +64,30 @@ impl Chosen {
         let tables = document.get(APPS).and_then(Item::as_array_of_tables)?;
         let value = tables.get(index)?.get("instances")?.as_value()?;
         let comment = value.decor().suffix()?.as_str()?.trim();
+        let (mark, in_place_of) = comment.strip_prefix("# ")?.split_once(IN_PLACE_OF)?;
         Some(Self {
+            by: By::ALL.into_iter().find(|by| by.mark() == mark)?,
             instances: read(value)?,
-            in_place_of: comment.strip_prefix(MARK)?.parse().ok()?,
+            in_place_of: in_place_of.parse().ok()?,
         })
+    }
+
+    /// Returns the installed text of one app with this choice; `None` for a text of another form.
+    #[must_use]
+    pub fn within(self, text: &str) -> Option<String> {
+        let mut document: DocumentMut = text.parse().ok()?;
+        let tables = document
+            .get_mut(APPS)
+            .and_then(Item::as_array_of_tables_mut)?;
+        let table = tables.get_mut(0)?;
+        table.insert("instances", Item::Value(self.written()));
+        Some(document.to_string())
+    }
+
+    /// Returns the text of a drop-in that contains nothing but this choice.
+    #[must_use]
+    pub fn drop_in(self) -> String {
+        format!("instances ={}\n", self.written())
     }
 
     /// Returns the value of the key, with its comment.
@@ -46,7 +98,8 @@ impl Chosen {
             Instances::Exactly(n) => Value::from(i64::from(n)),
         };
         if self.instances != self.in_place_of {
-            let comment = format!(" {MARK}{}", self.in_place_of);
+            let by = self.by.mark();
+            let comment = format!(" # {by}{IN_PLACE_OF}{}", self.in_place_of);
             value.decor_mut().set_suffix(comment);
         }
         value.decor_mut().set_prefix(" ");
@@ -69,21 +122,42 @@ mod tests {
     #[test]
     fn a_choice_is_read_as_it_was_written() {
         let numbers = [Instances::Max, Instances::Fewer(1), Instances::Exactly(8)];
-        for instances in numbers {
-            for in_place_of in numbers {
+        for by in By::ALL {
+            for (instances, in_place_of) in numbers.into_iter().zip(numbers.into_iter().rev()) {
                 let chosen = Chosen {
+                    by,
                     instances,
                     in_place_of,
                 };
-                let text = format!("[[apps]]\ninstances ={}\nlisten = 1\n", chosen.written());
+                let text = format!("[[apps]]\n{}listen = 1\n", chosen.drop_in());
                 let differs = instances != in_place_of;
-                assert_eq!(
-                    Chosen::of_installed(&text),
-                    differs.then_some(chosen),
-                    "{text}"
-                );
+                let read = Chosen::of_installed(&text);
+                assert_eq!(read, differs.then_some(chosen), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_choice_takes_the_place_of_the_one_before_and_leaves_the_rest_of_the_text() {
+        let chosen = |instances, in_place_of| Chosen {
+            by: By::Scale,
+            instances: Instances::Exactly(instances),
+            in_place_of: Instances::Exactly(in_place_of),
+        };
+        let text = "# mine\n[[apps]]\ninstances = 4 # cores\nlisten = 1 # web\n";
+        let scaled = chosen(8, 4).within(text).unwrap();
+        let expected = text.replace("4 # cores", "8 # scale, in place of 4");
+        assert_eq!(scaled, expected);
+        assert_eq!(Chosen::of_installed(&scaled), Some(chosen(8, 4)));
+        let back = chosen(4, 4).within(&scaled).unwrap();
+        assert_eq!(back, text.replace(" # cores", ""));
+        assert!(
+            chosen(8, 1)
+                .within("[[apps]]\nlisten = 1\n")
+                .unwrap()
+                .contains("8 # scale")
+        );
+        assert_eq!(chosen(8, 1).within("apps = [{ listen = 1 }]\n"), None);
     }
 
     #[test]

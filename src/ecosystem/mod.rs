@@ -42,7 +42,7 @@ mod watched;
 mod way;
 
 pub use app::App;
-pub use chosen::Chosen;
+pub use chosen::{By, Chosen};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};

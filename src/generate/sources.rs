@@ -129,11 +129,42 @@ pub fn read(layout: &Layout, source: &Source) -> Result<(String, App, Report), R
 pub fn with_drop_ins(
     layout: &Layout,
     source: &Source,
+    text: String,
+) -> Result<(String, App, Report), Report> {
+    overlaid(layout, source, text, None)
+}
+
+/// Does the same as [`with_drop_ins`], where one of the drop-ins in /etc is going to have this text.
+///
+/// # Errors
+/// The report, which has at least one error.
+pub fn with_drop_in(
+    layout: &Layout,
+    source: &Source,
+    text: String,
+    drop_in: (&Path, &str),
+) -> Result<(String, App, Report), Report> {
+    overlaid(layout, source, text, Some(drop_in))
+}
+
+fn overlaid(
+    layout: &Layout,
+    source: &Source,
     mut text: String,
+    future: Option<(&Path, &str)>,
 ) -> Result<(String, App, Report), Report> {
     let shown = source.path.display();
-    for drop_in in drop_ins(layout, &source.app) {
-        let added = files::read(&drop_in).map_err(|e| unreadable(&drop_in, &e))?;
+    let mut found = drop_ins(layout, &source.app);
+    if let Some((path, _)) = future {
+        found.retain(|other| other.file_name() != path.file_name());
+        found.push(path.to_owned());
+        found.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    }
+    for drop_in in found {
+        let added = match future {
+            Some((path, text)) if path == drop_in => text.to_owned(),
+            _ => files::read(&drop_in).map_err(|e| unreadable(&drop_in, &e))?,
+        };
         text = ecosystem::pin::overlay(&text, &added).map_err(|mut fault| {
             fault.message = format!("the drop-in for {shown} cannot be used: {}", fault.message);
             Report::new(drop_in.display().to_string(), &added, vec![fault])

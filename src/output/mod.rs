@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use failure::{Exit, Failure};
 pub use json::Json;
-pub use notice::{CANCELLED, Level, Notice};
+pub use notice::{CANCELLED, Level, Notice, counted};
 pub use style::{Colour, Style};
 pub use text::Text;
 

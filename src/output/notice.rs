@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::ecosystem::values::Instances;
-use crate::ecosystem::{Chosen, Report};
+use crate::ecosystem::{By, Chosen, Report};
 use crate::plan::diff::Change;
 use crate::systemd::Verb;
 use crate::visible::Visible;
@@ -81,6 +81,8 @@ pub enum Notice<'a> {
     LastWord(&'a Visible),
     /// The units of an app were put back, since no instance runs the new ones.
     PutBack(&'a str),
+    /// An app is scaled from one number of instances to another.
+    Scaling(&'a str, u32, u32),
     /// A verb was carried out on an app or an instance.
     Done(&'a str, &'a str),
     /// A remark on what a command does not do, and the command that does it.
@@ -118,6 +120,24 @@ fn is_wanted(path: &Path) -> bool {
     folder.is_some_and(|extension| extension == "wants")
 }
 
+/// Returns the command line that brings back the file's number of instances.
+fn back(by: By, app: &str, now: Instances) -> String {
+    match (by, now) {
+        (By::Scale, Instances::Exactly(_) | Instances::Max) => format!("rsgen scale {app} {now}"),
+        // To `scale`, a negative number means fewer than there are.
+        (By::Option, _) | (By::Scale, Instances::Fewer(_)) => format!("--instances {now}"),
+    }
+}
+
+/// Returns a number of instances in words.
+#[must_use]
+pub fn counted(instances: u32) -> String {
+    match instances {
+        1 => "1 instance".to_owned(),
+        _ => format!("{instances} instances"),
+    }
+}
+
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -127,8 +147,10 @@ impl fmt::Display for Notice<'_> {
             Self::Good(path) => write!(f, "{path}: good"),
             Self::Chosen(app, chosen, now) if chosen.in_place_of == *now => write!(
                 f,
-                "{app}: instances = {}, as `--instances` chose; the file has {now}, which `--instances {now}` brings back",
-                chosen.instances
+                "{app}: instances = {}, as `{}` chose; the file has {now}, which `{}` brings back",
+                chosen.instances,
+                chosen.by.words(),
+                back(chosen.by, app, *now),
             ),
             Self::KeptEnvironment(app, name) => write!(
                 f,
@@ -136,8 +158,9 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::Chosen(app, chosen, now) => write!(
                 f,
-                "{app}: instances = {now}, since the file has changed; `--instances {}` no longer applies",
-                chosen.instances
+                "{app}: instances = {now}, since the file has changed; the {} of `{}` no longer applies",
+                chosen.instances,
+                chosen.by.words(),
             ),
             Self::RunsAs { app, user, file } => {
                 write!(f, "{app}: runs as `{user}`, the owner of `{file}`")
@@ -159,6 +182,9 @@ impl fmt::Display for Notice<'_> {
             Self::Starting(app) => write!(f, "{app}: starting"),
             Self::Restarting(app) => write!(f, "{app}: restarting"),
             Self::Reloading(app) => write!(f, "{app}: reloading"),
+            Self::Scaling(app, from, to) => {
+                write!(f, "{app}: scaling from {from} to {}", counted(*to))
+            }
             Self::Walked(record) => write!(f, "  {}", record.text),
             Self::Killed(killed) => write!(f, "{killed}"),
             Self::QueuedAgain(verb, unit) => {
@@ -192,6 +218,42 @@ mod tests {
         assert_eq!(Notice::Changed(&link).level(), Level::Detail);
         assert_eq!(Notice::Diff(&link).level(), Level::Result);
         assert!(Level::Detail < Level::Progress && Level::Progress < Level::Result);
+    }
+
+    #[test]
+    fn a_chosen_number_is_told_with_the_command_that_brings_back_the_files() {
+        let told = |by, in_place_of, now| {
+            let chosen = Chosen {
+                by,
+                instances: Instances::Exactly(8),
+                in_place_of,
+            };
+            Notice::Chosen("web", chosen, now).to_string()
+        };
+        let (four, fewer) = (Instances::Exactly(4), Instances::Fewer(1));
+        for (by, file, ends) in [
+            (
+                By::Option,
+                four,
+                "as `--instances` chose; the file has 4, which `--instances 4` brings back",
+            ),
+            (
+                By::Scale,
+                four,
+                "as `rsgen scale` chose; the file has 4, which `rsgen scale web 4` brings back",
+            ),
+            (
+                By::Scale,
+                fewer,
+                "as `rsgen scale` chose; the file has -1, which `--instances -1` brings back",
+            ),
+        ] {
+            assert_eq!(told(by, file, file), format!("web: instances = 8, {ends}"));
+        }
+        assert_eq!(
+            told(By::Scale, four, fewer),
+            "web: instances = -1, since the file has changed; the 8 of `rsgen scale` no longer applies"
+        );
     }
 
     #[test]

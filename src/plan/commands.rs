@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Act, Ask, Balance, Brake, Drain, Ended, Health, Job, Policy, Rehearsal, Rehearsed,
+    self, Act, Ask, Balance, Brake, Cpus, Drain, Ended, Health, Job, Policy, Rehearsal, Rehearsed,
     Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
@@ -256,6 +256,7 @@ fn run(app: &App, layout: &Layout, env_files: &[&str]) -> Run<Text, Text> {
         rehearsal: None,
         env_files: env_files.iter().map(Text::plain).collect(),
         counted: counted(app),
+        cpus: (app.cpus != Cpus::All).then_some(app.cpus),
         program: program.map(Into::into).collect(),
     }
 }

@@ -10,7 +10,7 @@ use askama::filters::Safe;
 
 use super::header::Header;
 use super::{Host, Origin, boot_target, commands, sandbox, timer};
-use crate::contract::{self, Handover, Ready, count, time};
+use crate::contract::{self, Cpus, Handover, Ready, count, time};
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
 use crate::ecosystem::env_files::EnvFiles;
@@ -232,7 +232,7 @@ fn service<'a>(app: &'a App, files: &EnvFiles<'a>) -> Vec<(&'a str, Cow<'a, str>
         .collect()
 }
 
-/// Returns the system calls that the handover and the reading of environment files need, and the socket of
+/// Returns the system calls that the handover, the reading of environment files and the choice of a CPU need, and the socket of
 /// `sd_notify(3)`. A further line adds to a list of allowed calls and removes from a list of forbidden ones, see
 /// systemd.exec(5).
 fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
@@ -240,8 +240,10 @@ fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
         (app.handover == Handover::Bind).then_some(("SystemCallFilter", sandbox::HANDOVER_CALLS));
     let families = (app.ready != Ready::Notify).then_some(("RestrictAddressFamilies", "AF_UNIX"));
     let is_set = |directive: &str| !app.assigned(directive).list().is_empty();
+    let affinity = "sched_getaffinity sched_setaffinity";
+    let spreads = (app.cpus == Cpus::Spread).then_some(("SystemCallFilter", affinity));
     let opens = reads.then_some(("SystemCallFilter", "openat2 fstatfs"));
-    let candidates = [calls, opens, families].into_iter().flatten();
+    let candidates = [calls, opens, spreads, families].into_iter().flatten();
     candidates.filter(|(d, _)| is_set(d)).collect()
 }
 

@@ -47,6 +47,26 @@ impl fmt::Display for Verb {
     }
 }
 
+/// The processes of a unit that get a signal, see `--kill-whom=` of systemctl(1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The main process.
+    Main,
+    /// Every process in the control group.
+    All,
+}
+
+impl Whom {
+    /// The word of systemd.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::All => "all",
+        }
+    }
+}
+
 /// A job that was queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -208,6 +228,14 @@ pub trait Manager {
     /// # Errors
     /// When systemd cannot be asked; a unit without processes is no error.
     fn kill(&mut self, unit: &str) -> Result<(), Error>;
+
+    /// Sends a signal to processes of a unit.
+    ///
+    /// # Errors
+    /// When systemd refuses, for instance because the unit has no such process.
+    fn signal(&mut self, _unit: &str, _whom: Whom, _signal: i32) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Waits for the end of a job that [`Manager::queue`] returned.
     ///

@@ -195,10 +195,11 @@ impl Walk<'_> {
 
     /// Stops the canary of a walk that was killed, unless it has become one of the wanted since.
     pub(super) fn stop_left_canary(&mut self) -> Result<(), Error> {
-        self.canary = self
-            .witness
-            .canary_left()
-            .filter(|n| *n >= self.plan.instances);
+        let left = self.witness.canary_left();
+        self.canary = left.filter(|n| *n >= self.plan.instances);
+        if left.is_some() && self.canary.is_none() {
+            self.witness.remember_canary(None);
+        }
         self.stop_canary()
     }
 

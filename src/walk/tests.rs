@@ -278,8 +278,10 @@ fn a_canary_left_by_a_killed_walk_is_stopped_first() {
         canary: Some(3),
         ..Notes::default()
     };
-    walk(&mut fake, &plan(), &mut notes).unwrap();
+    let canary = false;
+    walk(&mut fake, &Plan { canary, ..plan() }, &mut notes).unwrap();
     assert!(!fake.log.contains(&"stop web@3.service".to_owned()));
+    assert_eq!(notes.canary, None);
 }
 
 #[test]

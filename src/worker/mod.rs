@@ -7,6 +7,7 @@
 mod address;
 pub mod assignments;
 mod channel;
+mod cpus;
 mod env_file;
 mod exchange;
 mod further;

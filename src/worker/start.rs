@@ -15,9 +15,9 @@ use sd_notify::NotifyState;
 use super::helper::{self, Duty};
 use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
-use super::{Error, channel, env_file, pause, preload, trial};
+use super::{Error, channel, cpus, env_file, pause, preload, trial};
 use crate::brake::{Deaths, Verdict};
-use crate::contract::{Handover, Ready, Run, count};
+use crate::contract::{Cpus, Handover, Ready, Run, count};
 use crate::peer::{filters, manager};
 use crate::state::{Entry, Name};
 use crate::sys::process::{self, Side};
@@ -80,6 +80,10 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     };
     if channel.is_some() || is_needed() {
         hand_over(run, passed, channel, on_request)?;
+    }
+    if run.cpus == Some(Cpus::Spread) {
+        // After the handover, since the helper keeps all CPUs.
+        cpus::spread(run.instance);
     }
     preload::add(&mut environment, run);
     if run.ready == Ready::Exec {

@@ -2,7 +2,7 @@
 
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, write_ecosystem};
 
 fn cpus(machine: &Machine) -> u32 {
     machine.run(&["nproc"]).ok().text().parse().unwrap_or(0)
@@ -19,7 +19,8 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
     for number in ["0 ", "1 ", "2 ", "3 "] {
         assert!(report.with(number) > 0, "{number} never answered: {report}");
     }
-    write_ecosystem(machine, "node4.js", "2", "instance_var = \"WORKER\"");
+    let keys = "instance_var = \"WORKER\"\ncpus = \"spread\"";
+    write_ecosystem(machine, "node4.js", "2", keys);
     deploy(
         machine,
         "node4.js",
@@ -29,6 +30,26 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     let report = answers(machine);
     assert!(report.with("0 ") > 0 && report.with("1 ") > 0, "{report}");
+    machine
+        .run(&["rsgen", "env", "web@1"])
+        .ok()
+        .says("\nWORKER=1\n");
+    let others =
+        machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
+    others.exits(4).says("run it with sudo");
+    let before = pids(machine, 2);
+    let [first, second] = [before[0], before[1]].map(|pid| {
+        let status = machine.read(&format!("/proc/{pid}/status"));
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("Cpus_allowed_list:"));
+        line.and_then(|list| list.trim().parse::<u32>().ok())
+    });
+    assert!(first.is_some() && second.is_some(), "one CPU each");
+    assert!(first < second || cpus(machine) == 1);
+    machine.run(&["rsgen", "signal", "KILL", "web@1"]).ok();
+    wait_until(SOON, "another program", || pids(machine, 2)[1] != before[1]);
+    assert_eq!(pids(machine, 2)[0], before[0]);
 }
 
 pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
@@ -60,6 +81,51 @@ pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
         .ok()
         .says("web: instances = max, since the file has changed");
     assert_exactly(machine, all);
+}
+
+pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0");
+    let first = pids(machine, 2);
+    let load = Load::start(machine, &Traffic::on_port(3000, 8));
+    machine.run(&["rsgen", "scale", "web", "4"]).ok();
+    assert_exactly(machine, 4);
+    let four = pids(machine, 4);
+    assert_eq!(four[..2], first);
+    // One that cannot start leaves the others alone, and the next command starts it.
+    machine.write(
+        "/etc/systemd/system/web@5.service.d/no.conf",
+        "[Service]\nExecStartPre=/bin/false\n",
+    );
+    machine
+        .run(&["rsgen", "scale", "web", "+2"])
+        .exits(1)
+        .says("web: 5 of 6 serving; web@5.service");
+    assert_eq!(pids(machine, 4), four);
+    machine.sh("rm -r /etc/systemd/system/web@5.service.d").ok();
+    machine
+        .run(&["rsgen", "scale", "web", "6"])
+        .ok()
+        .says("web@5: start done");
+    assert_eq!(pids(machine, 4), four);
+    // A walk that runs is waited for, and it brings all six to their new version.
+    let reload = machine.spawn(&["systemctl", "reload", "web"]);
+    wait_until(SOON, "a walk", || {
+        machine.state("web.service") == "reloading"
+    });
+    let scaled = machine.run(&["rsgen", "scale", "web", "-4"]).ok();
+    let _ = reload.wait();
+    scaled.says("web@5: stop done").says("web@2: stop done");
+    assert_exactly(machine, 2);
+    load.stop().assert_nothing_lost();
+    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("web: instances = 3, as `rsgen scale` chose; the file has 2")
+        .says("nothing to do");
+    machine.power_cycle(PowerLoss::Cut);
+    wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
+    assert_exactly(machine, 3);
 }
 
 pub(crate) fn after_a_boot_it_serves_and_fits_the_machine(machine: &mut Machine) {
@@ -99,9 +165,15 @@ pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
     machine.power_cycle(PowerLoss::Cut);
     wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
     assert_exactly(machine, 2);
-    machine.write("/etc/rsgen/web.toml.d/scale.toml", "instances = 3\n");
-    machine.run(&["rsgen", "reload", "web"]).ok();
+    let two = pids(machine, 2);
+    machine.run(&["rsgen", "scale", "web", "+1"]).ok();
     assert_exactly(machine, 3);
+    assert_eq!(pids(machine, 2), two);
+    let number = machine.read("/etc/rsgen/web.toml.d/99-scale.toml");
+    assert_eq!(number, "instances = 3 # scale, in place of 2\n");
+    machine.write("/etc/rsgen/web.toml.d/99-scale.toml", "instances = 1\n");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 1);
     machine.systemctl(&["stop", "web"]).ok();
     machine
         .run(&["ln", "-s", "/dev/null", "/etc/rsgen/web.toml"])

@@ -266,6 +266,7 @@ const SHOWN: &[Spec] = specs![
 const SIZING: &[Spec] = specs![
     sizing::four_instances_answer_on_one_port_with_their_numbers,
     sizing::the_command_line_beats_the_file,
+    sizing::scaling_adds_and_drains_and_leaves_the_others_alone,
     sizing::after_a_boot_it_serves_and_fits_the_machine,
     sizing::a_bigger_machine_gets_more_than_was_pinned,
     sizing::a_file_that_a_package_drops_is_an_app,

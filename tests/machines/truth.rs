@@ -104,9 +104,13 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "start web@12",
             "`web` has 2 instances, the last is `web@1`",
-            "rsgen install /etc/rsgen/web.toml --instances 13",
+            "run `rsgen scale web 13`",
         ),
-        ("restart web@2", "`web` has 2 instances", "--instances 3"),
+        (
+            "restart web@2",
+            "`web` has 2 instances",
+            "run `rsgen scale web 3`",
+        ),
         (
             "reload web@1",
             "`web@1` is one instance; a reload replaces all",
@@ -118,9 +122,9 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
             "run `rsgen install /srv/web/graceful.js`",
         ),
         (
-            "scale web 3",
-            "there is no command `scale`",
-            "run `rsgen install /etc/rsgen/web.toml --instances 3`",
+            "scale web -2",
+            "`web` has 2 instances, and -2 leaves none",
+            "run `rsgen stop web`",
         ),
     ] {
         let told = machine.sh(&format!("rsgen {command}"));
@@ -129,10 +133,8 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
     }
     assert_eq!(crate::cluster::pids(machine, 2), before);
     machine.run(&["rsgen", "list", "web.service"]).ok();
-    // Follows the last of these hints.
-    machine
-        .sh("rsgen install /etc/rsgen/web.toml --instances 3")
-        .ok();
+    // Follows one of these hints.
+    machine.sh("rsgen scale web 3").ok();
     assert_exactly(machine, 3);
 }
 

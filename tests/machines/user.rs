@@ -55,6 +55,8 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     log_in(machine);
     loses_nothing(machine, "plain.js", "listen = 3000");
     run(machine, "rsgen --user list").ok().says("online");
+    let scaled = run(machine, "rsgen --user scale web +1").ok();
+    scaled.says("start done");
     run(machine, "rsgen --user uninstall web").ok();
     let left = "systemctl --user list-units --all --plain --no-legend 'web*'";
     wait_until(SOON, "no unit to be left", || {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::cluster::{left, progress};
 use crate::contract::Statuses;
+use crate::state::Lock;
 
 impl Bench {
     /// A run that ended before there was a program.
@@ -245,4 +247,43 @@ fn the_brake_unit_leaves_one_whose_ends_are_counted_to_the_crash_loop_brake() {
             assert!(given_up.unwrap().is_empty(), "{n_restarts}");
         }
     }
+}
+
+#[test]
+fn the_brake_unit_ends_the_canary_of_a_walk_that_was_killed() {
+    let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
+    let mut said = Vec::new();
+    let mut run = |bench: &mut Bench| {
+        let say = &mut |line: &str| said.push(line.to_owned());
+        brake(&mut bench.fake, &bench.cluster, 3, say).unwrap();
+        std::mem::take(&mut said)
+    };
+    progress::remember_canary(&bench.cluster, Some(1));
+    // Also one that does not come up, while another instance is on its way.
+    bench.fake.set(refused(1, 0));
+    let said = run(&mut bench);
+    assert_eq!(
+        said,
+        ["web@1.service is stopped: it was the canary of a reload that was killed"]
+    );
+    assert_eq!(bench.fake.log, ["stop web@1.service"]);
+    assert_eq!(progress::canary(&bench.cluster), None);
+    // One that is gone is only forgotten.
+    progress::remember_canary(&bench.cluster, Some(1));
+    assert_eq!(run(&mut bench), [""; 0]);
+    assert_eq!(progress::canary(&bench.cluster), None);
+}
+
+#[test]
+fn the_canary_of_a_walk_that_goes_on_is_left_to_the_walk() {
+    let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
+    progress::remember_canary(&bench.cluster, Some(1));
+    let lock = Lock::take(&bench.cluster.state).unwrap();
+    let is_ended = left::end_canary(&mut bench.fake, &bench.cluster, &mut |_| {});
+    assert_eq!(is_ended, Ok(false));
+    assert_eq!(progress::canary(&bench.cluster), Some(1));
+    drop(lock);
+    let is_ended = left::end_canary(&mut bench.fake, &bench.cluster, &mut |_| {});
+    assert_eq!(is_ended, Ok(true));
+    assert_eq!(bench.fake.log, ["stop web@1.service"]);
 }

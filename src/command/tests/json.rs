@@ -9,11 +9,14 @@ use crate::command::apply::JsonChange;
 use crate::command::check::Checked;
 use crate::command::curl::Asked;
 use crate::command::deployment::{Goal, foresee};
+use crate::command::env::Variables;
 use crate::command::generate::Generated;
 use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
 use crate::command::power::Done;
 use crate::command::reload::Reloaded;
+use crate::command::scale::Scaled;
+use crate::command::signal::Signalled;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
 use crate::command::times::{Last, Schedule};
 use crate::command::uninstall::Uninstalled;
@@ -198,6 +201,30 @@ fn every_field_of_what_commands_have_done_is_documented() {
     is_documented("reloaded", reloaded(), reloaded());
     let done = || Done { done: Vec::new() };
     is_documented("done", done(), done());
+    let scaled = || Scaled {
+        changed: true,
+        dry_run: true,
+        app: "web".into(),
+        instances: 2,
+        before: 1,
+        changes: Vec::new(),
+        started: Vec::new(),
+        stopped: Vec::new(),
+        is_up: true,
+    };
+    is_documented("scaled", scaled(), scaled());
+    let signalled = || Signalled {
+        signal: 12,
+        signalled: Vec::new(),
+    };
+    is_documented("signalled", signalled(), signalled());
+    let variables = || Variables {
+        app: "web".into(),
+        instance: 2,
+        pid: 1,
+        environment: Vec::new(),
+    };
+    is_documented("environment", variables(), variables());
     let uninstalled = || Uninstalled {
         dry_run: true,
         changes: Vec::new(),

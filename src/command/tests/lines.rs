@@ -12,7 +12,7 @@ use crate::ecosystem::Report;
 use crate::layout::{Layout, Scope};
 use crate::output::{Answer, Failure, Notice, Sink, Style};
 use crate::systemd::fake::Fake;
-use crate::systemd::{Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
+use crate::systemd::{Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb, Whom};
 
 /// What a command line has done.
 pub(super) struct Ran {
@@ -122,6 +122,11 @@ impl Manager for Shared {
     as_the_fake!(
         unit, units, queue, cut_short, kill, wait, timer, version, now, pause
     );
+
+    fn signal(&mut self, unit: &str, whom: Whom, signal: i32) -> Result<(), Error> {
+        self.log(format!("signal {signal} {unit} {}", whom.word()));
+        Ok(())
+    }
 
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
         self.log(format!("reset-failed {unit}"));

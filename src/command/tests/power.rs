@@ -63,13 +63,34 @@ fn an_instance_beyond_the_last_is_not_started() {
     let fault = ran.fault();
     let said = "`web` has 2 instances, the last is `web@1`; ";
     assert!(
-        fault.starts_with(said) && fault.contains("--instances 3"),
+        fault.starts_with(said) && fault.contains("`rsgen scale web 3`"),
         "{fault}"
     );
     assert_eq!(
         run(&mut stage, "rsgen start web@1").jobs(),
         ["start web@1.service"]
     );
+}
+
+#[test]
+fn a_signal_goes_to_the_instances_that_have_a_program() {
+    let mut stage = with(APP, &["web.service", "web@1.service", "web@0.service"]);
+    stage.systemd.fake.set(down("web@2.service"));
+    let ran = run(&mut stage, "rsgen signal USR2 web");
+    assert_eq!(ran.told, "web@0: SIGUSR2 done\nweb@1: SIGUSR2 done");
+    let main = |number: u32| format!("signal 12 web@{number}.service main");
+    assert_eq!(ran.jobs(), [main(0), main(1)]);
+    let one = run(&mut stage, "rsgen sendSignal --kill-whom all 12 web@1");
+    assert_eq!(one.jobs(), ["signal 12 web@1.service all"]);
+    let fault = run(&mut stage, "rsgen signal USR2 web@2").fault();
+    assert!(fault.starts_with("no program of `web@2` runs"), "{fault}");
+    let mut idle = with(APP, &[]);
+    assert_eq!(
+        run(&mut idle, "rsgen signal USR2 all").jobs(),
+        Vec::<String>::new()
+    );
+    let fault = run(&mut idle, "rsgen signal USR2 web").fault();
+    assert!(fault.starts_with("no program of `web` runs"), "{fault}");
 }
 
 #[test]

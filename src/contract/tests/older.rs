@@ -77,6 +77,7 @@ fn lines_of_0_2_are_read() {
             .map(PathBuf::from)
             .to_vec(),
         counted: Vec::new(),
+        cpus: None,
         program: program.map(OsString::from).to_vec(),
     };
     assert_eq!(run(RUN), Ok(expected));

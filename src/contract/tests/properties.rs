@@ -49,6 +49,7 @@ prop_compose! {
         ready in select(vec![Ready::Listen, Ready::Notify, Ready::Message, Ready::Exec]),
         (listen_timeout, min_uptime) in (time(), time()),
         (max_restarts, backoff) in (any::<u32>(), prop::option::of(time())),
+        cpus in prop::option::of(select(vec![Cpus::All, Cpus::Spread])),
         preload in any::<bool>(),
         env_files in prop::collection::vec(path(), 0..3),
         counted in prop::collection::vec("[A-Z_]{1,9}", 0..3),
@@ -58,7 +59,7 @@ prop_compose! {
         let brake = Policy { min_uptime, max_restarts, backoff };
         let program = program.into_iter().map(OsString::from).collect();
         let rehearsal = rehearsal.map(|(report, signal, kill_timeout)| Rehearsal { report, signal, kill_timeout });
-        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, counted, rehearsal, program }
+        Run { app, instance, state, handover, ready, listen_timeout, brake, preload, env_files, counted, cpus, rehearsal, program }
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ecosystem::By;
 use crate::ecosystem::parse;
 use crate::ecosystem::values::Instances;
 
@@ -31,6 +32,7 @@ fn pinned(index: usize, chosen: Option<Instances>) -> String {
         app.program.script = format!("/srv/{}", app.program.script);
     }
     let chosen = chosen.map(|instances| Chosen {
+        by: By::Option,
         instances,
         in_place_of: app.instances,
     });

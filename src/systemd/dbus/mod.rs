@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use zbus::OwnedObjectPath;
 
 use super::unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
-use super::{Error, Job, JobResult, Manager, Verb};
+use super::{Error, Job, JobResult, Manager, Verb, Whom};
 use crate::layout::Scope;
 use error::explain;
 use link::Link;
@@ -97,7 +97,7 @@ impl Bus {
     }
 
     /// Sends a signal to processes of a unit. systemd refuses that for a unit without such a process, which is no error here.
-    fn signal(&mut self, unit: &str, whom: &str, signal: i32) -> Result<(), Error> {
+    fn signal_any(&mut self, unit: &str, whom: &str, signal: i32) -> Result<(), Error> {
         match self.call(PATH, MANAGER, "KillUnit", &(unit, whom, signal)) {
             Err(Error::Refused { .. } | Error::NoSuchUnit { .. }) | Ok(()) => Ok(()),
             Err(e) => Err(e),
@@ -217,11 +217,15 @@ impl Manager for Bus {
     }
 
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
-        self.signal(unit, "control", libc::SIGTERM)
+        self.signal_any(unit, "control", libc::SIGTERM)
     }
 
     fn kill(&mut self, unit: &str) -> Result<(), Error> {
-        self.signal(unit, "all", libc::SIGKILL)
+        self.signal_any(unit, "all", libc::SIGKILL)
+    }
+
+    fn signal(&mut self, unit: &str, whom: Whom, signal: i32) -> Result<(), Error> {
+        self.call(PATH, MANAGER, "KillUnit", &(unit, whom.word(), signal))
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {

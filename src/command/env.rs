@@ -1,0 +1,201 @@
+//! `rsgen env`: the variables that the program of a running instance was started with, secrets included. The kernel decides who
+//! may read them, see `PTRACE_MODE_READ_FSCREDS` in proc(5): root, and the app's own user.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::manual::{self, Manual};
+use super::subcommand::Subcommand;
+use super::targets::{self, Target};
+use crate::output::{Exit, Failure, Shown, Style};
+use crate::procfs::Group;
+use crate::unit::name::Units;
+use crate::visible::Visible;
+
+/// The most that is read, in bytes. execve(2) passes on less.
+const LONGEST: u64 = 8 << 20;
+
+/// Show the variables that the program of an instance was started with
+#[derive(Debug, Args)]
+pub(super) struct Env {
+    /// The instance, as APP@N; of an app, the first that runs
+    #[arg(value_name = "INSTANCE")]
+    instance: String,
+}
+
+/// The variables of a program, as scripts read them.
+#[derive(Debug, Serialize)]
+pub(super) struct Variables {
+    pub(super) app: String,
+    pub(super) instance: u32,
+    pub(super) pid: u32,
+    /// The names and values, in the order in which the program got them. Bytes that are not UTF-8 are replaced.
+    pub(super) environment: Vec<(String, String)>,
+}
+
+impl Shown for Variables {
+    fn shown(&self, _: Style) -> Option<Visible> {
+        let lines = self.environment.iter();
+        let lines =
+            lines.map(|(name, value)| Visible::line(&format!("{name}={value}")).to_string());
+        Some(Visible::composed(lines.collect::<Vec<_>>().join("\n")))
+    }
+}
+
+impl Subcommand for Env {
+    const MANUAL: Manual = Manual {
+        exits: manual::EXITS,
+        examples: &[
+            (
+                "rsgen env web@2",
+                "Shows the variables of instance 2, passwords among them, one in each line.",
+            ),
+            (
+                "rsgen env --json web",
+                "Shows those of the first instance that runs, for scripts.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let known = targets::known(&context.layout);
+        let target = targets::app_or_instance(&self.instance, &known)?;
+        let app = target.app();
+        let units = Units::of(app);
+        let (number, pid) = main_process(context, &target)?;
+        let unit = units.instance(number);
+        let text = read(Path::new("/proc"), pid, &unit).map_err(|e| refused(&e, &unit))?;
+        context.sink.answer(&Variables {
+            app: app.to_owned(),
+            instance: number,
+            pid,
+            environment: variables(&text),
+        });
+        Ok(())
+    }
+}
+
+/// The instance that is meant, and the PID of its program.
+fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32), Failure> {
+    let units = Units::of(target.app());
+    let manager = context.manager()?;
+    let mut numbers = match target {
+        Target::Instance(_, number) => vec![*number],
+        Target::App(_) => {
+            let loaded = manager.units(&units.instances())?;
+            loaded
+                .iter()
+                .filter_map(|brief| units.number(&brief.name))
+                .collect()
+        }
+    };
+    numbers.sort_unstable();
+    for number in numbers {
+        let pid = manager.unit(&units.instance(number))?.main_pid;
+        if pid != 0 {
+            return Ok((number, pid));
+        }
+    }
+    let app = target.app();
+    Err(Failure::failed(format!("no program of `{target}` runs"))
+        .help(format!("run `rsgen list {app}` to see its instances")))
+}
+
+/// Reads the variables of a process of this unit. Everything is read below one descriptor of the process's folder, so by then
+/// the PID cannot have become that of another process.
+fn read(proc: &Path, pid: u32, unit: &str) -> io::Result<Vec<u8>> {
+    let folder = File::open(proc.join(pid.to_string()))?;
+    let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+    let mut groups = String::new();
+    File::open(path.join("cgroup"))?
+        .take(LONGEST)
+        .read_to_string(&mut groups)?;
+    if Group::of_unit(&groups, unit).is_none() && !groups.contains(&format!("/{unit}/")) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut text = Vec::new();
+    File::open(path.join("environ"))?
+        .take(LONGEST)
+        .read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Splits the text of `/proc/PID/environ`. A program may have written anything there; what is no assignment has no name.
+fn variables(text: &[u8]) -> Vec<(String, String)> {
+    let entries = text
+        .split(|byte| *byte == 0)
+        .filter(|entry| !entry.is_empty());
+    let entries = entries.map(|entry| {
+        let entry = String::from_utf8_lossy(entry);
+        let (name, value) = entry.split_once('=').unwrap_or(("", &entry));
+        (name.to_owned(), value.to_owned())
+    });
+    entries.collect()
+}
+
+fn refused(error: &io::Error, unit: &str) -> Failure {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let message = format!("the variables of {unit} are for root and for the user of the app");
+        return Failure::new(Exit::Unreachable, message).help("run it with sudo");
+    }
+    let is_gone =
+        error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH);
+    let why = if is_gone {
+        "its program has ended".to_owned()
+    } else {
+        error.to_string()
+    };
+    Failure::failed(format!("the variables of {unit} cannot be read: {why}")).help("run it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_shown_escaped_and_in_their_order() {
+        let text = b"B=1\0A=x=\x1b[2J\ny\0\0odd\0C=\xff\0";
+        let environment = variables(text);
+        let shown = Variables {
+            app: "web".into(),
+            instance: 0,
+            pid: 1,
+            environment,
+        };
+        let shown = shown.shown(Style::Plain).unwrap();
+        assert_eq!(shown.as_str(), "B=1\nA=x=\\x1b[2J\\x0ay\n=odd\nC=\u{fffd}");
+    }
+
+    #[test]
+    fn only_a_process_of_the_unit_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("7");
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(own.join("environ"), "A=1\0").unwrap();
+        for (group, is_read) in [
+            ("0::/system.slice/system-web.slice/web@0.service\n", true),
+            (
+                "0::/system.slice/system-web.slice/web@0.service/workers\n",
+                true,
+            ),
+            ("0::/system.slice/system-web.slice/web@1.service\n", false),
+            ("0::/user.slice\n", false),
+        ] {
+            std::fs::write(own.join("cgroup"), group).unwrap();
+            let text = read(folder.path(), 7, "web@0.service");
+            assert_eq!(text.ok(), is_read.then(|| b"A=1\0".to_vec()), "{group}");
+        }
+        assert!(read(folder.path(), 8, "web@0.service").is_err());
+        let told = refused(&io::ErrorKind::PermissionDenied.into(), "web@0.service");
+        assert_eq!(
+            (told.exit, told.help.as_deref()),
+            (Exit::Unreachable, Some("run it with sudo"))
+        );
+    }
+}

@@ -1,0 +1,342 @@
+//! `rsgen scale`: adds instances to an app, or drains and stops the last ones. The others are not touched.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::apply::{self, JsonChange};
+use super::context::Context;
+use super::jobs::{Jobs, LONGEST, TICK};
+use super::manual::{self, Manual};
+use super::number::Number;
+use super::resize;
+use super::subcommand::Subcommand;
+use super::targets;
+use crate::brake::Deaths;
+use crate::generate;
+use crate::layout::Layout;
+use crate::output::{Exit, Failure, Notice, Shown, Style, counted};
+use crate::plan::diff::Change;
+use crate::state::{Entry, Lock, Name};
+use crate::systemd::{ActiveState, Brief, QueuedJob};
+use crate::unit::name::Units;
+use crate::visible::Visible;
+
+/// Add instances to an app or stop the last ones, leaving the others alone
+#[derive(Debug, Args)]
+pub(super) struct Scale {
+    /// The app
+    #[arg(value_name = "APP")]
+    app: String,
+    /// How many instances: a number, `max` for one on each CPU, +2 for two more, -1 for one fewer
+    #[arg(value_name = "N", allow_negative_numbers = true)]
+    number: Number,
+    /// Show what would change, as a diff, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What was done, or with `--dry-run` would be, as scripts read it.
+#[derive(Debug, Serialize)]
+pub(super) struct Scaled {
+    /// Whether a file or a process has changed.
+    pub(super) changed: bool,
+    pub(super) dry_run: bool,
+    pub(super) app: String,
+    /// The number of instances that the app has now.
+    pub(super) instances: u32,
+    /// The number of instances that the app had.
+    pub(super) before: u32,
+    pub(super) changes: Vec<JsonChange>,
+    pub(super) started: Vec<String>,
+    pub(super) stopped: Vec<String>,
+    #[serde(skip)]
+    pub(super) is_up: bool,
+}
+
+impl Shown for Scaled {
+    fn shown(&self, _: Style) -> Option<Visible> {
+        let Self { app, .. } = self;
+        let number = counted(self.instances);
+        let text = if !self.changed {
+            format!("nothing to do: {app} has {number}")
+        } else if self.dry_run {
+            let steps = [("start", &self.started), ("stop", &self.stopped)];
+            let steps = steps.into_iter().filter(|(_, of)| !of.is_empty());
+            let lines = steps.map(|(verb, of)| format!("{app}: would {verb} {}", of.join(", ")));
+            lines.collect::<Vec<_>>().join("\n")
+        } else if self.is_up {
+            format!("{app}: {number}")
+        } else {
+            format!("{app}: {number} from its next start on; it is not active")
+        };
+        (!text.is_empty()).then(|| Visible::lines(&text))
+    }
+}
+
+/// The numbers of the instances to start and to stop.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Steps {
+    start: Vec<u32>,
+    stop: Vec<u32>,
+    /// Whether the app is active.
+    is_up: bool,
+}
+
+impl Steps {
+    fn is_empty(&self) -> bool {
+        self.start.is_empty() && self.stop.is_empty()
+    }
+}
+
+/// An app and its number of instances, before and after.
+#[derive(Debug, Clone, Copy)]
+struct Scaling<'a> {
+    app: &'a str,
+    from: u32,
+    to: u32,
+}
+
+impl Subcommand for Scale {
+    const MANUAL: Manual = Manual {
+        exits: manual::EXITS,
+        examples: &[
+            (
+                "rsgen scale web 8",
+                "Brings an app with four instances to eight: starts four more.",
+            ),
+            (
+                "rsgen scale web +2",
+                "Starts two more instances than there are.",
+            ),
+            (
+                "rsgen scale web -1",
+                "Drains and stops the instance with the highest number.",
+            ),
+            (
+                "rsgen scale web max",
+                "Brings the app to one instance for each CPU, also after a boot with more or fewer of them.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let app = targets::app(&self.app, &targets::known(&context.layout))?;
+        refuse_job(&context.layout, &app)?;
+        if !self.dry_run {
+            context.require_permission("scale")?;
+        }
+        let cpus = context.host.cpus;
+        let lock = if self.dry_run {
+            None
+        } else {
+            Some(lock(&mut context.jobs()?, &app)?)
+        };
+        // Read under the lock, because another command may have scaled the app meanwhile.
+        let from = targets::size(&context.layout, cpus, &app)
+            .ok_or_else(|| Failure::failed(format!("the file of `{app}` cannot be read")))?;
+        let wanted = self.number.of(&app, from)?;
+        let changes = resize::resize(&context.layout, cpus, &app, wanted)?;
+        let to = wanted.resolve(cpus);
+        let scaling = Scaling {
+            app: &app,
+            from,
+            to,
+        };
+        let steps = if self.dry_run {
+            let steps = context
+                .jobs()
+                .and_then(|mut jobs| steps(&mut jobs, scaling));
+            for change in &changes {
+                context.sink.notice(&Notice::Diff(change));
+            }
+            steps.unwrap_or_default()
+        } else {
+            let mut jobs = context.jobs()?;
+            let (steps, is_walking) = scale(&mut jobs, scaling, &changes)?;
+            drop(lock);
+            if is_walking {
+                outlast_walk(&mut jobs, scaling)?;
+            }
+            steps
+        };
+        let names = |numbers: &[u32]| numbers.iter().map(|n| format!("{app}@{n}")).collect();
+        context.sink.answer(&Scaled {
+            changed: !changes.is_empty() || !steps.is_empty(),
+            dry_run: self.dry_run,
+            instances: to,
+            before: from,
+            changes: changes
+                .iter()
+                .map(|c| JsonChange::new(c, self.dry_run))
+                .collect(),
+            started: names(&steps.start),
+            stopped: names(&steps.stop),
+            is_up: steps.is_up,
+            app: app.clone(),
+        });
+        Ok(())
+    }
+}
+
+fn refuse_job(layout: &Layout, app: &str) -> Result<(), Failure> {
+    if !generate::is_known_job(layout, app) {
+        return Ok(());
+    }
+    let file = layout.file(app);
+    let message = format!("`{app}` is a job, and its instances run only when it does");
+    Err(Failure::new(Exit::Usage, message).help(format!(
+        "write `instances` into its file, and run `rsgen install {}`",
+        file.display()
+    )))
+}
+
+/// Takes the lock of the app's walks. A walk that runs is waited for.
+fn lock(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
+    let folder = jobs.layout.state(app);
+    let end = jobs.manager.now() + LONGEST;
+    let mut is_told = false;
+    loop {
+        let taken = Lock::take(&folder);
+        let taken = taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
+        if let Some(lock) = taken {
+            return Ok(lock);
+        }
+        if jobs.manager.now() > end {
+            return Err(Failure::failed(format!(
+                "a reload of `{app}` is under way and does not end"
+            ))
+            .help(format!("see `rsgen logs {app}`")));
+        }
+        if !is_told {
+            is_told = true;
+            jobs.sink.notice(&Notice::Waiting(
+                app,
+                "waiting for a reload that is under way",
+            ));
+        }
+        jobs.manager.pause(TICK);
+    }
+}
+
+/// Writes the files, and starts and stops instances. Returns these, and whether a walk has been waiting for the lock since before
+/// systemd read the files: that walk knows only the number before.
+fn scale(
+    jobs: &mut Jobs<'_>,
+    scaling: Scaling<'_>,
+    changes: &[Change],
+) -> Result<(Steps, bool), Failure> {
+    let Scaling { app, from, to } = scaling;
+    let planned = steps(jobs, scaling)?;
+    refuse_to_stop_all(jobs, scaling, &planned)?;
+    if changes.is_empty() && planned.is_empty() {
+        return Ok((planned, false));
+    }
+    for change in changes {
+        jobs.sink.notice(&Notice::Changed(change));
+    }
+    // A command that was killed may have written the files, and no more.
+    apply::write(jobs.manager, changes)?;
+    // A canary that a killed walk has left is stopped below, or is one of the wanted from now on. Usually there is none.
+    let _ = Entry::new(&jobs.layout.state(app), Name::Canary).remove();
+    let cluster = jobs.manager.unit(&Units::of(app).cluster())?;
+    let is_walking = cluster.active == ActiveState::Reloading;
+    if !planned.is_empty() && from != to {
+        jobs.sink.notice(&Notice::Scaling(app, from, to));
+    }
+    jobs.stop_instances(app, &planned.stop)?;
+    jobs.start_instances(app, &planned.start)?;
+    Ok((planned, is_walking))
+}
+
+/// Returns what is left to do for an app that is active.
+fn steps(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, Failure> {
+    let Scaling { app, from, to } = scaling;
+    let units = Units::of(app);
+    let cluster = jobs.manager.unit(&units.cluster())?;
+    if !matches!(cluster.active, ActiveState::Active | ActiveState::Reloading) {
+        return Ok(Steps::default());
+    }
+    let loaded = jobs.manager.units(&units.instances())?;
+    let find = |number| {
+        let unit = units.instance(number);
+        loaded.iter().find(|brief| brief.name == unit)
+    };
+    let mut start = Vec::new();
+    for number in 0..to {
+        let is_missing = match find(number) {
+            None => true,
+            Some(brief) if brief.is_ready() || is_stopping(brief) => false,
+            // The same number once more is for what the command before did not finish.
+            Some(brief) if from == to && is_trying(jobs.layout, app, number, brief) => true,
+            Some(brief) if !brief.is_gone() || brief.job.is_some() => false,
+            Some(_) if number >= from => true,
+            // An instance that ran was stopped on purpose; one that never did was left out by a command that was killed.
+            Some(brief) => jobs.manager.unit(&brief.name)?.invocation.is_empty(),
+        };
+        if is_missing {
+            start.push(number);
+        }
+    }
+    let is_left = |brief: &&Brief| !brief.is_gone() || brief.job.is_some();
+    let left = loaded.iter().filter(is_left);
+    let numbers = left.filter_map(|brief| units.number(&brief.name));
+    let mut stop: Vec<u32> = numbers.filter(|number| *number >= to).collect();
+    stop.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(Steps {
+        start,
+        stop,
+        is_up: true,
+    })
+}
+
+fn is_stopping(brief: &Brief) -> bool {
+    brief.job.as_ref().is_some_and(QueuedJob::is_stop)
+}
+
+/// Returns whether an instance that is not READY has failed, or has not come up yet. One that the brake has stopped is inactive, as
+/// if it had been stopped on purpose.
+fn is_trying(layout: &Layout, app: &str, number: u32, brief: &Brief) -> bool {
+    let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)));
+    let is_given_up = deaths.is_some_and(|deaths| deaths.errored);
+    brief.active != ActiveState::Inactive || brief.job.is_some() || is_given_up
+}
+
+/// Refuses to stop the only instances that serve.
+fn refuse_to_stop_all(
+    jobs: &mut Jobs<'_>,
+    scaling: Scaling<'_>,
+    steps: &Steps,
+) -> Result<(), Failure> {
+    let units = Units::of(scaling.app);
+    let loaded = jobs.manager.units(&units.instances())?;
+    let ready = loaded.iter().filter(|brief| brief.is_ready());
+    let ready: Vec<u32> = ready
+        .filter_map(|brief| units.number(&brief.name))
+        .collect();
+    if steps.stop.is_empty() || ready.is_empty() || ready.iter().any(|n| *n < scaling.to) {
+        return Ok(());
+    }
+    let Scaling { app, to, .. } = scaling;
+    let message = format!("none of the {} that would stay serves", counted(to));
+    Err(Failure::failed(format!("{app}: {message}")).help(format!(
+        "run `rsgen list {app}` to see why, and `rsgen reload {app}`"
+    )))
+}
+
+/// Waits for the end of a walk that brings the app back to the number before, and repeats what it has undone.
+fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure> {
+    let cluster = Units::of(scaling.app).cluster();
+    let end = jobs.manager.now() + LONGEST;
+    jobs.sink.notice(&Notice::Waiting(
+        scaling.app,
+        "waiting for a reload that was asked for before",
+    ));
+    while jobs.manager.unit(&cluster)?.active == ActiveState::Reloading && jobs.manager.now() < end
+    {
+        jobs.manager.pause(TICK);
+    }
+    let _lock = lock(jobs, scaling.app)?;
+    let undone = steps(jobs, scaling)?;
+    jobs.stop_instances(scaling.app, &undone.stop)?;
+    jobs.start_instances(scaling.app, &undone.start)
+}

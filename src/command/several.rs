@@ -1,0 +1,61 @@
+//! Starts or stops several instances of an app at once, each by a job of its own.
+
+use super::jobs::Jobs;
+use super::state;
+use crate::output::{Failure, Notice};
+use crate::systemd::{Job, JobResult, Verb};
+use crate::unit::name::Units;
+use crate::walk::Overdue;
+
+impl Jobs<'_> {
+    /// Starts instances, and waits until they serve. When one fails the others are waited for all the same.
+    pub(super) fn start_instances(&mut self, app: &str, numbers: &[u32]) -> Result<(), Failure> {
+        for number in numbers {
+            state::forget_deaths(self.layout, app, Some(*number));
+        }
+        for job in self.queue_each(Verb::Start, app, numbers)? {
+            // The job of an instance that comes up at its second try has failed: the state of the instance counts.
+            if self.end(&job, &mut None)? == JobResult::Canceled {
+                self.run(Verb::Start, &job.unit)?;
+            }
+        }
+        self.serve(app, Some(numbers))?;
+        self.tell_each(app, numbers, "start");
+        Ok(())
+    }
+
+    /// Stops instances, each after its drain, and has systemd forget them.
+    pub(super) fn stop_instances(&mut self, app: &str, numbers: &[u32]) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let longest = self.manager.unit(&units.cluster())?.stop_timeout;
+        let mut overdue = Some(Overdue::new(app, longest));
+        for job in self.queue_each(Verb::Stop, app, numbers)? {
+            match self.end(&job, &mut overdue)? {
+                JobResult::Done | JobResult::Skipped => {}
+                _ => self.run(Verb::Stop, &job.unit)?,
+            }
+        }
+        for number in numbers {
+            state::forget_deaths(self.layout, app, Some(*number));
+            self.manager.reset_failed(&units.instance(*number))?;
+        }
+        self.tell_each(app, numbers, "stop");
+        Ok(())
+    }
+
+    fn queue_each(&mut self, verb: Verb, app: &str, numbers: &[u32]) -> Result<Vec<Job>, Failure> {
+        let units = Units::of(app);
+        let jobs = numbers.iter().map(|number| {
+            let unit = units.instance(*number);
+            self.manager.queue(verb, &unit).map_err(Failure::from)
+        });
+        jobs.collect()
+    }
+
+    fn tell_each(&self, app: &str, numbers: &[u32], verb: &str) {
+        for number in numbers {
+            let instance = format!("{app}@{number}");
+            self.sink.notice(&Notice::Done(&instance, verb));
+        }
+    }
+}
