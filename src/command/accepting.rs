@@ -18,7 +18,7 @@ use crate::unit::name::Units;
 /// How long nothing may be accepted while something waits.
 const LONGEST: Duration = Duration::from_millis(500);
 /// Where the control groups are, see cgroups(7).
-const ROOTS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+pub(super) const ROOTS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// The reasons for which some of these instances do not accept, by their numbers: connections wait at their listeners, and none is
 /// accepted.
@@ -44,7 +44,7 @@ pub(super) fn refusals(
     let now = Queues::at(&ports).unwrap_or_default();
     for number in up {
         let listener = Units::of(app.name()).listener(*number);
-        let group = manager.control_group(&listener)?.and_then(|path| id(&path));
+        let group = id(&manager.unit(&listener)?.control_group);
         if let Some(waiting) = group.and_then(|group| now.untouched_since(&before, group)) {
             found.insert(*number, reason(waiting));
         }
@@ -60,7 +60,7 @@ fn reason(waiting: usize) -> String {
     format!("{waiting}, none accepted for {} ms", LONGEST.as_millis())
 }
 
-fn ports(app: &App) -> BTreeSet<u16> {
+pub(super) fn ports(app: &App) -> BTreeSet<u16> {
     let listen = app.listen.iter().filter(|l| l.kind == SocketKind::Stream);
     let ports = listen.filter_map(|listen| match &listen.place {
         Place::Port(port) => Some(*port),
@@ -71,8 +71,11 @@ fn ports(app: &App) -> BTreeSet<u16> {
 }
 
 /// The number of a control group, which is the inode of its folder.
-fn id(path: &str) -> Option<u64> {
+pub(super) fn id(path: &str) -> Option<u64> {
     let path = path.trim_start_matches('/');
+    if path.is_empty() {
+        return None;
+    }
     let folders = ROOTS.iter().map(|root| Path::new(root).join(path));
     folders
         .filter_map(|folder| fs::metadata(folder).ok())

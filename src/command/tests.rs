@@ -10,6 +10,7 @@ mod installs;
 mod jobs;
 mod json;
 mod lines;
+mod order;
 mod power;
 mod prepared;
 mod rehearsed;

@@ -91,6 +91,10 @@ fn instance(is_full: bool) -> InstanceStatus {
         restarts: 0,
         memory_bytes: is_full.then_some(1),
         cpu_seconds: is_full.then_some(1.5),
+        cpu_percent: is_full.then_some(1.0),
+        connections: is_full.then_some(1),
+        waiting: is_full.then_some(1),
+        dropped: is_full.then_some(1),
         reason: is_full.then(|| "x".into()),
         balance_fault: is_full.then(|| "x".into()),
         last_end: is_full.then(last_end),
@@ -132,6 +136,9 @@ fn app(is_full: bool) -> AppStatus {
         balance: is_full.then_some("even"),
         ready: 1,
         wanted: is_full.then_some(1),
+        connections: is_full.then_some(1),
+        waiting: is_full.then_some(1),
+        dropped: is_full.then_some(1),
         instances: Vec::new(),
         status: is_full.then_some("waiting"),
         schedule: is_full.then(|| schedule(true)),
@@ -166,7 +173,8 @@ fn every_field_of_a_line_of_the_logs_is_documented() {
 fn every_field_of_the_list_is_documented() {
     let listing = || Listing {
         apps: Vec::new(),
-        only_failed: false,
+        is_filtered: false,
+        is_block: false,
         scope: Scope::System,
         words: Vec::new(),
     };
