@@ -46,6 +46,7 @@ mod times;
 mod unapplied;
 mod unsupported;
 mod waiting;
+mod walked;
 mod words;
 
 use std::ffi::OsString;
@@ -99,6 +100,7 @@ subcommands! {
     restart::Restart,
     reset::Reset,
     list::List,
+    describe::Describe,
     logs::Logs,
     curl::Curl,
     check::Check,

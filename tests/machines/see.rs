@@ -33,6 +33,7 @@ pub(crate) fn the_list_counts_connections_and_goes_on_until_a_key_is_pressed(
     });
     assert_a_screen_is_drawn_and_left(machine);
     load.stop().assert_nothing_lost();
+    assert_an_app_is_described(machine);
 
     // Nobody accepts.
     machine
@@ -76,4 +77,38 @@ fn assert_a_screen_is_drawn_and_left(machine: &Machine) {
         .ok();
     assert_eq!(blocks.stdout.matches("APP").count(), 2, "{blocks}");
     assert!(!blocks.stdout.contains('\u{1b}'), "{blocks}");
+}
+
+/// Where the parts of an app are, and what is not as its file says.
+fn assert_an_app_is_described(machine: &Machine) {
+    let describe = || machine.run(&["rsgen", "describe", "web"]).ok();
+    let parts = "/etc/systemd/system/web.service /etc/systemd/system/web.socket";
+    let told = describe();
+    let told = told
+        .says("state     active, 2 of 2 serving")
+        .says("listens   3000, shared, handover by bind")
+        .says("file      /etc/rsgen/web.toml")
+        .says(parts)
+        .says("slice     system-web.slice")
+        .says("logs      in the journal; `rsgen logs web`");
+    assert!(
+        !told.stdout.contains("differs") && !told.stdout.contains("walk"),
+        "{told}"
+    );
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    describe().says("walk      done: 2 of 2 replaced in ");
+    machine
+        .sh("echo 'kill_timeout = \"7s\"' >>/etc/rsgen/web.toml")
+        .ok();
+    describe().says(
+        "differs   web.service web@.service would be others: `rsgen reload web` applies the file",
+    );
+    machine
+        .sh("sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=9s/' /etc/systemd/system/web@.service")
+        .ok();
+    describe()
+        .says("systemd has not read the changed units: `systemctl daemon-reload`")
+        .says("started before their unit was changed: 0, 1; `rsgen reload web` replaces them");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert!(!describe().stdout.contains("differs"));
 }

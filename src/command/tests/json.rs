@@ -9,6 +9,7 @@ use crate::command::apply::JsonChange;
 use crate::command::check::Checked;
 use crate::command::curl::Asked;
 use crate::command::deployment::{Goal, foresee};
+use crate::command::describe::Described;
 use crate::command::generate::Generated;
 use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
@@ -17,6 +18,7 @@ use crate::command::reload::Reloaded;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
 use crate::command::times::{Last, Schedule};
 use crate::command::uninstall::Uninstalled;
+use crate::command::walked::Walk;
 use crate::command::{import, init};
 use crate::ecosystem::Severity;
 use crate::ecosystem::diagnostic::Located;
@@ -184,6 +186,35 @@ fn every_field_of_the_list_is_documented() {
     is_documented("last_end", last_end(), last_end());
     is_documented("schedule", schedule(true), schedule(false));
     is_documented("last", last(Some("x")), last(None));
+}
+
+#[test]
+fn every_field_of_a_description_is_documented() {
+    let walk = |took_ms| Walk {
+        state: "done",
+        text: "x".into(),
+        took_ms,
+        seconds_ago: 1,
+    };
+    let described = |is_full: bool| Described {
+        app: app(is_full),
+        file: is_full.then(|| "/x".into()),
+        drop_ins: Vec::new(),
+        fault: is_full.then(|| "x".into()),
+        command: is_full.then(Vec::new),
+        cwd: is_full.then(|| "/x".into()),
+        user: is_full.then(|| "x".into()),
+        handover: is_full.then_some("bind"),
+        units: Vec::new(),
+        differing: Vec::new(),
+        outdated: Vec::new(),
+        needs_daemon_reload: false,
+        slice: is_full.then(|| "x".into()),
+        output: is_full.then(|| "x".into()),
+        walk: is_full.then(|| walk(None)),
+    };
+    is_documented("described", described(true), described(false));
+    is_documented("walk", walk(Some(1)), walk(None));
 }
 
 #[test]
