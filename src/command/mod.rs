@@ -101,6 +101,7 @@ subcommands! {
     reset::Reset,
     list::List,
     describe::Describe,
+    metrics::Metrics,
     logs::Logs,
     curl::Curl,
     check::Check,

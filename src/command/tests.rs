@@ -10,6 +10,7 @@ mod installs;
 mod jobs;
 mod json;
 mod lines;
+mod metrics;
 mod order;
 mod power;
 mod prepared;

@@ -47,6 +47,11 @@ pub(crate) fn the_list_counts_connections_and_goes_on_until_a_key_is_pressed(
         .systemctl(&["kill", "-s", "CONT", "web@0", "web@1"])
         .ok();
     waiting.wait().ok().says("version 1");
+    machine
+        .run(&["rsgen", "metrics"])
+        .ok()
+        .says("rsgen_app_instances_serving{app=\"web\"} 2")
+        .says("rsgen_app_dropped_total{app=\"web\"} 0");
     wait_until(SOON, "an empty queue", || times(machine, "waiting", 0) == 1);
 }
 

@@ -13,6 +13,7 @@ use crate::command::describe::Described;
 use crate::command::generate::Generated;
 use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
+use crate::command::metrics::Exposed;
 use crate::command::power::Done;
 use crate::command::reload::Reloaded;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
@@ -215,6 +216,12 @@ fn every_field_of_a_description_is_documented() {
     };
     is_documented("described", described(true), described(false));
     is_documented("walk", walk(Some(1)), walk(None));
+}
+
+#[test]
+fn every_field_of_the_metrics_is_documented() {
+    let exposed = || Exposed { text: "x".into() };
+    is_documented("exposed", exposed(), exposed());
 }
 
 #[test]
