@@ -3,6 +3,7 @@
 //! An accepted connection keeps the control group of its listener, and systemd makes the listeners of different instances in
 //! different groups. So the connections of an instance are told from the others' without a look at its processes.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -106,9 +107,10 @@ impl Place {
     }
 }
 
-/// The TCP sockets of this family at this port of this host, in these states.
+/// The TCP sockets of this family at this port of this host, in these states; 0 stands for every port.
 fn list(family: u8, port: u16, states: u32) -> io::Result<Vec<Found>> {
-    Diag::open()?.inet(family, port, states, 0, Found::read)
+    let extensions = 1 << (answers::MEMORY - 1);
+    Diag::open()?.inet(family, port, states, extensions, Found::read)
 }
 
 /// The listeners and the connections at this port, of both families.
@@ -125,14 +127,39 @@ pub(super) fn at(port: u16) -> io::Result<(Vec<Found>, Vec<Found>)> {
     Ok((listeners, connections))
 }
 
+/// The listeners and the connections at these ports, of both families.
+///
+/// # Errors
+/// The errors of `sock_diag(7)`.
+pub(super) fn all(ports: &BTreeSet<u16>) -> io::Result<Vec<Found>> {
+    // Each question makes the kernel look at every connection of the host, so that there are not more than two.
+    let port = match ports.first() {
+        Some(port) if ports.len() == 1 => *port,
+        _ => 0,
+    };
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let family = u8::try_from(family).unwrap_or(0);
+        found.extend(list(family, port, CONNECTED | LISTENING)?);
+    }
+    found.retain(|socket| ports.contains(&socket.port));
+    Ok(found)
+}
+
 /// A socket as the kernel lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) group: u64,
     /// 0 for a connection that nobody has accepted.
     pub(super) inode: u64,
-    unread: u32,
-    /// The address of the other end, see [`answers::other_end`].
+    /// The bytes that were not read yet, or the connections that wait at a listener.
+    pub(super) unread: u32,
+    /// The own port.
+    pub(super) port: u16,
+    pub(super) is_listener: bool,
+    /// How many connections a listener has dropped, where the kernel tells.
+    pub(super) drops: Option<u32>,
+    /// The other end, as [`answers::other_end`] tells it.
     pub(super) from: SocketAddrV4,
     /// A number that no other socket has.
     pub(super) cookie: u64,
@@ -142,7 +169,11 @@ impl Found {
     fn read(message: &[u8]) -> Option<Self> {
         let (unread, inode) = answers::queue(message)?;
         let (from, cookie) = answers::other_end(message)?;
+        let (state, port) = answers::state(message)?;
         Some(Self {
+            port,
+            is_listener: 1_u32.checked_shl(state.into()) == Some(LISTENING),
+            drops: answers::drops(message),
             group: answers::control_group(message).unwrap_or(0),
             inode,
             unread,

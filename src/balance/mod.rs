@@ -6,6 +6,7 @@
 //! but that to use bpf(2) before it changes a map.
 
 pub mod btf;
+pub mod census;
 mod connections;
 mod folder;
 mod group;

@@ -19,7 +19,7 @@ use crate::unit::name::Units;
 /// How long connections may wait without one being accepted.
 const LONGEST: Duration = Duration::from_millis(500);
 /// The mount points of the control groups, see cgroups(7).
-const ROOTS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+pub(super) const ROOTS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Returns why some of these instances, by their numbers, do not accept: connections wait at their listeners, and none is
 /// accepted.
@@ -45,7 +45,7 @@ pub(super) fn refusals(
     let now = Queues::at(&ports).unwrap_or_default();
     for number in up {
         let listener = Units::of(app.name()).listener(*number);
-        let group = manager.control_group(&listener)?.and_then(|path| id(&path));
+        let group = id(&manager.unit(&listener)?.control_group);
         if let Some(waiting) = group.and_then(|group| now.untouched_since(&before, group)) {
             found.insert(*number, reason(waiting));
         }
@@ -61,7 +61,7 @@ fn reason(waiting: usize) -> String {
     format!("{waiting}, none accepted for {} ms", LONGEST.as_millis())
 }
 
-fn ports(app: &App) -> BTreeSet<u16> {
+pub(super) fn ports(app: &App) -> BTreeSet<u16> {
     let listen = app.listen.iter().filter(|l| l.kind == SocketKind::Stream);
     let ports = listen.filter_map(|listen| match &listen.place {
         Place::Port(port) => Some(*port),
@@ -72,8 +72,11 @@ fn ports(app: &App) -> BTreeSet<u16> {
 }
 
 /// The number of a control group, which is the inode of its folder.
-fn id(path: &str) -> Option<u64> {
+pub(super) fn id(path: &str) -> Option<u64> {
     let path = path.trim_start_matches('/');
+    if path.is_empty() {
+        return None;
+    }
     let folders = ROOTS.iter().map(|root| Path::new(root).join(path));
     folders
         .filter_map(|folder| fs::metadata(folder).ok())

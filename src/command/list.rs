@@ -1,18 +1,25 @@
 //! `rsgen list`: every app, and the state of each of its instances.
 
-use anstyle::AnsiColor;
+use std::time::Duration;
+
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
 use super::context::Context;
 use super::hint;
+use super::jobs::Jobs;
 use super::last_words;
 use super::manual::Manual;
-use super::status::{AppStatus, InstanceStatus, LastEnd};
+use super::order::{self, Order};
+use super::rates;
+use super::rows;
+use super::status::AppStatus;
 use super::subcommand::Subcommand;
+use super::survey;
 use super::targets;
 use crate::layout::{Layout, Scope};
-use crate::output::{Exit, Failure, Shown, Style, table};
+use crate::output::{Exit, Failure, Shown, Style};
 use crate::systemd::{ActiveState, Manager};
 use crate::visible::Visible;
 
@@ -26,6 +33,29 @@ pub(super) struct List {
     /// Only what has failed; the exit status is 1 if there is any, for alerts
     #[arg(long)]
     failed: bool,
+    /// Only instances and jobs in these states
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = PossibleValuesParser::new(order::STATES))]
+    status: Vec<String>,
+    /// Order by `name`, `cpu`, `memory`, `restarts`, `uptime` or `connections`; `:asc` or `:desc` behind it turns the order
+    #[arg(long, value_name = "KEY", value_parser = Order::parse)]
+    sort: Option<Order>,
+    /// Measure processor time for half a second, and show it as per cent of one CPU
+    #[arg(long)]
+    cpu: bool,
+    /// Show the list again every 2 seconds, or as many as are given, until `q` or Ctrl-C
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = interval)]
+    watch: Option<Duration>,
+}
+
+/// How long processor time is measured.
+const MEASURED: Duration = Duration::from_millis(500);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.1..=86400.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "write a number of seconds from 0.1 to 86400".to_owned())
 }
 
 /// The apps as scripts read them.
@@ -33,7 +63,10 @@ pub(super) struct List {
 pub(super) struct Listing {
     pub(super) apps: Vec<AppStatus>,
     #[serde(skip)]
-    pub(super) only_failed: bool,
+    pub(super) is_filtered: bool,
+    /// Whether another listing follows below.
+    #[serde(skip)]
+    pub(super) is_block: bool,
     #[serde(skip)]
     pub(super) scope: Scope,
     /// What errored instances have written, for people.
@@ -48,6 +81,10 @@ impl Subcommand for List {
             ("rsgen list", "Shows every app and its instances."),
             ("rsgen list --json", "Prints the same as JSON."),
             (
+                "rsgen list --watch --sort cpu",
+                "Shows them every two seconds, those first that take most processor time.",
+            ),
+            (
                 "rsgen list --failed || logger 'an app needs help'",
                 "Shows the apps and instances that were given up, if there are any, and does something about it.",
             ),
@@ -56,29 +93,102 @@ impl Subcommand for List {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let known = targets::known(&context.layout);
-        let is_named = !self.apps.is_empty();
         let apps = if self.apps.is_empty() {
             known
         } else {
             let apps = self.apps.iter().map(|word| targets::app(word, &known));
             apps.collect::<Result<_, _>>()?
         };
-        let cpus = context.host.cpus;
-        let jobs = context.jobs()?;
-        let mut listing = listing(jobs.manager, jobs.layout, cpus, &apps)?;
-        if self.failed {
-            listing.keep_failed();
+        if let Some(interval) = self.watch {
+            return self.watch(context, &apps, interval);
         }
-        if is_named && !context.sink.is_for_scripts() {
+        let cpus = context.host.cpus;
+        let mut jobs = context.jobs()?;
+        let mut listing = listing(jobs.manager, jobs.layout, cpus, &apps)?;
+        if self.is_measured() {
+            let before = (listing.apps, jobs.manager.now());
+            jobs.manager.pause(MEASURED);
+            (listing, _) = measured(&mut jobs, cpus, &apps, &before)?;
+        }
+        self.arrange(&mut listing);
+        if !self.apps.is_empty() && !context.sink.is_for_scripts() {
             let jobs = context.jobs()?;
             listing.words = words_of(jobs.manager, jobs.layout, &listing.apps)?;
         }
         context.sink.answer(&listing);
-        if listing.only_failed && !listing.apps.is_empty() {
+        if self.failed && !listing.apps.is_empty() {
             return Err(Failure::failed("").silent());
         }
         Ok(())
     }
+}
+
+impl List {
+    /// Whether processor time is shown as a rate, which takes a while.
+    fn is_measured(&self) -> bool {
+        self.cpu || self.sort.as_ref().is_some_and(Order::is_by_cpu)
+    }
+
+    /// Leaves what is to be shown, in its order.
+    fn arrange(&self, listing: &mut Listing) {
+        if self.failed {
+            listing.keep_failed();
+        }
+        if !self.status.is_empty() {
+            order::keep(&mut listing.apps, &self.status);
+            listing.is_filtered = true;
+        }
+        if let Some(order) = &self.sort {
+            order.apply(&mut listing.apps);
+        }
+    }
+
+    /// Shows the list again and again: in place on a terminal, otherwise one below the other.
+    fn watch(
+        &self,
+        context: &mut Context<'_>,
+        apps: &[String],
+        interval: Duration,
+    ) -> Result<(), Failure> {
+        // Before the connection to systemd, whose threads have to inherit which signals are blocked.
+        let mut screen = context.sink.screen();
+        let (sink, cpus) = (context.sink, context.host.cpus);
+        let footer = format!("every {} s; `q` ends", interval.as_secs_f64());
+        let jobs = context.jobs()?;
+        let first = listing(jobs.manager, jobs.layout, cpus, apps)?;
+        let mut before = (first.apps, jobs.manager.now());
+        jobs.manager.pause(MEASURED.min(interval));
+        loop {
+            let (mut shown, at) = measured(&mut context.jobs()?, cpus, apps, &before)?;
+            before = (shown.apps.clone(), at);
+            self.arrange(&mut shown);
+            let goes_on = if let Some(screen) = &mut screen {
+                screen.draw(&shown, &footer);
+                screen.goes_on(interval)
+            } else {
+                shown.is_block = true;
+                let is_read = sink.item(&shown);
+                context.manager()?.pause(interval);
+                is_read
+            };
+            if !goes_on {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The state of these apps with their processor time since an earlier look, and the time of this look.
+fn measured(
+    jobs: &mut Jobs<'_>,
+    cpus: u32,
+    apps: &[String],
+    (earlier, at): &(Vec<AppStatus>, Duration),
+) -> Result<(Listing, Duration), Failure> {
+    let mut listing = listing(jobs.manager, jobs.layout, cpus, apps)?;
+    let now = jobs.manager.now();
+    rates::measure(&mut listing.apps, earlier, now.saturating_sub(*at));
+    Ok((listing, now))
 }
 
 /// The state of these apps.
@@ -88,12 +198,10 @@ pub(super) fn listing(
     cpus: u32,
     apps: &[String],
 ) -> Result<Listing, Failure> {
-    let apps = apps
-        .iter()
-        .map(|app| AppStatus::of(manager, layout, cpus, app));
     Ok(Listing {
-        apps: apps.collect::<Result<_, _>>()?,
-        only_failed: false,
+        apps: survey::states(manager, layout, cpus, apps)?,
+        is_filtered: false,
+        is_block: false,
         scope: layout.scope,
         words: Vec::new(),
     })
@@ -102,7 +210,7 @@ pub(super) fn listing(
 impl Listing {
     /// Leaves the instances that were given up, and the apps that have such or have failed as a whole.
     fn keep_failed(&mut self) {
-        self.only_failed = true;
+        self.is_filtered = true;
         for app in &mut self.apps {
             app.instances.retain(|i| i.status == "errored");
         }
@@ -141,117 +249,13 @@ impl Shown for Listing {
         if self.apps.is_empty() {
             let hint = "no app is installed; begin with `rsgen install ecosystem.toml`";
             let hint = hint::for_manager(self.scope, hint);
-            return (!self.only_failed).then(|| hint.into());
+            return (!self.is_filtered).then(|| hint.into());
         }
-        let header = [
-            "APP", "#", "STATUS", "PID", "UPTIME", "RESTARTS", "MEMORY", "LISTEN", "",
-        ];
-        let rows = self.apps.iter().flat_map(|app| app.rows(style));
-        let table = table::render(&header, rows.collect());
         let missing = self.apps.iter().filter_map(AppStatus::missing);
-        let lines = std::iter::once(table.to_string())
+        let lines = std::iter::once(rows::table(&self.apps, style).to_string())
             .chain(missing.map(|m| m.to_string()))
-            .chain(self.words.iter().map(|line| line.as_str().to_owned()));
+            .chain(self.words.iter().map(|line| line.as_str().to_owned()))
+            .chain(self.is_block.then(String::new));
         Some(Visible::composed(lines.collect::<Vec<_>>().join("\n")))
-    }
-}
-
-impl AppStatus {
-    /// How many instances serve, if the app is up and some do not.
-    fn missing(&self) -> Option<Visible> {
-        let wanted = usize::try_from(self.wanted?).ok()?;
-        let is_down = self.active_state == ActiveState::Inactive.to_string();
-        let (name, ready) = (&self.name, self.ready);
-        (ready < wanted && !is_down && self.status.is_none())
-            .then(|| Visible::line(&format!("{name}: {ready} of {wanted} serving")))
-    }
-
-    /// The addresses that the app listens on.
-    fn addresses(&self) -> Visible {
-        match self.listen.join(" ").as_str() {
-            "" => "-".into(),
-            listen => match self.balance {
-                Some(balance @ ("even" | "source")) => format!("{listen} {balance}").into(),
-                _ => listen.into(),
-            },
-        }
-    }
-
-    /// A row for each instance, or one for the app if there is none. A job has a row of its own unless it runs.
-    fn rows(&self, style: Style) -> Vec<Vec<Visible>> {
-        let is_idle = self.status.is_some_and(|status| status != "running");
-        if !self.instances.is_empty() && !is_idle {
-            let rows = self.instances.iter().map(|i| row(style, self, i));
-            return rows.collect();
-        }
-        let dash = || Visible::from("-");
-        vec![vec![
-            (&self.name).into(),
-            dash(),
-            match self.status {
-                Some(status) => style.paint(status, colour(status)),
-                None => (&self.active_state).into(),
-            },
-            dash(),
-            dash(),
-            dash(),
-            dash(),
-            self.addresses(),
-            match &self.schedule {
-                Some(schedule) if schedule.is_job() => schedule.told().into(),
-                _ => "".into(),
-            },
-        ]]
-    }
-}
-
-fn colour(status: &str) -> AnsiColor {
-    match status {
-        "online" | "running" | "waiting" => AnsiColor::Green,
-        "errored" | "failed" => AnsiColor::Red,
-        _ => AnsiColor::Yellow,
-    }
-}
-
-fn row(style: Style, app: &AppStatus, instance: &InstanceStatus) -> Vec<Visible> {
-    let or_dash = |text: Option<String>| text.map_or_else(|| "-".into(), Visible::from);
-    vec![
-        (&app.name).into(),
-        instance.number.to_string().into(),
-        style.paint(instance.status, colour(instance.status)),
-        or_dash(instance.pid.map(|p| p.to_string())),
-        or_dash(instance.uptime_seconds.map(table::span)),
-        instance.restarts.to_string().into(),
-        or_dash(instance.memory_bytes.map(table::bytes)),
-        app.addresses(),
-        remark(app, instance).into(),
-    ]
-}
-
-/// The reason for which an instance is not online or not in the balance, or for which it was restarted; otherwise, of the first
-/// one, whether the app is watched.
-fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
-    if let Some(fault) = &instance.balance_fault {
-        return fault.clone();
-    }
-    match (&instance.reason, &instance.last_end) {
-        (Some(reason), _) => reason.clone(),
-        (
-            None,
-            Some(LastEnd {
-                reason,
-                seconds_ago,
-            }),
-        ) if instance.status == "online" => {
-            format!("restarted {} ago: {reason}", table::span(*seconds_ago))
-        }
-        _ if instance.number == 0 => match app.watch.as_deref() {
-            Some("active") => "watched".to_owned(),
-            // The watch unit stops with the app.
-            Some("inactive") if app.active_state == "inactive" => String::new(),
-            Some(state) => format!("watch unit: {state}"),
-            None => String::new(),
-        },
-        _ => String::new(),
     }
 }

@@ -4,6 +4,7 @@ mod accepting;
 mod apply;
 mod balance;
 mod calendar;
+mod connections;
 mod context;
 mod deployment;
 mod descendants;
@@ -24,11 +25,15 @@ mod missing;
 mod node;
 mod number;
 mod options;
+mod order;
+mod overview;
 mod port_owner;
 mod power;
 mod preparation;
+mod rates;
 mod rehearse;
 mod resize;
+mod rows;
 mod selection;
 mod serving;
 mod several;
@@ -36,6 +41,7 @@ mod socket_files;
 mod state;
 mod status;
 mod subcommand;
+mod survey;
 mod tail;
 mod targets;
 #[cfg(test)]
@@ -44,6 +50,7 @@ mod times;
 mod unapplied;
 mod unsupported;
 mod waiting;
+mod walked;
 mod words;
 
 use std::ffi::OsString;
@@ -98,6 +105,8 @@ subcommands! {
     restart::Restart,
     reset::Reset,
     list::List,
+    describe::Describe,
+    metrics::Metrics,
     logs::Logs,
     signal::Signal,
     env::Env,

@@ -1,15 +1,15 @@
 //! The state of an app and of its instances, as systemd and the state files tell it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::accepting;
-use super::targets;
+use super::overview::Overview;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
 use crate::ecosystem::App;
-use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::Failure;
 use crate::state::{Entry, Name};
@@ -17,7 +17,7 @@ use crate::systemd::{ActiveState, Manager, Unit};
 use crate::unit::name::Units;
 
 /// One app as scripts read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct AppStatus {
     pub(super) name: String,
     /// `ActiveState=` of the cluster unit.
@@ -31,6 +31,12 @@ pub(super) struct AppStatus {
     pub(super) ready: usize,
     /// The number of instances that the app should have; of a job while no run is under way, 0.
     pub(super) wanted: Option<u32>,
+    /// The connections that instances have accepted and not closed; null where the kernel does not tell, and without a port.
+    pub(super) connections: Option<usize>,
+    /// The connections that wait to be accepted.
+    pub(super) waiting: Option<u32>,
+    /// The connections that the kernel has dropped since the listeners were opened, because too many waited.
+    pub(super) dropped: Option<u32>,
     pub(super) instances: Vec<InstanceStatus>,
     /// For a job: `running`, `failed`, `waiting`, `stopped`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +46,7 @@ pub(super) struct AppStatus {
 }
 
 /// One instance as scripts read it; a value that is not known is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct InstanceStatus {
     pub(super) number: u32,
     pub(super) unit: String,
@@ -51,6 +57,14 @@ pub(super) struct InstanceStatus {
     pub(super) restarts: u32,
     pub(super) memory_bytes: Option<u64>,
     pub(super) cpu_seconds: Option<f64>,
+    /// Processor time as per cent of one CPU, where it was measured.
+    pub(super) cpu_percent: Option<f64>,
+    /// The connections that the instance has accepted and not closed.
+    pub(super) connections: Option<usize>,
+    /// The connections that wait at its listener; null where all instances share one.
+    pub(super) waiting: Option<u32>,
+    /// The connections that the kernel has dropped at its listener.
+    pub(super) dropped: Option<u32>,
     /// The reason for which the instance is not online.
     pub(super) reason: Option<String>,
     /// Why the kernel does not count the instance among those that connections are spread over.
@@ -60,46 +74,44 @@ pub(super) struct InstanceStatus {
 }
 
 /// The end of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct LastEnd {
     pub(super) reason: String,
     pub(super) seconds_ago: u64,
 }
 
+/// Whether each instance has a listener of its own.
+pub(super) fn is_balanced(app: &App) -> bool {
+    app.balance_word()
+        .is_some_and(|balance| balance != "shared")
+}
+
 impl AppStatus {
-    /// The state of an app.
+    /// The state of an app with this number of instances and this folder of state.
     pub(super) fn of(
         manager: &mut dyn Manager,
-        layout: &Layout,
-        cpus: u32,
+        overview: &Overview,
         app: &str,
+        file: Option<&App>,
+        (wanted, state): (Option<u32>, &Path),
     ) -> Result<Self, Failure> {
-        let file = sources::find(layout, app).and_then(|s| sources::load(layout, &s).ok());
-        let file = file.map(|(_, app)| app);
         let listen: Vec<String> = file
             .iter()
             .flat_map(|app| app.listen.iter().map(ToString::to_string))
             .collect();
-        let balance = file.as_ref().and_then(App::balance_word);
-        let state = layout.state(app);
         let units = Units::of(app);
-        let cluster = manager.unit(&units.cluster())?;
-        let watch = Some(manager.unit(&units.watch())?).filter(|watch| watch.load == "loaded");
-        let watch = watch.map(|watch| watch.active.to_string());
-        let mut loaded = Vec::new();
-        for brief in manager.units(&units.instances())? {
-            let Some(number) = units.number(&brief.name) else {
-                continue;
-            };
-            loaded.push((number, manager.unit(&brief.name)?));
-        }
-        loaded.sort_by_key(|(number, _)| *number);
-        let (numbers, loaded): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
-        let schedule = times::schedule(manager, units, &cluster, &loaded)?;
+        let cluster = overview.unit(&units.cluster());
+        let watch = Some(overview.unit(&units.watch())).filter(|watch| watch.load == "loaded");
+        let numbers = overview.instances(app).iter().copied();
+        let loaded: Vec<Unit> = numbers
+            .clone()
+            .map(|number| overview.unit(&units.instance(number)))
+            .collect();
+        let schedule = times::schedule(manager, overview, units, &loaded)?;
         let job = schedule.as_ref().filter(|schedule| schedule.is_job());
         let is_job = job.is_some();
         let job = job.map(|schedule| schedule.status(&cluster));
-        let loaded = numbers.into_iter().zip(loaded);
+        let loaded = numbers.zip(loaded);
         let now = manager.now();
         let mut instances: Vec<InstanceStatus> = if is_job {
             let of_run = loaded.filter(|(_, unit)| unit.active != ActiveState::Inactive);
@@ -107,29 +119,33 @@ impl AppStatus {
                 .map(|(number, unit)| of_job(number, unit, now))
                 .collect()
         } else {
-            let deaths = |number| Deaths::load(&Entry::new(&state, Name::Deaths(number)));
+            let deaths = |number| Deaths::load(&Entry::new(state, Name::Deaths(number)));
             loaded
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
-        if let Some(app) = &file {
-            correct(manager, app, &mut instances)?;
+        if let Some(app) = file {
+            mark_deaf(manager, app, &mut instances)?;
+        }
+        if file.is_some_and(is_balanced) {
+            find_balance_faults(overview, units, &mut instances);
         }
         // A job has instances while a run is under way; between its runs nothing is missing.
         let (up, is_wanted) = match job {
             Some(status) => ("running", status == "running"),
             None => ("online", true),
         };
-        let ready = instances.iter().filter(|i| i.status == up).count();
-        let wanted = targets::size(layout, cpus, app);
         Ok(Self {
             name: app.to_owned(),
             active_state: cluster.active.to_string(),
             listen,
-            balance,
-            watch,
-            ready,
+            balance: file.and_then(App::balance_word),
+            watch: watch.map(|watch| watch.active.to_string()),
+            ready: instances.iter().filter(|i| i.status == up).count(),
             wanted: wanted.map(|wanted| if is_wanted { wanted } else { 0 }),
+            connections: None,
+            waiting: None,
+            dropped: None,
             instances,
             status: job,
             schedule,
@@ -137,37 +153,16 @@ impl AppStatus {
     }
 }
 
-/// Corrects what systemd alone says about instances that serve.
-fn correct(
-    manager: &mut dyn Manager,
-    app: &App,
-    instances: &mut [InstanceStatus],
-) -> Result<(), Failure> {
-    mark_deaf(manager, app, instances)?;
-    if app
-        .balance_word()
-        .is_some_and(|balance| balance != "shared")
-    {
-        find_balance_faults(manager, Units::of(app.name()), instances)?;
-    }
-    Ok(())
-}
-
 /// Notes which instances that serve were not added to those that connections are spread over.
-fn find_balance_faults(
-    manager: &mut dyn Manager,
-    units: Units<'_>,
-    instances: &mut [InstanceStatus],
-) -> Result<(), Failure> {
+fn find_balance_faults(overview: &Overview, units: Units<'_>, instances: &mut [InstanceStatus]) {
     for instance in instances.iter_mut().filter(|i| i.status == "online") {
         let join = units.join(instance.number);
-        if manager.unit(&join)?.active == ActiveState::Failed {
+        if overview.unit(&join).active == ActiveState::Failed {
             instance.balance_fault = Some(format!(
                 "not in the balance, as {join} failed; see `systemctl status {join}`"
             ));
         }
     }
-    Ok(())
 }
 
 /// Corrects the status of instances that are up and accept nothing.
@@ -253,6 +248,10 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         cpu_seconds: unit
             .cpu_usage_nsec
             .map(|n| Duration::from_nanos(n).as_secs_f64()),
+        cpu_percent: None,
+        connections: None,
+        waiting: None,
+        dropped: None,
         reason,
         balance_fault: None,
         last_end,

@@ -11,6 +11,8 @@ mod installs;
 mod jobs;
 mod json;
 mod lines;
+mod metrics;
+mod order;
 mod power;
 mod prepared;
 mod rehearsed;

@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::overview::Overview;
 use crate::output::{Failure, table};
 use crate::systemd::{ActiveState, Manager, Unit};
 use crate::unit::name::Units;
 
 /// The schedule of an app as scripts read it; times are seconds since 1970.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Schedule {
     /// `run` for a job, `reload` for an app that lasts.
     pub(super) does: &'static str,
@@ -20,7 +21,7 @@ pub(super) struct Schedule {
 }
 
 /// The last run, or the last reload by the schedule, since the machine booted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Last {
     pub(super) began: u64,
     pub(super) ended: u64,
@@ -33,21 +34,25 @@ pub(super) struct Last {
 /// Returns the schedule of an app; `instances` are those that are loaded. `None` for an app without a schedule.
 pub(super) fn schedule(
     manager: &mut dyn Manager,
+    overview: &Overview,
     units: Units<'_>,
-    cluster: &Unit,
     instances: &[Unit],
 ) -> Result<Option<Schedule>, Failure> {
-    let timer = manager.timer(&units.timer())?;
+    let name = units.timer();
+    if overview.unit(&name).load != "loaded" {
+        return Ok(None);
+    }
     // A timer of the user's own may have that name.
+    let timer = manager.timer(&name)?;
     let Some(timer) = timer.filter(|t| [units.cluster(), units.reloader()].contains(&t.starts))
     else {
         return Ok(None);
     };
     let is_job = timer.starts == units.cluster();
     let last = if is_job {
-        last(cluster, instances)
+        last(&overview.unit(&units.cluster()), instances)
     } else {
-        last(&manager.unit(&units.reloader())?, &[])
+        last(&overview.unit(&units.reloader()), &[])
     };
     let now = now();
     Ok(Some(Schedule {

@@ -26,16 +26,12 @@ const FOREIGN: &[Foreign] = &[
     foreign(&["delete", "del"], "run `rsgen uninstall APP`"),
     foreign(&["startOrRestart"], "run `rsgen deploy ecosystem.toml`"),
     foreign(
-        &["describe", "desc", "info", "show"],
-        "run `systemctl status APP EACH`",
-    ),
-    foreign(
         &["jlist", "prettylist", "report"],
         "run `rsgen list --json`",
     ),
     foreign(
         &["monit", "dash", "dashboard", "imonit"],
-        "run `watch rsgen list`, or `systemd-cgtop`",
+        "run `rsgen list --watch`, or `systemd-cgtop`",
     ),
     foreign(&["log"], "run `rsgen logs APP`"),
     foreign(
@@ -148,13 +144,8 @@ mod tests {
     #[test]
     fn a_word_of_pm2s_is_answered_with_what_to_type() {
         for (line, answer) in [
-            ("rsgen monit", "run `watch rsgen list`"),
+            ("rsgen monit", "run `rsgen list --watch`"),
             ("rsgen delete web", "run `rsgen uninstall web`\n"),
-            ("rsgen show web", "run `systemctl status web 'web@*'`\n"),
-            (
-                "rsgen --user info web",
-                "run `systemctl --user status web 'web@*'`\n",
-            ),
             ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
             ("rsgen STARTUP", "installed apps start at boot"),
             ("rsgen kill", "run `rsgen stop all`\n"),

@@ -11,7 +11,7 @@ pub(super) const HEADER: usize = 16;
 /// `INET_DIAG_INFO`, a `struct tcp_info`
 pub(super) const INFO: u16 = 2;
 /// `INET_DIAG_SKMEMINFO`, an array of 32-bit numbers
-pub(super) const MEMORY: u16 = 7;
+pub const MEMORY: u16 = 7;
 /// The place of `SK_MEMINFO_DROPS` in that array
 const DROPS: usize = 8 * 4;
 /// `struct inet_diag_msg`
@@ -123,6 +123,18 @@ pub fn inet(message: &[u8]) -> Option<Connection> {
 #[must_use]
 pub fn queue(message: &[u8]) -> Option<(u32, u64)> {
     Some((number(message, 56)?, number(message, 68)?.into()))
+}
+
+/// Reads the state and the own port of a TCP socket from a `struct inet_diag_msg`.
+#[must_use]
+pub fn state(message: &[u8]) -> Option<(u8, u16)> {
+    Some((*message.get(1)?, u16::from_be_bytes(array(message, 4)?)))
+}
+
+/// Reads how many connections a listener has dropped since it was opened, or a connection segments.
+#[must_use]
+pub fn drops(message: &[u8]) -> Option<u32> {
+    number(attribute(message.get(INET_MESSAGE..)?, MEMORY)?, DROPS)
 }
 
 /// Reads the port and the IPv4 address of the other end from a `struct inet_diag_msg`, and the number that no other socket has. Of a

@@ -7,6 +7,7 @@
 mod failure;
 mod json;
 mod notice;
+mod screen;
 mod style;
 pub mod table;
 mod text;
@@ -18,6 +19,7 @@ use serde::Serialize;
 pub use failure::{Exit, Failure};
 pub use json::Json;
 pub use notice::{CANCELLED, Level, Notice, counted};
+pub use screen::Screen;
 pub use style::{Colour, Style};
 pub use text::Text;
 
@@ -44,6 +46,11 @@ pub trait Sink {
 
     /// Takes the reason why the command fails.
     fn failure(&self, failure: &Failure);
+
+    /// Takes over the terminal, if the output goes to one.
+    fn screen(&self) -> Option<Screen> {
+        None
+    }
 
     /// Returns whether scripts read the result, so that no tables for people are needed.
     fn is_for_scripts(&self) -> bool {

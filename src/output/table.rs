@@ -1,25 +1,129 @@
 //! Tables that fit the terminal.
 
-use comfy_table::{Table, presets};
-
 use crate::visible::Visible;
 
-/// Formats a table without lines between its cells.
+/// The room that remarks in the last column have at least, where they need it.
+const REMARKS: usize = 20;
+/// The width of the space around a cell.
+const SPACE: usize = 2;
+
+/// Formats a table without lines between its cells. Where it is wider than the terminal, these columns are left out, the first
+/// one first, until it fits; what is in the last column, which has no head, is continued below.
 #[must_use]
-pub fn render(header: &[&str], rows: Vec<Vec<Visible>>) -> Visible {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
-    if let Some(width) = width() {
-        table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-        table.set_width(width);
-    }
+pub fn render(header: &[&str], rows: Vec<Vec<Visible>>, spared: &[&str]) -> Visible {
+    let widest = width().map_or(usize::MAX, usize::from);
+    let (header, rows) = fit(header, rows, spared, widest);
+    Visible::composed(lines(&header, &rows, widest).join("\n"))
+}
+
+fn lines(header: &[&str], rows: &[Vec<Visible>], widest: usize) -> Vec<String> {
+    let widths = widths(header, rows);
+    let fixed = widths
+        .iter()
+        .zip(header)
+        .filter(|(_, head)| !head.is_empty());
+    let fixed: usize = fixed.map(|(width, _)| width + SPACE).sum();
+    let room = widest.saturating_sub(fixed).max(REMARKS);
+    let mut lines = vec![line(header.iter().copied(), &widths)];
     for row in rows {
-        table.add_row(row);
+        let remark = match header.last() {
+            Some(&"") => row.last().map_or("", Visible::as_str),
+            _ => "",
+        };
+        let mut remark = wrap(remark, room).into_iter();
+        let first = remark.next().unwrap_or_default();
+        let cells = row.iter().zip(header).map(|(cell, head)| match *head {
+            "" => first.as_str(),
+            _ => cell.as_str(),
+        });
+        lines.push(line(cells, &widths));
+        lines.extend(remark.map(|more| format!("{:fixed$}{more}", "")));
     }
-    let text = table.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    Visible::composed(lines.join("\n"))
+    lines
+}
+
+/// A line of cells, each filled up to the width of its column.
+fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
+    let cells = cells.zip(widths).map(|(cell, width)| {
+        let missing = width.saturating_sub(columns(cell)) + SPACE;
+        format!("{cell}{:missing$}", "")
+    });
+    cells.collect::<String>().trim_end().to_owned()
+}
+
+/// Divides a text at its blanks into lines of at most this many columns; a longer word has a line of its own.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) if columns(last) + 1 + columns(word) <= room => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn fit<'a>(
+    header: &[&'a str],
+    mut rows: Vec<Vec<Visible>>,
+    spared: &[&str],
+    widest: usize,
+) -> (Vec<&'a str>, Vec<Vec<Visible>>) {
+    let mut header = header.to_vec();
+    for head in spared {
+        if needed(&header, &rows) <= widest {
+            break;
+        }
+        let Some(at) = header.iter().position(|h| h == head) else {
+            continue;
+        };
+        header.remove(at);
+        for row in rows.iter_mut().filter(|row| at < row.len()) {
+            row.remove(at);
+        }
+    }
+    (header, rows)
+}
+
+/// The width that a table needs for every cell to be in one line, apart from remarks.
+fn needed(header: &[&str], rows: &[Vec<Visible>]) -> usize {
+    let widths = widths(header, rows).into_iter().zip(header);
+    let widths = widths.map(|(width, head)| match *head {
+        "" => width.min(REMARKS),
+        _ => width + SPACE,
+    });
+    widths.sum()
+}
+
+/// The width of each column.
+fn widths(header: &[&str], rows: &[Vec<Visible>]) -> Vec<usize> {
+    let of = |(at, head): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        let widest = cells.map(|cell| columns(cell.as_str())).max();
+        widest.unwrap_or(0).max(columns(head))
+    };
+    header.iter().enumerate().map(of).collect()
+}
+
+/// The columns that a text takes, without its colours.
+fn columns(text: &str) -> usize {
+    let mut is_colour = false;
+    let visible = text.chars().filter(|c| match c {
+        '\u{1b}' => {
+            is_colour = true;
+            false
+        }
+        'm' if is_colour => {
+            is_colour = false;
+            false
+        }
+        _ => !is_colour,
+    });
+    visible.count()
 }
 
 /// Returns the number of columns of the terminal; `None` if there is no terminal.
@@ -62,6 +166,47 @@ pub fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_is_too_wide_is_spared_columns_in_their_order_and_keeps_its_remarks() {
+        let red = Visible::composed("\u{1b}[31monline\u{1b}[0m".into());
+        let row = || {
+            vec![
+                "web".into(),
+                red.clone(),
+                "123".into(),
+                "why it is so, at length".into(),
+            ]
+        };
+        let fitted = |widest| {
+            let header = ["APP", "STATUS", "PID", ""];
+            let (header, rows) = fit(&header, vec![row()], &["PID", "STATUS"], widest);
+            assert_eq!(header.len(), rows[0].len());
+            header
+        };
+        assert_eq!(fitted(38), ["APP", "STATUS", "PID", ""]);
+        assert_eq!(fitted(37), ["APP", "STATUS", ""]);
+        assert_eq!(fitted(32), ["APP", ""]);
+        assert_eq!(fitted(1), ["APP", ""]);
+    }
+
+    #[test]
+    fn colours_take_no_room_and_a_long_remark_goes_on_below() {
+        let red = Visible::composed("\u{1b}[31monline\u{1b}[0m".into());
+        let why: Visible = "killed by the kernel for want of memory".into();
+        let rows = [
+            vec!["web".into(), red, why],
+            vec!["a".into(), "up".into(), "".into()],
+        ];
+        let lines = lines(&["APP", "STATUS", ""], &rows, 33);
+        let expected = [
+            "APP  STATUS",
+            "web  \u{1b}[31monline\u{1b}[0m  killed by the kernel",
+            "             for want of memory",
+            "a    up",
+        ];
+        assert_eq!(lines, expected);
+    }
 
     #[test]
     fn sizes_and_spans_are_short() {

@@ -1,8 +1,10 @@
 //! Text for people.
 
+use std::io::IsTerminal;
+
 use anstyle::AnsiColor;
 
-use super::{Answer, Colour, Failure, Level, Notice, Sink, Style, to_stderr, to_stdout};
+use super::{Answer, Colour, Failure, Level, Notice, Screen, Sink, Style, to_stderr, to_stdout};
 use crate::ecosystem::Report;
 use crate::visible::Visible;
 
@@ -51,6 +53,13 @@ impl Sink for Text {
     fn item(&self, item: &dyn Answer) -> bool {
         item.shown(self.stdout)
             .is_none_or(|text| to_stdout(text.as_str()))
+    }
+
+    fn screen(&self) -> Option<Screen> {
+        let is_terminal = std::io::stdout().is_terminal();
+        is_terminal
+            .then(|| Screen::open(self.stdout).ok())
+            .flatten()
     }
 
     fn warnings(&self, report: &Report) {

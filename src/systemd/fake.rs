@@ -270,9 +270,10 @@ impl Fake {
 impl Manager for Fake {
     fn unit(&mut self, name: &str) -> Result<Unit, Error> {
         self.check_connection()?;
+        let is_timer = self.timers.contains_key(name);
         let absent = || Unit {
             name: name.to_owned(),
-            load: "not-found".into(),
+            load: if is_timer { "loaded" } else { "not-found" }.into(),
             ..Unit::default()
         };
         Ok(self.units.get(name).cloned().unwrap_or_else(absent))

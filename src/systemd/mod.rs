@@ -197,19 +197,20 @@ pub trait Manager {
     /// When systemd cannot be asked.
     fn unit(&mut self, name: &str) -> Result<Unit, Error>;
 
+    /// The states of several units, in the order of their names. They are asked for at once: on a busy machine, one question
+    /// after another takes long.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn each(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
+        names.iter().map(|name| self.unit(name)).collect()
+    }
+
     /// The loaded units whose name matches a glob.
     ///
     /// # Errors
     /// When systemd cannot be asked.
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error>;
-
-    /// The control group of a socket unit, as a path below the root of the hierarchy; `None` for one that has none.
-    ///
-    /// # Errors
-    /// When systemd cannot be asked.
-    fn control_group(&mut self, _socket: &str) -> Result<Option<String>, Error> {
-        Ok(None)
-    }
 
     /// Queues a job.
     ///

@@ -162,6 +162,8 @@ pub struct Unit {
     pub status_text: String,
     /// Whether the unit's files changed since systemd read them.
     pub need_daemon_reload: bool,
+    /// The control group of a service or a socket, as a path below the root of the hierarchy; empty if there is none.
+    pub control_group: String,
     /// Memory of the unit's control group in bytes; `None` without memory accounting.
     pub memory_current: Option<u64>,
     /// Processor time of the unit's control group in nanoseconds; `None` without CPU accounting.

@@ -61,6 +61,9 @@ pub(crate) fn gives_each_instance_its_share_through_reload_and_stop(machine: &mu
     machine.run(&["rsgen", "list"]).ok().says("3000 even");
     let load = kept(machine, 8);
     assert_eq!(connections(machine, 4), [2, 2, 2, 2]);
+    let list = machine.run(&["rsgen", "list", "--json"]).ok();
+    let shares = list.stdout.matches("\"connections\": 2,").count();
+    assert_eq!(shares, 4, "{list}");
     load.stop().assert_nothing_lost();
 
     let before = pids(machine, 4);

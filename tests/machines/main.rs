@@ -40,6 +40,7 @@ mod rehearsal;
 mod reload;
 mod sandbox;
 mod schedule;
+mod see;
 mod shown;
 mod sizing;
 mod specs;

@@ -7,7 +7,7 @@ use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
     owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
-    schedule, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
+    schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Spec> {
         CRASH,
         POWER,
         SCHEDULE,
+        SEE,
         HOSTILE,
         TRACING,
         INSTALL,
@@ -65,6 +66,8 @@ const HARNESS: &[Spec] = specs![
     harness::has_rsgen_where_make_installs_it,
     harness::are_joined_by_a_network_of_their_own,
 ];
+
+const SEE: &[Spec] = specs![see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,];
 
 const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,

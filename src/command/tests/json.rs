@@ -9,10 +9,12 @@ use crate::command::apply::JsonChange;
 use crate::command::check::Checked;
 use crate::command::curl::Asked;
 use crate::command::deployment::{Goal, foresee};
+use crate::command::describe::Described;
 use crate::command::env::Variables;
 use crate::command::generate::Generated;
 use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
+use crate::command::metrics::Exposed;
 use crate::command::power::Done;
 use crate::command::reload::Reloaded;
 use crate::command::scale::Scaled;
@@ -20,6 +22,7 @@ use crate::command::signal::Signalled;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
 use crate::command::times::{Last, Schedule};
 use crate::command::uninstall::Uninstalled;
+use crate::command::walked::Walk;
 use crate::command::{import, init};
 use crate::ecosystem::Severity;
 use crate::ecosystem::diagnostic::Located;
@@ -94,6 +97,10 @@ fn instance(is_full: bool) -> InstanceStatus {
         restarts: 0,
         memory_bytes: is_full.then_some(1),
         cpu_seconds: is_full.then_some(1.5),
+        cpu_percent: is_full.then_some(1.0),
+        connections: is_full.then_some(1),
+        waiting: is_full.then_some(1),
+        dropped: is_full.then_some(1),
         reason: is_full.then(|| "x".into()),
         balance_fault: is_full.then(|| "x".into()),
         last_end: is_full.then(last_end),
@@ -135,6 +142,9 @@ fn app(is_full: bool) -> AppStatus {
         balance: is_full.then_some("even"),
         ready: 1,
         wanted: is_full.then_some(1),
+        connections: is_full.then_some(1),
+        waiting: is_full.then_some(1),
+        dropped: is_full.then_some(1),
         instances: Vec::new(),
         status: is_full.then_some("waiting"),
         schedule: is_full.then(|| schedule(true)),
@@ -169,7 +179,8 @@ fn every_field_of_a_line_of_the_logs_is_documented() {
 fn every_field_of_the_list_is_documented() {
     let listing = || Listing {
         apps: Vec::new(),
-        only_failed: false,
+        is_filtered: false,
+        is_block: false,
         scope: Scope::System,
         words: Vec::new(),
     };
@@ -179,6 +190,41 @@ fn every_field_of_the_list_is_documented() {
     is_documented("last_end", last_end(), last_end());
     is_documented("schedule", schedule(true), schedule(false));
     is_documented("last", last(Some("x")), last(None));
+}
+
+#[test]
+fn every_field_of_a_description_is_documented() {
+    let walk = |took_ms| Walk {
+        state: "done",
+        text: "x".into(),
+        took_ms,
+        seconds_ago: 1,
+    };
+    let described = |is_full: bool| Described {
+        app: app(is_full),
+        file: is_full.then(|| "/x".into()),
+        drop_ins: Vec::new(),
+        fault: is_full.then(|| "x".into()),
+        command: is_full.then(Vec::new),
+        cwd: is_full.then(|| "/x".into()),
+        user: is_full.then(|| "x".into()),
+        handover: is_full.then_some("bind"),
+        units: Vec::new(),
+        differing: Vec::new(),
+        outdated: Vec::new(),
+        needs_daemon_reload: false,
+        slice: is_full.then(|| "x".into()),
+        output: is_full.then(|| "x".into()),
+        walk: is_full.then(|| walk(None)),
+    };
+    is_documented("described", described(true), described(false));
+    is_documented("walk", walk(Some(1)), walk(None));
+}
+
+#[test]
+fn every_field_of_the_metrics_is_documented() {
+    let exposed = || Exposed { text: "x".into() };
+    is_documented("exposed", exposed(), exposed());
 }
 
 #[test]

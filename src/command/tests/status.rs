@@ -8,13 +8,16 @@ use super::stage::{Stage, unit};
 use crate::brake::Deaths;
 use crate::command::last_words;
 use crate::command::status::{AppStatus, InstanceStatus};
+use crate::command::survey;
 use crate::command::waiting::Waiting;
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Manager, Timer, Unit};
 use crate::unit::name::Units;
 
 fn told(stage: &mut Stage) -> AppStatus {
-    AppStatus::of(&mut stage.systemd.fake, &stage.layout, 4, "web").unwrap()
+    let apps = ["web".to_owned()];
+    let all = survey::states(&mut stage.systemd.fake, &stage.layout, 4, &apps);
+    all.unwrap().remove(0)
 }
 
 /// What is told of one instance that died for this reason before, if it did.

@@ -30,6 +30,17 @@ const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 /// The pause between two attempts to reach a bus or a systemd that went away.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How many calls wait for their answers at the same time. dbus-daemon(1) refuses more than 128 of one connection.
+const AT_ONCE: usize = 64;
+
+/// A call with one text as its argument.
+pub(super) struct Question<'a> {
+    pub(super) path: String,
+    pub(super) interface: &'static str,
+    pub(super) method: &'static str,
+    pub(super) argument: &'a str,
+}
+
 /// Begins a connection: to a bus, and in tests to the other end of a socket pair.
 pub(super) type Dial = Box<dyn Fn() -> zbus::connection::Builder<'static>>;
 
@@ -129,6 +140,49 @@ impl Link {
         }
     }
 
+    /// Calls methods of systemd, without waiting for one answer before the next call, and returns the answers in the order of
+    /// the calls. A call that finds systemd away is repeated as by [`Link::call`].
+    pub(super) fn calls(&mut self, questions: &[Question<'_>]) -> Result<Vec<Message>, Error> {
+        let mut replies = Vec::with_capacity(questions.len());
+        for some in questions.chunks(AT_ONCE) {
+            let connection = &self.connection;
+            let asked = some.iter().map(|question| {
+                let Question {
+                    path,
+                    interface,
+                    method,
+                    argument,
+                } = question;
+                let (path, interface) = (path.as_str(), Some(*interface));
+                connection.call_method(Some(SERVICE), path, interface, *method, argument)
+            });
+            let answers = all(asked.collect());
+            let systemd = &self.systemd;
+            let heard = |message: Message| {
+                if systemd.sent(&message) {
+                    self.heard.push_back(message);
+                }
+            };
+            let answers = zbus::block_on(hearing(&mut self.removed, heard, answers));
+            for (question, answer) in some.iter().zip(answers) {
+                replies.push(match answer {
+                    Ok(reply) => reply,
+                    Err(e) if is_passing(&e) => self.call(
+                        &question.path,
+                        question.interface,
+                        question.method,
+                        &question.argument,
+                    )?,
+                    Err(e) => return Err(explain(&e)),
+                });
+            }
+        }
+        if let Some(last) = replies.last() {
+            self.systemd = Answerer::of(last);
+        }
+        Ok(replies)
+    }
+
     /// Replaces a broken connection by a new one. If that fails, the next call tries again.
     fn recover(&mut self) {
         if let Ok((connection, removed, systemd)) = open(&self.dial) {
@@ -211,6 +265,28 @@ async fn hearing<F: Future>(
         future.as_mut().poll(cx)
     })
     .await
+}
+
+/// The outputs of futures that run beside each other, in their order.
+async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
+    poll_fn(|cx| {
+        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let Poll::Ready(ready) = future.as_mut().poll(cx) {
+                *output = Some(ready);
+            }
+        }
+        if running.iter().all(|(_, output)| output.is_some()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    running
+        .into_iter()
+        .filter_map(|(_, output)| output)
+        .collect()
 }
 
 /// The output of a future, or `None` when it takes longer than `at_most`.

@@ -19,7 +19,7 @@ use super::unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
 use super::{Error, Job, JobResult, Manager, Verb, Whom};
 use crate::layout::Scope;
 use error::explain;
-use link::Link;
+use link::{Link, Question};
 use properties::{Properties, get, read_timer, read_unit, text};
 
 const SERVICE: &str = "org.freedesktop.systemd1";
@@ -30,6 +30,7 @@ const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
 const SOCKET_UNIT: &str = "org.freedesktop.systemd1.Socket";
 const TIMER: &str = "org.freedesktop.systemd1.Timer";
 const JOB: &str = "org.freedesktop.systemd1.Job";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// How often a job itself is looked at, because its signal may have been lost.
 const LOOK: Duration = Duration::from_millis(500);
@@ -50,6 +51,14 @@ type Row = (
     String,
     OwnedObjectPath,
 );
+
+/// The interface that a unit has because of its kind, as far as rsgen reads one.
+fn interface(unit: &str) -> Option<&'static str> {
+    if unit.ends_with(".service") {
+        return Some(SERVICE_UNIT);
+    }
+    unit.ends_with(".socket").then_some(SOCKET_UNIT)
+}
 
 /// A connection to one systemd.
 pub(super) struct Bus {
@@ -88,12 +97,17 @@ impl Bus {
     }
 
     fn properties(&mut self, path: &str, interface: &str) -> Result<Properties, Error> {
-        self.call(
-            path,
-            "org.freedesktop.DBus.Properties",
-            "GetAll",
-            &interface,
-        )
+        self.call(path, PROPERTIES, "GetAll", &interface)
+    }
+
+    /// The answers to several questions, in their order.
+    fn ask<R>(&mut self, questions: &[Question<'_>]) -> Result<Vec<R>, Error>
+    where
+        R: serde::de::DeserializeOwned + zbus::Type,
+    {
+        let replies = self.link.calls(questions)?;
+        let read = |reply: zbus::Message| reply.body().deserialize().map_err(|e| explain(&e));
+        replies.into_iter().map(read).collect()
     }
 
     /// Sends a signal to processes of a unit. systemd refuses that for a unit without such a process, which is no error here.
@@ -156,13 +170,41 @@ impl Manager for Bus {
     fn unit(&mut self, name: &str) -> Result<Unit, Error> {
         let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &name)?;
         let unit = self.properties(&path, UNIT)?;
-        let service = if name.ends_with(".service") {
-            self.properties(&path, SERVICE_UNIT)?
-        } else {
-            Properties::new()
+        let own = match interface(name) {
+            Some(interface) => self.properties(&path, interface)?,
+            None => Properties::new(),
         };
         let job = self.queued(&unit);
-        Ok(read_unit(name, &unit, &service, job))
+        Ok(read_unit(name, &unit, &own, job))
+    }
+
+    fn each(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
+        let loads = names.iter().map(|name| Question {
+            path: PATH.to_owned(),
+            interface: MANAGER,
+            method: "LoadUnit",
+            argument: name,
+        });
+        let paths: Vec<OwnedObjectPath> = self.ask(&loads.collect::<Vec<_>>())?;
+        let gets = names.iter().zip(&paths).flat_map(|(name, path)| {
+            let interfaces = [Some(UNIT), interface(name)];
+            interfaces.into_iter().flatten().map(|argument| Question {
+                path: path.to_string(),
+                interface: PROPERTIES,
+                method: "GetAll",
+                argument,
+            })
+        });
+        let mut answers = self.ask(&gets.collect::<Vec<_>>())?.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        let mut units = Vec::with_capacity(names.len());
+        for name in names {
+            let unit: Properties = next();
+            let own = interface(name).map(|_| next()).unwrap_or_default();
+            let job = self.queued(&unit);
+            units.push(read_unit(name, &unit, &own, job));
+        }
+        Ok(units)
     }
 
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
@@ -183,12 +225,6 @@ impl Manager for Bus {
             }),
         };
         Ok(rows.into_iter().map(brief).collect())
-    }
-
-    fn control_group(&mut self, socket: &str) -> Result<Option<String>, Error> {
-        let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &socket)?;
-        let properties = self.properties(&path, SOCKET_UNIT)?;
-        Ok(Some(text(&properties, "ControlGroup")).filter(|path| !path.is_empty()))
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {

@@ -1,4 +1,4 @@
-//! Reads a unit from the properties of its interfaces `Unit` and `Service`, see org.freedesktop.systemd1(5).
+//! Reads a unit from the properties of its interfaces `Unit` and `Service` or `Socket`, see org.freedesktop.systemd1(5).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub(super) fn read_unit(
         stop_timeout: micros(service, "TimeoutStopUSec"),
         status_text: text(service, "StatusText"),
         need_daemon_reload: get(unit, "NeedDaemonReload").unwrap_or(false),
+        control_group: text(service, "ControlGroup"),
         memory_current: counted("MemoryCurrent"),
         cpu_usage_nsec: counted("CPUUsageNSec"),
     }

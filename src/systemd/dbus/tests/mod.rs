@@ -317,6 +317,24 @@ fn a_unit_whose_job_has_just_ended_has_no_job() {
     assert_eq!(bus.unit(UNIT).unwrap().job, None);
 }
 
+/// More than wait for their answers at once.
+#[test]
+fn reads_many_units_in_their_order_although_systemd_goes_away_meanwhile() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let names: Vec<String> = (0..150).map(|n| format!("web@{n}.service")).collect();
+    let away = Instead::Error("org.freedesktop.DBus.Error.NoReply");
+    instead(&systemd, "LoadUnit", std::slice::from_ref(&away));
+    instead(&systemd, "GetAll", &[away, Instead::End]);
+    let units = bus.each(&names).unwrap();
+    assert!(units.iter().all(|unit| unit.active == ActiveState::Active));
+    let read: Vec<String> = units.into_iter().map(|unit| unit.name).collect();
+    assert_eq!(read, names);
+    let denied = Instead::Error("org.freedesktop.DBus.Error.AccessDenied");
+    instead(&systemd, "LoadUnit", &[denied]);
+    assert!(matches!(bus.each(&names), Err(Error::AccessDenied { .. })));
+}
+
 #[test]
 fn reads_the_version_whatever_a_distribution_adds_to_it() {
     for (word, version) in [

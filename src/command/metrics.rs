@@ -1,0 +1,225 @@
+//! `rsgen metrics`: the numbers of every app and instance in the text format of `OpenMetrics`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::manual::{self, Manual};
+use super::status::{AppStatus, InstanceStatus};
+use super::subcommand::Subcommand;
+use super::survey;
+use super::targets;
+use crate::output::{Failure, Shown, Style};
+use crate::visible::Visible;
+
+/// Print the numbers of apps and instances in the format of `OpenMetrics`, for Prometheus
+#[derive(Debug, Args)]
+pub(super) struct Metrics {
+    /// Only these apps
+    #[arg(value_name = "APP")]
+    apps: Vec<String>,
+}
+
+/// The metrics; with `--json`, their text in a string.
+#[derive(Debug, Serialize)]
+pub(super) struct Exposed {
+    pub(super) text: String,
+}
+
+impl Subcommand for Metrics {
+    const MANUAL: Manual = Manual {
+        exits: manual::EXITS,
+        examples: &[
+            ("rsgen metrics", "Prints the metrics of every app."),
+            ("rsgen metrics web", "Prints those of one app."),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let known = targets::known(&context.layout);
+        let apps = self.apps.iter().map(|word| targets::app(word, &known));
+        let apps = if self.apps.is_empty() {
+            known.clone()
+        } else {
+            apps.collect::<Result<_, _>>()?
+        };
+        let cpus = context.host.cpus;
+        let jobs = context.jobs()?;
+        let apps = survey::states(jobs.manager, jobs.layout, cpus, &apps)?;
+        context.sink.answer(&Exposed { text: text(&apps) });
+        Ok(())
+    }
+}
+
+impl Shown for Exposed {
+    fn shown(&self, _: Style) -> Option<Visible> {
+        Some(Visible::lines(&self.text))
+    }
+}
+
+/// A number as it is printed; `None` where it is not known.
+type Number = Option<String>;
+
+/// The type, the name, the unit and the help of a family, and where an app or an instance has its number.
+type Family<T> = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&T) -> Number,
+);
+
+const OF_APPS: &[Family<AppStatus>] = &[
+    (
+        "gauge",
+        "rsgen_app_instances_wanted",
+        "",
+        "Instances that the app should have.",
+        |a| a.wanted.map(|n| n.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_app_instances_serving",
+        "",
+        "Instances that serve; of a job, that run.",
+        |a| Some(a.ready.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_app_connections",
+        "",
+        "Open TCP connections that were accepted.",
+        |a| a.connections.map(|n| n.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_app_queue",
+        "",
+        "TCP connections that wait to be accepted.",
+        |a| a.waiting.map(|n| n.to_string()),
+    ),
+    (
+        "counter",
+        "rsgen_app_dropped",
+        "",
+        "TCP connections that the kernel dropped because too many waited.",
+        |a| a.dropped.map(|n| n.to_string()),
+    ),
+];
+
+const OF_INSTANCES: &[Family<InstanceStatus>] = &[
+    (
+        "gauge",
+        "rsgen_instance_up",
+        "",
+        "Whether the instance serves; of a job, whether it runs.",
+        |i| Some(u8::from(is_up(i)).to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_instance_errored",
+        "",
+        "Whether the instance was given up.",
+        |i| Some(u8::from(is_given_up(i)).to_string()),
+    ),
+    (
+        "counter",
+        "rsgen_instance_restarts",
+        "",
+        "Automatic restarts since the last start by hand.",
+        |i| Some(i.restarts.to_string()),
+    ),
+    (
+        "counter",
+        "rsgen_instance_cpu_seconds",
+        "seconds",
+        "Processor time of this run.",
+        |i| i.cpu_seconds.map(|n| n.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_instance_memory_bytes",
+        "bytes",
+        "Memory.",
+        |i| i.memory_bytes.map(|n| n.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_instance_uptime_seconds",
+        "seconds",
+        "Time since the instance was READY.",
+        |i| i.uptime_seconds.map(|n| n.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_instance_connections",
+        "",
+        "Open TCP connections that the instance has accepted.",
+        |i| i.connections.map(|n| n.to_string()),
+    ),
+    (
+        "gauge",
+        "rsgen_instance_queue",
+        "",
+        "TCP connections that wait at the instance's own listener.",
+        |i| i.waiting.map(|n| n.to_string()),
+    ),
+    (
+        "counter",
+        "rsgen_instance_dropped",
+        "",
+        "TCP connections that the kernel dropped at the instance's own listener.",
+        |i| i.dropped.map(|n| n.to_string()),
+    ),
+];
+
+fn is_up(instance: &InstanceStatus) -> bool {
+    ["online", "running"].contains(&instance.status)
+}
+
+fn is_given_up(instance: &InstanceStatus) -> bool {
+    ["errored", "failed"].contains(&instance.status)
+}
+
+/// The metrics of these apps.
+fn text(apps: &[AppStatus]) -> String {
+    let mut text = String::new();
+    let label = |app: &AppStatus| format!("app=\"{}\"", app.name);
+    let of_apps: Vec<_> = apps.iter().map(|app| (label(app), app)).collect();
+    for family in OF_APPS {
+        write(&mut text, family, &of_apps);
+    }
+    let of_instances = apps.iter().flat_map(|app| {
+        let own = app.instances.iter();
+        own.map(move |i| (format!("{},instance=\"{}\"", label(app), i.number), i))
+    });
+    let of_instances: Vec<_> = of_instances.collect();
+    for family in OF_INSTANCES {
+        write(&mut text, family, &of_instances);
+    }
+    text.push_str("# EOF");
+    text
+}
+
+/// Writes one family. A family without a number is left out.
+fn write<T>(text: &mut String, family: &Family<T>, all: &[(String, &T)]) {
+    let (kind, name, unit, help, number) = family;
+    let numbers = all
+        .iter()
+        .filter_map(|(labels, of)| Some((labels, number(of)?)));
+    let mut numbers = numbers.peekable();
+    if numbers.peek().is_none() {
+        return;
+    }
+    let _ = writeln!(text, "# TYPE {name} {kind}");
+    if !unit.is_empty() {
+        let _ = writeln!(text, "# UNIT {name} {unit}");
+    }
+    let _ = writeln!(text, "# HELP {name} {help}");
+    let suffix = if *kind == "counter" { "_total" } else { "" };
+    for (labels, number) in numbers {
+        let _ = writeln!(text, "{name}{suffix}{{{labels}}} {number}");
+    }
+}

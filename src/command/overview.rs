@@ -1,0 +1,70 @@
+//! The units of several apps, read at once.
+
+use std::collections::BTreeMap;
+
+use crate::systemd::{Error, Manager, Unit};
+use crate::unit::name::{Member, Units, parse};
+
+/// The state of every unit that `rsgen list` looks at.
+pub(super) struct Overview {
+    units: BTreeMap<String, Unit>,
+    instances: BTreeMap<String, Vec<u32>>,
+}
+
+impl Overview {
+    /// Reads the units of these apps, each with whether its instances have listeners of their own.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    pub(super) fn read(manager: &mut dyn Manager, apps: &[(&str, bool)]) -> Result<Self, Error> {
+        let pattern = match apps {
+            [(app, _)] => Units::of(app).instances(),
+            _ => "*.service".to_owned(),
+        };
+        let mut instances = BTreeMap::<String, Vec<u32>>::new();
+        for brief in manager.units(&pattern)? {
+            if let Some((app, Member::Instance(number))) = parse(&brief.name) {
+                instances.entry(app.to_owned()).or_default().push(number);
+            }
+        }
+        let mut names = Vec::new();
+        for (app, is_balanced) in apps {
+            let units = Units::of(app);
+            names.extend([units.cluster(), units.socket(), units.watch()]);
+            names.extend([units.timer(), units.reloader()]);
+            let numbers = instances.get(*app).into_iter().flatten();
+            for number in numbers {
+                names.push(units.instance(*number));
+                if *is_balanced {
+                    names.extend([units.join(*number), units.listener(*number)]);
+                }
+            }
+        }
+        for numbers in instances.values_mut() {
+            numbers.sort_unstable();
+        }
+        let read = manager.each(&names)?;
+        let units = read.into_iter().map(|unit| (unit.name.clone(), unit));
+        Ok(Self {
+            units: units.collect(),
+            instances,
+        })
+    }
+
+    /// A unit; one that was not read counts as one that does not exist.
+    pub(super) fn unit(&self, name: &str) -> Unit {
+        self.units.get(name).cloned().unwrap_or_else(|| Unit {
+            name: name.to_owned(),
+            load: "not-found".into(),
+            ..Unit::default()
+        })
+    }
+
+    /// The numbers of the instances of an app that are loaded, in their order.
+    pub(super) fn instances(&self, app: &str) -> &[u32] {
+        self.instances
+            .get(app)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,163 @@
+//! The table of `rsgen list`.
+
+use std::fmt;
+
+use anstyle::AnsiColor;
+
+use super::status::{AppStatus, InstanceStatus, LastEnd};
+use crate::output::{Style, table};
+use crate::systemd::ActiveState;
+use crate::visible::Visible;
+
+/// The columns that a terminal too narrow for all of them is spared, the first one first.
+const SPARED: &[&str] = &[
+    "PID", "LISTEN", "UPTIME", "QUEUE", "CONNS", "RESTARTS", "MEMORY", "CPU",
+];
+
+/// The cells of a row, each with the head of its column.
+type Row = Vec<(&'static str, Option<Visible>)>;
+
+/// A table of these apps: a row for each instance, or one for an app that has none. A column that says nothing about any of them
+/// is left out, unless it is always there.
+pub(super) fn table(apps: &[AppStatus], style: Style) -> Visible {
+    let rows: Vec<Row> = apps.iter().flat_map(|app| app.rows(style)).collect();
+    let heads = rows.first().into_iter().flatten().map(|(head, _)| *head);
+    let is_said = |head: &str| {
+        let mut cells = rows.iter().flatten();
+        !["CPU", "CONNS", "QUEUE"].contains(&head)
+            || cells.any(|(of, cell)| *of == head && cell.is_some())
+    };
+    let heads: Vec<&str> = heads.filter(|head| is_said(head)).collect();
+    let cells = |row: Row| {
+        let said = row.into_iter().filter(|(head, _)| heads.contains(head));
+        said.map(|(_, cell)| cell.unwrap_or_else(|| "-".into()))
+            .collect()
+    };
+    table::render(&heads, rows.into_iter().map(cells).collect(), SPARED)
+}
+
+impl AppStatus {
+    /// How many instances serve, if the app is up and some do not.
+    pub(super) fn missing(&self) -> Option<Visible> {
+        let wanted = usize::try_from(self.wanted?).ok()?;
+        let is_down = self.active_state == ActiveState::Inactive.to_string();
+        let (name, ready) = (&self.name, self.ready);
+        (ready < wanted && !is_down && self.status.is_none())
+            .then(|| Visible::line(&format!("{name}: {ready} of {wanted} serving")))
+    }
+
+    /// The addresses that the app listens on.
+    fn addresses(&self) -> Visible {
+        match self.listen.join(" ").as_str() {
+            "" => "-".into(),
+            listen => match self.balance {
+                Some(balance @ ("even" | "source")) => format!("{listen} {balance}").into(),
+                _ => listen.into(),
+            },
+        }
+    }
+
+    /// A row for each instance, or one for the app if there is none. A job has a row of its own unless it runs.
+    fn rows(&self, style: Style) -> Vec<Row> {
+        let is_idle = self.status.is_some_and(|status| status != "running");
+        if !self.instances.is_empty() && !is_idle {
+            let rows = self.instances.iter().enumerate();
+            return rows.map(|(at, i)| row(style, self, i, at == 0)).collect();
+        }
+        let status = match self.status {
+            Some(status) => style.paint(status, colour(status)),
+            None => (&self.active_state).into(),
+        };
+        let remark = match &self.schedule {
+            Some(schedule) if schedule.is_job() => schedule.told(),
+            _ => String::new(),
+        };
+        vec![vec![
+            ("APP", Some((&self.name).into())),
+            ("#", None),
+            ("STATUS", Some(status)),
+            ("PID", None),
+            ("UPTIME", None),
+            ("RESTARTS", None),
+            ("CPU", None),
+            ("MEMORY", None),
+            ("CONNS", None),
+            ("QUEUE", self.waiting.map(count)),
+            ("LISTEN", Some(self.addresses())),
+            ("", Some(remark.into())),
+        ]]
+    }
+}
+
+fn colour(status: &str) -> AnsiColor {
+    match status {
+        "online" | "running" | "waiting" => AnsiColor::Green,
+        "errored" | "failed" => AnsiColor::Red,
+        _ => AnsiColor::Yellow,
+    }
+}
+
+fn count(count: impl fmt::Display) -> Visible {
+    format!("{count}").into()
+}
+
+/// The row of an instance. What waits for all instances stands in the first.
+fn row(style: Style, app: &AppStatus, instance: &InstanceStatus, is_first: bool) -> Row {
+    let of_all = app
+        .waiting
+        .filter(|_| is_first && app.balance == Some("shared"));
+    vec![
+        ("APP", Some((&app.name).into())),
+        ("#", Some(count(instance.number))),
+        (
+            "STATUS",
+            Some(style.paint(instance.status, colour(instance.status))),
+        ),
+        ("PID", instance.pid.map(count)),
+        (
+            "UPTIME",
+            instance.uptime_seconds.map(|s| table::span(s).into()),
+        ),
+        ("RESTARTS", Some(count(instance.restarts))),
+        (
+            "CPU",
+            instance.cpu_percent.map(|cpu| format!("{cpu:.1}%").into()),
+        ),
+        (
+            "MEMORY",
+            instance.memory_bytes.map(|b| table::bytes(b).into()),
+        ),
+        ("CONNS", instance.connections.map(count)),
+        ("QUEUE", instance.waiting.or(of_all).map(count)),
+        ("LISTEN", Some(app.addresses())),
+        ("", Some(remark(app, instance).into())),
+    ]
+}
+
+/// The reason for which an instance is not online or not in the balance, or for which it was restarted; otherwise, of the first
+/// one, whether the app is watched.
+fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
+    if let Some(fault) = &instance.balance_fault {
+        return fault.clone();
+    }
+    match (&instance.reason, &instance.last_end) {
+        (Some(reason), _) => reason.clone(),
+        (
+            None,
+            Some(LastEnd {
+                reason,
+                seconds_ago,
+            }),
+        ) if instance.status == "online" => {
+            format!("restarted {} ago: {reason}", table::span(*seconds_ago))
+        }
+        _ if instance.number == 0 => match app.watch.as_deref() {
+            Some("active") => "watched".to_owned(),
+            // The watch unit stops with the app.
+            Some("inactive") if app.active_state == "inactive" => String::new(),
+            Some(state) => format!("watch unit: {state}"),
+            None => String::new(),
+        },
+        _ => String::new(),
+    }
+}

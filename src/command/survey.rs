@@ -1,0 +1,49 @@
+//! Looks at several apps at once.
+
+use super::connections;
+use super::overview::Overview;
+use super::status::{AppStatus, is_balanced};
+use crate::ecosystem::App;
+use crate::generate::{self, sources};
+use crate::layout::Layout;
+use crate::output::Failure;
+use crate::systemd::Manager;
+
+/// The states of these apps, in their order.
+///
+/// # Errors
+/// When systemd cannot be asked.
+pub(super) fn states(
+    manager: &mut dyn Manager,
+    layout: &Layout,
+    cpus: u32,
+    apps: &[String],
+) -> Result<Vec<AppStatus>, Failure> {
+    let file = |app: &String| {
+        let source = sources::find(layout, app)?;
+        sources::load(layout, &source).ok().map(|(_, app)| app)
+    };
+    let files: Vec<Option<App>> = apps.iter().map(file).collect();
+    let has_listeners = |file: &Option<App>| file.as_ref().is_some_and(is_balanced);
+    let looked_at = apps.iter().zip(&files);
+    let looked_at: Vec<_> = looked_at
+        .map(|(app, file)| (app.as_str(), has_listeners(file)))
+        .collect();
+    let overview = Overview::read(manager, &looked_at)?;
+    let pinned = generate::pinned_apps(layout);
+    let mut found = Vec::new();
+    for (app, file) in apps.iter().zip(&files) {
+        let size = pinned.get(app).or(file.as_ref().map(|app| &app.instances));
+        let wanted = size.map(|size| size.resolve(cpus));
+        let state = layout.state(app);
+        found.push(AppStatus::of(
+            manager,
+            &overview,
+            app,
+            file.as_ref(),
+            (wanted, &state),
+        )?);
+    }
+    connections::count(&mut found, &files, &overview);
+    Ok(found)
+}
