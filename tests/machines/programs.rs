@@ -91,11 +91,15 @@ fn loses_nothing_of(machine: &Machine, traffics: &[Traffic], sandboxes: &[&str],
         install(machine, sandbox, lines);
         if loads.is_empty() {
             loads.extend(traffics.iter().map(|t| Load::start(machine, t)));
-            loads.iter().for_each(|load| load.wait_answered(100));
+            for load in &loads {
+                load.wait_answered(100);
+            }
         }
         for _ in 0..reloads(RELOADS) {
             machine.run(&["rsgen", "reload", "web"]).ok();
-            loads.iter().for_each(|load| load.wait_answered(20));
+            for load in &loads {
+                load.wait_answered(20);
+            }
         }
     }
     for load in loads {
