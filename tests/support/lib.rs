@@ -7,6 +7,7 @@
 mod balance;
 pub mod docs;
 mod keeper;
+mod lanes;
 mod layers;
 pub mod load;
 mod machine;

@@ -15,11 +15,11 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use crate::lanes;
 use crate::machine::{self, Machine};
 use crate::profile::{self, Meter};
 use crate::release::Release;
@@ -93,9 +93,7 @@ thread_local! {
 /// The main function of a test program: reads the arguments, runs the specs, and reports.
 pub fn main(specs: &[Spec]) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Specs mostly wait, so fewer machines for each processor would leave the processors idle.
-    let lanes = || 3 * thread::available_parallelism().map_or(2, usize::from);
-    arguments.test_threads.get_or_insert_with(lanes);
+    arguments.test_threads.get_or_insert_with(lanes::most);
     // A run on a host that cannot run machines tests nothing, and must not look like a success.
     if let (false, Err(why)) = (arguments.list, machine::check_host()) {
         eprintln!("error: {why}");
@@ -143,6 +141,7 @@ fn keep_messages() {
 }
 
 fn run(job: &Job, record: &Record) -> Result<(), Failed> {
+    let _turn = lanes::turn();
     MESSAGE.set(Some(String::new()));
     let start = Instant::now();
     let meter = Meter::start();
