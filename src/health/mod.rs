@@ -1,7 +1,8 @@
 //! Asks one instance whether it serves, where each has a listener of its own, before it gets connections. See docs/health.md.
 //!
 //! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that ask over a connection run as root
-//! outside the app's sandbox, which may forbid connections, and give up every capability first. The command of an app runs as
+//! outside the app's sandbox, which may forbid connections. First they give up every capability but the one for ports below 1024,
+//! from which an instance that is off is reached. The command of an app runs as
 //! its program does.
 
 mod command;
@@ -60,7 +61,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     let begun = match health.ask {
         Ask::Accepts | Ask::Path => {
             begin::as_root();
-            process::keep_nothing()
+            process::keep_ports()
         }
         Ask::Command => {
             begin::as_worker();
