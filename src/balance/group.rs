@@ -31,6 +31,14 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The file of the table by which a client's address chooses.
 const HOMES: &str = "homes";
+/// The file of what was seen of the queues, and that of selectors of older versions.
+const SEEN: &str = "queues";
+const SEEN_BEFORE: &str = "seen";
+/// The file that says who may reach an instance that is off.
+const DOORS: &str = "doors";
+/// What that says, see `DOORS` in `selector.c`.
+const GUARDED: u32 = 1;
+const OPEN: u32 = 2;
 /// The file of the plan, which says who gets the next connections.
 const PLAN: &str = "plan";
 /// How long a newcomer that is behind the others is given new connections first. Later on, the numbers may be other ones.
@@ -60,16 +68,25 @@ fn open_or_create<const VALUE: usize>(path: &Path, entries: u32) -> io::Result<M
     Ok(map)
 }
 
+/// An instance as it joins a group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Door {
+    pub(super) instance: u32,
+    /// Whether only a privileged client of this host may choose the instance while it is off.
+    pub(super) is_guarded: bool,
+}
+
 /// A group.
 pub(super) struct Group {
     folder: PathBuf,
     sockets: Map<8>,
     on: Map<4>,
     turn: Map<4>,
-    seen: Map<16>,
+    seen: Map<24>,
     places: Map<{ Place::LENGTH }>,
     homes: Map<{ homes::LENGTH }>,
     plan: Map<{ Plan::LENGTH }>,
+    doors: Map<4>,
 }
 
 impl Group {
@@ -82,10 +99,11 @@ impl Group {
             sockets: Map::open(&folder.join("sockets"), MOST)?,
             on: Map::open(&folder.join("on"), MOST)?,
             turn: Map::open(&folder.join("turn"), turn::LENGTH)?,
-            seen: Map::open(&folder.join("seen"), MOST)?,
+            seen: open_or_create(&folder.join(SEEN), MOST)?,
             places: Map::open(&folder.join("places"), MOST)?,
             homes: open_or_create(&folder.join(HOMES), 1)?,
             plan: open_or_create(&folder.join(PLAN), 1)?,
+            doors: open_or_create(&folder.join(DOORS), MOST)?,
             folder: folder.to_owned(),
         })
     }
@@ -103,6 +121,7 @@ impl Group {
             places: Map::create(Kind::Array, MOST, "rsgen_places")?,
             homes: Map::create(Kind::Array, 1, "rsgen_homes")?,
             plan: Map::create(Kind::Array, 1, "rsgen_plan")?,
+            doors: Map::create(Kind::Array, MOST, "rsgen_doors")?,
             folder: folder.to_owned(),
         })
     }
@@ -126,10 +145,11 @@ impl Group {
             (group.sockets.as_fd(), "sockets"),
             (group.on.as_fd(), "on"),
             (group.turn.as_fd(), "turn"),
-            (group.seen.as_fd(), "seen"),
+            (group.seen.as_fd(), SEEN),
             (group.places.as_fd(), "places"),
             (group.homes.as_fd(), HOMES),
             (group.plan.as_fd(), PLAN),
+            (group.doors.as_fd(), DOORS),
         ] {
             bpf::pin(map, &folder.join(name))?;
         }
@@ -142,12 +162,15 @@ impl Group {
     /// The errors of bpf(2) and of the file system.
     pub(super) fn join(
         folder: &Path,
-        instance: u32,
+        door: Door,
         listener: BorrowedFd<'_>,
         by_source: bool,
     ) -> io::Result<()> {
         let group = Self::open_or_make(folder)?;
+        let instance = door.instance;
         group.turn_off(instance)?;
+        let guard = if door.is_guarded { GUARDED } else { 0 };
+        group.doors.set(instance, &guard.to_ne_bytes())?;
         if by_source {
             group.find_homes()?;
         }
@@ -185,7 +208,8 @@ impl Group {
         }
         let (selector, _) = self.load(by_source)?;
         for entry in fs::read_dir(&self.folder)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("selector-") {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("selector-") || name == SEEN_BEFORE {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -207,6 +231,7 @@ impl Group {
             self.seen.as_fd(),
             self.homes.as_fd(),
             self.plan.as_fd(),
+            self.doors.as_fd(),
         ];
         let code = selector::instructions(maps, offsets, by_source);
         let selector = bpf::load(&code, "rsgen_selector")?;
@@ -230,6 +255,8 @@ impl Group {
         let slot = if is_extra { instance | EXTRA } else { instance };
         self.on.set(count, &slot.to_ne_bytes())?;
         self.set(turn::COUNT, count + 1)?;
+        self.doors
+            .set(instance, &(self.door(instance)? | OPEN).to_ne_bytes())?;
         let (own, mut shares) = self.shares(instance, &on).unwrap_or_default();
         let behind = share::behind(own.map_or(0, |own| own.connections), &shares);
         shares.extend(own);
@@ -255,6 +282,8 @@ impl Group {
                 .set(u32::try_from(at).unwrap_or(0), &moved.to_ne_bytes())?;
         }
         self.set(turn::COUNT, last)?;
+        self.doors
+            .set(instance, &(self.door(instance)? & !OPEN).to_ne_bytes())?;
         let (own, shares) = self.shares(instance, &self.members()?).unwrap_or_default();
         let comes_back = own.map_or(0, |own| own.connections);
         self.expect(&Plan::level(&shares, comes_back), instance, COME_BACK)
@@ -319,6 +348,10 @@ impl Group {
             .unwrap_or_default()
             .into_iter();
         Ok((shares.next(), shares.collect()))
+    }
+
+    fn door(&self, instance: u32) -> io::Result<u32> {
+        self.doors.value(instance).map(u32::from_ne_bytes)
     }
 
     fn place(&self, instance: u32) -> io::Result<Option<Place>> {

@@ -30,7 +30,7 @@ use crate::log::say;
 use crate::state::{Entry, Name};
 use crate::sys::{exec, process};
 use folder::Folder;
-use group::Group;
+use group::{Door, Group};
 
 /// The pause between two looks at a queue.
 const LOOK: Duration = Duration::from_millis(10);
@@ -102,8 +102,11 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     for (number, fd) in listeners.into_iter().enumerate() {
         let place = app.join(number.to_string());
         let listener = exec::passed(fd)?;
-        let by_source = is_by_source(balance);
-        Group::join(&place, balance.instance, listener.as_fd(), by_source)?;
+        let door = Door {
+            instance: balance.instance,
+            is_guarded: balance.guarded == Some(true),
+        };
+        Group::join(&place, door, listener.as_fd(), is_by_source(balance))?;
     }
     Ok(())
 }

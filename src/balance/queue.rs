@@ -75,6 +75,7 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -97,7 +98,11 @@ mod tests {
         let accepted = listener.accept().unwrap();
         assert_eq!(spot(from, to.port()).unwrap(), Spot::Accepted);
         drop((client, accepted));
-        assert_eq!(spot(from, to.port()).unwrap(), Spot::Gone);
+        // Where the processors are busy the kernel may take a moment for the end of a connection.
+        let end = Instant::now() + Duration::from_secs(10);
+        while spot(from, to.port()).unwrap() != Spot::Gone {
+            assert!(Instant::now() < end, "it is still there");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
  *
  * Round robin over the instances that are on. An instance is passed over while the first connection in its accept queue has
  * waited for too long, because a program whose event loop is blocked would otherwise keep its share of all connections
- * waiting. Before the round goes on, a plan may say who gets the next connections: a newcomer that is behind the others, or
+ * waiting; for a second after that, a tenth of the time is too long. Before the round goes on, a plan may say who gets the next connections: a newcomer that is behind the others, or
  * those that have least when the connections of an instance that is off come back.
  *
  * With `balance = "source"` the client's address chooses, by a table that the command makes which turns an instance on or
@@ -34,12 +34,16 @@ static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 #define ON MAP(2)
 /* Single numbers, see below. */
 #define TURN MAP(3)
-/* The first connection in the queue of an instance, and since when. */
+/* What was seen of the queue of each instance. */
 #define SEEN MAP(4)
 /* The instance of each client, by a hash of the client's address, see src/balance/homes.rs. */
 #define HOMES MAP(5)
 /* Who gets the next connections, see src/balance/share.rs. */
 #define PLAN MAP(6)
+/* Who may reach an instance: GUARDED, and OPEN while it is on. */
+#define DOORS MAP(7)
+#define GUARDED 1
+#define OPEN 2
 
 /* Offsets of struct sk_reuseport_kern.selected_sk, of rskq_accept_head in struct inet_connection_sock, and of
  * skc_portpair in struct sock_common. */
@@ -60,9 +64,19 @@ enum { COUNT, NEXT, NEWCOMER, CREDIT, PATIENCE };
 /* The most attempts for one connection; the verifier needs a bound. */
 #define ATTEMPTS 32
 
+/* An instance that was stuck a moment ago probably is again: as long as it is remembered, in nanoseconds, its patience is
+ * divided by this. */
+#define MEMORY 1000000000
+#define SHORTER 10
+/* One that is behind the others has more patience than that: what is planned happens while programs start, and processors are
+ * busy. */
+#define LONGER 10
+
 struct seen {
-	u64 first;
-	u64 since;
+	/* The first connection in the queue, and since when. */
+	u64 first, since;
+	/* When the instance was last found stuck. */
+	u64 stuck;
 };
 
 #define PLANNED 4096
@@ -88,9 +102,9 @@ INLINE u32 *number(u32 key)
 	return lookup(TURN, &key);
 }
 
-INLINE int is_stuck(void *context, u32 *instance)
+INLINE int is_stuck(void *context, u32 *instance, u32 longer)
 {
-	u64 socket = 0, head = 0;
+	u64 socket = 0, head = 0, time, waits;
 	u32 ports = 0;
 	u32 *patience = number(PATIENCE);
 	struct seen *seen = lookup(SEEN, instance);
@@ -106,12 +120,20 @@ INLINE int is_stuck(void *context, u32 *instance)
 	/* The memory of a connection that was accepted is soon that of another one, which has another port. */
 	read(&ports, sizeof(ports), (char *)head + PORTS);
 	head ^= (u64)ports << 32;
+	time = now();
 	if (seen->first != head) {
 		seen->first = head;
-		seen->since = now();
+		seen->since = time;
 		return 0;
 	}
-	return now() - seen->since > *patience;
+	waits = time - seen->since;
+	if (longer)
+		return waits > *patience * LONGER;
+	if (waits > *patience) {
+		seen->stuck = time;
+		return 1;
+	}
+	return waits > *patience / SHORTER && time - seen->stuck < MEMORY;
 }
 
 /* BPF_HDR_START_NET */
@@ -170,7 +192,7 @@ INLINE int choose_planned(void *context)
 	if (turn >= plan->count)
 		return 0;
 	instance = plan->of[(turn >> (plan->shift & 31)) % PLANNED];
-	return !choose(context, SOCKETS, &instance, 0) && !is_stuck(context, &instance);
+	return !choose(context, SOCKETS, &instance, 0) && !is_stuck(context, &instance, 1);
 }
 
 INLINE int share(void *context)
@@ -200,7 +222,7 @@ INLINE int share(void *context)
 		/* The listener of an instance that has crashed is closed. */
 		if (choose(context, SOCKETS, &instance, 0))
 			continue;
-		if (!is_stuck(context, &instance)) {
+		if (!is_stuck(context, &instance, 0)) {
 			/* The neighbour of one that is passed over would otherwise get a double share. */
 			if (i)
 				__sync_fetch_and_add(next, i);
@@ -217,25 +239,38 @@ struct header {
 };
 
 /* See src/contract/steer.rs. The kernel takes a packet with such a source from this host only. */
-INLINE int is_steered(void *context, u32 *instance)
+INLINE int is_steered(void *context, struct header *header)
 {
-	struct header header;
-
 	/* A connection that moves away from a listener that is being closed may come without a packet. */
-	if (load(context, 0, &header, sizeof(header), NETWORK))
+	if (load(context, 0, header, sizeof(*header), NETWORK))
 		return 0;
-	if (header.version >> 4 != 4 || header.source[0] != 127 || header.source[1] != 114)
+	return header->version >> 4 == 4 && header->source[0] == 127 && header->source[1] == 114;
+}
+
+/* Whether an instance that is off may be reached: from a port below 1024, which takes a privilege. */
+INLINE int may_enter(void *context, struct header *header, u32 *instance)
+{
+	unsigned char port[2] = {255};
+	u32 *door = lookup(DOORS, instance);
+
+	if (!door || *door != GUARDED)
+		return 1;
+	/* Behind the options of the header, which the client chooses as well. */
+	if (load(context, (header->version & 15) * 4, port, sizeof(port), NETWORK))
 		return 0;
-	*instance = header.source[2] << 8 | header.source[3];
-	return 1;
+	return port[0] < 4;
 }
 
 __attribute__((section("selector"), used)) int select(void *context)
 {
+	struct header header;
 	u32 instance;
 
+	if (!is_steered(context, &header))
+		return share(context);
+	instance = header.source[2] << 8 | header.source[3];
 	/* No other instance answers for one that has no listener: the client is refused. */
-	if (is_steered(context, &instance))
-		return choose(context, SOCKETS, &instance, 0) ? DROP : PASS;
-	return share(context);
+	if (!may_enter(context, &header, &instance) || choose(context, SOCKETS, &instance, 0))
+		return DROP;
+	return PASS;
 }

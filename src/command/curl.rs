@@ -161,12 +161,18 @@ fn no_answer(app: &str, number: u32, to: SocketAddrV4, from: Ipv4Addr, fault: &F
         _ => Exit::Failed,
     };
     let unit = Units::of(app).instance(number);
+    let is_privileged = nix::unistd::geteuid().is_root();
+    let off = if is_privileged {
+        ""
+    } else {
+        "; one that is not healthy yet, or is being stopped, answers root alone"
+    };
     Failure::new(
         exit,
         format!("`{app}@{number}` at {to}, asked from {from}: {fault}"),
     )
     .help(format!(
-        "run `systemctl status {unit}`, which shows whether the instance runs"
+        "run `systemctl status {unit}`, which shows whether the instance runs{off}"
     ))
 }
 

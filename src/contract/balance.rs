@@ -34,6 +34,8 @@ pub struct Balance<N = u32, F = PathBuf> {
     pub state: F,
     /// Whether the client's address chooses the instance.
     pub by_source: Option<bool>,
+    /// Whether only a privileged client may reach the instance while it is off; for [`Act::Join`].
+    pub guarded: Option<bool>,
 }
 
 impl<N: Value, F: Value> Balance<N, F> {
@@ -46,6 +48,7 @@ impl<N: Value, F: Value> Balance<N, F> {
             instance,
             state,
             by_source,
+            guarded,
         } = self;
         Line::of("balance")
             .word(act)
@@ -53,6 +56,7 @@ impl<N: Value, F: Value> Balance<N, F> {
             .flag("--instance", instance)
             .flag("--state", state)
             .optional("--by-source", by_source.as_ref())
+            .optional("--guarded", guarded.as_ref())
     }
 }
 
@@ -69,6 +73,7 @@ impl Balance {
             instance: words.flag("--instance")?,
             state: words.flag("--state")?,
             by_source: words.optional("--by-source")?,
+            guarded: words.optional("--guarded")?,
         };
         words.end()?;
         Ok(balance)

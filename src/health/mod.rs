@@ -1,8 +1,8 @@
 //! Checks whether an instance serves before it gets connections. This needs a listener for each instance, see docs/health.md.
 //!
 //! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that make a connection run as root outside
-//! the app's sandbox, which may forbid connections, and drop all capabilities first. The `health_command` of an app runs like the
-//! app's program.
+//! the app's sandbox, which may forbid connections. First they give up every capability but the one for ports below 1024, from which
+//! an instance that is off is reached. The `health_command` of an app runs like the app's program.
 
 mod command;
 pub mod http;
@@ -60,7 +60,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     let begun = match health.ask {
         Ask::Accepts | Ask::Path => {
             begin::as_root();
-            process::keep_nothing()
+            process::keep_ports()
         }
         Ask::Command => {
             begin::as_worker();

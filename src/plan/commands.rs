@@ -203,6 +203,8 @@ pub(super) fn balance(app: &App, layout: &Layout, act: Act) -> Safe<String> {
         instance: number(),
         state: state(app, layout),
         by_source: app.is_by_source().then_some(true),
+        // A command of the app has no privilege that its connection could show.
+        guarded: (act == Act::Join && app.probe.health_command.is_empty()).then_some(true),
     };
     balance.line().in_unit(&[&layout.worker])
 }

@@ -116,15 +116,16 @@ pub fn keep_bpf() -> io::Result<()> {
     Ok(thread::set_capabilities(None, sets)?)
 }
 
-/// Gives up every capability, and the way to get one back by executing a program.
+/// Gives up every capability but that for ports below 1024, and the way to get one back by executing a program.
 ///
 /// # Errors
 /// The errors of capset(2) and prctl(2).
-pub fn keep_nothing() -> io::Result<()> {
+pub fn keep_ports() -> io::Result<()> {
     no_new_privileges()?;
     let mut sets = thread::capabilities(None)?;
-    sets.effective = CapabilitySet::empty();
-    sets.permitted = CapabilitySet::empty();
+    let kept = CapabilitySet::NET_BIND_SERVICE & sets.permitted;
+    sets.effective = kept;
+    sets.permitted = kept;
     sets.inheritable = CapabilitySet::empty();
     Ok(thread::set_capabilities(None, sets)?)
 }

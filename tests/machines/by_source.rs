@@ -65,7 +65,7 @@ pub(crate) fn keeps_a_client_at_its_instance_whatever_the_others_do(machine: &mu
 
     // The listeners stay, and the first instance that is replaced attaches the other selector.
     let load = short(machine);
-    for (balance, files) in [("even", "selector-3"), ("source", "selector-2-source")] {
+    for (balance, files) in [("even", "selector-3"), ("source", "selector-3-source")] {
         write_ecosystem(
             machine,
             "graceful.js",

@@ -173,6 +173,30 @@ fn an_instance_that_does_not_accept_is_passed_over_and_the_others_stay_even() {
 }
 
 #[test]
+fn one_that_was_stuck_a_moment_ago_is_passed_over_sooner() {
+    let patience = Duration::from_nanos(PATIENCE.into());
+    let passed_over = |is_known: bool| {
+        let stage = Stage::of(2);
+        if is_known {
+            let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
+            let stuck = u64::try_from(now.as_nanos()).unwrap();
+            let seen = [0, 0, stuck].map(u64::to_ne_bytes).concat();
+            stage.group.seen.set(1, &seen.try_into().unwrap()).unwrap();
+        }
+        // The one that waits, and the first look at it.
+        let _waits = stage.connect(4);
+        stage.accept(0);
+        std::thread::sleep(patience / 5);
+        let _more = stage.connect(2);
+        stage.accept(1).len() == 2
+    };
+    assert!(passed_over(true));
+    // On a machine that has other work the sleep may last longer than the patience.
+    let mut tries = 0..20;
+    assert!(tries.any(|_| !passed_over(false)));
+}
+
+#[test]
 fn where_all_are_stuck_none_is_refused() {
     let stage = Stage::of(2);
     let mut clients = stage.connect(4);

@@ -1,5 +1,11 @@
 //! The limits of a program that has a listener: its own group, and no other.
 
+use std::net::SocketAddrV4;
+
+use nix::errno::Errno;
+use nix::sys::socket::connect;
+
+use crate::contract::steer;
 use crate::sys::socket as option;
 
 use super::*;
@@ -50,4 +56,38 @@ fn a_stranger_that_may_join_the_group_gets_nothing_while_any_is_on() {
     assert_eq!(stage.shares(8), [4, 4, 0]);
     stage.group.turn_off(0).unwrap();
     assert_eq!(stage.shares(8), [0, 8, 0]);
+}
+
+/// Connects from the address of an instance, as any user can.
+fn choose(stage: &Stage, instance: u32) -> nix::Result<OwnedFd> {
+    let SocketAddr::V4(to) = stage.address else {
+        unreachable!()
+    };
+    let (family, kind) = (AddressFamily::Inet, SockType::Stream);
+    let fd = socket(family, kind, SockFlag::empty(), None).unwrap();
+    let from = SocketAddrV4::new(steer::source(instance), 0);
+    bind(fd.as_raw_fd(), &SockaddrIn::from(from)).unwrap();
+    connect(fd.as_raw_fd(), &SockaddrIn::from(to)).map(|()| fd)
+}
+
+#[test]
+fn one_that_is_off_is_reached_from_a_privileged_port_alone() {
+    let stage = Stage::of(2);
+    stage
+        .group
+        .doors
+        .set(1, &(GUARDED | OPEN).to_ne_bytes())
+        .unwrap();
+    let _kept = choose(&stage, 1).unwrap();
+    assert_eq!(stage.accept(1).len(), 1);
+    stage.group.turn_off(1).unwrap();
+    for _ in 0..9 {
+        assert_eq!(choose(&stage, 1).unwrap_err(), Errno::ECONNREFUSED);
+    }
+    let _kept = steered(&stage, 1, 3).unwrap();
+    assert_eq!(stage.accept(1).len(), 3);
+    stage.group.turn_on(1, false).unwrap();
+    let _kept = choose(&stage, 1).unwrap();
+    stage.group.turn_off(0).unwrap();
+    let _kept = choose(&stage, 0).expect("this one is not guarded");
 }
