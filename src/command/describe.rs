@@ -129,7 +129,7 @@ fn describe(
             .filter(|part| part.is_file() && Some(part) != path.as_ref())
             .collect(),
         file: path,
-        fault,
+        fault: fault.as_ref().map(sources::one_line),
         command: file.as_ref().map(|app| app.program().command_line()),
         cwd: file
             .as_ref()

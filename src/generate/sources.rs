@@ -240,7 +240,9 @@ pub fn parts(layout: &Layout, source: &Source) -> Vec<PathBuf> {
     parts
 }
 
-pub(super) fn one_line(report: &Report) -> String {
+/// Returns the first error of a file that cannot be used, with its place, as one line.
+#[must_use]
+pub fn one_line(report: &Report) -> String {
     let first = report
         .located()
         .find(|l| l.severity == ecosystem::Severity::Error);
