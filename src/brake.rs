@@ -41,6 +41,8 @@ pub struct Process {
     pub pid: u32,
     /// When the process was started, by the clock: since 1970.
     pub began: Duration,
+    /// When the process ended, by the same clock.
+    pub ended: Duration,
     /// The user of the unit's processes; `None` where systemd names none, as for root and in the manager of a user.
     pub uid: Option<u32>,
 }
@@ -51,14 +53,16 @@ impl Process {
         Some(Self {
             pid: numbers.next()?.parse().ok()?,
             began: Duration::from_micros(numbers.next()?.parse().ok()?),
+            ended: Duration::from_micros(numbers.next()?.parse().ok()?),
             uid: numbers.next().and_then(|uid| uid.parse().ok()),
         })
     }
 
     fn line(self) -> String {
-        let began = u64::try_from(self.began.as_micros()).unwrap_or(u64::MAX);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (began, ended) = (micros(self.began), micros(self.ended));
         let uid = self.uid.map(|uid| format!(" {uid}")).unwrap_or_default();
-        format!("{} {began}{uid}\n", self.pid)
+        format!("{} {began} {ended}{uid}\n", self.pid)
     }
 }
 
@@ -345,6 +349,7 @@ mod tests {
             process: Some(Process {
                 pid: 42,
                 began: Duration::from_micros(1_700_000_000_000_042),
+                ended: Duration::from_micros(1_700_000_000_500_001),
                 uid: Some(33),
             }),
             ..die(None, 0)
@@ -369,7 +374,7 @@ mod tests {
             (2, "killed by SIGKILL")
         );
         assert_eq!((older.invocation.as_str(), older.process), ("", None));
-        file.write("2 7 trying\nkilled by SIGKILL\nab\n42 7\n")
+        file.write("2 7 trying\nkilled by SIGKILL\nab\n42 7 9\n")
             .unwrap();
         let of_root = Deaths::load(&file).unwrap().process.unwrap();
         assert_eq!((of_root.pid, of_root.uid), (42, None));

@@ -207,9 +207,11 @@ fn count(
 
 /// The main process of the unit's last run, by which the journal finds lines that it could not give to the run.
 pub(super) fn process(unit: &Unit) -> Option<Process> {
-    (unit.last_main_pid != 0).then_some(Process {
+    let has_ended = unit.last_main_pid != 0 && !unit.ended.is_zero();
+    has_ended.then_some(Process {
         pid: unit.last_main_pid,
         began: unit.began,
+        ended: unit.ended,
         uid: unit.uid,
     })
 }

@@ -23,6 +23,8 @@ const BYTES: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For so long journald is asked again by a user who may not tell it to store what it was sent.
 const LATE: Duration = Duration::from_secs(2);
+/// For so long after the end of a process journald may be behind with its lines.
+const BEHIND: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Returns the first and the last lines that one run of a unit wrote, from `since` on. If the run wrote none, the result is why systemd
@@ -45,11 +47,14 @@ pub(super) fn words(
     read(JOURNALCTL, &sync, PATIENCE, extent, Part::Whole);
     let of_run = Question {
         since: since.and_then(from),
+        until: None,
         matches: matches(scope, unit, &run.invocation),
         extent,
     };
     let of_process = run.process.map(|process| Question {
         since: from(UNIX_EPOCH + process.began),
+        // Another process of the same user may have the PID by now.
+        until: until(UNIX_EPOCH + process.ended + BEHIND),
         matches: matches_of_process(scope, unit, process),
         extent,
     });
@@ -67,6 +72,7 @@ pub(super) fn words(
 /// Which entries of the journal are asked for.
 struct Question {
     since: Option<String>,
+    until: Option<String>,
     matches: Vec<String>,
     extent: Extent,
 }
@@ -88,21 +94,27 @@ impl Question {
         let mut arguments: Vec<String> = ["--boot", "--output=cat", "--quiet", "--no-pager"]
             .map(str::to_owned)
             .to_vec();
-        arguments.extend(self.since.clone());
+        arguments.extend(self.since.iter().chain(&self.until).cloned());
         arguments.extend(more);
         arguments.extend(self.matches.iter().cloned());
         read(JOURNALCTL, &arguments, PATIENCE, self.extent, part)
     }
 }
 
-/// Returns the argument of journalctl for the entries from this time on, see systemd.time(7).
+/// Returns the argument of journalctl for the entries from this time on.
 fn from(since: SystemTime) -> Option<String> {
-    let since = since.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!(
-        "--since=@{}.{:06}",
-        since.as_secs(),
-        since.subsec_micros()
-    ))
+    Some(format!("--since={}", stamp(since)?))
+}
+
+/// Returns the argument of journalctl for the entries up to this time.
+fn until(end: SystemTime) -> Option<String> {
+    Some(format!("--until={}", stamp(end)?))
+}
+
+/// A time as systemd.time(7) has it.
+fn stamp(time: SystemTime) -> Option<String> {
+    let time = time.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!("@{}.{:06}", time.as_secs(), time.subsec_micros()))
 }
 
 /// Returns the lines of PID 1 about a run in which PID 1 could start no command, and of the processes in which it opens
@@ -273,6 +285,7 @@ mod tests {
     fn a_time_is_given_to_the_microsecond() {
         let since = UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_042);
         assert_eq!(from(since).unwrap(), "--since=@1700000000.000042");
+        assert_eq!(until(since).unwrap(), "--until=@1700000000.000042");
         assert_eq!(from(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 

@@ -60,7 +60,7 @@ pub(super) fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String>
 }
 
 /// Returns the fields that the entries of a main process have. Its user, which the kernel has told journald, is the user of the unit, so
-/// that nobody else can speak for the process once the PID is free. Where that is root, the unit is known: journald takes it
+/// that no other user can speak for the process once the PID is free. Where that is root, the unit is known: journald takes it
 /// from root as the process begins to write.
 pub(super) fn matches_of_process(scope: Scope, unit: &str, process: Process) -> Vec<String> {
     let whose = match (scope, process.uid) {
@@ -94,6 +94,7 @@ mod tests {
         let process = |uid| Process {
             pid: 7,
             began: Duration::ZERO,
+            ended: Duration::ZERO,
             uid,
         };
         let asked = |scope, uid| matches_of_process(scope, "web@0.service", process(uid));

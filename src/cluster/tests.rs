@@ -210,6 +210,7 @@ fn a_run_that_never_was_ready_lived_for_no_time_whatever_one_before_it_did() {
             invocation: "abc".into(),
             last_main_pid: 42,
             began: seconds(7),
+            ended: seconds(9),
             uid: Some(33),
             ..Unit::default()
         });

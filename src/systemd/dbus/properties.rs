@@ -28,8 +28,8 @@ pub(super) fn read_unit(
         result: text(service, "Result"),
         main_pid: get(service, "MainPID").unwrap_or(0),
         last_main_pid: get(service, "ExecMainPID").unwrap_or(0),
-        // The largest number stands for no user.
-        uid: get(service, "UID").filter(|uid| *uid != u32::MAX),
+        // The largest number stands for no user, and root is not told apart from it.
+        uid: get(service, "UID").filter(|uid| !matches!(*uid, 0 | u32::MAX)),
         job,
         exit_code: get(service, "ExecMainCode").unwrap_or(0),
         exit_status: get(service, "ExecMainStatus").unwrap_or(0),

@@ -32,6 +32,7 @@ pub(crate) fn of_any_text(text: &str, numbers: [u64; 4]) {
         process: Some(Process {
             pid: low(wanted),
             began: time(seconds, nanos),
+            ended: time(nanos, seconds),
             uid: (count % 2 == 0).then(|| low(count)),
         }),
     };
