@@ -11,7 +11,8 @@ use crate::walk::Overdue;
 /// How often a canary that is being stopped is looked at.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// Stops the canary that a walk has left. Returns whether there is none any more: that of a walk that goes on stays.
+/// Stops the canary that a walk has left, once another instance serves. Returns whether there is nothing left to do: the canary of a walk
+/// that goes on stays, and one that would leave nobody to serve is for the next walk.
 pub(super) fn end_canary(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -31,6 +32,12 @@ pub(super) fn end_canary(
         return Ok(true);
     };
     let name = cluster.units().instance(number);
+    match others(manager, cluster, number)? {
+        Others::Serve => {}
+        // The canary may be the only one that serves.
+        Others::ComeUp => return Ok(false),
+        Others::Gone => return Ok(true),
+    }
     let unit = manager.unit(&name)?;
     if !unit.is_gone() || unit.job.is_some() {
         say(&format!(
@@ -44,6 +51,28 @@ pub(super) fn end_canary(
     manager.reset_failed(&name)?;
     progress::remember_canary(cluster, None);
     Ok(true)
+}
+
+/// What the instances other than the canary do.
+enum Others {
+    Serve,
+    ComeUp,
+    Gone,
+}
+
+fn others(manager: &mut dyn Manager, cluster: &Cluster, canary: u32) -> Result<Others, Error> {
+    let mut instances = cluster.instances(manager)?;
+    instances.retain(|(number, _)| *number != canary);
+    Ok(if instances.iter().any(|(_, brief)| brief.is_ready()) {
+        Others::Serve
+    } else if instances
+        .iter()
+        .any(|(_, brief)| !brief.is_gone() || brief.job.is_some())
+    {
+        Others::ComeUp
+    } else {
+        Others::Gone
+    })
 }
 
 fn stop(

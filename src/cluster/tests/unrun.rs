@@ -287,3 +287,24 @@ fn the_canary_of_a_walk_that_goes_on_is_left_to_the_walk() {
     assert_eq!(is_ended, Ok(true));
     assert_eq!(bench.fake.log, ["stop web@1.service"]);
 }
+
+#[test]
+fn a_canary_that_alone_serves_is_not_stopped() {
+    for (active, is_over) in [
+        (ActiveState::Activating, false),
+        (ActiveState::Failed, true),
+    ] {
+        let mut bench = Bench::running(&["web.service", "web@1.service"]);
+        bench.fake.set(Unit {
+            name: "web@0.service".into(),
+            load: "loaded".into(),
+            active,
+            ..Unit::default()
+        });
+        progress::remember_canary(&bench.cluster, Some(1));
+        let ended = left::end_canary(&mut bench.fake, &bench.cluster, &mut |_| {});
+        assert_eq!(ended, Ok(is_over), "{active:?}");
+        assert!(bench.fake.log.is_empty());
+        assert_eq!(progress::canary(&bench.cluster), Some(1));
+    }
+}
