@@ -1,5 +1,6 @@
 //! `rsgen metrics`: the numbers of every app and instance in the text format of `OpenMetrics`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use clap::Args;
@@ -47,6 +48,12 @@ impl Subcommand for Metrics {
         };
         let cpus = context.host.cpus;
         let jobs = context.jobs()?;
+        // A series that is there twice makes Prometheus refuse the whole answer.
+        let mut named = BTreeSet::new();
+        let apps: Vec<String> = apps
+            .into_iter()
+            .filter(|app| named.insert(app.clone()))
+            .collect();
         let apps = survey::states(jobs.manager, jobs.layout, cpus, &apps)?;
         context.sink.answer(&Exposed { text: text(&apps) });
         Ok(())

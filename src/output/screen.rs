@@ -36,6 +36,7 @@ impl Screen {
         let mut mask = SigSet::empty();
         for signal in [
             Signal::SIGINT,
+            Signal::SIGQUIT,
             Signal::SIGTERM,
             Signal::SIGHUP,
             Signal::SIGWINCH,

@@ -68,6 +68,8 @@ fn every_number_that_is_known_is_a_sample_of_a_family_by_the_rules() {
     stage.systemd.fake.set(online);
     stage.systemd.fake.set(failed);
     let samples = read(&run(&mut stage, "rsgen metrics").shown);
+    let twice = run(&mut stage, "rsgen metrics web web").shown;
+    assert_eq!(read(&twice).len(), samples.len());
     for expected in [
         "rsgen_app_instances_wanted{app=\"web\"} 2",
         "rsgen_app_instances_serving{app=\"web\"} 1",
