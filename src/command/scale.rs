@@ -152,10 +152,13 @@ impl Subcommand for Scale {
             steps.unwrap_or_default()
         } else {
             let mut jobs = context.jobs()?;
-            let (steps, is_walking) = scale(&mut jobs, scaling, &changes)?;
+            let (steps, is_walking, done) = scale(&mut jobs, scaling, &changes)?;
             drop(lock);
             if is_walking {
+                // What has failed is tried once more.
                 outlast_walk(&mut jobs, scaling)?;
+            } else {
+                done?;
             }
             steps
         };
@@ -218,18 +221,18 @@ fn lock(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
     }
 }
 
-/// Writes the files, and starts and stops instances. Returns these, and whether a walk has been waiting for the lock since before
-/// systemd read the files: that walk knows only the number before.
+/// Writes the files, and starts and stops instances. Returns these, whether a walk has been waiting for the lock since before systemd
+/// read the files, and whether the instances did as they were told. Such a walk knows only the number before, however this ends.
 fn scale(
     jobs: &mut Jobs<'_>,
     scaling: Scaling<'_>,
     changes: &[Change],
-) -> Result<(Steps, bool), Failure> {
+) -> Result<(Steps, bool, Result<(), Failure>), Failure> {
     let Scaling { app, from, to } = scaling;
     let planned = steps(jobs, scaling)?;
     refuse_to_stop_all(jobs, scaling, &planned)?;
     if changes.is_empty() && planned.is_empty() {
-        return Ok((planned, false));
+        return Ok((planned, false, Ok(())));
     }
     for change in changes {
         jobs.sink.notice(&Notice::Changed(change));
@@ -243,9 +246,9 @@ fn scale(
     if !planned.is_empty() && from != to {
         jobs.sink.notice(&Notice::Scaling(app, from, to));
     }
-    jobs.stop_instances(app, &planned.stop)?;
-    jobs.start_instances(app, &planned.start)?;
-    Ok((planned, is_walking))
+    let stopped = jobs.stop_instances(app, &planned.stop);
+    let done = stopped.and_then(|()| jobs.start_instances(app, &planned.start));
+    Ok((planned, is_walking, done))
 }
 
 /// Returns what is left to do for an app that is active.

@@ -3,7 +3,7 @@
 use super::jobs::Jobs;
 use super::state;
 use crate::output::{Failure, Notice};
-use crate::systemd::{Job, JobResult, Verb};
+use crate::systemd::{ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
 use crate::walk::Overdue;
 
@@ -16,6 +16,8 @@ impl Jobs<'_> {
         for job in self.queue_each(Verb::Start, app, numbers)? {
             // The job of an instance that comes up at its second try has failed: the state of the instance counts.
             if self.end(&job, &mut None)? == JobResult::Canceled {
+                // A stop of the app takes the instances along. One that was started now would run without the cluster.
+                self.is_still_up(app)?;
                 self.run(Verb::Start, &job.unit)?;
             }
         }
@@ -41,6 +43,16 @@ impl Jobs<'_> {
         }
         self.tell_each(app, numbers, "stop");
         Ok(())
+    }
+
+    fn is_still_up(&mut self, app: &str) -> Result<(), Failure> {
+        let cluster = self.manager.unit(&Units::of(app).cluster())?;
+        if matches!(cluster.active, ActiveState::Active | ActiveState::Reloading) {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "{app} was stopped before its new instances were up"
+        )))
     }
 
     fn queue_each(&mut self, verb: Verb, app: &str, numbers: &[u32]) -> Result<Vec<Job>, Failure> {

@@ -73,7 +73,7 @@ impl FromStr for Number {
             let what = format!("`{text}` is not a signal");
             Fault::new(
                 what,
-                "write a name as `USR2` or a number; `kill -L` lists them",
+                "write a name as `USR2`, or a number from `kill -L`; a real-time signal has only a number",
             )
         })
     }
