@@ -29,7 +29,7 @@ pub struct Accepted {
     pub inode: u64,
 }
 
-/// What there is at some ports.
+/// The listeners and connections at some ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Census {
     /// Every listener.

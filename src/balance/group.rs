@@ -36,7 +36,7 @@ const SEEN: &str = "queues";
 const SEEN_BEFORE: &str = "seen";
 /// The file that says who may reach an instance that is off.
 const DOORS: &str = "doors";
-/// What that says, see `DOORS` in `selector.c`.
+/// A door that only reserved ports pass, see `DOORS` in `selector.c`.
 const GUARDED: u32 = 1;
 const OPEN: u32 = 2;
 /// The file of the plan, which says who gets the next connections.

@@ -1,4 +1,4 @@
-//! What is a fair share of connections, and who gets those that come next. Pure.
+//! Fair shares of connections, and the instances that get those that come next. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -37,7 +37,7 @@ pub(super) fn behind(own: usize, others: &[Share]) -> usize {
     fair.saturating_sub(own)
 }
 
-/// Who gets the connections that come next, one after the other, before the round goes on. See `struct plan` in `selector.c`.
+/// The instances that get the connections that come next, one after the other, before the round goes on. See `struct plan` in `selector.c`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Plan {
     /// How many connections the plan is for.

@@ -53,7 +53,7 @@ pub(super) fn end_canary(
     Ok(true)
 }
 
-/// What the instances other than the canary do.
+/// The state of the instances other than the canary together.
 enum Others {
     Serve,
     ComeUp,

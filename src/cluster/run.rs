@@ -1,4 +1,4 @@
-//! One run of a unit, and by which fields the journal finds its lines.
+//! A single run of a unit, and the fields by which the journal finds its lines.
 
 use nix::unistd::geteuid;
 
