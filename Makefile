@@ -43,11 +43,11 @@ demo: deps
 # Quick checks come first.
 test: deps lint lint-ansible unit unit-ansible machines fleet
 
-unit: deps package-tools
+unit: deps
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps package-tools programs
+machines: deps programs
 	cargo test --locked --test machines -- $(FILTER)
 
 # Not part of `make test`: an emulated machine takes as long. GUEST=selinux for a machine where a policy is enforced.
@@ -107,7 +107,7 @@ lint:
 NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus node:nodejs npm:npm \
 	go:golang-go ruby:ruby openssl:openssl cc:gcc clang:clang \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
-	dpkg-shlibdeps:dpkg-dev lintian:lintian rpm:rpm rpmlint:rpmlint ssh:openssh-client \
+	dpkg-deb:dpkg lintian:lintian rpmbuild:rpm rpmlint:rpmlint ssh:openssh-client \
 	pkcheck:polkitd
 
 deps:

@@ -29,5 +29,5 @@ unit-ansible: ansible collection
 	cd $(COLLECTION) && PYTHONPATH=$(abspath $(TARGET))/lint-ansible $(ANSIBLE)/bin/python -m unittest discover --start-directory tests/unit
 
 # Runs the playbooks from a control machine against three hosts behind a load balancer.
-fleet: ansible package-tools
+fleet: ansible
 	cargo test --locked --test fleet -- $(FILTER)

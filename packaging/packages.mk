@@ -11,10 +11,8 @@ STAGE = $(TARGET)/$(PROFILE_DIR)/stage
 PACKAGES ?= $(TARGET)/$(PROFILE_DIR)/packages
 PROFILE_DIR = $(notdir $(BUILD))
 
-# Packaging tools: built at these versions if they are missing, for this tree only.
+# Tools of a release: built at these versions if they are missing, for this tree only.
 TOOLS = $(abspath $(TARGET))/tools
-CARGO_DEB = 3.8.0
-CARGO_GENERATE_RPM = 0.21.1
 CARGO_CYCLONEDX = 0.5.9
 CARGO_DENY = 0.20.2
 # $(call tool,NAME,VERSION): not optimised, because the tools run for seconds and compile for minutes. Built in /, where
@@ -30,7 +28,7 @@ build bench: CARGO_FLAGS = --config 'build.rustflags = ["--remap-path-prefix=$(C
 	"--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
 endif
 
-.PHONY: stage package-tools .deb .rpm deb rpm packages lint-packages reproducible release checks
+.PHONY: stage .deb .rpm deb rpm packages lint-packages reproducible release checks
 
 doc = $(STAGE)/usr/share/doc/rsgen
 # The tree of the package, as on a host. Builds nothing: `make deb` builds first.
@@ -44,24 +42,39 @@ stage:
 	install -D -m 644 packaging/deb/lintian-overrides $(STAGE)/usr/share/lintian/overrides/rsgen
 	install -m 644 packaging/examples/*.toml packaging/polkit/* $(doc)/examples
 	packaging/changelog <CHANGELOG.md | gzip -9n >$(doc)/changelog.Debian.gz
-
-package-tools:
-	@$(call tool,cargo-deb,$(CARGO_DEB))
-	@$(call tool,cargo-generate-rpm,$(CARGO_GENERATE_RPM))
+	@# Whatever the umask of the build is.
+	chmod -R u=rwX,go=rX $(STAGE)
 
 # NO_BUILD=1 packages what cargo has built before; VERSION=0.0.1 gives the package another version, for tests of upgrades.
-deb rpm: package-tools $(if $(NO_BUILD),,build)
+deb rpm: $(if $(NO_BUILD),,build)
 	@$(MAKE) --silent stage
 	@mkdir -p $(PACKAGES)
 	@$(MAKE) --silent .$@
 
+# Packages for tests are compressed in a moment.
+quick = $(filter dev,$(PROFILE))
+DEBIAN_ARCH := $(subst aarch64,arm64,$(subst x86_64,amd64,$(firstword $(subst -, ,$(HOST)))))
+tree = $(STAGE).deb
+
 .deb:
-	$(TOOLS)/bin/cargo-deb --quiet --no-build --no-strip --profile $(PROFILE) --deb-version $(VERSION)-1 $(if $(filter dev,$(PROFILE)),--fast) \
-		--output $(PACKAGES)/
+	rm -rf $(tree)
+	cp -a $(STAGE) $(tree)
+	mkdir $(tree)/DEBIAN
+	install -m 644 packaging/deb/copyright $(tree)/usr/share/doc/rsgen
+	install -m 755 packaging/deb/preinst packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm $(tree)/DEBIAN
+	install -m 644 packaging/deb/triggers $(tree)/DEBIAN
+	sed "s/@VERSION@/$(VERSION)/; s/@ARCHITECTURE@/$(DEBIAN_ARCH)/; s/@SIZE@/$$(du -sk --apparent-size $(STAGE) | cut -f 1)/" \
+		packaging/deb/control >$(tree)/DEBIAN/control
+	cd $(tree) && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums
+	dpkg-deb --root-owner-group $(if $(quick),-Zgzip -z1,-Zxz) --build $(tree) $(PACKAGES)/rsgen_$(VERSION)-1_$(DEBIAN_ARCH).deb
+	rm -rf $(tree)
 
 .rpm:
-	$(TOOLS)/bin/cargo-generate-rpm --profile $(PROFILE_DIR) $(if $(filter dev,$(PROFILE)),--payload-compress gzip) --target-dir $(TARGET) --source-date $$SOURCE_DATE_EPOCH \
-		--set-metadata 'version = "$(VERSION)"' --output $(PACKAGES)/
+	rpmbuild -bb --quiet --target $(firstword $(subst -, ,$(HOST)))-linux --define 'rsgen_version $(VERSION)' --define 'source $(CURDIR)' \
+		--define 'stage $(abspath $(STAGE))' --define '_topdir $(abspath $(STAGE)).rpm' --define '_rpmdir $(abspath $(PACKAGES))' \
+		--define '_rpmfilename rsgen-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' \
+		--define '_binary_payload $(if $(quick),w1.gzdio,w19.zstdio)' packaging/rpm/rsgen.spec
+	rm -rf $(STAGE).rpm
 
 packages: deb rpm
 

@@ -68,7 +68,17 @@ fn both_hold_what_make_install_installs() {
     let in_deb = content(&stdout("tar", &["-tf", archive.to_str().unwrap()]));
     fs::remove_file(&archive).unwrap();
     assert_eq!(in_deb, installed);
-    let in_rpm = stdout("rpm", &["-qlp", this().rpm.to_str().unwrap()]);
+    // rpm lists folders, too, those without a slash.
+    let files = "[%{FILEMODES:perms} %{FILENAMES}\\n]";
+    let in_rpm = stdout(
+        "rpm",
+        &["-qp", "--queryformat", files, this().rpm.to_str().unwrap()],
+    );
+    let in_rpm: String = in_rpm
+        .lines()
+        .filter(|l| !l.starts_with('d'))
+        .filter_map(|l| Some(format!("{}\n", l.split_once(' ')?.1)))
+        .collect();
     assert_eq!(content(&in_rpm), installed);
     assert!(installed.len() > 15, "{installed:?}");
 }
