@@ -138,6 +138,10 @@ install:
 	for conf in units/*.conf; do \
 		[ ! -e "$$conf" ] || install -D -m 644 "$$conf" "$(lib)/tmpfiles.d/$${conf##*/}"; \
 	done
+	install -D -m 644 units/sysusers.d/rsgen.conf $(lib)/sysusers.d/rsgen.conf
+	for unit in units/*.socket units/*.service units/*.timer; do \
+		install -D -m 644 "$$unit" "$(lib)/systemd/system/$${unit##*/}"; \
+	done
 	for page in packaging/man/*.[1-8]; do \
 		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done

@@ -40,7 +40,7 @@ stage:
 	gzip -9n $(STAGE)/usr/share/man/man*/*
 	install -m 644 README.md $(doc)
 	install -D -m 644 packaging/deb/lintian-overrides $(STAGE)/usr/share/lintian/overrides/rsgen
-	install -m 644 packaging/examples/*.toml packaging/polkit/* $(doc)/examples
+	install -m 644 packaging/examples/*.toml packaging/polkit/* packaging/grafana/* $(doc)/examples
 	packaging/changelog <CHANGELOG.md | gzip -9n >$(doc)/changelog.Debian.gz
 	@# Whatever the umask of the build is.
 	chmod -R u=rwX,go=rX $(STAGE)

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::io;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
 use super::manual::{self, Manual};
+use super::scrape;
 use super::status::{AppStatus, InstanceStatus};
 use super::subcommand::Subcommand;
 use super::survey;
@@ -21,6 +24,13 @@ pub(super) struct Metrics {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
+    /// Write them to FILE, whole whenever another program looks, in the format that the textfile collector of `node_exporter`
+    /// reads
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Answer one HTTP request on standard input and output; `systemctl enable --now rsgen-metrics.socket` serves the metrics so
+    #[arg(long, conflicts_with = "output")]
+    http: bool,
 }
 
 /// The metrics; with `--json`, their text in a string.
@@ -35,29 +45,59 @@ impl Subcommand for Metrics {
         examples: &[
             ("rsgen metrics", "Prints the metrics of every app."),
             ("rsgen metrics web", "Prints those of one app."),
+            (
+                "rsgen metrics -o /var/lib/prometheus/node-exporter/rsgen.prom",
+                "Writes them for node_exporter, as `systemctl enable --now rsgen-textfile.timer` has it done.",
+            ),
         ],
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let known = targets::known(&context.layout);
-        let apps = self.apps.iter().map(|word| targets::app(word, &known));
-        let apps = if self.apps.is_empty() {
-            known.clone()
-        } else {
-            apps.collect::<Result<_, _>>()?
-        };
-        let cpus = context.host.cpus;
-        let jobs = context.jobs()?;
-        // A series that is there twice makes Prometheus refuse the whole answer.
-        let mut named = BTreeSet::new();
-        let apps: Vec<String> = apps
-            .into_iter()
-            .filter(|app| named.insert(app.clone()))
-            .collect();
-        let apps = survey::states(jobs.manager, jobs.layout, cpus, &apps)?;
-        context.sink.answer(&Exposed { text: text(&apps) });
+        if self.http {
+            let metrics = || Ok(text(&states(&self.apps, context)?, Format::OpenMetrics));
+            // Whoever asked may be gone already.
+            let _ = scrape::answer(io::stdin(), &mut io::stdout(), metrics);
+            return Ok(());
+        }
+        let apps = states(&self.apps, context)?;
+        if let Some(path) = self.output {
+            return scrape::save(&path, &text(&apps, Format::Prometheus))
+                .map_err(|e| Failure::failed(format!("{}: {e}", path.display())));
+        }
+        context.sink.answer(&Exposed {
+            text: text(&apps, Format::OpenMetrics),
+        });
         Ok(())
     }
+}
+
+/// The state of the apps of these names, or of all.
+fn states(words: &[String], context: &mut Context<'_>) -> Result<Vec<AppStatus>, Failure> {
+    let known = targets::known(&context.layout);
+    let apps = words.iter().map(|word| targets::app(word, &known));
+    let apps = if words.is_empty() {
+        known.clone()
+    } else {
+        apps.collect::<Result<_, _>>()?
+    };
+    let cpus = context.host.cpus;
+    let jobs = context.jobs()?;
+    // A series that is there twice makes Prometheus refuse the whole answer.
+    let mut named = BTreeSet::new();
+    let apps: Vec<String> = apps
+        .into_iter()
+        .filter(|app| named.insert(app.clone()))
+        .collect();
+    survey::states(jobs.manager, jobs.layout, cpus, &apps)
+}
+
+/// The format of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// The text format of `OpenMetrics` 1.0, in which a family has the name of its samples without `_total`.
+    OpenMetrics,
+    /// The text format 0.0.4 of Prometheus, which the collector reads.
+    Prometheus,
 }
 
 impl Shown for Exposed {
@@ -190,13 +230,27 @@ fn is_given_up(instance: &InstanceStatus) -> bool {
     ["errored", "failed"].contains(&instance.status)
 }
 
+/// The names of all samples.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = String> {
+    let of_apps = OF_APPS.iter().map(|(kind, name, ..)| (kind, name));
+    let of_instances = OF_INSTANCES.iter().map(|(kind, name, ..)| (kind, name));
+    let all = of_apps.chain(of_instances);
+    all.map(|(kind, name)| format!("{name}{}", suffix(kind)))
+}
+
+/// The end of a sample's name.
+fn suffix(kind: &str) -> &'static str {
+    if kind == "counter" { "_total" } else { "" }
+}
+
 /// The metrics of these apps.
-fn text(apps: &[AppStatus]) -> String {
+fn text(apps: &[AppStatus], format: Format) -> String {
     let mut text = String::new();
     let label = |app: &AppStatus| format!("app=\"{}\"", app.name);
     let of_apps: Vec<_> = apps.iter().map(|app| (label(app), app)).collect();
     for family in OF_APPS {
-        write(&mut text, family, &of_apps);
+        write(&mut text, format, family, &of_apps);
     }
     let of_instances = apps.iter().flat_map(|app| {
         let own = app.instances.iter();
@@ -204,14 +258,17 @@ fn text(apps: &[AppStatus]) -> String {
     });
     let of_instances: Vec<_> = of_instances.collect();
     for family in OF_INSTANCES {
-        write(&mut text, family, &of_instances);
+        write(&mut text, format, family, &of_instances);
     }
-    text.push_str("# EOF");
+    if format == Format::OpenMetrics {
+        text.push_str("# EOF\n");
+    }
+    text.pop();
     text
 }
 
 /// Writes one family. A family without a number is left out.
-fn write<T>(text: &mut String, family: &Family<T>, all: &[(String, &T)]) {
+fn write<T>(text: &mut String, format: Format, family: &Family<T>, all: &[(String, &T)]) {
     let (kind, name, unit, help, number) = family;
     let numbers = all
         .iter()
@@ -220,12 +277,16 @@ fn write<T>(text: &mut String, family: &Family<T>, all: &[(String, &T)]) {
     if numbers.peek().is_none() {
         return;
     }
-    let _ = writeln!(text, "# TYPE {name} {kind}");
-    if !unit.is_empty() {
+    let suffix = suffix(kind);
+    let of_family = match format {
+        Format::OpenMetrics => "",
+        Format::Prometheus => suffix,
+    };
+    let _ = writeln!(text, "# TYPE {name}{of_family} {kind}");
+    if !unit.is_empty() && format == Format::OpenMetrics {
         let _ = writeln!(text, "# UNIT {name} {unit}");
     }
-    let _ = writeln!(text, "# HELP {name} {help}");
-    let suffix = if *kind == "counter" { "_total" } else { "" };
+    let _ = writeln!(text, "# HELP {name}{of_family} {help}");
     for (labels, number) in numbers {
         let _ = writeln!(text, "{name}{suffix}{{{labels}}} {number}");
     }

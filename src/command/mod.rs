@@ -34,6 +34,7 @@ mod rates;
 mod rehearse;
 mod resize;
 mod rows;
+mod scrape;
 mod selection;
 mod serving;
 mod several;

@@ -71,6 +71,7 @@ pub(crate) fn bring_what_units_and_people_need(machine: &mut Machine) {
         machine.run(&["test", "-f", file]).ok();
     }
     generates_for_users(&machine);
+    serves_metrics(&machine);
     // The unpacked files are those of the package.
     assert_eq!(machine.run(&["dpkg", "--verify", "rsgen"]).ok().text(), "");
     machine.run(&["test", "-d", "/run/rsgen"]).ok();
@@ -79,6 +80,32 @@ pub(crate) fn bring_what_units_and_people_need(machine: &mut Machine) {
         completions.stdout,
         machine.read("/usr/share/bash-completion/completions/rsgen")
     );
+}
+
+/// The units that nobody has to enable: for Prometheus, and for the textfile collector of `node_exporter`.
+fn serves_metrics(machine: &Machine) {
+    let enable = ["enable", "--now", "rsgen-metrics.socket"];
+    machine.systemctl(&enable).ok();
+    machine
+        .run(&["curl", "-sSi", "http://127.0.0.1:9967/metrics"])
+        .ok()
+        .says("200 OK")
+        .says("rsgen_app_instances_serving{app=\"web\"} 1\n")
+        .says("rsgen_instance_up{app=\"web\",instance=\"0\"} 1\n")
+        .says("# EOF");
+    machine
+        .run(&["curl", "-sS", "http://127.0.0.1:9967/"])
+        .ok()
+        .says("the metrics are at /metrics");
+    let folder = "/var/lib/prometheus/node-exporter";
+    machine.run(&["mkdir", "-p", folder]).ok();
+    machine.systemctl(&["start", "rsgen-textfile.service"]).ok();
+    let written = machine.read(&format!("{folder}/rsgen.prom"));
+    assert!(
+        written.contains("rsgen_app_connections{app=\"web\"} 0\n"),
+        "{written}"
+    );
+    machine.systemctl(&["is-failed", "rsgen-*"]).exits(1);
 }
 
 /// Asserts that the user generator is installed, and that it finds the apps of the user whose output folder it gets.

@@ -95,3 +95,53 @@ fn every_number_that_is_known_is_a_sample_of_a_family_by_the_rules() {
         [""; 0]
     );
 }
+
+/// The file in which the textfile collector finds the metrics has the older format: no unit, no end, and a family of counters
+/// has the name of its samples.
+#[test]
+fn a_file_for_the_collector_has_the_samples_of_the_screen() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.write_app("listen = []\ninstances = 2\n");
+    let samples = read(&run(&mut stage, "rsgen metrics").shown);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rsgen.prom");
+    let told = run(&mut stage, &format!("rsgen metrics -o {}", path.display()));
+    assert_eq!(told.shown, "");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (comments, lines): (Vec<_>, Vec<_>) = text.lines().partition(|l| l.starts_with('#'));
+    assert_eq!(lines, samples);
+    for line in comments {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        assert!(["TYPE", "HELP"].contains(&words[1]), "{line}");
+        let of_family = |l: &&&str| l.starts_with(&format!("{}{{", words[2]));
+        assert!(lines.iter().any(|l| of_family(&l)), "{line}");
+    }
+}
+
+/// Every series and label that a query of the dashboard names is one that `rsgen metrics` can print.
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let text = include_str!("../../../packaging/grafana/rsgen.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels
+        .iter()
+        .flat_map(|p| p["targets"].as_array().unwrap())
+        .map(|t| t["expr"].as_str().unwrap());
+    let known: BTreeSet<String> = crate::command::metrics::names().collect();
+    let mut asked = BTreeSet::new();
+    for query in targets {
+        let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let series: Vec<&str> = words.filter(|w| w.starts_with("rsgen_")).collect();
+        assert!(!series.is_empty(), "{query}");
+        for name in series {
+            assert!(known.contains(name), "{name}: {query}");
+            asked.insert(name.to_owned());
+        }
+        let selectors = query.split('{').skip(1).map(|s| s.split('}').next());
+        for selector in selectors {
+            assert_eq!(selector, Some("app=~\"$app\""), "{query}");
+        }
+    }
+    assert!(asked.len() > 8, "{asked:?}");
+}
