@@ -37,6 +37,8 @@ pub enum Name {
     Done,
     /// The number of the canary, while a walk has one.
     Canary,
+    /// The number of instances before `rsgen scale`, until that command has done its work.
+    Scaling,
     /// Why the cluster unit is being stopped.
     Verdict,
     /// How often the app failed to start, and when the last time was.
@@ -64,6 +66,7 @@ impl Display for Name {
             Self::Walk => f.write_str("walk.jsonl"),
             Self::Done => f.write_str("walk.done"),
             Self::Canary => f.write_str("canary"),
+            Self::Scaling => f.write_str("scaling"),
             Self::Verdict => f.write_str("verdict"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
@@ -212,6 +215,12 @@ pub fn drain(folder: &Path) -> PathBuf {
 #[must_use]
 pub fn rehearsals(run: &Path) -> PathBuf {
     run.join(":rehearsals")
+}
+
+/// The folder of the [`Lock`] under which commands write the files of apps, below `/run/rsgen`. No app has a name with a colon.
+#[must_use]
+pub fn files(run: &Path) -> PathBuf {
+    run.join(":files")
 }
 
 /// A file in the folder [`drain`]. That the file exists tells the programs of one instance something.

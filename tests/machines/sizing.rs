@@ -117,6 +117,19 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
     scaled.says("web@5: stop done").says("web@2: stop done");
     assert_exactly(machine, 2);
     load.stop().assert_nothing_lost();
+    // At the same moment, one of them may have to be called again; the files and the processes say the same.
+    let install = machine.spawn(&["rsgen", "install", ECOSYSTEM, "-i", "4"]);
+    machine.run(&["rsgen", "scale", "web", "+1"]);
+    let _ = install.wait();
+    let cluster = machine.read("/etc/systemd/system/web.service");
+    let number = cluster.lines().find_map(|l| l.strip_prefix("Instances="));
+    let number = number.and_then(|n| n.parse().ok()).unwrap_or(0);
+    let file = machine.read("/etc/rsgen/web.toml");
+    assert!(file.contains(&format!("instances = {number} #")), "{file}");
+    wait_until(SOON, "the reload to end", || {
+        machine.state("web.service") == "active"
+    });
+    assert_exactly(machine, number);
     machine.run(&["rsgen", "scale", "web", "3"]).ok();
     machine
         .run(&["rsgen", "install", ECOSYSTEM])

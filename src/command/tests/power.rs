@@ -3,7 +3,6 @@
 use super::lines::run;
 use super::stage::Stage;
 use crate::brake::Deaths;
-use crate::command::apply;
 use crate::output::Exit;
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Unit};
@@ -90,7 +89,10 @@ fn a_signal_goes_to_the_instances_that_have_a_program() {
         Vec::<String>::new()
     );
     let fault = run(&mut idle, "rsgen signal USR2 web").fault();
-    assert!(fault.starts_with("no program of `web` runs"), "{fault}");
+    assert!(
+        fault.starts_with("no instance of `web` is READY"),
+        "{fault}"
+    );
 }
 
 #[test]
