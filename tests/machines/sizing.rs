@@ -34,9 +34,11 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
         .run(&["rsgen", "env", "web@1"])
         .ok()
         .says("\nWORKER=1\n");
-    let others =
-        machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
-    others.exits(4).says("run it with sudo");
+    let nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1";
+    machine.sh(nobody).exits(4).says("run it with sudo");
+    // There a process of another user has no folder.
+    let hides = format!("unshare -m sh -c 'mount -t proc -o hidepid=2 proc /proc && {nobody}'");
+    machine.sh(&hides).exits(4).says("run it with sudo");
     let before = pids(machine, 2);
     let [first, second] = [before[0], before[1]].map(|pid| {
         let status = machine.read(&format!("/proc/{pid}/status"));
