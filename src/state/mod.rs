@@ -49,6 +49,8 @@ pub enum Name {
     Deaths(u32),
     /// Why the instance did not become healthy at its last start.
     Unhealthy(u32),
+    /// Why the instance could not be added to those that get connections, or taken from them, when that was last tried.
+    Unbalanced(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
@@ -72,6 +74,7 @@ impl Display for Name {
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
+            Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),
