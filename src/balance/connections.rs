@@ -103,14 +103,14 @@ impl Place {
     }
 
     fn list(self, states: u32) -> io::Result<Vec<Found>> {
-        list(self.family, self.port, states)
+        list(self.family, &[self.port], states)
     }
 }
 
-/// The TCP sockets of this family at this port of this host, in these states; 0 stands for every port.
-fn list(family: u8, port: u16, states: u32) -> io::Result<Vec<Found>> {
+/// The TCP sockets of this family at these ports of this host, in these states.
+fn list(family: u8, ports: &[u16], states: u32) -> io::Result<Vec<Found>> {
     let extensions = 1 << (answers::MEMORY - 1);
-    Diag::open()?.inet(family, port, states, extensions, Found::read)
+    Diag::open()?.inet(family, ports, states, extensions, Found::read)
 }
 
 /// The listeners and the connections at this port, of both families.
@@ -121,8 +121,8 @@ pub(super) fn at(port: u16) -> io::Result<(Vec<Found>, Vec<Found>)> {
     let (mut listeners, mut connections) = (Vec::new(), Vec::new());
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).unwrap_or(0);
-        listeners.extend(list(family, port, LISTENING)?);
-        connections.extend(list(family, port, CONNECTED)?);
+        listeners.extend(list(family, &[port], LISTENING)?);
+        connections.extend(list(family, &[port], CONNECTED)?);
     }
     Ok((listeners, connections))
 }
@@ -132,17 +132,12 @@ pub(super) fn at(port: u16) -> io::Result<(Vec<Found>, Vec<Found>)> {
 /// # Errors
 /// The errors of `sock_diag(7)`.
 pub(super) fn all(ports: &BTreeSet<u16>) -> io::Result<Vec<Found>> {
-    // Each question makes the kernel look at every connection of the host, so that there are not more than two.
-    let port = match ports.first() {
-        Some(port) if ports.len() == 1 => *port,
-        _ => 0,
-    };
+    let ports: Vec<u16> = ports.iter().copied().collect();
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).unwrap_or(0);
-        found.extend(list(family, port, CONNECTED | LISTENING)?);
+        found.extend(list(family, &ports, CONNECTED | LISTENING)?);
     }
-    found.retain(|socket| ports.contains(&socket.port));
     Ok(found)
 }
 

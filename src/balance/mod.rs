@@ -51,13 +51,27 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             return USAGE;
         }
     };
-    match run(&balance) {
+    let done = run(&balance).map_err(|error| told(&balance, &error));
+    if balance.act != Act::Join {
+        note(&balance, done.as_ref().err());
+    }
+    match done {
         Ok(()) => 0,
-        Err(error) => {
-            say(4, &told(&balance, &error));
+        Err(why) => {
+            say(4, &format!("balance: {why}"));
             1
         }
     }
+}
+
+/// Leaves the reason of a failure for `rsgen list`. For [`Act::Join`], systemd keeps that the unit has failed.
+fn note(balance: &Balance, why: Option<&String>) {
+    let file = Entry::new(&balance.state, Name::Unbalanced(balance.instance));
+    // Usually there is no such file. Where it cannot be written, the journal alone has the reason.
+    let _ = match why {
+        Some(why) => file.write(why),
+        None => file.remove(),
+    };
 }
 
 fn run(balance: &Balance) -> io::Result<()> {
@@ -202,7 +216,7 @@ fn told(balance: &Balance, error: &io::Error) -> String {
         }
         Act::Off | Act::Leave => "it may get connections until it has ended",
     };
-    format!("balance: {app}@{instance} cannot {act}: {error}; {cost}")
+    format!("{app}@{instance} cannot {act}: {error}; {cost}")
 }
 
 /// Whether this kernel, and the rights of this process, suffice for a selector, or for one that goes by the client's address:
@@ -233,6 +247,27 @@ pub fn forget(run: &Path, app: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_of_the_last_failure_is_kept_until_something_works() {
+        let root = tempfile::tempdir().unwrap();
+        let run = root.path().join("rsgen");
+        let balance = Balance {
+            act: Act::Off,
+            app: "web".into(),
+            instance: 1,
+            state: run.join("web"),
+            by_source: None,
+            guarded: None,
+        };
+        let file = Entry::new(&balance.state, Name::Unbalanced(1));
+        let why = told(&balance, &io::ErrorKind::PermissionDenied.into());
+        assert!(why.starts_with("web@1 cannot "), "{why}");
+        note(&balance, Some(&why));
+        assert_eq!(file.read().unwrap(), why);
+        note(&balance, None);
+        assert!(file.open().is_err());
+    }
 
     #[test]
     fn a_kernel_is_new_enough_from_the_version_on_that_migrates_connections() {

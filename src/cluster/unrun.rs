@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::left::Left;
 use super::verdict::Verdict;
-use super::{Cluster, EXTENSION, ended, left, listener};
+use super::{Cluster, EXTENSION, ended, listener};
 use crate::brake::Deaths;
 use crate::systemd::{Brief, Error, Job, Manager, QueuedJob, Unit, Verb};
 
@@ -129,6 +130,7 @@ pub fn brake(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     let mut unrun = Unrun::new(Some(max_restarts));
+    let mut left = Left::default();
     loop {
         let instances = cluster.instances(manager)?;
         let instances: Vec<Brief> = instances.into_iter().map(|(_, brief)| brief).collect();
@@ -146,7 +148,7 @@ pub fn brake(
             let why = Verdict::Failed(format!("no instance is left: {}", unit.why()));
             ended::speak_for_the_cluster(manager, cluster, number, &why)?;
         }
-        let has_no_canary = left::end_canary(manager, cluster, say)?;
+        let has_no_canary = left.look(manager, cluster, say)?;
         let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
         if has_no_canary && instances.iter().all(is_over) {
             return Ok(());

@@ -4,7 +4,7 @@
 //! This needs a listener for each instance. With a shared listener, an instance that accepts nothing looks like one that has
 //! nothing to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,44 +13,40 @@ use std::time::Duration;
 use crate::balance::queue::Queues;
 use crate::ecosystem::App;
 use crate::ecosystem::values::{Place, SocketKind};
-use crate::systemd::{Error, Manager};
-use crate::unit::name::Units;
+use crate::systemd::{Manager, Unit};
 
 /// How long connections may wait without one being accepted.
 const LONGEST: Duration = Duration::from_millis(500);
 /// The mount points of the control groups, see cgroups(7).
 pub(super) const ROOTS: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// Returns why some of these instances, by their numbers, do not accept: connections wait at their listeners, and none is
-/// accepted.
-///
-/// # Errors
-/// When systemd cannot be asked.
-pub(super) fn refusals(
-    manager: &mut dyn Manager,
-    app: &App,
-    up: &[u32],
-) -> Result<BTreeMap<u32, String>, Error> {
-    let mut found = BTreeMap::new();
-    if !app.is_even() || up.is_empty() {
-        return Ok(found);
-    }
-    let ports = ports(app);
-    // Without an answer of the kernel, nothing is known.
-    let before = Queues::at(&ports).unwrap_or_default();
-    if before.is_empty() {
-        return Ok(found);
-    }
-    manager.pause(LONGEST);
-    let now = Queues::at(&ports).unwrap_or_default();
-    for number in up {
-        let listener = Units::of(app.name()).listener(*number);
-        let group = id(&manager.unit(&listener)?.control_group);
-        if let Some(waiting) = group.and_then(|group| now.untouched_since(&before, group)) {
-            found.insert(*number, reason(waiting));
+/// Two looks at what waits at the listeners of all apps.
+#[derive(Default)]
+pub(super) struct Looks {
+    before: Queues,
+    now: Queues,
+}
+
+impl Looks {
+    /// Looks twice where connections wait at a listener of these apps. Without an answer of the kernel, nothing is known.
+    pub(super) fn at(manager: &mut dyn Manager, apps: &[Option<App>]) -> Self {
+        let even = apps.iter().flatten().filter(|app| app.is_even());
+        let ports = even.flat_map(ports).collect();
+        let before = Queues::at(&ports).unwrap_or_default();
+        if before.is_empty() {
+            return Self::default();
         }
+        manager.pause(LONGEST);
+        let now = Queues::at(&ports).unwrap_or_default();
+        Self { before, now }
     }
-    Ok(found)
+
+    /// Returns why an instance, which has this listener, does not accept, if that is so: connections wait at the listener, and none is
+    /// accepted.
+    pub(super) fn refusal(&self, listener: &Unit) -> Option<String> {
+        let group = id(&listener.control_group)?;
+        self.now.untouched_since(&self.before, group).map(reason)
+    }
 }
 
 fn reason(waiting: usize) -> String {
@@ -86,8 +82,35 @@ pub(super) fn id(path: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::ecosystem::parse;
+    use crate::systemd::fake::Fake;
+
+    #[test]
+    fn however_many_apps_have_something_waiting_there_is_one_pause() {
+        let listeners = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.each_ref().map(|l| l.local_addr().unwrap().port());
+        let app = |port: u16| {
+            let text = format!("[[apps]]\nscript = \"x\"\nlisten = {port}\nbalance = \"even\"\n");
+            parse("eco.toml", &text).0.pop()
+        };
+        let apps = [app(ports[0]), None, app(ports[1])];
+        let mut systemd = Fake::default();
+        Looks::at(&mut systemd, &apps);
+        assert_eq!(systemd.now(), Duration::ZERO, "nothing waits");
+        let _clients = ports.map(|port| TcpStream::connect(("127.0.0.1", port)).unwrap());
+        let looks = Looks::at(&mut systemd, &apps);
+        // Where the kernel tells no control group, nothing is known.
+        let paused = if looks.before.is_empty() {
+            Duration::ZERO
+        } else {
+            LONGEST
+        };
+        assert_eq!(systemd.now(), paused);
+        assert_eq!(looks.before, looks.now);
+    }
 
     #[test]
     fn every_port_of_tcp_is_looked_at_once() {

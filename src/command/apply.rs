@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::selection::Selected;
-use super::{balance, limits, resize};
+use super::{balance, limits, resize, writing};
 use crate::ecosystem::App;
 use crate::ecosystem::values::Place;
 use crate::generate::sources::{self, Source};
@@ -15,7 +15,6 @@ use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
 use crate::plan::diff::{self, Change, Content};
 use crate::plan::{self, Host, Origin};
-use crate::systemd::Manager;
 use crate::unit::name::Units;
 
 /// An app, with the changes of its files that have not been made yet.
@@ -121,6 +120,11 @@ impl JsonChange {
             diff: diff.then(|| change.unified()),
         }
     }
+
+    pub(super) fn each(changes: &[Change], diff: bool) -> Vec<Self> {
+        let changes = changes.iter();
+        changes.map(|change| Self::new(change, diff)).collect()
+    }
 }
 
 /// Returns the changes that installing an app makes.
@@ -129,8 +133,15 @@ pub(super) fn prepare(
     host: Host,
     selected: Selected,
 ) -> Result<Prepared, Failure> {
-    let Selected { app, pinned } = selected;
+    let Selected {
+        app,
+        pinned,
+        installed,
+    } = selected;
     let path = layout.file(&app.name);
+    if files::content(&path) != installed {
+        return Err(writing::changed(&path));
+    }
     let source = Source {
         app: app.name,
         path,
@@ -162,8 +173,7 @@ pub(super) fn prepare(
             prepared.changes.push(Change { path, old, new });
         }
     }
-    let old = files::content(&source);
-    let new = Some(Content::File(pinned));
+    let (old, new) = (installed, Some(Content::File(pinned)));
     if old != new {
         prepared.changes.insert(
             0,
@@ -340,24 +350,4 @@ pub(super) fn show(sink: &dyn Sink, prepared: &[Prepared], diff: bool) {
             Notice::Changed(change)
         });
     }
-}
-
-/// Makes the changes, all or none, and has systemd read its files again.
-pub(super) fn write(manager: &mut dyn Manager, changes: &[Change]) -> Result<(), Failure> {
-    files::apply(changes).map_err(|e| {
-        Failure::failed(format!("nothing was changed, because of {e}"))
-            .help("check that the file system is writable and not full")
-    })?;
-    if let Err(e) = manager.daemon_reload() {
-        files::undo(changes);
-        return Err(e.into());
-    }
-    Ok(())
-}
-
-/// Undoes what [`write`] changed for one app, so that an instance that restarts runs the same version as the others.
-pub(super) fn roll_back(manager: &mut dyn Manager, changes: &[Change]) -> Result<(), Failure> {
-    files::undo(changes);
-    manager.daemon_reload()?;
-    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::ecosystem::App;
 use crate::generate::sources;
 use crate::health::http::{Answer, Fault, Question};
 use crate::output::{Exit, Failure, Notice, Shown, Style};
+use crate::systemd::ActiveState;
 use crate::unit::name::{Member, Units, parse_service};
 use crate::visible::Visible;
 
@@ -82,6 +83,7 @@ impl Subcommand for Curl {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let (app, number) = instance(context, &self.instance)?;
         let to = address(&app, self.address)?;
+        refuse_outside(context, app.name(), number)?;
         let from = steer::source(number);
         let question = Question {
             to,
@@ -134,6 +136,22 @@ fn instance(context: &Context<'_>, word: &str) -> Result<(App, u32), Failure> {
         return Err(Failure::failed(why).help(help));
     }
     Ok((app, number))
+}
+
+/// Refuses an instance that was not added to the balance: where none was, the kernel has any instance answer. Without a systemd to ask,
+/// nothing is known.
+fn refuse_outside(context: &mut Context<'_>, app: &str, number: u32) -> Result<(), Failure> {
+    let join = Units::of(app).join(number);
+    let unit = context
+        .jobs()
+        .and_then(|jobs| Ok(jobs.manager.unit(&join)?));
+    if unit.is_ok_and(|unit| unit.active == ActiveState::Failed) {
+        let why = format!(
+            "`{app}@{number}` is not in the balance, as {join} failed, and another instance could answer"
+        );
+        return Err(Failure::failed(why).help(format!("see `systemctl status {join}`")));
+    }
+    Ok(())
 }
 
 fn address(app: &App, wanted: Option<SocketAddrV4>) -> Result<SocketAddrV4, Failure> {

@@ -8,6 +8,7 @@ use super::half_open;
 use super::hint;
 use super::jobs::Jobs;
 use super::state;
+use super::writing::{self, Writing};
 use crate::layout::Scope;
 use crate::output::{Failure, Notice, Shown, Style};
 use crate::plan::diff::{Change, Content};
@@ -187,6 +188,13 @@ pub(super) fn each(
 ) -> Result<Deployed, Failure> {
     let was_open = prepared.iter().map(|p| half_open::is_open(jobs, &p.app));
     let was_open = was_open.collect::<Result<Vec<_>, _>>()?;
+    let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
+    let writing = match prepared.first() {
+        Some(first) if !changes.is_empty() => Some(Writing::begin(jobs, &first.app)?),
+        _ => None,
+    };
+    // Before anything is stopped for the sake of these changes.
+    writing::compare(&changes)?;
     for other in prepared.iter().filter(|p| p.is_of_another_kind) {
         jobs.stop(&other.app)?;
         state::forget_deaths(jobs.layout, &other.app, None);
@@ -203,9 +211,8 @@ pub(super) fn each(
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
         jobs.stop_timer(&ended.app)?;
     }
-    let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
-    if !changes.is_empty() {
-        apply::write(jobs.manager, &changes)?;
+    if let Some(writing) = writing {
+        writing.write(jobs, &changes)?;
     } else if goal == Goal::Fresh {
         // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
@@ -358,7 +365,8 @@ fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failu
     if prepared.changes.is_empty() || !failure.untouched {
         return failure;
     }
-    match apply::roll_back(jobs.manager, &prepared.changes) {
+    let writing = Writing::begin(jobs, &prepared.app);
+    match writing.and_then(|writing| writing.roll_back(jobs, &prepared.changes)) {
         Ok(()) => {
             jobs.sink.notice(&Notice::PutBack(&prepared.app));
             if prepared.timer == Timer::Stop {

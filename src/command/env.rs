@@ -7,6 +7,9 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use clap::Args;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::context::Context;
@@ -14,7 +17,7 @@ use super::manual::{self, Manual};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
 use crate::output::{Exit, Failure, Shown, Style};
-use crate::procfs::Group;
+use crate::procfs::{Group, Tree};
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
@@ -68,9 +71,9 @@ impl Subcommand for Env {
         let target = targets::app_or_instance(&self.instance, &known)?;
         let app = target.app();
         let units = Units::of(app);
-        let (number, pid) = main_process(context, &target)?;
+        let (number, pid, group) = main_process(context, &target)?;
         let unit = units.instance(number);
-        let text = read(Path::new("/proc"), pid, &unit).map_err(|e| refused(&e, &unit))?;
+        let text = read(Path::new("/proc"), pid, &group).map_err(|e| refused(&e, &unit))?;
         context.sink.answer(&Variables {
             app: app.to_owned(),
             instance: number,
@@ -81,8 +84,8 @@ impl Subcommand for Env {
     }
 }
 
-/// The instance that is meant, and the PID of its program.
-fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32), Failure> {
+/// The instance that is meant, the PID of its program, and its control group.
+fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32, String), Failure> {
     let units = Units::of(target.app());
     let manager = context.manager()?;
     let mut numbers = match target {
@@ -97,9 +100,9 @@ fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32)
     };
     numbers.sort_unstable();
     for number in numbers {
-        let pid = manager.unit(&units.instance(number))?.main_pid;
-        if pid != 0 {
-            return Ok((number, pid));
+        let unit = manager.unit(&units.instance(number))?;
+        if unit.main_pid != 0 {
+            return Ok((number, unit.main_pid, unit.control_group));
         }
     }
     let app = target.app();
@@ -107,16 +110,21 @@ fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32)
         .help(format!("run `rsgen list {app}` to see its instances")))
 }
 
-/// Reads the variables of a process of this unit. Everything is read below one descriptor of the process's folder, so by then
-/// the PID cannot have become that of another process.
-fn read(proc: &Path, pid: u32, unit: &str) -> io::Result<Vec<u8>> {
-    let folder = File::open(proc.join(pid.to_string()))?;
+/// Reads the variables of a process in this control group or below it. Everything is read below one descriptor of the process's
+/// folder, so by then the PID cannot have become that of another process.
+fn read(proc: &Path, pid: u32, group: &str) -> io::Result<Vec<u8>> {
+    let folder = File::open(proc.join(pid.to_string()));
+    let folder = folder.map_err(|e| if is_hidden(pid) { hidden() } else { e })?;
     let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
     let mut groups = String::new();
     File::open(path.join("cgroup"))?
         .take(LONGEST)
         .read_to_string(&mut groups)?;
-    if Group::of_unit(&groups, unit).is_none() && !groups.contains(&format!("/{unit}/")) {
+    let is_in = |tree| {
+        let path = group.to_owned();
+        Group { tree, path }.holds(&groups)
+    };
+    if group.is_empty() || ![Tree::Unified, Tree::Systemd].into_iter().any(is_in) {
         return Err(io::ErrorKind::NotFound.into());
     }
     let mut text = Vec::new();
@@ -124,6 +132,16 @@ fn read(proc: &Path, pid: u32, unit: &str) -> io::Result<Vec<u8>> {
         .take(LONGEST)
         .read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// Whether there is a process of another user with this PID. Where /proc is mounted with `hidepid`, such a process has no folder there.
+fn is_hidden(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(Pid::from_raw);
+    pid.is_ok_and(|pid| kill(pid, None) == Err(Errno::EPERM))
+}
+
+fn hidden() -> io::Error {
+    io::ErrorKind::PermissionDenied.into()
 }
 
 /// Splits the text of `/proc/PID/environ`. A program may have written anything there; what is no assignment has no name.
@@ -178,20 +196,26 @@ mod tests {
         let own = folder.path().join("7");
         std::fs::create_dir(&own).unwrap();
         std::fs::write(own.join("environ"), "A=1\0").unwrap();
+        let unit = "/system.slice/system-web.slice/web@0.service";
         for (group, is_read) in [
-            ("0::/system.slice/system-web.slice/web@0.service\n", true),
+            (format!("0::{unit}\n"), true),
+            (format!("4:memory:/\n1:name=systemd:{unit}\n"), true),
+            (format!("0::{unit}/workers\n"), true),
             (
-                "0::/system.slice/system-web.slice/web@0.service/workers\n",
-                true,
+                "0::/system.slice/system-web.slice/web@1.service\n".into(),
+                false,
             ),
-            ("0::/system.slice/system-web.slice/web@1.service\n", false),
-            ("0::/user.slice\n", false),
+            // A user's group may have any name.
+            ("0::/user.slice/web@0.service/own\n".into(), false),
+            (format!("0::/user.slice{unit}\n"), false),
+            ("0::/\n".into(), false),
         ] {
-            std::fs::write(own.join("cgroup"), group).unwrap();
-            let text = read(folder.path(), 7, "web@0.service");
+            std::fs::write(own.join("cgroup"), &group).unwrap();
+            let text = read(folder.path(), 7, unit);
             assert_eq!(text.ok(), is_read.then(|| b"A=1\0".to_vec()), "{group}");
+            assert!(read(folder.path(), 7, "").is_err(), "no group");
         }
-        assert!(read(folder.path(), 8, "web@0.service").is_err());
+        assert!(read(folder.path(), 8, unit).is_err());
         let told = refused(&io::ErrorKind::PermissionDenied.into(), "web@0.service");
         assert_eq!(
             (told.exit, told.help.as_deref()),

@@ -23,6 +23,7 @@ use super::subcommand::Subcommand;
 use crate::contract::FURTHER;
 use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
+use crate::generate::files;
 use crate::import::Kind;
 use crate::output::{Exit, Failure, Notice, Sink};
 use crate::unit::name::Units;
@@ -193,10 +194,11 @@ fn deploy(
             deployed.fail(index, failure);
             continue;
         }
-        let (Some(selected), Some(prepared)) = (selected.get(index), prepared.get_mut(index))
+        let (Some(selected), Some(prepared)) = (selected.get_mut(index), prepared.get_mut(index))
         else {
             continue;
         };
+        selected.installed = files::content(&context.layout.file(&selected.app.name));
         *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
         let prepared = std::slice::from_ref(&*prepared);
         apply::show(context.sink, prepared, false);

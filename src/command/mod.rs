@@ -53,6 +53,7 @@ mod unsupported;
 mod waiting;
 mod walked;
 mod words;
+mod writing;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::apply::{self, JsonChange};
+use super::apply::JsonChange;
 use super::context::Context;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::manual::{self, Manual};
@@ -11,6 +11,7 @@ use super::number::Number;
 use super::resize;
 use super::subcommand::Subcommand;
 use super::targets;
+use super::writing::Writing;
 use crate::brake::Deaths;
 use crate::generate;
 use crate::layout::Layout;
@@ -94,6 +95,9 @@ struct Scaling<'a> {
     app: &'a str,
     from: u32,
     to: u32,
+    /// The number before a command that was killed, if it was smaller: that command may have started the instances from this one on,
+    /// and a walk that knew only that number may have stopped them.
+    known: u32,
 }
 
 impl Subcommand for Scale {
@@ -126,33 +130,29 @@ impl Subcommand for Scale {
             context.require_permission("scale")?;
         }
         let cpus = context.host.cpus;
-        let lock = if self.dry_run {
+        let locks = if self.dry_run {
             None
         } else {
-            Some(lock(&mut context.jobs()?, &app)?)
+            let mut jobs = context.jobs()?;
+            let lock = lock(&mut jobs, &app)?;
+            Some((lock, Writing::begin(&mut jobs, &app)?))
         };
-        // Read under the lock, because another command may have scaled the app meanwhile.
+        // Read under the locks, because another command may have scaled or installed the app meanwhile.
         let from = targets::size(&context.layout, cpus, &app)
             .ok_or_else(|| Failure::failed(format!("the file of `{app}` cannot be read")))?;
         let wanted = self.number.of(&app, from)?;
         let changes = resize::resize(&context.layout, cpus, &app, wanted)?;
         let to = wanted.resolve(cpus);
+        let mark = Entry::new(&context.layout.state(&app), Name::Scaling);
         let scaling = Scaling {
             app: &app,
             from,
             to,
+            known: unfinished(&mark).map_or(from, |number| from.min(number)),
         };
-        let steps = if self.dry_run {
-            let steps = context
-                .jobs()
-                .and_then(|mut jobs| steps(&mut jobs, scaling));
-            for change in &changes {
-                context.sink.notice(&Notice::Diff(change));
-            }
-            steps.unwrap_or_default()
-        } else {
+        let steps = if let Some((lock, writing)) = locks {
             let mut jobs = context.jobs()?;
-            let (steps, is_walking, done) = scale(&mut jobs, scaling, &changes)?;
+            let (steps, is_walking, done) = scale(&mut jobs, scaling, &changes, writing)?;
             drop(lock);
             if is_walking {
                 // What has failed is tried once more.
@@ -160,7 +160,17 @@ impl Subcommand for Scale {
             } else {
                 done?;
             }
+            // Usually there is none, since nothing had to be done.
+            let _ = mark.remove();
             steps
+        } else {
+            let steps = context
+                .jobs()
+                .and_then(|mut jobs| steps(&mut jobs, scaling));
+            for change in &changes {
+                context.sink.notice(&Notice::Diff(change));
+            }
+            steps.unwrap_or_default()
         };
         let names = |numbers: &[u32]| numbers.iter().map(|n| format!("{app}@{n}")).collect();
         context.sink.answer(&Scaled {
@@ -168,10 +178,7 @@ impl Subcommand for Scale {
             dry_run: self.dry_run,
             instances: to,
             before: from,
-            changes: changes
-                .iter()
-                .map(|c| JsonChange::new(c, self.dry_run))
-                .collect(),
+            changes: JsonChange::each(&changes, self.dry_run),
             started: names(&steps.start),
             stopped: names(&steps.stop),
             is_up: steps.is_up,
@@ -179,6 +186,11 @@ impl Subcommand for Scale {
         });
         Ok(())
     }
+}
+
+/// Returns the number of instances before a command that has not done its work.
+fn unfinished(mark: &Entry) -> Option<u32> {
+    mark.read().ok()?.trim().parse().ok()
 }
 
 fn refuse_job(layout: &Layout, app: &str) -> Result<(), Failure> {
@@ -227,8 +239,14 @@ fn scale(
     jobs: &mut Jobs<'_>,
     scaling: Scaling<'_>,
     changes: &[Change],
+    writing: Writing,
 ) -> Result<(Steps, bool, Result<(), Failure>), Failure> {
-    let Scaling { app, from, to } = scaling;
+    let Scaling {
+        app,
+        from,
+        to,
+        known,
+    } = scaling;
     let planned = steps(jobs, scaling)?;
     refuse_to_stop_all(jobs, scaling, &planned)?;
     if changes.is_empty() && planned.is_empty() {
@@ -237,8 +255,11 @@ fn scale(
     for change in changes {
         jobs.sink.notice(&Notice::Changed(change));
     }
+    let mark = Entry::new(&jobs.layout.state(app), Name::Scaling);
+    mark.write(&known.to_string())
+        .map_err(|e| Failure::failed(format!("{}: {e}", mark.path().display())))?;
     // A command that was killed may have written the files, and no more.
-    apply::write(jobs.manager, changes)?;
+    writing.write(jobs, changes)?;
     // A canary that a killed walk has left is stopped below, or is one of the wanted from now on. Usually there is none.
     let _ = Entry::new(&jobs.layout.state(app), Name::Canary).remove();
     let cluster = jobs.manager.unit(&Units::of(app).cluster())?;
@@ -253,7 +274,12 @@ fn scale(
 
 /// Returns what is left to do for an app that is active.
 fn steps(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, Failure> {
-    let Scaling { app, from, to } = scaling;
+    let Scaling {
+        app,
+        from,
+        to,
+        known,
+    } = scaling;
     let units = Units::of(app);
     let cluster = jobs.manager.unit(&units.cluster())?;
     if !matches!(cluster.active, ActiveState::Active | ActiveState::Reloading) {
@@ -272,7 +298,7 @@ fn steps(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, Failure> {
             // The same number once more is for what the command before did not finish.
             Some(brief) if from == to && is_trying(jobs.layout, app, number, brief) => true,
             Some(brief) if !brief.is_gone() || brief.job.is_some() => false,
-            Some(_) if number >= from => true,
+            Some(_) if number >= known => true,
             // An instance that ran was stopped on purpose; one that never did was left out by a command that was killed.
             Some(brief) => jobs.manager.unit(&brief.name)?.invocation.is_empty(),
         };

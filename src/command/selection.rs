@@ -14,6 +14,7 @@ use crate::ecosystem::{
 use crate::generate::{files, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Sink};
+use crate::plan::diff::Content;
 
 /// An app that is to be installed.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(super) struct Selected {
     pub(super) app: App,
     /// The text of the app's installed file.
     pub(super) pinned: String,
+    /// The installed file as it was when what earlier commands chose was read from it.
+    pub(super) installed: Option<Content>,
 }
 
 /// What the apps of a file are read for.
@@ -104,6 +107,7 @@ pub(super) fn select(
         .filter(|(_, a)| only.is_empty() || only.contains(&a.name))
         .map(|(index, app)| Picked {
             index,
+            installed: files::content(&layout.file(&app.name)),
             environment: environment(wanted, layout, &app, sink),
             app,
             chosen: None,
@@ -145,6 +149,7 @@ struct Picked {
     app: App,
     chosen: Option<Chosen>,
     environment: Option<String>,
+    installed: Option<Content>,
 }
 
 impl Picked {
@@ -168,7 +173,11 @@ impl Picked {
             .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
         let pinned = environments::settle(pinned, self.environment.as_deref());
         let app = self.app;
-        Ok(Selected { app, pinned })
+        Ok(Selected {
+            app,
+            pinned,
+            installed: self.installed,
+        })
     }
 }
 

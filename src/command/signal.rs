@@ -117,25 +117,36 @@ impl Subcommand for Signal {
         let targets = targets::resolve(context, &self.targets, "signal")?;
         context.require_permission("signal")?;
         let mut signalled = Vec::new();
+        let mut failures = Vec::new();
         for target in &targets {
-            let found = running(&mut context.jobs()?, target)?;
             let app = target.app();
-            if found.is_empty()
-                && (self.targets.name(app) || matches!(target, Target::Instance(..)))
-            {
-                return Err(Failure::failed(format!("no program of `{target}` runs"))
-                    .help(format!("run `rsgen list {app}` to see its instances")));
+            let is_named = self.targets.name(app) || matches!(target, Target::Instance(..));
+            let found = receivers(&mut context.jobs()?, target)?;
+            if found.is_empty() && is_named {
+                failures.push(nobody(target));
             }
             for number in found {
                 let unit = Units::of(app).instance(number);
-                let manager = context.manager()?;
-                manager.signal(&unit, self.kill_whom.into(), self.number.0)?;
                 let instance = format!("{app}@{number}");
-                context
-                    .sink
-                    .notice(&Notice::Done(&instance, &self.number.name()));
-                signalled.push(instance);
+                // One that has ended since does not keep the others from theirs.
+                match context
+                    .manager()?
+                    .signal(&unit, self.kill_whom.into(), self.number.0)
+                {
+                    Ok(()) => {
+                        let name = self.number.name();
+                        context.sink.notice(&Notice::Done(&instance, &name));
+                        signalled.push(instance);
+                    }
+                    Err(e) => failures.push(Failure {
+                        message: format!("{instance}: {e}"),
+                        ..Failure::from(e)
+                    }),
+                }
             }
+        }
+        if let Some(failure) = together(failures) {
+            return Err(failure);
         }
         context.sink.answer(&Signalled {
             signal: self.number.0,
@@ -145,25 +156,41 @@ impl Subcommand for Signal {
     }
 }
 
-/// Returns the instances of a target that have a main process, in order; a canary is one of them.
-fn running(jobs: &mut Jobs<'_>, target: &Target) -> Result<Vec<u32>, Failure> {
+/// Returns the instances of a target that get the signal, in order: of an app those that are READY, a canary among them, since a program
+/// that is still starting may have no handler yet, and the signal would end it; by its number any that has a main process.
+fn receivers(jobs: &mut Jobs<'_>, target: &Target) -> Result<Vec<u32>, Failure> {
     let units = Units::of(target.app());
-    let loaded = jobs.manager.units(&units.instances())?;
-    let mut numbers = Vec::new();
-    for brief in loaded {
-        let Some(number) = units.number(&brief.name) else {
-            continue;
-        };
-        let is_meant = match target {
-            Target::App(_) => true,
-            Target::Instance(_, one) => *one == number,
-        };
-        if is_meant && jobs.manager.unit(&brief.name)?.main_pid != 0 {
-            numbers.push(number);
-        }
+    if let Target::Instance(_, number) = target {
+        let unit = jobs.manager.unit(&units.instance(*number))?;
+        return Ok((unit.main_pid != 0)
+            .then_some(*number)
+            .into_iter()
+            .collect());
     }
+    let loaded = jobs.manager.units(&units.instances())?;
+    let ready = loaded.iter().filter(|brief| brief.is_ready());
+    let mut numbers: Vec<u32> = ready
+        .filter_map(|brief| units.number(&brief.name))
+        .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+fn nobody(target: &Target) -> Failure {
+    let app = target.app();
+    let message = match target {
+        Target::App(_) => format!("no instance of `{target}` is READY"),
+        Target::Instance(..) => format!("no program of `{target}` runs"),
+    };
+    Failure::failed(message).help(format!("run `rsgen list {app}` to see its instances"))
+}
+
+/// Combines the failures of several instances.
+fn together(failures: Vec<Failure>) -> Option<Failure> {
+    let messages: Vec<&str> = failures.iter().map(|f| f.message.as_str()).collect();
+    let message = messages.join("; ");
+    let first = failures.into_iter().next()?;
+    Some(Failure { message, ..first })
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 //! The units of an app do not have it: after a stop the file stays as programs and clients know it. Once the app is uninstalled
 //! nobody else would remove the file.
 
-use std::fs;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::layout::{Layout, Scope};
 use crate::plan::diff::{Change, Content};
@@ -23,56 +25,82 @@ pub(super) fn remove(layout: &Layout, removed: &[Change]) {
             continue;
         };
         for path in text.lines().filter_map(path) {
-            let is_ours_alone = layout.scope == Scope::User || is_of_root(path);
-            if is_ours_alone && is_left(path) {
-                // The app is gone whether its file is or not.
-                let _ = fs::remove_file(path);
-            }
+            // The app is gone whether its file is or not.
+            let _ = remove_left(&path, layout.scope);
         }
     }
 }
 
-/// The path that a line of a socket unit has systemd listen on.
-fn path(line: &str) -> Option<&Path> {
+/// The path that a line of a socket unit has systemd listen on. A `%` is doubled there.
+fn path(line: &str) -> Option<PathBuf> {
     let (directive, value) = line.split_once('=')?;
     let is_path = directive.starts_with("Listen") && value.starts_with('/');
-    is_path.then_some(Path::new(value))
+    is_path.then(|| value.replace("%%", "%").into())
 }
 
-/// Whether this is a socket on which nobody listens.
-fn is_left(path: &Path) -> bool {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    is_socket
-        && [SockType::Stream, SockType::Datagram]
-            .into_iter()
-            .all(|kind| is_refused(path, kind))
+/// Removes the file if it is a socket on which nobody listens. The folder may belong to the app, and its program may put something
+/// else in the file's place at any time: hence the file that is looked at is the one that is connected to, and only a file of that
+/// very folder is removed.
+fn remove_left(path: &Path, scope: Scope) -> nix::Result<()> {
+    let (folder, name) = path.parent().zip(path.file_name()).ok_or(Errno::EINVAL)?;
+    let folder = walk_to(folder, scope)?;
+    let file = openat(&folder, name, look(), Mode::empty())?;
+    let found = fstat(&file)?;
+    if is(&found, SFlag::S_IFSOCK) && is_left(file.as_fd()) {
+        unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir)?;
+    }
+    Ok(())
+}
+
+fn look() -> OFlag {
+    OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+}
+
+fn is(found: &FileStat, kind: SFlag) -> bool {
+    SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == kind
+}
+
+/// Opens a folder without following a link. For an app of the system only root may decide which folder this is: whoever can
+/// replace a folder above it can have root remove another file of this name.
+fn walk_to(folder: &Path, scope: Scope) -> nix::Result<OwnedFd> {
+    let mut at = open("/", look() | OFlag::O_DIRECTORY, Mode::empty())?;
+    for part in folder.components() {
+        let name: &OsStr = match part {
+            Component::RootDir => continue,
+            Component::Normal(name) => name,
+            _ => return Err(Errno::EINVAL),
+        };
+        if scope == Scope::System && !is_roots_alone(&fstat(&at)?) {
+            return Err(Errno::EPERM);
+        }
+        at = openat(&at, name, look() | OFlag::O_DIRECTORY, Mode::empty())?;
+    }
+    Ok(at)
+}
+
+fn is_roots_alone(found: &FileStat) -> bool {
+    found.st_uid == 0 && found.st_mode & 0o022 == 0
+}
+
+/// Whether nobody listens on a socket, of which this is the file.
+fn is_left(file: BorrowedFd<'_>) -> bool {
+    [SockType::Stream, SockType::Datagram]
+        .into_iter()
+        .all(|kind| is_refused(file, kind))
 }
 
 /// Whether a socket of this kind cannot be connected to. The call never waits, not even for a listener that accepts nothing.
-fn is_refused(path: &Path, kind: SockType) -> bool {
+fn is_refused(file: BorrowedFd<'_>, kind: SockType) -> bool {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let connected = socket(AddressFamily::Unix, kind, flags, None)
-        .and_then(|ours| connect(ours.as_raw_fd(), &UnixAddr::new(path)?));
+        .and_then(|ours| connect(ours.as_raw_fd(), &UnixAddr::new(path.as_str())?));
     connected == Err(Errno::ECONNREFUSED)
-}
-
-/// Whether only root decides which file this is. Whoever can replace a folder above it can have root remove another file of
-/// this name.
-fn is_of_root(path: &Path) -> bool {
-    let Some(folder) = path.parent() else {
-        return false;
-    };
-    let is_real = fs::canonicalize(folder).is_ok_and(|real| real == folder);
-    let is_fixed = |above: &Path| {
-        above
-            .metadata()
-            .is_ok_and(|m| m.uid() == 0 && m.mode() & 0o022 == 0)
-    };
-    is_real && folder.ancestors().skip(1).all(is_fixed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::net::{UnixDatagram, UnixListener};
 
     use super::*;
@@ -101,15 +129,42 @@ mod tests {
     }
 
     #[test]
+    fn the_file_behind_a_link_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::user(root.path(), root.path());
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir(at("real")).unwrap();
+        drop(UnixListener::bind(at("real/100%.sock")).unwrap());
+        std::os::unix::fs::symlink(at("real"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("real/100%.sock"), at("sock")).unwrap();
+        let unit = |name: &str| {
+            let line = format!("ListenStream={}\n", at(name).display());
+            let change = Change {
+                path: at("web.socket"),
+                old: Some(Content::File(line)),
+                new: None,
+            };
+            remove(&layout, &[change]);
+            at("real/100%.sock").exists()
+        };
+        assert!(unit("link/100%%.sock"));
+        assert!(unit("sock") && at("sock").is_symlink());
+        assert!(!unit("real/100%%.sock"), "a `%` is doubled in a unit");
+    }
+
+    #[test]
     fn a_folder_that_others_can_replace_is_left_alone() {
         let is_fixed = |owner, mode| {
             let root = tempfile::tempdir_in("/run").unwrap();
             let above = root.path().join("above");
-            fs::create_dir_all(above.join("sockets")).unwrap();
+            let own = above.join("sockets");
+            fs::create_dir_all(&own).unwrap();
             std::os::unix::fs::chown(&above, Some(owner), None).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
             fs::set_permissions(&above, mode).unwrap();
-            is_of_root(&above.join("sockets/web.sock"))
+            // The last folder may be the app's.
+            std::os::unix::fs::chown(&own, Some(65_534), None).unwrap();
+            walk_to(&own, Scope::System).is_ok()
         };
         assert!(is_fixed(0, 0o755));
         assert!(!is_fixed(65_534, 0o755));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::accepting;
+use super::accepting::Looks;
 use super::overview::Overview;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
@@ -90,7 +90,7 @@ impl AppStatus {
     /// The state of an app with this number of instances and this folder of state.
     pub(super) fn of(
         manager: &mut dyn Manager,
-        overview: &Overview,
+        (overview, looks): (&Overview, &Looks),
         app: &str,
         file: Option<&App>,
         (wanted, state): (Option<u32>, &Path),
@@ -124,11 +124,9 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
-        if let Some(app) = file {
-            mark_deaf(manager, app, &mut instances)?;
-        }
         if file.is_some_and(is_balanced) {
-            find_balance_faults(overview, units, &mut instances);
+            mark_deaf(looks, overview, units, &mut instances);
+            find_balance_faults(overview, units, state, &mut instances);
         }
         // A job has instances while a run is under way; between its runs nothing is missing.
         let (up, is_wanted) = match job {
@@ -153,34 +151,42 @@ impl AppStatus {
     }
 }
 
-/// Notes which instances that serve were not added to those that connections are spread over.
-fn find_balance_faults(overview: &Overview, units: Units<'_>, instances: &mut [InstanceStatus]) {
-    for instance in instances.iter_mut().filter(|i| i.status == "online") {
+/// Notes which instances that serve were not added to those that connections are spread over, and which could not be turned on or off.
+fn find_balance_faults(
+    overview: &Overview,
+    units: Units<'_>,
+    state: &Path,
+    instances: &mut [InstanceStatus],
+) {
+    for instance in instances.iter_mut().filter(|i| i.pid.is_some()) {
         let join = units.join(instance.number);
-        if overview.unit(&join).active == ActiveState::Failed {
-            instance.balance_fault = Some(format!(
+        let is_online = instance.status == "online";
+        let unbalanced = || Entry::new(state, Name::Unbalanced(instance.number)).read();
+        instance.balance_fault = if is_online && overview.unit(&join).active == ActiveState::Failed
+        {
+            Some(format!(
                 "not in the balance, as {join} failed; see `systemctl status {join}`"
-            ));
-        }
+            ))
+        } else {
+            unbalanced().ok().map(|why| format!("balance: {why}"))
+        };
     }
 }
 
 /// Corrects the status of instances that are up and accept nothing.
 fn mark_deaf(
-    manager: &mut dyn Manager,
-    app: &App,
+    looks: &Looks,
+    overview: &Overview,
+    units: Units<'_>,
     instances: &mut [InstanceStatus],
-) -> Result<(), Failure> {
-    let up = instances.iter().filter(|i| i.status == "online");
-    let up: Vec<u32> = up.map(|i| i.number).collect();
-    let mut refusals = accepting::refusals(manager, app, &up)?;
-    for instance in instances {
-        if let Some(reason) = refusals.remove(&instance.number) {
+) {
+    for instance in instances.iter_mut().filter(|i| i.status == "online") {
+        let listener = overview.unit(&units.listener(instance.number));
+        if let Some(reason) = looks.refusal(&listener) {
             instance.status = "not accepting";
             instance.reason = Some(reason);
         }
     }
-    Ok(())
 }
 
 /// An instance of a job, which systemd calls `activating` while it runs.

@@ -1,5 +1,6 @@
 //! Looks at several apps at once.
 
+use super::accepting::Looks;
 use super::connections;
 use super::overview::Overview;
 use super::status::{AppStatus, is_balanced};
@@ -30,6 +31,8 @@ pub(super) fn states(
         .map(|(app, file)| (app.as_str(), has_listeners(file)))
         .collect();
     let overview = Overview::read(manager, &looked_at)?;
+    // One pause, however many apps have something waiting.
+    let looks = Looks::at(manager, &files);
     let pinned = generate::pinned_apps(layout);
     let mut found = Vec::new();
     for (app, file) in apps.iter().zip(&files) {
@@ -38,7 +41,7 @@ pub(super) fn states(
         let state = layout.state(app);
         found.push(AppStatus::of(
             manager,
-            &overview,
+            (&overview, &looks),
             app,
             file.as_ref(),
             (wanted, &state),

@@ -22,6 +22,7 @@ mod status;
 mod steps;
 mod table;
 mod targets;
+mod together;
 
 use std::ffi::OsString;
 

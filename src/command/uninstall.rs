@@ -13,6 +13,7 @@ use super::socket_files;
 use super::state;
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
+use super::writing::Writing;
 use crate::balance;
 use crate::generate::files;
 use crate::layout::Layout;
@@ -86,7 +87,7 @@ impl Subcommand for Uninstall {
         }
         context.sink.answer(&Uninstalled {
             dry_run: self.dry_run,
-            changes: changes.iter().map(|c| JsonChange::new(c, false)).collect(),
+            changes: JsonChange::each(&changes, false),
         });
         Ok(())
     }
@@ -94,9 +95,9 @@ impl Subcommand for Uninstall {
 
 impl Uninstall {
     fn remove(&self, context: &mut Context<'_>, app: &str) -> Result<Vec<Change>, Failure> {
-        let removed = removals(&context.layout, app)?;
+        let mut removed = removals(&context.layout, app)?;
         if !self.dry_run {
-            uninstall(&mut context.jobs()?, app, &removed)?;
+            removed = uninstall(&mut context.jobs()?, app, &removed)?;
         }
         for change in &removed {
             context.sink.notice(&Notice::Removed(&change.path));
@@ -105,23 +106,28 @@ impl Uninstall {
     }
 }
 
-/// Stops an app, and then removes its files and its state.
-fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), Failure> {
+/// Stops an app, and then removes its files and its state. Returns the changes: another command may have written files while the
+/// app was being stopped.
+fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<Change>, Failure> {
     let timer = Units::of(app).timer();
     if changes.iter().any(|change| change.path.ends_with(&timer)) {
         jobs.stop_timer(app)?;
     }
     jobs.stop(app)?;
-    files::apply(changes).map_err(|e| Failure::failed(e.to_string()))?;
-    socket_files::remove(jobs.layout, changes);
+    let writing = Writing::begin(jobs, app)?;
+    let changes = removals(jobs.layout, app)?;
+    files::apply(&changes).map_err(|e| Failure::failed(e.to_string()))?;
+    socket_files::remove(jobs.layout, &changes);
     state::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))
             .help("it is gone after the next boot")
     })?;
     jobs.manager.daemon_reload()?;
+    drop(writing);
     // systemd remembers a unit that has failed though its files are gone.
-    jobs.forget_failures(app)
+    jobs.forget_failures(app)?;
+    Ok(changes)
 }
 
 /// The changes that remove every file of an app that was installed.

@@ -60,28 +60,35 @@ impl Diag {
     /// The sockets of a TCP port. A listener of both families has connections of both, which are listed as IPv6.
     pub(super) fn tcp(&self, family: u8, port: u16, states: States) -> io::Result<Vec<Connection>> {
         let extensions = 1 << (INFO - 1) | 1 << (MEMORY - 1);
-        self.inet(family, port, states.bits(), extensions, inet)
+        self.inet(family, &[port], states.bits(), extensions, inet)
     }
 
-    /// The TCP sockets of a port in these states, a bit for each, with these `INET_DIAG_` extensions. `read` reads a
-    /// `struct inet_diag_msg`.
+    /// The TCP sockets of these ports in these states, a bit for each, with these `INET_DIAG_` extensions. `read` reads a
+    /// `struct inet_diag_msg`. The kernel chooses: a host may have far more connections than those of the ports.
     ///
     /// # Errors
     /// The errors of `sock_diag(7)`.
     pub(crate) fn inet<T>(
         &self,
         family: u8,
-        port: u16,
+        ports: &[u16],
         states: u32,
         extensions: u8,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> io::Result<Vec<T>> {
-        let mut request = header(HEADER + 56);
+        let (port, filter) = match ports {
+            [] => return Ok(Vec::new()),
+            [port] => (*port, Vec::new()),
+            ports => (0, bytecode(ports)),
+        };
+        let length = HEADER + 56 + filter.len();
+        let mut request = header(length);
         let tcp = libc::IPPROTO_TCP.to_le_bytes()[0];
         request.extend([family, tcp, extensions, 0]);
         request.extend(states.to_ne_bytes());
         request.extend(port.to_be_bytes());
         request.resize(HEADER + 56, 0);
+        request.extend(filter);
         self.ask(&request, read)
     }
 
@@ -128,6 +135,35 @@ fn header(length: usize) -> Vec<u8> {
     bytes
 }
 
+/// The attribute `INET_DIAG_REQ_BYTECODE` that chooses the sockets of these ports, see `inet_diag_bc_run()` of the kernel. Its
+/// operations are a code, the way to the next if it is met, and the way if it is not, in bytes; one that ends at the end of the
+/// program takes the socket, and one that ends behind it does not.
+fn bytecode(ports: &[u16]) -> Vec<u8> {
+    const ATTRIBUTE: u16 = 1;
+    const JUMP: u8 = 1;
+    const PORT_IS: u8 = 11;
+    const FOR_EACH: usize = 12;
+    let most = usize::from(u16::MAX) / FOR_EACH - 1;
+    let ports = ports.get(..most).unwrap_or(ports);
+    let short = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes();
+    let mut bytes = Vec::new();
+    bytes.extend(short(4 + FOR_EACH * ports.len()));
+    bytes.extend(ATTRIBUTE.to_ne_bytes());
+    for (index, port) in ports.iter().enumerate() {
+        let left = FOR_EACH * (ports.len() - index);
+        let is_last = left == FOR_EACH;
+        // The number of the port is in an operation of its own.
+        let otherwise = if is_last { FOR_EACH + 4 } else { FOR_EACH };
+        bytes.extend([PORT_IS, 8]);
+        bytes.extend(short(otherwise));
+        bytes.extend([0, 0]);
+        bytes.extend(port.to_ne_bytes());
+        bytes.extend([JUMP, 4]);
+        bytes.extend(short(left - 8));
+    }
+    bytes
+}
+
 fn refusal(message: &[u8]) -> io::Error {
     io::Error::from_raw_os_error(errno(message).unwrap_or(libc::EPROTO))
 }
@@ -167,6 +203,38 @@ mod tests {
         let traffic = connection.traffic.unwrap();
         assert_eq!((traffic.received, traffic.sent, traffic.unread), (7, 6, 4));
         assert!(traffic.since_sent < Duration::from_mins(1), "{traffic:?}");
+    }
+
+    #[test]
+    fn the_kernel_chooses_the_sockets_of_several_ports() {
+        let listeners: Vec<_> = (0..40)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let port = |of: &TcpListener| of.local_addr().unwrap().port();
+        let mut ports: Vec<u16> = listeners.iter().map(port).collect();
+        let foreign = ports.split_off(30);
+        let clients = listeners
+            .iter()
+            .map(|l| TcpStream::connect(l.local_addr().unwrap()));
+        let _clients: Vec<_> = clients.collect();
+        let inet = libc::AF_INET.to_ne_bytes()[0];
+        let of = |message: &[u8]| super::super::answers::state(message).map(|(_, port)| port);
+        let ask = |ports: &[u16]| {
+            let diag = Diag::open().unwrap();
+            let listening = States::Listening.bits() | States::Connected.bits();
+            let mut found = diag.inet(inet, ports, listening, 0, of).unwrap();
+            found.sort_unstable();
+            found
+        };
+        for count in [2, 3, 30] {
+            let asked = &ports[..count];
+            let mut wanted = [asked, asked].concat();
+            wanted.sort_unstable();
+            let found = ask(asked);
+            assert_eq!(found, wanted, "a listener and a connection each");
+            assert!(foreign.iter().all(|port| !found.contains(port)));
+        }
+        assert_eq!(ask(&[]), Vec::<u16>::new());
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum Name {
     Done,
     /// The number of the canary, while a walk has one.
     Canary,
+    /// The number of instances before `rsgen scale`, until that command has done its work.
+    Scaling,
     /// Why the cluster unit is being stopped.
     Verdict,
     /// How often the app failed to start, and when the last time was.
@@ -47,6 +49,8 @@ pub enum Name {
     Deaths(u32),
     /// Why the instance did not become healthy at its last start.
     Unhealthy(u32),
+    /// Why the instance could not be added to those that get connections, or taken from them, when that was last tried.
+    Unbalanced(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
@@ -64,11 +68,13 @@ impl Display for Name {
             Self::Walk => f.write_str("walk.jsonl"),
             Self::Done => f.write_str("walk.done"),
             Self::Canary => f.write_str("canary"),
+            Self::Scaling => f.write_str("scaling"),
             Self::Verdict => f.write_str("verdict"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
+            Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),
@@ -212,6 +218,12 @@ pub fn drain(folder: &Path) -> PathBuf {
 #[must_use]
 pub fn rehearsals(run: &Path) -> PathBuf {
     run.join(":rehearsals")
+}
+
+/// The folder of the [`Lock`] under which commands write the files of apps, below `/run/rsgen`. No app has a name with a colon.
+#[must_use]
+pub fn files(run: &Path) -> PathBuf {
+    run.join(":files")
 }
 
 /// A file in the folder [`drain`]. That the file exists tells the programs of one instance something.

@@ -156,7 +156,7 @@ impl Pretence {
         let Some(address) = address else {
             return Outcome::Untouched;
         };
-        result::write(filter, call, caller, &address, 0)
+        result::write(filter, call, caller, &address, result::Length::Whole)
     }
 
     /// Answers a call about a file: no socket is removed, since it may be the one of a program that serves, and whatever stands

@@ -6,13 +6,22 @@ use super::replace::Outcome;
 use crate::peer::process::Process;
 use crate::sys::seccomp::{self, Call};
 
-/// Writes a result. As much of it is written as the caller has room for, if that is `least` bytes or more.
+/// The number that a call reports beside its result, where the caller has less room than the result needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    /// The length of the whole result, as of getsockname(2).
+    Whole,
+    /// The length of the part that was written, as of getsockopt(2).
+    Written,
+}
+
+/// Writes a result. As much of it is written as the caller has room for.
 pub(super) fn write(
     filter: BorrowedFd<'_>,
     call: &Call,
     caller: &Process,
     bytes: &[u8],
-    least: usize,
+    length: Length,
 ) -> Outcome {
     let mut room = [0; 4];
     let read = caller.read_memory(call.length, &mut room);
@@ -25,12 +34,15 @@ pub(super) fn write(
         return Outcome::Untouched;
     }
     // The kernel refuses a negative number.
-    let room = usize::try_from(i32::from_ne_bytes(room));
-    let Some(room) = room.ok().filter(|room| *room >= least) else {
+    let Ok(room) = usize::try_from(i32::from_ne_bytes(room)) else {
         return Outcome::Untouched;
     };
-    let length = u32::try_from(bytes.len()).unwrap_or(0).to_ne_bytes();
     let shown = bytes.get(..room).unwrap_or(bytes);
+    let length = match length {
+        Length::Whole => bytes.len(),
+        Length::Written => shown.len(),
+    };
+    let length = u32::try_from(length).unwrap_or(0).to_ne_bytes();
     let written = memory
         .write(call.address, shown)
         .and_then(|()| memory.write(call.length, &length));

@@ -111,6 +111,20 @@ fn cannot_be_chosen_from_elsewhere(machine: &Machine) {
     machine.run(&pretends).exits(28);
 }
 
+/// The canary, which accepts nothing: nobody but root gets a connection to it, and no other instance answers in its place.
+fn refuses_others_while_it_is_off(machine: &Machine) {
+    let ask = ["rsgen", "curl", "web@3", "--max-time=300ms"];
+    wait_until(SOON, "root to reach the canary", || {
+        machine.run(&ask).status == 5
+    });
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
+    let refused = machine.run(&[&nobody[..], &ask].concat()).exits(1);
+    refused.says("refused").says("answers root alone");
+    let own = ["curl", "-sS", "-m", "5", "--interface", "127.114.0.3", URL];
+    machine.run(&[&nobody[..], &own].concat()).exits(7);
+    machine.run(&ask).exits(5);
+}
+
 const ANSWERS: &str = "response.end(hello)";
 const FAILS: &str = "(response.statusCode = 500, response.end('no \\x1b[31mtable\\n  at db.js'))";
 const READY: &str = "server.listen(3000)";
@@ -154,7 +168,9 @@ pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
 
     deploy(machine, "graceful.js", FAILS, ANSWERS);
     deploy(machine, "graceful.js", READY, BLOCKS);
-    machine.run(&["rsgen", "reload", "web"]).exits(1).says(
+    let reload = machine.spawn(&["rsgen", "reload", "web"]);
+    refuses_others_while_it_is_off(machine);
+    reload.wait().exits(1).says(
         "the canary failed: unhealthy: not accepting: a connection to 127.0.0.1:3000 waited for 5s",
     );
     // One that ends meanwhile is not waited for.

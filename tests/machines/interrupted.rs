@@ -37,7 +37,8 @@ pub(crate) fn a_stop_in_the_middle_leaves_none(machine: &mut Machine) {
 }
 
 pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    // Such instances have no crash-loop brake, and the brake unit all the same.
+    install(machine, "graceful.js", "4", "autorestart = false");
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.sh("pkill -KILL -f 'rsgen [u]nit reload'").ok();

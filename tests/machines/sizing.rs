@@ -34,9 +34,11 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
         .run(&["rsgen", "env", "web@1"])
         .ok()
         .says("\nWORKER=1\n");
-    let others =
-        machine.sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1");
-    others.exits(4).says("run it with sudo");
+    let nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen env web@1";
+    machine.sh(nobody).exits(4).says("run it with sudo");
+    // There a process of another user has no folder.
+    let hides = format!("unshare -m sh -c 'mount -t proc -o hidepid=2 proc /proc && {nobody}'");
+    machine.sh(&hides).exits(4).says("run it with sudo");
     let before = pids(machine, 2);
     let [first, second] = [before[0], before[1]].map(|pid| {
         let status = machine.read(&format!("/proc/{pid}/status"));
@@ -117,6 +119,19 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
     scaled.says("web@5: stop done").says("web@2: stop done");
     assert_exactly(machine, 2);
     load.stop().assert_nothing_lost();
+    // At the same moment, one of them may have to be called again; the files and the processes say the same.
+    let install = machine.spawn(&["rsgen", "install", ECOSYSTEM, "-i", "4"]);
+    machine.run(&["rsgen", "scale", "web", "+1"]);
+    let _ = install.wait();
+    let cluster = machine.read("/etc/systemd/system/web.service");
+    let number = cluster.lines().find_map(|l| l.strip_prefix("Instances="));
+    let number = number.and_then(|n| n.parse().ok()).unwrap_or(0);
+    let file = machine.read("/etc/rsgen/web.toml");
+    assert!(file.contains(&format!("instances = {number} #")), "{file}");
+    wait_until(SOON, "the reload to end", || {
+        machine.state("web.service") == "active"
+    });
+    assert_exactly(machine, number);
     machine.run(&["rsgen", "scale", "web", "3"]).ok();
     machine
         .run(&["rsgen", "install", ECOSYSTEM])

@@ -83,6 +83,32 @@ serve(s)",
         .says(&format!("name 0.0.0.0 {port}\n"));
 }
 
+/// The answer of getsockopt(2), however little of it the program asks for.
+#[test]
+fn the_socket_listens_once_the_program_has_called_listen() {
+    let mut instance = Stage::on(LOOPBACK)
+        .python(
+            "
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def listens(s, room):
+    value, length = ctypes.create_string_buffer(b'\\xff' * 4, 4), ctypes.c_int(room)
+    done = libc.getsockopt(s.fileno(), socket.SOL_SOCKET, socket.SO_ACCEPTCONN, value, ctypes.byref(length))
+    print(done, length.value, value.raw.hex(), flush=True)
+s = tcp(); s.bind(('127.0.0.1', PORT))
+for room in (8, 4, 3, 1, 0, -1): listens(s, room)
+s.listen()
+for room in (8, 1): listens(s, room)
+serve(s)",
+        )
+        .ready();
+    instance.says(
+        "0 4 00000000\n0 4 00000000\n0 3 000000ff\n0 1 00ffffff\n0 0 ffffffff\n-1 -1 ffffffff\n\
+         0 4 01000000\n0 1 01ffffff\n",
+    );
+    assert_eq!(instance.ask().unwrap(), "hello");
+}
+
 #[test]
 fn the_backlog_of_one_instance_changes_no_listener() {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::cluster::{left, progress};
+use crate::cluster::left::Left;
+use crate::cluster::progress;
 use crate::contract::Statuses;
 use crate::state::Lock;
 
@@ -274,16 +275,36 @@ fn the_brake_unit_ends_the_canary_of_a_walk_that_was_killed() {
     assert_eq!(progress::canary(&bench.cluster), None);
 }
 
+/// The canary may have connections to finish.
+#[test]
+fn the_brake_unit_looks_at_the_others_while_a_canary_is_stopped() {
+    let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
+    progress::remember_canary(&bench.cluster, Some(1));
+    bench.fake.cling("web@1.service");
+    bench.fake.set(refused(2, 0));
+    let soon = Duration::from_secs(2);
+    bench.fake.set_at(soon, refused(2, 100));
+    brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
+    let log = [
+        "stop web@1.service",
+        "stop web@2.service",
+        "stop web@2.socket alone",
+        "kill web@1.service",
+    ];
+    assert_eq!(bench.fake.log, log);
+    assert_eq!(progress::canary(&bench.cluster), None);
+}
+
 #[test]
 fn the_canary_of_a_walk_that_goes_on_is_left_to_the_walk() {
     let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
     progress::remember_canary(&bench.cluster, Some(1));
     let lock = Lock::take(&bench.cluster.state).unwrap();
-    let is_ended = left::end_canary(&mut bench.fake, &bench.cluster, &mut |_| {});
+    let is_ended = Left::default().look(&mut bench.fake, &bench.cluster, &mut |_| {});
     assert_eq!(is_ended, Ok(false));
     assert_eq!(progress::canary(&bench.cluster), Some(1));
     drop(lock);
-    let is_ended = left::end_canary(&mut bench.fake, &bench.cluster, &mut |_| {});
+    let is_ended = Left::default().look(&mut bench.fake, &bench.cluster, &mut |_| {});
     assert_eq!(is_ended, Ok(true));
     assert_eq!(bench.fake.log, ["stop web@1.service"]);
 }
@@ -302,7 +323,7 @@ fn a_canary_that_alone_serves_is_not_stopped() {
             ..Unit::default()
         });
         progress::remember_canary(&bench.cluster, Some(1));
-        let ended = left::end_canary(&mut bench.fake, &bench.cluster, &mut |_| {});
+        let ended = Left::default().look(&mut bench.fake, &bench.cluster, &mut |_| {});
         assert_eq!(ended, Ok(is_over), "{active:?}");
         assert!(bench.fake.log.is_empty());
         assert_eq!(progress::canary(&bench.cluster), Some(1));

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use super::stage::{HOST, Recorder, Stage};
 use crate::brake::Deaths;
-use crate::command::apply;
 use crate::command::context::Context;
 use crate::command::host_probe::HostProbe;
 use crate::command::input::Input;
@@ -275,7 +274,7 @@ fn a_file_that_was_changed_since_its_units_were_written_is_found() {
     stage.write_app("listen = 3000\n");
     assert_eq!(unapplied(&stage), None, "no units");
     let changes = stage.prepare().changes;
-    apply::write(stage.jobs().manager, &changes).unwrap();
+    stage.write(&changes);
     let now = SystemTime::now();
     let later = now + Duration::from_mins(1);
     at(&file, later);

@@ -124,6 +124,10 @@ impl Manager for Shared {
     );
 
     fn signal(&mut self, unit: &str, whom: Whom, signal: i32) -> Result<(), Error> {
+        if self.fake().unit(unit)?.main_pid == 0 {
+            let reason = format!("{unit} has no main process");
+            return Err(Error::Refused { reason });
+        }
         self.log(format!("signal {signal} {unit} {}", whom.word()));
         Ok(())
     }

@@ -3,7 +3,6 @@
 use super::lines::run;
 use super::stage::Stage;
 use crate::brake::Deaths;
-use crate::command::apply;
 use crate::output::Exit;
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Unit};
@@ -73,15 +72,38 @@ fn an_instance_beyond_the_last_is_not_started() {
 }
 
 #[test]
-fn a_signal_goes_to_the_instances_that_have_a_program() {
+fn a_signal_goes_to_the_instances_that_are_ready() {
     let mut stage = with(APP, &["web.service", "web@1.service", "web@0.service"]);
-    stage.systemd.fake.set(down("web@2.service"));
+    let main = |number: u32| format!("signal 12 web@{number}.service main");
+    // A program that is still starting, as that of a canary, may have no handler yet.
+    let starting = Unit {
+        active: ActiveState::Activating,
+        main_pid: 7,
+        ..down("web@2.service")
+    };
+    stage.systemd.fake.set(starting);
     let ran = run(&mut stage, "rsgen signal USR2 web");
     assert_eq!(ran.told, "web@0: SIGUSR2 done\nweb@1: SIGUSR2 done");
-    let main = |number: u32| format!("signal 12 web@{number}.service main");
     assert_eq!(ran.jobs(), [main(0), main(1)]);
+    assert_eq!(
+        run(&mut stage, "rsgen signal USR2 web@2").jobs(),
+        [main(2)],
+        "by its number"
+    );
     let one = run(&mut stage, "rsgen sendSignal --kill-whom all 12 web@1");
     assert_eq!(one.jobs(), ["signal 12 web@1.service all"]);
+    // The first has ended since systemd was asked.
+    let ended = Unit {
+        active: ActiveState::Active,
+        ..down("web@0.service")
+    };
+    stage.systemd.fake.set(ended);
+    let ran = run(&mut stage, "rsgen signal USR2 web");
+    assert_eq!(ran.log, [main(1)]);
+    assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Failed);
+    let fault = ran.fault();
+    assert!(fault.starts_with("web@0: "), "{fault}");
+    stage.systemd.fake.set(down("web@2.service"));
     let fault = run(&mut stage, "rsgen signal USR2 web@2").fault();
     assert!(fault.starts_with("no program of `web@2` runs"), "{fault}");
     let mut idle = with(APP, &[]);
@@ -90,7 +112,10 @@ fn a_signal_goes_to_the_instances_that_have_a_program() {
         Vec::<String>::new()
     );
     let fault = run(&mut idle, "rsgen signal USR2 web").fault();
-    assert!(fault.starts_with("no program of `web` runs"), "{fault}");
+    assert!(
+        fault.starts_with("no instance of `web` is READY"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -160,7 +185,7 @@ fn an_uninstalled_app_is_stopped_and_leaves_nothing() {
     ] {
         let mut stage = with(lines, &["web.service"]);
         let changes = stage.prepare().changes;
-        apply::write(stage.jobs().manager, &changes).unwrap();
+        stage.write(&changes);
         let deaths = died(&stage, 0);
         let file = stage.layout.file("web");
         let are_there = |stage: &Stage| {

@@ -19,7 +19,13 @@ fn changes(stage: &Stage, lines: &str) -> Vec<Change> {
     let (mut apps, report) = parse("eco.toml", &pinned);
     assert!(!report.has_errors(), "{}", report.render(false));
     let app = apps.remove(0);
-    let prepared = prepare(&stage.layout, HOST, Selected { app, pinned });
+    let installed = files::content(&stage.layout.file("web"));
+    let selected = Selected {
+        app,
+        pinned,
+        installed,
+    };
+    let prepared = prepare(&stage.layout, HOST, selected);
     prepared.map_err(|failure| failure.message).unwrap().changes
 }
 

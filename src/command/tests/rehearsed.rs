@@ -342,7 +342,11 @@ fn an_address_that_the_file_leaves_out_is_found_and_written_down() {
     let programs = [("web", ends)];
     let pinned = text_of(&programs);
     let app = ecosystem::parse("", &pinned).0.remove(0);
-    let mut selected = vec![Selected { app, pinned }];
+    let mut selected = vec![Selected {
+        app,
+        pinned,
+        installed: None,
+    }];
     let systemd = Box::new(Systemd::of(&layout, &programs));
     let sink = Recorder::default();
     let mut context = Context::of_a_test(layout, HOST, &sink, systemd);

@@ -5,7 +5,7 @@ use super::stage::{HOST, Stage};
 use crate::brake::Deaths;
 use crate::command::apply;
 use crate::command::selection::Selected;
-use crate::generate::sources;
+use crate::generate::{files, sources};
 use crate::output::Exit;
 use crate::state::{Entry, Lock, Name};
 use crate::systemd::fake::Start;
@@ -16,9 +16,7 @@ fn installed(units: &[&str]) -> Stage {
     let mut stage = Stage::running(units);
     stage.write_app("listen = 1\ninstances = 4\n");
     let changes = stage.prepare().changes;
-    apply::write(&mut stage.systemd, &changes)
-        .map_err(|failure| failure.message)
-        .unwrap();
+    stage.write(&changes);
     stage.systemd.fake.log.clear();
     stage
 }
@@ -114,6 +112,35 @@ fn an_instance_that_was_stopped_stays_so_and_what_a_killed_command_left_is_done(
     deaths.store(&file).unwrap();
     let jobs = run(&mut stage, "rsgen scale web 5").jobs();
     assert_eq!(jobs[1..], ["start web@1.service"]);
+}
+
+#[test]
+fn what_a_walk_has_undone_after_a_killed_command_is_done_again() {
+    let mut stage = installed(FOUR);
+    run(&mut stage, "rsgen scale web 6").jobs();
+    let stopped = |number: u32| Unit {
+        name: format!("web@{number}.service"),
+        load: "loaded".into(),
+        invocation: "a".into(),
+        ..Unit::default()
+    };
+    stage.systemd.fake.set(stopped(5));
+    let again = run(&mut stage, "rsgen scale web 6");
+    assert_eq!(again.shown, "nothing to do: web has 6 instances");
+    // A command that is killed leaves the number that there was before.
+    let mark = Entry::new(&stage.layout.state("web"), Name::Scaling);
+    assert!(mark.read().is_err());
+    mark.write("4").unwrap();
+    stage.systemd.fake.set(stopped(3));
+    stage.systemd.fake.set(stopped(4));
+    let jobs = run(&mut stage, "rsgen scale web 6").jobs();
+    assert_eq!(jobs[1..], ["start web@4.service", "start web@5.service"]);
+    assert!(mark.read().is_err());
+    // One that fails is not done.
+    let gives_up = [Start::GivesUp];
+    stage.systemd.fake.script("web@6.service", &gives_up);
+    assert!(run(&mut stage, "rsgen scale web 7").failure.is_some());
+    assert_eq!(mark.read().unwrap(), "6");
 }
 
 #[test]
@@ -311,7 +338,13 @@ fn a_file_that_was_not_installed_gets_a_drop_in() {
     let source = sources::find(&stage.layout, "web").unwrap();
     let (pinned, app) = sources::load(&stage.layout, &source).unwrap();
     let pinned = pinned.replace("= 3", "= 2");
-    let prepared = apply::prepare(&stage.layout, HOST, Selected { app, pinned });
+    let installed = files::content(&stage.layout.file("web"));
+    let selected = Selected {
+        app,
+        pinned,
+        installed,
+    };
+    let prepared = apply::prepare(&stage.layout, HOST, selected);
     let changes = prepared.map_err(|failure| failure.message).unwrap().changes;
     let removed = changes.iter().find(|change| change.path == drop_in);
     assert_eq!(removed.unwrap().new, None);

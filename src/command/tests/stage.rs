@@ -9,11 +9,13 @@ use tempfile::TempDir;
 
 use crate::command::apply::{self, Prepared};
 use crate::command::jobs::Jobs;
+use crate::command::writing::Writing;
 use crate::ecosystem::Report;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::{Answer, Failure, Notice, Sink};
 use crate::plan::Host;
+use crate::plan::diff::Change;
 use crate::state::{Entry, Name};
 use crate::systemd::fake::Fake;
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
@@ -165,6 +167,13 @@ impl Stage {
         apply::prepare_units(&self.layout, HOST, app, &source.path)
             .map_err(|failure| failure.message)
             .unwrap()
+    }
+
+    /// Makes changes as a command does.
+    pub(super) fn write(&mut self, changes: &[Change]) {
+        let mut jobs = self.jobs();
+        let written = Writing::begin(&mut jobs, "web").and_then(|w| w.write(&mut jobs, changes));
+        written.map_err(|failure| failure.message).unwrap();
     }
 
     /// Returns the text of a pinned unit.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::lines::{Ran, run};
 use super::stage::Stage;
 use crate::brake::Deaths;
-use crate::command::apply;
 use crate::state::{Entry, Name, rehearsals};
 use crate::systemd::{ActiveState, Unit};
 
@@ -15,7 +14,7 @@ fn installed(lines: &str, units: &[&str]) -> Stage {
     let mut stage = Stage::running(units);
     stage.write_app(lines);
     let changes = stage.prepare().changes;
-    apply::write(stage.jobs().manager, &changes).unwrap();
+    stage.write(&changes);
     stage.systemd.fake.log.clear();
     stage
 }

@@ -90,6 +90,20 @@ fn each_instance_has_a_row_and_what_is_missing_a_line() {
 }
 
 #[test]
+fn one_that_could_not_be_turned_on_or_off_is_told_as_long_as_it_runs() {
+    let mut stage = three();
+    for number in [0, 2] {
+        let file = Entry::new(&stage.layout.state("web"), Name::Unbalanced(number));
+        file.write("web@N cannot be turned off").unwrap();
+    }
+    let told = "balance: web@N cannot be turned off";
+    let lines = lines(&mut stage, "rsgen list");
+    let with: Vec<&String> = lines.iter().filter(|line| line.contains(told)).collect();
+    assert_eq!(with.len(), 1, "{lines:?}");
+    assert!(with[0].contains("online"), "{lines:?}");
+}
+
+#[test]
 fn a_state_has_a_colour_on_a_terminal() {
     let shown = run_in(&mut three(), "rsgen list", Style::Terminal).shown;
     for (status, colour) in [

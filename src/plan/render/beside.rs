@@ -55,7 +55,7 @@ pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Res
         };
         rendered.push((units.join_template(), join.render()?));
     }
-    if app.is_restarted() {
+    if !app.is_job() {
         let brake = Brake {
             name,
             units,

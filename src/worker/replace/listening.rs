@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::super::exchange::inode;
-use super::super::result;
+use super::super::result::{self, Length};
 use super::{Outcome, Replacer};
 use crate::peer::process::Process;
 use crate::sys::seccomp::Call;
@@ -33,7 +33,7 @@ impl Replacer<'_> {
         let slot = self.slots.iter().find(|s| s.inode == inode);
         if slot.is_some_and(|s| !s.is_served) {
             let no = 0_i32.to_ne_bytes();
-            result::write(filter, call, caller, &no, no.len())
+            result::write(filter, call, caller, &no, Length::Written)
         } else {
             Outcome::Untouched
         }
