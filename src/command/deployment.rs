@@ -213,6 +213,9 @@ pub(super) fn each(
     }
     if let Some(writing) = writing {
         writing.write(jobs, &changes)?;
+        for prepared in prepared {
+            forget_joins(jobs, prepared)?;
+        }
     } else if goal == Goal::Fresh {
         // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
@@ -228,6 +231,19 @@ pub(super) fn each(
         })
     });
     Ok(Deployed(ends.collect()))
+}
+
+/// Has systemd forget the units that failed to join a balance which the app does not have any more. It remembers a unit that has
+/// failed though its files are gone.
+fn forget_joins(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let units = Units::of(&prepared.app);
+    let is_template = |c: &&Change| c.new.is_none() && c.path.ends_with(units.join_template());
+    if prepared.changes.iter().any(|c| is_template(&c)) {
+        for unit in jobs.manager.units(&units.joins())? {
+            jobs.manager.reset_failed(&unit.name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Brings the instances of one app to the goal.

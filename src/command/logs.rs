@@ -86,7 +86,7 @@ impl Subcommand for Logs {
         ],
     };
 
-    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+    fn run(mut self, context: &mut Context<'_>) -> Result<(), Failure> {
         let words = options::Targets {
             targets: if self.targets.is_empty() {
                 vec!["all".to_owned()]
@@ -99,9 +99,12 @@ impl Subcommand for Logs {
         if targets.is_empty() {
             return Err(Failure::failed("no app is installed"));
         }
+        let mut is_all_over = true;
         for target in &targets {
             tell_file(context, target);
+            is_all_over &= tell_beyond(context, target);
         }
+        self.no_follow |= is_all_over;
         let units: Vec<String> = targets.iter().flat_map(|t| units(context, t)).collect();
         self.show(context, &units)
     }
@@ -288,6 +291,27 @@ pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     if let Some(elsewhere) = last_words::elsewhere(&context.layout, app) {
         context.sink.notice(&Notice::Noted(app, &elsewhere));
     }
+}
+
+/// Tells of an instance that the app does not have. Returns whether no line of it can come any more.
+fn tell_beyond(context: &Context<'_>, target: &Target) -> bool {
+    let Target::Instance(app, number) = target else {
+        return false;
+    };
+    let size = targets::size(&context.layout, context.host.cpus, app);
+    let Some(size) = size.filter(|size| number >= size) else {
+        return false;
+    };
+    let is_canary = *number == size;
+    let what = if is_canary {
+        format!("`{target}` is there only while a reload tries its canary")
+    } else {
+        format!(
+            "there is no `{target}`, since the app has {size} instances; what an earlier one wrote is shown"
+        )
+    };
+    context.sink.notice(&Notice::Noted(app, &what));
+    !is_canary
 }
 
 #[cfg(test)]

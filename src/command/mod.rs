@@ -10,6 +10,7 @@ mod deployment;
 mod descendants;
 mod findings;
 mod follow;
+mod foreign_options;
 mod half_open;
 mod held;
 mod hint;

@@ -4,10 +4,9 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::hint;
+use super::{foreign_options, hint};
 use crate::ecosystem::diagnostic::nearest;
 use crate::layout::Scope;
-use crate::unit::name::{self, Units};
 use crate::visible::Visible;
 
 /// PM2's words that have the same answer. In the answer, `APP` stands for the app that follows on the command line, and
@@ -26,7 +25,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(&["delete", "del"], "run `rsgen uninstall APP`"),
     foreign(&["startOrRestart"], "run `rsgen deploy ecosystem.toml`"),
     foreign(
-        &["jlist", "prettylist", "report"],
+        &["jlist", "prettylist", "report", "slist", "sysinfos"],
         "run `rsgen list --json`",
     ),
     foreign(
@@ -39,8 +38,13 @@ const FOREIGN: &[Foreign] = &[
         "leave it out: the journal rotates by itself; to shrink it, run `journalctl --vacuum-size=500M`",
     ),
     foreign(
-        &["save", "dump", "startup", "resurrect"],
+        &["save", "dump", "resurrect"],
         "leave it out: installed apps start at boot; to be sure, run `systemctl is-enabled APP.service APP.socket`",
+    ),
+    // The word behind this one names an init system.
+    foreign(
+        &["startup"],
+        "leave it out: installed apps start at boot; `systemctl list-unit-files --state=enabled` names them",
     ),
     foreign(
         &["unstartup", "cleardump"],
@@ -51,7 +55,7 @@ const FOREIGN: &[Foreign] = &[
         "there is no daemon to end; to stop all apps, run `rsgen stop all`",
     ),
     foreign(
-        &["update", "updatePM2", "ping"],
+        &["update", "updatePM2", "deepUpdate", "ping"],
         "leave it out: there is no daemon",
     ),
     foreign(&["pid", "id"], "run `systemctl show -P MainPID EACH`"),
@@ -59,47 +63,81 @@ const FOREIGN: &[Foreign] = &[
         &["ecosystem"],
         "run `rsgen init -- COMMAND`; `man rsgen.toml` has every key",
     ),
+    foreign(&["inspect"], "run `rsgen describe APP`"),
+    foreign(&["examples"], "run `rsgen help`"),
     foreign(
         &[
-            "attach", "conf", "get", "link", "multiset", "plus", "send", "serve", "set", "trigger",
-            "unlink", "unset", "web",
+            "attach",
+            "autoinstall",
+            "backup",
+            "conf",
+            "create",
+            "forward",
+            "get",
+            "link",
+            "login",
+            "logout",
+            "module:generate",
+            "module:publish",
+            "module:update",
+            "multiset",
+            "open",
+            "package",
+            "plus",
+            "profile:cpu",
+            "profile:mem",
+            "publish",
+            "register",
+            "send",
+            "serve",
+            "set",
+            "trigger",
+            "unlink",
+            "unset",
+            "web",
         ],
         "leave it out: use other programs for that",
     ),
 ];
 
-/// Rewrites the error about a command that does not exist; any other error stays as it is. clap would suggest commands
-/// by their letters alone, even hidden ones.
+/// Rewrites the error about a command that does not exist, or about an option of PM2's; any other error stays as it is. clap
+/// would suggest commands by their letters alone, even hidden ones.
 pub(super) fn explain(
     error: clap::Error,
     command: &clap::Command,
     given: &[OsString],
 ) -> clap::Error {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return error;
-    }
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
-        return error;
-    };
     let words: Vec<&str> = given.iter().filter_map(|word| word.to_str()).collect();
+    let text = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::InvalidSubcommand => {
+            let help = help(word, command, &words);
+            format!(
+                "there is no command `{}`\nhelp: {help}",
+                Visible::again(word)
+            )
+        }
+        _ => match foreign_options::explain(&error, command, &words) {
+            Some(text) => text,
+            None => return error,
+        },
+    };
     let scope = if words.contains(&"--user") {
         Scope::User
     } else {
         Scope::System
     };
-    let help = help(word, command, &words);
-    let text = format!(
-        "there is no command `{}`\nhelp: {}\n",
-        Visible::again(word),
-        Visible::again(&hint::for_manager(scope, &help))
-    );
-    clap::Error::raw(error.kind(), text)
+    let text = hint::for_manager(scope, &text);
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| Visible::again(line).to_string())
+        .collect();
+    clap::Error::raw(error.kind(), format!("{}\n", lines.join("\n")))
 }
 
 fn help(word: &str, command: &clap::Command, given: &[&str]) -> String {
     let is_same = |other: &&str| other.eq_ignore_ascii_case(word);
     if let Some(foreign) = FOREIGN.iter().find(|f| f.words.iter().any(is_same)) {
-        return answer(foreign.answer, word, given);
+        return foreign_options::answer(foreign.answer, word, given);
     }
     let visible = command.get_subcommands().filter(|c| !c.is_hide_set());
     let names = visible.flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases()));
@@ -107,26 +145,6 @@ fn help(word: &str, command: &clap::Command, given: &[&str]) -> String {
         Some(near) => format!("did you mean `rsgen {near}`?"),
         None => "run `rsgen --help` for the commands".to_owned(),
     }
-}
-
-/// Fills the app from the command line into an answer.
-fn answer(answer: &str, word: &str, given: &[&str]) -> String {
-    let each = |app| Units::of(app).instances_typed();
-    let behind = given.iter().skip_while(|given| **given != word).skip(1);
-    let mut text = answer.to_owned();
-    for argument in behind.filter(|argument| !argument.starts_with('-')) {
-        if is_app(argument) {
-            text = text
-                .replace("EACH", &each(argument))
-                .replace("APP", argument);
-        }
-    }
-    text.replace("EACH", &each("APP"))
-}
-
-/// Returns whether a word can be pasted as the name of an app.
-fn is_app(word: &str) -> bool {
-    word != "all" && name::check(word).is_ok()
 }
 
 #[cfg(test)]
@@ -147,7 +165,12 @@ mod tests {
             ("rsgen monit", "run `rsgen list --watch`"),
             ("rsgen delete web", "run `rsgen uninstall web`\n"),
             ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
+            ("rsgen delete all", "run `rsgen uninstall all`\n"),
             ("rsgen STARTUP", "installed apps start at boot"),
+            (
+                "rsgen startup systemd",
+                "`systemctl list-unit-files --state=enabled`",
+            ),
             ("rsgen kill", "run `rsgen stop all`\n"),
         ] {
             let told = told(line);

@@ -68,6 +68,8 @@ pub enum Report {
     Ready,
     /// The program binds an address of a kind that cannot be written into `listen`.
     Strange,
+    /// The program binds a unix socket at this absolute path, where its user may not make one.
+    Unmade(String),
     /// The unit has ended; the text says how.
     Ended(String),
 }
@@ -94,6 +96,7 @@ impl fmt::Display for Report {
             Self::Found(found) => write!(f, "found {found}"),
             Self::Ready => f.write_str("ready"),
             Self::Strange => f.write_str("strange"),
+            Self::Unmade(path) => write!(f, "unmade {path}"),
             Self::Ended(how) => write!(f, "ended {how}"),
         }
     }
@@ -129,6 +132,7 @@ impl FromStr for Report {
             None if line == "ready" => Ok(Self::Ready),
             None if line == "strange" => Ok(Self::Strange),
             Some(("found", rest)) => found(rest).map(Self::Found).ok_or(NoReport),
+            Some(("unmade", path)) if path.starts_with('/') => Ok(Self::Unmade(path.to_owned())),
             Some(("ended", how)) => Ok(Self::Ended(how.to_owned())),
             _ => Err(NoReport),
         }
@@ -186,6 +190,7 @@ mod tests {
             Report::Ready,
             Report::Strange,
             Report::Ended("exited with status 1".into()),
+            Report::Unmade("/run/a b/c".into()),
             found(Transport::Tcp, "[::]:3000", true),
             found(Transport::Udp, "127.0.0.1:53", false),
             found(Transport::UnixStream, "/run/a b/c", true),
@@ -210,6 +215,8 @@ mod tests {
                 reuses_port: false,
             };
             assert_eq!(Report::Found(found).line(), "strange", "{path}");
+            let unmade = Report::Unmade(path.to_owned());
+            assert_eq!(unmade.line(), "strange", "{path}");
         }
     }
 
@@ -225,6 +232,7 @@ mod tests {
             "found tcp 1 0 0 localhost:3000",
             "found tcp 1 0 2 127.0.0.1:3000",
             "found unix 1 0 0 relative",
+            "unmade relative",
             "found unix 1 0 0 /run/\u{1b}[2J",
             "found sctp 1 0 0 127.0.0.1:3000",
             &long,

@@ -24,8 +24,12 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     let (document, errors) = DeTable::parse_recoverable(text);
     faults.extend(errors.iter().map(|e| {
         let message = e.message().lines().collect::<Vec<_>>().join("; ");
-        Diagnostic::error(e.span().unwrap_or(0..0), message)
-            .help("this is not TOML; see https://toml.io for its syntax")
+        let help = if message == "duplicate key" {
+            "it stands above as well: leave one of the two out"
+        } else {
+            "this is not TOML; see https://toml.io for its syntax"
+        };
+        Diagnostic::error(e.span().unwrap_or(0..0), message).help(help)
     }));
     // After a syntax error the rest is guesswork, and its faults would mislead.
     let apps = if faults.is_empty() {

@@ -179,9 +179,14 @@ pub const FOREIGN: &[Foreign] = &[
         "`journalctl -u web@0` those of one",
     ),
     foreign(
-        &["log_date_format", "log_type", "time"],
+        &["log_date_format", "time"],
         "leave it out: the journal records the time of each line",
-        "`journalctl -o json` for JSON",
+        "",
+    ),
+    foreign(
+        &["log_type"],
+        "leave it out: `rsgen logs APP --json` shows each line as JSON",
+        "`journalctl -o json`",
     ),
     foreign(
         &["pid_file", "pid"],
@@ -210,8 +215,13 @@ pub const FOREIGN: &[Foreign] = &[
         "",
     ),
     foreign(
-        &["source_map_support", "disable_source_map_support"],
-        "write `interpreter_args = \"--enable-source-maps\"`, or leave it out",
+        &["source_map_support"],
+        "write `interpreter_args = \"--enable-source-maps\"`",
+        "",
+    ),
+    foreign(
+        &["disable_source_map_support"],
+        "leave it out: Node reads source maps only with `--enable-source-maps`",
         "",
     ),
     foreign(

@@ -155,7 +155,8 @@ pub trait Probe {
 /// Resolves an app of a file in `folder`. What cannot be resolved is added to `faults`.
 pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let cwd = normal(&folder.join(app.program.cwd.as_deref().unwrap_or("")));
-    if !probe.is_dir(&cwd) {
+    let has_cwd = probe.is_dir(&cwd);
+    if !has_cwd {
         faults.push(
             Diagnostic::error(
                 app.cwd_span.clone(),
@@ -165,7 +166,12 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
         );
     }
     let search = Search::new(app, &cwd, probe);
+    let before = faults.len();
     let script = resolve_script(app, &search, faults);
+    if !has_cwd && !app.program.script.starts_with('/') {
+        // What is not there because the folder is not is no fault of its own.
+        faults.truncate(before);
+    }
     search::resolve_interpreter(app, &search, faults);
     search::extend_path(app, script, &search, faults);
     for file in &mut app.env_file {
@@ -205,20 +211,30 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
         app.program.script = found;
         return Script::Named;
     }
-    let fault = Diagnostic::error(
-        app.script_span.clone(),
-        format!("the script `{}` does not exist", path.display()),
-    );
-    let names = probe.names(path.parent().unwrap_or(cwd));
-    let wanted = path
-        .file_name()
-        .and_then(|n| n.to_str())
-        .unwrap_or_default();
-    faults.push(match nearest(wanted, names.iter().map(String::as_str)) {
-        Some(near) => fault.help(format!("did you mean `{near}`?")),
-        None => fault.help("write its path from the ecosystem file's folder, or from `cwd`"),
-    });
+    faults.push(absent(app, &path, search));
     Script::AtPath
+}
+
+/// The fault of a script that is not there. One written like a command is looked for in `PATH` too.
+fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
+    let script = &app.program.script;
+    let is_command = !script.contains(['/', '.']) && app.program.interpreter.is_none();
+    let what = if is_command {
+        let folder = search.cwd.display();
+        format!("the script `{script}` is neither in `{folder}` nor in `PATH`")
+    } else {
+        format!("the script `{}` does not exist", path.display())
+    };
+    let fault = Diagnostic::error(app.script_span.clone(), what);
+    let names = search.probe.names(path.parent().unwrap_or(search.cwd));
+    let wanted = path.file_name().and_then(|n| n.to_str());
+    match nearest(wanted.unwrap_or_default(), names.iter().map(String::as_str)) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None if is_command => fault.help(format!(
+            "install `{script}`; where a version manager has it, write the path that `command -v {script}` shows there"
+        )),
+        None => fault.help("write its path from the ecosystem file's folder, or from `cwd`"),
+    }
 }
 
 fn check_accounts(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {

@@ -128,6 +128,14 @@ fn what_no_program_and_no_unit_can_hold_is_refused() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_told_as_that() {
+    let twice = faults("[[apps]]\nname = \"a\"\nname = \"b\"\n");
+    assert_eq!(twice[0].message, "duplicate key");
+    let help = twice[0].help.as_deref().unwrap_or_default();
+    assert!(help.ends_with("leave one of the two out"), "{help}");
+}
+
+#[test]
 fn an_unknown_key_is_answered_with_what_to_write() {
     assert_eq!(
         told("cmd = \"x\""),

@@ -80,12 +80,15 @@ impl Pretence {
             Address::Path(_) if !is_theirs => return (Outcome::Untouched, Some(Report::Strange)),
             Address::Path(_) => {
                 let path = socket_file::path(&wanted).map(|p| caller.resolve(p));
-                let path = path.as_deref().and_then(absolute);
+                let path = path.as_deref().and_then(socket_file::absolute);
                 let Some(path) = path else {
-                    return (Outcome::Refused(libc::ENOENT), Some(Report::Strange));
+                    return (Outcome::Refused(libc::ENOENT), Some(unmade(&wanted)));
                 };
-                let isolated = self.isolate_path(&theirs, &path);
-                (path.to_str().map(|p| Spot::Path(p.to_owned())), isolated)
+                if let Err(e) = self.isolate_path(&theirs, &path) {
+                    let errno = e.raw_os_error().unwrap_or(libc::EACCES);
+                    return (Outcome::Refused(errno), Some(unmade(&wanted)));
+                }
+                (path.to_str().map(|p| Spot::Path(p.to_owned())), Ok(()))
             }
         };
         if let Err(e) = isolated {
@@ -176,7 +179,7 @@ impl Pretence {
             Object::Path { folder, address } => {
                 let path = socket_file::read_path(caller, address)
                     .and_then(|path| socket_file::resolve(caller, folder, &path))
-                    .and_then(|path| absolute(&path));
+                    .and_then(|path| socket_file::absolute(&path));
                 match (file.act, path) {
                     (_, None) | (Act::RemoveFolder, _) => false,
                     (Act::Remove, Some(path)) => socket_file::identity(&path).is_some(),
@@ -227,15 +230,6 @@ impl Pretence {
         }
         Ok(())
     }
-}
-
-/// Returns the path of a file that need not exist, with the links of its folder resolved.
-fn absolute(path: &Path) -> Option<PathBuf> {
-    Some(
-        fs::canonicalize(path.parent()?)
-            .ok()?
-            .join(path.file_name()?),
-    )
 }
 
 /// Returns whether the caller has exactly the rights of the helper. A program that began as root may have given up its
@@ -331,6 +325,13 @@ fn isolate(theirs: &OwnedFd, shape: Shape) -> io::Result<()> {
     // In a network namespace of its own the loopback interface may be down: then listen(2) chooses an address.
     let _ = socket::bind_loopback(theirs.as_fd(), ipv6);
     Ok(())
+}
+
+/// The report of a socket that cannot be made where the program wants it.
+fn unmade(wanted: &Address) -> Report {
+    let path = socket_file::path(wanted).filter(|path| path.is_absolute());
+    let path = path.and_then(Path::to_str);
+    path.map_or(Report::Strange, |path| Report::Unmade(path.to_owned()))
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ pub(super) fn path(address: &Address) -> Option<&Path> {
     }
 }
 
+/// Returns the path of a file that need not exist, with the links of its folder resolved.
+pub(super) fn absolute(path: &Path) -> Option<PathBuf> {
+    let folder = std::fs::canonicalize(path.parent()?).ok()?;
+    Some(folder.join(path.file_name()?))
+}
+
 /// Returns whether two paths name the same entry of the same folder, whether it exists or not.
 pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     let folder = |path: &Path| {

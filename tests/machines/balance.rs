@@ -7,7 +7,9 @@ use testbed::runner::Spec;
 use testbed::specs;
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, write_ecosystem};
+use crate::cluster::{
+    ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, wait_until_empty, write_ecosystem,
+};
 use crate::{balance, by_source, health};
 
 pub(crate) const SPECS: &[Spec] = specs![
@@ -357,6 +359,20 @@ pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machin
         .ok();
     machine.run(&["rsgen", "start", "web"]).ok();
     assert_exactly(machine, 2);
+    assert_nothing_failed_when_it_is_over(machine, drop_in);
+}
+
+/// A failed unit is remembered by systemd though its files are gone.
+fn assert_nothing_failed_when_it_is_over(machine: &Machine, drop_in: &str) {
+    machine.write(drop_in, "[Service]\nExecStart=\nExecStart=/bin/false\n");
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["restart", "web@1"]).ok();
+    machine.wait_state("web:join@1.service", "failed", SOON);
+    write_ecosystem(machine, "graceful.js", "2", "balance = \"shared\"");
+    let install = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
+    machine.run(&install).ok();
+    let failed = ["list-units", "--failed", "--plain", "--no-legend", "web*"];
+    wait_until_empty(machine, &failed);
 }
 
 /// Nothing can have changed since the first start failed.

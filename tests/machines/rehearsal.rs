@@ -322,6 +322,8 @@ pub(crate) fn a_program_reports_no_path_of_others(machine: &mut Machine) {
         ),
         // The program has a /tmp of its own.
         ("/tmp/agent", "the file that is there belongs to `nobody`"),
+        // Only root may make a file there.
+        ("/run/app.sock", "write `listen = \"/run/app.sock\"`"),
     ] {
         let text = format!(
             "[[apps]]\nname = \"web\"\nscript = \"binder.py\"\nargs = [\"{path}\"]\nuser = \"www-data\"\n\

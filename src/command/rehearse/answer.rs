@@ -23,10 +23,14 @@ pub(super) fn answer(
     }
     match judged {
         // A program that is up and binds nothing, not one that is not up.
-        Err(Unclear::Nothing) if !seen.is_strange && !seen.is_unready(app) => Ok(Findings {
-            notes: vec![without_a_port(app, over)],
-            ..Findings::default()
-        }),
+        Err(Unclear::Nothing)
+            if !seen.is_strange && seen.unmade.is_none() && !seen.is_unready(app) =>
+        {
+            Ok(Findings {
+                notes: vec![without_a_port(app, over)],
+                ..Findings::default()
+            })
+        }
         judged => judged.map_err(|unclear| refusal(app, seen, &unclear)),
     }
 }
@@ -57,13 +61,24 @@ fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String
         "`{}` ended in its rehearsal{how} before it listened",
         app.name
     ))
-    .help(format!(
-        "see `journalctl -u {unit}`; or write `listen`, and nothing is rehearsed"
-    ))
+    .help(match &seen.unmade {
+        Some(path) => make(path),
+        None => format!("see `journalctl -u {unit}`; or write `listen`, and nothing is rehearsed"),
+    })
+}
+
+/// The help for a program whose socket only root can make. Whether systemd is to make the socket is for a person to decide.
+fn make(path: &str) -> String {
+    format!(
+        "if clients are to reach it at `{path}`, write `listen = \"{path}\"`: systemd then makes the socket, and its folder"
+    )
 }
 
 fn refusal(app: &App, seen: &Seen, unclear: &Unclear) -> Failure {
     let what = match unclear {
+        Unclear::Nothing if seen.unmade.is_some() => {
+            "binds a unix socket that its user may not make".to_owned()
+        }
         Unclear::Nothing if seen.is_strange => {
             "binds an address that cannot be shared, for instance an abstract one".to_owned()
         }
@@ -74,6 +89,7 @@ fn refusal(app: &App, seen: &Seen, unclear: &Unclear) -> Failure {
         unclear => unclear.to_string(),
     };
     let help = match unclear {
+        Unclear::Nothing if let Some(path) = &seen.unmade => &make(path),
         Unclear::Nothing => {
             "write the address as `listen`, and raise `listen_timeout` if the program needs longer"
         }

@@ -29,6 +29,8 @@ const MOST_PROCESSES: usize = 64;
 pub(super) struct Seen {
     pub(super) found: Vec<Found>,
     pub(super) is_strange: bool,
+    /// The path of a unix socket that the program's user may not make.
+    pub(super) unmade: Option<String>,
     /// Whether the program has ended by itself.
     pub(super) has_ended: bool,
     /// What the journal has to know about the run.
@@ -59,6 +61,7 @@ impl Seen {
         Self {
             found: Vec::new(),
             is_strange: false,
+            unmade: None,
             has_ended: false,
             run: Unit::default(),
             begun: now,
@@ -83,6 +86,7 @@ impl Seen {
                 true
             }
             Report::Strange => !std::mem::replace(&mut self.is_strange, true),
+            Report::Unmade(path) => self.unmade.replace(path).is_none(),
             Report::Begun => true,
             Report::Ready if app.ready == Ready::Message => {
                 !std::mem::replace(&mut self.is_told_ready, true)

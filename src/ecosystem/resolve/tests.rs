@@ -174,3 +174,26 @@ fn only_a_bare_name_without_an_interpreter_is_looked_for_in_the_path() {
         assert!(faults[0].contains("caddy` does not exist"), "{faults:?}");
     }
 }
+
+#[test]
+fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
+    let app = "[[apps]]\nname = \"web\"\nlisten = 1\nuser = \"www\"\n";
+    let told = |lines: &str| resolved(&format!("{app}{lines}"), &["/srv/web/x"]).1;
+    let npm = told("script = \"npm\"");
+    assert!(
+        npm[0].starts_with("the script `npm` is neither in `/srv/web` nor in `PATH`: install")
+            && npm[0].contains("`command -v npm`"),
+        "{npm:?}"
+    );
+    let file = told("script = \"./npm\"");
+    assert!(
+        file[0].starts_with("the script `/srv/web/npm` does not exist"),
+        "{file:?}"
+    );
+    // What would be in a folder that is not there is no second fault.
+    let folder = told("script = \"x\"\ncwd = \"/nowhere\"");
+    assert_eq!(
+        folder,
+        ["the working directory `/nowhere` does not exist: create it, or change `cwd`"]
+    );
+}

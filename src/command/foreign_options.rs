@@ -1,0 +1,275 @@
+//! Explains options of PM2's that a command does not have, which clap would propose to pass as values; and fills the app that is
+//! meant into such an answer.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::unit::name::{self, Units};
+use crate::visible::Visible;
+
+/// Options, or further words, that have the same answer. In the answer, `APP` stands for the app on the command line.
+struct Foreign {
+    /// The commands that lack the options; none stands for all.
+    commands: &'static [&'static str],
+    options: &'static [&'static str],
+    answer: &'static str,
+}
+
+const fn foreign(
+    commands: &'static [&'static str],
+    options: &'static [&'static str],
+    answer: &'static str,
+) -> Foreign {
+    Foreign {
+        commands,
+        options,
+        answer,
+    }
+}
+
+/// PM2's options by the command. Of several that fit, the first counts.
+const FOREIGN: &[Foreign] = &[
+    foreign(
+        &["import"],
+        &["--env"],
+        "leave it out: every `env_NAME` is taken over, and `rsgen install ecosystem.toml --env NAME` chooses one",
+    ),
+    foreign(
+        &["import"],
+        &["--only"],
+        "leave it out: all apps are taken over, and `rsgen install ecosystem.toml --only APP` installs one",
+    ),
+    foreign(
+        &["start", "restart"],
+        &["--env"],
+        "run `rsgen reload ecosystem.toml --env NAME`",
+    ),
+    foreign(
+        &["start", "restart", "reload"],
+        &["-a", "--update-env"],
+        "leave it out: an app has the variables of its ecosystem file, not those of the shell; to change them, edit the file and \
+         run `rsgen deploy ecosystem.toml`",
+    ),
+    foreign(
+        &["start", "stop", "restart", "reload"],
+        &["--watch", "--ignore-watch"],
+        "write `watch = true` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
+    ),
+    foreign(
+        &["reload", "restart", "deploy"],
+        &["--parallel"],
+        "write `parallel = 2` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
+    ),
+    foreign(
+        &["start"],
+        &[
+            "-i",
+            "--instances",
+            "-n",
+            "--name",
+            "-c",
+            "--cron",
+            "--cron-restart",
+            "--cwd",
+            "-e",
+            "-o",
+            "-l",
+            "--interpreter",
+            "--node-args",
+            "--wait-ready",
+            "-k",
+            "--kill-timeout",
+            "--max-memory-restart",
+            "--max-restarts",
+            "--restart-delay",
+            "--exp-backoff-restart-delay",
+            "--stop-exit-codes",
+            "--no-autorestart",
+            "--no-treekill",
+            "--uid",
+            "--gid",
+            "--time",
+            "--merge-logs",
+            "--log",
+            "--output",
+            "--error",
+            "-x",
+            "--port",
+        ],
+        "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`; for all else, \
+         `rsgen init -- COMMAND` writes an ecosystem file to edit",
+    ),
+    foreign(
+        &["start"],
+        &["--no-daemon", "--attach", "-w", "--write"],
+        "leave it out: `rsgen logs APP` shows what the app writes",
+    ),
+    foreign(
+        &["list"],
+        &["-m", "--mini-list"],
+        "leave it out; for scripts there is `rsgen list --json`",
+    ),
+    foreign(
+        &["logs"],
+        &["--raw"],
+        "run `journalctl -t APP -o cat -f` for the bare lines",
+    ),
+    foreign(
+        &["logs"],
+        &["--format", "--timestamp"],
+        "leave it out: each line has its time",
+    ),
+    foreign(
+        &["logs"],
+        &["--highlight"],
+        "run `rsgen logs APP --grep PATTERN`",
+    ),
+    foreign(
+        &["logs"],
+        &["--out"],
+        "leave it out; `--err` shows the errors alone",
+    ),
+    foreign(&[], &["-s", "--silent"], "write `--quiet`"),
+    foreign(
+        &["start", "stop", "restart", "reload", "deploy"],
+        &["-f", "--force"],
+        "leave it out: nothing has to be forced",
+    ),
+];
+
+/// The help for words behind `rsgen deploy` and `rsgen init`, which in PM2 take more of them.
+const FURTHER: &[(&str, &str)] = &[
+    (
+        "deploy",
+        "run `rsgen deploy ecosystem.toml --env NAME`, which applies the file and replaces the instances on this host; use \
+         another program to copy the code there",
+    ),
+    (
+        "init",
+        "write the command of the program: `rsgen init -- node server.js`",
+    ),
+];
+
+/// Returns the text for an error about an option that is PM2's, `None` for any other error.
+pub(super) fn explain(
+    error: &clap::Error,
+    command: &clap::Command,
+    given: &[&str],
+) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let mut behind = given.iter().skip(1);
+    let (typed, name) =
+        behind.find_map(|typed| Some((*typed, command.find_subcommand(typed)?.get_name())))?;
+    if !word.starts_with('-') {
+        let (_, help) = FURTHER.iter().find(|(command, _)| *command == name)?;
+        let word = Visible::again(word);
+        return Some(format!("`rsgen {name}` takes no `{word}`\nhelp: {help}"));
+    }
+    let foreign = FOREIGN.iter().find(|foreign| {
+        let fits = foreign.commands.is_empty() || foreign.commands.contains(&name);
+        fits && foreign.options.contains(&word.as_str())
+    })?;
+    let help = answer(foreign.answer, typed, given);
+    Some(format!("`rsgen {name}` has no `{word}`\nhelp: {help}"))
+}
+
+/// Fills the app from the command line into an answer.
+pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
+    let each = |app| Units::of(app).instances_typed();
+    let behind = given.iter().skip_while(|given| **given != word).skip(1);
+    let mut text = answer.to_owned();
+    for argument in behind.filter(|argument| !argument.starts_with('-')) {
+        if is_app(argument) {
+            text = text
+                .replace("EACH", &each(argument))
+                .replace("APP", argument);
+        } else if *argument == "all" {
+            text = text.replace("`rsgen uninstall APP`", "`rsgen uninstall all`");
+        }
+    }
+    text.replace("EACH", &each("APP"))
+}
+
+/// Returns whether a word can be pasted as the name of an app.
+fn is_app(word: &str) -> bool {
+    word != "all" && name::check(word).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::command_line;
+
+    fn told(line: &str) -> Option<String> {
+        let given: Vec<&str> = line.split(' ').collect();
+        let command = command_line().command;
+        let error = command.clone().try_get_matches_from(&given).unwrap_err();
+        explain(&error, &command, &given)
+    }
+
+    #[test]
+    fn of_pm2s_are_answered_with_what_to_do() {
+        for (line, text) in [
+            (
+                "rsgen import ecosystem.config.js --env production",
+                "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is taken over",
+            ),
+            ("rsgen import --only web", "--only web` installs one"),
+            (
+                "rsgen start server.js -i max",
+                "run `rsgen install SCRIPT -i N",
+            ),
+            ("rsgen start eco.toml --env production", "run `rsgen reload"),
+            ("rsgen reload web --update-env", "edit the file and run"),
+            (
+                "rsgen gracefulReload web --update-env",
+                "`rsgen reload` has no `--update-env`",
+            ),
+            ("rsgen stop all --watch", "write `watch = true`"),
+            ("rsgen ls -m", "`rsgen list --json`"),
+            ("rsgen logs web --raw", "`journalctl -t web -o cat -f`"),
+            ("rsgen --user restart web -s", "write `--quiet`"),
+            (
+                "rsgen deploy eco.toml production",
+                "`rsgen deploy` takes no `production`",
+            ),
+            ("rsgen init simple", "`rsgen init -- node server.js`"),
+        ] {
+            let told = told(line).unwrap_or_else(|| panic!("{line}: no answer"));
+            assert!(told.contains(text), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn that_nobody_knows_are_left_to_clap() {
+        for line in ["rsgen reload web --xyzzy", "rsgen list --user --mini"] {
+            assert_eq!(told(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn are_no_options_of_the_command() {
+        let command = command_line().command;
+        for foreign in FOREIGN {
+            for name in foreign.commands {
+                let subcommand = command.find_subcommand(name);
+                let subcommand = subcommand.unwrap_or_else(|| panic!("no `{name}`"));
+                let taken = subcommand.get_arguments().flat_map(|argument| {
+                    let long = argument.get_long().map(|long| format!("--{long}"));
+                    let short = argument.get_short().map(|short| format!("-{short}"));
+                    long.into_iter().chain(short)
+                });
+                for option in taken {
+                    assert!(
+                        !foreign.options.contains(&option.as_str()),
+                        "{name} {option}"
+                    );
+                }
+            }
+        }
+    }
+}
