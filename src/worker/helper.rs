@@ -7,6 +7,8 @@
 //!
 //! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 
+mod told;
+
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,10 +16,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use sd_notify::NotifyState;
 
 use super::channel::Lines;
-use super::refusal::{self, Refusal};
+use super::refusal::Refusal;
 use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
@@ -125,11 +126,15 @@ struct Helper<'a> {
     refusal: Refusal,
     /// The line about a further port has been told.
     is_further_told: bool,
+    /// The unit's status says that the program has sent `ready` and does not listen.
+    is_silence_told: bool,
     /// systemd has been told READY, or is told by somebody else.
     ready: bool,
+    /// When the program sent its message `ready`.
+    said_ready: Option<Instant>,
     /// Since when the program has served every declared address.
     served: Option<Instant>,
-    /// When the wait for READY is over.
+    /// When the program should have been READY and listening.
     deadline: Option<Instant>,
 }
 
@@ -183,9 +188,12 @@ impl<'a> Helper<'a> {
             replacer,
             refusal: Refusal::of(main),
             is_further_told: false,
+            is_silence_told: false,
             ready: !awaited,
+            said_ready: None,
             served: None,
-            deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
+            deadline: (awaited || duty.run.handover == Handover::Bind)
+                .then(|| Instant::now() + duty.run.listen_timeout),
         }))
     }
 
@@ -207,6 +215,7 @@ impl<'a> Helper<'a> {
             if !self.ready && self.refusal.end_in_time() {
                 self.replacer.tell_refusal();
             }
+            self.follow_message();
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
                 self.deadline = None;
                 self.too_late();
@@ -217,7 +226,9 @@ impl<'a> Helper<'a> {
     /// Waits for any of the events, or the deadline; `None` is the end of the program.
     fn wait(&self) -> std::io::Result<Option<Events>> {
         let refusal = self.refusal.deadline().filter(|_| !self.ready);
-        let deadline = self.deadline.into_iter().chain(refusal).min();
+        let patience = self.end_of_patience();
+        let deadlines = [self.deadline, refusal, patience];
+        let deadline = deadlines.into_iter().flatten().min();
         let time = deadline.map_or(PollTimeout::NONE, |d| {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -311,21 +322,9 @@ impl<'a> Helper<'a> {
                 self.tell_ready();
             }
         }
+        self.follow_message();
         self.tell_the_start();
         Ok(())
-    }
-
-    /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
-    fn tell_the_start(&mut self) {
-        if !self.ready {
-            self.refusal.follow(self.replacer.refusal());
-        } else if !self.is_further_told
-            && let Some(line) = self.replacer.further().advice()
-        {
-            self.is_further_told = true;
-            self.replacer.note(&line);
-            refusal::tell(&line);
-        }
     }
 
     /// Reads what the program has written to Node's channel.
@@ -337,58 +336,12 @@ impl<'a> Helper<'a> {
         match nix::unistd::read(&*fd, &mut buffer) {
             Ok(n) if n > 0 => {
                 if lines.push(buffer.get(..n).unwrap_or_default()) {
-                    self.tell_ready();
+                    self.said_ready.get_or_insert_with(Instant::now);
+                    self.follow_message();
                 }
             }
             // The program closed its end.
             _ => self.channel = None,
         }
-    }
-
-    /// Tells systemd READY, once, see `sd_notify(3)`. The helper is not the main process: units have `NotifyAccess=all`.
-    fn tell_ready(&mut self) {
-        if self.ready {
-            return;
-        }
-        self.ready = true;
-        self.deadline = None;
-        if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
-            let cure = match e.raw_os_error() {
-                Some(libc::EAFNOSUPPORT) => "; add AF_UNIX to `RestrictAddressFamilies=`",
-                Some(libc::ENOENT | libc::EACCES) => "; the unit hides /run/systemd/notify",
-                _ => "",
-            };
-            say(
-                3,
-                &format!("systemd cannot be told that the program is ready: {e}{cure}"),
-            );
-        }
-    }
-
-    /// Says why the program may have ended. systemd's sockets do not block, so accept(2) returns `EAGAIN` to a program that
-    /// expects to sleep there, and most programs end then.
-    fn explain_end(&mut self) {
-        self.replacer.tell_refusal();
-        if let Some(line) = self.replacer.further().suspicion().filter(|_| !self.ready) {
-            self.replacer.note(&line);
-        }
-        let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
-        if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
-            say(
-                5,
-                "the program ended as soon as it listened; if it waits for connections in accept itself, write `service.NonBlocking = \"no\"`",
-            );
-        }
-    }
-
-    /// Says why the program is not ready. systemd's own time-out (`TimeoutStartSec=`) ends the program a moment later.
-    fn too_late(&mut self) {
-        let waited = self.run.listen_timeout.as_secs_f64();
-        let why = match self.run.ready {
-            Ready::Message => "the program did not send 'ready'".to_owned(),
-            _ => self.replacer.missing(self.run.instance),
-        };
-        say(3, &format!("not ready after {waited} s: {why}"));
-        self.replacer.tell_refusal();
     }
 }

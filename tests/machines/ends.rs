@@ -34,6 +34,18 @@ const ENDS: &[End] = &[
         "timed out",
     ),
     End(
+        "elsewhere",
+        r#"handover = 'bind'
+ready = 'message'
+listen_timeout = '2s'
+args = ['-c', '''exec python3 -c "
+import os, signal, socket
+s = socket.create_server(('', 4999))
+os.write(int(os.environ['NODE_CHANNEL_FD']), b'\"ready\"\n')
+signal.pause()"''']"#,
+        "the program sent 'ready', but the program listens on 0.0.0.0:4999",
+    ),
+    End(
         "watchdog",
         "args = ['-c', 'exec sleep 1000']\nready = 'exec'\nservice.WatchdogSec = '300ms'",
         "WATCHDOG=1",
@@ -96,9 +108,14 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
         } else {
             "ready = 'notify'\n"
         };
+        let handover = if lines.contains("handover") {
+            ""
+        } else {
+            "handover = 'fds'\n"
+        };
         let _ = writeln!(
             text,
-            "[[apps]]\nname = '{name}'\nscript = '/bin/sh'\ncwd = '/'\nlisten = {port}\nuser = 'www-data'\nhandover = 'fds'\n\
+            "[[apps]]\nname = '{name}'\nscript = '/bin/sh'\ncwd = '/'\nlisten = {port}\nuser = 'www-data'\n{handover}\
              min_uptime = '5s'\nmax_restarts = 2\nrestart_delay = '10ms'\n{args}{ready}{lines}\n",
         );
     }
