@@ -7,6 +7,7 @@
 //!
 //! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 
+mod background;
 mod told;
 
 use std::io::{IoSlice, IoSliceMut};
@@ -17,13 +18,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
+use background::Background;
+
 use super::channel::Lines;
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
 use super::trial;
-use crate::contract::{Handover, Ready, Run};
+use crate::contract::{BACKGROUND, Handover, Ready, Run};
 use crate::log::say;
 use crate::peer::descriptors::{ABOVE, above, raise_limit};
 use crate::peer::process::Process;
@@ -124,6 +127,8 @@ struct Helper<'a> {
     replacer: Replacer<'a>,
     /// What becomes of a start in which the program binds another address than the declared one.
     refusal: Refusal,
+    /// What the first process of the program leaves.
+    background: Background,
     /// The line about a further port has been told.
     is_further_told: bool,
     /// The unit's status says that the program has sent `ready` and does not listen.
@@ -166,14 +171,17 @@ impl<'a> Helper<'a> {
         let main = filter
             .as_ref()
             .and_then(|_| process::pidfd(duty.main).ok().map(above));
+        let first = filter
+            .as_ref()
+            .and_then(|_| process::pidfd(duty.main).ok().map(above));
         let channel = duty.channel.map(above);
         let requests = requests::are_needed().then(|| Requests::begin(duty.run).ok());
         let replacer = Replacer::new(&duty.run.app, duty.passed);
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper. Standard error stays, for `say`.
         process::close_range(0, 1);
-        let first = filter.as_ref().or(program.as_ref());
-        if first.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
+        let lasting = filter.as_ref().or(program.as_ref());
+        if lasting.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
             // Everything of ours has been moved up there: what is left below was the worker's.
             process::close_range(3, ABOVE_LAST);
         }
@@ -187,6 +195,7 @@ impl<'a> Helper<'a> {
             on_request: duty.on_request,
             replacer,
             refusal: Refusal::of(main),
+            background: Background::of(first, duty.run),
             is_further_told: false,
             is_silence_told: false,
             ready: !awaited,
@@ -212,10 +221,15 @@ impl<'a> Helper<'a> {
             if events.request {
                 self.drain_on_request();
             }
+            if self.background.look(self.ready) {
+                refusal::tell(BACKGROUND);
+            }
             if !self.ready && self.refusal.end_in_time() {
                 self.replacer.tell_refusal();
             }
             self.follow_message();
+            self.follow_listen();
+            self.tell_the_start();
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
                 self.deadline = None;
                 self.too_late();
@@ -224,10 +238,15 @@ impl<'a> Helper<'a> {
     }
 
     /// Waits for any of the events, or the deadline; `None` is the end of the program.
-    fn wait(&self) -> std::io::Result<Option<Events>> {
+    fn wait(&mut self) -> std::io::Result<Option<Events>> {
         let refusal = self.refusal.deadline().filter(|_| !self.ready);
-        let patience = self.end_of_patience();
-        let deadlines = [self.deadline, refusal, patience];
+        let deadlines = [
+            self.deadline,
+            refusal,
+            self.end_of_patience(),
+            self.end_of_hold(),
+            self.background.next(),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         let time = deadline.map_or(PollTimeout::NONE, |d| {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -238,6 +257,7 @@ impl<'a> Helper<'a> {
             self.program.as_ref().map(AsFd::as_fd),
             self.channel.as_ref().map(|(fd, _)| fd.as_fd()),
             self.requests.as_ref().map(Requests::watched),
+            self.background.watched(),
         ];
         let mut fds: Vec<PollFd<'_>> = watched
             .iter()
@@ -249,11 +269,14 @@ impl<'a> Helper<'a> {
             Err(e) => return Err(e.into()),
         }
         let mut polled = fds.iter();
-        let [filter, program, channel, requests] = watched.map(|fd| {
+        let [filter, program, channel, requests, first] = watched.map(|fd| {
             let polled = fd.and_then(|_| polled.next()).and_then(PollFd::revents);
             polled.unwrap_or(PollFlags::empty())
         });
         let call = filter.contains(PollFlags::POLLIN);
+        if !first.is_empty() {
+            self.background.ended(self.is_early());
+        }
         // poll(2) reports a hang-up of the listener when no process is under the filter, see seccomp_unotify(2). Without a
         // filter the end of the main process is the end.
         let gone = !program.is_empty() || (!filter.is_empty() && !call);
@@ -318,12 +341,7 @@ impl<'a> Helper<'a> {
         };
         if self.replacer.all_served() {
             self.served.get_or_insert_with(Instant::now);
-            if self.run.ready == Ready::Listen {
-                self.tell_ready();
-            }
         }
-        self.follow_message();
-        self.tell_the_start();
         Ok(())
     }
 
@@ -337,7 +355,6 @@ impl<'a> Helper<'a> {
             Ok(n) if n > 0 => {
                 if lines.push(buffer.get(..n).unwrap_or_default()) {
                     self.said_ready.get_or_insert_with(Instant::now);
-                    self.follow_message();
                 }
             }
             // The program closed its end.

@@ -13,7 +13,29 @@ use crate::log::say;
 /// listen on a port in one instance only are READY after that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// An end so soon after the program began to serve has to do with its start.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long READY is held back after listen(2). Programs that go to the background do so just after it, nginx for instance, and
+/// systemd would call the instance active in between.
+const HOLD: Duration = Duration::from_millis(30);
+
 impl Helper<'_> {
+    /// Tells systemd READY a moment after the program began to listen, unless its first process has ended.
+    pub(super) fn follow_listen(&mut self) {
+        if self.end_of_hold().is_some_and(|end| Instant::now() >= end) {
+            self.tell_ready();
+        }
+    }
+
+    /// Returns when [`Helper::follow_listen`] has something to do.
+    pub(super) fn end_of_hold(&self) -> Option<Instant> {
+        let served = self
+            .served
+            .filter(|_| !self.ready && self.run.ready == Ready::Listen)?;
+        (!self.background.is_left()).then(|| served + HOLD)
+    }
+
     /// Tells systemd READY if the program has sent `ready` and listens. A program that only says `ready` would leave its
     /// clients waiting, as systemd's socket takes their connections in any case.
     pub(super) fn follow_message(&mut self) {
@@ -79,6 +101,11 @@ impl Helper<'_> {
         }
     }
 
+    /// Returns whether the program does not serve, or has for a moment only.
+    pub(super) fn is_early(&self) -> bool {
+        self.served.is_none_or(|served| served.elapsed() < SOON)
+    }
+
     /// Says why the program may have ended. systemd's sockets do not block, so accept(2) returns `EAGAIN` to a program that
     /// expects to sleep there, and most programs end then.
     pub(super) fn explain_end(&mut self) {
@@ -86,7 +113,7 @@ impl Helper<'_> {
         if let Some(line) = self.replacer.further().suspicion().filter(|_| !self.ready) {
             self.replacer.note(&line);
         }
-        let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
+        let soon = |served: Instant| served.elapsed() < SOON;
         if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
             say(
                 5,
