@@ -261,6 +261,18 @@ fn a_file_in_another_folder_names_the_folder_of_the_imported_one() {
 }
 
 #[test]
+fn a_script_that_is_where_rsgen_is_called_is_taken_as_pm2_takes_it() {
+    let folder = Folder::with("a.js", b"");
+    fs::create_dir(folder.path("config")).unwrap();
+    let apps = r#"{ "apps": [{ "script": "a.js" }] }"#;
+    fs::write(folder.path("config/ecosystem.json"), apps).unwrap();
+    let made = folder.rsgen(&["import", "config/ecosystem.json"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let made = fs::read_to_string(folder.path("config/ecosystem.toml")).unwrap();
+    assert!(made.contains("\ncwd = \"/"), "{made}");
+}
+
+#[test]
 fn several_instances_of_a_program_with_socket_io_are_warned_of() {
     let package = r#"{ "dependencies": { "socket.io": "^4.8.1" } }"#;
     let imported = |procfile: &str, package: &str| {

@@ -63,8 +63,17 @@ fn unhealthy(cluster: &Cluster, number: u32, unit: &Unit) -> Option<String> {
     text.or(status).filter(|_| uptime(unit).is_zero())
 }
 
+/// What follows from an exit with status 0 soon after READY, where systemd starts the instance again.
+const DONE_SOON: &str = "soon after it was READY; have a program that goes to the background stay in the foreground, and where \
+                         this is the end of its work, write `autorestart = false`";
+
 /// How the instance ended. Where there was no program, a missing file of variables is the likeliest reason.
-fn reason(unit: &Unit, end: Ended<'_>) -> String {
+fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
+    let is_done = exit_status(unit) == Some(0);
+    if is_done && unit.status_text == contract::BACKGROUND {
+        // Every further start would end in the same way.
+        return format!("{}{}", contract::REFUSED, contract::BACKGROUND);
+    }
     // In the words of the worker, or of the program, which thereby gives itself up.
     if unit.status_text.starts_with(contract::REFUSED) && uptime(unit).is_zero() {
         return unit.status_text.clone();
@@ -82,6 +91,12 @@ fn reason(unit: &Unit, end: Ended<'_>) -> String {
             "`{}`, a file of `env_file`, is missing; create it, or take it out of `env_file`",
             path.display()
         ),
+        None if is_done
+            && end.autorestart
+            && (Duration::from_nanos(1)..min_uptime).contains(&uptime(unit)) =>
+        {
+            format!("{} {DONE_SOON}", unit.why())
+        }
         None => unit.why(),
     }
 }
@@ -107,7 +122,7 @@ pub fn ended(
         let why = match listener::fault(manager, cluster, end, &unit)? {
             // Every further start would end in the same way.
             Some(fault) => format!("{}{fault}", contract::REFUSED),
-            None => reason(&unit, end),
+            None => reason(&unit, end, policy.min_uptime),
         };
         // A job called `start` is the one that has just failed.
         let deaths = count(cluster, end, &unit, policy, now, why);
@@ -134,7 +149,7 @@ pub fn ended(
     let why = if requested {
         Verdict::Idle
     } else {
-        let cause = cause(cluster, &unit, end);
+        let cause = cause(cluster, &unit, end, policy.min_uptime);
         Verdict::Failed(format!("no instance is left: {cause}"))
     };
     speak_for_the_cluster(manager, cluster, end.number, &why)
@@ -165,13 +180,20 @@ pub(super) fn speak_for_the_cluster(
     Ok(())
 }
 
-/// Of one that was given up, how it died, not how the worker ended.
-pub(super) fn cause(cluster: &Cluster, ended: &Unit, end: Ended<'_>) -> String {
+/// Why an instance is not started again: of one that was given up, how it died, not how the worker ended.
+pub(super) fn cause(
+    cluster: &Cluster,
+    ended: &Unit,
+    end: Ended<'_>,
+    min_uptime: Duration,
+) -> String {
     let known = Deaths::load(&cluster.deaths(end.number)).map(|d| d.reason);
     let is_known = |reason: &String| {
         is_errored(ended) && !reason.is_empty() || reason.starts_with(contract::UNHEALTHY)
     };
-    known.filter(is_known).unwrap_or_else(|| reason(ended, end))
+    known
+        .filter(is_known)
+        .unwrap_or_else(|| reason(ended, end, min_uptime))
 }
 
 fn count(

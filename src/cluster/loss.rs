@@ -1,6 +1,8 @@
 //! Reports an instance that was given up while others serve. systemd still calls the cluster active, so the report goes
 //! to the journal of the cluster unit, which `systemctl status` shows.
 
+use std::time::Duration;
+
 use super::{Cluster, Ended};
 use crate::layout::Scope;
 use crate::systemd::{ActiveState, Error, Manager};
@@ -34,7 +36,7 @@ pub fn loss(
     let mut others = cluster.instances(manager)?;
     others.retain(|(number, other)| *number != end.number && other.active != ActiveState::Inactive);
     let serving = others.iter().filter(|(_, other)| other.is_ready()).count();
-    let why = super::ended::cause(cluster, &unit, end);
+    let why = super::ended::cause(cluster, &unit, end, Duration::ZERO);
     Ok((serving > 0).then(|| {
         format!(
             "{} was given up: {why}; {serving} of {} serving",

@@ -204,12 +204,15 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failur
     let target = target.unwrap_or(file);
     let is_moved = is_elsewhere(target, &path);
     let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let called = std::env::current_dir().ok();
     let source = Source {
         name: &name,
         kind,
         text: &text,
         folder: &path,
         is_moved,
+        called_in: called.as_deref().filter(|called| is_another(called, &path)),
+        is_file: Path::is_file,
     };
     let imported = import::import(&source).map_err(|fault| {
         invalid(format!("`{shown}` cannot be imported: {}", fault.message)).help(fault.help)
@@ -232,6 +235,10 @@ fn is_elsewhere(target: &Path, folder: &Path) -> bool {
     let of_target = std::path::absolute(target).ok();
     let of_target = of_target.and_then(|target| target.parent()?.canonicalize().ok());
     of_target != folder.canonicalize().ok()
+}
+
+fn is_another(folder: &Path, path: &Path) -> bool {
+    folder.canonicalize().ok() != path.canonicalize().ok()
 }
 
 /// Returns the mode of the ecosystem file: since a variable can be a secret, only those who may read the imported file

@@ -10,13 +10,10 @@ use super::input::Input;
 use super::jobs::Jobs;
 use super::options::Targets;
 use super::selection::{Purpose, Wanted};
-use super::targets::{self, Target};
+use super::targets::{self, STARTS, Target};
 use super::{half_open, hint, preparation};
 use crate::ecosystem::{self, Report};
 use crate::output::{Answer, Failure, Notice, Shown, Sink};
-
-/// The verbs that start an instance that is not running.
-const STARTS: &[&str] = &["start", "restart"];
 
 /// The targets on which a verb was carried out, as scripts read them.
 #[derive(Serialize)]
@@ -35,10 +32,12 @@ pub(super) fn each(
 ) -> Result<(), Failure> {
     let targets = targets::resolve(context, words, verb)?;
     context.require_permission(verb)?;
-    if STARTS.contains(&verb) {
-        for target in &targets {
-            targets::refuse_beyond(context, target)?;
+    for target in &targets {
+        if STARTS.contains(&verb) || !targets::is_there(context, target)? {
+            targets::refuse_beyond(context, target, verb)?;
         }
+    }
+    if STARTS.contains(&verb) {
         for file in words.targets.iter().filter(|word| targets::is_file(word)) {
             remark_on_changes(context, file, &words.only);
         }

@@ -13,10 +13,14 @@ use crate::generate::{self, sources};
 use crate::import::Kind;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure};
-use crate::unit::name::{Member, parse_service};
+use crate::systemd::{ActiveState, Brief};
+use crate::unit::name::{Member, Units, parse_service};
 
 /// File name extensions of scripts.
 const SOURCES: &[&str] = &["js", "cjs", "mjs", "ts", "py", "rb", "sh", "php"];
+
+/// The verbs that start an instance that is not running.
+pub(super) const STARTS: &[&str] = &["start", "restart"];
 
 /// An app or an instance to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +79,25 @@ pub(super) fn app(word: &str, known: &[String]) -> Result<String, Failure> {
     }
 }
 
+/// Returns whether systemd has anything of an instance: it runs, or its failure is remembered. That of an app counts as there.
+pub(super) fn is_there(context: &mut Context<'_>, target: &Target) -> Result<bool, Failure> {
+    let Target::Instance(app, number) = target else {
+        return Ok(true);
+    };
+    let units = context
+        .manager()?
+        .units(&Units::of(app).instance(*number))?;
+    let is_it = |unit: &Brief| unit.active != ActiveState::Inactive || unit.job.is_some();
+    Ok(units.iter().any(is_it))
+}
+
 /// Refuses an instance beyond the number that its app should have, since no reload and no stop of the app would include
 /// it.
-pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<(), Failure> {
+pub(super) fn refuse_beyond(
+    context: &Context<'_>,
+    target: &Target,
+    verb: &str,
+) -> Result<(), Failure> {
     let Target::Instance(app, number) = target else {
         return Ok(());
     };
@@ -85,10 +105,12 @@ pub(super) fn refuse_beyond(context: &Context<'_>, target: &Target) -> Result<()
         Some(size) if *number >= size => {
             let last = Target::Instance(app.clone(), size.saturating_sub(1));
             let message = format!("`{app}` has {size} instances, the last is `{last}`");
-            let help = format!(
-                "to add instances, run `rsgen scale {app} {}`",
-                number.saturating_add(1)
-            );
+            let help = if STARTS.contains(&verb) {
+                let wanted = number.saturating_add(1);
+                format!("to add instances, run `rsgen scale {app} {wanted}`")
+            } else {
+                format!("run `rsgen list {app}` to see which run")
+            };
             Err(Failure::new(Exit::Usage, message).help(help))
         }
         _ => Ok(()),

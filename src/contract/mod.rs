@@ -33,7 +33,9 @@ pub use flags::Usage;
 pub use health::{Ask, Health, UNHEALTHY};
 pub use line::{Line, Text, Value};
 pub use run::{Policy, Rehearsal, Run};
-pub use status::{ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final};
+pub use status::{
+    BACKGROUND, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final,
+};
 pub use step::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;
 pub use words::{Cpus, Handover, Instances, OnFailure, Ready, Way, Word};

@@ -121,8 +121,8 @@ keys! {
                 .or_as("`\"bind\"`, with `listen = []` none", usual_handover);
 
             /// What makes an instance READY: `"listen"` when the program calls listen(2), `"notify"` when it calls
-            /// `sd_notify(3)`, `"message"` when a Node program calls `process.send('ready')`, `"exec"` when the program
-            /// has been started.
+            /// `sd_notify(3)`, `"message"` when a Node program calls `process.send('ready')` and listens, `"exec"` when the
+            /// program has been started.
             ///
             /// `"listen"` needs `handover = "bind"`.
             ready: Ready = word().read_by(read_ready)

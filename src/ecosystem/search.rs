@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::app::App;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::executable;
 use super::managers;
 use super::owner::Script;
@@ -79,6 +79,14 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Returns the path of a program that systemd finds by itself.
+    fn of_system(&self, name: &str) -> Option<PathBuf> {
+        let mut paths = SYSTEM_PATH
+            .iter()
+            .map(|folder| Path::new(folder).join(name));
+        paths.find(|path| self.probe.is_file(path))
+    }
+
     fn homes(&self) -> Vec<&Path> {
         self.home.as_deref().into_iter().collect()
     }
@@ -147,8 +155,15 @@ pub(super) fn extend_path(
     }
     let program = match (&app.program.interpreter, script) {
         (Some(interpreter), _) => Some(interpreter.clone()),
+        // systemd finds the program by itself, but what that is run with may be elsewhere, as for the npm of a distribution.
+        (None, Script::Named) if !app.program.script.contains('/') => {
+            let path = search.of_system(&app.program.script);
+            path.and_then(|path| by_first_line(app, &path, search, faults))
+        }
         (None, Script::Named) => Some(app.program.script.clone()),
-        (None, Script::AtPath) => by_first_line(app, search, faults),
+        (None, Script::AtPath) => {
+            by_first_line(app, Path::new(&app.program.script), search, faults)
+        }
     };
     let Some(program) = program.map(PathBuf::from) else {
         return;
@@ -163,19 +178,26 @@ pub(super) fn extend_path(
 }
 
 /// Finds the program that a first line `#!/usr/bin/env NAME` runs a script with.
-fn by_first_line(app: &App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Option<String> {
-    let script = &app.program.script;
-    let line = search.probe.first_line(Path::new(script))?;
+fn by_first_line(
+    app: &App,
+    script: &Path,
+    search: &Search<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<String> {
+    let line = search.probe.first_line(script)?;
     let mut words = line.strip_prefix("#!")?.split_whitespace();
     words.next().filter(|program| program.ends_with("/env"))?;
     let is_name = |word: &&str| !word.starts_with('-') && !word.contains(['=', '/']);
     let name = words.find(is_name)?;
     let found = search.find(name);
     if found.is_none() {
+        let script = script.display();
         let fault = format!("`{script}` is run by `{name}`, which is not there");
         faults.push(
-            Diagnostic::error(app.script_span.clone(), fault)
-                .help("install it, or name its folder: `env = { PATH = \"…:/usr/bin\" }`"),
+            Diagnostic::error(app.script_span.clone(), fault).help(format!(
+                "install it, or write its folder: `env = {{ PATH = \"/folder/of/{name}:{}\" }}`",
+                SYSTEM_PATH.join(":")
+            )),
         );
     }
     found
@@ -193,8 +215,14 @@ const OPENERS: [&str; 8] = [
     "RootImage",
 ];
 
-/// Refuses a program that the app's user may not run.
+/// Refuses a program that the app's user may not run, unless another fault of the program has been found: what mends that one
+/// may name another program.
 pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
+    let is_of_program =
+        |fault: &Diagnostic| fault.severity == Severity::Error && fault.span == app.script_span;
+    if faults.iter().any(is_of_program) {
+        return;
+    }
     let Some(user) = app.user.as_deref().filter(|_| !app.is_dynamic()) else {
         return;
     };

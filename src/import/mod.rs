@@ -12,6 +12,7 @@ mod draft;
 mod dump;
 mod kind;
 mod log;
+mod place;
 mod procfile;
 mod shape;
 #[cfg(test)]
@@ -43,6 +44,10 @@ pub struct Source<'a> {
     pub folder: &'a Path,
     /// Whether the ecosystem file will be in another folder, so that relative paths have to be rewritten.
     pub is_moved: bool,
+    /// The folder in which rsgen is called, if that is another.
+    pub called_in: Option<&'a Path>,
+    /// Whether there is a file at a path.
+    pub is_file: fn(&Path) -> bool,
 }
 
 /// The ecosystem file that an import made.
@@ -76,7 +81,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
     let mut drafts: Vec<Draft<'_>> = found
         .apps
         .iter()
-        .map(|app| draft(&origin, source.kind, app))
+        .map(|app| draft(&origin, source, app))
         .collect();
     tell_apart(&mut drafts);
     let mut head = vec![
@@ -97,7 +102,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Fault> {
     Ok(Imported { text, apps, left })
 }
 
-fn draft<'a>(origin: &'a Origin, kind: Kind, app: &'a Table) -> Draft<'a> {
+fn draft<'a>(origin: &'a Origin, source: &Source<'_>, app: &'a Table) -> Draft<'a> {
     let mut draft = Draft::new(origin, app);
     attribute::take(&mut draft, app);
     if draft.entry("script").is_none() {
@@ -111,9 +116,10 @@ fn draft<'a>(origin: &'a Origin, kind: Kind, app: &'a Table) -> Draft<'a> {
         let name = answer::unit_of(stem.unwrap_or("app"));
         draft.set("name", name, "");
     }
-    place(&mut draft);
+    place::find_script(&mut draft, source);
+    place::keep_folder(&mut draft);
     keep_to_jobs(&mut draft);
-    listen(&mut draft, kind);
+    listen(&mut draft, source.kind);
     draft
 }
 
@@ -148,16 +154,6 @@ fn keep_to_jobs(draft: &mut Draft<'_>) {
             "{key} = {}: a job is one process that ends by itself",
             value.trim()
         ));
-    }
-}
-
-/// Sets `cwd` where the ecosystem file is in another folder: relative paths are relative to the file's folder.
-fn place(draft: &mut Draft<'_>) {
-    let cwd = draft.text_of("cwd").unwrap_or_default().to_owned();
-    if draft.origin.is_moved && !cwd.starts_with('/') {
-        let folder = draft.origin.folder.join(cwd);
-        let folder = folder.to_string_lossy().trim_end_matches('/').to_owned();
-        draft.set("cwd", folder, "the folder of the imported file");
     }
 }
 

@@ -18,6 +18,8 @@ fn imported(kind: Kind, text: &str) -> String {
         text,
         folder: Path::new("/srv/web"),
         is_moved: false,
+        called_in: None,
+        is_file: |_| false,
     };
     import(&source).unwrap().text
 }
@@ -46,10 +48,51 @@ fn in_another_folder_relative_paths_mean_the_same() {
             text: &text,
             folder: Path::new("/srv/web"),
             is_moved: true,
+            called_in: None,
+            is_file: |_| false,
         };
         let text = import(&source).unwrap().text;
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn a_script_that_is_only_where_rsgen_is_called_is_found_there() {
+    let made = |attributes: serde_json::Value, is_file: fn(&Path) -> bool| {
+        let text = serde_json::json!([attributes]).to_string();
+        let source = Source {
+            name: "x.json",
+            kind: Kind::Json,
+            text: &text,
+            folder: Path::new("/srv/web/config"),
+            is_moved: false,
+            called_in: Some(Path::new("/srv/web")),
+            is_file,
+        };
+        // Long comments are broken.
+        import(&source).unwrap().text.replace("\n# ", " ")
+    };
+    let script = serde_json::json!({ "script": "a.js" });
+    let there = made(script.clone(), |path| path == Path::new("/srv/web/a.js"));
+    assert!(there.contains("\ncwd = \"/srv/web\"\n"), "{there}");
+    assert!(there.contains("PM2 takes a relative path from"), "{there}");
+    let both = made(script.clone(), |path| path.ends_with("a.js"));
+    assert!(!both.contains("cwd = "), "{both}");
+    assert!(
+        both.contains("there is one in `/srv/web` as well"),
+        "{both}"
+    );
+    let beside = made(script, |path| path == Path::new("/srv/web/config/a.js"));
+    assert!(!beside.contains("relative path"), "{beside}");
+    let below = serde_json::json!({ "script": "a.js", "cwd": "./api" });
+    let below = made(below, |path| path == Path::new("/srv/web/api/a.js"));
+    assert!(below.contains("\ncwd = \"/srv/web/api\"\n"), "{below}");
+    let fixed = serde_json::json!({ "script": "a.js", "cwd": "/srv/api" });
+    let fixed = made(fixed, |path| path.ends_with("a.js"));
+    assert!(
+        fixed.contains("cwd = \"/srv/api\"") && !fixed.contains("relative path"),
+        "{fixed}"
+    );
 }
 
 #[test]
@@ -71,6 +114,8 @@ fn a_file_without_apps_is_refused() {
             text,
             folder: Path::new("/"),
             is_moved: false,
+            called_in: None,
+            is_file: |_| false,
         };
         let fault = import(&source).unwrap_err();
         assert!(!fault.help.is_empty(), "{kind:?} {text}");

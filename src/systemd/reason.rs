@@ -85,9 +85,14 @@ fn signal(number: i32) -> String {
 fn exited(status: i32) -> String {
     match STEPS.iter().find(|(number, ..)| *number == status) {
         Some((_, name, what)) => format!("exited with status {status}/{name}: {what}"),
+        None if status == 127 => NOT_FOUND.into(),
         None => format!("exited with status {status}"),
     }
 }
+
+/// The status with which env(1) and shells say so.
+const NOT_FOUND: &str = "exited with status 127: a program that it runs is in no folder of `PATH`; write the folder, as in \
+                         `env = { PATH = \"/opt/node/bin:/usr/local/bin:/usr/bin:/bin\" }`";
 
 /// The exit statuses with which systemd reports that a step before the program failed.
 const STEPS: &[(i32, &str, &str)] = &[
@@ -303,6 +308,7 @@ mod tests {
     fn a_step_before_the_program_is_named_with_what_to_look_at() {
         let said = ended("exit-code", CLD_EXITED, 203);
         assert!(said.starts_with("exited with status 203/EXEC: "), "{said}");
+        assert!(ended("exit-code", CLD_EXITED, 127).contains("`PATH`"));
         for status in crate::contract::final_statuses().filter(|s| *s != ERRORED) {
             // systemd has no 223 and no 234.
             let is_known = status != 223 && status != 234;

@@ -56,6 +56,11 @@ impl Further {
         self.0.first().map(|bound| &bound.address)
     }
 
+    /// Returns whether the program listens on any of them.
+    pub(super) fn any_listens(&self) -> bool {
+        self.0.iter().any(|bound| bound.listens)
+    }
+
     /// Returns the line about a port that every instance will ask for and only one can have.
     pub(super) fn advice(&self) -> Option<String> {
         let port = self.port(true)?;

@@ -7,6 +7,9 @@
 //!
 //! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 
+mod background;
+mod told;
+
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,7 +17,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use sd_notify::NotifyState;
+
+use background::Background;
 
 use super::channel::Lines;
 use super::refusal::{self, Refusal};
@@ -22,7 +26,7 @@ use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
 use super::trial;
-use crate::contract::{Handover, Ready, Run};
+use crate::contract::{BACKGROUND, Handover, Ready, Run};
 use crate::log::say;
 use crate::peer::descriptors::{ABOVE, above, raise_limit};
 use crate::peer::process::Process;
@@ -123,13 +127,19 @@ struct Helper<'a> {
     replacer: Replacer<'a>,
     /// What becomes of a start in which the program binds another address than the declared one.
     refusal: Refusal,
+    /// What the first process of the program leaves.
+    background: Background,
     /// The line about a further port has been told.
     is_further_told: bool,
+    /// The unit's status says that the program has sent `ready` and does not listen.
+    is_silence_told: bool,
     /// systemd has been told READY, or is told by somebody else.
     ready: bool,
+    /// When the program sent its message `ready`.
+    said_ready: Option<Instant>,
     /// Since when the program has served every declared address.
     served: Option<Instant>,
-    /// When the wait for READY is over.
+    /// When the program should have been READY and listening.
     deadline: Option<Instant>,
 }
 
@@ -161,14 +171,17 @@ impl<'a> Helper<'a> {
         let main = filter
             .as_ref()
             .and_then(|_| process::pidfd(duty.main).ok().map(above));
+        let first = filter
+            .as_ref()
+            .and_then(|_| process::pidfd(duty.main).ok().map(above));
         let channel = duty.channel.map(above);
         let requests = requests::are_needed().then(|| Requests::begin(duty.run).ok());
         let replacer = Replacer::new(&duty.run.app, duty.passed);
         drop(worker);
         // Whoever waits for the end of the program's output must not wait for the helper. Standard error stays, for `say`.
         process::close_range(0, 1);
-        let first = filter.as_ref().or(program.as_ref());
-        if first.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
+        let lasting = filter.as_ref().or(program.as_ref());
+        if lasting.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
             // Everything of ours has been moved up there: what is left below was the worker's.
             process::close_range(3, ABOVE_LAST);
         }
@@ -182,10 +195,14 @@ impl<'a> Helper<'a> {
             on_request: duty.on_request,
             replacer,
             refusal: Refusal::of(main),
+            background: Background::of(first, duty.run),
             is_further_told: false,
+            is_silence_told: false,
             ready: !awaited,
+            said_ready: None,
             served: None,
-            deadline: awaited.then(|| Instant::now() + duty.run.listen_timeout),
+            deadline: (awaited || duty.run.handover == Handover::Bind)
+                .then(|| Instant::now() + duty.run.listen_timeout),
         }))
     }
 
@@ -204,9 +221,15 @@ impl<'a> Helper<'a> {
             if events.request {
                 self.drain_on_request();
             }
+            if self.background.look(self.ready) {
+                refusal::tell(BACKGROUND);
+            }
             if !self.ready && self.refusal.end_in_time() {
                 self.replacer.tell_refusal();
             }
+            self.follow_message();
+            self.follow_listen();
+            self.tell_the_start();
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
                 self.deadline = None;
                 self.too_late();
@@ -215,9 +238,16 @@ impl<'a> Helper<'a> {
     }
 
     /// Waits for any of the events, or the deadline; `None` is the end of the program.
-    fn wait(&self) -> std::io::Result<Option<Events>> {
+    fn wait(&mut self) -> std::io::Result<Option<Events>> {
         let refusal = self.refusal.deadline().filter(|_| !self.ready);
-        let deadline = self.deadline.into_iter().chain(refusal).min();
+        let deadlines = [
+            self.deadline,
+            refusal,
+            self.end_of_patience(),
+            self.end_of_hold(),
+            self.background.next(),
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
         let time = deadline.map_or(PollTimeout::NONE, |d| {
             let left = d.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -227,6 +257,7 @@ impl<'a> Helper<'a> {
             self.program.as_ref().map(AsFd::as_fd),
             self.channel.as_ref().map(|(fd, _)| fd.as_fd()),
             self.requests.as_ref().map(Requests::watched),
+            self.background.watched(),
         ];
         let mut fds: Vec<PollFd<'_>> = watched
             .iter()
@@ -238,11 +269,14 @@ impl<'a> Helper<'a> {
             Err(e) => return Err(e.into()),
         }
         let mut polled = fds.iter();
-        let [filter, program, channel, requests] = watched.map(|fd| {
+        let [filter, program, channel, requests, first] = watched.map(|fd| {
             let polled = fd.and_then(|_| polled.next()).and_then(PollFd::revents);
             polled.unwrap_or(PollFlags::empty())
         });
         let call = filter.contains(PollFlags::POLLIN);
+        if !first.is_empty() {
+            self.background.ended(self.is_early());
+        }
         // poll(2) reports a hang-up of the listener when no process is under the filter, see seccomp_unotify(2). Without a
         // filter the end of the main process is the end.
         let gone = !program.is_empty() || (!filter.is_empty() && !call);
@@ -307,25 +341,8 @@ impl<'a> Helper<'a> {
         };
         if self.replacer.all_served() {
             self.served.get_or_insert_with(Instant::now);
-            if self.run.ready == Ready::Listen {
-                self.tell_ready();
-            }
         }
-        self.tell_the_start();
         Ok(())
-    }
-
-    /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
-    fn tell_the_start(&mut self) {
-        if !self.ready {
-            self.refusal.follow(self.replacer.refusal());
-        } else if !self.is_further_told
-            && let Some(line) = self.replacer.further().advice()
-        {
-            self.is_further_told = true;
-            self.replacer.note(&line);
-            refusal::tell(&line);
-        }
     }
 
     /// Reads what the program has written to Node's channel.
@@ -337,58 +354,11 @@ impl<'a> Helper<'a> {
         match nix::unistd::read(&*fd, &mut buffer) {
             Ok(n) if n > 0 => {
                 if lines.push(buffer.get(..n).unwrap_or_default()) {
-                    self.tell_ready();
+                    self.said_ready.get_or_insert_with(Instant::now);
                 }
             }
             // The program closed its end.
             _ => self.channel = None,
         }
-    }
-
-    /// Tells systemd READY, once, see `sd_notify(3)`. The helper is not the main process: units have `NotifyAccess=all`.
-    fn tell_ready(&mut self) {
-        if self.ready {
-            return;
-        }
-        self.ready = true;
-        self.deadline = None;
-        if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
-            let cure = match e.raw_os_error() {
-                Some(libc::EAFNOSUPPORT) => "; add AF_UNIX to `RestrictAddressFamilies=`",
-                Some(libc::ENOENT | libc::EACCES) => "; the unit hides /run/systemd/notify",
-                _ => "",
-            };
-            say(
-                3,
-                &format!("systemd cannot be told that the program is ready: {e}{cure}"),
-            );
-        }
-    }
-
-    /// Says why the program may have ended. systemd's sockets do not block, so accept(2) returns `EAGAIN` to a program that
-    /// expects to sleep there, and most programs end then.
-    fn explain_end(&mut self) {
-        self.replacer.tell_refusal();
-        if let Some(line) = self.replacer.further().suspicion().filter(|_| !self.ready) {
-            self.replacer.note(&line);
-        }
-        let soon = |served: Instant| served.elapsed() < Duration::from_secs(1);
-        if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
-            say(
-                5,
-                "the program ended as soon as it listened; if it waits for connections in accept itself, write `service.NonBlocking = \"no\"`",
-            );
-        }
-    }
-
-    /// Says why the program is not ready. systemd's own time-out (`TimeoutStartSec=`) ends the program a moment later.
-    fn too_late(&mut self) {
-        let waited = self.run.listen_timeout.as_secs_f64();
-        let why = match self.run.ready {
-            Ready::Message => "the program did not send 'ready'".to_owned(),
-            _ => self.replacer.missing(self.run.instance),
-        };
-        say(3, &format!("not ready after {waited} s: {why}"));
-        self.replacer.tell_refusal();
     }
 }

@@ -139,6 +139,11 @@ impl<'a> Replacer<'a> {
         self.slots.iter().all(|s| s.is_served)
     }
 
+    /// Returns whether the program serves a declared address.
+    pub(super) fn any_served(&self) -> bool {
+        self.slots.iter().any(|s| s.is_served)
+    }
+
     /// Returns whether the program probably expects to sleep in accept(2), which systemd's socket does not allow.
     pub(super) fn may_not_sleep(&self) -> bool {
         self.may_not_sleep

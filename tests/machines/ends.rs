@@ -29,9 +29,21 @@ const ENDS: &[End] = &[
         "exited with status 0 before it was READY; a program that goes to the background",
     ),
     End(
+        "daemon",
+        "handover = 'bind'\nready = 'listen'\nenv.PORT = 4004\nkill_timeout = '300ms'\n\
+         args = ['-c', 'exec python3 /srv/apps/daemon.py']",
+        "the program went to the background; run it in the foreground",
+    ),
+    End(
         "late",
         "args = ['-c', 'exec sleep 1000']\nlisten_timeout = '300ms'",
         "timed out",
+    ),
+    End(
+        "elsewhere",
+        "handover = 'bind'\nready = 'message'\nenv.PORT = 4006\nlisten_timeout = '2s'\n\
+         args = ['-c', 'exec python3 /srv/apps/elsewhere.py']",
+        "the program sent 'ready', but the program listens on 0.0.0.0:4906",
     ),
     End(
         "watchdog",
@@ -96,13 +108,20 @@ pub(crate) fn of_every_kind_are_counted_and_told(machine: &mut Machine) {
         } else {
             "ready = 'notify'\n"
         };
+        let handover = if lines.contains("handover") {
+            ""
+        } else {
+            "handover = 'fds'\n"
+        };
         let _ = writeln!(
             text,
-            "[[apps]]\nname = '{name}'\nscript = '/bin/sh'\ncwd = '/'\nlisten = {port}\nuser = 'www-data'\nhandover = 'fds'\n\
+            "[[apps]]\nname = '{name}'\nscript = '/bin/sh'\ncwd = '/'\nlisten = {port}\nuser = 'www-data'\n{handover}\
              min_uptime = '5s'\nmax_restarts = 2\nrestart_delay = '10ms'\n{args}{ready}{lines}\n",
         );
     }
     machine.write("/root/ecosystem.toml", &text);
+    machine.write_app("daemon.py", "/srv/apps");
+    machine.write_app("elsewhere.py", "/srv/apps");
     machine
         .sh("install -d -o www-data /srv/later && touch /srv/later/env")
         .ok();

@@ -107,6 +107,11 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
             "run `rsgen scale web 13`",
         ),
         (
+            "stop web@12",
+            "`web` has 2 instances, the last is `web@1`",
+            "run `rsgen list web` to see which run",
+        ),
+        (
             "restart web@2",
             "`web` has 2 instances",
             "run `rsgen scale web 3`",

@@ -50,19 +50,82 @@ require('http').createServer((q, a) => a.end('hello'))
 }
 
 #[test]
-fn node_says_ready_before_it_listens() {
+fn node_says_ready_before_it_listens_and_is_ready_when_it_does() {
+    let mut instance = Stage::on(LOOPBACK).argument("--ready=message").node(
+        "
+setInterval(() => {}, 1000);
+process.on('SIGUSR2', () => require('http').createServer((q, a) => a.end('hello'))
+    .listen(Number(process.env.PORT), '127.0.0.1'));
+process.send('ready'); console.log('said');",
+    );
+    instance.says("said");
+    assert_not_ready(&instance);
+    instance.signal(Signal::SIGUSR2);
+    assert_eq!(instance.ready().ask().unwrap(), "hello");
+}
+
+#[test]
+fn a_program_that_says_ready_and_never_listens_is_named() {
+    let stage = Stage::on(LOOPBACK);
+    let missing = format!(
+        "the program sent 'ready', but the program never listened on 127.0.0.1:{}",
+        stage.port()
+    );
+    let mut instance = stage
+        .argument("--ready=message")
+        .argument("--listen-timeout=2s")
+        .node("setInterval(() => {}, 1000); process.send('ready')");
+    instance.says(&format!("<3>rsgen: not ready after 2 s: {missing}\n"));
+    assert_eq!(
+        instance.notified().unwrap(),
+        format!("STATUS={missing}\n"),
+        "while it is waited for"
+    );
+    assert_eq!(instance.notified(), None);
+}
+
+#[test]
+fn a_program_that_says_ready_and_listens_elsewhere_is_not_started_again() {
     let mut instance = Stage::on(LOOPBACK)
+        .argument("--ready=message")
+        .argument("--listen-timeout=2s")
+        .node(
+            "
+const other = require('net').createServer().listen(0, '127.0.0.1', () => {
+    const port = other.address().port;
+    other.close(() => require('http').createServer().listen(port, '127.0.0.1', () => process.send('ready')));
+});",
+        );
+    instance.says(
+        "not ready after 2 s: the program sent 'ready', but the program listens on 127.0.0.1:",
+    );
+    let told: Vec<String> = std::iter::from_fn(|| instance.notified()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[1].starts_with("STATUS=refused: the program sent 'ready', but"),
+        "{told:?}"
+    );
+    assert!(told[1].contains("write `listen = \"127.0.0.1:"), "{told:?}");
+}
+
+#[test]
+fn a_program_that_says_ready_and_listens_on_some_of_its_addresses_is_ready_and_the_other_is_named()
+{
+    let other = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let missing = format!(
+        "the program sent 'ready', but the program never listened on {}",
+        other.local_addr().unwrap()
+    );
+    let mut instance = Stage::on(LOOPBACK)
+        .socket(&other)
         .argument("--ready=message")
         .node(
             "
-setInterval(() => {}, 1000);
-process.on('SIGUSR2', () => require('http').createServer((q, a) => a.end('hello'))
-    .listen(Number(process.env.PORT), '127.0.0.1', () => console.log('listens')));
-process.send('ready');",
+require('http').createServer((q, a) => a.end('hello'))
+    .listen(Number(process.env.PORT), '127.0.0.1', () => process.send('ready'));",
         )
         .ready();
-    instance.signal(Signal::SIGUSR2);
-    instance.says("listens");
+    instance.says(&format!("<4>rsgen: {missing}\n"));
     assert_eq!(instance.ask().unwrap(), "hello");
 }
 
@@ -98,7 +161,8 @@ process.on('disconnect', () => require('http').createServer((q, a) => a.end('hel
 
 #[test]
 fn children_of_a_program_with_a_channel_have_none() {
-    let mut instance = Stage::on(LOOPBACK)
+    let mut instance = Stage::bare()
+        .argument("--handover=none")
         .argument("--ready=message")
         .node(
             "
@@ -160,6 +224,24 @@ fn exec_is_ready_at_once() {
         .start(&["sleep", "60"]);
     let told = testbed::wait_for(crate::instance::SOON, "READY", || instance.notified());
     assert_eq!(told.trim(), "READY=1");
+}
+
+#[test]
+fn a_program_that_is_ready_without_listening_is_named_after_a_while() {
+    for ready in ["exec", "notify"] {
+        let stage = Stage::on(LOOPBACK);
+        let line = format!(
+            "0.3 s after its start the program never listened on 127.0.0.1:{}",
+            stage.port()
+        );
+        let mut instance = stage
+            .argument(format!("--ready={ready}"))
+            .argument("--listen-timeout=300ms")
+            .start(&["sleep", "60"]);
+        instance.says(&format!("<4>rsgen: {line}\n"));
+        let told: Vec<String> = std::iter::from_fn(|| instance.notified()).collect();
+        assert_eq!(told.last().unwrap(), &format!("STATUS={line}\n"));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the end of an instance leaves: the reason for the next reader, and the verdict on the cluster.
 
 use super::*;
-use crate::contract::{NOT_STARTED, REFUSED};
+use crate::contract::{BACKGROUND, NOT_STARTED, REFUSED};
 
 const REASON: &str = "killed by SIGTRAP";
 
@@ -20,6 +20,41 @@ fn an_end_is_noted_with_its_reason() {
     bench.ended(0, 7);
     let deaths = Deaths::load(&bench.cluster.deaths(0)).unwrap();
     assert!(deaths.reason.contains("status 7"), "{}", deaths.reason);
+}
+
+#[test]
+fn a_program_that_went_to_the_background_is_not_started_again_and_one_that_is_done_at_once_is_told_what_to_write()
+ {
+    let reason = |bench: &Bench| Deaths::load(&bench.cluster.deaths(0)).unwrap().reason;
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let unit = bench.fake.unit("web@0.service").unwrap();
+    let soon = Unit {
+        inactive_exit: Duration::from_secs(1),
+        active_enter: Duration::from_secs(2),
+        main_exit: Duration::from_secs(2) + POLICY.min_uptime / 2,
+        ..unit.clone()
+    };
+    bench.fake.set(soon.clone());
+    bench.ended(0, 0);
+    assert!(
+        reason(&bench).starts_with("exited with status 0 soon after it was READY; "),
+        "{}",
+        reason(&bench)
+    );
+    bench.fake.set(Unit {
+        main_exit: Duration::from_secs(2) + POLICY.min_uptime,
+        ..soon.clone()
+    });
+    bench.ended(0, 0);
+    assert_eq!(reason(&bench), "exited with status 0");
+    bench.fake.set(Unit {
+        status_text: BACKGROUND.into(),
+        ..soon
+    });
+    bench.ended(0, 0);
+    assert_eq!(reason(&bench), format!("{REFUSED}{BACKGROUND}"));
+    bench.ended(0, 7);
+    assert!(reason(&bench).contains("status 7"), "{}", reason(&bench));
 }
 
 #[test]

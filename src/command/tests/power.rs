@@ -72,6 +72,27 @@ fn an_instance_beyond_the_last_is_not_started() {
 }
 
 #[test]
+fn an_instance_beyond_the_last_is_stopped_or_reset_only_if_there_is_one() {
+    let mut stage = with("listen = 1\ninstances = 2\n", &["web@2.service"]);
+    for verb in ["stop", "reset"] {
+        let ran = run(&mut stage, &format!("rsgen {verb} web@12"));
+        assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Usage);
+        let fault = ran.fault();
+        let said =
+            "`web` has 2 instances, the last is `web@1`; run `rsgen list web` to see which run";
+        assert_eq!(fault, said);
+        assert_eq!(
+            run(&mut stage, &format!("rsgen {verb} web@1"))
+                .failure
+                .map(|f| f.exit),
+            None
+        );
+    }
+    let surplus = run(&mut stage, "rsgen stop web@2").jobs();
+    assert_eq!(surplus, ["stop web@2.service"], "a canary, for instance");
+}
+
+#[test]
 fn a_signal_goes_to_the_instances_that_are_ready() {
     let mut stage = with(APP, &["web.service", "web@1.service", "web@0.service"]);
     let main = |number: u32| format!("signal 12 web@{number}.service main");

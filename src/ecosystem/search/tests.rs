@@ -180,6 +180,38 @@ fn a_script_whose_first_line_asks_env_finds_the_same_interpreter() {
 }
 
 #[test]
+fn a_program_of_the_system_that_env_runs_needs_what_it_is_run_with() {
+    let npm = ("/usr/bin/npm", "#!/usr/bin/env node");
+    let (app, told) = Fake::of(&[npm, V20]).resolved("script = \"npm\"");
+    assert_eq!((told.len(), app.first_in_path.as_deref()), (0, Some(V20.0)));
+    assert_eq!(app.program.command_line(), ["npm"]);
+    let (_, faults) = Fake::of(&[npm]).faults("script = \"npm\"");
+    let [fault] = &faults[..] else {
+        panic!("{faults:?}")
+    };
+    let message = "`/usr/bin/npm` is run by `node`, which is not there";
+    assert_eq!(fault.message, message);
+    let help = fault.help.as_deref().unwrap_or_default();
+    assert!(
+        help.contains("PATH = \"/folder/of/node:/usr/local/sbin:"),
+        "{help}"
+    );
+    let (app, told) = Fake::of(&[npm, SYSTEMS]).resolved("script = \"npm\"");
+    assert_eq!((told.len(), app.first_in_path), (0, None));
+}
+
+#[test]
+fn a_script_that_cannot_be_run_at_all_is_told_of_once() {
+    let fake = Fake {
+        closed: Some("/srv/web/app.ts"),
+        ..Fake::of(&[("/srv/web/app.ts", "")])
+    };
+    let (_, told) = fake.resolved("script = \"app.ts\"");
+    let only = "`/srv/web/app.ts` has no interpreter, and cannot be executed itself";
+    assert_eq!(told, [only]);
+}
+
+#[test]
 fn a_program_that_the_user_may_not_run_is_told() {
     let fake = Fake {
         closed: Some("/home/web"),

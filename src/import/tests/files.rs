@@ -12,6 +12,8 @@ fn read(kind: Kind, text: &str) -> Result<Imported, Fault> {
         text,
         folder: Path::new("/srv/web"),
         is_moved: false,
+        called_in: None,
+        is_file: |_| false,
     })
 }
 

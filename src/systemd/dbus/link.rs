@@ -56,12 +56,7 @@ pub(super) fn bus(scope: Scope) -> Dial {
 /// A connection that receives `JobRemoved`.
 pub(super) struct Link {
     dial: Dial,
-    connection: Connection,
-    removed: MessageStream,
-    /// Signals that came while a call waited for its answer.
-    heard: VecDeque<Message>,
-    /// The sender of the last answer.
-    systemd: Answerer,
+    opened: Opened,
 }
 
 /// The unique name of systemd on the bus, such as `:1.3`. Signals are compared with it: the bus delivers a signal that is
@@ -93,15 +88,7 @@ impl Link {
             match open(&dial) {
                 Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(PAUSE),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
-                Ok((connection, removed, systemd)) => {
-                    return Ok(Self {
-                        dial,
-                        connection,
-                        removed,
-                        heard: VecDeque::new(),
-                        systemd,
-                    });
-                }
+                Ok(opened) => return Ok(Self { dial, opened }),
             }
         }
     }
@@ -120,20 +107,24 @@ impl Link {
     {
         let end = Instant::now() + ABSENCE;
         loop {
-            let answer =
-                self.connection
-                    .call_method(Some(SERVICE), path, Some(interface), method, body);
+            let answer = self.opened.connection.call_method(
+                Some(SERVICE),
+                path,
+                Some(interface),
+                method,
+                body,
+            );
             let heard = |message: Message| {
-                if self.systemd.sent(&message) {
-                    self.heard.push_back(message);
+                if self.opened.systemd.sent(&message) {
+                    self.opened.heard.push_back(message);
                 }
             };
-            match zbus::block_on(hearing(&mut self.removed, heard, answer)) {
+            match zbus::block_on(hearing(&mut self.opened.removed, heard, answer)) {
                 Err(e) if is_passing(&e) && Instant::now() < end => self.recover(),
                 Err(e) => return Err(explain(&e)),
                 Ok(reply) => {
                     // After a daemon-reexec systemd has another unique name.
-                    self.systemd = Answerer::of(&reply);
+                    self.opened.systemd = Answerer::of(&reply);
                     return Ok(reply);
                 }
             }
@@ -145,7 +136,7 @@ impl Link {
     pub(super) fn calls(&mut self, questions: &[Question<'_>]) -> Result<Vec<Message>, Error> {
         let mut replies = Vec::with_capacity(questions.len());
         for some in questions.chunks(AT_ONCE) {
-            let connection = &self.connection;
+            let connection = &self.opened.connection;
             let asked = some.iter().map(|question| {
                 let Question {
                     path,
@@ -157,13 +148,13 @@ impl Link {
                 connection.call_method(Some(SERVICE), path, interface, *method, argument)
             });
             let answers = all(asked.collect());
-            let systemd = &self.systemd;
+            let systemd = &self.opened.systemd;
             let heard = |message: Message| {
                 if systemd.sent(&message) {
-                    self.heard.push_back(message);
+                    self.opened.heard.push_back(message);
                 }
             };
-            let answers = zbus::block_on(hearing(&mut self.removed, heard, answers));
+            let answers = zbus::block_on(hearing(&mut self.opened.removed, heard, answers));
             for (question, answer) in some.iter().zip(answers) {
                 replies.push(match answer {
                     Ok(reply) => reply,
@@ -178,17 +169,18 @@ impl Link {
             }
         }
         if let Some(last) = replies.last() {
-            self.systemd = Answerer::of(last);
+            self.opened.systemd = Answerer::of(last);
         }
         Ok(replies)
     }
 
     /// Replaces a broken connection by a new one. If that fails, the next call tries again.
     fn recover(&mut self) {
-        if let Ok((connection, removed, systemd)) = open(&self.dial) {
-            self.connection = connection;
-            self.removed = removed;
-            self.systemd = systemd;
+        if let Ok(mut opened) = open(&self.dial) {
+            // What the old connection has heard is still to be told.
+            std::mem::swap(&mut opened.heard, &mut self.opened.heard);
+            opened.heard.append(&mut self.opened.heard);
+            self.opened = opened;
         }
         std::thread::sleep(PAUSE);
     }
@@ -196,13 +188,13 @@ impl Link {
     /// The next `JobRemoved`, or `None` after `at_most`. `None` also when the connection is broken, which the next call
     /// notices.
     pub(super) fn signal(&mut self, at_most: Duration) -> Option<Message> {
-        if let Some(message) = self.heard.pop_front() {
+        if let Some(message) = self.opened.heard.pop_front() {
             return Some(message);
         }
-        let stream = &mut self.removed;
+        let stream = &mut self.opened.removed;
         let next = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx));
         match zbus::block_on(race(next, at_most)) {
-            Some(Some(Ok(message))) => Some(message).filter(|m| self.systemd.sent(m)),
+            Some(Some(Ok(message))) => Some(message).filter(|m| self.opened.systemd.sent(m)),
             Some(_) => {
                 std::thread::sleep(PAUSE.min(at_most));
                 None
@@ -212,7 +204,15 @@ impl Link {
     }
 }
 
-type Opened = (Connection, MessageStream, Answerer);
+/// A connection on which systemd has answered.
+struct Opened {
+    connection: Connection,
+    removed: MessageStream,
+    /// Signals that came while a call waited for its answer.
+    heard: VecDeque<Message>,
+    /// The sender of the last answer.
+    systemd: Answerer,
+}
 
 /// Why there is no connection.
 enum Absent {
@@ -223,19 +223,40 @@ enum Absent {
 }
 
 fn open(dial: &Dial) -> Result<Opened, Absent> {
-    match zbus::block_on(race(subscribe(dial()), HELLO)) {
-        Some(Ok(opened)) => Ok(opened),
-        Some(Err(e)) if is_without_systemd(&e) => Err(Absent::Passing(no_bus(&e))),
-        Some(Err(e)) => Err(Absent::Lasting(no_bus(&e))),
-        None => Err(Absent::Lasting(Error::NoBus {
+    let Some(greeted) = zbus::block_on(race(greet(dial()), HELLO)) else {
+        return Err(Absent::Lasting(Error::NoBus {
             reason: "the bus takes connections and does not answer".into(),
-        })),
+        }));
+    };
+    let (connection, mut removed) = greeted.map_err(|e| absent(&e))?;
+    let mut heard = VecDeque::new();
+    let subscribed = zbus::block_on(hearing(
+        &mut removed,
+        |message| heard.push_back(message),
+        subscribe(&connection),
+    ));
+    let systemd = subscribed.map_err(|e| absent(&e))?;
+    heard.retain(|message| systemd.sent(message));
+    Ok(Opened {
+        connection,
+        removed,
+        heard,
+        systemd,
+    })
+}
+
+fn absent(error: &zbus::Error) -> Absent {
+    if is_without_systemd(error) {
+        Absent::Passing(no_bus(error))
+    } else {
+        Absent::Lasting(no_bus(error))
     }
 }
 
-/// Connects and subscribes to `JobRemoved`. In this order no signal can be missed: first the stream, then `Subscribe`, which
-/// makes systemd send signals, and only then the first job.
-async fn subscribe(builder: zbus::connection::Builder<'static>) -> zbus::Result<Opened> {
+/// Connects to the bus, and asks it for the signals `JobRemoved`. systemd has no part in that.
+async fn greet(
+    builder: zbus::connection::Builder<'static>,
+) -> zbus::Result<(Connection, MessageStream)> {
     let connection = builder.method_timeout(ANSWER).build().await?;
     let rule = MatchRule::builder()
         .msg_type(zbus::message::Type::Signal)
@@ -244,10 +265,16 @@ async fn subscribe(builder: zbus::connection::Builder<'static>) -> zbus::Result<
         .member("JobRemoved")
         .build()?;
     let stream = MessageStream::for_match_rule(rule, &connection, None).await?;
+    Ok((connection, stream))
+}
+
+/// Makes systemd send signals. In this order no signal can be missed: first the stream, then `Subscribe`, and only then the
+/// first job.
+async fn subscribe(connection: &Connection) -> zbus::Result<Answerer> {
     let answer = connection
         .call_method(Some(SERVICE), PATH, Some(MANAGER), "Subscribe", &())
         .await?;
-    Ok((connection, stream, Answerer::of(&answer)))
+    Ok(Answerer::of(&answer))
 }
 
 /// The output of a future, during which the stream is emptied: when a stream is full, zbus stops reading the connection, and

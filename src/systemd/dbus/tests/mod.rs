@@ -114,6 +114,22 @@ fn hears_an_answer_behind_more_signals_than_a_stream_holds() {
     assert_eq!(bus.wait(&job, LONG), Ok(JobResult::Done));
 }
 
+/// While many instances come up, systemd sends as many signals to whoever has a stream, before it answers.
+#[test]
+fn connects_behind_more_signals_than_a_stream_holds() {
+    let systemd = Shared::default();
+    let signals = [
+        &vec![ended(STRANGER, "failed"); 500][..],
+        &[ended(SYSTEMD, "done")],
+    ]
+    .concat();
+    systemd.lock().signals.insert("Subscribe", signals);
+    let mut bus = systemd.connect().unwrap();
+    systemd.lock().jobs = vec![THE_JOB];
+    let job = start(&mut bus);
+    assert_eq!(bus.wait(&job, LONG), Ok(JobResult::Done));
+}
+
 #[test]
 fn ignores_the_signals_of_others_than_systemd() {
     let systemd = Shared::default();

@@ -1,0 +1,151 @@
+//! The moment of READY, and the lines about a start that does not get there.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use super::super::refusal;
+use super::Helper;
+use crate::contract::{Handover, REFUSED, Ready};
+use crate::log::say;
+
+/// How long a program that has sent `ready` and listens on some of its addresses may take for the others. Programs that
+/// listen on a port in one instance only are READY after that.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An end so soon after the program began to serve has to do with its start.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long READY is held back after listen(2). Programs that go to the background do so just after it, nginx for instance, and
+/// systemd would call the instance active in between.
+const HOLD: Duration = Duration::from_millis(30);
+
+impl Helper<'_> {
+    /// Tells systemd READY a moment after the program began to listen, unless its first process has ended.
+    pub(super) fn follow_listen(&mut self) {
+        if self.end_of_hold().is_some_and(|end| Instant::now() >= end) {
+            self.tell_ready();
+        }
+    }
+
+    /// Returns when [`Helper::follow_listen`] has something to do.
+    pub(super) fn end_of_hold(&self) -> Option<Instant> {
+        let served = self
+            .served
+            .filter(|_| !self.ready && self.run.ready == Ready::Listen)?;
+        (!self.background.is_left()).then(|| served + HOLD)
+    }
+
+    /// Tells systemd READY if the program has sent `ready` and listens. A program that only says `ready` would leave its
+    /// clients waiting, as systemd's socket takes their connections in any case.
+    pub(super) fn follow_message(&mut self) {
+        let Some(said) = self.said_ready.filter(|_| !self.ready) else {
+            return;
+        };
+        // With `fds` nobody sees whether the program listens.
+        if self.run.handover != Handover::Bind || self.replacer.all_served() {
+            self.tell_ready();
+        } else if said.elapsed() >= PATIENCE {
+            let missing = self.replacer.missing(self.run.instance);
+            let line = format!("the program sent 'ready', but {missing}");
+            if self.replacer.any_served() {
+                self.tell_ready();
+                self.replacer.note(&line);
+                refusal::tell(&line);
+            } else if !self.is_silence_told {
+                self.is_silence_told = true;
+                refusal::tell(&line);
+            }
+        }
+    }
+
+    /// Returns when [`Helper::follow_message`] has something to do without an event.
+    pub(super) fn end_of_patience(&self) -> Option<Instant> {
+        let said = self.said_ready.filter(|_| !self.ready)?;
+        (!self.is_silence_told).then(|| said + PATIENCE)
+    }
+
+    /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
+    pub(super) fn tell_the_start(&mut self) {
+        if !self.ready {
+            self.refusal.follow(self.replacer.refusal());
+        } else if !self.is_further_told
+            && let Some(line) = self.replacer.further().advice()
+        {
+            self.is_further_told = true;
+            self.replacer.note(&line);
+            refusal::tell(&line);
+        }
+    }
+
+    /// Tells systemd READY, once, see `sd_notify(3)`. The helper is not the main process: units have `NotifyAccess=all`.
+    pub(super) fn tell_ready(&mut self) {
+        if self.ready {
+            return;
+        }
+        self.ready = true;
+        self.deadline = None;
+        if self.is_silence_told {
+            refusal::tell("");
+        }
+        if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
+            let cure = match e.raw_os_error() {
+                Some(libc::EAFNOSUPPORT) => "; add AF_UNIX to `RestrictAddressFamilies=`",
+                Some(libc::ENOENT | libc::EACCES) => "; the unit hides /run/systemd/notify",
+                _ => "",
+            };
+            say(
+                3,
+                &format!("systemd cannot be told that the program is ready: {e}{cure}"),
+            );
+        }
+    }
+
+    /// Returns whether the program does not serve, or has for a moment only.
+    pub(super) fn is_early(&self) -> bool {
+        self.served.is_none_or(|served| served.elapsed() < SOON)
+    }
+
+    /// Says why the program may have ended. systemd's sockets do not block, so accept(2) returns `EAGAIN` to a program that
+    /// expects to sleep there, and most programs end then.
+    pub(super) fn explain_end(&mut self) {
+        self.replacer.tell_refusal();
+        if let Some(line) = self.replacer.further().suspicion().filter(|_| !self.ready) {
+            self.replacer.note(&line);
+        }
+        let soon = |served: Instant| served.elapsed() < SOON;
+        if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
+            say(
+                5,
+                "the program ended as soon as it listened; if it waits for connections in accept itself, write `service.NonBlocking = \"no\"`",
+            );
+        }
+    }
+
+    /// Says why the program is not ready. systemd's own time-out (`TimeoutStartSec=`) ends the program a moment later. Where
+    /// READY does not depend on it, says that the program does not listen.
+    pub(super) fn too_late(&mut self) {
+        let waited = self.run.listen_timeout.as_secs_f64();
+        let missing = self.replacer.missing(self.run.instance);
+        if self.ready {
+            if !self.replacer.all_served() {
+                let line = format!("{waited} s after its start {missing}");
+                self.replacer.note(&line);
+                refusal::tell(&line);
+            }
+            return;
+        }
+        let why = match (self.run.ready, self.said_ready) {
+            (Ready::Message, None) => "the program did not send 'ready'".to_owned(),
+            (Ready::Message, Some(_)) => format!("the program sent 'ready', but {missing}"),
+            _ => missing,
+        };
+        let is_elsewhere = !self.replacer.any_served() && self.replacer.further().any_listens();
+        if self.said_ready.is_some() && is_elsewhere {
+            // By its own word the program has done all that it is going to do.
+            refusal::tell(&format!("{REFUSED}{why}"));
+        }
+        say(3, &format!("not ready after {waited} s: {why}"));
+        self.replacer.tell_refusal();
+    }
+}
