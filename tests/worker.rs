@@ -19,6 +19,8 @@ mod attacks;
 mod binding;
 #[path = "worker/files.rs"]
 mod files;
+#[path = "worker/health.rs"]
+mod health;
 #[path = "worker/kinds.rs"]
 mod kinds;
 #[path = "worker/life.rs"]

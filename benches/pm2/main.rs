@@ -38,34 +38,12 @@ fn main() -> ExitCode {
         println!("error: {why}");
         return ExitCode::FAILURE;
     }
-    let contenders = Contender::all();
-    for contender in &contenders {
-        contender.start(&machine);
-    }
     println!(
         "{CLIENTS} clients on the same machine, {ROUNDS} rounds of {} s in turns, medians.\n",
         ROUND.as_secs()
     );
-    // `cargo bench --bench pm2 -- herd` measures one section.
-    let is_wanted = |section: &str| {
-        let mut named = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
-        let all = named.by_ref().next();
-        all.is_none_or(|first| first == section || named.any(|a| a == section))
-    };
-    let sections: [(&str, Section); 5] = [
-        ("throughput", throughput),
-        ("evenness", evenness::measure),
-        ("trouble", trouble::measure),
-        ("reloads", reloads),
-        ("memory", memory),
-    ];
-    for (section, measure) in sections {
-        if is_wanted(section) {
-            measure(&machine, &contenders);
-        }
-    }
-    for contender in &contenders {
-        contender.remove(&machine);
+    if SECTIONS.iter().any(|(section, _)| is_wanted(section)) {
+        measure_managers(&machine);
     }
     if is_wanted("herd") {
         herd::measure(&machine);
@@ -75,6 +53,37 @@ fn main() -> ExitCode {
 }
 
 type Section = fn(&Machine, &[Contender]);
+
+/// The sections that compare the same contenders. `herd` has others, which idle processes of these would slow down.
+const SECTIONS: [(&str, Section); 5] = [
+    ("throughput", throughput),
+    ("evenness", evenness::measure),
+    ("trouble", trouble::measure),
+    ("reloads", reloads),
+    ("memory", memory),
+];
+
+/// Whether a section is measured: `cargo bench --bench pm2 -- herd` measures one.
+fn is_wanted(section: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+    let first = named.next();
+    first.is_none_or(|first| first == section || named.any(|a| a == section))
+}
+
+fn measure_managers(machine: &Machine) {
+    let contenders = Contender::all();
+    for contender in &contenders {
+        contender.start(machine);
+    }
+    for (section, measure) in SECTIONS {
+        if is_wanted(section) {
+            measure(machine, &contenders);
+        }
+    }
+    for contender in &contenders {
+        contender.remove(machine);
+    }
+}
 
 /// Measures requests a second, and how long they take.
 fn throughput(machine: &Machine, contenders: &[Contender]) {

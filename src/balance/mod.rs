@@ -10,6 +10,7 @@ pub mod census;
 mod connections;
 mod folder;
 mod group;
+mod guard;
 mod homes;
 pub mod queue;
 mod selector;
@@ -113,16 +114,32 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     folder.mount()?;
     process::keep_bpf()?;
     let app = folder.of(&balance.app);
+    let is_guarded = is_guarded(balance);
     for (number, fd) in listeners.into_iter().enumerate() {
         let place = app.join(number.to_string());
         let listener = exec::passed(fd)?;
         let door = Door {
             instance: balance.instance,
-            is_guarded: balance.guarded == Some(true),
+            is_guarded,
         };
         Group::join(&place, door, listener.as_fd(), is_by_source(balance))?;
     }
     Ok(())
+}
+
+/// Whether the instance is kept from ordinary users of this host while it is off; tells where that cannot be.
+fn is_guarded(balance: &Balance) -> bool {
+    let is_wanted = balance.guarded == Some(true);
+    if is_wanted && !guard::is_possible() {
+        let Balance { app, instance, .. } = balance;
+        let text = format!(
+            "balance: the system manager has no CAP_NET_BIND_SERVICE, so `health` asks {app}@{instance} from an ordinary port, and \
+             until the instance is on, any user of this host can reach it by its address as well"
+        );
+        say(5, &text);
+        return false;
+    }
+    is_wanted
 }
 
 fn is_by_source(balance: &Balance) -> bool {

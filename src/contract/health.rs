@@ -44,6 +44,10 @@ pub struct Health<N = u32, F = PathBuf> {
     pub after: Option<u32>,
     /// The path that is requested over HTTP.
     pub path: Option<String>,
+    /// The environment files that the worker reads for the program, and this command for the command of the app.
+    pub env_files: Vec<F>,
+    /// The variables that have a different number in each instance.
+    pub counted: Vec<String>,
     /// The words of the command of the app; empty without one.
     pub command: Vec<OsString>,
 }
@@ -62,6 +66,8 @@ impl<N: Value, F: Value> Health<N, F> {
             interval,
             after,
             path,
+            env_files,
+            counted,
             command,
         } = self;
         let line = Line::of("health")
@@ -76,6 +82,12 @@ impl<N: Value, F: Value> Health<N, F> {
             .optional("--interval", interval.as_ref())
             .optional("--after", after.as_ref())
             .optional("--path", path.as_ref());
+        let line = env_files
+            .iter()
+            .fold(line, |line, file| line.flag("--env-file", file));
+        let line = counted
+            .iter()
+            .fold(line, |line, name| line.flag("--counted", name));
         if command.is_empty() {
             line
         } else {
@@ -102,6 +114,8 @@ impl Health {
             interval: words.optional("--interval")?,
             after: words.optional("--after")?,
             path: words.optional("--path")?,
+            env_files: words.every("--env-file")?,
+            counted: words.every("--counted")?,
             command: match ask {
                 Ask::Command => words.program()?,
                 Ask::Accepts | Ask::Path => Vec::new(),
@@ -131,6 +145,8 @@ mod tests {
             interval: None,
             after: None,
             path: None,
+            env_files: Vec::new(),
+            counted: Vec::new(),
             command: Vec::new(),
         };
         let path = Health {
@@ -143,6 +159,8 @@ mod tests {
         let command = Health {
             ask: Ask::Command,
             path: None,
+            env_files: ["/srv/a.env", "/srv/b=c.env"].map(PathBuf::from).to_vec(),
+            counted: vec!["PORT".to_owned()],
             command: ["/srv/check", "--at={address}", "--", "-x"]
                 .map(OsString::from)
                 .to_vec(),

@@ -1,5 +1,6 @@
 //! `health_command`, the app's own check of an instance. It runs with the rights of this process, which are those of the program.
 
+use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,24 +11,31 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::{LOOK, MOST, first_lines};
+use super::{LOOK, MOST, first_lines, orphans};
 use crate::contract::{Health, steer, time};
-use crate::sys::entry;
+use crate::worker;
 
-/// Variables of `sd_notify(3)` and `sd_listen_fds(3)`, which the command must not inherit.
-const KEPT_BACK: &[&str] = &[
-    "NOTIFY_SOCKET",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-];
+/// The variable of `sd_notify(3)`, which the command must not inherit: it would speak for the unit.
+const KEPT_BACK: &str = "NOTIFY_SOCKET";
+
+/// Runs the command once, and ends whatever it has left behind, in a session or a process group of its own as well. Only for
+/// a process without other children.
+pub(super) fn run_alone(health: &Health, left: Duration) -> Result<(), String> {
+    // Where a filter of the unit forbids this, only what stays in the group of the command is ended.
+    let _ = orphans::adopt();
+    let judged = run(health, left);
+    orphans::end();
+    judged
+}
 
 /// Runs the command once, for as long as is left.
 pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
     let words = words(health);
     let name = words.first().cloned().unwrap_or_default();
+    let variables = worker::variables(&health.env_files, &health.counted);
+    let variables = variables.map_err(|e| format!("`{name}` was not executed: {e}"))?;
     let (mut child, output) =
-        start(&words).map_err(|e| format!("`{name}` cannot be executed: {e}"))?;
+        start(&words, variables).map_err(|e| format!("`{name}` cannot be executed: {e}"))?;
     let ended = outwait(&mut child, left);
     // The group includes the processes that the command has started; it is gone when all of them have ended.
     if let Ok(pid) = i32::try_from(child.id()) {
@@ -69,11 +77,10 @@ fn words(health: &Health) -> Vec<String> {
 
 type Output = Arc<Mutex<Vec<u8>>>;
 
-fn start(words: &[String]) -> io::Result<(Child, Output)> {
+fn start(words: &[String], variables: Vec<(OsString, OsString)>) -> io::Result<(Child, Output)> {
     let (reader, writer) = io::pipe()?;
     let program = words.first().map(String::as_str).unwrap_or_default();
-    let variables = entry::environment().into_iter();
-    let variables = variables.filter(|(name, _)| KEPT_BACK.iter().all(|kept| name != kept));
+    let variables = variables.into_iter().filter(|(name, _)| name != KEPT_BACK);
     let child = Command::new(program)
         .args(words.iter().skip(1))
         .env_clear()

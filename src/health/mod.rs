@@ -6,6 +6,7 @@
 
 mod command;
 pub mod http;
+mod orphans;
 
 use std::ffi::OsString;
 use std::io;
@@ -82,7 +83,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
                 accepts(&health)
             }
             Ask::Path => by_turns(&health, |left| path(&health, left)),
-            Ask::Command => by_turns(&health, |left| command::run(&health, left)),
+            Ask::Command => by_turns(&health, |left| command::run_alone(&health, left)),
         }
     });
     match asked {

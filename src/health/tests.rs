@@ -19,6 +19,8 @@ fn health(ask: Ask, to: SocketAddr) -> Health {
         interval: Some(Duration::from_millis(20)),
         after: Some(2),
         path: Some("/healthz".into()),
+        env_files: Vec::new(),
+        counted: Vec::new(),
         command: Vec::new(),
     }
 }

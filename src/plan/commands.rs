@@ -118,12 +118,12 @@ pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> O
             off: balance(app, layout, Act::Off),
             leave: balance(app, layout, Act::Leave),
         }),
-        health: health(app, layout),
+        health: health(app, layout, &files.by_worker),
     }
 }
 
 /// Renders the commands that ask an instance whether it serves: none where it cannot be reached on its own.
-fn health(app: &App, layout: &Layout) -> OfHealth {
+fn health(app: &App, layout: &Layout, env_files: &[&str]) -> OfHealth {
     let addresses = app.steered();
     if !app.is_even() || addresses.is_empty() {
         return OfHealth::default();
@@ -139,6 +139,8 @@ fn health(app: &App, layout: &Layout) -> OfHealth {
         interval: None,
         after: None,
         path: None,
+        env_files: Vec::new(),
+        counted: Vec::new(),
         command: Vec::new(),
     };
     let more = Health {
@@ -154,6 +156,8 @@ fn health(app: &App, layout: &Layout) -> OfHealth {
     });
     let own = (!keys.health_command.is_empty()).then(|| Health {
         ask: Ask::Command,
+        env_files: env_files.iter().map(Text::plain).collect(),
+        counted: counted(app),
         command: keys.health_command.iter().map(Into::into).collect(),
         ..more
     });

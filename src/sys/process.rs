@@ -257,6 +257,16 @@ pub fn in_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// Makes this process the parent of each process below it whose own parent has ended, see `PR_SET_CHILD_SUBREAPER` in prctl(2).
+///
+/// # Errors
+/// The errors of prctl(2).
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
+}
+
 /// Ends this process at once, without running exit handlers that were copied from its parent, see _exit(2).
 pub fn end(status: i32) -> ! {
     // SAFETY: the call ends this process without running any of its code.

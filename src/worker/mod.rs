@@ -150,6 +150,17 @@ pub fn look_at_env_files(arguments: impl Iterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Returns the variables that the program of an instance gets, for a command of the app that runs beside the program.
+///
+/// # Errors
+/// When a file cannot be read with the rights of this process.
+pub fn variables(
+    env_files: &[PathBuf],
+    counted: &[String],
+) -> Result<Vec<(OsString, OsString)>, Error> {
+    start::environment(env_files, counted)
+}
+
 /// Starts the program of one instance. Returns only if that failed, with the exit status. `on_request` is the function
 /// that a child of the helper calls when the helper is asked to drain.
 #[must_use]

@@ -39,7 +39,7 @@ pub(super) fn prepare(run: &Run, rehearsal: &Rehearsal) -> Result<Environment, E
     let reader = UnixStream::connect(&rehearsal.report)
         .map(|reader| above(reader.into()))
         .map_err(start::kernel("the rehearsal cannot be reported"))?;
-    let mut environment = start::environment(run)?;
+    let mut environment = start::environment(&run.env_files, &run.counted)?;
     let channel = match run.ready {
         Ready::Message => Some(
             channel::open(&mut environment)

@@ -59,7 +59,7 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
         Handover::Nothing => Vec::new(),
     };
     manager::note(&run.state, run.instance, sockets::inodes(&passed));
-    let mut environment = environment(run)?;
+    let mut environment = environment(&run.env_files, &run.counted)?;
     if run.handover == Handover::Fds {
         sockets::keep_open(&passed).map_err(kernel("the sockets cannot be kept open"))?;
         environment.push(("LISTEN_FDS".into(), sockets::count(&passed).into()));
@@ -106,10 +106,10 @@ fn calculate(environment: &mut Environment, counted: &[String]) {
 }
 
 /// Returns the variables of the unit and of the files that the worker reads, except those of systemd's socket protocol.
-pub(super) fn environment(run: &Run) -> Result<Environment, Error> {
+pub(super) fn environment(env_files: &[PathBuf], counted: &[String]) -> Result<Environment, Error> {
     let mut environment: Environment = entry::environment();
-    env_file::put(&mut environment, &run.env_files)?;
-    calculate(&mut environment, &run.counted);
+    env_file::put(&mut environment, env_files)?;
+    calculate(&mut environment, counted);
     environment.retain(|(key, _)| !key.to_str().is_some_and(|k| k.starts_with("LISTEN_")));
     Ok(environment)
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use testbed::load::{Loss, Report};
 use testbed::runner::Spec;
 use testbed::specs;
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
@@ -212,7 +213,7 @@ pub(crate) fn serves_an_app_whose_name_has_dots(machine: &mut Machine) {
 }
 
 /// Prints the slowest request while one of four instances is in trouble.
-fn slowest(what: &str, balance: &str, load: Load) {
+fn slowest(what: &str, balance: &str, load: Load) -> Report {
     let report = load.stop();
     let _ = writeln!(
         std::io::stderr(),
@@ -220,6 +221,29 @@ fn slowest(what: &str, balance: &str, load: Load) {
         report.max_ms,
         report.lost,
         report.sent
+    );
+    report
+}
+
+/// A program that is killed takes the connections with it that it has accepted, at most one of each client. What waits at its
+/// listener is moved to the others, or stays at the shared one.
+fn assert_only_what_was_accepted_is_lost(machine: &Machine, report: &Report) {
+    let is_accepted = |loss: &Loss| matches!(loss, Loss::Empty | Loss::Reset | Loss::Cut);
+    assert!(
+        report.lost <= 8 && report.losses.keys().all(is_accepted),
+        "{report}"
+    );
+    let counters = machine.run(&["cat", "/proc/net/netstat"]).ok();
+    let lines: Vec<&str> = counters.stdout.lines().collect();
+    let [names, values, ..] = lines[..] else {
+        panic!("no counters: {counters}");
+    };
+    let values = values.split_whitespace();
+    let mut counters = names.split_whitespace().zip(values);
+    let not_moved = counters.find(|(name, _)| *name == "TCPMigrateReqFailure");
+    assert!(
+        not_moved.is_none_or(|(_, count)| count == "0"),
+        "{not_moved:?}"
     );
 }
 
@@ -252,7 +276,8 @@ pub(crate) fn goes_on_while_one_instance_is_in_trouble(machine: &mut Machine) {
             machine.state("web@2.service") == "failed"
         });
         load.wait_answered(200);
-        slowest("errored", balance, load);
+        let report = slowest("errored", balance, load);
+        assert_only_what_was_accepted_is_lost(machine, &report);
         machine
             .run(&["mv", "/srv/web/away.js", "/srv/web/graceful.js"])
             .ok();
