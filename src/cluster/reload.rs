@@ -149,12 +149,12 @@ impl Witness for Teller<'_> {
         let _ = self.cluster.deaths(number).remove();
     }
 
-    fn remember_canary(&mut self, number: Option<u32>) {
-        progress::remember_canary(self.cluster, number);
+    fn remember_canaries(&mut self, numbers: &[u32]) {
+        progress::remember_canaries(self.cluster, numbers);
     }
 
-    fn canary_left(&mut self) -> Option<u32> {
-        progress::canary(self.cluster)
+    fn canaries_left(&mut self) -> Vec<u32> {
+        progress::canaries(self.cluster)
     }
 
     fn cause(&self, number: u32) -> Option<String> {

@@ -163,10 +163,10 @@ fn when_all_are_given_up_the_start_fails_and_says_why_once() {
 fn start_forgets_the_verdict_and_the_canary_of_before() {
     let mut bench = Bench::running(&["web@1.service"]);
     verdict::write(&bench.cluster, &Verdict::Idle).unwrap();
-    progress::remember_canary(&bench.cluster, Some(1));
+    progress::remember_canaries(&bench.cluster, &[1]);
     assert_eq!(bench.start(1), Ok(1));
     assert_eq!(verdict::read(&bench.cluster), None);
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
     assert_eq!(bench.fake.ready(), ["web@0.service"]);
 }
 
@@ -342,10 +342,11 @@ fn plan() -> Plan {
     Plan {
         app: "web".into(),
         instances: 1,
-        canary: false,
+        canaries: 0,
         parallel: 1,
         settle: Duration::ZERO,
         on_failure: OnFailure::Abort,
+        max_failures: 0,
         step: Duration::from_secs(10),
         longest_stop: Duration::from_secs(3),
     }

@@ -81,7 +81,11 @@ mod tests {
     #[test]
     fn a_walk_without_an_end_runs_or_was_killed() {
         let (instances, canary) = (2, false);
-        let begun = Event::Begun { instances, canary };
+        let begun = Event::Begun {
+            instances,
+            canary,
+            canaries: None,
+        };
         let done = Event::Done {
             instances,
             took_ms: 5,

@@ -8,7 +8,9 @@
 //!
 //! This room is pure and small, because the worker runs before every program: it uses no files, no bus and no clap.
 
+mod amount;
 mod balance;
+pub mod canaries;
 pub mod count;
 mod drain;
 mod env_files;
@@ -26,6 +28,7 @@ pub mod time;
 mod watch;
 mod words;
 
+pub use amount::Amount;
 pub use balance::{Act, Balance};
 pub use drain::{Drain, Request};
 pub use env_files::EnvFiles;

@@ -35,7 +35,7 @@ pub enum Name {
     Walk,
     /// When the last successful walk began, and by which plan.
     Done,
-    /// The number of the canary, while a walk has one.
+    /// The numbers of the canaries, while a walk has any.
     Canary,
     /// Why the cluster unit is being stopped.
     Verdict,

@@ -173,10 +173,67 @@ pub(crate) fn two_at_once_both_end_well(machine: &mut Machine) {
 }
 
 pub(crate) fn takes_several_at_a_time_and_goes_without_a_canary_when_told(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "surge = 0\nparallel = 2");
+    install(machine, "graceful.js", "4", "surge = 0\nparallel = \"50%\"");
     let before = pids(machine, 4);
     let told = machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(!told.stdout.contains("canary"), "{}", told.stdout);
     assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_exactly(machine, 4);
+}
+
+/// The lines of a reload that begin like this, by their places.
+fn places(told: &str, end: &str) -> Vec<usize> {
+    let lines = told.lines().enumerate();
+    let found = lines.filter(|(_, line)| line.contains(end));
+    found.map(|(place, _)| place).collect()
+}
+
+pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
+    machine: &mut Machine,
+) {
+    let pace = "surge = \"100%\"\nmax_failures = 1\nsettle = 0";
+    install(machine, "graceful.js", "4", pace);
+    let before = pids(machine, 4);
+    let load = load(machine);
+    let told = machine.run(&["rsgen", "reload", "web"]).ok().stdout;
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+    assert!(
+        told.contains("replacing 4 instances, 4 canaries first"),
+        "{told}"
+    );
+    let up = places(&told, "canary 7: ready");
+    let replacing = places(&told, ": replacing pid");
+    let ready: Vec<usize> = (0..4)
+        .flat_map(|i| places(&told, &format!("instance {i}: ready")))
+        .collect();
+    assert_eq!(
+        (up.len(), replacing.len(), ready.len()),
+        (1, 4, 4),
+        "{told}"
+    );
+    assert!(
+        up < replacing && replacing.last() < ready.iter().min(),
+        "{told}"
+    );
+    assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_exactly(machine, 4);
+
+    let before = pids(machine, 4);
+    let crash =
+        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+    deploy(machine, "graceful.js", "const http", crash);
+    let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(
+        told.stdout.contains("going on, 1 of at most 1 failures")
+            && told
+                .stderr
+                .contains("every instance that did not fail was replaced"),
+        "{told:?}"
+    );
+    let after = pids(machine, 4);
+    assert!([0, 2, 3].iter().all(|i| before[*i] != after[*i]));
+    deploy(machine, "graceful.js", crash, "const http");
+    machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
 }

@@ -30,11 +30,11 @@ fn a_reload_waits_half_an_hour_for_another_and_touches_nothing() {
 #[test]
 fn the_number_of_the_canary_outlives_a_walk_that_is_killed() {
     let mut bench = Bench::running(&["web.service", "web@0.service", "web@4.service"]);
-    progress::remember_canary(&bench.cluster, Some(4));
-    assert_eq!(progress::canary(&bench.cluster), Some(4));
+    progress::remember_canaries(&bench.cluster, &[4]);
+    assert_eq!(progress::canaries(&bench.cluster), [4]);
     bench.reload(&plan()).unwrap();
     assert_eq!(bench.fake.log[0], "stop web@4.service");
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
 }
 
 #[test]
