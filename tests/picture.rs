@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
-use rsgen::contract::OnFailure;
+use rsgen::contract::{Course, OnFailure};
 use rsgen::systemd::fake::{Fake, Start};
 use rsgen::walk::{self, Event, Plan, Witness};
 
@@ -26,9 +26,9 @@ const INSTANCES: u32 = 2;
 /// Prepares the behaviour of the units.
 type Prepare = fn(&mut Fake);
 
-/// What happens after failures: `on_failure` and `max_failures`.
-type Bounds = (OnFailure, u32);
-const ABORT: Bounds = (OnFailure::Abort, 0);
+/// What happens after failures, `on_failure` and `max_failures`, and the courses of the walks.
+type Bounds = (OnFailure, u32, &'static [Option<Course>]);
+const ABORT: Bounds = (OnFailure::Abort, 0, &[None]);
 
 /// Walks with different results, and their titles.
 const WALKS: &[(&str, Bounds, Prepare)] = &[
@@ -46,13 +46,22 @@ const WALKS: &[(&str, Bounds, Prepare)] = &[
     ),
     (
         "an instance that fails twice, on_failure = \"restart\"",
-        (OnFailure::Restart, 0),
+        (OnFailure::Restart, 0, &[None]),
         |fake| fake.script("web@1.service", &[Start::Fails, Start::Fails]),
     ),
     (
         "an instance that fails twice, max_failures = 1",
-        (OnFailure::Abort, 1),
+        (OnFailure::Abort, 1, &[None]),
         |fake| fake.script("web@0.service", &[Start::Fails, Start::Fails]),
+    ),
+    (
+        "--canary-only, then --abort",
+        (
+            OnFailure::Abort,
+            0,
+            &[Some(Course::CanaryOnly), Some(Course::Abort)],
+        ),
+        |_| {},
     ),
     (
         "an instance that does not end, and one whose job is cancelled",
@@ -96,6 +105,7 @@ impl State {
 struct Notes {
     events: Vec<Event>,
     canaries: Vec<u32>,
+    kept: Vec<u32>,
 }
 
 impl Witness for Notes {
@@ -107,6 +117,11 @@ impl Witness for Notes {
     fn remember_canaries(&mut self, numbers: &[u32]) {
         self.canaries = numbers.to_vec();
     }
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool {
+        self.canaries.clear();
+        self.kept = numbers.to_vec();
+        true
+    }
     fn canaries_left(&mut self) -> Vec<u32> {
         self.canaries.clone()
     }
@@ -115,7 +130,7 @@ impl Witness for Notes {
     }
 }
 
-fn events((on_failure, max_failures): Bounds, prepare: Prepare) -> Vec<Event> {
+fn events((on_failure, max_failures, courses): Bounds, prepare: Prepare) -> Vec<Event> {
     let mut fake = Fake::running(&["web@0.service", "web@1.service"]);
     prepare(&mut fake);
     let plan = Plan {
@@ -130,7 +145,10 @@ fn events((on_failure, max_failures): Bounds, prepare: Prepare) -> Vec<Event> {
         longest_stop: Duration::from_secs(3),
     };
     let mut notes = Notes::default();
-    let _ = walk::walk(&mut fake, &plan, &mut notes);
+    for course in courses {
+        let kept = std::mem::take(&mut notes.kept);
+        let _ = walk::walk_by(&mut fake, &plan, *course, &kept, &mut notes);
+    }
     notes.events
 }
 
@@ -144,6 +162,8 @@ fn name(event: &Event) -> String {
 fn change(lanes: &mut BTreeMap<u32, State>, event: &Event) {
     match event {
         Event::Begun { .. }
+        | Event::CanaryKept { .. }
+        | Event::CanaryDropped
         | Event::Done { .. }
         | Event::Canceled { .. }
         | Event::Killed { .. } => {}

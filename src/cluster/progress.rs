@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::contract::{self, time};
-use crate::state::Name;
+use crate::contract::{canaries, time};
+use crate::state::{Entry, Name};
 use crate::visible;
 use crate::walk::{Event, Plan, Record};
 
@@ -86,14 +87,34 @@ pub(super) fn remember_canaries(cluster: &Cluster, numbers: &[u32]) {
     let _ = if numbers.is_empty() {
         file.remove()
     } else {
-        file.write(&contract::canaries::note(numbers))
+        file.write(&canaries::note(numbers))
     };
 }
 
-/// Returns the canaries that a killed walk has left.
+/// Notes the canaries that stay when the walk has ended.
+pub(super) fn keep_canaries(cluster: &Cluster, numbers: &[u32]) -> io::Result<()> {
+    let note = canaries::note_of_kept(numbers);
+    cluster.file(Name::Canary).write(&note)
+}
+
+/// Returns the canaries of a walk, which a killed walk has left.
 pub(super) fn canaries(cluster: &Cluster) -> Vec<u32> {
-    let note = cluster.file(Name::Canary).read().unwrap_or_default();
-    contract::canaries::noted(&note)
+    noted(&cluster.state, false)
+}
+
+/// Returns the canaries that a walk has kept, in the state folder of an app.
+#[must_use]
+pub fn kept(state: &Path) -> Vec<u32> {
+    noted(state, true)
+}
+
+fn noted(state: &Path, are_kept: bool) -> Vec<u32> {
+    let note = Entry::new(state, Name::Canary).read().unwrap_or_default();
+    if canaries::are_kept(&note) == are_kept {
+        canaries::noted(&note)
+    } else {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod deaths;
 mod files;
 mod instances;
 mod jobs;
+mod kept;
 mod listener;
 mod statuses;
 mod unrun;
@@ -384,16 +385,4 @@ fn a_reload_is_skipped_only_after_one_that_began_later_and_did_the_same() {
         ..plan()
     };
     assert!(!progress::is_done_since(&bench.cluster, second, &more));
-}
-
-#[test]
-fn a_reload_that_another_has_done_meanwhile_touches_nothing() {
-    let mut bench = Bench::running(&["web.service", "web@0.service"]);
-    let later = bench.fake.now() + Duration::from_hours(1);
-    progress::done(&bench.cluster, later, &plan());
-    let mut told = Vec::new();
-    let mut say = |line: &str| told.push(line.to_owned());
-    reload(&mut bench.fake, &bench.cluster, &plan(), &mut say).unwrap();
-    assert_eq!(bench.fake.log, Vec::<String>::new());
-    assert_eq!(told.len(), 1, "{told:?}");
 }

@@ -9,6 +9,8 @@ use super::last_words;
 use super::state;
 use super::tail::Tail;
 use super::waiting::Waiting;
+use crate::cluster::asked;
+use crate::contract::Course;
 use crate::output::{Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
@@ -32,6 +34,24 @@ enum End {
 impl Jobs<'_> {
     /// Reloads an active app.
     pub(super) fn reload(&mut self, app: &str) -> Result<(), Failure> {
+        self.reload_by(app, None)
+    }
+
+    /// Reloads an active app, or does the part of a reload that `course` says.
+    pub(super) fn reload_by(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+        let done = self.walk(app, course);
+        asked::forget(&self.layout.state(app));
+        done
+    }
+
+    /// Leaves the note that tells the walk its course.
+    fn ask(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+        let state = self.layout.state(app);
+        let noted = course.map_or(Ok(()), |c| asked::ask(&state, c, self.manager.now()));
+        noted.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))
+    }
+
+    fn walk(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
         let unit = Units::of(app).cluster();
         self.sink.notice(&Notice::Reloading(app));
         state::forget_deaths(self.layout, app, None);
@@ -41,6 +61,7 @@ impl Jobs<'_> {
                 last: None,
                 waiting: Waiting::begin(Instant::now()),
             };
+            self.ask(app, course)?;
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
                 // When the end of a job was missed, an active cluster unit counts as `Done`; the walk's own last record

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::apply::{self, JsonChange};
 use super::context::Context;
 use super::jobs::{Jobs, LONGEST, TICK};
+use super::kept;
 use super::manual::{self, Manual};
 use super::number::Number;
 use super::resize;
@@ -229,6 +230,7 @@ fn scale(
     changes: &[Change],
 ) -> Result<(Steps, bool, Result<(), Failure>), Failure> {
     let Scaling { app, from, to } = scaling;
+    kept::refuse(jobs, app)?;
     let planned = steps(jobs, scaling)?;
     refuse_to_stop_all(jobs, scaling, &planned)?;
     if changes.is_empty() && planned.is_empty() {

@@ -35,6 +35,7 @@ pub(super) fn last(folder: &Path, active_state: &str) -> Option<Walk> {
     let last = lines.filter_map(|line| Record::parse(&line)).last()?;
     let (state, took_ms) = match &last.event {
         Some(Event::Done { took_ms, .. }) => ("done", Some(*took_ms)),
+        Some(Event::CanaryKept { .. } | Event::CanaryDropped) => ("done", None),
         Some(Event::Aborted { .. }) => ("failed", None),
         _ if active_state == "reloading" => ("running", None),
         _ => ("killed", None),

@@ -37,6 +37,8 @@ pub enum Name {
     Done,
     /// The numbers of the canaries, while a walk has any.
     Canary,
+    /// What the next walk is asked to do, if not to replace all instances.
+    Asked,
     /// Why the cluster unit is being stopped.
     Verdict,
     /// How often the app failed to start, and when the last time was.
@@ -64,6 +66,7 @@ impl Display for Name {
             Self::Walk => f.write_str("walk.jsonl"),
             Self::Done => f.write_str("walk.done"),
             Self::Canary => f.write_str("canary"),
+            Self::Asked => f.write_str("walk.asked"),
             Self::Verdict => f.write_str("verdict"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),

@@ -6,17 +6,24 @@ use super::{Event, Failed, Walk, milliseconds};
 use crate::systemd::{Error, Unit};
 
 impl Walk<'_> {
-    /// Starts all canaries at once. If one fails, all are stopped: no instance that serves has been touched by then.
-    pub(super) fn start_canaries(&mut self) -> Result<(), Failed> {
-        self.canaries = self.free_numbers()?;
+    /// Starts so many canaries at once, those included that are there already. If one fails, all are stopped: no instance that
+    /// serves has been touched by then.
+    pub(super) fn start_canaries(&mut self, count: u32) -> Result<(), Failed> {
+        let new = self.free_numbers(count)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.canaries.extend(&new);
         let since = Instant::now();
         self.witness.remember_canaries(&self.canaries);
         let canaries = self.several();
-        for number in self.canaries.clone() {
-            self.witness
-                .tell(&Event::CanaryStarting { number, canaries });
+        for number in &new {
+            self.witness.tell(&Event::CanaryStarting {
+                number: *number,
+                canaries,
+            });
         }
-        match self.raise_canaries() {
+        match self.raise(&new) {
             Ok(ready) => {
                 for (number, unit) in ready {
                     self.witness.tell(&Event::CanaryReady {
@@ -36,15 +43,59 @@ impl Walk<'_> {
         }
     }
 
+    /// Starts one canary, which stays when the walk ends.
+    pub(super) fn canary_only(&mut self) -> Result<Event, Failed> {
+        self.stop_left_canaries().map_err(|e| self.bus(&e))?;
+        self.start_canaries(1)?;
+        let number = self.canaries.first().copied().unwrap_or_default();
+        let unit = self.look(number)?;
+        if self.witness.keep_canaries(&self.canaries) {
+            let pid = unit.main_pid;
+            return Ok(Event::CanaryKept { number, pid });
+        }
+        let mut failed = self.failed(number, &unit, None);
+        failed.why = String::from("the note that it is kept cannot be written");
+        let _ = self.stop_canaries();
+        Err(failed)
+    }
+
+    /// Takes over the canaries that an earlier walk has kept, except those that do not serve any more.
+    pub(super) fn adopt(&mut self, kept: &[u32]) -> Result<(), Failed> {
+        if kept.is_empty() {
+            return Ok(());
+        }
+        // From now on they are canaries like others, which do not outlast their walk.
+        self.witness.remember_canaries(kept);
+        let (mut serving, mut down) = (Vec::new(), Vec::new());
+        for number in kept.iter().copied() {
+            if self.look(number)?.is_ready() {
+                serving.push(number);
+            } else {
+                down.push(number);
+            }
+        }
+        self.stop(&down).map_err(|e| self.bus(&e))?;
+        self.canaries = serving;
+        Ok(())
+    }
+
+    /// Stops the canaries that an earlier walk has kept.
+    pub(super) fn drop_kept(&mut self, kept: &[u32]) -> Result<Event, Failed> {
+        self.witness.remember_canaries(kept);
+        self.canaries = kept.to_vec();
+        self.stop_canaries().map_err(|e| self.bus(&e))?;
+        Ok(Event::CanaryDropped)
+    }
+
     /// How many canaries there are, if several.
     pub(super) fn several(&self) -> Option<u32> {
         let count = u32::try_from(self.canaries.len()).ok();
         count.filter(|count| *count > 1)
     }
 
-    fn raise_canaries(&mut self) -> Result<Vec<(u32, Unit)>, Failed> {
+    fn raise(&mut self, numbers: &[u32]) -> Result<Vec<(u32, Unit)>, Failed> {
         let mut jobs = Vec::new();
-        for number in self.canaries.clone() {
+        for number in numbers.iter().copied() {
             jobs.push((number, self.fresh(number)?));
         }
         let mut ready = Vec::new();
@@ -56,11 +107,15 @@ impl Walk<'_> {
     }
 
     /// The first numbers beyond the wanted ones that nobody has: after a scale-down, instances that serve have some of them.
-    fn free_numbers(&mut self) -> Result<Vec<u32>, Failed> {
+    fn free_numbers(&mut self, wanted: u32) -> Result<Vec<u32>, Failed> {
+        let missing = usize::try_from(wanted).unwrap_or(0);
+        let missing = missing.saturating_sub(self.canaries.len());
+        if missing == 0 {
+            return Ok(Vec::new());
+        }
         let taken = self.beyond().map_err(|e| self.bus(&e))?;
         let free = (self.plan.instances..).filter(|number| !taken.contains(number));
-        let count = usize::try_from(self.plan.canaries).unwrap_or(usize::MAX);
-        Ok(free.take(count).collect())
+        Ok(free.take(missing).collect())
     }
 
     /// Stops the canaries, if there are any.

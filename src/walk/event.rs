@@ -155,6 +155,15 @@ pub enum Event {
         /// Milliseconds that the drain and the stop took.
         took_ms: u64,
     },
+    /// A canary stays when the walk ends, until another walk goes on with it or stops it.
+    CanaryKept {
+        /// The number of the canary.
+        number: u32,
+        /// The PID of its main process.
+        pid: u32,
+    },
+    /// The canary that was kept is gone, and no instance was replaced.
+    CanaryDropped,
     /// Every instance is new.
     Done {
         /// How many there are.

@@ -18,7 +18,7 @@ pub use event::{Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
 pub use record::Record;
 
-use crate::contract::OnFailure;
+use crate::contract::{Course, OnFailure};
 use crate::systemd::{Manager, Unit};
 use crate::unit::name::Units;
 
@@ -56,19 +56,35 @@ pub trait Witness {
     fn forget(&mut self, number: u32);
     /// Asked to remember the canaries until there are none, beyond the end of this process.
     fn remember_canaries(&mut self, numbers: &[u32]);
+    /// Asked to remember these canaries as kept. Returns whether they are: others end canaries whose walk has ended.
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool;
     /// The canaries of a walk that was killed.
     fn canaries_left(&mut self) -> Vec<u32>;
     /// How the last run of an instance ended, where that is known better than systemd tells.
     fn cause(&self, number: u32) -> Option<String>;
 }
 
-/// Walks.
+/// Replaces all instances.
 ///
 /// # Errors
 /// The failure, and what it means for the others; an error of systemd is such a failure as well.
 pub fn walk(
     manager: &mut dyn Manager,
     plan: &Plan,
+    witness: &mut dyn Witness,
+) -> Result<(), Failed> {
+    walk_by(manager, plan, None, &[], witness)
+}
+
+/// Does what `course` says, or replaces all instances. `kept` are the canaries that an earlier walk has kept.
+///
+/// # Errors
+/// As of [`walk`].
+pub fn walk_by(
+    manager: &mut dyn Manager,
+    plan: &Plan,
+    course: Option<Course>,
+    kept: &[u32],
     witness: &mut dyn Witness,
 ) -> Result<(), Failed> {
     Walk {
@@ -80,7 +96,7 @@ pub fn walk(
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
     }
-    .run()
+    .run(course, kept)
 }
 
 struct Walk<'a> {
@@ -111,35 +127,43 @@ impl Walk<'_> {
         Units::of(&self.plan.app)
     }
 
-    fn run(mut self) -> Result<(), Failed> {
+    fn run(mut self, course: Option<Course>, kept: &[u32]) -> Result<(), Failed> {
         let since = Instant::now();
-        let result = self.all();
-        match &result {
-            Ok(()) => self.witness.tell(&Event::Done {
+        let result = match course {
+            None | Some(Course::Promote) => self.all(kept).map(|()| Event::Done {
                 instances: self.plan.instances,
                 took_ms: milliseconds(since),
             }),
-            Err(failed) => self.witness.tell(&Event::Aborted {
-                failed: failed.clone(),
-            }),
+            Some(Course::CanaryOnly) => self.canary_only(),
+            Some(Course::Abort) => self.drop_kept(kept),
+        };
+        match result {
+            Ok(end) => {
+                self.witness.tell(&end);
+                Ok(())
+            }
+            Err(failed) => {
+                self.witness.tell(&Event::Aborted {
+                    failed: failed.clone(),
+                });
+                Err(failed)
+            }
         }
-        result
     }
 
-    fn all(&mut self) -> Result<(), Failed> {
+    fn all(&mut self, kept: &[u32]) -> Result<(), Failed> {
         self.witness.tell(&Event::Begun {
             instances: self.plan.instances,
             canary: self.plan.canaries > 0,
             canaries: Some(self.plan.canaries).filter(|count| *count > 1),
         });
         self.stop_left_canaries().map_err(|e| self.bus(&e))?;
-        if self.plan.canaries > 0 {
-            self.start_canaries()?;
-        }
+        self.adopt(kept)?;
+        self.start_canaries(self.plan.canaries)?;
         let numbers: Vec<u32> = (0..self.plan.instances).collect();
         // Each canary stands in for one that is being replaced.
-        let at_a_time = self.plan.parallel.max(self.plan.canaries).max(1);
-        let at_a_time = usize::try_from(at_a_time).unwrap_or(1);
+        let parallel = usize::try_from(self.plan.parallel).unwrap_or(1);
+        let at_a_time = parallel.max(self.canaries.len()).max(1);
         let replaced = numbers
             .chunks(at_a_time)
             .try_for_each(|chunk| self.replace(chunk))

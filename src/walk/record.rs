@@ -58,10 +58,13 @@ impl Record {
         serde_json::to_value(self).unwrap_or_default().to_string()
     }
 
-    /// Whether this is the end of a walk that replaced every instance.
+    /// Whether this is the end of a walk that did all that was asked of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self.event, Some(Event::Done { .. }))
+        matches!(
+            self.event,
+            Some(Event::Done { .. } | Event::CanaryKept { .. } | Event::CanaryDropped)
+        )
     }
 
     /// The failure that ended the walk, if this is one.
@@ -161,6 +164,8 @@ mod tests {
                 failures: pid,
                 most: number,
             },
+            Event::CanaryKept { number, pid },
+            Event::CanaryDropped,
         ]
     }
 
@@ -194,6 +199,8 @@ mod tests {
             Event::Done { .. } => 10,
             Event::Aborted { .. } => 11,
             Event::Failed { .. } => 12,
+            Event::CanaryKept { .. } => 13,
+            Event::CanaryDropped => 14,
         }
     }
 
@@ -201,7 +208,7 @@ mod tests {
     fn every_kind_is_tried() {
         let kinds = kinds(1, 2, 3, true, &Failed::default());
         let places: Vec<usize> = kinds.iter().map(place).collect();
-        assert_eq!(places, (0..13).collect::<Vec<_>>());
+        assert_eq!(places, (0..15).collect::<Vec<_>>());
     }
 
     /// Lines as version 0.2.0 wrote them: scripts and commands of that time read them.

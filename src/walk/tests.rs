@@ -1,6 +1,7 @@
 //! The walk on a systemd of the test: what is touched, in which order, and what is left alone.
 
 mod jobs;
+mod kept;
 mod pace;
 mod told;
 
@@ -15,6 +16,7 @@ struct Notes {
     lines: Vec<String>,
     forgotten: Vec<u32>,
     canaries: Vec<u32>,
+    kept: Option<Vec<u32>>,
     longest: Duration,
     cause: Option<String>,
 }
@@ -31,6 +33,10 @@ impl Witness for Notes {
     }
     fn remember_canaries(&mut self, numbers: &[u32]) {
         self.canaries = numbers.to_vec();
+    }
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool {
+        self.kept = Some(numbers.to_vec());
+        true
     }
     fn canaries_left(&mut self) -> Vec<u32> {
         self.canaries.clone()
@@ -292,21 +298,6 @@ fn one_beyond_the_wanted_that_no_walk_left_is_stopped_at_the_end() {
     run(&mut fake, &plan()).0.unwrap();
     assert_eq!(fake.ready(), ALL);
     assert_eq!(fake.log[0], "restart web@5.service");
-}
-
-#[test]
-fn parallel_takes_so_many_at_a_time() {
-    let mut fake = Fake::running(&ALL);
-    let three = Plan {
-        parallel: 3,
-        ..plan()
-    };
-    let (result, notes) = run(&mut fake, &three);
-    assert_eq!(result, Ok(()));
-    let first_ready = notes.line("instance 0: ready");
-    assert!(notes.line("instance 2: replacing") < first_ready);
-    assert!(first_ready < notes.line("instance 3: replacing"));
-    assert_eq!(fake.fewest_ready, 2, "the canary and instance 3");
 }
 
 #[test]

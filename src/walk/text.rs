@@ -40,7 +40,9 @@ impl fmt::Display for Failed {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begun { .. } | Self::RestartingAll | Self::Done { .. } => self.of_all(f),
+            Self::Begun { .. } | Self::RestartingAll | Self::CanaryDropped | Self::Done { .. } => {
+                self.of_all(f)
+            }
             Self::Retrying { .. } | Self::Failed { .. } | Self::Aborted { .. } => {
                 self.of_failure(f)
             }
@@ -69,6 +71,7 @@ impl Event {
             } => write!(f, "replacing {instances} instances, a canary first"),
             Self::Begun { instances, .. } => write!(f, "replacing {instances} instances"),
             Self::RestartingAll => f.write_str("restarting every instance at once"),
+            Self::CanaryDropped => f.write_str("done: no instance was replaced"),
             Self::Done { instances, took_ms } => {
                 let took = Span(*took_ms);
                 write!(f, "done: {instances} of {instances} replaced in {took}")
@@ -108,6 +111,12 @@ impl Event {
                 write!(f, "{which}: starting")
             }
             Self::Replacing { old_pid, .. } => write!(f, "{which}: replacing pid {old_pid}"),
+            Self::CanaryKept { number, pid } => {
+                write!(
+                    f,
+                    "done: the canary was started and kept, as instance {number} (pid {pid})"
+                )
+            }
             Self::CanaryReady { pid, took_ms, .. } | Self::Ready { pid, took_ms, .. } => {
                 write!(f, "{which}: ready after {} (pid {pid})", Span(*took_ms))
             }
@@ -132,6 +141,7 @@ impl Event {
             | Self::CanaryReady {
                 number, canaries, ..
             } => Some(Which::of(*number, true, *canaries)),
+            Self::CanaryKept { number, .. } => Some(Which::of(*number, true, None)),
             Self::Replacing { number, .. } | Self::Ready { number, .. } => {
                 Some(Which::of(*number, false, None))
             }

@@ -237,3 +237,61 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
 }
+
+pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0");
+    let old = pids(machine, 2);
+    let keep = |machine: &Machine| {
+        machine
+            .run(&["rsgen", "reload", "web", "--canary-only"])
+            .ok()
+            .says("kept, as instance 2");
+    };
+    deploy(machine, "graceful.js", "version 1", "version 2");
+    let traffic = load(machine);
+    keep(machine);
+    wait_until(SOON, "the end of the brake unit", || {
+        machine.state("web:brake.service") == "inactive"
+    });
+    traffic.wait_answered(400);
+    assert_exactly(machine, 3);
+    machine
+        .run(&["rsgen", "list"])
+        .ok()
+        .says("canary, until `--promote` or `--abort`");
+    for command in [
+        &["systemctl", "reload", "web"][..],
+        &["rsgen", "reload", "web"],
+        &["rsgen", "reload", "web", "--canary-only"],
+        &["rsgen", "scale", "web", "3"],
+    ] {
+        let told = machine.run(command).exits(1);
+        let is_said = told.stderr.contains("`rsgen reload web --promote`");
+        assert!(is_said || command[0] == "systemctl", "{told}");
+    }
+    assert_eq!(pids(machine, 2), old);
+    machine.run(&["rsgen", "reload", "web", "--abort"]).ok();
+    assert_exactly(machine, 2);
+    assert_eq!(pids(machine, 2), old);
+
+    keep(machine);
+    let canary = machine.main_pid("web@2.service");
+    let told = machine.run(&["rsgen", "reload", "web", "--promote"]).ok();
+    assert!(!told.stdout.contains("canary: starting"), "{told}");
+    let report = traffic.stop();
+    report.assert_nothing_lost();
+    assert!(report.with("version 2") > 0, "the canary has its share");
+    assert!(
+        pids(machine, 2)
+            .iter()
+            .all(|pid| !old.contains(pid) && *pid != canary)
+    );
+    assert_exactly(machine, 2);
+    let told = machine.run(&["rsgen", "reload", "web", "--promote"]);
+    assert!(told.exits(1).stderr.contains("no canary of `web` is kept"));
+
+    keep(machine);
+    machine.systemctl(&["restart", "web"]).ok();
+    assert_exactly(machine, 2);
+    machine.systemctl(&["reload", "web"]).ok();
+}

@@ -139,3 +139,15 @@ fn every_step_is_a_line_of_json_with_a_text_for_people() {
         .collect();
     assert_eq!(names, ["begun", "replacing", "ready", "done"]);
 }
+
+#[test]
+fn a_reload_that_another_has_done_meanwhile_touches_nothing() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let later = bench.fake.now() + Duration::from_hours(1);
+    progress::done(&bench.cluster, later, &plan());
+    let mut told = Vec::new();
+    let mut say = |line: &str| told.push(line.to_owned());
+    reload(&mut bench.fake, &bench.cluster, &plan(), &mut say).unwrap();
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+    assert_eq!(told.len(), 1, "{told:?}");
+}

@@ -8,6 +8,21 @@ fn canaries(fake: &Fake) -> Vec<&str> {
 }
 
 #[test]
+fn parallel_takes_so_many_at_a_time() {
+    let mut fake = Fake::running(&ALL);
+    let three = Plan {
+        parallel: 3,
+        ..plan()
+    };
+    let (result, notes) = run(&mut fake, &three);
+    assert_eq!(result, Ok(()));
+    let first_ready = notes.line("instance 0: ready");
+    assert!(notes.line("instance 2: replacing") < first_ready);
+    assert!(first_ready < notes.line("instance 3: replacing"));
+    assert_eq!(fake.fewest_ready, 2, "the canary and instance 3");
+}
+
+#[test]
 fn all_canaries_start_before_anything_is_stopped_and_as_many_are_replaced_at_once() {
     let mut fake = Fake::running(&ALL);
     let doubled = Plan {
