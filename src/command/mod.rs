@@ -29,6 +29,7 @@ mod number;
 mod options;
 mod order;
 mod overview;
+mod picture;
 mod port_owner;
 mod power;
 mod preparation;

@@ -63,6 +63,26 @@ pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
     let places: Vec<usize> = lines.iter().filter_map(|l| told.stdout.find(l)).collect();
     assert_eq!(places.len(), lines.len(), "{}", told.stdout);
     assert!(places.is_sorted(), "{}", told.stdout);
+    assert!(!told.stdout.contains('\x1b'), "{}", told.stdout);
+
+    // On a terminal in place of that: a picture, and only the end as a line.
+    let told =
+        machine.sh("TERM=xterm script -qec 'stty rows 24 cols 80; rsgen reload web' /dev/null");
+    let told = told.ok().stdout;
+    for part in [
+        "\x1b[3A\r",
+        "web@1        waiting",
+        "canary, ready in",
+        "web@1        ready in",
+    ] {
+        assert!(told.contains(part), "{part:?} in {told:?}");
+    }
+    assert!(
+        told.contains("\n  done: 2 of 2 replaced")
+            || told.contains("\x1b[J  done: 2 of 2 replaced"),
+        "{told:?}"
+    );
+    assert!(!told.contains("replacing pid"), "{told:?}");
 }
 
 pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &mut Machine) {
