@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
-use rsgen::contract::OnFailure;
+use rsgen::contract::{Course, OnFailure};
 use rsgen::systemd::fake::{Fake, Start};
 use rsgen::walk::{self, Event, Plan, Witness};
 
@@ -26,28 +26,46 @@ const INSTANCES: u32 = 2;
 /// Prepares the behaviour of the units.
 type Prepare = fn(&mut Fake);
 
+/// What happens after failures, `on_failure` and `max_failures`, and the courses of the walks.
+type Bounds = (OnFailure, u32, &'static [Option<Course>]);
+const ABORT: Bounds = (OnFailure::Abort, 0, &[None]);
+
 /// Walks with different results, and their titles.
-const WALKS: &[(&str, OnFailure, Prepare)] = &[
-    ("a version that works", OnFailure::Abort, |_| {}),
-    ("a version that does not start", OnFailure::Abort, |fake| {
+const WALKS: &[(&str, Bounds, Prepare)] = &[
+    ("a version that works", ABORT, |_| {}),
+    ("a version that does not start", ABORT, |fake| {
         fake.script("web@2.service", &[Start::Fails]);
     }),
-    ("an instance that fails once", OnFailure::Abort, |fake| {
+    ("an instance that fails once", ABORT, |fake| {
         fake.script("web@1.service", &[Start::Fails]);
     }),
     (
         "an instance that fails twice, on_failure = \"abort\"",
-        OnFailure::Abort,
+        ABORT,
         |fake| fake.script("web@1.service", &[Start::Fails, Start::Fails]),
     ),
     (
         "an instance that fails twice, on_failure = \"restart\"",
-        OnFailure::Restart,
+        (OnFailure::Restart, 0, &[None]),
         |fake| fake.script("web@1.service", &[Start::Fails, Start::Fails]),
     ),
     (
+        "an instance that fails twice, max_failures = 1",
+        (OnFailure::Abort, 1, &[None]),
+        |fake| fake.script("web@0.service", &[Start::Fails, Start::Fails]),
+    ),
+    (
+        "--canary-only, then --abort",
+        (
+            OnFailure::Abort,
+            0,
+            &[Some(Course::CanaryOnly), Some(Course::Abort)],
+        ),
+        |_| {},
+    ),
+    (
         "an instance that does not end, and one whose job is cancelled",
-        OnFailure::Abort,
+        ABORT,
         |fake| {
             fake.cling("web@0.service");
             fake.cancel("web@1.service", 1);
@@ -86,7 +104,8 @@ impl State {
 #[derive(Default)]
 struct Notes {
     events: Vec<Event>,
-    canary: Option<u32>,
+    canaries: Vec<u32>,
+    kept: Vec<u32>,
 }
 
 impl Witness for Notes {
@@ -95,32 +114,41 @@ impl Witness for Notes {
         self.events.push(event.clone());
     }
     fn forget(&mut self, _: u32) {}
-    fn remember_canary(&mut self, number: Option<u32>) {
-        self.canary = number;
+    fn remember_canaries(&mut self, numbers: &[u32]) {
+        self.canaries = numbers.to_vec();
     }
-    fn canary_left(&mut self) -> Option<u32> {
-        self.canary
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool {
+        self.canaries.clear();
+        self.kept = numbers.to_vec();
+        true
+    }
+    fn canaries_left(&mut self) -> Vec<u32> {
+        self.canaries.clone()
     }
     fn cause(&self, _: u32) -> Option<String> {
         None
     }
 }
 
-fn events(on_failure: OnFailure, prepare: Prepare) -> Vec<Event> {
+fn events((on_failure, max_failures, courses): Bounds, prepare: Prepare) -> Vec<Event> {
     let mut fake = Fake::running(&["web@0.service", "web@1.service"]);
     prepare(&mut fake);
     let plan = Plan {
         app: "web".into(),
         instances: INSTANCES,
-        canary: true,
+        canaries: 1,
         parallel: 1,
         settle: Duration::from_secs(1),
         on_failure,
+        max_failures,
         step: Duration::from_secs(10),
         longest_stop: Duration::from_secs(3),
     };
     let mut notes = Notes::default();
-    let _ = walk::walk(&mut fake, &plan, &mut notes);
+    for course in courses {
+        let kept = std::mem::take(&mut notes.kept);
+        let _ = walk::walk_by(&mut fake, &plan, *course, &kept, &mut notes);
+    }
     notes.events
 }
 
@@ -134,10 +162,12 @@ fn name(event: &Event) -> String {
 fn change(lanes: &mut BTreeMap<u32, State>, event: &Event) {
     match event {
         Event::Begun { .. }
+        | Event::CanaryKept { .. }
+        | Event::CanaryDropped
         | Event::Done { .. }
         | Event::Canceled { .. }
         | Event::Killed { .. } => {}
-        Event::CanaryStarting { number }
+        Event::CanaryStarting { number, .. }
         | Event::Replacing { number, .. }
         | Event::Retrying { number, .. } => {
             lanes.insert(*number, State::Rising);
@@ -152,6 +182,9 @@ fn change(lanes: &mut BTreeMap<u32, State>, event: &Event) {
         }
         Event::Stopped { number, .. } => {
             lanes.remove(number);
+        }
+        Event::Failed { number, .. } => {
+            lanes.insert(*number, State::Failed);
         }
         Event::Aborted { failed } => {
             if let Some(number) = failed.number.filter(|_| !failed.canary) {
@@ -218,7 +251,7 @@ fn draw(out: &mut String, top: usize, title: &str, events: &[Event]) -> usize {
 fn picture() -> String {
     let walks: Vec<_> = WALKS
         .iter()
-        .map(|(title, on_failure, prepare)| (*title, events(*on_failure, *prepare)))
+        .map(|(title, bounds, prepare)| (*title, events(*bounds, *prepare)))
         .collect();
     let longest = walks.iter().map(|(_, e)| e.len()).max().unwrap();
     let mut body = String::new();
@@ -269,7 +302,7 @@ fn the_picture_and_the_page_name_every_event_of_the_walk_and_the_page_no_other()
         .collect();
     let drawn: BTreeSet<String> = WALKS
         .iter()
-        .flat_map(|(_, on_failure, prepare)| events(*on_failure, *prepare))
+        .flat_map(|(_, bounds, prepare)| events(*bounds, *prepare))
         .map(|e| name(&e))
         .collect();
     assert_eq!(drawn, known);

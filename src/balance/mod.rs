@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use listenfd::ListenFd;
 
 use crate::begin;
-use crate::contract::{Act, Balance};
+use crate::contract::{Act, Balance, canaries};
 use crate::log::say;
 use crate::state::{Entry, Name};
 use crate::sys::{exec, process};
@@ -146,10 +146,10 @@ fn is_by_source(balance: &Balance) -> bool {
     balance.by_source == Some(true)
 }
 
-/// Whether the instance is the one that a reload starts beside the others.
+/// Whether the instance is one that a reload starts beside the others.
 fn is_canary(balance: &Balance) -> bool {
-    let noted = Entry::new(&balance.state, Name::Canary).read();
-    noted.is_ok_and(|number| number.parse() == Ok(balance.instance))
+    let note = Entry::new(&balance.state, Name::Canary).read();
+    note.is_ok_and(|note| canaries::noted(&note).contains(&balance.instance))
 }
 
 fn off(balance: &Balance, run: &Path) -> io::Result<Vec<Group>> {

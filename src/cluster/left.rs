@@ -1,5 +1,5 @@
-//! The canary of a walk that has ended without stopping it, because the walk was killed. Each start of an instance, a canary
-//! included, starts the brake unit, which outlasts the walk and ends such a canary.
+//! The canaries of a walk that has ended without stopping them, because the walk was killed. Each start of an instance, a canary
+//! included, starts the brake unit, which outlasts the walk and ends such canaries.
 
 use std::time::Duration;
 
@@ -8,28 +8,29 @@ use crate::state::Lock;
 use crate::systemd::{Error, Job, Manager, Verb};
 use crate::walk::Overdue;
 
-/// How long a look waits for a canary that is being stopped. The caller has other instances to look at.
+/// How long a look waits for canaries that are being stopped. The caller has other instances to look at.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// The end of such a canary, which may have connections to finish.
+/// The end of such canaries, which may have connections to finish.
 #[derive(Debug, Default)]
 pub(super) struct Left {
     stopping: Option<Stopping>,
 }
 
-/// A canary that is being stopped.
+/// Canaries that are being stopped.
 #[derive(Debug)]
 struct Stopping {
     /// No walk begins meanwhile.
     _lock: Lock,
-    name: String,
-    job: Job,
+    names: Vec<String>,
+    /// The stops that are not known to be done.
+    jobs: Vec<Job>,
     overdue: Overdue,
 }
 
 impl Left {
-    /// Has the canary that a walk has left stopped, once another instance serves. Returns whether there is nothing left to do: the canary
-    /// of a walk that goes on stays, and one that would leave nobody to serve is for the next walk.
+    /// Has the canaries that a walk has left stopped, once another instance serves. Returns whether there is nothing left to do: the
+    /// canaries of a walk that goes on stay, and those that would leave nobody to serve are for the next walk.
     pub(super) fn look(
         &mut self,
         manager: &mut dyn Manager,
@@ -46,21 +47,27 @@ impl Left {
         let Some(stopping) = &mut self.stopping else {
             return Ok(true);
         };
-        match manager.wait(&stopping.job, GLANCE) {
-            Err(Error::TimedOut { .. }) => {
-                for killed in stopping.overdue.look(manager)? {
-                    say(&killed.to_string());
+        while let Some(job) = stopping.jobs.last() {
+            match manager.wait(job, GLANCE) {
+                Err(Error::TimedOut { .. }) => {
+                    for killed in stopping.overdue.look(manager)? {
+                        say(&killed.to_string());
+                    }
+                    return Ok(false);
                 }
-                return Ok(false);
+                done => drop(done?),
             }
-            done => drop(done?),
+            stopping.jobs.pop();
         }
-        let is_gone = manager.unit(&stopping.name)?.is_gone();
-        if is_gone {
-            forget(manager, cluster, &stopping.name)?;
+        let mut are_gone = true;
+        for name in &stopping.names {
+            are_gone &= manager.unit(name)?.is_gone();
+        }
+        if are_gone {
+            forget(manager, cluster, &stopping.names)?;
         }
         self.stopping = None;
-        Ok(is_gone)
+        Ok(are_gone)
     }
 }
 
@@ -77,59 +84,70 @@ fn begin(
     cluster: &Cluster,
     say: &mut dyn FnMut(&str),
 ) -> Result<Begun, Error> {
-    if progress::canary(cluster).is_none() {
+    if progress::canaries(cluster).is_empty() {
         return Ok(Begun::Nothing);
     }
     // The kernel releases the lock of a walk when the walk ends, however it does.
     let lock = match Lock::take(&cluster.state) {
         Ok(Some(lock)) => lock,
         Ok(None) => return Ok(Begun::Later),
-        // The next walk stops the canary.
+        // The next walk stops the canaries.
         Err(_) => return Ok(Begun::Nothing),
     };
-    let Some(number) = progress::canary(cluster) else {
+    let canaries = progress::canaries(cluster);
+    if canaries.is_empty() {
         return Ok(Begun::Nothing);
-    };
-    let name = cluster.units().instance(number);
-    match others(manager, cluster, number)? {
+    }
+    match others(manager, cluster, &canaries)? {
         Others::Serve => {}
-        // The canary may be the only one that serves.
+        // A canary may be the only one that serves.
         Others::ComeUp => return Ok(Begun::Later),
         Others::Gone => return Ok(Begun::Nothing),
     }
-    let unit = manager.unit(&name)?;
-    if unit.is_gone() && unit.job.is_none() {
-        forget(manager, cluster, &name)?;
+    let names = canaries.iter().map(|n| cluster.units().instance(*n));
+    let names: Vec<String> = names.collect();
+    let mut jobs = Vec::new();
+    for name in &names {
+        let unit = manager.unit(name)?;
+        if unit.is_gone() && unit.job.is_none() {
+            continue;
+        }
+        say(&format!(
+            "{name} is stopped: it was the canary of a reload that was killed"
+        ));
+        jobs.push(manager.queue(Verb::Stop, name)?);
+    }
+    if jobs.is_empty() {
+        forget(manager, cluster, &names)?;
         return Ok(Begun::Nothing);
     }
-    say(&format!(
-        "{name} is stopped: it was the canary of a reload that was killed"
-    ));
     let longest = manager.unit(&cluster.units().cluster())?.stop_timeout;
     Ok(Begun::Stopping(Stopping {
         _lock: lock,
-        job: manager.queue(Verb::Stop, &name)?,
         overdue: Overdue::new(&cluster.app, longest),
-        name,
+        jobs,
+        names,
     }))
 }
 
-fn forget(manager: &mut dyn Manager, cluster: &Cluster, canary: &str) -> Result<(), Error> {
-    manager.reset_failed(canary)?;
-    progress::remember_canary(cluster, None);
+fn forget(manager: &mut dyn Manager, cluster: &Cluster, canaries: &[String]) -> Result<(), Error> {
+    for canary in canaries {
+        manager.reset_failed(canary)?;
+    }
+    progress::remember_canaries(cluster, &[]);
     Ok(())
 }
 
-/// The state of the instances other than the canary together.
+/// The state of the instances other than the canaries together.
 enum Others {
     Serve,
     ComeUp,
     Gone,
 }
 
-fn others(manager: &mut dyn Manager, cluster: &Cluster, canary: u32) -> Result<Others, Error> {
+fn others(manager: &mut dyn Manager, cluster: &Cluster, canaries: &[u32]) -> Result<Others, Error> {
     let mut instances = cluster.instances(manager)?;
-    instances.retain(|(number, _)| *number != canary);
+    instances.retain(|(number, _)| !canaries.contains(number));
     Ok(if instances.iter().any(|(_, brief)| brief.is_ready()) {
         Others::Serve
     } else if instances

@@ -5,6 +5,7 @@
 //! job that waits for another job would wait forever if systemd ordered the two, so there must be no ordering between
 //! the cluster unit and its instances.
 
+pub mod asked;
 mod ended;
 pub mod hold_off;
 mod job;

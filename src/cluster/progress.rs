@@ -1,12 +1,13 @@
-//! The files that a walk leaves in the state folder of its app: its progress, its success, and its canary.
+//! The files that a walk leaves in the state folder of its app: its progress, its success, and its canaries.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::contract::time;
-use crate::state::Name;
+use crate::contract::{canaries, time};
+use crate::state::{Entry, Name};
 use crate::visible;
 use crate::walk::{Event, Plan, Record};
 
@@ -53,7 +54,8 @@ fn words(plan: &Plan) -> String {
     let Plan {
         app: _,
         instances,
-        canary,
+        canaries,
+        max_failures,
         parallel,
         settle,
         on_failure,
@@ -62,8 +64,8 @@ fn words(plan: &Plan) -> String {
     } = plan;
     let [settle, step, longest_stop] = [settle, step, longest_stop].map(|time| time::show(*time));
     format!(
-        "instances={instances} canary={canary} parallel={parallel} settle={settle} on-failure={on_failure} \
-         step={step} longest-stop={longest_stop}"
+        "instances={instances} canaries={canaries} parallel={parallel} settle={settle} on-failure={on_failure} \
+         max-failures={max_failures} step={step} longest-stop={longest_stop}"
     )
 }
 
@@ -78,19 +80,41 @@ pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     })
 }
 
-/// Notes the number of the canary, or that there is none, for whoever follows a walk that was killed.
-pub(super) fn remember_canary(cluster: &Cluster, number: Option<u32>) {
+/// Notes the numbers of the canaries, or that there are none, for whoever follows a walk that was killed.
+pub(super) fn remember_canaries(cluster: &Cluster, numbers: &[u32]) {
     let file = cluster.file(Name::Canary);
     // Without the note, a canary that is left over runs until the end of the next walk or scale.
-    let _ = match number {
-        Some(number) => file.write(&number.to_string()),
-        None => file.remove(),
+    let _ = if numbers.is_empty() {
+        file.remove()
+    } else {
+        file.write(&canaries::note(numbers))
     };
 }
 
-/// Returns the canary that a killed walk has left.
-pub(super) fn canary(cluster: &Cluster) -> Option<u32> {
-    cluster.file(Name::Canary).read().ok()?.parse().ok()
+/// Notes the canaries that stay when the walk has ended.
+pub(super) fn keep_canaries(cluster: &Cluster, numbers: &[u32]) -> io::Result<()> {
+    let note = canaries::note_of_kept(numbers);
+    cluster.file(Name::Canary).write(&note)
+}
+
+/// Returns the canaries of a walk, which a killed walk has left.
+pub(super) fn canaries(cluster: &Cluster) -> Vec<u32> {
+    noted(&cluster.state, false)
+}
+
+/// Returns the canaries that a walk has kept, in the state folder of an app.
+#[must_use]
+pub fn kept(state: &Path) -> Vec<u32> {
+    noted(state, true)
+}
+
+fn noted(state: &Path, are_kept: bool) -> Vec<u32> {
+    let note = Entry::new(state, Name::Canary).read().unwrap_or_default();
+    if canaries::are_kept(&note) == are_kept {
+        canaries::noted(&note)
+    } else {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]
@@ -104,10 +128,11 @@ mod tests {
         Plan {
             app: "web".into(),
             instances: 4,
-            canary: true,
+            canaries: 1,
             parallel: 1,
             settle: Duration::from_secs(1),
             on_failure: OnFailure::Abort,
+            max_failures: 0,
             step: Duration::from_millis(60_100),
             longest_stop: Duration::from_secs(20),
         }
@@ -118,7 +143,7 @@ mod tests {
         let note = note(BEGAN, &plan());
         assert_eq!(
             note,
-            "1500000 instances=4 canary=true parallel=1 settle=1s on-failure=abort step=60100ms longest-stop=20s\n"
+            "1500000 instances=4 canaries=1 parallel=1 settle=1s on-failure=abort max-failures=0 step=60100ms longest-stop=20s\n"
         );
         assert!(is_noted(&note, Duration::from_secs(1), &plan()));
         assert!(!is_noted(&note, BEGAN, &plan()));
@@ -134,7 +159,11 @@ mod tests {
                 ..plan()
             },
             Plan {
-                canary: false,
+                canaries: 2,
+                ..plan()
+            },
+            Plan {
+                max_failures: 1,
                 ..plan()
             },
             Plan {

@@ -8,12 +8,14 @@
 
 use std::time::Duration;
 
+use super::asked;
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, serving};
 use crate::brake::Deaths;
+use crate::contract::Course;
 use crate::state::Lock;
-use crate::systemd::{Manager, Verb};
+use crate::systemd::{Error, Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
 
 /// A reload that did not replace every instance.
@@ -22,6 +24,22 @@ pub enum ReloadError {
     /// Another walk of this app runs and does not end.
     #[error("another reload of `{0}` is under way")]
     Busy(String),
+    /// An earlier walk has kept a canary.
+    #[error(
+        "{0} is kept as a canary; `rsgen reload {1} --promote` goes on with it, `rsgen reload {1} --abort` stops it"
+    )]
+    Kept(String, String),
+    /// There is no canary to go on with or to stop.
+    #[error("no canary of `{0}` is kept")]
+    NoneKept(String),
+    /// The walk began too late to do what it was asked for.
+    #[error(
+        "a canary was to be started or its reload continued, and that was too long ago; nothing was done"
+    )]
+    Old,
+    /// systemd could not be asked.
+    #[error(transparent)]
+    Systemd(#[from] Error),
     /// The state folder cannot be used.
     #[error("{0}: {1}")]
     State(String, std::io::Error),
@@ -45,13 +63,17 @@ pub fn reload(
 ) -> Result<(), ReloadError> {
     let done = replace(manager, cluster, plan, say);
     notify_at_the_end(cluster, &status(plan, &done));
-    done
+    done.map(drop)
 }
 
 /// What has happened, in words that stay true whatever becomes of the instances.
-fn status(plan: &Plan, done: &Result<(), ReloadError>) -> String {
+fn status(plan: &Plan, done: &Result<Option<Course>, ReloadError>) -> String {
     match done {
-        Ok(()) => format!("the last reload replaced all {}", plan.instances),
+        Ok(Some(Course::CanaryOnly)) => "the last reload started a canary and kept it".to_owned(),
+        Ok(Some(Course::Abort)) => "the last reload stopped a canary".to_owned(),
+        Ok(None | Some(Course::Promote)) => {
+            format!("the last reload replaced all {}", plan.instances)
+        }
         Err(ReloadError::Walk(failed)) => format!("the last reload failed: {}", failed.cause()),
         Err(error) => format!("the last reload failed: {error}"),
     }
@@ -62,12 +84,15 @@ fn replace(
     cluster: &Cluster,
     plan: &Plan,
     say: &mut dyn FnMut(&str),
-) -> Result<(), ReloadError> {
+) -> Result<Option<Course>, ReloadError> {
     let asked = manager.now();
     let _lock = lock(manager, cluster)?;
-    if progress::is_done_since(cluster, asked, plan) {
+    let course =
+        asked::take(&cluster.state, manager.now()).map_err(|asked::Old| ReloadError::Old)?;
+    let kept = kept(manager, cluster, course)?;
+    if course.is_none() && progress::is_done_since(cluster, asked, plan) {
         say("a reload that began after this one was asked for has replaced every instance");
-        return Ok(());
+        return Ok(course);
     }
     let began = manager.now();
     let progress = Progress::begin(cluster).map_err(|e| state(cluster, e))?;
@@ -77,10 +102,12 @@ fn replace(
         say,
         at_most: plan.step,
     };
-    match walk::walk(manager, plan, &mut teller) {
+    match walk::walk_by(manager, plan, course, &kept, &mut teller) {
         Ok(()) => {
-            progress::done(cluster, began, plan);
-            Ok(())
+            if matches!(course, None | Some(Course::Promote)) {
+                progress::done(cluster, began, plan);
+            }
+            Ok(course)
         }
         Err(failed) => {
             for line in cluster.words_of(&failed) {
@@ -90,6 +117,33 @@ fn replace(
             Err(ReloadError::Walk(Box::new(failed)))
         }
     }
+}
+
+/// Returns the canaries that an earlier walk has kept. They are to be there for the courses that need them, and not for others.
+fn kept(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    course: Option<Course>,
+) -> Result<Vec<u32>, ReloadError> {
+    let kept = progress::kept(&cluster.state);
+    if matches!(course, Some(Course::Promote | Course::Abort)) {
+        let app = cluster.app.clone();
+        return Some(kept)
+            .filter(|kept| !kept.is_empty())
+            .ok_or(ReloadError::NoneKept(app));
+    }
+    for number in &kept {
+        let name = cluster.units().instance(*number);
+        let unit = manager.unit(&name)?;
+        if !unit.is_gone() || unit.job.is_some() {
+            return Err(ReloadError::Kept(name, cluster.app.clone()));
+        }
+    }
+    if !kept.is_empty() {
+        // Somebody has stopped them, or they were given up.
+        progress::remember_canaries(cluster, &[]);
+    }
+    Ok(Vec::new())
 }
 
 fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {
@@ -149,12 +203,16 @@ impl Witness for Teller<'_> {
         let _ = self.cluster.deaths(number).remove();
     }
 
-    fn remember_canary(&mut self, number: Option<u32>) {
-        progress::remember_canary(self.cluster, number);
+    fn remember_canaries(&mut self, numbers: &[u32]) {
+        progress::remember_canaries(self.cluster, numbers);
     }
 
-    fn canary_left(&mut self) -> Option<u32> {
-        progress::canary(self.cluster)
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool {
+        progress::keep_canaries(self.cluster, numbers).is_ok()
+    }
+
+    fn canaries_left(&mut self) -> Vec<u32> {
+        progress::canaries(self.cluster)
     }
 
     fn cause(&self, number: u32) -> Option<String> {

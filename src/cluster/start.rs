@@ -270,7 +270,8 @@ fn none_serves(
 
 /// Stops instances beyond the wanted number: a smaller machine, a canary of a killed walk.
 fn stop_surplus(manager: &mut dyn Manager, cluster: &Cluster, wanted: u32) -> Result<(), Error> {
-    progress::remember_canary(cluster, None);
+    progress::remember_canaries(cluster, &[]);
+    super::asked::forget(&cluster.state);
     for (number, brief) in cluster.instances(manager)? {
         // A restart in the middle of a walk restarts the canary too: for a moment it is gone, with a job.
         if number >= wanted && (!brief.is_gone() || brief.job.is_some()) {

@@ -4,6 +4,7 @@ mod deaths;
 mod files;
 mod instances;
 mod jobs;
+mod kept;
 mod listener;
 mod statuses;
 mod unrun;
@@ -163,10 +164,10 @@ fn when_all_are_given_up_the_start_fails_and_says_why_once() {
 fn start_forgets_the_verdict_and_the_canary_of_before() {
     let mut bench = Bench::running(&["web@1.service"]);
     verdict::write(&bench.cluster, &Verdict::Idle).unwrap();
-    progress::remember_canary(&bench.cluster, Some(1));
+    progress::remember_canaries(&bench.cluster, &[1]);
     assert_eq!(bench.start(1), Ok(1));
     assert_eq!(verdict::read(&bench.cluster), None);
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
     assert_eq!(bench.fake.ready(), ["web@0.service"]);
 }
 
@@ -342,10 +343,11 @@ fn plan() -> Plan {
     Plan {
         app: "web".into(),
         instances: 1,
-        canary: false,
+        canaries: 0,
         parallel: 1,
         settle: Duration::ZERO,
         on_failure: OnFailure::Abort,
+        max_failures: 0,
         step: Duration::from_secs(10),
         longest_stop: Duration::from_secs(3),
     }
@@ -383,16 +385,4 @@ fn a_reload_is_skipped_only_after_one_that_began_later_and_did_the_same() {
         ..plan()
     };
     assert!(!progress::is_done_since(&bench.cluster, second, &more));
-}
-
-#[test]
-fn a_reload_that_another_has_done_meanwhile_touches_nothing() {
-    let mut bench = Bench::running(&["web.service", "web@0.service"]);
-    let later = bench.fake.now() + Duration::from_hours(1);
-    progress::done(&bench.cluster, later, &plan());
-    let mut told = Vec::new();
-    let mut say = |line: &str| told.push(line.to_owned());
-    reload(&mut bench.fake, &bench.cluster, &plan(), &mut say).unwrap();
-    assert_eq!(bench.fake.log, Vec::<String>::new());
-    assert_eq!(told.len(), 1, "{told:?}");
 }

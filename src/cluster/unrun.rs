@@ -119,7 +119,7 @@ impl Unrun {
 }
 
 /// The command of the brake unit: looks at the instances until each has come up or is down, and no canary is left. `say` gets a line
-/// for each that is given up, and for a canary that is stopped.
+/// for each that is given up, and for each canary that is stopped.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -148,9 +148,9 @@ pub fn brake(
             let why = Verdict::Failed(format!("no instance is left: {}", unit.why()));
             ended::speak_for_the_cluster(manager, cluster, number, &why)?;
         }
-        let has_no_canary = left.look(manager, cluster, say)?;
+        let has_no_canaries = left.look(manager, cluster, say)?;
         let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
-        if has_no_canary && instances.iter().all(is_over) {
+        if has_no_canaries && instances.iter().all(is_over) {
             return Ok(());
         }
         manager.pause(GLANCE);

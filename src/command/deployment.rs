@@ -7,8 +7,10 @@ use super::apply::{self, JsonChange, Prepared, Timer};
 use super::half_open;
 use super::hint;
 use super::jobs::Jobs;
+use super::kept;
 use super::state;
 use super::writing::{self, Writing};
+use crate::cluster::progress;
 use crate::layout::Scope;
 use crate::output::{Failure, Notice, Shown, Style};
 use crate::plan::diff::{Change, Content};
@@ -186,6 +188,12 @@ pub(super) fn each(
     prepared: &[Prepared],
     goal: Goal,
 ) -> Result<Deployed, Failure> {
+    for app in prepared {
+        let is_kept = !progress::kept(&jobs.layout.state(&app.app)).is_empty();
+        if is_kept && needed(jobs, app, goal)? == Action::Reload {
+            kept::refuse(jobs, &app.app)?;
+        }
+    }
     let was_open = prepared.iter().map(|p| half_open::is_open(jobs, &p.app));
     let was_open = was_open.collect::<Result<Vec<_>, _>>()?;
     let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();

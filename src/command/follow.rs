@@ -6,19 +6,27 @@ use std::time::Instant;
 use super::hint;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::last_words;
+use super::picture::Picture;
 use super::state;
 use super::tail::Tail;
 use super::waiting::Waiting;
-use crate::output::{Exit, Failure, Notice};
+use crate::cluster::asked;
+use crate::contract::Course;
+use crate::output::{Block, Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
 use crate::walk::Record;
+
+/// How many instances on their way are looked at each time.
+const SEEN: usize = 16;
 
 /// What has been read of a walk so far.
 struct Followed {
     tail: Tail,
     last: Option<Record>,
     waiting: Waiting,
+    /// What is drawn in place of lines, on a terminal.
+    drawn: Option<(Block, Picture)>,
 }
 
 /// How a walk ended.
@@ -32,6 +40,24 @@ enum End {
 impl Jobs<'_> {
     /// Reloads an active app.
     pub(super) fn reload(&mut self, app: &str) -> Result<(), Failure> {
+        self.reload_by(app, None)
+    }
+
+    /// Reloads an active app, or does the part of a reload that `course` says.
+    pub(super) fn reload_by(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+        let done = self.walk(app, course);
+        asked::forget(&self.layout.state(app));
+        done
+    }
+
+    /// Leaves the note that tells the walk its course.
+    fn ask(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+        let state = self.layout.state(app);
+        let noted = course.map_or(Ok(()), |c| asked::ask(&state, c, self.manager.now()));
+        noted.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))
+    }
+
+    fn walk(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
         let unit = Units::of(app).cluster();
         self.sink.notice(&Notice::Reloading(app));
         state::forget_deaths(self.layout, app, None);
@@ -40,7 +66,9 @@ impl Jobs<'_> {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,
                 waiting: Waiting::begin(Instant::now()),
+                drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
+            self.ask(app, course)?;
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
                 // When the end of a job was missed, an active cluster unit counts as `Done`; the walk's own last record
@@ -88,19 +116,22 @@ impl Jobs<'_> {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
-            walk.waiting.tell(self.manager, self.sink, &job.unit);
+            self.draw(walk, &job.unit);
         }
     }
 
     /// Follows a walk whose job was cancelled. The walk itself goes on. Returns `None` when it had not begun or was
     /// killed, so that its end is unknown.
     fn outlast(&mut self, app: &str, walk: &mut Followed) -> Result<Option<End>, Failure> {
+        if let Some((block, _)) = &mut walk.drawn {
+            block.leave();
+        }
         self.sink.notice(&Notice::WalkCancelled(app));
         let limit = Instant::now() + LONGEST;
         loop {
             let unit = self.manager.unit(&Units::of(app).cluster())?;
             self.tell(walk);
-            walk.waiting.tell(self.manager, self.sink, &unit.name);
+            self.draw(walk, &unit.name);
             if unit.active != ActiveState::Reloading || Instant::now() > limit {
                 return Ok(end(walk.last.as_ref(), app));
             }
@@ -119,11 +150,50 @@ impl Jobs<'_> {
         }
     }
 
-    fn tell(&self, walk: &mut Followed) {
+    fn tell(&mut self, walk: &mut Followed) {
         for record in walk.tail.read() {
-            self.sink.notice(&Notice::Walked(&record));
+            let event = record.event.as_ref();
+            let is_drawn = match (&mut walk.drawn, event) {
+                (Some((block, picture)), Some(event)) => {
+                    let is_drawn = picture.take(event, self.manager.now());
+                    // The picture stays as it was at the end.
+                    block.draw(&picture.lines(self.manager.now(), block.room()));
+                    if record.is_done() || record.failure().is_some() {
+                        block.leave();
+                    } else if !is_drawn {
+                        block.erase();
+                    }
+                    is_drawn
+                }
+                _ => false,
+            };
+            if !is_drawn {
+                self.sink.notice(&Notice::Walked(&record));
+            }
             walk.last = Some(record);
             walk.waiting.is_interrupted(Instant::now());
+        }
+    }
+
+    /// Draws what has become of the instances that are on their way, or says what the walk is waiting for.
+    fn draw(&mut self, walk: &mut Followed, unit: &str) {
+        let is_over = |last: &Record| last.is_done() || last.failure().is_some();
+        match &mut walk.drawn {
+            Some((block, picture)) if walk.last.is_some() => {
+                if walk.last.as_ref().is_some_and(is_over) {
+                    return;
+                }
+                let app = picture.app.clone();
+                let units = Units::of(&app);
+                for number in picture.moving().into_iter().take(SEEN) {
+                    // If systemd does not answer, the wait for the job fails.
+                    if let Ok(unit) = self.manager.unit(&units.instance(number)) {
+                        picture.see(number, &unit);
+                    }
+                }
+                block.draw(&picture.lines(self.manager.now(), block.room()));
+            }
+            _ => walk.waiting.tell(self.manager, self.sink, unit),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::apply::{self, Prepared, Timer};
 use super::context::Context;
+use super::course::{self, Part};
 use super::deployment::{self, Goal};
 use super::host_probe::HostProbe;
 use super::input::Input;
@@ -17,6 +18,7 @@ use super::preparation::{self, Preparation};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
+use crate::contract::Course;
 use crate::ecosystem::{App, Report, release};
 use crate::generate::{self, files, sources};
 use crate::layout::Layout;
@@ -31,6 +33,8 @@ pub(super) struct Reload {
     targets: Targets,
     #[command(flatten)]
     environment: Environment,
+    #[command(flatten)]
+    part: Part,
 }
 
 /// The targets that were reloaded, as scripts read them.
@@ -64,6 +68,14 @@ impl Subcommand for Reload {
                 "rsgen reload ecosystem.toml --env production",
                 "Applies the file with the variables of `env_production`, and replaces all instances.",
             ),
+            (
+                "rsgen reload web --canary-only",
+                "Starts one more instance with the new code, which gets its share of the connections until it is looked at.",
+            ),
+            (
+                "rsgen reload web --promote",
+                "Replaces the instances after such a canary; `--abort` stops the canary.",
+            ),
         ],
     };
 
@@ -75,6 +87,27 @@ impl Subcommand for Reload {
         self.refuse_needless_environment()?;
         context.require_permission("reload")?;
         context.jobs()?;
+        if let Some(course) = self.part.course() {
+            let apps = course::apps(&self.targets.targets, targets)?;
+            for app in &apps {
+                if course == Course::CanaryOnly {
+                    course::refuse_changes(&prepare(
+                        &context.layout,
+                        context.host,
+                        context.sink,
+                        app,
+                    )?)?;
+                }
+                course::take(context, app, course)?;
+            }
+            let reloaded = if course == Course::Promote {
+                apps
+            } else {
+                Vec::new()
+            };
+            context.sink.answer(&Reloaded { reloaded });
+            return Ok(());
+        }
         let mut of_files = self.of_files(context)?;
         let count = targets.len();
         let mut reloaded = Vec::new();

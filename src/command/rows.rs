@@ -134,14 +134,15 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus, is_first: bool)
     ]
 }
 
-/// The reason for which an instance is not online or not in the balance, or for which it was restarted; otherwise, of the first
-/// one, whether the app is watched.
+/// The reason for which an instance is not online or not in the balance, that it is a canary that was kept, or the reason for which it
+/// was restarted; otherwise, of the first one, whether the app is watched.
 fn remark(app: &AppStatus, instance: &InstanceStatus) -> String {
     if let Some(fault) = &instance.balance_fault {
         return fault.clone();
     }
     match (&instance.reason, &instance.last_end) {
         (Some(reason), _) => reason.clone(),
+        _ if instance.canary => "canary, until `--promote` or `--abort`".to_owned(),
         (
             None,
             Some(LastEnd {

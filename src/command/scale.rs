@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::apply::JsonChange;
 use super::context::Context;
 use super::jobs::{Jobs, LONGEST, TICK};
+use super::kept;
 use super::manual::{self, Manual};
 use super::number::Number;
 use super::resize;
@@ -247,6 +248,7 @@ fn scale(
         to,
         known,
     } = scaling;
+    kept::refuse(jobs, app)?;
     let planned = steps(jobs, scaling)?;
     refuse_to_stop_all(jobs, scaling, &planned)?;
     if changes.is_empty() && planned.is_empty() {

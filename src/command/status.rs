@@ -9,6 +9,7 @@ use super::accepting::Looks;
 use super::overview::Overview;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
+use crate::cluster::progress;
 use crate::ecosystem::App;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -67,6 +68,8 @@ pub(super) struct InstanceStatus {
     pub(super) dropped: Option<u32>,
     /// The reason for which the instance is not online.
     pub(super) reason: Option<String>,
+    /// Whether the instance is a canary that a reload has kept.
+    pub(super) canary: bool,
     /// Why the kernel does not count the instance among those that connections are spread over.
     pub(super) balance_fault: Option<String>,
     /// How the run before this one ended, if it did so by itself since the app was last started or reloaded.
@@ -124,6 +127,10 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
+        let kept = progress::kept(state);
+        for instance in &mut instances {
+            instance.canary = kept.contains(&instance.number);
+        }
         if file.is_some_and(is_balanced) {
             mark_deaf(looks, overview, units, &mut instances);
             find_balance_faults(overview, units, state, &mut instances);
@@ -259,6 +266,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         waiting: None,
         dropped: None,
         reason,
+        canary: false,
         balance_fault: None,
         last_end,
         unit: unit.name,

@@ -73,6 +73,7 @@ mod tests {
         let begun = Record::new(&Event::Begun {
             instances: 2,
             canary: true,
+            canaries: None,
         });
         let done = Record::new(&Event::Done {
             instances: 2,

@@ -108,12 +108,15 @@ fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
 }
 
 fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
+    let instances = reload.instances.resolve(context.host.cpus);
     let plan = Plan {
-        instances: reload.instances.resolve(context.host.cpus),
-        canary: reload.surge > 0,
-        parallel: reload.parallel,
+        instances,
+        // More would have nothing to stand in for.
+        canaries: reload.surge.of(instances).min(instances),
+        parallel: reload.parallel.of(instances),
         settle: reload.settle,
         on_failure: reload.on_failure,
+        max_failures: reload.max_failures.unwrap_or(0),
         step: reload.step_timeout,
         longest_stop: longest_stop(context, &reload.app, reload.longest_stop)?,
         app: reload.app,

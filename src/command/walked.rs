@@ -35,6 +35,7 @@ pub(super) fn last(folder: &Path, active_state: &str) -> Option<Walk> {
     let last = lines.filter_map(|line| Record::parse(&line)).last()?;
     let (state, took_ms) = match &last.event {
         Some(Event::Done { took_ms, .. }) => ("done", Some(*took_ms)),
+        Some(Event::CanaryKept { .. } | Event::CanaryDropped) => ("done", None),
         Some(Event::Aborted { .. }) => ("failed", None),
         _ if active_state == "reloading" => ("running", None),
         _ => ("killed", None),
@@ -81,7 +82,11 @@ mod tests {
     #[test]
     fn a_walk_without_an_end_runs_or_was_killed() {
         let (instances, canary) = (2, false);
-        let begun = Event::Begun { instances, canary };
+        let begun = Event::Begun {
+            instances,
+            canary,
+            canaries: None,
+        };
         let done = Event::Done {
             instances,
             took_ms: 5,

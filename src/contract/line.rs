@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
-use super::{Act, Ask, Cpus, Handover, Instances, OnFailure, Ready, Way, time};
+use super::{Act, Amount, Ask, Cpus, Handover, Instances, OnFailure, Ready, Way, time};
 use crate::unit::escape::{self, Part};
 
 /// Text that may contain specifiers, which systemd replaces when it reads the unit, see "Specifiers" in systemd.unit(5).
@@ -124,6 +124,7 @@ values!(
     bool,
     SocketAddrV4,
     Act,
+    Amount,
     Ask,
     Handover,
     Cpus,

@@ -8,7 +8,9 @@
 //!
 //! This room is pure and small, because the worker runs before every program: it uses no files, no bus and no clap.
 
+mod amount;
 mod balance;
+pub mod canaries;
 pub mod count;
 mod drain;
 mod env_files;
@@ -26,6 +28,7 @@ pub mod time;
 mod watch;
 mod words;
 
+pub use amount::Amount;
 pub use balance::{Act, Balance};
 pub use drain::{Drain, Request};
 pub use env_files::EnvFiles;
@@ -38,5 +41,5 @@ pub use status::{
 };
 pub use step::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;
-pub use words::{Cpus, Handover, Instances, OnFailure, Ready, Way, Word};
+pub use words::{Course, Cpus, Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Instances, Line, OnFailure, Policy, Statuses, Usage, Value, Watch};
+use super::{Amount, Instances, Line, OnFailure, Policy, Statuses, Usage, Value, Watch};
 
 /// [`Start::step_timeout`] for units of older versions, which lack the flag.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -31,13 +31,15 @@ pub struct Reload {
     /// The number of instances.
     pub instances: Instances,
     /// How many extra instances serve while others are replaced.
-    pub surge: u32,
+    pub surge: Amount,
     /// How many instances are replaced at a time.
-    pub parallel: u32,
+    pub parallel: Amount,
     /// How long a new instance has to stay up before the next one is replaced.
     pub settle: Duration,
     /// The action of the reload when an instance has failed twice.
     pub on_failure: OnFailure,
+    /// How many instances may fail before the reload ends; `None` for none.
+    pub max_failures: Option<u32>,
     /// The limit for one step, which stops an instance and starts it until READY.
     pub step_timeout: Duration,
     /// As [`Start::longest_stop`].
@@ -205,6 +207,7 @@ impl Reload {
             parallel,
             settle,
             on_failure,
+            max_failures,
             step_timeout,
             longest_stop,
         } = self;
@@ -215,6 +218,7 @@ impl Reload {
             .flag("--parallel", parallel)
             .flag("--settle", settle)
             .flag("--on-failure", on_failure)
+            .optional("--max-failures", max_failures.as_ref())
             .flag("--step-timeout", step_timeout)
             .optional("--longest-stop", longest_stop.as_ref())
     }
@@ -228,6 +232,7 @@ impl Reload {
             parallel: words.flag("--parallel")?,
             settle: words.flag("--settle")?,
             on_failure: words.flag("--on-failure")?,
+            max_failures: words.optional("--max-failures")?,
             step_timeout: words.flag("--step-timeout")?,
             longest_stop: words.since(1, "--longest-stop")?,
         };

@@ -173,6 +173,18 @@ words! {
 }
 
 words! {
+    /// A reload that is more or less than the replacement of all instances.
+    Course {
+        /// One canary is started and kept.
+        CanaryOnly = "canary-only",
+        /// The instances are replaced after a canary that was kept.
+        Promote = "promote",
+        /// A canary that was kept is stopped.
+        Abort = "abort",
+    }
+}
+
+words! {
     /// The CPUs of an instance.
     Cpus {
         /// All CPUs that its unit may use.

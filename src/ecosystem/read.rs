@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, nearest};
 use super::key::{Absent, Form, Key, Wanted};
-use super::values::{LONGEST, parse_time};
+use super::values::{Amount, LONGEST, parse_time};
 use crate::unit::Fault;
 
 /// The number of faults in a file for which a similar known name is searched, because each search compares with every
@@ -153,6 +153,27 @@ impl<'a, 'd> Fields<'a, 'd> {
             return None;
         }
         Some(number)
+    }
+
+    /// Takes a number within the bounds of the key's form, or a percentage.
+    pub(super) fn amount(&mut self, wanted: Wanted) -> Option<Amount> {
+        let value = self.value(wanted.key)?;
+        if let Some(text) = value.get_ref().as_str() {
+            let read = match text.parse() {
+                Ok(Amount::Exactly(_)) => Err(Fault::new(
+                    format!("`{}` is a number in quotes", wanted.key),
+                    format!("write `{} = {text}`", wanted.key),
+                )),
+                read => read,
+            };
+            return self.note(&value.span(), read);
+        }
+        let Form::Amount(low, high) = wanted.form else {
+            return None;
+        };
+        let form = Form::Number(low.into(), high.into());
+        let number = self.number(Wanted { form, ..wanted })?;
+        number.try_into().ok().map(Amount::Exactly)
     }
 
     /// Returns the result of reading the value at a place; a fault is noted.

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use super::key::{keys, number, time, word};
-use super::values::OnFailure;
+use super::key::{amount, keys, number, time, word};
+use super::values::{Amount, OnFailure};
 
 keys! {
     /// How a reload walks.
     pub struct Rollout {
         in Reload {
-            /// The number of extra instances in a reload: 1 for a canary that starts first, 0 for none.
-            surge: u32 = number(0, 1).or(|| 1);
+            /// The number of extra instances in a reload, the canaries, which start first: 0 for none, or a percentage
+            /// of the instances, `"25%"`.
+            ///
+            /// All canaries start at once, and as many instances are then replaced at a time. With `"100%"` the reload
+            /// takes twice the memory and the time of two starts. A percentage is rounded up.
+            surge: Amount = amount(0, 1024).or(|| Amount::Exactly(1));
 
-            /// How many instances a reload replaces at a time.
-            parallel: u32 = number(1, 1024).or(|| 1);
+            /// How many instances a reload replaces at a time, or a percentage of them; never fewer than there are canaries.
+            parallel: Amount = amount(1, 1024).or(|| Amount::Exactly(1));
 
             /// How long the canary has to stay up before a serving instance is replaced.
             ///
@@ -25,6 +29,12 @@ keys! {
             ///
             /// After an `"abort"`, the instances that were not replaced keep the version that they run.
             on_failure: OnFailure = word().or(|| OnFailure::Abort);
+
+            /// How many instances may fail twice before a reload does what `on_failure` says.
+            ///
+            /// Up to this number, the reload goes on with the next instance, and ends as failed after the last one.
+            /// A canary that fails always ends the reload.
+            max_failures: u32 = number(0, 1024).or(|| 0);
         }
     }
 }

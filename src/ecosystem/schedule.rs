@@ -68,6 +68,7 @@ const OF_LASTING_APPS: &[&str] = &[
     "parallel",
     "settle",
     "on_failure",
+    "max_failures",
     "stop_exit_codes",
     "watch",
     "ignore_watch",

@@ -4,6 +4,7 @@
 //! options select, decides whether that is printed and in which form. Everything is escaped before it is printed, see
 //! [`Visible`]. A reader that closes its pipe early is not an error.
 
+mod block;
 mod failure;
 mod json;
 mod notice;
@@ -16,6 +17,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+pub use block::Block;
 pub use failure::{Exit, Failure};
 pub use json::Json;
 pub use notice::{CANCELLED, Level, Notice, counted};
@@ -49,6 +51,11 @@ pub trait Sink {
 
     /// Takes over the terminal, if the output goes to one.
     fn screen(&self) -> Option<Screen> {
+        None
+    }
+
+    /// Returns a block of lines that can be drawn anew in their place, if the output goes to a terminal and shows progress.
+    fn block(&self) -> Option<Block> {
         None
     }
 

@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 
 use anstyle::AnsiColor;
 
-use super::{Answer, Colour, Failure, Level, Notice, Screen, Sink, Style, to_stderr, to_stdout};
+use super::{
+    Answer, Block, Colour, Failure, Level, Notice, Screen, Sink, Style, to_stderr, to_stdout,
+};
 use crate::ecosystem::Report;
 use crate::visible::Visible;
 
@@ -60,6 +62,12 @@ impl Sink for Text {
         is_terminal
             .then(|| Screen::open(self.stdout).ok())
             .flatten()
+    }
+
+    fn block(&self) -> Option<Block> {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let is_wanted = self.least <= Level::Progress && std::io::stdout().is_terminal();
+        (is_wanted && !is_dumb).then(Block::new).flatten()
     }
 
     fn warnings(&self, report: &Report) {

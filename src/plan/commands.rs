@@ -88,6 +88,7 @@ pub(super) fn of_cluster(
         parallel: app.rollout.parallel,
         settle: app.rollout.settle,
         on_failure: app.rollout.on_failure,
+        max_failures: Some(app.rollout.max_failures).filter(|most| *most > 0),
         step_timeout,
         longest_stop,
     };

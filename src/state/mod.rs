@@ -35,10 +35,12 @@ pub enum Name {
     Walk,
     /// When the last successful walk began, and by which plan.
     Done,
-    /// The number of the canary, while a walk has one.
+    /// The numbers of the canaries, while a walk has any.
     Canary,
     /// The number of instances before `rsgen scale`, until that command has done its work.
     Scaling,
+    /// What the next walk is asked to do, if not to replace all instances.
+    Asked,
     /// Why the cluster unit is being stopped.
     Verdict,
     /// How often the app failed to start, and when the last time was.
@@ -69,6 +71,7 @@ impl Display for Name {
             Self::Done => f.write_str("walk.done"),
             Self::Canary => f.write_str("canary"),
             Self::Scaling => f.write_str("scaling"),
+            Self::Asked => f.write_str("walk.asked"),
             Self::Verdict => f.write_str("verdict"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),

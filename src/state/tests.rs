@@ -114,6 +114,7 @@ fn names() -> Vec<String> {
         Name::Walk,
         Name::Done,
         Name::Canary,
+        Name::Asked,
         Name::Verdict,
         Name::Failures,
         Name::Good,

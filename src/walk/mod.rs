@@ -1,14 +1,16 @@
-//! The rolling reload: the canary, then every instance in order, each after the one before is READY.
+//! The rolling reload: the canaries, then every instance in order, each after the one before is READY.
 //!
 //! A state machine over [`Manager`]: no file, no bus. Every step is told as an [`Event`]; what was
 //! not seen to work is never told as done.
 
+mod canary;
 mod event;
 mod overdue;
 mod record;
 mod step;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ pub use event::{Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
 pub use record::Record;
 
-use crate::contract::OnFailure;
+use crate::contract::{Course, OnFailure};
 use crate::systemd::{Manager, Unit};
 use crate::unit::name::Units;
 
@@ -27,15 +29,17 @@ pub struct Plan {
     pub app: String,
     /// How many instances there shall be.
     pub instances: u32,
-    /// Whether a canary goes first.
-    pub canary: bool,
-    /// Instances replaced at a time, at least one.
+    /// How many canaries go first.
+    pub canaries: u32,
+    /// Instances replaced at a time: at least one, and no fewer than there are canaries.
     pub parallel: u32,
-    /// How long the canary must stay up before an instance that serves is touched. Without a canary,
+    /// How long the canaries must stay up before an instance that serves is touched. Without a canary,
     /// each instance must before the next is touched.
     pub settle: Duration,
-    /// The step after an instance failed twice.
+    /// The step after more instances than `max_failures` failed twice.
     pub on_failure: OnFailure,
+    /// How many instances may fail twice while the walk goes on.
+    pub max_failures: u32,
     /// The bound of one step: stop an instance and start it until READY.
     pub step: Duration,
     /// The longest that the stop of an instance takes by the app's own bounds.
@@ -50,15 +54,17 @@ pub trait Witness {
     fn tell(&mut self, event: &Event);
     /// Asked to forget the quick deaths of an instance: it gets a new start.
     fn forget(&mut self, number: u32);
-    /// Asked to remember the canary until there is none, beyond the end of this process.
-    fn remember_canary(&mut self, number: Option<u32>);
-    /// The canary of a walk that was killed.
-    fn canary_left(&mut self) -> Option<u32>;
+    /// Asked to remember the canaries until there are none, beyond the end of this process.
+    fn remember_canaries(&mut self, numbers: &[u32]);
+    /// Asked to remember these canaries as kept. Returns whether they are: others end canaries whose walk has ended.
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool;
+    /// The canaries of a walk that was killed.
+    fn canaries_left(&mut self) -> Vec<u32>;
     /// How the last run of an instance ended, where that is known better than systemd tells.
     fn cause(&self, number: u32) -> Option<String>;
 }
 
-/// Walks.
+/// Replaces all instances.
 ///
 /// # Errors
 /// The failure, and what it means for the others; an error of systemd is such a failure as well.
@@ -67,23 +73,40 @@ pub fn walk(
     plan: &Plan,
     witness: &mut dyn Witness,
 ) -> Result<(), Failed> {
+    walk_by(manager, plan, None, &[], witness)
+}
+
+/// Does what `course` says, or replaces all instances. `kept` are the canaries that an earlier walk has kept.
+///
+/// # Errors
+/// As of [`walk`].
+pub fn walk_by(
+    manager: &mut dyn Manager,
+    plan: &Plan,
+    course: Option<Course>,
+    kept: &[u32],
+    witness: &mut dyn Witness,
+) -> Result<(), Failed> {
     Walk {
         manager,
         plan,
         witness,
-        canary: None,
+        canaries: Vec::new(),
+        failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
     }
-    .run()
+    .run(course, kept)
 }
 
 struct Walk<'a> {
     manager: &'a mut dyn Manager,
     plan: &'a Plan,
     witness: &'a mut dyn Witness,
-    /// The canary while there is one.
-    canary: Option<u32>,
+    /// The canaries while there are any.
+    canaries: Vec<u32>,
+    /// The failures that the walk has gone on after.
+    failures: Vec<Failed>,
     /// How far the others have been touched.
     others: Others,
     /// Those that do not end by themselves.
@@ -104,71 +127,82 @@ impl Walk<'_> {
         Units::of(&self.plan.app)
     }
 
-    fn run(mut self) -> Result<(), Failed> {
+    fn run(mut self, course: Option<Course>, kept: &[u32]) -> Result<(), Failed> {
         let since = Instant::now();
-        let result = self.all();
-        match &result {
-            Ok(()) => self.witness.tell(&Event::Done {
+        let result = match course {
+            None | Some(Course::Promote) => self.all(kept).map(|()| Event::Done {
                 instances: self.plan.instances,
                 took_ms: milliseconds(since),
             }),
-            Err(failed) => self.witness.tell(&Event::Aborted {
-                failed: failed.clone(),
-            }),
-        }
-        result
-    }
-
-    fn all(&mut self) -> Result<(), Failed> {
-        self.witness.tell(&Event::Begun {
-            instances: self.plan.instances,
-            canary: self.plan.canary,
-        });
-        self.stop_left_canary().map_err(|e| self.bus(&e))?;
-        if self.plan.canary {
-            self.start_canary()?;
-        }
-        let numbers: Vec<u32> = (0..self.plan.instances).collect();
-        let at_a_time = usize::try_from(self.plan.parallel.max(1)).unwrap_or(1);
-        let replaced = numbers
-            .chunks(at_a_time)
-            .try_for_each(|chunk| self.replace(chunk))
-            .and_then(|()| self.confirm(&numbers));
-        match replaced {
-            Ok(()) => self.stop_surplus().map_err(|e| self.bus(&e)),
-            Err(failed) => self.give_up(failed),
-        }
-    }
-
-    fn start_canary(&mut self) -> Result<(), Failed> {
-        let number = self.free_number()?;
-        let since = Instant::now();
-        self.canary = Some(number);
-        self.witness.remember_canary(self.canary);
-        self.witness.tell(&Event::CanaryStarting { number });
-        let settled = self
-            .fresh(number)
-            .and_then(|job| self.verdict(number, &job, 0))
-            .and_then(|unit| self.settle(number, unit));
-        match settled {
-            Ok(unit) => {
-                self.witness.tell(&Event::CanaryReady {
-                    number,
-                    pid: unit.main_pid,
-                    took_ms: milliseconds(since),
-                });
+            Some(Course::CanaryOnly) => self.canary_only(),
+            Some(Course::Abort) => self.drop_kept(kept),
+        };
+        match result {
+            Ok(end) => {
+                self.witness.tell(&end);
                 Ok(())
             }
             Err(failed) => {
-                // It failed already; that stopping it fails as well changes nothing for the others.
-                let _ = self.stop_canary();
+                self.witness.tell(&Event::Aborted {
+                    failed: failed.clone(),
+                });
                 Err(failed)
             }
         }
     }
 
+    fn all(&mut self, kept: &[u32]) -> Result<(), Failed> {
+        self.witness.tell(&Event::Begun {
+            instances: self.plan.instances,
+            canary: self.plan.canaries > 0,
+            canaries: Some(self.plan.canaries).filter(|count| *count > 1),
+        });
+        self.stop_left_canaries().map_err(|e| self.bus(&e))?;
+        self.adopt(kept)?;
+        self.start_canaries(self.plan.canaries)?;
+        let numbers: Vec<u32> = (0..self.plan.instances).collect();
+        // Each canary stands in for one that is being replaced.
+        let parallel = usize::try_from(self.plan.parallel).unwrap_or(1);
+        let at_a_time = parallel.max(self.canaries.len()).max(1);
+        let replaced = numbers
+            .chunks(at_a_time)
+            .try_for_each(|chunk| self.replace(chunk))
+            .and_then(|()| self.confirm(&numbers));
+        match replaced {
+            Ok(()) => self.finish(),
+            Err(failed) => self.give_up(failed),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Failed> {
+        self.stop_surplus().map_err(|e| self.bus(&e))?;
+        match self.failures.first() {
+            Some(failed) => Err(Failed {
+                others: Others::Replaced,
+                ..failed.clone()
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes a failure that the walk goes on after. Returns it where it is one too many.
+    fn tolerate(&mut self, failed: Failed) -> Result<(), Failed> {
+        let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+        let (Some(number), true) = (failed.number, failures < self.plan.max_failures) else {
+            return Err(failed);
+        };
+        self.witness.tell(&Event::Failed {
+            number,
+            failed: failed.clone(),
+            failures: failures + 1,
+            most: self.plan.max_failures,
+        });
+        self.failures.push(failed);
+        Ok(())
+    }
+
     /// Replaces some instances at once, each with a second chance. All of them are waited for, also
-    /// when one fails: what becomes of them has to be known before the canary goes.
+    /// when one fails: what becomes of them has to be known before the canaries go.
     fn replace(&mut self, numbers: &[u32]) -> Result<(), Failed> {
         let mut rising = Vec::new();
         for number in numbers {
@@ -192,7 +226,7 @@ impl Walk<'_> {
         for one in &rising {
             match self.bring_up(one) {
                 Err(failed) if failed.number.is_none() => return Err(failed),
-                Err(failed) => first_failure = first_failure.and(Err(failed)),
+                Err(failed) => first_failure = first_failure.and(self.tolerate(failed)),
                 Ok(()) => {}
             }
         }
@@ -221,10 +255,10 @@ impl Walk<'_> {
         old_pid: u32,
     ) -> Result<Unit, Failed> {
         let unit = self.verdict(number, job, old_pid)?;
-        if self.canary.is_some() {
-            return Ok(unit);
+        if self.canaries.is_empty() {
+            self.settle(&[(number, unit.clone())])?;
         }
-        self.settle(number, unit)
+        Ok(unit)
     }
 
     /// The classic restart of one instance.
@@ -244,28 +278,56 @@ impl Walk<'_> {
     fn confirm(&mut self, numbers: &[u32]) -> Result<(), Failed> {
         for number in numbers {
             let unit = self.look(*number)?;
+            let has_failed = |failed: &Failed| failed.number == Some(*number);
+            if self.failures.iter().any(has_failed) {
+                self.look_again(*number, &unit)?;
+                continue;
+            }
             if unit.is_ready() {
                 continue;
             }
             let since = Instant::now();
             let failed = self.failed(*number, &unit, None);
-            let unit = self.again(*number, failed)?;
-            self.witness.tell(&Event::Ready {
-                number: *number,
-                old_pid: 0,
-                pid: unit.main_pid,
-                took_ms: milliseconds(since),
-            });
+            match self.again(*number, failed) {
+                Ok(unit) => self.came_up(*number, &unit, since),
+                Err(failed) => self.tolerate(failed)?,
+            }
         }
         Ok(())
+    }
+
+    /// An instance that failed twice may have come up since, because systemd goes on starting it.
+    fn look_again(&mut self, number: u32, unit: &Unit) -> Result<(), Failed> {
+        let since = Instant::now();
+        if !unit.is_ready() {
+            return Ok(());
+        }
+        match self.settle(&[(number, unit.clone())]) {
+            Ok(()) => {
+                self.failures.retain(|failed| failed.number != Some(number));
+                self.came_up(number, unit, since);
+            }
+            Err(failed) if failed.number.is_none() => return Err(failed),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn came_up(&mut self, number: u32, unit: &Unit, since: Instant) {
+        self.witness.tell(&Event::Ready {
+            number,
+            old_pid: 0,
+            pid: unit.main_pid,
+            took_ms: milliseconds(since),
+        });
     }
 
     fn give_up(&mut self, failed: Failed) -> Result<(), Failed> {
         if self.plan.on_failure == OnFailure::Restart && failed.number.is_some() {
             return self.restart_all();
         }
-        // The rest keep what they run, those too many included. The canary goes: it was one extra.
-        let _ = self.stop_canary();
+        // The rest keep what they run, those too many included. The canaries go: they were extra.
+        let _ = self.stop_canaries();
         Err(failed)
     }
 
@@ -281,12 +343,7 @@ impl Walk<'_> {
         let mut result = Ok(());
         for (number, job) in jobs {
             match self.verdict(number, &job, 0) {
-                Ok(unit) => self.witness.tell(&Event::Ready {
-                    number,
-                    old_pid: 0,
-                    pid: unit.main_pid,
-                    took_ms: milliseconds(since),
-                }),
+                Ok(unit) => self.came_up(number, &unit, since),
                 Err(failed) => result = result.and(Err(failed)),
             }
         }

@@ -58,10 +58,13 @@ impl Record {
         serde_json::to_value(self).unwrap_or_default().to_string()
     }
 
-    /// Whether this is the end of a walk that replaced every instance.
+    /// Whether this is the end of a walk that did all that was asked of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self.event, Some(Event::Done { .. }))
+        matches!(
+            self.event,
+            Some(Event::Done { .. } | Event::CanaryKept { .. } | Event::CanaryDropped)
+        )
     }
 
     /// The failure that ended the walk, if this is one.
@@ -86,6 +89,7 @@ mod tests {
             Others::Untouched,
             Others::AsTheyWere,
             Others::Restarted,
+            Others::Replaced,
         ]);
         let words = (any::<String>(), any::<String>(), any::<String>());
         let flags = any::<[bool; 3]>();
@@ -93,6 +97,7 @@ mod tests {
             |(number, (why, result, invocation), exit_status, flags, others)| Failed {
                 number,
                 canary: flags[0],
+                canaries: flags[2].then_some(2),
                 why,
                 result,
                 exit_status,
@@ -107,13 +112,18 @@ mod tests {
     /// An event of each kind. A new kind has to be added here: see `every_kind_is_tried`.
     fn kinds(number: u32, pid: u32, ms: u64, flag: bool, failed: &Failed) -> Vec<Event> {
         let (instances, canary, old_pid, took_ms) = (number, flag, pid / 2, ms);
-        let retried = failed.clone();
-        let failed = failed.clone();
+        let (retried, twice) = (failed.clone(), failed.clone());
+        let (failed, canaries) = (failed.clone(), flag.then_some(pid));
         vec![
-            Event::Begun { instances, canary },
-            Event::CanaryStarting { number },
+            Event::Begun {
+                instances,
+                canary,
+                canaries,
+            },
+            Event::CanaryStarting { number, canaries },
             Event::CanaryReady {
                 number,
+                canaries,
                 pid,
                 took_ms,
             },
@@ -128,20 +138,34 @@ mod tests {
                 number,
                 failed: retried,
             },
-            Event::Canceled { number, canary },
+            Event::Canceled {
+                number,
+                canary,
+                canaries,
+            },
             Event::Killed {
                 number,
                 canary,
+                canaries,
                 after_ms: ms,
             },
             Event::RestartingAll,
             Event::Stopped {
                 number,
                 canary,
+                canaries,
                 took_ms,
             },
             Event::Done { instances, took_ms },
             Event::Aborted { failed },
+            Event::Failed {
+                number,
+                failed: twice,
+                failures: pid,
+                most: number,
+            },
+            Event::CanaryKept { number, pid },
+            Event::CanaryDropped,
         ]
     }
 
@@ -174,6 +198,9 @@ mod tests {
             Event::Stopped { .. } => 9,
             Event::Done { .. } => 10,
             Event::Aborted { .. } => 11,
+            Event::Failed { .. } => 12,
+            Event::CanaryKept { .. } => 13,
+            Event::CanaryDropped => 14,
         }
     }
 
@@ -181,7 +208,7 @@ mod tests {
     fn every_kind_is_tried() {
         let kinds = kinds(1, 2, 3, true, &Failed::default());
         let places: Vec<usize> = kinds.iter().map(place).collect();
-        assert_eq!(places, (0..12).collect::<Vec<_>>());
+        assert_eq!(places, (0..15).collect::<Vec<_>>());
     }
 
     /// Lines as version 0.2.0 wrote them: scripts and commands of that time read them.

@@ -50,7 +50,8 @@ impl Walk<'_> {
             left -= 1;
             self.witness.tell(&Event::Canceled {
                 number,
-                canary: self.canary == Some(number),
+                canary: self.canaries.contains(&number),
+                canaries: self.several(),
             });
             job = self.fresh(number)?;
         }
@@ -83,7 +84,8 @@ impl Walk<'_> {
         for one in &killed {
             self.witness.tell(&Event::Killed {
                 number: one.number,
-                canary: self.canary == Some(one.number),
+                canary: self.canaries.contains(&one.number),
+                canaries: self.several(),
                 after_ms: u64::try_from(one.after.as_millis()).unwrap_or(u64::MAX),
             });
         }
@@ -127,41 +129,37 @@ impl Walk<'_> {
         failed
     }
 
-    /// The instance has to stay up for a while: many programs die just after they began to listen.
-    pub(super) fn settle(&mut self, number: u32, ready: Unit) -> Result<Unit, Failed> {
+    /// These instances have to stay up for a while: many programs die just after they began to listen.
+    pub(super) fn settle(&mut self, ready: &[(u32, Unit)]) -> Result<(), Failed> {
         let mut left = self.plan.settle;
         self.announce(left);
         while !left.is_zero() {
             let pause = left.min(LOOK);
             self.manager.pause(pause);
             left = left.saturating_sub(pause);
-            let unit = self.look(number)?;
-            if !unit.is_ready() || unit.main_pid != ready.main_pid {
-                let mut failed = self.failed(number, &unit, None);
-                failed.why = if unit.is_ready() {
-                    format!("ready, and then pid {} died", ready.main_pid)
-                } else {
-                    format!("ready, and then {}", failed.why)
-                };
-                return Err(failed);
+            for (number, before) in ready {
+                self.is_still_up(*number, before)?;
             }
         }
-        Ok(ready)
+        Ok(())
     }
 
-    /// The first number beyond the wanted ones that nobody has: after a scale-down there are
-    /// instances there that serve.
-    pub(super) fn free_number(&mut self) -> Result<u32, Failed> {
-        let taken = self.beyond().map_err(|e| self.bus(&e))?;
-        let mut number = self.plan.instances;
-        while taken.contains(&number) {
-            number += 1;
+    fn is_still_up(&mut self, number: u32, before: &Unit) -> Result<(), Failed> {
+        let unit = self.look(number)?;
+        if unit.is_ready() && unit.main_pid == before.main_pid {
+            return Ok(());
         }
-        Ok(number)
+        let mut failed = self.failed(number, &unit, None);
+        failed.why = if unit.is_ready() {
+            format!("ready, and then pid {} died", before.main_pid)
+        } else {
+            format!("ready, and then {}", failed.why)
+        };
+        Err(failed)
     }
 
     /// The instances beyond the wanted number that are there or on their way.
-    fn beyond(&mut self) -> Result<Vec<u32>, Error> {
+    pub(super) fn beyond(&mut self) -> Result<Vec<u32>, Error> {
         let names = Units::of(&self.plan.app);
         let loaded = self.manager.units(&names.instances())?;
         let mut numbers: Vec<u32> = loaded
@@ -175,35 +173,15 @@ impl Walk<'_> {
         Ok(numbers)
     }
 
-    /// Stops every instance beyond the wanted number, the canary included.
+    /// Stops every instance beyond the wanted number, the canaries included.
     pub(super) fn stop_surplus(&mut self) -> Result<(), Error> {
         let mut surplus = self.beyond()?;
-        surplus.retain(|number| self.canary != Some(*number));
+        surplus.retain(|number| !self.canaries.contains(number));
         self.stop(&surplus)?;
-        self.stop_canary()
+        self.stop_canaries()
     }
 
-    /// Stops the canary, if there is one.
-    pub(super) fn stop_canary(&mut self) -> Result<(), Error> {
-        if let Some(number) = self.canary {
-            self.stop(&[number])?;
-            self.canary = None;
-            self.witness.remember_canary(None);
-        }
-        Ok(())
-    }
-
-    /// Stops the canary of a walk that was killed, unless it has become one of the wanted since.
-    pub(super) fn stop_left_canary(&mut self) -> Result<(), Error> {
-        let left = self.witness.canary_left();
-        self.canary = left.filter(|n| *n >= self.plan.instances);
-        if left.is_some() && self.canary.is_none() {
-            self.witness.remember_canary(None);
-        }
-        self.stop_canary()
-    }
-
-    fn stop(&mut self, numbers: &[u32]) -> Result<(), Error> {
+    pub(super) fn stop(&mut self, numbers: &[u32]) -> Result<(), Error> {
         let since = Instant::now();
         let mut jobs = Vec::new();
         for number in numbers {
@@ -216,7 +194,8 @@ impl Walk<'_> {
             self.see_gone(number, job)?;
             self.witness.tell(&Event::Stopped {
                 number,
-                canary: self.canary == Some(number),
+                canary: self.canaries.contains(&number),
+                canaries: self.several(),
                 took_ms: milliseconds(since),
             });
         }
@@ -280,7 +259,8 @@ impl Walk<'_> {
         };
         Failed {
             number: Some(number),
-            canary: self.canary == Some(number),
+            canary: self.canaries.contains(&number),
+            canaries: self.several(),
             why,
             result: unit.result.clone(),
             exit_status: unit.exit_status,
@@ -295,6 +275,7 @@ impl Walk<'_> {
         Failed {
             number: None,
             canary: false,
+            canaries: None,
             why: error.to_string(),
             result: String::new(),
             exit_status: 0,

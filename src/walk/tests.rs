@@ -1,6 +1,8 @@
 //! The walk on a systemd of the test: what is touched, in which order, and what is left alone.
 
 mod jobs;
+mod kept;
+mod pace;
 mod told;
 
 use std::time::Duration;
@@ -13,7 +15,8 @@ use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Verb};
 struct Notes {
     lines: Vec<String>,
     forgotten: Vec<u32>,
-    canary: Option<u32>,
+    canaries: Vec<u32>,
+    kept: Option<Vec<u32>>,
     longest: Duration,
     cause: Option<String>,
 }
@@ -28,11 +31,15 @@ impl Witness for Notes {
     fn forget(&mut self, number: u32) {
         self.forgotten.push(number);
     }
-    fn remember_canary(&mut self, number: Option<u32>) {
-        self.canary = number;
+    fn remember_canaries(&mut self, numbers: &[u32]) {
+        self.canaries = numbers.to_vec();
     }
-    fn canary_left(&mut self) -> Option<u32> {
-        self.canary
+    fn keep_canaries(&mut self, numbers: &[u32]) -> bool {
+        self.kept = Some(numbers.to_vec());
+        true
+    }
+    fn canaries_left(&mut self) -> Vec<u32> {
+        self.canaries.clone()
     }
     fn cause(&self, _: u32) -> Option<String> {
         self.cause.clone()
@@ -50,10 +57,11 @@ fn plan() -> Plan {
     Plan {
         app: "web".into(),
         instances: 4,
-        canary: true,
+        canaries: 1,
         parallel: 1,
         settle: Duration::from_secs(1),
         on_failure: OnFailure::Abort,
+        max_failures: 0,
         step: Duration::from_secs(10),
         longest_stop: Duration::from_secs(3),
     }
@@ -97,7 +105,7 @@ fn the_canary_goes_first_then_every_instance_in_order_and_the_canary_is_stopped(
             .unwrap()
             .starts_with("done: 4 of 4 replaced")
     );
-    assert_eq!(notes.canary, None);
+    assert_eq!(notes.canaries, [0; 0]);
 }
 
 #[test]
@@ -107,7 +115,7 @@ fn with_a_canary_never_fewer_than_n_are_ready() {
     assert_eq!(fake.fewest_ready, 4);
     let mut fake = Fake::running(&ALL);
     let bare = Plan {
-        canary: false,
+        canaries: 0,
         ..plan()
     };
     run(&mut fake, &bare).0.unwrap();
@@ -171,7 +179,7 @@ fn with_on_failure_restart_the_whole_app_is_restarted_at_once() {
 fn without_a_canary_each_instance_has_to_settle() {
     let mut fake = Fake::running(&ALL);
     let bare = Plan {
-        canary: false,
+        canaries: 0,
         ..plan()
     };
     fake.script("web@0.service", &[Start::DiesLater, Start::DiesLater]);
@@ -189,7 +197,7 @@ fn without_a_canary_each_instance_has_to_settle() {
 fn one_that_died_since_it_was_ready_is_not_told_as_replaced() {
     let mut fake = Fake::running(&ALL);
     let hasty = Plan {
-        canary: false,
+        canaries: 0,
         settle: Duration::ZERO,
         ..plan()
     };
@@ -263,25 +271,25 @@ fn a_canary_takes_no_number_of_an_instance_that_serves() {
 fn a_canary_left_by_a_killed_walk_is_stopped_first() {
     let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
     let mut notes = Notes {
-        canary: Some(4),
+        canaries: vec![4],
         ..Notes::default()
     };
     fake.script("web@4.service", &[Start::Fails]);
     walk(&mut fake, &plan(), &mut notes).unwrap_err();
     assert_eq!(fake.log[0], "stop web@4.service");
     assert_eq!(fake.ready(), ALL, "also when the new one fails");
-    assert_eq!(notes.canary, None);
+    assert_eq!(notes.canaries, [0; 0]);
 
     // Since then it has become one of the wanted: it serves.
     let mut fake = Fake::running(&ALL);
     let mut notes = Notes {
-        canary: Some(3),
+        canaries: vec![3],
         ..Notes::default()
     };
-    let canary = false;
-    walk(&mut fake, &Plan { canary, ..plan() }, &mut notes).unwrap();
+    let canaries = 0;
+    walk(&mut fake, &Plan { canaries, ..plan() }, &mut notes).unwrap();
     assert!(!fake.log.contains(&"stop web@3.service".to_owned()));
-    assert_eq!(notes.canary, None);
+    assert_eq!(notes.canaries, [0; 0]);
 }
 
 #[test]
@@ -290,21 +298,6 @@ fn one_beyond_the_wanted_that_no_walk_left_is_stopped_at_the_end() {
     run(&mut fake, &plan()).0.unwrap();
     assert_eq!(fake.ready(), ALL);
     assert_eq!(fake.log[0], "restart web@5.service");
-}
-
-#[test]
-fn parallel_takes_so_many_at_a_time() {
-    let mut fake = Fake::running(&ALL);
-    let three = Plan {
-        parallel: 3,
-        ..plan()
-    };
-    let (result, notes) = run(&mut fake, &three);
-    assert_eq!(result, Ok(()));
-    let first_ready = notes.line("instance 0: ready");
-    assert!(notes.line("instance 2: replacing") < first_ready);
-    assert!(first_ready < notes.line("instance 3: replacing"));
-    assert_eq!(fake.fewest_ready, 2, "the canary and instance 3");
 }
 
 #[test]

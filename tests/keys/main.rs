@@ -187,6 +187,9 @@ fn different(row: &Row) -> Vec<Option<String>> {
     let values = match row.form {
         Form::Switch => vec!["true".to_owned(), "false".to_owned()],
         Form::Number(low, high) => vec![low.to_string(), high.to_string()],
+        Form::Amount(low, high) => {
+            vec![low.to_string(), high.to_string(), "\"25%\"".to_owned()]
+        }
         Form::Time => vec!["\"7s\"".to_owned(), "\"8s\"".to_owned()],
         // As long as `"auto"` means the same.
         Form::OneOf(words) if row.name == "balance" => {

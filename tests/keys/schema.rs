@@ -122,6 +122,10 @@ fn form(form: Form) -> Vec<(&'static str, Json)> {
             ("minimum", Json::Value(low.into())),
             ("maximum", Json::Value(high.into())),
         ],
+        Form::Amount(low, high) => any([
+            json!({ "type": "integer", "minimum": low, "maximum": high }),
+            json!({ "type": "string", "pattern": "^[1-9][0-9]?%$|^100%$" }),
+        ]),
         Form::Time => any([json!({ "type": "integer", "minimum": 0 }), text]),
         Form::Text => one("type", "string".into()),
         Form::OneOf(words) => one("enum", json!(words)),

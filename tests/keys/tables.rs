@@ -25,6 +25,9 @@ pub(crate) fn text(row: &Row) -> String {
         text = format!("{text} {}", row.more());
     }
     match row.form {
+        Form::Amount(low, high) => {
+            format!("{text} From {low} to {high}, or from `\"1%\"` to `\"100%\"`.")
+        }
         Form::Number(low, high) if high - low > 1 => format!("{text} From {low} to {high}."),
         _ => text,
     }

@@ -83,6 +83,15 @@ pub(crate) fn gives_each_instance_its_share_through_reload_and_stop(machine: &mu
     assert!(pids(machine, 4).iter().all(|pid| !before.contains(pid)));
     assert_exactly(machine, 4);
     assert_eq!(listeners(machine), 4, "that of the canary is closed");
+    // As many canaries as instances, each on a CPU of its own.
+    let doubled = format!("{EVEN}\nsurge = \"100%\"\ncpus = \"spread\"");
+    write_ecosystem(machine, "graceful.js", "4", &doubled);
+    let load = kept(machine, 8);
+    let install = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    install.says("4 canaries first");
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 4);
+    assert_eq!(listeners(machine), 4, "those of the canaries are closed");
     let load = kept(machine, 8);
     assert_eq!(connections(machine, 4), [2, 2, 2, 2]);
     load.stop().assert_nothing_lost();

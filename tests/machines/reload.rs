@@ -63,6 +63,26 @@ pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
     let places: Vec<usize> = lines.iter().filter_map(|l| told.stdout.find(l)).collect();
     assert_eq!(places.len(), lines.len(), "{}", told.stdout);
     assert!(places.is_sorted(), "{}", told.stdout);
+    assert!(!told.stdout.contains('\x1b'), "{}", told.stdout);
+
+    // On a terminal in place of that: a picture, and only the end as a line.
+    let told =
+        machine.sh("TERM=xterm script -qec 'stty rows 24 cols 80; rsgen reload web' /dev/null");
+    let told = told.ok().stdout;
+    for part in [
+        "\x1b[3A\r",
+        "web@1        waiting",
+        "canary, ready in",
+        "web@1        ready in",
+    ] {
+        assert!(told.contains(part), "{part:?} in {told:?}");
+    }
+    assert!(
+        told.contains("\n  done: 2 of 2 replaced")
+            || told.contains("\x1b[J  done: 2 of 2 replaced"),
+        "{told:?}"
+    );
+    assert!(!told.contains("replacing pid"), "{told:?}");
 }
 
 pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &mut Machine) {
@@ -173,10 +193,125 @@ pub(crate) fn two_at_once_both_end_well(machine: &mut Machine) {
 }
 
 pub(crate) fn takes_several_at_a_time_and_goes_without_a_canary_when_told(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "surge = 0\nparallel = 2");
+    install(machine, "graceful.js", "4", "surge = 0\nparallel = \"50%\"");
     let before = pids(machine, 4);
     let told = machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(!told.stdout.contains("canary"), "{}", told.stdout);
     assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
     assert_exactly(machine, 4);
+}
+
+/// The lines of a reload that begin like this, by their places.
+fn places(told: &str, end: &str) -> Vec<usize> {
+    let lines = told.lines().enumerate();
+    let found = lines.filter(|(_, line)| line.contains(end));
+    found.map(|(place, _)| place).collect()
+}
+
+pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
+    machine: &mut Machine,
+) {
+    let pace = "surge = \"100%\"\nmax_failures = 1\nsettle = 0";
+    install(machine, "graceful.js", "4", pace);
+    let before = pids(machine, 4);
+    let load = load(machine);
+    let told = machine.run(&["rsgen", "reload", "web"]).ok().stdout;
+    load.wait_answered(100);
+    load.stop().assert_nothing_lost();
+    assert!(
+        told.contains("replacing 4 instances, 4 canaries first"),
+        "{told}"
+    );
+    let up = places(&told, "canary 7: ready");
+    let replacing = places(&told, ": replacing pid");
+    let ready: Vec<usize> = (0..4)
+        .flat_map(|i| places(&told, &format!("instance {i}: ready")))
+        .collect();
+    assert_eq!(
+        (up.len(), replacing.len(), ready.len()),
+        (1, 4, 4),
+        "{told}"
+    );
+    assert!(
+        up < replacing && replacing.last() < ready.iter().min(),
+        "{told}"
+    );
+    assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
+    assert_exactly(machine, 4);
+
+    let before = pids(machine, 4);
+    let crash =
+        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+    deploy(machine, "graceful.js", "const http", crash);
+    let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    assert!(
+        told.stdout.contains("going on, 1 of at most 1 failures")
+            && told
+                .stderr
+                .contains("every instance that did not fail was replaced"),
+        "{told:?}"
+    );
+    let after = pids(machine, 4);
+    assert!([0, 2, 3].iter().all(|i| before[*i] != after[*i]));
+    deploy(machine, "graceful.js", crash, "const http");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_exactly(machine, 4);
+}
+
+pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0");
+    let old = pids(machine, 2);
+    let keep = |machine: &Machine| {
+        machine
+            .run(&["rsgen", "reload", "web", "--canary-only"])
+            .ok()
+            .says("kept, as instance 2");
+    };
+    deploy(machine, "graceful.js", "version 1", "version 2");
+    let traffic = load(machine);
+    keep(machine);
+    wait_until(SOON, "the end of the brake unit", || {
+        machine.state("web:brake.service") == "inactive"
+    });
+    traffic.wait_answered(400);
+    assert_exactly(machine, 3);
+    machine
+        .run(&["rsgen", "list"])
+        .ok()
+        .says("canary, until `--promote` or `--abort`");
+    for command in [
+        &["systemctl", "reload", "web"][..],
+        &["rsgen", "reload", "web"],
+        &["rsgen", "reload", "web", "--canary-only"],
+        &["rsgen", "scale", "web", "3"],
+    ] {
+        let told = machine.run(command).exits(1);
+        let is_said = told.stderr.contains("`rsgen reload web --promote`");
+        assert!(is_said || command[0] == "systemctl", "{told}");
+    }
+    assert_eq!(pids(machine, 2), old);
+    machine.run(&["rsgen", "reload", "web", "--abort"]).ok();
+    assert_exactly(machine, 2);
+    assert_eq!(pids(machine, 2), old);
+
+    keep(machine);
+    let canary = machine.main_pid("web@2.service");
+    let told = machine.run(&["rsgen", "reload", "web", "--promote"]).ok();
+    assert!(!told.stdout.contains("canary: starting"), "{told}");
+    let report = traffic.stop();
+    report.assert_nothing_lost();
+    assert!(report.with("version 2") > 0, "the canary has its share");
+    assert!(
+        pids(machine, 2)
+            .iter()
+            .all(|pid| !old.contains(pid) && *pid != canary)
+    );
+    assert_exactly(machine, 2);
+    let told = machine.run(&["rsgen", "reload", "web", "--promote"]);
+    assert!(told.exits(1).stderr.contains("no canary of `web` is kept"));
+
+    keep(machine);
+    machine.systemctl(&["restart", "web"]).ok();
+    assert_exactly(machine, 2);
+    machine.systemctl(&["reload", "web"]).ok();
 }

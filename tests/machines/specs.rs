@@ -117,6 +117,8 @@ const RELOAD: &[Spec] = specs![
     reload::starts_an_app_that_is_stopped,
     reload::two_at_once_both_end_well,
     reload::takes_several_at_a_time_and_goes_without_a_canary_when_told,
+    reload::a_canary_stays_until_it_is_promoted_or_aborted,
+    reload::doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told,
 ];
 
 const INTERRUPTED: &[Spec] = specs![

@@ -30,11 +30,11 @@ fn a_reload_waits_half_an_hour_for_another_and_touches_nothing() {
 #[test]
 fn the_number_of_the_canary_outlives_a_walk_that_is_killed() {
     let mut bench = Bench::running(&["web.service", "web@0.service", "web@4.service"]);
-    progress::remember_canary(&bench.cluster, Some(4));
-    assert_eq!(progress::canary(&bench.cluster), Some(4));
+    progress::remember_canaries(&bench.cluster, &[4]);
+    assert_eq!(progress::canaries(&bench.cluster), [4]);
     bench.reload(&plan()).unwrap();
     assert_eq!(bench.fake.log[0], "stop web@4.service");
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
 }
 
 #[test]
@@ -138,4 +138,16 @@ fn every_step_is_a_line_of_json_with_a_text_for_people() {
         .map(|event| event["event"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["begun", "replacing", "ready", "done"]);
+}
+
+#[test]
+fn a_reload_that_another_has_done_meanwhile_touches_nothing() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let later = bench.fake.now() + Duration::from_hours(1);
+    progress::done(&bench.cluster, later, &plan());
+    let mut told = Vec::new();
+    let mut say = |line: &str| told.push(line.to_owned());
+    reload(&mut bench.fake, &bench.cluster, &plan(), &mut say).unwrap();
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+    assert_eq!(told.len(), 1, "{told:?}");
 }

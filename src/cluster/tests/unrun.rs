@@ -259,7 +259,7 @@ fn the_brake_unit_ends_the_canary_of_a_walk_that_was_killed() {
         brake(&mut bench.fake, &bench.cluster, 3, say).unwrap();
         std::mem::take(&mut said)
     };
-    progress::remember_canary(&bench.cluster, Some(1));
+    progress::remember_canaries(&bench.cluster, &[1]);
     // Also one that does not come up, while another instance is on its way.
     bench.fake.set(refused(1, 0));
     let said = run(&mut bench);
@@ -268,18 +268,29 @@ fn the_brake_unit_ends_the_canary_of_a_walk_that_was_killed() {
         ["web@1.service is stopped: it was the canary of a reload that was killed"]
     );
     assert_eq!(bench.fake.log, ["stop web@1.service"]);
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
+    // All of several.
+    bench.fake = Fake::running(&[
+        "web.service",
+        "web@0.service",
+        "web@1.service",
+        "web@3.service",
+    ]);
+    progress::remember_canaries(&bench.cluster, &[1, 3]);
+    assert_eq!(run(&mut bench).len(), 2);
+    assert_eq!(bench.fake.log, ["stop web@1.service", "stop web@3.service"]);
+    assert_eq!(bench.fake.ready(), ["web.service", "web@0.service"]);
     // One that is gone is only forgotten.
-    progress::remember_canary(&bench.cluster, Some(1));
+    progress::remember_canaries(&bench.cluster, &[1]);
     assert_eq!(run(&mut bench), [""; 0]);
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
 }
 
 /// The canary may have connections to finish.
 #[test]
 fn the_brake_unit_looks_at_the_others_while_a_canary_is_stopped() {
     let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
-    progress::remember_canary(&bench.cluster, Some(1));
+    progress::remember_canaries(&bench.cluster, &[1]);
     bench.fake.cling("web@1.service");
     bench.fake.set(refused(2, 0));
     let soon = Duration::from_secs(2);
@@ -292,17 +303,17 @@ fn the_brake_unit_looks_at_the_others_while_a_canary_is_stopped() {
         "kill web@1.service",
     ];
     assert_eq!(bench.fake.log, log);
-    assert_eq!(progress::canary(&bench.cluster), None);
+    assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
 }
 
 #[test]
 fn the_canary_of_a_walk_that_goes_on_is_left_to_the_walk() {
     let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
-    progress::remember_canary(&bench.cluster, Some(1));
+    progress::remember_canaries(&bench.cluster, &[1]);
     let lock = Lock::take(&bench.cluster.state).unwrap();
     let is_ended = Left::default().look(&mut bench.fake, &bench.cluster, &mut |_| {});
     assert_eq!(is_ended, Ok(false));
-    assert_eq!(progress::canary(&bench.cluster), Some(1));
+    assert_eq!(progress::canaries(&bench.cluster), [1]);
     drop(lock);
     let is_ended = Left::default().look(&mut bench.fake, &bench.cluster, &mut |_| {});
     assert_eq!(is_ended, Ok(true));
@@ -322,10 +333,10 @@ fn a_canary_that_alone_serves_is_not_stopped() {
             active,
             ..Unit::default()
         });
-        progress::remember_canary(&bench.cluster, Some(1));
+        progress::remember_canaries(&bench.cluster, &[1]);
         let ended = Left::default().look(&mut bench.fake, &bench.cluster, &mut |_| {});
         assert_eq!(ended, Ok(is_over), "{active:?}");
         assert!(bench.fake.log.is_empty());
-        assert_eq!(progress::canary(&bench.cluster), Some(1));
+        assert_eq!(progress::canaries(&bench.cluster), [1]);
     }
 }

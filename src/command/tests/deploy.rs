@@ -182,6 +182,7 @@ fn a_walk_that_was_killed_has_not_told_its_failure() {
     let begun = Event::Begun {
         instances: 2,
         canary: true,
+        canaries: None,
     };
     let walk = (vec![begun], JobResult::Failed);
     stage.systemd.walks.push_back(walk);

@@ -102,6 +102,7 @@ fn instance(is_full: bool) -> InstanceStatus {
         waiting: is_full.then_some(1),
         dropped: is_full.then_some(1),
         reason: is_full.then(|| "x".into()),
+        canary: false,
         balance_fault: is_full.then(|| "x".into()),
         last_end: is_full.then(last_end),
     }

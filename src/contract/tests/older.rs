@@ -108,10 +108,11 @@ fn steps_of_0_2_are_read() {
     let reload = Reload {
         app: "shop".into(),
         instances: Instances::Fewer(1),
-        surge: 0,
-        parallel: 2,
+        surge: Amount::Exactly(0),
+        parallel: Amount::Exactly(2),
         settle: Duration::ZERO,
         on_failure: OnFailure::Restart,
+        max_failures: None,
         step_timeout,
         longest_stop,
     };

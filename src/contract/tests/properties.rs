@@ -23,6 +23,13 @@ fn time() -> impl Strategy<Value = Duration> {
     ]
 }
 
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![
+        any::<u32>().prop_map(Amount::Exactly),
+        (1..=100_u32).prop_map(Amount::Percent),
+    ]
+}
+
 fn instances() -> impl Strategy<Value = Instances> {
     prop_oneof![
         Just(Instances::Max),
@@ -76,11 +83,12 @@ prop_compose! {
 prop_compose! {
     fn reloads()(
         (app, instances) in (app(), instances()),
-        (surge, parallel, settle) in (any::<u32>(), any::<u32>(), time()),
+        (surge, parallel, settle) in (amount(), amount(), time()),
         on_failure in select(vec![OnFailure::Abort, OnFailure::Restart]),
+        max_failures in prop::option::of(any::<u32>()),
         (step_timeout, longest_stop) in (time(), time().prop_map(Some)),
     ) -> Reload {
-        Reload { app, instances, surge, parallel, settle, on_failure, step_timeout, longest_stop }
+        Reload { app, instances, surge, parallel, settle, on_failure, max_failures, step_timeout, longest_stop }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{Form, Kind, Reader, Wanted};
-use crate::contract::{Word, no_word, time as span};
+use crate::contract::{Amount, Word, no_word, time as span};
 use crate::ecosystem::diagnostic::nearest;
 use crate::ecosystem::read::Fields;
 
@@ -39,6 +39,13 @@ pub(in crate::ecosystem) const fn switch() -> Kind<bool> {
 pub(in crate::ecosystem) const fn number<T: Number>(low: i64, high: i64) -> Kind<T> {
     of(Form::Number(low, high), "1", |f, wanted| {
         T::of(f.number(wanted)?)
+    })
+}
+
+/// A number of instances from `low` to `high`, both included, or a percentage of the instances.
+pub(in crate::ecosystem) const fn amount(low: u32, high: u32) -> Kind<Amount> {
+    of(Form::Amount(low, high), "\"25%\"", |f, wanted| {
+        f.amount(wanted)
     })
 }
 
@@ -127,6 +134,15 @@ impl Written for bool {
 impl Written for u32 {
     fn written(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Written for Amount {
+    fn written(&self) -> String {
+        match self {
+            Self::Exactly(number) => number.to_string(),
+            Self::Percent(_) => format!("\"{self}\""),
+        }
     }
 }
 

@@ -32,7 +32,7 @@
 mod kind;
 
 pub(super) use kind::{
-    Written, number, of, positive_time, read_word, switch, text, time, word, word_of, words,
+    Written, amount, number, of, positive_time, read_word, switch, text, time, word, word_of, words,
 };
 
 use super::read::Fields;
@@ -63,6 +63,8 @@ pub enum Form {
     Switch,
     /// An integer from the first to the second.
     Number(i64, i64),
+    /// An integer from the first to the second, or a percentage of the instances.
+    Amount(u32, u32),
     /// A time of systemd.time(7), or an integer of milliseconds.
     Time,
     /// A string.

@@ -98,7 +98,8 @@ fn one_that_runs_on_as_the_old_process_was_not_replaced() {
         manager: &mut fake,
         plan: &plan,
         witness: &mut notes,
-        canary: None,
+        canaries: Vec::new(),
+        failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
     };
@@ -118,11 +119,12 @@ fn one_that_dies_while_it_settles_has_failed_although_it_is_ready_again() {
         manager: &mut fake,
         plan: &plan,
         witness: &mut notes,
-        canary: None,
+        canaries: Vec::new(),
+        failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
     };
-    let failed = walk.settle(0, first).unwrap_err();
+    let failed = walk.settle(&[(0, first)]).unwrap_err();
     assert_eq!(failed.why, "ready, and then pid 7 died");
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn bare() -> Plan {
     Plan {
-        canary: false,
+        canaries: 0,
         settle: Duration::ZERO,
         ..plan()
     }
@@ -15,7 +15,8 @@ fn walk_of<'a>(fake: &'a mut Fake, plan: &'a Plan, notes: &'a mut Notes) -> Walk
         manager: fake,
         plan,
         witness: notes,
-        canary: None,
+        canaries: Vec::new(),
+        failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
     }

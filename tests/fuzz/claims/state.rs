@@ -143,10 +143,11 @@ fn a_walk_is_noted_by_its_plan(text: &str, [began, asked, instances, settle]: [u
     let plan = Plan {
         app: text.to_owned(),
         instances: low(instances),
-        canary: instances % 2 == 0,
+        canaries: low(instances % 2),
         parallel: 1,
         settle: time(settle, began),
         on_failure: OnFailure::Abort,
+        max_failures: 0,
         step: Duration::from_secs(30),
         longest_stop: time(settle, began),
     };

@@ -1,0 +1,24 @@
+//! Commands that find a canary which a reload has kept.
+
+use super::hint;
+use super::jobs::Jobs;
+use crate::cluster::progress;
+use crate::output::Failure;
+use crate::unit::name::Units;
+
+/// Refuses what would replace or renumber instances while a canary is kept. A canary that is gone is no obstacle.
+pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+    for number in progress::kept(&jobs.layout.state(app)) {
+        let name = Units::of(app).instance(number);
+        let unit = jobs.manager.unit(&name)?;
+        if !unit.is_gone() || unit.job.is_some() {
+            let message = format!("{name} is kept as a canary");
+            let help = format!(
+                "run `rsgen reload {app} --promote` to go on with it, or `rsgen reload {app} --abort` to stop it"
+            );
+            let help = hint::for_manager(jobs.layout.scope, &help);
+            return Err(Failure::failed(message).help(help));
+        }
+    }
+    Ok(())
+}
