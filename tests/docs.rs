@@ -316,3 +316,81 @@ fn every_command_and_option_of_the_pages_exists() {
         }
     }
 }
+
+/// The commands of the golden units: the directive's prefixes, and the command as docs/security.md names it.
+fn commands_of_units() -> BTreeSet<(String, String)> {
+    let cases = fs::read_dir(Path::new(ROOT).join("tests/golden")).unwrap();
+    let folders = cases.map(|case| case.unwrap().path().join("expected"));
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    let texts = files.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+    let mut found = BTreeSet::new();
+    for line in texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()) {
+        let value = line.strip_prefix("Exec").and_then(|l| l.split_once('='));
+        let Some((_, value)) = value else { continue };
+        let start = value.find('/').unwrap();
+        let mut words = value[start..].split(' ');
+        let program = words.next().unwrap().rsplit('/').next().unwrap();
+        let word = words.next().unwrap_or_default();
+        let command = match program {
+            "rsgen" => format!("rsgen {word} {}", words.next().unwrap()),
+            "rsgen-worker" => format!("{program} {word}"),
+            _ => continue,
+        };
+        found.insert((value[..start].to_owned(), command));
+    }
+    found
+}
+
+#[test]
+fn whatever_runs_as_root_is_in_the_page_on_security() {
+    let page = &pages()["docs/security.md"];
+    let part = |title: &str| {
+        let from = page.find(title).unwrap() + title.len();
+        let text = &page[from..];
+        &text[..text.find("\n## ").unwrap()]
+    };
+    let (table, as_root) = (
+        part("## What runs, and as whom"),
+        part("## Commands that run as root in an app's unit"),
+    );
+    let commands = commands_of_units();
+    for (_, command) in &commands {
+        // The steps of the cluster unit share a row.
+        let word = command.strip_prefix("rsgen unit ").unwrap_or(command);
+        let is_named =
+            table.contains(&format!("`{command}`")) || table.contains(&format!("`{word}`"));
+        assert!(is_named, "`{command}` has no row");
+    }
+    let of_root = commands.iter().filter(|(prefix, _)| prefix.contains('+'));
+    let of_root: BTreeSet<&str> = of_root.map(|(_, command)| command.as_str()).collect();
+    let (sentence, _) = as_root.split_once(". It").unwrap();
+    for command in &of_root {
+        assert!(
+            sentence.contains(&format!("`{command}`")),
+            "{command}: {sentence}"
+        );
+    }
+    let named = sentence.matches("`rsgen").count();
+    // That of a rehearsal is in no golden unit.
+    assert_eq!(named, of_root.len() + 1, "{sentence}");
+    let is_counted = sentence.contains("systemd runs five commands") && of_root.len() == 5;
+    assert!(is_counted, "{of_root:?}");
+}
+
+#[test]
+fn the_capabilities_of_the_units_are_those_of_the_page_on_security() {
+    let page = &pages()["docs/security.md"];
+    let bounds = |unit: &str| {
+        let path = Path::new(ROOT).join("templates").join(unit);
+        let text = fs::read_to_string(path).unwrap();
+        let mut lines = text.lines();
+        let bound = lines.find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        bound.unwrap().to_owned()
+    };
+    assert_eq!(bounds("sandbox.service"), "");
+    assert_eq!(bounds("reload.service"), "");
+    assert_eq!(bounds("watch.service"), "CAP_DAC_READ_SEARCH");
+    assert!(page.contains("root with `CAP_DAC_READ_SEARCH` alone"));
+    assert_eq!(bounds("join.service").split(' ').count(), 3);
+    assert!(page.contains("root with three capabilities, in a unit of its own"));
+}

@@ -308,3 +308,33 @@ pub fn close_range(first: u32, last: u32) {
         unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a thread has left of its capabilities: rights belong to threads, and the other tests keep theirs.
+    fn left(give_up: fn() -> io::Result<()>) -> (CapabilitySet, CapabilitySet, bool) {
+        let run = move || {
+            let before = thread::capabilities(None).unwrap().permitted;
+            give_up().unwrap();
+            let after = thread::capabilities(None).unwrap();
+            assert_eq!(after.permitted, after.effective);
+            assert_eq!(after.inheritable, CapabilitySet::empty());
+            (before, after.permitted, thread::no_new_privs().unwrap())
+        };
+        std::thread::spawn(run).join().unwrap()
+    }
+
+    #[test]
+    fn of_roots_rights_a_command_keeps_those_that_it_needs() {
+        let (before, ports, no_new_privileges) = left(keep_ports);
+        assert_eq!(ports, before & CapabilitySet::NET_BIND_SERVICE);
+        assert!(no_new_privileges);
+        let (before, bpf, _) = left(keep_bpf);
+        let own = CapabilitySet::BPF | CapabilitySet::PERFMON;
+        let instead = before & CapabilitySet::SYS_ADMIN;
+        let is_own = before.contains(own);
+        assert_eq!(bpf, if is_own { own } else { instead });
+    }
+}
