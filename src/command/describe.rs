@@ -63,6 +63,9 @@ pub(super) struct Described {
     /// Where the output goes, if that is not the journal.
     pub(super) output: Option<String>,
     pub(super) walk: Option<Walk>,
+    /// What an errored instance has written, for people.
+    #[serde(skip)]
+    pub(super) words: Vec<Visible>,
 }
 
 impl Subcommand for Describe {
@@ -81,6 +84,7 @@ impl Subcommand for Describe {
         let app = targets::app(&self.app, &targets::known(&context.layout))?;
         let host = context.host;
         let layout = context.layout.clone();
+        let is_for_scripts = context.sink.is_for_scripts();
         let manager = context.manager()?;
         let apps = std::slice::from_ref(&app);
         let mut found = survey::states(manager, &layout, host.cpus, apps)?;
@@ -91,7 +95,13 @@ impl Subcommand for Describe {
         names.extend(status.instances.iter().map(|i| i.unit.clone()));
         let units = manager.each(&names)?;
         let walk = walked::last(&layout.state(&app), &status.active_state);
-        let described = describe(&layout, host, status, &units, walk);
+        let words = if is_for_scripts {
+            Vec::new()
+        } else {
+            last_words::of_errored(manager, &layout, std::slice::from_ref(&status))?
+        };
+        let mut described = describe(&layout, host, status, &units, walk);
+        described.words = words;
         context.sink.answer(&described);
         Ok(())
     }
@@ -145,6 +155,7 @@ fn describe(
         slice: units.iter().find_map(|unit| slice(&unit.control_group)),
         output: last_words::elsewhere(layout, &app.name),
         walk,
+        words: Vec::new(),
         app,
     }
 }
@@ -278,7 +289,8 @@ impl Shown for Described {
         let name = Visible::line(&self.app.name).to_string();
         let all = std::iter::once(name)
             .chain(lines)
-            .chain([String::new(), table.to_string()]);
+            .chain([String::new(), table.to_string()])
+            .chain(self.words.iter().map(|line| line.as_str().to_owned()));
         Some(Visible::composed(all.collect::<Vec<_>>().join("\n")))
     }
 }

@@ -3,10 +3,12 @@
 
 use std::time::SystemTime;
 
+use super::status::AppStatus;
 use crate::cluster::Cluster;
 use crate::generate::sources;
 use crate::layout::Layout;
-use crate::systemd::Unit;
+use crate::output::Failure;
+use crate::systemd::{Manager, Unit};
 use crate::unit::assigned;
 use crate::unit::name::{Member, parse};
 use crate::visible::Visible;
@@ -56,6 +58,30 @@ pub(super) fn of_a_walk(layout: &Layout, app: &str, failed: &Failed) -> Vec<Visi
     let words = cluster(layout, app).words_of(failed);
     let lines = words.iter().map(|line| Visible::line(&format!("  {line}")));
     lines.collect()
+}
+
+/// Returns what the first errored instance of each app has written: usually the others have written the same.
+pub(super) fn of_errored(
+    manager: &mut dyn Manager,
+    layout: &Layout,
+    apps: &[AppStatus],
+) -> Result<Vec<Visible>, Failure> {
+    let mut shown = Vec::new();
+    for app in apps {
+        let errored = app.instances.iter().find(|i| i.status == "errored");
+        let Some(instance) = errored else {
+            continue;
+        };
+        let lines = of_unit(layout, &manager.unit(&instance.unit)?);
+        if !lines.is_empty() {
+            let title = format!("{}@{} wrote:", app.name, instance.number);
+            shown.push(Visible::from(title));
+            let indented = |line: Visible| Visible::composed(format!("  {line}"));
+            shown.extend(lines.into_iter().map(indented));
+        }
+        shown.extend(elsewhere(layout, &app.name).map(Visible::from));
+    }
+    Ok(shown)
 }
 
 /// Names the file that an app's output goes to, if there is one. The file is not read, since whoever may write to its

@@ -113,7 +113,7 @@ impl Subcommand for List {
         self.arrange(&mut listing);
         if !self.apps.is_empty() && !context.sink.is_for_scripts() {
             let jobs = context.jobs()?;
-            listing.words = words_of(jobs.manager, jobs.layout, &listing.apps)?;
+            listing.words = last_words::of_errored(jobs.manager, jobs.layout, &listing.apps)?;
         }
         context.sink.answer(&listing);
         if self.failed && !listing.apps.is_empty() {
@@ -218,30 +218,6 @@ impl Listing {
         self.apps
             .retain(|app| app.active_state == failed || !app.instances.is_empty());
     }
-}
-
-/// What the first errored instance of each app has written: usually the others have written the same.
-fn words_of(
-    manager: &mut dyn Manager,
-    layout: &Layout,
-    apps: &[AppStatus],
-) -> Result<Vec<Visible>, Failure> {
-    let mut shown = Vec::new();
-    for app in apps {
-        let errored = app.instances.iter().find(|i| i.status == "errored");
-        let Some(instance) = errored else {
-            continue;
-        };
-        let lines = last_words::of_unit(layout, &manager.unit(&instance.unit)?);
-        if !lines.is_empty() {
-            let title = format!("{}@{} wrote:", app.name, instance.number);
-            shown.push(Visible::from(title));
-            let indented = |line: Visible| Visible::composed(format!("  {line}"));
-            shown.extend(lines.into_iter().map(indented));
-        }
-        shown.extend(last_words::elsewhere(layout, &app.name).map(Visible::from));
-    }
-    Ok(shown)
 }
 
 impl Shown for Listing {

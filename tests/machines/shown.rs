@@ -79,6 +79,8 @@ pub(crate) fn a_reason_in_the_list_is_made_visible(machine: &mut Machine) {
     machine.write_app("rude.js", "/srv/web");
     write_ecosystem(machine, "rude.js", "1", "max_restarts = 2");
     machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let described = machine.run(&["rsgen", "describe", "web"]).ok();
+    assert_harmless(&described.says("web@0 wrote:").says(RUDE));
     let reason = "it said \u{1b}[2J\u{9b}2J\u{202e}so";
     machine.write(
         "/run/rsgen/web/0.deaths",

@@ -217,6 +217,7 @@ fn every_field_of_a_description_is_documented() {
         slice: is_full.then(|| "x".into()),
         output: is_full.then(|| "x".into()),
         walk: is_full.then(|| walk(None)),
+        words: Vec::new(),
     };
     is_documented("described", described(true), described(false));
     is_documented("walk", walk(Some(1)), walk(None));
