@@ -101,7 +101,7 @@ fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
     }
 }
 
-/// Notes the end of an instance.
+/// Notes the end of an instance. Returns whether nobody has asked for that end, so that it may be a [loss](super::loss).
 ///
 /// # Errors
 /// When systemd cannot be asked; the state file is written as well as it can be.
@@ -111,13 +111,14 @@ pub fn ended(
     end: Ended<'_>,
     policy: &Policy,
     now: Duration,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let unit = manager.unit(&cluster.units().instance(end.number))?;
     let job = unit.job.as_ref();
     if job.is_some_and(QueuedJob::is_restart) {
-        return Ok(());
+        return Ok(false);
     }
-    let requested = job.is_some_and(QueuedJob::is_stop) || end.is_meant(&unit);
+    let is_stopped = job.is_some_and(QueuedJob::is_stop);
+    let requested = is_stopped || end.is_meant(&unit);
     if !requested {
         let why = match listener::fault(manager, cluster, end, &unit)? {
             // Every further start would end in the same way.
@@ -140,7 +141,7 @@ pub fn ended(
             if end.own_listener && listener::has_heir(manager, cluster, end.number)? {
                 listener::close(manager, cluster, end.number)?;
             }
-            return Ok(());
+            return Ok(true);
         }
     }
     if end.own_listener {
@@ -152,7 +153,8 @@ pub fn ended(
         let cause = cause(cluster, &unit, end, policy.min_uptime);
         Verdict::Failed(format!("no instance is left: {cause}"))
     };
-    speak_for_the_cluster(manager, cluster, end.number, &why)
+    speak_for_the_cluster(manager, cluster, end.number, &why)?;
+    Ok(!is_stopped)
 }
 
 /// Has the cluster unit stopped, for this reason, if the instance that has ended was the last.

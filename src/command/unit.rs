@@ -201,7 +201,10 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         .map(Duration::from)
         .unwrap_or_default();
     let policy = ended.policy();
-    cluster::ended(context.manager()?, &cluster, end, &policy, now)?;
+    // Most ends are those of a walk, which waits for this command.
+    if !cluster::ended(context.manager()?, &cluster, end, &policy, now)? {
+        return Ok(());
+    }
     if let Some(text) = cluster::loss(context.manager()?, &cluster, end)? {
         log::say_about(&ended.app, &Units::of(&ended.app).cluster(), &text);
     }

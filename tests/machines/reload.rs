@@ -201,10 +201,10 @@ pub(crate) fn takes_several_at_a_time_and_goes_without_a_canary_when_told(machin
     assert_exactly(machine, 4);
 }
 
-/// The lines of a reload that begin like this, by their places.
-fn places(told: &str, end: &str) -> Vec<usize> {
+/// The places of the events whose lines have this part. A line that says what a silent reload waits for is none.
+fn places(told: &str, part: &str) -> Vec<usize> {
     let lines = told.lines().enumerate();
-    let found = lines.filter(|(_, line)| line.contains(end));
+    let found = lines.filter(|(_, line)| line.starts_with("  ") && line.contains(part));
     found.map(|(place, _)| place).collect()
 }
 

@@ -147,3 +147,27 @@ fn an_address_that_was_refused_is_told_without_how_the_worker_ended() {
         ["web@1.service does not serve: another address"]
     );
 }
+
+#[test]
+fn an_end_that_a_job_asked_for_is_no_loss() {
+    for (job, may_be_lost) in [
+        (Some("restart"), false),
+        (Some("stop"), false),
+        (None, true),
+    ] {
+        let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
+        if let Some(kind) = job {
+            bench.fake.busy("web@0.service", kind);
+        }
+        let end = Ended {
+            number: 0,
+            autorestart: true,
+            env_files: &[],
+            stop_exit_codes: &vec![].into(),
+            own_listener: false,
+        };
+        let Bench { fake, cluster, .. } = &mut bench;
+        let noted = ended(fake, cluster, end, &POLICY, Duration::ZERO);
+        assert_eq!(noted, Ok(may_be_lost), "{job:?}");
+    }
+}

@@ -60,6 +60,18 @@ fn interface(unit: &str) -> Option<&'static str> {
     unit.ends_with(".socket").then_some(SOCKET_UNIT)
 }
 
+/// The questions for the properties of a unit, and for those that it has because of its kind.
+fn properties_of(name: &str, path: &OwnedObjectPath) -> Vec<Question<'static>> {
+    let interfaces = [Some(UNIT), interface(name)].into_iter().flatten();
+    let ask = |argument| Question {
+        path: path.to_string(),
+        interface: PROPERTIES,
+        method: "GetAll",
+        argument,
+    };
+    interfaces.map(ask).collect()
+}
+
 /// A connection to one systemd.
 pub(super) struct Bus {
     link: Link,
@@ -169,11 +181,10 @@ impl Bus {
 impl Manager for Bus {
     fn unit(&mut self, name: &str) -> Result<Unit, Error> {
         let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &name)?;
-        let unit = self.properties(&path, UNIT)?;
-        let own = match interface(name) {
-            Some(interface) => self.properties(&path, interface)?,
-            None => Properties::new(),
-        };
+        // Both at once: a walk and the end of each instance wait for these answers.
+        let mut answers = self.ask(&properties_of(name, &path))?.into_iter();
+        let unit: Properties = answers.next().unwrap_or_default();
+        let own = answers.next().unwrap_or_default();
         let job = self.queued(&unit);
         Ok(read_unit(name, &unit, &own, job))
     }
@@ -186,15 +197,8 @@ impl Manager for Bus {
             argument: name,
         });
         let paths: Vec<OwnedObjectPath> = self.ask(&loads.collect::<Vec<_>>())?;
-        let gets = names.iter().zip(&paths).flat_map(|(name, path)| {
-            let interfaces = [Some(UNIT), interface(name)];
-            interfaces.into_iter().flatten().map(|argument| Question {
-                path: path.to_string(),
-                interface: PROPERTIES,
-                method: "GetAll",
-                argument,
-            })
-        });
+        let both = names.iter().zip(&paths);
+        let gets = both.flat_map(|(name, path)| properties_of(name, path));
         let mut answers = self.ask(&gets.collect::<Vec<_>>())?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
         let mut units = Vec::with_capacity(names.len());
