@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::{LOOK, MOST, first_lines};
 use crate::contract::{Health, steer, time};
-use crate::sys::entry;
+use crate::sys::entry::{self, Variable};
 
 /// Variables of `sd_notify(3)` and `sd_listen_fds(3)`, which the command must not inherit.
 const KEPT_BACK: &[&str] = &[
@@ -72,12 +72,10 @@ type Output = Arc<Mutex<Vec<u8>>>;
 fn start(words: &[String]) -> io::Result<(Child, Output)> {
     let (reader, writer) = io::pipe()?;
     let program = words.first().map(String::as_str).unwrap_or_default();
-    let variables = entry::environment().into_iter();
-    let variables = variables.filter(|(name, _)| KEPT_BACK.iter().all(|kept| name != kept));
     let child = Command::new(program)
         .args(words.iter().skip(1))
         .env_clear()
-        .envs(variables)
+        .envs(passed_on(entry::environment()))
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
@@ -87,6 +85,11 @@ fn start(words: &[String]) -> io::Result<(Child, Output)> {
     let kept = Arc::clone(&output);
     thread::spawn(move || keep(reader, &kept));
     Ok((child, output))
+}
+
+fn passed_on(variables: Vec<Variable>) -> impl Iterator<Item = Variable> {
+    let variables = variables.into_iter();
+    variables.filter(|(name, _)| KEPT_BACK.iter().all(|kept| name != kept))
 }
 
 /// Reads to the end, so that the command never blocks, and keeps the beginning.
@@ -109,5 +112,18 @@ fn outwait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> 
             return Ok(None);
         }
         thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_has_the_variables_of_the_program_but_not_its_sockets() {
+        let given = ["PATH", "LISTEN_FDS", "NOTIFY_SOCKET", "LISTEN", "MAINPID"];
+        let given = given.map(|name| (name.into(), "x".into())).to_vec();
+        let names: Vec<_> = passed_on(given).map(|(name, _)| name).collect();
+        assert_eq!(names, ["PATH", "LISTEN", "MAINPID"]);
     }
 }
