@@ -113,6 +113,18 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_a_group_is_the_inode_of_its_folder_and_the_root_is_no_group_of_an_instance() {
+        let folders = ROOTS.iter().filter_map(|root| fs::read_dir(root).ok());
+        let mut folders = folders.flatten().flatten().map(|entry| entry.path());
+        let folder = folders.find(|path| path.is_dir());
+        let folder = folder.expect("a control group");
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap();
+        let number = fs::metadata(&folder).unwrap().ino();
+        assert_eq!(id(&format!("/{name}")), Some(number));
+        assert_eq!(["", "/", "/no such group"].map(id), [None; 3]);
+    }
+
+    #[test]
     fn every_port_of_tcp_is_looked_at_once() {
         let text = "[[apps]]\nscript = \"x\"\nlisten = [3000, \"[::1]:80\", \"127.0.0.1:80\", \"udp:53\", \"/run/a.sock\"]\n";
         let (apps, report) = parse("eco.toml", text);

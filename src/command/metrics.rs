@@ -109,116 +109,109 @@ impl Shown for Exposed {
 /// A number as it is printed; `None` where it is not known.
 type Number = Option<String>;
 
-/// The type, the name, the unit and the help of a family, and where an app or an instance has its number.
-type Family<T> = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&T) -> Number,
-);
+/// Where each sample of a family has its number.
+enum Of {
+    App(fn(&AppStatus) -> Number),
+    Instance(fn(&InstanceStatus) -> Number),
+}
 
-const OF_APPS: &[Family<AppStatus>] = &[
-    (
-        "gauge",
+/// Samples that differ in their labels alone.
+struct Family {
+    kind: &'static str,
+    name: &'static str,
+    help: &'static str,
+    of: Of,
+}
+
+const fn gauge(name: &'static str, help: &'static str, of: Of) -> Family {
+    Family {
+        kind: "gauge",
+        name,
+        help,
+        of,
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str, of: Of) -> Family {
+    Family {
+        kind: "counter",
+        ..gauge(name, help, of)
+    }
+}
+
+/// The units of numbers: `OpenMetrics` wants the name of a family to end with its unit.
+const UNITS: &[&str] = &["seconds", "bytes"];
+
+const FAMILIES: &[Family] = &[
+    gauge(
         "rsgen_app_instances_wanted",
-        "",
         "Instances that the app should have.",
-        |a| a.wanted.map(|n| n.to_string()),
+        Of::App(|a| a.wanted.map(|n| n.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_app_instances_serving",
-        "",
         "Instances that serve; of a job, that run.",
-        |a| Some(a.ready.to_string()),
+        Of::App(|a| Some(a.ready.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_app_connections",
-        "",
         "Open TCP connections that were accepted.",
-        |a| a.connections.map(|n| n.to_string()),
+        Of::App(|a| a.connections.map(|n| n.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_app_queue",
-        "",
         "TCP connections that wait to be accepted.",
-        |a| a.waiting.map(|n| n.to_string()),
+        Of::App(|a| a.waiting.map(|n| n.to_string())),
     ),
-    (
-        "counter",
+    counter(
         "rsgen_app_dropped",
-        "",
         "TCP connections that the kernel dropped because too many waited.",
-        |a| a.dropped.map(|n| n.to_string()),
+        Of::App(|a| a.dropped.map(|n| n.to_string())),
     ),
-];
-
-const OF_INSTANCES: &[Family<InstanceStatus>] = &[
-    (
-        "gauge",
+    gauge(
         "rsgen_instance_up",
-        "",
         "Whether the instance serves; of a job, whether it runs.",
-        |i| Some(u8::from(is_up(i)).to_string()),
+        Of::Instance(|i| Some(u8::from(is_up(i)).to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_instance_errored",
-        "",
         "Whether the instance was given up.",
-        |i| Some(u8::from(is_given_up(i)).to_string()),
+        Of::Instance(|i| Some(u8::from(is_given_up(i)).to_string())),
     ),
-    (
-        "counter",
+    counter(
         "rsgen_instance_restarts",
-        "",
         "Automatic restarts since the last start by hand.",
-        |i| Some(i.restarts.to_string()),
+        Of::Instance(|i| Some(i.restarts.to_string())),
     ),
-    (
-        "counter",
+    counter(
         "rsgen_instance_cpu_seconds",
-        "seconds",
         "Processor time of this run.",
-        |i| i.cpu_seconds.map(|n| n.to_string()),
+        Of::Instance(|i| i.cpu_seconds.map(|n| n.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_instance_memory_bytes",
-        "bytes",
         "Memory.",
-        |i| i.memory_bytes.map(|n| n.to_string()),
+        Of::Instance(|i| i.memory_bytes.map(|n| n.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_instance_uptime_seconds",
-        "seconds",
         "Time since the instance was READY.",
-        |i| i.uptime_seconds.map(|n| n.to_string()),
+        Of::Instance(|i| i.uptime_seconds.map(|n| n.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_instance_connections",
-        "",
         "Open TCP connections that the instance has accepted.",
-        |i| i.connections.map(|n| n.to_string()),
+        Of::Instance(|i| i.connections.map(|n| n.to_string())),
     ),
-    (
-        "gauge",
+    gauge(
         "rsgen_instance_queue",
-        "",
         "TCP connections that wait at the instance's own listener.",
-        |i| i.waiting.map(|n| n.to_string()),
+        Of::Instance(|i| i.waiting.map(|n| n.to_string())),
     ),
-    (
-        "counter",
+    counter(
         "rsgen_instance_dropped",
-        "",
         "TCP connections that the kernel dropped at the instance's own listener.",
-        |i| i.dropped.map(|n| n.to_string()),
+        Of::Instance(|i| i.dropped.map(|n| n.to_string())),
     ),
 ];
 
@@ -233,32 +226,22 @@ fn is_given_up(instance: &InstanceStatus) -> bool {
 /// The names of all samples.
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = String> {
-    let of_apps = OF_APPS.iter().map(|(kind, name, ..)| (kind, name));
-    let of_instances = OF_INSTANCES.iter().map(|(kind, name, ..)| (kind, name));
-    let all = of_apps.chain(of_instances);
-    all.map(|(kind, name)| format!("{name}{}", suffix(kind)))
+    let all = FAMILIES.iter();
+    all.map(|family| format!("{}{}", family.name, family.suffix()))
 }
 
-/// The end of a sample's name.
-fn suffix(kind: &str) -> &'static str {
-    if kind == "counter" { "_total" } else { "" }
+impl Family {
+    /// The end of its samples' names.
+    fn suffix(&self) -> &'static str {
+        if self.kind == "counter" { "_total" } else { "" }
+    }
 }
 
 /// The metrics of these apps.
 fn text(apps: &[AppStatus], format: Format) -> String {
     let mut text = String::new();
-    let label = |app: &AppStatus| format!("app=\"{}\"", app.name);
-    let of_apps: Vec<_> = apps.iter().map(|app| (label(app), app)).collect();
-    for family in OF_APPS {
-        write(&mut text, format, family, &of_apps);
-    }
-    let of_instances = apps.iter().flat_map(|app| {
-        let own = app.instances.iter();
-        own.map(move |i| (format!("{},instance=\"{}\"", label(app), i.number), i))
-    });
-    let of_instances: Vec<_> = of_instances.collect();
-    for family in OF_INSTANCES {
-        write(&mut text, format, family, &of_instances);
+    for family in FAMILIES {
+        write(&mut text, format, family, &samples(&family.of, apps));
     }
     if format == Format::OpenMetrics {
         text.push_str("# EOF\n");
@@ -267,27 +250,42 @@ fn text(apps: &[AppStatus], format: Format) -> String {
     text
 }
 
-/// Writes one family. A family without a number is left out.
-fn write<T>(text: &mut String, format: Format, family: &Family<T>, all: &[(String, &T)]) {
-    let (kind, name, unit, help, number) = family;
-    let numbers = all
-        .iter()
-        .filter_map(|(labels, of)| Some((labels, number(of)?)));
-    let mut numbers = numbers.peekable();
-    if numbers.peek().is_none() {
+/// The labels and the number of each sample, where the number is known.
+fn samples(of: &Of, apps: &[AppStatus]) -> Vec<(String, String)> {
+    let mut samples = Vec::new();
+    for app in apps {
+        let label = format!("app=\"{}\"", app.name);
+        match of {
+            Of::App(number) => samples.extend(number(app).map(|number| (label, number))),
+            Of::Instance(number) => samples.extend(app.instances.iter().filter_map(|i| {
+                let labels = format!("{label},instance=\"{}\"", i.number);
+                Some((labels, number(i)?))
+            })),
+        }
+    }
+    samples
+}
+
+/// Writes one family. A family without a sample is left out.
+fn write(text: &mut String, format: Format, family: &Family, samples: &[(String, String)]) {
+    if samples.is_empty() {
         return;
     }
-    let suffix = suffix(kind);
+    let Family {
+        kind, name, help, ..
+    } = family;
+    let suffix = family.suffix();
     let of_family = match format {
         Format::OpenMetrics => "",
         Format::Prometheus => suffix,
     };
     let _ = writeln!(text, "# TYPE {name}{of_family} {kind}");
-    if !unit.is_empty() && format == Format::OpenMetrics {
+    let unit = name.rsplit('_').next().filter(|unit| UNITS.contains(unit));
+    if let Some(unit) = unit.filter(|_| format == Format::OpenMetrics) {
         let _ = writeln!(text, "# UNIT {name} {unit}");
     }
     let _ = writeln!(text, "# HELP {name}{of_family} {help}");
-    for (labels, number) in numbers {
+    for (labels, number) in samples {
         let _ = writeln!(text, "{name}{suffix}{{{labels}}} {number}");
     }
 }

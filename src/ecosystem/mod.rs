@@ -10,6 +10,8 @@ pub mod diagnostic;
 pub mod env_files;
 pub mod environments;
 mod executable;
+#[cfg(test)]
+pub(crate) mod fake_host;
 mod health;
 pub mod key;
 mod lifecycle;

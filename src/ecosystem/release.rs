@@ -108,13 +108,14 @@ fn links(dir: &Path, probe: &dyn Probe) -> impl Iterator<Item = (PathBuf, PathBu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ecosystem::fake_host::FakeHost;
     use crate::ecosystem::resolve::{Account, Beyond, FileStatus};
     use crate::ecosystem::{parse, resolve};
 
     /// A host with these links.
     struct Links(&'static [(&'static str, &'static str)]);
 
-    impl Probe for Links {
+    impl FakeHost for Links {
         fn links(&self, dir: &Path) -> Vec<(PathBuf, PathBuf)> {
             let links = self.0.iter().map(|(link, to)| (link.into(), to.into()));
             let inside = links.filter(|(link, _): &(PathBuf, PathBuf)| link.parent() == Some(dir));

@@ -70,86 +70,53 @@ pub struct Ids {
     pub groups: Vec<u32>,
 }
 
-/// The facts about a host that are needed to resolve an app. Tests have a fake.
+/// The facts about a host that are needed to resolve an app. No method has a default, so that a host cannot forget one; the
+/// fakes of tests leave out what they do not need, see `FakeHost`.
 pub trait Probe {
     /// Returns whether a file exists.
-    fn is_file(&self, _path: &Path) -> bool {
-        true
-    }
+    fn is_file(&self, path: &Path) -> bool;
     /// Returns whether a folder exists.
-    fn is_dir(&self, _path: &Path) -> bool {
-        true
-    }
+    fn is_dir(&self, path: &Path) -> bool;
     /// Returns whether anybody may execute a file; always true for a host that is being put together.
-    fn has_run_bit(&self, _path: &Path) -> bool {
-        true
-    }
+    fn has_run_bit(&self, path: &Path) -> bool;
     /// Returns whether a file begins with `#!`, see execve(2).
-    fn names_interpreter(&self, _path: &Path) -> bool {
-        true
-    }
+    fn names_interpreter(&self, path: &Path) -> bool;
     /// Returns the names in a folder.
-    fn names(&self, _dir: &Path) -> Vec<String> {
-        Vec::new()
-    }
+    fn names(&self, dir: &Path) -> Vec<String>;
     /// Returns the symbolic links in a folder, with their targets as they are written.
-    fn links(&self, _dir: &Path) -> Vec<(PathBuf, PathBuf)> {
-        Vec::new()
-    }
+    fn links(&self, dir: &Path) -> Vec<(PathBuf, PathBuf)>;
     /// Returns the caller's `$PATH`.
-    fn search_path(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
+    fn search_path(&self) -> Vec<PathBuf>;
     /// Returns whether a user exists, by name or ID.
-    fn has_user(&self, _user: &str) -> bool {
-        true
-    }
+    fn has_user(&self, user: &str) -> bool;
     /// Returns whether a group exists, by name or ID.
-    fn has_group(&self, _group: &str) -> bool {
-        true
-    }
+    fn has_group(&self, group: &str) -> bool;
     /// Returns whether the apps belong to the system manager, so that root reads their files and starts their programs.
     fn is_system(&self) -> bool;
     /// Returns the inode at a path; `None` also for a host that is being put together, where nothing is known.
     fn status(&self, path: &Path) -> Option<FileStatus>;
     /// Returns whether the files already have the owners that they will have where the app runs.
-    fn has_owners(&self) -> bool {
-        true
-    }
+    fn has_owners(&self) -> bool;
     /// Returns the name of a user, or the ID if systemd does not accept the name; `None` for a user that does not
     /// exist.
     fn user(&self, number: u32) -> Option<String>;
     /// Returns whether a group has only this user, see "user private groups" in useradd(8).
-    fn is_own_group(&self, _user: Account, _group: u32) -> bool {
-        false
-    }
+    fn is_own_group(&self, user: Account, group: u32) -> bool;
     /// Returns the user that the installed app of this name runs as, if there is one.
-    fn installed_user(&self, _app: &str) -> Option<String> {
-        None
-    }
+    fn installed_user(&self, app: &str) -> Option<String>;
     /// Returns the home of a user, by name or ID. Without a user it is the home of the caller, or of whoever called
     /// sudo(8).
-    fn home(&self, _user: Option<&str>) -> Option<PathBuf> {
-        None
-    }
+    fn home(&self, user: Option<&str>) -> Option<PathBuf>;
     /// Returns the text of a regular file.
-    fn text(&self, _path: &Path) -> Option<String> {
-        None
-    }
+    fn text(&self, path: &Path) -> Option<String>;
     /// Returns the first line of a file, up to the length that execve(2) reads.
-    fn first_line(&self, _path: &Path) -> Option<String> {
-        None
-    }
+    fn first_line(&self, path: &Path) -> Option<String>;
     /// Returns the output of `node --version`, for the Node that is installed for all users.
-    fn node_version(&self) -> Option<String> {
-        None
-    }
+    fn node_version(&self) -> Option<String>;
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// Returns the IDs of a program that runs as this user, and as this group if it is not the user's own.
-    fn ids(&self, _user: &str, _group: Option<&str>) -> Option<Ids> {
-        None
-    }
+    fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids>;
 }
 
 /// Resolves an app of a file in `folder`. What cannot be resolved is added to `faults`.

@@ -80,11 +80,10 @@ type Output = Arc<Mutex<Vec<u8>>>;
 fn start(words: &[String], variables: Vec<(OsString, OsString)>) -> io::Result<(Child, Output)> {
     let (reader, writer) = io::pipe()?;
     let program = words.first().map(String::as_str).unwrap_or_default();
-    let variables = variables.into_iter().filter(|(name, _)| name != KEPT_BACK);
     let child = Command::new(program)
         .args(words.iter().skip(1))
         .env_clear()
-        .envs(variables)
+        .envs(passed_on(variables))
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
@@ -94,6 +93,10 @@ fn start(words: &[String], variables: Vec<(OsString, OsString)>) -> io::Result<(
     let kept = Arc::clone(&output);
     thread::spawn(move || keep(reader, &kept));
     Ok((child, output))
+}
+
+fn passed_on(variables: Vec<(OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
+    variables.into_iter().filter(|(name, _)| name != KEPT_BACK)
 }
 
 /// Reads to the end, so that the command never blocks, and keeps the beginning.
@@ -116,5 +119,18 @@ fn outwait(child: &mut Child, left: Duration) -> io::Result<Option<ExitStatus>> 
             return Ok(None);
         }
         thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_has_the_variables_of_the_program_but_not_its_sockets() {
+        let given = ["PATH", "LISTEN_FDS", "NOTIFY_SOCKET", "LISTEN", "MAINPID"];
+        let given = given.map(|name| (name.into(), "x".into())).to_vec();
+        let names: Vec<_> = passed_on(given).map(|(name, _)| name).collect();
+        assert_eq!(names, ["PATH", "LISTEN", "MAINPID"]);
     }
 }

@@ -240,15 +240,13 @@ fn body(
     if encoding.to_ascii_lowercase().ends_with("chunked") {
         return chunks(from, into, most);
     }
-    let length = head.header("content-length").and_then(|l| l.parse().ok());
-    let length: u64 = length.unwrap_or(u64::MAX);
     let most = u64::try_from(most).unwrap_or(u64::MAX);
-    let read = append(from, into, length.min(most))?;
-    if read < most && length != u64::MAX {
-        return Ok(read == length);
+    let length = head.header("content-length").and_then(|l| l.parse().ok());
+    match length {
+        Some(length) => Ok(append(from, into, most.min(length))? == length),
+        // The body ends with the connection.
+        None => Ok(append(from, into, most)? < most),
     }
-    // The body ends with the connection, or exactly at the limit.
-    Ok(length == read || read < most)
 }
 
 fn chunks(from: &mut impl BufRead, into: &mut Vec<u8>, most: usize) -> Result<bool, Fault> {

@@ -11,7 +11,7 @@ mod orphans;
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,25 +110,21 @@ fn fail(health: &Health, file: &Entry, why: &str) {
 
 /// Asks systemd for the time that the check may take.
 fn extend(time: Duration) {
-    let micros = u32::try_from((time + MARGIN).as_micros()).unwrap_or(u32::MAX);
-    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
+    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(extension(time))]);
+}
+
+/// The time to ask systemd for, in microseconds.
+fn extension(time: Duration) -> u32 {
+    u32::try_from((time + MARGIN).as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Whether the program has ended. If not, this process ends when the program does: systemd waits for this command before it
 /// sees to that. Where the app's variables hide the program's number, the time-out ends the wait.
 fn has_ended_or_ends_this(ask: Ask) -> bool {
-    let environment = entry::environment();
-    let number = environment.iter().find(|(name, _)| name == "MAINPID");
-    // systemd does not name a program whose end it has seen.
-    let Some((_, number)) = number else {
-        return true;
-    };
-    let number = number.to_str().and_then(|number| number.parse().ok());
-    let program = match number.map(process::pidfd) {
-        Some(Ok(program)) => program,
-        // Within the app's sandbox the number may be that of another namespace, see `PrivatePIDs=` in systemd.exec(5).
-        Some(Err(e)) => return is_no_process(&e) && ask != Ask::Command,
-        None => return false,
+    let program = match program(ask, entry::value("MAINPID")) {
+        Program::Ended => return true,
+        Program::Unknown => return false,
+        Program::Runs(program) => program,
     };
     thread::spawn(move || {
         let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
@@ -137,6 +133,29 @@ fn has_ended_or_ends_this(ask: Ask) -> bool {
         process::end(1);
     });
     false
+}
+
+/// The instance's program, as far as this command can tell.
+#[derive(Debug)]
+enum Program {
+    Ended,
+    Unknown,
+    Runs(OwnedFd),
+}
+
+/// Looks the program up by the variable `MAINPID`.
+fn program(ask: Ask, number: Option<OsString>) -> Program {
+    // systemd does not name a program whose end it has seen.
+    let Some(number) = number else {
+        return Program::Ended;
+    };
+    let number = number.to_str().and_then(|number| number.parse().ok());
+    match number.map(process::pidfd) {
+        Some(Ok(program)) => Program::Runs(program),
+        // Within the app's sandbox the number may be that of another namespace, see `PrivatePIDs=` in systemd.exec(5).
+        Some(Err(e)) if is_no_process(&e) && ask != Ask::Command => Program::Ended,
+        Some(Err(_)) | None => Program::Unknown,
+    }
 }
 
 /// Whether there is no process of a number: systemd has already collected one that ended as soon as it listened.

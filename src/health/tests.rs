@@ -61,6 +61,18 @@ fn an_instance_accepts_when_its_program_takes_the_connection_and_not_when_it_lis
 }
 
 #[test]
+fn an_instance_that_accepts_and_closes_at_once_accepts() {
+    let (listener, address) = listener();
+    let health = Health {
+        timeout: Duration::from_secs(20),
+        ..health(Ask::Accepts, address)
+    };
+    let server = thread::spawn(move || listener.accept().map(drop));
+    assert_eq!(accepts(&health), Ok(()));
+    server.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_filter_that_drops_the_connection_proves_nothing_about_the_instance() {
     let (listener, address) = listener();
     crate::sys::socket::drop_everything(listener.as_fd()).unwrap();
@@ -170,10 +182,45 @@ fn a_command_is_judged_by_its_status_and_ended_with_all_that_it_started() {
 
 #[test]
 fn a_program_that_was_collected_is_no_process_and_one_that_has_only_ended_is() {
-    let mut program = std::process::Command::new("/bin/true").spawn().unwrap();
-    let pid = program.id();
-    assert!(process::pidfd(pid).is_ok());
-    program.wait().unwrap();
-    assert!(is_no_process(&process::pidfd(pid).unwrap_err()));
-    assert!(!is_no_process(&process::pidfd(0).unwrap_err()));
+    let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+    let pid = child.id();
+    let seen = |ask, number: &str| program(ask, Some(number.into()));
+    for ask in [Ask::Accepts, Ask::Path, Ask::Command] {
+        assert!(matches!(seen(ask, &pid.to_string()), Program::Runs(_)));
+        // No PID: an app's own variable hides the one of systemd.
+        assert!(matches!(seen(ask, "0"), Program::Unknown));
+        assert!(matches!(seen(ask, "web"), Program::Unknown));
+        assert!(matches!(program(ask, None), Program::Ended));
+    }
+    child.wait().unwrap();
+    let ended = |ask| matches!(seen(ask, &pid.to_string()), Program::Ended);
+    assert!(ended(Ask::Accepts) && ended(Ask::Path));
+    assert!(!ended(Ask::Command), "it may be in another namespace");
+}
+
+#[test]
+fn a_failure_is_kept_in_a_file_of_roots_unless_the_rights_of_the_program_forbid_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, address) = listener();
+    let kept = |ask| {
+        let health = Health {
+            state: folder.path().join("web"),
+            ..health(ask, address)
+        };
+        let file = Entry::new(&health.state, Name::Unhealthy(health.instance));
+        fail(&health, &file, "too \u{7} busy");
+        let kept = file.read().ok();
+        let _ = file.remove();
+        kept
+    };
+    assert_eq!(kept(Ask::Command), None);
+    for ask in [Ask::Accepts, Ask::Path] {
+        assert_eq!(kept(ask).as_deref(), Some("unhealthy: too \\x07 busy"));
+    }
+}
+
+#[test]
+fn systemd_is_asked_for_more_time_than_the_check_takes() {
+    assert_eq!(extension(Duration::from_secs(2)), 7_000_000);
+    assert_eq!(extension(Duration::from_secs(5000)), u32::MAX);
 }

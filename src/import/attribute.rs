@@ -219,11 +219,11 @@ pub(super) fn renamed(given: Given<'_>, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ecosystem::pm2::NAMES;
+    use crate::ecosystem::pm2::names;
 
     #[test]
     fn every_attribute_of_pm2s_has_an_answer_and_no_other_name_has() {
-        for name in NAMES {
+        for name in names() {
             assert!(is_known(name), "{name}");
         }
         let all: Vec<&str> = ATTRIBUTES
@@ -233,7 +233,7 @@ mod tests {
             .collect();
         for (number, name) in all.iter().enumerate() {
             assert!(!all[..number].contains(name), "{name} is answered twice");
-            let is_pm2s = NAMES.iter().any(|of_pm2| snake_case(of_pm2) == *name);
+            let is_pm2s = names().any(|of_pm2| snake_case(of_pm2) == *name);
             assert!(is_pm2s, "{name}");
         }
     }

@@ -173,7 +173,10 @@ mod tests {
         let untimed = r#"{"UNIT":"web.service"}"#;
         let units = ["web.service".to_owned()];
         assert_eq!(Entry::parse(untimed, Scope::System, &units), None);
-        let priority = parse(r#""UNIT":"web.service","PRIORITY":"8""#);
-        assert_eq!(priority.unwrap().priority, None);
+        let priority = |text: &str| {
+            let entry = parse(&format!(r#""UNIT":"web.service","PRIORITY":"{text}""#));
+            entry.unwrap().priority
+        };
+        assert_eq!(["7", "8", "-1"].map(priority), [Some(7), None, None]);
     }
 }

@@ -121,6 +121,10 @@ mod tests {
             assert_eq!(whole.add(begun), None);
         }
         assert!(whole.add(part(2, "more", &text, true)).is_some());
+        let (fits, too_long) = ("x".repeat(16), "x".repeat(17));
+        assert!(whole.add(part(2, "more", &too_long, true)).is_some());
+        assert_eq!(whole.add(part(2, "more", &fits, true)), None);
+        assert!(whole.add(part(2, "more", "", false)).is_some());
         // A line that ends makes room again.
         let ended = whole.add(part(3, "0", "y", false)).unwrap();
         assert_eq!(ended.message.len(), LONGEST);

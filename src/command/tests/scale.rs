@@ -203,6 +203,17 @@ fn the_only_instances_that_serve_are_not_stopped() {
         "{fault}"
     );
     assert!(file(&stage).contains("instances = 4\n"));
+
+    // Where none serves, none is lost.
+    let mut stage = installed(&["web.service"]);
+    stage.systemd.fake.set(Unit {
+        name: "web@3.service".into(),
+        load: "loaded".into(),
+        active: ActiveState::Activating,
+        ..Unit::default()
+    });
+    let jobs = run(&mut stage, "rsgen scale web 3").jobs();
+    assert!(jobs.contains(&"stop web@3.service".to_owned()), "{jobs:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::ecosystem::fake_host::FakeHost;
 use crate::ecosystem::parse;
 use crate::ecosystem::resolve::{Beyond, FileStatus, resolve};
 
@@ -84,7 +85,7 @@ impl Fake {
     }
 }
 
-impl Probe for Fake {
+impl FakeHost for Fake {
     fn is_file(&self, path: &Path) -> bool {
         path != Path::new("/srv/web/python3")
     }
@@ -118,7 +119,7 @@ impl Probe for Fake {
     fn name(&self, account: Account) -> String {
         match account {
             Account::User(number) | Account::Group(number) => {
-                self.user(number).unwrap_or(number.to_string())
+                FakeHost::user(self, number).unwrap_or(number.to_string())
             }
         }
     }

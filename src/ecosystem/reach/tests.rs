@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::ecosystem::diagnostic::Severity;
+use crate::ecosystem::fake_host::FakeHost;
 use crate::ecosystem::resolve::{Beyond, FileStatus, Ids, resolve};
 use crate::ecosystem::{Report, parse};
 
@@ -48,7 +49,7 @@ impl Fake {
     }
 }
 
-impl Probe for Fake {
+impl FakeHost for Fake {
     fn is_system(&self) -> bool {
         self.is_system
     }

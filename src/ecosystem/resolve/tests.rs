@@ -1,9 +1,10 @@
 use super::*;
+use crate::ecosystem::fake_host::FakeHost;
 use crate::ecosystem::parse;
 
 struct Fake(Vec<&'static str>);
 
-impl Probe for Fake {
+impl FakeHost for Fake {
     fn is_file(&self, path: &Path) -> bool {
         self.0.iter().any(|p| Path::new(p) == path)
     }

@@ -75,6 +75,10 @@ fn a_body_is_read_up_to_the_bound() {
     let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabcdef";
     let (_, body, is_whole) = read(text.as_bytes(), 4).unwrap();
     assert_eq!((body.as_slice(), is_whole), (&b"abcd"[..], false));
+    let text =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\ndefgh\r\n0\r\n\r\n";
+    let (_, body, is_whole) = read(text.as_bytes(), 5).unwrap();
+    assert_eq!((body.as_slice(), is_whole), (&b"abcde"[..], false));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A host whose files the tests choose.
 
 use super::*;
+use crate::ecosystem::fake_host::FakeHost;
 
 /// Files with their texts. Every folder above such a file exists.
 #[derive(Default)]
@@ -50,7 +51,7 @@ impl Fake {
     }
 }
 
-impl Probe for Fake {
+impl FakeHost for Fake {
     fn is_file(&self, path: &Path) -> bool {
         path.to_str()
             .is_some_and(|path| self.files.contains_key(path))
@@ -117,6 +118,6 @@ impl Probe for Fake {
             .map(|text| (*text).to_owned())
     }
     fn first_line(&self, path: &Path) -> Option<String> {
-        self.text(path)
+        FakeHost::text(self, path)
     }
 }
