@@ -138,6 +138,7 @@ install:
 	for conf in units/*.conf; do \
 		[ ! -e "$$conf" ] || install -D -m 644 "$$conf" "$(lib)/tmpfiles.d/$${conf##*/}"; \
 	done
+	install -D -m 644 packaging/rsgen.catalog $(lib)/systemd/catalog/rsgen.catalog
 	for page in packaging/man/*.[1-8]; do \
 		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done

@@ -30,6 +30,36 @@ pub struct Ended<'a> {
     pub own_listener: bool,
 }
 
+/// The end of an instance that nobody has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// The unit of the instance, how it ended, and when.
+    pub text: String,
+    /// Whether nothing starts the instance again.
+    pub is_final: bool,
+}
+
+impl Death {
+    fn of(unit: &Unit, deaths: &Deaths, is_final: bool) -> Self {
+        let Unit { name, .. } = unit;
+        let why = deaths.reason.trim_start_matches(contract::REFUSED);
+        let up = uptime(unit);
+        let text = if is_final {
+            format!("{name} was given up: {why}")
+        } else if up.is_zero() {
+            format!("{name} ended before it was ready: {why}")
+        } else {
+            let seconds = up.as_millis() / 100;
+            format!(
+                "{name} ended {}.{} s after it was ready: {why}",
+                seconds / 10,
+                seconds % 10
+            )
+        };
+        Self { text, is_final }
+    }
+}
+
 impl Ended<'_> {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
     pub(super) fn is_final(self, unit: &Unit) -> bool {
@@ -86,7 +116,7 @@ fn reason(unit: &Unit, end: Ended<'_>) -> String {
     }
 }
 
-/// Notes the end of an instance.
+/// Notes the end of an instance. Returns how it died, unless somebody has asked for the end.
 ///
 /// # Errors
 /// When systemd cannot be asked; the state file is written as well as it can be.
@@ -96,12 +126,13 @@ pub fn ended(
     end: Ended<'_>,
     policy: &Policy,
     now: Duration,
-) -> Result<(), Error> {
+) -> Result<Option<Death>, Error> {
     let unit = manager.unit(&cluster.units().instance(end.number))?;
     let job = unit.job.as_ref();
     if job.is_some_and(QueuedJob::is_restart) {
-        return Ok(());
+        return Ok(None);
     }
+    let mut death = None;
     let requested = job.is_some_and(QueuedJob::is_stop) || end.is_meant(&unit);
     if !requested {
         let why = match listener::fault(manager, cluster, end, &unit)? {
@@ -121,11 +152,13 @@ pub fn ended(
         if is_unseen {
             manager.queue(Verb::Stop, &unit.name)?;
         }
-        if !end.is_final(&unit) && !is_unseen {
+        let is_final = end.is_final(&unit) || is_unseen;
+        death = Some(Death::of(&unit, &deaths, is_final));
+        if !is_final {
             if end.own_listener && listener::has_heir(manager, cluster, end.number)? {
                 listener::close(manager, cluster, end.number)?;
             }
-            return Ok(());
+            return Ok(death);
         }
     }
     if end.own_listener {
@@ -137,7 +170,8 @@ pub fn ended(
         let cause = cause(cluster, &unit, end);
         Verdict::Failed(format!("no instance is left: {cause}"))
     };
-    speak_for_the_cluster(manager, cluster, end.number, &why)
+    speak_for_the_cluster(manager, cluster, end.number, &why)?;
+    Ok(death)
 }
 
 /// Has the cluster unit stopped, for this reason, if the instance that has ended was the last.

@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
 
-pub use ended::{Ended, ended};
+pub use ended::{Death, Ended, ended};
 pub use job::{JobError, job};
 pub use loss::loss;
 pub use reload::{ReloadError, reload};
@@ -43,6 +43,7 @@ use run::Run;
 use crate::brake::Deaths;
 use crate::contract::ERRORED;
 use crate::layout::Scope;
+use crate::record::{Asked, Journal, Record};
 use crate::state::{Entry, Name};
 use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
@@ -58,6 +59,8 @@ pub struct Cluster {
     pub state: PathBuf,
     /// The manager to which the units belong.
     pub scope: Scope,
+    /// Where what happens to the app is told.
+    pub journal: Journal,
 }
 
 /// How often states are checked during a wait.
@@ -77,6 +80,22 @@ impl Cluster {
 
     fn deaths(&self, number: u32) -> Entry {
         self.file(Name::Deaths(number))
+    }
+
+    /// Returns who asked for what the cluster unit does now, and forgets it.
+    #[must_use]
+    pub fn take_asked(&self) -> Option<Asked> {
+        let file = self.file(Name::Asked);
+        let asked = Asked::parse(&file.read().ok()?);
+        // Otherwise the next job would be said to be that user's as well.
+        let _ = file.remove();
+        asked
+    }
+
+    /// Tells what has happened, and who asked for it.
+    fn tell_asked(&self, record: &Record<'_>) {
+        let journal = self.journal.clone().asked_by(self.take_asked());
+        journal.tell(record);
     }
 
     /// Returns the output of an instance or of the cluster unit, from the run that died. If an instance was given up,

@@ -12,6 +12,8 @@ use std::time::Duration;
 use super::verdict::Verdict;
 use super::{Cluster, EXTENSION, ended, left, listener};
 use crate::brake::Deaths;
+use crate::journal::Happening;
+use crate::record::Record;
 use crate::systemd::{Brief, Error, Job, Manager, QueuedJob, Unit, Verb};
 
 /// An instance may be restarted this often without a count where the app's `max_restarts` is not known: the default of that key.
@@ -47,6 +49,20 @@ impl fmt::Display for GivenUp {
             unit.name,
             unit.why()
         )
+    }
+}
+
+impl GivenUp {
+    /// Tells of the instance, in a line where the journal does not take it.
+    pub(super) fn tell(&self, cluster: &Cluster, say: &mut dyn FnMut(&str)) {
+        let text = self.to_string();
+        let is_told = cluster.journal.tell_instead(&Record {
+            instance: Some(self.number),
+            ..Record::new(Happening::Errored, &text)
+        });
+        if !is_told {
+            say(&text);
+        }
     }
 }
 
@@ -133,7 +149,7 @@ pub fn brake(
         let instances = cluster.instances(manager)?;
         let instances: Vec<Brief> = instances.into_iter().map(|(_, brief)| brief).collect();
         for given_up in unrun.brake(manager, cluster, &instances)? {
-            say(&given_up.to_string());
+            given_up.tell(cluster, say);
             let GivenUp {
                 number, unit, stop, ..
             } = given_up;

@@ -33,6 +33,7 @@ impl Jobs<'_> {
     /// Reloads an active app.
     pub(super) fn reload(&mut self, app: &str) -> Result<(), Failure> {
         let unit = Units::of(app).cluster();
+        let _asked = self.ask_for_a_walk(app);
         self.sink.notice(&Notice::Reloading(app));
         state::forget_deaths(self.layout, app, None);
         for left in (0..=ATTEMPTS).rev() {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::cluster::Cluster;
 use crate::generate::sources;
 use crate::layout::Layout;
+use crate::record::Journal;
 use crate::systemd::Unit;
 use crate::unit::assigned;
 use crate::unit::name::{Member, parse};
@@ -17,6 +18,7 @@ fn cluster(layout: &Layout, app: &str) -> Cluster {
         app: app.to_owned(),
         state: layout.state(app),
         scope: layout.scope,
+        journal: Journal::default(),
     }
 }
 

@@ -15,9 +15,11 @@ use super::subcommand::Subcommand;
 use super::targets::{self, Target};
 use crate::balance;
 use crate::generate::files;
+use crate::journal::Happening;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan::diff::Change;
+use crate::record::Record;
 use crate::unit::name::Units;
 
 /// Stop apps and remove what install wrote
@@ -121,7 +123,9 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<(), F
     })?;
     jobs.manager.daemon_reload()?;
     // systemd remembers a unit that has failed though its files are gone.
-    jobs.forget_failures(app)
+    jobs.forget_failures(app)?;
+    jobs.record(app, &Record::new(Happening::Uninstalled, "uninstalled"));
+    Ok(())
 }
 
 /// The changes that remove every file of an app that was installed.

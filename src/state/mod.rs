@@ -39,6 +39,8 @@ pub enum Name {
     Canary,
     /// Why the cluster unit is being stopped.
     Verdict,
+    /// Who has asked for the job of the cluster unit that is queued.
+    Asked,
     /// How often the app failed to start, and when the last time was.
     Failures,
     /// The generator's last good text.
@@ -65,6 +67,7 @@ impl Display for Name {
             Self::Done => f.write_str("walk.done"),
             Self::Canary => f.write_str("canary"),
             Self::Verdict => f.write_str("verdict"),
+            Self::Asked => f.write_str("asked"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),

@@ -144,6 +144,7 @@ impl Stage {
             manager: &mut self.systemd,
             layout: &self.layout,
             sink: &self.sink,
+            command: "reload",
             begun: SystemTime::now(),
         }
     }
