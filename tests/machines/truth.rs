@@ -154,16 +154,17 @@ pub(crate) fn in_the_manager_of_a_user_as_well(machine: &mut Machine) {
         .find(|part| part.starts_with("journalctl "));
     let hint = hint.unwrap_or_else(|| panic!("no hint: {told}"));
     assert_eq!(hint, "journalctl --user -u web -u 'web@*' -n 50");
-    let journal = user::run(machine, &format!("{hint} --no-pager"));
-    let journal = journal
-        .says("errored after 1 quick death")
-        .says("fix it, then `rsgen --user reload web`");
+    // A user may not have journald store what it was sent.
+    let journal = || user::run(machine, &format!("{hint} --no-pager"));
+    wait_until(SOON, "the worker's line in the journal", || {
+        journal().stdout.contains("errored after 1 quick death")
+    });
+    let journal = journal().says("fix it, then `rsgen --user reload web`");
     assert!(
         !journal.to_string().contains("Failed to connect"),
         "{journal}"
     );
     user::run(machine, "rsgen --user nonsense web").exits(2);
-    // A user may not have journald store what it was sent.
     let logs = || user::run(machine, "rsgen --user logs web -n all --no-follow").ok();
     let given_up = "web@0 | rsgen: errored after 1 quick death";
     wait_until(SOON, "the worker's line", || {
@@ -172,4 +173,9 @@ pub(crate) fn in_the_manager_of_a_user_as_well(machine: &mut Machine) {
     logs()
         .says("web   # error: none of 1 instances serves")
         .says("#   rude \\x1b]52");
+    let history = user::run(machine, "rsgen --user history web").ok();
+    let _ = history
+        .says("errored  -")
+        .says("start    worker")
+        .says("install  worker");
 }
