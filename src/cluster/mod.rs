@@ -17,6 +17,7 @@ pub mod progress;
 mod reload;
 mod run;
 mod serving;
+mod shown;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -191,9 +192,8 @@ fn notify(status: &str, at_most: Duration) {
     ]);
 }
 
-/// Sets the status that stays when a command of the unit ends. systemd takes a status of the cluster unit from its own commands
-/// alone, so nothing changes the text when instances come and go later. Hence the text is about what has happened, and names
-/// the command that shows the present.
+/// Sets the status that stays when a command of the unit ends. Where nothing changes the text when instances come and go later (see
+/// `shown`), it has to stay true. Hence the text is about what has happened, and names the command that shows the present.
 fn notify_at_the_end(cluster: &Cluster, what: &str) {
     let list = match cluster.scope {
         Scope::System => "rsgen list",

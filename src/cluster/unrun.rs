@@ -1,4 +1,5 @@
-//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has one more task, see `left`.
+//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has two more tasks, see `left` and
+//! `shown`.
 //!
 //! The command that counts a death is one of the unit's (`ended`). systemd cannot run that command where it can run none of the
 //! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::shown::Shown;
 use super::verdict::Verdict;
 use super::{Cluster, EXTENSION, ended, left, listener};
 use crate::brake::Deaths;
@@ -133,7 +135,8 @@ impl Unrun {
     }
 }
 
-/// The command of the brake unit: looks at the instances until each has come up or is down, and no canary is left. `say` gets a line
+/// The command of the brake unit: looks at the instances until each has come up or is down, no canary is left, and systemd shows how
+/// many serve. `say` gets a line
 /// for each that is given up, and for a canary that is stopped.
 ///
 /// # Errors
@@ -145,6 +148,7 @@ pub fn brake(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     let mut unrun = Unrun::new(Some(max_restarts));
+    let mut shown = Shown::default();
     loop {
         let instances = cluster.instances(manager)?;
         let instances: Vec<Brief> = instances.into_iter().map(|(_, brief)| brief).collect();
@@ -164,7 +168,8 @@ pub fn brake(
         }
         let has_no_canary = left::end_canary(manager, cluster, say)?;
         let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
-        if has_no_canary && instances.iter().all(is_over) {
+        let is_told = shown.keep(manager, cluster)?;
+        if has_no_canary && is_told && instances.iter().all(is_over) {
             return Ok(());
         }
         manager.pause(GLANCE);
