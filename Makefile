@@ -142,6 +142,7 @@ install:
 	for unit in units/*.socket units/*.service units/*.timer; do \
 		install -D -m 644 "$$unit" "$(lib)/systemd/system/$${unit##*/}"; \
 	done
+	install -D -m 644 packaging/rsgen.catalog $(lib)/systemd/catalog/rsgen.catalog
 	for page in packaging/man/*.[1-8]; do \
 		install -D -m 644 "$$page" "$(share)/man/man$${page##*.}/$${page##*/}"; \
 	done

@@ -7,6 +7,7 @@
 //! the command line or asked of systemd.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -69,6 +70,12 @@ pub fn as_root() {
 /// For a command of a unit of a user's own manager.
 pub fn as_user() {
     keep(USER);
+    // systemd names the socket only to units that may use it.
+    let is_named = std::env::var_os("NOTIFY_SOCKET").is_some();
+    if let Some(run) = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !is_named) {
+        let socket = Path::new(&run).join("systemd/notify");
+        entry::tell("NOTIFY_SOCKET", socket.as_os_str());
+    }
     settle();
 }
 

@@ -35,6 +35,8 @@ pub struct Layout {
     pub command: PathBuf,
     /// systemctl(1).
     pub systemctl: PathBuf,
+    /// The socket on which journald accepts entries with fields.
+    pub journal: PathBuf,
 }
 
 impl Layout {
@@ -61,6 +63,7 @@ impl Layout {
             worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
             systemctl: root.join("usr/bin/systemctl"),
+            journal: root.join("run/systemd/journal/socket"),
         }
     }
 
@@ -77,6 +80,7 @@ impl Layout {
             worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
             systemctl: "/usr/bin/systemctl".into(),
+            journal: run.join("systemd/journal/socket"),
         }
     }
 
@@ -90,7 +94,11 @@ impl Layout {
         };
         let config = var("XDG_CONFIG_HOME").or_else(|| Some(var("HOME")?.join(".config")))?;
         let run = var("XDG_RUNTIME_DIR")?;
-        Some(Self::user(&config, &run))
+        Some(Self {
+            // All managers share the journal of the system.
+            journal: "/run/systemd/journal/socket".into(),
+            ..Self::user(&config, &run)
+        })
     }
 
     /// The installed file of an app, in the administrator's folder, which is the first.

@@ -21,6 +21,7 @@ pub mod output;
 pub mod peer;
 pub mod plan;
 pub mod procfs;
+pub mod record;
 pub mod state;
 pub mod sys;
 pub mod systemd;

@@ -30,6 +30,45 @@ pub struct Ended<'a> {
     pub own_listener: bool,
 }
 
+/// The end of an instance that nobody has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// The unit of the instance, how it ended, and when.
+    pub text: String,
+    /// Whether nothing starts the instance again.
+    pub is_final: bool,
+}
+
+/// What was noted of the end of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Whether a job of systemd ended the instance, as in a walk.
+    pub is_asked_for: bool,
+    /// How the instance died, if neither a job nor the app itself has asked for the end.
+    pub death: Option<Death>,
+}
+
+impl Death {
+    fn of(unit: &Unit, deaths: &Deaths, is_final: bool) -> Self {
+        let Unit { name, .. } = unit;
+        let why = deaths.reason.trim_start_matches(contract::REFUSED);
+        let up = uptime(unit);
+        let text = if is_final {
+            format!("{name} was given up: {why}")
+        } else if up.is_zero() {
+            format!("{name} ended before it was ready: {why}")
+        } else {
+            let seconds = up.as_millis() / 100;
+            format!(
+                "{name} ended {}.{} s after it was ready: {why}",
+                seconds / 10,
+                seconds % 10
+            )
+        };
+        Self { text, is_final }
+    }
+}
+
 impl Ended<'_> {
     /// Whether systemd will not start it again: given up, or systemd could not even run it.
     pub(super) fn is_final(self, unit: &Unit) -> bool {
@@ -101,7 +140,7 @@ fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
     }
 }
 
-/// Notes the end of an instance. Returns whether nobody has asked for that end, so that it may be a [loss](super::loss).
+/// Notes the end of an instance.
 ///
 /// # Errors
 /// When systemd cannot be asked; the state file is written as well as it can be.
@@ -111,14 +150,16 @@ pub fn ended(
     end: Ended<'_>,
     policy: &Policy,
     now: Duration,
-) -> Result<bool, Error> {
+) -> Result<Noted, Error> {
     let unit = manager.unit(&cluster.units().instance(end.number))?;
     let job = unit.job.as_ref();
+    let mut noted = Noted::default();
     if job.is_some_and(QueuedJob::is_restart) {
-        return Ok(false);
+        noted.is_asked_for = true;
+        return Ok(noted);
     }
-    let is_stopped = job.is_some_and(QueuedJob::is_stop);
-    let requested = is_stopped || end.is_meant(&unit);
+    noted.is_asked_for = job.is_some_and(QueuedJob::is_stop);
+    let requested = noted.is_asked_for || end.is_meant(&unit);
     if !requested {
         let why = match listener::fault(manager, cluster, end, &unit)? {
             // Every further start would end in the same way.
@@ -137,11 +178,13 @@ pub fn ended(
         if is_unseen {
             manager.queue(Verb::Stop, &unit.name)?;
         }
-        if !end.is_final(&unit) && !is_unseen {
+        let is_final = end.is_final(&unit) || is_unseen;
+        noted.death = Some(Death::of(&unit, &deaths, is_final));
+        if !is_final {
             if end.own_listener && listener::has_heir(manager, cluster, end.number)? {
                 listener::close(manager, cluster, end.number)?;
             }
-            return Ok(true);
+            return Ok(noted);
         }
     }
     if end.own_listener {
@@ -154,7 +197,7 @@ pub fn ended(
         Verdict::Failed(format!("no instance is left: {cause}"))
     };
     speak_for_the_cluster(manager, cluster, end.number, &why)?;
-    Ok(!is_stopped)
+    Ok(noted)
 }
 
 /// Has the cluster unit stopped, for this reason, if the instance that has ended was the last.

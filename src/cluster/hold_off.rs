@@ -116,6 +116,7 @@ mod tests {
             app: "web".into(),
             state: folder.path().join("web"),
             scope: crate::layout::Scope::System,
+            journal: crate::record::Journal::default(),
         };
         let mut now = Duration::from_secs(1000);
         let mut held = Vec::new();

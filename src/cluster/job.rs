@@ -122,6 +122,7 @@ mod tests {
             app: "backup".into(),
             state: folder.path().join("backup"),
             scope: crate::layout::Scope::System,
+            journal: crate::record::Journal::default(),
         };
         let mut said = Vec::new();
         let mut say = |line: &str| said.push(line.to_owned());

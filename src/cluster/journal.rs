@@ -44,12 +44,15 @@ pub(super) fn words(
     }
     // What was written a moment ago may be on its way still.
     let sync = ["--sync", "--quiet"].map(str::to_owned);
-    read(JOURNALCTL, &sync, PATIENCE, extent, Part::Whole);
+    read(JOURNALCTL, &sync, PATIENCE, Lines::new(extent), Part::Whole);
+    // Within the unit of an instance rsgen tells how the instance ended.
+    let ours = format!("rsgen: {unit} ");
     let of_run = Question {
         since: since.and_then(from),
         until: None,
         matches: matches(scope, unit, &run.invocation),
         extent,
+        ours: &ours,
     };
     let of_process = run.process.map(|process| Question {
         since: from(UNIX_EPOCH + process.began),
@@ -57,8 +60,9 @@ pub(super) fn words(
         until: until(UNIX_EPOCH + process.ended + BEHIND),
         matches: matches_of_process(scope, unit, process),
         extent,
+        ours: &ours,
     });
-    let questions: Vec<Question> = [of_run].into_iter().chain(of_process).collect();
+    let questions: Vec<Question<'_>> = [of_run].into_iter().chain(of_process).collect();
     let answer = || questions.iter().find_map(Question::lines);
     let mut lines = answer();
     let deadline = Instant::now() + LATE;
@@ -70,19 +74,21 @@ pub(super) fn words(
 }
 
 /// Which entries of the journal are asked for.
-struct Question {
+struct Question<'a> {
     since: Option<String>,
     until: Option<String>,
     matches: Vec<String>,
     extent: Extent,
+    /// How the line begins that the program did not write.
+    ours: &'a str,
 }
 
-impl Question {
+impl Question<'_> {
     /// Returns the first and the last lines of the entries; `None` if there are none.
     fn lines(&self) -> Option<Vec<String>> {
-        // A line beyond those that are shown tells whether there are more.
+        // A line beyond those that are shown tells whether there are more. One line may be ours.
         let most = self.extent.most();
-        let end = self.ask(Some(format!("--lines={}", most + 1)), Part::Whole);
+        let end = self.ask(Some(format!("--lines={}", most + 2)), Part::Whole);
         match end.seen() {
             0 => None,
             seen if seen <= most => Some(end.end()),
@@ -97,7 +103,8 @@ impl Question {
         arguments.extend(self.since.iter().chain(&self.until).cloned());
         arguments.extend(more);
         arguments.extend(self.matches.iter().cloned());
-        read(JOURNALCTL, &arguments, PATIENCE, self.extent, part)
+        let lines = Lines::new(self.extent).without(self.ours);
+        read(JOURNALCTL, &arguments, PATIENCE, lines, part)
     }
 }
 
@@ -140,7 +147,8 @@ fn of_systemd(
         &format!("INVOCATION_ID={invocation}"),
     ]
     .map(str::to_owned);
-    let mut lines = read(journalctl, &arguments, PATIENCE, extent, Part::Whole).end();
+    let lines = Lines::new(extent);
+    let mut lines = read(journalctl, &arguments, PATIENCE, lines, Part::Whole).end();
     // The other lines say that the run began and that it ended, or what systemd did without.
     lines.retain(|line| line.contains(": Failed to ") && !line.contains(", ignoring: "));
     lines
@@ -161,10 +169,9 @@ fn read(
     program: &str,
     arguments: &[String],
     patience: Duration,
-    extent: Extent,
+    lines: Lines,
     part: Part,
 ) -> Lines {
-    let lines = Lines::new(extent);
     let child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -237,7 +244,7 @@ mod tests {
 
     fn run(program: &str, arguments: &[&str], patience: Duration, part: Part) -> Lines {
         let arguments: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
-        read(program, &arguments, patience, EXTENT, part)
+        read(program, &arguments, patience, Lines::new(EXTENT), part)
     }
 
     fn shell(script: &str, patience: Duration) -> Vec<String> {
@@ -279,6 +286,16 @@ mod tests {
         assert!(begun.elapsed() < SOON);
         let nothing = run("/nonexistent", &[], SOON, Part::Whole);
         assert_eq!(nothing.end(), [""; 0]);
+    }
+
+    #[test]
+    fn what_rsgen_tells_of_an_instance_is_not_output_of_its_program() {
+        let lines = Lines::new(EXTENT).without("rsgen: web@0.service ");
+        let script = "echo one; echo rsgen: web@0.service ended; echo rsgen: two".to_owned();
+        let shell = ["-c".to_owned(), script];
+        let lines = read("/bin/sh", &shell, SOON, lines, Part::Whole);
+        assert_eq!(lines.seen(), 2);
+        assert_eq!(lines.end(), ["one", "rsgen: two"]);
     }
 
     #[test]

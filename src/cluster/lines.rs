@@ -46,6 +46,8 @@ pub struct Lines {
     seen: usize,
     /// The beginning of the line that has not ended yet.
     open: Vec<u8>,
+    /// Lines that begin with this are passed over.
+    passed_over: Option<String>,
 }
 
 impl Lines {
@@ -61,6 +63,16 @@ impl Lines {
             last: VecDeque::new(),
             seen: 0,
             open: Vec::new(),
+            passed_over: None,
+        }
+    }
+
+    /// Passes over lines that begin with this text.
+    #[must_use]
+    pub fn without(self, beginning: &str) -> Self {
+        Self {
+            passed_over: Some(beginning.to_owned()),
+            ..self
         }
     }
 
@@ -91,6 +103,10 @@ impl Lines {
     fn close(&mut self) {
         let line = visible::cut(&String::from_utf8_lossy(&self.open), LONGEST);
         self.open.clear();
+        let passed_over = self.passed_over.as_deref();
+        if passed_over.is_some_and(|beginning| line.starts_with(beginning)) {
+            return;
+        }
         self.seen += 1;
         if self.has_its_beginning() {
             self.last.push_back(line);

@@ -50,6 +50,7 @@ pub fn loss(
 mod tests {
     use super::*;
     use crate::contract::{ERRORED, Statuses};
+    use crate::record::Journal;
     use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
 
@@ -94,6 +95,7 @@ mod tests {
             app: "web".into(),
             state: "/nonexistent/web".into(),
             scope,
+            journal: Journal::default(),
         };
         let end = Ended {
             number: 1,

@@ -18,6 +18,7 @@ pub mod progress;
 mod reload;
 mod run;
 mod serving;
+mod shown;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
 
-pub use ended::{Ended, ended};
+pub use ended::{Death, Ended, Noted, ended};
 pub use job::{JobError, job};
 pub use loss::loss;
 pub use reload::{ReloadError, reload};
@@ -44,6 +45,7 @@ use run::Run;
 use crate::brake::Deaths;
 use crate::contract::ERRORED;
 use crate::layout::Scope;
+use crate::record::{Asked, Journal, Record};
 use crate::state::{Entry, Name};
 use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
@@ -59,6 +61,8 @@ pub struct Cluster {
     pub state: PathBuf,
     /// The manager to which the units belong.
     pub scope: Scope,
+    /// Where what happens to the app is told.
+    pub journal: Journal,
 }
 
 /// How often states are checked during a wait.
@@ -78,6 +82,22 @@ impl Cluster {
 
     fn deaths(&self, number: u32) -> Entry {
         self.file(Name::Deaths(number))
+    }
+
+    /// Returns who asked for what the cluster unit does now, and forgets it.
+    #[must_use]
+    pub fn take_asked(&self) -> Option<Asked> {
+        let file = self.file(Name::AskedBy);
+        let asked = Asked::parse(&file.read().ok()?);
+        // Otherwise the next job would be said to be that user's as well.
+        let _ = file.remove();
+        asked
+    }
+
+    /// Tells what has happened, and who asked for it.
+    fn tell_asked(&self, record: &Record<'_>) {
+        let journal = self.journal.clone().asked_by(self.take_asked());
+        journal.tell(record);
     }
 
     /// Returns the output of an instance or of the cluster unit, from the run that died. If an instance was given up,
@@ -173,9 +193,8 @@ fn notify(status: &str, at_most: Duration) {
     ]);
 }
 
-/// Sets the status that stays when a command of the unit ends. systemd takes a status of the cluster unit from its own commands
-/// alone, so nothing changes the text when instances come and go later. Hence the text is about what has happened, and names
-/// the command that shows the present.
+/// Sets the status that stays when a command of the unit ends. Where nothing changes the text when instances come and go later (see
+/// `shown`), it has to stay true. Hence the text is about what has happened, and names the command that shows the present.
 fn notify_at_the_end(cluster: &Cluster, what: &str) {
     let list = match cluster.scope {
         Scope::System => "rsgen list",

@@ -6,7 +6,7 @@
 //! left to do. A stop in the middle of a walk sends SIGTERM: the walk then touches nothing more and exits with 0, because
 //! the stop would leave the unit failed otherwise.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::asked;
 use super::progress::{self, Progress};
@@ -14,6 +14,8 @@ use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, serving};
 use crate::brake::Deaths;
 use crate::contract::Course;
+use crate::journal::Happening;
+use crate::record::Record;
 use crate::state::Lock;
 use crate::systemd::{Error, Manager, Verb};
 use crate::walk::{self, Event, Failed, Plan, Witness};
@@ -101,6 +103,7 @@ fn replace(
         progress,
         say,
         at_most: plan.step,
+        begun: Instant::now(),
     };
     match walk::walk_by(manager, plan, course, &kept, &mut teller) {
         Ok(()) => {
@@ -184,6 +187,23 @@ struct Teller<'a> {
     progress: Progress,
     say: &'a mut dyn FnMut(&str),
     at_most: Duration,
+    begun: Instant,
+}
+
+impl Teller<'_> {
+    /// Tells how the walk has ended. Returns whether the event needs no line any more.
+    fn record(&self, event: &Event, text: &str) -> bool {
+        let (happening, instance) = match event {
+            Event::Done { .. } => (Happening::Reloaded, None),
+            Event::Aborted { failed } => (Happening::ReloadFailed, failed.number),
+            _ => return false,
+        };
+        self.cluster.journal.tell_instead(&Record {
+            instance,
+            took: Some(self.begun.elapsed()),
+            ..Record::new(happening, text)
+        })
+    }
 }
 
 impl Witness for Teller<'_> {
@@ -193,9 +213,12 @@ impl Witness for Teller<'_> {
     }
 
     fn tell(&mut self, event: &Event) {
-        notify(&event.to_string(), self.at_most);
+        let text = event.to_string();
+        notify(&text, self.at_most);
         self.progress.tell(event);
-        (self.say)(&event.to_string());
+        if !self.record(event, &text) {
+            (self.say)(&text);
+        }
     }
 
     fn forget(&mut self, number: u32) {
@@ -225,6 +248,7 @@ impl Witness for Teller<'_> {
 mod tests {
     use super::*;
     use crate::layout::Scope;
+    use crate::record::Journal;
 
     #[test]
     fn the_cause_of_an_instance_that_never_ran_is_the_reason_of_its_last_death() {
@@ -233,12 +257,14 @@ mod tests {
             app: "web".into(),
             state: folder.path().join("web"),
             scope: Scope::System,
+            journal: Journal::default(),
         };
         let teller = Teller {
             progress: Progress::begin(&cluster).unwrap(),
             cluster: &cluster,
             say: &mut |_| {},
             at_most: Duration::ZERO,
+            begun: Instant::now(),
         };
         assert_eq!(teller.cause(0), None);
         for (reason, cause) in [("", None), ("a file is missing", Some("a file is missing"))] {

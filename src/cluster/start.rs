@@ -88,7 +88,7 @@ pub fn start(
             return Ok(ready);
         }
         for given_up in watch.unrun.brake(watch.manager, cluster, &instances)? {
-            (watch.say)(&given_up.to_string());
+            given_up.tell(cluster, watch.say);
         }
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
             let Watch { manager, say, .. } = watch;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end};
+use crate::journal::Happening;
+use crate::record::Record;
 use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
@@ -64,8 +66,14 @@ pub fn stopped(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     // After a failure of the instances the port stays open, and the next connection starts the cluster again.
-    if verdict::take(cluster).is_some() {
-        return Ok(());
+    match verdict::take(cluster) {
+        Some(Verdict::Failed(_)) => return Ok(()),
+        Some(Verdict::Idle) => {
+            let text = "the last instance was stopped";
+            cluster.tell_asked(&Record::new(Happening::Stopped, text));
+            return Ok(());
+        }
+        None => {}
     }
     let unit = manager.unit(&cluster.units().cluster())?;
     let mut job = unit.job;
@@ -81,6 +89,7 @@ pub fn stopped(
         for socket in cluster.sockets(manager)? {
             close_port(manager, &socket)?;
         }
+        cluster.tell_asked(&Record::new(Happening::Stopped, "stopped"));
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ impl Bench {
                 app: "web".into(),
                 state: folder.path().join("web"),
                 scope: crate::layout::Scope::System,
+                journal: crate::record::Journal::default(),
             },
             fake: Fake::running(units),
             said: Vec::new(),

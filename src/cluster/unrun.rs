@@ -1,4 +1,5 @@
-//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has one more task, see `left`.
+//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has two more tasks, see `left` and
+//! `shown`.
 //!
 //! The command that counts a death is one of the unit's (`ended`). systemd cannot run that command where it can run none of the
 //! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the
@@ -10,9 +11,12 @@ use std::fmt;
 use std::time::Duration;
 
 use super::left::Left;
+use super::shown::Shown;
 use super::verdict::Verdict;
 use super::{Cluster, EXTENSION, ended, listener};
 use crate::brake::Deaths;
+use crate::journal::Happening;
+use crate::record::Record;
 use crate::systemd::{Brief, Error, Job, Manager, QueuedJob, Unit, Verb};
 
 /// An instance may be restarted this often without a count where the app's `max_restarts` is not known: the default of that key.
@@ -48,6 +52,20 @@ impl fmt::Display for GivenUp {
             unit.name,
             unit.why()
         )
+    }
+}
+
+impl GivenUp {
+    /// Tells of the instance, in a line where the journal does not take it.
+    pub(super) fn tell(&self, cluster: &Cluster, say: &mut dyn FnMut(&str)) {
+        let text = self.to_string();
+        let is_told = cluster.journal.tell_instead(&Record {
+            instance: Some(self.number),
+            ..Record::new(Happening::Errored, &text)
+        });
+        if !is_told {
+            say(&text);
+        }
     }
 }
 
@@ -118,8 +136,8 @@ impl Unrun {
     }
 }
 
-/// The command of the brake unit: looks at the instances until each has come up or is down, and no canary is left. `say` gets a line
-/// for each that is given up, and for each canary that is stopped.
+/// The command of the brake unit: looks at the instances until each has come up or is down, no canary is left, and systemd shows how
+/// many serve. `say` gets a line for each that is given up, and for each canary that is stopped.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -131,11 +149,12 @@ pub fn brake(
 ) -> Result<(), Error> {
     let mut unrun = Unrun::new(Some(max_restarts));
     let mut left = Left::default();
+    let mut shown = Shown::default();
     loop {
         let instances = cluster.instances(manager)?;
         let instances: Vec<Brief> = instances.into_iter().map(|(_, brief)| brief).collect();
         for given_up in unrun.brake(manager, cluster, &instances)? {
-            say(&given_up.to_string());
+            given_up.tell(cluster, say);
             let GivenUp {
                 number, unit, stop, ..
             } = given_up;
@@ -150,7 +169,8 @@ pub fn brake(
         }
         let has_no_canaries = left.look(manager, cluster, say)?;
         let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
-        if has_no_canaries && instances.iter().all(is_over) {
+        let is_told = shown.keep(manager, cluster)?;
+        if has_no_canaries && is_told && instances.iter().all(is_over) {
             return Ok(());
         }
         manager.pause(GLANCE);

@@ -16,6 +16,8 @@ pub(super) struct Context<'a> {
     pub(super) layout: Layout,
     pub(super) host: Host,
     pub(super) sink: &'a dyn Sink,
+    /// The name of the subcommand.
+    pub(super) command: &'static str,
     /// Describes the whole command line, for commands that generate documentation from it.
     pub(super) command_line: fn() -> CommandLine,
     manager: Option<Box<dyn Manager>>,
@@ -41,6 +43,7 @@ impl<'a> Context<'a> {
             layout,
             host: Host::of_this_machine(),
             sink,
+            command: "",
             command_line,
             manager: None,
         })
@@ -58,6 +61,7 @@ impl<'a> Context<'a> {
             layout,
             host,
             sink,
+            command: "",
             command_line: crate::command::command_line,
             manager: Some(systemd),
         }
@@ -78,6 +82,7 @@ impl<'a> Context<'a> {
             manager: self.manager.insert(manager).as_mut(),
             layout: &self.layout,
             sink: self.sink,
+            command: self.command,
             begun: SystemTime::now(),
         })
     }

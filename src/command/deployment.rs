@@ -1,6 +1,8 @@
 //! Brings the processes of apps in line with their files, for `install`, `deploy` and `reload`: writes the changed
 //! files, then starts or reloads the apps that need it.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use super::apply::{self, JsonChange, Prepared, Timer};
@@ -62,6 +64,18 @@ pub(super) struct Outcome {
     lasting: Vec<String>,
     #[serde(skip)]
     scope: Scope,
+}
+
+impl Action {
+    /// Returns the word for an action that was done.
+    const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Start => Some("started"),
+            Self::Reload => Some("reloaded"),
+            Self::Arm => Some("timer started"),
+        }
+    }
 }
 
 impl Outcome {
@@ -209,6 +223,7 @@ pub(super) fn each(
     }
     for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
         let units = Units::of(&moved.app);
+        let _asked = jobs.ask(&moved.app);
         jobs.run(Verb::Stop, &units.cluster())?;
         for socket in units.sockets() {
             jobs.run(Verb::Stop, &socket)?;
@@ -230,7 +245,11 @@ pub(super) fn each(
     }
     // An app that fails does not keep the others from what their files, which are written by now, say.
     let ends = prepared.iter().zip(was_open).map(|(p, was_open)| {
-        bring_up(jobs, p, goal).map_err(|failure| {
+        let begun = Instant::now();
+        let end = bring_up(jobs, p, goal);
+        let told = end.as_ref().map(|action| action.word());
+        jobs.record_deployment(p, begun.elapsed(), told);
+        end.map_err(|failure| {
             if was_open {
                 failure
             } else {

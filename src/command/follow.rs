@@ -51,7 +51,7 @@ impl Jobs<'_> {
     }
 
     /// Leaves the note that tells the walk its course.
-    fn ask(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+    fn set_course(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
         let state = self.layout.state(app);
         let noted = course.map_or(Ok(()), |c| asked::ask(&state, c, self.manager.now()));
         noted.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))
@@ -59,6 +59,7 @@ impl Jobs<'_> {
 
     fn walk(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
         let unit = Units::of(app).cluster();
+        let _asked = self.ask_for_a_walk(app);
         self.sink.notice(&Notice::Reloading(app));
         state::forget_deaths(self.layout, app, None);
         for left in (0..=ATTEMPTS).rev() {
@@ -68,7 +69,7 @@ impl Jobs<'_> {
                 waiting: Waiting::begin(Instant::now()),
                 drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
-            self.ask(app, course)?;
+            self.set_course(app, course)?;
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
                 // When the end of a job was missed, an active cluster unit counts as `Done`; the walk's own last record

@@ -268,7 +268,7 @@ fn home(user: &str) -> Option<PathBuf> {
 }
 
 /// Returns a user's name, or the number where systemd would not accept the name, for instance because of a blank.
-fn user(number: u32) -> Option<String> {
+pub(super) fn user(number: u32) -> Option<String> {
     let number = number.to_string();
     let entry = answer("/usr/bin/getent", &["passwd", "--", &number])?;
     let name = entry.split(':').next()?.to_owned();

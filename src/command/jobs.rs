@@ -25,6 +25,8 @@ pub(super) struct Jobs<'a> {
     pub(super) manager: &'a mut dyn Manager,
     pub(super) layout: &'a Layout,
     pub(super) sink: &'a dyn Sink,
+    /// The subcommand that does this work.
+    pub(super) command: &'static str,
     /// When this work on jobs began.
     pub(super) begun: SystemTime,
 }
@@ -41,6 +43,7 @@ impl Jobs<'_> {
 
     /// Starts an app and waits until it serves; runs a job and waits until the run ends.
     pub(super) fn start(&mut self, app: &str) -> Result<(), Failure> {
+        let _asked = self.ask(app);
         self.sink.notice(&Notice::Starting(app));
         state::forget_deaths(self.layout, app, None);
         if generate::is_known_job(self.layout, app) {
@@ -52,6 +55,7 @@ impl Jobs<'_> {
 
     /// Restarts all instances of an app at once. The port stays open.
     pub(super) fn restart(&mut self, app: &str) -> Result<(), Failure> {
+        let _asked = self.ask(app);
         self.sink.notice(&Notice::Restarting(app));
         state::forget_deaths(self.layout, app, None);
         if generate::is_known_job(self.layout, app) {
@@ -68,6 +72,7 @@ impl Jobs<'_> {
         if generate::is_known_job(self.layout, app) {
             return self.end_run(app);
         }
+        let _asked = self.ask(app);
         self.cut_short(&units.instances())?;
         for socket in units.sockets() {
             self.run(Verb::Stop, &socket)?;

@@ -8,6 +8,7 @@ use crate::cluster::Cluster;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::Failure;
+use crate::record::Journal;
 use crate::systemd::{Manager, Unit};
 use crate::unit::assigned;
 use crate::unit::name::{Member, parse};
@@ -19,6 +20,7 @@ fn cluster(layout: &Layout, app: &str) -> Cluster {
         app: app.to_owned(),
         state: layout.state(app),
         scope: layout.scope,
+        journal: Journal::default(),
     }
 }
 

@@ -52,12 +52,12 @@ pub(super) struct Logs {
 
 /// The number of lines that are shown before new ones.
 #[derive(Debug, Clone, Copy)]
-enum Lines {
+pub(super) enum Lines {
     All,
     Last(u32),
 }
 
-fn lines(text: &str) -> Result<Lines, String> {
+pub(super) fn lines(text: &str) -> Result<Lines, String> {
     match text {
         "all" => Ok(Lines::All),
         text => text
@@ -161,7 +161,7 @@ impl Logs {
     }
 }
 
-fn cannot_run(error: &io::Error) -> Failure {
+pub(super) fn cannot_run(error: &io::Error) -> Failure {
     let failure = Failure::failed(format!("cannot run `{JOURNALCTL}`: {error}"));
     if error.kind() == io::ErrorKind::ArgumentListTooLong {
         return failure.help("name some of the apps: all units of all of them are too many");
@@ -170,7 +170,7 @@ fn cannot_run(error: &io::Error) -> Failure {
 }
 
 /// The command journalctl(1), which inherits nothing of this environment.
-fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+pub(super) fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(JOURNALCTL);
     command
         .args(arguments)
@@ -205,17 +205,21 @@ struct Entries<'a, R> {
     units: &'a [String],
 }
 
-impl<R: BufRead> Entries<'_, R> {
-    /// Returns the next line; `None` at the end.
-    fn line(&mut self) -> Option<Vec<u8>> {
-        let mut line = Vec::new();
-        let mut bounded = self.out.by_ref().take(LONGEST);
-        let length = bounded.read_until(b'\n', &mut line).ok()?;
-        if !line.ends_with(b"\n") {
-            self.out.skip_until(b'\n').ok()?;
-        }
-        (length > 0).then_some(line)
+/// Returns the next line of journalctl, cut where it is too long; `None` at the end.
+fn next_line(out: &mut impl BufRead) -> Option<String> {
+    let mut line = Vec::new();
+    let mut bounded = out.by_ref().take(LONGEST);
+    let length = bounded.read_until(b'\n', &mut line).ok()?;
+    if !line.ends_with(b"\n") {
+        out.skip_until(b'\n').ok()?;
     }
+    (length > 0).then(|| String::from_utf8_lossy(&line).into_owned())
+}
+
+/// The lines that journalctl prints.
+pub(super) fn json_lines(out: impl Read) -> impl Iterator<Item = String> {
+    let mut out = BufReader::new(out);
+    std::iter::from_fn(move || next_line(&mut out))
 }
 
 impl<R: BufRead> Iterator for Entries<'_, R> {
@@ -223,8 +227,7 @@ impl<R: BufRead> Iterator for Entries<'_, R> {
 
     fn next(&mut self) -> Option<Entry> {
         loop {
-            let line = self.line()?;
-            let line = String::from_utf8_lossy(&line);
+            let line = next_line(&mut self.out)?;
             if let Some(entry) = Entry::parse(&line, self.scope, self.units) {
                 return Some(entry);
             }

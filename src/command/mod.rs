@@ -2,6 +2,7 @@
 
 mod accepting;
 mod apply;
+mod asks;
 mod balance;
 mod calendar;
 mod connections;
@@ -87,7 +88,10 @@ macro_rules! subcommands {
         impl Command {
             fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
                 match self {
-                    $(Self::$Type(subcommand) => subcommand.run(context),)*
+                    $(Self::$Type(subcommand) => {
+                        context.command = stringify!($file);
+                        subcommand.run(context)
+                    })*
                 }
             }
         }
@@ -114,6 +118,7 @@ subcommands! {
     describe::Describe,
     metrics::Metrics,
     logs::Logs,
+    history::History,
     signal::Signal,
     env::Env,
     curl::Curl,

@@ -1,5 +1,7 @@
 //! `rsgen scale`: adds instances to an app, or drains and stops the last ones. The others are not touched.
 
+use std::time::{Duration, Instant};
+
 use clap::Args;
 use serde::Serialize;
 
@@ -15,9 +17,11 @@ use super::targets;
 use super::writing::Writing;
 use crate::brake::Deaths;
 use crate::generate;
+use crate::journal::Happening;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown, Style, counted};
 use crate::plan::diff::Change;
+use crate::record::Record;
 use crate::state::{Entry, Lock, Name};
 use crate::systemd::{ActiveState, Brief, QueuedJob};
 use crate::unit::name::Units;
@@ -153,14 +157,7 @@ impl Subcommand for Scale {
         };
         let steps = if let Some((lock, writing)) = locks {
             let mut jobs = context.jobs()?;
-            let (steps, is_walking, done) = scale(&mut jobs, scaling, &changes, writing)?;
-            drop(lock);
-            if is_walking {
-                // What has failed is tried once more.
-                outlast_walk(&mut jobs, scaling)?;
-            } else {
-                done?;
-            }
+            let steps = carry_out(&mut jobs, scaling, &changes, lock, writing)?;
             // Usually there is none, since nothing had to be done.
             let _ = mark.remove();
             steps
@@ -192,6 +189,52 @@ impl Subcommand for Scale {
 /// Returns the number of instances before a command that has not done its work.
 fn unfinished(mark: &Entry) -> Option<u32> {
     mark.read().ok()?.trim().parse().ok()
+}
+
+/// Scales the app and tells the journal. Returns what was done.
+fn carry_out(
+    jobs: &mut Jobs<'_>,
+    scaling: Scaling<'_>,
+    changes: &[Change],
+    lock: Lock,
+    writing: Writing,
+) -> Result<Steps, Failure> {
+    let begun = Instant::now();
+    let (steps, is_walking, done) = scale(jobs, scaling, changes, writing)?;
+    drop(lock);
+    let done = if is_walking {
+        // What has failed is tried once more.
+        outlast_walk(jobs, scaling)
+    } else {
+        done
+    };
+    if !changes.is_empty() || !steps.is_empty() {
+        record(jobs, scaling, begun.elapsed(), &done);
+    }
+    done.map(|()| steps)
+}
+
+/// Tells the journal.
+fn record(jobs: &Jobs<'_>, scaling: Scaling<'_>, took: Duration, done: &Result<(), Failure>) {
+    let Scaling { app, from, to, .. } = scaling;
+    let why = done
+        .as_ref()
+        .err()
+        .map(|e| format!(" failed: {}", e.message));
+    let text = format!(
+        "scale from {from} to {}{}",
+        counted(to),
+        why.unwrap_or_default()
+    );
+    jobs.record(
+        app,
+        &Record {
+            is_failed: done.is_err(),
+            took: Some(took),
+            change: Some((from.to_string(), to.to_string())),
+            ..Record::new(Happening::Scaled, &text)
+        },
+    );
 }
 
 fn refuse_job(layout: &Layout, app: &str) -> Result<(), Failure> {

@@ -16,9 +16,11 @@ use super::targets::{self, Target};
 use super::writing::Writing;
 use crate::balance;
 use crate::generate::files;
+use crate::journal::Happening;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown};
 use crate::plan::diff::Change;
+use crate::record::Record;
 use crate::unit::name::Units;
 
 /// Stop apps and remove what install wrote
@@ -127,6 +129,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<C
     drop(writing);
     // systemd remembers a unit that has failed though its files are gone.
     jobs.forget_failures(app)?;
+    jobs.record(app, &Record::new(Happening::Uninstalled, "uninstalled"));
     Ok(changes)
 }
 

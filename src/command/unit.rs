@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -15,8 +15,11 @@ use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
+use crate::journal::Happening;
+use crate::layout::Layout;
 use crate::log;
-use crate::output::{Exit, Failure, Notice};
+use crate::output::{Exit, Failure, Notice, Sink};
+use crate::record::{Journal, Record};
 use crate::state::{self, Entry, Name};
 use crate::unit::name::Units;
 use crate::walk::Plan;
@@ -69,10 +72,19 @@ fn longest_stop(
 }
 
 fn cluster(context: &Context<'_>, app: &str) -> Cluster {
+    let Layout { journal, scope, .. } = &context.layout;
     Cluster {
         app: app.to_owned(),
         state: context.layout.state(app),
-        scope: context.layout.scope,
+        scope: *scope,
+        journal: Journal::of_cluster_unit(journal, *scope, app),
+    }
+}
+
+/// Says a line in the cluster unit, the same way as the entries with more fields, so that journald gets all in their order.
+fn say(cluster: &Cluster, sink: &dyn Sink, line: &str) {
+    if !cluster.journal.line(line) {
+        sink.notice(&Notice::Said(line));
     }
 }
 
@@ -82,17 +94,40 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
         longest_stop: longest_stop(context, &start.app, start.longest_stop)?,
         patience: start.step_timeout,
     };
-    let cluster = cluster(context, &start.app);
+    let mut cluster = cluster(context, &start.app);
+    cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
     // A stop during a start is not a failure of the cluster.
     crate::sys::exit_on_sigterm();
     let sink = context.sink;
-    let ready = cluster::start(context.manager()?, &cluster, how, &mut |line| {
-        sink.notice(&Notice::Said(line));
-    })
-    .map_err(|e| Failure::failed(e.to_string()))?;
-    let wanted = how.wanted;
-    sink.notice(&Notice::Said(&format!("{ready} of {wanted} serving")));
-    Ok(())
+    let begun = Instant::now();
+    let done = cluster::start(context.manager()?, &cluster, how, &mut |line| {
+        say(&cluster, sink, line);
+    });
+    let tell = |happening, text: &str| {
+        cluster.journal.tell_instead(&Record {
+            took: Some(begun.elapsed()),
+            ..Record::new(happening, text)
+        })
+    };
+    match done {
+        Ok(ready) => {
+            let text = format!("{ready} of {} serving", how.wanted);
+            if !tell(Happening::Started, &text) {
+                sink.notice(&Notice::Said(&text));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            let is_told = tell(Happening::StartFailed, &format!("error: {error}"));
+            Err(failure(error.to_string(), is_told))
+        }
+    }
+}
+
+/// The failure of a command, without its message if an entry has told that already.
+fn failure(message: String, is_told: bool) -> Failure {
+    let failure = Failure::failed(message);
+    if is_told { failure.silent() } else { failure }
 }
 
 fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
@@ -123,10 +158,12 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     };
     // A stop during a walk leaves what is done and touches nothing more.
     crate::sys::exit_on_sigterm();
-    let cluster = cluster(context, &plan.app);
+    let mut cluster = cluster(context, &plan.app);
+    let asked = cluster.take_asked();
+    cluster.journal = cluster.journal.of_walk().asked_by(asked);
     let sink = context.sink;
     let done = cluster::reload(context.manager()?, &cluster, &plan, &mut |line| {
-        sink.notice(&Notice::Said(line));
+        say(&cluster, sink, line);
     });
     // Comes last, so that `systemctl status` shows it.
     if let Some(file) = unapplied::file(&context.layout, context.host, &plan.app) {
@@ -147,10 +184,16 @@ fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
     let cluster = cluster(context, &stop.app);
     let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
-    let mut say = |line: &str| sink.notice(&Notice::Said(line));
+    let mut say = |line: &str| say(&cluster, sink, line);
     match cluster::stop(context.manager()?, &cluster, longest, &mut say)? {
         Stopped::Clean => Ok(()),
-        Stopped::Failed(why) => Err(Failure::failed(why)),
+        Stopped::Failed(why) => {
+            let text = format!("error: {why}");
+            let is_told = cluster
+                .journal
+                .tell_instead(&Record::new(Happening::Failed, &text));
+            Err(failure(why, is_told))
+        }
     }
 }
 
@@ -158,7 +201,7 @@ fn stopped(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
     let cluster = cluster(context, &stop.app);
     let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
-    let mut say = |line: &str| sink.notice(&Notice::Said(line));
+    let mut say = |line: &str| say(&cluster, sink, line);
     Ok(cluster::stopped(
         context.manager()?,
         &cluster,
@@ -189,7 +232,10 @@ fn brake(context: &mut Context<'_>, brake: &Brake) -> Result<(), Failure> {
 }
 
 fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
-    let cluster = cluster(context, &ended.app);
+    let mut cluster = cluster(context, &ended.app);
+    let Layout { journal, scope, .. } = &context.layout;
+    // The program of the app writes to this unit as well.
+    cluster.journal = Journal::of_app(journal, *scope, &ended.app);
     let end = cluster::Ended {
         number: ended.number,
         autorestart: ended.autorestart,
@@ -201,12 +247,24 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         .map(Duration::from)
         .unwrap_or_default();
     let policy = ended.policy();
+    let noted = cluster::ended(context.manager()?, &cluster, end, &policy, now)?;
     // Most ends are those of a walk, which waits for this command.
-    if !cluster::ended(context.manager()?, &cluster, end, &policy, now)? {
+    if noted.is_asked_for {
         return Ok(());
     }
-    if let Some(text) = cluster::loss(context.manager()?, &cluster, end)? {
-        log::say_about(&ended.app, &Units::of(&ended.app).cluster(), &text);
+    let loss = cluster::loss(context.manager()?, &cluster, end)?;
+    let death = noted.death;
+    let is_final = loss.is_some() || death.as_ref().is_some_and(|death| death.is_final);
+    let happening = if is_final {
+        Happening::Errored
+    } else {
+        Happening::Crashed
+    };
+    if let Some(text) = loss.or(death.map(|death| death.text)) {
+        cluster.journal.tell(&Record {
+            instance: Some(ended.number),
+            ..Record::new(happening, &text)
+        });
     }
     Ok(())
 }

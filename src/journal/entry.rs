@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::of_manager;
+use super::{Happening, of_manager};
 use crate::layout::Scope;
 
 /// The author of an entry.
@@ -64,8 +64,13 @@ impl Entry {
 /// any of the other fields itself.
 fn about(fields: &Map<String, Value>, scope: Scope, units: &[String]) -> Option<(String, Source)> {
     let [own, managers, roots] = of_manager(scope);
+    // What happens to an instance, a command of root's tells within the unit of that instance.
+    let is_told = scope == Scope::System
+        && text(fields, "_UID").as_deref() == Some("0")
+        && text(fields, "MESSAGE_ID").is_some_and(|id| Happening::of_id(&id).is_some());
+    let inside = if is_told { Source::Root } else { Source::Unit };
     let sources = [
-        (own, Source::Unit),
+        (own, inside),
         (managers, Source::Systemd),
         (roots, Source::Root),
     ];
@@ -77,7 +82,7 @@ fn about(fields: &Map<String, Value>, scope: Scope, units: &[String]) -> Option<
 
 /// Returns a field as text. journalctl prints bytes that are not UTF-8, and control characters, as a list of numbers. A field
 /// that an entry has twice is printed as a list of values, the last of which counts.
-fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
+pub(super) fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
     match fields.get(name)? {
         Value::String(text) => Some(text.clone()),
         Value::Array(list) => match list.last()? {
@@ -150,6 +155,14 @@ mod tests {
             about(Scope::System, r#""_SYSTEMD_UNIT":"db.service""#),
             None
         );
+        let id = Happening::Crashed.id();
+        let by = |uid: u32, scope| {
+            let fields =
+                format!(r#""_SYSTEMD_UNIT":"web@1.service","_UID":"{uid}","MESSAGE_ID":"{id}""#);
+            about(scope, &fields)
+        };
+        assert_eq!(by(0, Scope::System), entry("web@1.service", Source::Root));
+        assert_eq!(by(33, Scope::System), own);
     }
 
     #[test]

@@ -4,9 +4,14 @@
 //! selected by fields that journald itself adds, see systemd.journal-fields(7), and their text is escaped before it is shown.
 
 mod entry;
+mod happening;
+mod history;
 mod whole;
 
 pub use entry::{Entry, Source};
+pub use happening::Happening;
+pub use happening::names as field;
+pub use history::{Happened, Past};
 pub use whole::Whole;
 
 use crate::layout::Scope;
@@ -35,7 +40,7 @@ pub struct Query<'a> {
 
 /// The fields that [`Entry::parse`] reads.
 const FIELDS: &str = "MESSAGE,PRIORITY,UNIT,USER_UNIT,OBJECT_SYSTEMD_UNIT,OBJECT_SYSTEMD_USER_UNIT,\
-                      _SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_PID,_LINE_BREAK,_STREAM_ID";
+                      _SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_PID,_UID,MESSAGE_ID,_LINE_BREAK,_STREAM_ID";
 
 impl Query<'_> {
     /// Returns the arguments of journalctl(1). `uid` is the owner of a user's manager.

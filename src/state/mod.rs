@@ -43,6 +43,8 @@ pub enum Name {
     Asked,
     /// Why the cluster unit is being stopped.
     Verdict,
+    /// Who has asked for the job of the cluster unit that is queued.
+    AskedBy,
     /// How often the app failed to start, and when the last time was.
     Failures,
     /// The generator's last good text.
@@ -73,6 +75,7 @@ impl Display for Name {
             Self::Scaling => f.write_str("scaling"),
             Self::Asked => f.write_str("walk.asked"),
             Self::Verdict => f.write_str("verdict"),
+            Self::AskedBy => f.write_str("asked"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),

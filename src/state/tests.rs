@@ -115,6 +115,8 @@ fn names() -> Vec<String> {
         Name::Done,
         Name::Canary,
         Name::Asked,
+        Name::AskedBy,
+        Name::Scaling,
         Name::Verdict,
         Name::Failures,
         Name::Good,

@@ -238,6 +238,15 @@ pub trait Manager {
         Ok(())
     }
 
+    /// Moves this process into the control group of a unit, see `AttachProcessesToUnit()` in org.freedesktop.systemd1(5).
+    ///
+    /// # Errors
+    /// When systemd refuses, as for a unit without `Delegate=` or one that is not active.
+    fn attach(&mut self, _unit: &str) -> Result<(), Error> {
+        let reason = "this process cannot be moved".to_owned();
+        Err(Error::Refused { reason })
+    }
+
     /// Waits for the end of a job that [`Manager::queue`] returned.
     ///
     /// # Errors

@@ -63,6 +63,86 @@ pub(crate) fn are_merged_numbered_and_tell_what_happened(machine: &mut Machine) 
         .run(&["rsgen", "logs", "wbe"])
         .exits(1)
         .says("installed are web");
+    assert_the_history_is_told(machine);
+}
+
+/// What happened to the app has been written to the journal by whoever saw it, and nobody else can add to that.
+fn assert_the_history_is_told(machine: &mut Machine) {
+    let forged = "printf 'MESSAGE=never\\nMESSAGE_ID=8f79d6e5ea484493b90d850cd6b7adf0\\nRSGEN_APP=web\\n\
+                  OBJECT_SYSTEMD_UNIT=web.service\\n' | setpriv --reuid=www-data --clear-groups logger --journald";
+    machine.sh(forged).ok();
+    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    machine.run(&["rsgen", "reload", "-q", "web"]).ok();
+    machine
+        .sh("sed -i '1i process.exit(7)' /srv/web/lines.js")
+        .ok();
+    machine
+        .sh("rsgen deploy -q /srv/web/ecosystem.toml")
+        .exits(1);
+    machine.sh("SUDO_UID=33 rsgen stop web").ok();
+
+    let told = machine.run(&["rsgen", "history", "web"]).ok();
+    let rows: Vec<Vec<&str>> = told.stdout.lines().skip(1).map(columns).collect();
+    let of = |what: &str| {
+        let mut rows = rows.iter().filter(|row| row[0] == what);
+        let row = rows.next().unwrap_or_else(|| panic!("no {what}: {told}"));
+        (row[1], row[3])
+    };
+    assert_eq!(of("start"), ("root", "2 of 2 serving"));
+    assert!(of("install").1.ends_with("web@.service changed, started"));
+    assert!(of("crash").1.starts_with("web@1.service ended "), "{told}");
+    assert_eq!(of("scale"), ("root", "from 2 to 3 instances"));
+    assert!(of("reload").1.starts_with("done: 3 of 3 replaced in "));
+    assert!(told.stdout.contains("the canary failed: "), "{told}");
+    assert_eq!(of("deploy").0, "root");
+    assert_eq!(of("stop"), ("www-data", "stopped"));
+    assert!(!told.stdout.contains("never"), "{told}");
+
+    let json = machine.run(&["rsgen", "history", "web", "--json"]).ok();
+    let walk = json.stdout.split("\"walk\": \"").nth(1);
+    let walk = walk.unwrap_or_else(|| panic!("{json}"));
+    let lines = format!("journalctl -o cat RSGEN_WALK={}", &walk[..32]);
+    machine
+        .sh(&lines)
+        .ok()
+        .says("instance 0: replacing pid ")
+        .says("done: 3 of 3 replaced in ");
+
+    machine.run(&["journalctl", "--update-catalog"]).ok();
+    machine
+        .sh("journalctl -x -t web -o short")
+        .ok()
+        .says("Subject: The app web has been reloaded")
+        .says("Subject: Instance 1 of the app web has ended by itself");
+    // Each line is shown once.
+    let logs = machine
+        .sh("rsgen logs web -n all --no-follow | cut -c 1-200")
+        .ok();
+    for line in ["web   # done: 3 of 3", "web   # 2 of 2 serving"] {
+        assert_eq!(logs.stdout.matches(line).count(), 1, "{line}: {logs}");
+    }
+    // journald does not know the unit of a process that has ended meanwhile.
+    assert!(
+        logs.stdout.contains(" # rsgen: web@1.service ended "),
+        "{logs}"
+    );
+    machine
+        .run(&["rsgen", "history", "wbe"])
+        .exits(1)
+        .says("installed are web");
+}
+
+/// What stands behind the time, in four parts.
+fn columns(row: &str) -> Vec<&str> {
+    let mut rest = row.get(19..).unwrap_or_default();
+    let mut columns = Vec::new();
+    for _ in 0..3 {
+        let (column, more) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+        columns.push(column);
+        rest = more;
+    }
+    columns.push(rest.trim());
+    columns
 }
 
 pub(crate) fn follow_what_comes_until_nobody_reads(machine: &mut Machine) {

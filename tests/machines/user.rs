@@ -57,6 +57,10 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     run(machine, "rsgen --user list").ok().says("online");
     let scaled = run(machine, "rsgen --user scale web +1").ok();
     scaled.says("start done");
+    let status = "systemctl --user show --value -p StatusText web";
+    wait_until(SOON, "systemd to show how many serve", || {
+        run(machine, status).stdout.contains("3 of 3 serving")
+    });
     run(machine, "rsgen --user uninstall web").ok();
     let left = "systemctl --user list-units --all --plain --no-legend 'web*'";
     wait_until(SOON, "no unit to be left", || {

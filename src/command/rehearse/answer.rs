@@ -6,6 +6,7 @@ use super::seen::{ASLEEP, Over, Seen};
 use crate::cluster::Cluster;
 use crate::ecosystem::App;
 use crate::output::{Exit, Failure, Notice};
+use crate::record::Journal;
 use crate::visible::Visible;
 
 /// `how` is what the unit says of its own end.
@@ -52,6 +53,7 @@ fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String
         app: app.name.clone(),
         state: jobs.layout.state(&app.name),
         scope: jobs.layout.scope,
+        journal: Journal::default(),
     };
     for line in cluster.words(&seen.run) {
         jobs.sink.notice(&Notice::LastWord(&Visible::line(&line)));

@@ -12,6 +12,7 @@ use crate::command::deployment::{Goal, foresee};
 use crate::command::describe::Described;
 use crate::command::env::Variables;
 use crate::command::generate::Generated;
+use crate::command::history::{Row, Told};
 use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
 use crate::command::metrics::Exposed;
@@ -26,7 +27,7 @@ use crate::command::walked::Walk;
 use crate::command::{import, init};
 use crate::ecosystem::Severity;
 use crate::ecosystem::diagnostic::Located;
-use crate::journal::{Entry, Source};
+use crate::journal::{Entry, Happened, Happening, Source};
 use crate::layout::Scope;
 use crate::output::Failure;
 use crate::plan::diff::{Change, Content};
@@ -330,4 +331,29 @@ fn every_field_of_an_answer_is_documented() {
         include: false,
     };
     is_documented("curl", asked(), asked());
+}
+
+#[test]
+fn the_history_is_documented() {
+    let happened = |is_full: bool| Happened {
+        time: 1,
+        app: "web".into(),
+        happening: Happening::Reloaded,
+        is_failed: false,
+        message: "x".into(),
+        instance: is_full.then_some(1),
+        walk: is_full.then(|| "x".into()),
+        took_ms: is_full.then_some(1),
+        from: is_full.then(|| "x".into()),
+        to: is_full.then(|| "x".into()),
+        by: is_full.then(|| "x".into()),
+        command: is_full.then(|| "x".into()),
+    };
+    let row = |is_full| Row::from(happened(is_full));
+    is_documented("happened", row(true), row(false));
+    let told = |history| Told {
+        history,
+        has_apps: true,
+    };
+    is_documented("told", told(vec![row(true)]), told(Vec::new()));
 }

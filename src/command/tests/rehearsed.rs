@@ -226,6 +226,7 @@ fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
         manager: &mut systemd,
         layout: &layout,
         sink: &Recorder::default(),
+        command: "install",
         begun: std::time::SystemTime::now(),
     };
     let told = std::cell::RefCell::new(Vec::new());

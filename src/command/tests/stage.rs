@@ -146,6 +146,7 @@ impl Stage {
             manager: &mut self.systemd,
             layout: &self.layout,
             sink: &self.sink,
+            command: "reload",
             begun: SystemTime::now(),
         }
     }

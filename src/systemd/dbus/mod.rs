@@ -268,6 +268,16 @@ impl Manager for Bus {
         self.call(PATH, MANAGER, "KillUnit", &(unit, whom.word(), signal))
     }
 
+    fn attach(&mut self, unit: &str) -> Result<(), Error> {
+        let own = [std::process::id()];
+        self.call(
+            PATH,
+            MANAGER,
+            "AttachProcessesToUnit",
+            &(unit, "", &own[..]),
+        )
+    }
+
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
         let start = Instant::now();
         loop {

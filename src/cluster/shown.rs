@@ -1,0 +1,144 @@
+//! The status text of the cluster unit, which `systemctl status` shows, while instances come and go.
+//!
+//! systemd takes the text only from a process in the control group of the unit, and the cluster unit has none. So the command of the
+//! brake unit, which each start of an instance starts, moves into that control group before it tells the text. Units of older versions
+//! forbid that; their text stays as their own commands have set it.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use super::{Cluster, progress};
+use crate::brake::Deaths;
+use crate::systemd::{ActiveState, Error, Manager};
+use crate::visible::Visible;
+
+/// How often, and how long apart, the text is told until systemd has it.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(20);
+/// The end of a text that a command of the cluster unit has set, see `notify_at_the_end`.
+const HINT: &str = "; `rsgen ";
+
+/// The instances of an app by what they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    serving: usize,
+    errored: usize,
+    all: usize,
+}
+
+/// Keeps the text up to date.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    is_inside: bool,
+    is_refused: bool,
+}
+
+impl Shown {
+    /// Tells systemd how many instances serve, if its text says anything else. Returns whether that is done; while a command of the
+    /// cluster unit runs, the text is the command's.
+    pub(super) fn keep(
+        &mut self,
+        manager: &mut dyn Manager,
+        cluster: &Cluster,
+    ) -> Result<bool, Error> {
+        let name = cluster.units().cluster();
+        for _ in 0..TRIES {
+            let leader = manager.unit(&name)?;
+            let is_busy = matches!(
+                leader.active,
+                ActiveState::Reloading | ActiveState::Activating
+            );
+            if leader.job.is_some() || is_busy {
+                return Ok(false);
+            }
+            if leader.active != ActiveState::Active || self.is_refused {
+                return Ok(true);
+            }
+            let text = text(count(manager, cluster)?, &leader.status_text);
+            if leader.status_text == text {
+                return Ok(true);
+            }
+            if !self.is_inside {
+                // A unit of an older version has no `Delegate=`.
+                self.is_refused = manager.attach(&name).is_err();
+                self.is_inside = !self.is_refused;
+            }
+            if self.is_inside {
+                let text = Visible::line(&text);
+                let _ = sd_notify::notify(&[NotifyState::Status(text.as_str())]);
+                manager.pause(PAUSE);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn count(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Counts, Error> {
+    let mut canaries = progress::canaries(cluster);
+    canaries.extend(progress::kept(&cluster.state));
+    let mut counts = Counts::default();
+    for (number, brief) in cluster.instances(manager)? {
+        if canaries.contains(&number) {
+            continue;
+        }
+        counts.all += 1;
+        counts.serving += usize::from(brief.is_ready());
+        let deaths = Deaths::load(&cluster.deaths(number));
+        let is_errored = brief.is_gone() && deaths.is_some_and(|deaths| deaths.errored);
+        counts.errored += usize::from(is_errored);
+    }
+    Ok(counts)
+}
+
+/// Returns the text, which goes on with what happened last according to the text before.
+fn text(counts: Counts, before: &str) -> String {
+    let Counts {
+        serving,
+        errored,
+        all,
+    } = counts;
+    let errored = match errored {
+        0 => String::new(),
+        number => format!(", {number} errored"),
+    };
+    let event = event(before).map(|event| format!("; {event}"));
+    let event = event.unwrap_or_default();
+    format!("{serving} of {all} serving{errored}{event}")
+}
+
+/// Returns what happened last, according to a text of this module or of a command of the cluster unit.
+fn event(text: &str) -> Option<&str> {
+    if let Some((event, _)) = text.rsplit_once(HINT) {
+        let is_count = event.ends_with(" came up at the start");
+        return Some(event).filter(|_| !is_count);
+    }
+    let (counts, event) = text.split_once("; ")?;
+    counts.contains(" serving").then_some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_says_how_many_serve_and_what_happened_last() {
+        let counts = |serving, errored| Counts {
+            serving,
+            errored,
+            all: 4,
+        };
+        let all = counts(4, 0);
+        assert_eq!(text(all, ""), "4 of 4 serving");
+        let start = "4 of 4 came up at the start; `rsgen list web` shows which serve now";
+        assert_eq!(text(all, start), "4 of 4 serving");
+        let walk = "the last reload failed: a; b; `rsgen list web` shows which serve now";
+        let after = text(counts(3, 1), walk);
+        let expected = "3 of 4 serving, 1 errored; the last reload failed: a; b";
+        assert_eq!(after, expected);
+        assert_eq!(text(counts(3, 1), &after), expected);
+        let mended = "4 of 4 serving; the last reload failed: a; b";
+        assert_eq!(text(all, &after), mended);
+        assert_eq!(text(counts(2, 0), "stopping"), "2 of 4 serving");
+    }
+}

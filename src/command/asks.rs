@@ -1,0 +1,134 @@
+//! Who has asked for something. A command leaves a note for the cluster unit, which systemd starts and which knows only systemd.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::apply::Prepared;
+use super::host_probe;
+use super::jobs::Jobs;
+use crate::generate::sources;
+use crate::journal::Happening;
+use crate::layout::Layout;
+use crate::output::Failure;
+use crate::plan::diff::{Change, Content};
+use crate::record::{Asked, Journal, Record};
+use crate::state::{Entry, Name};
+use crate::sys::entry;
+use crate::unit::name::Units;
+
+/// What the kernel gives as the login of a process that nobody's login has started, see `/proc/pid/loginuid` in proc(5).
+const NOBODY: u32 = u32::MAX;
+
+/// The note that a command has left, which is removed when the command has done its work.
+pub(super) struct Note(Entry);
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        // The cluster unit has usually read and removed the note.
+        let _ = self.0.remove();
+    }
+}
+
+impl Jobs<'_> {
+    /// Leaves a note of who asks for the next job of an app's cluster unit.
+    pub(super) fn ask(&self, app: &str) -> Note {
+        let note = Entry::new(&self.layout.state(app), Name::AskedBy);
+        // Without the note it is told that somebody has asked.
+        let _ = note.write(&self.asked(None).text());
+        Note(note)
+    }
+
+    /// The same for a walk, with the release that runs and the one that is going to.
+    pub(super) fn ask_for_a_walk(&mut self, app: &str) -> Note {
+        let change = self.release(app);
+        let note = self.ask(app);
+        let _ = note.0.write(&self.asked(change).text());
+        note
+    }
+
+    fn asked(&self, change: Option<(String, String)>) -> Asked {
+        Asked {
+            command: self.command.to_owned(),
+            by: who(),
+            change,
+        }
+    }
+
+    /// Tells in the journal what this command has done to an app.
+    pub(super) fn record(&self, app: &str, record: &Record<'_>) {
+        let Layout { journal, scope, .. } = self.layout;
+        let journal = Journal::of_app(journal, *scope, app).asked_by(Some(self.asked(None)));
+        journal.tell(record);
+    }
+
+    /// Tells how this command has brought an app in line with its file, in a word for what it did to the processes. A reload is told by
+    /// the cluster unit.
+    pub(super) fn record_deployment(
+        &self,
+        prepared: &Prepared,
+        took: Duration,
+        end: Result<Option<&str>, &Failure>,
+    ) {
+        let happening = match self.command {
+            "install" => Happening::Installed,
+            "deploy" => Happening::Deployed,
+            _ => return,
+        };
+        let is_link = |c: &&Change| matches!(c.new, Some(Content::Link(_)));
+        let files = prepared.changes.iter().filter(|c| !is_link(c));
+        let files = files.filter_map(|c| c.path.file_name());
+        let files: Vec<_> = files.map(|name| name.to_string_lossy()).collect();
+        let mut parts = Vec::new();
+        if !files.is_empty() {
+            parts.push(format!("{} changed", files.join(" ")));
+        }
+        match end {
+            Ok(word) => parts.extend(word.map(str::to_owned)),
+            Err(failure) => parts.push(format!("failed: {}", failure.message)),
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let text = format!("{}: {}", happening.word(), parts.join(", "));
+        self.record(
+            &prepared.app,
+            &Record {
+                is_failed: end.is_err(),
+                took: Some(took),
+                ..Record::new(happening, &text)
+            },
+        );
+    }
+
+    /// Returns the folder in which the first instance works, and the one in which it would if it were started now, if they differ: the
+    /// link to the release has moved.
+    fn release(&mut self, app: &str) -> Option<(String, String)> {
+        let source = sources::find(self.layout, app)?;
+        let (_, file) = sources::load(self.layout, &source).ok()?;
+        let next = std::fs::canonicalize(file.program().cwd()?).ok()?;
+        let first = self.manager.unit(&Units::of(app).instance(0)).ok()?;
+        let process = Path::new("/proc").join(first.main_pid.to_string());
+        let now = std::fs::read_link(process.join("cwd")).ok()?;
+        let (now, next) = (now.to_str()?, next.to_str()?);
+        let now = now.strip_suffix(" (deleted)").unwrap_or(now);
+        (now != next).then(|| (now.to_owned(), next.to_owned()))
+    }
+}
+
+/// Returns the name of the user who runs this command. The kernel knows who has logged in, whatever became of the session since;
+/// where it does not, sudo(8) tells.
+fn who() -> String {
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok();
+    let login = login.and_then(|text| text.trim_end().parse().ok());
+    let login = login.filter(|uid| *uid != NOBODY);
+    let own = nix::unistd::getuid().as_raw();
+    // Anybody may set the variable, and only root's is believed.
+    let sudo = || {
+        let uid = entry::value("SUDO_UID").filter(|_| own == 0)?;
+        uid.to_str()?.parse().ok()
+    };
+    match login.or_else(sudo).unwrap_or(own) {
+        0 => "root".to_owned(),
+        uid => host_probe::user(uid).unwrap_or_else(|| uid.to_string()),
+    }
+}
