@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::time::Duration;
 
-use testbed::load::{Loss, Report};
 use testbed::runner::Spec;
 use testbed::specs;
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
@@ -11,7 +10,7 @@ use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, wait_until_empty, write_ecosystem,
 };
-use crate::{balance, by_source, health};
+use crate::{balance, by_source, health, trouble};
 
 pub(crate) const SPECS: &[Spec] = specs![
     balance::gives_each_instance_its_share_through_reload_and_stop,
@@ -19,7 +18,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     balance::comes_back_at_boot_and_goes_only_when_told_to,
     balance::serves_an_app_whose_name_has_dots,
     by_source::keeps_a_client_at_its_instance_whatever_the_others_do,
-    balance::goes_on_while_one_instance_is_in_trouble,
+    trouble::of_one_instance_is_not_that_of_the_others,
     balance::spreads_the_connections_of_each_address,
     balance::says_what_keeps_an_instance_from_its_share_or_from_its_port,
     health::reaches_one_instance_from_this_host_alone,
@@ -30,13 +29,13 @@ pub(crate) const EVEN: &str = "balance = \"even\"\nsettle = 0";
 pub(crate) const MAPS: &str = "/run/rsgen/:balance/maps";
 
 /// How many connections each of the first `count` instances has.
-fn connections(machine: &Machine, count: u32) -> Vec<usize> {
+pub(crate) fn connections(machine: &Machine, count: u32) -> Vec<usize> {
     let shown = machine.run(&["ss", "-Htnp", "state", "established", "sport = :3000"]);
     let of = |pid: &u32| shown.text().matches(&format!("pid={pid},")).count();
     pids(machine, count).iter().map(of).collect()
 }
 
-fn kept(machine: &Machine, clients: usize) -> Load {
+pub(crate) fn kept(machine: &Machine, clients: usize) -> Load {
     let traffic = Traffic::on_port(3000, clients).keep_alive();
     let load = Load::start(machine, &traffic.pause(Duration::from_millis(20)));
     load.wait_answered(u64::try_from(clients).unwrap_or(0) * 4);
@@ -219,92 +218,6 @@ pub(crate) fn serves_an_app_whose_name_has_dots(machine: &mut Machine) {
         let left = machine.sh(&format!("ls {MAPS} | grep -v debug || true"));
         assert_eq!(left.ok().text(), "");
     }
-}
-
-/// Prints the slowest request while one of four instances is in trouble.
-fn slowest(what: &str, balance: &str, load: Load) -> Report {
-    let report = load.stop();
-    let _ = writeln!(
-        std::io::stderr(),
-        "one of four {what}, {balance}: slowest {:.0} ms, {} of {} lost",
-        report.max_ms,
-        report.lost,
-        report.sent
-    );
-    report
-}
-
-/// A program that is killed takes the connections with it that it has accepted, at most one of each client. What waits at its
-/// listener is moved to the others, or stays at the shared one.
-fn assert_only_what_was_accepted_is_lost(machine: &Machine, report: &Report) {
-    let is_accepted = |loss: &Loss| matches!(loss, Loss::Empty | Loss::Reset | Loss::Cut);
-    assert!(
-        report.lost <= 8 && report.losses.keys().all(is_accepted),
-        "{report}"
-    );
-    let counters = machine.run(&["cat", "/proc/net/netstat"]).ok();
-    let lines: Vec<&str> = counters.stdout.lines().collect();
-    let [names, values, ..] = lines[..] else {
-        panic!("no counters: {counters}");
-    };
-    let values = values.split_whitespace();
-    let mut counters = names.split_whitespace().zip(values);
-    let not_moved = counters.find(|(name, _)| *name == "TCPMigrateReqFailure");
-    assert!(
-        not_moved.is_none_or(|(_, count)| count == "0"),
-        "{not_moved:?}"
-    );
-}
-
-/// With the same troubles for `shared`, to compare the figures of one run.
-pub(crate) fn goes_on_while_one_instance_is_in_trouble(machine: &mut Machine) {
-    machine.power_on_unfiltered();
-    for balance in ["shared", "even"] {
-        let more = format!("balance = \"{balance}\"\nsettle = 0\nmax_restarts = 2");
-        write_ecosystem(machine, "graceful.js", "4", &more);
-        machine.write_app("graceful.js", "/srv/web");
-        let install = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
-        machine.run(&install).ok();
-        assert_exactly(machine, 4);
-
-        let stuck = machine.main_pid("web@1.service").to_string();
-        let load = short(machine);
-        machine.run(&["kill", "-STOP", &stuck]).ok();
-        load.wait_answered(400);
-        machine.run(&["kill", "-CONT", &stuck]).ok();
-        load.wait_answered(100);
-        slowest("stopped", balance, load);
-
-        let load = short(machine);
-        machine
-            .run(&["mv", "/srv/web/graceful.js", "/srv/web/away.js"])
-            .ok();
-        let victim = machine.main_pid("web@2.service").to_string();
-        machine.run(&["kill", "-KILL", &victim]).ok();
-        wait_until(SOON, "the instance to be given up", || {
-            machine.state("web@2.service") == "failed"
-        });
-        load.wait_answered(200);
-        let report = slowest("errored", balance, load);
-        assert_only_what_was_accepted_is_lost(machine, &report);
-        machine
-            .run(&["mv", "/srv/web/away.js", "/srv/web/graceful.js"])
-            .ok();
-    }
-    let load = kept(machine, 6);
-    let shares = connections(machine, 4);
-    assert_eq!((shares[0], shares[1], shares[3]), (2, 2, 2), "{shares:?}");
-    load.stop().assert_nothing_lost();
-    let load = short(machine);
-    machine.run(&["rsgen", "start", "web@2"]).ok();
-    machine.systemctl(&["daemon-reexec"]).ok();
-    for count in ["8", "2", "4"] {
-        machine
-            .run(&["rsgen", "install", ECOSYSTEM, "-i", count])
-            .ok();
-    }
-    load.stop().assert_nothing_lost();
-    assert_exactly(machine, 4);
 }
 
 /// Each address has a group of its own, and so do the two families of one port.

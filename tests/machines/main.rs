@@ -46,6 +46,7 @@ mod sizing;
 mod specs;
 mod state;
 mod tracing;
+mod trouble;
 mod truth;
 mod user;
 mod values;

@@ -2,8 +2,9 @@
 
 use super::stage::{HOST, Stage};
 use crate::command::apply::Prepared;
-use crate::command::deployment::{Goal, Outcome, deploy, foresee};
+use crate::command::deployment::{Goal, deploy, foresee};
 use crate::command::install;
+use crate::command::outcome::Outcome;
 use crate::command::reload;
 use crate::layout::Scope;
 use crate::output::{Answer, Exit, Failure, Shown, Style};

@@ -1,0 +1,171 @@
+//! The results of a deployment: what was done for each app, and what a user reads of it.
+
+use serde::Serialize;
+
+use super::apply::{JsonChange, Prepared};
+use super::hint;
+use crate::layout::Scope;
+use crate::output::{Failure, Shown, Style};
+use crate::visible::Visible;
+
+/// What brings the processes of an app in line with its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// The instances run what the files say already.
+    Nothing,
+    /// The app is not active, or some of its instances have failed.
+    Start,
+    /// The instances run another version, or some of them may do so.
+    Reload,
+    /// The timer of the app was stopped and has to run.
+    Arm,
+}
+
+/// The result of a deployment, or with `--dry-run` the expected one, as scripts read it.
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome {
+    /// Whether a file or a process has changed.
+    pub(super) changed: bool,
+    dry_run: bool,
+    changes: Vec<JsonChange>,
+    pub(super) apps: Vec<String>,
+    /// The apps that were not active and have been started.
+    pub(super) started: Vec<String>,
+    /// The apps whose instances were replaced one by one.
+    pub(super) reloaded: Vec<String>,
+    /// The apps of a dry run whose address is not known before their program is started, nor what their units would be.
+    pub(super) unlocated: Vec<String>,
+    /// The apps whose timer was started, and nothing else.
+    #[serde(skip)]
+    armed: Vec<String>,
+    /// The long-running apps, which need a reload to run new code.
+    #[serde(skip)]
+    lasting: Vec<String>,
+    #[serde(skip)]
+    scope: Scope,
+}
+
+impl Action {
+    /// Returns the word for an action that was done.
+    pub(super) const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Start => Some("started"),
+            Self::Reload => Some("reloaded"),
+            Self::Arm => Some("timer started"),
+        }
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(
+        prepared: &[Prepared],
+        actions: &[Action],
+        dry_run: bool,
+        scope: Scope,
+    ) -> Self {
+        let names = |wanted: Action| {
+            let with = prepared.iter().zip(actions).filter(|(_, a)| **a == wanted);
+            with.map(|(p, _)| p.app.clone()).collect()
+        };
+        let changes = prepared.iter().flat_map(|p| &p.changes);
+        Self {
+            changed: prepared.iter().any(|p| !p.changes.is_empty())
+                || actions.iter().any(|a| *a != Action::Nothing),
+            dry_run,
+            changes: changes.map(|c| JsonChange::new(c, dry_run)).collect(),
+            apps: prepared.iter().map(|p| p.app.clone()).collect(),
+            started: names(Action::Start),
+            reloaded: names(Action::Reload),
+            unlocated: Vec::new(),
+            armed: names(Action::Arm),
+            lasting: prepared
+                .iter()
+                .filter(|p| !p.is_job)
+                .map(|p| p.app.clone())
+                .collect(),
+            scope,
+        }
+    }
+}
+
+impl Shown for Outcome {
+    fn shown(&self, _: Style) -> Option<Visible> {
+        if !self.changed {
+            let apps = self.lasting.join(" ");
+            let text = match apps.as_str() {
+                // A job runs new code at its next run anyway.
+                "" => "nothing to do".to_owned(),
+                apps => format!("nothing to do; for new code, run `rsgen reload {apps}`"),
+            };
+            return Some(hint::for_manager(self.scope, &text).into());
+        }
+        // A notice has reported each step as it was done.
+        if !self.dry_run {
+            return None;
+        }
+        let started = self.started.iter().map(|app| format!("{app}: would start"));
+        let reloaded = self
+            .reloaded
+            .iter()
+            .map(|app| format!("{app}: would reload"));
+        let armed = self
+            .armed
+            .iter()
+            .map(|app| format!("{app}: would start the timer"));
+        let unlocated = self.unlocated.iter().map(|app| {
+            format!("{app}: leaves `listen` out; the install starts its program once to find where it listens")
+        });
+        let lines: Vec<String> = unlocated
+            .chain(started)
+            .chain(reloaded)
+            .chain(armed)
+            .collect();
+        (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))
+    }
+}
+
+/// The results of a deployment, one for each app, in the order of the apps.
+pub(super) struct Deployed(pub(super) Vec<Result<Action, Failure>>);
+
+impl Deployed {
+    pub(super) fn is_any_failed(&self) -> bool {
+        self.0.iter().any(Result::is_err)
+    }
+
+    /// Further apps failed before anything was deployed for them.
+    pub(super) fn add(&mut self, failures: Vec<Failure>) {
+        self.0.extend(failures.into_iter().map(Err));
+    }
+
+    /// The app at `index` was deployed once more, alone.
+    pub(super) fn replace(&mut self, index: usize, mut again: Self) {
+        if let (Some(before), Some(now)) = (self.0.get_mut(index), again.0.pop()) {
+            *before = now;
+        }
+    }
+
+    /// The app at `index` has failed for this reason in the end.
+    pub(super) fn fail(&mut self, index: usize, failure: Failure) {
+        if let Some(end) = self.0.get_mut(index) {
+            *end = Err(failure);
+        }
+    }
+
+    /// Returns the overall result, which is a failure if any app has failed.
+    pub(super) fn outcome(self, prepared: &[Prepared], scope: Scope) -> Result<Outcome, Failure> {
+        let mut actions = Vec::new();
+        let mut failures = Vec::new();
+        let count = self.0.len();
+        for end in self.0 {
+            match end {
+                Ok(action) => actions.push(action),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match Failure::of_several(failures, count) {
+            None => Ok(Outcome::new(prepared, &actions, false, scope)),
+            Some(failure) => Err(failure),
+        }
+    }
+}
