@@ -152,7 +152,7 @@ fn describe(
         outdated: outdated(&app, units, &template),
         units: pinned,
         needs_daemon_reload: units.iter().any(|unit| unit.need_daemon_reload),
-        slice: units.iter().find_map(|unit| slice(&unit.control_group)),
+        slice: slice_of_instances(&app, units),
         output: last_words::elsewhere(layout, &app.name),
         walk,
         words: Vec::new(),
@@ -188,6 +188,13 @@ fn outdated(app: &AppStatus, units: &[Unit], template: &Path) -> Vec<u32> {
     let older = units.iter().filter(|unit| is_older(unit));
     let older = older.filter_map(|unit| Units::of(&app.name).number(&unit.name));
     older.collect()
+}
+
+/// The slice of the instances. The cluster unit is in another one, and may have a control group as well.
+fn slice_of_instances(app: &AppStatus, units: &[Unit]) -> Option<String> {
+    let names = Units::of(&app.name);
+    let mut instances = units.iter().filter(|u| names.number(&u.name).is_some());
+    instances.find_map(|unit| slice(&unit.control_group))
 }
 
 /// The slice that a control group is in.

@@ -15,6 +15,7 @@ use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::generate::{files, sources};
 use crate::layout::{Layout, Scope};
 use crate::plan;
+use crate::sys::entry;
 
 /// This host, or one whose files are being put together in a folder here. One instance serves a whole command, so that
 /// each account is looked up only once.
@@ -197,7 +198,9 @@ impl Probe for HostProbe {
         if !self.has_owners {
             return None;
         }
-        let by_sudo = || invoker(std::env::var("SUDO_UID").ok(), geteuid().is_root());
+        // A command keeps few variables, and this is not among them.
+        let sudo_uid = || entry::value("SUDO_UID").and_then(|uid| uid.into_string().ok());
+        let by_sudo = || invoker(sudo_uid(), geteuid().is_root());
         match user.map(str::to_owned).or_else(by_sudo) {
             Some(user) => self.homes.get(user, |user| home(user)),
             None => std::env::var_os("HOME").map(PathBuf::from),

@@ -167,7 +167,7 @@ pub(crate) fn the_state_of_one_app_is_not_that_of_another(machine: &mut Machine)
     machine.systemctl(&["stop", "web"]).ok();
     machine.systemctl(&["clean", "web"]).ok();
     let left = machine.sh("cd /run/rsgen && ls -d *").ok();
-    assert_eq!(left.text(), "drain\nother");
+    assert_eq!(left.text(), ":files\ndrain\nother");
 }
 
 pub(crate) fn settings_that_reach_too_far_are_told_by_check_and_install(machine: &mut Machine) {
