@@ -79,13 +79,15 @@ fn count(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Counts, Error> 
     canaries.extend(progress::kept(&cluster.state));
     let mut counts = Counts::default();
     for (number, brief) in cluster.instances(manager)? {
-        if canaries.contains(&number) {
+        let deaths = Deaths::load(&cluster.deaths(number));
+        let is_errored = brief.is_gone() && deaths.is_some_and(|deaths| deaths.errored);
+        // systemd may still know a canary whose walk has ended.
+        let was_stopped = brief.active == ActiveState::Inactive && brief.job.is_none();
+        if canaries.contains(&number) || (was_stopped && !is_errored) {
             continue;
         }
         counts.all += 1;
         counts.serving += usize::from(brief.is_ready());
-        let deaths = Deaths::load(&cluster.deaths(number));
-        let is_errored = brief.is_gone() && deaths.is_some_and(|deaths| deaths.errored);
         counts.errored += usize::from(is_errored);
     }
     Ok(counts)
@@ -120,6 +122,33 @@ fn event(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Scope;
+    use crate::record::Journal;
+    use crate::systemd::Unit;
+    use crate::systemd::fake::Fake;
+
+    /// systemd may know a canary for a moment after the walk has forgotten it.
+    #[test]
+    fn an_instance_that_has_gone_counts_only_if_it_has_failed() {
+        let gone = |name: &str, active| Unit {
+            name: name.into(),
+            load: "loaded".into(),
+            active,
+            ..Unit::default()
+        };
+        let mut fake = Fake::running(&["web.service", "web@0.service", "web@1.service"]);
+        fake.set(gone("web@2.service", ActiveState::Inactive));
+        let cluster = Cluster {
+            app: "web".into(),
+            state: "/nonexistent/web".into(),
+            scope: Scope::System,
+            journal: Journal::default(),
+        };
+        let counted = |fake: &mut Fake| text(count(fake, &cluster).unwrap(), "");
+        assert_eq!(counted(&mut fake), "2 of 2 serving");
+        fake.set(gone("web@2.service", ActiveState::Failed));
+        assert_eq!(counted(&mut fake), "2 of 3 serving");
+    }
 
     #[test]
     fn the_text_says_how_many_serve_and_what_happened_last() {

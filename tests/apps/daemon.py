@@ -2,7 +2,8 @@
 import os, signal, socket
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-listener = socket.create_server(("", int(os.environ["PORT"])))
+address = ("", int(os.environ["PORT"]))
+listener = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
 ours, theirs = os.pipe()
 if os.fork():
     os.read(ours, 1)
