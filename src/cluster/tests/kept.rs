@@ -81,3 +81,13 @@ fn a_walk_that_begins_too_late_for_its_course_touches_nothing() {
     assert_eq!(bench.fake.log, [""; 0]);
     walk(&mut bench, None).unwrap();
 }
+
+#[test]
+fn an_abort_that_leaves_nobody_to_serve_ends_the_cluster_with_its_port_open() {
+    let mut bench = Bench::running(UP);
+    walk(&mut bench, Some(Course::CanaryOnly)).unwrap();
+    bench.fake.queue(Verb::Stop, "web@0.service").unwrap();
+    walk(&mut bench, Some(Course::Abort)).unwrap();
+    assert_eq!(bench.fake.log, ["stop web@1.service", "stop web.service"]);
+    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
+}
