@@ -18,17 +18,37 @@ const VALID: Duration = Duration::from_mins(1);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Old;
 
+/// A note that a command has left. It is taken back when this value ends, unless the walk or another command's note has taken its
+/// place: without its note, the walk that the other command asks for would replace all instances.
+#[must_use]
+#[derive(Debug)]
+pub struct Note {
+    entry: Entry,
+    text: String,
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        if self.entry.read().is_ok_and(|text| text == self.text) {
+            let _ = self.entry.remove();
+        }
+    }
+}
+
 /// Leaves a note for the next walk of the app with this state folder. `now` is the time since boot.
 ///
 /// # Errors
 /// When the note cannot be written.
-pub fn ask(state: &Path, course: Course, now: Duration) -> io::Result<()> {
-    Entry::new(state, Name::Asked).write(&format!("{course} {}", now.as_micros()))
+pub fn ask(state: &Path, course: Course, now: Duration) -> io::Result<Note> {
+    let entry = Entry::new(state, Name::Asked);
+    let text = format!("{course} {}", now.as_micros());
+    entry.write(&text)?;
+    Ok(Note { entry, text })
 }
 
-/// Takes the note back.
-pub fn forget(state: &Path) {
-    // Usually the walk has taken it.
+/// Removes the note, whoever has left it.
+pub(super) fn forget(state: &Path) {
+    // A note that stays is too old for a later walk.
     let _ = Entry::new(state, Name::Asked).remove();
 }
 
@@ -58,14 +78,21 @@ mod tests {
         let state = run.path().join("rsgen/web");
         let seconds = Duration::from_secs;
         assert_eq!(take(&state, seconds(100)), Ok(None));
-        ask(&state, Course::CanaryOnly, seconds(100)).unwrap();
+        let _note = ask(&state, Course::CanaryOnly, seconds(100)).unwrap();
         assert_eq!(take(&state, seconds(160)), Ok(Some(Course::CanaryOnly)));
         assert_eq!(take(&state, seconds(160)), Ok(None));
         for now in [99, 161] {
-            ask(&state, Course::Promote, seconds(100)).unwrap();
+            let _note = ask(&state, Course::Promote, seconds(100)).unwrap();
             assert_eq!(take(&state, seconds(now)), Err(Old));
             assert_eq!(take(&state, seconds(now)), Ok(None), "removed");
         }
+        let earlier = ask(&state, Course::Abort, seconds(100)).unwrap();
+        let later = ask(&state, Course::CanaryOnly, seconds(101)).unwrap();
+        drop(earlier);
+        assert_eq!(take(&state, seconds(101)), Ok(Some(Course::CanaryOnly)));
+        drop(later);
+        drop(ask(&state, Course::Abort, seconds(102)).unwrap());
+        assert_eq!(take(&state, seconds(102)), Ok(None), "taken back");
         for broken in ["", "promote", "begin 100000000", "abort x"] {
             assert_eq!(course(broken, seconds(100)), None, "{broken}");
         }

@@ -107,8 +107,11 @@ fn replace(
     };
     match walk::walk_by(manager, plan, course, &kept, &mut teller) {
         Ok(()) => {
-            if matches!(course, None | Some(Course::Promote)) {
-                progress::done(cluster, began, plan);
+            match course {
+                None | Some(Course::Promote) => progress::done(cluster, began, plan),
+                Some(Course::CanaryOnly) => {}
+                // The canary may have been the only one that served.
+                Some(Course::Abort) => end_if_nobody_serves(manager, cluster, &Verdict::Idle),
             }
             Ok(course)
         }
@@ -116,7 +119,8 @@ fn replace(
             for line in cluster.words_of(&failed) {
                 (teller.say)(&format!("  {line}"));
             }
-            end_if_nobody_serves(manager, cluster, &failed);
+            let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
+            end_if_nobody_serves(manager, cluster, &why);
             Err(ReloadError::Walk(Box::new(failed)))
         }
     }
@@ -169,13 +173,12 @@ fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadErro
 }
 
 /// Stops the cluster if no instance is left. While this command runs, the end of the last instance does not do so.
-fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, failed: &Failed) {
+fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, why: &Verdict) {
     // If systemd cannot be asked, instances may still be running.
     if serving::anybody(manager, cluster, None).unwrap_or(true) {
         return;
     }
-    let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
-    if verdict::write(cluster, &why).is_ok() {
+    if verdict::write(cluster, why).is_ok() {
         // The stop job replaces the job of this reload, which is about to end anyway. If the stop cannot be queued, the
         // reload fails.
         let _ = manager.queue(Verb::Stop, &cluster.units().cluster());

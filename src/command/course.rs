@@ -4,12 +4,14 @@ use clap::Args;
 
 use super::apply::Prepared;
 use super::context::Context;
+use super::jobs::Jobs;
 use super::kept;
 use super::targets::{self, Target};
 use crate::cluster::progress;
 use crate::contract::Course;
 use crate::generate;
 use crate::output::{Exit, Failure};
+use crate::state::{self, Lock};
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 
@@ -51,9 +53,10 @@ pub(super) fn take(context: &mut Context<'_>, app: &str, course: Course) -> Resu
         ));
     }
     let mut jobs = context.jobs()?;
-    let state = jobs.manager.unit(&Units::of(app).cluster())?.active;
+    let _lock = lock(&jobs, app)?;
+    let active = jobs.manager.unit(&Units::of(app).cluster())?.active;
     let refused = |message: String, help: String| Err(Failure::failed(message).help(help));
-    match state {
+    match active {
         ActiveState::Active => {}
         ActiveState::Reloading => {
             return refused(
@@ -77,6 +80,20 @@ pub(super) fn take(context: &mut Context<'_>, app: &str, course: Course) -> Resu
         );
     }
     jobs.reload_by(app, Some(course))
+}
+
+/// Takes the lock of commands like this one. systemd runs the job of a second one after the first, whose walk has by then taken
+/// the note of both: without a note, that job would replace all instances.
+fn lock(jobs: &Jobs<'_>, app: &str) -> Result<Lock, Failure> {
+    let folder = state::part(&jobs.layout.run, app);
+    let taken = Lock::take(&folder);
+    let taken = taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
+    taken.ok_or_else(|| {
+        Failure::failed(format!(
+            "another command has a part of a reload of `{app}` done"
+        ))
+        .help("try again when it has ended")
+    })
 }
 
 /// Refuses a canary of new units: every other instance would run them from its next start on, and an abort could not take them back.

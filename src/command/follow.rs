@@ -43,21 +43,20 @@ impl Jobs<'_> {
         self.reload_by(app, None)
     }
 
-    /// Reloads an active app, or does the part of a reload that `course` says.
-    pub(super) fn reload_by(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
-        let done = self.walk(app, course);
-        asked::forget(&self.layout.state(app));
-        done
-    }
-
     /// Leaves the note that tells the walk its course.
-    fn set_course(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+    fn set_course(
+        &mut self,
+        app: &str,
+        course: Option<Course>,
+    ) -> Result<Option<asked::Note>, Failure> {
         let state = self.layout.state(app);
-        let noted = course.map_or(Ok(()), |c| asked::ask(&state, c, self.manager.now()));
+        let noted = course.map(|c| asked::ask(&state, c, self.manager.now()));
+        let noted = noted.transpose();
         noted.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))
     }
 
-    fn walk(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+    /// Reloads an active app, or does the part of a reload that `course` says.
+    pub(super) fn reload_by(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
         let unit = Units::of(app).cluster();
         let _asked = self.ask_for_a_walk(app);
         self.sink.notice(&Notice::Reloading(app));
@@ -69,12 +68,12 @@ impl Jobs<'_> {
                 waiting: Waiting::begin(Instant::now()),
                 drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
-            self.set_course(app, course)?;
+            let _note = self.set_course(app, course)?;
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
                 // When the end of a job was missed, an active cluster unit counts as `Done`; the walk's own last record
                 // is more reliable.
-                JobResult::Done => match end(walk.last.as_ref(), app) {
+                JobResult::Done => match end(walk.last.as_ref(), app, course) {
                     Some(End::Failed(failure)) => Some(End::Failed(failure)),
                     // A walk that has begun and has no end was killed.
                     None if walk.last.is_some() => Some(End::Failed(self.failed(
@@ -84,8 +83,8 @@ impl Jobs<'_> {
                     ))),
                     _ => return Ok(()),
                 },
-                JobResult::Canceled => self.outlast(app, &mut walk)?,
-                result => Some(match end(walk.last.as_ref(), app) {
+                JobResult::Canceled => self.outlast(app, course, &mut walk)?,
+                result => Some(match end(walk.last.as_ref(), app, course) {
                     Some(End::Failed(failure)) => End::Failed(failure),
                     _ => End::Failed(self.failed(Verb::Reload, &unit, result)),
                 }),
@@ -123,7 +122,12 @@ impl Jobs<'_> {
 
     /// Follows a walk whose job was cancelled. The walk itself goes on. Returns `None` when it had not begun or was
     /// killed, so that its end is unknown.
-    fn outlast(&mut self, app: &str, walk: &mut Followed) -> Result<Option<End>, Failure> {
+    fn outlast(
+        &mut self,
+        app: &str,
+        course: Option<Course>,
+        walk: &mut Followed,
+    ) -> Result<Option<End>, Failure> {
         if let Some((block, _)) = &mut walk.drawn {
             block.leave();
         }
@@ -134,7 +138,7 @@ impl Jobs<'_> {
             self.tell(walk);
             self.draw(walk, &unit.name);
             if unit.active != ActiveState::Reloading || Instant::now() > limit {
-                return Ok(end(walk.last.as_ref(), app));
+                return Ok(end(walk.last.as_ref(), app, course));
             }
             self.manager.pause(TICK);
         }
@@ -200,10 +204,21 @@ impl Jobs<'_> {
 }
 
 /// Returns the end of a walk by the last record in its file. A walk that was killed has left no such record.
-fn end(last: Option<&Record>, app: &str) -> Option<End> {
+fn end(last: Option<&Record>, app: &str, course: Option<Course>) -> Option<End> {
     let last = last?;
-    if last.is_done() {
+    if last.is_end_of(course) {
         return Some(End::Done);
+    }
+    if last.is_done() {
+        // systemd merges reloads that are queued at the same moment, and of two notes the walk finds the later one.
+        let message = format!(
+            "{app}: another command has asked for another part of a reload at the same moment, and that was done: {}",
+            last.text
+        );
+        let failure = Failure::failed(message);
+        return Some(End::Failed(failure.help(
+            "look at `rsgen list`, and run this command again if it is still wanted",
+        )));
     }
     let failed = last.failure()?;
     let exit = if failed.timed_out {

@@ -1,10 +1,15 @@
 //! Where metrics go besides the screen: the answer to one HTTP request on a connection that systemd hands over as standard
 //! input and output, and a file for the textfile collector of `node_exporter`.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::output::Failure;
 
@@ -77,37 +82,55 @@ fn head(input: impl Read) -> io::Result<String> {
 }
 
 /// Writes a file that other programs may read, and that is whole whenever they look: under another name first. The folder may be
-/// another user's, so that name is never followed if it is a link.
+/// another user's, so that name is never followed if it is a link; nor is the folder, which its owner may replace by a link to
+/// any other.
 ///
 /// # Errors
 /// The errors of the file system.
 pub(super) fn save(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if folder.is_symlink() {
+        return Err(io::Error::other("the folder is a link"));
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = open(folder, flags, Mode::empty())?;
     // The collector reads `*.prom`.
-    let new = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
+    let new = format!(".{}.new", name.to_string_lossy());
+    let remove = || unlinkat(&folder, new.as_str(), UnlinkatFlags::NoRemoveDir);
     let create = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o644).open(&new)
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        openat(
+            &folder,
+            new.as_str(),
+            flags,
+            Mode::from_bits_truncate(0o644),
+        )
     };
-    let mut file = match create() {
+    let file = match create() {
         // A run that was killed has left it.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            fs::remove_file(&new)?;
+        Err(Errno::EEXIST) => {
+            remove()?;
             create()?
         }
         created => created?,
     };
+    let mut file = File::from(file);
     let written = writeln!(file, "{text}")
         .and_then(|()| file.set_permissions(Permissions::from_mode(0o644)))
-        .and_then(|()| fs::rename(&new, path));
+        .and_then(|()| Ok(renameat(&folder, new.as_str(), &folder, name)?));
     if written.is_err() {
-        let _ = fs::remove_file(&new);
+        let _ = remove();
     }
     written
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -186,5 +209,9 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "up 0\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         assert!(save(&folder.path().join("no/rsgen.prom"), "").is_err());
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), folder.path().join("link")).unwrap();
+        assert!(save(&folder.path().join("link/rsgen.prom"), "").is_err());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

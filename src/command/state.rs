@@ -15,6 +15,7 @@ pub(super) fn forget_deaths(layout: &Layout, app: &str, number: Option<u32>) {
 pub(super) fn remove(layout: &Layout, app: &str) {
     // The folder is in /run, so whatever cannot be removed now is gone after the next boot.
     let _ = Folder::discard(&layout.state(app));
+    let _ = Folder::discard(&state::part(&layout.run, app));
 }
 
 /// Returns whether the last walk of an app that has been active for `active_for` may have left instances of two

@@ -232,6 +232,12 @@ pub fn files(run: &Path) -> PathBuf {
     run.join(":files")
 }
 
+/// The folder of the [`Lock`] of a command that has a part of an app's reload done, below `/run/rsgen`. No app has a name with a colon.
+#[must_use]
+pub fn part(run: &Path, app: &str) -> PathBuf {
+    run.join(format!(":part:{app}"))
+}
+
 /// A file in the folder [`drain`]. That the file exists tells the programs of one instance something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {

@@ -152,14 +152,16 @@ impl Walk<'_> {
     }
 
     fn all(&mut self, kept: &[u32]) -> Result<(), Failed> {
+        // A canary that is promoted and does not serve any more is replaced, also where a reload has none.
+        let canaries = self.plan.canaries.max(u32::from(!kept.is_empty()));
         self.witness.tell(&Event::Begun {
             instances: self.plan.instances,
-            canary: self.plan.canaries > 0,
-            canaries: Some(self.plan.canaries).filter(|count| *count > 1),
+            canary: canaries > 0,
+            canaries: Some(canaries).filter(|count| *count > 1),
         });
         self.stop_left_canaries().map_err(|e| self.bus(&e))?;
         self.adopt(kept)?;
-        self.start_canaries(self.plan.canaries)?;
+        self.start_canaries(canaries)?;
         let numbers: Vec<u32> = (0..self.plan.instances).collect();
         // Each canary stands in for one that is being replaced.
         let parallel = usize::try_from(self.plan.parallel).unwrap_or(1);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Failed};
+use crate::contract::Course;
 
 /// A line of `walk.jsonl`, written by the walk and read by the commands that follow it.
 ///
@@ -65,6 +66,16 @@ impl Record {
             self.event,
             Some(Event::Done { .. } | Event::CanaryKept { .. } | Event::CanaryDropped)
         )
+    }
+
+    /// Whether this is the end of a walk that took this course.
+    #[must_use]
+    pub fn is_end_of(&self, course: Option<Course>) -> bool {
+        match course {
+            None | Some(Course::Promote) => matches!(self.event, Some(Event::Done { .. })),
+            Some(Course::CanaryOnly) => matches!(self.event, Some(Event::CanaryKept { .. })),
+            Some(Course::Abort) => matches!(self.event, Some(Event::CanaryDropped)),
+        }
     }
 
     /// The failure that ended the walk, if this is one.
@@ -250,5 +261,24 @@ mod tests {
         for broken in ["", "{\"event\":\"do", "[1]", "7"] {
             assert_eq!(Record::parse(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn each_course_has_an_end_of_its_own() {
+        let (instances, took_ms, number, pid) = (2, 3, 4, 5);
+        let done = Event::Done { instances, took_ms };
+        let kept = Event::CanaryKept { number, pid };
+        let courses = |event: &Event| {
+            let all = [
+                None,
+                Some(Course::Promote),
+                Some(Course::CanaryOnly),
+                Some(Course::Abort),
+            ];
+            all.map(|course| Record::new(event).is_end_of(course))
+        };
+        assert_eq!(courses(&done), [true, true, false, false]);
+        assert_eq!(courses(&kept), [false, false, true, false]);
+        assert_eq!(courses(&Event::CanaryDropped), [false, false, false, true]);
     }
 }

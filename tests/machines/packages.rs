@@ -267,6 +267,10 @@ pub(crate) fn are_not_removed_while_an_app_is_installed_and_then_leave_nothing(
     machine.run(&mask).ok();
     machine.run(&["rsgen", "uninstall", "all"]).ok();
     assert_eq!(listener(&machine), None);
+    let units = ["rsgen-metrics.socket", "rsgen-textfile.timer"];
+    machine
+        .systemctl(&[&["enable"][..], &units[..]].concat())
+        .ok();
     machine.run(&["dpkg", "--remove", "rsgen"]).ok();
     machine.run(&["dpkg", "--purge", "rsgen"]).ok();
     assert_eq!(traces(&machine), before);

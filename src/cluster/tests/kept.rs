@@ -13,9 +13,8 @@ fn canary_plan() -> Plan {
 }
 
 fn walk(bench: &mut Bench, course: Option<Course>) -> Result<(), ReloadError> {
-    if let Some(course) = course {
-        asked::ask(&bench.cluster.state, course, bench.fake.now()).unwrap();
-    }
+    let state = &bench.cluster.state;
+    let _note = course.map(|course| asked::ask(state, course, bench.fake.now()).unwrap());
     bench.fake.log.clear();
     reload(&mut bench.fake, &bench.cluster, &canary_plan(), &mut |_| {})
 }
@@ -75,10 +74,20 @@ fn a_kept_canary_that_is_gone_is_no_obstacle_and_a_start_ends_one() {
 #[test]
 fn a_walk_that_begins_too_late_for_its_course_touches_nothing() {
     let mut bench = Bench::running(UP);
-    asked::ask(&bench.cluster.state, Course::CanaryOnly, bench.fake.now()).unwrap();
+    let _note = asked::ask(&bench.cluster.state, Course::CanaryOnly, bench.fake.now()).unwrap();
     bench.fake.pause(Duration::from_mins(2));
     let error = walk(&mut bench, None).unwrap_err();
     assert!(matches!(error, ReloadError::Old), "{error}");
     assert_eq!(bench.fake.log, [""; 0]);
     walk(&mut bench, None).unwrap();
+}
+
+#[test]
+fn an_abort_that_leaves_nobody_to_serve_ends_the_cluster_with_its_port_open() {
+    let mut bench = Bench::running(UP);
+    walk(&mut bench, Some(Course::CanaryOnly)).unwrap();
+    bench.fake.queue(Verb::Stop, "web@0.service").unwrap();
+    walk(&mut bench, Some(Course::Abort)).unwrap();
+    assert_eq!(bench.fake.log, ["stop web@1.service", "stop web.service"]);
+    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
 }

@@ -123,3 +123,18 @@ fn a_command_that_is_writing_is_waited_for() {
         assert_eq!(cluster(&stage), before, "{line}");
     }
 }
+
+#[test]
+fn of_two_commands_for_a_part_of_a_reload_one_does_nothing() {
+    for part in ["--promote", "--abort"] {
+        let mut stage = installed();
+        let held = Lock::take(&state::part(&stage.layout.run, "web")).unwrap();
+        let fault = run(&mut stage, &format!("rsgen reload web {part}")).fault();
+        assert!(held.is_some());
+        assert!(
+            fault.starts_with("another command has a part of a reload of `web` done"),
+            "{part}: {fault}"
+        );
+        assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+    }
+}

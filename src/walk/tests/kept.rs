@@ -78,18 +78,21 @@ fn further_canaries_are_started_beside_the_one_that_is_promoted() {
 
 #[test]
 fn in_place_of_a_canary_that_does_not_serve_any_more_another_is_started() {
-    let mut fake = with_canary();
-    fake.set(Unit {
-        name: "web@4.service".into(),
-        active: ActiveState::Activating,
-        ..Unit::default()
-    });
-    run_by(&mut fake, &plan(), Course::Promote).0.unwrap();
-    assert_eq!(
-        fake.log[..2],
-        ["stop web@4.service", "restart web@4.service"]
-    );
-    assert_eq!(fake.ready(), ALL);
+    for canaries in [0, 1] {
+        let mut fake = with_canary();
+        fake.set(Unit {
+            name: "web@4.service".into(),
+            active: ActiveState::Activating,
+            ..Unit::default()
+        });
+        let plan = Plan { canaries, ..plan() };
+        run_by(&mut fake, &plan, Course::Promote).0.unwrap();
+        assert_eq!(
+            fake.log[..2],
+            ["stop web@4.service", "restart web@4.service"]
+        );
+        assert_eq!(fake.ready(), ALL);
+    }
 }
 
 #[test]
