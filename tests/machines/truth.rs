@@ -70,6 +70,10 @@ fn assert_status_stays_true(machine: &Machine) {
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
     shows("2 of 3 serving, 1 errored; the last reload replaced all 3");
+    // systemd knows whose message it is, and warns of none.
+    let warnings = ["-u", "web:brake", "-p", "warning", "-q", "-o", "cat"];
+    let warned = machine.journalctl(&warnings).ok();
+    assert!(!warned.stdout.contains("notification message"), "{warned}");
     // No process stays in the cluster unit.
     wait_until(SOON, "the brake unit to end", || {
         machine.property("web:brake.service", "ActiveState") == "inactive"
