@@ -10,7 +10,7 @@ use super::jobs::Jobs;
 use super::rehearse;
 use super::selection::{self, Selected};
 use crate::brake::Deaths;
-use crate::contract::{FURTHER, REFUSED};
+use crate::contract::{BACKGROUND, FURTHER, REFUSED};
 use crate::ecosystem::resolve::Probe;
 use crate::ecosystem::values::{Listen, Place};
 use crate::ecosystem::{self, App, pin, reach};
@@ -203,6 +203,10 @@ pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
     let line = |number| {
         let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)))?;
         let line = deaths.reason.strip_prefix(REFUSED)?;
+        // Another address would not keep the program in the foreground.
+        if line == BACKGROUND {
+            return None;
+        }
         // Where the listener could not be opened, no program was started that could have bound another address.
         if line.starts_with(&Units::of(&app.name).listener(number)) {
             return None;

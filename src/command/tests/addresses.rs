@@ -14,7 +14,7 @@ use crate::command::locate::{locate, locate_again};
 use crate::command::port_owner::refuse_taken;
 use crate::command::selection::{Purpose, Selected, Wanted, select};
 use crate::command::unapplied;
-use crate::contract::REFUSED;
+use crate::contract::{BACKGROUND, REFUSED};
 use crate::ecosystem::pin;
 use crate::output::Failure;
 use crate::state::{Entry, Name};
@@ -176,6 +176,8 @@ fn only_an_app_that_is_down_since_it_binds_another_address_is_looked_at_again() 
     deaths("killed by SIGBUS");
     assert_eq!(again(&stage, "listen = 3000\n", &[]), nothing);
     deaths(&format!("{REFUSED}web@0.socket could not be started"));
+    assert_eq!(again(&stage, "listen = 3000\n", &[]), nothing);
+    deaths(&format!("{REFUSED}{BACKGROUND}"));
     assert_eq!(again(&stage, "listen = 3000\n", &[]), nothing);
     deaths(&format!("{REFUSED} 127.0.0.1:3000"));
     assert_eq!(
