@@ -197,6 +197,12 @@ pub fn ended(
         Verdict::Failed(format!("no instance is left: {cause}"))
     };
     speak_for_the_cluster(manager, cluster, end.number, &why)?;
+    let leader = manager.unit(&cluster.units().cluster())?;
+    if leader.active == ActiveState::Active && leader.job.is_none() {
+        // No start of this instance follows, which would start that unit, and the status of the cluster unit counts one too many.
+        // An app with units of an older version may have no such unit.
+        let _ = manager.queue(Verb::Start, &cluster.units().brake());
+    }
     Ok(noted)
 }
 

@@ -109,14 +109,24 @@ fn text(counts: Counts, before: &str) -> String {
     format!("{serving} of {all} serving{errored}{event}")
 }
 
-/// Returns what happened last, according to a text of this module or of a command of the cluster unit.
+/// Returns what happened last, according to a text of this module or of a command of the cluster unit. What happened may name
+/// commands itself.
 fn event(text: &str) -> Option<&str> {
-    if let Some((event, _)) = text.rsplit_once(HINT) {
-        let is_count = event.ends_with(" came up at the start");
-        return Some(event).filter(|_| !is_count);
+    if let Some((counts, event)) = text.split_once("; ")
+        && is_count(counts)
+    {
+        return Some(event);
     }
-    let (counts, event) = text.split_once("; ")?;
-    counts.contains(" serving").then_some(event)
+    let (event, _) = text.rsplit_once(HINT)?;
+    let is_start = event.ends_with(" came up at the start");
+    Some(event).filter(|_| !is_start)
+}
+
+/// Whether this is the beginning of a text of this module: `3 of 4 serving, 1 errored`.
+fn is_count(text: &str) -> bool {
+    let words: Vec<&str> = text.split(' ').collect();
+    let is_number = |word: &str| word.parse::<u32>().is_ok();
+    matches!(words.as_slice(), [serving, "of", all, "serving" | "serving,", ..] if is_number(serving) && is_number(all))
 }
 
 #[cfg(test)]
@@ -169,5 +179,23 @@ mod tests {
         let mended = "4 of 4 serving; the last reload failed: a; b";
         assert_eq!(text(all, &after), mended);
         assert_eq!(text(counts(2, 0), "stopping"), "2 of 4 serving");
+    }
+
+    #[test]
+    fn what_happened_may_name_commands_and_counts() {
+        let counts = |serving| Counts {
+            serving,
+            errored: 0,
+            all: 4,
+        };
+        let kept = "the last reload failed: web@4.service is kept; `rsgen reload web --promote` goes on with it";
+        let few = "the last reload failed: none of 4 serving; why";
+        for event in [kept, few] {
+            let told = format!("{event}; `rsgen list web` shows which serve now");
+            let first = text(counts(4), &told);
+            assert_eq!(first, format!("4 of 4 serving; {event}"));
+            assert_eq!(text(counts(4), &first), first);
+            assert_eq!(text(counts(3), &first), format!("3 of 4 serving; {event}"));
+        }
     }
 }

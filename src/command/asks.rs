@@ -105,7 +105,11 @@ impl Jobs<'_> {
     fn release(&mut self, app: &str) -> Option<(String, String)> {
         let source = sources::find(self.layout, app)?;
         let (_, file) = sources::load(self.layout, &source).ok()?;
-        let next = std::fs::canonicalize(file.program().cwd()?).ok()?;
+        let cwd = file.program().cwd()?;
+        // Without a link there is one release, and a program may have changed to another folder.
+        let next = std::fs::canonicalize(cwd)
+            .ok()
+            .filter(|next| next != Path::new(cwd))?;
         let first = self.manager.unit(&Units::of(app).instance(0)).ok()?;
         let process = Path::new("/proc").join(first.main_pid.to_string());
         let now = std::fs::read_link(process.join("cwd")).ok()?;

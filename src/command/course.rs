@@ -103,7 +103,7 @@ pub(super) fn refuse_changes(prepared: &Prepared) -> Result<(), Failure> {
     }
     let app = &prepared.app;
     Err(Failure::failed(format!(
-        "the file of `{app}` has changed, and `--canary-only` is for new code with the same units"
+        "the units of `{app}` would change, and `--canary-only` is for new code with the same units; nothing was changed"
     ))
     .help(format!(
         "run `rsgen reload {app}`, which starts with a canary as well"

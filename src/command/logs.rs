@@ -296,8 +296,9 @@ pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     }
 }
 
-/// Tells of an instance that the app does not have. Returns whether no line of it can come any more.
-fn tell_beyond(context: &Context<'_>, target: &Target) -> bool {
+/// Tells of an instance that the app does not have. Returns whether no line of it can come any more. A canary that is there is such
+/// an instance, and its lines come.
+fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     let Target::Instance(app, number) = target else {
         return false;
     };
@@ -305,6 +306,10 @@ fn tell_beyond(context: &Context<'_>, target: &Target) -> bool {
     let Some(size) = size.filter(|size| number >= size) else {
         return false;
     };
+    // Without a bus the journal can be read all the same.
+    if targets::is_there(context, target).unwrap_or(false) {
+        return false;
+    }
     let is_canary = *number == size;
     let what = if is_canary {
         format!("`{target}` is there only while a reload tries its canary")

@@ -50,9 +50,13 @@ impl Picture {
             Event::CanaryReady {
                 number, took_ms, ..
             } => self.set(*number, State::Ready { took_ms: *took_ms }, true),
-            Event::Replacing { number, .. } => {
+            Event::Replacing { number, old_pid } => {
                 self.began.get_or_insert(now);
-                self.set(*number, starting(), false);
+                let state = match old_pid {
+                    0 => starting(),
+                    _ => State::Moving("stopping".into()),
+                };
+                self.set(*number, state, false);
             }
             Event::Ready {
                 number, took_ms, ..
@@ -258,7 +262,7 @@ mod tests {
         picture.take(&replacing(40), seconds(1));
         assert_eq!(
             shown(&picture, 1, 10),
-            ["0 of 64 replaced", "web@40       starting"]
+            ["0 of 64 replaced", "web@40       stopping"]
         );
         for number in 0..20 {
             picture.take(&replacing(number), seconds(1));

@@ -146,7 +146,11 @@ impl AppStatus {
             listen,
             balance: file.and_then(App::balance_word),
             watch: watch.map(|watch| watch.active.to_string()),
-            ready: instances.iter().filter(|i| i.status == up).count(),
+            // A canary stands in for nobody: counted, it would hide that another instance is missing.
+            ready: instances
+                .iter()
+                .filter(|i| i.status == up && !i.canary)
+                .count(),
             wanted: wanted.map(|wanted| if is_wanted { wanted } else { 0 }),
             connections: None,
             waiting: None,

@@ -72,6 +72,9 @@ fn assert_the_history_is_told(machine: &mut Machine) {
                   OBJECT_SYSTEMD_UNIT=web.service\\n' | setpriv --reuid=www-data --clear-groups logger --journald";
     machine.sh(forged).ok();
     machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    // The folder of a release is the one that the file names, whatever the program does.
+    let moves = "sed -i '1i process.chdir(\"/\")' /srv/web/lines.js";
+    machine.sh(moves).ok();
     machine.run(&["rsgen", "reload", "-q", "web"]).ok();
     machine
         .sh("sed -i '1i process.exit(7)' /srv/web/lines.js")
@@ -94,6 +97,7 @@ fn assert_the_history_is_told(machine: &mut Machine) {
     assert_eq!(of("scale"), ("root", "from 2 to 3 instances"));
     assert!(of("reload").1.starts_with("done: 3 of 3 replaced in "));
     assert!(told.stdout.contains("the canary failed: "), "{told}");
+    assert!(!told.stdout.contains("; from / to "), "{told}");
     assert_eq!(of("deploy").0, "root");
     assert_eq!(of("stop"), ("www-data", "stopped"));
     assert!(!told.stdout.contains("never"), "{told}");

@@ -106,6 +106,17 @@ fn serves_metrics(machine: &Machine) {
         "{written}"
     );
     machine.systemctl(&["is-failed", "rsgen-*"]).exits(1);
+    // There are thousands of runs a day.
+    let said = [
+        "-q",
+        "-u",
+        "rsgen-metrics@*",
+        "-u",
+        "rsgen-textfile.service",
+    ];
+    let said = machine.journalctl(&said).ok();
+    let is_told = ["Started", "Finished", "Deactivated"].map(|word| said.stdout.contains(word));
+    assert_eq!(is_told, [false; 3], "{said}");
 }
 
 /// Asserts that the user generator is installed, and that it finds the apps of the user whose output folder it gets.

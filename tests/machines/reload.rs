@@ -279,6 +279,13 @@ pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machi
         .run(&["rsgen", "list"])
         .ok()
         .says("canary, until `--promote` or `--abort`");
+    machine
+        .run(&["rsgen", "describe", "web"])
+        .ok()
+        .says("2 of 2 serving");
+    let logs = ["rsgen", "logs", "web@2", "-n", "1", "--no-follow"];
+    let logs = machine.run(&logs).ok();
+    assert!(!format!("{logs}").contains("only while"), "{logs}");
     for command in [
         &["systemctl", "reload", "web"][..],
         &["rsgen", "reload", "web"],

@@ -65,11 +65,23 @@ fn assert_status_stays_true(machine: &Machine) {
     shows(&format!("3 of 3 serving; {failed}"));
     machine.run(&["rsgen", "reload", "web"]).ok();
     shows("3 of 3 serving; the last reload replaced all 3");
+    machine.run(&["rsgen", "scale", "web", "2"]).ok();
+    shows("2 of 2 serving; the last reload replaced all 3");
+    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    shows("3 of 3 serving; the last reload replaced all 3");
+    machine.run(&["rsgen", "stop", "web@2"]).ok();
+    shows("2 of 3 serving; the last reload replaced all 3");
+    machine.run(&["rsgen", "start", "web@2"]).ok();
+    shows("3 of 3 serving; the last reload replaced all 3");
     deploy(machine, "graceful.js", "const http", ONLY_ONE);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
     shows("2 of 3 serving, 1 errored; the last reload replaced all 3");
+    // systemd knows whose message it is, and warns of none.
+    let warnings = ["-u", "web:brake", "-p", "warning", "-q", "-o", "cat"];
+    let warned = machine.journalctl(&warnings).ok();
+    assert!(!warned.stdout.contains("notification message"), "{warned}");
     // No process stays in the cluster unit.
     wait_until(SOON, "the brake unit to end", || {
         machine.property("web:brake.service", "ActiveState") == "inactive"

@@ -12,10 +12,10 @@ fn an_instance_that_has_ended_its_work_is_no_death_and_the_last_leaves_nothing_f
 }
 
 #[test]
-fn while_others_serve_nothing_follows_from_it() {
+fn while_others_serve_only_the_status_follows_from_it() {
     let mut bench = Bench::running(&["web.service", "web@1.service"]);
     bench.ended(0, 3);
-    assert_eq!(bench.fake.log, Vec::<String>::new());
+    assert_eq!(bench.fake.log, ["start web:brake.service"]);
     bench.ended(0, 4);
     assert_eq!(bench.deaths(0), 1);
 }
