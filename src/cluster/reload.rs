@@ -198,6 +198,8 @@ impl Teller<'_> {
     fn record(&self, event: &Event, text: &str) -> bool {
         let (happening, instance) = match event {
             Event::Done { .. } => (Happening::Reloaded, None),
+            Event::CanaryKept { number, .. } => (Happening::CanaryKept, Some(*number)),
+            Event::CanaryDropped => (Happening::CanaryDropped, None),
             Event::Aborted { failed } => (Happening::ReloadFailed, failed.number),
             _ => return false,
         };

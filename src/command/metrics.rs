@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -56,7 +55,7 @@ impl Subcommand for Metrics {
         if self.http {
             let metrics = || Ok(text(&states(&self.apps, context)?, Format::OpenMetrics));
             // Whoever asked may be gone already.
-            let _ = scrape::answer(io::stdin(), &mut io::stdout(), metrics);
+            let _ = scrape::answer_here(metrics);
             return Ok(());
         }
         let apps = states(&self.apps, context)?;

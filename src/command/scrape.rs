@@ -3,11 +3,14 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, renameat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -19,12 +22,45 @@ const LONGEST: u64 = 8 << 10;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
+/// How long a client may take for its request. Only so many connections are answered at the same time.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The connection of a client, read until an end.
+struct Bounded {
+    connection: File,
+    end: Instant,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let mut polled = [PollFd::new(self.connection.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut polled, left)? == 0 {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.connection.read(buffer)
+    }
+}
+
+/// Answers one request on standard input and output, see [`answer`].
+///
+/// # Errors
+/// The errors of the connection, and when the client takes more than two seconds for its request.
+pub(super) fn answer_here(metrics: impl FnOnce() -> Result<String, Failure>) -> io::Result<()> {
+    let input = Bounded {
+        connection: io::stdin().as_fd().try_clone_to_owned()?.into(),
+        end: Instant::now() + PATIENCE,
+    };
+    answer(input, &mut io::stdout(), metrics)
+}
+
 /// Answers one request, and ends the connection: `GET /metrics` with what `metrics` returns, anything else with an error of
 /// HTTP. `metrics` is not called before a request for it is whole.
 ///
 /// # Errors
 /// The errors of the connection.
-pub(super) fn answer(
+fn answer(
     input: impl Read,
     output: &mut impl Write,
     metrics: impl FnOnce() -> Result<String, Failure>,
@@ -180,6 +216,20 @@ mod tests {
         let unreadable = &b"GET /metrics HTTP/1.1\r\nX: \xff\r\n\r\n"[..];
         answer(unreadable, &mut output, || unreachable!()).unwrap();
         assert!(output.starts_with(b"HTTP/1.1 400"));
+    }
+
+    #[test]
+    fn a_client_that_is_slow_is_not_waited_for() {
+        let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        (&theirs).write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
+        let input = Bounded {
+            connection: File::from(std::os::fd::OwnedFd::from(ours)),
+            end: Instant::now() + Duration::from_millis(20),
+        };
+        let mut output = Vec::new();
+        let told = answer(input, &mut output, || unreachable!());
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(output.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::context::Context;
 use super::manual::Manual;
 use super::rehearse::remove_drop_ins;
 use super::{hint, subcommand, unapplied};
-use crate::cluster::{self, Cluster, Stopped};
+use crate::cluster::{self, Cluster, ReloadError, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
 use crate::journal::Happening;
@@ -177,7 +177,14 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
             ),
         );
     }
-    done.map_err(|e| Failure::failed(e.to_string()))
+    done.map_err(|error| {
+        let message = error.to_string();
+        let text = format!("error: {message}");
+        // A walk that has begun has told of its end.
+        let is_told = !matches!(error, ReloadError::Walk(_))
+            && (cluster.journal).tell_instead(&Record::new(Happening::ReloadFailed, &text));
+        failure(message, is_told)
+    })
 }
 
 fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {

@@ -17,6 +17,10 @@ pub enum Happening {
     Reloaded,
     /// A walk has failed.
     ReloadFailed,
+    /// A walk has started a canary and kept it.
+    CanaryKept,
+    /// A walk has stopped a canary that was kept.
+    CanaryDropped,
     /// An instance has ended, and nobody has asked for that.
     Crashed,
     /// An instance is not started again.
@@ -33,13 +37,15 @@ pub enum Happening {
 
 impl Happening {
     /// Everything that can happen.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
         Self::Failed,
         Self::Reloaded,
         Self::ReloadFailed,
+        Self::CanaryKept,
+        Self::CanaryDropped,
         Self::Crashed,
         Self::Errored,
         Self::Scaled,
@@ -58,6 +64,8 @@ impl Happening {
             Self::Failed => "f334a188f4684663a20ef5a5d6b7dd9a",
             Self::Reloaded => "8f79d6e5ea484493b90d850cd6b7adf0",
             Self::ReloadFailed => "52f1e969b12b478698d8764961fa5c13",
+            Self::CanaryKept => "b04adeec22864437a9358b247f2098aa",
+            Self::CanaryDropped => "93af746007ff415b994348c42cb136d1",
             Self::Crashed => "0f8fa16b12564b11b3da406e04afc215",
             Self::Errored => "653a84dd7dff4b8f9bbd62e7d8f09b94",
             Self::Scaled => "aab4c9cc85b948fbb2238c6de9c8f130",
@@ -81,6 +89,8 @@ impl Happening {
             Self::Stopped => "stop",
             Self::Failed => "failed",
             Self::Reloaded | Self::ReloadFailed => "reload",
+            Self::CanaryKept => "canary",
+            Self::CanaryDropped => "abort",
             Self::Crashed => "crash",
             Self::Errored => "errored",
             Self::Scaled => "scale",

@@ -300,6 +300,15 @@ pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machi
     machine.run(&["rsgen", "reload", "web", "--abort"]).ok();
     assert_exactly(machine, 2);
     assert_eq!(pids(machine, 2), old);
+    wait_until(SOON, "the canary in the history", || {
+        let history = machine.run(&["rsgen", "history", "web"]).ok();
+        // `systemctl reload` was refused.
+        let told = ["canary", "abort", "reload"];
+        told.iter().all(|word| {
+            let is_it = |line: &str| line.split_whitespace().any(|column| column == *word);
+            history.stdout.lines().any(is_it)
+        })
+    });
 
     keep(machine);
     let canary = machine.main_pid("web@2.service");
