@@ -1,4 +1,4 @@
-//! What `rsgen reload` asks of the walk that it is about to have started: a unit's `ExecReload=` takes no arguments, so the command
+//! A note for the walk that `rsgen reload` is about to have started: a unit's `ExecReload=` takes no arguments, so the command
 //! leaves a note, which the walk takes once it has the lock.
 //!
 //! A note that its command has left behind must not change a later walk, and a walk that began later than expected must not replace

@@ -39,7 +39,7 @@ pub struct Death {
     pub is_final: bool,
 }
 
-/// What was noted of the end of an instance.
+/// The result of looking at the end of an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Noted {
     /// Whether a job of systemd ended the instance, as in a walk.
@@ -102,7 +102,7 @@ fn unhealthy(cluster: &Cluster, number: u32, unit: &Unit) -> Option<String> {
     text.or(status).filter(|_| uptime(unit).is_zero())
 }
 
-/// What follows from an exit with status 0 soon after READY, where systemd starts the instance again.
+/// The advice after an exit with status 0 soon after READY, where systemd starts the instance again.
 const DONE_SOON: &str = "soon after it was READY; have a program that goes to the background stay in the foreground, and where \
                          this is the end of its work, write `autorestart = false`";
 

@@ -71,7 +71,7 @@ impl Left {
     }
 }
 
-/// What follows from the state of the app.
+/// The next thing to do, according to the state of the app.
 enum Begun {
     Stopping(Stopping),
     Nothing,

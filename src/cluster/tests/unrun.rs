@@ -280,7 +280,7 @@ fn the_brake_unit_ends_the_canary_of_a_walk_that_was_killed() {
     assert_eq!(run(&mut bench).len(), 2);
     assert_eq!(bench.fake.log, ["stop web@1.service", "stop web@3.service"]);
     assert_eq!(bench.fake.ready(), ["web.service", "web@0.service"]);
-    // One that is gone is only forgotten.
+    // A canary that is gone is only forgotten.
     progress::remember_canaries(&bench.cluster, &[1]);
     assert_eq!(run(&mut bench), [""; 0]);
     assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
