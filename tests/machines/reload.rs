@@ -258,6 +258,18 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     assert_exactly(machine, 4);
 }
 
+fn assert_the_canary_is_in_the_history(machine: &Machine) {
+    wait_until(SOON, "the canary in the history", || {
+        let history = machine.run(&["rsgen", "history", "web"]).ok();
+        // `systemctl reload` was refused.
+        let told = ["canary", "abort", "reload"];
+        told.iter().all(|word| {
+            let is_it = |line: &str| line.split_whitespace().any(|column| column == *word);
+            history.stdout.lines().any(is_it)
+        })
+    });
+}
+
 pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "settle = 0");
     let old = pids(machine, 2);
@@ -300,15 +312,7 @@ pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machi
     machine.run(&["rsgen", "reload", "web", "--abort"]).ok();
     assert_exactly(machine, 2);
     assert_eq!(pids(machine, 2), old);
-    wait_until(SOON, "the canary in the history", || {
-        let history = machine.run(&["rsgen", "history", "web"]).ok();
-        // `systemctl reload` was refused.
-        let told = ["canary", "abort", "reload"];
-        told.iter().all(|word| {
-            let is_it = |line: &str| line.split_whitespace().any(|column| column == *word);
-            history.stdout.lines().any(is_it)
-        })
-    });
+    assert_the_canary_is_in_the_history(machine);
 
     keep(machine);
     let canary = machine.main_pid("web@2.service");
