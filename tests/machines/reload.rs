@@ -258,6 +258,20 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     assert_exactly(machine, 4);
 }
 
+/// While a canary is kept.
+fn assert_nothing_else_is_done(machine: &Machine) {
+    for command in [
+        &["systemctl", "reload", "web"][..],
+        &["rsgen", "reload", "web"],
+        &["rsgen", "reload", "web", "--canary-only"],
+        &["rsgen", "scale", "web", "3"],
+    ] {
+        let told = machine.run(command).exits(1);
+        let is_said = told.stderr.contains("`rsgen reload web --promote`");
+        assert!(is_said || command[0] == "systemctl", "{told}");
+    }
+}
+
 fn assert_the_canary_is_in_the_history(machine: &Machine) {
     wait_until(SOON, "the canary in the history", || {
         let history = machine.run(&["rsgen", "history", "web"]).ok();
@@ -298,16 +312,7 @@ pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machi
     let logs = ["rsgen", "logs", "web@2", "-n", "1", "--no-follow"];
     let logs = machine.run(&logs).ok();
     assert!(!format!("{logs}").contains("only while"), "{logs}");
-    for command in [
-        &["systemctl", "reload", "web"][..],
-        &["rsgen", "reload", "web"],
-        &["rsgen", "reload", "web", "--canary-only"],
-        &["rsgen", "scale", "web", "3"],
-    ] {
-        let told = machine.run(command).exits(1);
-        let is_said = told.stderr.contains("`rsgen reload web --promote`");
-        assert!(is_said || command[0] == "systemctl", "{told}");
-    }
+    assert_nothing_else_is_done(machine);
     assert_eq!(pids(machine, 2), old);
     machine.run(&["rsgen", "reload", "web", "--abort"]).ok();
     assert_exactly(machine, 2);
