@@ -4,6 +4,7 @@
 //! brake unit, which each start of an instance starts, moves into that control group before it tells the text. Units of older versions
 //! forbid that; their text stays as their own commands have set it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -32,6 +33,9 @@ struct Counts {
 pub(super) struct Shown {
     is_inside: bool,
     is_refused: bool,
+    /// The canaries that were there since the brake unit was started. systemd still knows them for a moment after their walk has
+    /// forgotten them.
+    canaries: BTreeSet<u32>,
 }
 
 impl Shown {
@@ -42,6 +46,7 @@ impl Shown {
         manager: &mut dyn Manager,
         cluster: &Cluster,
     ) -> Result<bool, Error> {
+        self.canaries.extend(progress::canaries(cluster));
         let name = cluster.units().cluster();
         for _ in 0..TRIES {
             let leader = manager.unit(&name)?;
@@ -55,7 +60,7 @@ impl Shown {
             if leader.active != ActiveState::Active || self.is_refused {
                 return Ok(true);
             }
-            let text = text(count(manager, cluster)?, &leader.status_text);
+            let text = text(self.count(manager, cluster)?, &leader.status_text);
             if leader.status_text == text {
                 return Ok(true);
             }
@@ -72,25 +77,24 @@ impl Shown {
         }
         Ok(true)
     }
-}
 
-fn count(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Counts, Error> {
-    let mut canaries = progress::canaries(cluster);
-    canaries.extend(progress::kept(&cluster.state));
-    let mut counts = Counts::default();
-    for (number, brief) in cluster.instances(manager)? {
-        let deaths = Deaths::load(&cluster.deaths(number));
-        let is_errored = brief.is_gone() && deaths.is_some_and(|deaths| deaths.errored);
-        // systemd may still know a canary whose walk has ended.
-        let was_stopped = brief.active == ActiveState::Inactive && brief.job.is_none();
-        if canaries.contains(&number) || (was_stopped && !is_errored) {
-            continue;
+    fn count(&self, manager: &mut dyn Manager, cluster: &Cluster) -> Result<Counts, Error> {
+        let mut canaries = progress::canaries(cluster);
+        canaries.extend(progress::kept(&cluster.state));
+        let mut counts = Counts::default();
+        for (number, brief) in cluster.instances(manager)? {
+            let was_canary = brief.is_gone() && self.canaries.contains(&number);
+            if canaries.contains(&number) || was_canary {
+                continue;
+            }
+            counts.all += 1;
+            counts.serving += usize::from(brief.is_ready());
+            let deaths = Deaths::load(&cluster.deaths(number));
+            let is_errored = brief.is_gone() && deaths.is_some_and(|deaths| deaths.errored);
+            counts.errored += usize::from(is_errored);
         }
-        counts.all += 1;
-        counts.serving += usize::from(brief.is_ready());
-        counts.errored += usize::from(is_errored);
+        Ok(counts)
     }
-    Ok(counts)
 }
 
 /// Returns the text, which goes on with what happened last according to the text before.
@@ -137,27 +141,33 @@ mod tests {
     use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
 
-    /// systemd may know a canary for a moment after the walk has forgotten it.
     #[test]
-    fn an_instance_that_has_gone_counts_only_if_it_has_failed() {
-        let gone = |name: &str, active| Unit {
-            name: name.into(),
-            load: "loaded".into(),
-            active,
-            ..Unit::default()
-        };
-        let mut fake = Fake::running(&["web.service", "web@0.service", "web@1.service"]);
-        fake.set(gone("web@2.service", ActiveState::Inactive));
+    fn an_instance_that_was_stopped_counts_and_a_canary_that_has_gone_does_not() {
+        let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster {
             app: "web".into(),
-            state: "/nonexistent/web".into(),
+            state: folder.path().join("web"),
             scope: Scope::System,
             journal: Journal::default(),
         };
-        let counted = |fake: &mut Fake| text(count(fake, &cluster).unwrap(), "");
-        assert_eq!(counted(&mut fake), "2 of 2 serving");
-        fake.set(gone("web@2.service", ActiveState::Failed));
-        assert_eq!(counted(&mut fake), "2 of 3 serving");
+        let mut fake = Fake::running(&["web.service", "web@0.service", "web@1.service"]);
+        fake.set(Unit {
+            name: "web@2.service".into(),
+            load: "loaded".into(),
+            active: ActiveState::Inactive,
+            ..Unit::default()
+        });
+        let mut shown = Shown::default();
+        let counted = |shown: &Shown, fake: &mut Fake| {
+            let counts = shown.count(fake, &cluster).unwrap();
+            text(counts, "")
+        };
+        assert_eq!(counted(&shown, &mut fake), "2 of 3 serving");
+        fake.busy("web.service", "reload");
+        progress::remember_canaries(&cluster, &[2]);
+        assert_eq!(shown.keep(&mut fake, &cluster), Ok(false));
+        progress::remember_canaries(&cluster, &[]);
+        assert_eq!(counted(&shown, &mut fake), "2 of 2 serving");
     }
 
     #[test]
