@@ -1,4 +1,4 @@
-//! Who has asked for something. A command leaves a note for the cluster unit, which systemd starts and which knows only systemd.
+//! The note of who has asked for something. A command leaves a note for the cluster unit, which systemd starts and which knows only systemd.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::state::{Entry, Name};
 use crate::sys::entry;
 use crate::unit::name::Units;
 
-/// What the kernel gives as the login of a process that nobody's login has started, see `/proc/pid/loginuid` in proc(5).
+/// The number that the kernel gives as the login of a process that no login has started, see `/proc/pid/loginuid` in proc(5).
 const NOBODY: u32 = u32::MAX;
 
 /// The note that a command has left, which is removed when the command has done its work.

@@ -63,7 +63,7 @@ pub(super) struct Described {
     /// Where the output goes, if that is not the journal.
     pub(super) output: Option<String>,
     pub(super) walk: Option<Walk>,
-    /// What an errored instance has written, for people.
+    /// The output of errored instances, for people.
     #[serde(skip)]
     pub(super) words: Vec<Visible>,
 }

@@ -25,7 +25,7 @@ struct Followed {
     tail: Tail,
     last: Option<Record>,
     waiting: Waiting,
-    /// What is drawn in place of lines, on a terminal.
+    /// The picture that takes the place of lines on a terminal.
     drawn: Option<(Block, Picture)>,
 }
 

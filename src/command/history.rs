@@ -52,7 +52,7 @@ pub(super) struct Row {
     what: &'static str,
     /// `done` or `failed`.
     outcome: &'static str,
-    /// Who asked; null where nobody did, or somebody asked systemd.
+    /// The user who asked; null where nobody did, or somebody asked systemd.
     by: Option<String>,
     /// The subcommand by which that user asked.
     command: Option<String>,

@@ -8,7 +8,7 @@ use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
 use crate::visible::Visible;
 
-/// What brings the processes of an app in line with its files.
+/// The step that brings the processes of an app in line with its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// The instances run what the files say already.
