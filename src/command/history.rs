@@ -111,12 +111,9 @@ impl History {
         let uid = nix::unistd::geteuid().as_raw();
         let past = Past {
             apps,
-            lines: match self.lines {
-                // A range of time is shown whole.
-                _ if self.since.is_some() || self.until.is_some() => None,
-                Lines::All => None,
-                Lines::Last(lines) => Some(lines),
-            },
+            lines: self
+                .lines
+                .outside(self.since.is_some() || self.until.is_some()),
             since: self.since.as_deref(),
             until: self.until.as_deref(),
         };

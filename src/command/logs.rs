@@ -57,6 +57,16 @@ pub(super) enum Lines {
     Last(u32),
 }
 
+impl Lines {
+    /// The number of lines to ask for; `None` for all. A range of time is shown whole.
+    pub(super) fn outside(self, is_range: bool) -> Option<u32> {
+        match self {
+            Self::Last(lines) if !is_range => Some(lines),
+            _ => None,
+        }
+    }
+}
+
 pub(super) fn lines(text: &str) -> Result<Lines, String> {
     match text {
         "all" => Ok(Lines::All),
@@ -114,12 +124,9 @@ impl Logs {
     fn query<'a>(&'a self, units: &'a [String]) -> Query<'a> {
         Query {
             units,
-            lines: match self.lines {
-                // A range of time is shown whole.
-                _ if self.since.is_some() || self.until.is_some() => None,
-                Lines::All => None,
-                Lines::Last(lines) => Some(lines),
-            },
+            lines: self
+                .lines
+                .outside(self.since.is_some() || self.until.is_some()),
             since: self.since.as_deref(),
             until: self.until.as_deref(),
             grep: self.grep.as_deref(),
