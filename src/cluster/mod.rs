@@ -37,7 +37,7 @@ pub use loss::loss;
 pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};
-pub use unrun::brake;
+pub use unrun::{brake, braked};
 
 use lines::Extent;
 use run::Run;

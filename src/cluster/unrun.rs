@@ -168,11 +168,39 @@ pub fn brake(
             ended::speak_for_the_cluster(manager, cluster, number, &why)?;
         }
         let has_no_canaries = left.look(manager, cluster, say)?;
-        let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
         let is_told = shown.keep(manager, cluster)?;
-        if has_no_canaries && is_told && instances.iter().all(is_over) {
+        if has_no_canaries && is_told && are_all_over(manager, cluster)? {
             return Ok(());
         }
         manager.pause(GLANCE);
     }
+}
+
+/// Whether each instance has come up or is down.
+fn are_all_over(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
+    let instances = cluster.instances(manager)?;
+    let is_over = |i: &Brief| i.job.is_none() && (i.is_ready() || i.is_gone());
+    Ok(instances.iter().all(|(_, brief)| is_over(brief)))
+}
+
+/// The last command of the brake unit: has the unit started again if it ended at the moment in which an instance was started.
+///
+/// That start found the brake unit active, so systemd did not start it, and its command had looked for the last time. While this
+/// command runs the unit is deactivating, and a start waits until the unit is down: nothing that comes now is missed.
+///
+/// # Errors
+/// When systemd cannot be asked.
+pub fn braked(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), Error> {
+    let name = cluster.units().brake();
+    let unit = manager.unit(&name)?;
+    // A stop would be cancelled by a start, and what fails every time would be started for ever.
+    let has_done_its_work = unit.exit_code == libc::CLD_EXITED && unit.exit_status == 0;
+    if unit.job.is_some() || !has_done_its_work {
+        return Ok(());
+    }
+    let is_told = Shown::default().keep(manager, cluster)?;
+    if !is_told || !are_all_over(manager, cluster)? {
+        manager.queue(Verb::Start, &name)?;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::rehearse::remove_drop_ins;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, ReloadError, Stopped};
 use crate::contract::report::Report;
-use crate::contract::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
+use crate::contract::{Brake, Braked, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
 use crate::journal::Happening;
 use crate::layout::Layout;
 use crate::log;
@@ -51,6 +51,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Stopped(stop) => stopped(context, &stop),
         Step::Ended(ended) => self::ended(context, &ended),
         Step::Brake(brake) => self::brake(context, &brake),
+        Step::Braked(braked) => self::braked(context, &braked),
         Step::Watch(watch) => self::watch(context, &watch),
         Step::Job(job) => self::job(context, &job),
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
@@ -236,6 +237,11 @@ fn brake(context: &mut Context<'_>, brake: &Brake) -> Result<(), Failure> {
         brake.max_restarts,
         &mut |line| log::say(3, line),
     )?)
+}
+
+fn braked(context: &mut Context<'_>, braked: &Braked) -> Result<(), Failure> {
+    let cluster = cluster(context, &braked.app);
+    Ok(cluster::braked(context.manager()?, &cluster)?)
 }
 
 fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {

@@ -39,7 +39,7 @@ pub use run::{Policy, Rehearsal, Run};
 pub use status::{
     BACKGROUND, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final,
 };
-pub use step::{Brake, Ended, Job, Rehearsed, Reload, Start, Step, Stop};
+pub use step::{Brake, Braked, Ended, Job, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;
 pub use words::{Course, Cpus, Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

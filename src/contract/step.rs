@@ -95,6 +95,13 @@ pub struct Brake {
     pub max_restarts: u32,
 }
 
+/// `ExecStopPost=` of the brake unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Braked {
+    /// The app.
+    pub app: String,
+}
+
 /// `ExecStopPost=` of the unit of a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsed {
@@ -119,6 +126,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Ended(Ended<N, F>),
     /// `brake`.
     Brake(Brake),
+    /// `braked`.
+    Braked(Braked),
     /// `watch`.
     Watch(Watch),
     /// `job`.
@@ -138,6 +147,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Stopped(stop) => stop.line("stopped"),
             Self::Ended(ended) => ended.line(),
             Self::Brake(brake) => brake.line(),
+            Self::Braked(braked) => braked.line(),
             Self::Watch(watch) => watch.line(),
             Self::Job(job) => job.line(),
             Self::Rehearsed(rehearsed) => rehearsed.line(),
@@ -159,11 +169,12 @@ impl Step {
             Some("stopped") => Stop::parse("stopped", words).map(Self::Stopped),
             Some("ended") => Ended::parse(words).map(Self::Ended),
             Some("brake") => Brake::parse(words).map(Self::Brake),
+            Some("braked") => Braked::parse(words).map(Self::Braked),
             Some("watch") => Watch::parse(words).map(Self::Watch),
             Some("job") => Job::parse(words).map(Self::Job),
             Some("rehearsed") => Rehearsed::parse(words).map(Self::Rehearsed),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `job`, `watch` or `rehearsed`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch` or `rehearsed`"
                     .to_owned(),
             )),
         }
@@ -279,6 +290,21 @@ impl Brake {
         };
         words.end()?;
         Ok(brake)
+    }
+}
+
+impl Braked {
+    fn line(&self) -> Line {
+        Line::of("braked").word(&self.app)
+    }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut words = Words::of("braked", words)?;
+        let braked = Self {
+            app: words.word("the app")?,
+        };
+        words.end()?;
+        Ok(braked)
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use askama::filters::Safe;
 
 use crate::contract::{
-    self, Act, Ask, Balance, Brake, Cpus, Drain, Ended, Health, Job, Policy, Rehearsal, Rehearsed,
-    Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
+    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Policy, Rehearsal,
+    Rehearsed, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -318,6 +318,12 @@ pub(super) fn brake(app: &App, layout: &Layout) -> Safe<String> {
         max_restarts: app.lifecycle.max_restarts,
     };
     step(&Step::Brake(brake), layout)
+}
+
+/// Renders the last command of the brake unit.
+pub(super) fn braked(app: &App, layout: &Layout) -> Safe<String> {
+    let app = app.name.clone();
+    step(&Step::Braked(Braked { app }), layout)
 }
 
 fn ended(app: &App, env_files: &[Text]) -> Ended<Text, Text> {

@@ -340,3 +340,43 @@ fn a_canary_that_alone_serves_is_not_stopped() {
         assert_eq!(progress::canaries(&bench.cluster), [1]);
     }
 }
+
+#[test]
+fn the_brake_unit_is_started_again_for_an_instance_that_came_while_it_ended() {
+    let brake = "web:brake.service";
+    let ended = |job| Unit {
+        name: brake.into(),
+        active: ActiveState::Deactivating,
+        exit_code: libc::CLD_EXITED,
+        job,
+        ..Unit::default()
+    };
+    let after = |instance: Unit, unit: Unit| {
+        let mut bench = Bench::running(&["web.service", "web@0.service"]);
+        bench.fake.set(instance);
+        bench.fake.set(unit);
+        braked(&mut bench.fake, &bench.cluster).unwrap();
+        bench.fake.log
+    };
+    let is_up = || Unit {
+        active: ActiveState::Active,
+        ..refused(1, 0)
+    };
+    let again = ["start web:brake.service".to_owned()];
+    assert_eq!(after(refused(1, 0), ended(None)), again);
+    assert_eq!(after(is_up(), ended(None)), [""; 0]);
+    // A start is waiting already, or the unit is being stopped.
+    for kind in ["start", "stop"] {
+        let job = QueuedJob {
+            path: "/job/1".into(),
+            kind: kind.into(),
+        };
+        assert_eq!(after(refused(1, 0), ended(Some(job))), [""; 0], "{kind}");
+    }
+    // What failed once would fail again.
+    let failed = Unit {
+        exit_status: 1,
+        ..ended(None)
+    };
+    assert_eq!(after(refused(1, 0), failed), [""; 0]);
+}

@@ -141,6 +141,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let brake = (app(), any::<u32>()).prop_map(|(app, max_restarts)| Brake { app, max_restarts });
     prop_oneof![
         brake.prop_map(Step::Brake),
+        app().prop_map(|app| Step::Braked(Braked { app })),
         watch.prop_map(Step::Watch),
         job.prop_map(Step::Job),
         start.prop_map(Step::Start),

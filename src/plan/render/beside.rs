@@ -36,6 +36,7 @@ struct Brake<'a> {
     units: Units<'a>,
     header: &'a Header,
     command: Safe<String>,
+    ended: Safe<String>,
     sandboxed: bool,
 }
 
@@ -61,6 +62,7 @@ pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Res
             units,
             header,
             command: commands::brake(app, layout),
+            ended: commands::braked(app, layout),
             sandboxed,
         };
         rendered.push((units.brake(), brake.render()?));
