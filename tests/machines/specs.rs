@@ -6,8 +6,9 @@ use testbed::specs;
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
-    owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
-    schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
+    owner, packaged, packages, polkit, portless, power, programs, prometheus, rehearsal, reload,
+    sandbox, schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch,
+    yama,
 };
 
 /// Every spec.
@@ -67,7 +68,10 @@ const HARNESS: &[Spec] = specs![
     harness::are_joined_by_a_network_of_their_own,
 ];
 
-const SEE: &[Spec] = specs![see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,];
+const SEE: &[Spec] = specs![
+    see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
+    prometheus::answers_every_query_of_the_dashboard,
+];
 
 const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,

@@ -42,8 +42,9 @@ macro_rules! specs {
 }
 
 /// Specs in which systemd does nothing that another version could do otherwise: in one a script takes the place of
-/// journalctl(1), and in the other rsgen refuses a value before there is a unit.
+/// journalctl(1), in one Prometheus reads what rsgen prints, and in one rsgen refuses a value before there is a unit.
 const OF_RSGEN_ALONE: &[&str] = &[
+    "prometheus::answers_every_query_of_the_dashboard",
     "shown::a_journal_that_hangs_or_floods_holds_nothing_up",
     "values::that_no_unit_can_hold_are_refused",
 ];
