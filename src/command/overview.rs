@@ -43,7 +43,7 @@ impl Overview {
         for numbers in instances.values_mut() {
             numbers.sort_unstable();
         }
-        let read = manager.each(&names)?;
+        let read = manager.glances(&names)?;
         let units = read.into_iter().map(|unit| (unit.name.clone(), unit));
         Ok(Self {
             units: units.collect(),

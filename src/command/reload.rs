@@ -255,7 +255,7 @@ pub(super) fn prepare(
     let host_probe = HostProbe::new(None, layout);
     release::warn(&parsed, &host_probe, &mut report.diagnostics);
     selection::warn(sink, &Report::new(report.path, &text, report.diagnostics));
-    if !generate::pinned_apps(layout).contains_key(app) {
+    if generate::pinned(layout, app).is_none() {
         let timer = parsed.timer().map_or(Timer::None, |_| Timer::Runs);
         return Ok(Prepared {
             timer,

@@ -27,7 +27,7 @@ pub(super) fn resize(
     let source = sources::find(layout, app).ok_or_else(|| no_file(layout, app))?;
     let cluster = layout.units.join(Units::of(app).cluster());
     let pinned = files::ours(&cluster);
-    let is_of_package = pinned.is_none() && generate::pinned_apps(layout).contains_key(app);
+    let is_of_package = pinned.is_none() && generate::pinned(layout, app).is_some();
     if is_of_package {
         return Err(of_package(app));
     }

@@ -33,10 +33,9 @@ pub(super) fn states(
     let overview = Overview::read(manager, &looked_at)?;
     // One pause, however many apps have something waiting.
     let looks = Looks::at(manager, &files);
-    let pinned = generate::pinned_apps(layout);
     let mut found = Vec::new();
     for (app, file) in apps.iter().zip(&files) {
-        let size = pinned.get(app).or(file.as_ref().map(|app| &app.instances));
+        let size = generate::pinned(layout, app).or(file.as_ref().map(|app| app.instances));
         let wanted = size.map(|size| size.resolve(cpus));
         let state = layout.state(app);
         found.push(AppStatus::of(

@@ -62,7 +62,7 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
 /// Returns the number of instances that an app should have; `None` for an app that has neither units nor a readable
 /// file.
 pub(super) fn size(layout: &Layout, cpus: u32, app: &str) -> Option<u32> {
-    let pinned = generate::pinned_apps(layout).remove(app);
+    let pinned = generate::pinned(layout, app);
     let of_file = || {
         let source = sources::find(layout, app)?;
         let (_, app) = sources::load(layout, &source).ok()?;

@@ -79,7 +79,14 @@ pub fn is_ours(path: &Path) -> bool {
 /// Returns the text of a unit file that rsgen has written.
 #[must_use]
 pub fn ours(path: &Path) -> Option<String> {
-    read(path).ok().filter(|text| text.starts_with(MARK))
+    let mut file = open(path).ok()?;
+    // A host has hundreds of other units.
+    let mut start = [0; MARK.len()];
+    file.read_exact(&mut start).ok()?;
+    if start != MARK.as_bytes() {
+        return None;
+    }
+    text(start.as_slice().chain(file)).ok()
 }
 
 /// Returns the files of a folder with this extension, sorted; empty if the folder does not exist.

@@ -91,6 +91,17 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     apps
 }
 
+/// Returns the number of instances that an app was installed with, if its units are ordinary files.
+#[must_use]
+pub fn pinned(layout: &Layout, app: &str) -> Option<Instances> {
+    let unit = Units::of(app).cluster();
+    let mut folders = std::iter::once(&layout.units).chain(&layout.vendor_units);
+    folders.find_map(|dir| {
+        let (marked, instances) = marked(&files::ours(&dir.join(&unit))?)?;
+        (marked == app).then_some(instances)
+    })
+}
+
 /// Reads the app and its number of instances from `[X-rsgen]` of a cluster unit. Links are named after the app, so only
 /// a name that an app can have is accepted.
 #[must_use]

@@ -185,7 +185,8 @@ impl Entry {
 /// # Errors
 /// When the file is longer, or not UTF-8.
 pub fn text(file: impl Read, limit: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
+    // Most files are read by one call.
+    let mut bytes = Vec::with_capacity(4096);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
         let fault = format!("it is longer than {} KiB", limit >> 10);

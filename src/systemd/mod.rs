@@ -206,6 +206,15 @@ pub trait Manager {
         names.iter().map(|name| self.unit(name)).collect()
     }
 
+    /// The states of several units, in the order of their names, for a table: of a service that is up, and of a socket, only what such
+    /// a table shows is asked for, and everything else has its default.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn glances(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
+        self.each(names)
+    }
+
     /// The loaded units whose name matches a glob.
     ///
     /// # Errors

@@ -33,12 +33,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How many calls wait for their answers at the same time. dbus-daemon(1) refuses more than 128 of one connection.
 const AT_ONCE: usize = 64;
 
-/// A call with one text as its argument.
-pub(super) struct Question<'a> {
+/// A call with its arguments.
+pub(super) struct Question<A> {
     pub(super) path: String,
     pub(super) interface: &'static str,
     pub(super) method: &'static str,
-    pub(super) argument: &'a str,
+    pub(super) argument: A,
 }
 
 /// Begins a connection: to a bus, and in tests to the other end of a socket pair.
@@ -133,7 +133,10 @@ impl Link {
 
     /// Calls methods of systemd, without waiting for one answer before the next call, and returns the answers in the order of
     /// the calls. A call that finds systemd away is repeated as by [`Link::call`].
-    pub(super) fn calls(&mut self, questions: &[Question<'_>]) -> Result<Vec<Message>, Error> {
+    pub(super) fn calls<A>(&mut self, questions: &[Question<A>]) -> Result<Vec<Message>, Error>
+    where
+        A: serde::Serialize + zbus::wire::DynamicType,
+    {
         let mut replies = Vec::with_capacity(questions.len());
         for some in questions.chunks(AT_ONCE) {
             let connection = &self.opened.connection;

@@ -7,6 +7,7 @@
 mod error;
 mod link;
 mod properties;
+mod several;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +39,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// When no signal has come for this long, the signal of a job that is gone is taken for lost.
 const LAST: Duration = Duration::from_millis(50);
 
-/// A row of `ListUnitsByPatterns`.
+/// A row of `ListUnitsByPatterns` and `ListUnitsByNames`: the name, the description, `LoadState`, `ActiveState`, `SubState`, the unit
+/// that it follows, the object path, and the number, the kind and the object path of a job.
 type Row = (
     String,
     String,
@@ -52,24 +54,20 @@ type Row = (
     OwnedObjectPath,
 );
 
+/// The job in such a row.
+fn job_of(row: &Row) -> Option<QueuedJob> {
+    (row.7 != 0).then(|| QueuedJob {
+        path: row.9.to_string(),
+        kind: row.8.clone(),
+    })
+}
+
 /// The interface that a unit has because of its kind, as far as rsgen reads one.
 fn interface(unit: &str) -> Option<&'static str> {
     if unit.ends_with(".service") {
         return Some(SERVICE_UNIT);
     }
     unit.ends_with(".socket").then_some(SOCKET_UNIT)
-}
-
-/// The questions for the properties of a unit, and for those that it has because of its kind.
-fn properties_of(name: &str, path: &OwnedObjectPath) -> Vec<Question<'static>> {
-    let interfaces = [Some(UNIT), interface(name)].into_iter().flatten();
-    let ask = |argument| Question {
-        path: path.to_string(),
-        interface: PROPERTIES,
-        method: "GetAll",
-        argument,
-    };
-    interfaces.map(ask).collect()
 }
 
 /// A connection to one systemd.
@@ -113,8 +111,9 @@ impl Bus {
     }
 
     /// The answers to several questions, in their order.
-    fn ask<R>(&mut self, questions: &[Question<'_>]) -> Result<Vec<R>, Error>
+    fn ask<A, R>(&mut self, questions: &[Question<A>]) -> Result<Vec<R>, Error>
     where
+        A: serde::Serialize + zbus::wire::DynamicType,
         R: serde::de::DeserializeOwned + zbus::Type,
     {
         let replies = self.link.calls(questions)?;
@@ -182,7 +181,7 @@ impl Manager for Bus {
     fn unit(&mut self, name: &str) -> Result<Unit, Error> {
         let path: OwnedObjectPath = self.call(PATH, MANAGER, "LoadUnit", &name)?;
         // Both at once: a walk and the end of each instance wait for these answers.
-        let mut answers = self.ask(&properties_of(name, &path))?.into_iter();
+        let mut answers = self.ask(&several::all_of(name, &path))?.into_iter();
         let unit: Properties = answers.next().unwrap_or_default();
         let own = answers.next().unwrap_or_default();
         let job = self.queued(&unit);
@@ -190,25 +189,11 @@ impl Manager for Bus {
     }
 
     fn each(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
-        let loads = names.iter().map(|name| Question {
-            path: PATH.to_owned(),
-            interface: MANAGER,
-            method: "LoadUnit",
-            argument: name,
-        });
-        let paths: Vec<OwnedObjectPath> = self.ask(&loads.collect::<Vec<_>>())?;
-        let both = names.iter().zip(&paths);
-        let gets = both.flat_map(|(name, path)| properties_of(name, path));
-        let mut answers = self.ask(&gets.collect::<Vec<_>>())?.into_iter();
-        let mut next = || answers.next().unwrap_or_default();
-        let mut units = Vec::with_capacity(names.len());
-        for name in names {
-            let unit: Properties = next();
-            let own = interface(name).map(|_| next()).unwrap_or_default();
-            let job = self.queued(&unit);
-            units.push(read_unit(name, &unit, &own, job));
-        }
-        Ok(units)
+        several::each(self, names)
+    }
+
+    fn glances(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
+        several::glances(self, names)
     }
 
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
@@ -220,13 +205,10 @@ impl Manager for Bus {
             &(&none[..], &[pattern][..]),
         )?;
         let brief = |row: Row| Brief {
+            job: job_of(&row),
             name: row.0,
             active: ActiveState::from_word(&row.3),
             sub: row.4,
-            job: (row.7 != 0).then(|| QueuedJob {
-                path: row.9.to_string(),
-                kind: row.8,
-            }),
         };
         Ok(rows.into_iter().map(brief).collect())
     }

@@ -1,13 +1,12 @@
 //! The client against the other end of a real connection.
 
 mod systemd;
+mod units;
 
 use std::time::{Duration, Instant};
 
-use zbus::Variant;
-
 use super::Bus;
-use crate::systemd::{ActiveState, Error, Job, JobResult, Manager, QueuedJob, Verb};
+use crate::systemd::{Error, Job, JobResult, Manager, Verb};
 use systemd::{Instead, Removed, STRANGER, SYSTEMD, Shared, THE_JOB};
 
 const UNIT: &str = "web@0.service";
@@ -259,96 +258,6 @@ fn a_unit_that_is_not_loaded_has_no_failure_to_forget() {
     let denied = Instead::Error("org.freedesktop.DBus.Error.AccessDenied");
     instead(&systemd, "ResetFailedUnit", &[denied]);
     assert!(bus.reset_failed(UNIT).is_err());
-}
-
-#[test]
-fn reads_a_unit_from_its_properties() {
-    let systemd = Shared::default();
-    let mut bus = systemd.connect().unwrap();
-    {
-        let mut systemd = systemd.lock();
-        systemd.jobs = vec![THE_JOB];
-        let path = zbus::ObjectPath::try_from(THE_JOB).unwrap();
-        systemd.unit.extend([
-            ("SubState", Variant::from("running")),
-            ("Job", Variant::from((7_u32, path))),
-            ("InvocationID", Variant::from(vec![0xab_u8; 16])),
-            (
-                "ActiveEnterTimestampMonotonic",
-                Variant::from(1_500_000_u64),
-            ),
-            ("NeedDaemonReload", Variant::from(true)),
-        ]);
-        systemd.service.extend([
-            ("Result", Variant::from("exit-code")),
-            ("MainPID", Variant::from(42_u32)),
-            ("ExecMainPID", Variant::from(41_u32)),
-            ("UID", Variant::from(u32::MAX)),
-            ("ExecMainCode", Variant::from(1_i32)),
-            ("ExecMainStatus", Variant::from(3_i32)),
-            ("NRestarts", Variant::from(5_u32)),
-            ("TimeoutStopUSec", Variant::from(90_000_000_u64)),
-            ("StatusText", Variant::from("serving")),
-            ("MemoryCurrent", Variant::from(4096_u64)),
-            ("CPUUsageNSec", Variant::from(u64::MAX)),
-        ]);
-    }
-    let unit = bus.unit(UNIT).unwrap();
-    assert_eq!(
-        (unit.load.as_str(), unit.active),
-        ("loaded", ActiveState::Active)
-    );
-    assert_eq!(
-        (unit.sub.as_str(), unit.result.as_str()),
-        ("running", "exit-code")
-    );
-    assert_eq!((unit.main_pid, unit.n_restarts), (42, 5));
-    assert_eq!((unit.last_main_pid, unit.uid), (41, None));
-    assert_eq!((unit.exit_code, unit.exit_status), (1, 3));
-    assert_eq!(unit.invocation, "ab".repeat(16));
-    assert_eq!(unit.active_enter, Duration::from_millis(1500));
-    assert_eq!(unit.stop_timeout, Duration::from_secs(90));
-    assert_eq!(unit.status_text, "serving");
-    assert!(unit.need_daemon_reload);
-    // Without accounting systemd writes the largest number.
-    assert_eq!(
-        (unit.memory_current, unit.cpu_usage_nsec),
-        (Some(4096), None)
-    );
-    let job = QueuedJob {
-        path: THE_JOB.into(),
-        kind: "start".into(),
-    };
-    assert_eq!(unit.job, Some(job));
-}
-
-/// A job may end between the call that names it and the one that reads it.
-#[test]
-fn a_unit_whose_job_has_just_ended_has_no_job() {
-    let systemd = Shared::default();
-    let mut bus = systemd.connect().unwrap();
-    let path = zbus::ObjectPath::try_from(THE_JOB).unwrap();
-    let job = Variant::from((7_u32, path));
-    systemd.lock().unit.insert("Job", job);
-    assert_eq!(bus.unit(UNIT).unwrap().job, None);
-}
-
-/// More than wait for their answers at once.
-#[test]
-fn reads_many_units_in_their_order_although_systemd_goes_away_meanwhile() {
-    let systemd = Shared::default();
-    let mut bus = systemd.connect().unwrap();
-    let names: Vec<String> = (0..150).map(|n| format!("web@{n}.service")).collect();
-    let away = Instead::Error("org.freedesktop.DBus.Error.NoReply");
-    instead(&systemd, "LoadUnit", std::slice::from_ref(&away));
-    instead(&systemd, "GetAll", &[away, Instead::End]);
-    let units = bus.each(&names).unwrap();
-    assert!(units.iter().all(|unit| unit.active == ActiveState::Active));
-    let read: Vec<String> = units.into_iter().map(|unit| unit.name).collect();
-    assert_eq!(read, names);
-    let denied = Instead::Error("org.freedesktop.DBus.Error.AccessDenied");
-    instead(&systemd, "LoadUnit", &[denied]);
-    assert!(matches!(bus.each(&names), Err(Error::AccessDenied { .. })));
 }
 
 #[test]

@@ -146,6 +146,17 @@ impl Systemd {
         let reply = Message::method_return(&call.header()).sender(SYSTEMD);
         match method {
             "GetAll" => return self.properties(call),
+            "Get" => {
+                let (interface, key): (String, String) = call.body().deserialize().unwrap();
+                let of_unit = interface == UNIT;
+                let properties = if of_unit { &self.unit } else { &self.service };
+                return reply.build(&properties[key.as_str()]).unwrap();
+            }
+            "ListUnitsByNames" => {
+                let names: Vec<String> = call.body().deserialize().unwrap();
+                let rows = names.iter().map(|name| self.row(name));
+                return reply.build(&rows.collect::<Vec<_>>()).unwrap();
+            }
             "LoadUnit" => {
                 return reply
                     .build(&ObjectPath::try_from("/unit").unwrap())
@@ -166,6 +177,33 @@ impl Systemd {
             _ => self.log.push(method.to_owned()),
         }
         reply.build(&()).unwrap()
+    }
+
+    /// A row of a list: of these names, `gone.service` and what is not a service are not there.
+    fn row(&self, name: &str) -> super::super::Row {
+        let is_there = name.ends_with(".service") && name != "gone.service";
+        let state = |key: &str| String::try_from(self.unit[key].try_clone().unwrap()).unwrap();
+        let (load, active) = if is_there {
+            (state("LoadState"), state("ActiveState"))
+        } else {
+            ("not-found".into(), "inactive".into())
+        };
+        let path = |path: &'static str| ObjectPath::try_from(path).unwrap().into();
+        let none = String::new;
+        let (unit, job) = (path("/unit"), path("/"));
+        let state = (load, active, "running".into());
+        (
+            name.into(),
+            none(),
+            state.0,
+            state.1,
+            state.2,
+            none(),
+            unit,
+            0,
+            none(),
+            job,
+        )
     }
 
     fn properties(&self, call: &Message) -> Message {

@@ -1,0 +1,118 @@
+//! Several units at once: all that rsgen knows of a unit, or what a table of units that are up shows.
+//!
+//! All properties of a service are more than three hundred, for some of which systemd reads files, and the bus copies each answer twice.
+//! A table has hundreds of rows. So of a unit that is up a glance takes a few properties alone.
+
+use zbus::OwnedVariant;
+
+use super::link::Question;
+use super::properties::{Properties, read_unit};
+use super::{
+    ActiveState, Bus, Error, MANAGER, OwnedObjectPath, PATH, PROPERTIES, Row, SERVICE_UNIT,
+    SOCKET_UNIT, UNIT, Unit, interface, job_of,
+};
+
+/// What a glance takes of a service that is up.
+const OF_SERVICE: [(&str, &str); 6] = [
+    (UNIT, "ActiveEnterTimestampMonotonic"),
+    (SERVICE_UNIT, "MainPID"),
+    (SERVICE_UNIT, "NRestarts"),
+    (SERVICE_UNIT, "ControlGroup"),
+    (SERVICE_UNIT, "MemoryCurrent"),
+    (SERVICE_UNIT, "CPUUsageNSec"),
+];
+
+/// What a glance takes of a socket.
+const OF_SOCKET: [(&str, &str); 1] = [(SOCKET_UNIT, "ControlGroup")];
+
+/// The questions for the properties of a unit, and for those that it has because of its kind.
+pub(super) fn all_of(name: &str, path: &OwnedObjectPath) -> Vec<Question<&'static str>> {
+    let interfaces = [Some(UNIT), interface(name)].into_iter().flatten();
+    let ask = |argument| Question {
+        path: path.to_string(),
+        interface: PROPERTIES,
+        method: "GetAll",
+        argument,
+    };
+    interfaces.map(ask).collect()
+}
+
+/// See [`super::Manager::each`].
+pub(super) fn each(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> {
+    let loads = names.iter().map(|name| Question {
+        path: PATH.to_owned(),
+        interface: MANAGER,
+        method: "LoadUnit",
+        argument: name,
+    });
+    let paths: Vec<OwnedObjectPath> = bus.ask(&loads.collect::<Vec<_>>())?;
+    let both = names.iter().zip(&paths);
+    let gets = both.flat_map(|(name, path)| all_of(name, path));
+    let mut answers = bus.ask(&gets.collect::<Vec<_>>())?.into_iter();
+    let mut next = || answers.next().unwrap_or_default();
+    let mut units = Vec::with_capacity(names.len());
+    for name in names {
+        let unit: Properties = next();
+        let own = interface(name).map(|_| next()).unwrap_or_default();
+        let job = bus.queued(&unit);
+        units.push(read_unit(name, &unit, &own, job));
+    }
+    Ok(units)
+}
+
+/// See [`super::Manager::glances`].
+pub(super) fn glances(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> {
+    let rows: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByNames", &names)?;
+    let asked: Vec<&[(&str, &str)]> = rows.iter().map(few).collect();
+    let gets = rows.iter().zip(&asked).flat_map(|(row, few)| {
+        few.iter().map(|argument| Question {
+            path: row.6.to_string(),
+            interface: PROPERTIES,
+            method: "Get",
+            argument: *argument,
+        })
+    });
+    let values: Vec<OwnedVariant> = bus.ask(&gets.collect::<Vec<_>>())?;
+    let mut values = values.into_iter();
+    let whole = rows.iter().filter(|row| is_read_whole(row));
+    let whole: Vec<String> = whole.map(|row| row.0.clone()).collect();
+    let mut whole = each(bus, &whole)?.into_iter();
+    let mut units = Vec::with_capacity(rows.len());
+    for (row, few) in rows.iter().zip(&asked) {
+        let next = if is_read_whole(row) {
+            whole.next()
+        } else {
+            None
+        };
+        units.push(next.unwrap_or_else(|| {
+            let keys = few.iter().map(|(_, key)| (*key).to_owned());
+            let known: Properties = keys.zip(values.by_ref()).collect();
+            Unit {
+                load: row.2.clone(),
+                active: ActiveState::from_word(&row.3),
+                sub: row.4.clone(),
+                job: job_of(row),
+                ..read_unit(&row.0, &known, &known, None)
+            }
+        }));
+    }
+    Ok(units)
+}
+
+/// Whether a service has to explain itself: it is on its way, has ended or has failed. One that systemd has no file for has not run.
+fn is_read_whole(row: &Row) -> bool {
+    let is_known = row.2 == "loaded" || row.3 != "inactive";
+    row.0.ends_with(".service") && is_known && !is_up(row)
+}
+
+fn is_up(row: &Row) -> bool {
+    row.3 == "active" && row.7 == 0
+}
+
+fn few(row: &Row) -> &'static [(&'static str, &'static str)] {
+    match interface(&row.0) {
+        Some(SERVICE_UNIT) if is_up(row) => &OF_SERVICE,
+        Some(SOCKET_UNIT) if row.3 != "inactive" => &OF_SOCKET,
+        _ => &[],
+    }
+}
