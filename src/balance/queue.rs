@@ -63,6 +63,12 @@ impl Queues {
         self.0.is_empty()
     }
 
+    /// Returns the number of connections that wait at the listeners of this control group.
+    #[must_use]
+    pub fn waiting(&self, group: u64) -> usize {
+        self.0.get(&group).map_or(0, BTreeSet::len)
+    }
+
     /// Returns the number of connections that wait at the listener of this control group, if some waited at an earlier look and
     /// all of them still do: then the program has accepted none in between.
     #[must_use]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::passage::{self, Crossing};
 use super::selection::Selected;
 use super::{balance, limits, resize, writing};
 use crate::ecosystem::App;
@@ -14,6 +15,7 @@ use crate::generate::{self, files};
 use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
 use crate::plan::diff::{self, Change, Content};
+use crate::plan::slots::Slots;
 use crate::plan::{self, Host, Origin};
 use crate::unit::name::Units;
 
@@ -25,6 +27,10 @@ pub(super) struct Prepared {
     /// The addresses of the app before and after the change, if they differ: a socket cannot change its address while
     /// it listens.
     pub(super) readdressed: Option<Move>,
+    /// How the app gets to other addresses beside its present ones.
+    pub(super) crossing: Option<Crossing>,
+    /// The units that have the addresses.
+    pub(super) slots: Slots,
     /// What to do with the timer once the files are written.
     pub(super) timer: Timer,
     /// The socket files of the app. systemd creates such a file only when it starts the socket unit.
@@ -52,12 +58,14 @@ pub(super) enum Timer {
 pub(super) struct Move {
     pub(super) from: String,
     pub(super) to: String,
+    /// Why the new addresses are not opened beside the old ones.
+    pub(super) why: Option<String>,
 }
 
 impl Move {
     /// Describes what moving the app interrupts.
     pub(super) fn cost(&self, app: &str) -> String {
-        let Self { from, to } = self;
+        let Self { from, to, .. } = self;
         match (from.as_str(), to.as_str()) {
             ("", to) => {
                 format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
@@ -76,7 +84,7 @@ impl Move {
 
     /// Says why a reload cannot move the app.
     pub(super) fn refusal(&self, app: &str) -> String {
-        let Self { from, to } = self;
+        let Self { from, to, .. } = self;
         match (from.as_str(), to.as_str()) {
             ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
             (from, "") => format!("`{app}` listens on {from}; a reload cannot close {from}"),
@@ -89,16 +97,24 @@ impl Move {
 }
 
 impl Prepared {
+    /// The changes, those at the end of a passage to other addresses included.
+    pub(super) fn all_changes(&self) -> impl Iterator<Item = &Change> {
+        let last = self.crossing.iter().flat_map(|crossing| &crossing.last);
+        self.changes.iter().chain(last)
+    }
+
     /// Returns an app whose files stay as they are.
     pub(super) fn unchanged(app: &str, is_job: bool) -> Self {
         Self {
             app: app.to_owned(),
             changes: Vec::new(),
             readdressed: None,
+            crossing: None,
             timer: Timer::None,
             is_job,
             is_of_another_kind: false,
             socket_files: Vec::new(),
+            slots: Slots::default(),
         }
     }
 }
@@ -127,11 +143,12 @@ impl JsonChange {
     }
 }
 
-/// Returns the changes that installing an app makes.
+/// Returns the changes that installing an app makes, which may serve.
 pub(super) fn prepare(
     layout: &Layout,
     host: Host,
     selected: Selected,
+    serves: bool,
 ) -> Result<Prepared, Failure> {
     let Selected {
         app,
@@ -161,8 +178,12 @@ pub(super) fn prepare(
     if let Some(fault) = balance::fault(layout, &app) {
         return Err(Failure::failed(fault.message).help(fault.help));
     }
-    let enabled = plan::enable_links(&app, layout.scope);
-    let mut prepared = prepare_units(layout, host, app, &source)?;
+    let mut enabled = plan::enable_links(&app, layout.scope);
+    let mut prepared = prepare_units(layout, host, app, &source, serves)?;
+    if !prepared.slots.second.is_empty() {
+        enabled.retain(|link, _| link.extension() != Some("socket".as_ref()));
+        enabled.extend(prepared.slots.links(&prepared.app));
+    }
     let mut links: BTreeSet<PathBuf> = enabled.keys().cloned().collect();
     links.extend(files::enablement(layout, &prepared.app));
     for link in links {
@@ -199,6 +220,7 @@ pub(super) fn prepare_units(
     host: Host,
     app: App,
     source: &std::path::Path,
+    serves: bool,
 ) -> Result<Prepared, Failure> {
     if let Some(foreign) = generate::foreign_unit(layout, &app) {
         return Err(Failure::failed(format!(
@@ -208,19 +230,16 @@ pub(super) fn prepare_units(
         ))
         .help("choose another `name`"));
     }
-    let set = plan::units(&app, Origin::Pinned(source), layout, host)
+    let mut set = plan::units(&app, Origin::Pinned(source), layout, host)
         .map_err(|e| Failure::failed(e.to_string()))?;
-    let under = |path: PathBuf| layout.units.join(path);
-    let files = set
-        .files
-        .into_iter()
-        .map(|(p, t)| (under(p), Content::File(t)));
-    let links = set
-        .links
-        .into_iter()
-        .map(|(p, t)| (under(p), Content::Link(t)));
-    let new: BTreeMap<PathBuf, Content> = files.chain(links).collect();
     let mut old = files::installed(layout, &app.name);
+    let (slots, passage) = passage::spread(layout, &app, &mut set, &old, serves);
+    let under = |path: PathBuf| layout.units.join(path);
+    let files = set.files.clone().into_iter();
+    let files = files.map(|(p, t)| (under(p), Content::File(t)));
+    let links = set.links.clone().into_iter();
+    let links = links.map(|(p, t)| (under(p), Content::Link(t)));
+    let new: BTreeMap<PathBuf, Content> = files.chain(links).collect();
     for link in files::enablement(layout, &app.name) {
         old.remove(&layout.units.join(link));
     }
@@ -241,13 +260,18 @@ pub(super) fn prepare_units(
         _ => {}
     }
     changes.retain(|change| change.old != change.new);
+    let (crossing, why) = passage::cross(layout, &app.name, passage, &set, &mut changes);
     let before = old.get(&layout.units.join(Units::of(&app.name).cluster()));
     let was_job = match before {
         Some(Content::File(cluster)) => generate::is_job(cluster),
         _ => app.is_job(),
     };
     Ok(Prepared {
-        readdressed: readdressed(layout, &app, &old, &new),
+        readdressed: readdressed(layout, &app, &old, &new)
+            .filter(|_| crossing.is_none())
+            .map(|moved| Move { why, ..moved }),
+        crossing,
+        slots,
         changes,
         socket_files: socket_files(&app),
         timer,
@@ -329,6 +353,7 @@ fn readdressed(
     Some(Move {
         from: show(&old),
         to: show(&new),
+        why: None,
     })
 }
 
@@ -343,7 +368,7 @@ fn addresses<'a>(sockets: &[PathBuf], units: &'a BTreeMap<PathBuf, Content>) -> 
 
 /// Reports the changes: a line for each file, or its diff with `diff`.
 pub(super) fn show(sink: &dyn Sink, prepared: &[Prepared], diff: bool) {
-    for change in prepared.iter().flat_map(|p| &p.changes) {
+    for change in prepared.iter().flat_map(Prepared::all_changes) {
         sink.notice(&if diff {
             Notice::Diff(change)
         } else {

@@ -33,9 +33,16 @@ fn share(app: &mut AppStatus, census: &Census, ports: &BTreeSet<u16>, overview: 
     let units = Units::of(&app.name);
     let at_ports = census.listeners.iter().filter(|l| ports.contains(&l.port));
     // Another app may listen at another address of the same port. Where systemd opens listeners in its own group, all are counted.
-    let group = accepting::id(&overview.unit(&units.socket()).control_group)
-        .filter(|group| at_ports.clone().any(|l| l.group == *group));
-    let is_own = |port: &u16, of: u64| ports.contains(port) && group.is_none_or(|own| own == of);
+    let socket = overview.unit(&units.socket()).control_group;
+    // The second unit, where there is one, is beside the first.
+    let second = socket.replace(&units.socket(), &units.second_socket());
+    let groups = [socket, second].map(|path| accepting::id(&path));
+    let groups = groups.into_iter().flatten();
+    let groups: Vec<u64> = groups
+        .filter(|group| at_ports.clone().any(|l| l.group == *group))
+        .collect();
+    let is_own =
+        |port: &u16, of: u64| ports.contains(port) && (groups.is_empty() || groups.contains(&of));
     (app.waiting, app.dropped) = sum(at_ports.filter(|l| is_own(&l.port, l.group)));
     if app.waiting.is_none() {
         return;

@@ -98,7 +98,7 @@ fn lock(jobs: &Jobs<'_>, app: &str) -> Result<Lock, Failure> {
 
 /// Refuses a canary of new units: every other instance would run them from its next start on, and an abort could not take them back.
 pub(super) fn refuse_changes(prepared: &Prepared) -> Result<(), Failure> {
-    if prepared.changes.is_empty() {
+    if prepared.all_changes().next().is_none() {
         return Ok(());
     }
     let app = &prepared.app;

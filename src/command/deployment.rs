@@ -8,6 +8,7 @@ use super::half_open;
 use super::jobs::Jobs;
 use super::kept;
 use super::outcome::{Action, Deployed, Outcome};
+use super::passage::{self, Crossing};
 use super::state;
 use super::writing::{self, Writing};
 use crate::cluster::progress;
@@ -62,10 +63,9 @@ pub(super) fn each(
         state::forget_deaths(jobs.layout, &other.app, None);
     }
     for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        let units = Units::of(&moved.app);
         let _asked = jobs.ask(&moved.app);
-        jobs.run(Verb::Stop, &units.cluster())?;
-        for socket in units.sockets() {
+        jobs.run(Verb::Stop, &Units::of(&moved.app).cluster())?;
+        for socket in jobs.sockets(&moved.app)? {
             jobs.run(Verb::Stop, &socket)?;
         }
         jobs.close_listeners(&moved.app)?;
@@ -74,12 +74,18 @@ pub(super) fn each(
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
         jobs.stop_timer(&ended.app)?;
     }
+    let opened = open_all(jobs, prepared);
     if let Some(writing) = writing {
-        writing.write(jobs, &changes)?;
+        opened?;
+        let written = writing.write(jobs, &changes);
+        if let Err(failure) = written {
+            close_all(jobs, prepared)?;
+            return Err(failure);
+        }
         for prepared in prepared {
             forget_joins(jobs, prepared)?;
         }
-    } else if goal == Goal::Fresh {
+    } else if opened.map(|()| goal)? == Goal::Fresh {
         // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
     }
@@ -98,6 +104,30 @@ pub(super) fn each(
         })
     });
     Ok(Deployed(ends.collect()))
+}
+
+/// Opens the addresses that apps are given while they serve. Where one cannot be opened, none stays open.
+fn open_all(jobs: &mut Jobs<'_>, prepared: &[Prepared]) -> Result<(), Failure> {
+    for p in prepared {
+        match &p.crossing {
+            None => passage::tidy(jobs, &p.app)?,
+            Some(crossing) => {
+                if let Err(failure) = passage::open(jobs, &p.app, crossing) {
+                    close_all(jobs, prepared)?;
+                    return Err(failure);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Closes them again.
+fn close_all(jobs: &mut Jobs<'_>, prepared: &[Prepared]) -> Result<(), Failure> {
+    prepared
+        .iter()
+        .filter(|p| p.crossing.is_some())
+        .try_for_each(|p| passage::tidy(jobs, &p.app))
 }
 
 /// Has systemd forget the units that failed to join a balance which the app does not have any more. It remembers a unit that has
@@ -130,6 +160,9 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
             schedule(jobs, prepared)?;
         }
     }
+    if let Some(crossing) = &prepared.crossing {
+        passage::close(jobs, &prepared.app, crossing)?;
+    }
     follow_watch(jobs, prepared, action)?;
     Ok(action)
 }
@@ -156,7 +189,7 @@ fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     if prepared.socket_files.iter().all(|file| file.exists()) {
         return Ok(());
     }
-    for socket in Units::of(&prepared.app).sockets() {
+    for socket in jobs.sockets(&prepared.app)? {
         if jobs.manager.unit(&socket)?.active == ActiveState::Active {
             jobs.run(Verb::Stop, &socket)?;
         }
@@ -220,7 +253,7 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     let is_current = (changes.is_empty()
         || apply::leaves_instances(jobs.layout, &prepared.app, changes))
         && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
-    if goal == Goal::Fresh || !is_current {
+    if goal == Goal::Fresh || !is_current || prepared.crossing.is_some() {
         return Ok(Action::Reload);
     }
     // Starting an active app starts those of its instances that are down.
@@ -245,13 +278,21 @@ fn schedule(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
 /// Restores the old units after a walk that touched no instance, so that an instance that restarts runs the same
 /// version as the others.
 fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failure {
+    let crossing = prepared.crossing.as_ref();
     if prepared.changes.is_empty() || !failure.untouched {
-        return failure;
+        return failure.help_also(crossing.and_then(Crossing::interrupted));
+    }
+    if let Some(Err(e)) = crossing.map(|crossing| passage::abandon(jobs, crossing)) {
+        return failure.help_also(Some(e.message));
     }
     let writing = Writing::begin(jobs, &prepared.app);
     match writing.and_then(|writing| writing.roll_back(jobs, &prepared.changes)) {
         Ok(()) => {
             jobs.sink.notice(&Notice::PutBack(&prepared.app));
+            if crossing.is_some() {
+                // What is left of it is gone after the next boot.
+                let _ = passage::forget(jobs, &prepared.app);
+            }
             if prepared.timer == Timer::Stop {
                 // If this fails, the next boot starts the timer, since the link that enables it has been restored.
                 let _ = jobs.run(Verb::Start, &Units::of(&prepared.app).timer());

@@ -171,8 +171,8 @@ fn handover(app: &App) -> Option<&'static str> {
 
 /// The pinned files that an install of the file would change.
 fn differing(layout: &Layout, host: Host, file: &App, path: &Path) -> Vec<PathBuf> {
-    match apply::prepare_units(layout, host, file.clone(), path) {
-        Ok(prepared) => prepared.changes.into_iter().map(|c| c.path).collect(),
+    match apply::prepare_units(layout, host, file.clone(), path, true) {
+        Ok(prepared) => prepared.all_changes().map(|c| c.path.clone()).collect(),
         Err(_) => Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use crate::unit::name::Units;
 
 /// Whether systemd listens for an app.
 pub(super) fn is_open(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
-    for socket in Units::of(app).sockets() {
+    for socket in jobs.sockets(app)? {
         if jobs.manager.unit(&socket)?.active == ActiveState::Active {
             return Ok(true);
         }
@@ -52,11 +52,10 @@ fn close_unserved(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
     if locate::serves(jobs, app)? || !is_open(jobs, app)? {
         return Ok(false);
     }
-    let units = Units::of(app);
-    for socket in units.sockets() {
+    for socket in jobs.sockets(app)? {
         jobs.run(Verb::Stop, &socket)?;
     }
     // A connection may have begun another start.
-    jobs.run(Verb::Stop, &units.cluster())?;
+    jobs.run(Verb::Stop, &Units::of(app).cluster())?;
     Ok(true)
 }

@@ -18,6 +18,7 @@ use super::locate;
 use super::manual::{self, Manual};
 use super::options::Environment;
 use super::outcome::{Deployed, Outcome};
+use super::passage;
 use super::port_owner;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
@@ -49,7 +50,7 @@ pub(super) struct Install {
     /// For a PM2 file: make an ecosystem.toml from it, and install that
     #[arg(long)]
     import: bool,
-    /// Move to another address, or to none, closing the old one first
+    /// Close the present addresses before others are opened, for those that cannot be open at the same time
     #[arg(long)]
     replace_listener: bool,
     /// For a script: the address that its instances share; without it, a rehearsal finds the address
@@ -127,7 +128,7 @@ pub(super) fn bring_up(
         let count = missed.failures.len();
         return Failure::of_several(missed.failures, count).map_or(Ok(()), Err);
     }
-    let mut prepared = apply_all(context, &selected)?;
+    let mut prepared = apply_all(context, &selected, moves)?;
     let may_move = moves || !is_any_served(context, &prepared);
     if dry_run {
         apply::show(context.sink, &prepared, true);
@@ -200,7 +201,8 @@ fn deploy(
             continue;
         };
         selected.installed = files::content(&context.layout.file(&selected.app.name));
-        *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
+        let serves = passage::serves(context, &selected.app.name);
+        *prepared = apply::prepare(&context.layout, context.host, selected.clone(), serves)?;
         let prepared = std::slice::from_ref(&*prepared);
         apply::show(context.sink, prepared, false);
         let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
@@ -217,16 +219,21 @@ pub(super) fn select(
     selection::select(wanted, &context.layout, version, context.sink)
 }
 
+/// Returns the changes that installing apps makes. Where an app `moves`, its old addresses are closed first in any case.
 pub(super) fn apply_all(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     selected: &[Selected],
+    moves: bool,
 ) -> Result<Vec<Prepared>, Failure> {
     for selected in selected {
         balance::tell(context.sink, &context.layout, &selected.app);
     }
     let selected = selected.iter().cloned();
     selected
-        .map(|selected| apply::prepare(&context.layout, context.host, selected))
+        .map(|selected| {
+            let serves = !moves && passage::serves(context, &selected.app.name);
+            apply::prepare(&context.layout, context.host, selected, serves)
+        })
         .collect()
 }
 
@@ -238,7 +245,7 @@ fn refuse_taken(
 ) -> Result<(), Failure> {
     let probe = HostProbe::new(None, &context.layout);
     for (selected, prepared) in selected.iter().zip(prepared) {
-        let moves = prepared.readdressed.is_some();
+        let moves = prepared.readdressed.is_some() || prepared.crossing.is_some();
         port_owner::refuse_taken(&selected.app, moves, context.manager()?, &probe)?;
     }
     Ok(())
@@ -386,7 +393,8 @@ pub(super) fn refuse_readdressing(
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));
     match moved {
         Some((p, moved)) if !replace_listener => Err(Failure::failed(moved.cost(&p.app))
-            .help("add --replace-listener to do that, with a moment without service")),
+            .help("add --replace-listener to do that, with a moment without service")
+            .help_also(moved.why.clone())),
         _ => Ok(()),
     }
 }

@@ -74,11 +74,19 @@ impl Jobs<'_> {
         }
         let _asked = self.ask(app);
         self.cut_short(&units.instances())?;
-        for socket in units.sockets() {
+        for socket in self.sockets(app)? {
             self.run(Verb::Stop, &socket)?;
         }
         self.run(Verb::Stop, &units.cluster())?;
         self.close_listeners(app)
+    }
+
+    /// The socket units of an app: the second one only where there is one.
+    pub(super) fn sockets(&mut self, app: &str) -> Result<Vec<String>, Failure> {
+        let units = Units::of(app);
+        let second = self.manager.units(&units.second_socket())?;
+        let second = second.into_iter().map(|unit| unit.name);
+        Ok([units.socket()].into_iter().chain(second).collect())
     }
 
     /// Stops the listeners of instances that have one each. Those of instances that run are closed when these end.
@@ -126,6 +134,7 @@ impl Jobs<'_> {
         let mut instances = self.manager.units(&units.instances())?;
         instances.extend(self.manager.units(&units.joins())?);
         let instances = instances.into_iter().map(|unit| unit.name);
+        let sockets = self.sockets(app)?;
         let beside = [
             units.cluster(),
             units.reloader(),
@@ -133,7 +142,7 @@ impl Jobs<'_> {
             units.watch(),
             units.brake(),
         ];
-        for unit in instances.chain(units.sockets()).chain(beside) {
+        for unit in instances.chain(sockets).chain(beside) {
             self.manager.reset_failed(&unit)?;
         }
         Ok(())
@@ -317,7 +326,7 @@ impl Jobs<'_> {
     /// Returns the socket of an app, if the socket has failed.
     fn failed_socket(&mut self, unit: &str) -> Option<String> {
         let (app, _) = parse(unit)?;
-        Units::of(app).sockets().into_iter().find(|socket| {
+        self.sockets(app).ok()?.into_iter().find(|socket| {
             let socket = self.manager.unit(socket);
             socket.is_ok_and(|socket| socket.active == ActiveState::Failed)
         })

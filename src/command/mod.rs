@@ -32,6 +32,7 @@ mod options;
 mod order;
 mod outcome;
 mod overview;
+mod passage;
 mod picture;
 mod port_owner;
 mod power;

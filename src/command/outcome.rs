@@ -35,6 +35,9 @@ pub(super) struct Outcome {
     pub(super) reloaded: Vec<String>,
     /// The apps of a dry run whose address is not known before their program is started, nor what their units would be.
     pub(super) unlocated: Vec<String>,
+    /// The steps by which apps get to other addresses while they serve.
+    #[serde(skip)]
+    crossings: Vec<String>,
     /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
@@ -68,9 +71,13 @@ impl Outcome {
             let with = prepared.iter().zip(actions).filter(|(_, a)| **a == wanted);
             with.map(|(p, _)| p.app.clone()).collect()
         };
-        let changes = prepared.iter().flat_map(|p| &p.changes);
+        let changes = prepared.iter().flat_map(Prepared::all_changes);
+        let crossings = prepared.iter().filter_map(|p| {
+            let crossing = p.crossing.as_ref()?;
+            Some(crossing.foreseen(&p.app))
+        });
         Self {
-            changed: prepared.iter().any(|p| !p.changes.is_empty())
+            changed: prepared.iter().any(|p| p.all_changes().next().is_some())
                 || actions.iter().any(|a| *a != Action::Nothing),
             dry_run,
             changes: changes.map(|c| JsonChange::new(c, dry_run)).collect(),
@@ -78,6 +85,7 @@ impl Outcome {
             started: names(Action::Start),
             reloaded: names(Action::Reload),
             unlocated: Vec::new(),
+            crossings: crossings.collect(),
             armed: names(Action::Arm),
             lasting: prepared
                 .iter()
@@ -119,6 +127,7 @@ impl Shown for Outcome {
         let lines: Vec<String> = unlocated
             .chain(started)
             .chain(reloaded)
+            .chain(self.crossings.iter().cloned())
             .chain(armed)
             .collect();
         (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))

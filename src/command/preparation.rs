@@ -29,7 +29,7 @@ pub(super) fn prepare(
     }
     missed.retain(|name| selected.iter().all(|s| s.app.name != *name));
     Ok(Preparation {
-        prepared: apply_all(context, &selected)?,
+        prepared: apply_all(context, &selected, false)?,
         missed,
         failures,
     })

@@ -14,6 +14,7 @@ use super::host_probe::HostProbe;
 use super::input::Input;
 use super::manual::{self, Manual};
 use super::options::{Environment, Targets};
+use super::passage;
 use super::preparation::{self, Preparation};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
@@ -96,6 +97,7 @@ impl Subcommand for Reload {
                         context.host,
                         context.sink,
                         app,
+                        true,
                     )?)?;
                 }
                 course::take(context, app, course)?;
@@ -172,9 +174,11 @@ impl Reload {
 /// Applies the changes of an app's files, then reloads the app. The changes are those of the ecosystem file on the
 /// command line, if there is one, otherwise those of the installed copy.
 fn reload(context: &mut Context<'_>, app: &str, of_file: Option<Prepared>) -> Result<(), Failure> {
-    let prepared = match of_file {
-        Some(prepared) => prepared,
-        None => prepare(&context.layout, context.host, context.sink, app)?,
+    let prepared = if let Some(prepared) = of_file {
+        prepared
+    } else {
+        let serves = passage::serves(context, app);
+        prepare(&context.layout, context.host, context.sink, app, serves)?
     };
     let prepared = std::slice::from_ref(&prepared);
     deployment::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
@@ -201,7 +205,8 @@ fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
         return Ok(());
     };
     Err(Failure::failed(moved.refusal(&prepared.app))
-        .help(format!("run `rsgen install {file} --replace-listener`")))
+        .help(format!("run `rsgen install {file} --replace-listener`"))
+        .help_also(moved.why.clone()))
 }
 
 /// Refuses to run an app as root because `user` was removed from its file. Only `install` looks for the owner of a
@@ -246,6 +251,7 @@ pub(super) fn prepare(
     host: Host,
     sink: &dyn Sink,
     app: &str,
+    serves: bool,
 ) -> Result<Prepared, Failure> {
     let is_job = generate::is_known_job(layout, app);
     let Some(source) = sources::find(layout, app) else {
@@ -263,7 +269,7 @@ pub(super) fn prepare(
         });
     }
     refuse_root(layout, &parsed, &source.path)?;
-    let prepared = apply::prepare_units(layout, host, parsed, &source.path)?;
+    let prepared = apply::prepare_units(layout, host, parsed, &source.path, serves)?;
     let file = source.path.display().to_string();
     refuse_readdressing(&prepared, &file)?;
     refuse_another_kind(&prepared, &file)?;

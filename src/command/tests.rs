@@ -13,6 +13,7 @@ mod json;
 mod lines;
 mod metrics;
 mod order;
+mod passage;
 mod power;
 mod prepared;
 mod rehearsed;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::generate::files;
 use crate::generate::sources::{self, Source};
 use crate::layout::Layout;
+use crate::plan::slots::Slots;
 use crate::plan::{self, Host, Origin};
 use crate::unit::name::Units;
 
@@ -38,9 +39,17 @@ fn differs(layout: &Layout, host: Host, source: &Source) -> bool {
     let Ok((_, app)) = sources::load(layout, source) else {
         return true;
     };
-    let Ok(set) = plan::units(&app, Origin::Pinned(&source.path), layout, host) else {
+    let Ok(mut set) = plan::units(&app, Origin::Pinned(&source.path), layout, host) else {
         return true;
     };
+    let slots = Slots::of(
+        &app.name,
+        &layout.units,
+        &files::installed(layout, &app.name),
+    );
+    if slots.are(&Slots::wanted(&app.name, &set)) {
+        slots.spread_beside(&app.name, &mut set);
+    }
     let is_written = |(path, text): (&PathBuf, &String)| {
         files::read(&layout.units.join(path)).ok().as_ref() == Some(text)
     };

@@ -213,7 +213,7 @@ impl App {
         if self.listen.is_empty() || self.is_even() {
             Vec::new()
         } else {
-            Units::of(&self.name).sockets()
+            vec![Units::of(&self.name).socket()]
         }
     }
 

@@ -8,6 +8,7 @@ mod header;
 mod host;
 mod render;
 mod sandbox;
+pub mod slots;
 #[cfg(test)]
 mod tests;
 mod timer;

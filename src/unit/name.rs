@@ -110,10 +110,24 @@ impl<'a> Units<'a> {
         format!("{}.socket", self.app)
     }
 
-    /// Every socket unit of the app.
+    /// `NAME:2.socket`: a second unit of the app's addresses, for those that the app was given while it served. No app has a name
+    /// with a colon.
+    #[must_use]
+    pub fn second_socket(self) -> String {
+        format!("{}:2.socket", self.app)
+    }
+
+    /// `NAME:2.service`: the service that a socket unit names while it is being opened. systemd starts no socket whose service is
+    /// active, as the cluster unit is.
+    #[must_use]
+    pub fn opener(self) -> String {
+        format!("{}:2.service", self.app)
+    }
+
+    /// Every socket unit that the app may have.
     #[must_use]
     pub fn sockets(self) -> Vec<String> {
-        vec![self.socket()]
+        vec![self.socket(), self.second_socket()]
     }
 
     /// `NAME@.socket`: the template of the listeners, where each instance has its own.
@@ -245,10 +259,10 @@ impl<'a> Units<'a> {
         format!("{}.wants", self.cluster())
     }
 
-    /// The sockets and the cluster unit, as arguments of systemctl(1) for what affects the whole app.
+    /// The socket and the cluster unit, as arguments of systemctl(1) for what affects the whole app.
     #[must_use]
     pub fn whole(self) -> String {
-        format!("{} {}", self.sockets().join(" "), self.cluster())
+        format!("{} {}", self.socket(), self.cluster())
     }
 
     /// Returns the number of the instance with this name; `None` for any other unit.
@@ -266,7 +280,7 @@ impl<'a> Units<'a> {
 pub enum Member {
     /// `NAME.service`.
     Cluster,
-    /// `NAME.socket`.
+    /// `NAME.socket` or `NAME:2.socket`.
     Socket,
     /// `NAME@.service`.
     Template,
@@ -284,7 +298,10 @@ pub fn manager_of(user: u32) -> String {
 #[must_use]
 pub fn parse(unit: &str) -> Option<(&str, Member)> {
     match unit.strip_suffix(".socket") {
-        Some(app) => is_name(app).then_some((app, Member::Socket)),
+        Some(stem) => {
+            let app = stem.strip_suffix(":2").unwrap_or(stem);
+            is_name(app).then_some((app, Member::Socket))
+        }
         None => of_stem(unit.strip_suffix(".service")?),
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn take(app: &str, instance: u32) -> Result<Vec<PassedSocket>, Error>
     let mut sockets = Vec::new();
     for fd in passed()? {
         let socket = PassedSocket::examine(fd).map_err(|e| {
-            let units = Units::of(app).sockets().join(", ");
+            let units = Units::of(app).socket();
             Error::Sockets(format!("descriptor {fd} of {units} cannot be used: {e}"))
         })?;
         if let Some(path) =

@@ -61,12 +61,12 @@ pub(crate) fn and_a_reload_of_a_file_apply_what_was_edited(machine: &mut Machine
     machine.run(&["rsgen", "deploy", ECOSYSTEM]).ok();
     let told = machine.run(&["rsgen", "restart", ECOSYSTEM]).ok();
     assert!(!told.stdout.contains("differs"), "{told}");
-    let moved = machine.read(ECOSYSTEM).replace("3000", "3001");
+    let moved = machine.read(ECOSYSTEM).replace("3000", "\"0.0.0.0:3000\"");
     machine.write(ECOSYSTEM, &moved);
     machine
         .run(&["rsgen", "reload", ECOSYSTEM])
         .exits(1)
-        .says("a reload cannot move it to 3001")
+        .says("a reload cannot move it to 0.0.0.0:3000")
         .says("rsgen install /srv/web/ecosystem.toml --replace-listener");
     assert_exactly(machine, 2);
 }

@@ -5,10 +5,9 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
-    owner, packaged, packages, polkit, portless, power, programs, prometheus, rehearsal, reload,
-    sandbox, schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch,
-    yama,
+    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, moving,
+    own, owner, packaged, packages, polkit, portless, power, programs, prometheus, rehearsal, reload, sandbox,
+    schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -132,6 +131,9 @@ const INTERRUPTED: &[Spec] = specs![
     interrupted::a_killed_command_leaves_the_walk_alone,
     interrupted::a_daemon_reload_in_the_middle_is_survived,
     interrupted::a_daemon_reexec_in_the_middle_is_survived,
+    moving::an_address_is_added_and_another_closed_without_a_loss,
+    moving::what_cannot_be_moved_changes_nothing,
+    moving::a_move_that_was_killed_is_ended_by_the_same_command,
 ];
 
 const JOBS: &[Spec] = specs![
@@ -223,7 +225,7 @@ const INSTALL: &[Spec] = specs![
     install::drop_ins_count_from_the_first_install_on,
     install::a_drop_in_that_brings_a_limit_back_is_refused,
     install::a_change_whose_canary_fails_is_taken_back,
-    install::an_address_is_moved_only_when_told,
+    install::an_address_is_closed_first_only_when_told,
     install::without_permission_it_says_so_and_does_nothing,
     install::a_name_or_an_address_that_is_taken_is_refused,
     install::uninstall_removes_what_install_wrote_and_nothing_else,

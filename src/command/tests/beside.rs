@@ -101,7 +101,7 @@ fn a_reload_makes_no_job_of_an_app_that_lasts() {
 fn a_user_that_is_taken_out_of_the_file_does_not_make_an_app_roots() {
     let stage = installed(UNITS, &format!("{LASTS}user = \"www-data\"\n"));
     stage.write_app(LASTS);
-    let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+    let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web", false);
     let refused = refused.err().expect("a refusal").message;
     assert_eq!(
         refused,
@@ -112,7 +112,7 @@ fn a_user_that_is_taken_out_of_the_file_does_not_make_an_app_roots() {
     assert_eq!(probe.installed_user("web").as_deref(), Some("www-data"));
     for meant in ["user = \"root\"\n", "service.DynamicUser = true\n"] {
         stage.write_app(&format!("{LASTS}{meant}"));
-        let prepared = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+        let prepared = reload::prepare(&stage.layout, HOST, &stage.sink, "web", false);
         assert!(prepared.is_ok(), "{meant}");
     }
 }

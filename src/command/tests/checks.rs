@@ -39,6 +39,7 @@ fn an_address_that_stays_is_closed_for_another_balance() {
     let stays = Move {
         from: "3000".into(),
         to: "3000".into(),
+        why: None,
     };
     assert_eq!(
         stays.cost("web"),

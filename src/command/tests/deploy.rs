@@ -260,7 +260,7 @@ fn a_job_that_is_cancelled_is_queued_again_unless_another_took_its_place() {
 fn an_address_is_moved_by_install_alone_and_only_when_told() {
     let mut stage = installed();
     stage.write_app("listen = 3001\ninstances = 2\n");
-    let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+    let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web", false);
     let refused = refused.err().expect("a refusal");
     let why = "`web` listens on 3000; a reload cannot move it to 3001";
     assert_eq!(refused.message, why);
@@ -365,7 +365,7 @@ fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
         deploy(&mut stage.jobs(), &first, Goal::Current).unwrap();
 
         stage.write_app(&format!("{after}\ninstances = 2\n"));
-        let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web");
+        let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web", false);
         assert_eq!(refused.err().map(|f| f.message).as_deref(), Some(refusal));
         let prepared = [stage.prepare()];
         let refused = install::refuse_readdressing(&prepared, false).unwrap_err();

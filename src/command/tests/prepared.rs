@@ -25,7 +25,7 @@ fn changes(stage: &Stage, lines: &str) -> Vec<Change> {
         pinned,
         installed,
     };
-    let prepared = prepare(&stage.layout, HOST, selected);
+    let prepared = prepare(&stage.layout, HOST, selected, false);
     prepared.map_err(|failure| failure.message).unwrap().changes
 }
 

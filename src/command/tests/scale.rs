@@ -355,7 +355,7 @@ fn a_file_that_was_not_installed_gets_a_drop_in() {
         pinned,
         installed,
     };
-    let prepared = apply::prepare(&stage.layout, HOST, selected);
+    let prepared = apply::prepare(&stage.layout, HOST, selected, false);
     let changes = prepared.map_err(|failure| failure.message).unwrap().changes;
     let removed = changes.iter().find(|change| change.path == drop_in);
     assert_eq!(removed.unwrap().new, None);

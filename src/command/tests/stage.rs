@@ -161,11 +161,20 @@ impl Stage {
 
     /// Returns the changes that bring the pinned units in line with the file.
     pub(super) fn prepare(&self) -> Prepared {
+        self.prepare_as(false)
+    }
+
+    /// Returns the same for an app that serves.
+    pub(super) fn prepare_serving(&self) -> Prepared {
+        self.prepare_as(true)
+    }
+
+    fn prepare_as(&self, serves: bool) -> Prepared {
         let source = sources::find(&self.layout, "web").unwrap();
         let (_, app, _) = sources::read(&self.layout, &source)
             .map_err(|report| report.render(false).to_string())
             .unwrap();
-        apply::prepare_units(&self.layout, HOST, app, &source.path)
+        apply::prepare_units(&self.layout, HOST, app, &source.path, serves)
             .map_err(|failure| failure.message)
             .unwrap()
     }

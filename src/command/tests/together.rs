@@ -61,7 +61,7 @@ fn an_install_does_not_go_by_a_number_that_scale_has_changed_since_it_was_read()
         installed: files::content(&source.path),
     };
     run(&mut stage, "rsgen scale web 3").jobs();
-    let prepared = apply::prepare(&stage.layout, HOST, selected);
+    let prepared = apply::prepare(&stage.layout, HOST, selected, false);
     let refused = prepared.err().map(|failure| failure.message).unwrap();
     assert!(
         refused.ends_with("web.toml was changed meanwhile, and this command changed nothing"),

@@ -71,7 +71,7 @@ options:
         in such a file is shown.
     type: path
   replace_listener:
-    description: Whether the app may move to another address, which interrupts the service for a moment.
+    description: Whether the app may be stopped to move to an address that cannot be open beside its present one.
     type: bool
     default: false
   executable:
