@@ -37,6 +37,7 @@ mod portless;
 mod power;
 mod programs;
 mod rehearsal;
+mod release;
 mod reload;
 mod sandbox;
 mod schedule;
