@@ -32,6 +32,7 @@ const SESSION: &[&str] = &[
     "TERM",
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
 ];
 
 /// Below a user's own manager: that user's folders and sockets, which decide nothing about anybody else.

@@ -29,6 +29,8 @@ pub struct Layout {
     pub runtime_units: PathBuf,
     /// The folder of files that do not survive a boot: locks, progress, counters.
     pub run: PathBuf,
+    /// The folder of the releases that `rsgen rollback` can go back to, for the owner alone.
+    pub kept: PathBuf,
     /// The worker's path as units name it.
     pub worker: PathBuf,
     /// The command's path as units name it.
@@ -60,6 +62,7 @@ impl Layout {
             .to_vec(),
             runtime_units: root.join("run/systemd/system"),
             run: root.join("run/rsgen"),
+            kept: root.join("var/lib/rsgen"),
             worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
             systemctl: root.join("usr/bin/systemctl"),
@@ -77,6 +80,7 @@ impl Layout {
             vendor_units: vec!["/etc/systemd/user".into(), "/usr/lib/systemd/user".into()],
             runtime_units: run.join("systemd/user"),
             run: run.join("rsgen"),
+            kept: config.join("rsgen/releases"),
             worker: "/usr/lib/rsgen/bin/rsgen-worker".into(),
             command: "/usr/bin/rsgen".into(),
             systemctl: "/usr/bin/systemctl".into(),
@@ -94,10 +98,13 @@ impl Layout {
         };
         let config = var("XDG_CONFIG_HOME").or_else(|| Some(var("HOME")?.join(".config")))?;
         let run = var("XDG_RUNTIME_DIR")?;
+        let kept = var("XDG_STATE_HOME").or_else(|| Some(var("HOME")?.join(".local/state")));
+        let user = Self::user(&config, &run);
         Some(Self {
+            kept: kept.map_or(user.kept, |state| state.join("rsgen")),
             // All managers share the journal of the system.
             journal: "/run/systemd/journal/socket".into(),
-            ..Self::user(&config, &run)
+            ..user
         })
     }
 

@@ -373,7 +373,7 @@ fn whatever_runs_as_root_is_in_the_page_on_security() {
     let named = sentence.matches("`rsgen").count();
     // That of a rehearsal is in no golden unit.
     assert_eq!(named, of_root.len() + 1, "{sentence}");
-    let is_counted = sentence.contains("systemd runs five commands") && of_root.len() == 5;
+    let is_counted = sentence.contains("systemd runs six commands") && of_root.len() == 6;
     assert!(is_counted, "{of_root:?}");
 }
 

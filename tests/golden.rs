@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rsgen::contract::{Balance, Drain, EnvFiles, Health, Line, Run, Step};
+use rsgen::contract::{Balance, Drain, EnvFiles, Health, Line, Release, Run, Step};
 use rsgen::ecosystem::{
     self,
     resolve::{Beyond, FileStatus},
@@ -26,7 +26,7 @@ const HOST: Host = Host {
     status,
 };
 
-/// A host on which files below /home belong to a user, and all others to root.
+/// A host on which files below /home belong to a user, and all others to root, and where /srv/released/current is a link.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "as of a host, where something may be missing"
@@ -38,7 +38,7 @@ fn status(path: &Path) -> Option<FileStatus> {
         owner,
         group: owner,
         mode: 0o640 | 0o111,
-        link: None,
+        link: (path == Path::new("/srv/released/current")).then(|| "releases/7".into()),
         beyond: Beyond::Nothing,
     })
 }
@@ -143,6 +143,7 @@ fn read_back(words: &[String]) -> Line {
             Some("balance") => Balance::parse(words).unwrap().line(),
             Some("drain") => Drain::parse(words).unwrap().line(),
             Some("health") => Health::parse(words).unwrap().line(),
+            Some("release") => Release::parse(words).unwrap().line(),
             Some("env-files") => EnvFiles::parse(words).unwrap().line(),
             _ => Run::parse(words).unwrap().line(),
         };
@@ -210,7 +211,7 @@ fn a_rehearsal_is_in_the_unit_of_an_instance() {
         ];
         let key = line.split('=').next().unwrap_or_default();
         // The report goes over a socket; connections are not spread over rehearsals, and none is started again.
-        let beside = [":join@", ":brake.service"];
+        let beside = [":join@", ":brake.service", "rsgen-worker release"];
         let is_needed = line == "RestrictAddressFamilies=AF_UNIX"
             || beside.iter().any(|unit| line.contains(unit));
         is_needed || line.starts_with('#') || own.contains(&key) && !line.contains("/usr/local/")

@@ -168,7 +168,7 @@ fn completions_work_and_are_what_packages_ship() {
     }
     let bash = share.path().join("bash-completion/completions/rsgen");
     let line = format!(
-        "source {}; COMP_WORDS=(rsgen rel); COMP_CWORD=1; _rsgen rsgen rel rsgen; echo \"${{COMPREPLY[@]}}\"",
+        "source {}; COMP_WORDS=(rsgen relo); COMP_CWORD=1; _rsgen rsgen relo rsgen; echo \"${{COMPREPLY[@]}}\"",
         bash.display()
     );
     let completed = Command::new("bash").args(["-c", &line]).output().unwrap();

@@ -1,7 +1,7 @@
 //! `rsgen-worker`: `run` starts one instance and becomes its program, `drain` is what the instance does before it is
 //! stopped, `balance` says which instances get connections where each has a listener of its own, `health` asks an instance whether it
-//! serves, and `env-files` looks at the
-//! files of variables that systemd reads for an instance.
+//! serves, `env-files` looks at the files of variables that systemd reads for an instance, and `release` notes which release an
+//! instance is started with.
 
 #[cfg(not(target_feature = "crt-static"))]
 compile_error!(
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Some("drain") => drain::main(arguments),
         Some("health") => health::main(arguments),
         Some("env-files") => worker::look_at_env_files(arguments),
+        Some("release") => worker::note_release(arguments),
         _ => worker::main(arguments, drain::on_request),
     })
 }

@@ -155,10 +155,14 @@ pub fn ended(
     let job = unit.job.as_ref();
     let mut noted = Noted::default();
     if job.is_some_and(QueuedJob::is_restart) {
+        cluster.forget_release(end.number);
         noted.is_asked_for = true;
         return Ok(noted);
     }
     noted.is_asked_for = job.is_some_and(QueuedJob::is_stop);
+    if noted.is_asked_for {
+        cluster.forget_release(end.number);
+    }
     let requested = noted.is_asked_for || end.is_meant(&unit);
     if !requested {
         let why = match listener::fault(manager, cluster, end, &unit)? {

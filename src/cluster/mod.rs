@@ -84,6 +84,12 @@ impl Cluster {
         self.file(Name::Deaths(number))
     }
 
+    /// Forgets the release that an instance was started with, because its next start is on purpose.
+    fn forget_release(&self, number: u32) {
+        // Usually there is no such file.
+        let _ = self.file(Name::Release(number)).remove();
+    }
+
     /// Returns who asked for what the cluster unit does now, and forgets it.
     #[must_use]
     pub fn take_asked(&self) -> Option<Asked> {

@@ -229,6 +229,7 @@ impl Witness for Teller<'_> {
     fn forget(&mut self, number: u32) {
         // Usually there is no such file.
         let _ = self.cluster.deaths(number).remove();
+        self.cluster.forget_release(number);
     }
 
     fn remember_canaries(&mut self, numbers: &[u32]) {

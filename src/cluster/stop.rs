@@ -14,6 +14,7 @@ use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end};
 use crate::journal::Happening;
 use crate::record::Record;
+use crate::state;
 use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
@@ -41,6 +42,8 @@ pub fn stop(
     longest: Duration,
     say: &mut dyn FnMut(&str),
 ) -> Result<Stopped, Error> {
+    // Instances that are down already would otherwise be started again with what they ran then.
+    state::forget_releases(&cluster.state);
     match verdict::read(cluster) {
         Some(Verdict::Failed(why)) => {
             notify(&why, EXTENSION);
@@ -79,6 +82,7 @@ pub fn stopped(
     let mut job = unit.job;
     let failed = !matches!(unit.result.as_str(), "" | "success");
     if failed && !job.as_ref().is_some_and(is_asked_for) {
+        state::forget_releases(&cluster.state);
         stop_trying(manager, cluster)?;
         let pause = hold_off::after_failure(cluster, manager.now());
         job = hold_off::wait(manager, cluster, pause)?;

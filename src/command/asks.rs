@@ -121,7 +121,7 @@ impl Jobs<'_> {
 
 /// Returns the name of the user who runs this command. The kernel knows who has logged in, whatever became of the session since;
 /// where it does not, sudo(8) tells.
-fn who() -> String {
+pub(super) fn who() -> String {
     let login = std::fs::read_to_string("/proc/self/loginuid").ok();
     let login = login.and_then(|text| text.trim_end().parse().ok());
     let login = login.filter(|uid| *uid != NOBODY);

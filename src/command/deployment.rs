@@ -9,6 +9,7 @@ use super::jobs::Jobs;
 use super::kept;
 use super::outcome::{Action, Deployed, Outcome};
 use super::passage::{self, Crossing};
+use super::released;
 use super::state;
 use super::writing::{self, Writing};
 use crate::cluster::progress;
@@ -56,6 +57,9 @@ pub(super) fn each(
         Some(first) if !changes.is_empty() => Some(Writing::begin(jobs, &first.app)?),
         _ => None,
     };
+    for app in prepared {
+        released::before(jobs, app, writing.as_ref());
+    }
     // Before anything is stopped for the sake of these changes.
     writing::compare(&changes)?;
     for other in prepared.iter().filter(|p| p.is_of_another_kind) {
@@ -95,6 +99,9 @@ pub(super) fn each(
         let end = bring_up(jobs, p, goal);
         let told = end.as_ref().map(|action| action.word());
         jobs.record_deployment(p, begun.elapsed(), told);
+        if end.is_ok() {
+            released::after(jobs, &p.app);
+        }
         end.map_err(|failure| {
             if was_open {
                 failure

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::apply;
 use super::context::Context;
 use super::last_words;
+use super::ledger::Ledger;
 use super::manual::{self, Manual};
 use super::rows;
 use super::status::AppStatus;
@@ -63,6 +64,10 @@ pub(super) struct Described {
     /// Where the output goes, if that is not the journal.
     pub(super) output: Option<String>,
     pub(super) walk: Option<Walk>,
+    /// The release that is kept as the present one; null where none is, and for others than the owner of what is kept.
+    pub(super) release: Option<String>,
+    /// The release that a rollback has left, until something else is deployed.
+    pub(super) back_from: Option<String>,
     /// The output of errored instances, for people.
     #[serde(skip)]
     pub(super) words: Vec<Visible>,
@@ -134,7 +139,10 @@ fn describe(
         _ => Vec::new(),
     };
     let template = layout.units.join(Units::of(&app.name).template());
+    let kept = Ledger::read(layout, &app.name).unwrap_or_default();
     Described {
+        release: Some(kept.current).filter(|release| !release.is_empty()),
+        back_from: kept.back_from,
         drop_ins: parts
             .filter(|part| part.is_file() && Some(part) != path.as_ref())
             .collect(),
@@ -254,7 +262,19 @@ impl Described {
         let logs = || format!("in the journal; `rsgen logs {}`", app.name);
         say("logs", Some(self.output.clone().unwrap_or_else(logs)));
         say("walk", self.walk.as_ref().map(Walk::told));
+        say("release", self.release());
         lines
+    }
+
+    /// The release, and that it is not the last one that was deployed.
+    fn release(&self) -> Option<String> {
+        let release = self.release.clone()?;
+        let back = self.back_from.as_ref().map(|from| {
+            format!(
+                ", back from {from} by a rollback; what is installed or deployed next replaces it"
+            )
+        });
+        Some(release + &back.unwrap_or_default())
     }
 
     /// What is not as the file says, and what brings it in line.

@@ -158,12 +158,14 @@ impl Jobs<'_> {
     /// Starts one instance.
     pub(super) fn start_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
         state::forget_deaths(self.layout, app, Some(number));
+        state::forget_release(self.layout, app, number);
         self.run(Verb::Start, &Units::of(app).instance(number))
     }
 
     /// Restarts one instance.
     pub(super) fn restart_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
         state::forget_deaths(self.layout, app, Some(number));
+        state::forget_release(self.layout, app, number);
         self.run(Verb::Restart, &Units::of(app).instance(number))
     }
 

@@ -21,8 +21,10 @@ mod input;
 mod jobs;
 mod kept;
 mod last_words;
+mod ledger;
 mod limits;
 mod line;
+mod link;
 mod locate;
 mod manual;
 mod missing;
@@ -39,6 +41,7 @@ mod power;
 mod preparation;
 mod rates;
 mod rehearse;
+mod released;
 mod resize;
 mod rows;
 mod scrape;
@@ -112,6 +115,8 @@ subcommands! {
     deploy::Deploy,
     uninstall::Uninstall,
     reload::Reload,
+    rollback::Rollback,
+    releases::Releases,
     scale::Scale,
     start::Start,
     stop::Stop,

@@ -11,6 +11,12 @@ pub(super) fn forget_deaths(layout: &Layout, app: &str, number: Option<u32>) {
     state::forget_deaths(&layout.state(app), number);
 }
 
+/// Forgets the release that an instance was started with, because somebody is starting it on purpose.
+pub(super) fn forget_release(layout: &Layout, app: &str, number: u32) {
+    // Usually there is no such file; who may not remove it has the instance start as systemd would start it.
+    let _ = Entry::new(&layout.state(app), Name::Release(number)).remove();
+}
+
 /// Removes all of an app's state.
 pub(super) fn remove(layout: &Layout, app: &str) {
     // The folder is in /run, so whatever cannot be removed now is gone after the next boot.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::apply::JsonChange;
 use super::context::Context;
 use super::jobs::Jobs;
+use super::ledger::Ledger;
 use super::manual::{self, Manual};
 use super::options::Targets;
 use super::resize;
@@ -121,6 +122,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<C
     files::apply(&changes).map_err(|e| Failure::failed(e.to_string()))?;
     socket_files::remove(jobs.layout, &changes);
     state::remove(jobs.layout, app);
+    Ledger::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))
             .help("it is gone after the next boot")

@@ -17,6 +17,7 @@ mod env_files;
 mod flags;
 mod health;
 mod line;
+mod release;
 pub mod report;
 mod run;
 mod status;
@@ -35,6 +36,7 @@ pub use env_files::EnvFiles;
 pub use flags::Usage;
 pub use health::{Ask, Health, UNHEALTHY};
 pub use line::{Line, Text, Value};
+pub use release::{Release, StartedWith};
 pub use run::{Policy, Rehearsal, Run};
 pub use status::{
     BACKGROUND, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final,

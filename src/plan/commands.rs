@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
+use super::Host;
 use crate::contract::{
     self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Policy, Rehearsal,
-    Rehearsed, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
+    Rehearsed, Release, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -31,6 +32,8 @@ pub(super) struct OfLasting {
 pub(super) struct OfInstance {
     /// Checks the environment files that systemd reads; `None` if there are none.
     pub(super) env_files: Option<Safe<String>>,
+    /// Notes the release that the instance is started with; `None` where `cwd` is not below a link.
+    pub(super) release: Option<Safe<String>>,
     pub(super) run: Safe<String>,
     pub(super) drain: Option<Safe<String>>,
     /// `None` for a job, which is not started again.
@@ -106,11 +109,17 @@ pub(super) fn of_cluster(
     }
 }
 
-pub(super) fn of_instance(app: &App, layout: &Layout, files: &EnvFiles<'_>) -> OfInstance {
+pub(super) fn of_instance(
+    app: &App,
+    layout: &Layout,
+    host: Host,
+    files: &EnvFiles<'_>,
+) -> OfInstance {
     let worker = &[&layout.worker];
     let looked_at = files.looked_at();
     OfInstance {
         env_files: env_files(app, layout, &looked_at).map(|look| look.line().in_unit(worker)),
+        release: release(app, layout, host).map(|release| release.line().in_unit(worker)),
         run: run(app, layout, &files.by_worker).line().in_unit(worker),
         drain: drain(app, layout).map(|drain| drain.line().in_unit(worker)),
         ended: (!app.is_job()).then(|| step(&Step::Ended(ended(app, &looked_at)), layout)),
@@ -192,6 +201,7 @@ pub(super) fn of_rehearsal(
     OfInstance {
         env_files: env_files(app, layout, &files.looked_at())
             .map(|look| look.line().in_unit(worker)),
+        release: None,
         run: run.line().in_unit(worker),
         drain: None,
         ended: Some(step(&Step::Rehearsed(rehearsed), layout)),
@@ -241,6 +251,19 @@ fn env_files(app: &App, layout: &Layout, files: &[Text]) -> Option<contract::Env
     (!files.is_empty()).then(|| contract::EnvFiles {
         state: state(app, layout),
         files: files.to_vec(),
+    })
+}
+
+/// Returns the command that notes the release, for an app that systemd starts again and whose `cwd` is below a link.
+fn release(app: &App, layout: &Layout, host: Host) -> Option<Release<Text, Text>> {
+    let is_link = |path: &&Path| (host.status)(path).is_some_and(|found| found.link.is_some());
+    let cwd = Path::new(app.program.cwd()?);
+    // Of several links, the last is the one that leads to a release: others are of the host, such as /home.
+    let link = cwd.ancestors().find(is_link)?;
+    app.is_restarted().then(|| Release {
+        instance: number(),
+        state: state(app, layout),
+        link: Text::plain(link),
     })
 }
 

@@ -196,7 +196,7 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
         } else {
             ""
         },
-        commands: commands::of_instance(app, layout, &files),
+        commands: commands::of_instance(app, layout, host, &files),
         service: service(app, &files),
         env: app.env.iter().map(|(k, v)| variable(k, v)).collect(),
         env_file: files.by_systemd,

@@ -55,6 +55,8 @@ pub enum Name {
     Unhealthy(u32),
     /// Why the instance could not be added to those that get connections, or taken from them, when that was last tried.
     Unbalanced(u32),
+    /// The release that the instance was started with.
+    Release(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
@@ -81,6 +83,7 @@ impl Display for Name {
             Self::Deaths(number) => write!(f, "{number}.deaths"),
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
             Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
+            Self::Release(number) => write!(f, "{number}.release"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),
@@ -211,6 +214,19 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
             // Best effort: if the file cannot be removed, its deaths go on counting.
             let _ = folder.remove(&name);
         }
+    }
+}
+
+/// Forgets the releases that the instances of an app were started with.
+pub fn forget_releases(folder: &Path) {
+    // Without a folder there is nothing to forget.
+    let Ok(folder) = Folder::mend(folder) else {
+        return;
+    };
+    let names = folder.names().unwrap_or_default();
+    for name in names.iter().filter(|name| name.ends_with(".release")) {
+        // Best effort: what cannot be removed is forgotten at the next end that is asked for.
+        let _ = folder.remove(name);
     }
 }
 

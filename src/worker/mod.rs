@@ -17,6 +17,7 @@ mod preload;
 mod pretence;
 mod refusal;
 mod rehearsal;
+mod release;
 mod replace;
 mod requests;
 mod result;
@@ -32,6 +33,7 @@ use crate::begin;
 use crate::contract::{self, EnvFiles, NOT_STARTED, Run};
 use crate::log::say;
 
+pub use release::note as note_release;
 pub use requests::OnRequest;
 
 /// The exit status when the program cannot be executed, `EXIT_EXEC` of systemd.exec(5): a restart would not help.

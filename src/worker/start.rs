@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use super::helper::{self, Duty};
 use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
-use super::{Error, channel, cpus, env_file, pause, preload, trial};
+use super::{Error, channel, cpus, env_file, pause, preload, release, trial};
 use crate::brake::{Deaths, Verdict};
 use crate::contract::{Cpus, Handover, Ready, Run, count};
 use crate::peer::{filters, manager};
@@ -33,6 +33,13 @@ pub(super) type Environment = Vec<(OsString, OsString)>;
 
 /// Starts the program. Returns only if that failed.
 pub(super) fn start(run: &Run, on_request: OnRequest) -> Error {
+    if run.rehearsal.is_none() {
+        // A start may wait long, and the link may move meanwhile.
+        if let Err(error) = look_for_manager().and_then(|()| hold(run)) {
+            return error;
+        }
+    }
+    let run = &*release::keep(run);
     match prepare(run, on_request) {
         Ok(environment) => {
             let source = exec::exec(&run.program, &environment);
@@ -51,8 +58,6 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     if let Some(rehearsal) = &run.rehearsal {
         return super::rehearsal::prepare(run, rehearsal);
     }
-    look_for_manager()?;
-    hold(run)?;
     let names = std::env::var_os("LISTEN_FDNAMES");
     let passed = match run.handover {
         Handover::Bind | Handover::Fds => sockets::take(&run.app, run.instance)?,

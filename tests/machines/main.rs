@@ -39,6 +39,7 @@ mod power;
 mod programs;
 mod prometheus;
 mod rehearsal;
+mod release;
 mod reload;
 mod sandbox;
 mod schedule;

@@ -6,8 +6,9 @@ use testbed::specs;
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, moving,
-    own, owner, packaged, packages, polkit, portless, power, programs, prometheus, rehearsal, reload, sandbox,
-    schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
+    own, owner, packaged, packages, polkit, portless, power, programs, prometheus, rehearsal,
+    release, reload, sandbox, schedule, see, shown, sizing, state, tracing, truth, user, values,
+    versions, watch, yama,
 };
 
 /// Every spec.
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<Spec> {
         INSTALL,
         logs::SPECS,
         DEPLOY,
+        release::SPECS,
         INTERRUPTED,
         WATCH,
         INIT,

@@ -61,7 +61,14 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     wait_until(SOON, "systemd to show how many serve", || {
         run(machine, status).stdout.contains("3 of 3 serving")
     });
+    let releases = run(machine, "rsgen --user releases web").ok();
+    releases.says("current");
+    let kept = "/home/worker/.local/state/rsgen";
+    machine
+        .run(&["test", "-f", &format!("{kept}/web.json")])
+        .ok();
     run(machine, "rsgen --user uninstall web").ok();
+    machine.run(&["test", "!", "-e", kept]).ok();
     let left = "systemctl --user list-units --all --plain --no-legend 'web*'";
     wait_until(SOON, "no unit to be left", || {
         run(machine, left).text().is_empty()

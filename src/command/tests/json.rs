@@ -17,7 +17,9 @@ use crate::command::line::{Before, Line};
 use crate::command::list::Listing;
 use crate::command::metrics::Exposed;
 use crate::command::power::Done;
+use crate::command::releases::{Listed, Row as Kept};
 use crate::command::reload::Reloaded;
+use crate::command::rollback::RolledBack;
 use crate::command::scale::Scaled;
 use crate::command::signal::Signalled;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
@@ -218,10 +220,44 @@ fn every_field_of_a_description_is_documented() {
         slice: is_full.then(|| "x".into()),
         output: is_full.then(|| "x".into()),
         walk: is_full.then(|| walk(None)),
+        release: is_full.then(|| "x".into()),
+        back_from: is_full.then(|| "x".into()),
         words: Vec::new(),
     };
     is_documented("described", described(true), described(false));
     is_documented("walk", walk(Some(1)), walk(None));
+}
+
+#[test]
+fn every_field_of_releases_is_documented() {
+    let back = |is_full: bool| RolledBack {
+        app: "web".into(),
+        dry_run: true,
+        from: is_full.then(|| "x".into()),
+        to: "x".into(),
+        link: is_full.then(|| "x".into()),
+        folder: is_full.then(|| "x".into()),
+        changes: Vec::new(),
+        outcome: None,
+    };
+    is_documented("back", back(true), back(false));
+    let listed = |is_full: bool| Listed {
+        app: "web".into(),
+        back_from: is_full.then(|| "x".into()),
+        releases: Vec::new(),
+    };
+    is_documented("releases", listed(true), listed(false));
+    let row = |is_full: bool| Kept {
+        name: "7".into(),
+        deployed: 1,
+        by: is_full.then(|| "x".into()),
+        folder: is_full.then(|| "/x".into()),
+        gone: false,
+        current: true,
+        left: false,
+        instances: is_full.then(Vec::new),
+    };
+    is_documented("release", row(true), row(false));
 }
 
 #[test]

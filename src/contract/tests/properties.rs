@@ -192,6 +192,12 @@ proptest! {
     }
 
     #[test]
+    fn which_release_is_noted_is_read_back((instance, state, link) in (any::<u32>(), path(), path())) {
+        let release = Release { instance, state, link };
+        is_read_back(&release, &release.line(), Release::parse)?;
+    }
+
+    #[test]
     fn what_a_step_is_told_is_read_back(step in steps()) {
         is_read_back(&step, &step.line(), Step::parse)?;
     }

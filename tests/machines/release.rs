@@ -1,0 +1,281 @@
+//! The releases of an app whose `cwd` is a link: which one an instance runs, and how an app goes back to an earlier one.
+
+use std::time::Duration;
+
+use testbed::runner::Spec;
+use testbed::{Load, Machine, Traffic, specs, wait_until};
+
+use crate::release;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    release::a_crash_starts_the_release_that_the_instance_was_started_with,
+    release::a_rollback_under_load_goes_one_back_and_loses_nothing,
+    release::a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were,
+    release::an_app_without_a_link_goes_back_to_an_earlier_file,
+];
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// The colours in the answers of the program, which are hexadecimal.
+const RED: &str = "726564";
+const GREEN: &str = "677265656e";
+const FILE: &str = "/srv/app/current/ecosystem.toml";
+
+/// Puts a release in its folder, whose program answers with its number.
+fn write(machine: &Machine, number: &str) {
+    let app = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\ninstances = 2\nsettle = 0\nuser = \"www-data\"\n";
+    let folder = format!("/srv/app/releases/{number}");
+    machine.write_app("graceful.js", &folder);
+    machine.write(&format!("{folder}/ecosystem.toml"), app);
+    let version = format!("sed -i 's/version 1/version {number}/' {folder}/graceful.js");
+    machine.sh(&version).ok();
+}
+
+fn link_to(machine: &Machine, number: &str) {
+    let link = format!("ln -sfn releases/{number} /srv/app/current");
+    machine.sh(&link).ok();
+}
+
+fn pid(machine: &Machine, instance: u32) -> String {
+    machine.property(&format!("web@{instance}.service"), "MainPID")
+}
+
+/// Kills an instance, and waits until systemd has started it again.
+fn crash(machine: &Machine, instance: u32) {
+    let before = pid(machine, instance);
+    machine.run(&["kill", "-KILL", &before]).ok();
+    let unit = format!("web@{instance}.service");
+    wait_until(LIMIT, "the instance serves again", || {
+        let now = pid(machine, instance);
+        now != before && now != "0" && machine.property(&unit, "ActiveState") == "active"
+    });
+}
+
+/// The folder in which an instance works.
+fn runs(machine: &Machine, instance: u32) -> String {
+    let cwd = format!("readlink /proc/{}/cwd", pid(machine, instance));
+    machine.sh(&cwd).ok().stdout.trim().to_owned()
+}
+
+fn assert_runs(machine: &Machine, numbers: [&str; 2]) {
+    for (instance, number) in (0..).zip(numbers) {
+        let folder = format!("/srv/app/releases/{number}");
+        assert_eq!(runs(machine, instance), folder, "instance {instance}");
+        let command = machine.sh(&format!(
+            "tr '\\0' ' ' </proc/{}/cmdline",
+            pid(machine, instance)
+        ));
+        let command = command.ok().stdout;
+        let is_through = |path: &str| command.contains(&format!("{path}/graceful.js"));
+        assert!(
+            is_through("/srv/app/current") || is_through(&folder),
+            "{command}"
+        );
+    }
+}
+
+fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut Machine) {
+    for number in ["1", "2", "3"] {
+        write(machine, number);
+    }
+    machine.write("/srv/app/releases/2/graceful.js", "process.exit(1);\n");
+    link_to(machine, "1");
+    machine.run(&["rsgen", "install", FILE]).ok();
+    assert_runs(machine, ["1", "1"]);
+
+    // A walk that failed at its canary, and one that has not begun.
+    link_to(machine, "2");
+    machine.run(&["rsgen", "reload", "web"]).exits(1);
+    crash(machine, 1);
+    assert_runs(machine, ["1", "1"]);
+    let told =
+        "started again in /srv/app/releases/1, as before; /srv/app/current leads elsewhere by now";
+    assert!(machine.journal("web@1.service").contains(told));
+    crash(machine, 1);
+    link_to(machine, "3");
+    crash(machine, 0);
+    assert_runs(machine, ["1", "1"]);
+
+    // What starts an instance on purpose follows the link.
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    crash(machine, 0);
+    assert_runs(machine, ["3", "3"]);
+    link_to(machine, "1");
+    machine.run(&["rsgen", "restart", "web@0"]).ok();
+    assert_runs(machine, ["1", "3"]);
+    machine.systemctl(&["restart", "web"]).ok();
+    wait_until(LIMIT, "both serve", || {
+        (0..2).all(|n| machine.property(&format!("web@{n}.service"), "ActiveState") == "active")
+    });
+    assert_runs(machine, ["1", "1"]);
+
+    // A release that is gone cannot be kept.
+    link_to(machine, "3");
+    machine.sh("rm -r /srv/app/releases/1").ok();
+    crash(machine, 0);
+    assert_runs_one(machine, 0, "3");
+}
+
+fn assert_runs_one(machine: &Machine, instance: u32, number: &str) {
+    assert_eq!(
+        runs(machine, instance),
+        format!("/srv/app/releases/{number}")
+    );
+}
+
+fn reload_to(machine: &Machine, number: &str) {
+    link_to(machine, number);
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    assert_runs(machine, [number, number]);
+}
+
+fn link(machine: &Machine) -> String {
+    let link = machine.run(&["readlink", "/srv/app/current"]).ok();
+    link.text().to_owned()
+}
+
+fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) {
+    for number in ["1", "2", "3"] {
+        write(machine, number);
+    }
+    machine.sh("chown -hR www-data /srv/app").ok();
+    link_to(machine, "1");
+    machine.sh("chown -h www-data /srv/app/current").ok();
+    machine.run(&["rsgen", "install", FILE]).ok();
+    reload_to(machine, "2");
+    // By systemctl, which keeps nothing.
+    link_to(machine, "3");
+    machine.systemctl(&["reload", "web"]).ok();
+    assert_runs(machine, ["3", "3"]);
+    let told = machine.run(&["rsgen", "releases", "web"]).ok();
+    assert_eq!(told.stdout.lines().count(), 4, "{told}");
+    told.says("current");
+
+    let dry = machine.run(&["rsgen", "rollback", "web", "--dry-run"]).ok();
+    dry.says("web: would go back from 3 to release 2")
+        .says("/srv/app/current would lead to /srv/app/releases/2")
+        .says("web: would reload");
+    assert_runs(machine, ["3", "3"]);
+    assert_eq!(link(machine), "releases/3");
+
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    load.wait_answered(20);
+    let told = machine.run(&["rsgen", "rollback", "web"]).ok();
+    load.stop().assert_nothing_lost();
+    told.says("web: link /srv/app/current to releases/2")
+        .says("web: back from 3 to release 2");
+    assert_runs(machine, ["2", "2"]);
+    assert_eq!(link(machine), "releases/2");
+    machine
+        .run(&["rsgen", "describe", "web"])
+        .ok()
+        .says("2, back from 3 by a rollback");
+    let history = machine.run(&["rsgen", "history", "web"]).ok();
+    history.says("from /srv/app/releases/3 to /srv/app/releases/2");
+
+    // Once more it goes further back, and then there is nothing left.
+    machine.run(&["rsgen", "rollback", "web"]).ok();
+    assert_runs(machine, ["1", "1"]);
+    machine
+        .run(&["rsgen", "rollback", "web"])
+        .exits(1)
+        .says("no release of `web` before the present one is kept");
+    // To where it is already, it does nothing.
+    let before = pid(machine, 0);
+    machine.run(&["rsgen", "rollback", "web", "1"]).ok();
+    assert_eq!(pid(machine, 0), before);
+    machine
+        .run(&["rsgen", "rollback", "web", "4"])
+        .exits(2)
+        .says("no release `4` of `web` is kept");
+
+    // What is deployed next replaces it, and says so.
+    link_to(machine, "3");
+    machine
+        .run(&["rsgen", "deploy", FILE])
+        .ok()
+        .says("release 3 replaces 1, which a rollback went back to");
+    let json = machine.run(&["rsgen", "releases", "web", "--json"]).ok();
+    json.says("\"back_from\": null");
+    machine.run(&["rm", "-r", "/srv/app/releases/2"]).ok();
+    machine
+        .run(&["rsgen", "rollback", "web", "2"])
+        .exits(1)
+        .says("the folder of release 2 is gone");
+}
+
+fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine: &mut Machine) {
+    for number in ["1", "2"] {
+        write(machine, number);
+    }
+    link_to(machine, "1");
+    machine.run(&["rsgen", "install", FILE]).ok();
+    reload_to(machine, "2");
+    machine.write("/srv/app/releases/1/graceful.js", "process.exit(1);\n");
+    let before = pid(machine, 0);
+    machine.run(&["rsgen", "rollback", "web"]).exits(1);
+    assert_eq!(link(machine), "releases/2");
+    assert_eq!(pid(machine, 0), before);
+    crash(machine, 0);
+    assert_runs(machine, ["2", "2"]);
+
+    // A link that root has no business with.
+    machine
+        .sh("mv /srv/app /srv/moved && ln -s moved /srv/app")
+        .ok();
+    machine
+        .run(&["rsgen", "rollback", "web"])
+        .exits(1)
+        .says("there is another link on the way");
+    assert_eq!(link(machine), "releases/2");
+}
+
+fn an_app_without_a_link_goes_back_to_an_earlier_file(machine: &mut Machine) {
+    machine.write_app("echo.js", "/srv/web");
+    let deploy = |colour: &str| {
+        let app = format!(
+            "[[apps]]\nname = \"web\"\nscript = \"echo.js\"\nlisten = 3000\ninstances = 2\nsettle = 0\nuser = \"www-data\"\nenv = {{ COLOUR = \"{colour}\" }}\n"
+        );
+        machine.write("/srv/web/ecosystem.toml", &app);
+        let file = "/srv/web/ecosystem.toml";
+        machine.run(&["rsgen", "install", file]).ok()
+    };
+    deploy("red");
+    let units = machine
+        .sh("cd /etc/systemd/system && cat web.service web@.service")
+        .ok()
+        .stdout;
+    deploy("green");
+    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    assert!(machine.get(3000).unwrap_or_default().contains(GREEN));
+    let kept = "stat -c '%a %U' /var/lib/rsgen /var/lib/rsgen/*";
+    assert_eq!(machine.sh(kept).ok().text(), "700 root\n600 root");
+
+    let dry = machine.run(&["rsgen", "rollback", "web", "--dry-run"]).ok();
+    dry.says("-env = { COLOUR = \"green\" }");
+    assert!(machine.get(3000).unwrap_or_default().contains(GREEN));
+    machine
+        .run(&["rsgen", "rollback", "web"])
+        .ok()
+        .says("web: back from 2 to release 1");
+    for _ in 0..6 {
+        let answer = machine.get(3000).unwrap_or_default();
+        assert!(answer.contains(RED), "{answer}");
+    }
+    // The number that was chosen since stays.
+    machine
+        .sh("rsgen list web --json")
+        .ok()
+        .says("\"wanted\": 3");
+    machine.run(&["rsgen", "scale", "web", "2"]).ok();
+    assert_eq!(
+        machine
+            .sh("cd /etc/systemd/system && cat web.service web@.service")
+            .ok()
+            .stdout,
+        units
+    );
+    let told = deploy("green");
+    told.says("release 2 replaces 1, which a rollback went back to");
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    machine.run(&["test", "!", "-e", "/var/lib/rsgen"]).ok();
+}
