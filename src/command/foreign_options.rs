@@ -55,9 +55,9 @@ const FOREIGN: &[Foreign] = &[
         "write `watch = true` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
     ),
     foreign(
-        &["reload", "restart", "deploy"],
+        &["restart"],
         &["--parallel"],
-        "write `parallel = 2` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
+        "run `rsgen reload APP --parallel 2`, which replaces the instances so many at a time",
     ),
     foreign(
         &["start"],

@@ -7,6 +7,7 @@ mod balance;
 mod calendar;
 mod connections;
 mod context;
+mod controllers;
 mod course;
 mod deployment;
 mod descendants;

@@ -147,8 +147,7 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     let instances = reload.instances.resolve(context.host.cpus);
     let plan = Plan {
         instances,
-        // More would have nothing to stand in for.
-        canaries: reload.surge.of(instances).min(instances),
+        canaries: cluster::asked::canaries(reload.surge, instances),
         parallel: reload.parallel.of(instances),
         settle: reload.settle,
         on_failure: reload.on_failure,
