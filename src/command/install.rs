@@ -19,15 +19,14 @@ use super::manual::{self, Manual};
 use super::options::Environment;
 use super::outcome::{Deployed, Outcome};
 use super::port_owner;
+use super::remarks;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
-use crate::contract::FURTHER;
 use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::generate::files;
 use crate::import::Kind;
 use crate::output::{Exit, Failure, Notice, Sink};
-use crate::unit::name::Units;
 
 /// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
@@ -147,7 +146,10 @@ pub(super) fn bring_up(
     let mut deployed = deploy(context, &mut selected, &mut prepared, goal)?;
     deployed.add(missed.failures);
     let outcome = deployed.outcome(&prepared, context.layout.scope)?;
-    tell_further_ports(context, &outcome)?;
+    remarks::tell_further_ports(&mut context.jobs()?, &outcome)?;
+    if arguments.instances.is_some() {
+        remarks::tell_of_scale(context.sink, &context.layout, &outcome);
+    }
     context.sink.answer(&outcome);
     if !context.sink.is_for_scripts() {
         let cpus = context.host.cpus;
@@ -254,18 +256,6 @@ fn is_any_served(context: &mut Context<'_>, prepared: &[Prepared]) -> bool {
     })
 }
 
-/// Tells of a port that the first instance binds and that is not in the file: another instance cannot bind it as well.
-fn tell_further_ports(context: &mut Context<'_>, outcome: &Outcome) -> Result<(), Failure> {
-    let jobs = context.jobs()?;
-    for app in &outcome.started {
-        let instance = jobs.manager.unit(&Units::of(app).instance(0))?;
-        if instance.status_text.ends_with(FURTHER) {
-            jobs.sink.notice(&Notice::Noted(app, &instance.status_text));
-        }
-    }
-    Ok(())
-}
-
 /// The ecosystem file that is made from a PM2 file, if that is asked for.
 fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let file = &arguments.file;
@@ -298,6 +288,7 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
 }
 
 fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
+    input::refuse_module(&arguments.file)?;
     if Kind::is_of_pm2(&arguments.file) && arguments.listen.is_empty() {
         return of_pm2(arguments, sink);
     }

@@ -39,6 +39,7 @@ mod power;
 mod preparation;
 mod rates;
 mod rehearse;
+mod remarks;
 mod resize;
 mod rows;
 mod scrape;

@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::owner::{self, Script};
 use super::search::{self, Search};
-use super::{controllers, executable, reach, release, sessions};
+use super::{controllers, executable, reach, release, rollout, sessions};
 
 /// The inode at a path, see inode(7). For a link it is the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -163,6 +163,7 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     release::warn(app, probe, faults);
     sessions::warn(app, &cwd, probe, faults);
     controllers::warn(app, probe, faults);
+    rollout::warn(app, faults);
 }
 
 fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Script {

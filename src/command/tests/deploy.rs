@@ -185,6 +185,7 @@ fn a_walk_that_was_killed_has_not_told_its_failure() {
         instances: 2,
         canary: true,
         canaries: None,
+        kept: false,
     };
     let walk = (vec![begun], JobResult::Failed);
     stage.systemd.walks.push_back(walk);

@@ -176,6 +176,7 @@ fn a_walk_that_has_no_end_has_failed_whatever_its_job_came_to() {
         instances: 2,
         canary: true,
         canaries: None,
+        kept: false,
     };
     stage
         .systemd

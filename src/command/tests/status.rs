@@ -290,6 +290,42 @@ fn an_instance_that_is_started_again_is_waited_for() {
     );
 }
 
+/// A start of an app with these keys, whose second instance is another process after a moment.
+fn restless(keys: &str, again: bool) -> (Duration, Option<String>) {
+    let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+    stage.write_app(keys);
+    let moments = if again { 1..=20 } else { 1..=1 };
+    for moment in moments {
+        let other = Unit {
+            main_pid: 1000 + moment,
+            ..unit("web@1.service", ActiveState::Active, "")
+        };
+        let at = Duration::from_millis(700) * moment;
+        stage.systemd.fake.set_at(at, other);
+    }
+    let failure = stage.jobs().all_serve("web").err();
+    (stage.systemd.now(), failure.map(|failure| failure.message))
+}
+
+#[test]
+fn an_instance_whose_ready_proves_nothing_has_to_stay_up() {
+    let settle = Duration::from_secs(1);
+    for keys in ["listen = []\n", "listen = 3000\nhandover = \"fds\"\n"] {
+        let (took, failure) = restless(keys, false);
+        assert_eq!((took, failure), (settle * 2, None), "{keys}");
+        let (took, failure) = restless(keys, true);
+        let told = failure.unwrap();
+        let begin = "web: 1 of 2 serving; web@1.service: does not stay up: ";
+        assert!(
+            told.starts_with(begin) && took < settle * 12,
+            "{took:?} {told}"
+        );
+    }
+    for keys in ["listen = 3000\n", "listen = []\nsettle = 0\n"] {
+        assert_eq!(restless(keys, true), (Duration::ZERO, None), "{keys}");
+    }
+}
+
 #[test]
 fn an_instance_that_was_given_up_is_waited_for_only_if_it_has_a_job() {
     let failed = unit("web@1.service", ActiveState::Failed, "");
