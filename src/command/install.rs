@@ -17,7 +17,7 @@ use super::list;
 use super::locate;
 use super::manual::{self, Manual};
 use super::options::Environment;
-use super::outcome::{Deployed, Outcome};
+use super::outcome::Deployed;
 use super::port_owner;
 use super::remarks;
 use super::selection::{self, Purpose, Selected, Wanted};
