@@ -6,6 +6,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::getuid;
 
 use crate::layout::Scope;
+use crate::unit::name::manager_of;
 
 /// Returns whether a manager of this scope has the controller, below `tree`, where the control groups are mounted; `None` where that
 /// cannot be told.
@@ -13,7 +14,10 @@ pub(super) fn has(tree: &Path, scope: Scope, controller: &str) -> Option<bool> {
     let uid = getuid();
     let group = match scope {
         Scope::System => tree.to_owned(),
-        Scope::User => tree.join(format!("user.slice/user-{uid}.slice/user@{uid}.service")),
+        Scope::User => {
+            let slice = tree.join(format!("user.slice/user-{uid}.slice"));
+            slice.join(manager_of(uid.as_raw()))
+        }
     };
     // The unified hierarchy: what the group of the manager lists is what it may pass on.
     if let Ok(listed) = std::fs::read_to_string(group.join("cgroup.controllers")) {
@@ -48,7 +52,8 @@ mod tests {
         let uid = getuid();
         let own = tree
             .path()
-            .join(format!("user.slice/user-{uid}.slice/user@{uid}.service"));
+            .join(format!("user.slice/user-{uid}.slice"))
+            .join(manager_of(uid.as_raw()));
         fs::create_dir_all(&own).unwrap();
         let has = |scope, name| has(tree.path(), scope, name);
         assert_eq!(has(Scope::System, "memory"), None, "nothing is mounted");

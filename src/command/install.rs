@@ -22,6 +22,7 @@ use super::port_owner;
 use super::remarks;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
+use super::trial::Trials;
 use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::generate::files;
@@ -174,6 +175,7 @@ fn deploy(
         let mut apps = apps.iter().filter(|app| app.name == name);
         apps.any(|app| locate::refused(layout, cpus, app).is_some())
     };
+    let trials = Trials::begin(context.manager()?, layout, &apps);
     let held = Held::over(context.sink, &is_refused);
     let mut jobs = Jobs {
         sink: &held,
@@ -203,11 +205,18 @@ fn deploy(
         };
         selected.installed = files::content(&context.layout.file(&selected.app.name));
         *prepared = apply::prepare(&context.layout, context.host, selected.clone())?;
+        prepared.found = selected
+            .app
+            .listen
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let prepared = std::slice::from_ref(&*prepared);
         apply::show(context.sink, prepared, false);
         let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
         deployed.replace(index, again);
     }
+    trials.end(&mut context.jobs()?, prepared, &deployed);
     Ok(deployed)
 }
 

@@ -57,6 +57,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod times;
+mod trial;
 mod unapplied;
 mod unsupported;
 mod waiting;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::jobs::{Jobs, TICK};
 use super::last_words;
 use super::{hint, status};
+use crate::brake::Deaths;
 use crate::contract::Ready;
 use crate::generate::sources;
 use crate::output::{Failure, Notice};
+use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Brief, QueuedJob};
 use crate::unit::name::Units;
 
@@ -37,19 +39,20 @@ impl Jobs<'_> {
         let end = self.manager.now() + PATIENCE;
         let started = numbers.unwrap_or_default();
         let settle = self.unproven(app);
-        let mut instances = self.wanted(app, started)?;
+        let is_start = numbers.is_none();
+        let mut instances = self.wanted(app, started, is_start)?;
         let mut restless = Vec::new();
         while self.manager.now() < end {
             if instances.iter().any(|i| chosen(i) && is_on_its_way(i)) {
                 self.manager.pause(TICK);
             } else {
                 let ready = instances.iter().filter(|i| chosen(i) && i.is_ready());
-                restless = self.restless(ready, settle)?;
+                restless = self.restless(app, ready, settle)?;
                 if restless.is_empty() {
                     break;
                 }
             }
-            instances = self.wanted(app, started)?;
+            instances = self.wanted(app, started, is_start)?;
         }
         let is_down = |i: &&Brief| chosen(i) && (!i.is_ready() || restless.contains(&i.name));
         let down: Vec<&Brief> = instances.iter().filter(is_down).collect();
@@ -85,6 +88,7 @@ impl Jobs<'_> {
     /// good by themselves, as `autorestart = false` allows, are none of them.
     fn restless<'a>(
         &mut self,
+        app: &str,
         instances: impl Iterator<Item = &'a Brief>,
         settle: Duration,
     ) -> Result<Vec<String>, Failure> {
@@ -99,7 +103,10 @@ impl Jobs<'_> {
         let mut restless = Vec::new();
         for (name, pid) in before {
             let now = self.manager.unit(name)?;
-            let has_ended = now.active == ActiveState::Inactive && now.job.is_none();
+            let number = Units::of(app).number(name);
+            let is_given_up = number.is_some_and(|number| self.is_given_up(app, number));
+            let has_ended =
+                now.active == ActiveState::Inactive && now.job.is_none() && !is_given_up;
             if !has_ended && (!now.is_ready() || now.main_pid != pid) {
                 restless.push(name.clone());
             }
@@ -109,19 +116,36 @@ impl Jobs<'_> {
 
     /// Returns whether no instance of an app has failed.
     pub(super) fn is_whole(&mut self, app: &str) -> Result<bool, Failure> {
-        let instances = self.wanted(app, &[])?;
+        let instances = self.wanted(app, &[], false)?;
         Ok(!instances.iter().any(Brief::is_gone))
     }
 
+    /// Returns whether an instance was given up since its deaths were forgotten.
+    fn is_given_up(&self, app: &str, number: u32) -> bool {
+        let file = Entry::new(&self.layout.state(app), Name::Deaths(number));
+        Deaths::load(&file).is_some_and(|deaths| deaths.errored)
+    }
+
     /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
-    fn wanted(&mut self, app: &str, started: &[u32]) -> Result<Vec<Brief>, Failure> {
+    /// Where the app has been started just now, those as well that were given up since: systemd may call them stopped, once the
+    /// cluster unit has ended.
+    fn wanted(
+        &mut self,
+        app: &str,
+        started: &[u32],
+        since_start: bool,
+    ) -> Result<Vec<Brief>, Failure> {
         let names = Units::of(app);
         let mut instances = self.manager.units(&names.instances())?;
         instances.retain(|i| {
             let is_stopped = i.active == ActiveState::Inactive && i.job.is_none();
             let stops = i.job.as_ref().is_some_and(QueuedJob::is_stop);
             let number = names.number(&i.name);
-            number.is_some_and(|number| started.contains(&number) || !is_stopped && !stops)
+            number.is_some_and(|number| {
+                started.contains(&number)
+                    || !is_stopped && !stops
+                    || since_start && self.is_given_up(app, number)
+            })
         });
         Ok(instances)
     }

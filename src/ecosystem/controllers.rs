@@ -62,7 +62,7 @@ pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
         "see `Controllers` in cgroups(7): boot the host with the unified hierarchy, \
          `systemd.unified_cgroup_hierarchy=1`, and have a container be given the controller"
     } else {
-        "a drop-in of user@.service with `Delegate=memory pids cpu io cpuset` gives it to users where the host has the unified \
+        "a drop-in of `user@UID.service`, the manager, with `Delegate=memory pids cpu io cpuset` gives it to users where the host has the unified \
          hierarchy; or install the app without --user"
     };
     let told = without.into_iter().map(|(controller, directives)| {

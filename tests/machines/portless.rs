@@ -126,9 +126,6 @@ pub(crate) fn a_program_that_ends_at_once_has_not_been_started(machine: &mut Mac
             .says("autorestart = false");
         machine.run(&["rsgen", "uninstall", "web"]).ok();
     }
-    // An end that is meant is none of a failure.
-    write(machine, "end.sh", "[]", "autorestart = false");
-    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }
 
 pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine) {
