@@ -36,7 +36,7 @@ pub enum ReloadError {
     NoneKept(String),
     /// The walk began too late to do what it was asked for.
     #[error(
-        "a canary was to be started or its reload continued, and that was too long ago; nothing was done"
+        "this reload was asked for with options of its own, and that was too long ago; nothing was done"
     )]
     Old,
     /// systemd could not be asked.
@@ -89,8 +89,8 @@ fn replace(
 ) -> Result<Option<Course>, ReloadError> {
     let asked = manager.now();
     let _lock = lock(manager, cluster)?;
-    let course =
-        asked::take(&cluster.state, manager.now()).map_err(|asked::Old| ReloadError::Old)?;
+    let wish = asked::take(&cluster.state, manager.now()).map_err(|asked::Old| ReloadError::Old)?;
+    let course = wish.course;
     let kept = kept(manager, cluster, course)?;
     if course.is_none() && progress::is_done_since(cluster, asked, plan) {
         say("a reload that began after this one was asked for has replaced every instance");
@@ -105,9 +105,10 @@ fn replace(
         at_most: plan.step,
         begun: Instant::now(),
     };
-    match walk::walk_by(manager, plan, course, &kept, &mut teller) {
+    match walk::walk_by(manager, &wish.applied_to(plan), course, &kept, &mut teller) {
         Ok(()) => {
             match course {
+                // At whatever pace, every instance is new.
                 None | Some(Course::Promote) => progress::done(cluster, began, plan),
                 Some(Course::CanaryOnly) => {}
                 // The canary may have been the only one that served.

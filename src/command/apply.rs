@@ -23,6 +23,8 @@ use crate::unit::name::Units;
 pub(super) struct Prepared {
     /// The name of the app.
     pub(super) app: String,
+    /// The addresses, where they were found after a start with the declared ones.
+    pub(super) found: Vec<String>,
     pub(super) changes: Vec<Change>,
     /// The addresses of the app before and after the change, if they differ: a socket cannot change its address while
     /// it listens.
@@ -107,6 +109,7 @@ impl Prepared {
     pub(super) fn unchanged(app: &str, is_job: bool) -> Self {
         Self {
             app: app.to_owned(),
+            found: Vec::new(),
             changes: Vec::new(),
             readdressed: None,
             crossing: None,
@@ -272,6 +275,7 @@ pub(super) fn prepare_units(
             .map(|moved| Move { why, ..moved }),
         crossing,
         slots,
+        found: Vec::new(),
         changes,
         socket_files: socket_files(&app),
         timer,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::apply::Prepared;
 use super::host_probe;
 use super::jobs::Jobs;
+use super::trial;
 use crate::generate::sources;
 use crate::journal::Happening;
 use crate::layout::Layout;
@@ -64,11 +65,16 @@ impl Jobs<'_> {
     /// Tells how this command has brought an app in line with its file, in a word for what it did to the processes. A reload is told by
     /// the cluster unit.
     pub(super) fn record_deployment(
-        &self,
+        &mut self,
         prepared: &Prepared,
         took: Duration,
         end: Result<Option<&str>, &Failure>,
     ) {
+        // The command tells of it once it is known whether the address can be corrected.
+        let now = self.manager.now();
+        if end.is_err() && trial::is_on(self.layout, &prepared.app, now) {
+            return;
+        }
         let happening = match self.command {
             "install" => Happening::Installed,
             "deploy" => Happening::Deployed,
@@ -79,6 +85,12 @@ impl Jobs<'_> {
         let files = files.filter_map(|c| c.path.file_name());
         let files: Vec<_> = files.map(|name| name.to_string_lossy()).collect();
         let mut parts = Vec::new();
+        if !prepared.found.is_empty() {
+            parts.push(format!(
+                "listens on {}, as was found",
+                prepared.found.join(" ")
+            ));
+        }
         if !files.is_empty() {
             parts.push(format!("{} changed", files.join(" ")));
         }

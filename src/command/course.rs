@@ -7,26 +7,30 @@ use super::context::Context;
 use super::jobs::Jobs;
 use super::kept;
 use super::targets::{self, Target};
+use crate::cluster::asked::Wish;
 use crate::cluster::progress;
-use crate::contract::Course;
+use crate::contract::{Amount, Course};
 use crate::generate;
 use crate::output::{Exit, Failure};
 use crate::state::{self, Lock};
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 
+/// The largest number of the keys `surge` and `parallel`.
+const MOST: u32 = 1024;
+
 /// The part of a reload that is wanted; all of it without a flag.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct Part {
     /// Start one canary of the new version, and keep it until `--promote` or `--abort`
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["surge", "parallel"])]
     canary_only: bool,
     /// Go on with a canary that `--canary-only` has started: replace the instances
     #[arg(long)]
     promote: bool,
     /// Drain and stop a canary that `--canary-only` has started
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["surge", "parallel"])]
     abort: bool,
 }
 
@@ -44,8 +48,49 @@ impl Part {
     }
 }
 
-/// Has the walk of one app take this course.
-pub(super) fn take(context: &mut Context<'_>, app: &str, course: Course) -> Result<(), Failure> {
+/// The pace of one walk, where it is to be another than the file says.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Pace {
+    /// For this reload: how many canaries start first, a number or a percentage of the instances
+    #[arg(long, value_name = "N|PERCENT", value_parser = surge)]
+    surge: Option<Amount>,
+    /// For this reload: how many instances are replaced at a time, a number or a percentage of them
+    #[arg(long, value_name = "N|PERCENT", value_parser = parallel)]
+    parallel: Option<Amount>,
+}
+
+impl Pace {
+    /// Returns what is wished of a walk that takes this course.
+    pub(super) fn on(self, course: Option<Course>) -> Wish {
+        Wish {
+            course,
+            surge: self.surge,
+            parallel: self.parallel,
+        }
+    }
+}
+
+fn surge(text: &str) -> Result<Amount, String> {
+    amount(text, 0)
+}
+
+fn parallel(text: &str) -> Result<Amount, String> {
+    amount(text, 1)
+}
+
+/// Reads an amount in the bounds of the key of this name.
+fn amount(text: &str, least: u32) -> Result<Amount, String> {
+    let amount = text.parse::<Amount>();
+    match amount.map_err(|fault| format!("{}; {}", fault.message, fault.help))? {
+        Amount::Exactly(number) if !(least..=MOST).contains(&number) => {
+            Err(format!("write a number from {least} to {MOST}"))
+        }
+        amount => Ok(amount),
+    }
+}
+
+/// Has the walk of one app take this course, at this pace.
+pub(super) fn take(context: &mut Context<'_>, app: &str, wish: Wish) -> Result<(), Failure> {
     if generate::is_known_job(&context.layout, app) {
         return Err(Failure::new(
             Exit::Usage,
@@ -53,25 +98,16 @@ pub(super) fn take(context: &mut Context<'_>, app: &str, course: Course) -> Resu
         ));
     }
     let mut jobs = context.jobs()?;
-    let _lock = lock(&jobs, app)?;
+    let _alone = jobs.alone(app)?;
     let active = jobs.manager.unit(&Units::of(app).cluster())?.active;
     let refused = |message: String, help: String| Err(Failure::failed(message).help(help));
-    match active {
-        ActiveState::Active => {}
-        ActiveState::Reloading => {
-            return refused(
-                format!("a reload of `{app}` is under way"),
-                "try again when it has ended".to_owned(),
-            );
-        }
-        _ => {
-            return refused(
-                format!("`{app}` is not active"),
-                format!("run `rsgen start {app}`"),
-            );
-        }
+    if active != ActiveState::Active {
+        return refused(
+            format!("`{app}` is not active"),
+            format!("run `rsgen start {app}`"),
+        );
     }
-    if course == Course::CanaryOnly {
+    if wish.course == Some(Course::CanaryOnly) {
         kept::refuse(&mut jobs, app)?;
     } else if progress::kept(&jobs.layout.state(app)).is_empty() {
         return refused(
@@ -79,21 +115,32 @@ pub(super) fn take(context: &mut Context<'_>, app: &str, course: Course) -> Resu
             format!("run `rsgen reload {app} --canary-only`"),
         );
     }
-    jobs.reload_by(app, Some(course))
+    jobs.reload_by(app, wish)
 }
 
-/// Takes the lock of commands like this one. systemd runs the job of a second one after the first, whose walk has by then taken
-/// the note of both: without a note, that job would replace all instances.
-fn lock(jobs: &Jobs<'_>, app: &str) -> Result<Lock, Failure> {
-    let folder = state::part(&jobs.layout.run, app);
-    let taken = Lock::take(&folder);
-    let taken = taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
-    taken.ok_or_else(|| {
-        Failure::failed(format!(
-            "another command has a part of a reload of `{app}` done"
-        ))
-        .help("try again when it has ended")
-    })
+impl Jobs<'_> {
+    /// Takes the lock of commands that have a walk do something of its own, where no walk is under way. systemd runs the job of a second
+    /// one after the first, whose walk has by then taken the note of both: without a note, that job would replace all instances.
+    pub(super) fn alone(&mut self, app: &str) -> Result<Lock, Failure> {
+        let refused = |message: String| Failure {
+            // Nothing has been asked of the instances.
+            untouched: true,
+            ..Failure::failed(message).help("try again when it has ended")
+        };
+        let folder = state::part(&self.layout.run, app);
+        let taken = Lock::take(&folder);
+        let taken = taken.map_err(|e| refused(format!("{}: {e}", folder.display())))?;
+        let lock = taken.ok_or_else(|| {
+            refused(format!(
+                "another command has a reload of `{app}` done with options of its own"
+            ))
+        })?;
+        // A walk that waits for another may begin too late for its note.
+        match self.manager.unit(&Units::of(app).cluster())?.active {
+            ActiveState::Reloading => Err(refused(format!("a reload of `{app}` is under way"))),
+            _ => Ok(lock),
+        }
+    }
 }
 
 /// Refuses a canary of new units: every other instance would run them from its next start on, and an abort could not take them back.

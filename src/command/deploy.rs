@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::context::Context;
+use super::course::Pace;
 use super::deployment::Goal;
 use super::install::{self, Install};
 use super::manual::{self, Manual};
@@ -15,6 +16,8 @@ use crate::output::Failure;
 pub(super) struct Deploy {
     #[command(flatten)]
     install: Install,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 impl Subcommand for Deploy {
@@ -26,6 +29,10 @@ impl Subcommand for Deploy {
                 "Applies the file and replaces every instance by one of the new code.",
             ),
             (
+                "rsgen deploy ecosystem.toml --surge 25%",
+                "Does so with a quarter of the instances at a time.",
+            ),
+            (
                 "rsgen deploy ecosystem.toml --only web",
                 "Does so for one app of the file.",
             ),
@@ -33,6 +40,11 @@ impl Subcommand for Deploy {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        install::bring_up(context, &self.install, "deploy", Goal::Fresh)
+        install::bring_up(
+            context,
+            &self.install,
+            "deploy",
+            Goal::Fresh(self.pace.on(None)),
+        )
     }
 }

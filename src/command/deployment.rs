@@ -12,6 +12,7 @@ use super::passage::{self, Crossing};
 use super::released;
 use super::state;
 use super::writing::{self, Writing};
+use crate::cluster::asked::Wish;
 use crate::cluster::progress;
 use crate::layout::Scope;
 use crate::output::{Failure, Notice};
@@ -24,8 +25,8 @@ use crate::unit::name::Units;
 pub(super) enum Goal {
     /// The instances run what the files say; those that already do are left alone.
     Current,
-    /// Every instance is a new process.
-    Fresh,
+    /// Every instance is a new process; those of an app that serves are replaced as it is wished.
+    Fresh(Wish),
 }
 
 /// Writes the changes of all apps, all or none, and then brings the instances of one app after the other to the goal.
@@ -89,7 +90,7 @@ pub(super) fn each(
         for prepared in prepared {
             forget_joins(jobs, prepared)?;
         }
-    } else if opened.map(|()| goal)? == Goal::Fresh {
+    } else if matches!(opened.map(|()| goal)?, Goal::Fresh(_)) {
         // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
     }
@@ -162,7 +163,11 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
             started?;
         }
         Action::Reload => {
-            jobs.reload(&prepared.app)
+            let wish = match goal {
+                Goal::Fresh(wish) => wish,
+                Goal::Current => Wish::NONE,
+            };
+            jobs.reload(&prepared.app, wish)
                 .map_err(|failure| keep_old(jobs, prepared, failure))?;
             schedule(jobs, prepared)?;
         }
@@ -260,7 +265,7 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     let is_current = (changes.is_empty()
         || apply::leaves_instances(jobs.layout, &prepared.app, changes))
         && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
-    if goal == Goal::Fresh || !is_current || prepared.crossing.is_some() {
+    if matches!(goal, Goal::Fresh(_)) || !is_current || prepared.crossing.is_some() {
         return Ok(Action::Reload);
     }
     // Starting an active app starts those of its instances that are down.

@@ -10,7 +10,7 @@ use super::picture::Picture;
 use super::state;
 use super::tail::Tail;
 use super::waiting::Waiting;
-use crate::cluster::asked;
+use crate::cluster::asked::{self, Wish};
 use crate::contract::Course;
 use crate::output::{Block, Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
@@ -38,25 +38,26 @@ enum End {
 }
 
 impl Jobs<'_> {
-    /// Reloads an active app.
-    pub(super) fn reload(&mut self, app: &str) -> Result<(), Failure> {
-        self.reload_by(app, None)
-    }
-
-    /// Leaves the note that tells the walk its course.
-    fn set_course(
-        &mut self,
-        app: &str,
-        course: Option<Course>,
-    ) -> Result<Option<asked::Note>, Failure> {
+    /// Leaves the note that tells the walk what is wished.
+    fn wish(&mut self, app: &str, wish: Wish) -> Result<Option<asked::Note>, Failure> {
+        if wish.is_none() {
+            return Ok(None);
+        }
         let state = self.layout.state(app);
-        let noted = course.map(|c| asked::ask(&state, c, self.manager.now()));
-        let noted = noted.transpose();
-        noted.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))
+        let noted = asked::ask(&state, wish, self.manager.now());
+        let noted = noted.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))?;
+        Ok(Some(noted))
     }
 
-    /// Reloads an active app, or does the part of a reload that `course` says.
-    pub(super) fn reload_by(&mut self, app: &str, course: Option<Course>) -> Result<(), Failure> {
+    /// Reloads an active app as it is wished.
+    pub(super) fn reload(&mut self, app: &str, wish: Wish) -> Result<(), Failure> {
+        let _alone = (!wish.is_none()).then(|| self.alone(app)).transpose()?;
+        self.reload_by(app, wish)
+    }
+
+    /// Does the same, or the part of a reload that is wished, for a command that is [alone](Jobs::alone) where the wish needs that.
+    pub(super) fn reload_by(&mut self, app: &str, wish: Wish) -> Result<(), Failure> {
+        let course = wish.course;
         let unit = Units::of(app).cluster();
         let _asked = self.ask_for_a_walk(app);
         self.sink.notice(&Notice::Reloading(app));
@@ -68,7 +69,7 @@ impl Jobs<'_> {
                 waiting: Waiting::begin(Instant::now()),
                 drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
-            let _note = self.set_course(app, course)?;
+            let _note = self.wish(app, wish)?;
             let job = self.manager.queue(Verb::Reload, &unit)?;
             let end = match self.follow(&job, &mut walk)? {
                 // When the end of a job was missed, an active cluster unit counts as `Done`; the walk's own last record

@@ -1,8 +1,11 @@
 //! Explains options of PM2's that a command does not have, which clap would propose to pass as values; and fills the app that is
 //! meant into such an answer.
 
+use std::path::Path;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::import::Kind;
 use crate::unit::name::{self, Units};
 use crate::visible::Visible;
 
@@ -26,6 +29,43 @@ const fn foreign(
     }
 }
 
+/// Options that are keys of an app here.
+const KEYS: [&str; 30] = [
+    "-n",
+    "--name",
+    "-c",
+    "--cron",
+    "--cron-restart",
+    "--cwd",
+    "-e",
+    "-o",
+    "-l",
+    "--interpreter",
+    "--node-args",
+    "--wait-ready",
+    "-k",
+    "--kill-timeout",
+    "--max-memory-restart",
+    "--max-restarts",
+    "--restart-delay",
+    "--exp-backoff-restart-delay",
+    "--stop-exit-codes",
+    "--no-autorestart",
+    "--no-treekill",
+    "--uid",
+    "--gid",
+    "--time",
+    "--merge-logs",
+    "--log",
+    "--output",
+    "--error",
+    "-x",
+    "--port",
+];
+
+const START: &str = "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`; for all else, \
+                     `rsgen init -- COMMAND` writes an ecosystem file to edit";
+
 /// PM2's options by the command. Of several that fit, the first counts.
 const FOREIGN: &[Foreign] = &[
     foreign(
@@ -37,6 +77,16 @@ const FOREIGN: &[Foreign] = &[
         &["import"],
         &["--only"],
         "leave it out: all apps are taken over, and `rsgen install ecosystem.toml --only APP` installs one",
+    ),
+    foreign(
+        &["reload", "restart"],
+        &["-i", "--instances"],
+        "run `rsgen scale APP N`, which leaves the instances alone that are to stay",
+    ),
+    foreign(
+        &["reload", "restart"],
+        &KEYS,
+        "write it into the ecosystem file, as `rsgen import` does for PM2's names, then run `rsgen deploy ecosystem.toml`",
     ),
     foreign(
         &["start", "restart"],
@@ -55,49 +105,12 @@ const FOREIGN: &[Foreign] = &[
         "write `watch = true` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
     ),
     foreign(
-        &["reload", "restart", "deploy"],
+        &["restart"],
         &["--parallel"],
-        "write `parallel = 2` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
+        "run `rsgen reload APP --parallel 2`, which replaces the instances so many at a time",
     ),
-    foreign(
-        &["start"],
-        &[
-            "-i",
-            "--instances",
-            "-n",
-            "--name",
-            "-c",
-            "--cron",
-            "--cron-restart",
-            "--cwd",
-            "-e",
-            "-o",
-            "-l",
-            "--interpreter",
-            "--node-args",
-            "--wait-ready",
-            "-k",
-            "--kill-timeout",
-            "--max-memory-restart",
-            "--max-restarts",
-            "--restart-delay",
-            "--exp-backoff-restart-delay",
-            "--stop-exit-codes",
-            "--no-autorestart",
-            "--no-treekill",
-            "--uid",
-            "--gid",
-            "--time",
-            "--merge-logs",
-            "--log",
-            "--output",
-            "--error",
-            "-x",
-            "--port",
-        ],
-        "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`; for all else, \
-         `rsgen init -- COMMAND` writes an ecosystem file to edit",
-    ),
+    foreign(&["start"], &["-i", "--instances"], START),
+    foreign(&["start"], &KEYS, START),
     foreign(
         &["start"],
         &["--no-daemon", "--attach", "-w", "--write"],
@@ -173,7 +186,16 @@ pub(super) fn explain(
         let fits = foreign.commands.is_empty() || foreign.commands.contains(&name);
         fits && foreign.options.contains(&word.as_str())
     })?;
-    let help = answer(foreign.answer, typed, given);
+    let pm2 = given.iter().find(|word| Kind::is_of_pm2(Path::new(word)));
+    let help = match pm2.filter(|_| word == "--env") {
+        Some(file) if name != "import" => {
+            let file = Visible::again(file);
+            format!(
+                "run `rsgen import {file}`, which takes every `env_NAME` over, and then `rsgen deploy ecosystem.toml --env NAME`"
+            )
+        }
+        _ => answer(foreign.answer, typed, given),
+    };
     Some(format!("`rsgen {name}` has no `{word}`\nhelp: {help}"))
 }
 
@@ -224,6 +246,19 @@ mod tests {
                 "run `rsgen install SCRIPT -i N",
             ),
             ("rsgen start eco.toml --env production", "run `rsgen reload"),
+            (
+                "rsgen start ecosystem.config.js --env production",
+                "run `rsgen import ecosystem.config.js`, which",
+            ),
+            (
+                "rsgen reload web --max-memory-restart 300M",
+                "write it into the ecosystem file",
+            ),
+            ("rsgen restart web -i 4", "run `rsgen scale web N`"),
+            (
+                "rsgen restart web --parallel 2",
+                "`rsgen reload web --parallel 2`",
+            ),
             ("rsgen reload web --update-env", "edit the file and run"),
             (
                 "rsgen gracefulReload web --update-env",

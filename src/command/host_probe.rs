@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::geteuid;
 
+use super::controllers;
 use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::generate::{files, sources};
@@ -213,6 +214,12 @@ impl Probe for HostProbe {
 
     fn first_line(&self, path: &Path) -> Option<String> {
         self.has_owners.then(|| files::first_line(path).ok())?
+    }
+
+    fn has_controller(&self, name: &str) -> Option<bool> {
+        let is_here = self.root.is_none() && self.has_owners;
+        let tree = Path::new("/sys/fs/cgroup");
+        is_here.then(|| controllers::has(tree, self.layout.scope, name))?
     }
 
     fn node_version(&self) -> Option<String> {

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::generate::files;
 use crate::import::Kind;
 use crate::output::{Exit, Failure};
+use crate::visible::Visible;
 
 /// The file name that means standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
@@ -93,6 +94,31 @@ impl Input {
         self.root = Some(root);
         Ok(self)
     }
+}
+
+/// The beginnings of the names of PM2's modules, which `pm2 install` downloads.
+const MODULES: [&str; 3] = ["pm2-", "@pm2/", "pm2:"];
+
+/// Refuses a module of PM2's, which no script stands for.
+pub(super) fn refuse_module(file: &Path) -> Result<(), Failure> {
+    let name = file.to_str().unwrap_or_default();
+    if !MODULES.iter().any(|begin| name.starts_with(begin)) || file.exists() {
+        return Ok(());
+    }
+    let help = if name.contains("logrotate") {
+        "the journal rotates what apps write by itself, see `SystemMaxUse=` in journald.conf(5)"
+    } else {
+        "`rsgen list`, `rsgen metrics` and the journal show what most modules do"
+    };
+    let name = Visible::line(name);
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "`{}` is a module of PM2's, and rsgen has none",
+            name.as_str()
+        ),
+    )
+    .help(help))
 }
 
 /// Returns the current folder by the name that the shell uses for it, as `pwd -L` prints it. Where that name contains a

@@ -17,18 +17,18 @@ use super::list;
 use super::locate;
 use super::manual::{self, Manual};
 use super::options::Environment;
-use super::outcome::{Deployed, Outcome};
+use super::outcome::Deployed;
 use super::passage;
 use super::port_owner;
+use super::remarks;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
-use crate::contract::FURTHER;
+use super::trial::Trials;
 use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::generate::files;
 use crate::import::Kind;
 use crate::output::{Exit, Failure, Notice, Sink};
-use crate::unit::name::Units;
 
 /// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
@@ -148,7 +148,10 @@ pub(super) fn bring_up(
     let mut deployed = deploy(context, &mut selected, &mut prepared, goal)?;
     deployed.add(missed.failures);
     let outcome = deployed.outcome(&prepared, context.layout.scope)?;
-    tell_further_ports(context, &outcome)?;
+    remarks::tell_further_ports(&mut context.jobs()?, &outcome)?;
+    if arguments.instances.is_some() {
+        remarks::tell_of_scale(context.sink, &context.layout, &outcome);
+    }
     context.sink.answer(&outcome);
     if !context.sink.is_for_scripts() {
         let cpus = context.host.cpus;
@@ -173,6 +176,7 @@ fn deploy(
         let mut apps = apps.iter().filter(|app| app.name == name);
         apps.any(|app| locate::refused(layout, cpus, app).is_some())
     };
+    let trials = Trials::begin(context.manager()?, layout, &apps);
     let held = Held::over(context.sink, &is_refused);
     let mut jobs = Jobs {
         sink: &held,
@@ -203,11 +207,18 @@ fn deploy(
         selected.installed = files::content(&context.layout.file(&selected.app.name));
         let serves = passage::serves(context, &selected.app.name);
         *prepared = apply::prepare(&context.layout, context.host, selected.clone(), serves)?;
+        prepared.found = selected
+            .app
+            .listen
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let prepared = std::slice::from_ref(&*prepared);
         apply::show(context.sink, prepared, false);
         let again = deployment::each(&mut context.jobs()?, prepared, goal)?;
         deployed.replace(index, again);
     }
+    trials.end(&mut context.jobs()?, prepared, &deployed);
     Ok(deployed)
 }
 
@@ -261,18 +272,6 @@ fn is_any_served(context: &mut Context<'_>, prepared: &[Prepared]) -> bool {
     })
 }
 
-/// Tells of a port that the first instance binds and that is not in the file: another instance cannot bind it as well.
-fn tell_further_ports(context: &mut Context<'_>, outcome: &Outcome) -> Result<(), Failure> {
-    let jobs = context.jobs()?;
-    for app in &outcome.started {
-        let instance = jobs.manager.unit(&Units::of(app).instance(0))?;
-        if instance.status_text.ends_with(FURTHER) {
-            jobs.sink.notice(&Notice::Noted(app, &instance.status_text));
-        }
-    }
-    Ok(())
-}
-
 /// The ecosystem file that is made from a PM2 file, if that is asked for.
 fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let file = &arguments.file;
@@ -305,6 +304,7 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
 }
 
 fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
+    input::refuse_module(&arguments.file)?;
     if Kind::is_of_pm2(&arguments.file) && arguments.listen.is_empty() {
         return of_pm2(arguments, sink);
     }

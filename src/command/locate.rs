@@ -157,7 +157,7 @@ fn port_alone(listen: &Listen) -> Option<u16> {
     }
 }
 
-fn has_port_alone(app: &App) -> bool {
+pub(super) fn has_port_alone(app: &App) -> bool {
     app.listen.iter().any(|l| port_alone(l).is_some())
 }
 
@@ -199,22 +199,24 @@ fn refined(layout: &Layout, app: &App, moves: bool) -> Option<Vec<Listen>> {
 /// The line about the address that the program of an app binds in place of the declared one, if the last start of an instance
 /// was refused for that and the file leaves the address open.
 pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
-    let state = layout.state(&app.name);
-    let line = |number| {
-        let deaths = Deaths::load(&Entry::new(&state, Name::Deaths(number)))?;
-        let line = deaths.reason.strip_prefix(REFUSED)?;
-        // Where the listener could not be opened, no program was started that could have bound another address; and one that has
-        // gone to the background ends in a rehearsal as well.
-        if line.starts_with(&Units::of(&app.name).listener(number)) || line == BACKGROUND {
-            return None;
-        }
-        // What to write follows, which is found out.
-        Some(line.split(';').next().unwrap_or(line).to_owned())
-    };
     if !has_port_alone(app) {
         return None;
     }
-    (0..app.instances.resolve(cpus)).find_map(line)
+    let mut numbers = 0..app.instances.resolve(cpus);
+    numbers.find_map(|number| refusal(layout, &app.name, number))
+}
+
+/// The line about the address that one instance of an app was refused for.
+pub(super) fn refusal(layout: &Layout, app: &str, number: u32) -> Option<String> {
+    let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
+    let line = deaths.reason.strip_prefix(REFUSED)?;
+    // Where the listener could not be opened, no program was started that could have bound another address; and one that has
+    // gone to the background ends in a rehearsal as well.
+    if line.starts_with(&Units::of(app).listener(number)) || line == BACKGROUND {
+        return None;
+    }
+    // What to write follows, which is found out.
+    Some(line.split(';').next().unwrap_or(line).to_owned())
 }
 
 /// Returns whether any instance of an app serves.

@@ -195,6 +195,7 @@ mod tests {
             instances,
             canary: true,
             canaries: None,
+            kept: false,
         };
         assert!(picture.take(&begun, seconds(0)));
         picture

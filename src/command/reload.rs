@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::apply::{self, Prepared, Timer};
 use super::context::Context;
-use super::course::{self, Part};
+use super::course::{self, Pace, Part};
 use super::deployment::{self, Goal};
 use super::host_probe::HostProbe;
 use super::input::Input;
@@ -36,6 +36,8 @@ pub(super) struct Reload {
     environment: Environment,
     #[command(flatten)]
     part: Part,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 /// The targets that were reloaded, as scripts read them.
@@ -70,6 +72,10 @@ impl Subcommand for Reload {
                 "Applies the file with the variables of `env_production`, and replaces all instances.",
             ),
             (
+                "rsgen reload web --surge 25% --parallel 50%",
+                "Does so this once with a canary for each four instances, and half of the instances at a time.",
+            ),
+            (
                 "rsgen reload web --canary-only",
                 "Starts one more instance with the new code, which gets its share of the connections until it is looked at.",
             ),
@@ -100,7 +106,7 @@ impl Subcommand for Reload {
                         true,
                     )?)?;
                 }
-                course::take(context, app, course)?;
+                course::take(context, app, self.pace.on(Some(course)))?;
             }
             let reloaded = if course == Course::Promote {
                 apps
@@ -119,7 +125,8 @@ impl Subcommand for Reload {
             if of_files.missed.contains(&app) {
                 continue;
             }
-            reload(context, &app, of_files.prepared.remove(&app))?;
+            let goal = Goal::Fresh(self.pace.on(None));
+            reload(context, &app, of_files.prepared.remove(&app), goal)?;
             reloaded.push(app);
         }
         context.sink.answer(&Reloaded { reloaded });
@@ -173,7 +180,12 @@ impl Reload {
 
 /// Applies the changes of an app's files, then reloads the app. The changes are those of the ecosystem file on the
 /// command line, if there is one, otherwise those of the installed copy.
-fn reload(context: &mut Context<'_>, app: &str, of_file: Option<Prepared>) -> Result<(), Failure> {
+fn reload(
+    context: &mut Context<'_>,
+    app: &str,
+    of_file: Option<Prepared>,
+    goal: Goal,
+) -> Result<(), Failure> {
     let prepared = if let Some(prepared) = of_file {
         prepared
     } else {
@@ -181,7 +193,7 @@ fn reload(context: &mut Context<'_>, app: &str, of_file: Option<Prepared>) -> Re
         prepare(&context.layout, context.host, context.sink, app, serves)?
     };
     let prepared = std::slice::from_ref(&prepared);
-    deployment::deploy(&mut context.jobs()?, prepared, Goal::Fresh)?;
+    deployment::deploy(&mut context.jobs()?, prepared, goal)?;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::reload;
 use super::selection::Selected;
 use super::subcommand::Subcommand;
 use super::targets;
+use crate::cluster::asked::Wish;
 use crate::generate::files;
 use crate::generate::sources;
 use crate::layout::Layout;
@@ -168,14 +169,15 @@ impl Back {
             pinned: text,
             installed: files::content(&layout.file(app)),
         };
-        let prepared = apply::prepare(&layout, context.host, selected)?;
+        // Addresses do not move.
+        let prepared = apply::prepare(&layout, context.host, selected, false)?;
         refuse_moves(&prepared, &to)?;
         let from = ledger.find(&ledger.current).map(|r| r.name.clone());
         // The one that serves already is not served anew.
         let goal = if from.as_ref() == Some(&to.name) {
             Goal::Current
         } else {
-            Goal::Fresh
+            Goal::Fresh(Wish::NONE)
         };
         Ok(Self {
             from,

@@ -5,13 +5,19 @@ use std::time::Duration;
 use super::jobs::{Jobs, TICK};
 use super::last_words;
 use super::{hint, status};
+use crate::brake::Deaths;
+use crate::contract::Ready;
+use crate::generate::sources;
 use crate::output::{Failure, Notice};
+use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Brief, QueuedJob};
 use crate::unit::name::Units;
 
 /// How long to wait for instances whose first start failed: systemd starts them again until they serve or until the
 /// crash-loop brake stops them.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that instances have to stay up before they count as serving. Nobody is told meanwhile that the command waits.
+const LONGEST: Duration = Duration::from_secs(2);
 
 impl Jobs<'_> {
     /// Waits for the instances of an app that has just been started.
@@ -32,12 +38,23 @@ impl Jobs<'_> {
         };
         let end = self.manager.now() + PATIENCE;
         let started = numbers.unwrap_or_default();
-        let mut instances = self.wanted(app, started)?;
-        while instances.iter().any(|i| chosen(i) && is_on_its_way(i)) && self.manager.now() < end {
-            self.manager.pause(TICK);
-            instances = self.wanted(app, started)?;
+        let settle = self.unproven(app);
+        let is_start = numbers.is_none();
+        let mut instances = self.wanted(app, started, is_start)?;
+        let mut restless = Vec::new();
+        while self.manager.now() < end {
+            if instances.iter().any(|i| chosen(i) && is_on_its_way(i)) {
+                self.manager.pause(TICK);
+            } else {
+                let ready = instances.iter().filter(|i| chosen(i) && i.is_ready());
+                restless = self.restless(app, ready, settle)?;
+                if restless.is_empty() {
+                    break;
+                }
+            }
+            instances = self.wanted(app, started, is_start)?;
         }
-        let is_down = |i: &&Brief| chosen(i) && !i.is_ready();
+        let is_down = |i: &&Brief| chosen(i) && (!i.is_ready() || restless.contains(&i.name));
         let down: Vec<&Brief> = instances.iter().filter(is_down).collect();
         let Some(first) = down.first() else {
             return Ok(());
@@ -47,27 +64,88 @@ impl Jobs<'_> {
             self.sink.notice(&Notice::LastWord(&line));
         }
         let why = status::reason(self.layout, app, &unit).unwrap_or_else(|| unit.why());
+        let why = if unit.is_ready() {
+            format!("does not stay up: {why}")
+        } else {
+            why
+        };
         let (all, down, name) = (instances.len(), down.len(), &unit.name);
         let serving = all - down;
         let message = format!("{app}: {serving} of {all} serving; {name}: {why}");
         Err(Failure::failed(message).help(hint::journal(app)))
     }
 
+    /// Returns how long an instance has to stay up after it is READY: the `settle` of a reload, where READY says only that the program
+    /// was started. Otherwise nothing.
+    fn unproven(&self, app: &str) -> Duration {
+        let source = sources::find(self.layout, app);
+        let loaded = source.and_then(|source| sources::load(self.layout, &source).ok());
+        let unproven = loaded.filter(|(_, app)| app.ready == Ready::Exec);
+        unproven.map_or(Duration::ZERO, |(_, app)| app.rollout.settle.min(LONGEST))
+    }
+
+    /// Waits for so long, and returns the names of the instances that are not the same processes afterwards. Those that have ended for
+    /// good by themselves, as `autorestart = false` allows, are none of them.
+    fn restless<'a>(
+        &mut self,
+        app: &str,
+        instances: impl Iterator<Item = &'a Brief>,
+        settle: Duration,
+    ) -> Result<Vec<String>, Failure> {
+        if settle.is_zero() {
+            return Ok(Vec::new());
+        }
+        let mut before = Vec::new();
+        for instance in instances {
+            before.push((&instance.name, self.manager.unit(&instance.name)?.main_pid));
+        }
+        self.manager.pause(settle);
+        let mut restless = Vec::new();
+        for (name, pid) in before {
+            let now = self.manager.unit(name)?;
+            let number = Units::of(app).number(name);
+            let is_given_up = number.is_some_and(|number| self.is_given_up(app, number));
+            let has_ended =
+                now.active == ActiveState::Inactive && now.job.is_none() && !is_given_up;
+            if !has_ended && (!now.is_ready() || now.main_pid != pid) {
+                restless.push(name.clone());
+            }
+        }
+        Ok(restless)
+    }
+
     /// Returns whether no instance of an app has failed.
     pub(super) fn is_whole(&mut self, app: &str) -> Result<bool, Failure> {
-        let instances = self.wanted(app, &[])?;
+        let instances = self.wanted(app, &[], false)?;
         Ok(!instances.iter().any(Brief::is_gone))
     }
 
+    /// Returns whether an instance was given up since its deaths were forgotten.
+    fn is_given_up(&self, app: &str, number: u32) -> bool {
+        let file = Entry::new(&self.layout.state(app), Name::Deaths(number));
+        Deaths::load(&file).is_some_and(|deaths| deaths.errored)
+    }
+
     /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
-    fn wanted(&mut self, app: &str, started: &[u32]) -> Result<Vec<Brief>, Failure> {
+    /// Where the app has been started just now, those as well that were given up since: systemd may call them stopped, once the
+    /// cluster unit has ended.
+    fn wanted(
+        &mut self,
+        app: &str,
+        started: &[u32],
+        since_start: bool,
+    ) -> Result<Vec<Brief>, Failure> {
         let names = Units::of(app);
         let mut instances = self.manager.units(&names.instances())?;
         instances.retain(|i| {
             let is_stopped = i.active == ActiveState::Inactive && i.job.is_none();
             let stops = i.job.as_ref().is_some_and(QueuedJob::is_stop);
             let number = names.number(&i.name);
-            number.is_some_and(|number| started.contains(&number) || !is_stopped && !stops)
+            number.is_some_and(|number| {
+                started.contains(&number)
+                    || !is_stopped && !stops
+                    || since_start && self.is_given_up(app, number)
+            })
         });
         Ok(instances)
     }

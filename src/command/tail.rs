@@ -74,6 +74,7 @@ mod tests {
             instances: 2,
             canary: true,
             canaries: None,
+            kept: false,
         });
         let done = Record::new(&Event::Done {
             instances: 2,

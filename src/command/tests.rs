@@ -18,6 +18,7 @@ mod power;
 mod prepared;
 mod rehearsed;
 mod scale;
+mod serving;
 pub(super) mod stage;
 mod status;
 mod steps;

@@ -11,6 +11,7 @@ use clap::Args;
 use super::context::Context;
 use super::manual::Manual;
 use super::rehearse::remove_drop_ins;
+use super::trial;
 use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, ReloadError, Stopped};
 use crate::contract::report::Report;
@@ -104,6 +105,8 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
     let done = cluster::start(context.manager()?, &cluster, how, &mut |line| {
         say(&cluster, sink, line);
     });
+    let (layout, now) = (context.layout.clone(), context.manager()?.now());
+    let is_trial = || trial::is_refused(&layout, &start.app, 0..how.wanted, now);
     let tell = |happening, text: &str| {
         cluster.journal.tell_instead(&Record {
             took: Some(begun.elapsed()),
@@ -119,7 +122,8 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
             Ok(())
         }
         Err(error) => {
-            let is_told = tell(Happening::StartFailed, &format!("error: {error}"));
+            let told = format!("error: {error}");
+            let is_told = !is_trial() && tell(Happening::StartFailed, &told);
             Err(failure(error.to_string(), is_told))
         }
     }
@@ -147,8 +151,7 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     let instances = reload.instances.resolve(context.host.cpus);
     let plan = Plan {
         instances,
-        // More would have nothing to stand in for.
-        canaries: reload.surge.of(instances).min(instances),
+        canaries: cluster::asked::canaries(reload.surge, instances),
         parallel: reload.parallel.of(instances),
         settle: reload.settle,
         on_failure: reload.on_failure,
@@ -273,7 +276,13 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
     } else {
         Happening::Crashed
     };
-    if let Some(text) = loss.or(death.map(|death| death.text)) {
+    let text = loss.or(death.map(|death| death.text));
+    let number = std::iter::once(ended.number);
+    if trial::is_refused(&context.layout, &ended.app, number, now) {
+        if let Some(text) = text {
+            log::say(4, &text);
+        }
+    } else if let Some(text) = text {
         cluster.journal.tell(&Record {
             instance: Some(ended.number),
             ..Record::new(happening, &text)

@@ -86,6 +86,7 @@ mod tests {
             instances,
             canary,
             canaries: None,
+            kept: false,
         };
         let done = Event::Done {
             instances,

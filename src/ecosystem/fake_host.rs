@@ -53,6 +53,7 @@ fake_host! {
         fn home(&self, user: Option<&str>) -> Option<PathBuf> { None }
         fn text(&self, path: &Path) -> Option<String> { None }
         fn first_line(&self, path: &Path) -> Option<String> { None }
+        fn has_controller(&self, name: &str) -> Option<bool> { None }
         fn node_version(&self) -> Option<String> { None }
         fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids> { None }
     }

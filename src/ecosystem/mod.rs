@@ -6,6 +6,7 @@
 pub mod app;
 mod calendar;
 mod chosen;
+pub mod controllers;
 pub mod diagnostic;
 pub mod env_files;
 pub mod environments;

@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::owner::{self, Script};
 use super::search::{self, Search};
-use super::{executable, reach, release, sessions};
+use super::{controllers, executable, reach, release, rollout, sessions};
 
 /// The inode at a path, see inode(7). For a link it is the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -113,6 +113,8 @@ pub trait Probe {
     fn first_line(&self, path: &Path) -> Option<String>;
     /// Returns the output of `node --version`, for the Node that is installed for all users.
     fn node_version(&self) -> Option<String>;
+    /// Returns whether the manager of the apps has this controller of control groups, see cgroups(7); `None` where that is not known.
+    fn has_controller(&self, name: &str) -> Option<bool>;
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// Returns the IDs of a program that runs as this user, and as this group if it is not the user's own.
@@ -160,6 +162,8 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     reach::warn(app, probe, faults);
     release::warn(app, probe, faults);
     sessions::warn(app, &cwd, probe, faults);
+    controllers::warn(app, probe, faults);
+    rollout::warn(app, faults);
 }
 
 fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnostic>) -> Script {

@@ -2,8 +2,29 @@
 
 use std::time::Duration;
 
+use super::app::App;
+use super::diagnostic::Diagnostic;
 use super::key::{amount, keys, number, time, word};
-use super::values::{Amount, OnFailure};
+use super::values::{Amount, Instances, OnFailure};
+
+/// Adds a warning of a `max_failures` that no reload reaches.
+pub(super) fn warn(app: &App, faults: &mut Vec<Diagnostic>) {
+    let most = app.rollout.max_failures;
+    if let Instances::Exactly(instances) = app.instances
+        && most > 0
+        && most >= instances
+    {
+        let fault = format!(
+            "with `max_failures = {most}` and `instances = {instances}` a reload goes on until every instance has failed"
+        );
+        let help = if instances > 1 {
+            format!("write a number below {instances}")
+        } else {
+            "leave `max_failures` out".to_owned()
+        };
+        faults.push(Diagnostic::warning(app.span.clone(), fault).help(help));
+    }
+}
 
 keys! {
     /// How a reload walks.
@@ -35,6 +56,35 @@ keys! {
             /// Up to this number, the reload goes on with the next instance, and ends as failed after the last one.
             /// A canary that fails always ends the reload.
             max_failures: u32 = number(0, 1024).or(|| 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::parse;
+
+    #[test]
+    fn as_many_failures_as_there_are_instances_are_warned_of() {
+        let told = |keys: &str| {
+            let text = format!("[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 1\n{keys}\n");
+            let (apps, _) = parse("eco.toml", &text);
+            let mut faults = Vec::new();
+            warn(&apps[0], &mut faults);
+            faults.pop().and_then(|fault| fault.help)
+        };
+        for (keys, help) in [
+            (
+                "instances = 4\nmax_failures = 4",
+                Some("write a number below 4"),
+            ),
+            ("max_failures = 1", Some("leave `max_failures` out")),
+            ("instances = 4\nmax_failures = 3", None),
+            ("instances = \"max\"\nmax_failures = 9", None),
+            ("", None),
+        ] {
+            assert_eq!(told(keys).as_deref(), help, "{keys}");
         }
     }
 }

@@ -45,6 +45,8 @@ pub enum Name {
     Verdict,
     /// Who has asked for the job of the cluster unit that is queued.
     AskedBy,
+    /// When the start of an app began whose address is corrected if its program binds another.
+    Trial,
     /// How often the app failed to start, and when the last time was.
     Failures,
     /// The generator's last good text.
@@ -78,6 +80,7 @@ impl Display for Name {
             Self::Asked => f.write_str("walk.asked"),
             Self::Verdict => f.write_str("verdict"),
             Self::AskedBy => f.write_str("asked"),
+            Self::Trial => f.write_str("trial"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),

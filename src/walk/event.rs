@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Others {
     /// Every instance that served before the walk still serves, unchanged.
     Untouched,
+    /// None is touched, and none serves.
+    NoneServes,
     /// All instances were restarted at once.
     Restarted,
     /// All instances were replaced, except those that failed.
@@ -61,6 +63,9 @@ pub enum Event {
         /// How many canaries go first, if several.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         canaries: Option<u32>,
+        /// Whether a canary is there already, which an earlier walk has kept.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        kept: bool,
     },
     /// An extra instance starts from the new version.
     CanaryStarting {

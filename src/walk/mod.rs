@@ -19,7 +19,7 @@ pub use overdue::{Killed, Overdue};
 pub use record::Record;
 
 use crate::contract::{Course, OnFailure};
-use crate::systemd::{Manager, Unit};
+use crate::systemd::{Brief, Manager, Unit};
 use crate::unit::name::Units;
 
 /// The parameters of a walk.
@@ -142,13 +142,28 @@ impl Walk<'_> {
                 self.witness.tell(&end);
                 Ok(())
             }
-            Err(failed) => {
+            Err(mut failed) => {
+                if failed.others == Others::Untouched && !self.does_any_serve() {
+                    failed.others = Others::NoneServes;
+                }
                 self.witness.tell(&Event::Aborted {
                     failed: failed.clone(),
                 });
                 Err(failed)
             }
         }
+    }
+
+    /// Returns whether an instance serves that is no canary. If systemd cannot be asked, they may.
+    fn does_any_serve(&mut self) -> bool {
+        let units = self.manager.units(&self.units().instances());
+        units.map_or(true, |units| {
+            let is_canary = |unit: &Brief| {
+                let number = self.units().number(&unit.name);
+                number.is_some_and(|number| self.canaries.contains(&number))
+            };
+            units.iter().any(|unit| unit.is_ready() && !is_canary(unit))
+        })
     }
 
     fn all(&mut self, kept: &[u32]) -> Result<(), Failed> {
@@ -158,6 +173,7 @@ impl Walk<'_> {
             instances: self.plan.instances,
             canary: canaries > 0,
             canaries: Some(canaries).filter(|count| *count > 1),
+            kept: !kept.is_empty(),
         });
         self.stop_left_canaries().map_err(|e| self.bus(&e))?;
         self.adopt(kept)?;

@@ -98,6 +98,7 @@ mod tests {
     fn failures() -> impl Strategy<Value = Failed> {
         let others = prop::sample::select(vec![
             Others::Untouched,
+            Others::NoneServes,
             Others::AsTheyWere,
             Others::Restarted,
             Others::Replaced,
@@ -129,6 +130,7 @@ mod tests {
             Event::Begun {
                 instances,
                 canary,
+                kept: flag,
                 canaries,
             },
             Event::CanaryStarting { number, canaries },

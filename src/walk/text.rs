@@ -27,6 +27,7 @@ impl fmt::Display for Failed {
         f.write_str(&self.cause())?;
         f.write_str(match self.others {
             Others::Untouched => "; every instance still serves what it served",
+            Others::NoneServes => "; no instance serves, as before",
             Others::AsTheyWere if self.number.is_some() => {
                 "; the instances after it are as they were"
             }
@@ -64,6 +65,11 @@ impl Event {
                     "replacing {instances} instances, {canaries} canaries first"
                 )
             }
+            Self::Begun {
+                instances,
+                kept: true,
+                ..
+            } => write!(f, "replacing {instances} instances, after the canary"),
             Self::Begun {
                 instances,
                 canary: true,

@@ -115,6 +115,19 @@ fn a_crash_is_found_out_and_braked(machine: &Machine) {
     assert_exactly(machine, 2);
 }
 
+pub(crate) fn a_program_that_ends_at_once_has_not_been_started(machine: &mut Machine) {
+    machine.write("/srv/web/end.sh", "#!/bin/sh\nexit 0\n");
+    machine.run(&["chmod", "755", "/srv/web/end.sh"]).ok();
+    let fds = "max_restarts = 2\nhandover = \"fds\"";
+    for (listen, keys) in [("[]", "max_restarts = 2"), ("3000", fds)] {
+        write(machine, "end.sh", listen, keys);
+        let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+        told.says("exited with status 0")
+            .says("autorestart = false");
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+    }
+}
+
 pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     write(machine, "graceful.js", "3000", "");

@@ -131,6 +131,12 @@ pub(crate) fn a_port_alone_is_bound_as_the_program_binds_it(machine: &mut Machin
     );
     assert_exactly(machine, 2);
     assert!(machine.get(3000).is_ok());
+    // The history has what was found, and no failure.
+    wait_until(SOON, "the start and the install in the history", || {
+        let history = machine.run(&["rsgen", "history", "web"]).ok().stdout;
+        let is_told = history.contains("listens on 0.0.0.0:3000, as was found, ");
+        is_told && history.lines().skip(1).count() == 2
+    });
     let again = machine.run(&["rsgen", "install", ECOSYSTEM]);
     again.ok().says("nothing to do");
     // Whoever tidies the installed file up asks for no other address.

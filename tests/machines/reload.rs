@@ -199,6 +199,19 @@ pub(crate) fn takes_several_at_a_time_and_goes_without_a_canary_when_told(machin
     assert!(!told.stdout.contains("canary"), "{}", told.stdout);
     assert!(pids(machine, 4).iter().all(|p| !before.contains(p)));
     assert_exactly(machine, 4);
+
+    // Another pace is that of one reload.
+    let wish = ["rsgen", "reload", "web", "--surge", "100%"];
+    machine.run(&wish).ok().says("4 canaries first");
+    assert_exactly(machine, 4);
+    machine.systemctl(&["reload", "web"]).ok();
+    let walk = machine.run(&["cat", "/run/rsgen/web/walk.jsonl"]).ok();
+    assert!(!walk.stdout.contains("canary-starting"), "{walk}");
+    let both = ["rsgen", "reload", "web", "--canary-only", "--surge", "2"];
+    machine.run(&both).exits(2);
+    machine
+        .run(&["rsgen", "reload", "web", "--parallel", "0"])
+        .exits(2);
 }
 
 /// The places of the events whose lines have this part. A line that says what a silent reload waits for is none.

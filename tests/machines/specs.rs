@@ -315,6 +315,7 @@ const POLKIT: &[Spec] = specs![
 const PORTLESS: &[Spec] = specs![
     portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
     portless::a_port_is_given_up_and_taken_again_when_told,
+    portless::a_program_that_ends_at_once_has_not_been_started,
     portless::a_node_program_says_when_it_is_ready_and_is_told_to_shut_down,
 ];
 
@@ -330,6 +331,7 @@ const VALUES: &[Spec] = specs![
     values::arrive_byte_for_byte,
     values::that_no_unit_can_hold_are_refused,
     values::make_units_without_fault,
+    values::of_limits_that_nothing_enforces_are_told,
     env_files::are_known_as_systemd_knows_them,
     env_files::give_a_program_the_same_by_worker_and_by_systemd,
     env_files::hold_up_no_manager_when_they_are_pipes,

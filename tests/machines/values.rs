@@ -195,3 +195,20 @@ pub(crate) fn make_units_without_fault(machine: &mut Machine) {
     let told = machine.sh("cd /etc/systemd/system && for u in *.socket *.service; do case $u in *@.service) u=${u%@*}@0.service;; esac; systemd-analyze verify --man=no $u 2>&1; done | grep -E 'web|shop|api|site|native|hostile|dual'");
     assert_eq!(told.stdout, "");
 }
+
+/// Whether this machine has the controller depends on what the host of the tests gives to it.
+pub(crate) fn of_limits_that_nothing_enforces_are_told(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nuser = \"www-data\"\n\
+                service.MemoryMax = \"300M\"\n";
+    machine.write(ECOSYSTEM, text);
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let checked = machine.run(&["rsgen", "check", ECOSYSTEM]).ok();
+    // systemd reads this number from the controller.
+    let is_enforced = machine.property("web@0.service", "MemoryCurrent") != "[not set]";
+    let line = "warning: `MemoryMax` has no effect here";
+    for told in [told, checked] {
+        let lines = told.stderr.matches(line).count();
+        assert_eq!(lines, usize::from(!is_enforced), "{told}");
+    }
+}

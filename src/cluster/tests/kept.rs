@@ -1,7 +1,8 @@
 //! A canary that a reload has kept, in the state folder of its app.
 
 use super::*;
-use crate::contract::Course;
+use crate::cluster::asked::Wish;
+use crate::contract::{Amount, Course};
 
 const UP: &[&str] = &["web.service", "web@0.service"];
 
@@ -14,7 +15,11 @@ fn canary_plan() -> Plan {
 
 fn walk(bench: &mut Bench, course: Option<Course>) -> Result<(), ReloadError> {
     let state = &bench.cluster.state;
-    let _note = course.map(|course| asked::ask(state, course, bench.fake.now()).unwrap());
+    let wish = Wish {
+        course,
+        ..Wish::NONE
+    };
+    let _note = course.map(|_| asked::ask(state, wish, bench.fake.now()).unwrap());
     bench.fake.log.clear();
     reload(&mut bench.fake, &bench.cluster, &canary_plan(), &mut |_| {})
 }
@@ -74,7 +79,11 @@ fn a_kept_canary_that_is_gone_is_no_obstacle_and_a_start_ends_one() {
 #[test]
 fn a_walk_that_begins_too_late_for_its_course_touches_nothing() {
     let mut bench = Bench::running(UP);
-    let _note = asked::ask(&bench.cluster.state, Course::CanaryOnly, bench.fake.now()).unwrap();
+    let late = Wish {
+        course: Some(Course::CanaryOnly),
+        ..Wish::NONE
+    };
+    let _note = asked::ask(&bench.cluster.state, late, bench.fake.now()).unwrap();
     bench.fake.pause(Duration::from_mins(2));
     let error = walk(&mut bench, None).unwrap_err();
     assert!(matches!(error, ReloadError::Old), "{error}");
@@ -90,4 +99,43 @@ fn an_abort_that_leaves_nobody_to_serve_ends_the_cluster_with_its_port_open() {
     walk(&mut bench, Some(Course::Abort)).unwrap();
     assert_eq!(bench.fake.log, ["stop web@1.service", "stop web.service"]);
     assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
+}
+
+#[test]
+fn a_pace_of_its_own_is_that_of_one_walk() {
+    let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
+    let plan = Plan {
+        instances: 2,
+        ..canary_plan()
+    };
+    let mut walk = |wish: Wish| {
+        let bench = &mut bench;
+        let _note = (!wish.is_none())
+            .then(|| asked::ask(&bench.cluster.state, wish, bench.fake.now()).unwrap());
+        bench.fake.log.clear();
+        reload(&mut bench.fake, &bench.cluster, &plan, &mut |_| {}).unwrap();
+        bench.fake.log.clone()
+    };
+    let all = Wish {
+        surge: Some(Amount::Percent(100)),
+        ..Wish::NONE
+    };
+    let none = Wish {
+        surge: Some(Amount::Exactly(0)),
+        parallel: Some(Amount::Exactly(9)),
+        ..Wish::NONE
+    };
+    assert_eq!(
+        walk(all)[..2],
+        ["restart web@2.service", "restart web@3.service"]
+    );
+    assert_eq!(
+        walk(none),
+        ["restart web@0.service", "restart web@1.service"]
+    );
+    let as_the_unit_says = walk(Wish::NONE);
+    assert_eq!(
+        as_the_unit_says[..2],
+        ["restart web@2.service", "restart web@0.service"]
+    );
 }

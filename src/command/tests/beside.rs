@@ -1,6 +1,7 @@
 //! What a deployment leaves alone: timers and watch units beside the instances, other apps, and the user of an app.
 
 use super::stage::{HOST, Stage};
+use crate::cluster::asked::Wish;
 use crate::command::deployment::{Goal, deploy, each};
 use crate::command::host_probe::HostProbe;
 use crate::command::reload;
@@ -26,7 +27,7 @@ fn installed(units: &[&str], keys: &str) -> Stage {
 #[test]
 fn for_new_code_a_job_needs_no_reload() {
     let mut stage = installed(&["web.timer"], JOB);
-    for goal in [Goal::Current, Goal::Fresh] {
+    for goal in [Goal::Current, Goal::Fresh(Wish::NONE)] {
         let prepared = [stage.prepare()];
         let outcome = deploy(&mut stage.jobs(), &prepared, goal).unwrap();
         assert_eq!(outcome.json()["changed"], false, "{goal:?}");
@@ -75,9 +76,9 @@ fn an_app_that_is_deployed_once_more_has_the_result_of_the_second_time() {
     );
     stage.systemd.walks.push_back(walk);
     let prepared = [stage.prepare()];
-    let mut deployed = each(&mut stage.jobs(), &prepared, Goal::Fresh).unwrap();
+    let mut deployed = each(&mut stage.jobs(), &prepared, Goal::Fresh(Wish::NONE)).unwrap();
     assert!(deployed.is_any_failed());
-    let again = each(&mut stage.jobs(), &prepared, Goal::Fresh).unwrap();
+    let again = each(&mut stage.jobs(), &prepared, Goal::Fresh(Wish::NONE)).unwrap();
     deployed.replace(0, again);
     let outcome = deployed.outcome(&prepared, Scope::System).unwrap();
     assert_eq!(outcome.json()["reloaded"], serde_json::json!(["web"]));

@@ -1,6 +1,7 @@
 //! What a deployment does to files and processes, above all when it fails.
 
 use super::stage::{HOST, Stage};
+use crate::cluster::asked::Wish;
 use crate::command::apply::Prepared;
 use crate::command::deployment::{Goal, deploy, foresee};
 use crate::command::install;
@@ -67,7 +68,7 @@ fn an_app_that_is_current_is_not_touched() {
 #[test]
 fn a_fresh_app_is_walked_though_nothing_changed() {
     let mut stage = installed();
-    let outcome = bring_up(&mut stage, Goal::Fresh).unwrap();
+    let outcome = bring_up(&mut stage, Goal::Fresh(Wish::NONE)).unwrap();
     assert_eq!(
         stage.systemd.fake.log,
         ["daemon-reload", "reload web.service"]
@@ -77,7 +78,7 @@ fn a_fresh_app_is_walked_though_nothing_changed() {
 
 #[test]
 fn an_app_that_is_down_is_started() {
-    for goal in [Goal::Current, Goal::Fresh] {
+    for goal in [Goal::Current, Goal::Fresh(Wish::NONE)] {
         let mut stage = Stage::running(&[]);
         stage.write_app(ON_3000);
         let outcome = bring_up(&mut stage, goal).unwrap();
@@ -152,7 +153,7 @@ fn a_walk_that_touched_an_instance_leaves_the_new_units() {
     };
     let walk = (aborted(failed), JobResult::Failed);
     stage.systemd.walks.push_back(walk);
-    let failure = bring_up(&mut stage, Goal::Fresh).unwrap_err();
+    let failure = bring_up(&mut stage, Goal::Fresh(Wish::NONE)).unwrap_err();
     assert!(is_green(&stage));
     assert_eq!((failure.exit, failure.untouched), (Exit::TimedOut, false));
     assert!(
@@ -184,6 +185,7 @@ fn a_walk_that_was_killed_has_not_told_its_failure() {
         instances: 2,
         canary: true,
         canaries: None,
+        kept: false,
     };
     let walk = (vec![begun], JobResult::Failed);
     stage.systemd.walks.push_back(walk);
@@ -206,7 +208,7 @@ fn a_walk_whose_job_is_cancelled_is_followed_to_its_end() {
     };
     let walk = (vec![done], JobResult::Canceled);
     stage.systemd.walks.push_back(walk);
-    bring_up(&mut stage, Goal::Fresh).unwrap();
+    bring_up(&mut stage, Goal::Fresh(Wish::NONE)).unwrap();
     let told = stage.sink.told();
     let line = "web: the job of the reload was cancelled by another job of systemd";
     let done = "  done: 2 of 2 replaced in 1 ms";
@@ -223,7 +225,7 @@ fn a_walk_that_did_not_begin_is_queued_again_a_few_times() {
         let walk = (Vec::new(), JobResult::Canceled);
         stage.systemd.walks.push_back(walk);
     }
-    let failure = bring_up(&mut stage, Goal::Fresh).unwrap_err();
+    let failure = bring_up(&mut stage, Goal::Fresh(Wish::NONE)).unwrap_err();
     let reloads = stage.systemd.fake.log.iter();
     let reloads = reloads.filter(|job| *job == "reload web.service");
     assert_eq!(reloads.count(), ATTEMPTS + 1);
@@ -237,7 +239,7 @@ fn a_walk_whose_place_another_job_has_taken_is_not_queued_again() {
     let walk = (Vec::new(), JobResult::Canceled);
     stage.systemd.walks.push_back(walk);
     stage.systemd.fake.busy("web.service", "stop");
-    bring_up(&mut stage, Goal::Fresh).unwrap_err();
+    bring_up(&mut stage, Goal::Fresh(Wish::NONE)).unwrap_err();
     let log = &stage.systemd.fake.log;
     assert_eq!(*log, ["daemon-reload", "reload web.service"]);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::stage::Stage;
+use crate::cluster::asked::Wish;
 use crate::output::Exit;
 use crate::state::{Entry, Name};
 use crate::systemd::{ATTEMPTS, ActiveState, JobResult, QueuedJob, Unit, Verb};
@@ -175,12 +176,13 @@ fn a_walk_that_has_no_end_has_failed_whatever_its_job_came_to() {
         instances: 2,
         canary: true,
         canaries: None,
+        kept: false,
     };
     stage
         .systemd
         .walks
         .push_back((vec![begun], JobResult::Done));
-    let failure = stage.jobs().reload("web").unwrap_err();
+    let failure = stage.jobs().reload("web", Wish::NONE).unwrap_err();
     let start = "reload of web.service ended as `failed`";
     assert!(failure.message.starts_with(start), "{}", failure.message);
 }
@@ -194,7 +196,7 @@ fn a_walk_is_followed_as_long_as_it_takes() {
     };
     stage.systemd.walks.push_back((vec![done], JobResult::Done));
     stage.systemd.ticks = 50;
-    stage.jobs().reload("web").unwrap();
+    stage.jobs().reload("web", Wish::NONE).unwrap();
     assert_eq!(stage.systemd.fake.log, ["reload web.service"]);
     assert_eq!(stage.systemd.ticks, 0);
     let told = stage.sink.told();
@@ -212,7 +214,7 @@ fn a_walk_whose_job_is_cancelled_is_waited_for_before_it_is_asked_for_again() {
     fake.set(in_state("web.service", ActiveState::Reloading));
     let active = in_state("web.service", ActiveState::Active);
     fake.set_at(Duration::from_secs(5), active);
-    stage.jobs().reload("web").unwrap();
+    stage.jobs().reload("web", Wish::NONE).unwrap();
     let log = &stage.systemd.fake.log;
     assert_eq!(*log, ["reload web.service", "reload web.service"]);
 }

@@ -255,54 +255,6 @@ fn a_run_that_has_not_ended_since_it_began_has_no_last_time() {
     assert_eq!(schedule["last"], json!(null));
 }
 
-/// Waits for the instances of an app of which the second is in this state, and online after three seconds unless it is lost;
-/// how long that took, and the failure.
-fn waited(second: &Unit, is_lost: bool) -> (Duration, Option<String>) {
-    let mut stage = Stage::running(&["web.service", "web@0.service"]);
-    let fake = &mut stage.systemd.fake;
-    fake.set(second.clone());
-    if let Some(job) = &second.job {
-        fake.busy(&second.name, &job.kind.clone());
-    }
-    if !is_lost {
-        let online = unit("web@1.service", ActiveState::Active, "");
-        fake.set_at(Duration::from_secs(3), online);
-    }
-    let failure = stage.jobs().all_serve("web").err();
-    (stage.systemd.now(), failure.map(|failure| failure.message))
-}
-
-#[test]
-fn an_instance_that_is_started_again_is_waited_for() {
-    let again = unit("web@1.service", ActiveState::Activating, "auto-restart");
-    let three = Duration::from_secs(3);
-    let (took, failure) = waited(&again, false);
-    assert!(
-        failure.is_none() && took >= three && took < three * 2,
-        "{took:?}"
-    );
-    let (took, failure) = waited(&again, true);
-    assert_eq!(took, Duration::from_secs(10));
-    let failure = failure.unwrap();
-    assert!(
-        failure.starts_with("web: 1 of 2 serving; web@1.service: "),
-        "{failure}"
-    );
-}
-
-#[test]
-fn an_instance_that_was_given_up_is_waited_for_only_if_it_has_a_job() {
-    let failed = unit("web@1.service", ActiveState::Failed, "");
-    let (took, failure) = waited(&failed, false);
-    assert_eq!(took, Duration::ZERO);
-    assert_eq!(
-        failure.unwrap(),
-        "web: 1 of 2 serving; web@1.service: exited with status 3"
-    );
-    let online = unit("web@1.service", ActiveState::Active, "");
-    assert_eq!(waited(&online, false), (Duration::ZERO, None));
-}
-
 #[test]
 fn a_command_that_has_been_silent_tells_what_it_waits_for() {
     let mut stage = Stage::running(&["web.service"]);
@@ -326,26 +278,4 @@ fn the_file_that_has_the_output_of_an_app_is_named() {
     stage.write_app("listen = 1\nservice.StandardOutput = \"append:/l/web\"\n");
     let told = last_words::elsewhere(&stage.layout, "web");
     assert_eq!(told.as_deref(), Some("the program writes to `/l/web`"));
-}
-
-#[test]
-fn the_reason_of_an_instance_that_does_not_serve_is_that_of_its_last_death() {
-    let failed = |reason: &str| {
-        let mut stage = Stage::running(&["web.service", "web@0.service"]);
-        let down = unit("web@1.service", ActiveState::Failed, "");
-        stage.systemd.fake.set(down);
-        let deaths = Deaths {
-            reason: reason.into(),
-            ..Deaths::default()
-        };
-        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(1));
-        deaths.store(&file).unwrap();
-        stage.jobs().all_serve("web").unwrap_err().message
-    };
-    let begin = "web: 1 of 2 serving; web@1.service: ";
-    assert_eq!(
-        failed("killed by SIGBUS"),
-        format!("{begin}killed by SIGBUS")
-    );
-    assert_eq!(failed(""), format!("{begin}exited with status 3"));
 }

@@ -125,16 +125,17 @@ fn a_command_that_is_writing_is_waited_for() {
 }
 
 #[test]
-fn of_two_commands_for_a_part_of_a_reload_one_does_nothing() {
-    for part in ["--promote", "--abort"] {
+fn of_two_commands_with_a_wish_for_a_walk_one_does_nothing() {
+    for part in ["--promote", "--abort", "--surge 0", "--parallel 50%"] {
         let mut stage = installed();
         let held = Lock::take(&state::part(&stage.layout.run, "web")).unwrap();
         let fault = run(&mut stage, &format!("rsgen reload web {part}")).fault();
         assert!(held.is_some());
         assert!(
-            fault.starts_with("another command has a part of a reload of `web` done"),
+            fault.starts_with("another command has a reload of `web` done with options of its own"),
             "{part}: {fault}"
         );
-        assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+        let asked = &stage.systemd.fake.log;
+        assert!(asked.iter().all(|job| job == "daemon-reload"), "{asked:?}");
     }
 }

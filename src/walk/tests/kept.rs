@@ -50,6 +50,7 @@ fn a_promoted_canary_stands_in_for_the_instances_and_is_stopped_last() {
     let canary = fake.pid("web@4.service");
     let (result, notes) = run_by(&mut fake, &plan(), Course::Promote);
     assert_eq!(result, Ok(()));
+    assert_eq!(notes.line("replacing 4 instances, after the canary"), 0);
     assert_eq!(fake.log.first().unwrap(), "restart web@0.service");
     assert_eq!(fake.log.last().unwrap(), "stop web@4.service");
     assert_eq!(

@@ -201,3 +201,20 @@ fn of_an_instance_whose_program_was_not_started_or_is_unhealthy_the_known_cause_
     let unhealthy = "unhealthy: GET / answered 500 No";
     assert_eq!(why(Some(unhealthy), &ran), unhealthy);
 }
+
+#[test]
+fn a_canary_that_fails_where_no_instance_serves_is_not_told_as_if_they_did() {
+    for (up, text) in [
+        (&ALL[..], "; every instance still serves what it served"),
+        (&ALL[..1], "; every instance still serves what it served"),
+        (&[], "; no instance serves, as before"),
+    ] {
+        let mut fake = Fake::running(up);
+        fake.script("web@4.service", &[Start::DiesLater]);
+        let failed = run(&mut fake, &plan()).0.unwrap_err();
+        assert!(
+            failed.untouched && failed.to_string().ends_with(text),
+            "{failed}"
+        );
+    }
+}

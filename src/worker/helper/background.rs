@@ -28,6 +28,7 @@ pub(super) struct Background {
     next: Option<Instant>,
     /// The process that the last look found.
     found: Option<i32>,
+    is_told: bool,
 }
 
 impl Background {
@@ -42,6 +43,7 @@ impl Background {
             looks: 0,
             next: None,
             found: None,
+            is_told: false,
         }
     }
 
@@ -80,7 +82,13 @@ impl Background {
         let is_it = found.is_some() && (!is_ready || found == self.found);
         self.found = found;
         self.next = (!is_it && self.looks > 0).then(|| Instant::now() + PAUSE);
+        self.is_told |= is_it;
         is_it
+    }
+
+    /// Returns whether the program was found to have gone to the background.
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
     }
 }
 

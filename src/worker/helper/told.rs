@@ -114,7 +114,10 @@ impl Helper<'_> {
             self.replacer.note(&line);
         }
         let soon = |served: Instant| served.elapsed() < SOON;
-        if self.replacer.may_not_sleep() && self.served.is_some_and(soon) {
+        if self.replacer.may_not_sleep()
+            && !self.background.is_told()
+            && self.served.is_some_and(soon)
+        {
             say(
                 5,
                 "the program ended as soon as it listened; if it waits for connections in accept itself, write `service.NonBlocking = \"no\"`",

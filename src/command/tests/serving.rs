@@ -1,0 +1,134 @@
+//! Whether the instances of an app that was just started serve.
+
+use std::time::Duration;
+
+use super::stage::{Stage, unit};
+use crate::brake::Deaths;
+use crate::state::{Entry, Name};
+use crate::systemd::{ActiveState, Manager, Unit};
+
+/// Waits for the instances of an app of which the second is in this state, and online after three seconds unless it is lost;
+/// how long that took, and the failure.
+fn waited(second: &Unit, is_lost: bool) -> (Duration, Option<String>) {
+    let mut stage = Stage::running(&["web.service", "web@0.service"]);
+    let fake = &mut stage.systemd.fake;
+    fake.set(second.clone());
+    if let Some(job) = &second.job {
+        fake.busy(&second.name, &job.kind.clone());
+    }
+    if !is_lost {
+        let online = unit("web@1.service", ActiveState::Active, "");
+        fake.set_at(Duration::from_secs(3), online);
+    }
+    let failure = stage.jobs().all_serve("web").err();
+    (stage.systemd.now(), failure.map(|failure| failure.message))
+}
+
+#[test]
+fn an_instance_that_is_started_again_is_waited_for() {
+    let again = unit("web@1.service", ActiveState::Activating, "auto-restart");
+    let three = Duration::from_secs(3);
+    let (took, failure) = waited(&again, false);
+    assert!(
+        failure.is_none() && took >= three && took < three * 2,
+        "{took:?}"
+    );
+    let (took, failure) = waited(&again, true);
+    assert_eq!(took, Duration::from_secs(10));
+    let failure = failure.unwrap();
+    assert!(
+        failure.starts_with("web: 1 of 2 serving; web@1.service: "),
+        "{failure}"
+    );
+}
+
+/// A start of an app with these keys, whose second instance is another process after a moment.
+fn restless(keys: &str, again: bool) -> (Duration, Option<String>) {
+    let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+    stage.write_app(keys);
+    let moments = if again { 1..=20 } else { 1..=1 };
+    for moment in moments {
+        let other = Unit {
+            main_pid: 1000 + moment,
+            ..unit("web@1.service", ActiveState::Active, "")
+        };
+        let at = Duration::from_millis(700) * moment;
+        stage.systemd.fake.set_at(at, other);
+    }
+    let failure = stage.jobs().all_serve("web").err();
+    (stage.systemd.now(), failure.map(|failure| failure.message))
+}
+
+#[test]
+fn an_instance_that_was_given_up_and_stopped_since_the_start_does_not_serve() {
+    let mut stage = Stage::running(&["web@1.service"]);
+    stage.write_app("listen = []\n");
+    let down = unit("web@0.service", ActiveState::Inactive, "");
+    stage.systemd.fake.set(down);
+    assert!(stage.jobs().all_serve("web").is_ok(), "stopped on purpose");
+    let deaths = Deaths {
+        errored: true,
+        reason: "exited with status 0".into(),
+        ..Deaths::default()
+    };
+    let file = Entry::new(&stage.layout.state("web"), Name::Deaths(0));
+    deaths.store(&file).unwrap();
+    let told = stage.jobs().all_serve("web").unwrap_err().message;
+    let expected = "web: 1 of 2 serving; web@0.service: exited with status 0";
+    assert_eq!(told, expected);
+    assert!(stage.jobs().is_whole("web").unwrap(), "nothing to start");
+}
+
+#[test]
+fn an_instance_whose_ready_proves_nothing_has_to_stay_up() {
+    let settle = Duration::from_secs(1);
+    for keys in ["listen = []\n", "listen = 3000\nhandover = \"fds\"\n"] {
+        let (took, failure) = restless(keys, false);
+        assert_eq!((took, failure), (settle * 2, None), "{keys}");
+        let (took, failure) = restless(keys, true);
+        let told = failure.unwrap();
+        let begin = "web: 1 of 2 serving; web@1.service: does not stay up: ";
+        assert!(
+            told.starts_with(begin) && took < settle * 12,
+            "{took:?} {told}"
+        );
+    }
+    for keys in ["listen = 3000\n", "listen = []\nsettle = 0\n"] {
+        assert_eq!(restless(keys, true), (Duration::ZERO, None), "{keys}");
+    }
+}
+
+#[test]
+fn an_instance_that_was_given_up_is_waited_for_only_if_it_has_a_job() {
+    let failed = unit("web@1.service", ActiveState::Failed, "");
+    let (took, failure) = waited(&failed, false);
+    assert_eq!(took, Duration::ZERO);
+    assert_eq!(
+        failure.unwrap(),
+        "web: 1 of 2 serving; web@1.service: exited with status 3"
+    );
+    let online = unit("web@1.service", ActiveState::Active, "");
+    assert_eq!(waited(&online, false), (Duration::ZERO, None));
+}
+
+#[test]
+fn the_reason_of_an_instance_that_does_not_serve_is_that_of_its_last_death() {
+    let failed = |reason: &str| {
+        let mut stage = Stage::running(&["web.service", "web@0.service"]);
+        let down = unit("web@1.service", ActiveState::Failed, "");
+        stage.systemd.fake.set(down);
+        let deaths = Deaths {
+            reason: reason.into(),
+            ..Deaths::default()
+        };
+        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(1));
+        deaths.store(&file).unwrap();
+        stage.jobs().all_serve("web").unwrap_err().message
+    };
+    let begin = "web: 1 of 2 serving; web@1.service: ";
+    assert_eq!(
+        failed("killed by SIGBUS"),
+        format!("{begin}killed by SIGBUS")
+    );
+    assert_eq!(failed(""), format!("{begin}exited with status 3"));
+}

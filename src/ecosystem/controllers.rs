@@ -1,0 +1,164 @@
+//! Limits that need a controller of control groups which the manager of the app may not have, see cgroups(7). systemd then goes on
+//! without the limit, and says so at no level that is shown.
+
+use std::collections::BTreeMap;
+
+use super::app::App;
+use super::diagnostic::Diagnostic;
+use super::resolve::Probe;
+
+/// The controllers, each with the beginnings of the directives that need it, see systemd.resource-control(5).
+const NEEDS: &[(&str, &[&str])] = &[
+    ("memory", &["Memory", "StartupMemory", "DefaultMemory"]),
+    ("cpu", &["CPUQuota", "CPUWeight", "CPUShares", "StartupCPU"]),
+    (
+        "io",
+        &["IOWeight", "IODevice", "IORead", "IOWrite", "StartupIO"],
+    ),
+    ("pids", &["TasksMax"]),
+    (
+        "cpuset",
+        &["AllowedCPUs", "AllowedMemoryNodes", "StartupAllowed"],
+    ),
+];
+
+/// Directives that begin alike and limit nothing through a controller.
+const OTHERS: &[&str] = &[
+    "MemoryAccounting",
+    "MemoryDenyWriteExecute",
+    "MemoryKSM",
+    "MemoryTHP",
+    "MemoryPressureWatch",
+    "MemoryPressureThresholdSec",
+];
+
+/// Returns the controller that a directive needs in order to have its effect.
+fn needed(directive: &str, value: &str) -> Option<&'static str> {
+    // Both mean that there is no limit.
+    if OTHERS.contains(&directive) || ["", "infinity"].contains(&value) {
+        return None;
+    }
+    let begins = |beginnings: &[&str]| beginnings.iter().any(|b| directive.starts_with(b));
+    let mut needs = NEEDS.iter();
+    needs.find_map(|(controller, beginnings)| begins(beginnings).then_some(*controller))
+}
+
+/// Returns the faults of an app's limits that have no effect on this host: the controller, and what is without effect.
+#[must_use]
+pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
+    let mut without: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (directive, value) in &app.service {
+        if let Some(controller) = needed(directive, value)
+            && probe.has_controller(controller) == Some(false)
+        {
+            let named = without.entry(controller).or_default();
+            let directive = format!("`{directive}`");
+            if !named.contains(&directive) {
+                named.push(directive);
+            }
+        }
+    }
+    let help = if probe.is_system() {
+        "see `Controllers` in cgroups(7): boot the host with the unified hierarchy, \
+         `systemd.unified_cgroup_hierarchy=1`, and have a container be given the controller"
+    } else {
+        "a drop-in of `user@UID.service`, the manager, with `Delegate=memory pids cpu io cpuset` gives it to users where the host has the unified \
+         hierarchy; or install the app without --user"
+    };
+    let told = without.into_iter().map(|(controller, directives)| {
+        let message = format!(
+            "{} {} no effect here: this systemd has no `{controller}` controller of control groups, so nothing is limited",
+            directives.join(", "),
+            if directives.len() == 1 { "has" } else { "have" },
+        );
+        (message, help)
+    });
+    told.collect()
+}
+
+pub(super) fn warn(app: &App, probe: &dyn Probe, told: &mut Vec<Diagnostic>) {
+    let faults = faults(app, probe).into_iter();
+    told.extend(
+        faults.map(|(message, help)| Diagnostic::warning(app.span.clone(), message).help(help)),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ecosystem::fake_host::FakeHost;
+    use crate::ecosystem::parse;
+    use crate::ecosystem::resolve::{Account, FileStatus};
+
+    /// A host with these controllers; `None` where they are not known.
+    struct Host(Option<&'static [&'static str]>, bool);
+
+    impl FakeHost for Host {
+        fn is_system(&self) -> bool {
+            self.1
+        }
+
+        fn status(&self, _: &Path) -> Option<FileStatus> {
+            None
+        }
+
+        fn user(&self, _: u32) -> Option<String> {
+            None
+        }
+
+        fn name(&self, _: Account) -> String {
+            String::new()
+        }
+
+        fn has_controller(&self, name: &str) -> Option<bool> {
+            self.0.map(|all| all.contains(&name))
+        }
+    }
+
+    fn told(host: &Host, lines: &str) -> Vec<String> {
+        let text = format!("[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 3000\n{lines}\n");
+        let (apps, report) = parse("eco.toml", &text);
+        assert!(!report.has_errors(), "{:?}", report.diagnostics);
+        let faults = apps.iter().flat_map(|app| faults(app, host));
+        faults
+            .map(|(message, help)| format!("{message}; {help}"))
+            .collect()
+    }
+
+    #[test]
+    fn a_limit_without_its_controller_is_told_once_for_each_controller() {
+        let lines = "service.MemoryMax = \"300M\"\nservice.MemoryHigh = \"200M\"\nservice.CPUQuota = \"50%\"";
+        let all = told(&Host(Some(&["pids"]), true), lines);
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert!(
+            all[0]
+                .starts_with("`CPUQuota` has no effect here: this systemd has no `cpu` controller"),
+            "{all:?}"
+        );
+        assert!(
+            all[1].starts_with("`MemoryHigh`, `MemoryMax` have no effect here"),
+            "{all:?}"
+        );
+        assert!(all[1].contains("unified_cgroup_hierarchy"), "{all:?}");
+        let of_user = told(&Host(Some(&[]), false), "service.TasksMax = 5");
+        assert!(of_user[0].contains("`Delegate="), "{of_user:?}");
+    }
+
+    #[test]
+    fn nothing_is_told_where_the_controller_is_there_or_unknown_or_not_needed() {
+        let limited = "service.MemoryMax = \"300M\"";
+        assert_eq!(told(&Host(Some(&["memory"]), true), limited), [""; 0]);
+        assert_eq!(told(&Host(None, true), limited), [""; 0]);
+        for free in [
+            "service.MemoryMax = \"infinity\"",
+            "service.MemoryDenyWriteExecute = true",
+            "service.LimitNOFILE = 4096",
+            "service.Nice = 5",
+            "",
+        ] {
+            assert_eq!(told(&Host(Some(&[]), true), free), [""; 0], "{free}");
+        }
+    }
+}
