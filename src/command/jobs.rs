@@ -126,13 +126,8 @@ impl Jobs<'_> {
         let mut instances = self.manager.units(&units.instances())?;
         instances.extend(self.manager.units(&units.joins())?);
         let instances = instances.into_iter().map(|unit| unit.name);
-        let beside = [
-            units.cluster(),
-            units.reloader(),
-            units.timer(),
-            units.watch(),
-            units.brake(),
-        ];
+        let beside = units.beside().into_iter();
+        let beside = beside.chain([units.cluster(), units.timer()]);
         for unit in instances.chain(units.sockets()).chain(beside) {
             self.manager.reset_failed(&unit)?;
         }

@@ -36,6 +36,7 @@ mod polkit;
 mod portless;
 mod power;
 mod programs;
+mod recycle;
 mod rehearsal;
 mod reload;
 mod sandbox;
