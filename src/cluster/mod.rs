@@ -1,5 +1,5 @@
 //! The commands that the cluster unit, its instances and the brake unit run through `rsgen unit …`: start, reload, stop,
-//! stopped, job, ended and brake, see the templates.
+//! stopped, job, ended, brake and recycle, see the templates.
 //!
 //! What an instance is, the units say, not these commands. Each of them looks at systemd, does one thing and ends. A
 //! job that waits for another job would wait forever if systemd ordered the two, so there must be no ordering between
@@ -15,6 +15,7 @@ pub mod lines;
 mod listener;
 mod loss;
 pub mod progress;
+mod recycle;
 mod reload;
 mod run;
 mod serving;
@@ -34,6 +35,7 @@ use sd_notify::NotifyState;
 pub use ended::{Death, Ended, Noted, ended};
 pub use job::{JobError, job};
 pub use loss::loss;
+pub use recycle::{Limits, RecycleError, recycle};
 pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::asked;
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
-use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, serving};
+use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, recycle, serving};
 use crate::brake::Deaths;
 use crate::contract::Course;
 use crate::journal::Happening;
@@ -108,8 +108,12 @@ fn replace(
     match walk::walk_by(manager, &wish.applied_to(plan), course, &kept, &mut teller) {
         Ok(()) => {
             match course {
-                // At whatever pace, every instance is new.
-                None | Some(Course::Promote) => progress::done(cluster, began, plan),
+                None | Some(Course::Promote) => {
+                    // At whatever pace, every instance is new.
+                    progress::done(cluster, began, plan);
+                    // Instances can be started again.
+                    recycle::forget_failures(cluster);
+                }
                 Some(Course::CanaryOnly) => {}
                 // The canary may have been the only one that served.
                 Some(Course::Abort) => end_if_nobody_serves(manager, cluster, &Verdict::Idle),

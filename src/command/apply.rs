@@ -308,12 +308,8 @@ fn timer(
 /// can stay as they are.
 pub(super) fn leaves_instances(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);
-    let beside = [
-        units.timer(),
-        units.reloader(),
-        units.watch(),
-        units.brake(),
-    ];
+    let mut beside = units.beside();
+    beside.push(units.timer());
     let is_beside = |change: &Change| beside.iter().any(|unit| change.path.ends_with(unit));
     let file = layout.file(app);
     changes.iter().any(is_beside) && changes.iter().all(|c| is_beside(c) || c.path == file)

@@ -79,6 +79,9 @@ pub(super) fn each(
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
         jobs.stop_timer(&ended.app)?;
     }
+    for timer in prepared.iter().filter_map(ended_recycling) {
+        jobs.run(Verb::Stop, &timer)?;
+    }
     let opened = open_all(jobs, prepared);
     if let Some(writing) = writing {
         opened?;
@@ -175,24 +178,43 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
     if let Some(crossing) = &prepared.crossing {
         passage::close(jobs, &prepared.app, crossing)?;
     }
-    follow_watch(jobs, prepared, action)?;
+    follow_beside(jobs, prepared, action)?;
     Ok(action)
 }
 
-/// Starts, restarts or stops the watch unit if it has changed, because a reload of the app does not touch that unit.
-fn follow_watch(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Result<(), Failure> {
-    let watch = Units::of(&prepared.app).watch();
-    let mut units = prepared.changes.iter().filter(|c| c.path.ends_with(&watch));
-    match units.find(|change| {
-        matches!(
-            change.new.as_ref().or(change.old.as_ref()),
-            Some(Content::File(_))
-        )
-    }) {
-        Some(change) if change.new.is_none() => jobs.run(Verb::Stop, &watch),
-        Some(_) if done != Action::Start => jobs.run(Verb::Restart, &watch),
-        _ => Ok(()),
+/// Starts, restarts or stops the watch unit and the timer of the recycling if they have changed, because a reload of the app does
+/// not touch them.
+fn follow_beside(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Result<(), Failure> {
+    let units = Units::of(&prepared.app);
+    for unit in [units.watch(), units.recycle_timer()] {
+        match change_of(prepared, &unit) {
+            // That of the timer was stopped before its file went.
+            Some(change) if change.new.is_none() && unit == units.watch() => {
+                jobs.run(Verb::Stop, &unit)?;
+            }
+            Some(change) if change.new.is_some() && done != Action::Start => {
+                jobs.run(Verb::Restart, &unit)?;
+            }
+            _ => {}
+        }
     }
+    Ok(())
+}
+
+/// The change of the file of a unit. A link to that file is no such change.
+fn change_of<'a>(prepared: &'a Prepared, unit: &str) -> Option<&'a Change> {
+    let is_file = |change: &&Change| {
+        let content = change.new.as_ref().or(change.old.as_ref());
+        change.path.ends_with(unit) && matches!(content, Some(Content::File(_)))
+    };
+    prepared.changes.iter().find(is_file)
+}
+
+/// The timer of the recycling, if the app has it no more.
+fn ended_recycling(prepared: &Prepared) -> Option<String> {
+    let timer = Units::of(&prepared.app).recycle_timer();
+    let change = change_of(prepared, &timer)?;
+    change.new.is_none().then_some(timer)
 }
 
 /// Stops a socket unit whose socket file was removed, as some programs do with theirs, so that the start creates the
@@ -308,6 +330,10 @@ fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failu
             if prepared.timer == Timer::Stop {
                 // If this fails, the next boot starts the timer, since the link that enables it has been restored.
                 let _ = jobs.run(Verb::Start, &Units::of(&prepared.app).timer());
+            }
+            if let Some(timer) = ended_recycling(prepared) {
+                // If this fails, the next start of the app starts the timer.
+                let _ = jobs.run(Verb::Start, &timer);
             }
             failure
         }

@@ -134,14 +134,9 @@ impl Jobs<'_> {
         let mut instances = self.manager.units(&units.instances())?;
         instances.extend(self.manager.units(&units.joins())?);
         let instances = instances.into_iter().map(|unit| unit.name);
+        let beside = units.beside().into_iter();
+        let beside = beside.chain([units.cluster(), units.timer()]);
         let sockets = self.sockets(app)?;
-        let beside = [
-            units.cluster(),
-            units.reloader(),
-            units.timer(),
-            units.watch(),
-            units.brake(),
-        ];
         for unit in instances.chain(sockets).chain(beside) {
             self.manager.reset_failed(&unit)?;
         }

@@ -276,13 +276,8 @@ pub(super) fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
             let size = targets::size(&context.layout, context.host.cpus, app);
             let names = Units::of(app);
             let mut units = names.sockets();
-            units.extend([
-                names.cluster(),
-                names.timer(),
-                names.reloader(),
-                names.watch(),
-                names.brake(),
-            ]);
+            units.extend([names.cluster(), names.timer()]);
+            units.extend(names.beside());
             for number in 0..size.unwrap_or(0).saturating_add(MORE) {
                 units.extend([
                     names.instance(number),

@@ -33,12 +33,16 @@ pub(super) fn resize(
     }
     let mut changes = vec![number(layout, &source, to, pinned.is_some())?];
     if let Some(text) = pinned {
-        let new = Content::File(with_instances(&text, to));
-        changes.push(Change {
-            path: cluster,
-            old: Some(Content::File(text)),
-            new: Some(new),
-        });
+        let recycler = layout.units.join(Units::of(app).recycler());
+        let recycler = files::ours(&recycler).map(|text| (recycler, text));
+        for (path, text) in [Some((cluster, text)), recycler].into_iter().flatten() {
+            let new = Content::File(with_instances(&text, to));
+            changes.push(Change {
+                path,
+                old: Some(Content::File(text)),
+                new: Some(new),
+            });
+        }
         changes.extend(links(layout, app, to.resolve(cpus)));
     }
     changes.retain(|change| change.old != change.new);

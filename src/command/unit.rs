@@ -13,9 +13,11 @@ use super::manual::Manual;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
-use crate::cluster::{self, Cluster, ReloadError, Stopped};
+use crate::cluster::{self, Cluster, RecycleError, ReloadError, Stopped};
 use crate::contract::report::Report;
-use crate::contract::{Brake, Braked, Ended, Job, Rehearsed, Reload, Start, Step, Stop, Watch};
+use crate::contract::{
+    Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step, Stop, Watch,
+};
 use crate::journal::Happening;
 use crate::layout::Layout;
 use crate::log;
@@ -55,6 +57,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Braked(braked) => self::braked(context, &braked),
         Step::Watch(watch) => self::watch(context, &watch),
         Step::Job(job) => self::job(context, &job),
+        Step::Recycle(recycle) => self::recycle(context, recycle),
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
     }
 }
@@ -229,6 +232,41 @@ fn watch(context: &mut Context<'_>, watch: &Watch) -> Result<(), Failure> {
     ended
         .map(|never| match never {})
         .map_err(|e| Failure::failed(e.to_string()))
+}
+
+fn recycle(context: &mut Context<'_>, recycle: Recycle) -> Result<(), Failure> {
+    let instances = recycle.instances.resolve(context.host.cpus);
+    let plan = Plan {
+        instances,
+        // Whatever a reload has, one instance at a time is replaced.
+        canaries: recycle.surge.of(instances).min(1),
+        parallel: 1,
+        settle: recycle.settle,
+        // The others serve, and nobody has asked for anything.
+        on_failure: OnFailure::Abort,
+        max_failures: 0,
+        step: recycle.step_timeout,
+        longest_stop: recycle.longest_stop,
+        app: recycle.app,
+    };
+    let limits = cluster::Limits {
+        memory: recycle.max_memory,
+        uptime: recycle.max_uptime,
+    };
+    // A stop of the app ends the look.
+    crate::sys::exit_on_sigterm();
+    let mut cluster = cluster(context, &plan.app);
+    let Layout { journal, scope, .. } = &context.layout;
+    cluster.journal = Journal::of_app(journal, *scope, &plan.app).of_walk();
+    let manager = context.manager()?;
+    let done = cluster::recycle(manager, &cluster, &plan, limits, &mut |line| {
+        log::say(5, line);
+    });
+    done.map_err(|error| {
+        // An entry has told of a replacement that failed.
+        let is_told = matches!(error, RecycleError::Failed(_));
+        failure(error.to_string(), is_told)
+    })
 }
 
 fn brake(context: &mut Context<'_>, brake: &Brake) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use askama::filters::Safe;
 
-use super::{Act, Amount, Ask, Cpus, Handover, Instances, OnFailure, Ready, Way, time};
+use super::{Act, Amount, Ask, Bytes, Cpus, Handover, Instances, OnFailure, Ready, Way, time};
 use crate::unit::escape::{self, Part};
 
 /// Text that may contain specifiers, which systemd replaces when it reads the unit, see "Specifiers" in systemd.unit(5).
@@ -126,6 +126,7 @@ values!(
     Act,
     Amount,
     Ask,
+    Bytes,
     Handover,
     Cpus,
     Instances,

@@ -10,13 +10,16 @@
 
 mod amount;
 mod balance;
+mod bytes;
 pub mod canaries;
 pub mod count;
 mod drain;
 mod env_files;
 mod flags;
 mod health;
+mod job;
 mod line;
+mod recycle;
 mod release;
 pub mod report;
 mod run;
@@ -31,17 +34,20 @@ mod words;
 
 pub use amount::Amount;
 pub use balance::{Act, Balance};
+pub use bytes::Bytes;
 pub use drain::{Drain, Request};
 pub use env_files::EnvFiles;
 pub use flags::Usage;
 pub use health::{Ask, Health, UNHEALTHY};
+pub use job::Job;
 pub use line::{Line, Text, Value};
+pub use recycle::Recycle;
 pub use release::{Release, StartedWith};
 pub use run::{Policy, Rehearsal, Run};
 pub use status::{
     BACKGROUND, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final,
 };
-pub use step::{Brake, Braked, Ended, Job, Rehearsed, Reload, Start, Step, Stop};
+pub use step::{Brake, Braked, Ended, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;
 pub use words::{Course, Cpus, Handover, Instances, OnFailure, Ready, Way, Word};
 pub(crate) use words::{no_word, words};

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Words;
-use super::{Amount, Instances, Line, OnFailure, Policy, Statuses, Usage, Value, Watch};
+use super::{
+    Amount, Instances, Job, Line, OnFailure, Policy, Recycle, Statuses, Usage, Value, Watch,
+};
 
 /// [`Start::step_timeout`] for units of older versions, which lack the flag.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -53,15 +55,6 @@ pub struct Stop {
     pub app: String,
     /// As [`Start::longest_stop`].
     pub longest_stop: Option<Duration>,
-}
-
-/// `ExecStart=` of the cluster unit of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// The app.
-    pub app: String,
-    /// How many instances run at once.
-    pub instances: Instances,
 }
 
 /// `ExecStopPost=` of an instance. In a template unit `N` and `F` are [`super::Text`].
@@ -132,6 +125,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Watch(Watch),
     /// `job`.
     Job(Job),
+    /// `recycle`.
+    Recycle(Recycle),
     /// `rehearsed`.
     Rehearsed(Rehearsed),
 }
@@ -150,6 +145,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Braked(braked) => braked.line(),
             Self::Watch(watch) => watch.line(),
             Self::Job(job) => job.line(),
+            Self::Recycle(recycle) => recycle.line(),
             Self::Rehearsed(rehearsed) => rehearsed.line(),
         }
     }
@@ -172,9 +168,10 @@ impl Step {
             Some("braked") => Braked::parse(words).map(Self::Braked),
             Some("watch") => Watch::parse(words).map(Self::Watch),
             Some("job") => Job::parse(words).map(Self::Job),
+            Some("recycle") => Recycle::parse(words).map(Self::Recycle),
             Some("rehearsed") => Rehearsed::parse(words).map(Self::Rehearsed),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch` or `rehearsed`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch`, `recycle` or `rehearsed`"
                     .to_owned(),
             )),
         }
@@ -321,23 +318,6 @@ impl Rehearsed {
         };
         words.end()?;
         Ok(rehearsed)
-    }
-}
-
-impl Job {
-    fn line(&self) -> Line {
-        let Self { app, instances } = self;
-        Line::of("job").word(app).flag("--instances", instances)
-    }
-
-    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
-        let mut words = Words::of("job", words)?;
-        let job = Self {
-            app: words.word("its app")?,
-            instances: words.flag("--instances")?,
-        };
-        words.end()?;
-        Ok(job)
     }
 }
 

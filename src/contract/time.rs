@@ -53,3 +53,44 @@ pub fn show(time: Duration) -> String {
         m => format!("{m}us"),
     }
 }
+
+/// Writes a time span for people, with its two largest units: `1d 2h`.
+#[must_use]
+pub fn rough(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [
+        ("d", seconds / 86_400),
+        ("h", seconds / 3_600 % 24),
+        ("min", seconds / 60 % 60),
+        ("s", seconds % 60),
+    ];
+    let from = units.iter().skip_while(|(_, number)| *number == 0).take(2);
+    let said = from.filter(|(_, number)| *number > 0);
+    let said: Vec<String> = said
+        .map(|(unit, number)| format!("{number}{unit}"))
+        .collect();
+    if said.is_empty() {
+        "0s".into()
+    } else {
+        said.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_for_people_has_its_two_largest_units() {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (59, "59s"),
+            (3_600, "1h"),
+            (3_661, "1h 1min"),
+            (86_405, "1d"),
+            (93_700, "1d 2h"),
+        ] {
+            assert_eq!(rough(Duration::from_secs(seconds)), shown);
+        }
+    }
+}

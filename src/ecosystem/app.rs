@@ -6,6 +6,7 @@ use std::ops::Range;
 pub use super::health::Probe;
 pub use super::lifecycle::Lifecycle;
 pub use super::program::Program;
+pub use super::recycling::Recycling;
 pub use super::rollout::Rollout;
 pub use super::schedule::Times;
 pub use super::watched::Watched;
@@ -161,6 +162,8 @@ keys! {
             probe: Probe = Probe::read;
             /// How a reload walks.
             rollout: Rollout = Rollout::read;
+            /// Replacements of single instances.
+            recycling: Recycling = Recycling::read;
             /// Runs and reloads at set times.
             times: Times = Times::read;
             /// Reloads when files change.
@@ -254,6 +257,13 @@ impl App {
     #[must_use]
     pub fn is_job(&self) -> bool {
         !self.times.schedule.is_empty()
+    }
+
+    /// Whether instances are replaced by themselves, before they fail.
+    #[must_use]
+    pub fn is_recycled(&self) -> bool {
+        let keys = &self.recycling;
+        !self.is_job() && (keys.max_memory_restart.is_some() || keys.max_uptime.is_some())
     }
 
     /// Whether systemd restarts an instance that has ended.

@@ -29,6 +29,7 @@ mod program;
 pub mod reach;
 mod read;
 mod readers;
+mod recycling;
 pub mod release;
 pub mod resolve;
 mod rollout;
@@ -65,6 +66,7 @@ pub fn rows() -> Vec<&'static key::Row> {
         app::Lifecycle::ROWS,
         app::Probe::ROWS,
         app::Rollout::ROWS,
+        app::Recycling::ROWS,
         app::Times::ROWS,
         app::Watched::ROWS,
     ];

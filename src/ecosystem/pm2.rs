@@ -129,11 +129,6 @@ pub const FOREIGN: &[Foreign] = &[
         "",
     ),
     foreign(
-        &["max_memory_restart"],
-        "write `MemoryMax = \"300M\"` in `[apps.service]`: the kernel kills an instance that needs more",
-        "immediately, and it is started again; PM2 checks every 30 s and replaces the instance",
-    ),
-    foreign(
         &["watch_options"],
         "leave it out: write `ignore_watch` and `watch_delay`",
         "",

@@ -93,7 +93,7 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 
     /// Adds a fault: the value of a key is of the wrong type.
-    fn mismatch(&mut self, wanted: Wanted, value: Value<'a>, what: &str) {
+    pub(super) fn mismatch(&mut self, wanted: Wanted, value: Value<'a>, what: &str) {
         let Wanted { key, example, .. } = wanted;
         let kind = with_article(value.get_ref().type_str());
         self.faults.push(

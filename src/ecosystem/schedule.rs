@@ -73,6 +73,8 @@ const OF_LASTING_APPS: &[&str] = &[
     "watch",
     "ignore_watch",
     "watch_delay",
+    "max_memory_restart",
+    "max_uptime",
 ];
 
 /// Returns whether the file makes the app a job.

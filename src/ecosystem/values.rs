@@ -9,7 +9,7 @@ use crate::contract::{time, words};
 use crate::unit::Fault;
 
 pub use super::listen::{Listen, Place, SocketKind};
-pub use crate::contract::{Amount, Cpus, Handover, Instances, OnFailure, Ready, Way};
+pub use crate::contract::{Amount, Bytes, Cpus, Handover, Instances, OnFailure, Ready, Way};
 
 impl Written for Instances {
     fn written(&self) -> String {

@@ -116,10 +116,16 @@ pub fn installed(layout: &Layout, app: &str) -> BTreeMap<PathBuf, Content> {
         }
     }
     let (_, template) = plan::instance_link(app, 0);
-    let (_, watch) = plan::watch_link(app);
+    // A link that an administrator has put into that folder stays.
+    let leads_to = |path: &Path, target: &Path| fs::read_link(path).is_ok_and(|to| to == target);
     for path in list(&layout.units.join(plan::wants_dir(app)), "service") {
-        // A link that an administrator has put into that folder stays.
-        if fs::read_link(&path).is_ok_and(|target| target == template || target == watch) {
+        if leads_to(&path, &template) {
+            insert(&mut found, path);
+        }
+    }
+    for (link, target) in plan::beside_links(app) {
+        let path = layout.units.join(link);
+        if leads_to(&path, &target) {
             insert(&mut found, path);
         }
     }

@@ -6,7 +6,7 @@ use super::attribute::renamed;
 use super::command;
 use super::draft::{Draft, Given};
 use super::value::Value;
-use crate::contract::time as span;
+use crate::contract::{Bytes, time as span};
 use crate::unit::name as unit_name;
 
 pub(super) use super::log::{disable_logs, error_file, log_file, merge_logs, out_file};
@@ -268,18 +268,16 @@ pub(super) fn stop_exit_codes(draft: &mut Draft<'_>, given: Given<'_>) {
 pub(super) fn max_memory_restart(draft: &mut Draft<'_>, given: Given<'_>) {
     let amount = given.value.scalar().map(|text| text.trim().to_uppercase());
     let amount = amount.map(|text| text.trim_end_matches('B').to_owned());
-    let is_amount = |text: &String| {
-        let digits = text.trim_end_matches(['K', 'M', 'G']);
-        text.len() <= digits.len() + 1 && digits.parse::<u64>().is_ok_and(|number| number > 0)
-    };
-    match amount.filter(is_amount) {
-        Some(amount) => draft.direct(
-            "MemoryMax",
-            &amount,
-            "`max_memory_restart` in PM2, which replaces an instance above the limit; here the kernel kills the instance, \
-             and systemd starts it again: set the limit well above the usual memory use",
-        ),
-        None => draft.refuse(given, "an amount of memory"),
+    let bytes = amount.as_ref().and_then(|text| text.parse::<Bytes>().ok());
+    match (amount, bytes) {
+        (Some(_), Some(bytes)) if bytes.is_too_little() => {
+            draft.leave(given, "no program needs as little");
+        }
+        (Some(_), Some(_)) if draft.entry("schedule").is_some() => {
+            draft.leave(given, "a run of a job ends by itself");
+        }
+        (Some(amount), Some(_)) => draft.set("max_memory_restart", amount, ""),
+        _ => draft.refuse(given, "an amount of memory"),
     }
 }
 

@@ -85,8 +85,9 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
         &["exp_backoff_restart_delay"],
         Time("exp_backoff_restart_delay"),
     ),
-    (&["max_memory_restart"], By(by::max_memory_restart)),
     (&["cron_restart", "cron"], By(by::cron_restart)),
+    // After the key that makes an app a job.
+    (&["max_memory_restart"], By(by::max_memory_restart)),
     (&["watch"], By(by::watch)),
     (&["ignore_watch"], By(by::ignore_watch)),
     (&["watch_delay"], By(by::watch_delay)),

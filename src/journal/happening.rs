@@ -21,6 +21,10 @@ pub enum Happening {
     CanaryKept,
     /// A walk has stopped a canary that was kept.
     CanaryDropped,
+    /// An instance was replaced by itself, because it used too much memory or had run for too long.
+    Recycled,
+    /// An instance was to be replaced by itself, and that failed.
+    RecycleFailed,
     /// An instance has ended, and nobody has asked for that.
     Crashed,
     /// An instance is not started again.
@@ -37,7 +41,7 @@ pub enum Happening {
 
 impl Happening {
     /// Everything that can happen.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -46,6 +50,8 @@ impl Happening {
         Self::ReloadFailed,
         Self::CanaryKept,
         Self::CanaryDropped,
+        Self::Recycled,
+        Self::RecycleFailed,
         Self::Crashed,
         Self::Errored,
         Self::Scaled,
@@ -66,6 +72,8 @@ impl Happening {
             Self::ReloadFailed => "52f1e969b12b478698d8764961fa5c13",
             Self::CanaryKept => "b04adeec22864437a9358b247f2098aa",
             Self::CanaryDropped => "93af746007ff415b994348c42cb136d1",
+            Self::Recycled => "c3db91a7319b4ae8b80f1de8caab6b89",
+            Self::RecycleFailed => "e03be47a023a4dc38fad2a1c08326145",
             Self::Crashed => "0f8fa16b12564b11b3da406e04afc215",
             Self::Errored => "653a84dd7dff4b8f9bbd62e7d8f09b94",
             Self::Scaled => "aab4c9cc85b948fbb2238c6de9c8f130",
@@ -91,6 +99,7 @@ impl Happening {
             Self::Reloaded | Self::ReloadFailed => "reload",
             Self::CanaryKept => "canary",
             Self::CanaryDropped => "abort",
+            Self::Recycled | Self::RecycleFailed => "recycle",
             Self::Crashed => "crash",
             Self::Errored => "errored",
             Self::Scaled => "scale",
@@ -105,7 +114,12 @@ impl Happening {
     pub const fn is_failure(self) -> bool {
         matches!(
             self,
-            Self::StartFailed | Self::Failed | Self::ReloadFailed | Self::Crashed | Self::Errored
+            Self::StartFailed
+                | Self::Failed
+                | Self::ReloadFailed
+                | Self::RecycleFailed
+                | Self::Crashed
+                | Self::Errored
         )
     }
 
@@ -115,6 +129,8 @@ impl Happening {
         match self {
             Self::Crashed => 4,
             _ if is_failed || self.is_failure() => 3,
+            // Nobody has asked for it; and what the unit says that does it is kept from this priority on.
+            Self::Recycled => 5,
             _ => 6,
         }
     }
@@ -199,5 +215,6 @@ mod tests {
         assert_eq!(Happening::Scaled.priority(true), 3);
         assert_eq!(Happening::Errored.priority(false), 3);
         assert_eq!(Happening::Crashed.priority(true), 4);
+        assert_eq!(Happening::Recycled.priority(false), 5);
     }
 }

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::procfs::{Group, Tree};
 use crate::unit::name::Units;
 
+/// Where the trees are mounted, see `Tree`.
+const UNIFIED: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+const LEGACY: &[&str] = &["/sys/fs/cgroup/systemd"];
+
 /// The control group of an instance's unit.
 pub(crate) struct ControlGroup {
     group: Group,
@@ -30,9 +34,9 @@ impl ControlGroup {
         let unit = Units::of(app).instance(instance);
         let group = Group::of_unit(&own, &unit)
             .ok_or_else(|| io::Error::other(format!("this process does not belong to `{unit}`")))?;
-        let roots: &[&str] = match group.tree {
-            Tree::Unified => &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
-            Tree::Systemd => &["/sys/fs/cgroup/systemd"],
+        let roots = match group.tree {
+            Tree::Unified => UNIFIED,
+            Tree::Systemd => LEGACY,
         };
         let folder = roots
             .iter()
@@ -98,6 +102,24 @@ impl ControlGroup {
             folder: PathBuf::new(),
         }
     }
+}
+
+/// The PID of every process of a unit, by its property `ControlGroup`, and an error if there may be more; `None` where the group is in
+/// neither tree.
+pub(super) fn of_unit(group: &str) -> Option<(Vec<i32>, io::Result<()>)> {
+    let path = group.trim_start_matches('/');
+    // All processes of a system are in the root.
+    if path.is_empty() {
+        return None;
+    }
+    let folder = [UNIFIED, LEGACY]
+        .concat()
+        .into_iter()
+        .map(|root| Path::new(root).join(path))
+        .find(|folder| folder.join("cgroup.procs").exists())?;
+    let mut found = Vec::new();
+    let done = collect(&folder, &mut found);
+    Some((found, done))
 }
 
 /// Whether an error from a file in /proc or of a control group means that the process or the group is gone.

@@ -10,6 +10,7 @@ pub(crate) mod descriptors;
 pub(crate) mod epoll;
 pub(crate) mod filters;
 pub(crate) mod manager;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod registers;
 pub(crate) mod tracee;

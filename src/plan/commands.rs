@@ -7,8 +7,8 @@ use askama::filters::Safe;
 
 use super::Host;
 use crate::contract::{
-    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Policy, Rehearsal,
-    Rehearsed, Release, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
+    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Policy, Recycle,
+    Rehearsal, Rehearsed, Release, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -332,6 +332,26 @@ pub(super) fn watch(app: &App, layout: &Layout) -> Safe<String> {
         delay: watched.watch_delay,
     };
     step(&Step::Watch(watch), layout)
+}
+
+/// Renders the command that replaces instances which use too much memory or have run for too long.
+pub(super) fn recycle(
+    app: &App,
+    layout: &Layout,
+    step_timeout: Duration,
+    longest_stop: Duration,
+) -> Safe<String> {
+    let recycle = Recycle {
+        app: app.name.clone(),
+        instances: app.instances,
+        max_memory: app.recycling.max_memory_restart,
+        max_uptime: app.recycling.max_uptime,
+        surge: app.rollout.surge,
+        settle: app.rollout.settle,
+        step_timeout,
+        longest_stop,
+    };
+    step(&Step::Recycle(recycle), layout)
 }
 
 /// Renders the command of the brake unit.

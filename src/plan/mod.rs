@@ -69,7 +69,8 @@ impl<'a> Origin<'a> {
 }
 
 /// Returns the units of one app: the cluster unit, the template and a link for each instance; the socket if the program
-/// listens, the timer if there is a schedule, and the watch unit and its link if files are watched.
+/// listens, the timer if there is a schedule, the watch unit and its link if files are watched, and the units that replace
+/// instances by themselves if a key asks for it.
 ///
 /// The file of generated units has to exist on the host, because systemd would otherwise warn at every command that
 /// units have changed on disk.
@@ -99,7 +100,11 @@ pub fn units(
         set.links.insert(path, target);
     }
     if !app.watched.watch.is_empty() {
-        let (path, target) = watch_link(&app.name);
+        let (path, target) = wanted_link(&app.name, Units::of(&app.name).watch());
+        set.links.insert(path, target);
+    }
+    if app.is_recycled() {
+        let (path, target) = wanted_link(&app.name, Units::of(&app.name).recycle_timer());
         set.links.insert(path, target);
     }
     Ok(set)
@@ -127,12 +132,17 @@ pub fn instance_link(app: &str, number: u32) -> (PathBuf, PathBuf) {
     (path, Path::new("..").join(names.template()))
 }
 
-/// Returns the link by which the cluster unit wants the watch unit.
+/// Returns the links by which the cluster unit of an app may want units beside the instances.
 #[must_use]
-pub fn watch_link(app: &str) -> (PathBuf, PathBuf) {
-    let watch = Units::of(app).watch();
-    let path = wants_dir(app).join(&watch);
-    (path, Path::new("..").join(watch))
+pub fn beside_links(app: &str) -> [(PathBuf, PathBuf); 2] {
+    let units = Units::of(app);
+    [units.watch(), units.recycle_timer()].map(|unit| wanted_link(app, unit))
+}
+
+/// Returns the link by which the cluster unit wants a unit beside the instances.
+fn wanted_link(app: &str, unit: String) -> (PathBuf, PathBuf) {
+    let path = wants_dir(app).join(&unit);
+    (path, Path::new("..").join(unit))
 }
 
 /// Returns the folder of those links.

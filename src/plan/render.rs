@@ -141,7 +141,7 @@ fn splits_families(listen: &[Listen]) -> bool {
 }
 
 /// Returns the longest time that a stop takes. systemd allows each command of the user's the full time of a phase.
-fn longest_stop(app: &App) -> Duration {
+pub(super) fn longest_stop(app: &App) -> Duration {
     let own = app.assigned("ExecStopPost").list().len();
     let own = u32::try_from(own).unwrap_or(u32::MAX);
     app.lifecycle.longest_stop() + app.lifecycle.kill_timeout.saturating_mul(own)

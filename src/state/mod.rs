@@ -51,6 +51,8 @@ pub enum Name {
     Failures,
     /// The generator's last good text.
     Good,
+    /// When, after a failure, instances may be replaced by themselves again.
+    Recycling,
     /// The instance's quick deaths in a row.
     Deaths(u32),
     /// Why the instance did not become healthy at its last start.
@@ -78,6 +80,7 @@ impl Display for Name {
             Self::Canary => f.write_str("canary"),
             Self::Scaling => f.write_str("scaling"),
             Self::Asked => f.write_str("walk.asked"),
+            Self::Recycling => f.write_str("recycling"),
             Self::Verdict => f.write_str("verdict"),
             Self::AskedBy => f.write_str("asked"),
             Self::Trial => f.write_str("trial"),

@@ -243,12 +243,37 @@ impl<'a> Units<'a> {
         format!("{}:brake.service", self.app)
     }
 
+    /// `NAME:recycle.service`: replaces instances that use too much memory or have run for too long.
+    #[must_use]
+    pub fn recycler(self) -> String {
+        format!("{}:recycle.service", self.app)
+    }
+
+    /// `NAME:recycle.timer`: starts that unit again and again while the app is active.
+    #[must_use]
+    pub fn recycle_timer(self) -> String {
+        format!("{}:recycle.timer", self.app)
+    }
+
+    /// The units beside the instances and the schedule that run a command of rsgen's.
+    #[must_use]
+    pub fn beside(self) -> Vec<String> {
+        vec![
+            self.reloader(),
+            self.watch(),
+            self.brake(),
+            self.recycler(),
+            self.recycle_timer(),
+        ]
+    }
+
     /// Every unit of the app that may be a file.
     #[must_use]
     pub fn files(self) -> Vec<String> {
         let mut files = self.sockets();
         files.extend([self.cluster(), self.template()]);
-        files.extend([self.timer(), self.reloader(), self.watch(), self.brake()]);
+        files.push(self.timer());
+        files.extend(self.beside());
         files.extend([self.listener_template(), self.join_template()]);
         files
     }

@@ -7,6 +7,7 @@ mod canary;
 mod event;
 mod overdue;
 mod record;
+mod some;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub use event::{Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
 pub use record::Record;
+pub use some::walk_some;
 
 use crate::contract::{Course, OnFailure};
 use crate::systemd::{Brief, Manager, Unit};
@@ -87,16 +89,7 @@ pub fn walk_by(
     kept: &[u32],
     witness: &mut dyn Witness,
 ) -> Result<(), Failed> {
-    Walk {
-        manager,
-        plan,
-        witness,
-        canaries: Vec::new(),
-        failures: Vec::new(),
-        others: Others::Untouched,
-        overdue: Overdue::new(&plan.app, plan.longest_stop),
-    }
-    .run(course, kept)
+    Walk::new(manager, plan, witness).run(course, kept)
 }
 
 struct Walk<'a> {
@@ -119,6 +112,20 @@ struct Rising {
     old_pid: u32,
     job: crate::systemd::Job,
     since: Instant,
+}
+
+impl<'a> Walk<'a> {
+    fn new(manager: &'a mut dyn Manager, plan: &'a Plan, witness: &'a mut dyn Witness) -> Self {
+        Self {
+            manager,
+            plan,
+            witness,
+            canaries: Vec::new(),
+            failures: Vec::new(),
+            others: Others::Untouched,
+            overdue: Overdue::new(&plan.app, plan.longest_stop),
+        }
+    }
 }
 
 impl Walk<'_> {

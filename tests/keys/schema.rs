@@ -127,6 +127,10 @@ fn form(form: Form) -> Vec<(&'static str, Json)> {
             json!({ "type": "string", "pattern": "^[1-9][0-9]?%$|^100%$" }),
         ]),
         Form::Time => any([json!({ "type": "integer", "minimum": 0 }), text]),
+        Form::Memory => any([
+            json!({ "type": "integer", "minimum": 0 }),
+            json!({ "type": "string", "pattern": "^[0-9]+[KMGT]?$" }),
+        ]),
         Form::Text => one("type", "string".into()),
         Form::OneOf(words) => one("enum", json!(words)),
         Form::Instances => any([json!({ "type": "integer" }), text]),

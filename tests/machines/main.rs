@@ -38,6 +38,7 @@ mod portless;
 mod power;
 mod programs;
 mod prometheus;
+mod recycle;
 mod rehearsal;
 mod release;
 mod reload;

@@ -6,9 +6,9 @@ use testbed::specs;
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, moving,
-    own, owner, packaged, packages, polkit, portless, power, programs, prometheus, rehearsal,
-    release, reload, sandbox, schedule, see, shown, sizing, state, tracing, truth, user, values,
-    versions, watch, yama,
+    own, owner, packaged, packages, polkit, portless, power, programs, prometheus, recycle,
+    rehearsal, release, reload, sandbox, schedule, see, shown, sizing, state, tracing, truth, user,
+    values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Spec> {
         POWER,
         SCHEDULE,
         SEE,
+        RECYCLE,
         HOSTILE,
         TRACING,
         INSTALL,
@@ -72,6 +73,12 @@ const HARNESS: &[Spec] = specs![
 const SEE: &[Spec] = specs![
     see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
     prometheus::answers_every_query_of_the_dashboard,
+];
+
+const RECYCLE: &[Spec] = specs![
+    recycle::one_that_uses_too_much_is_replaced_and_nothing_is_lost,
+    recycle::one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while,
+    recycle::its_timer_comes_and_goes_with_the_keys_and_the_app,
 ];
 
 const ENVIRONMENT: &[Spec] = specs![

@@ -63,6 +63,25 @@ fn a_change_of_what_is_watched_replaces_no_instance() {
 }
 
 #[test]
+fn a_change_of_how_long_instances_may_run_replaces_none() {
+    let mut stage = installed(UNITS, LASTS);
+    let (timer, reads) = ("web:recycle.timer", "daemon-reload");
+    let (begun, ended) = (format!("restart {timer}"), format!("stop {timer}"));
+    for (keys, done) in [
+        ("max_uptime = \"1d\"\n", vec![reads, &begun]),
+        ("max_uptime = \"2d\"\n", vec![reads]),
+        // systemd keeps a unit that is active, and a timer whose file is gone has failed.
+        ("", vec![&ended, reads]),
+    ] {
+        stage.write_app(&format!("{LASTS}{keys}"));
+        let prepared = [stage.prepare()];
+        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        assert_eq!(stage.systemd.fake.log, done, "{keys}");
+        stage.systemd.fake.log.clear();
+    }
+}
+
+#[test]
 fn an_app_that_is_deployed_once_more_has_the_result_of_the_second_time() {
     let mut stage = installed(UNITS, LASTS);
     let failed = Failed {

@@ -92,6 +92,17 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn recycles()(
+        (app, instances, surge) in (app(), instances(), amount()),
+        max_memory in prop::option::of(any::<u64>().prop_map(Bytes)),
+        (max_uptime, settle) in (prop::option::of(time()), time()),
+        (step_timeout, longest_stop) in (time(), time()),
+    ) -> Recycle {
+        Recycle { app, instances, max_memory, max_uptime, surge, settle, step_timeout, longest_stop }
+    }
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let start = (app(), instances(), time(), time()).prop_map(
         |(app, instances, step_timeout, longest_stop)| Start {
@@ -144,6 +155,7 @@ fn steps() -> impl Strategy<Value = Step> {
         app().prop_map(|app| Step::Braked(Braked { app })),
         watch.prop_map(Step::Watch),
         job.prop_map(Step::Job),
+        recycles().prop_map(Step::Recycle),
         start.prop_map(Step::Start),
         reloads().prop_map(Step::Reload),
         stop().prop_map(Step::Stop),

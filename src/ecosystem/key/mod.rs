@@ -67,6 +67,8 @@ pub enum Form {
     Amount(u32, u32),
     /// A time of systemd.time(7), or an integer of milliseconds.
     Time,
+    /// An amount of memory as systemd writes it, or an integer of bytes.
+    Memory,
     /// A string.
     Text,
     /// One of these words.

@@ -40,6 +40,24 @@ struct Brake<'a> {
     sandboxed: bool,
 }
 
+#[derive(Template)]
+#[template(path = "recycle.timer", ext = "timer")]
+struct RecycleTimer<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+}
+
+#[derive(Template)]
+#[template(path = "recycle.service", ext = "service")]
+struct Recycler<'a> {
+    name: &'a str,
+    units: Units<'a>,
+    header: &'a Header,
+    command: Safe<String>,
+    sandboxed: bool,
+}
+
 /// Returns the names and texts of those of these units that the app has.
 pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Result<Rendered> {
     let name = app.name.as_str();
@@ -76,6 +94,27 @@ pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Res
             sandboxed,
         };
         rendered.push((units.watch(), watch.render()?));
+    }
+    if app.is_recycled() {
+        let timer = RecycleTimer {
+            name,
+            units,
+            header,
+        };
+        let recycler = Recycler {
+            name,
+            units,
+            header,
+            command: commands::recycle(
+                app,
+                layout,
+                super::instance_step(app),
+                super::longest_stop(app),
+            ),
+            sandboxed,
+        };
+        rendered.push((units.recycle_timer(), timer.render()?));
+        rendered.push((units.recycler(), recycler.render()?));
     }
     Ok(rendered)
 }

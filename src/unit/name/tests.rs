@@ -13,6 +13,8 @@ fn every_unit_tells_its_app() {
         units.timer(),
         units.reloader(),
         units.watch(),
+        units.recycler(),
+        units.recycle_timer(),
     ] {
         assert_eq!(owner(&whole), Some(("web.x", None)), "{whole}");
     }

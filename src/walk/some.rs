@@ -1,0 +1,32 @@
+//! Replaces single instances, in the steps of a walk: the canary first, if there is to be one, then each of them.
+//!
+//! The others are not touched, neither those beyond the wanted number nor those that are down.
+
+use super::{Failed, Plan, Walk, Witness};
+use crate::systemd::Manager;
+
+/// Replaces these instances one after the other.
+///
+/// # Errors
+/// The first failure. The instances after it were not touched, and where the canary failed, none was.
+pub fn walk_some(
+    manager: &mut dyn Manager,
+    plan: &Plan,
+    numbers: &[u32],
+    witness: &mut dyn Witness,
+) -> Result<(), Failed> {
+    Walk::new(manager, plan, witness).some(numbers)
+}
+
+impl Walk<'_> {
+    fn some(mut self, numbers: &[u32]) -> Result<(), Failed> {
+        self.stop_left_canaries().map_err(|e| self.bus(&e))?;
+        self.start_canaries(self.plan.canaries)?;
+        let replaced = numbers
+            .iter()
+            .try_for_each(|number| self.replace(&[*number]))
+            .and_then(|()| self.confirm(numbers));
+        let stopped = self.stop_canaries().map_err(|e| self.bus(&e));
+        replaced.and(stopped)
+    }
+}
