@@ -28,6 +28,7 @@ mod install;
 mod interrupted;
 mod jobs;
 mod logs;
+mod monit;
 mod own;
 mod owner;
 mod packaged;

@@ -5,8 +5,8 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, own,
-    owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
+    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
+    own, owner, packaged, packages, polkit, portless, power, programs, rehearsal, reload, sandbox,
     schedule, see, shown, sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
@@ -67,7 +67,10 @@ const HARNESS: &[Spec] = specs![
     harness::are_joined_by_a_network_of_their_own,
 ];
 
-const SEE: &[Spec] = specs![see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,];
+const SEE: &[Spec] = specs![
+    see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
+    monit::watches_reloads_and_scales_by_keys_and_gives_the_terminal_back,
+];
 
 const ENVIRONMENT: &[Spec] = specs![
     environment::never_reaches_what_runs_as_root,
