@@ -162,7 +162,7 @@ fn assert_the_terminal_is_given_back(machine: &Machine, terminal: &Terminal<'_>)
     let stopped = stopped.rsplit(LEAVE).next().unwrap_or_default();
     assert!(stopped.contains(MODES), "{stopped:?}");
     terminal.types("q");
-    terminal.says("$ ");
+    terminal.says("# ");
     terminal.types("echo status=$?; stty -a\\n");
     terminal.says("status=0");
     terminal.says(MODES);
