@@ -144,7 +144,7 @@ fn assert_changes_are_asked_for_and_shown(machine: &Machine, terminal: &Terminal
 fn assert_the_terminal_is_given_back(machine: &Machine, terminal: &Terminal<'_>) {
     // A new size: the last line is another one.
     machine
-        .sh("stty -F \"/dev/$(ps -o tty= -C rsgen)\" rows 12 cols 50")
+        .sh("stty -F \"/dev/$(ps -o tty= -C rsgen | grep pts)\" rows 12 cols 50")
         .ok();
     wait_until(SOON, "another size", || {
         let screen = terminal.screen();
@@ -169,7 +169,11 @@ fn assert_the_terminal_is_given_back(machine: &Machine, terminal: &Terminal<'_>)
     for signal in ["TERM", "HUP"] {
         terminal.types("rsgen monit --interval 0.2\\n");
         terminal.shows("monit  1 app");
-        machine.sh(&format!("kill -{signal} $(pidof rsgen)")).ok();
+        machine
+            .sh(&format!(
+                "kill -{signal} $(ps -o tty=,pid= -C rsgen | awk '/pts/ {{ print $2 }}')"
+            ))
+            .ok();
         terminal.types("echo ended=$?; stty -a\\n");
         terminal.says("ended=0");
         terminal.says(MODES);
