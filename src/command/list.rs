@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::hint;
-use super::jobs::Jobs;
 use super::last_words;
 use super::manual::Manual;
 use super::order::{self, Order};
@@ -48,9 +47,9 @@ pub(super) struct List {
 }
 
 /// How long processor time is measured.
-const MEASURED: Duration = Duration::from_millis(500);
+pub(super) const MEASURED: Duration = Duration::from_millis(500);
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok();
     let seconds = seconds.filter(|seconds| (0.1..=86400.0).contains(seconds));
     seconds
@@ -103,12 +102,12 @@ impl Subcommand for List {
             return self.watch(context, &apps, interval);
         }
         let cpus = context.host.cpus;
-        let mut jobs = context.jobs()?;
+        let jobs = context.jobs()?;
         let mut listing = listing(jobs.manager, jobs.layout, cpus, &apps)?;
         if self.is_measured() {
             let before = (listing.apps, jobs.manager.now());
             jobs.manager.pause(MEASURED);
-            (listing, _) = measured(&mut jobs, cpus, &apps, &before)?;
+            (listing, _) = measured(jobs.manager, jobs.layout, cpus, &apps, &before)?;
         }
         self.arrange(&mut listing);
         if !self.apps.is_empty() && !context.sink.is_for_scripts() {
@@ -159,7 +158,8 @@ impl List {
         let mut before = (first.apps, jobs.manager.now());
         jobs.manager.pause(MEASURED.min(interval));
         loop {
-            let (mut shown, at) = measured(&mut context.jobs()?, cpus, apps, &before)?;
+            let jobs = context.jobs()?;
+            let (mut shown, at) = measured(jobs.manager, jobs.layout, cpus, apps, &before)?;
             before = (shown.apps.clone(), at);
             self.arrange(&mut shown);
             let goes_on = if let Some(screen) = &mut screen {
@@ -179,14 +179,15 @@ impl List {
 }
 
 /// The state of these apps with their processor time since an earlier look, and the time of this look.
-fn measured(
-    jobs: &mut Jobs<'_>,
+pub(super) fn measured(
+    manager: &mut dyn Manager,
+    layout: &Layout,
     cpus: u32,
     apps: &[String],
     (earlier, at): &(Vec<AppStatus>, Duration),
 ) -> Result<(Listing, Duration), Failure> {
-    let mut listing = listing(jobs.manager, jobs.layout, cpus, apps)?;
-    let now = jobs.manager.now();
+    let mut listing = listing(manager, layout, cpus, apps)?;
+    let now = manager.now();
     rates::measure(&mut listing.apps, earlier, now.saturating_sub(*at));
     Ok((listing, now))
 }

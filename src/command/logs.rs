@@ -14,8 +14,8 @@ use super::options;
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
 use crate::journal::{Entry, JOURNALCTL, Query, Whole};
-use crate::layout::Scope;
-use crate::output::{Exit, Failure, Notice, Sink};
+use crate::layout::{Layout, Scope};
+use crate::output::{Exit, Failure, Notice};
 use crate::unit::name::Units;
 
 /// The longest entry in bytes of JSON that is read, since a program may send one of any size.
@@ -115,7 +115,9 @@ impl Subcommand for Logs {
             is_all_over &= tell_beyond(context, target);
         }
         self.no_follow |= is_all_over;
-        let units: Vec<String> = targets.iter().flat_map(|t| units(context, t)).collect();
+        let (layout, cpus) = (&context.layout, context.host.cpus);
+        let units = targets.iter().flat_map(|t| units(layout, cpus, t));
+        let units: Vec<String> = units.collect();
         self.show(context, &units)
     }
 }
@@ -157,14 +159,15 @@ impl Logs {
             scope: context.layout.scope,
             units,
         };
+        let (sink, is_search) = (context.sink, self.grep.is_some());
         let is_read = if self.query(units).is_reversed() {
             let mut entries: Vec<Entry> = entries.collect();
             entries.reverse();
-            copy(context.sink, entries.into_iter(), self.grep.is_some())
+            each(entries.into_iter(), is_search, |line| sink.item(line))
         } else {
-            copy(context.sink, entries, self.grep.is_some())
+            each(entries, is_search, |line| sink.item(line))
         };
-        end(&mut child, is_read, self.grep.is_some())
+        end(&mut child, is_read, is_search)
     }
 }
 
@@ -187,13 +190,17 @@ pub(super) fn journalctl<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     command
 }
 
-/// Shows entries. Returns whether somebody has read them all.
-pub(super) fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_search: bool) -> bool {
+/// Passes on each line of these entries, as long as somebody reads them. Returns whether somebody has read them all.
+pub(super) fn each(
+    entries: impl Iterator<Item = Entry>,
+    is_search: bool,
+    mut take: impl FnMut(&Line) -> bool,
+) -> bool {
     let mut whole = Whole::default();
     let mut before = Before::default();
     let mut show = |entry: &Entry| {
         let line = Line::of(entry, &mut before);
-        line.is_none_or(|line| sink.item(&line))
+        line.is_none_or(|line| take(&line))
     };
     for mut entry in entries {
         // Of a line in several parts, journalctl prints only the parts that match.
@@ -206,10 +213,10 @@ pub(super) fn copy(sink: &dyn Sink, entries: impl Iterator<Item = Entry>, is_sea
 }
 
 /// The entries that journalctl prints.
-struct Entries<'a, R> {
-    out: R,
-    scope: Scope,
-    units: &'a [String],
+pub(super) struct Entries<'a, R> {
+    pub(super) out: R,
+    pub(super) scope: Scope,
+    pub(super) units: &'a [String],
 }
 
 /// Returns the next line of journalctl, cut where it is too long; `None` at the end.
@@ -262,7 +269,7 @@ pub(super) fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(
 }
 
 /// The units of a target whose entries are shown.
-pub(super) fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
+pub(super) fn units(layout: &Layout, cpus: u32, target: &Target) -> Vec<String> {
     match target {
         Target::Instance(app, number) => {
             let units = Units::of(app);
@@ -273,7 +280,7 @@ pub(super) fn units(context: &Context<'_>, target: &Target) -> Vec<String> {
             ]
         }
         Target::App(app) => {
-            let size = targets::size(&context.layout, context.host.cpus, app);
+            let size = targets::size(layout, cpus, app);
             let names = Units::of(app);
             let mut units = names.sockets();
             units.extend([names.cluster(), names.timer()]);

@@ -126,6 +126,7 @@ subcommands! {
     restart::Restart,
     reset::Reset,
     list::List,
+    monit::Monit,
     describe::Describe,
     metrics::Metrics,
     logs::Logs,

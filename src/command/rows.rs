@@ -21,19 +21,48 @@ type Row = Vec<(&'static str, Option<Visible>)>;
 /// is left out, unless it is always there.
 pub(super) fn table(apps: &[AppStatus], style: Style) -> Visible {
     let rows: Vec<Row> = apps.iter().flat_map(|app| app.rows(style)).collect();
+    let (heads, cells) = columns(rows);
+    table::render(&heads, cells, SPARED)
+}
+
+/// The same for a screen of this width on which apps and instances are chosen: each app has a row, with the sums of its instances,
+/// and below it each of those has one.
+pub(super) fn tree(apps: &[AppStatus], width: usize) -> (Vec<&'static str>, Vec<Vec<Visible>>) {
+    let rows = apps.iter().flat_map(|app| {
+        let below = app.below().iter().map(|instance| {
+            let mut row = row(Style::Plain, app, instance, false);
+            blank(&mut row, &["APP", "LISTEN"]);
+            row
+        });
+        std::iter::once(app.whole()).chain(below)
+    });
+    let (heads, cells) = columns(rows.collect());
+    table::fit(&heads, cells, SPARED, width)
+}
+
+/// Empties these cells.
+fn blank(row: &mut Row, heads: &[&str]) {
+    for (_, cell) in row.iter_mut().filter(|(head, _)| heads.contains(head)) {
+        *cell = Some("".into());
+    }
+}
+
+/// The columns that say something, and the cells in them.
+fn columns(rows: Vec<Row>) -> (Vec<&'static str>, Vec<Vec<Visible>>) {
     let heads = rows.first().into_iter().flatten().map(|(head, _)| *head);
     let is_said = |head: &str| {
         let mut cells = rows.iter().flatten();
         !["CPU", "CONNS", "QUEUE"].contains(&head)
             || cells.any(|(of, cell)| *of == head && cell.is_some())
     };
-    let heads: Vec<&str> = heads.filter(|head| is_said(head)).collect();
+    let heads: Vec<&'static str> = heads.filter(|head| is_said(head)).collect();
     let cells = |row: Row| {
         let said = row.into_iter().filter(|(head, _)| heads.contains(head));
         said.map(|(_, cell)| cell.unwrap_or_else(|| "-".into()))
             .collect()
     };
-    table::render(&heads, rows.into_iter().map(cells).collect(), SPARED)
+    let cells = rows.into_iter().map(cells).collect();
+    (heads, cells)
 }
 
 impl AppStatus {
@@ -59,11 +88,52 @@ impl AppStatus {
 
     /// A row for each instance, or one for the app if there is none. A job has a row of its own unless it runs.
     fn rows(&self, style: Style) -> Vec<Row> {
-        let is_idle = self.status.is_some_and(|status| status != "running");
-        if !self.instances.is_empty() && !is_idle {
+        if !self.below().is_empty() {
             let rows = self.instances.iter().enumerate();
             return rows.map(|(at, i)| row(style, self, i, at == 0)).collect();
         }
+        vec![self.alone(style)]
+    }
+
+    /// The instances that have rows.
+    pub(super) fn below(&self) -> &[InstanceStatus] {
+        let is_idle = self.status.is_some_and(|status| status != "running");
+        if is_idle { &[] } else { &self.instances }
+    }
+
+    /// Processor time and memory of all instances, where they are known of any.
+    pub(super) fn used(&self) -> (Option<f64>, Option<u64>) {
+        let percent = self.below().iter().filter_map(|i| i.cpu_percent);
+        let bytes = self.below().iter().filter_map(|i| i.memory_bytes);
+        let percent = percent.reduce(|sum, percent| sum + percent);
+        (percent, bytes.reduce(u64::saturating_add))
+    }
+
+    /// The row of the app above those of its instances.
+    fn whole(&self) -> Row {
+        let mut row = self.alone(Style::Plain);
+        if self.below().is_empty() {
+            return row;
+        }
+        let (percent, bytes) = self.used();
+        let serving = self.wanted.map(|wanted| format!("{}/{wanted}", self.ready));
+        let restarts: u32 = self.instances.iter().map(|i| i.restarts).sum();
+        for (head, cell) in &mut row {
+            *cell = match *head {
+                "#" | "PID" | "UPTIME" => Some("".into()),
+                "STATUS" if self.status.is_none() => serving.as_deref().map(Into::into),
+                "RESTARTS" => Some(count(restarts)),
+                "CPU" => percent.map(|cpu| format!("{cpu:.1}%").into()),
+                "MEMORY" => bytes.map(|bytes| table::bytes(bytes).into()),
+                "CONNS" => self.connections.map(count),
+                _ => cell.take(),
+            };
+        }
+        row
+    }
+
+    /// The row of an app of which no instance has one.
+    fn alone(&self, style: Style) -> Row {
         let status = match self.status {
             Some(status) => style.paint(status, colour(status)),
             None => (&self.active_state).into(),
@@ -72,7 +142,7 @@ impl AppStatus {
             Some(schedule) if schedule.is_job() => schedule.told(),
             _ => String::new(),
         };
-        vec![vec![
+        vec![
             ("APP", Some((&self.name).into())),
             ("#", None),
             ("STATUS", Some(status)),
@@ -85,11 +155,12 @@ impl AppStatus {
             ("QUEUE", self.waiting.map(count)),
             ("LISTEN", Some(self.addresses())),
             ("", Some(remark.into())),
-        ]]
+        ]
     }
 }
 
-fn colour(status: &str) -> AnsiColor {
+/// The colour of a state.
+pub(super) fn colour(status: &str) -> AnsiColor {
     match status {
         "online" | "running" | "waiting" => AnsiColor::Green,
         "errored" | "failed" => AnsiColor::Red,

@@ -28,10 +28,6 @@ const FOREIGN: &[Foreign] = &[
         &["jlist", "prettylist", "report", "slist", "sysinfos"],
         "run `rsgen list --json`",
     ),
-    foreign(
-        &["monit", "dash", "dashboard", "imonit"],
-        "run `rsgen list --watch`, or `systemd-cgtop`",
-    ),
     foreign(&["log"], "run `rsgen logs APP`"),
     foreign(
         &["flush", "reloadLogs", "logrotate"],
@@ -162,7 +158,6 @@ mod tests {
     #[test]
     fn a_word_of_pm2s_is_answered_with_what_to_type() {
         for (line, answer) in [
-            ("rsgen monit", "run `rsgen list --watch`"),
             ("rsgen delete web", "run `rsgen uninstall web`\n"),
             ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
             ("rsgen delete all", "run `rsgen uninstall all`\n"),
@@ -193,6 +188,8 @@ mod tests {
             "rsgen l",
             "rsgen ps",
             "rsgen status web",
+            "rsgen monit",
+            "rsgen dash",
             "rsgen startOrReload eco.toml",
             "rsgen startOrGracefulReload eco.toml",
             "rsgen gracefulReload web",

@@ -5,8 +5,11 @@
 //! [`Visible`]. A reader that closes its pipe early is not an error.
 
 mod block;
+mod canvas;
 mod failure;
+mod hold;
 mod json;
+mod keys;
 mod notice;
 mod screen;
 mod style;
@@ -18,8 +21,10 @@ use std::io::Write;
 use serde::Serialize;
 
 pub use block::Block;
+pub use canvas::{Bell, Canvas, Input};
 pub use failure::{Exit, Failure};
 pub use json::Json;
+pub use keys::Key;
 pub use notice::{CANCELLED, Level, Notice, counted};
 pub use screen::Screen;
 pub use style::{Colour, Style};
@@ -51,6 +56,11 @@ pub trait Sink {
 
     /// Takes over the terminal, if the output goes to one.
     fn screen(&self) -> Option<Screen> {
+        None
+    }
+
+    /// Takes over the terminal to draw on it and to read keys; `None` where people are not at both ends.
+    fn canvas(&self) -> Option<Canvas> {
         None
     }
 

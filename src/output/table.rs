@@ -16,6 +16,17 @@ pub fn render(header: &[&str], rows: Vec<Vec<Visible>>, spared: &[&str]) -> Visi
     Visible::composed(lines(&header, &rows, widest).join("\n"))
 }
 
+/// Formats a table with one line for its head and one for each row, however wide that is.
+#[must_use]
+pub fn aligned(header: &[&str], rows: &[Vec<Visible>]) -> Vec<String> {
+    let widths = widths(header, rows);
+    let head = std::iter::once(line(header.iter().copied(), &widths));
+    let rows = rows
+        .iter()
+        .map(|row| line(row.iter().map(Visible::as_str), &widths));
+    head.chain(rows).collect()
+}
+
 fn lines(header: &[&str], rows: &[Vec<Visible>], widest: usize) -> Vec<String> {
     let widths = widths(header, rows);
     let fixed = widths
@@ -67,7 +78,9 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-fn fit<'a>(
+/// Leaves out these columns, the first one first, until the table is not wider than this.
+#[must_use]
+pub fn fit<'a>(
     header: &[&'a str],
     mut rows: Vec<Vec<Visible>>,
     spared: &[&str],
@@ -100,7 +113,8 @@ fn needed(header: &[&str], rows: &[Vec<Visible>]) -> usize {
 }
 
 /// The width of each column.
-fn widths(header: &[&str], rows: &[Vec<Visible>]) -> Vec<usize> {
+#[must_use]
+pub fn widths(header: &[&str], rows: &[Vec<Visible>]) -> Vec<usize> {
     let of = |(at, head): (usize, &&str)| {
         let cells = rows.iter().filter_map(|row| row.get(at));
         let widest = cells.map(|cell| columns(cell.as_str())).max();
@@ -110,7 +124,8 @@ fn widths(header: &[&str], rows: &[Vec<Visible>]) -> Vec<usize> {
 }
 
 /// The columns that a text takes, without its colours.
-fn columns(text: &str) -> usize {
+#[must_use]
+pub fn columns(text: &str) -> usize {
     let mut is_colour = false;
     let visible = text.chars().filter(|c| match c {
         '\u{1b}' => {

@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use anstyle::AnsiColor;
 
 use super::{
-    Answer, Block, Colour, Failure, Level, Notice, Screen, Sink, Style, to_stderr, to_stdout,
+    Answer, Block, Canvas, Colour, Failure, Level, Notice, Screen, Sink, Style, to_stderr,
+    to_stdout,
 };
 use crate::ecosystem::Report;
 use crate::visible::Visible;
@@ -64,10 +65,16 @@ impl Sink for Text {
             .flatten()
     }
 
+    fn canvas(&self) -> Option<Canvas> {
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+        (is_terminal && !is_dumb())
+            .then(|| Canvas::open(self.stdout.is_painted()).ok())
+            .flatten()
+    }
+
     fn block(&self) -> Option<Block> {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         let is_wanted = self.least <= Level::Progress && std::io::stdout().is_terminal();
-        (is_wanted && !is_dumb).then(Block::new).flatten()
+        (is_wanted && !is_dumb()).then(Block::new).flatten()
     }
 
     fn warnings(&self, report: &Report) {
@@ -77,6 +84,11 @@ impl Sink for Text {
     fn failure(&self, failure: &Failure) {
         show_failure(failure, self.stderr);
     }
+}
+
+/// Whether the terminal cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// Prints a failure in one line, or all faults of a file at their places, followed by the next step.

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::process::{
     DumpableBehavior, PTracer, Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open,
@@ -284,6 +286,17 @@ pub fn pass_on_nothing() {
             libc::CLOSE_RANGE_CLOEXEC,
         )
     };
+}
+
+/// Has a program that is started with this command receive every signal, also those that this process has blocked.
+pub fn unblock_signals(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec the closure only makes a system call, which signal-safety(7) allows, and allocates nothing.
+    unsafe {
+        command.pre_exec(|| {
+            let none = nix::sys::signal::SigSet::empty();
+            none.thread_set_mask().map_err(Into::into)
+        })
+    }
 }
 
 /// Gives this thread, and what it starts, an empty session keyring, see session-keyring(7). Another user whose program

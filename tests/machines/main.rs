@@ -28,6 +28,7 @@ mod install;
 mod interrupted;
 mod jobs;
 mod logs;
+mod monit;
 mod moving;
 mod own;
 mod owner;

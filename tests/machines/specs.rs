@@ -5,8 +5,8 @@ use testbed::specs;
 
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, moving,
-    own, owner, packaged, packages, polkit, portless, power, programs, prometheus, recycle,
+    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
+    moving, own, owner, packaged, packages, polkit, portless, power, programs, prometheus, recycle,
     rehearsal, release, reload, sandbox, schedule, see, shown, sizing, state, tracing, truth, user,
     values, versions, watch, yama,
 };
@@ -72,6 +72,7 @@ const HARNESS: &[Spec] = specs![
 
 const SEE: &[Spec] = specs![
     see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
+    monit::watches_reloads_and_scales_by_keys_and_gives_the_terminal_back,
     prometheus::answers_every_query_of_the_dashboard,
 ];
 

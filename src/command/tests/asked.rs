@@ -8,7 +8,7 @@ use std::thread;
 use super::lines::run;
 use super::stage::{HOST, Recorder, Stage};
 use crate::command::context::Context;
-use crate::command::logs::{copy, end, tell_file, units};
+use crate::command::logs::{each, end, tell_file, units};
 use crate::command::targets::Target;
 use crate::ecosystem::Report;
 use crate::journal::{Entry, Source};
@@ -96,7 +96,7 @@ fn the_journal_is_asked_for_every_unit_of_a_target() {
     );
     let sink = Recorder::default();
     let context = Context::of_a_test(stage.layout.clone(), HOST, &sink, Box::new(Fake::default()));
-    let whole = units(&context, &Target::App("web".into()));
+    let whole = units(&context.layout, 1, &Target::App("web".into()));
     for unit in [
         "web.service",
         "web.socket",
@@ -106,7 +106,7 @@ fn the_journal_is_asked_for_every_unit_of_a_target() {
     ] {
         assert!(whole.iter().any(|name| name == unit), "{unit}: {whole:?}");
     }
-    let own = units(&context, &Target::Instance("web".into(), 1));
+    let own = units(&context.layout, 1, &Target::Instance("web".into(), 1));
     assert_eq!(own, ["web@1.service", "web@1.socket", "web:join@1.service"]);
     tell_file(&context, &Target::App("web".into()));
     assert!(
@@ -177,7 +177,7 @@ fn a_line_in_parts_is_put_together_unless_it_was_searched_for() {
     let parts = || [part("one ", true), part("two", false), part("three", true)].into_iter();
     let shown = |is_search| {
         let sink = Recorder::default();
-        assert!(copy(&sink, parts(), is_search));
+        assert!(each(parts(), is_search, |line| sink.item(line)));
         sink.told()
     };
     let has = |lines: &[String], message: &str| {
@@ -195,6 +195,6 @@ fn a_line_in_parts_is_put_together_unless_it_was_searched_for() {
         "{found:?}"
     );
     let impatient = Impatient(Recorder::default());
-    assert!(!copy(&impatient, parts(), true));
+    assert!(!each(parts(), true, |line| impatient.item(line)));
     assert_eq!(impatient.0.told().len(), 1);
 }
