@@ -63,28 +63,10 @@ pub(super) fn each(
     }
     // Before anything is stopped for the sake of these changes.
     writing::compare(&changes)?;
-    for other in prepared.iter().filter(|p| p.is_of_another_kind) {
-        jobs.stop(&other.app)?;
-        state::forget_deaths(jobs.layout, &other.app, None);
-    }
-    for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
-        let _asked = jobs.ask(&moved.app);
-        jobs.run(Verb::Stop, &Units::of(&moved.app).cluster())?;
-        for socket in jobs.sockets(&moved.app)? {
-            jobs.run(Verb::Stop, &socket)?;
-        }
-        jobs.close_listeners(&moved.app)?;
-    }
-    // A timer without its file would stay loaded and go on.
-    for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
-        jobs.stop_timer(&ended.app)?;
-    }
-    for timer in prepared.iter().filter_map(ended_recycling) {
-        jobs.run(Verb::Stop, &timer)?;
-    }
-    let opened = open_all(jobs, prepared);
+    stop_first(jobs, prepared)?;
+    open_all(jobs, prepared)?;
+    stop_timers(jobs, prepared)?;
     if let Some(writing) = writing {
-        opened?;
         let written = writing.write(jobs, &changes);
         if let Err(failure) = written {
             close_all(jobs, prepared)?;
@@ -93,7 +75,7 @@ pub(super) fn each(
         for prepared in prepared {
             forget_joins(jobs, prepared)?;
         }
-    } else if matches!(opened.map(|()| goal)?, Goal::Fresh(_)) {
+    } else if matches!(goal, Goal::Fresh(_)) {
         // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
         jobs.manager.daemon_reload()?;
     }
@@ -115,6 +97,34 @@ pub(super) fn each(
         })
     });
     Ok(Deployed(ends.collect()))
+}
+
+/// Stops what cannot run beside what the files say now.
+fn stop_first(jobs: &mut Jobs<'_>, prepared: &[Prepared]) -> Result<(), Failure> {
+    for other in prepared.iter().filter(|p| p.is_of_another_kind) {
+        jobs.stop(&other.app)?;
+        state::forget_deaths(jobs.layout, &other.app, None);
+    }
+    for moved in prepared.iter().filter(|p| p.readdressed.is_some()) {
+        let _asked = jobs.ask(&moved.app);
+        jobs.run(Verb::Stop, &Units::of(&moved.app).cluster())?;
+        for socket in jobs.sockets(&moved.app)? {
+            jobs.run(Verb::Stop, &socket)?;
+        }
+        jobs.close_listeners(&moved.app)?;
+    }
+    Ok(())
+}
+
+/// Stops the timers that have no file any more: they would stay loaded and go on.
+fn stop_timers(jobs: &mut Jobs<'_>, prepared: &[Prepared]) -> Result<(), Failure> {
+    for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
+        jobs.stop_timer(&ended.app)?;
+    }
+    for timer in prepared.iter().filter_map(ended_recycling) {
+        jobs.run(Verb::Stop, &timer)?;
+    }
+    Ok(())
 }
 
 /// Opens the addresses that apps are given while they serve. Where one cannot be opened, none stays open.
