@@ -23,6 +23,7 @@ mod steps;
 mod table;
 mod targets;
 mod together;
+mod told;
 
 use std::ffi::OsString;
 
