@@ -56,8 +56,8 @@ fn a_time_is_written_in_the_largest_unit_up_to_minutes_that_makes_it_whole() {
         (Duration::from_micros(1), "1us"),
         (Duration::from_millis(1500), "1500ms"),
         (Duration::from_secs(90), "90s"),
-        (Duration::from_secs(120), "2min"),
-        (Duration::from_secs(7200), "120min"),
+        (Duration::from_mins(2), "2min"),
+        (Duration::from_hours(2), "120min"),
     ] {
         assert_eq!(time::show(time), shown);
     }
