@@ -6,7 +6,7 @@
 pub mod files;
 
 use std::io;
-use std::mem::offset_of;
+use std::mem::{offset_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{
@@ -247,18 +247,8 @@ fn descriptor(argument: u64) -> RawFd {
 /// # Errors
 /// The errors of the listener.
 pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
-    // The kernel requires it to be all zeroes.
-    let mut notification = seccomp_notif {
-        id: 0,
-        pid: 0,
-        flags: 0,
-        data: seccomp_data {
-            nr: 0,
-            arch: 0,
-            instruction_pointer: 0,
-            args: [0; 6],
-        },
-    };
+    // SAFETY: the structure is plain numbers, and the kernel requires it to be all zeroes.
+    let mut notification: seccomp_notif = unsafe { zeroed() };
     match ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut notification) {
         Ok(_) => {}
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => return Ok(None),
