@@ -294,6 +294,7 @@ mod tests {
             }
             .pause(&policy)
         };
+        assert_eq!(pause(0), Duration::ZERO);
         assert_eq!(pause(1), Duration::from_millis(100));
         assert_eq!(pause(3), Duration::from_millis(225));
         assert_eq!(pause(50), Duration::from_secs(15));

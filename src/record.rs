@@ -367,6 +367,10 @@ mod tests {
         let _socket = UnixDatagram::bind(&path).unwrap();
         let busy = journal(&path);
         assert!((0..100_000).any(|_| !busy.line("x")));
+        // It is given a moment, since it may only be slow.
+        let begun = std::time::Instant::now();
+        assert!(!busy.line("x"));
+        assert!(begun.elapsed() >= PAUSE * TRIES);
     }
 
     #[test]

@@ -80,26 +80,14 @@ fn commands() -> BTreeSet<String> {
         .collect()
 }
 
+/// That each command there exists is seen below, for all pages.
 #[test]
-fn every_command_is_in_the_readme_and_every_command_there_exists() {
-    let commands = commands();
+fn every_command_is_in_the_readme() {
     let text = readme();
-    for command in &commands {
+    for command in commands() {
         assert!(
             text.contains(&format!("`rsgen {command}")),
             "{command} is not in the README"
-        );
-    }
-    for rest in text.split("rsgen ").skip(1) {
-        let word = rest
-            .split(|c: char| !c.is_ascii_lowercase())
-            .next()
-            .unwrap();
-        let shown =
-            text.contains(&format!("`rsgen {word}")) || text.contains(&format!("# rsgen {word}"));
-        assert!(
-            word.is_empty() || !shown || commands.contains(word),
-            "`rsgen {word}` does not exist"
         );
     }
 }

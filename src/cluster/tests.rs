@@ -5,7 +5,9 @@ mod files;
 mod instances;
 mod jobs;
 mod kept;
+mod left;
 mod listener;
+mod shown;
 mod statuses;
 mod unrun;
 

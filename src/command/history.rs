@@ -292,4 +292,30 @@ mod tests {
             )
         );
     }
+
+    #[test]
+    fn a_failure_is_red_on_a_terminal_and_one_app_needs_no_column() {
+        let slow = Happened {
+            took_ms: Some(120_000),
+            ..happened(Happening::ReloadFailed, "error: it died")
+        };
+        let told = |style| {
+            let row = Row::from(slow.clone());
+            let told = Told {
+                history: vec![row],
+                has_apps: false,
+            };
+            told.shown(style).unwrap().to_string()
+        };
+        let plain = told(Style::Plain);
+        assert!(!plain.contains("APP") && plain.contains("WHAT"), "{plain}");
+        assert!(plain.contains(" 2min "), "{plain}");
+        let red = style_of_red();
+        assert!(told(Style::Terminal).contains(&format!("{red}reload")));
+        assert!(!plain.contains(&red));
+    }
+
+    fn style_of_red() -> String {
+        anstyle::AnsiColor::Red.on_default().render().to_string()
+    }
 }

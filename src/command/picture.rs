@@ -287,4 +287,76 @@ mod tests {
         assert!(!picture.take(&Event::Aborted { failed }, seconds(1)));
         assert!(!picture.take(&Event::RestartingAll, seconds(1)));
     }
+
+    #[test]
+    fn an_instance_is_shown_until_it_is_gone() {
+        let mut picture = begun(0);
+        assert_eq!(shown(&picture, 0, 9), ["a canary"]);
+        let ready = Event::CanaryReady {
+            number: 1,
+            canaries: None,
+            pid: 8,
+            took_ms: 1530,
+        };
+        assert!(picture.take(&ready, seconds(1)));
+        let line = "web@1        canary, ready in 1.5 s";
+        assert_eq!(shown(&picture, 1, 9), ["a canary", line]);
+        // The heading needs a line as well.
+        assert_eq!(shown(&picture, 1, 1), ["a canary"]);
+        for canary in [true, false] {
+            let stopped = Event::Stopped {
+                number: 1,
+                canary,
+                canaries: None,
+                took_ms: 5,
+            };
+            assert_eq!(picture.take(&stopped, seconds(1)), canary);
+            assert_eq!(shown(&picture, 1, 9), ["a canary"]);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_was_down_starts_and_one_that_fails_says_why() {
+        let mut picture = begun(2);
+        let replacing = Event::Replacing {
+            number: 0,
+            old_pid: 0,
+        };
+        assert!(picture.take(&replacing, seconds(1)));
+        assert_eq!(shown(&picture, 1, 9)[1], "web@0        starting");
+        for (active, sub, words) in [
+            (ActiveState::Deactivating, "stop-sigterm", "stopping"),
+            (
+                ActiveState::Activating,
+                "auto-restart",
+                "waiting for its restart",
+            ),
+            (ActiveState::Activating, "start", "starting"),
+            (ActiveState::Inactive, "dead", "starting"),
+        ] {
+            let unit = Unit {
+                active,
+                sub: sub.into(),
+                ..Unit::default()
+            };
+            picture.see(0, &unit);
+            assert_eq!(shown(&picture, 1, 9)[1], format!("web@0        {words}"));
+        }
+        let failed = Event::Failed {
+            number: 0,
+            failed: crate::walk::Failed {
+                why: "exited with status 1".into(),
+                ..crate::walk::Failed::default()
+            },
+            failures: 1,
+            most: 2,
+        };
+        assert!(!picture.take(&failed, seconds(2)));
+        let lines = shown(&picture, 2, 9);
+        assert_eq!(lines[1], "web@0        failed: exited with status 1");
+        // Nothing is left of those that are all replaced.
+        picture.take(&ready(0), seconds(3));
+        picture.take(&ready(1), seconds(3));
+        assert_eq!(shown(&picture, 3, 9)[0], "2 of 2 replaced");
+    }
 }

@@ -25,6 +25,7 @@ mod steps;
 mod table;
 mod targets;
 mod together;
+mod told;
 
 use std::ffi::OsString;
 

@@ -1,6 +1,7 @@
 //! Every line that is written can be read back, and so can the lines of older versions.
 
 mod older;
+mod parts;
 mod properties;
 
 use super::*;
@@ -13,6 +14,8 @@ fn specifiers_of_a_directives_value_stay_specifiers() {
         ("/etc/100%%.env", "/etc/100%%.env"),
         ("/etc/%%i%i", "/etc/%%i%i"),
         ("/etc/5%", "/etc/5%%"),
+        ("/etc/%5%i", "/etc/%%5%i"),
+        ("/etc/%%%%i", "/etc/%%%%i"),
         ("%h/a", "%h/a"),
     ] {
         let line = Line::of("x").flag("--a", &Text::with_specifiers(value));

@@ -6,7 +6,6 @@
 #![expect(unsafe_code, reason = "a socket option without a safe wrapper")]
 
 use std::io;
-use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
@@ -124,8 +123,7 @@ fn numbers(i: libc::sock_filter) -> (u16, u8, u8, u32) {
 /// # Errors
 /// `EINVAL` for a longer filter than ours, `EACCES` for one that is not classic BPF.
 fn attached(connection: BorrowedFd<'_>) -> io::Result<Vec<libc::sock_filter>> {
-    // SAFETY: all zeroes is a valid instruction.
-    let mut code: [libc::sock_filter; LONGEST] = unsafe { zeroed() };
+    let mut code = [instruction(0, 0, 0, 0); LONGEST];
     // The kernel counts instructions here, not bytes.
     let mut length = libc::socklen_t::try_from(LONGEST).unwrap_or(0);
     // SAFETY: the kernel writes at most `length` instructions, as many as `code` has.

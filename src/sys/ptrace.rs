@@ -7,6 +7,7 @@ use std::io;
 use std::ptr;
 
 use nix::sys::ptrace::Options;
+use rustix::process::{Pid, WaitOptions, wait, waitpid};
 
 use super::check;
 
@@ -57,12 +58,15 @@ impl Stop {
 /// # Errors
 /// `ECHILD` when there is nothing to wait for.
 pub fn stopped(tid: Option<i32>) -> io::Result<Option<(i32, Stop)>> {
-    let mut status = 0;
-    let flags = libc::__WALL | libc::WNOHANG;
-    // SAFETY: the kernel writes one number.
-    let tid = unsafe { libc::waitpid(tid.unwrap_or(-1), &raw mut status, flags) };
-    check(tid)?;
-    Ok((tid != 0).then(|| (tid, Stop::of(status))))
+    let flags = WaitOptions::NOHANG | WaitOptions::from_bits_retain(libc::__WALL.cast_unsigned());
+    let found = match tid {
+        None => wait(flags)?,
+        Some(tid) => {
+            let tid = Pid::from_raw(tid).ok_or(io::ErrorKind::InvalidInput)?;
+            waitpid(Some(tid), flags)?
+        }
+    };
+    Ok(found.map(|(tid, status)| (tid.as_raw_pid(), Stop::of(status.as_raw()))))
 }
 
 /// Lets a thread run to its next stop. After [`Stop::Signal`] this signal is delivered; 0 means none.
@@ -195,17 +199,9 @@ fn fetch<const N: usize>(request: libc::c_uint, tid: i32) -> io::Result<[u64; N]
 /// # Errors
 /// `ESRCH` when the thread is not stopped, or gone.
 pub fn mask(tid: i32) -> io::Result<u64> {
-    let mut mask: u64 = 0;
-    // SAFETY: the kernel writes `MASK_BYTES`, the size of `mask`.
-    let result = unsafe {
-        libc::ptrace(
-            libc::PTRACE_GETSIGMASK,
-            tid,
-            ptr::without_provenance_mut::<libc::c_void>(MASK_BYTES),
-            (&raw mut mask).cast::<libc::c_void>(),
-        )
-    };
-    check(result).map(|_| mask)
+    // The kernel wants to be told the exact size of its `sigset_t`, which is that of one word.
+    let [mask] = fetch(libc::PTRACE_GETSIGMASK, tid)?;
+    Ok(mask)
 }
 
 /// Sets the signal mask of a stopped thread.

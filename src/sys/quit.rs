@@ -4,9 +4,11 @@
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+use super::process::end;
+
 extern "C" fn exit_now(_: libc::c_int) {
-    // SAFETY: _exit(2) is async-signal-safe, see signal-safety(7).
-    unsafe { libc::_exit(0) }
+    // _exit(2) is async-signal-safe, see signal-safety(7).
+    end(0)
 }
 
 /// Makes SIGTERM end this process at once with status 0.

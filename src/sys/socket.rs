@@ -6,8 +6,10 @@
 )]
 
 use std::io;
-use std::mem::{size_of, zeroed};
+use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::check;
 
@@ -25,20 +27,27 @@ pub struct Shape {
 /// The size of the longest address, see `struct sockaddr_storage` in sockaddr(3type).
 pub const LONGEST_ADDRESS: usize = size_of::<libc::sockaddr_storage>();
 
-fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
-    let mut value: i32 = 0;
-    let mut length = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
-    // SAFETY: the kernel writes at most `length` bytes, the size of `value`.
+/// Gets as much of a socket option as there is room for, and returns its length.
+fn get(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(value.len()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes, as many as there are.
     let result = unsafe {
         libc::getsockopt(
             fd.as_raw_fd(),
             level,
             name,
-            (&raw mut value).cast(),
+            value.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
-    check(result).map(|_| value)
+    check(result)?;
+    Ok(usize::try_from(length).unwrap_or(0))
+}
+
+fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = [0; size_of::<i32>()];
+    get(fd, level, name, &mut value)?;
+    Ok(i32::from_ne_bytes(value))
 }
 
 /// The value of a socket option that is a number.
@@ -55,18 +64,8 @@ pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
 /// The errors of getsockopt(2).
 pub fn bytes(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<[u8; 8]> {
     let mut value = [0; 8];
-    let mut length = libc::socklen_t::try_from(value.len()).unwrap_or(0);
-    // SAFETY: the kernel writes at most `length` bytes, the size of `value`.
-    let result = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            value.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    check(result).map(|_| value)
+    get(fd, level, name, &mut value)?;
+    Ok(value)
 }
 
 /// Sets a socket option that is a number.
@@ -101,16 +100,13 @@ pub fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
 /// # Errors
 /// The errors of getsockname(2).
 pub fn name(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    // SAFETY: all zeroes is a valid, empty address.
-    let mut storage: libc::sockaddr_storage = unsafe { zeroed() };
-    let mut length = libc::socklen_t::try_from(LONGEST_ADDRESS).unwrap_or(0);
-    // SAFETY: the kernel writes at most `length` bytes, the size of `storage`.
-    let result =
-        unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut storage).cast(), &raw mut length) };
-    check(result)?;
-    let length = usize::try_from(length).unwrap_or(0).min(LONGEST_ADDRESS);
-    // SAFETY: `storage` is plain bytes and at least `length` long.
-    Ok(unsafe { std::slice::from_raw_parts((&raw const storage).cast::<u8>(), length) }.to_vec())
+    let mut bytes = vec![0; LONGEST_ADDRESS];
+    let mut length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
+    let address = bytes.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `length` bytes, as many as there are.
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), address, &raw mut length) })?;
+    bytes.truncate(usize::try_from(length).unwrap_or(0));
+    Ok(bytes)
 }
 
 /// Binds a socket to a free port on the loopback address of its family.
@@ -145,16 +141,14 @@ pub enum Change {
 /// # Errors
 /// The errors of `epoll_ctl(2)`.
 pub fn watch(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, change: Change) -> io::Result<()> {
-    let (operation, events, data) = match change {
-        Change::Add(events, data) => (libc::EPOLL_CTL_ADD, events, data),
-        Change::Modify(events, data) => (libc::EPOLL_CTL_MOD, events, data),
-        Change::Delete => (libc::EPOLL_CTL_DEL, 0, 0),
-    };
-    let mut event = libc::epoll_event { events, u64: data };
-    // SAFETY: `event` lives through the call.
-    let result =
-        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
-    check(result).map(drop)
+    let (flags, data) = (EventFlags::from_bits_retain, EventData::new_u64);
+    Ok(match change {
+        Change::Add(events, of_program) => epoll::add(epoll, fd, data(of_program), flags(events)),
+        Change::Modify(events, of_program) => {
+            epoll::modify(epoll, fd, data(of_program), flags(events))
+        }
+        Change::Delete => epoll::delete(epoll, fd),
+    }?)
 }
 
 /// Attaches a filter that drops every packet, see `SO_ATTACH_FILTER` in socket(7).
@@ -180,9 +174,7 @@ pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// The errors of ioctl(2).
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut count: i32 = 0;
-    // SAFETY: the kernel writes one number, which lives through the call.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    let count = rustix::io::ioctl_fionread(fd)?;
     Ok(u32::try_from(count).unwrap_or(0))
 }
 
@@ -191,20 +183,9 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u32> {
 /// # Errors
 /// The errors of getsockopt(2).
 pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0_u8; 512];
-    let mut length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
-    // SAFETY: the kernel writes at most `length` bytes, as many as there are.
-    let result = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            bytes.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    check(result)?;
-    bytes.truncate(usize::try_from(length).unwrap_or(0));
+    let mut bytes = vec![0; 512];
+    let length = get(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut bytes)?;
+    bytes.truncate(length);
     Ok(bytes)
 }
 

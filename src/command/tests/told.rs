@@ -1,0 +1,135 @@
+//! What a command tells in the journal, and the note of who has asked.
+
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
+
+use super::stage::Stage;
+use crate::command::deployment::{Goal, deploy};
+use crate::command::kept;
+use crate::contract::canaries;
+use crate::record::Asked;
+use crate::state::{Entry, Name};
+use crate::systemd::{ActiveState, Unit};
+
+const ON_3000: &str = "listen = 3000\ninstances = 2\n";
+
+/// A journal of the test.
+fn journal(stage: &Stage) -> UnixDatagram {
+    std::fs::create_dir_all(stage.layout.journal.parent().unwrap()).unwrap();
+    let socket = UnixDatagram::bind(&stage.layout.journal).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// The entries that have come since the last look.
+fn entries(journal: &UnixDatagram) -> Vec<String> {
+    let mut datagram = vec![0; 1 << 16];
+    let next = || {
+        let length = journal.recv(&mut datagram).ok()?;
+        Some(String::from_utf8_lossy(&datagram[..length]).into_owned())
+    };
+    std::iter::from_fn(next).collect()
+}
+
+fn run(stage: &mut Stage, command: &'static str) {
+    let prepared = [stage.prepare()];
+    let mut jobs = stage.jobs();
+    jobs.command = command;
+    deploy(&mut jobs, &prepared, Goal::Current).unwrap();
+}
+
+#[test]
+fn an_install_and_a_deploy_tell_which_files_they_changed() {
+    let mut stage = Stage::running(&[]);
+    let journal = journal(&stage);
+    stage.write_app(ON_3000);
+    run(&mut stage, "install");
+    let told = entries(&journal);
+    let [told] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(told.contains("install: "), "{told}");
+    assert!(told.contains("web.socket") && told.contains(" changed, "));
+    // The link that starts the app at boot has the name of the unit.
+    assert_eq!(told.matches(" web.service").count(), 1, "{told}");
+    run(&mut stage, "install");
+    let again = entries(&journal).concat();
+    assert!(!again.contains("changed"), "{again}");
+    stage.write_app(&format!("{ON_3000}env = {{ COLOUR = \"green\" }}\n"));
+    run(&mut stage, "deploy");
+    let told = entries(&journal).concat();
+    assert!(
+        told.contains("deploy: ") && told.contains("web@.service"),
+        "{told}"
+    );
+    // The cluster unit tells of a reload.
+    stage.write_app(ON_3000);
+    run(&mut stage, "reload");
+    assert_eq!(entries(&journal), [""; 0]);
+}
+
+/// The note that a walk would find; `cwd` is that of the app's file.
+fn note(stage: &mut Stage, cwd: &std::path::Path) -> Asked {
+    stage.write_app(&format!("{ON_3000}cwd = {cwd:?}\n"));
+    let entry = Entry::new(&stage.layout.state("web"), Name::AskedBy);
+    let note = stage.jobs().ask_for_a_walk("web");
+    let asked = Asked::parse(&entry.read().unwrap()).unwrap();
+    drop(note);
+    // Otherwise the next job of the cluster unit would be said to be this command's.
+    assert!(entry.read().is_err());
+    asked
+}
+
+#[test]
+fn the_note_for_a_walk_names_both_releases_where_the_link_has_moved() {
+    let mut stage = Stage::running(&[]);
+    // This process is the instance.
+    stage.systemd.fake.set(Unit {
+        name: "web@0.service".into(),
+        load: "loaded".into(),
+        active: ActiveState::Active,
+        main_pid: std::process::id(),
+        ..Unit::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().canonicalize().unwrap().join("new");
+    std::fs::create_dir(&new).unwrap();
+    let [moved, same] = ["moved", "same"].map(|name| folder.path().join(name));
+    let own = std::env::current_dir().unwrap().canonicalize().unwrap();
+    symlink(&new, &moved).unwrap();
+    symlink(&own, &same).unwrap();
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let asked = note(&mut stage, &moved);
+    assert_eq!(asked.command, "reload");
+    assert_eq!(asked.change, Some((text(&own), text(&new))));
+    assert_eq!(note(&mut stage, &same).change, None);
+    // Without a link a program may have changed to another folder itself.
+    assert_eq!(note(&mut stage, &new).change, None);
+}
+
+#[test]
+fn a_kept_canary_is_an_obstacle_as_long_as_systemd_has_it_or_a_job_for_it() {
+    let mut stage = Stage::running(&["web.service", "web@0.service"]);
+    let note = Entry::new(&stage.layout.state("web"), Name::Canary);
+    note.write(&canaries::note_of_kept(&[1])).unwrap();
+    let canary = |active| Unit {
+        name: "web@1.service".into(),
+        load: "loaded".into(),
+        active,
+        ..Unit::default()
+    };
+    for (active, is_refused) in [
+        (ActiveState::Active, true),
+        (ActiveState::Activating, true),
+        (ActiveState::Inactive, false),
+        (ActiveState::Failed, false),
+    ] {
+        stage.systemd.fake.set(canary(active));
+        let refused = kept::refuse(&mut stage.jobs(), "web").err();
+        let why = "web@1.service is kept as a canary";
+        let expected = is_refused.then_some(why);
+        assert_eq!(refused.as_ref().map(|f| f.message.as_str()), expected);
+    }
+    stage.systemd.fake.busy("web@1.service", "start");
+    assert!(kept::refuse(&mut stage.jobs(), "web").is_err());
+}
