@@ -95,6 +95,7 @@ pub fn walk_by(
         failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
+        patience: step::ON_THE_WAY,
     }
     .run(course, kept)
 }
@@ -111,6 +112,8 @@ struct Walk<'a> {
     others: Others,
     /// Those that do not end by themselves.
     overdue: Overdue,
+    /// How long instances that are on their way up may still be waited for.
+    patience: Duration,
 }
 
 /// An instance on its way up.
