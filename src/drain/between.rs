@@ -14,7 +14,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::answers;
 use super::connections::Found;
-use super::turns::{Step, Turns};
+use super::turns::{Moment, Step, Turns};
 use crate::log::say;
 use crate::peer::process::{Process, Socket};
 use crate::sys::filter::{self, Starts};
@@ -36,13 +36,13 @@ pub(super) struct Between {
 }
 
 impl Between {
-    /// Takes in what a look has found, and does what follows from it for each connection. `is_last` when the drain is about to
-    /// end. `is_told` says of a process that it learns of the drain and ends its connections itself.
+    /// Takes in what a look has found, and does what follows from it for each connection at this moment. `is_told` says of a
+    /// process that it learns of the drain and ends its connections itself.
     pub(super) fn look(
         &mut self,
         found: &[Found<'_>],
         holders: &Holders<'_>,
-        is_last: bool,
+        moment: Moment,
         is_told: impl Fn(&Process) -> bool,
     ) {
         let now = Instant::now();
@@ -54,7 +54,7 @@ impl Between {
             let Some(turns) = self.turns.get_mut(&inode) else {
                 continue;
             };
-            let step = turns.step(now, is_last, in_parts);
+            let step = turns.step(now, moment, in_parts);
             if step == Step::Leave {
                 continue;
             }

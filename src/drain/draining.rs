@@ -20,6 +20,7 @@ use super::notice::Notice;
 use super::said::{goes_on, overdue};
 use super::shutting_down;
 use super::signalled;
+use super::turns::Moment;
 use crate::contract::Drain;
 use crate::log::say;
 use crate::peer::control_group::ControlGroup;
@@ -210,19 +211,24 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// Looks at the connections, and ends those that are between two requests, unless the program ends them itself.
+    /// Looks at the connections, and ends those that are between two requests. A program that was told to end has until the last
+    /// moment to do so itself.
     fn look(&mut self, notice: Option<&Notice>, ends_itself: bool) -> io::Result<Seen> {
         let look = Look::at(&self.group);
         let sockets = look.sockets();
         let found = connections::find(&self.listeners, |inode| sockets.contains_key(&inode))?;
         let count = connections::count(&found);
         let last = between::LAST.min(self.drain.timeout / 4);
-        let is_last = count.busy == 0 || Instant::now() + last >= self.end;
-        if !ends_itself {
-            self.between.look(&found, &sockets, is_last, |process| {
-                notice.is_some_and(|notice| process.holds(|link| notice.is(link)))
-            });
-        }
+        let is_near = Instant::now() + last >= self.end;
+        let moment = match ends_itself {
+            true if is_near => Moment::Overdue,
+            true => Moment::Told,
+            false if is_near || count.busy == 0 => Moment::Last,
+            false => Moment::Early,
+        };
+        self.between.look(&found, &sockets, moment, |process| {
+            notice.is_some_and(|notice| process.holds(|link| notice.is(link)))
+        });
         Ok(Seen {
             count,
             is_held: notice.is_some_and(|notice| look.holds(notice)),

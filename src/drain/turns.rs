@@ -39,6 +39,19 @@ pub(super) enum Step {
     Shut,
 }
 
+/// How far the drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// The drain goes on.
+    Early,
+    /// The drain is about to end.
+    Last,
+    /// The program was told to end, and ends its connections itself.
+    Told,
+    /// The program was told to end, the drain is about to end, and the program has connections still.
+    Overdue,
+}
+
 /// A filter that holds back requests.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -135,11 +148,12 @@ impl Turns {
         }
     }
 
-    /// What is to be done. `is_last` when the drain is about to end; `in_parts` when any connection of the instance had an
-    /// answer in parts.
-    pub(super) fn step(&self, now: Instant, is_last: bool, in_parts: bool) -> Step {
+    /// What is to be done at this moment. `in_parts` when any connection of the instance had an answer in parts.
+    pub(super) fn step(&self, now: Instant, moment: Moment, in_parts: bool) -> Step {
         let waits = |asked| now.saturating_duration_since(asked);
+        let is_last = matches!(moment, Moment::Last | Moment::Overdue);
         match self.state {
+            _ if moment == Moment::Told => Step::Leave,
             State::Over | State::Ended(Held { asked: None, .. }) => Step::Leave,
             _ if self.last.received == 0 => Step::Leave,
             State::Held(Held { asked: Some(_), .. }) if !is_last => Step::Release,
@@ -147,7 +161,7 @@ impl Turns {
                 asked: Some(asked), ..
             }) => self.asked_while_held(waits(asked)),
             State::Ended(Held { asked: Some(_), .. }) => Step::Shut,
-            _ if self.may_end(is_last, in_parts) => Step::End,
+            _ if self.may_end(moment, in_parts) => Step::End,
             State::Held(held) if held.starts == Starts::Any || !is_last => Step::Leave,
             _ if is_last => Step::Hold(Starts::Any),
             State::Watched if self.pauses() => Step::Hold(Starts::Safe),
@@ -169,15 +183,20 @@ impl Turns {
     }
 
     /// Whether the connection is between two turns, and stays there for long enough.
-    fn may_end(&self, is_last: bool, in_parts: bool) -> bool {
+    fn may_end(&self, moment: Moment, in_parts: bool) -> bool {
         let t = self.last;
         let is_quiet = |time| t.since_sent >= time && t.since_received >= time;
         let is_between = t.unread == 0 && t.unsent == 0 && t.sent > 0 && is_answered(t);
-        let is_long = if is_last {
-            self.asked > 0 && !self.in_parts && is_quiet(QUIET_LAST)
-        } else {
-            let is_next = matches!(self.state, State::Http(before) if self.asked > before);
-            is_next && !in_parts && is_quiet(QUIET)
+        let is_used = self.asked > 0 && !self.in_parts && is_quiet(QUIET_LAST);
+        let is_long = match moment {
+            Moment::Last => is_used,
+            // Other drains do not wait for a connection that is kept and not used: the stop that follows at once ends it. This
+            // stop comes half a second later, and the client may ask until then.
+            Moment::Overdue => is_used || is_quiet(QUIET),
+            Moment::Early | Moment::Told => {
+                let is_next = matches!(self.state, State::Http(before) if self.asked > before);
+                is_next && !in_parts && is_quiet(QUIET)
+            }
         };
         is_between && is_long
     }

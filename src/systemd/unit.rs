@@ -189,6 +189,13 @@ impl Unit {
         is_moving(self.active, &self.sub)
     }
 
+    /// Whether a program of the unit runs that is not READY yet, or one whose `ExecStartPost=` runs.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        let is_up = self.active == ActiveState::Activating && self.main_pid != 0;
+        is_up && matches!(self.sub.as_str(), "start" | "start-post")
+    }
+
     /// The reason for the present state, in words for a user.
     #[must_use]
     pub fn why(&self) -> String {

@@ -104,6 +104,8 @@ struct Walk<'a> {
     others: Others,
     /// Those that do not end by themselves.
     overdue: Overdue,
+    /// How long instances that are on their way up may still be waited for.
+    patience: Duration,
 }
 
 /// An instance on its way up.
@@ -124,6 +126,7 @@ impl<'a> Walk<'a> {
             failures: Vec::new(),
             others: Others::Untouched,
             overdue: Overdue::new(&plan.app, plan.longest_stop),
+            patience: step::ON_THE_WAY,
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::unit::name::Units;
 
 /// How often a settling canary is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a walk waits, all in all, for instances that are on their way up before it stops them.
+pub(super) const ON_THE_WAY: Duration = Duration::from_secs(3);
 /// Added to the deadline that systemd is told, so that the deadline of the walk expires first.
 const MARGIN: Duration = Duration::from_secs(5);
 /// While a job is awaited, instances that do not end are looked for this often.
@@ -17,6 +19,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 impl Walk<'_> {
     /// Queues a restart with a clean slate; one that does not run is started by it.
     pub(super) fn fresh(&mut self, number: u32) -> Result<Job, Failed> {
+        self.outlast_start(number).map_err(|e| self.bus(&e))?;
         self.announce(self.plan.step);
         self.witness.forget(number);
         let unit = self.unit(number);
@@ -24,6 +27,19 @@ impl Walk<'_> {
             .reset_failed(&unit)
             .and_then(|()| self.manager.queue(Verb::Restart, &unit))
             .map_err(|e| self.bus(&e))
+    }
+
+    /// Waits until an instance that systemd has started again is READY, or has failed. Until it is READY, a stop runs no
+    /// `ExecStop=`: requests that the program has accepted by then would be lost without a drain.
+    fn outlast_start(&mut self, number: u32) -> Result<(), Error> {
+        let unit = self.unit(number);
+        self.announce(self.patience);
+        while self.manager.unit(&unit)?.is_starting() && !self.patience.is_zero() {
+            let pause = self.patience.min(LOOK);
+            self.manager.pause(pause);
+            self.patience = self.patience.saturating_sub(pause);
+        }
+        Ok(())
     }
 
     /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out. A job
@@ -186,6 +202,7 @@ impl Walk<'_> {
         let mut jobs = Vec::new();
         for number in numbers {
             let unit = self.unit(*number);
+            self.outlast_start(*number)?;
             if !self.manager.unit(&unit)?.is_gone() {
                 jobs.push((*number, self.manager.queue(Verb::Stop, &unit)?));
             }

@@ -221,7 +221,7 @@ impl<'a> Helper<'a> {
             if events.request {
                 self.drain_on_request();
             }
-            if self.background.look(self.ready) {
+            if self.background.look(self.ready, || self.replacer.served()) {
                 refusal::tell(BACKGROUND);
             }
             if !self.ready && self.refusal.end_in_time() {

@@ -144,6 +144,12 @@ impl<'a> Replacer<'a> {
         self.slots.iter().any(|s| s.is_served)
     }
 
+    /// Returns the inodes of the sockets that the program serves.
+    pub(super) fn served(&self) -> Vec<u64> {
+        let served = self.slots.iter().filter(|s| s.is_served);
+        served.map(|s| s.inode).collect()
+    }
+
     /// Returns whether the program probably expects to sleep in accept(2), which systemd's socket does not allow.
     pub(super) fn may_not_sleep(&self) -> bool {
         self.may_not_sleep

@@ -219,4 +219,9 @@ pub(crate) fn a_program_that_ends_by_itself_is_told_by_a_signal(machine: &mut Ma
     assert_eq!(said, "quit\nterm\n");
     let journal = machine.journal("web@*");
     assert!(journal.contains("did not end on `SIGQUIT`"), "{journal}");
+    // Answered after 1.5 s, and kept for the second that follows.
+    assert!(
+        journal.contains("ended 1 kept connection between two requests"),
+        "{journal}"
+    );
 }

@@ -30,6 +30,10 @@ const RELOADS: u32 = 2;
 /// How long each of twenty clients pauses: together they send one request each millisecond.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// A program that sleeps in accept(2) needs this: the flag is one for all instances, and systemd sets it at each start. A
+/// thread that calls accept(2) at that moment gets `EAGAIN`, by which it ends.
+pub(crate) const SLEEPS: &str = "service.NonBlocking = \"no\"";
+
 /// Reloads while twenty clients send requests, each on a connection of its own.
 pub(crate) fn loses_nothing(machine: &Machine, script: &str, more: &str) {
     deploy(machine, script, more);
@@ -58,13 +62,13 @@ pub(crate) fn a_program_that_polls_loses_nothing(machine: &mut Machine) {
 }
 
 pub(crate) fn a_program_with_threads_in_accept_loses_nothing(machine: &mut Machine) {
-    loses_nothing(machine, "threads.py", "");
+    loses_nothing(machine, "threads.py", SLEEPS);
 }
 
 /// The machine is a container, in which the seccomp filters of the app's sandbox cannot be suspended.
 pub(crate) fn one_whose_threads_were_passed_the_socket_loses_nothing(machine: &mut Machine) {
-    let lines = "handover = \"fds\"\nargs = [\"3\"]\nservice.NonBlocking = \"no\"";
-    loses_nothing(machine, "threads.py", lines);
+    let lines = format!("handover = \"fds\"\nargs = [\"3\"]\n{SLEEPS}");
+    loses_nothing(machine, "threads.py", &lines);
     let journal = machine.journal("web@*");
     assert!(!journal.contains("goes on accepting"), "{journal}");
 }
@@ -348,4 +352,27 @@ pub(crate) fn nothing_is_accepted_any_more(machine: &mut Machine) {
         assert!(answer(&mut stream).contains("200 OK"));
     }
     let _ = restart.wait().ok();
+}
+
+/// Until it is READY, systemd would stop it without `ExecStop=`, and so without a drain.
+pub(crate) fn an_instance_that_is_not_ready_yet_is_left_until_it_is(machine: &mut Machine) {
+    machine.write_app("late.js", "/srv/web");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"late.js\"\nlisten = 3000\nuser = \"www-data\"\n\
+               ready = \"message\"\nsurge = 0\nsettle = 0\n";
+    machine.write(ECOSYSTEM, app);
+    machine.write("/tmp/go", "");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine.sh("rm /tmp/go").ok();
+    let kill = ["kill", "--kill-whom=main", "-s", "KILL", "web@0"];
+    machine.systemctl(&kill).ok();
+    let mut asked = ask(machine, "/");
+    wait_until(SOON, "the request to arrive", || {
+        machine.run(&["test", "-e", "/tmp/asked"]).status == 0
+    });
+    let reload = machine.spawn(&["systemctl", "reload", "web"]);
+    machine.wait_journal("web.service", "instance 0: replacing", SOON);
+    machine.write("/tmp/go", "");
+    let answer = answer(&mut asked);
+    assert!(answer.contains("200 OK"), "{answer:?}");
+    let _ = reload.wait().ok();
 }

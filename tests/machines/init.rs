@@ -77,12 +77,16 @@ pub(crate) fn with_an_event_loop_loses_nothing(machine: &mut Machine) {
 }
 
 pub(crate) fn with_threads_in_accept_loses_nothing(machine: &mut Machine) {
-    drain::loses_nothing(machine, "threads.py", LINE);
+    let lines = format!("{LINE}\n{}", drain::SLEEPS);
+    drain::loses_nothing(machine, "threads.py", &lines);
 }
 
 /// The machine is a container, in which the drain has to tell the seccomp filters of the unit from those of the program.
 pub(crate) fn that_was_passed_the_socket_loses_nothing(machine: &mut Machine) {
-    let lines = format!("handover = \"fds\"\nargs = [\"3\"]\nservice.NonBlocking = \"no\"\n{LINE}");
+    let lines = format!(
+        "handover = \"fds\"\nargs = [\"3\"]\n{LINE}\n{}",
+        drain::SLEEPS
+    );
     drain::loses_nothing(machine, "threads.py", &lines);
 }
 

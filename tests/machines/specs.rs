@@ -201,6 +201,7 @@ const DRAIN: &[Spec] = specs![
     drain::a_connection_that_waits_for_nothing_does_not_hold_it_up,
     drain::a_second_request_to_stop_cuts_it_short,
     drain::nothing_is_accepted_any_more,
+    drain::an_instance_that_is_not_ready_yet_is_left_until_it_is,
     between::what_was_received_was_answered,
     between::a_program_that_ends_by_itself_is_told_by_a_signal,
 ];

@@ -33,31 +33,31 @@ impl Watched {
     }
 
     /// Looks after 20 ms in which the connection had this traffic, and takes the step that follows, if any.
-    fn look(&mut self, change: impl FnOnce(&mut Traffic), is_last: bool) -> Step {
+    fn look(&mut self, change: impl FnOnce(&mut Traffic), moment: Moment) -> Step {
         self.now += LOOK;
         self.traffic.since_received += LOOK;
         self.traffic.since_sent += LOOK;
         self.traffic.since_acknowledged += LOOK;
         change(&mut self.traffic);
         self.turns.look(self.traffic, self.now);
-        let step = self.turns.step(self.now, is_last, self.turns.is_in_parts());
+        let step = self.turns.step(self.now, moment, self.turns.is_in_parts());
         self.turns.took(step);
         step
     }
 
     fn quiet(&mut self) -> Step {
-        self.look(|_| {}, false)
+        self.look(|_| {}, Moment::Early)
     }
 
     /// The same in the last moments of the drain.
     fn at_last(&mut self, change: impl FnOnce(&mut Traffic)) -> Step {
-        self.look(change, true)
+        self.look(change, Moment::Last)
     }
 
     /// Has a client ask without a pause for this time, and returns the steps that were taken.
     fn busy(&mut self, time: Duration) -> Vec<Step> {
         let looks = time.as_millis() / LOOK.as_millis();
-        let steps = (0..looks).map(|_| self.look(turn, false));
+        let steps = (0..looks).map(|_| self.look(turn, Moment::Early));
         steps.filter(|step| *step != Step::Leave).collect()
     }
 
@@ -66,7 +66,7 @@ impl Watched {
         let looks = pause.as_millis() / LOOK.as_millis();
         let mut steps = Vec::new();
         for _ in 0..requests {
-            steps.push(self.look(turn, false));
+            steps.push(self.look(turn, Moment::Early));
             steps.extend((0..looks).map(|_| self.quiet()));
         }
         steps.retain(|step| *step != Step::Leave);
@@ -158,7 +158,11 @@ fn an_answer_in_the_same_tick_as_its_request_is_proven_by_the_next_request() {
 fn a_client_that_pauses_is_given_an_end_in_a_pause() {
     let mut one = Watched::begin();
     assert_eq!(one.pausing(ms(1200), 2), [Step::Hold(Starts::Safe)]);
-    assert_eq!(one.look(held_back, false), Step::Release, "it asks again");
+    assert_eq!(
+        one.look(held_back, Moment::Early),
+        Step::Release,
+        "it asks again"
+    );
     assert_eq!(one.quiet(), Step::Leave, "and its request has yet to come");
     assert_eq!(one.pausing(ms(1200), 1), [Step::End]);
     assert_eq!(one.quiet(), Step::Leave);
@@ -168,14 +172,14 @@ fn a_client_that_pauses_is_given_an_end_in_a_pause() {
 fn a_pause_in_an_answer_is_no_pause_of_the_client() {
     let mut one = Watched::begin();
     one.pausing(ms(1200), 2);
-    one.look(request, false);
-    one.look(answer, false);
+    one.look(request, Moment::Early);
+    one.look(answer, Moment::Early);
     for _ in 0..4 {
         one.quiet();
     }
-    one.look(answer, false);
+    one.look(answer, Moment::Early);
     assert!(one.turns.is_in_parts());
-    assert_eq!(one.look(held_back, false), Step::Release);
+    assert_eq!(one.look(held_back, Moment::Early), Step::Release);
     let next = one.pausing(ms(1200), 1);
     assert_eq!(next, [], "the next answer may pause as well");
 }
@@ -196,15 +200,41 @@ fn what_is_no_request_is_let_through() {
 fn a_connection_that_has_yet_to_ask_is_never_held() {
     let now = Instant::now();
     let turns = Turns::begin(Traffic::default(), now);
-    assert_eq!(turns.step(now, true, false), Step::Leave);
+    assert_eq!(turns.step(now, Moment::Last, false), Step::Leave);
 }
 
 #[test]
 fn at_the_end_a_request_in_progress_is_finished_and_a_pause_is_used() {
     let mut one = Watched::begin();
-    one.look(request, false);
-    assert_eq!(one.look(|_| {}, true), Step::Hold(Starts::Any));
-    assert_eq!(one.look(answer, true), Step::Leave);
-    let steps: Vec<Step> = (0..4).map(|_| one.look(|_| {}, true)).collect();
+    one.look(request, Moment::Early);
+    assert_eq!(one.look(|_| {}, Moment::Last), Step::Hold(Starts::Any));
+    assert_eq!(one.look(answer, Moment::Last), Step::Leave);
+    let steps: Vec<Step> = (0..4).map(|_| one.look(|_| {}, Moment::Last)).collect();
     assert_eq!(steps.iter().filter(|s| **s == Step::End).count(), 1);
+}
+
+#[test]
+fn a_program_that_was_told_to_end_has_until_the_last_moment_for_a_connection_that_is_kept() {
+    let mut kept = Watched::begin();
+    let mut used = Watched::begin();
+    for _look in 0..100 {
+        assert_eq!(kept.look(|_| {}, Moment::Told), Step::Leave);
+        assert_eq!(used.look(turn, Moment::Told), Step::Leave);
+    }
+    assert_eq!(kept.look(|_| {}, Moment::Overdue), Step::End);
+    let first = used.look(turn, Moment::Overdue);
+    assert_eq!(
+        first,
+        Step::Hold(Starts::Any),
+        "a request was answered just now"
+    );
+}
+
+#[test]
+fn the_drain_of_another_program_leaves_a_connection_to_the_stop_that_is_kept_and_not_used() {
+    let mut kept = Watched::begin();
+    for _look in 0..100 {
+        kept.quiet();
+    }
+    assert_ne!(kept.at_last(|_| {}), Step::End);
 }

@@ -102,6 +102,7 @@ fn one_that_runs_on_as_the_old_process_was_not_replaced() {
         failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
+        patience: Duration::ZERO,
     };
     assert_eq!(walk.verdict(0, &job, old_pid).unwrap_err().number, Some(0));
 }
@@ -123,6 +124,7 @@ fn one_that_dies_while_it_settles_has_failed_although_it_is_ready_again() {
         failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
+        patience: Duration::ZERO,
     };
     let failed = walk.settle(&[(0, first)]).unwrap_err();
     assert_eq!(failed.why, "ready, and then pid 7 died");

@@ -170,3 +170,51 @@ fn one_that_failed_and_has_come_up_by_the_end_is_told_as_ready() {
     assert_eq!(result, Ok(()));
     assert!(notes.line("instance 1: failed twice") < notes.line("instance 1: ready"));
 }
+
+/// An instance that systemd has started again.
+fn rising(name: &str) -> Unit {
+    Unit {
+        name: name.into(),
+        active: ActiveState::Activating,
+        sub: "start".into(),
+        main_pid: 7,
+        ..Unit::default()
+    }
+}
+
+/// systemd would stop it without a drain.
+#[test]
+fn an_instance_that_is_about_to_be_ready_is_not_stopped_before() {
+    let plan = Plan {
+        canaries: 0,
+        settle: Duration::ZERO,
+        ..plan()
+    };
+    for (name, verb) in [("web@1.service", "restart"), ("web@4.service", "stop")] {
+        let mut fake = Fake::running(&ALL);
+        fake.set(rising(name));
+        let ready = Unit {
+            active: ActiveState::Active,
+            sub: "running".into(),
+            ..rising(name)
+        };
+        fake.set_at(Duration::from_millis(200), ready);
+        assert_eq!(run(&mut fake, &plan).0, Ok(()));
+        assert_eq!(fake.now(), Duration::from_millis(200), "{name}");
+        assert!(fake.log.contains(&format!("{verb} {name}")));
+    }
+}
+
+#[test]
+fn instances_that_do_not_get_ready_keep_a_walk_waiting_for_three_seconds_in_all() {
+    let plan = Plan {
+        canaries: 0,
+        settle: Duration::ZERO,
+        ..plan()
+    };
+    let mut fake = Fake::running(&ALL);
+    ALL.iter().for_each(|name| fake.set(rising(name)));
+    assert_eq!(run(&mut fake, &plan).0, Ok(()));
+    assert_eq!(fake.now(), Duration::from_secs(3));
+    assert_eq!(fake.ready(), ALL);
+}

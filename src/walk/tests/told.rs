@@ -19,6 +19,7 @@ fn walk_of<'a>(fake: &'a mut Fake, plan: &'a Plan, notes: &'a mut Notes) -> Walk
         failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
+        patience: Duration::ZERO,
     }
 }
 

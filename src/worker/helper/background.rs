@@ -1,15 +1,17 @@
 //! Whether the program has gone to the background: its first process has ended, and others live on in a session of their own,
 //! as daemon(7) has it. systemd then ends those as well, and every further start would end in the same way.
 //!
-//! A session of their own tells them from the workers of a program that has failed, which end a moment after it.
+//! A session of their own tells them from the workers of a program that has failed, which end a moment after it. The listener
+//! tells them from what else a program may leave, such as a command that it has started with setsid(1).
 
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, getsid};
 
 use crate::contract::Run;
-use crate::peer::control_group::ControlGroup;
+use crate::peer::control_group::{ControlGroup, is_gone};
 use crate::peer::process::Process;
 use crate::procfs;
 
@@ -72,13 +74,14 @@ impl Background {
 
     /// Looks at the processes, if it is time. Returns whether the program has gone to the background, once. Where
     /// `is_ready`, a process has to be found twice: a command of the unit is not recognised as one while systemd prepares its
-    /// execution.
-    pub(super) fn look(&mut self, is_ready: bool) -> bool {
+    /// execution. `served` returns the inodes of the listeners that the program serves.
+    pub(super) fn look(&mut self, is_ready: bool, served: impl Fn() -> Vec<u64>) -> bool {
         if self.next.is_none_or(|next| Instant::now() < next) {
             return false;
         }
         self.looks = self.looks.saturating_sub(1);
-        let found = self.group.as_ref().and_then(daemon);
+        let group = self.group.as_ref();
+        let found = group.and_then(|group| daemon(group, &served()));
         let is_it = found.is_some() && (!is_ready || found == self.found);
         self.found = found;
         self.next = (!is_it && self.looks > 0).then(|| Instant::now() + PAUSE);
@@ -92,8 +95,9 @@ impl Background {
     }
 }
 
-/// Returns a process of the program that is in another session than this helper, whose session is that of the first process.
-fn daemon(group: &ControlGroup) -> Option<i32> {
+/// Returns a process of the program that is in another session than this helper, whose session is that of the first process,
+/// and that may serve.
+fn daemon(group: &ControlGroup, served: &[u64]) -> Option<i32> {
     let own = getsid(None).ok()?;
     let (numbers, _) = group.numbers();
     let elsewhere =
@@ -102,7 +106,47 @@ fn daemon(group: &ControlGroup) -> Option<i32> {
         // The commands of the unit, such as the drain, are not under the program's filter.
         Process::open(*pid, group).is_ok_and(|process| {
             let status = process.text("status");
-            procfs::field(&status, "Seccomp:") == Some("2") && !process.is_helper()
+            let is_programs = procfs::field(&status, "Seccomp:") == Some("2");
+            is_programs && !process.is_helper() && may_serve(&process, served)
         })
     })
+}
+
+/// Returns whether a process has one of these listeners. In doubt it may: where its descriptors cannot be read, and where
+/// nothing is served yet, since a daemon may bind only once it is in the background.
+fn may_serve(process: &Process, served: &[u64]) -> bool {
+    let read = fs::read_dir(process.path("fd"));
+    if served.is_empty() || read.is_err_and(|e| !is_gone(&e)) {
+        return true;
+    }
+    let sockets = process.sockets();
+    sockets.iter().any(|s| served.contains(&s.inode))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use nix::sys::stat::fstat;
+
+    use super::*;
+
+    #[test]
+    fn a_process_may_serve_that_has_the_listener_or_may_bind_it_yet() {
+        let [own, other] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [own, other] = [own, other].map(|l| (fstat(&l).unwrap().st_ino, l));
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let of = |pid: u32| Process::of_test(i32::try_from(pid).unwrap()).unwrap();
+        let (this, unrelated) = (of(std::process::id()), of(child.id()));
+        assert!(may_serve(&this, &[other.0, own.0]));
+        // The listeners are closed on exec.
+        assert!(!may_serve(&unrelated, &[own.0, other.0]));
+        assert!(may_serve(&unrelated, &[]), "nothing is served yet");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!may_serve(&unrelated, &[own.0]), "gone");
+    }
 }

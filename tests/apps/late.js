@@ -1,0 +1,13 @@
+// Answers 500 ms after a request, of which /tmp/asked tells, and sends `ready` once there is a file /tmp/go.
+const fs = require('fs');
+const http = require('http');
+http.createServer((request, response) => {
+  fs.writeFileSync('/tmp/asked', '');
+  setTimeout(() => response.end(`pid ${process.pid}`), 500);
+}).listen(3000, () => {
+  const timer = setInterval(() => {
+    if (!fs.existsSync('/tmp/go')) return;
+    clearInterval(timer);
+    process.send('ready');
+  }, 20);
+});
