@@ -213,7 +213,9 @@ fn instances_that_do_not_get_ready_keep_a_walk_waiting_for_three_seconds_in_all(
         ..plan()
     };
     let mut fake = Fake::running(&ALL);
-    ALL.iter().for_each(|name| fake.set(rising(name)));
+    for name in &ALL {
+        fake.set(rising(name));
+    }
     assert_eq!(run(&mut fake, &plan).0, Ok(()));
     assert_eq!(fake.now(), Duration::from_secs(3));
     assert_eq!(fake.ready(), ALL);
