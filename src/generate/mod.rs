@@ -79,8 +79,18 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
 pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     let mut apps = BTreeMap::new();
     for dir in std::iter::once(&layout.units).chain(&layout.vendor_units) {
-        for path in files::list(dir, "service") {
-            let Some((app, instances)) = files::ours(&path).as_deref().and_then(marked) else {
+        let paths = files::list(dir, "service");
+        // Packages bring hundreds of units, and only few of them have a template of the same name. In the other folder a command that was
+        // killed may have left the cluster unit alone.
+        let has_template = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let stem = name.and_then(|name| name.strip_suffix(".service"));
+            let template = stem.map(|stem| dir.join(format!("{stem}@.service")));
+            template.is_some_and(|template| paths.binary_search(&template).is_ok())
+        };
+        let may_be_ours = |path: &&PathBuf| *dir == layout.units || has_template(path);
+        for path in paths.iter().filter(may_be_ours) {
+            let Some((app, instances)) = files::ours(path).as_deref().and_then(marked) else {
                 continue;
             };
             if path.ends_with(Units::of(&app).cluster()) {
