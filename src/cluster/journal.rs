@@ -211,9 +211,12 @@ fn lines_of(mut out: ChildStdout, end: Instant, mut lines: Lines, part: Part) ->
     lines
 }
 
+/// Returns whether there is something to read before `end`. Of a program that never stops printing there always is.
 fn is_readable(out: &ChildStdout, end: Instant) -> bool {
     loop {
-        let left = end.saturating_duration_since(Instant::now());
+        let Some(left) = end.checked_duration_since(Instant::now()) else {
+            return false;
+        };
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(out.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(count) => return count > 0,
@@ -284,6 +287,9 @@ mod tests {
         let lines = shell("echo before; exec sleep 100", Duration::from_millis(300));
         assert_eq!(lines, ["before"]);
         assert!(begun.elapsed() < SOON);
+        // The time ends also where there is always something to read.
+        let few = run("/usr/bin/yes", &[], Duration::from_millis(20), Part::Whole);
+        assert!(few.seen() < BYTES / "y\n".len(), "{} lines", few.seen());
         let nothing = run("/nonexistent", &[], SOON, Part::Whole);
         assert_eq!(nothing.end(), [""; 0]);
     }
