@@ -108,11 +108,32 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     });
     assert_runs(machine, ["1", "1"]);
 
+    recycle_both(machine);
+    assert_runs(machine, ["1", "1"]);
+
     // A release that is gone cannot be kept.
     link_to(machine, "3");
     machine.sh("rm -r /srv/app/releases/1").ok();
     crash(machine, 0);
     assert_runs_one(machine, 0, "3");
+}
+
+/// Has both instances recycled while the link leads to a release that does not start.
+fn recycle_both(machine: &Machine) {
+    let limit = "sed -i '/^settle/a max_uptime = \"1s\"' /etc/rsgen/web.toml";
+    machine.sh(limit).ok();
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    machine
+        .systemctl(&["stop", "web:recycle.timer", "web:recycle.service"])
+        .ok();
+    link_to(machine, "2");
+    let before = [pid(machine, 0), pid(machine, 1)];
+    wait_until(LIMIT, "both to be recycled", || {
+        machine.systemctl(&["start", "web:recycle.service"]).ok();
+        (0..)
+            .zip(&before)
+            .all(|(n, before)| pid(machine, n) != *before)
+    });
 }
 
 fn assert_runs_one(machine: &Machine, instance: u32, number: &str) {
