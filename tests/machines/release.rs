@@ -239,6 +239,18 @@ fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine:
     crash(machine, 0);
     assert_runs(machine, ["2", "2"]);
 
+    // After a reload that failed, the link alone goes back.
+    let before = [pid(machine, 0), pid(machine, 1)];
+    link_to(machine, "1");
+    machine.run(&["rsgen", "reload", "web"]).exits(1);
+    let dry = machine.run(&["rsgen", "rollback", "web", "--dry-run"]);
+    dry.ok().says("web: would stay on release 2");
+    let told = machine.run(&["rsgen", "rollback", "web"]).ok();
+    told.says("web: link /srv/app/current to releases/2")
+        .says("web: stays on release 2");
+    assert_eq!(link(machine), "releases/2");
+    assert_eq!([pid(machine, 0), pid(machine, 1)], before);
+
     // A link that root has no business with.
     machine
         .sh("mv /srv/app /srv/moved && ln -s moved /srv/app")
