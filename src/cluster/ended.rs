@@ -155,7 +155,9 @@ pub fn ended(
     let job = unit.job.as_ref();
     let mut noted = Noted::default();
     if job.is_some_and(QueuedJob::is_restart) {
-        cluster.forget_release(end.number);
+        if !cluster.keeps_release(end.number, &unit.invocation) {
+            cluster.forget_release(end.number);
+        }
         noted.is_asked_for = true;
         return Ok(noted);
     }

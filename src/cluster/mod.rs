@@ -92,6 +92,31 @@ impl Cluster {
         let _ = self.file(Name::Release(number)).remove();
     }
 
+    /// Has the next run of an instance keep the release of this one, though its restart is asked for: by nobody but rsgen.
+    fn keep_release(&self, number: u32, invocation: &str) {
+        // Without the note, the link decides.
+        let _ = self.file(Name::Recycled(number)).write(invocation);
+    }
+
+    /// Returns whether the run that follows this one is to keep its release, and forgets that.
+    fn keeps_release(&self, number: u32, invocation: &str) -> bool {
+        let file = self.file(Name::Recycled(number));
+        let of_run = file.read();
+        // Usually there is no such file.
+        let _ = file.remove();
+        of_run.is_ok_and(|of_run| of_run == invocation && !invocation.is_empty())
+    }
+
+    /// Has an instance that is about to be started begin with the release of another one.
+    fn share_release(&self, from: u32, to: u32) {
+        let note = self.file(Name::Release(from)).read();
+        // Without the note, the link decides.
+        let _ = match note {
+            Ok(note) => self.file(Name::Release(to)).write(&note),
+            Err(_) => self.file(Name::Release(to)).remove(),
+        };
+    }
+
     /// Returns who asked for what the cluster unit does now, and forgets it.
     #[must_use]
     pub fn take_asked(&self) -> Option<Asked> {

@@ -3,6 +3,9 @@
 //!
 //! A look is never made during a walk: it takes the walk's lock, and does nothing where somebody has it or a canary is kept. The lock
 //! is held only while instances are replaced.
+//!
+//! Nobody has asked for these starts. So where the link to the deployed release leads elsewhere by now, the new run, and the canary that
+//! stands in for it, have the release of the run before, as after a crash.
 
 use std::time::Duration;
 
@@ -49,6 +52,8 @@ const SOON: Duration = Duration::from_mins(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Due {
     number: u32,
+    /// The run that is to be replaced.
+    invocation: String,
     why: String,
 }
 
@@ -151,7 +156,12 @@ fn due(
         let is_up = unit.is_ready() && unit.main_pid != 0;
         let why = Some(&unit).filter(|_| is_up)?;
         let why = over_memory(why, limits, used).or_else(|| over_uptime(why, limits))?;
-        Some(Due { number, why })
+        let invocation = unit.invocation;
+        Some(Due {
+            number,
+            invocation,
+            why,
+        })
     });
     Ok(due.collect())
 }
@@ -255,6 +265,15 @@ impl Witness for Teller<'_> {
     fn forget(&mut self, number: u32) {
         // Usually there is no such file.
         let _ = self.cluster.deaths(number).remove();
+        match self.due.iter().find(|due| due.number == number) {
+            Some(due) => self.cluster.keep_release(number, &due.invocation),
+            // A canary, which stands in for the first that is due.
+            None => {
+                if let Some(due) = self.due.first() {
+                    self.cluster.share_release(due.number, number);
+                }
+            }
+        }
     }
 
     fn remember_canaries(&mut self, numbers: &[u32]) {

@@ -93,6 +93,11 @@ pub fn stopped(
         for socket in cluster.sockets(manager)? {
             close_port(manager, &socket)?;
         }
+        // The end of an instance closes its own listener. One that was about to be started again had ended before that.
+        let listeners = manager.units(&cluster.units().listeners())?;
+        for listener in listeners.iter().filter(|listener| !listener.is_gone()) {
+            close_port(manager, &listener.name)?;
+        }
         cluster.tell_asked(&Record::new(Happening::Stopped, "stopped"));
     }
     Ok(())

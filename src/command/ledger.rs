@@ -32,6 +32,14 @@ pub(super) struct Served {
     pub(super) folder: Option<PathBuf>,
 }
 
+impl Served {
+    /// Returns whether the link leads to another folder by now, or nowhere.
+    pub(super) fn is_left_by_its_link(&self) -> bool {
+        let both = self.link.as_ref().zip(self.folder.as_ref());
+        both.is_some_and(|(link, folder)| !fs::canonicalize(link).is_ok_and(|now| now == *folder))
+    }
+}
+
 /// A release that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Release {

@@ -46,6 +46,19 @@ pub(super) fn serves(context: &mut Context<'_>, app: &str) -> bool {
         .unwrap_or(false)
 }
 
+/// Whether an app is on its way to other addresses: an address is open that the next start of an instance does not have any more.
+pub(super) fn is_under_way(layout: &Layout, app: &str) -> bool {
+    let units = Units::of(app);
+    let Some(Content::File(cluster)) = files::content(&layout.units.join(units.cluster())) else {
+        return false;
+    };
+    let is_left = |socket: &String| {
+        let mut words = cluster.split(|c: char| c.is_whitespace() || c == '=');
+        layout.units.join(socket).exists() && !words.any(|word| word == socket)
+    };
+    units.sockets().iter().any(is_left)
+}
+
 /// Spreads the addresses of an app over its units: as they are now, or, for an app that serves and gets others, as it has them in
 /// the end.
 pub(super) fn spread(

@@ -62,8 +62,12 @@ pub(super) struct RolledBack {
 impl Shown for RolledBack {
     fn shown(&self, style: Style) -> Option<Visible> {
         let Self { app, to, .. } = self;
+        let is_served = self.from.as_ref() == Some(to);
         let from = self.from.as_ref().map(|from| format!(" from {from}"));
         let from = from.unwrap_or_default();
+        if is_served && !self.dry_run {
+            return Some(Visible::line(&format!("{app}: stays on release {to}")));
+        }
         if !self.dry_run {
             return Some(Visible::line(&format!("{app}: back{from} to release {to}")));
         }
@@ -74,7 +78,11 @@ impl Shown for RolledBack {
         let link = self.link.as_ref().zip(self.folder.as_ref());
         let link = link.map(|(link, folder)| format!("{link} would lead to {folder}"));
         let steps = steps.map(|steps| steps.to_string());
-        let head = format!("{app}: would go back{from} to release {to}");
+        let head = if is_served {
+            format!("{app}: would stay on release {to}")
+        } else {
+            format!("{app}: would go back{from} to release {to}")
+        };
         let lines: Vec<String> = [Some(head), link, steps].into_iter().flatten().collect();
         Some(Visible::lines(&lines.join("\n")))
     }
@@ -86,7 +94,8 @@ impl Subcommand for Rollback {
         examples: &[
             (
                 "rsgen rollback web",
-                "Goes back to the release before the present one: its file, and where the app has a link to its releases, its folder.",
+                "Goes back to the release before the present one: its file, and where the app has a link to its releases, its folder. Where \
+                 the link leads to one that the app does not serve, as after a reload that failed, only the link goes back.",
             ),
             (
                 "rsgen rollback web --dry-run",
@@ -171,7 +180,7 @@ impl Back {
         };
         // Addresses do not move.
         let prepared = apply::prepare(&layout, context.host, selected, false)?;
-        refuse_moves(&prepared, &to)?;
+        refuse_moves(&layout, &prepared, &to)?;
         let from = ledger.find(&ledger.current).map(|r| r.name.clone());
         // The one that serves already is not served anew.
         let goal = if from.as_ref() == Some(&to.name) {
@@ -236,10 +245,15 @@ impl Back {
     }
 }
 
-/// The release to go back to.
+/// The release to go back to. Where the link leads elsewhere than the app serves, as after a deployment that failed, that is the one
+/// which the app serves.
 fn choose<'a>(ledger: &'a Ledger, app: &str, wanted: Option<&str>) -> Result<&'a Release, Failure> {
     let list = format!("`rsgen releases {app}` lists those that are kept");
     let Some(name) = wanted else {
+        let current = ledger.find(&ledger.current);
+        if let Some(served) = current.filter(|release| release.served.is_left_by_its_link()) {
+            return Ok(served);
+        }
         return ledger.before().ok_or_else(|| {
             Failure::failed(format!(
                 "no release of `{app}` before the present one is kept"
@@ -270,7 +284,7 @@ fn link_to(to: &Release) -> Result<Option<Link>, Failure> {
         ))
         .help("name an older release, or deploy that one again"));
     }
-    if std::fs::canonicalize(link).is_ok_and(|now| now == *folder) {
+    if !to.served.is_left_by_its_link() {
         return Ok(None);
     }
     Link::to(link, folder).map(Some)
@@ -298,12 +312,15 @@ fn text(
 }
 
 /// Refuses what a walk cannot do.
-fn refuse_moves(prepared: &Prepared, to: &Release) -> Result<(), Failure> {
+fn refuse_moves(layout: &Layout, prepared: &Prepared, to: &Release) -> Result<(), Failure> {
     if let Some(moved) = &prepared.readdressed {
         let app = &prepared.app;
+        let file = layout.file(app);
         return Err(Failure::failed(moved.refusal(app)).help(format!(
-            "release {} listened there; `rsgen install --replace-listener` with its file moves the app",
-            to.name
+            "release {0} listened there; write its `listen` into {1} and run `rsgen reload {app}`, which moves the app while it serves, \
+             and then `rsgen rollback {app} {0}`",
+            to.name,
+            file.display()
         )));
     }
     reload::refuse_another_kind(prepared, "with the file of that release")

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::manual::Manual;
+use super::passage;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
@@ -249,6 +250,10 @@ fn recycle(context: &mut Context<'_>, recycle: Recycle) -> Result<(), Failure> {
         longest_stop: recycle.longest_stop,
         app: recycle.app,
     };
+    // One after the other would leave an address that is still open. Whoever began the move ends it.
+    if passage::is_under_way(&context.layout, &plan.app) {
+        return Ok(());
+    }
     let limits = cluster::Limits {
         memory: recycle.max_memory,
         uptime: recycle.max_uptime,

@@ -61,6 +61,8 @@ pub enum Name {
     Unbalanced(u32),
     /// The release that the instance was started with.
     Release(u32),
+    /// The run of the instance whose successor is to have the same release.
+    Recycled(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
@@ -90,6 +92,7 @@ impl Display for Name {
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
             Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Release(number) => write!(f, "{number}.release"),
+            Self::Recycled(number) => write!(f, "{number}.recycled"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),

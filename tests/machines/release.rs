@@ -108,11 +108,32 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     });
     assert_runs(machine, ["1", "1"]);
 
+    recycle_both(machine);
+    assert_runs(machine, ["1", "1"]);
+
     // A release that is gone cannot be kept.
     link_to(machine, "3");
     machine.sh("rm -r /srv/app/releases/1").ok();
     crash(machine, 0);
     assert_runs_one(machine, 0, "3");
+}
+
+/// Has both instances recycled while the link leads to a release that does not start.
+fn recycle_both(machine: &Machine) {
+    let limit = "sed -i '/^settle/a max_uptime = \"1s\"' /etc/rsgen/web.toml";
+    machine.sh(limit).ok();
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    machine
+        .systemctl(&["stop", "web:recycle.timer", "web:recycle.service"])
+        .ok();
+    link_to(machine, "2");
+    let before = [pid(machine, 0), pid(machine, 1)];
+    wait_until(LIMIT, "both to be recycled", || {
+        machine.systemctl(&["start", "web:recycle.service"]).ok();
+        (0..)
+            .zip(&before)
+            .all(|(n, before)| pid(machine, n) != *before)
+    });
 }
 
 fn assert_runs_one(machine: &Machine, instance: u32, number: &str) {
@@ -217,6 +238,18 @@ fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine:
     assert_eq!(pid(machine, 0), before);
     crash(machine, 0);
     assert_runs(machine, ["2", "2"]);
+
+    // After a reload that failed, the link alone goes back.
+    let before = [pid(machine, 0), pid(machine, 1)];
+    link_to(machine, "1");
+    machine.run(&["rsgen", "reload", "web"]).exits(1);
+    let dry = machine.run(&["rsgen", "rollback", "web", "--dry-run"]);
+    dry.ok().says("web: would stay on release 2");
+    let told = machine.run(&["rsgen", "rollback", "web"]).ok();
+    told.says("web: link /srv/app/current to releases/2")
+        .says("web: stays on release 2");
+    assert_eq!(link(machine), "releases/2");
+    assert_eq!([pid(machine, 0), pid(machine, 1)], before);
 
     // A link that root has no business with.
     machine

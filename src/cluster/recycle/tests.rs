@@ -114,6 +114,30 @@ fn one_that_uses_too_much_is_replaced_while_a_canary_stands_in_and_only_once() {
 }
 
 #[test]
+fn a_canary_and_its_instance_have_the_release_of_the_run_before() {
+    let mut bench = Bench::using(MUCH);
+    let unit = bench.fake.unit("web@1.service").unwrap();
+    bench.fake.set(Unit {
+        invocation: "aa".into(),
+        ..unit
+    });
+    let note = |number| bench.cluster.file(Name::Release(number));
+    let (own, canary) = (note(1), note(3));
+    own.write("/a\n/b\n").unwrap();
+    canary.write("what an earlier canary has left").unwrap();
+    bench.look().unwrap();
+    assert_eq!(canary.read().unwrap(), "/a\n/b\n");
+    let of_run = bench.cluster.file(Name::Recycled(1)).read().unwrap();
+    assert_eq!(of_run, "aa", "for the end of that run");
+
+    let bench = Bench::new();
+    let canary = bench.cluster.file(Name::Release(3));
+    canary.write("left").unwrap();
+    bench.cluster.share_release(1, 3);
+    assert!(canary.read().is_err());
+}
+
+#[test]
 fn nothing_is_touched_below_the_limit_or_at_it() {
     let mut bench = Bench::using(&[("web@0.service", 299), ("web@1.service", 300)]);
     assert_eq!(bench.look().unwrap(), Vec::<String>::new());

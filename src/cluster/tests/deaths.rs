@@ -171,3 +171,25 @@ fn an_end_that_a_job_asked_for_is_no_loss() {
         assert_eq!(noted.unwrap().is_asked_for, !may_be_lost, "{job:?}");
     }
 }
+
+#[test]
+fn one_that_is_restarted_follows_the_link_and_one_that_is_recycled_keeps_its_release_once() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let unit = bench.fake.unit("web@0.service").unwrap();
+    bench.fake.set(Unit {
+        invocation: "aa".into(),
+        ..unit
+    });
+    bench.fake.busy("web@0.service", "restart");
+    let release = bench.cluster.file(Name::Release(0));
+    for (of_run, is_kept) in [(None, false), (Some("aa"), true), (Some("bb"), false)] {
+        release.write("/a\n/b\n").unwrap();
+        if let Some(of_run) = of_run {
+            bench.cluster.keep_release(0, of_run);
+        }
+        bench.ended(0, 0);
+        assert_eq!(release.read().is_ok(), is_kept, "{of_run:?}");
+        bench.ended(0, 0);
+        assert!(release.read().is_err(), "only once");
+    }
+}

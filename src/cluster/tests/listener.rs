@@ -103,3 +103,15 @@ fn neither_the_instance_itself_nor_one_that_does_not_serve_is_an_heir() {
     bench.fake = Fake::running(&["web@0.service"]);
     assert!(has_heir(&mut bench));
 }
+
+#[test]
+fn a_stop_closes_what_an_instance_has_left_that_was_about_to_be_started_again() {
+    let mut bench = Bench::running(&["web.service", "web@0.socket"]);
+    bench.fake.busy("web.service", "stop");
+    bench.stopped();
+    assert_eq!(bench.fake.log, ["stop web@0.socket alone"]);
+    let mut bench = Bench::running(&["web.service", "web@0.socket"]);
+    bench.fake.busy("web.service", "restart");
+    bench.stopped();
+    assert_eq!(bench.fake.log, Vec::<String>::new());
+}

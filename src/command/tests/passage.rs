@@ -2,6 +2,7 @@
 
 use super::stage::Stage;
 use crate::command::deployment::{Goal, deploy, foresee};
+use crate::command::passage::is_under_way;
 use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
 use crate::systemd::JobResult;
@@ -92,6 +93,7 @@ fn a_walk_that_touched_no_instance_leaves_the_old_address_alone() {
     let mut stage = moving();
     fail(&mut stage, true);
     assert_eq!(addresses(&stage), [Some("3000".into()), None]);
+    assert!(!is_under_way(&stage.layout, "web"));
     assert!(stage.unit("web@.service").contains("Sockets=web.socket\n"));
     let log = &stage.systemd.fake.log;
     assert!(log.contains(&"stop web:2.socket alone".into()), "{log:?}");
@@ -108,9 +110,11 @@ fn a_walk_that_ended_in_the_middle_leaves_both_open_for_the_next_one() {
     assert!(help.contains(said), "{help}");
     let both = [Some("3000".into()), Some("3001".into())];
     assert_eq!(addresses(&stage), both);
+    assert!(is_under_way(&stage.layout, "web"), "nothing is recycled");
     stage.systemd.fake.log.clear();
     go(&mut stage).unwrap();
     assert_eq!(addresses(&stage), [None, Some("3001".into())]);
+    assert!(!is_under_way(&stage.layout, "web"));
     let log = &stage.systemd.fake.log;
     let walk = log.iter().position(|line| line == "reload web.service");
     let close = log.iter().position(|line| line == "stop web.socket alone");
