@@ -131,13 +131,13 @@ impl Link {
     /// any moment, so nothing but a link is given away, and by its descriptor.
     fn give(&self, name: &OsStr) -> rustix::io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = inode::openat(&self.above, name, flags, Mode::empty())?;
-        let mode = inode::fstat(&made)?.st_mode;
+        let opened = inode::openat(&self.above, name, flags, Mode::empty())?;
+        let mode = inode::fstat(&opened)?.st_mode;
         if FileType::from_raw_mode(mode) != FileType::Symlink {
             return Err(Errno::EXIST);
         }
         let (user, group) = self.owner;
-        inode::chownat(&made, "", Some(user), Some(group), AtFlags::EMPTY_PATH)
+        inode::chownat(&opened, "", Some(user), Some(group), AtFlags::EMPTY_PATH)
     }
 }
 
