@@ -83,9 +83,8 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
         // Packages bring hundreds of units, and only few of them have a template of the same name. In the other folder a command that was
         // killed may have left the cluster unit alone.
         let has_template = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let stem = name.and_then(|name| name.strip_suffix(".service"));
-            let template = stem.map(|stem| dir.join(format!("{stem}@.service")));
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let template = stem.map(|stem| dir.join(Units::of(stem).template()));
             template.is_some_and(|template| paths.binary_search(&template).is_ok())
         };
         let may_be_ours = |path: &&PathBuf| *dir == layout.units || has_template(path);
