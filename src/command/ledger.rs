@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::generate::files;
 use crate::layout::Layout;
 use crate::output::Failure;
 use crate::state;
@@ -74,7 +75,7 @@ impl Ledger {
     /// Reads what is kept for an app; nothing if there is no file.
     pub(super) fn read(layout: &Layout, app: &str) -> Result<Self, Failure> {
         let path = Self::path(layout, app);
-        let read = File::open(&path).and_then(|file| state::text(file, LONGEST));
+        let read = files::open(&path).and_then(|file| state::text(file, LONGEST));
         let text = match read {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             text => text.map_err(|e| cannot("read", &path, &e))?,

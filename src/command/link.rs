@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self as inode, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{self as inode, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use crate::output::Failure;
@@ -118,15 +118,26 @@ impl Link {
                 Err(e) => return Err(e),
             }
             inode::symlinkat(to, &self.above, &temporary)?;
-            let (user, group) = self.owner;
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            inode::chownat(&self.above, &temporary, Some(user), Some(group), flags)?;
+            self.give(&temporary)?;
             inode::renameat(&self.above, &temporary, &self.above, &self.name)
         };
         done().map_err(|e| {
             let _ = inode::unlinkat(&self.above, &temporary, AtFlags::empty());
             Failure::failed(format!("the link {shown} cannot be moved: {e}"))
         })
+    }
+
+    /// Gives a new link to the owner of the one before. Whoever may write to the folder can put a file of somebody else in its place at
+    /// any moment, so nothing but a link is given away, and by its descriptor.
+    fn give(&self, name: &OsStr) -> rustix::io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = inode::openat(&self.above, name, flags, Mode::empty())?;
+        let mode = inode::fstat(&opened)?.st_mode;
+        if FileType::from_raw_mode(mode) != FileType::Symlink {
+            return Err(Errno::EXIST);
+        }
+        let (user, group) = self.owner;
+        inode::chownat(&opened, "", Some(user), Some(group), AtFlags::EMPTY_PATH)
     }
 }
 
@@ -178,6 +189,18 @@ mod tests {
             let left = fs::read_dir(&path).unwrap().count();
             assert_eq!(left, 2, "nothing else is left");
         }
+    }
+
+    #[test]
+    fn what_is_put_in_the_place_of_the_new_link_is_not_given_away() {
+        let (_root, path) = releases(true);
+        let link = Link::to(&path.join("current"), &path.join("releases/2")).unwrap();
+        fs::write(path.join("planted"), "secret").unwrap();
+        for planted in ["planted", "releases"] {
+            assert_eq!(link.give(OsStr::new(planted)), Err(Errno::EXIST));
+        }
+        symlink("planted", path.join("new")).unwrap();
+        assert_eq!(link.give(OsStr::new("new")), Ok(()));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::reload;
 use super::selection::Selected;
 use super::subcommand::Subcommand;
 use super::targets;
+use super::writing::Writing;
 use crate::cluster::asked::Wish;
 use crate::generate::files;
 use crate::generate::sources;
@@ -160,13 +161,15 @@ impl Back {
         kept::refuse(&mut jobs, app)?;
         // An app that is down has nothing that serves, and goes back from what it served last.
         if let Some(served) = released::serving(&mut jobs, app, &installed)? {
-            if dry_run {
-                ledger.see(served);
-            } else {
-                ledger = released::note(&mut jobs, app, |ledger| {
+            ledger.see(served.clone());
+            if !dry_run {
+                let noted = released::note(&mut jobs, app, |ledger| {
                     ledger.see(served.clone());
                     ledger.clone()
-                })?;
+                });
+                // Where the disk is full, somebody needs the release before all the more.
+                let noted = noted.map(|noted| ledger = noted);
+                released::tell(&jobs, app, noted);
             }
         }
         let to = choose(&ledger, app, wanted)?.clone();
@@ -204,7 +207,10 @@ impl Back {
         let prepared = std::slice::from_ref(&self.prepared);
         apply::show(jobs.sink, prepared, false);
         if let Some(link) = &self.link {
+            // Another rollback would use the same name for its new link.
+            let writing = Writing::begin(jobs, app)?;
             link.move_on()?;
+            drop(writing);
             jobs.sink.notice(&Notice::Noted(app, &link.told()));
             tell_others(jobs, app, &self.to.served);
         }

@@ -7,13 +7,20 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use rustix::process::fchdir;
 
 use super::Error;
 use crate::begin;
 use crate::contract::{Release, Run, StartedWith};
 use crate::log::say;
 use crate::state::{Entry, Name};
+use crate::sys::process;
 
 /// Notes the release that an instance is started with, unless there is a note. Whoever starts an instance on purpose removes it
 /// first. Returns the exit status, which systemd ignores: without a note the instance starts through the link.
@@ -39,7 +46,7 @@ pub fn note(arguments: impl Iterator<Item = OsString>) -> u8 {
         return 0;
     }
     // A link that leads nowhere fails the start, as systemd cannot change to the folder.
-    let Ok(folder) = fs::canonicalize(&release.link) else {
+    let Some(folder) = resolve(&release.link) else {
         return 0;
     };
     let link = release.link;
@@ -71,7 +78,7 @@ pub(super) fn keep(run: &Run) -> Cow<'_, Run> {
     }
     let folder = folder(&note, now.as_deref());
     let shown = note.link.display();
-    if let Err(fault) = std::env::set_current_dir(&folder) {
+    if let Err(fault) = enter(&folder) {
         let folder = folder.display();
         say(
             4,
@@ -99,6 +106,48 @@ pub(super) fn keep(run: &Run) -> Cow<'_, Run> {
             .collect(),
         ..run.clone()
     })
+}
+
+/// Returns the folder that a link leads to, without links. One that leads through a link of /proc, such as /proc/1/cwd, is no release:
+/// everybody may read the note, and the app itself could not see where such a link leads.
+fn resolve(link: &Path) -> Option<PathBuf> {
+    match open(link) {
+        Err(Errno::NOSYS | Errno::PERM) => fs::canonicalize(link).ok(),
+        opened => {
+            let path = format!("/proc/self/fd/{}", opened.ok()?.as_raw_fd());
+            // Without /proc there are no such links.
+            fs::read_link(path).or_else(|_| fs::canonicalize(link)).ok()
+        }
+    }
+}
+
+/// Changes to a folder without links. The app may have put a link in its place, and with `CAP_SYS_PTRACE` one of /proc would lead where
+/// the app may not go.
+fn enter(folder: &Path) -> io::Result<()> {
+    match open(folder) {
+        // Also the answer of a filter, such as that of `RestrictSUIDSGID=`.
+        Err(Errno::NOSYS | Errno::PERM) => enter_plainly(folder, process::may_trace_others()),
+        opened => Ok(fchdir(opened?)?),
+    }
+}
+
+/// Changes to a folder where openat2(2) is missing. A link is noticed only by where it has led.
+fn enter_plainly(folder: &Path, may_trace_others: bool) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let before = rustix::fs::open(".", flags, Mode::empty())?;
+    std::env::set_current_dir(folder)?;
+    if may_trace_others && std::env::current_dir().ok().as_deref() != Some(folder) {
+        fchdir(before)?;
+        return Err(Errno::LOOP.into());
+    }
+    Ok(())
+}
+
+/// Opens a folder, following no link of /proc.
+fn open(folder: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_MAGICLINKS;
+    openat2(CWD, folder, flags, Mode::empty(), resolve)
 }
 
 /// The folder in the noted release that corresponds to the present one, which systemd has changed to through the link.
@@ -133,6 +182,25 @@ mod tests {
         let current = std::env::current_dir().unwrap();
         let (above, name) = (current.parent().unwrap(), current.file_name().unwrap());
         assert_eq!(folder(&note, Some(above)), note.folder.join(name));
+    }
+
+    #[test]
+    fn a_link_of_proc_leads_to_no_release() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().canonicalize().unwrap();
+        fs::create_dir(path.join("1")).unwrap();
+        std::os::unix::fs::symlink("1", path.join("current")).unwrap();
+        std::os::unix::fs::symlink("/proc/self/cwd", path.join("planted")).unwrap();
+        assert_eq!(resolve(&path.join("current")), Some(path.join("1")));
+        for absent in ["planted", "gone"] {
+            assert_eq!(resolve(&path.join(absent)), None, "{absent}");
+        }
+        let here = std::env::current_dir().unwrap();
+        let planted = path.join("planted");
+        for fault in [enter(&planted), enter_plainly(&planted, true)] {
+            assert_eq!(fault.unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        }
+        assert_eq!(std::env::current_dir().unwrap(), here);
     }
 
     #[test]

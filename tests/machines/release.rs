@@ -5,7 +5,7 @@ use std::time::Duration;
 use testbed::runner::Spec;
 use testbed::{Load, Machine, Traffic, specs, wait_until};
 
-use crate::release;
+use crate::{release, yama};
 
 pub(crate) const SPECS: &[Spec] = specs![
     release::a_crash_starts_the_release_that_the_instance_was_started_with,
@@ -74,6 +74,7 @@ fn assert_runs(machine: &Machine, numbers: [&str; 2]) {
 }
 
 fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut Machine) {
+    yama::pretend(machine, 1);
     for number in ["1", "2", "3"] {
         write(machine, number);
     }
@@ -111,11 +112,19 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     recycle_both(machine);
     assert_runs(machine, ["1", "1"]);
 
-    // A release that is gone cannot be kept.
+    // A release that is gone cannot be kept, and neither can a folder that only a capability of the worker opens.
     link_to(machine, "3");
     machine.sh("rm -r /srv/app/releases/1").ok();
     crash(machine, 0);
     assert_runs_one(machine, 0, "3");
+    let plant = "mkdir -p /srv/hidden/open && chmod 700 /srv/hidden && cd /srv/hidden/open && \
+                 systemd-run -q --unit=inside --working-directory=/srv/hidden/open sleep 1000 && \
+                 ln -s /proc/$(systemctl show -P MainPID inside)/cwd /srv/app/releases/1";
+    machine.sh(plant).ok();
+    crash(machine, 0);
+    assert_runs_one(machine, 0, "3");
+    let told = "/srv/app/releases/1, in the release that this instance was started with, cannot be used: Too many";
+    assert!(machine.journal("web@0.service").contains(told));
 }
 
 /// Has both instances recycled while the link leads to a release that does not start.
@@ -250,6 +259,27 @@ fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine:
         .says("web: stays on release 2");
     assert_eq!(link(machine), "releases/2");
     assert_eq!([pid(machine, 0), pid(machine, 1)], before);
+
+    // Two at once do it once, and a full disk keeps nobody from going back.
+    write(machine, "1");
+    machine
+        .sh("rsgen rollback web & rsgen rollback web; wait")
+        .ok();
+    assert_eq!(link(machine), "releases/1");
+    assert_runs(machine, ["1", "1"]);
+    write(machine, "3");
+    link_to(machine, "3");
+    machine.systemctl(&["reload", "web"]).ok();
+    let fill = "cp -a /var/lib/rsgen /run/kept && mount -t tmpfs -o mode=700 none /var/lib/rsgen && \
+                cp -a /run/kept/. /var/lib/rsgen && mount -o remount,ro /var/lib/rsgen";
+    machine.sh(fill).ok();
+    machine
+        .run(&["rsgen", "rollback", "web"])
+        .ok()
+        .says("not kept for a rollback: /var/lib/rsgen/web.json cannot be written");
+    assert_runs(machine, ["1", "1"]);
+    machine.run(&["umount", "/var/lib/rsgen"]).ok();
+    reload_to(machine, "2");
 
     // A link that root has no business with.
     machine
