@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::apply::{self, JsonChange, Prepared};
 use super::context::Context;
 use super::deployment::{self, Goal};
-use super::jobs::Jobs;
+use super::jobs::{Jobs, LONGEST, TICK};
 use super::kept;
 use super::ledger::{Ledger, Release, Served};
 use super::link::{self, Link};
@@ -21,12 +21,14 @@ use super::reload;
 use super::selection::Selected;
 use super::subcommand::Subcommand;
 use super::targets;
-use super::writing::Writing;
 use crate::cluster::asked::Wish;
 use crate::generate::files;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown, Style};
+use crate::state::{self, Lock};
+use crate::systemd::ActiveState;
+use crate::unit::name::Units;
 use crate::visible::Visible;
 
 /// Go back to the release that an app served before, replacing the instances one by one
@@ -114,6 +116,11 @@ impl Subcommand for Rollback {
         if !self.dry_run {
             context.require_permission("rollback")?;
         }
+        let _alone = if self.dry_run {
+            None
+        } else {
+            Some(alone(&mut context.jobs()?, &app)?)
+        };
         let back = Back::prepare(context, &app, self.release.as_deref(), self.dry_run)?;
         let outcome = if self.dry_run {
             apply::show(context.sink, std::slice::from_ref(&back.prepared), true);
@@ -135,6 +142,37 @@ impl Subcommand for Rollback {
             .sink
             .answer(&back.answer(app, self.dry_run, outcome));
         Ok(())
+    }
+}
+
+/// Takes the lock of commands that replace instances in a way of their own, and waits for a reload that is under way: in the middle of
+/// one, the link leads to another release than some instances run, as after one that failed. Of two rollbacks one would go back twice.
+fn alone(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
+    let folder = state::part(&jobs.layout.run, app);
+    let taken = Lock::take(&folder);
+    let taken = taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
+    let lock = taken.ok_or_else(|| {
+        Failure::failed(format!("another command replaces the instances of `{app}`"))
+            .help("try again when it has ended")
+    })?;
+    let cluster = Units::of(app).cluster();
+    let end = jobs.manager.now() + LONGEST;
+    let mut is_told = false;
+    loop {
+        let unit = jobs.manager.unit(&cluster)?;
+        if unit.job.is_none() && unit.active != ActiveState::Reloading {
+            return Ok(lock);
+        }
+        if jobs.manager.now() > end {
+            let message = format!("a reload of `{app}` is under way and does not end");
+            return Err(Failure::failed(message).help(format!("see `rsgen logs {app}`")));
+        }
+        if !is_told {
+            is_told = true;
+            let what = "waiting for a reload that is under way";
+            jobs.sink.notice(&Notice::Waiting(app, what));
+        }
+        jobs.manager.pause(TICK);
     }
 }
 
@@ -207,10 +245,7 @@ impl Back {
         let prepared = std::slice::from_ref(&self.prepared);
         apply::show(jobs.sink, prepared, false);
         if let Some(link) = &self.link {
-            // Another rollback would use the same name for its new link.
-            let writing = Writing::begin(jobs, app)?;
             link.move_on()?;
-            drop(writing);
             jobs.sink.notice(&Notice::Noted(app, &link.told()));
             tell_others(jobs, app, &self.to.served);
         }
