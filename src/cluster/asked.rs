@@ -17,7 +17,7 @@ use crate::walk::Plan;
 /// How long a note is valid. Nothing but the start of a process is between the two, unless another walk is under way.
 const VALID: Duration = Duration::from_mins(1);
 
-/// What one walk does otherwise than the command line of the unit says; by default nothing.
+/// The differences of one walk from the command line of the unit; by default there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
     /// A part of a reload in place of all of it.

@@ -86,6 +86,12 @@ impl Cluster {
         self.file(Name::Deaths(number))
     }
 
+    /// Returns how an instance died last, where that is known.
+    fn last_reason(&self, number: u32) -> Option<String> {
+        let deaths = Deaths::load(&self.deaths(number))?;
+        (!deaths.reason.is_empty()).then_some(deaths.reason)
+    }
+
     /// Forgets the release that an instance was started with, because its next start is on purpose.
     fn forget_release(&self, number: u32) {
         // Usually there is no such file.

@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use super::{Cluster, progress};
-use crate::brake::Deaths;
 use crate::contract::{Bytes, time};
 use crate::journal::Happening;
 use crate::peer::memory;
@@ -19,7 +18,7 @@ use crate::state::{Lock, Name};
 use crate::systemd::{ActiveState, Error, Manager, Unit};
 use crate::walk::{self, Event, Plan, Witness};
 
-/// What instances may use.
+/// The limits above which an instance is replaced.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The memory above which an instance is replaced.
@@ -229,7 +228,7 @@ pub(super) fn forget_failures(cluster: &Cluster) {
 
 struct Teller<'a> {
     cluster: &'a Cluster,
-    /// Those that have not been replaced yet.
+    /// The instances that have not been replaced yet.
     due: Vec<Due>,
     say: &'a mut dyn FnMut(&str),
 }
@@ -289,8 +288,7 @@ impl Witness for Teller<'_> {
     }
 
     fn cause(&self, number: u32) -> Option<String> {
-        let deaths = Deaths::load(&self.cluster.deaths(number))?;
-        (!deaths.reason.is_empty()).then_some(deaths.reason)
+        self.cluster.last_reason(number)
     }
 }
 

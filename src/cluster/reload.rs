@@ -12,7 +12,6 @@ use super::asked;
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, recycle, serving};
-use crate::brake::Deaths;
 use crate::contract::Course;
 use crate::journal::Happening;
 use crate::record::Record;
@@ -250,14 +249,14 @@ impl Witness for Teller<'_> {
     }
 
     fn cause(&self, number: u32) -> Option<String> {
-        let deaths = Deaths::load(&self.cluster.deaths(number))?;
-        (!deaths.reason.is_empty()).then_some(deaths.reason)
+        self.cluster.last_reason(number)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::brake::Deaths;
     use crate::layout::Scope;
     use crate::record::Journal;
 

@@ -4,14 +4,14 @@ use clap::Args;
 
 use super::apply::Prepared;
 use super::context::Context;
-use super::jobs::Jobs;
+use super::jobs::{Jobs, LONGEST, TICK};
 use super::kept;
 use super::targets::{self, Target};
 use crate::cluster::asked::Wish;
 use crate::cluster::progress;
 use crate::contract::{Amount, Course};
 use crate::generate;
-use crate::output::{Exit, Failure};
+use crate::output::{Exit, Failure, Notice};
 use crate::state::{self, Lock};
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
@@ -118,27 +118,62 @@ pub(super) fn take(context: &mut Context<'_>, app: &str, wish: Wish) -> Result<(
     jobs.reload_by(app, wish)
 }
 
+/// The refusal of a command that has asked nothing of the instances.
+fn later(message: String) -> Failure {
+    Failure {
+        untouched: true,
+        ..Failure::failed(message).help("try again when it has ended")
+    }
+}
+
 impl Jobs<'_> {
     /// Takes the lock of commands that have a walk do something of its own, where no walk is under way. systemd runs the job of a second
     /// one after the first, whose walk has by then taken the note of both: without a note, that job would replace all instances.
     pub(super) fn alone(&mut self, app: &str) -> Result<Lock, Failure> {
-        let refused = |message: String| Failure {
-            // Nothing has been asked of the instances.
-            untouched: true,
-            ..Failure::failed(message).help("try again when it has ended")
-        };
-        let folder = state::part(&self.layout.run, app);
-        let taken = Lock::take(&folder);
-        let taken = taken.map_err(|e| refused(format!("{}: {e}", folder.display())))?;
-        let lock = taken.ok_or_else(|| {
-            refused(format!(
-                "another command has a reload of `{app}` done with options of its own"
-            ))
-        })?;
+        let lock = self.part(app)?;
         // A walk that waits for another may begin too late for its note.
         match self.manager.unit(&Units::of(app).cluster())?.active {
-            ActiveState::Reloading => Err(refused(format!("a reload of `{app}` is under way"))),
+            ActiveState::Reloading => Err(later(format!("a reload of `{app}` is under way"))),
             _ => Ok(lock),
+        }
+    }
+
+    /// Takes the lock of commands that have the instances of an app replaced in a way of their own.
+    pub(super) fn part(&mut self, app: &str) -> Result<Lock, Failure> {
+        let folder = state::part(&self.layout.run, app);
+        let taken = Lock::take(&folder);
+        let taken = taken.map_err(|e| later(format!("{}: {e}", folder.display())))?;
+        taken.ok_or_else(|| {
+            later(format!(
+                "another command has a reload of `{app}` done with options of its own"
+            ))
+        })
+    }
+
+    /// Waits until `look` returns something, which it does once no reload of the app is under way.
+    pub(super) fn outlast_reload<T>(
+        &mut self,
+        app: &str,
+        mut look: impl FnMut(&mut Self) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let end = self.manager.now() + LONGEST;
+        let mut is_told = false;
+        loop {
+            if let Some(found) = look(self)? {
+                return Ok(found);
+            }
+            if self.manager.now() > end {
+                return Err(Failure::failed(format!(
+                    "a reload of `{app}` is under way and does not end"
+                ))
+                .help(format!("see `rsgen logs {app}`")));
+            }
+            if !is_told {
+                is_told = true;
+                let what = "waiting for a reload that is under way";
+                self.sink.notice(&Notice::Waiting(app, what));
+            }
+            self.manager.pause(TICK);
         }
     }
 }

@@ -334,7 +334,7 @@ fn keep_old(jobs: &mut Jobs<'_>, prepared: &Prepared, failure: Failure) -> Failu
         Ok(()) => {
             jobs.sink.notice(&Notice::PutBack(&prepared.app));
             if crossing.is_some() {
-                // What is left of it is gone after the next boot.
+                // The next boot removes the rest of it.
                 let _ = passage::forget(jobs, &prepared.app);
             }
             if prepared.timer == Timer::Stop {

@@ -22,7 +22,7 @@ pub(super) const KEEP: usize = 5;
 /// The limit in bytes for the file of an app.
 const LONGEST: u64 = 16 << 20;
 
-/// What an app serves: its file, and its release if there is a link to that.
+/// The file of an app that serves, and its release if there is a link to that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Served {
     /// The installed file, with the number of instances that its own file has.

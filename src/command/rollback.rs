@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::apply::{self, JsonChange, Prepared};
 use super::context::Context;
 use super::deployment::{self, Goal};
-use super::jobs::{Jobs, LONGEST, TICK};
+use super::jobs::Jobs;
 use super::kept;
 use super::ledger::{Ledger, Release, Served};
 use super::link::{self, Link};
@@ -26,7 +26,7 @@ use crate::generate::files;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown, Style};
-use crate::state::{self, Lock};
+use crate::state::Lock;
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 use crate::visible::Visible;
@@ -148,32 +148,14 @@ impl Subcommand for Rollback {
 /// Takes the lock of commands that replace instances in a way of their own, and waits for a reload that is under way: in the middle of
 /// one, the link leads to another release than some instances run, as after one that failed. Of two rollbacks one would go back twice.
 fn alone(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
-    let folder = state::part(&jobs.layout.run, app);
-    let taken = Lock::take(&folder);
-    let taken = taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
-    let lock = taken.ok_or_else(|| {
-        Failure::failed(format!("another command replaces the instances of `{app}`"))
-            .help("try again when it has ended")
-    })?;
+    let lock = jobs.part(app)?;
     let cluster = Units::of(app).cluster();
-    let end = jobs.manager.now() + LONGEST;
-    let mut is_told = false;
-    loop {
+    jobs.outlast_reload(app, |jobs| {
         let unit = jobs.manager.unit(&cluster)?;
-        if unit.job.is_none() && unit.active != ActiveState::Reloading {
-            return Ok(lock);
-        }
-        if jobs.manager.now() > end {
-            let message = format!("a reload of `{app}` is under way and does not end");
-            return Err(Failure::failed(message).help(format!("see `rsgen logs {app}`")));
-        }
-        if !is_told {
-            is_told = true;
-            let what = "waiting for a reload that is under way";
-            jobs.sink.notice(&Notice::Waiting(app, what));
-        }
-        jobs.manager.pause(TICK);
-    }
+        let is_idle = unit.job.is_none() && unit.active != ActiveState::Reloading;
+        Ok(is_idle.then_some(()))
+    })?;
+    Ok(lock)
 }
 
 /// A release to go back to, and what that changes.

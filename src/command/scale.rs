@@ -226,29 +226,10 @@ fn refuse_job(layout: &Layout, app: &str) -> Result<(), Failure> {
 /// Takes the lock of the app's walks. A walk that runs is waited for.
 fn lock(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
     let folder = jobs.layout.state(app);
-    let end = jobs.manager.now() + LONGEST;
-    let mut is_told = false;
-    loop {
+    jobs.outlast_reload(app, |_| {
         let taken = Lock::take(&folder);
-        let taken = taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
-        if let Some(lock) = taken {
-            return Ok(lock);
-        }
-        if jobs.manager.now() > end {
-            return Err(Failure::failed(format!(
-                "a reload of `{app}` is under way and does not end"
-            ))
-            .help(format!("see `rsgen logs {app}`")));
-        }
-        if !is_told {
-            is_told = true;
-            jobs.sink.notice(&Notice::Waiting(
-                app,
-                "waiting for a reload that is under way",
-            ));
-        }
-        jobs.manager.pause(TICK);
-    }
+        taken.map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))
+    })
 }
 
 /// Writes the files, and starts and stops instances. Returns these, whether a walk has been waiting for the lock since before systemd

@@ -373,7 +373,7 @@ fn the_brake_unit_is_started_again_for_an_instance_that_came_while_it_ended() {
         };
         assert_eq!(after(refused(1, 0), ended(Some(job))), [""; 0], "{kind}");
     }
-    // What failed once would fail again.
+    // A command that failed once would fail again.
     let failed = Unit {
         exit_status: 1,
         ..ended(None)
