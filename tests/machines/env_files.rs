@@ -141,13 +141,13 @@ fn has(machine: &Machine, variable: &str) -> bool {
 fn fails(machine: &Machine, why: &str) {
     let since = machine.sh("date +%s.%N").ok().text().to_owned();
     let _start = machine.spawn(&["timeout", "20", "systemctl", "restart", "web@0.service"]);
-    let journal = ["journalctl", "-q", "-o", "cat", "-u", "web@0.service"];
+    let journal = ["-q", "-o", "cat", "-u", "web@0.service"];
     let since = format!("--since=@{since}");
     wait_until(SOON, "the start to fail with its reason", || {
         let asked = machine.run(&["timeout", "5", "systemctl", "show", "--property=Version"]);
         assert_eq!(asked.status, 0, "systemd does not answer");
         machine
-            .run(&[&journal[..], &[&since]].concat())
+            .journalctl(&[&journal[..], &[&since]].concat())
             .stdout
             .contains(why)
     });

@@ -105,16 +105,16 @@ fn assert_the_history_is_told(machine: &mut Machine) {
     let json = machine.run(&["rsgen", "history", "web", "--json"]).ok();
     let walk = json.stdout.split("\"walk\": \"").nth(1);
     let walk = walk.unwrap_or_else(|| panic!("{json}"));
-    let lines = format!("journalctl -o cat RSGEN_WALK={}", &walk[..32]);
+    let of_the_walk = format!("RSGEN_WALK={}", &walk[..32]);
     machine
-        .sh(&lines)
+        .journalctl(&["-o", "cat", &of_the_walk])
         .ok()
         .says("instance 0: replacing pid ")
         .says("done: 3 of 3 replaced in ");
 
     machine.run(&["journalctl", "--update-catalog"]).ok();
     machine
-        .sh("journalctl -x -t web -o short")
+        .journalctl(&["-x", "-t", "web", "-o", "short"])
         .ok()
         .says("Subject: The app web has been reloaded")
         .says("Subject: Instance 1 of the app web has ended by itself");

@@ -48,10 +48,7 @@ pub(crate) fn one_that_uses_too_much_is_replaced_and_nothing_is_lost(machine: &m
     assert_exactly(machine, 2);
     let list = machine.run(&["rsgen", "list", "--json"]).ok();
     assert!(!list.text().contains("\"restarts\": 1"), "{list}");
-    machine
-        .run(&["journalctl", "-u", "web", "--no-pager"])
-        .ok()
-        .says(" of 150M");
+    machine.journalctl(&["-u", "web"]).ok().says(" of 150M");
     let crashes = machine.run(&["rsgen", "history", "web"]).ok();
     assert!(!crashes.text().contains("crash"), "{crashes}");
 

@@ -89,7 +89,8 @@ pub(crate) fn is_over_when_its_command_is_killed(machine: &mut Machine) {
     machine.write(drop_in, "[Service]\nNice=5\n");
     let install = machine.spawn(&["rsgen", "install", ECOSYSTEM]);
     wait_until(SOON, "the program runs", || {
-        machine.sh("journalctl -t web | grep 'I run'").status == 0
+        let told = machine.journalctl(&["-t", "web"]);
+        told.stdout.contains("I run")
     });
     machine.sh("pkill -KILL -x rsgen").ok();
     install.wait();
@@ -276,9 +277,8 @@ pub(crate) fn of_several_apps_go_on_at_the_same_time(machine: &mut Machine) {
     ] {
         assert_eq!(machine.state(&format!("{app}.service")), state, "{app}");
     }
-    machine.run(&["journalctl", "--sync"]).ok();
     let begun = |app: &str| {
-        let lines = machine.run(&["journalctl", "-t", app, "-o", "cat"]).ok();
+        let lines = machine.journalctl(&["-t", app, "-o", "cat"]).ok();
         let first = lines.stdout.lines().find_map(|l| l.strip_prefix("begun "));
         first.expect("a line").parse::<u64>().expect("a number")
     };
