@@ -11,7 +11,7 @@ use crate::visible::Visible;
 
 /// The columns that a terminal too narrow for all of them is spared, the first one first.
 const SPARED: &[&str] = &[
-    "PID", "LISTEN", "UPTIME", "QUEUE", "CONNS", "RESTARTS", "MEMORY", "CPU",
+    "PID", "LISTEN", "UPTIME", "QUEUE", "CONNS", "RESTARTS", "RELEASE", "MEMORY", "CPU",
 ];
 
 /// The cells of a row, each with the head of its column.
@@ -52,7 +52,7 @@ fn columns(rows: Vec<Row>) -> (Vec<&'static str>, Vec<Vec<Visible>>) {
     let heads = rows.first().into_iter().flatten().map(|(head, _)| *head);
     let is_said = |head: &str| {
         let mut cells = rows.iter().flatten();
-        !["CPU", "CONNS", "QUEUE"].contains(&head)
+        !["CPU", "CONNS", "QUEUE", "RELEASE"].contains(&head)
             || cells.any(|(of, cell)| *of == head && cell.is_some())
     };
     let heads: Vec<&'static str> = heads.filter(|head| is_said(head)).collect();
@@ -153,6 +153,7 @@ impl AppStatus {
             ("MEMORY", None),
             ("CONNS", None),
             ("QUEUE", self.waiting.map(count)),
+            ("RELEASE", None),
             ("LISTEN", Some(self.addresses())),
             ("", Some(remark.into())),
         ]
@@ -200,6 +201,7 @@ fn row(style: Style, app: &AppStatus, instance: &InstanceStatus, is_first: bool)
         ),
         ("CONNS", instance.connections.map(count)),
         ("QUEUE", instance.waiting.or(of_all).map(count)),
+        ("RELEASE", instance.release.as_deref().map(Into::into)),
         ("LISTEN", Some(app.addresses())),
         ("", Some(remark(app, instance).into())),
     ]

@@ -10,6 +10,7 @@ use super::overview::Overview;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
 use crate::cluster::progress;
+use crate::contract::StartedWith;
 use crate::ecosystem::App;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -66,6 +67,8 @@ pub(super) struct InstanceStatus {
     pub(super) waiting: Option<u32>,
     /// The connections that the kernel has dropped at its listener.
     pub(super) dropped: Option<u32>,
+    /// The folder of the release that the instance was started with, without those above it; null for an app without a link to one.
+    pub(super) release: Option<String>,
     /// The reason for which the instance is not online.
     pub(super) reason: Option<String>,
     /// Whether the instance is a canary that a reload has kept.
@@ -130,6 +133,7 @@ impl AppStatus {
         let kept = progress::kept(state);
         for instance in &mut instances {
             instance.canary = kept.contains(&instance.number);
+            instance.release = file.and_then(|file| release(file, state, instance));
         }
         if file.is_some_and(is_balanced) {
             mark_deaf(looks, overview, units, &mut instances);
@@ -160,6 +164,16 @@ impl AppStatus {
             schedule,
         })
     }
+}
+
+/// The name of the release that an instance runs. A note may be older than the `cwd` of the app.
+fn release(app: &App, state: &Path, instance: &InstanceStatus) -> Option<String> {
+    let cwd = Path::new(app.program().cwd()?);
+    instance.pid?;
+    let note = Entry::new(state, Name::Release(instance.number)).read();
+    let note = StartedWith::parse(&note.ok()?)?;
+    note.within(cwd)?;
+    Some(note.folder.file_name()?.to_string_lossy().into_owned())
 }
 
 /// Notes which instances that serve were not added to those that connections are spread over, and which could not be turned on or off.
@@ -269,6 +283,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         connections: None,
         waiting: None,
         dropped: None,
+        release: None,
         reason,
         canary: false,
         balance_fault: None,

@@ -71,6 +71,9 @@ fn assert_runs(machine: &Machine, numbers: [&str; 2]) {
             "{command}"
         );
     }
+    let list = machine.run(&["rsgen", "list", "--json"]).ok();
+    let shown = numbers.map(|number| format!("\"release\": \"{number}\""));
+    shown.iter().fold(list, |list, release| list.says(release));
 }
 
 fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut Machine) {

@@ -32,6 +32,7 @@ fn instance(app: &str, number: u32, status: &'static str) -> InstanceStatus {
         dropped: None,
         reason: (!is_online).then(|| "exited with status 1".to_owned()),
         canary: false,
+        release: None,
         balance_fault: None,
         last_end: None,
     }

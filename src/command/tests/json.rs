@@ -106,6 +106,7 @@ fn instance(is_full: bool) -> InstanceStatus {
         dropped: is_full.then_some(1),
         reason: is_full.then(|| "x".into()),
         canary: false,
+        release: is_full.then(|| "x".into()),
         balance_fault: is_full.then(|| "x".into()),
         last_end: is_full.then(last_end),
     }
