@@ -28,6 +28,15 @@ pub enum JobError {
     Systemd(#[from] Error),
 }
 
+/// The end of a run that has not failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ran {
+    /// All instances have done their work.
+    Done,
+    /// The run was stopped before.
+    Stopped,
+}
+
 /// The longest wait before the state of the job is checked.
 const WHILE: Duration = Duration::from_secs(10);
 
@@ -40,7 +49,7 @@ pub fn job(
     cluster: &Cluster,
     wanted: u32,
     say: &mut dyn FnMut(&str),
-) -> Result<(), JobError> {
+) -> Result<Ran, JobError> {
     tell(&format!("running, {wanted} of {wanted}"));
     let mut jobs = Vec::new();
     for number in 0..wanted {
@@ -50,7 +59,7 @@ pub fn job(
     let mut failed = 0;
     for job in jobs {
         let Some(result) = outwait(manager, cluster, job.clone())? else {
-            return Ok(());
+            return Ok(Ran::Stopped);
         };
         let unit = manager.unit(&job.unit)?;
         let is_good = result && matches!(unit.result.as_str(), "" | "success");
@@ -62,7 +71,7 @@ pub fn job(
         return Err(JobError::Failed { failed, wanted });
     }
     tell(&format!("{wanted} of {wanted} done"));
-    Ok(())
+    Ok(Ran::Done)
 }
 
 fn line(unit: &Unit, is_good: bool) -> String {
@@ -116,7 +125,7 @@ mod tests {
     use super::*;
     use crate::systemd::fake::{Fake, Start};
 
-    fn run(fake: &mut Fake, wanted: u32) -> (Result<(), String>, Vec<String>) {
+    fn run(fake: &mut Fake, wanted: u32) -> (Result<Ran, String>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster {
             app: "backup".into(),
@@ -134,7 +143,7 @@ mod tests {
     fn a_run_is_as_good_as_its_instances() {
         let mut fake = Fake::default();
         let (done, said) = run(&mut fake, 2);
-        assert_eq!(done, Ok(()));
+        assert_eq!(done, Ok(Ran::Done));
         assert_eq!(said, ["backup@0.service: done", "backup@1.service: done"]);
         let mut fake = Fake::default();
         fake.script("backup@1.service", &[Start::GivesUp]);
@@ -168,11 +177,11 @@ mod tests {
     fn a_start_that_somebody_cancels_is_asked_for_again_unless_the_run_is_stopped() {
         let mut fake = Fake::default();
         fake.cancel("backup@0.service", 1);
-        assert_eq!(run(&mut fake, 1).0, Ok(()));
+        assert_eq!(run(&mut fake, 1).0, Ok(Ran::Done));
         let mut fake = Fake::default();
         fake.cancel("backup@0.service", 1);
         fake.busy("backup.service", "stop");
-        assert_eq!(run(&mut fake, 1), (Ok(()), Vec::new()));
+        assert_eq!(run(&mut fake, 1), (Ok(Ran::Stopped), Vec::new()));
         assert_eq!(fake.log, ["start backup@0.service"]);
     }
 
@@ -185,6 +194,6 @@ mod tests {
         assert!(fault.contains("the start of `backup@0.service`"), "{fault}");
         let mut fake = Fake::default();
         fake.cancel("backup@0.service", attempts);
-        assert_eq!(run(&mut fake, 1).0, Ok(()));
+        assert_eq!(run(&mut fake, 1).0, Ok(Ran::Done));
     }
 }

@@ -33,7 +33,7 @@ use std::time::{Duration, SystemTime};
 use sd_notify::NotifyState;
 
 pub use ended::{Death, Ended, Noted, ended};
-pub use job::{JobError, job};
+pub use job::{JobError, Ran, job};
 pub use loss::loss;
 pub use recycle::{Limits, RecycleError, recycle};
 pub use reload::{ReloadError, reload};

@@ -16,7 +16,7 @@ use crate::output::{Failure, Shown, Style, table};
 use crate::sys::clock::local;
 use crate::visible::Visible;
 
-/// Show what has happened to apps: reloads, deploys, scales, starts, stops and crashes, and who asked for them
+/// Show what has happened to apps: reloads, deploys, scales, starts, stops, runs and crashes, and who asked for them
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// App names; every app without any, or with `all`
@@ -48,7 +48,7 @@ pub(super) struct Row {
     /// Seconds since 1970.
     time: f64,
     app: String,
-    /// `start`, `stop`, `failed`, `reload`, `crash`, `errored`, `scale`, `install`, `deploy` or `uninstall`.
+    /// `start`, `stop`, `failed`, `reload`, `crash`, `errored`, `run`, `scale`, `install`, `deploy` or `uninstall`.
     what: &'static str,
     /// `done` or `failed`.
     outcome: &'static str,
@@ -74,7 +74,7 @@ impl Subcommand for History {
         examples: &[
             (
                 "rsgen history web",
-                "Shows the last reloads, deploys, scales, starts, stops and crashes of an app.",
+                "Shows the last reloads, deploys, scales, starts, stops, runs and crashes of an app.",
             ),
             (
                 "rsgen history --since yesterday",

@@ -14,7 +14,7 @@ use super::passage;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
-use crate::cluster::{self, Cluster, RecycleError, ReloadError, Stopped};
+use crate::cluster::{self, Cluster, Ran, RecycleError, ReloadError, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{
     Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step, Stop, Watch,
@@ -140,15 +140,35 @@ fn failure(message: String, is_told: bool) -> Failure {
 }
 
 fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
-    let cluster = cluster(context, &job.app);
+    let mut cluster = cluster(context, &job.app);
+    cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
     let wanted = job.instances.resolve(context.host.cpus);
     // A stop during a run is not a failure of the job.
     crate::sys::exit_on_sigterm();
     let sink = context.sink;
-    cluster::job(context.manager()?, &cluster, wanted, &mut |line| {
+    let begun = Instant::now();
+    let done = cluster::job(context.manager()?, &cluster, wanted, &mut |line| {
         sink.notice(&Notice::Said(line));
-    })
-    .map_err(|e| Failure::failed(e.to_string()))
+    });
+    let tell = |happening, text: &str| {
+        cluster.journal.tell_instead(&Record {
+            took: Some(begun.elapsed()),
+            ..Record::new(happening, text)
+        })
+    };
+    match done {
+        Ok(Ran::Stopped) => Ok(()),
+        Ok(Ran::Done) => {
+            // Each instance has a line of its own, so on a terminal nothing is missing without this one.
+            let _ = tell(Happening::Ran, &format!("{wanted} of {wanted} done"));
+            Ok(())
+        }
+        Err(error) => {
+            let told = format!("error: {error}");
+            let is_told = tell(Happening::RunFailed, &told);
+            Err(failure(error.to_string(), is_told))
+        }
+    }
 }
 
 fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {

@@ -29,6 +29,10 @@ pub enum Happening {
     Crashed,
     /// An instance is not started again.
     Errored,
+    /// A run of a job has ended well.
+    Ran,
+    /// A run of a job has failed.
+    RunFailed,
     /// `rsgen scale` has changed the number of instances.
     Scaled,
     /// `rsgen install` has changed files or processes.
@@ -41,7 +45,7 @@ pub enum Happening {
 
 impl Happening {
     /// Everything that can happen.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -54,6 +58,8 @@ impl Happening {
         Self::RecycleFailed,
         Self::Crashed,
         Self::Errored,
+        Self::Ran,
+        Self::RunFailed,
         Self::Scaled,
         Self::Installed,
         Self::Deployed,
@@ -76,6 +82,8 @@ impl Happening {
             Self::RecycleFailed => "e03be47a023a4dc38fad2a1c08326145",
             Self::Crashed => "0f8fa16b12564b11b3da406e04afc215",
             Self::Errored => "653a84dd7dff4b8f9bbd62e7d8f09b94",
+            Self::Ran => "6fd209d32c31484aa395c831e8dcd6af",
+            Self::RunFailed => "0eff603cad9646f3a3127bd519af004c",
             Self::Scaled => "aab4c9cc85b948fbb2238c6de9c8f130",
             Self::Installed => "6b737f7f19be46879e2cb8a3e422ea17",
             Self::Deployed => "70e8fc85463a4cb2a0bd985d48ba292b",
@@ -102,6 +110,7 @@ impl Happening {
             Self::Recycled | Self::RecycleFailed => "recycle",
             Self::Crashed => "crash",
             Self::Errored => "errored",
+            Self::Ran | Self::RunFailed => "run",
             Self::Scaled => "scale",
             Self::Installed => "install",
             Self::Deployed => "deploy",
@@ -120,6 +129,7 @@ impl Happening {
                 | Self::RecycleFailed
                 | Self::Crashed
                 | Self::Errored
+                | Self::RunFailed
         )
     }
 

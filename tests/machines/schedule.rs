@@ -116,6 +116,20 @@ fn written(machine: &Machine) -> Vec<String> {
     lines.filter(of_program).map(str::to_owned).collect()
 }
 
+/// A run that root has asked for, one that failed, and one that systemd was asked for.
+fn assert_history(machine: &Machine) {
+    let history = machine.run(&["rsgen", "history", "web"]).ok();
+    let runs = history.stdout.lines().filter(|line| line.contains(" run "));
+    let runs: Vec<&str> = runs.collect();
+    let told = [" 1 of 1 done", " 1 of 1 instances failed", " 1 of 1 done"];
+    assert_eq!(runs.len(), told.len(), "{history}");
+    for (run, told) in runs.iter().zip(told) {
+        assert!(run.ends_with(told), "{history}");
+    }
+    assert!(runs[0].contains(" root "), "{history}");
+    assert!(runs[2].contains(" - "), "{history}");
+}
+
 pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut Machine) {
     write_job(machine, "schedule = \"yearly\"\nrun_timeout = \"2s\"");
     machine
@@ -170,6 +184,7 @@ pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut M
     machine.write("/srv/web/status", "0");
     machine.systemctl(&["start", "web"]).ok();
     wait_until_empty(machine, &["--failed", "--no-legend"]);
+    assert_history(machine);
 
     machine.write("/srv/web/seconds", "60");
     machine.run(&["rsgen", "start", "web"]).exits(1);
