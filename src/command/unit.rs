@@ -11,6 +11,7 @@ use clap::Args;
 use super::context::Context;
 use super::manual::Manual;
 use super::passage;
+use super::paused;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
@@ -60,12 +61,14 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Job(job) => self::job(context, &job),
         Step::Recycle(recycle) => self::recycle(context, recycle),
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
+        Step::Pause(pause) => paused::pause(context, &pause),
+        Step::Resume(resume) => paused::resume(context, &resume),
     }
 }
 
 /// Returns the longest time that the app's own limits allow for stopping an instance. Units of an older version do not
 /// contain that time; the stop time-out of their cluster unit is a little longer.
-fn longest_stop(
+pub(super) fn longest_stop(
     context: &mut Context<'_>,
     app: &str,
     given: Option<Duration>,
@@ -77,7 +80,7 @@ fn longest_stop(
     })
 }
 
-fn cluster(context: &Context<'_>, app: &str) -> Cluster {
+pub(super) fn cluster(context: &Context<'_>, app: &str) -> Cluster {
     let Layout { journal, scope, .. } = &context.layout;
     Cluster {
         app: app.to_owned(),

@@ -29,6 +29,10 @@ pub enum Happening {
     Crashed,
     /// An instance is not started again.
     Errored,
+    /// The instances have ended for a while, and connections wait.
+    Paused,
+    /// The instances of an app that was paused have been started again.
+    Resumed,
     /// `rsgen scale` has changed the number of instances.
     Scaled,
     /// `rsgen install` has changed files or processes.
@@ -41,7 +45,7 @@ pub enum Happening {
 
 impl Happening {
     /// Everything that can happen.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -54,6 +58,8 @@ impl Happening {
         Self::RecycleFailed,
         Self::Crashed,
         Self::Errored,
+        Self::Paused,
+        Self::Resumed,
         Self::Scaled,
         Self::Installed,
         Self::Deployed,
@@ -76,6 +82,8 @@ impl Happening {
             Self::RecycleFailed => "e03be47a023a4dc38fad2a1c08326145",
             Self::Crashed => "0f8fa16b12564b11b3da406e04afc215",
             Self::Errored => "653a84dd7dff4b8f9bbd62e7d8f09b94",
+            Self::Paused => "3bebc26766124656af176f35945aa0e0",
+            Self::Resumed => "a44f304d139a4946ab64786de637a975",
             Self::Scaled => "aab4c9cc85b948fbb2238c6de9c8f130",
             Self::Installed => "6b737f7f19be46879e2cb8a3e422ea17",
             Self::Deployed => "70e8fc85463a4cb2a0bd985d48ba292b",
@@ -102,6 +110,8 @@ impl Happening {
             Self::Recycled | Self::RecycleFailed => "recycle",
             Self::Crashed => "crash",
             Self::Errored => "errored",
+            Self::Paused => "pause",
+            Self::Resumed => "resume",
             Self::Scaled => "scale",
             Self::Installed => "install",
             Self::Deployed => "deploy",

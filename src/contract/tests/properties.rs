@@ -162,6 +162,8 @@ fn steps() -> impl Strategy<Value = Step> {
         stop().prop_map(Step::Stopped),
         ended.prop_map(Step::Ended),
         (app(), any::<u32>()).prop_map(|(app, number)| Step::Rehearsed(Rehearsed { app, number })),
+        (app(), time()).prop_map(|(app, time)| Step::Pause(Pause { app, time })),
+        app().prop_map(|app| Step::Resume(Resume { app })),
     ]
 }
 
