@@ -213,7 +213,10 @@ fn stop_all(
     longest: Duration,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), PauseError> {
-    let mut queued = numbers.iter().map(|number| (*number, 0)).collect::<Vec<_>>();
+    let mut queued = numbers
+        .iter()
+        .map(|number| (*number, 0))
+        .collect::<Vec<_>>();
     for number in numbers {
         manager.queue(Verb::Stop, &cluster.units().instance(*number))?;
     }

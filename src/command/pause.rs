@@ -127,10 +127,10 @@ fn begin(jobs: &mut Jobs<'_>, app: &str, time: Duration) -> Result<bool, Failure
     let is_paused = pause::unit(jobs.manager, app)?;
     if let Some(unit) = is_paused {
         if unit.active != ActiveState::Active || unit.job.is_some() {
-            return Err(Failure::failed(format!(
-                "a pause of `{app}` is just beginning or ending"
-            ))
-            .help(format!("run `rsgen list {app}`, and this command again")));
+            return Err(
+                Failure::failed(format!("a pause of `{app}` is just beginning or ending"))
+                    .help(format!("run `rsgen list {app}`, and this command again")),
+            );
         }
         let state = jobs.layout.state(app);
         if let Some(mut paused) = Paused::read(&state) {
@@ -144,10 +144,10 @@ fn begin(jobs: &mut Jobs<'_>, app: &str, time: Duration) -> Result<bool, Failure
     kept::refuse(jobs, app)?;
     let cluster = jobs.manager.unit(&Units::of(app).cluster())?;
     if !cluster.is_ready() {
-        return Err(
-            Failure::failed(format!("`{app}` is not active, so there is nothing to pause"))
-                .help(format!("run `rsgen start {app}`")),
-        );
+        return Err(Failure::failed(format!(
+            "`{app}` is not active, so there is nothing to pause"
+        ))
+        .help(format!("run `rsgen start {app}`")));
     }
     let _asked = jobs.ask(app);
     jobs.sink.notice(&Notice::Noted(app, "pausing"));

@@ -2,18 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::context::Context;
 use super::jobs::Jobs;
-use super::unit::{cluster, longest_stop};
-use crate::cluster::pause::{self, PauseError};
-use crate::contract::{Pause, Resume};
+use crate::cluster::pause;
 use crate::generate::files;
 use crate::layout::Layout;
-use crate::log;
 use crate::output::Failure;
 use crate::plan;
 use crate::plan::diff::{Change, Content};
-use crate::record::Journal;
 use crate::sys::clock;
 use crate::systemd::Verb;
 use crate::unit::name::Units;
@@ -66,36 +61,4 @@ pub(super) fn clock(away: Duration) -> String {
         || "an unknown time".to_owned(),
         |at| format!("{:02}:{:02}:{:02}", at.hour, at.minute, at.second),
     )
-}
-
-/// The command of the pause unit.
-pub(super) fn pause(context: &mut Context<'_>, wanted: &Pause) -> Result<(), Failure> {
-    let cluster = of_app(context, &wanted.app);
-    let longest = longest_stop(context, &wanted.app, None)?;
-    let times = (wanted.time, longest);
-    let manager = context.manager()?;
-    let done = pause::pause(manager, &cluster, times, &clock, &mut |line| {
-        log::say(5, line);
-    });
-    done.map_err(failure)
-}
-
-/// The last command of the pause unit.
-pub(super) fn resume(context: &mut Context<'_>, resume: &Resume) -> Result<(), Failure> {
-    let cluster = of_app(context, &resume.app);
-    pause::resume(context.manager()?, &cluster).map_err(failure)
-}
-
-fn of_app(context: &Context<'_>, app: &str) -> crate::cluster::Cluster {
-    let mut cluster = cluster(context, app);
-    let Layout { journal, scope, .. } = &context.layout;
-    cluster.journal = Journal::of_app(journal, *scope, app);
-    cluster
-}
-
-fn failure(error: PauseError) -> Failure {
-    match error {
-        PauseError::Systemd(error) => error.into(),
-        error => Failure::failed(error.to_string()),
-    }
 }

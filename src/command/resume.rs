@@ -64,8 +64,8 @@ impl Subcommand for Resume {
         if changed {
             let _asked = jobs.ask(&app);
             jobs.end_pause(&app)?;
-            jobs.serve(&app, Some(&instances))?;
             jobs.manager.reset_failed(&Units::of(&app).pause())?;
+            jobs.serve(&app, Some(&instances))?;
         }
         sink.answer(&Resumed {
             app,

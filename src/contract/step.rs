@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::flags::Words;
 use super::{
-    Amount, Instances, Job, Line, OnFailure, Pause, Policy, Recycle, Resume, Statuses, Usage, Value,
-    Watch,
+    Amount, Instances, Job, Line, OnFailure, Pause, Policy, Recycle, Resume, Statuses, Usage,
+    Value, Watch,
 };
 
 /// [`Start::step_timeout`] for units of older versions, which lack the flag.

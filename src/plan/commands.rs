@@ -7,8 +7,9 @@ use askama::filters::Safe;
 
 use super::Host;
 use crate::contract::{
-    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Pause, Policy, Recycle,
-    Rehearsal, Rehearsed, Release, Reload, Resume, Run, Start, Step, Stop, Text, Watch, Way, count,
+    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Pause, Policy,
+    Recycle, Rehearsal, Rehearsed, Release, Reload, Resume, Run, Start, Step, Stop, Text, Watch,
+    Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;

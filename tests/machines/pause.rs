@@ -104,7 +104,9 @@ fn assert_told(machine: &Machine) {
         .says("2 stopped, connections wait; goes on by itself in 1min");
     // The same command gives the pause another end.
     let again = machine.run(&["rsgen", "pause", "web", "--for", "90s"]).ok();
-    again.says("web: is paused already; `rsgen resume web` ends that, or else the time does in 1min 30s");
+    again.says(
+        "web: is paused already; `rsgen resume web` ends that, or else the time does in 1min 30s",
+    );
 }
 
 /// Nothing replaces or renumbers instances meanwhile, and nothing is changed by the try.
@@ -177,9 +179,13 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
         assert!(listener(machine).is_some());
         // A start that fails is told by whoever asked for it.
         begin(machine, "60s");
-        machine.run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"]).ok();
+        machine
+            .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
+            .ok();
         machine.run(&["rsgen", "resume", "web"]).exits(1);
-        machine.run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"]).ok();
+        machine
+            .run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"])
+            .ok();
         machine.run(&["rsgen", "start", "web"]).ok();
         assert_exactly(machine, 2);
         machine.run(&["rsgen", "uninstall", "web"]).ok();
