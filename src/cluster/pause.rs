@@ -4,8 +4,9 @@
 //! for them: the cluster unit stays active, and where each instance has a listener of its own, systemd takes the pause unit for a
 //! service of that listener. `ended` asks [`holds`] for the same reason.
 //!
-//! Whatever ends the pause unit runs the second command: the time, `rsgen resume`, a signal. So nothing has to survive for the
-//! instances to come back.
+//! Whatever ends the pause unit runs the second command: the time, `rsgen resume`, a signal. If that is killed as well, as by
+//! `systemctl kill -s KILL`, systemd starts the unit again, and the file of the pause says how it goes on. So nothing has to survive for
+//! the instances to come back.
 
 use std::time::Duration;
 
@@ -98,6 +99,25 @@ impl Paused {
         crate::state::Entry::new(state, Name::Pause).write(&text)
     }
 
+    /// Leaves the note without which the pause unit does nothing.
+    ///
+    /// # Errors
+    /// The errors of the file system.
+    pub fn ask(state: &std::path::Path) -> std::io::Result<()> {
+        let paused = Self {
+            since: Duration::ZERO,
+            until: Duration::ZERO,
+            numbers: Vec::new(),
+        };
+        paused.write(state)
+    }
+
+    /// Whether the pause has only been asked for.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.until.is_zero()
+    }
+
     /// When the pause ends, whatever the file says.
     fn end(&self) -> Duration {
         self.until.min(self.since + LONGEST)
@@ -135,6 +155,20 @@ pub fn pause(
     clock: &dyn Fn(Duration) -> String,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), PauseError> {
+    let Some(noted) = Paused::read(&cluster.state) else {
+        // systemd has started the unit again after the end of the pause.
+        ready("not paused");
+        return Ok(());
+    };
+    if !noted.is_asked() {
+        let text = format!(
+            "paused until {}",
+            clock(noted.end().saturating_sub(manager.now()))
+        );
+        ready(&text);
+        show(manager, cluster, &text);
+        return hold(manager, cluster, say);
+    }
     let journal = cluster.journal.clone().asked_by(cluster.take_asked());
     let lock = reload::lock(manager, cluster)?;
     let begun = manager.now();
@@ -168,9 +202,14 @@ pub fn pause(
         ..Record::new(Happening::Paused, &text)
     });
     let text = format!("paused until {at}");
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+    ready(&text);
     show(manager, cluster, &text);
     hold(manager, cluster, say)
+}
+
+/// Tells systemd that the app is paused.
+fn ready(text: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(text)]);
 }
 
 /// Has the cluster unit say that its app is paused. systemd takes that from a process in the control group of that unit, see `shown`.
@@ -259,13 +298,24 @@ pub fn resume(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), PauseE
     let Some(paused) = Paused::read(&cluster.state) else {
         return Ok(());
     };
-    // A file that stays has no unit that it is about.
-    let _ = cluster.file(Name::Pause).remove();
-    let journal = cluster.journal.clone().asked_by(cluster.take_asked());
+    let done = start_again(manager, cluster, &paused);
+    // Where systemd could not be asked, there is another try.
+    if !matches!(done, Err(PauseError::Systemd(_))) {
+        let _ = cluster.file(Name::Pause).remove();
+    }
+    done
+}
+
+fn start_again(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    paused: &Paused,
+) -> Result<(), PauseError> {
     let begun = manager.now();
-    if is_going(manager, cluster)? {
+    if paused.numbers.is_empty() || is_going(manager, cluster)? {
         return Ok(());
     }
+    let journal = cluster.journal.clone().asked_by(cluster.take_asked());
     let mut jobs = Vec::new();
     for number in &paused.numbers {
         jobs.push(manager.queue(Verb::Start, &cluster.units().instance(*number))?);

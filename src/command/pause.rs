@@ -106,7 +106,8 @@ impl Subcommand for Pause {
         let mut jobs = context.jobs()?;
         let changed = begin(&mut jobs, &app, self.time)?;
         let now = jobs.manager.now();
-        let paused = Paused::read(&jobs.layout.state(&app)).ok_or_else(|| {
+        let paused = Paused::read(&jobs.layout.state(&app)).filter(|paused| !paused.is_asked());
+        let paused = paused.ok_or_else(|| {
             Failure::failed(format!("the pause of `{app}` is over already"))
                 .help(format!("run `rsgen history {app}`"))
         })?;

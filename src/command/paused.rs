@@ -42,6 +42,9 @@ impl Jobs<'_> {
         };
         files::apply(&[change]).map_err(|e| Failure::failed(e.to_string()))?;
         self.manager.daemon_reload()?;
+        let state = self.layout.state(app);
+        let asked = pause::Paused::ask(&state);
+        asked.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))?;
         self.run(Verb::Start, &units.pause())
     }
 }

