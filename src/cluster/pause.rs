@@ -8,6 +8,7 @@
 //! `systemctl kill -s KILL`, systemd starts the unit again, and the file of the pause says how it goes on. So nothing has to survive for
 //! the instances to come back.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -17,8 +18,9 @@ use super::{Cluster, EXTENSION, LOOK, notify};
 use crate::contract::time;
 use crate::journal::Happening;
 use crate::record::Record;
-use crate::state::Name;
+use crate::state::{Entry, Name};
 use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Verb};
+use crate::unit::name::Units;
 use crate::visible::Visible;
 use crate::walk::Overdue;
 
@@ -74,8 +76,8 @@ pub struct Paused {
 impl Paused {
     /// Reads the file; `None` where there is none.
     #[must_use]
-    pub fn read(state: &std::path::Path) -> Option<Self> {
-        let text = crate::state::Entry::new(state, Name::Pause).read().ok()?;
+    pub fn read(state: &Path) -> Option<Self> {
+        let text = Entry::new(state, Name::Pause).read().ok()?;
         let mut words = text.split_ascii_whitespace();
         let mut time = || Some(Duration::from_micros(words.next()?.parse().ok()?));
         let (since, until) = (time()?, time()?);
@@ -91,19 +93,18 @@ impl Paused {
     ///
     /// # Errors
     /// The errors of the file system.
-    pub fn write(&self, state: &std::path::Path) -> std::io::Result<()> {
-        let mut text = format!("{} {}", self.since.as_micros(), self.until.as_micros());
-        for number in &self.numbers {
-            text.push_str(&format!(" {number}"));
-        }
-        crate::state::Entry::new(state, Name::Pause).write(&text)
+    pub fn write(&self, state: &Path) -> std::io::Result<()> {
+        let times = [self.since, self.until].map(|time| time.as_micros().to_string());
+        let numbers = self.numbers.iter().map(u32::to_string);
+        let words: Vec<String> = times.into_iter().chain(numbers).collect();
+        Entry::new(state, Name::Pause).write(&words.join(" "))
     }
 
     /// Leaves the note without which the pause unit does nothing.
     ///
     /// # Errors
     /// The errors of the file system.
-    pub fn ask(state: &std::path::Path) -> std::io::Result<()> {
+    pub fn ask(state: &Path) -> std::io::Result<()> {
         let paused = Self {
             since: Duration::ZERO,
             until: Duration::ZERO,
@@ -129,7 +130,7 @@ impl Paused {
 /// # Errors
 /// When systemd cannot be asked.
 pub fn unit(manager: &mut dyn Manager, app: &str) -> Result<Option<Brief>, Error> {
-    let name = crate::unit::name::Units::of(app).pause();
+    let name = Units::of(app).pause();
     let found = manager.units(&name)?;
     let is_there = |unit: &Brief| !unit.is_gone() || unit.job.is_some();
     Ok(found.into_iter().find(is_there))
@@ -137,6 +138,10 @@ pub fn unit(manager: &mut dyn Manager, app: &str) -> Result<Option<Brief>, Error
 
 /// Whether the app is paused and goes on to be.
 pub(super) fn holds(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
+    // The unit is up for a moment after a pause whose command was killed. Most apps never have such a file.
+    if Paused::read(&cluster.state).is_none() {
+        return Ok(false);
+    }
     let unit = unit(manager, &cluster.app)?;
     Ok(unit.is_some_and(|unit| {
         matches!(unit.active, ActiveState::Active | ActiveState::Activating)

@@ -84,8 +84,8 @@ impl Subcommand for Pause {
                 "Has each instance finish its requests and end. New connections wait until `rsgen resume web`, and for 30 s at most.",
             ),
             (
-                "rsgen pause web && ./migrate; rsgen resume web",
-                "Changes a database while no instance uses it, and no client sees an error.",
+                "rsgen pause web",
+                "Does so for 60 s at most. What follows, such as the migration of a database, has it to itself.",
             ),
         ],
     };

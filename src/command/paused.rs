@@ -10,7 +10,7 @@ use crate::output::Failure;
 use crate::plan;
 use crate::plan::diff::{Change, Content};
 use crate::sys::clock;
-use crate::systemd::Verb;
+use crate::systemd::{Brief, Verb};
 use crate::unit::name::Units;
 
 /// systemd ends a pause whose command hangs this much later than the longest one.
@@ -30,7 +30,7 @@ impl Jobs<'_> {
         let units = Units::of(app);
         // Those of instances that are down stay closed, so that nobody connects to them.
         let listeners = self.manager.units(&units.listeners())?;
-        let open = listeners.into_iter().filter(|unit| unit.is_ready());
+        let open = listeners.into_iter().filter(Brief::is_ready);
         let open: Vec<String> = open.map(|unit| unit.name).collect();
         let text = plan::pause(app, self.layout, &open, (time, pause::LONGEST + LATE));
         let text = text.map_err(|e| Failure::failed(e.to_string()))?;

@@ -1,7 +1,7 @@
 //! `rsgen pause` and `rsgen resume`: instances end, connections wait, and nothing is lost.
 
 use testbed::runner::Spec;
-use testbed::{Load, Machine, Traffic, specs, wait_until};
+use testbed::{Load, Machine, PowerLoss, Traffic, specs, wait_until};
 
 use crate::balance::EVEN;
 use crate::cluster::{
@@ -174,6 +174,10 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
             machine.run(start).ok();
             assert_over(machine);
         }
+        begin(machine, LONG);
+        machine.power_off(PowerLoss::Clean);
+        machine.power_on_unfiltered();
+        assert_over(machine);
         begin(machine, LONG);
         machine.run(&["rsgen", "stop", "web"]).ok();
         wait_closed(machine);

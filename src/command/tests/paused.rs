@@ -75,7 +75,7 @@ fn a_pause_is_a_unit_in_run_that_systemd_starts() {
     );
     assert_eq!(
         ran.fault(),
-        "the pause of `web` is over already; run `rsgen --user history web`"
+        "the pause of `web` is over already; run `rsgen history web`"
     );
     let unit = stage.layout.runtime_units.join("web:pause.service");
     let text = std::fs::read_to_string(unit).unwrap();
