@@ -174,34 +174,38 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
             machine.run(start).ok();
             assert_over(machine);
         }
-        begin(machine, LONG);
-        machine.power_off(PowerLoss::Clean);
-        machine.power_on_unfiltered();
-        assert_over(machine);
-        begin(machine, LONG);
-        machine.run(&["rsgen", "stop", "web"]).ok();
-        wait_closed(machine);
-        assert_eq!(instances(machine), Vec::<String>::new());
-        machine
-            .run(&["rsgen", "pause", "web"])
-            .exits(1)
-            .says("`web` is not active");
-        machine.run(&["rsgen", "start", "web"]).ok();
-        assert_over(machine);
-        assert!(listener(machine).is_some());
-        // A start that fails is told by whoever asked for it.
-        begin(machine, LONG);
-        machine
-            .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
-            .ok();
-        machine.run(&["rsgen", "resume", "web"]).exits(1);
-        machine
-            .run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"])
-            .ok();
-        machine.run(&["rsgen", "start", "web"]).ok();
-        assert_exactly(machine, 2);
+        assert_ends_with_the_machine_and_the_app(machine);
         machine.run(&["rsgen", "uninstall", "web"]).ok();
         let left = machine.sh("ls /run/systemd/system | grep '^web:' || true");
         assert_eq!(left.ok().text(), "");
     }
+}
+
+fn assert_ends_with_the_machine_and_the_app(machine: &mut Machine) {
+    begin(machine, LONG);
+    machine.power_off(PowerLoss::Clean);
+    machine.power_on_unfiltered();
+    assert_over(machine);
+    begin(machine, LONG);
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    wait_closed(machine);
+    assert_eq!(instances(machine), Vec::<String>::new());
+    machine
+        .run(&["rsgen", "pause", "web"])
+        .exits(1)
+        .says("`web` is not active");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_over(machine);
+    assert!(listener(machine).is_some());
+    // A start that fails is told by whoever asked for it.
+    begin(machine, LONG);
+    machine
+        .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
+        .ok();
+    machine.run(&["rsgen", "resume", "web"]).exits(1);
+    machine
+        .run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"])
+        .ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
 }
