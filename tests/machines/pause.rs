@@ -203,6 +203,7 @@ fn assert_ends_with_the_machine_and_the_app(machine: &mut Machine) {
         .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
         .ok();
     machine.run(&["rsgen", "resume", "web"]).exits(1);
+    machine.run(&["rsgen", "stop", "web"]).ok();
     machine
         .run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"])
         .ok();
