@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, listener, serving};
+use super::{Cluster, listener, pause, serving};
 use crate::brake::{Deaths, Process};
 use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::state::Name;
@@ -164,6 +164,10 @@ pub fn ended(
     noted.is_asked_for = job.is_some_and(QueuedJob::is_stop);
     if noted.is_asked_for {
         cluster.forget_release(end.number);
+        // Connections wait until it is started again, so its listener and the cluster stay.
+        if pause::holds(manager, cluster)? {
+            return Ok(noted);
+        }
     }
     let requested = noted.is_asked_for || end.is_meant(&unit);
     if !requested {

@@ -1,5 +1,5 @@
-//! The commands that the cluster unit, its instances and the brake unit run through `rsgen unit …`: start, reload, stop,
-//! stopped, job, ended, brake and recycle, see the templates.
+//! The commands that the cluster unit, its instances and the units beside them run through `rsgen unit …`: start, reload, stop,
+//! stopped, job, ended, brake, recycle, pause and resume, see the templates.
 //!
 //! What an instance is, the units say, not these commands. Each of them looks at systemd, does one thing and ends. A
 //! job that waits for another job would wait forever if systemd ordered the two, so there must be no ordering between
@@ -14,6 +14,7 @@ mod left;
 pub mod lines;
 mod listener;
 mod loss;
+pub mod pause;
 pub mod progress;
 mod recycle;
 mod reload;

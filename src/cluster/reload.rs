@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::asked;
+use super::pause;
 use super::progress::{self, Progress};
 use super::verdict::{self, Verdict};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, recycle, serving};
@@ -38,6 +39,9 @@ pub enum ReloadError {
         "this reload was asked for with options of its own, and that was too long ago; nothing was done"
     )]
     Old,
+    /// The app is paused.
+    #[error("`{0}` is paused; `rsgen resume {0}` ends the pause")]
+    Paused(String),
     /// systemd could not be asked.
     #[error(transparent)]
     Systemd(#[from] Error),
@@ -88,6 +92,9 @@ fn replace(
 ) -> Result<Option<Course>, ReloadError> {
     let asked = manager.now();
     let _lock = lock(manager, cluster)?;
+    if pause::unit(manager, &cluster.app)?.is_some() {
+        return Err(ReloadError::Paused(cluster.app.clone()));
+    }
     let wish = asked::take(&cluster.state, manager.now()).map_err(|asked::Old| ReloadError::Old)?;
     let course = wish.course;
     let kept = kept(manager, cluster, course)?;
@@ -161,7 +168,7 @@ fn state(cluster: &Cluster, error: std::io::Error) -> ReloadError {
     ReloadError::State(cluster.state.display().to_string(), error)
 }
 
-fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadError> {
+pub(super) fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock, ReloadError> {
     let mut left = PATIENCE;
     loop {
         if let Some(lock) = Lock::take(&cluster.state).map_err(|e| state(cluster, e))? {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::{Cluster, progress};
+use super::{Cluster, pause, progress};
 use crate::brake::Deaths;
 use crate::systemd::{ActiveState, Error, Manager};
 use crate::visible::Visible;
@@ -58,6 +58,10 @@ impl Shown {
                 return Ok(false);
             }
             if leader.active != ActiveState::Active || self.is_refused {
+                return Ok(true);
+            }
+            // The pause unit has told how long that lasts.
+            if pause::holds(manager, cluster)? {
                 return Ok(true);
             }
             let text = text(self.count(manager, cluster)?, &leader.status_text);

@@ -7,6 +7,7 @@ mod jobs;
 mod kept;
 mod left;
 mod listener;
+mod paused;
 mod shown;
 mod statuses;
 mod unrun;

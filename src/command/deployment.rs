@@ -13,7 +13,7 @@ use super::released;
 use super::state;
 use super::writing::{self, Writing};
 use crate::cluster::asked::Wish;
-use crate::cluster::progress;
+use crate::cluster::{pause, progress};
 use crate::layout::Scope;
 use crate::output::{Failure, Notice};
 use crate::plan::diff::{Change, Content};
@@ -47,7 +47,8 @@ pub(super) fn each(
 ) -> Result<Deployed, Failure> {
     for app in prepared {
         let is_kept = !progress::kept(&jobs.layout.state(&app.app)).is_empty();
-        if is_kept && needed(jobs, app, goal)? == Action::Reload {
+        let is_held = is_kept || pause::unit(jobs.manager, &app.app)?.is_some();
+        if is_held && needed(jobs, app, goal)? == Action::Reload {
             kept::refuse(jobs, &app.app)?;
         }
     }

@@ -49,6 +49,7 @@ impl Jobs<'_> {
         if generate::is_known_job(self.layout, app) {
             return self.run_now(Verb::Start, app);
         }
+        self.end_pause(app)?;
         self.run(Verb::Start, &Units::of(app).cluster())?;
         self.all_serve(app)
     }
@@ -135,7 +136,7 @@ impl Jobs<'_> {
         instances.extend(self.manager.units(&units.joins())?);
         let instances = instances.into_iter().map(|unit| unit.name);
         let beside = units.beside().into_iter();
-        let beside = beside.chain([units.cluster(), units.timer()]);
+        let beside = beside.chain([units.cluster(), units.timer(), units.pause()]);
         let sockets = self.sockets(app)?;
         for unit in instances.chain(sockets).chain(beside) {
             self.manager.reset_failed(&unit)?;

@@ -1,13 +1,21 @@
-//! Commands that find a canary which a reload has kept.
+//! Commands that find a canary which a reload has kept, or an app that is paused.
 
 use super::hint;
 use super::jobs::Jobs;
-use crate::cluster::progress;
+use crate::cluster::{pause, progress};
 use crate::output::Failure;
 use crate::unit::name::Units;
 
-/// Refuses what would replace or renumber instances while a canary is kept. A canary that is gone is no obstacle.
+/// Refuses what would replace or renumber instances while a canary is kept or the app is paused. A canary that is gone is no obstacle.
 pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+    if pause::unit(jobs.manager, app)?.is_some() {
+        return Err(
+            Failure::failed(format!("`{app}` is paused")).help(hint::for_manager(
+                jobs.layout.scope,
+                &format!("run `rsgen resume {app}` first"),
+            )),
+        );
+    }
     for number in progress::kept(&jobs.layout.state(app)) {
         let name = Units::of(app).instance(number);
         let unit = jobs.manager.unit(&name)?;

@@ -36,6 +36,7 @@ mod order;
 mod outcome;
 mod overview;
 mod passage;
+mod paused;
 mod picture;
 mod port_owner;
 mod power;
@@ -124,6 +125,8 @@ subcommands! {
     start::Start,
     stop::Stop,
     restart::Restart,
+    pause::Pause,
+    resume::Resume,
     reset::Reset,
     list::List,
     monit::Monit,

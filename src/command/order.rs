@@ -7,6 +7,7 @@ use super::status::{AppStatus, InstanceStatus};
 /// The states by which rows are chosen, as the command line has them.
 pub(super) const STATES: &[&str] = &[
     "online",
+    "paused",
     "not-accepting",
     "starting",
     "stopping",

@@ -9,8 +9,9 @@ use super::accepting::Looks;
 use super::overview::Overview;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
+use crate::cluster::pause::Paused;
 use crate::cluster::progress;
-use crate::contract::StartedWith;
+use crate::contract::{StartedWith, time};
 use crate::ecosystem::App;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -52,7 +53,7 @@ pub(super) struct AppStatus {
 pub(super) struct InstanceStatus {
     pub(super) number: u32,
     pub(super) unit: String,
-    /// `online`, `not accepting`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
+    /// `online`, `paused`, `not accepting`, `starting`, `stopping`, `restarting`, `errored`, `stopped`; of a job `running` or `failed`.
     pub(super) status: &'static str,
     pub(super) pid: Option<u32>,
     pub(super) uptime_seconds: Option<u64>,
@@ -130,6 +131,7 @@ impl AppStatus {
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
+        mark_paused(state, &cluster, &mut instances, now);
         let kept = progress::kept(state);
         for instance in &mut instances {
             instance.canary = kept.contains(&instance.number);
@@ -174,6 +176,20 @@ fn release(app: &App, state: &Path, instance: &InstanceStatus) -> Option<String>
     let note = StartedWith::parse(&note.ok()?)?;
     note.within(cwd)?;
     Some(note.folder.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Corrects the status of instances that are down for a pause.
+fn mark_paused(state: &Path, cluster: &Unit, instances: &mut [InstanceStatus], now: Duration) {
+    let paused = Paused::read(state).filter(|paused| paused.until > now);
+    let Some(paused) = paused.filter(|_| cluster.is_ready()) else {
+        return;
+    };
+    let left = time::rough(paused.until.saturating_sub(now));
+    let stopped = instances.iter_mut().filter(|i| i.status == "stopped");
+    for instance in stopped.filter(|i| paused.numbers.contains(&i.number)) {
+        instance.status = "paused";
+        instance.reason = Some(format!("connections wait, for {left} at most"));
+    }
 }
 
 /// Notes which instances that serve were not added to those that connections are spread over, and which could not be turned on or off.

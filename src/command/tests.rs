@@ -14,6 +14,7 @@ mod lines;
 mod metrics;
 mod order;
 mod passage;
+mod paused;
 mod power;
 mod prepared;
 mod rehearsed;

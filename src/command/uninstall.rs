@@ -9,6 +9,7 @@ use super::jobs::Jobs;
 use super::ledger::Ledger;
 use super::manual::{self, Manual};
 use super::options::Targets;
+use super::paused;
 use super::resize;
 use super::socket_files;
 use super::state;
@@ -122,6 +123,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<C
     files::apply(&changes).map_err(|e| Failure::failed(e.to_string()))?;
     socket_files::remove(jobs.layout, &changes);
     state::remove(jobs.layout, app);
+    paused::forget(jobs.layout, app);
     Ledger::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))

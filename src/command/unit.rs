@@ -11,13 +11,16 @@ use clap::Args;
 use super::context::Context;
 use super::manual::Manual;
 use super::passage;
+use super::paused;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
+use crate::cluster::pause::{self, PauseError};
 use crate::cluster::{self, Cluster, Ran, RecycleError, ReloadError, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{
-    Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step, Stop, Watch,
+    Brake, Braked, Ended, Job, OnFailure, Pause, Recycle, Rehearsed, Reload, Resume, Start, Step,
+    Stop, Watch,
 };
 use crate::journal::Happening;
 use crate::layout::Layout;
@@ -60,6 +63,8 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Job(job) => self::job(context, &job),
         Step::Recycle(recycle) => self::recycle(context, recycle),
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
+        Step::Pause(pause) => self::pause(context, &pause),
+        Step::Resume(resume) => self::resume(context, &resume),
     }
 }
 
@@ -311,10 +316,8 @@ fn braked(context: &mut Context<'_>, braked: &Braked) -> Result<(), Failure> {
 }
 
 fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
-    let mut cluster = cluster(context, &ended.app);
-    let Layout { journal, scope, .. } = &context.layout;
     // The program of the app writes to this unit as well.
-    cluster.journal = Journal::of_app(journal, *scope, &ended.app);
+    let cluster = beside(context, &ended.app);
     let end = cluster::Ended {
         number: ended.number,
         autorestart: ended.autorestart,
@@ -352,6 +355,38 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Has the instances end, and waits until the time is over or a signal comes: whatever ends the unit runs [`resume`].
+fn pause(context: &mut Context<'_>, pause: &Pause) -> Result<(), Failure> {
+    let cluster = beside(context, &pause.app);
+    let times = (pause.time, longest_stop(context, &pause.app, None)?);
+    let manager = context.manager()?;
+    pause::pause(manager, &cluster, times, &paused::clock, &mut |line| {
+        log::say(5, line);
+    })
+    .map_err(of_pause)
+}
+
+fn resume(context: &mut Context<'_>, resume: &Resume) -> Result<(), Failure> {
+    let cluster = beside(context, &resume.app);
+    pause::resume(context.manager()?, &cluster).map_err(of_pause)
+}
+
+fn of_pause(error: PauseError) -> Failure {
+    match error {
+        PauseError::Systemd(error) => error.into(),
+        error => Failure::failed(error.to_string()),
+    }
+}
+
+/// The cluster for a command of another unit.
+fn beside(context: &Context<'_>, app: &str) -> Cluster {
+    let Layout { journal, scope, .. } = &context.layout;
+    Cluster {
+        journal: Journal::of_app(journal, *scope, app),
+        ..cluster(context, app)
+    }
 }
 
 /// Tells the command that began a rehearsal how the program ended, and removes the files. This happens even if that

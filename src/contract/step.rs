@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::flags::Words;
 use super::{
-    Amount, Instances, Job, Line, OnFailure, Policy, Recycle, Statuses, Usage, Value, Watch,
+    Amount, Instances, Job, Line, OnFailure, Pause, Policy, Recycle, Resume, Statuses, Usage,
+    Value, Watch,
 };
 
 /// [`Start::step_timeout`] for units of older versions, which lack the flag.
@@ -129,6 +130,10 @@ pub enum Step<N = u32, F = PathBuf> {
     Recycle(Recycle),
     /// `rehearsed`.
     Rehearsed(Rehearsed),
+    /// `pause`.
+    Pause(Pause),
+    /// `resume`.
+    Resume(Resume),
 }
 
 impl<N: Value, F: Value> Step<N, F> {
@@ -147,6 +152,8 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Job(job) => job.line(),
             Self::Recycle(recycle) => recycle.line(),
             Self::Rehearsed(rehearsed) => rehearsed.line(),
+            Self::Pause(pause) => pause.line(),
+            Self::Resume(resume) => resume.line(),
         }
     }
 }
@@ -170,8 +177,10 @@ impl Step {
             Some("job") => Job::parse(words).map(Self::Job),
             Some("recycle") => Recycle::parse(words).map(Self::Recycle),
             Some("rehearsed") => Rehearsed::parse(words).map(Self::Rehearsed),
+            Some("pause") => Pause::parse(words).map(Self::Pause),
+            Some("resume") => Resume::parse(words).map(Self::Resume),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch`, `recycle` or `rehearsed`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch`, `recycle`, `rehearsed`, `pause` or `resume`"
                     .to_owned(),
             )),
         }

@@ -33,6 +33,10 @@ pub enum Happening {
     Ran,
     /// A run of a job has failed.
     RunFailed,
+    /// The instances have ended for a while, and connections wait.
+    Paused,
+    /// The instances of an app that was paused have been started again.
+    Resumed,
     /// `rsgen scale` has changed the number of instances.
     Scaled,
     /// `rsgen install` has changed files or processes.
@@ -45,7 +49,7 @@ pub enum Happening {
 
 impl Happening {
     /// Everything that can happen.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
@@ -60,6 +64,8 @@ impl Happening {
         Self::Errored,
         Self::Ran,
         Self::RunFailed,
+        Self::Paused,
+        Self::Resumed,
         Self::Scaled,
         Self::Installed,
         Self::Deployed,
@@ -84,6 +90,8 @@ impl Happening {
             Self::Errored => "653a84dd7dff4b8f9bbd62e7d8f09b94",
             Self::Ran => "6fd209d32c31484aa395c831e8dcd6af",
             Self::RunFailed => "0eff603cad9646f3a3127bd519af004c",
+            Self::Paused => "3bebc26766124656af176f35945aa0e0",
+            Self::Resumed => "a44f304d139a4946ab64786de637a975",
             Self::Scaled => "aab4c9cc85b948fbb2238c6de9c8f130",
             Self::Installed => "6b737f7f19be46879e2cb8a3e422ea17",
             Self::Deployed => "70e8fc85463a4cb2a0bd985d48ba292b",
@@ -111,6 +119,8 @@ impl Happening {
             Self::Crashed => "crash",
             Self::Errored => "errored",
             Self::Ran | Self::RunFailed => "run",
+            Self::Paused => "pause",
+            Self::Resumed => "resume",
             Self::Scaled => "scale",
             Self::Installed => "install",
             Self::Deployed => "deploy",

@@ -7,8 +7,9 @@ use askama::filters::Safe;
 
 use super::Host;
 use crate::contract::{
-    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Policy, Recycle,
-    Rehearsal, Rehearsed, Release, Reload, Run, Start, Step, Stop, Text, Watch, Way, count,
+    self, Act, Ask, Balance, Brake, Braked, Cpus, Drain, Ended, Health, Job, Pause, Policy,
+    Recycle, Rehearsal, Rehearsed, Release, Reload, Resume, Run, Start, Step, Stop, Text, Watch,
+    Way, count,
 };
 use crate::ecosystem::App;
 use crate::ecosystem::env_files::EnvFiles;
@@ -367,6 +368,18 @@ pub(super) fn brake(app: &App, layout: &Layout) -> Safe<String> {
 pub(super) fn braked(app: &App, layout: &Layout) -> Safe<String> {
     let app = app.name.clone();
     step(&Step::Braked(Braked { app }), layout)
+}
+
+/// Renders the command that pauses an app.
+pub(super) fn pause(app: &str, layout: &Layout, time: Duration) -> Safe<String> {
+    let app = app.to_owned();
+    step(&Step::Pause(Pause { app, time }), layout)
+}
+
+/// Renders the command that ends a pause.
+pub(super) fn resume(app: &str, layout: &Layout) -> Safe<String> {
+    let app = app.to_owned();
+    step(&Step::Resume(Resume { app }), layout)
 }
 
 fn ended(app: &App, env_files: &[Text]) -> Ended<Text, Text> {

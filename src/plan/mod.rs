@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use host::{Host, status};
-pub use render::{Rehearsal, instance_step};
+pub use render::{Rehearsal, instance_step, pause};
 pub use sandbox::directives as sandbox_directives;
 
 use crate::ecosystem::App;

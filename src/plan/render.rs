@@ -20,8 +20,10 @@ use crate::unit::escape::{Part, assignment, assignment_of};
 use crate::unit::name::Units;
 
 mod beside;
+mod pause;
 mod rehearsal;
 
+pub use pause::pause;
 pub use rehearsal::Rehearsal;
 use rehearsal::Staged;
 pub(super) use rehearsal::rehearsal;

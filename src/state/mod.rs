@@ -47,6 +47,8 @@ pub enum Name {
     AskedBy,
     /// When the start of an app began whose address is corrected if its program binds another.
     Trial,
+    /// When the app was paused, until when, and which instances were stopped for it.
+    Pause,
     /// How often the app failed to start, and when the last time was.
     Failures,
     /// The generator's last good text.
@@ -86,6 +88,7 @@ impl Display for Name {
             Self::Verdict => f.write_str("verdict"),
             Self::AskedBy => f.write_str("asked"),
             Self::Trial => f.write_str("trial"),
+            Self::Pause => f.write_str("pause"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),

@@ -255,6 +255,12 @@ impl<'a> Units<'a> {
         format!("{}:recycle.timer", self.app)
     }
 
+    /// `NAME:pause.service`: exists while the app is paused, in /run.
+    #[must_use]
+    pub fn pause(self) -> String {
+        format!("{}:pause.service", self.app)
+    }
+
     /// The units beside the instances and the schedule that run a command of rsgen's.
     #[must_use]
     pub fn beside(self) -> Vec<String> {

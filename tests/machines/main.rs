@@ -34,6 +34,7 @@ mod own;
 mod owner;
 mod packaged;
 mod packages;
+mod pause;
 mod polkit;
 mod portless;
 mod power;

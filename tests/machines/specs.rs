@@ -6,9 +6,9 @@ use testbed::specs;
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
-    moving, own, owner, packaged, packages, polkit, portless, power, programs, prometheus, recycle,
-    rehearsal, release, reload, sandbox, schedule, see, shown, sizing, state, tracing, truth, user,
-    values, versions, watch, yama,
+    moving, own, owner, packaged, packages, pause, polkit, portless, power, programs, prometheus,
+    recycle, rehearsal, release, reload, sandbox, schedule, see, shown, sizing, state, tracing,
+    truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -32,6 +32,7 @@ pub(crate) fn all() -> Vec<Spec> {
         SCHEDULE,
         SEE,
         RECYCLE,
+        pause::SPECS,
         HOSTILE,
         TRACING,
         INSTALL,

@@ -66,7 +66,7 @@ fn kind(value: &Value) -> &'static str {
 
 /// Compares a table with a value that has everything and one that has as little as there can be.
 #[track_caller]
-fn is_documented<T: Serialize>(name: &str, full: T, least: T) {
+pub(super) fn is_documented<T: Serialize>(name: &str, full: T, least: T) {
     let mut rows = table(name);
     let value = |of: T| serde_json::to_value(of).unwrap();
     let (full, least) = (value(full), value(least));

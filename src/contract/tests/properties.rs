@@ -103,6 +103,13 @@ prop_compose! {
     }
 }
 
+fn pauses() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (app(), time()).prop_map(|(app, time)| Step::Pause(Pause { app, time })),
+        app().prop_map(|app| Step::Resume(Resume { app })),
+    ]
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let start = (app(), instances(), time(), time()).prop_map(
         |(app, instances, step_timeout, longest_stop)| Start {
@@ -162,6 +169,7 @@ fn steps() -> impl Strategy<Value = Step> {
         stop().prop_map(Step::Stopped),
         ended.prop_map(Step::Ended),
         (app(), any::<u32>()).prop_map(|(app, number)| Step::Rehearsed(Rehearsed { app, number })),
+        pauses(),
     ]
 }
 

@@ -1,0 +1,172 @@
+//! What an app does before, during and after a pause.
+
+use super::super::pause::{Paused, pause, resume};
+use super::*;
+
+const UNITS: &[&str] = &["web.service", "web@0.service", "web@1.service"];
+const MINUTE: Duration = Duration::from_mins(1);
+
+impl Bench {
+    fn pause(&mut self) -> Result<(), String> {
+        Paused::ask(&self.cluster.state).unwrap();
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<(), String> {
+        let said = &mut self.said;
+        let mut say = |line: &str| said.push(line.to_owned());
+        let clock = |_: Duration| "11:52:31".to_owned();
+        let times = (MINUTE, LONGEST);
+        pause(&mut self.fake, &self.cluster, times, &clock, &mut say).map_err(|e| e.to_string())
+    }
+
+    fn resume(&mut self) -> Result<(), String> {
+        resume(&mut self.fake, &self.cluster).map_err(|e| e.to_string())
+    }
+
+    fn paused(&self) -> Option<Paused> {
+        Paused::read(&self.cluster.state)
+    }
+}
+
+fn up(name: &str) -> Unit {
+    Unit {
+        name: name.into(),
+        active: ActiveState::Active,
+        ..Unit::default()
+    }
+}
+
+#[test]
+fn all_instances_end_and_come_back_when_the_time_is_over() {
+    let mut bench = Bench::running(UNITS);
+    bench.pause().unwrap();
+    assert_eq!(bench.said, ["the time of the pause is over"]);
+    assert!(bench.fake.now() >= MINUTE);
+    assert_eq!(bench.fake.ready(), ["web.service"]);
+    assert_eq!(bench.paused().unwrap().numbers, [0, 1]);
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.ready(), UNITS);
+    assert_eq!(bench.paused(), None);
+    let log = [
+        "stop web@0.service",
+        "stop web@1.service",
+        "start web@0.service",
+        "start web@1.service",
+    ];
+    assert_eq!(bench.fake.log, log);
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.log, log, "nothing is done twice");
+}
+
+#[test]
+fn a_pause_whose_commands_were_killed_goes_on_to_its_end_and_is_not_repeated() {
+    let mut bench = Bench::running(&UNITS[..1]);
+    bench.go_on().unwrap();
+    assert_eq!(bench.fake.log, [""; 0], "there is none");
+    let paused = Paused {
+        since: Duration::ZERO,
+        until: MINUTE,
+        numbers: vec![0, 1],
+    };
+    paused.write(&bench.cluster.state).unwrap();
+    bench.go_on().unwrap();
+    assert!(bench.fake.now() >= MINUTE);
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.ready(), UNITS);
+}
+
+#[test]
+fn an_instance_that_was_down_before_stays_down() {
+    let mut bench = Bench::running(&UNITS[..2]);
+    bench.fake.set(Unit {
+        name: "web@1.service".into(),
+        ..Unit::default()
+    });
+    bench.pause().unwrap();
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.ready(), UNITS[..2]);
+}
+
+#[test]
+fn the_start_of_an_instance_ends_the_pause() {
+    let mut bench = Bench::running(UNITS);
+    let soon = Duration::from_secs(3);
+    bench.fake.set_at(soon, up("web@1.service"));
+    bench.pause().unwrap();
+    assert!(bench.fake.now() < MINUTE);
+    assert_eq!(
+        bench.said,
+        ["web@1.service was started, so the pause is over"]
+    );
+}
+
+#[test]
+fn whatever_the_file_says_a_pause_does_not_exceed_the_longest_one() {
+    let mut bench = Bench::running(&UNITS[..1]);
+    let forever = Paused {
+        since: Duration::ZERO,
+        until: Duration::from_hours(1),
+        numbers: vec![0],
+    };
+    forever.write(&bench.cluster.state).unwrap();
+    assert_eq!(bench.paused(), Some(forever));
+    bench.go_on().unwrap();
+    let longest = super::super::pause::LONGEST;
+    let now = bench.fake.now();
+    assert!(now >= longest && now < longest + LONGEST, "{now:?}");
+}
+
+#[test]
+fn nothing_is_started_for_an_app_that_is_stopped_or_restarted() {
+    for job in ["stop", "restart"] {
+        let mut bench = Bench::running(UNITS);
+        bench.pause().unwrap();
+        bench.fake.busy("web.service", job);
+        bench.resume().unwrap();
+        assert_eq!(bench.fake.ready(), ["web.service"], "{job}");
+    }
+}
+
+#[test]
+fn an_instance_that_does_not_come_back_is_told() {
+    let mut bench = Bench::running(UNITS);
+    bench.pause().unwrap();
+    bench.fake.script("web@1.service", &[fake::Start::Fails]);
+    let failed = bench.resume().unwrap_err();
+    assert!(
+        failed.starts_with("1 of 2 instances came back after the pause: web@1.service "),
+        "{failed}"
+    );
+}
+
+#[test]
+fn the_last_instance_that_ends_for_a_pause_leaves_the_cluster_and_its_listener() {
+    for (has_file, has_unit) in [(false, false), (false, true), (true, false), (true, true)] {
+        let is_paused = has_file && has_unit;
+        let mut bench = Bench::running(&["web.service", "web@0.socket"]);
+        bench.own_listener = true;
+        if has_unit {
+            bench.fake.set(up("web:pause.service"));
+        }
+        if has_file {
+            Paused::ask(&bench.cluster.state).unwrap();
+        }
+        bench.fake.set(Unit {
+            name: "web@0.service".into(),
+            active: ActiveState::Deactivating,
+            ..Unit::default()
+        });
+        bench.fake.busy("web@0.service", "stop");
+        bench.ended(0, 0);
+        let is_stopped = |unit: &str| {
+            bench
+                .fake
+                .log
+                .iter()
+                .any(|l| l.starts_with(&format!("stop {unit}")))
+        };
+        assert_eq!(is_stopped("web.service"), !is_paused);
+        assert_eq!(is_stopped("web@0.socket"), !is_paused);
+    }
+}

@@ -1,0 +1,162 @@
+//! `rsgen pause` and `resume`, and what other commands do meanwhile.
+
+use std::time::Duration;
+
+use super::json::is_documented;
+use super::lines::run;
+use super::stage::Stage;
+use crate::cluster::pause::Paused;
+use crate::command::pause::AppPaused;
+use crate::command::resume::Resumed;
+use crate::output::Exit;
+use crate::systemd::{ActiveState, Unit};
+
+const APP: &str = "listen = 1\ninstances = 2\n";
+const UNITS: &[&str] = &["web.service", "web@0.service", "web@1.service"];
+
+/// A host where the app is paused.
+fn paused() -> Stage {
+    let mut stage = Stage::running(&UNITS[..1]);
+    stage.write_app(APP);
+    let since = Duration::ZERO;
+    let paused = Paused {
+        since,
+        until: Duration::from_secs(30),
+        numbers: vec![0, 1],
+    };
+    paused.write(&stage.layout.state("web")).unwrap();
+    for (name, active) in [
+        ("web:pause.service", ActiveState::Active),
+        ("web@0.service", ActiveState::Inactive),
+        ("web@1.service", ActiveState::Inactive),
+    ] {
+        stage.systemd.fake.set(Unit {
+            name: name.into(),
+            load: "loaded".into(),
+            active,
+            ..Unit::default()
+        });
+    }
+    stage
+}
+
+#[test]
+fn what_has_nothing_to_pause_is_refused() {
+    for (lines, units, message) in [
+        (
+            "schedule = \"daily\"\n",
+            UNITS,
+            "`web` is a job, for which nobody waits",
+        ),
+        (
+            APP,
+            &[][..],
+            "`web` is not active, so there is nothing to pause",
+        ),
+    ] {
+        let mut stage = Stage::running(units);
+        stage.write_app(lines);
+        let failure = run(&mut stage, "rsgen pause web").failure.unwrap();
+        assert_eq!(failure.message, message);
+        assert!(failure.help.is_some());
+    }
+}
+
+#[test]
+fn a_pause_is_a_unit_in_run_that_systemd_starts() {
+    let mut stage = Stage::running(UNITS);
+    stage.write_app(APP);
+    // The fake runs no command of the unit, so nothing says how long the pause is.
+    let ran = run(&mut stage, "rsgen pause web --for 30s");
+    let log = ran.log.clone();
+    assert!(
+        log.contains(&"start web:pause.service".to_owned()),
+        "{log:?}"
+    );
+    assert_eq!(
+        ran.fault(),
+        "the pause of `web` is over already; run `rsgen history web`"
+    );
+    let unit = stage.layout.runtime_units.join("web:pause.service");
+    let text = std::fs::read_to_string(unit).unwrap();
+    for line in [
+        "\nStopPropagatedFrom=web.service\n",
+        " unit pause web --for=30s\n",
+        " unit resume web\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(
+        !text.contains("Sockets="),
+        "the cluster unit holds the shared one: {text}"
+    );
+}
+
+#[test]
+fn the_same_again_gives_a_pause_another_end_within_the_longest_one() {
+    let mut stage = paused();
+    for (time, until) in [("90s", 90), ("10min", 600)] {
+        let ran = run(&mut stage, &format!("rsgen pause web --for {time}"));
+        assert!(
+            ran.shown.starts_with("web: is paused already; "),
+            "{}",
+            ran.shown
+        );
+        assert_eq!(ran.jobs(), [""; 0]);
+        let paused = Paused::read(&stage.layout.state("web")).unwrap();
+        assert_eq!(paused.until, Duration::from_secs(until));
+    }
+}
+
+#[test]
+fn what_replaces_instances_is_refused_and_what_starts_them_ends_the_pause() {
+    for line in ["rsgen reload web", "rsgen scale web 3"] {
+        let fault = run(&mut paused(), line).fault();
+        assert_eq!(
+            fault, "`web` is paused; run `rsgen --user resume web` first",
+            "{line}"
+        );
+    }
+    let started = run(&mut paused(), "rsgen start web").jobs();
+    assert_eq!(started, ["stop web:pause.service", "start web.service"]);
+}
+
+#[test]
+fn an_app_that_is_not_paused_is_left_alone() {
+    let mut stage = Stage::running(UNITS);
+    stage.write_app(APP);
+    let ran = run(&mut stage, "rsgen resume web");
+    assert_eq!(ran.shown.trim_end(), "nothing to do: web is not paused");
+    assert_eq!(ran.jobs(), [""; 0]);
+    let unknown = run(&mut stage, "rsgen resume blog").failure.unwrap();
+    assert_ne!(unknown.exit, Exit::Done);
+}
+
+#[test]
+fn the_list_says_how_long_connections_wait() {
+    let ran = run(&mut paused(), "rsgen list web");
+    assert_eq!(ran.shown.matches("paused").count(), 2, "{}", ran.shown);
+    assert!(
+        ran.shown.contains("connections wait, for 30s at most"),
+        "{}",
+        ran.shown
+    );
+}
+
+#[test]
+fn every_field_of_a_pause_is_documented() {
+    let paused = || AppPaused {
+        app: "web".into(),
+        changed: true,
+        seconds: 30,
+        instances: Vec::new(),
+        at: String::new(),
+    };
+    is_documented("paused", paused(), paused());
+    let resumed = || Resumed {
+        app: "web".into(),
+        changed: true,
+        instances: Vec::new(),
+    };
+    is_documented("resumed", resumed(), resumed());
+}

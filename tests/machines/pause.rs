@@ -1,0 +1,212 @@
+//! `rsgen pause` and `rsgen resume`: instances end, connections wait, and nothing is lost.
+
+use testbed::runner::Spec;
+use testbed::{Load, Machine, PowerLoss, Traffic, specs, wait_until};
+
+use crate::balance::EVEN;
+use crate::cluster::{
+    ECOSYSTEM, SOON, assert_exactly, install, instances, listener, wait_closed, wait_until_empty,
+};
+use crate::pause;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    pause::under_load_makes_connections_wait_and_loses_none,
+    pause::ends_by_itself_and_by_whatever_starts_or_stops_the_app,
+];
+
+const PAUSE: &str = "web:pause.service";
+/// Longer than what is looked at takes.
+const LONG: &str = "60s";
+
+fn load(machine: &Machine, keep_alive: bool) -> Load {
+    let traffic = Traffic::on_port(3000, 8).keep_alive_if(keep_alive);
+    let load = Load::start(machine, &traffic);
+    load.wait_answered(80);
+    load
+}
+
+fn begin(machine: &Machine, time: &str) {
+    machine
+        .run(&["rsgen", "pause", "web", "--for", time])
+        .ok()
+        .says("2 instances ended and connections wait");
+    if time == LONG {
+        assert_eq!(instances(machine), Vec::<String>::new());
+    }
+}
+
+fn assert_over(machine: &Machine) {
+    wait_until(SOON, "the end of the pause", || {
+        machine.property(PAUSE, "ActiveState") == "inactive"
+    });
+    assert_exactly(machine, 2);
+}
+
+/// How many connections wait at the listeners of the port.
+fn waiting(machine: &Machine) -> u32 {
+    let sockets = machine.run(&["ss", "-Hltn", "sport = :3000"]).ok();
+    let queues = sockets.text().lines();
+    let queues = queues.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u32>().ok());
+    queues.sum()
+}
+
+pub(crate) fn under_load_makes_connections_wait_and_loses_none(machine: &mut Machine) {
+    // The filter of systemd-nspawn forbids bpf(2).
+    machine.power_on_unfiltered();
+    for balance in ["settle = 0", EVEN] {
+        install(machine, "graceful.js", "2", balance);
+        assert_exactly(machine, 2);
+        for keep_alive in [false, true] {
+            let load = load(machine, keep_alive);
+            let before = machine.property("web.service", "ActiveEnterTimestampMonotonic");
+            begin(machine, LONG);
+            let answered = load.answered();
+            wait_until(SOON, "every client to wait", || waiting(machine) == 8);
+            // Nothing starts an instance for them, and nobody is told that the app is down.
+            wait_until(SOON, "three seconds of the pause", || {
+                let ago = "now=$(date +%s%N); since=$(stat -c %Y /run/rsgen/web/pause); \
+                           [ $((now / 1000000000 - since)) -ge 3 ]";
+                machine.sh(ago).status == 0
+            });
+            assert_eq!(instances(machine), Vec::<String>::new());
+            assert_eq!(load.answered(), answered, "nobody answers");
+            assert_eq!(load.failed(), 0);
+            machine
+                .run(&["rsgen", "resume", "web"])
+                .ok()
+                .says("web: resumed, 2 instances started");
+            load.wait_answered(answered + 80);
+            let report = load.stop();
+            report.assert_nothing_lost();
+            let after = machine.property("web.service", "ActiveEnterTimestampMonotonic");
+            assert_eq!(after, before, "the cluster unit stays active");
+            assert_exactly(machine, 2);
+        }
+        // Without clients, since these would not wait for that long.
+        begin(machine, LONG);
+        assert_told(machine);
+        assert_held(machine);
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+        wait_until_empty(machine, &["list-unit-files", "--no-legend", "web*"]);
+    }
+}
+
+/// Every view says that the app is paused, and for how long.
+fn assert_told(machine: &Machine) {
+    machine
+        .run(&["rsgen", "list"])
+        .ok()
+        .says("paused")
+        .says("connections wait, for ");
+    machine
+        .systemctl(&["status", "web"])
+        .says("Status: \"paused until ");
+    machine
+        .run(&["rsgen", "history", "web"])
+        .ok()
+        .says("pause ")
+        .says("2 stopped, connections wait; goes on by itself in 1min");
+    // The same command gives the pause another end.
+    let again = machine.run(&["rsgen", "pause", "web", "--for", "90s"]).ok();
+    again.says(
+        "web: is paused already; `rsgen resume web` ends that, or else the time does in 1min 30s",
+    );
+}
+
+/// Nothing replaces or renumbers instances meanwhile, and nothing is changed by the try.
+fn assert_held(machine: &Machine) {
+    let commands: [&[&str]; 3] = [
+        &["rsgen", "deploy", ECOSYSTEM],
+        &["rsgen", "reload", "web"],
+        &["rsgen", "scale", "web", "3"],
+    ];
+    for command in commands {
+        machine
+            .run(command)
+            .exits(1)
+            .says("`web` is paused")
+            .says("run `rsgen resume web` first");
+    }
+    machine.systemctl(&["reload", "web"]).exits(1);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_eq!(instances(machine), Vec::<String>::new());
+}
+
+pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    for balance in ["settle = 0", EVEN] {
+        install(machine, "graceful.js", "2", balance);
+        machine
+            .run(&["rsgen", "resume", "web"])
+            .ok()
+            .says("nothing to do: web is not paused");
+        machine
+            .run(&["rsgen", "pause", "web", "--for", "1h"])
+            .exits(2)
+            .says("write at most 10min");
+        begin(machine, "1s");
+        assert_over(machine);
+        machine
+            .run(&["rsgen", "history", "web"])
+            .ok()
+            .says("2 of 2 serve");
+        // Whatever becomes of the one that watches the time.
+        let is_even = balance == EVEN;
+        let (whom, time) = if is_even {
+            ("all", "2s")
+        } else {
+            ("main", LONG)
+        };
+        begin(machine, time);
+        machine
+            .systemctl(&["kill", "--kill-whom", whom, "-s", "KILL", PAUSE])
+            .ok();
+        assert_over(machine);
+        let starts: [&[&str]; 5] = [
+            &["rsgen", "start", "web"],
+            &["rsgen", "restart", "web"],
+            &["systemctl", "start", "web"],
+            &["systemctl", "restart", "web"],
+            &["rsgen", "start", "web@1"],
+        ];
+        for start in starts.into_iter().skip(if is_even { 4 } else { 0 }) {
+            begin(machine, LONG);
+            machine.run(start).ok();
+            assert_over(machine);
+        }
+        assert_ends_with_the_machine_and_the_app(machine);
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+        let left = machine.sh("ls /run/systemd/system | grep '^web:' || true");
+        assert_eq!(left.ok().text(), "");
+    }
+}
+
+fn assert_ends_with_the_machine_and_the_app(machine: &mut Machine) {
+    begin(machine, LONG);
+    machine.power_off(PowerLoss::Clean);
+    machine.power_on_unfiltered();
+    assert_over(machine);
+    begin(machine, LONG);
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    wait_closed(machine);
+    assert_eq!(instances(machine), Vec::<String>::new());
+    machine
+        .run(&["rsgen", "pause", "web"])
+        .exits(1)
+        .says("`web` is not active");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_over(machine);
+    assert!(listener(machine).is_some());
+    // A start that fails is told by whoever asked for it.
+    begin(machine, LONG);
+    machine
+        .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
+        .ok();
+    machine.run(&["rsgen", "resume", "web"]).exits(1);
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    machine
+        .run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"])
+        .ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
+}
