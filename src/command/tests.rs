@@ -17,6 +17,7 @@ mod passage;
 mod power;
 mod prepared;
 mod rehearsed;
+mod remote;
 mod scale;
 mod serving;
 pub(super) mod stage;
