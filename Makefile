@@ -108,7 +108,7 @@ NEEDS := systemd-nspawn:systemd-container mmdebstrap:mmdebstrap dbus-daemon:dbus
 	go:golang-go ruby:ruby openssl:openssl cc:gcc clang:clang \
 	python3:python3 ip:iproute2 strace:strace nsenter:util-linux taskset:util-linux curl:curl \
 	dpkg-deb:dpkg lintian:lintian rpmbuild:rpm rpmlint:rpmlint ssh:openssh-client \
-	pkcheck:polkitd prometheus:prometheus
+	pkcheck:polkitd prometheus:prometheus sshd:openssh-server
 
 deps:
 	@missing=; for need in $(NEEDS); do \

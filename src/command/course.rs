@@ -60,6 +60,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Returns whether any of it is on the command line.
+    pub(super) fn is_given(&self) -> bool {
+        self.surge.is_some() || self.parallel.is_some()
+    }
+
     /// Returns what is wished of a walk that takes this course.
     pub(super) fn on(self, course: Option<Course>) -> Wish {
         Wish {

@@ -69,6 +69,11 @@ const START: &str = "`rsgen start` starts what is installed: run `rsgen install 
 /// PM2's options by the command. Of several that fit, the first counts.
 const FOREIGN: &[Foreign] = &[
     foreign(
+        &[],
+        &["-H", "--host"],
+        "write it before the command: `rsgen -H HOST list`",
+    ),
+    foreign(
         &["import"],
         &["--env"],
         "leave it out: every `env_NAME` is taken over, and `rsgen install ecosystem.toml --env NAME` chooses one",
@@ -265,6 +270,8 @@ mod tests {
                 "`rsgen reload` has no `--update-env`",
             ),
             ("rsgen stop all --watch", "write `watch = true`"),
+            ("rsgen list -H web1", "write it before the command"),
+            ("rsgen logs web --host web1", "write it before the command"),
             ("rsgen ls -m", "`rsgen list --json`"),
             ("rsgen logs web --raw", "`journalctl -t web -o cat -f`"),
             ("rsgen --user restart web -s", "write `--quiet`"),

@@ -14,7 +14,7 @@ use crate::unit::name::{Member, Units, parse};
 use crate::walk::Overdue;
 
 /// How often an instance is checked for exceeding the time in which it has to end.
-const GLANCE: Duration = Duration::from_secs(1);
+pub(super) const GLANCE: Duration = Duration::from_secs(1);
 /// How often a unit without a job is checked, and the progress of a walk is read.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// The longest wait for a job. systemd's own time-outs are far shorter, so a job that takes longer will never end.
@@ -333,7 +333,7 @@ impl Jobs<'_> {
 
 /// What follows after a job was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// The unit is in the state that the job would have brought it to.
     Done,
     /// The job is queued again.
@@ -343,7 +343,7 @@ enum Next {
 }
 
 /// Decides by the current state of the unit, and by the invocation ID that the unit had before the job was queued.
-fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
+pub(super) fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
     let is_done = match verb {
         Verb::Stop | Verb::StopAlone => now.is_gone(),
         Verb::Restart => now.is_ready() && now.invocation != before,

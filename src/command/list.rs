@@ -12,6 +12,7 @@ use super::last_words;
 use super::manual::Manual;
 use super::order::{self, Order};
 use super::rates;
+use super::remote::Remote;
 use super::rows;
 use super::status::AppStatus;
 use super::subcommand::Subcommand;
@@ -115,6 +116,34 @@ impl Subcommand for List {
             listing.words = last_words::of_errored(jobs.manager, jobs.layout, &listing.apps)?;
         }
         context.sink.answer(&listing);
+        if self.failed && !listing.apps.is_empty() {
+            return Err(Failure::failed("").silent());
+        }
+        Ok(())
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        if self.watch.is_some() {
+            return Err(remote.refuse_option("--watch"));
+        }
+        let chosen = remote.chosen(&self.apps)?;
+        let mut apps = remote.states(&chosen)?;
+        if self.is_measured() {
+            let (before, at) = (apps, remote.manager()?.now());
+            remote.manager()?.pause(MEASURED);
+            apps = remote.states(&chosen)?;
+            let time = remote.manager()?.now().saturating_sub(at);
+            rates::measure(&mut apps, &before, time);
+        }
+        let mut listing = Listing {
+            apps,
+            is_filtered: false,
+            is_block: false,
+            scope: Scope::System,
+            words: Vec::new(),
+        };
+        self.arrange(&mut listing);
+        remote.sink.answer(&listing);
         if self.failed && !listing.apps.is_empty() {
             return Err(Failure::failed("").silent());
         }

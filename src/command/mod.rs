@@ -45,6 +45,7 @@ mod rates;
 mod rehearse;
 mod released;
 mod remarks;
+mod remote;
 mod resize;
 mod rows;
 mod scrape;
@@ -79,6 +80,7 @@ use clap::{CommandFactory, Parser};
 use context::Context;
 use manual::{CommandLine, Manual};
 use options::Global;
+use remote::{Host, Remote};
 use subcommand::Subcommand;
 
 use crate::begin;
@@ -101,6 +103,15 @@ macro_rules! subcommands {
                     $(Self::$Type(subcommand) => {
                         context.command = stringify!($file);
                         subcommand.run(context)
+                    })*
+                }
+            }
+
+            fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+                match self {
+                    $(Self::$Type(subcommand) => {
+                        remote.command = stringify!($file);
+                        subcommand.run_remotely(remote)
                     })*
                 }
             }
@@ -156,6 +167,9 @@ subcommands! {
     after_help = exit_statuses()
 )]
 struct Arguments {
+    /// Work on another host's systemd, by ssh; for `list`, `start`, `stop`, `restart` and `reload`
+    #[arg(short = 'H', long, value_name = "[USER@]HOST[:PORT]", value_parser = Host::parse)]
+    host: Option<Host>,
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
@@ -179,7 +193,11 @@ fn command_line() -> CommandLine {
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
     begin(&given);
-    let Arguments { global, command } = match parse(given.clone()) {
+    let Arguments {
+        host,
+        global,
+        command,
+    } = match parse(given.clone()) {
         Ok(arguments) => arguments,
         Err(e) => {
             let e = words::explain(e, &command_line().command, &given);
@@ -190,8 +208,12 @@ pub fn main() -> ExitCode {
         }
     };
     let sink = output::sink(global.color, global.quiet, global.json, global.verbose);
-    let done = Context::new(global.user, sink.as_ref(), command_line)
-        .and_then(|mut context| command.run(&mut context));
+    let done = match host {
+        Some(host) => Remote::new(host, global.user, sink.as_ref())
+            .and_then(|mut remote| command.run_remotely(&mut remote)),
+        None => Context::new(global.user, sink.as_ref(), command_line)
+            .and_then(|mut context| command.run(&mut context)),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

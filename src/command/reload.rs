@@ -16,6 +16,7 @@ use super::manual::{self, Manual};
 use super::options::{Environment, Targets};
 use super::passage;
 use super::preparation::{self, Preparation};
+use super::remote::{self, Remote};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
@@ -25,6 +26,7 @@ use crate::generate::{self, files, sources};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Shown, Sink};
 use crate::plan::Host;
+use crate::systemd::Verb;
 
 /// Replace the instances of apps one by one, losing no request
 #[derive(Debug, Args)]
@@ -131,6 +133,22 @@ impl Subcommand for Reload {
         }
         context.sink.answer(&Reloaded { reloaded });
         Failure::of_several(of_files.failures, count).map_or(Ok(()), Err)
+    }
+
+    /// The pace and the part of a walk, and a file's changes, are told to it by files.
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        if self.environment.env.is_some() {
+            return Err(remote.refuse_option("--env"));
+        }
+        if self.part.course().is_some() {
+            return Err(remote.refuse_option("a reload in two parts"));
+        }
+        if self.pace.is_given() {
+            return Err(remote.refuse_option("another pace"));
+        }
+        let reloaded = remote::carry_out(remote, &self.targets, Verb::Reload)?;
+        remote.sink.answer(&Reloaded { reloaded });
+        Ok(())
     }
 }
 

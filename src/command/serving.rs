@@ -15,7 +15,7 @@ use crate::unit::name::Units;
 
 /// How long to wait for instances whose first start failed: systemd starts them again until they serve or until the
 /// crash-loop brake stops them.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest that instances have to stay up before they count as serving. Nobody is told meanwhile that the command waits.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -152,6 +152,6 @@ impl Jobs<'_> {
 }
 
 /// Returns whether the state of an instance is still going to change by itself.
-fn is_on_its_way(instance: &Brief) -> bool {
+pub(super) fn is_on_its_way(instance: &Brief) -> bool {
     !instance.is_ready() && (!instance.is_gone() || instance.job.is_some())
 }

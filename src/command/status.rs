@@ -94,13 +94,13 @@ pub(super) fn is_balanced(app: &App) -> bool {
 }
 
 impl AppStatus {
-    /// The state of an app with this number of instances and this folder of state.
+    /// The state of an app with this number of instances and this folder of state; `None` for an app of another host.
     pub(super) fn of(
         manager: &mut dyn Manager,
         (overview, looks): (&Overview, &Looks),
         app: &str,
         file: Option<&App>,
-        (wanted, state): (Option<u32>, &Path),
+        (wanted, state): (Option<u32>, Option<&Path>),
     ) -> Result<Self, Failure> {
         let listen: Vec<String> = file
             .iter()
@@ -126,20 +126,18 @@ impl AppStatus {
                 .map(|(number, unit)| of_job(number, unit, now))
                 .collect()
         } else {
-            let deaths = |number| Deaths::load(&Entry::new(state, Name::Deaths(number)));
+            let deaths = |number| Deaths::load(&Entry::new(state?, Name::Deaths(number)));
             loaded
                 .map(|(number, unit)| instance(number, unit, deaths(number), now))
                 .collect()
         };
-        mark_paused(state, &cluster, &mut instances, now);
-        let kept = progress::kept(state);
-        for instance in &mut instances {
-            instance.canary = kept.contains(&instance.number);
-            instance.release = file.and_then(|file| release(file, state, instance));
-        }
-        if file.is_some_and(is_balanced) {
-            mark_deaf(looks, overview, units, &mut instances);
-            find_balance_faults(overview, units, state, &mut instances);
+        if let Some(state) = state {
+            mark_paused(state, &cluster, &mut instances, now);
+            complete(state, file, &mut instances);
+            if file.is_some_and(is_balanced) {
+                mark_deaf(looks, overview, units, &mut instances);
+                find_balance_faults(overview, units, state, &mut instances);
+            }
         }
         // A job has instances while a run is under way; between its runs nothing is missing.
         let (up, is_wanted) = match job {
@@ -189,6 +187,16 @@ fn mark_paused(state: &Path, cluster: &Unit, instances: &mut [InstanceStatus], n
     for instance in stopped.filter(|i| paused.numbers.contains(&i.number)) {
         instance.status = "paused";
         instance.reason = Some(format!("connections wait, for {left} at most"));
+    }
+}
+
+/// Adds what only this host knows of its instances.
+fn complete(state: &Path, file: Option<&App>, instances: &mut [InstanceStatus]) {
+    let kept = progress::kept(state);
+    for instance in instances {
+        instance.canary = kept.contains(&instance.number);
+        instance.release = file.and_then(|file| release(file, state, instance));
+        instance.memory_bytes = instance.memory_bytes.or_else(|| resident(instance.pid?));
     }
 }
 
@@ -291,7 +299,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         pid: (unit.main_pid != 0).then_some(unit.main_pid),
         uptime_seconds: online.then(|| unit.active_for().as_secs()),
         restarts: unit.n_restarts,
-        memory_bytes: unit.memory_current.or_else(|| resident(unit.main_pid)),
+        memory_bytes: unit.memory_current,
         cpu_seconds: unit
             .cpu_usage_nsec
             .map(|n| Duration::from_nanos(n).as_secs_f64()),

@@ -5,10 +5,12 @@ use clap::Args;
 use super::context::Context;
 use super::manual::{self, Manual};
 use super::options::Targets;
-use super::power;
+use super::power::{self, Done};
+use super::remote::{self, Remote};
 use super::subcommand::Subcommand;
 use super::targets::Target;
 use crate::output::Failure;
+use crate::systemd::Verb;
 
 /// Stop apps or instances
 #[derive(Debug, Args)]
@@ -39,5 +41,11 @@ impl Subcommand for Stop {
                 Target::Instance(app, number) => jobs.stop_instance(app, *number),
             },
         )
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        let done = remote::carry_out(remote, &self.targets, Verb::Stop)?;
+        remote.sink.answer(&Done { done });
+        Ok(())
     }
 }

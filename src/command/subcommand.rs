@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::manual::Manual;
+use super::remote::Remote;
 use crate::output::Failure;
 
 /// A subcommand. The type is its arguments as clap parses them; its doc comment is its help text.
@@ -14,4 +15,12 @@ pub(super) trait Subcommand: clap::Args {
     /// # Errors
     /// A failure, whose exit status is one of [`Manual::exits`].
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure>;
+
+    /// Does the same on another host, where that needs only the bus.
+    ///
+    /// # Errors
+    /// As [`Subcommand::run`].
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        Err(remote.refusal())
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn states(
             (&overview, &looks),
             app,
             file.as_ref(),
-            (wanted, &state),
+            (wanted, Some(&state)),
         )?);
     }
     connections::count(&mut found, &files, &overview);

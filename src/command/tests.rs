@@ -18,6 +18,7 @@ mod paused;
 mod power;
 mod prepared;
 mod rehearsed;
+mod remote;
 mod scale;
 mod serving;
 pub(super) mod stage;

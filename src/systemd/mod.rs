@@ -9,6 +9,7 @@ mod reason;
 mod unit;
 
 use std::fmt;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -221,6 +222,30 @@ pub trait Manager {
     /// When systemd cannot be asked.
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error>;
 
+    /// The names of the unit files that match a glob, whether they are loaded or not.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn unit_files(&mut self, _pattern: &str) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// The words of each command in `ExecStart=` of each of these services, in their order.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn commands(&mut self, services: &[String]) -> Result<Vec<Vec<Vec<String>>>, Error> {
+        Ok(vec![Vec::new(); services.len()])
+    }
+
+    /// The addresses of each of these sockets, in their order.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn addresses(&mut self, sockets: &[String]) -> Result<Vec<Vec<String>>, Error> {
+        Ok(vec![Vec::new(); sockets.len()])
+    }
+
     /// Queues a job.
     ///
     /// # Errors
@@ -315,4 +340,14 @@ pub trait Manager {
 /// [`Error::NoBus`] when there is no bus or no systemd on it.
 pub fn connect(scope: Scope) -> Result<Box<dyn Manager>, Error> {
     Ok(Box::new(dbus::Bus::connect(scope)?))
+}
+
+/// Connects to the systemd of another host through a program that carries the bus over its standard input and output. Returns as well
+/// what the program has said until then on its standard error.
+///
+/// # Errors
+/// [`Error::NoBus`] with what the program has said, or with how it ended.
+pub fn connect_through(program: &mut Command) -> Result<(Box<dyn Manager>, Vec<String>), Error> {
+    let (bus, said) = dbus::Bus::connect_through(program)?;
+    Ok((Box::new(bus), said))
 }

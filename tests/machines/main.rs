@@ -44,6 +44,7 @@ mod recycle;
 mod rehearsal;
 mod release;
 mod reload;
+mod remote;
 mod sandbox;
 mod schedule;
 mod see;

@@ -6,7 +6,7 @@ use testbed::{Load, Machine, Output, Traffic};
 
 use crate::cluster::{self, SOON, assert_exactly, pids};
 
-const RULES: &str = "/etc/polkit-1/rules.d/50-rsgen.rules";
+pub(crate) const RULES: &str = "/etc/polkit-1/rules.d/50-rsgen.rules";
 /// A member of the group `deploy`.
 const MEMBER: &str = "anna";
 const STRANGER: &str = "boris";

@@ -7,9 +7,10 @@ use std::process::Command;
 
 /// The packages that mmdebstrap(1) adds to a minimal Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,nodejs,python3,iproute2,procps,rpm,ruby,\
-    ruby-webrick,openssh-server,haproxy,python3-apt,curl,dbus-user-session,polkitd";
+    ruby-webrick,openssh-server,openssh-client,haproxy,python3-apt,curl,dbus-user-session,\
+    polkitd";
 /// A part of the name of a root's folder. Raise it when `PACKAGES` changes, so that roots are built anew.
-const REVISION: u32 = 9;
+const REVISION: u32 = 10;
 
 /// A Debian release, with its version of systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,7 @@ fn host_is_debian12() -> bool {
         && Path::new("/usr/bin/rpm").exists()
         && Path::new("/usr/bin/ruby").exists()
         && Path::new("/usr/bin/pkcheck").exists()
+        && Path::new("/usr/sbin/sshd").exists()
 }
 
 /// Builds a root under a temporary name and in a mount namespace of its own, so that a build that is killed leaves neither an

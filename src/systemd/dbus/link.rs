@@ -55,7 +55,8 @@ pub(super) fn bus(scope: Scope) -> Dial {
 
 /// A connection that receives `JobRemoved`.
 pub(super) struct Link {
-    dial: Dial,
+    /// The way to a new connection; `None` where there is only this one.
+    dial: Option<Dial>,
     opened: Opened,
 }
 
@@ -85,11 +86,33 @@ impl Link {
         };
         let start = Instant::now();
         loop {
-            match open(&dial) {
+            match open(dial(), HELLO) {
                 Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(PAUSE),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
-                Ok(opened) => return Ok(Self { dial, opened }),
+                Ok(opened) => {
+                    let dial = Some(dial);
+                    return Ok(Self { dial, opened });
+                }
             }
+        }
+    }
+
+    /// Connects once, within this time.
+    pub(super) fn once(
+        builder: zbus::connection::Builder<'static>,
+        at_most: Duration,
+    ) -> Result<Self, Error> {
+        match open(builder, at_most) {
+            Err(Absent::Passing(e) | Absent::Lasting(e)) => Err(e),
+            Ok(opened) => Ok(Self { dial: None, opened }),
+        }
+    }
+
+    /// Whether a call that failed may succeed a moment later.
+    fn is_passing(&self, error: &zbus::Error) -> bool {
+        match self.dial {
+            Some(_) => is_passing(error),
+            None => is_without_systemd(error),
         }
     }
 
@@ -120,7 +143,7 @@ impl Link {
                 }
             };
             match zbus::block_on(hearing(&mut self.opened.removed, heard, answer)) {
-                Err(e) if is_passing(&e) && Instant::now() < end => self.recover(),
+                Err(e) if self.is_passing(&e) && Instant::now() < end => self.recover(),
                 Err(e) => return Err(explain(&e)),
                 Ok(reply) => {
                     // After a daemon-reexec systemd has another unique name.
@@ -161,7 +184,7 @@ impl Link {
             for (question, answer) in some.iter().zip(answers) {
                 replies.push(match answer {
                     Ok(reply) => reply,
-                    Err(e) if is_passing(&e) => self.call(
+                    Err(e) if self.is_passing(&e) => self.call(
                         &question.path,
                         question.interface,
                         question.method,
@@ -179,7 +202,7 @@ impl Link {
 
     /// Replaces a broken connection by a new one. If that fails, the next call tries again.
     fn recover(&mut self) {
-        if let Ok(mut opened) = open(&self.dial) {
+        if let Some(Ok(mut opened)) = self.dial.as_ref().map(|dial| open(dial(), HELLO)) {
             // What the old connection has heard is still to be told.
             std::mem::swap(&mut opened.heard, &mut self.opened.heard);
             opened.heard.append(&mut self.opened.heard);
@@ -225,8 +248,8 @@ enum Absent {
     Lasting(Error),
 }
 
-fn open(dial: &Dial) -> Result<Opened, Absent> {
-    let Some(greeted) = zbus::block_on(race(greet(dial()), HELLO)) else {
+fn open(builder: zbus::connection::Builder<'static>, at_most: Duration) -> Result<Opened, Absent> {
+    let Some(greeted) = zbus::block_on(race(greet(builder), at_most)) else {
         return Err(Absent::Lasting(Error::NoBus {
             reason: "the bus takes connections and does not answer".into(),
         }));

@@ -5,6 +5,7 @@
 //! during a daemon-reload or daemon-reexec, calls wait.
 
 mod error;
+mod far;
 mod link;
 mod properties;
 mod several;
@@ -12,6 +13,7 @@ mod several;
 mod tests;
 
 use std::collections::HashMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use zbus::OwnedObjectPath;
@@ -76,6 +78,8 @@ pub(super) struct Bus {
     ended: HashMap<String, JobResult>,
     /// When each job that is waited for was last looked at, by path.
     looked: HashMap<String, Instant>,
+    /// The program that carries the connection to another host. It ends after the connection.
+    carrier: Option<far::Carrier>,
 }
 
 impl Bus {
@@ -84,11 +88,36 @@ impl Bus {
     }
 
     fn dial(dial: link::Dial) -> Result<Self, Error> {
-        Ok(Self {
-            link: Link::connect(dial)?,
+        Ok(Self::over(Link::connect(dial)?, None))
+    }
+
+    fn over(link: Link, carrier: Option<far::Carrier>) -> Self {
+        Self {
+            link,
             ended: HashMap::new(),
             looked: HashMap::new(),
-        })
+            carrier,
+        }
+    }
+
+    /// See [`super::connect_through`].
+    pub(super) fn connect_through(program: &mut Command) -> Result<(Self, Vec<String>), Error> {
+        far::connect(program)
+    }
+
+    /// A unit by its properties. The monotonic clock of another host says nothing here.
+    fn read(
+        &self,
+        name: &str,
+        unit: &Properties,
+        own: &Properties,
+        job: Option<QueuedJob>,
+    ) -> Unit {
+        let read = read_unit(name, unit, own, job);
+        match self.carrier {
+            Some(_) => far::by_this_clock(read, unit, own),
+            None => read,
+        }
     }
 
     fn call<B, R>(
@@ -185,7 +214,7 @@ impl Manager for Bus {
         let unit: Properties = answers.next().unwrap_or_default();
         let own = answers.next().unwrap_or_default();
         let job = self.queued(&unit);
-        Ok(read_unit(name, &unit, &own, job))
+        Ok(self.read(name, &unit, &own, job))
     }
 
     fn each(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
@@ -211,6 +240,18 @@ impl Manager for Bus {
             sub: row.4,
         };
         Ok(rows.into_iter().map(brief).collect())
+    }
+
+    fn unit_files(&mut self, pattern: &str) -> Result<Vec<String>, Error> {
+        far::unit_files(self, pattern)
+    }
+
+    fn commands(&mut self, services: &[String]) -> Result<Vec<Vec<Vec<String>>>, Error> {
+        far::commands(self, services)
+    }
+
+    fn addresses(&mut self, sockets: &[String]) -> Result<Vec<Vec<String>>, Error> {
+        far::addresses(self, sockets)
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {

@@ -68,7 +68,7 @@ pub(super) fn text(properties: &Properties, key: &str) -> String {
     get(properties, key).unwrap_or_default()
 }
 
-fn number(properties: &Properties, key: &str) -> Option<u64> {
+pub(super) fn number(properties: &Properties, key: &str) -> Option<u64> {
     get(properties, key)
 }
 

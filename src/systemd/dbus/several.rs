@@ -37,15 +37,20 @@ pub(super) fn all_of(name: &str, path: &OwnedObjectPath) -> Vec<Question<&'stati
     interfaces.map(ask).collect()
 }
 
-/// See [`super::Manager::each`].
-pub(super) fn each(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> {
+/// The object paths of units, in the order of their names.
+pub(super) fn paths(bus: &mut Bus, names: &[String]) -> Result<Vec<OwnedObjectPath>, Error> {
     let loads = names.iter().map(|name| Question {
         path: PATH.to_owned(),
         interface: MANAGER,
         method: "LoadUnit",
         argument: name,
     });
-    let paths: Vec<OwnedObjectPath> = bus.ask(&loads.collect::<Vec<_>>())?;
+    bus.ask(&loads.collect::<Vec<_>>())
+}
+
+/// See [`super::Manager::each`].
+pub(super) fn each(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> {
+    let paths = paths(bus, names)?;
     let both = names.iter().zip(&paths);
     let gets = both.flat_map(|(name, path)| all_of(name, path));
     let mut answers = bus.ask(&gets.collect::<Vec<_>>())?.into_iter();
@@ -55,13 +60,16 @@ pub(super) fn each(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> 
         let unit: Properties = next();
         let own = interface(name).map(|_| next()).unwrap_or_default();
         let job = bus.queued(&unit);
-        units.push(read_unit(name, &unit, &own, job));
+        units.push(bus.read(name, &unit, &own, job));
     }
     Ok(units)
 }
 
 /// See [`super::Manager::glances`].
 pub(super) fn glances(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> {
+    if bus.carrier.is_some() {
+        return each(bus, names);
+    }
     let rows: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByNames", &names)?;
     let asked: Vec<&[(&str, &str)]> = rows.iter().map(few).collect();
     let gets = rows.iter().zip(&asked).flat_map(|(row, few)| {

@@ -1,5 +1,6 @@
 //! The client against the other end of a real connection.
 
+mod far;
 mod systemd;
 mod units;
 

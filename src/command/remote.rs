@@ -1,0 +1,221 @@
+//! Commands for the apps of another host, as `-H` of systemctl(1): what its systemd tells and does over the bus.
+//!
+//! Nothing on this host is read or written for such a command, and nothing on the other one but by its systemd. So a command that needs
+//! files of the app, the journal or the kernel is refused, see [`Remote::refusal`]. What the other host says is text from outside.
+
+mod host;
+mod jobs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+
+pub(super) use host::Host;
+pub(super) use jobs::carry_out;
+
+use super::accepting::Looks;
+use super::overview::Overview;
+use super::status::AppStatus;
+use super::targets;
+use crate::contract::{Instances, Step};
+use crate::output::{Exit, Failure, Notice, Sink};
+use crate::systemd::{self, Manager};
+use crate::unit::name::{Member, Units, parse};
+
+/// The commands that need only the bus.
+const POSSIBLE: &str = "`list`, `start`, `stop`, `restart` and `reload`";
+
+/// The context of a command for another host.
+pub(super) struct Remote<'a> {
+    pub(super) sink: &'a dyn Sink,
+    /// The name of the subcommand.
+    pub(super) command: &'static str,
+    host: Host,
+    manager: Option<Box<dyn Manager>>,
+}
+
+/// An app of the other host, by the command of its cluster unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The number of instances; `None` where it depends on the CPUs of that host.
+    wanted: Option<u32>,
+    is_job: bool,
+}
+
+impl Found {
+    /// The app whose cluster unit runs this command.
+    fn of(app: &str, words: Vec<String>) -> Option<Self> {
+        let mut words = words.into_iter();
+        let program = words.next()?;
+        let is_ours = program.rsplit('/').next() == Some("rsgen");
+        if !is_ours || words.next()? != "unit" {
+            return None;
+        }
+        let (name, instances, is_job) = match Step::parse(words.map(OsString::from)).ok()? {
+            Step::Start(start) => (start.app, start.instances, false),
+            Step::Job(job) => (job.app, job.instances, true),
+            _ => return None,
+        };
+        let wanted = match instances {
+            Instances::Exactly(number) => Some(number),
+            _ => None,
+        };
+        (name == app).then_some(Self { wanted, is_job })
+    }
+}
+
+impl<'a> Remote<'a> {
+    pub(super) fn new(host: Host, is_users: bool, sink: &'a dyn Sink) -> Result<Self, Failure> {
+        if is_users {
+            let fault = "`--host` reaches the system's systemd, not one of a user";
+            return Err(Failure::new(Exit::Usage, fault)
+                .help(format!("run `{}`", host.typed("rsgen --user …"))));
+        }
+        Ok(Self {
+            sink,
+            command: "",
+            host,
+            manager: None,
+        })
+    }
+
+    /// A test host.
+    #[cfg(test)]
+    pub(super) fn of_a_test(sink: &'a dyn Sink, manager: Box<dyn Manager>) -> Self {
+        Self {
+            sink,
+            command: "",
+            host: Host::parse("anna@web1").unwrap(),
+            manager: Some(manager),
+        }
+    }
+
+    /// The failure of a command that needs more than the bus.
+    pub(super) fn refusal(&self) -> Failure {
+        let command = self.command;
+        self.refuse(
+            format!("`{command}` needs more than the bus of {}", self.host),
+            command,
+        )
+        .help_also(Some(format!("`--host` serves {POSSIBLE}")))
+    }
+
+    /// The failure of an option or an argument that needs more than the bus.
+    pub(super) fn refuse_option(&self, option: &str) -> Failure {
+        self.refuse(
+            format!("`{option}` needs more than the bus of {}", self.host),
+            self.command,
+        )
+    }
+
+    fn refuse(&self, fault: String, command: &str) -> Failure {
+        let there = self.host.typed(&format!("rsgen {command} …"));
+        Failure::new(Exit::Usage, fault).help(format!("run `{there}`"))
+    }
+
+    /// The other host's systemd. The connection is opened at the first use.
+    pub(super) fn manager(&mut self) -> Result<&mut dyn Manager, Failure> {
+        let manager = if let Some(manager) = self.manager.take() {
+            manager
+        } else {
+            let opened = systemd::connect_through(&mut self.host.bridge());
+            let (manager, said) = opened.map_err(|e| self.failure(e))?;
+            for line in said {
+                self.sink.notice(&Notice::Remark(&line));
+            }
+            manager
+        };
+        Ok(self.manager.insert(manager).as_mut())
+    }
+
+    /// The failure for an error of the other host's systemd.
+    fn failure(&self, error: systemd::Error) -> Failure {
+        let help = match &error {
+            systemd::Error::NoBus { .. } => Some(format!(
+                "see that `{}` works",
+                self.host.typed("systemd-stdio-bridge --version")
+            )),
+            systemd::Error::AccessDenied { .. } => Some(format!(
+                "log in as root there, or allow it in polkit(8) of {}",
+                self.host
+            )),
+            _ => None,
+        };
+        let mut failure = Failure::from(error);
+        failure.message = format!("{}: {}", self.host, failure.message);
+        failure.help = help.or(failure.help);
+        failure
+    }
+
+    /// Asks the other host's systemd.
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&mut dyn Manager) -> Result<T, systemd::Error>,
+    ) -> Result<T, Failure> {
+        let answer = question(self.manager()?);
+        answer.map_err(|e| self.failure(e))
+    }
+
+    /// The apps of the other host, by name. Their cluster units say so themselves; every service with a template of its name could be one.
+    pub(super) fn apps(&mut self) -> Result<BTreeMap<String, Found>, Failure> {
+        self.ask(|manager| {
+            let files: BTreeSet<String> = manager.unit_files("*.service")?.into_iter().collect();
+            let names = files.iter().filter_map(|file| match parse(file) {
+                Some((app, Member::Cluster)) => Some(app.to_owned()),
+                _ => None,
+            });
+            let has_template = |app: &String| files.contains(&Units::of(app).template());
+            let names: Vec<String> = names.filter(has_template).collect();
+            let clusters: Vec<String> = names.iter().map(|app| Units::of(app).cluster()).collect();
+            let commands = manager.commands(&clusters)?;
+            let found = names.into_iter().zip(commands);
+            let found = found.filter_map(|(app, commands)| {
+                let first = commands.into_iter().next()?;
+                Some((Found::of(&app, first)?, app))
+            });
+            Ok(found.map(|(found, app)| (app, found)).collect())
+        })
+    }
+
+    /// The apps of these names, or all.
+    pub(super) fn chosen(&mut self, words: &[String]) -> Result<BTreeMap<String, Found>, Failure> {
+        let mut apps = self.apps()?;
+        if words.is_empty() {
+            return Ok(apps);
+        }
+        let known: Vec<String> = apps.keys().cloned().collect();
+        let wanted = words.iter().map(|word| targets::app(word, &known));
+        let wanted: Vec<String> = wanted
+            .collect::<Result<_, _>>()
+            .map_err(|failure| self.not_there(failure))?;
+        apps.retain(|app, _| wanted.contains(app));
+        Ok(apps)
+    }
+
+    /// The failure of a name that no app of the other host has.
+    fn not_there(&self, mut failure: Failure) -> Failure {
+        failure.message = format!("{}: {}", self.host, failure.message);
+        failure
+    }
+
+    /// The state of these apps, as far as systemd tells it: it does not know of canaries, of connections, or how a run before ended.
+    pub(super) fn states(
+        &mut self,
+        apps: &BTreeMap<String, Found>,
+    ) -> Result<Vec<AppStatus>, Failure> {
+        let names: Vec<(&str, bool)> = apps.keys().map(|app| (app.as_str(), false)).collect();
+        let sockets: Vec<String> = apps.keys().map(|app| Units::of(app).socket()).collect();
+        let (overview, addresses) = self.ask(|manager| {
+            let overview = Overview::read(manager, &names)?;
+            Ok((overview, manager.addresses(&sockets)?))
+        })?;
+        let manager = self.manager()?;
+        let mut states = Vec::new();
+        for ((app, found), listen) in apps.iter().zip(addresses) {
+            let looked = (&overview, &Looks::default());
+            let mut state = AppStatus::of(manager, looked, app, None, (found.wanted, None))?;
+            state.listen = listen;
+            states.push(state);
+        }
+        Ok(states)
+    }
+}

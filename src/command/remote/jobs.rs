@@ -1,0 +1,299 @@
+//! Starts, stops, restarts and reloads on another host, as jobs of its systemd.
+//!
+//! A reload is what `systemctl reload` does there: the walk itself runs in the cluster unit, whether this command goes on or not.
+
+use std::time::{Duration, Instant};
+
+use super::super::hint;
+use super::super::jobs::{GLANCE, LONGEST, Next, TICK, after_cancel};
+use super::super::options::Targets;
+use super::super::serving::{PATIENCE, is_on_its_way};
+use super::super::targets::{self, Target};
+use super::{Found, Remote};
+use crate::output::{CANCELLED, Exit, Failure, Notice};
+use crate::systemd::{self, ATTEMPTS, ActiveState, Brief, Job, JobResult, Verb};
+use crate::unit::name::{Member, Units, parse};
+
+/// Carries out a verb on each target in turn, until the first failure; returns what was done.
+pub(in crate::command) fn carry_out(
+    remote: &mut Remote<'_>,
+    words: &Targets,
+    verb: Verb,
+) -> Result<Vec<String>, Failure> {
+    let mut done = Vec::new();
+    for (target, found) in resolve(remote, words)? {
+        match &target {
+            Target::Instance(app, number) => {
+                remote.on_instance(verb, (app, *number), &target, found)?;
+            }
+            Target::App(app) if found.is_job => {
+                let is_named = words.name(app);
+                remote.on_job(verb, app, is_named)?;
+            }
+            Target::App(app) => remote.on_app(verb, app, found)?,
+        }
+        let target = target.to_string();
+        remote
+            .sink
+            .notice(&Notice::Done(&target, &verb.to_string()));
+        done.push(target);
+    }
+    Ok(done)
+}
+
+/// The targets on the command line; all of them are known before anything is done.
+fn resolve(remote: &mut Remote<'_>, words: &Targets) -> Result<Vec<(Target, Found)>, Failure> {
+    if !words.only.is_empty() {
+        return Err(remote.refuse_option("--only"));
+    }
+    if let Some(file) = words.targets.iter().find(|word| targets::is_file(word)) {
+        return Err(remote.refuse_option(file));
+    }
+    let apps = remote.apps()?;
+    let known: Vec<String> = apps.keys().cloned().collect();
+    let mut found: Vec<(Target, Found)> = Vec::new();
+    for word in &words.targets {
+        let targets = if word == "all" {
+            known.iter().cloned().map(Target::App).collect()
+        } else {
+            let target = targets::app_or_instance(word, &known);
+            vec![target.map_err(|failure| remote.not_there(failure))?]
+        };
+        for target in targets {
+            let (Target::App(app) | Target::Instance(app, _)) = &target;
+            let Some(of) = apps.get(app).copied() else {
+                continue;
+            };
+            if !found.iter().any(|(known, _)| *known == target) {
+                found.push((target, of));
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Remote<'_> {
+    fn on_app(&mut self, verb: Verb, app: &str, found: Found) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let cluster = units.cluster();
+        match verb {
+            Verb::Stop | Verb::StopAlone => {
+                // The socket first: while its stop waits for the cluster, no connection starts anything.
+                for socket in self.loaded(&[units.socket(), units.second_socket()])? {
+                    self.run(verb, &socket)?;
+                }
+                self.run(verb, &cluster)?;
+                for listener in self.loaded(&[units.listeners()])? {
+                    self.run(verb, &listener)?;
+                }
+                Ok(())
+            }
+            Verb::Reload => {
+                if self.ask(|manager| manager.unit(&cluster))?.active != ActiveState::Active {
+                    let host = &self.host;
+                    return Err(Failure::failed(format!("{host}: `{app}` does not run"))
+                        .help(format!("run `rsgen --host {host} start {app}`")));
+                }
+                self.sink.notice(&Notice::Reloading(app));
+                self.run(verb, &cluster)
+            }
+            Verb::Start | Verb::Restart => {
+                let notice = match verb {
+                    Verb::Start => Notice::Starting(app),
+                    _ => Notice::Restarting(app),
+                };
+                self.sink.notice(&notice);
+                self.run(verb, &cluster)?;
+                self.all_serve(app, found)
+            }
+        }
+    }
+
+    /// A job is run at once where it is named; of `all`, only its timer is started. Its end is waited for, however long it takes.
+    fn on_job(&mut self, verb: Verb, app: &str, is_named: bool) -> Result<(), Failure> {
+        let units = Units::of(app);
+        match verb {
+            Verb::Reload => {
+                let fault = format!("{}: `{app}` is a job, which is not reloaded", self.host);
+                Err(Failure::failed(fault))
+            }
+            Verb::Stop | Verb::StopAlone => {
+                self.run(verb, &units.timer())?;
+                self.run(verb, &units.cluster())?;
+                for instance in self.loaded(&[units.instances()])? {
+                    self.run(verb, &instance)?;
+                }
+                Ok(())
+            }
+            Verb::Start | Verb::Restart => {
+                self.run(Verb::Start, &units.timer())?;
+                if !is_named {
+                    return Ok(());
+                }
+                self.run_within(verb, &units.cluster(), Duration::MAX)
+            }
+        }
+    }
+
+    fn on_instance(
+        &mut self,
+        verb: Verb,
+        (app, number): (&str, u32),
+        target: &Target,
+        found: Found,
+    ) -> Result<(), Failure> {
+        if verb == Verb::Reload {
+            let fault = format!("`{target}` is one instance; a reload replaces all instances");
+            let host = &self.host;
+            return Err(Failure::new(Exit::Usage, fault).help(format!(
+                "run `rsgen --host {host} reload {app}`, or for this instance `rsgen --host {host} restart {target}`"
+            )));
+        }
+        let is_beyond = found.wanted.is_some_and(|wanted| number >= wanted);
+        if is_beyond && verb != Verb::Stop {
+            let fault = format!("{}: `{app}` has no instance `{target}`", self.host);
+            return Err(Failure::new(Exit::Usage, fault)
+                .help(format!("run `rsgen --host {} list {app}`", self.host)));
+        }
+        self.run(verb, &Units::of(app).instance(number))
+    }
+
+    /// The units that match one of these globs and are not down.
+    fn loaded(&mut self, patterns: &[String]) -> Result<Vec<String>, Failure> {
+        let mut all = Vec::new();
+        for pattern in patterns {
+            let found = self.ask(|manager| manager.units(pattern))?;
+            let up = found
+                .into_iter()
+                .filter(|unit| !unit.is_gone() || unit.job.is_some());
+            all.extend(up.map(|unit| unit.name));
+        }
+        Ok(all)
+    }
+
+    fn run(&mut self, verb: Verb, unit: &str) -> Result<(), Failure> {
+        self.run_within(verb, unit, LONGEST)
+    }
+
+    /// Queues a job and waits until it ends. A unit that is not loaded needs no stop.
+    fn run_within(&mut self, verb: Verb, unit: &str, at_most: Duration) -> Result<(), Failure> {
+        let before = self.ask(|manager| manager.unit(unit))?.invocation;
+        for left in (0..=ATTEMPTS).rev() {
+            let queued = self.manager()?.queue(verb, unit);
+            let job = match queued {
+                Err(systemd::Error::NoSuchUnit { .. }) if verb == Verb::Stop => return Ok(()),
+                queued => queued.map_err(|e| self.failure(e))?,
+            };
+            match self.end(&job, at_most)? {
+                JobResult::Done | JobResult::Skipped => return Ok(()),
+                JobResult::Canceled => {}
+                result => return Err(self.failed(verb, unit, result)),
+            }
+            let now = self.settled(unit)?;
+            match after_cancel(verb, &now, &before) {
+                Next::Done => return Ok(()),
+                Next::Again if left > 0 => self.sink.notice(&Notice::QueuedAgain(verb, unit)),
+                Next::Again | Next::GiveUp => break,
+            }
+        }
+        Err(self.failed(verb, unit, JobResult::Canceled))
+    }
+
+    /// Waits until a job ends, and tells meanwhile what the cluster unit says of itself.
+    fn end(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Failure> {
+        let begun = Instant::now();
+        let app = match parse(&job.unit) {
+            Some((app, Member::Cluster)) => Some(app.to_owned()),
+            _ => None,
+        };
+        let mut told = None;
+        loop {
+            let waited = self.manager()?.wait(job, GLANCE);
+            match waited {
+                Err(systemd::Error::TimedOut { .. }) if begun.elapsed() < at_most => {}
+                result => return result.map_err(|e| self.failure(e)),
+            }
+            if let Some(app) = &app {
+                let text = self.ask(|manager| manager.unit(&job.unit))?.status_text;
+                // The first text may be one of before.
+                let is_new = told.replace(text.clone()).is_some_and(|told| told != text);
+                if is_new && !text.is_empty() {
+                    self.sink.notice(&Notice::Waiting(app, &text));
+                }
+            }
+        }
+    }
+
+    /// The state of a unit once it has settled after its job was cancelled.
+    fn settled(&mut self, unit: &str) -> Result<systemd::Unit, Failure> {
+        let end = Instant::now() + LONGEST;
+        loop {
+            let now = self.ask(|manager| manager.unit(unit))?;
+            if now.job.is_some() || !now.is_moving() || Instant::now() > end {
+                return Ok(now);
+            }
+            self.manager()?.pause(TICK);
+        }
+    }
+
+    /// Waits for the instances of an app that has just been started.
+    fn all_serve(&mut self, app: &str, found: Found) -> Result<(), Failure> {
+        let units = Units::of(app);
+        let end = self.manager()?.now() + PATIENCE;
+        let instances = loop {
+            let mut instances = self.ask(|manager| manager.units(&units.instances()))?;
+            instances.retain(|unit| is_wanted(units, unit, found));
+            if !instances.iter().any(is_on_its_way) || self.manager()?.now() >= end {
+                break instances;
+            }
+            self.manager()?.pause(TICK);
+        };
+        let mut down = instances.iter().filter(|unit| !unit.is_ready());
+        let Some(first) = down.next() else {
+            return Ok(());
+        };
+        let why = self.ask(|manager| manager.unit(&first.name))?.why();
+        let (all, down) = (instances.len(), down.count() + 1);
+        let (serving, name, host) = (all - down, &first.name, &self.host);
+        let fault = format!("{host}: {app}: {serving} of {all} serving; {name}: {why}");
+        Err(Failure::failed(fault).help(self.logs(app)))
+    }
+
+    fn logs(&self, app: &str) -> String {
+        format!("run `{}`", self.host.typed(&format!("rsgen logs {app}")))
+    }
+
+    fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
+        let exit = if result == JobResult::Timeout {
+            Exit::TimedOut
+        } else {
+            Exit::Failed
+        };
+        let how = match result {
+            JobResult::Canceled => format!("was {CANCELLED}"),
+            result => format!("ended as `{result}`"),
+        };
+        let host = &self.host;
+        let mut fault = format!("{host}: {verb} of {unit} {how}");
+        let help = match parse(unit) {
+            Some((app, _)) => self.logs(app),
+            None => hint::journal_of(unit),
+        };
+        if let Ok(state) = self.ask(|manager| manager.unit(unit)) {
+            // After a failed walk its cluster unit is as active as before, and says what happened.
+            let why = match (verb, state.status_text.as_str()) {
+                (Verb::Reload, text) if !text.is_empty() => text.to_owned(),
+                _ => state.why(),
+            };
+            fault = format!("{fault} ({why})");
+        }
+        Failure::new(exit, fault).help(help)
+    }
+}
+
+/// Whether an instance belongs to an app that has just been started, and has not been stopped on purpose.
+fn is_wanted(units: Units<'_>, unit: &Brief, found: Found) -> bool {
+    let number = units.number(&unit.name);
+    let is_known = number.is_some_and(|number| found.wanted.is_none_or(|wanted| number < wanted));
+    is_known && (unit.active != ActiveState::Inactive || unit.job.is_some())
+}

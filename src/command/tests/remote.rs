@@ -1,0 +1,247 @@
+//! Commands for another host: `rsgen --host`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::stage::{Recorder, as_the_fake};
+use super::words;
+use crate::command::parse;
+use crate::command::remote::{Host, Remote};
+use crate::output::{Exit, Failure};
+use crate::systemd::fake::Fake;
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
+
+/// The other host: `web` with two instances, the job `backup`, and units that are not rsgen's.
+struct Far(Rc<RefCell<Fake>>);
+
+impl Far {
+    fn fake(&self) -> std::cell::RefMut<'_, Fake> {
+        self.0.borrow_mut()
+    }
+}
+
+impl Manager for Far {
+    as_the_fake!(
+        unit,
+        units,
+        queue,
+        wait,
+        timer,
+        cut_short,
+        kill,
+        reset_failed,
+        daemon_reload,
+        version,
+        now,
+        pause
+    );
+
+    fn unit_files(&mut self, pattern: &str) -> Result<Vec<String>, Error> {
+        assert_eq!(pattern, "*.service");
+        let names = [
+            "getty@.service",
+            "web.service",
+            "web@.service",
+            "backup.service",
+            "backup@.service",
+            "forged.service",
+            "forged@.service",
+            "plain.service",
+            "web:join@.service",
+            "a\u{1b}b.service",
+            "a\u{1b}b@.service",
+        ];
+        Ok(names.map(str::to_owned).to_vec())
+    }
+
+    fn commands(&mut self, services: &[String]) -> Result<Vec<Vec<Vec<String>>>, Error> {
+        let commands = |unit: &String| match unit.as_str() {
+            "web.service" => vec![words_of("/usr/bin/rsgen unit start web --instances=2")],
+            "backup.service" => vec![words_of("/usr/bin/rsgen unit job backup --instances=1")],
+            "forged.service" => vec![words_of("/usr/bin/rsgen unit start web --instances=3")],
+            _ => Vec::new(),
+        };
+        Ok(services.iter().map(commands).collect())
+    }
+}
+
+fn words_of(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+struct Ran {
+    failure: Option<Failure>,
+    told: String,
+    log: Vec<String>,
+}
+
+fn run(fake: Fake, line: &str) -> Ran {
+    let fake = Rc::new(RefCell::new(fake));
+    let sink = Recorder::default();
+    let mut remote = Remote::of_a_test(&sink, Box::new(Far(Rc::clone(&fake))));
+    let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let failure = arguments.command.run_remotely(&mut remote).err();
+    let log = std::mem::take(&mut fake.borrow_mut().log);
+    Ran {
+        failure,
+        told: sink.told().join("\n"),
+        log,
+    }
+}
+
+fn serving() -> Fake {
+    Fake::running(&["web.service", "web@0.service", "web@1.service"])
+}
+
+#[test]
+fn the_list_has_the_apps_whose_cluster_units_say_that_they_are_rsgens() {
+    let Ran { failure, told, .. } = run(serving(), "rsgen list");
+    assert!(failure.is_none(), "{failure:?}");
+    for part in [
+        r#""name":"web""#,
+        r#""name":"backup""#,
+        r#""ready":2,"#,
+        r#""wanted":2"#,
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    for other in ["getty", "forged", r#""name":"a"#] {
+        assert!(!told.contains(other), "{told}");
+    }
+    let one = run(serving(), "rsgen list web").told;
+    assert!(one.contains("web") && !one.contains("backup"), "{one}");
+    let none = run(serving(), "rsgen list webb").failure.unwrap();
+    assert_eq!(none.message, "anna@web1: no app `webb` is installed");
+    assert_eq!(none.help.as_deref(), Some("did you mean `web`?"));
+}
+
+#[test]
+fn a_verb_is_a_job_of_the_other_hosts_systemd() {
+    for (line, jobs) in [
+        ("rsgen start web", &["start web.service"][..]),
+        ("rsgen restart web", &["restart web.service"]),
+        ("rsgen reload web", &["reload web.service"]),
+        ("rsgen stop web", &["stop web.service"]),
+        ("rsgen restart web@1", &["restart web@1.service"]),
+        ("rsgen stop web@1", &["stop web@1.service"]),
+        (
+            "rsgen start backup",
+            &["start backup.timer", "start backup.service"],
+        ),
+        (
+            "rsgen stop backup",
+            &["stop backup.timer", "stop backup.service"],
+        ),
+        (
+            "rsgen start all",
+            &["start backup.timer", "start web.service"],
+        ),
+    ] {
+        let ran = run(serving(), line);
+        assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
+        assert_eq!(ran.log, jobs, "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_anything_is() {
+    for (line, exit, fault) in [
+        (
+            "rsgen reload web@1",
+            Exit::Usage,
+            "`web@1` is one instance; a reload replaces all instances",
+        ),
+        (
+            "rsgen start web@2",
+            Exit::Usage,
+            "anna@web1: `web` has no instance `web@2`",
+        ),
+        (
+            "rsgen reload backup",
+            Exit::Failed,
+            "anna@web1: `backup` is a job, which is not reloaded",
+        ),
+        (
+            "rsgen stop web wbe",
+            Exit::Failed,
+            "anna@web1: no app `wbe` is installed",
+        ),
+    ] {
+        let ran = run(serving(), line);
+        let failure = ran.failure.unwrap();
+        assert_eq!((failure.exit, failure.message.as_str()), (exit, fault));
+        assert_eq!(ran.log, [""; 0], "{line}");
+    }
+    let down = run(Fake::default(), "rsgen reload web").failure.unwrap();
+    assert_eq!(down.message, "anna@web1: `web` does not run");
+    assert_eq!(
+        down.help.as_deref(),
+        Some("run `rsgen --host anna@web1 start web`")
+    );
+}
+
+#[test]
+fn what_needs_more_than_the_bus_names_the_command_that_runs_there() {
+    for (line, command) in [
+        ("rsgen logs web", "logs"),
+        ("rsgen describe web", "describe"),
+        ("rsgen scale web 4", "scale"),
+        ("rsgen install ecosystem.toml", "install"),
+        ("rsgen unit start web --instances=2", "unit"),
+        ("rsgen list --watch", "list"),
+        ("rsgen reload web --surge 2", "reload"),
+        ("rsgen reload web --promote", "reload"),
+        ("rsgen reload ecosystem.toml", "reload"),
+        ("rsgen reload ecosystem.toml --env production", "reload"),
+        ("rsgen start ecosystem.toml --only web", "start"),
+    ] {
+        let ran = run(serving(), line);
+        let failure = ran.failure.unwrap();
+        assert_eq!(failure.exit, Exit::Usage, "{line}");
+        assert!(
+            failure
+                .message
+                .ends_with("needs more than the bus of anna@web1")
+        );
+        let help = failure.help.unwrap();
+        let there = format!("run `ssh anna@web1 rsgen {command} …`");
+        assert!(help.starts_with(&there), "{help}");
+        assert_eq!(ran.log, [""; 0], "{line}");
+    }
+}
+
+#[test]
+fn a_start_after_which_an_instance_does_not_serve_has_failed() {
+    let mut fake = serving();
+    fake.set(Unit {
+        name: "web@1.service".into(),
+        load: "loaded".into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 3,
+        ..Unit::default()
+    });
+    let failure = run(fake, "rsgen start web").failure.unwrap();
+    assert_eq!(
+        failure.message,
+        "anna@web1: web: 1 of 2 serving; web@1.service: exited with status 3"
+    );
+    assert_eq!(
+        failure.help.as_deref(),
+        Some("run `ssh anna@web1 rsgen logs web`")
+    );
+}
+
+#[test]
+fn a_user_has_no_bus_there() {
+    let sink = Recorder::default();
+    let host = Host::parse("anna@web1").unwrap();
+    let failure = Remote::new(host, true, &sink).err().unwrap();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert_eq!(
+        failure.help.as_deref(),
+        Some("run `ssh anna@web1 rsgen --user …`")
+    );
+}
