@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, listener, pause, serving};
+use super::{Cluster, finished, listener, pause, serving};
 use crate::brake::{Deaths, Process};
 use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::state::Name;
@@ -75,15 +75,24 @@ impl Ended<'_> {
         !self.autorestart || exit_status(unit).is_some_and(contract::is_final)
     }
 
-    /// Whether the app itself says that such an end is one for good.
-    fn is_meant(self, unit: &Unit) -> bool {
-        exit_status(unit).is_some_and(|status| self.stop_exit_codes.has(status))
+    /// Whether the app itself says that such an end is one for good: by its `stop_exit_codes`, or because a program that nothing starts
+    /// again has done its work.
+    pub(super) fn is_meant(self, unit: &Unit) -> bool {
+        let is_work = !self.autorestart && has_done_its_work(unit);
+        is_work || exit_status(unit).is_some_and(|status| self.stop_exit_codes.has(status))
     }
 }
 
 /// The status of a main process that exited by itself.
 fn exit_status(unit: &Unit) -> Option<u8> {
     (unit.exit_code == libc::CLD_EXITED).then(|| u8::try_from(unit.exit_status).ok())?
+}
+
+/// Whether a program was READY and then ended by itself, in good order.
+pub(super) fn has_done_its_work(unit: &Unit) -> bool {
+    let was_ready = unit.active_enter > unit.inactive_exit;
+    let is_success = matches!(unit.result.as_str(), "" | "success");
+    was_ready && is_success && exit_status(unit) == Some(0)
 }
 
 fn is_errored(unit: &Unit) -> bool {
@@ -200,8 +209,13 @@ pub fn ended(
     if end.own_listener {
         listener::close(manager, cluster, end.number)?;
     }
-    let why = if requested {
+    if !noted.is_asked_for && (requested || !end.autorestart) {
+        finished::note(manager, cluster, end.number, &unit)?;
+    }
+    let why = if noted.is_asked_for {
         Verdict::Idle
+    } else if requested {
+        Verdict::Done
     } else {
         let cause = cause(cluster, &unit, end, policy.min_uptime);
         Verdict::Failed(format!("no instance is left: {cause}"))

@@ -154,6 +154,26 @@ fn of_systemd(
     lines
 }
 
+/// Returns the last line that an entry with these fields has, also if it was written a moment ago.
+pub(super) fn last_line(matches: &[String]) -> Option<String> {
+    let extent = Extent { first: 0, last: 1 };
+    let ask = |arguments: &[String]| {
+        let lines = Lines::new(extent);
+        read(JOURNALCTL, arguments, PATIENCE, lines, Part::Whole)
+    };
+    ask(&["--sync", "--quiet"].map(str::to_owned));
+    let options = [
+        "--boot",
+        "--output=cat",
+        "--quiet",
+        "--no-pager",
+        "--lines=1",
+    ];
+    let options = options.map(str::to_owned);
+    let mut lines = ask(&[&options[..], matches].concat()).end();
+    lines.pop()
+}
+
 /// Which part of a program's output is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {

@@ -25,7 +25,7 @@ pub fn loss(
         .job
         .as_ref()
         .is_some_and(|job| job.is_stop() || job.is_restart());
-    if is_asked_for || !end.is_final(&unit) {
+    if is_asked_for || end.is_meant(&unit) || !end.is_final(&unit) {
         return Ok(None);
     }
     let leader = manager.unit(&cluster.units().cluster())?;

@@ -7,6 +7,7 @@
 
 pub mod asked;
 mod ended;
+mod finished;
 pub mod hold_off;
 mod job;
 mod journal;
@@ -25,6 +26,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod uncounted;
 mod unrun;
 pub mod verdict;
 

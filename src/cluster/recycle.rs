@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use super::{Cluster, progress};
+use crate::brake::Deaths;
 use crate::contract::{Bytes, time};
 use crate::journal::Happening;
 use crate::peer::memory;
@@ -85,9 +86,12 @@ fn look(
     let lock = Lock::take(&cluster.state);
     let lock = lock.map_err(|e| RecycleError::State(cluster.state.display().to_string(), e))?;
     // A walk replaces all of them, or somebody looks at a canary and decides about the others.
-    let (Some(_lock), []) = (lock, progress::kept(&cluster.state).as_slice()) else {
+    let Some(_lock) = lock else {
         return Ok(());
     };
+    if is_canary_kept(manager, cluster)? {
+        return Ok(());
+    }
     // A walk may have replaced them since.
     let due = due(manager, cluster, plan, limits, used)?;
     if due.is_empty() {
@@ -122,6 +126,23 @@ fn look(
             Err(RecycleError::Failed(text))
         }
     }
+}
+
+/// Returns whether a canary that a reload has kept is still there. Whoever has stopped it has decided against it.
+fn is_canary_kept(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
+    let kept = progress::kept(&cluster.state);
+    for number in &kept {
+        let unit = manager.unit(&cluster.units().instance(*number))?;
+        let deaths = Deaths::load(&cluster.deaths(*number));
+        let is_stopped = unit.active == ActiveState::Inactive && unit.job.is_none();
+        if !is_stopped || deaths.is_some_and(|deaths| deaths.errored) {
+            return Ok(true);
+        }
+    }
+    if !kept.is_empty() {
+        progress::remember_canaries(cluster, &[]);
+    }
+    Ok(false)
 }
 
 /// Returns the instances that are due, in order. Those that are down, come up or go are left to others.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::unrun::Unrun;
-use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end, progress, verdict};
+use super::{
+    Cluster, EXTENSION, LOOK, finished, hold_off, notify, notify_at_the_end, progress, verdict,
+};
 use crate::brake::Deaths;
 use crate::contract::{ERRORED, REFUSED, UNHEALTHY};
 use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
@@ -40,7 +42,7 @@ pub struct Start {
 }
 
 /// Waits for the first verdict on every instance, the result of its job; returns how many serve.
-/// `say` gets a line for each that does not.
+/// `say` gets a line for each that does not. An instance that has done its work has not failed.
 ///
 /// As long as none serves it waits for those that still try: a database may come up later than the
 /// app. The worker's brake ends that. Once one serves the others are waited for no longer than
@@ -78,7 +80,7 @@ pub fn start(
                 cluster,
                 &format!("{ready} of {wanted} came up at the start"),
             );
-            for unit in failed(watch.manager, &instances)? {
+            for unit in watch.failed(&instances)? {
                 (watch.say)(&format!(
                     "{} does not serve: {}",
                     unit.name,
@@ -91,8 +93,12 @@ pub fn start(
             given_up.tell(cluster, watch.say);
         }
         if instances.iter().all(|i| i.is_gone() && i.job.is_none()) {
-            let Watch { manager, say, .. } = watch;
-            return Err(none_serves(manager, cluster, wanted, &instances, say)?);
+            let units = watch.failed(&instances)?;
+            if units.is_empty() {
+                notify_at_the_end(cluster, "every instance has done its work");
+                return Ok(0);
+            }
+            return Err(none_serves(cluster, wanted, &units, watch.say));
         }
         watch.manager.pause(LOOK);
     }
@@ -122,6 +128,19 @@ impl Watch<'_> {
             (self.say)(&killed.to_string());
         }
         Ok((instances, ready))
+    }
+
+    /// Returns those of the instances that do not serve and have not done their work either.
+    fn failed(&mut self, instances: &[Brief]) -> Result<Vec<Unit>, Error> {
+        let mut failed = Vec::new();
+        for brief in instances.iter().filter(|i| !i.is_ready()) {
+            let has_ended = finished::is_noted(self.manager, self.cluster, &brief.name)?;
+            let unit = self.manager.unit(&brief.name)?;
+            if !has_ended || unit.active == ActiveState::Failed {
+                failed.push(unit);
+            }
+        }
+        Ok(failed)
     }
 
     fn is_patient(&mut self) -> bool {
@@ -212,21 +231,24 @@ fn first_jobs(
                 unit,
             }),
             None if is_alive => {}
+            // The links have started the instance, and it was quick.
+            None if brief.is_some() && finished::is_noted(manager, cluster, &unit)? => {}
+            None if is_retried(&manager.unit(&unit)?) => {}
             _ => jobs.push(manager.queue(Verb::Start, &unit)?),
         }
     }
     Ok(jobs)
 }
 
+/// Whether the program has ended and systemd is about to start it again.
+fn is_retried(unit: &Unit) -> bool {
+    unit.active == ActiveState::Activating && !unit.is_moving() && unit.job.is_none()
+}
+
 fn tell(instances: &[Brief], wanted: u32) -> u32 {
     let ready = instances.iter().filter(|i| i.is_ready()).count();
     notify(&format!("{ready} of {wanted} serving"), EXTENSION);
     u32::try_from(ready).unwrap_or(u32::MAX)
-}
-
-fn failed(manager: &mut dyn Manager, instances: &[Brief]) -> Result<Vec<Unit>, Error> {
-    let failed = instances.iter().filter(|i| !i.is_ready());
-    failed.map(|i| manager.unit(&i.name)).collect()
 }
 
 /// Why an instance does not serve. Of one that was given up, how it died, not how the worker ended.
@@ -248,13 +270,11 @@ fn why(cluster: &Cluster, unit: &Unit) -> String {
 }
 
 fn none_serves(
-    manager: &mut dyn Manager,
     cluster: &Cluster,
     wanted: u32,
-    instances: &[Brief],
+    units: &[Unit],
     say: &mut dyn FnMut(&str),
-) -> Result<StartError, Error> {
-    let units = failed(manager, instances)?;
+) -> StartError {
     let words = units.first().map(|unit| cluster.words(unit));
     for line in words.unwrap_or_default() {
         say(&format!("  {line}"));
@@ -262,10 +282,10 @@ fn none_serves(
     let mut reasons: Vec<String> = units.iter().map(|u| why(cluster, u)).collect();
     reasons.sort();
     reasons.dedup();
-    Ok(StartError::NoneServes {
+    StartError::NoneServes {
         wanted,
         reasons: reasons.join("; "),
-    })
+    }
 }
 
 /// Stops instances beyond the wanted number: a smaller machine, a canary of a killed walk.

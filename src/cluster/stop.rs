@@ -49,7 +49,7 @@ pub fn stop(
             notify(&why, EXTENSION);
             return Ok(Stopped::Failed(why));
         }
-        Some(Verdict::Idle) => return Ok(Stopped::Clean),
+        Some(Verdict::Idle | Verdict::Done) => return Ok(Stopped::Clean),
         None => {}
     }
     if is_stopping(manager, cluster)? {
@@ -71,8 +71,11 @@ pub fn stopped(
     // After a failure of the instances the port stays open, and the next connection starts the cluster again.
     match verdict::take(cluster) {
         Some(Verdict::Failed(_)) => return Ok(()),
-        Some(Verdict::Idle) => {
-            let text = "the last instance was stopped";
+        Some(verdict) => {
+            let text = match verdict {
+                Verdict::Done => "the last instance has ended by itself",
+                _ => "the last instance was stopped",
+            };
             cluster.tell_asked(&Record::new(Happening::Stopped, text));
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has two more tasks, see `left` and
-//! `shown`.
+//! The brake for instances whose deaths nobody counts; and the command of the brake unit, which has more tasks, see `left`, `shown`,
+//! `uncounted` and `finished`.
 //!
 //! The command that counts a death is one of the unit's (`ended`). systemd cannot run that command where it can run none of the
 //! unit, whatever ended the runs before, and a limit of the unit may end it. So restarts without a count are counted here: by the
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use super::left::Left;
 use super::shown::Shown;
+use super::uncounted::Uncounted;
 use super::verdict::Verdict;
-use super::{Cluster, EXTENSION, ended, listener};
+use super::{Cluster, EXTENSION, ended, finished, listener};
 use crate::brake::Deaths;
 use crate::journal::Happening;
 use crate::record::Record;
@@ -150,7 +151,9 @@ pub fn brake(
     let mut unrun = Unrun::new(Some(max_restarts));
     let mut left = Left::default();
     let mut shown = Shown::default();
+    let mut uncounted = Uncounted::load(cluster);
     loop {
+        uncounted.look(manager, cluster, say)?;
         let instances = cluster.instances(manager)?;
         let instances: Vec<Brief> = instances.into_iter().map(|(_, brief)| brief).collect();
         for given_up in unrun.brake(manager, cluster, &instances)? {
@@ -170,7 +173,7 @@ pub fn brake(
         let has_no_canaries = left.look(manager, cluster, say)?;
         let is_told = shown.keep(manager, cluster)?;
         if has_no_canaries && is_told && are_all_over(manager, cluster)? {
-            return Ok(());
+            return finished::speak(manager, cluster);
         }
         manager.pause(GLANCE);
     }

@@ -14,6 +14,8 @@ pub enum Verdict {
     Failed(String),
     /// The last instance was stopped by hand: the next connection may start the cluster again.
     Idle,
+    /// The last instance has ended by itself, as the app allows. Apart from that as `Idle`.
+    Done,
 }
 
 impl Verdict {
@@ -23,6 +25,7 @@ impl Verdict {
         match self {
             Self::Failed(why) => format!("failed {why}\n"),
             Self::Idle => "idle\n".to_owned(),
+            Self::Done => "done\n".to_owned(),
         }
     }
 
@@ -32,6 +35,7 @@ impl Verdict {
         let text = text.trim_end();
         match text.split_once(' ').unwrap_or((text, "")) {
             ("failed", why) => Self::Failed(why.to_owned()),
+            ("done", "") => Self::Done,
             _ => Self::Idle,
         }
     }
@@ -63,7 +67,9 @@ mod tests {
         let failed = |why: &str| Verdict::Failed(why.to_owned());
         assert_eq!(Verdict::parse(&failed("").text()), failed(""));
         assert_eq!(Verdict::parse(&failed(" why").text()), failed(" why"));
-        assert_eq!(Verdict::parse(&Verdict::Idle.text()), Verdict::Idle);
+        for verdict in [Verdict::Idle, Verdict::Done] {
+            assert_eq!(Verdict::parse(&verdict.text()), verdict);
+        }
         assert_eq!(Verdict::parse("failedly"), Verdict::Idle);
     }
 }

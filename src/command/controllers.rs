@@ -4,9 +4,46 @@ use std::path::Path;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::getuid;
+use serde::Serialize;
 
+use crate::ecosystem::{App, controllers};
 use crate::layout::Scope;
 use crate::unit::name::manager_of;
+
+/// Where the control groups of a host are mounted.
+pub(super) const TREE: &str = "/sys/fs/cgroup";
+
+/// Limits that have no effect, because a controller is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Unlimited {
+    /// The controller.
+    pub(super) controller: &'static str,
+    /// The directives that need it.
+    pub(super) directives: Vec<String>,
+}
+
+impl Unlimited {
+    /// What is to be shown about them.
+    pub(super) fn told(&self) -> String {
+        format!(
+            "{} without effect, as systemd has no `{}` controller here",
+            self.directives.join(", "),
+            self.controller
+        )
+    }
+}
+
+/// Returns the limits of an app that have no effect under the manager of this scope.
+pub(super) fn unlimited(app: &App, scope: Scope) -> Vec<Unlimited> {
+    let has = |controller: &str| has(Path::new(TREE), scope, controller);
+    let without = controllers::without_effect(app, has).into_iter();
+    without
+        .map(|(controller, directives)| Unlimited {
+            controller,
+            directives,
+        })
+        .collect()
+}
 
 /// Returns whether a manager of this scope has the controller, below `tree`, where the control groups are mounted; `None` where that
 /// cannot be told.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::apply;
 use super::context::Context;
+use super::controllers::Unlimited;
 use super::last_words;
 use super::ledger::Ledger;
 use super::manual::{self, Manual};
@@ -258,6 +259,11 @@ impl Described {
         let generated = || Some("made by the generator from the file".to_owned());
         say("units", paths(&self.units).or_else(generated));
         say("differs", self.difference());
+        let unlimited: Vec<String> = app.without_effect.iter().map(Unlimited::told).collect();
+        say(
+            "limits",
+            (!unlimited.is_empty()).then(|| unlimited.join("; ")),
+        );
         say("slice", self.slice.clone());
         let logs = || format!("in the journal; `rsgen logs {}`", app.name);
         say("logs", Some(self.output.clone().unwrap_or_else(logs)));

@@ -218,7 +218,7 @@ impl Probe for HostProbe {
 
     fn has_controller(&self, name: &str) -> Option<bool> {
         let is_here = self.root.is_none() && self.has_owners;
-        let tree = Path::new("/sys/fs/cgroup");
+        let tree = Path::new(controllers::TREE);
         is_here.then(|| controllers::has(tree, self.layout.scope, name))?
     }
 

@@ -258,8 +258,10 @@ impl Shown for Listing {
             return (!self.is_filtered).then(|| hint.into());
         }
         let missing = self.apps.iter().filter_map(AppStatus::missing);
+        let unlimited = self.apps.iter().flat_map(AppStatus::unlimited);
         let lines = std::iter::once(rows::table(&self.apps, style).to_string())
             .chain(missing.map(|m| m.to_string()))
+            .chain(unlimited.map(|u| u.to_string()))
             .chain(self.words.iter().map(|line| line.as_str().to_owned()))
             .chain(self.is_block.then(String::new));
         Some(Visible::composed(lines.collect::<Vec<_>>().join("\n")))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use anstyle::AnsiColor;
 
+use super::controllers::Unlimited;
 use super::status::{AppStatus, InstanceStatus, LastEnd};
 use crate::output::{Style, table};
 use crate::systemd::ActiveState;
@@ -73,6 +74,12 @@ impl AppStatus {
         let (name, ready) = (&self.name, self.ready);
         (ready < wanted && !is_down && self.status.is_none())
             .then(|| Visible::line(&format!("{name}: {ready} of {wanted} serving")))
+    }
+
+    /// The limits of the app that have no effect.
+    pub(super) fn unlimited(&self) -> impl Iterator<Item = Visible> {
+        let told = self.without_effect.iter().map(Unlimited::told);
+        told.map(|told| Visible::line(&format!("{}: {told}", self.name)))
     }
 
     /// The addresses that the app listens on.

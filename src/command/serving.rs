@@ -57,7 +57,11 @@ impl Jobs<'_> {
         let is_down = |i: &&Brief| chosen(i) && (!i.is_ready() || restless.contains(&i.name));
         let down: Vec<&Brief> = instances.iter().filter(is_down).collect();
         let Some(first) = down.first() else {
-            return Ok(());
+            return if is_start {
+                self.tell_finished(app)
+            } else {
+                Ok(())
+            };
         };
         let unit = self.manager.unit(&first.name)?;
         for line in last_words::of_unit(self.layout, &unit) {
@@ -84,6 +88,27 @@ impl Jobs<'_> {
         unproven.map_or(Duration::ZERO, |(_, app)| app.rollout.settle.min(LONGEST))
     }
 
+    /// Tells which instances of an app that was started just now have ended since, in good order: as `autorestart = false` and
+    /// `stop_exit_codes` allow.
+    fn tell_finished(&mut self, app: &str) -> Result<(), Failure> {
+        let mut finished = Vec::new();
+        for brief in self.manager.units(&Units::of(app).instances())? {
+            let unit = self.manager.unit(&brief.name)?;
+            let has_run = unit.active_enter > unit.inactive_exit && !unit.never_ran();
+            if brief.active == ActiveState::Inactive && brief.job.is_none() && has_run {
+                let name = unit.name.trim_end_matches(".service");
+                finished.push(format!(
+                    "{name} has ended by itself, as the app allows: {}",
+                    unit.why()
+                ));
+            }
+        }
+        for text in finished {
+            self.sink.notice(&Notice::Noted(app, &text));
+        }
+        Ok(())
+    }
+
     /// Waits for so long, and returns the names of the instances that are not the same processes afterwards. Those that have ended for
     /// good by themselves, as `autorestart = false` allows, are none of them.
     fn restless<'a>(
@@ -104,9 +129,8 @@ impl Jobs<'_> {
         for (name, pid) in before {
             let now = self.manager.unit(name)?;
             let number = Units::of(app).number(name);
-            let is_given_up = number.is_some_and(|number| self.is_given_up(app, number));
-            let has_ended =
-                now.active == ActiveState::Inactive && now.job.is_none() && !is_given_up;
+            let has_died = number.is_some_and(|number| self.has_died(app, number));
+            let has_ended = now.active == ActiveState::Inactive && now.job.is_none() && !has_died;
             if !has_ended && (!now.is_ready() || now.main_pid != pid) {
                 restless.push(name.clone());
             }
@@ -120,15 +144,15 @@ impl Jobs<'_> {
         Ok(!instances.iter().any(Brief::is_gone))
     }
 
-    /// Returns whether an instance was given up since its deaths were forgotten.
-    fn is_given_up(&self, app: &str, number: u32) -> bool {
+    /// Returns whether an instance has died by itself since its deaths were forgotten.
+    fn has_died(&self, app: &str, number: u32) -> bool {
         let file = Entry::new(&self.layout.state(app), Name::Deaths(number));
-        Deaths::load(&file).is_some_and(|deaths| deaths.errored)
+        Deaths::load(&file).is_some()
     }
 
     /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
-    /// Where the app has been started just now, those as well that were given up since: systemd may call them stopped, once the
-    /// cluster unit has ended.
+    /// Where the app has been started just now, those as well that have died since: the end of the cluster unit has a stop job queued
+    /// for each, and systemd may call them stopped afterwards.
     fn wanted(
         &mut self,
         app: &str,
@@ -144,7 +168,7 @@ impl Jobs<'_> {
             number.is_some_and(|number| {
                 started.contains(&number)
                     || !is_stopped && !stops
-                    || since_start && self.is_given_up(app, number)
+                    || since_start && self.has_died(app, number)
             })
         });
         Ok(instances)

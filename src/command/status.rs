@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::accepting::Looks;
+use super::controllers::Unlimited;
 use super::overview::Overview;
 use super::times::{self, Schedule};
 use crate::brake::Deaths;
@@ -40,6 +41,8 @@ pub(super) struct AppStatus {
     pub(super) waiting: Option<u32>,
     /// The connections that the kernel has dropped since the listeners were opened, because too many waited.
     pub(super) dropped: Option<u32>,
+    /// The limits that have no effect on this host.
+    pub(super) without_effect: Vec<Unlimited>,
     pub(super) instances: Vec<InstanceStatus>,
     /// For a job: `running`, `failed`, `waiting`, `stopped`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +162,7 @@ impl AppStatus {
             connections: None,
             waiting: None,
             dropped: None,
+            without_effect: Vec::new(),
             instances,
             status: job,
             schedule,

@@ -2,6 +2,7 @@
 
 use super::accepting::Looks;
 use super::connections;
+use super::controllers;
 use super::overview::Overview;
 use super::status::{AppStatus, is_balanced};
 use crate::ecosystem::App;
@@ -38,13 +39,17 @@ pub(super) fn states(
         let size = generate::pinned(layout, app).or(file.as_ref().map(|app| app.instances));
         let wanted = size.map(|size| size.resolve(cpus));
         let state = layout.state(app);
-        found.push(AppStatus::of(
+        let mut status = AppStatus::of(
             manager,
             (&overview, &looks),
             app,
             file.as_ref(),
             (wanted, Some(&state)),
-        )?);
+        )?;
+        if let Some(file) = file {
+            status.without_effect = controllers::unlimited(file, layout.scope);
+        }
+        found.push(status);
     }
     connections::count(&mut found, &files, &overview);
     Ok(found)

@@ -43,21 +43,29 @@ fn needed(directive: &str, value: &str) -> Option<&'static str> {
     needs.find_map(|(controller, beginnings)| begins(beginnings).then_some(*controller))
 }
 
-/// Returns the faults of an app's limits that have no effect on this host: the controller, and what is without effect.
-#[must_use]
-pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
+/// Returns the directives of an app that have no effect, by the controller that they need and that is not there by `has`.
+pub fn without_effect(
+    app: &App,
+    has: impl Fn(&str) -> Option<bool>,
+) -> BTreeMap<&'static str, Vec<String>> {
     let mut without: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (directive, value) in &app.service {
         if let Some(controller) = needed(directive, value)
-            && probe.has_controller(controller) == Some(false)
+            && has(controller) == Some(false)
         {
             let named = without.entry(controller).or_default();
-            let directive = format!("`{directive}`");
-            if !named.contains(&directive) {
-                named.push(directive);
+            if !named.contains(directive) {
+                named.push(directive.clone());
             }
         }
     }
+    without
+}
+
+/// Returns the faults of an app's limits that have no effect on this host: the controller, and what is without effect.
+#[must_use]
+pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
+    let without = without_effect(app, |controller| probe.has_controller(controller));
     let help = if probe.is_system() {
         "see `Controllers` in cgroups(7): boot the host with the unified hierarchy, \
          `systemd.unified_cgroup_hierarchy=1`, and have a container be given the controller"
@@ -66,9 +74,10 @@ pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
          hierarchy; or install the app without --user"
     };
     let told = without.into_iter().map(|(controller, directives)| {
+        let quoted: Vec<String> = directives.iter().map(|d| format!("`{d}`")).collect();
         let message = format!(
             "{} {} no effect here: this systemd has no `{controller}` controller of control groups, so nothing is limited",
-            directives.join(", "),
+            quoted.join(", "),
             if directives.len() == 1 { "has" } else { "have" },
         );
         (message, help)

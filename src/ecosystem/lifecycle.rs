@@ -69,6 +69,9 @@ keys! {
             restart_delay: Duration = time().read_by(read_delay).or(|| SHORTEST_DELAY).pm2("at least 100 ms");
 
             /// Whether an instance that has exited is started again, whatever its exit status.
+            ///
+            /// With `false`, a program that exits with status 0 once it is READY has done its work; every other end is a failure. See
+            /// [a program that ends](troubleshooting.md#a-program-that-ends).
             autorestart: bool = switch().or(|| true).pm2("");
 
             /// Exit statuses, from 0 to 255, after which an instance is not started again, because the program has done

@@ -59,7 +59,7 @@ pub enum Notice<'a> {
     Rehearsing(&'a str, Duration),
     /// An address that a rehearsal has found; empty if there is none.
     Located(&'a str, &'a str),
-    /// Another remark of a rehearsal.
+    /// Another remark about an app.
     Noted(&'a str, &'a str),
     /// An app is started.
     Starting(&'a str),

@@ -55,6 +55,8 @@ pub enum Name {
     Good,
     /// When, after a failure, instances may be replaced by themselves again.
     Recycling,
+    /// The runs of the instances that the brake unit has seen.
+    Runs,
     /// The instance's quick deaths in a row.
     Deaths(u32),
     /// Why the instance did not become healthy at its last start.
@@ -65,6 +67,8 @@ pub enum Name {
     Release(u32),
     /// The run of the instance whose successor is to have the same release.
     Recycled(u32),
+    /// The run in which the instance has done its work, and the job of the cluster unit meanwhile.
+    Finished(u32),
     /// The sockets that the worker was handed.
     Sockets(u32),
     /// The socket over which the helper is asked to drain.
@@ -91,11 +95,13 @@ impl Display for Name {
             Self::Pause => f.write_str("pause"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
+            Self::Runs => f.write_str("runs"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
             Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Release(number) => write!(f, "{number}.release"),
             Self::Recycled(number) => write!(f, "{number}.recycled"),
+            Self::Finished(number) => write!(f, "{number}.finished"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),
             Self::Dead(pid) => write!(f, "{pid}.dead"),

@@ -9,6 +9,7 @@ use crate::logs;
 pub(crate) const SPECS: &[Spec] = specs![
     logs::are_merged_numbered_and_tell_what_happened,
     logs::follow_what_comes_until_nobody_reads,
+    logs::tell_of_a_death_that_no_command_of_the_unit_could_count,
 ];
 
 pub(crate) fn are_merged_numbered_and_tell_what_happened(machine: &mut Machine) {
@@ -166,4 +167,28 @@ pub(crate) fn follow_what_comes_until_nobody_reads(machine: &mut Machine) {
     wait_until(SOON, "journalctl to end", || {
         machine.sh(follows).status != 0
     });
+}
+
+/// From 257 on, systemd has the kernel kill the control group, and with it what systemd starts there afterwards.
+pub(crate) fn tell_of_a_death_that_no_command_of_the_unit_could_count(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "");
+    let shows = |command: &[&str], what: &str| {
+        wait_until(SOON, what, || {
+            machine.run(command).ok().stdout.contains(what)
+        });
+    };
+    for (signal, how) in [("KILL", "killed by SIGKILL"), ("TERM", "killed by SIGTERM")] {
+        let before = machine.main_pid("web@1.service");
+        machine.systemctl(&["kill", "-s", signal, "web@1"]).ok();
+        wait_until(SOON, "another process", || {
+            let now = machine.main_pid("web@1.service");
+            now != 0 && now != before && machine.state("web@1.service") == "active"
+        });
+        shows(&["rsgen", "list"], &format!(" ago: {how}"));
+        shows(&["rsgen", "history", "web"], how);
+        let journal = machine.journalctl(&["-t", "web"]).ok();
+        assert!(journal.stdout.contains(how), "{journal}");
+    }
+    let told = machine.run(&["rsgen", "history", "web"]).ok();
+    assert_eq!(told.stdout.matches("  crash ").count(), 2, "{told}");
 }

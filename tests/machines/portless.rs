@@ -128,6 +128,52 @@ pub(crate) fn a_program_that_ends_at_once_has_not_been_started(machine: &mut Mac
     }
 }
 
+/// With `autorestart = false` a program may end. Whether it ends before, during or after the start of the cluster unit, is a race that makes
+/// no difference.
+pub(crate) fn a_program_that_nothing_starts_again_has_done_its_work_or_failed(
+    machine: &mut Machine,
+) {
+    let end = |seconds: &str, status: &str| {
+        let text = format!("#!/bin/sh\necho run >>/run/runs\nsleep {seconds}\nexit {status}\n");
+        machine.write("/srv/web/end.sh", &text);
+        machine.run(&["chmod", "755", "/srv/web/end.sh"]).ok();
+        machine.sh("install -m 666 /dev/null /run/runs").ok();
+    };
+    let once = "instances = 2\nautorestart = false\nsettle = \"800ms\"";
+    let fds = "instances = 2\nautorestart = false\nsettle = \"800ms\"\nhandover = \"fds\"\nready = \"exec\"";
+    let slow = [("0.3", "0"), ("0.3", "3")];
+    for (listen, keys, more) in [("[]", once, &slow[..]), ("3000", fds, &[])] {
+        for (seconds, status) in [&[("0", "0"), ("0", "3")], more].concat() {
+            end(seconds, status);
+            write(machine, "end.sh", listen, keys);
+            for command in [
+                &["install", ECOSYSTEM][..],
+                &["start", "web"],
+                &["reload", "web"],
+            ] {
+                let told = machine.run(&[&["rsgen"], command].concat());
+                let state = if status == "0" {
+                    let why = "has ended by itself, as the app allows: exited with status 0";
+                    let told = told.ok().says(&format!("web@0 {why}"));
+                    told.says(&format!("web@1 {why}"));
+                    "inactive"
+                } else {
+                    told.exits(1).says("exited with status 3");
+                    "failed"
+                };
+                machine.wait_state("web.service", state, SOON);
+            }
+            // Each of the three has run both instances once.
+            assert_eq!(
+                machine.read("/run/runs").lines().count(),
+                6,
+                "{listen} {seconds} {status}"
+            );
+            machine.run(&["rsgen", "uninstall", "web"]).ok();
+        }
+    }
+}
+
 pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine) {
     machine.write_app("graceful.js", "/srv/web");
     write(machine, "graceful.js", "3000", "");

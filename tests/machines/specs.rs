@@ -327,6 +327,7 @@ const PORTLESS: &[Spec] = specs![
     portless::a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand,
     portless::a_port_is_given_up_and_taken_again_when_told,
     portless::a_program_that_ends_at_once_has_not_been_started,
+    portless::a_program_that_nothing_starts_again_has_done_its_work_or_failed,
     portless::a_node_program_says_when_it_is_ready_and_is_told_to_shut_down,
 ];
 

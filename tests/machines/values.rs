@@ -211,4 +211,19 @@ pub(crate) fn of_limits_that_nothing_enforces_are_told(machine: &mut Machine) {
         let lines = told.stderr.matches(line).count();
         assert_eq!(lines, usize::from(!is_enforced), "{told}");
     }
+    let listed = "web: MemoryMax without effect, as systemd has no `memory` controller here";
+    let described = "\nlimits    MemoryMax without effect, as ";
+    let json = "\"controller\": \"memory\"";
+    for (command, shown) in [
+        ("list", listed),
+        ("describe web", described),
+        ("list --json", json),
+    ] {
+        let told = machine.sh(&format!("rsgen {command}")).ok();
+        assert_eq!(
+            told.stdout.matches(shown).count(),
+            usize::from(!is_enforced),
+            "{told}"
+        );
+    }
 }

@@ -170,10 +170,20 @@ fn nothing_happens_during_a_walk_and_while_a_canary_is_kept() {
     assert_eq!(bench.look().unwrap(), Vec::<String>::new());
     drop(lock);
     progress::keep_canaries(&bench.cluster, &[3]).unwrap();
-    assert_eq!(bench.look().unwrap(), Vec::<String>::new());
-    assert_eq!(progress::kept(&bench.cluster.state), [3]);
-    progress::remember_canaries(&bench.cluster, &[]);
+    let canary = |active| Unit {
+        name: "web@3.service".into(),
+        active,
+        ..Unit::default()
+    };
+    for active in [ActiveState::Active, ActiveState::Failed] {
+        bench.fake.set(canary(active));
+        assert_eq!(bench.look().unwrap(), Vec::<String>::new());
+        assert_eq!(progress::kept(&bench.cluster.state), [3]);
+    }
+    // Stopped by hand.
+    bench.fake.set(canary(ActiveState::Inactive));
     assert_eq!(bench.look().unwrap().len(), 3);
+    assert_eq!(progress::kept(&bench.cluster.state), [0; 0]);
 }
 
 #[test]

@@ -1,14 +1,119 @@
 //! Exit statuses that an app names as the end of its work.
 
 use super::*;
+use crate::contract::Statuses;
 
 #[test]
 fn an_instance_that_has_ended_its_work_is_no_death_and_the_last_leaves_nothing_failed() {
     let mut bench = Bench::running(&["web.service"]);
     bench.ended(0, 3);
     assert_eq!(bench.deaths(0), 0);
-    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
+    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Done));
     assert_eq!(bench.fake.log, ["stop web.service"]);
+    assert_eq!(bench.stop(), Stopped::Clean);
+}
+
+/// How a program ends that nothing starts again.
+impl Bench {
+    fn ends_once(&mut self, number: u32, status: i32, was_ready: bool) {
+        let ready = if was_ready { 2 } else { 0 };
+        let result = if status == 0 && was_ready {
+            "success"
+        } else {
+            "exit-code"
+        };
+        self.fake.set(Unit {
+            name: format!("web@{number}.service"),
+            active: ActiveState::Deactivating,
+            result: result.into(),
+            invocation: "run".into(),
+            exit_code: libc::CLD_EXITED,
+            exit_status: status,
+            inactive_exit: Duration::from_secs(1),
+            active_enter: Duration::from_secs(ready),
+            ..Unit::default()
+        });
+        let end = Ended {
+            number,
+            autorestart: false,
+            env_files: &[],
+            stop_exit_codes: &Statuses::default(),
+            own_listener: false,
+        };
+        ended(&mut self.fake, &self.cluster, end, &POLICY, Duration::ZERO).unwrap();
+    }
+
+    /// The unit after these commands.
+    fn is_down(&mut self, number: u32, active: ActiveState) {
+        let name = format!("web@{number}.service");
+        let unit = self.fake.unit(&name).unwrap();
+        self.fake.set(Unit { active, ..unit });
+    }
+}
+
+#[test]
+fn a_program_that_nothing_starts_again_has_done_its_work_by_status_0_after_ready() {
+    for (status, was_ready, is_done) in [(0, true, true), (0, false, false), (1, true, false)] {
+        let mut bench = Bench::running(&["web.service"]);
+        bench.ends_once(0, status, was_ready);
+        let why = verdict::read(&bench.cluster);
+        assert_eq!(why == Some(Verdict::Done), is_done, "{why:?}");
+        let deaths = Deaths::load(&bench.cluster.deaths(0));
+        assert_eq!(deaths.is_none(), is_done, "{deaths:?}");
+    }
+}
+
+#[test]
+fn a_start_neither_runs_one_again_that_was_quicker_nor_calls_it_failed() {
+    for (status, active, told) in [
+        (0, ActiveState::Inactive, Ok(0)),
+        (
+            3,
+            ActiveState::Failed,
+            Err("none of 1 instances serves: exited with status 3".into()),
+        ),
+    ] {
+        let mut bench = Bench::running(&[]);
+        bench.fake.busy("web.service", "start");
+        bench.ends_once(0, status, true);
+        bench.is_down(0, active);
+        assert_eq!(bench.start(1), told);
+        assert_eq!(bench.fake.log, [""; 0]);
+        // A later start is another job, and runs the program.
+        bench.fake.set(Unit {
+            name: "web.service".into(),
+            job: Some(crate::systemd::QueuedJob {
+                path: "/job/later".into(),
+                kind: "start".into(),
+            }),
+            ..Unit::default()
+        });
+        assert_eq!(bench.start(1), Ok(1));
+    }
+}
+
+#[test]
+fn the_brake_unit_ends_a_cluster_whose_last_instance_ended_during_its_start() {
+    for (status, active, is_done) in [
+        (0, ActiveState::Inactive, true),
+        (3, ActiveState::Failed, false),
+    ] {
+        let mut bench = Bench::running(&["web.service"]);
+        bench.fake.busy("web.service", "start");
+        bench.ends_once(0, status, true);
+        bench.is_down(0, active);
+        assert_eq!(verdict::read(&bench.cluster), None);
+        let leader = bench.fake.unit("web.service").unwrap();
+        bench.fake.set(Unit {
+            job: None,
+            ..leader
+        });
+        super::super::brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
+        assert_eq!(bench.fake.log, ["stop web.service"]);
+        let why = verdict::read(&bench.cluster);
+        let failed = Verdict::Failed("no instance is left: exited with status 3".into());
+        assert_eq!(why, Some(if is_done { Verdict::Done } else { failed }));
+    }
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn app(name: &str, statuses: &[&'static str]) -> AppStatus {
         connections: Some(3 * ready),
         waiting: Some(1),
         dropped: Some(0),
+        without_effect: Vec::new(),
         instances,
         status: None,
         schedule: None,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::command::apply::JsonChange;
 use crate::command::check::Checked;
+use crate::command::controllers::Unlimited;
 use crate::command::curl::Asked;
 use crate::command::deployment::{Goal, foresee};
 use crate::command::describe::Described;
@@ -150,6 +151,7 @@ fn app(is_full: bool) -> AppStatus {
         connections: is_full.then_some(1),
         waiting: is_full.then_some(1),
         dropped: is_full.then_some(1),
+        without_effect: Vec::new(),
         instances: Vec::new(),
         status: is_full.then_some("waiting"),
         schedule: is_full.then(|| schedule(true)),
@@ -192,6 +194,7 @@ fn every_field_of_the_list_is_documented() {
     is_documented("listing", listing(), listing());
     is_documented("app", app(true), app(false));
     is_documented("instance", instance(true), instance(false));
+    is_documented("unlimited", Unlimited::default(), Unlimited::default());
     is_documented("last_end", last_end(), last_end());
     is_documented("schedule", schedule(true), schedule(false));
     is_documented("last", last(Some("x")), last(None));

@@ -1,0 +1,327 @@
+//! Deaths that no command of the instance's unit could count.
+//!
+//! `systemctl kill --signal=KILL` without `--kill-whom=` has the kernel kill the control group (`cgroup.kill`, see cgroups(7)), and newer
+//! kernels kill each process as well that systemd starts in that group afterwards, such as `ExecStopPost=`. systemd itself restarts the
+//! instance in a group of its own, and each start of an instance starts the brake unit, which compares the runs that it sees.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+
+use super::{Cluster, journal};
+use crate::brake::Deaths;
+use crate::journal::Happening;
+use crate::layout::Scope;
+use crate::record::Record;
+use crate::state::Name;
+use crate::systemd::{Error, Manager, Unit};
+
+/// The runs of the instances, as they were last seen by any brake unit.
+#[derive(Debug, Default)]
+pub(super) struct Uncounted {
+    seen: BTreeMap<u32, Seen>,
+}
+
+/// The entry of systemd about a process of a unit that has ended, see sd-messages(3).
+const PROCESS_EXIT: &str = "98e322203f7a4ed290d09fe03c09fe15";
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    invocation: String,
+    /// How often systemd had restarted the instance by then.
+    restarts: u32,
+    was_ready: bool,
+}
+
+impl Seen {
+    fn of(unit: &Unit) -> Self {
+        Self {
+            invocation: unit.invocation.clone(),
+            restarts: unit.n_restarts,
+            was_ready: unit.is_ready(),
+        }
+    }
+
+    fn parse(line: &str) -> Option<(u32, Self)> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [number, invocation, restarts, state] = words.as_slice() else {
+            return None;
+        };
+        let seen = Self {
+            invocation: (*invocation).to_owned(),
+            restarts: restarts.parse().ok()?,
+            was_ready: *state == "ready",
+        };
+        Some((number.parse().ok()?, seen))
+    }
+}
+
+impl Uncounted {
+    /// What the brake unit that ran before this one has seen.
+    pub(super) fn load(cluster: &Cluster) -> Self {
+        // Without the file, the runs before this one are not known.
+        let text = cluster.file(Name::Runs).read().unwrap_or_default();
+        Self {
+            seen: text.lines().filter_map(Seen::parse).collect(),
+        }
+    }
+
+    /// Compares the runs with those that were seen before, and counts and tells each death in between that was not counted.
+    pub(super) fn look(
+        &mut self,
+        manager: &mut dyn Manager,
+        cluster: &Cluster,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(), Error> {
+        let before = self.seen.clone();
+        let instances = cluster.instances(manager)?;
+        self.seen
+            .retain(|number, _| instances.iter().any(|(loaded, _)| loaded == number));
+        let names: Vec<String> = instances
+            .iter()
+            .map(|(_, brief)| brief.name.clone())
+            .collect();
+        let counted = |number: u32| Deaths::load(&cluster.deaths(number)).unwrap_or_default();
+        let earlier: Vec<Deaths> = instances.iter().map(|(n, _)| counted(*n)).collect();
+        let units = manager.each(&names)?;
+        let now = manager.now();
+        for (((number, _), unit), earlier) in instances.iter().zip(&units).zip(earlier) {
+            let run = Seen::of(unit);
+            match self.seen.get_mut(number) {
+                _ if run.invocation.is_empty() => {}
+                // The number of restarts is raised a moment before the next run begins.
+                Some(seen) if seen.invocation == run.invocation => seen.was_ready |= run.was_ready,
+                // A death was counted during this look, which may be that of the one run or of the other.
+                Some(_) if counted(*number) != earlier => {}
+                seen => {
+                    // Of several deaths since, the last was counted.
+                    let last = seen.filter(|seen| run.restarts == seen.restarts.saturating_add(1));
+                    let is_counted = |of: &str| earlier.invocation == of;
+                    let last = last.filter(|last| {
+                        !is_counted(&last.invocation) && !is_counted(&run.invocation)
+                    });
+                    if let Some(last) = last {
+                        count(cluster, *number, &unit.name, last, (earlier, now), say);
+                    }
+                    self.seen.insert(*number, run);
+                }
+            }
+        }
+        if self.seen != before {
+            // Without the file, the next death is not compared with these runs.
+            let _ = cluster.file(Name::Runs).write(&self.text());
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (number, seen) in &self.seen {
+            let state = if seen.was_ready { "ready" } else { "starting" };
+            let (invocation, restarts) = (&seen.invocation, seen.restarts);
+            let _ = writeln!(text, "{number} {invocation} {restarts} {state}");
+        }
+        text
+    }
+}
+
+/// Counts the death that ended a run, after those that were counted earlier, and tells it.
+fn count(
+    cluster: &Cluster,
+    number: u32,
+    unit: &str,
+    last: &Seen,
+    (deaths, now): (Deaths, Duration),
+    say: &mut dyn FnMut(&str),
+) {
+    let reason = exit(cluster.scope, unit, &last.invocation)
+        .unwrap_or_else(|| "ended, and all that systemd started at its end was killed".to_owned());
+    let text = format!("{unit} ended: {reason}");
+    let counted = Deaths {
+        // How long the program was up is not known.
+        count: if last.was_ready {
+            0
+        } else {
+            deaths.count.saturating_add(1)
+        },
+        last: now,
+        errored: deaths.errored,
+        reason,
+        invocation: last.invocation.clone(),
+        process: None,
+    };
+    // A count that is lost costs a few more restarts, nothing else.
+    let _ = counted.store(&cluster.deaths(number));
+    let is_told = cluster.journal.tell_instead(&Record {
+        instance: Some(number),
+        ..Record::new(Happening::Crashed, &text)
+    });
+    if !is_told {
+        say(&text);
+    }
+}
+
+/// Returns how the main process of a run ended, as systemd has written it: `…, code=killed, status=9/KILL`.
+fn exit(scope: Scope, unit: &str, invocation: &str) -> Option<String> {
+    let entry = format!("MESSAGE_ID={PROCESS_EXIT}");
+    // Nobody else can write with that PID, nor with a user's own number.
+    let matches = match scope {
+        Scope::System => [
+            entry,
+            "_PID=1".to_owned(),
+            format!("UNIT={unit}"),
+            format!("INVOCATION_ID={invocation}"),
+        ],
+        Scope::User => [
+            entry,
+            format!("_UID={}", geteuid()),
+            format!("USER_UNIT={unit}"),
+            format!("USER_INVOCATION_ID={invocation}"),
+        ],
+    };
+    ended_by(&journal::last_line(&matches)?)
+}
+
+/// The end of a main process by such a line, in the words for people.
+fn ended_by(line: &str) -> Option<String> {
+    let (_, code) = line.split_once(", code=")?;
+    let (code, status) = code.split_once(", status=")?;
+    let status: String = status.chars().take_while(char::is_ascii_digit).collect();
+    let exit_code = match code {
+        "exited" => libc::CLD_EXITED,
+        "killed" => libc::CLD_KILLED,
+        "dumped" => libc::CLD_DUMPED,
+        _ => return None,
+    };
+    let unit = Unit {
+        exit_code,
+        exit_status: status.parse().ok()?,
+        ..Unit::default()
+    };
+    Some(unit.why())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Journal;
+    use crate::systemd::ActiveState;
+    use crate::systemd::fake::Fake;
+
+    const UNIT: &str = "web@1.service";
+
+    struct Bench {
+        cluster: Cluster,
+        fake: Fake,
+        said: Vec<String>,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let cluster = Cluster {
+                app: "web".into(),
+                state: folder.path().join("web"),
+                scope: Scope::System,
+                journal: Journal::default(),
+            };
+            Self {
+                cluster,
+                fake: Fake::running(&[]),
+                said: Vec::new(),
+                _folder: folder,
+            }
+        }
+
+        /// Looks, as a brake unit that was just started does, at a run of the instance.
+        fn look(&mut self, invocation: &str, restarts: u32, active: ActiveState) {
+            self.fake.set(Unit {
+                name: UNIT.into(),
+                invocation: invocation.into(),
+                n_restarts: restarts,
+                active,
+                ..Unit::default()
+            });
+            let said = &mut self.said;
+            let mut seen = Uncounted::load(&self.cluster);
+            seen.look(&mut self.fake, &self.cluster, &mut |line| {
+                said.push(line.to_owned());
+            })
+            .unwrap();
+        }
+
+        fn deaths(&self) -> Option<Deaths> {
+            Deaths::load(&self.cluster.deaths(1))
+        }
+    }
+
+    #[test]
+    fn a_restart_after_a_death_that_was_not_counted_is_told_once_and_counted() {
+        let mut bench = Bench::new();
+        bench.look("a", 0, ActiveState::Activating);
+        bench.look("a", 0, ActiveState::Active);
+        // Between the two runs.
+        bench.look("a", 1, ActiveState::Activating);
+        assert_eq!(bench.deaths(), None);
+        bench.look("b", 1, ActiveState::Activating);
+        bench.look("b", 1, ActiveState::Activating);
+        assert_eq!(bench.said.len(), 1);
+        assert!(bench.said[0].starts_with("web@1.service ended: "));
+        let deaths = bench.deaths().unwrap();
+        assert_eq!((deaths.count, deaths.invocation.as_str()), (0, "a"));
+        // Those that were not READY yet are a loop.
+        bench.look("c", 2, ActiveState::Activating);
+        bench.look("d", 3, ActiveState::Activating);
+        assert_eq!(bench.deaths().unwrap().count, 2);
+    }
+
+    #[test]
+    fn a_death_that_was_counted_and_a_restart_on_purpose_are_not_told() {
+        let mut bench = Bench::new();
+        bench.look("a", 0, ActiveState::Active);
+        let counted = Deaths {
+            invocation: "a".into(),
+            ..Deaths::default()
+        };
+        counted.store(&bench.cluster.deaths(1)).unwrap();
+        bench.look("b", 1, ActiveState::Active);
+        bench.look("c", 0, ActiveState::Active);
+        // The run that is seen has ended meanwhile, and was counted.
+        let counted = Deaths {
+            invocation: "cc".into(),
+            ..Deaths::default()
+        };
+        counted.store(&bench.cluster.deaths(1)).unwrap();
+        bench.look("cc", 1, ActiveState::Deactivating);
+        // Several at once: the last was counted.
+        bench.look("d", 5, ActiveState::Active);
+        bench.look("", 6, ActiveState::Inactive);
+        assert_eq!(bench.said, [""; 0]);
+        assert_eq!(bench.deaths(), Some(counted));
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_told_in_the_words_for_people() {
+        let line = |how: &str| ended_by(&format!("web@1.service: Main process exited, {how}"));
+        let killed = line("code=killed, status=9/KILL");
+        assert_eq!(killed.as_deref(), Some("killed by SIGKILL"));
+        let exited = line("code=exited, status=3/NOTIMPLEMENTED");
+        assert_eq!(exited.as_deref(), Some("exited with status 3"));
+        assert!(
+            line("code=dumped, status=11/SEGV")
+                .unwrap()
+                .contains("core")
+        );
+        for other in [
+            "code=lost, status=9/KILL",
+            "code=killed, status=KILL",
+            "status=9",
+        ] {
+            assert_eq!(line(other), None);
+        }
+    }
+}
