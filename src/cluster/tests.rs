@@ -9,6 +9,7 @@ mod left;
 mod listener;
 mod shown;
 mod statuses;
+mod told;
 mod unrun;
 
 use std::time::Duration;
