@@ -251,44 +251,24 @@ fn is_stdout_a_journal() -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod fake;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::fake::Journald;
     use super::*;
-
-    /// The fields of a datagram, read as journald reads them.
-    fn fields(mut entry: &[u8]) -> BTreeMap<String, String> {
-        let mut fields = BTreeMap::new();
-        while !entry.is_empty() {
-            let end = entry.iter().position(|b| *b == b'\n').unwrap();
-            let name = String::from_utf8(entry[..end].to_vec()).unwrap();
-            let (length, rest) = entry[end + 1..].split_at(8);
-            let length = usize::try_from(u64::from_le_bytes(length.try_into().unwrap())).unwrap();
-            let value = String::from_utf8(rest[..length].to_vec()).unwrap();
-            assert_eq!(rest[length], b'\n');
-            entry = &rest[length + 1..];
-            assert_eq!(fields.insert(name, value), None);
-        }
-        fields
-    }
-
-    fn received(socket: &UnixDatagram) -> BTreeMap<String, String> {
-        let mut datagram = vec![0; 1 << 16];
-        let length = socket.recv(&mut datagram).unwrap();
-        fields(&datagram[..length])
-    }
 
     #[test]
     fn no_value_begins_a_field_and_none_reaches_a_terminal() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let socket = UnixDatagram::bind(&path).unwrap();
+        let journald = Journald::new();
         let asked = Asked {
             command: "scale".into(),
             by: "alice".into(),
             change: None,
         };
-        let journal = Journal::of_app(&path, Scope::System, "web").asked_by(Some(asked));
+        let journal = Journal::of_app(&journald.path, Scope::System, "web").asked_by(Some(asked));
         let record = Record {
             is_failed: true,
             instance: Some(3),
@@ -300,7 +280,7 @@ mod tests {
             !journal.tell_instead(&record),
             "no standard output is replaced"
         );
-        let told = received(&socket);
+        let told = journald.entry();
         let expected = [
             ("MESSAGE", "rsgen: it died:\\x0aRSGEN_APP=db\\x0a\\x1b[2J"),
             ("MESSAGE_ID", Happening::Scaled.id()),
@@ -322,36 +302,29 @@ mod tests {
 
     #[test]
     fn a_text_of_any_length_fits_into_a_datagram() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let journal = Journal::of_app(&path, Scope::User, "web");
+        let journald = Journald::new();
+        let journal = Journal::of_app(&journald.path, Scope::User, "web");
         journal.tell(&Record::new(Happening::Errored, &"é".repeat(1 << 20)));
-        let told = received(&socket);
+        let told = journald.entry();
         assert_eq!(told["OBJECT_SYSTEMD_USER_UNIT"], "web.service");
         assert!(told["MESSAGE"].ends_with("é…"));
     }
 
     #[test]
     fn the_entries_of_a_walk_have_its_id_and_take_the_place_of_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let walk = Journal {
-            is_stdout: true,
-            ..Journal::of_cluster_unit(&path, Scope::System, "web").of_walk()
-        };
+        let journald = Journald::new();
+        let walk = journald.of_cluster_unit().of_walk();
         assert!(walk.line("instance 0: starting"));
-        let line = received(&socket);
+        let line = journald.entry();
         assert_eq!(line["MESSAGE"], "instance 0: starting");
         assert_eq!(line.get("MESSAGE_ID"), None);
         assert!(walk.tell_instead(&Record::new(Happening::Reloaded, "done")));
-        let end = received(&socket);
+        let end = journald.entry();
         assert_eq!(line["RSGEN_WALK"], end["RSGEN_WALK"]);
         assert_eq!(end["RSGEN_WALK"].len(), 32);
-        let other = Journal::of_app(&path, Scope::System, "web").of_walk();
+        let other = Journal::of_app(&journald.path, Scope::System, "web").of_walk();
         other.tell(&Record::new(Happening::Reloaded, "done"));
-        assert_ne!(received(&socket)["RSGEN_WALK"], end["RSGEN_WALK"]);
+        assert_ne!(journald.entry()["RSGEN_WALK"], end["RSGEN_WALK"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod listener;
 mod paused;
 mod shown;
 mod statuses;
+mod told;
 mod unrun;
 
 use std::time::Duration;

@@ -54,7 +54,7 @@ fn a_program_that_went_to_the_background_is_not_started_again_and_one_that_is_do
     bench.ended(0, 0);
     assert_eq!(reason(&bench), format!("{REFUSED}{BACKGROUND}"));
     bench.ended(0, 7);
-    assert!(reason(&bench).contains("status 7"), "{}", reason(&bench));
+    assert_eq!(reason(&bench), "exited with status 7");
 }
 
 #[test]
@@ -192,4 +192,63 @@ fn one_that_is_restarted_follows_the_link_and_one_that_is_recycled_keeps_its_rel
         bench.ended(0, 0);
         assert!(release.read().is_err(), "only once");
     }
+}
+
+#[test]
+fn an_instance_that_never_served_because_it_was_unhealthy_is_told_with_the_fault() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    let deaths = Deaths {
+        count: 1,
+        reason: "unhealthy: GET / answered 500".into(),
+        ..Deaths::default()
+    };
+    deaths.store(&bench.cluster.deaths(1)).unwrap();
+    bench.fake.script("web@1.service", &[fake::Start::Fails]);
+    assert_eq!(bench.start(2), Ok(1));
+    assert_eq!(
+        bench.said,
+        ["web@1.service does not serve: unhealthy: GET / answered 500"]
+    );
+}
+
+#[test]
+fn a_death_is_told_with_the_time_since_ready() {
+    let mut bench = Bench::running(&["web.service", "web@0.service"]);
+    let unit = bench.fake.unit("web@0.service").unwrap();
+    bench.fake.set(Unit {
+        inactive_exit: Duration::from_secs(1),
+        active_enter: Duration::from_secs(2),
+        main_exit: Duration::from_millis(14_390),
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 1,
+        ..unit
+    });
+    let end = Ended {
+        number: 0,
+        autorestart: true,
+        env_files: &[],
+        stop_exit_codes: &vec![].into(),
+        own_listener: false,
+    };
+    let Bench { fake, cluster, .. } = &mut bench;
+    let noted = ended(fake, cluster, end, &POLICY, Duration::ZERO).unwrap();
+    assert_eq!(
+        noted.death.unwrap().text,
+        "web@0.service ended 12.3 s after it was ready: exited with status 1"
+    );
+}
+
+/// The lines of such a run would be looked for up to a time before they were written.
+#[test]
+fn a_process_that_has_not_ended_is_not_looked_for_by_its_times() {
+    let run = |last_main_pid, ended| Unit {
+        last_main_pid,
+        ended: Duration::from_secs(ended),
+        ..Unit::default()
+    };
+    let is_known = |unit: Unit| crate::cluster::ended::process(&unit).is_some();
+    assert!(is_known(run(7, 1)));
+    assert!(!is_known(run(7, 0)));
+    assert!(!is_known(run(0, 1)));
 }

@@ -148,7 +148,7 @@ fn the_start_names_why_a_program_was_not_started_where_that_was_noted() {
 }
 
 /// An instance that systemd cannot run and goes on restarting.
-fn refused(number: u32, n_restarts: u32) -> Unit {
+pub(super) fn refused(number: u32, n_restarts: u32) -> Unit {
     Unit {
         name: format!("web@{number}.service"),
         load: "loaded".into(),
