@@ -1,6 +1,8 @@
 //! `rsgen unit …`: the commands of the units. `--help` does not show them, because people do not type them. Their
 //! command lines stay valid for the units of older versions.
 
+mod pause;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -11,15 +13,13 @@ use clap::Args;
 use super::context::Context;
 use super::manual::Manual;
 use super::passage;
-use super::paused;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
-use crate::cluster::pause::{self, PauseError};
 use crate::cluster::{self, Cluster, Ran, RecycleError, ReloadError, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{
-    Brake, Braked, Ended, Job, OnFailure, Pause, Recycle, Rehearsed, Reload, Resume, Start, Step,
+    Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step,
     Stop, Watch,
 };
 use crate::journal::Happening;
@@ -63,8 +63,8 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Job(job) => self::job(context, &job),
         Step::Recycle(recycle) => self::recycle(context, recycle),
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
-        Step::Pause(pause) => self::pause(context, &pause),
-        Step::Resume(resume) => self::resume(context, &resume),
+        Step::Pause(pause) => pause::pause(context, &pause),
+        Step::Resume(resume) => pause::resume(context, &resume),
     }
 }
 
@@ -358,29 +358,6 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         });
     }
     Ok(())
-}
-
-/// Has the instances end, and waits until the time is over or a signal comes: whatever ends the unit runs [`resume`].
-fn pause(context: &mut Context<'_>, pause: &Pause) -> Result<(), Failure> {
-    let cluster = beside(context, &pause.app);
-    let times = (pause.time, longest_stop(context, &pause.app, None)?);
-    let manager = context.manager()?;
-    pause::pause(manager, &cluster, times, &paused::clock, &mut |line| {
-        log::say(5, line);
-    })
-    .map_err(of_pause)
-}
-
-fn resume(context: &mut Context<'_>, resume: &Resume) -> Result<(), Failure> {
-    let cluster = beside(context, &resume.app);
-    pause::resume(context.manager()?, &cluster).map_err(of_pause)
-}
-
-fn of_pause(error: PauseError) -> Failure {
-    match error {
-        PauseError::Systemd(error) => error.into(),
-        error => Failure::failed(error.to_string()),
-    }
 }
 
 /// The cluster for a command of another unit.

@@ -1,10 +1,18 @@
 //! Instances that are replaced by themselves, before they fail.
 
-use testbed::{Load, Machine, Traffic, wait_until};
+use testbed::runner::Spec;
+use testbed::{Load, Machine, Traffic, specs, wait_until};
 
 use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, wait_until_empty, write_ecosystem,
 };
+use crate::recycle;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    recycle::one_that_uses_too_much_is_replaced_and_nothing_is_lost,
+    recycle::one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while,
+    recycle::its_timer_comes_and_goes_with_the_keys_and_the_app,
+];
 
 const SERVICE: &str = "web:recycle.service";
 const TIMER: &str = "web:recycle.timer";
@@ -26,7 +34,7 @@ fn wait_for_history(machine: &Machine, words: &str) {
     });
 }
 
-pub(crate) fn one_that_uses_too_much_is_replaced_and_nothing_is_lost(machine: &mut Machine) {
+fn one_that_uses_too_much_is_replaced_and_nothing_is_lost(machine: &mut Machine) {
     install(machine, "grows.js", "2", LIMITS);
     let net = machine.property("web@0.service", "MemoryMax");
     assert_eq!(net, (225 << 20).to_string(), "half as much again");
@@ -68,9 +76,7 @@ pub(crate) fn one_that_uses_too_much_is_replaced_and_nothing_is_lost(machine: &m
     assert_eq!(pids(machine, 3)[..2], before[..2]);
 }
 
-pub(crate) fn one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while(
-    machine: &mut Machine,
-) {
+fn one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while(machine: &mut Machine) {
     let limits = format!("{LIMITS}\nmax_restarts = 1");
     install(machine, "grows.js", "2", &limits);
     let before = pids(machine, 2);
@@ -115,7 +121,7 @@ pub(crate) fn one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while(
     machine.wait_state(TIMER, "inactive", SOON);
 }
 
-pub(crate) fn its_timer_comes_and_goes_with_the_keys_and_the_app(machine: &mut Machine) {
+fn its_timer_comes_and_goes_with_the_keys_and_the_app(machine: &mut Machine) {
     install(machine, "graceful.js", "2", "settle = 0");
     assert_eq!(machine.state(TIMER), "inactive");
     write_ecosystem(

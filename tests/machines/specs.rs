@@ -31,7 +31,7 @@ pub(crate) fn all() -> Vec<Spec> {
         POWER,
         SCHEDULE,
         SEE,
-        RECYCLE,
+        recycle::SPECS,
         pause::SPECS,
         HOSTILE,
         TRACING,
@@ -76,12 +76,6 @@ const SEE: &[Spec] = specs![
     see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
     monit::watches_reloads_and_scales_by_keys_and_gives_the_terminal_back,
     prometheus::answers_every_query_of_the_dashboard,
-];
-
-const RECYCLE: &[Spec] = specs![
-    recycle::one_that_uses_too_much_is_replaced_and_nothing_is_lost,
-    recycle::one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while,
-    recycle::its_timer_comes_and_goes_with_the_keys_and_the_app,
 ];
 
 const ENVIRONMENT: &[Spec] = specs![
