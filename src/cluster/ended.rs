@@ -180,24 +180,7 @@ pub fn ended(
     }
     let requested = noted.is_asked_for || end.is_meant(&unit);
     if !requested {
-        let why = match listener::fault(manager, cluster, end, &unit)? {
-            // Every further start would end in the same way.
-            Some(fault) => format!("{}{fault}", contract::REFUSED),
-            None => reason(&unit, end, policy.min_uptime),
-        };
-        // A job called `start` is the one that has just failed.
-        let deaths = count(cluster, end, &unit, policy, now, why);
-        // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
-        // worker fails, no worker does.
-        let is_unseen = if unit.never_ran() {
-            deaths.errored
-        } else {
-            deaths.count > policy.max_restarts
-        };
-        if is_unseen {
-            manager.queue(Verb::Stop, &unit.name)?;
-        }
-        let is_final = end.is_final(&unit) || is_unseen;
+        let (deaths, is_final) = count_death(manager, cluster, end, &unit, policy, now)?;
         noted.death = Some(Death::of(&unit, &deaths, is_final));
         if !is_final {
             if end.own_listener && listener::has_heir(manager, cluster, end.number)? {
@@ -228,6 +211,35 @@ pub fn ended(
         let _ = manager.queue(Verb::Start, &cluster.units().brake());
     }
     Ok(noted)
+}
+
+/// Counts a death, and stops what goes on although it should not. Returns the count, and whether the instance stays down.
+fn count_death(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    end: Ended<'_>,
+    unit: &Unit,
+    policy: &Policy,
+    now: Duration,
+) -> Result<(Deaths, bool), Error> {
+    let why = match listener::fault(manager, cluster, end, unit)? {
+        // Every further start would end in the same way.
+        Some(fault) => format!("{}{fault}", contract::REFUSED),
+        None => reason(unit, end, policy.min_uptime),
+    };
+    // A job called `start` is the one that has just failed.
+    let deaths = count(cluster, end, unit, policy, now, why);
+    // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
+    // worker fails, no worker does.
+    let is_unseen = if unit.never_ran() {
+        deaths.errored
+    } else {
+        deaths.count > policy.max_restarts
+    };
+    if is_unseen {
+        manager.queue(Verb::Stop, &unit.name)?;
+    }
+    Ok((deaths, end.is_final(unit) || is_unseen))
 }
 
 /// Has the cluster unit stopped, for this reason, if the instance that has ended was the last.
