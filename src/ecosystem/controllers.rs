@@ -130,10 +130,10 @@ mod tests {
         let text = format!("[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 3000\n{lines}\n");
         let (apps, report) = parse("eco.toml", &text);
         assert!(!report.has_errors(), "{:?}", report.diagnostics);
-        let faults = apps.iter().flat_map(|app| faults(app, host));
-        faults
-            .map(|(message, help)| format!("{message}; {help}"))
-            .collect()
+        let mut faults = Vec::new();
+        warn(&apps[0], host, &mut faults);
+        let line = |fault: Diagnostic| format!("{}; {}", fault.message, fault.help.unwrap());
+        faults.into_iter().map(line).collect()
     }
 
     #[test]

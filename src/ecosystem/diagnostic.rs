@@ -327,6 +327,24 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_faults_the_errors_are_shown_first_and_those_that_are_not_are_counted() {
+        let shown = |warnings: usize| {
+            let text = "x".repeat(warnings + 1);
+            let last = Diagnostic::error(warnings..warnings + 1, "b");
+            let warnings = (0..warnings).map(|at| Diagnostic::warning(at..at + 1, "a"));
+            let report = Report::new("e.toml", &text, warnings.chain([last]).collect());
+            report.render(false).to_string()
+        };
+        let all = shown(MOST_SHOWN - 1);
+        assert!(all.starts_with("warning: a") && !all.contains("not shown"));
+        let some = shown(MOST_SHOWN + 4);
+        assert!(some.starts_with("error: b"), "{some}");
+        assert_eq!(some.matches("warning: a").count(), MOST_SHOWN - 1);
+        let more = "e.toml: 5 more errors and warnings are not shown";
+        assert!(some.contains(more), "{some}");
+    }
+
+    #[test]
     fn of_a_very_long_line_only_what_is_around_the_fault_is_shown() {
         let shown = |length: usize| {
             let text = format!("{}!{}", "x".repeat(length), "y".repeat(length));

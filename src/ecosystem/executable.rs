@@ -79,3 +79,73 @@ fn numbers(text: &str) -> Option<(u32, u32)> {
     let second = numbers.next()?.parse().ok()?;
     numbers.next().map(|_| (first, second))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecosystem::fake_host::FakeHost;
+    use crate::ecosystem::parse;
+    use crate::ecosystem::resolve::{Account, FileStatus};
+
+    /// A host whose files may be executed or not, and begin with `#!` or not.
+    struct Host(bool, bool);
+
+    impl FakeHost for Host {
+        fn is_system(&self) -> bool {
+            false
+        }
+
+        fn status(&self, _: &Path) -> Option<FileStatus> {
+            None
+        }
+
+        fn user(&self, _: u32) -> Option<String> {
+            None
+        }
+
+        fn name(&self, _: Account) -> String {
+            String::new()
+        }
+
+        fn has_run_bit(&self, _: &Path) -> bool {
+            self.0
+        }
+
+        fn names_interpreter(&self, _: &Path) -> bool {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_program_has_to_be_executable_and_source_text_to_name_its_interpreter_too() {
+        let no_interpreter =
+            "`/srv/app.ts` has no interpreter, and cannot be executed itself".to_owned();
+        let not_executable = "`/srv/app` is not executable".to_owned();
+        for (script, is_executable, names_interpreter, told) in [
+            ("app.ts", true, true, None),
+            ("app.ts", true, false, Some(&no_interpreter)),
+            ("app.ts", false, true, Some(&no_interpreter)),
+            ("app", true, false, None),
+            ("app", false, false, Some(&not_executable)),
+            ("app", false, true, Some(&not_executable)),
+        ] {
+            let text = format!("[[apps]]\nname = \"web\"\nlisten = 1\nscript = \"{script}\"\n");
+            let (apps, _) = parse("eco.toml", &text);
+            let host = Host(is_executable, names_interpreter);
+            let search = Search::new(&apps[0], Path::new("/srv"), &host);
+            let mut faults = Vec::new();
+            check(
+                &apps[0],
+                &Path::new("/srv").join(script),
+                &search,
+                &mut faults,
+            );
+            let found = faults.pop().map(|fault| fault.message);
+            assert_eq!(
+                found.as_ref(),
+                told,
+                "{script}: {is_executable}, {names_interpreter}"
+            );
+        }
+    }
+}

@@ -11,7 +11,6 @@ use super::values::{Amount, Instances, OnFailure};
 pub(super) fn warn(app: &App, faults: &mut Vec<Diagnostic>) {
     let most = app.rollout.max_failures;
     if let Instances::Exactly(instances) = app.instances
-        && most > 0
         && most >= instances
     {
         let fault = format!(

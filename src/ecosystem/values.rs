@@ -99,6 +99,9 @@ mod tests {
         ] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
+        let told = |text| parse_time(text).unwrap_err().message;
+        assert_eq!(told("5"), "`\"5\"` has no unit");
+        assert_eq!(told(""), "`` is not a time");
         for time in ["90s", "1600ms", "2min", "7us", "0"] {
             let shown = time::show(parse_time(time).unwrap_or_default());
             assert_eq!(

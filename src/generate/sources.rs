@@ -257,6 +257,7 @@ mod tests {
     use std::os::unix::fs::chown;
 
     use super::*;
+    use crate::ecosystem::values::{Amount, Instances};
 
     const WEB: &str = "[[apps]]\nname = \"web\"\nscript = \"/srv/x\"\nlisten = 1\n";
 
@@ -300,6 +301,32 @@ mod tests {
                 let found = find(&layout, "web").is_some();
                 assert_eq!(found, counts, "{path}: {owner}, {owner_of_run}");
             }
+        }
+    }
+
+    #[test]
+    fn a_drop_in_that_is_going_to_be_written_takes_its_place_among_the_others() {
+        let (_root, layout) = root("etc/rsgen/web.toml", WEB);
+        let folder = layout.apps[0].join("web.toml.d");
+        fs::create_dir(&folder).unwrap();
+        for (name, text) in [
+            ("10.toml", "instances = 2\nsurge = 7\n"),
+            ("20.toml", "instances = 3\n"),
+            ("30.toml", "parallel = 9\n"),
+        ] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let source = find(&layout, "web").unwrap();
+        for (name, instances, parallel) in [("05.toml", 3, 9), ("20.toml", 4, 9), ("40.toml", 4, 8)]
+        {
+            let text = "instances = 4\nparallel = 8\n";
+            let drop_in = folder.join(name);
+            let read = with_drop_in(&layout, &source, WEB.to_owned(), (&drop_in, text));
+            let app = read.map_err(|report| one_line(&report)).unwrap().1;
+            assert_eq!(app.instances, Instances::Exactly(instances), "{name}");
+            let of_walk = (app.rollout.parallel, app.rollout.surge);
+            let wanted = (Amount::Exactly(parallel), Amount::Exactly(7));
+            assert_eq!(of_walk, wanted, "{name}");
         }
     }
 

@@ -84,6 +84,11 @@ fn a_script_that_is_only_where_rsgen_is_called_is_found_there() {
     );
     let beside = made(script, |path| path == Path::new("/srv/web/config/a.js"));
     assert!(!beside.contains("relative path"), "{beside}");
+    for named in ["npm", "/srv/web/a.js"] {
+        let script = serde_json::json!({ "script": named });
+        let elsewhere = made(script, |_| true);
+        assert!(!elsewhere.contains("relative path"), "{elsewhere}");
+    }
     let below = serde_json::json!({ "script": "a.js", "cwd": "./api" });
     let below = made(below, |path| path == Path::new("/srv/web/api/a.js"));
     assert!(below.contains("\ncwd = \"/srv/web/api\"\n"), "{below}");

@@ -129,6 +129,8 @@ mod tests {
         let ended = whole.add(part(3, "0", "y", false)).unwrap();
         assert_eq!(ended.message.len(), LONGEST);
         assert_eq!(whole.add(part(4, "more", &text, true)), None);
+        let full = whole.add(part(4, "one more", &too_long, true));
+        assert!(full.is_some(), "there is room for no more than that");
         assert_eq!(whole.rest().len(), 16);
         assert_eq!(whole.kept, 0);
     }

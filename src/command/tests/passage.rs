@@ -5,6 +5,7 @@ use crate::command::deployment::{Goal, deploy, foresee};
 use crate::command::passage::is_under_way;
 use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
+use crate::plan::slots::Slots;
 use crate::systemd::JobResult;
 use crate::walk::{Event, Failed};
 
@@ -15,6 +16,10 @@ fn moving() -> Stage {
     stage.write_app("listen = 3000\ninstances = 1\n");
     let prepared = [stage.prepare()];
     deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    let (link, target) = Slots::link("web.socket");
+    let link = stage.layout.units.join(link);
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(target, link).unwrap();
     stage.systemd.fake.log.clear();
     stage.write_app("listen = 3001\ninstances = 1\n");
     stage
@@ -46,6 +51,13 @@ fn addresses(stage: &Stage) -> [Option<String>; 2] {
     })
 }
 
+/// The socket units of the app that systemd starts at boot.
+fn at_boot(stage: &Stage) -> Vec<&'static str> {
+    let is_wanted = |unit: &&str| stage.layout.units.join(Slots::link(unit).0).is_symlink();
+    let units = ["web.socket", "web:2.socket"].into_iter();
+    units.filter(is_wanted).collect()
+}
+
 fn is_tidy(stage: &Stage) -> bool {
     let left = std::fs::read_dir(&stage.layout.runtime_units);
     left.is_ok_and(|mut left| left.next().is_none())
@@ -73,6 +85,7 @@ fn the_new_address_is_opened_first_and_the_old_one_closed_last() {
     ];
     assert_eq!(stage.systemd.fake.log, log);
     assert_eq!(addresses(&stage), [None, Some("3001".into())]);
+    assert_eq!(at_boot(&stage), ["web:2.socket"]);
     assert!(
         stage
             .unit("web@.service")
@@ -110,6 +123,8 @@ fn a_walk_that_ended_in_the_middle_leaves_both_open_for_the_next_one() {
     assert!(help.contains(said), "{help}");
     let both = [Some("3000".into()), Some("3001".into())];
     assert_eq!(addresses(&stage), both);
+    // After a boot there is no instance that listens at the old address.
+    assert_eq!(at_boot(&stage), ["web:2.socket"]);
     assert!(is_under_way(&stage.layout, "web"), "nothing is recycled");
     stage.systemd.fake.log.clear();
     go(&mut stage).unwrap();

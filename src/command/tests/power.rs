@@ -176,10 +176,21 @@ fn a_reset_forgets_deaths_and_what_systemd_calls_failed() {
     let log = run(&mut stage, "rsgen reset web@1").jobs();
     assert_eq!(log, ["reset-failed web@1.service"]);
     assert_eq!(there(), [true, false]);
+    for unit in ["web:join@0.service", "shop:join@0.service"] {
+        stage.systemd.fake.set(down(unit));
+    }
     let log = run(&mut stage, "rsgen reset web").jobs();
-    for unit in ["web@0.service", "web.socket", "web.service", "web.timer"] {
+    for unit in [
+        "web@0.service",
+        "web:join@0.service",
+        "web.socket",
+        "web.service",
+        "web.timer",
+    ] {
         assert!(log.contains(&format!("reset-failed {unit}")), "{log:?}");
     }
+    let of_another = |line: &String| line.contains("shop");
+    assert!(!log.iter().any(of_another), "{log:?}");
     assert_eq!(there(), [false, false]);
 }
 

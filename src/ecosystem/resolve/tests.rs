@@ -188,7 +188,7 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
     );
     let file = told("script = \"./npm\"");
     assert!(
-        file[0].starts_with("the script `/srv/web/npm` does not exist"),
+        file[0].starts_with("the script `/srv/web/npm` does not exist: write its path from "),
         "{file:?}"
     );
     // What would be in a folder that is not there is no second fault.

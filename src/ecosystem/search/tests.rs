@@ -255,6 +255,24 @@ fn a_program_that_the_user_may_not_run_is_told() {
 }
 
 #[test]
+fn only_an_error_of_the_program_keeps_one_that_may_not_be_run_from_being_told() {
+    let fake = Fake {
+        closed: Some("/home/web"),
+        ..Fake::of(&[SERVER, V20])
+    };
+    let (app, _) = fake.faults(SCRIPT);
+    let is_told_after = |earlier| {
+        let mut faults = vec![earlier];
+        refuse_closed(&app, &fake, &mut faults);
+        faults.len() == 2
+    };
+    let of_program = || app.script_span.clone();
+    assert!(!is_told_after(Diagnostic::error(of_program(), "x")));
+    assert!(is_told_after(Diagnostic::warning(of_program(), "x")));
+    assert!(is_told_after(Diagnostic::error(0..1, "x")));
+}
+
+#[test]
 fn a_node_that_leaves_types_out_needs_no_tsx() {
     let help = |of_nvm: Option<&'static str>, node| {
         let nvm = of_nvm.map(|path| (path, ""));

@@ -199,6 +199,18 @@ fn an_amount_of_memory_is_one_of_systemds() {
 }
 
 #[test]
+fn a_job_has_no_limit_beyond_which_it_is_replaced() {
+    let mut given =
+        json!({ "script": "x", "max_memory_restart": "300M", "cron_restart": "@daily" });
+    let limit = "max_memory_restart = \"300M\"".to_owned();
+    assert!(lines(&given).contains(&limit), "{:?}", lines(&given));
+    given["autorestart"] = json!(false);
+    assert!(!lines(&given).contains(&limit), "{:?}", lines(&given));
+    let told = left(&given);
+    assert!(told.contains("a run of a job ends by itself"), "{told}");
+}
+
+#[test]
 fn only_a_program_of_node_gets_its_messages() {
     for (script, is_node) in [
         ("a.js", true),

@@ -109,6 +109,18 @@ fn every_canary_that_a_killed_walk_has_left_is_stopped_first() {
 }
 
 #[test]
+fn canaries_whose_end_was_not_seen_are_remembered_for_the_next_walk() {
+    let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
+    fake.sever_at("web@4.service");
+    let mut notes = Notes {
+        canaries: vec![4],
+        ..Notes::default()
+    };
+    walk(&mut fake, &plan(), &mut notes).unwrap_err();
+    assert_eq!(notes.canaries, [4]);
+}
+
+#[test]
 fn as_many_as_may_fail_do_not_end_the_walk_which_fails_after_the_last_instance() {
     let mut fake = Fake::running(&ALL);
     let before = pids(&fake);

@@ -156,17 +156,22 @@ fn a_stop_that_was_cancelled_by_the_end_of_the_instance_is_not_asked_for_again()
     assert_eq!(fake.log, ["stop web@3.service"]);
 }
 
-#[test]
-fn systemd_is_not_asked_about_overdue_instances_at_every_look() {
-    let mut fake = Fake::running(&ALL);
-    let mut overdue = Overdue::new("web", Duration::from_secs(3));
-    assert_eq!(overdue.look(&mut fake), Ok(Vec::new()));
+/// Loses the connection to systemd, for good.
+fn sever(fake: &mut Fake) {
     fake.sever_at("web@0.service");
     let job = Job {
         path: "/job/1".into(),
         unit: "web@0.service".into(),
     };
     fake.wait(&job, Duration::ZERO).unwrap_err();
+}
+
+#[test]
+fn systemd_is_not_asked_about_overdue_instances_at_every_look() {
+    let mut fake = Fake::running(&ALL);
+    let mut overdue = Overdue::new("web", Duration::from_secs(3));
+    assert_eq!(overdue.look(&mut fake), Ok(Vec::new()));
+    sever(&mut fake);
     fake.pause(Duration::from_millis(50));
     assert_eq!(overdue.look(&mut fake), Ok(Vec::new()), "not asked");
     fake.pause(Duration::from_secs(1));
@@ -218,4 +223,56 @@ fn a_canary_that_fails_where_no_instance_serves_is_not_told_as_if_they_did() {
             "{failed}"
         );
     }
+}
+
+#[test]
+fn each_step_is_told_in_the_words_of_what_is_done() {
+    let mut fake = Fake::running(&ALL);
+    let two = Plan {
+        instances: 2,
+        ..plan()
+    };
+    let (_, notes) = run(&mut fake, &two);
+    assert_eq!(notes.line("replacing 2 instances, a canary first"), 0);
+    assert_eq!(notes.line("canary: starting"), 1);
+    for number in [2, 3] {
+        notes.line(&format!("instance {number}: stopped, it was one too many"));
+    }
+    let restart = Plan {
+        on_failure: OnFailure::Restart,
+        ..bare()
+    };
+    fake.script("web@3.service", &[Start::Fails, Start::Fails]);
+    let (_, notes) = run(&mut fake, &restart);
+    assert_eq!(notes.lines[0], "replacing 4 instances");
+    notes.line("instance 2: starting");
+    let failed = notes.line("instance 3: exited with status 1; once more");
+    assert!(failed < notes.line("restarting every instance at once"));
+}
+
+#[test]
+fn one_that_failed_has_to_stay_up_to_be_told_as_ready_and_systemd_to_be_there() {
+    let mut fake = Fake::running(&ALL);
+    let up = fake.unit("web@1.service").unwrap();
+    let restarted = Unit {
+        main_pid: up.main_pid + 1,
+        ..up.clone()
+    };
+    let plan = plan();
+    let mut notes = Notes::default();
+    let failed = Failed {
+        number: Some(1),
+        ..Failed::default()
+    };
+    fake.set_at(Duration::from_millis(500), restarted);
+    let mut walk = walk_of(&mut fake, &plan, &mut notes);
+    walk.failures.push(failed.clone());
+    assert_eq!(walk.look_again(1, &up), Ok(()));
+    assert_eq!(walk.failures, [failed]);
+    assert_eq!(notes.lines, [""; 0]);
+
+    sever(&mut fake);
+    let mut walk = walk_of(&mut fake, &plan, &mut notes);
+    let lost = walk.look_again(1, &up).unwrap_err();
+    assert!(lost.why.starts_with("systemd cannot be reached"), "{lost}");
 }

@@ -178,3 +178,18 @@ fn without_a_folder_there_is_nothing_to_watch() {
     let gone = PathBuf::from("/nonexistent/folder/app");
     assert!(Tree::open(&[gone], &[]).is_err());
 }
+
+#[test]
+fn only_a_folder_is_entered_and_no_link_on_the_way() {
+    let stage = Stage::new(&["a/b"], &["a"]);
+    stage.write("a/file");
+    symlink("b", stage.at("a/link")).unwrap();
+    symlink("a", stage.at("link")).unwrap();
+    let root = OwnedFd::from(fs::File::open(stage.folder.path()).unwrap());
+    let entered = enter(&root, Path::new("a/b")).unwrap();
+    let flags = rustix::io::fcntl_getfd(&entered).unwrap();
+    assert_eq!(flags, rustix::io::FdFlags::CLOEXEC);
+    for path in ["a/file", "a/link", "link/b", "a/nothing"] {
+        assert!(enter(&root, Path::new(path)).is_err(), "{path}");
+    }
+}
