@@ -151,3 +151,193 @@ fn processes(folder: &Path, found: &mut Vec<u32>) {
         processes(&folder, found);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::process;
+
+    use nix::sys::stat::fstat;
+
+    use super::*;
+    use crate::command::status::InstanceStatus;
+    use crate::systemd::Unit;
+    use crate::systemd::fake::Fake;
+
+    /// The control groups of a test: folders that stand for those of the kernel.
+    struct Groups(tempfile::TempDir);
+
+    impl Groups {
+        fn new(names: &[&str]) -> Self {
+            let groups = Self(tempfile::tempdir().unwrap());
+            for name in names {
+                fs::create_dir_all(groups.0.path().join(name)).unwrap();
+            }
+            groups
+        }
+
+        /// The path of a group, as systemd tells it.
+        fn path(&self, name: &str) -> String {
+            format!("/../../..{}", self.0.path().join(name).display())
+        }
+
+        fn id(&self, name: &str) -> u64 {
+            accepting::id(&self.path(name)).unwrap()
+        }
+
+        fn unit(&self, name: &str, main_pid: u32) -> Unit {
+            Unit {
+                name: name.into(),
+                control_group: self.path(name),
+                main_pid,
+                ..Unit::default()
+            }
+        }
+    }
+
+    fn listener(group: u64, port: u16, waiting: u32, dropped: Option<u32>) -> Listener {
+        Listener {
+            group,
+            port,
+            waiting,
+            dropped,
+        }
+    }
+
+    fn accepted(group: u64, port: u16, inode: u64) -> Accepted {
+        Accepted { group, port, inode }
+    }
+
+    fn app(overview: &Overview) -> AppStatus {
+        let instance = |number: &u32| InstanceStatus {
+            number: *number,
+            unit: Units::of("web").instance(*number),
+            status: "online",
+            pid: None,
+            uptime_seconds: None,
+            restarts: 0,
+            memory_bytes: None,
+            cpu_seconds: None,
+            cpu_percent: None,
+            connections: None,
+            waiting: None,
+            dropped: None,
+            release: None,
+            reason: None,
+            canary: false,
+            balance_fault: None,
+            last_end: None,
+        };
+        AppStatus {
+            name: "web".into(),
+            active_state: "active".into(),
+            listen: Vec::new(),
+            balance: None,
+            watch: None,
+            ready: 0,
+            wanted: None,
+            connections: None,
+            waiting: None,
+            dropped: None,
+            instances: overview.instances("web").iter().map(instance).collect(),
+            without_effect: Vec::new(),
+            status: None,
+            schedule: None,
+        }
+    }
+
+    /// What is counted of the instances.
+    fn counted(app: &AppStatus) -> Vec<Option<usize>> {
+        app.instances.iter().map(|i| i.connections).collect()
+    }
+
+    #[test]
+    fn what_waits_at_a_shared_listener_is_the_apps_and_who_has_a_connection_is_its_instance() {
+        let groups = Groups::new(&["web.socket", "web:2.socket", "web@0.service/below"]);
+        let procs = groups.0.path().join("web@0.service/below/cgroup.procs");
+        // A process of another PID namespace is 0, and one of them has ended meanwhile.
+        fs::write(procs, format!("0\n{}\n{}\n", u32::MAX, process::id())).unwrap();
+        let mut fake = Fake::default();
+        fake.set(groups.unit("web.socket", 0));
+        fake.set(groups.unit("web@0.service", process::id()));
+        fake.set(groups.unit("web@1.service", 0));
+        fake.set(groups.unit("web@2.service", 1));
+        let overview = Overview::read(&mut fake, &[("web", false)]).unwrap();
+        let own = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own_inode = fstat(&own).unwrap().st_ino;
+        let (first, second) = (groups.id("web.socket"), groups.id("web:2.socket"));
+        let other = groups.id("");
+        let mut census = Census {
+            listeners: vec![
+                listener(first, 3000, 2, Some(1)),
+                listener(second, 3001, 1, Some(4)),
+                listener(other, 3000, 100, Some(100)),
+                listener(first, 4000, 50, Some(50)),
+            ],
+            accepted: vec![
+                accepted(first, 3000, own_inode),
+                accepted(second, 3001, u64::MAX),
+                accepted(other, 3000, 2),
+                accepted(first, 4000, 3),
+            ],
+        };
+        let ports = BTreeSet::from([3000, 3001]);
+        let mut web = app(&overview);
+        share(&mut web, &census, &ports, &overview);
+        let all = (web.connections, web.waiting, web.dropped);
+        assert_eq!(all, (Some(2), Some(3), Some(5)));
+        // Of an instance whose group cannot be found nothing is known.
+        assert_eq!(counted(&web), [Some(1), None, None]);
+
+        // Where systemd opens listeners in its own group, whatever listens at the port is the app's.
+        census.listeners = vec![listener(other, 3000, 7, None)];
+        census.accepted.clear();
+        let mut web = app(&overview);
+        share(&mut web, &census, &ports, &overview);
+        let all = (web.connections, web.waiting, web.dropped);
+        assert_eq!(all, (Some(0), Some(7), None));
+        assert_eq!(counted(&web), [Some(0), None, Some(0)]);
+
+        // Where nobody listens, nothing is counted.
+        census.listeners.clear();
+        let mut web = app(&overview);
+        share(&mut web, &census, &ports, &overview);
+        assert_eq!((web.connections, web.waiting), (None, None));
+    }
+
+    #[test]
+    fn an_instance_with_a_listener_of_its_own_has_what_came_to_that_one() {
+        let groups = Groups::new(&["web@0.socket", "web@1.socket"]);
+        let mut fake = Fake::default();
+        for number in 0..3 {
+            fake.set(groups.unit(&format!("web@{number}.service"), 1));
+            fake.set(groups.unit(&format!("web@{number}.socket"), 0));
+        }
+        let overview = Overview::read(&mut fake, &[("web", true)]).unwrap();
+        let [zero, one] = ["web@0.socket", "web@1.socket"].map(|name| groups.id(name));
+        let census = Census {
+            listeners: vec![
+                listener(zero, 3000, 1, Some(1)),
+                listener(one, 3000, 4, Some(2)),
+                listener(zero, 4000, 50, Some(50)),
+            ],
+            accepted: vec![
+                accepted(zero, 3000, 1),
+                accepted(one, 3000, 2),
+                accepted(one, 3000, 3),
+                accepted(one, 4000, 4),
+            ],
+        };
+        let mut web = app(&overview);
+        divide(&mut web, &census, &BTreeSet::from([3000]), &overview);
+        assert_eq!(counted(&web), [Some(1), Some(2), None]);
+        let waiting: Vec<_> = web.instances.iter().map(|i| i.waiting).collect();
+        assert_eq!(waiting, [Some(1), Some(4), None]);
+        // The sum would be too small without the one that is not known.
+        assert_eq!((web.connections, web.dropped), (None, None));
+        web.instances.pop();
+        divide(&mut web, &census, &BTreeSet::from([3000]), &overview);
+        let all = (web.connections, web.waiting, web.dropped);
+        assert_eq!(all, (Some(3), Some(5), Some(3)));
+    }
+}

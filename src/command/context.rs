@@ -144,6 +144,7 @@ impl From<systemd::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::chown;
     use std::time::Duration;
 
     use super::*;
@@ -171,6 +172,21 @@ mod tests {
             ),
         ] {
             assert_eq!(Failure::from(error).exit, exit);
+        }
+    }
+
+    #[test]
+    fn root_does_not_work_in_folders_of_another_user() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        // None of its folders is there yet, so that the one above them counts.
+        assert!(refuse_foreign(&layout).is_ok());
+        if nix::unistd::geteuid().is_root() {
+            chown(root.path(), Some(1), None).unwrap();
+            let failure = refuse_foreign(&layout).unwrap_err();
+            assert_eq!(failure.exit, Exit::Unreachable);
+            let told = format!("`{}` belongs to another user", root.path().display());
+            assert_eq!(failure.message, told);
         }
     }
 }

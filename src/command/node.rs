@@ -324,4 +324,42 @@ mod tests {
         assert!(has_ended_within(PATIENCE, &lasting));
         lasting.wait().unwrap();
     }
+
+    #[test]
+    fn a_program_belongs_to_a_user_if_nobody_else_can_have_put_it_there() {
+        let is_root = nix::unistd::geteuid().is_root();
+        let user = if is_root {
+            1
+        } else {
+            nix::unistd::geteuid().as_raw()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (folder, file) = (folder.path(), folder.path().join("ecosystem.config.js"));
+        std::fs::write(&file, "").unwrap();
+        let told = || owner(&file).map_err(|failure| failure.message);
+        let give = |path: &Path, user| std::os::unix::fs::chown(path, Some(user), None).unwrap();
+        if is_root {
+            assert!(told().unwrap_err().ends_with("its owner is root"));
+            give(folder, 2);
+            give(&file, user);
+            // Its folder is of a third user.
+            assert!(told().unwrap_err().contains("users other than its owner"));
+            give(folder, user);
+        }
+        for (mode, is_shared) in [
+            (0o755, false),
+            (0o775, true),
+            (0o757, true),
+            // Others may add to the folder, and replace nothing in it.
+            (0o1777, false),
+        ] {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(folder, mode.clone()).unwrap();
+            let expected = format!("may write to `{}`", folder.display());
+            match told() {
+                Ok(owner) => assert_eq!((owner, is_shared), (user, false), "{mode:?}"),
+                Err(why) => assert!(is_shared && why.ends_with(&expected), "{mode:?}: {why}"),
+            }
+        }
+    }
 }

@@ -233,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_in_time_is_answered() {
+        let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        (&theirs).write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let input = Bounded {
+            connection: File::from(std::os::fd::OwnedFd::from(ours)),
+            end: Instant::now() + PATIENCE,
+        };
+        let mut output = Vec::new();
+        answer(input, &mut output, || unreachable!()).unwrap();
+        assert!(output.starts_with(b"HTTP/1.1 404"));
+    }
+
+    #[test]
     fn metrics_that_cannot_be_had_are_told_as_such() {
         let mut output = Vec::new();
         let request = &b"GET /metrics HTTP/1.1\r\n\r\n"[..];

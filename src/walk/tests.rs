@@ -98,13 +98,8 @@ fn the_canary_goes_first_then_every_instance_in_order_and_the_canary_is_stopped(
     ];
     assert_eq!(fake.log, order.map(|o| format!("{o}.service")));
     assert_eq!(fake.ready(), ALL);
-    assert!(
-        notes
-            .lines
-            .last()
-            .unwrap()
-            .starts_with("done: 4 of 4 replaced")
-    );
+    assert!(notes.line("canary: starting") < notes.line("canary: ready after"));
+    assert_eq!(notes.line("done: 4 of 4 replaced"), notes.lines.len() - 1);
     assert_eq!(notes.canaries, [0; 0]);
 }
 
@@ -167,7 +162,9 @@ fn with_on_failure_restart_the_whole_app_is_restarted_at_once() {
         on_failure: OnFailure::Restart,
         ..plan()
     };
-    assert_eq!(run(&mut fake, &restart).0, Ok(()));
+    let (result, notes) = run(&mut fake, &restart);
+    assert_eq!(result, Ok(()));
+    notes.line("restarting every instance at once");
     assert_eq!(fake.ready(), ALL);
 
     fake.script("web@1.service", &[Start::Fails, Start::Fails, Start::Fails]);
@@ -295,7 +292,9 @@ fn a_canary_left_by_a_killed_walk_is_stopped_first() {
 #[test]
 fn one_beyond_the_wanted_that_no_walk_left_is_stopped_at_the_end() {
     let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
-    run(&mut fake, &plan()).0.unwrap();
+    let (result, notes) = run(&mut fake, &plan());
+    result.unwrap();
+    notes.line("instance 4: stopped, it was one too many");
     assert_eq!(fake.ready(), ALL);
     assert_eq!(fake.log[0], "restart web@5.service");
 }

@@ -40,6 +40,25 @@ fn a_port_that_nobody_serves_is_closed_after_a_start_that_failed() {
 }
 
 #[test]
+fn a_port_that_was_open_before_a_start_that_failed_stays_open() {
+    for (units, is_closed) in [(&[][..], true), (&["web.socket"], false)] {
+        let mut stage = Stage::running(units);
+        let end = half_open::with(&mut stage.jobs(), "web", |jobs| {
+            jobs.run(Verb::Start, "web.socket")?;
+            Err(Failure::failed("no"))
+        });
+        let help = end.unwrap_err().help.unwrap_or_default();
+        assert_eq!(
+            help.contains("the port is closed again"),
+            is_closed,
+            "{help}"
+        );
+        let is_open = stage.systemd.fake.ready().contains(&"web.socket");
+        assert_ne!(is_open, is_closed);
+    }
+}
+
+#[test]
 fn last_words_are_held_back_for_the_app_that_asks_for_it_alone() {
     let sink = Recorder::default();
     let keeps = |app: &str| app == "web";
@@ -99,4 +118,20 @@ fn a_start_that_fails_because_of_a_socket_says_so() {
     assert!(help.starts_with("see `journalctl -u web -u "), "{help}");
     let (_, help) = failed("web@1.service", JobResult::Failed);
     assert!(help.starts_with("see `systemctl status web@1` "), "{help}");
+    // Listeners of single instances are no dependency of a unit.
+    for (unit, active) in [
+        ("web@0.socket", ActiveState::Active),
+        ("web@1.socket", ActiveState::Failed),
+    ] {
+        stage.systemd.fake.set(Unit {
+            name: unit.into(),
+            active,
+            ..Unit::default()
+        });
+    }
+    let failure = stage
+        .jobs()
+        .failed(Verb::Start, "web.service", JobResult::Failed);
+    let listener = "start of web.service failed, because web@1.socket could not be started";
+    assert_eq!(failure.message, listener);
 }

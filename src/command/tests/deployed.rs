@@ -27,6 +27,28 @@ fn the_start_of_an_app_starts_its_watch_unit_and_a_change_restarts_it() {
 }
 
 #[test]
+fn a_unit_that_failed_to_join_a_balance_is_forgotten_with_the_balance() {
+    let mut stage = Stage::running(&[]);
+    let even = "listen = 3000\nbalance = \"even\"\n";
+    jobs(&mut stage, even);
+    stage.systemd.fake.set(Unit {
+        name: "web:join@0.service".into(),
+        active: ActiveState::Failed,
+        ..Unit::default()
+    });
+    stage.systemd.forgotten.clear();
+    jobs(&mut stage, &format!("{even}kill_timeout = 7\n"));
+    let is_join = |unit: &String| unit == "web:join@0.service";
+    assert!(!stage.systemd.forgotten.iter().any(is_join));
+    stage.write_app("listen = 3000\n");
+    let prepared = [stage.prepare()];
+    each(&mut stage.jobs(), &prepared, Goal::Current)
+        .ok()
+        .unwrap();
+    assert!(stage.systemd.forgotten.iter().any(is_join));
+}
+
+#[test]
 fn the_timer_of_a_job_is_started_unless_it_runs() {
     let mut stage = Stage::running(&[]);
     let job = "schedule = \"daily\"\n";

@@ -102,6 +102,17 @@ fn the_new_address_is_opened_first_and_the_old_one_closed_last() {
 }
 
 #[test]
+fn where_the_new_address_cannot_be_opened_everything_stays_as_it_was() {
+    let mut stage = moving();
+    stage.systemd.unknown = Some("web:2.socket");
+    go(&mut stage).unwrap_err();
+    assert!(is_tidy(&stage));
+    assert_eq!(addresses(&stage), [Some("3000".into()), None]);
+    let log = &stage.systemd.fake.log;
+    assert!(!log.contains(&"reload web.service".into()), "{log:?}");
+}
+
+#[test]
 fn a_walk_that_touched_no_instance_leaves_the_old_address_alone() {
     let mut stage = moving();
     fail(&mut stage, true);

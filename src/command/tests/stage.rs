@@ -104,6 +104,8 @@ pub(super) struct Systemd {
     pub(super) refuses_files: bool,
     /// How many waits for a walk end before the walk does.
     pub(super) ticks: u32,
+    /// The units whose failure was forgotten.
+    pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
     pub(super) unknown: Option<&'static str>,
     walk: Entry,
@@ -131,6 +133,7 @@ impl Stage {
                 walks: VecDeque::new(),
                 refuses_files: false,
                 ticks: 0,
+                forgotten: Vec::new(),
                 unknown: None,
                 walk: Entry::new(&layout.state("web"), Name::Walk),
                 result: None,
@@ -233,6 +236,11 @@ impl Manager for Systemd {
         }
     }
 
+    fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
+        self.forgotten.push(unit.to_owned());
+        Ok(())
+    }
+
     fn daemon_reload(&mut self) -> Result<(), Error> {
         self.fake.log.push("daemon-reload".into());
         if self.refuses_files {
@@ -242,14 +250,5 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    as_the_fake!(
-        unit,
-        units,
-        cut_short,
-        kill,
-        reset_failed,
-        version,
-        now,
-        pause
-    );
+    as_the_fake!(unit, units, cut_short, kill, version, now, pause);
 }

@@ -1,13 +1,18 @@
 //! Commands that write the files of an app at the same moment.
 
+use std::time::Duration;
+
 use super::lines::run;
-use super::stage::{HOST, Stage};
+use super::stage::{HOST, Recorder, Stage, as_the_fake};
 use crate::command::apply;
 use crate::command::deployment::{Goal, each};
+use crate::command::jobs::Jobs;
 use crate::command::selection::Selected;
 use crate::command::writing::Writing;
 use crate::generate::{files, sources};
-use crate::state::{self, Lock};
+use crate::state::{self, Entry, Lock, Name};
+use crate::systemd::fake::Fake;
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
 
 /// A host with an installed app of one instance, which runs.
 fn installed() -> Stage {
@@ -138,4 +143,107 @@ fn of_two_commands_with_a_wish_for_a_walk_one_does_nothing() {
         let asked = &stage.systemd.fake.log;
         assert!(asked.iter().all(|job| job == "daemon-reload"), "{asked:?}");
     }
+}
+
+/// A systemd beside which another command writes until this time.
+struct Beside {
+    fake: Fake,
+    until: Duration,
+    held: Option<Lock>,
+}
+
+impl Beside {
+    fn fake(&mut self) -> &mut Fake {
+        &mut self.fake
+    }
+}
+
+impl Manager for Beside {
+    as_the_fake!(
+        unit,
+        units,
+        queue,
+        wait,
+        cut_short,
+        kill,
+        reset_failed,
+        daemon_reload,
+        version,
+        now
+    );
+
+    fn pause(&mut self, time: Duration) {
+        // A pause is longer than it was to be, as it is on a host that has much to do.
+        self.fake.pause(time + Duration::from_millis(7));
+        let now = self.fake.now();
+        assert!(now < Duration::from_mins(11), "no end");
+        if now >= self.until {
+            self.held = None;
+        }
+    }
+}
+
+#[test]
+fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes() {
+    for (millis, is_told, is_over) in [
+        (500, false, false),
+        (1500, true, false),
+        (11 * 60_000, true, true),
+    ] {
+        let stage = Stage::running(&[]);
+        let sink = Recorder::default();
+        let mut systemd = Beside {
+            fake: Fake::default(),
+            until: Duration::from_millis(millis),
+            held: Lock::take(&state::files(&stage.layout.run)).unwrap(),
+        };
+        let mut jobs = Jobs {
+            manager: &mut systemd,
+            layout: &stage.layout,
+            sink: &sink,
+            command: "reload",
+            begun: std::time::SystemTime::now(),
+        };
+        let begun = Writing::begin(&mut jobs, "web");
+        assert_eq!(begun.is_err(), is_over, "{millis}");
+        assert_eq!(sink.told().len(), usize::from(is_told), "{millis}");
+    }
+}
+
+/// A host with an installed app of so many instances, which run.
+fn with_instances(count: u32) -> Stage {
+    let instances = (0..count).map(|number| format!("web@{number}.service"));
+    let units: Vec<String> = instances.chain(["web.service".into()]).collect();
+    let units: Vec<&str> = units.iter().map(String::as_str).collect();
+    let mut stage = Stage::running(&units);
+    stage.write_app(&format!("listen = 1\ninstances = {count}\n"));
+    let changes = stage.prepare().changes;
+    stage.write(&changes);
+    stage.systemd.fake.log.clear();
+    stage
+}
+
+#[test]
+fn an_instance_on_its_way_up_or_down_is_left_to_the_job_that_it_has() {
+    let mut stage = with_instances(4);
+    let on_its_way = |number: u32, active| Unit {
+        name: format!("web@{number}.service"),
+        load: "loaded".into(),
+        active,
+        invocation: "a".into(),
+        ..Unit::default()
+    };
+    let fake = &mut stage.systemd.fake;
+    fake.set(on_its_way(1, ActiveState::Deactivating));
+    fake.busy("web@1.service", "stop");
+    let again = run(&mut stage, "rsgen scale web 4");
+    assert_eq!(again.shown, "nothing to do: web has 4 instances");
+    // A command that was killed may have started what comes after the first two.
+    let mark = Entry::new(&stage.layout.state("web"), Name::Scaling);
+    mark.write("2").unwrap();
+    let fake = &mut stage.systemd.fake;
+    fake.set(on_its_way(3, ActiveState::Activating));
+    let jobs = run(&mut stage, "rsgen scale web 5").jobs();
+    assert!(jobs.contains(&"start web@4.service".into()), "{jobs:?}");
+    assert!(!jobs.contains(&"start web@3.service".into()), "{jobs:?}");
 }

@@ -9,6 +9,7 @@ use crate::command::kept;
 use crate::contract::canaries;
 use crate::record::Asked;
 use crate::state::{Entry, Name};
+use crate::systemd::fake::Start;
 use crate::systemd::{ActiveState, Unit};
 
 const ON_3000: &str = "listen = 3000\ninstances = 2\n";
@@ -62,10 +63,39 @@ fn an_install_and_a_deploy_tell_which_files_they_changed() {
         told.contains("deploy: ") && told.contains("web@.service"),
         "{told}"
     );
+    // The addresses are those of the file.
+    assert!(!told.contains("listens on"), "{told}");
+    let is_done = told.contains("\0done\n");
+    assert!(is_done && told.contains("RSGEN_DURATION_MS\n"), "{told}");
     // The cluster unit tells of a reload.
     stage.write_app(ON_3000);
     run(&mut stage, "reload");
     assert_eq!(entries(&journal), [""; 0]);
+}
+
+#[test]
+fn a_deployment_that_fails_is_told_unless_its_address_may_yet_be_corrected() {
+    let told = |is_trial: bool| {
+        let mut stage = Stage::running(&[]);
+        let journal = journal(&stage);
+        stage.write_app(ON_3000);
+        let now = stage.jobs().manager.now();
+        if is_trial {
+            let note = Entry::new(&stage.layout.state("web"), Name::Trial);
+            note.write(&now.as_micros().to_string()).unwrap();
+        }
+        let starts = [Start::GivesUp];
+        stage.systemd.fake.script("web.service", &starts);
+        let prepared = [stage.prepare()];
+        let mut jobs = stage.jobs();
+        jobs.command = "install";
+        deploy(&mut jobs, &prepared, Goal::Current).unwrap_err();
+        entries(&journal).concat()
+    };
+    let failed = told(false);
+    assert!(failed.contains(", failed: "), "{failed}");
+    assert!(failed.contains("\0failed\n"), "{failed}");
+    assert_eq!(told(true), "");
 }
 
 /// The note that a walk would find; `cwd` is that of the app's file.

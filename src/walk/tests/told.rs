@@ -51,6 +51,18 @@ fn a_walk_that_systemd_never_answers_touches_nothing() {
 }
 
 #[test]
+fn a_canary_that_may_not_have_stopped_stays_noted_for_the_next_walk() {
+    let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
+    fake.sever_at("web@4.service");
+    let mut notes = Notes {
+        canaries: vec![4],
+        ..Notes::default()
+    };
+    walk(&mut fake, &plan(), &mut notes).unwrap_err();
+    assert_eq!(notes.canaries, [4]);
+}
+
+#[test]
 fn a_failure_after_all_were_restarted_is_told_as_one() {
     let mut fake = Fake::running(&ALL);
     fake.script("web@1.service", &[Start::Fails, Start::Fails, Start::Fails]);
