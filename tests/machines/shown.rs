@@ -91,12 +91,18 @@ pub(crate) fn a_reason_in_the_list_is_made_visible(machine: &mut Machine) {
     assert_harmless(&machine.run(&["rsgen", "list", "--json"]).ok().says("u202e"));
 }
 
-/// Python code that tells the manager a status, as every process of an instance may.
+/// Python code that tells the manager a status, as every process of an instance may. It waits until systemd has taken the message in, see
+/// `sd_notify_barrier(3)`: systemd could not tell from which unit the message of a process came that has ended.
 const TELLS: &str = "
 import os, socket
 def tell(status):
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    manager.sendto(('STATUS=' + status).encode(), os.environ['NOTIFY_SOCKET'])
+    manager.connect(os.environ['NOTIFY_SOCKET'])
+    manager.send(('STATUS=' + status).encode())
+    reader, writer = os.pipe()
+    socket.send_fds(manager, [b'BARRIER=1'], [writer])
+    os.close(writer)
+    os.read(reader, 1)
 evil = '\\x1b[2J\\u009b2J\\u202eso'
 ";
 
