@@ -165,6 +165,9 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     meter.end(&job.name());
     let message = MESSAGE.take().unwrap_or_default();
     if let Some(failure) = failure.or_else(|| gone.is_err().then_some(message)) {
+        // The report comes at the end, which a run that is interrupted does not reach.
+        let first: Vec<&str> = failure.lines().take(3).collect();
+        eprintln!("{}: {}", job.name(), first.join("\n    "));
         return Err(failure.into());
     }
     record.lock().expect("the record").push(Passed {
