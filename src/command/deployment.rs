@@ -46,6 +46,10 @@ pub(super) fn each(
     goal: Goal,
 ) -> Result<Deployed, Failure> {
     for app in prepared {
+        // A pause is no moment at which nobody waits at the addresses that an app leaves.
+        if app.readdressed.is_some() || app.is_of_another_kind {
+            kept::refuse_paused(jobs, &app.app)?;
+        }
         let is_kept = !progress::kept(&jobs.layout.state(&app.app)).is_empty();
         let is_held = is_kept || pause::unit(jobs.manager, &app.app)?.is_some();
         if is_held && needed(jobs, app, goal)? == Action::Reload {

@@ -8,14 +8,7 @@ use crate::unit::name::Units;
 
 /// Refuses what would replace or renumber instances while a canary is kept or the app is paused. A canary that is gone is no obstacle.
 pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
-    if pause::unit(jobs.manager, app)?.is_some() {
-        return Err(
-            Failure::failed(format!("`{app}` is paused")).help(hint::for_manager(
-                jobs.layout.scope,
-                &format!("run `rsgen resume {app}` first"),
-            )),
-        );
-    }
+    refuse_paused(jobs, app)?;
     for number in progress::kept(&jobs.layout.state(app)) {
         let name = Units::of(app).instance(number);
         let unit = jobs.manager.unit(&name)?;
@@ -29,4 +22,14 @@ pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Refuses what the end of a pause would undo, or what would cut connections that wait for it.
+pub(super) fn refuse_paused(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+    if pause::unit(jobs.manager, app)?.is_none() {
+        return Ok(());
+    }
+    let help = format!("run `rsgen resume {app}` first");
+    Err(Failure::failed(format!("`{app}` is paused"))
+        .help(hint::for_manager(jobs.layout.scope, &help)))
 }

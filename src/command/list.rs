@@ -124,7 +124,7 @@ impl Subcommand for List {
 
     fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
         if self.watch.is_some() {
-            return Err(remote.refuse_option("--watch"));
+            return Err(remote.refuse_option("`--watch`"));
         }
         let chosen = remote.chosen(&self.apps)?;
         let mut apps = remote.states(&chosen)?;

@@ -138,7 +138,7 @@ impl Subcommand for Reload {
     /// The pace and the part of a walk, and a file's changes, are told to it by files.
     fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
         if self.environment.env.is_some() {
-            return Err(remote.refuse_option("--env"));
+            return Err(remote.refuse_option("`--env`"));
         }
         if self.part.course().is_some() {
             return Err(remote.refuse_option("a reload in two parts"));

@@ -18,7 +18,7 @@ use super::status::AppStatus;
 use super::targets;
 use crate::contract::{Instances, Step};
 use crate::output::{Exit, Failure, Notice, Sink};
-use crate::systemd::{self, Manager};
+use crate::systemd::{self, ActiveState, Brief, Manager};
 use crate::unit::name::{Member, Units, parse};
 
 /// The commands that need only the bus.
@@ -102,7 +102,7 @@ impl<'a> Remote<'a> {
     /// The failure of an option or an argument that needs more than the bus.
     pub(super) fn refuse_option(&self, option: &str) -> Failure {
         self.refuse(
-            format!("`{option}` needs more than the bus of {}", self.host),
+            format!("{option} needs more than the bus of {}", self.host),
             self.command,
         )
     }
@@ -216,6 +216,28 @@ impl<'a> Remote<'a> {
             state.listen = listen;
             states.push(state);
         }
+        self.mark_paused(&mut states)?;
         Ok(states)
+    }
+
+    /// Corrects the status of instances that are down for a pause, which has a unit.
+    fn mark_paused(&mut self, states: &mut [AppStatus]) -> Result<(), Failure> {
+        let pauses = self.ask(|manager| manager.units(&Units::of("*").pause()))?;
+        for state in states {
+            let name = Units::of(&state.name).pause();
+            let is_up = |unit: &&Brief| unit.name == name && unit.active == ActiveState::Active;
+            if pauses.iter().find(is_up).is_none() {
+                continue;
+            }
+            let text = self.ask(|manager| manager.unit(&name))?.status_text;
+            let reason = Some(text).filter(|text| !text.is_empty());
+            for instance in &mut state.instances {
+                if instance.status == "stopped" {
+                    instance.status = "paused";
+                    instance.reason.clone_from(&reason);
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::context::Context;
+use super::kept;
 use super::manual::{self, Manual};
 use super::options::Targets;
 use super::power::{self, Done};
@@ -38,7 +39,11 @@ impl Subcommand for Stop {
             "stop",
             |jobs, target| match target {
                 Target::App(app) => jobs.stop(app),
-                Target::Instance(app, number) => jobs.stop_instance(app, *number),
+                Target::Instance(app, number) => {
+                    // It is down already, and the end of the pause would start it again.
+                    kept::refuse_paused(jobs, app)?;
+                    jobs.stop_instance(app, *number)
+                }
             },
         )
     }

@@ -127,6 +127,15 @@ fn assert_held(machine: &Machine) {
             .says("`web` is paused")
             .says("run `rsgen resume web` first");
     }
+    let file = machine.read(ECOSYSTEM);
+    machine.write(ECOSYSTEM, &file.replace("3000", "\"[::]:3000\""));
+    for command in [
+        &["rsgen", "stop", "web@1"][..],
+        &["rsgen", "install", ECOSYSTEM, "--replace-listener"],
+    ] {
+        machine.run(command).exits(1).says("`web` is paused");
+    }
+    machine.write(ECOSYSTEM, &file);
     machine.systemctl(&["reload", "web"]).exits(1);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_eq!(instances(machine), Vec::<String>::new());

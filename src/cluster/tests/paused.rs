@@ -170,3 +170,23 @@ fn the_last_instance_that_ends_for_a_pause_leaves_the_cluster_and_its_listener()
         assert_eq!(is_stopped("web@0.socket"), !is_paused);
     }
 }
+
+#[test]
+fn the_brake_unit_that_still_runs_when_a_pause_begins_leaves_the_cluster() {
+    for is_paused in [false, true] {
+        let mut bench = Bench::running(&UNITS[..1]);
+        for name in &UNITS[1..] {
+            bench.fake.set(Unit {
+                name: (*name).into(),
+                ..Unit::default()
+            });
+        }
+        if is_paused {
+            bench.fake.set(up("web:pause.service"));
+            Paused::ask(&bench.cluster.state).unwrap();
+        }
+        brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
+        let is_stopped = bench.fake.log == ["stop web.service"];
+        assert_eq!(is_stopped, !is_paused, "{:?}", bench.fake.log);
+    }
+}

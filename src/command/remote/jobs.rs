@@ -44,10 +44,10 @@ pub(in crate::command) fn carry_out(
 /// The targets on the command line; all of them are known before anything is done.
 fn resolve(remote: &mut Remote<'_>, words: &Targets) -> Result<Vec<(Target, Found)>, Failure> {
     if !words.only.is_empty() {
-        return Err(remote.refuse_option("--only"));
+        return Err(remote.refuse_option("`--only`"));
     }
     if let Some(file) = words.targets.iter().find(|word| targets::is_file(word)) {
-        return Err(remote.refuse_option(file));
+        return Err(remote.refuse_option(&format!("`{file}`")));
     }
     let apps = remote.apps()?;
     let known: Vec<String> = apps.keys().cloned().collect();
@@ -103,6 +103,10 @@ impl Remote<'_> {
                     _ => Notice::Restarting(app),
                 };
                 self.sink.notice(&notice);
+                // The cluster unit of a paused app is active, so its start alone says nothing about the instances.
+                for pause in self.loaded(&[units.pause()])? {
+                    self.run(Verb::Stop, &pause)?;
+                }
                 self.run(verb, &cluster)?;
                 self.all_serve(app, found)
             }
@@ -154,6 +158,11 @@ impl Remote<'_> {
             let fault = format!("{}: `{app}` has no instance `{target}`", self.host);
             return Err(Failure::new(Exit::Usage, fault)
                 .help(format!("run `rsgen --host {} list {app}`", self.host)));
+        }
+        if verb == Verb::Stop && !self.loaded(&[Units::of(app).pause()])?.is_empty() {
+            let help = self.host.typed(&format!("rsgen resume {app}"));
+            return Err(Failure::failed(format!("{}: `{app}` is paused", self.host))
+                .help(format!("run `{help}` first")));
         }
         self.run(verb, &Units::of(app).instance(number))
     }

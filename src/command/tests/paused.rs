@@ -6,6 +6,7 @@ use super::json::is_documented;
 use super::lines::run;
 use super::stage::Stage;
 use crate::cluster::pause::Paused;
+use crate::command::deployment::{Goal, deploy};
 use crate::command::pause::AppPaused;
 use crate::command::resume::Resumed;
 use crate::output::Exit;
@@ -110,7 +111,7 @@ fn the_same_again_gives_a_pause_another_end_within_the_longest_one() {
 
 #[test]
 fn what_replaces_instances_is_refused_and_what_starts_them_ends_the_pause() {
-    for line in ["rsgen reload web", "rsgen scale web 3"] {
+    for line in ["rsgen reload web", "rsgen scale web 3", "rsgen stop web@1"] {
         let fault = run(&mut paused(), line).fault();
         assert_eq!(
             fault, "`web` is paused; run `rsgen --user resume web` first",
@@ -119,6 +120,26 @@ fn what_replaces_instances_is_refused_and_what_starts_them_ends_the_pause() {
     }
     let started = run(&mut paused(), "rsgen start web").jobs();
     assert_eq!(started, ["stop web:pause.service", "start web.service"]);
+}
+
+#[test]
+fn an_app_is_not_moved_while_connections_wait_for_its_instances() {
+    let mut stage = Stage::running(&["web.service", "web.socket"]);
+    stage.write_app(APP);
+    let prepared = [stage.prepare()];
+    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    stage.write_app("listen = 2\ninstances = 2\n");
+    let prepared = [stage.prepare()];
+    assert!(prepared[0].readdressed.is_some());
+    stage.systemd.fake.set(Unit {
+        name: "web:pause.service".into(),
+        active: ActiveState::Active,
+        ..Unit::default()
+    });
+    stage.systemd.fake.log.clear();
+    let failure = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap_err();
+    assert_eq!(failure.message, "`web` is paused");
+    assert_eq!(stage.systemd.fake.log, [""; 0]);
 }
 
 #[test]

@@ -199,11 +199,11 @@ fn what_needs_more_than_the_bus_names_the_command_that_runs_there() {
         let ran = run(serving(), line);
         let failure = ran.failure.unwrap();
         assert_eq!(failure.exit, Exit::Usage, "{line}");
-        assert!(
-            failure
-                .message
-                .ends_with("needs more than the bus of anna@web1")
-        );
+        let refused = " needs more than the bus of anna@web1";
+        assert!(failure.message.ends_with(refused), "{failure:?}");
+        let is_quoted = failure.message.starts_with('`');
+        let is_prose = line.contains("--surge") || line.contains("--promote");
+        assert_eq!(is_quoted, !is_prose, "{failure:?}");
         let help = failure.help.unwrap();
         let there = format!("run `ssh anna@web1 rsgen {command} …`");
         assert!(help.starts_with(&there), "{help}");
@@ -244,4 +244,39 @@ fn a_user_has_no_bus_there() {
         failure.help.as_deref(),
         Some("run `ssh anna@web1 rsgen --user …`")
     );
+}
+
+#[test]
+fn a_pause_there_is_told_and_ended_by_a_start_and_no_instance_is_stopped_meanwhile() {
+    let paused = || {
+        let mut fake = Fake::running(&["web.service", "web:pause.service"]);
+        for name in ["web@0.service", "web@1.service"] {
+            fake.set(Unit {
+                name: name.into(),
+                load: "loaded".into(),
+                ..Unit::default()
+            });
+        }
+        fake.set(Unit {
+            name: "web:pause.service".into(),
+            active: ActiveState::Active,
+            status_text: "paused until 11:52:31".into(),
+            ..Unit::default()
+        });
+        fake
+    };
+    let told = run(paused(), "rsgen list web").told;
+    let count = |text: &str| told.matches(text).count();
+    assert_eq!(count(r#""status":"paused""#), 2, "{told}");
+    assert_eq!(count("paused until 11:52:31"), 2, "{told}");
+    let started = run(paused(), "rsgen start web").log;
+    assert_eq!(started, ["stop web:pause.service", "start web.service"]);
+    let refused = run(paused(), "rsgen stop web@1");
+    let failure = refused.failure.unwrap();
+    assert_eq!(failure.message, "anna@web1: `web` is paused");
+    assert_eq!(
+        failure.help.as_deref(),
+        Some("run `ssh anna@web1 rsgen resume web` first")
+    );
+    assert_eq!(refused.log, [""; 0]);
 }
