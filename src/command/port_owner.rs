@@ -183,12 +183,12 @@ fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
     if holders.peek().is_none() {
         return Owners::Unknown;
     }
-    let Some(pid) = holders.find(|pid| !is_own(*pid)) else {
+    let root = groups(1);
+    let Some(pid) = holders.find(|pid| !is_own(*pid) && !is_being_started(*pid, &root)) else {
         return Owners::Own;
     };
     let command = command(pid);
-    let parent = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    let parent = parent.and_then(|stat| u32::try_from(procfs::parent(&stat)?).ok());
+    let parent = parent(pid);
     Owners::Other(Owner {
         pid,
         is_of_pm2: is_pm2(&command) || parent.is_some_and(|parent| is_pm2(&self::command(parent))),
@@ -197,9 +197,25 @@ fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
     })
 }
 
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    u32::try_from(procfs::parent(&stat)?).ok()
+}
+
+/// The control groups of a process, see cgroups(7); empty where they cannot be read.
+fn groups(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
+}
+
+/// Returns whether a process is one that systemd has made to start something in, whatever that is. For a moment, it has the
+/// descriptors of systemd itself, and is still in the groups of PID 1, `root`, where nobody else's processes are.
+fn is_being_started(pid: u32, root: &str) -> bool {
+    pid != 1 && !root.is_empty() && parent(pid) == Some(1) && groups(pid) == root
+}
+
 /// Returns whether a process belongs to an instance of the app.
 fn is_of(app: &App, pid: u32) -> bool {
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let groups = groups(pid);
     let own = manager_of(nix::unistd::geteuid().as_raw());
     groups
         .lines()
@@ -279,7 +295,7 @@ fn taken(app: &str, listen: &Listen, owner: Option<Owner>, probe: &dyn Probe) ->
 
 #[cfg(test)]
 mod tests {
-    use super::is_group_of;
+    use super::{groups, is_being_started, is_group_of};
 
     #[test]
     fn a_unit_of_the_same_name_of_somebody_else_is_not_the_app_s() {
@@ -296,5 +312,16 @@ mod tests {
         ] {
             assert!(!is_own(others), "{others}");
         }
+    }
+
+    #[test]
+    fn only_a_child_of_systemd_in_its_own_groups_is_being_started() {
+        let own = std::process::id();
+        assert!(!is_being_started(own, &groups(own)), "its parent is cargo");
+        assert!(!is_being_started(1, &groups(1)));
+        assert!(
+            !is_being_started(u32::MAX, ""),
+            "nothing is known of either"
+        );
     }
 }
