@@ -48,7 +48,7 @@ pub(super) struct Row {
     /// Seconds since 1970.
     time: f64,
     app: String,
-    /// `start`, `stop`, `failed`, `reload`, `crash`, `errored`, `run`, `scale`, `install`, `deploy` or `uninstall`.
+    /// `start`, `stop`, `failed`, `reload`, `crash`, `errored`, `run`, `pause`, `resume`, `scale`, `install`, `deploy` or `uninstall`.
     what: &'static str,
     /// `done` or `failed`.
     outcome: &'static str,
@@ -239,6 +239,16 @@ mod tests {
             to: None,
             by: None,
             command: None,
+        }
+    }
+
+    #[test]
+    fn each_word_for_what_has_happened_is_documented() {
+        let page = include_str!("../../docs/json.md");
+        let row = page.lines().find(|line| line.starts_with("| `what` |"));
+        for happening in Happening::ALL {
+            let word = format!("`{}`", happening.word());
+            assert!(row.unwrap().contains(&word), "{word}");
         }
     }
 
