@@ -260,6 +260,10 @@ pub(super) fn speak_for_the_cluster(
     if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(ended))? {
         return Ok(());
     }
+    // Connections wait for those that the pause has stopped. Its end looks whether anybody is there.
+    if pause::holds(manager, cluster)? {
+        return Ok(());
+    }
     // Without the note the cluster would end as stopped by hand, and close its port.
     if verdict::write(cluster, why).is_ok() {
         manager.queue(Verb::Stop, &cluster.units().cluster())?;

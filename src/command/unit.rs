@@ -19,8 +19,7 @@ use super::{hint, subcommand, unapplied};
 use crate::cluster::{self, Cluster, Ran, RecycleError, ReloadError, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{
-    Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step,
-    Stop, Watch,
+    Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step, Stop, Watch,
 };
 use crate::journal::Happening;
 use crate::layout::Layout;
