@@ -260,7 +260,7 @@ pub(super) fn speak_for_the_cluster(
     if leader.active != ActiveState::Active || serving::anybody(manager, cluster, Some(ended))? {
         return Ok(());
     }
-    // The brake unit may still be looking at instances that have just come up.
+    // Connections wait for those that the pause has stopped. Its end looks whether anybody is there.
     if pause::holds(manager, cluster)? {
         return Ok(());
     }

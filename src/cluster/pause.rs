@@ -14,12 +14,12 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use super::reload::{self, ReloadError};
-use super::{Cluster, EXTENSION, LOOK, notify};
+use super::{Cluster, EXTENSION, LOOK, finished, notify};
 use crate::contract::time;
 use crate::journal::Happening;
 use crate::record::Record;
 use crate::state::{Entry, Name};
-use crate::systemd::{ATTEMPTS, ActiveState, Brief, Error, Job, JobResult, Manager, Verb};
+use crate::systemd::{ATTEMPTS, Brief, Error, Job, JobResult, Manager, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
 use crate::walk::Overdue;
@@ -119,6 +119,11 @@ impl Paused {
         self.until.is_zero()
     }
 
+    /// Whether the pause has not only been asked for, and its instances are not being started again either.
+    fn is_on(&self) -> bool {
+        self.until > self.since
+    }
+
     /// When the pause ends, whatever the file says.
     fn end(&self) -> Duration {
         self.until.min(self.since + LONGEST)
@@ -136,17 +141,11 @@ pub fn unit(manager: &mut dyn Manager, app: &str) -> Result<Option<Brief>, Error
     Ok(found.into_iter().find(is_there))
 }
 
-/// Whether the app is paused and goes on to be.
+/// Whether nobody is there because the app is paused. That lasts until the end of the unit has had the instances started again.
 pub(super) fn holds(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
-    // The unit is up for a moment after a pause whose command was killed. Most apps never have such a file.
-    if Paused::read(&cluster.state).is_none() {
-        return Ok(false);
-    }
-    let unit = unit(manager, &cluster.app)?;
-    Ok(unit.is_some_and(|unit| {
-        matches!(unit.active, ActiveState::Active | ActiveState::Activating)
-            && !unit.job.is_some_and(|job| job.is_stop())
-    }))
+    // Most apps never have such a file.
+    let is_on = Paused::read(&cluster.state).is_some_and(|paused| paused.is_on());
+    Ok(is_on && unit(manager, &cluster.app)?.is_some_and(|unit| !unit.is_gone()))
 }
 
 /// Stops all instances and waits until the time is over. `clock` tells the time of day that is so far away.
@@ -308,6 +307,10 @@ pub fn resume(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), PauseE
     if !matches!(done, Err(PauseError::Systemd(_))) {
         let _ = cluster.file(Name::Pause).remove();
     }
+    // An instance that ended for good meanwhile has left that to this command.
+    if !is_going(manager, cluster)? {
+        finished::speak(manager, cluster)?;
+    }
     done
 }
 
@@ -325,6 +328,12 @@ fn start_again(
     for number in &paused.numbers {
         jobs.push(manager.queue(Verb::Start, &cluster.units().instance(*number))?);
     }
+    // From now on, an instance that ends for good speaks for itself. Where everything is killed, the next try queues them again.
+    let over = Paused {
+        until: paused.since,
+        ..paused.clone()
+    };
+    let _ = over.write(&cluster.state);
     for job in jobs {
         if !outwait(manager, cluster, job, begun + LONGEST_START)? {
             return Ok(());

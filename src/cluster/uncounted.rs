@@ -34,26 +34,30 @@ struct Seen {
     /// How often systemd had restarted the instance by then.
     restarts: u32,
     was_ready: bool,
+    /// The run whose death had been counted last by then; empty where none had.
+    counted: String,
 }
 
 impl Seen {
-    fn of(unit: &Unit) -> Self {
+    fn of(unit: &Unit, counted: &Deaths) -> Self {
         Self {
             invocation: unit.invocation.clone(),
             restarts: unit.n_restarts,
             was_ready: unit.is_ready(),
+            counted: counted.invocation.clone(),
         }
     }
 
     fn parse(line: &str) -> Option<(u32, Self)> {
         let words: Vec<&str> = line.split(' ').collect();
-        let [number, invocation, restarts, state] = words.as_slice() else {
+        let [number, invocation, restarts, state, counted] = words.as_slice() else {
             return None;
         };
         let seen = Self {
             invocation: (*invocation).to_owned(),
             restarts: restarts.parse().ok()?,
             was_ready: *state == "ready",
+            counted: (*counted).to_owned(),
         };
         Some((number.parse().ok()?, seen))
     }
@@ -89,7 +93,7 @@ impl Uncounted {
         let units = manager.each(&names)?;
         let now = manager.now();
         for (((number, _), unit), earlier) in instances.iter().zip(&units).zip(earlier) {
-            let run = Seen::of(unit);
+            let mut run = Seen::of(unit, &earlier);
             match self.seen.get_mut(number) {
                 _ if run.invocation.is_empty() => {}
                 // The number of restarts is raised a moment before the next run begins.
@@ -99,12 +103,13 @@ impl Uncounted {
                 seen => {
                     // Of several deaths since, the last was counted.
                     let last = seen.filter(|seen| run.restarts == seen.restarts.saturating_add(1));
-                    let is_counted = |of: &str| earlier.invocation == of;
+                    // Where another death was counted, somebody has started a run in between that nobody has seen.
                     let last = last.filter(|last| {
-                        !is_counted(&last.invocation) && !is_counted(&run.invocation)
+                        earlier.invocation.is_empty() || earlier.invocation == last.counted
                     });
                     if let Some(last) = last {
                         count(cluster, *number, &unit.name, last, (earlier, now), say);
+                        run.counted.clone_from(&last.invocation);
                     }
                     self.seen.insert(*number, run);
                 }
@@ -121,8 +126,13 @@ impl Uncounted {
         let mut text = String::new();
         for (number, seen) in &self.seen {
             let state = if seen.was_ready { "ready" } else { "starting" };
-            let (invocation, restarts) = (&seen.invocation, seen.restarts);
-            let _ = writeln!(text, "{number} {invocation} {restarts} {state}");
+            let Seen {
+                invocation,
+                restarts,
+                counted,
+                ..
+            } = seen;
+            let _ = writeln!(text, "{number} {invocation} {restarts} {state} {counted}");
         }
         text
     }
@@ -297,6 +307,15 @@ mod tests {
         };
         counted.store(&bench.cluster.deaths(1)).unwrap();
         bench.look("cc", 1, ActiveState::Deactivating);
+        // Somebody has started a run that nobody has seen and whose death was counted.
+        bench.look("dd", 0, ActiveState::Active);
+        let counted = Deaths {
+            count: 1,
+            invocation: "ddd".into(),
+            ..Deaths::default()
+        };
+        counted.store(&bench.cluster.deaths(1)).unwrap();
+        bench.look("dddd", 1, ActiveState::Active);
         // Several at once: the last was counted.
         bench.look("d", 5, ActiveState::Active);
         bench.look("", 6, ActiveState::Inactive);

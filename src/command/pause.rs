@@ -12,6 +12,7 @@ use super::manual::{self, Manual};
 use super::paused;
 use super::subcommand::Subcommand;
 use super::targets;
+use super::writing::Writing;
 use crate::cluster::pause::{self, LONGEST, Paused};
 use crate::contract::time;
 use crate::ecosystem::values::parse_time;
@@ -125,6 +126,7 @@ impl Subcommand for Pause {
 
 /// Pauses the app, or gives a pause that it has another end. Returns whether it was not paused.
 fn begin(jobs: &mut Jobs<'_>, app: &str, time: Duration) -> Result<bool, Failure> {
+    let writing = Writing::begin(jobs, app)?;
     let is_paused = pause::unit(jobs.manager, app)?;
     if let Some(unit) = is_paused {
         if unit.active != ActiveState::Active || unit.job.is_some() {
@@ -152,7 +154,7 @@ fn begin(jobs: &mut Jobs<'_>, app: &str, time: Duration) -> Result<bool, Failure
     }
     let _asked = jobs.ask(app);
     jobs.sink.notice(&Notice::Noted(app, "pausing"));
-    jobs.begin_pause(app, time)?;
+    jobs.begin_pause(writing, app, time)?;
     Ok(true)
 }
 

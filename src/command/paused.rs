@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::jobs::Jobs;
+use super::writing::Writing;
 use crate::cluster::pause;
 use crate::generate::files;
 use crate::layout::Layout;
@@ -25,8 +26,14 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Starts the unit that pauses an app for this time, and waits until the instances have ended.
-    pub(super) fn begin_pause(&mut self, app: &str, time: Duration) -> Result<(), Failure> {
+    /// Starts the unit that pauses an app for this time, and waits until the instances have ended. The right to write is held until the
+    /// job is queued: another command would take the note away from the unit, and with it which instances are to be started again.
+    pub(super) fn begin_pause(
+        &mut self,
+        writing: Writing,
+        app: &str,
+        time: Duration,
+    ) -> Result<(), Failure> {
         let units = Units::of(app);
         // Those of instances that are down stay closed, so that nobody connects to them.
         let listeners = self.manager.units(&units.listeners())?;
@@ -45,6 +52,9 @@ impl Jobs<'_> {
         let state = self.layout.state(app);
         let asked = pause::Paused::ask(&state);
         asked.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))?;
+        self.manager.queue(Verb::Start, &units.pause())?;
+        drop(writing);
+        // A second job of this kind is the one that is there.
         self.run(Verb::Start, &units.pause())
     }
 }

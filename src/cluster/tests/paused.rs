@@ -29,6 +29,14 @@ impl Bench {
     }
 }
 
+fn a_minute() -> Paused {
+    Paused {
+        since: Duration::ZERO,
+        until: MINUTE,
+        numbers: vec![0, 1],
+    }
+}
+
 fn up(name: &str) -> Unit {
     Unit {
         name: name.into(),
@@ -64,12 +72,7 @@ fn a_pause_whose_commands_were_killed_goes_on_to_its_end_and_is_not_repeated() {
     let mut bench = Bench::running(&UNITS[..1]);
     bench.go_on().unwrap();
     assert_eq!(bench.fake.log, [""; 0], "there is none");
-    let paused = Paused {
-        since: Duration::ZERO,
-        until: MINUTE,
-        numbers: vec![0, 1],
-    };
-    paused.write(&bench.cluster.state).unwrap();
+    a_minute().write(&bench.cluster.state).unwrap();
     bench.go_on().unwrap();
     assert!(bench.fake.now() >= MINUTE);
     bench.resume().unwrap();
@@ -150,7 +153,7 @@ fn the_last_instance_that_ends_for_a_pause_leaves_the_cluster_and_its_listener()
             bench.fake.set(up("web:pause.service"));
         }
         if has_file {
-            Paused::ask(&bench.cluster.state).unwrap();
+            a_minute().write(&bench.cluster.state).unwrap();
         }
         bench.fake.set(Unit {
             name: "web@0.service".into(),
@@ -172,21 +175,54 @@ fn the_last_instance_that_ends_for_a_pause_leaves_the_cluster_and_its_listener()
 }
 
 #[test]
-fn the_brake_unit_that_still_runs_when_a_pause_begins_leaves_the_cluster() {
-    for is_paused in [false, true] {
-        let mut bench = Bench::running(&UNITS[..1]);
-        for name in &UNITS[1..] {
-            bench.fake.set(Unit {
-                name: (*name).into(),
-                ..Unit::default()
-            });
-        }
-        if is_paused {
-            bench.fake.set(up("web:pause.service"));
-            Paused::ask(&bench.cluster.state).unwrap();
-        }
-        brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
-        let is_stopped = bench.fake.log == ["stop web.service"];
-        assert_eq!(is_stopped, !is_paused, "{:?}", bench.fake.log);
+fn an_app_whose_instances_are_down_is_active_for_the_pause_and_no_longer() {
+    let mut bench = Bench::running(&UNITS[..1]);
+    let down = Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Failed,
+        ..Unit::default()
+    };
+    bench.fake.set(down);
+    let is_stopped = |bench: &mut Bench| {
+        super::super::brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
+        bench.fake.log.contains(&"stop web.service".to_owned())
+    };
+    let mut paused = a_minute();
+    paused.numbers.clear();
+    paused.write(&bench.cluster.state).unwrap();
+    for active in [
+        ActiveState::Activating,
+        ActiveState::Active,
+        // Until its last command has had the instances started.
+        ActiveState::Deactivating,
+    ] {
+        bench.fake.set(Unit {
+            active,
+            ..up("web:pause.service")
+        });
+        bench.fake.busy("web:pause.service", "stop");
+        assert!(!is_stopped(&mut bench), "connections wait: {active:?}");
     }
+    // Nobody was there when the pause began, so nobody would answer them.
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.log, ["stop web.service"]);
+}
+
+#[test]
+fn an_instance_that_is_started_again_and_ends_for_good_has_its_listener_closed() {
+    let mut bench = Bench::running(&UNITS[..1]);
+    bench.fake.set(up("web:pause.service"));
+    let over = Paused {
+        until: Duration::ZERO,
+        ..a_minute()
+    };
+    over.write(&bench.cluster.state).unwrap();
+    bench.fake.set(Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Deactivating,
+        ..Unit::default()
+    });
+    bench.fake.busy("web@0.service", "stop");
+    bench.ended(0, 0);
+    assert_eq!(bench.fake.log, ["stop web.service"]);
 }
