@@ -103,9 +103,12 @@ impl Uncounted {
                 seen => {
                     // Of several deaths since, the last was counted.
                     let last = seen.filter(|seen| run.restarts == seen.restarts.saturating_add(1));
-                    // Where another death was counted, somebody has started a run in between that nobody has seen.
+                    // Where another death was counted, somebody has started a run in between that nobody has seen. A run that was
+                    // seen while it ended may have been counted already by then.
                     let last = last.filter(|last| {
-                        earlier.invocation.is_empty() || earlier.invocation == last.counted
+                        let is_new = earlier.invocation == last.counted;
+                        let is_counted = earlier.invocation == last.invocation;
+                        (earlier.invocation.is_empty() || is_new) && !is_counted
                     });
                     if let Some(last) = last {
                         count(cluster, *number, &unit.name, last, (earlier, now), say);
@@ -177,16 +180,20 @@ fn count(
 /// Returns how the main process of a run ended, as systemd has written it: `…, code=killed, status=9/KILL`.
 fn exit(scope: Scope, unit: &str, invocation: &str) -> Option<String> {
     let entry = format!("MESSAGE_ID={PROCESS_EXIT}");
+    // That of the main process: the command of another one is that of another directive.
+    let main = "COMMAND=ExecStart".to_owned();
     // Nobody else can write with that PID, nor with a user's own number.
     let matches = match scope {
         Scope::System => [
             entry,
+            main,
             "_PID=1".to_owned(),
             format!("UNIT={unit}"),
             format!("INVOCATION_ID={invocation}"),
         ],
         Scope::User => [
             entry,
+            main,
             format!("_UID={}", geteuid()),
             format!("USER_UNIT={unit}"),
             format!("USER_INVOCATION_ID={invocation}"),
@@ -319,6 +326,21 @@ mod tests {
         // Several at once: the last was counted.
         bench.look("d", 5, ActiveState::Active);
         bench.look("", 6, ActiveState::Inactive);
+        assert_eq!(bench.said, [""; 0]);
+        assert_eq!(bench.deaths(), Some(counted));
+    }
+
+    #[test]
+    fn a_run_that_is_first_seen_at_its_end_and_was_counted_is_not_told_again() {
+        let mut bench = Bench::new();
+        let counted = Deaths {
+            count: 1,
+            invocation: "a".into(),
+            ..Deaths::default()
+        };
+        counted.store(&bench.cluster.deaths(1)).unwrap();
+        bench.look("a", 0, ActiveState::Deactivating);
+        bench.look("b", 1, ActiveState::Activating);
         assert_eq!(bench.said, [""; 0]);
         assert_eq!(bench.deaths(), Some(counted));
     }
