@@ -27,7 +27,7 @@ pub(super) struct Uncounted {
 /// The entry of systemd about a process of a unit that has ended, see sd-messages(3).
 const PROCESS_EXIT: &str = "98e322203f7a4ed290d09fe03c09fe15";
 
-/// One run.
+/// A run, as a brake unit saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     invocation: String,
@@ -64,7 +64,7 @@ impl Seen {
 }
 
 impl Uncounted {
-    /// What the brake unit that ran before this one has seen.
+    /// Reads the runs that the brake unit before this one has seen.
     pub(super) fn load(cluster: &Cluster) -> Self {
         // Without the file, the runs before this one are not known.
         let text = cluster.file(Name::Runs).read().unwrap_or_default();

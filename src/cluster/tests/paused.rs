@@ -1,4 +1,4 @@
-//! What an app does before, during and after a pause.
+//! An app before, during and after a pause.
 
 use super::super::pause::{Paused, pause, resume};
 use super::*;

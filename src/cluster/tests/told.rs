@@ -1,4 +1,4 @@
-//! What the cluster unit tells in the journal, in fields that scripts match.
+//! Entries that the cluster unit writes to the journal, with fields that scripts match.
 
 use super::*;
 use crate::cluster::asked::Wish;
@@ -13,7 +13,7 @@ fn bench_with(journal: Journal, units: &[&str]) -> Bench {
     bench
 }
 
-/// What has happened, to which instance, and whether the entry has how long it took.
+/// An entry: the happening, the instance, and whether it says how long it took.
 fn seen(entry: &Entry) -> (&str, Option<&str>, bool) {
     let instance = entry.get(field::INSTANCE).map(String::as_str);
     let took = entry.contains_key(field::DURATION);

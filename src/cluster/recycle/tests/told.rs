@@ -1,4 +1,4 @@
-//! What is told of a recycling.
+//! The words and the entries of the journal about a recycling.
 
 use super::*;
 use crate::brake::Deaths;
