@@ -347,7 +347,7 @@ pub(super) fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
     let is_done = match verb {
         Verb::Stop | Verb::StopAlone => now.is_gone(),
         Verb::Restart => now.is_ready() && now.invocation != before,
-        Verb::Start | Verb::Reload => now.is_ready(),
+        Verb::Start | Verb::Reload | Verb::ReloadIfFree => now.is_ready(),
     };
     match now.job {
         Some(_) => Next::GiveUp,

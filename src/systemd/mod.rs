@@ -35,6 +35,9 @@ pub enum Verb {
     Restart,
     /// Run the unit's `ExecReload=`.
     Reload,
+    /// The same, unless that would cancel a job of the unit: mode `fail` of systemctl(1). For reloads that nobody asked for, before
+    /// which the stop or start that an operator waits for goes.
+    ReloadIfFree,
 }
 
 impl fmt::Display for Verb {
@@ -43,7 +46,7 @@ impl fmt::Display for Verb {
             Self::Start => "start",
             Self::Stop | Self::StopAlone => "stop",
             Self::Restart => "restart",
-            Self::Reload => "reload",
+            Self::Reload | Self::ReloadIfFree => "reload",
         })
     }
 }

@@ -110,7 +110,14 @@ fn reload(
         say("no reload: the app is not running");
         return Ok(());
     }
-    let job = manager.queue(Verb::Reload, &cluster)?;
+    let job = match manager.queue(Verb::ReloadIfFree, &cluster) {
+        // For instance because the app is being stopped.
+        Err(systemd::Error::Refused { reason }) => {
+            say(&format!("no reload: {reason}"));
+            return Ok(());
+        }
+        queued => queued?,
+    };
     let result = loop {
         match manager.wait(&job, GLANCE) {
             Err(systemd::Error::TimedOut { .. }) => {}

@@ -14,6 +14,8 @@ struct Fake {
     results: Vec<JobResult>,
     writes: u32,
     active: ActiveState,
+    /// systemd's words for the first reload, which it refuses.
+    refusal: Option<String>,
     reloads: u32,
     paused: Duration,
 }
@@ -27,6 +29,7 @@ impl Fake {
             results,
             writes,
             active: ActiveState::Active,
+            refusal: None,
             reloads: 0,
             paused: Duration::ZERO,
         }
@@ -71,8 +74,12 @@ impl Manager for Fake {
         })
     }
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Fault> {
-        assert_eq!((verb, unit), (Verb::Reload, "web.service"));
+        assert_eq!((verb, unit), (Verb::ReloadIfFree, "web.service"));
         self.reloads += 1;
+        if let Some(reason) = self.refusal.take() {
+            fs::write(self.folder.path().join("next.js"), "").unwrap();
+            return Err(Fault::Refused { reason });
+        }
         Ok(Job {
             path: "/job/1".to_owned(),
             unit: unit.to_owned(),
@@ -151,6 +158,15 @@ fn an_app_that_does_not_run_is_not_reloaded() {
         (fake.reloads, said[2].as_str()),
         (0, "no reload: the app is not running")
     );
+}
+
+#[test]
+fn a_reload_that_would_cancel_the_job_of_somebody_else_waits_for_the_next_change() {
+    let mut fake = Fake::new(&[JobResult::Done], 0);
+    fake.refusal = Some("web.service has 'stop' job queued".to_owned());
+    let said = fake.run();
+    assert_eq!(said[2], "no reload: web.service has 'stop' job queued");
+    assert_eq!(fake.reloads, 2);
 }
 
 #[test]

@@ -189,28 +189,27 @@ pub(crate) fn in_the_manager_of_a_user_as_well(machine: &mut Machine) {
         .find(|part| part.starts_with("journalctl "));
     let hint = hint.unwrap_or_else(|| panic!("no hint: {told}"));
     assert_eq!(hint, "journalctl --user -u web -u 'web@*' -n 50");
-    // A user may not have journald store what it was sent.
+    // A user may not have journald store what it was sent, so each line is waited for.
     let journal = || user::run(machine, &format!("{hint} --no-pager"));
-    wait_until(SOON, "the worker's line in the journal", || {
-        journal().stdout.contains("errored after 1 quick death")
-    });
-    let journal = journal().says("fix it, then `rsgen --user reload web`");
-    assert!(
-        !journal.to_string().contains("Failed to connect"),
-        "{journal}"
-    );
+    for line in [
+        "errored after 1 quick death",
+        "fix it, then `rsgen --user reload web`",
+    ] {
+        wait_until(SOON, line, || journal().stdout.contains(line));
+    }
+    let journal = journal().to_string();
+    assert!(!journal.contains("Failed to connect"), "{journal}");
     user::run(machine, "rsgen --user nonsense web").exits(2);
     let logs = || user::run(machine, "rsgen --user logs web -n all --no-follow").ok();
-    let given_up = "web@0 | rsgen: errored after 1 quick death";
-    wait_until(SOON, "the worker's line", || {
-        logs().stdout.contains(given_up)
-    });
-    logs()
-        .says("web   # error: none of 1 instances serves")
-        .says("#   rude \\x1b]52");
-    let history = user::run(machine, "rsgen --user history web").ok();
-    let _ = history
-        .says("errored  -")
-        .says("start    worker")
-        .says("install  worker");
+    for line in [
+        "web@0 | rsgen: errored after 1 quick death",
+        "web   # error: none of 1 instances serves",
+        "#   rude \\x1b]52",
+    ] {
+        wait_until(SOON, line, || logs().to_string().contains(line));
+    }
+    let history = || user::run(machine, "rsgen --user history web").ok();
+    for entry in ["errored  -", "start    worker", "install  worker"] {
+        wait_until(SOON, entry, || history().stdout.contains(entry));
+    }
 }

@@ -88,7 +88,7 @@ impl Remote<'_> {
                 }
                 Ok(())
             }
-            Verb::Reload => {
+            Verb::Reload | Verb::ReloadIfFree => {
                 if self.ask(|manager| manager.unit(&cluster))?.active != ActiveState::Active {
                     let host = &self.host;
                     return Err(Failure::failed(format!("{host}: `{app}` does not run"))
@@ -117,7 +117,7 @@ impl Remote<'_> {
     fn on_job(&mut self, verb: Verb, app: &str, is_named: bool) -> Result<(), Failure> {
         let units = Units::of(app);
         match verb {
-            Verb::Reload => {
+            Verb::Reload | Verb::ReloadIfFree => {
                 let fault = format!("{}: `{app}` is a job, which is not reloaded", self.host);
                 Err(Failure::failed(fault))
             }

@@ -259,10 +259,11 @@ impl Manager for Bus {
             Verb::Start => "StartUnit",
             Verb::Stop | Verb::StopAlone => "StopUnit",
             Verb::Restart => "RestartUnit",
-            Verb::Reload => "ReloadUnit",
+            Verb::Reload | Verb::ReloadIfFree => "ReloadUnit",
         };
         let mode = match verb {
             Verb::StopAlone => "ignore-dependencies",
+            Verb::ReloadIfFree => "fail",
             _ => "replace",
         };
         let path: OwnedObjectPath =

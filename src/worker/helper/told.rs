@@ -67,9 +67,15 @@ impl Helper<'_> {
 
     /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
     pub(super) fn tell_the_start(&mut self) {
-        if !self.ready {
+        if self.ready {
+            self.tell_further();
+        } else {
             self.refusal.follow(self.replacer.refusal());
-        } else if !self.is_further_told
+        }
+    }
+
+    fn tell_further(&mut self) {
+        if !self.is_further_told
             && let Some(line) = self.replacer.further().advice()
         {
             self.is_further_told = true;
@@ -88,6 +94,8 @@ impl Helper<'_> {
         if self.is_silence_told {
             refusal::tell("");
         }
+        // Whoever waits for READY reads the status then, and systemd takes the messages in their order.
+        self.tell_further();
         if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
             let cure = match e.raw_os_error() {
                 Some(libc::EAFNOSUPPORT) => "; add AF_UNIX to `RestrictAddressFamilies=`",

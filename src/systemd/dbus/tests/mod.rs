@@ -35,6 +35,7 @@ fn queues_each_job_as_systemctl_does() {
     }
     let job = bus.queue(Verb::StopAlone, UNIT).unwrap();
     assert_eq!((job.unit.as_str(), job.path.as_str()), (UNIT, THE_JOB));
+    bus.queue(Verb::ReloadIfFree, UNIT).unwrap();
     let log = [
         "Subscribe",
         "StartUnit web@0.service replace",
@@ -42,6 +43,7 @@ fn queues_each_job_as_systemctl_does() {
         "RestartUnit web@0.service replace",
         "ReloadUnit web@0.service replace",
         "StopUnit web@0.service ignore-dependencies",
+        "ReloadUnit web@0.service fail",
     ];
     assert_eq!(systemd.lock().log, log);
 }
