@@ -76,7 +76,7 @@ impl Jobs<'_> {
             return;
         }
         let happening = match self.command {
-            "install" => Happening::Installed,
+            "install" | "edit" => Happening::Installed,
             "deploy" => Happening::Deployed,
             _ => return,
         };
@@ -101,7 +101,7 @@ impl Jobs<'_> {
         if parts.is_empty() {
             return;
         }
-        let text = format!("{}: {}", happening.word(), parts.join(", "));
+        let text = format!("{}: {}", self.command, parts.join(", "));
         self.record(
             &prepared.app,
             &Record {

@@ -11,6 +11,7 @@ mod controllers;
 mod course;
 mod deployment;
 mod descendants;
+mod editor;
 mod findings;
 mod follow;
 mod foreign_options;
@@ -47,6 +48,7 @@ mod released;
 mod remarks;
 mod remote;
 mod resize;
+mod revision;
 mod rows;
 mod scrape;
 mod selection;
@@ -128,6 +130,7 @@ subcommands! {
     init::Init,
     install::Install,
     deploy::Deploy,
+    edit::Edit,
     uninstall::Uninstall,
     reload::Reload,
     rollback::Rollback,

@@ -241,7 +241,7 @@ fn refuse_readdressing(prepared: &Prepared, file: &str) -> Result<(), Failure> {
 
 /// Refuses to run an app as root because `user` was removed from its file. Only `install` looks for the owner of a
 /// program.
-fn refuse_root(layout: &Layout, app: &App, file: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_root(layout: &Layout, app: &App, file: &Path) -> Result<(), Failure> {
     let name = app.name();
     let before = files::pinned_user(layout, name).filter(|before| before != "root");
     match before {

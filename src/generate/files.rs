@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
@@ -219,21 +219,36 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
     }
 }
 
-/// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new text.
+/// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new text. A file that was closed to
+/// others stays closed to them.
 ///
 /// # Errors
 /// The errors of the file system.
 pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let temporary = beside(path)?;
     let mut file = File::create(&temporary)?;
-    let written = file
-        .write_all(text.as_bytes())
+    // Before there is anything to read.
+    let written = keep_closed(path, &file)
+        .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     renamed
+}
+
+/// Takes from a new file what others may not do with the one that it replaces.
+fn keep_closed(path: &Path, file: &File) -> io::Result<()> {
+    let Ok(old) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let new = file.metadata()?.permissions().mode() & 0o7777;
+    let mode = new & (old.permissions().mode() | 0o600);
+    if old.is_file() && mode != new {
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 /// Returns a path in the same folder that systemd does not take for a unit.
@@ -289,6 +304,21 @@ mod tests {
         }
         let names = fs::read_dir(folder.path()).unwrap();
         assert_eq!(names.count(), 2, "nothing new is there");
+    }
+
+    #[test]
+    fn a_file_that_is_closed_to_others_stays_so_and_no_other_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.toml");
+        let mode = || path.metadata().unwrap().permissions().mode() & 0o7777;
+        write_new(&path, "new\n").unwrap();
+        let usual = mode();
+        for (before, after) in [(0o600, 0o600), (0o640, usual & 0o640), (0o777, usual)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            write_new(&path, "newer\n").unwrap();
+            assert_eq!(mode(), after, "{before:o}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer\n");
     }
 
     #[test]

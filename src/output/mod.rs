@@ -11,6 +11,7 @@ mod hold;
 mod json;
 mod keys;
 mod notice;
+mod prompt;
 mod screen;
 mod style;
 pub mod table;
@@ -26,6 +27,7 @@ pub use failure::{Exit, Failure};
 pub use json::Json;
 pub use keys::Key;
 pub use notice::{CANCELLED, Level, Notice, counted};
+pub use prompt::Prompt;
 pub use screen::Screen;
 pub use style::{Colour, Style};
 pub use text::Text;
@@ -66,6 +68,11 @@ pub trait Sink {
 
     /// Returns a block of lines that can be drawn anew in their place, if the output goes to a terminal and shows progress.
     fn block(&self) -> Option<Block> {
+        None
+    }
+
+    /// Returns the way to ask a person; `None` where nobody is at both ends.
+    fn prompt(&self) -> Option<Prompt> {
         None
     }
 

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use anstyle::AnsiColor;
 
 use super::{
-    Answer, Block, Canvas, Colour, Failure, Level, Notice, Screen, Sink, Style, to_stderr,
+    Answer, Block, Canvas, Colour, Failure, Level, Notice, Prompt, Screen, Sink, Style, to_stderr,
     to_stdout,
 };
 use crate::ecosystem::Report;
@@ -75,6 +75,11 @@ impl Sink for Text {
     fn block(&self) -> Option<Block> {
         let is_wanted = self.least <= Level::Progress && std::io::stdout().is_terminal();
         (is_wanted && !is_dumb()).then(Block::new).flatten()
+    }
+
+    fn prompt(&self) -> Option<Prompt> {
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+        is_terminal.then(Prompt::new)
     }
 
     fn warnings(&self, report: &Report) {

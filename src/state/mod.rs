@@ -7,6 +7,7 @@
 //!
 //! This room never follows a link below `/run`, never waits for a FIFO, and never interprets what the files contain.
 
+mod draft;
 mod folder;
 mod lock;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use draft::Draft;
 pub use folder::Folder;
 pub use lock::Lock;
 

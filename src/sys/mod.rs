@@ -13,7 +13,7 @@ mod quit;
 pub mod seccomp;
 pub mod socket;
 
-pub use quit::exit_on_sigterm;
+pub use quit::{Unbroken, exit_on_sigterm};
 
 /// The result of a system call, or its error.
 fn check<N: Default + PartialOrd>(result: N) -> std::io::Result<N> {

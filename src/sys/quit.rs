@@ -1,4 +1,4 @@
-//! Ending at once and successfully on SIGTERM.
+//! Ending at once and successfully on SIGTERM, and not at all by the keys of a terminal.
 
 #![expect(unsafe_code, reason = "a signal handler")]
 
@@ -20,4 +20,43 @@ pub fn exit_on_sigterm() {
     );
     // SAFETY: the handler calls nothing but _exit. If this fails, SIGTERM keeps its default, which ends the process as well.
     let _ = unsafe { sigaction(Signal::SIGTERM, &action) };
+}
+
+extern "C" fn go_on(_: libc::c_int) {}
+
+/// The keys Ctrl-C and Ctrl-\ of the terminal do not end this process as long as this value lives. A program that it starts meanwhile is
+/// not affected, because execve(2) resets handlers.
+#[derive(Debug)]
+#[must_use]
+pub struct Unbroken {
+    before: Vec<(Signal, SigAction)>,
+}
+
+impl Unbroken {
+    /// Begins now.
+    pub fn begin() -> Self {
+        let action = SigAction::new(
+            SigHandler::Handler(go_on),
+            SaFlags::SA_RESTART,
+            SigSet::empty(),
+        );
+        let signals = [Signal::SIGINT, Signal::SIGQUIT].into_iter();
+        let before = signals.filter_map(|signal| {
+            // SAFETY: the handler does nothing. If this fails, the key keeps its effect.
+            let before = unsafe { sigaction(signal, &action) };
+            Some((signal, before.ok()?))
+        });
+        Self {
+            before: before.collect(),
+        }
+    }
+}
+
+impl Drop for Unbroken {
+    fn drop(&mut self) {
+        for (signal, before) in &self.before {
+            // SAFETY: the action is the one that was there.
+            let _ = unsafe { sigaction(*signal, before) };
+        }
+    }
 }

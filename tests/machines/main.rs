@@ -14,6 +14,7 @@ mod deploy;
 mod directives;
 mod docs;
 mod drain;
+mod edit;
 mod ends;
 mod env_files;
 mod environment;

@@ -4,7 +4,7 @@ use testbed::runner::Spec;
 use testbed::specs;
 
 use crate::{
-    balance, between, crash, deploy, directives, docs, drain, ends, env_files, environment,
+    balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
     moving, own, owner, packaged, packages, pause, polkit, portless, power, programs, prometheus,
     recycle, rehearsal, release, reload, remote, sandbox, schedule, see, shown, sizing, state,
@@ -38,6 +38,7 @@ pub(crate) fn all() -> Vec<Spec> {
         INSTALL,
         logs::SPECS,
         DEPLOY,
+        edit::SPECS,
         release::SPECS,
         INTERRUPTED,
         WATCH,

@@ -55,6 +55,8 @@ pub(crate) fn an_ordinary_user_has_a_cluster(machine: &mut Machine) {
     log_in(machine);
     loses_nothing(machine, "plain.js", "listen = 3000");
     run(machine, "rsgen --user list").ok().says("online");
+    let edited = "EDITOR=\"sed -i s/^settle.*/settle=1/\" rsgen --user edit web";
+    run(machine, edited).ok().says("web: reloading");
     let scaled = run(machine, "rsgen --user scale web +1").ok();
     scaled.says("start done");
     let status = "systemctl --user show --value -p StatusText web";

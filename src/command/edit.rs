@@ -1,0 +1,237 @@
+//! `rsgen edit`: changes the installed file of an app in an editor, and has the change take effect.
+//!
+//! The editor gets a copy that nobody else can open. The file itself is written only once the copy has been checked, and only if it is
+//! still as it was when the copy was made; with `rsgen reload` after an edit by hand, a broken file lies in its place until then. What was
+//! typed is never lost: where it does not take effect, the copy stays and its path is told.
+
+use std::io::ErrorKind;
+
+use clap::Args;
+
+use super::apply::{self, Prepared};
+use super::context::Context;
+use super::deployment::{self, Goal};
+use super::editor::Editor;
+use super::kept;
+use super::manual::{self, Manual};
+use super::outcome::{Action, Outcome};
+use super::remarks;
+use super::revision::{self, Original};
+use super::subcommand::Subcommand;
+use super::targets;
+use crate::generate::{self, files};
+use crate::output::{Failure, Notice, Shown, Style};
+use crate::plan::diff::Content;
+use crate::state::Draft;
+
+const INVALID: &str = "Edit again, or give up? [e/g]";
+const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
+const APPLY: char = 'a';
+const AGAIN: char = 'e';
+const GIVE_UP: char = 'g';
+
+/// Change the installed file of an app in an editor, then check it and reload the app
+#[derive(Debug, Args)]
+pub(super) struct Edit {
+    /// The app
+    #[arg(value_name = "APP")]
+    app: String,
+    /// Show what the edit would change, as a diff, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Subcommand for Edit {
+    const MANUAL: Manual = Manual {
+        exits: manual::EXITS,
+        examples: &[
+            (
+                "rsgen edit web",
+                "Opens /etc/rsgen/web.toml in an editor, shows what that changes, and reloads the app.",
+            ),
+            (
+                "rsgen edit web --dry-run",
+                "Shows what the edit would change, and says where the edited text is.",
+            ),
+        ],
+    };
+
+    fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let app = targets::app(&self.app, &targets::known(&context.layout))?;
+        // Nothing is typed in vain.
+        context.require_permission("edit")?;
+        if !self.dry_run {
+            kept::refuse(&mut context.jobs()?, &app)?;
+        }
+        let original = Original::of(&context.layout, &app)?;
+        let editor = Editor::of_caller(context.sink.is_for_scripts())?;
+        let draft = begin(context, &original)?;
+        let revision = Revision {
+            original,
+            editor,
+            draft,
+            dry_run: self.dry_run,
+        };
+        revision.carry_out(context)
+    }
+}
+
+/// An edit that is under way.
+struct Revision {
+    original: Original,
+    editor: Editor,
+    draft: Draft,
+    dry_run: bool,
+}
+
+/// Makes the copy for the editor.
+fn begin(context: &Context<'_>, original: &Original) -> Result<Draft, Failure> {
+    let app = original.app();
+    let draft = Draft::begin(&context.layout.run, app, &original.text);
+    let draft = draft.map_err(|e| {
+        let run = context.layout.run.display();
+        Failure::failed(format!("no copy for the editor can be written: {run}: {e}"))
+    })?;
+    let draft = draft.ok_or_else(|| {
+        let lock = format!("{}/:edit:{app}/lock", context.layout.run.display());
+        Failure::failed(format!("another `rsgen edit` has `{app}` open"))
+            .help(format!("`fuser -v {lock}` shows which"))
+    })?;
+    for path in draft.earlier() {
+        let text = format!("an earlier edit has left {}", path.display());
+        context.sink.notice(&Notice::Noted(app, &text));
+    }
+    Ok(draft)
+}
+
+impl Revision {
+    fn carry_out(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let done = self.apply(context);
+        let is_lost = match (&done, self.edited()) {
+            (_, None) => false,
+            (Ok(()), Some(_)) => self.dry_run,
+            // A reload that has replaced instances leaves the new file in its place.
+            (Err(_), Some(text)) => {
+                let target = files::content(&self.original.target);
+                target != Some(Content::File(text))
+            }
+        };
+        if !is_lost {
+            self.draft.discard();
+            return done;
+        }
+        let path = self.draft.path().display();
+        let told = format!("the edited text is kept in {path}");
+        match done {
+            Err(failure) if !failure.message.is_empty() => Err(failure.help_also(Some(told))),
+            done => {
+                let app = self.original.app();
+                context.sink.notice(&Notice::Noted(app, &told));
+                done
+            }
+        }
+    }
+
+    /// The text in the copy, if it says anything else than the file.
+    fn edited(&self) -> Option<String> {
+        let text = files::read(self.draft.path()).ok()?;
+        (text != self.original.text && !text.trim().is_empty()).then_some(text)
+    }
+
+    fn apply(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let app = self.original.app();
+        let scope = context.layout.scope;
+        let Some(prepared) = self.ask(context)? else {
+            let is_job = generate::is_known_job(&context.layout, app);
+            let unchanged = [Prepared::unchanged(app, is_job)];
+            let outcome = Outcome::new(&unchanged, &[Action::Nothing], self.dry_run, scope);
+            context.sink.answer(&outcome);
+            return Ok(());
+        };
+        let prepared = [prepared];
+        let outcome = if self.dry_run {
+            let jobs = context.jobs().ok();
+            deployment::foresee(jobs, &prepared, Vec::new(), Goal::Current, scope)?
+        } else {
+            let outcome = deployment::deploy(&mut context.jobs()?, &prepared, Goal::Current)?;
+            remarks::tell_further_ports(&mut context.jobs()?, &outcome)?;
+            outcome
+        };
+        context.sink.answer(&outcome);
+        Ok(())
+    }
+
+    /// Lets the caller edit until the copy is valid and agreed to. Returns what it changes; `None` if that is nothing.
+    fn ask(&self, context: &mut Context<'_>) -> Result<Option<Prepared>, Failure> {
+        let path = self.draft.path();
+        loop {
+            self.editor.edit(path)?;
+            let checked = self.check(context);
+            let prompt = context.sink.prompt();
+            let is_again = match (checked, prompt) {
+                (Ok(None), _) => return Ok(None),
+                (Ok(Some(prepared)), prompt) => {
+                    self.original.refuse_changed()?;
+                    apply::show(context.sink, std::slice::from_ref(&prepared), true);
+                    let prompt = prompt.filter(|_| !self.dry_run);
+                    let Some(prompt) = prompt else {
+                        return Ok(Some(prepared));
+                    };
+                    tell_steps(context, &prepared)?;
+                    match prompt.ask(VALID, &[APPLY, AGAIN, GIVE_UP]) {
+                        Some(APPLY) => return Ok(Some(prepared)),
+                        answer => answer == Some(AGAIN),
+                    }
+                }
+                (Err(failure), None) => return Err(failure),
+                (Err(failure), Some(prompt)) => {
+                    self.original.refuse_changed()?;
+                    context.sink.failure(&failure);
+                    if prompt.ask(INVALID, &[AGAIN, GIVE_UP]) != Some(AGAIN) {
+                        return Err(failure.silent());
+                    }
+                    true
+                }
+            };
+            if !is_again {
+                return Err(Failure::failed("given up, so nothing was changed"));
+            }
+        }
+    }
+
+    /// Returns what the text in the copy changes; `None` if that is nothing.
+    fn check(&self, context: &mut Context<'_>) -> Result<Option<Prepared>, Failure> {
+        let path = self.draft.path();
+        let text = match files::read(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let app = self.original.app();
+                let message = "the editor has removed the file, so nothing was changed";
+                let help = format!("`rsgen uninstall {app}` removes the app");
+                return Err(Failure::failed(message).help(help));
+            }
+            Err(e) => {
+                let message = format!("{} cannot be read: {e}", path.display());
+                return Err(Failure::new(crate::output::Exit::Invalid, message)
+                    .help("save it as a file of UTF-8"));
+            }
+        };
+        if text == self.original.text || text.trim().is_empty() {
+            return Ok(None);
+        }
+        revision::prepare(context, &self.original, text, path).map(Some)
+    }
+}
+
+/// Tells what follows, before it is agreed to.
+fn tell_steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let prepared = std::slice::from_ref(prepared);
+    let scope = context.layout.scope;
+    let jobs = context.jobs()?;
+    let foreseen = deployment::foresee(Some(jobs), prepared, Vec::new(), Goal::Current, scope)?;
+    let steps = foreseen.shown(Style::Plain);
+    for line in steps.iter().flat_map(|steps| steps.as_str().lines()) {
+        context.sink.notice(&Notice::Remark(line));
+    }
+    Ok(())
+}
