@@ -16,7 +16,7 @@ const URL: &str = "http://127.0.0.1:3000/";
 
 pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    install(machine, "graceful.js", "4", EVEN);
+    install(machine, "graceful", "4", EVEN);
     assert_exactly(machine, 4);
     for number in 0..4 {
         let instance = format!("web@{number}");
@@ -62,7 +62,7 @@ pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
         .says("refused");
 
     cannot_be_chosen_from_elsewhere(machine);
-    write_ecosystem(machine, "graceful.js", "2", "settle = 0");
+    write_ecosystem(machine, "graceful", "2", "settle = 0");
     machine
         .run(&["rsgen", "install", ECOSYSTEM, "--replace-listener"])
         .ok();
