@@ -117,7 +117,7 @@ fn assert_status_stays_true(machine: &Machine) {
 }
 
 pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
-    install(machine, "graceful", "2", BRAKE);
+    install(machine, "graceful.js", "2", BRAKE);
     let before = crate::cluster::pids(machine, 2);
     for (command, why, help) in [
         (
@@ -151,9 +151,9 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
             "run `rsgen reload web`, or for this instance `rsgen restart web@1`",
         ),
         (
-            "start /srv/web/graceful",
+            "start /srv/web/graceful.js",
             "is a script, not an app",
-            "run `rsgen install /srv/web/graceful`",
+            "run `rsgen install /srv/web/graceful.js`",
         ),
         (
             "scale web -2",
