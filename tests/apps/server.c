@@ -157,6 +157,8 @@ static void drop(struct client *client)
 	while (*at != client)
 		at = &(*at)->next;
 	*at = client->next;
+	/* close(2) alone leaves the registration while another process has the connection as well, as a drain may. */
+	epoll_ctl(events, EPOLL_CTL_DEL, client->fd, NULL);
 	close(client->fd);
 	free(client);
 }

@@ -54,7 +54,7 @@ pub(crate) fn under_load_makes_connections_wait_and_loses_none(machine: &mut Mac
     // The filter of systemd-nspawn forbids bpf(2).
     machine.power_on_unfiltered();
     for balance in ["settle = 0", EVEN] {
-        install(machine, "graceful", "2", balance);
+        install(machine, "graceful.js", "2", balance);
         assert_exactly(machine, 2);
         for keep_alive in [false, true] {
             let load = load(machine, keep_alive);
