@@ -2,7 +2,8 @@
  *
  * A file is a list of statements, one in a line, which are carried out in order. After the last one the server answers.
  *   listen PORT     binds and listens as Node does: IPv6 and IPv4 on one socket
- *   answer TEXT     the text of each answer, in which $PID and the variables of the environment are replaced
+ *   answer TEXT     the text of each answer, in which $PID, the variables of the environment, \n and \e (ESC) are replaced
+ *   status NUMBER   the status of each answer
  *   takes MS        how long an answer takes
  *   finish SIGINT   at this signal: accepts no more, finishes the requests that have begun, and ends
  *   say TEXT        writes a line
@@ -36,7 +37,7 @@ struct client {
 
 static const char *file;
 static int line, listener = -1, events;
-static long takes;
+static long takes, status = 200;
 static char body[4096];
 static struct client *clients;
 static volatile sig_atomic_t told;
@@ -88,6 +89,11 @@ static void answer(const char *text)
 	while (*text && length < sizeof body - 1) {
 		int used = 0;
 
+		if (*text == '\\' && (text[1] == 'n' || text[1] == 'e')) {
+			body[length++] = text[1] == 'n' ? '\n' : '\033';
+			text += 2;
+			continue;
+		}
 		if (sscanf(text, "$%63[A-Z_]%n", name, &used) != 1) {
 			body[length++] = *text++;
 			continue;
@@ -129,6 +135,8 @@ static void carry_out(char *text)
 		listen_on(atoi(text));
 	else if (!strcmp(word, "answer"))
 		answer(text);
+	else if (!strcmp(word, "status"))
+		status = atol(text);
 	else if (!strcmp(word, "takes"))
 		takes = atol(text);
 	else if (!strcmp(word, "finish"))
@@ -207,7 +215,8 @@ static void reply(struct client *client)
 {
 	char text[sizeof body + 200];
 	int last = client->last || finishing;
-	int length = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nConnection: %s\r\nContent-Length: %zu\r\n\r\n%s",
+	int length = snprintf(text, sizeof text, "HTTP/1.1 %ld %s\r\nConnection: %s\r\nContent-Length: %zu\r\n\r\n%s",
+			      status, status == 200 ? "OK" : "Internal Server Error",
 			      last ? "close" : "keep-alive", strlen(body), body);
 
 	if (send(client->fd, text, length, MSG_NOSIGNAL) < 0 || last) {

@@ -68,7 +68,7 @@ pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &
 }
 
 pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
-    install(machine, "plain.js", "4", "");
+    install(machine, "plain", "4", "");
     for command in ["systemctl stop web", "rsgen stop web"].repeat(4) {
         // Two connections in each millisecond of the stop, any of which could start the app again.
         let load = Load::start(machine, &Traffic::on_port(3000, 20));
