@@ -319,7 +319,7 @@ fn opener(layout: &Layout, app: &str) -> (PathBuf, String) {
     let cluster = units.cluster();
     let text = format!(
         "# Written by rsgen for {app}, which is being moved to another address.\n[Unit]\nDescription={app}, opening an address\n\
-         Wants={cluster}\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={} --version\nStandardOutput=null\n",
+         Wants={cluster}\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nNonBlocking=yes\nExecStart={} --version\nStandardOutput=null\n",
         layout.command.display()
     );
     (layout.runtime_units.join(units.opener()), text)

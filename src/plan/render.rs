@@ -57,6 +57,7 @@ struct Cluster<'a> {
     stop_timeout: String,
     wanted_by: &'a str,
     sandboxed: bool,
+    non_blocking: bool,
 }
 
 #[derive(Template)]
@@ -175,6 +176,8 @@ fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
         wanted_by: boot_target(layout.scope),
         // A manager without privileges cannot make these namespaces.
         sandboxed: layout.scope == Scope::System,
+        non_blocking: !app.sockets().is_empty()
+            && app.assigned("NonBlocking").boolean() != Some(false),
     }
 }
 

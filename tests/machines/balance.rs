@@ -113,7 +113,7 @@ pub(crate) fn gives_each_instance_its_share_through_reload_and_stop(machine: &mu
 
 pub(crate) fn loses_no_connection_to_a_crash_another_number_or_lost_maps(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    install(machine, "graceful.js", "4", EVEN);
+    install(machine, "graceful", "4", EVEN);
     let load = short(machine);
     for count in [2, 4] {
         machine
@@ -157,8 +157,8 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
     // The filter of systemd-nspawn forbids bpf(2).
     machine.power_on_unfiltered();
     let without = "setpriv --bounding-set -sys_admin,-bpf,-perfmon";
-    machine.write_app("graceful.js", "/srv/web");
-    write_ecosystem(machine, "graceful.js", "4", EVEN);
+    machine.write_app("graceful", "/srv/web");
+    write_ecosystem(machine, "graceful", "4", EVEN);
     machine
         .sh(&format!("{without} rsgen install {ECOSYSTEM}"))
         .exits(1)
@@ -181,7 +181,7 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
     load.stop().assert_nothing_lost();
 
     for (more, count, shown) in [("settle = 0", 1, false), (EVEN, 4, true)] {
-        write_ecosystem(machine, "graceful.js", "4", more);
+        write_ecosystem(machine, "graceful", "4", more);
         machine
             .run(&["rsgen", "reload", ECOSYSTEM])
             .exits(1)
@@ -203,7 +203,7 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
 /// The kernel reserves names with a dot in the file system of the maps, which has a file `maps.debug` of its own.
 pub(crate) fn serves_an_app_whose_name_has_dots(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    let app = machine.write_app("graceful.js", "/srv/web");
+    let app = machine.write_app("graceful", "/srv/web");
     for name in ["shop.example", "maps.debug"] {
         let lines = "listen = 3000\ninstances = 2\nuser = \"www-data\"";
         let text = format!("[[apps]]\nname = \"{name}\"\nscript = \"{app}\"\n{lines}\n{EVEN}\n");
@@ -253,7 +253,7 @@ pub(crate) fn spreads_the_connections_of_each_address(machine: &mut Machine) {
 
 pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    install(machine, "graceful.js", "2", EVEN);
+    install(machine, "graceful", "2", EVEN);
     let drop_in = "/etc/systemd/system/web:join@.service.d/test.conf";
     machine.write(drop_in, "[Service]\nExecStart=\nExecStart=/bin/false\n");
     machine.systemctl(&["daemon-reload"]).ok();
@@ -315,7 +315,7 @@ fn assert_nothing_failed_when_it_is_over(machine: &Machine, drop_in: &str) {
     machine.systemctl(&["daemon-reload"]).ok();
     machine.systemctl(&["restart", "web@1"]).ok();
     machine.wait_state("web:join@1.service", "failed", SOON);
-    write_ecosystem(machine, "graceful.js", "2", "balance = \"shared\"");
+    write_ecosystem(machine, "graceful", "2", "balance = \"shared\"");
     let install = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
     machine.run(&install).ok();
     let failed = ["list-units", "--failed", "--plain", "--no-legend", "web*"];

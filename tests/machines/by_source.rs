@@ -28,12 +28,7 @@ fn assert_only_its_clients_move(homes: &str, now: &str, off: char) {
 
 pub(crate) fn keeps_a_client_at_its_instance_whatever_the_others_do(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    install(
-        machine,
-        "graceful.js",
-        "4",
-        "balance = \"source\"\nsettle = 0",
-    );
+    install(machine, "graceful", "4", "balance = \"source\"\nsettle = 0");
     machine
         .run(&["rsgen", "check", ECOSYSTEM])
         .ok()
@@ -68,7 +63,7 @@ pub(crate) fn keeps_a_client_at_its_instance_whatever_the_others_do(machine: &mu
     for (balance, files) in [("even", "selector-3"), ("source", "selector-3-source")] {
         write_ecosystem(
             machine,
-            "graceful.js",
+            "graceful",
             "4",
             &format!("balance = \"{balance}\"\nsettle = 0"),
         );

@@ -6,19 +6,18 @@ use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, deploy, install, listener, pids, write_ecosystem};
 
-const ONLY_ONE: &str =
-    "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+const ONLY_ONE: &str = "in 1 throw only here\nanswer";
 
 pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Machine) {
     install(
         machine,
-        "graceful.js",
+        "graceful",
         "4",
         "max_restarts = 14\nrestart_delay = \"1s\"",
     );
     let inode = listener(machine);
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
-    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    deploy(machine, "graceful", "answer", ONLY_ONE);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
@@ -59,15 +58,15 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
         journal.stdout
     );
 
-    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    deploy(machine, "graceful", ONLY_ONE, "answer");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
 }
 
 pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
     let more = "max_restarts = 6\nexp_backoff_restart_delay = \"200ms\"";
-    install(machine, "graceful.js", "2", more);
-    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    install(machine, "graceful", "2", more);
+    deploy(machine, "graceful", "answer", ONLY_ONE);
     let start = Instant::now();
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
@@ -79,7 +78,7 @@ pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
     let pauses = Duration::from_millis(2637);
     assert!(start.elapsed() > pauses, "{:?}", start.elapsed());
 
-    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    deploy(machine, "graceful", ONLY_ONE, "answer");
     machine.run(&["rsgen", "reset", "web@1"]).ok();
     machine.wait_state("web@1.service", "inactive", SOON);
     let begun = machine.systemctl(&["start", "web@1.service"]).ok();
@@ -90,14 +89,9 @@ pub(crate) fn the_pause_grows_when_told(machine: &mut Machine) {
 pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_opened_the_port_closes_it(
     machine: &mut Machine,
 ) {
-    machine.write_app("graceful.js", "/srv/web");
-    deploy(
-        machine,
-        "graceful.js",
-        "const http",
-        "throw new Error('a bug');\nconst http",
-    );
-    write_ecosystem(machine, "graceful.js", "2", "max_restarts = 3");
+    machine.write_app("graceful", "/srv/web");
+    deploy(machine, "graceful", "answer", "throw a bug\nanswer");
+    write_ecosystem(machine, "graceful", "2", "max_restarts = 3");
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
@@ -112,7 +106,7 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_op
     assert_eq!(listener(machine), None);
     machine.systemctl(&["start", "web"]).exits(1);
     assert!(listener(machine).is_some());
-    write_ecosystem(machine, "graceful.js", "2", "max_restarts = 2");
+    write_ecosystem(machine, "graceful", "2", "max_restarts = 2");
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
@@ -123,19 +117,14 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_op
         "degraded"
     );
     assert!(listener(machine).is_some());
-    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    deploy(machine, "graceful", "throw a bug\n", "");
     machine.run(&["rsgen", "start", "web"]).ok();
     assert_exactly(machine, 2);
 }
 
 pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "max_restarts = 3");
-    deploy(
-        machine,
-        "graceful.js",
-        "const http",
-        "throw new Error('a bug');\nconst http",
-    );
+    install(machine, "graceful", "2", "max_restarts = 3");
+    deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     machine
         .systemctl(&["kill", "-s", "KILL", "web@0.service", "web@1.service"])
         .ok();
@@ -151,13 +140,13 @@ pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mu
         journal.stdout
     );
     assert!(listener(machine).is_some(), "the port stays open");
-    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    deploy(machine, "graceful", "throw a bug\n", "");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 2);
 }
 
 pub(crate) fn killed_ones_come_back(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let before = pids(machine, 2);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@0.service"])
@@ -171,7 +160,7 @@ pub(crate) fn killed_ones_come_back(machine: &mut Machine) {
 }
 
 pub(crate) fn what_systemd_cannot_execute_is_not_tried_again(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine.run(&["mv", "/srv/web", "/srv/elsewhere"]).ok();
     machine.systemctl(&["restart", "web"]).exits(1);
     machine.wait_state("web@0.service", "failed", SOON);

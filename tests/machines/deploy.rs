@@ -9,8 +9,8 @@ fn answer(machine: &Machine) -> String {
 }
 
 pub(crate) fn serves_new_code_though_the_file_is_as_it_was(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "settle = 0");
-    deploy(machine, "graceful.js", "version 1", "version 2");
+    install(machine, "graceful", "2", "settle = 0");
+    deploy(machine, "graceful", "version 1", "version 2");
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
@@ -29,7 +29,7 @@ pub(crate) fn serves_new_code_though_the_file_is_as_it_was(machine: &mut Machine
     assert!(answer(machine).starts_with("version 2"));
     // By PM2's name for the command, and for an app that is down.
     machine.run(&["rsgen", "stop", "web"]).ok();
-    deploy(machine, "graceful.js", "version 2", "version 3");
+    deploy(machine, "graceful", "version 2", "version 3");
     machine.run(&["rsgen", "startOrReload", ECOSYSTEM]).ok();
     assert!(answer(machine).starts_with("version 3"));
 }
@@ -72,14 +72,14 @@ pub(crate) fn and_a_reload_of_a_file_apply_what_was_edited(machine: &mut Machine
 }
 
 pub(crate) fn follows_the_link_to_the_release_or_tells_that_it_does_not(machine: &mut Machine) {
-    let app = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nsettle = 0\nuser = \"www-data\"\n";
+    let app = "[[apps]]\nname = \"web\"\nscript = \"graceful\"\nlisten = 3000\nsettle = 0\nuser = \"www-data\"\n";
     for release in ["1", "2"] {
         let folder = format!("/srv/app/releases/{release}");
-        machine.write_app("graceful.js", &folder);
+        machine.write_app("graceful", &folder);
         machine.write(&format!("{folder}/ecosystem.toml"), app);
         machine
             .sh(&format!(
-                "sed -i 's/version 1/version {release}/' {folder}/graceful.js"
+                "sed -i 's/version 1/version {release}/' {folder}/graceful"
             ))
             .ok();
     }

@@ -183,9 +183,9 @@ const UNUSABLE: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn without_a_file_of_variables_name_the_file(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
+    machine.write_app("graceful", "/srv/web");
     let keys = "env_file = \"/etc/web.env\"\nmax_restarts = 3";
-    write_ecosystem(machine, "graceful.js", "2", keys);
+    write_ecosystem(machine, "graceful", "2", keys);
     for command in ["check", "install"] {
         machine
             .run(&["rsgen", command, ECOSYSTEM])
@@ -231,7 +231,7 @@ const SPOILT: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn for_want_of_a_usable_unit_are_told_as_that(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     for (spoil, told) in SPOILT {
         machine.sh(spoil).ok();
         machine.systemctl(&["daemon-reload"]).ok();
@@ -276,7 +276,7 @@ pub(crate) fn are_told_with_the_message_that_stands_above_the_stack(machine: &mu
 }
 
 pub(crate) fn are_remembered_until_the_app_is_uninstalled(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "max_restarts = 2");
+    install(machine, "graceful", "2", "max_restarts = 2");
     kill(machine, "web@0.service");
     wait_until(SOON, "the end in the list", || {
         let list = machine.run(&["rsgen", "list"]).ok();
@@ -290,12 +290,7 @@ pub(crate) fn are_remembered_until_the_app_is_uninstalled(machine: &mut Machine)
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(!list.stdout.contains("killed"), "{list}");
 
-    deploy(
-        machine,
-        "graceful.js",
-        "const http",
-        "throw new Error('a bug');\nconst http",
-    );
+    deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     kill(machine, "web@0.service");
     machine.wait_state("web@0.service", "failed", SOON);
     machine.run(&["rsgen", "uninstall", "web"]).ok();
@@ -355,7 +350,7 @@ pub(crate) fn that_systemd_refuses_once_the_app_is_up_are_bounded(machine: &mut 
              > /etc/systemd/system/web@.service.d/a.conf",
         )
         .ok();
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     wait_until_braked(machine);
     machine.sh("rm /etc/extra.env").ok();
     kill(machine, "web@0.service");

@@ -123,7 +123,7 @@ pub(crate) fn give_a_program_the_same_by_worker_and_by_systemd(machine: &mut Mac
 fn plant(machine: &Machine) {
     machine.write(FILE, "A=1\n");
     machine.sh("chown -R www-data: /srv/web").ok();
-    cluster::install(machine, "graceful.js", "1", "env_file = \".env\"");
+    cluster::install(machine, "graceful", "1", "env_file = \".env\"");
 }
 
 fn variables(machine: &Machine) -> Vec<String> {
@@ -175,7 +175,7 @@ pub(crate) fn below_a_folder_with_an_acl_are_read_by_the_worker(machine: &mut Ma
     let set = "import os, struct; e = [(1, 7, -1), (2, 7, 33), (4, 5, -1), (16, 7, -1), (32, 5, -1)]; \
         os.setxattr('/srv/web', 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *x) for x in e))";
     machine.run(&["python3", "-c", set]).ok();
-    cluster::install(machine, "graceful.js", "1", "env_file = \".env\"");
+    cluster::install(machine, "graceful", "1", "env_file = \".env\"");
     cluster::assert_exactly(machine, 1);
     let unit = machine.sh("systemctl cat web@0.service").ok().stdout;
     assert!(!unit.contains("EnvironmentFile="), "{unit}");
@@ -263,7 +263,7 @@ pub(crate) fn of_root_alone_are_read_by_systemd(machine: &mut Machine) {
     machine.write(FILE, "A=1\n");
     machine.sh(&format!("chmod 600 {FILE}")).ok();
     let lines = "env_file = \".env\"";
-    cluster::install(machine, "graceful.js", "1", lines);
+    cluster::install(machine, "graceful", "1", lines);
     assert!(
         machine
             .read(unit)
@@ -301,7 +301,7 @@ pub(crate) fn of_root_alone_are_read_by_systemd(machine: &mut Machine) {
 pub(crate) fn of_apps_that_are_generated_are_looked_at_where_nothing_hangs(machine: &mut Machine) {
     machine.write(FILE, "A=1\n");
     machine.sh("chown -R www-data: /srv/web").ok();
-    let app = machine.write_app("graceful.js", "/srv/web");
+    let app = machine.write_app("graceful", "/srv/web");
     let text = |file: &str| {
         format!(
             "[[apps]]\nname = \"web\"\nscript = \"{app}\"\ncwd = \"/srv/web\"\nlisten = 3000\nuser = \"www-data\"\nenv_file = \"{file}\"\n"

@@ -121,8 +121,8 @@ pub(crate) fn the_cluster_unit_gets_by_with_little(machine: &mut Machine) {
     machine
         .systemctl(&["set-property", "--runtime", "system.slice", "CPUQuota=100%"])
         .ok();
-    machine.write_app("graceful.js", "/srv/web");
-    write_ecosystem(machine, "graceful.js", "1", DEFAULT);
+    machine.write_app("graceful", "/srv/web");
+    write_ecosystem(machine, "graceful", "1", DEFAULT);
     machine.run(&["rsgen", "install", ECOSYSTEM, "-q"]).ok();
     machine.systemctl(&["restart", "web"]).ok();
     assert_exactly(machine, 1);
@@ -141,7 +141,7 @@ pub(crate) fn the_cluster_unit_gets_by_with_little(machine: &mut Machine) {
 
 /// A command that a drop-in adds to the cluster unit runs in the sandbox of the unit.
 pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
-    install(machine, "graceful.js", DEFAULT);
+    install(machine, "graceful", DEFAULT);
     let tried = "for file in /etc/x /run/x /usr/x /root/x /tmp/x /run/rsgen/other /run/rsgen/web/own; do echo >$file && echo wrote $file; done; \
                  ls /root /home; \
                  python3 -c 'import socket; socket.socket()' || echo no network";
@@ -162,7 +162,7 @@ pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
 
 /// `systemctl clean` removes only the state folder of the unit's own app.
 pub(crate) fn the_state_of_one_app_is_not_that_of_another(machine: &mut Machine) {
-    install(machine, "graceful.js", DEFAULT);
+    install(machine, "graceful", DEFAULT);
     machine.write("/run/rsgen/other/verdict", "idle");
     machine.systemctl(&["stop", "web"]).ok();
     machine.systemctl(&["clean", "web"]).ok();
@@ -171,10 +171,10 @@ pub(crate) fn the_state_of_one_app_is_not_that_of_another(machine: &mut Machine)
 }
 
 pub(crate) fn settings_that_reach_too_far_are_told_by_check_and_install(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
+    machine.write_app("graceful", "/srv/web");
     machine.write("/srv/web/.env", "A=b\n");
     let lines = "user = 0\nenv_file = \".env\"\nenv = { LD_PRELOAD = \"\" }\nservice.StandardError = \"append:/tmp/log\"";
-    write_ecosystem(machine, "graceful.js", "1", lines);
+    write_ecosystem(machine, "graceful", "1", lines);
     let told = |command: &str| machine.run(&["rsgen", command, ECOSYSTEM]).ok().stderr;
     let said = told("check");
     for part in [
@@ -198,6 +198,6 @@ pub(crate) fn settings_that_reach_too_far_are_told_by_check_and_install(machine:
     assert_eq!(told("install"), said);
     machine.sh("chown root /srv/web").ok();
     let good = format!("{DEFAULT}\nenv_file = \".env\"");
-    write_ecosystem(machine, "graceful.js", "1", &good);
+    write_ecosystem(machine, "graceful", "1", &good);
     assert_eq!(told("check") + &told("install"), "");
 }

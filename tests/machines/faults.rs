@@ -21,7 +21,7 @@ fn commit(machine: &Machine, fault: &str) {
 }
 
 pub(crate) fn of_an_installed_app_take_nothing_away(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     for fault in FAULTS {
         let inode = listener(machine);
         let load = Load::start(machine, &Traffic::on_port(3000, 4));
@@ -46,8 +46,8 @@ pub(crate) fn of_an_installed_app_take_nothing_away(machine: &mut Machine) {
 }
 
 pub(crate) fn of_a_generated_apps_file_take_nothing_away(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web/graceful.js\"\ncwd = \"/srv/web\"\nlisten = 3000\ninstances = 2\n";
+    machine.write_app("graceful", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web/graceful\"\ncwd = \"/srv/web\"\nlisten = 3000\ninstances = 2\n";
     machine.write("/etc/rsgen/web.toml", text);
     machine.write(
         "/etc/rsgen/other.toml",

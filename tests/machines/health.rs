@@ -16,7 +16,7 @@ const URL: &str = "http://127.0.0.1:3000/";
 
 pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
     machine.power_on_unfiltered();
-    install(machine, "graceful.js", "4", EVEN);
+    install(machine, "graceful", "4", EVEN);
     assert_exactly(machine, 4);
     for number in 0..4 {
         let instance = format!("web@{number}");
@@ -62,7 +62,7 @@ pub(crate) fn reaches_one_instance_from_this_host_alone(machine: &mut Machine) {
         .says("refused");
 
     cannot_be_chosen_from_elsewhere(machine);
-    write_ecosystem(machine, "graceful.js", "2", "settle = 0");
+    write_ecosystem(machine, "graceful", "2", "settle = 0");
     machine
         .run(&["rsgen", "install", ECOSYSTEM, "--replace-listener"])
         .ok();
@@ -125,30 +125,29 @@ fn refuses_others_while_it_is_off(machine: &Machine) {
     machine.run(&ask).exits(5);
 }
 
-const ANSWERS: &str = "response.end(hello)";
-const FAILS: &str = "(response.statusCode = 500, response.end('no \\x1b[31mtable\\n  at db.js'))";
-const READY: &str = "server.listen(3000)";
-/// READY, and then the event loop never turns again.
-const BLOCKS: &str =
-    "server.listen(3000, () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))";
+const ANSWERS: &str = "answer version 1, instance $NODE_APP_INSTANCE, pid $PID";
+const FAILS: &str = "status 500\nanswer no \\e[31mtable\\n  at db.js";
+const READY: &str = "listen 3000";
+/// READY, and then nothing is accepted.
+const BLOCKS: &str = "listen 3000\nsleep 3600000";
 
 /// READY, and gone with everything that it has not accepted.
-const ENDS: &str = "server.listen(3000, () => (Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500), process.exit(7)))";
+const ENDS: &str = "listen 3000\nsleep 500\nexit 7";
 
 /// READY, and gone.
-const ENDS_AT_ONCE: &str = "server.listen(3000, () => process.exit(7))";
+const ENDS_AT_ONCE: &str = "listen 3000\nexit 7";
 
 pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     machine.power_on_unfiltered();
     let keys = "health = \"/healthz\"\nhealth_timeout = \"1s\"\nhealth_interval = \"200ms\"";
     let keys = format!("{EVEN}\nlisten_timeout = \"5s\"\nkill_timeout = \"1s\"\n{keys}");
-    install(machine, "graceful.js", "3", &keys);
+    install(machine, "graceful", "3", &keys);
     assert_exactly(machine, 3);
     let traffic = Traffic::on_port(3000, 8).expect("version");
     let load = Load::start(machine, &traffic);
     load.wait_answered(200);
     let before = pids(machine, 3);
-    deploy(machine, "graceful.js", ANSWERS, FAILS);
+    deploy(machine, "graceful", ANSWERS, FAILS);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
     told.says("the canary failed: unhealthy: GET /healthz answered 500 Internal Server Error: `no \u{fffd}[31mtable | at db.js`, the last of ")
         .says("every instance still serves what it served");
@@ -166,24 +165,24 @@ pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     );
     machine.run(&["rsgen", "stop", "web@1"]).ok();
 
-    deploy(machine, "graceful.js", FAILS, ANSWERS);
-    deploy(machine, "graceful.js", READY, BLOCKS);
+    deploy(machine, "graceful", FAILS, ANSWERS);
+    deploy(machine, "graceful", READY, BLOCKS);
     let reload = machine.spawn(&["rsgen", "reload", "web"]);
     refuses_others_while_it_is_off(machine);
     reload.wait().exits(1).says(
         "the canary failed: unhealthy: not accepting: a connection to 127.0.0.1:3000 waited for 5s",
     );
     // One that ends meanwhile is not waited for.
-    deploy(machine, "graceful.js", BLOCKS, ENDS);
+    deploy(machine, "graceful", BLOCKS, ENDS);
     machine
         .run(&["rsgen", "reload", "web"])
         .exits(1)
         .says("the canary failed: exited with status 7");
     // Nor one that has ended by the time that it is asked.
-    deploy(machine, "graceful.js", ENDS, ENDS_AT_ONCE);
+    deploy(machine, "graceful", ENDS, ENDS_AT_ONCE);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
     assert!(!told.to_string().contains("not accepting"), "{told}");
-    deploy(machine, "graceful.js", ENDS_AT_ONCE, READY);
+    deploy(machine, "graceful", ENDS_AT_ONCE, READY);
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 3);
     load.wait_answered(200);
@@ -192,13 +191,13 @@ pub(crate) fn a_bad_release_gets_no_request_of_a_client(machine: &mut Machine) {
     let command = "health_command = [\"/bin/sh\", \"-c\", \"id -un; curl -fsS --interface $0 http://$1/ || exit 3\", \"{source}\", \"{address}\"]";
     write_ecosystem(
         machine,
-        "graceful.js",
+        "graceful",
         "3",
         &format!("{EVEN}\nhealth_timeout = \"1s\"\n{command}"),
     );
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_exactly(machine, 3);
-    deploy(machine, "graceful.js", ANSWERS, FAILS);
+    deploy(machine, "graceful", ANSWERS, FAILS);
     machine.run(&["rsgen", "reload", "web"]).exits(1).says(
         "the canary failed: unhealthy: `/bin/sh` ended with exit status: 3: `www-data | curl: (22)",
     );

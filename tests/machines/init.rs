@@ -48,14 +48,14 @@ pub(crate) fn meets_no_child_but_its_own(machine: &mut Machine) {
 
 /// The kernel does not deliver a signal to an init without a handler for it.
 pub(crate) fn is_stopped_while_it_is_paused_after_a_crash(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
+    machine.write_app("graceful", "/srv/web");
     let app = format!(
-        "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nuser = \"www-data\"\n\
+        "[[apps]]\nname = \"web\"\nscript = \"graceful\"\nlisten = 3000\nuser = \"www-data\"\n\
          kill_timeout = \"1m\"\nexp_backoff_restart_delay = \"1m\"\n{LINE}\n"
     );
     machine.write(ECOSYSTEM, &app);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    machine.write("/srv/web/graceful.js", "process.exit(1)\n");
+    machine.write("/srv/web/graceful", "#!/bin/sh\nexit 1\n");
     machine
         .systemctl(&["kill", "--signal=KILL", "web@0.service"])
         .ok();

@@ -29,8 +29,8 @@ pub(crate) fn twice_is_once(machine: &mut Machine) {
 }
 
 pub(crate) fn a_dry_run_shows_the_difference_and_changes_nothing(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    write_ecosystem(machine, "graceful.js", "2", "");
+    machine.write_app("graceful", "/srv/web");
+    write_ecosystem(machine, "graceful", "2", "");
     let told = machine
         .run(&["rsgen", "install", ECOSYSTEM, "--dry-run"])
         .ok();
@@ -67,7 +67,7 @@ pub(crate) fn a_changed_file_is_shown_and_applied_by_a_walk(machine: &mut Machin
 
 pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
     machine.write("/etc/rsgen/web.toml.d/50-local.toml", "instances = 3\n");
-    install(machine, "graceful.js", "1", "");
+    install(machine, "graceful", "1", "");
     assert_exactly(machine, 3);
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
@@ -83,8 +83,8 @@ pub(crate) fn drop_ins_count_from_the_first_install_on(machine: &mut Machine) {
 
 /// systemd and rsgen agree on which folders of drop-ins count.
 pub(crate) fn a_drop_in_that_brings_a_limit_back_is_refused(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    let app = "[[apps]]\nname = \"my-web\"\nscript = \"graceful.js\"\nlisten = 3000\n";
+    machine.write_app("graceful", "/srv/web");
+    let app = "[[apps]]\nname = \"my-web\"\nscript = \"graceful\"\nlisten = 3000\n";
     machine.write(ECOSYSTEM, app);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     let start = "[Unit]\nStartLimitIntervalSec=33\n";
@@ -143,7 +143,7 @@ pub(crate) fn a_change_whose_canary_fails_is_taken_back(machine: &mut Machine) {
 }
 
 pub(crate) fn an_address_is_closed_first_only_when_told(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let before = (
         pids(machine, 2),
         listener(machine),
@@ -161,7 +161,7 @@ pub(crate) fn an_address_is_closed_first_only_when_told(machine: &mut Machine) {
             machine.read("/etc/systemd/system/web.socket")
         )
     );
-    deploy(machine, "graceful.js", "3000", "3001");
+    deploy(machine, "graceful", "3000", "3001");
     let replace = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
     let foreign = "systemd-run --unit=foreign python3 -m http.server 3001";
     machine.sh(foreign).ok();
@@ -181,8 +181,8 @@ pub(crate) fn an_address_is_closed_first_only_when_told(machine: &mut Machine) {
 }
 
 pub(crate) fn without_permission_it_says_so_and_does_nothing(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    write_ecosystem(machine, "graceful.js", "2", "");
+    machine.write_app("graceful", "/srv/web");
+    write_ecosystem(machine, "graceful", "2", "");
     let told = machine
         .run(&[
             "setpriv",
@@ -199,7 +199,7 @@ pub(crate) fn without_permission_it_says_so_and_does_nothing(machine: &mut Machi
         told.stderr
     );
     machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let before = pids(machine, 2);
     for command in ["reload", "restart", "stop", "uninstall"] {
         machine
@@ -222,8 +222,8 @@ pub(crate) fn a_name_or_an_address_that_is_taken_is_refused(machine: &mut Machin
         "/etc/systemd/system/web.service",
         "[Service]\nExecStart=/bin/true\n",
     );
-    machine.write_app("graceful.js", "/srv/web");
-    write_ecosystem(machine, "graceful.js", "2", "");
+    machine.write_app("graceful", "/srv/web");
+    write_ecosystem(machine, "graceful", "2", "");
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     assert!(
         told.stderr.contains("exists and was not written by rsgen"),
@@ -231,10 +231,10 @@ pub(crate) fn a_name_or_an_address_that_is_taken_is_refused(machine: &mut Machin
         told.stderr
     );
     machine.run(&["rm", "/etc/systemd/system/web.service"]).ok();
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine.write(
         "/srv/web/other.toml",
-        "[[apps]]\nname = \"other\"\nscript = \"graceful.js\"\nlisten = \"127.0.0.1:3000\"\n",
+        "[[apps]]\nname = \"other\"\nscript = \"graceful\"\nlisten = \"127.0.0.1:3000\"\n",
     );
     let told = machine
         .run(&["rsgen", "install", "/srv/web/other.toml"])
@@ -252,7 +252,7 @@ pub(crate) fn uninstall_removes_what_install_wrote_and_nothing_else(machine: &mu
             .stdout
     };
     let before = files(machine);
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine
         .run(&["rsgen", "uninstall", "ghost", "web"])
         .exits(1)
@@ -261,7 +261,7 @@ pub(crate) fn uninstall_removes_what_install_wrote_and_nothing_else(machine: &mu
     wait_closed(machine);
     machine.run(&["rsgen", "uninstall", "web"]).exits(1);
 
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine.write(
         "/etc/systemd/system/web@.service.d/override.conf",
         "[Service]\nNice=5\n",
@@ -368,15 +368,14 @@ pub(crate) fn json_tells_what_becomes_of_files_and_processes(machine: &mut Machi
 }
 
 pub(crate) fn a_walk_that_ended_half_way_is_finished_by_the_next_install(machine: &mut Machine) {
-    install(machine, "graceful.js", "3", "");
+    install(machine, "graceful", "3", "");
     let before = pids(machine, 3);
-    let crash =
-        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
-    deploy(machine, "graceful.js", "const http", crash);
-    write_ecosystem(machine, "graceful.js", "3", "env = { A = \"1\" }");
+    let crash = "in 1 throw only here\nanswer";
+    deploy(machine, "graceful", "answer", crash);
+    write_ecosystem(machine, "graceful", "3", "env = { A = \"1\" }");
     machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     assert_eq!(pids(machine, 3)[2], before[2]);
-    deploy(machine, "graceful.js", crash, "const http");
+    deploy(machine, "graceful", crash, "answer");
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()

@@ -16,7 +16,7 @@ fn begin(machine: &Machine, command: &[&str]) -> testbed::Running {
 }
 
 pub(crate) fn a_restart_in_the_middle_leaves_exactly_n(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     let reload = begin(machine, &["systemctl", "reload", "web"]);
     let inode = listener(machine);
     machine.systemctl(&["restart", "web"]).ok();
@@ -27,7 +27,7 @@ pub(crate) fn a_restart_in_the_middle_leaves_exactly_n(machine: &mut Machine) {
 }
 
 pub(crate) fn a_stop_in_the_middle_leaves_none(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.systemctl(&["stop", "web"]).ok();
     assert_eq!(instances(machine), Vec::<String>::new());
@@ -38,7 +38,7 @@ pub(crate) fn a_stop_in_the_middle_leaves_none(machine: &mut Machine) {
 
 pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
     // Such instances have no crash-loop brake, and the brake unit all the same.
-    install(machine, "graceful.js", "4", "autorestart = false");
+    install(machine, "graceful", "4", "autorestart = false");
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.sh("pkill -KILL -f 'rsgen [u]nit reload'").ok();
@@ -60,7 +60,7 @@ pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
 }
 
 pub(crate) fn a_killed_command_leaves_the_walk_alone(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     let before = pids(machine, 4);
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.sh("pkill -KILL -f 'rsgen [r]eload web'").ok();
@@ -83,7 +83,7 @@ pub(crate) fn a_daemon_reload_in_the_middle_is_survived(machine: &mut Machine) {
 }
 
 pub(crate) fn a_daemon_reexec_in_the_middle_is_survived(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     let before = pids(machine, 4);
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);

@@ -179,7 +179,7 @@ pub(crate) fn a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing(
     machine: &mut Machine,
 ) {
     write_other(machine);
-    install(machine, "graceful.js", "4", "settle = \"300ms\"");
+    install(machine, "graceful", "4", "settle = \"300ms\"");
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     load.wait_answered(100);
     let before = pids(machine, 4);
@@ -197,7 +197,7 @@ pub(crate) fn a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing(
 
 pub(crate) fn a_walk_goes_on_when_its_own_job_is_cancelled_once(machine: &mut Machine) {
     write_other(machine);
-    install(machine, "graceful.js", "2", "settle = \"1s\"");
+    install(machine, "graceful", "2", "settle = \"1s\"");
     for command in [
         &["rsgen", "reload", "web"][..],
         &["systemctl", "reload", "web"],
@@ -222,7 +222,7 @@ pub(crate) fn a_walk_goes_on_when_its_own_job_is_cancelled_once(machine: &mut Ma
 
 pub(crate) fn starts_and_stops_whose_jobs_are_cancelled_come_to_their_end(machine: &mut Machine) {
     write_other(machine);
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     for _ in 0..3 {
         let told = cancelled(machine, &["rsgen", "stop", "web"]);
         if told.status != 0 {

@@ -171,7 +171,7 @@ pub(crate) fn follow_what_comes_until_nobody_reads(machine: &mut Machine) {
 
 /// From 257 on, systemd has the kernel kill the control group, and with it what systemd starts there afterwards.
 pub(crate) fn tell_of_a_death_that_no_command_of_the_unit_could_count(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let shows = |command: &[&str], what: &str| {
         wait_until(SOON, what, || {
             machine.run(command).ok().stdout.contains(what)

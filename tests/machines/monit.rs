@@ -86,7 +86,7 @@ fn screen(codes: &str) -> String {
 pub(crate) fn watches_reloads_and_scales_by_keys_and_gives_the_terminal_back(
     machine: &mut Machine,
 ) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     assert_exactly(machine, 2);
     let told = machine.run(&["rsgen", "monit"]).exits(2);
     assert!(
@@ -123,12 +123,7 @@ fn assert_changes_are_asked_for_and_shown(machine: &Machine, terminal: &Terminal
     assert_exactly(machine, 3);
 
     // A failure shows what the command has said, until a key is pressed.
-    deploy(
-        machine,
-        "graceful.js",
-        "const http",
-        "throw new Error('a bug');\nconst http",
-    );
+    deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     terminal.types("ry");
     terminal.shows("rsgen reload web: exit status 1 (any key goes on)");
     terminal.shows("every instance still serves");

@@ -158,10 +158,10 @@ pub(crate) fn a_file_alone_is_an_app_as_soon_as_it_is_unpacked(machine: &mut Mac
     let machine = with_deb(machine);
     let control = "Package: bare-app\nVersion: 1\nArchitecture: all\nMaintainer: x <x@invalid.example>\nDescription: no maintainer scripts\n";
     machine.write("/pkg/bare/DEBIAN/control", control);
-    machine.write_app("graceful.js", "/srv/web");
+    machine.write_app("graceful", "/srv/web");
     machine.write(
         "/pkg/bare/usr/lib/rsgen/bare-app.toml",
-        "[[apps]]\nname = \"bare-app\"\nscript = \"/srv/web/graceful.js\"\ncwd = \"/srv/web\"\nlisten = 3000\n",
+        "[[apps]]\nname = \"bare-app\"\nscript = \"/srv/web/graceful\"\ncwd = \"/srv/web\"\nlisten = 3000\n",
     );
     machine
         .sh("dpkg-deb --build /pkg/bare /pkg/bare.deb && dpkg -i /pkg/bare.deb")

@@ -229,7 +229,7 @@ fn old_deb(machine: &Machine) -> String {
 
 pub(crate) fn units_of_an_older_version_work_until_they_are_written_anew(machine: &mut Machine) {
     let machine = with_deb(machine);
-    install(&machine, "graceful.js", "2", "");
+    install(&machine, "graceful", "2", "");
     name_the_old_worker(&machine);
     machine.run(&["dpkg", "-i", &old_deb(&machine)]).ok();
     machine.systemctl(&["reload", "web"]).ok();
@@ -267,7 +267,7 @@ pub(crate) fn are_not_removed_while_an_app_is_installed_and_then_leave_nothing(
     let machine = bare(machine);
     let before = traces(&machine);
     machine.run(&["dpkg", "-i", &deb(VERSION)]).ok();
-    install(&machine, "graceful.js", "2", "");
+    install(&machine, "graceful", "2", "");
     refuses(&machine, &["dpkg", "--remove", "rsgen"]);
     refuses(&machine, &["dpkg", "--purge", "rsgen"]);
     let status = machine.sh("dpkg-query -W -f '${db:Status-Status}' rsgen");

@@ -144,7 +144,7 @@ fn assert_held(machine: &Machine) {
 pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &mut Machine) {
     machine.power_on_unfiltered();
     for balance in ["settle = 0", EVEN] {
-        install(machine, "graceful.js", "2", balance);
+        install(machine, "graceful", "2", balance);
         machine
             .run(&["rsgen", "resume", "web"])
             .ok()
@@ -209,12 +209,12 @@ fn assert_ends_with_the_machine_and_the_app(machine: &mut Machine) {
     // A start that fails is told by whoever asked for it.
     begin(machine, LONG);
     machine
-        .run(&["mv", "/srv/web/graceful.js", "/srv/web/gone.js"])
+        .run(&["mv", "/srv/web/graceful", "/srv/web/gone"])
         .ok();
     machine.run(&["rsgen", "resume", "web"]).exits(1);
     machine.run(&["rsgen", "stop", "web"]).ok();
     machine
-        .run(&["mv", "/srv/web/gone.js", "/srv/web/graceful.js"])
+        .run(&["mv", "/srv/web/gone", "/srv/web/graceful"])
         .ok();
     machine.run(&["rsgen", "start", "web"]).ok();
     assert_exactly(machine, 2);

@@ -33,9 +33,9 @@ const VERBS: [&str; 12] = [
 
 /// Installs `web` and `other`, the rules as they are shipped, and two users: a member of the group, and one who is not.
 fn prepare(machine: &Machine) {
-    cluster::install(machine, "graceful.js", "2", "");
-    let script = machine.read("/srv/web/graceful.js");
-    machine.write("/srv/other/graceful.js", &script.replace("3000", "4000"));
+    cluster::install(machine, "graceful", "2", "");
+    let script = machine.write_app("graceful", "/srv/other");
+    machine.run(&["sed", "-i", "s/3000/4000/", &script]).ok();
     let web = machine.read(cluster::ECOSYSTEM);
     let other = web.replace("\"web\"", "\"other\"").replace("3000", "4000");
     machine.write("/srv/other/ecosystem.toml", &other);

@@ -175,12 +175,12 @@ pub(crate) fn a_program_that_nothing_starts_again_has_done_its_work_or_failed(
 }
 
 pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    write(machine, "graceful.js", "3000", "");
+    machine.write_app("graceful", "/srv/web");
+    write(machine, "graceful", "3000", "");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     let held = listener(machine);
 
-    write(machine, "graceful.js", "[]", "");
+    write(machine, "graceful", "[]", "");
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     assert!(told.stderr.contains("--replace-listener"), "{told:?}");
     assert_eq!(listener(machine), held);
@@ -195,7 +195,7 @@ pub(crate) fn a_port_is_given_up_and_taken_again_when_told(machine: &mut Machine
     let list = machine.run(&["rsgen", "list", "--json"]).ok();
     assert!(list.stdout.contains("\"listen\": []"), "{}", list.stdout);
 
-    write(machine, "graceful.js", "3000", "");
+    write(machine, "graceful", "3000", "");
     machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
     machine.run(&replace).ok();
     assert_exactly(machine, 1);

@@ -7,7 +7,11 @@ use testbed::{Load, Machine, Traffic, wait_until};
 use crate::cluster::{SOON, assert_exactly, deploy, install, instances, listener, pids};
 
 pub(crate) fn a_restart_keeps_the_listener(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    // systemd passes the listener to each command of this unit, here to one that runs once the instances accept connections: it
+    // must not make the listener block.
+    let last = "[Service]\nExecStart=/bin/true\n";
+    machine.write("/etc/systemd/system/web.service.d/last.conf", last);
+    install(machine, "graceful", "4", "");
     let inode = listener(machine);
     assert!(inode.is_some());
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
@@ -23,7 +27,7 @@ pub(crate) fn a_restart_keeps_the_listener(machine: &mut Machine) {
 }
 
 pub(crate) fn seven_quick_restarts_close_nothing(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let inode = listener(machine);
     for _ in 0..7 {
         machine.systemctl(&["restart", "web"]).ok();
@@ -64,7 +68,7 @@ pub(crate) fn a_stop_returns_when_all_are_gone_and_the_port_is_closed(machine: &
 }
 
 pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
-    install(machine, "plain.js", "4", "");
+    install(machine, "plain", "4", "");
     for command in ["systemctl stop web", "rsgen stop web"].repeat(4) {
         // Two connections in each millisecond of the stop, any of which could start the app again.
         let load = Load::start(machine, &Traffic::on_port(3000, 20));
@@ -80,13 +84,16 @@ pub(crate) fn a_stop_under_load_stays_a_stop(machine: &mut Machine) {
 
 /// The program exits at once until something that it needs, such as a database, is available.
 pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    let server = machine.read("/srv/web/graceful.js");
-    let patient = "if (!require('fs').existsSync('/srv/web/database')) process.exit(1);\n";
-    machine.write("/srv/web/graceful.js", &format!("{patient}{server}"));
+    machine.write_app("graceful", "/srv/web");
+    deploy(
+        machine,
+        "graceful",
+        "answer",
+        "needs /srv/web/database\nanswer",
+    );
     crate::cluster::write_ecosystem(
         machine,
-        "graceful.js",
+        "graceful",
         "2",
         "listen_timeout = \"1s\"\nkill_timeout = \"1s\"\ndrain = \"off\"\nmax_restarts = 1000",
     );
@@ -114,7 +121,7 @@ pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
 }
 
 pub(crate) fn the_first_connection_starts_the_cluster(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine.run(&["rsgen", "stop", "web"]).ok();
     machine.systemctl(&["start", "web.socket"]).ok();
     assert_exactly(machine, 0);
@@ -123,7 +130,7 @@ pub(crate) fn the_first_connection_starts_the_cluster(machine: &mut Machine) {
 }
 
 pub(crate) fn instances_stopped_by_hand_do_not_swallow_connections(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine
         .systemctl(&["stop", "web@0.service", "web@1.service"])
         .ok();
@@ -135,7 +142,7 @@ pub(crate) fn instances_stopped_by_hand_do_not_swallow_connections(machine: &mut
 }
 
 pub(crate) fn one_instance_is_stopped_started_and_restarted_by_its_name(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let before = pids(machine, 2);
     machine.run(&["rsgen", "stop", "web@1"]).ok();
     assert_exactly(machine, 1);
@@ -146,7 +153,7 @@ pub(crate) fn one_instance_is_stopped_started_and_restarted_by_its_name(machine:
 }
 
 pub(crate) fn stopping_the_socket_stops_the_app(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine.systemctl(&["stop", "web.socket"]).ok();
     wait_until(SOON, "all instances to be gone", || {
         instances(machine).is_empty()

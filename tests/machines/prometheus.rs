@@ -99,7 +99,7 @@ fn queries() -> Vec<String> {
 pub(crate) fn answers_every_query_of_the_dashboard(machine: &mut Machine) {
     // The filter of systemd-nspawn forbids bpf(2).
     machine.power_on_unfiltered();
-    install(machine, "graceful.js", "2", "balance = \"even\"");
+    install(machine, "graceful", "2", "balance = \"even\"");
     // As the packages do.
     machine.run(&["systemd-sysusers"]).ok();
     machine

@@ -122,11 +122,11 @@ fn one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while(machine: &mut
 }
 
 fn its_timer_comes_and_goes_with_the_keys_and_the_app(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     assert_eq!(machine.state(TIMER), "inactive");
     write_ecosystem(
         machine,
-        "graceful.js",
+        "graceful",
         "2",
         "settle = \"1s\"\nmax_uptime = \"1s\"",
     );
@@ -167,7 +167,7 @@ fn its_timer_comes_and_goes_with_the_keys_and_the_app(machine: &mut Machine) {
     });
     wait_for_history(machine, "web@1 was recycled: up for ");
 
-    write_ecosystem(machine, "graceful.js", "2", "settle = 0");
+    write_ecosystem(machine, "graceful", "2", "settle = 0");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     wait_until_empty(machine, &["list-timers", "--all", "--no-legend", "web*"]);
     let left =

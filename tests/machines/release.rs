@@ -22,11 +22,11 @@ const FILE: &str = "/srv/app/current/ecosystem.toml";
 
 /// Puts a release in its folder, whose program answers with its number.
 fn write(machine: &Machine, number: &str) {
-    let app = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\ninstances = 2\nsettle = 0\nuser = \"www-data\"\n";
+    let app = "[[apps]]\nname = \"web\"\nscript = \"graceful\"\nlisten = 3000\ninstances = 2\nsettle = 0\nuser = \"www-data\"\n";
     let folder = format!("/srv/app/releases/{number}");
-    machine.write_app("graceful.js", &folder);
+    machine.write_app("graceful", &folder);
     machine.write(&format!("{folder}/ecosystem.toml"), app);
-    let version = format!("sed -i 's/version 1/version {number}/' {folder}/graceful.js");
+    let version = format!("sed -i 's/version 1/version {number}/' {folder}/graceful");
     machine.sh(&version).ok();
 }
 
@@ -65,7 +65,7 @@ fn assert_runs(machine: &Machine, numbers: [&str; 2]) {
             pid(machine, instance)
         ));
         let command = command.ok().stdout;
-        let is_through = |path: &str| command.contains(&format!("{path}/graceful.js"));
+        let is_through = |path: &str| command.contains(&format!("{path}/graceful"));
         assert!(
             is_through("/srv/app/current") || is_through(&folder),
             "{command}"
@@ -81,7 +81,7 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     for number in ["1", "2", "3"] {
         write(machine, number);
     }
-    machine.write("/srv/app/releases/2/graceful.js", "process.exit(1);\n");
+    machine.write("/srv/app/releases/2/graceful", "#!/bin/sh\nexit 1\n");
     link_to(machine, "1");
     machine.run(&["rsgen", "install", FILE]).ok();
     assert_runs(machine, ["1", "1"]);
@@ -243,7 +243,7 @@ fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine:
     link_to(machine, "1");
     machine.run(&["rsgen", "install", FILE]).ok();
     reload_to(machine, "2");
-    machine.write("/srv/app/releases/1/graceful.js", "process.exit(1);\n");
+    machine.write("/srv/app/releases/1/graceful", "#!/bin/sh\nexit 1\n");
     let before = pid(machine, 0);
     machine.run(&["rsgen", "rollback", "web"]).exits(1);
     assert_eq!(link(machine), "releases/2");

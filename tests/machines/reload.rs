@@ -51,7 +51,7 @@ pub(crate) fn replaces_every_instance_in_order_and_loses_nothing(machine: &mut M
 }
 
 pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let told = machine.run(&["rsgen", "reload", "web"]).ok();
     let lines = [
         "canary: ready",
@@ -86,23 +86,14 @@ pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
 }
 
 pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "listen_timeout = \"3s\"");
+    install(machine, "graceful", "4", "listen_timeout = \"3s\"");
     let before = pids(machine, 4);
     let load = load(machine);
     for (bad, status, why) in [
-        (
-            "throw new Error('a bug in the new version');",
-            1,
-            "exited with status 1",
-        ),
-        ("setInterval(() => {}, 1000); return;", 5, "timed out"),
+        ("throw a bug in the new version", 1, "exited with status 1"),
+        ("sleep 3600000", 5, "timed out"),
     ] {
-        deploy(
-            machine,
-            "graceful.js",
-            "const http",
-            &format!("{bad}\nconst http"),
-        );
+        deploy(machine, "graceful", "answer", &format!("{bad}\nanswer"));
         let told = machine.run(&["rsgen", "reload", "web"]).exits(status);
         assert!(
             told.stdout.contains(why) && told.stderr.contains("every instance still serves"),
@@ -111,7 +102,7 @@ pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &m
         machine.run(&["systemctl", "reload", "web"]).exits(1);
         assert_eq!(pids(machine, 4), before);
         assert_exactly(machine, 4);
-        deploy(machine, "graceful.js", &format!("{bad}\n"), "");
+        deploy(machine, "graceful", &format!("{bad}\n"), "");
     }
     let journal = machine.journalctl(&["-u", "web.service", "-o", "cat"]).ok();
     assert!(
@@ -122,13 +113,13 @@ pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &m
     load.wait_answered(100);
     load.stop().assert_nothing_lost();
 
-    deploy(machine, "graceful.js", "version 1", "version 2");
+    deploy(machine, "graceful", "version 1", "version 2");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(machine.get(3000).unwrap_or_default().contains("version 2"));
 }
 
 pub(crate) fn works_ten_times_in_a_row(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     let load = load(machine);
     for _ in 0..10 {
         let before = pids(machine, 2);
@@ -146,24 +137,23 @@ pub(crate) fn works_ten_times_in_a_row(machine: &mut Machine) {
 pub(crate) fn an_instance_that_fails_twice_stops_it_and_the_rest_keep_their_version(
     machine: &mut Machine,
 ) {
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     let before = pids(machine, 4);
-    let crash =
-        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
-    deploy(machine, "graceful.js", "const http", crash);
+    let crash = "in 1 throw only here\nanswer";
+    deploy(machine, "graceful", "answer", crash);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
     assert!(told.stderr.contains("instance 1 failed twice"), "{told:?}");
     assert_eq!(pids(machine, 4)[2..], before[2..]);
     assert_ne!(pids(machine, 4)[0], before[0]);
-    deploy(machine, "graceful.js", crash, "const http");
+    deploy(machine, "graceful", crash, "answer");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
 }
 
 pub(crate) fn brings_the_number_of_instances_to_what_the_file_says(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "settle = 0");
+    install(machine, "graceful", "4", "settle = 0");
     for count in [2, 3] {
-        write_ecosystem(machine, "graceful.js", &count.to_string(), "settle = 0");
+        write_ecosystem(machine, "graceful", &count.to_string(), "settle = 0");
         machine
             .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
             .ok();
@@ -172,14 +162,14 @@ pub(crate) fn brings_the_number_of_instances_to_what_the_file_says(machine: &mut
 }
 
 pub(crate) fn starts_an_app_that_is_stopped(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine.run(&["rsgen", "stop", "web"]).ok();
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 2);
 }
 
 pub(crate) fn two_at_once_both_end_well(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     let load = load(machine);
     let first = machine.spawn(&["rsgen", "reload", "web"]);
     wait_until(SOON, "the first walk", || {
@@ -193,7 +183,7 @@ pub(crate) fn two_at_once_both_end_well(machine: &mut Machine) {
 }
 
 pub(crate) fn takes_several_at_a_time_and_goes_without_a_canary_when_told(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "surge = 0\nparallel = \"50%\"");
+    install(machine, "graceful", "4", "surge = 0\nparallel = \"50%\"");
     let before = pids(machine, 4);
     let told = machine.run(&["rsgen", "reload", "web"]).ok();
     assert!(!told.stdout.contains("canary"), "{}", told.stdout);
@@ -225,7 +215,7 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     machine: &mut Machine,
 ) {
     let pace = "surge = \"100%\"\nmax_failures = 1\nsettle = 0";
-    install(machine, "graceful.js", "4", pace);
+    install(machine, "graceful", "4", pace);
     let before = pids(machine, 4);
     let load = load(machine);
     let told = machine.run(&["rsgen", "reload", "web"]).ok().stdout;
@@ -253,9 +243,8 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     assert_exactly(machine, 4);
 
     let before = pids(machine, 4);
-    let crash =
-        "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
-    deploy(machine, "graceful.js", "const http", crash);
+    let crash = "in 1 throw only here\nanswer";
+    deploy(machine, "graceful", "answer", crash);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
     assert!(
         told.stdout.contains("going on, 1 of at most 1 failures")
@@ -266,7 +255,7 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     );
     let after = pids(machine, 4);
     assert!([0, 2, 3].iter().all(|i| before[*i] != after[*i]));
-    deploy(machine, "graceful.js", crash, "const http");
+    deploy(machine, "graceful", crash, "answer");
     machine.run(&["rsgen", "reload", "web"]).ok();
     assert_exactly(machine, 4);
 }
@@ -298,7 +287,7 @@ fn assert_the_canary_is_in_the_history(machine: &Machine) {
 }
 
 pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     let old = pids(machine, 2);
     let keep = |machine: &Machine| {
         machine
@@ -306,7 +295,7 @@ pub(crate) fn a_canary_stays_until_it_is_promoted_or_aborted(machine: &mut Machi
             .ok()
             .says("kept, as instance 2");
     };
-    deploy(machine, "graceful.js", "version 1", "version 2");
+    deploy(machine, "graceful", "version 1", "version 2");
     let traffic = load(machine);
     keep(machine);
     wait_until(SOON, "the end of the brake unit", || {

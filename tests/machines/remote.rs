@@ -19,7 +19,7 @@ const BORIS: &str = "boris";
 
 /// Installs `web`, starts sshd(8), and lets root log in as root and as these users.
 fn prepare(machine: &Machine) {
-    cluster::install(machine, "graceful.js", "2", "settle = 0");
+    cluster::install(machine, "graceful", "2", "settle = 0");
     let script = format!(
         "set -e; umask 077; mkdir -p /root/.ssh /run/sshd
         ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519

@@ -14,7 +14,7 @@ fn timers(machine: &Machine) -> String {
 
 pub(crate) fn an_app_is_reloaded_at_set_times_and_loses_nothing(machine: &mut Machine) {
     let often = "reload_schedule = \"*/4 * * * * *\"\nsettle = 0\nuser = \"www-data\"";
-    install(machine, "graceful.js", "2", often);
+    install(machine, "graceful", "2", often);
     let before = pids(machine, 2);
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
     load.wait_answered(100);
@@ -32,7 +32,7 @@ pub(crate) fn an_app_is_reloaded_at_set_times_and_loses_nothing(machine: &mut Ma
     });
     let now = pids(machine, 2);
     let daily = often.replace("*/4 * * * * *", "daily");
-    write_ecosystem(machine, "graceful.js", "2", &daily);
+    write_ecosystem(machine, "graceful", "2", &daily);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert!(
         machine

@@ -16,7 +16,7 @@ fn times(machine: &Machine, field: &str, value: u32) -> usize {
 pub(crate) fn the_list_counts_connections_and_goes_on_until_a_key_is_pressed(
     machine: &mut Machine,
 ) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     assert_exactly(machine, 2);
     let traffic = Traffic::on_port(3000, 6).keep_alive();
     let load = Load::start(machine, &traffic.pause(Duration::from_millis(5)));

@@ -160,9 +160,10 @@ pub(crate) fn a_status_that_a_program_forges_is_made_visible(machine: &mut Machi
 }
 
 pub(crate) fn names_and_values_are_made_visible(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
+    machine.write_app("graceful", "/srv/web");
     let named = "/srv/web/a\u{1b}[2J\u{9b}\u{202e}\nb.toml";
-    let text = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nenv.A = \"\u{202e}x\"\n";
+    let text =
+        "[[apps]]\nname = \"web\"\nscript = \"graceful\"\nlisten = 3000\nenv.A = \"\u{202e}x\"\n";
     machine.write(named, text);
     let shown = r"/srv/web/a\x1b[2J\u{9b}\u{202e}\x0ab.toml";
     assert_harmless(&machine.run(&["rsgen", "check", named]).ok().says(shown));
@@ -229,7 +230,7 @@ pub(crate) fn worker_and_generator_write_one_line_for_each_fault(machine: &mut M
 }
 
 pub(crate) fn colours_are_those_of_rsgen_alone(machine: &mut Machine) {
-    install(machine, "graceful.js", "1", "");
+    install(machine, "graceful", "1", "");
     let list = machine.run(&["rsgen", "--color", "always", "list"]).ok();
     list.says("\u{1b}[1m\u{1b}[32monline\u{1b}[0m");
     let text = "[[apps]]\nname = \"web\"\n\"\\u001b[32mgreen\" = 1\n";

@@ -55,7 +55,7 @@ pub(crate) fn four_instances_answer_on_one_port_with_their_numbers(machine: &mut
 }
 
 pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
-    install(machine, "graceful.js", "1", "settle = 0");
+    install(machine, "graceful", "1", "settle = 0");
     let all = cpus(machine);
     for (number, count) in [("max", all), ("3", 3), ("-1", (all - 1).max(1)), ("0", all)] {
         machine
@@ -77,7 +77,7 @@ pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
         .ok();
     machine.run(&["rsgen", "deploy", ECOSYSTEM]).ok();
     assert_exactly(machine, 2);
-    write_ecosystem(machine, "graceful.js", "0", "settle = 0");
+    write_ecosystem(machine, "graceful", "0", "settle = 0");
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
@@ -86,7 +86,7 @@ pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
 }
 
 pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     let first = pids(machine, 2);
     let load = Load::start(machine, &Traffic::on_port(3000, 8));
     machine.run(&["rsgen", "scale", "web", "4"]).ok();
@@ -144,7 +144,7 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
 }
 
 pub(crate) fn after_a_boot_it_serves_and_fits_the_machine(machine: &mut Machine) {
-    install(machine, "graceful.js", "\"max\"", "");
+    install(machine, "graceful", "\"max\"", "");
     let all = cpus(machine);
     assert_exactly(machine, all);
     machine.power_off(PowerLoss::Clean);
@@ -160,7 +160,7 @@ pub(crate) fn after_a_boot_it_serves_and_fits_the_machine(machine: &mut Machine)
 pub(crate) fn a_bigger_machine_gets_more_than_was_pinned(machine: &mut Machine) {
     machine.power_off(PowerLoss::Cut);
     machine.power_on(Some("0"));
-    install(machine, "graceful.js", "\"max\"", "");
+    install(machine, "graceful", "\"max\"", "");
     assert_exactly(machine, 1);
     machine.power_off(PowerLoss::Cut);
     machine.power_on(None);
@@ -170,8 +170,8 @@ pub(crate) fn a_bigger_machine_gets_more_than_was_pinned(machine: &mut Machine) 
 }
 
 pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web/graceful.js\"\ncwd = \"/srv/web\"\nlisten = 3000\ninstances = 2\n";
+    machine.write_app("graceful", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web/graceful\"\ncwd = \"/srv/web\"\nlisten = 3000\ninstances = 2\n";
     machine.write("/usr/lib/rsgen/web.toml", text);
     machine.systemctl(&["daemon-reload"]).ok();
     machine.systemctl(&["start", "web"]).ok();

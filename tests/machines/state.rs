@@ -66,7 +66,7 @@ fn reload(machine: &Machine) {
 }
 
 pub(crate) fn whoever_holds_what_may_be_opened_does_not_delay_a_reload(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     reload(machine);
     machine.write("/srv/holder.py", HOLDER);
     // First with the lock of this version, and then with that of an older one.
@@ -98,7 +98,7 @@ pub(crate) fn the_umask_of_an_app_is_not_that_of_its_state(machine: &mut Machine
     for umask in ["0000", "0777"] {
         install(
             machine,
-            "graceful.js",
+            "graceful",
             "2",
             &format!("[apps.service]\nUMask = {umask:?}"),
         );
@@ -119,7 +119,7 @@ pub(crate) fn the_umask_of_an_app_is_not_that_of_its_state(machine: &mut Machine
 
 pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mut Machine) {
     machine.write(VICTIM, UNTOUCHED);
-    install(machine, "graceful.js", "2", "settle = 0");
+    install(machine, "graceful", "2", "settle = 0");
     // The modes that the older version left for an app with `UMask=0000`.
     machine
         .sh(&format!(
@@ -150,7 +150,7 @@ pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mu
 }
 
 pub(crate) fn a_pipe_in_the_place_of_an_apps_file_hangs_nobody(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful", "2", "");
     machine
         .sh("mkdir -p /etc/rsgen/web.toml.d; ln -s /dev/zero /etc/rsgen/endless.toml; truncate -s 1T /etc/rsgen/huge.toml
              mkfifo /etc/rsgen/pipe.toml /etc/rsgen/web.toml.d/more.toml /etc/systemd/system/other.service")

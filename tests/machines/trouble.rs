@@ -48,8 +48,8 @@ pub(crate) fn of_one_instance_is_not_that_of_the_others(machine: &mut Machine) {
     machine.power_on_unfiltered();
     for balance in ["shared", "even"] {
         let more = format!("balance = \"{balance}\"\nsettle = 0\nmax_restarts = 2");
-        write_ecosystem(machine, "graceful.js", "4", &more);
-        machine.write_app("graceful.js", "/srv/web");
+        write_ecosystem(machine, "graceful", "4", &more);
+        machine.write_app("graceful", "/srv/web");
         let install = ["rsgen", "install", ECOSYSTEM, "--replace-listener"];
         machine.run(&install).ok();
         assert_exactly(machine, 4);
@@ -64,7 +64,7 @@ pub(crate) fn of_one_instance_is_not_that_of_the_others(machine: &mut Machine) {
 
         let load = short(machine);
         machine
-            .run(&["mv", "/srv/web/graceful.js", "/srv/web/away.js"])
+            .run(&["mv", "/srv/web/graceful", "/srv/web/away"])
             .ok();
         let victim = machine.main_pid("web@2.service").to_string();
         machine.run(&["kill", "-KILL", &victim]).ok();
@@ -75,7 +75,7 @@ pub(crate) fn of_one_instance_is_not_that_of_the_others(machine: &mut Machine) {
         let report = slowest("errored", balance, load);
         assert_only_what_was_accepted_is_lost(machine, &report);
         machine
-            .run(&["mv", "/srv/web/away.js", "/srv/web/graceful.js"])
+            .run(&["mv", "/srv/web/away", "/srv/web/graceful"])
             .ok();
     }
     let load = kept(machine, 6);

@@ -5,14 +5,13 @@ use testbed::{Machine, wait_until};
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
 use crate::user;
 
-const ONLY_ONE: &str =
-    "if (process.env.NODE_APP_INSTANCE === '1') throw new Error('only here');\nconst http";
+const ONLY_ONE: &str = "in 1 throw only here\nanswer";
 const BRAKE: &str = "max_restarts = 2\nsettle = 0";
 
 pub(crate) fn of_an_instance_that_fails_while_others_serve(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    deploy(machine, "graceful.js", "const http", ONLY_ONE);
-    write_ecosystem(machine, "graceful.js", "3", BRAKE);
+    machine.write_app("graceful", "/srv/web");
+    deploy(machine, "graceful", "answer", ONLY_ONE);
+    write_ecosystem(machine, "graceful", "3", BRAKE);
     let why = "web: 2 of 3 serving; web@1.service: exited with status 1";
     let hint = "`journalctl -u web -u 'web@*' -n 50`";
     // The second install finds the instances of the first.
@@ -33,14 +32,14 @@ pub(crate) fn of_an_instance_that_fails_while_others_serve(machine: &mut Machine
     assert_eq!(json.stdout.matches("\"version\"").count(), 1, "{json}");
     assert!(json.stdout.contains("\"wanted\": 3"), "{json}");
 
-    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    deploy(machine, "graceful", ONLY_ONE, "answer");
     machine.run(&["rsgen", "start", "web"]).ok();
     assert_exactly(machine, 3);
     let none = machine.run(&["rsgen", "list", "--failed"]).ok();
     assert_eq!(none.stdout, "");
 
     // systemd calls the cluster active, but its status and its lines say how many serve.
-    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    deploy(machine, "graceful", "answer", ONLY_ONE);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
@@ -60,7 +59,7 @@ fn assert_status_stays_true(machine: &Machine) {
     machine.run(&["rsgen", "reload", "web"]).exits(1);
     let failed = "the last reload failed: instance 1 failed twice: exited with status 1";
     shows(&format!("2 of 3 serving, 1 errored; {failed}"));
-    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    deploy(machine, "graceful", ONLY_ONE, "answer");
     machine.run(&["rsgen", "start", "web"]).ok();
     shows(&format!("3 of 3 serving; {failed}"));
     machine.run(&["rsgen", "reload", "web"]).ok();
@@ -73,7 +72,7 @@ fn assert_status_stays_true(machine: &Machine) {
     shows("2 of 3 serving; the last reload replaced all 3");
     machine.run(&["rsgen", "start", "web@2"]).ok();
     shows("3 of 3 serving; the last reload replaced all 3");
-    deploy(machine, "graceful.js", "const http", ONLY_ONE);
+    deploy(machine, "graceful", "answer", ONLY_ONE);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@1.service"])
         .ok();
@@ -93,7 +92,7 @@ fn assert_status_stays_true(machine: &Machine) {
     let old = "sed -i 's/^NotifyAccess=all/NotifyAccess=exec/; /^Delegate=/d' /etc/systemd/system/web.service";
     machine.sh(old).ok();
     machine.systemctl(&["daemon-reload"]).ok();
-    deploy(machine, "graceful.js", ONLY_ONE, "const http");
+    deploy(machine, "graceful", ONLY_ONE, "answer");
     machine.systemctl(&["reload", "web"]).ok();
     let now = "`rsgen list web` shows which serve now";
     let done = format!("the last reload replaced all 3; {now}");
@@ -103,15 +102,15 @@ fn assert_status_stays_true(machine: &Machine) {
         .ok();
     assert_exactly(machine, 3);
     assert_eq!(status(), done);
-    let bug = "throw new Error('a bug');\nconst http";
-    deploy(machine, "graceful.js", "const http", bug);
+    let bug = "throw a bug\nanswer";
+    deploy(machine, "graceful", "answer", bug);
     machine.run(&["rsgen", "restart", "web"]).exits(1);
     assert_eq!(
         status(),
         format!("no instance came up at the last start; {now}")
     );
     machine.run(&["rsgen", "stop", "web"]).ok();
-    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    deploy(machine, "graceful", "throw a bug\n", "");
     machine.run(&["rsgen", "start", "web"]).ok();
     machine.run(&["rsgen", "stop", "web"]).ok();
     assert_eq!(status(), "");

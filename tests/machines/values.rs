@@ -198,8 +198,8 @@ pub(crate) fn make_units_without_fault(machine: &mut Machine) {
 
 /// Whether this machine has the controller depends on what the host of the tests gives to it.
 pub(crate) fn of_limits_that_nothing_enforces_are_told(machine: &mut Machine) {
-    machine.write_app("graceful.js", "/srv/web");
-    let text = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\nuser = \"www-data\"\n\
+    machine.write_app("graceful", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"graceful\"\nlisten = 3000\nuser = \"www-data\"\n\
                 service.MemoryMax = \"300M\"\n";
     machine.write(ECOSYSTEM, text);
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).ok();

@@ -29,7 +29,7 @@ pub(crate) fn a_change_reloads_and_a_bad_one_stops_at_the_canary(machine: &mut M
     machine
         .sh("mkdir -p /srv/web/lib/deep && chown -R www-data: /srv/web && chmod 700 /srv/web/lib")
         .ok();
-    install(machine, "graceful.js", "2", WATCHED);
+    install(machine, "graceful", "2", WATCHED);
     wait_for_words(machine, "watching 4 folders");
     let before = pids(machine, 2);
     let load = Load::start(machine, &Traffic::on_port(3000, 10));
@@ -50,21 +50,16 @@ pub(crate) fn a_change_reloads_and_a_bad_one_stops_at_the_canary(machine: &mut M
     load.stop().assert_nothing_lost();
 
     let before = pids(machine, 2);
-    deploy(
-        machine,
-        "graceful.js",
-        "const http",
-        "throw new Error('a bug');\nconst http",
-    );
+    deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     wait_for_words(machine, "the reload ended as `failed`");
     assert_eq!(pids(machine, 2), before, "the version before goes on");
-    deploy(machine, "graceful.js", "throw new Error('a bug');\n", "");
+    deploy(machine, "graceful", "throw a bug\n", "");
     wait_for_others(machine, &before);
     assert_exactly(machine, 2);
 }
 
 pub(crate) fn its_unit_comes_and_goes_with_the_app(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", WATCHED);
+    install(machine, "graceful", "2", WATCHED);
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(list.text().contains("watched"), "{}", list.text());
     machine.run(&["rsgen", "stop", "web"]).ok();
@@ -75,18 +70,18 @@ pub(crate) fn its_unit_comes_and_goes_with_the_app(machine: &mut Machine) {
     wait_until(SOON, "the unit to start", || {
         machine.state(UNIT) == "active"
     });
-    let changed = WATCHED.replace("true", "\"graceful.js\"");
-    write_ecosystem(machine, "graceful.js", "2", &changed);
+    let changed = WATCHED.replace("true", "\"graceful\"");
+    write_ecosystem(machine, "graceful", "2", &changed);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     let command = machine.systemctl(&["show", "-p", "ExecStart", UNIT]).ok();
     assert!(
-        command.text().contains("--path=/srv/web/graceful.js "),
+        command.text().contains("--path=/srv/web/graceful "),
         "{}",
         command.text()
     );
     machine.wait_state(UNIT, "active", SOON);
 
-    write_ecosystem(machine, "graceful.js", "2", "settle = 0");
+    write_ecosystem(machine, "graceful", "2", "settle = 0");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     machine.wait_state(UNIT, "inactive", SOON);
     let left = machine
@@ -95,7 +90,7 @@ pub(crate) fn its_unit_comes_and_goes_with_the_app(machine: &mut Machine) {
     assert_eq!(left.text(), "");
     assert_eq!(machine.main_pid(UNIT), 0);
 
-    write_ecosystem(machine, "graceful.js", "2", WATCHED);
+    write_ecosystem(machine, "graceful", "2", WATCHED);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     machine.wait_state(UNIT, "active", SOON);
     machine.run(&["rsgen", "uninstall", "web"]).ok();

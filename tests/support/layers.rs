@@ -1,4 +1,5 @@
-//! The layers of a disk that all machines of a process share: rsgen, installed once, and what a machine leaves out.
+//! The layers of a disk that all machines of a process share: rsgen, installed once, the interpreter of `tests/apps/graceful`,
+//! and what a machine leaves out.
 //!
 //! They are on a tmpfs in a mount namespace of their own, which a process holds that ends with this one. Machines are started
 //! in that namespace, so nothing is left on the host.
@@ -66,8 +67,9 @@ pub(crate) fn below(release: Release, with_rsgen: bool) -> Lower {
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     let layers = shared.get_or_insert_with(Layers::new);
     let lean = layers.layer(&release.to_string(), |layer| leave_out(layer, &root));
+    let server = layers.layer("server", compile);
     let rsgen = with_rsgen.then(|| layers.layer("rsgen", install));
-    let folders = rsgen.into_iter().chain([lean, root]);
+    let folders = rsgen.into_iter().chain([server, lean, root]);
     let folders: Vec<String> = folders.map(|f| from_room(&f)).collect();
     Lower {
         folders: folders.join(":"),
@@ -156,6 +158,19 @@ fn leave_out(layer: &Path, root: &Path) {
         let file = File::create(updated).expect("a stamp");
         file.set_modified(next_year).expect("a stamp has a time");
     }
+}
+
+/// Compiles the interpreter of `tests/apps/graceful`. It is linked statically, as the releases have different C libraries.
+fn compile(layer: &Path) {
+    let folder = layer.join("usr/lib/testbed");
+    fs::create_dir_all(&folder).expect("a folder for a program");
+    let apps = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("apps");
+    let compiled = Command::new("cc")
+        .args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([folder.join("server"), apps.join("server.c")])
+        .output()
+        .expect("`cc` starts");
+    assert!(compiled.status.success(), "`cc` failed: {compiled:?}");
 }
 
 /// Installs the programs that cargo has built, by `make install`.
