@@ -58,7 +58,9 @@ impl Jobs<'_> {
     /// Tells in the journal what this command has done to an app.
     pub(super) fn record(&self, app: &str, record: &Record<'_>) {
         let Layout { journal, scope, .. } = self.layout;
-        let journal = Journal::of_app(journal, *scope, app).asked_by(Some(self.asked(None)));
+        // systemd starts the commands of units, and does not tell for whom.
+        let asked = (self.command != "unit").then(|| self.asked(None));
+        let journal = Journal::of_app(journal, *scope, app).asked_by(asked);
         journal.tell(record);
     }
 
