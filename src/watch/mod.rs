@@ -110,6 +110,11 @@ fn reload(
         say("no reload: the app is not running");
         return Ok(());
     }
+    let pause = manager.units(&Units::of(app).pause())?;
+    if pause.iter().any(|unit| !unit.is_gone()) {
+        say("no reload: the app is paused, and is started with the new files when that ends");
+        return Ok(());
+    }
     let job = manager.queue(Verb::Reload, &cluster)?;
     let result = loop {
         match manager.wait(&job, GLANCE) {

@@ -16,6 +16,8 @@ struct Fake {
     active: ActiveState,
     reloads: u32,
     paused: Duration,
+    /// The state of the pause unit.
+    pause: ActiveState,
 }
 
 impl Fake {
@@ -29,6 +31,7 @@ impl Fake {
             active: ActiveState::Active,
             reloads: 0,
             paused: Duration::ZERO,
+            pause: ActiveState::Inactive,
         }
     }
 
@@ -61,7 +64,7 @@ impl Manager for Fake {
                 unit: name.to_owned(),
             });
         }
-        if self.active != ActiveState::Active {
+        if self.active != ActiveState::Active || self.pause == ActiveState::Active {
             self.results.clear();
             fs::write(self.folder.path().join("next.js"), "").unwrap();
         }
@@ -90,8 +93,14 @@ impl Manager for Fake {
     fn pause(&mut self, time: Duration) {
         self.paused += time;
     }
-    fn units(&mut self, _: &str) -> Result<Vec<Brief>, Fault> {
-        Ok(Vec::new())
+    fn units(&mut self, name: &str) -> Result<Vec<Brief>, Fault> {
+        assert_eq!(name, "web:pause.service");
+        Ok(vec![Brief {
+            name: name.to_owned(),
+            active: self.pause,
+            sub: String::new(),
+            job: None,
+        }])
     }
     fn cut_short(&mut self, _: &str) -> Result<(), Fault> {
         Ok(())
@@ -151,6 +160,15 @@ fn an_app_that_does_not_run_is_not_reloaded() {
         (fake.reloads, said[2].as_str()),
         (0, "no reload: the app is not running")
     );
+}
+
+#[test]
+fn an_app_that_is_paused_is_not_reloaded() {
+    let mut fake = Fake::new(&[JobResult::Done], 0);
+    fake.pause = ActiveState::Active;
+    let said = fake.run();
+    assert_eq!(fake.reloads, 0);
+    assert!(said[2].starts_with("no reload: the app is paused"));
 }
 
 #[test]
