@@ -54,6 +54,7 @@ mod scrape;
 mod selection;
 mod serving;
 mod several;
+mod single;
 mod socket_files;
 mod state;
 mod status;
