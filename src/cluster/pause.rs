@@ -183,7 +183,8 @@ pub fn pause(
     let numbers: Vec<u32> = cluster.instances(manager)?.iter().filter_map(up).collect();
     let mut paused = Paused {
         since: begun,
-        until: begun + LONGEST,
+        // Where everything is killed before the instances have ended, the pause is not much longer than it was to be.
+        until: begun + time + longest_stop,
         numbers,
     };
     let write = |paused: &Paused| {

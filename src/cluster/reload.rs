@@ -67,7 +67,10 @@ pub fn reload(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), ReloadError> {
     let done = replace(manager, cluster, plan, say);
-    notify_at_the_end(cluster, &status(plan, &done));
+    // The pause has set a status that says until when.
+    if !matches!(done, Err(ReloadError::Paused(_))) {
+        notify_at_the_end(cluster, &status(plan, &done));
+    }
     done.map(drop)
 }
 

@@ -1,9 +1,10 @@
 //! The files of apps on the host: works out what installing an app would change, and makes the change.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::passage::{self, Crossing};
 use super::selection::Selected;
@@ -123,9 +124,9 @@ impl Prepared {
 }
 
 /// A change as scripts read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct JsonChange {
-    action: &'static str,
+    action: Cow<'static, str>,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<String>,
@@ -134,7 +135,7 @@ pub(super) struct JsonChange {
 impl JsonChange {
     pub(super) fn new(change: &Change, diff: bool) -> Self {
         Self {
-            action: change.verb(),
+            action: change.verb().into(),
             path: change.path.display().to_string(),
             diff: diff.then(|| change.unified()),
         }

@@ -20,30 +20,47 @@ use crate::unit::name::Units;
 /// The number that the kernel gives as the login of a process that no login has started, see `/proc/pid/loginuid` in proc(5).
 const NOBODY: u32 = u32::MAX;
 
-/// The note that a command has left, which is removed when the command has done its work.
-pub(super) struct Note(Entry);
+/// The note that a command has left, which is removed when the command has done its work, unless another command's note is there by
+/// then: that one is about a job that is still to come.
+pub(super) struct Note {
+    entry: Entry,
+    text: String,
+}
+
+impl Note {
+    fn write(&mut self, asked: &Asked) {
+        // Two commands of one user differ in the last line, which nobody reads.
+        self.text = format!("{}{}\n", asked.text(), std::process::id());
+        // Without the note it is told that somebody has asked.
+        let _ = self.entry.write(&self.text);
+    }
+}
 
 impl Drop for Note {
     fn drop(&mut self) {
         // The cluster unit has usually read and removed the note.
-        let _ = self.0.remove();
+        if self.entry.read().is_ok_and(|text| text == self.text) {
+            let _ = self.entry.remove();
+        }
     }
 }
 
 impl Jobs<'_> {
     /// Leaves a note of who asks for the next job of an app's cluster unit.
     pub(super) fn ask(&self, app: &str) -> Note {
-        let note = Entry::new(&self.layout.state(app), Name::AskedBy);
-        // Without the note it is told that somebody has asked.
-        let _ = note.write(&self.asked(None).text());
-        Note(note)
+        let mut note = Note {
+            entry: Entry::new(&self.layout.state(app), Name::AskedBy),
+            text: String::new(),
+        };
+        note.write(&self.asked(None));
+        note
     }
 
     /// The same for a walk, with the release that runs and the one that is going to.
     pub(super) fn ask_for_a_walk(&mut self, app: &str) -> Note {
         let change = self.release(app);
-        let note = self.ask(app);
-        let _ = note.0.write(&self.asked(change).text());
+        let mut note = self.ask(app);
+        note.write(&self.asked(change));
         note
     }
 
@@ -58,7 +75,9 @@ impl Jobs<'_> {
     /// Tells in the journal what this command has done to an app.
     pub(super) fn record(&self, app: &str, record: &Record<'_>) {
         let Layout { journal, scope, .. } = self.layout;
-        let journal = Journal::of_app(journal, *scope, app).asked_by(Some(self.asked(None)));
+        // systemd starts the commands of units, and does not tell for whom.
+        let asked = (self.command != "unit").then(|| self.asked(None));
+        let journal = Journal::of_app(journal, *scope, app).asked_by(asked);
         journal.tell(record);
     }
 

@@ -16,6 +16,7 @@ use super::manual::Manual;
 use super::missing;
 use super::options::Environment;
 use super::port_owner;
+use super::remote::Remote;
 use super::selection;
 use super::subcommand::Subcommand;
 use super::unsupported;
@@ -103,6 +104,10 @@ impl Subcommand for Check {
         } else {
             failure
         })
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        Err(remote.refuse_files())
     }
 }
 

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::context::Context;
 use super::manual::Manual;
+use super::remote::Remote;
 use super::subcommand::Subcommand;
 use crate::output::{Exit, Failure};
 
@@ -33,6 +34,10 @@ impl Subcommand for Completions {
         // A closed pipe means that the reader has seen enough.
         let _ = io::stdout().write_all(&script(shell, command));
         Ok(())
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        Err(remote.refuse_everywhere())
     }
 }
 

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::input::Input;
 use super::manual::Manual;
 use super::options::Environment;
+use super::remote::Remote;
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::resolve::FileStatus;
@@ -99,6 +100,10 @@ impl Subcommand for Generate {
         }
         context.sink.answer(&Generated { files });
         Ok(())
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        Err(remote.refuse_files())
     }
 }
 

@@ -13,6 +13,7 @@ use super::context::Context;
 use super::input;
 use super::manual::Manual;
 use super::node;
+use super::remote::Remote;
 use super::subcommand::Subcommand;
 use crate::ecosystem::{self, Diagnostic, Report, sessions};
 use crate::generate::files;
@@ -108,6 +109,10 @@ impl Subcommand for Import {
             text,
         });
         Ok(())
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        Err(remote.refuse_files())
     }
 }
 

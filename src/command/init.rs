@@ -14,6 +14,7 @@ use super::import::{EXITS, Folder, cannot_write};
 use super::input::{self, Input};
 use super::locate;
 use super::manual::Manual;
+use super::remote::Remote;
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::{APPS, pin};
@@ -104,6 +105,10 @@ impl Subcommand for Init {
             listen: listen.map(|all| all.iter().map(ToString::to_string).collect()),
         });
         Ok(())
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        Err(remote.refuse_files())
     }
 }
 

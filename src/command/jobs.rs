@@ -151,30 +151,9 @@ impl Jobs<'_> {
         Ok(self.manager.forget_times(&timer)?)
     }
 
-    /// Starts one instance.
-    pub(super) fn start_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
-        state::forget_deaths(self.layout, app, Some(number));
-        state::forget_release(self.layout, app, number);
-        self.run(Verb::Start, &Units::of(app).instance(number))
-    }
-
-    /// Restarts one instance.
-    pub(super) fn restart_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
-        state::forget_deaths(self.layout, app, Some(number));
-        state::forget_release(self.layout, app, number);
-        self.run(Verb::Restart, &Units::of(app).instance(number))
-    }
-
-    /// Stops one instance.
-    pub(super) fn stop_instance(&mut self, app: &str, number: u32) -> Result<(), Failure> {
-        let unit = Units::of(app).instance(number);
-        self.cut_short(&unit)?;
-        self.run(Verb::Stop, &unit)
-    }
-
     /// Ends the drains of units that are being stopped already: a user who asks for a stop again does not want to wait
     /// for them. The drains of a walk go on, since a walk restarts instances.
-    fn cut_short(&mut self, pattern: &str) -> Result<(), Failure> {
+    pub(super) fn cut_short(&mut self, pattern: &str) -> Result<(), Failure> {
         for unit in self.manager.units(pattern)? {
             let is_stopping = unit.job.as_ref().is_some_and(QueuedJob::is_stop);
             if is_stopping && unit.sub == "stop" {

@@ -153,6 +153,11 @@ const FAMILIES: &[Family] = &[
         Of::App(|a| Some(a.ready.to_string())),
     ),
     gauge(
+        "rsgen_app_paused",
+        "Whether the app is paused, so that no instance serves and connections wait.",
+        Of::App(|a| Some(u8::from(is_paused(a)).to_string())),
+    ),
+    gauge(
         "rsgen_app_connections",
         "Open TCP connections that were accepted.",
         Of::App(|a| a.connections.map(|n| n.to_string())),
@@ -213,6 +218,10 @@ const FAMILIES: &[Family] = &[
         Of::Instance(|i| i.dropped.map(|n| n.to_string())),
     ),
 ];
+
+fn is_paused(app: &AppStatus) -> bool {
+    app.instances.iter().any(|i| i.status == "paused")
+}
 
 fn is_up(instance: &InstanceStatus) -> bool {
     ["online", "running"].contains(&instance.status)

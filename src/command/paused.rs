@@ -10,6 +10,7 @@ use crate::layout::Layout;
 use crate::output::Failure;
 use crate::plan;
 use crate::plan::diff::{Change, Content};
+use crate::state::{Entry, Name};
 use crate::sys::clock;
 use crate::systemd::{Brief, Verb};
 use crate::unit::name::Units;
@@ -52,7 +53,11 @@ impl Jobs<'_> {
         let state = self.layout.state(app);
         let asked = pause::Paused::ask(&state);
         asked.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))?;
-        self.manager.queue(Verb::Start, &units.pause())?;
+        if let Err(error) = self.manager.queue(Verb::Start, &units.pause()) {
+            // Where the note stays, the next pause takes it.
+            let _ = Entry::new(&state, Name::Pause).remove();
+            return Err(error.into());
+        }
         drop(writing);
         // A second job of this kind is the one that is there.
         self.run(Verb::Start, &units.pause())

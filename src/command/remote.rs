@@ -107,6 +107,26 @@ impl<'a> Remote<'a> {
         )
     }
 
+    /// The failure of a command that works on files and programs of the host that runs it, and asks no systemd for anything that
+    /// would be there.
+    pub(super) fn refuse_files(&self) -> Failure {
+        let command = self.command;
+        let there = self.host.typed(&format!("rsgen {command} …"));
+        let fault =
+            format!("`{command}` works on the host that it runs on, so it takes no `--host`");
+        Failure::new(Exit::Usage, fault).help(format!(
+            "run `rsgen {command} …` for files of this host, or `{there}` for those of {}",
+            self.host
+        ))
+    }
+
+    /// The failure of a command that prints the same on every host.
+    pub(super) fn refuse_everywhere(&self) -> Failure {
+        let command = self.command;
+        let fault = format!("`{command}` prints the same on every host, so it takes no `--host`");
+        Failure::new(Exit::Usage, fault).help(format!("run `rsgen {command} …`"))
+    }
+
     fn refuse(&self, fault: String, command: &str) -> Failure {
         let there = self.host.typed(&format!("rsgen {command} …"));
         Failure::new(Exit::Usage, fault).help(format!("run `{there}`"))

@@ -3,29 +3,27 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::Serialize;
 
 use super::apply::JsonChange;
+use super::by_unit;
 use super::context::Context;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::kept;
 use super::manual::{self, Manual};
 use super::number::Number;
 use super::resize;
+use super::scaled::{Scaled, refuse_job};
 use super::steps::{Scaling, Steps, refuse_to_stop_all, steps};
 use super::subcommand::Subcommand;
 use super::targets;
 use super::writing::Writing;
-use crate::generate;
 use crate::journal::Happening;
-use crate::layout::Layout;
-use crate::output::{Exit, Failure, Notice, Shown, Style, counted};
+use crate::output::{Failure, Notice, counted};
 use crate::plan::diff::Change;
 use crate::record::Record;
 use crate::state::{Entry, Lock, Name};
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
-use crate::visible::Visible;
 
 /// Add instances to an app or stop the last ones, leaving the others alone
 #[derive(Debug, Args)]
@@ -39,44 +37,6 @@ pub(super) struct Scale {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// What was done, or with `--dry-run` would be, as scripts read it.
-#[derive(Debug, Serialize)]
-pub(super) struct Scaled {
-    /// Whether a file or a process has changed.
-    pub(super) changed: bool,
-    pub(super) dry_run: bool,
-    pub(super) app: String,
-    /// The number of instances that the app has now.
-    pub(super) instances: u32,
-    /// The number of instances that the app had.
-    pub(super) before: u32,
-    pub(super) changes: Vec<JsonChange>,
-    pub(super) started: Vec<String>,
-    pub(super) stopped: Vec<String>,
-    #[serde(skip)]
-    pub(super) is_up: bool,
-}
-
-impl Shown for Scaled {
-    fn shown(&self, _: Style) -> Option<Visible> {
-        let Self { app, .. } = self;
-        let number = counted(self.instances);
-        let text = if !self.changed {
-            format!("nothing to do: {app} has {number}")
-        } else if self.dry_run {
-            let steps = [("start", &self.started), ("stop", &self.stopped)];
-            let steps = steps.into_iter().filter(|(_, of)| !of.is_empty());
-            let lines = steps.map(|(verb, of)| format!("{app}: would {verb} {}", of.join(", ")));
-            lines.collect::<Vec<_>>().join("\n")
-        } else if self.is_up {
-            format!("{app}: {number}")
-        } else {
-            format!("{app}: {number} from its next start on; it is not active")
-        };
-        (!text.is_empty()).then(|| Visible::lines(&text))
-    }
 }
 
 impl Subcommand for Scale {
@@ -104,60 +64,71 @@ impl Subcommand for Scale {
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let app = targets::app(&self.app, &targets::known(&context.layout))?;
-        refuse_job(&context.layout, &app)?;
-        if !self.dry_run {
-            context.require_permission("scale")?;
-        }
-        let cpus = context.host.cpus;
-        let locks = if self.dry_run {
-            None
-        } else {
-            let mut jobs = context.jobs()?;
-            let lock = lock(&mut jobs, &app)?;
-            Some((lock, Writing::begin(&mut jobs, &app)?))
+        let scaled = match context.require_permission("scale") {
+            Err(refused) if !self.dry_run => by_unit::scale(context, &app, self.number, refused),
+            _ => to(context, &app, self.number, self.dry_run),
         };
-        // Read under the locks, because another command may have scaled or installed the app meanwhile.
-        let from = targets::size(&context.layout, cpus, &app)
-            .ok_or_else(|| Failure::failed(format!("the file of `{app}` cannot be read")))?;
-        let wanted = self.number.of(&app, from)?;
-        let changes = resize::resize(&context.layout, cpus, &app, wanted)?;
-        let to = wanted.resolve(cpus);
-        let mark = Entry::new(&context.layout.state(&app), Name::Scaling);
-        let scaling = Scaling {
-            app: &app,
-            from,
-            to,
-            known: unfinished(&mark).map_or(from, |number| from.min(number)),
-        };
-        let steps = if let Some((lock, writing)) = locks {
-            let mut jobs = context.jobs()?;
-            let steps = carry_out(&mut jobs, scaling, &changes, lock, writing)?;
-            // Usually there is none, since nothing had to be done.
-            let _ = mark.remove();
-            steps
-        } else {
-            let steps = context
-                .jobs()
-                .and_then(|mut jobs| steps(&mut jobs, scaling));
-            for change in &changes {
-                context.sink.notice(&Notice::Diff(change));
-            }
-            steps.unwrap_or_default()
-        };
-        let names = |numbers: &[u32]| numbers.iter().map(|n| format!("{app}@{n}")).collect();
-        context.sink.answer(&Scaled {
-            changed: !changes.is_empty() || !steps.is_empty(),
-            dry_run: self.dry_run,
-            instances: to,
-            before: from,
-            changes: JsonChange::each(&changes, self.dry_run),
-            started: names(&steps.start),
-            stopped: names(&steps.stop),
-            is_up: steps.is_up,
-            app: app.clone(),
-        });
+        context.sink.answer(&scaled?);
         Ok(())
     }
+}
+
+/// Brings an app to this number of instances, or with `dry_run` shows what that would change.
+pub(super) fn to(
+    context: &mut Context<'_>,
+    app: &str,
+    number: Number,
+    dry_run: bool,
+) -> Result<Scaled, Failure> {
+    refuse_job(&context.layout, app)?;
+    let cpus = context.host.cpus;
+    let locks = if dry_run {
+        None
+    } else {
+        let mut jobs = context.jobs()?;
+        let lock = lock(&mut jobs, app)?;
+        Some((lock, Writing::begin(&mut jobs, app)?))
+    };
+    // Read under the locks, because another command may have scaled or installed the app meanwhile.
+    let from = targets::size(&context.layout, cpus, app)
+        .ok_or_else(|| Failure::failed(format!("the file of `{app}` cannot be read")))?;
+    let wanted = number.of(app, from)?;
+    let changes = resize::resize(&context.layout, cpus, app, wanted)?;
+    let to = wanted.resolve(cpus);
+    let mark = Entry::new(&context.layout.state(app), Name::Scaling);
+    let scaling = Scaling {
+        app,
+        from,
+        to,
+        known: unfinished(&mark).map_or(from, |number| from.min(number)),
+    };
+    let steps = if let Some((lock, writing)) = locks {
+        let mut jobs = context.jobs()?;
+        let steps = carry_out(&mut jobs, scaling, &changes, lock, writing)?;
+        // Usually there is none, since nothing had to be done.
+        let _ = mark.remove();
+        steps
+    } else {
+        let steps = context
+            .jobs()
+            .and_then(|mut jobs| steps(&mut jobs, scaling));
+        for change in &changes {
+            context.sink.notice(&Notice::Diff(change));
+        }
+        steps.unwrap_or_default()
+    };
+    let names = |numbers: &[u32]| numbers.iter().map(|n| format!("{app}@{n}")).collect();
+    Ok(Scaled {
+        changed: !changes.is_empty() || !steps.is_empty(),
+        dry_run,
+        instances: to,
+        before: from,
+        changes: JsonChange::each(&changes, dry_run),
+        started: names(&steps.start),
+        stopped: names(&steps.stop),
+        is_up: steps.is_up,
+        app: app.to_owned(),
+    })
 }
 
 /// Returns the number of instances before a command that has not done its work.
@@ -209,18 +180,6 @@ fn record(jobs: &Jobs<'_>, scaling: Scaling<'_>, took: Duration, done: &Result<(
             ..Record::new(Happening::Scaled, &text)
         },
     );
-}
-
-fn refuse_job(layout: &Layout, app: &str) -> Result<(), Failure> {
-    if !generate::is_known_job(layout, app) {
-        return Ok(());
-    }
-    let file = layout.file(app);
-    let message = format!("`{app}` is a job, and its instances run only when it does");
-    Err(Failure::new(Exit::Usage, message).help(format!(
-        "write `instances` into its file, and run `rsgen install {}`",
-        file.display()
-    )))
 }
 
 /// Takes the lock of the app's walks. A walk that runs is waited for.

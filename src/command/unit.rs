@@ -2,6 +2,7 @@
 //! command lines stay valid for the units of older versions.
 
 mod pause;
+mod scale;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -64,6 +65,7 @@ fn run(context: &mut Context<'_>, arguments: Unit) -> Result<(), Failure> {
         Step::Rehearsed(rehearsed) => self::rehearsed(context, &rehearsed),
         Step::Pause(pause) => pause::pause(context, &pause),
         Step::Resume(resume) => pause::resume(context, &resume),
+        Step::Scale(scale) => scale::scale(context, &scale),
     }
 }
 

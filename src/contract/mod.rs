@@ -24,6 +24,7 @@ mod recycle;
 mod release;
 pub mod report;
 mod run;
+mod scale;
 mod status;
 pub mod steer;
 mod step;
@@ -46,6 +47,7 @@ pub use pause::{Pause, Resume};
 pub use recycle::Recycle;
 pub use release::{Release, StartedWith};
 pub use run::{Policy, Rehearsal, Run};
+pub use scale::Scale;
 pub use status::{
     BACKGROUND, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final,
 };

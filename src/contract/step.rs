@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::flags::Words;
 use super::{
-    Amount, Instances, Job, Line, OnFailure, Pause, Policy, Recycle, Resume, Statuses, Usage,
-    Value, Watch,
+    Amount, Instances, Job, Line, OnFailure, Pause, Policy, Recycle, Resume, Scale, Statuses,
+    Usage, Value, Watch,
 };
 
 /// [`Start::step_timeout`] for units of older versions, which lack the flag.
@@ -134,6 +134,8 @@ pub enum Step<N = u32, F = PathBuf> {
     Pause(Pause),
     /// `resume`.
     Resume(Resume),
+    /// `scale`.
+    Scale(Scale),
 }
 
 impl<N: Value, F: Value> Step<N, F> {
@@ -154,6 +156,7 @@ impl<N: Value, F: Value> Step<N, F> {
             Self::Rehearsed(rehearsed) => rehearsed.line(),
             Self::Pause(pause) => pause.line(),
             Self::Resume(resume) => resume.line(),
+            Self::Scale(scale) => scale.line(),
         }
     }
 }
@@ -179,8 +182,9 @@ impl Step {
             Some("rehearsed") => Rehearsed::parse(words).map(Self::Rehearsed),
             Some("pause") => Pause::parse(words).map(Self::Pause),
             Some("resume") => Resume::parse(words).map(Self::Resume),
+            Some("scale") => Scale::parse(words).map(Self::Scale),
             _ => Err(Usage(
-                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch`, `recycle`, `rehearsed`, `pause` or `resume`"
+                "the first argument is not `start`, `reload`, `stop`, `stopped`, `ended`, `brake`, `braked`, `job`, `watch`, `recycle`, `rehearsed`, `pause`, `resume` or `scale`"
                     .to_owned(),
             )),
         }

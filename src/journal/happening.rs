@@ -13,6 +13,10 @@ pub enum Happening {
     Stopped,
     /// No instance is left, and nobody has asked for that.
     Failed,
+    /// A command has started or restarted one instance.
+    InstanceStarted,
+    /// A command has stopped one instance.
+    InstanceStopped,
     /// A walk has replaced every instance.
     Reloaded,
     /// A walk has failed.
@@ -49,11 +53,13 @@ pub enum Happening {
 
 impl Happening {
     /// Everything that can happen.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Started,
         Self::StartFailed,
         Self::Stopped,
         Self::Failed,
+        Self::InstanceStarted,
+        Self::InstanceStopped,
         Self::Reloaded,
         Self::ReloadFailed,
         Self::CanaryKept,
@@ -80,6 +86,8 @@ impl Happening {
             Self::StartFailed => "245416aaaed14a05abfc024ea94072b4",
             Self::Stopped => "bebee312afe74562a129dedc2e9615e0",
             Self::Failed => "f334a188f4684663a20ef5a5d6b7dd9a",
+            Self::InstanceStarted => "6f41e0e418b845419d1b5b13e27517c1",
+            Self::InstanceStopped => "8c9835c268a44c20b5af6090e325f0d6",
             Self::Reloaded => "8f79d6e5ea484493b90d850cd6b7adf0",
             Self::ReloadFailed => "52f1e969b12b478698d8764961fa5c13",
             Self::CanaryKept => "b04adeec22864437a9358b247f2098aa",
@@ -109,8 +117,8 @@ impl Happening {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Started | Self::StartFailed => "start",
-            Self::Stopped => "stop",
+            Self::Started | Self::StartFailed | Self::InstanceStarted => "start",
+            Self::Stopped | Self::InstanceStopped => "stop",
             Self::Failed => "failed",
             Self::Reloaded | Self::ReloadFailed => "reload",
             Self::CanaryKept => "canary",

@@ -110,7 +110,7 @@ pub(super) fn render(
     for unit in app.socket_files() {
         rendered.push((unit, socket(app, header.clone()).render()?));
     }
-    rendered.extend(timer::render(app, &header, layout.scope)?);
+    rendered.extend(timer::render(app, &header, layout)?);
     rendered.extend(beside::render(app, &header, layout)?);
     let finished = rendered
         .into_iter()

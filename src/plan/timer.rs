@@ -5,7 +5,8 @@ use askama::Template;
 use super::header::Header;
 use crate::ecosystem::App;
 use crate::ecosystem::app::Directives;
-use crate::layout::Scope;
+use crate::layout::{Layout, Scope};
+use crate::state::{Entry, Name};
 use crate::unit::name::Units;
 
 #[derive(Template)]
@@ -28,6 +29,8 @@ struct Reloader<'a> {
     header: &'a Header,
     /// The option of systemctl(1) that selects the app's manager.
     scope: &'a str,
+    /// The file that exists while the app is paused.
+    pause: String,
     sandboxed: bool,
 }
 
@@ -35,7 +38,7 @@ struct Reloader<'a> {
 pub(super) fn render(
     app: &App,
     header: &Header,
-    scope: Scope,
+    layout: &Layout,
 ) -> askama::Result<Vec<(String, String)>> {
     if app.timer().is_none() {
         return Ok(Vec::new());
@@ -62,11 +65,15 @@ pub(super) fn render(
         name: &app.name,
         units,
         header,
-        scope: match scope {
+        scope: match layout.scope {
             Scope::System => "--system",
             Scope::User => "--user",
         },
-        sandboxed: scope == Scope::System,
+        pause: Entry::new(&layout.state(&app.name), Name::Pause)
+            .path()
+            .display()
+            .to_string(),
+        sandboxed: layout.scope == Scope::System,
     };
     rendered.push((units.reloader(), reloader.render()?));
     Ok(rendered)

@@ -28,7 +28,8 @@ const LONGEST: u64 = 64 << 10;
 /// The limit in bytes for these two; an app with all its drop-ins is shorter.
 const LONGEST_TEXT: u64 = 4 << 20;
 
-/// A file in the state folder of an app. A number is that of an instance, and in `Dead` and `Rehearsal` the PID of a process.
+/// A file in the state folder of an app. A number is that of an instance, in `Scaled` one of instances, and in `Dead` and
+/// `Rehearsal` the PID of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
     /// The lock of a walk, see [`Lock`].
@@ -69,6 +70,8 @@ pub enum Name {
     Release(u32),
     /// The run of the instance whose successor is to have the same release.
     Recycled(u32),
+    /// How the last scale unit for this number of instances has ended; 0 stands for one on each CPU.
+    Scaled(u32),
     /// The run in which the instance has done its work, and the job of the cluster unit meanwhile.
     Finished(u32),
     /// The sockets that the worker was handed.
@@ -103,6 +106,7 @@ impl Display for Name {
             Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Release(number) => write!(f, "{number}.release"),
             Self::Recycled(number) => write!(f, "{number}.recycled"),
+            Self::Scaled(instances) => write!(f, "{instances}.scaled"),
             Self::Finished(number) => write!(f, "{number}.finished"),
             Self::Sockets(number) => write!(f, "{number}.sockets"),
             Self::Helper(number) => write!(f, "{number}.helper"),

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use super::Fault;
 
 /// systemd allows 255 bytes for a whole unit name; this leaves room for `@1023.service`.
@@ -11,6 +13,8 @@ const LONGEST: usize = 200;
 
 /// The part before the `@` in the names of units that reload an app.
 const RELOADER: &str = "rsgen-reload";
+/// The part before the `@` in the names of units that scale an app.
+const SCALER: &str = "rsgen-scale";
 
 const SUFFIXES: &[&str] = &[
     ".service",
@@ -70,11 +74,13 @@ pub fn check(name: &str) -> Result<(), Fault> {
             "choose another name",
         ));
     }
-    if name == RELOADER {
-        return Err(Fault::new(
-            format!("`{RELOADER}` is reserved for units that reload apps"),
-            "choose another name",
-        ));
+    for (reserved, what) in [(RELOADER, "reload"), (SCALER, "scale")] {
+        if name == reserved {
+            return Err(Fault::new(
+                format!("`{reserved}` is reserved for units that {what} apps"),
+                "choose another name",
+            ));
+        }
     }
     if name == "drain" {
         return Err(Fault::new(
@@ -188,6 +194,12 @@ impl<'a> Units<'a> {
     #[must_use]
     pub fn reloader(self) -> String {
         format!("{RELOADER}@{}.service", self.app)
+    }
+
+    /// `rsgen-scale@NAME:NUMBER.service`: the unit that brings the app to a number of instances, for a user who may start that unit.
+    #[must_use]
+    pub fn scaler(self, number: impl fmt::Display) -> String {
+        format!("{SCALER}@{}:{number}.service", self.app)
     }
 
     /// `NAME@.service`: the template of the instances.

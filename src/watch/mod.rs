@@ -110,6 +110,11 @@ fn reload(
         say("no reload: the app is not running");
         return Ok(());
     }
+    let pause = manager.units(&Units::of(app).pause())?;
+    if pause.iter().any(|unit| !unit.is_gone()) {
+        say("no reload: the app is paused, and is started with the new files when that ends");
+        return Ok(());
+    }
     let job = match manager.queue(Verb::ReloadIfFree, &cluster) {
         // For instance because the app is being stopped.
         Err(systemd::Error::Refused { reason }) => {

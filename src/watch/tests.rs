@@ -18,6 +18,8 @@ struct Fake {
     refusal: Option<String>,
     reloads: u32,
     paused: Duration,
+    /// The state of the pause unit.
+    pause: ActiveState,
 }
 
 impl Fake {
@@ -32,6 +34,7 @@ impl Fake {
             refusal: None,
             reloads: 0,
             paused: Duration::ZERO,
+            pause: ActiveState::Inactive,
         }
     }
 
@@ -64,7 +67,7 @@ impl Manager for Fake {
                 unit: name.to_owned(),
             });
         }
-        if self.active != ActiveState::Active {
+        if self.active != ActiveState::Active || self.pause == ActiveState::Active {
             self.results.clear();
             fs::write(self.folder.path().join("next.js"), "").unwrap();
         }
@@ -97,8 +100,14 @@ impl Manager for Fake {
     fn pause(&mut self, time: Duration) {
         self.paused += time;
     }
-    fn units(&mut self, _: &str) -> Result<Vec<Brief>, Fault> {
-        Ok(Vec::new())
+    fn units(&mut self, name: &str) -> Result<Vec<Brief>, Fault> {
+        assert_eq!(name, "web:pause.service");
+        Ok(vec![Brief {
+            name: name.to_owned(),
+            active: self.pause,
+            sub: String::new(),
+            job: None,
+        }])
     }
     fn cut_short(&mut self, _: &str) -> Result<(), Fault> {
         Ok(())
@@ -167,6 +176,15 @@ fn a_reload_that_would_cancel_the_job_of_somebody_else_waits_for_the_next_change
     let said = fake.run();
     assert_eq!(said[2], "no reload: web.service has 'stop' job queued");
     assert_eq!(fake.reloads, 2);
+}
+
+#[test]
+fn an_app_that_is_paused_is_not_reloaded() {
+    let mut fake = Fake::new(&[JobResult::Done], 0);
+    fake.pause = ActiveState::Active;
+    let said = fake.run();
+    assert_eq!(fake.reloads, 0);
+    assert!(said[2].starts_with("no reload: the app is paused"));
 }
 
 #[test]

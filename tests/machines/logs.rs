@@ -73,6 +73,10 @@ fn assert_the_history_is_told(machine: &mut Machine) {
                   OBJECT_SYSTEMD_UNIT=web.service\\n' | setpriv --reuid=www-data --clear-groups logger --journald";
     machine.sh(forged).ok();
     machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    for verb in ["stop", "stop", "start", "restart"] {
+        let command = format!("SUDO_UID=33 rsgen {verb} web@2");
+        machine.sh(&command).ok();
+    }
     // The folder of a release is the one that the file names, whatever the program does.
     let moves = "sed -i '1i process.chdir(\"/\")' /srv/web/lines.js";
     machine.sh(moves).ok();
@@ -100,9 +104,26 @@ fn assert_the_history_is_told(machine: &mut Machine) {
     assert!(told.stdout.contains("the canary failed: "), "{told}");
     assert!(!told.stdout.contains("; from / to "), "{told}");
     assert_eq!(of("deploy").0, "root");
-    assert_eq!(of("stop"), ("www-data", "stopped"));
+    let has = |row: (&str, &str)| {
+        let same = rows
+            .iter()
+            .filter(|r| (r[0], r[3]) == row && r[1] == "www-data");
+        same.count() == 1
+    };
+    assert!(has(("stop", "stopped")), "{told}");
+    // Each is told once, and a command that has changed nothing is not told.
+    for (what, how) in [
+        ("stop", "stopped"),
+        ("start", "started"),
+        ("start", "restarted"),
+    ] {
+        assert!(has((what, &format!("web@2 was {how}"))), "{how}: {told}");
+    }
     assert!(!told.stdout.contains("never"), "{told}");
+    assert_the_journal_has_the_history(machine);
+}
 
+fn assert_the_journal_has_the_history(machine: &Machine) {
     let json = machine.run(&["rsgen", "history", "web", "--json"]).ok();
     let walk = json.stdout.split("\"walk\": \"").nth(1);
     let walk = walk.unwrap_or_else(|| panic!("{json}"));

@@ -7,11 +7,14 @@ use crate::balance::EVEN;
 use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, install, instances, listener, wait_closed, wait_until_empty,
 };
-use crate::pause;
+use crate::{pause, user};
 
 pub(crate) const SPECS: &[Spec] = specs![
     pause::under_load_makes_connections_wait_and_loses_none,
     pause::ends_by_itself_and_by_whatever_starts_or_stops_the_app,
+    pause::makes_clients_of_a_socket_file_and_of_a_full_queue_wait_as_well,
+    pause::of_an_app_of_a_user_ends_as_any_other,
+    pause::keeps_the_watch_from_trying_and_starts_the_new_files,
 ];
 
 const PAUSE: &str = "web:pause.service";
@@ -54,7 +57,8 @@ pub(crate) fn under_load_makes_connections_wait_and_loses_none(machine: &mut Mac
     // The filter of systemd-nspawn forbids bpf(2).
     machine.power_on_unfiltered();
     for balance in ["settle = 0", EVEN] {
-        install(machine, "graceful.js", "2", balance);
+        let keys = format!("{balance}\nreload_schedule = \"0 4 * * *\"");
+        install(machine, "graceful.js", "2", &keys);
         assert_exactly(machine, 2);
         for keep_alive in [false, true] {
             let load = load(machine, keep_alive);
@@ -62,6 +66,9 @@ pub(crate) fn under_load_makes_connections_wait_and_loses_none(machine: &mut Mac
             begin(machine, LONG);
             let answered = load.answered();
             wait_until(SOON, "every client to wait", || waiting(machine) == 8);
+            if keep_alive {
+                machine.systemctl(&["daemon-reexec"]).ok();
+            }
             // Nothing starts an instance for them, and nobody is told that the app is down.
             wait_until(SOON, "three seconds of the pause", || {
                 let ago = "now=$(date +%s%N); since=$(stat -c %Y /run/rsgen/web/pause); \
@@ -106,6 +113,10 @@ fn assert_told(machine: &Machine) {
         .ok()
         .says("pause ")
         .says("2 stopped, connections wait; goes on by itself in 1min");
+    machine
+        .run(&["rsgen", "metrics", "web"])
+        .ok()
+        .says("rsgen_app_paused{app=\"web\"} 1\n");
     // The same command gives the pause another end.
     let again = machine.run(&["rsgen", "pause", "web", "--for", "90s"]).ok();
     again.says(
@@ -137,6 +148,14 @@ fn assert_held(machine: &Machine) {
     }
     machine.write(ECOSYSTEM, &file);
     machine.systemctl(&["reload", "web"]).exits(1);
+    // A reload by the schedule is left out, and has not failed.
+    let reloader = "rsgen-reload@web.service";
+    machine.systemctl(&["start", reloader]).ok();
+    assert_eq!(machine.state(reloader), "inactive");
+    assert_eq!(machine.property(reloader, "ConditionResult"), "no");
+    machine
+        .systemctl(&["status", "web"])
+        .says("Status: \"paused until ");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_eq!(instances(machine), Vec::<String>::new());
 }
@@ -217,5 +236,88 @@ fn assert_ends_with_the_machine_and_the_app(machine: &mut Machine) {
         .run(&["mv", "/srv/web/gone", "/srv/web/graceful"])
         .ok();
     machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
+}
+
+/// A queue for five, and eight clients: the kernel of those that find no room tries again.
+pub(crate) fn makes_clients_of_a_socket_file_and_of_a_full_queue_wait_as_well(
+    machine: &mut Machine,
+) {
+    let keys = "settle = 0\n\n[apps.socket]\nBacklog = 4";
+    install(machine, "graceful.js", "2", keys);
+    loses_nothing_in_a_pause(machine, &Traffic::on_port(3000, 8), Some(5));
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    let path = "/run/web.sock";
+    let app = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"threads.py\"\nargs = [\"{path}\"]\nlisten = \"{path}\"\n\
+         instances = 2\nsettle = 0\nservice.NonBlocking = \"no\"\n"
+    );
+    machine.write_app("threads.py", "/srv/web");
+    machine.write(ECOSYSTEM, &app);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    loses_nothing_in_a_pause(machine, &Traffic::on_socket(machine, path, 8), None);
+}
+
+fn loses_nothing_in_a_pause(machine: &Machine, traffic: &Traffic, queued: Option<u32>) {
+    assert_exactly(machine, 2);
+    let load = Load::start(machine, traffic);
+    load.wait_answered(80);
+    begin(machine, LONG);
+    let answered = load.answered();
+    if let Some(queued) = queued {
+        wait_until(SOON, "a full queue", || waiting(machine) == queued);
+    }
+    machine
+        .run(&["rsgen", "resume", "web"])
+        .ok()
+        .says("web: resumed, 2 instances started");
+    load.wait_answered(answered + 80);
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
+}
+
+pub(crate) fn of_an_app_of_a_user_ends_as_any_other(machine: &mut Machine) {
+    user::log_in(machine);
+    user::deploy(machine, "plain.js", "listen = 3000");
+    let up =
+        "systemctl --user list-units --plain --no-legend --state=active 'web@*.service' | wc -l";
+    let is_up = |count: &str| user::run(machine, up).text() == count;
+    let load = Load::start(machine, &Traffic::on_port(3000, 8));
+    load.wait_answered(80);
+    for end in ["rsgen --user resume web", "rsgen --user start web", "true"] {
+        let time = if end == "true" { "1s" } else { LONG };
+        user::run(machine, &format!("rsgen --user pause web --for {time}"))
+            .ok()
+            .says("2 instances ended and connections wait");
+        let answered = load.answered();
+        if time == LONG {
+            assert!(is_up("0"));
+            user::run(machine, "systemctl --user reload web").exits(1);
+            user::run(machine, "systemctl --user status web").says("Status: \"paused until ");
+        }
+        user::run(machine, end).ok();
+        wait_until(SOON, "both instances", || is_up("2"));
+        load.wait_answered(answered + 80);
+    }
+    load.stop().assert_nothing_lost();
+    let failed = user::run(machine, "systemctl --user --failed --plain --no-legend");
+    assert_eq!(failed.text(), "");
+}
+
+pub(crate) fn keeps_the_watch_from_trying_and_starts_the_new_files(machine: &mut Machine) {
+    install(machine, "graceful.js", "2", "settle = 0\nwatch = true");
+    assert_exactly(machine, 2);
+    let said = || {
+        let said = machine.journalctl(&["-u", "web:watch.service", "-o", "cat"]);
+        said.stdout
+    };
+    wait_until(SOON, "the watch", || said().contains("watching "));
+    begin(machine, LONG);
+    machine.write("/srv/web/new.js", "// new\n");
+    wait_until(SOON, "the watch to say it", || {
+        said().contains("no reload: the app is paused")
+    });
+    assert!(!said().contains("the reload ended"), "{}", said());
+    machine.run(&["rsgen", "resume", "web"]).ok();
     assert_exactly(machine, 2);
 }

@@ -31,6 +31,27 @@ const VERBS: [&str; 12] = [
     "revert",
 ];
 
+/// The unit that brings `web` to three instances.
+const SCALER: &str = "rsgen-scale@web:3.service";
+/// Units of the same kind that would scale as well, and that the rules do not allow.
+const BEYOND: [&str; 4] = [
+    "rsgen-scale@web:17.service",
+    "rsgen-scale@web:100.service",
+    "rsgen-scale@web:max.service",
+    "rsgen-scale@other:3.service",
+];
+/// Units of the same kind that scale nothing, whoever starts them.
+const MALFORMED: [&str; 8] = [
+    "rsgen-scale@web:0.service",
+    "rsgen-scale@web:03.service",
+    "rsgen-scale@web:-1.service",
+    "rsgen-scale@web:3:3.service",
+    "rsgen-scale@--user:3.service",
+    "rsgen-scale@web.service:3.service",
+    "rsgen-scale@xweb:3.service",
+    "rsgen-scale@web\\x3a3.service",
+];
+
 /// Installs `web` and `other`, the rules as they are shipped, and two users: a member of the group, and one who is not.
 fn prepare(machine: &Machine) {
     cluster::install(machine, "graceful", "2", "");
@@ -135,6 +156,13 @@ fn beyond_the_rules() -> Vec<Vec<&'static str>> {
     for verb in VERBS {
         commands.push(vec![verb, "web.service"]);
     }
+    for verb in ["start", "stop", "try-restart", "reload", "mask"] {
+        commands.push(vec![verb, SCALER]);
+    }
+    for scaler in BEYOND.into_iter().chain(MALFORMED) {
+        commands.push(vec!["restart", scaler]);
+        commands.push(vec!["start", scaler]);
+    }
     for unit in units {
         for verb in VERBS.into_iter().chain(ALLOWED) {
             commands.push(vec![verb, unit]);
@@ -168,7 +196,7 @@ pub(crate) fn who_is_no_member_is_refused_everything(machine: &mut Machine) {
 pub(crate) fn a_reload_by_rsgen_is_for_root(machine: &mut Machine) {
     prepare(machine);
     let before = snapshot(machine);
-    for command in ["reload", "restart", "start", "stop"] {
+    for command in ["reload", "restart", "start", "stop", "pause"] {
         let told = run_as(machine, MEMBER, &["rsgen", command, "web"]).exits(4);
         let _ = told.says(&format!("only root may {command} apps of the system"));
     }
@@ -190,10 +218,19 @@ pub(crate) fn nothing_runs_in_the_name_of_an_app_that_is_not_there(machine: &mut
         "touch",
         "/run/done",
     ];
-    for command in [&service[..], &socket] {
+    let scaler = format!("--unit={SCALER}");
+    let scaler = [&*scaler, "touch", "/run/done"];
+    // The unit of the packages is there; and not where rsgen itself was removed.
+    for command in [&service[..], &socket, &scaler] {
         let told = run_as(machine, MEMBER, &[&run[..], command].concat());
         let _ = told.exits(1).says(REFUSED);
     }
+    machine
+        .sh("rm /usr/lib/systemd/system/rsgen-scale@.service && systemctl daemon-reload")
+        .ok();
+    let told = run_as(machine, MEMBER, &[&run[..], &scaler].concat());
+    let _ = told.exits(1).says(REFUSED);
+    machine.sh("[ ! -e /run/done ]").ok();
     for unit in ["web.service", "web.socket"] {
         assert_eq!(machine.state(unit), "inactive");
         assert_eq!(machine.property(unit, "LoadState"), "not-found");
@@ -201,4 +238,104 @@ pub(crate) fn nothing_runs_in_the_name_of_an_app_that_is_not_there(machine: &mut
     systemctl_as(machine, MEMBER, &["restart", "web.service"])
         .exits(5)
         .says("not found");
+}
+
+fn scale_as(machine: &Machine, user: &str, arguments: &[&str]) -> Output {
+    let scale = ["rsgen", "scale"];
+    run_as(machine, user, &[&scale[..], arguments].concat())
+}
+
+fn assert_nothing_failed(machine: &Machine) {
+    let failed = machine.systemctl(&["--failed", "--plain", "--no-legend"]);
+    assert!(!failed.stdout.contains("rsgen-scale"), "{failed}");
+}
+
+pub(crate) fn a_member_scales_it_as_root_does_and_loses_nothing(machine: &mut Machine) {
+    prepare(machine);
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    load.wait_answered(100);
+    let before = pids(machine, 2);
+    let told = scale_as(machine, MEMBER, &["web", "4"]).ok();
+    let told = told.text();
+    assert!(
+        told.starts_with("web: scaling from 2 to 4 instances\n")
+            && told.ends_with("\nweb@2: start done\nweb@3: start done\nweb: 4 instances"),
+        "{told}"
+    );
+    assert_eq!(pids(machine, 4)[..2], before, "the others are left alone");
+    let told = scale_as(machine, MEMBER, &["web", "+1", "--json"]).ok();
+    let told = told.says("\"instances\": 5").says("\"web@4\"");
+    told.says("\"changed\": true");
+    scale_as(machine, MEMBER, &["web", "5"])
+        .ok()
+        .says("nothing to do: web has 5 instances");
+    scale_as(machine, MEMBER, &["web", "2", "--dry-run"])
+        .ok()
+        .says("would stop web@4, web@3, web@2");
+    systemctl_as(machine, MEMBER, &["restart", "rsgen-scale@web:2.service"]).ok();
+    assert_exactly(machine, 2);
+    assert!(
+        machine
+            .read("/etc/rsgen/web.toml")
+            .contains("instances = 2")
+    );
+    machine
+        .run(&["rsgen", "history", "web"])
+        .ok()
+        .says("scale    -")
+        .says("from 5 to 2 instances");
+    load.stop().assert_nothing_lost();
+    assert_nothing_failed(machine);
+}
+
+pub(crate) fn what_a_member_may_not_scale_is_refused_and_what_fails_is_told(machine: &mut Machine) {
+    prepare(machine);
+    let before = snapshot(machine);
+    let refused: [(&str, [&str; 2]); 4] = [
+        (MEMBER, ["web", "17"]),
+        (MEMBER, ["web", "max"]),
+        (MEMBER, ["other", "3"]),
+        (STRANGER, ["web", "3"]),
+    ];
+    for (user, arguments) in refused {
+        let told = scale_as(machine, user, &arguments).exits(4);
+        told.says("only root may scale apps of the system")
+            .says("polkit");
+    }
+    scale_as(machine, MEMBER, &["web", "0"]).exits(2);
+    scale_as(machine, MEMBER, &["nothing", "3"]).exits(1);
+    for unit in MALFORMED {
+        machine.systemctl(&["restart", unit]).exits(1);
+    }
+    assert_eq!(snapshot(machine), before);
+    assert_nothing_failed(machine);
+    // What root would be told, a member is told.
+    machine.run(&["rsgen", "pause", "web"]).ok();
+    scale_as(machine, MEMBER, &["web", "3"])
+        .exits(1)
+        .says("error: `web` is paused")
+        .says("help: run `rsgen resume web` first");
+    machine.run(&["rsgen", "resume", "web"]).ok();
+    machine.write("/etc/rsgen/web.toml.d/50-mine.toml", "instances = 2\n");
+    scale_as(machine, MEMBER, &["web", "3"])
+        .exits(1)
+        .says("50-mine.toml");
+    assert_exactly(machine, 2);
+    assert_nothing_failed(machine);
+}
+
+/// Several members, and one who starts the unit again and again, which ends the one that is at work.
+pub(crate) fn members_who_scale_at_once_leave_a_whole_number(machine: &mut Machine) {
+    prepare(machine);
+    let all = (1..=4).map(|number| format!("runuser -u {MEMBER} -- rsgen scale web {number} & "));
+    let script = all.collect::<String>()
+        + &format!(
+            "for i in 1 2 3 4 5 6; do runuser -u {MEMBER} -- systemctl --no-block restart {SCALER}; done; wait"
+        );
+    machine.sh(&script).ok();
+    scale_as(machine, MEMBER, &["web", "3"]).ok();
+    assert_exactly(machine, 3);
+    let wanted = machine.sh("ls /etc/systemd/system/web.service.wants | wc -l");
+    assert_eq!(wanted.text(), "3");
+    assert_nothing_failed(machine);
 }

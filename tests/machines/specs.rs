@@ -316,6 +316,9 @@ const POLKIT: &[Spec] = specs![
     polkit::who_is_no_member_is_refused_everything,
     polkit::a_reload_by_rsgen_is_for_root,
     polkit::nothing_runs_in_the_name_of_an_app_that_is_not_there,
+    polkit::a_member_scales_it_as_root_does_and_loses_nothing,
+    polkit::what_a_member_may_not_scale_is_refused_and_what_fails_is_told,
+    polkit::members_who_scale_at_once_leave_a_whole_number,
 ];
 
 const PORTLESS: &[Spec] = specs![

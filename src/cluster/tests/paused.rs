@@ -226,3 +226,15 @@ fn an_instance_that_is_started_again_and_ends_for_good_has_its_listener_closed()
     bench.ended(0, 0);
     assert_eq!(bench.fake.log, ["stop web.service"]);
 }
+
+/// The commands of the unit may be killed while the instances end, and the unit is started again.
+#[test]
+fn a_pause_that_was_killed_before_it_began_is_not_as_long_as_the_longest() {
+    let mut bench = Bench::running(UNITS);
+    bench.fake.cancel("web@0.service", 99);
+    let failed = bench.pause().unwrap_err();
+    assert!(failed.contains("web@0.service"), "{failed}");
+    let noted = bench.paused().unwrap();
+    assert!(noted.until <= MINUTE + LONGEST, "{noted:?}");
+    assert_eq!(noted.numbers, [0, 1]);
+}

@@ -218,3 +218,17 @@ fn a_walk_whose_job_is_cancelled_is_waited_for_before_it_is_asked_for_again() {
     let log = &stage.systemd.fake.log;
     assert_eq!(*log, ["reload web.service", "reload web.service"]);
 }
+
+/// It is about a job that is still to come.
+#[test]
+fn the_note_of_who_asked_is_taken_back_unless_it_is_that_of_another_command() {
+    let mut stage = Stage::running(&["web.service"]);
+    let entry = Entry::new(&stage.layout.state("web"), Name::AskedBy);
+    drop(stage.jobs().ask("web"));
+    assert!(entry.read().is_err());
+    let note = stage.jobs().ask("web");
+    assert!(entry.read().is_ok());
+    entry.write("reload alice\n7\n").unwrap();
+    drop(note);
+    assert_eq!(entry.read().unwrap(), "reload alice\n7\n");
+}

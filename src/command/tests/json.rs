@@ -21,7 +21,7 @@ use crate::command::power::Done;
 use crate::command::releases::{Listed, Row as Kept};
 use crate::command::reload::Reloaded;
 use crate::command::rollback::RolledBack;
-use crate::command::scale::Scaled;
+use crate::command::scaled::Scaled;
 use crate::command::signal::Signalled;
 use crate::command::status::{AppStatus, InstanceStatus, LastEnd};
 use crate::command::times::{Last, Schedule};

@@ -212,6 +212,26 @@ fn what_needs_more_than_the_bus_names_the_command_that_runs_there() {
 }
 
 #[test]
+fn what_needs_no_systemd_is_told_where_it_runs() {
+    let both = "for files of this host, or `ssh anna@web1 rsgen ";
+    for (line, help) in [
+        ("rsgen init -- node server.js", both),
+        ("rsgen check ecosystem.toml", both),
+        ("rsgen import ecosystem.config.js", both),
+        ("rsgen generate ecosystem.toml --output units", both),
+        ("rsgen completions bash", "run `rsgen completions …`"),
+    ] {
+        let ran = run(serving(), line);
+        let failure = ran.failure.unwrap();
+        assert_eq!(failure.exit, Exit::Usage, "{line}");
+        assert!(failure.message.ends_with("so it takes no `--host`"));
+        let told = failure.help.unwrap();
+        assert!(told.contains(help), "{told}");
+        assert_eq!(ran.log, [""; 0], "{line}");
+    }
+}
+
+#[test]
 fn a_start_after_which_an_instance_does_not_serve_has_failed() {
     let mut fake = serving();
     fake.set(Unit {

@@ -104,7 +104,13 @@ prop_compose! {
 }
 
 fn pauses() -> impl Strategy<Value = Step> {
+    let number = prop_oneof![
+        Just(Instances::Max),
+        (1..=1024_u32).prop_map(Instances::Exactly)
+    ];
     prop_oneof![
+        ("[a-z][a-z0-9_-]{0,9}[a-z]{6}", number)
+            .prop_map(|(app, instances)| Step::Scale(Scale { app, instances })),
         (app(), time()).prop_map(|(app, time)| Step::Pause(Pause { app, time })),
         app().prop_map(|app| Step::Resume(Resume { app })),
     ]

@@ -95,6 +95,7 @@ fn several_units_of_an_app_are_named_for_systemd() {
     let web = Units::of("web");
     assert_eq!(web.instances(), "web@*.service");
     assert_eq!(web.whole(), "web.socket web.service");
+    assert_eq!(web.scaler(8), "rsgen-scale@web:8.service");
 }
 
 #[test]
@@ -118,6 +119,7 @@ fn only_what_systemd_takes_as_a_unit_name_is_a_name() {
         "all",
         "drain",
         "rsgen-reload",
+        "rsgen-scale",
         &"x".repeat(201),
     ] {
         assert!(check(bad).is_err(), "{bad}");

@@ -1,0 +1,188 @@
+//! `rsgen scale` for a user who may not write units, and whom polkit(8) lets restart the unit of ours that does it,
+//! units/rsgen-scale@.service. That unit gets an app and a number, by its name, and nothing else from that user.
+//!
+//! The unit leaves a note of how it has ended, which everybody may read and only root may write.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::hint;
+use super::jobs::{GLANCE, Jobs, LONGEST, TICK};
+use super::number::Number;
+use super::scaled::{self, Scaled};
+use super::targets;
+use super::waiting::Waiting;
+use crate::contract::{Instances, Scale};
+use crate::layout::Layout;
+use crate::output::{Exit, Failure, Notice};
+use crate::state::{Entry, Name};
+use crate::systemd::{self, ATTEMPTS, JobResult, Unit, Verb};
+use crate::unit::name::Units;
+
+/// The example of the packages.
+const RULES: &str = "/usr/share/doc/rsgen/examples/50-rsgen.rules";
+
+/// How the unit has ended.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ended {
+    /// When, in microseconds since boot.
+    at: u64,
+    done: Option<Scaled>,
+    is_up: bool,
+    failed: Option<Failed>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Failed {
+    status: u8,
+    message: String,
+    help: Option<String>,
+}
+
+/// Leaves a note for the user who has asked.
+pub(super) fn note(context: &mut Context<'_>, asked: &Scale, done: &Result<Scaled, Failure>) {
+    let Ok(now) = context.manager().map(systemd::Manager::now) else {
+        return;
+    };
+    let failed = done.as_ref().err().map(|failure| Failed {
+        status: failure.exit as u8,
+        message: failure.message.clone(),
+        help: match failure.report {
+            // The faults of the file are in the journal.
+            Some(_) => Some(hint::journal_of(
+                &Units::of(&asked.app).scaler(asked.instances),
+            )),
+            None => failure.help.clone(),
+        },
+    });
+    let ended = Ended {
+        at: micros(now),
+        is_up: done.as_ref().is_ok_and(|scaled| scaled.is_up),
+        done: done.as_ref().ok().cloned(),
+        failed,
+    };
+    if let Ok(text) = serde_json::to_string(&ended) {
+        // Without the note it is told that the unit has ended, and how systemd saw that.
+        let _ = entry(&context.layout, &asked.app, asked.instances).write(&text);
+    }
+}
+
+/// The note. Those for other numbers have their own: units for several may end at the same moment.
+fn entry(layout: &Layout, app: &str, instances: Instances) -> Entry {
+    let number = match instances {
+        Instances::Exactly(number) => number,
+        Instances::Max | Instances::Fewer(_) => 0,
+    };
+    Entry::new(&layout.state(app), Name::Scaled(number))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Has the unit scale the app. `refused` is the failure of a user who may not do that either.
+pub(super) fn scale(
+    context: &mut Context<'_>,
+    app: &str,
+    number: Number,
+    refused: Failure,
+) -> Result<Scaled, Failure> {
+    scaled::refuse_job(&context.layout, app)?;
+    let refused = refused.help_also(Some(format!(
+        "polkit(8) can let a group do it, see {RULES}"
+    )));
+    let cpus = context.host.cpus;
+    let Some(from) = targets::size(&context.layout, cpus, app) else {
+        return Err(refused);
+    };
+    let wanted = number.of(app, from)?;
+    let to = wanted.resolve(cpus);
+    let mut jobs = context.jobs()?;
+    let unit = jobs.manager.unit(&Units::of(app).scaler(wanted))?;
+    if unit.load != "loaded" {
+        return Err(refused);
+    }
+    let begun = micros(jobs.manager.now());
+    let told = (from != to).then_some(Notice::Scaling(app, from, to));
+    let result = match run(&mut jobs, app, &unit, told) {
+        Err(systemd::Error::AccessDenied { .. }) => return Err(refused),
+        result => result?,
+    };
+    let ended = entry(jobs.layout, app, wanted).read();
+    let ended: Option<Ended> = ended.ok().and_then(|text| serde_json::from_str(&text).ok());
+    match ended.filter(|ended| ended.at >= begun) {
+        Some(ended) => {
+            let scaled = ended.result()?;
+            for (verb, instances) in [("stop", &scaled.stopped), ("start", &scaled.started)] {
+                for instance in instances {
+                    jobs.sink.notice(&Notice::Done(instance, verb));
+                }
+            }
+            Ok(scaled)
+        }
+        None if result == JobResult::Done => {
+            let message = format!("{} has ended without a word", unit.name);
+            Err(Failure::failed(message).help(format!("run `rsgen list {app}`")))
+        }
+        None => Err(jobs.failed(Verb::Restart, &unit.name, result)),
+    }
+}
+
+/// Restarts the unit, and waits for its end. One that is at work already is waited for: a restart would end it in the middle.
+fn run(
+    jobs: &mut Jobs<'_>,
+    app: &str,
+    unit: &Unit,
+    told: Option<Notice<'_>>,
+) -> Result<JobResult, systemd::Error> {
+    let cluster = Units::of(app).cluster();
+    let end = Instant::now() + LONGEST;
+    let mut waiting = Waiting::begin(Instant::now());
+    let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
+    if is_at_work(unit) {
+        while is_at_work(&jobs.manager.unit(&unit.name)?) && Instant::now() < end {
+            waiting.tell(jobs.manager, jobs.sink, &cluster);
+            jobs.manager.pause(TICK);
+        }
+        return Ok(JobResult::Done);
+    }
+    let mut result = JobResult::Canceled;
+    let mut left = ATTEMPTS;
+    while result == JobResult::Canceled && left > 0 {
+        left -= 1;
+        let job = jobs.manager.queue(Verb::Restart, &unit.name)?;
+        if let Some(told) = told.filter(|_| left + 1 == ATTEMPTS) {
+            jobs.sink.notice(&told);
+        }
+        result = loop {
+            match jobs.manager.wait(&job, GLANCE) {
+                Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
+                result => break result?,
+            }
+            waiting.tell(jobs.manager, jobs.sink, &cluster);
+        };
+    }
+    Ok(result)
+}
+
+impl Ended {
+    fn result(self) -> Result<Scaled, Failure> {
+        match (self.done, self.failed) {
+            (Some(done), _) => Ok(Scaled {
+                is_up: self.is_up,
+                ..done
+            }),
+            (None, Some(failed)) => {
+                let exit = Exit::ALL.into_iter().find(|e| *e as u8 == failed.status);
+                let failure = Failure::new(exit.unwrap_or(Exit::Failed), failed.message);
+                Err(Failure {
+                    help: failed.help,
+                    ..failure
+                })
+            }
+            (None, None) => Err(Failure::failed("the unit has told nothing")),
+        }
+    }
+}
