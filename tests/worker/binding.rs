@@ -252,14 +252,16 @@ s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); serve(s)";
             .env("FURTHER", port.to_string())
             .python(further)
     };
-    let mut first = start().ready();
+    let mut first = start();
     let line =
         format!("{port} is bound as well: add it to `listen`, or give each instance its own");
-    first.says(&format!("<4>rsgen: {line}\n"));
+    // Whoever waits for READY looks at the status then.
     assert_eq!(
         first.notified().unwrap_or_default(),
         format!("STATUS={line}\n")
     );
+    let mut first = first.ready();
+    first.says(&format!("<4>rsgen: {line}\n"));
     let mut second = start();
     assert_eq!(second.status(), 1);
     second.says(&format!(
