@@ -270,6 +270,11 @@ fn a_script_that_is_where_rsgen_is_called_is_taken_as_pm2_takes_it() {
     assert!(made.status.success(), "{}", stderr(&made));
     let made = fs::read_to_string(folder.path("config/ecosystem.toml")).unwrap();
     assert!(made.contains("\ncwd = \"/"), "{made}");
+    // Where the file is imported in its own folder, there is one script.
+    fs::write(folder.path("ecosystem.json"), apps).unwrap();
+    let made = folder.rsgen(&["import", "-o", "-", "ecosystem.json"]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    assert!(made.contains("a.js") && !made.contains("as well"), "{made}");
 }
 
 #[test]

@@ -73,14 +73,21 @@ mod tests {
     fn health_needs_an_address_at_which_an_instance_can_be_asked() {
         let text =
             "[[apps]]\nscript = \"x\"\nlisten = \"[::1]:80\"\nbalance = \"even\"\nhealth = \"/\"\n";
-        let (apps, report) = parse("eco.toml", text);
-        assert!(!report.has_errors(), "{}", report.render(false));
-        let fault = fault(&Layout::system("/".as_ref()), &apps[0]).unwrap();
-        assert!(
-            fault.message.ends_with("it listens on no address of IPv4"),
-            "{}",
-            fault.message
-        );
+        let told = |text: &str| {
+            let (apps, report) = parse("eco.toml", text);
+            assert!(!report.has_errors(), "{}", report.render(false));
+            let fault = fault(&Layout::system("/".as_ref()), &apps[0]);
+            fault.map_or(String::new(), |fault| fault.message)
+        };
+        let none = "it listens on no address of IPv4";
+        assert!(told(text).ends_with(none), "{}", told(text));
+        // One is enough, and nobody is asked of an app without `health`.
+        for asked in [
+            text.replace("\"[::1]:80\"", "[\"[::1]:80\", \"127.0.0.1:80\"]"),
+            text.replace("health = \"/\"\n", ""),
+        ] {
+            assert!(!told(&asked).ends_with(none), "{}", told(&asked));
+        }
     }
 
     fn fault_of(listen: &str, balance: &str, layout: &Layout) -> Option<String> {

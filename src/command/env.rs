@@ -215,7 +215,15 @@ mod tests {
             assert_eq!(text.ok(), is_read.then(|| b"A=1\0".to_vec()), "{group}");
             assert!(read(folder.path(), 7, "").is_err(), "no group");
         }
-        assert!(read(folder.path(), 8, unit).is_err());
+        // No process has a PID beyond the largest that there can be.
+        let gone = read(folder.path(), 1 << 30, unit).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        for gone in [gone, io::Error::from_raw_os_error(libc::ESRCH)] {
+            let told = refused(&gone, "web@0.service").message;
+            assert!(told.ends_with(": its program has ended"), "{told}");
+        }
+        let told = refused(&io::Error::other("odd"), "web@0.service").message;
+        assert!(told.ends_with(" cannot be read: odd"), "{told}");
         let told = refused(&io::ErrorKind::PermissionDenied.into(), "web@0.service");
         assert_eq!(
             (told.exit, told.help.as_deref()),

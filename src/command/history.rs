@@ -107,13 +107,17 @@ impl Subcommand for History {
 }
 
 impl History {
+    /// How many of the latest events are asked for; all of those in a range of time.
+    fn number(&self) -> Option<u32> {
+        let is_range = self.since.is_some() || self.until.is_some();
+        self.lines.outside(is_range)
+    }
+
     fn read(&self, apps: &[String], scope: Scope) -> Result<Vec<Happened>, Failure> {
         let uid = nix::unistd::geteuid().as_raw();
         let past = Past {
             apps,
-            lines: self
-                .lines
-                .outside(self.since.is_some() || self.until.is_some()),
+            lines: self.number(),
             since: self.since.as_deref(),
             until: self.until.as_deref(),
         };
@@ -224,6 +228,22 @@ impl Shown for Told {
 mod tests {
     use super::*;
     use crate::journal::Happening;
+
+    #[test]
+    fn a_range_of_time_is_shown_whole() {
+        let number = |since: Option<&str>, until: Option<&str>| {
+            let asked = History {
+                apps: Vec::new(),
+                lines: logs::lines("20").unwrap(),
+                since: since.map(str::to_owned),
+                until: until.map(str::to_owned),
+            };
+            asked.number()
+        };
+        assert_eq!(number(None, None), Some(20));
+        assert_eq!(number(Some("-1h"), None), None);
+        assert_eq!(number(None, Some("-1h")), None);
+    }
 
     fn happened(happening: Happening, message: &str) -> Happened {
         Happened {

@@ -307,7 +307,7 @@ pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
 
 /// Tells of an instance that the app does not have. Returns whether no line of it can come any more. A canary that is there is such
 /// an instance, and its lines come.
-fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
+pub(super) fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     let Target::Instance(app, number) = target else {
         return false;
     };

@@ -13,7 +13,7 @@ mod state;
 mod tests;
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -157,7 +157,7 @@ impl Monitor<'_> {
             self.canvas
                 .draw(|page| draw::page(page, state))
                 .map_err(gone)?;
-            let time = self.until_log();
+            let time = until_log(self.is_followed(), self.state.chosen_at.elapsed());
             for input in self.canvas.wait(time) {
                 let effect = match input {
                     Input::Key(key) => self.state.press(key),
@@ -189,8 +189,7 @@ impl Monitor<'_> {
     fn take(&mut self, news: News) -> Result<(), Failure> {
         match news {
             News::Seen(apps) => self.state.see(apps),
-            News::Unseen(failure) if !self.state.has_seen => return Err(failure),
-            News::Unseen(failure) => self.state.trouble = Some(Visible::line(&failure.message)),
+            News::Unseen(failure) => self.state.unseen(failure)?,
             News::Logged(number, lines) => {
                 let is_followed = self.tail.as_ref().is_some_and(|t| t.number == number);
                 if is_followed {
@@ -203,15 +202,6 @@ impl Monitor<'_> {
         Ok(())
     }
 
-    /// How long the chosen row has to stay chosen until its log is opened.
-    fn until_log(&self) -> Duration {
-        if self.is_followed() {
-            return IDLE;
-        }
-        let chosen = self.state.chosen_at.elapsed();
-        CHOSEN.saturating_sub(chosen)
-    }
-
     fn is_followed(&self) -> bool {
         let wanted = self.state.followed();
         wanted.is_none() || self.tail.as_ref().map(|tail| &tail.of) == wanted.as_ref()
@@ -219,15 +209,28 @@ impl Monitor<'_> {
 
     /// Opens the log of the chosen row.
     fn follow(&mut self) {
-        let is_early = self.state.chosen_at + CHOSEN > Instant::now();
-        if self.is_followed() || (is_early && self.tail.is_some()) {
+        let (is_followed, has_log) = (self.is_followed(), self.tail.is_some());
+        if !is_due(is_followed, has_log, self.state.chosen_at.elapsed()) {
             return;
         }
         let Some(of) = self.state.followed() else {
             return;
         };
-        let number = self.tail.take().map_or(0, |tail| tail.number + 1);
+        let number = log::after(self.tail.take().map(|tail| tail.number));
         self.state.log.clear();
         self.tail = Some(Tail::open(self.layout, self.cpus, of, number, &self.sender));
     }
+}
+
+/// How long a row that has been chosen for this time has to stay chosen until its log is opened.
+fn until_log(is_followed: bool, chosen_for: Duration) -> Duration {
+    if is_followed {
+        return IDLE;
+    }
+    CHOSEN.saturating_sub(chosen_for)
+}
+
+/// Whether the log of a row that has been chosen for this time is to be opened. The first log is opened at once.
+fn is_due(is_followed: bool, has_log: bool, chosen_for: Duration) -> bool {
+    !is_followed && (!has_log || chosen_for >= CHOSEN)
 }

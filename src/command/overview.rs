@@ -51,13 +51,9 @@ impl Overview {
         })
     }
 
-    /// A unit; one that was not read counts as one that does not exist.
+    /// A unit; one that was not read, as the listener of an instance that shares one, is inactive and has no file.
     pub(super) fn unit(&self, name: &str) -> Unit {
-        self.units.get(name).cloned().unwrap_or_else(|| Unit {
-            name: name.to_owned(),
-            load: "not-found".into(),
-            ..Unit::default()
-        })
+        self.units.get(name).cloned().unwrap_or_default()
     }
 
     /// The numbers of the instances of an app that are loaded, in their order.

@@ -198,4 +198,11 @@ mod tests {
         assert_eq!(eight, unit.replace("stances=max", "stances=8"));
         assert_eq!(with_instances(&eight, Instances::Max), unit);
     }
+
+    #[test]
+    fn a_word_that_is_in_no_command_stays() {
+        let unit = "[Unit]\nDescription=made by x --instances=2\n\n[Service]\nExecStart=/x start web --instances=2\n";
+        let expected = unit.replace("web --instances=2", "web --instances=4");
+        assert_eq!(with_instances(unit, Instances::Exactly(4)), expected);
+    }
 }

@@ -101,7 +101,10 @@ fn is_refused(file: BorrowedFd<'_>, kind: SockType) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsFd;
     use std::os::unix::net::{UnixDatagram, UnixListener};
+
+    use nix::sys::socket::{Backlog, bind, listen};
 
     use super::*;
 
@@ -171,5 +174,30 @@ mod tests {
         assert!(!is_fixed(0, 0o777));
         let port = "ListenStream=3000";
         assert_eq!(path(port).or(path("ListenStream=@web")), None);
+    }
+
+    /// The caller may be root, and the program may be stopped.
+    #[test]
+    fn a_listener_whose_queue_is_full_is_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("full");
+        let new = || {
+            socket(
+                AddressFamily::Unix,
+                SockType::Stream,
+                SockFlag::SOCK_CLOEXEC,
+                None,
+            )
+        };
+        let listener = new().unwrap();
+        let address = UnixAddr::new(&path).unwrap();
+        bind(listener.as_raw_fd(), &address).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let waits = new().unwrap();
+        connect(waits.as_raw_fd(), &address).unwrap();
+        let file = fs::File::from(open(&path, look(), Mode::empty()).unwrap());
+        assert!(!is_refused(file.as_fd(), SockType::Stream));
+        drop(listener);
+        assert!(is_refused(file.as_fd(), SockType::Stream));
     }
 }

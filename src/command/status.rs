@@ -246,7 +246,6 @@ fn mark_deaf(
 fn of_job(number: u32, unit: Unit, now: Duration) -> InstanceStatus {
     let is_running = unit.active == ActiveState::Activating;
     let uptime = unit.started_for().as_secs();
-    let failed = (unit.active == ActiveState::Failed).then(|| unit.why());
     let status = match unit.active {
         ActiveState::Failed => Some("failed"),
         ActiveState::Activating => Some("running"),
@@ -256,7 +255,6 @@ fn of_job(number: u32, unit: Unit, now: Duration) -> InstanceStatus {
     InstanceStatus {
         status: status.unwrap_or(known.status),
         uptime_seconds: is_running.then_some(uptime),
-        reason: failed,
         ..known
     }
 }

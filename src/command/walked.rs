@@ -113,6 +113,12 @@ mod tests {
             state == "failed" && text.starts_with("failed 0s ago: no"),
             "{text}"
         );
+        // A reload that is asked for a part is done when that part is.
+        let kept = Event::CanaryKept { number: 2, pid: 7 };
+        for part in [kept, Event::CanaryDropped] {
+            let (state, text) = told(std::slice::from_ref(&part), "active");
+            assert!(state == "done" && text.ends_with(", 0s ago"), "{text}");
+        }
         assert_eq!(after(&[], "active"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue};
 
 use super::{foreign_options, hint};
 use crate::ecosystem::diagnostic::nearest;
@@ -105,7 +105,7 @@ pub(super) fn explain(
 ) -> clap::Error {
     let words: Vec<&str> = given.iter().filter_map(|word| word.to_str()).collect();
     let text = match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(word)) if error.kind() == ErrorKind::InvalidSubcommand => {
+        Some(ContextValue::String(word)) => {
             let help = help(word, command, &words);
             format!(
                 "there is no command `{}`\nhelp: {help}",

@@ -80,6 +80,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn less_than_a_mebibyte_is_a_number_without_its_unit() {
+        let is_too_little = |text: &str| text.parse::<Bytes>().unwrap().is_too_little();
+        assert_eq!(
+            ["300", "1023K", "1M"].map(is_too_little),
+            [true, true, false]
+        );
+    }
+
+    #[test]
     fn an_amount_is_shown_as_it_was_written() {
         for text in ["300M", "1G", "157286401", "512K", "2T", "0", "1025K"] {
             assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);

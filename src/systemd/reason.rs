@@ -141,6 +141,8 @@ mod tests {
         assert!(told(seconds(9), seconds(5)).ends_with("not READY within `listen_timeout`"));
         assert!(told(seconds(9), seconds(0)).ends_with("not READY within `listen_timeout`"));
         assert!(told(seconds(9), seconds(10)).starts_with("timed out: it did not end within"));
+        // A unit that says nothing of READY is up at the moment in which it is started.
+        assert!(told(seconds(9), seconds(9)).starts_with("timed out: it did not end within"));
         assert!(told(seconds(0), seconds(0)).ends_with("not READY, or not gone, within its time"));
     }
 

@@ -57,6 +57,10 @@ pub(crate) fn one_that_loops_is_given_up_and_the_others_serve(machine: &mut Mach
         "{}",
         journal.stdout
     );
+    let history = machine.run(&["rsgen", "history", "web", "--json"]).ok();
+    history
+        .says("\"what\": \"crash\"")
+        .says("\"what\": \"errored\"");
 
     deploy(machine, "graceful", ONLY_ONE, "answer");
     machine.run(&["rsgen", "reload", "web"]).ok();
@@ -106,6 +110,13 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_op
     assert_eq!(listener(machine), None);
     machine.systemctl(&["start", "web"]).exits(1);
     assert!(listener(machine).is_some());
+    let told = machine.run(&["rsgen", "history", "web", "--json"]).ok();
+    let failed = told.stdout.split('}').filter(|event| {
+        ["\"what\": \"start\"", "\"outcome\": \"failed\""]
+            .iter()
+            .all(|said| event.contains(said))
+    });
+    assert_eq!(failed.count(), 3, "{told}");
     write_ecosystem(machine, "graceful", "2", "max_restarts = 2");
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])

@@ -201,16 +201,19 @@ pub(crate) fn without_permission_it_says_so_and_does_nothing(machine: &mut Machi
     machine.run(&["test", "-e", "/etc/rsgen/web.toml"]).exits(1);
     install(machine, "graceful", "2", "");
     let before = pids(machine, 2);
-    for command in ["reload", "restart", "stop", "uninstall"] {
+    for line in [
+        "reload web",
+        "restart web",
+        "stop web",
+        "uninstall web",
+        "rollback web",
+        "scale web 3",
+    ] {
+        let command = line.split(' ').next().unwrap_or_default();
         machine
-            .run(&[
-                "setpriv",
-                "--reuid=65534",
-                "--clear-groups",
-                "rsgen",
-                command,
-                "web",
-            ])
+            .sh(&format!(
+                "exec setpriv --reuid=65534 --clear-groups rsgen {line}"
+            ))
             .exits(4)
             .says(&format!("only root may {command}"));
     }

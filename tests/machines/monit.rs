@@ -103,9 +103,21 @@ pub(crate) fn watches_reloads_and_scales_by_keys_and_gives_the_terminal_back(
     for text in ["> web  ", "2/2", "── log of web ", "MEMORY", "online", "# "] {
         terminal.shows(text);
     }
+    assert_one_log_is_read(machine, &terminal);
     assert_changes_are_asked_for_and_shown(machine, &terminal);
     assert_the_terminal_is_given_back(machine, &terminal);
     machine.sh("systemctl stop terminal; rm /run/keys").ok();
+}
+
+fn assert_one_log_is_read(machine: &Machine, terminal: &Terminal<'_>) {
+    terminal.types("j");
+    terminal.shows("── log of web@0 ");
+    wait_until(SOON, "the log of the row before to be left", || {
+        let reads = machine.sh("ps -C journalctl -o args=").stdout;
+        !reads.trim().is_empty() && !reads.contains("=web.service")
+    });
+    terminal.types("k");
+    terminal.shows("── log of web ");
 }
 
 fn assert_changes_are_asked_for_and_shown(machine: &Machine, terminal: &Terminal<'_>) {

@@ -83,6 +83,8 @@ pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
         "{told:?}"
     );
     assert!(!told.contains("replacing pid"), "{told:?}");
+    // Nothing takes the picture away, not even the end.
+    assert!(!told.contains("A\r\x1b[J"), "{told:?}");
 }
 
 pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &mut Machine) {
@@ -97,6 +99,11 @@ pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &m
         let told = machine.run(&["rsgen", "reload", "web"]).exits(status);
         assert!(
             told.stdout.contains(why) && told.stderr.contains("every instance still serves"),
+            "{told:?}"
+        );
+        let is_waited_for = status == 5;
+        assert!(
+            !is_waited_for || told.stdout.contains("web: waiting for "),
             "{told:?}"
         );
         machine.run(&["systemctl", "reload", "web"]).exits(1);

@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use crate::instance::{Instance, ask};
+use testbed::wait_for;
+
+use crate::instance::{Instance, SOON, ask};
 use crate::stage::Stage;
 
 const LOOPBACK: &str = "127.0.0.1";
@@ -252,14 +254,12 @@ s = tcp(); s.bind(('127.0.0.1', PORT)); s.listen(); serve(s)";
             .env("FURTHER", port.to_string())
             .python(further)
     };
-    let mut first = start();
+    let first = start();
     let line =
         format!("{port} is bound as well: add it to `listen`, or give each instance its own");
     // Whoever waits for READY looks at the status then.
-    assert_eq!(
-        first.notified().unwrap_or_default(),
-        format!("STATUS={line}\n")
-    );
+    let told = wait_for(SOON, "a message to systemd", || first.notified());
+    assert_eq!(told, format!("STATUS={line}\n"));
     let mut first = first.ready();
     first.says(&format!("<4>rsgen: {line}\n"));
     let mut second = start();

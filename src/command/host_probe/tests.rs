@@ -151,3 +151,17 @@ fn whoever_called_sudo_is_known_to_root_alone() {
     assert_eq!(called("web", true), None);
     assert_eq!(invoker(None, true), None);
 }
+
+#[test]
+fn the_controllers_are_those_of_this_host_and_of_no_other() {
+    let layout = Layout::system("/nonexistent".as_ref());
+    let probe = || HostProbe::new(None, &layout);
+    let tree = Path::new(controllers::TREE);
+    for name in ["cpu", "memory", "no-such-controller"] {
+        let here = controllers::has(tree, layout.scope, name);
+        assert_eq!(probe().has_controller(name), here, "{name}");
+        assert_eq!(probe().for_a_package().has_controller(name), None);
+        let elsewhere = HostProbe::new(Some("/nonexistent".into()), &layout);
+        assert_eq!(elsewhere.has_controller(name), None);
+    }
+}

@@ -174,3 +174,15 @@ fn what_is_kept_of_an_app_goes_with_it_and_the_folder_with_the_last_app() {
     Ledger::remove(&layout, "api");
     assert!(!layout.kept.exists());
 }
+
+/// The present release was among those that are kept no more.
+#[test]
+fn a_rollback_from_a_release_that_is_not_kept_is_back_from_none() {
+    let mut ledger = Ledger::default();
+    for file in ["a", "b"] {
+        ledger.deploy(served(file, None), "root".into());
+    }
+    ledger.current = "0".into();
+    ledger.go_back("2");
+    assert_eq!((ledger.current.as_str(), ledger.back_from), ("2", None));
+}

@@ -91,6 +91,11 @@ impl Log {
 /// A row whose log is followed, and the number of instances that its app should have, since a log is of a number of units.
 pub(super) type Of = (Target, Option<u32>);
 
+/// The number of the log that follows this one. What is still sent of another log is known by its number.
+pub(super) fn after(number: Option<u64>) -> u64 {
+    number.map_or(0, |number| number + 1)
+}
+
 /// A log that is followed.
 pub(super) struct Tail {
     pub(super) of: Of,
@@ -122,16 +127,20 @@ impl Drop for Tail {
     }
 }
 
-/// Starts journalctl(1), and a thread that sends what it prints.
-fn follow(layout: &Layout, units: Vec<String>, number: u64, sender: Sender) -> Option<Child> {
-    let scope = layout.scope;
-    let query = Query {
-        units: &units,
+/// The question about the last lines of these units, and those that come.
+fn query(units: &[String]) -> Query<'_> {
+    Query {
+        units,
         lines: Some(EARLIER),
         follow: true,
         ..Query::default()
-    };
-    let arguments = query.arguments(scope, nix::unistd::geteuid().as_raw());
+    }
+}
+
+/// Starts journalctl(1), and a thread that sends what it prints.
+fn follow(layout: &Layout, units: Vec<String>, number: u64, sender: Sender) -> Option<Child> {
+    let scope = layout.scope;
+    let arguments = query(&units).arguments(scope, nix::unistd::geteuid().as_raw());
     let mut command = logs::journalctl(&arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let started = process::unblock_signals(&mut command).spawn();
@@ -158,7 +167,10 @@ fn follow(layout: &Layout, units: Vec<String>, number: u64, sender: Sender) -> O
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::line::Before;
     use super::*;
+    use crate::journal::{Entry, Source};
+    use crate::layout::Scope;
 
     fn shown(log: &mut Log, room: usize) -> Vec<String> {
         log.shown(room).map(|line| line.text.to_string()).collect()
@@ -166,6 +178,14 @@ mod tests {
 
     fn numbered(range: std::ops::Range<usize>) -> Vec<LogLine> {
         range.map(|n| LogLine::note(&n.to_string())).collect()
+    }
+
+    #[test]
+    fn the_journal_is_asked_for_the_last_lines_of_the_row_and_for_what_comes() {
+        let asked = query(&["web@0.service".to_owned()]).arguments(Scope::System, 0);
+        let is_asked = |end: &str| asked.iter().any(|argument| argument.ends_with(end));
+        let all = ["--lines=200", "--follow", "=web@0.service"].map(is_asked);
+        assert_eq!(all, [true; 3], "{asked:?}");
     }
 
     #[test]
@@ -188,5 +208,34 @@ mod tests {
         log.add(numbered(0..KEPT + 5));
         assert_eq!(log.lines.len(), KEPT);
         assert_eq!(shown(&mut log, 1), [(KEPT + 4).to_string()]);
+    }
+
+    #[test]
+    fn a_line_of_the_journal_is_shown_as_in_the_log_and_an_error_as_one() {
+        let of = |priority, message: &str| {
+            let entry = Entry {
+                time: 1_700_000_000_000_000,
+                unit: "web@0.service".to_owned(),
+                source: Source::Unit,
+                pid: None,
+                priority,
+                message: message.to_owned(),
+                stream: None,
+                is_continued: false,
+            };
+            let line = Line::of(&entry, &mut Before::default()).unwrap();
+            let lines = LogLine::of(&line).into_iter();
+            lines
+                .filter(|line| line.text.as_str().contains("web@0"))
+                .map(|line| {
+                    assert!(line.text.as_str().ends_with(message), "{}", line.text);
+                    line.is_error
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(Some(2), "critical"), [true]);
+        assert_eq!(of(Some(3), "an error"), [true]);
+        assert_eq!(of(Some(4), "a warning"), [false]);
+        assert_eq!(of(None, "a line"), [false]);
     }
 }

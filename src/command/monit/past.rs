@@ -80,7 +80,8 @@ fn approximate(value: u64) -> f64 {
 pub(super) fn bars(values: &[Option<f64>], least: f64) -> String {
     let largest = values.iter().flatten().copied().fold(least, f64::max);
     let bar = |value: &Option<f64>| match value {
-        Some(value) if largest > 0.0 => {
+        Some(value) => {
+            // Nothing of nothing is no number, which becomes 0 below.
             let height = (value / largest * 8.0).ceil() - 1.0;
             #[expect(
                 clippy::cast_possible_truncation,
@@ -90,7 +91,6 @@ pub(super) fn bars(values: &[Option<f64>], least: f64) -> String {
             let height = height.clamp(0.0, 7.0) as usize;
             BARS.get(height).copied().unwrap_or(' ')
         }
-        Some(_) => BARS.first().copied().unwrap_or(' '),
         None => ' ',
     };
     values.iter().map(bar).collect()

@@ -8,7 +8,7 @@ use super::super::targets::Target;
 use super::action::Action;
 use super::log::{Log, Of};
 use super::past::Past;
-use crate::output::Key;
+use crate::output::{Failure, Key};
 use crate::visible::Visible;
 
 /// How many of the last lines that a command says are kept, for the case that it fails.
@@ -136,6 +136,18 @@ impl State {
         let place = chosen.and_then(|target| rows.iter().position(|row| *row == target));
         let last = rows.len().saturating_sub(1);
         self.chosen = place.unwrap_or(self.chosen).min(last);
+    }
+
+    /// Takes note that the apps could not be looked at.
+    ///
+    /// # Errors
+    /// Where they never were, and there is nothing to show instead.
+    pub(super) fn unseen(&mut self, failure: Failure) -> Result<(), Failure> {
+        if !self.has_seen {
+            return Err(failure);
+        }
+        self.trouble = Some(Visible::line(&failure.message));
+        Ok(())
     }
 
     /// Takes note of a change that has begun.

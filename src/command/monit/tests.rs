@@ -1,10 +1,12 @@
 //! What is on the screen, and what keys do to it.
 
+mod keys;
+
 use std::fs;
 
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
-use ratatui_core::style::Modifier;
+use ratatui_core::style::{Color, Modifier};
 
 use super::super::status::{AppStatus, InstanceStatus};
 use super::super::targets::Target;
@@ -12,7 +14,7 @@ use super::action::Action;
 use super::draw;
 use super::log::LogLine;
 use super::state::{Effect, Page, State};
-use crate::output::Key;
+use crate::output::{Failure, Key};
 use crate::visible::Visible;
 
 fn instance(app: &str, number: u32, status: &'static str) -> InstanceStatus {
@@ -148,6 +150,13 @@ fn every_size_of_a_terminal_is_drawn_on_with_the_chosen_row_in_sight() {
             assert_eq!(is_chosen, height > 3, "{width}x{height}: {lines:#?}");
         }
     }
+    // The list becomes shorter than what was shown of it.
+    let mut state = self::state();
+    type_in(&mut state, "G");
+    for height in (4..40).rev() {
+        let lines = lines(&drawn(&mut state, 80, height));
+        assert!(lines.iter().any(|line| line.starts_with('>')), "{height}");
+    }
     for page in ["l", "?"] {
         type_in(&mut state, page);
         for height in 1..40 {
@@ -265,8 +274,10 @@ fn pages_are_left_by_their_keys_and_ctrl_c_ends_on_each() {
 
 #[test]
 fn why_systemd_does_not_answer_stands_above_what_was_seen() {
+    let failure = || Failure::failed("no bus");
+    assert!(State::default().unseen(failure()).is_err());
     let mut state = state();
-    state.trouble = Some("no bus".into());
+    assert!(state.unseen(failure()).is_ok());
     let told = text(&mut state);
     assert!(told.contains("systemd does not answer: no bus"), "{told}");
     assert!(
@@ -275,4 +286,90 @@ fn why_systemd_does_not_answer_stands_above_what_was_seen() {
     );
     state.see(Vec::new());
     assert!(!text(&mut state).contains("no bus"));
+}
+
+/// The place of a text on a screen.
+fn place(page: &Buffer, line: &str, text: &str) -> (u16, u16) {
+    let lines = lines(page);
+    let y = lines.iter().position(|l| l.contains(line)).unwrap();
+    let before = lines[y].split(text).next().unwrap();
+    (
+        u16::try_from(before.chars().count()).unwrap(),
+        u16::try_from(y).unwrap(),
+    )
+}
+
+#[test]
+fn a_state_has_the_colour_that_it_has_in_the_list() {
+    let mut state = state();
+    let mut down = app("zoo", &["starting", "online"]);
+    down.ready = 2;
+    let mut apps = state.apps.clone();
+    apps.push(down);
+    state.see(apps);
+    // The chosen row has another look.
+    let page = drawn(&mut state, 100, 40);
+    for (line, text, colour) in [
+        ("4/4", "4/4", Color::Green),
+        ("online", "online", Color::Green),
+        ("errored", "errored", Color::Red),
+        ("starting", "starting", Color::Yellow),
+        ("2/2", "2/2", Color::Green),
+    ] {
+        let (x, y) = place(&page, line, text);
+        let end = x + u16::try_from(text.len()).unwrap();
+        let colours = (x - 1..=end).map(|x| page[(x, y)].fg);
+        let mut expected = vec![colour; text.len() + 2];
+        (expected[0], expected[text.len() + 1]) = (Color::Reset, Color::Reset);
+        assert_eq!(colours.collect::<Vec<_>>(), expected, "{text}");
+    }
+    let mut state = State::default();
+    state.see(vec![
+        app("web", &["online"]),
+        app("api", &["online", "errored"]),
+    ]);
+    let page = drawn(&mut state, 100, 40);
+    let (x, y) = place(&page, "1/2", "1/2");
+    assert_eq!(page[(x, y)].fg, Color::Yellow, "not all serve");
+    // A job has instances during a run, and none of them serves.
+    let mut job = app("a-job-with-a-long-name", &["running"]);
+    job.status = Some("running");
+    state.see(vec![app("web", &["online"]), job]);
+    let page = drawn(&mut state, 100, 40);
+    let (x, y) = place(&page, "a-job-with-a-long-name", "running");
+    let colours = [x - 1, x, x + 6, x + 7].map(|x| page[(x, y)].fg);
+    let green = [Color::Reset, Color::Green, Color::Green, Color::Reset];
+    assert_eq!(colours, green);
+}
+
+/// The list has three rows and the log three lines, or the log is left out; so is the past, which comes last.
+#[test]
+fn what_a_small_terminal_has_no_room_for_is_left_out() {
+    let mut state = state();
+    for height in 2..40 {
+        let lines = lines(&drawn(&mut state, 80, height));
+        assert!(lines.last().unwrap().starts_with("r reload"), "{lines:#?}");
+        let of = |head: &str| lines.iter().position(|line| line.starts_with(head));
+        let (log, past) = (of("── log of "), of("── api "));
+        assert_eq!(
+            (log.is_some(), past.is_some()),
+            (height >= 10, height >= 15)
+        );
+        let list_ends = past.or(log).unwrap_or(usize::from(height) - 1);
+        assert!(height < 6 || list_ends - 2 >= 3, "{lines:#?}");
+        if let Some(log) = log {
+            let below = &lines[log + 1..lines.len() - 1];
+            assert!(
+                below.iter().filter(|line| !line.is_empty()).count() >= 3,
+                "{lines:#?}"
+            );
+        }
+    }
+    drawn(&mut state, 80, 0);
+}
+
+#[test]
+fn before_the_first_look_nothing_is_said_of_apps() {
+    let told = text(&mut State::default());
+    assert!(told.starts_with("monit  …\n"), "{told}");
 }

@@ -6,13 +6,14 @@ use std::process::{Child, Command};
 use std::thread;
 
 use super::lines::run;
-use super::stage::{HOST, Recorder, Stage};
+use super::stage::{HOST, Recorder, Stage, unit};
 use crate::command::context::Context;
-use crate::command::logs::{each, end, tell_file, units};
+use crate::command::logs::{each, end, tell_beyond, tell_file, units};
 use crate::command::targets::Target;
 use crate::ecosystem::Report;
 use crate::journal::{Entry, Source};
 use crate::output::{Answer, Exit, Failure, Notice, Sink};
+use crate::systemd::ActiveState;
 use crate::systemd::fake::Fake;
 
 /// A server that gives each connection this answer.
@@ -116,6 +117,58 @@ fn the_journal_is_asked_for_every_unit_of_a_target() {
     );
 }
 
+/// Where an instance is not in the balance, the kernel has any other answer in its place.
+#[test]
+fn an_instance_outside_the_balance_is_not_asked() {
+    let mut stage = even(&server("HTTP/1.1 200 OK\r\n\r\n"));
+    let join = |active| unit("web:join@2.service", active, "");
+    stage.systemd.fake.set(join(ActiveState::Active));
+    assert!(run(&mut stage, "rsgen curl web@2").failure.is_none());
+    stage.systemd.fake.set(join(ActiveState::Failed));
+    let fault = run(&mut stage, "rsgen curl web@2").fault();
+    let said = "`web@2` is not in the balance, as web:join@2.service failed";
+    assert!(fault.starts_with(said), "{fault}");
+}
+
+/// A canary comes with the next reload, and any other instance beyond the last was there before.
+#[test]
+fn of_an_instance_that_the_app_does_not_have_it_is_told_whether_it_can_still_write() {
+    let stage = Stage::running(&[]);
+    stage.write_app("instances = 2\nlisten = 3000\n");
+    for (number, is_there, is_over, said) in [
+        (1, false, false, None),
+        (
+            2,
+            false,
+            false,
+            Some("`web@2` is there only while a reload tries its canary"),
+        ),
+        (
+            3,
+            false,
+            true,
+            Some("there is no `web@3`, since the app has 2 instances"),
+        ),
+        (3, true, false, None),
+    ] {
+        let sink = Recorder::default();
+        let name = format!("web@{number}.service");
+        let running: &[&str] = if is_there { &[&name] } else { &[] };
+        let systemd = Box::new(Fake::running(running));
+        let mut context = Context::of_a_test(stage.layout.clone(), HOST, &sink, systemd);
+        let target = Target::Instance("web".into(), number);
+        assert_eq!(tell_beyond(&mut context, &target), is_over, "{number}");
+        let told = sink.told().concat();
+        assert!(
+            said.map_or(told.is_empty(), |said| told.contains(said)),
+            "{told}"
+        );
+    }
+    let sink = Recorder::default();
+    let mut context =
+        Context::of_a_test(stage.layout.clone(), HOST, &sink, Box::new(Fake::default()));
+    assert!(!tell_beyond(&mut context, &Target::App("web".into())));
+}
 #[test]
 fn the_end_of_journalctl_is_that_of_the_command_unless_nobody_reads() {
     let begun = |program: &str| -> Child { Command::new(program).arg("60").spawn().unwrap() };

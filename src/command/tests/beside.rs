@@ -1,6 +1,6 @@
 //! What a deployment leaves alone: timers and watch units beside the instances, other apps, and the user of an app.
 
-use super::stage::{HOST, Stage};
+use super::stage::{HOST, Stage, unit};
 use crate::cluster::asked::Wish;
 use crate::command::deployment::{Goal, deploy, each};
 use crate::command::host_probe::HostProbe;
@@ -8,6 +8,7 @@ use crate::command::reload;
 use crate::ecosystem::resolve::Probe;
 use crate::layout::Scope;
 use crate::output::{Answer, Shown, Style};
+use crate::systemd::ActiveState;
 use crate::walk::{Event, Failed};
 
 const UNITS: &[&str] = &["web.service", "web.socket", "web@0.service"];
@@ -134,5 +135,22 @@ fn a_user_that_is_taken_out_of_the_file_does_not_make_an_app_roots() {
         stage.write_app(&format!("{LASTS}{meant}"));
         let prepared = reload::prepare(&stage.layout, HOST, &stage.sink, "web", false);
         assert!(prepared.is_ok(), "{meant}");
+    }
+}
+
+/// A unit that has failed to join the balance is what tells that its instance is outside.
+#[test]
+fn a_failed_join_is_forgotten_only_with_the_balance() {
+    let even = "listen = 3000\nbalance = \"even\"\n";
+    let watched = format!("{even}watch = [\"/srv\"]\n");
+    for (keys, forgotten) in [(even, &[][..]), (LASTS, &["web:join@0.service"])] {
+        let mut stage = installed(UNITS, &watched);
+        let join = unit("web:join@0.service", ActiveState::Failed, "failed");
+        stage.systemd.fake.set(join);
+        stage.write_app(keys);
+        let prepared = [stage.prepare()];
+        stage.systemd.forgotten.clear();
+        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        assert_eq!(stage.systemd.forgotten, forgotten, "{keys}");
     }
 }

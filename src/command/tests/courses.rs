@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::lines::run;
 use super::stage::Stage;
+use crate::cluster::asked::Wish;
 use crate::command::deployment::{Goal, each};
 use crate::command::jobs::LONGEST;
-use crate::contract::canaries;
+use crate::contract::{Amount, Course, canaries};
 use crate::output::Exit;
 use crate::state::{Entry, Name};
-use crate::systemd::{ActiveState, Unit};
+use crate::systemd::{ActiveState, JobResult, Unit};
+use crate::walk::{Event, Failed};
 
 const APP: &str = "listen = 1\n";
 
@@ -156,4 +160,69 @@ fn a_kept_canary_is_an_obstacle_to_new_units_alone() {
     assert_eq!(message, "web@1.service is kept as a canary");
     assert_eq!(stage.unit("web@.service"), before);
     assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+}
+
+/// The walk is the cluster unit's, and finds what is wished of it in a note.
+#[test]
+fn a_walk_finds_what_a_command_wishes_of_it_and_no_other_walk_does() {
+    let mut stage = of_a_user(ONE);
+    for (options, wish) in [
+        ("", Wish::NONE),
+        (
+            " --canary-only",
+            Wish {
+                course: Some(Course::CanaryOnly),
+                ..Wish::NONE
+            },
+        ),
+        (
+            " --surge 2 --parallel 50%",
+            Wish {
+                surge: Some(Amount::Exactly(2)),
+                parallel: "50%".parse().ok(),
+                ..Wish::NONE
+            },
+        ),
+    ] {
+        stage.systemd.wishes.clear();
+        run(&mut stage, &format!("rsgen reload web{options}")).jobs();
+        let found: Vec<_> = stage
+            .systemd
+            .wishes
+            .iter()
+            .map(|note| note.rsplit_once(' ').unwrap().0)
+            .collect();
+        let expected = (!wish.is_none()).then(|| wish.to_string());
+        assert_eq!(found, expected.as_slice(), "{options}");
+        let note = Entry::new(&stage.layout.state("web"), Name::Asked);
+        assert!(note.read().is_err(), "{options}");
+    }
+}
+
+/// systemd forgets a job that has ended, and an active unit looks as if the reload had worked.
+#[test]
+fn the_last_word_of_a_walk_counts_though_the_end_of_its_job_was_missed() {
+    let mut stage = of_a_user(ONE);
+    let failed = Failed {
+        why: "it ended".into(),
+        ..Failed::default()
+    };
+    let walk = (vec![Event::Aborted { failed }], JobResult::Done);
+    stage.systemd.walks.push_back(walk);
+    let fault = run(&mut stage, "rsgen reload web").fault();
+    assert!(fault.contains("it ended"), "{fault}");
+}
+
+#[test]
+fn a_script_hears_of_apps_as_reloaded_whose_instances_were_replaced() {
+    let told = |mut stage: Stage, part: &str| {
+        let ran = run(&mut stage, &format!("rsgen reload web {part}"));
+        let json = ran.json.clone();
+        ran.jobs();
+        json["reloaded"].clone()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(told(of_a_user(ONE), "--canary-only"), json!(none));
+    assert_eq!(told(with_canary(of_a_user), "--promote"), json!(["web"]));
+    assert_eq!(told(with_canary(of_a_user), "--abort"), json!(none));
 }

@@ -67,6 +67,8 @@ fn what_an_app_is_and_where_it_comes_from_is_told_line_by_line() {
     );
     let units = said(&text, "units").unwrap();
     assert!(units.contains("/web@.service"), "{units}");
+    // A link to one of them is no file of the app.
+    assert!(!units.contains(".wants/"), "{units}");
     assert_eq!(said(&text, "differs"), None, "{text}");
     assert_eq!(said(&text, "release"), Some("1".into()), "{text}");
 }
@@ -94,4 +96,13 @@ fn what_is_not_as_the_file_says_is_told_with_what_brings_it_in_line() {
     assert!(systemd.ends_with("`systemctl daemon-reload`"), "{systemd}");
     let outdated = "started before their unit was changed: 0";
     assert_eq!(*started, outdated);
+}
+
+/// The units of such an app are made by the generator, at each boot anew.
+#[test]
+fn an_app_without_pinned_units_differs_from_nothing() {
+    let mut stage = Stage::running(&["web.service", "web@0.service"]);
+    stage.write_app("listen = 3000\n");
+    let text = describe(&mut stage);
+    assert_eq!(said(&text, "differs"), None, "{text}");
 }

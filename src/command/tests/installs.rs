@@ -228,6 +228,33 @@ fn a_port_of_another_program_is_refused_before_anything_is_done() {
     assert!(!is_told(&mut host), "the app listens");
     host.stage.write_app("listen = 1\n");
     assert!(is_told(&mut host), "it listens elsewhere");
+    // It is going to listen here as well, and nothing has to be closed for that.
+    let changes = host.stage.prepare().changes;
+    host.stage.write(&changes);
+    host.stage.systemd.fake = Fake::running(&["web.service", "web.socket", "web@0.service"]);
+    let fault = host.run("install", "").fault();
+    assert!(fault.contains("listens there"), "{fault}");
+}
+
+/// A part of an address is no other address that could be opened first.
+#[test]
+fn an_app_that_serves_is_not_taken_off_its_address_unless_that_is_asked_for() {
+    let mut host = Host::new();
+    host.write("");
+    let text = std::fs::read_to_string(host.file()).unwrap();
+    let socket = format!("{:?}", host.folder.path().join("web.sock"));
+    let listens = |listen: &str| text.replace(&socket, &format!("{listen:?}"));
+    std::fs::write(host.file(), listens("127.0.0.1:1")).unwrap();
+    host.run("install", "").jobs();
+    std::fs::write(host.file(), listens("0.0.0.0:1")).unwrap();
+    host.stage.systemd.fake = Fake::running(&["web.service", "web.socket", "web@0.service"]);
+    let before = host.unit("web.socket");
+    let fault = host.run("install", "").fault();
+    assert!(fault.contains("add --replace-listener"), "{fault}");
+    assert_eq!(host.unit("web.socket"), before);
+    host.stage.systemd.fake = Fake::default();
+    host.run("install", "").jobs();
+    assert_ne!(host.unit("web.socket"), before, "nobody is served");
 }
 
 #[test]
@@ -247,4 +274,93 @@ fn a_start_of_a_file_starts_no_rehearsal() {
     let text = "[[apps]]\nname = \"web\"\nscript = \"/bin/true\"\ninterpreter = \"none\"\nenv = { A = 1 }\n";
     std::fs::write(host.file(), text).unwrap();
     assert_eq!(host.run("start", "").jobs(), ["start web.service"]);
+}
+
+/// For the number alone no instance has to be replaced.
+#[test]
+fn a_number_on_a_command_line_that_led_to_a_reload_is_answered_with_the_command_for_it() {
+    let mut host = Host::new();
+    host.write("");
+    let told = host.run("install", "--instances 3").told;
+    assert!(!told.contains(" scale web N"), "{told}");
+    host.stage.systemd.fake = Fake::running(&["web.service", "web@0.service"]);
+    let told = host.run("install", "--instances 2").told;
+    let said =
+        "for another number alone, run `rsgen --user scale web N`, which replaces no instance";
+    assert!(told.contains(said), "{told}");
+}
+
+/// The units of a package are those of its file, whatever was chosen for an app of this name on the host that builds it.
+#[test]
+fn what_an_install_chose_does_not_count_for_a_package() {
+    let mut host = Host::new();
+    host.write("");
+    host.run("install", "--instances 3").jobs();
+    let out = host.folder.path().join("out");
+    host.run("generate", &format!("-o {}", out.display()))
+        .jobs();
+    let wants = std::fs::read_dir(out.join("web.service.wants")).unwrap();
+    assert_eq!(wants.count(), 1);
+}
+
+/// Within such a limit systemd would close the shared socket, or start an instance no more.
+#[test]
+fn a_drop_in_with_a_limit_keeps_an_app_from_being_installed() {
+    let mut host = Host::new();
+    host.write("");
+    let folder = host.stage.layout.units.join("web@.service.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("ours.conf"),
+        "[Unit]\nStartLimitBurst=5\nStartLimitIntervalSec=9\n",
+    )
+    .unwrap();
+    let ran = host.run("install", "");
+    assert_eq!(ran.log, Vec::<String>::new());
+    let fault = ran.fault();
+    assert!(
+        fault.contains("ours.conf:3 sets `StartLimitIntervalSec=9`"),
+        "{fault}"
+    );
+    assert!(!host.stage.layout.file("web").exists());
+}
+
+/// New code in the same place needs new processes, though no file has changed.
+#[test]
+fn a_deploy_replaces_the_instances_of_an_app_that_serves_and_starts_one_that_does_not() {
+    let mut host = Host::new();
+    host.write("");
+    let jobs = host.run("deploy", "").jobs();
+    assert!(jobs.contains(&"start web.service".to_owned()), "{jobs:?}");
+    host.stage.systemd.fake = Fake::running(&["web.service", "web@0.service"]);
+    let jobs = host.run("deploy", "").jobs();
+    assert!(jobs.contains(&"reload web.service".to_owned()), "{jobs:?}");
+}
+
+#[test]
+fn a_module_of_pm2s_is_no_script() {
+    let mut stage = Stage::running(&[]);
+    for (name, help) in [
+        ("pm2-logrotate", "the journal rotates what apps write"),
+        ("@pm2/io", "`rsgen metrics`"),
+    ] {
+        let fault = run(&mut stage, &format!("rsgen install {name}")).fault();
+        assert!(
+            fault.contains("is a module of PM2's") && fault.contains(help),
+            "{fault}"
+        );
+    }
+    let fault = run(&mut stage, "rsgen install /nonexistent/server.js").fault();
+    assert!(!fault.contains("PM2"), "{fault}");
+}
+
+#[test]
+fn a_file_that_is_there_is_not_replaced_by_a_new_one() {
+    let mut host = Host::new();
+    host.write("");
+    let before = std::fs::read_to_string(host.file()).unwrap();
+    let line = format!("rsgen init -o {} -- /bin/true", host.file().display());
+    let fault = run(&mut host.stage, &line).fault();
+    assert!(fault.contains("already exists"), "{fault}");
+    assert_eq!(std::fs::read_to_string(host.file()).unwrap(), before);
 }

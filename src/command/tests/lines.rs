@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::stage::{HOST, Stage, as_the_fake};
+use super::stage::{HOST, Stage, Systemd, as_the_fake};
 use super::words;
 use crate::command::context::Context;
 use crate::command::parse;
@@ -21,6 +21,8 @@ pub(super) struct Ran {
     pub(super) told: String,
     /// The results as a terminal shows them, without colours.
     pub(super) shown: String,
+    /// The last result as a script gets it.
+    pub(super) json: serde_json::Value,
     /// What systemd was asked to do.
     pub(super) log: Vec<String>,
 }
@@ -54,26 +56,29 @@ pub(super) fn run_for_system(stage: &mut Stage, line: &str) -> Ran {
 }
 
 fn run_for(scope: Scope, stage: &mut Stage, line: &str, style: Style) -> Ran {
-    let fake = Rc::new(RefCell::new(std::mem::take(&mut stage.systemd.fake)));
+    let none = Systemd::new(Fake::default(), &stage.layout);
+    let systemd = Rc::new(RefCell::new(std::mem::replace(&mut stage.systemd, none)));
     let screen = Screen {
         style,
         told: RefCell::default(),
         shown: RefCell::default(),
+        json: RefCell::default(),
     };
     let layout = Layout {
         scope,
         ..stage.layout.clone()
     };
-    let systemd = Box::new(Shared(Rc::clone(&fake)));
-    let mut context = Context::of_a_test(layout, HOST, &screen, systemd);
+    let shared = Box::new(Shared(Rc::clone(&systemd)));
+    let mut context = Context::of_a_test(layout, HOST, &screen, shared);
     let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
     let failure = arguments.command.run(&mut context).err();
     drop(context);
-    stage.systemd.fake = Rc::into_inner(fake).unwrap().into_inner();
+    stage.systemd = Rc::into_inner(systemd).unwrap().into_inner();
     Ran {
         failure,
         told: screen.told.into_inner().join("\n"),
         shown: screen.shown.into_inner().join("\n"),
+        json: screen.json.into_inner(),
         log: std::mem::take(&mut stage.systemd.fake.log),
     }
 }
@@ -83,6 +88,7 @@ struct Screen {
     style: Style,
     told: RefCell<Vec<String>>,
     shown: RefCell<Vec<String>>,
+    json: RefCell<serde_json::Value>,
 }
 
 impl Sink for Screen {
@@ -91,6 +97,7 @@ impl Sink for Screen {
     }
 
     fn answer(&self, answer: &dyn Answer) {
+        *self.json.borrow_mut() = answer.json();
         if let Some(shown) = answer.shown(self.style) {
             self.shown.borrow_mut().push(shown.to_string());
         }
@@ -105,22 +112,32 @@ impl Sink for Screen {
     fn failure(&self, _: &Failure) {}
 }
 
-/// The fake, which a test has back after the command.
-struct Shared(Rc<RefCell<Fake>>);
+/// The systemd of the stage, which a test has back after the command.
+struct Shared(Rc<RefCell<Systemd>>);
 
 impl Shared {
-    fn fake(&self) -> std::cell::RefMut<'_, Fake> {
+    fn fake(&self) -> std::cell::RefMut<'_, Systemd> {
         self.0.borrow_mut()
     }
 
     fn log(&self, what: String) {
-        self.0.borrow_mut().log.push(what);
+        self.0.borrow_mut().fake.log.push(what);
     }
 }
 
 impl Manager for Shared {
     as_the_fake!(
-        unit, units, queue, cut_short, kill, wait, timer, version, now, pause
+        unit,
+        units,
+        queue,
+        cut_short,
+        kill,
+        wait,
+        timer,
+        daemon_reload,
+        version,
+        now,
+        pause
     );
 
     fn signal(&mut self, unit: &str, whom: Whom, signal: i32) -> Result<(), Error> {
@@ -139,11 +156,6 @@ impl Manager for Shared {
 
     fn forget_times(&mut self, timer: &str) -> Result<(), Error> {
         self.log(format!("forget {timer}"));
-        Ok(())
-    }
-
-    fn daemon_reload(&mut self) -> Result<(), Error> {
-        self.log("daemon-reload".into());
         Ok(())
     }
 }

@@ -67,7 +67,10 @@ fn every_number_that_is_known_is_a_sample_of_a_family_by_the_rules() {
     };
     stage.systemd.fake.set(online);
     stage.systemd.fake.set(failed);
-    let samples = read(&run(&mut stage, "rsgen metrics").shown);
+    let shown = run(&mut stage, "rsgen metrics").shown;
+    let unit = "# UNIT rsgen_instance_memory_bytes bytes\n";
+    assert!(shown.contains(unit), "{shown}");
+    let samples = read(&shown);
     let twice = run(&mut stage, "rsgen metrics web web").shown;
     assert_eq!(read(&twice).len(), samples.len());
     for expected in [
@@ -75,6 +78,7 @@ fn every_number_that_is_known_is_a_sample_of_a_family_by_the_rules() {
         "rsgen_app_instances_serving{app=\"web\"} 1",
         "rsgen_instance_up{app=\"web\",instance=\"0\"} 1",
         "rsgen_instance_up{app=\"web\",instance=\"1\"} 0",
+        "rsgen_instance_errored{app=\"web\",instance=\"0\"} 0",
         "rsgen_instance_errored{app=\"web\",instance=\"1\"} 1",
         "rsgen_instance_restarts_total{app=\"web\",instance=\"0\"} 3",
         "rsgen_instance_cpu_seconds_total{app=\"web\",instance=\"0\"} 1.5",

@@ -115,4 +115,6 @@ fn only_rows_in_the_states_that_are_asked_for_are_shown() {
         measured.contains("CPU") && measured.contains("0.0%"),
         "{measured}"
     );
+    let by = |key: &str| shown(&format!("rsgen list --sort {key}")).contains("CPU");
+    assert_eq!((by("cpu"), by("memory")), (true, false));
 }

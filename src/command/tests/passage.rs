@@ -1,12 +1,15 @@
 //! The way of an app that serves to other addresses, step by step.
 
-use super::stage::Stage;
+use super::stage::{HOST, Stage, unit};
+use crate::command::apply;
 use crate::command::deployment::{Goal, deploy, foresee};
-use crate::command::passage::is_under_way;
+use crate::command::passage::{is_under_way, open};
+use crate::command::selection::Selected;
+use crate::generate::{files, sources};
 use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
 use crate::plan::slots::Slots;
-use crate::systemd::JobResult;
+use crate::systemd::{ActiveState, JobResult};
 use crate::walk::{Event, Failed};
 
 /// Returns a host with an app that serves at 3000, and whose file says 3001.
@@ -163,4 +166,121 @@ fn what_a_command_has_left_that_was_killed_is_removed_by_the_next_one_that_needs
     assert!(log.contains(&"stop web:2.socket alone".into()), "{log:?}");
     assert!(is_tidy(&stage));
     assert_eq!(addresses(&stage), [Some("3000".into()), None]);
+}
+
+/// An app that listens nowhere, before or afterwards, has no second address that could be opened first.
+#[test]
+fn an_app_that_gets_its_first_address_or_loses_its_last_one_does_not_move() {
+    for (before, after) in [
+        ("listen = 3000\n", "listen = []\n"),
+        ("listen = []\n", "listen = 3000\n"),
+    ] {
+        let mut stage = Stage::running(&["web.service", "web@0.service"]);
+        stage.write_app(before);
+        let prepared = [stage.prepare()];
+        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        stage.write_app(after);
+        let prepared = stage.prepare_serving();
+        assert!(prepared.crossing.is_none(), "{before}");
+        let moved = prepared.readdressed.unwrap();
+        assert_eq!(moved.why, None, "{before}");
+    }
+}
+
+/// A program that is given its sockets knows them by their order, which those of two units do not keep.
+#[test]
+fn a_program_that_is_given_its_sockets_moves_if_all_of_them_are_in_one_unit() {
+    for (handover, before, after, why) in [
+        ("fds", "3000", "3001", None),
+        ("bind", "3000", "[3000, 3001]", None),
+        ("fds", "3000", "[3000, 3001]", Some("by their order")),
+    ] {
+        let mut stage = Stage::running(&["web.service", "web.socket", "web@0.service"]);
+        let keys = |listen: &str| format!("listen = {listen}\nhandover = \"{handover}\"\n");
+        stage.write_app(&keys(before));
+        let prepared = [stage.prepare()];
+        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        stage.write_app(&keys(after));
+        let prepared = stage.prepare_serving();
+        assert_eq!(
+            prepared.crossing.is_some(),
+            why.is_none(),
+            "{handover} {after}"
+        );
+        let told = prepared.readdressed.and_then(|moved| moved.why);
+        assert_eq!(told.is_some(), why.is_some(), "{told:?}");
+        assert!(why.is_none_or(|why| told.unwrap().contains(why)));
+    }
+}
+
+/// A connection that waits at an address is lost when that is closed and opened once more.
+#[test]
+fn an_address_that_a_killed_command_has_opened_stays_open() {
+    let is_opened = |change: fn(&mut Stage)| {
+        let mut stage = moving();
+        let prepared = stage.prepare_serving();
+        let crossing = prepared.crossing.unwrap();
+        open(&mut stage.jobs(), "web", &crossing).unwrap();
+        change(&mut stage);
+        stage.systemd.fake.log.clear();
+        go(&mut stage).unwrap();
+        assert_eq!(addresses(&stage), [None, Some("3001".into())]);
+        let log = &stage.systemd.fake.log;
+        ["stop web:2.socket alone", "start web:2.socket"].map(|job| log.contains(&job.into()))
+    };
+    assert_eq!(is_opened(|_| {}), [false, false]);
+    // The command was killed between the file and the start.
+    let unopened = |stage: &mut Stage| {
+        let closed = unit("web:2.socket", ActiveState::Inactive, "dead");
+        stage.systemd.fake.set(closed);
+    };
+    assert_eq!(is_opened(unopened), [false, true]);
+    // That one was going to open something else.
+    let other = |stage: &mut Stage| {
+        let path = stage.layout.runtime_units.join("web:2.socket");
+        let text = "# Written by rsgen for web; a test.\n[Socket]\nListenStream=3001\n";
+        std::fs::write(path, text).unwrap();
+    };
+    assert_eq!(is_opened(other), [true, true]);
+}
+
+#[test]
+fn where_the_files_cannot_be_written_the_new_address_is_closed_again() {
+    let mut stage = moving();
+    // Another instance needs a link in this folder.
+    let folder = stage.layout.units.join("web.service.wants");
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let failure = go(&mut stage).unwrap_err();
+    assert!(
+        failure.message.starts_with("nothing was changed"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(addresses(&stage), [Some("3000".into()), None]);
+    let log = &stage.systemd.fake.log;
+    assert!(log.contains(&"stop web:2.socket alone".into()), "{log:?}");
+    assert!(is_tidy(&stage));
+}
+
+/// The links of an app that has moved are those of its cluster unit and of the unit that has the address now.
+#[test]
+fn an_install_of_an_app_that_has_moved_enables_the_app_as_before() {
+    let mut stage = moving();
+    go(&mut stage).unwrap();
+    let source = sources::find(&stage.layout, "web").unwrap();
+    let (pinned, app) = sources::load(&stage.layout, &source).unwrap();
+    let selected = Selected {
+        app,
+        pinned,
+        installed: files::content(&source.path),
+    };
+    let prepared = apply::prepare(&stage.layout, HOST, selected, true);
+    let changes = prepared.map_err(|failure| failure.message).unwrap().changes;
+    let made: Vec<_> = changes.iter().map(|c| (c.verb(), c.path.clone())).collect();
+    let link = stage
+        .layout
+        .units
+        .join("multi-user.target.wants/web.service");
+    assert_eq!(made, [("create", link)]);
 }

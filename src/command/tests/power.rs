@@ -5,7 +5,8 @@ use super::stage::Stage;
 use crate::brake::Deaths;
 use crate::output::Exit;
 use crate::state::{Entry, Name};
-use crate::systemd::{ActiveState, Unit};
+use crate::systemd::fake::Start;
+use crate::systemd::{ActiveState, Manager, Unit};
 
 const JOB: &str = "schedule = \"daily\"\n";
 const APP: &str = "listen = 1\n";
@@ -124,6 +125,14 @@ fn a_signal_goes_to_the_instances_that_are_ready() {
     assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Failed);
     let fault = ran.fault();
     assert!(fault.starts_with("web@0: "), "{fault}");
+    let ended = Unit {
+        active: ActiveState::Active,
+        ..down("web@1.service")
+    };
+    stage.systemd.fake.set(ended);
+    let fault = run(&mut stage, "rsgen signal USR2 web").fault();
+    let both = ["web@0: ", "; web@1: "].map(|name| fault.contains(name));
+    assert_eq!(both, [true, true], "{fault}");
     stage.systemd.fake.set(down("web@2.service"));
     let fault = run(&mut stage, "rsgen signal USR2 web@2").fault();
     assert!(fault.starts_with("no program of `web@2` runs"), "{fault}");
@@ -272,4 +281,65 @@ fn the_timer_of_a_job_of_a_package_is_started_by_a_reload() {
     std::fs::write(vendor.join("web.toml"), text).unwrap();
     let log = run(&mut stage, "rsgen reload web").jobs();
     assert!(log.contains(&"start web.timer".into()), "{log:?}");
+}
+
+/// Clients would connect, wait, and each begin another start.
+#[test]
+fn a_port_that_was_closed_is_closed_again_when_nobody_serves_after_a_start() {
+    for verb in ["start", "restart"] {
+        for was_open in [false, true] {
+            let mut stage = with(APP, if was_open { &["web.socket"] } else { &[] });
+            let failed = Unit {
+                active: ActiveState::Failed,
+                ..down("web@0.service")
+            };
+            let open = Unit {
+                active: ActiveState::Active,
+                ..down("web.socket")
+            };
+            // systemd opens the port, and starts the program, when the cluster unit is started.
+            let fake = &mut stage.systemd.fake;
+            fake.script("web.service", &[Start::GivesUp]);
+            let now = fake.now();
+            fake.set_at(now, failed);
+            fake.set_at(now, open);
+            let ran = run(&mut stage, &format!("rsgen {verb} web"));
+            let is_closed = ran.log.iter().any(|job| job == "stop web.socket");
+            assert_eq!(is_closed, !was_open, "{verb}: {:?}", ran.log);
+            assert_eq!(ran.fault().contains("the port is closed again"), !was_open);
+        }
+    }
+}
+
+#[test]
+fn the_variables_are_those_of_the_first_instance_that_runs_and_of_no_other_process() {
+    let mut stage = with("listen = 1\ninstances = 4\n", &[]);
+    let fault = run(&mut stage, "rsgen env web").fault();
+    assert!(fault.starts_with("no program of `web` runs"), "{fault}");
+    // This process is none of the unit's.
+    let runs = |number: u32| Unit {
+        main_pid: std::process::id(),
+        control_group: "/system.slice/system-web.slice/other.service".into(),
+        ..down(&format!("web@{number}.service"))
+    };
+    stage.systemd.fake.set(down("web@0.service"));
+    stage.systemd.fake.set(runs(3));
+    stage.systemd.fake.set(runs(2));
+    let fault = run(&mut stage, "rsgen env web").fault();
+    let gone = "the variables of web@2.service cannot be read: its program has ended";
+    assert!(fault.starts_with(gone), "{fault}");
+    let fault = run(&mut stage, "rsgen env web@3").fault();
+    assert!(fault.contains(" web@3.service "), "{fault}");
+}
+
+/// It is started through the link as that leads now, and not as it did when a walk began.
+#[test]
+fn an_instance_that_is_started_by_hand_goes_by_the_link_of_now() {
+    for verb in ["start", "restart"] {
+        let mut stage = with(APP, &["web.service"]);
+        let note = Entry::new(&stage.layout.state("web"), Name::Release(0));
+        note.write("/srv/web\n").unwrap();
+        run(&mut stage, &format!("rsgen {verb} web@0")).jobs();
+        assert!(note.read().is_err(), "{verb}");
+    }
 }

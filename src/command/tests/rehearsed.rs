@@ -195,6 +195,8 @@ impl Manager for Systemd {
 struct Rehearsed {
     /// For each program the addresses, or the remarks if there is none, or the failure.
     ends: BTreeMap<&'static str, Result<Vec<String>, String>>,
+    /// The help of each failure.
+    helps: BTreeMap<&'static str, String>,
     /// The programs of which findings were told.
     told: Vec<String>,
     systemd: Systemd,
@@ -233,6 +235,11 @@ fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
     let tell = |app: &App, _: &Findings| told.borrow_mut().push(app.name.clone());
     let ends = rehearse(&mut jobs, HOST, &apps, &tell);
     assert_eq!(ends.len(), programs.len());
+    let names = programs.iter().map(|(name, _)| *name);
+    let helps = names
+        .zip(&ends)
+        .filter_map(|(name, end)| Some((name, end.as_ref().err()?.help.clone()?)));
+    let helps = helps.collect();
     let ends = ends.into_iter().map(|end| match end {
         Ok(found) if found.listen.is_empty() => Ok(found.notes),
         Ok(found) => Ok(found.listen.iter().map(ToString::to_string).collect()),
@@ -247,6 +254,7 @@ fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
     );
     Rehearsed {
         ends: names.zip(ends).collect(),
+        helps,
         told: told.into_inner(),
         systemd,
     }
@@ -366,4 +374,25 @@ fn an_address_that_the_file_leaves_out_is_found_and_written_down() {
     let mut context = Context::of_a_test(context.layout, HOST, &sink, systemd);
     let found = found(&mut context, &selected[0].app).ok().unwrap();
     assert_eq!(found, selected[0].app.listen);
+}
+
+/// systemd makes such a socket as root, before the program is started.
+#[test]
+fn a_socket_that_only_root_can_make_is_told_with_the_line_for_it() {
+    let reports = "begun\nunmade /run/web/web.sock\n";
+    let died = Program {
+        ends: Some("exited with status 3"),
+        ..says("", reports)
+    };
+    let rehearsed = rehearsed(&[("waits", says(SOON, reports)), ("died", died)]);
+    let waits = rehearsed.ends["waits"].clone().unwrap_err();
+    assert_eq!(
+        waits,
+        "`waits` binds a unix socket that its user may not make"
+    );
+    for (name, help) in &rehearsed.helps {
+        let line = "write `listen = \"/run/web/web.sock\"`";
+        assert!(help.contains(line), "{name}: {help}");
+    }
+    assert_eq!(rehearsed.helps.len(), 2);
 }

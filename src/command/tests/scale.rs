@@ -185,7 +185,7 @@ fn a_number_that_cannot_be_is_refused_before_anything_changes() {
     job.write_app("schedule = \"daily\"\n");
     let fault = run(&mut job, "rsgen scale web 2").fault();
     assert!(fault.starts_with("`web` is a job"), "{fault}");
-    for word in ["two", "+", "--1", "+-1", "1.5", ""] {
+    for word in ["two", "+", "--1", "+-1", "++1", "-+1", "1.5", ""] {
         let line = ["rsgen", "scale", "web", word].map(Into::into);
         let error = crate::command::parse(line.to_vec())
             .unwrap_err()

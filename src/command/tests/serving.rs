@@ -132,3 +132,47 @@ fn the_reason_of_an_instance_that_does_not_serve_is_that_of_its_last_death() {
     );
     assert_eq!(failed(""), format!("{begin}exited with status 3"));
 }
+
+/// What was started by its number is not held back by another instance that is restless.
+#[test]
+fn of_instances_that_are_started_by_their_numbers_only_those_have_to_stay_up() {
+    let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+    stage.write_app("listen = []\n");
+    for moment in 1..=20 {
+        let other = Unit {
+            main_pid: 1000 + moment,
+            ..unit("web@0.service", ActiveState::Active, "")
+        };
+        let at = Duration::from_millis(700) * moment;
+        stage.systemd.fake.set_at(at, other);
+    }
+    assert!(stage.jobs().serve("web", Some(&[1])).is_ok());
+    assert_eq!(stage.systemd.now(), Duration::from_secs(1));
+}
+
+/// The brake stops an instance that it gives up, which systemd then calls inactive; one that has ended without a death has done its work.
+#[test]
+fn an_instance_that_ends_while_it_has_to_stay_up_serves_if_it_has_not_died() {
+    for has_died in [false, true] {
+        let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+        stage.write_app("listen = []\n");
+        let down = unit("web@1.service", ActiveState::Inactive, "dead");
+        let soon = Duration::from_millis(500);
+        stage.systemd.fake.set_at(soon, down);
+        if has_died {
+            let deaths = Deaths {
+                errored: true,
+                reason: "exited with status 1".into(),
+                ..Deaths::default()
+            };
+            let file = Entry::new(&stage.layout.state("web"), Name::Deaths(1));
+            deaths.store(&file).unwrap();
+        }
+        let failure = stage.jobs().all_serve("web").err();
+        let said = failure.map(|failure| failure.message);
+        let died = "web: 1 of 2 serving; web@1.service: exited with status 1";
+        assert_eq!(said.as_deref(), has_died.then_some(died));
+        let looks = if has_died { 2 } else { 1 };
+        assert_eq!(stage.systemd.now(), Duration::from_secs(looks));
+    }
+}

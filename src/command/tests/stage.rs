@@ -18,7 +18,7 @@ use crate::plan::Host;
 use crate::plan::diff::Change;
 use crate::state::{Entry, Name};
 use crate::systemd::fake::Fake;
-use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Unit, Verb};
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
 use crate::walk::{Event, Record};
 
 pub(super) const HOST: Host = Host {
@@ -108,6 +108,9 @@ pub(super) struct Systemd {
     pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
     pub(super) unknown: Option<&'static str>,
+    /// The notes of what is wished of walks, as each reload of the cluster unit finds them.
+    pub(super) wishes: Vec<String>,
+    asked: Entry,
     walk: Entry,
     result: Option<JobResult>,
 }
@@ -128,16 +131,7 @@ impl Stage {
             std::fs::create_dir_all(folder).unwrap();
         }
         Self {
-            systemd: Systemd {
-                fake: Fake::running(units),
-                walks: VecDeque::new(),
-                refuses_files: false,
-                ticks: 0,
-                forgotten: Vec::new(),
-                unknown: None,
-                walk: Entry::new(&layout.state("web"), Name::Walk),
-                result: None,
-            },
+            systemd: Systemd::new(Fake::running(units), &layout),
             layout,
             sink: Recorder::default(),
             _root: root,
@@ -196,6 +190,22 @@ impl Stage {
 }
 
 impl Systemd {
+    /// A systemd whose walks are those of the app `web`.
+    pub(super) fn new(fake: Fake, layout: &Layout) -> Self {
+        Self {
+            fake,
+            walks: VecDeque::new(),
+            refuses_files: false,
+            ticks: 0,
+            forgotten: Vec::new(),
+            unknown: None,
+            wishes: Vec::new(),
+            asked: Entry::new(&layout.state("web"), Name::Asked),
+            walk: Entry::new(&layout.state("web"), Name::Walk),
+            result: None,
+        }
+    }
+
     fn fake(&mut self) -> &mut Fake {
         &mut self.fake
     }
@@ -208,6 +218,9 @@ impl Manager for Systemd {
             return Err(Error::NoSuchUnit { unit });
         }
         let job = self.fake.queue(verb, unit)?;
+        if verb == Verb::Reload {
+            self.wishes.extend(self.asked.read());
+        }
         let Some((events, result)) = self.walks.pop_front_if(|_| verb == Verb::Reload) else {
             return Ok(job);
         };
@@ -250,5 +263,5 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    as_the_fake!(unit, units, cut_short, kill, version, now, pause);
+    as_the_fake!(unit, units, cut_short, kill, timer, version, now, pause);
 }

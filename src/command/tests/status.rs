@@ -279,3 +279,58 @@ fn the_file_that_has_the_output_of_an_app_is_named() {
     let told = last_words::elsewhere(&stage.layout, "web");
     assert_eq!(told.as_deref(), Some("the program writes to `/l/web`"));
 }
+
+/// Between two runs systemd has something else to do first, and the unit of an instance is as inactive as one that was stopped.
+#[test]
+fn an_instance_that_is_down_and_has_a_job_is_going_to_start() {
+    for (kind, status) in [
+        ("start", "starting"),
+        ("restart", "starting"),
+        ("stop", "stopped"),
+    ] {
+        let mut stage = Stage::running(&["web.service"]);
+        let fake = &mut stage.systemd.fake;
+        fake.set(unit("web@0.service", ActiveState::Inactive, "dead"));
+        fake.busy("web@0.service", kind);
+        assert_eq!(told(&mut stage).instances[0].status, status, "{kind}");
+    }
+}
+
+/// The instances of a job are missing only during a run.
+#[test]
+fn of_a_job_that_does_not_run_no_instance_is_wanted() {
+    for (cluster, wanted) in [(ActiveState::Activating, 3), (ActiveState::Inactive, 0)] {
+        let mut stage = job(cluster, &[]);
+        stage.write_app("schedule = \"daily\"\ninstances = 3\n");
+        assert_eq!(told(&mut stage).wanted, Some(wanted), "{cluster:?}");
+    }
+}
+
+/// Only where each instance has a listener of its own there is a balance to be in. A note may be older than the file.
+#[test]
+fn an_instance_that_serves_and_is_not_in_the_balance_is_told() {
+    let fault = |balance: &str, instance, join| {
+        let mut stage = Stage::running(&["web.service"]);
+        stage.write_app(&format!("listen = 3000\nbalance = \"{balance}\"\n"));
+        let instance = Unit {
+            main_pid: 7,
+            ..unit("web@0.service", instance, "")
+        };
+        stage.systemd.fake.set(instance);
+        stage.systemd.fake.set(unit("web:join@0.service", join, ""));
+        let note = Entry::new(&stage.layout.state("web"), Name::Unbalanced(0));
+        note.write("it is stuck").unwrap();
+        told(&mut stage).instances.remove(0).balance_fault
+    };
+    let failed = "not in the balance, as web:join@0.service failed; see `systemctl status web:join@0.service`";
+    let noted = "balance: it is stuck";
+    for (instance, join, said) in [
+        (ActiveState::Active, ActiveState::Failed, failed),
+        (ActiveState::Active, ActiveState::Active, noted),
+        (ActiveState::Deactivating, ActiveState::Failed, noted),
+    ] {
+        let told = fault("even", instance, join);
+        assert_eq!(told.as_deref(), Some(said), "{instance:?} {join:?}");
+        assert_eq!(fault("shared", instance, join), None);
+    }
+}

@@ -8,9 +8,14 @@ use nix::time::{ClockId, clock_gettime};
 use super::lines::{run, run_in};
 use super::stage::Stage;
 use crate::brake::Deaths;
-use crate::output::Style;
+use crate::command::list::Listing;
+use crate::command::survey;
+use crate::contract::canaries;
+use crate::layout::Scope;
+use crate::output::{Shown, Style};
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Timer, Unit};
+use crate::unit::name::Units;
 
 fn unit(name: &str, active: ActiveState) -> Unit {
     Unit {
@@ -214,4 +219,71 @@ fn a_job_has_one_row_unless_it_runs() {
         rows(ActiveState::Inactive, false),
         "web - stopped - - - - -"
     );
+}
+
+/// What is said beside an app that this timer starts something for, or beside its first instance.
+fn remark(mut stage: Stage) -> String {
+    let lines = lines(&mut stage, "rsgen list");
+    let (_, remark) = lines[1].split_once(" 3000").unwrap();
+    remark.trim().to_owned()
+}
+
+#[test]
+fn beside_a_canary_that_was_kept_stands_what_ends_it() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.write_app("listen = 3000\n");
+    let kept = unit("web@1.service", ActiveState::Active);
+    stage.systemd.fake.set(kept);
+    let note = Entry::new(&stage.layout.state("web"), Name::Canary);
+    note.write(&canaries::note_of_kept(&[1])).unwrap();
+    assert_eq!(remark(stage), "canary, until `--promote` or `--abort`");
+}
+
+/// When an app is reloaded next says nothing of why it is down.
+#[test]
+fn beside_an_app_that_is_reloaded_by_a_timer_stands_nothing_of_the_timer() {
+    let mut stage = Stage::running(&[]);
+    stage.write_app("listen = 3000\n");
+    let timer = Timer {
+        starts: Units::of("web").reloader(),
+        is_active: true,
+        next: Some(Duration::from_hours(1 << 20)),
+    };
+    stage.systemd.fake.timers.insert("web.timer".into(), timer);
+    assert_eq!(remark(stage), "");
+}
+
+/// A queue that all instances share is counted once.
+#[test]
+fn what_waits_at_a_shared_listener_stands_beside_the_first_instance() {
+    for (balance, queues) in [("shared", ["3", "-"]), ("even", ["-", "-"])] {
+        let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+        stage.write_app(&format!("listen = 3000\nbalance = \"{balance}\"\n"));
+        let apps = ["web".to_owned()];
+        let apps = survey::states(&mut stage.systemd.fake, &stage.layout, 4, &apps);
+        let mut apps = apps.unwrap();
+        apps[0].waiting = Some(3);
+        let listing = Listing {
+            apps,
+            is_filtered: false,
+            is_block: false,
+            scope: Scope::User,
+            words: Vec::new(),
+        };
+        let shown = listing.shown(Style::Plain).unwrap().to_string();
+        let cells = |line: &str| -> Vec<String> {
+            let cells = line.split("  ").map(str::trim);
+            cells
+                .filter(|cell| !cell.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let rows: Vec<Vec<String>> = shown.lines().map(cells).collect();
+        let queue = rows[0].iter().position(|head| head == "QUEUE");
+        let Some(queue) = queue else {
+            assert_eq!(balance, "even", "{shown}");
+            continue;
+        };
+        assert_eq!([&rows[1][queue], &rows[2][queue]], queues, "{shown}");
+    }
 }

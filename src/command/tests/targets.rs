@@ -60,6 +60,7 @@ fn a_word_without_a_meaning_is_answered_with_what_to_write() {
         ("shop", Exit::Failed, "installed are api, web"),
         ("3", Exit::Failed, "an instance is written `APP@3`"),
         ("web@x", Exit::Usage, "write one as `APP@0`"),
+        ("web.timer", Exit::Failed, "did you mean `web`?"),
         ("shop@1", Exit::Failed, "installed are api, web"),
     ] {
         assert_eq!(help(&stage, word), (exit, said.to_owned()), "{word}");

@@ -3,10 +3,13 @@
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 
-use super::stage::Stage;
-use crate::command::deployment::{Goal, deploy};
+use super::lines;
+use super::stage::{Stage, unit};
+use crate::command::deployment::{Goal, deploy, each};
 use crate::command::kept;
+use crate::command::trial::Trials;
 use crate::contract::canaries;
+use crate::generate::sources;
 use crate::record::Asked;
 use crate::state::{Entry, Name};
 use crate::systemd::fake::Start;
@@ -162,4 +165,86 @@ fn a_kept_canary_is_an_obstacle_as_long_as_systemd_has_it_or_a_job_for_it() {
     }
     stage.systemd.fake.busy("web@1.service", "start");
     assert!(kept::refuse(&mut stage.jobs(), "web").is_err());
+}
+
+/// A field of an entry as it is sent, see `sd_journal_sendv(3)`.
+fn field(name: &str, value: &str) -> String {
+    let length = char::from(u8::try_from(value.len()).unwrap());
+    format!("{name}\n{length}\0\0\0\0\0\0\0{value}\n")
+}
+
+#[test]
+fn a_scale_tells_both_numbers_how_long_it_took_and_whether_it_failed() {
+    let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+    let journal = journal(&stage);
+    stage.write_app(ON_3000);
+    let changes = stage.prepare().changes;
+    stage.write(&changes);
+    let mut told = |number: u32| {
+        lines::run(&mut stage, &format!("rsgen scale web {number}"));
+        entries(&journal).concat()
+    };
+    let up = told(3);
+    for said in [
+        field("RSGEN_FROM", "2"),
+        field("RSGEN_TO", "3"),
+        field("RSGEN_OUTCOME", "done"),
+        "scale from 2 to 3 instances\n".into(),
+        "RSGEN_DURATION_MS\n".into(),
+    ] {
+        assert!(up.contains(&said), "{said}: {up}");
+    }
+    assert_eq!(told(3), "", "nothing was done");
+    let starts = [Start::GivesUp];
+    stage.systemd.fake.script("web@3.service", &starts);
+    lines::run(&mut stage, "rsgen scale web 4");
+    let failed = entries(&journal).concat();
+    for said in [
+        field("RSGEN_OUTCOME", "failed"),
+        "to 4 instances failed: web: ".into(),
+    ] {
+        assert!(failed.contains(&said), "{said}: {failed}");
+    }
+    // Of an app that is not active only the files change.
+    let down = [
+        "web.service",
+        "web@0.service",
+        "web@1.service",
+        "web@2.service",
+        "web@3.service",
+    ];
+    for name in down {
+        stage
+            .systemd
+            .fake
+            .set(unit(name, ActiveState::Inactive, "dead"));
+    }
+    lines::run(&mut stage, "rsgen scale web 1");
+    let told = entries(&journal).concat();
+    assert!(told.contains("scale from 4 to 1 instance"), "{told}");
+}
+
+/// What is refused while the address is found out is told once, at the end.
+#[test]
+fn a_trial_that_comes_to_nothing_is_told_by_the_command_when_it_is_over() {
+    let mut stage = Stage::running(&[]);
+    let journal = journal(&stage);
+    stage.write_app(ON_3000);
+    let source = sources::find(&stage.layout, "web").unwrap();
+    let (_, app) = sources::load(&stage.layout, &source).unwrap();
+    let starts = [Start::GivesUp];
+    stage.systemd.fake.script("web.service", &starts);
+    let prepared = [stage.prepare()];
+    let layout = stage.layout.clone();
+    let mut jobs = stage.jobs();
+    jobs.command = "install";
+    let trials = Trials::begin(jobs.manager, &layout, &[app]);
+    let deployed = each(&mut jobs, &prepared, Goal::Current).unwrap();
+    assert_eq!(entries(&journal).concat(), "");
+    trials.end(&mut jobs, &prepared, &deployed);
+    let told = entries(&journal).concat();
+    assert!(
+        told.contains("install: ") && told.contains(", failed: "),
+        "{told}"
+    );
 }
