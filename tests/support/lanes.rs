@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::poll::nap;
 
 /// The specs for each processor that run at the same time in any case.
-const LEAST: usize = 3;
+const LEAST: usize = 2;
 /// The most specs for each processor.
 const MOST: usize = 6;
 /// How long the processors are watched before one spec more begins.
