@@ -119,12 +119,12 @@ fn assert_the_history_is_told(machine: &mut Machine) {
         assert!(has((what, &format!("web@2 was {how}"))), "{how}: {told}");
     }
     assert!(!told.stdout.contains("never"), "{told}");
-    assert_the_journal_has_the_history(machine);
+    assert_the_journal_has_the_history(machine, &told.stdout);
 }
 
-fn assert_the_journal_has_the_history(machine: &Machine) {
+fn assert_the_journal_has_the_history(machine: &Machine, rows: &str) {
     let json = machine.run(&["rsgen", "history", "web", "--json"]).ok();
-    assert_each_end_is_told(&told.stdout, &json.stdout);
+    assert_each_end_is_told(rows, &json.stdout);
     let walk = json.stdout.split("\"walk\": \"").nth(1);
     let walk = walk.unwrap_or_else(|| panic!("{json}"));
     let of_the_walk = format!("RSGEN_WALK={}", &walk[..32]);
