@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) crossing: Option<Crossing>,
     /// The units that have the addresses.
     pub(super) slots: Slots,
+    /// The apps that are removed just before this one is started, because it needs their addresses.
+    pub(super) replaces: Vec<String>,
     /// What to do with the timer once the files are written.
     pub(super) timer: Timer,
     /// The socket files of the app. systemd creates such a file only when it starts the socket unit.
@@ -114,6 +116,7 @@ impl Prepared {
             changes: Vec::new(),
             readdressed: None,
             crossing: None,
+            replaces: Vec::new(),
             timer: Timer::None,
             is_job,
             is_of_another_kind: false,
@@ -275,6 +278,7 @@ pub(super) fn prepare_units(
             .filter(|_| crossing.is_none())
             .map(|moved| Move { why, ..moved }),
         crossing,
+        replaces: Vec::new(),
         slots,
         found: Vec::new(),
         changes,

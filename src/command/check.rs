@@ -141,7 +141,7 @@ fn examine(
         faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
-        let collisions = selection::collisions(layout, app);
+        let collisions = selection::collisions(layout, app, None);
         faults.extend(missing::faults(app));
         if let Some(jobs) = jobs.as_mut().filter(|_| collisions.is_empty()) {
             faults.extend(port_owner::warning(app, layout, jobs.manager, host));
@@ -174,6 +174,7 @@ mod tests {
             text,
             folder: "/srv".into(),
             root: None,
+            origin: None,
         };
         let layout = Layout::system("/nonexistent".as_ref());
         let host = HostProbe::new(None, &layout);

@@ -36,6 +36,10 @@ impl Subcommand for Deploy {
                 "rsgen deploy ecosystem.toml --only web",
                 "Does so for one app of the file.",
             ),
+            (
+                "rsgen deploy ecosystem.toml --prune",
+                "Does so, and removes the apps that the file no longer has.",
+            ),
         ],
     };
 

@@ -11,9 +11,11 @@ use super::outcome::{Action, Deployed, Outcome};
 use super::passage::{self, Crossing};
 use super::released;
 use super::state;
+use super::uninstall;
 use super::writing::{self, Writing};
 use crate::cluster::asked::Wish;
 use crate::cluster::{pause, progress};
+use crate::generate::files;
 use crate::layout::Scope;
 use crate::output::{Failure, Notice};
 use crate::plan::diff::{Change, Content};
@@ -87,7 +89,7 @@ pub(super) fn each(
     // An app that fails does not keep the others from what their files, which are written by now, say.
     let ends = prepared.iter().zip(was_open).map(|(p, was_open)| {
         let begun = Instant::now();
-        let end = bring_up(jobs, p, goal);
+        let end = make_room(jobs, p).and_then(|()| bring_up(jobs, p, goal));
         let told = end.as_ref().map(|action| action.word());
         jobs.record_deployment(p, begun.elapsed(), told);
         if end.is_ok() {
@@ -102,6 +104,14 @@ pub(super) fn each(
         })
     });
     Ok(Deployed(ends.collect()))
+}
+
+/// Removes the apps whose addresses an app needs. Two apps may need those of one, which is gone by the second.
+fn make_room(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let is_there = |app: &&String| files::content(&jobs.layout.file(app)).is_some();
+    let replaced: Vec<_> = prepared.replaces.iter().filter(is_there).collect();
+    let mut replaced = replaced.into_iter();
+    replaced.try_for_each(|app| uninstall::remove(jobs, app).map(drop))
 }
 
 /// Stops what cannot run beside what the files say now.

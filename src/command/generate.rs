@@ -86,6 +86,7 @@ impl Subcommand for Generate {
             instances: None,
             purpose: Purpose::Package,
             env: self.environment.env.as_deref(),
+            gone: None,
         };
         let mut files = Vec::new();
         for selected in selection::select(&wanted, &context.layout, version, context.sink)? {

@@ -74,6 +74,7 @@ impl Subcommand for Init {
             text: self.text(&folder)?,
             folder,
             root: None,
+            origin: None,
         };
         let wanted = Wanted {
             input: &input,
@@ -81,6 +82,7 @@ impl Subcommand for Init {
             instances: None,
             purpose: Purpose::Draft,
             env: None,
+            gone: None,
         };
         let version = context.systemd_version();
         let mut selected = selection::select(&wanted, &context.layout, version, context.sink)?;

@@ -25,6 +25,8 @@ pub(super) struct Input {
     pub(super) folder: PathBuf,
     /// The folder that will be `/` of the host where the app runs; `None` if that is this host.
     pub(super) root: Option<PathBuf>,
+    /// The absolute path of the file, see [`origin`]; `None` if the text comes from elsewhere.
+    pub(super) origin: Option<String>,
 }
 
 impl Input {
@@ -54,6 +56,7 @@ impl Input {
             text,
             folder: utf8_folder(&absolute)?,
             root: None,
+            origin: origin(&absolute),
         })
     }
 
@@ -76,6 +79,7 @@ impl Input {
             text,
             folder: utf8_folder(&inside)?,
             root: None,
+            origin: None,
         })
     }
 
@@ -150,6 +154,18 @@ pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
         return std::path::absolute(path);
     }
     std::path::absolute(current_folder()?.join(path))
+}
+
+/// Returns the path that tells one ecosystem file from another: as it was written, since a deployment replaces what a link in it
+/// leads to. `None` if the path is not UTF-8.
+pub(super) fn origin(absolute: &Path) -> Option<String> {
+    let folder = absolute.parent().filter(|_| has_parents(absolute));
+    let physical = folder.and_then(|folder| folder.canonicalize().ok());
+    let path = match (physical, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute.to_owned(),
+    };
+    path.to_str().map(str::to_owned)
 }
 
 /// Returns the failure for a file that is not an ecosystem file but can be imported.

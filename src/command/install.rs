@@ -1,6 +1,8 @@
 //! `rsgen install`: from an ecosystem file to a running cluster, and again after each change.
 
-use std::path::{Path, PathBuf};
+mod given;
+
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -8,18 +10,19 @@ use super::apply::{self, Prepared};
 use super::balance;
 use super::context::Context;
 use super::deployment::{self, Goal};
+use super::gone::Gone;
 use super::held::Held;
 use super::host_probe::HostProbe;
-use super::import;
-use super::input::{self, Input};
+use super::input::Input;
 use super::jobs::Jobs;
 use super::list;
 use super::locate;
 use super::manual::{self, Manual};
 use super::options::Environment;
-use super::outcome::Deployed;
+use super::outcome::{Deployed, Outcome};
 use super::passage;
 use super::port_owner;
+use super::prune;
 use super::remarks;
 use super::selection::{self, Purpose, Selected, Wanted};
 use super::subcommand::Subcommand;
@@ -27,11 +30,14 @@ use super::trial::Trials;
 use crate::ecosystem::App;
 use crate::ecosystem::values::{Instances, Listen};
 use crate::generate::files;
-use crate::import::Kind;
-use crate::output::{Exit, Failure, Notice, Sink};
+use crate::output::{Failure, Notice};
 
 /// Install the apps of an ecosystem file, or one script, and start them
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct Install {
     /// An ecosystem file (`-` is standard input), or a script
     #[arg(value_name = "FILE|SCRIPT", default_value = "ecosystem.toml")]
@@ -47,6 +53,9 @@ pub(super) struct Install {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Remove the apps that an earlier install of the file has brought and that it no longer has, once all others are installed well
+    #[arg(long)]
+    prune: bool,
     /// For a PM2 file: make an ecosystem.toml from it, and install that
     #[arg(long)]
     import: bool,
@@ -85,6 +94,10 @@ impl Subcommand for Install {
                 "Installs one app of the file, or brings it up to the file.",
             ),
             (
+                "rsgen install ecosystem.toml --prune",
+                "Installs the file, and removes the apps that it had before and no longer has.",
+            ),
+            (
                 "rsgen install ecosystem.toml --env production",
                 "Installs the file with the variables of `env_production` over those of `env`.",
             ),
@@ -96,6 +109,25 @@ impl Subcommand for Install {
     }
 }
 
+impl Install {
+    /// Returns the selection that the arguments ask for.
+    fn wanted<'a>(&'a self, input: &'a Input, gone: &'a Gone) -> Wanted<'a> {
+        Wanted {
+            input,
+            only: &self.only,
+            instances: self.instances,
+            // A dry run may come before the files that the programs read are written, as it does from Ansible.
+            purpose: if self.dry_run {
+                Purpose::Comparison
+            } else {
+                Purpose::Install
+            },
+            env: self.environment.env.as_deref(),
+            gone: Some(gone),
+        }
+    }
+}
+
 /// Installs what the arguments name, and brings its instances to the goal; `verb` is the subcommand.
 pub(super) fn bring_up(
     context: &mut Context<'_>,
@@ -103,56 +135,68 @@ pub(super) fn bring_up(
     verb: &str,
     goal: Goal,
 ) -> Result<(), Failure> {
-    let input = input(arguments, context.sink)?;
-    let wanted = Wanted {
-        input: &input,
-        only: &arguments.only,
-        instances: arguments.instances,
-        // A dry run may come before the files that the programs read are written, as it does from Ansible.
-        purpose: if arguments.dry_run {
-            Purpose::Comparison
-        } else {
-            Purpose::Install
-        },
-        env: arguments.environment.env.as_deref(),
-    };
-    let mut selected = select(context, &wanted)?;
-    if !arguments.dry_run {
+    let (dry_run, moves) = (arguments.dry_run, arguments.replace_listener);
+    let input = given::input(arguments, context.sink)?;
+    if arguments.prune && !dry_run {
+        // Others cannot read which file has brought an app.
+        context.require_permission(verb)?;
+    }
+    let gone = Gone::find(&context.layout, &input, &arguments.only, arguments.prune)?;
+    let mut selected = select(context, &arguments.wanted(&input, &gone))?;
+    if !dry_run {
         // Checked before a program is started, and before changes are shown as if they had been made.
         context.require_permission(verb)?;
         context.jobs()?;
     }
-    let (dry_run, moves) = (arguments.dry_run, arguments.replace_listener);
     let missed = locate::locate(context, &mut selected, dry_run, moves)?;
     if selected.is_empty() && missed.later.is_empty() {
         let count = missed.failures.len();
-        return Failure::of_several(missed.failures, count).map_or(Ok(()), Err);
+        let failure = Failure::of_several(missed.failures, count);
+        let failure = failure.map(|failure| prune::kept(&context.layout, &gone, failure));
+        return failure.map_or(Ok(()), Err);
     }
     let mut prepared = apply_all(context, &selected, moves)?;
+    let removals = prune::removals(&context.layout, &gone)?;
     let may_move = moves || !is_any_served(context, &prepared);
     if dry_run {
         apply::show(context.sink, &prepared, true);
-        refuse_readdressing(&prepared, may_move)?;
-        if context.jobs().is_ok() {
-            refuse_taken(context, &selected, &prepared)?;
-        }
+    }
+    refuse_readdressing(&prepared, may_move)?;
+    prune::replace(context, &gone, &selected, &mut prepared)?;
+    if !dry_run || context.jobs().is_ok() {
+        refuse_taken(context, &selected, &prepared, &gone)?;
+    }
+    gone.tell(context.sink, &context.layout, verb);
+    if dry_run {
         let scope = context.layout.scope;
         let jobs = context.jobs().ok();
-        let outcome = deployment::foresee(jobs, &prepared, missed.later, goal, scope)?;
+        let mut outcome = deployment::foresee(jobs, &prepared, missed.later, goal, scope)?;
+        removals.tell(context.sink);
+        outcome.add_gone(&gone.apps, removals.apps(), &removals.changes(|_| true));
         context.sink.answer(&outcome);
         return Ok(());
     }
-    refuse_readdressing(&prepared, may_move)?;
-    refuse_taken(context, &selected, &prepared)?;
     apply::show(context.sink, &prepared, false);
-    let mut deployed = deploy(context, &mut selected, &mut prepared, goal)?;
-    deployed.add(missed.failures);
-    let outcome = deployed.outcome(&prepared, context.layout.scope)?;
-    remarks::tell_further_ports(&mut context.jobs()?, &outcome)?;
+    let deployed = deploy(context, &mut selected, &mut prepared, goal);
+    prune::note_all(&mut context.jobs()?, &gone.origin, &selected);
+    let deployed = deployed.and_then(|mut deployed| {
+        deployed.add(missed.failures);
+        deployed.outcome(&prepared, context.layout.scope)
+    });
+    let mut outcome = deployed.map_err(|failure| prune::kept(&context.layout, &gone, failure))?;
+    let pruned = prune::prune(context, &gone)?;
+    let changes = removals.changes(|app| pruned.contains(app));
+    outcome.add_gone(&gone.apps, pruned, &changes);
+    tell(context, arguments, &outcome)
+}
+
+/// Tells what was installed.
+fn tell(context: &mut Context<'_>, arguments: &Install, outcome: &Outcome) -> Result<(), Failure> {
+    remarks::tell_further_ports(&mut context.jobs()?, outcome)?;
     if arguments.instances.is_some() {
-        remarks::tell_of_scale(context.sink, &context.layout, &outcome);
+        remarks::tell_of_scale(context.sink, &context.layout, outcome);
     }
-    context.sink.answer(&outcome);
+    context.sink.answer(outcome);
     if !context.sink.is_for_scripts() {
         let cpus = context.host.cpus;
         let jobs = context.jobs()?;
@@ -253,11 +297,13 @@ fn refuse_taken(
     context: &mut Context<'_>,
     selected: &[Selected],
     prepared: &[Prepared],
+    gone: &Gone,
 ) -> Result<(), Failure> {
     let probe = HostProbe::new(None, &context.layout);
     for (selected, prepared) in selected.iter().zip(prepared) {
         let moves = prepared.readdressed.is_some() || prepared.crossing.is_some();
-        port_owner::refuse_taken(&selected.app, moves, context.manager()?, &probe)?;
+        let app = prune::without_replaced(&mut context.jobs()?, gone, &selected.app)?;
+        port_owner::refuse_taken(&app, moves, context.manager()?, &probe)?;
     }
     Ok(())
 }
@@ -269,116 +315,6 @@ fn is_any_served(context: &mut Context<'_>, prepared: &[Prepared]) -> bool {
         let jobs = context.jobs();
         jobs.and_then(|mut jobs| locate::serves(&mut jobs, &moved.app))
             .unwrap_or(true)
-    })
-}
-
-/// The ecosystem file that is made from a PM2 file, if that is asked for.
-fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
-    let file = &arguments.file;
-    if !arguments.import {
-        let help = format!(
-            "`rsgen import {}` makes an ecosystem file from a PM2 file; with --import this command does that first",
-            file.display()
-        );
-        return Err(input::of_pm2(file).help(help));
-    }
-    let target = import::beside(file);
-    let shown = target.display().to_string();
-    if target.symlink_metadata().is_ok() {
-        return Err(Failure::new(Exit::Usage, format!("`{shown}` already exists"))
-            .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force {}`", file.display())));
-    }
-    let draft = import::import(file, Some(&target))?;
-    if !arguments.dry_run {
-        draft.write(false)?;
-        sink.notice(&Notice::Written(&shown));
-    }
-    let absolute =
-        input::absolute(&target).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
-    Ok(Input {
-        shown,
-        text: draft.imported.text,
-        folder: input::utf8_folder(&absolute)?,
-        root: None,
-    })
-}
-
-fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
-    input::refuse_module(&arguments.file)?;
-    if Kind::is_of_pm2(&arguments.file) && arguments.listen.is_empty() {
-        return of_pm2(arguments, sink);
-    }
-    let is_script = arguments.file.extension().is_none_or(|e| e != "toml")
-        && arguments.file != Path::new(input::STANDARD_INPUT);
-    if !is_script {
-        if !arguments.listen.is_empty() || arguments.name.is_some() || !arguments.args.is_empty() {
-            return Err(Failure::new(
-                Exit::Usage,
-                "--listen, --name and arguments are for a script",
-            )
-            .help("write them into the ecosystem file"));
-        }
-        return Input::read(&arguments.file);
-    }
-    script_as_file(arguments)
-}
-
-/// An ecosystem file for one script, made of the command line.
-fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
-    let absolute =
-        input::absolute(&arguments.file).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
-    let folder = input::utf8_folder(&absolute)?;
-    let file = absolute
-        .file_name()
-        .and_then(|f| f.to_str())
-        .ok_or_else(|| {
-            Failure::new(
-                Exit::Usage,
-                format!(
-                    "the file name of `{}` is not UTF-8",
-                    arguments.file.display()
-                ),
-            )
-        })?;
-    let mut table = toml_edit::Table::new();
-    if let Some(name) = &arguments.name {
-        table.insert("name", toml_edit::value(name));
-    }
-    table.insert(
-        "script",
-        toml_edit::value(if folder.join(file).exists() {
-            file
-        } else {
-            arguments.file.to_str().unwrap_or(file)
-        }),
-    );
-    if !arguments.args.is_empty() {
-        table.insert(
-            "args",
-            toml_edit::value(arguments.args.iter().collect::<toml_edit::Array>()),
-        );
-    }
-    if !arguments.listen.is_empty() {
-        let listen: toml_edit::Array = arguments.listen.iter().map(ToString::to_string).collect();
-        table.insert("listen", toml_edit::value(listen));
-    }
-    let mut tables = toml_edit::ArrayOfTables::new();
-    tables.push(table);
-    let mut document = toml_edit::DocumentMut::new();
-    document.insert(
-        crate::ecosystem::APPS,
-        toml_edit::Item::ArrayOfTables(tables),
-    );
-    let folder = if folder.join(file).exists() {
-        folder
-    } else {
-        input::current_folder().unwrap_or_else(|_| Path::new("/").into())
-    };
-    Ok(Input {
-        shown: "the command line".into(),
-        text: document.to_string(),
-        folder,
-        root: None,
     })
 }
 

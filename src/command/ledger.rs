@@ -64,6 +64,9 @@ pub(super) struct Ledger {
     pub(super) current: String,
     /// The name of the release that a rollback has left, until something else is deployed.
     pub(super) back_from: Option<String>,
+    /// The ecosystem file that has brought the app, by its absolute path; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<String>,
 }
 
 impl Ledger {

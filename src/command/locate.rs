@@ -325,7 +325,7 @@ fn refuse_foreign(layout: &Layout, app: &App, listen: &Listen) -> Result<(), Fai
 
 /// Two apps cannot share an address, neither with an installed one nor with one of the same command line.
 fn refuse_taken(context: &Context<'_>, app: &App, others: &[Selected]) -> Result<(), Failure> {
-    let of_installed = selection::collisions(&context.layout, app);
+    let of_installed = selection::collisions(&context.layout, app, None);
     let mut of_file = others
         .iter()
         .filter_map(|other| ecosystem::collision(app, &other.app));

@@ -6,6 +6,7 @@ use super::apply::{JsonChange, Prepared};
 use super::hint;
 use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
+use crate::plan::diff::Change;
 use crate::visible::Visible;
 
 /// The step that brings the processes of an app in line with its files.
@@ -35,6 +36,10 @@ pub(super) struct Outcome {
     pub(super) reloaded: Vec<String>,
     /// The apps of a dry run whose address is not known before their program is started, nor what their units would be.
     pub(super) unlocated: Vec<String>,
+    /// The apps that an earlier install of the file has brought, and that it no longer has.
+    pub(super) gone: Vec<String>,
+    /// Those of them that were removed.
+    pub(super) pruned: Vec<String>,
     /// The steps by which apps get to other addresses while they serve.
     #[serde(skip)]
     crossings: Vec<String>,
@@ -85,6 +90,8 @@ impl Outcome {
             started: names(Action::Start),
             reloaded: names(Action::Reload),
             unlocated: Vec::new(),
+            gone: Vec::new(),
+            pruned: Vec::new(),
             crossings: crossings.collect(),
             armed: names(Action::Arm),
             lasting: prepared
@@ -94,6 +101,14 @@ impl Outcome {
                 .collect(),
             scope,
         }
+    }
+
+    /// Adds the apps that the file no longer has, and the changes that remove some of them.
+    pub(super) fn add_gone(&mut self, gone: &[String], pruned: Vec<String>, changes: &[Change]) {
+        self.changed |= !pruned.is_empty();
+        self.changes.extend(JsonChange::each(changes, self.dry_run));
+        self.gone = gone.to_vec();
+        self.pruned = pruned;
     }
 }
 
@@ -121,6 +136,8 @@ impl Shown for Outcome {
             .armed
             .iter()
             .map(|app| format!("{app}: would start the timer"));
+        let pruned = self.pruned.iter();
+        let pruned = pruned.map(|app| format!("{app}: would uninstall"));
         let unlocated = self.unlocated.iter().map(|app| {
             format!("{app}: leaves `listen` out; the install starts its program once to find where it listens")
         });
@@ -129,6 +146,7 @@ impl Shown for Outcome {
             .chain(reloaded)
             .chain(self.crossings.iter().cloned())
             .chain(armed)
+            .chain(pruned)
             .collect();
         (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))
     }

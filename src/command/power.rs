@@ -118,6 +118,7 @@ fn is_installed(
         instances: None,
         purpose: Purpose::Comparison,
         env,
+        gone: None,
     };
     let prepared = preparation::prepare(context, &wanted, false);
     prepared.is_ok_and(|all| {

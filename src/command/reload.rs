@@ -10,12 +10,14 @@ use super::apply::{self, Prepared, Timer};
 use super::context::Context;
 use super::course::{self, Pace, Part};
 use super::deployment::{self, Goal};
+use super::gone::{Gone, Origin};
 use super::host_probe::HostProbe;
 use super::input::Input;
 use super::manual::{self, Manual};
 use super::options::{Environment, Targets};
 use super::passage;
 use super::preparation::{self, Preparation};
+use super::prune;
 use super::remote::{self, Remote};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
@@ -58,6 +60,8 @@ struct OfFiles {
     /// The apps whose program shows no address when it is rehearsed. They are not reloaded.
     missed: Vec<String>,
     failures: Vec<Failure>,
+    /// The files that apps come from, by app.
+    origins: BTreeMap<String, Origin>,
 }
 
 impl Subcommand for Reload {
@@ -129,6 +133,9 @@ impl Subcommand for Reload {
             }
             let goal = Goal::Fresh(self.pace.on(None));
             reload(context, &app, of_files.prepared.remove(&app), goal)?;
+            if let Some(origin) = of_files.origins.get(&app) {
+                prune::note(&mut context.jobs()?, origin, &app);
+            }
             reloaded.push(app);
         }
         context.sink.answer(&Reloaded { reloaded });
@@ -171,12 +178,16 @@ impl Reload {
     fn of_files(&self, context: &mut Context<'_>) -> Result<OfFiles, Failure> {
         let mut all = OfFiles::default();
         for file in self.targets.targets.iter().filter(|t| targets::is_file(t)) {
+            let input = Input::read(Path::new(file))?;
+            let only = &self.targets.only;
+            let gone = Gone::find(&context.layout, &input, only, false)?;
             let wanted = Wanted {
-                input: &Input::read(Path::new(file))?,
-                only: &self.targets.only,
+                input: &input,
+                only,
                 instances: None,
                 purpose: Purpose::Install,
                 env: self.environment.env.as_deref(),
+                gone: Some(&gone),
             };
             let Preparation {
                 prepared,
@@ -189,8 +200,11 @@ impl Reload {
                 refuse_readdressing(&prepared, file)?;
                 refuse_another_kind(&prepared, file)?;
                 apply::show(context.sink, std::slice::from_ref(&prepared), false);
+                all.origins
+                    .insert(prepared.app.clone(), gone.origin.clone());
                 all.prepared.insert(prepared.app.clone(), prepared);
             }
+            gone.tell(context.sink, &context.layout, "deploy");
         }
         Ok(all)
     }

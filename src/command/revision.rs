@@ -197,7 +197,7 @@ fn examine(
         faults.extend(relative(before, &app, &resolved));
     }
     faults.extend(missing::faults(&resolved));
-    faults.extend(selection::collisions(layout, &app));
+    faults.extend(selection::collisions(layout, &app, None));
     faults.extend(unsupported::faults(&app, version));
     faults.extend(calendar::faults(&app));
     let report = Report::new(report.path, &whole, faults);

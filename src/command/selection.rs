@@ -1,6 +1,7 @@
 //! Selects the apps of an ecosystem file that a command works on, and checks them against this host.
 
 use super::calendar;
+use super::gone::Gone;
 use super::hint;
 use super::host_probe::HostProbe;
 use super::input::Input;
@@ -75,6 +76,8 @@ pub(super) struct Wanted<'a> {
     pub(super) purpose: Purpose,
     /// The environment whose variables override `env`.
     pub(super) env: Option<&'a str>,
+    /// The apps that the file no longer has.
+    pub(super) gone: Option<&'a Gone>,
 }
 
 /// Parses, selects and resolves. Warnings go to the sink; errors become the failure. `version` is systemd's.
@@ -123,7 +126,7 @@ pub(super) fn select(
         picked.chosen = choose(wanted, layout, picked.index, app, sink);
         app.instances = picked.chosen.map_or(app.instances, |c| c.instances);
         if input.root.is_none() {
-            faults.extend(collisions(layout, app));
+            faults.extend(collisions(layout, app, wanted.gone));
             faults.extend(unsupported::faults(app, version));
             faults.extend(calendar::faults(app));
         }
@@ -281,10 +284,12 @@ pub(super) fn warn(sink: &dyn Sink, report: &Report) {
     }
 }
 
-/// Returns the faults of an app that needs an address of another installed app.
-pub(super) fn collisions(layout: &Layout, app: &App) -> Vec<Diagnostic> {
+/// Returns the faults of an app that needs an address of another installed app, unless that is on its way out.
+pub(super) fn collisions(layout: &Layout, app: &App, gone: Option<&Gone>) -> Vec<Diagnostic> {
     let (installed, _) = sources::all(layout);
-    let others = installed.iter().filter(|s| s.app != app.name());
+    let makes_room = |name: &str| gone.is_some_and(|gone| gone.makes_room(name));
+    let others = installed.iter();
+    let others = others.filter(|s| s.app != app.name() && !makes_room(&s.app));
     let faults = others.filter_map(|source| {
         // A fault in another app's file does not concern this app.
         let (_, other) = sources::load(layout, source).ok()?;
@@ -292,7 +297,7 @@ pub(super) fn collisions(layout: &Layout, app: &App) -> Vec<Diagnostic> {
         let help = format!(
             "give one of them another address in `listen`, or run `rsgen uninstall {other_name}` to remove `{other_name}`"
         );
-        let help = hint::for_manager(layout.scope, &help);
+        let help = gone.and_then(|gone| gone.help(layout, other_name)).unwrap_or_else(|| hint::for_manager(layout.scope, &help));
         Some(ecosystem::collision(app, &other)?.help(help))
     });
     faults.collect()
@@ -312,7 +317,7 @@ mod tests {
         };
         let faults = || {
             let (apps, _) = ecosystem::parse("eco.toml", &text("web"));
-            let faults = collisions(&layout, &apps[0]);
+            let faults = collisions(&layout, &apps[0], None);
             faults.into_iter().map(|f| f.message).collect::<Vec<_>>()
         };
         std::fs::write(layout.file("web"), text("web")).unwrap();

@@ -19,6 +19,7 @@ mod passage;
 mod paused;
 mod power;
 mod prepared;
+mod pruned;
 mod rehearsed;
 mod releases;
 mod remote;

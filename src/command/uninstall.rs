@@ -20,7 +20,7 @@ use crate::balance;
 use crate::generate::files;
 use crate::journal::Happening;
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Notice, Shown};
+use crate::output::{Exit, Failure, Notice, Shown, Sink};
 use crate::plan::diff::Change;
 use crate::record::Record;
 use crate::unit::name::Units;
@@ -99,14 +99,27 @@ impl Subcommand for Uninstall {
 
 impl Uninstall {
     fn remove(&self, context: &mut Context<'_>, app: &str) -> Result<Vec<Change>, Failure> {
-        let mut removed = removals(&context.layout, app)?;
         if !self.dry_run {
-            removed = uninstall(&mut context.jobs()?, app, &removed)?;
+            return remove(&mut context.jobs()?, app);
         }
-        for change in &removed {
-            context.sink.notice(&Notice::Removed(&change.path));
-        }
+        let removed = removals(&context.layout, app)?;
+        tell(context.sink, &removed);
         Ok(removed)
+    }
+}
+
+/// Uninstalls an app, and returns the changes.
+pub(super) fn remove(jobs: &mut Jobs<'_>, app: &str) -> Result<Vec<Change>, Failure> {
+    let foreseen = removals(jobs.layout, app)?;
+    let removed = uninstall(jobs, app, &foreseen)?;
+    tell(jobs.sink, &removed);
+    Ok(removed)
+}
+
+/// Tells of the files that are removed.
+pub(super) fn tell(sink: &dyn Sink, removed: &[Change]) {
+    for change in removed {
+        sink.notice(&Notice::Removed(&change.path));
     }
 }
 
@@ -138,7 +151,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<C
 }
 
 /// The changes that remove every file of an app that was installed.
-fn removals(layout: &Layout, app: &str) -> Result<Vec<Change>, Failure> {
+pub(super) fn removals(layout: &Layout, app: &str) -> Result<Vec<Change>, Failure> {
     let mut paths = files::installed(layout, app);
     let file = layout.file(app);
     if let Some(content) = files::content(&file) {

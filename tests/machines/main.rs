@@ -41,6 +41,7 @@ mod portless;
 mod power;
 mod programs;
 mod prometheus;
+mod prune;
 mod recycle;
 mod rehearsal;
 mod release;

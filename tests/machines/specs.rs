@@ -7,8 +7,8 @@ use crate::{
     balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
     moving, own, owner, packaged, packages, pause, polkit, portless, power, programs, prometheus,
-    recycle, rehearsal, release, reload, remote, sandbox, schedule, see, shown, sizing, state,
-    tracing, truth, user, values, versions, watch, yama,
+    prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, shown, sizing,
+    state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -40,6 +40,7 @@ pub(crate) fn all() -> Vec<Spec> {
         DEPLOY,
         edit::SPECS,
         release::SPECS,
+        prune::SPECS,
         INTERRUPTED,
         WATCH,
         INIT,

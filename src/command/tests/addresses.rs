@@ -30,6 +30,7 @@ fn selected(stage: &Stage, lines: &str) -> Vec<Selected> {
         text: format!("[[apps]]\n{PROGRAM}{lines}"),
         folder: "/".into(),
         root: None,
+        origin: None,
     };
     let wanted = Wanted {
         input: &input,
@@ -37,6 +38,7 @@ fn selected(stage: &Stage, lines: &str) -> Vec<Selected> {
         instances: None,
         purpose: Purpose::Install,
         env: None,
+        gone: None,
     };
     let chosen = select(&wanted, &stage.layout, None, &Recorder::default());
     chosen.map_err(|failure| failure.message).unwrap()
