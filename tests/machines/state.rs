@@ -120,6 +120,10 @@ pub(crate) fn the_umask_of_an_app_is_not_that_of_its_state(machine: &mut Machine
 pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mut Machine) {
     machine.write(VICTIM, UNTOUCHED);
     install(machine, "graceful", "2", "settle = 0");
+    // The brake unit that the start has left would clear the folder before it is asked to.
+    wait_until(SOON, "the brake unit to end", || {
+        machine.property("web:brake.service", "ActiveState") == "inactive"
+    });
     // The modes that the older version left for an app with `UMask=0000`.
     machine
         .sh(&format!(
