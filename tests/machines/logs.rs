@@ -1,7 +1,7 @@
 //! `rsgen logs`.
 
 use testbed::runner::Spec;
-use testbed::{Machine, specs, wait_until};
+use testbed::{Machine, Output, specs, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, install};
 use crate::logs;
@@ -119,10 +119,10 @@ fn assert_the_history_is_told(machine: &mut Machine) {
         assert!(has((what, &format!("web@2 was {how}"))), "{how}: {told}");
     }
     assert!(!told.stdout.contains("never"), "{told}");
-    assert_the_journal_has_the_history(machine);
+    assert_the_journal_has_the_history(machine, &told);
 }
 
-fn assert_the_journal_has_the_history(machine: &Machine) {
+fn assert_the_journal_has_the_history(machine: &Machine, told: &Output) {
     let json = machine.run(&["rsgen", "history", "web", "--json"]).ok();
     assert_each_end_is_told(&told.stdout, &json.stdout);
     let walk = json.stdout.split("\"walk\": \"").nth(1);
