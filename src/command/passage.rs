@@ -32,9 +32,14 @@ pub(super) struct Crossing {
     opens: Option<(String, Vec<String>, String)>,
     /// The unit that is closed, and the lines of its addresses.
     closes: Option<(String, Vec<String>)>,
+    /// Whether the listeners are not to block.
+    non_blocking: bool,
     /// The changes that are made when it is closed.
     pub(super) last: Vec<Change>,
 }
+
+/// The line that each unit has which is passed a listener that is not to block.
+const NON_BLOCKING: &str = "\nNonBlocking=yes\n";
 
 /// The way to other addresses, or why the old ones have to be closed first.
 type Found = Result<Passage, String>;
@@ -142,6 +147,7 @@ impl Crossing {
             let text = text.replacen(&named(units.cluster()), &named(units.opener()), 1);
             (unit, lines, text)
         });
+        let cluster = set.files.get(std::path::Path::new(&units.cluster()));
         let mut last = Vec::new();
         if let Some((unit, _)) = &passage.closes {
             let file = layout.units.join(unit);
@@ -151,6 +157,7 @@ impl Crossing {
         Self {
             opens,
             closes: passage.closes,
+            non_blocking: cluster.is_some_and(|text| text.contains(NON_BLOCKING)),
             last,
         }
     }
@@ -212,7 +219,7 @@ pub(super) fn open(jobs: &mut Jobs<'_>, app: &str, crossing: &Crossing) -> Resul
     if is_open {
         jobs.run(Verb::StopAlone, unit)?;
     }
-    let (service, of_service) = opener(jobs.layout, app);
+    let (service, of_service) = opener(jobs.layout, app, crossing.non_blocking);
     let write = |path: PathBuf, text| Change {
         old: files::content(&path),
         path,
@@ -314,12 +321,13 @@ fn remove_temporary(layout: &Layout, app: &str) {
 
 /// The service that a socket names while it is being opened. A connection that arrives before the instances have the socket starts
 /// it, and systemd leaves the socket alone for as long as it is active.
-fn opener(layout: &Layout, app: &str) -> (PathBuf, String) {
+fn opener(layout: &Layout, app: &str, non_blocking: bool) -> (PathBuf, String) {
     let units = Units::of(app);
     let cluster = units.cluster();
+    let flag = if non_blocking { NON_BLOCKING } else { "\n" };
     let text = format!(
         "# Written by rsgen for {app}, which is being moved to another address.\n[Unit]\nDescription={app}, opening an address\n\
-         Wants={cluster}\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\nNonBlocking=yes\nExecStart={} --version\nStandardOutput=null\n",
+         Wants={cluster}\n\n[Service]\nType=oneshot\nRemainAfterExit=yes{flag}ExecStart={} --version\nStandardOutput=null\n",
         layout.command.display()
     );
     (layout.runtime_units.join(units.opener()), text)

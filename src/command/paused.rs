@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::jobs::Jobs;
 use super::writing::Writing;
 use crate::cluster::pause;
-use crate::generate::files;
+use crate::generate::{files, sources};
 use crate::layout::Layout;
 use crate::output::Failure;
 use crate::plan;
@@ -40,7 +40,11 @@ impl Jobs<'_> {
         let listeners = self.manager.units(&units.listeners())?;
         let open = listeners.into_iter().filter(Brief::is_ready);
         let open: Vec<String> = open.map(|unit| unit.name).collect();
-        let text = plan::pause(app, self.layout, &open, (time, pause::LONGEST + LATE));
+        let source = sources::find(self.layout, app);
+        let loaded = source.and_then(|source| sources::load(self.layout, &source).ok());
+        let non_blocking = loaded.is_none_or(|(_, app)| app.is_non_blocking());
+        let times = (time, pause::LONGEST + LATE);
+        let text = plan::pause(app, self.layout, (&open, non_blocking), times);
         let text = text.map_err(|e| Failure::failed(e.to_string()))?;
         let path = self.layout.runtime_units.join(units.pause());
         let change = Change {

@@ -24,13 +24,10 @@ pub(super) fn resize(
     app: &str,
     to: Instances,
 ) -> Result<Vec<Change>, Failure> {
+    refuse_of_package(layout, app)?;
     let source = sources::find(layout, app).ok_or_else(|| no_file(layout, app))?;
     let cluster = layout.units.join(Units::of(app).cluster());
     let pinned = files::ours(&cluster);
-    let is_of_package = pinned.is_none() && generate::pinned(layout, app).is_some();
-    if is_of_package {
-        return Err(of_package(app));
-    }
     let mut changes = vec![number(layout, &source, to, pinned.is_some())?];
     if let Some(text) = pinned {
         let recycler = layout.units.join(Units::of(app).recycler());
@@ -153,14 +150,20 @@ fn no_file(layout: &Layout, app: &str) -> Failure {
     Failure::failed(message).help("install it again with `rsgen install`")
 }
 
-fn of_package(app: &str) -> Failure {
-    let cluster = Units::of(app).cluster();
-    Failure::failed(format!(
-        "the units of `{app}` belong to a package, and only the package changes them"
-    ))
-    .help(format!(
-        "run `systemctl cat {cluster}` to see where they are"
-    ))
+/// Refuses an app whose units a package has brought, and not a file.
+pub(super) fn refuse_of_package(layout: &Layout, app: &str) -> Result<(), Failure> {
+    let units = Units::of(app);
+    let is_own = files::is_ours(&layout.units.join(units.cluster()));
+    if is_own || generate::pinned(layout, app).is_none() {
+        return Ok(());
+    }
+    let message =
+        format!("the units of `{app}` belong to a package, and only the package changes them");
+    Err(Failure::failed(message).help(format!(
+        "`systemctl edit {}` adds to them, and `systemctl cat {}` shows where they are",
+        units.template(),
+        units.cluster()
+    )))
 }
 
 /// The refusal to write a number that a drop-in overrides.

@@ -50,10 +50,11 @@ impl Original {
             let help = format!("edit that file, and run `rsgen reload {app}`");
             return Err(Failure::failed(message).help(help));
         }
-        let source = sources::find(layout, app).ok_or_else(|| {
-            Failure::failed(format!("`{app}` has units, but no file"))
-                .help("install it again with `rsgen install`")
-        })?;
+        let Some(source) = sources::find(layout, app) else {
+            resize::refuse_of_package(layout, app)?;
+            let message = format!("`{app}` has units, but no file");
+            return Err(Failure::failed(message).help("install it again with `rsgen install`"));
+        };
         let text = files::read(&source.path).map_err(|e| {
             let message = format!("{} cannot be read: {e}", source.path.display());
             Failure::new(Exit::Invalid, message)

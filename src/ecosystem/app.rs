@@ -325,6 +325,13 @@ impl App {
         unit::assigned(&self.service, directive)
     }
 
+    /// Returns whether the listeners are not to block: they do where the user has turned `NonBlocking=` off, for a program that sleeps in
+    /// accept(2). The flag belongs to a listener, so each unit that systemd passes it to has to set it alike.
+    #[must_use]
+    pub fn is_non_blocking(&self) -> bool {
+        self.assigned("NonBlocking").boolean() != Some(false)
+    }
+
     /// Returns whether systemd makes a user for each start, see `DynamicUser=` in systemd.exec(5).
     #[must_use]
     pub fn is_dynamic(&self) -> bool {

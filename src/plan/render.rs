@@ -176,8 +176,7 @@ fn cluster<'a>(app: &'a App, header: Header, layout: &Layout) -> Cluster<'a> {
         wanted_by: boot_target(layout.scope),
         // A manager without privileges cannot make these namespaces.
         sandboxed: layout.scope == Scope::System,
-        non_blocking: !app.sockets().is_empty()
-            && app.assigned("NonBlocking").boolean() != Some(false),
+        non_blocking: !app.sockets().is_empty() && app.is_non_blocking(),
     }
 }
 

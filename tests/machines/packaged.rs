@@ -86,6 +86,11 @@ pub(crate) fn units_of_a_package_are_upgraded_by_a_reload_and_overridden_in_etc(
             .stdout
             .contains("hello-units")
     );
+    for command in [&["edit", "hello-units"][..], &["scale", "hello-units", "3"]] {
+        let told = machine.run(&[&["rsgen"], command].concat()).exits(1);
+        told.says("belong to a package")
+            .says("`systemctl edit hello-units@.service` adds to them");
+    }
     upgrade_under_load(&machine, "units", 3001);
     a_version_that_crashes_is_refused(&machine);
 

@@ -13,6 +13,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     pause::under_load_makes_connections_wait_and_loses_none,
     pause::ends_by_itself_and_by_whatever_starts_or_stops_the_app,
     pause::makes_clients_of_a_socket_file_and_of_a_full_queue_wait_as_well,
+    pause::leaves_listeners_of_programs_that_sleep_in_accept_as_they_are,
     pause::of_an_app_of_a_user_ends_as_any_other,
     pause::keeps_the_watch_from_trying_and_starts_the_new_files,
 ];
@@ -256,6 +257,31 @@ pub(crate) fn makes_clients_of_a_socket_file_and_of_a_full_queue_wait_as_well(
     machine.write(ECOSYSTEM, &app);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     loses_nothing_in_a_pause(machine, &Traffic::on_socket(machine, path, 8), None);
+}
+
+/// systemd passes the listener of an instance to the pause unit and to the unit that joins the balance as well.
+pub(crate) fn leaves_listeners_of_programs_that_sleep_in_accept_as_they_are(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    machine.write_app("threads.py", "/srv/web");
+    let app = format!(
+        "[[apps]]\nname = \"web\"\nscript = \"threads.py\"\nlisten = \"0.0.0.0:3000\"\ninstances = 2\n{EVEN}\n\
+         service.NonBlocking = \"no\"\n"
+    );
+    machine.write(ECOSYSTEM, &app);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    let load = load(machine, false);
+    load.wait_answered(80);
+    begin(machine, LONG);
+    machine.run(&["rsgen", "start", "web@1"]).ok();
+    wait_until(SOON, "the end of the pause", || {
+        machine.state(PAUSE) == "inactive"
+    });
+    assert_exactly(machine, 2);
+    machine.systemctl(&["start", "web@0", "web@1"]).ok();
+    load.wait_answered(160);
+    load.stop().assert_nothing_lost();
+    let journal = machine.journal("web*");
+    assert!(!journal.contains("BlockingIOError"), "{journal}");
 }
 
 fn loses_nothing_in_a_pause(machine: &Machine, traffic: &Traffic, queued: Option<u32>) {

@@ -16,6 +16,7 @@ struct Join<'a> {
     name: &'a str,
     units: Units<'a>,
     header: &'a Header,
+    non_blocking: bool,
     command: Safe<String>,
 }
 
@@ -70,6 +71,7 @@ pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Res
             name,
             units,
             header,
+            non_blocking: app.is_non_blocking(),
             command: commands::balance(app, layout, Act::Join),
         };
         rendered.push((units.join_template(), join.render()?));

@@ -16,27 +16,29 @@ struct PauseUnit<'a> {
     name: &'a str,
     units: Units<'a>,
     listeners: String,
+    non_blocking: bool,
     pause: Safe<String>,
     resume: Safe<String>,
     longest: Duration,
     sandboxed: bool,
 }
 
-/// Renders the unit that pauses an app for this time. `listeners` are the sockets of single instances that are open; `longest` is when
-/// systemd ends the pause whatever its command does.
+/// Renders the unit that pauses an app for this time. `listeners` are the sockets of single instances that are open, and whether those
+/// are not to block; `longest` is when systemd ends the pause whatever its command does.
 ///
 /// # Errors
 /// Those of the template.
 pub fn pause(
     app: &str,
     layout: &Layout,
-    listeners: &[String],
+    (listeners, non_blocking): (&[String], bool),
     (time, longest): (Duration, Duration),
 ) -> Result<String, Unrendered> {
     let unit = PauseUnit {
         name: app,
         units: Units::of(app),
         listeners: listeners.join(" "),
+        non_blocking,
         pause: commands::pause(app, layout, time),
         resume: commands::resume(app, layout),
         longest,
