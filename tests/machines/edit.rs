@@ -310,7 +310,7 @@ fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
     );
 }
 
-/// What `rsgen scale` does for a user whom polkit allows it, in a sandbox that may write nothing else below /etc.
+/// A scale for a user whom polkit allows it, in a sandbox that may write nothing else below /etc.
 fn it_is_scaled_by_its_unit_where_there_is_no_folder_yet(machine: &Machine) {
     machine.sh("test ! -e /etc/rsgen").ok();
     machine
