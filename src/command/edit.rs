@@ -4,7 +4,7 @@
 //! still as it was when the copy was made; with `rsgen reload` after an edit by hand, a broken file lies in its place until then. What was
 //! typed is never lost: where it does not take effect, the copy stays and its path is told.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 
 use clap::Args;
 
@@ -20,7 +20,7 @@ use super::revision::{self, Original};
 use super::subcommand::Subcommand;
 use super::targets;
 use crate::generate::{self, files};
-use crate::output::{Failure, Notice, Shown, Style};
+use crate::output::{Exit, Failure, Notice, Shown, Style};
 use crate::plan::diff::Content;
 use crate::state::Draft;
 
@@ -113,7 +113,8 @@ impl Revision {
             // A reload that has replaced instances leaves the new file in its place.
             (Err(_), Some(text)) => {
                 let target = files::content(&self.original.target);
-                target != Some(Content::File(text))
+                let is_there = |text| target == Some(Content::File(text));
+                !String::from_utf8(text).is_ok_and(is_there)
             }
         };
         if !is_lost {
@@ -132,10 +133,15 @@ impl Revision {
         }
     }
 
-    /// The text in the copy, if it says anything else than the file.
-    fn edited(&self) -> Option<String> {
-        let text = files::read(self.draft.path()).ok()?;
-        (text != self.original.text && !text.trim().is_empty()).then_some(text)
+    /// The content of the copy, if it says anything else than the file. What cannot be read as a text was typed as well.
+    fn edited(&self) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        let read = files::open(self.draft.path()).and_then(|mut file| file.read_to_end(&mut text));
+        let is_edited = match read {
+            Err(e) => e.kind() != ErrorKind::NotFound,
+            Ok(_) => text != self.original.text.as_bytes() && !text.trim_ascii().is_empty(),
+        };
+        is_edited.then_some(text)
     }
 
     fn apply(&self, context: &mut Context<'_>) -> Result<(), Failure> {
@@ -212,8 +218,11 @@ impl Revision {
             }
             Err(e) => {
                 let message = format!("{} cannot be read: {e}", path.display());
-                return Err(Failure::new(crate::output::Exit::Invalid, message)
-                    .help("save it as a file of UTF-8"));
+                let help = match e.kind() {
+                    ErrorKind::InvalidData => "save it as UTF-8",
+                    _ => "save it as a text in a file of its own",
+                };
+                return Err(Failure::new(Exit::Invalid, message).help(help));
             }
         };
         if text == self.original.text || text.trim().is_empty() {

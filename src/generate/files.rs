@@ -1,9 +1,9 @@
 //! The files of units: recognises those that rsgen has written, and makes changes either completely or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
@@ -220,15 +220,24 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
 }
 
 /// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new text. A file that was closed to
-/// others stays closed to them.
+/// others stays closed to them, and open to its group.
 ///
 /// # Errors
 /// The errors of the file system.
 pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let temporary = beside(path)?;
-    let mut file = File::create(&temporary)?;
-    // Before there is anything to read.
-    let written = keep_closed(path, &file)
+    let old = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
+    // A command that was killed may have left one, which somebody may have open.
+    let _ = fs::remove_file(&temporary);
+    // With this mode from the beginning: whoever opens a file before it is closed can read it afterwards.
+    let mode = old.as_ref().map_or(0o666, |old| old.mode() & 0o666 | 0o600);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)?;
+    let written = old
+        .map_or(Ok(()), |old| keep_group(&old, &file))
         .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| fs::rename(&temporary, path));
@@ -238,17 +247,16 @@ pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     renamed
 }
 
-/// Takes from a new file what others may not do with the one that it replaces.
-fn keep_closed(path: &Path, file: &File) -> io::Result<()> {
-    let Ok(old) = fs::symlink_metadata(path) else {
+/// Gives a new file to the group of the one that it replaces. Where that is not allowed, another group may do no more than others.
+/// The owner is the one who writes: whoever owned a file could otherwise go on changing what root has written.
+fn keep_group(old: &Metadata, file: &File) -> io::Result<()> {
+    let new = file.metadata()?;
+    if new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok() {
         return Ok(());
-    };
-    let new = file.metadata()?.permissions().mode() & 0o7777;
-    let mode = new & (old.permissions().mode() | 0o600);
-    if old.is_file() && mode != new {
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
-    Ok(())
+    let mode = new.mode() & 0o7777;
+    let closed = mode & !0o070 | (mode & 0o007) << 3;
+    file.set_permissions(Permissions::from_mode(closed & mode))
 }
 
 /// Returns a path in the same folder that systemd does not take for a unit.
@@ -319,6 +327,32 @@ mod tests {
             assert_eq!(mode(), after, "{before:o}");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "newer\n");
+    }
+
+    #[test]
+    fn a_file_stays_with_its_group_which_may_read_it_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.toml");
+        write_new(&path, "old\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        // Only root, and members of a group, may give a file to it.
+        let _ = std::os::unix::fs::chown(&path, None, Some(7));
+        let is_of = || path.metadata().map(|m| (m.gid(), m.mode())).unwrap();
+        let before = is_of();
+        write_new(&path, "new\n").unwrap();
+        assert_eq!(is_of(), before);
+    }
+
+    #[test]
+    fn what_a_killed_command_has_left_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.toml");
+        let other = folder.path().join("other");
+        fs::write(&other, "other\n").unwrap();
+        std::os::unix::fs::symlink(&other, beside(&path).unwrap()).unwrap();
+        write_new(&path, "new\n").unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "other\n");
+        assert!(path.symlink_metadata().unwrap().is_file());
     }
 
     #[test]

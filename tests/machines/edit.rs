@@ -27,6 +27,12 @@ const REFUSED: &[(&str, i32, &str)] = &[
         3,
         "/etc/rsgen/web.toml:",
     ),
+    // A text in another encoding was typed as well.
+    (
+        "sed -i 's/^name/# \\xe9\\nname/' \"$0\"",
+        3,
+        "cannot be read: it is not UTF-8",
+    ),
     (
         "sed -i 's/^name = .*/name = \"shop\"/' \"$0\"",
         3,
@@ -86,7 +92,9 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     assert_untouched(machine, &text, &before);
     other_addresses_are_opened_beside_the_old_ones_or_refused(machine);
     assert_untouched(machine, &text, &before);
-    machine.run(&["chmod", "600", FILE]).ok();
+    machine
+        .sh(&format!("chgrp mail {FILE}; chmod 640 {FILE}"))
+        .ok();
     let load = Load::start(machine, &Traffic::on_port(3000, 5));
     load.wait_answered(50);
     let script = format!("echo noise; {comment}");
@@ -99,7 +107,7 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     let now = pids(machine, 3);
     assert!(before.iter().all(|pid| !now.contains(pid)));
     assert!(machine.read(FILE).contains("instances = 3 # for the feast"));
-    let closed = format!("test ! -e {COPY} && test $(stat -c %a {FILE}) = 600");
+    let closed = format!("test ! -e {COPY} && test $(stat -c %a:%G {FILE}) = 640:mail");
     machine.sh(&closed).ok();
     let history = machine.run(&["rsgen", "history", "web"]).ok();
     history.says("edit: web.toml");
@@ -258,6 +266,7 @@ fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
     machine.systemctl(&["daemon-reload"]).ok();
     machine.run(&["rsgen", "start", "web"]).ok();
     assert_exactly(machine, 2);
+    it_is_scaled_by_its_unit_where_there_is_no_folder_yet(machine);
     let text = machine.read(packaged);
     let before = pids(machine, 2);
     let told = edit(machine, "sed -i 's/3000/3001/' \"$0\"", "").exits(1);
@@ -299,4 +308,16 @@ fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
         link.stderr.contains("is a link to /srv/elsewhere.toml"),
         "{link}"
     );
+}
+
+/// A scale for a user whom polkit allows it, in a sandbox that may write nothing else below /etc.
+fn it_is_scaled_by_its_unit_where_there_is_no_folder_yet(machine: &Machine) {
+    machine.sh("test ! -e /etc/rsgen").ok();
+    machine
+        .systemctl(&["restart", "rsgen-scale@web:1.service"])
+        .ok();
+    assert_exactly(machine, 1);
+    machine.run(&["rsgen", "scale", "web", "2"]).ok();
+    assert_exactly(machine, 2);
+    machine.sh("rm -r /etc/rsgen/web.toml.d").ok();
 }
