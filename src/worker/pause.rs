@@ -13,9 +13,10 @@ use crate::sys::process;
 /// `kill_signal` is.
 const STOPPED: i32 = 143;
 
-/// Waits for this time. A stop of the unit ends this process in the meantime.
-pub(super) fn wait(time: Duration) {
+/// Calls `tell`, and waits for this time. A stop of the unit ends this process in the meantime.
+pub(super) fn wait(time: Duration, tell: impl FnOnce()) {
     if !process::is_init() {
+        tell();
         return std::thread::sleep(time);
     }
     // The init of a PID namespace gets only signals that it handles or blocks, see pid_namespaces(7).
@@ -30,17 +31,19 @@ pub(super) fn wait(time: Duration) {
         Signal::SIGABRT,
         Signal::SIGWINCH,
     ]);
-    if signal_within(time, &stops).is_some() {
+    if signal_within(time, &stops, tell).is_some() {
         process::end(STOPPED);
     }
     // The program has to begin with the signal mask that systemd set.
     let _ = stops.thread_unblock();
 }
 
-/// Returns the first of these signals that arrives within this time. They stay blocked.
-fn signal_within(time: Duration, signals: &SigSet) -> Option<i32> {
+/// Returns the first of these signals that arrives within this time. They stay blocked, from before the call of `tell` on: whoever has
+/// been told may stop the unit.
+fn signal_within(time: Duration, signals: &SigSet, tell: impl FnOnce()) -> Option<i32> {
     let blocked = signals.thread_block();
     let queue = blocked.and_then(|()| SignalFd::new(signals)).ok();
+    tell();
     let end = Instant::now() + time;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -72,11 +75,15 @@ mod tests {
     fn a_signal_ends_the_pause_and_without_one_it_is_as_long_as_asked() {
         let signals = SigSet::from(Signal::SIGUSR2);
         let start = Instant::now();
-        assert_eq!(signal_within(Duration::from_millis(30), &signals), None);
-        assert!(start.elapsed() >= Duration::from_millis(30));
-        nix::sys::signal::raise(Signal::SIGUSR2).unwrap();
+        let short = Duration::from_millis(30);
+        assert_eq!(signal_within(short, &signals, || {}), None);
+        assert!(start.elapsed() >= short);
         let long = Duration::from_mins(1);
-        assert_eq!(signal_within(long, &signals), Some(Signal::SIGUSR2 as i32));
+        let stop = || nix::sys::signal::raise(Signal::SIGUSR2).unwrap();
+        assert_eq!(
+            signal_within(long, &signals, stop),
+            Some(Signal::SIGUSR2 as i32)
+        );
         assert!(start.elapsed() < long);
     }
 }

@@ -149,11 +149,12 @@ fn hold(run: &Run) -> Result<(), Error> {
             // A newline would begin another assignment.
             let status = Visible::line(&status);
             let micros = u32::try_from((pause + MARGIN).as_micros()).unwrap_or(u32::MAX);
-            let _ = sd_notify::notify(&[
-                NotifyState::Status(status.as_str()),
-                NotifyState::ExtendTimeoutUsec(micros),
-            ]);
-            pause::wait(pause);
+            pause::wait(pause, || {
+                let _ = sd_notify::notify(&[
+                    NotifyState::Status(status.as_str()),
+                    NotifyState::ExtendTimeoutUsec(micros),
+                ]);
+            });
             Ok(())
         }
         Verdict::Errored(why) => {
