@@ -111,7 +111,7 @@ fn make_room(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     let is_there = |app: &&String| files::content(&jobs.layout.file(app)).is_some();
     let replaced: Vec<_> = prepared.replaces.iter().filter(is_there).collect();
     let mut replaced = replaced.into_iter();
-    replaced.try_for_each(|app| uninstall::remove(jobs, app).map(drop))
+    replaced.try_for_each(|app| uninstall::remove_unchanged(jobs, app))
 }
 
 /// Stops what cannot run beside what the files say now.

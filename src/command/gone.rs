@@ -71,7 +71,15 @@ impl Gone {
         if !only.is_empty() || !matches!(gone.origin, Origin::File(_)) {
             return Ok(gone);
         }
-        let (own, _) = ecosystem::parse(&input.shown, &input.text);
+        let (own, report) = ecosystem::parse(&input.shown, &input.text);
+        if is_pruned && own.is_empty() && !report.has_errors() {
+            let message = format!(
+                "{} has no app, so `--prune` would remove all of its apps",
+                input.shown
+            );
+            let help = "name those that are to go: `rsgen uninstall APP`";
+            return Err(Failure::new(Exit::Invalid, message).help(help));
+        }
         let (installed, _) = sources::all(layout);
         for source in installed {
             let is_own = own.iter().any(|app| app.name == source.app);

@@ -106,7 +106,7 @@ pub(super) fn prune(context: &mut Context<'_>, gone: &Gone) -> Result<Vec<String
     let mut failures = Vec::new();
     for app in gone.apps.iter().filter(|_| gone.is_pruned) {
         if gone.has_brought(&context.layout, app)? {
-            failures.extend(uninstall::remove(&mut context.jobs()?, app).err());
+            failures.extend(uninstall::remove_unchanged(&mut context.jobs()?, app).err());
         }
     }
     if let Some(failure) = Failure::of_several(failures, gone.apps.len()) {

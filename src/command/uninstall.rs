@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::apply::JsonChange;
 use super::context::Context;
+use super::hint;
 use super::jobs::Jobs;
 use super::ledger::Ledger;
 use super::manual::{self, Manual};
@@ -109,11 +110,29 @@ impl Uninstall {
 }
 
 /// Uninstalls an app, and returns the changes.
-pub(super) fn remove(jobs: &mut Jobs<'_>, app: &str) -> Result<Vec<Change>, Failure> {
+fn remove(jobs: &mut Jobs<'_>, app: &str) -> Result<Vec<Change>, Failure> {
     let foreseen = removals(jobs.layout, app)?;
-    let removed = uninstall(jobs, app, &foreseen)?;
+    let removed = uninstall(jobs, app, &foreseen, |_| Ok(()))?;
     tell(jobs.sink, &removed);
     Ok(removed)
+}
+
+/// Uninstalls an app that nobody has named, and leaves its files where another command has written them while the app was being
+/// stopped, which lasts as long as its requests.
+pub(super) fn remove_unchanged(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+    let foreseen = removals(jobs.layout, app)?;
+    let help = hint::for_manager(jobs.layout.scope, &format!("run `rsgen start {app}`"));
+    let removed = uninstall(jobs, app, &foreseen, |now| {
+        if now == foreseen {
+            return Ok(());
+        }
+        let message = format!(
+            "`{app}` was stopped, and its files stay: another command has written them meanwhile"
+        );
+        Err(Failure::failed(message).help(help))
+    })?;
+    tell(jobs.sink, &removed);
+    Ok(())
 }
 
 /// Tells of the files that are removed.
@@ -124,8 +143,13 @@ pub(super) fn tell(sink: &dyn Sink, removed: &[Change]) {
 }
 
 /// Stops an app, and then removes its files and its state. Returns the changes: another command may have written files while the
-/// app was being stopped.
-fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<Change>, Failure> {
+/// app was being stopped. `agree` sees them before anything is removed.
+fn uninstall(
+    jobs: &mut Jobs<'_>,
+    app: &str,
+    changes: &[Change],
+    agree: impl FnOnce(&[Change]) -> Result<(), Failure>,
+) -> Result<Vec<Change>, Failure> {
     let timer = Units::of(app).timer();
     if changes.iter().any(|change| change.path.ends_with(&timer)) {
         jobs.stop_timer(app)?;
@@ -133,6 +157,7 @@ fn uninstall(jobs: &mut Jobs<'_>, app: &str, changes: &[Change]) -> Result<Vec<C
     jobs.stop(app)?;
     let writing = Writing::begin(jobs, app)?;
     let changes = removals(jobs.layout, app)?;
+    agree(&changes)?;
     files::apply(&changes).map_err(|e| Failure::failed(e.to_string()))?;
     socket_files::remove(jobs.layout, &changes);
     state::remove(jobs.layout, app);

@@ -157,6 +157,18 @@ fn an_app_that_serves_elsewhere_takes_nothing_over() {
 }
 
 #[test]
+fn a_file_that_has_lost_all_its_apps_removes_none() {
+    let mut host = Host::new();
+    host.write("eco.toml", &[("web", "web"), ("api", "api")]);
+    host.run("install", "eco.toml", "").jobs();
+    std::fs::write(host.path("eco.toml"), "apps = []\n").unwrap();
+    let fault = host.run("install", "eco.toml", "--prune").fault();
+    let told = "has no app, so `--prune` would remove all of its apps";
+    assert!(fault.contains(told), "{fault}");
+    assert_eq!(host.installed(), ["api", "web"]);
+}
+
+#[test]
 fn nothing_is_removed_after_a_failure() {
     let mut host = Host::new();
     host.write("eco.toml", &[("web", "web"), ("api", "api")]);

@@ -1,5 +1,6 @@
 //! Commands that write the files of an app at the same moment.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lines::run;
@@ -8,6 +9,7 @@ use crate::command::apply;
 use crate::command::deployment::{Goal, each};
 use crate::command::jobs::Jobs;
 use crate::command::selection::Selected;
+use crate::command::uninstall;
 use crate::command::writing::Writing;
 use crate::generate::{files, sources};
 use crate::state::{self, Entry, Lock, Name};
@@ -150,6 +152,8 @@ struct Beside {
     fake: Fake,
     until: Duration,
     held: Option<Lock>,
+    /// A file that the other command writes before its end.
+    writes: Option<PathBuf>,
 }
 
 impl Beside {
@@ -178,6 +182,9 @@ impl Manager for Beside {
         let now = self.fake.now();
         assert!(now < Duration::from_mins(11), "no end");
         if now >= self.until {
+            if let Some(path) = self.writes.take() {
+                std::fs::write(path, "of another command").unwrap();
+            }
             self.held = None;
         }
     }
@@ -196,6 +203,7 @@ fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes(
             fake: Fake::default(),
             until: Duration::from_millis(millis),
             held: Lock::take(&state::files(&stage.layout.run)).unwrap(),
+            writes: None,
         };
         let mut jobs = Jobs {
             manager: &mut systemd,
@@ -207,6 +215,37 @@ fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes(
         let begun = Writing::begin(&mut jobs, "web");
         assert_eq!(begun.is_err(), is_over, "{millis}");
         assert_eq!(sink.told().len(), usize::from(is_told), "{millis}");
+    }
+}
+
+#[test]
+fn an_app_that_nobody_has_named_stays_where_its_files_were_written_meanwhile() {
+    for is_written in [false, true] {
+        let stage = installed();
+        let file = stage.layout.file("web");
+        let sink = Recorder::default();
+        let mut systemd = Beside {
+            fake: Fake::running(&["web.service", "web@0.service"]),
+            until: Duration::from_millis(500),
+            held: Lock::take(&state::files(&stage.layout.run)).unwrap(),
+            writes: is_written.then(|| file.clone()),
+        };
+        let mut jobs = Jobs {
+            manager: &mut systemd,
+            layout: &stage.layout,
+            sink: &sink,
+            command: "install",
+            begun: std::time::SystemTime::now(),
+        };
+        let removed = uninstall::remove_unchanged(&mut jobs, "web");
+        assert_eq!(removed.is_err(), is_written);
+        assert_eq!(file.exists(), is_written);
+        if let Err(failure) = removed {
+            let told =
+                "`web` was stopped, and its files stay: another command has written them meanwhile";
+            assert_eq!(failure.message, told);
+            assert_eq!(failure.help.as_deref(), Some("run `rsgen start web`"));
+        }
     }
 }
 
