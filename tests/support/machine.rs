@@ -21,6 +21,8 @@ use crate::profile;
 use crate::release::{Release, machines_dir};
 
 const BOOT: Duration = Duration::from_mins(1);
+/// The longest execution of a script's first line that is waited for.
+const BUSY: Duration = Duration::from_secs(10);
 /// The time limit of a command in seconds, see timeout(1).
 const COMMAND: &str = "150";
 /// The environment of commands.
@@ -189,9 +191,15 @@ impl Machine {
     pub fn write(&self, path: &str, text: &str) {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
         let text = balance::of_this_run(text);
-        self.console
-            .run(&["sh", "-c", script, "write", path], Some(&text))
-            .ok();
+        // While a script is being executed, the kernel lets nobody write to it, see ETXTBSY in open(2).
+        let write = || {
+            self.console
+                .run(&["sh", "-c", script, "write", path], Some(&text))
+        };
+        wait_for(BUSY, "a file that is not being executed", || {
+            Some(write()).filter(|written| !written.stderr.contains("Text file busy"))
+        })
+        .ok();
     }
 
     /// Writes one of `tests/apps` below `folder`, executable, and returns its path.
