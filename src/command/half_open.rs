@@ -4,11 +4,16 @@
 //! of them would be a reason to start the program again. So the port is closed, as it was before. An app that had its port open
 //! keeps it: whoever connects waits for the next start.
 
-use super::jobs::Jobs;
+use std::time::Duration;
+
+use super::jobs::{Jobs, TICK};
 use super::locate;
 use crate::output::Failure;
-use crate::systemd::{ActiveState, Verb};
+use crate::systemd::{ActiveState, Brief, Verb};
 use crate::unit::name::Units;
+
+/// How long the brake unit is waited for.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Whether systemd listens for an app.
 pub(super) fn is_open(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
@@ -52,10 +57,28 @@ fn close_unserved(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
     if locate::serves(jobs, app)? || !is_open(jobs, app)? {
         return Ok(false);
     }
+    await_verdict(jobs, app)?;
     for socket in jobs.sockets(app)? {
         jobs.run(Verb::Stop, &socket)?;
     }
     // A connection may have begun another start.
     jobs.run(Verb::Stop, &Units::of(app).cluster())?;
     Ok(true)
+}
+
+/// Waits while the cluster unit is active and no instance is left, as after programs that ended during its start and are not started again.
+/// The brake unit has it fail then, which a stop would hide.
+fn await_verdict(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+    let units = Units::of(app);
+    let end = jobs.manager.now() + SOON;
+    while jobs.manager.now() < end {
+        let cluster = jobs.manager.unit(&units.cluster())?;
+        let instances = jobs.manager.units(&units.instances())?;
+        let is_over = |unit: &Brief| unit.is_gone() && unit.job.is_none();
+        if cluster.active != ActiveState::Active || !instances.iter().all(is_over) {
+            break;
+        }
+        jobs.manager.pause(TICK);
+    }
+    Ok(())
 }
