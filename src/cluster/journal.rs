@@ -23,6 +23,8 @@ const BYTES: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For so long journald is asked again by a user who may not tell it to store what it was sent.
 const LATE: Duration = Duration::from_secs(2);
+/// For so long it is asked again by root: before systemd 258 `--sync` leaves out what waits in the stream of a process.
+const PENDING: Duration = Duration::from_millis(300);
 /// For so long after the end of a process journald may be behind with its lines.
 const BEHIND: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -65,8 +67,12 @@ pub(super) fn words(
     let questions: Vec<Question<'_>> = [of_run].into_iter().chain(of_process).collect();
     let answer = || questions.iter().find_map(Question::lines);
     let mut lines = answer();
-    let deadline = Instant::now() + LATE;
-    while scope == Scope::User && lines.is_none() && Instant::now() < deadline {
+    let late = match scope {
+        Scope::System => PENDING,
+        Scope::User => LATE,
+    };
+    let deadline = Instant::now() + late;
+    while lines.is_none() && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
         lines = answer();
     }
