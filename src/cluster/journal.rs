@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// For so long journald is asked again by a user who may not tell it to store what it was sent.
 const LATE: Duration = Duration::from_secs(2);
 /// For so long it is asked again by root: before systemd 258 `--sync` leaves out what waits in the stream of a process.
-const PENDING: Duration = Duration::from_millis(300);
+const PENDING: Duration = Duration::from_millis(500);
 /// For so long after the end of a process journald may be behind with its lines.
 const BEHIND: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -66,12 +66,13 @@ pub(super) fn words(
     });
     let questions: Vec<Question<'_>> = [of_run].into_iter().chain(of_process).collect();
     let answer = || questions.iter().find_map(Question::lines);
+    // A journal that hangs is asked no second time.
+    let deadline = Instant::now()
+        + match scope {
+            Scope::System => PENDING,
+            Scope::User => LATE,
+        };
     let mut lines = answer();
-    let late = match scope {
-        Scope::System => PENDING,
-        Scope::User => LATE,
-    };
-    let deadline = Instant::now() + late;
     while lines.is_none() && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
         lines = answer();
