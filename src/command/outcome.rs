@@ -38,7 +38,7 @@ pub(super) struct Outcome {
     pub(super) unlocated: Vec<String>,
     /// The apps that an earlier install of the file has brought, and that it no longer has.
     pub(super) gone: Vec<String>,
-    /// Those of them that were removed.
+    /// The apps of `gone` that were removed.
     pub(super) pruned: Vec<String>,
     /// The steps by which apps get to other addresses while they serve.
     #[serde(skip)]

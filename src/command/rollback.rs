@@ -45,7 +45,7 @@ pub(super) struct Rollback {
     dry_run: bool,
 }
 
-/// What was done, or with `--dry-run` would be, as scripts read it.
+/// The change that was done, or with `--dry-run` would be, as scripts read it.
 #[derive(Debug, Serialize)]
 pub(super) struct RolledBack {
     pub(super) app: String,

@@ -1,4 +1,4 @@
-//! What `rsgen scale` has done, whoever has done it.
+//! The result of `rsgen scale`, whoever has done it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::layout::Layout;
 use crate::output::{Exit, Failure, Shown, Style, counted};
 use crate::visible::Visible;
 
-/// What was done, or with `--dry-run` would be, as scripts read it.
+/// The change that was done, or with `--dry-run` would be, as scripts read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Scaled {
     /// Whether a file or a process has changed.

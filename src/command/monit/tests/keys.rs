@@ -1,4 +1,4 @@
-//! What the chosen row is about, and how far keys go.
+//! The keys: which row a command is about, and how far each moves.
 
 use std::time::Duration;
 

@@ -156,7 +156,7 @@ fn a_second_strange_address_is_no_news() {
     assert_eq!(seen.news, later(1));
 }
 
-/// What a program has written is asked for when its unit is gone, and the user of a process is known as long as that runs.
+/// The output of a program is asked for when its unit is gone, and the user of a process is known as long as that runs.
 #[test]
 fn what_the_journal_has_to_know_of_a_run_outlasts_the_unit() {
     let (app, now) = (app(""), Instant::now());
