@@ -117,16 +117,12 @@ impl Journal {
     /// The journal for entries about the cluster unit of an app. `socket` is that of journald.
     #[must_use]
     pub fn of_app(socket: &Path, scope: Scope, app: &str) -> Self {
-        let about = match scope {
-            Scope::System => "OBJECT_SYSTEMD_UNIT",
-            Scope::User => "OBJECT_SYSTEMD_USER_UNIT",
-        };
         Self {
             socket: socket.to_owned(),
             fields: vec![
                 ("SYSLOG_IDENTIFIER", app.to_owned()),
                 (field::APP, app.to_owned()),
-                (about, Units::of(app).cluster()),
+                (field::about(scope), Units::of(app).cluster()),
             ],
             prefix: "rsgen: ",
             change: None,
@@ -142,6 +138,16 @@ impl Journal {
             is_stdout: is_stdout_a_journal(),
             ..Self::of_app(socket, scope, app)
         }
+    }
+
+    /// Adds to each entry the invocation ID of the cluster unit, in the field in which the manager itself writes it.
+    #[must_use]
+    pub fn of_run(mut self, scope: Scope, invocation: &str) -> Self {
+        if !invocation.is_empty() {
+            let field = field::invocation(scope);
+            self.fields.push((field, invocation.to_owned()));
+        }
+        self
     }
 
     /// Adds to each entry who asked for what happens.
@@ -298,6 +304,19 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(told, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_entries_of_a_run_name_it_as_the_manager_does() {
+        let journald = Journald::new();
+        let told = |scope, invocation| {
+            let journal = Journal::of_app(&journald.path, scope, "web").of_run(scope, invocation);
+            journal.tell(&Record::new(Happening::Started, "done"));
+            journald.entry()
+        };
+        assert_eq!(told(Scope::System, "ab")["INVOCATION_ID"], "ab");
+        assert_eq!(told(Scope::User, "ab")["USER_INVOCATION_ID"], "ab");
+        assert!(!told(Scope::System, "").contains_key("INVOCATION_ID"));
     }
 
     #[test]

@@ -150,7 +150,6 @@ impl Cluster {
 
     /// Returns what the cluster unit has written since this time. Its reloads have the invocation ID of its start.
     pub(crate) fn words_since(&self, unit: &Unit, since: SystemTime) -> Vec<String> {
-        // Such a run goes on, and the journal has no trouble with the lines of a process that is there.
         let run = Run::known_by(&unit.invocation);
         self.words_of_a_run(&unit.name, unit.exit_status, &run, Some(since))
     }

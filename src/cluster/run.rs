@@ -4,6 +4,7 @@ use nix::unistd::geteuid;
 
 use super::ended::process;
 use crate::brake::{Deaths, Process};
+use crate::journal::field;
 use crate::layout::Scope;
 use crate::systemd::Unit;
 
@@ -42,21 +43,30 @@ impl Run {
     }
 }
 
-/// Returns the fields that an entry has to match, all of them, see systemd.journal-fields(7).
+/// Returns the fields that an entry has to match, all of them or all those after the `+`, see systemd.journal-fields(7).
 ///
 /// The invocation ID alone would not do: for a process of a user's own manager, journald reads the ID from a folder
 /// that the user can write to. The unit is that of the control group, and is `user@UID.service` for everything that
 /// such a manager runs.
+///
+/// A command of the cluster unit sends its last entry and is gone before journald can see its control group, so each of its entries names the
+/// unit and the run as well. Any process may write those fields, but only root with the number of root.
 pub(super) fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
-    let mut matches = vec![format!("_SYSTEMD_INVOCATION_ID={invocation}")];
+    let of_the_run = format!("_SYSTEMD_INVOCATION_ID={invocation}");
+    let told = format!("{}={invocation}", field::invocation(scope));
+    let about = format!("{}={unit}", field::about(scope));
+    let plus = "+".to_owned();
     match scope {
-        Scope::System => matches.push(format!("_SYSTEMD_UNIT={unit}")),
-        Scope::User => matches.extend([
-            format!("_SYSTEMD_USER_UNIT={unit}"),
-            format!("_UID={}", geteuid()),
-        ]),
+        Scope::System => {
+            let (of_the_unit, root) = (format!("_SYSTEMD_UNIT={unit}"), "_UID=0".to_owned());
+            vec![of_the_run, of_the_unit, plus, told, about, root]
+        }
+        Scope::User => {
+            let of_the_unit = format!("_SYSTEMD_USER_UNIT={unit}");
+            let own = format!("_UID={}", geteuid());
+            vec![of_the_run, of_the_unit, own.clone(), plus, told, about, own]
+        }
     }
-    matches
 }
 
 /// Returns the fields that the entries of a main process have. Its user, which the kernel has told journald, is the user of the unit, so
@@ -79,14 +89,15 @@ mod tests {
 
     #[test]
     fn the_unit_is_matched_in_the_field_that_is_its_own_managers() {
-        let system = matches(Scope::System, "web@0.service", "ab");
-        assert_eq!(
-            system,
-            ["_SYSTEMD_INVOCATION_ID=ab", "_SYSTEMD_UNIT=web@0.service"]
-        );
+        let system = matches(Scope::System, "web.service", "ab");
+        let seen = "_SYSTEMD_INVOCATION_ID=ab _SYSTEMD_UNIT=web.service";
+        let told = "INVOCATION_ID=ab OBJECT_SYSTEMD_UNIT=web.service _UID=0";
+        assert_eq!(system.join(" "), format!("{seen} + {told}"));
         let own = format!("_UID={}", geteuid());
-        let user = matches(Scope::User, "web@0.service", "ab");
-        assert_eq!(user[1..], ["_SYSTEMD_USER_UNIT=web@0.service", &own]);
+        let user = matches(Scope::User, "web.service", "ab");
+        let seen = format!("_SYSTEMD_INVOCATION_ID=ab _SYSTEMD_USER_UNIT=web.service {own}");
+        let told = format!("USER_INVOCATION_ID=ab OBJECT_SYSTEMD_USER_UNIT=web.service {own}");
+        assert_eq!(user.join(" "), format!("{seen} + {told}"));
     }
 
     #[test]

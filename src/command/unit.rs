@@ -1,6 +1,7 @@
 //! `rsgen unit …`: the commands of the units. `--help` does not show them, because people do not type them. Their
 //! command lines stay valid for the units of older versions.
 
+mod cluster_unit;
 mod pause;
 mod scale;
 
@@ -11,22 +12,22 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use self::cluster_unit::{beside, cluster, of_the_run, say};
 use super::context::Context;
 use super::manual::Manual;
 use super::passage;
 use super::rehearse::remove_drop_ins;
 use super::trial;
 use super::{hint, subcommand, unapplied};
-use crate::cluster::{self, Cluster, Ran, RecycleError, ReloadError, Stopped};
+use crate::cluster::{self, Ran, RecycleError, ReloadError, Stopped};
 use crate::contract::report::Report;
 use crate::contract::{
     Brake, Braked, Ended, Job, OnFailure, Recycle, Rehearsed, Reload, Start, Step, Stop, Watch,
 };
 use crate::journal::Happening;
-use crate::layout::Layout;
 use crate::log;
-use crate::output::{Exit, Failure, Notice, Sink};
-use crate::record::{Journal, Record};
+use crate::output::{Exit, Failure, Notice};
+use crate::record::Record;
 use crate::state::{self, Entry, Name};
 use crate::unit::name::Units;
 use crate::walk::Plan;
@@ -83,30 +84,13 @@ fn longest_stop(
     })
 }
 
-fn cluster(context: &Context<'_>, app: &str) -> Cluster {
-    let Layout { journal, scope, .. } = &context.layout;
-    Cluster {
-        app: app.to_owned(),
-        state: context.layout.state(app),
-        scope: *scope,
-        journal: Journal::of_cluster_unit(journal, *scope, app),
-    }
-}
-
-/// Says a line in the cluster unit, the same way as the entries with more fields, so that journald gets all in their order.
-fn say(cluster: &Cluster, sink: &dyn Sink, line: &str) {
-    if !cluster.journal.line(line) {
-        sink.notice(&Notice::Said(line));
-    }
-}
-
 fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
     let how = cluster::Start {
         wanted: start.instances.resolve(context.host.cpus),
         longest_stop: longest_stop(context, &start.app, start.longest_stop)?,
         patience: start.step_timeout,
     };
-    let mut cluster = cluster(context, &start.app);
+    let mut cluster = of_the_run(context, &start.app);
     cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
     // A stop during a start is not a failure of the cluster.
     crate::sys::exit_on_sigterm();
@@ -149,7 +133,7 @@ fn failure(message: String, is_told: bool) -> Failure {
 }
 
 fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
-    let mut cluster = cluster(context, &job.app);
+    let mut cluster = of_the_run(context, &job.app);
     cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
     let wanted = job.instances.resolve(context.host.cpus);
     // A stop during a run is not a failure of the job.
@@ -195,7 +179,7 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     };
     // A stop during a walk leaves what is done and touches nothing more.
     crate::sys::exit_on_sigterm();
-    let mut cluster = cluster(context, &plan.app);
+    let mut cluster = of_the_run(context, &plan.app);
     let asked = cluster.take_asked();
     cluster.journal = cluster.journal.of_walk().asked_by(asked);
     let sink = context.sink;
@@ -225,7 +209,7 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
 }
 
 fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
-    let cluster = cluster(context, &stop.app);
+    let cluster = of_the_run(context, &stop.app);
     let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
     let mut say = |line: &str| say(&cluster, sink, line);
@@ -242,7 +226,7 @@ fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
 }
 
 fn stopped(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
-    let cluster = cluster(context, &stop.app);
+    let cluster = of_the_run(context, &stop.app);
     let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
     let mut say = |line: &str| say(&cluster, sink, line);
@@ -289,9 +273,8 @@ fn recycle(context: &mut Context<'_>, recycle: Recycle) -> Result<(), Failure> {
     };
     // A stop of the app ends the look.
     crate::sys::exit_on_sigterm();
-    let mut cluster = cluster(context, &plan.app);
-    let Layout { journal, scope, .. } = &context.layout;
-    cluster.journal = Journal::of_app(journal, *scope, &plan.app).of_walk();
+    let mut cluster = beside(context, &plan.app);
+    cluster.journal = cluster.journal.of_walk();
     let manager = context.manager()?;
     let done = cluster::recycle(manager, &cluster, &plan, limits, &mut |line| {
         log::say(5, line);
@@ -359,15 +342,6 @@ fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
         });
     }
     Ok(())
-}
-
-/// The cluster for a command of another unit.
-fn beside(context: &Context<'_>, app: &str) -> Cluster {
-    let Layout { journal, scope, .. } = &context.layout;
-    Cluster {
-        journal: Journal::of_app(journal, *scope, app),
-        ..cluster(context, app)
-    }
 }
 
 /// Tells the command that began a rehearsal how the program ended, and removes the files. This happens even if that

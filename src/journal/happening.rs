@@ -166,6 +166,26 @@ impl Happening {
 
 /// The names of the fields of rsgen.
 pub mod names {
+    use crate::layout::Scope;
+
+    /// Returns the field for the unit that an entry of another process is about, see systemd.journal-fields(7).
+    #[must_use]
+    pub const fn about(scope: Scope) -> &'static str {
+        match scope {
+            Scope::System => "OBJECT_SYSTEMD_UNIT",
+            Scope::User => "OBJECT_SYSTEMD_USER_UNIT",
+        }
+    }
+
+    /// Returns the field for the invocation ID of that unit, as the manager itself names it in its entries.
+    #[must_use]
+    pub const fn invocation(scope: Scope) -> &'static str {
+        match scope {
+            Scope::System => "INVOCATION_ID",
+            Scope::User => "USER_INVOCATION_ID",
+        }
+    }
+
     /// The app, in each entry of rsgen about one.
     pub const APP: &str = "RSGEN_APP";
     /// The walk, in each entry of a walk: the same ID in all of them.

@@ -67,7 +67,7 @@ impl Past<'_> {
             arguments.extend(value.map(|value| format!("--{name}={value}")));
         }
         arguments.push(format!("_UID={}", author(scope, uid)));
-        let about = about(scope);
+        let about = field::about(scope);
         let units = self.apps.iter().map(|app| Units::of(app).cluster());
         arguments.extend(units.map(|unit| format!("{about}={unit}")));
         let ids = Happening::ALL.map(Happening::id);
@@ -84,14 +84,6 @@ fn author(scope: Scope, uid: u32) -> u32 {
     }
 }
 
-/// The field that names the cluster unit.
-fn about(scope: Scope) -> &'static str {
-    match scope {
-        Scope::System => "OBJECT_SYSTEMD_UNIT",
-        Scope::User => "OBJECT_SYSTEMD_USER_UNIT",
-    }
-}
-
 impl Happened {
     /// Reads an entry, as `journalctl --output=json` prints it. `None` for an entry that somebody else has written.
     #[must_use]
@@ -101,7 +93,7 @@ impl Happened {
         if get("_UID")?.parse() != Ok(author(scope, uid)) {
             return None;
         }
-        let unit = get(about(scope))?;
+        let unit = get(field::about(scope))?;
         let (app, Member::Cluster) = parse(&unit)? else {
             return None;
         };

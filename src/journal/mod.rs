@@ -108,12 +108,8 @@ impl Query<'_> {
 /// the one about which another process wrote.
 fn of_manager(scope: Scope) -> [&'static str; 3] {
     match scope {
-        Scope::System => ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"],
-        Scope::User => [
-            "_SYSTEMD_USER_UNIT",
-            "USER_UNIT",
-            "OBJECT_SYSTEMD_USER_UNIT",
-        ],
+        Scope::System => ["_SYSTEMD_UNIT", "UNIT", field::about(scope)],
+        Scope::User => ["_SYSTEMD_USER_UNIT", "USER_UNIT", field::about(scope)],
     }
 }
 

@@ -2,7 +2,22 @@
 
 use std::time::Duration;
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
+
+use crate::harness;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    harness::boots_a_whole_system,
+    harness::leaves_nothing_on_the_host,
+    harness::keeps_its_disk_through_a_power_cycle,
+    harness::sees_as_many_cpus_as_it_is_given,
+    harness::serves_traffic_from_outside,
+    harness::serves_traffic_on_a_socket_file,
+    harness::has_rsgen_where_make_installs_it,
+    harness::are_joined_by_a_network_of_their_own,
+];
 
 const SOON: Duration = Duration::from_secs(20);
 

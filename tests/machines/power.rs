@@ -2,9 +2,24 @@
 
 use std::time::Duration;
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, deploy, install, instances, listener, pids};
+use crate::power;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    power::a_restart_keeps_the_listener,
+    power::seven_quick_restarts_close_nothing,
+    power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
+    power::a_stop_under_load_stays_a_stop,
+    power::a_start_may_take_longer_than_one_step,
+    power::the_first_connection_starts_the_cluster,
+    power::instances_stopped_by_hand_do_not_swallow_connections,
+    power::one_instance_is_stopped_started_and_restarted_by_its_name,
+    power::stopping_the_socket_stops_the_app,
+];
 
 pub(crate) fn a_restart_keeps_the_listener(machine: &mut Machine) {
     // systemd passes the listener to each command of this unit, here to one that runs once the instances accept connections: it

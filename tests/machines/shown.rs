@@ -30,7 +30,14 @@ fn assert_harmless(output: &Output) {
 /// Everything that the cluster unit has written to the journal, with the priority of each line.
 fn journal_of_the_cluster(machine: &Machine) -> Output {
     let fields = "--output-fields=MESSAGE,PRIORITY";
-    let json = machine.journalctl(&["-a", "-o", "json", fields, "_SYSTEMD_UNIT=web.service"]);
+    // Its processes are often gone before journald can tell of which unit they were, so their entries name it as well.
+    let named = [
+        "_SYSTEMD_UNIT=web.service",
+        "+",
+        "OBJECT_SYSTEMD_UNIT=web.service",
+        "_UID=0",
+    ];
+    let json = machine.journalctl(&[&["-a", "-o", "json", fields], &named[..]].concat());
     json.ok()
 }
 
@@ -240,15 +247,13 @@ pub(crate) fn colours_are_those_of_rsgen_alone(machine: &mut Machine) {
     assert!(!told.stderr.contains("\u{1b}[32mgreen"), "{told:?}");
 }
 
-/// Starts a command that fails, with a journald that reads nothing until the instance with these deaths has been given up. So no
-/// process is there any more whose unit and run journald could look up.
-fn with_a_late_journal(machine: &Machine, command: &[&str], deaths: &str) -> Output {
+/// Starts a command that fails, with a journald that reads nothing until another command is done, such as one that finds the instance given
+/// up. So no process is there any more whose unit and run journald could look up.
+fn with_a_late_journal(machine: &Machine, command: &[&str], is_over: &[&str]) -> Output {
     let journald = machine.property("systemd-journald.service", "MainPID");
     machine.run(&["kill", "-STOP", &journald]).ok();
     let failing = machine.spawn(command);
-    wait_until(SOON, "the instance to be given up", || {
-        machine.run(&["grep", "-q", "errored", deaths]).status == 0
-    });
+    wait_until(SOON, "what is to fail", || machine.run(is_over).status == 0);
     machine.run(&["kill", "-CONT", &journald]).ok();
     failing.wait().exits(1)
 }
@@ -260,8 +265,8 @@ pub(crate) fn words_that_the_journal_could_give_to_no_run_are_seen(machine: &mut
     machine.write("/home/worker/ecosystem.toml", app);
     let install = user::command("rsgen --user install ecosystem.toml");
     let install = install.each_ref().map(String::as_str);
-    let deaths = "/run/user/1500/rsgen/web/0.deaths";
-    let told = with_a_late_journal(machine, &install, deaths);
+    let given_up = ["grep", "-q", "errored", "/run/user/1500/rsgen/web/0.deaths"];
+    let told = with_a_late_journal(machine, &install, &given_up);
     assert_harmless(&told.says(RUDE));
 
     machine.write_app("rude.js", "/srv/web");
@@ -269,10 +274,33 @@ pub(crate) fn words_that_the_journal_could_give_to_no_run_are_seen(machine: &mut
         let lines = format!("max_restarts = 2\nuser = \"{user}\"");
         write_ecosystem(machine, "rude.js", "1", &lines);
         let install = ["rsgen", "install", ECOSYSTEM];
-        let told = with_a_late_journal(machine, &install, "/run/rsgen/web/0.deaths");
+        let given_up = ["grep", "-q", "errored", "/run/rsgen/web/0.deaths"];
+        let told = with_a_late_journal(machine, &install, &given_up);
         assert_harmless(&told.says(RUDE));
         machine.run(&["rsgen", "uninstall", "web"]).ok();
     }
+}
+
+pub(crate) fn words_of_a_cluster_unit_that_journald_could_not_look_up_are_seen(
+    machine: &mut Machine,
+) {
+    machine.write_app("rude.js", "/srv/web");
+    write_ecosystem(machine, "rude.js", "1", "max_restarts = 2");
+    let install = ["rsgen", "install", ECOSYSTEM];
+    let has_failed = ["systemctl", "is-failed", "--quiet", "web.service"];
+    let told = with_a_late_journal(machine, &install, &has_failed);
+    told.says("error: none of 1 instances serves");
+    let app = "[[apps]]\nname = \"web\"\nscript = \"graceful.js\"\nlisten = 3000\n";
+    machine.write(ECOSYSTEM, app);
+    machine.write_app("graceful.js", "/srv/web");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    // A control process of the unit, such as that of a reload, is known by no more than the run.
+    let named = ["OBJECT_SYSTEMD_UNIT=web.service", "_UID=0", "--output=cat"];
+    let run = machine.property("web.service", "InvocationID");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    let run = format!("INVOCATION_ID={run}");
+    let told = machine.journalctl(&[&named[..], &[&run]].concat());
+    told.says("1 of 1 serving").says("replacing 1 instance");
 }
 
 /// A command by which an ordinary user logs as `web@N.service`, with the invocation ID of the app's own unit.

@@ -14,7 +14,7 @@ use crate::{
 /// Every spec.
 pub(crate) fn all() -> Vec<Spec> {
     [
-        HARNESS,
+        harness::SPECS,
         programs::SPECS,
         JOBS,
         SANDBOX,
@@ -28,13 +28,13 @@ pub(crate) fn all() -> Vec<Spec> {
         RELOAD,
         balance::SPECS,
         CRASH,
-        POWER,
+        power::SPECS,
         SCHEDULE,
         SEE,
         recycle::SPECS,
         pause::SPECS,
         HOSTILE,
-        TRACING,
+        tracing::SPECS,
         INSTALL,
         logs::SPECS,
         DEPLOY,
@@ -42,12 +42,12 @@ pub(crate) fn all() -> Vec<Spec> {
         release::SPECS,
         prune::SPECS,
         INTERRUPTED,
-        WATCH,
+        watch::SPECS,
         INIT,
         FAULTS,
         POLKIT,
         remote::SPECS,
-        YAMA,
+        yama::SPECS,
         PORTLESS,
         from_pm2::SPECS,
         SIZING,
@@ -62,17 +62,6 @@ pub(crate) fn all() -> Vec<Spec> {
     ]
     .concat()
 }
-
-const HARNESS: &[Spec] = specs![
-    harness::boots_a_whole_system,
-    harness::leaves_nothing_on_the_host,
-    harness::keeps_its_disk_through_a_power_cycle,
-    harness::sees_as_many_cpus_as_it_is_given,
-    harness::serves_traffic_from_outside,
-    harness::serves_traffic_on_a_socket_file,
-    harness::has_rsgen_where_make_installs_it,
-    harness::are_joined_by_a_network_of_their_own,
-];
 
 const SEE: &[Spec] = specs![
     see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
@@ -95,16 +84,6 @@ const ENDS: &[Spec] = specs![
     ends::of_a_start_whose_port_is_taken_name_the_socket,
     ends::that_take_their_time_are_not_awaited_in_silence,
     ends::are_told_with_the_message_that_stands_above_the_stack,
-];
-
-const TRACING: &[Spec] = specs![
-    tracing::opens_no_sandbox_while_a_datagram_is_awaited,
-    tracing::opens_no_sandbox_for_a_vdso_that_is_rewritten,
-    tracing::runs_no_code_of_a_program_that_it_becomes,
-    tracing::suspends_filters_for_the_calls_of_a_drain,
-    tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
-    tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
-    tracing::ends_in_time_when_the_kernel_waits_for_the_program,
 ];
 
 const REHEARSAL: &[Spec] = specs![
@@ -155,18 +134,6 @@ const JOBS: &[Spec] = specs![
     jobs::a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing,
     jobs::a_walk_goes_on_when_its_own_job_is_cancelled_once,
     jobs::starts_and_stops_whose_jobs_are_cancelled_come_to_their_end,
-];
-
-const POWER: &[Spec] = specs![
-    power::a_restart_keeps_the_listener,
-    power::seven_quick_restarts_close_nothing,
-    power::a_stop_returns_when_all_are_gone_and_the_port_is_closed,
-    power::a_stop_under_load_stays_a_stop,
-    power::a_start_may_take_longer_than_one_step,
-    power::the_first_connection_starts_the_cluster,
-    power::instances_stopped_by_hand_do_not_swallow_connections,
-    power::one_instance_is_stopped_started_and_restarted_by_its_name,
-    power::stopping_the_socket_stops_the_app,
 ];
 
 const CRASH: &[Spec] = specs![
@@ -278,6 +245,7 @@ const SHOWN: &[Spec] = specs![
     shown::worker_and_generator_write_one_line_for_each_fault,
     shown::colours_are_those_of_rsgen_alone,
     shown::words_that_the_journal_could_give_to_no_run_are_seen,
+    shown::words_of_a_cluster_unit_that_journald_could_not_look_up_are_seen,
     shown::a_users_unit_of_the_same_name_has_no_say_in_a_start,
     shown::a_forged_invocation_has_no_say_in_a_reload,
     shown::a_journal_that_hangs_or_floods_holds_nothing_up,
@@ -375,23 +343,7 @@ const USER: &[Spec] = specs![
     user::the_helpers_drain_is_cut_short_as_well,
 ];
 
-const YAMA: &[Spec] = specs![
-    yama::gives_the_helper_what_the_page_says_and_the_program_nothing,
-    yama::programs_of_the_system_lose_nothing,
-    yama::threads_below_a_users_systemd_lose_nothing,
-    yama::datagrams_are_answered,
-    yama::what_may_not_be_looked_into_is_refused_and_the_cure_is_told,
-    yama::below_a_users_systemd_lowering_it_is_the_cure,
-    yama::a_drain_that_may_not_says_so,
-];
-
 const OWN: &[Spec] = specs![own::main_pid_status_signals_core_and_watchdog];
-
-const WATCH: &[Spec] = specs![
-    watch::a_change_reloads_and_a_bad_one_stops_at_the_canary,
-    watch::its_unit_comes_and_goes_with_the_app,
-    watch::works_below_systemd_user,
-];
 
 const OWNER: &[Spec] = specs![
     owner::runs_an_app_without_a_user_until_install_is_run_again,

@@ -1,10 +1,23 @@
 //! Programs that try to exploit their own drain: to make a call that their sandbox forbids, or to prevent their stop.
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Machine, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON};
 use crate::drain;
 use crate::environment::compile;
+use crate::tracing;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    tracing::opens_no_sandbox_while_a_datagram_is_awaited,
+    tracing::opens_no_sandbox_for_a_vdso_that_is_rewritten,
+    tracing::runs_no_code_of_a_program_that_it_becomes,
+    tracing::suspends_filters_for_the_calls_of_a_drain,
+    tracing::ends_in_time_for_a_vdso_that_cannot_be_executed,
+    tracing::ends_in_time_for_more_descriptors_than_it_can_replace,
+    tracing::ends_in_time_when_the_kernel_waits_for_the_program,
+];
 
 const PROGRAM: &str = "/srv/web/escape";
 const LOOT: &str = "/srv/loot";

@@ -1,9 +1,18 @@
 //! Apps that are reloaded when their files change.
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, write_ecosystem};
 use crate::user;
+use crate::watch;
+
+pub(crate) const SPECS: &[Spec] = specs![
+    watch::a_change_reloads_and_a_bad_one_stops_at_the_canary,
+    watch::its_unit_comes_and_goes_with_the_app,
+    watch::works_below_systemd_user,
+];
 
 const UNIT: &str = "web:watch.service";
 const WATCHED: &str = "settle = 0\nwatch = true\nwatch_delay = \"100ms\"";

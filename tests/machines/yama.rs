@@ -3,11 +3,24 @@
 //! The kernel of these machines may not have the module. A file in place of the kernel's own makes rsgen believe that it has.
 //! What Yama itself forbids is tested by `make kernel`; where a spec needs a refusal here, a seccomp filter of the unit refuses.
 
+use testbed::runner::Spec;
+use testbed::specs;
 use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, write_ecosystem};
 use crate::programs::answers_while_reloaded;
+use crate::yama;
 use crate::{exposure, user};
+
+pub(crate) const SPECS: &[Spec] = specs![
+    yama::gives_the_helper_what_the_page_says_and_the_program_nothing,
+    yama::programs_of_the_system_lose_nothing,
+    yama::threads_below_a_users_systemd_lose_nothing,
+    yama::datagrams_are_answered,
+    yama::what_may_not_be_looked_into_is_refused_and_the_cure_is_told,
+    yama::below_a_users_systemd_lowering_it_is_the_cure,
+    yama::a_drain_that_may_not_says_so,
+];
 
 const V4: &str = "listen = \"0.0.0.0:3000\"";
 const BLOCKS: &str = "service.NonBlocking = \"no\"";
