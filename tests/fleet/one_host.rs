@@ -41,7 +41,7 @@ const TEMPLATE: &str = "\
 [[apps]]
 name = \"web\"
 script = \"/srv/web/echo.js\"
-listen = {{ port | default(3000) }}
+listen = {{ address | default(3000) | to_json }}
 instances = 2
 ";
 
@@ -173,10 +173,25 @@ fn in_place(fleet: &Fleet) {
     let told = fleet.play("in_place.yml", &["-e", "limits=2"]).ok();
     recap(&told, "changed=2");
     assert!(host.pids().iter().all(|p| !before.contains(p)), "{told}");
-    let refused = fleet.play("in_place.yml", &["-e", "limits=2", "-e", "port=3001"]);
-    refused.exits(2).says("moving it to 3001 closes 3000 first");
-    let refused = fleet.play("in_place.yml", &["-e", "limits=2", "-e", "port=70000"]);
-    refused.exits(2).says("70000");
+    other_addresses(fleet);
+}
+
+/// Addresses that the program does not have, that cannot be open beside the present one, and that no program can have.
+fn other_addresses(fleet: &Fleet) {
+    let host = &fleet.hosts[0];
+    let before = host.pids();
+    let play = |address: &str| {
+        let address = format!("{{\"limits\": 2, \"address\": {address}}}");
+        fleet.play("in_place.yml", &["-e", &address])
+    };
+    let told = play("3001").exits(2);
+    told.says("the canary failed")
+        .says("the program asked for 3000");
+    play("3000").ok();
+    let told = play("\"0.0.0.0:3000\"").exits(2);
+    told.says("moving it to 0.0.0.0:3000 closes 3000 first");
+    play("70000").exits(2).says("70000");
+    assert_eq!(host.pids(), before);
 }
 
 /// An app from an ecosystem file on the host.
