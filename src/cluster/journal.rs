@@ -23,8 +23,6 @@ const BYTES: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For so long journald is asked again by a user who may not tell it to store what it was sent.
 const LATE: Duration = Duration::from_secs(2);
-/// For so long it is asked again by root: before systemd 258 `--sync` leaves out what waits in the stream of a process.
-const PENDING: Duration = Duration::from_millis(500);
 /// For so long after the end of a process journald may be behind with its lines.
 const BEHIND: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,43 +39,70 @@ pub(super) fn words(
     since: Option<SystemTime>,
     extent: Extent,
 ) -> Vec<String> {
-    if run.invocation.is_empty() {
-        return Vec::new();
-    }
-    // What was written a moment ago may be on its way still.
-    let sync = ["--sync", "--quiet"].map(str::to_owned);
-    read(JOURNALCTL, &sync, PATIENCE, Lines::new(extent), Part::Whole);
-    // Within the unit of an instance rsgen tells how the instance ended.
-    let ours = format!("rsgen: {unit} ");
-    let of_run = Question {
-        since: since.and_then(from),
-        until: None,
-        matches: matches(scope, unit, &run.invocation),
-        extent,
-        ours: &ours,
+    let reader = Reader {
+        journalctl: JOURNALCTL,
+        late: LATE,
     };
-    let of_process = run.process.map(|process| Question {
-        since: from(UNIX_EPOCH + process.began),
-        // Another process of the same user may have the PID by now.
-        until: until(UNIX_EPOCH + process.ended + BEHIND),
-        matches: matches_of_process(scope, unit, process),
-        extent,
-        ours: &ours,
-    });
-    let questions: Vec<Question<'_>> = [of_run].into_iter().chain(of_process).collect();
-    let answer = || questions.iter().find_map(Question::lines);
-    // A journal that hangs is asked no second time.
-    let deadline = Instant::now()
-        + match scope {
-            Scope::System => PENDING,
-            Scope::User => LATE,
+    reader.words((scope, unit), run, since, extent)
+}
+
+/// The way in which the journal is read.
+#[derive(Debug, Clone, Copy)]
+struct Reader<'a> {
+    journalctl: &'a str,
+    /// For so long it is asked again by a user.
+    late: Duration,
+}
+
+impl Reader<'_> {
+    fn words(
+        self,
+        (scope, unit): (Scope, &str),
+        run: &Run,
+        since: Option<SystemTime>,
+        extent: Extent,
+    ) -> Vec<String> {
+        if run.invocation.is_empty() {
+            return Vec::new();
+        }
+        // What was written a moment ago may be on its way still. journald answers once it has read everything that waits, also in the
+        // streams of processes that have ended.
+        let sync = ["--sync", "--quiet"].map(str::to_owned);
+        read(
+            self.journalctl,
+            &sync,
+            PATIENCE,
+            Lines::new(extent),
+            Part::Whole,
+        );
+        // Within the unit of an instance rsgen tells how the instance ended.
+        let ours = format!("rsgen: {unit} ");
+        let of_run = Question {
+            since: since.and_then(from),
+            until: None,
+            matches: matches(scope, unit, &run.invocation),
+            extent,
+            ours: &ours,
         };
-    let mut lines = answer();
-    while lines.is_none() && Instant::now() < deadline {
-        std::thread::sleep(PAUSE);
-        lines = answer();
+        let of_process = run.process.map(|process| Question {
+            since: from(UNIX_EPOCH + process.began),
+            // Another process of the same user may have the PID by now.
+            until: until(UNIX_EPOCH + process.ended + BEHIND),
+            matches: matches_of_process(scope, unit, process),
+            extent,
+            ours: &ours,
+        });
+        let questions: Vec<Question<'_>> = [of_run].into_iter().chain(of_process).collect();
+        let answer = || questions.iter().find_map(|q| q.lines(self.journalctl));
+        // A journal that hangs is asked no second time.
+        let deadline = Instant::now() + self.late;
+        let mut lines = answer();
+        while lines.is_none() && scope == Scope::User && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+            lines = answer();
+        }
+        lines.unwrap_or_else(|| of_systemd(self.journalctl, scope, unit, &run.invocation, extent))
     }
-    lines.unwrap_or_else(|| of_systemd(JOURNALCTL, scope, unit, &run.invocation, extent))
 }
 
 /// Which entries of the journal are asked for.
@@ -92,18 +117,19 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// Returns the first and the last lines of the entries; `None` if there are none.
-    fn lines(&self) -> Option<Vec<String>> {
+    fn lines(&self, journalctl: &str) -> Option<Vec<String>> {
         // A line beyond those that are shown tells whether there are more. One line may be ours.
         let most = self.extent.most();
-        let end = self.ask(Some(format!("--lines={}", most + 2)), Part::Whole);
+        let more = Some(format!("--lines={}", most + 2));
+        let end = self.ask(journalctl, more, Part::Whole);
         match end.seen() {
             0 => None,
             seen if seen <= most => Some(end.end()),
-            _ => Some(end.end_after(self.ask(None, Part::Beginning))),
+            _ => Some(end.end_after(self.ask(journalctl, None, Part::Beginning))),
         }
     }
 
-    fn ask(&self, more: Option<String>, part: Part) -> Lines {
+    fn ask(&self, journalctl: &str, more: Option<String>, part: Part) -> Lines {
         let mut arguments: Vec<String> = ["--boot", "--output=cat", "--quiet", "--no-pager"]
             .map(str::to_owned)
             .to_vec();
@@ -111,7 +137,7 @@ impl Question<'_> {
         arguments.extend(more);
         arguments.extend(self.matches.iter().cloned());
         let lines = Lines::new(self.extent).without(self.ours);
-        read(JOURNALCTL, &arguments, PATIENCE, lines, part)
+        read(journalctl, &arguments, PATIENCE, lines, part)
     }
 }
 
@@ -265,117 +291,4 @@ fn put_away(child: &mut Child) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::lines::{LEFT_OUT, LONGEST};
-    use super::*;
-
-    const SOON: Duration = Duration::from_secs(20);
-    const EXTENT: Extent = Extent { first: 2, last: 3 };
-
-    fn run(program: &str, arguments: &[&str], patience: Duration, part: Part) -> Lines {
-        let arguments: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
-        read(program, &arguments, patience, Lines::new(EXTENT), part)
-    }
-
-    fn shell(script: &str, patience: Duration) -> Vec<String> {
-        run("/bin/sh", &["-c", script], patience, Part::Whole).end()
-    }
-
-    #[test]
-    fn the_first_and_the_last_lines_are_kept_and_each_is_cut() {
-        let lines = shell(
-            "seq 1 2000; printf %02000d 7; echo; printf '\\377end'",
-            SOON,
-        );
-        let cut = format!("{}…", "0".repeat(LONGEST));
-        assert_eq!(lines, ["1", "2", LEFT_OUT, "2000", &cut, "\u{fffd}end"]);
-        assert_eq!(shell("seq 1 5", SOON), ["1", "2", "3", "4", "5"]);
-        let one_more = ["1", "2", LEFT_OUT, "4", "5", "6"];
-        assert_eq!(shell("seq 1 6", SOON), one_more);
-    }
-
-    #[test]
-    fn a_beginning_and_an_end_that_were_read_apart_are_put_together() {
-        let beginning = run("/usr/bin/yes", &[], SOON, Part::Beginning);
-        let end = run("/bin/sh", &["-c", "seq 95 100"], SOON, Part::Whole);
-        assert_eq!(end.seen(), 6);
-        let lines = end.end_after(beginning);
-        assert_eq!(lines, ["y", "y", LEFT_OUT, "98", "99", "100"]);
-    }
-
-    #[test]
-    fn one_that_writes_without_end_or_not_at_all_is_not_waited_for() {
-        let endless = ["y", "y", LEFT_OUT, "y", "y", "y"];
-        assert_eq!(shell("exec yes", SOON), endless);
-        let zeros = shell("exec tr '\\0' é </dev/zero", SOON);
-        assert_eq!(zeros.len(), 1);
-        assert!(zeros[0].chars().count() <= LONGEST + 1);
-        let begun = Instant::now();
-        let lines = shell("echo before; exec sleep 100", Duration::from_millis(300));
-        assert_eq!(lines, ["before"]);
-        assert!(begun.elapsed() < SOON);
-        // The time ends also where there is always something to read.
-        let few = run("/usr/bin/yes", &[], Duration::from_millis(20), Part::Whole);
-        assert!(few.seen() < BYTES / "y\n".len(), "{} lines", few.seen());
-        let nothing = run("/nonexistent", &[], SOON, Part::Whole);
-        assert_eq!(nothing.end(), [""; 0]);
-    }
-
-    #[test]
-    fn what_rsgen_tells_of_an_instance_is_not_output_of_its_program() {
-        let lines = Lines::new(EXTENT).without("rsgen: web@0.service ");
-        let script = "echo one; echo rsgen: web@0.service ended; echo rsgen: two".to_owned();
-        let shell = ["-c".to_owned(), script];
-        let lines = read("/bin/sh", &shell, SOON, lines, Part::Whole);
-        assert_eq!(lines.seen(), 2);
-        assert_eq!(lines.end(), ["one", "rsgen: two"]);
-    }
-
-    #[test]
-    fn a_time_is_given_to_the_microsecond() {
-        let since = UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_042);
-        assert_eq!(from(since).unwrap(), "--since=@1700000000.000042");
-        assert_eq!(until(since).unwrap(), "--until=@1700000000.000042");
-        assert_eq!(from(UNIX_EPOCH - Duration::from_secs(1)), None);
-    }
-
-    #[test]
-    fn nothing_of_our_environment_reaches_it() {
-        let lines = run("/usr/bin/env", &[], SOON, Part::Whole);
-        assert_eq!(lines.end(), [""; 0]);
-    }
-
-    /// In the place of journalctl(1), echo(1) shows what would be read, as one line.
-    #[test]
-    fn of_the_lines_of_pid_1_only_those_about_a_failure_are_told() {
-        let told = |scope, unit| of_systemd("/bin/echo", scope, unit, "ab", EXTENT);
-        let failure = "web@0.service: Failed to start";
-        let read = "--boot --output=cat --quiet --no-pager --lines=100 _UID=0";
-        assert_eq!(
-            told(Scope::System, failure),
-            [format!("{read} UNIT={failure} INVOCATION_ID=ab")]
-        );
-        assert_eq!(told(Scope::System, "web@0.service"), [""; 0]);
-        let ignored = "web@0.service: Failed to read pids.max, ignoring: No data";
-        assert_eq!(told(Scope::System, ignored), [""; 0]);
-        assert_eq!(told(Scope::User, failure), [""; 0]);
-    }
-
-    #[test]
-    fn a_program_whose_time_is_over_is_killed_and_waited_for() {
-        let is_gone = || {
-            let lines = shell("echo $$; exec sleep 100", Duration::from_millis(300));
-            let process = |pid: &String| std::path::Path::new("/proc").join(pid);
-            lines.first().is_some_and(|pid| !process(pid).exists())
-        };
-        // On a busy machine, a process may take longer to start or to end than the test waits.
-        assert!((0..5).any(|_| is_gone()));
-    }
-
-    /// With ten minutes left, only the limit on what is read can end this test.
-    #[test]
-    fn of_a_program_that_writes_without_end_only_so_much_is_read() {
-        let lines = shell("exec tr '\\0' x </dev/zero", Duration::from_mins(10));
-        assert_eq!(lines.len(), 1);
-    }
-}
+mod tests;

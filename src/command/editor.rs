@@ -127,7 +127,12 @@ fn failed(program: &str, status: ExitStatus) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
+
+    /// Held while an editor runs, because all threads have their signal handlers in common.
+    static HANDLERS: Mutex<()> = Mutex::new(());
 
     fn lines(pairs: &[(&str, &str)], has_terminal: bool) -> Result<Vec<Vec<String>>, Failure> {
         let value = |name: &str| {
@@ -160,6 +165,7 @@ mod tests {
 
     #[test]
     fn an_end_that_is_no_success_is_told() {
+        let _alone = HANDLERS.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let told = |line: &[&str]| {
             let editor = Editor {
@@ -181,7 +187,35 @@ mod tests {
             missing.starts_with("the editor `/nowhere/vim` cannot be started: "),
             "{missing}"
         );
-        // The keys of the terminal are the editor's.
+        // The keys of the terminal are the editor's, as long as it runs.
         assert_eq!(told(&["sh", "-c", "kill -INT $PPID"]), Ok(()));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:\t"));
+        let caught = u64::from_str_radix(caught.unwrap(), 16).unwrap();
+        assert_eq!(caught & 0b11 << (libc::SIGINT - 1), 0, "{caught:x}");
+    }
+
+    #[test]
+    fn of_the_usual_editors_the_first_that_is_installed_is_started() {
+        let _alone = HANDLERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::tempdir().unwrap();
+        let edit = |names: &[&str]| {
+            let editor = Editor {
+                variable: None,
+                lines: names.iter().map(|&name| vec![name.to_owned()]).collect(),
+                is_for_scripts: true,
+            };
+            let end = editor.edit(&folder.path().join("web.toml"));
+            end.map_err(|failure| failure.message)
+        };
+        assert_eq!(edit(&["/nowhere/editor", "true", "false"]), Ok(()));
+        let none = edit(&["/nowhere/editor"]).unwrap_err();
+        assert!(none.ends_with("is installed"), "{none}");
+        // One that is there and cannot be started is told.
+        let folder = edit(&["/", "true"]).unwrap_err();
+        assert!(
+            folder.starts_with("the editor `/` cannot be started: "),
+            "{folder}"
+        );
     }
 }

@@ -207,6 +207,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_with_parents_is_that_of_the_kernel_and_another_one_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("releases/1")).unwrap();
+        std::os::unix::fs::symlink("releases/1", root.join("current")).unwrap();
+        let told = |path: &str| origin(&root.join(path)).unwrap();
+        let path = |path: &str| root.join(path).to_str().unwrap().to_owned();
+        assert_eq!(told("current/../eco.toml"), path("releases/eco.toml"));
+        assert_eq!(told("current/eco.toml"), path("current/eco.toml"));
+        let gone = "nowhere/../eco.toml";
+        assert_eq!(told(gone), path(gone));
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_is_told_with_the_next_step() {
         let folder = tempfile::tempdir().unwrap();
         let read = |name: &str| {

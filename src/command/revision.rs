@@ -335,6 +335,40 @@ mod tests {
     }
 
     #[test]
+    fn each_path_that_was_relative_before_may_stay_and_no_other_may_become_so() {
+        let lines = |cwd: &str, interpreter: &str, env_file: &str| {
+            app(&format!(
+                "script = \"/srv/web/a.js\"\nlisten = 1\ncwd = {cwd:?}\ninterpreter = {interpreter:?}\nenv_file = [{env_file:?}]"
+            ))
+        };
+        let whole = lines("/srv/web", "/usr/bin/node", "/srv/web/.env");
+        for (relative_one, help) in [
+            (
+                lines("web", "/usr/bin/node", "/srv/web/.env"),
+                "write `cwd = \"/srv/web\"`",
+            ),
+            (
+                lines("/srv/web", "node", "/srv/web/.env"),
+                "write `interpreter = \"/usr/bin/node\"`",
+            ),
+            (
+                lines("/srv/web", "/usr/bin/node", ".env"),
+                "write `env_file = \"/srv/web/.env\"`",
+            ),
+        ] {
+            let told = |before: &App| {
+                let faults = relative(Some(before), &relative_one, &whole);
+                faults
+                    .into_iter()
+                    .filter_map(|f| f.help)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(told(&whole), [help]);
+            assert_eq!(told(&relative_one), [""; 0]);
+        }
+    }
+
+    #[test]
     fn the_timer_of_a_generated_app_follows_its_schedule() {
         let lasting = app("script = \"/srv/a\"\nlisten = 1");
         let daily = app("script = \"/srv/a\"\nschedule = \"daily\"");

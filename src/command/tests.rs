@@ -3,6 +3,7 @@
 mod addresses;
 mod asked;
 mod beside;
+mod by_unit;
 mod checks;
 mod closes;
 mod courses;

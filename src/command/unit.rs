@@ -110,7 +110,7 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
     match done {
         Ok(ready) => {
             let text = match ready {
-                0 if how.wanted > 0 => "every instance has done its work".to_owned(),
+                0 => "every instance has done its work".to_owned(),
                 _ => format!("{ready} of {} serving", how.wanted),
             };
             if !tell(Happening::Started, &text) {

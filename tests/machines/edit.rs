@@ -31,7 +31,7 @@ const REFUSED: &[(&str, i32, &str)] = &[
     (
         "sed -i 's/^name/# \\xe9\\nname/' \"$0\"",
         3,
-        "cannot be read: it is not UTF-8",
+        "save it as UTF-8",
     ),
     (
         "sed -i 's/^name = .*/name = \"shop\"/' \"$0\"",
@@ -82,6 +82,11 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     let nobody = machine.run(&["rsgen", "edit", "web"]).exits(2);
     assert!(nobody.stderr.contains("there is no terminal"), "{nobody}");
 
+    let same = edit(machine, "true", "--dry-run").ok();
+    assert!(
+        !same.stderr.contains("is kept"),
+        "nothing was typed: {same}"
+    );
     let comment = "sed -i 's/^instances = .*/instances = 3 # for the feast/' \"$0\"";
     let dry = edit(machine, comment, "--dry-run").ok();
     dry.says("+instances = 3 # for the feast")
@@ -112,6 +117,10 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     let history = machine.run(&["rsgen", "history", "web"]).ok();
     history.says("edit: web.toml");
     a_reload_that_fails_puts_the_file_back(machine);
+    // Nobody loses a moment of service.
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    let family = "sed -i 's/^listen = .*/listen = \"127.0.0.1:3000\"/' \"$0\"";
+    edit(machine, family, "--dry-run").ok();
 }
 
 fn other_addresses_are_opened_beside_the_old_ones_or_refused(machine: &Machine) {
@@ -122,6 +131,15 @@ fn other_addresses_are_opened_beside_the_old_ones_or_refused(machine: &Machine) 
     let refused = edit(machine, family, "").exits(1);
     let help = "run `rsgen install /run/rsgen/:edit:web/2/web.toml --replace-listener`";
     assert!(refused.stderr.contains(help), "{refused}");
+    let taken = "systemd-run -q --unit=taken python3 -m http.server 3001";
+    machine.sh(taken).ok();
+    wait_until(SOON, "another program", || machine.get(3001).is_ok());
+    let refused = edit(machine, listen, "").exits(1);
+    assert!(
+        !refused.stderr.contains("start of web:2.socket"),
+        "{refused}"
+    );
+    machine.systemctl(&["stop", "taken.service"]).ok();
 }
 
 fn a_reload_that_fails_puts_the_file_back(machine: &Machine) {
@@ -183,10 +201,15 @@ fn two_edits_at_once_and_one_that_is_killed_lose_nothing(machine: &mut Machine) 
 
 /// Begins `rsgen edit web` at a terminal: what is written to the pipe is typed, and what is shown goes to the file.
 fn begin_at_a_terminal(machine: &Machine) {
+    begin_with_a_keyboard(machine, "");
+}
+
+/// Does the same, with more words for the shell.
+fn begin_with_a_keyboard(machine: &Machine, more: &str) {
     let script = "rm -f /run/shown /run/keys; mkfifo /run/keys; systemctl reset-failed terminal 2>/dev/null; \
         systemd-run -q --unit=terminal --remain-after-exit --setenv=TERM=xterm --setenv='EDITOR=sh /srv/editor' \
-        sh -c 'exec 3<>/run/keys; script -qefc \"exec rsgen edit web\" /run/shown <&3 >/dev/null'";
-    machine.sh(script).ok();
+        sh -c 'exec 3<>/run/keys; script -qefc \"exec rsgen edit web MORE\" /run/shown <&3 >/dev/null'";
+    machine.sh(&script.replace("MORE", more)).ok();
 }
 
 fn shows(machine: &Machine, words: &str, times: usize) {
@@ -229,8 +252,10 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     types(machine, "\\003");
     shows(machine, INVALID, 1);
     shows(machine, "web.toml:", 1);
-    types(machine, "what\\n");
+    types(machine, "\\377\\n");
     shows(machine, INVALID, 2);
+    types(machine, "what\\n");
+    shows(machine, INVALID, 3);
     assert_eq!(machine.read(FILE), text);
     types(machine, "e\\n");
     shows(machine, VALID, 1);
@@ -246,6 +271,10 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     begin_at_a_terminal(machine);
     shows(machine, INVALID, 1);
     types(machine, "g\\n");
+    shows(machine, "is kept in", 1);
+    assert_eq!(ends(machine), "3");
+    // Nobody would see the question.
+    begin_with_a_keyboard(machine, ">/run/out");
     assert_eq!(ends(machine), "3");
     begin_at_a_terminal(machine);
     shows(machine, INVALID, 1);
@@ -272,6 +301,15 @@ fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
     let told = edit(machine, "sed -i 's/3000/3001/' \"$0\"", "").exits(1);
     assert!(told.stderr.contains("`rsgen stop web`"), "{told}");
     assert_eq!(pids(machine, 2), before);
+    other_addresses_are_for_an_app_that_does_not_listen(machine);
+
+    // A newer package comes meanwhile.
+    let newer =
+        "sed -i 's/settle = 0/settle = 2/' \"$0\"; echo '# newer' >>/usr/lib/rsgen/web.toml";
+    let told = edit(machine, newer, "").exits(1);
+    let words = "/usr/lib/rsgen/web.toml was changed while it was edited";
+    assert!(told.stderr.contains(words), "{told}");
+    machine.write(packaged, &text);
 
     let load = Load::start(machine, &Traffic::on_port(3000, 5));
     load.wait_answered(50);
@@ -308,6 +346,17 @@ fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
         link.stderr.contains("is a link to /srv/elsewhere.toml"),
         "{link}"
     );
+}
+
+fn other_addresses_are_for_an_app_that_does_not_listen(machine: &Machine) {
+    let listen = "sed -i 's/3000/3001/' \"$0\"";
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    edit(machine, listen, "--dry-run").ok();
+    machine.systemctl(&["start", "web.socket"]).ok();
+    let told = edit(machine, listen, "--dry-run").exits(1);
+    assert!(told.stderr.contains("`rsgen stop web`"), "{told}");
+    machine.run(&["rsgen", "start", "web"]).ok();
+    assert_exactly(machine, 2);
 }
 
 /// A scale for a user whom polkit allows it, in a sandbox that may write nothing else below /etc.

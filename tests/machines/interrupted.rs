@@ -47,6 +47,9 @@ pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
         !told.contains("4 of 4 serving"),
         "lines of the start: {told}"
     );
+    // Once as it happens, and once as the last words of the reload.
+    let words = "replacing 4 instances, a canary first";
+    assert_eq!(told.matches(words).count(), 2, "{told}");
     // The canary ends by itself; the instances are of two versions until the next walk.
     wait_until(SOON, "the canary to end", || instances(machine).len() == 4);
     // The brake unit may have moved into the control group of the cluster unit by then, so the line may be of either unit.

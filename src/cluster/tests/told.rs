@@ -108,3 +108,23 @@ fn an_instance_that_the_brake_unit_gives_up_is_an_entry_about_that_instance() {
     let entries = journald.entries();
     assert!(entries.iter().any(|entry| seen(entry) == given_up));
 }
+
+#[test]
+fn a_pause_says_how_long_the_instances_took_to_end() {
+    let journald = Journald::new();
+    let mut bench = bench_with(
+        journald.of_cluster_unit(),
+        &["web.service", "web@0.service"],
+    );
+    pause::Paused::ask(&bench.cluster.state).unwrap();
+    let times = (Duration::from_mins(1), LONGEST);
+    let clock = |_: Duration| "11:52:31".to_owned();
+    pause::pause(&mut bench.fake, &bench.cluster, times, &clock, &mut |_| {}).unwrap();
+    let entries = journald.entries();
+    let told = entries.iter().map(seen);
+    let paused = Happening::Paused.id();
+    assert!(
+        told.clone().any(|told| told == (paused, None, true)),
+        "{entries:?}"
+    );
+}

@@ -1,12 +1,14 @@
 //! The port of an app whose first start fails, and the last words that are held back until it is known why.
 
-use super::stage::{Recorder, Stage};
+use std::time::Duration;
+
+use super::stage::{Recorder, Stage, unit};
 use crate::command::half_open;
 use crate::command::held::Held;
 use crate::command::uninstall::Uninstalled;
 use crate::ecosystem::{Diagnostic, Report};
 use crate::output::{Colour, Failure, Json, Notice, Sink};
-use crate::systemd::{ActiveState, JobResult, Unit, Verb};
+use crate::systemd::{ActiveState, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::visible::Visible;
 
 #[test]
@@ -55,6 +57,47 @@ fn a_port_that_was_open_before_a_start_that_failed_stays_open() {
         );
         let is_open = stage.systemd.fake.ready().contains(&"web.socket");
         assert_ne!(is_open, is_closed);
+    }
+}
+
+/// A stop of the cluster unit would hide the verdict of the brake unit on programs that have ended and are not started again.
+#[test]
+fn the_port_is_closed_after_the_verdict_on_programs_that_have_ended() {
+    let (active, failed) = (ActiveState::Active, ActiveState::Failed);
+    let (one, patience) = (Duration::from_secs(1), Duration::from_secs(5));
+    let starting = QueuedJob {
+        path: "/job/1".into(),
+        kind: "start".into(),
+    };
+    for (cluster, instance, job, verdict, waited) in [
+        (active, ActiveState::Inactive, None, one, one..patience),
+        (active, failed, None, one, one..patience),
+        (active, failed, None, 2 * patience, patience..2 * patience),
+        (failed, failed, None, one, Duration::ZERO..one),
+        // The brake unit waits for these as well.
+        (
+            active,
+            ActiveState::Activating,
+            None,
+            one,
+            Duration::ZERO..one,
+        ),
+        (active, failed, Some(starting), one, Duration::ZERO..one),
+    ] {
+        let mut stage = Stage::running(&["web.socket"]);
+        let fake = &mut stage.systemd.fake;
+        fake.set(unit("web.service", cluster, ""));
+        fake.set(Unit {
+            job,
+            ..unit("web@0.service", instance, "")
+        });
+        let begun = fake.now();
+        fake.set_at(begun + verdict, unit("web.service", failed, ""));
+        half_open::close(&mut stage.jobs(), "web", Failure::failed("no"));
+        let fake = &mut stage.systemd.fake;
+        let took = fake.now() - begun;
+        assert!(waited.contains(&took), "{cluster:?} {instance:?}: {took:?}");
+        assert_eq!(fake.log, ["stop web.socket", "stop web.service"]);
     }
 }
 

@@ -56,6 +56,29 @@ pub(super) fn run_for_system(stage: &mut Stage, line: &str) -> Ran {
 }
 
 fn run_for(scope: Scope, stage: &mut Stage, line: &str, style: Style) -> Ran {
+    let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let act = |context: &mut Context<'_>| arguments.command.run(context);
+    let (done, ran) = within(scope, stage, style, act);
+    Ran {
+        failure: done.err(),
+        ..ran
+    }
+}
+
+/// Does what a command does for apps of the system. Returns what that has come to, and what it has told.
+pub(super) fn within_the_system<T>(
+    stage: &mut Stage,
+    act: impl FnOnce(&mut Context<'_>) -> T,
+) -> (T, Ran) {
+    within(Scope::System, stage, Style::Plain, act)
+}
+
+fn within<T>(
+    scope: Scope,
+    stage: &mut Stage,
+    style: Style,
+    act: impl FnOnce(&mut Context<'_>) -> T,
+) -> (T, Ran) {
     let none = Systemd::new(Fake::default(), &stage.layout);
     let systemd = Rc::new(RefCell::new(std::mem::replace(&mut stage.systemd, none)));
     let screen = Screen {
@@ -70,17 +93,17 @@ fn run_for(scope: Scope, stage: &mut Stage, line: &str, style: Style) -> Ran {
     };
     let shared = Box::new(Shared(Rc::clone(&systemd)));
     let mut context = Context::of_a_test(layout, HOST, &screen, shared);
-    let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let failure = arguments.command.run(&mut context).err();
+    let done = act(&mut context);
     drop(context);
     stage.systemd = Rc::into_inner(systemd).unwrap().into_inner();
-    Ran {
-        failure,
+    let ran = Ran {
+        failure: None,
         told: screen.told.into_inner().join("\n"),
         shown: screen.shown.into_inner().join("\n"),
         json: screen.json.into_inner(),
         log: std::mem::take(&mut stage.systemd.fake.log),
-    }
+    };
+    (done, ran)
 }
 
 /// What a command prints.

@@ -1,9 +1,11 @@
 //! `rsgen metrics`, read by the rules of `OpenMetrics`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::lines::run;
 use super::stage::Stage;
+use crate::cluster::pause::Paused;
 use crate::systemd::{ActiveState, Unit};
 
 /// Reads a text as strictly as the format is written: each family once, its lines together, counters that end with `_total`,
@@ -98,6 +100,36 @@ fn every_number_that_is_known_is_a_sample_of_a_family_by_the_rules() {
         read(&run(&mut Stage::running(&[]), "rsgen metrics").shown),
         [""; 0]
     );
+}
+
+#[test]
+fn an_app_is_paused_while_its_instances_are() {
+    let pause = |stage: &mut Stage| {
+        let paused = Paused {
+            since: Duration::ZERO,
+            until: Duration::from_secs(30),
+            numbers: vec![0],
+        };
+        paused.write(&stage.layout.state("web")).unwrap();
+        stage.systemd.fake.set(Unit {
+            name: "web@0.service".into(),
+            load: "loaded".into(),
+            ..Unit::default()
+        });
+    };
+    for (units, number) in [
+        (&["web.service", "web@0.service"][..], 0),
+        (&["web.service", "web:pause.service"], 1),
+    ] {
+        let mut stage = Stage::running(units);
+        stage.write_app("listen = 1\ninstances = 1\n");
+        if number == 1 {
+            pause(&mut stage);
+        }
+        let samples = read(&run(&mut stage, "rsgen metrics").shown);
+        let expected = format!("rsgen_app_paused{{app=\"web\"}} {number}");
+        assert!(samples.contains(&expected), "{samples:#?}");
+    }
 }
 
 /// The file in which the textfile collector finds the metrics has the older format: no unit, no end, and a family of counters

@@ -9,7 +9,9 @@ use crate::cluster::pause::Paused;
 use crate::command::deployment::{Goal, deploy};
 use crate::command::pause::AppPaused;
 use crate::command::resume::Resumed;
+use crate::layout::{Layout, Scope};
 use crate::output::Exit;
+use crate::plan;
 use crate::systemd::{ActiveState, Unit};
 
 const APP: &str = "listen = 1\ninstances = 2\n";
@@ -91,6 +93,26 @@ fn a_pause_is_a_unit_in_run_that_systemd_starts() {
         !text.contains("Sockets="),
         "the cluster unit holds the shared one: {text}"
     );
+}
+
+#[test]
+fn the_unit_of_a_pause_lasts_longer_than_any_pause_and_is_shut_in_by_root_alone() {
+    let mut stage = Stage::running(UNITS);
+    stage.write_app(APP);
+    run(&mut stage, "rsgen pause web --for 30s");
+    let unit = stage.layout.runtime_units.join("web:pause.service");
+    let text = std::fs::read_to_string(unit).unwrap();
+    let limit = text.lines().find_map(|l| l.strip_prefix("RuntimeMaxSec="));
+    assert_eq!(limit, Some("630s"), "{text}");
+    for (scope, is_shut_in) in [(Scope::System, true), (Scope::User, false)] {
+        let layout = Layout {
+            scope,
+            ..stage.layout.clone()
+        };
+        let times = (Duration::from_secs(30), Duration::from_mins(60));
+        let text = plan::pause("web", &layout, (&[], true), times).unwrap();
+        assert_eq!(text.contains("ProtectSystem="), is_shut_in, "{text}");
+    }
 }
 
 #[test]

@@ -5,8 +5,13 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::lines::{Ran, run};
-use super::stage::Stage;
+use super::stage::{Stage, unit};
+use crate::command::gone::Gone;
+use crate::command::input::Input;
 use crate::command::ledger::Ledger;
+use crate::command::prune;
+use crate::ecosystem;
+use crate::systemd::ActiveState;
 use crate::systemd::fake::Start;
 
 /// A host, and a folder with ecosystem files.
@@ -82,7 +87,9 @@ fn an_app_that_the_file_no_longer_has_is_told_and_removed_only_with_prune() {
     assert_eq!(dry.jobs(), Vec::<String>::new());
     assert_eq!(host.installed(), ["api", "web"]);
 
-    let log = host.run("install", "eco.toml", "--prune").jobs();
+    let ran = host.run("install", "eco.toml", "--prune");
+    assert!(!ran.shown.contains("nothing to do"), "{}", ran.shown);
+    let log = ran.jobs();
     assert!(log.contains(&"stop api.service".to_owned()), "{log:?}");
     assert!(!log.iter().any(|job| job.contains("web")), "{log:?}");
     assert_eq!(host.installed(), ["web"]);
@@ -222,4 +229,71 @@ fn a_file_is_known_by_the_path_as_it_was_written() {
     assert_eq!(host.installed(), ["api", "web"], "another file");
     host.run("install", "current/eco.toml", "--prune").jobs();
     assert_eq!(host.installed(), ["web"]);
+}
+
+#[test]
+fn an_app_whose_units_are_nobodys_pinned_ones_is_not_counted() {
+    let mut host = Host::new();
+    host.write("eco.toml", &[("web", "web"), ("api", "api")]);
+    host.run("install", "eco.toml", "").jobs();
+    // The generator makes the units of an installed file that has none.
+    for unit in std::fs::read_dir(&host.stage.layout.units).unwrap() {
+        let unit = unit.unwrap();
+        if unit.file_name().to_str().unwrap().starts_with("api") {
+            let _ = std::fs::remove_file(unit.path());
+        }
+    }
+    host.write("eco.toml", &[("web", "web")]);
+    let ran = host.run("install", "eco.toml", "--prune");
+    assert_eq!(ran.told, "");
+    assert_eq!(host.installed(), ["api", "web"]);
+}
+
+#[test]
+fn an_app_of_which_nobody_can_read_where_it_comes_from_stops_only_a_removal() {
+    let mut host = Host::new();
+    host.write("eco.toml", &[("web", "web"), ("api", "api")]);
+    host.run("install", "eco.toml", "").jobs();
+    std::fs::write(Ledger::path(&host.stage.layout, "api"), "{").unwrap();
+    host.write("eco.toml", &[("web", "web")]);
+    let ran = host.run("install", "eco.toml", "");
+    assert_eq!(ran.told, "");
+    assert_eq!(ran.jobs(), Vec::<String>::new());
+    let fault = host.run("install", "eco.toml", "--prune").fault();
+    assert!(fault.contains("api.json"), "{fault}");
+    assert_eq!(host.installed(), ["api", "web"]);
+}
+
+/// What an app that is going to be removed listens at is its own until then, and no other program's.
+#[test]
+fn the_addresses_of_an_app_that_is_replaced_count_as_taken_only_where_it_does_not_listen() {
+    let active = ActiveState::Active;
+    let inactive = ActiveState::Inactive;
+    for (socket, listener, left) in [
+        (inactive, inactive, 2),
+        (active, inactive, 1),
+        (inactive, active, 1),
+        (active, active, 1),
+    ] {
+        let mut host = Host::new();
+        host.write("eco.toml", &[("web", "web")]);
+        host.run("install", "eco.toml", "").jobs();
+        host.write("eco.toml", &[("shop", "web")]);
+        let (shared, new) = (host.path("web"), host.path("new"));
+        let text = std::fs::read_to_string(host.path("eco.toml")).unwrap();
+        let both = text.replace(&format!("{shared:?}"), &format!("[{shared:?}, {new:?}]"));
+        std::fs::write(host.path("eco.toml"), both).unwrap();
+        for (name, active) in [("web.socket", socket), ("web@0.socket", listener)] {
+            host.stage.systemd.fake.set(unit(name, active, ""));
+        }
+        let input = Input::read(&host.path("eco.toml")).unwrap();
+        let layout = host.stage.layout.clone();
+        let gone = Gone::find(&layout, &input, &[], true).ok().unwrap();
+        assert_eq!(gone.apps, ["web"]);
+        let (apps, _) = ecosystem::parse("eco.toml", &input.text);
+        let rest = prune::without_replaced(&mut host.stage.jobs(), &gone, &apps[0]);
+        let rest = rest.ok().unwrap();
+        assert_eq!(rest.listen.len(), left, "{socket:?} {listener:?}");
+        assert_eq!(rest.listen.last(), apps[0].listen.last());
+    }
 }

@@ -142,6 +142,10 @@ fn a_verb_is_a_job_of_the_other_hosts_systemd() {
         assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
         assert_eq!(ran.log, jobs, "{line}");
     }
+    for (verb, told) in [("start", "web: starting"), ("restart", "web: restarting")] {
+        let ran = run(serving(), &format!("rsgen {verb} web"));
+        assert!(ran.told.contains(told), "{}", ran.told);
+    }
 }
 
 #[test]

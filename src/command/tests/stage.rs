@@ -104,6 +104,8 @@ pub(super) struct Systemd {
     pub(super) refuses_files: bool,
     /// How many waits for a walk end before the walk does.
     pub(super) ticks: u32,
+    /// Whether the waits for other jobs end before the job does as well.
+    pub(super) takes_its_time: bool,
     /// The units whose failure was forgotten.
     pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
@@ -197,6 +199,7 @@ impl Systemd {
             walks: VecDeque::new(),
             refuses_files: false,
             ticks: 0,
+            takes_its_time: false,
             forgotten: Vec::new(),
             unknown: None,
             wishes: Vec::new(),
@@ -235,7 +238,7 @@ impl Manager for Systemd {
     }
 
     fn wait(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Error> {
-        if self.result.is_some() && self.ticks > 0 {
+        if (self.result.is_some() || self.takes_its_time) && self.ticks > 0 {
             self.ticks -= 1;
             self.fake.pause(at_most);
             return Err(Error::TimedOut {

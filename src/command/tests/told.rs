@@ -10,7 +10,8 @@ use crate::command::kept;
 use crate::command::trial::Trials;
 use crate::contract::canaries;
 use crate::generate::sources;
-use crate::record::Asked;
+use crate::journal::Happening;
+use crate::record::{Asked, Record};
 use crate::state::{Entry, Name};
 use crate::systemd::fake::Start;
 use crate::systemd::{ActiveState, Unit};
@@ -165,6 +166,13 @@ fn a_kept_canary_is_an_obstacle_as_long_as_systemd_has_it_or_a_job_for_it() {
     }
     stage.systemd.fake.busy("web@1.service", "start");
     assert!(kept::refuse(&mut stage.jobs(), "web").is_err());
+    // Nobody types in an editor what cannot be applied.
+    stage.write_app(ON_3000);
+    let edit = lines::run(&mut stage, "rsgen edit web").fault();
+    assert!(
+        edit.starts_with("web@1.service is kept as a canary"),
+        "{edit}"
+    );
 }
 
 /// A field of an entry as it is sent, see `sd_journal_sendv(3)`.
@@ -247,4 +255,72 @@ fn a_trial_that_comes_to_nothing_is_told_by_the_command_when_it_is_over() {
         told.contains("install: ") && told.contains(", failed: "),
         "{told}"
     );
+}
+
+#[test]
+fn what_happens_to_a_single_instance_is_told_unless_nothing_does() {
+    let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);
+    let journal = journal(&stage);
+    stage.write_app(ON_3000);
+    let changes = stage.prepare().changes;
+    stage.write(&changes);
+    for (starts, line, outcome, text) in [
+        (&[][..], "restart", "done", "was restarted\n"),
+        (&[], "start", "", ""),
+        (&[], "stop", "done", "was stopped\n"),
+        (&[], "stop", "", ""),
+        (
+            &[Start::GivesUp],
+            "start",
+            "failed",
+            "failed: start of web@1.service",
+        ),
+        (
+            &[Start::GivesUp],
+            "restart",
+            "failed",
+            "failed: restart of web@1.service",
+        ),
+        (&[], "start", "done", "was started\n"),
+    ] {
+        stage.systemd.fake.script("web@1.service", starts);
+        lines::run(&mut stage, &format!("rsgen {line} web@1"));
+        let told = entries(&journal).concat();
+        assert!(
+            !told.is_empty() || text.is_empty(),
+            "{line}: nothing is told"
+        );
+        if text.is_empty() {
+            assert_eq!(told, "", "{line}");
+            continue;
+        }
+        let happening = match line {
+            "stop" => Happening::InstanceStopped,
+            _ => Happening::InstanceStarted,
+        };
+        for said in [
+            field("MESSAGE_ID", happening.id()),
+            field("RSGEN_INSTANCE", "1"),
+            field("RSGEN_OUTCOME", outcome),
+            field("RSGEN_COMMAND", line),
+            "RSGEN_DURATION_MS\n".into(),
+            format!("web@1 {text}"),
+        ] {
+            assert!(told.contains(&said), "{line}: {said}: {told}");
+        }
+    }
+}
+
+/// systemd does not tell for whom it starts a command of a unit.
+#[test]
+fn a_command_of_a_unit_was_asked_for_by_nobody_who_is_known() {
+    let mut stage = Stage::running(&[]);
+    let journal = journal(&stage);
+    for command in ["unit", "scale"] {
+        let mut jobs = stage.jobs();
+        jobs.command = command;
+        jobs.record("web", &Record::new(Happening::Scaled, "x"));
+        let told = entries(&journal).concat();
+        assert_eq!(told.contains("RSGEN_BY\n"), command != "unit", "{told}");
+    }
 }

@@ -21,24 +21,21 @@ pub(super) fn cluster(context: &Context<'_>, app: &str) -> Cluster {
 /// Returns the cluster for a command of the cluster unit itself. Each of its entries names the run of that unit, since journald cannot tell
 /// the run of a process that has ended before journald reads its last entry.
 pub(super) fn of_the_run(context: &mut Context<'_>, app: &str) -> Cluster {
-    let cluster = cluster(context, app);
+    let mut cluster = cluster(context, app);
     let name = Units::of(app).cluster();
     // A systemd that does not answer makes the command fail soon enough.
     let unit = context.manager().and_then(|m| Ok(m.unit(&name)?));
     let invocation = unit.map(|unit| unit.invocation).unwrap_or_default();
-    Cluster {
-        journal: cluster.journal.of_run(cluster.scope, &invocation),
-        ..cluster
-    }
+    cluster.journal = cluster.journal.of_run(cluster.scope, &invocation);
+    cluster
 }
 
 /// Returns the cluster for a command of another unit.
 pub(super) fn beside(context: &Context<'_>, app: &str) -> Cluster {
     let Layout { journal, scope, .. } = &context.layout;
-    Cluster {
-        journal: Journal::of_app(journal, *scope, app),
-        ..cluster(context, app)
-    }
+    let mut cluster = cluster(context, app);
+    cluster.journal = Journal::of_app(journal, *scope, app);
+    cluster
 }
 
 /// Says a line in the cluster unit, the same way as the entries with more fields, so that journald gets all in their order.
