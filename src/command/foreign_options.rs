@@ -65,8 +65,6 @@ const KEYS: &[&str] = &[
     "--watch",
     "--ignore-watch",
     "--shutdown-with-message",
-    "--listen-timeout",
-    "--min-uptime",
 ];
 
 const START: &str =
