@@ -39,8 +39,8 @@ const LINES: &[(&str, &str)] = &[
     ),
     ("stop ./graceful", "no installed app runs it"),
     (
-        "start npm -- start",
-        "`rsgen install npm --name NAME -- start`",
+        "start node -- server.js",
+        "`rsgen install node --name NAME -- server.js`",
     ),
     (
         "start npm --name shop -- start",
@@ -169,9 +169,12 @@ fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
     // Found by the next start of an instance alone.
     machine.sh("mv /srv/web/graceful.js /srv/web/away.js").ok();
     machine
-        .systemctl(&["kill", "-s", "KILL", "web@1.service"])
+        .systemctl(&["kill", "--kill-who=main", "-s", "KILL", "web@1.service"])
         .ok();
-    machine.wait_state("web@1.service", "failed", SOON);
+    wait_until(SOON, "web@1 to be given up", || {
+        let is_noted = machine.sh("grep -q errored /run/rsgen/web/*").status == 0;
+        is_noted && machine.state("web@1.service") == "failed"
+    });
     machine
         .run(&["rsgen", "list", "--failed"])
         .exits(1)
