@@ -11,7 +11,7 @@ use super::verdict::{self, Verdict};
 use super::{Cluster, finished, listener, pause, serving};
 use crate::brake::{Deaths, Process};
 use crate::contract::{self, ERRORED, Policy, Statuses};
-use crate::state::Name;
+use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
 /// An instance whose run has ended. How, systemd is asked: it says so in variables as well
@@ -163,6 +163,9 @@ pub fn ended(
     let unit = manager.unit(&cluster.units().instance(end.number))?;
     let job = unit.job.as_ref();
     let mut noted = Noted::default();
+    if job.is_some() && uptime(&unit) >= policy.min_uptime {
+        forgive(&cluster.deaths(end.number));
+    }
     if job.is_some_and(QueuedJob::is_restart) {
         if !cluster.keeps_release(end.number, &unit.invocation) {
             cluster.forget_release(end.number);
@@ -211,6 +214,21 @@ pub fn ended(
         let _ = manager.queue(Verb::Start, &cluster.units().brake());
     }
     Ok(noted)
+}
+
+/// Forgets that an instance was given up, since it has been up for long enough after that: it was started by systemd alone, which
+/// forgets nothing. How it died before is kept.
+fn forgive(file: &Entry) {
+    let Some(deaths) = Deaths::load(file).filter(|deaths| deaths.errored) else {
+        return;
+    };
+    let forgiven = Deaths {
+        count: 0,
+        errored: false,
+        ..deaths
+    };
+    // Otherwise it is shown as given up until it is started by rsgen.
+    let _ = forgiven.store(file);
 }
 
 /// Counts a death, and stops what goes on although it should not. Returns the count, and whether the instance stays down.

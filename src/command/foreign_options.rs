@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::retyped;
 use crate::import::Kind;
 use crate::unit::name::{self, Units};
 use crate::visible::Visible;
@@ -29,10 +30,11 @@ const fn foreign(
     }
 }
 
+/// The options of PM2's that name an app and say how many instances it has, which `rsgen install` has as well.
+const SIZE: &[&str] = &["-i", "--instances", "-n", "--name"];
+
 /// Options that are keys of an app here.
-const KEYS: [&str; 30] = [
-    "-n",
-    "--name",
+const KEYS: &[&str] = &[
     "-c",
     "--cron",
     "--cron-restart",
@@ -60,11 +62,16 @@ const KEYS: [&str; 30] = [
     "--output",
     "--error",
     "-x",
-    "--port",
+    "--watch",
+    "--ignore-watch",
+    "--shutdown-with-message",
 ];
 
-const START: &str = "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`; for all else, \
-                     `rsgen init -- COMMAND` writes an ecosystem file to edit";
+const START: &str =
+    "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`";
+
+const INIT: &str = "run `rsgen init -- SCRIPT`, which writes an ecosystem file, and add the key for that to it: `man rsgen.toml` has \
+                    every key, with PM2's name";
 
 /// PM2's options by the command. Of several that fit, the first counts.
 const FOREIGN: &[Foreign] = &[
@@ -90,7 +97,17 @@ const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["reload", "restart"],
-        &KEYS,
+        &["-n", "--name", "--port"],
+        "write it into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
+    ),
+    foreign(
+        &["start", "stop", "restart", "reload"],
+        &["--watch", "--ignore-watch"],
+        "write `watch = true` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
+    ),
+    foreign(
+        &["reload", "restart"],
+        KEYS,
         "write it into the ecosystem file, as `rsgen import` does for PM2's names, then run `rsgen deploy ecosystem.toml`",
     ),
     foreign(
@@ -105,17 +122,24 @@ const FOREIGN: &[Foreign] = &[
          run `rsgen deploy ecosystem.toml`",
     ),
     foreign(
-        &["start", "stop", "restart", "reload"],
-        &["--watch", "--ignore-watch"],
-        "write `watch = true` into the ecosystem file, then run `rsgen deploy ecosystem.toml`",
-    ),
-    foreign(
         &["restart"],
         &["--parallel"],
         "run `rsgen reload APP --parallel 2`, which replaces the instances so many at a time",
     ),
-    foreign(&["start"], &["-i", "--instances"], START),
-    foreign(&["start"], &KEYS, START),
+    foreign(&["start"], SIZE, START),
+    foreign(&["start"], KEYS, INIT),
+    foreign(
+        &["install", "deploy"],
+        &["-p", "--port"],
+        "write `--listen PORT`, or leave it out: `rsgen install` finds where the program listens",
+    ),
+    foreign(
+        &["start", "init"],
+        &["-p", "--port"],
+        "leave it out: the first start finds where the program listens",
+    ),
+    foreign(&["install", "deploy"], KEYS, INIT),
+    foreign(&["install", "deploy"], &["-n"], "write `--name`"),
     foreign(
         &["start"],
         &["--no-daemon", "--attach", "-w", "--write"],
@@ -182,6 +206,13 @@ pub(super) fn explain(
     let mut behind = given.iter().skip(1);
     let (typed, name) =
         behind.find_map(|typed| Some((*typed, command.find_subcommand(typed)?.get_name())))?;
+    if !word.starts_with('-') && name == "install" {
+        let help = retyped::behind_install(word, given);
+        return Some(format!(
+            "`rsgen install` takes no `{}`\nhelp: {help}",
+            Visible::again(word)
+        ));
+    }
     if !word.starts_with('-') {
         let (_, help) = FURTHER.iter().find(|(command, _)| *command == name)?;
         let word = Visible::again(word);
@@ -199,7 +230,12 @@ pub(super) fn explain(
                 "run `rsgen import {file}`, which takes every `env_NAME` over, and then `rsgen deploy ecosystem.toml --env NAME`"
             )
         }
-        _ => answer(foreign.answer, typed, given),
+        _ => {
+            let same = (name == "start")
+                .then(|| retyped::as_install(given))
+                .flatten();
+            same.unwrap_or_else(|| answer(foreign.answer, typed, given))
+        }
     };
     Some(format!("`rsgen {name}` has no `{word}`\nhelp: {help}"))
 }
@@ -217,6 +253,10 @@ pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
         } else if *argument == "all" {
             text = text.replace("`rsgen uninstall APP`", "`rsgen uninstall all`");
         }
+    }
+    let of_script = |given: &&&str| !given.starts_with('-') && given.contains(['.', '/']);
+    if let Some(script) = given.iter().find(of_script) {
+        text = text.replace("SCRIPT", script);
     }
     text.replace("EACH", &each("APP"))
 }
@@ -238,49 +278,84 @@ mod tests {
         explain(&error, &command, &given)
     }
 
+    /// Command lines as PM2 takes them, and a part of what they are answered with.
+    const ANSWERS: &[(&str, &str)] = &[
+        (
+            "rsgen import ecosystem.config.js --env production",
+            "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is taken over",
+        ),
+        ("rsgen import --only web", "--only web` installs one"),
+        (
+            "rsgen start server.js -i max",
+            "run `rsgen install server.js -i max`",
+        ),
+        (
+            "rsgen start server.js -n web -i 2 -- --tls a",
+            "run `rsgen install server.js --name web -i 2 -- --tls a`",
+        ),
+        ("rsgen start web -i 2", "run `rsgen install SCRIPT -i N"),
+        (
+            "rsgen start server.js --name web --max-memory-restart 1G",
+            "`rsgen install server.js -i N",
+        ),
+        (
+            "rsgen start server.js --max-memory-restart 1G",
+            "run `rsgen init -- server.js`, which",
+        ),
+        (
+            "rsgen install server.js --watch",
+            "run `rsgen init -- server.js`, which",
+        ),
+        (
+            "rsgen install server.js --node-args=--inspect",
+            "run `rsgen init -- server.js`, which",
+        ),
+        (
+            "rsgen install server.js --port 3000",
+            "write `--listen PORT`",
+        ),
+        ("rsgen install server.js -n web", "write `--name`"),
+        ("rsgen install npm start", "`rsgen install npm -- start`"),
+        ("rsgen install a.toml b.toml", "run it once for each file"),
+        (
+            "rsgen install server.js --user www-data",
+            "which `rsgen init --account www-data",
+        ),
+        ("rsgen start eco.toml --env production", "run `rsgen reload"),
+        (
+            "rsgen start ecosystem.config.js --env production",
+            "run `rsgen import ecosystem.config.js`, which",
+        ),
+        (
+            "rsgen reload web --max-memory-restart 300M",
+            "write it into the ecosystem file",
+        ),
+        ("rsgen restart web -i 4", "run `rsgen scale web N`"),
+        (
+            "rsgen restart web --parallel 2",
+            "`rsgen reload web --parallel 2`",
+        ),
+        ("rsgen reload web --update-env", "edit the file and run"),
+        (
+            "rsgen gracefulReload web --update-env",
+            "`rsgen reload` has no `--update-env`",
+        ),
+        ("rsgen stop all --watch", "write `watch = true`"),
+        ("rsgen list -H web1", "write it before the command"),
+        ("rsgen logs web --host web1", "write it before the command"),
+        ("rsgen ls -m", "`rsgen list --json`"),
+        ("rsgen logs web --raw", "`journalctl -t web -o cat -f`"),
+        ("rsgen --user restart web -s", "write `--quiet`"),
+        (
+            "rsgen deploy eco.toml production",
+            "`rsgen deploy` takes no `production`",
+        ),
+        ("rsgen init simple", "`rsgen init -- node server.js`"),
+    ];
+
     #[test]
     fn of_pm2s_are_answered_with_what_to_do() {
-        for (line, text) in [
-            (
-                "rsgen import ecosystem.config.js --env production",
-                "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is taken over",
-            ),
-            ("rsgen import --only web", "--only web` installs one"),
-            (
-                "rsgen start server.js -i max",
-                "run `rsgen install SCRIPT -i N",
-            ),
-            ("rsgen start eco.toml --env production", "run `rsgen reload"),
-            (
-                "rsgen start ecosystem.config.js --env production",
-                "run `rsgen import ecosystem.config.js`, which",
-            ),
-            (
-                "rsgen reload web --max-memory-restart 300M",
-                "write it into the ecosystem file",
-            ),
-            ("rsgen restart web -i 4", "run `rsgen scale web N`"),
-            (
-                "rsgen restart web --parallel 2",
-                "`rsgen reload web --parallel 2`",
-            ),
-            ("rsgen reload web --update-env", "edit the file and run"),
-            (
-                "rsgen gracefulReload web --update-env",
-                "`rsgen reload` has no `--update-env`",
-            ),
-            ("rsgen stop all --watch", "write `watch = true`"),
-            ("rsgen list -H web1", "write it before the command"),
-            ("rsgen logs web --host web1", "write it before the command"),
-            ("rsgen ls -m", "`rsgen list --json`"),
-            ("rsgen logs web --raw", "`journalctl -t web -o cat -f`"),
-            ("rsgen --user restart web -s", "write `--quiet`"),
-            (
-                "rsgen deploy eco.toml production",
-                "`rsgen deploy` takes no `production`",
-            ),
-            ("rsgen init simple", "`rsgen init -- node server.js`"),
-        ] {
+        for (line, text) in ANSWERS {
             let told = told(line).unwrap_or_else(|| panic!("{line}: no answer"));
             assert!(told.contains(text), "{line}: {told}");
         }

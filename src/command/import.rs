@@ -193,7 +193,10 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failur
     let unreadable = |e: io::Error| {
         let failure = invalid(format!("`{shown}` cannot be read: {e}"));
         match e.kind() {
-            ErrorKind::NotFound => failure.help("name the file that `pm2 start` takes"),
+            ErrorKind::NotFound => failure.help(match input::importable_beside(file) {
+                Some(found) => format!("`rsgen import {}` reads what is there", found.display()),
+                None => "name the file that `pm2 start` takes".to_owned(),
+            }),
             _ => failure,
         }
     };

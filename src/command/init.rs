@@ -15,6 +15,7 @@ use super::input::{self, Input};
 use super::locate;
 use super::manual::Manual;
 use super::remote::Remote;
+use super::script;
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
 use crate::ecosystem::{APPS, pin};
@@ -70,7 +71,7 @@ impl Subcommand for Init {
         // The program that is started meanwhile may belong to whoever can put a link to /etc/rsgen in the folder's place.
         let held = Folder::of(&self.output).map_err(|e| cannot_write(&self.output, &e))?;
         let input = Input {
-            shown: "the command line".into(),
+            shown: input::COMMAND_LINE.into(),
             text: self.text(&folder)?,
             folder,
             root: None,
@@ -142,7 +143,9 @@ impl Init {
             _ => script.clone(),
         };
         let mut table = Table::new();
-        let named = [("name", &self.name), ("user", &self.account)];
+        let own = || script::behind_interpreter(&self.command);
+        let name = self.name.clone().or_else(own);
+        let named = [("name", &name), ("user", &self.account)];
         for (key, word) in named {
             if let Some(word) = word {
                 table.insert(key, value(word));
@@ -229,6 +232,11 @@ mod tests {
         let relative = text(Path::new("/nowhere"), &["Cargo.toml"], None);
         let whole = std::path::absolute("Cargo.toml").unwrap();
         assert_eq!(relative, format!("[[apps]]\nscript = {whole:?}\n"));
+        let of_node = text(Path::new("/nowhere"), &["node", script], None);
+        assert!(
+            of_node.starts_with("[[apps]]\nname = \"a\"\nscript = \"node\"\n"),
+            "{of_node}"
+        );
         let gone = format!("{script}x");
         for folder in [at.path(), Path::new("/nowhere")] {
             let named = text(folder, &[&gone], None);

@@ -13,6 +13,9 @@ use crate::visible::Visible;
 /// The file name that means standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
 
+/// What messages call the ecosystem file that is made of a command line.
+pub(super) const COMMAND_LINE: &str = "the command line";
+
 const TOO_LONG: &str =
     "split it: an ecosystem file lists apps, and what the apps need belongs in other files";
 
@@ -39,6 +42,9 @@ impl Input {
         let shown = path.display().to_string();
         if Kind::is_of_pm2(path) {
             return Err(of_pm2(path));
+        }
+        if path.is_dir() {
+            return Err(of_folder(path));
         }
         let absolute =
             absolute(path).map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
@@ -176,17 +182,51 @@ pub(super) fn of_pm2(path: &Path) -> Failure {
     ))
 }
 
-/// Returns the help for a missing file, in whose place there may be a PM2 file.
+/// The files that an import makes an ecosystem file from, those of PM2 itself first.
+const IMPORTABLE: [&str; 7] = [
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
+    "ecosystem.config.mjs",
+    "ecosystem.config.json",
+    "ecosystem.config.yml",
+    "Procfile",
+    "package.json",
+];
+
+/// Returns a file beside another that can be imported.
+pub(super) fn importable_beside(path: &Path) -> Option<PathBuf> {
+    let mut all = IMPORTABLE.iter().map(|name| path.with_file_name(name));
+    all.find(|path| path.is_file())
+}
+
+/// Returns the help for a missing file, in whose place there may be one that can be imported.
 fn missing(path: &Path) -> String {
-    let names = ["js", "cjs", "mjs", "json", "yml"].map(|e| format!("ecosystem.config.{e}"));
-    let of_pm2 = names.iter().map(|name| path.with_file_name(name));
-    match of_pm2.into_iter().find(|path| path.is_file()) {
-        Some(found) => format!(
-            "make it from the PM2 file: `rsgen import {}`",
+    match importable_beside(path) {
+        Some(found) if found.ends_with("package.json") => format!(
+            "make it from the package: `rsgen import {}`; or name a script",
             found.display()
         ),
+        Some(found) => format!("make it from the PM2 file: `rsgen import {}`", found.display()),
+        None if path == Path::new("ecosystem.toml") => {
+            "name a script, as in `rsgen install server.js`, or make the file: `rsgen init -- COMMAND`"
+                .to_owned()
+        }
         None => "name an ecosystem file or a script".to_owned(),
     }
+}
+
+/// Returns the failure for a folder that was named in place of a file.
+pub(super) fn of_folder(folder: &Path) -> Failure {
+    let file = folder.join("ecosystem.toml");
+    let shown = folder.display();
+    Failure::new(Exit::Invalid, format!("`{shown}` is a folder")).help(if file.is_file() {
+        format!("name the file in it: `{}`", file.display())
+    } else {
+        match importable_beside(&file) {
+            Some(found) => format!("`rsgen import {}` makes an ecosystem file", found.display()),
+            None => "name an ecosystem file or a script".to_owned(),
+        }
+    })
 }
 
 /// Returns the folder of a file, if the folder's name is UTF-8 and so can be written in TOML.
@@ -230,10 +270,15 @@ mod tests {
         };
         let missing = "name an ecosystem file or a script";
         assert_eq!(read("ecosystem.toml"), missing);
+        assert_eq!(read(""), missing);
+        std::fs::write(folder.path().join("package.json"), "{}").unwrap();
+        assert!(read("ecosystem.toml").contains("package.json`; or name a script"));
+        assert!(read("").ends_with("package.json` makes an ecosystem file"));
         std::fs::write(folder.path().join("ecosystem.config.js"), "").unwrap();
         assert!(read("ecosystem.toml").contains("`rsgen import "));
         std::fs::write(folder.path().join("ecosystem.toml"), b"name = \"\xff\"").unwrap();
         assert_eq!(read("ecosystem.toml"), "save it as UTF-8");
+        assert!(read("").ends_with("/ecosystem.toml`"));
     }
 
     #[test]

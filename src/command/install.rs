@@ -18,6 +18,7 @@ use super::jobs::Jobs;
 use super::list;
 use super::locate;
 use super::manual::{self, Manual};
+use super::namesake;
 use super::options::Environment;
 use super::outcome::{Deployed, Outcome};
 use super::passage;
@@ -155,6 +156,8 @@ pub(super) fn bring_up(
         let failure = failure.map(|failure| prune::kept(&context.layout, &gone, failure));
         return failure.map_or(Ok(()), Err);
     }
+    let is_named = arguments.name.is_some();
+    namesake::refuse(&context.layout, &input, is_named, &selected, context.sink)?;
     let mut prepared = apply_all(context, &selected, moves)?;
     let removals = prune::removals(&context.layout, &gone)?;
     let may_move = moves || !is_any_served(context, &prepared);

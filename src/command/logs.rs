@@ -107,7 +107,8 @@ impl Subcommand for Logs {
         };
         let targets = targets::resolve(context, &words, "show")?;
         if targets.is_empty() {
-            return Err(Failure::failed("no app is installed"));
+            let failure = Failure::failed("no app is installed");
+            return Err(failure.help("begin with `rsgen install ecosystem.toml`"));
         }
         let mut is_all_over = true;
         for target in &targets {

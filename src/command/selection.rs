@@ -4,7 +4,7 @@ use super::calendar;
 use super::gone::Gone;
 use super::hint;
 use super::host_probe::HostProbe;
-use super::input::Input;
+use super::input::{self, Input};
 use super::missing;
 use super::resize;
 use super::unsupported;
@@ -270,6 +270,9 @@ pub(super) fn choose_environment<'a>(
         let near = ecosystem::diagnostic::nearest(name, known.iter().map(String::as_str));
         Failure::new(Exit::Usage, fault).help(match near {
             Some(near) => format!("did you mean `{near}`?"),
+            None if input.origin.is_none() && input.shown == input::COMMAND_LINE => format!(
+                "a script alone has none: `rsgen init -- COMMAND` writes a file for it, to which you can add a table `[apps.env_{name}]`"
+            ),
             None if known.is_empty() => format!("add a table `[apps.env_{name}]` to an app"),
             None => format!("the environments are {}", known.join(", ")),
         })

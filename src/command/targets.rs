@@ -1,13 +1,13 @@
 //! Resolves the targets on the command line: apps, instances, `all`, or the apps of a file.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
 use super::context::Context;
-use super::input::Input;
+use super::input::{self, Input};
 use super::options::Targets;
+use super::script;
 use crate::ecosystem::{self, diagnostic};
 use crate::generate::{self, sources};
 use crate::import::Kind;
@@ -15,9 +15,6 @@ use crate::layout::Layout;
 use crate::output::{Exit, Failure};
 use crate::systemd::{ActiveState, Brief};
 use crate::unit::name::{Member, Units, parse_service};
-
-/// File name extensions of scripts.
-const SOURCES: &[&str] = &["js", "cjs", "mjs", "ts", "py", "rb", "sh", "php"];
 
 /// The verbs that start an instance that is not running.
 pub(super) const STARTS: &[&str] = &["start", "restart"];
@@ -166,14 +163,27 @@ fn one(
         let apps = known.iter().cloned();
         return Ok(apps.map(|app| Ok(Target::App(app))).collect());
     }
-    if is_file(word) && !is_script(word) {
+    let is_known = known.iter().any(|app| app == word);
+    if !is_known && script::is_script(word) {
+        return Err(script::refuse(word, context.command, &context.layout));
+    }
+    if script::is_folder(word) {
+        return Err(input::of_folder(Path::new(word)));
+    }
+    if is_file(word) {
         return of_file(context, Path::new(word), &arguments.only, known, verb);
     }
-    if is_script(word) && !known.iter().any(|app| app == word) {
-        let failure = Failure::failed(format!("`{word}` is a script, not an app"));
-        return Err(failure.help(format!("run `rsgen install {word}`")));
+    match app_or_instance(word, known) {
+        Err(failure) if STARTS.contains(&verb) && failure.exit == Exit::Failed => {
+            let behind = arguments.targets.iter().skip_while(|w| *w != word).skip(1);
+            let behind: Vec<String> = behind.cloned().collect();
+            match script::help_for_program(word, &behind) {
+                Some(help) if !is_near(word, known) => Err(failure.help(help)),
+                _ => Err(failure),
+            }
+        }
+        found => Ok(vec![Ok(found?)]),
     }
-    Ok(vec![Ok(app_or_instance(word, known)?)])
 }
 
 /// Returns the app or the instance that a word names.
@@ -198,11 +208,9 @@ pub(super) fn is_file(word: &str) -> bool {
         || Path::new(word).extension().is_some_and(|e| e == "toml")
 }
 
-/// Returns whether a word is the path of a program's source, as `pm2 start` accepts it.
-fn is_script(word: &str) -> bool {
-    let path = Path::new(word);
-    let is_source = |e: &OsStr| SOURCES.iter().any(|source| e == *source);
-    path.extension().is_some_and(is_source) && !word.contains(".config.") && path.is_file()
+/// Returns whether a word is nearly the name of an installed app.
+fn is_near(word: &str, known: &[String]) -> bool {
+    diagnostic::nearest(word, known.iter().map(String::as_str)).is_some()
 }
 
 fn of_file(
@@ -254,7 +262,8 @@ fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
         match diagnostic::nearest(name, known.iter().map(String::as_str)) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
             None if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) => {
-                failure.help(format!("an instance is written `APP@{name}`"))
+                let app = if let [only] = known { only } else { "APP" };
+                failure.help(format!("an instance is written `{app}@{name}`"))
             }
             None if known.is_empty() => {
                 failure.help("install one with `rsgen install ecosystem.toml`")

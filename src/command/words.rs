@@ -117,7 +117,9 @@ pub(super) fn explain(
             None => return error,
         },
     };
-    let scope = if words.contains(&"--user") {
+    // A word behind the option is a user in its place.
+    let is_user = |at: &[&str]| matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(word)) if at == ["--user", word]);
+    let scope = if words.contains(&"--user") && !words.windows(2).any(is_user) {
         Scope::User
     } else {
         Scope::System

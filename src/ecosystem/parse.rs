@@ -22,15 +22,14 @@ const MOST_APPS: usize = 1000;
 pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     let mut faults = Vec::new();
     let (document, errors) = DeTable::parse_recoverable(text);
-    faults.extend(errors.iter().map(|e| {
-        let message = e.message().lines().collect::<Vec<_>>().join("; ");
-        let help = if message == "duplicate key" {
-            "it stands above as well: leave one of the two out"
-        } else {
-            "this is not TOML; see https://toml.io for its syntax"
-        };
-        Diagnostic::error(e.span().unwrap_or(0..0), message).help(help)
-    }));
+    if let Some(format) = other_format(text).filter(|_| !errors.is_empty()) {
+        let fault = Diagnostic::error(0..0, format!("this is {format}, not TOML"));
+        faults.push(fault.help(
+            "`rsgen import` makes an ecosystem file from what PM2 reads: an ecosystem.config.js, or a file with the extension .json or .yaml",
+        ));
+    } else {
+        faults.extend(errors.iter().map(syntax_fault));
+    }
     // After a syntax error the rest is guesswork, and its faults would mislead.
     let apps = if faults.is_empty() {
         read_apps(document.get_ref(), &mut faults)
@@ -39,6 +38,39 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     };
     check_together(&apps, &mut faults);
     (apps, Report::new(path, text, faults))
+}
+
+fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
+    let message = error.message().lines().collect::<Vec<_>>().join("; ");
+    let help = if message == "duplicate key" {
+        "it stands above as well: leave one of the two out"
+    } else if message.starts_with("string values must be quoted") {
+        "write it in quotes, as in `name = \"web\"`"
+    } else {
+        "this is not TOML; see https://toml.io for its syntax"
+    };
+    Diagnostic::error(error.span().unwrap_or(0..0), message).help(help)
+}
+
+/// Returns the format of a text that is no TOML, where its first words say so.
+fn other_format(text: &str) -> Option<&'static str> {
+    let is_said = |line: &&str| !line.is_empty() && !line.starts_with(['#', '/', '*']);
+    let first = text.lines().map(str::trim).find(is_said)?;
+    if first.starts_with('{') {
+        return Some("JSON");
+    }
+    let of_javascript = [
+        "module.exports",
+        "exports.",
+        "export default",
+        "const ",
+        "require(",
+    ];
+    if of_javascript.iter().any(|begin| first.starts_with(begin)) {
+        return Some("JavaScript");
+    }
+    let of_yaml = first == "---" || first.starts_with("- ") || first.trim_end() == "apps:";
+    of_yaml.then_some("YAML")
 }
 
 fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
@@ -78,8 +110,18 @@ fn read_apps(document: &DeTable<'_>, faults: &mut Vec<Diagnostic>) -> Vec<App> {
 fn read_app(table: &DeTable<'_>, span: Range<usize>, faults: &mut Vec<Diagnostic>) -> Option<App> {
     let mut fields = Fields::new(table, span, faults);
     let app = App::read(&mut fields);
-    fields.finish("an app", pm2::advice);
+    fields.finish("an app", |key| {
+        pm2::advice(key).or_else(|| of_variable(key))
+    });
     (!app.name.is_empty() && !app.program.script.is_empty()).then_some(app)
+}
+
+/// The help for a key that is written as variables are.
+fn of_variable(key: &str) -> Option<String> {
+    let is_written_so = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let is_one =
+        key.starts_with(|c: char| c.is_ascii_uppercase()) && key.chars().all(is_written_so);
+    is_one.then(|| format!("a variable of the program belongs in `env`: `env.{key} = …`"))
 }
 
 /// Returns whether an app has such a key.

@@ -189,6 +189,15 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
 /// The fault of a script that is not there. One written like a command is looked for in `PATH` too.
 fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
     let script = &app.program.script;
+    if let Some((program, behind)) = script.split_once(char::is_whitespace)
+        && !script.starts_with('/')
+    {
+        let fault = format!("the script `{script}` does not exist");
+        return Diagnostic::error(app.script_span.clone(), fault).help(format!(
+            "for a program with arguments, write `script = \"{program}\"` and `args = \"{}\"`",
+            behind.trim()
+        ));
+    }
     let is_command = !script.contains(['/', '.']) && app.program.interpreter.is_none();
     let what = if is_command {
         let folder = search.cwd.display();

@@ -136,6 +136,25 @@ fn a_key_that_stands_twice_is_told_as_that() {
 }
 
 #[test]
+fn what_pm2_reads_is_told_as_one_fault() {
+    for (text, format) in [
+        ("{ \"apps\": [] }", "JSON"),
+        ("// ours\nmodule.exports = { apps: [] }", "JavaScript"),
+        ("# ours\n\napps:\n  - name: web\n", "YAML"),
+    ] {
+        let told = said(text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let begin = format!("this is {format}, not TOML; `rsgen import` makes");
+        assert!(told[0].starts_with(&begin), "{told:?}");
+    }
+    let told = said("[[apps]]\nname = web\n");
+    assert!(
+        told[0].ends_with("; write it in quotes, as in `name = \"web\"`"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn an_unknown_key_is_answered_with_what_to_write() {
     assert_eq!(
         told("cmd = \"x\""),
@@ -144,6 +163,12 @@ fn an_unknown_key_is_answered_with_what_to_write() {
     assert_eq!(
         told("instnces = 2"),
         ["unknown key `instnces` in an app; did you mean `instances`?"]
+    );
+    assert_eq!(
+        told("PORT = 3000"),
+        [
+            "unknown key `PORT` in an app; a variable of the program belongs in `env`: `env.PORT = …`"
+        ]
     );
     let told = told("qqq = 1");
     let known = told[0].split_once("; known keys are ").unwrap().1;

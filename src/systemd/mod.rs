@@ -166,7 +166,7 @@ pub enum Error {
         what: String,
     },
     /// systemd answered with any other error.
-    #[error("systemd refused: {reason}")]
+    #[error("systemd refused: {}", .reason.trim_end_matches('.'))]
     Refused {
         /// The text of systemd's answer.
         reason: String,
@@ -188,7 +188,11 @@ impl Error {
             Self::Canceled { .. } => {
                 Some("run it again; `systemctl list-jobs` shows what is queued")
             }
-            Self::Refused { .. } => None,
+            // Text of systemd's bus_unit_check_load_state(): `Unit web@1.service is masked.`
+            Self::Refused { reason } => reason
+                .trim_end_matches('.')
+                .ends_with(" is masked")
+                .then_some("run `systemctl unmask` for that unit"),
         }
     }
 }

@@ -31,6 +31,7 @@ mod jobs;
 mod logs;
 mod monit;
 mod moving;
+mod newcomer;
 mod own;
 mod owner;
 mod packaged;

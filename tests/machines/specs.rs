@@ -6,9 +6,9 @@ use testbed::specs;
 use crate::{
     balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
-    moving, own, owner, packaged, packages, pause, polkit, portless, power, programs, prometheus,
-    prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, shown, sizing,
-    state, tracing, truth, user, values, versions, watch, yama,
+    moving, newcomer, own, owner, packaged, packages, pause, polkit, portless, power, programs,
+    prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, shown,
+    sizing, state, tracing, truth, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -50,6 +50,7 @@ pub(crate) fn all() -> Vec<Spec> {
         yama::SPECS,
         PORTLESS,
         from_pm2::SPECS,
+        newcomer::SPECS,
         SIZING,
         TRUTH,
         EXPOSURE,

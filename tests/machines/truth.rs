@@ -128,7 +128,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "restart 1",
             "no app `1` is installed",
-            "an instance is written `APP@1`",
+            "an instance is written `web@1`",
         ),
         (
             "start web@12",
@@ -153,7 +153,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "start /srv/web/graceful.js",
             "is a script, not an app",
-            "run `rsgen install /srv/web/graceful.js`",
+            "`web` runs it: `rsgen start web`",
         ),
         (
             "scale web -2",

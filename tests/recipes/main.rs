@@ -16,6 +16,9 @@ use testbed::{Load, Machine, Release, Traffic, docs, nap, target_dir};
 const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/recipes");
 const CLIENTS: usize = 10;
 const PAUSE: Duration = Duration::from_millis(20);
+/// How many tasks a recipe without a port sends, and how long their begin, or their end, is waited for.
+const TASKS: usize = 12;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -119,15 +122,46 @@ fn measure(machine: &Machine, app: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Reloads workers while they have tasks, if the recipe has a script that sends some.
 fn without_a_port(machine: &Machine, app: &str) -> Result<String, String> {
+    let send = "cd /srv/$1 && test -f send.py && \
+                setpriv --reuid=www-data --regid=www-data --clear-groups .venv/bin/python3 send.py";
+    let has_tasks = machine.run(&["sh", "-c", send, "send", app]).status == 0;
+    if has_tasks && !come(machine, app, |began, _| began > 0) {
+        return Err("no task began".to_owned());
+    }
     let reload = machine.run(&["rsgen", "reload", "web"]);
-    if reload.status == 0 {
-        Ok(format!(
-            "| {app} | {:.1} s | no port |",
-            reload.took.as_secs_f64()
-        ))
-    } else {
-        Err(reload.to_string())
+    if reload.status != 0 {
+        return Err(reload.to_string());
+    }
+    let took = reload.took.as_secs_f64();
+    if !has_tasks {
+        return Ok(format!("| {app} | {took:.1} s | no port |"));
+    }
+    come(machine, app, |_, ended| ended >= TASKS);
+    let (began, ended) = tasks(machine, app);
+    let lost = began.saturating_sub(ended);
+    Ok(format!(
+        "| {app} | {took:.1} s | no port; {began} tasks | {lost} |"
+    ))
+}
+
+/// Returns how many tasks have begun, and how many have ended.
+fn tasks(machine: &Machine, app: &str) -> (usize, usize) {
+    let notes = machine.run(&["cat", &format!("/tmp/{app}-notes")]).stdout;
+    let count = |word: &str| notes.lines().filter(|line| line.starts_with(word)).count();
+    (count("began "), count("ended "))
+}
+
+/// Waits for tasks; returns whether they came.
+fn come(machine: &Machine, app: &str, is_done: impl Fn(usize, usize) -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        let (began, ended) = tasks(machine, app);
+        if is_done(began, ended) || begun.elapsed() > PATIENCE {
+            return is_done(began, ended);
+        }
+        nap(Duration::from_millis(100));
     }
 }
 

@@ -252,3 +252,33 @@ fn a_process_that_has_not_ended_is_not_looked_for_by_its_times() {
     assert!(!is_known(run(7, 0)));
     assert!(!is_known(run(0, 1)));
 }
+
+#[test]
+fn an_instance_that_was_stopped_after_it_had_recovered_is_not_given_up() {
+    for (up, job, is_errored) in [
+        (POLICY.min_uptime, "stop", false),
+        (POLICY.min_uptime, "restart", false),
+        (POLICY.min_uptime / 2, "stop", true),
+    ] {
+        let mut bench = Bench::running(&["web.service", "web@0.service", "web@1.service"]);
+        let given_up = Deaths {
+            count: POLICY.max_restarts,
+            reason: REASON.into(),
+            errored: true,
+            ..Deaths::default()
+        };
+        given_up.store(&bench.cluster.deaths(0)).unwrap();
+        let unit = Unit {
+            inactive_exit: Duration::from_secs(1),
+            active_enter: Duration::from_secs(2),
+            main_exit: Duration::from_secs(2) + up,
+            ..bench.fake.unit("web@0.service").unwrap()
+        };
+        bench.fake.set(unit);
+        bench.fake.busy("web@0.service", job);
+        bench.ended(0, 0);
+        let deaths = Deaths::load(&bench.cluster.deaths(0)).unwrap();
+        assert_eq!(deaths.errored, is_errored, "{job} after {up:?}");
+        assert_eq!(deaths.reason, REASON);
+    }
+}

@@ -61,8 +61,26 @@ pub(super) fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failu
     script_as_file(arguments)
 }
 
+/// Refuses what is neither the path of a script nor the name of a program.
+fn refuse_others(arguments: &Install) -> Result<(), Failure> {
+    let file = &arguments.file;
+    if file.is_dir() && file != Path::new("") {
+        return Err(input::of_folder(file));
+    }
+    let written = file.to_str().unwrap_or_default();
+    match written.split_once(char::is_whitespace) {
+        Some((program, behind)) if !file.exists() => {
+            let fault = format!("`{written}` is a program with arguments, not a file");
+            let help = format!("run `rsgen install {program} -- {}`", behind.trim());
+            Err(Failure::new(Exit::Usage, fault).help(help))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// An ecosystem file for one script, made of the command line.
 fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
+    refuse_others(arguments)?;
     let absolute =
         input::absolute(&arguments.file).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
     let folder = input::utf8_folder(&absolute)?;
@@ -113,7 +131,7 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
         input::current_folder().unwrap_or_else(|_| Path::new("/").into())
     };
     Ok(Input {
-        shown: "the command line".into(),
+        shown: input::COMMAND_LINE.into(),
         text: document.to_string(),
         folder,
         root: None,
