@@ -160,17 +160,21 @@ pub fn ended(
     policy: &Policy,
     now: Duration,
 ) -> Result<Noted, Error> {
-    let unit = manager.unit(&cluster.units().instance(end.number))?;
-    let job = unit.job.as_ref();
-    let mut noted = Noted::default();
-    if job.is_some_and(QueuedJob::is_restart) {
-        if !cluster.keeps_release(end.number, &unit.invocation) {
-            cluster.forget_release(end.number);
-        }
-        noted.is_asked_for = true;
-        return Ok(noted);
+    let instance = cluster.units().instance(end.number);
+    // In a walk, which waits for this command, how the run has ended matters to nobody.
+    let pulse = manager.pulse(&instance)?;
+    if is_restart(pulse.state.job.as_ref()) {
+        return Ok(replaced(cluster, end.number, &pulse.invocation));
     }
-    noted.is_asked_for = job.is_some_and(QueuedJob::is_stop);
+    let unit = manager.unit(&instance)?;
+    let job = unit.job.as_ref();
+    if is_restart(job) {
+        return Ok(replaced(cluster, end.number, &unit.invocation));
+    }
+    let mut noted = Noted {
+        is_asked_for: job.is_some_and(QueuedJob::is_stop),
+        death: None,
+    };
     if noted.is_asked_for {
         cluster.forget_release(end.number);
         // Connections wait until it is started again, so its listener and the cluster stay.
@@ -211,6 +215,21 @@ pub fn ended(
         let _ = manager.queue(Verb::Start, &cluster.units().brake());
     }
     Ok(noted)
+}
+
+fn is_restart(job: Option<&QueuedJob>) -> bool {
+    job.is_some_and(QueuedJob::is_restart)
+}
+
+/// Notes the end of a run that the next one follows at once.
+fn replaced(cluster: &Cluster, number: u32, invocation: &str) -> Noted {
+    if !cluster.keeps_release(number, invocation) {
+        cluster.forget_release(number);
+    }
+    Noted {
+        is_asked_for: true,
+        death: None,
+    }
 }
 
 /// Counts a death, and stops what goes on although it should not. Returns the count, and whether the instance stays down.
