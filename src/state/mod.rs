@@ -10,10 +10,10 @@
 mod draft;
 mod folder;
 mod lock;
+mod present;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use draft::Draft;
 pub use folder::Folder;
 pub use lock::Lock;
+pub use present::Present;
 
 /// The limit in bytes for every file but the progress of a walk and the text of an app.
 const LONGEST: u64 = 64 << 10;
@@ -205,31 +206,6 @@ impl Entry {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
         }
-    }
-}
-
-/// The names in the folder of an app's state, for who would open many files there that usually do not exist.
-#[derive(Debug, Clone)]
-pub struct Present(Option<HashSet<String>>);
-
-impl Present {
-    /// Looks at the folder once.
-    #[must_use]
-    pub fn look(folder: &Path) -> Self {
-        match Folder::look(folder).and_then(|folder| folder.names()) {
-            Ok(names) => Self(Some(names.into_iter().collect())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Self(Some(HashSet::new())),
-            // A folder that may not be listed may have any file.
-            Err(_) => Self(None),
-        }
-    }
-
-    /// Whether the file may be there.
-    #[must_use]
-    pub fn has(&self, name: Name) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|names| names.contains(&name.to_string()))
     }
 }
 

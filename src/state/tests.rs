@@ -398,13 +398,3 @@ fn the_path_of_an_unreachable_socket_is_known() {
         assert!(!is_unreachable(Path::new(other)), "{other}");
     }
 }
-
-#[test]
-fn one_look_tells_which_files_are_there() {
-    let host = Host::new();
-    let deaths = Name::Deaths(3);
-    Entry::new(&host.state(), deaths).write("1").unwrap();
-    let present = Present::look(&host.state());
-    assert!(present.has(deaths) && !present.has(Name::Deaths(4)));
-    assert!(!Present::look(&host.path("run/rsgen/other")).has(deaths));
-}
