@@ -107,10 +107,8 @@ impl AppStatus {
     ) -> Result<Self, Failure> {
         let present = state.map(Present::look);
         let files = state.zip(present.as_ref());
-        let listen: Vec<String> = file
-            .iter()
-            .flat_map(|app| app.listen.iter().map(ToString::to_string))
-            .collect();
+        let listen = file.iter().flat_map(|app| &app.listen);
+        let listen = listen.map(ToString::to_string).collect();
         let units = Units::of(app);
         let cluster = overview.unit(&units.cluster());
         let watch = Some(overview.unit(&units.watch())).filter(|watch| watch.load == "loaded");
@@ -136,9 +134,7 @@ impl AppStatus {
                 .collect()
         };
         if let Some((state, present)) = files {
-            if present.has(Name::Pause) {
-                mark_paused(state, &cluster, &mut instances, now);
-            }
+            mark_paused((state, present), &cluster, &mut instances, now);
             complete((state, present), file, &mut instances);
             if file.is_some_and(is_balanced) {
                 mark_deaf(looks, overview, units, &mut instances);
@@ -196,8 +192,14 @@ fn release(app: &App, (state, present): Files<'_>, instance: &InstanceStatus) ->
 }
 
 /// Corrects the status of instances that are down for a pause.
-fn mark_paused(state: &Path, cluster: &Unit, instances: &mut [InstanceStatus], now: Duration) {
-    let paused = Paused::read(state).filter(|paused| paused.until > now);
+fn mark_paused(
+    (state, present): Files<'_>,
+    cluster: &Unit,
+    instances: &mut [InstanceStatus],
+    now: Duration,
+) {
+    let paused = present.has(Name::Pause).then(|| Paused::read(state));
+    let paused = paused.flatten().filter(|paused| paused.until > now);
     let Some(paused) = paused.filter(|_| cluster.is_ready()) else {
         return;
     };

@@ -24,7 +24,8 @@ pub(super) fn rows(bus: &mut Bus, names: &[String]) -> Result<Vec<Row>, Error> {
     let loaded: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByPatterns", &kinds)?;
     let mut known = by_name(loaded);
     let files = files(bus)?;
-    let is_unknown = |name: &&String| !known.contains_key(name.as_str()) && has_file(&files, name);
+    let is_unknown =
+        |name: &&String| !known.contains_key(name.as_str()) && has_file(files.as_ref(), name);
     let others: Vec<String> = names.iter().filter(is_unknown).cloned().collect();
     if !others.is_empty() {
         known.extend(by_name(by_names(bus, &others)?));
@@ -58,7 +59,7 @@ fn files(bus: &mut Bus) -> Result<Option<HashSet<String>>, Error> {
 }
 
 /// Whether a unit may have a file, its own or that of its template.
-fn has_file(files: &Option<HashSet<String>>, name: &str) -> bool {
+fn has_file(files: Option<&HashSet<String>>, name: &str) -> bool {
     let Some(files) = files else {
         return true;
     };

@@ -180,7 +180,7 @@ fn of_many_units_systemd_is_asked_for_those_that_it_has_or_has_a_file_for() {
         .lock()
         .service
         .insert("UnitPath", Variant::from(folders));
-    systemd.lock().listed = vec!["loaded.service".into()];
+    systemd.lock().listed = vec!["loaded.service"];
     let mut names = [
         "stopped.service",
         "loaded.service",
@@ -191,8 +191,8 @@ fn of_many_units_systemd_is_asked_for_those_that_it_has_or_has_a_file_for() {
     .to_vec();
     names.extend((0..150).map(|n| format!("app{n}:watch.service")));
     let units = bus.glances(&names, |_| false).unwrap();
-    let named: Vec<&String> = units.iter().map(|unit| &unit.name).collect();
-    assert_eq!(named, names.iter().collect::<Vec<_>>());
+    let found: Vec<&String> = units.iter().map(|unit| &unit.name).collect();
+    assert_eq!(found, names.iter().collect::<Vec<_>>());
     let loads: Vec<&str> = units.iter().map(|unit| unit.load.as_str()).collect();
     assert_eq!(loads[..3], ["loaded"; 3]);
     assert!(
