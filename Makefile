@@ -14,7 +14,7 @@ lib = $(DESTDIR)$(PREFIX)/lib
 share = $(DESTDIR)$(PREFIX)/share
 
 .NOTPARALLEL:
-.PHONY: help build demo test unit machines kernel fuzz mutants bench lint deps install
+.PHONY: help build demo test unit machines kernel fuzz mutants large bench lint deps install
 
 help:
 	@echo 'make demo     a cluster on a throw-away machine: installs, loads, reloads and breaks it'
@@ -27,6 +27,7 @@ help:
 	@echo 'make mutants  searches for faults of one token that no test notices, for hours; ROOM=unit for one room'
 	@echo 'make recipes  the servers of docs/recipes; reloads them and prints what was lost; APPS=nginx for some'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
+	@echo 'make large    reloads 64 instances, and 200 apps, under load, and prints how long commands take there'
 	@echo 'make bench    measures rsgen, and PM2 beside it'
 	@echo 'make build    builds the programs, for `make install`'
 	@echo 'make install  installs what `make build` has built; PREFIX=/usr DESTDIR='
@@ -88,9 +89,14 @@ mutants:
 	nice -n 15 $(TOOLS)/bin/cargo-mutants mutants --dir $(MUTANTS) --gitignore false --jobs 1 --output $(TARGET) \
 		$(if $(ROOM),--re '^src/$(ROOM)/')
 
+# Not part of `make test`: many minutes. One app of 64 instances and 200 apps of 4, reloaded under load; fails where a request is lost.
+large: deps
+	cargo $(CARGO_FLAGS) bench --locked --bench large
+
 bench: deps
 	cargo $(CARGO_FLAGS) build --locked --release
 	cargo $(CARGO_FLAGS) bench --locked --bench startup
+	cargo $(CARGO_FLAGS) bench --locked --bench large
 	npm install --silent --no-fund --no-audit --prefix $(TARGET)/bench pm2@7.0.4
 	PM2_MODULES=$(abspath $(TARGET)/bench/node_modules) cargo $(CARGO_FLAGS) bench --locked --bench pm2
 

@@ -193,6 +193,23 @@ impl Group {
     }
 }
 
+/// The path of a unit's control group, of a path that leads to it or below it.
+#[must_use]
+pub fn up_to<'a>(path: &'a str, unit: &str) -> Option<&'a str> {
+    let mut end = 0;
+    for name in path.split_inclusive('/') {
+        end += name.len();
+        let name = name.strip_suffix('/');
+        if name == Some(unit) {
+            return path.get(..end.saturating_sub(1));
+        }
+    }
+    path.rsplit('/')
+        .next()
+        .filter(|last| *last == unit)
+        .map(|_| path)
+}
+
 fn places(text: &str) -> impl Iterator<Item = (Tree, &str)> {
     lines(text).filter_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -216,6 +233,17 @@ mod tests {
         assert_eq!(registration(line, 19, 0x1f3a), None);
         assert_eq!(registration(line, 18, 1), None);
         assert_eq!(registration(&format!("x {line}"), 18, 0x1f3a), None);
+    }
+
+    #[test]
+    fn a_path_leads_to_a_units_group_or_below_it() {
+        let up_to = |path| up_to(path, "web@0.service");
+        let group = Some("/system.slice/web@0.service");
+        assert_eq!(up_to("/system.slice/web@0.service"), group);
+        assert_eq!(up_to("/system.slice/web@0.service/below/it"), group);
+        assert_eq!(up_to("/system.slice/web@0.service.d/x"), None);
+        assert_eq!(up_to("/system.slice/my-web@0.service"), None);
+        assert_eq!(up_to("/"), None);
     }
 
     #[test]

@@ -160,20 +160,26 @@ pub fn ended(
     policy: &Policy,
     now: Duration,
 ) -> Result<Noted, Error> {
-    let unit = manager.unit(&cluster.units().instance(end.number))?;
+    let instance = cluster.units().instance(end.number);
+    let deaths = cluster.deaths(end.number);
+    // In a walk, which waits for this command, how the run has ended matters to nobody.
+    let pulse = manager.pulse(&instance)?;
+    let is_given_up = || Deaths::load(&deaths).is_some_and(|deaths| deaths.errored);
+    if is_restart(pulse.state.job.as_ref()) && !is_given_up() {
+        return Ok(replaced(cluster, end.number, &pulse.invocation));
+    }
+    let unit = manager.unit(&instance)?;
     let job = unit.job.as_ref();
-    let mut noted = Noted::default();
     if job.is_some() && uptime(&unit) >= policy.min_uptime {
-        forgive(&cluster.deaths(end.number));
+        forgive(&deaths);
     }
-    if job.is_some_and(QueuedJob::is_restart) {
-        if !cluster.keeps_release(end.number, &unit.invocation) {
-            cluster.forget_release(end.number);
-        }
-        noted.is_asked_for = true;
-        return Ok(noted);
+    if is_restart(job) {
+        return Ok(replaced(cluster, end.number, &unit.invocation));
     }
-    noted.is_asked_for = job.is_some_and(QueuedJob::is_stop);
+    let mut noted = Noted {
+        is_asked_for: job.is_some_and(QueuedJob::is_stop),
+        death: None,
+    };
     if noted.is_asked_for {
         cluster.forget_release(end.number);
         // Connections wait until it is started again, so its listener and the cluster stay.
@@ -229,6 +235,21 @@ fn forgive(file: &Entry) {
     };
     // Otherwise it is shown as given up until it is started by rsgen.
     let _ = forgiven.store(file);
+}
+
+fn is_restart(job: Option<&QueuedJob>) -> bool {
+    job.is_some_and(QueuedJob::is_restart)
+}
+
+/// Notes the end of a run that the next one follows at once.
+fn replaced(cluster: &Cluster, number: u32, invocation: &str) -> Noted {
+    if !cluster.keeps_release(number, invocation) {
+        cluster.forget_release(number);
+    }
+    Noted {
+        is_asked_for: true,
+        death: None,
+    }
 }
 
 /// Counts a death, and stops what goes on although it should not. Returns the count, and whether the instance stays down.

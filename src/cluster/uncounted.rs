@@ -16,7 +16,7 @@ use crate::journal::Happening;
 use crate::layout::Scope;
 use crate::record::Record;
 use crate::state::Name;
-use crate::systemd::{Error, Manager, Unit};
+use crate::systemd::{Brief, Error, Manager, Unit};
 
 /// The runs of the instances, as they were last seen by any brake unit.
 #[derive(Debug, Default)]
@@ -46,6 +46,11 @@ impl Seen {
             was_ready: unit.is_ready(),
             counted: counted.invocation.clone(),
         }
+    }
+
+    /// Whether this is a look at this run, and found it READY.
+    fn is_ready_in(&self, run: &str) -> bool {
+        self.was_ready && self.invocation == run
     }
 
     fn parse(line: &str) -> Option<(u32, Self)> {
@@ -81,13 +86,25 @@ impl Uncounted {
         say: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let before = self.seen.clone();
-        let instances = cluster.instances(manager)?;
+        let mut instances = cluster.instances(manager)?;
         self.seen
             .retain(|number, _| instances.iter().any(|(loaded, _)| loaded == number));
-        let names: Vec<String> = instances
-            .iter()
-            .map(|(_, brief)| brief.name.clone())
-            .collect();
+        let names = |instances: &[(u32, Brief)]| -> Vec<String> {
+            let names = instances.iter().map(|(_, brief)| brief.name.clone());
+            names.collect()
+        };
+        // Of a run that was seen READY nothing new can be learned. During a walk these are most, and a look at a whole unit takes long.
+        let runs = manager.pulses(&names(&instances))?;
+        let mut runs = runs.into_iter().map(|pulse| pulse.invocation);
+        instances.retain(|(number, _)| {
+            let is_of_run = |run: &String| {
+                self.seen
+                    .get(number)
+                    .is_some_and(|seen| seen.is_ready_in(run))
+            };
+            !runs.next().is_some_and(|run| is_of_run(&run))
+        });
+        let names = names(&instances);
         let counted = |number: u32| Deaths::load(&cluster.deaths(number)).unwrap_or_default();
         let earlier: Vec<Deaths> = instances.iter().map(|(n, _)| counted(*n)).collect();
         let units = manager.each(&names)?;

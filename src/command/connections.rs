@@ -9,6 +9,8 @@ use super::overview::Overview;
 use super::status::AppStatus;
 use crate::balance::census::{self, Accepted, Census, Listener};
 use crate::ecosystem::App;
+use crate::procfs;
+use crate::systemd::Unit;
 use crate::unit::name::Units;
 
 /// Fills in the counts of these apps; `files` are their ecosystem files. Where the kernel does not tell, nothing is known.
@@ -58,7 +60,7 @@ fn share(app: &mut AppStatus, census: &Census, ports: &BTreeSet<u16>, overview: 
         instance.connections = match unit.main_pid {
             0 => None,
             _ if accepted.is_empty() => Some(0),
-            _ => held(&unit.control_group, &accepted),
+            pid => group(pid, &unit).and_then(|group| held(&group, &accepted)),
         };
     }
 }
@@ -97,6 +99,18 @@ fn sum<'a>(listeners: impl Iterator<Item = &'a Listener>) -> (Option<u32>, Optio
             .map(|(sum, more)| sum.saturating_add(more));
     }
     (all, all.and(dropped))
+}
+
+/// The control group of a service with this main process, which may be in one below it. Of one that is up, systemd was not asked for it.
+fn group(pid: u32, unit: &Unit) -> Option<String> {
+    if !unit.control_group.is_empty() {
+        return Some(unit.control_group.clone());
+    }
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups
+        .lines()
+        .find_map(|line| procfs::up_to(line.splitn(3, ':').nth(2)?, &unit.name))
+        .map(str::to_owned)
 }
 
 /// How many of these sockets the processes of a control group have; `None` to a caller who may not see that.
@@ -161,7 +175,6 @@ mod tests {
 
     use super::*;
     use crate::command::status::InstanceStatus;
-    use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
 
     /// The control groups of a test: folders that stand for those of the kernel.
@@ -288,6 +301,23 @@ mod tests {
         assert_eq!(all, (Some(2), Some(3), Some(5)));
         // Of an instance whose group cannot be found nothing is known.
         assert_eq!(counted(&web), [Some(1), None, None]);
+
+        // Of a unit that is up the group is that of its main process.
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let path = own
+            .lines()
+            .next()
+            .and_then(|line| line.splitn(3, ':').nth(2));
+        let (path, name) = path
+            .and_then(|path| Some((path, path.rsplit('/').next()?)))
+            .unwrap();
+        let unit = |name: &str| Unit {
+            name: name.into(),
+            ..Unit::default()
+        };
+        let found = group(process::id(), &unit(name)).filter(|_| !name.is_empty());
+        assert_eq!(found.as_deref(), Some(path).filter(|_| !name.is_empty()));
+        assert_eq!(group(process::id(), &unit("web@0.service")), None);
 
         // Where systemd opens listeners in its own group, whatever listens at the port is the app's.
         census.listeners = vec![listener(other, 3000, 7, None)];

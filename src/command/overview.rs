@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use crate::systemd::{Error, Manager, Unit};
 use crate::unit::name::{Member, Units, parse};
 
+/// Whether the list shows the process of a unit.
+fn is_instance(unit: &str) -> bool {
+    matches!(parse(unit), Some((_, Member::Instance(_))))
+}
+
 /// The state of every unit that `rsgen list` looks at.
 pub(super) struct Overview {
     units: BTreeMap<String, Unit>,
@@ -43,7 +48,7 @@ impl Overview {
         for numbers in instances.values_mut() {
             numbers.sort_unstable();
         }
-        let read = manager.glances(&names)?;
+        let read = manager.glances(&names, is_instance)?;
         let units = read.into_iter().map(|unit| (unit.name.clone(), unit));
         Ok(Self {
             units: units.collect(),

@@ -16,7 +16,7 @@ use crate::contract::{StartedWith, time};
 use crate::ecosystem::App;
 use crate::layout::Layout;
 use crate::output::Failure;
-use crate::state::{Entry, Name};
+use crate::state::{Entry, Name, Present};
 use crate::systemd::{ActiveState, Manager, Unit};
 use crate::unit::name::Units;
 
@@ -105,10 +105,10 @@ impl AppStatus {
         file: Option<&App>,
         (wanted, state): (Option<u32>, Option<&Path>),
     ) -> Result<Self, Failure> {
-        let listen: Vec<String> = file
-            .iter()
-            .flat_map(|app| app.listen.iter().map(ToString::to_string))
-            .collect();
+        let present = state.map(Present::look);
+        let files = state.zip(present.as_ref());
+        let listen = file.iter().flat_map(|app| &app.listen);
+        let listen = listen.map(ToString::to_string).collect();
         let units = Units::of(app);
         let cluster = overview.unit(&units.cluster());
         let watch = Some(overview.unit(&units.watch())).filter(|watch| watch.load == "loaded");
@@ -129,17 +129,16 @@ impl AppStatus {
                 .map(|(number, unit)| of_job(number, unit, now))
                 .collect()
         } else {
-            let deaths = |number| Deaths::load(&Entry::new(state?, Name::Deaths(number)));
             loaded
-                .map(|(number, unit)| instance(number, unit, deaths(number), now))
+                .map(|(number, unit)| instance(number, unit, deaths(files, number), now))
                 .collect()
         };
-        if let Some(state) = state {
-            mark_paused(state, &cluster, &mut instances, now);
-            complete(state, file, &mut instances);
+        if let Some((state, present)) = files {
+            mark_paused((state, present), &cluster, &mut instances, now);
+            complete((state, present), file, &mut instances);
             if file.is_some_and(is_balanced) {
                 mark_deaf(looks, overview, units, &mut instances);
-                find_balance_faults(overview, units, state, &mut instances);
+                find_balance_faults(overview, units, (state, present), &mut instances);
             }
         }
         // A job has instances while a run is under way; between its runs nothing is missing.
@@ -170,19 +169,37 @@ impl AppStatus {
     }
 }
 
+/// The folder of an app's state, and what is there.
+type Files<'a> = (&'a Path, &'a Present);
+
+fn deaths(files: Option<Files<'_>>, number: u32) -> Option<Deaths> {
+    let (state, present) = files?;
+    let name = Name::Deaths(number);
+    present
+        .has(name)
+        .then(|| Deaths::load(&Entry::new(state, name)))?
+}
+
 /// The name of the release that an instance runs. A note may be older than the `cwd` of the app.
-fn release(app: &App, state: &Path, instance: &InstanceStatus) -> Option<String> {
+fn release(app: &App, (state, present): Files<'_>, instance: &InstanceStatus) -> Option<String> {
     let cwd = Path::new(app.program().cwd()?);
     instance.pid?;
-    let note = Entry::new(state, Name::Release(instance.number)).read();
+    let name = Name::Release(instance.number);
+    let note = present.has(name).then(|| Entry::new(state, name).read())?;
     let note = StartedWith::parse(&note.ok()?)?;
     note.within(cwd)?;
     Some(note.folder.file_name()?.to_string_lossy().into_owned())
 }
 
 /// Corrects the status of instances that are down for a pause.
-fn mark_paused(state: &Path, cluster: &Unit, instances: &mut [InstanceStatus], now: Duration) {
-    let paused = Paused::read(state).filter(|paused| paused.until > now);
+fn mark_paused(
+    (state, present): Files<'_>,
+    cluster: &Unit,
+    instances: &mut [InstanceStatus],
+    now: Duration,
+) {
+    let paused = present.has(Name::Pause).then(|| Paused::read(state));
+    let paused = paused.flatten().filter(|paused| paused.until > now);
     let Some(paused) = paused.filter(|_| cluster.is_ready()) else {
         return;
     };
@@ -195,11 +212,13 @@ fn mark_paused(state: &Path, cluster: &Unit, instances: &mut [InstanceStatus], n
 }
 
 /// Adds what only this host knows of its instances.
-fn complete(state: &Path, file: Option<&App>, instances: &mut [InstanceStatus]) {
-    let kept = progress::kept(state);
+fn complete(files: Files<'_>, file: Option<&App>, instances: &mut [InstanceStatus]) {
+    let (state, present) = files;
+    let kept = present.has(Name::Canary).then(|| progress::kept(state));
+    let kept = kept.unwrap_or_default();
     for instance in instances {
         instance.canary = kept.contains(&instance.number);
-        instance.release = file.and_then(|file| release(file, state, instance));
+        instance.release = file.and_then(|file| release(file, files, instance));
         instance.memory_bytes = instance.memory_bytes.or_else(|| resident(instance.pid?));
     }
 }
@@ -208,20 +227,25 @@ fn complete(state: &Path, file: Option<&App>, instances: &mut [InstanceStatus]) 
 fn find_balance_faults(
     overview: &Overview,
     units: Units<'_>,
-    state: &Path,
+    (state, present): Files<'_>,
     instances: &mut [InstanceStatus],
 ) {
     for instance in instances.iter_mut().filter(|i| i.pid.is_some()) {
         let join = units.join(instance.number);
         let is_online = instance.status == "online";
-        let unbalanced = || Entry::new(state, Name::Unbalanced(instance.number)).read();
+        let name = Name::Unbalanced(instance.number);
+        let unbalanced = || {
+            present
+                .has(name)
+                .then(|| Entry::new(state, name).read().ok())?
+        };
         instance.balance_fault = if is_online && overview.unit(&join).active == ActiveState::Failed
         {
             Some(format!(
                 "not in the balance, as {join} failed; see `systemctl status {join}`"
             ))
         } else {
-            unbalanced().ok().map(|why| format!("balance: {why}"))
+            unbalanced().map(|why| format!("balance: {why}"))
         };
     }
 }

@@ -10,6 +10,7 @@
 mod draft;
 mod folder;
 mod lock;
+mod present;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use draft::Draft;
 pub use folder::Folder;
 pub use lock::Lock;
+pub use present::Present;
 
 /// The limit in bytes for every file but the progress of a walk and the text of an app.
 const LONGEST: u64 = 64 << 10;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::layout::Scope;
-pub use unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
+pub use unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit};
 
 /// How often a job is queued again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
 /// without a bound rsgen would queue the job again forever.
@@ -215,12 +215,35 @@ pub trait Manager {
     }
 
     /// The states of several units, in the order of their names, for a table: of a service that is up, and of a socket, only what such
-    /// a table shows is asked for, and everything else has its default.
+    /// a table shows is asked for, and everything else has its default. `has_process` says of which services the table shows the process;
+    /// of the others that are up it shows the state alone.
     ///
     /// # Errors
     /// When systemd cannot be asked.
-    fn glances(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
+    fn glances(
+        &mut self,
+        names: &[String],
+        _has_process: fn(&str) -> bool,
+    ) -> Result<Vec<Unit>, Error> {
         self.each(names)
+    }
+
+    /// What runs of each of these services, in the order of their names: a few properties, where [`Manager::each`] reads hundreds.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn pulses(&mut self, services: &[String]) -> Result<Vec<Pulse>, Error> {
+        Ok(self.each(services)?.into_iter().map(Pulse::from).collect())
+    }
+
+    /// What runs of a service, see [`Manager::pulses`].
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn pulse(&mut self, service: &str) -> Result<Pulse, Error> {
+        let name = service.to_owned();
+        let found = self.pulses(std::slice::from_ref(&name))?.pop();
+        found.ok_or(Error::NoSuchUnit { unit: name })
     }
 
     /// The loaded units whose name matches a glob.

@@ -84,6 +84,50 @@ impl Brief {
     }
 }
 
+/// What runs of a service, and nothing about why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    /// The state of the unit.
+    pub state: Brief,
+    /// The PID of the main process; 0 for none.
+    pub main_pid: u32,
+    /// The invocation ID of the present run.
+    pub invocation: String,
+}
+
+impl Pulse {
+    /// Whether the unit is READY and serves.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state.is_ready()
+    }
+
+    /// Whether a program of the unit runs that is not READY yet, or one whose `ExecStartPost=` runs.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        is_starting(self.state.active, &self.state.sub, self.main_pid)
+    }
+}
+
+impl From<Unit> for Pulse {
+    fn from(unit: Unit) -> Self {
+        Self {
+            state: Brief {
+                name: unit.name,
+                active: unit.active,
+                sub: unit.sub,
+                job: unit.job,
+            },
+            main_pid: unit.main_pid,
+            invocation: unit.invocation,
+        }
+    }
+}
+
+fn is_starting(active: ActiveState, sub: &str, main_pid: u32) -> bool {
+    active == ActiveState::Activating && main_pid != 0 && matches!(sub, "start" | "start-post")
+}
+
 /// Whether a unit will soon reach another state without a job. A unit that waits for an automatic restart does not count: its
 /// `RestartSec=` may be long.
 fn is_moving(active: ActiveState, sub: &str) -> bool {
@@ -192,8 +236,7 @@ impl Unit {
     /// Whether a program of the unit runs that is not READY yet, or one whose `ExecStartPost=` runs.
     #[must_use]
     pub fn is_starting(&self) -> bool {
-        let is_up = self.active == ActiveState::Activating && self.main_pid != 0;
-        is_up && matches!(self.sub.as_str(), "start" | "start-post")
+        is_starting(self.active, &self.sub, self.main_pid)
     }
 
     /// The reason for the present state, in words for a user.

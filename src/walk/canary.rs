@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Event, Failed, Walk, milliseconds};
-use crate::systemd::{Error, Unit};
+use crate::systemd::Error;
 
 impl Walk<'_> {
     /// Starts so many canaries at once, those included that are there already. If one fails, all are stopped: no instance that
@@ -25,11 +25,11 @@ impl Walk<'_> {
         }
         match self.raise(&new) {
             Ok(ready) => {
-                for (number, unit) in ready {
+                for (number, pid) in ready {
                     self.witness.tell(&Event::CanaryReady {
                         number,
                         canaries,
-                        pid: unit.main_pid,
+                        pid,
                         took_ms: milliseconds(since),
                     });
                 }
@@ -93,7 +93,8 @@ impl Walk<'_> {
         count.filter(|count| *count > 1)
     }
 
-    fn raise(&mut self, numbers: &[u32]) -> Result<Vec<(u32, Unit)>, Failed> {
+    /// Starts instances, and returns the PID of each program once all are proven.
+    fn raise(&mut self, numbers: &[u32]) -> Result<Vec<(u32, u32)>, Failed> {
         let mut jobs = Vec::new();
         for number in numbers.iter().copied() {
             jobs.push((number, self.fresh(number)?));

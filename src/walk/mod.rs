@@ -234,7 +234,8 @@ impl Walk<'_> {
     fn replace(&mut self, numbers: &[u32]) -> Result<(), Failed> {
         let mut rising = Vec::new();
         for number in numbers {
-            let old_pid = self.look(*number)?.main_pid;
+            let before = self.pulse(*number)?;
+            let old_pid = before.main_pid;
             self.witness.tell(&Event::Replacing {
                 number: *number,
                 old_pid,
@@ -246,7 +247,7 @@ impl Walk<'_> {
             rising.push(Rising {
                 number: *number,
                 old_pid,
-                job: self.fresh(*number)?,
+                job: self.renew(*number, &before)?,
                 since,
             });
         }
@@ -262,14 +263,14 @@ impl Walk<'_> {
     }
 
     fn bring_up(&mut self, one: &Rising) -> Result<(), Failed> {
-        let unit = match self.proven(one.number, &one.job, one.old_pid) {
-            Ok(unit) => unit,
+        let pid = match self.proven(one.number, &one.job, one.old_pid) {
+            Ok(pid) => pid,
             Err(first) => self.again(one.number, first)?,
         };
         self.witness.tell(&Event::Ready {
             number: one.number,
             old_pid: one.old_pid,
-            pid: unit.main_pid,
+            pid,
             took_ms: milliseconds(one.since),
         });
         Ok(())
@@ -281,16 +282,16 @@ impl Walk<'_> {
         number: u32,
         job: &crate::systemd::Job,
         old_pid: u32,
-    ) -> Result<Unit, Failed> {
-        let unit = self.verdict(number, job, old_pid)?;
+    ) -> Result<u32, Failed> {
+        let pid = self.verdict(number, job, old_pid)?;
         if self.canaries.is_empty() {
-            self.settle(&[(number, unit.clone())])?;
+            self.settle(&[(number, pid)])?;
         }
-        Ok(unit)
+        Ok(pid)
     }
 
     /// The classic restart of one instance.
-    fn again(&mut self, number: u32, first: Failed) -> Result<Unit, Failed> {
+    fn again(&mut self, number: u32, first: Failed) -> Result<u32, Failed> {
         if first.number.is_none() {
             return Err(first);
         }
@@ -304,20 +305,28 @@ impl Walk<'_> {
 
     /// An instance that died since it was READY has failed as well.
     fn confirm(&mut self, numbers: &[u32]) -> Result<(), Failed> {
+        let mut ready = self.ready().map_err(|e| self.bus(&e))?;
         for number in numbers {
-            let unit = self.look(*number)?;
             let has_failed = |failed: &Failed| failed.number == Some(*number);
             if self.failures.iter().any(has_failed) {
+                let unit = self.look(*number)?;
                 self.look_again(*number, &unit)?;
+                ready.clear();
                 continue;
             }
+            if ready.contains(number) {
+                continue;
+            }
+            let unit = self.look(*number)?;
             if unit.is_ready() {
                 continue;
             }
+            // What was seen of the others is old by the time that this one is up.
+            ready.clear();
             let since = Instant::now();
             let failed = self.failed(*number, &unit, None);
             match self.again(*number, failed) {
-                Ok(unit) => self.came_up(*number, &unit, since),
+                Ok(pid) => self.came_up(*number, pid, since),
                 Err(failed) => self.tolerate(failed)?,
             }
         }
@@ -330,10 +339,10 @@ impl Walk<'_> {
         if !unit.is_ready() {
             return Ok(());
         }
-        match self.settle(&[(number, unit.clone())]) {
+        match self.settle(&[(number, unit.main_pid)]) {
             Ok(()) => {
                 self.failures.retain(|failed| failed.number != Some(number));
-                self.came_up(number, unit, since);
+                self.came_up(number, unit.main_pid, since);
             }
             Err(failed) if failed.number.is_none() => return Err(failed),
             Err(_) => {}
@@ -341,11 +350,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn came_up(&mut self, number: u32, unit: &Unit, since: Instant) {
+    fn came_up(&mut self, number: u32, pid: u32, since: Instant) {
         self.witness.tell(&Event::Ready {
             number,
             old_pid: 0,
-            pid: unit.main_pid,
+            pid,
             took_ms: milliseconds(since),
         });
     }
@@ -371,7 +380,7 @@ impl Walk<'_> {
         let mut result = Ok(());
         for (number, job) in jobs {
             match self.verdict(number, &job, 0) {
-                Ok(unit) => self.came_up(number, &unit, since),
+                Ok(pid) => self.came_up(number, pid, since),
                 Err(failed) => result = result.and(Err(failed)),
             }
         }

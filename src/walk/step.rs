@@ -1,10 +1,11 @@
 //! The steps a walk is made of: one job, its verdict, and looking at what came of it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{Event, Failed, Walk, milliseconds};
 use crate::contract::UNHEALTHY;
-use crate::systemd::{ATTEMPTS, ActiveState, Error, Job, JobResult, QueuedJob, Unit, Verb};
+use crate::systemd::{ATTEMPTS, ActiveState, Error, Job, JobResult, Pulse, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
 
 /// How often a settling canary is looked at.
@@ -19,7 +20,15 @@ const GLANCE: Duration = Duration::from_secs(1);
 impl Walk<'_> {
     /// Queues a restart with a clean slate; one that does not run is started by it.
     pub(super) fn fresh(&mut self, number: u32) -> Result<Job, Failed> {
-        self.outlast_start(number).map_err(|e| self.bus(&e))?;
+        let pulse = self.pulse(number)?;
+        self.renew(number, &pulse)
+    }
+
+    /// Does the same with an instance that has just been looked at.
+    pub(super) fn renew(&mut self, number: u32, pulse: &Pulse) -> Result<Job, Failed> {
+        if pulse.is_starting() {
+            self.outlast_start(number).map_err(|e| self.bus(&e))?;
+        }
         self.announce(self.plan.step);
         self.witness.forget(number);
         let unit = self.unit(number);
@@ -34,7 +43,7 @@ impl Walk<'_> {
     fn outlast_start(&mut self, number: u32) -> Result<(), Error> {
         let unit = self.unit(number);
         self.announce(self.patience);
-        while self.manager.unit(&unit)?.is_starting() && !self.patience.is_zero() {
+        while self.manager.pulse(&unit)?.is_starting() && !self.patience.is_zero() {
             let pause = self.patience.min(LOOK);
             self.manager.pause(pause);
             self.patience = self.patience.saturating_sub(pause);
@@ -44,21 +53,27 @@ impl Walk<'_> {
 
     /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out. A job
     /// that somebody else's job cancelled is asked for again.
-    pub(super) fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<Unit, Failed> {
+    /// Returns the PID of the new program.
+    pub(super) fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<u32, Failed> {
         let mut job = job.clone();
         let mut left = ATTEMPTS;
         loop {
             let result = self.outcome(number, &job).map_err(|e| self.bus(&e))?;
             let canceled = result == Some(JobResult::Canceled);
             let replaced = canceled && self.outlast_others(number)?;
-            let unit = self.look(number)?;
-            let new = unit.main_pid != 0 && unit.main_pid != old_pid;
             let good = matches!(
                 result,
                 Some(JobResult::Done | JobResult::Canceled | JobResult::Skipped)
             );
-            if good && unit.is_ready() && new {
-                return Ok(unit);
+            let is_proof =
+                |is_ready: bool, pid: u32| good && is_ready && ![0, old_pid].contains(&pid);
+            let pulse = self.pulse(number)?;
+            if is_proof(pulse.is_ready(), pulse.main_pid) {
+                return Ok(pulse.main_pid);
+            }
+            let unit = self.look(number)?;
+            if is_proof(unit.is_ready(), unit.main_pid) {
+                return Ok(unit.main_pid);
             }
             if !canceled || replaced || left == 0 || !self.is_wanted()? {
                 return Err(self.unproven(number, &unit, result));
@@ -146,32 +161,45 @@ impl Walk<'_> {
     }
 
     /// These instances have to stay up for a while: many programs die just after they began to listen.
-    pub(super) fn settle(&mut self, ready: &[(u32, Unit)]) -> Result<(), Failed> {
+    /// Each is given with the PID of its program.
+    pub(super) fn settle(&mut self, ready: &[(u32, u32)]) -> Result<(), Failed> {
         let mut left = self.plan.settle;
         self.announce(left);
         while !left.is_zero() {
             let pause = left.min(LOOK);
             self.manager.pause(pause);
             left = left.saturating_sub(pause);
-            for (number, before) in ready {
-                self.is_still_up(*number, before)?;
+            for (number, pid) in ready {
+                self.is_still_up(*number, *pid)?;
             }
         }
         Ok(())
     }
 
-    fn is_still_up(&mut self, number: u32, before: &Unit) -> Result<(), Failed> {
+    fn is_still_up(&mut self, number: u32, pid: u32) -> Result<(), Failed> {
+        let pulse = self.pulse(number)?;
+        if pulse.is_ready() && pulse.main_pid == pid {
+            return Ok(());
+        }
         let unit = self.look(number)?;
-        if unit.is_ready() && unit.main_pid == before.main_pid {
+        if unit.is_ready() && unit.main_pid == pid {
             return Ok(());
         }
         let mut failed = self.failed(number, &unit, None);
         failed.why = if unit.is_ready() {
-            format!("ready, and then pid {} died", before.main_pid)
+            format!("ready, and then pid {pid} died")
         } else {
             format!("ready, and then {}", failed.why)
         };
         Err(failed)
+    }
+
+    /// The instances that are READY, by one question.
+    pub(super) fn ready(&mut self) -> Result<BTreeSet<u32>, Error> {
+        let names = Units::of(&self.plan.app);
+        let units = self.manager.units(&names.instances())?;
+        let ready = units.iter().filter(|unit| unit.is_ready());
+        Ok(ready.filter_map(|unit| names.number(&unit.name)).collect())
     }
 
     /// The instances beyond the wanted number that are there or on their way.
@@ -203,7 +231,7 @@ impl Walk<'_> {
         for number in numbers {
             let unit = self.unit(*number);
             self.outlast_start(*number)?;
-            if !self.manager.unit(&unit)?.is_gone() {
+            if !self.manager.pulse(&unit)?.state.is_gone() {
                 jobs.push((*number, self.manager.queue(Verb::Stop, &unit)?));
             }
         }
@@ -243,6 +271,11 @@ impl Walk<'_> {
 
     fn announce(&mut self, at_most: Duration) {
         self.witness.step(at_most + MARGIN);
+    }
+
+    pub(super) fn pulse(&mut self, number: u32) -> Result<Pulse, Failed> {
+        let unit = self.unit(number);
+        self.manager.pulse(&unit).map_err(|e| self.bus(&e))
     }
 
     pub(super) fn look(&mut self, number: u32) -> Result<Unit, Failed> {

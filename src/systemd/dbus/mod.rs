@@ -7,6 +7,7 @@
 mod error;
 mod far;
 mod link;
+mod listed;
 mod properties;
 mod several;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use zbus::OwnedObjectPath;
 
-use super::unit::{ActiveState, Brief, QueuedJob, Timer, Unit};
+use super::unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit};
 use super::{Error, Job, JobResult, Manager, Verb, Whom};
 use crate::layout::Scope;
 use error::explain;
@@ -62,6 +63,16 @@ fn job_of(row: &Row) -> Option<QueuedJob> {
         path: row.9.to_string(),
         kind: row.8.clone(),
     })
+}
+
+/// The state in such a row.
+fn brief(row: &Row) -> Brief {
+    Brief {
+        name: row.0.clone(),
+        active: ActiveState::from_word(&row.3),
+        sub: row.4.clone(),
+        job: job_of(row),
+    }
 }
 
 /// The interface that a unit has because of its kind, as far as rsgen reads one.
@@ -221,8 +232,16 @@ impl Manager for Bus {
         several::each(self, names)
     }
 
-    fn glances(&mut self, names: &[String]) -> Result<Vec<Unit>, Error> {
-        several::glances(self, names)
+    fn glances(
+        &mut self,
+        names: &[String],
+        has_process: fn(&str) -> bool,
+    ) -> Result<Vec<Unit>, Error> {
+        several::glances(self, names, has_process)
+    }
+
+    fn pulses(&mut self, services: &[String]) -> Result<Vec<Pulse>, Error> {
+        several::pulses(self, services)
     }
 
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
@@ -233,13 +252,7 @@ impl Manager for Bus {
             "ListUnitsByPatterns",
             &(&none[..], &[pattern][..]),
         )?;
-        let brief = |row: Row| Brief {
-            job: job_of(&row),
-            name: row.0,
-            active: ActiveState::from_word(&row.3),
-            sub: row.4,
-        };
-        Ok(rows.into_iter().map(brief).collect())
+        Ok(rows.iter().map(brief).collect())
     }
 
     fn unit_files(&mut self, pattern: &str) -> Result<Vec<String>, Error> {

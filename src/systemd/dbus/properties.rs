@@ -73,7 +73,11 @@ pub(super) fn number(properties: &Properties, key: &str) -> Option<u64> {
 }
 
 fn invocation(properties: &Properties) -> String {
-    let bytes: Vec<u8> = get(properties, "InvocationID").unwrap_or_default();
+    invocation_id(get(properties, "InvocationID").unwrap_or_default())
+}
+
+/// An invocation ID in the form of the journal.
+pub(super) fn invocation_id(bytes: Vec<u8>) -> String {
     // A unit that never ran has no invocation ID.
     <[u8; 16]>::try_from(bytes).map_or_else(
         |_| String::new(),

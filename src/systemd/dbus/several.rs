@@ -6,24 +6,40 @@
 use zbus::OwnedVariant;
 
 use super::link::Question;
-use super::properties::{Properties, read_unit};
+use super::listed;
+use super::properties::{Properties, invocation_id, read_unit};
 use super::{
-    ActiveState, Bus, Error, MANAGER, OwnedObjectPath, PATH, PROPERTIES, Row, SERVICE_UNIT,
-    SOCKET_UNIT, UNIT, Unit, interface, job_of,
+    ActiveState, Bus, Error, MANAGER, OwnedObjectPath, PATH, PROPERTIES, Pulse, Row, SERVICE_UNIT,
+    SOCKET_UNIT, UNIT, Unit, brief, interface, job_of,
 };
 
 /// What a glance takes of a service that is up.
-const OF_SERVICE: [(&str, &str); 6] = [
+const OF_SERVICE: [(&str, &str); 5] = [
     (UNIT, "ActiveEnterTimestampMonotonic"),
     (SERVICE_UNIT, "MainPID"),
     (SERVICE_UNIT, "NRestarts"),
-    (SERVICE_UNIT, "ControlGroup"),
     (SERVICE_UNIT, "MemoryCurrent"),
     (SERVICE_UNIT, "CPUUsageNSec"),
 ];
 
 /// What a glance takes of a socket.
 const OF_SOCKET: [(&str, &str); 1] = [(SOCKET_UNIT, "ControlGroup")];
+
+/// What a pulse takes.
+const OF_PULSE: [(&str, &str); 2] = [(UNIT, "InvocationID"), (SERVICE_UNIT, "MainPID")];
+
+/// A property of the unit in a row.
+fn get(
+    row: &Row,
+    argument: (&'static str, &'static str),
+) -> Question<(&'static str, &'static str)> {
+    Question {
+        path: row.6.to_string(),
+        interface: PROPERTIES,
+        method: "Get",
+        argument,
+    }
+}
 
 /// The questions for the properties of a unit, and for those that it has because of its kind.
 pub(super) fn all_of(name: &str, path: &OwnedObjectPath) -> Vec<Question<&'static str>> {
@@ -66,20 +82,19 @@ pub(super) fn each(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> 
 }
 
 /// See [`super::Manager::glances`].
-pub(super) fn glances(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> {
+pub(super) fn glances(
+    bus: &mut Bus,
+    names: &[String],
+    has_process: fn(&str) -> bool,
+) -> Result<Vec<Unit>, Error> {
     if bus.carrier.is_some() {
         return each(bus, names);
     }
-    let rows: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByNames", &names)?;
-    let asked: Vec<&[(&str, &str)]> = rows.iter().map(few).collect();
-    let gets = rows.iter().zip(&asked).flat_map(|(row, few)| {
-        few.iter().map(|argument| Question {
-            path: row.6.to_string(),
-            interface: PROPERTIES,
-            method: "Get",
-            argument: *argument,
-        })
-    });
+    let rows = listed::rows(bus, names)?;
+    let asked = rows.iter().map(|row| few(row, has_process));
+    let asked: Vec<&[(&str, &str)]> = asked.collect();
+    let gets = rows.iter().zip(&asked);
+    let gets = gets.flat_map(|(row, few)| few.iter().map(|argument| get(row, *argument)));
     let values: Vec<OwnedVariant> = bus.ask(&gets.collect::<Vec<_>>())?;
     let mut values = values.into_iter();
     let whole = rows.iter().filter(|row| is_read_whole(row));
@@ -107,6 +122,28 @@ pub(super) fn glances(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Erro
     Ok(units)
 }
 
+/// See [`super::Manager::pulses`].
+pub(super) fn pulses(bus: &mut Bus, services: &[String]) -> Result<Vec<Pulse>, Error> {
+    let rows: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByNames", &services)?;
+    let gets = rows
+        .iter()
+        .flat_map(|row| OF_PULSE.map(|argument| get(row, argument)));
+    let values: Vec<OwnedVariant> = bus.ask(&gets.collect::<Vec<_>>())?;
+    let mut values = values.into_iter();
+    let mut pulses = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (invocation, main_pid) = (values.next(), values.next());
+        let invocation = invocation.and_then(|value| Vec::try_from(value).ok());
+        let main_pid = main_pid.and_then(|value| u32::try_from(value).ok());
+        pulses.push(Pulse {
+            state: brief(row),
+            main_pid: main_pid.unwrap_or_default(),
+            invocation: invocation_id(invocation.unwrap_or_default()),
+        });
+    }
+    Ok(pulses)
+}
+
 /// Whether a service has to explain itself: it is on its way, has ended or has failed. One that systemd has no file for has not run.
 fn is_read_whole(row: &Row) -> bool {
     let is_known = row.2 == "loaded" || row.3 != "inactive";
@@ -117,9 +154,9 @@ fn is_up(row: &Row) -> bool {
     row.3 == "active" && row.7 == 0
 }
 
-fn few(row: &Row) -> &'static [(&'static str, &'static str)] {
+fn few(row: &Row, has_process: fn(&str) -> bool) -> &'static [(&'static str, &'static str)] {
     match interface(&row.0) {
-        Some(SERVICE_UNIT) if is_up(row) => &OF_SERVICE,
+        Some(SERVICE_UNIT) if is_up(row) && has_process(&row.0) => &OF_SERVICE,
         Some(SOCKET_UNIT) if row.3 != "inactive" => &OF_SOCKET,
         _ => &[],
     }

@@ -126,7 +126,7 @@ fn one_that_dies_while_it_settles_has_failed_although_it_is_ready_again() {
         overdue: Overdue::new(&plan.app, plan.longest_stop),
         patience: Duration::ZERO,
     };
-    let failed = walk.settle(&[(0, first)]).unwrap_err();
+    let failed = walk.settle(&[(0, first.main_pid)]).unwrap_err();
     assert_eq!(failed.why, "ready, and then pid 7 died");
 }
 

@@ -49,7 +49,9 @@ pub(super) struct Systemd {
     pub(super) instead: HashMap<&'static str, VecDeque<Instead>>,
     /// The signals that are sent before the answer to a method.
     pub(super) signals: HashMap<&'static str, Vec<Removed>>,
-    /// Every call that changes something: `StartUnit web@0.service replace`.
+    /// The loaded units in a list of all.
+    pub(super) listed: Vec<&'static str>,
+    /// Every call that changes something, and each list of units that it names: `StartUnit web@0.service replace`.
     pub(super) log: Vec<String>,
     /// The number of connections so far.
     pub(super) connections: u32,
@@ -70,6 +72,7 @@ impl Default for Systemd {
             version: "252.39-1~deb12u2",
             instead: HashMap::new(),
             signals: HashMap::new(),
+            listed: Vec::new(),
             log: Vec::new(),
             connections: 0,
         }
@@ -154,7 +157,12 @@ impl Systemd {
             }
             "ListUnitsByNames" => {
                 let names: Vec<String> = call.body().deserialize().unwrap();
+                self.log.push(format!("{method} {}", names.len()));
                 let rows = names.iter().map(|name| self.row(name));
+                return reply.build(&rows.collect::<Vec<_>>()).unwrap();
+            }
+            "ListUnitsByPatterns" => {
+                let rows = self.listed.iter().map(|name| self.row(name));
                 return reply.build(&rows.collect::<Vec<_>>()).unwrap();
             }
             "LoadUnit" => {

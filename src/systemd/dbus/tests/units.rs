@@ -7,7 +7,7 @@ use zbus::Variant;
 use super::super::Bus;
 use super::systemd::{Instead, Shared, THE_JOB};
 use super::{UNIT, instead};
-use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit};
+use crate::systemd::{ActiveState, Brief, Error, Manager, Pulse, QueuedJob, Unit};
 
 #[test]
 fn reads_a_unit_from_its_properties() {
@@ -116,14 +116,19 @@ fn of_a_unit_that_is_up_a_glance_asks_for_what_a_table_shows() {
         ("Result", Variant::from("exit-code")),
     ]);
     let names = ["gone.service", UNIT, "web.socket"].map(str::to_owned);
-    let glances = |bus: &mut Bus| bus.glances(&names).unwrap();
+    let glances = |bus: &mut Bus| bus.glances(&names, |unit| unit == UNIT).unwrap();
     let [gone, up, socket] = glances(&mut bus).try_into().unwrap();
     let expected = Unit {
         sub: "running".into(),
         result: String::new(),
+        // A process tells its control group itself.
+        control_group: String::new(),
         ..bus.unit(UNIT).unwrap()
     };
     assert_eq!(up, expected);
+    // Of a service without a process to show, the state is enough.
+    let [_, without, _] = bus.glances(&names, |_| false).unwrap().try_into().unwrap();
+    assert_eq!((without.active, without.main_pid), (ActiveState::Active, 0));
     for (unit, name) in [(gone, "gone.service"), (socket, "web.socket")] {
         assert_eq!(
             (unit.name.as_str(), unit.load.as_str()),
@@ -137,4 +142,65 @@ fn of_a_unit_that_is_up_a_glance_asks_for_what_a_table_shows() {
     let [_, failed, _] = glances(&mut bus).try_into().unwrap();
     assert_eq!(failed, bus.unit(UNIT).unwrap());
     assert_eq!(failed.result, "exit-code");
+}
+
+#[test]
+fn the_pulse_of_a_service_is_its_state_its_process_and_its_run() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let invocation = Variant::from(vec![0xab_u8; 16]);
+    systemd.lock().unit.insert("InvocationID", invocation);
+    let main_pid = Variant::from(42_u32);
+    systemd.lock().service.insert("MainPID", main_pid);
+    let pulse = bus.pulse(UNIT).unwrap();
+    assert!(pulse.is_ready() && !pulse.is_starting());
+    assert_eq!(pulse.main_pid, 42);
+    assert_eq!(pulse.invocation, "ab".repeat(16));
+    let whole = Pulse::from(bus.unit(UNIT).unwrap());
+    let sub = pulse.state.sub.clone();
+    let state = Brief { sub, ..whole.state };
+    assert_eq!(pulse, Pulse { state, ..whole });
+}
+
+/// So that a list of many apps costs little.
+#[test]
+fn of_many_units_systemd_is_asked_for_those_that_it_has_or_has_a_file_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for file in ["web@.service", "stopped.service"] {
+        std::fs::write(path(file), "").unwrap();
+    }
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let folders = vec![
+        path("none").display().to_string(),
+        path("").display().to_string(),
+    ];
+    systemd
+        .lock()
+        .service
+        .insert("UnitPath", Variant::from(folders));
+    systemd.lock().listed = vec!["loaded.service"];
+    let mut names = [
+        "stopped.service",
+        "loaded.service",
+        "web@7.service",
+        "my@7.service",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.extend((0..150).map(|n| format!("app{n}:watch.service")));
+    let units = bus.glances(&names, |_| false).unwrap();
+    let found: Vec<&String> = units.iter().map(|unit| &unit.name).collect();
+    assert_eq!(found, names.iter().collect::<Vec<_>>());
+    let loads: Vec<&str> = units.iter().map(|unit| unit.load.as_str()).collect();
+    assert_eq!(loads[..3], ["loaded"; 3]);
+    assert!(
+        loads[3..].iter().all(|load| *load == "not-found"),
+        "{loads:?}"
+    );
+    assert_eq!(
+        systemd.lock().log.last().map(String::as_str),
+        Some("ListUnitsByNames 2")
+    );
 }

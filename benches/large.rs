@@ -1,0 +1,141 @@
+//! Measures a host with much on it: an app of 64 instances, and 200 apps of 4. `make large` fails where a reload loses a request;
+//! the times are for people, beside that of a program that does nothing. `cargo bench --bench large -- 20` has so many apps.
+
+#![expect(clippy::print_stdout, reason = "a benchmark reports")]
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use testbed::{Load, Machine, PowerLoss, Release, Traffic, wait_until};
+
+const INSTANCES: u32 = 64;
+/// The number of apps where no other is given.
+const APPS: u16 = 200;
+/// So many apps are installed by one command, which may not take longer than commands do.
+const AT_ONCE: u16 = 20;
+/// The port of the big app, and the first of the others.
+const PORT: u16 = 3000;
+const PORTS: u16 = 20000;
+/// So many of the apps get load while all are reloaded.
+const LOADED: u16 = 4;
+const CLIENTS: usize = 4;
+const ROUNDS: usize = 7;
+const LIMIT: Duration = Duration::from_hours(1);
+
+fn main() -> ExitCode {
+    // `cargo test --benches` only runs the program, without measuring.
+    if !std::env::args().any(|a| a == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let mut machine = Machine::with_rsgen(Release::Debian13);
+    install(&machine, "big", INSTANCES, PORT..=PORT);
+    looks(&machine, &format!("1 app of {INSTANCES}"));
+    let mut lost = walk(&machine, "big", INSTANCES, &[PORT]);
+    machine.run(&["rsgen", "uninstall", "big"]).ok();
+    let apps = std::env::args()
+        .find_map(|a| a.parse().ok())
+        .unwrap_or(APPS);
+    for first in (0..apps).step_by(usize::from(AT_ONCE)) {
+        let end = apps.min(first + AT_ONCE);
+        install(&machine, "app", 4, PORTS + first..=PORTS + end - 1);
+    }
+    looks(&machine, &format!("{apps} apps of 4"));
+    // The first and the last are among them.
+    let loaded = (0..LOADED).map(|n| PORTS + n * (apps - 1) / (LOADED - 1));
+    let loaded: Vec<u16> = loaded.collect();
+    lost += walk(&machine, "all", u32::from(apps) * 4, &loaded);
+    machine.power_off(PowerLoss::Cut);
+    println!("lost: {lost}");
+    ExitCode::from(u8::from(lost > 0))
+}
+
+/// Installs an app for each port. The server starts in a millisecond, and needs hardly any memory.
+fn install(machine: &Machine, name: &str, instances: u32, ports: std::ops::RangeInclusive<u16>) {
+    let folder = format!("/srv/{name}-{}", ports.start());
+    let (mut file, mut programs) = (String::new(), String::new());
+    for port in ports {
+        let app = if port == PORT {
+            name.to_owned()
+        } else {
+            format!("{name}{}", port - PORTS)
+        };
+        let _ = write!(
+            file,
+            "[[apps]]\nname = \"{app}\"\nscript = \"{app}\"\nlisten = {port}\ninstances = {instances}\nsettle = 0\nuser = \"www-data\"\n\n"
+        );
+        let _ = writeln!(
+            programs,
+            "printf '#!/usr/lib/testbed/server\\nanswer $PID\\ntakes 5\\nlisten {port}\\nfinish SIGINT\\n' >{app}; chmod +x {app}"
+        );
+    }
+    machine.write(&format!("{folder}/ecosystem.toml"), &file);
+    machine.sh(&format!("cd {folder}; {programs}")).ok();
+    let path = format!("{folder}/ecosystem.toml");
+    machine.run(&["rsgen", "install", &path]).ok();
+}
+
+/// Prints how long commands take that look at everything.
+fn looks(machine: &Machine, what: &str) {
+    let list: &[&str] = &["rsgen", "list"];
+    let commands = [list, &["rsgen", "list", "--json"], &["rsgen", "metrics"]];
+    for command in commands {
+        let mut times = (Vec::new(), Vec::new());
+        // In turns, so that other load on the machine affects both.
+        for _ in 0..ROUNDS {
+            times.0.push(machine.run(command).ok().took);
+            times.1.push(machine.run(&["true"]).ok().took);
+        }
+        let (took, nothing) = (median(times.0), median(times.1));
+        println!(
+            "{}, {what}: {:.1} ms, and {:.1} ms for a program that does nothing",
+            command.join(" "),
+            took.as_secs_f64() * 1000.0,
+            nothing.as_secs_f64() * 1000.0
+        );
+    }
+}
+
+/// Reloads under load, and returns how many requests were lost.
+fn walk(machine: &Machine, target: &str, instances: u32, ports: &[u16]) -> u64 {
+    let traffic = ports.iter().map(|port| Traffic::on_port(*port, CLIENTS));
+    let loads: Vec<Load> = traffic.map(|t| Load::start(machine, &t)).collect();
+    for load in &loads {
+        load.wait_answered(50);
+    }
+    let start = Instant::now();
+    // The reload takes longer than a command may.
+    let run = [
+        "systemd-run",
+        "--quiet",
+        "--unit=walk",
+        "--property=RemainAfterExit=yes",
+    ];
+    let run = [&run[..], &["rsgen", "reload", target]].concat();
+    machine.run(&run).ok();
+    let is_over = || {
+        matches!(
+            &*machine.property("walk.service", "SubState"),
+            "exited" | "failed"
+        )
+    };
+    wait_until(LIMIT, "the end of the reload", is_over);
+    let took = start.elapsed();
+    let is_good = machine.property("walk.service", "Result") == "success";
+    assert!(is_good, "{}", machine.journalctl(&["-u", "walk.service"]));
+    machine.systemctl(&["stop", "walk.service"]).ok();
+    let reports: Vec<_> = loads.into_iter().map(Load::stop).collect();
+    let lost = reports.iter().map(|report| report.lost).sum();
+    println!(
+        "rsgen reload {target}: {:.1} s, {:.0} ms for each of {instances}; {} requests, {lost} lost",
+        took.as_secs_f64(),
+        took.as_secs_f64() * 1000.0 / f64::from(instances),
+        reports.iter().map(|report| report.sent).sum::<u64>()
+    );
+    lost
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

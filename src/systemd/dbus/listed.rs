@@ -1,0 +1,87 @@
+//! The rows of many units, without looking for those that do not exist: where systemd has no unit of a name it looks for a file each
+//! time, and tells everybody on the bus of a unit that comes and goes.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+use zbus::OwnedVariant;
+
+use super::{Bus, Error, MANAGER, PATH, PROPERTIES, Row};
+
+/// For so many names the question for each of them costs less than a list of all units.
+const FEW: usize = 64;
+
+/// The kinds of units that a list of apps shows.
+const KINDS: [&str; 3] = ["*.service", "*.socket", "*.timer"];
+
+/// The rows of units, in the order of their names.
+pub(super) fn rows(bus: &mut Bus, names: &[String]) -> Result<Vec<Row>, Error> {
+    if names.len() <= FEW {
+        return by_names(bus, names);
+    }
+    let none: [&str; 0] = [];
+    let kinds = (&none[..], &KINDS[..]);
+    let loaded: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByPatterns", &kinds)?;
+    let mut known = by_name(loaded);
+    let files = files(bus)?;
+    let is_unknown =
+        |name: &&String| !known.contains_key(name.as_str()) && has_file(files.as_ref(), name);
+    let others: Vec<String> = names.iter().filter(is_unknown).cloned().collect();
+    if !others.is_empty() {
+        known.extend(by_name(by_names(bus, &others)?));
+    }
+    let row = |name: &String| known.get(name).cloned().unwrap_or_else(|| absent(name));
+    Ok(names.iter().map(row).collect())
+}
+
+fn by_names(bus: &mut Bus, names: &[String]) -> Result<Vec<Row>, Error> {
+    bus.call(PATH, MANAGER, "ListUnitsByNames", &names)
+}
+
+fn by_name(rows: Vec<Row>) -> HashMap<String, Row> {
+    rows.into_iter().map(|row| (row.0.clone(), row)).collect()
+}
+
+/// The names in the folders from which systemd loads units; `None` if they are not known.
+fn files(bus: &mut Bus) -> Result<Option<HashSet<String>>, Error> {
+    let of_manager = (MANAGER, "UnitPath");
+    let value: OwnedVariant = bus.call(PATH, PROPERTIES, "Get", &of_manager)?;
+    let Ok(folders) = Vec::<String>::try_from(value) else {
+        return Ok(None);
+    };
+    // Most of the folders do not exist.
+    let entries = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok());
+    let names = entries.flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(Some(names.collect()))
+}
+
+/// Whether a unit may have a file, its own or that of its template.
+fn has_file(files: Option<&HashSet<String>>, name: &str) -> bool {
+    let Some(files) = files else {
+        return true;
+    };
+    let template = name.split_once('@').zip(name.rsplit_once('.'));
+    let template = template.map(|((prefix, _), (_, kind))| format!("{prefix}@.{kind}"));
+    files.contains(name) || template.is_some_and(|template| files.contains(&template))
+}
+
+/// The row of a unit that does not exist.
+fn absent(name: &str) -> Row {
+    let (none, path) = (String::new, || zbus::ObjectPath::default().into());
+    let (load, active, sub) = ("not-found".into(), "inactive".into(), "dead".into());
+    (
+        name.to_owned(),
+        none(),
+        load,
+        active,
+        sub,
+        none(),
+        path(),
+        0,
+        none(),
+        path(),
+    )
+}
