@@ -220,13 +220,22 @@ fn ecosystem_file(fleet: &Fleet) {
     run(&[]).ok().says("SUCCESS");
 }
 
+/// Writes the program of another app, which listens on a port of its own.
+pub(crate) fn write_program(machine: &Machine, app: &str, port: u32) {
+    let sed = format!("sed 's/3000/{port}/' /srv/web/echo.js >/srv/web/{app}.js");
+    machine.sh(&sed).ok();
+}
+
 /// An app that an ecosystem file no longer has is told, and removed where that is asked for.
 fn prune(fleet: &Fleet) {
     let machine = fleet.machine();
     let module = "rsgen.rsgen.rsgen_app";
+    for (name, port) in [("one", 4001), ("two", 4002)] {
+        write_program(machine, name, port);
+    }
     let app = |name: &str, port: u32| {
         format!(
-            "[[apps]]\nname = \"{name}\"\nscript = \"/srv/web/echo.js\"\nlisten = {port}\nuser = \"www-data\"\n"
+            "[[apps]]\nname = \"{name}\"\nscript = \"/srv/web/{name}.js\"\nlisten = {port}\nuser = \"www-data\"\n"
         )
     };
     let run = |more: &str, flags: &[&str]| {
@@ -254,6 +263,7 @@ fn prune(fleet: &Fleet) {
     run(" prune=true name=one", &[])
         .exits(2)
         .says("prune needs src");
+    machine.run(&["rsgen", "uninstall", "one"]).ok();
 }
 
 /// Check mode starts no program to find where it listens, and says so.
