@@ -16,6 +16,7 @@ pub mod lines;
 mod listener;
 mod loss;
 pub mod pause;
+mod paused;
 pub mod progress;
 mod recycle;
 mod reload;

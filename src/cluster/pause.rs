@@ -8,17 +8,16 @@
 //! `systemctl kill -s KILL`, systemd starts the unit again, and the file of the pause says how it goes on. So nothing has to survive for
 //! the instances to come back.
 
-use std::path::Path;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+pub use super::paused::Paused;
 use super::reload::{self, ReloadError};
 use super::{Cluster, EXTENSION, LOOK, finished, notify};
 use crate::contract::time;
 use crate::journal::Happening;
 use crate::record::Record;
-use crate::state::{Entry, Name};
 use crate::systemd::{ATTEMPTS, Brief, Error, Job, JobResult, Manager, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
@@ -60,74 +59,6 @@ pub enum PauseError {
         /// Why the first of the others does not.
         why: String,
     },
-}
-
-/// A pause as its file has it. Times are those since boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paused {
-    /// When it began.
-    pub since: Duration,
-    /// When it ends by itself.
-    pub until: Duration,
-    /// The instances that it has stopped.
-    pub numbers: Vec<u32>,
-}
-
-impl Paused {
-    /// Reads the file; `None` where there is none.
-    #[must_use]
-    pub fn read(state: &Path) -> Option<Self> {
-        let text = Entry::new(state, Name::Pause).read().ok()?;
-        let mut words = text.split_ascii_whitespace();
-        let mut time = || Some(Duration::from_micros(words.next()?.parse().ok()?));
-        let (since, until) = (time()?, time()?);
-        let numbers = words.map(str::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self {
-            since,
-            until,
-            numbers,
-        })
-    }
-
-    /// Writes the file.
-    ///
-    /// # Errors
-    /// The errors of the file system.
-    pub fn write(&self, state: &Path) -> std::io::Result<()> {
-        let times = [self.since, self.until].map(|time| time.as_micros().to_string());
-        let numbers = self.numbers.iter().map(u32::to_string);
-        let words: Vec<String> = times.into_iter().chain(numbers).collect();
-        Entry::new(state, Name::Pause).write(&words.join(" "))
-    }
-
-    /// Leaves the note without which the pause unit does nothing.
-    ///
-    /// # Errors
-    /// The errors of the file system.
-    pub fn ask(state: &Path) -> std::io::Result<()> {
-        let paused = Self {
-            since: Duration::ZERO,
-            until: Duration::ZERO,
-            numbers: Vec::new(),
-        };
-        paused.write(state)
-    }
-
-    /// Whether the pause has only been asked for.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.until.is_zero()
-    }
-
-    /// Whether the pause has not only been asked for, and its instances are not being started again either.
-    fn is_on(&self) -> bool {
-        self.until > self.since
-    }
-
-    /// When the pause ends, whatever the file says.
-    fn end(&self) -> Duration {
-        self.until.min(self.since + LONGEST)
-    }
 }
 
 /// The state of the pause unit; `None` where an app is not paused.
@@ -306,7 +237,7 @@ pub fn resume(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), PauseE
     let done = start_again(manager, cluster, &paused);
     // Where systemd could not be asked, there is another try.
     if !matches!(done, Err(PauseError::Systemd(_))) {
-        let _ = cluster.file(Name::Pause).remove();
+        Paused::forget(&cluster.state);
     }
     // An instance that ended for good meanwhile has left that to this command.
     if !is_going(manager, cluster)? {

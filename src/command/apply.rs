@@ -309,15 +309,17 @@ fn timer(
     }
 }
 
-/// Returns whether the changes concern only the schedule of an app or the paths that are watched, so that the instances
-/// can stay as they are.
+/// Returns whether the changes concern only the schedule of an app or the paths that are watched, or its file where that changes no unit, as
+/// a comment does, so that the instances can stay as they are. What an instance runs is in its units, unless the generator makes these.
 pub(super) fn leaves_instances(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);
     let mut beside = units.beside();
     beside.push(units.timer());
     let is_beside = |change: &Change| beside.iter().any(|unit| change.path.ends_with(unit));
     let file = layout.file(app);
-    changes.iter().any(is_beside) && changes.iter().all(|c| is_beside(c) || c.path == file)
+    let is_pinned = generate::pinned(layout, app).is_some();
+    (is_pinned || changes.iter().any(is_beside))
+        && changes.iter().all(|c| is_beside(c) || c.path == file)
 }
 
 fn socket_files(app: &App) -> Vec<PathBuf> {

@@ -1,11 +1,14 @@
 //! `rsgen scale` for a user who may not write units, and whom polkit(8) lets restart the unit of ours that does it,
 //! units/rsgen-scale@.service. That unit gets an app and a number, by its name, and nothing else from that user.
 //!
-//! The unit leaves a note of how it has ended, which everybody may read and only root may write.
+//! The unit leaves a note of how it has ended, which everybody may read and only root may write, and says the same as its status, for
+//! those who ask from another host.
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+use sd_notify::NotifyState;
 
 use super::context::Context;
 use super::hint;
@@ -16,7 +19,7 @@ use super::targets;
 use super::waiting::Waiting;
 use crate::contract::{Instances, Scale};
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Notice};
+use crate::output::{Exit, Failure, Notice, Sink};
 use crate::state::{Entry, Name};
 use crate::systemd::{self, ATTEMPTS, JobResult, Unit, Verb};
 use crate::unit::name::Units;
@@ -24,9 +27,12 @@ use crate::unit::name::Units;
 /// The example of the packages.
 const RULES: &str = "/usr/share/doc/rsgen/examples/50-rsgen.rules";
 
+/// How long a status may be: systemd ignores a message of more than 4096 bytes, see `NOTIFY_BUFFER_MAX` in its source.
+const STATUS: usize = 3 * 1024;
+
 /// How the unit has ended.
-#[derive(Debug, Serialize, Deserialize)]
-struct Ended {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ended {
     /// When, in microseconds since boot.
     at: u64,
     done: Option<Scaled>,
@@ -34,7 +40,7 @@ struct Ended {
     failed: Option<Failed>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Failed {
     status: u8,
     message: String,
@@ -63,6 +69,10 @@ pub(super) fn note(context: &mut Context<'_>, asked: &Scale, done: &Result<Scale
         done: done.as_ref().ok().cloned(),
         failed,
     };
+    if let Some(status) = ended.status() {
+        // Without it another host is told how systemd saw the end.
+        let _ = sd_notify::notify(&[NotifyState::Status(&status)]);
+    }
     if let Ok(text) = serde_json::to_string(&ended) {
         // Without the note it is told that the unit has ended, and how systemd saw that.
         let _ = entry(&context.layout, &asked.app, asked.instances).write(&text);
@@ -105,8 +115,8 @@ pub(super) fn scale(
         return Err(refused);
     }
     let begun = micros(jobs.manager.now());
-    let told = (from != to).then_some(Notice::Scaling(app, from, to));
-    let result = match run(&mut jobs, app, &unit, told) {
+    let mut told = (from != to).then_some(Notice::Scaling(app, from, to));
+    let result = match run(&mut jobs, app, &unit, &mut told) {
         Err(systemd::Error::AccessDenied { .. }) => return Err(refused),
         result => result?,
     };
@@ -115,11 +125,7 @@ pub(super) fn scale(
     match ended.filter(|ended| ended.at >= begun) {
         Some(ended) => {
             let scaled = ended.result()?;
-            for (verb, instances) in [("stop", &scaled.stopped), ("start", &scaled.started)] {
-                for instance in instances {
-                    jobs.sink.notice(&Notice::Done(instance, verb));
-                }
-            }
+            tell(jobs.sink, &scaled, told.is_none());
             Ok(scaled)
         }
         None if result == JobResult::Done => {
@@ -130,12 +136,27 @@ pub(super) fn scale(
     }
 }
 
-/// Restarts the unit, and waits for its end. One that is at work already is waited for: a restart would end it in the middle.
+/// Tells of each instance that the unit has started or stopped, and before that of the number, unless that is told.
+pub(super) fn tell(sink: &dyn Sink, scaled: &Scaled, is_told: bool) {
+    let (from, to) = (scaled.before, scaled.instances);
+    let is_any = !scaled.started.is_empty() || !scaled.stopped.is_empty();
+    if !is_told && is_any && from != to {
+        sink.notice(&Notice::Scaling(&scaled.app, from, to));
+    }
+    for (verb, instances) in [("stop", &scaled.stopped), ("start", &scaled.started)] {
+        for instance in instances {
+            sink.notice(&Notice::Done(instance, verb));
+        }
+    }
+}
+
+/// Restarts the unit, and waits for its end. One that is at work already is waited for: a restart would end it in the middle. A unit that
+/// refuses does so at once, so what it is about to do is told only after a moment.
 fn run(
     jobs: &mut Jobs<'_>,
     app: &str,
     unit: &Unit,
-    told: Option<Notice<'_>>,
+    told: &mut Option<Notice<'_>>,
 ) -> Result<JobResult, systemd::Error> {
     let cluster = Units::of(app).cluster();
     let end = Instant::now() + LONGEST;
@@ -153,13 +174,13 @@ fn run(
     while result == JobResult::Canceled && left > 0 {
         left -= 1;
         let job = jobs.manager.queue(Verb::Restart, &unit.name)?;
-        if let Some(told) = told.filter(|_| left + 1 == ATTEMPTS) {
-            jobs.sink.notice(&told);
-        }
         result = loop {
             match jobs.manager.wait(&job, GLANCE) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => break result?,
+            }
+            if let Some(told) = told.take() {
+                jobs.sink.notice(&told);
             }
             waiting.tell(jobs.manager, jobs.sink, &cluster);
         };
@@ -168,7 +189,31 @@ fn run(
 }
 
 impl Ended {
-    fn result(self) -> Result<Scaled, Failure> {
+    /// Reads what the unit has said as its status.
+    pub(super) fn parse(status: &str) -> Option<Self> {
+        serde_json::from_str(status).ok()
+    }
+
+    /// Returns the status of the unit: all but the files, and where that is too long, all but the names of the instances.
+    fn status(&self) -> Option<String> {
+        let mut short = self.clone();
+        if let Some(done) = &mut short.done {
+            done.changes = Vec::new();
+        }
+        let text = serde_json::to_string(&short).ok()?;
+        if text.len() <= STATUS {
+            return Some(text);
+        }
+        if let Some(done) = &mut short.done {
+            done.started = Vec::new();
+            done.stopped = Vec::new();
+        }
+        let text = serde_json::to_string(&short).ok();
+        text.filter(|text| text.len() <= STATUS)
+    }
+
+    /// Returns what the unit has done, or why it has not.
+    pub(super) fn result(self) -> Result<Scaled, Failure> {
         match (self.done, self.failed) {
             (Some(done), _) => Ok(Scaled {
                 is_up: self.is_up,
@@ -184,5 +229,52 @@ impl Ended {
             }
             (None, None) => Err(Failure::failed("the unit has told nothing")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(started: usize) -> Ended {
+        let done = Scaled {
+            changed: true,
+            dry_run: false,
+            app: "web".into(),
+            instances: 4,
+            before: 2,
+            changes: Vec::new(),
+            started: (0..started).map(|i| format!("web@{i}")).collect(),
+            stopped: Vec::new(),
+            is_up: true,
+        };
+        Ended {
+            at: 7,
+            done: Some(done),
+            is_up: true,
+            failed: None,
+        }
+    }
+
+    #[test]
+    fn a_status_says_what_was_done_and_is_never_too_long_for_systemd() {
+        let read = |ended: &Ended| Ended::parse(&ended.status().unwrap()).unwrap();
+        let few = read(&ended(2)).result().unwrap();
+        assert_eq!(few.started, ["web@0", "web@1"]);
+        assert!(few.is_up);
+        let many = read(&ended(1024)).result().unwrap();
+        assert_eq!((many.started.len(), many.instances), (0, 4));
+        let failed = Failed {
+            status: 4,
+            message: "no".into(),
+            help: Some("x".repeat(5000)),
+        };
+        let long = Ended {
+            done: None,
+            failed: Some(failed),
+            ..ended(0)
+        };
+        assert_eq!(long.status(), None);
+        assert!(Ended::parse("4 instances").is_none());
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::balance;
 use super::calendar;
 use super::context::Context;
+use super::gone::Gone;
 use super::host_probe::HostProbe;
 use super::input::Input;
 use super::jobs::Jobs;
@@ -132,6 +133,8 @@ fn examine(
     if !report.has_errors() {
         selection::choose_environment(input, env, &mut apps)?;
     }
+    // What cannot be read of it only makes a help say less.
+    let gone = Gone::find(layout, input, &[], false).ok();
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);
     ecosystem::refuse_ignored(&mut faults, version);
@@ -141,7 +144,7 @@ fn examine(
         faults.extend(environments::unused(app, env));
         faults.extend(unsupported::faults(app, version));
         faults.extend(calendar::faults(app));
-        let collisions = selection::collisions(layout, app, None);
+        let collisions = selection::collisions(layout, app, gone.as_ref());
         faults.extend(missing::faults(app));
         if let Some(jobs) = jobs.as_mut().filter(|_| collisions.is_empty()) {
             faults.extend(port_owner::warning(app, layout, jobs.manager, host));

@@ -84,6 +84,7 @@ impl<'a> Context<'a> {
             sink: self.sink,
             command: self.command,
             begun: SystemTime::now(),
+            part: None,
         })
     }
 

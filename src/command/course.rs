@@ -136,10 +136,15 @@ impl Jobs<'_> {
     /// one after the first, whose walk has by then taken the note of both: without a note, that job would replace all instances.
     pub(super) fn alone(&mut self, app: &str) -> Result<Lock, Failure> {
         let lock = self.part(app)?;
-        // A walk that waits for another may begin too late for its note.
+        self.refuse_walk(app)?;
+        Ok(lock)
+    }
+
+    /// Refuses a wish while a walk is under way: a walk that waits for another may begin too late for its note.
+    pub(super) fn refuse_walk(&mut self, app: &str) -> Result<(), Failure> {
         match self.manager.unit(&Units::of(app).cluster())?.active {
             ActiveState::Reloading => Err(later(format!("a reload of `{app}` is under way"))),
-            _ => Ok(lock),
+            _ => Ok(()),
         }
     }
 

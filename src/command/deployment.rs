@@ -25,10 +25,15 @@ use crate::unit::name::Units;
 /// The state that a deployment brings the instances to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goal {
-    /// The instances run what the files say; those that already do are left alone.
-    Current,
+    /// The instances run what the files say; those that already do are left alone, and others are replaced as it is wished.
+    Current(Wish),
     /// Every instance is a new process; those of an app that serves are replaced as it is wished.
     Fresh(Wish),
+}
+
+impl Goal {
+    /// The instances run what the files say, at the pace that those say.
+    pub(super) const CURRENT: Self = Self::Current(Wish::NONE);
 }
 
 /// Writes the changes of all apps, all or none, and then brings the instances of one app after the other to the goal.
@@ -191,10 +196,7 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
             started?;
         }
         Action::Reload => {
-            let wish = match goal {
-                Goal::Fresh(wish) => wish,
-                Goal::Current => Wish::NONE,
-            };
+            let (Goal::Fresh(wish) | Goal::Current(wish)) = goal;
             jobs.reload(&prepared.app, wish)
                 .map_err(|failure| keep_old(jobs, prepared, failure))?;
             schedule(jobs, prepared)?;

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::apply::{self, Prepared};
 use super::context::Context;
+use super::course::Pace;
 use super::deployment::{self, Goal};
 use super::editor::Editor;
 use super::kept;
@@ -19,8 +20,9 @@ use super::remarks;
 use super::revision::{self, Original};
 use super::subcommand::Subcommand;
 use super::targets;
+use crate::ecosystem::Report;
 use crate::generate::{self, files};
-use crate::output::{Exit, Failure, Notice, Shown, Style};
+use crate::output::{Answer, Exit, Failure, Notice, Shown, Sink, Style};
 use crate::plan::diff::Content;
 use crate::state::Draft;
 
@@ -39,6 +41,8 @@ pub(super) struct Edit {
     /// Show what the edit would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 impl Subcommand for Edit {
@@ -60,8 +64,11 @@ impl Subcommand for Edit {
         let app = targets::app(&self.app, &targets::known(&context.layout))?;
         // Nothing is typed in vain.
         context.require_permission("edit")?;
-        if !self.dry_run {
-            kept::refuse(&mut context.jobs()?, &app)?;
+        match context.jobs() {
+            Ok(mut jobs) => kept::refuse(&mut jobs, &app)?,
+            // Where there is no systemd, as when an image is built, nothing is paused either.
+            Err(failure) if !self.dry_run => return Err(failure),
+            Err(_) => {}
         }
         let original = Original::of(&context.layout, &app)?;
         let editor = Editor::of_caller(context.sink.is_for_scripts())?;
@@ -71,6 +78,7 @@ impl Subcommand for Edit {
             editor,
             draft,
             dry_run: self.dry_run,
+            goal: Goal::Current(self.pace.on(None)),
         };
         revision.carry_out(context)
     }
@@ -82,6 +90,7 @@ struct Revision {
     editor: Editor,
     draft: Draft,
     dry_run: bool,
+    goal: Goal,
 }
 
 /// Makes the copy for the editor.
@@ -97,8 +106,14 @@ fn begin(context: &Context<'_>, original: &Original) -> Result<Draft, Failure> {
         Failure::failed(format!("another `rsgen edit` has `{app}` open"))
             .help(format!("`fuser -v {lock}` shows which"))
     })?;
-    for path in draft.earlier() {
-        let text = format!("an earlier edit has left {}", path.display());
+    // The last one is the one that somebody may miss.
+    if let Some((last, others)) = draft.earlier().split_last() {
+        let more = match others.len() {
+            0 => String::new(),
+            1 => "; an older copy is beside it".to_owned(),
+            count => format!("; {count} older copies are beside it"),
+        };
+        let text = format!("an earlier edit has left {}{more}", last.display());
         context.sink.notice(&Notice::Noted(app, &text));
     }
     Ok(draft)
@@ -157,9 +172,9 @@ impl Revision {
         let prepared = [prepared];
         let outcome = if self.dry_run {
             let jobs = context.jobs().ok();
-            deployment::foresee(jobs, &prepared, Vec::new(), Goal::Current, scope)?
+            deployment::foresee(jobs, &prepared, Vec::new(), self.goal, scope)?
         } else {
-            let outcome = deployment::deploy(&mut context.jobs()?, &prepared, Goal::Current)?;
+            let outcome = deployment::deploy(&mut context.jobs()?, &prepared, self.goal)?;
             remarks::tell_further_ports(&mut context.jobs()?, &outcome)?;
             outcome
         };
@@ -169,12 +184,11 @@ impl Revision {
 
     /// Lets the caller edit until the copy is valid and agreed to. Returns what it changes; `None` if that is nothing.
     fn ask(&self, context: &mut Context<'_>) -> Result<Option<Prepared>, Failure> {
-        let path = self.draft.path();
+        self.editor.edit(self.draft.path())?;
         loop {
-            self.editor.edit(path)?;
             let checked = self.check(context);
             let prompt = context.sink.prompt();
-            let is_again = match (checked, prompt) {
+            let answer = match (checked, prompt) {
                 (Ok(None), _) => return Ok(None),
                 (Ok(Some(prepared)), prompt) => {
                     self.original.refuse_changed()?;
@@ -183,26 +197,66 @@ impl Revision {
                     let Some(prompt) = prompt else {
                         return Ok(Some(prepared));
                     };
-                    tell_steps(context, &prepared)?;
-                    match prompt.ask(VALID, &[APPLY, AGAIN, GIVE_UP]) {
-                        Some(APPLY) => return Ok(Some(prepared)),
-                        answer => answer == Some(AGAIN),
+                    let foreseen = tell_steps(context, &prepared)?;
+                    self.tell_place(context);
+                    let answer = prompt.ask(VALID, &[APPLY, AGAIN, GIVE_UP]);
+                    if answer == Some(APPLY) {
+                        match self.planned_anew(context, &prepared, &foreseen)? {
+                            Some(prepared) => return Ok(Some(prepared)),
+                            None => continue,
+                        }
                     }
+                    answer
                 }
                 (Err(failure), None) => return Err(failure),
                 (Err(failure), Some(prompt)) => {
                     self.original.refuse_changed()?;
                     context.sink.failure(&failure);
-                    if prompt.ask(INVALID, &[AGAIN, GIVE_UP]) != Some(AGAIN) {
+                    self.tell_place(context);
+                    let answer = prompt.ask(INVALID, &[AGAIN, GIVE_UP]);
+                    if answer != Some(AGAIN) {
                         return Err(failure.silent());
                     }
-                    true
+                    answer
                 }
             };
-            if !is_again {
+            if answer != Some(AGAIN) {
                 return Err(Failure::failed("given up, so nothing was changed"));
             }
+            self.editor.edit(self.draft.path())?;
         }
+    }
+
+    /// Tells where the text is before a question, which Ctrl-C ends together with the command.
+    fn tell_place(&self, context: &Context<'_>) {
+        let text = format!("the edited text is in {}", self.draft.path().display());
+        let app = self.original.app();
+        context.sink.notice(&Notice::Noted(app, &text));
+    }
+
+    /// Makes the plan again that was agreed to, since a person may think for long: the app may have been started, stopped or paused
+    /// meanwhile. Returns `None` where it has become another one, and says so.
+    fn planned_anew(
+        &self,
+        context: &mut Context<'_>,
+        agreed: &Prepared,
+        foreseen: &[String],
+    ) -> Result<Option<Prepared>, Failure> {
+        let app = self.original.app();
+        kept::refuse(&mut context.jobs()?, app)?;
+        // What there is to warn of is told already.
+        let sink = std::mem::replace(&mut context.sink, &Silence);
+        let planned = self.check(context);
+        context.sink = sink;
+        if let Some(planned) = planned?
+            && planned.changes == agreed.changes
+            && steps(context, &planned)? == foreseen
+        {
+            return Ok(Some(planned));
+        }
+        let text = "something has changed since the question, so this is what would happen now";
+        context.sink.notice(&Notice::Noted(app, text));
+        Ok(None)
     }
 
     /// Returns what the text in the copy changes; `None` if that is nothing.
@@ -232,15 +286,32 @@ impl Revision {
     }
 }
 
-/// Tells what follows, before it is agreed to.
-fn tell_steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), Failure> {
+/// Tells what follows, before it is agreed to, and returns it.
+fn tell_steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<Vec<String>, Failure> {
+    let steps = steps(context, prepared)?;
+    for line in &steps {
+        context.sink.notice(&Notice::Remark(line));
+    }
+    Ok(steps)
+}
+
+/// What follows, as lines.
+fn steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<Vec<String>, Failure> {
     let prepared = std::slice::from_ref(prepared);
     let scope = context.layout.scope;
     let jobs = context.jobs()?;
-    let foreseen = deployment::foresee(Some(jobs), prepared, Vec::new(), Goal::Current, scope)?;
+    let foreseen = deployment::foresee(Some(jobs), prepared, Vec::new(), Goal::CURRENT, scope)?;
     let steps = foreseen.shown(Style::Plain);
-    for line in steps.iter().flat_map(|steps| steps.as_str().lines()) {
-        context.sink.notice(&Notice::Remark(line));
-    }
-    Ok(())
+    let lines = steps.iter().flat_map(|steps| steps.as_str().lines());
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// A sink for what was shown before.
+struct Silence;
+
+impl Sink for Silence {
+    fn notice(&self, _: &Notice<'_>) {}
+    fn answer(&self, _: &dyn Answer) {}
+    fn warnings(&self, _: &Report) {}
+    fn failure(&self, _: &Failure) {}
 }

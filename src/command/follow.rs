@@ -51,7 +51,14 @@ impl Jobs<'_> {
 
     /// Reloads an active app as it is wished.
     pub(super) fn reload(&mut self, app: &str, wish: Wish) -> Result<(), Failure> {
-        let _alone = (!wish.is_none()).then(|| self.alone(app)).transpose()?;
+        let _alone = match (wish.is_none(), &self.part) {
+            (true, _) => None,
+            (false, None) => Some(self.alone(app)?),
+            (false, Some(_)) => {
+                self.refuse_walk(app)?;
+                None
+            }
+        };
         self.reload_by(app, wish)
     }
 

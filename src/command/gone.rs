@@ -133,6 +133,16 @@ impl Gone {
         is_gone.then(|| hint::for_manager(layout.scope, &help))
     }
 
+    /// The same apps, for a command that removes them only after everything else: meanwhile they keep their addresses.
+    pub(super) fn staying(&self) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            shown: self.shown.clone(),
+            apps: self.apps.clone(),
+            is_pruned: false,
+        }
+    }
+
     /// Tells of the apps, unless they are removed. `command` is one that removes them.
     pub(super) fn tell(&self, sink: &dyn Sink, layout: &Layout, command: &str) {
         for app in self.apps.iter().filter(|_| !self.is_pruned) {

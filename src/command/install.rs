@@ -106,7 +106,7 @@ impl Subcommand for Install {
     };
 
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
-        bring_up(context, &self, "install", Goal::Current)
+        bring_up(context, &self, "install", Goal::CURRENT)
     }
 }
 
@@ -160,6 +160,9 @@ pub(super) fn bring_up(
     namesake::refuse(&context.layout, &input, is_named, &selected, context.sink)?;
     let mut prepared = apply_all(context, &selected, moves)?;
     let removals = prune::removals(&context.layout, &gone)?;
+    if let Ok(mut jobs) = context.jobs() {
+        prune::refuse_paused(&mut jobs, &gone)?;
+    }
     let may_move = moves || !is_any_served(context, &prepared);
     if dry_run {
         apply::show(context.sink, &prepared, true);

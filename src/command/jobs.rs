@@ -9,6 +9,7 @@ use super::{hint, last_words, state};
 use crate::generate;
 use crate::layout::Layout;
 use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
+use crate::state::Lock;
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
 use crate::walk::Overdue;
@@ -29,6 +30,8 @@ pub(super) struct Jobs<'a> {
     pub(super) command: &'static str,
     /// When this work on jobs began.
     pub(super) begun: SystemTime,
+    /// The lock of commands that replace instances in a way of their own, if the command has taken it before, see [`Jobs::part`].
+    pub(super) part: Option<Lock>,
 }
 
 impl Jobs<'_> {

@@ -93,7 +93,11 @@ impl Ledger {
     /// Writes the file of an app.
     pub(super) fn write(&self, layout: &Layout, app: &str) -> Result<(), Failure> {
         let path = Self::path(layout, app);
-        let text = serde_json::to_string(self).unwrap_or_default();
+        // A path that is not UTF-8 has no place in JSON. What was kept before stays.
+        let text = serde_json::to_string(self).map_err(|e| {
+            Failure::failed(format!("{} cannot be written: {e}", path.display()))
+                .help("give the folder of the release, and its link, names in UTF-8")
+        })?;
         put(&layout.kept, &path, &text).map_err(|e| cannot("written", &path, &e))
     }
 

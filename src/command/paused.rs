@@ -10,7 +10,6 @@ use crate::layout::Layout;
 use crate::output::Failure;
 use crate::plan;
 use crate::plan::diff::{Change, Content};
-use crate::state::{Entry, Name};
 use crate::sys::clock;
 use crate::systemd::{Brief, Verb};
 use crate::unit::name::Units;
@@ -58,8 +57,7 @@ impl Jobs<'_> {
         let asked = pause::Paused::ask(&state);
         asked.map_err(|e| Failure::failed(format!("{}: {e}", state.display())))?;
         if let Err(error) = self.manager.queue(Verb::Start, &units.pause()) {
-            // Where the note stays, the next pause takes it.
-            let _ = Entry::new(&state, Name::Pause).remove();
+            pause::Paused::forget(&state);
             return Err(error.into());
         }
         drop(writing);

@@ -100,6 +100,12 @@ pub(super) fn without_replaced(
     Ok(rest)
 }
 
+/// Refuses to remove an app that is paused: connections wait there for its end.
+pub(super) fn refuse_paused(jobs: &mut Jobs<'_>, gone: &Gone) -> Result<(), Failure> {
+    let mut apps = gone.apps.iter().filter(|_| gone.is_pruned);
+    apps.try_for_each(|app| uninstall::refuse_paused(jobs, app))
+}
+
 /// Removes the apps, and returns those that are not installed any more. One that another command has changed meanwhile, so that it is
 /// not this file's now, stays.
 pub(super) fn prune(context: &mut Context<'_>, gone: &Gone) -> Result<Vec<String>, Failure> {

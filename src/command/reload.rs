@@ -42,12 +42,18 @@ pub(super) struct Reload {
     part: Part,
     #[command(flatten)]
     pace: Pace,
+    /// For an ecosystem file: remove the apps that an earlier install of it has brought and that it no longer has, once all others are
+    /// reloaded well
+    #[arg(long, conflicts_with_all = ["canary_only", "promote", "abort"])]
+    prune: bool,
 }
 
 /// The targets that were reloaded, as scripts read them.
 #[derive(Serialize)]
 pub(super) struct Reloaded {
     pub(super) reloaded: Vec<String>,
+    /// The apps that a file no longer has and that were removed.
+    pub(super) pruned: Vec<String>,
 }
 
 impl Shown for Reloaded {}
@@ -62,6 +68,8 @@ struct OfFiles {
     failures: Vec<Failure>,
     /// The files that apps come from, by app.
     origins: BTreeMap<String, Origin>,
+    /// The apps that the files no longer have.
+    gone: Vec<Gone>,
 }
 
 impl Subcommand for Reload {
@@ -82,6 +90,10 @@ impl Subcommand for Reload {
                 "Does so this once with a canary for each four instances, and half of the instances at a time.",
             ),
             (
+                "rsgen reload ecosystem.toml --prune",
+                "Applies the file, replaces all instances, and removes the apps that the file no longer has.",
+            ),
+            (
                 "rsgen reload web --canary-only",
                 "Starts one more instance with the new code, which gets its share of the connections until it is looked at.",
             ),
@@ -97,33 +109,14 @@ impl Subcommand for Reload {
         if let Some(instance) = targets.iter().find(|t| matches!(t, Target::Instance(..))) {
             return Err(refused(instance));
         }
-        self.refuse_needless_environment()?;
+        self.refuse_needless_options()?;
         context.require_permission("reload")?;
         context.jobs()?;
         if let Some(course) = self.part.course() {
-            let apps = course::apps(&self.targets.targets, targets)?;
-            for app in &apps {
-                if course == Course::CanaryOnly {
-                    course::refuse_changes(&prepare(
-                        &context.layout,
-                        context.host,
-                        context.sink,
-                        app,
-                        true,
-                    )?)?;
-                }
-                course::take(context, app, self.pace.on(Some(course)))?;
-            }
-            let reloaded = if course == Course::Promote {
-                apps
-            } else {
-                Vec::new()
-            };
-            context.sink.answer(&Reloaded { reloaded });
-            return Ok(());
+            return self.take(context, course, targets);
         }
         let mut of_files = self.of_files(context)?;
-        let count = targets.len();
+        let (count, gone) = (targets.len(), std::mem::take(&mut of_files.gone));
         let mut reloaded = Vec::new();
         for target in targets {
             let Target::App(app) = target else { continue };
@@ -132,14 +125,22 @@ impl Subcommand for Reload {
                 continue;
             }
             let goal = Goal::Fresh(self.pace.on(None));
-            reload(context, &app, of_files.prepared.remove(&app), goal)?;
+            let done = reload(context, &app, of_files.prepared.remove(&app), goal);
+            done.map_err(|failure| kept(context, &gone, failure))?;
             if let Some(origin) = of_files.origins.get(&app) {
                 prune::note(&mut context.jobs()?, origin, &app);
             }
             reloaded.push(app);
         }
-        context.sink.answer(&Reloaded { reloaded });
-        Failure::of_several(of_files.failures, count).map_or(Ok(()), Err)
+        let failed = Failure::of_several(of_files.failures, count);
+        let mut pruned = Vec::new();
+        if failed.is_none() {
+            for gone in &gone {
+                pruned.extend(prune::prune(context, gone)?);
+            }
+        }
+        context.sink.answer(&Reloaded { reloaded, pruned });
+        failed.map_or(Ok(()), |failure| Err(kept(context, &gone, failure)))
     }
 
     /// The pace and the part of a walk, and a file's changes, are told to it by files.
@@ -153,17 +154,61 @@ impl Subcommand for Reload {
         if self.pace.is_given() {
             return Err(remote.refuse_option("another pace"));
         }
+        if self.prune {
+            return Err(remote.refuse_option("`--prune`"));
+        }
         let reloaded = remote::carry_out(remote, &self.targets, Verb::Reload)?;
-        remote.sink.answer(&Reloaded { reloaded });
+        remote.sink.answer(&Reloaded {
+            reloaded,
+            pruned: Vec::new(),
+        });
         Ok(())
     }
 }
 
 impl Reload {
-    /// Refuses `--env` without an ecosystem file, since an installed copy contains the variables of only one
+    /// Carries out one part of a reload.
+    fn take(
+        &self,
+        context: &mut Context<'_>,
+        course: Course,
+        targets: Vec<Target>,
+    ) -> Result<(), Failure> {
+        let apps = course::apps(&self.targets.targets, targets)?;
+        for app in &apps {
+            if course == Course::CanaryOnly {
+                course::refuse_changes(&prepare(
+                    &context.layout,
+                    context.host,
+                    context.sink,
+                    app,
+                    true,
+                )?)?;
+            }
+            course::take(context, app, self.pace.on(Some(course)))?;
+        }
+        let reloaded = if course == Course::Promote {
+            apps
+        } else {
+            Vec::new()
+        };
+        context.sink.answer(&Reloaded {
+            reloaded,
+            pruned: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Refuses `--prune` without an ecosystem file, and `--env` without an ecosystem file, since an installed copy contains the variables of only one
     /// environment.
-    fn refuse_needless_environment(&self) -> Result<(), Failure> {
+    fn refuse_needless_options(&self) -> Result<(), Failure> {
         let is_any_file = self.targets.targets.iter().any(|t| targets::is_file(t));
+        if self.prune && !is_any_file {
+            return Err(
+                Failure::new(Exit::Usage, "`--prune` needs an ecosystem file")
+                    .help("run `rsgen reload ecosystem.toml --prune`, or remove apps with `rsgen uninstall APP`"),
+            );
+        }
         match &self.environment.env {
             Some(name) if !is_any_file => {
                 Err(Failure::new(Exit::Usage, "`--env` needs an ecosystem file")
@@ -180,7 +225,10 @@ impl Reload {
         for file in self.targets.targets.iter().filter(|t| targets::is_file(t)) {
             let input = Input::read(Path::new(file))?;
             let only = &self.targets.only;
-            let gone = Gone::find(&context.layout, &input, only, false)?;
+            let leaving = Gone::find(&context.layout, &input, only, self.prune)?;
+            prune::refuse_paused(&mut context.jobs()?, &leaving)?;
+            // An address that one of them has is free only once it is removed, which comes last.
+            let gone = leaving.staying();
             let wanted = Wanted {
                 input: &input,
                 only,
@@ -204,7 +252,8 @@ impl Reload {
                     .insert(prepared.app.clone(), gone.origin.clone());
                 all.prepared.insert(prepared.app.clone(), prepared);
             }
-            gone.tell(context.sink, &context.layout, "deploy");
+            leaving.tell(context.sink, &context.layout, "deploy");
+            all.gone.push(leaving);
         }
         Ok(all)
     }
@@ -227,6 +276,14 @@ fn reload(
     let prepared = std::slice::from_ref(&prepared);
     deployment::deploy(&mut context.jobs()?, prepared, goal)?;
     Ok(())
+}
+
+/// Adds to a failure that no app was removed.
+fn kept(context: &Context<'_>, gone: &[Gone], failure: Failure) -> Failure {
+    let gone = gone.iter();
+    gone.fold(failure, |failure, gone| {
+        prune::kept(&context.layout, gone, failure)
+    })
 }
 
 fn refused(instance: &Target) -> Failure {

@@ -5,12 +5,14 @@
 
 mod host;
 mod jobs;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 pub(super) use host::Host;
 pub(super) use jobs::carry_out;
+pub(super) use scale::scale;
 
 use super::accepting::Looks;
 use super::overview::Overview;
@@ -22,7 +24,7 @@ use crate::systemd::{self, ActiveState, Brief, Manager};
 use crate::unit::name::{Member, Units, parse};
 
 /// The commands that need only the bus.
-const POSSIBLE: &str = "`list`, `start`, `stop`, `restart` and `reload`";
+const POSSIBLE: &str = "`list`, `start`, `stop`, `restart`, `reload` and `scale`";
 
 /// The context of a command for another host.
 pub(super) struct Remote<'a> {
@@ -215,6 +217,16 @@ impl<'a> Remote<'a> {
     fn not_there(&self, mut failure: Failure) -> Failure {
         failure.message = format!("{}: {}", self.host, failure.message);
         failure
+    }
+
+    /// A failure that a program of the other host has told. Its commands are for that host.
+    fn told(&self, failure: Failure) -> Failure {
+        let failure = self.not_there(failure);
+        let help = failure.help.clone();
+        match help {
+            Some(help) => failure.help(format!("on {}: {help}", self.host)),
+            None => failure,
+        }
     }
 
     /// The state of these apps, as far as systemd tells it: it does not know of canaries, of connections, or how a run before ended.

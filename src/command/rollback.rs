@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::apply::{self, JsonChange, Prepared};
 use super::context::Context;
+use super::course::Pace;
 use super::deployment::{self, Goal};
 use super::jobs::Jobs;
 use super::kept;
@@ -21,7 +22,6 @@ use super::reload;
 use super::selection::Selected;
 use super::subcommand::Subcommand;
 use super::targets;
-use crate::cluster::asked::Wish;
 use crate::generate::files;
 use crate::generate::sources;
 use crate::layout::Layout;
@@ -43,6 +43,8 @@ pub(super) struct Rollback {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 /// The change that was done, or with `--dry-run` would be, as scripts read it.
@@ -105,6 +107,10 @@ impl Subcommand for Rollback {
                 "Shows which release that is, and what would change.",
             ),
             (
+                "rsgen rollback web --surge 100%",
+                "Does so in the time of two starts, with a new instance for each old one.",
+            ),
+            (
                 "rsgen rollback web 20261127",
                 "Goes to this release of those that `rsgen releases web` lists.",
             ),
@@ -116,12 +122,12 @@ impl Subcommand for Rollback {
         if !self.dry_run {
             context.require_permission("rollback")?;
         }
-        let _alone = if self.dry_run {
+        let alone = if self.dry_run {
             None
         } else {
             Some(alone(&mut context.jobs()?, &app)?)
         };
-        let back = Back::prepare(context, &app, self.release.as_deref(), self.dry_run)?;
+        let back = Back::prepare(context, &app, &self)?;
         let outcome = if self.dry_run {
             apply::show(context.sink, std::slice::from_ref(&back.prepared), true);
             let scope = context.layout.scope;
@@ -135,7 +141,10 @@ impl Subcommand for Rollback {
                 scope,
             )?)
         } else {
-            back.go(&mut context.jobs()?)?;
+            back.go(&mut Jobs {
+                part: alone,
+                ..context.jobs()?
+            })?;
             None
         };
         context
@@ -168,12 +177,7 @@ struct Back {
 }
 
 impl Back {
-    fn prepare(
-        context: &mut Context<'_>,
-        app: &str,
-        wanted: Option<&str>,
-        dry_run: bool,
-    ) -> Result<Self, Failure> {
+    fn prepare(context: &mut Context<'_>, app: &str, asked: &Rollback) -> Result<Self, Failure> {
         let layout = context.layout.clone();
         let installed = released::installed(&layout, app).ok_or_else(|| foreign(&layout, app))?;
         let mut ledger = Ledger::read(&layout, app)?;
@@ -182,7 +186,7 @@ impl Back {
         // An app that is down has nothing that serves, and goes back from what it served last.
         if let Some(served) = released::serving(&mut jobs, app, &installed)? {
             ledger.see(served.clone());
-            if !dry_run {
+            if !asked.dry_run {
                 let noted = released::note(&mut jobs, app, |ledger| {
                     ledger.see(served.clone());
                     ledger.clone()
@@ -192,7 +196,7 @@ impl Back {
                 released::tell(&jobs, app, noted);
             }
         }
-        let to = choose(&ledger, app, wanted)?.clone();
+        let to = choose(&ledger, app, asked.release.as_deref())?.clone();
         let link = link_to(&to)?;
         let file = text(&layout, app, &to, &installed)?;
         let (parsed, text) = file;
@@ -207,9 +211,9 @@ impl Back {
         let from = ledger.find(&ledger.current).map(|r| r.name.clone());
         // The one that serves already is not served anew.
         let goal = if from.as_ref() == Some(&to.name) {
-            Goal::Current
+            Goal::Current(asked.pace.on(None))
         } else {
-            Goal::Fresh(Wish::NONE)
+            Goal::Fresh(asked.pace.on(None))
         };
         Ok(Self {
             from,

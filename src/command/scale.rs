@@ -11,6 +11,7 @@ use super::jobs::{Jobs, LONGEST, TICK};
 use super::kept;
 use super::manual::{self, Manual};
 use super::number::Number;
+use super::remote::{self, Remote};
 use super::resize;
 use super::scaled::{Scaled, refuse_job};
 use super::steps::{Scaling, Steps, refuse_to_stop_all, steps};
@@ -69,6 +70,16 @@ impl Subcommand for Scale {
             _ => to(context, &app, self.number, self.dry_run),
         };
         context.sink.answer(&scaled?);
+        Ok(())
+    }
+
+    /// The differences of files are known to whoever reads them.
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        if self.dry_run {
+            return Err(remote.refuse_option("`--dry-run`"));
+        }
+        let scaled = remote::scale(remote, &self.app, self.number)?;
+        remote.sink.answer(&scaled);
         Ok(())
     }
 }

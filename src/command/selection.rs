@@ -1,7 +1,7 @@
 //! Selects the apps of an ecosystem file that a command works on, and checks them against this host.
 
 use super::calendar;
-use super::gone::Gone;
+use super::gone::{Gone, Origin};
 use super::hint;
 use super::host_probe::HostProbe;
 use super::input::{self, Input};
@@ -141,7 +141,7 @@ pub(super) fn select(
     }
     picked
         .into_iter()
-        .map(|picked| picked.pinned(input))
+        .map(|picked| picked.pinned(input, layout))
         .collect()
 }
 
@@ -171,10 +171,13 @@ impl Picked {
     }
 
     /// Returns the app with the text that is installed for it.
-    fn pinned(self, input: &Input) -> Result<Selected, Failure> {
+    fn pinned(self, input: &Input, layout: &Layout) -> Result<Selected, Failure> {
         let pinned = pin::pin(&input.text, self.index, &self.app, self.chosen)
             .map_err(|e| Failure::new(Exit::Invalid, e.message).help(e.help))?;
-        let pinned = environments::settle(pinned, self.environment.as_deref());
+        let mut pinned = environments::settle(pinned, self.environment.as_deref());
+        if Origin::of(input, layout) == Origin::Installed {
+            pinned = environments::keep_mark(pinned, &input.text);
+        }
         let app = self.app;
         Ok(Selected {
             app,

@@ -7,6 +7,7 @@ use super::apply::JsonChange;
 use super::context::Context;
 use super::hint;
 use super::jobs::Jobs;
+use super::kept;
 use super::ledger::Ledger;
 use super::manual::{self, Manual};
 use super::options::Targets;
@@ -24,6 +25,7 @@ use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Shown, Sink};
 use crate::plan::diff::Change;
 use crate::record::Record;
+use crate::state::Draft;
 use crate::unit::name::Units;
 
 /// Stop apps and remove what install wrote
@@ -103,10 +105,21 @@ impl Uninstall {
         if !self.dry_run {
             return remove(&mut context.jobs()?, app);
         }
+        if let Ok(mut jobs) = context.jobs() {
+            refuse_paused(&mut jobs, app)?;
+        }
         let removed = removals(&context.layout, app)?;
         tell(context.sink, &removed);
         Ok(removed)
     }
+}
+
+/// Refuses to uninstall an app that is paused: connections wait for the end of that, and would be cut.
+pub(super) fn refuse_paused(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+    kept::refuse_paused(jobs, app).map_err(|failure| {
+        let stop = format!("or `rsgen stop {app}`, which cuts the connections that wait");
+        failure.help_also(Some(hint::for_manager(jobs.layout.scope, &stop)))
+    })
 }
 
 /// Uninstalls an app, and returns the changes.
@@ -150,6 +163,7 @@ fn uninstall(
     changes: &[Change],
     agree: impl FnOnce(&[Change]) -> Result<(), Failure>,
 ) -> Result<Vec<Change>, Failure> {
+    refuse_paused(jobs, app)?;
     let timer = Units::of(app).timer();
     if changes.iter().any(|change| change.path.ends_with(&timer)) {
         jobs.stop_timer(app)?;
@@ -162,6 +176,7 @@ fn uninstall(
     socket_files::remove(jobs.layout, &changes);
     state::remove(jobs.layout, app);
     paused::forget(jobs.layout, app);
+    Draft::forget(&jobs.layout.run, app);
     Ledger::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))

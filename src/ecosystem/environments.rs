@@ -136,6 +136,19 @@ pub fn settle(pinned: String, chosen: Option<&str>) -> String {
     text
 }
 
+/// Returns the text of an app that was installed from its own installed file, with the environment that this names. The tables are gone
+/// from there, so nothing else says which one was chosen.
+#[must_use]
+pub fn keep_mark(pinned: String, installed: &str) -> String {
+    let is_mark = |line: &&str| line.starts_with(MARK);
+    match installed.lines().next_back().filter(is_mark) {
+        Some(mark) if !pinned.lines().any(|line| line == mark) => {
+            format!("{}\n{mark}\n", pinned.trim_end())
+        }
+        _ => pinned,
+    }
+}
+
 fn put_over_env(table: &mut Table, chosen: Option<&Item>) {
     let env = table.entry("env").or_insert_with(|| {
         let mut env = Table::new();
@@ -209,6 +222,17 @@ mod tests {
             }
         }
         assert!(settle(format!("{KEYS}{TABLES}"), Some("production")).contains("\"2\" # two"));
+    }
+
+    #[test]
+    fn an_installed_text_that_is_installed_again_says_what_was_chosen() {
+        let settled = settle(format!("{KEYS}{TABLES}"), Some("production"));
+        assert_eq!(keep_mark(settled.clone(), &settled), settled);
+        assert_eq!(
+            keep_mark(KEYS.into(), &settled),
+            format!("{KEYS}{MARK}production\n")
+        );
+        assert_eq!(keep_mark(KEYS.into(), KEYS), KEYS);
     }
 
     #[test]

@@ -70,6 +70,19 @@ impl Draft {
         &self.earlier
     }
 
+    /// Removes all copies of the file of an app that is no more, unless one is being edited.
+    pub fn forget(run: &Path, app: &str) {
+        let above = run.join(format!(":edit:{app}"));
+        // Usually nobody has edited the file since the boot.
+        if above.symlink_metadata().is_err() {
+            return;
+        }
+        if let Ok(Some(_lock)) = Lock::take(&above) {
+            // What stays is the owner's alone, and is gone with the next boot.
+            let _ = fs::remove_dir_all(&above);
+        }
+    }
+
     /// Removes the copy, with everything that the editor has put beside it.
     pub fn discard(self) {
         // What stays is the owner's alone, and is gone with the next boot.
@@ -114,7 +127,11 @@ mod tests {
         // The modes that a folder of ours corrects are not those of these copies.
         let third = begin().unwrap();
         assert_eq!(mode(&path), 0o600);
+        Draft::forget(&run, "web");
+        assert!(third.path().exists(), "it is being edited");
         third.discard();
+        Draft::forget(&run, "web");
+        assert!(!run.join(":edit:web").exists() && run.join(":edit:api").exists());
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub enum Name {
     Trial,
     /// When the app was paused, until when, and which instances were stopped for it.
     Pause,
+    /// That the pause unit is about to be started. Without it, that unit does nothing.
+    PauseAsked,
     /// How often the app failed to start, and when the last time was.
     Failures,
     /// The generator's last good text.
@@ -100,6 +102,7 @@ impl Display for Name {
             Self::AskedBy => f.write_str("asked"),
             Self::Trial => f.write_str("trial"),
             Self::Pause => f.write_str("pause"),
+            Self::PauseAsked => f.write_str("pause.asked"),
             Self::Failures => f.write_str("failures"),
             Self::Good => f.write_str("good.toml"),
             Self::Runs => f.write_str("runs"),

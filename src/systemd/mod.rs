@@ -276,6 +276,20 @@ pub trait Manager {
         Ok(vec![Vec::new(); sockets.len()])
     }
 
+    /// Keeps what a service says of itself (`STATUS=`) from now on, until [`Manager::heard`] asks for it. A unit that has ended may be
+    /// forgotten by systemd, with its status.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn listen_to(&mut self, _unit: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The last words of the service that was listened to; `None` where it has said nothing.
+    fn heard(&mut self) -> Option<String> {
+        None
+    }
+
     /// Queues a job.
     ///
     /// # Errors

@@ -8,5 +8,6 @@
 
 mod fleet;
 mod one_host;
+mod rights;
 mod rolling;
 mod secrets;

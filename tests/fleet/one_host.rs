@@ -55,7 +55,7 @@ const REMOVE_RSGEN: &str = "\
 
 /// Asserts that the recap at the end of a play has this part.
 #[track_caller]
-fn recap(output: &Output, part: &str) {
+pub(crate) fn recap(output: &Output, part: &str) {
     let line = output.stdout.lines().rev().find(|l| l.starts_with("web1 "));
     assert!(line.is_some_and(|l| l.contains(part)), "{part}: {output}");
 }
@@ -126,6 +126,7 @@ fn the_roles_report_exactly_what_they_change() {
     in_place(&fleet);
     ecosystem_file(&fleet);
     without_listen(&fleet);
+    prune(&fleet);
     removal(&fleet);
 }
 
@@ -217,6 +218,52 @@ fn ecosystem_file(fleet: &Fleet) {
     run(&[]).ok().says("CHANGED");
     assert_eq!(machine.state("web@2.service"), "active");
     run(&[]).ok().says("SUCCESS");
+}
+
+/// Writes the program of another app, which listens on a port of its own.
+pub(crate) fn write_program(machine: &Machine, app: &str, port: u32) {
+    let sed = format!("sed 's/3000/{port}/' /srv/web/echo.js >/srv/web/{app}.js");
+    machine.sh(&sed).ok();
+}
+
+/// An app that an ecosystem file no longer has is told, and removed where that is asked for.
+fn prune(fleet: &Fleet) {
+    let machine = fleet.machine();
+    let module = "rsgen.rsgen.rsgen_app";
+    for (name, port) in [("one", 4001), ("two", 4002)] {
+        write_program(machine, name, port);
+    }
+    let app = |name: &str, port: u32| {
+        format!(
+            "[[apps]]\nname = \"{name}\"\nscript = \"/srv/web/{name}.js\"\nlisten = {port}\nuser = \"www-data\"\n"
+        )
+    };
+    let run = |more: &str, flags: &[&str]| {
+        let given = format!("src=/srv/both.toml{more}");
+        let words = [&["web1", "-m", module, "-a", &*given], flags].concat();
+        fleet.tool("ansible", &words)
+    };
+    let both = app("one", 4001) + &app("two", 4002);
+    machine.write("/srv/both.toml", &both);
+    run(" prune=true", &[]).ok().says("CHANGED");
+    machine.write("/srv/both.toml", &app("one", 4001));
+    run("", &[])
+        .ok()
+        .says("SUCCESS")
+        .says("the file no longer has two");
+    run(" prune=true", &["--check", "--diff"])
+        .ok()
+        .says("CHANGED")
+        .says("\"two\"");
+    assert_eq!(machine.state("two.service"), "active");
+    run(" prune=true", &[]).ok().says("CHANGED");
+    assert!(!exists(machine, "/etc/rsgen/two.toml"));
+    assert_eq!(machine.state("one.service"), "active");
+    run(" prune=true", &[]).ok().says("SUCCESS");
+    run(" prune=true name=one", &[])
+        .exits(2)
+        .says("prune needs src");
+    machine.run(&["rsgen", "uninstall", "one"]).ok();
 }
 
 /// Check mode starts no program to find where it listens, and says so.

@@ -10,6 +10,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     edit::a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing,
     edit::two_edits_at_once_and_one_that_is_killed_lose_nothing,
     edit::a_person_is_asked_what_to_do_with_the_text,
+    edit::what_cannot_be_edited_now_is_refused_before_the_editor_starts,
     edit::an_app_of_a_package_gets_a_file_of_its_own,
 ];
 
@@ -87,6 +88,8 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
         !same.stderr.contains("is kept"),
         "nothing was typed: {same}"
     );
+    a_comment_replaces_no_instance(machine, &before);
+    let text = machine.read(FILE);
     let comment = "sed -i 's/^instances = .*/instances = 3 # for the feast/' \"$0\"";
     let dry = edit(machine, comment, "--dry-run").ok();
     dry.says("+instances = 3 # for the feast")
@@ -121,6 +124,19 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     machine.run(&["rsgen", "stop", "web"]).ok();
     let family = "sed -i 's/^listen = .*/listen = \"127.0.0.1:3000\"/' \"$0\"";
     edit(machine, family, "--dry-run").ok();
+}
+
+fn a_comment_replaces_no_instance(machine: &Machine, before: &[u32]) {
+    let remark = "echo '# a remark' >>\"$0\"";
+    let dry = edit(machine, remark, "--dry-run").ok();
+    assert!(!dry.stdout.contains("would reload"), "{dry}");
+    let told = edit(machine, remark, "").ok();
+    assert!(!told.stdout.contains("reloading"), "{told}");
+    assert!(machine.read(FILE).ends_with("# a remark\n"));
+    assert_eq!(pids(machine, 2), before);
+    machine.run(&["rsgen", "install", FILE]).ok();
+    assert_eq!(pids(machine, 2), before);
+    machine.sh("rm -rf /run/rsgen/:edit:web").ok();
 }
 
 fn other_addresses_are_opened_beside_the_old_ones_or_refused(machine: &Machine) {
@@ -195,8 +211,9 @@ fn two_edits_at_once_and_one_that_is_killed_lose_nothing(machine: &mut Machine) 
         edit(machine, "true", "").status == 0
     });
     let next = edit(machine, "true", "").ok();
-    next.says(&format!("web: an earlier edit has left {COPY}"))
-        .says("/:edit:web/2/web.toml");
+    next.says(
+        "web: an earlier edit has left /run/rsgen/:edit:web/2/web.toml; an older copy is beside it",
+    );
 }
 
 /// Begins `rsgen edit web` at a terminal: what is written to the pipe is typed, and what is shown goes to the file.
@@ -280,9 +297,54 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     shows(machine, INVALID, 1);
     types(machine, "e\\n");
     shows(machine, VALID, 1);
+    // The app is stopped while the question is open.
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    types(machine, "a\\n");
+    shows(machine, "something has changed since the question", 1);
+    shows(machine, "web: would start", 1);
+    machine.run(&["rsgen", "start", "web"]).ok();
+    types(machine, "a\\n");
+    shows(machine, VALID, 3);
     types(machine, "a\\n");
     assert_eq!(ends(machine), "0");
     assert_exactly(machine, 3);
+}
+
+fn what_cannot_be_edited_now_is_refused_before_the_editor_starts(machine: &mut Machine) {
+    install(machine, "graceful", "2", "settle = 0");
+    assert_exactly(machine, 2);
+    let (text, before) = (machine.read(FILE), pids(machine, 2));
+    let refused = |words: &str| {
+        for more in ["", "--dry-run"] {
+            let told = edit(machine, "touch /run/edited", more).exits(1);
+            assert!(told.stderr.contains(words), "{told}");
+        }
+        machine.sh("test ! -e /run/edited").ok();
+    };
+    let canary = ["rsgen", "reload", "web", "--canary-only"];
+    machine.run(&canary).ok();
+    refused("web@2.service is kept as a canary");
+    machine.run(&["rsgen", "reload", "web", "--abort"]).ok();
+    assert_eq!(machine.read(FILE), text);
+    assert_eq!(pids(machine, 2), before);
+    machine.run(&["rsgen", "pause", "web"]).ok();
+    refused("`web` is paused");
+    machine.run(&["rsgen", "resume", "web"]).ok();
+    machine
+        .sh(&format!("mv {FILE} /srv/web.toml; ln -s /dev/null {FILE}"))
+        .ok();
+    refused("`web` is masked");
+    machine.sh(&format!("mv /srv/web.toml {FILE}")).ok();
+
+    // What is left of an edit is that of the app, and goes with it.
+    edit(machine, "echo nonsense >\"$0\"", "").exits(3);
+    edit(machine, "echo nonsense >\"$0\"", "").exits(3);
+    let told = edit(machine, "true", "").ok();
+    let newest =
+        "web: an earlier edit has left /run/rsgen/:edit:web/2/web.toml; an older copy is beside it";
+    told.says(newest);
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    machine.sh("test ! -e /run/rsgen/:edit:web").ok();
 }
 
 fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
@@ -316,9 +378,10 @@ fn an_app_of_a_package_gets_a_file_of_its_own(machine: &mut Machine) {
     edit(
         machine,
         "sed -i 's/instances = 2/instances = 3/' \"$0\"",
-        "",
+        "--surge 100%",
     )
-    .ok();
+    .ok()
+    .says("3 canaries first");
     load.stop().assert_nothing_lost();
     assert_exactly(machine, 3);
     assert_eq!(machine.read(packaged), text);

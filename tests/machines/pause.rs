@@ -94,6 +94,14 @@ pub(crate) fn under_load_makes_connections_wait_and_loses_none(machine: &mut Mac
         begin(machine, LONG);
         assert_told(machine);
         assert_held(machine);
+        for dry in [&["--dry-run"][..], &[]] {
+            let uninstall = [&["rsgen", "uninstall", "web"], dry].concat();
+            let refused = machine.run(&uninstall).exits(1);
+            refused
+                .says("`web` is paused")
+                .says("or `rsgen stop web`, which cuts");
+        }
+        machine.run(&["rsgen", "stop", "web"]).ok();
         machine.run(&["rsgen", "uninstall", "web"]).ok();
         wait_until_empty(machine, &["list-unit-files", "--no-legend", "web*"]);
     }

@@ -8,6 +8,7 @@ use crate::prune;
 pub(crate) const SPECS: &[Spec] = specs![
     prune::an_app_that_its_file_no_longer_has_is_told_and_then_removed,
     prune::a_renamed_app_takes_over_the_address_of_the_old_one,
+    prune::a_reload_of_the_file_removes_it_as_the_last_step,
 ];
 
 const FILE: &str = "/srv/web/ecosystem.toml";
@@ -91,6 +92,39 @@ fn an_app_that_its_file_no_longer_has_is_told_and_then_removed(machine: &mut Mac
             "an app of another origin is gone"
         );
     }
+}
+
+fn a_reload_of_the_file_removes_it_as_the_last_step(machine: &mut Machine) {
+    machine.write_app("graceful.js", "/srv/web");
+    write(machine, FILE, &[("web", "3000"), ("api", "3001")]);
+    rsgen(machine, COMMAND).ok();
+    write(machine, FILE, &[("web", "3000")]);
+    rsgen(machine, "reload web --prune").exits(2);
+    rsgen(machine, &format!("reload {FILE} --prune --only web")).exits(2);
+    // Nobody waits there, but somebody could.
+    rsgen(machine, "pause api").ok();
+    for command in [
+        format!("reload {FILE} --prune"),
+        format!("{COMMAND} --prune"),
+    ] {
+        let before = machine.main_pid("web@0.service");
+        rsgen(machine, &command).exits(1).says("`api` is paused");
+        assert_eq!(machine.main_pid("web@0.service"), before);
+    }
+    rsgen(machine, "resume api").ok();
+    machine
+        .sh("mv /srv/web/web.js /srv/web/away.js; echo 'throw 1' >/srv/web/web.js")
+        .ok();
+    let failed = rsgen(machine, &format!("reload {FILE} --prune")).exits(1);
+    let _ = failed.says("not removed, since that is the last step: `api`");
+    assert!(machine.get(3001).is_ok());
+    machine.sh("mv /srv/web/away.js /srv/web/web.js").ok();
+    let before = machine.main_pid("web@0.service");
+    let json = rsgen(machine, &format!("reload {FILE} --prune --json")).ok();
+    assert!(json.stdout.contains("\"api\""), "{json}");
+    assert_eq!(left_of(machine, "api"), "");
+    assert!(machine.get(3001).is_err(), "nobody listens there any more");
+    assert_ne!(machine.main_pid("web@0.service"), before);
 }
 
 fn a_renamed_app_takes_over_the_address_of_the_old_one(machine: &mut Machine) {

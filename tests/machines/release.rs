@@ -206,7 +206,8 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
     history.says("from /srv/app/releases/3 to /srv/app/releases/2");
 
     // Once more it goes further back, and then there is nothing left.
-    machine.run(&["rsgen", "rollback", "web"]).ok();
+    let wish = ["rsgen", "rollback", "web", "--surge", "100%"];
+    machine.run(&wish).ok().says("2 canaries first");
     assert_runs(machine, ["1", "1"]);
     machine
         .run(&["rsgen", "rollback", "web"])

@@ -10,6 +10,7 @@ use crate::{polkit, remote};
 
 pub(crate) const SPECS: &[Spec] = specs![
     remote::lists_reloads_and_stops_the_apps_of_another_host,
+    remote::scales_an_app_of_another_host_and_says_what_its_unit_says,
     remote::says_why_there_is_no_connection,
 ];
 
@@ -88,11 +89,7 @@ pub(crate) fn lists_reloads_and_stops_the_apps_of_another_host(machine: &mut Mac
         .says("permission is missing")
         .says("polkit(8) of anna@localhost");
     assert_eq!(pids(machine, 2), before);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    machine.copy_in(&root.join("packaging/polkit/50-rsgen.rules"), polkit::RULES);
-    // polkitd is up since the refusal, and reads a new file of rules when it gets to it.
-    let group = format!("groupadd deploy && usermod -aG deploy {ANNA} && systemctl restart polkit");
-    machine.sh(&group).ok();
+    allow_anna(machine);
     on(machine, "anna@localhost", &["reload", "web"]).ok();
     assert!(pids(machine, 2).iter().all(|pid| !before.contains(pid)));
     on(machine, "anna@localhost", &["stop", "web"]).exits(4);
@@ -102,6 +99,66 @@ pub(crate) fn lists_reloads_and_stops_the_apps_of_another_host(machine: &mut Mac
     wait_until(SOON, "the end of every ssh", || {
         machine.run(&["pgrep", "-x", "ssh"]).text().is_empty()
     });
+}
+
+/// Installs the rules of the packages, whose group has the first user.
+fn allow_anna(machine: &Machine) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    machine.copy_in(&root.join("packaging/polkit/50-rsgen.rules"), polkit::RULES);
+    // polkitd may be up, and reads a new file of rules when it gets to it.
+    let group = format!("groupadd deploy && usermod -aG deploy {ANNA} && systemctl restart polkit");
+    machine.sh(&group).ok();
+}
+
+fn scales_an_app_of_another_host_and_says_what_its_unit_says(machine: &mut Machine) {
+    prepare(machine);
+    allow_anna(machine);
+    let (root, anna) = ("root@localhost", "anna@localhost");
+    let load = Load::start(machine, &Traffic::on_port(3000, 4));
+    load.wait_answered(100);
+    let before = pids(machine, 2);
+    let told = on(machine, anna, &["scale", "web", "4"]).ok();
+    let at_home = "web: scaling from 2 to 4 instances\nweb@2: start done\nweb@3: start done\nweb: 4 instances";
+    // ssh warns of a host that it did not know.
+    assert!(told.text().ends_with(at_home), "{told}");
+    assert_eq!(pids(machine, 4)[..2], before, "the others are left alone");
+    let same = on(machine, root, &["scale", "web", "4"]).ok();
+    let _ = same.says("nothing to do: web has 4 instances");
+    let json = on(machine, root, &["scale", "web", "-2", "--json"]).ok();
+    for part in [
+        "\"changed\": true",
+        "\"instances\": 2",
+        "\"before\": 4",
+        "\"web@3\"",
+    ] {
+        assert!(json.stdout.contains(part), "{part}: {json}");
+    }
+    assert_exactly(machine, 2);
+    load.stop().assert_nothing_lost();
+
+    for arguments in [["web", "17"], ["web", "max"]] {
+        let words = [&["scale"][..], &arguments].concat();
+        let refused = on(machine, anna, &words).exits(4);
+        let _ = refused.says("polkit(8) of anna@localhost");
+    }
+    on(machine, root, &["scale", "web", "0"]).exits(2);
+    let none = on(machine, root, &["scale", "wbe", "3"]).exits(1);
+    let _ = none.says("root@localhost: no app `wbe` is installed");
+    machine.run(&["rsgen", "pause", "web"]).ok();
+    let paused = on(machine, anna, &["scale", "web", "3"]).exits(1);
+    assert!(!paused.stderr.contains("scaling"), "{paused}");
+    let _ = paused
+        .says("anna@localhost: `web` is paused")
+        .says("on anna@localhost: run `rsgen resume web` first");
+    machine.run(&["rsgen", "resume", "web"]).ok();
+    assert_exactly(machine, 2);
+    // A unit that says nothing, as that of an older version.
+    let drop_in = "/etc/systemd/system/rsgen-scale@.service.d/mute.conf";
+    machine.write(drop_in, "[Service]\nNotifyAccess=none\n");
+    machine.systemctl(&["daemon-reload"]).ok();
+    let told = on(machine, root, &["scale", "web", "3"]).ok();
+    let _ = told.says("web: 3 instances");
+    assert_exactly(machine, 3);
 }
 
 pub(crate) fn says_why_there_is_no_connection(machine: &mut Machine) {

@@ -79,6 +79,23 @@ fn a_pause_whose_commands_were_killed_goes_on_to_its_end_and_is_not_repeated() {
     assert_eq!(bench.fake.ready(), UNITS);
 }
 
+/// The file of a pause keeps the timer of an app from reloading it.
+#[test]
+fn a_pause_that_was_asked_for_and_never_began_is_none() {
+    let mut bench = Bench::running(UNITS);
+    let state = bench.cluster.state.clone();
+    a_minute().write(&state).unwrap();
+    Paused::ask(&state).unwrap();
+    assert!(Entry::new(&state, Name::Pause).read().is_err());
+    assert!(bench.paused().unwrap().is_asked());
+    a_minute().write(&state).unwrap();
+    assert!(Entry::new(&state, Name::PauseAsked).read().is_err());
+    assert_eq!(bench.paused(), Some(a_minute()));
+    Paused::ask(&state).unwrap();
+    bench.resume().unwrap();
+    assert_eq!(bench.paused(), None);
+}
+
 #[test]
 fn an_instance_that_was_down_before_stays_down() {
     let mut bench = Bench::running(&UNITS[..2]);

@@ -20,7 +20,7 @@ fn installed(units: &[&str], keys: &str) -> Stage {
     let mut stage = Stage::running(units);
     stage.write_app(keys);
     let prepared = [stage.prepare()];
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     stage.systemd.fake.log.clear();
     stage
 }
@@ -28,7 +28,7 @@ fn installed(units: &[&str], keys: &str) -> Stage {
 #[test]
 fn for_new_code_a_job_needs_no_reload() {
     let mut stage = installed(&["web.timer"], JOB);
-    for goal in [Goal::Current, Goal::Fresh(Wish::NONE)] {
+    for goal in [Goal::CURRENT, Goal::Fresh(Wish::NONE)] {
         let prepared = [stage.prepare()];
         let outcome = deploy(&mut stage.jobs(), &prepared, goal).unwrap();
         assert_eq!(outcome.json()["changed"], false, "{goal:?}");
@@ -42,7 +42,7 @@ fn a_timer_that_was_stopped_is_started_and_that_is_a_change() {
     stage.jobs().stop("web").unwrap();
     stage.systemd.fake.log.clear();
     let prepared = [stage.prepare()];
-    let outcome = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    let outcome = deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     assert_eq!(outcome.json()["changed"], true);
     assert_eq!(stage.systemd.fake.log, ["start web.timer"]);
 }
@@ -57,7 +57,7 @@ fn a_change_of_what_is_watched_replaces_no_instance() {
     ] {
         stage.write_app(&format!("{LASTS}{keys}"));
         let prepared = [stage.prepare()];
-        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         assert_eq!(stage.systemd.fake.log, ["daemon-reload", done], "{keys}");
         stage.systemd.fake.log.clear();
     }
@@ -76,7 +76,7 @@ fn a_change_of_how_long_instances_may_run_replaces_none() {
     ] {
         stage.write_app(&format!("{LASTS}{keys}"));
         let prepared = [stage.prepare()];
-        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         assert_eq!(stage.systemd.fake.log, done, "{keys}");
         stage.systemd.fake.log.clear();
     }
@@ -150,7 +150,7 @@ fn a_failed_join_is_forgotten_only_with_the_balance() {
         stage.write_app(keys);
         let prepared = [stage.prepare()];
         stage.systemd.forgotten.clear();
-        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         assert_eq!(stage.systemd.forgotten, forgotten, "{keys}");
     }
 }

@@ -56,7 +56,7 @@ fn a_failure_before_or_after_a_deployment_is_one_of_the_deployment() {
     let mut stage = Stage::running(&[]);
     stage.write_app("listen = 1\n");
     let prepared = [stage.prepare()];
-    let mut done = || each(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    let mut done = || each(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     let (mut before, mut after) = (done(), done());
     assert!(!before.is_any_failed() && !after.is_any_failed());
     before.add(vec![Failure::failed("no address")]);

@@ -151,11 +151,11 @@ fn a_kept_canary_is_an_obstacle_to_new_units_alone() {
     let mut stage = with_canary(installed);
     let prepared = [stage.prepare()];
     assert_eq!(prepared[0].changes, []);
-    assert!(each(&mut stage.jobs(), &prepared, Goal::Current).is_ok());
+    assert!(each(&mut stage.jobs(), &prepared, Goal::CURRENT).is_ok());
     stage.write_app("listen = 1\nkill_timeout = 7\n");
     let before = stage.unit("web@.service");
     let prepared = [stage.prepare()];
-    let refused = each(&mut stage.jobs(), &prepared, Goal::Current).err();
+    let refused = each(&mut stage.jobs(), &prepared, Goal::CURRENT).err();
     let message = refused.unwrap().message;
     assert_eq!(message, "web@1.service is kept as a canary");
     assert_eq!(stage.unit("web@.service"), before);

@@ -26,7 +26,7 @@ fn installed() -> Stage {
     let mut stage = Stage::running(UNITS);
     stage.write_app(ON_3000);
     let prepared = [stage.prepare()];
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     stage.systemd.fake.log.clear();
     stage
 }
@@ -58,7 +58,7 @@ fn json(outcome: &Outcome) -> serde_json::Value {
 #[test]
 fn an_app_that_is_current_is_not_touched() {
     let mut stage = installed();
-    let outcome = bring_up(&mut stage, Goal::Current).unwrap();
+    let outcome = bring_up(&mut stage, Goal::CURRENT).unwrap();
     assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
     assert_eq!(json(&outcome)["changed"], false);
     let told = "nothing to do; for new code, run `rsgen reload web`";
@@ -78,7 +78,7 @@ fn a_fresh_app_is_walked_though_nothing_changed() {
 
 #[test]
 fn an_app_that_is_down_is_started() {
-    for goal in [Goal::Current, Goal::Fresh(Wish::NONE)] {
+    for goal in [Goal::CURRENT, Goal::Fresh(Wish::NONE)] {
         let mut stage = Stage::running(&[]);
         stage.write_app(ON_3000);
         let outcome = bring_up(&mut stage, goal).unwrap();
@@ -96,7 +96,7 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
         Some(stage.jobs()),
         &prepared,
         Vec::new(),
-        Goal::Current,
+        Goal::CURRENT,
         Scope::System,
     )
     .unwrap();
@@ -105,7 +105,7 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
         Some("web: would reload".into())
     );
     assert!(!is_green(&stage) && stage.systemd.fake.log.is_empty());
-    let blind = foresee(None, &prepared, Vec::new(), Goal::Current, Scope::System).unwrap();
+    let blind = foresee(None, &prepared, Vec::new(), Goal::CURRENT, Scope::System).unwrap();
     assert_eq!(json(&blind)["changed"], true);
     assert_eq!(json(&blind)["reloaded"], serde_json::json!([]));
 }
@@ -123,7 +123,7 @@ fn a_walk_that_touched_no_instance_is_taken_back() {
     };
     let walk = (aborted(failed), JobResult::Failed);
     stage.systemd.walks.push_back(walk);
-    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    let failure = bring_up(&mut stage, Goal::CURRENT).unwrap_err();
     assert!(!is_green(&stage));
     assert_eq!((failure.exit, failure.untouched), (Exit::Failed, true));
     assert!(failure.message.starts_with("web: the canary failed: "));
@@ -139,7 +139,7 @@ fn a_walk_that_touched_no_instance_is_taken_back() {
     );
     assert_eq!(stage.systemd.fake.log.last().unwrap(), "daemon-reload");
     stage.write_app(ON_3000);
-    let outcome = bring_up(&mut stage, Goal::Current).unwrap();
+    let outcome = bring_up(&mut stage, Goal::CURRENT).unwrap();
     assert_eq!(json(&outcome)["changed"], false, "nothing is half-way");
 }
 
@@ -164,7 +164,7 @@ fn a_walk_that_touched_an_instance_leaves_the_new_units() {
             .any(|line| line.contains("put back"))
     );
     stage.systemd.fake.log.clear();
-    bring_up(&mut stage, Goal::Current).unwrap();
+    bring_up(&mut stage, Goal::CURRENT).unwrap();
     let log = &stage.systemd.fake.log;
     assert_eq!(*log, ["reload web.service"], "the others are replaced");
 }
@@ -173,7 +173,7 @@ fn a_walk_that_touched_an_instance_leaves_the_new_units() {
 fn files_that_systemd_does_not_read_are_taken_back() {
     let mut stage = changed();
     stage.systemd.refuses_files = true;
-    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    let failure = bring_up(&mut stage, Goal::CURRENT).unwrap_err();
     assert_eq!(failure.message, "systemd refused: a test");
     assert!(!is_green(&stage));
 }
@@ -189,12 +189,12 @@ fn a_walk_that_was_killed_has_not_told_its_failure() {
     };
     let walk = (vec![begun], JobResult::Failed);
     stage.systemd.walks.push_back(walk);
-    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    let failure = bring_up(&mut stage, Goal::CURRENT).unwrap_err();
     let start = "reload of web.service ended as `failed`";
     assert!(failure.message.starts_with(start), "{}", failure.message);
     assert!(is_green(&stage), "instances of the new version may run");
     stage.systemd.fake.log.clear();
-    bring_up(&mut stage, Goal::Current).unwrap();
+    bring_up(&mut stage, Goal::CURRENT).unwrap();
     let log = &stage.systemd.fake.log;
     assert_eq!(*log, ["reload web.service"], "the walk is finished");
 }
@@ -277,12 +277,12 @@ fn an_address_is_moved_by_install_alone_and_only_when_told() {
         Some(stage.jobs()),
         &prepared,
         Vec::new(),
-        Goal::Current,
+        Goal::CURRENT,
         Scope::System,
     )
     .unwrap();
     assert_eq!(outcome.shown(Style::Plain), Some("web: would start".into()));
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     let log = [
         "stop web.service",
         "stop web.socket",
@@ -309,7 +309,7 @@ fn given_up(unit: &str) -> Unit {
 fn an_app_of_which_one_instance_fails_has_failed() {
     let mut stage = installed();
     stage.systemd.fake.set(given_up("web@1.service"));
-    let failure = bring_up(&mut stage, Goal::Current).unwrap_err();
+    let failure = bring_up(&mut stage, Goal::CURRENT).unwrap_err();
     assert_eq!(stage.systemd.fake.log, ["start web.service"]);
     let why = "web: 1 of 2 serving; web@1.service: exited with status 7";
     assert_eq!((failure.exit, &*failure.message), (Exit::Failed, why));
@@ -320,7 +320,7 @@ fn an_instance_that_was_stopped_on_purpose_is_none_that_fails() {
     let mut stage = installed();
     stage.jobs().stop_instance("web", 1).unwrap();
     stage.systemd.fake.log.clear();
-    bring_up(&mut stage, Goal::Current).unwrap();
+    bring_up(&mut stage, Goal::CURRENT).unwrap();
     assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
 }
 
@@ -335,7 +335,7 @@ fn an_app_that_fails_does_not_keep_the_others_from_their_files() {
     let walk = (aborted(failed), JobResult::Failed);
     stage.systemd.walks.push_back(walk);
     let prepared = [stage.prepare(), Prepared::unchanged("api", false)];
-    let failure = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap_err();
+    let failure = deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap_err();
     assert!(failure.message.starts_with("web: "), "{}", failure.message);
     let log = &stage.systemd.fake.log;
     assert_eq!(log.last().unwrap(), "start api.service");
@@ -364,7 +364,7 @@ fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
         stage.write_app(&format!("{before}\ninstances = 2\n"));
         let first = [stage.prepare()];
         assert!(install::refuse_readdressing(&first, false).is_ok());
-        deploy(&mut stage.jobs(), &first, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &first, Goal::CURRENT).unwrap();
 
         stage.write_app(&format!("{after}\ninstances = 2\n"));
         let refused = reload::prepare(&stage.layout, HOST, &stage.sink, "web", false);
@@ -373,7 +373,7 @@ fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
         let refused = install::refuse_readdressing(&prepared, false).unwrap_err();
         assert_eq!(refused.message, cost);
         install::refuse_readdressing(&prepared, true).unwrap();
-        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         let has_socket = after != "listen = []";
         assert_eq!(stage.layout.units.join("web.socket").exists(), has_socket);
         assert_eq!(stage.unit("web.service").contains("web.socket"), has_socket);

@@ -10,7 +10,7 @@ fn jobs(stage: &mut Stage, lines: &str) -> Vec<String> {
     stage.write_app(lines);
     stage.systemd.fake.log.clear();
     let prepared = [stage.prepare()];
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     stage.systemd.fake.log.clone()
 }
 
@@ -42,7 +42,7 @@ fn a_unit_that_failed_to_join_a_balance_is_forgotten_with_the_balance() {
     assert!(!stage.systemd.forgotten.iter().any(is_join));
     stage.write_app("listen = 3000\n");
     let prepared = [stage.prepare()];
-    each(&mut stage.jobs(), &prepared, Goal::Current)
+    each(&mut stage.jobs(), &prepared, Goal::CURRENT)
         .ok()
         .unwrap();
     assert!(stage.systemd.forgotten.iter().any(is_join));
@@ -89,7 +89,7 @@ fn what_became_of_each_app_tells_whether_any_has_failed() {
         stage.write_app("listen = 1\n");
         let prepared = [stage.prepare()];
         stage.systemd.fake.script("web.service", &[how]);
-        let done = each(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        let done = each(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         done.is_any_failed()
     };
     assert!(is_failed(Start::GivesUp) && !is_failed(Start::Works));

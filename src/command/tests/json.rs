@@ -281,10 +281,11 @@ fn every_field_of_what_commands_have_done_is_documented() {
     is_documented("change", change(true), change(false));
     let outcome = || {
         let unlocated = vec!["web".to_owned()];
-        foresee(None, &[], unlocated, Goal::Current, Scope::System).unwrap()
+        foresee(None, &[], unlocated, Goal::CURRENT, Scope::System).unwrap()
     };
     is_documented("outcome", outcome(), outcome());
     let reloaded = || Reloaded {
+        pruned: Vec::new(),
         reloaded: Vec::new(),
     };
     is_documented("reloaded", reloaded(), reloaded());

@@ -18,7 +18,7 @@ fn moving() -> Stage {
     let mut stage = Stage::running(&units);
     stage.write_app("listen = 3000\ninstances = 1\n");
     let prepared = [stage.prepare()];
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     let (link, target) = Slots::link("web.socket");
     let link = stage.layout.units.join(link);
     std::fs::create_dir_all(link.parent().unwrap()).unwrap();
@@ -31,7 +31,7 @@ fn moving() -> Stage {
 fn go(stage: &mut Stage) -> Result<(), Failure> {
     let prepared = [stage.prepare_serving()];
     assert!(prepared[0].readdressed.is_none());
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).map(drop)
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).map(drop)
 }
 
 fn fail(stage: &mut Stage, untouched: bool) -> Failure {
@@ -71,7 +71,7 @@ fn the_new_address_is_opened_first_and_the_old_one_closed_last() {
     let mut stage = moving();
     let prepared = [stage.prepare_serving()];
     let jobs = Some(stage.jobs());
-    let outcome = foresee(jobs, &prepared, Vec::new(), Goal::Current, Scope::System);
+    let outcome = foresee(jobs, &prepared, Vec::new(), Goal::CURRENT, Scope::System);
     let shown = outcome.unwrap().shown(Style::Plain).unwrap().to_string();
     let steps = "web: would open 3001 in web:2.socket, then replace the instances, then close 3000 in web.socket";
     assert!(shown.contains(steps), "{shown}");
@@ -178,7 +178,7 @@ fn an_app_that_gets_its_first_address_or_loses_its_last_one_does_not_move() {
         let mut stage = Stage::running(&["web.service", "web@0.service"]);
         stage.write_app(before);
         let prepared = [stage.prepare()];
-        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         stage.write_app(after);
         let prepared = stage.prepare_serving();
         assert!(prepared.crossing.is_none(), "{before}");
@@ -199,7 +199,7 @@ fn a_program_that_is_given_its_sockets_moves_if_all_of_them_are_in_one_unit() {
         let keys = |listen: &str| format!("listen = {listen}\nhandover = \"{handover}\"\n");
         stage.write_app(&keys(before));
         let prepared = [stage.prepare()];
-        deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+        deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
         stage.write_app(&keys(after));
         let prepared = stage.prepare_serving();
         assert_eq!(

@@ -133,7 +133,13 @@ fn the_same_again_gives_a_pause_another_end_within_the_longest_one() {
 
 #[test]
 fn what_replaces_instances_is_refused_and_what_starts_them_ends_the_pause() {
-    for line in ["rsgen reload web", "rsgen scale web 3", "rsgen stop web@1"] {
+    for line in [
+        "rsgen reload web",
+        "rsgen scale web 3",
+        "rsgen stop web@1",
+        "rsgen edit web",
+        "rsgen edit web --dry-run",
+    ] {
         let fault = run(&mut paused(), line).fault();
         assert_eq!(
             fault, "`web` is paused; run `rsgen --user resume web` first",
@@ -149,7 +155,7 @@ fn an_app_is_not_moved_while_connections_wait_for_its_instances() {
     let mut stage = Stage::running(&["web.service", "web.socket"]);
     stage.write_app(APP);
     let prepared = [stage.prepare()];
-    deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
     stage.write_app("listen = 2\ninstances = 2\n");
     let prepared = [stage.prepare()];
     assert!(prepared[0].readdressed.is_some());
@@ -159,7 +165,7 @@ fn an_app_is_not_moved_while_connections_wait_for_its_instances() {
         ..Unit::default()
     });
     stage.systemd.fake.log.clear();
-    let failure = deploy(&mut stage.jobs(), &prepared, Goal::Current).unwrap_err();
+    let failure = deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap_err();
     assert_eq!(failure.message, "`web` is paused");
     assert_eq!(stage.systemd.fake.log, [""; 0]);
 }

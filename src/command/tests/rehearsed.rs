@@ -230,6 +230,7 @@ fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
         sink: &Recorder::default(),
         command: "install",
         begun: std::time::SystemTime::now(),
+        part: None,
     };
     let told = std::cell::RefCell::new(Vec::new());
     let tell = |app: &App, _: &Findings| told.borrow_mut().push(app.name.clone());

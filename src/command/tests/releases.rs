@@ -40,7 +40,7 @@ fn run(stage: &mut Stage, command: &'static str, more: &str) {
     let prepared = [prepared(stage, more)];
     let mut jobs = stage.jobs();
     jobs.command = command;
-    deploy(&mut jobs, &prepared, Goal::Current).unwrap();
+    deploy(&mut jobs, &prepared, Goal::CURRENT).unwrap();
 }
 
 /// The names of the releases that are kept, each with who deployed it, and the name of the present one.

@@ -13,11 +13,15 @@ use crate::systemd::fake::Fake;
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
 
 /// The other host: `web` with two instances, the job `backup`, and units that are not rsgen's.
-struct Far(Rc<RefCell<Fake>>);
+struct Far {
+    fake: Rc<RefCell<Fake>>,
+    /// What a unit says that is listened to.
+    said: Option<&'static str>,
+}
 
 impl Far {
     fn fake(&self) -> std::cell::RefMut<'_, Fake> {
-        self.0.borrow_mut()
+        self.fake.borrow_mut()
     }
 }
 
@@ -36,6 +40,15 @@ impl Manager for Far {
         now,
         pause
     );
+
+    fn listen_to(&mut self, unit: &str) -> Result<(), Error> {
+        self.fake().log.push(format!("listen to {unit}"));
+        Ok(())
+    }
+
+    fn heard(&mut self) -> Option<String> {
+        self.said.map(str::to_owned)
+    }
 
     fn unit_files(&mut self, pattern: &str) -> Result<Vec<String>, Error> {
         assert_eq!(pattern, "*.service");
@@ -77,9 +90,18 @@ struct Ran {
 }
 
 fn run(fake: Fake, line: &str) -> Ran {
+    run_saying(fake, line, None)
+}
+
+/// Runs a command, and a unit that is listened to says this.
+fn run_saying(fake: Fake, line: &str, said: Option<&'static str>) -> Ran {
     let fake = Rc::new(RefCell::new(fake));
     let sink = Recorder::default();
-    let mut remote = Remote::of_a_test(&sink, Box::new(Far(Rc::clone(&fake))));
+    let far = Far {
+        fake: Rc::clone(&fake),
+        said,
+    };
+    let mut remote = Remote::of_a_test(&sink, Box::new(far));
     let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
     let failure = arguments.command.run_remotely(&mut remote).err();
     let log = std::mem::take(&mut fake.borrow_mut().log);
@@ -190,7 +212,8 @@ fn what_needs_more_than_the_bus_names_the_command_that_runs_there() {
     for (line, command) in [
         ("rsgen logs web", "logs"),
         ("rsgen describe web", "describe"),
-        ("rsgen scale web 4", "scale"),
+        ("rsgen scale web 4 --dry-run", "scale"),
+        ("rsgen reload web --prune", "reload"),
         ("rsgen install ecosystem.toml", "install"),
         ("rsgen unit start web --instances=2", "unit"),
         ("rsgen list --watch", "list"),
@@ -213,6 +236,64 @@ fn what_needs_more_than_the_bus_names_the_command_that_runs_there() {
         assert!(help.starts_with(&there), "{help}");
         assert_eq!(ran.log, [""; 0], "{line}");
     }
+}
+
+/// The unit that scales `web` to four, and is not at work.
+fn with_scaler() -> Fake {
+    let mut fake = serving();
+    fake.set(Unit {
+        name: SCALER.into(),
+        load: "loaded".into(),
+        active: ActiveState::Inactive,
+        sub: "dead".into(),
+        ..Unit::default()
+    });
+    fake
+}
+
+const SCALER: &str = "rsgen-scale@web:4.service";
+
+#[test]
+fn a_scale_is_a_restart_of_its_unit_which_says_how_it_has_ended() {
+    let done = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":4,"before":2,"changes":[],"started":["web@2","web@3"],"stopped":[]},"is_up":true,"failed":null}"#;
+    for line in ["rsgen scale web 4", "rsgen scale web +2"] {
+        let ran = run_saying(with_scaler(), line, Some(done));
+        assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
+        let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];
+        assert_eq!(ran.log, jobs, "{line}");
+        for said in [
+            "web: scaling from 2 to 4 instances",
+            "web@2: start done",
+            "web@3: start done",
+        ] {
+            assert!(ran.told.contains(said), "{said}: {}", ran.told);
+        }
+    }
+    let refused = r#"{"at":1,"done":null,"is_up":false,"failed":{"status":1,"message":"`web` is paused","help":"run `rsgen resume web` first"}}"#;
+    let ran = run_saying(with_scaler(), "rsgen scale web 4", Some(refused));
+    let failure = ran.failure.unwrap();
+    assert_eq!(failure.exit, Exit::Failed);
+    assert_eq!(failure.message, "anna@web1: `web` is paused");
+    let help = "on anna@web1: run `rsgen resume web` first";
+    assert_eq!(failure.help.as_deref(), Some(help));
+    assert!(!ran.told.contains("scaling"), "{}", ran.told);
+}
+
+#[test]
+fn a_scale_that_is_not_possible_or_says_nothing_has_failed() {
+    let fault = |fake, line, said| run_saying(fake, line, said).failure.unwrap().message;
+    for said in [None, Some("four instances"), Some("{}")] {
+        let silent = fault(with_scaler(), "rsgen scale web 4", said);
+        let wanted = format!("anna@web1: {SCALER} has ended as `done`, without a word");
+        assert_eq!(silent, wanted);
+    }
+    let older = fault(serving(), "rsgen scale web 3", None);
+    let wanted = "anna@web1 has no unit rsgen-scale@web:3.service";
+    assert_eq!(older, wanted);
+    let job = fault(with_scaler(), "rsgen scale backup 4", None);
+    assert!(job.contains("`backup` is a job"), "{job}");
+    let none = fault(with_scaler(), "rsgen scale web -2", None);
+    assert!(none.contains("-2 leaves none"), "{none}");
 }
 
 #[test]

@@ -96,6 +96,19 @@ fn the_link_goes_back_with_the_files_unless_an_instance_was_replaced() {
     assert_eq!(deployed.is_at(more), (2, true));
 }
 
+#[test]
+fn a_rollback_has_the_pace_that_its_command_line_says() {
+    let mut deployed = Deployed::with(["", "kill_timeout = 7\n"]);
+    deployed.stage.systemd.wishes.clear();
+    let line = "rsgen rollback web --surge 2 --parallel 50%";
+    lines::run(&mut deployed.stage, line).jobs();
+    let wishes = &deployed.stage.systemd.wishes;
+    assert!(
+        wishes[0].starts_with("all surge=2 parallel=50% "),
+        "{wishes:?}"
+    );
+}
+
 /// In the middle of a walk the link leads to another release than some instances run.
 #[test]
 fn a_reload_that_is_under_way_is_waited_for() {

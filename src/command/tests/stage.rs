@@ -147,6 +147,7 @@ impl Stage {
             sink: &self.sink,
             command: "reload",
             begun: SystemTime::now(),
+            part: None,
         }
     }
 

@@ -39,7 +39,7 @@ fn an_install_does_not_undo_what_scale_has_written_meanwhile() {
     run(&mut stage, "rsgen scale web 3").jobs();
     let scaled = cluster(&stage);
     assert!(scaled.contains("--instances=3"), "{scaled}");
-    let refused = each(&mut stage.jobs(), &prepared, Goal::Current).err();
+    let refused = each(&mut stage.jobs(), &prepared, Goal::CURRENT).err();
     let failure = refused.unwrap();
     assert!(
         failure
@@ -53,7 +53,7 @@ fn an_install_does_not_undo_what_scale_has_written_meanwhile() {
     assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
     // Once more, from what there is by then.
     let prepared = [stage.prepare()];
-    assert!(each(&mut stage.jobs(), &prepared, Goal::Current).is_ok());
+    assert!(each(&mut stage.jobs(), &prepared, Goal::CURRENT).is_ok());
     assert!(cluster(&stage).contains("--instances=3"));
 }
 
@@ -211,6 +211,7 @@ fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes(
             sink: &sink,
             command: "reload",
             begun: std::time::SystemTime::now(),
+            part: None,
         };
         let begun = Writing::begin(&mut jobs, "web");
         assert_eq!(begun.is_err(), is_over, "{millis}");
@@ -236,6 +237,7 @@ fn an_app_that_nobody_has_named_stays_where_its_files_were_written_meanwhile() {
             sink: &sink,
             command: "install",
             begun: std::time::SystemTime::now(),
+            part: None,
         };
         let removed = uninstall::remove_unchanged(&mut jobs, "web");
         assert_eq!(removed.is_err(), is_written);

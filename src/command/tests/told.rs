@@ -40,7 +40,7 @@ fn run(stage: &mut Stage, command: &'static str) {
     let prepared = [stage.prepare()];
     let mut jobs = stage.jobs();
     jobs.command = command;
-    deploy(&mut jobs, &prepared, Goal::Current).unwrap();
+    deploy(&mut jobs, &prepared, Goal::CURRENT).unwrap();
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_deployment_that_fails_is_told_unless_its_address_may_yet_be_corrected() {
         let prepared = [stage.prepare()];
         let mut jobs = stage.jobs();
         jobs.command = "install";
-        deploy(&mut jobs, &prepared, Goal::Current).unwrap_err();
+        deploy(&mut jobs, &prepared, Goal::CURRENT).unwrap_err();
         entries(&journal).concat()
     };
     let failed = told(false);
@@ -247,7 +247,7 @@ fn a_trial_that_comes_to_nothing_is_told_by_the_command_when_it_is_over() {
     let mut jobs = stage.jobs();
     jobs.command = "install";
     let trials = Trials::begin(jobs.manager, &layout, &[app]);
-    let deployed = each(&mut jobs, &prepared, Goal::Current).unwrap();
+    let deployed = each(&mut jobs, &prepared, Goal::CURRENT).unwrap();
     assert_eq!(entries(&journal).concat(), "");
     trials.end(&mut jobs, &prepared, &deployed);
     let told = entries(&journal).concat();

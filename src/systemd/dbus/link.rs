@@ -211,6 +211,16 @@ impl Link {
         std::thread::sleep(PAUSE);
     }
 
+    /// The connection as it is now.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.opened.connection
+    }
+
+    /// Whether a signal was sent by the systemd that answers calls.
+    pub(super) fn is_of_systemd(&self, message: &Message) -> bool {
+        self.opened.systemd.sent(message)
+    }
+
     /// The next `JobRemoved`, or `None` after `at_most`. `None` also when the connection is broken, which the next call
     /// notices.
     pub(super) fn signal(&mut self, at_most: Duration) -> Option<Message> {

@@ -8,6 +8,7 @@ mod error;
 mod far;
 mod link;
 mod listed;
+mod overheard;
 mod properties;
 mod several;
 #[cfg(test)]
@@ -89,6 +90,8 @@ pub(super) struct Bus {
     ended: HashMap<String, JobResult>,
     /// When each job that is waited for was last looked at, by path.
     looked: HashMap<String, Instant>,
+    /// What the unit has said that is listened to.
+    overheard: Option<overheard::Overheard>,
     /// The program that carries the connection to another host. It ends after the connection.
     carrier: Option<far::Carrier>,
 }
@@ -107,6 +110,7 @@ impl Bus {
             link,
             ended: HashMap::new(),
             looked: HashMap::new(),
+            overheard: None,
             carrier,
         }
     }
@@ -184,6 +188,9 @@ impl Bus {
 
     /// Waits for a `JobRemoved` for at most this long and keeps its result; returns whether one came.
     fn listen(&mut self, at_most: Duration) -> bool {
+        if let Some(overheard) = &mut self.overheard {
+            overheard.look(|message| self.link.is_of_systemd(message));
+        }
         let Some(message) = self.link.signal(at_most) else {
             return false;
         };
@@ -291,6 +298,14 @@ impl Manager for Bus {
             path: path.to_string(),
             unit: unit.to_owned(),
         })
+    }
+
+    fn listen_to(&mut self, unit: &str) -> Result<(), Error> {
+        overheard::listen_to(self, unit)
+    }
+
+    fn heard(&mut self) -> Option<String> {
+        overheard::heard(self)
     }
 
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {

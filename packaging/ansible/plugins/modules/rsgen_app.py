@@ -74,6 +74,14 @@ options:
     description: Whether the app may be stopped to move to an address that cannot be open beside its present one.
     type: bool
     default: false
+  prune:
+    description:
+      - Whether apps are removed that an earlier run with the file O(src) has installed and that this file no longer has. The others are
+        brought to the requested state first.
+      - With O(src) and without O(name), because only a file with all of its apps can have lost one.
+    type: bool
+    default: false
+    version_added: "0.6.0"
   executable:
     description: The path of C(rsgen), if it is not in the search path.
     type: path
@@ -113,6 +121,11 @@ EXAMPLES = r"""
   rsgen.rsgen.rsgen_app:
     src: /srv/shop/ecosystem.toml
 
+- name: The same, and those that the file no longer has are removed
+  rsgen.rsgen.rsgen_app:
+    src: /srv/shop/ecosystem.toml
+    prune: true
+
 - name: Remove an app
   rsgen.rsgen.rsgen_app:
     name: web
@@ -136,6 +149,12 @@ reloaded:
   returned: success
   type: list
   elements: str
+pruned:
+  description: The apps that the file no longer has and that were removed, with O(prune).
+  returned: success
+  type: list
+  elements: str
+  version_added: "0.6.0"
 rc:
   description: The exit status of C(rsgen). 3 is an invalid ecosystem file, 5 an app that was not ready in time.
   returned: failure
@@ -412,6 +431,8 @@ class App:
             arguments += ["--only", self.name]
         if self.module.params["replace_listener"]:
             arguments.append("--replace-listener")
+        if self.module.params["prune"]:
+            arguments.append("--prune")
         return self.rsgen.run(*arguments, *more, text=self.text)
 
     def present(self):
@@ -419,7 +440,11 @@ class App:
         for app in plan.get("unlocated", []):
             if self.module.check_mode:
                 self.module.warn("%s leaves `listen` out: where it listens is found when it is installed" % app)
+        for app in plan.get("gone", []):
+            if not self.module.params["prune"]:
+                self.module.warn("the file no longer has %s, which goes on; `prune: true` removes it" % app)
         result = {key: plan[key] for key in ("changed", "changes", "started", "reloaded")}
+        result["pruned"] = plan.get("pruned", [])
         changes = [change for change in plan["changes"] if "diff" in change]
         result["diff"] = [{"prepared": self.shown(change.pop("diff"), text_of(change["path"]))} for change in changes]
         if self.secrets and self.secrets.changed:
@@ -452,7 +477,7 @@ class App:
             if self.secrets and self.secrets.stale and refused.untouched:
                 self.secrets.put_back()
             raise
-        result.update(started=done["started"], reloaded=done["reloaded"])
+        result.update(started=done["started"], reloaded=done["reloaded"], pruned=done.get("pruned", []))
         # A dry run does not know the units of an app whose address is found by the install.
         known = [change["path"] for change in result["changes"]]
         result["changes"] += [change for change in done["changes"] if change["path"] not in known]
@@ -512,6 +537,7 @@ def main():
             "secrets": {"type": "dict", "no_log": True},
             "env_file": {"type": "path"},
             "replace_listener": {"type": "bool", "default": False},
+            "prune": {"type": "bool", "default": False},
             "executable": {"type": "path"},
         },
         mutually_exclusive=[
@@ -530,6 +556,8 @@ def main():
         supports_check_mode=True,
     )
     state = module.params["state"]
+    if module.params["prune"] and (state != "present" or module.params["name"] or not module.params["src"]):
+        module.fail_json(msg="prune needs src, the file with all of its apps, without name, and state: present")
     path = module.params["executable"] or module.get_bin_path("rsgen")
     if not path and state != "absent":
         if module.check_mode:

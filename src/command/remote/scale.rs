@@ -1,0 +1,155 @@
+//! `rsgen scale` on another host, by the unit of ours that does it there, see [`super::super::by_unit`]. Its status says how it has ended.
+
+use std::time::Instant;
+
+use super::super::by_unit::{self, Ended};
+use super::super::jobs::{GLANCE, LONGEST, TICK};
+use super::super::number::Number;
+use super::super::scaled::Scaled;
+use super::super::targets;
+use super::super::waiting::Waiting;
+use super::Remote;
+use crate::contract::Instances;
+use crate::output::{Exit, Failure, Notice};
+use crate::systemd::{self, ATTEMPTS, JobResult, Unit, Verb};
+use crate::unit::name::Units;
+
+/// Brings an app of the other host to this number of instances.
+pub(in crate::command) fn scale(
+    remote: &mut Remote<'_>,
+    word: &str,
+    number: Number,
+) -> Result<Scaled, Failure> {
+    let apps = remote.apps()?;
+    let known: Vec<String> = apps.keys().cloned().collect();
+    let app = targets::app(word, &known).map_err(|failure| remote.not_there(failure))?;
+    let found = apps.get(&app).copied();
+    if found.is_some_and(|found| found.is_job) {
+        let host = &remote.host;
+        let message = format!("{host}: `{app}` is a job, and its instances run only when it does");
+        return Err(Failure::new(Exit::Usage, message)
+            .help(format!("change `instances` in its file on {host}")));
+    }
+    let from = found.and_then(|found| found.wanted);
+    let wanted = wanted(remote, &app, number, from)?;
+    let to = match wanted {
+        Instances::Exactly(to) => Some(to),
+        Instances::Max | Instances::Fewer(_) => None,
+    };
+    let name = Units::of(&app).scaler(wanted);
+    let unit = remote.ask(|manager| manager.unit(&name))?;
+    if unit.load != "loaded" {
+        let host = &remote.host;
+        let there = host.typed(&format!(
+            "rsgen scale {app} {}",
+            to.map_or("max".into(), |to| to.to_string())
+        ));
+        let message = format!("{host} has no unit {name}");
+        return Err(
+            Failure::failed(message).help(format!("upgrade rsgen on {host}, or run `{there}`"))
+        );
+    }
+    remote.ask(|manager| manager.listen_to(&name))?;
+    let mut told = from.zip(to).filter(|(from, to)| from != to);
+    let is_untold = told.is_some();
+    let result = run(remote, &app, &unit, &mut told)?;
+    let said = remote.manager()?.heard();
+    let ended = said.as_deref().and_then(Ended::parse);
+    match ended {
+        Some(ended) => {
+            let scaled = ended.result().map_err(|failure| remote.told(failure))?;
+            by_unit::tell(remote.sink, &scaled, is_untold && told.is_none());
+            Ok(scaled)
+        }
+        None => silent(remote, &app, (from, to), &name, result),
+    }
+}
+
+/// The number of instances that is asked for. One that is compared with the present one needs that.
+fn wanted(
+    remote: &Remote<'_>,
+    app: &str,
+    number: Number,
+    from: Option<u32>,
+) -> Result<Instances, Failure> {
+    match (number, from) {
+        (Number::These(_), None) => number.of(app, 1),
+        (_, Some(from)) => number.of(app, from),
+        (Number::More(_) | Number::Fewer(_), None) => {
+            let host = &remote.host;
+            let message =
+                format!("{host}: how many instances `{app}` has depends on the CPUs of that host");
+            Err(Failure::new(Exit::Usage, message).help(format!(
+                "write the number itself, for instance `rsgen --host {host} scale {app} 4`"
+            )))
+        }
+    }
+}
+
+/// Restarts the unit, and waits for its end, as [`by_unit`] does on its own host.
+fn run(
+    remote: &mut Remote<'_>,
+    app: &str,
+    unit: &Unit,
+    told: &mut Option<(u32, u32)>,
+) -> Result<JobResult, Failure> {
+    let (end, sink) = (Instant::now() + LONGEST, remote.sink);
+    let cluster = Units::of(app).cluster();
+    let mut waiting = Waiting::begin(Instant::now());
+    let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
+    if is_at_work(unit) {
+        while is_at_work(&remote.ask(|manager| manager.unit(&unit.name))?) && Instant::now() < end {
+            waiting.tell(remote.manager()?, sink, &cluster);
+            remote.manager()?.pause(TICK);
+        }
+        return Ok(JobResult::Done);
+    }
+    let mut result = JobResult::Canceled;
+    let mut left = ATTEMPTS;
+    while result == JobResult::Canceled && left > 0 {
+        left -= 1;
+        let job = remote.ask(|manager| manager.queue(Verb::Restart, &unit.name))?;
+        result = loop {
+            match remote.manager()?.wait(&job, GLANCE) {
+                Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
+                result => break result.map_err(|e| remote.failure(e))?,
+            }
+            if let Some((from, to)) = told.take() {
+                sink.notice(&Notice::Scaling(app, from, to));
+            }
+            waiting.tell(remote.manager()?, sink, &cluster);
+        };
+    }
+    Ok(result)
+}
+
+/// What is known where the unit has said nothing that could be read, such as that of an older version.
+fn silent(
+    remote: &mut Remote<'_>,
+    app: &str,
+    (from, to): (Option<u32>, Option<u32>),
+    unit: &str,
+    result: JobResult,
+) -> Result<Scaled, Failure> {
+    let now = remote.apps()?.get(app).and_then(|found| found.wanted);
+    if let (JobResult::Done, Some(now)) = (result, now)
+        && to.is_none_or(|to| to == now)
+    {
+        let cluster = remote.ask(|manager| manager.unit(&Units::of(app).cluster()))?;
+        return Ok(Scaled {
+            changed: from != Some(now),
+            dry_run: false,
+            app: app.to_owned(),
+            instances: now,
+            before: from.unwrap_or(now),
+            changes: Vec::new(),
+            started: Vec::new(),
+            stopped: Vec::new(),
+            is_up: cluster.is_ready(),
+        });
+    }
+    let host = &remote.host;
+    let message = format!("{host}: {unit} has ended as `{result}`, without a word");
+    let there = host.typed(&format!("journalctl -u {unit} -n 50"));
+    Err(Failure::failed(message).help(format!("see `{there}`")))
+}
