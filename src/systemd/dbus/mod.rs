@@ -10,6 +10,7 @@ mod link;
 mod listed;
 mod overheard;
 mod properties;
+mod queued;
 mod several;
 #[cfg(test)]
 mod tests;
@@ -275,29 +276,7 @@ impl Manager for Bus {
     }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
-        let method = match verb {
-            Verb::Start => "StartUnit",
-            Verb::Stop | Verb::StopAlone => "StopUnit",
-            Verb::Restart => "RestartUnit",
-            Verb::Reload | Verb::ReloadIfFree => "ReloadUnit",
-        };
-        let mode = match verb {
-            Verb::StopAlone => "ignore-dependencies",
-            Verb::ReloadIfFree => "fail",
-            _ => "replace",
-        };
-        let path: OwnedObjectPath =
-            self.call(PATH, MANAGER, method, &(unit, mode))
-                .map_err(|e| match e {
-                    Error::NoSuchUnit { .. } => Error::NoSuchUnit {
-                        unit: unit.to_owned(),
-                    },
-                    e => e,
-                })?;
-        Ok(Job {
-            path: path.to_string(),
-            unit: unit.to_owned(),
-        })
+        queued::queue(self, verb, unit)
     }
 
     fn listen_to(&mut self, unit: &str) -> Result<(), Error> {
