@@ -45,8 +45,8 @@ fn note(stage: &mut Stage, done: &Result<Scaled, Failure>) {
     within_the_system(stage, |context| by_unit::note(context, &asked, done));
 }
 
-fn done() -> Result<Scaled, Failure> {
-    Ok(Scaled {
+fn done() -> Scaled {
+    Scaled {
         changed: true,
         dry_run: false,
         app: "web".into(),
@@ -56,7 +56,7 @@ fn done() -> Result<Scaled, Failure> {
         started: vec!["web@2".into()],
         stopped: Vec::new(),
         is_up: true,
-    })
+    }
 }
 
 fn scale_to(stage: &mut Stage, number: Instances) -> (Result<Scaled, Failure>, Ran) {
@@ -73,7 +73,7 @@ fn scale(stage: &mut Stage) -> (Result<Scaled, Failure>, Ran) {
 #[test]
 fn what_the_unit_has_done_is_told_as_if_the_command_had_done_it() {
     let mut stage = host();
-    note(&mut stage, &done());
+    note(&mut stage, &Ok(done()));
     let (scaled, ran) = scale(&mut stage);
     let scaled = scaled.ok().unwrap();
     assert!(scaled.is_up && scaled.changed && scaled.instances == 3);
@@ -109,7 +109,7 @@ fn the_note_of_an_earlier_run_says_nothing_about_this_one() {
         (&[Start::GivesUp], "ended as `failed`"),
     ] {
         let mut stage = host();
-        note(&mut stage, &done());
+        note(&mut stage, &Ok(done()));
         stage.systemd.fake.pause(Duration::from_secs(1));
         stage.systemd.fake.script(UNIT, starts);
         let failure = scale(&mut stage).0.err().unwrap();
@@ -130,7 +130,7 @@ fn a_unit_that_is_at_work_is_waited_for_and_not_restarted() {
     };
     for at_work in [scaler(ActiveState::Activating), queued] {
         let mut stage = host();
-        note(&mut stage, &done());
+        note(&mut stage, &Ok(done()));
         let fake = &mut stage.systemd.fake;
         fake.set(at_work);
         let end = fake.now() + Duration::from_secs(2);
@@ -146,7 +146,7 @@ fn a_unit_that_is_at_work_is_waited_for_and_not_restarted() {
 fn a_restart_that_is_cancelled_is_asked_for_again_a_few_times() {
     for (cancels, restarts) in [(2, 3), (99, ATTEMPTS)] {
         let mut stage = host();
-        note(&mut stage, &done());
+        note(&mut stage, &Ok(done()));
         stage.systemd.fake.cancel(UNIT, cancels);
         let (_, ran) = scale(&mut stage);
         assert_eq!(ran.log, vec![RESTART; restarts]);
@@ -169,7 +169,7 @@ fn without_the_unit_of_the_packages_the_refusal_stays() {
 #[test]
 fn a_unit_that_takes_its_time_is_waited_for() {
     let mut stage = host();
-    note(&mut stage, &done());
+    note(&mut stage, &Ok(done()));
     stage.systemd.takes_its_time = true;
     stage.systemd.ticks = 3;
     let (scaled, _) = scale(&mut stage);

@@ -95,7 +95,7 @@ fn the_port_is_closed_after_the_verdict_on_programs_that_have_ended() {
         fake.set_at(begun + verdict, unit("web.service", failed, ""));
         half_open::close(&mut stage.jobs(), "web", Failure::failed("no"));
         let fake = &mut stage.systemd.fake;
-        let took = fake.now() - begun;
+        let took = fake.now().saturating_sub(begun);
         assert!(waited.contains(&took), "{cluster:?} {instance:?}: {took:?}");
         assert_eq!(fake.log, ["stop web.socket", "stop web.service"]);
     }

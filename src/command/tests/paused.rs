@@ -109,7 +109,7 @@ fn the_unit_of_a_pause_lasts_longer_than_any_pause_and_is_shut_in_by_root_alone(
             scope,
             ..stage.layout.clone()
         };
-        let times = (Duration::from_secs(30), Duration::from_mins(60));
+        let times = (Duration::from_secs(30), Duration::from_hours(1));
         let text = plan::pause("web", &layout, (&[], true), times).unwrap();
         assert_eq!(text.contains("ProtectSystem="), is_shut_in, "{text}");
     }
