@@ -1,5 +1,6 @@
 //! The context of a command: the systemd that the command works on, the folders, and the sink for its output.
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
@@ -21,6 +22,7 @@ pub(super) struct Context<'a> {
     /// Describes the whole command line, for commands that generate documentation from it.
     pub(super) command_line: fn() -> CommandLine,
     manager: Option<Box<dyn Manager>>,
+    is_reread: Cell<bool>,
 }
 
 impl<'a> Context<'a> {
@@ -46,6 +48,7 @@ impl<'a> Context<'a> {
             command: "",
             command_line,
             manager: None,
+            is_reread: Cell::default(),
         })
     }
 
@@ -64,6 +67,7 @@ impl<'a> Context<'a> {
             command: "",
             command_line: crate::command::command_line,
             manager: Some(systemd),
+            is_reread: Cell::default(),
         }
     }
 
@@ -85,6 +89,7 @@ impl<'a> Context<'a> {
             command: self.command,
             begun: SystemTime::now(),
             part: None,
+            is_reread: &self.is_reread,
         })
     }
 

@@ -15,7 +15,7 @@ use super::uninstall;
 use super::writing::{self, Writing};
 use crate::cluster::asked::Wish;
 use crate::cluster::{pause, progress};
-use crate::generate::files;
+use crate::generate::{self, files};
 use crate::layout::Scope;
 use crate::output::{Failure, Notice};
 use crate::plan::diff::{Change, Content};
@@ -87,9 +87,9 @@ pub(super) fn each(
         for prepared in prepared {
             forget_joins(jobs, prepared)?;
         }
-    } else if matches!(goal, Goal::Fresh(_)) {
-        // A file that is not pinned takes effect through the generator, which a daemon-reload runs.
+    } else if matches!(goal, Goal::Fresh(_)) && must_reread(jobs, prepared) {
         jobs.manager.daemon_reload()?;
+        jobs.is_reread.set(true);
     }
     // An app that fails does not keep the others from what their files, which are written by now, say.
     let ends = prepared.iter().zip(was_open).map(|(p, was_open)| {
@@ -109,6 +109,13 @@ pub(super) fn each(
         })
     });
     Ok(Deployed(ends.collect()))
+}
+
+/// Whether systemd has to read files that others may have written. Drop-ins are read once for a command, so that it does not take the longer
+/// for each of its apps the more apps there are. A file that is not pinned takes effect through the generator, which a daemon-reload runs.
+fn must_reread(jobs: &Jobs<'_>, prepared: &[Prepared]) -> bool {
+    let is_generated = |p: &Prepared| generate::pinned(jobs.layout, &p.app).is_none();
+    !jobs.is_reread.get() || prepared.iter().any(is_generated)
 }
 
 /// Removes the apps whose addresses an app needs. Two apps may need those of one, which is gone by the second.

@@ -2,6 +2,7 @@
 //!
 //! Everything that happens to a job is reported as a [`Notice`]; nothing is printed here.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::waiting::Waiting;
@@ -32,6 +33,8 @@ pub(super) struct Jobs<'a> {
     pub(super) begun: SystemTime,
     /// The lock of commands that replace instances in a way of their own, if the command has taken it before, see [`Jobs::part`].
     pub(super) part: Option<Lock>,
+    /// Whether systemd has read all files anew for this command, which takes the longer the more units there are.
+    pub(super) is_reread: &'a Cell<bool>,
 }
 
 impl Jobs<'_> {

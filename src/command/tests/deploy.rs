@@ -77,6 +77,21 @@ fn a_fresh_app_is_walked_though_nothing_changed() {
 }
 
 #[test]
+fn files_are_read_once_for_a_command_and_a_generated_app_anew() {
+    let mut stage = installed();
+    let goal = Goal::Fresh(Wish::NONE);
+    let prepared = [stage.prepare()];
+    let read = |stage: &mut Stage| {
+        deploy(&mut stage.jobs(), &prepared, goal).unwrap();
+        stage.systemd.fake.log.drain(..).next().unwrap()
+    };
+    assert_eq!(read(&mut stage), "daemon-reload");
+    assert_eq!(read(&mut stage), "reload web.service");
+    std::fs::remove_file(stage.layout.units.join("web.service")).unwrap();
+    assert_eq!(read(&mut stage), "daemon-reload");
+}
+
+#[test]
 fn an_app_that_is_down_is_started() {
     for goal in [Goal::CURRENT, Goal::Fresh(Wish::NONE)] {
         let mut stage = Stage::running(&[]);

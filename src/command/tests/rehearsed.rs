@@ -231,6 +231,7 @@ fn rehearsed(programs: &[(&'static str, Program)]) -> Rehearsed {
         command: "install",
         begun: std::time::SystemTime::now(),
         part: None,
+        is_reread: &std::cell::Cell::default(),
     };
     let told = std::cell::RefCell::new(Vec::new());
     let tell = |app: &App, _: &Findings| told.borrow_mut().push(app.name.clone());

@@ -1,6 +1,6 @@
 //! A test host: folders, a systemd whose walks go as the test says, and a sink that records what it gets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -121,6 +121,7 @@ pub(super) struct Stage {
     pub(super) systemd: Systemd,
     pub(super) layout: Layout,
     pub(super) sink: Recorder,
+    pub(super) is_reread: Cell<bool>,
     _root: TempDir,
 }
 
@@ -136,6 +137,7 @@ impl Stage {
             systemd: Systemd::new(Fake::running(units), &layout),
             layout,
             sink: Recorder::default(),
+            is_reread: Cell::default(),
             _root: root,
         }
     }
@@ -148,6 +150,7 @@ impl Stage {
             command: "reload",
             begun: SystemTime::now(),
             part: None,
+            is_reread: &self.is_reread,
         }
     }
 

@@ -212,6 +212,7 @@ fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes(
             command: "reload",
             begun: std::time::SystemTime::now(),
             part: None,
+            is_reread: &std::cell::Cell::default(),
         };
         let begun = Writing::begin(&mut jobs, "web");
         assert_eq!(begun.is_err(), is_over, "{millis}");
@@ -238,6 +239,7 @@ fn an_app_that_nobody_has_named_stays_where_its_files_were_written_meanwhile() {
             command: "install",
             begun: std::time::SystemTime::now(),
             part: None,
+            is_reread: &std::cell::Cell::default(),
         };
         let removed = uninstall::remove_unchanged(&mut jobs, "web");
         assert_eq!(removed.is_err(), is_written);
