@@ -267,14 +267,7 @@ fn count_death(
         None => reason(unit, end, policy.min_uptime),
     };
     // A job called `start` is the one that has just failed.
-    let deaths = count(cluster, end, unit, policy, now, why);
-    // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
-    // worker fails, no worker does.
-    let is_unseen = if unit.never_ran() {
-        deaths.errored
-    } else {
-        deaths.count > policy.max_restarts
-    };
+    let (deaths, is_unseen) = count(cluster, end, unit, policy, now, why);
     if is_unseen {
         manager.queue(Verb::Stop, &unit.name)?;
     }
@@ -326,6 +319,7 @@ pub(super) fn cause(
         .unwrap_or_else(|| reason(ended, end, min_uptime))
 }
 
+/// Counts a death. Returns the count, and whether the instance is given up here, because no worker would do so.
 fn count(
     cluster: &Cluster,
     end: Ended<'_>,
@@ -333,11 +327,11 @@ fn count(
     policy: &Policy,
     now: Duration,
     why: String,
-) -> Deaths {
+) -> (Deaths, bool) {
     let file = cluster.deaths(end.number);
     let before = Deaths::load(&file);
-    let deaths = if is_errored(unit) {
-        before.unwrap_or_default().given_up(policy)
+    let (deaths, is_unseen) = if is_errored(unit) {
+        (before.unwrap_or_default().given_up(policy), false)
     } else {
         let unhealthy = unhealthy(cluster, end.number, unit);
         let deaths = Deaths {
@@ -345,16 +339,18 @@ fn count(
             process: process(unit),
             ..Deaths::after(before, uptime(unit), now, unhealthy.unwrap_or(why), policy)
         };
-        // No worker is going to see that the instance has to be given up.
-        if unit.never_ran() && deaths.count >= policy.max_restarts {
-            deaths.given_up(policy)
+        // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
+        // worker fails, no worker does.
+        let seen = u32::from(!unit.never_ran());
+        if deaths.count >= policy.max_restarts.saturating_add(seen) {
+            (deaths.given_up(policy), true)
         } else {
-            deaths
+            (deaths, false)
         }
     };
     // A count that is lost costs a few more restarts, nothing else.
     let _ = deaths.store(&file);
-    deaths
+    (deaths, is_unseen)
 }
 
 /// The main process of the unit's last run, by which the journal finds lines that it could not give to the run.

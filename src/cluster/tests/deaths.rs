@@ -97,8 +97,9 @@ fn the_verdict_on_an_instance_that_was_given_up_is_how_it_died() {
             panic!("status {status}: no verdict")
         };
         assert_eq!(why.contains(REASON), is_told, "{why}");
+        // Whether the worker gave it up or did not see the count, it is known as given up.
         let deaths = Deaths::load(&bench.cluster.deaths(0)).unwrap();
-        assert_eq!(deaths.errored, is_told, "status {status}");
+        assert!(deaths.errored, "status {status}");
     }
 }
 
