@@ -1,6 +1,7 @@
 //! Notes ports that a program binds in addition to the declared ones, because a second instance cannot bind them too.
 
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use crate::contract::FURTHER;
 use crate::peer::address::Address;
@@ -20,7 +21,11 @@ struct Bound {
 
 /// The addresses of a program that no socket unit declares.
 #[derive(Default)]
-pub(super) struct Further(Vec<Bound>);
+pub(super) struct Further {
+    bound: Vec<Bound>,
+    /// When the program listened on the first of them.
+    since: Option<Instant>,
+}
 
 impl Further {
     /// Notes a bind(2), whether it succeeds or not.
@@ -33,9 +38,9 @@ impl Further {
     ) {
         // With port 0 the kernel chooses a port. Servers that clients have to find do not use it.
         let is_server = !matches!(&address, Address::Inet(a) if a.port() == 0);
-        if is_server && shape.kind == libc::SOCK_STREAM && self.0.len() < MOST {
+        if is_server && shape.kind == libc::SOCK_STREAM && self.bound.len() < MOST {
             let shared = socket::number(theirs, libc::SOL_SOCKET, libc::SO_REUSEPORT);
-            self.0.push(Bound {
+            self.bound.push(Bound {
                 inode,
                 address,
                 listens: false,
@@ -46,19 +51,25 @@ impl Further {
 
     /// Notes a listen(2).
     pub(super) fn listens(&mut self, inode: u64) {
-        if let Some(bound) = self.0.iter_mut().find(|b| b.inode == inode) {
+        if let Some(bound) = self.bound.iter_mut().find(|b| b.inode == inode) {
             bound.listens = true;
+            self.since.get_or_insert_with(Instant::now);
         }
     }
 
     /// Returns the address that was bound first.
     pub(super) fn first(&self) -> Option<&Address> {
-        self.0.first().map(|bound| &bound.address)
+        self.bound.first().map(|bound| &bound.address)
     }
 
     /// Returns whether the program listens on any of them.
     pub(super) fn any_listens(&self) -> bool {
-        self.0.iter().any(|bound| bound.listens)
+        self.bound.iter().any(|bound| bound.listens)
+    }
+
+    /// Returns when the program listened on the first of them.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Returns the line about a port that every instance will ask for and only one can have.
@@ -77,13 +88,16 @@ impl Further {
 
     fn port(&self, listens: bool) -> Option<String> {
         let is_it = |b: &&Bound| b.listens == listens && !b.is_shared;
-        self.0.iter().filter(is_it).find_map(|b| match &b.address {
-            Address::Inet(address) if address.ip().is_unspecified() => {
-                Some(address.port().to_string())
-            }
-            Address::Inet(address) => Some(address.to_string()),
-            Address::Path(_) => None,
-        })
+        self.bound
+            .iter()
+            .filter(is_it)
+            .find_map(|b| match &b.address {
+                Address::Inet(address) if address.ip().is_unspecified() => {
+                    Some(address.port().to_string())
+                }
+                Address::Inet(address) => Some(address.to_string()),
+                Address::Path(_) => None,
+            })
     }
 }
 
@@ -121,12 +135,15 @@ mod tests {
     #[test]
     fn a_port_of_every_address_is_told_as_a_number() {
         let told = |address: &str, listens| {
-            let further = Further(vec![Bound {
-                inode: 1,
-                address: Address::Inet(address.parse().unwrap()),
-                listens,
-                is_shared: false,
-            }]);
+            let further = Further {
+                bound: vec![Bound {
+                    inode: 1,
+                    address: Address::Inet(address.parse().unwrap()),
+                    listens,
+                    is_shared: false,
+                }],
+                since: None,
+            };
             further.port(true)
         };
         assert_eq!(told("0.0.0.0:80", true).as_deref(), Some("80"));

@@ -228,6 +228,7 @@ impl<'a> Helper<'a> {
                 self.replacer.tell_refusal();
             }
             self.follow_message();
+            self.follow_detour();
             self.follow_listen();
             self.tell_the_start();
             if self.deadline.is_some_and(|d| Instant::now() >= d) {
@@ -245,6 +246,7 @@ impl<'a> Helper<'a> {
             refusal,
             self.end_of_patience(),
             self.end_of_hold(),
+            self.end_of_detour(),
             self.background.next(),
         ];
         let deadline = deadlines.into_iter().flatten().min();

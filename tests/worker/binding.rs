@@ -289,6 +289,31 @@ signal.pause()",
         "the program listens on 127.0.0.1:{wrong}, declared is"
     ));
     instance.says(&format!("write `listen = \"127.0.0.1:{wrong}\"`"));
+    // Before the time is over, whoever waits is told.
+    let told = instance.notified().unwrap();
+    let words = format!("STATUS=the program listens on 127.0.0.1:{wrong}, declared is");
+    assert!(told.starts_with(&words), "{told}");
+}
+
+#[test]
+fn a_program_that_listens_elsewhere_first_is_ready_later_and_says_so_no_more() {
+    let stage = Stage::on(LOOPBACK);
+    let port = stage.port();
+    let instance = stage.python(&format!(
+        "
+s = tcp(); s.bind(('127.0.0.1', 0)); other = s.getsockname()[1]; s.close()
+s = tcp(); s.bind(('127.0.0.1', other)); s.listen()
+import time; time.sleep(2.5)
+t = tcp(); t.bind(('127.0.0.1', {port})); t.listen()
+signal.pause()"
+    ));
+    let told = || wait_for(SOON, "a message to systemd", || instance.notified());
+    let first = told();
+    assert!(
+        first.starts_with("STATUS=the program listens on"),
+        "{first}"
+    );
+    assert_eq!(told(), "STATUS=\n");
 }
 
 #[test]

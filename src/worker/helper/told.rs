@@ -13,6 +13,9 @@ use crate::log::say;
 /// listen on a port in one instance only are READY after that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a program that listens elsewhere may take for a declared address before people are told, who may be waiting for READY.
+const DETOUR: Duration = Duration::from_secs(2);
+
 /// An end so soon after the program began to serve has to do with its start.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -63,6 +66,27 @@ impl Helper<'_> {
     pub(super) fn end_of_patience(&self) -> Option<Instant> {
         let said = self.said_ready.filter(|_| !self.ready)?;
         (!self.is_silence_told).then(|| said + PATIENCE)
+    }
+
+    /// Tells where the program listens in place of the declared address. It goes on, since programs may listen at several addresses one
+    /// after the other.
+    pub(super) fn follow_detour(&mut self) {
+        if self
+            .end_of_detour()
+            .is_some_and(|end| Instant::now() >= end)
+        {
+            self.is_silence_told = true;
+            refusal::tell(&self.replacer.missing(self.run.instance));
+        }
+    }
+
+    /// Returns when [`Helper::follow_detour`] has something to do without an event.
+    pub(super) fn end_of_detour(&self) -> Option<Instant> {
+        let is_open = !self.ready && !self.is_silence_told && self.run.ready == Ready::Listen;
+        let since = self.replacer.further().since();
+        since
+            .filter(|_| is_open && !self.replacer.any_served())
+            .map(|since| since + DETOUR)
     }
 
     /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
