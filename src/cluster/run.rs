@@ -7,6 +7,7 @@ use crate::brake::{Deaths, Process};
 use crate::journal::field;
 use crate::layout::Scope;
 use crate::systemd::Unit;
+use crate::unit::name::{Member, parse};
 
 /// One run of a unit.
 #[derive(Debug)]
@@ -50,23 +51,27 @@ impl Run {
 /// such a manager runs.
 ///
 /// A command of the cluster unit sends its last entry and is gone before journald can see its control group, so each of its entries names the
-/// unit and the run as well. Any process may write those fields, but only root with the number of root.
+/// unit and the run as well. Any process may write those fields, but only root with the number of root. Of a program nothing is
+/// believed that another process says.
 pub(super) fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String> {
+    let own = format!("_UID={}", geteuid());
     let of_the_run = format!("_SYSTEMD_INVOCATION_ID={invocation}");
-    let told = format!("{}={invocation}", field::invocation(scope));
-    let about = format!("{}={unit}", field::about(scope));
-    let plus = "+".to_owned();
-    match scope {
-        Scope::System => {
-            let (of_the_unit, root) = (format!("_SYSTEMD_UNIT={unit}"), "_UID=0".to_owned());
-            vec![of_the_run, of_the_unit, plus, told, about, root]
-        }
+    let (mut matches, author) = match scope {
+        Scope::System => (
+            vec![of_the_run, format!("_SYSTEMD_UNIT={unit}")],
+            "_UID=0".to_owned(),
+        ),
         Scope::User => {
             let of_the_unit = format!("_SYSTEMD_USER_UNIT={unit}");
-            let own = format!("_UID={}", geteuid());
-            vec![of_the_run, of_the_unit, own.clone(), plus, told, about, own]
+            (vec![of_the_run, of_the_unit, own.clone()], own)
         }
+    };
+    if let Some((_, Member::Cluster)) = parse(unit) {
+        let told = format!("{}={invocation}", field::invocation(scope));
+        let about = format!("{}={unit}", field::about(scope));
+        matches.extend(["+".to_owned(), told, about, author]);
     }
+    matches
 }
 
 /// Returns the fields that the entries of a main process have. Its user, which the kernel has told journald, is the user of the unit, so
@@ -93,6 +98,9 @@ mod tests {
         let seen = "_SYSTEMD_INVOCATION_ID=ab _SYSTEMD_UNIT=web.service";
         let told = "INVOCATION_ID=ab OBJECT_SYSTEMD_UNIT=web.service _UID=0";
         assert_eq!(system.join(" "), format!("{seen} + {told}"));
+        // A program speaks for itself.
+        let instance = matches(Scope::System, "web@0.service", "ab").join(" ");
+        assert_eq!(instance, seen.replace("web.", "web@0."));
         let own = format!("_UID={}", geteuid());
         let user = matches(Scope::User, "web.service", "ab");
         let seen = format!("_SYSTEMD_INVOCATION_ID=ab _SYSTEMD_USER_UNIT=web.service {own}");

@@ -221,6 +221,8 @@ impl Ended {
             }),
             (None, Some(failed)) => {
                 let exit = Exit::ALL.into_iter().find(|e| *e as u8 == failed.status);
+                // Another host may say anything.
+                let exit = exit.filter(|exit| *exit != Exit::Done);
                 let failure = Failure::new(exit.unwrap_or(Exit::Failed), failed.message);
                 Err(Failure {
                     help: failed.help,
@@ -275,6 +277,9 @@ mod tests {
             ..ended(0)
         };
         assert_eq!(long.status(), None);
+        let lie = r#"{"at":1,"is_up":true,"failed":{"status":0,"message":"no"}}"#;
+        let failure = Ended::parse(lie).unwrap().result().unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
         assert!(Ended::parse("4 instances").is_none());
     }
 }

@@ -244,6 +244,7 @@ impl Revision {
     ) -> Result<Option<Prepared>, Failure> {
         let app = self.original.app();
         kept::refuse(&mut context.jobs()?, app)?;
+        self.original.refuse_changed()?;
         // What there is to warn of is told already.
         let sink = std::mem::replace(&mut context.sink, &Silence);
         let planned = self.check(context);

@@ -18,10 +18,9 @@ pub(super) fn behind_install(word: &str, given: &[&str]) -> String {
         Some(file) if has_apps(file) => "run it once for each file".to_owned(),
         Some(script) => {
             let behind = given.iter().skip_while(|given| **given != word);
-            let behind = shlex::try_join(behind.copied()).unwrap_or_default();
-            format!(
-                "write `--` before the arguments of a program: `rsgen install {script} -- {behind}`"
-            )
+            let line = ["rsgen", "install", script, "--"].into_iter();
+            let line = shlex::try_join(line.chain(behind.copied())).unwrap_or_default();
+            format!("write `--` before the arguments of a program: `{line}`")
         }
         None => "write `--` before the arguments of a program".to_owned(),
     }
@@ -122,6 +121,11 @@ mod tests {
                 "rsgen install npm run prod --if-present",
                 "run",
                 "`rsgen install npm -- run prod --if-present`",
+            ),
+            (
+                "rsgen install a;reboot start",
+                "start",
+                "`rsgen install 'a;reboot' -- start`",
             ),
             (
                 "rsgen install a.toml b.toml",

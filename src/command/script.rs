@@ -1,5 +1,6 @@
 //! Explains a word of the command line that is the path of a program or of a folder, where an app is meant.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -65,12 +66,17 @@ pub(super) fn refuse(word: &str, command: &str, layout: &Layout) -> Failure {
     let is_for_an_app = OF_AN_APP.contains(&command);
     failure.help(match &apps_of(word, layout)[..] {
         [] if ["start", "restart", "reload"].contains(&command) => {
-            format!("run `rsgen install {word}`")
+            format!("run `rsgen install {}`", typed(word))
         }
         [] => "no installed app runs it; `rsgen list` shows the apps".to_owned(),
         [app] if is_for_an_app => format!("`{app}` runs it: `rsgen {command} {app}`"),
         all => format!("write the name of an app that runs it: {}", all.join(", ")),
     })
+}
+
+/// A path as it is typed in a shell. The name of a file is chosen by whoever may write to its folder, and a help is copied.
+fn typed(word: &str) -> Cow<'_, str> {
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed("FILE"))
 }
 
 /// Returns the installed apps that run a script.
@@ -169,6 +175,8 @@ mod tests {
         let word = script.to_str().unwrap();
         let help = |command: &str| refuse(word, command, &layout).help.unwrap();
         assert_eq!(help("restart"), format!("run `rsgen install {word}`"));
+        let hostile = refuse("./a;reboot", "start", &layout).help.unwrap();
+        assert_eq!(hostile, "run `rsgen install './a;reboot'`");
         assert_eq!(
             help("stop"),
             "no installed app runs it; `rsgen list` shows the apps"

@@ -163,7 +163,8 @@ fn one(
         let apps = known.iter().cloned();
         return Ok(apps.map(|app| Ok(Target::App(app))).collect());
     }
-    let is_known = known.iter().any(|app| app == word);
+    // A file of that name in the folder at hand takes nothing away from an app, nor from an instance.
+    let is_known = app_or_instance(word, known).is_ok();
     if !is_known && script::is_script(word) {
         return Err(script::refuse(word, context.command, &context.layout));
     }

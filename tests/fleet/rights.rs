@@ -60,6 +60,16 @@ fn a_group_may_do_with_an_app_what_the_role_names_and_nothing_else() {
     tries(machine, "anna", "rsgen scale web 2", 4);
     tries(machine, "anna", "systemctl restart web", 0);
 
+    // One app without a list is that app, and not every unit whose name is a part of the word.
+    let word = r#"[{"group": "deploy", "apps": "web", "restart": true}]"#;
+    let managed = r#"{"ansible_managed": "two\nlines"}"#;
+    play(&fleet, word, &["-e", managed]).ok();
+    tries(machine, "anna", "systemctl restart web", 0);
+    let other = "[Service]\nExecStart=/bin/sleep 9\n";
+    machine.write("/run/systemd/system/we.service", other);
+    machine.systemctl(&["daemon-reload"]).ok();
+    tries(machine, "anna", "systemctl --no-ask-password restart we", 1);
+
     recap(&play(&fleet, "[]", &[]).ok(), "changed=1");
     recap(&play(&fleet, "[]", &[]).ok(), "changed=0");
     machine.run(&["test", "-e", RULES]).exits(1);

@@ -18,6 +18,9 @@ pub(crate) const SPECS: &[Spec] = specs![
     edit::an_app_of_a_package_gets_a_file_of_its_own,
 ];
 
+const INVALID: &str = "Edit again, or give up? [e/g]";
+const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
+
 const FILE: &str = "/etc/rsgen/web.toml";
 /// The copy of the first edit of a machine.
 const COPY: &str = "/run/rsgen/:edit:web/1/web.toml";
@@ -255,8 +258,6 @@ fn ends(machine: &Machine) -> String {
 }
 
 fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
-    const INVALID: &str = "Edit again, or give up? [e/g]";
-    const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
     install(machine, "graceful.js", "2", "settle = 0");
     assert_exactly(machine, 2);
     let (text, before) = (machine.read(FILE), pids(machine, 2));
@@ -294,6 +295,7 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     types(machine, "g\\n");
     shows(machine, "is kept in", 1);
     assert_eq!(ends(machine), "3");
+    change_during_the_question(machine, &text);
     // Nobody would see the question.
     begin_with_a_keyboard(machine, ">/run/out");
     assert_eq!(ends(machine), "3");
@@ -312,6 +314,21 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     types(machine, "a\\n");
     assert_eq!(ends(machine), "0");
     assert_exactly(machine, 3);
+}
+
+/// Somebody else changes the file while the question is open. That is told as that alone.
+fn change_during_the_question(machine: &Machine, text: &str) {
+    begin_at_a_terminal(machine);
+    shows(machine, INVALID, 1);
+    types(machine, "e\\n");
+    shows(machine, VALID, 1);
+    machine.sh(&format!("echo '# theirs' >>{FILE}")).ok();
+    types(machine, "a\\n");
+    assert_eq!(ends(machine), "1");
+    shows(machine, "was changed while it was edited", 1);
+    shows(machine, "since the question", 0);
+    assert_eq!(machine.read(FILE), format!("{text}# theirs\n"));
+    machine.write(FILE, text);
 }
 
 fn what_cannot_be_edited_now_is_refused_before_the_editor_starts(machine: &mut Machine) {

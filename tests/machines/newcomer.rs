@@ -26,7 +26,9 @@ fn write(machine: &Machine, folder: &str, port: &str) {
         &format!("{folder}/graceful"),
         "#!/usr/bin/env node\nrequire('./server.js')\n",
     );
-    let own = format!("chmod 755 {folder}/graceful && chown -R www-data: {folder}");
+    let own = format!(
+        "chmod 755 {folder}/graceful && cp {folder}/graceful '{folder}/a;reboot' && chown -R www-data: {folder}"
+    );
     machine.sh(&own).ok();
 }
 
@@ -38,6 +40,7 @@ const LINES: &[(&str, &str)] = &[
         "run `rsgen install /srv/web/graceful`",
     ),
     ("stop ./graceful", "no installed app runs it"),
+    ("start './a;reboot'", "run `rsgen install './a;reboot'`"),
     (
         "start node -- server.js",
         "`rsgen install node --name NAME -- server.js`",
@@ -120,6 +123,9 @@ fn is_led_from_pm2s_command_lines_to_ones_that_work(machine: &mut Machine) {
     started.exits(2).says(&format!("run `{same}`"));
     inside(machine, "/srv/web", same).ok();
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/web");
+    // A program of that name in the folder at hand takes nothing away from an instance.
+    let beside = "cp graceful web@1 && rsgen restart web@1";
+    inside(machine, "/srv/web", beside).ok();
     for command in ["start", "reload", "stop"] {
         let told = inside(machine, "/srv/web", &format!("rsgen {command} ./graceful"));
         told.exits(1)

@@ -54,14 +54,16 @@ pub(in crate::command) fn scale(
     let is_untold = told.is_some();
     let result = run(remote, &app, &unit, &mut told)?;
     let said = remote.manager()?.heard();
-    let ended = said.as_deref().and_then(Ended::parse);
-    match ended {
-        Some(ended) => {
-            let scaled = ended.result().map_err(|failure| remote.told(failure))?;
+    let ended = said.as_deref().and_then(Ended::parse).map(Ended::result);
+    // What is told of another app or another number is no answer.
+    let is_answer =
+        |scaled: &Scaled| scaled.app == app && to.is_none_or(|to| to == scaled.instances);
+    match ended.transpose().map_err(|failure| remote.told(failure))? {
+        Some(scaled) if is_answer(&scaled) => {
             by_unit::tell(remote.sink, &scaled, is_untold && told.is_none());
             Ok(scaled)
         }
-        None => silent(remote, &app, (from, to), &name, result),
+        _ => silent(remote, &app, (from, to), &name, result),
     }
 }
 

@@ -282,7 +282,9 @@ fn a_scale_is_a_restart_of_its_unit_which_says_how_it_has_ended() {
 #[test]
 fn a_scale_that_is_not_possible_or_says_nothing_has_failed() {
     let fault = |fake, line, said| run_saying(fake, line, said).failure.unwrap().message;
-    for said in [None, Some("four instances"), Some("{}")] {
+    let other = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"api","instances":4,"before":2,"changes":[],"started":[],"stopped":[]},"is_up":true,"failed":null}"#;
+    let less = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":3,"before":2,"changes":[],"started":[],"stopped":[]},"is_up":true,"failed":null}"#;
+    for said in [None, Some("4"), Some("{}"), Some(other), Some(less)] {
         let silent = fault(with_scaler(), "rsgen scale web 4", said);
         let wanted = format!("anna@web1: {SCALER} has ended as `done`, without a word");
         assert_eq!(silent, wanted);
