@@ -301,9 +301,10 @@ fn a_program_that_listens_elsewhere_first_is_ready_later_and_says_so_no_more() {
     let port = stage.port();
     let instance = stage.python(&format!(
         "
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 s = tcp(); s.bind(('127.0.0.1', 0)); other = s.getsockname()[1]; s.close()
 s = tcp(); s.bind(('127.0.0.1', other)); s.listen()
-import time; time.sleep(2.5)
+signal.sigwait([signal.SIGUSR1])
 t = tcp(); t.bind(('127.0.0.1', {port})); t.listen()
 signal.pause()"
     ));
