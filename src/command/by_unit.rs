@@ -6,13 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use sd_notify::NotifyState;
+use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::hint;
-use super::jobs::{GLANCE, Jobs, LONGEST, TICK};
+use super::jobs::{GLANCE, LONGEST, TICK};
 use super::number::Number;
 use super::scaled::{self, Scaled};
 use super::targets;
@@ -21,7 +20,7 @@ use crate::contract::{Instances, Scale};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Sink};
 use crate::state::{Entry, Name};
-use crate::systemd::{self, ATTEMPTS, JobResult, Unit, Verb};
+use crate::systemd::{self, ATTEMPTS, JobResult, Manager, Unit, Verb};
 use crate::unit::name::Units;
 
 /// The example of the packages.
@@ -116,7 +115,7 @@ pub(super) fn scale(
     }
     let begun = micros(jobs.manager.now());
     let mut told = (from != to).then_some(Notice::Scaling(app, from, to));
-    let result = match run(&mut jobs, app, &unit, &mut told) {
+    let result = match run(jobs.manager, jobs.sink, app, &unit, &mut told) {
         Err(systemd::Error::AccessDenied { .. }) => return Err(refused),
         result => result?,
     };
@@ -152,8 +151,9 @@ pub(super) fn tell(sink: &dyn Sink, scaled: &Scaled, is_told: bool) {
 
 /// Restarts the unit, and waits for its end. One that is at work already is waited for: a restart would end it in the middle. A unit that
 /// refuses does so at once, so what it is about to do is told only after a moment.
-fn run(
-    jobs: &mut Jobs<'_>,
+pub(super) fn run(
+    manager: &mut dyn Manager,
+    sink: &dyn Sink,
     app: &str,
     unit: &Unit,
     told: &mut Option<Notice<'_>>,
@@ -163,9 +163,9 @@ fn run(
     let mut waiting = Waiting::begin(Instant::now());
     let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
     if is_at_work(unit) {
-        while is_at_work(&jobs.manager.unit(&unit.name)?) && Instant::now() < end {
-            waiting.tell(jobs.manager, jobs.sink, &cluster);
-            jobs.manager.pause(TICK);
+        while is_at_work(&manager.unit(&unit.name)?) && Instant::now() < end {
+            waiting.tell(manager, sink, &cluster);
+            manager.pause(TICK);
         }
         return Ok(JobResult::Done);
     }
@@ -173,16 +173,16 @@ fn run(
     let mut left = ATTEMPTS;
     while result == JobResult::Canceled && left > 0 {
         left -= 1;
-        let job = jobs.manager.queue(Verb::Restart, &unit.name)?;
+        let job = manager.queue(Verb::Restart, &unit.name)?;
         result = loop {
-            match jobs.manager.wait(&job, GLANCE) {
+            match manager.wait(&job, GLANCE) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => break result?,
             }
             if let Some(told) = told.take() {
-                jobs.sink.notice(&told);
+                sink.notice(&told);
             }
-            waiting.tell(jobs.manager, jobs.sink, &cluster);
+            waiting.tell(manager, sink, &cluster);
         };
     }
     Ok(result)

@@ -24,7 +24,7 @@ use crate::systemd::{self, ActiveState, Brief, Manager};
 use crate::unit::name::{Member, Units, parse};
 
 /// The commands that need only the bus.
-const POSSIBLE: &str = "`list`, `start`, `stop`, `restart`, `reload` and `scale`";
+pub(super) const POSSIBLE: &str = "`list`, `start`, `stop`, `restart`, `reload` and `scale`";
 
 /// The context of a command for another host.
 pub(super) struct Remote<'a> {

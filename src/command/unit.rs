@@ -90,10 +90,10 @@ fn start(context: &mut Context<'_>, start: &Start) -> Result<(), Failure> {
         longest_stop: longest_stop(context, &start.app, start.longest_stop)?,
         patience: start.step_timeout,
     };
-    let mut cluster = of_the_run(context, &start.app);
-    cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
     // A stop during a start is not a failure of the cluster.
     crate::sys::exit_on_sigterm();
+    let mut cluster = of_the_run(context, &start.app)?;
+    cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
     let sink = context.sink;
     let begun = Instant::now();
     let done = cluster::start(context.manager()?, &cluster, how, &mut |line| {
@@ -133,11 +133,11 @@ fn failure(message: String, is_told: bool) -> Failure {
 }
 
 fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
-    let mut cluster = of_the_run(context, &job.app);
-    cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
-    let wanted = job.instances.resolve(context.host.cpus);
     // A stop during a run is not a failure of the job.
     crate::sys::exit_on_sigterm();
+    let mut cluster = of_the_run(context, &job.app)?;
+    cluster.journal = cluster.journal.clone().asked_by(cluster.take_asked());
+    let wanted = job.instances.resolve(context.host.cpus);
     let sink = context.sink;
     let begun = Instant::now();
     let done = cluster::job(context.manager()?, &cluster, wanted, &mut |line| {
@@ -179,7 +179,7 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
     };
     // A stop during a walk leaves what is done and touches nothing more.
     crate::sys::exit_on_sigterm();
-    let mut cluster = of_the_run(context, &plan.app);
+    let mut cluster = of_the_run(context, &plan.app)?;
     let asked = cluster.take_asked();
     cluster.journal = cluster.journal.of_walk().asked_by(asked);
     let sink = context.sink;
@@ -209,7 +209,7 @@ fn reload(context: &mut Context<'_>, reload: Reload) -> Result<(), Failure> {
 }
 
 fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
-    let cluster = of_the_run(context, &stop.app);
+    let cluster = of_the_run(context, &stop.app)?;
     let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
     let mut say = |line: &str| say(&cluster, sink, line);
@@ -226,7 +226,7 @@ fn stop(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
 }
 
 fn stopped(context: &mut Context<'_>, stop: &Stop) -> Result<(), Failure> {
-    let cluster = of_the_run(context, &stop.app);
+    let cluster = of_the_run(context, &stop.app)?;
     let longest = longest_stop(context, &stop.app, stop.longest_stop)?;
     let sink = context.sink;
     let mut say = |line: &str| say(&cluster, sink, line);

@@ -1,5 +1,7 @@
 //! Faults of rsgen's own files and programs: a broken file, a generator that fails or is missing. The port stays open.
 
+use std::time::Duration;
+
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, install, listener, pids};
@@ -67,4 +69,15 @@ pub(crate) fn of_a_generated_apps_file_take_nothing_away(machine: &mut Machine) 
         assert_exactly(machine, 2);
     }
     machine.run(&["rsgen", "reload", "web"]).exits(3);
+}
+
+/// At a shutdown each wait for a bus that has stopped to answer makes the shutdown longer.
+pub(crate) fn of_the_bus_are_waited_for_once_by_a_stop(machine: &mut Machine) {
+    install(machine, "graceful", "1", "");
+    let bus = machine.property("dbus.service", "MainPID");
+    machine.run(&["kill", "-STOP", &bus]).ok();
+    let stop = machine.run(&["rsgen", "unit", "stop", "web", "--longest-stop=1s"]);
+    machine.run(&["kill", "-CONT", &bus]).ok();
+    let stop = stop.exits(4).says("does not answer");
+    assert!(stop.took < Duration::from_secs(18), "twice: {stop}");
 }

@@ -184,6 +184,7 @@ const INIT: &[Spec] = specs![
 const FAULTS: &[Spec] = specs![
     faults::of_an_installed_app_take_nothing_away,
     faults::of_a_generated_apps_file_take_nothing_away,
+    faults::of_the_bus_are_waited_for_once_by_a_stop,
 ];
 
 const HOSTILE: &[Spec] = specs![

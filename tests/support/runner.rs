@@ -61,7 +61,6 @@ const ROOMS_IN_TURN: &[&str] = &[
     "prune",
     "rehearsal",
     "see",
-    "shown",
     "sizing",
     "tracing",
     "trouble",

@@ -314,6 +314,7 @@ signal.pause()"
         first.starts_with("STATUS=the program listens on"),
         "{first}"
     );
+    instance.signal(nix::sys::signal::Signal::SIGUSR1);
     assert_eq!(told(), "STATUS=\n");
 }
 

@@ -1,17 +1,13 @@
 //! `rsgen scale` on another host, by the unit of ours that does it there, see [`super::super::by_unit`]. Its status says how it has ended.
 
-use std::time::Instant;
-
 use super::super::by_unit::{self, Ended};
-use super::super::jobs::{GLANCE, LONGEST, TICK};
 use super::super::number::Number;
 use super::super::scaled::Scaled;
 use super::super::targets;
-use super::super::waiting::Waiting;
 use super::Remote;
 use crate::contract::Instances;
 use crate::output::{Exit, Failure, Notice};
-use crate::systemd::{self, ATTEMPTS, JobResult, Unit, Verb};
+use crate::systemd::JobResult;
 use crate::unit::name::Units;
 
 /// Brings an app of the other host to this number of instances.
@@ -50,9 +46,11 @@ pub(in crate::command) fn scale(
         );
     }
     remote.ask(|manager| manager.listen_to(&name))?;
-    let mut told = from.zip(to).filter(|(from, to)| from != to);
+    let change = from.zip(to).filter(|(from, to)| from != to);
+    let mut told = change.map(|(from, to)| Notice::Scaling(&app, from, to));
     let is_untold = told.is_some();
-    let result = run(remote, &app, &unit, &mut told)?;
+    let sink = remote.sink;
+    let result = remote.ask(|manager| by_unit::run(manager, sink, &app, &unit, &mut told))?;
     let said = remote.manager()?.heard();
     let ended = said.as_deref().and_then(Ended::parse).map(Ended::result);
     // What is told of another app or another number is no answer.
@@ -60,7 +58,7 @@ pub(in crate::command) fn scale(
         |scaled: &Scaled| scaled.app == app && to.is_none_or(|to| to == scaled.instances);
     match ended.transpose().map_err(|failure| remote.told(failure))? {
         Some(scaled) if is_answer(&scaled) => {
-            by_unit::tell(remote.sink, &scaled, is_untold && told.is_none());
+            by_unit::tell(sink, &scaled, is_untold && told.is_none());
             Ok(scaled)
         }
         _ => silent(remote, &app, (from, to), &name, result),
@@ -86,43 +84,6 @@ fn wanted(
             )))
         }
     }
-}
-
-/// Restarts the unit, and waits for its end, as [`by_unit`] does on its own host.
-fn run(
-    remote: &mut Remote<'_>,
-    app: &str,
-    unit: &Unit,
-    told: &mut Option<(u32, u32)>,
-) -> Result<JobResult, Failure> {
-    let (end, sink) = (Instant::now() + LONGEST, remote.sink);
-    let cluster = Units::of(app).cluster();
-    let mut waiting = Waiting::begin(Instant::now());
-    let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
-    if is_at_work(unit) {
-        while is_at_work(&remote.ask(|manager| manager.unit(&unit.name))?) && Instant::now() < end {
-            waiting.tell(remote.manager()?, sink, &cluster);
-            remote.manager()?.pause(TICK);
-        }
-        return Ok(JobResult::Done);
-    }
-    let mut result = JobResult::Canceled;
-    let mut left = ATTEMPTS;
-    while result == JobResult::Canceled && left > 0 {
-        left -= 1;
-        let job = remote.ask(|manager| manager.queue(Verb::Restart, &unit.name))?;
-        result = loop {
-            match remote.manager()?.wait(&job, GLANCE) {
-                Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
-                result => break result.map_err(|e| remote.failure(e))?,
-            }
-            if let Some((from, to)) = told.take() {
-                sink.notice(&Notice::Scaling(app, from, to));
-            }
-            waiting.tell(remote.manager()?, sink, &cluster);
-        };
-    }
-    Ok(result)
 }
 
 /// What is known where the unit has said nothing that could be read, such as that of an older version.

@@ -236,6 +236,11 @@ fn what_needs_more_than_the_bus_names_the_command_that_runs_there() {
         assert!(help.starts_with(&there), "{help}");
         assert_eq!(ran.log, [""; 0], "{line}");
     }
+    let host = crate::command::command_line().command;
+    let mut options = host.get_arguments();
+    let host = options.find(|option| option.get_id() == "host").unwrap();
+    let help = host.get_help().unwrap().to_string();
+    assert!(help.ends_with(crate::command::remote::POSSIBLE), "{help}");
 }
 
 /// The unit that scales `web` to four, and is not at work.

@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::command::context::Context;
 use crate::layout::Layout;
-use crate::output::{Notice, Sink};
+use crate::output::{Failure, Notice, Sink};
 use crate::record::Journal;
 use crate::unit::name::Units;
 
@@ -20,14 +20,17 @@ pub(super) fn cluster(context: &Context<'_>, app: &str) -> Cluster {
 
 /// Returns the cluster for a command of the cluster unit itself. Each of its entries names the run of that unit, since journald cannot tell
 /// the run of a process that has ended before journald reads its last entry.
-pub(super) fn of_the_run(context: &mut Context<'_>, app: &str) -> Cluster {
+///
+/// # Errors
+/// Where systemd cannot be reached: each further attempt would wait for it as long as this one.
+pub(super) fn of_the_run(context: &mut Context<'_>, app: &str) -> Result<Cluster, Failure> {
     let mut cluster = cluster(context, app);
     let name = Units::of(app).cluster();
-    // A systemd that does not answer makes the command fail soon enough.
-    let unit = context.manager().and_then(|m| Ok(m.unit(&name)?));
-    let invocation = unit.map(|unit| unit.invocation).unwrap_or_default();
+    // A systemd that does not answer any more makes the command fail soon enough.
+    let pulse = context.manager()?.pulse(&name);
+    let invocation = pulse.map(|pulse| pulse.invocation).unwrap_or_default();
     cluster.journal = cluster.journal.of_run(cluster.scope, &invocation);
-    cluster
+    Ok(cluster)
 }
 
 /// Returns the cluster for a command of another unit.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io::ErrorKind;
 
 use zbus::OwnedVariant;
 
@@ -49,13 +50,20 @@ fn files(bus: &mut Bus) -> Result<Option<HashSet<String>>, Error> {
     let Ok(folders) = Vec::<String>::try_from(value) else {
         return Ok(None);
     };
-    // Most of the folders do not exist.
-    let entries = folders
-        .iter()
-        .filter_map(|folder| fs::read_dir(folder).ok());
-    let names = entries.flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(Some(names.collect()))
+    let mut names = HashSet::new();
+    for folder in folders {
+        match fs::read_dir(folder) {
+            Ok(entries) => {
+                let entries = entries.flatten().map(|entry| entry.file_name());
+                names.extend(entries.filter_map(|name| name.into_string().ok()));
+            }
+            // Most of the folders do not exist.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            // A folder that the caller may not read may have any file.
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(names))
 }
 
 /// Whether a unit may have a file, its own or that of its template.

@@ -203,4 +203,15 @@ fn of_many_units_systemd_is_asked_for_those_that_it_has_or_has_a_file_for() {
         systemd.lock().log.last().map(String::as_str),
         Some("ListUnitsByNames 2")
     );
+    // A folder that the caller may not read may have any file.
+    let folders = vec![path("stopped.service").display().to_string()];
+    systemd
+        .lock()
+        .service
+        .insert("UnitPath", Variant::from(folders));
+    bus.glances(&names, |_| false).unwrap();
+    assert_eq!(
+        systemd.lock().log.last().map(String::as_str),
+        Some("ListUnitsByNames 153")
+    );
 }
