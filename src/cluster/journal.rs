@@ -65,7 +65,7 @@ impl Reader<'_> {
         if run.invocation.is_empty() {
             return Vec::new();
         }
-        // What was written a moment ago may be on its way still. journald answers once it has read everything that waits, also in the
+        // Lines that were written a moment ago may be on their way still. journald answers once it has read everything that waits, also in the
         // streams of processes that have ended.
         let sync = ["--sync", "--quiet"].map(str::to_owned);
         read(

@@ -81,7 +81,7 @@ mod tests {
         };
         let none = "it listens on no address of IPv4";
         assert!(told(text).ends_with(none), "{}", told(text));
-        // One answer is enough, and an app without `health` is asked for none.
+        // A single answer is enough, and an app without `health` is asked for none.
         for asked in [
             text.replace("\"[::1]:80\"", "[\"[::1]:80\", \"127.0.0.1:80\"]"),
             text.replace("health = \"/\"\n", ""),

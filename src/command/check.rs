@@ -133,7 +133,7 @@ fn examine(
     if !report.has_errors() {
         selection::choose_environment(input, env, &mut apps)?;
     }
-    // What cannot be read of it only makes a help say less.
+    // Files that cannot be read only make a help say less.
     let gone = Gone::find(layout, input, &[], false).ok();
     let mut faults = report.diagnostics;
     ecosystem::allow_newer(&mut faults, || version);

@@ -245,7 +245,7 @@ impl Revision {
         let app = self.original.app();
         kept::refuse(&mut context.jobs()?, app)?;
         self.original.refuse_changed()?;
-        // What there is to warn of is told already.
+        // All warnings are told already.
         let sink = std::mem::replace(&mut context.sink, &Silence);
         let planned = self.check(context);
         context.sink = sink;
@@ -296,7 +296,7 @@ fn tell_steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<Vec<Stri
     Ok(steps)
 }
 
-/// What follows, as lines.
+/// Returns the lines about what follows.
 fn steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<Vec<String>, Failure> {
     let prepared = std::slice::from_ref(prepared);
     let scope = context.layout.scope;

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(edit(&["/nowhere/editor", "true", "false"]), Ok(()));
         let none = edit(&["/nowhere/editor"]).unwrap_err();
         assert!(none.ends_with("is installed"), "{none}");
-        // One that is there and cannot be started is told.
+        // An editor that is there and cannot be started is told.
         let folder = edit(&["/", "true"]).unwrap_err();
         assert!(
             folder.starts_with("the editor `/` cannot be started: "),
