@@ -165,9 +165,9 @@ fn a_unix_socket_that_somebody_serves_keeps_its_file() {
     let serving = UnixListener::bind(&path).unwrap();
     let shown = path.display();
     let program = format!(
-        "signal.signal(signal.SIGINT, lambda *_: (os.unlink('{shown}'), sys.exit(0))); os.unlink('{shown}')
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); os.unlink('{shown}')
 s = socket.socket(socket.AF_UNIX); s.bind('{shown}'); os.chown('{shown}', 33, 33); os.chmod('{shown}', 0o600)
-s.listen(); signal.pause()"
+s.listen(); signal.sigwait([signal.SIGINT]); os.unlink('{shown}')"
     );
     let before = path.metadata().unwrap();
     let mut rehearsal = rehearse(stage, |stage| stage.python(&program));
@@ -187,8 +187,9 @@ fn a_unix_socket_has_a_file_that_leads_nowhere_until_the_end() {
     let path: PathBuf = stage.folder().join("web.sock");
     let shown = path.display().to_string();
     let program = format!(
-        "s = socket.socket(socket.AF_UNIX); s.bind('{shown}'); os.chmod('{shown}', 0o600)
-s.listen(); print('listens at', s.getsockname(), flush=True); signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); signal.pause()"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+s = socket.socket(socket.AF_UNIX); s.bind('{shown}'); os.chmod('{shown}', 0o600)
+s.listen(); print('listens at', s.getsockname(), flush=True); signal.sigwait([signal.SIGINT])"
     );
     let mut rehearsal = rehearse(stage, |stage| stage.python(&program));
     rehearsal.reports(&format!("found unix 1 0 0 {shown}"));
