@@ -13,7 +13,7 @@ use crate::visible::Visible;
 /// The file name that means standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
 
-/// What messages call the ecosystem file that is made of a command line.
+/// The name in messages of the ecosystem file that is made of a command line.
 pub(super) const COMMAND_LINE: &str = "the command line";
 
 const TOO_LONG: &str =

@@ -78,14 +78,14 @@ impl Draft {
             return;
         }
         if let Ok(Some(_lock)) = Lock::take(&above) {
-            // What stays is the owner's alone, and is gone with the next boot.
+            // A copy that stays is the owner's alone, and is gone with the next boot.
             let _ = fs::remove_dir_all(&above);
         }
     }
 
     /// Removes the copy, with everything that the editor has put beside it.
     pub fn discard(self) {
-        // What stays is the owner's alone, and is gone with the next boot.
+        // A copy that stays is the owner's alone, and is gone with the next boot.
         let _ = self.path.parent().map(fs::remove_dir_all);
     }
 }

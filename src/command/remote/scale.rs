@@ -53,7 +53,7 @@ pub(in crate::command) fn scale(
     let result = remote.ask(|manager| by_unit::run(manager, sink, &app, &unit, &mut told))?;
     let said = remote.manager()?.heard();
     let ended = said.as_deref().and_then(Ended::parse).map(Ended::result);
-    // What is told of another app or another number is no answer.
+    // A result about another app or another number is no answer.
     let is_answer =
         |scaled: &Scaled| scaled.app == app && to.is_none_or(|to| to == scaled.instances);
     match ended.transpose().map_err(|failure| remote.told(failure))? {
@@ -86,7 +86,7 @@ fn wanted(
     }
 }
 
-/// What is known where the unit has said nothing that could be read, such as that of an older version.
+/// Returns what is known where the unit has said nothing that could be read, such as that of an older version.
 fn silent(
     remote: &mut Remote<'_>,
     app: &str,

@@ -264,7 +264,7 @@ fn an_app_of_which_nobody_can_read_where_it_comes_from_stops_only_a_removal() {
     assert_eq!(host.installed(), ["api", "web"]);
 }
 
-/// What an app that is going to be removed listens at is its own until then, and no other program's.
+/// The addresses of an app that is going to be removed are its own until then, and no other program's.
 #[test]
 fn the_addresses_of_an_app_that_is_replaced_count_as_taken_only_where_it_does_not_listen() {
     let active = ActiveState::Active;

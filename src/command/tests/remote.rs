@@ -15,7 +15,7 @@ use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, 
 /// The other host: `web` with two instances, the job `backup`, and units that are not rsgen's.
 struct Far {
     fake: Rc<RefCell<Fake>>,
-    /// What a unit says that is listened to.
+    /// The words of the unit that is listened to.
     said: Option<&'static str>,
 }
 
