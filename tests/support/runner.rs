@@ -64,6 +64,7 @@ const ROOMS_IN_TURN: &[&str] = &[
     "owner",
     "pause",
     "portless",
+    "power",
     "programs",
     "prometheus",
     "prune",
