@@ -1,5 +1,6 @@
 use super::super::lines::{LEFT_OUT, LONGEST};
 use super::*;
+use crate::brake::Process;
 
 const SOON: Duration = Duration::from_secs(20);
 const EXTENT: Extent = Extent { first: 2, last: 3 };
@@ -133,13 +134,16 @@ impl Journalctl {
     }
 
     fn words(&self, scope: Scope, late: Duration) -> Vec<String> {
+        self.words_of(scope, &Run::known_by("ab"), late)
+    }
+
+    fn words_of(&self, scope: Scope, run: &Run, late: Duration) -> Vec<String> {
         let journalctl = self.0.path().join("journalctl");
         let reader = Reader {
             journalctl: journalctl.to_str().unwrap(),
             late,
         };
-        let run = Run::known_by("ab");
-        reader.words((scope, "web@0.service"), &run, None, EXTENT)
+        reader.words((scope, "web@0.service"), run, None, EXTENT)
     }
 
     fn asked(&self) -> Vec<String> {
@@ -168,4 +172,23 @@ fn root_has_everything_stored_first_and_a_user_asks_again_for_a_while() {
     let asked = never.asked();
     assert_eq!(asked.len(), 3, "{asked:?}");
     assert!(asked[2].contains(" UNIT=web@0.service "), "{asked:?}");
+}
+
+/// The PID may have been that of another process before, and is that of another one later.
+#[test]
+fn lines_without_a_run_are_those_of_the_process_while_it_ran_and_of_a_minute_more() {
+    let never = Journalctl::that_is_late(1000);
+    let run = Run {
+        process: Some(Process {
+            pid: 7,
+            began: Duration::from_secs(1000),
+            ended: Duration::from_secs(2000),
+            uid: Some(33),
+        }),
+        ..Run::known_by("ab")
+    };
+    assert_eq!(never.words_of(Scope::System, &run, SOON), [""; 0]);
+    let asked = never.asked();
+    let of_process = " --since=@1000.000000 --until=@2060.000000 --lines=7 _PID=7 _UID=33";
+    assert!(asked[2].ends_with(of_process), "{asked:?}");
 }

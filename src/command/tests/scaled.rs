@@ -96,3 +96,20 @@ fn a_reload_that_was_asked_for_before_is_waited_for_no_longer_than_it_takes() {
         "{now:?}"
     );
 }
+
+/// Only the package changes what it has brought, its number of instances included.
+#[test]
+fn the_units_of_a_package_are_neither_scaled_nor_edited() {
+    let mut stage = installed(TWO);
+    let vendor = &stage.layout.vendor_units[1];
+    std::fs::create_dir_all(vendor).unwrap();
+    for unit in ["web.service", "web@.service"] {
+        std::fs::rename(stage.layout.units.join(unit), vendor.join(unit)).unwrap();
+    }
+    std::fs::remove_file(stage.layout.file("web")).unwrap();
+    for command in ["scale web 3", "edit web"] {
+        let fault = run(&mut stage, &format!("rsgen {command}")).fault();
+        let said = "the units of `web` belong to a package, and only the package changes them; ";
+        assert!(fault.starts_with(said), "{command}: {fault}");
+    }
+}
