@@ -178,7 +178,7 @@ subcommands! {
     after_help = exit_statuses()
 )]
 struct Arguments {
-    /// Work on another host's systemd, by ssh; for `list`, `start`, `stop`, `restart`, `reload` and `scale`
+    /// Work on another host's systemd, by ssh; for `list`, `start`, `stop`, `restart`, `reload`, `scale`, `resume` and `signal`
     #[arg(short = 'H', long, value_name = "[USER@]HOST[:PORT]", value_parser = Host::parse)]
     host: Option<Host>,
     #[command(flatten)]

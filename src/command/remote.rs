@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 pub(super) use host::Host;
-pub(super) use jobs::carry_out;
+pub(super) use jobs::{carry_out, resume};
 pub(super) use scale::scale;
 
 use super::accepting::Looks;
@@ -24,7 +24,8 @@ use crate::systemd::{self, ActiveState, Brief, Manager};
 use crate::unit::name::{Member, Units, parse};
 
 /// The commands that need only the bus.
-pub(super) const POSSIBLE: &str = "`list`, `start`, `stop`, `restart`, `reload` and `scale`";
+pub(super) const POSSIBLE: &str =
+    "`list`, `start`, `stop`, `restart`, `reload`, `scale`, `resume` and `signal`";
 
 /// The context of a command for another host.
 pub(super) struct Remote<'a> {
@@ -150,7 +151,7 @@ impl<'a> Remote<'a> {
     }
 
     /// The failure for an error of the other host's systemd.
-    fn failure(&self, error: systemd::Error) -> Failure {
+    pub(super) fn failure(&self, error: systemd::Error) -> Failure {
         let help = match &error {
             systemd::Error::NoBus { .. } => Some(format!(
                 "see that `{}` works",
@@ -211,6 +212,25 @@ impl<'a> Remote<'a> {
             .map_err(|failure| self.not_there(failure))?;
         apps.retain(|app, _| wanted.contains(app));
         Ok(apps)
+    }
+
+    /// The app of this name.
+    fn app(&mut self, word: &str) -> Result<(String, Found), Failure> {
+        let apps = self.chosen(&[word.to_owned()])?;
+        // There is one, or there was a failure.
+        apps.into_iter().next().ok_or_else(|| {
+            let fault = format!("{}: there is no app `{word}`", self.host);
+            Failure::failed(fault)
+        })
+    }
+
+    /// The failure where nobody of an app gets a signal.
+    pub(super) fn nobody(&self, failure: Failure, app: &str) -> Failure {
+        let help = format!(
+            "run `rsgen --host {} list {app}` to see its instances",
+            self.host
+        );
+        self.not_there(failure).help(help)
     }
 
     /// The failure of a name that no app of the other host has.

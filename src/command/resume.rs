@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::manual::{self, Manual};
+use super::remote::{self, Remote};
 use super::subcommand::Subcommand;
 use super::targets;
 use crate::cluster::pause::{self, Paused};
@@ -72,6 +73,11 @@ impl Subcommand for Resume {
             changed,
             instances,
         });
+        Ok(())
+    }
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        let resumed = remote::resume(remote, &self.app)?;
+        remote.sink.answer(&resumed);
         Ok(())
     }
 }

@@ -8,14 +8,14 @@ use nix::sys::signal;
 use serde::Serialize;
 
 use super::context::Context;
-use super::jobs::Jobs;
 use super::manual::{self, Manual};
 use super::options::Targets;
+use super::remote::Remote;
 use super::subcommand::Subcommand;
 use super::targets::{self, Target};
-use crate::output::{Failure, Notice, Shown};
-use crate::systemd::Whom;
-use crate::unit::Fault;
+use crate::output::{Failure, Notice, Shown, Sink};
+use crate::systemd::{self, Manager, Whom};
+use crate::unit;
 use crate::unit::name::Units;
 
 /// Send a signal to the programs of apps or instances
@@ -59,9 +59,9 @@ struct Number(i32);
 const LAST: i32 = 64;
 
 impl FromStr for Number {
-    type Err = Fault;
+    type Err = unit::Fault;
 
-    fn from_str(text: &str) -> Result<Self, Fault> {
+    fn from_str(text: &str) -> Result<Self, unit::Fault> {
         let name = text.to_ascii_uppercase();
         let name = name.strip_prefix("SIG").unwrap_or(&name);
         let named = signal::Signal::from_str(&format!("SIG{name}")).map(|signal| signal as i32);
@@ -71,7 +71,7 @@ impl FromStr for Number {
             .filter(|number| (1..=LAST).contains(number));
         named.ok().or(number).map(Self).ok_or_else(|| {
             let what = format!("`{text}` is not a signal");
-            Fault::new(
+            unit::Fault::new(
                 what,
                 "write a name as `USR2`, or a number from `kill -L`; a real-time signal has only a number",
             )
@@ -116,39 +116,86 @@ impl Subcommand for Signal {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let targets = targets::resolve(context, &self.targets, "signal")?;
         context.require_permission("signal")?;
-        let mut signalled = Vec::new();
-        let mut failures = Vec::new();
-        for target in &targets {
+        let sink = context.sink;
+        let sent = self.send(context.manager()?, sink, &targets)?;
+        let failures = sent.faults.into_iter().map(|fault| match fault {
+            Fault::Nobody(target) => nobody(&target),
+            Fault::Refused(instance, error) => about(&instance, Failure::from(error)),
+        });
+        self.answer(sink, sent.signalled, failures.collect())
+    }
+
+    fn run_remotely(self, remote: &mut Remote<'_>) -> Result<(), Failure> {
+        let targets = remote.targets(&self.targets)?;
+        let sink = remote.sink;
+        let sent = self.send(remote.manager()?, sink, &targets);
+        let sent = sent.map_err(|error| remote.failure(error))?;
+        let failures = sent.faults.into_iter().map(|fault| match fault {
+            Fault::Nobody(target) => remote.nobody(nobody(&target), target.app()),
+            Fault::Refused(instance, error) => about(&instance, remote.failure(error)),
+        });
+        self.answer(sink, sent.signalled, failures.collect())
+    }
+}
+
+/// What became of a signal.
+struct Sent {
+    /// The instances that got it.
+    signalled: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+enum Fault {
+    /// Nobody is there who could get it, where somebody was named.
+    Nobody(Target),
+    /// systemd did not send it to this instance.
+    Refused(String, systemd::Error),
+}
+
+impl Signal {
+    fn send(
+        &self,
+        manager: &mut dyn Manager,
+        sink: &dyn Sink,
+        targets: &[Target],
+    ) -> Result<Sent, systemd::Error> {
+        let mut sent = Sent {
+            signalled: Vec::new(),
+            faults: Vec::new(),
+        };
+        for target in targets {
             let app = target.app();
             let is_named = self.targets.name(app) || matches!(target, Target::Instance(..));
-            let found = receivers(&mut context.jobs()?, target)?;
+            let found = receivers(manager, target)?;
             if found.is_empty() && is_named {
-                failures.push(nobody(target));
+                sent.faults.push(Fault::Nobody(target.clone()));
             }
             for number in found {
                 let unit = Units::of(app).instance(number);
                 let instance = format!("{app}@{number}");
                 // One that has ended since does not keep the others from theirs.
-                match context
-                    .manager()?
-                    .signal(&unit, self.kill_whom.into(), self.number.0)
-                {
+                match manager.signal(&unit, self.kill_whom.into(), self.number.0) {
                     Ok(()) => {
-                        let name = self.number.name();
-                        context.sink.notice(&Notice::Done(&instance, &name));
-                        signalled.push(instance);
+                        sink.notice(&Notice::Done(&instance, &self.number.name()));
+                        sent.signalled.push(instance);
                     }
-                    Err(e) => failures.push(Failure {
-                        message: format!("{instance}: {e}"),
-                        ..Failure::from(e)
-                    }),
+                    Err(error) => sent.faults.push(Fault::Refused(instance, error)),
                 }
             }
         }
+        Ok(sent)
+    }
+
+    fn answer(
+        &self,
+        sink: &dyn Sink,
+        signalled: Vec<String>,
+        failures: Vec<Failure>,
+    ) -> Result<(), Failure> {
         if let Some(failure) = together(failures) {
             return Err(failure);
         }
-        context.sink.answer(&Signalled {
+        sink.answer(&Signalled {
             signal: self.number.0,
             signalled,
         });
@@ -156,18 +203,26 @@ impl Subcommand for Signal {
     }
 }
 
+/// The failure of an instance, by its name.
+fn about(instance: &str, failure: Failure) -> Failure {
+    Failure {
+        message: format!("{instance}: {}", failure.message),
+        ..failure
+    }
+}
+
 /// Returns the instances of a target that get the signal, in order: of an app those that are READY, a canary among them, since a program
 /// that is still starting may have no handler yet, and the signal would end it; by its number any that has a main process.
-fn receivers(jobs: &mut Jobs<'_>, target: &Target) -> Result<Vec<u32>, Failure> {
+fn receivers(manager: &mut dyn Manager, target: &Target) -> Result<Vec<u32>, systemd::Error> {
     let units = Units::of(target.app());
     if let Target::Instance(_, number) = target {
-        let unit = jobs.manager.unit(&units.instance(*number))?;
+        let unit = manager.unit(&units.instance(*number))?;
         return Ok((unit.main_pid != 0)
             .then_some(*number)
             .into_iter()
             .collect());
     }
-    let loaded = jobs.manager.units(&units.instances())?;
+    let loaded = manager.units(&units.instances())?;
     let ready = loaded.iter().filter(|brief| brief.is_ready());
     let mut numbers: Vec<u32> = ready
         .filter_map(|brief| units.number(&brief.name))

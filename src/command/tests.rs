@@ -10,6 +10,7 @@ mod courses;
 mod deploy;
 mod deployed;
 mod described;
+mod far;
 mod installs;
 mod jobs;
 mod json;

@@ -150,7 +150,18 @@ fn scales_an_app_of_another_host_and_says_what_its_unit_says(machine: &mut Machi
     let _ = paused
         .says("anna@localhost: `web` is paused")
         .says("on anna@localhost: run `rsgen resume web` first");
-    machine.run(&["rsgen", "resume", "web"]).ok();
+    on(machine, anna, &["resume", "web"]).exits(4);
+    let resumed = on(machine, root, &["resume", "web"]).ok();
+    let _ = resumed.says("web: resumed, 2 instances started");
+    assert_exactly(machine, 2);
+    let before = pids(machine, 2);
+    on(machine, anna, &["signal", "KILL", "web@1"]).exits(4);
+    let signalled = on(machine, root, &["signal", "KILL", "web@1"]).ok();
+    let _ = signalled.says("web@1: SIGKILL");
+    wait_until(SOON, "another web@1 to serve", || {
+        let now = machine.main_pid("web@1.service");
+        now != 0 && now != before[1]
+    });
     assert_exactly(machine, 2);
     // A unit that says nothing, as that of an older version.
     let drop_in = "/etc/systemd/system/rsgen-scale@.service.d/mute.conf";

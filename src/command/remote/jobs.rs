@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::hint;
 use super::super::jobs::{GLANCE, LONGEST, Next, TICK, after_cancel};
 use super::super::options::Targets;
+use super::super::resume::Resumed;
 use super::super::serving::{PATIENCE, is_on_its_way};
 use super::super::targets::{self, Target};
 use super::{Found, Remote};
@@ -41,6 +42,25 @@ pub(in crate::command) fn carry_out(
     Ok(done)
 }
 
+/// The end of a pause; returns what it has started.
+pub(in crate::command) fn resume(remote: &mut Remote<'_>, word: &str) -> Result<Resumed, Failure> {
+    let (app, found) = remote.app(word)?;
+    let units = Units::of(&app);
+    let before = remote.ready(units)?;
+    let changed = !remote.loaded(&[units.pause()])?.is_empty();
+    if changed {
+        remote.run(Verb::Stop, &units.pause())?;
+        remote.all_serve(&app, found)?;
+    }
+    let mut instances = remote.ready(units)?;
+    instances.retain(|number| changed && !before.contains(number));
+    Ok(Resumed {
+        app,
+        changed,
+        instances,
+    })
+}
+
 /// The targets on the command line; all of them are known before anything is done.
 fn resolve(remote: &mut Remote<'_>, words: &Targets) -> Result<Vec<(Target, Found)>, Failure> {
     if !words.only.is_empty() {
@@ -73,6 +93,21 @@ fn resolve(remote: &mut Remote<'_>, words: &Targets) -> Result<Vec<(Target, Foun
 }
 
 impl Remote<'_> {
+    /// The targets on the command line.
+    pub(in crate::command) fn targets(&mut self, words: &Targets) -> Result<Vec<Target>, Failure> {
+        let found = resolve(self, words)?;
+        Ok(found.into_iter().map(|(target, _)| target).collect())
+    }
+
+    /// The numbers of the instances that serve, in order.
+    fn ready(&mut self, units: Units<'_>) -> Result<Vec<u32>, Failure> {
+        let instances = self.ask(|manager| manager.units(&units.instances()))?;
+        let ready = instances.iter().filter(|unit| unit.is_ready());
+        let mut numbers: Vec<u32> = ready.filter_map(|unit| units.number(&unit.name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
     fn on_app(&mut self, verb: Verb, app: &str, found: Found) -> Result<(), Failure> {
         let units = Units::of(app);
         let cluster = units.cluster();

@@ -3,7 +3,6 @@
 use super::super::by_unit::{self, Ended};
 use super::super::number::Number;
 use super::super::scaled::Scaled;
-use super::super::targets;
 use super::Remote;
 use crate::contract::Instances;
 use crate::output::{Exit, Failure, Notice};
@@ -16,17 +15,14 @@ pub(in crate::command) fn scale(
     word: &str,
     number: Number,
 ) -> Result<Scaled, Failure> {
-    let apps = remote.apps()?;
-    let known: Vec<String> = apps.keys().cloned().collect();
-    let app = targets::app(word, &known).map_err(|failure| remote.not_there(failure))?;
-    let found = apps.get(&app).copied();
-    if found.is_some_and(|found| found.is_job) {
+    let (app, found) = remote.app(word)?;
+    if found.is_job {
         let host = &remote.host;
         let message = format!("{host}: `{app}` is a job, and its instances run only when it does");
         return Err(Failure::new(Exit::Usage, message)
             .help(format!("change `instances` in its file on {host}")));
     }
-    let from = found.and_then(|found| found.wanted);
+    let from = found.wanted;
     let wanted = wanted(remote, &app, number, from)?;
     let to = match wanted {
         Instances::Exactly(to) => Some(to),

@@ -10,7 +10,7 @@ use crate::command::parse;
 use crate::command::remote::{Host, Remote};
 use crate::output::{Exit, Failure};
 use crate::systemd::fake::Fake;
-use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
+use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb, Whom};
 
 /// The other host: `web` with two instances, the job `backup`, and units that are not rsgen's.
 struct Far {
@@ -40,6 +40,12 @@ impl Manager for Far {
         now,
         pause
     );
+
+    fn signal(&mut self, unit: &str, whom: Whom, signal: i32) -> Result<(), Error> {
+        let line = format!("signal {signal} {unit} {}", whom.word());
+        self.fake().log.push(line);
+        Ok(())
+    }
 
     fn listen_to(&mut self, unit: &str) -> Result<(), Error> {
         self.fake().log.push(format!("listen to {unit}"));
@@ -83,13 +89,13 @@ fn words_of(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-struct Ran {
-    failure: Option<Failure>,
-    told: String,
-    log: Vec<String>,
+pub(super) struct Ran {
+    pub(super) failure: Option<Failure>,
+    pub(super) told: String,
+    pub(super) log: Vec<String>,
 }
 
-fn run(fake: Fake, line: &str) -> Ran {
+pub(super) fn run(fake: Fake, line: &str) -> Ran {
     run_saying(fake, line, None)
 }
 
@@ -112,7 +118,7 @@ fn run_saying(fake: Fake, line: &str, said: Option<&'static str>) -> Ran {
     }
 }
 
-fn serving() -> Fake {
+pub(super) fn serving() -> Fake {
     Fake::running(&["web.service", "web@0.service", "web@1.service"])
 }
 
