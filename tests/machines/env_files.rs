@@ -144,7 +144,7 @@ fn fails(machine: &Machine, why: &str) {
     let journal = ["-q", "-o", "cat", "-u", "web@0.service"];
     let since = format!("--since=@{since}");
     wait_until(SOON, "the start to fail with its reason", || {
-        let asked = machine.run(&["timeout", "5", "systemctl", "show", "--property=Version"]);
+        let asked = machine.run(&["timeout", "60", "systemctl", "show", "--property=Version"]);
         assert_eq!(asked.status, 0, "systemd does not answer");
         machine
             .journalctl(&[&journal[..], &[&since]].concat())

@@ -90,7 +90,7 @@ pub(crate) fn whatever_a_program_makes_of_itself_its_stop_is_short(machine: &mut
     let app = |(how, port, _): &(&str, u32, &str)| {
         format!(
             "[[apps]]\nname = \"{how}\"\nscript = \"hold\"\nargs = [\"{how}\", \"{port}\"]\nlisten = \"0.0.0.0:{port}\"\n\
-             user = \"nobody\"\ninstances = 1\nsettle = 0\ndrain_timeout = \"40s\"\n\
+             user = \"nobody\"\ninstances = 1\nsettle = 0\ndrain_timeout = \"40s\"\nkill_timeout = \"20s\"\n\
              service.NonBlocking = \"no\"\n"
         )
     };
