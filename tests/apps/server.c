@@ -10,6 +10,7 @@
  *   sleep MS        does nothing for this time, and answers nobody
  *   exit STATUS     ends
  *   needs PATH      ends with status 1 while there is no such file
+ *   awaits PATH     does nothing until there is such a file
  *   throw TEXT      ends like a Node program with an uncaught `new Error(TEXT)`
  *   in N STATEMENT  carries the statement out in instance N alone
  * Anything else ends like a Node program with a syntax error. */
@@ -150,6 +151,9 @@ static void carry_out(char *text)
 	else if (!strcmp(word, "needs")) {
 		if (access(text, F_OK))
 			exit(1);
+	} else if (!strcmp(word, "awaits")) {
+		while (access(text, F_OK))
+			usleep(10000);
 	} else if (!strcmp(word, "throw"))
 		fail("Error", text);
 	else if (strcmp(word, "in"))

@@ -96,14 +96,14 @@ pub(crate) fn a_program_of_many_processes_loses_nothing(machine: &mut Machine) {
 }
 
 pub(crate) fn a_node_program_loses_nothing_on_connections_that_are_kept(machine: &mut Machine) {
-    deploy(machine, "pace.js", "");
+    deploy(machine, "pace.js", "drain_timeout = \"60s\"");
     let traffic = Traffic::on_port(3000, 20).path("/5").pause(PAUSE);
     let load = Load::start(machine, &traffic.keep_alive());
     load.wait_answered(200);
     for _ in 0..reloads(RELOADS) {
         let took = machine.systemctl(&["reload", "web"]).ok().took;
         assert!(
-            took < Duration::from_secs(15),
+            took < Duration::from_mins(1),
             "{took:?}: kept connections did not end"
         );
         load.wait_answered(50);
@@ -131,7 +131,7 @@ pub(crate) fn a_session_of_http2_is_told_to_end(machine: &mut Machine) {
 
 /// From outside, a silent connection looks idle. Only the program knows that it is not.
 pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mut Machine) {
-    deploy(machine, "upgrade.js", "drain_timeout = \"5s\"");
+    deploy(machine, "upgrade.js", "drain_timeout = \"12s\"");
     let mut socket = machine.in_network(|| TcpStream::connect("127.0.0.1:3000").unwrap());
     socket.set_read_timeout(Some(SOON)).unwrap();
     let mut says = |text: &str, end: &str| {
@@ -153,7 +153,7 @@ pub(crate) fn an_upgraded_connection_is_left_until_the_time_is_over(machine: &mu
     let restarted = restart.wait().ok();
     let took = restarted.took.as_secs();
     assert!(
-        (4..20).contains(&took),
+        (11..60).contains(&took),
         "{took} s: the connection is cut after `drain_timeout`"
     );
 }
@@ -179,7 +179,7 @@ pub(crate) fn a_machine_that_goes_down_is_kept_up_for_no_more_than_three_seconds
     machine
         .sh("mv /usr/bin/systemctl-itself /usr/bin/systemctl")
         .ok();
-    assert!((3..20).contains(&took.as_secs()), "{took:?}");
+    assert!((3..55).contains(&took.as_secs()), "{took:?}");
     let journal = machine.journal("web@*");
     assert!(journal.contains("stopping after 3 s with"), "{journal}");
 }
@@ -212,15 +212,16 @@ pub(crate) fn a_node_program_is_sent_the_message_shutdown(machine: &mut Machine)
     deploy(
         machine,
         "message.js",
-        "shutdown_with_message = true\nkill_signal = \"SIGTERM\"",
+        "shutdown_with_message = true\nkill_signal = \"SIGTERM\"\nkill_timeout = \"60s\"",
     );
     let mut slow = ask(machine, "/1500");
+    wait_accepted(machine);
     let stop = machine.systemctl(&["stop", "web"]).ok();
     assert!(
         answer(&mut slow).contains("200 OK"),
         "the drain comes before the message"
     );
-    assert!(stop.took < Duration::from_secs(5), "{:?}", stop.took);
+    assert!(stop.took < Duration::from_secs(50), "{:?}", stop.took);
     let said = machine.read("/tmp/said");
     assert_eq!(
         said, "shutdown\nshutdown\n",
@@ -239,6 +240,15 @@ pub(crate) fn ask(machine: &Machine, path: &str) -> TcpStream {
     let request = format!("GET {path} HTTP/1.1\r\nHost: web\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     stream
+}
+
+/// Waits until no connection waits to be accepted.
+pub(crate) fn wait_accepted(machine: &Machine) {
+    wait_until(SOON, "an empty queue", || {
+        let sockets = machine.run(&["ss", "-Hltn", "sport = :3000"]).ok();
+        let mut waiting = sockets.text().lines().map(|l| l.split_whitespace().nth(1));
+        waiting.all(|number| number == Some("0"))
+    });
 }
 
 /// The next answer, or the part of it that came before the connection ended.
@@ -281,9 +291,10 @@ pub(crate) fn a_program_that_is_traced_loses_nothing(machine: &mut Machine) {
 }
 
 pub(crate) fn a_request_that_takes_long_is_finished(machine: &mut Machine) {
-    deploy(machine, "pace.js", "");
+    deploy(machine, "pace.js", "drain_timeout = \"60s\"");
     let mut slow = ask(machine, "/3000");
     for command in ["restart", "stop"] {
+        wait_accepted(machine);
         machine.systemctl(&[command, "web"]).ok();
         let answer = answer(&mut slow);
         assert!(answer.contains("200 OK"), "{command}: {answer}");
@@ -295,7 +306,8 @@ pub(crate) fn a_request_that_takes_long_is_finished(machine: &mut Machine) {
 
 pub(crate) fn one_that_takes_too_long_is_cut_and_said(machine: &mut Machine) {
     deploy(machine, "pace.js", "drain_timeout = \"2s\"");
-    let mut slow = ask(machine, "/60000");
+    let mut slow = ask(machine, "/600000");
+    wait_accepted(machine);
     machine.systemctl(&["stop", "web"]).ok();
     assert_eq!(answer(&mut slow), "");
     let journal = machine.journal("web@*");
@@ -311,14 +323,15 @@ pub(crate) fn a_connection_that_waits_for_nothing_does_not_hold_it_up(machine: &
     let mut idle = ask(machine, "/0");
     assert!(answer(&mut idle).contains("200 OK"));
     let stop = machine.spawn(&["systemctl", "stop", "web"]);
-    wait_until(Duration::from_secs(10), "the stop", || stop.is_over());
+    wait_until(Duration::from_secs(40), "the stop", || stop.is_over());
     let _ = stop.wait().ok();
 }
 
 pub(crate) fn a_second_request_to_stop_cuts_it_short(machine: &mut Machine) {
     deploy(machine, "pace.js", "drain_timeout = \"50s\"");
     let before = pids(machine, 2);
-    let _slow = ask(machine, "/60000");
+    let _slow = ask(machine, "/600000");
+    wait_accepted(machine);
     let stop = machine.spawn(&["systemctl", "stop", "web"]);
     wait_until(SOON, "the idle instance to be gone", || {
         pids(machine, 2).contains(&0)
@@ -334,7 +347,8 @@ pub(crate) fn nothing_is_accepted_any_more(machine: &mut Machine) {
         .iter()
         .map(|p| format!("pid {p}"))
         .collect();
-    let slow: Vec<TcpStream> = (0..20).map(|_| ask(machine, "/4000")).collect();
+    let slow: Vec<TcpStream> = (0..20).map(|_| ask(machine, "/10000")).collect();
+    wait_accepted(machine);
     let restart = machine.spawn(&["systemctl", "restart", "web"]);
     // The old instances still serve for seconds. Once they drain, only new instances answer.
     let waited = wait_for(SOON, "a request that is not accepted", || {

@@ -1,11 +1,10 @@
 //! The harness itself: a spec would prove nothing on a harness that does not work.
 
-use std::time::Duration;
-
 use testbed::runner::Spec;
 use testbed::specs;
 use testbed::{Load, Machine, PowerLoss, Traffic, wait_until};
 
+use crate::cluster::SOON;
 use crate::harness;
 
 pub(crate) const SPECS: &[Spec] = specs![
@@ -18,8 +17,6 @@ pub(crate) const SPECS: &[Spec] = specs![
     harness::has_rsgen_where_make_installs_it,
     harness::are_joined_by_a_network_of_their_own,
 ];
-
-const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn boots_a_whole_system(machine: &mut Machine) {
     assert_eq!(
@@ -154,11 +151,9 @@ pub(crate) fn are_joined_by_a_network_of_their_own(machine: &mut Machine) {
     let server = ["systemd-run", "python3", "-m", "http.server", "8000"];
     second.run(&server).ok();
     let ask = format!("import urllib.request as u; u.urlopen('http://{address}:8000/')");
-    testbed::wait_until(
-        crate::cluster::SOON,
-        "an answer of the other machine",
-        || machine.run(&["python3", "-c", &ask]).status == 0,
-    );
+    wait_until(SOON, "an answer of the other machine", || {
+        machine.run(&["python3", "-c", &ask]).status == 0
+    });
     assert!(network.within(|| std::net::TcpStream::connect((address, 8000)).is_ok()));
     assert_eq!(interfaces().lines().count(), count, "on the host");
 }

@@ -2,10 +2,14 @@
 
 use testbed::{Load, Machine, Traffic, wait_until};
 
-use crate::cluster::{SOON, assert_exactly, install, instances, listener, pids};
+use crate::cluster::{SOON, assert_exactly, deploy, install, instances, listener, pids};
 
-/// Starts a reload and returns when its first instance is being replaced.
+/// The last of four instances starts when the spec lets it, so that nothing ends a walk before its interruption.
+const HELD: &str = "in 3 awaits /srv/go\nlisten 3000";
+
+/// Starts a reload, which cannot end by itself, and returns when its first instance is being replaced.
 fn begin(machine: &Machine, command: &[&str]) -> testbed::Running {
+    deploy(machine, "graceful", "listen 3000", HELD);
     let before = pids(machine, 1);
     let reload = machine.spawn(command);
     wait_until(SOON, "an instance to be replaced", || {
@@ -15,11 +19,21 @@ fn begin(machine: &Machine, command: &[&str]) -> testbed::Running {
     reload
 }
 
+/// Lets the last instance start.
+fn go_on(machine: &Machine) {
+    machine.write("/srv/go", "");
+}
+
 pub(crate) fn a_restart_in_the_middle_leaves_exactly_n(machine: &mut Machine) {
     install(machine, "graceful", "4", "");
     let reload = begin(machine, &["systemctl", "reload", "web"]);
     let inode = listener(machine);
-    machine.systemctl(&["restart", "web"]).ok();
+    let restart = machine.spawn(&["systemctl", "restart", "web"]);
+    wait_until(SOON, "the walk to be interrupted", || {
+        machine.state("web.service") != "reloading"
+    });
+    go_on(machine);
+    let _ = restart.wait().ok();
     let _ = reload.wait();
     assert_exactly(machine, 4);
     assert_eq!(listener(machine), inode);
@@ -42,6 +56,7 @@ pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.sh("pkill -KILL -f 'rsgen [u]nit reload'").ok();
+    go_on(machine);
     let told = reload.wait().exits(1).to_string();
     assert!(
         !told.contains("4 of 4 serving"),
@@ -51,7 +66,8 @@ pub(crate) fn a_killed_walk_is_finished_by_the_next(machine: &mut Machine) {
     let words = "replacing 4 instances, a canary first";
     assert_eq!(told.matches(words).count(), 2, "{told}");
     // The canary ends by itself; the instances are of two versions until the next walk.
-    wait_until(SOON, "the canary to end", || instances(machine).len() == 4);
+    machine.wait_state("web@4.service", "inactive", SOON);
+    assert_exactly(machine, 4);
     // The brake unit may have moved into the control group of the cluster unit by then, so the line may be of either unit.
     machine
         .journalctl(&["-t", "web", "-o", "cat"])
@@ -68,6 +84,7 @@ pub(crate) fn a_killed_command_leaves_the_walk_alone(machine: &mut Machine) {
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.sh("pkill -KILL -f 'rsgen [r]eload web'").ok();
     let _ = reload.wait();
+    go_on(machine);
     wait_until(SOON, "the walk to end", || {
         machine.state("web.service") == "active"
     });
@@ -76,10 +93,11 @@ pub(crate) fn a_killed_command_leaves_the_walk_alone(machine: &mut Machine) {
 }
 
 pub(crate) fn a_daemon_reload_in_the_middle_is_survived(machine: &mut Machine) {
-    install(machine, "graceful.js", "4", "");
+    install(machine, "graceful", "4", "");
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.systemctl(&["daemon-reload"]).ok();
+    go_on(machine);
     let _ = reload.wait().ok();
     load.stop().assert_nothing_lost();
     assert_exactly(machine, 4);
@@ -91,6 +109,7 @@ pub(crate) fn a_daemon_reexec_in_the_middle_is_survived(machine: &mut Machine) {
     let load = Load::start(machine, &Traffic::on_port(3000, 4));
     let reload = begin(machine, &["rsgen", "reload", "web"]);
     machine.systemctl(&["daemon-reexec"]).ok();
+    go_on(machine);
     // After the daemon-reexec, systemd signals the end of the job under another unique name on the bus.
     reload.wait().ok().says("done: 4 of 4 replaced");
     wait_until(SOON, "the walk to end", || {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use testbed::{Load, Machine, Output, PowerLoss, Traffic, wait_until};
+use testbed::{Load, Loss, Machine, Output, PowerLoss, Traffic, wait_until};
 
 use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, install, instances, pids, wait_closed, write_ecosystem,
@@ -10,8 +10,8 @@ use crate::cluster::{
 
 /// With these keys a stop may take three seconds, and rsgen kills the instance after eight.
 const QUICK: &str = "drain_timeout = \"1s\"\nkill_timeout = \"1s\"\nsettle = \"100ms\"";
-/// A deadline that is far below the minute for which the app asks each second.
-const IN_TIME: Duration = Duration::from_secs(30);
+/// A deadline that is below the minute for which the app asks each second.
+const IN_TIME: Duration = Duration::from_secs(50);
 
 fn in_time(machine: &Machine, command: &[&str]) -> Output {
     let done = machine.run(command).ok();
@@ -68,14 +68,14 @@ pub(crate) fn a_reload_and_a_restart_replace_it(machine: &mut Machine) {
     let load = Load::start(machine, &Traffic::on_port(3000, 2));
     let before = pids(machine, 2);
     let told = machine.run(&["rsgen", "reload", "web"]).ok();
-    assert!(told.took < 4 * IN_TIME, "{told}");
+    assert!(told.took < 2 * IN_TIME, "{told}");
     let told = told.says("instance 0: did not end within 8 s: killed");
     let _ = told.says("done: 2 of 2 replaced");
     assert_exactly(machine, 2);
     assert!(pids(machine, 2).iter().all(|p| !before.contains(p)));
     // The killed instances lose the requests that they had not answered, but no connection is refused.
     let report = load.stop();
-    assert!(!report.to_string().contains("Refused"), "{report}");
+    assert!(!report.losses.contains_key(&Loss::Refused), "{report}");
 
     let before = pids(machine, 2);
     in_time(machine, &["systemctl", "restart", "web"]);
@@ -121,7 +121,7 @@ pub(crate) fn with_units_of_an_older_version_it_is_stopped_as_well(machine: &mut
 }
 
 pub(crate) fn one_that_asks_for_time_at_its_start_holds_up_nobody(machine: &mut Machine) {
-    let lines = format!("{QUICK}\nready = \"notify\"\nlisten_timeout = \"2s\"");
+    let lines = format!("{QUICK}\nready = \"notify\"\nlisten_timeout = \"8s\"");
     machine.write("/srv/web/late-1", "");
     machine.write_app("clings.py", "/srv/web");
     write_ecosystem(machine, "clings.py", "3", &lines);
@@ -197,7 +197,8 @@ pub(crate) fn a_walk_whose_jobs_are_cancelled_replaces_all_and_loses_nothing(
 
 pub(crate) fn a_walk_goes_on_when_its_own_job_is_cancelled_once(machine: &mut Machine) {
     write_other(machine);
-    install(machine, "graceful", "2", "settle = \"1s\"");
+    // The jobs are cancelled while the canary settles.
+    install(machine, "graceful", "2", "settle = \"5s\"");
     for command in [
         &["rsgen", "reload", "web"][..],
         &["systemctl", "reload", "web"],
@@ -258,11 +259,14 @@ done
 pub(crate) fn nobody_but_systemd_says_that_one_has_ended(machine: &mut Machine) {
     install(machine, "slow.js", "2", "settle = \"100ms\"");
     let forger = machine.spawn(&["runuser", "-u", "nobody", "--", "sh", "-c", FORGE]);
-    machine
-        .run(&["rsgen", "reload", "web"])
-        .ok()
-        .says("done: 2 of 2 replaced");
+    // The forger has to find a job while the job is there.
+    wait_until(SOON, "a forged signal", || {
+        machine
+            .run(&["rsgen", "reload", "web"])
+            .ok()
+            .says("done: 2 of 2 replaced");
+        machine.run(&["test", "-e", "/tmp/forged"]).status == 0
+    });
     drop(forger);
-    machine.run(&["test", "-e", "/tmp/forged"]).ok();
     assert_exactly(machine, 2);
 }

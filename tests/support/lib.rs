@@ -21,7 +21,7 @@ pub mod runner;
 mod systemctl;
 pub mod unit;
 
-pub use load::{Load, Traffic};
+pub use load::{Load, Loss, Report, Traffic};
 pub use machine::{Machine, PowerLoss};
 pub use network::Network;
 pub use output::{Output, Running};

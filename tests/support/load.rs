@@ -176,7 +176,7 @@ impl Load {
     pub fn wait_answered(&self, count: u64) {
         let goal = self.answered() + count;
         wait_until(
-            Duration::from_secs(30),
+            Duration::from_secs(90),
             &format!("{count} more answers"),
             || self.answered() >= goal,
         );

@@ -22,7 +22,7 @@ use crate::release::{Release, machines_dir};
 
 const BOOT: Duration = Duration::from_mins(1);
 /// The longest execution of a script's first line that is waited for.
-const BUSY: Duration = Duration::from_secs(10);
+const BUSY: Duration = Duration::from_mins(1);
 /// The time limit of a command in seconds, see timeout(1).
 const COMMAND: &str = "150";
 /// The environment of commands.
@@ -243,8 +243,7 @@ impl Machine {
 
     /// Requests `/` once at a port, from outside; returns the body of the answer, or the failure.
     pub fn get(&self, port: u16) -> Result<String, Failure> {
-        let mut request = Traffic::on_port(port, 1).request;
-        request.patience = Duration::from_secs(30);
+        let request = Traffic::on_port(port, 1).request;
         self.in_network(|| request.ask())
     }
 

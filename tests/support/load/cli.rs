@@ -21,7 +21,7 @@ usage: load --url http://ADDRESS:PORT/PATH | --unix SOCKET [--path PATH]
             [--patience N] [--seconds N] [--until-file FILE]
 
 Asks again and again, then prints as JSON what became of every request, which is lost without an
-answer within --patience seconds, 10 unless it is given. Ends on SIGTERM or SIGINT,
+answer within --patience seconds, 60 unless it is given. Ends on SIGTERM or SIGINT,
 after --seconds, once --until-file exists, or, without these two, when standard input ends.
 The exit status is 1 when a request was lost.";
 

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::message::{Framing, Head};
 
-/// The time after which a request has failed, unless it is told otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time after which a request has failed, unless it is told otherwise: far more than any answer takes on a host that is busy with
+/// much else.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The address of a server.
 #[derive(Debug, Clone)]
