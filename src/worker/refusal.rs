@@ -14,8 +14,8 @@ use crate::contract::REFUSED;
 use crate::sys::process;
 use crate::visible::Visible;
 
-/// How long a program that was refused one family may take to try the other.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long a program that was refused one family may take to try the other, also on a host that is busy with much else.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Watches the start of a program.
 pub(super) struct Refusal {
