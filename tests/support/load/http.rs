@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::message::{Framing, Head};
 
-/// The time after which a request has failed, unless it is told otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time after which a request has failed, unless it is told otherwise. On a busy host a restart of everything takes long.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The address of a server.
 #[derive(Debug, Clone)]
