@@ -192,7 +192,7 @@ pub(crate) fn ends_by_itself_and_by_whatever_starts_or_stops_the_app(machine: &m
         // Whatever becomes of the one that watches the time.
         let is_even = balance == EVEN;
         let (whom, time) = if is_even {
-            ("all", "2s")
+            ("all", "5s")
         } else {
             ("main", LONG)
         };
