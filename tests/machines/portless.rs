@@ -41,7 +41,7 @@ pub(crate) fn a_consumer_of_a_queue_is_reloaded_and_ends_the_job_in_hand(machine
         machine,
         "consume.py",
         "[]",
-        "instances = 2\nmax_restarts = 2\nsettle = \"2s\"",
+        "instances = 2\nmax_restarts = 2\nsettle = \"2s\"\nrestart_delay = \"500ms\"",
     );
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     assert_exactly(machine, 2);

@@ -95,7 +95,9 @@ pub(crate) fn tells_its_progress_line_by_line(machine: &mut Machine) {
 }
 
 pub(crate) fn a_build_that_crashes_or_is_never_ready_touches_nothing(machine: &mut Machine) {
-    install(machine, "graceful", "4", "listen_timeout = \"6s\"");
+    // The walk stops the canary before systemd starts it again, so the reason is that of the run that failed.
+    let keys = "listen_timeout = \"6s\"\nrestart_delay = \"5s\"";
+    install(machine, "graceful", "4", keys);
     let before = pids(machine, 4);
     let load = load(machine);
     for (bad, status, why) in [

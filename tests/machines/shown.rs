@@ -13,6 +13,9 @@ const RUDE: &str = r"rude \x1b]52;c;ZXZpbA==\x07\x1b[2J\u{9b}2J\x0d\x7f\u{202e}b
 /// Code that is put before that of the server, so that the server dies as `rude.js` does.
 const TURNS_RUDE: &str = "require('/srv/web/rude.js');\nconst http";
 
+/// A reload stops a canary that has failed before systemd starts it again, so what it says is about the run that failed.
+const ONE_TRY: &str = "restart_delay = \"5s\"";
+
 /// Whether a terminal would interpret the character rather than show it.
 fn is_obeyed(c: char) -> bool {
     let of_lines = c == '\n' || c == '\t';
@@ -70,7 +73,7 @@ pub(crate) fn the_last_words_of_a_start_are_made_visible(machine: &mut Machine) 
 }
 
 pub(crate) fn the_last_words_of_a_reload_are_made_visible(machine: &mut Machine) {
-    install(machine, "graceful.js", "2", "");
+    install(machine, "graceful.js", "2", ONE_TRY);
     machine.write_app("rude.js", "/srv/web");
     deploy(machine, "graceful.js", "const http", TURNS_RUDE);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
@@ -361,7 +364,7 @@ pub(crate) fn a_users_unit_of_the_same_name_has_no_say_in_a_start(machine: &mut 
 }
 
 pub(crate) fn a_forged_invocation_has_no_say_in_a_reload(machine: &mut Machine) {
-    install(machine, "graceful.js", "1", "");
+    install(machine, "graceful.js", "1", ONE_TRY);
     pretend(machine, 1);
     machine.write_app("rude.js", "/srv/web");
     let dies_later = "setTimeout(() => require('/srv/web/rude.js'), 4000);\n";
