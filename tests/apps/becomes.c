@@ -4,6 +4,7 @@
  * instruction of the copy, the copy says so in /srv/loot. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,8 @@ int main(void)
 	}
 	move_vdso();
 	dup2(3, 0);
+	/* The program that follows ends by itself, whenever its drain is over. */
+	signal(SIGINT, SIG_IGN);
 	while (!is_traced());
 	execl("/srv/web/more", "more", NULL);
 	return 5;

@@ -10,7 +10,7 @@ use testbed::packages::packages;
 use testbed::{Load, Machine, Network, Output, Release, Traffic, target_dir, wait_until};
 
 /// A deadline for everything but playbooks.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 /// The app's port, on each host and at the load balancer.
 const PORT: u16 = 3000;
 /// The time limit of a playbook in seconds, see timeout(1).
@@ -22,9 +22,10 @@ global
     stats socket /run/haproxy.sock
 defaults
     mode http
-    timeout connect 5s
-    timeout client 10s
-    timeout server 10s
+    timeout connect 30s
+    timeout client 60s
+    timeout server 60s
+    timeout check 30s
 frontend all
     bind :3000
     default_backend web

@@ -10,6 +10,7 @@ mod between;
 mod by_source;
 mod cluster;
 mod crash;
+mod datagrams;
 mod deploy;
 mod directives;
 mod docs;

@@ -32,10 +32,12 @@ impl Terminal<'_> {
         screen(self.log().rsplit(ENTER).next().unwrap_or_default())
     }
 
-    /// Waits until the screen shows this.
+    /// Waits until the screen shows this, and the program that draws it has not left it.
     fn shows(&self, text: &str) {
         wait_until(SOON, &format!("{text:?} on the screen"), || {
-            self.screen().contains(text)
+            let log = self.log();
+            let last = log.rsplit(ENTER).next().unwrap_or_default();
+            !last.contains(LEAVE) && screen(last).contains(text)
         });
     }
 
@@ -181,10 +183,13 @@ fn assert_the_terminal_is_given_back(machine: &Machine, terminal: &Terminal<'_>)
                 "kill -{signal} $(ps -o tty=,pid= -C rsgen | awk '/pts/ {{ print $2 }}')"
             ))
             .ok();
+        // Keys that are typed before are still its own.
+        terminal.says("# ");
         terminal.types("echo ended=$?; stty -a\\n");
         terminal.says("ended=0");
         terminal.says(MODES);
     }
-    let left = machine.sh("pidof journalctl");
-    assert_ne!(left.status, 0, "what read the journal is over: {left}");
+    wait_until(SOON, "what read the journal to be over", || {
+        machine.sh("pidof journalctl").status != 0
+    });
 }

@@ -6,9 +6,16 @@ use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, listener, pids, wait_close
 
 const PROGRAM: &str = "\
 const http = require('http');\n\
-const servers = process.env.PORTS.split(',').map((port) =>\n\
-  http.createServer((request, response) => response.end(`${process.pid}\\n`)).listen(Number(port)));\n\
-process.on('SIGINT', () => servers.forEach((server) => server.close()));\n";
+let servers = [];\n\
+process.on('SIGINT', () => servers.forEach((server) => server.close()));\n\
+servers = process.env.PORTS.split(',').map((port) =>\n\
+  http.createServer((request, response) => response.end(`${process.pid}\\n`)).listen(Number(port)));\n";
+
+/// Has the program wait before it listens, for as long as there is such a file.
+const WAITS: &str = "\
+const wait = () => require('fs').existsSync('/srv/web/wait') && \
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20) && wait();\n\
+wait();\n";
 
 /// Writes the file of an app that listens on these ports.
 fn write(machine: &Machine, ports: &str, more: &str) {
@@ -127,12 +134,16 @@ pub(crate) fn what_cannot_be_moved_changes_nothing(machine: &mut Machine) {
 pub(crate) fn a_move_that_was_killed_is_ended_by_the_same_command(machine: &mut Machine) {
     install(machine, "3000");
     write(machine, "3001", "");
+    // Nothing is ready on the new address before the command has been killed.
+    machine.write("/srv/web/ports.js", &format!("{WAITS}{PROGRAM}"));
+    machine.write("/srv/web/wait", "");
     let moved = machine.spawn(&["rsgen", "install", ECOSYSTEM]);
     wait_until(SOON, "the new address to be open", || {
         machine.state("web:2.socket") == "active"
     });
     machine.sh("pkill -KILL -f 'rsgen [i]nstall'").ok();
     let _ = moved.wait();
+    machine.run(&["rm", "/srv/web/wait"]).ok();
     // Whichever instance is started now, it is one that systemd has the sockets of.
     machine.sh("systemctl kill -s KILL web@0.service");
     wait_until(SOON, "both addresses to be served by somebody", || {

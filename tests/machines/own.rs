@@ -9,7 +9,7 @@ const UNIT: &str = "web@0.service";
 fn install(machine: &Machine) {
     machine.write_app("pings.py", "/srv/web");
     let app = "[[apps]]\nname = \"web\"\nscript = \"pings.py\"\nlisten = \"0.0.0.0:3000\"\ndrain = \"off\"\n\
-               service = { WatchdogSec = \"2s\", LimitCORE = \"infinity\" }\n";
+               service = { WatchdogSec = \"1min\", LimitCORE = \"infinity\" }\n";
     machine.write(ECOSYSTEM, app);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
 }

@@ -71,10 +71,9 @@ impl<'a> Prometheus<'a> {
             .collect()
     }
 
-    /// Waits until a query returns as many series as it should.
-    fn wait(&self, query: &str, series: usize) -> Vec<f64> {
-        wait_until(SOON, query, || self.ask(query).len() == series);
-        self.ask(query)
+    /// Waits until a query returns values that are as they should be. A scrape that took too long leaves a gap.
+    fn wait(&self, query: &str, are_right: impl Fn(&[f64]) -> bool) {
+        wait_until(SOON, query, || are_right(&self.ask(query)));
     }
 }
 
@@ -109,20 +108,20 @@ pub(crate) fn answers_every_query_of_the_dashboard(machine: &mut Machine) {
     let load = Load::start(machine, &traffic.pause(Duration::from_millis(20)));
     load.wait_answered(8);
     let prometheus = Prometheus::start(machine);
-    assert_eq!(prometheus.wait("up", 1), [1.0]);
+    prometheus.wait("up", |up| up == [1.0]);
     for query in queries() {
         let is_of_instances = query.contains("rsgen_instance_") && !query.starts_with("sum by");
-        prometheus.wait(&query, if is_of_instances { 2 } else { 1 });
+        let series = if is_of_instances { 2 } else { 1 };
+        prometheus.wait(&query, |values| values.len() == series);
     }
     let serving = "sum by (app) (rsgen_app_instances_serving)";
-    assert_eq!(prometheus.ask(serving), [2.0]);
+    prometheus.wait(serving, |serving| serving == [2.0]);
     let shares = queries();
     let shares = shares.iter().find(|query| query.contains("group_left"));
-    let shares = prometheus.ask(shares.expect("the query of the shares"));
-    assert!(
-        (shares.iter().sum::<f64>() - 1.0).abs() < 0.01,
-        "{shares:?}"
-    );
+    let shares = shares.expect("the query of the shares");
+    prometheus.wait(shares, |shares| {
+        (shares.iter().sum::<f64>() - 1.0).abs() < 0.01
+    });
     load.stop().assert_nothing_lost();
     machine
         .run(&["rsgen", "metrics", "-o", "/tmp/rsgen.prom"])

@@ -24,7 +24,7 @@ fn write(machine: &Machine, file: &str, apps: &[(&str, &str)]) {
             ))
             .ok();
         format!(
-            "[[apps]]\nname = \"{name}\"\nscript = \"{program}\"\nlisten = {port}\nuser = \"www-data\"\nsettle = 0\nlisten_timeout = 5000\n"
+            "[[apps]]\nname = \"{name}\"\nscript = \"{program}\"\nlisten = {port}\nuser = \"www-data\"\nsettle = 0\n"
         )
     };
     let text: String = apps.iter().map(app).collect();

@@ -79,6 +79,8 @@ fn one_that_uses_too_much_is_replaced_and_nothing_is_lost(machine: &mut Machine)
 fn one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while(machine: &mut Machine) {
     let limits = format!("{LIMITS}\nmax_restarts = 1");
     install(machine, "grows.js", "2", &limits);
+    // The look of the timer would be the one that fails.
+    machine.systemctl(&["stop", TIMER]).ok();
     let before = pids(machine, 2);
     deploy(
         machine,
@@ -111,6 +113,7 @@ fn one_whose_successor_fails_goes_on_and_is_left_alone_for_a_while(machine: &mut
     });
 
     // Where the app cannot be started, nothing is looked at.
+    machine.systemctl(&["start", TIMER]).ok();
     deploy(
         machine,
         "grows.js",
@@ -137,7 +140,8 @@ fn its_timer_comes_and_goes_with_the_keys_and_the_app(machine: &mut Machine) {
         .ok()
         .says("nothing to do");
 
-    // A look waits for a reload.
+    // A look waits for a reload. That of the timer is half a minute away.
+    machine.systemctl(&["restart", TIMER]).ok();
     let reload = machine.spawn(&["rsgen", "reload", "web"]);
     machine.wait_state("web.service", "reloading", SOON);
     machine.systemctl(&["start", "--no-block", SERVICE]).ok();

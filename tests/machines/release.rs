@@ -1,10 +1,9 @@
 //! The releases of an app whose `cwd` is a link: which one an instance runs, and how an app goes back to an earlier one.
 
-use std::time::Duration;
-
 use testbed::runner::Spec;
 use testbed::{Load, Machine, Traffic, specs, wait_until};
 
+use crate::cluster::SOON;
 use crate::{release, yama};
 
 pub(crate) const SPECS: &[Spec] = specs![
@@ -14,7 +13,6 @@ pub(crate) const SPECS: &[Spec] = specs![
     release::an_app_without_a_link_goes_back_to_an_earlier_file,
 ];
 
-const LIMIT: Duration = Duration::from_secs(30);
 /// The colours in the answers of the program, which are hexadecimal.
 const RED: &str = "726564";
 const GREEN: &str = "677265656e";
@@ -44,7 +42,7 @@ fn crash(machine: &Machine, instance: u32) {
     let before = pid(machine, instance);
     machine.run(&["kill", "-KILL", &before]).ok();
     let unit = format!("web@{instance}.service");
-    wait_until(LIMIT, "the instance serves again", || {
+    wait_until(SOON, "the instance serves again", || {
         let now = pid(machine, instance);
         now != before && now != "0" && machine.property(&unit, "ActiveState") == "active"
     });
@@ -107,7 +105,7 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     machine.run(&["rsgen", "restart", "web@0"]).ok();
     assert_runs(machine, ["1", "3"]);
     machine.systemctl(&["restart", "web"]).ok();
-    wait_until(LIMIT, "both serve", || {
+    wait_until(SOON, "both serve", || {
         (0..2).all(|n| machine.property(&format!("web@{n}.service"), "ActiveState") == "active")
     });
     assert_runs(machine, ["1", "1"]);
@@ -140,7 +138,7 @@ fn recycle_both(machine: &Machine) {
         .ok();
     link_to(machine, "2");
     let before = [pid(machine, 0), pid(machine, 1)];
-    wait_until(LIMIT, "both to be recycled", || {
+    wait_until(SOON, "both to be recycled", || {
         machine.systemctl(&["start", "web:recycle.service"]).ok();
         (0..)
             .zip(&before)

@@ -129,7 +129,7 @@ pub(crate) fn a_kernel_that_cannot_is_told_by_check(machine: &mut Machine) {
 
 fn tried(machine: &Machine, row: &Row) -> Result<(), String> {
     let app = "[[apps]]\nname = \"web\"\nscript = \"python.py\"\nlisten = \"0.0.0.0:3000\"\n\
-               instances = 1\nmax_restarts = 2\nlisten_timeout = \"5s\"\ndrain_timeout = \"2s\"\n";
+               instances = 1\nmax_restarts = 2\nlisten_timeout = \"15s\"\n";
     machine.write(ECOSYSTEM, &format!("{app}{}", own_table(&row.directives)));
     machine.clear_journal();
     let install = machine.run(&["rsgen", "install", ECOSYSTEM]);

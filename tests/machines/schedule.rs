@@ -131,7 +131,7 @@ fn assert_history(machine: &Machine) {
 }
 
 pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut Machine) {
-    write_job(machine, "schedule = \"yearly\"\nrun_timeout = \"2s\"");
+    write_job(machine, "schedule = \"yearly\"");
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
@@ -187,6 +187,8 @@ pub(crate) fn a_job_is_run_at_once_by_hand_and_tells_how_it_went(machine: &mut M
     assert_history(machine);
 
     machine.write("/srv/web/seconds", "60");
+    write_job(machine, "schedule = \"yearly\"\nrun_timeout = \"2s\"");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     machine.run(&["rsgen", "start", "web"]).exits(1);
     let list = machine.run(&["rsgen", "list"]).ok();
     assert!(list.stdout.contains("timed out"), "{list:?}");

@@ -58,9 +58,10 @@ pub(crate) fn the_list_counts_connections_and_goes_on_until_a_key_is_pressed(
 /// On a terminal the list is drawn in place, and in a pipe one below the other.
 fn assert_a_screen_is_drawn_and_left(machine: &Machine) {
     let watch = "stty rows 24 cols 50; rsgen --color never list --watch=0.2; stty -a; echo end";
-    let keys = "(sleep 2; printf q)";
+    // The key is pressed when the list has been drawn three times.
+    let keys = "(until [ \"$(grep -o '`q` ends' /run/screen | wc -l)\" -gt 2 ]; do sleep 0.1; done; printf q)";
     let told = machine.sh(&format!(
-        "{keys} | timeout 60 script -qc '{watch}' /dev/null"
+        ": >/run/screen; {keys} | timeout 60 script -qc '{watch}' /dev/null | tee /run/screen"
     ));
     let told = told.ok();
     let (screen, after) = told

@@ -53,8 +53,7 @@ fn die(machine: &Machine) {
 
 /// The files below /run/rsgen that belong to other users, or that others could write.
 fn astray(machine: &Machine) -> String {
-    let found =
-        "find /run/rsgen '(' -not -user root -o -perm /022 -not -type l ')' -printf '%M %u %p\\n'";
+    let found = "find /run/rsgen -ignore_readdir_race '(' -not -user root -o -perm /022 -not -type l ')' -printf '%M %u %p\\n'";
     machine.sh(found).ok().stdout
 }
 

@@ -172,7 +172,7 @@ pub(crate) fn ends_in_time_when_the_kernel_waits_for_the_program(machine: &mut M
     let pid = machine.main_pid("stranger.service");
     let read = format!("timeout -k 1 1 cat /proc/{pid}/cmdline");
     assert_ne!(machine.sh(&read).status, 0, "nothing hangs");
-    let install = machine.run(&["timeout", "20", "rsgen", "install", ECOSYSTEM]);
+    let install = machine.run(&["timeout", "60", "rsgen", "install", ECOSYSTEM]);
     let _ = install
         .exits(1)
         .says(&format!("`fuse` (pid {pid}) listens there"));

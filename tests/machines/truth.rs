@@ -6,7 +6,8 @@ use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_eco
 use crate::user;
 
 const ONLY_ONE: &str = "in 1 throw only here\nanswer";
-const BRAKE: &str = "max_restarts = 2\nsettle = 0";
+/// A reload finds the reason of a failed start before systemd begins the next one.
+const BRAKE: &str = "max_restarts = 2\nsettle = 0\nrestart_delay = \"500ms\"";
 
 pub(crate) fn of_an_instance_that_fails_while_others_serve(machine: &mut Machine) {
     machine.write_app("graceful", "/srv/web");

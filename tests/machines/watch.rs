@@ -49,7 +49,9 @@ pub(crate) fn a_change_reloads_and_a_bad_one_stops_at_the_canary(machine: &mut M
             "cp {ECOSYSTEM} {ECOSYSTEM}~ && sed -i 's/web/web/' {ECOSYSTEM}"
         ))
         .ok();
-    machine.write("/srv/web/lib/deep/new/a.js", "");
+    // The folder comes with its file: two changes that lie apart would be two reloads.
+    machine.write("/srv/new/a.js", "");
+    machine.run(&["mv", "/srv/new", "/srv/web/lib/deep"]).ok();
     wait_for_others(machine, &before);
     let journal = machine.journal(UNIT);
     for ignored in ["node_modules/x", "ecosystem.toml", "/sed"] {
@@ -119,6 +121,11 @@ pub(crate) fn works_below_systemd_user(machine: &mut Machine) {
         shown.text().to_owned()
     };
     let before = pid();
+    // The unit is active before its command watches.
+    let of_watch = ["-o", "cat", "_SYSTEMD_USER_UNIT=web:watch.service"];
+    wait_until(SOON, "the folder to be watched", || {
+        machine.journalctl(&of_watch).stdout.contains("watching ")
+    });
     machine.write("/home/worker/lib/a.js", "");
     wait_until(SOON, "another instance", || {
         let now = pid();

@@ -8,7 +8,7 @@ use testbed::specs;
 use testbed::{Load, Machine, Traffic, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, install, write_ecosystem};
-use crate::programs::answers_while_reloaded;
+use crate::datagrams::answers_while_reloaded;
 use crate::yama;
 use crate::{exposure, user};
 
@@ -120,7 +120,7 @@ pub(crate) fn datagrams_are_answered(machine: &mut Machine) {
     machine.write("/srv/web/datagrams.py", program);
     machine.write(ECOSYSTEM, &app("user = \"www-data\""));
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    answers_while_reloaded(machine, || {
+    answers_while_reloaded(machine, 1, || {
         machine.run(&["rsgen", "reload", "web"]).ok();
     });
     machine.run(&["rsgen", "uninstall", "web"]).ok();
@@ -128,7 +128,7 @@ pub(crate) fn datagrams_are_answered(machine: &mut Machine) {
     machine.write("/home/worker/datagrams.py", program);
     machine.write("/home/worker/ecosystem.toml", &app(""));
     user::run(machine, "rsgen --user install ecosystem.toml").ok();
-    answers_while_reloaded(machine, || {
+    answers_while_reloaded(machine, 1, || {
         user::run(machine, "rsgen --user reload web").ok();
     });
     drained(&of_the_user(machine));

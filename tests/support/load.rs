@@ -29,6 +29,8 @@ pub use report::{Lost, Report};
 use http::Client;
 use report::Tally;
 
+/// A deadline for answers, even on a host that is busy with much else.
+const SOON: Duration = Duration::from_secs(90);
 /// How long a client pauses unless it is told otherwise: ten clients send about one request each millisecond. Without a pause
 /// the traffic would take every processor from the machine that is tested.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -175,11 +177,9 @@ impl Load {
     #[track_caller]
     pub fn wait_answered(&self, count: u64) {
         let goal = self.answered() + count;
-        wait_until(
-            Duration::from_secs(90),
-            &format!("{count} more answers"),
-            || self.answered() >= goal,
-        );
+        wait_until(SOON, &format!("{count} more answers"), || {
+            self.answered() >= goal
+        });
     }
 
     /// Stops the traffic after every request that has begun.

@@ -25,6 +25,9 @@ answer within --patience seconds, 60 unless it is given. Ends on SIGTERM or SIGI
 after --seconds, once --until-file exists, or, without these two, when standard input ends.
 The exit status is 1 when a request was lost.";
 
+/// How long a request may take in a measurement, where one that takes longer counts as lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 struct Options {
     traffic: Traffic,
     seconds: Option<u64>,
@@ -84,6 +87,7 @@ fn ends(options: &Options) -> impl Fn() -> bool + use<> {
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut traffic = Traffic::on_port(3000, 20).pause(Duration::ZERO);
+        traffic.request.patience = PATIENCE;
         let (mut seconds, mut until_file) = (None, None);
         while let Some(word) = words.next() {
             if word == "--keep-alive" {

@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use super::message::{Framing, Head};
 
-/// The time after which a request has failed, unless it is told otherwise: far more than any answer takes on a host that is busy with
-/// much else.
+/// The time after which a request has failed, unless it is told otherwise. On a busy host a restart of everything takes long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The address of a server.
