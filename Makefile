@@ -48,7 +48,7 @@ unit: deps
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps programs
+machines: deps programs twelve
 	cargo test --locked --test machines -- $(FILTER)
 
 # Not part of `make test`: an emulated machine takes as long. GUEST=selinux for a machine where a policy is enforced.

@@ -7,6 +7,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
+#[path = "cli/refused.rs"]
+mod refused;
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {

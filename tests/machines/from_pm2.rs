@@ -4,7 +4,7 @@ use testbed::runner::Spec;
 use testbed::{Machine, specs, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, instances, listener, write_ecosystem};
-use crate::from_pm2;
+use crate::{from_pm2, twelve};
 
 pub(crate) const SPECS: &[Spec] = specs![
     from_pm2::an_imported_app_has_its_environment_and_a_port_for_each_instance,
@@ -68,9 +68,13 @@ pub(crate) fn an_imported_app_has_its_environment_and_a_port_for_each_instance(
     // A start uses the installed copy, and knows which environment the copy has.
     let started = machine.run(&["rsgen", "start", "/srv/web/ecosystem.toml"]);
     assert!(!started.ok().to_string().contains("differs"));
-    let reload = ["rsgen", "reload", "/srv/web/ecosystem.toml", "--env"];
-    machine.run(&[&reload[..], &["live"]].concat()).ok();
-    serve(machine);
+    for command in ["reload", "deploy"] {
+        machine
+            .run(&["rsgen", command, "/srv/web/ecosystem.toml", "--env", "live"])
+            .ok()
+            .says("2 of 2 replaced");
+        serve(machine);
+    }
     machine
         .run(&["rsgen", "reload", "web", "--env", "live"])
         .exits(2);
@@ -148,4 +152,42 @@ pub(crate) fn who_has_the_port_is_told_before_anything_changes(machine: &mut Mac
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
         .says("nothing to do");
+}
+
+pub(crate) fn an_api_a_mailer_and_a_job(machine: &mut Machine) {
+    twelve::install(machine, "three", &[]);
+    twelve::serves_while_reloaded(machine, "api", "http://localhost:3000", "api [0-9]");
+    let mails = || {
+        let pid = machine.main_pid("mailer@0.service");
+        machine.wait_journal("mailer@0.service", &format!("mails of {pid}"), SOON);
+        pid
+    };
+    let before = mails();
+    machine.run(&["rsgen", "reload", "mailer"]).ok();
+    assert_ne!(mails(), before);
+    machine.run(&["test", "-e", "/srv/three/cleaned"]).exits(1);
+    let next = machine.property("cleanup.timer", "NextElapseUSecRealtime");
+    assert!(next.contains(" 03:00:00 "), "{next}");
+    machine.run(&["rsgen", "start", "cleanup"]).ok();
+    assert_eq!(machine.read("/srv/three/cleaned"), "once\n");
+}
+
+pub(crate) fn gunicorn_on_a_port_and_on_a_file(machine: &mut Machine) {
+    twelve::install(machine, "gunicorn", &[]);
+    twelve::serves_while_reloaded(machine, "tcp", "http://localhost:3000", "gunicorn");
+    let file = "--unix-socket /run/shop/web.sock http://web";
+    twelve::serves_while_reloaded(machine, "file", file, "gunicorn");
+}
+
+pub(crate) fn an_app_that_is_watched_and_kept_small_and_fresh(machine: &mut Machine) {
+    twelve::install(machine, "watch", &[]);
+    twelve::serves_while_reloaded(machine, "watched", "http://localhost:3000", "api [0-9]");
+    let next = machine.property("watched:recycle.timer", "ActiveState");
+    assert_eq!(next, "active");
+    machine.sh("sed -i 's/api /new /' /srv/watch/api.js").ok();
+    wait_until(SOON, "the new code", || {
+        machine
+            .get(3000)
+            .is_ok_and(|answer| answer.contains("new "))
+    });
 }

@@ -7,8 +7,8 @@ use crate::{
     balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files, environment,
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
     moving, newcomer, own, owner, packaged, packages, pause, polkit, portless, power, programs,
-    prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, shown,
-    sizing, state, tracing, truth, user, values, versions, watch, yama,
+    prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, seldom,
+    shown, sizing, state, tracing, truth, twelve, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -16,6 +16,7 @@ pub(crate) fn all() -> Vec<Spec> {
     [
         harness::SPECS,
         programs::SPECS,
+        twelve::SPECS,
         JOBS,
         SANDBOX,
         SHOWN,
@@ -57,6 +58,7 @@ pub(crate) fn all() -> Vec<Spec> {
         STATE,
         OWN,
         OWNER,
+        seldom::SPECS,
         ENVIRONMENT,
         VALUES,
         DIRECTIVES,

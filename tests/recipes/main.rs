@@ -84,8 +84,8 @@ fn bring_programs(machine: &Machine) {
     assert!(made.join("debian.tar").exists(), "run `make recipes`");
     machine.copy_in(&made.join("debian.tar"), "/root/debian.tar");
     machine.sh("tar -C / -xf /root/debian.tar && ldconfig").ok();
-    machine.copy_in(&made.join("node/node_modules"), "/srv/node_modules");
-    machine.copy_in(&made.join("python"), "/srv/python");
+    machine.copy_in(&made.join("srv/node_modules"), "/srv/node_modules");
+    machine.copy_in(&made.join("srv/python"), "/srv/python");
     machine.run(&["mkdir", "/srv/axum"]).ok();
     machine.copy_in(&made.join("axum"), "/srv/axum/server");
     machine

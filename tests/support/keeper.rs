@@ -32,8 +32,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Mounts the disk of a machine, an overlay of `lower`; `room` is an empty folder to mount on.
-    pub(crate) fn start(name: &str, room: &Path, lower: &Lower) -> Self {
+    /// Mounts the disk of a machine, an overlay of `lower`, and one of `programs` on its /srv; `room` is an empty folder to mount on.
+    pub(crate) fn start(name: &str, room: &Path, lower: &Lower, programs: Option<&Path>) -> Self {
         sweep();
         // In a session of its own, so that a Ctrl-C on the terminal does not end the keeper before it has cleaned up.
         let mut child = Command::new("setsid")
@@ -45,6 +45,7 @@ impl Keeper {
             .arg(name)
             .arg(room)
             .arg(&lower.folders)
+            .args(programs)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

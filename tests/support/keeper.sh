@@ -1,14 +1,15 @@
 # Keeps one machine: its disk, its cgroup and its systemd-nspawn.
 #
-#   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER[:LOWER…]
+#   unshare --mount --pid --fork --kill-child --mount-proc sh keeper.sh NAME ROOM LOWER[:LOWER…] [PROGRAMS]
 #
-# LOWER may be relative to ROOM.
+# LOWER may be relative to ROOM. /srv has what is in the folder PROGRAMS, for which it is an overlay of its own: the folder may be
+# below a LOWER, and then cannot be one itself.
 #
 # The keeper has namespaces of its own, so that its mounts and every process of the machine end with it, however it ends. The
 # disk is a tmpfs, so nothing is left. The keeper reads orders from standard input, one in a line, and answers each with a
 # line. When standard input ends, because the owner has ended, it switches the machine off.
 set -eu
-name=$1 room=$2 lower=$3
+name=$1 room=$2 lower=$3 programs=${4-}
 nspawn=
 
 # systemd-nspawn --keep-unit creates `payload` below its own cgroup. Without a cgroup for each machine, machines that run at
@@ -21,10 +22,12 @@ fi
 disk() {
     mount -t tmpfs -o mode=755 "$name" "$room"
     cd "$room"
-    mkdir upper work merged
+    mkdir upper work merged upper.srv work.srv
     # Short paths: the kernel prints them in each line of /proc/PID/mountinfo that shows a part of this disk, and systemd reads
     # those lines again and again when it starts a service in a sandbox.
     mount -t overlay -o "lowerdir=$lower,upperdir=upper,workdir=work" "$name" merged
+    [ -z "$programs" ] ||
+        mount -t overlay -o "lowerdir=$programs,upperdir=upper.srv,workdir=work.srv" "$name" merged/srv
     # Services of the host are no part of a test. This happens only once, because links that a spec has made must survive a
     # power cycle.
     rm -f merged/etc/systemd/system/multi-user.target.wants/* \

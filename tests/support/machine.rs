@@ -65,14 +65,14 @@ struct Console {
 
 impl Machine {
     /// A machine with a new disk that is switched off. Panics on a host that cannot run machines.
-    fn new(release: Release, with_rsgen: bool) -> Self {
+    fn new(release: Release, with_rsgen: bool, programs: Option<&Path>) -> Self {
         check_host().unwrap_or_else(|why| panic!("{why}"));
         let lower = layers::below(release, with_rsgen);
         let room = machines_dir().join("room");
         fs::create_dir_all(&room).expect("an empty folder to mount on");
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rsgen-{}-{number}", std::process::id());
-        let keeper = Keeper::start(&name, &room, &lower);
+        let keeper = Keeper::start(&name, &room, &lower, programs);
         let console = Console {
             init: 0,
             cgroup: profile::is_on().then(|| keeper.commands()),
@@ -87,14 +87,21 @@ impl Machine {
 
     /// A booted machine without rsgen.
     pub fn boot(release: Release) -> Self {
-        let mut machine = Self::new(release, false);
+        let mut machine = Self::new(release, false, None);
         machine.power_on(None);
         machine
     }
 
     /// A booted machine on which `make install` has installed rsgen.
     pub fn with_rsgen(release: Release) -> Self {
-        let mut machine = Self::new(release, true);
+        let mut machine = Self::new(release, true, None);
+        machine.power_on(None);
+        machine
+    }
+
+    /// A booted machine with rsgen, in whose /srv is what `programs` contains, a folder of the host.
+    pub fn with_programs(release: Release, programs: &Path) -> Self {
+        let mut machine = Self::new(release, true, Some(programs));
         machine.power_on(None);
         machine
     }

@@ -22,7 +22,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::lanes;
 use crate::machine::{self, Machine};
 use crate::profile::{self, Meter};
-use crate::release::Release;
+use crate::release::{Release, target_dir};
 
 /// A behaviour, and the function that checks it.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +31,26 @@ pub struct Spec {
     pub name: &'static str,
     /// The function, which panics if the behaviour is not as it should be.
     pub check: fn(&mut Machine),
+    /// A folder below cargo's target folder whose contents are in /srv: programs that are too many to be copied.
+    pub programs: Option<&'static str>,
 }
 
-/// A list of [`Spec`]s from the paths of functions.
+/// A list of [`Spec`]s from the paths of functions; with `specs!["FOLDER": …]` the machines have the programs of a folder.
 #[macro_export]
 macro_rules! specs {
+    ($folder:literal: $($check:path),* $(,)?) => {
+        &[$($crate::runner::Spec {
+            name: stringify!($check),
+            check: $check,
+            programs: Some($folder),
+        }),*]
+    };
     ($($check:path),* $(,)?) => {
-        &[$($crate::runner::Spec { name: stringify!($check), check: $check }),*]
+        &[$($crate::runner::Spec {
+            name: stringify!($check),
+            check: $check,
+            programs: None,
+        }),*]
     };
 }
 
@@ -77,6 +90,7 @@ const ROOMS_IN_TURN: &[&str] = &[
     "state",
     "tracing",
     "trouble",
+    "twelve",
     "values",
     "versions",
     "watch",
@@ -191,7 +205,10 @@ fn run(job: &Job, record: &Record) -> Result<(), Failed> {
     let mut machine = None;
     let mut systemd = 0;
     let ended = panic::catch_unwind(AssertUnwindSafe(|| {
-        let machine = machine.insert(Machine::with_rsgen(job.release));
+        let machine = machine.insert(match job.spec.programs {
+            Some(folder) => Machine::with_programs(job.release, &target_dir().join(folder)),
+            None => Machine::with_rsgen(job.release),
+        });
         let known = &SYSTEMD[job.release as usize];
         systemd = *known.get_or_init(|| machine.systemd_version());
         (job.spec.check)(machine);

@@ -1,0 +1,2 @@
+const http = require('http');
+http.createServer((request, response) => response.end(`api ${process.pid}`)).listen(process.env.PORT);

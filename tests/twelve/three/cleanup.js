@@ -1,0 +1,1 @@
+require('fs').appendFileSync('cleaned', 'once\n');
