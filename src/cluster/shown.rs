@@ -25,7 +25,22 @@ const HINT: &str = "; `rsgen ";
 struct Counts {
     serving: usize,
     errored: usize,
+    /// Those that are gone and were not given up.
+    stopped: usize,
     all: usize,
+}
+
+impl Counts {
+    /// Leaves out instances that are gone and that the text before did not count: canaries that systemd still knows, after this
+    /// process was started. More instances come by a command of the cluster unit alone, which sets a text of its own.
+    fn after(self, before: &str) -> Self {
+        let there = self.all.saturating_sub(self.stopped);
+        let most = all(before).map_or(self.all, |all| all.max(there));
+        Self {
+            all: self.all.min(most),
+            ..self
+        }
+    }
 }
 
 /// Keeps the text up to date.
@@ -64,7 +79,8 @@ impl Shown {
             if pause::holds(manager, cluster)? {
                 return Ok(true);
             }
-            let text = text(self.count(manager, cluster)?, &leader.status_text);
+            let counts = self.count(manager, cluster)?;
+            let text = text(counts.after(&leader.status_text), &leader.status_text);
             if leader.status_text == text {
                 return Ok(true);
             }
@@ -96,6 +112,7 @@ impl Shown {
             let deaths = Deaths::load(&cluster.deaths(number));
             let is_errored = brief.is_gone() && deaths.is_some_and(|deaths| deaths.errored);
             counts.errored += usize::from(is_errored);
+            counts.stopped += usize::from(brief.is_gone() && !is_errored);
         }
         Ok(counts)
     }
@@ -107,6 +124,7 @@ fn text(counts: Counts, before: &str) -> String {
         serving,
         errored,
         all,
+        ..
     } = counts;
     let errored = match errored {
         0 => String::new(),
@@ -132,9 +150,20 @@ fn event(text: &str) -> Option<&str> {
 
 /// Whether this is the beginning of a text of this module: `3 of 4 serving, 1 errored`.
 fn is_count(text: &str) -> bool {
-    let words: Vec<&str> = text.split(' ').collect();
-    let is_number = |word: &str| word.parse::<u32>().is_ok();
-    matches!(words.as_slice(), [serving, "of", all, "serving" | "serving,", ..] if is_number(serving) && is_number(all))
+    all(text).is_some()
+}
+
+/// Returns how many instances there are according to a text of this module.
+fn all(text: &str) -> Option<usize> {
+    let (counts, _) = text.split_once("; ").unwrap_or((text, ""));
+    let words: Vec<&str> = counts.split(' ').collect();
+    match words.as_slice() {
+        [serving, "of", all, "serving" | "serving,", ..] => {
+            serving.parse::<usize>().ok()?;
+            all.parse().ok()
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +209,7 @@ mod tests {
             serving,
             errored,
             all: 4,
+            ..Counts::default()
         };
         let all = counts(4, 0);
         assert_eq!(text(all, ""), "4 of 4 serving");
@@ -196,10 +226,37 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_never_saw_the_canary_does_not_count_it_once_it_has_gone() {
+        let told = |counts: Counts, before: &str| text(counts.after(before), before);
+        let canary = Counts {
+            serving: 2,
+            stopped: 1,
+            all: 3,
+            ..Counts::default()
+        };
+        for event in ["", "; the last reload failed: 4 of 9 serving"] {
+            let before = format!("2 of 2 serving{event}");
+            assert_eq!(told(canary, &before), before);
+        }
+        // One that was stopped had been counted before.
+        assert_eq!(told(canary, "3 of 3 serving"), "2 of 3 serving");
+        // After a command of the cluster unit there may be more, and those that are there or errored count in any case.
+        let start = "3 of 3 came up at the start; `rsgen list web` shows which serve now";
+        assert_eq!(told(canary, start), "2 of 3 serving");
+        let errored = Counts {
+            errored: 1,
+            stopped: 0,
+            ..canary
+        };
+        assert_eq!(told(errored, "2 of 2 serving"), "2 of 3 serving, 1 errored");
+    }
+
+    #[test]
     fn what_happened_may_name_commands_and_counts() {
         let counts = |serving| Counts {
             serving,
             errored: 0,
+            stopped: 0,
             all: 4,
         };
         let kept = "the last reload failed: web@4.service is kept; `rsgen reload web --promote` goes on with it";
