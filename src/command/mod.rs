@@ -13,6 +13,7 @@ mod course;
 mod deployment;
 mod descendants;
 mod editor;
+mod failed;
 mod findings;
 mod follow;
 mod foreign_options;
