@@ -63,7 +63,7 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
         // A database may be there by the next start.
         (Some(later), "timeout", ELSEWHERE),
         (None, "timeout", ELSEWHERE),
-        // It may have been about to bind the declared port.
+        // The program may have been about to bind the declared port.
         (Some(first), "exit-code", ELSEWHERE),
         (Some(first), "timeout", "waiting"),
     ] {

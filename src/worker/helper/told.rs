@@ -180,7 +180,7 @@ impl Helper<'_> {
             // By its own word the program has done all that it is going to do.
             refusal::tell(&format!("{REFUSED}{why}"));
         } else if is_elsewhere && self.run.ready == Ready::Listen {
-            // It may have begun to listen just now. A first install makes this start the last one.
+            // The program may have begun to listen just now. A first install makes this start the last one.
             refusal::tell(&why);
         }
         say(3, &format!("not ready after {waited} s: {why}"));
