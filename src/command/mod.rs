@@ -9,6 +9,7 @@ mod calendar;
 mod connections;
 mod context;
 mod controllers;
+mod counts;
 mod course;
 mod deployment;
 mod descendants;
