@@ -209,10 +209,10 @@ fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
 
 /// Listens on 4000 first. Where `DATABASE` is set, it reaches the declared port later, as a program with a port for metrics does.
 const METRICS: &str = "
-import os, signal, socket, time
+import os, select, signal, socket
 s = socket.create_server(('0.0.0.0', 4000))
 if 'DATABASE' in os.environ:
-    time.sleep(float(os.environ['DATABASE']))
+    select.select([], [], [], float(os.environ['DATABASE']))
     t = socket.create_server(('::', 3000), family=socket.AF_INET6)
 signal.pause()
 ";
