@@ -178,7 +178,17 @@ fn a_start_that_fails_because_of_a_socket_says_so() {
         .failed(Verb::Start, "web.service", JobResult::Failed);
     let listener = "start of web.service failed, because web@1.socket could not be started";
     assert_eq!(failure.message, listener);
-    // As long as another program has the port, it is named.
+}
+
+#[test]
+fn as_long_as_another_program_has_the_port_it_is_named() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.systemd.fake.set(Unit {
+        name: "web.socket".into(),
+        active: ActiveState::Failed,
+        ..Unit::default()
+    });
+    let socket = "start of web.service failed, because web.socket could not be started";
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
     stage.write_app(&format!("listen = \"{address}\"\n"));
