@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
-use super::{Cluster, finished, listener, pause, serving};
+use super::{Cluster, finished, listener, pause, serving, trial};
 use crate::brake::{Deaths, Process};
 use crate::contract::{self, ERRORED, Policy, Statuses};
 use crate::state::{Entry, Name};
@@ -266,6 +266,7 @@ fn count_death(
         Some(fault) => format!("{}{fault}", contract::REFUSED),
         None => reason(unit, end, policy.min_uptime),
     };
+    let why = trial::refusal(cluster, unit, now).unwrap_or(why);
     // A job called `start` is the one that has just failed.
     let (deaths, is_unseen) = count(cluster, end, unit, policy, now, why);
     if is_unseen {

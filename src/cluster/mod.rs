@@ -27,6 +27,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod uncounted;
 mod unrun;
 pub mod verdict;
@@ -43,6 +44,7 @@ pub use recycle::{Limits, RecycleError, recycle};
 pub use reload::{ReloadError, reload};
 pub use start::{Start, StartError, start};
 pub use stop::{Stopped, stop, stopped};
+pub use trial::Trial;
 pub use unrun::{brake, braked};
 
 use lines::Extent;

@@ -11,6 +11,7 @@ mod paused;
 mod shown;
 mod statuses;
 mod told;
+mod trials;
 mod unrun;
 
 use std::time::Duration;

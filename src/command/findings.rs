@@ -112,6 +112,32 @@ fn without_scope(address: SocketAddr) -> SocketAddr {
 }
 
 impl Findings {
+    /// Returns whether one of the ports may have been chosen at random: by the kernel, of which the program asked for any, or by the
+    /// program itself.
+    pub(super) fn may_change(&self) -> bool {
+        self.listen.iter().any(is_high)
+    }
+
+    /// Leaves out the ports that another rehearsal has not found again.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub(super) fn confirmed_by(mut self, again: &Self) -> Result<Self, Unclear> {
+        let is_gone = |l: &Listen| is_high(l) && !again.listen.contains(l);
+        let gone = self.listen.iter().filter(|l| is_gone(l));
+        let gone = gone.map(|listen| {
+            format!(
+                "listens on {listen}, and on another port at the next start, which each instance has for itself"
+            )
+        });
+        self.notes.extend(gone);
+        self.listen.retain(|l| !is_gone(l));
+        if self.listen.is_empty() {
+            return Err(Unclear::NoneToShare(self.notes));
+        }
+        Ok(self)
+    }
+
     /// Adds an address, unless one that is already there covers it. Returns a note if the user should know something
     /// about it.
     fn take(&mut self, listen: Listen, socket: &Found) -> Option<String> {
@@ -139,6 +165,16 @@ impl Findings {
         self.listen.push(listen);
         note
     }
+}
+
+/// Returns whether the port is of the range from which the kernel chooses.
+fn is_high(listen: &Listen) -> bool {
+    let port = match &listen.place {
+        Place::Address(address) => Some(address.port()),
+        Place::Port(port) => Some(*port),
+        Place::Path(_) => None,
+    };
+    port.is_some_and(|port| port >= EPHEMERAL)
 }
 
 /// Returns whether two addresses are the unspecified addresses of the two families.
@@ -246,6 +282,34 @@ mod tests {
             .map(|port| tcp(&format!("127.0.0.1:{port}")))
             .collect();
         assert_eq!(judge(&many, false), Err(Unclear::TooMany));
+    }
+
+    #[test]
+    fn a_port_that_changes_with_each_start_is_no_address_of_the_app() {
+        let found = |addresses: &[&str]| {
+            let found: Vec<Found> = addresses.iter().map(|address| tcp(address)).collect();
+            judge(&found, false).unwrap()
+        };
+        assert!(!found(&["0.0.0.0:3000"]).may_change());
+        let fixed = found(&["0.0.0.0:50051"]);
+        assert!(fixed.may_change());
+        let again = fixed.confirmed_by(&found(&["0.0.0.0:50051"])).unwrap();
+        assert_eq!((again.listen.len(), again.notes.len()), (1, 0));
+        let chosen = found(&["0.0.0.0:3000", "0.0.0.0:45123"]);
+        let other = found(&["0.0.0.0:3000", "0.0.0.0:39000"]);
+        let left = chosen.confirmed_by(&other).unwrap();
+        assert_eq!(left.listen, ["0.0.0.0:3000".parse().unwrap()]);
+        assert!(left.notes[0].starts_with("listens on 0.0.0.0:45123, and on another port"));
+        let chosen = found(&["0.0.0.0:45123"]);
+        let unclear = chosen.confirmed_by(&other).unwrap_err().to_string();
+        assert!(
+            unclear.contains("which each instance has for itself"),
+            "{unclear}"
+        );
+        // A lower port is bound later in one run than in another.
+        let late = found(&["0.0.0.0:3000", "0.0.0.0:45123"]);
+        let early = found(&["0.0.0.0:45123"]);
+        assert_eq!(late.confirmed_by(&early).unwrap().listen.len(), 2);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use clap::Args;
 use super::apply::{self, Prepared};
 use super::balance;
 use super::context::Context;
+use super::counts::Number;
 use super::deployment::{self, Goal};
+use super::foresee;
 use super::gone::Gone;
 use super::held::Held;
 use super::host_probe::HostProbe;
@@ -176,7 +178,7 @@ pub(super) fn bring_up(
     if dry_run {
         let scope = context.layout.scope;
         let jobs = context.jobs().ok();
-        let mut outcome = deployment::foresee(jobs, &prepared, missed.later, goal, scope)?;
+        let mut outcome = foresee::foresee(jobs, &prepared, missed.later, goal, scope)?;
         removals.tell(context.sink);
         outcome.add_gone(&gone.apps, removals.apps(), &removals.changes(|_| true));
         context.sink.answer(&outcome);
@@ -293,7 +295,10 @@ pub(super) fn apply_all(
     selected
         .map(|selected| {
             let serves = !moves && passage::serves(context, &selected.app.name);
-            apply::prepare(&context.layout, context.host, selected, serves)
+            let (layout, host) = (&context.layout, context.host);
+            let mut prepared = apply::prepare(layout, host, selected, serves)?;
+            prepared.number = Number::of(layout, host.cpus, &prepared.app, &prepared.changes);
+            Ok(prepared)
         })
         .collect()
 }

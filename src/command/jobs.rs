@@ -5,13 +5,13 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::state;
 use super::waiting::Waiting;
-use super::{hint, last_words, state};
 use crate::generate;
 use crate::layout::Layout;
-use crate::output::{CANCELLED, Exit, Failure, Notice, Sink};
+use crate::output::{Failure, Notice, Sink};
 use crate::state::Lock;
-use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Manager, QueuedJob, Unit, Verb};
+use crate::systemd::{self, ATTEMPTS, Job, JobResult, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::{Member, Units, parse};
 use crate::walk::Overdue;
 
@@ -245,75 +245,6 @@ impl Jobs<'_> {
             self.manager.pause(TICK);
         }
     }
-
-    /// Returns the failure for a job that ended badly, after showing the unit's last output.
-    pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
-        let needed = match result {
-            JobResult::Dependency => self.failed_socket(unit),
-            JobResult::Failed => self.failed_listener(unit),
-            _ => None,
-        };
-        let state = match &needed {
-            Some(socket) => self.manager.unit(socket),
-            None => self.manager.unit(unit),
-        };
-        let state = state.ok();
-        let words = state.as_ref().map(|state| match (parse(unit), verb) {
-            (Some((app, _)), _) if needed.is_some() => {
-                last_words::of_a_socket(self.layout, app, state)
-            }
-            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
-            _ => last_words::of_unit(self.layout, state),
-        });
-        for line in words.unwrap_or_default() {
-            self.sink.notice(&Notice::LastWord(&line));
-        }
-        let exit = if result == JobResult::Timeout {
-            Exit::TimedOut
-        } else {
-            Exit::Failed
-        };
-        if let Some(socket) = needed {
-            let message = format!("{verb} of {unit} failed, because {socket} could not be started");
-            return Failure::new(exit, message).help(format!(
-                "see `systemctl status {socket}`; `ss -lntup` shows who uses an address"
-            ));
-        }
-        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
-        let how = match result {
-            JobResult::Canceled => format!("was {CANCELLED}"),
-            JobResult::Dependency => {
-                "failed, because a unit that it needs could not be started".into()
-            }
-            result => format!("ended as `{result}`"),
-        };
-        let help = match parse(unit) {
-            Some((app, Member::Cluster)) => hint::journal(app),
-            _ => hint::journal_of(unit),
-        };
-        Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
-            .help(help)
-            .help_also(parse(unit).and_then(|(app, _)| last_words::elsewhere(self.layout, app)))
-    }
-
-    /// Returns a listener of an app whose instances have one each, if a listener has failed.
-    fn failed_listener(&mut self, unit: &str) -> Option<String> {
-        let (app, _) = parse(unit)?;
-        let listeners = self.manager.units(&Units::of(app).listeners()).ok()?;
-        let failed = listeners
-            .into_iter()
-            .filter(|l| l.active == ActiveState::Failed);
-        failed.map(|listener| listener.name).min()
-    }
-
-    /// Returns the socket of an app, if the socket has failed.
-    fn failed_socket(&mut self, unit: &str) -> Option<String> {
-        let (app, _) = parse(unit)?;
-        self.sockets(app).ok()?.into_iter().find(|socket| {
-            let socket = self.manager.unit(socket);
-            socket.is_ok_and(|socket| socket.active == ActiveState::Failed)
-        })
-    }
 }
 
 /// What follows after a job was cancelled.
@@ -344,6 +275,7 @@ pub(super) fn after_cancel(verb: Verb, now: &Unit, before: &str) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::systemd::ActiveState;
 
     #[test]
     fn a_cancelled_job_is_queued_again_unless_the_unit_is_where_it_was_to_be() {

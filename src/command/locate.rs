@@ -10,7 +10,7 @@ use super::jobs::Jobs;
 use super::rehearse;
 use super::selection::{self, Selected};
 use crate::brake::Deaths;
-use crate::contract::{BACKGROUND, FURTHER, REFUSED};
+use crate::contract::{BACKGROUND, ELSEWHERE, FURTHER, REFUSED};
 use crate::ecosystem::resolve::Probe;
 use crate::ecosystem::values::{Listen, Place};
 use crate::ecosystem::{self, App, pin, reach};
@@ -210,9 +210,12 @@ pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
 pub(super) fn refusal(layout: &Layout, app: &str, number: u32) -> Option<String> {
     let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
     let line = deaths.reason.strip_prefix(REFUSED)?;
-    // Where the listener could not be opened, no program was started that could have bound another address; and one that has
-    // gone to the background ends in a rehearsal as well.
-    if line.starts_with(&Units::of(app).listener(number)) || line == BACKGROUND {
+    // Where the listener could not be opened, no program was started that could have bound another address; one that has
+    // gone to the background ends in a rehearsal as well; and one that listens on another port has no address for the declared one.
+    if line.starts_with(&Units::of(app).listener(number))
+        || line == BACKGROUND
+        || line.contains(ELSEWHERE)
+    {
         return None;
     }
     // What to write follows, which is found out.

@@ -1,5 +1,6 @@
 //! Names the program that listens on a port that an app needs, before anything is changed.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -14,6 +15,7 @@ use nix::sys::socket::{
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
+use super::host_probe::HostProbe;
 use crate::ecosystem::resolve::{Account, Probe};
 use crate::ecosystem::values::{Listen, Place, SocketKind};
 use crate::ecosystem::{App, Diagnostic};
@@ -77,9 +79,7 @@ pub(super) fn refuse_taken(
         return Ok(());
     }
     for listen in app.listen.iter().filter(|listen| is_taken(listen)) {
-        // The sockets of the app are systemd's and its instances', and are closed before the new ones are made.
-        let is_own = |pid: u32| is_of(app, pid) || listens && pid == 1;
-        match owner(listen, is_own) {
+        match owner(listen, app, listens) {
             Owners::Own => {}
             Owners::Unknown if listens => {}
             Owners::Unknown => return Err(taken(app.name(), listen, None, probe)),
@@ -87,6 +87,18 @@ pub(super) fn refuse_taken(
         }
     }
     Ok(())
+}
+
+/// The failure of an app whose socket systemd could not open, if another program has one of the addresses.
+pub(super) fn of_a_failed_socket(
+    app: &str,
+    layout: &Layout,
+    manager: &mut dyn Manager,
+) -> Option<Failure> {
+    let source = sources::find(layout, app)?;
+    let (_, app) = sources::load(layout, &source).ok()?;
+    // Another of its sockets may be open.
+    refuse_taken(&app, true, manager, &HostProbe::new(None, layout)).err()
 }
 
 /// Returns whether systemd would fail to bind a socket to the address. A socket file is no obstacle, since systemd
@@ -148,7 +160,9 @@ enum Owners {
     Unknown,
 }
 
-fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
+/// Returns who has an address. `listens`: the app has sockets, which are systemd's and its instances', and are closed before the new ones
+/// are made.
+fn owner(listen: &Listen, app: &App, listens: bool) -> Owners {
     let files: [&str; 2] = match listen.kind {
         SocketKind::Stream => ["/proc/net/tcp6", "/proc/net/tcp"],
         SocketKind::Datagram => ["/proc/net/udp6", "/proc/net/udp"],
@@ -171,20 +185,30 @@ fn owner(listen: &Listen, is_own: impl Fn(u32) -> bool) -> Owners {
         .filter_map(|name| name.parse().ok())
         .collect();
     pids.sort_unstable();
-    let holds = |pid: &u32| {
+    let has = |pid: u32| -> BTreeSet<u64> {
         let folder = PathBuf::from(format!("/proc/{pid}/fd"));
-        names(&folder).any(|fd| {
-            let link = std::fs::read_link(folder.join(fd));
-            let inode = link.ok().and_then(|link| procfs::socket(link.to_str()?));
-            inode.is_some_and(|inode| inodes.contains(&inode))
-        })
+        let links = names(&folder).filter_map(|fd| std::fs::read_link(folder.join(fd)).ok());
+        let had = links.filter_map(|link| procfs::socket(link.to_str()?));
+        had.filter(|inode| inodes.contains(inode)).collect()
     };
-    let mut holders = pids.into_iter().filter(holds).peekable();
+    let own: Vec<u32> = pids
+        .iter()
+        .copied()
+        .filter(|pid| is_of(app, *pid))
+        .collect();
+    let of_instances: BTreeSet<u64> = own.iter().flat_map(|pid| has(*pid)).collect();
+    let holders = pids.into_iter().map(|pid| (pid, has(pid)));
+    let mut holders = holders.filter(|(_, had)| !had.is_empty()).peekable();
     if holders.peek().is_none() {
         return Owners::Unknown;
     }
     let root = groups(1);
-    let Some(pid) = holders.find(|pid| !is_own(*pid) && !is_being_started(*pid, &root)) else {
+    let is_own = |pid: u32, had: &BTreeSet<u64>| match pid {
+        // The sockets of the app are its instances' as well, as long as there are any.
+        1 => listens && (own.is_empty() || had.is_subset(&of_instances)),
+        pid => own.contains(&pid) || is_being_started(pid, &root),
+    };
+    let Some((pid, _)) = holders.find(|(pid, had)| !is_own(*pid, had)) else {
         return Owners::Own;
     };
     let command = command(pid);

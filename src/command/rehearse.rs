@@ -31,11 +31,53 @@ const MOST: usize = 8;
 /// Above the largest PID, see `PID_MAX_LIMIT` in proc(5): the rehearsals of one command have different numbers.
 const PIDS: u32 = 1 << 22;
 
-/// Rehearses the programs of apps, several at a time. `tell` is called with what was found as soon as it is.
+/// Rehearses the programs of apps, several at a time, and those once more whose port may be another at each start. `tell` is called with
+/// what was found as soon as it is.
 pub(super) fn rehearse(
     jobs: &mut Jobs<'_>,
     host: Host,
     apps: &[&App],
+    tell: &dyn Fn(&App, &Findings),
+) -> Vec<Result<Findings, Failure>> {
+    let tell_certain = |app: &App, found: &Findings| {
+        if !found.may_change() {
+            tell(app, found);
+        }
+    };
+    let mut ends = once(jobs, host, (apps, 0), &tell_certain);
+    let may_change = |end: &Result<Findings, Failure>| end.as_ref().is_ok_and(Findings::may_change);
+    let again = apps
+        .iter()
+        .zip(&mut ends)
+        .filter(|(_, end)| may_change(end));
+    let (again, ends_of): (Vec<&App>, Vec<_>) = again.map(|(app, end)| (*app, end)).unzip();
+    for app in &again {
+        let text = "listens on a port as the kernel gives it to whoever asks for any: once more, to see whether it stays";
+        jobs.sink.notice(&Notice::Noted(&app.name, text));
+    }
+    let seconds = once(jobs, host, (&again, apps.len()), &|_, _| {});
+    for ((app, end), second) in again.iter().zip(ends_of).zip(seconds) {
+        // One that was not seen again has been seen once.
+        let confirmed = match (std::mem::replace(end, Ok(Findings::default())), second) {
+            (Ok(first), Ok(second)) => {
+                let confirmed = first.confirmed_by(&second);
+                confirmed.map_err(|unclear| answer::changing(app, &unclear))
+            }
+            (first, _) => first,
+        };
+        if let Ok(findings) = &confirmed {
+            tell(app, findings);
+        }
+        *end = confirmed;
+    }
+    ends
+}
+
+/// Rehearses the programs of apps, each once. `before` is the number of rehearsals that this command has done.
+fn once(
+    jobs: &mut Jobs<'_>,
+    host: Host,
+    (apps, before): (&[&App], usize),
     tell: &dyn Fn(&App, &Findings),
 ) -> Vec<Result<Findings, Failure>> {
     let at_once = usize::try_from(host.cpus).unwrap_or(1).clamp(2, MOST);
@@ -46,7 +88,7 @@ pub(super) fn rehearse(
         while running.len() < at_once
             && let Some((index, app)) = waiting.next()
         {
-            match Running::begin(jobs, host, app, index) {
+            match Running::begin(jobs, host, app, before + index) {
                 Ok(begun) => running.push((index, begun)),
                 Err(failure) => drop(ends.insert(index, Err(failure))),
             }

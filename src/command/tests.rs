@@ -16,6 +16,7 @@ mod jobs;
 mod json;
 mod lines;
 mod metrics;
+mod numbered;
 mod order;
 mod passage;
 mod paused;

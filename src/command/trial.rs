@@ -1,40 +1,51 @@
-//! The start of an app whose file names a port and no address, by a command that corrects the address if the program binds another.
-//! What is refused meanwhile is no event of the app's history: the command tells what was found.
+//! The start of an app that a command looks at while it waits: one whose file names a port and no address, which the command corrects if
+//! the program binds another, and the first start of an app. What is refused while the address is found out is no event of the app's
+//! history: the command tells what was found.
 
 use std::time::{Duration, Instant};
 
 use super::apply::Prepared;
 use super::jobs::Jobs;
+use super::ledger::Ledger;
 use super::locate;
 use super::outcome::Deployed;
+use crate::cluster::Trial as Note;
 use crate::ecosystem::App;
 use crate::layout::Layout;
 use crate::state::{Entry, Name};
 use crate::systemd::Manager;
-
-/// How long a trial lasts if its command was killed.
-const VALID: Duration = Duration::from_mins(5);
+use crate::unit::name::Units;
 
 /// A trial, which ends with this value.
 #[must_use]
-pub(super) struct Trial(Entry);
+pub(super) struct Trial {
+    entry: Entry,
+    note: Note,
+}
 
 impl Drop for Trial {
     fn drop(&mut self) {
         // One that stays is over soon.
-        let _ = self.0.remove();
+        let _ = self.entry.remove();
     }
 }
 
-/// Begins a trial, if the file leaves the address of the app open. `now` is the time since boot.
-pub(super) fn begin(layout: &Layout, app: &App, now: Duration) -> Option<Trial> {
-    if !locate::has_port_alone(app) {
+/// Begins a trial, if the file leaves the address of the app open or the app has never served. `now` is the time since boot.
+fn begin(layout: &Layout, app: &App, now: Duration, is_up: bool) -> Option<Trial> {
+    let note = Note {
+        begun: now,
+        // Of an app whose releases cannot be read nothing is known.
+        is_first: !is_up
+            && Ledger::read(layout, &app.name).is_ok_and(|kept| kept.releases.is_empty()),
+        is_given: !locate::has_port_alone(app),
+    };
+    if app.listen.is_empty() || note.is_given && !note.is_first {
         return None;
     }
     let entry = Entry::new(&layout.state(&app.name), Name::Trial);
-    // Without the note, what is refused is told more than once.
-    entry.write(&now.as_micros().to_string()).ok()?;
-    Some(Trial(entry))
+    // Without the note, what is refused is told more than once, and tried more often.
+    entry.write(&note.text()).ok()?;
+    Some(Trial { entry, note })
 }
 
 /// The trials of the apps that one command deploys.
@@ -46,7 +57,11 @@ pub(super) struct Trials {
 impl Trials {
     pub(super) fn begin(manager: &mut dyn Manager, layout: &Layout, apps: &[App]) -> Self {
         let now = manager.now();
-        let trials = apps.iter().map(|app| begin(layout, app, now));
+        let mut is_up = |app: &App| {
+            let cluster = manager.unit(&Units::of(&app.name).cluster());
+            cluster.map_or(true, |cluster| cluster.is_ready())
+        };
+        let trials = apps.iter().map(|app| begin(layout, app, now, is_up(app)));
         Self {
             since: Instant::now(),
             trials: trials.collect(),
@@ -56,7 +71,7 @@ impl Trials {
     /// Ends all trials, and records those that have come to nothing.
     pub(super) fn end(self, jobs: &mut Jobs<'_>, prepared: &[Prepared], deployed: &Deployed) {
         for ((trial, prepared), end) in self.trials.into_iter().zip(prepared).zip(&deployed.0) {
-            let was_trial = trial.is_some();
+            let was_trial = trial.as_ref().is_some_and(|trial| !trial.note.is_given);
             drop(trial);
             if let (true, Err(failure)) = (was_trial, end) {
                 jobs.record_deployment(prepared, self.since.elapsed(), Err(failure));
@@ -65,12 +80,11 @@ impl Trials {
     }
 }
 
-/// Returns whether this start of an app is a trial.
+/// Returns whether a command corrects the address of an app if it is refused in this start.
 pub(super) fn is_on(layout: &Layout, app: &str, now: Duration) -> bool {
-    let note = Entry::new(&layout.state(app), Name::Trial).read();
-    let begun = note.ok().and_then(|micros| micros.parse().ok());
-    let age = begun.and_then(|micros| now.checked_sub(Duration::from_micros(micros)));
-    age.is_some_and(|age| age <= VALID)
+    let note = Entry::new(&layout.state(app), Name::Trial).read().ok();
+    let note = note.and_then(|text| Note::parse(&text, now));
+    note.is_some_and(|note| !note.is_given)
 }
 
 /// Returns whether the address of one of these instances was refused in a trial.
@@ -87,11 +101,12 @@ pub(super) fn is_refused(
 mod tests {
     use super::*;
     use crate::brake::Deaths;
+    use crate::command::ledger::Served;
     use crate::contract::REFUSED;
     use crate::ecosystem::parse;
 
     #[test]
-    fn a_trial_is_for_a_port_alone_and_ends_with_its_command_or_in_time() {
+    fn a_trial_is_for_a_port_alone_or_a_first_start_and_ends_with_its_command_or_in_time() {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::system(root.path());
         std::fs::create_dir_all(&layout.run).unwrap();
@@ -100,9 +115,34 @@ mod tests {
             parse("eco.toml", &text).0.remove(0)
         };
         let seconds = Duration::from_secs;
-        assert!(begin(&layout, &app("\"[::]:3000\""), seconds(1)).is_none());
-        let trial = begin(&layout, &app("3000"), seconds(1));
-        assert!(trial.is_some() && is_on(&layout, "web", seconds(2)));
+        let is_first = || {
+            let note = Entry::new(&layout.state("web"), Name::Trial).read();
+            Note::parse(&note.unwrap(), seconds(2)).unwrap().is_first
+        };
+        assert!(begin(&layout, &app("[]"), seconds(1), false).is_none());
+        let first = begin(&layout, &app("\"[::]:3000\""), seconds(1), false);
+        assert!(first.is_some() && is_first());
+        assert!(!is_on(&layout, "web", seconds(2)), "nothing is corrected");
+        drop(first);
+        let first = begin(&layout, &app("3000"), seconds(1), false);
+        assert!(first.is_some() && is_first());
+        drop(first);
+        let up = begin(&layout, &app("3000"), seconds(1), true);
+        assert!(
+            up.is_some() && !is_first(),
+            "an older version has started it"
+        );
+        drop(up);
+        let mut kept = Ledger::default();
+        kept.see(Served {
+            file: String::new(),
+            link: None,
+            folder: None,
+        });
+        kept.write(&layout, "web").unwrap();
+        assert!(begin(&layout, &app("\"[::]:3000\""), seconds(1), false).is_none());
+        let trial = begin(&layout, &app("3000"), seconds(1), false);
+        assert!(trial.is_some() && is_on(&layout, "web", seconds(2)) && !is_first());
         assert!(!is_on(&layout, "web", seconds(302)) && !is_on(&layout, "web", seconds(0)));
         let refused = |reason: &str| {
             let deaths = Deaths {
@@ -115,6 +155,8 @@ mod tests {
         };
         assert!(refused(&format!("{REFUSED}the program binds 0.0.0.0:3000")));
         assert!(!refused("exited with status 1"));
+        let elsewhere = format!("{REFUSED}the program listens on 0.0.0.0:4000, declared is x");
+        assert!(!refused(&elsewhere), "no address can be found for it");
         drop(trial);
         assert!(!is_on(&layout, "web", seconds(2)));
     }

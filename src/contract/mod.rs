@@ -49,7 +49,8 @@ pub use release::{Release, StartedWith};
 pub use run::{Policy, Rehearsal, Run};
 pub use scale::Scale;
 pub use status::{
-    BACKGROUND, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses, is_final,
+    BACKGROUND, ELSEWHERE, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses,
+    is_final,
 };
 pub use step::{Brake, Braked, Ended, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;

@@ -14,6 +14,10 @@ pub const NOT_STARTED: &str = "not started: ";
 /// The end of a unit's `STATUS=` where the program listens on a port that the file does not declare.
 pub const FURTHER: &str = " is bound as well: add it to `listen`, or give each instance its own";
 
+/// The beginning of a unit's `STATUS=` where the program listens on another port than the declared one, and not on that. The address
+/// follows, and what is declared.
+pub const ELSEWHERE: &str = "the program listens on ";
+
 /// A unit's `STATUS=` where the first process of the program has ended, and others live on in the background.
 pub const BACKGROUND: &str = "the program went to the background; run it in the foreground, for instance with `daemon off;`, \
                               with `--foreground`, or without `-d`";

@@ -246,7 +246,12 @@ pub(super) fn treekill(draft: &mut Draft<'_>, given: Given<'_>) {
 
 pub(super) fn autostart(draft: &mut Draft<'_>, given: Given<'_>) {
     let why = match given.value.boolean() {
-        Some(false) => "`rsgen install` starts an app; stop it with `rsgen stop`",
+        Some(false) if draft.is_job() => {
+            "`rsgen install` starts the timer of a job: `rsgen stop APP` stops it, and `systemctl disable APP.timer` keeps it from starting at boot"
+        }
+        Some(false) => {
+            "`rsgen install` starts an app: `rsgen stop APP` stops it, and `systemctl disable APP.service APP.socket` keeps it from starting at boot"
+        }
         _ => "`rsgen install` starts an app",
     };
     draft.leave(given, why);

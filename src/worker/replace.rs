@@ -11,6 +11,7 @@ use super::exchange::{exchange, inode, lost_options, settle_blocking};
 use super::further::{self, Further};
 use super::socket_file::{self, Facts, Named, Rights};
 use super::sockets::PassedSocket;
+use crate::contract::ELSEWHERE;
 use crate::log::say;
 use crate::peer::address::Address;
 use crate::peer::descriptors::ABOVE;
@@ -190,11 +191,11 @@ impl<'a> Replacer<'a> {
                     .is_some_and(|s| further::counts(&s.declared.address, address, instance)) =>
             {
                 format!(
-                    "the program listens on {address}, a port of its own for each instance; have it listen on {declared}, which all instances share"
+                    "{ELSEWHERE}{address}, a port of its own for each instance; have it listen on {declared}, which all instances share"
                 )
             }
             Some(address) => format!(
-                "the program listens on {address}, declared is {declared}; write `listen = \"{}\"`",
+                "{ELSEWHERE}{address}, declared is {declared}; write `listen = \"{}\"`",
                 address.as_listen()
             ),
             None => format!("the program never listened on {declared}"),

@@ -3,13 +3,16 @@
 use testbed::runner::Spec;
 use testbed::{Machine, Output, specs, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, write_ecosystem};
 use crate::newcomer;
 
 pub(crate) const SPECS: &[Spec] = specs![
     newcomer::is_led_from_pm2s_command_lines_to_ones_that_work,
     newcomer::replaces_no_app_by_another_program_unawares,
     newcomer::an_instance_that_has_recovered_is_no_longer_errored,
+    newcomer::a_wrong_port_ends_a_first_install_after_one_start,
+    newcomer::a_port_that_changes_with_each_start_is_not_installed,
+    newcomer::a_start_names_the_program_that_has_the_port,
 ];
 
 const SERVER: &str = "require('http').createServer((q, r) => r.end(__dirname)).listen(PORT);\n";
@@ -202,4 +205,81 @@ fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
         let shown = machine.run(&["systemctl", "show", "-P", "StatusText", "web"]);
         shown.text() == "1 of 2 serving"
     });
+}
+
+/// Listens on 4000 first. Where `DATABASE` is set, it reaches the declared port later, as a program with a port for metrics does.
+const METRICS: &str = "
+import os, select, signal, socket
+s = socket.create_server(('0.0.0.0', 4000))
+if 'DATABASE' in os.environ:
+    select.select([], [], [], float(os.environ['DATABASE']))
+    t = socket.create_server(('::', 3000), family=socket.AF_INET6)
+signal.pause()
+";
+
+fn a_wrong_port_ends_a_first_install_after_one_start(machine: &mut Machine) {
+    machine.write("/srv/web/metrics.py", METRICS);
+    write_ecosystem(machine, "metrics.py", "1", "listen_timeout = \"3s\"");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let line = "the program listens on 0.0.0.0:4000, declared is [::]:3000; write `listen = \"0.0.0.0:4000\"`";
+    let told = told.says(line).to_string();
+    assert!(!told.contains("rehearsing"), "{told}");
+    let journal = machine.journal("web@0");
+    let starts = journal.lines().filter(|l| l.starts_with("Starting"));
+    assert_eq!(
+        starts.count(),
+        2,
+        "the second is the worker's alone: {journal}"
+    );
+    machine.run(&["rsgen", "list", "web"]).says(line);
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    // One that reaches the declared port in its time comes up.
+    let later = "listen_timeout = \"30s\"\nenv.DATABASE = 2.5";
+    write_ecosystem(machine, "metrics.py", "1", later);
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .ok()
+        .says("waiting for");
+    assert_exactly(machine, 1);
+    // Once the app has served, a slow database is no reason to give it up at its first start.
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    let slow = "listen_timeout = \"2s\"\nenv.DATABASE = 60\nmax_restarts = 2";
+    write_ecosystem(machine, "metrics.py", "1", slow);
+    machine.clear_journal();
+    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let journal = machine.journal("web@0");
+    let starts = journal.lines().filter(|l| l.starts_with("Starting"));
+    assert_eq!(starts.count(), 3, "{journal}");
+}
+
+fn a_port_that_changes_with_each_start_is_not_installed(machine: &mut Machine) {
+    let random = "require('http').createServer().listen(40000 + process.pid % 20000);\n";
+    machine.write("/srv/web/random.js", random);
+    let told = inside(machine, "/srv/web", "rsgen install random.js --name web");
+    told.exits(1)
+        .says("web: listens on a port as the kernel gives it to whoever asks for any: once more")
+        .says("and on another port at the next start, which each instance has for itself")
+        .says("have the program listen on a fixed address");
+    assert_eq!(machine.sh("ls /etc/rsgen/web.toml").status, 2);
+    machine.write("/srv/web/random.js", &SERVER.replace("PORT", "50051"));
+    let told = inside(machine, "/srv/web", "rsgen install random.js --name web").ok();
+    told.says("web: listens on [::]:50051");
+    assert_eq!(machine.get(50051).unwrap_or_default(), "/srv/web");
+}
+
+fn a_start_names_the_program_that_has_the_port(machine: &mut Machine) {
+    write(machine, "/srv/web", "3000");
+    inside(machine, "/srv/web", "rsgen install ./graceful --name web").ok();
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    machine
+        .sh("systemd-run --unit=other -p User=www-data /srv/web/graceful")
+        .ok();
+    wait_until(SOON, "the port is taken", || machine.get(3000).is_ok());
+    let pid = machine.property("other.service", "MainPID");
+    let told = machine.run(&["rsgen", "start", "web"]).exits(1);
+    told.says("start of web.service failed, because web.socket could not be started: `web` cannot listen on [::]:3000: ")
+        .says(&format!("(pid {pid}) listens there"))
+        .says("stop it, or write another address in `listen`");
+    machine.systemctl(&["stop", "other"]).ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
 }

@@ -69,6 +69,15 @@ fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String
     })
 }
 
+/// The failure of a program of which another rehearsal has not found the same.
+pub(super) fn changing(app: &App, unclear: &Unclear) -> Failure {
+    Failure::failed(format!("`{}` {unclear}", app.name)).help(FIXED)
+}
+
+/// The help for a program that has no address of which every start can say that it is the app's.
+const FIXED: &str =
+    "have the program listen on a fixed address, for instance by a variable in `env`";
+
 /// The help for a program whose socket only root can make. Whether systemd is to make the socket is for a person to decide.
 fn make(path: &str) -> String {
     format!(
@@ -95,9 +104,7 @@ fn refusal(app: &App, seen: &Seen, unclear: &Unclear) -> Failure {
         Unclear::Nothing => {
             "write the address as `listen`, and raise `listen_timeout` if the program needs longer"
         }
-        Unclear::NoneToShare(_) => {
-            "have the program listen on a fixed address, for instance by a variable in `env`"
-        }
+        Unclear::NoneToShare(_) => FIXED,
         Unclear::TooMany => "write those that the instances are to share as `listen`",
     };
     Failure::new(Exit::Failed, format!("`{}` {what}", app.name)).help(help)

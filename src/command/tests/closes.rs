@@ -1,5 +1,6 @@
 //! The port of an app whose first start fails, and the last words that are held back until it is known why.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use super::stage::{Recorder, Stage, unit};
@@ -177,4 +178,44 @@ fn a_start_that_fails_because_of_a_socket_says_so() {
         .failed(Verb::Start, "web.service", JobResult::Failed);
     let listener = "start of web.service failed, because web@1.socket could not be started";
     assert_eq!(failure.message, listener);
+}
+
+#[test]
+fn as_long_as_another_program_has_the_port_it_is_named() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.systemd.fake.set(Unit {
+        name: "web.socket".into(),
+        active: ActiveState::Failed,
+        ..Unit::default()
+    });
+    let socket = "start of web.service failed, because web.socket could not be started";
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    stage.write_app(&format!("listen = \"{address}\"\n"));
+    let failure = stage
+        .jobs()
+        .failed(Verb::Start, "web.service", JobResult::Dependency);
+    let (pid, message) = (std::process::id(), failure.message);
+    assert!(
+        message.starts_with(&format!("{socket}: `web` cannot listen on {address}: `")),
+        "{message}"
+    );
+    assert!(
+        message.ends_with(&format!("` (pid {pid}) listens there")),
+        "{message}"
+    );
+    let failure = stage
+        .jobs()
+        .failed(Verb::Start, "web.socket", JobResult::Failed);
+    let message = failure.message;
+    assert!(
+        message.starts_with("start of web.socket failed: `web` cannot listen"),
+        "{message}"
+    );
+    assert!(
+        failure
+            .help
+            .unwrap()
+            .starts_with("stop it, or write another address")
+    );
 }

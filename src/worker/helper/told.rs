@@ -179,6 +179,9 @@ impl Helper<'_> {
         if self.said_ready.is_some() && is_elsewhere {
             // By its own word the program has done all that it is going to do.
             refusal::tell(&format!("{REFUSED}{why}"));
+        } else if is_elsewhere && self.run.ready == Ready::Listen {
+            // The program may have begun to listen just now. A first install makes this start the last one.
+            refusal::tell(&why);
         }
         say(3, &format!("not ready after {waited} s: {why}"));
         self.replacer.tell_refusal();

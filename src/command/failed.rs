@@ -1,0 +1,97 @@
+//! The failure of a job of systemd's: what could not be done, why, and what to look at.
+
+use super::jobs::Jobs;
+use super::{hint, last_words, port_owner};
+use crate::output::{CANCELLED, Exit, Failure, Notice};
+use crate::systemd::{ActiveState, JobResult, Verb};
+use crate::unit::name::{Member, Units, parse};
+
+impl Jobs<'_> {
+    /// Returns the failure for a job that ended badly, after showing the unit's last output.
+    pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
+        let needed = match result {
+            JobResult::Dependency => self.failed_socket(unit),
+            JobResult::Failed if unit.ends_with(".socket") => Some(unit.to_owned()),
+            JobResult::Failed => self.failed_listener(unit),
+            _ => None,
+        };
+        let state = match &needed {
+            Some(socket) => self.manager.unit(socket),
+            None => self.manager.unit(unit),
+        };
+        let state = state.ok();
+        let words = state.as_ref().map(|state| match (parse(unit), verb) {
+            (Some((app, _)), _) if needed.is_some() => {
+                last_words::of_a_socket(self.layout, app, state)
+            }
+            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
+            _ => last_words::of_unit(self.layout, state),
+        });
+        for line in words.unwrap_or_default() {
+            self.sink.notice(&Notice::LastWord(&line));
+        }
+        let exit = if result == JobResult::Timeout {
+            Exit::TimedOut
+        } else {
+            Exit::Failed
+        };
+        if let Some(socket) = needed {
+            let message = if socket == unit {
+                format!("{verb} of {unit} failed")
+            } else {
+                format!("{verb} of {unit} failed, because {socket} could not be started")
+            };
+            return self.unopened(exit, message, &socket);
+        }
+        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
+        let how = match result {
+            JobResult::Canceled => format!("was {CANCELLED}"),
+            JobResult::Dependency => {
+                "failed, because a unit that it needs could not be started".into()
+            }
+            result => format!("ended as `{result}`"),
+        };
+        let help = match parse(unit) {
+            Some((app, Member::Cluster)) => hint::journal(app),
+            _ => hint::journal_of(unit),
+        };
+        Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
+            .help(help)
+            .help_also(parse(unit).and_then(|(app, _)| last_words::elsewhere(self.layout, app)))
+    }
+
+    /// The failure because of a socket that could not be opened, with the program that has the address if that is still so.
+    fn unopened(&mut self, exit: Exit, message: String, socket: &str) -> Failure {
+        let layout = self.layout;
+        let taken = parse(socket)
+            .and_then(|(app, _)| port_owner::of_a_failed_socket(app, layout, self.manager));
+        let see = format!("see `systemctl status {socket}`");
+        match taken {
+            Some(taken) => {
+                let why = format!("{message}: {}", taken.message);
+                Failure::new(exit, why).help(taken.help.unwrap_or(see))
+            }
+            None => Failure::new(exit, message)
+                .help(format!("{see}; `ss -lntup` shows who uses an address")),
+        }
+    }
+
+    /// Returns a listener of an app whose instances have one each, if a listener has failed.
+    fn failed_listener(&mut self, unit: &str) -> Option<String> {
+        let (app, _) = parse(unit)?;
+        let listeners = self.manager.units(&Units::of(app).listeners()).ok()?;
+        let failed = listeners
+            .into_iter()
+            .filter(|l| l.active == ActiveState::Failed);
+        failed.map(|listener| listener.name).min()
+    }
+
+    /// Returns the socket of an app, if the socket has failed.
+    fn failed_socket(&mut self, unit: &str) -> Option<String> {
+        let (app, _) = parse(unit)?;
+        self.sockets(app).ok()?.into_iter().find(|socket| {
+            let socket = self.manager.unit(socket);
+            socket.is_ok_and(|socket| socket.active == ActiveState::Failed)
+        })
+    }
+}
