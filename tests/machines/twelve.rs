@@ -1,4 +1,4 @@
-//! Twelve PM2 files of the kinds that people have, with the programs from npm and PyPI: each is imported and installed by one command,
+//! Twelve PM2 files of the kinds that people have, with the programs of npm and pip: each is imported and installed by one command,
 //! without a line by hand, serves while it is reloaded, and serves afterwards. The files are in `tests/twelve`.
 
 #![expect(
