@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rsgen::contract::{Course, OnFailure};
 use rsgen::systemd::fake::{Fake, Start};
-use rsgen::walk::{self, Event, Plan, Witness};
+use rsgen::walk::{self, Cause, Event, Plan, Witness};
 
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reload.svg");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reload.md");
@@ -125,7 +125,7 @@ impl Witness for Notes {
     fn canaries_left(&mut self) -> Vec<u32> {
         self.canaries.clone()
     }
-    fn cause(&self, _: u32) -> Option<String> {
+    fn cause(&self, _: u32) -> Option<Cause> {
         None
     }
 }

@@ -58,7 +58,7 @@ use crate::state::{Entry, Name};
 use crate::systemd::{Brief, Error, Manager, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
 use crate::visible::Visible;
-use crate::walk::Failed;
+use crate::walk::{Cause, Failed};
 
 /// The app whose units these are.
 #[derive(Debug, Clone)]
@@ -93,9 +93,12 @@ impl Cluster {
     }
 
     /// Returns how an instance died last, where that is known.
-    fn last_reason(&self, number: u32) -> Option<String> {
+    fn last_cause(&self, number: u32) -> Option<Cause> {
         let deaths = Deaths::load(&self.deaths(number))?;
-        (!deaths.reason.is_empty()).then_some(deaths.reason)
+        (!deaths.reason.is_empty()).then_some(Cause {
+            why: deaths.reason,
+            invocation: deaths.invocation,
+        })
     }
 
     /// Forgets the release that an instance was started with, because its next start is on purpose.

@@ -17,7 +17,7 @@ use crate::peer::memory;
 use crate::record::Record;
 use crate::state::{Lock, Name};
 use crate::systemd::{ActiveState, Error, Manager, Unit};
-use crate::walk::{self, Event, Plan, Witness};
+use crate::walk::{self, Cause, Event, Plan, Witness};
 
 /// The limits above which an instance is replaced.
 #[derive(Debug, Clone, Copy)]
@@ -308,8 +308,8 @@ impl Witness for Teller<'_> {
         progress::canaries(self.cluster)
     }
 
-    fn cause(&self, number: u32) -> Option<String> {
-        self.cluster.last_reason(number)
+    fn cause(&self, number: u32) -> Option<Cause> {
+        self.cluster.last_cause(number)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::journal::Happening;
 use crate::record::Record;
 use crate::state::Lock;
 use crate::systemd::{Error, Manager, Verb};
-use crate::walk::{self, Event, Failed, Plan, Witness};
+use crate::walk::{self, Cause, Event, Failed, Plan, Witness};
 
 /// A reload that did not replace every instance.
 #[derive(Debug, thiserror::Error)]
@@ -258,8 +258,8 @@ impl Witness for Teller<'_> {
         progress::canaries(self.cluster)
     }
 
-    fn cause(&self, number: u32) -> Option<String> {
-        self.cluster.last_reason(number)
+    fn cause(&self, number: u32) -> Option<Cause> {
+        self.cluster.last_cause(number)
     }
 }
 
@@ -294,7 +294,8 @@ mod tests {
                 ..Deaths::default()
             };
             deaths.store(&cluster.deaths(0)).unwrap();
-            assert_eq!(teller.cause(0).as_deref(), cause);
+            let known = teller.cause(0).map(|cause| cause.why);
+            assert_eq!(known.as_deref(), cause);
             assert_eq!(teller.cause(1), None);
         }
     }

@@ -8,6 +8,7 @@
 //! the first instance is gone: from then on, unless the socket is being stopped, a connection makes systemd start the
 //! cluster again instead of stopping it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::verdict::{self, Verdict};
@@ -135,6 +136,7 @@ fn close(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     cluster.stop_sockets(manager)?;
+    let mut asked = BTreeSet::new();
     let mut overdue = Overdue::new(&cluster.app, longest);
     let end = manager.now() + LONGEST.max(longest.saturating_mul(2));
     while manager.now() < end && is_stopping(manager, cluster)? {
@@ -142,6 +144,12 @@ fn close(
         let left = instances.iter().filter(|(_, i)| !i.is_gone()).count();
         if left == 0 {
             break;
+        }
+        for (number, instance) in instances {
+            // PartOf= has brought a stop to each, but not to one that was masked while it ran.
+            if !instance.is_gone() && instance.job.is_none() && asked.insert(number) {
+                manager.queue(Verb::Stop, &instance.name)?;
+            }
         }
         for killed in overdue.look(manager)? {
             say(&killed.to_string());

@@ -23,6 +23,15 @@ pub enum Others {
     AsTheyWere,
 }
 
+/// How a run of an instance ended, where that is known better than systemd tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The reason, for people.
+    pub why: String,
+    /// The invocation ID of the run; empty if unknown.
+    pub invocation: String,
+}
+
 /// Why a walk or a step of one failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

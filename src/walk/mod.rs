@@ -15,7 +15,7 @@ mod text;
 
 use std::time::{Duration, Instant};
 
-pub use event::{Event, Failed, Others};
+pub use event::{Cause, Event, Failed, Others};
 pub use overdue::{Killed, Overdue};
 pub use record::Record;
 pub use some::walk_some;
@@ -63,7 +63,7 @@ pub trait Witness {
     /// The canaries of a walk that was killed.
     fn canaries_left(&mut self) -> Vec<u32>;
     /// How the last run of an instance ended, where that is known better than systemd tells.
-    fn cause(&self, number: u32) -> Option<String>;
+    fn cause(&self, number: u32) -> Option<Cause>;
 }
 
 /// Replaces all instances.

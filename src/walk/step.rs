@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::{Event, Failed, Walk, milliseconds};
+use super::{Cause, Event, Failed, Walk, milliseconds};
 use crate::contract::UNHEALTHY;
 use crate::systemd::{ATTEMPTS, ActiveState, Error, Job, JobResult, Pulse, QueuedJob, Unit, Verb};
 use crate::unit::name::Units;
@@ -289,12 +289,23 @@ impl Walk<'_> {
 
     pub(super) fn failed(&self, number: u32, unit: &Unit, job: Option<JobResult>) -> Failed {
         let is_unrun = unit.never_ran() && unit.result == "exit-code";
-        // Of one that is unhealthy, systemd knows only that a command failed, and how the program ended when it was stopped.
-        let cause = self.witness.cause(number);
-        let cause = cause.filter(|cause| is_unrun || cause.starts_with(UNHEALTHY));
+        // Of one that is unhealthy, systemd knows only that a command failed, and how the program ended when it was stopped. Once the next
+        // run has begun, systemd knows nothing of the one that failed.
+        let is_next_run = |cause: &Cause| {
+            let is_begun =
+                unit.active == ActiveState::Activating && !unit.sub.starts_with("auto-restart");
+            is_begun && job == Some(JobResult::Failed) && cause.invocation != unit.invocation
+        };
+        let cause = self
+            .witness
+            .cause(number)
+            .filter(|cause| is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause));
+        let invocation = cause.as_ref().filter(|cause| is_next_run(cause));
+        let invocation = invocation.map_or(&unit.invocation, |cause| &cause.invocation);
+        let invocation = invocation.clone();
         // Where the unit itself did not fail, only the job knows what did.
         let why = match job {
-            _ if cause.is_some() => cause.unwrap_or_default(),
+            _ if cause.is_some() => cause.map(|cause| cause.why).unwrap_or_default(),
             Some(JobResult::Canceled) => {
                 format!(
                     "{}; its job was cancelled by another job of systemd",
@@ -317,7 +328,7 @@ impl Walk<'_> {
             timed_out: job == Some(JobResult::Timeout) || unit.result == "timeout",
             untouched: self.others == super::Others::Untouched,
             others: self.others,
-            invocation: unit.invocation.clone(),
+            invocation,
         }
     }
 

@@ -18,7 +18,7 @@ struct Notes {
     canaries: Vec<u32>,
     kept: Option<Vec<u32>>,
     longest: Duration,
-    cause: Option<String>,
+    cause: Option<Cause>,
 }
 
 impl Witness for Notes {
@@ -41,7 +41,7 @@ impl Witness for Notes {
     fn canaries_left(&mut self) -> Vec<u32> {
         self.canaries.clone()
     }
-    fn cause(&self, _: u32) -> Option<String> {
+    fn cause(&self, _: u32) -> Option<Cause> {
         self.cause.clone()
     }
 }

@@ -52,6 +52,14 @@ impl fmt::Display for Event {
     }
 }
 
+/// The number of instances in words.
+fn counted(instances: u32) -> String {
+    match instances {
+        1 => "1 instance".to_owned(),
+        many => format!("{many} instances"),
+    }
+}
+
 impl Event {
     fn of_all(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,22 +68,20 @@ impl Event {
                 canaries: Some(canaries),
                 ..
             } => {
-                write!(
-                    f,
-                    "replacing {instances} instances, {canaries} canaries first"
-                )
+                let what = counted(*instances);
+                write!(f, "replacing {what}, {canaries} canaries first")
             }
             Self::Begun {
                 instances,
                 kept: true,
                 ..
-            } => write!(f, "replacing {instances} instances, after the canary"),
+            } => write!(f, "replacing {}, after the canary", counted(*instances)),
             Self::Begun {
                 instances,
                 canary: true,
                 ..
-            } => write!(f, "replacing {instances} instances, a canary first"),
-            Self::Begun { instances, .. } => write!(f, "replacing {instances} instances"),
+            } => write!(f, "replacing {}, a canary first", counted(*instances)),
+            Self::Begun { instances, .. } => write!(f, "replacing {}", counted(*instances)),
             Self::RestartingAll => f.write_str("restarting every instance at once"),
             Self::CanaryDropped => f.write_str("done: no instance was replaced"),
             Self::Done { instances, took_ms } => {

@@ -7,13 +7,13 @@ use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_eco
 use crate::seldom;
 
 pub(crate) const SPECS: &[Spec] = specs![
-    seldom::units_that_are_all_masked_are_told,
+    seldom::units_that_are_all_masked_are_told_and_stopped,
     seldom::on_failure_starts_a_unit_for_an_instance_that_is_given_up,
     seldom::an_instance_beyond_the_number_goes_with_the_next_walk,
     seldom::the_stop_signal_reaches_those_that_pm2_would_send_it_to,
 ];
 
-pub(crate) fn units_that_are_all_masked_are_told(machine: &mut Machine) {
+pub(crate) fn units_that_are_all_masked_are_told_and_stopped(machine: &mut Machine) {
     install(machine, "graceful", "2", "");
     let masks = ["web@0.service", "web@1.service"];
     let told = "Unit web@0.service is masked";
@@ -21,8 +21,12 @@ pub(crate) fn units_that_are_all_masked_are_told(machine: &mut Machine) {
     let reload = machine.run(&["rsgen", "reload", "web"]).exits(1);
     reload.says(told);
     assert_exactly(machine, 2);
+    machine.run(&["rsgen", "stop", "web"]).ok();
+    for unit in masks {
+        assert_eq!(machine.state(unit), "inactive");
+    }
     machine.systemctl(&[&["unmask"], &masks[..]].concat()).ok();
-    machine.run(&["rsgen", "reload", "web"]).ok();
+    machine.run(&["rsgen", "start", "web"]).ok();
     assert_exactly(machine, 2);
 }
 

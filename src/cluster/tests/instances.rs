@@ -136,3 +136,25 @@ fn what_still_tries_is_ended_only_after_a_start_that_failed_by_itself() {
         assert_eq!(is_counted, !log.is_empty(), "{result}, job `{job}`");
     }
 }
+
+/// A mask hides `PartOf=` from systemd, which then does not stop the instance with its cluster.
+#[test]
+fn an_instance_that_no_stop_has_reached_is_stopped_once() {
+    let mut bench = Bench::running(&["web@0.service", "web@1.service"]);
+    bench.fake.busy("web.service", "stop");
+    assert_eq!(bench.stop(), Stopped::Clean);
+    let stops = [
+        "stop web.socket",
+        "stop web@0.service",
+        "stop web@1.service",
+    ];
+    assert_eq!(bench.fake.log, stops);
+    // One whose stop is on its way is left to it.
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.fake.busy("web.service", "stop");
+    bench.fake.busy("web@0.service", "stop");
+    let end = bench.fake.now() + Duration::from_secs(1);
+    bench.fake.set_at(end, instance(0, Inactive, "dead"));
+    assert_eq!(bench.stop(), Stopped::Clean);
+    assert_eq!(bench.fake.log, ["stop web.socket"]);
+}

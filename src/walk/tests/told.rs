@@ -204,7 +204,7 @@ fn of_an_instance_whose_program_was_not_started_or_is_unhealthy_the_known_cause_
         let mut fake = Fake::running(&ALL);
         let plan = plan();
         let mut notes = Notes {
-            cause: cause.map(str::to_owned),
+            cause: cause.map(of_run_one),
             ..Notes::default()
         };
         walk_of(&mut fake, &plan, &mut notes)
@@ -218,6 +218,44 @@ fn of_an_instance_whose_program_was_not_started_or_is_unhealthy_the_known_cause_
     assert_eq!(why(known, &ran), ran.why());
     let unhealthy = "unhealthy: GET / answered 500 No";
     assert_eq!(why(Some(unhealthy), &ran), unhealthy);
+}
+
+fn of_run_one(why: &str) -> Cause {
+    Cause {
+        why: why.to_owned(),
+        invocation: "1".to_owned(),
+    }
+}
+
+/// A unit that is busy with the next run shows neither how the last one ended nor what it wrote.
+#[test]
+fn of_an_instance_that_is_already_started_again_the_run_that_failed_is_told() {
+    let unit = |sub: &str, invocation: &str| Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Activating,
+        sub: sub.into(),
+        invocation: invocation.into(),
+        ..Unit::default()
+    };
+    for (sub, invocation, job, is_told) in [
+        ("start", "2", JobResult::Failed, true),
+        ("auto-restart", "2", JobResult::Failed, false),
+        ("start", "1", JobResult::Failed, false),
+        ("start", "2", JobResult::Timeout, false),
+    ] {
+        let mut fake = Fake::running(&ALL);
+        let plan = plan();
+        let mut notes = Notes {
+            cause: Some(of_run_one("exited with status 1")),
+            ..Notes::default()
+        };
+        let unit = unit(sub, invocation);
+        let failed = walk_of(&mut fake, &plan, &mut notes).failed(0, &unit, Some(job));
+        let case = format!("{sub}, run {invocation}, {job}: {}", failed.why);
+        assert_eq!(failed.why == "exited with status 1", is_told, "{case}");
+        let of_run = if is_told { "1" } else { invocation };
+        assert_eq!(failed.invocation, of_run, "{case}");
+    }
 }
 
 #[test]
