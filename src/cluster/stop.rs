@@ -16,7 +16,7 @@ use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end};
 use crate::journal::Happening;
 use crate::record::Record;
 use crate::state;
-use crate::systemd::{ATTEMPTS, Error, JobResult, Manager, QueuedJob, Verb};
+use crate::systemd::{ATTEMPTS, ActiveState, Error, JobResult, Manager, QueuedJob, Verb};
 use crate::walk::Overdue;
 
 /// The longest wait for something that has not begun to stop, because it waits for units that an administrator ordered
@@ -147,7 +147,8 @@ fn close(
         }
         for (number, instance) in instances {
             // PartOf= has brought a stop to each, but not to one that was masked while it ran.
-            if !instance.is_gone() && instance.job.is_none() && asked.insert(number) {
+            let is_ending = instance.is_gone() || instance.active == ActiveState::Deactivating;
+            if !is_ending && instance.job.is_none() && asked.insert(number) {
                 manager.queue(Verb::Stop, &instance.name)?;
             }
         }

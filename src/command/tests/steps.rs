@@ -64,7 +64,13 @@ fn a_cluster_is_started_reloaded_and_stopped() {
     stage.systemd.fake.set(stopping);
     stage.systemd.fake.busy("web.service", "stop");
     let stopped = carry_out(&mut stage, "web.service", "ExecStop").jobs();
-    assert_eq!(stopped, ["stop web.socket"]);
+    // The systemd of the test knows no `PartOf=`.
+    let stops = [
+        "stop web.socket",
+        "stop web@0.service",
+        "stop web@1.service",
+    ];
+    assert_eq!(stopped, stops);
 }
 
 #[test]
