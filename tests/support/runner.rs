@@ -54,8 +54,8 @@ macro_rules! specs {
     };
 }
 
-/// Rooms in which the outcome depends on the kernel, on rsgen and on the program, and hardly on systemd. Each of their specs runs on one
-/// release, so that all releases are taken in turn.
+/// Rooms in which the outcome depends on the kernel, on rsgen and on the program more than on the version of systemd. Each of their specs
+/// runs on one release, so that all releases are taken in turn.
 const ROOMS_IN_TURN: &[&str] = &[
     "balance",
     "between",
