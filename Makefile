@@ -26,6 +26,7 @@ help:
 	@echo 'make fuzz     searches for input that breaks a claim of tests/fuzz; SECONDS=60, CLAIMS=proc for some'
 	@echo 'make mutants  searches for faults of one token that no test notices, for hours; ROOM=unit for one room'
 	@echo 'make recipes  the servers of docs/recipes; reloads them and prints what was lost; APPS=nginx for some'
+	@echo 'make twelve   twelve PM2 files with their programs from npm and PyPI, by `rsgen install --import`'
 	@echo 'make fleet    the Ansible collection on four machines; make lint-ansible unit-ansible'
 	@echo 'make large    reloads 64 instances, and 200 apps, under load, and prints how long commands take there'
 	@echo 'make bench    measures rsgen, and PM2 beside it'
@@ -48,7 +49,7 @@ unit: deps
 	cargo test --locked --workspace --lib --bins
 	cargo test --locked $(foreach t,$(filter-out machines,$(basename $(notdir $(wildcard tests/*.rs)))),--test $(t))
 
-machines: deps programs twelve
+machines: deps programs
 	cargo test --locked --test machines -- $(FILTER)
 
 # Not part of `make test`: an emulated machine takes as long. GUEST=selinux for a machine where a policy is enforced.

@@ -327,7 +327,8 @@ pub(crate) fn of_a_start_whose_port_is_taken_name_the_socket(machine: &mut Machi
         .says("start of web.service failed, because web")
         .says(".socket could not be started")
         .says("Address already in use")
-        .says("ss -lntup");
+        .says("(pid ")
+        .says("listens there");
     drop(other);
 }
 

@@ -22,7 +22,8 @@ $(RECIPES)/.srv: $(wildcard tests/recipes/package*.json tests/recipes/requiremen
 	touch $@
 
 .PHONY: recipes twelve
-twelve: $(RECIPES)/.srv
+twelve: deps $(RECIPES)/.srv
+	PROGRAMS=1 cargo test --locked --test machines -- $(FILTER)
 
 recipes: programs $(RECIPES)/.made
 	cargo test --locked --test recipes -- $(APPS)
