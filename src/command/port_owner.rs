@@ -70,18 +70,24 @@ pub(super) fn refuse_taken(
         return Ok(());
     }
     let units = Units::of(app.name());
-    let own = manager.units(&units.listeners())?;
-    let mut listens = own.iter().any(|s| s.active == ActiveState::Active);
+    let mut own = manager.units(&units.listeners())?;
+    own.retain(|socket| socket.active == ActiveState::Active);
+    let mut open: Vec<String> = own.into_iter().map(|socket| socket.name).collect();
     for socket in units.sockets() {
-        listens |= manager.unit(&socket)?.active == ActiveState::Active;
+        if manager.unit(&socket)?.active == ActiveState::Active {
+            open.push(socket);
+        }
     }
-    if listens && !moves {
+    if !open.is_empty() && !moves {
         return Ok(());
     }
+    // Those of a socket file are no addresses of a port.
+    let addresses = manager.addresses(&open)?.into_iter().flatten();
+    let addresses: Vec<SocketAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
     for listen in app.listen.iter().filter(|listen| is_taken(listen)) {
-        match owner(listen, app, listens) {
+        match owner(listen, app, &addresses) {
             Owners::Own => {}
-            Owners::Unknown if listens => {}
+            Owners::Unknown if !open.is_empty() => {}
             Owners::Unknown => return Err(taken(app.name(), listen, None, probe)),
             Owners::Other(owner) => return Err(taken(app.name(), listen, Some(owner), probe)),
         }
@@ -160,9 +166,9 @@ enum Owners {
     Unknown,
 }
 
-/// Returns who has an address. `listens`: the app has sockets, which are systemd's and its instances', and are closed before the new ones
-/// are made.
-fn owner(listen: &Listen, app: &App, listens: bool) -> Owners {
+/// Returns who has an address. The app has open sockets with the addresses `open`, which are systemd's and its instances', and are closed
+/// before the new ones are made.
+fn owner(listen: &Listen, app: &App, open: &[SocketAddr]) -> Owners {
     let files: [&str; 2] = match listen.kind {
         SocketKind::Stream => ["/proc/net/tcp6", "/proc/net/tcp"],
         SocketKind::Datagram => ["/proc/net/udp6", "/proc/net/udp"],
@@ -174,13 +180,17 @@ fn owner(listen: &Listen, app: &App, listens: bool) -> Owners {
             place,
         })
     };
-    let inodes: Vec<u64> = files
+    let found: Vec<(SocketAddr, u64)> = files
         .iter()
         .filter_map(|file| std::fs::read_to_string(file).ok())
         .flat_map(|text| procfs::listeners(&text))
         .filter(|(address, _)| collides(address))
-        .map(|(_, inode)| inode)
         .collect();
+    let inodes: Vec<u64> = found.iter().map(|(_, inode)| *inode).collect();
+    let are_own = |had: &BTreeSet<u64>| {
+        let mut had = found.iter().filter(|(_, inode)| had.contains(inode));
+        had.all(|(address, _)| open.contains(address))
+    };
     let mut pids: Vec<u32> = names(Path::new("/proc"))
         .filter_map(|name| name.parse().ok())
         .collect();
@@ -196,7 +206,6 @@ fn owner(listen: &Listen, app: &App, listens: bool) -> Owners {
         .copied()
         .filter(|pid| is_of(app, *pid))
         .collect();
-    let of_instances: BTreeSet<u64> = own.iter().flat_map(|pid| has(*pid)).collect();
     let holders = pids.into_iter().map(|pid| (pid, has(pid)));
     let mut holders = holders.filter(|(_, had)| !had.is_empty()).peekable();
     if holders.peek().is_none() {
@@ -204,8 +213,8 @@ fn owner(listen: &Listen, app: &App, listens: bool) -> Owners {
     }
     let root = groups(1);
     let is_own = |pid: u32, had: &BTreeSet<u64>| match pid {
-        // The sockets of the app are its instances' as well, as long as there are any.
-        1 => listens && (own.is_empty() || had.is_subset(&of_instances)),
+        // systemd has the sockets of every unit.
+        1 => are_own(had),
         pid => own.contains(&pid) || is_being_started(pid, &root),
     };
     let Some((pid, _)) = holders.find(|(pid, had)| !is_own(*pid, had)) else {
