@@ -266,7 +266,8 @@ fn count_death(
         Some(fault) => format!("{}{fault}", contract::REFUSED),
         None => reason(unit, end, policy.min_uptime),
     };
-    let why = trial::refusal(cluster, unit, now).unwrap_or(why);
+    let refused = trial::refusal(manager, cluster, (end.number, unit), now)?;
+    let why = refused.unwrap_or(why);
     // A job called `start` is the one that has just failed.
     let (deaths, is_unseen) = count(cluster, end, unit, policy, now, why);
     if is_unseen {

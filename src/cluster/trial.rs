@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Cluster;
 use crate::contract::{ELSEWHERE, REFUSED};
 use crate::state::Name;
-use crate::systemd::Unit;
+use crate::systemd::{Error, Manager, Unit};
 
 /// How long a trial lasts if its command was killed.
 const VALID: Duration = Duration::from_mins(5);
@@ -60,12 +60,26 @@ impl Trial {
 /// whole time that it had, while somebody waits for the first start of the app.
 ///
 /// Programs may listen on a port of their own first and reach the declared one later, once a database is there. So nothing is
-/// concluded before the time is over, and nothing of an app that has ever served.
-pub(super) fn refusal(cluster: &Cluster, unit: &Unit, now: Duration) -> Option<String> {
+/// concluded before the time is over, nothing of an app that has ever served, and nothing while another instance serves: this one may
+/// have waited for what that one does first, such as a migration.
+///
+/// # Errors
+/// When systemd cannot be asked.
+pub(super) fn refusal(
+    manager: &mut dyn Manager,
+    cluster: &Cluster,
+    (number, unit): (u32, &Unit),
+    now: Duration,
+) -> Result<Option<String>, Error> {
     let is_elsewhere = unit.result == "timeout" && unit.status_text.starts_with(ELSEWHERE);
     let trial = || Trial::parse(&cluster.file(Name::Trial).read().ok()?, now);
     let is_first = is_elsewhere && trial().is_some_and(|trial| trial.is_first);
-    is_first.then(|| format!("{REFUSED}{}", unit.status_text))
+    if !is_first {
+        return Ok(None);
+    }
+    let mut others = cluster.instances(manager)?.into_iter();
+    let is_reached = others.any(|(other, brief)| other != number && brief.is_ready());
+    Ok((!is_reached).then(|| format!("{REFUSED}{}", unit.status_text)))
 }
 
 #[cfg(test)]

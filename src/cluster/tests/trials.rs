@@ -13,7 +13,12 @@ const ELSEWHERE: &str =
 
 /// What the brake makes of a start that has ended with this result and status text.
 fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
-    let mut bench = Bench::running(&["web@0.service"]);
+    beside(&["web@0.service"], trial, result, status)
+}
+
+/// The same beside these instances, which are READY.
+fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> Verdict {
+    let mut bench = Bench::running(units);
     if let Some(trial) = trial {
         bench
             .cluster
@@ -55,6 +60,10 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
     };
     let refused = Verdict::Errored(ELSEWHERE.to_owned());
     assert_eq!(after(Some(first), "timeout", ELSEWHERE), refused);
+    // The other has found the declared port, and may have kept this one waiting.
+    let both = ["web@0.service", "web@1.service"];
+    let served = beside(&both, Some(first), "timeout", ELSEWHERE);
+    assert_eq!(served, Verdict::Go);
     let later = Trial {
         is_first: false,
         ..first
