@@ -60,9 +60,12 @@ impl Trial {
 /// whole time that it had, while somebody waits for the first start of the app.
 ///
 /// Programs may listen on a port of their own first and reach the declared one later, once a database is there. So nothing is
-/// concluded before the time is over, and nothing of an app that has ever served.
+/// concluded before the time is over, and nothing of an instance that has ever served. The note of a command that was killed stays
+/// for a while, in which the app may have come up.
 pub(super) fn refusal(cluster: &Cluster, unit: &Unit, now: Duration) -> Option<String> {
-    let is_elsewhere = unit.result == "timeout" && unit.status_text.starts_with(ELSEWHERE);
+    let is_elsewhere = unit.result == "timeout"
+        && unit.active_enter.is_zero()
+        && unit.status_text.starts_with(ELSEWHERE);
     let trial = || Trial::parse(&cluster.file(Name::Trial).read().ok()?, now);
     let is_first = is_elsewhere && trial().is_some_and(|trial| trial.is_first);
     is_first.then(|| format!("{REFUSED}{}", unit.status_text))

@@ -13,6 +13,11 @@ const ELSEWHERE: &str =
 
 /// What the brake makes of a start that has ended with this result and status text.
 fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
+    after_run(trial, result, status, Duration::ZERO)
+}
+
+/// The same of an instance that became READY at this time in an earlier run.
+fn after_run(trial: Option<Trial>, result: &str, status: &str, served: Duration) -> Verdict {
     let mut bench = Bench::running(&["web@0.service"]);
     if let Some(trial) = trial {
         bench
@@ -23,8 +28,8 @@ fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
     }
     let unit = bench.fake.unit("web@0.service").unwrap();
     bench.fake.set(Unit {
-        inactive_exit: Duration::from_secs(1),
-        active_enter: Duration::ZERO,
+        inactive_exit: Duration::from_secs(10),
+        active_enter: served,
         result: result.into(),
         exit_code: libc::CLD_KILLED,
         exit_status: libc::SIGTERM,
@@ -73,4 +78,17 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
             "{trial:?} {result} {status}"
         );
     }
+}
+
+/// The note of an install that was killed stays for minutes.
+#[test]
+fn an_instance_that_has_served_is_started_again_although_the_note_is_still_there() {
+    let first = Trial {
+        begun: Duration::from_secs(1),
+        is_first: true,
+        is_given: true,
+    };
+    let served = Duration::from_secs(5);
+    let verdict = after_run(Some(first), "timeout", ELSEWHERE, served);
+    assert_eq!(verdict, Verdict::Go);
 }
