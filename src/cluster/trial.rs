@@ -60,8 +60,8 @@ impl Trial {
 /// whole time that it had, while somebody waits for the first start of the app.
 ///
 /// Programs may listen on a port of their own first and reach the declared one later, once a database is there. So nothing is
-/// concluded before the time is over, nothing of an app that has ever served, and nothing while another instance serves: this one may
-/// have waited for what that one does first, such as a migration.
+/// concluded before the time is over, nothing of an instance that has ever served, since the note of a command that was killed stays
+/// for a while, and nothing while another instance serves: this one may have waited for what that one does first, such as a migration.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -71,7 +71,9 @@ pub(super) fn refusal(
     (number, unit): (u32, &Unit),
     now: Duration,
 ) -> Result<Option<String>, Error> {
-    let is_elsewhere = unit.result == "timeout" && unit.status_text.starts_with(ELSEWHERE);
+    let is_elsewhere = unit.result == "timeout"
+        && unit.active_enter.is_zero()
+        && unit.status_text.starts_with(ELSEWHERE);
     let trial = || Trial::parse(&cluster.file(Name::Trial).read().ok()?, now);
     let is_first = is_elsewhere && trial().is_some_and(|trial| trial.is_first);
     if !is_first {

@@ -232,10 +232,11 @@ pub(super) fn planned(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps
     Ok(planned)
 }
 
-/// Notes what the next command has to finish if this one is killed.
+/// Notes what the next command has to finish if this one is killed, and what one that was killed before has not finished.
 pub(super) fn mark(jobs: &Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure> {
     let mark = Entry::new(&jobs.layout.state(scaling.app), Name::Scaling);
-    mark.write(&scaling.known.to_string())
+    let known = unfinished(&mark).map_or(scaling.known, |number| number.min(scaling.known));
+    mark.write(&known.to_string())
         .map_err(|e| Failure::failed(format!("{}: {e}", mark.path().display())))
 }
 

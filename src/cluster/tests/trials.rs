@@ -13,11 +13,25 @@ const ELSEWHERE: &str =
 
 /// What the brake makes of a start that has ended with this result and status text.
 fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
-    beside(&["web@0.service"], trial, result, status)
+    ended(&["web@0.service"], trial, (result, status), Duration::ZERO)
 }
 
 /// The same beside these instances, which are READY.
 fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> Verdict {
+    ended(units, trial, (result, status), Duration::ZERO)
+}
+
+/// The same of an instance that became READY at this time in an earlier run.
+fn after_run(trial: Option<Trial>, result: &str, status: &str, served: Duration) -> Verdict {
+    ended(&["web@0.service"], trial, (result, status), served)
+}
+
+fn ended(
+    units: &[&str],
+    trial: Option<Trial>,
+    (result, status): (&str, &str),
+    served: Duration,
+) -> Verdict {
     let mut bench = Bench::running(units);
     if let Some(trial) = trial {
         bench
@@ -28,8 +42,8 @@ fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> V
     }
     let unit = bench.fake.unit("web@0.service").unwrap();
     bench.fake.set(Unit {
-        inactive_exit: Duration::from_secs(1),
-        active_enter: Duration::ZERO,
+        inactive_exit: Duration::from_secs(10),
+        active_enter: served,
         result: result.into(),
         exit_code: libc::CLD_KILLED,
         exit_status: libc::SIGTERM,
@@ -82,4 +96,17 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
             "{trial:?} {result} {status}"
         );
     }
+}
+
+/// The note of an install that was killed stays for minutes.
+#[test]
+fn an_instance_that_has_served_is_started_again_although_the_note_is_still_there() {
+    let first = Trial {
+        begun: Duration::from_secs(1),
+        is_first: true,
+        is_given: true,
+    };
+    let served = Duration::from_secs(5);
+    let verdict = after_run(Some(first), "timeout", ELSEWHERE, served);
+    assert_eq!(verdict, Verdict::Go);
 }
