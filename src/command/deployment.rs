@@ -72,7 +72,6 @@ pub(super) fn each(
     }
     // Before anything is stopped for the sake of these changes.
     writing::compare(&changes)?;
-    numbered.mark(jobs)?;
     stop_first(jobs, prepared)?;
     open_all(jobs, prepared)?;
     stop_timers(jobs, prepared)?;

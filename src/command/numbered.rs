@@ -92,13 +92,10 @@ impl Numbered {
             let steps = scale::planned(jobs, number.scaling(app))?;
             all.insert(app.clone(), (lock, number, steps));
         }
+        for (app, (_, number, _)) in &all {
+            scale::mark(jobs, number.scaling(app))?;
+        }
         Ok(Self(all))
-    }
-
-    /// Notes what the next command has to finish if this one is killed. A command that has been refused leaves nothing to finish.
-    pub(super) fn mark(&self, jobs: &Jobs<'_>) -> Result<(), Failure> {
-        let mut all = self.0.iter();
-        all.try_for_each(|(app, (_, number, _))| scale::mark(jobs, number.scaling(app)))
     }
 
     /// Starts and stops instances of an app, once its files are written; `None` if it is no such app.

@@ -232,11 +232,10 @@ pub(super) fn planned(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps
     Ok(planned)
 }
 
-/// Notes what the next command has to finish if this one is killed, and what one that was killed before has not finished.
+/// Notes what the next command has to finish if this one is killed.
 pub(super) fn mark(jobs: &Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure> {
     let mark = Entry::new(&jobs.layout.state(scaling.app), Name::Scaling);
-    let known = unfinished(&mark).map_or(scaling.known, |number| number.min(scaling.known));
-    mark.write(&known.to_string())
+    mark.write(&scaling.known.to_string())
         .map_err(|e| Failure::failed(format!("{}: {e}", mark.path().display())))
 }
 

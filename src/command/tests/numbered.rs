@@ -75,19 +75,3 @@ fn with_another_change_all_are_replaced() {
     assert!(log.contains(&"reload web.service".to_owned()), "{log:?}");
     assert_eq!(told, "web: would reload");
 }
-
-#[test]
-fn an_install_that_is_refused_leaves_nothing_to_finish() {
-    let mut stage = installed();
-    stage.write_app("listen = 1\ninstances = 6\n");
-    let mut prepared = stage.prepare();
-    prepared.number = Number::of(&stage.layout, HOST.cpus, "web", &prepared.changes);
-    // Another command has written the unit meanwhile.
-    let unit = stage.layout.units.join("web.service");
-    std::fs::write(unit, "# other\n").unwrap();
-    let refused = deploy(&mut stage.jobs(), &[prepared], Goal::CURRENT).unwrap_err();
-    assert!(refused.message.contains("changed meanwhile"), "{refused:?}");
-    let mark = Entry::new(&stage.layout.state("web"), Name::Scaling);
-    assert!(mark.read().is_err());
-    assert!(Lock::take(&stage.layout.state("web")).unwrap().is_some());
-}
