@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::Number;
+use super::numbered::Number;
 use super::passage::{self, Crossing};
 use super::selection::Selected;
 use super::{balance, limits, resize, writing};

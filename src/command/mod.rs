@@ -9,7 +9,6 @@ mod calendar;
 mod connections;
 mod context;
 mod controllers;
-mod counts;
 mod course;
 mod deployment;
 mod descendants;

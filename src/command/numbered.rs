@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::apply::Prepared;
-use super::counts::Number;
 use super::jobs::Jobs;
 use super::outcome::Action;
 use super::resize;
@@ -17,6 +16,13 @@ use crate::plan;
 use crate::plan::diff::{Change, Content};
 use crate::state::Lock;
 use crate::unit::name::Units;
+
+/// The number of instances before and after a deployment that changes nothing else about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) from: u32,
+    pub(super) to: u32,
+}
 
 impl Number {
     /// Returns the number, if the changes of an app's files concern it, and nothing else that an instance or a reload depends on.

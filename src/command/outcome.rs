@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::apply::{JsonChange, Prepared};
-use super::counts::Number;
 use super::hint;
+use super::numbered::Number;
 use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
 use crate::plan::diff::Change;

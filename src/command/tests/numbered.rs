@@ -1,9 +1,9 @@
 //! An install in which only the number of instances is another.
 
 use super::stage::{HOST, Stage};
-use crate::command::counts::Number;
 use crate::command::deployment::{Goal, deploy};
 use crate::command::foresee::foresee;
+use crate::command::numbered::Number;
 use crate::layout::Scope;
 use crate::output::{Shown, Style};
 use crate::state::{Entry, Lock, Name};
