@@ -13,20 +13,20 @@ const ELSEWHERE: &str =
 
 /// What the brake makes of a start that has ended with this result and status text.
 fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
-    ended(&["web@0.service"], trial, (result, status), Duration::ZERO)
+    end_of(&["web@0.service"], trial, (result, status), Duration::ZERO)
 }
 
 /// The same beside these instances, which are READY.
 fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> Verdict {
-    ended(units, trial, (result, status), Duration::ZERO)
+    end_of(units, trial, (result, status), Duration::ZERO)
 }
 
 /// The same of an instance that became READY at this time in an earlier run.
 fn after_run(trial: Option<Trial>, result: &str, status: &str, served: Duration) -> Verdict {
-    ended(&["web@0.service"], trial, (result, status), served)
+    end_of(&["web@0.service"], trial, (result, status), served)
 }
 
-fn ended(
+fn end_of(
     units: &[&str],
     trial: Option<Trial>,
     (result, status): (&str, &str),
