@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::numbered::Number;
 use super::passage::{self, Crossing};
 use super::selection::Selected;
 use super::{balance, limits, resize, writing};
@@ -31,8 +30,6 @@ pub(super) struct Prepared {
     /// The addresses of the app before and after the change, if they differ: a socket cannot change its address while
     /// it listens.
     pub(super) readdressed: Option<Move>,
-    /// The number of instances, if the changes concern nothing else of them.
-    pub(super) number: Option<Number>,
     /// How the app gets to other addresses beside its present ones.
     pub(super) crossing: Option<Crossing>,
     /// The units that have the addresses.
@@ -118,7 +115,6 @@ impl Prepared {
             found: Vec::new(),
             changes: Vec::new(),
             readdressed: None,
-            number: None,
             crossing: None,
             replaces: Vec::new(),
             timer: Timer::None,
@@ -281,7 +277,6 @@ pub(super) fn prepare_units(
         readdressed: readdressed(layout, &app, &old, &new)
             .filter(|_| crossing.is_none())
             .map(|moved| Move { why, ..moved }),
-        number: None,
         crossing,
         replaces: Vec::new(),
         slots,

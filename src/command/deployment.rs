@@ -7,7 +7,6 @@ use super::apply::{self, Prepared, Timer};
 use super::half_open;
 use super::jobs::Jobs;
 use super::kept;
-use super::numbered::Numbered;
 use super::outcome::{Action, Deployed, Outcome};
 use super::passage::{self, Crossing};
 use super::released;
@@ -17,6 +16,7 @@ use super::writing::{self, Writing};
 use crate::cluster::asked::Wish;
 use crate::cluster::{pause, progress};
 use crate::generate::{self, files};
+use crate::layout::Scope;
 use crate::output::{Failure, Notice};
 use crate::plan::diff::{Change, Content};
 use crate::systemd::{ActiveState, Verb};
@@ -52,14 +52,17 @@ pub(super) fn each(
     prepared: &[Prepared],
     goal: Goal,
 ) -> Result<Deployed, Failure> {
-    refuse_held(jobs, prepared, goal)?;
-    let mut scaled = Vec::new();
     for app in prepared {
-        if needed(jobs, app, goal)? == Action::Scale {
-            scaled.push(app);
+        // A pause is no moment at which nobody waits at the addresses that an app leaves.
+        if app.readdressed.is_some() || app.is_of_another_kind {
+            kept::refuse_paused(jobs, &app.app)?;
+        }
+        let is_kept = !progress::kept(&jobs.layout.state(&app.app)).is_empty();
+        let is_held = is_kept || pause::unit(jobs.manager, &app.app)?.is_some();
+        if is_held && needed(jobs, app, goal)? == Action::Reload {
+            kept::refuse(jobs, &app.app)?;
         }
     }
-    let mut numbered = Numbered::begin(jobs, scaled)?;
     let was_open = prepared.iter().map(|p| half_open::is_open(jobs, &p.app));
     let was_open = was_open.collect::<Result<Vec<_>, _>>()?;
     let changes: Vec<Change> = prepared.iter().flat_map(|p| p.changes.clone()).collect();
@@ -91,10 +94,7 @@ pub(super) fn each(
     // An app that fails does not keep the others from what their files, which are written by now, say.
     let ends = prepared.iter().zip(was_open).map(|(p, was_open)| {
         let begun = Instant::now();
-        let end = make_room(jobs, p).and_then(|()| {
-            let scaled = numbered.carry_out(jobs, &p.app);
-            scaled.unwrap_or_else(|| bring_up(jobs, p, goal))
-        });
+        let end = make_room(jobs, p).and_then(|()| bring_up(jobs, p, goal));
         let told = end.as_ref().map(|action| action.word());
         jobs.record_deployment(p, begun.elapsed(), told);
         if end.is_ok() {
@@ -109,22 +109,6 @@ pub(super) fn each(
         })
     });
     Ok(Deployed(ends.collect()))
-}
-
-/// Refuses what cannot be done to an app that is paused, or that has a canary which stays.
-fn refuse_held(jobs: &mut Jobs<'_>, prepared: &[Prepared], goal: Goal) -> Result<(), Failure> {
-    for app in prepared {
-        // A pause is no moment at which nobody waits at the addresses that an app leaves.
-        if app.readdressed.is_some() || app.is_of_another_kind {
-            kept::refuse_paused(jobs, &app.app)?;
-        }
-        let is_kept = !progress::kept(&jobs.layout.state(&app.app)).is_empty();
-        let is_held = is_kept || pause::unit(jobs.manager, &app.app)?.is_some();
-        if is_held && needed(jobs, app, goal)? == Action::Reload {
-            kept::refuse(jobs, &app.app)?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether systemd has to read files that others may have written. Drop-ins are read once for a command, so that it does not take the longer
@@ -218,8 +202,7 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
             schedule(jobs, prepared)?;
             started?;
         }
-        // Those whose number alone changes have been seen to, except for one that has come up since.
-        Action::Reload | Action::Scale => {
+        Action::Reload => {
             let (Goal::Fresh(wish) | Goal::Current(wish)) = goal;
             jobs.reload(&prepared.app, wish)
                 .map_err(|failure| keep_old(jobs, prepared, failure))?;
@@ -282,12 +265,39 @@ fn make_anew(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the step that brings an app to the goal.
-pub(super) fn needed(
-    jobs: &mut Jobs<'_>,
-    prepared: &Prepared,
+/// The outcome that [`deploy`] would have, also for apps whose address is not known yet. Without a systemd to ask, as when an
+/// image is built, only the changes of the files are known.
+pub(super) fn foresee(
+    mut jobs: Option<Jobs<'_>>,
+    prepared: &[Prepared],
+    unlocated: Vec<String>,
     goal: Goal,
-) -> Result<Action, Failure> {
+    scope: Scope,
+) -> Result<Outcome, Failure> {
+    let mut actions = Vec::new();
+    if let Some(jobs) = &mut jobs {
+        for prepared in prepared {
+            actions.push(needed(jobs, prepared, goal)?);
+        }
+    }
+    let mut outcome = Outcome::new(prepared, &actions, true, scope);
+    for app in &unlocated {
+        outcome.changed = true;
+        outcome.apps.push(app.clone());
+        let cluster = jobs
+            .as_mut()
+            .map(|jobs| jobs.manager.unit(&Units::of(app).cluster()));
+        match cluster.transpose()?.map(|cluster| cluster.is_ready()) {
+            Some(true) => outcome.reloaded.push(app.clone()),
+            Some(false) => outcome.started.push(app.clone()),
+            None => {}
+        }
+    }
+    outcome.unlocated = unlocated;
+    Ok(outcome)
+}
+
+fn needed(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Action, Failure> {
     let action = of_instances(jobs, prepared, goal)?;
     let timer = Units::of(&prepared.app).timer();
     let is_stopped = action == Action::Nothing
@@ -308,18 +318,9 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     }
     // Files that need no change do not prove that every instance runs them: a walk may have stopped half-way.
     let changes = &prepared.changes;
-    let is_half_walked = state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
     let is_current = (changes.is_empty()
         || apply::leaves_instances(jobs.layout, &prepared.app, changes))
-        && !is_half_walked;
-    if matches!(goal, Goal::Current(_))
-        && prepared.number.is_some()
-        && prepared.crossing.is_none()
-        && prepared.replaces.is_empty()
-        && !is_half_walked
-    {
-        return Ok(Action::Scale);
-    }
+        && !state::is_half_walked(jobs.layout, &prepared.app, unit.active_for());
     if matches!(goal, Goal::Fresh(_)) || !is_current || prepared.crossing.is_some() {
         return Ok(Action::Reload);
     }

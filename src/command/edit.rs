@@ -173,7 +173,7 @@ impl Revision {
         let prepared = [prepared];
         let outcome = if self.dry_run {
             let jobs = context.jobs().ok();
-            foresee::foresee(jobs, &prepared, Vec::new(), self.goal, scope)?
+            deployment::foresee(jobs, &prepared, Vec::new(), self.goal, scope)?
         } else {
             let outcome = deployment::deploy(&mut context.jobs()?, &prepared, self.goal)?;
             remarks::tell_further_ports(&mut context.jobs()?, &outcome)?;
@@ -302,7 +302,7 @@ fn steps(context: &mut Context<'_>, prepared: &Prepared) -> Result<Vec<String>, 
     let prepared = std::slice::from_ref(prepared);
     let scope = context.layout.scope;
     let jobs = context.jobs()?;
-    let foreseen = foresee::foresee(Some(jobs), prepared, Vec::new(), Goal::CURRENT, scope)?;
+    let foreseen = deployment::foresee(Some(jobs), prepared, Vec::new(), Goal::CURRENT, scope)?;
     let steps = foreseen.shown(Style::Plain);
     let lines = steps.iter().flat_map(|steps| steps.as_str().lines());
     Ok(lines.map(str::to_owned).collect())

@@ -10,7 +10,6 @@ use super::apply::{self, Prepared};
 use super::balance;
 use super::context::Context;
 use super::deployment::{self, Goal};
-use super::foresee;
 use super::gone::Gone;
 use super::held::Held;
 use super::host_probe::HostProbe;
@@ -20,7 +19,6 @@ use super::list;
 use super::locate;
 use super::manual::{self, Manual};
 use super::namesake;
-use super::numbered::Number;
 use super::options::Environment;
 use super::outcome::{Deployed, Outcome};
 use super::passage;
@@ -178,7 +176,7 @@ pub(super) fn bring_up(
     if dry_run {
         let scope = context.layout.scope;
         let jobs = context.jobs().ok();
-        let mut outcome = foresee::foresee(jobs, &prepared, missed.later, goal, scope)?;
+        let mut outcome = deployment::foresee(jobs, &prepared, missed.later, goal, scope)?;
         removals.tell(context.sink);
         outcome.add_gone(&gone.apps, removals.apps(), &removals.changes(|_| true));
         context.sink.answer(&outcome);
@@ -295,10 +293,7 @@ pub(super) fn apply_all(
     selected
         .map(|selected| {
             let serves = !moves && passage::serves(context, &selected.app.name);
-            let (layout, host) = (&context.layout, context.host);
-            let mut prepared = apply::prepare(layout, host, selected, serves)?;
-            prepared.number = Number::of(layout, host.cpus, &prepared.app, &prepared.changes);
-            Ok(prepared)
+            apply::prepare(&context.layout, context.host, selected, serves)
         })
         .collect()
 }

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::apply::{JsonChange, Prepared};
 use super::hint;
-use super::numbered::Number;
 use crate::layout::Scope;
 use crate::output::{Failure, Shown, Style};
 use crate::plan::diff::Change;
@@ -19,8 +18,6 @@ pub(super) enum Action {
     Start,
     /// The instances run another version, or some of them may do so.
     Reload,
-    /// Only the number of instances is another.
-    Scale,
     /// The timer of the app was stopped and has to run.
     Arm,
 }
@@ -37,8 +34,6 @@ pub(super) struct Outcome {
     pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     pub(super) reloaded: Vec<String>,
-    /// The apps that have got another number of instances, of which none was replaced.
-    pub(super) scaled: Vec<String>,
     /// The apps of a dry run whose address is not known before their program is started, nor what their units would be.
     pub(super) unlocated: Vec<String>,
     /// The apps that an earlier install of the file has brought, and that it no longer has.
@@ -48,9 +43,6 @@ pub(super) struct Outcome {
     /// The steps by which apps get to other addresses while they serve.
     #[serde(skip)]
     crossings: Vec<String>,
-    /// The numbers of instances of the apps that are scaled.
-    #[serde(skip)]
-    numbers: Vec<String>,
     /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
@@ -68,7 +60,6 @@ impl Action {
             Self::Nothing => None,
             Self::Start => Some("started"),
             Self::Reload => Some("reloaded"),
-            Self::Scale => Some("scaled"),
             Self::Arm => Some("timer started"),
         }
     }
@@ -90,15 +81,6 @@ impl Outcome {
             let crossing = p.crossing.as_ref()?;
             Some(crossing.foreseen(&p.app))
         });
-        let scaled = prepared.iter().zip(actions);
-        let scaled = scaled.filter(|(_, action)| **action == Action::Scale);
-        let numbers = scaled.filter_map(|(p, _)| {
-            let Number { from, to } = p.number?;
-            let app = &p.app;
-            Some(format!(
-                "{app}: would scale from {from} to {to}, and replace no instance"
-            ))
-        });
         Self {
             changed: prepared.iter().any(|p| p.all_changes().next().is_some())
                 || actions.iter().any(|a| *a != Action::Nothing),
@@ -107,12 +89,10 @@ impl Outcome {
             apps: prepared.iter().map(|p| p.app.clone()).collect(),
             started: names(Action::Start),
             reloaded: names(Action::Reload),
-            scaled: names(Action::Scale),
             unlocated: Vec::new(),
             gone: Vec::new(),
             pruned: Vec::new(),
             crossings: crossings.collect(),
-            numbers: numbers.collect(),
             armed: names(Action::Arm),
             lasting: prepared
                 .iter()
@@ -164,7 +144,6 @@ impl Shown for Outcome {
         let lines: Vec<String> = unlocated
             .chain(started)
             .chain(reloaded)
-            .chain(self.numbers.iter().cloned())
             .chain(self.crossings.iter().cloned())
             .chain(armed)
             .chain(pruned)

@@ -102,7 +102,7 @@ pub(super) fn own_drop_in(layout: &Layout, app: &str) -> Option<PathBuf> {
 }
 
 /// Returns the text of a cluster unit with another number of instances.
-pub(super) fn with_instances(unit: &str, to: Instances) -> String {
+fn with_instances(unit: &str, to: Instances) -> String {
     const FLAG: &str = "--instances=";
     const KEY: &str = "Instances=";
     let word = |word: &str| {

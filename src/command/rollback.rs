@@ -11,7 +11,6 @@ use super::apply::{self, JsonChange, Prepared};
 use super::context::Context;
 use super::course::Pace;
 use super::deployment::{self, Goal};
-use super::foresee;
 use super::jobs::Jobs;
 use super::kept;
 use super::ledger::{Ledger, Release, Served};
@@ -134,7 +133,7 @@ impl Subcommand for Rollback {
             let scope = context.layout.scope;
             let prepared = std::slice::from_ref(&back.prepared);
             let jobs = context.jobs().ok();
-            Some(foresee::foresee(
+            Some(deployment::foresee(
                 jobs,
                 prepared,
                 Vec::new(),

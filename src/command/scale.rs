@@ -194,7 +194,7 @@ fn record(jobs: &Jobs<'_>, scaling: Scaling<'_>, took: Duration, done: &Result<(
 }
 
 /// Takes the lock of the app's walks. A walk that runs is waited for.
-pub(super) fn lock(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
+fn lock(jobs: &mut Jobs<'_>, app: &str) -> Result<Lock, Failure> {
     let folder = jobs.layout.state(app);
     jobs.outlast_reload(app, |_| {
         let taken = Lock::take(&folder);
@@ -210,49 +210,26 @@ fn scale(
     changes: &[Change],
     writing: Writing,
 ) -> Result<(Steps, bool, Result<(), Failure>), Failure> {
-    let planned = planned(jobs, scaling)?;
+    let Scaling {
+        app,
+        from,
+        to,
+        known,
+    } = scaling;
+    kept::refuse(jobs, app)?;
+    let planned = steps(jobs, scaling)?;
+    refuse_to_stop_all(jobs, scaling, &planned)?;
     if changes.is_empty() && planned.is_empty() {
         return Ok((planned, false, Ok(())));
     }
     for change in changes {
         jobs.sink.notice(&Notice::Changed(change));
     }
-    mark(jobs, scaling)?;
+    let mark = Entry::new(&jobs.layout.state(app), Name::Scaling);
+    mark.write(&known.to_string())
+        .map_err(|e| Failure::failed(format!("{}: {e}", mark.path().display())))?;
     // A command that was killed may have written the files, and no more.
     writing.write(jobs, changes)?;
-    let (is_walking, done) = take_steps(jobs, scaling, &planned)?;
-    Ok((planned, is_walking, done))
-}
-
-/// Returns what is to be done for a number of instances, if it may be.
-pub(super) fn planned(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, Failure> {
-    kept::refuse(jobs, scaling.app)?;
-    let planned = steps(jobs, scaling)?;
-    refuse_to_stop_all(jobs, scaling, &planned)?;
-    Ok(planned)
-}
-
-/// Notes what the next command has to finish if this one is killed.
-pub(super) fn mark(jobs: &Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure> {
-    let mark = Entry::new(&jobs.layout.state(scaling.app), Name::Scaling);
-    mark.write(&scaling.known.to_string())
-        .map_err(|e| Failure::failed(format!("{}: {e}", mark.path().display())))
-}
-
-/// Forgets that note.
-pub(super) fn unmark(jobs: &Jobs<'_>, app: &str) {
-    // Usually there is none, since nothing had to be done.
-    let _ = Entry::new(&jobs.layout.state(app), Name::Scaling).remove();
-}
-
-/// Starts and stops instances, once the files are written. Returns whether a walk has been waiting for the lock, and whether the instances
-/// did as they were told.
-pub(super) fn take_steps(
-    jobs: &mut Jobs<'_>,
-    scaling: Scaling<'_>,
-    planned: &Steps,
-) -> Result<(bool, Result<(), Failure>), Failure> {
-    let Scaling { app, from, to, .. } = scaling;
     // A canary that a killed walk has left is stopped below, or is one of the wanted from now on. Usually there is none.
     let _ = Entry::new(&jobs.layout.state(app), Name::Canary).remove();
     let cluster = jobs.manager.unit(&Units::of(app).cluster())?;
@@ -262,11 +239,11 @@ pub(super) fn take_steps(
     }
     let stopped = jobs.stop_instances(app, &planned.stop);
     let done = stopped.and_then(|()| jobs.start_instances(app, &planned.start));
-    Ok((is_walking, done))
+    Ok((planned, is_walking, done))
 }
 
 /// Waits for the end of a walk that brings the app back to the number before, and repeats what it has undone.
-pub(super) fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure> {
+fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure> {
     let cluster = Units::of(scaling.app).cluster();
     let end = jobs.manager.now() + LONGEST;
     jobs.sink.notice(&Notice::Waiting(

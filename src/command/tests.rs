@@ -16,7 +16,6 @@ mod jobs;
 mod json;
 mod lines;
 mod metrics;
-mod numbered;
 mod order;
 mod passage;
 mod paused;

@@ -3,8 +3,7 @@
 use super::stage::{HOST, Stage};
 use crate::cluster::asked::Wish;
 use crate::command::apply::Prepared;
-use crate::command::deployment::{Goal, deploy};
-use crate::command::foresee::foresee;
+use crate::command::deployment::{Goal, deploy, foresee};
 use crate::command::install;
 use crate::command::outcome::Outcome;
 use crate::command::reload;

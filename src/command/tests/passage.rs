@@ -2,8 +2,7 @@
 
 use super::stage::{HOST, Stage, unit};
 use crate::command::apply;
-use crate::command::deployment::{Goal, deploy};
-use crate::command::foresee::foresee;
+use crate::command::deployment::{Goal, deploy, foresee};
 use crate::command::passage::{is_under_way, open};
 use crate::command::selection::Selected;
 use crate::generate::{files, sources};
