@@ -149,7 +149,10 @@ fn close(
             // PartOf= has brought a stop to each, but not to one that was masked while it ran.
             let is_ending = instance.is_gone() || instance.active == ActiveState::Deactivating;
             if !is_ending && instance.job.is_none() && asked.insert(number) {
-                manager.queue(Verb::Stop, &instance.name)?;
+                match manager.queue(Verb::Stop, &instance.name) {
+                    Ok(_) | Err(Error::NoSuchUnit { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         for killed in overdue.look(manager)? {

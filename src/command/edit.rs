@@ -13,7 +13,6 @@ use super::context::Context;
 use super::course::Pace;
 use super::deployment::{self, Goal};
 use super::editor::Editor;
-use super::foresee;
 use super::kept;
 use super::manual::{self, Manual};
 use super::outcome::{Action, Outcome};

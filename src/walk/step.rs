@@ -294,7 +294,8 @@ impl Walk<'_> {
         let is_next_run = |cause: &Cause| {
             let is_begun =
                 unit.active == ActiveState::Activating && !unit.sub.starts_with("auto-restart");
-            is_begun && job == Some(JobResult::Failed) && cause.invocation != unit.invocation
+            let is_of_another = !cause.invocation.is_empty() && cause.invocation != unit.invocation;
+            is_begun && job == Some(JobResult::Failed) && is_of_another
         };
         let cause = self
             .witness
