@@ -25,7 +25,7 @@ const HINT: &str = "; `rsgen ";
 struct Counts {
     serving: usize,
     errored: usize,
-    /// Those that are gone and were not given up.
+    /// Instances that are gone and were not given up.
     stopped: usize,
     all: usize,
 }
@@ -238,7 +238,7 @@ mod tests {
             let before = format!("2 of 2 serving{event}");
             assert_eq!(told(canary, &before), before);
         }
-        // One that was stopped had been counted before.
+        // An instance that was stopped had been counted before.
         assert_eq!(told(canary, "3 of 3 serving"), "2 of 3 serving");
         // After a command of the cluster unit there may be more, and those that are there or errored count in any case.
         let start = "3 of 3 came up at the start; `rsgen list web` shows which serve now";

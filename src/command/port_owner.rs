@@ -81,7 +81,7 @@ pub(super) fn refuse_taken(
     if !open.is_empty() && !moves {
         return Ok(());
     }
-    // Those of a socket file are no addresses of a port.
+    // The path of a socket file is no address of a port.
     let addresses = manager.addresses(&open)?.into_iter().flatten();
     let addresses: Vec<SocketAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
     for listen in app.listen.iter().filter(|listen| is_taken(listen)) {

@@ -57,7 +57,7 @@ pub(super) fn rehearse(
     }
     let seconds = once(jobs, host, (&again, apps.len()), &|_, _| {});
     for ((app, end), second) in again.iter().zip(ends_of).zip(seconds) {
-        // One that was not seen again has been seen once.
+        // An address that was not seen again was seen once.
         let confirmed = match (std::mem::replace(end, Ok(Findings::default())), second) {
             (Ok(first), Ok(second)) => {
                 let confirmed = first.confirmed_by(&second);

@@ -144,7 +144,7 @@ fn an_instance_that_no_stop_has_reached_is_stopped_once() {
     bench.fake.busy("web.service", "stop");
     assert_eq!(bench.stop(), Stopped::Clean);
     assert_eq!(bench.fake.log, ["stop web@0.service", "stop web@1.service"]);
-    // One whose stop is on its way is left to it.
+    // An instance whose stop is on its way is left to that stop.
     let mut bench = Bench::running(&["web@0.service"]);
     bench.fake.busy("web.service", "stop");
     bench.fake.busy("web@0.service", "stop");

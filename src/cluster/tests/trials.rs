@@ -11,7 +11,7 @@ use crate::systemd::{Manager, Unit};
 const ELSEWHERE: &str =
     "the program listens on 0.0.0.0:4000, declared is [::]:3000; write `listen = \"0.0.0.0:4000\"`";
 
-/// What the brake makes of a start that has ended with this result and status text.
+/// Returns what the brake makes of a start that has ended with this result and status text.
 fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
     end_of(&["web@0.service"], trial, (result, status), Duration::ZERO)
 }
