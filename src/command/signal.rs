@@ -138,7 +138,7 @@ impl Subcommand for Signal {
     }
 }
 
-/// What became of a signal.
+/// The outcome of a signal.
 struct Sent {
     /// The instances that got it.
     signalled: Vec<String>,

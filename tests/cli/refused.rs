@@ -1,4 +1,4 @@
-//! What is refused leaves nothing behind, and its line and the way out are told.
+//! A refusal leaves nothing behind, and tells the line and the way out.
 
 use std::path::Path;
 

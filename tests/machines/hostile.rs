@@ -130,7 +130,7 @@ pub(crate) fn a_socket_that_others_share_is_never_made_unreachable(machine: &mut
         restart("shuffle");
     }
     install("swap");
-    // It takes luck: some of the restarts, each of which lasts for seconds on a busy host.
+    // This takes luck, so several restarts, each of which lasts for seconds on a busy host.
     let long = Duration::from_mins(5);
     wait_until(long, "three sockets swapped at the right moment", || {
         restart("swap");

@@ -233,7 +233,7 @@ fn a_wrong_port_ends_a_first_install_after_one_start(machine: &mut Machine) {
     );
     machine.run(&["rsgen", "list", "web"]).says(line);
     machine.run(&["rsgen", "uninstall", "web"]).ok();
-    // One that reaches the declared port in its time comes up.
+    // A program that reaches the declared port in its time comes up.
     let later = "listen_timeout = \"30s\"\nenv.DATABASE = 2.5";
     write_ecosystem(machine, "metrics.py", "1", later);
     machine

@@ -286,7 +286,7 @@ pub(crate) fn of_several_apps_go_on_at_the_same_time(machine: &mut Machine) {
         let first = lines.stdout.lines().find_map(|l| l.strip_prefix("begun "));
         first.expect("a line").parse::<u64>().expect("a number")
     };
-    // One after the other, the second would begin when the first has slept for eight seconds.
+    // If the rehearsals took turns, the second would begin when the first has slept for eight seconds.
     assert!(begun("late").abs_diff(begun("asleep")) < 8000);
     assert_reload_goes_on_with_the_others(machine, &text);
 }

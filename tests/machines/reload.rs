@@ -190,7 +190,7 @@ pub(crate) fn two_at_once_both_end_well(machine: &mut Machine) {
     let walk = || machine.spawn(&["rsgen", "reload", "web"]);
     let mut first = walk();
     wait_until(SOON, "the first walk", || {
-        // One may be over between two looks.
+        // A walk may be over between two looks.
         if first.is_over() {
             first = walk();
         }

@@ -113,7 +113,7 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
     let walk = || machine.spawn(&["systemctl", "reload", "web"]);
     let mut reload = walk();
     wait_until(SOON, "a walk", || {
-        // One may be over between two looks.
+        // A walk may be over between two looks.
         if reload.is_over() {
             reload = walk();
         }
