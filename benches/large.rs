@@ -1,5 +1,6 @@
 //! Measures a host with much on it: an app of 64 instances, and 200 apps of 4. `make large` fails where a reload loses a request;
-//! the times are for people, beside that of a program that does nothing. `cargo bench --bench large -- 20` has so many apps.
+//! the times are for people, beside those of systemctl(1). `cargo bench --bench large -- 20` has so many apps, and with the word
+//! `looks` it reloads nothing.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
@@ -30,8 +31,12 @@ fn main() -> ExitCode {
     }
     let mut machine = Machine::with_rsgen(Release::Debian13);
     install(&machine, "big", INSTANCES, PORT..=PORT);
-    looks(&machine, &format!("1 app of {INSTANCES}"));
-    let mut lost = walk(&machine, "big", INSTANCES, &[PORT]);
+    looks(&machine, "big*", &format!("1 app of {INSTANCES}"));
+    let reloads = !std::env::args().any(|a| a == "looks");
+    let mut lost = 0;
+    if reloads {
+        lost += walk(&machine, "big", INSTANCES, &[PORT]);
+    }
     machine.run(&["rsgen", "uninstall", "big"]).ok();
     let apps = std::env::args()
         .find_map(|a| a.parse().ok())
@@ -40,11 +45,13 @@ fn main() -> ExitCode {
         let end = apps.min(first + AT_ONCE);
         install(&machine, "app", 4, PORTS + first..=PORTS + end - 1);
     }
-    looks(&machine, &format!("{apps} apps of 4"));
-    // The first and the last are among them.
-    let loaded = (0..LOADED).map(|n| PORTS + n * (apps - 1) / (LOADED - 1));
-    let loaded: Vec<u16> = loaded.collect();
-    lost += walk(&machine, "all", u32::from(apps) * 4, &loaded);
+    looks(&machine, "app*", &format!("{apps} apps of 4"));
+    if reloads {
+        // The first and the last are among them.
+        let loaded = (0..LOADED).map(|n| PORTS + n * (apps - 1) / (LOADED - 1));
+        let loaded: Vec<u16> = loaded.collect();
+        lost += walk(&machine, "all", u32::from(apps) * 4, &loaded);
+    }
     machine.power_off(PowerLoss::Cut);
     println!("lost: {lost}");
     ExitCode::from(u8::from(lost > 0))
@@ -75,23 +82,35 @@ fn install(machine: &Machine, name: &str, instances: u32, ports: std::ops::Range
     machine.run(&["rsgen", "install", &path]).ok();
 }
 
-/// Prints how long commands take that look at everything.
-fn looks(machine: &Machine, what: &str) {
-    let list: &[&str] = &["rsgen", "list"];
-    let commands = [list, &["rsgen", "list", "--json"], &["rsgen", "metrics"]];
-    for command in commands {
-        let mut times = (Vec::new(), Vec::new());
-        // In turns, so that other load on the machine affects both.
-        for _ in 0..ROUNDS {
-            times.0.push(machine.run(command).ok().took);
-            times.1.push(machine.run(&["true"]).ok().took);
+/// Prints how long commands take that look at everything, beside systemctl(1): a list of units is one question for it, and
+/// what `rsgen list` shows of the instances is what `systemctl show` asks for.
+fn looks(machine: &Machine, units: &str, what: &str) {
+    let properties = "ActiveEnterTimestampMonotonic,MainPID,NRestarts,MemoryCurrent,CPUUsageNSec";
+    let commands = [
+        "rsgen list".to_owned(),
+        "rsgen list --json".to_owned(),
+        "rsgen metrics".to_owned(),
+        format!("systemctl list-units {units}"),
+        format!("systemctl show -p {properties} {units}"),
+    ];
+    let mut times: Vec<(Vec<f64>, Vec<f64>)> =
+        commands.iter().map(|_| Default::default()).collect();
+    // In turns, so that other load on the machine affects all.
+    for _ in 0..ROUNDS {
+        for (command, (wall, own)) in commands.iter().zip(&mut times) {
+            let measured = format!("TIMEFORMAT='%3R %3U %3S'; time {command} >/dev/null");
+            let ran = machine.run(&["bash", "-c", &measured]).ok();
+            let seconds = ran.stderr.split_whitespace().map(str::parse::<f64>);
+            let seconds: Vec<f64> = seconds.filter_map(Result::ok).collect();
+            wall.extend(seconds.first());
+            own.push(seconds.iter().skip(1).sum());
         }
-        let (took, nothing) = (median(times.0), median(times.1));
+    }
+    for (command, (wall, own)) in commands.iter().zip(times) {
         println!(
-            "{}, {what}: {:.1} ms, and {:.1} ms for a program that does nothing",
-            command.join(" "),
-            took.as_secs_f64() * 1000.0,
-            nothing.as_secs_f64() * 1000.0
+            "{command}, {what}: {:.0} ms, of which the command itself computes {:.0} ms",
+            median(wall) * 1000.0,
+            median(own) * 1000.0
         );
     }
 }
@@ -135,7 +154,7 @@ fn walk(machine: &Machine, target: &str, instances: u32, ports: &[u16]) -> u64 {
     lost
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or_default()
 }

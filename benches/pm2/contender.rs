@@ -38,6 +38,8 @@ pub(crate) struct Contender {
     pub(crate) instances: usize,
     /// The key `balance`, of [`Kind::Rsgen`].
     balance: &'static str,
+    /// More lines of the ecosystem file, of [`Kind::Rsgen`].
+    keys: &'static str,
 }
 
 /// Installs the program and PM2 on the machine.
@@ -83,7 +85,26 @@ impl Contender {
             port,
             instances,
             balance,
+            keys: "",
         }
+    }
+
+    /// Clusters whose reloads do not wait for `settle`, as those of PM2: one by one, and all at once.
+    pub(crate) fn without_settle(port: u16, instances: usize) -> [Self; 2] {
+        let new = |pace, port, keys| Self {
+            keys,
+            ..Self::new(
+                &format!("rsgen, settle = 0, {pace}"),
+                Kind::Rsgen,
+                port,
+                instances,
+                "shared",
+            )
+        };
+        [
+            new("one by one", port, "settle = 0\n"),
+            new("all at once", port + 1, "settle = 0\nsurge = \"100%\"\n"),
+        ]
     }
 
     pub(crate) fn start(&self, machine: &Machine) {
@@ -100,7 +121,8 @@ impl Contender {
                 let app = format!(
                     "[[apps]]\nname = \"app{port}\"\nscript = \"server.js\"\nuser = \"www-data\"\n\
                      listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\n\
-                     env = {{ PORT = \"{port}\" }}\n"
+                     env = {{ PORT = \"{port}\" }}\n{}",
+                    self.keys
                 );
                 machine.write(&file, &app);
                 machine.run(&["rsgen", "install", &file]).ok();

@@ -118,8 +118,13 @@ fn throughput(machine: &Machine, contenders: &[Contender]) {
 
 /// Measures how a reload affects clients. Every request takes 20 ms.
 fn reloads(machine: &Machine, contenders: &[Contender]) {
+    let fast = Contender::without_settle(3010, 4);
+    for contender in &fast {
+        contender.start(machine);
+    }
     let mut rows = Vec::new();
-    for contender in contenders.iter().filter(|c| c.kind != Kind::Bare) {
+    let compared = contenders.iter().filter(|c| c.kind != Kind::Bare);
+    for contender in compared.chain(&fast) {
         for (clients, keep_alive) in [("per request", false), ("keep-alive", true)] {
             let traffic = Traffic::on_port(contender.port, CLIENTS)
                 .path("/20")
@@ -162,6 +167,9 @@ fn reloads(machine: &Machine, contenders: &[Contender]) {
         "slowest",
     ];
     print(&format!("{RELOADS} reloads under load"), &heads, rows);
+    for contender in &fast {
+        contender.remove(machine);
+    }
 }
 
 /// Measures the memory that is needed beside the program. Shared pages count in proportion.
