@@ -8,7 +8,7 @@ use testbed::load::Report;
 use testbed::{Load, Machine, Traffic, nap, wait_until};
 
 /// A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half of the time.
-const SERVER: &str = "\
+pub(crate) const SERVER: &str = "\
 const http = require('http');
 http.createServer((request, response) => {
   const milliseconds = Number(request.url.slice(1));

@@ -7,6 +7,7 @@ mod contender;
 mod evenness;
 mod herd;
 mod table;
+mod takeover;
 mod trouble;
 
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("herd") {
         herd::measure(&machine);
+    }
+    if is_wanted("move") {
+        takeover::measure(&machine);
     }
     machine.power_off(testbed::PowerLoss::Clean);
     ExitCode::SUCCESS

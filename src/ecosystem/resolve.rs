@@ -199,6 +199,11 @@ fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
         ));
     }
     let is_command = !script.contains(['/', '.']) && app.program.interpreter.is_none();
+    if !is_command && search.probe.is_dir(path) {
+        let fault = format!("the script `{}` is a folder", path.display());
+        return Diagnostic::error(app.script_span.clone(), fault)
+            .help("write the path of the file in it that is to be started");
+    }
     let what = if is_command {
         let folder = search.cwd.display();
         format!("the script `{script}` is neither in `{folder}` nor in `PATH`")

@@ -262,6 +262,8 @@ fn a_port_of_pm2s_is_told_with_what_to_do_in_pm2() {
     pm2.wait().unwrap();
     let help = failure.and_then(|failure| failure.help).unwrap();
     assert!(help.starts_with("it is PM2's: as `"), "{help}");
+    // After the last app `pm2 save` saves nothing, and the next boot would start the app in PM2 again.
+    assert!(help.contains("`pm2 save --force`"), "{help}");
 }
 
 #[test]

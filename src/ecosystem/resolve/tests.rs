@@ -191,6 +191,11 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
         file[0].starts_with("the script `/srv/web/npm` does not exist: write its path from "),
         "{file:?}"
     );
+    let folder = told("script = \"/srv/web\"");
+    assert!(
+        folder.contains(&"the script `/srv/web` is a folder: write the path of the file in it that is to be started".to_owned()),
+        "{folder:?}"
+    );
     // What would be in a folder that is not there is no second fault.
     let folder = told("script = \"x\"\ncwd = \"/nowhere\"");
     assert_eq!(
