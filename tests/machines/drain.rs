@@ -13,7 +13,7 @@ use testbed::{Load, Machine, Traffic, nap, wait_for, wait_until};
 use crate::cluster::{ECOSYSTEM, SOON, pids, reloads};
 
 /// Installs two instances of a program, with more lines for its table.
-fn deploy(machine: &Machine, script: &str, more: &str) {
+pub(crate) fn deploy(machine: &Machine, script: &str, more: &str) {
     let is_python = Path::new(script).extension().is_some_and(|e| e == "py");
     let listen = if is_python { "0.0.0.0:3000" } else { "3000" };
     machine.write_app(script, "/srv/web");
@@ -252,7 +252,7 @@ pub(crate) fn wait_accepted(machine: &Machine) {
 }
 
 /// The next answer, or the part of it that came before the connection ended.
-fn answer(stream: &mut TcpStream) -> String {
+pub(crate) fn answer(stream: &mut TcpStream) -> String {
     let (mut answer, mut byte) = (String::new(), [0]);
     while !(answer.contains("pid ") && answer.ends_with("\r\n0\r\n\r\n")) {
         match stream.read(&mut byte) {
