@@ -307,7 +307,8 @@ pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machin
         .exits(1)
         .says("start of web.service failed, because web@0.socket could not be started")
         .says("Address already in use")
-        .says("ss -lntup");
+        .says("(pid 1) listens there")
+        .says("systemctl list-sockets");
     assert_tried_once(machine);
     machine
         .run(&["rsgen", "list"])

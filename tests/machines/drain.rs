@@ -386,7 +386,22 @@ pub(crate) fn an_instance_that_is_not_ready_yet_is_left_until_it_is(machine: &mu
     let reload = machine.spawn(&["systemctl", "reload", "web"]);
     machine.wait_journal("web.service", "instance 0: replacing", SOON);
     machine.write("/tmp/go", "");
-    let answer = answer(&mut asked);
-    assert!(answer.contains("200 OK"), "{answer:?}");
+    let first = answer(&mut asked);
+    assert!(first.contains("200 OK"), "{first:?}");
     let _ = reload.wait().ok();
+    for stop in ["rsgen restart web@0", "rsgen stop web@0", "rsgen stop web"] {
+        machine.sh("rm -f /tmp/go /tmp/asked").ok();
+        machine.systemctl(&kill).ok();
+        let mut asked = ask(machine, "/");
+        wait_until(SOON, "the request to arrive", || {
+            machine.run(&["test", "-e", "/tmp/asked"]).status == 0
+        });
+        let stop = machine.spawn(&["sh", "-c", stop]);
+        let answer = answer(&mut asked);
+        assert!(answer.contains("200 OK"), "{answer:?}");
+        drop(asked);
+        machine.write("/tmp/go", "");
+        let _ = stop.wait().ok();
+        machine.run(&["rsgen", "start", "web"]).ok();
+    }
 }
