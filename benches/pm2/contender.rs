@@ -7,8 +7,9 @@ use std::time::Duration;
 use testbed::load::Report;
 use testbed::{Load, Machine, Traffic, nap, wait_until};
 
-/// A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half of the time.
+/// It does not start while there is a file /srv/bench/broken. A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half of the time.
 const SERVER: &str = "\
+if (require('fs').existsSync('/srv/bench/broken')) process.exit(1);
 const http = require('http');
 http.createServer((request, response) => {
   const milliseconds = Number(request.url.slice(1));
@@ -99,7 +100,7 @@ impl Contender {
                 let (file, balance) = (format!("/srv/bench/app{port}.toml"), self.balance);
                 let app = format!(
                     "[[apps]]\nname = \"app{port}\"\nscript = \"server.js\"\nuser = \"www-data\"\n\
-                     listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\n\
+                     listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\nmax_restarts = 2\n\
                      env = {{ PORT = \"{port}\" }}\n"
                 );
                 machine.write(&file, &app);
