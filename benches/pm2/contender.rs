@@ -7,8 +7,10 @@ use std::time::Duration;
 use testbed::load::Report;
 use testbed::{Load, Machine, Traffic, nap, wait_until};
 
-/// A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half of the time.
+/// A server that does not start while there is a file /srv/bench/broken. A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half
+/// of the time.
 pub(crate) const SERVER: &str = "\
+if (require('fs').existsSync('/srv/bench/broken')) process.exit(1);
 const http = require('http');
 http.createServer((request, response) => {
   const milliseconds = Number(request.url.slice(1));
@@ -120,7 +122,7 @@ impl Contender {
                 let (file, balance) = (format!("/srv/bench/app{port}.toml"), self.balance);
                 let app = format!(
                     "[[apps]]\nname = \"app{port}\"\nscript = \"server.js\"\nuser = \"www-data\"\n\
-                     listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\n\
+listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\nmax_restarts = 2\n\
                      env = {{ PORT = \"{port}\" }}\n{}",
                     self.keys
                 );

@@ -10,13 +10,18 @@ use crate::table::{Row, print};
 use crate::{CLIENTS, ROUND};
 
 /// Each trouble: its name, the command that begins it with `PID` in place of the process, and the command that ends it.
-const TROUBLES: [(&str, &str, &str); 3] = [
+const TROUBLES: [(&str, &str, &str); 4] = [
     ("killed", "kill -KILL PID", "true"),
+    (
+        "killed and given up",
+        "touch /srv/bench/broken; kill -KILL PID",
+        "rm /srv/bench/broken",
+    ),
     ("stopped for 2 s", "kill -STOP PID", "kill -CONT PID"),
     ("blocked half of the time", "kill -USR2 PID", "true"),
 ];
 
-/// Measures the traffic while one of several instances is killed, hangs for [`ROUND`], or has an event loop that is blocked
+/// Measures the traffic while one of several instances is killed, is killed and cannot start again, hangs for [`ROUND`], or has an event loop that is blocked
 /// for 100 ms of 200.
 pub(crate) fn measure(machine: &Machine, contenders: &[Contender]) {
     let mut rows = Vec::new();

@@ -30,6 +30,15 @@ pub(super) fn count(apps: &mut [AppStatus], files: &[Option<App>], overview: &Ov
     }
 }
 
+/// Returns how many connections at the ports of an app the processes of one instance have, as far as the kernel tells.
+pub(super) fn of_instance(app: &App, instance: &Unit) -> usize {
+    let census = census::at(&accepting::ports(app)).unwrap_or_default();
+    let accepted: HashSet<u64> = census.accepted.iter().map(|a| a.inode).collect();
+    let group = group(instance.main_pid, instance);
+    let held = group.and_then(|group| held(&group, &accepted));
+    held.unwrap_or_default()
+}
+
 /// The instances share a listener: what waits, waits for all of them.
 fn share(app: &mut AppStatus, census: &Census, ports: &BTreeSet<u16>, overview: &Overview) {
     let units = Units::of(&app.name);

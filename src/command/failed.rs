@@ -4,7 +4,7 @@ use super::jobs::Jobs;
 use super::{hint, last_words, port_owner};
 use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{ActiveState, JobResult, Verb};
-use crate::unit::name::{Member, Units, parse};
+use crate::unit::name::{Member, Units, owner, parse};
 
 impl Jobs<'_> {
     /// Returns the failure for a job that ended badly, after showing the unit's last output.
@@ -63,7 +63,7 @@ impl Jobs<'_> {
     /// The failure because of a socket that could not be opened, with the program that has the address if that is still so.
     fn unopened(&mut self, exit: Exit, message: String, socket: &str) -> Failure {
         let layout = self.layout;
-        let taken = parse(socket)
+        let taken = owner(socket)
             .and_then(|(app, _)| port_owner::of_a_failed_socket(app, layout, self.manager));
         let see = format!("see `systemctl status {socket}`");
         match taken {

@@ -68,6 +68,7 @@ impl Jobs<'_> {
         if generate::is_known_job(self.layout, app) {
             return self.run_now(Verb::Restart, app);
         }
+        self.outlast_starts(app, &Units::of(app).instances())?;
         self.run(Verb::Restart, &Units::of(app).cluster())?;
         self.all_serve(app)
     }
@@ -81,6 +82,7 @@ impl Jobs<'_> {
         }
         let _asked = self.ask(app);
         self.cut_short(&units.instances())?;
+        self.outlast_starts(app, &units.instances())?;
         for socket in self.sockets(app)? {
             self.run(Verb::Stop, &socket)?;
         }

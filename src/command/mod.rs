@@ -39,6 +39,7 @@ mod number;
 mod options;
 mod order;
 mod outcome;
+mod outlast;
 mod overview;
 mod passage;
 mod paused;

@@ -36,6 +36,9 @@ impl Jobs<'_> {
     /// Runs a job of an instance, and tells what it has changed, or that it has failed.
     fn run_and_tell(&mut self, verb: Verb, app: &str, number: u32) -> Result<(), Failure> {
         let unit = Units::of(app).instance(number);
+        if verb != Verb::Start {
+            self.outlast_starts(app, &unit)?;
+        }
         let before = self.manager.unit(&unit)?;
         let begun = Instant::now();
         let done = self.run(verb, &unit);

@@ -10,7 +10,7 @@ use testbed::{Load, Loss, Machine, PowerLoss, Traffic, wait_for, wait_until};
 use crate::cluster::{
     ECOSYSTEM, SOON, assert_exactly, deploy, install, pids, wait_until_empty, write_ecosystem,
 };
-use crate::{balance, by_source, health, trouble};
+use crate::{balance, by_source, group, health, trouble};
 
 pub(crate) const SPECS: &[Spec] = specs![
     balance::gives_each_instance_its_share_through_reload_and_stop,
@@ -21,6 +21,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     trouble::of_one_instance_is_not_that_of_the_others,
     balance::spreads_the_connections_of_each_address,
     balance::says_what_keeps_an_instance_from_its_share_or_from_its_port,
+    group::is_harmed_by_its_own_app_alone,
     health::reaches_one_instance_from_this_host_alone,
     health::a_bad_release_gets_no_request_of_a_client,
 ];
@@ -307,7 +308,8 @@ pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machin
         .exits(1)
         .says("start of web.service failed, because web@0.socket could not be started")
         .says("Address already in use")
-        .says("ss -lntup");
+        .says("(pid 1) listens there")
+        .says("systemctl list-sockets");
     assert_tried_once(machine);
     machine
         .run(&["rsgen", "list"])

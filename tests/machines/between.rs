@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use testbed::{Machine, nap, target_dir, wait_until};
+use testbed::{Load, Machine, Traffic, nap, target_dir, wait_for, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, reloads};
 use crate::drain;
@@ -187,6 +187,58 @@ pub(crate) fn what_was_received_was_answered(machine: &mut Machine) {
     ] {
         machine.run(&["rsgen", "uninstall", "web"]).ok();
         never_ends_in_a_request(machine, lines);
+    }
+}
+
+/// Twenty reloads with `RELOADS=20`.
+pub(crate) fn what_many_threads_in_accept_received_they_answered(machine: &mut Machine) {
+    machine.write_app("pool.py", "/srv/programs");
+    for threads in [64, 256] {
+        let lines = format!(
+            "script = \"pool.py\"\nlisten = \"0.0.0.0:3000\"\nenv.THREADS = \"{threads}\"\n{}",
+            drain::SLEEPS
+        );
+        never_ends_in_a_request(machine, &lines);
+    }
+}
+
+/// However many threads wait in accept(2) when the drain begins, none of them accepts another connection.
+pub(crate) fn of_many_threads_in_accept_none_accepts_any_more(machine: &mut Machine) {
+    machine.sh("install -d -o www-data /tmp/received").ok();
+    for threads in [64, 256] {
+        let more = format!(
+            "{}\ndrain_timeout = \"50s\"\nenv.THREADS = \"{threads}\"",
+            drain::SLEEPS
+        );
+        machine.sh("rm -f /tmp/go /tmp/received/*").ok();
+        drain::deploy(machine, "pool.py", &more);
+        let mut slow = drain::ask(machine, "/slow");
+        let victim = wait_for(SOON, "the request to arrive", || {
+            let told = machine.sh("cd /tmp/received; grep -lx /slow *").stdout;
+            let pid: u32 = told.trim().parse().ok()?;
+            let is_its = |unit: &&str| machine.main_pid(unit) == pid;
+            ["web@0.service", "web@1.service"].into_iter().find(is_its)
+        });
+        let pid = machine.main_pid(victim);
+        let stop = machine.spawn(&["systemctl", "stop", victim]);
+        wait_until(SOON, "every thread to be kept from accepting", || {
+            machine
+                .property(victim, "StatusText")
+                .starts_with("draining")
+        });
+        let load = Load::start(machine, &Traffic::on_port(3000, 20));
+        load.wait_answered(3 * threads);
+        let report = load.stop();
+        report.assert_nothing_lost();
+        let own = report
+            .bodies
+            .keys()
+            .filter(|body| body.contains(&format!("pid {pid}")));
+        assert_eq!(own.count(), 0, "{victim} has accepted: {report}");
+        machine.write("/tmp/go", "");
+        assert!(drain::answer(&mut slow).contains("200 OK"));
+        let _ = stop.wait().ok();
+        machine.systemctl(&["start", victim]).ok();
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) fn reloads(everyday: u32) -> u32 {
 pub(crate) const ECOSYSTEM: &str = "/srv/web/ecosystem.toml";
 
 /// Installs one of `tests/apps` as `web` on port 3000, with more lines for its table.
+/// For what a listener for each instance does not have, see "What differs" in docs/balance.md.
+pub(crate) const SHARED: &str = "balance = \"shared\"";
+
 pub(crate) fn install(machine: &Machine, app: &str, instances: &str, more: &str) {
     machine.write_app(app, "/srv/web");
     write_ecosystem(machine, app, instances, more);

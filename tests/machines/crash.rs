@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use testbed::{Load, Loss, Machine, Traffic, wait_until};
 
-use crate::cluster::{SOON, assert_exactly, deploy, install, listener, pids, write_ecosystem};
+use crate::cluster::{
+    SHARED, SOON, assert_exactly, deploy, install, listener, pids, write_ecosystem,
+};
 
 const ONLY_ONE: &str = "in 1 throw only here\nanswer";
 
@@ -95,7 +97,12 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_op
 ) {
     machine.write_app("graceful", "/srv/web");
     deploy(machine, "graceful", "answer", "throw a bug\nanswer");
-    write_ecosystem(machine, "graceful", "2", "max_restarts = 3");
+    write_ecosystem(
+        machine,
+        "graceful",
+        "2",
+        &format!("max_restarts = 3\n{SHARED}"),
+    );
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
@@ -117,7 +124,12 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_op
             .all(|said| event.contains(said))
     });
     assert_eq!(failed.count(), 3, "{told}");
-    write_ecosystem(machine, "graceful", "2", "max_restarts = 2");
+    write_ecosystem(
+        machine,
+        "graceful",
+        "2",
+        &format!("max_restarts = 2\n{SHARED}"),
+    );
     let told = machine
         .run(&["rsgen", "install", crate::cluster::ECOSYSTEM])
         .exits(1);
@@ -134,7 +146,12 @@ pub(crate) fn all_that_crash_at_their_start_fail_the_cluster_and_a_start_that_op
 }
 
 pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mut Machine) {
-    install(machine, "graceful", "2", "max_restarts = 3");
+    install(
+        machine,
+        "graceful",
+        "2",
+        &format!("max_restarts = 3\n{SHARED}"),
+    );
     deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     machine
         .systemctl(&["kill", "-s", "KILL", "web@0.service", "web@1.service"])

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use testbed::{Load, Machine, Traffic, nap, wait_for, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, pids, reloads};
+use crate::cluster::{ECOSYSTEM, SOON, install, pids, reloads};
 
 /// Installs two instances of a program, with more lines for its table.
-fn deploy(machine: &Machine, script: &str, more: &str) {
+pub(crate) fn deploy(machine: &Machine, script: &str, more: &str) {
     let is_python = Path::new(script).extension().is_some_and(|e| e == "py");
     let listen = if is_python { "0.0.0.0:3000" } else { "3000" };
     machine.write_app(script, "/srv/web");
@@ -252,7 +252,7 @@ pub(crate) fn wait_accepted(machine: &Machine) {
 }
 
 /// The next answer, or the part of it that came before the connection ended.
-fn answer(stream: &mut TcpStream) -> String {
+pub(crate) fn answer(stream: &mut TcpStream) -> String {
     let (mut answer, mut byte) = (String::new(), [0]);
     while !(answer.contains("pid ") && answer.ends_with("\r\n0\r\n\r\n")) {
         match stream.read(&mut byte) {
@@ -370,23 +370,31 @@ pub(crate) fn nothing_is_accepted_any_more(machine: &mut Machine) {
 
 /// Until it is READY, systemd would stop it without `ExecStop=`, and so without a drain.
 pub(crate) fn an_instance_that_is_not_ready_yet_is_left_until_it_is(machine: &mut Machine) {
-    machine.write_app("late.js", "/srv/web");
-    let app = "[[apps]]\nname = \"web\"\nscript = \"late.js\"\nlisten = 3000\nuser = \"www-data\"\n\
-               ready = \"message\"\nsurge = 0\nsettle = 0\n";
-    machine.write(ECOSYSTEM, app);
     machine.write("/tmp/go", "");
-    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    machine.sh("rm /tmp/go").ok();
-    let kill = ["kill", "--kill-whom=main", "-s", "KILL", "web@0"];
-    machine.systemctl(&kill).ok();
-    let mut asked = ask(machine, "/");
-    wait_until(SOON, "the request to arrive", || {
-        machine.run(&["test", "-e", "/tmp/asked"]).status == 0
-    });
+    let keys = "ready = \"message\"\nsurge = 0\nsettle = 0";
+    install(machine, "late.js", "1", keys);
+    // The unit is killed, and the program of the next start has a request before it is READY.
+    let ask_too_early = || {
+        let kill = "rm -f /tmp/go /tmp/asked; systemctl kill --kill-whom=main -s KILL web@0";
+        machine.sh(kill).ok();
+        let asked = ask(machine, "/");
+        let is_asked = || machine.sh("test -e /tmp/asked").status == 0;
+        wait_until(SOON, "the request to arrive", is_asked);
+        asked
+    };
+    let is_answered = |mut asked: TcpStream| answer(&mut asked).contains("200 OK");
+    let early = ask_too_early();
     let reload = machine.spawn(&["systemctl", "reload", "web"]);
     machine.wait_journal("web.service", "instance 0: replacing", SOON);
     machine.write("/tmp/go", "");
-    let answer = answer(&mut asked);
-    assert!(answer.contains("200 OK"), "{answer:?}");
+    assert!(is_answered(early));
     let _ = reload.wait().ok();
+    for words in [["restart", "web@0"], ["stop", "web@0"], ["stop", "web"]] {
+        let asked = ask_too_early();
+        let stop = machine.spawn(&["rsgen", words[0], words[1]]);
+        assert!(is_answered(asked), "{words:?}");
+        machine.write("/tmp/go", "");
+        let _ = stop.wait().ok();
+        machine.run(&["rsgen", "start", "web"]).ok();
+    }
 }

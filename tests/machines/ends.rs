@@ -51,7 +51,8 @@ const ENDS: &[End] = &[
     ),
     End(
         "watchdog",
-        "args = ['-c', 'exec sleep 1000']\nready = 'exec'\nservice.WatchdogSec = '300ms'",
+        // With a listener of its own, a program that accepts nothing is told of before.
+        "balance = 'shared'\nargs = ['-c', 'exec sleep 1000']\nready = 'exec'\nservice.WatchdogSec = '300ms'",
         "WATCHDOG=1",
     ),
     End(

@@ -22,6 +22,7 @@ mod environment;
 mod exposure;
 mod faults;
 mod from_pm2;
+mod group;
 mod harness;
 mod health;
 mod hostile;

@@ -5,7 +5,8 @@ use testbed::{Load, Machine, PowerLoss, Traffic, specs, wait_until};
 
 use crate::balance::EVEN;
 use crate::cluster::{
-    ECOSYSTEM, SOON, assert_exactly, install, instances, listener, wait_closed, wait_until_empty,
+    ECOSYSTEM, SHARED, SOON, assert_exactly, install, instances, listener, wait_closed,
+    wait_until_empty,
 };
 use crate::{pause, user};
 
@@ -250,12 +251,12 @@ fn assert_ends_with_the_machine_and_the_app(machine: &mut Machine) {
     assert_exactly(machine, 2);
 }
 
-/// A queue for five, and eight clients: the kernel of those that find no room tries again.
+/// One queue for five, and eight clients: the kernel of those that find no room tries again.
 pub(crate) fn makes_clients_of_a_socket_file_and_of_a_full_queue_wait_as_well(
     machine: &mut Machine,
 ) {
-    let keys = "settle = 0\n\n[apps.socket]\nBacklog = 4";
-    install(machine, "graceful.js", "2", keys);
+    let keys = format!("settle = 0\n{SHARED}\n\n[apps.socket]\nBacklog = 4");
+    install(machine, "graceful.js", "2", &keys);
     loses_nothing_in_a_pause(machine, &Traffic::on_port(3000, 8), Some(5));
     machine.run(&["rsgen", "uninstall", "web"]).ok();
     let path = "/run/web.sock";

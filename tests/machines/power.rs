@@ -6,7 +6,7 @@ use testbed::runner::Spec;
 use testbed::specs;
 use testbed::{Load, Machine, Traffic, wait_until};
 
-use crate::cluster::{SOON, assert_exactly, deploy, install, instances, listener, pids};
+use crate::cluster::{SHARED, SOON, assert_exactly, deploy, install, instances, listener, pids};
 use crate::power;
 
 pub(crate) const SPECS: &[Spec] = specs![
@@ -136,7 +136,7 @@ pub(crate) fn a_start_may_take_longer_than_one_step(machine: &mut Machine) {
 }
 
 pub(crate) fn the_first_connection_starts_the_cluster(machine: &mut Machine) {
-    install(machine, "graceful", "2", "");
+    install(machine, "graceful", "2", SHARED);
     machine.run(&["rsgen", "stop", "web"]).ok();
     machine.systemctl(&["start", "web.socket"]).ok();
     assert_exactly(machine, 0);
@@ -145,7 +145,7 @@ pub(crate) fn the_first_connection_starts_the_cluster(machine: &mut Machine) {
 }
 
 pub(crate) fn instances_stopped_by_hand_do_not_swallow_connections(machine: &mut Machine) {
-    install(machine, "graceful", "2", "");
+    install(machine, "graceful", "2", SHARED);
     machine
         .systemctl(&["stop", "web@0.service", "web@1.service"])
         .ok();
@@ -168,7 +168,7 @@ pub(crate) fn one_instance_is_stopped_started_and_restarted_by_its_name(machine:
 }
 
 pub(crate) fn stopping_the_socket_stops_the_app(machine: &mut Machine) {
-    install(machine, "graceful", "2", "");
+    install(machine, "graceful", "2", SHARED);
     machine.systemctl(&["stop", "web.socket"]).ok();
     wait_until(SOON, "all instances to be gone", || {
         instances(machine).is_empty()

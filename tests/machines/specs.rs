@@ -171,6 +171,8 @@ const DRAIN: &[Spec] = specs![
     drain::nothing_is_accepted_any_more,
     drain::an_instance_that_is_not_ready_yet_is_left_until_it_is,
     between::what_was_received_was_answered,
+    between::of_many_threads_in_accept_none_accepts_any_more,
+    between::what_many_threads_in_accept_received_they_answered,
     between::a_program_that_ends_by_itself_is_told_by_a_signal,
 ];
 

@@ -197,7 +197,7 @@ impl Machine {
     /// Writes a file, and creates the folders above it. An ecosystem file gets the balance of this run, see `balance`.
     pub fn write(&self, path: &str, text: &str) {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
-        let text = balance::of_this_run(text);
+        let text = balance::of_this_run(path, text);
         // While a script is being executed, the kernel lets nobody write to it, see ETXTBSY in open(2).
         let write = || {
             self.console

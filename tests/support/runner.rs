@@ -68,6 +68,7 @@ const ROOMS_IN_TURN: &[&str] = &[
     "env_files",
     "environment",
     "faults",
+    "group",
     "health",
     "hostile",
     "logs",

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::kind::{Held, Kind, Listener, Means, Silenced};
 use super::replacement::{Replacement, UNWATCHED};
@@ -18,16 +18,15 @@ use crate::drain::answers::Connection;
 use crate::drain::diag::States;
 use crate::peer::address::Address;
 use crate::peer::epoll::Registration;
-use crate::peer::process::{Process, Thread};
+use crate::peer::process::Process;
 use crate::peer::registers;
 use crate::peer::tracee::{self, Tracee};
 use crate::sys::socket::Shape;
 
 /// How many threads are asked to stop before the process is given up.
 const ATTEMPTS: usize = 3;
-/// How often threads in accept(2) are looked for. A thread that is about to make the call at the first look waits in it at a
-/// later one.
-const ROUNDS: u32 = 3;
+/// How long threads in accept(2) are looked for, while others run. One that does not sleep for as long is at work.
+const LONGEST: Duration = Duration::from_millis(50);
 /// The pause between these looks.
 const ROUND: Duration = Duration::from_millis(2);
 /// The time-out of a connection that is made only to wake an instance, not to be served.
@@ -160,22 +159,44 @@ fn unwatch_all(process: &Process, held: &[Held<'_>], means: Means<'_>) -> io::Re
 
 /// Interrupts threads that wait in accept(2). The waiting call still uses the live listener, although the number leads to the
 /// unreachable one by now. A stop interrupts the call, and when the thread makes it once more it finds the unreachable one.
+///
+/// A thread that is found in any other call is done with, since its next accept(2) finds the unreachable one. A thread that runs
+/// may be on its way into the waiting call, and is looked at again.
 fn interrupt_accepting(process: &Process, held: &[Held<'_>], means: Means<'_>) {
-    let accepts = |thread: &Thread| {
-        thread.waits.is_some_and(|(number, [fd, ..])| {
-            matches!(number, libc::SYS_accept | libc::SYS_accept4)
-                && held
-                    .iter()
-                    .any(|h| u64::try_from(h.socket.fd) == Ok(fd & 0xffff_ffff))
-        })
+    let accepts = |number: i64, fd: u64| {
+        matches!(number, libc::SYS_accept | libc::SYS_accept4)
+            && held
+                .iter()
+                .any(|h| u64::try_from(h.socket.fd) == Ok(fd & 0xffff_ffff))
     };
-    let mut interrupted = HashSet::new();
-    for _round in 0..ROUNDS {
-        for thread in process.threads().iter().filter(|t| accepts(t)) {
-            if interrupted.insert(thread.tid) && means.check_time().is_ok() {
-                // A thread that cannot be stopped has ended, or has returned from the call by itself.
-                let _ = Tracee::stop(process, means.group, thread).and_then(Tracee::release);
+    let end = Instant::now() + LONGEST;
+    let mut done = HashSet::new();
+    loop {
+        let mut is_whole = true;
+        for thread in process.threads() {
+            if done.contains(&thread.tid) {
+                continue;
             }
+            let is_done = match thread.waits {
+                None => false,
+                Some((number, [fd, ..])) if accepts(number, fd) => {
+                    // A thread that cannot be stopped has ended or has returned from the call by itself, which the next look
+                    // shows, or it does not get to run.
+                    let stopped = Tracee::stop(process, means.group, &thread);
+                    stopped.and_then(Tracee::release).is_ok()
+                }
+                Some(_) => true,
+            };
+            if is_done {
+                done.insert(thread.tid);
+            }
+            is_whole &= is_done;
+            if means.check_time().is_err() {
+                return;
+            }
+        }
+        if is_whole || Instant::now() >= end {
+            return;
         }
         std::thread::sleep(ROUND);
     }
