@@ -122,7 +122,7 @@ impl Contender {
                 let (file, balance) = (format!("/srv/bench/app{port}.toml"), self.balance);
                 let app = format!(
                     "[[apps]]\nname = \"app{port}\"\nscript = \"server.js\"\nuser = \"www-data\"\n\
-listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\nmax_restarts = 2\n\
+                     listen = {port}\ninstances = {instances}\nbalance = \"{balance}\"\nmax_restarts = 2\n\
                      env = {{ PORT = \"{port}\" }}\n{}",
                     self.keys
                 );
