@@ -201,6 +201,20 @@ mod tests {
         assert_eq!(shown.keep(&mut fake, &cluster), Ok(false));
         progress::remember_canaries(&cluster, &[]);
         assert_eq!(counted(&shown, &mut fake), "2 of 2 serving");
+
+        // Of one that nobody saw while it was up, the text before decides, unless it was given up.
+        let before = "2 of 2 serving";
+        let unseen = |fake: &mut Fake| {
+            let counts = Shown::default().count(fake, &cluster).unwrap();
+            text(counts.after(before), before)
+        };
+        assert_eq!(unseen(&mut fake), before);
+        let given_up = Deaths {
+            errored: true,
+            ..Deaths::default()
+        };
+        given_up.store(&cluster.deaths(2)).unwrap();
+        assert_eq!(unseen(&mut fake), "2 of 3 serving, 1 errored");
     }
 
     #[test]

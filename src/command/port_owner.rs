@@ -78,7 +78,8 @@ pub(super) fn refuse_taken(
             open.push(socket);
         }
     }
-    if !open.is_empty() && !moves {
+    let listens = !open.is_empty();
+    if listens && !moves {
         return Ok(());
     }
     // The path of a socket file is no address of a port.
@@ -87,7 +88,7 @@ pub(super) fn refuse_taken(
     for listen in app.listen.iter().filter(|listen| is_taken(listen)) {
         match owner(listen, app, &addresses) {
             Owners::Own => {}
-            Owners::Unknown if !open.is_empty() => {}
+            Owners::Unknown if listens => {}
             Owners::Unknown => return Err(taken(app.name(), listen, None, probe)),
             Owners::Other(owner) => return Err(taken(app.name(), listen, Some(owner), probe)),
         }

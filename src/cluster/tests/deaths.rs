@@ -280,6 +280,8 @@ fn an_instance_that_was_stopped_after_it_had_recovered_is_not_given_up() {
         bench.ended(0, 0);
         let deaths = Deaths::load(&bench.cluster.deaths(0)).unwrap();
         assert_eq!(deaths.errored, is_errored, "{job} after {up:?}");
+        // The next deaths are the first ones again.
+        assert_eq!(deaths.count == 0, !is_errored, "{job} after {up:?}");
         assert_eq!(deaths.reason, REASON);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::pause::{Paused, pause, resume};
 use super::*;
+use crate::systemd::ATTEMPTS;
 
 const UNITS: &[&str] = &["web.service", "web@0.service", "web@1.service"];
 const MINUTE: Duration = Duration::from_mins(1);
@@ -265,4 +266,29 @@ fn a_pause_that_was_killed_before_it_began_is_not_as_long_as_the_longest() {
     // The instances may take that long to end, and the pause is not shorter because of it.
     assert_eq!(noted.until, MINUTE + LONGEST);
     assert_eq!(noted.numbers, [0, 1]);
+}
+
+/// `systemctl cancel` without arguments throws away all jobs of systemd.
+#[test]
+fn what_was_cancelled_is_asked_for_again_a_few_times() {
+    let asked = |bench: &Bench, verb: &str| {
+        let line = format!("{verb} web@0.service");
+        bench.fake.log.iter().filter(|l| **l == line).count()
+    };
+    let mut bench = Bench::running(&UNITS[..2]);
+    bench.fake.cancel("web@0.service", 1);
+    bench.pause().unwrap();
+    bench.fake.cancel("web@0.service", 1);
+    bench.resume().unwrap();
+    assert_eq!(bench.fake.ready(), UNITS[..2]);
+    assert_eq!([asked(&bench, "stop"), asked(&bench, "start")], [2, 2]);
+
+    bench.pause().unwrap();
+    bench.fake.cancel("web@0.service", 99);
+    bench.resume().unwrap_err();
+    assert_eq!(asked(&bench, "start"), 2 + 1 + ATTEMPTS);
+    let mut bench = Bench::running(&UNITS[..2]);
+    bench.fake.cancel("web@0.service", 99);
+    bench.pause().unwrap_err();
+    assert_eq!(asked(&bench, "stop"), 1 + ATTEMPTS);
 }

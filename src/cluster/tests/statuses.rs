@@ -93,6 +93,32 @@ fn a_start_neither_runs_one_again_that_was_quicker_nor_calls_it_failed() {
 }
 
 #[test]
+fn a_start_waits_for_the_commands_at_the_end_of_one_and_for_no_longer() {
+    for (has_end, log) in [(true, &[][..]), (false, &["start web@0.service"])] {
+        let mut bench = Bench::running(&[]);
+        bench.fake.set(Unit {
+            name: "web.service".into(),
+            job: Some(crate::systemd::QueuedJob {
+                path: "/job/start".into(),
+                kind: "start".into(),
+            }),
+            ..Unit::default()
+        });
+        bench.ends_once(0, 0, true);
+        if has_end {
+            let unit = bench.fake.unit("web@0.service").unwrap();
+            let down = Unit {
+                active: ActiveState::Inactive,
+                ..unit
+            };
+            bench.fake.set_at(Duration::from_secs(2), down);
+        }
+        let _ = bench.start(1);
+        assert_eq!(bench.fake.log, log);
+    }
+}
+
+#[test]
 fn the_brake_unit_ends_a_cluster_whose_last_instance_ended_during_its_start() {
     for (status, active, is_done) in [
         (0, ActiveState::Inactive, true),

@@ -128,3 +128,22 @@ fn a_pause_says_how_long_the_instances_took_to_end() {
         "{entries:?}"
     );
 }
+
+#[test]
+fn the_end_of_a_pause_says_how_long_the_starts_took_and_whether_all_serve() {
+    for (starts, outcome) in [(&[][..], "done"), (&[fake::Start::Fails], "failed")] {
+        let journald = Journald::new();
+        let mut bench = bench_with(journald.of_cluster_unit(), &["web.service"]);
+        let paused = pause::Paused {
+            since: Duration::ZERO,
+            until: Duration::ZERO,
+            numbers: vec![0],
+        };
+        paused.write(&bench.cluster.state).unwrap();
+        bench.fake.script("web@0.service", starts);
+        let _ = pause::resume(&mut bench.fake, &bench.cluster);
+        let entry = journald.entry();
+        assert_eq!(seen(&entry), (Happening::Resumed.id(), None, true));
+        assert_eq!(entry[field::OUTCOME], outcome);
+    }
+}

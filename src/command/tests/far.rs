@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::remote::{run, serving};
+use super::stage::Recorder;
+use crate::command::remote::Remote;
 use crate::output::Exit;
 use crate::systemd::fake::Fake;
-use crate::systemd::{ActiveState, Manager, Unit};
+use crate::systemd::{ActiveState, Error, Manager, Unit};
 use crate::unit::name::Units;
 
 #[test]
@@ -53,22 +55,31 @@ fn a_signal_that_nobody_gets_is_refused_with_the_command_that_asks_that_host() {
 #[test]
 fn the_end_of_a_pause_is_the_stop_of_its_unit_and_waits_for_the_instances() {
     let pause = Units::of("web").pause();
-    let mut fake = Fake::running(&["web.service", &pause]);
-    let end = fake.now() + Duration::from_secs(1);
-    for number in [0, 1] {
-        fake.set_at(
-            end,
-            Unit {
-                name: format!("web@{number}.service"),
-                active: ActiveState::Active,
-                sub: "running".into(),
-                ..Unit::default()
-            },
-        );
+    let of = |number: u32, active: ActiveState, sub: &str| Unit {
+        name: format!("web@{number}.service"),
+        active,
+        sub: sub.into(),
+        ..Unit::default()
+    };
+    // An instance that serves although the app is paused was started by somebody else.
+    for (up, started) in [(&[][..], "[0,1]"), (&[0], "[1]")] {
+        let mut fake = Fake::running(&["web.service", &pause]);
+        let end = fake.now() + Duration::from_secs(1);
+        for number in [0, 1] {
+            let ready = of(number, ActiveState::Active, "running");
+            if up.contains(&number) {
+                fake.set(ready);
+            } else {
+                fake.set(of(number, ActiveState::Activating, "start"));
+                fake.set_at(end, ready);
+            }
+        }
+        let ran = run(fake, "rsgen resume web");
+        assert_eq!(ran.failure.map(|failure| failure.message), None);
+        assert_eq!(ran.log, [format!("stop {pause}")]);
+        let told = format!(r#""instances":{started}"#);
+        assert!(ran.told.contains(&told), "{}", ran.told);
     }
-    let ran = run(fake, "rsgen resume web");
-    assert_eq!(ran.failure.map(|failure| failure.message), None);
-    assert_eq!(ran.log, [format!("stop {pause}")]);
     let nothing = run(serving(), "rsgen resume web");
     assert_eq!(nothing.log, [""; 0]);
     assert!(
@@ -76,4 +87,28 @@ fn the_end_of_a_pause_is_the_stop_of_its_unit_and_waits_for_the_instances() {
         "{}",
         nothing.told
     );
+}
+
+#[test]
+fn who_is_refused_there_is_told_what_to_do_there() {
+    let sink = Recorder::default();
+    let remote = Remote::of_a_test(&sink, Box::new(Fake::default()));
+    for (error, help) in [
+        (
+            Error::NoBus {
+                reason: "no such command".into(),
+            },
+            "see that `ssh anna@web1 systemd-stdio-bridge --version` works",
+        ),
+        (
+            Error::AccessDenied {
+                reason: "polkit".into(),
+            },
+            "log in as root there, or allow it in polkit(8) of anna@web1",
+        ),
+    ] {
+        let failure = remote.failure(error);
+        assert!(failure.message.starts_with("anna@web1: "));
+        assert_eq!(failure.help.as_deref(), Some(help));
+    }
 }

@@ -154,3 +154,29 @@ fn what_is_installed_is_told_apart_from_what_is_not() {
     let wrong = told("uninstall", &["web", "web@x"]).unwrap_err();
     assert_eq!(wrong.exit, Exit::Usage);
 }
+
+/// What PM2 calls a script may be a program, as in `pm2 start npm -- start`.
+#[test]
+fn a_program_in_place_of_an_app_is_answered_with_its_install_unless_an_app_is_nearly_called_so() {
+    let told = |apps: &[&str], verb: &str, words: &[&str]| {
+        let (stage, sink) = (with(apps), Recorder::default());
+        let systemd = Box::new(Fake::default());
+        let mut context = Context::of_a_test(stage.layout.clone(), HOST, &sink, systemd);
+        let arguments = Targets {
+            targets: words.iter().map(|&word| word.to_owned()).collect(),
+            only: Vec::new(),
+        };
+        let mut all = each(&mut context, &arguments, verb).unwrap();
+        all.remove(0).unwrap_err().help.unwrap()
+    };
+    let install = "to make an app of the program, run `rsgen install sleep --name NAME";
+    assert_eq!(told(&["web"], "start", &["sleep"]), format!("{install}`"));
+    let behind = told(&["web"], "restart", &["sleep", "1", "2"]);
+    assert_eq!(behind, format!("{install} -- 1 2`"));
+    assert_eq!(
+        told(&["sleeps"], "start", &["sleep"]),
+        "did you mean `sleeps`?"
+    );
+    let stop = told(&["web"], "stop", &["sleep"]);
+    assert_eq!(stop, "installed are web");
+}
