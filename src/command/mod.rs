@@ -68,6 +68,7 @@ mod state;
 mod status;
 mod steps;
 mod subcommand;
+mod surplus;
 mod survey;
 mod tail;
 mod targets;
