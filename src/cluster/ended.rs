@@ -132,6 +132,10 @@ fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
     {
         return why.to_owned();
     }
+    let is_elsewhere = unit.status_text.starts_with(contract::ELSEWHERE);
+    if unit.result == "timeout" && uptime(unit).is_zero() && is_elsewhere {
+        return format!("{}: {}", unit.why(), unit.status_text);
+    }
     let is_missing = |path: &&PathBuf| !path.is_file();
     let missing = end.env_files.iter().find(is_missing);
     match missing.filter(|_| unit.never_ran()) {

@@ -151,6 +151,10 @@ impl Cluster {
     /// Returns the output of an instance or of the cluster unit, from the run that died. If an instance was given up,
     /// its last run only contained the worker.
     pub(crate) fn words(&self, unit: &Unit) -> Vec<String> {
+        // Whatever there is was written by an earlier run.
+        if unit.is_unmet() {
+            return Vec::new();
+        }
         self.words_of_a_run(&unit.name, unit.exit_status, &Run::of(unit), None)
     }
 

@@ -108,6 +108,14 @@ pub fn kept(state: &Path) -> Vec<u32> {
     noted(state, true)
 }
 
+/// Returns whether an instance beyond the number of an app may be a canary, kept or not.
+#[must_use]
+pub fn has_canary(state: &Path) -> bool {
+    [false, true]
+        .iter()
+        .any(|are_kept| !noted(state, *are_kept).is_empty())
+}
+
 fn noted(state: &Path, are_kept: bool) -> Vec<u32> {
     let note = Entry::new(state, Name::Canary).read().unwrap_or_default();
     if canaries::are_kept(&note) == are_kept {

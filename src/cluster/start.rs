@@ -253,6 +253,10 @@ fn tell(instances: &[Brief], wanted: u32) -> u32 {
 
 /// Why an instance does not serve. Of one that was given up, how it died, not how the worker ended.
 fn why(cluster: &Cluster, unit: &Unit) -> String {
+    // The deaths that are noted are of earlier runs.
+    if unit.is_unmet() {
+        return unit.why();
+    }
     let number = cluster.units().number(&unit.name);
     let deaths = number.and_then(|n| Deaths::load(&cluster.deaths(n)));
     match deaths {

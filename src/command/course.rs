@@ -1,5 +1,7 @@
 //! Reloads in two parts: a canary that is started and kept, and what becomes of it. See [`Course`].
 
+use std::time::Instant;
+
 use clap::Args;
 
 use super::apply::Prepared;
@@ -7,6 +9,7 @@ use super::context::Context;
 use super::jobs::{Jobs, LONGEST, TICK};
 use super::kept;
 use super::targets::{self, Target};
+use super::waiting::Waiting;
 use crate::cluster::asked::Wish;
 use crate::cluster::progress;
 use crate::contract::{Amount, Course};
@@ -168,6 +171,7 @@ impl Jobs<'_> {
     ) -> Result<T, Failure> {
         let end = self.manager.now() + LONGEST;
         let mut is_told = false;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             if let Some(found) = look(self)? {
                 return Ok(found);
@@ -183,6 +187,7 @@ impl Jobs<'_> {
                 let what = "waiting for a reload that is under way";
                 self.sink.notice(&Notice::Waiting(app, what));
             }
+            waiting.tell_of(self.sink, app, "a reload that is under way");
             self.manager.pause(TICK);
         }
     }

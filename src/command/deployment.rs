@@ -198,9 +198,18 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
         Action::Nothing | Action::Arm => schedule(jobs, prepared)?,
         Action::Start => {
             make_anew(jobs, prepared)?;
+            // The start of an app that is down stops them by itself.
+            let has_surplus = !jobs.surplus(prepared)?.is_empty();
             let started = jobs.start(&prepared.app);
             schedule(jobs, prepared)?;
             started?;
+            if has_surplus {
+                jobs.stop_surplus(prepared)?;
+            }
+        }
+        Action::Trim => {
+            schedule(jobs, prepared)?;
+            jobs.stop_surplus(prepared)?;
         }
         Action::Reload => {
             let (Goal::Fresh(wish) | Goal::Current(wish)) = goal;
@@ -325,10 +334,14 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
         return Ok(Action::Reload);
     }
     // Starting an active app starts those of its instances that are down.
-    Ok(if jobs.is_whole(&prepared.app)? {
-        Action::Nothing
+    if !jobs.is_whole(&prepared.app)? {
+        return Ok(Action::Start);
+    }
+    let has_surplus = !jobs.surplus(prepared)?.is_empty();
+    Ok(if has_surplus {
+        Action::Trim
     } else {
-        Action::Start
+        Action::Nothing
     })
 }
 

@@ -162,7 +162,7 @@ fn describe(
         units: pinned,
         needs_daemon_reload: units.iter().any(|unit| unit.need_daemon_reload),
         slice: slice_of_instances(&app, units),
-        output: last_words::elsewhere(layout, &app.name),
+        output: last_words::output(layout, &app.name),
         walk,
         words: Vec::new(),
         app,
@@ -266,7 +266,9 @@ impl Described {
         );
         say("slice", self.slice.clone());
         let logs = || format!("in the journal; `rsgen logs {}`", app.name);
-        say("logs", Some(self.output.clone().unwrap_or_else(logs)));
+        let output = self.output.as_ref();
+        let output = output.map(|file| last_words::told(file, None));
+        say("logs", Some(output.unwrap_or_else(logs)));
         say("walk", self.walk.as_ref().map(Walk::told));
         say("release", self.release());
         lines

@@ -1,9 +1,10 @@
 //! The failure of a job of systemd's: what could not be done, why, and what to look at.
 
 use super::jobs::Jobs;
-use super::{hint, last_words, port_owner};
+use super::{hint, last_words, port_owner, status};
+use crate::contract::REFUSED;
 use crate::output::{CANCELLED, Exit, Failure, Notice};
-use crate::systemd::{ActiveState, JobResult, Verb};
+use crate::systemd::{ActiveState, JobResult, Unit, Verb};
 use crate::unit::name::{Member, Units, owner, parse};
 
 impl Jobs<'_> {
@@ -43,7 +44,15 @@ impl Jobs<'_> {
             };
             return self.unopened(exit, message, &socket);
         }
-        let why = state.map(|u| format!(" ({})", u.why())).unwrap_or_default();
+        if let Some(state) = state.as_ref().filter(|state| state.is_unmet()) {
+            let message = format!("{verb} of {unit} failed: {}", state.why());
+            let app = parse(unit).map_or(unit, |(app, _)| app);
+            return Failure::new(exit, message).help(hint::unmet(state, app).unwrap_or_default());
+        }
+        let why = match self.last_death(unit, state.as_ref()) {
+            Some(death) => format!(" ({death})"),
+            None => state.map(|u| format!(" ({})", u.why())).unwrap_or_default(),
+        };
         let how = match result {
             JobResult::Canceled => format!("was {CANCELLED}"),
             JobResult::Dependency => {
@@ -57,7 +66,32 @@ impl Jobs<'_> {
         };
         Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
             .help(help)
-            .help_also(parse(unit).and_then(|(app, _)| last_words::elsewhere(self.layout, app)))
+            .help_first(self.elsewhere(unit))
+    }
+
+    /// Returns how an instance died, where the cluster unit is being started again by now: a connection to the port does that, and systemd
+    /// then tells nothing of the start that has failed.
+    fn last_death(&mut self, unit: &str, state: Option<&Unit>) -> Option<String> {
+        let (app, member) = parse(unit)?;
+        let is_next = matches!(member, Member::Cluster) && state?.active == ActiveState::Activating;
+        let briefs = self.manager.units(&Units::of(app).instances()).ok()?;
+        let mut names: Vec<String> = briefs.into_iter().map(|brief| brief.name).collect();
+        names.sort();
+        names.into_iter().filter(|_| is_next).find_map(|name| {
+            let instance = self.manager.unit(&name).ok()?;
+            let why = status::reason(self.layout, app, &instance)?;
+            Some(format!("{name}: {}", why.trim_start_matches(REFUSED)))
+        })
+    }
+
+    /// Names the file that the program of a unit writes to.
+    fn elsewhere(&self, unit: &str) -> Option<String> {
+        let (app, member) = parse(unit)?;
+        let number = match member {
+            Member::Instance(number) => Some(number),
+            _ => None,
+        };
+        last_words::elsewhere(self.layout, app, number)
     }
 
     /// The failure because of a socket that could not be opened, with the program that has the address if that is still so.

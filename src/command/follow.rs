@@ -101,7 +101,8 @@ impl Jobs<'_> {
                 Some(End::Done) => return Ok(()),
                 Some(End::Failed(failure)) => {
                     self.repeat(app, walk.last.as_ref());
-                    return Err(failure.help_also(last_words::elsewhere(self.layout, app)));
+                    let elsewhere = last_words::elsewhere(self.layout, app, None);
+                    return Err(failure.help_first(elsewhere));
                 }
                 None => {}
             }

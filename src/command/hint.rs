@@ -2,6 +2,7 @@
 
 use crate::layout::Scope;
 use crate::output::Failure;
+use crate::systemd::Unit;
 use crate::unit::name::{Member, Units, parse};
 
 /// Programs whose commands need `--user` for an app of the user's own manager.
@@ -23,6 +24,17 @@ pub(super) fn journal_of(unit: &str) -> String {
     format!("see `systemctl status {unit}` and `journalctl -u {unit} -n 50`")
 }
 
+/// Returns the hint for a unit that a condition has kept from its start: its journal has nothing to say.
+pub(super) fn unmet(unit: &Unit, app: &str) -> Option<String> {
+    unit.is_unmet().then(|| {
+        format!(
+            "see to it that it holds, or take it out of `[apps.unit]` of the app's file, and run `rsgen reload {app}`; `systemctl cat {}` \
+             shows where it is written",
+            unit.name
+        )
+    })
+}
+
 /// Adapts the commands in a text to this manager.
 pub(super) fn for_manager(scope: Scope, text: &str) -> String {
     let mut text = text.to_owned();
@@ -36,12 +48,13 @@ pub(super) fn for_manager(scope: Scope, text: &str) -> String {
     text
 }
 
-/// Adapts the commands in a failure's help to this manager.
+/// Adapts the commands in a failure to this manager.
 pub(super) fn failure_for_manager(scope: Scope, mut failure: Failure) -> Failure {
     let change = |help: &mut Option<String>| {
         *help = help.take().map(|help| for_manager(scope, &help));
     };
     change(&mut failure.help);
+    failure.message = for_manager(scope, &failure.message);
     let report = failure.report.iter_mut();
     for diagnostic in report.flat_map(|report| &mut report.diagnostics) {
         change(&mut diagnostic.help);
@@ -66,8 +79,11 @@ mod tests {
 
     #[test]
     fn the_remedies_of_a_failure_are_changed() {
-        let failure = Failure::failed("it failed").help(journal("web"));
-        let help = failure_for_manager(Scope::User, failure).help;
+        let message = "it failed; `journalctl -u web@0.service` says why";
+        let failure = Failure::failed(message).help(journal("web"));
+        let failure = failure_for_manager(Scope::User, failure);
+        assert!(failure.message.contains("`journalctl --user -u web@0"));
+        let help = failure.help;
         let wanted = "see `journalctl --user -u web -u 'web@*' -n 50`";
         assert_eq!(help.as_deref(), Some(wanted));
         assert_eq!(

@@ -114,9 +114,12 @@ impl Jobs<'_> {
         self.run(Verb::Start, &units.timer())?;
         let unit = units.cluster();
         let job = self.manager.queue(verb, &unit)?;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             match self.manager.wait(&job, GLANCE) {
-                Err(systemd::Error::TimedOut { .. }) => {}
+                Err(systemd::Error::TimedOut { .. }) => {
+                    waiting.tell_of(self.sink, app, "the end of the run");
+                }
                 Ok(JobResult::Done | JobResult::Skipped) => return Ok(()),
                 Ok(result) => return Err(self.failed(verb, &unit, result)),
                 Err(e) => return Err(e.into()),

@@ -1,10 +1,12 @@
 //! The last output of a run that failed, which commands show again, and the file that has the output if it does not go
 //! to the journal.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::status::AppStatus;
 use crate::cluster::Cluster;
+use crate::ecosystem::App;
 use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -81,18 +83,61 @@ pub(super) fn of_errored(
             let indented = |line: Visible| Visible::composed(format!("  {line}"));
             shown.extend(lines.into_iter().map(indented));
         }
-        shown.extend(elsewhere(layout, &app.name).map(Visible::from));
+        shown.extend(elsewhere(layout, &app.name, Some(instance.number)).map(Visible::from));
     }
     Ok(shown)
 }
 
-/// Names the file that an app's output goes to, if there is one. The file is not read, since whoever may write to its
-/// folder could have put a link in its place.
-pub(super) fn elsewhere(layout: &Layout, app: &str) -> Option<String> {
+/// Returns the file that an app's output goes to, if there is one, as its file has it.
+pub(super) fn output(layout: &Layout, app: &str) -> Option<String> {
     let source = sources::find(layout, app)?;
     let (_, app) = sources::load(layout, &source).ok()?;
-    let file = file(&app.service)?;
-    Some(format!("the program writes to `{file}`"))
+    file(&app.service).map(str::to_owned)
+}
+
+/// Names the file that the output of an app goes to, or of one of its instances, and the command that shows its end. The file is not
+/// read, since whoever may write to its folder could have put a link in its place.
+pub(super) fn elsewhere(layout: &Layout, app: &str, number: Option<u32>) -> Option<String> {
+    output(layout, app).map(|file| told(&file, number))
+}
+
+/// Does the same for an app that may not be installed.
+pub(super) fn elsewhere_of(app: &App) -> Option<String> {
+    file(&app.service).map(|file| told(file, None))
+}
+
+/// The sentence that names such a file.
+pub(super) fn told(file: &str, number: Option<u32>) -> String {
+    let told = format!("the program writes to `{file}`");
+    match typed(file, number) {
+        Some(path) => format!("{told}: run `tail {path}`"),
+        None => told,
+    }
+}
+
+/// Returns a path of a unit as it is typed for a shell, with `*` for a number that is not known; `None` for one with specifiers that only
+/// systemd knows.
+fn typed(file: &str, number: Option<u32>) -> Option<String> {
+    let number = number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+    let mut pieces = Vec::new();
+    let mut piece = String::new();
+    let mut characters = file.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '%' => match characters.next()? {
+                '%' => piece.push('%'),
+                'i' => pieces.push(std::mem::take(&mut piece)),
+                _ => return None,
+            },
+            character => piece.push(character),
+        }
+    }
+    pieces.push(piece);
+    let quoted = pieces.iter().map(|piece| match piece.as_str() {
+        "" => Some(Cow::Borrowed("")),
+        piece => shlex::try_quote(piece).ok(),
+    });
+    Some(quoted.collect::<Option<Vec<_>>>()?.join(&number))
 }
 
 /// Returns the file that gets the error messages of a program. By default, standard error goes where standard output
@@ -110,6 +155,20 @@ fn file(service: &[(String, String)]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_that_shows_the_end_of_a_file_can_be_typed() {
+        let said = |file: &str, number| told(file, number);
+        let whole = "the program writes to `/l/web.log`: run `tail /l/web.log`";
+        assert_eq!(said("/l/web.log", None), whole);
+        let tail = |file: &str, number| typed(file, number);
+        assert_eq!(tail("/l/web-%i.log", Some(2)).unwrap(), "/l/web-2.log");
+        assert_eq!(tail("/l/web-%i.log", None).unwrap(), "/l/web-*.log");
+        assert_eq!(tail("/l/my log%%", None).unwrap(), "'/l/my log%'");
+        assert_eq!(tail("/l/my log-%i", None).unwrap(), "'/l/my log-'*");
+        assert_eq!(tail("%h/web.log", None), None);
+        assert!(!said("%h/web.log", None).contains("tail"));
+    }
 
     #[test]
     fn the_file_that_gets_the_messages_is_found() {

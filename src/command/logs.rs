@@ -301,7 +301,7 @@ pub(super) fn units(layout: &Layout, cpus: u32, target: &Target) -> Vec<String> 
 /// Names the file that an app writes to instead of the journal.
 pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     let (Target::App(app) | Target::Instance(app, _)) = target;
-    if let Some(elsewhere) = last_words::elsewhere(&context.layout, app) {
+    if let Some(elsewhere) = last_words::elsewhere(&context.layout, app, target.number()) {
         context.sink.notice(&Notice::Noted(app, &elsewhere));
     }
 }

@@ -69,6 +69,7 @@ mod state;
 mod status;
 mod steps;
 mod subcommand;
+mod surplus;
 mod survey;
 mod tail;
 mod targets;

@@ -20,6 +20,8 @@ pub(super) enum Action {
     Reload,
     /// The timer of the app was stopped and has to run.
     Arm,
+    /// More instances run than the app is to have.
+    Trim,
 }
 
 /// The result of a deployment, or with `--dry-run` the expected one, as scripts read it.
@@ -46,6 +48,9 @@ pub(super) struct Outcome {
     /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
+    /// The apps that had more instances than they are to have.
+    #[serde(skip)]
+    trimmed: Vec<String>,
     /// The long-running apps, which need a reload to run new code.
     #[serde(skip)]
     lasting: Vec<String>,
@@ -61,6 +66,7 @@ impl Action {
             Self::Start => Some("started"),
             Self::Reload => Some("reloaded"),
             Self::Arm => Some("timer started"),
+            Self::Trim => Some("surplus instances stopped"),
         }
     }
 }
@@ -94,6 +100,7 @@ impl Outcome {
             pruned: Vec::new(),
             crossings: crossings.collect(),
             armed: names(Action::Arm),
+            trimmed: names(Action::Trim),
             lasting: prepared
                 .iter()
                 .filter(|p| !p.is_job)
@@ -136,6 +143,9 @@ impl Shown for Outcome {
             .armed
             .iter()
             .map(|app| format!("{app}: would start the timer"));
+        let trimmed = self.trimmed.iter();
+        let trimmed =
+            trimmed.map(|app| format!("{app}: would stop the instances beyond its number"));
         let pruned = self.pruned.iter();
         let pruned = pruned.map(|app| format!("{app}: would uninstall"));
         let unlocated = self.unlocated.iter().map(|app| {
@@ -146,6 +156,7 @@ impl Shown for Outcome {
             .chain(reloaded)
             .chain(self.crossings.iter().cloned())
             .chain(armed)
+            .chain(trimmed)
             .chain(pruned)
             .collect();
         (!lines.is_empty()).then(|| Visible::lines(&lines.join("\n")))

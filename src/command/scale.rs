@@ -17,6 +17,7 @@ use super::scaled::{Scaled, refuse_job};
 use super::steps::{Scaling, Steps, refuse_to_stop_all, steps};
 use super::subcommand::Subcommand;
 use super::targets;
+use super::waiting::Waiting;
 use super::writing::Writing;
 use crate::journal::Happening;
 use crate::output::{Failure, Notice, counted};
@@ -250,9 +251,11 @@ fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure
         scaling.app,
         "waiting for a reload that was asked for before",
     ));
+    let mut waiting = Waiting::begin(Instant::now());
     while jobs.manager.unit(&cluster)?.active == ActiveState::Reloading && jobs.manager.now() < end
     {
         jobs.manager.pause(TICK);
+        waiting.tell(jobs.manager, jobs.sink, &cluster);
     }
     let _lock = lock(jobs, scaling.app)?;
     let undone = steps(jobs, scaling)?;

@@ -1,9 +1,10 @@
 //! Checks that all instances of an app serve. systemd considers a cluster started as soon as one of them does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::jobs::{Jobs, TICK};
 use super::last_words;
+use super::waiting::Waiting;
 use super::{hint, status};
 use crate::brake::Deaths;
 use crate::contract::Ready;
@@ -42,9 +43,11 @@ impl Jobs<'_> {
         let is_start = numbers.is_none();
         let mut instances = self.wanted(app, started, is_start)?;
         let mut restless = Vec::new();
+        let mut waiting = Waiting::begin(Instant::now());
         while self.manager.now() < end {
             if instances.iter().any(|i| chosen(i) && is_on_its_way(i)) {
                 self.manager.pause(TICK);
+                waiting.tell(self.manager, self.sink, &units.cluster());
             } else {
                 let ready = instances.iter().filter(|i| chosen(i) && i.is_ready());
                 restless = self.restless(app, ready, settle)?;
@@ -76,7 +79,17 @@ impl Jobs<'_> {
         let (all, down, name) = (instances.len(), down.len(), &unit.name);
         let serving = all - down;
         let message = format!("{app}: {serving} of {all} serving; {name}: {why}");
-        Err(Failure::failed(message).help(hint::journal(app)))
+        let failure = Failure::failed(message);
+        Err(match hint::unmet(&unit, app) {
+            Some(help) => failure.help(help),
+            None => failure
+                .help(hint::journal(app))
+                .help_first(last_words::elsewhere(
+                    self.layout,
+                    app,
+                    units.number(&unit.name),
+                )),
+        })
     }
 
     /// Returns how long an instance has to stay up after it is READY: the `settle` of a reload, where READY says only that the program
@@ -151,7 +164,7 @@ impl Jobs<'_> {
     }
 
     /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
-    /// Where the app has been started just now, those as well that have died since: the end of the cluster unit has a stop job queued
+    /// One that a condition has kept down counts among them. Where the app has been started just now, those as well that have died since: the end of the cluster unit has a stop job queued
     /// for each, and systemd may call them stopped afterwards.
     fn wanted(
         &mut self,
@@ -160,18 +173,22 @@ impl Jobs<'_> {
         since_start: bool,
     ) -> Result<Vec<Brief>, Failure> {
         let names = Units::of(app);
-        let mut instances = self.manager.units(&names.instances())?;
-        instances.retain(|i| {
+        let mut wanted = Vec::new();
+        for i in self.manager.units(&names.instances())? {
+            let Some(number) = names.number(&i.name) else {
+                continue;
+            };
             let is_stopped = i.active == ActiveState::Inactive && i.job.is_none();
             let stops = i.job.as_ref().is_some_and(QueuedJob::is_stop);
-            let number = names.number(&i.name);
-            number.is_some_and(|number| {
-                started.contains(&number)
-                    || !is_stopped && !stops
-                    || since_start && self.has_died(app, number)
-            })
-        });
-        Ok(instances)
+            if started.contains(&number)
+                || !is_stopped && !stops
+                || since_start && self.has_died(app, number)
+                || is_stopped && self.manager.unit(&i.name)?.is_unmet()
+            {
+                wanted.push(i);
+            }
+        }
+        Ok(wanted)
     }
 }
 

@@ -7,7 +7,7 @@ use super::state;
 use crate::journal::Happening;
 use crate::output::Failure;
 use crate::record::Record;
-use crate::systemd::Verb;
+use crate::systemd::{JobResult, Verb};
 use crate::unit::name::Units;
 
 impl Jobs<'_> {
@@ -33,6 +33,14 @@ impl Jobs<'_> {
         self.run_and_tell(verb, app, number)
     }
 
+    /// Fails where a condition has kept a unit down: systemd calls such a job done.
+    fn refuse_unmet(&mut self, verb: Verb, unit: &str) -> Result<(), Failure> {
+        if self.manager.unit(unit)?.is_unmet() {
+            return Err(self.failed(verb, unit, JobResult::Done));
+        }
+        Ok(())
+    }
+
     /// Runs a job of an instance, and tells what it has changed, or that it has failed.
     fn run_and_tell(&mut self, verb: Verb, app: &str, number: u32) -> Result<(), Failure> {
         let unit = Units::of(app).instance(number);
@@ -42,6 +50,10 @@ impl Jobs<'_> {
         let before = self.manager.unit(&unit)?;
         let begun = Instant::now();
         let done = self.run(verb, &unit);
+        let done = done.and_then(|()| match verb {
+            Verb::Stop => Ok(()),
+            verb => self.refuse_unmet(verb, &unit),
+        });
         let is_there_already = match verb {
             Verb::Start => before.is_ready(),
             Verb::Stop => before.is_gone(),

@@ -285,6 +285,10 @@ fn of_job(number: u32, unit: Unit, now: Duration) -> InstanceStatus {
 
 /// The reason for which an instance died last, if that is known.
 pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> {
+    // The deaths that are noted are of earlier runs.
+    if unit.is_unmet() {
+        return None;
+    }
     let number = Units::of(app).number(&unit.name)?;
     let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
     Some(deaths.reason).filter(|reason| !reason.is_empty())
@@ -315,6 +319,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         .filter(|_| !online && !unit.is_unusable())
         .map(|deaths| deaths.reason);
     let reason = match status {
+        _ if unit.is_unmet() => Some(unit.why()),
         "errored" => Some(last.unwrap_or_else(|| unit.why())),
         "restarting" => last,
         _ => None,

@@ -35,6 +35,14 @@ impl Target {
             Self::App(app) | Self::Instance(app, _) => app,
         }
     }
+
+    /// The number of the instance, where it is one.
+    pub(super) fn number(&self) -> Option<u32> {
+        match self {
+            Self::App(_) => None,
+            Self::Instance(_, number) => Some(*number),
+        }
+    }
 }
 
 impl fmt::Display for Target {

@@ -25,8 +25,10 @@ pub(super) struct Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // One that stays is over soon.
-        let _ = self.entry.remove();
+        // Another command may have begun a trial of the app since, and that note is its own. One that stays is over soon.
+        if self.entry.read().is_ok_and(|text| text == self.note.text()) {
+            let _ = self.entry.remove();
+        }
     }
 }
 
@@ -104,6 +106,29 @@ mod tests {
     use crate::command::ledger::Served;
     use crate::contract::REFUSED;
     use crate::ecosystem::parse;
+
+    #[test]
+    fn trials_of_two_commands_are_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        std::fs::create_dir_all(&layout.run).unwrap();
+        let app = |name: &str, listen: &str| {
+            let text = format!("[[apps]]\nname = \"{name}\"\nscript = \"x\"\nlisten = {listen}\n");
+            parse("eco.toml", &text).0.remove(0)
+        };
+        let seconds = Duration::from_secs;
+        let web = begin(&layout, &app("web", "3000"), seconds(1), false);
+        let api = begin(&layout, &app("api", "4000"), seconds(1), false);
+        assert!(is_on(&layout, "web", seconds(2)) && is_on(&layout, "api", seconds(2)));
+        drop(api);
+        assert!(is_on(&layout, "web", seconds(2)) && !is_on(&layout, "api", seconds(2)));
+        // The same app once more.
+        let again = begin(&layout, &app("web", "3000"), seconds(3), false);
+        drop(web);
+        assert!(is_on(&layout, "web", seconds(4)));
+        drop(again);
+        assert!(!is_on(&layout, "web", seconds(4)));
+    }
 
     #[test]
     fn a_trial_is_for_a_port_alone_or_a_first_start_and_ends_with_its_command_or_in_time() {

@@ -151,9 +151,9 @@ fn job(context: &mut Context<'_>, job: &Job) -> Result<(), Failure> {
     };
     match done {
         Ok(Ran::Stopped) => Ok(()),
-        Ok(Ran::Done) => {
+        Ok(Ran::Done(done)) => {
             // Each instance has a line of its own, so on a terminal nothing is missing without this one.
-            let _ = tell(Happening::Ran, &format!("{wanted} of {wanted} done"));
+            let _ = tell(Happening::Ran, &format!("{done} of {wanted} done"));
             Ok(())
         }
         Err(error) => {

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::output::{Notice, Sink};
 use crate::systemd::{ActiveState, Brief, Manager, Unit};
-use crate::unit::name::{Units, parse};
+use crate::unit::name::{Units, owner};
 
 /// How long a command stays silent.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long to wait before the same line is shown again.
+/// How long to wait before the same line is shown again, once the wait is a long one.
 const AGAIN: Duration = Duration::from_secs(10);
+/// The wait that is a long one. Until then nothing is silent for longer than [`SILENCE`], whoever reads along.
+const LONG: Duration = Duration::from_secs(30);
 /// The largest number of instances that a line names.
 const NAMED: usize = 3;
 
@@ -41,13 +43,30 @@ impl Waiting {
 
     /// The line that is due, if it says something new or has not been said for a while.
     pub(super) fn line(&mut self, now: Instant, what: String) -> Option<String> {
-        if what == self.last && now.duration_since(self.told) < AGAIN {
+        let waited = now.duration_since(self.begun);
+        let again = if waited < LONG { SILENCE } else { AGAIN };
+        if what == self.last && now.duration_since(self.told) < again {
             return None;
         }
-        let seconds = now.duration_since(self.begun).as_secs();
-        let line = format!("waiting for {seconds} s: {what}");
+        let seconds = waited.as_secs();
+        let shown = if what == self.last {
+            "as before"
+        } else {
+            &what
+        };
+        let line = format!("waiting for {seconds} s: {shown}");
         (self.told, self.last) = (now, what);
         Some(line)
+    }
+
+    /// Says in these words what a command is waiting for, if nothing has been shown for a while.
+    pub(super) fn tell_of(&mut self, sink: &dyn Sink, app: &str, what: &str) {
+        let now = Instant::now();
+        if self.is_due(now)
+            && let Some(line) = self.line(now, what.to_owned())
+        {
+            sink.notice(&Notice::Waiting(app, &line));
+        }
     }
 
     /// Says what the job of a unit is waiting for, if nothing has been shown for a while. Asking systemd does not
@@ -57,7 +76,7 @@ impl Waiting {
         if !self.is_due(now) {
             return;
         }
-        let Some((app, _)) = parse(unit) else {
+        let Some((app, _)) = owner(unit) else {
             return;
         };
         let line = progress(manager, app).and_then(|what| self.line(now, what));
@@ -113,7 +132,7 @@ mod tests {
     use crate::systemd::fake::Fake;
 
     #[test]
-    fn a_line_is_due_after_two_seconds_and_what_is_told_already_after_ten() {
+    fn a_line_is_due_after_two_seconds_and_in_a_long_wait_what_is_told_already_after_ten() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut waiting = Waiting::begin(begun);
@@ -121,13 +140,16 @@ mod tests {
         let line = waiting.line(at(2), "a".into());
         assert_eq!(line.as_deref(), Some("waiting for 2 s: a"));
         assert!(!waiting.is_due(at(3)));
-        assert_eq!(waiting.line(at(4), "a".into()), None);
-        let line = waiting.line(at(5), "b".into());
-        assert_eq!(line.as_deref(), Some("waiting for 5 s: b"));
-        assert_eq!(waiting.line(at(14), "b".into()), None);
-        assert!(waiting.line(at(15), "b".into()).is_some());
-        waiting.is_interrupted(at(20));
-        assert!(!waiting.is_due(at(21)));
+        assert_eq!(waiting.line(at(3), "a".into()), None);
+        let line = waiting.line(at(4), "a".into());
+        assert_eq!(line.as_deref(), Some("waiting for 4 s: as before"));
+        let line = waiting.line(at(29), "b".into());
+        assert_eq!(line.as_deref(), Some("waiting for 29 s: b"));
+        assert_eq!(waiting.line(at(38), "b".into()), None);
+        assert!(waiting.line(at(38), "c".into()).is_some());
+        assert!(waiting.line(at(48), "c".into()).is_some());
+        waiting.is_interrupted(at(50));
+        assert!(!waiting.is_due(at(51)));
     }
 
     #[test]

@@ -168,7 +168,7 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         &["merge_logs", "combine_logs"],
-        "leave it out: `journalctl -t APP` shows the lines of all instances",
+        "leave it out: `rsgen logs APP` shows the lines of all instances",
         "`journalctl -u web@0` those of one",
     ),
     foreign(

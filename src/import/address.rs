@@ -37,6 +37,9 @@ const WORKERS: &[&[&str]] = &[
     &["good_job"],
 ];
 
+/// Programs of a queue whose main process waits for the tasks of the processes that it has started, by words of their command lines.
+const POOLS: &[&[&str]] = &[&["celery", "worker"], &["rq", "worker"]];
+
 /// Finds the address that a command line or, failing that, an environment states. `None` also where the host is a name:
 /// which of the addresses of `localhost` a program binds, differs between programs and even between machines.
 pub(super) fn of(words: &[String], env: &[(String, String)]) -> Option<Found> {
@@ -148,13 +151,22 @@ fn with_host(host: Option<&str>, port: u16) -> Value {
 
 /// Returns whether a command line starts a program that takes its work from a queue.
 pub(super) fn is_worker(words: &[String]) -> bool {
+    is_one_of(WORKERS, words)
+}
+
+/// Returns whether a command line starts a program whose tasks are done by processes that its main process ends.
+pub(super) fn has_pool(words: &[String]) -> bool {
+    is_one_of(POOLS, words)
+}
+
+fn is_one_of(programs: &[&[&str]], words: &[String]) -> bool {
     let has = |wanted: &str| {
         words.iter().any(|word| {
             let last = word.rsplit('/').next().unwrap_or_default();
             last == wanted
         })
     };
-    WORKERS
+    programs
         .iter()
         .any(|words| words.iter().all(|word| has(word)))
 }
@@ -214,6 +226,12 @@ mod tests {
         assert!(is("/srv/venv/bin/celery -A app worker"));
         assert!(is("artisan queue:work --tries=3"));
         assert!(!is("celery flower") && !is("node worker.js"));
+        let has_pool = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            has_pool(&words)
+        };
+        assert!(has_pool("python -m celery -A app worker") && has_pool("venv/bin/rq worker mails"));
+        assert!(!has_pool("celery -A app beat") && !has_pool("node worker.js"));
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn numbered(draft: &Draft<'_>, path: &str) -> String {
 pub(super) fn merge_logs(draft: &mut Draft<'_>, given: Given<'_>) {
     let why = match given.value.boolean() {
         Some(true) => {
-            "`journalctl -t APP` shows the lines of all instances; they share a log file too"
+            "`rsgen logs APP` shows the lines of all instances; they share a log file too"
         }
         _ => {
             "the journal tells the lines of each instance apart; the name of a log file contains the number of the instance"

@@ -120,7 +120,21 @@ fn draft<'a>(origin: &'a Origin, source: &Source<'_>, app: &'a Table) -> Draft<'
     place::keep_folder(&mut draft);
     keep_to_jobs(&mut draft);
     listen(&mut draft, source.kind);
+    keep_pool(&mut draft);
     draft
+}
+
+/// Has the main process of a pool alone get the stop signal, unless the file says something about that. A pool that a shell starts is left
+/// alone: some shells would not pass the signal on.
+fn keep_pool(draft: &mut Draft<'_>) {
+    if draft.other("treekill").is_none() && address::has_pool(&draft.words()) {
+        draft.direct(
+            "KillMode",
+            "mixed",
+            "PM2 sends the stop signal to the processes that do the tasks as well, which are lost then; with this, the main \
+             process alone gets it, and ends when they are done: `kill_timeout` is to allow for the longest task",
+        );
+    }
 }
 
 /// Keys about restarts, readiness and reloads, which do not apply to a job.

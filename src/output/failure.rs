@@ -98,6 +98,16 @@ impl Failure {
         Self { help, ..self }
     }
 
+    /// Adds a hint before the next step that there is.
+    #[must_use]
+    pub fn help_first(self, first: Option<String>) -> Self {
+        let more = self.help.clone();
+        match first {
+            Some(first) => self.help(first).help_also(more),
+            None => self,
+        }
+    }
+
     /// Makes a failure with the status 1.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)

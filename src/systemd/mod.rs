@@ -4,6 +4,7 @@
 //! meaning of every property and result is that of org.freedesktop.systemd1(5).
 
 mod dbus;
+mod error;
 pub mod fake;
 mod reason;
 mod unit;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::layout::Scope;
+pub use error::Error;
 pub use unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit};
 
 /// How often a job is queued again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
@@ -130,73 +132,6 @@ impl fmt::Display for JobResult {
     }
 }
 
-/// Why systemd did not do what it was asked to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// There is no bus, or systemd is not on it.
-    #[error("systemd cannot be reached: {reason}")]
-    NoBus {
-        /// The error of the connection.
-        reason: String,
-    },
-    /// systemd, or polkit(8) on its behalf, refused.
-    #[error("permission is missing: {reason}")]
-    AccessDenied {
-        /// The text of systemd's answer.
-        reason: String,
-    },
-    /// The unit does not exist.
-    #[error("there is no unit `{unit}`")]
-    NoSuchUnit {
-        /// The name of the unit.
-        unit: String,
-    },
-    /// The deadline passed first.
-    #[error("{what} was not done within {after:?}")]
-    TimedOut {
-        /// The job that was waited for.
-        what: String,
-        /// The time after which the wait ended.
-        after: Duration,
-    },
-    /// Another job replaced the one that was queued, or all jobs were cancelled (mode `flush` of systemctl(1)).
-    #[error("{what} was cancelled by another job of systemd")]
-    Canceled {
-        /// The job that was cancelled.
-        what: String,
-    },
-    /// systemd answered with any other error.
-    #[error("systemd refused: {}", .reason.trim_end_matches('.'))]
-    Refused {
-        /// The text of systemd's answer.
-        reason: String,
-    },
-}
-
-impl Error {
-    /// The next step for the user, if there is one.
-    #[must_use]
-    pub fn help(&self) -> Option<&'static str> {
-        match self {
-            Self::NoBus { .. } => Some(
-                "see that systemd is PID 1 and `systemctl status dbus` is active; for --user, that \
-                 DBUS_SESSION_BUS_ADDRESS is set, as in a login",
-            ),
-            Self::AccessDenied { .. } => Some("run it as root, or allow it in polkit(8)"),
-            Self::NoSuchUnit { .. } => Some("see `systemctl list-units --all`"),
-            Self::TimedOut { .. } => Some("see `systemctl list-jobs` for what it waits for"),
-            Self::Canceled { .. } => {
-                Some("run it again; `systemctl list-jobs` shows what is queued")
-            }
-            // Text of systemd's bus_unit_check_load_state(): `Unit web@1.service is masked.`
-            Self::Refused { reason } => reason
-                .trim_end_matches('.')
-                .ends_with(" is masked")
-                .then_some("run `systemctl unmask` for that unit"),
-        }
-    }
-}
-
 /// The part of org.freedesktop.systemd1.Manager that rsgen uses.
 pub trait Manager {
     /// The state of a unit; a unit that does not exist is `not-found` and inactive.
@@ -295,6 +230,13 @@ pub trait Manager {
     /// # Errors
     /// When the unit does not exist or systemd refuses.
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error>;
+
+    /// Has systemd keep in mind how a unit ends that nothing else refers to, until [`Manager::release`] or the end of this connection. A unit
+    /// that a condition has kept down is forgotten at once otherwise, with the condition. Where systemd refuses, nothing is kept.
+    fn hold(&mut self, _unit: &str) {}
+
+    /// Undoes [`Manager::hold`].
+    fn release(&mut self, _unit: &str) {}
 
     /// Sends SIGTERM to the control process of a unit, for instance to its `ExecStop=` command.
     ///

@@ -17,6 +17,10 @@ pub(super) fn reason(unit: &Unit) -> String {
     if let Some(fault) = unusable(unit) {
         return fault;
     }
+    // How an earlier run ended may still be among the properties.
+    if unit.is_unmet() {
+        return format!("not started, because `{}` did not hold", unit.unmet);
+    }
     match (unit.result.as_str(), unit.exit_code) {
         ("timeout", _) => timed_out(unit).into(),
         ("watchdog", _) => {
@@ -168,6 +172,23 @@ mod tests {
             let said = ended("exit-code", CLD_EXITED, status.into());
             assert_eq!(said.contains(": "), is_known, "{said}");
         }
+    }
+
+    #[test]
+    fn a_condition_that_did_not_hold_is_named_whatever_an_earlier_run_ended_with() {
+        let unmet = |active| {
+            reason(&Unit {
+                active,
+                unmet: "ConditionPathExists=/srv/data".into(),
+                exit_code: CLD_EXITED,
+                ..Unit::default()
+            })
+        };
+        let said = "not started, because `ConditionPathExists=/srv/data` did not hold";
+        assert_eq!(unmet(ActiveState::Inactive), said);
+        assert_eq!(unmet(ActiveState::Failed), said);
+        // It has ended, and systemd has not come to the next start yet.
+        assert_eq!(unmet(ActiveState::Activating), "exited with status 0");
     }
 
     #[test]

@@ -168,6 +168,8 @@ pub struct Unit {
     pub name: String,
     /// `loaded`, `not-found`, `masked`, …
     pub load: String,
+    /// The condition or assertion that has kept the last start from happening, e.g. `ConditionPathExists=/srv/data`; empty for none.
+    pub unmet: String,
     /// The state of the unit.
     pub active: ActiveState,
     /// The state within that state, `SubState=`, e.g. `running`, `auto-restart`.
@@ -249,6 +251,12 @@ impl Unit {
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         !matches!(self.load.as_str(), "" | "loaded")
+    }
+
+    /// Whether the unit is down because a condition or an assertion of it did not hold when it was started last.
+    #[must_use]
+    pub fn is_unmet(&self) -> bool {
+        self.is_gone() && self.job.is_none() && !self.unmet.is_empty()
     }
 
     /// Whether a start failed before there was a program.

@@ -95,6 +95,19 @@ impl Walk<'_> {
 
     /// Starts instances, and returns the PID of each program once all are proven.
     fn raise(&mut self, numbers: &[u32]) -> Result<Vec<(u32, u32)>, Failed> {
+        let units: Vec<String> = numbers.iter().map(|number| self.unit(*number)).collect();
+        // No unit wants a canary, so systemd would forget why it did not start one.
+        for unit in &units {
+            self.manager.hold(unit);
+        }
+        let raised = self.raise_held(numbers);
+        for unit in &units {
+            self.manager.release(unit);
+        }
+        raised
+    }
+
+    fn raise_held(&mut self, numbers: &[u32]) -> Result<Vec<(u32, u32)>, Failed> {
         let mut jobs = Vec::new();
         for number in numbers.iter().copied() {
             jobs.push((number, self.fresh(number)?));

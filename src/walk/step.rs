@@ -283,7 +283,7 @@ impl Walk<'_> {
         self.manager.unit(&unit).map_err(|e| self.bus(&e))
     }
 
-    fn unit(&self, number: u32) -> String {
+    pub(super) fn unit(&self, number: u32) -> String {
         self.units().instance(number)
     }
 
@@ -303,7 +303,12 @@ impl Walk<'_> {
             .filter(|cause| is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause));
         let invocation = cause.as_ref().filter(|cause| is_next_run(cause));
         let invocation = invocation.map_or(&unit.invocation, |cause| &cause.invocation);
-        let invocation = invocation.clone();
+        // What was written was written by the run before.
+        let invocation = if unit.is_unmet() {
+            String::new()
+        } else {
+            invocation.clone()
+        };
         // Where the unit itself did not fail, only the job knows what did.
         let why = match job {
             _ if cause.is_some() => cause.map(|cause| cause.why).unwrap_or_default(),

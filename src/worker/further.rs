@@ -3,12 +3,15 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use crate::contract::FURTHER;
+use crate::contract::{ELSEWHERE, FURTHER};
 use crate::peer::address::Address;
 use crate::sys::socket::{self, Shape};
 
 /// The largest number of addresses that are remembered.
 const MOST: usize = 16;
+
+/// How many ports a program may try above the declared one.
+const NEXT: u16 = 64;
 
 /// An address that the program has asked for.
 struct Bound {
@@ -101,6 +104,35 @@ impl Further {
     }
 }
 
+/// Returns the line about a program that listens there and not on the declared address.
+pub(super) fn elsewhere(declared: Option<&Address>, bound: &Address, instance: u32) -> String {
+    let shown = declared.map(ToString::to_string).unwrap_or_default();
+    if declared.is_some_and(|declared| counts(declared, bound, instance)) {
+        return format!(
+            "{ELSEWHERE}{bound}, a port of its own for each instance; have it listen on {shown}, which all instances share"
+        );
+    }
+    let write = format!("write `listen = \"{}\"`", bound.as_listen());
+    if declared.is_some_and(|declared| is_next(declared, bound)) {
+        return format!(
+            "{ELSEWHERE}{bound}, declared is {shown}; if it goes on to the next port where one is in use, have it take {shown} in any \
+             case, which systemd holds for all instances; otherwise {write}"
+        );
+    }
+    format!("{ELSEWHERE}{bound}, declared is {shown}; {write}")
+}
+
+/// Returns whether a program that was told that the declared port is in use may have come to this one.
+fn is_next(declared: &Address, bound: &Address) -> bool {
+    match (declared, bound) {
+        (Address::Inet(declared), Address::Inet(bound)) => {
+            let next = declared.port().saturating_add(1)..=declared.port().saturating_add(NEXT);
+            next.contains(&bound.port())
+        }
+        _ => false,
+    }
+}
+
 /// Returns whether an address is the declared one with the number of the instance added to the port.
 pub(super) fn counts(declared: &Address, bound: &Address, instance: u32) -> bool {
     match (declared, bound) {
@@ -130,6 +162,26 @@ mod tests {
                 "{bound} in {instance}"
             );
         }
+    }
+
+    #[test]
+    fn a_program_that_listens_elsewhere_is_told_what_to_write_or_to_take() {
+        let told = |bound: &str, instance| {
+            let inet = |text: &str| Address::Inet(text.parse().unwrap());
+            elsewhere(Some(&inet("[::]:3000")), &inet(bound), instance)
+        };
+        assert!(
+            told("[::]:3002", 2)
+                .ends_with("have it listen on [::]:3000, which all instances share")
+        );
+        let next = told("[::]:3002", 0);
+        assert!(
+            next.contains("have it take [::]:3000 in any case")
+                && next.ends_with("`listen = \"[::]:3002\"`")
+        );
+        let other = "the program listens on [::]:9100, declared is [::]:3000; write `listen = \"[::]:9100\"`";
+        assert_eq!(told("[::]:9100", 0), other);
+        assert!(!told("[::]:2999", 0).contains("next"));
     }
 
     #[test]

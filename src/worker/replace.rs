@@ -11,7 +11,6 @@ use super::exchange::{exchange, inode, lost_options, settle_blocking};
 use super::further::{self, Further};
 use super::socket_file::{self, Facts, Named, Rights};
 use super::sockets::PassedSocket;
-use crate::contract::ELSEWHERE;
 use crate::log::say;
 use crate::peer::address::Address;
 use crate::peer::descriptors::ABOVE;
@@ -186,18 +185,9 @@ impl<'a> Replacer<'a> {
         let declared = declared.unwrap_or_default();
         match self.further.first() {
             _ if self.refusal().is_some() => "its bind was refused".to_owned(),
-            Some(address)
-                if open
-                    .is_some_and(|s| further::counts(&s.declared.address, address, instance)) =>
-            {
-                format!(
-                    "{ELSEWHERE}{address}, a port of its own for each instance; have it listen on {declared}, which all instances share"
-                )
+            Some(address) => {
+                further::elsewhere(open.map(|s| &s.declared.address), address, instance)
             }
-            Some(address) => format!(
-                "{ELSEWHERE}{address}, declared is {declared}; write `listen = \"{}\"`",
-                address.as_listen()
-            ),
             None => format!("the program never listened on {declared}"),
         }
     }

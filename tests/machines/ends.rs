@@ -227,6 +227,8 @@ pub(crate) fn without_a_file_of_variables_name_the_file(machine: &mut Machine) {
         kill(machine, "web@1.service");
         machine.wait_state("web.service", "failed", SOON);
         machine.wait_journal("web.service", &format!("no instance is left: {told}"), SOON);
+        let status = machine.property("web.service", "StatusText");
+        assert!(status.contains(told), "{status}");
         let start = machine.run(&["rsgen", "start", "web"]).exits(1);
         assert!(start.took < SOON, "{start:?}");
         machine
@@ -289,7 +291,8 @@ pub(crate) fn are_told_with_the_message_that_stands_above_the_stack(machine: &mu
     write_ecosystem(machine, "graceful.js", "2", file);
     machine.sh("chown www-data /srv/web").ok();
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    told.says("the program writes to `/srv/web/err.log`");
+    let tail = "the program writes to `/srv/web/err.log`: run `tail /srv/web/err.log`";
+    told.says(&format!("help: {tail}"));
 }
 
 pub(crate) fn are_remembered_until_the_app_is_uninstalled(machine: &mut Machine) {

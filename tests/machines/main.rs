@@ -62,6 +62,7 @@ mod tracing;
 mod trouble;
 mod truth;
 mod twelve;
+mod unmet;
 mod user;
 mod values;
 mod versions;

@@ -13,6 +13,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     newcomer::a_wrong_port_ends_a_first_install_after_one_start,
     newcomer::a_port_that_changes_with_each_start_is_not_installed,
     newcomer::a_start_names_the_program_that_has_the_port,
+    newcomer::a_port_for_each_instance_is_told_with_what_to_do,
 ];
 
 const SERVER: &str = "require('http').createServer((q, r) => r.end(__dirname)).listen(PORT);\n";
@@ -282,4 +283,48 @@ fn a_start_names_the_program_that_has_the_port(machine: &mut Machine) {
         .says("stop it, or write another address in `listen`");
     machine.systemctl(&["stop", "other"]).ok();
     machine.run(&["rsgen", "start", "web"]).ok();
+}
+
+/// Goes on to the next port where somebody answers at one, as `detect-port` and many development servers do.
+const NEXT: &str = "
+const net = require('net');
+const go = (port) => {
+  const client = net.connect(port, '127.0.0.1');
+  client.on('connect', () => { client.destroy(); go(port + 1); });
+  client.on('error', () => require('http').createServer().listen(port));
+};
+go(3000);
+";
+
+fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
+    let own = SERVER.replace("PORT", "3000 + Number(process.env.NODE_APP_INSTANCE)");
+    machine.write("/srv/web/own.js", &own);
+    machine.write("/srv/web/next.js", NEXT);
+    // A rehearsal has the number of the first instance, whose port is the one that all are to share.
+    let text = "[[apps]]\nname = \"web\"\nscript = \"own.js\"\ninstances = 2\nuser = \"www-data\"\nlisten_timeout = \"1s\"\nmax_restarts = 1\n";
+    machine.write(ECOSYSTEM, text);
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let line = "the program listens on [::]:3001, a port of its own for each instance; have it listen on [::]:3000, which all instances share";
+    told.says("web: listens on [::]:3000")
+        .says(&format!("error: web: 1 of 2 serving; web@1.service: timed out: not READY within `listen_timeout`: {line}"));
+    machine.run(&["rsgen", "uninstall", "web"]).ok();
+    // systemd answers at the port, and starts the app for whoever asks there.
+    write_ecosystem(
+        machine,
+        "next.js",
+        "2",
+        "listen_timeout = \"1s\"\nmax_restarts = 1",
+    );
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    assert!(
+        told.stderr.lines().any(|line| {
+            line.starts_with("error: ")
+                && line.contains("the program listens on [::]:300")
+                && line.contains("[::]:3000")
+        }),
+        "{told}"
+    );
+    drop(told.says(
+        "if it goes on to the next port where one is in use, have it take [::]:3000 in any case",
+    ));
 }

@@ -1,5 +1,7 @@
 //! Apps that do not listen: there is no socket, and everything else works as for any other app.
 
+use std::fmt::Write;
+
 use testbed::{Machine, PowerLoss, wait_until};
 
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, listener, pids};
@@ -226,4 +228,71 @@ pub(crate) fn a_node_program_says_when_it_is_ready_and_is_told_to_shut_down(mach
         .collect();
     // Two in the reload, the canary, and two in the stop.
     assert_eq!(said, ["told shutdown"; 5], "{}", journal.stdout);
+}
+
+/// Says READY once it has its queue, and what it is doing; dies of a message that says why. The notification is that of `sd_notify(3)`.
+const NOTIFIES: &str = "#!/usr/bin/python3
+import os, select, signal, socket
+signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+if os.path.exists('/srv/web/broken'): raise SystemExit('no queue for ' + os.environ['NODE_APP_INSTANCE'])
+say = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+say.connect(os.environ['NOTIFY_SOCKET'].replace('@', '\\0', 1))
+select.select([], [], [], 0.3)
+say.send(b'READY=1\\nSTATUS=consuming')
+signal.pause()
+";
+
+pub(crate) fn one_that_says_when_it_is_ready_is_waited_for(machine: &mut Machine) {
+    machine.write("/srv/web/notifies.py", NOTIFIES);
+    machine.run(&["chmod", "755", "/srv/web/notifies.py"]).ok();
+    let keys = "instances = 2\nready = \"notify\"\nmax_restarts = 2\nrestart_delay = \"500ms\"";
+    write(machine, "notifies.py", "[]", keys);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_exactly(machine, 2);
+    assert_eq!(sockets(machine), "");
+    let status = || machine.property("web@1.service", "StatusText");
+    assert_eq!(status(), "consuming");
+    let before = pids(machine, 2);
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    let after = pids(machine, 2);
+    assert!(before.iter().all(|pid| !after.contains(pid)), "{after:?}");
+    machine.sh("touch /srv/web/broken").ok();
+    let failed = machine.run(&["rsgen", "reload", "web"]).exits(1);
+    drop(failed.says("no queue for ").says("exited with status 1"));
+    assert_eq!(pids(machine, 2), after);
+}
+
+/// Two apps fail at the same time, and each is told in its own words.
+pub(crate) fn two_that_fail_side_by_side_are_told_in_their_own_words(machine: &mut Machine) {
+    let mut text = String::new();
+    for name in ["mails", "bills"] {
+        machine.write(
+            &format!("/srv/web/{name}.py"),
+            &format!("#!/usr/bin/python3\nraise SystemExit('no {name} today')\n"),
+        );
+        let _ = write!(
+            text,
+            "[[apps]]\nname = \"{name}\"\nscript = \"{name}.py\"\nlisten = []\nuser = \"www-data\"\nmax_restarts = 2\n\n"
+        );
+    }
+    machine.write(ECOSYSTEM, &text);
+    machine.sh("chmod 755 /srv/web/*.py").ok();
+    let both = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    drop(
+        both.says("no mails today")
+            .says("no bills today")
+            .says("2 of 2 apps failed"),
+    );
+    let start = |name: &str| machine.spawn(&["rsgen", "start", name]);
+    let runs =
+        [("mails", "bills"), ("bills", "mails")].map(|(name, other)| (name, other, start(name)));
+    for (name, other, run) in runs {
+        let told = run.wait().exits(1).says(&format!("no {name} today"));
+        assert!(!told.to_string().contains(&format!("no {other}")), "{told}");
+    }
+    let list = machine
+        .run(&["rsgen", "list", "mails"])
+        .ok()
+        .says("no mails today");
+    assert!(!list.stdout.contains("no bills"), "{list}");
 }

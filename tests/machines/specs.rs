@@ -8,7 +8,7 @@ use crate::{
     exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
     moving, newcomer, own, owner, packaged, packages, pause, polkit, portless, power, programs,
     prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, seldom,
-    shown, sizing, state, tracing, truth, twelve, user, values, versions, watch, yama,
+    shown, sizing, state, tracing, truth, twelve, unmet, user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -54,6 +54,7 @@ pub(crate) fn all() -> Vec<Spec> {
         newcomer::SPECS,
         SIZING,
         TRUTH,
+        unmet::SPECS,
         EXPOSURE,
         STATE,
         OWN,
@@ -302,6 +303,8 @@ const PORTLESS: &[Spec] = specs![
     portless::a_program_that_ends_at_once_has_not_been_started,
     portless::a_program_that_nothing_starts_again_has_done_its_work_or_failed,
     portless::a_node_program_says_when_it_is_ready_and_is_told_to_shut_down,
+    portless::one_that_says_when_it_is_ready_is_waited_for,
+    portless::two_that_fail_side_by_side_are_told_in_their_own_words,
 ];
 
 const SCHEDULE: &[Spec] = specs![

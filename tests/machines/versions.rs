@@ -37,10 +37,35 @@ pub(crate) fn of_nvm_run_a_script_and_its_children(machine: &mut Machine) {
     );
     let answer = machine.sh("curl -s http://127.0.0.1:3000/").ok();
     assert_eq!(answer.text().trim(), format!("{BIN}/node"));
+    npm_starts_it_as_well(machine, &install);
     // The result was written into the file, so nobody searches again.
     machine
         .sh("systemctl daemon-reload && rsgen reload web")
         .ok();
     let again = machine.sh(&install).ok();
     assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+}
+
+/// Runs the script `start` of package.json in a shell, as npm does, and is found as npm is: beside the Node of its version.
+const NPM: &str = "#!/usr/bin/env node
+const { scripts } = require(process.cwd() + '/package.json');
+require('child_process').spawn('sh', ['-c', scripts[process.argv[2]]], { stdio: 'inherit' });
+process.on('SIGINT', () => {});
+";
+
+fn npm_starts_it_as_well(machine: &Machine, install: &str) {
+    machine.write(&format!("{BIN}/npm"), NPM);
+    machine.sh(&format!("chmod 755 {BIN}/npm")).ok();
+    let package = "{ \"scripts\": { \"start\": \"exec node_modules/.bin/next\" } }";
+    machine.write("/home/web/app/package.json", package);
+    let before = machine.read(ECOSYSTEM);
+    let by_npm = "script = \"npm\"\nargs = \"start\"";
+    let text = before.replace("script = \"node_modules/.bin/next\"", by_npm);
+    machine.write(ECOSYSTEM, &text);
+    let said = machine.sh(install).ok();
+    drop(said.says(&format!("`{BIN}/")));
+    let answer = machine.sh("curl -s http://127.0.0.1:3000/").ok();
+    assert_eq!(answer.text().trim(), format!("{BIN}/node"));
+    machine.write(ECOSYSTEM, &before);
+    machine.sh(install).ok();
 }

@@ -107,7 +107,7 @@ impl Tail {
     /// Begins to follow a log.
     pub(super) fn open(layout: &Layout, cpus: u32, of: Of, number: u64, sender: &Sender) -> Self {
         let (app, units) = (of.0.app(), logs::units(layout, cpus, &of.0));
-        if let Some(elsewhere) = last_words::elsewhere(layout, app) {
+        if let Some(elsewhere) = last_words::elsewhere(layout, app, of.0.number()) {
             // Whoever sends waits where much news waits, and the reader of the news is here.
             let note = LogLine::note(&elsewhere);
             let sender = sender.clone();

@@ -2,6 +2,7 @@
 
 use super::super::findings::{self, Findings, Unclear};
 use super::super::jobs::Jobs;
+use super::super::last_words;
 use super::seen::{ASLEEP, Over, Seen};
 use crate::cluster::Cluster;
 use crate::ecosystem::App;
@@ -47,8 +48,38 @@ fn without_a_port(app: &App, over: Over) -> String {
     )
 }
 
+/// The failure of a program that systemd has not started, if a condition may be why. systemd has forgotten the unit by now, and with it
+/// which one did not hold.
+fn unmet(app: &App, seen: &Seen, how: Option<&str>) -> Option<Failure> {
+    let is_condition = |directive: &str| {
+        ["Condition", "Assert"]
+            .iter()
+            .any(|kind| directive.starts_with(kind))
+    };
+    let all = app
+        .unit
+        .iter()
+        .filter(|(directive, _)| is_condition(directive));
+    let all: Vec<String> = all
+        .map(|(directive, value)| format!("`{directive}={value}`"))
+        .collect();
+    if all.is_empty() || how.is_some() || !seen.run.invocation.is_empty() {
+        return None;
+    }
+    let one_of = if all.len() > 1 { "one of " } else { "" };
+    let message = format!(
+        "`{}` was not started for its rehearsal, because {one_of}{} did not hold",
+        app.name,
+        all.join(", ")
+    );
+    Some(Failure::failed(message).help("see to it that it holds, or take it out of `[apps.unit]`"))
+}
+
 /// The failure of a program that has ended by itself, after what it has written.
 fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String>) -> Failure {
+    if let Some(failure) = unmet(app, seen, how.as_deref()) {
+        return failure;
+    }
     let cluster = Cluster {
         app: app.name.clone(),
         state: jobs.layout.state(&app.name),
@@ -67,6 +98,7 @@ fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String
         Some(path) => make(path),
         None => format!("see `journalctl -u {unit}`; or write `listen`, and nothing is rehearsed"),
     })
+    .help_first(last_words::elsewhere_of(app))
 }
 
 /// The failure of a program of which another rehearsal has not found the same.

@@ -42,6 +42,19 @@ fn an_instance_that_is_started_again_is_waited_for() {
     );
 }
 
+#[test]
+fn an_instance_that_a_condition_keeps_down_does_not_serve_and_is_not_waited_for() {
+    let unmet = Unit {
+        unmet: "ConditionHost=a".into(),
+        ..unit("web@1.service", ActiveState::Inactive, "dead")
+    };
+    let (took, failure) = waited(&unmet, true);
+    assert_eq!(took, Duration::ZERO);
+    let told =
+        "web: 1 of 2 serving; web@1.service: not started, because `ConditionHost=a` did not hold";
+    assert_eq!(failure.as_deref(), Some(told));
+}
+
 /// A start of an app with these keys, whose second instance is another process after a moment.
 fn restless(keys: &str, again: bool) -> (Duration, Option<String>) {
     let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);

@@ -38,6 +38,25 @@ fn of_one(unit: Unit, reason: Option<&str>) -> InstanceStatus {
 }
 
 #[test]
+fn a_condition_is_the_reason_and_not_how_an_earlier_run_ended() {
+    for (active, status) in [
+        (ActiveState::Inactive, "stopped"),
+        (ActiveState::Failed, "errored"),
+    ] {
+        let unmet = Unit {
+            unmet: "ConditionHost=a".into(),
+            ..unit("web@0.service", active, "dead")
+        };
+        let told = of_one(unmet, Some("killed by SIGKILL"));
+        let reason = "not started, because `ConditionHost=a` did not hold";
+        assert_eq!(
+            (told.status, told.reason.as_deref()),
+            (status, Some(reason))
+        );
+    }
+}
+
+#[test]
 fn an_instance_has_a_word_for_each_state() {
     let mut stage = Stage::running(&["web.service", "web@0.service"]);
     for (number, active, sub, status) in [
@@ -262,9 +281,12 @@ fn a_command_that_has_been_silent_tells_what_it_waits_for() {
     fake.set(unit("web@0.service", ActiveState::Deactivating, "final"));
     let silent = Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
     Waiting::begin(silent).tell(fake, &stage.sink, "web.service");
+    // A unit beside the app waits for the same.
+    Waiting::begin(silent).tell(fake, &stage.sink, "web:pause.service");
     Waiting::begin(Instant::now()).tell(fake, &stage.sink, "web.service");
     let told = stage.sink.told();
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], told[1]);
     assert!(
         told[0].contains("waiting for 3 s: web@0: being stopped (final)"),
         "{told:?}"
@@ -274,10 +296,13 @@ fn a_command_that_has_been_silent_tells_what_it_waits_for() {
 #[test]
 fn the_file_that_has_the_output_of_an_app_is_named() {
     let stage = Stage::running(&[]);
-    assert_eq!(last_words::elsewhere(&stage.layout, "web"), None);
+    assert_eq!(last_words::elsewhere(&stage.layout, "web", None), None);
     stage.write_app("listen = 1\nservice.StandardOutput = \"append:/l/web\"\n");
-    let told = last_words::elsewhere(&stage.layout, "web");
-    assert_eq!(told.as_deref(), Some("the program writes to `/l/web`"));
+    let told = last_words::elsewhere(&stage.layout, "web", None);
+    assert_eq!(
+        told.as_deref(),
+        Some("the program writes to `/l/web`: run `tail /l/web`")
+    );
 }
 
 /// Between two runs systemd has something else to do first, and the unit of an instance is as inactive as one that was stopped.

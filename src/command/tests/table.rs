@@ -88,7 +88,7 @@ fn each_instance_has_a_row_and_what_is_missing_a_line() {
     let mut all = vec![HEADER, online, starting, GIVEN_UP, MISSING];
     assert_eq!(lines(&mut three(), "rsgen list"), all);
     // Of an app that is named, the words of the first errored instance are shown, or where they are.
-    all.push("the program writes to `/l/web`");
+    all.push("the program writes to `/l/web`: run `tail /l/web`");
     for word in ["web", "web.service"] {
         assert_eq!(lines(&mut three(), &format!("rsgen list {word}")), all);
     }

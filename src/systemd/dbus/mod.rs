@@ -287,6 +287,14 @@ impl Manager for Bus {
         overheard::heard(self)
     }
 
+    fn hold(&mut self, unit: &str) {
+        let _ = self.link.call(PATH, MANAGER, "RefUnit", &unit);
+    }
+
+    fn release(&mut self, unit: &str) {
+        let _ = self.link.call(PATH, MANAGER, "UnrefUnit", &unit);
+    }
+
     fn cut_short(&mut self, unit: &str) -> Result<(), Error> {
         self.signal_any(unit, "control", libc::SIGTERM)
     }

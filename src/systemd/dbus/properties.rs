@@ -23,6 +23,7 @@ pub(super) fn read_unit(
     Unit {
         name: name.to_owned(),
         load: text(unit, "LoadState"),
+        unmet: unmet(unit),
         active: ActiveState::from_word(&text(unit, "ActiveState")),
         sub: text(unit, "SubState"),
         result: text(service, "Result"),
@@ -46,6 +47,51 @@ pub(super) fn read_unit(
         control_group: text(service, "ControlGroup"),
         memory_current: counted("MemoryCurrent"),
         cpu_usage_nsec: counted("CPUUsageNSec"),
+    }
+}
+
+/// A row of the properties `Conditions` and `Asserts`: the directive, whether it is one of several of which one has to hold, whether it is
+/// negated, its argument, and whether it held when it was tested last: 0 if it was not tested, below that if it did not hold.
+type Tested = (String, bool, bool, String, i32);
+
+/// Returns what has kept the last start of a unit from happening, as it would be written in the unit.
+fn unmet(unit: &Properties) -> String {
+    let lists = [
+        (
+            "ConditionTimestampMonotonic",
+            "ConditionResult",
+            "Conditions",
+        ),
+        ("AssertTimestampMonotonic", "AssertResult", "Asserts"),
+    ];
+    for (when, result, list) in lists {
+        let is_tested = number(unit, when).is_some_and(|when| when > 0);
+        if is_tested && get(unit, result) == Some(false) {
+            let all: Vec<Tested> = get(unit, list).unwrap_or_default();
+            return failed(&all).unwrap_or_else(|| list.to_owned());
+        }
+    }
+    String::new()
+}
+
+/// Returns the first of these that did not hold. Where only those have failed of which one has to hold, it returns all of them.
+fn failed(all: &[Tested]) -> Option<String> {
+    let failed: Vec<&Tested> = all.iter().filter(|tested| tested.4 < 0).collect();
+    let written = |(directive, is_one_of, is_negated, argument, _): &Tested| {
+        let one_of = if *is_one_of { "|" } else { "" };
+        let negated = if *is_negated { "!" } else { "" };
+        format!("{directive}={one_of}{negated}{argument}")
+    };
+    match failed.iter().find(|tested| !tested.1) {
+        Some(alone) => Some(written(alone)),
+        None if failed.is_empty() => None,
+        None => Some(
+            failed
+                .into_iter()
+                .map(written)
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
     }
 }
 

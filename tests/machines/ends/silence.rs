@@ -28,6 +28,11 @@ pub(crate) fn that_take_their_time_are_not_awaited_in_silence(machine: &mut Mach
     tells_meanwhile(machine, "rsgen reload web", &told);
     let stopping = "waiting for 2 to finish; web@0: being stopped (stop-sigterm)";
     tells_meanwhile(machine, "rsgen stop web", &[(stopping, "/srv/end")]);
+    tells_meanwhile(machine, "rsgen start web", &[(starting, "/srv/go")]);
+    let third = "web@2: started, but not READY yet";
+    tells_meanwhile(machine, "rsgen scale web 3", &[(third, "/srv/go")]);
+    let stopping = "web@0: being stopped (stop-sigterm)";
+    tells_meanwhile(machine, "rsgen pause web", &[(stopping, "/srv/end")]);
 }
 
 /// Runs a command that waits for programs, which wait for files: each is made once the command has told what it is waiting for.

@@ -70,6 +70,61 @@ fn reads_a_unit_from_its_properties() {
     assert_eq!(unit.job, Some(job));
 }
 
+#[test]
+fn a_condition_that_has_kept_a_unit_down_is_read_as_it_is_written() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    let mut unmet = |result: (bool, bool), (conditions, asserts): (&[Tested], &[Tested])| {
+        systemd.lock().unit.extend([
+            ("ConditionTimestampMonotonic", Variant::from(5_u64)),
+            ("ConditionResult", Variant::from(result.0)),
+            ("Conditions", Variant::from(owned(conditions))),
+            (
+                "AssertTimestampMonotonic",
+                Variant::from(u64::from(!asserts.is_empty())),
+            ),
+            ("AssertResult", Variant::from(result.1)),
+            ("Asserts", Variant::from(owned(asserts))),
+        ]);
+        bus.unit(UNIT).unwrap().unmet
+    };
+    let path = ("ConditionPathExists", false, true, "/a", -1);
+    let one = ("ConditionHost", true, false, "a", -1);
+    let other = ("ConditionHost", true, false, "b", -1);
+    let good = ("ConditionUser", false, false, "root", 1);
+    let untested = ("ConditionUser", false, false, "x", 0);
+    let assertion = ("AssertPathExists", false, false, "/b", -1);
+    assert_eq!(
+        unmet((false, false), (&[good, one, path, untested], &[])),
+        "ConditionPathExists=!/a"
+    );
+    assert_eq!(
+        unmet((false, false), (&[one, good, other], &[])),
+        "ConditionHost=|a ConditionHost=|b"
+    );
+    assert_eq!(
+        unmet((true, false), (&[good], &[assertion])),
+        "AssertPathExists=/b"
+    );
+    assert_eq!(unmet((true, true), (&[good], &[assertion])), "");
+}
+
+/// A condition: the directive, whether it is one of several, whether it is negated, its argument, and whether it held.
+type Tested = (&'static str, bool, bool, &'static str, i32);
+
+fn owned(all: &[Tested]) -> Vec<(String, bool, bool, String, i32)> {
+    let owned = |(directive, one, not, argument, held): &Tested| {
+        (
+            (*directive).to_owned(),
+            *one,
+            *not,
+            (*argument).to_owned(),
+            *held,
+        )
+    };
+    all.iter().map(owned).collect()
+}
+
 /// A job may end between the call that names it and the one that reads it.
 #[test]
 fn a_unit_whose_job_has_just_ended_has_no_job() {
