@@ -216,7 +216,7 @@ fn owner(listen: &Listen, app: &App, open: &[SocketAddr]) -> Owners {
     let is_own = |pid: u32, had: &BTreeSet<u64>| match pid {
         // systemd has the sockets of every unit.
         1 => are_own(had),
-        pid => own.contains(&pid) || is_being_started(pid, &root),
+        pid => own.contains(&pid) || is_being_started((parent(pid), &groups(pid)), &root),
     };
     let Some((pid, _)) = holders.find(|(pid, had)| !is_own(*pid, had)) else {
         return Owners::Own;
@@ -241,10 +241,11 @@ fn groups(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
 }
 
-/// Returns whether a process is one that systemd has made to start something in, whatever that is. For a moment, it has the
-/// descriptors of systemd itself, and is still in the groups of PID 1, `root`, where nobody else's processes are.
-fn is_being_started(pid: u32, root: &str) -> bool {
-    pid != 1 && !root.is_empty() && parent(pid) == Some(1) && groups(pid) == root
+/// Returns whether a process with this parent and these groups is one that systemd has made to start something in, whatever that is.
+/// For a moment, it has the descriptors of systemd itself, and is still in the groups of PID 1, `root`, where nobody else's processes
+/// are.
+fn is_being_started((parent, groups): (Option<u32>, &str), root: &str) -> bool {
+    !root.is_empty() && parent == Some(1) && groups == root
 }
 
 /// Returns whether a process belongs to an instance of the app.
@@ -329,7 +330,7 @@ fn taken(app: &str, listen: &Listen, owner: Option<Owner>, probe: &dyn Probe) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{groups, is_being_started, is_group_of};
+    use super::{groups, is_being_started, is_group_of, parent};
 
     #[test]
     fn a_unit_of_the_same_name_of_somebody_else_is_not_the_app_s() {
@@ -350,12 +351,33 @@ mod tests {
 
     #[test]
     fn only_a_child_of_systemd_in_its_own_groups_is_being_started() {
-        let own = std::process::id();
-        assert!(!is_being_started(own, &groups(own)), "its parent is cargo");
-        assert!(!is_being_started(1, &groups(1)));
+        let root = "0::/init.scope\n";
+        assert!(is_being_started((Some(1), root), root));
+        for other in [
+            (Some(7), root),
+            (None, root),
+            (Some(1), "0::/system.slice/cron.service\n"),
+        ] {
+            assert!(!is_being_started(other, root), "{other:?}");
+        }
         assert!(
-            !is_being_started(u32::MAX, ""),
-            "nothing is known of either"
+            !is_being_started((Some(1), ""), ""),
+            "no groups can be read"
         );
+    }
+
+    #[test]
+    fn the_kernel_tells_the_parent_and_the_groups_of_a_process() {
+        let own = std::process::id();
+        assert_eq!(parent(own), Some(std::os::unix::process::parent_id()));
+        assert_eq!(parent(u32::MAX), None);
+        let lines = groups(own);
+        let is_group = |line: &str| {
+            line.splitn(3, ':')
+                .nth(2)
+                .is_some_and(|g| g.starts_with('/'))
+        };
+        assert!(!lines.is_empty() && lines.lines().all(is_group), "{lines}");
+        assert_eq!(groups(u32::MAX), "");
     }
 }

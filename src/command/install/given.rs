@@ -64,7 +64,7 @@ pub(super) fn input(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failu
 /// Refuses what is neither the path of a script nor the name of a program.
 fn refuse_others(arguments: &Install) -> Result<(), Failure> {
     let file = &arguments.file;
-    if file.is_dir() && file != Path::new("") {
+    if file.is_dir() {
         return Err(input::of_folder(file));
     }
     let written = file.to_str().unwrap_or_default();
@@ -137,4 +137,35 @@ fn script_as_file(arguments: &Install) -> Result<Input, Failure> {
         root: None,
         origin: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+
+    /// The failure, and its help, of an install of this file.
+    fn refused(file: &str) -> Option<(String, String)> {
+        let command = Install::augment_args(clap::Command::new("install"));
+        let matches = command.try_get_matches_from(["install", file]).unwrap();
+        let failure = refuse_others(&Install::from_arg_matches(&matches).unwrap()).err()?;
+        Some((failure.message, failure.help.unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_folder_and_a_program_with_arguments_are_no_script() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let of_folder = refused(&path("")).unwrap().0;
+        assert!(of_folder.ends_with("is a folder"), "{of_folder}");
+        let (fault, help) = refused("node  server.js -v").unwrap();
+        let wanted = "`node  server.js -v` is a program with arguments, not a file";
+        assert_eq!(fault, wanted);
+        assert_eq!(help, "run `rsgen install node -- server.js -v`");
+        std::fs::write(path("my server.js"), "").unwrap();
+        for script in [&path("my server.js"), "server.js"] {
+            assert_eq!(refused(script), None, "{script}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! A reload is what `systemctl reload` does there: the walk itself runs in the cluster unit, whether this command goes on or not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::hint;
 use super::super::jobs::{GLANCE, LONGEST, Next, TICK, after_cancel};
@@ -245,7 +245,7 @@ impl Remote<'_> {
 
     /// Waits until a job ends, and tells meanwhile what the cluster unit says of itself.
     fn end(&mut self, job: &Job, at_most: Duration) -> Result<JobResult, Failure> {
-        let begun = Instant::now();
+        let begun = self.manager()?.now();
         let app = match parse(&job.unit) {
             Some((app, Member::Cluster)) => Some(app.to_owned()),
             _ => None,
@@ -253,8 +253,9 @@ impl Remote<'_> {
         let mut told = None;
         loop {
             let waited = self.manager()?.wait(job, GLANCE);
+            let time = self.manager()?.now().saturating_sub(begun);
             match waited {
-                Err(systemd::Error::TimedOut { .. }) if begun.elapsed() < at_most => {}
+                Err(systemd::Error::TimedOut { .. }) if time < at_most => {}
                 result => return result.map_err(|e| self.failure(e)),
             }
             if let Some(app) = &app {
@@ -270,10 +271,10 @@ impl Remote<'_> {
 
     /// The state of a unit once it has settled after its job was cancelled.
     fn settled(&mut self, unit: &str) -> Result<systemd::Unit, Failure> {
-        let end = Instant::now() + LONGEST;
+        let end = self.manager()?.now() + LONGEST;
         loop {
             let now = self.ask(|manager| manager.unit(unit))?;
-            if now.job.is_some() || !now.is_moving() || Instant::now() > end {
+            if now.job.is_some() || !now.is_moving() || self.manager()?.now() > end {
                 return Ok(now);
             }
             self.manager()?.pause(TICK);

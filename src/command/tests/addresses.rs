@@ -223,6 +223,32 @@ fn a_port_that_another_program_has_is_told_with_the_program() {
     }
 }
 
+/// A listener that no process has a descriptor of: it is in a message that nobody has read yet.
+fn in_flight() -> (std::net::SocketAddr, [std::os::unix::net::UnixStream; 2]) {
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    use std::os::fd::AsRawFd;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (sender, receiver) = std::os::unix::net::UnixStream::pair().unwrap();
+    let descriptors = [listener.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let text = [std::io::IoSlice::new(b"x")];
+    let (to, flags) = (sender.as_raw_fd(), MsgFlags::empty());
+    sendmsg::<()>(to, &text, &rights, flags, None).unwrap();
+    (listener.local_addr().unwrap(), [sender, receiver])
+}
+
+#[test]
+fn a_port_of_nobody_that_can_be_seen_is_taken_unless_it_may_be_the_apps_own() {
+    let (address, _kept) = in_flight();
+    let stage = Stage::running(&[]);
+    let app = &selected(&stage, &format!("listen = \"{address}\"\n"))[0].app;
+    let probe = HostProbe::new(None, &stage.layout);
+    let refused = |running| refuse_taken(app, true, &mut Fake::running(running), &probe);
+    let fault = refused(&[]).unwrap_err().message;
+    assert!(fault.ends_with("another program listens there"), "{fault}");
+    assert!(refused(&["web.socket"]).is_ok());
+}
+
 #[test]
 fn a_port_is_free_when_nobody_listens_there() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

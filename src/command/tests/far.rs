@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::remote::{run, serving};
+use super::elsewhere::{run, serving};
 use super::stage::Recorder;
 use crate::command::remote::Remote;
 use crate::output::Exit;

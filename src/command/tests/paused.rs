@@ -151,6 +151,16 @@ fn what_replaces_instances_is_refused_and_what_starts_them_ends_the_pause() {
 }
 
 #[test]
+fn an_app_is_not_uninstalled_while_connections_wait_for_its_instances() {
+    for line in ["rsgen uninstall web", "rsgen uninstall web --dry-run"] {
+        let fault = run(&mut paused(), line).fault();
+        let wanted = "`web` is paused; run `rsgen --user resume web` first";
+        assert!(fault.starts_with(wanted), "{line}: {fault}");
+        assert!(fault.contains("which cuts the connections that wait"));
+    }
+}
+
+#[test]
 fn an_app_is_not_moved_while_connections_wait_for_its_instances() {
     let mut stage = Stage::running(&["web.service", "web.socket"]);
     stage.write_app(APP);

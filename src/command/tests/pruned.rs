@@ -98,6 +98,21 @@ fn an_app_that_the_file_no_longer_has_is_told_and_removed_only_with_prune() {
 }
 
 #[test]
+fn nothing_is_done_while_connections_wait_for_an_app_that_would_be_removed() {
+    let mut host = Host::new();
+    host.write("eco.toml", &[("web", "web"), ("api", "api")]);
+    host.run("install", "eco.toml", "").jobs();
+    let pause = unit("api:pause.service", ActiveState::Active, "");
+    host.stage.systemd.fake.set(pause);
+    host.write("eco.toml", &[("web", "moved")]);
+    let ran = host.run("install", "eco.toml", "--prune");
+    assert_eq!(ran.log, [""; 0]);
+    let fault = ran.fault();
+    assert!(fault.starts_with("`api` is paused; "), "{fault}");
+    assert_eq!(host.installed(), ["api", "web"]);
+}
+
+#[test]
 fn what_the_file_has_not_brought_stays() {
     let mut host = Host::new();
     host.write(

@@ -72,6 +72,49 @@ fn restless(keys: &str, again: bool) -> (Duration, Option<String>) {
     (stage.systemd.now(), failure.map(|failure| failure.message))
 }
 
+/// What a start tells of the second instance, when that has no job or one.
+fn told_of(second: &Unit, is_busy: bool) -> Vec<String> {
+    let mut stage = Stage::running(&["web.service", "web@0.service"]);
+    stage.systemd.fake.set(second.clone());
+    if is_busy {
+        stage.systemd.fake.busy(&second.name, "stop");
+    }
+    stage.jobs().all_serve("web").unwrap();
+    stage.sink.told()
+}
+
+#[test]
+fn an_instance_that_has_ended_by_itself_since_the_start_is_told() {
+    let ended = Unit {
+        inactive_exit: Duration::from_secs(1),
+        active_enter: Duration::from_secs(2),
+        ..unit("web@1.service", ActiveState::Inactive, "dead")
+    };
+    let told = told_of(&ended, false);
+    let text = "web@1 has ended by itself, as the app allows: exited with status 3";
+    assert!(told.len() == 1 && told[0].contains(text), "{told:?}");
+    let at_once = Unit {
+        active_enter: ended.inactive_exit,
+        ..ended.clone()
+    };
+    let never_ready = Unit {
+        active_enter: Duration::ZERO,
+        ..ended.clone()
+    };
+    let never_ran = Unit {
+        exit_code: 0,
+        ..ended.clone()
+    };
+    let serving = Unit {
+        active: ActiveState::Active,
+        ..ended.clone()
+    };
+    for other in [at_once, never_ready, never_ran, serving] {
+        assert_eq!(told_of(&other, false), [""; 0], "{other:?}");
+    }
+    assert_eq!(told_of(&ended, true), [""; 0], "it is being stopped");
+}
+
 #[test]
 fn an_instance_that_was_given_up_and_stopped_since_the_start_does_not_serve() {
     let mut stage = Stage::running(&["web@1.service"]);
