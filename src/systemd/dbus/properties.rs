@@ -68,7 +68,12 @@ fn unmet(unit: &Properties) -> String {
         let is_tested = number(unit, when).is_some_and(|when| when > 0);
         if is_tested && get(unit, result) == Some(false) {
             let all: Vec<Tested> = get(unit, list).unwrap_or_default();
-            return failed(&all).unwrap_or_else(|| list.to_owned());
+            // Once systemd has read its files anew, it knows only that the start was prevented: one of those that there are is why.
+            return match failed(&all) {
+                Some(failed) => failed,
+                None if all.is_empty() => list.to_owned(),
+                None => joined(all.iter()),
+            };
         }
     }
     String::new()
@@ -77,22 +82,21 @@ fn unmet(unit: &Properties) -> String {
 /// Returns the first of these that did not hold. Where only those have failed of which one has to hold, it returns all of them.
 fn failed(all: &[Tested]) -> Option<String> {
     let failed: Vec<&Tested> = all.iter().filter(|tested| tested.4 < 0).collect();
-    let written = |(directive, is_one_of, is_negated, argument, _): &Tested| {
-        let one_of = if *is_one_of { "|" } else { "" };
-        let negated = if *is_negated { "!" } else { "" };
-        format!("{directive}={one_of}{negated}{argument}")
-    };
     match failed.iter().find(|tested| !tested.1) {
         Some(alone) => Some(written(alone)),
         None if failed.is_empty() => None,
-        None => Some(
-            failed
-                .into_iter()
-                .map(written)
-                .collect::<Vec<_>>()
-                .join(" "),
-        ),
+        None => Some(joined(failed.into_iter())),
     }
+}
+
+fn written((directive, is_one_of, is_negated, argument, _): &Tested) -> String {
+    let one_of = if *is_one_of { "|" } else { "" };
+    let negated = if *is_negated { "!" } else { "" };
+    format!("{directive}={one_of}{negated}{argument}")
+}
+
+fn joined<'a>(all: impl Iterator<Item = &'a Tested>) -> String {
+    all.map(written).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn read_timer(unit: &Properties, timer: &Properties) -> Timer {
