@@ -3,6 +3,7 @@
 
 use super::apply::Prepared;
 use super::jobs::Jobs;
+use super::targets;
 use crate::cluster::{pause, progress};
 use crate::output::{Failure, Notice, counted};
 use crate::state::Lock;
@@ -11,12 +12,16 @@ use crate::unit::name::Units;
 
 impl Jobs<'_> {
     /// Returns the numbers of the instances beyond the number of an app, the highest first. There are none while one of them may stand in
-    /// for another, as a canary of a reload or of the recycling, or while no other instance serves.
+    /// for another, as a canary of a reload or of the recycling, or while no other instance serves. There are none either where somebody
+    /// has scaled the app since its file was read.
     pub(super) fn surplus(&mut self, prepared: &Prepared) -> Result<Vec<u32>, Failure> {
         let (app, units) = (&prepared.app, Units::of(&prepared.app));
-        let Some(wanted) = prepared.instances.filter(|_| !prepared.is_job) else {
+        let Some((number, wanted)) = prepared.instances.filter(|_| !prepared.is_job) else {
             return Ok(Vec::new());
         };
+        if targets::instances(self.layout, app) != Some(number) {
+            return Ok(Vec::new());
+        }
         let is_up = self.manager.unit(&units.cluster())?.active == ActiveState::Active;
         if !is_up
             || progress::has_canary(&self.layout.state(app))
@@ -54,7 +59,7 @@ impl Jobs<'_> {
             return Ok(());
         }
         let names: Vec<String> = surplus.iter().map(|n| format!("{app}@{n}")).collect();
-        let number = counted(prepared.instances.unwrap_or_default());
+        let number = counted(prepared.instances.map_or(0, |(_, number)| number));
         let text = format!("has {number}: stopping {}", names.join(", "));
         self.sink.notice(&Notice::Noted(app, &text));
         self.stop_instances(app, &surplus)

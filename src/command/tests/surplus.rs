@@ -5,7 +5,8 @@ use crate::command::deployment::{Goal, deploy, foresee};
 use crate::layout::Scope;
 use crate::output::{Answer, Shown, Style};
 use crate::state::{Entry, Name};
-use crate::systemd::ActiveState;
+use crate::systemd::{ActiveState, Unit};
+use crate::unit::name::Units;
 
 /// A host with an app of two instances, on which these are up.
 fn installed(instances: &[&str]) -> Stage {
@@ -60,6 +61,20 @@ fn those_beyond_the_number_are_stopped_by_an_install_of_the_same_file() {
     assert_eq!(foreseen(&mut stage).json()["changed"], false);
 }
 
+/// An install of several apps may have reloaded another one for minutes by then.
+#[test]
+fn those_that_somebody_has_added_since_the_file_was_read_stay() {
+    let mut stage = installed(ALL);
+    let before = [stage.prepare()];
+    stage.write_app("listen = 3000\ninstances = 4\n");
+    let scaled = stage.prepare().changes;
+    stage.write(&scaled);
+    stage.systemd.fake.log.clear();
+    deploy(&mut stage.jobs(), &before, Goal::CURRENT).unwrap();
+    assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+    assert_eq!(install(&mut stage), ["stop web@12.service"]);
+}
+
 #[test]
 fn those_that_are_missing_are_started_before_the_others_are_stopped() {
     let mut stage = installed(&["web@0.service", "web@2.service"]);
@@ -68,6 +83,22 @@ fn those_that_are_missing_are_started_before_the_others_are_stopped() {
     fake.busy("web@1.service", "start");
     let jobs = install(&mut stage);
     assert_eq!(jobs, ["start web.service", "stop web@2.service"]);
+}
+
+/// The end of the pause starts those that the pause has stopped, and no earlier.
+#[test]
+fn an_install_of_the_same_file_ends_no_pause() {
+    let mut stage = installed(&[]);
+    let unmet = Unit {
+        unmet: "ConditionHost=a".into(),
+        ..unit("web@1.service", ActiveState::Inactive, "dead")
+    };
+    let pause = Units::of("web").pause();
+    let failed = unit("web@0.service", ActiveState::Failed, "failed");
+    for unit in [unmet, failed, unit(&pause, ActiveState::Active, "running")] {
+        stage.systemd.fake.set(unit);
+    }
+    assert_eq!(install(&mut stage), Vec::<String>::new());
 }
 
 #[test]
