@@ -113,3 +113,18 @@ fn one_that_may_stand_in_for_another_stays() {
     let mut stage = installed(&["web@2.service"]);
     assert_eq!(install(&mut stage), Vec::<String>::new());
 }
+
+#[test]
+fn those_that_another_command_has_added_meanwhile_stay() {
+    let mut stage = installed(&ALL[..2]);
+    let prepared = [stage.prepare()];
+    // The command waits for other apps, and `rsgen scale web 3` does its work.
+    stage.write_app("listen = 3000\ninstances = 3\n");
+    let changes = stage.prepare().changes;
+    stage.write(&changes);
+    let third = unit("web@2.service", ActiveState::Active, "");
+    stage.systemd.fake.set(third);
+    stage.systemd.fake.log.clear();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
+    assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
+}

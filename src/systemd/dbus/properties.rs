@@ -23,7 +23,7 @@ pub(super) fn read_unit(
     Unit {
         name: name.to_owned(),
         load: text(unit, "LoadState"),
-        unmet: unmet(unit),
+        unmet: unmet(unit, &text(service, "Result")),
         active: ActiveState::from_word(&text(unit, "ActiveState")),
         sub: text(unit, "SubState"),
         result: text(service, "Result"),
@@ -55,7 +55,7 @@ pub(super) fn read_unit(
 type Tested = (String, bool, bool, String, i32);
 
 /// Returns what has kept the last start of a unit from happening, as it would be written in the unit.
-fn unmet(unit: &Properties) -> String {
+fn unmet(unit: &Properties, ended: &str) -> String {
     let lists = [
         (
             "ConditionTimestampMonotonic",
@@ -68,12 +68,13 @@ fn unmet(unit: &Properties) -> String {
         let is_tested = number(unit, when).is_some_and(|when| when > 0);
         if is_tested && get(unit, result) == Some(false) {
             let all: Vec<Tested> = get(unit, list).unwrap_or_default();
-            // Once systemd has read its files anew, it knows only that the start was prevented: one of those that there are is why.
-            return match failed(&all) {
-                Some(failed) => failed,
-                None if all.is_empty() => list.to_owned(),
-                None => joined(all.iter()),
-            };
+            // Once systemd has read its files anew, it knows only that the start was prevented: one of those that there are is why. A
+            // command of `ExecCondition=` prevents a start as well, which the result of the service tells.
+            match failed(&all) {
+                Some(failed) => return failed,
+                None if all.is_empty() || ended == "exec-condition" => {}
+                None => return joined(all.iter()),
+            }
         }
     }
     String::new()

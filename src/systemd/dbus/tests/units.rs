@@ -113,7 +113,8 @@ fn a_condition_that_has_kept_a_unit_down_is_read_as_it_is_written() {
         unmet((false, false), (&[forgotten, untested], &[])),
         "ConditionPathExists=!/a ConditionUser=x"
     );
-    assert_eq!(unmet((false, false), (&[], &[])), "Conditions");
+    // A command of `ExecCondition=` prevents a start as well.
+    assert_eq!(unmet((false, false), (&[], &[])), "");
 }
 
 /// A condition: the directive, whether it is one of several, whether it is negated, its argument, and whether it held.
