@@ -61,20 +61,6 @@ fn those_beyond_the_number_are_stopped_by_an_install_of_the_same_file() {
     assert_eq!(foreseen(&mut stage).json()["changed"], false);
 }
 
-/// An install of several apps may have reloaded another one for minutes by then.
-#[test]
-fn those_that_somebody_has_added_since_the_file_was_read_stay() {
-    let mut stage = installed(ALL);
-    let before = [stage.prepare()];
-    stage.write_app("listen = 3000\ninstances = 4\n");
-    let scaled = stage.prepare().changes;
-    stage.write(&scaled);
-    stage.systemd.fake.log.clear();
-    deploy(&mut stage.jobs(), &before, Goal::CURRENT).unwrap();
-    assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
-    assert_eq!(install(&mut stage), ["stop web@12.service"]);
-}
-
 #[test]
 fn those_that_are_missing_are_started_before_the_others_are_stopped() {
     let mut stage = installed(&["web@0.service", "web@2.service"]);
