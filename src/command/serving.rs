@@ -168,7 +168,7 @@ impl Jobs<'_> {
     }
 
     /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
-    /// One that a condition has kept down counts among them. Where the app has been started just now, those as well that have died
+    /// An instance that a condition has kept down counts among them. Where the app has been started just now, those as well that have died
     /// since: the end of the cluster unit has a stop job queued for each, and systemd may call them stopped afterwards.
     fn wanted(
         &mut self,

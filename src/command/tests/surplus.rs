@@ -1,4 +1,4 @@
-//! What an install does about instances beyond the number of an app.
+//! The instances beyond the number of an app, and an install.
 
 use super::stage::{Stage, unit};
 use crate::command::deployment::{Goal, deploy, foresee};
