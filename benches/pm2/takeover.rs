@@ -37,7 +37,7 @@ const PM2: &str = "#!/bin/sh\n\
     exec setpriv --reuid=www-data --regid=www-data --clear-groups env PM2_HOME=/srv/move/.pm2 \
     node /srv/bench/node_modules/pm2/bin/pm2 \"$@\"\n";
 
-/// Moves the app once.
+/// The move of an app, as its clients saw it.
 struct Moved {
     report: Report,
     gap: Duration,
