@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a client waits for an answer.
 const HANGS: Duration = Duration::from_secs(5);
 
-/// What `exec_mode` says, with how many instances.
+/// The values of `exec_mode`, with the number of instances.
 const MODES: [(&str, usize); 2] = [("cluster", 2), ("fork", 1)];
 
 /// The two orders, as shell scripts; `pm2` is PM2 as the user who has started the app.
@@ -37,7 +37,7 @@ const PM2: &str = "#!/bin/sh\n\
     exec setpriv --reuid=www-data --regid=www-data --clear-groups env PM2_HOME=/srv/move/.pm2 \
     node /srv/bench/node_modules/pm2/bin/pm2 \"$@\"\n";
 
-/// One move.
+/// The move of an app, as its clients saw it.
 struct Moved {
     report: Report,
     gap: Duration,

@@ -65,7 +65,7 @@ pub fn job(
         };
         let unit = manager.unit(&job.unit)?;
         manager.release(&job.unit);
-        let is_good = result && matches!(unit.result.as_str(), "" | "success");
+        let is_good = is_good(result, &unit);
         failed += usize::from(!is_good);
         // To systemd, a condition that does not hold is no failure; an assertion is.
         skipped += u32::from(is_good && unit.is_unmet());
@@ -78,6 +78,11 @@ pub fn job(
     let done = wanted.saturating_sub(skipped);
     tell(&format!("{done} of {wanted} done"));
     Ok(Ran::Done(done))
+}
+
+/// Returns whether a run did not fail, by the result of its job. The result of a unit that a condition has kept down is that of an earlier run.
+fn is_good(is_job_done: bool, unit: &Unit) -> bool {
+    is_job_done && (unit.is_unmet() || matches!(unit.result.as_str(), "" | "success"))
 }
 
 fn line(unit: &Unit, is_good: bool) -> String {
@@ -129,6 +134,7 @@ fn tell(status: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::systemd::ActiveState;
     use crate::systemd::fake::{Fake, Start};
 
     fn run(fake: &mut Fake, wanted: u32) -> (Result<Ran, String>, Vec<String>) {
@@ -177,6 +183,24 @@ mod tests {
         assert_eq!(done, Err("1 of 1 instances failed".to_owned()));
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(!said[0].ends_with("done"), "{said:?}");
+    }
+
+    #[test]
+    fn a_run_that_a_condition_prevents_is_not_as_bad_as_the_one_before() {
+        let skipped = |result: &str, is_gone| Unit {
+            unmet: "ConditionPathExists=/a".into(),
+            result: result.into(),
+            active: if is_gone {
+                ActiveState::Failed
+            } else {
+                ActiveState::Active
+            },
+            ..Unit::default()
+        };
+        assert!(is_good(true, &skipped("exit-code", true)));
+        assert!(!is_good(false, &skipped("exit-code", true)));
+        assert!(!is_good(true, &skipped("exit-code", false)));
+        assert!(is_good(true, &skipped("success", false)));
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(super) struct Prepared {
     pub(super) timer: Timer,
     /// The socket files of the app. systemd creates such a file only when it starts the socket unit.
     pub(super) socket_files: Vec<PathBuf>,
-    /// How many instances there are to be, where it is known.
-    pub(super) instances: Option<u32>,
+    /// The CPUs of the host, which `max` instances depend on; `None` for an app that goes.
+    pub(super) cpus: Option<u32>,
     /// Whether the app is a job.
     pub(super) is_job: bool,
     /// Whether the app becomes a job, or was one and becomes a long-running app.
@@ -120,7 +120,7 @@ impl Prepared {
             crossing: None,
             replaces: Vec::new(),
             timer: Timer::None,
-            instances: None,
+            cpus: None,
             is_job,
             is_of_another_kind: false,
             socket_files: Vec::new(),
@@ -287,7 +287,7 @@ pub(super) fn prepare_units(
         changes,
         socket_files: socket_files(&app),
         timer,
-        instances: Some(app.instances.resolve(host.cpus)),
+        cpus: Some(host.cpus),
         is_job: app.is_job(),
         is_of_another_kind: was_job != app.is_job(),
         app: app.name,

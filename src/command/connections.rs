@@ -30,15 +30,6 @@ pub(super) fn count(apps: &mut [AppStatus], files: &[Option<App>], overview: &Ov
     }
 }
 
-/// Returns how many connections at the ports of an app the processes of one instance have, as far as the kernel tells.
-pub(super) fn of_instance(app: &App, instance: &Unit) -> usize {
-    let census = census::at(&accepting::ports(app)).unwrap_or_default();
-    let accepted: HashSet<u64> = census.accepted.iter().map(|a| a.inode).collect();
-    let group = group(instance.main_pid, instance);
-    let held = group.and_then(|group| held(&group, &accepted));
-    held.unwrap_or_default()
-}
-
 /// The instances share a listener: what waits, waits for all of them.
 fn share(app: &mut AppStatus, census: &Census, ports: &BTreeSet<u16>, overview: &Overview) {
     let units = Units::of(&app.name);
@@ -111,7 +102,7 @@ fn sum<'a>(listeners: impl Iterator<Item = &'a Listener>) -> (Option<u32>, Optio
 }
 
 /// The control group of a service with this main process, which may be in one below it. Of one that is up, systemd was not asked for it.
-fn group(pid: u32, unit: &Unit) -> Option<String> {
+pub(super) fn group(pid: u32, unit: &Unit) -> Option<String> {
     if !unit.control_group.is_empty() {
         return Some(unit.control_group.clone());
     }
@@ -124,13 +115,8 @@ fn group(pid: u32, unit: &Unit) -> Option<String> {
 
 /// How many of these sockets the processes of a control group have; `None` to a caller who may not see that.
 fn held(group: &str, sockets: &HashSet<u64>) -> Option<usize> {
-    let group = group.trim_start_matches('/');
-    let folders = accepting::ROOTS
-        .iter()
-        .map(|root| Path::new(root).join(group));
-    let folder = folders.into_iter().find(|folder| folder.is_dir())?;
     let mut pids = Vec::new();
-    processes(&folder, &mut pids);
+    processes(&folder(group)?, &mut pids);
     let mut found = HashSet::new();
     for pid in pids {
         match fs::read_dir(format!("/proc/{pid}/fd")) {
@@ -151,14 +137,23 @@ fn held(group: &str, sockets: &HashSet<u64>) -> Option<usize> {
     Some(found.len())
 }
 
+/// The folder of a control group.
+pub(super) fn folder(group: &str) -> Option<PathBuf> {
+    let group = group.trim_start_matches('/');
+    let mut folders = accepting::ROOTS
+        .iter()
+        .map(|root| Path::new(root).join(group));
+    folders.find(|folder| folder.is_dir())
+}
+
 /// The inode of `socket:[INODE]`.
-fn inode(target: &Path) -> Option<u64> {
+pub(super) fn inode(target: &Path) -> Option<u64> {
     let text = target.to_str()?.strip_prefix("socket:[")?;
     text.strip_suffix(']')?.parse().ok()
 }
 
 /// The processes in a group and below it.
-fn processes(folder: &Path, found: &mut Vec<u32>) {
+pub(super) fn processes(folder: &Path, found: &mut Vec<u32>) {
     let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     found.extend(
         text.lines()

@@ -5,8 +5,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::state;
 use super::waiting::Waiting;
+use super::{hint, state, times};
 use crate::generate;
 use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
@@ -120,11 +120,18 @@ impl Jobs<'_> {
                 Err(systemd::Error::TimedOut { .. }) => {
                     waiting.tell_of(self.sink, app, "the end of the run");
                 }
-                Ok(JobResult::Done | JobResult::Skipped) => return Ok(()),
+                Ok(JobResult::Done | JobResult::Skipped) => break,
                 Ok(result) => return Err(self.failed(verb, &unit, result)),
                 Err(e) => return Err(e.into()),
             }
         }
+        let run = self.manager.unit(&unit)?;
+        if let Some(skipped) = times::skipped(&run) {
+            let logs = format!("{skipped}; `rsgen logs {app}` says what has kept the others down");
+            let logs = hint::for_manager(self.layout.scope, &logs);
+            self.sink.notice(&Notice::Noted(app, &logs));
+        }
+        Ok(())
     }
 
     /// Stops the timer of a job, and a run that is under way.

@@ -7,6 +7,7 @@ use super::last_words;
 use super::waiting::Waiting;
 use super::{hint, status};
 use crate::brake::Deaths;
+use crate::cluster::pause;
 use crate::contract::Ready;
 use crate::generate::sources;
 use crate::output::{Failure, Notice};
@@ -151,8 +152,11 @@ impl Jobs<'_> {
         Ok(restless)
     }
 
-    /// Returns whether no instance of an app has failed.
+    /// Returns whether no instance of an app has failed. While the app is paused there is none to start.
     pub(super) fn is_whole(&mut self, app: &str) -> Result<bool, Failure> {
+        if pause::unit(self.manager, app)?.is_some() {
+            return Ok(true);
+        }
         let instances = self.wanted(app, &[], false)?;
         Ok(!instances.iter().any(Brief::is_gone))
     }
@@ -164,8 +168,8 @@ impl Jobs<'_> {
     }
 
     /// Returns the instances that are loaded and were not stopped on purpose, and those with one of these numbers.
-    /// One that a condition has kept down counts among them. Where the app has been started just now, those as well that have died since: the end of the cluster unit has a stop job queued
-    /// for each, and systemd may call them stopped afterwards.
+    /// An instance that a condition has kept down counts among them. Where the app has been started just now, those as well that have died
+    /// since: the end of the cluster unit has a stop job queued for each, and systemd may call them stopped afterwards.
     fn wanted(
         &mut self,
         app: &str,

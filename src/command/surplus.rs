@@ -3,6 +3,7 @@
 
 use super::apply::Prepared;
 use super::jobs::Jobs;
+use super::targets;
 use crate::cluster::{pause, progress};
 use crate::output::{Failure, Notice, counted};
 use crate::state::Lock;
@@ -10,11 +11,17 @@ use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 
 impl Jobs<'_> {
+    /// Returns how many instances there are to be, as the files say now: since this command has read them, which may be minutes ago where
+    /// it brings up several apps, another one may have scaled the app.
+    fn size(&self, prepared: &Prepared) -> Option<u32> {
+        targets::size(self.layout, prepared.cpus?, &prepared.app)
+    }
+
     /// Returns the numbers of the instances beyond the number of an app, the highest first. There are none while one of them may stand in
     /// for another, as a canary of a reload or of the recycling, or while no other instance serves.
     pub(super) fn surplus(&mut self, prepared: &Prepared) -> Result<Vec<u32>, Failure> {
         let (app, units) = (&prepared.app, Units::of(&prepared.app));
-        let Some(wanted) = prepared.instances.filter(|_| !prepared.is_job) else {
+        let Some(wanted) = self.size(prepared).filter(|_| !prepared.is_job) else {
             return Ok(Vec::new());
         };
         let is_up = self.manager.unit(&units.cluster())?.active == ActiveState::Active;
@@ -54,7 +61,7 @@ impl Jobs<'_> {
             return Ok(());
         }
         let names: Vec<String> = surplus.iter().map(|n| format!("{app}@{n}")).collect();
-        let number = counted(prepared.instances.unwrap_or_default());
+        let number = counted(self.size(prepared).unwrap_or_default());
         let text = format!("has {number}: stopping {}", names.join(", "));
         self.sink.notice(&Notice::Noted(app, &text));
         self.stop_instances(app, &surplus)

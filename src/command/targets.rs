@@ -8,6 +8,7 @@ use super::context::Context;
 use super::input::{self, Input};
 use super::options::Targets;
 use super::script;
+use crate::ecosystem::values::Instances;
 use crate::ecosystem::{self, diagnostic};
 use crate::generate::{self, sources};
 use crate::import::Kind;
@@ -67,13 +68,18 @@ pub(super) fn known(layout: &Layout) -> Vec<String> {
 /// Returns the number of instances that an app should have; `None` for an app that has neither units nor a readable
 /// file.
 pub(super) fn size(layout: &Layout, cpus: u32, app: &str) -> Option<u32> {
+    Some(instances(layout, app)?.resolve(cpus))
+}
+
+/// Returns the same as it is written.
+pub(super) fn instances(layout: &Layout, app: &str) -> Option<Instances> {
     let pinned = generate::pinned(layout, app);
     let of_file = || {
         let source = sources::find(layout, app)?;
         let (_, app) = sources::load(layout, &source).ok()?;
         Some(app.instances)
     };
-    Some(pinned.or_else(of_file)?.resolve(cpus))
+    pinned.or_else(of_file)
 }
 
 /// Returns the app that a word stands for; the word may also be the name of the app's cluster unit.

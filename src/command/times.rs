@@ -27,8 +27,15 @@ pub(super) struct Last {
     pub(super) ended: u64,
     pub(super) seconds: f64,
     pub(super) good: bool,
-    /// The reason when it was not good.
+    /// The reason when it was not good, and what was done where a condition has kept instances of a job down.
     pub(super) reason: Option<String>,
+}
+
+/// Returns what the last run of a job says of itself where a condition has kept instances down: `0 of 1 done`.
+pub(super) fn skipped(cluster: &Unit) -> Option<&str> {
+    let done = cluster.status_text.strip_suffix(" done")?;
+    let (number, of) = done.split_once(" of ")?;
+    (number != of).then_some(cluster.status_text.as_str())
 }
 
 /// Returns the schedule of an app; `instances` are those that are loaded. `None` for an app without a schedule.
@@ -84,7 +91,11 @@ fn last(unit: &Unit, instances: &[Unit]) -> Option<Last> {
         ended: unit.ended.as_secs(),
         seconds: unit.ended.saturating_sub(unit.began).as_secs_f64(),
         good,
-        reason: (!good).then(|| reasons.join("; ")),
+        reason: if good {
+            skipped(unit).map(str::to_owned)
+        } else {
+            Some(reasons.join("; "))
+        },
     })
 }
 
@@ -164,5 +175,19 @@ mod tests {
         assert_eq!(told(&failed, &instances), why);
         assert!(told(&failed, &[]).starts_with("exited with status 1 "));
         assert_eq!(told(&Unit::default(), &[]), "next in 1h 1min");
+    }
+
+    #[test]
+    fn a_run_that_a_condition_has_prevented_is_not_called_done() {
+        for (text, how) in [
+            ("0 of 1 done", "0 of 1 done 0s"),
+            ("2 of 2 done", "done 0s"),
+        ] {
+            let good = Unit {
+                status_text: text.into(),
+                ..unit(ActiveState::Inactive, 0)
+            };
+            assert!(told(&good, &[]).starts_with(how), "{text}");
+        }
     }
 }

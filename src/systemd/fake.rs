@@ -316,7 +316,8 @@ impl Manager for Fake {
             Verb::Start | Verb::Restart => {
                 // The start that another job replaces has no result.
                 self.pending.retain(|_, other| other != unit);
-                if verb == Verb::Restart || self.pid(unit) == 0 {
+                let is_unmet = self.units.get(unit).is_some_and(|u| !u.unmet.is_empty());
+                if !is_unmet && (verb == Verb::Restart || self.pid(unit) == 0) {
                     self.restart(unit, &path);
                 } else {
                     self.ended.insert(path, JobResult::Done);

@@ -187,7 +187,7 @@ mod tests {
         let said = "not started, because `ConditionPathExists=/srv/data` did not hold";
         assert_eq!(unmet(ActiveState::Inactive), said);
         assert_eq!(unmet(ActiveState::Failed), said);
-        // It has ended, and systemd has not come to the next start yet.
+        // The run has ended, and systemd has not come to the next start yet.
         assert_eq!(unmet(ActiveState::Activating), "exited with status 0");
     }
 

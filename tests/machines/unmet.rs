@@ -32,6 +32,8 @@ fn a_condition_that_does_not_hold_is_told_by_each_command(machine: &mut Machine)
     };
     for command in [&format!("install {ECOSYSTEM}"), "start web", "restart web"] {
         assert_told_at_once(run(command));
+        // From then on, systemd does not know any more which condition it was.
+        machine.systemctl(&["daemon-reload"]).ok();
         let list = run("list web").says("stopped").says(TOLD);
         assert!(!list.stdout.contains("exited"), "{list}");
         let described = run("describe web").ok().says(TOLD);
@@ -86,7 +88,10 @@ fn a_condition_keeps_a_rehearsal_and_a_run_of_a_job_down(machine: &mut Machine) 
     machine.write(ECOSYSTEM, text);
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     // To systemd this is no failure, and a timer of its own would go on as well.
-    machine.run(&["rsgen", "start", "backup"]).ok();
+    let told = machine.run(&["rsgen", "start", "backup"]).ok();
+    drop(told.says("backup: 0 of 1 done; `rsgen logs backup` says"));
+    let list = machine.run(&["rsgen", "list", "backup"]).ok();
+    drop(list.says("0 of 1 done 0s ago"));
     let line = format!("backup@0.service: {TOLD}");
     machine.wait_journal("backup", &line, SOON);
     machine.wait_journal("backup", "0 of 1 done", SOON);

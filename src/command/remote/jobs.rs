@@ -199,7 +199,21 @@ impl Remote<'_> {
             return Err(Failure::failed(format!("{}: `{app}` is paused", self.host))
                 .help(format!("run `{help}` first")));
         }
-        self.run(verb, &Units::of(app).instance(number))
+        let unit = Units::of(app).instance(number);
+        self.run(verb, &unit)?;
+        // To systemd, a start that a condition has prevented is done.
+        let state = self.ask(|manager| manager.unit(&unit))?;
+        if verb != Verb::Stop && state.is_unmet() {
+            let fault = format!("{}: {verb} of {unit} failed: {}", self.host, state.why());
+            return Err(Failure::failed(fault).help(self.unmet(&target.to_string())));
+        }
+        Ok(())
+    }
+
+    /// The hint for what a condition has kept down.
+    fn unmet(&self, target: &str) -> String {
+        let host = &self.host;
+        format!("see to it on {host} that it holds, and run `rsgen --host {host} start {target}`")
     }
 
     /// The units that match one of these globs and are not down.
@@ -287,7 +301,13 @@ impl Remote<'_> {
         let end = self.manager()?.now() + PATIENCE;
         let instances = loop {
             let mut instances = self.ask(|manager| manager.units(&units.instances()))?;
-            instances.retain(|unit| is_wanted(units, unit, found));
+            let mut unmet = Vec::new();
+            for unit in instances.iter().filter(|unit| unit.is_gone()) {
+                if self.ask(|manager| manager.unit(&unit.name))?.is_unmet() {
+                    unmet.push(unit.name.clone());
+                }
+            }
+            instances.retain(|unit| is_wanted(units, unit, found, unmet.contains(&unit.name)));
             if !instances.iter().any(is_on_its_way) || self.manager()?.now() >= end {
                 break instances;
             }
@@ -297,11 +317,17 @@ impl Remote<'_> {
         let Some(first) = down.next() else {
             return Ok(());
         };
-        let why = self.ask(|manager| manager.unit(&first.name))?.why();
+        let unit = self.ask(|manager| manager.unit(&first.name))?;
+        let why = unit.why();
         let (all, down) = (instances.len(), down.count() + 1);
         let (serving, name, host) = (all - down, &first.name, &self.host);
         let fault = format!("{host}: {app}: {serving} of {all} serving; {name}: {why}");
-        Err(Failure::failed(fault).help(self.logs(app)))
+        let help = if unit.is_unmet() {
+            self.unmet(app)
+        } else {
+            self.logs(app)
+        };
+        Err(Failure::failed(fault).help(help))
     }
 
     fn logs(&self, app: &str) -> String {
@@ -337,8 +363,8 @@ impl Remote<'_> {
 }
 
 /// Whether an instance belongs to an app that has just been started, and has not been stopped on purpose.
-fn is_wanted(units: Units<'_>, unit: &Brief, found: Found) -> bool {
+fn is_wanted(units: Units<'_>, unit: &Brief, found: Found, is_unmet: bool) -> bool {
     let number = units.number(&unit.name);
     let is_known = number.is_some_and(|number| found.wanted.is_none_or(|wanted| number < wanted));
-    is_known && (unit.active != ActiveState::Inactive || unit.job.is_some())
+    is_known && (unit.active != ActiveState::Inactive || unit.job.is_some() || is_unmet)
 }

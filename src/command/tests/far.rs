@@ -90,6 +90,28 @@ fn the_end_of_a_pause_is_the_stop_of_its_unit_and_waits_for_the_instances() {
 }
 
 #[test]
+fn what_a_condition_keeps_down_was_not_started() {
+    let why = "not started, because `ConditionHost=a` did not hold";
+    for (target, fault) in [
+        ("web@1", format!("start of web@1.service failed: {why}")),
+        ("web", format!("web: 1 of 2 serving; web@1.service: {why}")),
+    ] {
+        let mut fake = Fake::running(&["web.service", "web@0.service"]);
+        fake.set(Unit {
+            name: "web@1.service".into(),
+            unmet: "ConditionHost=a".into(),
+            ..Unit::default()
+        });
+        let failure = run(fake, &format!("rsgen start {target}")).failure.unwrap();
+        assert_eq!(failure.message, format!("anna@web1: {fault}"));
+        let help = format!(
+            "see to it on anna@web1 that it holds, and run `rsgen --host anna@web1 start {target}`"
+        );
+        assert_eq!(failure.help, Some(help));
+    }
+}
+
+#[test]
 fn who_is_refused_there_is_told_what_to_do_there() {
     let sink = Recorder::default();
     let remote = Remote::of_a_test(&sink, Box::new(Fake::default()));

@@ -1,11 +1,12 @@
-//! What an install does about instances beyond the number of an app.
+//! The instances beyond the number of an app, and an install.
 
 use super::stage::{Stage, unit};
 use crate::command::deployment::{Goal, deploy, foresee};
 use crate::layout::Scope;
 use crate::output::{Answer, Shown, Style};
 use crate::state::{Entry, Name};
-use crate::systemd::ActiveState;
+use crate::systemd::{ActiveState, Unit};
+use crate::unit::name::Units;
 
 /// A host with an app of two instances, on which these are up.
 fn installed(instances: &[&str]) -> Stage {
@@ -70,6 +71,22 @@ fn those_that_are_missing_are_started_before_the_others_are_stopped() {
     assert_eq!(jobs, ["start web.service", "stop web@2.service"]);
 }
 
+/// The end of the pause starts those that the pause has stopped, and no earlier.
+#[test]
+fn an_install_of_the_same_file_ends_no_pause() {
+    let mut stage = installed(&[]);
+    let unmet = Unit {
+        unmet: "ConditionHost=a".into(),
+        ..unit("web@1.service", ActiveState::Inactive, "dead")
+    };
+    let pause = Units::of("web").pause();
+    let failed = unit("web@0.service", ActiveState::Failed, "failed");
+    for unit in [unmet, failed, unit(&pause, ActiveState::Active, "running")] {
+        stage.systemd.fake.set(unit);
+    }
+    assert_eq!(install(&mut stage), Vec::<String>::new());
+}
+
 #[test]
 fn one_that_may_stand_in_for_another_stays() {
     for note in ["2", "kept 2"] {
@@ -81,4 +98,19 @@ fn one_that_may_stand_in_for_another_stays() {
     // Without it, nobody would serve.
     let mut stage = installed(&["web@2.service"]);
     assert_eq!(install(&mut stage), Vec::<String>::new());
+}
+
+#[test]
+fn those_that_another_command_has_added_meanwhile_stay() {
+    let mut stage = installed(&ALL[..2]);
+    let prepared = [stage.prepare()];
+    // The command waits for other apps, and `rsgen scale web 3` does its work.
+    stage.write_app("listen = 3000\ninstances = 3\n");
+    let changes = stage.prepare().changes;
+    stage.write(&changes);
+    let third = unit("web@2.service", ActiveState::Active, "");
+    stage.systemd.fake.set(third);
+    stage.systemd.fake.log.clear();
+    deploy(&mut stage.jobs(), &prepared, Goal::CURRENT).unwrap();
+    assert_eq!(stage.systemd.fake.log, Vec::<String>::new());
 }

@@ -155,7 +155,7 @@ fn what_is_installed_is_told_apart_from_what_is_not() {
     assert_eq!(wrong.exit, Exit::Usage);
 }
 
-/// What PM2 calls a script may be a program, as in `pm2 start npm -- start`.
+/// The script of PM2 may be a program, as in `pm2 start npm -- start`.
 #[test]
 fn a_program_in_place_of_an_app_is_answered_with_its_install_unless_an_app_is_nearly_called_so() {
     let told = |apps: &[&str], verb: &str, words: &[&str]| {

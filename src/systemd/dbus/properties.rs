@@ -23,7 +23,7 @@ pub(super) fn read_unit(
     Unit {
         name: name.to_owned(),
         load: text(unit, "LoadState"),
-        unmet: unmet(unit),
+        unmet: unmet(unit, &text(service, "Result")),
         active: ActiveState::from_word(&text(unit, "ActiveState")),
         sub: text(unit, "SubState"),
         result: text(service, "Result"),
@@ -55,7 +55,7 @@ pub(super) fn read_unit(
 type Tested = (String, bool, bool, String, i32);
 
 /// Returns what has kept the last start of a unit from happening, as it would be written in the unit.
-fn unmet(unit: &Properties) -> String {
+fn unmet(unit: &Properties, ended: &str) -> String {
     let lists = [
         (
             "ConditionTimestampMonotonic",
@@ -68,7 +68,13 @@ fn unmet(unit: &Properties) -> String {
         let is_tested = number(unit, when).is_some_and(|when| when > 0);
         if is_tested && get(unit, result) == Some(false) {
             let all: Vec<Tested> = get(unit, list).unwrap_or_default();
-            return failed(&all).unwrap_or_else(|| list.to_owned());
+            // Once systemd has read its files anew, it knows only that the start was prevented: one of those that there are is why. A
+            // command of `ExecCondition=` prevents a start as well, which the result of the service tells.
+            match failed(&all) {
+                Some(failed) => return failed,
+                None if all.is_empty() || ended == "exec-condition" => {}
+                None => return joined(all.iter()),
+            }
         }
     }
     String::new()
@@ -77,22 +83,21 @@ fn unmet(unit: &Properties) -> String {
 /// Returns the first of these that did not hold. Where only those have failed of which one has to hold, it returns all of them.
 fn failed(all: &[Tested]) -> Option<String> {
     let failed: Vec<&Tested> = all.iter().filter(|tested| tested.4 < 0).collect();
-    let written = |(directive, is_one_of, is_negated, argument, _): &Tested| {
-        let one_of = if *is_one_of { "|" } else { "" };
-        let negated = if *is_negated { "!" } else { "" };
-        format!("{directive}={one_of}{negated}{argument}")
-    };
     match failed.iter().find(|tested| !tested.1) {
         Some(alone) => Some(written(alone)),
         None if failed.is_empty() => None,
-        None => Some(
-            failed
-                .into_iter()
-                .map(written)
-                .collect::<Vec<_>>()
-                .join(" "),
-        ),
+        None => Some(joined(failed.into_iter())),
     }
+}
+
+fn written((directive, is_one_of, is_negated, argument, _): &Tested) -> String {
+    let one_of = if *is_one_of { "|" } else { "" };
+    let negated = if *is_negated { "!" } else { "" };
+    format!("{directive}={one_of}{negated}{argument}")
+}
+
+fn joined<'a>(all: impl Iterator<Item = &'a Tested>) -> String {
+    all.map(written).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn read_timer(unit: &Properties, timer: &Properties) -> Timer {

@@ -107,6 +107,14 @@ fn a_condition_that_has_kept_a_unit_down_is_read_as_it_is_written() {
         "AssertPathExists=/b"
     );
     assert_eq!(unmet((true, true), (&[good], &[assertion])), "");
+    // A daemon-reload forgets which one it was.
+    let forgotten = ("ConditionPathExists", false, true, "/a", 0);
+    assert_eq!(
+        unmet((false, false), (&[forgotten, untested], &[])),
+        "ConditionPathExists=!/a ConditionUser=x"
+    );
+    // A command of `ExecCondition=` prevents a start as well.
+    assert_eq!(unmet((false, false), (&[], &[])), "");
 }
 
 /// A condition: the directive, whether it is one of several, whether it is negated, its argument, and whether it held.
