@@ -162,7 +162,7 @@ pub(super) fn run_during(fake: Fake, line: &str, course: Course) -> Ran {
     let arguments = parse(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
     let failure = arguments.command.run_remotely(&mut remote).err();
     let log = std::mem::take(&mut fake.borrow_mut().log);
-    let took = fake.borrow_mut().now() - begun;
+    let took = fake.borrow_mut().now().saturating_sub(begun);
     Ran {
         failure,
         told: sink.told().join("\n"),
