@@ -19,7 +19,7 @@ struct Far {
     course: Course,
 }
 
-/// What happens there meanwhile.
+/// Events on the other host while the command runs.
 #[derive(Default)]
 pub(super) struct Course {
     /// The words of the unit that is listened to.

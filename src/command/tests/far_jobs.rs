@@ -92,7 +92,7 @@ fn a_job_without_an_end_is_waited_for_an_hour() {
 fn after_a_cancel_the_unit_is_looked_at_once_it_has_settled() {
     let leaving = in_state("web@1.service", ActiveState::Deactivating);
     let line = "rsgen stop web@1";
-    // What goes on by itself is waited for.
+    // A unit that goes on by itself is waited for.
     let mut fake = serving();
     fake.cancel("web@1.service", 1);
     fake.set(leaving.clone());
@@ -102,13 +102,13 @@ fn after_a_cancel_the_unit_is_looked_at_once_it_has_settled() {
     let ran = run(fake, line);
     assert_eq!(ran.log, ["stop web@1.service"]);
     assert!(ran.took >= Duration::from_secs(2), "{:?}", ran.took);
-    // One that serves on has not been stopped.
+    // An instance that serves on has not been stopped.
     let mut fake = serving();
     fake.cancel("web@1.service", 1);
     let ran = run(fake, line);
     assert_eq!(ran.log, ["stop web@1.service"; 2]);
     assert_eq!(ran.took, Duration::ZERO);
-    // One that never ends is not waited for without end.
+    // A job that never ends is not waited for without end.
     let mut fake = serving();
     fake.cancel("web@1.service", 1);
     fake.set(leaving);

@@ -19,7 +19,7 @@ fn input(shown: &str) -> Input {
     }
 }
 
-/// What an install of this script as `web`, with this address, comes to where the server of `Stage` listens on 3000.
+/// The outcome of an install of this script as `web`, with this address, where the server of `Stage` listens on 3000.
 fn install(shown: &str, is_named: bool, script: &str, port: u16) -> (Result<(), Failure>, String) {
     let stage = Stage::running(&[]);
     stage.write_app("listen = 3000\n");

@@ -72,7 +72,7 @@ fn restless(keys: &str, again: bool) -> (Duration, Option<String>) {
     (stage.systemd.now(), failure.map(|failure| failure.message))
 }
 
-/// What a start tells of the second instance, when that has no job or one.
+/// The words of a start about the second instance, without a job of that and with one.
 fn told_of(second: &Unit, is_busy: bool) -> Vec<String> {
     let mut stage = Stage::running(&["web.service", "web@0.service"]);
     stage.systemd.fake.set(second.clone());
