@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::lines::{Extent, Lines};
-use super::run::{Run, matches, matches_of_process};
+use super::run::{Run, matches, matches_of_any_run, matches_of_process};
 use crate::journal::JOURNALCTL;
 use crate::layout::Scope;
 
@@ -46,6 +46,37 @@ pub(super) fn words(
     reader.words((scope, unit), run, since, extent)
 }
 
+/// Returns the first and the last lines that a cluster unit wrote since this time.
+pub(super) fn words_of_any_run(
+    scope: Scope,
+    unit: &str,
+    since: SystemTime,
+    extent: Extent,
+) -> Vec<String> {
+    sync(JOURNALCTL, extent);
+    let question = Question {
+        since: from(since),
+        until: None,
+        matches: matches_of_any_run(scope, unit),
+        extent,
+        ours: &format!("rsgen: {unit} "),
+    };
+    question.lines(JOURNALCTL).unwrap_or_default()
+}
+
+/// Waits for lines that were written a moment ago, which may be on their way still. journald answers once it has read everything that waits,
+/// also in the streams of processes that have ended.
+fn sync(journalctl: &str, extent: Extent) {
+    let arguments = ["--sync", "--quiet"].map(str::to_owned);
+    read(
+        journalctl,
+        &arguments,
+        PATIENCE,
+        Lines::new(extent),
+        Part::Whole,
+    );
+}
+
 /// The way in which the journal is read.
 #[derive(Debug, Clone, Copy)]
 struct Reader<'a> {
@@ -65,16 +96,7 @@ impl Reader<'_> {
         if run.invocation.is_empty() {
             return Vec::new();
         }
-        // Lines that were written a moment ago may be on their way still. journald answers once it has read everything that waits, also in the
-        // streams of processes that have ended.
-        let sync = ["--sync", "--quiet"].map(str::to_owned);
-        read(
-            self.journalctl,
-            &sync,
-            PATIENCE,
-            Lines::new(extent),
-            Part::Whole,
-        );
+        sync(self.journalctl, extent);
         // Within the unit of an instance rsgen tells how the instance ended.
         let ours = format!("rsgen: {unit} ");
         let of_run = Question {

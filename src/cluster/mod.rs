@@ -164,6 +164,12 @@ impl Cluster {
         self.words_of_a_run(&unit.name, unit.exit_status, &run, Some(since))
     }
 
+    /// Returns what the cluster unit has written since this time in all its runs: of a start that has failed, where the next one has begun.
+    pub(crate) fn words_of_any_run_since(&self, since: SystemTime) -> Vec<String> {
+        let unit = self.units().cluster();
+        journal::words_of_any_run(self.scope, &unit, since, Extent::OF_A_CLUSTER)
+    }
+
     /// Returns the output of the run because of which a walk failed.
     pub(crate) fn words_of(&self, failed: &Failed) -> Vec<String> {
         let Some(number) = failed.number else {

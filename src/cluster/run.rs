@@ -74,6 +74,27 @@ pub(super) fn matches(scope: Scope, unit: &str, invocation: &str) -> Vec<String>
     matches
 }
 
+/// Returns the fields that the entries of a cluster unit have, of whatever run. The same authors are believed as those of one run.
+pub(super) fn matches_of_any_run(scope: Scope, unit: &str) -> Vec<String> {
+    let own = format!("_UID={}", geteuid());
+    let about = format!("{}={unit}", field::about(scope));
+    match scope {
+        Scope::System => vec![
+            format!("_SYSTEMD_UNIT={unit}"),
+            "+".into(),
+            about,
+            "_UID=0".into(),
+        ],
+        Scope::User => vec![
+            format!("_SYSTEMD_USER_UNIT={unit}"),
+            own.clone(),
+            "+".into(),
+            about,
+            own,
+        ],
+    }
+}
+
 /// Returns the fields that the entries of a main process have. Its user, which the kernel has told journald, is the user of the unit, so
 /// that no other user can speak for the process once the PID is free. Where that is root, the unit is known: journald takes it
 /// from root as the process begins to write.
@@ -106,6 +127,13 @@ mod tests {
         let seen = format!("_SYSTEMD_INVOCATION_ID=ab _SYSTEMD_USER_UNIT=web.service {own}");
         let told = format!("USER_INVOCATION_ID=ab OBJECT_SYSTEMD_USER_UNIT=web.service {own}");
         assert_eq!(user.join(" "), format!("{seen} + {told}"));
+        let any = |scope| matches_of_any_run(scope, "web.service").join(" ");
+        let system = "_SYSTEMD_UNIT=web.service + OBJECT_SYSTEMD_UNIT=web.service _UID=0";
+        assert_eq!(any(Scope::System), system);
+        let user = format!(
+            "_SYSTEMD_USER_UNIT=web.service {own} + OBJECT_SYSTEMD_USER_UNIT=web.service {own}"
+        );
+        assert_eq!(any(Scope::User), user);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The failure of a job of systemd's: what could not be done, why, and what to look at.
 
+use std::collections::BTreeSet;
+
 use super::jobs::Jobs;
 use super::{hint, last_words, port_owner, status};
 use crate::contract::REFUSED;
@@ -24,6 +26,9 @@ impl Jobs<'_> {
         let words = state.as_ref().map(|state| match (parse(unit), verb) {
             (Some((app, _)), _) if needed.is_some() => {
                 last_words::of_a_socket(self.layout, app, state)
+            }
+            (Some((app, Member::Cluster)), _) if is_next(state) => {
+                last_words::of_any_run_since(self.layout, app, self.begun)
             }
             (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
             _ => last_words::of_unit(self.layout, state),
@@ -69,19 +74,33 @@ impl Jobs<'_> {
             .help_first(self.elsewhere(unit))
     }
 
-    /// Returns how an instance died, where the cluster unit is being started again by now: a connection to the port does that, and systemd
-    /// then tells nothing of the start that has failed.
+    /// Returns how the instances died, where the cluster unit is being started again by now. A reason that several have is told of the first,
+    /// so that the cause is not left out because an instance with a lower number died of what the cause led to.
     fn last_death(&mut self, unit: &str, state: Option<&Unit>) -> Option<String> {
         let (app, member) = parse(unit)?;
-        let is_next = matches!(member, Member::Cluster) && state?.active == ActiveState::Activating;
+        if !matches!(member, Member::Cluster) || !state.is_some_and(is_next) {
+            return None;
+        }
         let briefs = self.manager.units(&Units::of(app).instances()).ok()?;
-        let mut names: Vec<String> = briefs.into_iter().map(|brief| brief.name).collect();
-        names.sort();
-        names.into_iter().filter(|_| is_next).find_map(|name| {
-            let instance = self.manager.unit(&name).ok()?;
-            let why = status::reason(self.layout, app, &instance)?;
-            Some(format!("{name}: {}", why.trim_start_matches(REFUSED)))
-        })
+        let numbers = briefs
+            .iter()
+            .filter_map(|brief| Units::of(app).number(&brief.name));
+        let mut told: Vec<(String, String)> = Vec::new();
+        for number in numbers.collect::<BTreeSet<u32>>() {
+            let name = Units::of(app).instance(number);
+            let instance = self.manager.unit(&name).ok();
+            let why = instance.and_then(|instance| status::reason(self.layout, app, &instance));
+            let why = why.map(|why| why.trim_start_matches(REFUSED).to_owned());
+            told.extend(
+                why.filter(|why| told.iter().all(|(_, other)| other != why))
+                    .map(|why| (name, why)),
+            );
+        }
+        let told: Vec<String> = told
+            .into_iter()
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect();
+        Some(told.join("; ")).filter(|told| !told.is_empty())
     }
 
     /// Names the file that the program of a unit writes to.
@@ -128,4 +147,10 @@ impl Jobs<'_> {
             socket.is_ok_and(|socket| socket.active == ActiveState::Failed)
         })
     }
+}
+
+/// Whether the cluster unit is being started again by now: a connection to the port does that, and systemd then tells nothing of the start
+/// that has failed.
+fn is_next(cluster: &Unit) -> bool {
+    cluster.active == ActiveState::Activating
 }

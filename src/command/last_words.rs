@@ -42,6 +42,14 @@ pub(super) fn of_unit_since(layout: &Layout, unit: &Unit, since: SystemTime) -> 
     show(member, &cluster(layout, app).words_since(unit, since))
 }
 
+/// Returns the lines that the cluster unit of an app has written since this time in all its runs.
+pub(super) fn of_any_run_since(layout: &Layout, app: &str, since: SystemTime) -> Vec<Visible> {
+    show(
+        Member::Cluster,
+        &cluster(layout, app).words_of_any_run_since(since),
+    )
+}
+
 fn show(member: Member, words: &[String]) -> Vec<Visible> {
     // The lines of the cluster unit are rsgen's own, and were escaped before they reached the journal.
     let show = match member {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::stage::{Stage, unit};
 use crate::brake::Deaths;
+use crate::contract::REFUSED;
 use crate::state::{Entry, Name};
-use crate::systemd::{ActiveState, Manager, Unit};
+use crate::systemd::{ActiveState, JobResult, Manager, Unit, Verb};
 
 /// Waits for the instances of an app of which the second is in this state, and online after three seconds unless it is lost;
 /// how long that took, and the failure.
@@ -231,4 +232,34 @@ fn an_instance_that_ends_while_it_has_to_stay_up_serves_if_it_has_not_died() {
         let looks = if has_died { 2 } else { 1 };
         assert_eq!(stage.systemd.now(), Duration::from_secs(looks));
     }
+}
+
+/// A connection starts the cluster unit again at once, and what failed is told by what its instances have died of: the one that waits for the
+/// port of another is not the cause.
+#[test]
+fn of_a_start_that_a_connection_repeats_each_reason_is_told_once() {
+    let mut stage = Stage::running(&[]);
+    stage.write_app("listen = 1\ninstances = 11\n");
+    let again = unit("web.service", ActiveState::Activating, "start");
+    stage.systemd.fake.set(again);
+    let in_use = "exited with status 1";
+    let cause = format!("{REFUSED}the program listens on [::]:3001");
+    for (number, reason) in [(0, in_use), (2, in_use), (10, &cause)] {
+        let name = format!("web@{number}.service");
+        let down = unit(&name, ActiveState::Failed, "");
+        stage.systemd.fake.set(down);
+        let deaths = Deaths {
+            reason: reason.into(),
+            ..Deaths::default()
+        };
+        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(number));
+        deaths.store(&file).unwrap();
+    }
+    let told = stage
+        .jobs()
+        .failed(Verb::Start, "web.service", JobResult::Failed);
+    assert_eq!(
+        told.message,
+        "start of web.service ended as `failed` (web@0.service: exited with status 1; web@10.service: the program listens on [::]:3001)"
+    );
 }
