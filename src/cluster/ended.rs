@@ -132,8 +132,8 @@ fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
     {
         return why.to_owned();
     }
-    let is_elsewhere = unit.status_text.starts_with(contract::ELSEWHERE);
-    if unit.result == "timeout" && uptime(unit).is_zero() && is_elsewhere {
+    let is_silent = contract::is_of_a_silent_start(&unit.status_text);
+    if unit.result == "timeout" && uptime(unit).is_zero() && is_silent {
         return format!("{}: {}", unit.why(), unit.status_text);
     }
     let is_missing = |path: &&PathBuf| !path.is_file();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Cluster;
-use crate::contract::{ELSEWHERE, REFUSED};
+use crate::contract::{self, REFUSED};
 use crate::state::Name;
 use crate::systemd::{Error, Manager, Unit};
 
@@ -56,12 +56,13 @@ impl Trial {
     }
 }
 
-/// The reason for which an instance is not started again, if its program has listened on another port than the declared one for the
-/// whole time that it had, while somebody waits for the first start of the app.
+/// The reason for which an instance is not started again, if its program has not listened on the declared port for the whole time that
+/// it had, or has left its work to another process, while somebody waits for the first start of the app.
 ///
 /// Programs may listen on a port of their own first and reach the declared one later, once a database is there. So nothing is
 /// concluded before the time is over, nothing of an instance that has ever served, since the note of a command that was killed stays
 /// for a while, and nothing while another instance serves: this one may have waited for what that one does first, such as a migration.
+/// Nor is anything concluded from a crash, since the next start may find the database.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -71,17 +72,29 @@ pub(super) fn refusal(
     (number, unit): (u32, &Unit),
     now: Duration,
 ) -> Result<Option<String>, Error> {
-    let is_elsewhere = unit.result == "timeout"
-        && unit.active_enter.is_zero()
-        && unit.status_text.starts_with(ELSEWHERE);
+    let why = why(unit).filter(|_| unit.active_enter.is_zero());
     let trial = || Trial::parse(&cluster.file(Name::Trial).read().ok()?, now);
-    let is_first = is_elsewhere && trial().is_some_and(|trial| trial.is_first);
-    if !is_first {
+    let Some(why) = why.filter(|_| trial().is_some_and(|trial| trial.is_first)) else {
         return Ok(None);
-    }
+    };
     let mut others = cluster.instances(manager)?.into_iter();
     let is_reached = others.any(|(other, brief)| other != number && brief.is_ready());
-    Ok((!is_reached).then(|| format!("{REFUSED}{}", unit.status_text)))
+    Ok((!is_reached).then(|| format!("{REFUSED}{why}")))
+}
+
+/// The words for a start that would end in the same way once more.
+fn why(unit: &Unit) -> Option<String> {
+    let (how, text) = (unit.why(), &unit.status_text);
+    if text.starts_with(contract::ELSEWHERE) && unit.result == "timeout" {
+        return Some(text.clone());
+    }
+    if contract::is_of_a_silent_start(text) && unit.result == "timeout" {
+        return Some(format!(
+            "{how}: {text}; a longer `listen_timeout` is for a program that needs more time"
+        ));
+    }
+    let is_left = unit.exit_code == libc::CLD_EXITED && unit.exit_status == 0;
+    (is_left && unit.result == "protocol").then_some(how)
 }
 
 #[cfg(test)]

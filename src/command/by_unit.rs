@@ -115,7 +115,8 @@ pub(super) fn scale(
     }
     let begun = micros(jobs.manager.now());
     let mut told = (from != to).then_some(Notice::Scaling(app, from, to));
-    let result = match run(jobs.manager, jobs.sink, app, &unit, &mut told) {
+    let shown = (jobs.sink, Some(jobs.layout));
+    let result = match run(jobs.manager, shown, app, &unit, &mut told) {
         Err(systemd::Error::AccessDenied { .. }) => return Err(refused),
         result => result?,
     };
@@ -153,7 +154,7 @@ pub(super) fn tell(sink: &dyn Sink, scaled: &Scaled, is_told: bool) {
 /// refuses does so at once, so what it is about to do is told only after a moment.
 pub(super) fn run(
     manager: &mut dyn Manager,
-    sink: &dyn Sink,
+    (sink, layout): (&dyn Sink, Option<&Layout>),
     app: &str,
     unit: &Unit,
     told: &mut Option<Notice<'_>>,
@@ -164,7 +165,7 @@ pub(super) fn run(
     let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
     if is_at_work(unit) {
         while is_at_work(&manager.unit(&unit.name)?) && Instant::now() < end {
-            waiting.tell(manager, sink, &cluster);
+            waiting.tell(manager, sink, layout, &cluster);
             manager.pause(TICK);
         }
         return Ok(JobResult::Done);
@@ -182,7 +183,7 @@ pub(super) fn run(
             if let Some(told) = told.take() {
                 sink.notice(&told);
             }
-            waiting.tell(manager, sink, &cluster);
+            waiting.tell(manager, sink, layout, &cluster);
         };
     }
     Ok(result)

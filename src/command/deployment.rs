@@ -196,14 +196,13 @@ fn bring_up(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<Acti
     let action = needed(jobs, prepared, goal)?;
     match action {
         Action::Nothing | Action::Arm => schedule(jobs, prepared)?,
-        Action::Start => {
+        Action::Start | Action::Mend { .. } => {
             make_anew(jobs, prepared)?;
-            // The start of an app that is down stops them by itself.
-            let has_surplus = !jobs.surplus(prepared)?.is_empty();
             let started = jobs.start(&prepared.app);
             schedule(jobs, prepared)?;
             started?;
-            if has_surplus {
+            // The start of an app that is down stops them by itself.
+            if action == (Action::Mend { has_surplus: true }) {
                 jobs.stop_surplus(prepared)?;
             }
         }
@@ -333,15 +332,12 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     if matches!(goal, Goal::Fresh(_)) || !is_current || prepared.crossing.is_some() {
         return Ok(Action::Reload);
     }
-    // Starting an active app starts those of its instances that are down.
-    if !jobs.is_whole(&prepared.app)? {
-        return Ok(Action::Start);
-    }
     let has_surplus = !jobs.surplus(prepared)?.is_empty();
-    Ok(if has_surplus {
-        Action::Trim
-    } else {
-        Action::Nothing
+    // Starting an active app starts those of its instances that are down.
+    Ok(match jobs.is_whole(&prepared.app)? {
+        false => Action::Mend { has_surplus },
+        true if has_surplus => Action::Trim,
+        true => Action::Nothing,
     })
 }
 

@@ -207,7 +207,9 @@ impl Jobs<'_> {
                 }
                 block.draw(&picture.lines(self.manager.now(), block.room()));
             }
-            _ => walk.waiting.tell(self.manager, self.sink, unit),
+            _ => walk
+                .waiting
+                .tell(self.manager, self.sink, Some(self.layout), unit),
         }
     }
 }
@@ -239,5 +241,8 @@ fn end(last: Option<&Record>, app: &str, course: Option<Course>) -> Option<End> 
         untouched: failed.untouched,
         ..Failure::new(exit, format!("{app}: {}", last.text))
     };
-    Some(End::Failed(failure.help(hint::journal(app))))
+    let number = failed.number.filter(|_| failed.unmet);
+    let unmet = number.map(|number| hint::unmet_by(&Units::of(app).instance(number), app));
+    let help = unmet.unwrap_or_else(|| hint::journal(app));
+    Some(End::Failed(failure.help(help)))
 }

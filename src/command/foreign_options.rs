@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::retyped;
+use super::uninstall;
 use crate::import::Kind;
 use crate::unit::name::{self, Units};
 use crate::visible::Visible;
@@ -250,6 +251,8 @@ pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
             text = text
                 .replace("EACH", &each(argument))
                 .replace("APP", argument);
+        } else if let Some(help) = uninstall::one_less_of(argument, answer) {
+            text = help;
         } else if *argument == "all" {
             text = text.replace("`rsgen uninstall APP`", "`rsgen uninstall all`");
         }

@@ -1,5 +1,6 @@
 //! Hints whose commands can be pasted as they are, because they name the manager that the hint is about.
 
+use crate::ecosystem::Report;
 use crate::layout::Scope;
 use crate::output::Failure;
 use crate::systemd::Unit;
@@ -26,13 +27,15 @@ pub(super) fn journal_of(unit: &str) -> String {
 
 /// Returns the hint for a unit that a condition has kept from its start: its journal has nothing to say.
 pub(super) fn unmet(unit: &Unit, app: &str) -> Option<String> {
-    unit.is_unmet().then(|| {
-        format!(
-            "see to it that it holds, or take it out of `[apps.unit]` of the app's file, and run `rsgen reload {app}`; `systemctl cat {}` \
-             shows where it is written",
-            unit.name
-        )
-    })
+    unit.is_unmet().then(|| unmet_by(&unit.name, app))
+}
+
+/// Returns the same hint for a unit of this name.
+pub(super) fn unmet_by(unit: &str, app: &str) -> String {
+    format!(
+        "see to it that it holds, or take it out of `[apps.unit]` of the app's file, and run `rsgen reload {app}`; `systemctl cat {unit}` \
+         shows where it is written"
+    )
 }
 
 /// Adapts the commands in a text to this manager.
@@ -55,11 +58,20 @@ pub(super) fn failure_for_manager(scope: Scope, mut failure: Failure) -> Failure
     };
     change(&mut failure.help);
     failure.message = for_manager(scope, &failure.message);
-    let report = failure.report.iter_mut();
-    for diagnostic in report.flat_map(|report| &mut report.diagnostics) {
-        change(&mut diagnostic.help);
-    }
+    failure.report = failure
+        .report
+        .map(|report| Box::new(report_for_manager(scope, &report)));
     failure
+}
+
+/// Adapts the commands in the remedies of a file's faults to this manager.
+pub(super) fn report_for_manager(scope: Scope, report: &Report) -> Report {
+    let mut report = report.clone();
+    for diagnostic in &mut report.diagnostics {
+        let help = diagnostic.help.take();
+        diagnostic.help = help.map(|help| for_manager(scope, &help));
+    }
+    report
 }
 
 #[cfg(test)]

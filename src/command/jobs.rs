@@ -238,7 +238,7 @@ impl Jobs<'_> {
                 result => return Ok(result?),
             }
             self.end_overdue(overdue)?;
-            waiting.tell(self.manager, self.sink, &job.unit);
+            waiting.tell(self.manager, self.sink, Some(self.layout), &job.unit);
         }
     }
 
@@ -253,7 +253,7 @@ impl Jobs<'_> {
                 return Ok(now);
             }
             self.end_overdue(overdue)?;
-            waiting.tell(self.manager, self.sink, unit);
+            waiting.tell(self.manager, self.sink, Some(self.layout), unit);
             self.manager.pause(TICK);
         }
     }

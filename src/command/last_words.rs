@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::status::AppStatus;
+use crate::brake::Deaths;
 use crate::cluster::Cluster;
 use crate::ecosystem::App;
 use crate::generate::sources;
@@ -70,6 +71,29 @@ pub(super) fn of_a_walk(layout: &Layout, app: &str, failed: &Failed) -> Vec<Visi
     let words = cluster(layout, app).words_of(failed);
     let lines = words.iter().map(|line| Visible::line(&format!("  {line}")));
     lines.collect()
+}
+
+/// Returns the line that says most of what the run of an instance has written that died last: the first that names an error, or the last.
+pub(super) fn of_a_death(
+    layout: &Layout,
+    app: &str,
+    number: u32,
+    deaths: &Deaths,
+) -> Option<String> {
+    let died = Failed {
+        number: Some(number),
+        invocation: deaths.invocation.clone(),
+        ..Failed::default()
+    };
+    let words = cluster(layout, app).words_of(&died);
+    telling(&words).map(|line| line.trim().to_owned())
+}
+
+fn telling(words: &[String]) -> Option<&String> {
+    const ERRORS: [&str; 3] = ["rror:", "xception:", "rror "];
+    let named = |line: &&String| ERRORS.iter().any(|error| line.contains(error));
+    let last = || words.iter().rev().find(|line| !line.trim().is_empty());
+    words.iter().find(named).or_else(last)
 }
 
 /// Returns what the first errored instance of each app has written: usually the others have written the same.
@@ -176,6 +200,24 @@ mod tests {
         assert_eq!(tail("/l/my log-%i", None).unwrap(), "'/l/my log-'*");
         assert_eq!(tail("%h/web.log", None), None);
         assert!(!said("%h/web.log", None).contains("tail"));
+    }
+
+    #[test]
+    fn the_line_that_names_the_error_says_most() {
+        let said = |lines: &[&str]| {
+            let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+            telling(&lines).cloned()
+        };
+        let node = [
+            "node:internal/modules/cjs/loader:1",
+            "  throw err;",
+            "Error: Cannot find module 'x'",
+            "    at load",
+            "Node.js v20",
+        ];
+        assert_eq!(said(&node).as_deref(), Some(node[2]));
+        assert_eq!(said(&["no route", "bye", ""]).as_deref(), Some("bye"));
+        assert_eq!(said(&[]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::jobs::Jobs;
 use super::rehearse;
 use super::selection::{self, Selected};
 use crate::brake::Deaths;
-use crate::contract::{BACKGROUND, ELSEWHERE, FURTHER, REFUSED};
+use crate::contract::{BINDS, FURTHER, REFUSED};
 use crate::ecosystem::resolve::Probe;
 use crate::ecosystem::values::{Listen, Place};
 use crate::ecosystem::{self, App, pin, reach};
@@ -210,16 +210,11 @@ pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
 pub(super) fn refusal(layout: &Layout, app: &str, number: u32) -> Option<String> {
     let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
     let line = deaths.reason.strip_prefix(REFUSED)?;
-    // Where the listener could not be opened, no program was started that could have bound another address; one that has
-    // gone to the background ends in a rehearsal as well; and one that listens on another port has no address for the declared one.
-    if line.starts_with(&Units::of(app).listener(number))
-        || line == BACKGROUND
-        || line.contains(ELSEWHERE)
-    {
-        return None;
-    }
+    // A rehearsal finds no address where the listener could not be opened, nor for a program that has gone to the background, listens on
+    // another port, or listens nowhere.
+    let line = line.split(';').next().filter(|l| l.starts_with(BINDS))?;
     // What to write follows, which is found out.
-    Some(line.split(';').next().unwrap_or(line).to_owned())
+    Some(line.to_owned())
 }
 
 /// Returns whether any instance of an app serves.

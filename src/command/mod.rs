@@ -36,6 +36,7 @@ mod missing;
 mod namesake;
 mod node;
 mod number;
+mod of_user;
 mod options;
 mod order;
 mod outcome;
@@ -92,12 +93,13 @@ use clap::{CommandFactory, Parser};
 
 use context::Context;
 use manual::{CommandLine, Manual};
+use of_user::OfUser;
 use options::Global;
 use remote::{Host, Remote};
 use subcommand::Subcommand;
 
 use crate::begin;
-use crate::output::{self, Exit, Failure};
+use crate::output::{self, Exit, Failure, Sink};
 use crate::visible::Visible;
 
 /// Declares, for each subcommand, its file and the type in that file. The file is named after the subcommand.
@@ -222,10 +224,12 @@ pub fn main() -> ExitCode {
         }
     };
     let sink = output::sink(global.color, global.quiet, global.json, global.verbose);
+    let of_user = OfUser(sink.as_ref());
+    let shown: &dyn Sink = if global.user { &of_user } else { sink.as_ref() };
     let done = match host {
-        Some(host) => Remote::new(host, global.user, sink.as_ref())
+        Some(host) => Remote::new(host, global.user, shown)
             .and_then(|mut remote| command.run_remotely(&mut remote)),
-        None => Context::new(global.user, sink.as_ref(), command_line)
+        None => Context::new(global.user, shown, command_line)
             .and_then(|mut context| command.run(&mut context)),
     };
     match done {

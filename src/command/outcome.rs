@@ -14,8 +14,13 @@ use crate::visible::Visible;
 pub(super) enum Action {
     /// The instances run what the files say already.
     Nothing,
-    /// The app is not active, or some of its instances have failed.
+    /// The app is not active.
     Start,
+    /// The app is active, and some of its instances are down.
+    Mend {
+        /// Whether more instances run than the app is to have.
+        has_surplus: bool,
+    },
     /// The instances run another version, or some of them may do so.
     Reload,
     /// The timer of the app was stopped and has to run.
@@ -32,10 +37,12 @@ pub(super) struct Outcome {
     dry_run: bool,
     changes: Vec<JsonChange>,
     pub(super) apps: Vec<String>,
-    /// The apps that were not active and have been started.
+    /// The apps that were not active and have been started, and those of which instances were down.
     pub(super) started: Vec<String>,
     /// The apps whose instances were replaced one by one.
     pub(super) reloaded: Vec<String>,
+    /// The apps that had more instances than they are to have, which were stopped.
+    pub(super) trimmed: Vec<String>,
     /// The apps of a dry run whose address is not known before their program is started, nor what their units would be.
     pub(super) unlocated: Vec<String>,
     /// The apps that an earlier install of the file has brought, and that it no longer has.
@@ -48,9 +55,9 @@ pub(super) struct Outcome {
     /// The apps whose timer was started, and nothing else.
     #[serde(skip)]
     armed: Vec<String>,
-    /// The apps that had more instances than they are to have.
+    /// The apps of `started` that were active.
     #[serde(skip)]
-    trimmed: Vec<String>,
+    mended: Vec<String>,
     /// The long-running apps, which need a reload to run new code.
     #[serde(skip)]
     lasting: Vec<String>,
@@ -63,7 +70,7 @@ impl Action {
     pub(super) const fn word(self) -> Option<&'static str> {
         match self {
             Self::Nothing => None,
-            Self::Start => Some("started"),
+            Self::Start | Self::Mend { .. } => Some("started"),
             Self::Reload => Some("reloaded"),
             Self::Arm => Some("timer started"),
             Self::Trim => Some("surplus instances stopped"),
@@ -78,8 +85,8 @@ impl Outcome {
         dry_run: bool,
         scope: Scope,
     ) -> Self {
-        let names = |wanted: Action| {
-            let with = prepared.iter().zip(actions).filter(|(_, a)| **a == wanted);
+        let names = |is_it: fn(Action) -> bool| {
+            let with = prepared.iter().zip(actions).filter(|(_, a)| is_it(**a));
             with.map(|(p, _)| p.app.clone()).collect()
         };
         let changes = prepared.iter().flat_map(Prepared::all_changes);
@@ -93,14 +100,15 @@ impl Outcome {
             dry_run,
             changes: changes.map(|c| JsonChange::new(c, dry_run)).collect(),
             apps: prepared.iter().map(|p| p.app.clone()).collect(),
-            started: names(Action::Start),
-            reloaded: names(Action::Reload),
+            started: names(|a| matches!(a, Action::Start | Action::Mend { .. })),
+            reloaded: names(|a| a == Action::Reload),
+            trimmed: names(|a| matches!(a, Action::Trim | Action::Mend { has_surplus: true })),
             unlocated: Vec::new(),
             gone: Vec::new(),
             pruned: Vec::new(),
             crossings: crossings.collect(),
-            armed: names(Action::Arm),
-            trimmed: names(Action::Trim),
+            armed: names(|a| a == Action::Arm),
+            mended: names(|a| matches!(a, Action::Mend { .. })),
             lasting: prepared
                 .iter()
                 .filter(|p| !p.is_job)
@@ -134,7 +142,13 @@ impl Shown for Outcome {
         if !self.dry_run {
             return None;
         }
-        let started = self.started.iter().map(|app| format!("{app}: would start"));
+        let started = self.started.iter().map(|app| {
+            if self.mended.contains(app) {
+                format!("{app}: would start the instances that are down")
+            } else {
+                format!("{app}: would start")
+            }
+        });
         let reloaded = self
             .reloaded
             .iter()

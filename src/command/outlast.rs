@@ -10,14 +10,18 @@ use std::time::{Duration, Instant};
 use super::accepting;
 use super::connections;
 use super::jobs::{Jobs, TICK};
+use super::waiting::Waiting;
 use crate::balance::census;
 use crate::ecosystem::App;
 use crate::generate::sources;
-use crate::output::Failure;
+use crate::output::{Failure, Notice};
 use crate::systemd::{ActiveState, Brief, Unit};
 
 /// How long a command waits, all in all. A program that is never READY must not keep anybody from stopping it.
 const LONGEST: Duration = Duration::from_secs(3);
+
+/// What is waited for.
+const WHAT: &str = "an instance that has connections to become READY";
 
 impl Jobs<'_> {
     /// Waits until no instance that matches is on its way up and has connections.
@@ -27,12 +31,21 @@ impl Jobs<'_> {
             return Ok(());
         }
         let source = sources::find(self.layout, app);
-        let Some((_, app)) = source.and_then(|source| sources::load(self.layout, &source).ok())
+        let Some((_, known)) = source.and_then(|source| sources::load(self.layout, &source).ok())
         else {
             return Ok(());
         };
         let by = Instant::now() + LONGEST;
-        while self.manager.now() < end && self.is_any_busy(&app, pattern, by)? {
+        let mut waiting = Waiting::begin(Instant::now());
+        let mut is_told = false;
+        while self.manager.now() < end && self.is_any_busy(&known, pattern, by)? {
+            if !is_told {
+                // The stop itself follows and may take as long again.
+                is_told = true;
+                let line = format!("waiting for {WHAT}");
+                self.sink.notice(&Notice::Waiting(app, &line));
+            }
+            waiting.tell_of(self.sink, app, WHAT);
             self.manager.pause(TICK);
         }
         Ok(())

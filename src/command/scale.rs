@@ -255,7 +255,7 @@ fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure
     while jobs.manager.unit(&cluster)?.active == ActiveState::Reloading && jobs.manager.now() < end
     {
         jobs.manager.pause(TICK);
-        waiting.tell(jobs.manager, jobs.sink, &cluster);
+        waiting.tell(jobs.manager, jobs.sink, Some(jobs.layout), &cluster);
     }
     let _lock = lock(jobs, scaling.app)?;
     let undone = steps(jobs, scaling)?;

@@ -48,7 +48,7 @@ impl Jobs<'_> {
         while self.manager.now() < end {
             if instances.iter().any(|i| chosen(i) && is_on_its_way(i)) {
                 self.manager.pause(TICK);
-                waiting.tell(self.manager, self.sink, &units.cluster());
+                waiting.tell(self.manager, self.sink, Some(self.layout), &units.cluster());
             } else {
                 let ready = instances.iter().filter(|i| chosen(i) && i.is_ready());
                 restless = self.restless(app, ready, settle)?;

@@ -271,6 +271,8 @@ fn of_job(number: u32, unit: Unit, now: Duration) -> InstanceStatus {
     let is_running = unit.active == ActiveState::Activating;
     let uptime = unit.started_for().as_secs();
     let status = match unit.active {
+        // To systemd, a unit that was skipped is as it was before.
+        ActiveState::Failed if unit.is_unmet() => Some("stopped"),
         ActiveState::Failed => Some("failed"),
         ActiveState::Activating => Some("running"),
         _ => None,

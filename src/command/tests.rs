@@ -20,6 +20,7 @@ mod json;
 mod lines;
 mod metrics;
 mod namesakes;
+mod of_user;
 mod order;
 mod passage;
 mod paused;

@@ -26,7 +26,7 @@ use crate::output::{Exit, Failure, Notice, Shown, Sink};
 use crate::plan::diff::Change;
 use crate::record::Record;
 use crate::state::Draft;
-use crate::unit::name::Units;
+use crate::unit::name::{self, Units};
 
 /// Stop apps and remove what install wrote
 #[derive(Debug, Args)]
@@ -75,7 +75,8 @@ impl Subcommand for Uninstall {
             return Err(Failure::new(
                 Exit::Usage,
                 format!("`{instance}` is one instance; an app is uninstalled as a whole"),
-            ));
+            )
+            .help(one_less(&instance.to_string(), instance.app())));
         }
         if !self.dry_run {
             context.require_permission("uninstall")?;
@@ -98,6 +99,21 @@ impl Subcommand for Uninstall {
         });
         Ok(())
     }
+}
+
+/// The help for somebody who wants one instance less, as PM2 deletes one process by its number.
+fn one_less(instance: &str, app: &str) -> String {
+    format!(
+        "for one instance less, run `rsgen scale {app} -1`; to stop `{instance}` until the next start, run `rsgen stop {instance}`"
+    )
+}
+
+/// Returns the same help in the place of `answer` where that is to uninstall an app, and a word on the command line is an instance.
+pub(super) fn one_less_of(word: &str, answer: &str) -> Option<String> {
+    let (app, number) = word.split_once('@')?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let is_one = is_number && name::check(app).is_ok() && answer.contains("rsgen uninstall");
+    is_one.then(|| one_less(word, app))
 }
 
 impl Uninstall {

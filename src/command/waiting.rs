@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::last_words;
+use crate::brake::Deaths;
+use crate::contract::REFUSED;
+use crate::layout::Layout;
 use crate::output::{Notice, Sink};
+use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Brief, Manager, Unit};
 use crate::unit::name::{Units, owner};
 
@@ -20,6 +25,8 @@ pub(super) struct Waiting {
     begun: Instant,
     told: Instant,
     last: String,
+    /// Whether a program that died has been quoted.
+    is_quoted: bool,
 }
 
 impl Waiting {
@@ -28,6 +35,7 @@ impl Waiting {
             begun: now,
             told: now,
             last: String::new(),
+            is_quoted: false,
         }
     }
 
@@ -69,9 +77,16 @@ impl Waiting {
         }
     }
 
-    /// Says what the job of a unit is waiting for, if nothing has been shown for a while. Asking systemd does not
-    /// prolong the wait, and a systemd that does not answer makes the wait itself fail.
-    pub(super) fn tell(&mut self, manager: &mut dyn Manager, sink: &dyn Sink, unit: &str) {
+    /// Says what the job of a unit is waiting for, if nothing has been shown for a while, and once what a program that has died meanwhile
+    /// wrote: the start may go on for a long time. Asking systemd does not prolong the wait, and a systemd that does not answer makes the
+    /// wait itself fail. Without a layout, as of another host, nothing is known of deaths.
+    pub(super) fn tell(
+        &mut self,
+        manager: &mut dyn Manager,
+        sink: &dyn Sink,
+        layout: Option<&Layout>,
+        unit: &str,
+    ) {
         let now = Instant::now();
         if !self.is_due(now) {
             return;
@@ -79,16 +94,48 @@ impl Waiting {
         let Some((app, _)) = owner(unit) else {
             return;
         };
-        let line = progress(manager, app).and_then(|what| self.line(now, what));
+        let line = progress(manager, layout, app).and_then(|what| self.line(now, what));
         if let Some(line) = line {
             sink.notice(&Notice::Waiting(app, &line));
+            self.quote(manager, sink, layout, app);
+        }
+    }
+
+    fn quote(
+        &mut self,
+        manager: &mut dyn Manager,
+        sink: &dyn Sink,
+        layout: Option<&Layout>,
+        app: &str,
+    ) {
+        let Some(layout) = layout.filter(|_| !self.is_quoted) else {
+            return;
+        };
+        let units = Units::of(app);
+        let briefs = manager.units(&units.instances()).unwrap_or_default();
+        let moving = briefs.iter().filter(|b| !b.is_ready() && !b.is_gone());
+        let mut numbers = moving.filter_map(|brief| units.number(&brief.name));
+        let died = numbers.find_map(|number| Some((number, deaths(layout, app, number)?)));
+        if let Some((number, deaths)) = died {
+            // The journal is read once, whatever it has.
+            self.is_quoted = true;
+            if let Some(line) = last_words::of_a_death(layout, app, number, &deaths) {
+                let quote = format!("{app}@{number} wrote: {line}");
+                sink.notice(&Notice::Noted(app, &quote));
+            }
         }
     }
 }
 
+/// Returns the deaths of an instance since it was started, if there are any.
+fn deaths(layout: &Layout, app: &str, number: u32) -> Option<Deaths> {
+    let file = Entry::new(&layout.state(app), Name::Deaths(number));
+    Deaths::load(&file).filter(|deaths| deaths.count > 0 && !deaths.reason.is_empty())
+}
+
 /// Describes how far an app has come: the status of the cluster unit, and the instances that are not up or not down
 /// yet.
-fn progress(manager: &mut dyn Manager, app: &str) -> Option<String> {
+fn progress(manager: &mut dyn Manager, layout: Option<&Layout>, app: &str) -> Option<String> {
     let units = Units::of(app);
     let cluster = manager.unit(&units.cluster()).ok()?;
     let mut briefs = manager.units(&units.instances()).ok()?;
@@ -96,13 +143,20 @@ fn progress(manager: &mut dyn Manager, app: &str) -> Option<String> {
     briefs.sort_by_key(|brief| units.number(&brief.name));
     let mut parts: Vec<String> = own_words(&cluster).into_iter().collect();
     for brief in briefs.iter().take(NAMED) {
-        parts.push(state(&manager.unit(&brief.name).ok()?, brief));
+        let unit = manager.unit(&brief.name).ok()?;
+        let number = units.number(&brief.name).zip(layout);
+        let deaths = number.and_then(|(number, layout)| deaths(layout, app, number));
+        parts.push(state(&unit, brief, deaths.as_ref()));
     }
     if briefs.len() > NAMED {
         parts.push(format!("and {} more", briefs.len() - NAMED));
     }
     if parts.is_empty() {
-        parts.push("other jobs of systemd, see `systemctl list-jobs`".into());
+        let other = match layout {
+            Some(_) => "other jobs of systemd, see `systemctl list-jobs`",
+            None => "other jobs of its systemd",
+        };
+        parts.push(other.into());
     }
     Some(parts.join("; "))
 }
@@ -114,15 +168,25 @@ fn own_words(cluster: &Unit) -> Option<String> {
     (is_busy && !words.is_empty()).then(|| words.to_owned())
 }
 
-fn state(unit: &Unit, brief: &Brief) -> String {
+fn state(unit: &Unit, brief: &Brief, deaths: Option<&Deaths>) -> String {
     let name = brief.name.trim_end_matches(".service");
-    match (unit.status_text.as_str(), brief.active) {
+    let state = match (unit.status_text.as_str(), brief.active) {
         // The worker sets this status to say how long it delays the program, and why.
-        (words, ActiveState::Activating) if !words.is_empty() => format!("{name}: {words}"),
-        (_, ActiveState::Deactivating) => format!("{name}: being stopped ({})", brief.sub),
-        _ if brief.sub.starts_with("auto-restart") => format!("{name}: about to be started again"),
-        _ => format!("{name}: {}", unit.why()),
-    }
+        (words, ActiveState::Activating) if !words.is_empty() => words.to_owned(),
+        (_, ActiveState::Deactivating) => format!("being stopped ({})", brief.sub),
+        _ if brief.sub.starts_with("auto-restart") => "about to be started again".to_owned(),
+        _ => unit.why(),
+    };
+    let died =
+        deaths.filter(|d| brief.active == ActiveState::Activating && !state.contains(&d.reason));
+    let died = died.map(|deaths| {
+        let reason = deaths.reason.trim_start_matches(REFUSED);
+        match deaths.count {
+            1 => format!(", after one death: {reason}"),
+            count => format!(", after {count} deaths, the last: {reason}"),
+        }
+    });
+    format!("{name}: {state}{}", died.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -179,12 +243,36 @@ mod tests {
             fake.set(on_its_way(&name, up, "auto-restart", ""));
         }
         assert_eq!(
-            progress(&mut fake, "web").unwrap(),
+            progress(&mut fake, None, "web").unwrap(),
             "1 of 6 serving; web@0: started, but not READY yet; web@1: waiting 3s after: x; \
              web@2: being stopped (stop-sigterm); and 2 more"
         );
-        let waits = progress(&mut Fake::running(&["web.service"]), "web").unwrap();
-        assert!(waits.contains("systemctl list-jobs"), "{waits}");
+        let layout = Layout::system("/nowhere".as_ref());
+        let waits = |layout| progress(&mut Fake::running(&["web.service"]), layout, "web").unwrap();
+        let here = waits(Some(&layout));
+        assert!(here.contains("systemctl list-jobs"), "{here}");
+        assert!(!waits(None).contains("systemctl"));
+    }
+
+    #[test]
+    fn the_deaths_of_this_start_are_told_with_the_last_reason() {
+        let died = |count, reason: &str| {
+            let unit = unit("web@0.service", ActiveState::Activating, "auto-restart");
+            let mut fake = Fake::running(&[]);
+            fake.set(unit.clone());
+            let brief = fake.units("web@*.service").unwrap().remove(0);
+            let deaths = Deaths {
+                count,
+                reason: reason.into(),
+                ..Deaths::default()
+            };
+            state(&unit, &brief, Some(&deaths))
+        };
+        let again = "web@0: about to be started again, after";
+        let one = format!("{again} one death: exited with status 1");
+        assert_eq!(died(1, "exited with status 1"), one);
+        let more = format!("{again} 3 deaths, the last: killed by SIGSEGV");
+        assert_eq!(died(3, "killed by SIGSEGV"), more);
     }
 
     #[test]
@@ -199,7 +287,7 @@ mod tests {
                 let name = format!("web@{number}.service");
                 fake.set(unit(&name, ActiveState::Activating, sub));
             }
-            progress(&mut fake, "web").unwrap()
+            progress(&mut fake, None, "web").unwrap()
         };
         let three = "web@0: about to be started again; web@1: about to be started again; web@2: about to be started again";
         let words = format!("replacing; {three}");

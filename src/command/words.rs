@@ -163,6 +163,8 @@ mod tests {
             ("rsgen delete web", "run `rsgen uninstall web`\n"),
             ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
             ("rsgen delete all", "run `rsgen uninstall all`\n"),
+            ("rsgen delete web@1", "run `rsgen scale web -1`; to stop"),
+            ("rsgen delete 'a b@1'", "run `rsgen uninstall APP`\n"),
             ("rsgen STARTUP", "installed apps start at boot"),
             (
                 "rsgen startup systemd",

@@ -49,8 +49,8 @@ pub use release::{Release, StartedWith};
 pub use run::{Policy, Rehearsal, Run};
 pub use scale::Scale;
 pub use status::{
-    BACKGROUND, ELSEWHERE, ERRORED, FURTHER, NOT_STARTED, REFUSED, Statuses, final_statuses,
-    is_final,
+    BACKGROUND, BINDS, ELSEWHERE, ERRORED, FURTHER, NEVER_LISTENED, NOT_STARTED, REFUSED,
+    SENT_ONLY, Statuses, UNSENT, final_statuses, is_final, is_of_a_silent_start,
 };
 pub use step::{Brake, Braked, Ended, Rehearsed, Reload, Start, Step, Stop};
 pub use watch::Watch;

@@ -8,6 +8,7 @@ mod calendar;
 mod chosen;
 pub mod controllers;
 pub mod diagnostic;
+mod entrance;
 pub mod env_files;
 pub mod environments;
 mod executable;

@@ -155,7 +155,9 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
                 shared.entry(owner).or_insert(listen);
             }
         }
+        // Of two that are called the same, one address is no fault of its own.
         let others = shared.iter().filter_map(|(o, l)| Some((apps.get(*o)?, l)));
+        let others = others.filter(|(other, _)| other.name != app.name);
         faults.extend(others.map(|(other, listen)| not_shared(app, listen, other)));
         for listen in &app.listen {
             taken.take(listen, number);

@@ -9,7 +9,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, nearest};
 use super::owner::{self, Script};
 use super::search::{self, Search};
-use super::{controllers, executable, reach, release, rollout, sessions};
+use super::{controllers, entrance, executable, reach, release, rollout, sessions};
 
 /// The inode at a path, see inode(7). For a link it is the inode of the link itself.
 #[derive(Debug, Clone)]
@@ -158,7 +158,9 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
     app.program.cwd = Some(show(&cwd));
     owner::settle(app, script, probe, faults);
     check_accounts(app, probe, faults);
-    search::refuse_closed(app, probe, faults);
+    if !entrance::refuse(app, probe, faults) {
+        search::refuse_closed(app, probe, faults);
+    }
     reach::warn(app, probe, faults);
     release::warn(app, probe, faults);
     sessions::warn(app, &cwd, probe, faults);

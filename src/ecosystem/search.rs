@@ -204,7 +204,7 @@ fn by_first_line(
 }
 
 /// Directives by which a program can be run all the same: they bring it to where the user may, or let the user everywhere.
-const OPENERS: [&str; 8] = [
+pub(super) const OPENERS: [&str; 8] = [
     "AmbientCapabilities",
     "BindPaths",
     "BindReadOnlyPaths",

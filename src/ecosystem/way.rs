@@ -264,6 +264,29 @@ pub(super) fn barrier(path: &Path, ids: &Ids, look: Look<'_>) -> Option<PathBuf>
     closed.map(|(folder, _)| folder)
 }
 
+/// A folder on the way to a path that keeps a program of these accounts from it.
+pub(super) struct Closed {
+    pub(super) folder: PathBuf,
+    /// Whether the folder has an access control list, which may let the program in all the same.
+    pub(super) has_list: bool,
+}
+
+/// Returns the first folder on the way to a path, or the folder at its end where `is_folder`, that a program of these accounts may not enter
+/// by its mode. Nothing is known of what a server decides.
+pub(super) fn closed(path: &Path, is_folder: bool, ids: &Ids, look: Look<'_>) -> Option<Closed> {
+    let mut way = Way::to(path, look);
+    let mut places: Vec<(PathBuf, FileStatus)> = way.by_ref().collect();
+    if !is_folder && !way.is_cut {
+        places.pop();
+    }
+    let closed = places.into_iter().find(|(_, place)| !place.gives(1, ids));
+    let (folder, place) = closed.filter(|(_, place)| place.beyond != Beyond::Server)?;
+    Some(Closed {
+        folder,
+        has_list: place.beyond == Beyond::Acl,
+    })
+}
+
 /// The same as [`is_readable`] for writing.
 pub(super) fn is_writable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bool> {
     gives(path, 2, ids, look)

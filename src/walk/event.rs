@@ -35,6 +35,10 @@ pub struct Cause {
 /// Why a walk or a step of one failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the JSON of its own"
+)]
 pub struct Failed {
     /// The instance that failed, if it was one.
     pub number: Option<u32>,
@@ -51,6 +55,9 @@ pub struct Failed {
     pub exit_status: i32,
     /// Whether it was not READY in time.
     pub timed_out: bool,
+    /// Whether it was not started, because a condition or an assertion of its unit did not hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unmet: bool,
     /// Whether every instance that served before still does, unchanged.
     pub untouched: bool,
     /// The state of the other instances.

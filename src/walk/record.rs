@@ -114,6 +114,7 @@ mod tests {
                 result,
                 exit_status,
                 timed_out: flags[1],
+                unmet: flags[0],
                 untouched: flags[2],
                 others,
                 invocation,

@@ -16,6 +16,8 @@ pub struct Found {
     pub variables: Variables,
     /// The lines that assign to something that cannot be the name of a variable, which systemd ignores too.
     pub ignored: Vec<usize>,
+    /// Those of them that are written as for a shell, with `export` in front.
+    pub exports: Vec<usize>,
 }
 
 /// Why systemd refuses a file.
@@ -210,6 +212,9 @@ impl Reader {
         if is_name(&name) {
             self.found.variables.insert(name.into(), value.into());
         } else {
+            if name.split_whitespace().next() == Some("export") {
+                self.found.exports.push(self.began);
+            }
             self.found.ignored.push(self.began);
         }
         Ok(())
@@ -293,7 +298,7 @@ mod tests {
     fn the_last_assignment_counts_and_what_is_none_is_ignored() {
         assert_eq!(one("A=1\nA=2\n# A=3\n;A=4\n#\\\n no assignment\nA\n"), "2");
         let found = read(b"export A=1\n\nA-B=2\n1A=3\n=4=5\n_=\n").unwrap();
-        assert_eq!(found.ignored, [1, 3, 4, 5]);
+        assert_eq!((found.ignored, found.exports), (vec![1, 3, 4, 5], vec![1]));
         assert_eq!(found.variables.len(), 1);
     }
 

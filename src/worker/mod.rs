@@ -33,6 +33,7 @@ use crate::begin;
 use crate::contract::{self, EnvFiles, NOT_STARTED, Run};
 use crate::log::say;
 
+pub use env_file::examine;
 pub use release::note as note_release;
 pub use requests::OnRequest;
 

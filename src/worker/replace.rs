@@ -11,6 +11,7 @@ use super::exchange::{exchange, inode, lost_options, settle_blocking};
 use super::further::{self, Further};
 use super::socket_file::{self, Facts, Named, Rights};
 use super::sockets::PassedSocket;
+use crate::contract::{BINDS, NEVER_LISTENED};
 use crate::log::say;
 use crate::peer::address::Address;
 use crate::peer::descriptors::ABOVE;
@@ -188,7 +189,7 @@ impl<'a> Replacer<'a> {
             Some(address) => {
                 further::elsewhere(open.map(|s| &s.declared.address), address, instance)
             }
-            None => format!("the program never listened on {declared}"),
+            None => format!("{NEVER_LISTENED}{declared}"),
         }
     }
 
@@ -314,7 +315,7 @@ impl<'a> Replacer<'a> {
         }
         // Node then tries IPv4 by itself, so nothing is reported until it is clear that the program does not serve.
         let text = format!(
-            "the program binds {wanted}, declared is {}; write `listen = \"{}\"`, or both in a list if it binds both",
+            "{BINDS}{wanted}, declared is {}; write `listen = \"{}\"`, or both in a list if it binds both",
             slot.declared.address,
             wanted.as_listen()
         );

@@ -11,6 +11,8 @@ pub(crate) const SPECS: &[Spec] = specs![
     newcomer::replaces_no_app_by_another_program_unawares,
     newcomer::an_instance_that_has_recovered_is_no_longer_errored,
     newcomer::a_wrong_port_ends_a_first_install_after_one_start,
+    newcomer::a_program_that_never_listens_ends_a_first_install_after_one_start,
+    newcomer::a_first_install_tells_while_it_waits_what_the_program_dies_of,
     newcomer::a_port_that_changes_with_each_start_is_not_installed,
     newcomer::a_start_names_the_program_that_has_the_port,
     newcomer::a_port_for_each_instance_is_told_with_what_to_do,
@@ -319,4 +321,54 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
         .says("the program listens on [::]:3001, declared is [::]:3000")
         .says("error: none of 1 instances serves: the program listens on [::]:3001")
         .says("if it goes on to the next port where one is in use, have it take [::]:3000 in any case");
+}
+
+/// Programs that never listen on the declared port: each with what is told.
+const SILENT: &[(&str, &str)] = &[
+    (
+        "import signal; signal.pause()",
+        "timed out: not READY within `listen_timeout`: the program never listened on [::]:3000; a longer `listen_timeout` is for",
+    ),
+    // Its child has no session of its own, so nothing but the end of the first process tells.
+    (
+        "import os, signal\nif os.fork() == 0: signal.pause()",
+        "a program that goes to the background has to be told to stay in the foreground",
+    ),
+    (
+        "import os, signal, socket\nif os.fork() == 0:\n    os.setsid()\n    s = socket.create_server(('::', 3000), family=socket.AF_INET6)\n    signal.pause()\nos._exit(0)",
+        "in the foreground",
+    ),
+];
+
+fn a_program_that_never_listens_ends_a_first_install_after_one_start(machine: &mut Machine) {
+    for (program, told) in SILENT {
+        machine.write("/srv/web/silent.py", program);
+        write_ecosystem(machine, "silent.py", "1", "listen_timeout = \"1s\"");
+        machine.clear_journal();
+        machine
+            .run(&["rsgen", "install", ECOSYSTEM])
+            .exits(1)
+            .says(told);
+        let journal = machine.journal("web@0");
+        let starts = journal.lines().filter(|l| l.starts_with("Starting"));
+        assert_eq!(starts.count(), 2, "the second is the worker's: {journal}");
+        machine.run(&["rsgen", "uninstall", "web"]).ok();
+    }
+}
+
+fn a_first_install_tells_while_it_waits_what_the_program_dies_of(machine: &mut Machine) {
+    let crash =
+        "import select, sys; select.select([], [], [], 0.4); sys.exit('Error: no database\\nbye')";
+    machine.write("/srv/web/crash.py", crash);
+    write_ecosystem(machine, "crash.py", "1", "max_restarts = 8");
+    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
+    let told = told.says("deaths, the last: exited with status 1");
+    let told = told
+        .says("web: web@0 wrote: Error: no database")
+        .to_string();
+    assert_eq!(told.matches("wrote:").count(), 1, "{told}");
+    // A database may come up later than the app.
+    let journal = machine.journal("web@0");
+    let starts = journal.lines().filter(|l| l.starts_with("Starting"));
+    assert_eq!(starts.count(), 9, "{journal}");
 }

@@ -79,6 +79,13 @@ pub(crate) fn lists_reloads_and_stops_the_apps_of_another_host(machine: &mut Mac
         .exits(1)
         .says("`web` does not run");
     on(machine, there, &["start", "web"]).ok();
+    let slow = "[Service]\nExecStartPre=/bin/sleep 3\n";
+    machine.write("/run/systemd/system/web@.service.d/slow.conf", slow);
+    machine.systemctl(&["daemon-reload"]).ok();
+    let told = on(machine, there, &["restart", "web@1"]).ok();
+    drop(told.says("web: waiting for 2 s: web@1: "));
+    machine.sh("rm -r /run/systemd/system/web@.service.d").ok();
+    machine.systemctl(&["daemon-reload"]).ok();
     assert_exactly(machine, 2);
 
     // Whoever may log in sees the list; what systemd does is for whom polkit(8) allows it.

@@ -328,6 +328,9 @@ fn a_program_that_never_binds_is_named() {
     instance.says(&format!(
         "<3>rsgen: not ready after 0.2 s: the program never listened on 127.0.0.1:{port}\n"
     ));
+    // For the first install of the app, which ends then.
+    let status = format!("STATUS=the program never listened on 127.0.0.1:{port}\n");
+    assert_eq!(instance.notified(), Some(status));
     assert_eq!(instance.notified(), None);
 }
 

@@ -136,6 +136,8 @@ fn a_program_that_never_says_ready_is_named() {
         .argument("--listen-timeout=400ms")
         .node("require('http').createServer().listen(Number(process.env.PORT), '127.0.0.1')");
     instance.says("<3>rsgen: not ready after 0.4 s: the program did not send 'ready'\n");
+    let status = "STATUS=the program did not send 'ready'\n";
+    assert_eq!(instance.notified().as_deref(), Some(status));
     assert_eq!(instance.notified(), None);
 }
 

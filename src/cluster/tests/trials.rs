@@ -11,27 +11,49 @@ use crate::systemd::{Manager, Unit};
 const ELSEWHERE: &str =
     "the program listens on 0.0.0.0:4000, declared is [::]:3000; write `listen = \"0.0.0.0:4000\"`";
 
+const SILENT: &str = "the program never listened on [::]:3000";
+
 /// Returns what the brake makes of a start that has ended with this result and status text.
 fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
-    end_of(&["web@0.service"], trial, (result, status), Duration::ZERO)
+    end_of(
+        &["web@0.service"],
+        trial,
+        End::killed(result, status),
+        Duration::ZERO,
+    )
 }
 
 /// The same beside these instances, which are READY.
 fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> Verdict {
-    end_of(units, trial, (result, status), Duration::ZERO)
+    end_of(units, trial, End::killed(result, status), Duration::ZERO)
 }
 
 /// The same of an instance that became READY at this time in an earlier run.
 fn after_run(trial: Option<Trial>, result: &str, status: &str, served: Duration) -> Verdict {
-    end_of(&["web@0.service"], trial, (result, status), served)
+    end_of(
+        &["web@0.service"],
+        trial,
+        End::killed(result, status),
+        served,
+    )
 }
 
-fn end_of(
-    units: &[&str],
-    trial: Option<Trial>,
-    (result, status): (&str, &str),
-    served: Duration,
-) -> Verdict {
+/// The end of a start, as systemd tells it.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    result: &'a str,
+    text: &'a str,
+    exit: (i32, i32),
+}
+
+impl<'a> End<'a> {
+    fn killed(result: &'a str, text: &'a str) -> Self {
+        let exit = (libc::CLD_KILLED, libc::SIGTERM);
+        Self { result, text, exit }
+    }
+}
+
+fn end_of(units: &[&str], trial: Option<Trial>, end: End<'_>, served: Duration) -> Verdict {
     let mut bench = Bench::running(units);
     if let Some(trial) = trial {
         bench
@@ -44,10 +66,10 @@ fn end_of(
     bench.fake.set(Unit {
         inactive_exit: Duration::from_secs(10),
         active_enter: served,
-        result: result.into(),
-        exit_code: libc::CLD_KILLED,
-        exit_status: libc::SIGTERM,
-        status_text: status.into(),
+        result: end.result.into(),
+        exit_code: end.exit.0,
+        exit_status: end.exit.1,
+        status_text: end.text.into(),
         ..unit
     });
     let end = Ended {
@@ -65,13 +87,60 @@ fn end_of(
         .verdict(&POLICY, now)
 }
 
+const FIRST: Trial = Trial {
+    begun: Duration::from_secs(1),
+    is_first: true,
+    is_given: true,
+};
+
+#[test]
+fn a_program_that_has_all_its_time_and_is_silent_is_not_started_again_in_a_first_start() {
+    let seldom = "a longer `listen_timeout` is for a program that needs more time";
+    for text in [
+        SILENT,
+        "the program did not send 'ready'",
+        "the program sent 'ready', but the program never listened on [::]:3000",
+    ] {
+        let how = "timed out: not READY within `listen_timeout`";
+        let refused = Verdict::Errored(format!("{how}: {text}; {seldom}"));
+        assert_eq!(after(Some(FIRST), "timeout", text), refused);
+        let later = Trial {
+            is_first: false,
+            ..FIRST
+        };
+        for trial in [Some(later), None] {
+            assert_eq!(after(trial, "timeout", text), Verdict::Go, "{text}");
+        }
+        assert_eq!(after(Some(FIRST), "exit-code", text), Verdict::Go);
+    }
+}
+
+#[test]
+fn a_program_that_leaves_its_work_to_another_process_is_not_started_again_in_a_first_start() {
+    let end = |trial, result, code, status| {
+        let exit = (code, status);
+        let how = End {
+            result,
+            text: "",
+            exit,
+        };
+        end_of(&["web@0.service"], trial, how, Duration::ZERO)
+    };
+    let exited = libc::CLD_EXITED;
+    let Verdict::Errored(why) = end(Some(FIRST), "protocol", exited, 0) else {
+        panic!("goes on")
+    };
+    assert!(why.contains("stay in the foreground"), "{why}");
+    assert_eq!(end(None, "protocol", exited, 0), Verdict::Go);
+    // A database may be there by the next start.
+    for (result, code, status) in [("exit-code", exited, 1), ("protocol", libc::CLD_KILLED, 9)] {
+        assert_eq!(end(Some(FIRST), result, code, status), Verdict::Go);
+    }
+}
+
 #[test]
 fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in_a_first_start() {
-    let first = Trial {
-        begun: Duration::from_secs(1),
-        is_first: true,
-        is_given: true,
-    };
+    let first = FIRST;
     let refused = Verdict::Errored(ELSEWHERE.to_owned());
     assert_eq!(after(Some(first), "timeout", ELSEWHERE), refused);
     // The other has found the declared port, and may have kept this one waiting.
@@ -101,12 +170,7 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
 /// The note of an install that was killed stays for minutes.
 #[test]
 fn an_instance_that_has_served_is_started_again_although_the_note_is_still_there() {
-    let first = Trial {
-        begun: Duration::from_secs(1),
-        is_first: true,
-        is_given: true,
-    };
     let served = Duration::from_secs(5);
-    let verdict = after_run(Some(first), "timeout", ELSEWHERE, served);
+    let verdict = after_run(Some(FIRST), "timeout", ELSEWHERE, served);
     assert_eq!(verdict, Verdict::Go);
 }

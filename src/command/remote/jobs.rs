@@ -2,7 +2,7 @@
 //!
 //! A reload is what `systemctl reload` does there: the walk itself runs in the cluster unit, whether this command goes on or not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::hint;
 use super::super::jobs::{GLANCE, LONGEST, Next, TICK, after_cancel};
@@ -10,6 +10,7 @@ use super::super::options::Targets;
 use super::super::resume::Resumed;
 use super::super::serving::{PATIENCE, is_on_its_way};
 use super::super::targets::{self, Target};
+use super::super::waiting::Waiting;
 use super::{Found, Remote};
 use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Brief, Job, JobResult, Verb};
@@ -265,6 +266,7 @@ impl Remote<'_> {
             _ => None,
         };
         let mut told = None;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             let waited = self.manager()?.wait(job, GLANCE);
             let time = self.manager()?.now().saturating_sub(begun);
@@ -278,19 +280,30 @@ impl Remote<'_> {
                 let is_new = told.replace(text.clone()).is_some_and(|told| told != text);
                 if is_new && !text.is_empty() {
                     self.sink.notice(&Notice::Waiting(app, &text));
+                    waiting.is_interrupted(Instant::now());
                 }
             }
+            self.tell(&mut waiting, &job.unit)?;
         }
+    }
+
+    /// Says what is waited for, if nothing has been shown for a while.
+    fn tell(&mut self, waiting: &mut Waiting, unit: &str) -> Result<(), Failure> {
+        let sink = self.sink;
+        waiting.tell(self.manager()?, sink, None, unit);
+        Ok(())
     }
 
     /// The state of a unit once it has settled after its job was cancelled.
     fn settled(&mut self, unit: &str) -> Result<systemd::Unit, Failure> {
         let end = self.manager()?.now() + LONGEST;
+        let mut waiting = Waiting::begin(Instant::now());
         loop {
             let now = self.ask(|manager| manager.unit(unit))?;
             if now.job.is_some() || !now.is_moving() || self.manager()?.now() > end {
                 return Ok(now);
             }
+            self.tell(&mut waiting, unit)?;
             self.manager()?.pause(TICK);
         }
     }
@@ -299,6 +312,7 @@ impl Remote<'_> {
     fn all_serve(&mut self, app: &str, found: Found) -> Result<(), Failure> {
         let units = Units::of(app);
         let end = self.manager()?.now() + PATIENCE;
+        let mut waiting = Waiting::begin(Instant::now());
         let instances = loop {
             let mut instances = self.ask(|manager| manager.units(&units.instances()))?;
             let mut unmet = Vec::new();
@@ -311,6 +325,7 @@ impl Remote<'_> {
             if !instances.iter().any(is_on_its_way) || self.manager()?.now() >= end {
                 break instances;
             }
+            self.tell(&mut waiting, &units.cluster())?;
             self.manager()?.pause(TICK);
         };
         let mut down = instances.iter().filter(|unit| !unit.is_ready());

@@ -46,7 +46,8 @@ pub(in crate::command) fn scale(
     let mut told = change.map(|(from, to)| Notice::Scaling(&app, from, to));
     let is_untold = told.is_some();
     let sink = remote.sink;
-    let result = remote.ask(|manager| by_unit::run(manager, sink, &app, &unit, &mut told))?;
+    let result =
+        remote.ask(|manager| by_unit::run(manager, (sink, None), &app, &unit, &mut told))?;
     let said = remote.manager()?.heard();
     let ended = said.as_deref().and_then(Ended::parse).map(Ended::result);
     // A result about another app or another number is no answer.

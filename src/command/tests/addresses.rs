@@ -181,7 +181,7 @@ fn only_an_app_that_is_down_since_it_binds_another_address_is_looked_at_again() 
     assert_eq!(again(&stage, "listen = 3000\n", &[]), nothing);
     deaths(&format!("{REFUSED}{BACKGROUND}"));
     assert_eq!(again(&stage, "listen = 3000\n", &[]), nothing);
-    deaths(&format!("{REFUSED} 127.0.0.1:3000"));
+    deaths(&format!("{REFUSED}the program binds 127.0.0.1:3000"));
     assert_eq!(
         again(&stage, "listen = 3000\n", &["web@0.service"]),
         nothing

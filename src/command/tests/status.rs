@@ -216,6 +216,21 @@ fn of_a_run_the_instances_that_run_or_have_failed_are_told() {
     assert_eq!(times.collect::<Vec<_>>(), [true, false, false]);
 }
 
+/// To systemd, a unit that a condition has kept down is as it was before.
+#[test]
+fn a_run_that_was_skipped_after_one_that_failed_has_not_failed() {
+    let mut stage = job(ActiveState::Inactive, &[]);
+    stage.systemd.fake.set(Unit {
+        unmet: "ConditionPathExists=/a".into(),
+        ..unit("web@0.service", ActiveState::Failed, "failed")
+    });
+    let app = told(&mut stage);
+    let shown: Vec<_> = app.instances.iter().map(|i| i.status).collect();
+    assert_eq!((app.status, shown), (Some("waiting"), vec!["stopped"]));
+    let why = "not started, because `ConditionPathExists=/a` did not hold";
+    assert_eq!(app.instances[0].reason.as_deref(), Some(why));
+}
+
 #[test]
 fn the_times_of_a_schedule_are_those_of_its_timer_and_of_what_that_starts() {
     let schedule = |timer: Timer| {
@@ -280,10 +295,10 @@ fn a_command_that_has_been_silent_tells_what_it_waits_for() {
     let fake = &mut stage.systemd.fake;
     fake.set(unit("web@0.service", ActiveState::Deactivating, "final"));
     let silent = Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
-    Waiting::begin(silent).tell(fake, &stage.sink, "web.service");
+    Waiting::begin(silent).tell(fake, &stage.sink, None, "web.service");
     // A unit beside the app waits for the same.
-    Waiting::begin(silent).tell(fake, &stage.sink, "web:pause.service");
-    Waiting::begin(Instant::now()).tell(fake, &stage.sink, "web.service");
+    Waiting::begin(silent).tell(fake, &stage.sink, None, "web:pause.service");
+    Waiting::begin(Instant::now()).tell(fake, &stage.sink, None, "web.service");
     let told = stage.sink.told();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0], told[1]);

@@ -7,6 +7,7 @@ use crate::output::{Answer, Shown, Style};
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Unit};
 use crate::unit::name::Units;
+use crate::visible::Visible;
 
 /// A host with an app of two instances, on which these are up.
 fn installed(instances: &[&str]) -> Stage {
@@ -48,6 +49,7 @@ fn those_beyond_the_number_are_stopped_by_an_install_of_the_same_file() {
     let told = "web: would stop the instances beyond its number";
     assert_eq!(outcome.shown(Style::Plain), Some(told.into()));
     assert_eq!(outcome.json()["changed"], true);
+    assert_eq!(outcome.json()["trimmed"], serde_json::json!(["web"]));
     assert_eq!(
         install(&mut stage),
         ["stop web@12.service", "stop web@2.service"]
@@ -67,6 +69,14 @@ fn those_that_are_missing_are_started_before_the_others_are_stopped() {
     let fake = &mut stage.systemd.fake;
     fake.set(unit("web@1.service", ActiveState::Failed, "failed"));
     fake.busy("web@1.service", "start");
+    let prepared = [stage.prepare()];
+    let jobs = Some(stage.jobs());
+    let outcome = foresee(jobs, &prepared, Vec::new(), Goal::CURRENT, Scope::System).unwrap();
+    let told = "web: would start the instances that are down\nweb: would stop the instances beyond its number";
+    assert_eq!(outcome.shown(Style::Plain), Some(Visible::lines(told)));
+    for list in ["started", "trimmed"] {
+        assert_eq!(outcome.json()[list], serde_json::json!(["web"]), "{list}");
+    }
     let jobs = install(&mut stage);
     assert_eq!(jobs, ["start web.service", "stop web@2.service"]);
 }

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 
 use super::super::refusal;
 use super::Helper;
-use crate::contract::{Handover, REFUSED, Ready};
+use crate::contract::{Handover, NEVER_LISTENED, REFUSED, Ready, SENT_ONLY, UNSENT};
 use crate::log::say;
 
 /// How long a program that has sent `ready` and listens on some of its addresses may take for the others. Programs that
@@ -50,7 +50,7 @@ impl Helper<'_> {
             self.tell_ready();
         } else if said.elapsed() >= PATIENCE {
             let missing = self.replacer.missing(self.run.instance);
-            let line = format!("the program sent 'ready', but {missing}");
+            let line = format!("{SENT_ONLY}{missing}");
             if self.replacer.any_served() {
                 self.tell_ready();
                 self.replacer.note(&line);
@@ -171,15 +171,18 @@ impl Helper<'_> {
             return;
         }
         let why = match (self.run.ready, self.said_ready) {
-            (Ready::Message, None) => "the program did not send 'ready'".to_owned(),
-            (Ready::Message, Some(_)) => format!("the program sent 'ready', but {missing}"),
+            (Ready::Message, None) => UNSENT.to_owned(),
+            (Ready::Message, Some(_)) => format!("{SENT_ONLY}{missing}"),
             _ => missing,
         };
         let is_elsewhere = !self.replacer.any_served() && self.replacer.further().any_listens();
         if self.said_ready.is_some() && is_elsewhere {
             // By its own word the program has done all that it is going to do.
             refusal::tell(&format!("{REFUSED}{why}"));
-        } else if is_elsewhere && self.run.ready == Ready::Listen {
+        } else if is_elsewhere && self.run.ready == Ready::Listen
+            || why.starts_with(NEVER_LISTENED)
+            || why == UNSENT
+        {
             // The program may have begun to listen just now. A first install makes this start the last one.
             refusal::tell(&why);
         }

@@ -21,12 +21,18 @@ pub(crate) fn of_any_bytes(bytes: &[u8]) {
 }
 
 fn nothing_is_made_up(bytes: &[u8]) {
-    let Ok(Found { variables, ignored }) = read(bytes) else {
+    let Ok(Found {
+        variables,
+        ignored,
+        exports,
+    }) = read(bytes)
+    else {
         return;
     };
     let lines = bytes.split(|b| *b == b'\n').count();
     assert!(ignored.iter().all(|line| (1..=lines).contains(line)));
     assert!(ignored.is_sorted());
+    assert!(exports.iter().all(|line| ignored.contains(line)));
     for (name, value) in &variables {
         let (name, value) = (name.as_bytes(), value.as_bytes());
         assert!(!name.is_empty() && !name[0].is_ascii_digit());
