@@ -28,6 +28,7 @@ use listenfd::ListenFd;
 use crate::begin;
 use crate::contract::{Act, Balance, canaries};
 use crate::log::say;
+use crate::peer::stopping;
 use crate::state::{Entry, Name};
 use crate::sys::{exec, process};
 use folder::Folder;
@@ -84,6 +85,10 @@ fn run(balance: &Balance) -> io::Result<()> {
         }
         Act::On => {
             begin::as_root();
+            // What came to it now would wait until it has ended.
+            if stopping::has_begun(&balance.app, balance.instance) {
+                return Ok(());
+            }
             let is_extra = is_by_source(balance) && is_canary(balance);
             let change = |group: &Group| group.turn_on(balance.instance, is_extra);
             change_all(balance, run, change).map(drop)

@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signalfd::SignalFd;
 use sd_notify::NotifyState;
 
+use super::accepting::{self, Accepting};
 use super::between::{self, Between};
 use super::bounded;
 use super::connections::{self, Count};
@@ -288,6 +289,7 @@ impl<'a> Draining<'a> {
     fn silence(&mut self) {
         let look = Look::at(&self.group);
         self.unseen = look.unseen;
+        let mut accepting = Vec::new();
         for process in look.processes {
             if self.settled.contains(&process.identity()) {
                 continue;
@@ -305,7 +307,8 @@ impl<'a> Draining<'a> {
                 folder: &self.drain.state,
                 end: self.end + GRACE,
             };
-            match kinds::silence(&process, &self.listeners, means) {
+            let mut replaced = Vec::new();
+            match kinds::silence(&process, &self.listeners, means, &mut replaced) {
                 Ok(done) => {
                     self.late.remove(&process.identity());
                     if done.may_have_been_woken {
@@ -327,7 +330,9 @@ impl<'a> Draining<'a> {
                     goes_on(pid, &e);
                 }
             }
+            accepting.extend(Accepting::of(process, replaced, &self.group, means.end));
         }
+        accepting::interrupt(accepting, &self.group, self.end + GRACE);
     }
 
     /// Adds the listeners that the process shares with systemd.

@@ -4,6 +4,7 @@
 //! has put into the control group of its own instance, and changes only descriptors of sockets that systemd holds as well.
 //! A failure is one line in the journal, and the stop goes on: a drain never keeps a unit from stopping.
 
+mod accepting;
 pub mod answers;
 mod between;
 mod bounded;

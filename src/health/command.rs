@@ -5,7 +5,7 @@ use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -17,6 +17,9 @@ use crate::worker;
 
 /// The variable of `sd_notify(3)`, which the command must not inherit: it would speak for the unit.
 const KEPT_BACK: &str = "NOTIFY_SOCKET";
+
+/// The bound on the wait for the end of the output of a command that has failed.
+const BEHIND: Duration = Duration::from_millis(500);
 
 /// Runs the command once, and ends whatever it has left behind, in a session or a process group of its own as well. Only for
 /// a process without other children.
@@ -34,7 +37,7 @@ pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
     let name = words.first().cloned().unwrap_or_default();
     let variables = worker::variables(&health.env_files, &health.counted);
     let variables = variables.map_err(|e| format!("`{name}` was not executed: {e}"))?;
-    let (mut child, output) =
+    let (mut child, output, reader) =
         start(&words, variables).map_err(|e| format!("`{name}` cannot be executed: {e}"))?;
     let ended = outwait(&mut child, left);
     // The group includes the processes that the command has started; it is gone when all of them have ended.
@@ -42,16 +45,17 @@ pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }
     let said = || {
+        // The thread that reads may be behind; a process that the command has left behind may keep it for ever.
+        let end = Instant::now() + BEHIND;
+        while !reader.is_finished() && Instant::now() < end {
+            thread::sleep(LOOK);
+        }
         let output = output.lock().unwrap_or_else(PoisonError::into_inner);
         first_lines(&output)
     };
     match ended {
         Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => {
-            // The thread that reads may be a moment behind.
-            thread::sleep(LOOK);
-            Err(format!("`{name}` ended with {status}{}", said()))
-        }
+        Ok(Some(status)) => Err(format!("`{name}` ended with {status}{}", said())),
         Ok(None) => {
             let _ = child.wait();
             let time = time::show(health.timeout);
@@ -77,7 +81,10 @@ fn words(health: &Health) -> Vec<String> {
 
 type Output = Arc<Mutex<Vec<u8>>>;
 
-fn start(words: &[String], variables: Vec<(OsString, OsString)>) -> io::Result<(Child, Output)> {
+fn start(
+    words: &[String],
+    variables: Vec<(OsString, OsString)>,
+) -> io::Result<(Child, Output, JoinHandle<()>)> {
     let (reader, writer) = io::pipe()?;
     let program = words.first().map(String::as_str).unwrap_or_default();
     let child = Command::new(program)
@@ -91,8 +98,8 @@ fn start(words: &[String], variables: Vec<(OsString, OsString)>) -> io::Result<(
         .spawn()?;
     let output = Output::default();
     let kept = Arc::clone(&output);
-    thread::spawn(move || keep(reader, &kept));
-    Ok((child, output))
+    let reader = thread::spawn(move || keep(reader, &kept));
+    Ok((child, output, reader))
 }
 
 fn passed_on(variables: Vec<(OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {

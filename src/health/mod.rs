@@ -22,6 +22,7 @@ use crate::balance::queue::{self, Spot};
 use crate::begin;
 use crate::contract::{Ask, Health, UNHEALTHY, steer, time};
 use crate::log::say;
+use crate::peer::stopping;
 use crate::state::{Entry, Name};
 use crate::sys::{connect, entry, process};
 use crate::visible::{Visible, cut};
@@ -69,9 +70,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
-    if has_ended_or_ends_this(health.ask) {
-        say(4, ENDED);
-        return 1;
+    // The first command of a start is ended by a stop, and those after it have to see the stop themselves, before they ask systemd for time.
+    if health.ask != Ask::Accepts && is_stopping(&health) {
+        return 0;
+    }
+    if has_ended_or_ends_this(&health) {
+        return gone(&health.app, health.instance);
     }
     let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
     let asked = asked.and_then(|()| {
@@ -88,11 +92,26 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     });
     match asked {
         Ok(()) => 0,
+        Err(_) if is_stopping(&health) => 0,
         Err(why) => {
             fail(&health, &file, &why);
             1
         }
     }
+}
+
+/// Whether the instance is being stopped. Then nobody needs to know whether it serves, and a failure of this command would be one of the stop.
+fn is_stopping(health: &Health) -> bool {
+    stopping::has_begun(&health.app, health.instance)
+}
+
+/// Returns the exit status where the program has ended.
+fn gone(app: &str, instance: u32) -> u8 {
+    if stopping::has_begun(app, instance) {
+        return 0;
+    }
+    say(4, ENDED);
+    1
 }
 
 /// Reports the reason in the journal, in the status of the unit and, because the drain may replace that status, in a file of
@@ -120,17 +139,17 @@ fn extension(time: Duration) -> u32 {
 
 /// Whether the program has ended. If not, this process ends when the program does: systemd waits for this command before it
 /// sees to that. Where the app's variables hide the program's number, the time-out ends the wait.
-fn has_ended_or_ends_this(ask: Ask) -> bool {
-    let program = match program(ask, entry::value("MAINPID")) {
+fn has_ended_or_ends_this(health: &Health) -> bool {
+    let program = match program(health.ask, entry::value("MAINPID")) {
         Program::Ended => return true,
         Program::Unknown => return false,
         Program::Runs(program) => program,
     };
+    let (app, instance) = (health.app.clone(), health.instance);
     thread::spawn(move || {
         let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
         while poll(&mut watched, PollTimeout::NONE).is_err() {}
-        say(4, ENDED);
-        process::end(1);
+        process::end(gone(&app, instance).into());
     });
     false
 }

@@ -13,6 +13,7 @@ pub(crate) mod manager;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod registers;
+pub(crate) mod stopping;
 pub(crate) mod tracee;
 pub(crate) mod vdso;
 pub(crate) mod yama;

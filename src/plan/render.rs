@@ -275,11 +275,19 @@ fn variable(name: &str, value: &str) -> Safe<String> {
 
 /// Returns the value of `SuccessExitStatus=`, with which exiting on the stop signal is not a failure.
 fn success(app: &App) -> String {
-    listed(
-        [130, 143]
-            .into_iter()
-            .chain(app.lifecycle.stop_exit_codes.iter()),
-    )
+    let statuses = [130, 143].into_iter();
+    let statuses = listed(statuses.chain(app.lifecycle.stop_exit_codes.iter()));
+    if !ends_its_start_well(app) {
+        return statuses;
+    }
+    format!("{statuses} {}", app.lifecycle.kill_signal)
+}
+
+/// Whether a command of the start that a stop ends by its signal succeeds. systemd then goes on to the next, and only ours see the stop.
+fn ends_its_start_well(app: &App) -> bool {
+    let count = |name| app.service.iter().filter(|(own, _)| *own == name).count();
+    let is_ours = count("ExecStartPost") == 0 && count("ExecStartPre") < 2;
+    app.is_even() && is_ours && app.lifecycle.kill_signal != "SIGKILL"
 }
 
 /// Returns the value of `RestartPreventExitStatus=`.

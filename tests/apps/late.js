@@ -3,7 +3,11 @@ const fs = require('fs');
 const http = require('http');
 http.createServer((request, response) => {
   fs.writeFileSync('/tmp/asked', '');
-  setTimeout(() => response.end(`pid ${process.pid}`), 500);
+  setTimeout(() => {
+    // A chunk, whose end lets the client close the connection.
+    response.write(`pid ${process.pid}`);
+    response.end();
+  }, 500);
 }).listen(3000, () => {
   const timer = setInterval(() => {
     if (!fs.existsSync('/tmp/go')) return;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use testbed::{Load, Loss, Machine, Traffic, wait_until};
 
+use crate::balance::EVEN;
 use crate::cluster::{
     SHARED, SOON, assert_exactly, deploy, install, listener, pids, write_ecosystem,
 };
@@ -168,7 +169,17 @@ pub(crate) fn the_last_one_given_up_fails_the_cluster_with_a_reason(machine: &mu
 }
 
 pub(crate) fn killed_ones_come_back(machine: &mut Machine) {
-    install(machine, "graceful", "2", "");
+    kill_one_soon(machine, "");
+}
+
+pub(crate) fn killed_ones_with_listeners_of_their_own_come_back(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    kill_one_soon(machine, EVEN);
+}
+
+/// Kills an instance that has just started.
+fn kill_one_soon(machine: &Machine, more: &str) {
+    install(machine, "graceful", "2", more);
     let before = pids(machine, 2);
     machine
         .systemctl(&["kill", "-s", "KILL", "web@0.service"])

@@ -5,6 +5,7 @@
     reason = "a spec that looks beyond the end has failed"
 )]
 
+mod asked;
 mod balance;
 mod between;
 mod by_source;

@@ -4,11 +4,12 @@ use testbed::runner::Spec;
 use testbed::specs;
 
 use crate::{
-    balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files, environment,
-    exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs, logs, monit,
-    moving, newcomer, own, owner, packaged, packages, pause, polkit, portless, power, programs,
-    prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule, see, seldom,
-    shown, sizing, state, tracing, truth, twelve, unmet, user, values, versions, watch, yama,
+    asked, balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files,
+    environment, exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs,
+    logs, monit, moving, newcomer, own, owner, packaged, packages, pause, polkit, portless, power,
+    programs, prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule,
+    see, seldom, shown, sizing, state, tracing, truth, twelve, unmet, user, values, versions,
+    watch, yama,
 };
 
 /// Every spec.
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Spec> {
         REHEARSAL,
         RELOAD,
         balance::SPECS,
+        asked::SPECS,
         CRASH,
         power::SPECS,
         SCHEDULE,
@@ -146,6 +148,7 @@ const CRASH: &[Spec] = specs![
     crash::the_last_one_given_up_fails_the_cluster_with_a_reason,
     crash::the_pause_grows_when_told,
     crash::killed_ones_come_back,
+    crash::killed_ones_with_listeners_of_their_own_come_back,
     crash::what_systemd_cannot_execute_is_not_tried_again,
 ];
 

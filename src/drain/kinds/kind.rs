@@ -1,7 +1,7 @@
 //! The trait of a kind of sockets, with everything that differs between kinds, and the types that every kind uses.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -158,10 +158,12 @@ impl Means<'_> {
 }
 
 /// How a process was silenced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::drain) struct Silenced {
     /// Whether descriptors still lead to a listener, and only the epoll sets of the process no longer watch them.
     pub(in crate::drain) is_only_unwatched: bool,
     /// Whether an epoll set may have been woken for a connection that the process no longer accepts.
     pub(in crate::drain) may_have_been_woken: bool,
+    /// The descriptor numbers of listeners that were replaced. A thread may still wait in accept(2) for the live ones.
+    pub(in crate::drain) replaced: Vec<RawFd>,
 }

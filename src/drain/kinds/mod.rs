@@ -9,7 +9,7 @@ mod streams;
 mod unreachable;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use crate::peer::process::Process;
 use crate::sys::socket;
@@ -34,11 +34,13 @@ pub(super) fn recognise(socket: &OwnedFd) -> Option<Row> {
 /// [`Way::Epoll`](crate::contract::Way::Epoll)).
 ///
 /// # Errors
-/// The first kind's reason why the process cannot be silenced; the other kinds are silenced nevertheless.
+/// The first kind's reason why the process cannot be silenced; the other kinds are silenced nevertheless, and `replaced` gets the
+/// descriptor numbers of the listeners that they have replaced.
 pub(super) fn silence(
     process: &Process,
     listeners: &[Listener],
     means: Means<'_>,
+    replaced: &mut Vec<RawFd>,
 ) -> io::Result<Silenced> {
     let held = process.sockets().into_iter().filter_map(|socket| {
         let listener = listeners.iter().find(|l| l.inode == socket.inode)?;
@@ -53,10 +55,12 @@ pub(super) fn silence(
             continue;
         }
         let done = kind.silence(process, &held, means);
+        replaced.extend(done.iter().flat_map(|done| &done.replaced));
         all = all.and_then(|all| {
             done.map(|done| Silenced {
                 is_only_unwatched: all.is_only_unwatched || done.is_only_unwatched,
                 may_have_been_woken: all.may_have_been_woken || done.may_have_been_woken,
+                replaced: Vec::new(),
             })
         });
     }
@@ -106,7 +110,9 @@ mod tests {
             end: Instant::now(),
         };
         let process = Process::of_test(own).unwrap();
-        let done = silence(&process, &[], means);
+        let mut replaced = Vec::new();
+        let done = silence(&process, &[], means, &mut replaced);
         assert_eq!(done.unwrap(), Silenced::default());
+        assert!(replaced.is_empty());
     }
 }

@@ -4,12 +4,11 @@
 //! process an unreachable listener replaces it. The program keeps a descriptor of the same number, family and type, which the
 //! same epoll sets watch; only that it never becomes readable again.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::kind::{Held, Kind, Listener, Means, Silenced};
 use super::replacement::{Replacement, UNWATCHED};
@@ -20,15 +19,11 @@ use crate::peer::address::Address;
 use crate::peer::epoll::Registration;
 use crate::peer::process::Process;
 use crate::peer::registers;
-use crate::peer::tracee::{self, Tracee};
+use crate::peer::tracee;
 use crate::sys::socket::Shape;
 
 /// How many threads are asked to stop before the process is given up.
 const ATTEMPTS: usize = 3;
-/// How long threads in accept(2) are looked for, while others run. One that does not sleep for as long is at work.
-const LONGEST: Duration = Duration::from_millis(50);
-/// The pause between these looks.
-const ROUND: Duration = Duration::from_millis(2);
 /// The time-out of a connection that is made only to wake an instance, not to be served.
 const NUDGE: Duration = Duration::from_millis(50);
 
@@ -55,9 +50,10 @@ impl Kind for Streams {
         // Found out before the replacement, after which the registrations are those of the unreachable listener.
         let may_have_been_woken = held.iter().any(is_exclusive);
         let prepared = Replacement::prepare(process, means);
+        let mut replaced = Vec::new();
         let is_only_unwatched = match prepared.and_then(|r| replace_all(&r, held)) {
             Ok(()) => {
-                interrupt_accepting(process, held, means);
+                replaced.extend(held.iter().map(|h| h.socket.fd));
                 false
             }
             Err(e) => {
@@ -68,6 +64,7 @@ impl Kind for Streams {
         Ok(Silenced {
             is_only_unwatched,
             may_have_been_woken,
+            replaced,
         })
     }
 
@@ -155,49 +152,4 @@ fn unwatch_all(process: &Process, held: &[Held<'_>], means: Means<'_>) -> io::Re
         return Err(io::Error::other(UNWATCHED));
     }
     Ok(())
-}
-
-/// Interrupts threads that wait in accept(2). The waiting call still uses the live listener, although the number leads to the
-/// unreachable one by now. A stop interrupts the call, and when the thread makes it once more it finds the unreachable one.
-///
-/// A thread that is found in any other call is done with, since its next accept(2) finds the unreachable one. A thread that runs
-/// may be on its way into the waiting call, and is looked at again.
-fn interrupt_accepting(process: &Process, held: &[Held<'_>], means: Means<'_>) {
-    let accepts = |number: i64, fd: u64| {
-        matches!(number, libc::SYS_accept | libc::SYS_accept4)
-            && held
-                .iter()
-                .any(|h| u64::try_from(h.socket.fd) == Ok(fd & 0xffff_ffff))
-    };
-    let end = Instant::now() + LONGEST;
-    let mut done = HashSet::new();
-    loop {
-        let mut is_whole = true;
-        for thread in process.threads() {
-            if done.contains(&thread.tid) {
-                continue;
-            }
-            let is_done = match thread.waits {
-                None => false,
-                Some((number, [fd, ..])) if accepts(number, fd) => {
-                    // A thread that cannot be stopped has ended or has returned from the call by itself, which the next look
-                    // shows, or it does not get to run.
-                    let stopped = Tracee::stop(process, means.group, &thread);
-                    stopped.and_then(Tracee::release).is_ok()
-                }
-                Some(_) => true,
-            };
-            if is_done {
-                done.insert(thread.tid);
-            }
-            is_whole &= is_done;
-            if means.check_time().is_err() {
-                return;
-            }
-        }
-        if is_whole || Instant::now() >= end {
-            return;
-        }
-        std::thread::sleep(ROUND);
-    }
 }

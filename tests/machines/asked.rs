@@ -1,0 +1,87 @@
+//! A stop that comes while an instance is asked whether it serves. systemd ends the command that asks, and runs those after it.
+
+use testbed::runner::Spec;
+use testbed::{Machine, specs, wait_until};
+
+use crate::asked;
+use crate::balance::EVEN;
+use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
+
+pub(crate) const SPECS: &[Spec] =
+    specs![asked::about_its_health_an_instance_is_stopped_in_good_order_and_gets_no_connections,];
+
+const SERVES: &str = "listen 3000\nfinish SIGINT";
+/// READY, but accepts nothing, and ends at once when it is told to.
+const ENDS: &str = "listen 3000\nawaits /srv/web/end\nfinish SIGINT";
+/// READY, but accepts nothing, and does not end before there is a file.
+const LINGERS: &str = "finish SIGINT\nlisten 3000\nawaits /srv/web/end";
+const UNIT: &str = "web@1.service";
+
+pub(crate) fn about_its_health_an_instance_is_stopped_in_good_order_and_gets_no_connections(
+    machine: &mut Machine,
+) {
+    machine.power_on_unfiltered();
+    install(
+        machine,
+        "graceful",
+        "2",
+        &format!("{EVEN}\nhealth = \"/\"\nkill_timeout = \"100s\""),
+    );
+    let mut runs = SERVES;
+    for (program, lingers) in [(ENDS, false), (LINGERS, true)] {
+        machine.systemctl(&["stop", UNIT]).ok();
+        deploy(machine, "graceful", runs, program);
+        machine.systemctl(&["start", "--no-block", UNIT]).ok();
+        wait_for_state(machine, "start-post");
+        let stop = machine.spawn(&["systemctl", "stop", UNIT]);
+        if lingers {
+            wait_for_state(machine, "stop-sigterm");
+            wait_until(SOON, "no command of the start to be left", || {
+                machine.property(UNIT, "ControlPID") == "0"
+            });
+            // One that is on is reached by anybody.
+            let ask = "setpriv --reuid=65534 --clear-groups curl -sS --interface 127.114.0.1 http://127.0.0.1:3000/";
+            machine.sh(ask).exits(7);
+            machine.write("/srv/web/end", "");
+        }
+        stop.wait().ok();
+        assert_ended_well(machine);
+        runs = program;
+    }
+    deploy(machine, "graceful", runs, SERVES);
+    machine.systemctl(&["start", UNIT]).ok();
+    assert_exactly(machine, 2);
+    is_stopped_while_its_own_command_runs(machine);
+}
+
+/// The command, which has the rights of the app, lasts as long as there is a file.
+fn is_stopped_while_its_own_command_runs(machine: &Machine) {
+    let check = "touch /srv/asked/now; while test -e /srv/asked/slow; do sleep 0.05; done";
+    let lines = format!("{EVEN}\nhealth_command = [\"/bin/sh\", \"-c\", \"{check}\"]");
+    write_ecosystem(machine, "graceful", "2", &lines);
+    machine.sh("install -d -o www-data /srv/asked").ok();
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    machine.systemctl(&["stop", UNIT]).ok();
+    machine.sh("rm /srv/asked/now; touch /srv/asked/slow").ok();
+    machine.systemctl(&["start", "--no-block", UNIT]).ok();
+    wait_until(SOON, "the command to run", || {
+        machine.run(&["test", "-e", "/srv/asked/now"]).status == 0
+    });
+    machine.systemctl(&["stop", UNIT]).ok();
+    assert_ended_well(machine);
+    machine.run(&["rm", "/srv/asked/slow"]).ok();
+    machine.systemctl(&["start", UNIT]).ok();
+    assert_exactly(machine, 2);
+}
+
+fn assert_ended_well(machine: &Machine) {
+    let ended = ["ActiveState", "Result"].map(|name| machine.property(UNIT, name));
+    assert_eq!(ended, ["inactive", "success"]);
+    let journal = machine.journal(UNIT);
+    assert!(!journal.contains("was asked"), "{journal}");
+    assert!(!journal.contains("unhealthy"), "{journal}");
+}
+
+fn wait_for_state(machine: &Machine, state: &str) {
+    wait_until(SOON, state, || machine.property(UNIT, "SubState") == state);
+}
