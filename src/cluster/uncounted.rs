@@ -241,7 +241,9 @@ fn ended_by(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::field;
     use crate::record::Journal;
+    use crate::record::fake::Journald;
     use crate::systemd::ActiveState;
     use crate::systemd::fake::Fake;
 
@@ -309,8 +311,19 @@ mod tests {
         assert_eq!((deaths.count, deaths.invocation.as_str()), (0, "a"));
         // Those that were not READY yet are a loop.
         bench.look("c", 2, ActiveState::Activating);
+        bench.look("c", 3, ActiveState::Activating);
         bench.look("d", 3, ActiveState::Activating);
         assert_eq!(bench.deaths().unwrap().count, 2);
+    }
+
+    #[test]
+    fn such_a_death_is_told_as_one_of_that_instance() {
+        let journald = Journald::new();
+        let mut bench = Bench::new();
+        bench.cluster.journal = journald.of_cluster_unit();
+        bench.look("a", 0, ActiveState::Active);
+        bench.look("b", 1, ActiveState::Active);
+        assert_eq!(journald.entry()[field::INSTANCE], "1");
     }
 
     #[test]

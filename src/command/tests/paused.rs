@@ -8,6 +8,7 @@ use super::stage::Stage;
 use crate::cluster::pause::Paused;
 use crate::command::deployment::{Goal, deploy};
 use crate::command::pause::AppPaused;
+use crate::command::paused::clock;
 use crate::command::resume::Resumed;
 use crate::layout::{Layout, Scope};
 use crate::output::Exit;
@@ -161,6 +162,21 @@ fn an_app_is_not_uninstalled_while_connections_wait_for_its_instances() {
 }
 
 #[test]
+fn an_uninstall_leaves_no_unit_of_a_pause_that_is_over() {
+    let mut stage = Stage::running(UNITS);
+    stage.write_app(APP);
+    run(&mut stage, "rsgen pause web --for 30s");
+    stage.systemd.fake.set(Unit {
+        name: "web:pause.service".into(),
+        ..Unit::default()
+    });
+    let unit = stage.layout.runtime_units.join("web:pause.service");
+    assert!(unit.exists());
+    run(&mut stage, "rsgen uninstall web").jobs();
+    assert!(!unit.exists());
+}
+
+#[test]
 fn an_app_is_not_moved_while_connections_wait_for_its_instances() {
     let mut stage = Stage::running(&["web.service", "web.socket"]);
     stage.write_app(APP);
@@ -218,4 +234,17 @@ fn every_field_of_a_pause_is_documented() {
         instances: Vec::new(),
     };
     is_documented("resumed", resumed(), resumed());
+}
+
+#[test]
+fn the_end_of_a_pause_is_told_as_a_time_of_day() {
+    let seconds = |away: u64| {
+        let text = clock(Duration::from_secs(away));
+        let parts: Vec<u64> = text.split(':').map(|part| part.parse().unwrap()).collect();
+        assert_eq!((text.len(), parts.len()), (8, 3), "{text}");
+        parts.iter().fold(0, |sum, part| sum * 60 + part)
+    };
+    // The clock goes on meanwhile, and may have passed an hour or a day.
+    let apart = (3600 + seconds(600) % 3600 - seconds(0) % 3600) % 3600;
+    assert!((595..=605).contains(&apart), "{apart}");
 }

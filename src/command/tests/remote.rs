@@ -1,6 +1,6 @@
 //! Commands for another host: `rsgen --host`.
 
-use super::elsewhere::{Ran, run, run_saying, serving};
+use super::elsewhere::{Course, Ran, Wait, run, run_during, run_saying, serving};
 use super::stage::Recorder;
 use crate::command::remote::{Host, Remote};
 use crate::output::Exit;
@@ -192,6 +192,25 @@ fn a_scale_that_is_not_possible_or_says_nothing_has_failed() {
     assert!(job.contains("`backup` is a job"), "{job}");
     let none = fault(with_scaler(), "rsgen scale web -2", None);
     assert!(none.contains("-2 leaves none"), "{none}");
+}
+
+#[test]
+fn a_scale_to_the_present_number_tells_of_no_change_however_long_it_takes() {
+    let scaler = "rsgen-scale@web:2.service";
+    let mut fake = serving();
+    fake.set(Unit {
+        name: scaler.into(),
+        load: "loaded".into(),
+        ..Unit::default()
+    });
+    let course = Course {
+        waits: [Wait::Says("")].into(),
+        ..Course::default()
+    };
+    let ran = run_during(fake, "rsgen scale web 2", course);
+    assert_eq!(ran.failure.map(|f| f.message), None);
+    assert!(ran.told.contains(r#""changed":false"#), "{}", ran.told);
+    assert!(!ran.told.contains("scaling"), "{}", ran.told);
 }
 
 #[test]
