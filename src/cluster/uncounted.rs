@@ -312,6 +312,7 @@ mod tests {
         // Those that were not READY yet are a loop.
         bench.look("c", 2, ActiveState::Activating);
         bench.look("c", 3, ActiveState::Activating);
+        assert_eq!(bench.said.len(), 2);
         bench.look("d", 3, ActiveState::Activating);
         assert_eq!(bench.deaths().unwrap().count, 2);
     }

@@ -30,6 +30,21 @@ fn the_list_has_the_apps_whose_cluster_units_say_that_they_are_rsgens() {
 }
 
 #[test]
+fn a_list_of_what_has_failed_there_fails_where_anything_has() {
+    let good = run(serving(), "rsgen list --failed");
+    assert!(good.failure.is_none(), "{:?}", good.failure);
+    let mut fake = serving();
+    fake.set(Unit {
+        name: "web@1.service".into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        ..Unit::default()
+    });
+    let bad = run(fake, "rsgen list --failed");
+    assert_eq!(bad.failure.map(|failure| failure.exit), Some(Exit::Failed));
+}
+
+#[test]
 fn a_verb_is_a_job_of_the_other_hosts_systemd() {
     for (line, jobs) in [
         ("rsgen start web", &["start web.service"][..]),
@@ -291,6 +306,20 @@ fn a_pause_there_is_told_and_ended_by_a_start_and_no_instance_is_stopped_meanwhi
     let count = |text: &str| told.matches(text).count();
     assert_eq!(count(r#""status":"paused""#), 2, "{told}");
     assert_eq!(count("paused until 11:52:31"), 2, "{told}");
+    // The pause of another app.
+    let mut other = paused();
+    for (name, active) in [
+        ("web:pause.service", ActiveState::Inactive),
+        ("backup:pause.service", ActiveState::Active),
+    ] {
+        other.set(Unit {
+            name: name.into(),
+            active,
+            ..Unit::default()
+        });
+    }
+    let told = run(other, "rsgen list web").told;
+    assert!(!told.contains("paused"), "{told}");
     let started = run(paused(), "rsgen start web").log;
     assert_eq!(started, ["stop web:pause.service", "start web.service"]);
     let refused = run(paused(), "rsgen stop web@1");
