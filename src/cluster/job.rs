@@ -204,6 +204,20 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_a_condition_keeps_down_has_done_nothing_and_has_not_failed() {
+        let mut fake = Fake::default();
+        fake.set(Unit {
+            name: "backup@1.service".into(),
+            unmet: "ConditionPathExists=/a".into(),
+            ..Unit::default()
+        });
+        let (done, said) = run(&mut fake, 3);
+        assert_eq!(done, Ok(Ran::Done(2)));
+        let why = "backup@1.service: not started, because `ConditionPathExists=/a` did not hold";
+        assert_eq!(said[1], why);
+    }
+
+    #[test]
     fn a_start_that_somebody_cancels_is_asked_for_again_unless_the_run_is_stopped() {
         let mut fake = Fake::default();
         fake.cancel("backup@0.service", 1);

@@ -238,6 +238,7 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::tests::stage::Recorder;
 
     fn ended(started: usize) -> Ended {
         let done = Scaled {
@@ -257,6 +258,33 @@ mod tests {
             is_up: true,
             failed: None,
         }
+    }
+
+    #[test]
+    fn what_the_unit_has_started_and_stopped_is_told_after_the_number_unless_that_is_told() {
+        let told = |(from, to), started: &[&str], stopped: &[&str], is_told| {
+            let names = |all: &[&str]| all.iter().map(|&name| name.to_owned()).collect();
+            let sink = Recorder::default();
+            let scaled = Scaled {
+                before: from,
+                instances: to,
+                started: names(started),
+                stopped: names(stopped),
+                ..ended(0).done.unwrap()
+            };
+            tell(&sink, &scaled, is_told);
+            sink.told()
+        };
+        let number = "web: scaling from 2 to 3 instances";
+        let start = "web@2: start done";
+        assert_eq!(told((2, 3), &["web@2"], &[], false), [number, start]);
+        assert_eq!(told((2, 3), &["web@2"], &[], true), [start]);
+        assert_eq!(told((2, 2), &["web@1"], &[], false), ["web@1: start done"]);
+        let less = "web: scaling from 3 to 2 instances";
+        let stop = "web@2: stop done";
+        assert_eq!(told((3, 2), &[], &["web@2"], false), [less, stop]);
+        // An app that is down.
+        assert_eq!(told((2, 3), &[], &[], false), [""; 0]);
     }
 
     #[test]

@@ -33,9 +33,9 @@ impl Unlimited {
     }
 }
 
-/// Returns the limits of an app that have no effect under the manager of this scope.
-pub(super) fn unlimited(app: &App, scope: Scope) -> Vec<Unlimited> {
-    let has = |controller: &str| has(Path::new(TREE), scope, controller);
+/// Returns the limits of an app that have no effect under the manager of this scope, below `tree` as for [`has`].
+pub(super) fn unlimited(tree: &Path, app: &App, scope: Scope) -> Vec<Unlimited> {
+    let has = |controller: &str| has(tree, scope, controller);
     let without = controllers::without_effect(app, has).into_iter();
     without
         .map(|(controller, directives)| Unlimited {
@@ -113,5 +113,22 @@ mod tests {
         assert_eq!(has(Scope::System, "io"), Some(true));
         assert_eq!(has(Scope::System, "cpu"), Some(false));
         assert_eq!(has(Scope::User, "memory"), Some(false));
+    }
+
+    #[test]
+    fn limits_without_effect_are_named_with_the_controller_that_is_missing() {
+        let tree = tempfile::tempdir().unwrap();
+        for folder in ["systemd", "cpu"] {
+            fs::create_dir(tree.path().join(folder)).unwrap();
+        }
+        let text = "[[apps]]\nname = \"web\"\nscript = \"/bin/web\"\nlisten = 1\n[apps.service]\n\
+            MemoryMax = \"1G\"\nMemoryHigh = \"900M\"\nCPUQuota = \"50%\"\n";
+        let (apps, report) = crate::ecosystem::parse("", text);
+        assert!(!report.has_errors(), "{}", report.render(false));
+        let all = unlimited(tree.path(), &apps[0], Scope::System);
+        let told: Vec<String> = all.iter().map(Unlimited::told).collect();
+        let wanted =
+            "MemoryHigh, MemoryMax without effect, as systemd has no `memory` controller here";
+        assert_eq!(told, [wanted]);
     }
 }

@@ -237,5 +237,12 @@ mod tests {
         assert_eq!(found(&[(out, "file:/a")]).unwrap(), "/a");
         assert_eq!(found(&[(out, "file:/a"), (err, "journal")]), None);
         assert_eq!(found(&[(err, "fd:stderr")]), None);
+        let text = "[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = 1\n[apps.service]\nStandardOutput = \"append:/l\"\n";
+        let (apps, _) = crate::ecosystem::parse("", text);
+        let told = elsewhere_of(&apps[0]);
+        assert_eq!(
+            told,
+            Some("the program writes to `/l`: run `tail /l`".into())
+        );
     }
 }

@@ -69,3 +69,22 @@ impl Overview {
             .unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_shows_the_processes_of_instances_alone() {
+        assert!(is_instance("web@0.service"));
+        for other in [
+            "web.service",
+            "web@0.socket",
+            "web:watch.service",
+            "web:join@0.service",
+            "getty@tty1.service",
+        ] {
+            assert!(!is_instance(other), "{other}");
+        }
+    }
+}

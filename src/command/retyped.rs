@@ -102,6 +102,8 @@ mod tests {
             "rsgen start web -i 2",
             "rsgen start ecosystem.config.js -i 2",
             "rsgen start server.js --name web --watch",
+            "rsgen start --name web --watch",
+            "rsgen start --cwd=/srv/web",
             "rsgen start a.js b.js -i 2",
             "rsgen start server.js -i",
         ] {

@@ -119,10 +119,7 @@ pub(super) fn help_for_program(word: &str, behind: &[String]) -> Option<String> 
     if has_extension_of_a_script(word) {
         return Some(format!("there is no file `{word}` in this folder either"));
     }
-    let path = std::env::var_os("PATH")?;
-    let is_there = |file: &Path| file.is_file() && has_run_bit(file);
-    let mut folders = std::env::split_paths(&path);
-    let found = folders.any(|folder| folder.is_absolute() && is_there(&folder.join(word)));
+    let found = is_program_in(&std::env::var_os("PATH")?, word);
     let arguments = shlex::try_join(behind.iter().map(String::as_str)).ok()?;
     found.then(|| match &arguments[..] {
         "" => format!("to make an app of the program, run `rsgen install {word} --name NAME`"),
@@ -130,6 +127,13 @@ pub(super) fn help_for_program(word: &str, behind: &[String]) -> Option<String> 
             "to make an app of the program, run `rsgen install {word} --name NAME -- {some}`"
         ),
     })
+}
+
+/// Returns whether one of these folders, written as in `PATH`, has such a program.
+fn is_program_in(path: &OsStr, name: &str) -> bool {
+    let is_there = |file: &Path| file.is_file() && has_run_bit(file);
+    let mut folders = std::env::split_paths(path);
+    folders.any(|folder| folder.is_absolute() && is_there(&folder.join(name)))
 }
 
 #[cfg(test)]
@@ -155,6 +159,8 @@ mod tests {
             ("apps", b"[[apps]]", 0o755, false),
             ("web.toml", b"#!/usr/bin/env rsgen\n", 0o755, false),
             ("ecosystem.config.js", b"", 0o644, false),
+            ("web.config.sh", b"", 0o644, false),
+            ("Procfile", b"#!/usr/bin/env node\n", 0o755, false),
         ] {
             let path = at.path().join(name);
             write(&path, text, mode);
@@ -216,5 +222,40 @@ mod tests {
         );
         assert_eq!(help("xyzzy-web", &[]), None);
         assert_eq!(help("/bin/sh", &[]), None);
+    }
+
+    #[test]
+    fn in_path_is_a_file_that_may_be_executed() {
+        let at = tempfile::tempdir().unwrap();
+        write(&at.path().join("web"), b"#!/bin/sh\n", 0o755);
+        write(&at.path().join("notes"), b"#!/bin/sh\n", 0o644);
+        fs::create_dir(at.path().join("lib")).unwrap();
+        let path = format!("/nonexistent:{}", at.path().display());
+        let is_one = |name| is_program_in(OsStr::new(&path), name);
+        assert!(is_one("web"));
+        assert!(!is_one("notes") && !is_one("lib") && !is_one("api"));
+        // Another folder is the present one at another time.
+        assert!(!is_program_in(OsStr::new("src"), "lib.rs"));
+    }
+
+    #[test]
+    fn behind_its_interpreter_gives_the_app_its_name() {
+        let at = tempfile::tempdir().unwrap();
+        for name in ["server.js", "notes.txt", "-x.js"] {
+            write(&at.path().join(name), b"", 0o644);
+        }
+        let name = |program: &str, script: &str| {
+            let script = at.path().join(script).display().to_string();
+            behind_interpreter(&[program.to_owned(), script, "--port=3000".to_owned()])
+        };
+        assert_eq!(name("node", "server.js").as_deref(), Some("server"));
+        for (program, script) in [
+            ("/usr/bin/node", "server.js"),
+            ("cat", "notes.txt"),
+            ("node", "absent.js"),
+            ("node", "-x.js"),
+        ] {
+            assert_eq!(name(program, script), None, "{program} {script}");
+        }
     }
 }

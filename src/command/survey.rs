@@ -1,5 +1,7 @@
 //! Looks at several apps at once.
 
+use std::path::Path;
+
 use super::accepting::Looks;
 use super::connections;
 use super::controllers;
@@ -47,7 +49,8 @@ pub(super) fn states(
             (wanted, Some(&state)),
         )?;
         if let Some(file) = file {
-            status.without_effect = controllers::unlimited(file, layout.scope);
+            status.without_effect =
+                controllers::unlimited(Path::new(controllers::TREE), file, layout.scope);
         }
         found.push(status);
     }

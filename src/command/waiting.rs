@@ -192,7 +192,7 @@ fn state(unit: &Unit, brief: &Brief, deaths: Option<&Deaths>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::tests::stage::unit;
+    use crate::command::tests::stage::{Recorder, unit};
     use crate::systemd::fake::Fake;
 
     #[test]
@@ -207,13 +207,28 @@ mod tests {
         assert_eq!(waiting.line(at(3), "a".into()), None);
         let line = waiting.line(at(4), "a".into());
         assert_eq!(line.as_deref(), Some("waiting for 4 s: as before"));
-        let line = waiting.line(at(29), "b".into());
-        assert_eq!(line.as_deref(), Some("waiting for 29 s: b"));
-        assert_eq!(waiting.line(at(38), "b".into()), None);
+        let line = waiting.line(at(28), "b".into());
+        assert_eq!(line.as_deref(), Some("waiting for 28 s: b"));
+        assert_eq!(waiting.line(at(30), "b".into()), None);
+        assert_eq!(waiting.line(at(37), "b".into()), None);
         assert!(waiting.line(at(38), "c".into()).is_some());
         assert!(waiting.line(at(48), "c".into()).is_some());
         waiting.is_interrupted(at(50));
         assert!(!waiting.is_due(at(51)));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_told_after_a_silence() {
+        let sink = Recorder::default();
+        let mut waiting = Waiting::begin(Instant::now());
+        waiting.tell_of(&sink, "web", "a reload");
+        assert_eq!(sink.told(), [""; 0]);
+        let begun = Instant::now().checked_sub(SILENCE).unwrap();
+        let mut waiting = Waiting::begin(begun);
+        for _ in 0..2 {
+            waiting.tell_of(&sink, "web", "a reload");
+        }
+        assert_eq!(sink.told(), ["web: waiting for 2 s: a reload"]);
     }
 
     #[test]

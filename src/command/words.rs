@@ -186,6 +186,12 @@ mod tests {
     }
 
     #[test]
+    fn what_to_type_is_for_the_manager_that_is_asked() {
+        let told = told("rsgen --user delete web");
+        assert!(told.contains("run `rsgen --user uninstall web`"), "{told}");
+    }
+
+    #[test]
     fn a_word_of_pm2s_that_means_a_command_is_one() {
         for line in [
             "rsgen ls",

@@ -124,6 +124,24 @@ fn needs_own_listeners(f: &mut Fields<'_, '_>, wanted: Wanted) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    #[test]
+    fn the_questions_before_the_first_connection_have_their_time() {
+        let seconds = |lines: &str| {
+            let text = format!("[[apps]]\nscript = \"x\"\nlisten = 3000\n{lines}");
+            let (apps, _) = crate::ecosystem::parse("eco.toml", &text);
+            apps[0].asking()
+        };
+        let even = "balance = \"even\"\nlisten_timeout = \"4s\"\nhealth_timeout = \"3s\"\n";
+        assert_eq!(seconds("listen_timeout = \"4s\"\n"), Duration::ZERO);
+        assert_eq!(seconds(even), Duration::from_secs(4));
+        for question in ["health = \"/\"", "health_command = \"check\""] {
+            let asked = seconds(&format!("{even}{question}\n"));
+            assert_eq!(asked, Duration::from_secs(4 + 3), "{question}");
+        }
+    }
+
     fn faults(lines: &str) -> Vec<String> {
         let text = format!("[[apps]]\nscript = \"x\"\nuser = \"www\"\nlisten = 3000\n{lines}\n");
         let report = crate::ecosystem::parse("eco.toml", &text).1;

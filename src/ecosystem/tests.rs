@@ -141,6 +141,8 @@ fn what_pm2_reads_is_told_as_one_fault() {
         ("{ \"apps\": [] }", "JSON"),
         ("// ours\nmodule.exports = { apps: [] }", "JavaScript"),
         ("# ours\n\napps:\n  - name: web\n", "YAML"),
+        ("---\napps: []\n", "YAML"),
+        ("- name: web\n", "YAML"),
     ] {
         let told = said(text);
         assert_eq!(told.len(), 1, "{told:?}");
@@ -169,6 +171,16 @@ fn an_unknown_key_is_answered_with_what_to_write() {
         [
             "unknown key `PORT` in an app; a variable of the program belongs in `env`: `env.PORT = …`"
         ]
+    );
+    assert_eq!(
+        told("DB_HOST = \"a\""),
+        [
+            "unknown key `DB_HOST` in an app; a variable of the program belongs in `env`: `env.DB_HOST = …`"
+        ]
+    );
+    assert_eq!(
+        told("Listen = 3000"),
+        ["unknown key `Listen` in an app; did you mean `listen`?"]
     );
     let told = told("qqq = 1");
     let known = told[0].split_once("; known keys are ").unwrap().1;

@@ -139,6 +139,26 @@ fn a_job_is_an_app_that_a_timer_starts() {
 }
 
 #[test]
+fn a_program_that_is_not_to_be_started_is_told_what_starts_it() {
+    let told = |attributes: serde_json::Value| {
+        let text = serde_json::json!([attributes]).to_string();
+        let made = imported(Kind::Json, &text);
+        // Long comments are broken.
+        let words: Vec<&str> = made.split_whitespace().filter(|w| *w != "#").collect();
+        words.join(" ")
+    };
+    let job = told(
+        serde_json::json!({ "script": "a.js", "cron_restart": "0 3 * * *", "autorestart": false, "autostart": false }),
+    );
+    assert!(job.contains("`systemctl disable APP.timer`"), "{job}");
+    let app = told(serde_json::json!({ "script": "a.js", "autostart": false }));
+    assert!(
+        app.contains("`systemctl disable APP.service APP.socket`"),
+        "{app}"
+    );
+}
+
+#[test]
 fn every_name_of_an_attribute_is_taken_in_camel_case_too() {
     let text = app(
         &serde_json::json!({ "exec": "a.js", "killTimeout": 1, "errFile": "/dev/null", "waitReady": true }),

@@ -68,3 +68,37 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_a_command_and_a_refusal_has_one_only_for_a_masked_unit() {
+        let text = || "web@1.service".to_owned();
+        let step = |error: &Error| error.help().map(|help| help.matches('`').count());
+        for error in [
+            Error::NoBus { reason: text() },
+            Error::NoSuchUnit { unit: text() },
+            Error::Canceled { what: text() },
+            Error::TimedOut {
+                what: text(),
+                after: Duration::from_secs(1),
+            },
+        ] {
+            assert_eq!(step(&error), Some(2), "{error}");
+        }
+        let denied = Error::AccessDenied { reason: text() };
+        assert!(denied.help().is_some_and(|help| help.contains("as root")));
+        for (reason, help) in [
+            (
+                "Unit web@1.service is masked.",
+                Some("run `systemctl unmask` for that unit"),
+            ),
+            ("Unit web@1.service has a bad unit file setting.", None),
+        ] {
+            let reason = reason.to_owned();
+            assert_eq!(Error::Refused { reason }.help(), help);
+        }
+    }
+}

@@ -131,5 +131,28 @@ mod tests {
             look(&["[::]:3000", "0.0.0.0:3000"], "0.0.0.0:3000"),
             Match::Declared(1)
         );
+        assert_eq!(look(&["[::]:3000"], "0.0.0.0:3001"), Match::Other);
+    }
+
+    #[test]
+    fn a_socket_of_another_kind_or_protocol_is_the_programs_own() {
+        let declared = inet("0.0.0.0:3000");
+        let look = |kind, protocol| {
+            let shape = Shape {
+                kind,
+                protocol,
+                ..declared.shape
+            };
+            find(&[&declared], shape, &declared.address)
+        };
+        let stream = libc::SOCK_STREAM;
+        assert_eq!(look(stream, libc::IPPROTO_MPTCP), Match::Declared(0));
+        for (kind, protocol) in [
+            (stream, libc::IPPROTO_SCTP),
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+            (libc::SOCK_DGRAM, libc::IPPROTO_TCP),
+        ] {
+            assert_eq!(look(kind, protocol), Match::Other, "{kind} {protocol}");
+        }
     }
 }

@@ -42,7 +42,6 @@ enum State {
     DoubleQuoted,
     DoubleQuotedEscape,
     Comment,
-    CommentEscape,
 }
 
 /// A name or a value that is being read, without the blanks at its end.
@@ -105,7 +104,7 @@ pub fn read(bytes: &[u8]) -> Result<Found, Fault> {
         }
     }
     match reader.state {
-        State::BeforeName | State::Name | State::Comment | State::CommentEscape => {}
+        State::BeforeName | State::Name | State::Comment => {}
         _ => reader.assign()?,
     }
     Ok(reader.found)
@@ -141,9 +140,8 @@ impl Reader {
                 }
                 State::DoubleQuoted
             }
-            State::Comment if byte == b'\\' => State::CommentEscape,
-            State::Comment | State::CommentEscape if is_newline(byte) => State::BeforeName,
-            State::Comment | State::CommentEscape => State::Comment,
+            State::Comment if is_newline(byte) => State::BeforeName,
+            State::Comment => State::Comment,
         })
     }
 

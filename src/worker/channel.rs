@@ -60,7 +60,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::Lines;
+    use super::{LONGEST, Lines};
 
     #[test]
     fn only_the_word_ready_alone_is_ready() {
@@ -68,6 +68,7 @@ mod tests {
         assert!(!lines.push(b"{\"type\":\"ready\"}\n\"rea"));
         assert!(lines.push(b"dy\"\n"));
         assert!(!lines.push(&[b'x'; 10_000]));
+        assert_eq!(lines.line.len(), LONGEST);
         assert!(!lines.push(b"\n\"other\"\n"));
         assert!(lines.push(b"\"ready\"\n"));
     }

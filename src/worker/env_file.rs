@@ -247,5 +247,7 @@ mod tests {
         let found = assignments::read("a b=hush\n".repeat(9).as_bytes()).unwrap();
         let said = ignored(Path::new("/x"), &found);
         assert!(said.contains("1, 2, 3, 4, 5, 6, 7, 8 and more") && !said.contains("hush"));
+        let found = assignments::read("a b=hush\n".repeat(NAMED).as_bytes()).unwrap();
+        assert!(!ignored(Path::new("/x"), &found).contains("more"));
     }
 }

@@ -145,7 +145,40 @@ pub(super) fn counts(declared: &Address, bound: &Address, instance: u32) -> bool
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
     use super::*;
+
+    #[test]
+    fn so_many_ports_are_noted_and_each_counts_once_the_program_listens() {
+        let mut further = Further::default();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let inet = |port: u16| Address::Inet(([0, 0, 0, 0], port).into());
+        let bound = |further: &mut Further, port: u16, kind| {
+            let shape = Shape {
+                domain: libc::AF_INET,
+                kind,
+                protocol: 0,
+            };
+            further.bound(socket.as_fd(), port.into(), inet(port), shape);
+        };
+        bound(&mut further, 0, libc::SOCK_STREAM);
+        bound(&mut further, 53, libc::SOCK_DGRAM);
+        assert_eq!(further.first(), None);
+        for port in (8000..).take(MOST + 1) {
+            bound(&mut further, port, libc::SOCK_STREAM);
+        }
+        assert_eq!(further.bound.len(), MOST);
+        assert_eq!(further.first(), Some(&inet(8000)));
+        assert!(!further.any_listens() && further.since().is_none());
+        further.listens(9000);
+        assert!(!further.any_listens());
+        further.listens(8001);
+        assert!(further.any_listens() && further.since().is_some());
+        assert_eq!(further.port(true).as_deref(), Some("8001"));
+        assert_eq!(further.port(false).as_deref(), Some("8000"));
+    }
 
     #[test]
     fn a_port_for_each_instance_is_the_declared_one_and_the_number() {

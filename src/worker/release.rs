@@ -182,6 +182,9 @@ mod tests {
         let current = std::env::current_dir().unwrap();
         let (above, name) = (current.parent().unwrap(), current.file_name().unwrap());
         assert_eq!(folder(&note, Some(above)), note.folder.join(name));
+        // Without a slash at its end.
+        let same = folder(&note, Some(&current));
+        assert_eq!(same.as_os_str(), note.folder.as_os_str());
     }
 
     #[test]

@@ -259,6 +259,19 @@ mod tests {
         assert!(Facts::unknown().is_kept(WWW, Act::Mode(0o600)));
     }
 
+    /// The file of a declared socket is root's.
+    #[test]
+    fn who_has_the_capability_for_it_changes_the_file_of_another_user() {
+        for (capability, owner, mode) in [(CHOWN, false, true), (FOWNER, true, false)] {
+            let rights = Rights {
+                capabilities: 1 << capability,
+                ..WWW
+            };
+            assert_eq!(ROOTS.is_kept(rights, Act::Owner), owner);
+            assert_eq!(ROOTS.is_kept(rights, Act::Mode(0o777)), mode);
+        }
+    }
+
     #[test]
     fn a_program_that_keeps_others_out_is_not_told_that_it_has() {
         let told = |mode| ROOTS.differs(WWW, mode, Path::new("/run/web.sock"));
@@ -272,6 +285,7 @@ mod tests {
             known: Some((0, 0o600)),
         };
         assert!(narrow.is_kept(WWW, Act::Mode(0o666)));
+        assert!(narrow.is_kept(WWW, Act::Mode(0o600)));
         assert!(narrow.differs(WWW, 0o666, Path::new("/run/a")).is_some());
     }
 }

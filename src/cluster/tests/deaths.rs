@@ -1,7 +1,7 @@
 //! What the end of an instance leaves: the reason for the next reader, and the verdict on the cluster.
 
 use super::*;
-use crate::contract::{BACKGROUND, NOT_STARTED, REFUSED};
+use crate::contract::{BACKGROUND, ELSEWHERE, NOT_STARTED, REFUSED};
 
 const REASON: &str = "killed by SIGTRAP";
 
@@ -283,5 +283,44 @@ fn an_instance_that_was_stopped_after_it_had_recovered_is_not_given_up() {
         // The next deaths are the first ones again.
         assert_eq!(deaths.count == 0, !is_errored, "{job} after {up:?}");
         assert_eq!(deaths.reason, REASON);
+    }
+}
+
+#[test]
+fn a_program_that_listened_elsewhere_until_its_time_was_over_is_told_where() {
+    let elsewhere = format!("{ELSEWHERE}[::]:4000, declared is [::]:3000");
+    let reason = |result: &str, status: &str, ready| {
+        let mut bench = Bench::running(&["web.service", "web@0.service"]);
+        let unit = bench.fake.unit("web@0.service").unwrap();
+        bench.fake.set(Unit {
+            result: result.into(),
+            status_text: status.into(),
+            exit_code: libc::CLD_KILLED,
+            exit_status: libc::SIGTERM,
+            inactive_exit: Duration::from_secs(1),
+            active_enter: Duration::from_secs(ready),
+            main_exit: Duration::from_secs(9),
+            ..unit
+        });
+        let end = Ended {
+            number: 0,
+            autorestart: true,
+            env_files: &[],
+            stop_exit_codes: &Vec::new().into(),
+            own_listener: false,
+        };
+        let Bench { fake, cluster, .. } = &mut bench;
+        ended(fake, cluster, end, &POLICY, Duration::ZERO).unwrap();
+        Deaths::load(&cluster.deaths(0)).unwrap().reason
+    };
+    let told = reason("timeout", &elsewhere, 0);
+    assert!(told.ends_with(&format!(": {elsewhere}")), "{told}");
+    for (result, status, ready) in [
+        ("timeout", "serving", 0),
+        ("timeout", &*elsewhere, 2),
+        ("signal", &*elsewhere, 0),
+    ] {
+        let told = reason(result, status, ready);
+        assert!(!told.contains(status), "{result} after {ready}: {told}");
     }
 }

@@ -87,6 +87,20 @@ fn one_whose_job_was_cancelled_before_anybody_looked_is_waited_for() {
 }
 
 #[test]
+fn a_start_that_was_cancelled_while_the_run_before_ends_is_asked_for_again_after_that() {
+    let mut bench = Bench::running(&["web@0.service"]);
+    bench.falls("web@1.service");
+    let gone = Unit {
+        name: "web@1.service".into(),
+        ..Unit::default()
+    };
+    bench.fake.set_at(Duration::from_secs(2), gone);
+    bench.fake.cancel("web@1.service", 1);
+    assert_eq!(bench.start(2), Ok(2));
+    assert_eq!(bench.fake.log, ["start web@1.service"; 2]);
+}
+
+#[test]
 fn a_start_whose_cluster_is_being_stopped_is_not_asked_for_again() {
     let mut bench = Bench::running(&["web@0.service"]);
     bench.cluster_ends("success", "stop");

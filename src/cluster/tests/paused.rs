@@ -292,3 +292,25 @@ fn what_was_cancelled_is_asked_for_again_a_few_times() {
     bench.pause().unwrap_err();
     assert_eq!(asked(&bench, "stop"), 1 + ATTEMPTS);
 }
+
+#[test]
+fn an_instance_that_is_on_its_way_down_is_asked_once_and_killed_in_time() {
+    let mut bench = Bench::running(&UNITS[..2]);
+    bench.fake.cling("web@0.service");
+    bench.pause().unwrap();
+    assert_eq!(bench.fake.log, ["stop web@0.service", "kill web@0.service"]);
+    assert_eq!(bench.said[0], "web@0 did not end within 8 s: killed");
+}
+
+/// Those that it has started by then end for good as if there had been no pause.
+#[test]
+fn the_end_of_a_pause_that_loses_systemd_is_tried_again_and_is_no_pause_meanwhile() {
+    let mut bench = Bench::running(UNITS);
+    bench.fake.pause(LOOK);
+    bench.pause().unwrap();
+    bench.fake.sever_at("web@0.service");
+    bench.resume().unwrap_err();
+    let left = bench.paused().unwrap();
+    assert_eq!(left.numbers, [0, 1]);
+    assert!(!left.is_on() && !left.is_asked());
+}

@@ -96,14 +96,7 @@ fn a_start_neither_runs_one_again_that_was_quicker_nor_calls_it_failed() {
 fn a_start_waits_for_the_commands_at_the_end_of_one_and_for_no_longer() {
     for (has_end, log) in [(true, &[][..]), (false, &["start web@0.service"])] {
         let mut bench = Bench::running(&[]);
-        bench.fake.set(Unit {
-            name: "web.service".into(),
-            job: Some(crate::systemd::QueuedJob {
-                path: "/job/start".into(),
-                kind: "start".into(),
-            }),
-            ..Unit::default()
-        });
+        while_a_start_goes_on(&mut bench);
         bench.ends_once(0, 0, true);
         if has_end {
             let unit = bench.fake.unit("web@0.service").unwrap();
@@ -116,6 +109,29 @@ fn a_start_waits_for_the_commands_at_the_end_of_one_and_for_no_longer() {
         let _ = bench.start(1);
         assert_eq!(bench.fake.log, log);
     }
+}
+
+/// The job of a start of the app, which goes on.
+fn while_a_start_goes_on(bench: &mut Bench) {
+    bench.fake.set(Unit {
+        name: "web.service".into(),
+        job: Some(crate::systemd::QueuedJob {
+            path: "/job/start".into(),
+            kind: "start".into(),
+        }),
+        ..Unit::default()
+    });
+}
+
+#[test]
+fn what_somebody_has_stopped_during_a_start_has_not_done_its_work() {
+    let mut bench = Bench::running(&["web@1.service"]);
+    while_a_start_goes_on(&mut bench);
+    bench.fake.busy("web@0.service", "stop");
+    bench.ended(0, 0);
+    let unit = bench.fake.unit("web@0.service").unwrap();
+    bench.fake.set(Unit { job: None, ..unit });
+    assert_eq!(bench.start(2), Ok(2));
 }
 
 #[test]
@@ -149,4 +165,31 @@ fn while_others_serve_only_the_status_follows_from_it() {
     assert_eq!(bench.fake.log, ["start web:brake.service"]);
     bench.ended(0, 4);
     assert_eq!(bench.deaths(0), 1);
+}
+
+#[test]
+fn a_cluster_whose_last_instance_was_given_up_ends_with_how_that_died() {
+    for (reason, told) in [
+        ("killed by SIGTRAP", "killed by SIGTRAP"),
+        ("", "exited with status 3"),
+    ] {
+        let mut bench = Bench::running(&["web.service"]);
+        bench.fake.set(Unit {
+            name: "web@0.service".into(),
+            active: ActiveState::Failed,
+            result: "exit-code".into(),
+            exit_code: libc::CLD_EXITED,
+            exit_status: 3,
+            ..Unit::default()
+        });
+        let deaths = Deaths {
+            errored: true,
+            reason: reason.into(),
+            ..Deaths::default()
+        };
+        deaths.store(&bench.cluster.deaths(0)).unwrap();
+        super::super::brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
+        let failed = Verdict::Failed(format!("no instance is left: {told}"));
+        assert_eq!(verdict::read(&bench.cluster), Some(failed));
+    }
 }

@@ -61,6 +61,23 @@ fn a_stop_has_who_asked_for_it_and_the_next_stop_has_nobody() {
 }
 
 #[test]
+fn whether_the_last_instance_was_stopped_or_has_ended_by_itself_is_told() {
+    for (verdict, how) in [
+        (Verdict::Idle, "was stopped"),
+        (Verdict::Done, "has ended by itself"),
+    ] {
+        let journald = Journald::new();
+        let mut bench = bench_with(journald.of_cluster_unit(), &["web.service"]);
+        verdict::write(&bench.cluster, &verdict).unwrap();
+        bench.cluster_ends("success", "stop");
+        bench.stopped();
+        let entry = journald.entry();
+        assert_eq!(entry["MESSAGE_ID"], Happening::Stopped.id());
+        assert_eq!(entry["MESSAGE"], format!("the last instance {how}"));
+    }
+}
+
+#[test]
 fn each_end_of_a_reload_is_an_entry_with_how_long_it_took_and_no_line_as_well() {
     let journald = Journald::new();
     let up = &["web.service", "web@0.service"];

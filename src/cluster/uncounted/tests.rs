@@ -1,5 +1,7 @@
 use super::*;
+use crate::journal::field;
 use crate::record::Journal;
+use crate::record::fake::Journald;
 use crate::systemd::ActiveState;
 use crate::systemd::fake::Fake;
 
@@ -67,6 +69,8 @@ fn a_restart_after_a_death_that_was_not_counted_is_told_once_and_counted() {
     assert_eq!((deaths.count, deaths.invocation.as_str()), (0, "a"));
     // Those that were not READY yet are a loop.
     bench.look("c", 2, ActiveState::Activating);
+    bench.look("c", 3, ActiveState::Activating);
+    assert_eq!(bench.said.len(), 2);
     bench.look("d", 3, ActiveState::Activating);
     assert_eq!(bench.deaths().unwrap().count, 2);
 }
@@ -93,6 +97,16 @@ fn the_death_of_a_first_run_that_nobody_has_seen_is_told_unless_it_was_counted()
         bench.look("b", restarts, ActiveState::Active);
         assert_eq!(bench.said, [""; 0]);
     }
+}
+
+#[test]
+fn such_a_death_is_told_as_one_of_that_instance() {
+    let journald = Journald::new();
+    let mut bench = Bench::new();
+    bench.cluster.journal = journald.of_cluster_unit();
+    bench.look("a", 0, ActiveState::Active);
+    bench.look("b", 1, ActiveState::Active);
+    assert_eq!(journald.entry()[field::INSTANCE], "1");
 }
 
 #[test]

@@ -141,3 +141,39 @@ fn refusal(app: &App, seen: &Seen, unclear: &Unclear) -> Failure {
     };
     Failure::new(Exit::Failed, format!("`{}` {what}", app.name)).help(help)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::ecosystem::parse;
+
+    #[test]
+    fn what_systemd_has_not_started_is_told_with_the_conditions_that_it_has() {
+        let told = |conditions: &str, how: Option<&str>, invocation: &str| {
+            let text =
+                format!("[[apps]]\nname = \"web\"\nscript = \"x\"\n[apps.unit]\n{conditions}");
+            let app = parse("", &text).0.remove(0);
+            let mut seen = Seen::begin(Instant::now());
+            seen.run.invocation = invocation.into();
+            unmet(&app, &seen, how).map(|failure| failure.message)
+        };
+        let one = "ConditionHost = \"a\"\n";
+        let said = "`web` was not started for its rehearsal, because";
+        let wanted = format!("{said} `ConditionHost=a` did not hold");
+        assert_eq!(told(one, None, ""), Some(wanted));
+        let two = format!("{one}AssertHost = \"b\"\nDescription = \"c\"\n");
+        let both = "one of `AssertHost=b`, `ConditionHost=a` did not hold";
+        let wanted = format!("{said} {both}");
+        assert_eq!(told(&two, None, ""), Some(wanted));
+        // It has run, or systemd says how it has ended.
+        for (conditions, how, invocation) in [
+            (one, None, "ab"),
+            (one, Some("killed by SIGBUS"), ""),
+            ("Description = \"c\"\n", None, ""),
+        ] {
+            assert_eq!(told(conditions, how, invocation), None);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The host of `--host`, and the command that reaches its bus.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::process::Command;
 
@@ -87,8 +88,7 @@ impl Host {
     /// another ssh. That program is the caller's own, with the caller's rights, so it gets the caller's whole environment. Neither a
     /// display nor an agent is of use to the bridge, so none is forwarded.
     pub(super) fn bridge(&self) -> Command {
-        let ssh = entry::value("SYSTEMD_SSH").filter(|ssh| !ssh.is_empty());
-        let mut command = Command::new(ssh.unwrap_or_else(|| "ssh".into()));
+        let mut command = Command::new(program(entry::value("SYSTEMD_SSH")));
         let options = ["-axT", "-o", PATIENCE];
         command
             .args(self.words(&options, "systemd-stdio-bridge"))
@@ -96,6 +96,12 @@ impl Host {
             .envs(entry::environment());
         command
     }
+}
+
+/// The ssh that a variable names. An empty one names none, as for systemctl(1).
+fn program(named: Option<OsString>) -> OsString {
+    let named = named.filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| "ssh".into())
 }
 
 impl fmt::Display for Host {
@@ -154,6 +160,17 @@ mod tests {
             "ssh -p 2222 anna@web1 rsgen logs web"
         );
         assert_eq!(host.to_string(), "anna@web1");
+    }
+
+    #[test]
+    fn a_variable_may_name_another_ssh() {
+        for (named, wanted) in [
+            (None, "ssh"),
+            (Some(""), "ssh"),
+            (Some("/opt/ssh"), "/opt/ssh"),
+        ] {
+            assert_eq!(program(named.map(OsString::from)), wanted);
+        }
     }
 
     #[test]

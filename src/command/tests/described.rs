@@ -50,6 +50,8 @@ fn what_an_app_is_and_where_it_comes_from_is_told_line_by_line() {
     stage.systemd.fake.set(instance(ages));
     let text = describe(&mut stage);
     assert!(text.starts_with("web\n"), "{text}");
+    // Nothing that the app sets has no effect.
+    assert!(!text.contains("limits"), "{text}");
     let expected = [
         ("state", "active, 1 of 1 serving".to_owned()),
         ("runs", "/srv/web/server, in /srv/web".to_owned()),

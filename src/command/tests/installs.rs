@@ -123,6 +123,26 @@ fn the_number_of_instances_and_the_environment_of_a_command_line_are_kept() {
 }
 
 #[test]
+fn an_install_of_the_installed_file_keeps_the_name_of_the_environment() {
+    let mut host = Host::new();
+    host.write("env_red = { COLOUR = \"red\" }\n");
+    host.run("install", "--env red").jobs();
+    let file = host.stage.layout.file("web");
+    let last = || {
+        let text = std::fs::read_to_string(&file).unwrap();
+        text.lines().last().unwrap().to_owned()
+    };
+    let mark = last();
+    assert!(mark.starts_with('#') && mark.contains("red"), "{mark}");
+    run(
+        &mut host.stage,
+        &format!("rsgen install {}", file.display()),
+    )
+    .jobs();
+    assert_eq!(last(), mark);
+}
+
+#[test]
 fn an_environment_that_the_file_does_not_have_is_answered_with_those_that_it_has() {
     let mut host = Host::new();
     host.write("");

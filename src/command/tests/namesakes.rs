@@ -5,7 +5,7 @@ use std::path::Path;
 use super::stage::{Recorder, Stage};
 use crate::command::input::{COMMAND_LINE, Input};
 use crate::command::namesake::refuse;
-use crate::command::selection::Selected;
+use crate::command::selection::{Selected, choose_environment};
 use crate::ecosystem;
 use crate::output::Failure;
 
@@ -71,4 +71,18 @@ fn a_missing_file_is_made_of_the_one_beside_it() {
     assert!(help(&file).starts_with("make it from the PM2 file: "));
     let here = help(Path::new("ecosystem.toml"));
     assert!(here.starts_with("name a script, as in "), "{here}");
+}
+
+#[test]
+fn an_environment_of_a_script_alone_needs_a_file_and_one_of_standard_input_has_it() {
+    let help = |shown: &str| {
+        let text = "[[apps]]\nname = \"web\"\nscript = \"/bin/web\"\nlisten = 1\n";
+        let (mut apps, _) = ecosystem::parse("", text);
+        let chosen = choose_environment(&input(shown), Some("red"), &mut apps);
+        chosen.unwrap_err().help.unwrap()
+    };
+    let alone = help(COMMAND_LINE);
+    assert!(alone.starts_with("a script alone has none: "), "{alone}");
+    let file = help("standard input");
+    assert_eq!(file, "add a table `[apps.env_red]` to an app");
 }

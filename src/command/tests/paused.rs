@@ -8,11 +8,12 @@ use super::stage::Stage;
 use crate::cluster::pause::Paused;
 use crate::command::deployment::{Goal, deploy};
 use crate::command::pause::AppPaused;
+use crate::command::paused::clock;
 use crate::command::resume::Resumed;
 use crate::layout::{Layout, Scope};
 use crate::output::Exit;
 use crate::plan;
-use crate::systemd::{ActiveState, Unit};
+use crate::systemd::{ActiveState, Manager, Unit};
 
 const APP: &str = "listen = 1\ninstances = 2\n";
 const UNITS: &[&str] = &["web.service", "web@0.service", "web@1.service"];
@@ -132,6 +133,27 @@ fn the_same_again_gives_a_pause_another_end_within_the_longest_one() {
 }
 
 #[test]
+fn a_pause_that_is_beginning_or_ending_gets_no_other_end() {
+    for (active, job) in [
+        (ActiveState::Activating, None),
+        (ActiveState::Active, Some("stop")),
+    ] {
+        let mut stage = paused();
+        stage.systemd.fake.set(Unit {
+            name: "web:pause.service".into(),
+            active,
+            ..Unit::default()
+        });
+        if let Some(job) = job {
+            stage.systemd.fake.busy("web:pause.service", job);
+        }
+        let fault = run(&mut stage, "rsgen pause web --for 90s").fault();
+        let wanted = "a pause of `web` is just beginning or ending; ";
+        assert!(fault.starts_with(wanted), "{fault}");
+    }
+}
+
+#[test]
 fn what_replaces_instances_is_refused_and_what_starts_them_ends_the_pause() {
     for line in [
         "rsgen reload web",
@@ -158,6 +180,21 @@ fn an_app_is_not_uninstalled_while_connections_wait_for_its_instances() {
         assert!(fault.starts_with(wanted), "{line}: {fault}");
         assert!(fault.contains("which cuts the connections that wait"));
     }
+}
+
+#[test]
+fn an_uninstall_leaves_no_unit_of_a_pause_that_is_over() {
+    let mut stage = Stage::running(UNITS);
+    stage.write_app(APP);
+    run(&mut stage, "rsgen pause web --for 30s");
+    stage.systemd.fake.set(Unit {
+        name: "web:pause.service".into(),
+        ..Unit::default()
+    });
+    let unit = stage.layout.runtime_units.join("web:pause.service");
+    assert!(unit.exists());
+    run(&mut stage, "rsgen uninstall web").jobs();
+    assert!(!unit.exists());
 }
 
 #[test]
@@ -218,4 +255,25 @@ fn every_field_of_a_pause_is_documented() {
         instances: Vec::new(),
     };
     is_documented("resumed", resumed(), resumed());
+}
+
+#[test]
+fn the_end_of_a_pause_is_told_as_a_time_of_day() {
+    let seconds = |away: u64| {
+        let text = clock(Duration::from_secs(away));
+        let parts: Vec<u64> = text.split(':').map(|part| part.parse().unwrap()).collect();
+        assert_eq!((text.len(), parts.len()), (8, 3), "{text}");
+        parts.iter().fold(0, |sum, part| sum * 60 + part)
+    };
+    // The clock goes on meanwhile, and may have passed an hour or a day.
+    let apart = (3600 + seconds(600) % 3600 - seconds(0) % 3600) % 3600;
+    assert!((595..=605).contains(&apart), "{apart}");
+}
+
+#[test]
+fn an_instance_that_is_still_down_when_the_time_is_over_is_stopped() {
+    let mut stage = paused();
+    stage.systemd.fake.pause(Duration::from_secs(30));
+    let ran = run(&mut stage, "rsgen list web");
+    assert!(!ran.shown.contains("paused"), "{}", ran.shown);
 }

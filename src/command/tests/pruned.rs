@@ -312,3 +312,12 @@ fn the_addresses_of_an_app_that_is_replaced_count_as_taken_only_where_it_does_no
         assert_eq!(rest.listen.last(), apps[0].listen.last());
     }
 }
+
+#[test]
+fn apps_are_removed_for_a_file_alone() {
+    let mut stage = Stage::running(&["web.service"]);
+    stage.write_app("listen = 1\n");
+    let fault = run(&mut stage, "rsgen reload web --prune").fault();
+    let wanted = "`--prune` needs an ecosystem file; run `rsgen reload ecosystem.toml --prune`";
+    assert!(fault.starts_with(wanted), "{fault}");
+}

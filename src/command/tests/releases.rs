@@ -232,3 +232,30 @@ fn a_rollback_moves_the_link_and_names_the_apps_that_follow_it() {
     assert!(fault.starts_with(gone), "{fault}");
     assert_eq!(std::fs::read_link(&link).unwrap(), first);
 }
+
+#[test]
+fn the_list_tells_the_release_of_an_instance_that_runs_and_has_a_note_of_its_folder() {
+    let release = |cwd: &str, noted: bool, is_up: bool| {
+        let units = if is_up { ONE } else { &ONE[..1] };
+        let mut stage = Stage::running(units);
+        stage.write_app(&format!("listen = 1\ncwd = \"{cwd}\"\n"));
+        let note = StartedWith {
+            link: "/srv/web/current".into(),
+            folder: "/srv/web/releases/7".into(),
+        };
+        if noted {
+            let entry = Entry::new(&stage.layout.state("web"), Name::Release(0));
+            entry.write(&note.text().unwrap()).unwrap();
+        }
+        let json = lines::run(&mut stage, "rsgen list web").json;
+        json["apps"][0]["instances"][0]["release"].clone()
+    };
+    assert_eq!(release("/srv/web/current/app", true, true), "7");
+    for (cwd, noted, is_up) in [
+        ("/srv/web/current/app", false, true),
+        ("/srv/web/current/app", true, false),
+        ("/srv/other", true, true),
+    ] {
+        assert!(release(cwd, noted, is_up).is_null(), "{cwd}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Commands for another host: `rsgen --host`.
 
-use super::elsewhere::{Ran, run, run_saying, serving};
+use super::elsewhere::{Course, Ran, Wait, run, run_during, run_saying, serving};
 use super::stage::Recorder;
 use crate::command::remote::{Host, Remote};
 use crate::output::Exit;
@@ -27,6 +27,21 @@ fn the_list_has_the_apps_whose_cluster_units_say_that_they_are_rsgens() {
     let none = run(serving(), "rsgen list webb").failure.unwrap();
     assert_eq!(none.message, "anna@web1: no app `webb` is installed");
     assert_eq!(none.help.as_deref(), Some("did you mean `web`?"));
+}
+
+#[test]
+fn a_list_of_what_has_failed_there_fails_where_anything_has() {
+    let good = run(serving(), "rsgen list --failed");
+    assert!(good.failure.is_none(), "{:?}", good.failure);
+    let mut fake = serving();
+    fake.set(Unit {
+        name: "web@1.service".into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        ..Unit::default()
+    });
+    let bad = run(fake, "rsgen list --failed");
+    assert_eq!(bad.failure.map(|failure| failure.exit), Some(Exit::Failed));
 }
 
 #[test]
@@ -195,6 +210,25 @@ fn a_scale_that_is_not_possible_or_says_nothing_has_failed() {
 }
 
 #[test]
+fn a_scale_to_the_present_number_tells_of_no_change_however_long_it_takes() {
+    let scaler = "rsgen-scale@web:2.service";
+    let mut fake = serving();
+    fake.set(Unit {
+        name: scaler.into(),
+        load: "loaded".into(),
+        ..Unit::default()
+    });
+    let course = Course {
+        waits: [Wait::Says("")].into(),
+        ..Course::default()
+    };
+    let ran = run_during(fake, "rsgen scale web 2", course);
+    assert_eq!(ran.failure.map(|f| f.message), None);
+    assert!(ran.told.contains(r#""changed":false"#), "{}", ran.told);
+    assert!(!ran.told.contains("scaling"), "{}", ran.told);
+}
+
+#[test]
 fn what_needs_no_systemd_is_told_where_it_runs() {
     let both = "for files of this host, or `ssh anna@web1 rsgen ";
     for (line, help) in [
@@ -272,6 +306,20 @@ fn a_pause_there_is_told_and_ended_by_a_start_and_no_instance_is_stopped_meanwhi
     let count = |text: &str| told.matches(text).count();
     assert_eq!(count(r#""status":"paused""#), 2, "{told}");
     assert_eq!(count("paused until 11:52:31"), 2, "{told}");
+    // The pause of another app.
+    let mut other = paused();
+    for (name, active) in [
+        ("web:pause.service", ActiveState::Inactive),
+        ("backup:pause.service", ActiveState::Active),
+    ] {
+        other.set(Unit {
+            name: name.into(),
+            active,
+            ..Unit::default()
+        });
+    }
+    let told = run(other, "rsgen list web").told;
+    assert!(!told.contains("paused"), "{told}");
     let started = run(paused(), "rsgen start web").log;
     assert_eq!(started, ["stop web:pause.service", "start web.service"]);
     let refused = run(paused(), "rsgen stop web@1");

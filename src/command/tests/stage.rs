@@ -32,10 +32,10 @@ pub(super) type Walk = (Vec<Event>, JobResult);
 
 /// The sink of a test, which records the notices.
 #[derive(Default)]
-pub(super) struct Recorder(RefCell<Vec<String>>);
+pub(in crate::command) struct Recorder(RefCell<Vec<String>>);
 
 impl Recorder {
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(in crate::command) fn told(&self) -> Vec<String> {
         self.0.borrow().clone()
     }
 }

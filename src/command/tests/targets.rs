@@ -2,6 +2,7 @@
 
 use super::stage::{HOST, Recorder, Stage};
 use crate::command::context::Context;
+use crate::command::logs;
 use crate::command::options::Targets;
 use crate::command::targets::{Target, each, known, resolve};
 use crate::output::{Exit, Failure};
@@ -179,4 +180,18 @@ fn a_program_in_place_of_an_app_is_answered_with_its_install_unless_an_app_is_ne
     );
     let stop = told(&["web"], "stop", &["sleep"]);
     assert_eq!(stop, "installed are web");
+}
+
+#[test]
+fn the_file_of_an_instance_is_told_with_the_number_of_that() {
+    let (stage, sink) = (Stage::running(&[]), Recorder::default());
+    stage.write_app("listen = 1\n[apps.service]\nStandardOutput = \"append:/l/%i.log\"\n");
+    let systemd = Box::new(Fake::default());
+    let context = Context::of_a_test(stage.layout.clone(), HOST, &sink, systemd);
+    for target in [Target::Instance("web".into(), 2), Target::App("web".into())] {
+        logs::tell_file(&context, &target);
+    }
+    let [of_one, of_all] = sink.told().try_into().unwrap();
+    assert!(of_one.ends_with("run `tail /l/2.log`"), "{of_one}");
+    assert!(of_all.ends_with("run `tail /l/*.log`"), "{of_all}");
 }

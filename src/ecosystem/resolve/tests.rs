@@ -196,6 +196,22 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
         folder.contains(&"the script `/srv/web` is a folder: write the path of the file in it that is to be started".to_owned()),
         "{folder:?}"
     );
+    let words = told("script = \"node server.js\"");
+    assert!(
+        words[0].ends_with("write `script = \"node\"` and `args = \"server.js\"`"),
+        "{words:?}"
+    );
+    // A path from the root is no command line, whatever is in the names of its folders.
+    let path = told("script = \"/opt/my app/run.js\"");
+    assert!(
+        path.iter()
+            .any(|fault| fault.starts_with("the script `/opt/my app/run.js` does not exist: ")),
+        "{path:?}"
+    );
+    assert!(
+        path.iter().all(|fault| !fault.contains("`args = ")),
+        "{path:?}"
+    );
     // What would be in a folder that is not there is no second fault.
     let folder = told("script = \"x\"\ncwd = \"/nowhere\"");
     assert_eq!(

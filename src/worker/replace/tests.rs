@@ -42,6 +42,14 @@ fn a_program_serves_when_it_listens_on_every_declared_address() {
     assert!(replacer.all_served());
 }
 
+#[test]
+fn a_program_whose_bind_was_refused_is_not_said_to_listen_elsewhere() {
+    let declared = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut replacer = Replacer::new("web", vec![passed(&declared, 930)]);
+    replacer.refused = Some((0, "write another address".to_owned()));
+    assert_eq!(replacer.missing(1), "its bind was refused");
+}
+
 /// By the time that it is looked at, the number of a caller that has ended may be another process's.
 #[test]
 fn nothing_is_decided_about_a_caller_that_does_not_wait_any_more() {

@@ -63,6 +63,20 @@ fn ends_a_command_with_sigterm_and_all_processes_with_sigkill() {
 }
 
 #[test]
+fn has_systemd_keep_a_unit_in_mind_where_it_does() {
+    let systemd = Shared::default();
+    let mut bus = systemd.connect().unwrap();
+    bus.hold(UNIT);
+    bus.release(UNIT);
+    let log = [format!("RefUnit {UNIT}"), format!("UnrefUnit {UNIT}")];
+    assert!(systemd.lock().log.ends_with(&log));
+    let denied = Instead::Error("org.freedesktop.DBus.Error.AccessDenied");
+    instead(&systemd, "RefUnit", &[denied]);
+    bus.hold(UNIT);
+    assert_eq!(bus.unit(UNIT).unwrap().name, UNIT);
+}
+
+#[test]
 fn killing_a_unit_without_processes_is_no_error() {
     let systemd = Shared::default();
     let mut bus = systemd.connect().unwrap();

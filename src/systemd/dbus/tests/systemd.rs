@@ -182,6 +182,10 @@ impl Systemd {
                     call.body().deserialize().unwrap();
                 self.log.push(format!("{method} {unit} {whom} {signal}"));
             }
+            "RefUnit" | "UnrefUnit" => {
+                let unit: String = call.body().deserialize().unwrap();
+                self.log.push(format!("{method} {unit}"));
+            }
             _ => self.log.push(method.to_owned()),
         }
         reply.build(&()).unwrap()

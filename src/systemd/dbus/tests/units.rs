@@ -81,7 +81,7 @@ fn a_condition_that_has_kept_a_unit_down_is_read_as_it_is_written() {
             ("Conditions", Variant::from(owned(conditions))),
             (
                 "AssertTimestampMonotonic",
-                Variant::from(u64::from(!asserts.is_empty())),
+                Variant::from(u64::from(asserts.iter().any(|tested| tested.4 != 0))),
             ),
             ("AssertResult", Variant::from(result.1)),
             ("Asserts", Variant::from(owned(asserts))),
@@ -113,8 +113,18 @@ fn a_condition_that_has_kept_a_unit_down_is_read_as_it_is_written() {
         unmet((false, false), (&[forgotten, untested], &[])),
         "ConditionPathExists=!/a ConditionUser=x"
     );
+    // What was never tested has prevented nothing.
+    let never = ("AssertHost", false, false, "c", 0);
+    assert_eq!(unmet((true, false), (&[good], &[never])), "");
     // A command of `ExecCondition=` prevents a start as well.
     assert_eq!(unmet((false, false), (&[], &[])), "");
+    let ended = ("Result", Variant::from("exec-condition"));
+    systemd.lock().service.extend([ended]);
+    assert_eq!(unmet((false, false), (&[forgotten], &[])), "");
+    assert_eq!(
+        unmet((false, false), (&[path], &[])),
+        "ConditionPathExists=!/a"
+    );
 }
 
 /// A condition: the directive, whether it is one of several, whether it is negated, its argument, and whether it held.

@@ -1,0 +1,79 @@
+//! The failure of a job: why the unit is down, and what to look at.
+
+use super::lines::run;
+use super::stage::{Stage, unit};
+use crate::brake::Deaths;
+use crate::state::{Entry, Name};
+use crate::systemd::fake::Start;
+use crate::systemd::{ActiveState, Unit, Verb};
+
+/// A host with an app of two instances, of which the second has died.
+fn dead(more: &str) -> Stage {
+    let mut stage = Stage::running(&[]);
+    stage.write_app(&format!("listen = 1\ninstances = 2\n{more}"));
+    let deaths = Deaths {
+        reason: "killed by SIGBUS".into(),
+        ..Deaths::default()
+    };
+    let file = Entry::new(&stage.layout.state("web"), Name::Deaths(1));
+    deaths.store(&file).unwrap();
+    let down = unit("web@1.service", ActiveState::Failed, "failed");
+    stage.systemd.fake.set(down);
+    stage
+}
+
+#[test]
+fn of_an_app_that_is_being_started_again_the_last_death_is_told() {
+    for (of, start, why) in [
+        ("web", Start::Fails, "web@1.service: killed by SIGBUS"),
+        ("web", Start::GivesUp, "exited with status 1"),
+        ("web@0", Start::Fails, "exited with status 1"),
+    ] {
+        let mut stage = dead("");
+        let unit = format!("{of}.service");
+        stage.systemd.fake.script(&unit, &[start]);
+        let failure = stage.jobs().run(Verb::Start, &unit).unwrap_err();
+        let message = failure.message;
+        let is_told = message.ends_with(&format!(" ({why})"));
+        assert!(is_told, "{message}");
+    }
+}
+
+#[test]
+fn the_file_that_has_the_output_of_the_unit_is_named() {
+    for (of, tail) in [("web@1", "/l/1.log"), ("web", "/l/*.log")] {
+        let mut stage = dead("[apps.service]\nStandardOutput = \"append:/l/%i.log\"\n");
+        let unit = format!("{of}.service");
+        stage.systemd.fake.script(&unit, &[Start::GivesUp]);
+        let help = stage.jobs().run(Verb::Start, &unit).unwrap_err().help;
+        let help = help.unwrap();
+        let wanted = format!("the program writes to `/l/%i.log`: run `tail {tail}`");
+        assert!(help.starts_with(&wanted), "{help}");
+    }
+}
+
+/// To systemd, such a job is done.
+#[test]
+fn an_instance_that_a_condition_keeps_down_was_not_started_and_needs_no_stop() {
+    let unmet = || {
+        let mut stage = dead("");
+        stage.systemd.fake.set(Unit {
+            unmet: "ConditionHost=a".into(),
+            ..unit("web@1.service", ActiveState::Inactive, "dead")
+        });
+        stage
+    };
+    for verb in ["start", "restart"] {
+        let fault = run(&mut unmet(), &format!("rsgen {verb} web@1")).fault();
+        let why = "not started, because `ConditionHost=a` did not hold";
+        let wanted = format!("{verb} of web@1.service failed: {why}; see to it that it holds");
+        assert!(fault.starts_with(&wanted), "{fault}");
+        for command in ["`rsgen reload web`", "`systemctl cat web@1.service`"] {
+            assert!(fault.contains(command), "{fault}");
+        }
+    }
+    assert_eq!(
+        run(&mut unmet(), "rsgen stop web@1").jobs(),
+        ["stop web@1.service"]
+    );
+}
