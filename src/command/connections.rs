@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::accepting;
+use super::holders::Look;
 use super::overview::Overview;
 use super::status::AppStatus;
 use crate::balance::census::{self, Accepted, Census, Listener};
@@ -55,12 +56,13 @@ fn share(app: &mut AppStatus, census: &Census, ports: &BTreeSet<u16>, overview: 
         .map(|a| a.inode)
         .collect();
     app.connections = Some(accepted.len());
+    let mut look = Look::for_some(accepted.len());
     for instance in &mut app.instances {
         let unit = overview.unit(&instance.unit);
         instance.connections = match unit.main_pid {
             0 => None,
             _ if accepted.is_empty() => Some(0),
-            pid => group(pid, &unit).and_then(|group| held(&group, &accepted)),
+            pid => group(pid, &unit).and_then(|group| look.held(&folder(&group)?, &accepted)),
         };
     }
 }
@@ -113,30 +115,6 @@ pub(super) fn group(pid: u32, unit: &Unit) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// How many of these sockets the processes of a control group have; `None` to a caller who may not see that.
-fn held(group: &str, sockets: &HashSet<u64>) -> Option<usize> {
-    let mut pids = Vec::new();
-    processes(&folder(group)?, &mut pids);
-    let mut found = HashSet::new();
-    for pid in pids {
-        match fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(links) => {
-                let targets = links
-                    .flatten()
-                    .filter_map(|link| fs::read_link(link.path()).ok());
-                found.extend(
-                    targets
-                        .filter_map(|to| inode(&to))
-                        .filter(|i| sockets.contains(i)),
-                );
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-            Err(_) => {}
-        }
-    }
-    Some(found.len())
-}
-
 /// The folder of a control group.
 pub(super) fn folder(group: &str) -> Option<PathBuf> {
     let group = group.trim_start_matches('/');
@@ -144,30 +122,6 @@ pub(super) fn folder(group: &str) -> Option<PathBuf> {
         .iter()
         .map(|root| Path::new(root).join(group));
     folders.find(|folder| folder.is_dir())
-}
-
-/// The inode of `socket:[INODE]`.
-pub(super) fn inode(target: &Path) -> Option<u64> {
-    let text = target.to_str()?.strip_prefix("socket:[")?;
-    text.strip_suffix(']')?.parse().ok()
-}
-
-/// The processes in a group and below it.
-pub(super) fn processes(folder: &Path, found: &mut Vec<u32>) {
-    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    found.extend(
-        text.lines()
-            .filter_map(|line| line.parse::<u32>().ok())
-            .filter(|pid| *pid != 0),
-    );
-    let below = fs::read_dir(folder).into_iter().flatten().flatten();
-    let below: Vec<PathBuf> = below
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect();
-    for folder in below {
-        processes(&folder, found);
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::accepting;
 use super::connections;
+use super::holders;
 use super::jobs::{Jobs, TICK};
 use crate::balance::census;
 use crate::ecosystem::App;
@@ -64,15 +65,12 @@ fn has_any(app: &App, instance: &Unit, by: Instant) -> bool {
     let Some(folder) = group.and_then(|group| connections::folder(&group)) else {
         return false;
     };
-    let mut pids = Vec::new();
-    connections::processes(&folder, &mut pids);
-    let links = pids
-        .into_iter()
-        .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
+    let links =
+        holders::processes(&folder).filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
     let mut in_time = links.flatten().take_while(|_| Instant::now() < by);
     in_time.any(|link| {
         let target = link.and_then(|link| fs::read_link(link.path()));
-        let inode = target.ok().and_then(|to| connections::inode(&to));
+        let inode = target.ok().and_then(|to| holders::inode(&to));
         inode.is_some_and(|inode| accepted.contains(&inode))
     })
 }

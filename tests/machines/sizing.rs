@@ -137,7 +137,13 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
         machine.state("web.service") == "active"
     });
     assert_exactly(machine, number);
-    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    machine.run(&["rsgen", "scale", "web", "1"]).ok();
+    // Each of two that come at the same moment counts.
+    let both = [(); 2].map(|()| machine.spawn(&["rsgen", "scale", "web", "+1"]));
+    for one in both {
+        one.wait().ok();
+    }
+    assert_exactly(machine, 3);
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
