@@ -30,7 +30,7 @@ const ERROR: u8 = 3;
 ///
 /// # Errors
 /// The errors of the socket, and when systemd or the bus refuses.
-pub fn ask(globs: &[&str], services: &[String]) -> io::Result<Duration> {
+pub(crate) fn ask(globs: &[&str], services: &[String]) -> io::Result<Duration> {
     let none: [&str; 0] = [];
     let list = (&none[..], globs);
     let list = call(

@@ -1,17 +1,13 @@
 //! Counts the connections of apps and of their instances.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use super::accepting;
-use super::holders::Look;
+use super::holders::{Look, folder, group};
 use super::overview::Overview;
 use super::status::AppStatus;
 use crate::balance::census::{self, Accepted, Census, Listener};
 use crate::ecosystem::App;
-use crate::procfs;
-use crate::systemd::Unit;
 use crate::unit::name::Units;
 
 /// Fills in the counts of these apps; `files` are their ecosystem files. Where the kernel does not tell, nothing is known.
@@ -103,29 +99,9 @@ fn sum<'a>(listeners: impl Iterator<Item = &'a Listener>) -> (Option<u32>, Optio
     (all, all.and(dropped))
 }
 
-/// The control group of a service with this main process, which may be in one below it. Of one that is up, systemd was not asked for it.
-pub(super) fn group(pid: u32, unit: &Unit) -> Option<String> {
-    if !unit.control_group.is_empty() {
-        return Some(unit.control_group.clone());
-    }
-    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    groups
-        .lines()
-        .find_map(|line| procfs::up_to(line.splitn(3, ':').nth(2)?, &unit.name))
-        .map(str::to_owned)
-}
-
-/// The folder of a control group.
-pub(super) fn folder(group: &str) -> Option<PathBuf> {
-    let group = group.trim_start_matches('/');
-    let mut folders = accepting::ROOTS
-        .iter()
-        .map(|root| Path::new(root).join(group));
-    folders.find(|folder| folder.is_dir())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::TcpListener;
     use std::process;
 
@@ -133,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::command::status::InstanceStatus;
+    use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
 
     /// The control groups of a test: folders that stand for those of the kernel.

@@ -6,6 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::accepting;
+use crate::procfs;
+use crate::systemd::Unit;
+
 /// So many descriptors are looked at in one app; a look at all of them takes about a tenth of a second.
 const DESCRIPTORS: usize = 1 << 16;
 /// So many are looked at in addition for each socket that is looked for: who has many connections has as many descriptors, and some more
@@ -118,6 +122,27 @@ fn below(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
+}
+
+/// The control group of a service with this main process, which may be in one below it. Of one that is up, systemd was not asked for it.
+pub(super) fn group(pid: u32, unit: &Unit) -> Option<String> {
+    if !unit.control_group.is_empty() {
+        return Some(unit.control_group.clone());
+    }
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups
+        .lines()
+        .find_map(|line| procfs::up_to(line.splitn(3, ':').nth(2)?, &unit.name))
+        .map(str::to_owned)
+}
+
+/// The folder of a control group.
+pub(super) fn folder(group: &str) -> Option<PathBuf> {
+    let group = group.trim_start_matches('/');
+    let mut folders = accepting::ROOTS
+        .iter()
+        .map(|root| Path::new(root).join(group));
+    folders.find(|folder| folder.is_dir())
 }
 
 /// The inode of `socket:[INODE]`.

@@ -8,7 +8,6 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::accepting;
-use super::connections;
 use super::holders;
 use super::jobs::{Jobs, TICK};
 use crate::balance::census;
@@ -61,8 +60,8 @@ impl Jobs<'_> {
 fn has_any(app: &App, instance: &Unit, by: Instant) -> bool {
     let census = census::at(&accepting::ports(app)).unwrap_or_default();
     let accepted: HashSet<u64> = census.accepted.iter().map(|a| a.inode).collect();
-    let group = connections::group(instance.main_pid, instance).filter(|_| !accepted.is_empty());
-    let Some(folder) = group.and_then(|group| connections::folder(&group)) else {
+    let group = holders::group(instance.main_pid, instance).filter(|_| !accepted.is_empty());
+    let Some(folder) = group.and_then(|group| holders::folder(&group)) else {
         return false;
     };
     let links =

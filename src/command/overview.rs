@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::connections;
+use super::holders;
 use crate::systemd::{Brief, Error, Manager, Unit, Used};
 use crate::unit::name::{Member, Units, parse};
 
@@ -54,8 +54,8 @@ fn shown(apps: &[(&str, bool)], instances: &BTreeMap<String, Vec<u32>>) -> Vec<S
 
 /// What a service uses that is up, as the kernel tells; `None` where it does not, as with the older control groups.
 fn used(unit: &Unit) -> Option<Used> {
-    let group = connections::group(unit.main_pid, unit)?;
-    let folder = connections::folder(&group)?;
+    let group = holders::group(unit.main_pid, unit)?;
+    let folder = holders::folder(&group)?;
     let memory = fs::read_to_string(folder.join("memory.current")).ok()?;
     Some(Used {
         memory_current: Some(memory.trim().parse().ok()?),

@@ -81,6 +81,7 @@ impl Draft {
     }
 
     /// Removes all copies of the file of an app that is no more, unless one is being edited, and returns those that there were.
+    #[must_use]
     pub fn forget(run: &Path, app: &str) -> Vec<PathBuf> {
         let above = above(run, app);
         // Usually nobody has edited the file since the boot.

@@ -207,3 +207,24 @@ pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
     machine.systemctl(&["daemon-reload"]).ok();
     assert_eq!(machine.property("web.service", "LoadState"), "not-found");
 }
+
+/// The units that an install writes take the place of those of the generator.
+pub(crate) fn the_first_install_of_an_app_that_a_file_has_brought_loses_nothing(
+    machine: &mut Machine,
+) {
+    machine.write_app("graceful", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web/graceful\"\ncwd = \"/srv/web\"\nuser = \"www-data\"\nlisten = 3000\ninstances = 2\n";
+    machine.write("/usr/lib/rsgen/web.toml", text);
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["start", "web"]).ok();
+    assert_exactly(machine, 2);
+    let load = Load::start(machine, &Traffic::on_port(3000, 8));
+    load.wait_answered(50);
+    machine.write(ECOSYSTEM, text);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    load.wait_answered(50);
+    deploy(machine, "graceful", "answer", "takes 1\nanswer");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
+}
