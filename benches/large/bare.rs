@@ -129,7 +129,7 @@ impl Client {
                 let rest = self.bytes.split_off(length);
                 return Ok(std::mem::replace(&mut self.bytes, rest));
             }
-            let mut buffer = [0; 1 << 16];
+            let mut buffer = [0; 1 << 13];
             let count = self.stream.read(&mut buffer)?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

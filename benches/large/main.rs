@@ -38,7 +38,9 @@ fn main() -> ExitCode {
         return bare(&words);
     }
     let mut machine = Machine::with_rsgen(Release::Debian13);
-    let own = std::env::current_exe().expect("the path of this program");
+    let Ok(own) = std::env::current_exe() else {
+        return ExitCode::FAILURE;
+    };
     machine.copy_in(&own, BARE);
     install(&machine, "big", INSTANCES, PORT..=PORT);
     let services = numbered("big", INSTANCES);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::holders;
@@ -10,6 +11,9 @@ use crate::unit::name::{Member, Units, parse};
 
 /// The kinds of units that a list of apps shows.
 const KINDS: [&str; 3] = ["*.service", "*.socket", "*.timer"];
+
+/// Where the tree of control groups is whose controllers are in older trees, see `Tree`.
+const HYBRID: &str = "/sys/fs/cgroup/unified";
 
 /// Whether the list shows the process of a unit.
 fn is_instance(unit: &str) -> bool {
@@ -56,9 +60,14 @@ fn shown(apps: &[(&str, bool)], instances: &BTreeMap<String, Vec<u32>>) -> Vec<S
 fn used(unit: &Unit) -> Option<Used> {
     let group = holders::group(unit.main_pid, unit)?;
     let folder = holders::folder(&group)?;
-    let memory = fs::read_to_string(folder.join("memory.current")).ok()?;
+    let memory_current = match fs::read_to_string(folder.join("memory.current")) {
+        Ok(memory) => Some(memory.trim().parse().ok()?),
+        // Nobody counts it, systemd neither, unless another tree does.
+        Err(e) if e.kind() == ErrorKind::NotFound && !folder.starts_with(HYBRID) => None,
+        Err(_) => return None,
+    };
     Some(Used {
-        memory_current: Some(memory.trim().parse().ok()?),
+        memory_current,
         cpu_usage_nsec: Some(cpu(&folder)?),
     })
 }

@@ -137,13 +137,7 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
         machine.state("web.service") == "active"
     });
     assert_exactly(machine, number);
-    machine.run(&["rsgen", "scale", "web", "1"]).ok();
-    // Each of two that come at the same moment counts.
-    let both = [(); 2].map(|()| machine.spawn(&["rsgen", "scale", "web", "+1"]));
-    for one in both {
-        one.wait().ok();
-    }
-    assert_exactly(machine, 3);
+    assert_both_count(machine);
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
@@ -151,6 +145,16 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
         .says("nothing to do");
     machine.power_cycle(PowerLoss::Cut);
     wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
+    assert_exactly(machine, 3);
+}
+
+/// Each of two that come at the same moment counts.
+fn assert_both_count(machine: &Machine) {
+    machine.run(&["rsgen", "scale", "web", "1"]).ok();
+    let both = [(); 2].map(|()| machine.spawn(&["rsgen", "scale", "web", "+1"]));
+    for one in both {
+        one.wait().ok();
+    }
     assert_exactly(machine, 3);
 }
 
