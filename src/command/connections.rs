@@ -1,16 +1,13 @@
 //! Counts the connections of apps and of their instances.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use super::accepting;
+use super::holders::{Look, folder, group};
 use super::overview::Overview;
 use super::status::AppStatus;
 use crate::balance::census::{self, Accepted, Census, Listener};
 use crate::ecosystem::App;
-use crate::procfs;
-use crate::systemd::Unit;
 use crate::unit::name::Units;
 
 /// Fills in the counts of these apps; `files` are their ecosystem files. Where the kernel does not tell, nothing is known.
@@ -55,12 +52,13 @@ fn share(app: &mut AppStatus, census: &Census, ports: &BTreeSet<u16>, overview: 
         .map(|a| a.inode)
         .collect();
     app.connections = Some(accepted.len());
+    let mut look = Look::for_some(accepted.len());
     for instance in &mut app.instances {
         let unit = overview.unit(&instance.unit);
         instance.connections = match unit.main_pid {
             0 => None,
             _ if accepted.is_empty() => Some(0),
-            pid => group(pid, &unit).and_then(|group| held(&group, &accepted)),
+            pid => group(pid, &unit).and_then(|group| look.held(&folder(&group)?, &accepted)),
         };
     }
 }
@@ -101,77 +99,9 @@ fn sum<'a>(listeners: impl Iterator<Item = &'a Listener>) -> (Option<u32>, Optio
     (all, all.and(dropped))
 }
 
-/// The control group of a service with this main process, which may be in one below it. Of one that is up, systemd was not asked for it.
-pub(super) fn group(pid: u32, unit: &Unit) -> Option<String> {
-    if !unit.control_group.is_empty() {
-        return Some(unit.control_group.clone());
-    }
-    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    groups
-        .lines()
-        .find_map(|line| procfs::up_to(line.splitn(3, ':').nth(2)?, &unit.name))
-        .map(str::to_owned)
-}
-
-/// How many of these sockets the processes of a control group have; `None` to a caller who may not see that.
-fn held(group: &str, sockets: &HashSet<u64>) -> Option<usize> {
-    let mut pids = Vec::new();
-    processes(&folder(group)?, &mut pids);
-    let mut found = HashSet::new();
-    for pid in pids {
-        match fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(links) => {
-                let targets = links
-                    .flatten()
-                    .filter_map(|link| fs::read_link(link.path()).ok());
-                found.extend(
-                    targets
-                        .filter_map(|to| inode(&to))
-                        .filter(|i| sockets.contains(i)),
-                );
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-            Err(_) => {}
-        }
-    }
-    Some(found.len())
-}
-
-/// The folder of a control group.
-pub(super) fn folder(group: &str) -> Option<PathBuf> {
-    let group = group.trim_start_matches('/');
-    let mut folders = accepting::ROOTS
-        .iter()
-        .map(|root| Path::new(root).join(group));
-    folders.find(|folder| folder.is_dir())
-}
-
-/// The inode of `socket:[INODE]`.
-pub(super) fn inode(target: &Path) -> Option<u64> {
-    let text = target.to_str()?.strip_prefix("socket:[")?;
-    text.strip_suffix(']')?.parse().ok()
-}
-
-/// The processes in a group and below it.
-pub(super) fn processes(folder: &Path, found: &mut Vec<u32>) {
-    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    found.extend(
-        text.lines()
-            .filter_map(|line| line.parse::<u32>().ok())
-            .filter(|pid| *pid != 0),
-    );
-    let below = fs::read_dir(folder).into_iter().flatten().flatten();
-    let below: Vec<PathBuf> = below
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect();
-    for folder in below {
-        processes(&folder, found);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::TcpListener;
     use std::process;
 
@@ -179,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::command::status::InstanceStatus;
+    use crate::systemd::Unit;
     use crate::systemd::fake::Fake;
 
     /// The control groups of a test: folders that stand for those of the kernel.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::generate::files;
@@ -46,6 +46,7 @@ impl Input {
         if path.is_dir() {
             return Err(of_folder(path));
         }
+        refuse_pipe(path)?;
         let absolute =
             absolute(path).map_err(|e| Failure::new(Exit::Invalid, format!("{shown}: {e}")))?;
         let text = File::open(path).and_then(files::text).map_err(|e| {
@@ -229,6 +230,21 @@ pub(super) fn of_folder(folder: &Path) -> Failure {
     })
 }
 
+/// Refuses a pipe that has a name, whose other end may never be opened. One of the shell, as in `rsgen check <(cat web.toml)`, has none.
+fn refuse_pipe(path: &Path) -> Result<(), Failure> {
+    let is_pipe = path
+        .metadata()
+        .is_ok_and(|found| found.file_type().is_fifo());
+    if !is_pipe || path.canonicalize().is_err() {
+        return Ok(());
+    }
+    let message = format!("`{}` is a pipe, and no file", path.display());
+    Err(Failure::new(Exit::Invalid, message).help(format!(
+        "name `-` and give the text on standard input: `… - <{}`",
+        path.display()
+    )))
+}
+
 /// Returns the folder of a file, if the folder's name is UTF-8 and so can be written in TOML.
 pub(super) fn utf8_folder(absolute: &Path) -> Result<PathBuf, Failure> {
     let folder = absolute.parent().unwrap_or(Path::new("/"));
@@ -279,6 +295,25 @@ mod tests {
         std::fs::write(folder.path().join("ecosystem.toml"), b"name = \"\xff\"").unwrap();
         assert_eq!(read("ecosystem.toml"), "save it as UTF-8");
         assert!(read("").ends_with("/ecosystem.toml`"));
+    }
+
+    #[test]
+    fn a_pipe_with_a_name_is_not_waited_for_and_one_of_the_shell_is_read() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ecosystem.toml");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let failure = Input::read(&path).err().unwrap();
+        assert!(failure.message.ends_with("is a pipe, and no file"));
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"[[apps]]\n").unwrap();
+        drop(write);
+        let path = format!("/dev/fd/{}", read.as_raw_fd());
+        assert_eq!(
+            Input::read(Path::new(&path)).ok().unwrap().text,
+            "[[apps]]\n"
+        );
     }
 
     #[test]

@@ -162,6 +162,16 @@ impl Jobs<'_> {
         Ok(())
     }
 
+    /// Stops the brake unit of an app that is down. The unit ends by itself, a moment after the instances.
+    pub(super) fn stop_brake(&mut self, app: &str) -> Result<(), Failure> {
+        for brake in self.manager.units(&Units::of(app).brake())? {
+            if !brake.is_gone() {
+                self.run(Verb::Stop, &brake.name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Stops the timer of an app, so that it does not start anything again.
     pub(super) fn stop_timer(&mut self, app: &str) -> Result<(), Failure> {
         let timer = Units::of(app).timer();

@@ -21,6 +21,7 @@ mod gone;
 mod half_open;
 mod held;
 mod hint;
+mod holders;
 mod host_probe;
 mod input;
 mod jobs;

@@ -8,7 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::accepting;
-use super::connections;
+use super::holders;
 use super::jobs::{Jobs, TICK};
 use super::waiting::Waiting;
 use crate::balance::census;
@@ -73,19 +73,16 @@ impl Jobs<'_> {
 fn has_any(app: &App, instance: &Unit, by: Instant) -> bool {
     let census = census::at(&accepting::ports(app)).unwrap_or_default();
     let accepted: HashSet<u64> = census.accepted.iter().map(|a| a.inode).collect();
-    let group = connections::group(instance.main_pid, instance).filter(|_| !accepted.is_empty());
-    let Some(folder) = group.and_then(|group| connections::folder(&group)) else {
+    let group = holders::group(instance.main_pid, instance).filter(|_| !accepted.is_empty());
+    let Some(folder) = group.and_then(|group| holders::folder(&group)) else {
         return false;
     };
-    let mut pids = Vec::new();
-    connections::processes(&folder, &mut pids);
-    let links = pids
-        .into_iter()
-        .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
+    let links =
+        holders::processes(&folder).filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok());
     let mut in_time = links.flatten().take_while(|_| Instant::now() < by);
     in_time.any(|link| {
         let target = link.and_then(|link| fs::read_link(link.path()));
-        let inode = target.ok().and_then(|to| connections::inode(&to));
+        let inode = target.ok().and_then(|to| holders::inode(&to));
         inode.is_some_and(|inode| accepted.contains(&inode))
     })
 }

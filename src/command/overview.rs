@@ -1,13 +1,90 @@
 //! The units of several apps, read at once.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
-use crate::systemd::{Error, Manager, Unit};
+use super::holders;
+use crate::systemd::{Brief, Error, Manager, Unit, Used};
 use crate::unit::name::{Member, Units, parse};
+
+/// The kinds of units that a list of apps shows.
+const KINDS: [&str; 3] = ["*.service", "*.socket", "*.timer"];
+
+/// Where the tree of control groups is whose controllers are in older trees, see `Tree`.
+const HYBRID: &str = "/sys/fs/cgroup/unified";
 
 /// Whether the list shows the process of a unit.
 fn is_instance(unit: &str) -> bool {
     matches!(parse(unit), Some((_, Member::Instance(_))))
+}
+
+/// Globs for the units of one app: its own, and those of its instances.
+fn of_one(units: Units<'_>, is_balanced: bool) -> Vec<String> {
+    let mut globs = of_app(units).to_vec();
+    globs.push(units.instances());
+    if is_balanced {
+        globs.extend([units.joins(), units.listeners()]);
+    }
+    globs
+}
+
+fn of_app(units: Units<'_>) -> [String; 5] {
+    [
+        units.cluster(),
+        units.socket(),
+        units.watch(),
+        units.timer(),
+        units.reloader(),
+    ]
+}
+
+/// The units that a list of these apps shows, which have these instances.
+fn shown(apps: &[(&str, bool)], instances: &BTreeMap<String, Vec<u32>>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (app, is_balanced) in apps {
+        let units = Units::of(app);
+        names.extend(of_app(units));
+        for number in instances.get(*app).into_iter().flatten() {
+            names.push(units.instance(*number));
+            if *is_balanced {
+                names.extend([units.join(*number), units.listener(*number)]);
+            }
+        }
+    }
+    names
+}
+
+/// What a service uses that is up, as the kernel tells; `None` where it does not, as with the older control groups.
+fn used(unit: &Unit) -> Option<Used> {
+    // After a crash systemd goes on with the control group of the run before, and knows where this run began.
+    if unit.n_restarts > 0 {
+        return None;
+    }
+    let group = holders::group(unit.main_pid, unit)?;
+    used_in(&holders::folder(&group)?)
+}
+
+/// What the kernel has counted in the control group with this folder.
+fn used_in(folder: &Path) -> Option<Used> {
+    let memory_current = match fs::read_to_string(folder.join("memory.current")) {
+        Ok(memory) => Some(memory.trim().parse().ok()?),
+        // Nobody counts it, systemd neither, unless another tree does.
+        Err(e) if e.kind() == ErrorKind::NotFound && !folder.starts_with(HYBRID) => None,
+        Err(_) => return None,
+    };
+    Some(Used {
+        memory_current,
+        cpu_usage_nsec: Some(cpu(folder)?),
+    })
+}
+
+fn cpu(folder: &Path) -> Option<u64> {
+    let stat = fs::read_to_string(folder.join("cpu.stat")).ok()?;
+    let mut lines = stat.lines();
+    let micros = lines.find_map(|line| line.strip_prefix("usage_usec "))?;
+    micros.trim().parse::<u64>().ok()?.checked_mul(1000)
 }
 
 /// The state of every unit that `rsgen list` looks at.
@@ -22,38 +99,54 @@ impl Overview {
     /// # Errors
     /// When systemd cannot be asked.
     pub(super) fn read(manager: &mut dyn Manager, apps: &[(&str, bool)]) -> Result<Self, Error> {
-        let pattern = match apps {
-            [(app, _)] => Units::of(app).instances(),
-            _ => "*.service".to_owned(),
+        let globs = match apps {
+            [(app, is_balanced)] => of_one(Units::of(app), *is_balanced),
+            _ => KINDS.map(str::to_owned).to_vec(),
         };
         let mut instances = BTreeMap::<String, Vec<u32>>::new();
-        for brief in manager.units(&pattern)? {
-            if let Some((app, Member::Instance(number))) = parse(&brief.name) {
-                instances.entry(app.to_owned()).or_default().push(number);
-            }
-        }
-        let mut names = Vec::new();
-        for (app, is_balanced) in apps {
-            let units = Units::of(app);
-            names.extend([units.cluster(), units.socket(), units.watch()]);
-            names.extend([units.timer(), units.reloader()]);
-            let numbers = instances.get(*app).into_iter().flatten();
-            for number in numbers {
-                names.push(units.instance(*number));
-                if *is_balanced {
-                    names.extend([units.join(*number), units.listener(*number)]);
+        let mut choose = |loaded: &[Brief]| {
+            for brief in loaded {
+                if let Some((app, Member::Instance(number))) = parse(&brief.name) {
+                    instances.entry(app.to_owned()).or_default().push(number);
                 }
             }
-        }
-        for numbers in instances.values_mut() {
-            numbers.sort_unstable();
-        }
-        let read = manager.glances(&names, is_instance)?;
+            for numbers in instances.values_mut() {
+                numbers.sort_unstable();
+            }
+            shown(apps, &instances)
+        };
+        let read = manager.glances(&globs, &mut choose, is_instance)?;
         let units = read.into_iter().map(|unit| (unit.name.clone(), unit));
         Ok(Self {
             units: units.collect(),
             instances,
         })
+    }
+
+    /// Finds out what instances of this host use that are up. systemd would read the same files, and answer over the bus.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    pub(super) fn measure(&mut self, manager: &mut dyn Manager) -> Result<(), Error> {
+        // One that was read whole has told its control group, and all else.
+        let is_asked = |unit: &Unit| unit.main_pid != 0 && unit.control_group.is_empty();
+        let mut unknown = Vec::new();
+        for unit in self.units.values_mut().filter(|unit| is_asked(unit)) {
+            match used(unit) {
+                Some(used) => unit.set_used(used),
+                None => unknown.push(unit.name.clone()),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let used = manager.used(&unknown)?;
+        for (name, used) in unknown.iter().zip(used) {
+            if let Some(unit) = self.units.get_mut(name) {
+                unit.set_used(used);
+            }
+        }
+        Ok(())
     }
 
     /// A unit; one that was not read, as the listener of an instance that shares one, is inactive and has no file.

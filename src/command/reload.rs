@@ -49,7 +49,7 @@ pub(super) struct Reload {
 }
 
 /// The targets that were reloaded, as scripts read them.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Reloaded {
     pub(super) reloaded: Vec<String>,
     /// The apps that a file no longer has and that were removed.
@@ -116,31 +116,19 @@ impl Subcommand for Reload {
             return self.take(context, course, targets);
         }
         let mut of_files = self.of_files(context)?;
-        let (count, gone) = (targets.len(), std::mem::take(&mut of_files.gone));
-        let mut reloaded = Vec::new();
-        for target in targets {
-            let Target::App(app) = target else { continue };
-            // The installed copy is not what was asked for.
-            if of_files.missed.contains(&app) {
-                continue;
-            }
-            let goal = Goal::Fresh(self.pace.on(None));
-            let done = reload(context, &app, of_files.prepared.remove(&app), goal);
-            done.map_err(|failure| kept(context, &gone, failure))?;
-            if let Some(origin) = of_files.origins.get(&app) {
-                prune::note(&mut context.jobs()?, origin, &app);
-            }
-            reloaded.push(app);
-        }
-        let failed = Failure::of_several(of_files.failures, count);
-        let mut pruned = Vec::new();
-        if failed.is_none() {
+        let gone = std::mem::take(&mut of_files.gone);
+        let mut done = Reloaded::default();
+        let result = self.each(context, targets, of_files, &mut done);
+        let result = result.map_err(|failure| kept(context, &gone, failure));
+        let result = result.and_then(|()| {
             for gone in &gone {
-                pruned.extend(prune::prune(context, gone)?);
+                done.pruned.extend(prune::prune(context, gone)?);
             }
-        }
-        context.sink.answer(&Reloaded { reloaded, pruned });
-        failed.map_or(Ok(()), |failure| Err(kept(context, &gone, failure)))
+            Ok(())
+        });
+        result.map_err(|failure| failure.beside(done.reloaded.clone()))?;
+        context.sink.answer(&done);
+        Ok(())
     }
 
     /// The pace and the part of a walk, and a file's changes, are told to it by files.
@@ -167,6 +155,31 @@ impl Subcommand for Reload {
 }
 
 impl Reload {
+    /// Reloads the apps up to the first one that fails, and notes which.
+    fn each(
+        &self,
+        context: &mut Context<'_>,
+        targets: Vec<Target>,
+        mut of_files: OfFiles,
+        done: &mut Reloaded,
+    ) -> Result<(), Failure> {
+        let count = targets.len();
+        for target in targets {
+            let Target::App(app) = target else { continue };
+            // The installed copy is not what was asked for.
+            if of_files.missed.contains(&app) {
+                continue;
+            }
+            let goal = Goal::Fresh(self.pace.on(None));
+            reload(context, &app, of_files.prepared.remove(&app), goal)?;
+            if let Some(origin) = of_files.origins.get(&app) {
+                prune::note(&mut context.jobs()?, origin, &app);
+            }
+            done.reloaded.push(app);
+        }
+        Failure::of_several(of_files.failures, count).map_or(Ok(()), Err)
+    }
+
     /// Carries out one part of a reload.
     fn take(
         &self,

@@ -223,14 +223,14 @@ fn scale(
     if changes.is_empty() && planned.is_empty() {
         return Ok((planned, false, Ok(())));
     }
-    for change in changes {
-        jobs.sink.notice(&Notice::Changed(change));
-    }
     let mark = Entry::new(&jobs.layout.state(app), Name::Scaling);
     mark.write(&known.to_string())
         .map_err(|e| Failure::failed(format!("{}: {e}", mark.path().display())))?;
     // A command that was killed may have written the files, and no more.
     writing.write(jobs, changes)?;
+    for change in changes {
+        jobs.sink.notice(&Notice::Changed(change));
+    }
     // A canary that a killed walk has left is stopped below, or is one of the wanted from now on. Usually there is none.
     let _ = Entry::new(&jobs.layout.state(app), Name::Canary).remove();
     let cluster = jobs.manager.unit(&Units::of(app).cluster())?;

@@ -33,7 +33,8 @@ pub(super) fn states(
     let looked_at: Vec<_> = looked_at
         .map(|(app, file)| (app.as_str(), has_listeners(file)))
         .collect();
-    let overview = Overview::read(manager, &looked_at)?;
+    let mut overview = Overview::read(manager, &looked_at)?;
+    overview.measure(manager)?;
     // One pause, however many apps have something waiting.
     let looks = Looks::at(manager, &files);
     let mut found = Vec::new();

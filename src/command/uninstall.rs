@@ -1,5 +1,7 @@
 //! `rsgen uninstall`: stops apps and removes exactly the files that install wrote.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -83,15 +85,22 @@ impl Subcommand for Uninstall {
         }
         let count = targets.len();
         let mut changes = Vec::new();
+        let mut done = Vec::new();
         let mut failures = Vec::new();
         for target in targets {
-            match target.and_then(|target| self.remove(context, &target.to_string())) {
-                Ok(removed) => changes.extend(removed),
+            let app = target.map(|target| target.to_string());
+            match app.and_then(|app| Ok((self.remove(context, &app)?, app))) {
+                Ok((removed, app)) => {
+                    changes.extend(removed);
+                    done.push(app);
+                }
                 Err(failure) => failures.push(failure),
             }
         }
         if let Some(failure) = Failure::of_several(failures, count) {
-            return Err(failure);
+            // With `--dry-run` nothing is.
+            done.retain(|_| !self.dry_run);
+            return Err(failure.beside(done));
         }
         context.sink.answer(&Uninstalled {
             dry_run: self.dry_run,
@@ -126,6 +135,7 @@ impl Uninstall {
         }
         let removed = removals(&context.layout, app)?;
         tell(context.sink, &removed);
+        tell_of_drafts(context.sink, &Draft::left(&context.layout.run, app));
         Ok(removed)
     }
 }
@@ -164,6 +174,13 @@ pub(super) fn remove_unchanged(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Fai
     Ok(())
 }
 
+/// Tells of copies of the file that were edited and not applied.
+fn tell_of_drafts(sink: &dyn Sink, drafts: &[PathBuf]) {
+    for draft in drafts {
+        sink.notice(&Notice::Removed(draft));
+    }
+}
+
 /// Tells of the files that are removed.
 pub(super) fn tell(sink: &dyn Sink, removed: &[Change]) {
     for change in removed {
@@ -185,6 +202,7 @@ fn uninstall(
         jobs.stop_timer(app)?;
     }
     jobs.stop(app)?;
+    jobs.stop_brake(app)?;
     let writing = Writing::begin(jobs, app)?;
     let changes = removals(jobs.layout, app)?;
     agree(&changes)?;
@@ -192,7 +210,7 @@ fn uninstall(
     socket_files::remove(jobs.layout, &changes);
     state::remove(jobs.layout, app);
     paused::forget(jobs.layout, app);
-    Draft::forget(&jobs.layout.run, app);
+    tell_of_drafts(jobs.sink, &Draft::forget(&jobs.layout.run, app));
     Ledger::remove(jobs.layout, app);
     balance::forget(&jobs.layout.run, app).map_err(|e| {
         Failure::failed(format!("the selector of `{app}` is still in memory: {e}"))

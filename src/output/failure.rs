@@ -35,6 +35,8 @@ pub struct Failure {
     pub help: Option<String>,
     /// Whether every instance that served before still serves unchanged.
     pub untouched: bool,
+    /// The apps that the command has done its work for all the same, where it works on several.
+    pub done: Vec<String>,
     /// The faults of an invalid file.
     pub report: Option<Box<Report>>,
 }
@@ -46,6 +48,7 @@ pub(crate) struct JsonFailure<'a> {
     status: u8,
     help: Option<&'a str>,
     untouched: bool,
+    done: &'a [String],
     diagnostics: Vec<Located<'a>>,
 }
 
@@ -84,6 +87,7 @@ impl Failure {
             message: message.into(),
             help: None,
             untouched: false,
+            done: Vec::new(),
             report: None,
         }
     }
@@ -106,6 +110,12 @@ impl Failure {
             Some(first) => self.help(first).help_also(more),
             None => self,
         }
+    }
+
+    /// Notes for which apps the command has done its work all the same.
+    #[must_use]
+    pub fn beside(self, done: Vec<String>) -> Self {
+        Self { done, ..self }
     }
 
     /// Makes a failure with the status 1.
@@ -165,6 +175,7 @@ impl Failure {
             status: self.exit as u8,
             help: self.help.as_deref(),
             untouched: self.untouched,
+            done: &self.done,
             diagnostics: self.report.iter().flat_map(|r| r.located()).collect(),
         }
     }

@@ -25,8 +25,7 @@ impl Draft {
     /// # Errors
     /// The errors of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
     pub fn begin(run: &Path, app: &str, text: &str) -> io::Result<Option<Self>> {
-        // No app has a name with a colon.
-        let above = run.join(format!(":edit:{app}"));
+        let above = above(run, app);
         // This makes the folder as well, or takes away what others may have put in its place.
         let Some(lock) = Lock::take(&above)? else {
             return Ok(None);
@@ -70,17 +69,33 @@ impl Draft {
         &self.earlier
     }
 
-    /// Removes all copies of the file of an app that is no more, unless one is being edited.
-    pub fn forget(run: &Path, app: &str) {
-        let above = run.join(format!(":edit:{app}"));
+    /// The copies of the file of an app that edits have left.
+    #[must_use]
+    pub fn left(run: &Path, app: &str) -> Vec<PathBuf> {
+        let folders = fs::read_dir(above(run, app));
+        let folders = folders.into_iter().flatten().flatten();
+        let copy = |folder: fs::DirEntry| folder.path().join(format!("{app}.toml"));
+        let mut copies: Vec<PathBuf> = folders.map(copy).filter(|copy| copy.is_file()).collect();
+        copies.sort();
+        copies
+    }
+
+    /// Removes all copies of the file of an app that is no more, unless one is being edited, and returns those that there were.
+    #[must_use]
+    pub fn forget(run: &Path, app: &str) -> Vec<PathBuf> {
+        let above = above(run, app);
         // Usually nobody has edited the file since the boot.
         if above.symlink_metadata().is_err() {
-            return;
+            return Vec::new();
         }
-        if let Ok(Some(_lock)) = Lock::take(&above) {
-            // A copy that stays is the owner's alone, and is gone with the next boot.
-            let _ = fs::remove_dir_all(&above);
-        }
+        let Ok(Some(_lock)) = Lock::take(&above) else {
+            return Vec::new();
+        };
+        let mut copies = Self::left(run, app);
+        // A copy that stays is the owner's alone, and is gone with the next boot.
+        let _ = fs::remove_dir_all(&above);
+        copies.retain(|copy| copy.symlink_metadata().is_err());
+        copies
     }
 
     /// Removes the copy, with everything that the editor has put beside it.
@@ -88,6 +103,11 @@ impl Draft {
         // A copy that stays is the owner's alone, and is gone with the next boot.
         let _ = self.path.parent().map(fs::remove_dir_all);
     }
+}
+
+/// The folder of the copies of an app's file. No app has a name with a colon.
+fn above(run: &Path, app: &str) -> PathBuf {
+    run.join(format!(":edit:{app}"))
 }
 
 fn fill(path: &Path, text: &str) -> io::Result<()> {
@@ -127,10 +147,12 @@ mod tests {
         // The modes that a folder of ours corrects are not those of these copies.
         let third = begin().unwrap();
         assert_eq!(mode(&path), 0o600);
-        Draft::forget(&run, "web");
+        assert!(Draft::forget(&run, "web").is_empty());
         assert!(third.path().exists(), "it is being edited");
         third.discard();
-        Draft::forget(&run, "web");
+        assert_eq!(Draft::left(&run, "web"), std::slice::from_ref(&path));
+        assert_eq!(Draft::forget(&run, "web"), [path]);
+        assert!(Draft::forget(&run, "web").is_empty() && Draft::left(&run, "web").is_empty());
         assert!(!run.join(":edit:web").exists() && run.join(":edit:api").exists());
     }
 

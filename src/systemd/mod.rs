@@ -17,7 +17,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::layout::Scope;
 pub use error::Error;
-pub use unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit};
+pub use unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit, Used};
 
 /// How often a job is queued again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so
 /// without a bound rsgen would queue the job again forever.
@@ -149,18 +149,32 @@ pub trait Manager {
         names.iter().map(|name| self.unit(name)).collect()
     }
 
-    /// The states of several units, in the order of their names, for a table: of a service that is up, and of a socket, only what such
-    /// a table shows is asked for, and everything else has its default. `has_process` says of which services the table shows the process;
-    /// of the others that are up it shows the state alone.
+    /// The states of units for a table. `choose` gets the loaded units that match these globs, and names those of the table, loaded or
+    /// not; they are returned in the order of these names. Of a service that is up, and of a socket, only what such a table shows is asked
+    /// for, and everything else has its default. `has_process` says of which services the table shows the process; of the others that are
+    /// up it shows the state alone. What a service uses is asked for by [`Manager::used`].
     ///
     /// # Errors
     /// When systemd cannot be asked.
     fn glances(
         &mut self,
-        names: &[String],
+        globs: &[String],
+        choose: &mut dyn FnMut(&[Brief]) -> Vec<String>,
         _has_process: fn(&str) -> bool,
     ) -> Result<Vec<Unit>, Error> {
-        self.each(names)
+        let mut loaded = Vec::new();
+        for glob in globs {
+            loaded.extend(self.units(glob)?);
+        }
+        self.each(&choose(&loaded))
+    }
+
+    /// What each of these services uses, in their order.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked.
+    fn used(&mut self, services: &[String]) -> Result<Vec<Used>, Error> {
+        Ok(self.each(services)?.iter().map(Used::from).collect())
     }
 
     /// What runs of each of these services, in the order of their names: a few properties, where [`Manager::each`] reads hundreds.

@@ -241,6 +241,12 @@ impl Unit {
         is_starting(self.active, &self.sub, self.main_pid)
     }
 
+    /// Notes what the processes of the unit use.
+    pub fn set_used(&mut self, used: Used) {
+        self.memory_current = used.memory_current;
+        self.cpu_usage_nsec = used.cpu_usage_nsec;
+    }
+
     /// The reason for the present state, in words for a user.
     #[must_use]
     pub fn why(&self) -> String {
@@ -283,6 +289,24 @@ fn since(time: Duration) -> Duration {
         .map(Duration::from)
         .unwrap_or_default();
     now.saturating_sub(time)
+}
+
+/// What the processes of a service use; `None` without accounting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Memory in bytes.
+    pub memory_current: Option<u64>,
+    /// Processor time in nanoseconds.
+    pub cpu_usage_nsec: Option<u64>,
+}
+
+impl From<&Unit> for Used {
+    fn from(unit: &Unit) -> Self {
+        Self {
+            memory_current: unit.memory_current,
+            cpu_usage_nsec: unit.cpu_usage_nsec,
+        }
+    }
 }
 
 /// A timer.

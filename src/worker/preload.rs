@@ -5,8 +5,9 @@
 //! descriptor would not reach the children of `npm start`, and a signal may be the program's own.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::contract::Run;
@@ -75,7 +76,10 @@ fn is_node(program: &Path) -> bool {
 /// The name of the interpreter in the first line of a script.
 fn interpreter(program: &Path) -> Option<OsString> {
     let mut start = [0; FIRST_LINE];
-    let length = File::open(program).ok()?.read(&mut start).ok()?;
+    // A FIFO in its place is not waited for: it cannot be executed, which is told.
+    let mut how = OpenOptions::new();
+    let how = how.read(true).custom_flags(libc::O_NONBLOCK);
+    let length = how.open(program).ok()?.read(&mut start).ok()?;
     let text = String::from_utf8_lossy(start.get(..length)?).into_owned();
     let line = text.lines().next()?.strip_prefix("#!")?.to_owned();
     line.split_whitespace()
@@ -103,6 +107,14 @@ mod tests {
             notice,
         );
         environment
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_program_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("server");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(interpreter(&pipe), None);
     }
 
     #[test]

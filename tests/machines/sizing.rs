@@ -137,7 +137,7 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
         machine.state("web.service") == "active"
     });
     assert_exactly(machine, number);
-    machine.run(&["rsgen", "scale", "web", "3"]).ok();
+    assert_both_count(machine);
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
@@ -145,6 +145,16 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
         .says("nothing to do");
     machine.power_cycle(PowerLoss::Cut);
     wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());
+    assert_exactly(machine, 3);
+}
+
+/// Each of two that come at the same moment counts.
+fn assert_both_count(machine: &Machine) {
+    machine.run(&["rsgen", "scale", "web", "1"]).ok();
+    let both = [(); 2].map(|()| machine.spawn(&["rsgen", "scale", "web", "+1"]));
+    for one in both {
+        one.wait().ok();
+    }
     assert_exactly(machine, 3);
 }
 
@@ -200,4 +210,25 @@ pub(crate) fn a_file_that_a_package_drops_is_an_app(machine: &mut Machine) {
         .ok();
     machine.systemctl(&["daemon-reload"]).ok();
     assert_eq!(machine.property("web.service", "LoadState"), "not-found");
+}
+
+/// The units that an install writes take the place of those of the generator.
+pub(crate) fn the_first_install_of_an_app_that_a_file_has_brought_loses_nothing(
+    machine: &mut Machine,
+) {
+    machine.write_app("graceful", "/srv/web");
+    let text = "[[apps]]\nname = \"web\"\nscript = \"/srv/web/graceful\"\ncwd = \"/srv/web\"\nuser = \"www-data\"\nlisten = 3000\ninstances = 2\n";
+    machine.write("/usr/lib/rsgen/web.toml", text);
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["start", "web"]).ok();
+    assert_exactly(machine, 2);
+    let load = Load::start(machine, &Traffic::on_port(3000, 8));
+    load.wait_answered(50);
+    machine.write(ECOSYSTEM, text);
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    load.wait_answered(50);
+    deploy(machine, "graceful", "answer", "takes 1\nanswer");
+    machine.run(&["rsgen", "reload", "web"]).ok();
+    load.stop().assert_nothing_lost();
+    assert_exactly(machine, 2);
 }

@@ -268,6 +268,7 @@ const SIZING: &[Spec] = specs![
     sizing::after_a_boot_it_serves_and_fits_the_machine,
     sizing::a_bigger_machine_gets_more_than_was_pinned,
     sizing::a_file_that_a_package_drops_is_an_app,
+    sizing::the_first_install_of_an_app_that_a_file_has_brought_loses_nothing,
 ];
 
 const STATE: &[Spec] = specs![

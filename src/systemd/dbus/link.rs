@@ -14,12 +14,12 @@ use zbus::{Connection, MatchRule, Message, MessageStream};
 
 use super::super::Error;
 use super::error::{explain, is_passing, is_without_systemd, no_bus};
-use super::{MANAGER, PATH, SERVICE};
+use super::{MANAGER, PATH, SERVICE, batch};
 use crate::layout::Scope;
 
 /// How long an answer of systemd may take. systemd answers at once, except during a daemon-reload, which runs every
 /// generator: all other calls wait until it is done.
-const ANSWER: Duration = Duration::from_secs(90);
+pub(super) const ANSWER: Duration = Duration::from_secs(90);
 /// How long opening a connection may take. At a shutdown the bus may have ended while systemd still holds its socket: then
 /// connections are taken, but nothing ever answers.
 const HELLO: Duration = Duration::from_secs(10);
@@ -30,15 +30,21 @@ const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 /// The pause between two attempts to reach a bus or a systemd that went away.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How many calls wait for their answers at the same time. dbus-daemon(1) refuses more than 128 of one connection.
-const AT_ONCE: usize = 64;
-
 /// A call with its arguments.
 pub(super) struct Question<A> {
     pub(super) path: String,
     pub(super) interface: &'static str,
     pub(super) method: &'static str,
     pub(super) argument: A,
+}
+
+impl<A: serde::Serialize + zbus::wire::DynamicType> Question<A> {
+    fn message(&self) -> zbus::Result<Message> {
+        Message::method_call(self.path.as_str(), self.method)
+            .destination(SERVICE)
+            .interface(self.interface)
+            .build(&self.argument)
+    }
 }
 
 /// Begins a connection: to a bus, and in tests to the other end of a socket pair.
@@ -160,39 +166,30 @@ impl Link {
     where
         A: serde::Serialize + zbus::wire::DynamicType,
     {
-        let mut replies = Vec::with_capacity(questions.len());
-        for some in questions.chunks(AT_ONCE) {
-            let connection = &self.opened.connection;
-            let asked = some.iter().map(|question| {
-                let Question {
-                    path,
-                    interface,
-                    method,
-                    argument,
-                } = question;
-                let (path, interface) = (path.as_str(), Some(*interface));
-                connection.call_method(Some(SERVICE), path, interface, *method, argument)
-            });
-            let answers = all(asked.collect());
-            let systemd = &self.opened.systemd;
-            let heard = |message: Message| {
-                if systemd.sent(&message) {
-                    self.opened.heard.push_back(message);
-                }
-            };
-            let answers = zbus::block_on(hearing(&mut self.opened.removed, heard, answers));
-            for (question, answer) in some.iter().zip(answers) {
-                replies.push(match answer {
-                    Ok(reply) => reply,
-                    Err(e) if self.is_passing(&e) => self.call(
-                        &question.path,
-                        question.interface,
-                        question.method,
-                        &question.argument,
-                    )?,
-                    Err(e) => return Err(explain(&e)),
-                });
+        let calls = questions.iter().map(Question::message);
+        let calls: Vec<Message> = calls
+            .collect::<zbus::Result<_>>()
+            .map_err(|e| explain(&e))?;
+        let systemd = &self.opened.systemd;
+        let heard = |message: Message| {
+            if systemd.sent(&message) {
+                self.opened.heard.push_back(message);
             }
+        };
+        let answers = batch::answers(&self.opened.connection, &calls);
+        let answers = zbus::block_on(hearing(&mut self.opened.removed, heard, answers));
+        let mut replies = Vec::with_capacity(questions.len());
+        for (question, answer) in questions.iter().zip(answers) {
+            replies.push(match answer {
+                Ok(reply) => reply,
+                Err(e) if self.is_passing(&e) => self.call(
+                    &question.path,
+                    question.interface,
+                    question.method,
+                    &question.argument,
+                )?,
+                Err(e) => return Err(explain(&e)),
+            });
         }
         if let Some(last) = replies.last() {
             self.opened.systemd = Answerer::of(last);
@@ -330,30 +327,8 @@ async fn hearing<F: Future>(
     .await
 }
 
-/// The outputs of futures that run beside each other, in their order.
-async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
-    poll_fn(|cx| {
-        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
-            if let Poll::Ready(ready) = future.as_mut().poll(cx) {
-                *output = Some(ready);
-            }
-        }
-        if running.iter().all(|(_, output)| output.is_some()) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-    .await;
-    running
-        .into_iter()
-        .filter_map(|(_, output)| output)
-        .collect()
-}
-
 /// The output of a future, or `None` when it takes longer than `at_most`.
-async fn race<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
+pub(super) async fn race<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut timer = pin!(sleep(at_most));
     poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -9,25 +9,25 @@ use zbus::OwnedVariant;
 
 use super::{Bus, Error, MANAGER, PATH, PROPERTIES, Row};
 
-/// For so many names the question for each of them costs less than a list of all units.
+/// For so many names the question for each of them costs less than a look at all files of units.
 const FEW: usize = 64;
 
-/// The kinds of units that a list of apps shows.
-const KINDS: [&str; 3] = ["*.service", "*.socket", "*.timer"];
-
-/// The rows of units, in the order of their names.
-pub(super) fn rows(bus: &mut Bus, names: &[String]) -> Result<Vec<Row>, Error> {
-    if names.len() <= FEW {
-        return by_names(bus, names);
-    }
+/// The loaded units that match one of these globs.
+pub(super) fn matching(bus: &mut Bus, globs: &[&str]) -> Result<Vec<Row>, Error> {
     let none: [&str; 0] = [];
-    let kinds = (&none[..], &KINDS[..]);
-    let loaded: Vec<Row> = bus.call(PATH, MANAGER, "ListUnitsByPatterns", &kinds)?;
-    let mut known = by_name(loaded);
-    let files = files(bus)?;
-    let is_unknown =
-        |name: &&String| !known.contains_key(name.as_str()) && has_file(files.as_ref(), name);
-    let others: Vec<String> = names.iter().filter(is_unknown).cloned().collect();
+    let arguments = (&none[..], globs);
+    bus.call(PATH, MANAGER, "ListUnitsByPatterns", &arguments)
+}
+
+/// The rows of units, in the order of their names, of which these are known already.
+pub(super) fn rows(bus: &mut Bus, known: Vec<Row>, names: &[String]) -> Result<Vec<Row>, Error> {
+    let mut known = by_name(known);
+    let is_unknown = |name: &&String| !known.contains_key(name.as_str());
+    let mut others: Vec<String> = names.iter().filter(is_unknown).cloned().collect();
+    if others.len() > FEW {
+        let files = files(bus)?;
+        others.retain(|name| has_file(files.as_ref(), name));
+    }
     if !others.is_empty() {
         known.extend(by_name(by_names(bus, &others)?));
     }

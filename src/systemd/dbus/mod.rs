@@ -4,6 +4,7 @@
 //! a job is not lost that ends before anybody waits for it. Properties are read anew each time. While the bus restarts, and
 //! during a daemon-reload or daemon-reexec, calls wait.
 
+mod batch;
 mod error;
 mod far;
 mod link;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use zbus::OwnedObjectPath;
 
-use super::unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit};
+use super::unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit, Used};
 use super::{Error, Job, JobResult, Manager, Verb, Whom};
 use crate::layout::Scope;
 use error::explain;
@@ -242,10 +243,15 @@ impl Manager for Bus {
 
     fn glances(
         &mut self,
-        names: &[String],
+        globs: &[String],
+        choose: &mut dyn FnMut(&[Brief]) -> Vec<String>,
         has_process: fn(&str) -> bool,
     ) -> Result<Vec<Unit>, Error> {
-        several::glances(self, names, has_process)
+        several::glances(self, globs, choose, has_process)
+    }
+
+    fn used(&mut self, services: &[String]) -> Result<Vec<Used>, Error> {
+        several::used(self, services)
     }
 
     fn pulses(&mut self, services: &[String]) -> Result<Vec<Pulse>, Error> {
@@ -253,13 +259,7 @@ impl Manager for Bus {
     }
 
     fn units(&mut self, pattern: &str) -> Result<Vec<Brief>, Error> {
-        let none: [&str; 0] = [];
-        let rows: Vec<Row> = self.call(
-            PATH,
-            MANAGER,
-            "ListUnitsByPatterns",
-            &(&none[..], &[pattern][..]),
-        )?;
+        let rows = listed::matching(self, &[pattern])?;
         Ok(rows.iter().map(brief).collect())
     }
 

@@ -9,15 +9,19 @@ use super::link::Question;
 use super::listed;
 use super::properties::{Properties, invocation_id, read_unit};
 use super::{
-    ActiveState, Bus, Error, MANAGER, OwnedObjectPath, PATH, PROPERTIES, Pulse, Row, SERVICE_UNIT,
-    SOCKET_UNIT, UNIT, Unit, brief, interface, job_of,
+    ActiveState, Brief, Bus, Error, MANAGER, OwnedObjectPath, PATH, PROPERTIES, Pulse, Row,
+    SERVICE_UNIT, SOCKET_UNIT, UNIT, Unit, Used, brief, interface, job_of,
 };
 
 /// What a glance takes of a service that is up.
-const OF_SERVICE: [(&str, &str); 5] = [
+const OF_SERVICE: [(&str, &str); 3] = [
     (UNIT, "ActiveEnterTimestampMonotonic"),
     (SERVICE_UNIT, "MainPID"),
     (SERVICE_UNIT, "NRestarts"),
+];
+
+/// What is asked of a service about what it uses. systemd reads a file for each.
+const OF_USE: [(&str, &str); 2] = [
     (SERVICE_UNIT, "MemoryCurrent"),
     (SERVICE_UNIT, "CPUUsageNSec"),
 ];
@@ -84,13 +88,17 @@ pub(super) fn each(bus: &mut Bus, names: &[String]) -> Result<Vec<Unit>, Error> 
 /// See [`super::Manager::glances`].
 pub(super) fn glances(
     bus: &mut Bus,
-    names: &[String],
+    globs: &[String],
+    choose: &mut dyn FnMut(&[Brief]) -> Vec<String>,
     has_process: fn(&str) -> bool,
 ) -> Result<Vec<Unit>, Error> {
+    let globs: Vec<&str> = globs.iter().map(String::as_str).collect();
+    let loaded = listed::matching(bus, &globs)?;
+    let names = choose(&loaded.iter().map(brief).collect::<Vec<_>>());
     if bus.carrier.is_some() {
-        return each(bus, names);
+        return each(bus, &names);
     }
-    let rows = listed::rows(bus, names)?;
+    let rows = listed::rows(bus, loaded, &names)?;
     let asked = rows.iter().map(|row| few(row, has_process));
     let asked: Vec<&[(&str, &str)]> = asked.collect();
     let gets = rows.iter().zip(&asked);
@@ -120,6 +128,27 @@ pub(super) fn glances(
         }));
     }
     Ok(units)
+}
+
+/// See [`super::Manager::used`].
+pub(super) fn used(bus: &mut Bus, services: &[String]) -> Result<Vec<Used>, Error> {
+    let paths = paths(bus, services)?;
+    let gets = paths.iter().flat_map(|path| {
+        OF_USE.map(|argument| Question {
+            path: path.to_string(),
+            interface: PROPERTIES,
+            method: "Get",
+            argument,
+        })
+    });
+    let values: Vec<OwnedVariant> = bus.ask(&gets.collect::<Vec<_>>())?;
+    let keys = OF_USE.iter().map(|(_, key)| (*key).to_owned());
+    let mut known = keys.cycle().zip(values);
+    let one = |name: &String| {
+        let known: Properties = known.by_ref().take(OF_USE.len()).collect();
+        Used::from(&read_unit(name, &known, &known, None))
+    };
+    Ok(services.iter().map(one).collect())
 }
 
 /// See [`super::Manager::pulses`].

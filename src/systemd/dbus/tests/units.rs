@@ -7,7 +7,7 @@ use zbus::Variant;
 use super::super::Bus;
 use super::systemd::{Instead, Shared, THE_JOB};
 use super::{UNIT, instead};
-use crate::systemd::{ActiveState, Brief, Error, Manager, Pulse, QueuedJob, Unit};
+use crate::systemd::{ActiveState, Brief, Error, Manager, Pulse, QueuedJob, Unit, Used};
 
 #[test]
 fn reads_a_unit_from_its_properties() {
@@ -172,6 +172,16 @@ fn reads_many_units_in_their_order_although_systemd_goes_away_meanwhile() {
     assert!(matches!(bus.each(&names), Err(Error::AccessDenied { .. })));
 }
 
+fn glances(bus: &mut Bus, names: &[String], has_process: fn(&str) -> bool) -> Vec<Unit> {
+    let all = ["*.service".to_owned()];
+    let mut choose = |_: &[Brief]| names.to_vec();
+    bus.glances(&all, &mut choose, has_process).unwrap()
+}
+
+fn glances_of_none(bus: &mut Bus, names: &[String]) -> Vec<Unit> {
+    glances(bus, names, |_| false)
+}
+
 #[test]
 fn of_a_unit_that_is_up_a_glance_asks_for_what_a_table_shows() {
     let systemd = Shared::default();
@@ -189,18 +199,26 @@ fn of_a_unit_that_is_up_a_glance_asks_for_what_a_table_shows() {
         ("Result", Variant::from("exit-code")),
     ]);
     let names = ["gone.service", UNIT, "web.socket"].map(str::to_owned);
-    let glances = |bus: &mut Bus| bus.glances(&names, |unit| unit == UNIT).unwrap();
+    let glances = |bus: &mut Bus| glances(bus, &names, |unit| unit == UNIT);
     let [gone, up, socket] = glances(&mut bus).try_into().unwrap();
     let expected = Unit {
         sub: "running".into(),
         result: String::new(),
         // A process tells its control group itself.
         control_group: String::new(),
+        memory_current: None,
         ..bus.unit(UNIT).unwrap()
     };
     assert_eq!(up, expected);
+    let used = bus.used(std::slice::from_ref(&UNIT.to_owned())).unwrap();
+    let whole = bus.unit(UNIT).unwrap();
+    assert_eq!(used, [Used::from(&whole)]);
+    assert_eq!(
+        (used[0].memory_current, used[0].cpu_usage_nsec),
+        (Some(4096), None)
+    );
     // Of a service without a process to show, the state is enough.
-    let [_, without, _] = bus.glances(&names, |_| false).unwrap().try_into().unwrap();
+    let [_, without, _] = glances_of_none(&mut bus, &names).try_into().unwrap();
     assert_eq!((without.active, without.main_pid), (ActiveState::Active, 0));
     for (unit, name) in [(gone, "gone.service"), (socket, "web.socket")] {
         assert_eq!(
@@ -263,7 +281,7 @@ fn of_many_units_systemd_is_asked_for_those_that_it_has_or_has_a_file_for() {
     .map(str::to_owned)
     .to_vec();
     names.extend((0..150).map(|n| format!("app{n}:watch.service")));
-    let units = bus.glances(&names, |_| false).unwrap();
+    let units = glances_of_none(&mut bus, &names);
     let found: Vec<&String> = units.iter().map(|unit| &unit.name).collect();
     assert_eq!(found, names.iter().collect::<Vec<_>>());
     let loads: Vec<&str> = units.iter().map(|unit| unit.load.as_str()).collect();
@@ -282,7 +300,7 @@ fn of_many_units_systemd_is_asked_for_those_that_it_has_or_has_a_file_for() {
         .lock()
         .service
         .insert("UnitPath", Variant::from(folders));
-    bus.glances(&names, |_| false).unwrap();
+    glances_of_none(&mut bus, &names);
     assert_eq!(
         systemd.lock().log.last().map(String::as_str),
         Some("ListUnitsByNames 153")

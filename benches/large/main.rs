@@ -1,8 +1,10 @@
 //! Measures a host with much on it: an app of 64 instances, and 200 apps of 4. `make large` fails where a reload loses a request;
 //! the times are for people, beside those of systemctl(1). `cargo bench --bench large -- 20` has so many apps, and with the word
-//! `looks` it reloads nothing.
+//! `looks` it reloads nothing. With `bare` it is the client of the module of that name, for a machine.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
+
+mod bare;
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -23,15 +25,30 @@ const LOADED: u16 = 4;
 const CLIENTS: usize = 4;
 const ROUNDS: usize = 7;
 const LIMIT: Duration = Duration::from_hours(1);
+/// This program in a machine.
+const BARE: &str = "/srv/bare";
 
 fn main() -> ExitCode {
     // `cargo test --benches` only runs the program, without measuring.
     if !std::env::args().any(|a| a == "--bench") {
         return ExitCode::SUCCESS;
     }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|word| word == "bare") {
+        return bare(&words);
+    }
     let mut machine = Machine::with_rsgen(Release::Debian13);
+    let Ok(own) = std::env::current_exe() else {
+        return ExitCode::FAILURE;
+    };
+    machine.copy_in(&own, BARE);
     install(&machine, "big", INSTANCES, PORT..=PORT);
-    looks(&machine, "big*", &format!("1 app of {INSTANCES}"));
+    let services = numbered("big", INSTANCES);
+    looks(
+        &machine,
+        ("big*", &services),
+        &format!("1 app of {INSTANCES}"),
+    );
     let reloads = !std::env::args().any(|a| a == "looks");
     let mut lost = 0;
     if reloads {
@@ -45,7 +62,9 @@ fn main() -> ExitCode {
         let end = apps.min(first + AT_ONCE);
         install(&machine, "app", 4, PORTS + first..=PORTS + end - 1);
     }
-    looks(&machine, "app*", &format!("{apps} apps of 4"));
+    let services = (0..apps).flat_map(|app| numbered(&format!("app{app}"), 4));
+    let services: Vec<String> = services.collect();
+    looks(&machine, ("app*", &services), &format!("{apps} apps of 4"));
     if reloads {
         // The first and the last are among them.
         let loaded = (0..LOADED).map(|n| PORTS + n * (apps - 1) / (LOADED - 1));
@@ -82,9 +101,34 @@ fn install(machine: &Machine, name: &str, instances: u32, ports: std::ops::Range
     machine.run(&["rsgen", "install", &path]).ok();
 }
 
+/// The instances of an app.
+fn numbered(app: &str, instances: u32) -> Vec<String> {
+    let service = |number| format!("{app}@{number}.service");
+    (0..instances).map(service).collect()
+}
+
+/// Prints how long systemd takes for the questions of `rsgen list` alone.
+fn bare(words: &[String]) -> ExitCode {
+    let services = words.get(1..).unwrap_or_default();
+    let services: Vec<String> = services
+        .iter()
+        .filter(|word| *word != "--bench")
+        .cloned()
+        .collect();
+    let globs = ["*.service", "*.socket", "*.timer"];
+    match bare::ask(&globs, &services) {
+        Ok(took) => println!("{}", took.as_secs_f64()),
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
 /// Prints how long commands take that look at everything, beside systemctl(1): a list of units is one question for it, and
-/// what `rsgen list` shows of the instances is what `systemctl show` asks for.
-fn looks(machine: &Machine, units: &str, what: &str) {
+/// what `rsgen list` shows of the instances is what `systemctl show` asks for. The questions of `rsgen list` alone take a part of that.
+fn looks(machine: &Machine, (units, services): (&str, &[String]), what: &str) {
     let properties = "ActiveEnterTimestampMonotonic,MainPID,NRestarts,MemoryCurrent,CPUUsageNSec";
     let commands = [
         "rsgen list".to_owned(),
@@ -96,7 +140,15 @@ fn looks(machine: &Machine, units: &str, what: &str) {
     let mut times: Vec<(Vec<f64>, Vec<f64>)> =
         commands.iter().map(|_| Default::default()).collect();
     // In turns, so that other load on the machine affects all.
+    let mut bare = Vec::new();
     for _ in 0..ROUNDS {
+        let services = services.iter().map(String::as_str);
+        let words: Vec<&str> = [BARE, "bare"]
+            .into_iter()
+            .chain(services)
+            .chain(["--bench"])
+            .collect();
+        bare.extend(machine.run(&words).ok().stdout.trim().parse::<f64>());
         for (command, (wall, own)) in commands.iter().zip(&mut times) {
             let measured = format!("TIMEFORMAT='%3R %3U %3S'; time {command} >/dev/null");
             let ran = machine.run(&["bash", "-c", &measured]).ok();
@@ -113,6 +165,10 @@ fn looks(machine: &Machine, units: &str, what: &str) {
             median(own) * 1000.0
         );
     }
+    println!(
+        "the questions of `rsgen list` to systemd alone, {what}: {:.0} ms",
+        median(bare) * 1000.0
+    );
 }
 
 /// Reloads under load, and returns how many requests were lost.
