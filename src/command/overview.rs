@@ -180,4 +180,38 @@ mod tests {
             assert!(!is_instance(other), "{other}");
         }
     }
+
+    #[test]
+    fn what_a_service_uses_is_what_the_kernel_has_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        let read = || used_in(folder.path());
+        assert_eq!(read(), None, "no processor time");
+        write("cpu.stat", "user_usec 1\nusage_usec 3\n");
+        let of = |memory_current| {
+            Some(Used {
+                memory_current,
+                cpu_usage_nsec: Some(3000),
+            })
+        };
+        assert_eq!(read(), of(None), "no memory controller");
+        write("memory.current", "4096\n");
+        assert_eq!(read(), of(Some(4096)));
+        write("memory.current", "max\n");
+        assert_eq!(read(), None);
+    }
+
+    /// A run that systemd has begun after a crash has the control group of the one before.
+    #[test]
+    fn of_an_instance_that_has_crashed_systemd_is_asked_what_this_run_has_used() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cpu.stat"), "usage_usec 3\n").unwrap();
+        let instance = |n_restarts| Unit {
+            control_group: format!("/../../..{}", folder.path().display()),
+            n_restarts,
+            ..Unit::default()
+        };
+        let used = |n_restarts| used(&instance(n_restarts)).and_then(|used| used.cpu_usage_nsec);
+        assert_eq!((used(0), used(1)), (Some(3000), None));
+    }
 }
