@@ -9,6 +9,9 @@ use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{ActiveState, JobResult, Unit, Verb};
 use crate::unit::name::{Member, Units, owner, parse};
 
+/// The largest number of reasons in a failure: each of many instances may have one of its own, such as a port.
+const NAMED: usize = 3;
+
 impl Jobs<'_> {
     /// Returns the failure for a job that ended badly, after showing the unit's last output.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
@@ -96,10 +99,13 @@ impl Jobs<'_> {
                     .map(|why| (name, why)),
             );
         }
-        let told: Vec<String> = told
+        let more = told.len().saturating_sub(NAMED);
+        let mut told: Vec<String> = told
             .into_iter()
+            .take(NAMED)
             .map(|(name, why)| format!("{name}: {why}"))
             .collect();
+        told.extend((more > 0).then(|| format!("and {more} more")));
         Some(told.join("; ")).filter(|told| !told.is_empty())
     }
 

@@ -92,8 +92,10 @@ pub(super) fn of_a_death(
 fn telling(words: &[String]) -> Option<&String> {
     const ERRORS: [&str; 3] = ["rror:", "xception:", "rror "];
     let named = |line: &&String| ERRORS.iter().any(|error| line.contains(error));
-    let last = || words.iter().rev().find(|line| !line.trim().is_empty());
-    words.iter().find(named).or_else(last)
+    // What rsgen says in the run of a program is no word of the program, and the reason of the death says the same.
+    let is_its_own = |line: &&String| !line.starts_with("rsgen: ") && !line.trim().is_empty();
+    let mut own = words.iter().filter(is_its_own);
+    own.clone().find(named).or_else(|| own.next_back())
 }
 
 /// Returns what the first errored instance of each app has written: usually the others have written the same.
@@ -218,6 +220,9 @@ mod tests {
         assert_eq!(said(&node).as_deref(), Some(node[2]));
         assert_eq!(said(&["no route", "bye", ""]).as_deref(), Some("bye"));
         assert_eq!(said(&[]), None);
+        let asked = "rsgen: the program ended before it was asked whether it serves";
+        assert_eq!(said(&["bye", asked]).as_deref(), Some("bye"));
+        assert_eq!(said(&[asked]), None);
     }
 
     #[test]

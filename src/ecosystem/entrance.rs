@@ -6,7 +6,7 @@ use std::path::Path;
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
 use super::resolve::Probe;
-use super::search::OPENERS;
+use super::search::{self, OPENERS};
 use super::way::{self, Closed};
 
 /// Refuses an app whose user may not enter a folder above the script, or the working directory, or not read the script. Root may do all
@@ -24,7 +24,9 @@ fn fault(app: &App, probe: &dyn Probe, faults: &[Diagnostic]) -> Option<Diagnost
     if faults.iter().any(is_of_program) {
         return None;
     }
-    let user = app.user.as_deref().filter(|_| !app.is_dynamic())?;
+    // The folders of a package that is being put together belong to somebody else.
+    let user = app.user.as_deref();
+    let user = user.filter(|_| !app.is_dynamic() && probe.has_owners())?;
     let ids = probe.ids(user, app.group.as_deref())?;
     let look = |path: &Path| probe.status(path);
     let script = Path::new(&app.program.script);
@@ -46,10 +48,10 @@ fn fault(app: &App, probe: &dyn Probe, faults: &[Diagnostic]) -> Option<Diagnost
         } else {
             format!("and `{}` is there", path.display())
         };
-        let folder = folder.display();
-        let fault = format!("`{user}` may not enter `{folder}`, {what}");
+        let fault = format!("`{user}` may not enter `{}`, {what}", folder.display());
         let help = format!(
-            "{remedy} where `{user}` may go, as below /srv, or let that user in: `setfacl -m u:{user}:x {folder}`"
+            "{remedy} where `{user}` may go, as below /srv, or let that user in: `setfacl -m u:{user}:x {}`",
+            search::word(&folder)
         );
         let doubt = if has_list { Some(LIST) } else { opener(app) };
         return Some(told(doubt, span, &fault).help(help));
@@ -60,18 +62,35 @@ fn fault(app: &App, probe: &dyn Probe, faults: &[Diagnostic]) -> Option<Diagnost
     if way::is_readable(script, &ids, &look) != Some(false) {
         return None;
     }
-    let script = script.display();
-    let fault = format!("`{user}` may not read `{script}`");
-    let help = format!("let that user read the file: `chmod a+r {script}`");
+    let fault = format!("`{user}` may not read `{}`", script.display());
+    let help = format!(
+        "let that user read the file: `chmod a+r {}`",
+        search::word(script)
+    );
     Some(told(opener(app), &app.script_span, &fault).help(help))
 }
 
 /// The doubt where a folder has an access control list.
 const LIST: &str = "unless an entry of its ACL allows it, see getfacl(1)";
 
-/// The doubt where the unit brings the folders or groups that the user needs.
+/// More directives than [`OPENERS`] that may bring the folders, groups or rights that the user needs. systemd gives the folders of
+/// `StateDirectory=` and the like to the user at each start.
+const MORE_OPENERS: [&str; 10] = [
+    "CacheDirectory",
+    "ExecCondition",
+    "ExecStartPre",
+    "LogsDirectory",
+    "PAMName",
+    "RootMStack",
+    "RuntimeDirectory",
+    "StateDirectory",
+    "SupplementaryGroups",
+    "TemporaryFileSystem",
+];
+
+/// The doubt where the unit brings what the user needs.
 fn opener(app: &App) -> Option<&'static str> {
-    let openers = OPENERS.iter().chain(&["RootMStack", "SupplementaryGroups"]);
+    let openers = OPENERS.iter().chain(&MORE_OPENERS);
     let mut named = openers.filter(|opener| app.assigned(opener).is_named());
     named.next().map(|_| "unless `[apps.service]` allows it")
 }

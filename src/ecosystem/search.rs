@@ -4,6 +4,7 @@
 //! start others, such as `npm start`, find the same interpreter. The search executes nothing, and neither a reload nor
 //! a boot repeats it.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::app::App;
@@ -215,6 +216,12 @@ pub(super) const OPENERS: [&str; 8] = [
     "RootImage",
 ];
 
+/// A path as a word of a command that can be pasted. The target of a link may have any name, and may be another user's choice.
+pub(super) fn word(path: &Path) -> String {
+    let path = path.display().to_string();
+    shlex::try_quote(&path).map_or_else(|_| path.clone(), Cow::into_owned)
+}
+
 /// Refuses a program that the app's user may not run, unless another fault of the program has been found: what mends that one
 /// may name another program.
 pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
@@ -251,7 +258,7 @@ pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagn
         ),
         None => format!(
             "let `{user}` execute the file: `chmod a+rx {}`",
-            program.display()
+            word(program)
         ),
     };
     let place = app.script_span.clone();

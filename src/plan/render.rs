@@ -22,6 +22,7 @@ use crate::unit::name::Units;
 mod beside;
 mod pause;
 mod rehearsal;
+mod success;
 
 pub use pause::pause;
 pub use rehearsal::Rehearsal;
@@ -211,7 +212,7 @@ fn instance<'a>(app: &'a App, header: Header, layout: &Layout, host: Host) -> In
             time::show(start_timeout(app))
         },
         errored: contract::ERRORED,
-        success: success(app),
+        success: success::success(app),
         prevent: prevent(app),
         no_new_privileges: bind,
         ptrace: sandbox::needs_ptrace(app, host) && !app.is_root() && layout.scope == Scope::System,
@@ -271,23 +272,6 @@ fn variable(name: &str, value: &str) -> Safe<String> {
     let (before, after) = count::around(first);
     let before = format!("{name}={before}");
     assignment_of([Part::Text(&before), Part::Specifier('i'), Part::Text(after)])
-}
-
-/// Returns the value of `SuccessExitStatus=`, with which exiting on the stop signal is not a failure.
-fn success(app: &App) -> String {
-    let statuses = [130, 143].into_iter();
-    let statuses = listed(statuses.chain(app.lifecycle.stop_exit_codes.iter()));
-    if !ends_its_start_well(app) {
-        return statuses;
-    }
-    format!("{statuses} {}", app.lifecycle.kill_signal)
-}
-
-/// Whether a command of the start that a stop ends by its signal succeeds. systemd then goes on to the next, and only ours see the stop.
-fn ends_its_start_well(app: &App) -> bool {
-    let count = |name| app.service.iter().filter(|(own, _)| *own == name).count();
-    let is_ours = count("ExecStartPost") == 0 && count("ExecStartPre") < 2;
-    app.is_even() && is_ours && app.lifecycle.kill_signal != "SIGKILL"
 }
 
 /// Returns the value of `RestartPreventExitStatus=`.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
 use super::assignments::{self, Fault, Found, Variables};
 use super::{Error, say};
@@ -71,20 +71,44 @@ pub(super) fn look(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a file of variables for somebody who checks it, who may be root. What the worker would not open is not opened either.
+/// Reads a file of variables for somebody who checks it, who may be root. What the worker would not open is not opened either, and nothing is
+/// read that is made up, as below /sys: for root that may have an effect, and another may have put the link to it there.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn examine(path: &Path) -> io::Result<Result<Found, Fault>> {
-    Ok(assignments::read(&bytes(path)?))
+    if is_made_up(&opened(path, OFlag::O_PATH)?)? {
+        return Ok(Ok(Found::default()));
+    }
+    let file = file(path)?;
+    // Another may be there by now.
+    if is_made_up(&file)? {
+        return Ok(Ok(Found::default()));
+    }
+    Ok(assignments::read(&text(file)?))
+}
+
+/// Whether the text is made up as it is read: by the kernel, most of whose files say that they are empty, or by a file system in user space,
+/// which may keep the reader waiting.
+fn is_made_up(file: &File) -> io::Result<bool> {
+    let kind = fstatfs(file)?.filesystem_type();
+    Ok(file.metadata()?.len() == 0 || [SYSFS_MAGIC, FUSE_SUPER_MAGIC].contains(&kind))
 }
 
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    text(file(path)?)
+}
+
+fn file(path: &Path) -> io::Result<File> {
     // Opening a device may already have an effect, so at first only its inode is looked at.
     check(&opened(path, OFlag::O_PATH)?)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = opened(path, flags)?;
     check(&file)?;
+    Ok(file)
+}
+
+fn text(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
@@ -168,6 +192,18 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn whoever_checks_a_file_reads_nothing_that_the_kernel_makes_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("env");
+        symlink("/sys/devices/virtual/mem/null/uevent", &link).unwrap();
+        assert!(bytes(&link).unwrap().starts_with(b"MAJOR=1\n"));
+        assert_eq!(examine(&link).unwrap(), Ok(Found::default()));
+        let file = folder.path().join("file");
+        fs::write(&file, "MAJOR=1\n").unwrap();
+        assert_eq!(examine(&file).unwrap().unwrap().variables.len(), 1);
+    }
 
     fn read(path: &Path) -> Result<Vec<(OsString, OsString)>, String> {
         let mut environment = vec![("A".into(), "old".into()), ("Z".into(), "kept".into())];

@@ -7,8 +7,11 @@ use crate::asked;
 use crate::balance::EVEN;
 use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_ecosystem};
 
-pub(crate) const SPECS: &[Spec] =
-    specs![asked::about_its_health_an_instance_is_stopped_in_good_order_and_gets_no_connections,];
+pub(crate) const SPECS: &[Spec] = specs![
+    asked::about_its_health_an_instance_is_stopped_in_good_order_and_gets_no_connections,
+    asked::is_no_reason_to_go_on_after_a_command_that_somebody_ended,
+    asked::in_vain_of_a_bus_that_hangs_an_instance_starts_all_the_same,
+];
 
 const SERVES: &str = "listen 3000\nfinish SIGINT";
 /// READY, but accepts nothing, and ends at once when it is told to.
@@ -84,4 +87,41 @@ fn assert_ended_well(machine: &Machine) {
 
 fn wait_for_state(machine: &Machine, state: &str) {
     wait_until(SOON, state, || machine.property(UNIT, "SubState") == state);
+}
+
+/// What ends it is no stop, and its work is not done.
+pub(crate) fn is_no_reason_to_go_on_after_a_command_that_somebody_ended(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    machine.write_app("graceful", "/srv/web");
+    for directive in ["ExecStartPre", "ExecCondition"] {
+        // The command is the first of its process group.
+        let command = "/bin/sh -c 'if test -e /srv/web/ends; then kill 0; fi'";
+        let lines = format!(
+            "{EVEN}\nhealth = \"/\"\nkill_signal = \"SIGTERM\"\nservice.{directive} = \"{command}\""
+        );
+        write_ecosystem(machine, "graceful", "2", &lines);
+        machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+        machine.systemctl(&["stop", UNIT]).ok();
+        machine.write("/srv/web/ends", "");
+        machine.systemctl(&["start", UNIT]).exits(1);
+        machine.run(&["rm", "/srv/web/ends"]).ok();
+        assert_exactly(machine, 2);
+    }
+}
+
+/// Where root's commands reach systemd without the bus, one with the rights of the app does not.
+pub(crate) fn in_vain_of_a_bus_that_hangs_an_instance_starts_all_the_same(machine: &mut Machine) {
+    machine.power_on_unfiltered();
+    let lines = format!("{EVEN}\nhealth_command = \"/bin/true\"");
+    install(machine, "graceful", "2", &lines);
+    machine.systemctl(&["stop", UNIT]).ok();
+    let signal = |signal: &str| {
+        let signal = format!("--signal={signal}");
+        machine.systemctl(&["kill", &signal, "dbus.service"]).ok();
+    };
+    signal("STOP");
+    let started = machine.systemctl(&["start", UNIT]);
+    signal("CONT");
+    started.ok();
+    assert_exactly(machine, 2);
 }

@@ -40,6 +40,26 @@ fn of_an_app_that_is_being_started_again_the_last_death_is_told() {
 }
 
 #[test]
+fn of_many_reasons_the_first_are_told() {
+    let mut stage = dead("");
+    for number in 2..70 {
+        let deaths = Deaths {
+            reason: format!("its port is 30{number}"),
+            ..Deaths::default()
+        };
+        let file = Entry::new(&stage.layout.state("web"), Name::Deaths(number));
+        deaths.store(&file).unwrap();
+        let down = format!("web@{number}.service");
+        let down = unit(&down, ActiveState::Failed, "failed");
+        stage.systemd.fake.set(down);
+    }
+    stage.systemd.fake.script("web.service", &[Start::Fails]);
+    let failure = stage.jobs().run(Verb::Start, "web.service").unwrap_err();
+    let why = "(web@1.service: killed by SIGBUS; web@2.service: its port is 302; web@3.service: its port is 303; and 66 more)";
+    assert!(failure.message.ends_with(why), "{}", failure.message);
+}
+
+#[test]
 fn the_file_that_has_the_output_of_the_unit_is_named() {
     for (of, tail) in [("web@1", "/l/1.log"), ("web", "/l/*.log")] {
         let mut stage = dead("[apps.service]\nStandardOutput = \"append:/l/%i.log\"\n");

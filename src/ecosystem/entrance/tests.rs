@@ -12,6 +12,7 @@ struct Fake {
     place: &'static str,
     mode: u32,
     beyond: Beyond,
+    has_owners: bool,
 }
 
 impl Fake {
@@ -21,6 +22,7 @@ impl Fake {
             place,
             mode,
             beyond,
+            has_owners: true,
         }
     }
 
@@ -54,13 +56,20 @@ impl FakeHost for Fake {
             owner: 0,
             group: 4,
             mode: if is_place { self.mode } else { 0o755 },
-            link: (path == Path::new("/srv/current")).then(|| PathBuf::from("/root/app")),
+            link: match path.to_str() {
+                Some("/srv/current") => Some(PathBuf::from("/root/app")),
+                Some("/srv/newest") => Some(PathBuf::from(HOSTILE)),
+                _ => None,
+            },
             beyond: if is_place {
                 self.beyond
             } else {
                 Beyond::Nothing
             },
         })
+    }
+    fn has_owners(&self) -> bool {
+        self.has_owners
     }
     fn first_line(&self, _: &Path) -> Option<String> {
         Some("#!/usr/bin/python3".to_owned())
@@ -80,6 +89,9 @@ impl FakeHost for Fake {
         Some(Ids { user, groups })
     }
 }
+
+/// The name of a release that whoever deploys has chosen.
+const HOSTILE: &str = "/srv/$(reboot);'id`";
 
 const WWW: &str = "user = \"www\"\n";
 
@@ -125,6 +137,13 @@ fn what_is_not_certain_is_a_warning() {
     let bound = format!("{WWW}service.BindReadOnlyPaths = \"/root/app\"\n");
     let told = Fake::of("/root", 0o700).told("/root/app", &bound);
     assert_eq!(told[0].0, Severity::Warning);
+    for directive in ["StateDirectory", "ExecStartPre", "TemporaryFileSystem"] {
+        let keys =
+            format!("{WWW}service.{directive} = \"/srv\"\n").replace("y = \"/srv", "y = \"srv");
+        let told = Fake::of("/root", 0o700).told("/root/app", &keys);
+        assert_eq!(told[0].0, Severity::Warning, "{directive}");
+        assert!(told[0].1.contains("unless `[apps.service]` allows it"));
+    }
     let of_a_server = Fake {
         beyond: Beyond::Server,
         ..Fake::of("/root", 0)
@@ -143,4 +162,26 @@ fn a_script_that_the_user_may_not_read_is_named() {
             .starts_with("`www` may not read `/srv/app/server.js`, so the app cannot start; "),
         "{told:?}"
     );
+}
+
+#[test]
+fn what_is_to_be_pasted_runs_no_command_that_the_name_of_a_folder_has() {
+    let told = Fake::of(HOSTILE, 0o700).told("/srv/newest", WWW);
+    let (_, command) = told[0].1.split_once("let that user in: `").unwrap();
+    let command = command.strip_suffix('`').unwrap();
+    let words = shlex::split(command).unwrap();
+    assert_eq!(words, ["setfacl", "-m", "u:www:x", HOSTILE]);
+    assert!(!command.contains(" /srv/$"), "{command}");
+}
+
+#[test]
+fn nothing_is_said_of_folders_whose_owners_are_those_of_another_host() {
+    let package = Fake {
+        has_owners: false,
+        ..Fake::of("/root", 0o700)
+    };
+    let keys = format!("{WWW}cwd = \"/root\"\nscript = \"/srv/server.js\"\n");
+    assert_eq!(package.told("/srv", &keys), []);
+    let here = Fake::of("/root", 0o700).told("/srv", &keys);
+    assert_eq!(here.len(), 1);
 }
