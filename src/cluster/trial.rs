@@ -57,12 +57,12 @@ impl Trial {
 }
 
 /// The reason for which an instance is not started again, if its program has not listened on the declared port for the whole time that
-/// it had, or has left its work to another process, while somebody waits for the first start of the app.
+/// it had, while somebody waits for the first start of the app.
 ///
 /// Programs may listen on a port of their own first and reach the declared one later, once a database is there. So nothing is
 /// concluded before the time is over, nothing of an instance that has ever served, since the note of a command that was killed stays
 /// for a while, and nothing while another instance serves: this one may have waited for what that one does first, such as a migration.
-/// Nor is anything concluded from a crash, since the next start may find the database.
+/// Nor is anything concluded from an end, with status 0 either, since the next start may find the database.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -84,17 +84,17 @@ pub(super) fn refusal(
 
 /// The words for a start that would end in the same way once more.
 fn why(unit: &Unit) -> Option<String> {
-    let (how, text) = (unit.why(), &unit.status_text);
-    if text.starts_with(contract::ELSEWHERE) && unit.result == "timeout" {
+    let text = &unit.status_text;
+    if unit.result != "timeout" || !contract::is_of_a_silent_start(text) {
+        return None;
+    }
+    if text.starts_with(contract::ELSEWHERE) {
         return Some(text.clone());
     }
-    if contract::is_of_a_silent_start(text) && unit.result == "timeout" {
-        return Some(format!(
-            "{how}: {text}; a longer `listen_timeout` is for a program that needs more time"
-        ));
-    }
-    let is_left = unit.exit_code == libc::CLD_EXITED && unit.exit_status == 0;
-    (is_left && unit.result == "protocol").then_some(how)
+    Some(format!(
+        "{}: {text}; a longer `listen_timeout` is for a program that needs more time",
+        unit.why()
+    ))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::jobs::Jobs;
 use super::{hint, last_words, port_owner, status};
-use crate::contract::REFUSED;
 use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{ActiveState, JobResult, Unit, Verb};
 use crate::unit::name::{Member, Units, owner, parse};
@@ -93,7 +92,6 @@ impl Jobs<'_> {
             let name = Units::of(app).instance(number);
             let instance = self.manager.unit(&name).ok();
             let why = instance.and_then(|instance| status::reason(self.layout, app, &instance));
-            let why = why.map(|why| why.trim_start_matches(REFUSED).to_owned());
             told.extend(
                 why.filter(|why| told.iter().all(|(_, other)| other != why))
                     .map(|why| (name, why)),

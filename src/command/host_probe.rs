@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::geteuid;
 
-use super::controllers;
+use super::{controllers, limits};
 use crate::ecosystem;
 use crate::ecosystem::resolve::{Account, FileStatus, Ids, Probe};
 use crate::generate::{files, sources};
@@ -171,6 +171,10 @@ impl Probe for HostProbe {
         self.root.is_none().then(|| plan::status(path))?
     }
 
+    fn access_list(&self, path: &Path) -> Option<Vec<u8>> {
+        self.root.is_none().then(|| plan::access_list(path))?
+    }
+
     fn has_owners(&self) -> bool {
         self.has_owners
     }
@@ -248,6 +252,11 @@ impl Probe for HostProbe {
             ids.groups.push(number);
         }
         Some(ids)
+    }
+
+    fn has_drop_in(&self, app: &str, directives: &[&str]) -> bool {
+        let is_here = self.root.is_none() && self.has_owners;
+        is_here && limits::has_drop_in(&self.layout, app, directives)
     }
 }
 

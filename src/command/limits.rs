@@ -77,6 +77,18 @@ fn instances(layout: &Layout, units: Units) -> BTreeSet<String> {
         .collect()
 }
 
+/// Returns whether a drop-in for the instances of an app, or for one of them, assigns one of these directives.
+pub(super) fn has_drop_in(layout: &Layout, app: &str, directives: &[&str]) -> bool {
+    let units = Units::of(app);
+    let all = std::iter::once(units.template()).chain(instances(layout, units));
+    let mut files = all.flat_map(|unit| drop_ins(layout, &unit, SERVICE.suffix).into_values());
+    files.any(|path| {
+        let text = files::read(&path).unwrap_or_default();
+        let mut names = text.lines().filter_map(|line| line.split_once('='));
+        names.any(|(name, _)| directives.contains(&name.trim()))
+    })
+}
+
 fn unit_folders(layout: &Layout) -> impl Iterator<Item = &PathBuf> {
     std::iter::once(&layout.units).chain(&layout.vendor_units)
 }
@@ -237,5 +249,19 @@ mod tests {
         let socket = "[Socket]\nTriggerLimitIntervalSec=2s\n";
         let socket = host(&[("etc/systemd/system/socket.d/a.conf", socket)]).1;
         assert!(socket[0].message.contains("`my-web.socket`"), "{socket:?}");
+    }
+
+    #[test]
+    fn a_directive_of_a_drop_in_for_all_or_one_of_the_instances_is_found() {
+        for folder in ["my-web@.service.d", "my-web@3.service.d", "service.d"] {
+            let text = "[Service]\nSupplementaryGroups = adm\n#User=x\n";
+            let path = format!("etc/systemd/system/{folder}/a.conf");
+            let (root, _) = host(&[(&path, text)]);
+            let layout = Layout::system(root.path());
+            let has = |app, directive| has_drop_in(&layout, app, &[directive]);
+            assert!(has("my-web", "SupplementaryGroups"), "{folder}");
+            assert!(!has("my-web", "User"));
+            assert_eq!(has("api", "SupplementaryGroups"), folder == "service.d");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::times::{self, Schedule};
 use crate::brake::Deaths;
 use crate::cluster::pause::Paused;
 use crate::cluster::progress;
-use crate::contract::{StartedWith, time};
+use crate::contract::{REFUSED, StartedWith, time};
 use crate::ecosystem::App;
 use crate::layout::Layout;
 use crate::output::Failure;
@@ -293,7 +293,15 @@ pub(super) fn reason(layout: &Layout, app: &str, unit: &Unit) -> Option<String> 
     }
     let number = Units::of(app).number(&unit.name)?;
     let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
-    Some(deaths.reason).filter(|reason| !reason.is_empty())
+    Some(told(deaths.reason)).filter(|reason| !reason.is_empty())
+}
+
+/// The reason of a death without the mark by which our own programs know that a further start would end in the same way.
+fn told(reason: String) -> String {
+    match reason.strip_prefix(REFUSED) {
+        Some(told) => told.to_owned(),
+        None => reason,
+    }
 }
 
 fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> InstanceStatus {
@@ -314,12 +322,12 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
     };
     let deaths = deaths.filter(|d| !d.reason.is_empty());
     let last_end = deaths.as_ref().map(|deaths| LastEnd {
-        reason: deaths.reason.clone(),
+        reason: told(deaths.reason.clone()),
         seconds_ago: now.saturating_sub(deaths.last).as_secs(),
     });
     let last = deaths
         .filter(|_| !online && !unit.is_unusable())
-        .map(|deaths| deaths.reason);
+        .map(|deaths| told(deaths.reason));
     let reason = match status {
         _ if unit.is_unmet() => Some(unit.why()),
         "errored" => Some(last.unwrap_or_else(|| unit.why())),

@@ -8,7 +8,7 @@ use crate::contract::REFUSED;
 use crate::layout::Layout;
 use crate::output::{Notice, Sink};
 use crate::state::{Entry, Name};
-use crate::systemd::{ActiveState, Brief, Manager, Unit};
+use crate::systemd::{ActiveState, Brief, Manager, TIMED_OUT, Unit};
 use crate::unit::name::{Units, owner};
 
 /// How long a command stays silent.
@@ -111,12 +111,7 @@ impl Waiting {
         let Some(layout) = layout.filter(|_| !self.is_quoted) else {
             return;
         };
-        let units = Units::of(app);
-        let briefs = manager.units(&units.instances()).unwrap_or_default();
-        let moving = briefs.iter().filter(|b| !b.is_ready() && !b.is_gone());
-        let mut numbers = moving.filter_map(|brief| units.number(&brief.name));
-        let died = numbers.find_map(|number| Some((number, deaths(layout, app, number)?)));
-        if let Some((number, deaths)) = died {
+        if let Some((number, deaths)) = died(manager, layout, app) {
             // The journal is read once, whatever it has.
             self.is_quoted = true;
             if let Some(line) = last_words::of_a_death(layout, app, number, &deaths) {
@@ -125,6 +120,20 @@ impl Waiting {
             }
         }
     }
+}
+
+/// Returns an instance that is on its way up and has died before, with its deaths.
+fn died(manager: &mut dyn Manager, layout: &Layout, app: &str) -> Option<(u32, Deaths)> {
+    let units = Units::of(app);
+    let briefs = manager.units(&units.instances()).unwrap_or_default();
+    // How one that is being stopped died in an earlier run is not what is waited for.
+    let moving = briefs
+        .iter()
+        .filter(|brief| brief.active == ActiveState::Activating);
+    let numbers = moving.filter_map(|brief| units.number(&brief.name));
+    let mut died = numbers.filter_map(|number| Some((number, deaths(layout, app, number)?)));
+    // The last words of a program that systemd has ended are about that end.
+    died.find(|(_, deaths)| !deaths.reason.starts_with(TIMED_OUT))
 }
 
 /// Returns the deaths of an instance since it was started, if there are any.
@@ -181,8 +190,12 @@ fn state(unit: &Unit, brief: &Brief, deaths: Option<&Deaths>) -> String {
         deaths.filter(|d| brief.active == ActiveState::Activating && !state.contains(&d.reason));
     let died = died.map(|deaths| {
         let reason = deaths.reason.trim_start_matches(REFUSED);
+        // It is on its way to the same end.
+        let is_same = reason.contains(&state);
         match deaths.count {
+            1 if is_same => ", after one death".to_owned(),
             1 => format!(", after one death: {reason}"),
+            count if is_same => format!(", after {count} deaths"),
             count => format!(", after {count} deaths, the last: {reason}"),
         }
     });
@@ -270,6 +283,34 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_an_instance_are_quoted_as_it_starts_and_not_as_it_is_stopped() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        std::fs::create_dir_all(&layout.run).unwrap();
+        let deaths = Deaths {
+            count: 1,
+            reason: "exited with status 1".into(),
+            ..Deaths::default()
+        };
+        let file = Entry::new(&layout.state("web"), Name::Deaths(1));
+        deaths.store(&file).unwrap();
+        let of = |active, sub| {
+            let mut fake = Fake::running(&["web@0.service"]);
+            fake.set(unit("web@1.service", active, sub));
+            died(&mut fake, &layout, "web").map(|(number, _)| number)
+        };
+        assert_eq!(of(ActiveState::Activating, "auto-restart"), Some(1));
+        assert_eq!(of(ActiveState::Deactivating, "stop-sigterm"), None);
+        assert_eq!(of(ActiveState::Active, "running"), None);
+        let timed_out = Deaths {
+            reason: format!("{TIMED_OUT}not READY within `listen_timeout`"),
+            ..deaths
+        };
+        timed_out.store(&file).unwrap();
+        assert_eq!(of(ActiveState::Activating, "auto-restart"), None);
+    }
+
+    #[test]
     fn the_deaths_of_this_start_are_told_with_the_last_reason() {
         let died = |count, reason: &str| {
             let unit = unit("web@0.service", ActiveState::Activating, "auto-restart");
@@ -288,6 +329,9 @@ mod tests {
         assert_eq!(died(1, "exited with status 1"), one);
         let more = format!("{again} 3 deaths, the last: killed by SIGSEGV");
         assert_eq!(died(3, "killed by SIGSEGV"), more);
+        let now = "about to be started again";
+        let same = died(2, &format!("timed out: {now}"));
+        assert_eq!(same, format!("web@0: {now}, after 2 deaths"));
     }
 
     #[test]

@@ -5,44 +5,108 @@ use std::path::Path;
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
-use super::resolve::Probe;
+use super::resolve::{Beyond, FileStatus, Ids, Probe};
 use super::search::{self, OPENERS};
 use super::way::{self, Closed};
+use crate::unit;
 
 /// Refuses an app whose user may not enter a folder above the script, or the working directory, or not read the script. Root may do all
-/// that, so whoever installs the app does not notice, and the start fails. Returns whether something was told.
+/// that, so whoever installs the app does not notice, and the start fails. Where something that is not known here may let the user in, it
+/// is a warning. Returns whether nothing else is to be said of what that user may run.
 pub(super) fn refuse(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) -> bool {
-    let fault = fault(app, probe, faults);
-    let is_any = fault.is_some();
-    faults.extend(fault);
-    is_any
-}
-
-fn fault(app: &App, probe: &dyn Probe, faults: &[Diagnostic]) -> Option<Diagnostic> {
     let is_of_program =
         |fault: &Diagnostic| fault.severity == Severity::Error && fault.span == app.script_span;
     if faults.iter().any(is_of_program) {
-        return None;
+        return false;
     }
-    // The folders of a package that is being put together belong to somebody else.
-    let user = app.user.as_deref();
-    let user = user.filter(|_| !app.is_dynamic() && probe.has_owners())?;
-    let ids = probe.ids(user, app.group.as_deref())?;
-    let look = |path: &Path| probe.status(path);
-    let script = Path::new(&app.program.script);
-    // What is found by its name is what everybody runs.
-    let script = Some(script).filter(|script| script.is_absolute());
-    let of_script = script.and_then(|script| {
-        let closed = way::closed(script, false, &ids, &look)?;
-        Some((closed, script, &app.script_span, "put the app"))
-    });
-    let of_cwd = || {
-        let cwd = Path::new(app.program.cwd.as_deref()?);
-        let closed = way::closed(cwd, true, &ids, &look)?;
-        Some((closed, cwd, &app.cwd_span, "write a `cwd`"))
+    let Some(entrance) = Entrance::of(app, probe) else {
+        return false;
     };
-    if let Some((closed, path, span, remedy)) = of_script.or_else(of_cwd) {
-        let Closed { folder, has_list } = closed;
+    let Some(shut) = entrance.shut() else {
+        let fault = entrance.unread();
+        let is_any = fault.is_some();
+        faults.extend(fault);
+        return is_any;
+    };
+    if !is_given(app, &shut.closed.folder) {
+        faults.push(entrance.told(shut));
+    }
+    true
+}
+
+/// A folder that the user may not enter.
+struct Shut<'a> {
+    closed: Closed,
+    /// What the user has to reach through it.
+    path: &'a Path,
+    span: &'a Range<usize>,
+    /// What to do where that user may go.
+    remedy: &'static str,
+}
+
+/// An app, and the user that has to get in.
+struct Entrance<'a> {
+    app: &'a App,
+    user: &'a str,
+    ids: Ids,
+    probe: &'a dyn Probe,
+}
+
+impl<'a> Entrance<'a> {
+    fn of(app: &'a App, probe: &'a dyn Probe) -> Option<Self> {
+        // The folders of a package that is being put together belong to somebody else.
+        let user = app.user.as_deref();
+        let user = user.filter(|_| !app.is_dynamic() && probe.has_owners())?;
+        let ids = probe.ids(user, app.group.as_deref())?;
+        Some(Self {
+            app,
+            user,
+            ids,
+            probe,
+        })
+    }
+
+    fn look(&self) -> impl Fn(&Path) -> Option<FileStatus> {
+        |path| self.probe.status(path)
+    }
+
+    /// Returns the script, unless it is found by its name: that is what everybody runs.
+    fn script(&self) -> Option<&'a Path> {
+        Some(Path::new(&self.app.program.script)).filter(|script| script.is_absolute())
+    }
+
+    fn shut(&self) -> Option<Shut<'a>> {
+        let app = self.app;
+        let find = |path, is_folder, span, remedy| {
+            let closed = way::closed(path, is_folder, &self.ids, self.probe)?;
+            Some(Shut {
+                closed,
+                path,
+                span,
+                remedy,
+            })
+        };
+        let script = self.script();
+        let of_script = script.and_then(|path| find(path, false, &app.script_span, "put the app"));
+        of_script.or_else(|| {
+            let cwd = Path::new(app.program.cwd.as_deref()?);
+            find(cwd, true, &app.cwd_span, "write a `cwd`")
+        })
+    }
+
+    fn told(&self, shut: Shut<'_>) -> Diagnostic {
+        let user = self.user;
+        let Shut {
+            closed: Closed { folder, beyond },
+            path,
+            span,
+            remedy,
+        } = shut;
+        let doubt = match beyond {
+            Beyond::Acl => Some("unless an entry of its ACL allows it, see getfacl(1)"),
+            Beyond::Elsewhere => Some(BY_SERVER),
+            Beyond::Nothing | Beyond::Server => self.opener(),
+        };
         let what = if folder == path {
             "the working directory".to_owned()
         } else {
@@ -53,46 +117,94 @@ fn fault(app: &App, probe: &dyn Probe, faults: &[Diagnostic]) -> Option<Diagnost
             "{remedy} where `{user}` may go, as below /srv, or let that user in: `setfacl -m u:{user}:x {}`",
             search::word(&folder)
         );
-        let doubt = if has_list { Some(LIST) } else { opener(app) };
-        return Some(told(doubt, span, &fault).help(help));
+        told(doubt, span, &fault).help(help)
     }
-    let is_read = app.program.interpreter.is_some()
-        || script.is_some_and(|script| probe.names_interpreter(script));
-    let script = script.filter(|_| is_read)?;
-    if way::is_readable(script, &ids, &look) != Some(false) {
-        return None;
+
+    fn unread(&self) -> Option<Diagnostic> {
+        let Self { app, user, .. } = self;
+        let script = self.script()?;
+        if way::is_readable(script, &self.ids, &self.look()) != Some(false) {
+            return None;
+        }
+        let line = self.probe.first_line(script);
+        let is_text = line.is_some_and(|line| line.starts_with("#!"));
+        if !is_text && app.program.interpreter.is_none() {
+            return None;
+        }
+        let is_program =
+            !is_text && way::is_executable(script, &self.ids, &self.look()) == Some(true);
+        let end = way::end(script, &self.look());
+        let doubt = if end.is_some_and(|(_, file)| file.beyond == Beyond::Elsewhere) {
+            Some(BY_SERVER)
+        } else {
+            // As nice(1) does, for a program that the user may execute and not read.
+            is_program.then_some("unless its interpreter only executes it")
+        };
+        let fault = format!("`{user}` may not read `{}`", script.display());
+        let help = format!(
+            "let that user read the file: `chmod a+r {}`",
+            search::word(script)
+        );
+        Some(told(doubt.or_else(|| self.opener()), &app.script_span, &fault).help(help))
     }
-    let fault = format!("`{user}` may not read `{}`", script.display());
-    let help = format!(
-        "let that user read the file: `chmod a+r {}`",
-        search::word(script)
-    );
-    Some(told(opener(app), &app.script_span, &fault).help(help))
+
+    /// The doubt where the unit, or a drop-in of it, brings the folders or groups that the user needs, or lets root change their modes.
+    fn opener(&self) -> Option<&'static str> {
+        const MORE: [&str; 4] = [
+            "PAMName",
+            "RootMStack",
+            "SupplementaryGroups",
+            "TemporaryFileSystem",
+        ];
+        const FIRST: [&str; 2] = ["ExecCondition", "ExecStartPre"];
+        const OF_DROP_IN: [&str; 5] = [
+            "DynamicUser",
+            "ExecStart",
+            "Group",
+            "User",
+            "WorkingDirectory",
+        ];
+        let app = self.app;
+        let mut openers = OPENERS.iter().chain(&MORE);
+        if openers.any(|opener| app.assigned(opener).is_named())
+            || FIRST.iter().any(|name| is_roots(app, name))
+        {
+            return Some("unless `[apps.service]` allows it");
+        }
+        let all = [&OPENERS[..], &MORE, &FIRST, &OF_DROP_IN].concat();
+        let is_by_drop_in = self.probe.has_drop_in(&app.name, &all);
+        is_by_drop_in.then_some("unless a drop-in of its unit allows it")
+    }
 }
 
-/// The doubt where a folder has an access control list.
-const LIST: &str = "unless an entry of its ACL allows it, see getfacl(1)";
+/// The doubt where a file system is another host's, for instance.
+const BY_SERVER: &str = "unless the server of its file system allows it";
 
-/// More directives than [`OPENERS`] that may bring the folders, groups or rights that the user needs. systemd gives the folders of
-/// `StateDirectory=` and the like to the user at each start.
-const MORE_OPENERS: [&str; 10] = [
-    "CacheDirectory",
-    "ExecCondition",
-    "ExecStartPre",
-    "LogsDirectory",
-    "PAMName",
-    "RootMStack",
-    "RuntimeDirectory",
-    "StateDirectory",
-    "SupplementaryGroups",
-    "TemporaryFileSystem",
-];
+/// Whether one of these commands runs as root, see "Command lines" in systemd.service(5).
+fn is_roots(app: &App, directive: &str) -> bool {
+    let is_one = |command: &&str| {
+        let end = command.find(|c| !"@-:+!|".contains(c));
+        end.is_some_and(|end| command.get(..end).is_some_and(|p| p.contains('+')))
+    };
+    app.assigned(directive).list().iter().any(is_one)
+}
 
-/// The doubt where the unit brings what the user needs.
-fn opener(app: &App) -> Option<&'static str> {
-    let openers = OPENERS.iter().chain(&MORE_OPENERS);
-    let mut named = openers.filter(|opener| app.assigned(opener).is_named());
-    named.next().map(|_| "unless `[apps.service]` allows it")
+/// Whether systemd gives a folder to the user of the unit before each start, see `RuntimeDirectory=` in systemd.exec(5).
+fn is_given(app: &App, folder: &Path) -> bool {
+    const GIVEN: [(&str, &str); 4] = [
+        ("CacheDirectory", "/var/cache"),
+        ("LogsDirectory", "/var/log"),
+        ("RuntimeDirectory", "/run"),
+        ("StateDirectory", "/var/lib"),
+    ];
+    GIVEN.iter().any(|(directive, above)| {
+        let lists = app.assigned(directive).list().into_iter();
+        let mut names = lists.flat_map(unit::words);
+        names.any(|name| {
+            let name = name.split(':').next().unwrap_or_default();
+            !name.is_empty() && folder.starts_with(Path::new(above).join(name))
+        })
+    })
 }
 
 fn told(doubt: Option<&str>, span: &Range<usize>, fault: &str) -> Diagnostic {

@@ -47,6 +47,7 @@ fake_host! {
         fn search_path(&self) -> Vec<PathBuf> { Vec::new() }
         fn has_user(&self, user: &str) -> bool { true }
         fn has_group(&self, group: &str) -> bool { true }
+        fn access_list(&self, path: &Path) -> Option<Vec<u8>> { None }
         fn has_owners(&self) -> bool { true }
         fn is_own_group(&self, user: Account, group: u32) -> bool { false }
         fn installed_user(&self, app: &str) -> Option<String> { None }
@@ -56,5 +57,6 @@ fake_host! {
         fn has_controller(&self, name: &str) -> Option<bool> { None }
         fn node_version(&self) -> Option<String> { None }
         fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids> { None }
+        fn has_drop_in(&self, app: &str, directives: &[&str]) -> bool { false }
     }
 }

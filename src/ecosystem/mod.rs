@@ -3,6 +3,7 @@
 //! `text → TOML with spans → App`. Every fault on the way becomes a [`Diagnostic`] of one [`Report`]. Pure except for
 //! [`resolve`], which looks at the file system through a [`resolve::Probe`] that the caller supplies.
 
+mod acl;
 pub mod app;
 mod calendar;
 mod chosen;

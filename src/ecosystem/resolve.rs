@@ -34,6 +34,8 @@ pub enum Beyond {
     Nothing,
     /// An access control list, see acl(5). The bits of the group then limit every entry of the list.
     Acl,
+    /// Perhaps the server of the file system, that of another host for instance. Owner and mode are what it tells.
+    Elsewhere,
     /// The server of the file system: the file system is in user space, or not even root can look the inode up.
     Server,
 }
@@ -95,6 +97,8 @@ pub trait Probe {
     fn is_system(&self) -> bool;
     /// Returns the inode at a path; `None` also for a host that is being put together, where nothing is known.
     fn status(&self, path: &Path) -> Option<FileStatus>;
+    /// Returns the access control list of an inode, in the kernel's format.
+    fn access_list(&self, path: &Path) -> Option<Vec<u8>>;
     /// Returns whether the files already have the owners that they will have where the app runs.
     fn has_owners(&self) -> bool;
     /// Returns the name of a user, or the ID if systemd does not accept the name; `None` for a user that does not
@@ -119,6 +123,8 @@ pub trait Probe {
     fn name(&self, account: Account) -> String;
     /// Returns the IDs of a program that runs as this user, and as this group if it is not the user's own.
     fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids>;
+    /// Returns whether a drop-in of systemd's for the instances of an app assigns one of these directives.
+    fn has_drop_in(&self, app: &str, directives: &[&str]) -> bool;
 }
 
 /// Resolves an app of a file in `folder`. What cannot be resolved is added to `faults`.

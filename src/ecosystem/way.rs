@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use super::acl;
 use super::resolve::{Account, Beyond, FileStatus, Ids, Probe};
 
 /// The kernel's own limit, see `path_resolution(7)`.
@@ -267,24 +268,40 @@ pub(super) fn barrier(path: &Path, ids: &Ids, look: Look<'_>) -> Option<PathBuf>
 /// A folder on the way to a path that keeps a program of these accounts from it.
 pub(super) struct Closed {
     pub(super) folder: PathBuf,
-    /// Whether the folder has an access control list, which may let the program in all the same.
-    pub(super) has_list: bool,
+    /// What may let the program in all the same, and is not known.
+    pub(super) beyond: Beyond,
 }
 
 /// Returns the first folder on the way to a path, or the folder at its end where `is_folder`, that a program of these accounts may not enter
-/// by its mode. Nothing is known of what a server decides.
-pub(super) fn closed(path: &Path, is_folder: bool, ids: &Ids, look: Look<'_>) -> Option<Closed> {
-    let mut way = Way::to(path, look);
+/// by its mode and its list. Nothing is known of what a server decides.
+pub(super) fn closed(path: &Path, is_folder: bool, ids: &Ids, probe: &dyn Probe) -> Option<Closed> {
+    let look = |path: &Path| probe.status(path);
+    let mut way = Way::to(path, &look);
     let mut places: Vec<(PathBuf, FileStatus)> = way.by_ref().collect();
     if !is_folder && !way.is_cut {
         places.pop();
     }
-    let closed = places.into_iter().find(|(_, place)| !place.gives(1, ids));
-    let (folder, place) = closed.filter(|(_, place)| place.beyond != Beyond::Server)?;
-    Some(Closed {
-        folder,
-        has_list: place.beyond == Beyond::Acl,
-    })
+    let closed = places
+        .into_iter()
+        .find_map(|(folder, place)| is_closed(folder, &place, ids, probe));
+    closed.filter(|closed| closed.beyond != Beyond::Server)
+}
+
+fn is_closed(folder: PathBuf, place: &FileStatus, ids: &Ids, probe: &dyn Probe) -> Option<Closed> {
+    let by_list = || {
+        let list = probe.access_list(&folder)?;
+        acl::gives(&list, place, 1, ids)
+    };
+    let by_list = (place.beyond == Beyond::Acl).then(by_list).flatten();
+    if by_list.unwrap_or_else(|| place.gives(1, ids)) {
+        return None;
+    }
+    // What the list says is known.
+    let beyond = match by_list {
+        Some(_) => Beyond::Nothing,
+        None => place.beyond,
+    };
+    Some(Closed { folder, beyond })
 }
 
 /// The same as [`is_readable`] for writing.
@@ -296,7 +313,8 @@ fn gives(path: &Path, bit: u32, ids: &Ids, look: Look<'_>) -> Option<bool> {
     let mut way = Way::to(path, look);
     let places: Vec<FileStatus> = way.by_ref().map(|(_, status)| status).collect();
     let (file, folders) = places.split_last().filter(|_| !way.is_cut)?;
-    if places.iter().any(|place| place.beyond != Beyond::Nothing) {
+    let is_more = |place: &FileStatus| matches!(place.beyond, Beyond::Acl | Beyond::Server);
+    if places.iter().any(is_more) {
         return None;
     }
     Some(file.gives(bit, ids) && folders.iter().all(|folder| folder.gives(1, ids)))

@@ -75,6 +75,17 @@ pub fn status(path: &Path) -> Option<FileStatus> {
 /// `FUSE_SUPER_MAGIC`, see statfs(2).
 const FUSE: u64 = 0x6573_5546;
 
+/// File systems whose servers have their own rules on who may do what: FUSE, NFS, CIFS, SMB2, 9P, and AFS of two makes.
+const SERVED: [u64; 7] = [
+    FUSE,
+    0x6969,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x0102_1997,
+    0x5346_414f,
+    0x6b41_4653,
+];
+
 fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
     let kind = u64::try_from(inode::fstatfs(found)?.f_type).unwrap_or_default();
     // The descriptor keeps the mount, so a mount that is missing from the list was detached in the meantime.
@@ -95,6 +106,8 @@ fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
         mode: stat.st_mode & 0o7777,
         beyond: if link.is_none() && has_acl(found) {
             Beyond::Acl
+        } else if SERVED.contains(&kind) {
+            Beyond::Elsewhere
         } else {
             Beyond::Nothing
         },
@@ -104,11 +117,28 @@ fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
 
 /// Returns whether an inode has an access control list, see acl(5); true if that cannot be found out.
 fn has_acl(found: BorrowedFd<'_>) -> bool {
+    let length = read_list(found, &mut []);
+    !matches!(length, Err(Errno::NODATA | Errno::NOTSUP))
+}
+
+/// Reads the list into the buffer, or only its length where that is empty.
+fn read_list(found: BorrowedFd<'_>, list: &mut [u8]) -> rustix::io::Result<usize> {
     // getxattr(2) does not accept a descriptor of `O_PATH`, but it accepts the descriptor's path in /proc.
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let mut nothing = [0_u8; 0];
-    let length = inode::getxattr(path, "system.posix_acl_access", &mut nothing[..]);
-    !matches!(length, Err(Errno::NODATA | Errno::NOTSUP))
+    inode::getxattr(path, "system.posix_acl_access", list)
+}
+
+/// Returns the access control list of an inode, in the format of `linux/posix_acl_xattr.h`; `None` where there is none that can be read.
+#[must_use]
+pub fn access_list(path: &Path) -> Option<Vec<u8>> {
+    /// The length of the longest attribute, `XATTR_SIZE_MAX` of `linux/limits.h`.
+    const LONGEST: usize = 65_536;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = inode::open(path, flags, Mode::empty()).ok()?;
+    let mut list = vec![0; LONGEST];
+    let length = read_list(found.as_fd(), &mut list).ok()?;
+    list.truncate(length);
+    Some(list)
 }
 
 /// Types of file systems for which the kernel needs no server.
@@ -231,6 +261,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert_eq!(status(&file).unwrap().beyond, Beyond::Nothing);
+        assert_eq!(access_list(&file), None);
         // Version 2 of the format: the owner, user 33, the group, the mask and others, see linux/posix_acl_xattr.h.
         let none = u32::MAX;
         let entries = [
@@ -250,6 +281,7 @@ mod tests {
         inode::setxattr(&file, "system.posix_acl_access", &list, flags).unwrap();
         let found = status(&file).unwrap();
         assert_eq!((found.beyond, found.mode), (Beyond::Acl, 0o664));
+        assert_eq!(access_list(&file), Some(list));
     }
 
     #[test]

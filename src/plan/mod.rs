@@ -16,7 +16,7 @@ mod timer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use host::{Host, status};
+pub use host::{Host, access_list, status};
 pub use render::{Rehearsal, instance_step, pause};
 pub use sandbox::directives as sandbox_directives;
 

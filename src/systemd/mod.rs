@@ -17,6 +17,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::layout::Scope;
 pub use error::Error;
+pub use reason::TIMED_OUT;
 pub use unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit, Used};
 
 /// How often a job is queued again that somebody else's job cancelled. Whoever may start any unit can cancel all jobs, so

@@ -12,6 +12,9 @@ use super::{ActiveState, Unit};
 use crate::contract::ERRORED;
 use steps::STEPS;
 
+/// The beginning of the reason where systemd has ended a unit that took too long.
+pub const TIMED_OUT: &str = "timed out: ";
+
 /// Returns the reason for the state of a unit, with the usual next step if there is one.
 pub(super) fn reason(unit: &Unit) -> String {
     if let Some(fault) = unusable(unit) {
@@ -22,7 +25,7 @@ pub(super) fn reason(unit: &Unit) -> String {
         return format!("not started, because `{}` did not hold", unit.unmet);
     }
     match (unit.result.as_str(), unit.exit_code) {
-        ("timeout", _) => timed_out(unit).into(),
+        ("timeout", _) => format!("{TIMED_OUT}{}", timed_out(unit)),
         ("watchdog", _) => {
             "killed by systemd: the program did not send `WATCHDOG=1` within `WatchdogSec=`, see sd_notify(3)".into()
         }
@@ -74,11 +77,9 @@ fn unusable(unit: &Unit) -> Option<String> {
 /// Describes which of its times a unit has exceeded. One that has been READY since it was started was too slow to end.
 fn timed_out(unit: &Unit) -> &'static str {
     match (unit.inactive_exit, unit.active_enter) {
-        (Duration::ZERO, _) => "timed out: not READY, or not gone, within its time",
-        (started, ready) if ready < started => "timed out: not READY within `listen_timeout`",
-        _ => {
-            "timed out: it did not end within `kill_timeout`, or ran for longer than `RuntimeMaxSec=`"
-        }
+        (Duration::ZERO, _) => "not READY, or not gone, within its time",
+        (started, ready) if ready < started => "not READY within `listen_timeout`",
+        _ => "it did not end within `kill_timeout`, or ran for longer than `RuntimeMaxSec=`",
     }
 }
 

@@ -18,6 +18,7 @@ mod docs;
 mod drain;
 mod edit;
 mod ends;
+mod entrance;
 mod env_files;
 mod environment;
 mod exposure;

@@ -12,6 +12,7 @@ pub(crate) const SPECS: &[Spec] = specs![
     newcomer::an_instance_that_has_recovered_is_no_longer_errored,
     newcomer::a_wrong_port_ends_a_first_install_after_one_start,
     newcomer::a_program_that_never_listens_ends_a_first_install_after_one_start,
+    newcomer::a_program_that_listens_a_little_late_serves_and_is_not_said_to_be_silent,
     newcomer::a_first_install_tells_while_it_waits_what_the_program_dies_of,
     newcomer::a_port_that_changes_with_each_start_is_not_installed,
     newcomer::a_start_names_the_program_that_has_the_port,
@@ -329,11 +330,6 @@ const SILENT: &[(&str, &str)] = &[
         "import signal; signal.pause()",
         "timed out: not READY within `listen_timeout`: the program never listened on [::]:3000; a longer `listen_timeout` is for",
     ),
-    // Its child has no session of its own, so nothing but the end of the first process tells.
-    (
-        "import os, signal\nif os.fork() == 0: signal.pause()",
-        "a program that goes to the background has to be told to stay in the foreground",
-    ),
     (
         "import os, signal, socket\nif os.fork() == 0:\n    os.setsid()\n    s = socket.create_server(('::', 3000), family=socket.AF_INET6)\n    signal.pause()\nos._exit(0)",
         "in the foreground",
@@ -354,6 +350,18 @@ fn a_program_that_never_listens_ends_a_first_install_after_one_start(machine: &m
         assert_eq!(starts.count(), 2, "the second is the worker's: {journal}");
         machine.run(&["rsgen", "uninstall", "web"]).ok();
     }
+}
+
+/// systemd gives a start five seconds more than `listen_timeout`.
+fn a_program_that_listens_a_little_late_serves_and_is_not_said_to_be_silent(machine: &mut Machine) {
+    let late = "import select, signal, socket\nselect.select([], [], [], 2)\n\
+        s = socket.create_server(('::', 3000), family=socket.AF_INET6)\nsignal.pause()\n";
+    machine.write("/srv/web/late.py", late);
+    write_ecosystem(machine, "late.py", "1", "listen_timeout = \"1s\"");
+    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+    assert_eq!(machine.property("web@0.service", "StatusText"), "");
+    let list = machine.run(&["rsgen", "list", "web"]).ok();
+    assert!(!list.stdout.contains("never listened"), "{list}");
 }
 
 fn a_first_install_tells_while_it_waits_what_the_program_dies_of(machine: &mut Machine) {

@@ -4,12 +4,12 @@ use testbed::runner::Spec;
 use testbed::specs;
 
 use crate::{
-    asked, balance, between, crash, deploy, directives, docs, drain, edit, ends, env_files,
-    environment, exposure, faults, from_pm2, harness, hostile, init, install, interrupted, jobs,
-    logs, monit, moving, newcomer, own, owner, packaged, packages, pause, polkit, portless, power,
-    programs, prometheus, prune, recycle, rehearsal, release, reload, remote, sandbox, schedule,
-    see, seldom, shown, sizing, state, tracing, truth, twelve, unmet, user, values, versions,
-    watch, yama,
+    asked, balance, between, crash, deploy, directives, docs, drain, edit, ends, entrance,
+    env_files, environment, exposure, faults, from_pm2, harness, hostile, init, install,
+    interrupted, jobs, logs, monit, moving, newcomer, own, owner, packaged, packages, pause,
+    polkit, portless, power, programs, prometheus, prune, recycle, rehearsal, release, reload,
+    remote, sandbox, schedule, see, seldom, shown, sizing, state, tracing, truth, twelve, unmet,
+    user, values, versions, watch, yama,
 };
 
 /// Every spec.
@@ -30,6 +30,7 @@ pub(crate) fn all() -> Vec<Spec> {
         RELOAD,
         balance::SPECS,
         asked::SPECS,
+        entrance::SPECS,
         CRASH,
         power::SPECS,
         SCHEDULE,

@@ -334,6 +334,25 @@ fn a_program_that_never_binds_is_named() {
     assert_eq!(instance.notified(), None);
 }
 
+/// systemd gives it a few seconds more than the worker does.
+#[test]
+fn a_program_that_listens_late_is_no_longer_said_not_to() {
+    let stage = Stage::on(LOOPBACK);
+    let port = stage.port();
+    let instance = stage.argument("--listen-timeout=200ms").python(&format!(
+        "
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+signal.sigwait([signal.SIGUSR1])
+s = tcp(); s.bind(('127.0.0.1', {port})); s.listen()
+signal.pause()"
+    ));
+    let told = || wait_for(SOON, "a message to systemd", || instance.notified());
+    assert!(told().starts_with("STATUS=the program never listened on"));
+    instance.signal(nix::sys::signal::Signal::SIGUSR1);
+    assert_eq!(told(), "STATUS=\n");
+    assert_eq!(told(), "READY=1\n");
+}
+
 #[test]
 fn without_a_socket_nothing_starts() {
     let mut instance = Stage::bare().start(&["echo", "started"]);

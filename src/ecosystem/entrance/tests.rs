@@ -13,6 +13,12 @@ struct Fake {
     mode: u32,
     beyond: Beyond,
     has_owners: bool,
+    /// The access control list of the place.
+    list: Option<Vec<u8>>,
+    /// The first line of the script.
+    line: &'static str,
+    /// The directives of a drop-in.
+    drop_in: &'static [&'static str],
 }
 
 impl Fake {
@@ -23,6 +29,9 @@ impl Fake {
             mode,
             beyond,
             has_owners: true,
+            list: None,
+            line: "#!/usr/bin/python3",
+            drop_in: &[],
         }
     }
 
@@ -72,7 +81,13 @@ impl FakeHost for Fake {
         self.has_owners
     }
     fn first_line(&self, _: &Path) -> Option<String> {
-        Some("#!/usr/bin/python3".to_owned())
+        Some(self.line.to_owned())
+    }
+    fn access_list(&self, path: &Path) -> Option<Vec<u8>> {
+        self.list.clone().filter(|_| path == Path::new(self.place))
+    }
+    fn has_drop_in(&self, _: &str, directives: &[&str]) -> bool {
+        self.drop_in.iter().any(|own| directives.contains(own))
     }
     fn user(&self, number: u32) -> Option<String> {
         (number == 0).then(|| "root".to_owned())
@@ -127,23 +142,35 @@ fn the_working_directory_counts_as_well() {
 
 #[test]
 fn what_is_not_certain_is_a_warning() {
-    let listed = Fake {
-        beyond: Beyond::Acl,
-        ..Fake::of("/root", 0o710)
-    };
-    let told = listed.told("/root/app", WWW);
-    assert_eq!(told[0].0, Severity::Warning);
-    assert!(told[0].1.contains("unless an entry of its ACL allows it"));
-    let bound = format!("{WWW}service.BindReadOnlyPaths = \"/root/app\"\n");
-    let told = Fake::of("/root", 0o700).told("/root/app", &bound);
-    assert_eq!(told[0].0, Severity::Warning);
-    for directive in ["StateDirectory", "ExecStartPre", "TemporaryFileSystem"] {
-        let keys =
-            format!("{WWW}service.{directive} = \"/srv\"\n").replace("y = \"/srv", "y = \"srv");
-        let told = Fake::of("/root", 0o700).told("/root/app", &keys);
-        assert_eq!(told[0].0, Severity::Warning, "{directive}");
+    for (beyond, doubt) in [
+        (Beyond::Acl, "unless an entry of its ACL allows it"),
+        (
+            Beyond::Elsewhere,
+            "unless the server of its file system allows it",
+        ),
+    ] {
+        let place = Fake {
+            beyond,
+            ..Fake::of("/root", 0o710)
+        };
+        let told = place.told("/root/app", WWW);
+        assert_eq!(told[0].0, Severity::Warning);
+        assert!(told[0].1.contains(doubt), "{told:?}");
+    }
+    for lines in [
+        "service.BindReadOnlyPaths = \"/root/app\"\n",
+        "service.SupplementaryGroups = \"adm\"\n",
+        "service.TemporaryFileSystem = \"/root\"\n",
+        "service.ExecStartPre = \"-+/usr/bin/setfacl -m u:www:x /root\"\n",
+    ] {
+        let told = Fake::of("/root", 0o700).told("/root/app", &format!("{WWW}{lines}"));
+        assert_eq!(told[0].0, Severity::Warning, "{lines}");
         assert!(told[0].1.contains("unless `[apps.service]` allows it"));
     }
+    // A command of the app's user changes nothing about that.
+    let own = format!("{WWW}service.ExecStartPre = \"/usr/bin/make a+b\"\n");
+    let told = Fake::of("/root", 0o700).told("/root/app", &own);
+    assert_eq!(told[0].0, Severity::Error);
     let of_a_server = Fake {
         beyond: Beyond::Server,
         ..Fake::of("/root", 0)
@@ -152,8 +179,62 @@ fn what_is_not_certain_is_a_warning() {
 }
 
 #[test]
+fn a_drop_in_that_may_let_the_user_in_makes_it_a_warning() {
+    let told = |drop_in| {
+        let host = Fake {
+            drop_in,
+            ..Fake::of("/root", 0o700)
+        };
+        host.told("/root/app", WWW).remove(0)
+    };
+    for directive in [&["SupplementaryGroups"], &["BindPaths"], &["User"]] {
+        let (severity, text) = told(directive);
+        assert_eq!(severity, Severity::Warning, "{directive:?}");
+        assert!(text.contains("unless a drop-in of its unit allows it"));
+    }
+    assert_eq!(told(&["MemoryMax"]).0, Severity::Error);
+}
+
+#[test]
+fn what_the_list_of_a_folder_says_is_certain() {
+    let host = |user: u32| {
+        let none = u32::MAX;
+        let entries = [
+            (0x01_u16, 7_u16, none),
+            (0x02, 1, user),
+            (0x04, 0, none),
+            (0x10, 1, none),
+            (0x20, 0, none),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, bits, id) in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(bits.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        Fake {
+            beyond: Beyond::Acl,
+            list: Some(list),
+            ..Fake::of("/root", 0o710)
+        }
+    };
+    // As `setfacl -m u:www:x /root` has left it, which is the remedy.
+    assert_eq!(host(33).told("/root/app", WWW), []);
+    assert_eq!(host(99).told("/root/app", WWW)[0].0, Severity::Error);
+}
+
+#[test]
+fn a_folder_that_systemd_gives_to_the_user_at_the_start_is_no_fault() {
+    let keys = |named: &str| format!("{WWW}service.StateDirectory = \"{named}\"\n");
+    let before = Fake::of("/var/lib/web", 0o700);
+    assert_eq!(before.told("/var/lib/web", &keys("a web:link")), []);
+    let told = before.told("/var/lib/web", &keys("other"));
+    assert_eq!(told[0].0, Severity::Error);
+}
+
+#[test]
 fn a_script_that_the_user_may_not_read_is_named() {
-    let script = Fake::of("/srv/app/server.js", 0o711);
+    let mut script = Fake::of("/srv/app/server.js", 0o711);
     let told = script.told("/srv/app", WWW);
     assert_eq!(told[0].0, Severity::Error);
     assert!(
@@ -162,6 +243,28 @@ fn a_script_that_the_user_may_not_read_is_named() {
             .starts_with("`www` may not read `/srv/app/server.js`, so the app cannot start; "),
         "{told:?}"
     );
+    // A program, which nice(1) only executes.
+    script.line = "\u{7f}ELF";
+    let told = script.told(
+        "/srv/app",
+        &format!("{WWW}interpreter = \"/usr/bin/nice\"\n"),
+    );
+    assert_eq!(told[0].0, Severity::Warning);
+    assert!(
+        told[0]
+            .1
+            .contains("unless its interpreter only executes it")
+    );
+    assert_eq!(
+        script.told("/srv/app", &format!("{WWW}interpreter = \"none\"\n")),
+        []
+    );
+    script.mode = 0o600;
+    let told = script.told(
+        "/srv/app",
+        &format!("{WWW}interpreter = \"/usr/bin/node\"\n"),
+    );
+    assert_eq!(told[0].0, Severity::Error);
 }
 
 #[test]

@@ -114,8 +114,9 @@ impl Helper<'_> {
             return;
         }
         self.ready = true;
-        self.deadline = None;
-        if self.is_silence_told {
+        // Without the deadline it is over, and the status may say what the program had not done by then.
+        let is_late = self.deadline.take().is_none();
+        if self.is_silence_told || is_late {
             refusal::tell("");
         }
         // Whoever waits for READY reads the status then, and systemd takes the messages in their order.
