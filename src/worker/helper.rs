@@ -341,8 +341,9 @@ impl<'a> Helper<'a> {
             Outcome::Done => seccomp::answer(filter, call.id, 0),
             Outcome::Refused(errno) => seccomp::answer(filter, call.id, errno),
         };
-        if self.replacer.all_served() {
-            self.served.get_or_insert_with(Instant::now);
+        if self.served.is_none() && self.replacer.all_served() {
+            self.served = Some(Instant::now());
+            self.background.serves();
         }
         Ok(())
     }

@@ -17,7 +17,8 @@ use crate::procfs;
 
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often the processes are looked at: a program may call setsid(2) a moment after its first process has ended.
+/// How often the processes are looked at: a program may call setsid(2) a moment after its first process has ended. On a busy machine that
+/// is a long one, so they are looked at again once the program listens.
 const LOOKS: u32 = 20;
 
 /// The processes that the first process of a program leaves.
@@ -60,6 +61,14 @@ impl Background {
         self.is_left = true;
         self.looks = if is_early { LOOKS } else { 0 };
         self.next = is_early.then(Instant::now);
+    }
+
+    /// Takes that the program has begun to listen everywhere.
+    pub(super) fn serves(&mut self) {
+        if self.is_left && !self.is_told {
+            self.looks = LOOKS;
+            self.next = Some(Instant::now());
+        }
     }
 
     /// Returns whether the first process has ended.

@@ -171,6 +171,16 @@ impl Helper<'_> {
             }
             return;
         }
+        if self.run.ready == Ready::Listen && self.served.is_some() {
+            // Otherwise READY follows in a moment.
+            if self.background.is_left() {
+                say(
+                    3,
+                    &format!("not ready after {waited} s: the first process has ended"),
+                );
+            }
+            return;
+        }
         let why = match (self.run.ready, self.said_ready) {
             (Ready::Message, None) => UNSENT.to_owned(),
             (Ready::Message, Some(_)) => format!("{SENT_ONLY}{missing}"),
