@@ -19,6 +19,10 @@ pub(super) fn refuse(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>)
     if faults.iter().any(is_of_program) {
         return false;
     }
+    // The files of a package have other owners and modes while it is made.
+    if !probe.has_owners() {
+        return true;
+    }
     let Some(entrance) = Entrance::of(app, probe) else {
         return false;
     };
@@ -54,9 +58,7 @@ struct Entrance<'a> {
 
 impl<'a> Entrance<'a> {
     fn of(app: &'a App, probe: &'a dyn Probe) -> Option<Self> {
-        // The folders of a package that is being put together belong to somebody else.
-        let user = app.user.as_deref();
-        let user = user.filter(|_| !app.is_dynamic() && probe.has_owners())?;
+        let user = app.user.as_deref().filter(|_| !app.is_dynamic())?;
         let ids = probe.ids(user, app.group.as_deref())?;
         Some(Self {
             app,
