@@ -147,6 +147,27 @@ fn good_answers_have_to_follow_each_other_within_the_time() {
 }
 
 #[test]
+fn what_the_end_of_the_time_has_cut_short_does_not_take_the_place_of_an_answer() {
+    let health = health(Ask::Path, ([127, 0, 0, 1], 1).into());
+    let half = health.timeout / 2;
+    let answers = |left: Duration| {
+        if left > half {
+            return Err("bad".to_owned());
+        }
+        std::thread::sleep(left);
+        Err("no answer".to_owned())
+    };
+    let why = by_turns(&health, answers).unwrap_err();
+    assert!(why.starts_with("bad"), "{why}");
+    // One that never answers is told as it is.
+    let none = |left| {
+        std::thread::sleep(left);
+        Err("no answer".to_owned())
+    };
+    assert_eq!(by_turns(&health, none), Err("no answer".to_owned()));
+}
+
+#[test]
 fn a_command_is_judged_by_its_status_and_ended_with_all_that_it_started() {
     let run = |words: &[&str]| {
         let command = words.iter().map(OsString::from).collect();
