@@ -85,7 +85,7 @@ fn run(balance: &Balance) -> io::Result<()> {
         }
         Act::On => {
             begin::as_root();
-            // What came to it now would wait until it has ended.
+            // A connection that came to it now would wait until it has ended.
             if stopping::has_begun(&balance.app, balance.instance) {
                 return Ok(());
             }

@@ -113,7 +113,7 @@ impl Uncounted {
         for (((number, _), unit), earlier) in instances.iter().zip(&units).zip(earlier) {
             let mut run = Seen::of(unit, &earlier);
             match self.seen.get_mut(number) {
-                // Its first run may begin and end before the next look, where something else has to start before it.
+                // The first run of an instance may begin and end before the next look, where something else has to start before it.
                 None if run.invocation.is_empty() => {
                     self.seen.insert(*number, run);
                 }

@@ -193,7 +193,7 @@ mod tests {
         for left in [0, PROCESS, 2 * PROCESS, 4 * PROCESS, 4 * PROCESS + 3] {
             assert_eq!(held(left), (None, 0), "{left}");
         }
-        // What one instance has is spared the app's other instances.
+        // A look at one instance leaves less for the other instances of the app.
         let mut look = Look { left: DESCRIPTORS };
         look.held(group.path(), &wanted);
         assert!(look.left < DESCRIPTORS);

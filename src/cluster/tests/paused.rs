@@ -302,7 +302,7 @@ fn an_instance_that_is_on_its_way_down_is_asked_once_and_killed_in_time() {
     assert_eq!(bench.said[0], "web@0 did not end within 8 s: killed");
 }
 
-/// Those that it has started by then end for good as if there had been no pause.
+/// Instances that it has started by then end for good as if there had been no pause.
 #[test]
 fn the_end_of_a_pause_that_loses_systemd_is_tried_again_and_is_no_pause_meanwhile() {
     let mut bench = Bench::running(UNITS);

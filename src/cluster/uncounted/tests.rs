@@ -67,7 +67,7 @@ fn a_restart_after_a_death_that_was_not_counted_is_told_once_and_counted() {
     assert!(bench.said[0].starts_with("web@1.service ended: "));
     let deaths = bench.deaths().unwrap();
     assert_eq!((deaths.count, deaths.invocation.as_str()), (0, "a"));
-    // Those that were not READY yet are a loop.
+    // Deaths before READY are a loop.
     bench.look("c", 2, ActiveState::Activating);
     bench.look("c", 3, ActiveState::Activating);
     assert_eq!(bench.said.len(), 2);
