@@ -12,7 +12,7 @@ use crate::peer::control_group::{ControlGroup, is_gone};
 use crate::peer::filters;
 use crate::peer::process::{Process, Socket};
 
-/// The processes that one look has found.
+/// The processes found in one look.
 #[derive(Default)]
 pub(super) struct Look {
     /// The processes of the program. The helper, this process and its parent run another program, rsgen-worker, and are left

@@ -26,7 +26,7 @@ fn reason(error: &io::Error) -> String {
 pub(super) fn overdue(count: Count, waited: Duration, is_held: bool) {
     let seconds = waited.as_secs();
     let busy = match count.busy {
-        // The program still holds the notice open although the kernel sees no busy connection of the app's sockets.
+        // The program keeps the notice open although the kernel sees no busy connection of the app's sockets.
         0 if is_held => "a Node server of the program".to_owned(),
         busy => format!("{busy} connections"),
     };

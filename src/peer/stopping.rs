@@ -16,17 +16,17 @@ use crate::unit::name::Units;
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// How often systemctl(1) is started. An instance's own check ends every child of its process, this one included.
 const TRIES: u32 = 3;
-/// How long is waited for an answer over the bus. A start must not fail because of a bus that hangs, which the program may not need.
+/// The time limit for an answer over the bus. A start must not fail because of a hanging bus, which the program may not need.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The same for root, whom systemd answers itself, once it has done what it is at, such as a daemon-reload.
+/// The same for root: systemd itself answers, once it has finished its present work, such as a daemon-reload.
 const OF_ROOT: Duration = Duration::from_secs(10);
 /// The largest number of bytes of an answer that are read.
 const LONGEST: u64 = 100;
 
-/// Whether systemd is stopping the instance; false where systemd cannot be asked.
+/// Whether systemd is stopping the instance; false if systemd cannot be queried.
 ///
-/// systemctl(1) is asked, because for root it reaches the manager without a bus. It is linked dynamically, and with an empty environment no
-/// `LD_PRELOAD` of the app can make it load anything.
+/// systemctl(1) is used, because for root it reaches the manager without a bus. It is linked dynamically, and
+/// with an empty environment no `LD_PRELOAD` of the app can make it load anything.
 pub(crate) fn has_begun(app: &str, instance: u32) -> bool {
     let unit = Units::of(app).instance(instance);
     let is_root = nix::unistd::geteuid().is_root();
@@ -38,7 +38,7 @@ pub(crate) fn has_begun(app: &str, instance: u32) -> bool {
     answer.is_some_and(|state| is_end(&state))
 }
 
-/// The state of the unit in the words of this systemctl(1), which is killed when the time is over.
+/// The state of the unit as this systemctl(1) prints it; the command is killed when the time is over.
 fn answer(systemctl: &str, unit: &str, end: Instant) -> io::Result<String> {
     let mut child = Command::new(systemctl)
         .env_clear()
@@ -47,7 +47,7 @@ fn answer(systemctl: &str, unit: &str, end: Instant) -> io::Result<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    // Another thread may have waited for the child already, whose number is then nobody's or another's.
+    // Another thread may have waited for the child already; then its number is free, or belongs to another process.
     if let Ok(handle) = process::pidfd(child.id())
         && !has_ended(handle.as_fd(), end)
     {
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(words, "5-web@1.service-\n");
         assert!(ask("echo stop-sigterm; exit 1", minute).is_err());
         let began = Instant::now();
-        // It lasts for longer than the test may, and so does what it says.
+        // The child runs for longer than the test may, and so does its output.
         assert!(
             ask(
                 "echo stop-sigterm; exec sleep 300",
