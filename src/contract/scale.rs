@@ -1,4 +1,4 @@
-//! `rsgen unit scale`: the command of the unit that scales an app for a user who may start that unit and write no other.
+//! `rsgen unit scale`: the command of the unit that scales an app for a user who may start that unit but may not write units.
 
 use std::ffi::OsString;
 
@@ -21,8 +21,8 @@ impl Scale {
         Line::of("scale").word(&format!("{app}:{instances}"))
     }
 
-    /// Reads the name of the unit's instance, which whoever may start the unit has chosen. One app and one number have one name, and
-    /// no other name is read.
+    /// Reads the name of the unit's instance, which was chosen by the user who starts the unit. There is
+    /// exactly one name for an app and a number, and no other name is accepted.
     pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let mut words = Words::of("scale", words)?;
         let word: String = words.word("the app and the number")?;

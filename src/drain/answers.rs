@@ -53,7 +53,7 @@ pub struct Traffic {
     pub acknowledged: u64,
     /// Segments that were received in all, without those that a socket filter has dropped.
     pub segments: u32,
-    /// Those of them that had data.
+    /// The received segments that had data.
     pub data_segments: u32,
     /// Segments that were dropped, by a socket filter or for another reason.
     pub drops: u32,

@@ -1,4 +1,4 @@
-//! One look at all processes of the instance, including those that could not be inspected.
+//! A look at all processes of the instance, including those that could not be inspected.
 //!
 //! A process that cannot be inspected may go on accepting and answering, so an instance that has one counts as not drained,
 //! and the journal says why.

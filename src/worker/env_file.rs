@@ -1,4 +1,4 @@
-//! Reads environment files that others than root may write, with the rights of the app.
+//! Reads environment files that users other than root may write, with the rights of the app.
 //!
 //! systemd opens an `EnvironmentFile=` as root, before `User=` and the sandbox of the unit take effect: it would follow
 //! a link to any file, and wait for the writer of a FIFO. The worker waits for nothing, and reads nothing that the app
@@ -71,8 +71,8 @@ pub(super) fn look(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a file of variables for somebody who checks it, who may be root. What the worker would not open is not opened either, and nothing is
-/// read that is made up, as below /sys: for root that may have an effect, and another may have put the link to it there.
+/// Reads a file of variables for a command that checks it, perhaps as root. A file that the worker would not open is not opened, and neither is
+/// a generated file, such as those below /sys: for root, reading one may have an effect, and another user may have put a link to it there.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -81,15 +81,15 @@ pub fn examine(path: &Path) -> io::Result<Result<Found, Fault>> {
         return Ok(Ok(Found::default()));
     }
     let file = file(path)?;
-    // Another may be there by now.
+    // The path may lead to another file by now.
     if is_made_up(&file)? {
         return Ok(Ok(Found::default()));
     }
     Ok(assignments::read(&text(file)?))
 }
 
-/// Whether the text is made up as it is read: by the kernel, most of whose files say that they are empty, or by a file system in user space,
-/// which may keep the reader waiting.
+/// Whether the text is generated while it is read: by the kernel, most of whose files report a size of 0, or
+/// by a file system in user space, which may block the reader.
 fn is_made_up(file: &File) -> io::Result<bool> {
     let kind = fstatfs(file)?.filesystem_type();
     Ok(file.metadata()?.len() == 0 || [SYSFS_MAGIC, FUSE_SUPER_MAGIC].contains(&kind))
@@ -100,7 +100,7 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn file(path: &Path) -> io::Result<File> {
-    // Opening a device may already have an effect, so at first only its inode is looked at.
+    // Opening a device may already have an effect, so only its inode is examined at first.
     check(&opened(path, OFlag::O_PATH)?)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = opened(path, flags)?;

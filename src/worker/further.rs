@@ -1,4 +1,4 @@
-//! Notes ports that a program binds in addition to the declared ones, because a second instance cannot bind them too.
+//! Notes ports that a program binds in addition to the declared ones, because a second instance cannot bind them as well.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -104,7 +104,7 @@ impl Further {
     }
 }
 
-/// Returns the line about a program that listens there and not on the declared address.
+/// Returns the line about a program that listens on such an address and not on the declared one.
 pub(super) fn elsewhere(declared: Option<&Address>, bound: &Address, instance: u32) -> String {
     let shown = declared.map(ToString::to_string).unwrap_or_default();
     if declared.is_some_and(|declared| counts(declared, bound, instance)) {
@@ -122,7 +122,7 @@ pub(super) fn elsewhere(declared: Option<&Address>, bound: &Address, instance: u
     format!("{ELSEWHERE}{bound}, declared is {shown}; {write}")
 }
 
-/// Returns whether a program that was told that the declared port is in use may have come to this one.
+/// Returns whether a program that found the declared port in use may have moved on to this one.
 fn is_next(declared: &Address, bound: &Address) -> bool {
     match (declared, bound) {
         (Address::Inet(declared), Address::Inet(bound)) => {

@@ -1,8 +1,8 @@
 //! The worker: takes the sockets of one instance, prepares the handover and becomes the program.
 //!
 //! After exec nothing of the worker is left in the program's process, so main PID, exit status, signals and
-//! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process
-//! stays beside the program. One thread, no bus, no clap.
+//! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process stays
+//! beside the program. The worker has one thread, and uses neither the bus nor clap.
 
 mod address;
 pub mod assignments;

@@ -213,7 +213,7 @@ impl<'a> Helper<'a> {
                         .file(self.filter.as_fd(), &call, file, &caller),
                     None,
                 ),
-                // Not asked about by this filter, since the kernel says the truth about a socket of the program's own.
+                // This filter does not report the call, since the kernel gives the right answer about the program's own socket.
                 Kind::Listens => (Outcome::Untouched, None),
             },
             Err(_) if matches!(call.kind, Kind::File(_)) => (Outcome::Untouched, None),

@@ -1,4 +1,4 @@
-//! Puts systemd's socket in the place of the program's own socket during bind(2).
+//! Replaces the program's own socket by systemd's during bind(2).
 
 mod listening;
 
@@ -48,7 +48,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Takes a socket that systemd passed. This fails if the descriptor leads nowhere, or if no other one is available.
+    /// Takes a socket that systemd passed. This fails if the descriptor is not open, or if no other number is available.
     fn take(passed: PassedSocket) -> io::Result<Self> {
         let inode = inode(passed.fd)?;
         let source = process::raise(passed.fd, ABOVE).or_else(|_| {
@@ -68,14 +68,14 @@ impl Slot {
         })
     }
 
-    /// Whether a call about a file means this socket or its file.
+    /// Whether a call about a file refers to this socket or its file.
     fn is_meant(&self, named: &Named, caller: &Process) -> bool {
         let Some(own) = socket_file::path(&self.declared.address) else {
             return false;
         };
         match named {
             Named::Socket(inode) => *inode == self.inode,
-            // The name alone first: most paths of a program have nothing to do with the socket.
+            // The name alone is compared first: most paths of a program have nothing to do with the socket.
             Named::Path { folder, path } if path.file_name() == own.file_name() => {
                 socket_file::find(caller, *folder, path)
                     .is_some_and(|path| socket_file::is_same(own, &path))
@@ -205,7 +205,7 @@ impl<'a> Replacer<'a> {
             Kind::Listen => self.listen(call, caller),
             Kind::Listens => self.listens(filter, call, caller),
             Kind::File(file) => self.file(filter, call, file, caller),
-            // Not asked about by this filter.
+            // This filter does not report the call.
             Kind::Name => Outcome::Untouched,
         }
     }
@@ -223,9 +223,9 @@ impl<'a> Replacer<'a> {
             return Outcome::Untouched;
         };
         let wanted = self.as_declared(wanted, caller);
-        // Everything above was read from whatever process has the caller's number now. Only if the call still waits was
-        // that process the caller, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2). Nothing may be decided
-        // before this check.
+        // Everything above was read from the process that has the caller's number now. That process was the
+        // caller only if the call still waits, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2).
+        // Nothing may be decided before this check.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
@@ -323,9 +323,9 @@ impl<'a> Replacer<'a> {
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
-    /// Answers a call about a file. The file of a declared socket is systemd's, which makes it once for all instances: it stays,
-    /// and the program is told that its call has succeeded. Where the kernel would make the call for this program, or where
-    /// the program wants fewer to reach the socket, the kernel decides.
+    /// Answers a call about a file. The file of a declared socket belongs to systemd, which creates it once
+    /// for all instances: it stays, and the call returns 0. If the kernel would make the call for this
+    /// program, or if the program wants fewer users to reach the socket, the kernel decides.
     fn file(
         &mut self,
         filter: BorrowedFd<'_>,
@@ -336,7 +336,7 @@ impl<'a> Replacer<'a> {
         let Some(named) = Named::by(&file.object, caller) else {
             return Outcome::Untouched;
         };
-        // Once an instance is drained, getsockname(2) tells the program this path, and gunicorn removes it at its end.
+        // Once an instance is drained, getsockname(2) returns this path, and gunicorn removes the file at its end.
         if matches!(&named, Named::Path { path, .. } if state::is_unreachable(path))
             && file.act == Act::Remove
         {
@@ -354,7 +354,7 @@ impl<'a> Replacer<'a> {
             Named::Socket(_) => Some(Facts::unknown()),
         };
         let rights = Rights::of(caller);
-        // See `bind`: all of that is of the caller only if the caller still waits.
+        // As in `bind`: all of this belongs to the caller only if the caller still waits.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
