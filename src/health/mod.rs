@@ -1,8 +1,8 @@
-//! Checks whether an instance serves before it gets connections. This needs a listener for each instance, see docs/health.md.
+//! Checks whether an instance serves before it gets connections. A check needs a listener for each instance, see docs/health.md.
 //!
-//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that make a connection run as root outside
-//! the app's sandbox, which may forbid connections. First they give up every capability but the one for ports below 1024, from which
-//! an instance that is off is reached. The `health_command` of an app runs like the app's program.
+//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that make a connection run as root
+//! outside the app's sandbox, which may forbid connections. First they give up every capability but the one for ports below
+//! 1024: from such a port they reach an instance that is off. The `health_command` of an app runs like the app's program.
 
 mod command;
 pub mod http;
@@ -36,16 +36,16 @@ const LOOK: Duration = Duration::from_millis(10);
 const CONNECT: Duration = Duration::from_secs(1);
 /// The number of successive looks at which a connection has to be in no queue: at a single look it may not have arrived yet.
 const LOOKS: u32 = 3;
-/// Margin added to the time that systemd is asked for, so that the time limit of the command expires first.
+/// Margin added to the time requested from systemd, so that the time limit of the command expires first.
 const MARGIN: Duration = Duration::from_secs(5);
 /// The largest number of bytes of a bad answer that are read.
 const MOST: usize = 2048;
-/// The largest number of characters of it in a message.
+/// The largest number of characters of an answer in a message.
 const TOLD: usize = 300;
-/// The largest number of its lines in a message.
+/// The largest number of lines of an answer in a message.
 const LINES: usize = 3;
 
-/// The reason where the program has ended.
+/// The reason if the program has ended.
 const ENDED: &str = "the program ended before it was asked whether it serves";
 
 /// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
@@ -70,7 +70,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
-    // The first command of a start is ended by a stop, and those after it have to see the stop themselves, before they ask systemd for time.
+    // A stop ends the first command of a start; those after it have to detect the stop themselves, before they request time from systemd.
     if health.ask != Ask::Accepts && is_stopping(&health) {
         return 0;
     }
@@ -100,12 +100,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Whether the instance is being stopped. Then nobody needs to know whether it serves, and a failure of this command would be one of the stop.
+/// Whether the instance is being stopped. Then the result of the check does not matter, and a failure of this command would make the stop fail.
 fn is_stopping(health: &Health) -> bool {
     stopping::has_begun(&health.app, health.instance)
 }
 
-/// Returns the exit status where the program has ended.
+/// Returns the exit status for a program that has ended.
 fn gone(app: &str, instance: u32) -> u8 {
     if stopping::has_begun(app, instance) {
         return 0;
@@ -114,8 +114,8 @@ fn gone(app: &str, instance: u32) -> u8 {
     1
 }
 
-/// Reports the reason in the journal, in the status of the unit and, because the drain may replace that status, in a file of
-/// root's.
+/// Reports the reason in the journal, in the status of the unit and, because the drain may replace that
+/// status, in a file owned by root.
 fn fail(health: &Health, file: &Entry, why: &str) {
     let Health { app, instance, .. } = health;
     say(3, &format!("{app}@{instance} is unhealthy: {why}"));
@@ -127,18 +127,18 @@ fn fail(health: &Health, file: &Entry, why: &str) {
     }
 }
 
-/// Asks systemd for the time that the check may take.
+/// Requests from systemd the time that the check may take.
 fn extend(time: Duration) {
     let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(extension(time))]);
 }
 
-/// The time to ask systemd for, in microseconds.
+/// The time to request from systemd, in microseconds.
 fn extension(time: Duration) -> u32 {
     u32::try_from((time + MARGIN).as_micros()).unwrap_or(u32::MAX)
 }
 
-/// Whether the program has ended. If not, this process ends when the program does: systemd waits for this command before it
-/// sees to that. Where the app's variables hide the program's number, the time-out ends the wait.
+/// Whether the program has ended. If not, this process ends when the program does, because systemd waits for this
+/// command before it handles that end. If the app's variables hide the program's PID, the time-out ends the wait.
 fn has_ended_or_ends_this(health: &Health) -> bool {
     let program = match program(health.ask, entry::value("MAINPID")) {
         Program::Ended => return true,
@@ -154,7 +154,7 @@ fn has_ended_or_ends_this(health: &Health) -> bool {
     false
 }
 
-/// The instance's program, as far as this command can tell.
+/// The instance's program, as far as this command can identify it.
 #[derive(Debug)]
 enum Program {
     Ended,
@@ -164,20 +164,20 @@ enum Program {
 
 /// Looks the program up by the variable `MAINPID`.
 fn program(ask: Ask, number: Option<OsString>) -> Program {
-    // systemd does not name a program whose end it has seen.
+    // systemd does not name a program after it has seen its end.
     let Some(number) = number else {
         return Program::Ended;
     };
     let number = number.to_str().and_then(|number| number.parse().ok());
     match number.map(process::pidfd) {
         Some(Ok(program)) => Program::Runs(program),
-        // Within the app's sandbox the number may be that of another namespace, see `PrivatePIDs=` in systemd.exec(5).
+        // Within the app's sandbox, the number may belong to another namespace, see `PrivatePIDs=` in systemd.exec(5).
         Some(Err(e)) if is_no_process(&e) && ask != Ask::Command => Program::Ended,
         Some(Err(_)) | None => Program::Unknown,
     }
 }
 
-/// Whether there is no process of a number: systemd has already collected one that ended as soon as it listened.
+/// Whether there is no process with a number: systemd has already reaped one that ended as soon as it listened.
 fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
@@ -228,7 +228,7 @@ fn is_accepted(from: Ipv4Addr, to: SocketAddrV4, end: Instant) -> io::Result<boo
     }
 }
 
-/// Asks repeatedly until there were enough good answers in a row, or the time is over.
+/// Repeats the check until there were enough good answers in a row, or the time is over.
 fn by_turns(health: &Health, ask: impl Fn(Duration) -> Result<(), String>) -> Result<(), String> {
     let end = Instant::now() + health.timeout;
     let interval = health.interval.unwrap_or_default();
@@ -239,7 +239,7 @@ fn by_turns(health: &Health, ask: impl Fn(Duration) -> Result<(), String>) -> Re
         let left = end.saturating_duration_since(Instant::now());
         match ask(left.max(LOOK)) {
             Ok(()) => good += 1,
-            // The end of the time has cut it short, which says less than the one before it.
+            // The end of the time has cut this answer short, so the previous one says more.
             Err(_) if last.is_some() && left < health.timeout / 2 && Instant::now() >= end => {
                 good = 0;
             }
@@ -286,8 +286,8 @@ fn path(health: &Health, left: Duration) -> Result<(), String> {
     Err(format!("GET {path} answered {line}{}", first_lines(&body)))
 }
 
-/// A foreign text without characters that control a terminal. They are replaced, not escaped, because the text is shown in
-/// several places, each of which would escape the escapes of the one before.
+/// A foreign text without characters that control a terminal. They are replaced, not escaped, because the
+/// text is shown in several places, and each would escape the previous escapes again.
 fn plain(text: &str) -> String {
     let is_plain = |c: char| {
         Visible::line(c.encode_utf8(&mut [0; 4]))

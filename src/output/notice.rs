@@ -75,7 +75,7 @@ pub enum Notice<'a> {
     QueuedAgain(Verb, &'a str),
     /// The job of an app's walk was cancelled; the walk itself may go on.
     WalkCancelled(&'a str),
-    /// What a command has been waiting for, for an app.
+    /// The object that a command has been waiting for, for an app.
     Waiting(&'a str, &'a str),
     /// A line, among the last, that a failed program wrote.
     LastWord(&'a Visible),
@@ -85,7 +85,7 @@ pub enum Notice<'a> {
     Scaling(&'a str, u32, u32),
     /// A verb was carried out on an app or an instance.
     Done(&'a str, &'a str),
-    /// A remark on what a command does not do, and the command that does it.
+    /// A remark on an omission of a command, and the command that does it.
     Remark(&'a str),
     /// A line of a command that a unit runs.
     Said(&'a str),
@@ -124,7 +124,7 @@ fn is_wanted(path: &Path) -> bool {
 fn back(by: By, app: &str, now: Instances) -> String {
     match (by, now) {
         (By::Scale, Instances::Exactly(_) | Instances::Max) => format!("rsgen scale {app} {now}"),
-        // To `scale`, a negative number means fewer than there are.
+        // For `scale`, a negative number means fewer than at present.
         (By::Option, _) | (By::Scale, Instances::Fewer(_)) => format!("--instances {now}"),
     }
 }

@@ -33,7 +33,7 @@ pub enum Stop {
     Signal(i32),
     /// The thread enters or leaves a system call; with `PTRACE_O_TRACESYSGOOD`.
     Syscall,
-    /// One of the `PTRACE_EVENT_` stops.
+    /// A `PTRACE_EVENT_` stop.
     Event(i32),
     /// The thread has ended.
     Gone,

@@ -32,7 +32,7 @@ pub struct Call {
     pub id: u64,
     /// The number of the calling thread, in the supervisor's PID namespace.
     pub thread: u32,
-    /// Which call it is.
+    /// The kind of the call.
     pub kind: Kind,
     /// The first argument: for the calls about sockets a descriptor.
     pub fd: RawFd,

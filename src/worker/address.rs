@@ -1,4 +1,4 @@
-//! Which declared socket, if any, the address of a bind(2) stands for. Pure.
+//! Finds the declared socket, if any, that the address of a bind(2) stands for. Pure.
 
 use std::net::IpAddr;
 

@@ -90,7 +90,7 @@ impl Stage {
         (0..count).map(client).collect()
     }
 
-    /// Waits until so many connections wait at a listener: the kernel completes the last ones after `connect` has returned.
+    /// Waits until this many connections wait at a listener: the kernel completes the last ones after `connect` has returned.
     fn has_waiting(&self, instance: u32, count: u32) {
         let end = Instant::now() + Duration::from_secs(5);
         while self.group.waiting(instance).unwrap() != count {
@@ -103,7 +103,7 @@ impl Stage {
         }
     }
 
-    /// Accepts what waits at a listener.
+    /// Accepts the connections that wait at a listener.
     fn accept(&self, instance: u32) -> Vec<TcpStream> {
         let accepted = std::iter::from_fn(|| match self.listeners[&instance].accept() {
             Ok((stream, _)) => Some(stream),
@@ -113,7 +113,7 @@ impl Stage {
         accepted.collect()
     }
 
-    /// Connects so often, and counts what each instance gets, which accepts at once.
+    /// Connects this often, and counts the connections of each instance, which accepts at once.
     fn shares(&self, count: usize) -> Vec<usize> {
         let mut shares = vec![0; self.listeners.len()];
         for _ in 0..count {
@@ -183,7 +183,7 @@ fn an_instance_that_does_not_accept_is_passed_over_and_the_others_stay_even() {
         }
     }
     assert_eq!(shares, [10, 0, 10, 10]);
-    // It goes on, and so it is one of the round again.
+    // The instance continues, and takes its turn again.
     assert_eq!(stage.accept(1).len(), 2);
     let shares = stage.shares(40);
     assert!(shares.iter().all(|share| *share >= 9), "{shares:?}");
@@ -200,7 +200,7 @@ fn one_that_was_stuck_a_moment_ago_is_passed_over_sooner() {
             let seen = [0, 0, stuck].map(u64::to_ne_bytes).concat();
             stage.group.seen.set(1, &seen.try_into().unwrap()).unwrap();
         }
-        // The one that waits, and the first look at it.
+        // The connection that waits, and the first look at it.
         let _waits = stage.connect(4);
         stage.accept(0);
         std::thread::sleep(patience / 5);
@@ -208,7 +208,7 @@ fn one_that_was_stuck_a_moment_ago_is_passed_over_sooner() {
         stage.accept(1).len() == 2
     };
     assert!(passed_over(true));
-    // On a machine that has other work the sleep may last longer than the patience.
+    // On a busy machine, the sleep may last longer than the patience.
     let end = Instant::now() + LONG;
     while passed_over(false) {
         assert!(Instant::now() < end, "passed over in every try");
@@ -225,7 +225,7 @@ fn where_all_are_stuck_none_is_refused() {
     assert_eq!(shares, [6, 6]);
 }
 
-/// In this process all listeners are in one control group, so that nobody's connections are known.
+/// In this process all listeners are in one control group, so the connections of each are not known.
 fn plan(connections: &[usize], expected: usize) -> Plan {
     let numbers = (0..).zip(connections);
     let shares = numbers.map(|(instance, connections)| Share {
@@ -301,7 +301,7 @@ fn the_verifier_says_what_is_wrong_with_a_program() {
     assert!(error.contains("R0"), "{error}");
 }
 
-/// Connects so often from the address of an instance; the first error ends it.
+/// Connects this often from the address of an instance; the first error ends the loop.
 fn steered(stage: &Stage, instance: u32, count: usize) -> std::io::Result<Vec<TcpStream>> {
     let SocketAddr::V4(to) = stage.address else {
         unreachable!()
