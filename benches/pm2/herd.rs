@@ -1,4 +1,4 @@
-//! Connections that each carry one request, with more and more instances: those that wait on one listener wake each other.
+//! Connections that each carry one request, with an increasing number of instances: those that wait on one listener are all woken.
 
 use testbed::Machine;
 use testbed::load::Report;

@@ -1,4 +1,4 @@
-//! An app as the file means it: every value checked, every default filled in.
+//! An app as the file describes it: every value checked, every default filled in.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ use crate::unit::{self, Assigned};
 pub type Directives = Vec<(String, String)>;
 
 keys! {
-    /// One app of an ecosystem file.
+    /// An app of an ecosystem file.
     pub struct App {
         in Program {
             /// The name of the app and of its units.
@@ -209,8 +209,8 @@ impl App {
         &self.name
     }
 
-    /// The socket units that all instances share: none for a program that listens nowhere, and none where each instance has a
-    /// listener of its own.
+    /// The socket units that all instances share: none for a program that does not listen, and none if each
+    /// instance has a listener of its own.
     #[must_use]
     pub fn sockets(&self) -> Vec<String> {
         if self.listen.is_empty() || self.is_even() {
@@ -232,7 +232,7 @@ impl App {
         self.balance == Balance::Source && self.is_even()
     }
 
-    /// The balance that the app has, in the word for the key; `None` for a program that listens nowhere.
+    /// The balance that the app has, as the key's word; `None` for a program that does not listen.
     #[must_use]
     pub fn balance_word(&self) -> Option<&'static str> {
         let word = match (self.is_even(), self.is_by_source()) {
@@ -294,7 +294,7 @@ impl App {
         &self.program
     }
 
-    /// The user and the group of the processes, where the file names them.
+    /// The user and the group of the processes, if the file names them.
     #[must_use]
     pub fn account(&self) -> (Option<&str>, Option<&str>) {
         (self.user.as_deref(), self.group.as_deref())
@@ -325,8 +325,8 @@ impl App {
         unit::assigned(&self.service, directive)
     }
 
-    /// Returns whether the listeners are not to block: they do where the user has turned `NonBlocking=` off, for a program that sleeps in
-    /// accept(2). The flag belongs to a listener, so each unit that systemd passes it to has to set it alike.
+    /// Returns whether the listeners are non-blocking: they are, unless the user has turned `NonBlocking=` off, for a program that sleeps
+    /// in accept(2). The flag belongs to a listener, so all units that systemd passes the listener to have to set the same flag.
     #[must_use]
     pub fn is_non_blocking(&self) -> bool {
         self.assigned("NonBlocking").boolean() != Some(false)

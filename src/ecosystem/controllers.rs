@@ -1,5 +1,5 @@
-//! Limits that need a controller of control groups which the manager of the app may not have, see cgroups(7). systemd then goes on
-//! without the limit, and says so at no level that is shown.
+//! Limits that need a cgroup controller which the manager of the app may not have, see cgroups(7). systemd
+//! then continues without the limit, and does not log this at any level that is shown.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn needed(directive: &str, value: &str) -> Option<&'static str> {
     needs.find_map(|(controller, beginnings)| begins(beginnings).then_some(*controller))
 }
 
-/// Returns the directives of an app that have no effect, by the controller that they need and that is not there by `has`.
+/// Returns the directives of an app that have no effect, by the controller that they need and that is missing according to `has`.
 pub fn without_effect(
     app: &App,
     has: impl Fn(&str) -> Option<bool>,
@@ -62,7 +62,7 @@ pub fn without_effect(
     without
 }
 
-/// Returns the faults of an app's limits that have no effect on this host: the controller, and what is without effect.
+/// Returns the faults of an app's limits that have no effect on this host: the controller, and the directives without effect.
 #[must_use]
 pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
     let without = without_effect(app, |controller| probe.has_controller(controller));
@@ -101,7 +101,7 @@ mod tests {
     use crate::ecosystem::parse;
     use crate::ecosystem::resolve::{Account, FileStatus};
 
-    /// A host with these controllers; `None` where they are not known.
+    /// A host with these controllers; `None` if they are not known.
     struct Host(Option<&'static [&'static str]>, bool);
 
     impl FakeHost for Host {

@@ -1,7 +1,7 @@
 //! The faults of an ecosystem file, each with its place and its remedy.
 //!
-//! Every check adds a [`Diagnostic`]; one [`Report`] prints them all, each with the file, the line,
-//! the column, the text itself and the remedy. Nothing here decides what is wrong.
+//! Every check adds a [`Diagnostic`]; one [`Report`] prints them all, each with the file, the line, the
+//! column, the text itself and the remedy. This module does not decide what is a fault.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ const MOST_SHOWN: usize = 100;
 const LONGEST_LINE: usize = 2000;
 /// The bytes that are shown before and after the beginning of a fault in such a line.
 const AROUND: usize = 60;
-/// The longest text for which a similar known word is searched. Nobody means anything longer as a key or a directive.
+/// The longest text for which a similar known word is searched. No longer text is meant as a key or a directive.
 const LONGEST_WORD: usize = 100;
 
 /// How severe a fault is.

@@ -10,16 +10,16 @@ use super::search::{self, OPENERS};
 use super::way::{self, Closed};
 use crate::unit;
 
-/// Refuses an app whose user may not enter a folder above the script, or the working directory, or not read the script. Root may do all
-/// that, so whoever installs the app does not notice, and the start fails. Where something that is not known here may let the user in, it
-/// is a warning. Returns whether nothing else is to be said of what that user may run.
+/// Refuses an app if its user may not enter a folder above the script, or the working directory, or may not read the script.
+/// Root may do all that, so the administrator does not notice during the install, and the start fails. If something unknown
+/// may give the user access, it is a warning. Returns whether this settles the question which programs that user may run.
 pub(super) fn refuse(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) -> bool {
     let is_of_program =
         |fault: &Diagnostic| fault.severity == Severity::Error && fault.span == app.script_span;
     if faults.iter().any(is_of_program) {
         return false;
     }
-    // The files of a package have other owners and modes while it is made.
+    // The files of a package have other owners and modes while it is built.
     if !probe.has_owners() {
         return true;
     }
@@ -41,10 +41,10 @@ pub(super) fn refuse(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>)
 /// A folder that the user may not enter.
 struct Shut<'a> {
     closed: Closed,
-    /// What the user has to reach through it.
+    /// The file or folder that the user has to reach through it.
     path: &'a Path,
     span: &'a Range<usize>,
-    /// What to do where that user may go.
+    /// The remedy in a place that the user may enter.
     remedy: &'static str,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Entrance<'a> {
         |path| self.probe.status(path)
     }
 
-    /// Returns the script, unless it is found by its name: that is what everybody runs.
+    /// Returns the script, unless it is found by its name: everybody may run such programs.
     fn script(&self) -> Option<&'a Path> {
         Some(Path::new(&self.app.program.script)).filter(|script| script.is_absolute())
     }
@@ -139,7 +139,7 @@ impl<'a> Entrance<'a> {
         let doubt = if end.is_some_and(|(_, file)| file.beyond == Beyond::Elsewhere) {
             Some(BY_SERVER)
         } else {
-            // As nice(1) does, for a program that the user may execute and not read.
+            // As with nice(1), for a program that the user may execute but not read.
             is_program.then_some("unless its interpreter only executes it")
         };
         let fault = format!("`{user}` may not read `{}`", script.display());
@@ -150,7 +150,7 @@ impl<'a> Entrance<'a> {
         Some(told(doubt.or_else(|| self.opener()), &app.script_span, &fault).help(help))
     }
 
-    /// The doubt where the unit, or a drop-in of it, brings the folders or groups that the user needs, or lets root change their modes.
+    /// The doubt if the unit, or a drop-in of it, provides the folders or groups that the user needs, or lets root change their modes.
     fn opener(&self) -> Option<&'static str> {
         const MORE: [&str; 4] = [
             "PAMName",
@@ -179,7 +179,7 @@ impl<'a> Entrance<'a> {
     }
 }
 
-/// The doubt where a file system is another host's, for instance.
+/// The doubt if, for instance, a file system belongs to another host.
 const BY_SERVER: &str = "unless the server of its file system allows it";
 
 /// Whether one of these commands runs as root, see "Command lines" in systemd.service(5).

@@ -1,9 +1,9 @@
 //! Decides who reads each file of `env_file`: systemd as root, or the worker with the rights of the app.
 //!
-//! systemd opens environment files before `User=` and the sandbox take effect, in a process that the whole machine
-//! depends on. Whoever may replace such a file by a FIFO can make systemd wait forever, and by a link make it read any
-//! file. So systemd reads only files that nobody but root may change. Files that only root may read remain readable in
-//! this way.
+//! systemd opens environment files before `User=` and the sandbox take effect, in a process that the whole
+//! machine depends on. A user who may replace such a file by a FIFO can make systemd wait forever, and by a
+//! link make it read any file. So systemd reads only files that nobody but root may change. Files that only
+//! root may read remain readable in this way.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -52,8 +52,8 @@ impl<'a> EnvFiles<'a> {
         for file in &app.env_file {
             let path = Path::new(file);
             let is_weak = weak_spot(path, look).is_some();
-            // A file after one that the worker reads is the worker's too, so that later files still override earlier
-            // ones.
+            // The worker also reads every file after one that it reads, so that later files still override
+            // earlier ones.
             let follows =
                 || !files.by_worker.is_empty() && is_readable(path, &ANYBODY, look) == Some(true);
             if is_weak || follows() {
@@ -65,7 +65,7 @@ impl<'a> EnvFiles<'a> {
         files
     }
 
-    /// Leaves all files to systemd, whatever the way to them looks like.
+    /// Leaves all files to systemd, whatever the way to them.
     #[must_use]
     pub fn all_by_systemd(app: &'a App) -> Self {
         Self {
@@ -121,7 +121,7 @@ fn has_root_of_its_own(app: &App) -> bool {
     roots.iter().any(|d| app.assigned(d).one().is_some())
 }
 
-/// Adds warnings about what others than root can do through these files, and about what that means for the app.
+/// Adds warnings about the influence of users other than root on these files, and about its consequences for the app.
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let look = |path: &Path| probe.status(path);
     let files = EnvFiles::of(app, &look);

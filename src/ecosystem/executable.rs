@@ -56,7 +56,7 @@ pub(super) fn help_with_node(script: &Path, search: &Search<'_>) -> Option<Strin
     Some(stripped.unwrap_or_else(|| (*help).to_owned()))
 }
 
-/// The help where the Node that is found runs TypeScript by itself: 22.18, 23.6 and newer leave its types out.
+/// The help if the Node that is found runs TypeScript by itself: 22.18, 23.6 and newer strip the types.
 fn stripping_node(search: &Search<'_>) -> Option<String> {
     let found = search.find("node")?;
     let of_path = Path::new(&found).iter().filter_map(|part| part.to_str());

@@ -1,4 +1,4 @@
-//! The keys that say when an instance is healthy.
+//! The keys that define when an instance is healthy.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ keys! {
 }
 
 impl Probe {
-    /// Returns whether an instance is asked more than to accept.
+    /// Returns whether an instance is checked for more than accepting.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.health.is_some() || !self.health_command.is_empty()
@@ -107,7 +107,7 @@ fn read_timeout(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Duration> {
     Some(time)
 }
 
-/// Adds a fault where an instance cannot be asked before it has connections: its listener is also that of the others.
+/// Adds a fault if an instance cannot be checked before it has connections, because it shares its listener with the others.
 fn needs_own_listeners(f: &mut Fields<'_, '_>, wanted: Wanted) {
     let balance = f.peek("balance").and_then(DeValue::as_str);
     if matches!(balance, None | Some("auto" | "shared")) {

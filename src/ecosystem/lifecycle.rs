@@ -1,4 +1,4 @@
-//! The keys that say when an instance starts, stops, and is given up.
+//! The keys that define when an instance starts, stops, and is given up.
 
 use std::time::Duration;
 

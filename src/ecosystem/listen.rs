@@ -19,7 +19,7 @@ pub enum SocketKind {
     Datagram,
 }
 
-/// Where a socket listens, see systemd.socket(5).
+/// The place where a socket listens, see systemd.socket(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A port alone: every address, of both families if the system has both.
@@ -62,7 +62,7 @@ impl Listen {
         }
     }
 
-    // A port alone has `None` in place of an address.
+    // A port alone has `None` instead of an address.
     fn ip(&self) -> Option<(Option<IpAddr>, u16)> {
         match &self.place {
             Place::Port(port) => Some((None, *port)),
@@ -96,7 +96,7 @@ enum Spot {
     Port(SocketKind, u16, Reach),
 }
 
-/// Which addresses of a port are meant.
+/// The addresses of a port that are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reach {
     /// Addresses that were written as a port alone.

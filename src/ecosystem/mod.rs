@@ -54,7 +54,7 @@ pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};
 pub(crate) use readers::is_account;
 
-/// Removes the errors about apps without `listen`, for commands that find the addresses themselves or need none.
+/// Removes the errors about apps without `listen`, for commands that find the addresses themselves or do not need them.
 pub fn allow_left_out(faults: &mut Vec<Diagnostic>) {
     faults.retain(|fault| !fault.is_of_missing_listen);
 }

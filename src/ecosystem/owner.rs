@@ -1,7 +1,7 @@
 //! Chooses the user of an app that names none: the owner of its program, who could start the program anyway.
 //!
-//! The owner is chosen only if nobody but root and that owner decides what is run. Otherwise a user could make a link
-//! to somebody else's file, have the app installed, and then replace the link by a program.
+//! The owner is chosen only if nobody but root and that owner can change the code that is run. Otherwise a user
+//! could create a link to somebody else's file, have the app installed, and then replace the link by a program.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use super::diagnostic::Diagnostic;
 use super::resolve::{Account, Probe};
 use super::way::{self, Spot};
 
-/// The folders of the system's own programs. What such a program does depends on its arguments and on the working
-/// directory, so its owner says nothing.
+/// The folders of the system's own programs. The effect of such a program depends on its arguments and on the
+/// working directory, so its owner is irrelevant.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64"];
 
 /// The user ID that the kernel shows for owners that the user namespace or the server of a file system does not map.

@@ -52,7 +52,7 @@ fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
     Diagnostic::error(error.span().unwrap_or(0..0), message).help(help)
 }
 
-/// Returns the format of a text that is no TOML, where its first words say so.
+/// Returns the format of a text that is not TOML, if its first words reveal it.
 fn other_format(text: &str) -> Option<&'static str> {
     let is_said = |line: &&str| !line.is_empty() && !line.starts_with(['#', '/', '*']);
     let first = text.lines().map(str::trim).find(is_said)?;
@@ -116,7 +116,7 @@ fn read_app(table: &DeTable<'_>, span: Range<usize>, faults: &mut Vec<Diagnostic
     (!app.name.is_empty() && !app.program.script.is_empty()).then_some(app)
 }
 
-/// The help for a key that is written as variables are.
+/// The help for a key that is written like a variable.
 fn of_variable(key: &str) -> Option<String> {
     let is_written_so = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let is_one =
@@ -134,8 +134,8 @@ fn not_tables(span: Range<usize>) -> Diagnostic {
         .help("write `[[apps]]`, with two brackets, once for each app")
 }
 
-/// Checks the apps against each other. Each address is looked up among those seen before, instead of being compared
-/// with every app's.
+/// Checks the apps against each other. Each address is looked up among those seen before, instead of being
+/// compared with those of every app.
 fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
     let mut names = HashSet::new();
     let mut taken = Owners::default();
@@ -155,7 +155,7 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
                 shared.entry(owner).or_insert(listen);
             }
         }
-        // Of two that are called the same, one address is no fault of its own.
+        // For two apps with the same name, a common address is not a separate fault.
         let others = shared.iter().filter_map(|(o, l)| Some((apps.get(*o)?, l)));
         let others = others.filter(|(other, _)| other.name != app.name);
         faults.extend(others.map(|(other, listen)| not_shared(app, listen, other)));

@@ -1,4 +1,4 @@
-//! The keys that have an instance replaced by itself, before it fails.
+//! The keys by which an instance is replaced automatically, before it fails.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Recognises apps in the folder of one release, where a link such as `current` leads to the deployed release.
+//! Recognises apps in the folder of one release, if a link such as `current` points to the deployed release.
 //!
-//! An app that is installed from such a folder stays on that release when the link moves. That may be intended, so it
-//! is only a warning.
+//! An app that is installed from such a folder stays on that release when the link changes. That may be
+//! intended, so it is only a warning.
 
 use std::path::{Path, PathBuf};
 

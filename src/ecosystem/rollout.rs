@@ -1,4 +1,4 @@
-//! The keys that say how a reload walks.
+//! The keys that define how a reload proceeds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::key::{amount, keys, number, time, word};
 use super::values::{Amount, Instances, OnFailure};
 
-/// Adds a warning of a `max_failures` that no reload reaches.
+/// Adds a warning about a `max_failures` that no reload reaches.
 pub(super) fn warn(app: &App, faults: &mut Vec<Diagnostic>) {
     let most = app.rollout.max_failures;
     if let Instances::Exactly(instances) = app.instances

@@ -25,7 +25,7 @@ const SYSTEM_PATH: &[&str] = &[
     "/bin",
 ];
 
-/// Folders whose entries do not last: fnm makes links to a version for each shell.
+/// Folders with temporary entries: fnm creates links to a version for each shell.
 const PASSING: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 
 /// The places that a search for a program looks at.
@@ -156,7 +156,7 @@ pub(super) fn extend_path(
     }
     let program = match (&app.program.interpreter, script) {
         (Some(interpreter), _) => Some(interpreter.clone()),
-        // systemd finds the program by itself, but what that is run with may be elsewhere, as for the npm of a distribution.
+        // systemd finds the program by itself, but its interpreter may be elsewhere, as for the npm of a distribution.
         (None, Script::Named) if !app.program.script.contains('/') => {
             let path = search.of_system(&app.program.script);
             path.and_then(|path| by_first_line(app, &path, search, faults))
@@ -204,7 +204,7 @@ fn by_first_line(
     found
 }
 
-/// Directives by which a program can be run all the same: they bring it to where the user may, or let the user everywhere.
+/// Directives with which a program can still be run: they make it available where the user may go, or let the user go everywhere.
 pub(super) const OPENERS: [&str; 8] = [
     "AmbientCapabilities",
     "BindPaths",
@@ -216,14 +216,14 @@ pub(super) const OPENERS: [&str; 8] = [
     "RootImage",
 ];
 
-/// A path as a word of a command that can be pasted. The target of a link may have any name, and may be another user's choice.
+/// A path as a word of a command that can be pasted. The target of a link may have any name, perhaps chosen by another user.
 pub(super) fn word(path: &Path) -> String {
     let path = path.display().to_string();
     shlex::try_quote(&path).map_or_else(|_| path.clone(), Cow::into_owned)
 }
 
-/// Refuses a program that the app's user may not run, unless another fault of the program has been found: what mends that one
-/// may name another program.
+/// Refuses a program that the app's user may not run, unless another fault of the program has been found: its
+/// remedy may name another program.
 pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let is_of_program =
         |fault: &Diagnostic| fault.severity == Severity::Error && fault.span == app.script_span;

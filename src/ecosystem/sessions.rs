@@ -1,4 +1,4 @@
-//! Programs whose clients have to come back to the instance that knows them, which one shared socket cannot promise.
+//! Programs with clients that have to return to the instance that knows them, which a shared socket cannot guarantee.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::resolve::Probe;
 use super::values::Instances;
 
-/// More than any package.json has.
+/// More bytes than any package.json has.
 const LONGEST: usize = 1 << 20;
 
 /// The remedy, which an import gives as well.

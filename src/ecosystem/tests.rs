@@ -1,4 +1,4 @@
-//! What becomes of a file, and what its faults say.
+//! The result of reading a file, and the texts of its faults.
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};

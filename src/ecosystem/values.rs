@@ -56,7 +56,7 @@ pub const LONGEST: Duration = Duration::from_hours(720);
 words! {
     /// How connections are spread over the instances.
     Balance {
-        /// As is best for most: at present as `Shared`.
+        /// The best for most apps: at present the same as `Shared`.
         Auto = "auto",
         /// Each instance has a listener, and a selector in the kernel gives each its share.
         Even = "even",

@@ -1,5 +1,5 @@
-//! Variables that have a meaning to others than the program: to systemd, to the loader of every process of a unit, to
-//! clients of the bus.
+//! Variables that have a meaning not only to the program, but to systemd, to the loader of every process of a
+//! unit, or to clients of the bus.
 
 use std::ops::Range;
 

@@ -84,7 +84,7 @@ pub(super) fn script(draft: &mut Draft<'_>, given: Given<'_>) {
     }
 }
 
-/// Sets the interpreter where PM2 chooses one by the file's extension and rsgen does not.
+/// Sets the interpreter if PM2 chooses one by the file's extension and rsgen does not.
 fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
     let extension = script.rsplit_once('.').map(|(_, extension)| extension);
     let interpreter = match extension {
@@ -105,7 +105,7 @@ fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
 }
 
 pub(super) fn args(draft: &mut Draft<'_>, given: Given<'_>) {
-    // A shell command line as `script` may have brought arguments already.
+    // A shell command line as `script` may already have contained arguments.
     let before = draft
         .entry("args")
         .and_then(|entry| entry.value.as_array().cloned());

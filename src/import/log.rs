@@ -58,7 +58,7 @@ fn file(draft: &mut Draft<'_>, given: Given<'_>, directives: &[&str]) {
     }
 }
 
-/// Makes a path absolute, since systemd accepts no relative one.
+/// Makes a path absolute, since systemd does not accept relative ones.
 fn absolute(draft: &Draft<'_>, path: &str) -> String {
     let cwd = draft.text_of("cwd").unwrap_or_default();
     let path = draft.origin.folder.join(cwd).join(path);

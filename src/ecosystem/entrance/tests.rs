@@ -35,7 +35,7 @@ impl Fake {
         }
     }
 
-    /// Returns what is said of an app in this folder.
+    /// Returns the faults of an app in this folder.
     fn told(&self, folder: &str, keys: &str) -> Vec<(Severity, String)> {
         let script = if keys.contains("script") {
             ""
@@ -105,7 +105,7 @@ impl FakeHost for Fake {
     }
 }
 
-/// The name of a release that whoever deploys has chosen.
+/// The name of a release, chosen by the deployment.
 const HOSTILE: &str = "/srv/$(reboot);'id`";
 
 const WWW: &str = "user = \"www\"\n";
@@ -127,7 +127,7 @@ fn a_folder_that_the_user_may_not_enter_is_named_with_the_remedy() {
     let home = Fake::of("/home/x", 0o750);
     assert_eq!(home.told("/home/x/app", "user = \"admin\"\n"), []);
     assert_eq!(home.told("/home/x/app", WWW).len(), 1);
-    // Everybody may pass, and not list what is there.
+    // Everybody may pass through, but not list the folder.
     assert_eq!(Fake::of("/home/x", 0o711).told("/home/x/app", WWW), []);
 }
 
@@ -167,7 +167,7 @@ fn what_is_not_certain_is_a_warning() {
         assert_eq!(told[0].0, Severity::Warning, "{lines}");
         assert!(told[0].1.contains("unless `[apps.service]` allows it"));
     }
-    // A command of the app's user changes nothing about that.
+    // A command that runs as the app's user does not change that.
     let own = format!("{WWW}service.ExecStartPre = \"/usr/bin/make a+b\"\n");
     let told = Fake::of("/root", 0o700).told("/root/app", &own);
     assert_eq!(told[0].0, Severity::Error);

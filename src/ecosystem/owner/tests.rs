@@ -8,7 +8,7 @@ use crate::ecosystem::resolve::{Beyond, FileStatus, resolve};
 const WEB: u32 = 1000;
 const OTHER: u32 = 1001;
 
-/// A host where the owner, the mode and the target of some paths are given; everything else is root's.
+/// A host where the owner, the mode and the target of some paths are given; everything else belongs to root.
 #[derive(Clone, Default)]
 struct Fake {
     files: BTreeMap<PathBuf, FileStatus>,

@@ -1,4 +1,4 @@
-//! Directives of the user's own by which root comes to a place: which there are, and how each names it.
+//! Directives of the user that lead root to a place: their list, and how each names the place.
 
 use std::ops::Range;
 use std::path::Path;
@@ -74,7 +74,7 @@ fn told(directive: &str, spot: &Spot, span: &Range<usize>, probe: &dyn Probe) ->
 /// those commands as well.
 const SYSTEM: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr"];
 
-/// The help where somebody else may write the file of a credential.
+/// The help if another user may write the file of a credential.
 const CREDENTIAL: &str = "that decides the credential, and can have root read another file: keep it where only root may write, as in /etc";
 
 /// The directives that name such a place, and hold one value.
@@ -107,7 +107,7 @@ const LISTED: &[&str] = &[
     "OpenFile",
 ];
 
-/// Programs that run what their first argument names.
+/// Programs that run the file that their first argument names.
 const INTERPRETERS: &[&str] = &[
     "bash", "dash", "node", "perl", "php", "python3", "ruby", "sh",
 ];
@@ -161,14 +161,14 @@ fn of_directive(
     Some(told(directive, &spot, span, probe).help(help))
 }
 
-/// A path that systemd takes as it stands: a specifier can be anything.
+/// A path that systemd uses literally: a specifier can be anything.
 fn absolute(value: &str) -> Option<&Path> {
     let path = value.trim_start_matches('-').trim_matches('"');
     (path.starts_with('/') && !path.contains('%')).then_some(Path::new(path))
 }
 
-/// The program or the script of a command that runs as root, because the unit `is_root` or in spite of `User=`, see "Command lines"
-/// in systemd.service(5).
+/// The program or the script of a command that runs as root, because the unit `is_root` or despite `User=`,
+/// see "Command lines" in systemd.service(5).
 fn run_as_root(value: &str, is_root: bool, probe: &dyn Probe) -> Option<Spot> {
     let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
     let prefix = value.strip_suffix(command)?;
@@ -202,7 +202,7 @@ fn root(value: &str, probe: &dyn Probe) -> Option<Spot> {
     weak_spot(root, probe).or_else(inside)
 }
 
-/// The first of several `source:destination` whose source others may write.
+/// The first of several `source:destination` with a source that others may write.
 fn mounted(value: &str, counts: fn(&Path) -> bool, probe: &dyn Probe) -> Option<Spot> {
     unit::words(value).iter().find_map(|word| {
         let mut fields = word.split(':');

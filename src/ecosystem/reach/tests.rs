@@ -1,4 +1,4 @@
-//! Who may redirect what root reads or makes for an app.
+//! The users who may redirect files that root reads or creates for an app.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -217,7 +217,7 @@ fn a_socket_that_others_can_redirect_is_refused_and_one_that_its_user_can_is_tol
         assert_eq!(told, Some((severity, by.to_owned())), "{user}");
     }
     let severity = |path| told(theirs, path).map(|(severity, _)| severity);
-    // Nobody else can rename what the user has in a folder with the sticky bit, but anybody can be there first.
+    // Nobody else can rename the user's files in a folder with the sticky bit, but anybody can create them first.
     assert_eq!(severity("/tmp/own/x.sock"), Some(Severity::Warning));
     assert_eq!(severity("/tmp/gone/x.sock"), Some(Severity::Error));
     for path in ["/srv/web/x.sock", "/tmp/x.sock", "/etc/x.sock"] {
@@ -323,7 +323,7 @@ fn so_is_what_takes_the_place_of_the_systems_folders() {
         "StandardOutput = \"journal\"",
         "ExecStartPre = [\"/var/own/prepare\", \"+/bin/chown www /var/own\", \"+/bin/sh -c x\"]",
         "EnvironmentFile = \"/var/own/%i/env\"",
-        // What a later assignment takes back is not in force.
+        // An assignment that a later one takes back has no effect.
         "RootDirectory = [\"/srv/web\", \"\"]",
         "EnvironmentFile = [\"/var/own/env\", \"\"]",
         "StandardOutput = [\"append:/var/own/log\", \"journal\"]",

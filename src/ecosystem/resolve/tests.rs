@@ -201,7 +201,7 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
         words[0].ends_with("write `script = \"node\"` and `args = \"server.js\"`"),
         "{words:?}"
     );
-    // A path from the root is no command line, whatever is in the names of its folders.
+    // An absolute path is not a command line, whatever the names of its folders contain.
     let path = told("script = \"/opt/my app/run.js\"");
     assert!(
         path.iter()
@@ -212,7 +212,7 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
         path.iter().all(|fault| !fault.contains("`args = ")),
         "{path:?}"
     );
-    // What would be in a folder that is not there is no second fault.
+    // A file in a missing folder is not a second fault.
     let folder = told("script = \"x\"\ncwd = \"/nowhere\"");
     assert_eq!(
         folder,
