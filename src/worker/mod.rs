@@ -70,7 +70,7 @@ pub enum Error {
     EnvFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and the next step.
+        /// The fault of the file, and the next step.
         why: String,
     },
     /// An environment file that systemd reads for the unit.
@@ -78,7 +78,7 @@ pub enum Error {
     EnvFileOfSystemd {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and the next step.
+        /// The fault of the file, and the next step.
         why: String,
     },
     /// The kernel refused a step of the handover.

@@ -15,8 +15,8 @@ use crate::peer::process::Process;
 use crate::peer::yama;
 use crate::sys::{process, seccomp};
 
-/// What the helper reads from the worker's memory. The helper is a copy of the worker, so the address is the same in
-/// both.
+/// The bytes that the helper reads from the worker's memory. The helper is a copy of the worker, so the
+/// address is the same in both.
 static SAMPLE: [u8; 8] = *b"handover";
 
 /// The system calls that a filter of the unit has to allow.
