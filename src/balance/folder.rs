@@ -24,7 +24,8 @@ pub(super) struct Folder {
 impl Folder {
     /// Waits for the lock. `run` is `/run/rsgen`; no app has a name with a colon.
     ///
-    /// # Errors The errors of the file system, and `PermissionDenied` for a folder that root does not own.
+    /// # Errors
+    /// The errors of the file system, and `PermissionDenied` for a folder that root does not own.
     pub(super) fn take(run: &Path) -> io::Result<Self> {
         make(run, 0o755)?;
         let place = run.join(":balance");

@@ -93,7 +93,8 @@ pub(super) struct Group {
 impl Group {
     /// The group that is kept in a folder.
     ///
-    /// # Errors `NotFound` and `InvalidData` if there is no usable one.
+    /// # Errors
+    /// `NotFound` and `InvalidData` if there is no usable one.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         Ok(Self {
             sockets: Map::open(&folder.join("sockets"), MOST)?,

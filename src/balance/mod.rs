@@ -244,7 +244,8 @@ fn told(balance: &Balance, error: &io::Error) -> String {
 /// Whether this kernel, and the rights of this process, suffice for a selector, or for one that uses the
 /// client's address: `true` if it can also detect stuck instances. The attempt leaves nothing behind.
 ///
-/// # Errors The reason why they do not.
+/// # Errors
+/// The reason why they do not.
 pub fn probe(by_source: bool) -> io::Result<bool> {
     refuse_old_kernel()?;
     let (_, sees_stuck) = Group::new(Path::new(""))?.load(by_source)?;

@@ -11,7 +11,8 @@ use crate::peer::process::Process;
 
 /// Sends the signal of this name.
 ///
-/// # Errors `EINVAL` for a name that is not a signal, `ESRCH` when the process has ended.
+/// # Errors
+/// `EINVAL` for a name that is not a signal, `ESRCH` when the process has ended.
 pub(super) fn send(main: &Process, name: &str) -> io::Result<()> {
     main.signal(Signal::from_str(name)? as i32)
 }

@@ -50,7 +50,8 @@ pub(crate) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<H
 
 /// The inodes that the worker has noted.
 ///
-/// # Errors When the worker has noted nothing.
+/// # Errors
+/// When the worker has noted nothing.
 pub(crate) fn noted(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
     let text = file(state, instance).read()?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())

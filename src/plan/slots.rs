@@ -76,7 +76,8 @@ impl Slots {
 
     /// Finds the way to the wanted addresses.
     ///
-    /// # Errors The reason why there is none without closing an address first.
+    /// # Errors
+    /// The reason why there is none without closing an address first.
     pub fn passage(&self, app: &str, wanted: &[String]) -> Result<Passage, String> {
         let names = [Units::of(app).socket(), Units::of(app).second_socket()];
         let old = [&self.first, &self.second];

@@ -52,7 +52,8 @@ impl Folder {
 
     /// As [`Folder::make`], but only if there is a folder.
     ///
-    /// # Errors [`io::ErrorKind::NotFound`] if there is none.
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
     pub fn mend(path: &Path) -> io::Result<Self> {
         Self::to_write(path, false)
     }
@@ -100,7 +101,8 @@ impl Folder {
 
     /// Removes the folder of an app with everything in it.
     ///
-    /// # Errors The errors of the file system; a missing folder is not an error.
+    /// # Errors
+    /// The errors of the file system; a missing folder is not an error.
     pub fn discard(path: &Path) -> io::Result<()> {
         let (run, above, name) = parts(path)?;
         match upper(&run, above, false) {
@@ -172,7 +174,8 @@ impl Folder {
 
     /// Removes whatever has this name.
     ///
-    /// # Errors The errors of the file system; an unused name is not an error.
+    /// # Errors
+    /// The errors of the file system; an unused name is not an error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         displace(&self.0, OsStr::new(name))
     }

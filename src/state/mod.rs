@@ -168,7 +168,8 @@ impl Entry {
 
     /// Opens the file for reading.
     ///
-    /// # Errors [`io::ErrorKind::NotFound`] also if the file is not ours.
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] also if the file is not ours.
     pub fn open(&self) -> io::Result<File> {
         Folder::look(&self.folder)?.open(&self.name.to_string())
     }
@@ -200,7 +201,8 @@ impl Entry {
 
     /// Removes the file.
     ///
-    /// # Errors As [`Entry::write`]; a missing file is not an error.
+    /// # Errors
+    /// As [`Entry::write`]; a missing file is not an error.
     pub fn remove(&self) -> io::Result<()> {
         match Folder::mend(&self.folder) {
             Ok(folder) => folder.remove(&self.name.to_string()),

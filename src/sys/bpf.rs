@@ -71,8 +71,9 @@ impl Attributes {
 
 /// Makes one call of bpf(2).
 ///
-/// # Safety Every address in the attributes points to memory that is as long as the command reads or writes
-/// there, and that lives through the call.
+/// # Safety
+/// Every address in the attributes points to memory that is as long as the command reads or writes there, and that lives
+/// through the call.
 unsafe fn bpf(command: u32, mut attributes: Attributes) -> io::Result<i64> {
     let block = attributes.0.as_mut_ptr();
     let length = attributes.0.len();
@@ -108,7 +109,8 @@ pub struct Map<const VALUE: usize>(OwnedFd);
 impl<const VALUE: usize> Map<VALUE> {
     /// A new map of so many entries.
     ///
-    /// # Errors `EPERM` without the right to do so, and those of bpf(2).
+    /// # Errors
+    /// `EPERM` without the right to do so, and those of bpf(2).
     pub fn create(kind: Kind, entries: u32, name: &str) -> io::Result<Self> {
         let kind = match kind {
             Kind::Array => 2,
@@ -183,8 +185,9 @@ impl<const VALUE: usize> AsFd for Map<VALUE> {
 
 /// Loads a selector: instructions of eight bytes each, see `struct bpf_insn` in <linux/bpf.h>.
 ///
-/// # Errors `EPERM` without the right to do so, `EINVAL` on a kernel that is too old; if the verifier refuses
-/// the program, the end of its log.
+/// # Errors
+/// `EPERM` without the right to do so, `EINVAL` on a kernel that is too old; if the verifier refuses the program, the end of
+/// its log.
 pub fn load(instructions: &[u64], name: &str) -> io::Result<OwnedFd> {
     // The kernel lets a program that is not under the GPL call few functions.
     let licence = c"GPL";

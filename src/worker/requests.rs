@@ -35,8 +35,8 @@ pub(super) struct Requests {
 impl Requests {
     /// Listens for requests of the unit's command.
     ///
-    /// # Errors When the state folder cannot be written to. The command then does as much as it can by
-    /// itself, and reports that.
+    /// # Errors
+    /// When the state folder cannot be written to. The command then does as much as it can by itself, and reports that.
     pub(super) fn begin(run: &Run) -> io::Result<Self> {
         let folder = Folder::make(&run.state)?;
         let name = Name::Helper(run.instance);
