@@ -1,4 +1,4 @@
-//! Where the maps and the selectors of all apps are kept, and the lock under which they are changed.
+//! The folder of the maps and selectors of all apps, and the lock under which they are changed.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;

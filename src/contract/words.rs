@@ -127,7 +127,7 @@ pub(crate) fn no_word(text: &str, words: &[&str]) -> Fault {
 words! {
     /// How the program gets the socket.
     Handover {
-        /// At bind(2): the worker puts the socket in place of the one that an unmodified program binds.
+        /// At bind(2): the worker replaces the socket that an unmodified program binds.
         Bind = "bind",
         /// As passed descriptors, which the program finds with `sd_listen_fds(3)`.
         Fds = "fds",

@@ -68,7 +68,7 @@ impl Between {
                     turns.took(step);
                     self.ended += usize::from(matches!(step, Step::End | Step::Refuse));
                 }
-                // Traffic came at the last moment: the next look decides anew.
+                // Traffic came at the last moment: the next look decides again.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => turns.give_up(),
             }

@@ -212,8 +212,8 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// Looks at the connections, and ends those that are between two requests. A program that was told to end has until the last
-    /// moment to do so itself.
+    /// Looks at the connections, and ends those that are between two requests. A program that got its signal
+    /// has until the last moment to end by itself.
     fn look(&mut self, notice: Option<&Notice>, ends_itself: bool) -> io::Result<Seen> {
         let look = Look::at(&self.group);
         let sockets = look.sockets();
@@ -392,7 +392,7 @@ fn enter_network_of(socket: &OwnedFd) {
 
 /// Notifies the manager, see `sd_notify(3)`.
 pub(super) fn tell(states: &[NotifyState<'_>]) {
-    // When the command is run by hand, there is no manager to notify.
+    // If the command is run by hand, there is no manager to notify.
     let _ = sd_notify::notify(states);
 }
 

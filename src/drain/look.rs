@@ -1,7 +1,7 @@
 //! A look at all processes of the instance, including those that could not be inspected.
 //!
-//! A process that cannot be inspected may go on accepting and answering, so an instance that has one counts as not drained,
-//! and the journal says why.
+//! A process that cannot be inspected may keep accepting and answering, so an instance that has one counts as
+//! not drained, and the journal says why.
 
 use std::collections::HashMap;
 use std::io;

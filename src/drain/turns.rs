@@ -1,6 +1,6 @@
 //! Infers the state of the requests of one connection from its traffic, look after look, and chooses the next step. Pure.
 //!
-//! A turn is a request and its answer. Traffic alone does not tell whether an answer is complete, since a program may pause in the
+//! A turn is a request and its answer. Traffic alone does not show whether an answer is complete, since a program may pause in the
 //! middle of one. The client's traffic does: having sent a request, an HTTP/1 client waits for the whole answer before it sends the
 //! next one. So a request that a filter has held back (see [`crate::sys::filter`]) proves that the previous answer was complete, and
 //! that the connection carries HTTP/1. Without that proof a connection is left alone until the drain is about to end, when the stop
@@ -42,7 +42,7 @@ pub(super) enum Step {
 /// How far the drain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// The drain goes on.
+    /// The drain continues.
     Early,
     /// The drain is about to end.
     Last,

@@ -155,7 +155,7 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     })
 }
 
-/// Returns a place where somebody other than root and this owner can decide what is run.
+/// Returns a place where a user other than root and this owner can change the code that is run.
 fn decided_by_others(app: &App, owner: u32, probe: &dyn Probe) -> Option<Spot> {
     let program = &app.program;
     let paths = [

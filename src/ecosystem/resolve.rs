@@ -22,7 +22,7 @@ pub struct FileStatus {
     pub mode: u32,
     /// The target, if the inode is a link.
     pub link: Option<PathBuf>,
-    /// Whether owner, group and mode tell the whole story.
+    /// The other facts on which access depends, beside owner, group and mode.
     pub beyond: Beyond,
 }
 
@@ -108,8 +108,8 @@ pub trait Probe {
     fn is_own_group(&self, user: Account, group: u32) -> bool;
     /// Returns the user that the installed app of this name runs as, if there is one.
     fn installed_user(&self, app: &str) -> Option<String>;
-    /// Returns the home of a user, by name or ID. Without a user it is the home of the caller, or of whoever called
-    /// sudo(8).
+    /// Returns the home of a user, by name or ID. Without a user it is the home of the caller, or of the user
+    /// who called sudo(8).
     fn home(&self, user: Option<&str>) -> Option<PathBuf>;
     /// Returns the text of a regular file.
     fn text(&self, path: &Path) -> Option<String>;

@@ -1,6 +1,6 @@
 //! The small values of an ecosystem file, each parsed from the text that people write.
 //!
-//! The error of every type says what the type accepts. Pure: no file is looked at.
+//! The error of every type names the accepted values. Pure: no file is read.
 
 use std::time::Duration;
 

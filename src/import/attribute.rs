@@ -20,7 +20,7 @@ pub(super) enum Answer {
     Words(&'static str),
     /// Left out, with this comment.
     Left(&'static str),
-    /// A function writes what the attribute becomes.
+    /// A function writes the result.
     By(fn(&mut Draft<'_>, Given<'_>)),
 }
 
@@ -145,7 +145,7 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
     }
     for (names, answer) in ATTRIBUTES {
         let named = given.iter().filter(|(name, _)| is_one_of(names, name));
-        // Where several names of one attribute are present, PM2 uses one of them without documenting which.
+        // If several names of one attribute are present, PM2 uses one of them without documenting which.
         for (number, (name, value)) in named.enumerate() {
             let given = Given { name, value };
             if number == 0 {

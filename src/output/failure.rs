@@ -1,4 +1,4 @@
-//! The reason why a command did not do what it was asked to do, and the exit status by which scripts recognise it.
+//! The reason why a command failed, and the exit status by which scripts recognise it.
 
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 static BEFORE: Mutex<Option<Before>> = Mutex::new(None);
 
 struct Before {
-    /// `None` where there are no keys.
+    /// `None` if there are no keys.
     modes: Option<Termios>,
 }
 

@@ -35,7 +35,7 @@ pub use text::Text;
 use crate::ecosystem::Report;
 use crate::visible::Visible;
 
-/// Where a command sends its output.
+/// The destination of a command's output.
 pub trait Sink {
     /// Takes a report about an event.
     fn notice(&self, notice: &Notice<'_>);

@@ -120,7 +120,7 @@ fn is_wanted(path: &Path) -> bool {
     folder.is_some_and(|extension| extension == "wants")
 }
 
-/// Returns the command line that brings back the file's number of instances.
+/// Returns the command line that restores the file's number of instances.
 fn back(by: By, app: &str, now: Instances) -> String {
     match (by, now) {
         (By::Scale, Instances::Exactly(_) | Instances::Max) => format!("rsgen scale {app} {now}"),

@@ -1,4 +1,4 @@
-//! The control group of an instance's unit, see cgroups(7), which tells the processes of the instance from all others.
+//! The control group of an instance's unit, see cgroups(7), which distinguishes the processes of the instance from all others.
 //!
 //! Only systemd moves processes into a unit's group, and a process cannot leave the group without permission to write to
 //! another one. So nothing that a process says about itself has to be trusted.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::procfs::{Group, Tree};
 use crate::unit::name::Units;
 
-/// Where the trees are mounted, see `Tree`.
+/// The folder in which the trees are mounted, see `Tree`.
 const UNIFIED: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 const LEGACY: &[&str] = &["/sys/fs/cgroup/systemd"];
 

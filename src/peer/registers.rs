@@ -161,7 +161,7 @@ mod machine {
         new
     }
 
-    /// The registers with which the thread goes on. `first` is the first argument, which the result has overwritten.
+    /// The registers with which the thread continues. `first` is the first argument, which the result has overwritten.
     pub(crate) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
         let mut new = *of;
         let value = match how {

@@ -1,7 +1,7 @@
 //! Whether systemd is stopping an instance, which the commands of its start have to know.
 //!
-//! A stop that comes while a command of `ExecStartPost=` runs sends the stop signal to that command as well. An end by that signal counts
-//! as success, so systemd goes on to the next of these commands, although the instance is ending.
+//! A stop that comes while a command of `ExecStartPost=` runs sends the stop signal to that command as well. An end by that
+//! signal counts as success, so systemd continues with the next of these commands, although the instance is ending.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -76,7 +76,7 @@ pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
             let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
             [capabilities(app, host), tables, calls(app), ipc(app)].concat()
         }
-        // In a user's manager the drain runs inside the sandbox, and no list of system calls contains what it needs.
+        // In a user's manager the drain runs inside the sandbox, and no predefined list of system calls contains those that it needs.
         (Sandbox::Default, Scope::User) => of(&[FILTERS]),
         (Sandbox::Strict, Scope::User) => of(&[FILTERS, STRICT_FILTERS]),
     };

@@ -307,7 +307,7 @@ fn sweep(dir: &OwnedFd) {
         if is_abandoned || !is_lock && !is_sound(&stat) {
             let _ = displace(dir, OsStr::from_bytes(bytes));
         } else if !is_lock && is_regular(&stat) && stat.st_mode & 0o7777 != FILE.bits() {
-            // By name is safe: nobody else could have put another file there since, because the folder is ours by now.
+            // Removing by name is safe: nobody else could have put another file there since, because the folder is ours by now.
             let _ = fchmodat(dir, name.as_c_str(), FILE, FchmodatFlags::FollowSymlink);
         }
     }

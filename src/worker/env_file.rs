@@ -117,8 +117,8 @@ fn text(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens the file at a path without following magic links. Where the unit gives the worker `CAP_SYS_PTRACE`, such a
-/// link, for instance /proc/1/cwd, leads into folders that the app may not enter.
+/// Opens the file at a path without following magic links. If the unit gives the worker `CAP_SYS_PTRACE`,
+/// such a link, for instance /proc/1/cwd, leads into folders that the app may not enter.
 fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
     let flags = flags | OFlag::O_CLOEXEC;
     let how = OpenHow::new()
@@ -132,7 +132,7 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
     }
 }
 
-/// Where openat2(2) is missing, before Linux 5.6 or because of a filter, every link is followed.
+/// If openat2(2) is missing, before Linux 5.6 or because of a filter, every link is followed.
 fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Result<File> {
     if may_trace_others {
         return Err(refused(

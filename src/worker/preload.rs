@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::contract::Run;
 use crate::state::Notice;
 
-/// Where the program finds the path of the file.
+/// The variable with the path of the file.
 const VARIABLE: &str = "RSGEN_DRAIN";
 /// Node itself, and programs that start it.
 const NODES: &[&str] = &[

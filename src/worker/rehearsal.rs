@@ -189,7 +189,7 @@ impl<'a> Helper<'a> {
             return;
         }
         if let Some(reader) = &mut self.reader {
-            // If nobody reads, the connection is closed, which poll(2) reports.
+            // Without a reader, the connection is closed, which poll(2) reports.
             let _ = reader.write_all(format!("{line}\n").as_bytes());
         }
         self.written.push(line);
@@ -224,7 +224,7 @@ impl<'a> Helper<'a> {
         if let Some(report) = report {
             self.report(&report);
         }
-        // The caller may have died in the meantime; then there is nobody to answer.
+        // The caller may have died in the meantime; then there is no process to answer.
         let _ = match outcome {
             Outcome::Untouched => seccomp::go_on(self.filter.as_fd(), call.id),
             Outcome::Done => seccomp::answer(self.filter.as_fd(), call.id, 0),

@@ -84,14 +84,14 @@ impl Slot {
         }
     }
 
-    /// Where clients look for the socket, if it has a file and somebody has removed that since the start.
+    /// The path at which clients look for the socket, if it has a file that was removed since the start.
     fn unlinked(&self) -> Option<&Path> {
         let path = socket_file::path(&self.declared.address)?;
         (socket_file::identity(path) != Some(self.file?)).then_some(path)
     }
 }
 
-/// The declared sockets, and what has to be reported about them.
+/// The declared sockets, and the facts to report about them.
 pub(super) struct Replacer<'a> {
     app: &'a str,
     slots: Vec<Slot>,

@@ -61,7 +61,7 @@ pub(super) fn is_gone(path: &Path) -> bool {
 
 /// `PATH_MAX`
 const LONGEST: usize = 4096;
-/// The size of a page: what is mapped is mapped up to a multiple of it.
+/// The size of a page: memory is mapped up to a multiple of it.
 const PAGE: u64 = 4096;
 
 /// The path at an address of the caller's memory.

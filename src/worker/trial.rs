@@ -1,5 +1,5 @@
-//! Tries the handover on the worker before the worker becomes the program, so that whatever the unit or the kernel
-//! forbids is found here, with a reason, and not in the middle of the program's bind(2).
+//! Tries the handover on the worker before the worker becomes the program, so that anything that the unit or
+//! the kernel forbids is found here, with a reason, and not in the middle of the program's bind(2).
 //!
 //! The two sides communicate through a pair of sockets. The worker permits the helper to trace it and writes a byte;
 //! the helper inspects the worker and writes an errno; the worker continues or ends. A filter of the unit may kill the

@@ -17,7 +17,7 @@ use crate::release::{Release, build_dir, machines_dir};
 /// Mounts the tmpfs, and keeps it until standard input ends.
 const SCRIPT: &str = "mount -t tmpfs -o mode=755 layers \"$1\" && echo ready && exec cat";
 
-/// Units that do nothing for a test: they prepare hardware, terminals and caches, or update what the root has up to date.
+/// Units that do nothing for a test: they prepare hardware, terminals and caches, or update files that are already up to date.
 const NEEDLESS: &[&str] = &[
     "apt-daily-upgrade.timer",
     "apt-daily.timer",

@@ -210,8 +210,8 @@ fn client(shared: &Shared, traffic: Traffic, network: Option<File>, start: Insta
             Err(failure) => {
                 tally.failed(failure, asked - start, asked.elapsed());
                 shared.failed.fetch_add(1, Ordering::Relaxed);
-                // A refusal takes microseconds. Without a pause, a short outage would count thousands of times, and would
-                // take the CPU from whatever ends it.
+                // A refusal takes microseconds. Without a pause, a short outage would count thousands of
+                // times, and would take the CPU from the process that ends it.
                 nap(Duration::from_millis(5));
             }
         }

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The columns, in seconds but for the last two. `wall` is the time on the clock, and `up` the part of it that boots took. The
-/// others are processor time: `boot` of the boots, `machine` of everything that systemd in the machine started, boots included,
-/// `commands` of what the spec ran with `Machine::run`, `own` of the spec itself and its clients. `long` lists the commands and
-/// waits that took a second or more.
+/// The columns, in seconds but for the last two. `wall` is the time on the clock, and `up` the part of it
+/// that boots took. The others are processor time: `boot` of the boots, `machine` of everything that systemd
+/// in the machine started, boots included, `commands` of the commands that the spec ran with `Machine::run`,
+/// `own` of the spec itself and its clients. `long` lists the commands and waits that took a second or more.
 const COLUMNS: &str = "wall\tup\tboot\tmachine\tcommands\town\tspec\tlong";
 /// A step of this length is listed.
 const LONG: Duration = Duration::from_secs(1);

@@ -32,7 +32,7 @@ impl Stage {
         Self::with(instances, false)
     }
 
-    /// The same, where the client's address chooses.
+    /// The same, with instances chosen by the client's address.
     fn by_source(instances: u32) -> Self {
         Self::with(instances, true)
     }

@@ -86,8 +86,8 @@ impl<'a> Replacement<'a> {
     ///
     /// The thread makes a fresh socket with socket(2), which is isolated before it takes the descriptor's number: in the
     /// reverse order the program could accept a connection from it. dup3(2) closes the live socket in the same step, so that
-    /// the number never leads nowhere, where open(2) in another thread could take it. Last, the thread closes the number
-    /// under which the fresh socket was made. The program's event loop gets no event from any of this.
+    /// the number is never free, so that open(2) in another thread cannot take it. Last, the thread closes the number under
+    /// which the fresh socket was made. The program's event loop gets no event from any of this.
     ///
     /// # Errors
     /// The errors of the system calls.

@@ -278,14 +278,14 @@ impl<T> Kind<T> {
 }
 
 impl<T> Key<T> {
-    /// Says that PM2 has a key with the same name; `differs` says what is different here, if anything.
+    /// Notes that PM2 has a key with the same name; `differs` describes the difference, if there is one.
     pub(super) const fn pm2(self, differs: &'static str) -> Self {
         let same = Some(differs);
         let pm2 = Pm2 { same, ..self.pm2 };
         Self { pm2, ..self }
     }
 
-    /// Says that PM2 has other names for what is written in this way here.
+    /// Notes that PM2 has other names for this key or its setting.
     pub(super) const fn replaces(
         self,
         names: &'static [&'static str],
@@ -346,7 +346,7 @@ macro_rules! keys {
                 }
             },)+)+];
 
-            /// Takes the keys of a table, and notes what is wrong with them.
+            /// Takes the keys of a table, and notes their faults.
             pub(super) fn read(f: &mut $crate::ecosystem::read::Fields<'_, '_>) -> Self {
                 Self {
                     $($($key: {
