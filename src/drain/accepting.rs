@@ -26,7 +26,7 @@ pub(super) struct Accepting {
 }
 
 impl Accepting {
-    /// Interrupts the threads of the process that wait in accept(2) now; `None` if no further thread can enter accept(2) with the live listener.
+    /// Interrupts the threads of the process that wait in accept(2) now; `None` if no thread needs a further look.
     pub(super) fn of(
         process: Process,
         numbers: Vec<RawFd>,

@@ -44,7 +44,7 @@ struct Shut<'a> {
     /// The file or folder that the user has to reach through it.
     path: &'a Path,
     span: &'a Range<usize>,
-    /// The remedy in a place that the user may enter.
+    /// The beginning of the remedy, which continues with a place that the user may enter.
     remedy: &'static str,
 }
 

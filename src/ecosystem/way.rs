@@ -296,7 +296,7 @@ fn is_closed(folder: PathBuf, place: &FileStatus, ids: &Ids, probe: &dyn Probe) 
     if by_list.unwrap_or_else(|| place.gives(1, ids)) {
         return None;
     }
-    // The access of the list is known.
+    // A decision by the list leaves nothing unknown.
     let beyond = match by_list {
         Some(_) => Beyond::Nothing,
         None => place.beyond,

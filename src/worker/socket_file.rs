@@ -161,7 +161,7 @@ impl Rights {
 const CHOWN: u32 = 0;
 /// `CAP_FOWNER`
 const FOWNER: u32 = 3;
-/// Whoever may write to the file may connect, see unix(7).
+/// The permission to write to the file is the permission to connect, see unix(7).
 const WRITE: u32 = 0o222;
 
 impl Facts {

@@ -14,7 +14,7 @@ pub(super) fn success(app: &App) -> String {
 }
 
 /// Directives with which a command that the stop signal ends has to count as failed: it may be a command of the app that something else has ended
-/// before its work was done; or our command cannot ask systemd whether this is a stop, because systemctl is missing in another root directory.
+/// before its work was done; or our command cannot ask systemd whether this is a stop, because systemd cannot be reached from another root directory.
 const KEEP_IT_A_FAILURE: [&str; 6] = [
     "ExecCondition",
     "ExecStartPre",
