@@ -5,7 +5,7 @@
 //! clients, and all of them return when it is on again. This is rendezvous hashing. The selector reads a table of
 //! the winners, because a loop over all instances would be too long for the kernel's verifier.
 
-/// The constants of `selector.c`.
+/// The number of buckets, as in `selector.c`.
 const BUCKETS: u32 = 4096;
 /// The length of a table in bytes: a number of an instance in two bytes for each bucket.
 pub(super) const LENGTH: usize = 8192;

@@ -181,7 +181,7 @@ fn a_pending_real_time_signal_is_delivered() {
     assert_eq!(sleeper.wait().unwrap().code(), Some(7));
 }
 
-/// For instance, a thread on a machine with too few processors.
+/// A thread on a machine with too few processors, for instance.
 #[test]
 fn a_thread_that_stopped_too_late_is_stopped_at_the_next_attempt() {
     let mut cat = cat();
