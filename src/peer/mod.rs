@@ -5,6 +5,7 @@
 //! what happens to a socket; the worker and the drain do.
 
 pub(crate) mod address;
+mod bus;
 pub(crate) mod control_group;
 pub(crate) mod descriptors;
 pub(crate) mod epoll;

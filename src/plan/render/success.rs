@@ -14,7 +14,8 @@ pub(super) fn success(app: &App) -> String {
 }
 
 /// Directives with which a command that the stop signal ends must have failed: it may be one of the app that somebody else has ended, and
-/// whose work is not done; or ours cannot ask systemd whether it is a stop, which is not in another root directory.
+/// whose work is not done; or it is followed by one of the app, which is not to run in a stop; or ours cannot ask systemd whether it is a stop,
+/// which is not in another root directory. Ours take the signal as soon as they run, so this is about the time before that.
 const KEEP_IT_A_FAILURE: [&str; 6] = [
     "ExecCondition",
     "ExecStartPre",
