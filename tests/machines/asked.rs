@@ -95,6 +95,19 @@ const OWN: &[(&str, &str, [&str; 2])] = &[
         "ExecStartPost=+/bin/touch /srv/followed",
         ["failed", "exit-code"],
     ),
+    // In another root directory systemd is asked by its own socket, or over the bus.
+    (
+        "service.RootDirectory = \"/srv/root\"\n\
+         service.BindPaths = \"/usr /bin /lib /lib64 /etc /srv/web /run/rsgen /run/dbus /run/systemd\"",
+        "",
+        WELL,
+    ),
+    (
+        "service.RootDirectory = \"/srv/root\"\n\
+         service.BindPaths = \"/usr /bin /lib /lib64 /etc /srv/web /run/rsgen /run/dbus\"",
+        "",
+        WELL,
+    ),
     // No command survives this signal.
     ("kill_signal = \"SIGKILL\"", "", ["failed", "signal"]),
 ];
@@ -104,6 +117,7 @@ pub(crate) fn with_commands_of_its_own_an_instance_is_stopped_and_runs_none_of_t
     machine: &mut Machine,
 ) {
     machine.power_on_unfiltered();
+    machine.run(&["mkdir", "/srv/root"]).ok();
     for (lines, added, ended) in OWN {
         machine.write_app("graceful", "/srv/web");
         write_ecosystem(machine, "graceful", "2", &format!("{EVEN}\n{lines}"));
@@ -118,7 +132,9 @@ pub(crate) fn with_commands_of_its_own_an_instance_is_stopped_and_runs_none_of_t
         machine.run(&["rm", "-f", FOLLOWED]).ok();
         machine.systemctl(&["start", "--no-block", UNIT]).ok();
         wait_for_state(machine, "start-post");
-        wait_until(SOON, "the command to take signals", || takes_signals(machine));
+        wait_until(SOON, "the command to take signals", || {
+            takes_signals(machine)
+        });
         machine.systemctl(&["stop", UNIT]).ok();
         let state = ["ActiveState", "Result"].map(|name| machine.property(UNIT, name));
         assert_eq!(&state, ended, "{lines}{added}");
@@ -137,7 +153,10 @@ pub(crate) fn with_commands_of_its_own_an_instance_is_stopped_and_runs_none_of_t
 fn takes_signals(machine: &Machine) -> bool {
     let pid = machine.property(UNIT, "ControlPID");
     let status = machine.run(&["cat", &format!("/proc/{pid}/status")]);
-    let blocked = status.stdout.lines().find_map(|l| l.strip_prefix("SigBlk:"));
+    let blocked = status
+        .stdout
+        .lines()
+        .find_map(|l| l.strip_prefix("SigBlk:"));
     let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     blocked.is_some_and(|mask| mask & 1 << 1 != 0)
 }
