@@ -225,6 +225,12 @@ impl Group {
     pub(super) fn load(&self, by_source: bool) -> io::Result<(OwnedFd, bool)> {
         let description = fs::read(btf::FILE).unwrap_or_default();
         let offsets = Btf::read(&description).and_then(|btf| Offsets::of(&btf));
+        let selector = self.load_with(offsets, by_source)?;
+        Ok((selector, offsets.is_some()))
+    }
+
+    /// Loads a selector for a kernel that has its structures there, or that does not describe itself.
+    fn load_with(&self, offsets: Option<Offsets>, by_source: bool) -> io::Result<OwnedFd> {
         let maps = [
             self.sockets.as_fd(),
             self.on.as_fd(),
@@ -238,7 +244,7 @@ impl Group {
         let selector = bpf::load(&code, "rsgen_selector")?;
         let patience = offsets.map_or(0, |_| PATIENCE);
         self.set(turn::PATIENCE, patience)?;
-        Ok((selector, offsets.is_some()))
+        Ok(selector)
     }
 
     /// Lets an instance have connections, beginning with as many as it lacks compared with the others. An

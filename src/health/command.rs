@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 
 use super::{LOOK, MOST, first_lines, orphans};
 use crate::contract::{Health, steer, time};
+use crate::sys::process;
 use crate::worker;
 
 /// The variable of `sd_notify(3)`, which the command must not inherit: it would speak for the unit.
@@ -87,7 +88,8 @@ fn start(
 ) -> io::Result<(Child, Output, JoinHandle<()>)> {
     let (reader, writer) = io::pipe()?;
     let program = words.first().map(String::as_str).unwrap_or_default();
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    let child = process::unblock_signals(&mut command)
         .args(words.iter().skip(1))
         .env_clear()
         .envs(passed_on(variables))

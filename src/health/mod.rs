@@ -7,6 +7,7 @@
 mod command;
 pub mod http;
 mod orphans;
+mod stop;
 
 use std::ffi::OsString;
 use std::io;
@@ -22,7 +23,6 @@ use crate::balance::queue::{self, Spot};
 use crate::begin;
 use crate::contract::{Ask, Health, UNHEALTHY, steer, time};
 use crate::log::say;
-use crate::peer::stopping;
 use crate::state::{Entry, Name};
 use crate::sys::{connect, entry, process};
 use crate::visible::{Visible, cut};
@@ -70,12 +70,18 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
-    // A stop ends the first command of a start; those after it have to detect the stop themselves, before they request time from systemd.
-    if health.ask != Ask::Accepts && is_stopping(&health) {
-        return 0;
+    // Before there is another thread, which would be ended by a signal.
+    let signals = stop::hold_signals();
+    // The stop signal reaches the first command of a start; those after it have to detect the stop themselves, before they request time
+    // from systemd.
+    if health.ask != Ask::Accepts
+        && let Some(status) = stop::status(&health)
+    {
+        return status;
     }
+    stop::end_with(signals, &health);
     if has_ended_or_ends_this(&health) {
-        return gone(&health.app, health.instance);
+        return gone(&health);
     }
     let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
     let asked = asked.and_then(|()| {
@@ -90,28 +96,21 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ask::Command => by_turns(&health, |left| command::run_alone(&health, left)),
         }
     });
-    match asked {
-        Ok(()) => 0,
-        Err(_) if is_stopping(&health) => 0,
-        Err(why) => {
-            fail(&health, &file, &why);
-            1
-        }
-    }
-}
-
-/// Whether the instance is being stopped. Then the result of the check does not matter, and a failure of this command would make the stop fail.
-fn is_stopping(health: &Health) -> bool {
-    stopping::has_begun(&health.app, health.instance)
+    let Err(why) = asked else {
+        return 0;
+    };
+    stop::status(&health).unwrap_or_else(|| {
+        fail(&health, &file, &why);
+        1
+    })
 }
 
 /// Returns the exit status for a program that has ended.
-fn gone(app: &str, instance: u32) -> u8 {
-    if stopping::has_begun(app, instance) {
-        return 0;
-    }
-    say(4, ENDED);
-    1
+fn gone(health: &Health) -> u8 {
+    stop::status(health).unwrap_or_else(|| {
+        say(4, ENDED);
+        1
+    })
 }
 
 /// Reports the reason in the journal, in the status of the unit and, because the drain may replace that
@@ -145,11 +144,11 @@ fn has_ended_or_ends_this(health: &Health) -> bool {
         Program::Unknown => return false,
         Program::Runs(program) => program,
     };
-    let (app, instance) = (health.app.clone(), health.instance);
+    let health = health.clone();
     thread::spawn(move || {
         let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
         while poll(&mut watched, PollTimeout::NONE).is_err() {}
-        process::end(gone(&app, instance).into());
+        process::end(gone(&health).into());
     });
     false
 }

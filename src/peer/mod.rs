@@ -5,6 +5,7 @@
 //! chose. This room does not decide the fate of a socket; the worker and the drain do.
 
 pub(crate) mod address;
+mod bus;
 pub(crate) mod control_group;
 pub(crate) mod descriptors;
 pub(crate) mod epoll;

@@ -193,6 +193,12 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
         .run(&["rsgen", "check", ECOSYSTEM])
         .ok()
         .says("connections go to the instances in turn");
+    machine
+        .sh(&format!(
+            "unshare --mount sh -ec 'mount -t tmpfs none /sys/kernel/btf; rsgen check {ECOSYSTEM}'"
+        ))
+        .ok()
+        .says("without /sys/kernel/btf/vmlinux also to one that is stuck");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     machine.power_off(PowerLoss::Clean);
     machine.power_on_unfiltered();

@@ -225,6 +225,29 @@ fn where_all_are_stuck_none_is_refused() {
     assert_eq!(shares, [6, 6]);
 }
 
+#[test]
+fn where_the_kernel_does_not_describe_itself_each_has_its_turn_and_nobody_counts_as_stuck() {
+    for by_source in [false, true] {
+        let mut stage = Stage::with(2, by_source);
+        stage.selector = stage.group.load_with(None, by_source).unwrap();
+        let _waits = stage.connect(2);
+        bpf::attach(stage.listeners[&0].as_fd(), stage.selector.as_fd()).unwrap();
+        stage.accept(0);
+        stage.accept(1);
+        // One of them accepts. The second round notices what waits at the other, and by the third round that has waited for long.
+        let mut accepted = 0;
+        let mut clients = Vec::new();
+        for (count, pause) in [(4, 0), (2, 3), (6, 0)] {
+            clients.extend(stage.connect(count));
+            accepted += stage.accept(0).len();
+            std::thread::sleep(Duration::from_nanos(PATIENCE.into()) * pause);
+        }
+        let got = [accepted, stage.accept(1).len()];
+        assert_eq!(got.iter().sum::<usize>(), 12);
+        assert!(by_source || got == [6, 6], "{got:?}");
+    }
+}
+
 /// In this process all listeners are in one control group, so the connections of each are not known.
 fn plan(connections: &[usize], expected: usize) -> Plan {
     let numbers = (0..).zip(connections);

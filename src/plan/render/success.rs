@@ -14,7 +14,9 @@ pub(super) fn success(app: &App) -> String {
 }
 
 /// Directives with which a command that the stop signal ends has to count as failed: it may be a command of the app that something else has ended
-/// before its work was done; or our command cannot ask systemd whether this is a stop, because systemd cannot be reached from another root directory.
+/// before its work was done; or a command of the app follows it, which must not run in a stop; or our command cannot ask systemd whether this is a
+/// stop, because systemd cannot be reached from another root directory. Ours handle the signal as soon as they run, so this is about the time before
+/// that.
 const KEEP_IT_A_FAILURE: [&str; 6] = [
     "ExecCondition",
     "ExecStartPre",
