@@ -244,10 +244,17 @@ pub(super) fn explain(
 /// Fills the app from the command line into an answer.
 pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
     let each = |app| Units::of(app).instances_typed();
-    let behind = given.iter().skip_while(|given| **given != word).skip(1);
+    let at = given.iter().position(|given| *given == word);
+    let behind = given
+        .iter()
+        .zip(given.iter().skip(1))
+        .skip(at.unwrap_or(given.len()));
     let mut text = answer.to_owned();
-    for argument in behind.filter(|argument| !argument.starts_with('-')) {
-        if is_app(argument) {
+    for (before, argument) in behind.filter(|(_, argument)| !argument.starts_with('-')) {
+        let is_value = before.starts_with('-');
+        if let Some(help) = uninstall::by_number(argument, &text).filter(|_| !is_value) {
+            text = help;
+        } else if is_app(argument) {
             text = text
                 .replace("EACH", &each(argument))
                 .replace("APP", argument);
