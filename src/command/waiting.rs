@@ -13,7 +13,7 @@ use crate::systemd::{ActiveState, Brief, Manager, TIMED_OUT, Unit};
 use crate::unit::name::{Units, owner};
 
 /// How long a command stays silent.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 /// How long to wait before the same line is shown again, once the wait is a long one.
 const AGAIN: Duration = Duration::from_secs(10);
 /// The wait that is a long one. Until then nothing is silent for longer than [`SILENCE`], whoever reads along.

@@ -3,7 +3,7 @@
 use testbed::runner::Spec;
 use testbed::{Machine, Output, specs, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, write_ecosystem};
 use crate::newcomer;
 
 pub(crate) const SPECS: &[Spec] = specs![
