@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::jobs::TICK;
 use super::last_words;
 use crate::brake::Deaths;
 use crate::contract::REFUSED;
@@ -12,13 +13,21 @@ use crate::systemd::{ActiveState, Brief, Manager, TIMED_OUT, Unit};
 use crate::unit::name::{Units, owner};
 
 /// How long a command stays silent.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 /// How long to wait before the same line is shown again, once the wait is a long one.
 const AGAIN: Duration = Duration::from_secs(10);
 /// The wait that is a long one. Until then nothing is silent for longer than [`SILENCE`], whoever reads along.
 const LONG: Duration = Duration::from_secs(30);
 /// The largest number of instances that a line names.
 const NAMED: usize = 3;
+
+/// Returns the present moment; in tests that of the fake systemd, whose waits take no time.
+fn now() -> Instant {
+    #[cfg(test)]
+    return crate::systemd::fake::instant();
+    #[cfg(not(test))]
+    Instant::now()
+}
 
 /// A wait, and what has been said about it.
 pub(super) struct Waiting {
@@ -30,48 +39,69 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn begin(now: Instant) -> Self {
+    /// Begins a wait. What the command did before may have been silent already.
+    pub(super) fn begin(sink: &dyn Sink) -> Self {
+        let now = now();
         Self {
             begun: now,
-            told: now,
+            told: sink.shown_at().unwrap_or(now),
             last: String::new(),
             is_quoted: false,
         }
     }
 
+    /// Returns how long to look away, `most` at most, so that the next line is in time.
+    pub(super) fn nap(&self, sink: &dyn Sink, most: Duration) -> Duration {
+        let left = SILENCE.saturating_sub(now().duration_since(self.heard(sink)));
+        match left {
+            // Where this wait is short, it is not told of although the command has been silent before.
+            Duration::ZERO if self.last.is_empty() => TICK.min(most),
+            Duration::ZERO => most,
+            left => left.min(most),
+        }
+    }
+
+    /// When something was told last, by whomever.
+    fn heard(&self, sink: &dyn Sink) -> Instant {
+        sink.shown_at()
+            .map_or(self.told, |shown| shown.max(self.told))
+    }
+
     /// Restarts the silence, because something else was shown.
-    pub(super) fn is_interrupted(&mut self, now: Instant) {
-        self.told = now;
+    pub(super) fn is_interrupted(&mut self) {
+        self.told = now();
     }
 
     /// Whether nothing has been told for a while.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        now.duration_since(self.told) >= SILENCE
+    pub(super) fn is_due(&self, sink: &dyn Sink) -> bool {
+        now().duration_since(self.heard(sink)) >= SILENCE
     }
 
     /// The line that is due, if it says something new or has not been said for a while.
-    pub(super) fn line(&mut self, now: Instant, what: String) -> Option<String> {
-        let waited = now.duration_since(self.begun);
+    fn line(&mut self, sink: &dyn Sink, what: String) -> Option<String> {
+        let waited = now().duration_since(self.begun);
         let again = if waited < LONG { SILENCE } else { AGAIN };
-        if what == self.last && now.duration_since(self.told) < again {
+        if what == self.last && now().duration_since(self.heard(sink)) < again {
             return None;
         }
-        let seconds = waited.as_secs();
         let shown = if what == self.last {
             "as before"
         } else {
             &what
         };
-        let line = format!("waiting for {seconds} s: {shown}");
-        (self.told, self.last) = (now, what);
+        let line = match waited.as_secs() {
+            // The silence began before.
+            0 => format!("waiting: {shown}"),
+            seconds => format!("waiting for {seconds} s: {shown}"),
+        };
+        (self.told, self.last) = (now(), what);
         Some(line)
     }
 
     /// Says in these words what a command is waiting for, if nothing has been shown for a while.
     pub(super) fn tell_of(&mut self, sink: &dyn Sink, app: &str, what: &str) {
-        let now = Instant::now();
-        if self.is_due(now)
-            && let Some(line) = self.line(now, what.to_owned())
+        if self.is_due(sink)
+            && let Some(line) = self.line(sink, what.to_owned())
         {
             sink.notice(&Notice::Waiting(app, &line));
         }
@@ -87,14 +117,13 @@ impl Waiting {
         layout: Option<&Layout>,
         unit: &str,
     ) {
-        let now = Instant::now();
-        if !self.is_due(now) {
+        if !self.is_due(sink) {
             return;
         }
         let Some((app, _)) = owner(unit) else {
             return;
         };
-        let line = progress(manager, layout, app).and_then(|what| self.line(now, what));
+        let line = progress(manager, layout, app).and_then(|what| self.line(sink, what));
         if let Some(line) = line {
             sink.notice(&Notice::Waiting(app, &line));
             self.quote(manager, sink, layout, app);
@@ -210,34 +239,74 @@ mod tests {
 
     #[test]
     fn a_line_is_due_after_two_seconds_and_in_a_long_wait_what_is_told_already_after_ten() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let mut waiting = Waiting::begin(begun);
-        assert!(!waiting.is_due(at(1)) && waiting.is_due(at(2)));
-        let line = waiting.line(at(2), "a".into());
+        let sink = Recorder::default();
+        let mut fake = Fake::running(&[]);
+        let mut passed = 0;
+        let mut at = |seconds: u64| {
+            fake.pause(Duration::from_secs(seconds - passed));
+            passed = seconds;
+        };
+        let mut waiting = Waiting::begin(&sink);
+        at(1);
+        assert!(!waiting.is_due(&sink));
+        at(2);
+        assert!(waiting.is_due(&sink));
+        let line = waiting.line(&sink, "a".into());
         assert_eq!(line.as_deref(), Some("waiting for 2 s: a"));
-        assert!(!waiting.is_due(at(3)));
-        assert_eq!(waiting.line(at(3), "a".into()), None);
-        let line = waiting.line(at(4), "a".into());
+        at(3);
+        assert!(!waiting.is_due(&sink));
+        assert_eq!(waiting.line(&sink, "a".into()), None);
+        at(4);
+        let line = waiting.line(&sink, "a".into());
         assert_eq!(line.as_deref(), Some("waiting for 4 s: as before"));
-        let line = waiting.line(at(28), "b".into());
+        at(28);
+        let line = waiting.line(&sink, "b".into());
         assert_eq!(line.as_deref(), Some("waiting for 28 s: b"));
-        assert_eq!(waiting.line(at(30), "b".into()), None);
-        assert_eq!(waiting.line(at(37), "b".into()), None);
-        assert!(waiting.line(at(38), "c".into()).is_some());
-        assert!(waiting.line(at(48), "c".into()).is_some());
-        waiting.is_interrupted(at(50));
-        assert!(!waiting.is_due(at(51)));
+        for seconds in [30, 37] {
+            at(seconds);
+            assert_eq!(waiting.line(&sink, "b".into()), None);
+        }
+        at(38);
+        assert!(waiting.line(&sink, "c".into()).is_some());
+        at(48);
+        assert!(waiting.line(&sink, "c".into()).is_some());
+        at(50);
+        waiting.is_interrupted();
+        at(51);
+        assert!(!waiting.is_due(&sink));
+    }
+
+    #[test]
+    fn the_silence_of_a_command_goes_on_over_its_waits_and_is_looked_at_in_time() {
+        let sink = Recorder::default();
+        let mut fake = Fake::running(&[]);
+        let mut pass = |millis| fake.pause(Duration::from_millis(millis));
+        sink.notice(&Notice::Starting("web"));
+        let long = Duration::from_secs(1);
+        let first = Waiting::begin(&sink);
+        assert_eq!(first.nap(&sink, long), long);
+        pass(1800);
+        let mut second = Waiting::begin(&sink);
+        assert!(!second.is_due(&sink));
+        assert!(second.nap(&sink, long) <= Duration::from_millis(200));
+        pass(200);
+        second.tell_of(&sink, "web", "a reload");
+        assert_eq!(sink.told()[1..], ["web: waiting: a reload"]);
+        assert_eq!(second.nap(&sink, long), long);
+        // What others tell counts as well.
+        pass(1000);
+        sink.notice(&Notice::Starting("web"));
+        pass(1000);
+        assert!(!second.is_due(&sink));
     }
 
     #[test]
     fn what_is_waited_for_is_told_after_a_silence() {
         let sink = Recorder::default();
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(&sink);
         waiting.tell_of(&sink, "web", "a reload");
         assert_eq!(sink.told(), [""; 0]);
-        let begun = Instant::now().checked_sub(SILENCE).unwrap();
-        let mut waiting = Waiting::begin(begun);
+        Fake::running(&[]).pause(SILENCE);
         for _ in 0..2 {
             waiting.tell_of(&sink, "web", "a reload");
         }

@@ -248,6 +248,8 @@ impl Fake {
 
     fn advance(&mut self, time: Duration) {
         self.clock += time;
+        #[cfg(test)]
+        PASSED.set(PASSED.get() + time);
         let (now, later) = (self.clock, std::mem::take(&mut self.later));
         for (at, unit) in later {
             if at <= now {
@@ -265,6 +267,19 @@ impl Fake {
             self.ended.insert(path.to_owned(), result);
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The time by which the clocks of all fakes of this test have advanced.
+    static PASSED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
+    static BEGUN: std::time::Instant = std::time::Instant::now();
+}
+
+/// The present moment for whoever waits for a fake: what a test itself takes counts for nothing.
+#[cfg(test)]
+pub fn instant() -> std::time::Instant {
+    BEGUN.with(|begun| *begun) + PASSED.get()
 }
 
 impl Manager for Fake {
