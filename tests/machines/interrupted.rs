@@ -104,6 +104,30 @@ pub(crate) fn a_daemon_reload_in_the_middle_is_survived(machine: &mut Machine) {
     assert_exactly(machine, 4);
 }
 
+/// systemd would end the command that notes the end only after `kill_timeout`.
+pub(crate) fn a_bus_that_hangs_delays_the_next_start_of_an_instance_for_a_moment_only(
+    machine: &mut Machine,
+) {
+    install(machine, "graceful", "2", "kill_timeout = \"9s\"");
+    let before = pids(machine, 1);
+    machine.sh("pkill -STOP -x dbus-daemon").ok();
+    let unit = "web@0.service";
+    machine
+        .systemctl(&["kill", "--kill-whom=main", "-s", "KILL", unit])
+        .ok();
+    wait_until(SOON, "another process to serve", || {
+        pids(machine, 1) != before && machine.state(unit) == "active"
+    });
+    let told = machine.journal(unit);
+    assert!(
+        told.contains("the bus takes connections and does not answer"),
+        "{told}"
+    );
+    assert!(!told.contains("stop-post"), "{told}");
+    machine.sh("pkill -CONT -x dbus-daemon").ok();
+    assert_exactly(machine, 2);
+}
+
 pub(crate) fn a_daemon_reexec_in_the_middle_is_survived(machine: &mut Machine) {
     install(machine, "graceful", "4", "");
     let before = pids(machine, 4);
