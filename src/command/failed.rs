@@ -14,6 +14,17 @@ const NAMED: usize = 3;
 impl Jobs<'_> {
     /// Returns the failure for a job that ended badly, after showing the unit's last output.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
+        self.failed_after(verb, unit, result, &[])
+    }
+
+    /// Does the same where these lines of the output have been shown.
+    pub(super) fn failed_after(
+        &mut self,
+        verb: Verb,
+        unit: &str,
+        result: JobResult,
+        told: &[String],
+    ) -> Failure {
         let needed = match result {
             JobResult::Dependency => self.failed_socket(unit),
             JobResult::Failed if unit.ends_with(".socket") => Some(unit.to_owned()),
@@ -35,7 +46,9 @@ impl Jobs<'_> {
             (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
             _ => last_words::of_unit(self.layout, state),
         });
-        for line in words.unwrap_or_default() {
+        let mut words = words.unwrap_or_default();
+        words.retain(|line| !told.iter().any(|told| told == line.as_str()));
+        for line in words {
             self.sink.notice(&Notice::LastWord(&line));
         }
         let exit = if result == JobResult::Timeout {

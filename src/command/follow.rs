@@ -15,6 +15,7 @@ use crate::contract::Course;
 use crate::output::{Block, Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
+use crate::visible::Visible;
 use crate::walk::Record;
 
 /// How many instances on their way are looked at each time.
@@ -24,6 +25,8 @@ const SEEN: usize = 16;
 struct Followed {
     tail: Tail,
     last: Option<Record>,
+    /// The lines of the walk that have been shown.
+    told: Vec<String>,
     waiting: Waiting,
     /// The picture that takes the place of lines on a terminal.
     drawn: Option<(Block, Picture)>,
@@ -73,6 +76,7 @@ impl Jobs<'_> {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,
+                told: Vec::new(),
                 waiting: Waiting::begin(self.sink),
                 drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
@@ -84,17 +88,18 @@ impl Jobs<'_> {
                 JobResult::Done => match end(walk.last.as_ref(), app, course) {
                     Some(End::Failed(failure)) => Some(End::Failed(failure)),
                     // A walk that has begun and has no end was killed.
-                    None if walk.last.is_some() => Some(End::Failed(self.failed(
+                    None if walk.last.is_some() => Some(End::Failed(self.failed_after(
                         Verb::Reload,
                         &unit,
                         JobResult::Failed,
+                        &walk.told,
                     ))),
                     _ => return Ok(()),
                 },
                 JobResult::Canceled => self.outlast(app, course, &mut walk)?,
                 result => Some(match end(walk.last.as_ref(), app, course) {
                     Some(End::Failed(failure)) => End::Failed(failure),
-                    _ => End::Failed(self.failed(Verb::Reload, &unit, result)),
+                    _ => End::Failed(self.failed_after(Verb::Reload, &unit, result, &walk.told)),
                 }),
             };
             match end {
@@ -184,6 +189,8 @@ impl Jobs<'_> {
             if !is_drawn {
                 self.sink.notice(&Notice::Walked(&record));
             }
+            // In the words of the journal.
+            walk.told.push(Visible::line(&record.text).to_string());
             walk.last = Some(record);
             walk.waiting.is_interrupted();
         }

@@ -200,6 +200,30 @@ pub(super) fn started_with(
     (note.link == link).then_some(note.folder)
 }
 
+/// Returns the instances that serve another release than this one: somebody has started them on purpose since the link moved.
+pub(super) fn strays(
+    jobs: &mut Jobs<'_>,
+    app: &str,
+    release: &Served,
+) -> Result<Vec<String>, Failure> {
+    let Some((link, folder)) = release.link.as_ref().zip(release.folder.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let units = Units::of(app);
+    let mut numbers: Vec<u32> = jobs
+        .manager
+        .units(&units.instances())?
+        .iter()
+        .filter(|brief| !brief.is_gone())
+        .filter_map(|brief| units.number(&brief.name))
+        .collect();
+    // systemd lists units in no order.
+    numbers.sort_unstable();
+    let started_with = |number: &u32| started_with(jobs.layout, app, *number, link);
+    numbers.retain(|number| started_with(number).is_some_and(|other| other != *folder));
+    Ok(numbers.iter().map(|number| format!("{app}@{number}")).collect())
+}
+
 /// Returns the app of an installed text, with its drop-ins.
 pub(super) fn parsed(layout: &Layout, app: &str, text: &str) -> Option<App> {
     let source = Source {

@@ -26,9 +26,10 @@ use crate::contract::Course;
 use crate::ecosystem::{App, Report, release};
 use crate::generate::{self, files, sources};
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Shown, Sink};
+use crate::output::{Exit, Failure, Shown, Sink, Style};
 use crate::plan::Host;
 use crate::systemd::Verb;
+use crate::visible::Visible;
 
 /// Replace the instances of apps one by one, losing no request
 #[derive(Debug, Args)]
@@ -56,7 +57,19 @@ pub(super) struct Reloaded {
     pub(super) pruned: Vec<String>,
 }
 
-impl Shown for Reloaded {}
+impl Shown for Reloaded {
+    /// The steps have been told as they were done; of several apps this is what has become of each.
+    fn shown(&self, _: Style) -> Option<Visible> {
+        let parts = [("reloaded", &self.reloaded), ("uninstalled", &self.pruned)];
+        if parts.iter().map(|(_, apps)| apps.len()).sum::<usize>() < 2 {
+            return None;
+        }
+        let parts = parts.iter().filter(|(_, apps)| !apps.is_empty());
+        let parts = parts.map(|(verb, apps)| format!("{verb} {}", apps.join(", ")));
+        let parts: Vec<String> = parts.collect();
+        Some(Visible::line(&parts.join("; ")))
+    }
+}
 
 /// What the ecosystem files on the command line ask for.
 #[derive(Default)]

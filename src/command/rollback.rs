@@ -209,8 +209,17 @@ impl Back {
         let prepared = apply::prepare(&layout, context.host, selected, false)?;
         refuse_moves(&layout, &prepared, &to)?;
         let from = ledger.find(&ledger.current).map(|r| r.name.clone());
+        let is_served = from.as_ref() == Some(&to.name);
+        let strays = match is_served {
+            true => released::strays(&mut context.jobs()?, app, &to.served)?,
+            false => Vec::new(),
+        };
+        if !strays.is_empty() {
+            let note = format!("{} serves another release than {}", strays.join(", "), to.name);
+            context.sink.notice(&Notice::Noted(app, &note));
+        }
         // The one that serves already is not served anew.
-        let goal = if from.as_ref() == Some(&to.name) {
+        let goal = if is_served && strays.is_empty() {
             Goal::Current(asked.pace.on(None))
         } else {
             Goal::Fresh(asked.pace.on(None))

@@ -31,6 +31,8 @@ use crate::sys::socket;
 
 /// The pause between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
+/// The pause before the second look where there is no connection at all, and so nobody who could need the time.
+const SOON: Duration = Duration::from_millis(2);
 /// The pause between two looks at the connections, once the drain has taken a while.
 const LOOK_LATER: Duration = Duration::from_millis(100);
 /// How long processes are silenced beyond the end of a drain, so that even a very short one silences them all.
@@ -200,6 +202,8 @@ impl<'a> Draining<'a> {
                 }
                 return Ok(());
             }
+            let is_idle = empty == 1 && seen.count == Count::default();
+            let pause = if is_idle { SOON } else { pause };
             if self.is_cut_short(self.between.pause(pause, began.elapsed())) {
                 return Ok(());
             }

@@ -343,6 +343,14 @@ pub fn connect(scope: Scope) -> Result<Box<dyn Manager>, Error> {
     Ok(Box::new(dbus::Bus::connect(scope)?))
 }
 
+/// Connects to the systemd of a scope, where a bus that takes connections and does not answer may keep nobody waiting for longer than this.
+///
+/// # Errors
+/// As of [`connect`].
+pub fn connect_within(scope: Scope, at_most: Duration) -> Result<Box<dyn Manager>, Error> {
+    Ok(Box::new(dbus::Bus::connect_within(scope, at_most)?))
+}
+
 /// Connects to the systemd of another host through a program that carries the bus over its standard input and output. Returns as well
 /// what the program has said until then on its standard error.
 ///

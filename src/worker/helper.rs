@@ -8,6 +8,7 @@
 //! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 
 mod background;
+mod serving;
 mod told;
 
 use std::io::{IoSlice, IoSliceMut};
@@ -19,6 +20,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 use background::Background;
+use serving::Serving;
 
 use super::channel::Lines;
 use super::refusal::{self, Refusal};
@@ -116,6 +118,8 @@ const ABOVE_LAST: u32 = 511;
 
 struct Helper<'a> {
     run: &'a Run,
+    /// The PID of the first process.
+    main: u32,
     /// The listener of the program's seccomp filter.
     filter: Option<OwnedFd>,
     /// Our end of Node's channel.
@@ -139,6 +143,8 @@ struct Helper<'a> {
     said_ready: Option<Instant>,
     /// Since when the program has served every declared address.
     served: Option<Instant>,
+    /// The first process, if it was the one that began to listen.
+    serving: Option<Serving>,
     /// When the program should have been READY and listening.
     deadline: Option<Instant>,
 }
@@ -188,6 +194,7 @@ impl<'a> Helper<'a> {
         let awaited = matches!(duty.run.ready, Ready::Listen | Ready::Message);
         Ok(Some(Self {
             run: duty.run,
+            main: duty.main,
             filter,
             channel: channel.map(|fd| (fd, Lines::default())),
             program,
@@ -201,6 +208,7 @@ impl<'a> Helper<'a> {
             ready: !awaited,
             said_ready: None,
             served: None,
+            serving: None,
             deadline: (awaited || duty.run.handover == Handover::Bind)
                 .then(|| Instant::now() + duty.run.listen_timeout),
         }))
@@ -245,7 +253,7 @@ impl<'a> Helper<'a> {
             self.deadline,
             refusal,
             self.end_of_patience(),
-            self.end_of_hold(),
+            self.next_of_hold(),
             self.end_of_detour(),
             self.background.next(),
         ];
@@ -326,8 +334,9 @@ impl<'a> Helper<'a> {
         let Some(call) = seccomp::receive(filter)? else {
             return Ok(());
         };
-        let outcome = match Process::of_thread(call.thread) {
-            Ok(caller) => self.replacer.answer(filter, &call, &caller),
+        let caller = Process::of_thread(call.thread);
+        let outcome = match &caller {
+            Ok(caller) => self.replacer.answer(filter, &call, caller),
             Err(_) if matches!(call.kind, Kind::File(_) | Kind::Listens) => Outcome::Untouched,
             // A process that may not be inspected binds its own socket, and the reason is logged once.
             Err(e) => {
@@ -343,6 +352,9 @@ impl<'a> Helper<'a> {
         };
         if self.served.is_none() && self.replacer.all_served() {
             self.served = Some(Instant::now());
+            self.serving = caller
+                .ok()
+                .and_then(|caller| Serving::of(caller, self.main));
             self.background.serves();
         }
         Ok(())

@@ -262,6 +262,15 @@ fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine:
     assert_eq!(link(machine), "releases/2");
     assert_eq!([pid(machine, 0), pid(machine, 1)], before);
 
+    // An instance that somebody has started on purpose meanwhile goes back as well.
+    write(machine, "3");
+    link_to(machine, "3");
+    machine.run(&["rsgen", "restart", "web@1"]).ok();
+    assert_runs(machine, ["2", "3"]);
+    let told = machine.run(&["rsgen", "rollback", "web"]).ok();
+    told.says("web: web@1 serves another release than 2");
+    assert_runs(machine, ["2", "2"]);
+
     // Two at once do it once, and a full disk keeps nobody from going back.
     write(machine, "1");
     machine

@@ -101,6 +101,7 @@ fn instance(is_full: bool) -> InstanceStatus {
         restarts: 0,
         memory_bytes: is_full.then_some(1),
         cpu_seconds: is_full.then_some(1.5),
+        has_leftovers: false,
         cpu_percent: is_full.then_some(1.0),
         connections: is_full.then_some(1),
         waiting: is_full.then_some(1),

@@ -63,6 +63,8 @@ pub(super) fn bus(scope: Scope) -> Dial {
 pub(super) struct Link {
     /// The way to a new connection; `None` where there is only this one.
     dial: Option<Dial>,
+    /// How long opening a connection may take.
+    hello: Duration,
     opened: Opened,
 }
 
@@ -85,19 +87,28 @@ impl Answerer {
 impl Link {
     /// Connects. On a machine that runs systemd, a bus without systemd is one that has just been restarted, so this waits.
     pub(super) fn connect(dial: Dial) -> Result<Self, Error> {
+        Self::connect_within(dial, HELLO)
+    }
+
+    /// Does so where opening a connection may take so long.
+    pub(super) fn connect_within(dial: Dial, hello: Duration) -> Result<Self, Error> {
         let patience = if Path::new("/run/systemd/system").exists() {
-            HELLO
+            hello
         } else {
             Duration::ZERO
         };
         let start = Instant::now();
         loop {
-            match open(dial(), HELLO) {
+            match open(dial(), hello) {
                 Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(PAUSE),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
                 Ok(opened) => {
                     let dial = Some(dial);
-                    return Ok(Self { dial, opened });
+                    return Ok(Self {
+                        dial,
+                        hello,
+                        opened,
+                    });
                 }
             }
         }
@@ -110,7 +121,11 @@ impl Link {
     ) -> Result<Self, Error> {
         match open(builder, at_most) {
             Err(Absent::Passing(e) | Absent::Lasting(e)) => Err(e),
-            Ok(opened) => Ok(Self { dial: None, opened }),
+            Ok(opened) => Ok(Self {
+                dial: None,
+                hello: at_most,
+                opened,
+            }),
         }
     }
 
@@ -199,7 +214,8 @@ impl Link {
 
     /// Replaces a broken connection by a new one. If that fails, the next call tries again.
     fn recover(&mut self) {
-        if let Some(Ok(mut opened)) = self.dial.as_ref().map(|dial| open(dial(), HELLO)) {
+        let hello = self.hello;
+        if let Some(Ok(mut opened)) = self.dial.as_ref().map(|dial| open(dial(), hello)) {
             // What the old connection has heard is still to be told.
             std::mem::swap(&mut opened.heard, &mut self.opened.heard);
             opened.heard.append(&mut self.opened.heard);

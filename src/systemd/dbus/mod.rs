@@ -103,6 +103,12 @@ impl Bus {
         Self::dial(link::bus(scope))
     }
 
+    /// See [`super::connect_within`].
+    pub(super) fn connect_within(scope: Scope, at_most: Duration) -> Result<Self, Error> {
+        let link = Link::connect_within(link::bus(scope), at_most)?;
+        Ok(Self::over(link, None))
+    }
+
     fn dial(dial: link::Dial) -> Result<Self, Error> {
         Ok(Self::over(Link::connect(dial)?, None))
     }

@@ -6,6 +6,7 @@ use sd_notify::NotifyState;
 
 use super::super::refusal;
 use super::Helper;
+use super::serving::Serving;
 use crate::contract::{self, Handover, REFUSED, Ready, SENT_ONLY, UNSENT};
 use crate::log::say;
 
@@ -19,20 +20,32 @@ const DETOUR: Duration = Duration::from_secs(2);
 /// An end this soon after the program began to serve is related to its start.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long READY is held back after listen(2). Programs that go to the background do so just after it, nginx for instance, and
-/// systemd would call the instance active in between.
+/// How long READY is held back after listen(2), unless the program waits for connections by then. Programs that go to the background do
+/// so just after it, nginx for instance, and systemd would call the instance active in between.
 const HOLD: Duration = Duration::from_millis(30);
 
 impl Helper<'_> {
     /// Sends READY to systemd a moment after the program began to listen, unless its first process has ended.
     pub(super) fn follow_listen(&mut self) {
-        if self.end_of_hold().is_some_and(|end| Instant::now() >= end) {
+        let Some(end) = self.end_of_hold() else {
+            return;
+        };
+        let served = self.replacer.served();
+        let waits = self.serving.as_mut().is_some_and(|s| s.waits(&served));
+        if waits || Instant::now() >= end {
             self.tell_ready();
         }
     }
 
     /// Returns when [`Helper::follow_listen`] has something to do.
-    pub(super) fn end_of_hold(&self) -> Option<Instant> {
+    pub(super) fn next_of_hold(&self) -> Option<Instant> {
+        let end = self.end_of_hold()?;
+        let look = self.serving.as_ref().map(Serving::next);
+        Some(look.map_or(end, |look| look.min(end)))
+    }
+
+    /// Returns when READY is held back no longer.
+    fn end_of_hold(&self) -> Option<Instant> {
         let served = self
             .served
             .filter(|_| !self.ready && self.run.ready == Ready::Listen)?;
