@@ -27,7 +27,7 @@ pub(super) struct Part {
     /// Start one canary of the new version, and keep it until `--promote` or `--abort`
     #[arg(long, conflicts_with_all = ["surge", "parallel"])]
     canary_only: bool,
-    /// Go on with a canary that `--canary-only` has started: replace the instances
+    /// Continue with a canary that `--canary-only` has started: replace the instances
     #[arg(long)]
     promote: bool,
     /// Drain and stop a canary that `--canary-only` has started

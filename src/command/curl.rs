@@ -23,25 +23,25 @@ use crate::visible::Visible;
 /// The longest body that is shown.
 const LONGEST_BODY: usize = 1 << 20;
 
-/// Ask one instance of an app over HTTP
+/// Send an HTTP request to one instance of an app
 #[derive(Debug, Args)]
 pub(super) struct Curl {
     /// The instance, as APP@N
     #[arg(value_name = "INSTANCE")]
     instance: String,
-    /// What to ask for, with its query
+    /// The path to request, with its query
     #[arg(default_value = "/", value_parser = path)]
     path: String,
-    /// Print the head of the answer, too
+    /// Print the response headers, too
     #[arg(short, long)]
     include: bool,
-    /// Send this line in the head of the request; may be given several times
+    /// Send this header; may be given several times
     #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
     header: Vec<String>,
-    /// The time limit for the answer, as systemd.time(7) writes it
+    /// The time limit for the response, in the syntax of systemd.time(7)
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = span)]
     max_time: Duration,
-    /// The address of the app, if it has several
+    /// The address to use, if the app has several
     #[arg(short, long, value_name = "ADDRESS:PORT")]
     address: Option<SocketAddrV4>,
 }
@@ -75,7 +75,7 @@ impl Subcommand for Curl {
             ),
             (
                 "rsgen curl web@2 -i -H 'Host: shop.example'",
-                "Shows the head of the answer as well, and asks for another host.",
+                "Shows the response headers as well, and requests another host.",
             ),
         ],
     };

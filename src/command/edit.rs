@@ -51,7 +51,7 @@ impl Subcommand for Edit {
         examples: &[
             (
                 "rsgen edit web",
-                "Opens /etc/rsgen/web.toml in an editor, shows what that changes, and reloads the app.",
+                "Opens /etc/rsgen/web.toml in an editor, shows the resulting changes, and reloads the app.",
             ),
             (
                 "rsgen edit web --dry-run",

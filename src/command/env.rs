@@ -27,7 +27,7 @@ const LONGEST: u64 = 8 << 20;
 /// Show the variables that the program of an instance was started with
 #[derive(Debug, Args)]
 pub(super) struct Env {
-    /// The instance, as APP@N; of an app, the first that runs
+    /// The instance, as APP@N; for an app, its first running instance
     #[arg(value_name = "INSTANCE")]
     instance: String,
 }
@@ -57,7 +57,7 @@ impl Subcommand for Env {
         examples: &[
             (
                 "rsgen env web@2",
-                "Shows the variables of instance 2, passwords among them, one in each line.",
+                "Shows the variables of instance 2, passwords included, one per line.",
             ),
             (
                 "rsgen env --json web",

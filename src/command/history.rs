@@ -19,10 +19,10 @@ use crate::visible::Visible;
 /// Show what has happened to apps: reloads, deploys, scales, starts, stops, runs and crashes, and who asked for them
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// App names; every app without any, or with `all`
+    /// App names; without any, or with `all`, every app
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Only this many of the latest, or `all`
+    /// Only this many of the latest entries, or `all`
     #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = logs::lines)]
     lines: Lines,
     /// Begin at a time, such as -1h, "10:30" or yesterday

@@ -24,16 +24,16 @@ const LONGEST: u64 = 16 << 20;
 /// size, and those that are added while the command runs.
 const MORE: u32 = 8;
 
-/// Show what instances write, and what happens to them, as it comes
+/// Follow the output of instances and what happens to them
 #[derive(Debug, Args)]
 pub(super) struct Logs {
-    /// App names, instances as APP@N, or ecosystem files; every app without any
+    /// App names, instances as APP@N, or ecosystem files; without any, every app
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// Begin with this many lines from the end, or with `all`
     #[arg(short = 'n', long, value_name = "N", default_value = "15", value_parser = lines)]
     lines: Lines,
-    /// End after the lines that are there
+    /// Exit after the existing lines
     #[arg(long, alias = "nostream")]
     no_follow: bool,
     /// Begin at a time, such as -1h, "10:30" or yesterday
@@ -42,7 +42,7 @@ pub(super) struct Logs {
     /// End at a time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Only lines that match a regular expression; one of more than 48 KiB is searched in parts
+    /// Only lines that match a regular expression; lines longer than 48 KiB are searched in parts
     #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
     grep: Option<String>,
     /// Only lines of the priority `err` and more severe ones

@@ -17,17 +17,17 @@ use super::targets;
 use crate::output::{Failure, Shown, Style};
 use crate::visible::Visible;
 
-/// Print the numbers of apps and instances in the format of `OpenMetrics`, for Prometheus
+/// Print metrics of apps and instances in the `OpenMetrics` format, for Prometheus
 #[derive(Debug, Args)]
 pub(super) struct Metrics {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Write them to FILE, whole whenever another program looks, in the format that the textfile collector of `node_exporter`
-    /// reads
+    /// Write the metrics to FILE atomically, in the format of `node_exporter`'s textfile
+    /// collector
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Answer one HTTP request on standard input and output; `systemctl enable --now rsgen-metrics.socket` serves the metrics so
+    /// Answer one HTTP request on standard input and output, as `rsgen-metrics.socket` does
     #[arg(long, conflicts_with = "output")]
     http: bool,
 }
@@ -46,7 +46,7 @@ impl Subcommand for Metrics {
             ("rsgen metrics web", "Prints those of one app."),
             (
                 "rsgen metrics -o /var/lib/prometheus/node-exporter/rsgen.prom",
-                "Writes them for node_exporter, as `systemctl enable --now rsgen-textfile.timer` has it done.",
+                "Writes the metrics for node_exporter, as rsgen-textfile.timer does.",
             ),
         ],
     };

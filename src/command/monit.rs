@@ -36,14 +36,14 @@ const CHOSEN: Duration = Duration::from_millis(150);
 /// How long a wait is where nothing is to be done meanwhile.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// Watch apps on the whole terminal, and reload, scale or restart them by keys
+/// Watch apps full-screen, and reload, scale or restart them by keys
 #[derive(Debug, Args)]
 #[command(alias = "dash", alias = "dashboard", alias = "imonit")]
 pub(super) struct Monit {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Look at them this often
+    /// Refresh at this interval
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = list::interval)]
     interval: Duration,
 }
@@ -84,7 +84,7 @@ impl Subcommand for Monit {
         examples: &[
             (
                 "rsgen monit",
-                "Watches all apps: processor time, memory, what waits in the queue, the log; `?` shows the keys.",
+                "Watches all apps: CPU usage, memory, queue, log; `?` shows the keys.",
             ),
             (
                 "rsgen monit web --interval 0.5",

@@ -22,13 +22,13 @@ use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// Have the instances of an app finish and end, while new connections wait, for a limited time
+/// Let the instances of an app finish and exit while new connections wait, for a limited time
 #[derive(Debug, Args)]
 pub(super) struct Pause {
     /// The app
     #[arg(value_name = "APP")]
     app: String,
-    /// For how long at most, up to 10min; then the instances are started again, whatever became of this command
+    /// The longest time, up to 10min; then the instances are started again, even if this command was interrupted
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = span)]
     time: Duration,
 }
@@ -82,11 +82,11 @@ impl Subcommand for Pause {
         examples: &[
             (
                 "rsgen pause web --for 30s",
-                "Has each instance finish its requests and end. New connections wait until `rsgen resume web`, and for 30 s at most.",
+                "Lets each instance finish its requests and exit. New connections wait until `rsgen resume web`, for at most 30 s.",
             ),
             (
                 "rsgen pause web",
-                "Does so for 60 s at most. What follows, such as the migration of a database, has it to itself.",
+                "Does the same, for at most 60 s. The next command, such as a database migration, runs while no instance uses the database.",
             ),
         ],
     };

@@ -43,8 +43,8 @@ pub(super) struct Reload {
     part: Part,
     #[command(flatten)]
     pace: Pace,
-    /// For an ecosystem file: remove the apps that an earlier install of it has brought and that it no longer has, once all others are
-    /// reloaded well
+    /// For an ecosystem file: after everything else has succeeded, remove the apps that an earlier install of it installed and that it
+    /// no longer has
     #[arg(long, conflicts_with_all = ["canary_only", "promote", "abort"])]
     prune: bool,
 }
@@ -108,7 +108,7 @@ impl Subcommand for Reload {
             ),
             (
                 "rsgen reload web --canary-only",
-                "Starts one more instance with the new code, which gets its share of the connections until it is looked at.",
+                "Starts one more instance with the new code, which gets its share of the connections while you observe it.",
             ),
             (
                 "rsgen reload web --promote",

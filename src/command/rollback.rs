@@ -31,13 +31,13 @@ use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// Go back to the release that an app served before, replacing the instances one by one
+/// Go back to the previous release of an app, replacing the instances one by one
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
     /// The app
     #[arg(value_name = "APP")]
     app: String,
-    /// The name of a release, as `rsgen releases` shows it; without it the last one before the present
+    /// The name of a release, as `rsgen releases` shows it; by default the previous one
     #[arg(value_name = "RELEASE")]
     release: Option<String>,
     /// Show what would change, as a diff, and change nothing
@@ -99,8 +99,8 @@ impl Subcommand for Rollback {
         examples: &[
             (
                 "rsgen rollback web",
-                "Goes back to the release before the present one: its file, and where the app has a link to its releases, its folder. Where \
-                 the link leads to one that the app does not serve, as after a reload that failed, only the link goes back.",
+                "Goes back to the previous release: its file and, if the app has a link to its releases, its folder. If the link \
+                 points to a release that the app does not serve, as after a failed reload, only the link is changed.",
             ),
             (
                 "rsgen rollback web --dry-run",

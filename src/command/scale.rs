@@ -27,13 +27,13 @@ use crate::state::{Entry, Lock, Name};
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 
-/// Add instances to an app or stop the last ones, leaving the others alone
+/// Add instances to an app or stop the last ones, without touching the others
 #[derive(Debug, Args)]
 pub(super) struct Scale {
     /// The app
     #[arg(value_name = "APP")]
     app: String,
-    /// How many instances: a number, `max` for one on each CPU, +2 for two more, -1 for one fewer
+    /// The number of instances: a number, `max` for one per CPU, +2 for two more, -1 for one fewer
     #[arg(value_name = "N", allow_negative_numbers = true)]
     number: Number,
     /// Show what would change, as a diff, and change nothing
@@ -59,7 +59,7 @@ impl Subcommand for Scale {
             ),
             (
                 "rsgen scale web max",
-                "Brings the app to one instance for each CPU, also after a boot with more or fewer of them.",
+                "Brings the app to one instance per CPU, even if a later boot has more or fewer CPUs.",
             ),
         ],
     };

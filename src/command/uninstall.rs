@@ -59,7 +59,7 @@ impl Subcommand for Uninstall {
             ),
             (
                 "rsgen uninstall web api",
-                "Removes both; should one not be installed, the other is removed, and the exit status is 1.",
+                "Removes both; if one is not installed, the other is removed, and the exit status is 1.",
             ),
             (
                 "rsgen uninstall --dry-run all",

@@ -42,7 +42,7 @@ keys! {
                 .pm2("");
         }
         in Environment {
-            /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
+            /// The number of instances, up to 1024; `"max"` or 0 for one per CPU; -1 for one fewer.
             ///
             /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
             /// reload. There is always at least one instance. `rsgen install -i` and `rsgen scale` override the key until it is
@@ -50,10 +50,10 @@ keys! {
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
                 .pm2("`-2` makes a cluster, too");
 
-            /// The CPUs of an instance: `"all"` that its unit may use, or `"spread"` for one of them, by the number of the instance.
+            /// The CPUs of an instance: `"all"` that its unit may use, or `"spread"` for one of them, chosen by the number of the instance.
             ///
-            /// With `"spread"`, instance 0 runs on the first of these CPUs, instance 1 on the second, and after the last CPU
-            /// comes the first again. See [one CPU for each instance](#one-cpu-for-each-instance).
+            /// With `"spread"`, instance 0 runs on the first of these CPUs, instance 1 on the second, and so on; after the last CPU,
+            /// the first is used again. See [one CPU for each instance](#one-cpu-for-each-instance).
             cpus: Cpus = word().or(|| Cpus::All);
 
             /// The environment variable that holds the number of the instance, from 0; `""` for none.
@@ -76,15 +76,15 @@ keys! {
             ///
             /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; if it is
             /// missing, `check` and `install` refuse the app, and an instance does not start. Wildcards are refused. A
-            /// later file overrides an earlier one. If others than root may write to the file, or to a folder above it,
+            /// later file overrides an earlier one. If users other than root may write to the file, or to a folder above it,
             /// rsgen warns, and the file is [read with the rights of the app](security.md#environment-files).
             env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();
 
             /// The user of the processes, by name or number.
             ///
             /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. Without the key, `rsgen install`
-            /// takes the owner of the script, or that of `cwd` where the script is a program of the system, and writes
-            /// it down; see [whose processes](security.md#whose-processes). Ports below 1024 work for every user.
+            /// takes the owner of the script, or that of `cwd` if the script is a program of the system, and writes it into the
+            /// installed file; see [whose processes](security.md#whose-processes). Ports below 1024 work for every user.
             user: Option<String> = of(Form::Account, "\"www-data\"", read_account)
                 .or_as("the owner of the script", |_| None)
                 .replaces(&["uid"], "user", "the processes are in all groups of the user");
@@ -94,9 +94,9 @@ keys! {
                 .or_as("the user's group", |_| None)
                 .replaces(&["gid"], "group", "");
 
-            /// The directives of systemd.exec(5) that restrict instances: `"default"` takes from a program that does
-            /// not run as root what an ordinary server does not need, `"strict"` takes much more from every program,
-            /// `"off"` takes nothing.
+            /// The directives of systemd.exec(5) that restrict instances: `"default"` restricts a program that does
+            /// not run as root to what an ordinary server needs, `"strict"` restricts every program much further,
+            /// `"off"` restricts nothing.
             ///
             /// A directive in `[apps.service]` replaces the sandbox's own. See [sandboxing](sandboxing.md).
             sandbox: Sandbox = word().or(|| Sandbox::Default);
@@ -131,8 +131,8 @@ keys! {
                 .replaces(&["wait_ready"], "ready = \"message\"", "");
 
             /// Which instance gets a connection: `"even"` gives each its share, by a listener for each and a selector in
-            /// the kernel, `"source"` always the same one for a client's address, `"shared"` the one that is first to
-            /// accept from the one listener; `"auto"` is `"shared"`.
+            /// the kernel, `"source"` always gives a client's address to the same one, `"shared"` gives it to the first to
+            /// accept from a shared listener; `"auto"` is `"shared"`.
             ///
             /// `"even"` and `"source"` need TCP, Linux 5.14 and the right to use bpf(2). See [balance](balance.md).
             balance: Balance = word().or(|| Balance::Auto);

@@ -15,8 +15,8 @@ keys! {
         in Life {
             /// A path that an instance has to answer with a status from 200 to 299 before it gets connections.
             ///
-            /// The very instance is asked over HTTP once it is READY. One that does not answer so within `health_timeout` has failed
-            /// to start, and a reload stops there. Needs `balance = "even"`. See [health](health.md).
+            /// The instance itself is checked over HTTP once it is READY. If it does not answer like this within `health_timeout`, its start
+            /// has failed, and a reload stops there. Needs `balance = "even"`. See [health](health.md).
             health: Option<String> = of(Form::Text, "\"/healthz\"", read_path).or_none();
 
             /// A command that has to exit with 0 before an instance gets connections.

@@ -52,7 +52,7 @@ keys! {
 
             /// How many instances may fail twice before a reload does what `on_failure` says.
             ///
-            /// Up to this number, the reload goes on with the next instance, and ends as failed after the last one.
+            /// Up to this number, the reload continues with the next instance, and ends as failed after the last one.
             /// A canary that fails always ends the reload.
             max_failures: u32 = number(0, 1024).or(|| 0);
         }
