@@ -138,8 +138,8 @@ fn is_guarded(balance: &Balance) -> bool {
     if is_wanted && !guard::is_possible() {
         let Balance { app, instance, .. } = balance;
         let text = format!(
-            "balance: the system manager has no CAP_NET_BIND_SERVICE, so `health` asks {app}@{instance} from an ordinary port, and \
-             until the instance is on, any user of this host can reach it by its address as well"
+            "balance: the system manager has no CAP_NET_BIND_SERVICE, so `health` checks {app}@{instance} from an ordinary port; \
+             until the instance is on, any user of this host can also connect to its address"
         );
         say(5, &text);
         return false;
@@ -232,7 +232,7 @@ fn told(balance: &Balance, error: &io::Error) -> String {
         act, app, instance, ..
     } = balance;
     let cost = match act {
-        Act::Join => "the kernel chooses among the listeners without regard to load",
+        Act::Join => "the kernel picks a listener regardless of load",
         Act::On => {
             "it gets no connections while other instances are on; `rsgen reload` tries again"
         }

@@ -112,8 +112,8 @@ fn unhealthy(cluster: &Cluster, number: u32, unit: &Unit) -> Option<String> {
 }
 
 /// The advice after an exit with status 0 soon after READY, where systemd starts the instance again.
-const DONE_SOON: &str = "soon after it was READY; have a program that goes to the background stay in the foreground, and where \
-                         this is the end of its work, write `autorestart = false`";
+const DONE_SOON: &str = "soon after it was READY; if the program forks into the background, run it in the foreground; \
+                         if its work was done, write `autorestart = false`";
 
 /// How the instance ended. Where there was no program, a missing file of variables is the likeliest reason.
 fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {

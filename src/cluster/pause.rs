@@ -130,7 +130,7 @@ pub fn pause(
     drop(lock);
     let (count, at) = (paused.numbers.len(), clock(time));
     let text = format!(
-        "paused: {count} stopped, connections wait; goes on by itself in {}, at {at}",
+        "paused: {count} stopped, connections wait; resumes automatically in {}, at {at}",
         time::rough(time)
     );
     journal.tell(&Record {

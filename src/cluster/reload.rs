@@ -28,7 +28,7 @@ pub enum ReloadError {
     Busy(String),
     /// An earlier walk has kept a canary.
     #[error(
-        "{0} is kept as a canary; `rsgen reload {1} --promote` goes on with it, `rsgen reload {1} --abort` stops it"
+        "{0} is kept as a canary; `rsgen reload {1} --promote` continues with it, `rsgen reload {1} --abort` stops it"
     )]
     Kept(String, String),
     /// There is no canary to go on with or to stop.
@@ -36,7 +36,7 @@ pub enum ReloadError {
     NoneKept(String),
     /// The walk began too late to do what it was asked for.
     #[error(
-        "this reload was asked for with options of its own, and that was too long ago; nothing was done"
+        "the options for this reload were requested too long ago; nothing was done"
     )]
     Old,
     /// The app is paused.
@@ -102,7 +102,7 @@ fn replace(
     let course = wish.course;
     let kept = kept(manager, cluster, course)?;
     if course.is_none() && progress::is_done_since(cluster, asked, plan) {
-        say("a reload that began after this one was asked for has replaced every instance");
+        say("a reload that began after this request has already replaced every instance");
         return Ok(course);
     }
     let began = manager.now();

@@ -273,7 +273,7 @@ mod tests {
             stopped: 0,
             all: 4,
         };
-        let kept = "the last reload failed: web@4.service is kept; `rsgen reload web --promote` goes on with it";
+        let kept = "the last reload failed: web@4.service is kept; `rsgen reload web --promote` continues with it";
         let few = "the last reload failed: none of 4 serving; why";
         for event in [kept, few] {
             let told = format!("{event}; `rsgen list web` shows which serve now");

@@ -75,7 +75,7 @@ impl Move {
         let Self { from, to, .. } = self;
         match (from.as_str(), to.as_str()) {
             ("", to) => {
-                format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
+                format!("`{app}` does not listen; moving it to {to} stops all its instances first")
             }
             (from, "") => {
                 format!("`{app}` listens on {from}; `listen = []` closes {from} first")
@@ -93,7 +93,7 @@ impl Move {
     pub(super) fn refusal(&self, app: &str) -> String {
         let Self { from, to, .. } = self;
         match (from.as_str(), to.as_str()) {
-            ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
+            ("", to) => format!("`{app}` does not listen; a reload cannot move it to {to}"),
             (from, "") => format!("`{app}` listens on {from}; a reload cannot close {from}"),
             (from, to) if from == to => {
                 format!("`{app}` listens on {from}; a reload cannot change its `balance`")

@@ -28,7 +28,7 @@ pub(super) fn fault(layout: &Layout, app: &App) -> Option<Fault> {
     }
     if app.probe.is_asked() && app.steered().is_empty() {
         let message = format!(
-            "`{}` cannot be asked whether it is healthy: it listens on no address of IPv4",
+            "the health of `{}` cannot be checked: it listens on no IPv4 address",
             app.name
         );
         let help = "add an address of IPv4 to `listen`, or leave `health` and `health_command` out";
@@ -57,7 +57,7 @@ pub(super) fn tell(sink: &dyn Sink, layout: &Layout, app: &App) {
     let text = if app.is_by_source() {
         "the client's address chooses the instance that gets a connection"
     } else if is_blind() {
-        "connections go to the instances in turn; without /sys/kernel/btf/vmlinux also to one that is stuck"
+        "connections go to the instances in turn; without /sys/kernel/btf/vmlinux, even to a stuck one"
     } else {
         "connections go to the instances in turn"
     };

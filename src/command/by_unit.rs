@@ -190,7 +190,7 @@ fn attempt(
             Ok(Some(scaled))
         }
         None if result == JobResult::Done => {
-            let message = format!("{} has ended without a word", unit.name);
+            let message = format!("{} ended without reporting a result", unit.name);
             Err(Failure::failed(message).help(format!("run `rsgen list {app}`")))
         }
         None => Err(jobs.failed(Verb::Restart, &unit.name, result)),
@@ -296,7 +296,7 @@ impl Ended {
                     ..failure
                 })
             }
-            (None, None) => Err(Failure::failed("the unit has told nothing")),
+            (None, None) => Err(Failure::failed("the unit reported nothing")),
         }
     }
 }

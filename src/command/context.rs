@@ -33,7 +33,7 @@ impl<'a> Context<'a> {
     ) -> Result<Self, Failure> {
         let layout = if is_users {
             let layout = Layout::of_caller().ok_or_else(|| {
-                Failure::new(Exit::Unreachable, "there is no user session here")
+                Failure::new(Exit::Unreachable, "no user session was found")
                     .help("log in as that user, or set XDG_RUNTIME_DIR and HOME")
             })?;
             refuse_foreign(&layout)?;

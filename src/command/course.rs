@@ -156,7 +156,7 @@ impl Jobs<'_> {
         let taken = taken.map_err(|e| later(format!("{}: {e}", folder.display())))?;
         taken.ok_or_else(|| {
             later(format!(
-                "another command has a reload of `{app}` done with options of its own"
+                "another command is reloading `{app}` with its own options"
             ))
         })
     }
@@ -176,7 +176,7 @@ impl Jobs<'_> {
             }
             if self.manager.now() > end {
                 return Err(Failure::failed(format!(
-                    "a reload of `{app}` is under way and does not end"
+                    "a reload of `{app}` is still under way"
                 ))
                 .help(format!("see `rsgen logs {app}`")));
             }
@@ -198,7 +198,7 @@ pub(super) fn refuse_changes(prepared: &Prepared) -> Result<(), Failure> {
     }
     let app = &prepared.app;
     Err(Failure::failed(format!(
-        "the units of `{app}` would change, and `--canary-only` is for new code with the same units; nothing was changed"
+        "`--canary-only` is for new code with unchanged units, but the units of `{app}` would change; nothing was changed"
     ))
     .help(format!(
         "run `rsgen reload {app}`, which starts with a canary as well"
@@ -210,7 +210,7 @@ pub(super) fn apps(words: &[String], targets: Vec<Target>) -> Result<Vec<String>
     if let Some(file) = words.iter().find(|word| targets::is_file(word)) {
         return Err(Failure::new(
             Exit::Usage,
-            format!("`{file}` is a file, and a canary is kept of an app that is installed"),
+            format!("`{file}` is a file; `--canary-only` needs the name of an installed app"),
         )
         .help("write the name of the app"));
     }

@@ -98,7 +98,7 @@ impl Subcommand for Curl {
         let asked = asked(answer, app.name(), number, (from, to), self.include);
         context.sink.answer(&asked);
         if !asked.complete {
-            let text = "the body is shown as far as it came";
+            let text = "the body is incomplete";
             context.sink.notice(&Notice::Noted(app.name(), text));
         }
         if asked.status >= 400 {
@@ -147,7 +147,7 @@ fn refuse_outside(context: &mut Context<'_>, app: &str, number: u32) -> Result<(
         .and_then(|jobs| Ok(jobs.manager.unit(&join)?));
     if unit.is_ok_and(|unit| unit.active == ActiveState::Failed) {
         let why = format!(
-            "`{app}@{number}` is not in the balance, as {join} failed, and another instance could answer"
+            "`{app}@{number}` is not in the balance because {join} failed; another instance could answer"
         );
         return Err(Failure::failed(why).help(format!("see `systemctl status {join}`")));
     }
@@ -183,7 +183,7 @@ fn no_answer(app: &str, number: u32, to: SocketAddrV4, from: Ipv4Addr, fault: &F
     let off = if is_privileged {
         ""
     } else {
-        "; one that is not healthy yet, or is being stopped, answers root alone"
+        "; an instance that is not healthy yet, or is being stopped, can be reached only by root"
     };
     Failure::new(
         exit,
@@ -243,7 +243,7 @@ fn path(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(
-        "a path begins with `/`, and other characters than those of ASCII are written as `%20`"
+        "a path begins with `/`; percent-encode blanks and non-ASCII characters"
             .to_owned(),
     )
 }
@@ -252,7 +252,7 @@ fn header(text: &str) -> Result<String, String> {
     let is_line = !text.chars().any(char::is_control);
     match text.split_once(':') {
         Some((name, _)) if is_line && !name.trim().is_empty() => Ok(text.to_owned()),
-        _ => Err("a line of the head is written as `Name: value`".to_owned()),
+        _ => Err("write a header as `Name: value`".to_owned()),
     }
 }
 

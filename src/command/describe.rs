@@ -279,7 +279,7 @@ impl Described {
         let release = self.release.clone()?;
         let back = self.back_from.as_ref().map(|from| {
             format!(
-                ", back from {from} by a rollback; what is installed or deployed next replaces it"
+                ", rolled back from {from}; the next install or deploy replaces it"
             )
         });
         Some(release + &back.unwrap_or_default())
@@ -296,7 +296,7 @@ impl Described {
             let app = &self.app.name;
             let names = names.join(" ");
             told.push(format!(
-                "{names} would be others: `rsgen reload {app}` applies the file"
+                "{names} would change: `rsgen reload {app}` applies the file"
             ));
         }
         if self.needs_daemon_reload {

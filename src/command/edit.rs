@@ -26,11 +26,11 @@ use crate::output::{Answer, Exit, Failure, Notice, Shown, Sink, Style};
 use crate::plan::diff::Content;
 use crate::state::Draft;
 
-const INVALID: &str = "Edit again, or give up? [e/g]";
-const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
+const INVALID: &str = "Edit again, or discard? [e/d]";
+const VALID: &str = "Apply this, edit again, or discard? [a/e/d]";
 const APPLY: char = 'a';
 const AGAIN: char = 'e';
-const GIVE_UP: char = 'g';
+const DISCARD: char = 'd';
 
 /// Change the installed file of an app in an editor, then check it and reload the app
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ fn begin(context: &Context<'_>, original: &Original) -> Result<Draft, Failure> {
     let draft = Draft::begin(&context.layout.run, app, &original.text);
     let draft = draft.map_err(|e| {
         let run = context.layout.run.display();
-        Failure::failed(format!("no copy for the editor can be written: {run}: {e}"))
+        Failure::failed(format!("cannot write the copy for the editor: {run}: {e}"))
     })?;
     let draft = draft.ok_or_else(|| {
         let lock = format!("{}/:edit:{app}/lock", context.layout.run.display());
@@ -199,7 +199,7 @@ impl Revision {
                     };
                     let foreseen = tell_steps(context, &prepared)?;
                     self.tell_place(context);
-                    let answer = prompt.ask(VALID, &[APPLY, AGAIN, GIVE_UP]);
+                    let answer = prompt.ask(VALID, &[APPLY, AGAIN, DISCARD]);
                     if answer == Some(APPLY) {
                         match self.planned_anew(context, &prepared, &foreseen)? {
                             Some(prepared) => return Ok(Some(prepared)),
@@ -213,7 +213,7 @@ impl Revision {
                     self.original.refuse_changed()?;
                     context.sink.failure(&failure);
                     self.tell_place(context);
-                    let answer = prompt.ask(INVALID, &[AGAIN, GIVE_UP]);
+                    let answer = prompt.ask(INVALID, &[AGAIN, DISCARD]);
                     if answer != Some(AGAIN) {
                         return Err(failure.silent());
                     }
@@ -221,7 +221,7 @@ impl Revision {
                 }
             };
             if answer != Some(AGAIN) {
-                return Err(Failure::failed("given up, so nothing was changed"));
+                return Err(Failure::failed("discarded, so nothing was changed"));
             }
             self.editor.edit(self.draft.path())?;
         }
@@ -255,7 +255,7 @@ impl Revision {
         {
             return Ok(Some(planned));
         }
-        let text = "something has changed since the question, so this is what would happen now";
+        let text = "something changed while you were asked; this is what would happen now";
         context.sink.notice(&Notice::Noted(app, text));
         Ok(None)
     }

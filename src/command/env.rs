@@ -106,7 +106,7 @@ fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32,
         }
     }
     let app = target.app();
-    Err(Failure::failed(format!("no program of `{target}` runs"))
+    Err(Failure::failed(format!("`{target}` has no running program"))
         .help(format!("run `rsgen list {app}` to see its instances")))
 }
 
@@ -159,7 +159,7 @@ fn variables(text: &[u8]) -> Vec<(String, String)> {
 
 fn refused(error: &io::Error, unit: &str) -> Failure {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        let message = format!("the variables of {unit} are for root and for the user of the app");
+        let message = format!("only root and the user of the app may read the variables of {unit}");
         return Failure::new(Exit::Unreachable, message).help("run it with sudo");
     }
     let is_gone =

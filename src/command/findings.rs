@@ -81,7 +81,7 @@ fn address(socket: &Found) -> Result<Listen, Option<String>> {
     match &socket.spot {
         Spot::Inet(address) if address.port() == 0 => Err(match kind {
             SocketKind::Stream => Some(format!(
-                "listens on a free port of the kernel's choice ({}), which each instance has for itself",
+                "listens on a free port chosen by the kernel ({}), which differs in each instance",
                 address.ip()
             )),
             // A client's socket.
@@ -127,7 +127,7 @@ impl Findings {
         let gone = self.listen.iter().filter(|l| is_gone(l));
         let gone = gone.map(|listen| {
             format!(
-                "listens on {listen}, and on another port at the next start, which each instance has for itself"
+                "listens on {listen}, but on another port at the next start; instances cannot share a changing port"
             )
         });
         self.notes.extend(gone);

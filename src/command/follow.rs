@@ -230,7 +230,7 @@ fn end(last: Option<&Record>, app: &str, course: Option<Course>) -> Option<End> 
     if last.is_done() {
         // systemd merges reloads that are queued at the same moment, and of two notes the walk finds the later one.
         let message = format!(
-            "{app}: another command has asked for another part of a reload at the same moment, and that was done: {}",
+            "{app}: another command requested a different part of a reload at the same time, and that one was carried out: {}",
             last.text
         );
         let failure = Failure::failed(message);

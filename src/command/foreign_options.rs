@@ -69,7 +69,7 @@ const KEYS: &[&str] = &[
 ];
 
 const START: &str =
-    "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`";
+    "`rsgen start` starts installed apps: run `rsgen install SCRIPT -i N --name NAME`";
 
 const INIT: &str = "run `rsgen init -- SCRIPT`, which writes an ecosystem file, and add the key for that to it: `man rsgen.toml` has \
                     every key, with PM2's name";
@@ -84,7 +84,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["import"],
         &["--env"],
-        "leave it out: every `env_NAME` is taken over, and `rsgen install ecosystem.toml --env NAME` chooses one",
+        "leave it out: every `env_NAME` is imported, and `rsgen install ecosystem.toml --env NAME` chooses one",
     ),
     foreign(
         &["import"],
@@ -94,7 +94,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["reload", "restart"],
         &["-i", "--instances"],
-        "run `rsgen scale APP N`, which leaves the instances alone that are to stay",
+        "run `rsgen scale APP N`, which does not touch the remaining instances",
     ),
     foreign(
         &["reload", "restart"],
@@ -125,7 +125,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["restart"],
         &["--parallel"],
-        "run `rsgen reload APP --parallel 2`, which replaces the instances so many at a time",
+        "run `rsgen reload APP --parallel 2`, which replaces that many instances at a time",
     ),
     foreign(&["start"], SIZE, START),
     foreign(&["start"], KEYS, INIT),
@@ -290,7 +290,7 @@ mod tests {
     const ANSWERS: &[(&str, &str)] = &[
         (
             "rsgen import ecosystem.config.js --env production",
-            "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is taken over",
+            "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is imported",
         ),
         ("rsgen import --only web", "--only web` installs one"),
         (

@@ -77,7 +77,7 @@ impl Gone {
                 "{} has no app, so `--prune` would remove all of its apps",
                 input.shown
             );
-            let help = "name those that are to go: `rsgen uninstall APP`";
+            let help = "remove them by name: `rsgen uninstall APP`";
             return Err(Failure::new(Exit::Invalid, message).help(help));
         }
         let (installed, _) = sources::all(layout);
@@ -147,7 +147,7 @@ impl Gone {
     pub(super) fn tell(&self, sink: &dyn Sink, layout: &Layout, command: &str) {
         for app in self.apps.iter().filter(|_| !self.is_pruned) {
             let text = format!(
-                "`{}` no longer has this app, which goes on; `rsgen {command} {} --prune` removes it",
+                "`{}` no longer has this app, which keeps running; `rsgen {command} {} --prune` removes it",
                 self.shown, self.shown
             );
             let text = hint::for_manager(layout.scope, &text);

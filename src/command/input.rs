@@ -17,7 +17,7 @@ pub(super) const STANDARD_INPUT: &str = "-";
 pub(super) const COMMAND_LINE: &str = "the command line";
 
 const TOO_LONG: &str =
-    "split it: an ecosystem file lists apps, and what the apps need belongs in other files";
+    "split it: an ecosystem file lists apps; put their data into other files";
 
 /// An ecosystem file that has been read.
 pub(super) struct Input {
@@ -117,7 +117,7 @@ pub(super) fn refuse_module(file: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let help = if name.contains("logrotate") {
-        "the journal rotates what apps write by itself, see `SystemMaxUse=` in journald.conf(5)"
+        "the journal rotates the output of apps by itself, see `SystemMaxUse=` in journald.conf(5)"
     } else {
         "`rsgen list`, `rsgen metrics` and the journal show what most modules do"
     };
@@ -125,7 +125,7 @@ pub(super) fn refuse_module(file: &Path) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Usage,
         format!(
-            "`{}` is a module of PM2's, and rsgen has none",
+            "`{}` is a PM2 module; rsgen has no modules",
             name.as_str()
         ),
     )
@@ -238,7 +238,7 @@ fn refuse_pipe(path: &Path) -> Result<(), Failure> {
     if !is_pipe || path.canonicalize().is_err() {
         return Ok(());
     }
-    let message = format!("`{}` is a pipe, and no file", path.display());
+    let message = format!("`{}` is a pipe, not a file", path.display());
     Err(Failure::new(Exit::Invalid, message).help(format!(
         "name `-` and give the text on standard input: `… - <{}`",
         path.display()

@@ -335,7 +335,7 @@ pub(super) fn refuse_readdressing(
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));
     match moved {
         Some((p, moved)) if !replace_listener => Err(Failure::failed(moved.cost(&p.app))
-            .help("add --replace-listener to do that, with a moment without service")
+            .help("add --replace-listener, which interrupts the service for a moment")
             .help_also(moved.why.clone())),
         _ => Ok(()),
     }

@@ -129,7 +129,7 @@ impl Jobs<'_> {
         }
         let run = self.manager.unit(&unit)?;
         if let Some(skipped) = times::skipped(&run) {
-            let logs = format!("{skipped}; `rsgen logs {app}` says what has kept the others down");
+            let logs = format!("{skipped}; `rsgen logs {app}` shows why the others are down");
             let logs = hint::for_manager(self.layout.scope, &logs);
             self.sink.notice(&Notice::Noted(app, &logs));
         }

@@ -15,7 +15,7 @@ pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
         if !unit.is_gone() || unit.job.is_some() {
             let message = format!("{name} is kept as a canary");
             let help = format!(
-                "run `rsgen reload {app} --promote` to go on with it, or `rsgen reload {app} --abort` to stop it"
+                "run `rsgen reload {app} --promote` to continue with it, or `rsgen reload {app} --abort` to stop it"
             );
             let help = hint::for_manager(jobs.layout.scope, &help);
             return Err(Failure::failed(message).help(help));

@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(said(&node).as_deref(), Some(node[2]));
         assert_eq!(said(&["no route", "bye", ""]).as_deref(), Some("bye"));
         assert_eq!(said(&[]), None);
-        let asked = "rsgen: the program ended before it was asked whether it serves";
+        let asked = "rsgen: the program ended before it was checked";
         assert_eq!(said(&["bye", asked]).as_deref(), Some("bye"));
         assert_eq!(said(&[asked]), None);
     }

@@ -224,7 +224,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     let what = if what == "read" { "read" } else { "written" };
     let failure = Failure::failed(format!("{} cannot be {what}: {error}", path.display()));
     if error.kind() == io::ErrorKind::PermissionDenied {
-        failure.help("run it as root: the releases of an app are kept for root alone")
+        failure.help("run it as root: only root may read the releases of an app")
     } else {
         failure.help("check that the file system is writable and not full")
     }

@@ -38,8 +38,8 @@ impl Link {
     pub(super) fn to(path: &Path, folder: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let refuse = |why: String| {
-            Failure::failed(format!("the link {shown} cannot be moved: {why}")).help(format!(
-                "have it lead to {} yourself, and run `rsgen reload`",
+            Failure::failed(format!("the link {shown} cannot be changed: {why}")).help(format!(
+                "point the link to {} yourself, and run `rsgen reload`",
                 folder.display()
             ))
         };
@@ -123,7 +123,7 @@ impl Link {
         };
         done().map_err(|e| {
             let _ = inode::unlinkat(&self.above, &temporary, AtFlags::empty());
-            Failure::failed(format!("the link {shown} cannot be moved: {e}"))
+            Failure::failed(format!("the link {shown} cannot be changed: {e}"))
         })
     }
 

@@ -302,12 +302,12 @@ fn refuse_foreign(layout: &Layout, app: &App, listen: &Listen) -> Result<(), Fai
     let probe = HostProbe::new(None, layout);
     let refused = |why: &str| {
         Failure::failed(format!(
-            "`{}` listens on {listen}, where systemd would make the socket as root, and {why}",
+            "`{}` listens on {listen}; systemd would create the socket there as root, and {why}",
             app.name
         ))
     };
     if let Some(told) = reach::of_socket(path, &probe) {
-        return Err(refused(&told).help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"));
+        return Err(refused(&told).help("a link there could make root replace the socket of another service: make the program listen in a folder below /run, or write `listen` if you trust everybody who may write there"));
     }
     // The socket that systemd has made for the installed app is root's.
     let is_own = installed_app(layout, &app.name).is_some_and(|own| own.listen.contains(listen));
@@ -315,7 +315,7 @@ fn refuse_foreign(layout: &Layout, app: &App, listen: &Listen) -> Result<(), Fai
     let told = (!is_own).then(ids).flatten();
     match told.and_then(|ids| reach::of_another(path, &ids, &probe)) {
         Some(told) => Err(refused(&told).help(
-            "have the program listen in a folder of its user below /run, or write `listen` if it is to have that socket",
+            "make the program listen in a folder of its user below /run, or write `listen` if it should have that socket",
         )),
         None => Ok(()),
     }

@@ -175,7 +175,7 @@ impl Logs {
 pub(super) fn cannot_run(error: &io::Error) -> Failure {
     let failure = Failure::failed(format!("cannot run `{JOURNALCTL}`: {error}"));
     if error.kind() == io::ErrorKind::ArgumentListTooLong {
-        return failure.help("name some of the apps: all units of all of them are too many");
+        return failure.help("name some of the apps: together, all apps have too many units");
     }
     failure
 }
@@ -322,10 +322,10 @@ pub(super) fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     }
     let is_canary = *number == size;
     let what = if is_canary {
-        format!("`{target}` is there only while a reload tries its canary")
+        format!("`{target}` exists only while a reload runs its canary")
     } else {
         format!(
-            "there is no `{target}`, since the app has {size} instances; what an earlier one wrote is shown"
+            "`{target}` does not exist, since the app has {size} instances; the output of an earlier one is shown"
         )
     };
     context.sink.notice(&Notice::Noted(app, &what));

@@ -23,8 +23,7 @@ pub(super) struct Metrics {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Write the metrics to FILE atomically, in the format of `node_exporter`'s textfile
-    /// collector
+    /// Write the metrics to FILE atomically, in the format of `node_exporter`'s textfile collector
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Answer one HTTP request on standard input and output, as `rsgen-metrics.socket` does

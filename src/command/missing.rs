@@ -70,7 +70,7 @@ fn content(file: &str, span: &Range<usize>) -> Vec<Diagnostic> {
         ),
         (
             others,
-            "has a name that no variable can have",
+            "does not have a valid variable name",
             "write `NAME=value`, with letters, digits and `_` in the name",
         ),
     ];

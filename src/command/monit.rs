@@ -123,7 +123,7 @@ impl Subcommand for Monit {
         ended?;
         if let Some(left) = left {
             let app = left.action.target().app().to_owned();
-            let note = format!("`{}` goes on", left.action.line());
+            let note = format!("`{}` continues", left.action.line());
             context.sink.notice(&Notice::Noted(&app, &note));
         }
         Ok(())

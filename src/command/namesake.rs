@@ -36,7 +36,7 @@ pub(super) fn refuse(
             )));
         }
         let note = format!(
-            "takes the place of {old}; `rsgen rollback {name}` goes back to that, and `--name NAME` makes an app beside it"
+            "replaces {old}; `rsgen rollback {name}` restores it, and `--name NAME` creates a separate app"
         );
         sink.notice(&Notice::Noted(name, &note));
     }

@@ -144,7 +144,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
     };
     let user = User::of(number).ok_or_else(|| {
         Failure::failed(format!(
-            "there is no account with the user ID {number}, as which Node would have to read the file"
+            "Node would have to read the file as user ID {number}, which has no account"
         ))
     })?;
     let environment: Vec<(OsString, OsString)> = [

@@ -21,7 +21,7 @@ use crate::systemd::{ActiveState, Brief, Unit};
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// What is waited for.
-const WHAT: &str = "an instance that has connections to become READY";
+const WHAT: &str = "an instance with connections to become READY";
 
 impl Jobs<'_> {
     /// Waits until no instance that matches is on its way up and has connections.

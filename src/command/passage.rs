@@ -125,7 +125,7 @@ fn plan(layout: &Layout, app: &App, old: &Slots, wanted: &[String]) -> Found {
     }
     let passage = old.passage(name, wanted)?;
     if app.handover == Handover::Fds && passage.to.units(name).len() > 1 {
-        return Err("with `handover = \"fds\"` the program knows its sockets by their order, which two units do not keep".to_owned());
+        return Err("with `handover = \"fds\"` the program identifies its sockets by their order, which two units do not guarantee".to_owned());
     }
     Ok(passage)
 }
@@ -180,7 +180,7 @@ impl Crossing {
         let (_, lines) = self.closes.as_ref()?;
         let old = slots::listed(lines);
         Some(format!(
-            "{old} stays open as well; the same command again goes on from here"
+            "{old} stays open as well; run the same command again to continue"
         ))
     }
 }

@@ -58,7 +58,7 @@ impl Shown for AppPaused {
             "is paused already".to_owned()
         };
         Some(Visible::line(&format!(
-            "{app}: {how}; `rsgen resume {app}` ends that, or else the time does in {left}, at {at}"
+            "{app}: {how}; `rsgen resume {app}` ends the pause, which otherwise ends in {left}, at {at}"
         )))
     }
 }
@@ -69,7 +69,7 @@ fn span(text: &str) -> Result<Duration, String> {
         Err(fault) => Err(format!("{}; {}", fault.message, fault.help)),
         Ok(time) if time < Duration::from_secs(1) => Err("write at least 1s".to_owned()),
         Ok(time) if time > LONGEST => Err(
-            "write at most 10min: a client whose connection finds no room in the queue gives up after about two; `rsgen stop` is for longer"
+            "write at most 10min: a client gives up after about two minutes when the queue is full; for longer, use `rsgen stop`"
                 .to_owned(),
         ),
         Ok(time) => Ok(time),
@@ -96,7 +96,7 @@ impl Subcommand for Pause {
         if generate::is_known_job(&context.layout, &app) {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("`{app}` is a job, for which nobody waits"),
+                format!("`{app}` is a job, and jobs cannot be paused"),
             )
             .help(format!(
                 "`rsgen stop {app}` stops its timer, and `rsgen start {app}` starts it again"

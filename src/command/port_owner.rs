@@ -322,7 +322,7 @@ fn taken(app: &str, listen: &Listen, owner: Option<Owner>, probe: &dyn Probe) ->
         let user = probe.name(Account::User(user));
         return failure.help(format!(
             "it is PM2's: as `{user}`, find the app with `pm2 list` and run `pm2 delete APP`, then this command again, and \
-             at last `pm2 save --force`, without which PM2 does not save an empty list"
+             finally `pm2 save --force` (without `--force` PM2 does not save an empty list)"
         ));
     }
     failure.help("stop it, or write another address in `listen`")

@@ -66,7 +66,7 @@ pub(super) fn replace(
                 );
             }
             let text = format!(
-                "needs an address of `{other}`, which is uninstalled just before the start: until `{name}` serves, nobody does there"
+                "needs an address of `{other}`, which is uninstalled just before the start: until `{name}` serves, nothing serves there"
             );
             context.sink.notice(&Notice::Noted(name, &text));
         }
@@ -150,7 +150,7 @@ pub(super) fn note(jobs: &mut Jobs<'_>, origin: &Origin, app: &str) {
     };
     let noted = released::note(jobs, app, |ledger| ledger.origin.clone_from(&origin));
     if let Err(failure) = noted {
-        let text = format!("which file it comes from is not kept: {}", failure.message);
+        let text = format!("cannot record which file the app comes from: {}", failure.message);
         jobs.sink.notice(&Notice::Noted(app, &text));
     }
 }

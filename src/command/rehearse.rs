@@ -52,7 +52,7 @@ pub(super) fn rehearse(
         .filter(|(_, end)| may_change(end));
     let (again, ends_of): (Vec<&App>, Vec<_>) = again.map(|(app, end)| (*app, end)).unzip();
     for app in &again {
-        let text = "listens on a port as the kernel gives it to whoever asks for any: once more, to see whether it stays";
+        let text = "listens on a port from the kernel's range for free ports; rehearsing once more, to see whether it changes";
         jobs.sink.notice(&Notice::Noted(&app.name, text));
     }
     let seconds = once(jobs, host, (&again, apps.len()), &|_, _| {});

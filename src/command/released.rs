@@ -76,7 +76,7 @@ pub(super) fn after(jobs: &mut Jobs<'_>, app: &str) {
     });
     let noted = noted.map(|replaced| {
         if let Some((left, now)) = replaced {
-            let text = format!("release {now} replaces {left}, which a rollback went back to");
+            let text = format!("release {now} replaces {left}, the result of a rollback");
             jobs.sink.notice(&Notice::Noted(app, &text));
         }
     });

@@ -23,7 +23,7 @@ pub(super) fn tell_further_ports(jobs: &mut Jobs<'_>, outcome: &Outcome) -> Resu
 pub(super) fn tell_of_scale(sink: &dyn Sink, layout: &Layout, outcome: &Outcome) {
     for app in &outcome.reloaded {
         let text = format!(
-            "for another number alone, run `rsgen scale {app} N`, which replaces no instance"
+            "to change only the number, run `rsgen scale {app} N`, which replaces no instance"
         );
         sink.notice(&Notice::Noted(app, &hint::for_manager(layout.scope, &text)));
     }

@@ -81,7 +81,7 @@ impl Shown for RolledBack {
             .as_ref()
             .and_then(|outcome| outcome.shown(style));
         let link = self.link.as_ref().zip(self.folder.as_ref());
-        let link = link.map(|(link, folder)| format!("{link} would lead to {folder}"));
+        let link = link.map(|(link, folder)| format!("{link} would point to {folder}"));
         let steps = steps.map(|steps| steps.to_string());
         let head = if is_served {
             format!("{app}: would stay on release {to}")
@@ -336,10 +336,10 @@ fn text(
     let cannot =
         || {
             Failure::failed(format!(
-            "the file of release {} is not valid any more, with the drop-ins that there are now",
+            "the file of release {} is no longer valid with the present drop-ins",
             to.name
         ))
-        .help(format!("`rsgen check {}` looks at them", layout.file(app).display()))
+        .help(format!("check them with `rsgen check {}`", layout.file(app).display()))
         };
     let release = released::parsed(layout, app, &to.served.file).ok_or_else(cannot)?;
     let text = released::with_choice(&to.served.file, release.instances, installed);
@@ -382,7 +382,7 @@ fn foreign(layout: &Layout, app: &str) -> Failure {
     let message =
         format!("`{app}` was not installed by `rsgen install`, and no releases of it are kept");
     Failure::failed(message).help(format!(
-        "put an earlier file in its place yourself, and run `rsgen reload {app}`; see {}",
+        "restore an earlier file yourself, and run `rsgen reload {app}`; see {}",
         sources::find(layout, app)
             .map_or_else(|| layout.file(app), |source| source.path)
             .display()

@@ -280,7 +280,7 @@ fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure
     let end = jobs.manager.now() + LONGEST;
     jobs.sink.notice(&Notice::Waiting(
         scaling.app,
-        "waiting for a reload that was asked for before",
+        "waiting for a reload that was requested earlier",
     ));
     let mut waiting = Waiting::begin(jobs.sink);
     while jobs.manager.unit(&cluster)?.active == ActiveState::Reloading && jobs.manager.now() < end

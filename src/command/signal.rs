@@ -235,7 +235,7 @@ fn nobody(target: &Target) -> Failure {
     let app = target.app();
     let message = match target {
         Target::App(_) => format!("no instance of `{target}` is READY"),
-        Target::Instance(..) => format!("no program of `{target}` runs"),
+        Target::Instance(..) => format!("`{target}` has no running program"),
     };
     Failure::failed(message).help(format!("run `rsgen list {app}` to see its instances"))
 }

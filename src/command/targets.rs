@@ -115,7 +115,7 @@ pub(super) fn refuse_beyond(
     match size(&context.layout, context.host.cpus, app) {
         Some(size) if *number >= size => {
             let last = Target::Instance(app.clone(), size.saturating_sub(1));
-            let message = format!("`{app}` has {size} instances, the last is `{last}`");
+            let message = format!("`{app}` has {size} instances; the last is `{last}`");
             let help = if STARTS.contains(&verb) {
                 let wanted = number.saturating_add(1);
                 format!("to add instances, run `rsgen scale {app} {wanted}`")

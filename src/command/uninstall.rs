@@ -158,7 +158,7 @@ impl Uninstall {
 /// Refuses to uninstall an app that is paused: connections wait for the end of that, and would be cut.
 pub(super) fn refuse_paused(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
     kept::refuse_paused(jobs, app).map_err(|failure| {
-        let stop = format!("or `rsgen stop {app}`, which cuts the connections that wait");
+        let stop = format!("or `rsgen stop {app}`, which cuts the waiting connections");
         failure.help_also(Some(hint::for_manager(jobs.layout.scope, &stop)))
     })
 }

@@ -42,7 +42,7 @@ impl Writing {
             }
             let waited = jobs.manager.now().saturating_sub(begun);
             if waited > PATIENCE {
-                let message = "another rsgen command is writing files and does not end";
+                let message = "another rsgen command is still writing files";
                 let lock = folder.join("lock");
                 return Err(Failure::failed(message)
                     .help(format!("`fuser -v {}` shows which", lock.display())));

@@ -104,7 +104,7 @@ pub(super) fn told(unseen: &[String]) -> Option<String> {
         more => format!("; {more} more"),
     };
     Some(format!(
-        "stops without a drain of what could not be inspected: {first}{more}"
+        "stops without a drain of the processes that could not be inspected: {first}{more}"
     ))
 }
 

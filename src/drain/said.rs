@@ -43,6 +43,6 @@ pub(super) fn goes_on(pid: i32, error: &io::Error) {
     let why = reason(error);
     say(
         4,
-        &format!("process {pid} goes on accepting until it is stopped: {why}"),
+        &format!("process {pid} keeps accepting until it is stopped: {why}"),
     );
 }

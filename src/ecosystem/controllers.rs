@@ -68,7 +68,7 @@ pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
     let without = without_effect(app, |controller| probe.has_controller(controller));
     let help = if probe.is_system() {
         "see `Controllers` in cgroups(7): boot the host with the unified hierarchy, \
-         `systemd.unified_cgroup_hierarchy=1`, and have a container be given the controller"
+         `systemd.unified_cgroup_hierarchy=1`, and give the container the controller"
     } else {
         "a drop-in of `user@UID.service`, the manager, with `Delegate=memory pids cpu io cpuset` gives it to users where the host has the unified \
          hierarchy; or install the app without --user"
@@ -76,7 +76,7 @@ pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
     let told = without.into_iter().map(|(controller, directives)| {
         let quoted: Vec<String> = directives.iter().map(|d| format!("`{d}`")).collect();
         let message = format!(
-            "{} {} no effect here: this systemd has no `{controller}` controller of control groups, so nothing is limited",
+            "{} {} no effect here: this systemd has no `{controller}` cgroup controller, so nothing is limited",
             quoted.join(", "),
             if directives.len() == 1 { "has" } else { "have" },
         );

@@ -117,7 +117,7 @@ impl<'a> Entrance<'a> {
         };
         let fault = format!("`{user}` may not enter `{}`, {what}", folder.display());
         let help = format!(
-            "{remedy} where `{user}` may go, as below /srv, or let that user in: `setfacl -m u:{user}:x {}`",
+            "{remedy} where `{user}` has access, such as below /srv, or grant access: `setfacl -m u:{user}:x {}`",
             search::word(&folder)
         );
         told(doubt, span, &fault).help(help)

@@ -158,7 +158,7 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         }
         if let Some(weak) = weak.filter(|_| !is_by_worker) {
             add(
-                format!("`{weak}` goes over `{file}`, which comes after it"),
+                format!("`{weak}` overrides `{file}`, although it comes first"),
                 "the worker reads the former after systemd has read the latter: let only root write to the former, or \
                  let everybody read the latter",
                 true,
@@ -179,7 +179,7 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
 }
 
 /// The help for an environment file that systemd opens as root and somebody else may write to.
-pub(super) const BY_ROOT: &str = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place make systemd wait forever, and the machine with it: keep it where only root may write, as in /etc";
+pub(super) const BY_ROOT: &str = "anybody who may write there sets the environment of the unit, can make root read another file, and with a FIFO can make systemd, and so the machine, hang: keep the file where only root may write, such as /etc";
 
 /// Returns the app's user, if the worker will certainly not be able to read a file.
 fn cannot_read<'a>(

@@ -34,7 +34,7 @@ pub(super) fn check(app: &App, path: &Path, search: &Search<'_>, faults: &mut Ve
     let shown = path.display();
     let (message, help) = match source {
         Some((_, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
-            format!("`{shown}` has no interpreter, and cannot be executed itself"),
+            format!("`{shown}` has no interpreter and is not an executable program"),
             help_with_node(path, search).unwrap_or_else(|| (*help).to_owned()),
         ),
         None if !probe.has_run_bit(path) => (
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_program_has_to_be_executable_and_source_text_to_name_its_interpreter_too() {
         let no_interpreter =
-            "`/srv/app.ts` has no interpreter, and cannot be executed itself".to_owned();
+            "`/srv/app.ts` has no interpreter and is not an executable program".to_owned();
         let not_executable = "`/srv/app` is not executable".to_owned();
         for (script, is_executable, names_interpreter, told) in [
             ("app.ts", true, true, None),

@@ -71,7 +71,7 @@ fn read_path(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
     }
     needs_own_listeners(f, wanted);
     if f.peek("health_command").is_some() {
-        let fault = "`health` and `health_command` are two ways to ask the same";
+        let fault = "`health` and `health_command` are alternatives";
         f.faults.push(
             Diagnostic::error(f.place(wanted.key), fault)
                 .help("leave one of them out; the command may ask for the path"),
@@ -112,7 +112,7 @@ fn needs_own_listeners(f: &mut Fields<'_, '_>, wanted: Wanted) {
     let balance = f.peek("balance").and_then(DeValue::as_str);
     if matches!(balance, None | Some("auto" | "shared")) {
         let fault = format!(
-            "`{}` needs a listener for each instance: with one for all, any instance may answer, and a bad one has connections already",
+            "`{}` needs a listener for each instance: with a shared one, any instance may answer, and a bad one already has connections",
             wanted.key
         );
         f.faults

@@ -92,7 +92,7 @@ pub(super) fn settle(
 fn as_root(app: &App, why: &str) -> Diagnostic {
     let message = format!("`{}` runs as root{why}", app.name);
     Diagnostic::warning(app.user_span.clone(), message).help(
-        "whoever takes over the program controls the machine: write `user = \"www-data\"`, or another account that may \
+        "an attacker who takes over the program controls the machine: write `user = \"www-data\"`, or another account that may \
          do no more than the program needs; `user = \"root\"` is for programs that need it",
     )
 }
@@ -137,11 +137,11 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     };
     if let Some(spot) = decided_by_others(app, found.owner, probe) {
         let help = if found.owner == 0 {
-            "write `user = \"www-data\"`, or another account; with `user = \"root\"` whoever may write there is \
+            "write `user = \"www-data\"`, or another account; with `user = \"root\"` anybody who may write there is \
              root".to_owned()
         } else {
             format!(
-                "write `user = \"{user}\"` if whoever may write there may act as `{user}`, or another account"
+                "write `user = \"{user}\"` if everybody who may write there may act as `{user}`; otherwise another account"
             )
         };
         let told = spot.told(probe);

@@ -25,7 +25,7 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     if let Some(format) = other_format(text).filter(|_| !errors.is_empty()) {
         let fault = Diagnostic::error(0..0, format!("this is {format}, not TOML"));
         faults.push(fault.help(
-            "`rsgen import` makes an ecosystem file from what PM2 reads: an ecosystem.config.js, or a file with the extension .json or .yaml",
+            "`rsgen import` converts PM2's files to an ecosystem file: an ecosystem.config.js, or a file with the extension .json or .yaml",
         ));
     } else {
         faults.extend(errors.iter().map(syntax_fault));
@@ -43,7 +43,7 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
 fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
     let help = if message == "duplicate key" {
-        "it stands above as well: leave one of the two out"
+        "it is already set above: remove one of the two"
     } else if message.starts_with("string values must be quoted") {
         "write it in quotes, as in `name = \"web\"`"
     } else {

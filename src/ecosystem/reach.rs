@@ -67,10 +67,10 @@ fn redirected_socket(app: &App, probe: &dyn Probe) -> Option<Diagnostic> {
     let below_run = format!("`/run/{}/{name}`", app.name);
     Some(match told {
         Ok(told) => Diagnostic::warning(span, message(told)).help(format!(
-            "whoever may write there can put a link in the way and have root replace another file of that name; have the program listen below /run, as on {below_run}"
+            "anybody who may write there can place a link and make root replace another file of that name; make the program listen below /run, as on {below_run}"
         )),
         Err(spot) => Diagnostic::error(span, message(spot.told(probe))).help(format!(
-            "whoever may write there can put a link in the way and have root replace another file of that name; have the program listen on {below_run} and write that as `listen`, or let only root and the app's user write to `{}`",
+            "anybody who may write there can place a link and make root replace another file of that name; make the program listen on {below_run} and write that as `listen`, or let only root and the app's user write to `{}`",
             spot.path.display()
         )),
     })

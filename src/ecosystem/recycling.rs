@@ -82,7 +82,7 @@ fn read_uptime(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Duration>
         f.value(wanted.key);
         f.faults.push(
             Diagnostic::error(place, fault)
-                .help("leave it out for instances that may run for as long as they like"),
+                .help("leave it out if instances may run indefinitely"),
         );
         return None;
     }

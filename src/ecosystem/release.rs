@@ -47,7 +47,7 @@ pub fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         )
     } else {
         format!(
-            "`{}` stays on the release `{}`; the link `{}` leads to `{}`",
+            "`{}` stays on the release `{}`; the link `{}` points to `{}`",
             app.name,
             folder.display(),
             link.display(),
@@ -172,7 +172,7 @@ mod tests {
     fn one_on_another_release_is_told_where_the_link_leads() {
         let told = told("/srv/app/releases/1", CURRENT);
         assert_eq!(told.len(), 1, "{told:?}");
-        let start = "`web` stays on the release `/srv/app/releases/1`; the link `/srv/app/current` leads to \
+        let start = "`web` stays on the release `/srv/app/releases/1`; the link `/srv/app/current` points to \
                      `/srv/app/releases/2`; ";
         assert!(told[0].starts_with(start), "{told:?}");
     }

@@ -14,7 +14,7 @@ pub(super) fn warn(app: &App, faults: &mut Vec<Diagnostic>) {
         && most >= instances
     {
         let fault = format!(
-            "with `max_failures = {most}` and `instances = {instances}` a reload goes on until every instance has failed"
+            "with `max_failures = {most}` and `instances = {instances}` a reload continues until every instance has failed"
         );
         let help = if instances > 1 {
             format!("write a number below {instances}")

@@ -137,7 +137,7 @@ pub(super) fn resolve_interpreter(
             Some(with_node) => format!("{usual}; or {with_node}"),
             None => usual.to_owned(),
         };
-        let fault = format!("the interpreter `{interpreter}` is not there");
+        let fault = format!("the interpreter `{interpreter}` was not found");
         faults.push(Diagnostic::error(app.script_span.clone(), fault).help(help));
         return;
     };
@@ -194,7 +194,7 @@ fn by_first_line(
     let found = search.find(name);
     if found.is_none() {
         let script = script.display();
-        let fault = format!("`{script}` is run by `{name}`, which is not there");
+        let fault = format!("`{script}` is run by `{name}`, which was not found");
         faults.push(
             Diagnostic::error(app.script_span.clone(), fault).help(format!(
                 "install it, or write its folder: `env = {{ PATH = \"/folder/of/{name}:{}\" }}`",
@@ -242,7 +242,7 @@ pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagn
     );
     let help = match way::barrier(program, &ids, &look) {
         Some(folder) => format!(
-            "it may not enter `{}`: install the program for all users, as a package or below /usr/local, make a virtual environment anew with that, and write it as `interpreter`",
+            "that user may not enter `{}`: install the program for all users, as a package or below /usr/local, recreate the virtual environment with it, and write it as `interpreter`",
             folder.display()
         ),
         None => format!(

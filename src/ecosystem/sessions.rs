@@ -13,7 +13,7 @@ use super::values::Instances;
 const LONGEST: usize = 1 << 20;
 
 /// The remedy, which an import gives as well.
-pub const REMEDY: &str = "where clients connect without a proxy in between, write `balance = \"source\"`, which keeps each at its instance; or write `instances = 1`; or have the clients skip polling, `transports: [\"websocket\"]`; or give each instance a port of its own, `listen = []` and `env.PORT = \"{3000 + i}\"`, behind a load balancer with sticky sessions";
+pub const REMEDY: &str = "if clients connect without a proxy, write `balance = \"source\"`, which keeps each client with one instance; or write `instances = 1`; or make the clients skip polling, `transports: [\"websocket\"]`; or give each instance a port of its own, `listen = []` and `env.PORT = \"{3000 + i}\"`, behind a load balancer with sticky sessions";
 
 /// Whether a package.json names socket.io among its dependencies.
 #[must_use]
@@ -35,7 +35,7 @@ pub fn fault(app: &App) -> Option<String> {
     let shares = !app.is_listen_given || !app.listen.is_empty();
     (!is_one && shares && !app.is_by_source()).then(|| {
         format!(
-            "`{}` uses socket.io, whose clients begin with polling: the requests of a session have to reach the same instance, and here any of `instances = {}` gets them",
+            "`{}` uses socket.io, and its clients begin with polling: all requests of a session have to reach the same instance, but with `instances = {}` any of them may get them",
             app.name, app.instances
         )
     })

@@ -63,7 +63,7 @@ fn reader(name: &str) -> Option<Reader> {
 pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
     let (message, help) = match reader(name)? {
         Reader::Protocol => (
-            format!("`{name}` takes the place of a variable that systemd sets"),
+            format!("`{name}` overrides a variable that systemd sets"),
             "give it another name: the commands of the unit rely on systemd's value",
         ),
         Reader::Sockets => (

@@ -49,7 +49,7 @@ pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     let pinned = pinned_apps(layout);
     for (app, instances) in pinned.iter().filter(|(app, _)| !is_pinned_job(layout, app)) {
         if let Err(e) = size(layout, out, app, instances.resolve(host.cpus)) {
-            problems.push(format!("{app}: cannot be sized: {e}"));
+            problems.push(format!("{app}: the number of instances cannot be set: {e}"));
         }
     }
     let (sources, faults) = sources::all(layout);
@@ -192,7 +192,7 @@ fn generate(
                 return Err(Fault::Invalid(fault));
             };
             problems.push(format!(
-                "{}; its units are those of the text that was last good",
+                "{}; its units are generated from the last valid text",
                 sources::one_line(&fault)
             ));
             loaded

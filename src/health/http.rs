@@ -32,7 +32,7 @@ pub enum Fault {
     #[error("the answer is not HTTP: `{}`", super::plain(.0))]
     NotHttp(String),
     /// The head of the answer does not end.
-    #[error("the head of the answer is longer than {} KiB", LONGEST_HEAD >> 10)]
+    #[error("the response headers are longer than {} KiB", LONGEST_HEAD >> 10)]
     TooLong,
 }
 

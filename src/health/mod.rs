@@ -46,7 +46,7 @@ const TOLD: usize = 300;
 const LINES: usize = 3;
 
 /// The reason if the program has ended.
-const ENDED: &str = "the program ended before it was asked whether it serves";
+const ENDED: &str = "the program ended before it was checked";
 
 /// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
 #[must_use]
@@ -83,7 +83,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     if has_ended_or_ends_this(&health) {
         return gone(&health);
     }
-    let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
+    let asked = begun.map_err(|e| format!("it cannot be checked: {e}"));
     let asked = asked.and_then(|()| {
         extend(health.timeout);
         match health.ask {

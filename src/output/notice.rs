@@ -147,7 +147,7 @@ impl fmt::Display for Notice<'_> {
             Self::Good(path) => write!(f, "{path}: good"),
             Self::Chosen(app, chosen, now) if chosen.in_place_of == *now => write!(
                 f,
-                "{app}: instances = {}, as `{}` chose; the file has {now}, which `{}` brings back",
+                "{app}: instances = {}, as set by `{}`; the file has {now}, which `{}` restores",
                 chosen.instances,
                 chosen.by.words(),
                 back(chosen.by, app, *now),
@@ -188,7 +188,7 @@ impl fmt::Display for Notice<'_> {
             Self::Walked(record) => write!(f, "  {}", record.text),
             Self::Killed(killed) => write!(f, "{killed}"),
             Self::QueuedAgain(verb, unit) => {
-                write!(f, "{verb} of {unit} was {CANCELLED}; asked for again")
+                write!(f, "{verb} of {unit} was {CANCELLED}; queued again")
             }
             Self::WalkCancelled(app) => write!(f, "{app}: the job of the reload was {CANCELLED}"),
             Self::PutBack(app) => write!(f, "{app}: put back the units of the version that runs"),

@@ -100,7 +100,7 @@ impl Slots {
                 0 => closes = Some((name.clone(), lines.clone())),
                 _ => {
                     return Err(format!(
-                        "{name} has {}, and keeps one of them",
+                        "{name} has {}, and would keep one of them",
                         listed(lines)
                     ));
                 }

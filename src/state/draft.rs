@@ -53,7 +53,7 @@ impl Draft {
                 _lock: lock,
             }));
         }
-        let fault = format!("{} has {MOST} copies already", above.display());
+        let fault = format!("there are already {MOST} copies in {}", above.display());
         Err(io::Error::other(fault))
     }
 

@@ -276,7 +276,7 @@ fn own_folder(dir: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<Opened> 
 fn put_right(fd: OwnedFd, stat: &FileStat) -> io::Result<Opened> {
     // A folder with the sticky bit, like /tmp, is meant for everybody. It is not one of ours, so its mode stays.
     if stat.st_mode & Mode::S_ISVTX.bits() != 0 {
-        let fault = "the folder for state is one that everybody may write to";
+        let fault = "everybody may write to the state folder";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
     }
     set_mode(&fd, stat, FOLDER)?;

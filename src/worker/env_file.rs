@@ -136,7 +136,7 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
 fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Result<File> {
     if may_trace_others {
         return Err(refused(
-            "openat2(2) is missing or forbidden, and without it a link could lead where only `CAP_SYS_PTRACE`, which the unit gives, may go; let only root write to the file and to the folders above it, and install the app again",
+            "openat2(2) is missing or forbidden, and without it a link could lead to folders that are accessible only through the unit's `CAP_SYS_PTRACE`; let only root write to the file and to the folders above it, and install the app again",
         ));
     }
     Ok(open(path, flags, Mode::empty())?.into())
@@ -180,7 +180,7 @@ fn ignored(path: &Path, found: &Found) -> String {
         ""
     };
     format!(
-        "`{}`: no variable can have the name in line {}{more}, so nothing is set there",
+        "`{}`: the name in line {}{more} is not a valid variable name, so that line is ignored",
         path.display(),
         lines.join(", ")
     )

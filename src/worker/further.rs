@@ -115,13 +115,13 @@ pub(super) fn elsewhere(declared: Option<&Address>, bound: &Address, instance: u
     let shown = declared.map(ToString::to_string).unwrap_or_default();
     if declared.is_some_and(|declared| counts(declared, bound, instance)) {
         return format!(
-            "{ELSEWHERE}{bound}, a port of its own for each instance; have it listen on {shown}, which all instances share"
+            "{ELSEWHERE}{bound}, a different port in each instance; make it listen on {shown}, which all instances share"
         );
     }
     let write = format!("write `listen = \"{}\"`", bound.as_listen());
     if declared.is_some_and(|declared| is_next(declared, bound)) {
         return format!(
-            "{ELSEWHERE}{bound}, declared is {shown}; if it goes on to the next port where one is in use, have it take {shown} in any \
+            "{ELSEWHERE}{bound}, declared is {shown}; if it tries the next port when one is in use, make it use {shown} in any \
              case, which systemd holds for all instances; otherwise {write}"
         );
     }
@@ -212,11 +212,11 @@ mod tests {
         };
         assert!(
             told("[::]:3002", 2)
-                .ends_with("have it listen on [::]:3000, which all instances share")
+                .ends_with("make it listen on [::]:3000, which all instances share")
         );
         let next = told("[::]:3002", 0);
         assert!(
-            next.contains("have it take [::]:3000 in any case")
+            next.contains("make it use [::]:3000 in any case")
                 && next.ends_with("`listen = \"[::]:3002\"`")
         );
         let other = "the program listens on [::]:9100, declared is [::]:3000; write `listen = \"[::]:9100\"`";

@@ -87,7 +87,7 @@ pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
     let status = match ran {
         Ok(()) => 0,
         Err(e) => {
-            say(3, &format!("the helper cannot go on: {e}"));
+            say(3, &format!("the helper cannot continue: {e}"));
             1
         }
     };

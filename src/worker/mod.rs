@@ -61,7 +61,7 @@ pub enum Error {
     /// The unit hides systemd's socket, and therefore also hides it from the commands of the unit that would count the
     /// restarts.
     #[error(
-        "the unit hides {path}, so systemd cannot be told READY: write `service.BindPaths = \"{path} /run/rsgen /run/dbus\"`",
+        "the unit hides {path}, so READY cannot be sent to systemd: write `service.BindPaths = \"{path} /run/rsgen /run/dbus\"`",
         path = .0.display()
     )]
     Hidden(PathBuf),
@@ -102,7 +102,7 @@ pub enum Error {
 fn hint(error: &std::io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EBUSY) => {
-            "; another seccomp listener is above this unit: write `handover = \"fds\"`"
+            "; the container or sandbox already has a seccomp listener: write `handover = \"fds\"`"
         }
         Some(libc::EACCES | libc::EPERM) => {
             "; the unit forbids it, see `NoNewPrivileges=` and `SystemCallFilter=`, or write `handover = \"fds\"`"

@@ -91,7 +91,7 @@ pub(super) fn keep(run: &Run) -> Cow<'_, Run> {
     say(
         5,
         &format!(
-            "started again in {}, as before; {shown} leads elsewhere by now, and `rsgen reload {}` goes there",
+            "restarted in {}, as before; {shown} now points elsewhere, and `rsgen reload {}` follows it",
             note.folder.display(),
             run.app
         ),

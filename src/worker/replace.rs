@@ -291,12 +291,12 @@ impl<'a> Replacer<'a> {
         slot.is_served |= slot.declared.shape.kind == libc::SOCK_DGRAM;
         if is_deaf {
             self.note(
-                "an event loop could not be told of the socket; add it to the loop after bind",
+                "the socket could not be moved into an event loop; add it to the loop after bind",
             );
         }
         if !lost.is_empty() {
             self.note(&format!(
-                "options set before bind are those of the .socket unit now: {}",
+                "socket options set before bind were lost; set them in the .socket unit: {}",
                 lost.join(", ")
             ));
         }
@@ -312,7 +312,7 @@ impl<'a> Replacer<'a> {
         };
         if slot.is_handed_over && socket::bind_loopback(theirs.as_fd(), wanted.is_ipv6()).is_ok() {
             self.note(&format!(
-                "{wanted} stays without clients, since it is not declared; to have both, write both in `listen`"
+                "{wanted} gets no clients, since it is not declared; to have both, write both in `listen`"
             ));
             return Outcome::Done;
         }

@@ -204,7 +204,7 @@ impl Facts {
         let is_other = now & WRITE != mode & WRITE && !self.is_theirs(rights, FOWNER);
         is_other.then(|| {
             format!(
-                "the program sets the mode {mode:04o} of `{}`, a file of systemd's that has {now:04o}; write `socket.SocketMode = \"{mode:04o}\"`, with `SocketUser` and `SocketGroup` for whose it is",
+                "the program tries to set the mode {mode:04o} of `{}`, a file of systemd with mode {now:04o}; write `socket.SocketMode = \"{mode:04o}\"`, and `SocketUser` and `SocketGroup` for the owner",
                 path.display()
             )
         })

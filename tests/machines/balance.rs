@@ -198,7 +198,7 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
             "unshare --mount sh -ec 'mount -t tmpfs none /sys/kernel/btf; rsgen check {ECOSYSTEM}'"
         ))
         .ok()
-        .says("without /sys/kernel/btf/vmlinux also to one that is stuck");
+        .says("without /sys/kernel/btf/vmlinux, even to a stuck one");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     machine.power_off(PowerLoss::Clean);
     machine.power_on_unfiltered();

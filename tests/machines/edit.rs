@@ -18,8 +18,8 @@ pub(crate) const SPECS: &[Spec] = specs![
     edit::an_app_of_a_package_gets_a_file_of_its_own,
 ];
 
-const INVALID: &str = "Edit again, or give up? [e/g]";
-const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
+const INVALID: &str = "Edit again, or discard? [e/d]";
+const VALID: &str = "Apply this, edit again, or discard? [a/e/d]";
 
 const FILE: &str = "/etc/rsgen/web.toml";
 /// The copy of the first edit of a machine.
@@ -285,7 +285,7 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     shows(machine, "web: would reload", 1);
     assert_eq!(pids(machine, 2), before, "nobody has agreed");
     types(machine, "g\\n");
-    shows(machine, "given up, so nothing was changed", 1);
+    shows(machine, "discarded, so nothing was changed", 1);
     shows(machine, "is kept in", 1);
     assert_eq!(ends(machine), "1");
     assert_eq!(machine.read(FILE), text);

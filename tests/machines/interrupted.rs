@@ -120,7 +120,7 @@ pub(crate) fn a_bus_that_hangs_delays_the_next_start_of_an_instance_for_a_moment
     });
     let told = machine.journal(unit);
     assert!(
-        told.contains("the bus takes connections and does not answer"),
+        told.contains("the bus accepts connections but does not answer"),
         "{told}"
     );
     assert!(!told.contains("stop-post"), "{told}");

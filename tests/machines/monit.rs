@@ -140,7 +140,7 @@ fn assert_changes_are_asked_for_and_shown(machine: &Machine, terminal: &Terminal
     // A failure shows what the command has said, until a key is pressed.
     deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     terminal.types("ry");
-    terminal.shows("rsgen reload web: exit status 1 (any key goes on)");
+    terminal.shows("rsgen reload web: exit status 1 (press any key)");
     terminal.shows("every instance still serves");
     terminal.types(" l");
     terminal.shows("log of web (l or Esc: back)");

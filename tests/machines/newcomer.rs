@@ -212,9 +212,9 @@ fn a_port_that_changes_with_each_start_is_not_installed(machine: &mut Machine) {
     machine.write("/srv/web/random.js", random);
     let told = inside(machine, "/srv/web", "rsgen install random.js --name web");
     told.exits(1)
-        .says("web: listens on a port as the kernel gives it to whoever asks for any: once more")
+        .says("web: listens on a port from the kernel's range for free ports; rehearsing once more")
         .says("and on another port at the next start, which each instance has for itself")
-        .says("have the program listen on a fixed address");
+        .says("make the program listen on a fixed address");
     assert_eq!(machine.sh("ls /etc/rsgen/web.toml").status, 2);
     machine.write("/srv/web/random.js", &SERVER.replace("PORT", "50051"));
     let told = inside(machine, "/srv/web", "rsgen install random.js --name web").ok();
@@ -258,7 +258,7 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
     let text = "[[apps]]\nname = \"web\"\nscript = \"own.js\"\ninstances = 2\nuser = \"www-data\"\nlisten_timeout = \"3s\"\nmax_restarts = 1\n";
     machine.write(ECOSYSTEM, text);
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let line = "the program listens on [::]:3001, a port of its own for each instance; have it listen on [::]:3000, which all instances share";
+    let line = "the program listens on [::]:3001, a port of its own for each instance; make it listen on [::]:3000, which all instances share";
     told.says("web: listens on [::]:3000")
         .says(&format!("error: web: 1 of 2 serving; web@1.service: timed out: not READY within `listen_timeout`: {line}"));
     machine.run(&["rsgen", "uninstall", "web"]).ok();
@@ -272,5 +272,5 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
     machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1)
         .says("the program listens on [::]:3001, declared is [::]:3000")
         .says("error: none of 1 instances serves: the program listens on [::]:3001")
-        .says("if it goes on to the next port where one is in use, have it take [::]:3000 in any case");
+        .says("if it tries the next port when one is in use, make it use [::]:3000 in any case");
 }

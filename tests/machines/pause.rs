@@ -122,7 +122,7 @@ fn assert_told(machine: &Machine) {
         .run(&["rsgen", "history", "web"])
         .ok()
         .says("pause ")
-        .says("2 stopped, connections wait; goes on by itself in 5min");
+        .says("2 stopped, connections wait; resumes automatically in 5min");
     machine
         .run(&["rsgen", "metrics", "web"])
         .ok()

@@ -242,7 +242,7 @@ fn a_change_shows_its_progress_and_how_it_ended() {
     }
     state.over(Err("exit status 1".to_owned()));
     let told = text(&mut state);
-    assert!(told.contains("── rsgen reload web: exit status 1 (any key goes on)"));
+    assert!(told.contains("── rsgen reload web: exit status 1 (press any key)"));
     assert!(
         told.contains("line 199") && !told.contains("line 99\n"),
         "{told}"

@@ -127,7 +127,7 @@ impl Remote<'_> {
             Verb::Reload | Verb::ReloadIfFree => {
                 if self.ask(|manager| manager.unit(&cluster))?.active != ActiveState::Active {
                     let host = &self.host;
-                    return Err(Failure::failed(format!("{host}: `{app}` does not run"))
+                    return Err(Failure::failed(format!("{host}: `{app}` is not running"))
                         .help(format!("run `rsgen --host {host} start {app}`")));
                 }
                 self.sink.notice(&Notice::Reloading(app));
@@ -214,7 +214,7 @@ impl Remote<'_> {
     /// The hint for what a condition has kept down.
     fn unmet(&self, target: &str) -> String {
         let host = &self.host;
-        format!("see to it on {host} that it holds, and run `rsgen --host {host} start {target}`")
+        format!("make sure on {host} that it holds, and run `rsgen --host {host} start {target}`")
     }
 
     /// The units that match one of these globs and are not down.

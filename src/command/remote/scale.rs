@@ -131,7 +131,7 @@ fn silent(
         });
     }
     let host = &remote.host;
-    let message = format!("{host}: {unit} has ended as `{result}`, without a word");
+    let message = format!("{host}: {unit} ended as `{result}` without reporting a reason");
     let there = host.typed(&format!("journalctl -u {unit} -n 50"));
     // Of rsgen before 0.8, whose unit knows no number that is compared with another.
     let older = unit.contains(":from-").then(|| {

@@ -141,13 +141,13 @@ fn of_an_instance_that_the_app_does_not_have_it_is_told_whether_it_can_still_wri
             2,
             false,
             false,
-            Some("`web@2` is there only while a reload tries its canary"),
+            Some("`web@2` exists only while a reload runs its canary"),
         ),
         (
             3,
             false,
             true,
-            Some("there is no `web@3`, since the app has 2 instances"),
+            Some("`web@3` does not exist, since the app has 2 instances"),
         ),
         (3, true, false, None),
     ] {

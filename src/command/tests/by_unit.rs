@@ -108,7 +108,7 @@ fn nothing_is_said_to_be_scaled_to_the_number_that_the_app_has() {
 #[test]
 fn the_note_of_an_earlier_run_says_nothing_about_this_one() {
     for (starts, told) in [
-        (&[][..], "has ended without a word"),
+        (&[][..], "ended without reporting a result"),
         (&[Start::GivesUp], "ended as `failed`"),
     ] {
         let mut stage = host();

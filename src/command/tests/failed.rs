@@ -124,7 +124,7 @@ fn an_instance_that_a_condition_keeps_down_was_not_started_and_needs_no_stop() {
     for verb in ["start", "restart"] {
         let fault = run(&mut unmet(), &format!("rsgen {verb} web@1")).fault();
         let why = "not started, because `ConditionHost=a` did not hold";
-        let wanted = format!("{verb} of web@1.service failed: {why}; see to it that it holds");
+        let wanted = format!("{verb} of web@1.service failed: {why}; make sure that it holds");
         assert!(fault.starts_with(&wanted), "{fault}");
         for command in ["`rsgen reload web`", "`systemctl cat web@1.service`"] {
             assert!(fault.contains(command), "{fault}");

@@ -117,7 +117,7 @@ fn a_job_that_is_cancelled_again_and_again_is_given_up() {
     assert!(failure.message.starts_with(message), "{}", failure.message);
     assert_eq!(stage.systemd.fake.log.len(), ATTEMPTS + 1);
     let told = stage.sink.told();
-    let again = told.iter().filter(|l| l.ends_with("; asked for again"));
+    let again = told.iter().filter(|l| l.ends_with("; queued again"));
     assert_eq!(again.count(), ATTEMPTS);
 }
 

@@ -215,7 +215,7 @@ fn a_rollback_moves_the_link_and_names_the_apps_that_follow_it() {
     other("api", &link);
     other("shop", &first);
     let ran = lines::run(&mut stage, "rsgen rollback web --dry-run");
-    let link_moves = format!("{} would lead to {}", link.display(), first.display());
+    let link_moves = format!("{} would point to {}", link.display(), first.display());
     assert!(ran.shown.contains(&link_moves), "{}", ran.shown);
     assert_eq!(std::fs::read_link(&link).unwrap(), second);
 

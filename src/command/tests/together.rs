@@ -124,7 +124,7 @@ fn a_command_that_is_writing_is_waited_for() {
         assert_eq!(ran.told.matches(told).count(), 1, "{line}: {}", ran.told);
         let fault = ran.fault();
         assert!(
-            fault.starts_with("another rsgen command is writing files and does not end; `fuser"),
+            fault.starts_with("another rsgen command is still writing files; `fuser"),
             "{line}: {fault}"
         );
         assert_eq!(cluster(&stage), before, "{line}");

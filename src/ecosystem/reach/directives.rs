@@ -51,7 +51,7 @@ fn of_socket(
 ) -> Option<Diagnostic> {
     let (spot, help) = if directive == "Symlinks" {
         let weak = |path: &String| weak_spot(absolute(path)?.parent()?, probe);
-        let help = "systemd makes the link as root, and another link in the way leads to any other folder: keep it where only root may write, as below /run";
+        let help = "systemd creates the link as root, and a planted link can redirect it to any folder: keep it where only root may write, such as below /run";
         (unit::words(value).iter().find_map(weak)?, help)
     } else {
         let user = unit::assigned(&app.socket, "User").one();
@@ -64,7 +64,7 @@ fn of_socket(
 
 fn told(directive: &str, spot: &Spot, span: &Range<usize>, probe: &dyn Probe) -> Diagnostic {
     let message = format!(
-        "`{directive}` is in the hands of others: {}",
+        "others control the path of `{directive}`: {}",
         spot.told(probe)
     );
     Diagnostic::warning(span.clone(), message)
@@ -75,7 +75,7 @@ fn told(directive: &str, spot: &Spot, span: &Range<usize>, probe: &dyn Probe) ->
 const SYSTEM: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr"];
 
 /// The help if another user may write the file of a credential.
-const CREDENTIAL: &str = "that decides the credential, and can have root read another file: keep it where only root may write, as in /etc";
+const CREDENTIAL: &str = "anybody who may write there sets the credential, and can make root read another file: keep it where only root may write, such as /etc";
 
 /// The directives that name such a place, and hold one value.
 const SINGLE: &[&str] = &[
@@ -143,19 +143,19 @@ fn of_directive(
     };
     let help = match directive {
         "PIDFile" => {
-            "with a FIFO in its place systemd itself can wait for ever, and the machine with it: leave `PIDFile` out, for systemd knows the main process already"
+            "a FIFO there can make systemd, and so the machine, hang: leave `PIDFile` out; systemd already knows the main process"
         }
         "OpenFile" => {
-            "systemd opens the file as root for the program, and a link in its place leads to any other: keep it where only root may write"
+            "systemd opens the file as root for the program, and a link there can redirect it to any file: keep it where only root may write"
         }
         directive if directive.starts_with("Exec") => {
             "the command runs as root: keep its program where only root may write, or leave out `+` and `!`"
         }
         "StandardOutput" | "StandardError" | "StandardInput" => {
-            "systemd opens the file as root, and a link in its place leads to any other: keep it where only root may write, as in /var/log"
+            "systemd opens the file as root, and a link there can redirect it to any file: keep it where only root may write, as in /var/log"
         }
         _ => {
-            "commands of this unit that run as root find themselves and their libraries there: let nobody but root write to it"
+            "commands of this unit that run as root load their programs and libraries from there: allow only root to write to it"
         }
     };
     Some(told(directive, &spot, span, probe).help(help))

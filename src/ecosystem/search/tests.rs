@@ -207,7 +207,7 @@ fn a_script_that_cannot_be_run_at_all_is_told_of_once() {
         ..Fake::of(&[("/srv/web/app.ts", "")])
     };
     let (_, told) = fake.resolved("script = \"app.ts\"");
-    let only = "`/srv/web/app.ts` has no interpreter, and cannot be executed itself";
+    let only = "`/srv/web/app.ts` has no interpreter and is not an executable program";
     assert_eq!(told, [only]);
 }
 

@@ -52,7 +52,7 @@ pub(super) fn wait_stopped(tid: Pid) -> io::Result<()> {
 /// The error after an exec, which changes everything that is known about the thread: its registers, its vDSO,
 /// and perhaps its privileges.
 pub(super) fn became_another() -> io::Error {
-    io::Error::other("it has become another program")
+    io::Error::other("it has executed another program")
 }
 
 /// The next stop of the thread.

@@ -274,7 +274,7 @@ enum Absent {
 fn open(builder: zbus::connection::Builder<'static>, at_most: Duration) -> Result<Opened, Absent> {
     let Some(greeted) = zbus::block_on(race(greet(builder), at_most)) else {
         return Err(Absent::Lasting(Error::NoBus {
-            reason: "the bus takes connections and does not answer".into(),
+            reason: "the bus accepts connections but does not answer".into(),
         }));
     };
     let (connection, mut removed) = greeted.map_err(|e| absent(&e))?;

@@ -150,7 +150,7 @@ fn a_job_that_was_cancelled_is_asked_for_again() {
         fake.cancel(unit, 3);
         let (result, notes) = run(&mut fake, &plan());
         assert_eq!(result, Ok(()));
-        notes.line(&format!("{line}{WORDS}; asked for again"));
+        notes.line(&format!("{line}{WORDS}; queued again"));
         assert!(notes.lines.iter().all(|l| !l.contains("once more")));
         assert!(pids(&fake).iter().all(|pid| !before.contains(pid)));
         assert_eq!(fake.ready(), ALL);

@@ -33,12 +33,12 @@ fn a_walk_that_loses_systemd_says_so_whatever_failed_before() {
         ..plan()
     };
     let (result, notes) = run(&mut fake, &two);
-    notes.line("instance 0: exited with status 1; once more");
+    notes.line("instance 0: exited with status 1; trying again");
     let failed = result.unwrap_err();
     assert_eq!((failed.number, failed.untouched), (None, false));
     assert_eq!(
         failed.to_string(),
-        "systemd cannot be reached: the connection was closed; the instances not yet replaced are as they were"
+        "systemd cannot be reached: the connection was closed; the instances not yet replaced are unchanged"
     );
 }
 
@@ -286,7 +286,7 @@ fn each_step_is_told_in_the_words_of_what_is_done() {
     assert_eq!(notes.line("replacing 2 instances, a canary first"), 0);
     assert_eq!(notes.line("canary: starting"), 1);
     for number in [2, 3] {
-        notes.line(&format!("instance {number}: stopped, it was one too many"));
+        notes.line(&format!("instance {number}: stopped, it was surplus"));
     }
     let restart = Plan {
         on_failure: OnFailure::Restart,
@@ -296,7 +296,7 @@ fn each_step_is_told_in_the_words_of_what_is_done() {
     let (_, notes) = run(&mut fake, &restart);
     assert_eq!(notes.lines[0], "replacing 4 instances");
     notes.line("instance 2: starting");
-    let failed = notes.line("instance 3: exited with status 1; once more");
+    let failed = notes.line("instance 3: exited with status 1; trying again");
     assert!(failed < notes.line("restarting every instance at once"));
 }
 

@@ -142,7 +142,7 @@ impl Helper<'_> {
             };
             say(
                 3,
-                &format!("systemd cannot be told that the program is ready: {e}{cure}"),
+                &format!("READY cannot be sent to systemd: {e}{cure}"),
             );
         }
     }
