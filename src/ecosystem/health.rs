@@ -170,7 +170,7 @@ mod tests {
             ("health = \"/a b\"", "is not a path of HTTP"),
             (
                 "health = \"/\"\nhealth_command = \"x\"",
-                "are two ways to ask the same",
+                "are alternatives",
             ),
             ("health_command = \"\"", "is empty"),
             ("health_timeout = \"1s\"", "has no effect"),

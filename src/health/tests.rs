@@ -56,7 +56,7 @@ fn an_instance_accepts_when_its_program_takes_the_connection_and_not_when_it_lis
     assert_eq!(
         accepts(&self::health(Ask::Accepts, closed)),
         Ok(()),
-        "refused: it cannot be asked"
+        "refused: it cannot be checked"
     );
 }
 

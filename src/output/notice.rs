@@ -235,17 +235,17 @@ mod tests {
             (
                 By::Option,
                 four,
-                "as `--instances` chose; the file has 4, which `--instances 4` brings back",
+                "as set by `--instances`; the file has 4, which `--instances 4` restores",
             ),
             (
                 By::Scale,
                 four,
-                "as `rsgen scale` chose; the file has 4, which `rsgen scale web 4` brings back",
+                "as set by `rsgen scale`; the file has 4, which `rsgen scale web 4` restores",
             ),
             (
                 By::Scale,
                 fewer,
-                "as `rsgen scale` chose; the file has -1, which `--instances -1` brings back",
+                "as set by `rsgen scale`; the file has -1, which `--instances -1` restores",
             ),
         ] {
             assert_eq!(told(by, file, file), format!("web: instances = 8, {ends}"));

@@ -258,7 +258,7 @@ mod tests {
         let both = "[::]:3000 and 0.0.0.0:3000 cannot be open at the same time";
         assert_eq!(why(&one, &["[::]:3000"]), both);
         let two = slots(&["3000", "3001"], &[]);
-        let keeps = "web.socket has 3000, 3001, and keeps one of them";
+        let keeps = "web.socket has 3000, 3001, and would keep one of them";
         assert_eq!(why(&two, &["3000"]), keeps);
         let full = slots(&["3000"], &["3001"]);
         let taken = "web.socket and web:2.socket have addresses already";

@@ -278,7 +278,7 @@ mod tests {
         assert!(!ROOTS.is_kept(WWW, Act::Mode(0o660)));
         assert_eq!(
             told(0o660).unwrap(),
-            "the program sets the mode 0660 of `/run/web.sock`, a file of systemd's that has 0666; write `socket.SocketMode = \"0660\"`, with `SocketUser` and `SocketGroup` for whose it is"
+            "the program tries to set the mode 0660 of `/run/web.sock`, a file of systemd with mode 0666; write `socket.SocketMode = \"0660\"`, and `SocketUser` and `SocketGroup` for the owner"
         );
         assert_eq!(told(0o777), None);
         let narrow = Facts {

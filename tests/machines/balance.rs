@@ -289,7 +289,7 @@ pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machin
     machine
         .sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen curl web@1")
         .exits(1)
-        .says("`web@1` is not in the balance, as web:join@1.service failed");
+        .says("`web@1` is not in the balance because web:join@1.service failed");
     machine.run(&["rm", drop_in]).ok();
     machine.systemctl(&["daemon-reload"]).ok();
     machine.systemctl(&["restart", "web@1"]).ok();

@@ -158,7 +158,7 @@ fn replaces_no_app_by_another_program_unawares(machine: &mut Machine) {
     let replaced = inside(machine, "/srv/c", "rsgen install server.js");
     replaced
         .ok()
-        .says("server: takes the place of /srv/a/server.js; `rsgen rollback server` goes back");
+        .says("server: replaces /srv/a/server.js; `rsgen rollback server` restores it");
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/c");
     machine.run(&["rsgen", "rollback", "server"]).ok();
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/a");
@@ -213,7 +213,7 @@ fn a_port_that_changes_with_each_start_is_not_installed(machine: &mut Machine) {
     let told = inside(machine, "/srv/web", "rsgen install random.js --name web");
     told.exits(1)
         .says("web: listens on a port from the kernel's range for free ports; rehearsing once more")
-        .says("and on another port at the next start, which each instance has for itself")
+        .says("but on another port at the next start; instances cannot share a changing port")
         .says("make the program listen on a fixed address");
     assert_eq!(machine.sh("ls /etc/rsgen/web.toml").status, 2);
     machine.write("/srv/web/random.js", &SERVER.replace("PORT", "50051"));

@@ -90,7 +90,7 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     crash(machine, 1);
     assert_runs(machine, ["1", "1"]);
     let told =
-        "started again in /srv/app/releases/1, as before; /srv/app/current leads elsewhere by now";
+        "restarted in /srv/app/releases/1, as before; /srv/app/current now points elsewhere";
     assert!(machine.journal("web@1.service").contains(told));
     crash(machine, 1);
     link_to(machine, "3");
@@ -225,7 +225,7 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
     machine
         .run(&["rsgen", "deploy", FILE])
         .ok()
-        .says("release 3 replaces 1, which a rollback went back to");
+        .says("release 3 replaces 1, the result of a rollback");
     let json = machine.run(&["rsgen", "releases", "web", "--json"]).ok();
     json.says("\"back_from\": null");
     machine.run(&["rm", "-r", "/srv/app/releases/2"]).ok();
@@ -349,7 +349,7 @@ fn an_app_without_a_link_goes_back_to_an_earlier_file(machine: &mut Machine) {
         units
     );
     let told = deploy("green");
-    told.says("release 2 replaces 1, which a rollback went back to");
+    told.says("release 2 replaces 1, the result of a rollback");
     machine.run(&["rsgen", "uninstall", "web"]).ok();
     machine.run(&["test", "!", "-e", "/var/lib/rsgen"]).ok();
 }

@@ -126,7 +126,7 @@ fn an_instance_outside_the_balance_is_not_asked() {
     assert!(run(&mut stage, "rsgen curl web@2").failure.is_none());
     stage.systemd.fake.set(join(ActiveState::Failed));
     let fault = run(&mut stage, "rsgen curl web@2").fault();
-    let said = "`web@2` is not in the balance, as web:join@2.service failed";
+    let said = "`web@2` is not in the balance because web:join@2.service failed";
     assert!(fault.starts_with(said), "{fault}");
 }
 

@@ -306,7 +306,7 @@ fn a_number_on_a_command_line_that_led_to_a_reload_is_answered_with_the_command_
     host.stage.systemd.fake = Fake::running(&["web.service", "web@0.service"]);
     let told = host.run("install", "--instances 2").told;
     let said =
-        "for another number alone, run `rsgen --user scale web N`, which replaces no instance";
+        "to change only the number, run `rsgen --user scale web N`, which replaces no instance";
     assert!(told.contains(said), "{told}");
 }
 

@@ -197,7 +197,7 @@ fn a_scale_that_is_not_possible_or_says_nothing_has_failed() {
     let less = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":3,"before":2,"changes":[],"started":[],"stopped":[]},"is_up":true,"failed":null}"#;
     for said in [None, Some("4"), Some("{}"), Some(other), Some(less)] {
         let silent = fault(with_scaler(), "rsgen scale web 4", said);
-        let wanted = format!("anna@web1: {SCALER} has ended as `done`, without a word");
+        let wanted = format!("anna@web1: {SCALER} ended as `done` without reporting a reason");
         assert_eq!(silent, wanted);
     }
     let older = fault(serving(), "rsgen scale web 3", None);

@@ -139,7 +139,7 @@ fn of_two_commands_with_a_wish_for_a_walk_one_does_nothing() {
         let fault = run(&mut stage, &format!("rsgen reload web {part}")).fault();
         assert!(held.is_some());
         assert!(
-            fault.starts_with("another command has a reload of `web` done with options of its own"),
+            fault.starts_with("another command is reloading `web` with its own options"),
             "{part}: {fault}"
         );
         let asked = &stage.systemd.fake.log;

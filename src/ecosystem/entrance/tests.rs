@@ -116,8 +116,8 @@ fn a_folder_that_the_user_may_not_enter_is_named_with_the_remedy() {
     for folder in ["/root/app", "/srv/current"] {
         let told = root.told(folder, WWW);
         let fault = format!(
-            "`www` may not enter `/root`, and `{folder}/server.js` is there, so the app cannot start; put the app where `www` may go, as \
-             below /srv, or let that user in: `setfacl -m u:www:x /root`"
+            "`www` may not enter `/root`, and `{folder}/server.js` is there, so the app cannot start; put the app where `www` has access, \
+             such as below /srv, or grant access: `setfacl -m u:www:x /root`"
         );
         assert_eq!(told, [(Severity::Error, fault)]);
     }

@@ -141,7 +141,7 @@ fn one_that_systemd_reads_does_not_go_over_one_that_the_worker_reads() {
         &[],
     );
     let said = told_of_www("env_file = [\".env\", \"/etc/key\"]", &fake);
-    assert!(said.contains("`/srv/web/.env` goes over `/etc/key`, which comes after it"));
+    assert!(said.contains("`/srv/web/.env` overrides `/etc/key`, although it comes first"));
     let said = told_of_www("env_file = [\"/etc/key\", \".env\"]", &fake);
     assert!(!said.contains("goes over"), "{said}");
 }
@@ -171,7 +171,7 @@ fn a_command_of_the_socket_unit_and_its_links_are_roots() {
         ("Symlinks = \"/run/a /srv/web/b.sock\"", "5: `Symlinks`"),
     ] {
         let said = told(&format!("socket.{value}"));
-        let by = "is in the hands of others: `/srv/web` may be written by its owner `33`";
+        let by = ": `/srv/web` may be written by its owner `33`";
         assert!(said.contains(&format!("{place} {by}")), "{said}");
     }
     for safe in [
@@ -187,7 +187,7 @@ fn a_command_of_the_socket_unit_and_its_links_are_roots() {
         ))
     };
     assert_eq!(as_www("/srv/web/open"), "");
-    assert!(as_www("+/srv/web/open").contains("`ExecStartPre` is in the hands of others"));
+    assert!(as_www("+/srv/web/open").contains("others control the path of `ExecStartPre`"));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn a_script_whose_first_line_asks_env_finds_the_same_interpreter() {
     let (_, told) = script("#!/usr/bin/env deno");
     assert_eq!(
         told,
-        ["`/srv/web/next` is run by `deno`, which is not there"]
+        ["`/srv/web/next` is run by `deno`, which was not found"]
     );
 }
 
@@ -189,7 +189,7 @@ fn a_program_of_the_system_that_env_runs_needs_what_it_is_run_with() {
     let [fault] = &faults[..] else {
         panic!("{faults:?}")
     };
-    let message = "`/usr/bin/npm` is run by `node`, which is not there";
+    let message = "`/usr/bin/npm` is run by `node`, which was not found";
     assert_eq!(fault.message, message);
     let help = fault.help.as_deref().unwrap_or_default();
     assert!(
@@ -233,7 +233,7 @@ fn a_program_that_the_user_may_not_run_is_told() {
     };
     let (refused, help) = severity("");
     assert_eq!(refused, Severity::Error);
-    assert!(help.starts_with("it may not enter `/home/web`: "), "{help}");
+    assert!(help.starts_with("that user may not enter `/home/web`: "), "{help}");
     // The user may enter the virtual environment, but not the folder of the Python that it points to.
     let python = "/root/.pyenv/versions/3.12.1/bin/python3";
     let mut of_venv = Fake {
