@@ -205,7 +205,7 @@ fn one_that_died_since_it_was_ready_is_not_told_as_replaced() {
         let mut notes = Notes::default();
         walk(&mut killer, &hasty, &mut notes).unwrap();
         notes.line(&format!(
-            "instance {number}: exited with status 1; once more"
+            "instance {number}: exited with status 1; trying again"
         ));
         assert_eq!(killer.0.ready(), ALL);
     }

@@ -284,7 +284,7 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     shows(machine, "+instances = 3", 1);
     shows(machine, "web: would reload", 1);
     assert_eq!(pids(machine, 2), before, "nobody has agreed");
-    types(machine, "g\\n");
+    types(machine, "d\\n");
     shows(machine, "discarded, so nothing was changed", 1);
     shows(machine, "is kept in", 1);
     assert_eq!(ends(machine), "1");
@@ -292,7 +292,7 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
 
     begin_at_a_terminal(machine);
     shows(machine, INVALID, 1);
-    types(machine, "g\\n");
+    types(machine, "d\\n");
     shows(machine, "is kept in", 1);
     assert_eq!(ends(machine), "3");
     change_during_the_question(machine, &text);

@@ -163,7 +163,7 @@ fn replaces_no_app_by_another_program_unawares(machine: &mut Machine) {
     machine.run(&["rsgen", "rollback", "server"]).ok();
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/a");
     let again = inside(machine, "/srv/a", "rsgen install server.js").ok();
-    assert!(!again.to_string().contains("takes the place"), "{again}");
+    assert!(!again.to_string().contains("replaces"), "{again}");
 }
 
 fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
@@ -258,7 +258,7 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
     let text = "[[apps]]\nname = \"web\"\nscript = \"own.js\"\ninstances = 2\nuser = \"www-data\"\nlisten_timeout = \"3s\"\nmax_restarts = 1\n";
     machine.write(ECOSYSTEM, text);
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let line = "the program listens on [::]:3001, a port of its own for each instance; make it listen on [::]:3000, which all instances share";
+    let line = "the program listens on [::]:3001, a different port in each instance; make it listen on [::]:3000, which all instances share";
     told.says("web: listens on [::]:3000")
         .says(&format!("error: web: 1 of 2 serving; web@1.service: timed out: not READY within `listen_timeout`: {line}"));
     machine.run(&["rsgen", "uninstall", "web"]).ok();

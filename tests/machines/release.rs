@@ -183,7 +183,7 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
 
     let dry = machine.run(&["rsgen", "rollback", "web", "--dry-run"]).ok();
     dry.says("web: would go back from 3 to release 2")
-        .says("/srv/app/current would lead to /srv/app/releases/2")
+        .says("/srv/app/current would point to /srv/app/releases/2")
         .says("web: would reload");
     assert_runs(machine, ["3", "3"]);
     assert_eq!(link(machine), "releases/3");
@@ -199,7 +199,7 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
     machine
         .run(&["rsgen", "describe", "web"])
         .ok()
-        .says("2, back from 3 by a rollback");
+        .says("2, rolled back from 3");
     let history = machine.run(&["rsgen", "history", "web"]).ok();
     history.says("from /srv/app/releases/3 to /srv/app/releases/2");
 

@@ -135,7 +135,7 @@ fn a_signal_goes_to_the_instances_that_are_ready() {
     assert_eq!(both, [true, true], "{fault}");
     stage.systemd.fake.set(down("web@2.service"));
     let fault = run(&mut stage, "rsgen signal USR2 web@2").fault();
-    assert!(fault.starts_with("no program of `web@2` runs"), "{fault}");
+    assert!(fault.starts_with("`web@2` has no running program"), "{fault}");
     let mut idle = with(APP, &[]);
     assert_eq!(
         run(&mut idle, "rsgen signal USR2 all").jobs(),
@@ -315,7 +315,7 @@ fn a_port_that_was_closed_is_closed_again_when_nobody_serves_after_a_start() {
 fn the_variables_are_those_of_the_first_instance_that_runs_and_of_no_other_process() {
     let mut stage = with("listen = 1\ninstances = 4\n", &[]);
     let fault = run(&mut stage, "rsgen env web").fault();
-    assert!(fault.starts_with("no program of `web` runs"), "{fault}");
+    assert!(fault.starts_with("`web` has no running program"), "{fault}");
     // This process is none of the unit's.
     let runs = |number: u32| Unit {
         main_pid: std::process::id(),

@@ -106,7 +106,7 @@ fn what_cannot_be_done_is_refused_before_anything_is() {
         assert_eq!(ran.log, [""; 0], "{line}");
     }
     let down = run(Fake::default(), "rsgen reload web").failure.unwrap();
-    assert_eq!(down.message, "anna@web1: `web` does not run");
+    assert_eq!(down.message, "anna@web1: `web` is not running");
     assert_eq!(
         down.help.as_deref(),
         Some("run `rsgen --host anna@web1 start web`")

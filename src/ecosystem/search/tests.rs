@@ -107,7 +107,7 @@ fn without_any_other_the_default_of_nvm_is_taken() {
     let asked = ("/srv/web/.nvmrc", "20");
     assert_eq!(fake(&[asked, SYSTEMS]).run_by(SCRIPT).0, "node");
     let (_, told) = Fake::of(&[SERVER]).resolved(SCRIPT);
-    assert_eq!(told, ["the interpreter `node` is not there"]);
+    assert_eq!(told, ["the interpreter `node` was not found"]);
 }
 
 #[test]
