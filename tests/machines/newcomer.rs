@@ -163,7 +163,7 @@ fn replaces_no_app_by_another_program_unawares(machine: &mut Machine) {
     machine.run(&["rsgen", "rollback", "server"]).ok();
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/a");
     let again = inside(machine, "/srv/a", "rsgen install server.js").ok();
-    assert!(!again.to_string().contains("replaces"), "{again}");
+    assert!(!again.to_string().contains("creates a separate app"), "{again}");
 }
 
 fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
