@@ -117,7 +117,10 @@ pub(super) fn asked(app: &str, number: Number, from: Option<u32>, to: Instances)
     Scale {
         app: app.to_owned(),
         instances: to,
-        compared: from.map(|from| Compared { from, asker: asker() }),
+        compared: from.map(|from| Compared {
+            from,
+            asker: asker(),
+        }),
     }
 }
 
@@ -139,8 +142,9 @@ pub(super) fn scale(
         }
     }
     Err(
-        Failure::failed(format!("others scale `{app}` again and again"))
-            .help(format!("run `rsgen list {app}`, and then this command again")),
+        Failure::failed(format!("others scale `{app}` again and again")).help(format!(
+            "run `rsgen list {app}`, and then this command again"
+        )),
     )
 }
 

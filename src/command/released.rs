@@ -221,7 +221,10 @@ pub(super) fn strays(
     numbers.sort_unstable();
     let started_with = |number: &u32| started_with(jobs.layout, app, *number, link);
     numbers.retain(|number| started_with(number).is_some_and(|other| other != *folder));
-    Ok(numbers.iter().map(|number| format!("{app}@{number}")).collect())
+    Ok(numbers
+        .iter()
+        .map(|number| format!("{app}@{number}"))
+        .collect())
 }
 
 /// Returns the app of an installed text, with its drop-ins.

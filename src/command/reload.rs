@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::apply::{self, Prepared, Timer};
 use super::context::Context;
@@ -18,6 +17,7 @@ use super::options::{Environment, Targets};
 use super::passage;
 use super::preparation::{self, Preparation};
 use super::prune;
+use super::reloaded::Reloaded;
 use super::remote::{self, Remote};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
@@ -26,10 +26,9 @@ use crate::contract::Course;
 use crate::ecosystem::{App, Report, release};
 use crate::generate::{self, files, sources};
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Shown, Sink, Style};
+use crate::output::{Exit, Failure, Sink};
 use crate::plan::Host;
 use crate::systemd::Verb;
-use crate::visible::Visible;
 
 /// Replace the instances of apps one by one, losing no request
 #[derive(Debug, Args)]
@@ -47,28 +46,6 @@ pub(super) struct Reload {
     /// no longer has
     #[arg(long, conflicts_with_all = ["canary_only", "promote", "abort"])]
     prune: bool,
-}
-
-/// The targets that were reloaded, as scripts read them.
-#[derive(Default, Serialize)]
-pub(super) struct Reloaded {
-    pub(super) reloaded: Vec<String>,
-    /// The apps that a file no longer has and that were removed.
-    pub(super) pruned: Vec<String>,
-}
-
-impl Shown for Reloaded {
-    /// The steps have been told as they were done; of several apps this is what has become of each.
-    fn shown(&self, _: Style) -> Option<Visible> {
-        let parts = [("reloaded", &self.reloaded), ("uninstalled", &self.pruned)];
-        if parts.iter().map(|(_, apps)| apps.len()).sum::<usize>() < 2 {
-            return None;
-        }
-        let parts = parts.iter().filter(|(_, apps)| !apps.is_empty());
-        let parts = parts.map(|(verb, apps)| format!("{verb} {}", apps.join(", ")));
-        let parts: Vec<String> = parts.collect();
-        Some(Visible::line(&parts.join("; ")))
-    }
 }
 
 /// What the ecosystem files on the command line ask for.

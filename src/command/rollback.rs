@@ -215,7 +215,11 @@ impl Back {
             false => Vec::new(),
         };
         if !strays.is_empty() {
-            let note = format!("{} serves another release than {}", strays.join(", "), to.name);
+            let note = format!(
+                "{} serves another release than {}",
+                strays.join(", "),
+                to.name
+            );
             context.sink.notice(&Notice::Noted(app, &note));
         }
         // The one that serves already is not served anew.

@@ -15,6 +15,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// A connection that has never carried anything is idle after this time: browsers open connections in advance.
 const UNUSED: Duration = Duration::from_secs(3);
 
+/// The pause before the second look if there is no connection.
+const SOON: Duration = Duration::from_millis(2);
+
 /// The connections of an instance, by the way the drain treats them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Count {
@@ -22,6 +25,18 @@ pub(super) struct Count {
     pub(super) busy: usize,
     /// The connections that wait for a next request.
     pub(super) idle: usize,
+}
+
+impl Count {
+    /// Returns the pause until the next look, after this number of looks that have found nothing to wait for: `usual`, or less where there is
+    /// no connection at all, and so nobody who could need the time.
+    pub(super) fn pause(self, usual: Duration, empty: u32) -> Duration {
+        if empty == 1 && self == Self::default() {
+            SOON
+        } else {
+            usual
+        }
+    }
 }
 
 /// A connection of the instance, and the listener that accepted it.
@@ -88,6 +103,18 @@ mod tests {
             since_received: Duration::from_millis(since_received),
             since_sent: Duration::from_millis(since_sent),
             ..Traffic::default()
+        }
+    }
+
+    #[test]
+    fn only_where_there_is_no_connection_the_second_look_comes_soon() {
+        let usual = Duration::from_millis(20);
+        let none = Count::default();
+        assert!(none.pause(usual, 1) < usual);
+        // Datagrams may still be answered, or a process could not be inspected.
+        assert_eq!(none.pause(usual, 0), usual);
+        for (busy, idle) in [(1, 0), (0, 1)] {
+            assert_eq!(Count { busy, idle }.pause(usual, 1), usual);
         }
     }
 

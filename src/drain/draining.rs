@@ -31,8 +31,6 @@ use crate::sys::socket;
 
 /// The pause between two looks at the connections.
 const LOOK: Duration = Duration::from_millis(20);
-/// The pause before the second look where there is no connection at all, and so nobody who could need the time.
-const SOON: Duration = Duration::from_millis(2);
 /// The pause between two looks at the connections, once the drain has taken a while.
 const LOOK_LATER: Duration = Duration::from_millis(100);
 /// How long processes are silenced beyond the end of a drain, so that even a very short one silences them all.
@@ -202,9 +200,8 @@ impl<'a> Draining<'a> {
                 }
                 return Ok(());
             }
-            let is_idle = empty == 1 && seen.count == Count::default();
-            let pause = if is_idle { SOON } else { pause };
-            if self.is_cut_short(self.between.pause(pause, began.elapsed())) {
+            let usual = seen.count.pause(pause, empty);
+            if self.is_cut_short(self.between.pause(usual, began.elapsed())) {
                 return Ok(());
             }
             // A thread that did not stop in time may have stopped since, and stays stopped and traced until it is detached.
@@ -362,9 +359,8 @@ impl<'a> Draining<'a> {
 
     /// Waits for `pause`; true when the drain has to end at once.
     fn is_cut_short(&self, pause: Duration) -> bool {
-        let asked = self.asked.as_ref();
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(asked.map(|fd| PollFd::new(fd.as_fd(), PollFlags::empty())));
+        fds.extend((self.asked.iter()).map(|fd| PollFd::new(fd.as_fd(), PollFlags::empty())));
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         poll(&mut fds, pause).is_ok_and(|n| n > 0)
     }

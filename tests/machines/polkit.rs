@@ -338,7 +338,9 @@ pub(crate) fn members_who_add_one_at_once_each_add_one(machine: &mut Machine) {
         .exits(4)
         .says("only root may scale apps of the system");
     machine
-        .sh(&format!("sed -i 's/(:from[^)]*)?//' {RULES} && systemctl restart polkit"))
+        .sh(&format!(
+            "sed -i 's/(:from[^)]*)?//' {RULES} && systemctl restart polkit"
+        ))
         .ok();
     scale_as(machine, MEMBER, &["web", "-2"])
         .exits(4)

@@ -7,7 +7,6 @@ use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_eco
 use crate::seldom;
 
 pub(crate) const SPECS: &[Spec] = specs![
-    seldom::throwaway_measure,
     seldom::units_that_are_all_masked_are_told_and_stopped,
     seldom::on_failure_starts_a_unit_for_an_instance_that_is_given_up,
     seldom::an_instance_beyond_the_number_goes_with_the_next_walk,
@@ -114,23 +113,4 @@ pub(crate) fn the_stop_signal_reaches_those_that_pm2_would_send_it_to(machine: &
         let left = machine.sh(&format!("pgrep -f /srv/{app}/[k]in.py"));
         assert_eq!(left.text(), "", "{app}");
     }
-}
-
-pub(crate) fn throwaway_measure(machine: &mut Machine) {
-    install(machine, "graceful", "4", "settle = 0");
-    let base = std::path::Path::new("/tmp/thirteen-base");
-    machine.sh("mkdir -p /bin-new /bin-old; cp /usr/bin/rsgen /usr/lib/rsgen/bin/rsgen-worker /bin-new/").ok();
-    for b in ["rsgen", "rsgen-worker"] { machine.copy_in(&base.join(b), &format!("/bin-old/{b}")); }
-    let mut out = String::new();
-    for _ in 0..6 {
-        for which in ["old", "new"] {
-            machine.sh(&format!("cp /bin-{which}/rsgen /usr/bin/.r && mv /usr/bin/.r /usr/bin/rsgen; cp /bin-{which}/rsgen-worker /usr/lib/rsgen/bin/.w && mv /usr/lib/rsgen/bin/.w /usr/lib/rsgen/bin/rsgen-worker")).ok();
-            machine.sh("rsgen reload web").ok();
-            let t = machine.sh("rsgen reload web").ok();
-            let ms: Vec<&str> = t.stdout.lines().filter(|l| l.contains("ready after") || l.contains("done:")).collect();
-            out.push_str(&format!("{which}: {ms:?}\n"));
-        }
-    }
-    std::fs::write("/tmp/p14/ab.txt", &out).unwrap();
-    panic!("{out}");
 }

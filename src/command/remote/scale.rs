@@ -27,11 +27,7 @@ pub(in crate::command) fn scale(
 }
 
 /// Does so once; `None` where somebody else was first.
-fn attempt(
-    remote: &mut Remote<'_>,
-    word: &str,
-    number: Number,
-) -> Result<Option<Scaled>, Failure> {
+fn attempt(remote: &mut Remote<'_>, word: &str, number: Number) -> Result<Option<Scaled>, Failure> {
     let (app, found) = remote.app(word)?;
     if found.is_job {
         let host = &remote.host;

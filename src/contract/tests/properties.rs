@@ -111,15 +111,27 @@ fn pauses() -> impl Strategy<Value = Step> {
     prop_oneof![
         ("[a-z][a-z0-9_-]{0,9}[a-z]{6}", number).prop_map(|(app, instances)| {
             let compared = None;
-            Step::Scale(Scale { app, instances, compared })
+            Step::Scale(Scale {
+                app,
+                instances,
+                compared,
+            })
         }),
-        ("[a-z][a-z0-9_-]{0,9}[a-z]{6}", 1..=1024_u32, any::<u32>(), any::<u64>()).prop_map(
-            |(app, number, from, asker)| {
+        (
+            "[a-z][a-z0-9_-]{0,9}[a-z]{6}",
+            1..=1024_u32,
+            any::<u32>(),
+            any::<u64>()
+        )
+            .prop_map(|(app, number, from, asker)| {
                 let instances = Instances::Exactly(number);
                 let compared = Some(Compared { from, asker });
-                Step::Scale(Scale { app, instances, compared })
-            }
-        ),
+                Step::Scale(Scale {
+                    app,
+                    instances,
+                    compared,
+                })
+            }),
         (app(), time()).prop_map(|(app, time)| Step::Pause(Pause { app, time })),
         app().prop_map(|app| Step::Resume(Resume { app })),
     ]

@@ -22,7 +22,7 @@ use crate::layout::Scope;
 pub(super) const ANSWER: Duration = Duration::from_secs(90);
 /// How long opening a connection may take. At a shutdown the bus may have ended while systemd still holds its socket: then
 /// connections are taken, but nothing ever answers.
-const HELLO: Duration = Duration::from_secs(10);
+pub(in super::super) const HELLO: Duration = Duration::from_secs(10);
 /// How long a bus or a systemd that went away may take to come back.
 const ABSENCE: Duration = Duration::from_secs(15);
 /// Where the system's bus listens, see "Well-known Message Bus Instances" in the D-Bus specification.
@@ -86,12 +86,8 @@ impl Answerer {
 
 impl Link {
     /// Connects. On a machine that runs systemd, a bus without systemd is one that has just been restarted, so this waits.
-    pub(super) fn connect(dial: Dial) -> Result<Self, Error> {
-        Self::connect_within(dial, HELLO)
-    }
-
-    /// Does so where opening a connection may take so long.
-    pub(super) fn connect_within(dial: Dial, hello: Duration) -> Result<Self, Error> {
+    /// `hello` is how long opening a connection may take.
+    pub(super) fn connect(dial: Dial, hello: Duration) -> Result<Self, Error> {
         let patience = if Path::new("/run/systemd/system").exists() {
             hello
         } else {

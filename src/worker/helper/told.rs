@@ -33,6 +33,8 @@ impl Helper<'_> {
         let served = self.replacer.served();
         let waits = self.serving.as_mut().is_some_and(|s| s.waits(&served));
         if waits || Instant::now() >= end {
+            // It has descriptors that nobody needs any more.
+            self.serving = None;
             self.tell_ready();
         }
     }
